@@ -1,0 +1,48 @@
+# The commands of this clone. Every target sets up what it needs; `make setup` alone is quick when done.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SOURCES := dags plugins tests
+
+.PHONY: help setup demo up down test lint lock
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: $(READY) ## .venv from the lock files, with the quire command in it
+
+$(READY): requirements.txt requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("quire needs Python 3.11 to 3.13, this is %d.%d: make setup PYTHON=python3.12" % v)'
+	@echo "setting up $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements-dev.txt > $(VENV)/uv.txt
+	@$(BIN)/python -m pip install --quiet --require-hashes -r $(VENV)/uv.txt
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements-dev.txt
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## the whole way once: database, storage, Airflow, the flights report, links, out/
+	@$(BIN)/python -m quire.local_stack demo
+
+up: setup ## PostgreSQL, S3 and Airflow on this machine, kept running
+	@$(BIN)/python -m quire.local_stack up
+
+down: setup ## stops what `make up` started
+	@$(BIN)/python -m quire.local_stack down
+
+test: setup ## every test, against real PostgreSQL, S3 and Airflow
+	@$(BIN)/python -m pytest
+
+lint: setup ## ruff (check and format) and mypy --strict
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+lock: setup ## remakes requirements.txt and requirements-dev.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements-dev.in -o requirements-dev.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements-dev.txt requirements.in -o requirements.txt

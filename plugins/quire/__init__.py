@@ -1,0 +1,14 @@
+"""Any date range of PostgreSQL rows as Excel workbooks in S3-compatible storage.
+
+The way of the data, one module a step, none of which imports another:
+
+    catalog            YAML files -> ReportDefinition
+    stages/plan        definition, range, parameters -> partitions, in groups
+    stages/extract     a group of partitions -> one Parquet object each
+    stages/aggregate   all Parquet objects -> one small one per summary
+    stages/layout      which rows go to which workbook; is this run published already?
+    stages/render      workbook shares -> XLSX, uploaded while they are written
+    stages/publish     summary.xlsx, then the manifest, last: a run that exists
+
+``pipeline`` calls them in one process, ``airflow_dag`` as Airflow tasks.
+"""

@@ -1,0 +1,196 @@
+"""The records that pass between stages: frozen, small, and made of JSON's own types and dates.
+
+Rows never travel in them, only the keys of objects that hold rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, is_dataclass
+from datetime import date
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from quire.calendar_range import DatePartition
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What somebody asked for, fixed once at the start of plan.
+
+    ``parameters`` are the definition's own, checked, as JSON values. ``run_id`` names this run among all (Airflow's
+    run id, or a uuid). ``made_at`` is the ISO 8601 instant that the workbooks tell.
+    """
+
+    report: str
+    start: date
+    end: date
+    timezone: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    force: bool = False
+    run_id: str
+    made_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceColumn:
+    """A column of the report's query: ``pg_type`` as ``format_type`` prints it, such as ``numeric(12,2)``."""
+
+    name: str
+    pg_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """The partitions of a run and how they are spread over extract tasks."""
+
+    request: RunRequest
+    source_digest: str
+    columns: tuple[SourceColumn, ...]
+    groups: tuple[tuple[DatePartition, ...], ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedPartition:
+    """One partition's rows, as a Parquet object. ``stored``: it was there before this run."""
+
+    key: str
+    start: date
+    stop: date
+    object_key: str
+    rows: int
+    bytes: int
+    sha256: str
+    token: str
+    stored: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedSummary:
+    """One summary's rows, as a small Parquet object."""
+
+    name: str
+    object_key: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowSlice:
+    """Rows ``offset`` to ``offset + rows`` of one staged partition."""
+
+    partition: str
+    object_key: str
+    offset: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkbookShare:
+    """The rows of one workbook. ``stem`` is its file name without suffix; ``start`` and ``end`` are inclusive."""
+
+    stem: str
+    start: date
+    end: date
+    slices: tuple[RowSlice, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLayout:
+    """Where a run is published, and what is left to render: nothing where it is published already."""
+
+    run_key: str
+    reused: bool
+    groups: tuple[tuple[WorkbookShare, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedFile:
+    """A file in the store. ``start`` and ``end`` are the inclusive dates it covers, ``notes`` what it could not keep."""
+
+    name: str
+    key: str
+    rows: int
+    bytes: int
+    sha256: str
+    start: date
+    end: date
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestPartition:
+    """What the manifest says of a partition."""
+
+    key: str
+    rows: int
+    bytes: int
+    sha256: str
+    object_key: str
+    stored: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestSummary:
+    """What the manifest says of a summary."""
+
+    name: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A published run: its existence is the run's. Holds no links; they are minted when asked for."""
+
+    report: str
+    run: str
+    run_id: str
+    title: str
+    made_at: str
+    start: date
+    end: date
+    timezone: str
+    parameters: dict[str, Any]
+    rows: int
+    partitions: tuple[ManifestPartition, ...]
+    summaries: tuple[ManifestSummary, ...]
+    files: tuple[RenderedFile, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedRun:
+    """What publish hands on: the manifest that counts, and whether another run had written it."""
+
+    manifest: Manifest
+    reused: bool
+
+
+def to_json(record: Any) -> Any:
+    """Returns a record, or a sequence of records, as plain JSON values (dates as ISO text)."""
+    if is_dataclass(record) and not isinstance(record, type):
+        return {name: to_json(value) for name, value in asdict(record).items()}
+    if isinstance(record, dict):
+        return {str(name): to_json(value) for name, value in record.items()}
+    if isinstance(record, list | tuple):
+        return [to_json(item) for item in record]
+    return record.isoformat() if isinstance(record, date) else record
+
+
+def from_json(kind: type[Record], value: Any) -> Record:
+    """Rebuilds a record of ``kind`` from what ``to_json`` gave.
+
+    Raises:
+        pydantic.ValidationError: the value is not such a record.
+    """
+    return TypeAdapter(kind).validate_python(value)
+
+
+def digest(*parts: Any) -> str:
+    """Returns 32 hex digits that stand for the parts: equal JSON, equal digest (SHA-256, first 128 bits)."""
+    text = json.dumps(to_json(parts), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,195 @@
+"""Date ranges and their partitions, in a time zone.
+
+Readers give inclusive dates; everything inside is half-open. A day begins at its first instant in the report's
+zone, so days of 23 and 25 hours, and the rare day that a zone skips altogether, need no special case.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from functools import cache
+from typing import Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from quire.errors import RangeError
+
+ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+class Grain(StrEnum):
+    """The length of a partition or window. Weeks begin on Monday (ISO 8601)."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    QUARTER = "quarter"
+    YEAR = "year"
+
+    def floor(self, day: date) -> date:
+        """Returns the first day of the period that ``day`` lies in."""
+        match self:
+            case Grain.DAY:
+                return day
+            case Grain.WEEK:
+                return day - timedelta(days=day.weekday())
+            case Grain.MONTH:
+                return day.replace(day=1)
+            case Grain.QUARTER:
+                return day.replace(month=(day.month - 1) // 3 * 3 + 1, day=1)
+            case Grain.YEAR:
+                return day.replace(month=1, day=1)
+
+    def shift(self, day: date, count: int) -> date:
+        """Returns the first day of the period ``count`` periods after the one of ``day``.
+
+        Raises:
+            RangeError: the calendar ends at the years 1 and 9999.
+        """
+        start = self.floor(day)
+        try:
+            if self in (Grain.DAY, Grain.WEEK):
+                return start + timedelta(days=count * (7 if self is Grain.WEEK else 1))
+            months = count * {Grain.MONTH: 1, Grain.QUARTER: 3, Grain.YEAR: 12}[self]
+            years, month = divmod(start.month - 1 + months, 12)
+            return start.replace(year=start.year + years, month=month + 1)
+        except (OverflowError, ValueError) as error:
+            raise RangeError(f"{count} {self.value}s from {day} is outside the calendar") from error
+
+    def key(self, start: date) -> str:
+        """Returns the name of the whole period that begins on ``start``: ``2013-01``, ``2013-W05``, ``2013-Q1``."""
+        match self:
+            case Grain.DAY:
+                return start.isoformat()
+            case Grain.WEEK:
+                year, week, _ = start.isocalendar()
+                return f"{year:04d}-W{week:02d}"
+            case Grain.MONTH:
+                return f"{start:%Y-%m}"
+            case Grain.QUARTER:
+                return f"{start.year:04d}-Q{(start.month + 2) // 3}"
+            case Grain.YEAR:
+                return f"{start.year:04d}"
+
+
+@cache
+def zone(name: str) -> ZoneInfo:
+    """Returns the IANA time zone called ``name``.
+
+    Raises:
+        RangeError: there is no such zone.
+    """
+    try:
+        if name not in available_timezones():
+            raise ZoneInfoNotFoundError(name)
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise RangeError(f"unknown time zone {name!r}: use an IANA name such as Europe/Berlin") from error
+
+
+def parse_date(text: str, *, name: str) -> date:
+    """Returns the date written as ``YYYY-MM-DD``; ``name`` says in the error whose value was wrong.
+
+    Raises:
+        RangeError: the text is not such a date.
+    """
+    try:
+        if not ISO_DATE.fullmatch(text):
+            raise ValueError(text)
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise RangeError(f"{name} is {text!r}: write a calendar date as YYYY-MM-DD, like 2013-01-31") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatePartition:
+    """Whole days from ``start`` until before ``stop``, local to ``timezone``.
+
+    ``key`` names it: the period's own name (``2013-01``) where it is a whole one, both dates where the range
+    clipped it (``2013-01-10_2013-01-20``), so that a part is never taken for the whole.
+    """
+
+    key: str
+    start: date
+    stop: date
+    timezone: str
+
+    @property
+    def start_instant(self) -> datetime:
+        """The first instant of ``start``, aware, in UTC."""
+        return first_instant(self.start, self.timezone)
+
+    @property
+    def stop_instant(self) -> datetime:
+        """The first instant of ``stop``, aware, in UTC."""
+        return first_instant(self.stop, self.timezone)
+
+    @property
+    def last_day(self) -> date:
+        """The last day inside, as readers write it."""
+        return self.stop - timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DateRange:
+    """Days from ``start`` to ``end``, both included, local to ``timezone``."""
+
+    start: date
+    end: date
+    timezone: str
+
+    def __post_init__(self) -> None:
+        zone(self.timezone)
+        if self.start > self.end:
+            raise RangeError(f"start {self.start} is after end {self.end}")
+        if self.end == date.max:
+            raise RangeError(f"end {self.end} is outside the calendar")
+
+    @classmethod
+    def parse(cls, start: str, end: str, timezone: str) -> Self:
+        """Reads two inclusive dates.
+
+        Raises:
+            RangeError: one does not parse, start is after end, or the zone is unknown.
+        """
+        return cls(start=parse_date(start, name="start"), end=parse_date(end, name="end"), timezone=timezone)
+
+    def partitions(self, grain: Grain) -> tuple[DatePartition, ...]:
+        """Splits the range at the grain's borders: every day in exactly one partition, in order."""
+        found = []
+        stop_of_range = self.end + timedelta(days=1)
+        start = self.start
+        while start < stop_of_range:
+            try:
+                whole_stop = grain.shift(start, 1)
+            except RangeError:  # the period reaches past the year 9999; the range does not
+                whole_stop = date.max
+            stop = min(whole_stop, stop_of_range)
+            whole = start == grain.floor(start) and stop == whole_stop
+            key = grain.key(start) if whole else f"{start}_{stop - timedelta(days=1)}"
+            found.append(DatePartition(key=key, start=start, stop=stop, timezone=self.timezone))
+            start = stop
+        return tuple(found)
+
+
+def first_instant(day: date, timezone: str) -> datetime:
+    """Returns the first instant of a local day, in UTC.
+
+    Where clocks jump over midnight, ``fold=0`` gives the instant of the jump; where midnight comes twice, the first.
+    """
+    return datetime.combine(day, time(), tzinfo=zone(timezone)).astimezone(UTC)
+
+
+def complete_window(count: int, grain: Grain, *, before: datetime, timezone: str) -> DateRange:
+    """Returns the last ``count`` whole periods that have ended at the instant ``before``, in ``timezone``.
+
+    Args:
+        count: how many periods, at least 1.
+        grain: their length.
+        before: an aware instant: a scheduled run's ``run_after``, never the clock.
+        timezone: the zone whose days count.
+    """
+    stop = grain.floor(before.astimezone(zone(timezone)).date())
+    return DateRange(start=grain.shift(stop, -count), end=stop - timedelta(days=1), timezone=timezone)

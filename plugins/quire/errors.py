@@ -1,0 +1,115 @@
+"""What can go wrong, as one tree.
+
+    ReportError
+    ├── TerminalError                 trying again gives the same; Airflow does not retry
+    │   ├── UsageError                the user's own input; exit status 2
+    │   │   ├── DefinitionError       a report's YAML or SQL file
+    │   │   ├── RangeError            dates
+    │   │   └── ParameterError        parameters, commands' arguments
+    │   ├── SettingsError             environment and connections
+    │   ├── QueryError                PostgreSQL refused the query
+    │   ├── MisplacedRowsError        rows that belong to no partition
+    │   ├── StoreRefusedError         no such bucket, no right, a wrong key
+    │   ├── IntegrityError            a stored object is not what was stored
+    │   ├── WorkbookError             what no workbook can hold
+    │   └── StackError                the stack on this machine could not start
+    └── TransientError                trying again may help; Airflow retries
+        ├── SourceUnavailableError    PostgreSQL is away, or ended the query
+        └── StoreUnavailableError     the object store is away or overloaded
+
+Libraries' errors are translated once, where they are called: psycopg's and ADBC's in ``source``, botocore's in
+``object_store``, pydantic's in ``catalog``.
+"""
+
+from __future__ import annotations
+
+
+class ReportError(Exception):
+    """Root of the tree. Its text is one line for a person: what, where and what to do.
+
+    Args:
+        message: the line, without the report's name.
+        report: the report concerned, where one is.
+        partition: the partition key concerned, where one is.
+    """
+
+    exit_status = 1
+
+    def __init__(self, message: str, *, report: str | None = None, partition: str | None = None) -> None:
+        super().__init__(message)
+        self.message = " ".join(message.split())
+        self.report = report
+        self.partition = partition
+
+    def __str__(self) -> str:
+        place = " ".join(part for part in (self.report, self.partition) if part)
+        return f"{place}: {self.message}" if place else self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.message, self.report, self.partition)
+
+
+def _rebuild(kind: type[ReportError], message: str, report: str | None, partition: str | None) -> ReportError:
+    return kind(message, report=report, partition=partition)
+
+
+class TerminalError(ReportError):
+    """Trying again gives the same."""
+
+
+class UsageError(TerminalError):
+    """The user's own input is wrong."""
+
+    exit_status = 2
+
+
+class DefinitionError(UsageError):
+    """A report's YAML or SQL file is wrong."""
+
+
+class RangeError(UsageError):
+    """A date does not parse, or a range has no day."""
+
+
+class ParameterError(UsageError):
+    """A parameter or argument is unknown or has a value that is not allowed."""
+
+
+class SettingsError(TerminalError):
+    """A connection or an environment variable is missing or malformed."""
+
+
+class QueryError(TerminalError):
+    """PostgreSQL refused the query."""
+
+
+class MisplacedRowsError(TerminalError):
+    """The query returned rows whose time column is NULL or outside their partition."""
+
+
+class StoreRefusedError(TerminalError):
+    """The object store refuses: no such bucket, no right, a wrong key."""
+
+
+class IntegrityError(TerminalError):
+    """A stored object is missing or is not what was stored."""
+
+
+class WorkbookError(TerminalError):
+    """Something that no workbook can hold."""
+
+
+class StackError(TerminalError):
+    """The stack on this machine could not be started or reached."""
+
+
+class TransientError(ReportError):
+    """Trying again may help."""
+
+
+class SourceUnavailableError(TransientError):
+    """PostgreSQL cannot be reached, or ended the query before it was done."""
+
+
+class StoreUnavailableError(TransientError):
+    """The object store cannot be reached, or is overloaded."""
