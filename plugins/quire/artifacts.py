@@ -110,7 +110,7 @@ class RunLayout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderedFile:
-    """A file in the store. ``start`` and ``end`` are the inclusive dates it covers, ``notes`` what it could not keep."""
+    """A file in the store. ``start`` and ``end`` are the inclusive dates it covers, ``notes`` what it lost."""
 
     name: str
     key: str

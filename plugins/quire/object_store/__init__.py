@@ -1,0 +1,9 @@
+"""S3: objects that count only when they are whole, range reads, presigned links.
+
+Any S3 API will do that has multipart uploads, range reads and conditional writes (``If-None-Match: *``).
+"""
+
+from quire.object_store.store import ObjectStore, StoredObject
+from quire.object_store.upload import Upload
+
+__all__ = ["ObjectStore", "StoredObject", "Upload"]

@@ -1,0 +1,203 @@
+"""One bucket, through boto3."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import boto3
+from botocore.config import Config
+
+from quire.errors import IntegrityError, StoreUnavailableError
+from quire.object_store.reader import RangeReader
+from quire.object_store.translation import ConflictError, ExistsError, NoSuchKeyError, translated
+from quire.object_store.upload import Upload
+from quire.settings import StoreSettings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+LONGEST_LINK = timedelta(days=7)  # SigV4's own limit; other signatures and servers would accept any
+CONFLICT_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """One entry of a listing."""
+
+    key: str
+    bytes: int
+    modified: datetime
+
+
+class ObjectStore:
+    """One bucket. Every method raises StoreRefusedError or StoreUnavailableError when the store does not do it.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self.settings = settings
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        return self.settings.bucket
+
+    @cached_property
+    def client(self) -> S3Client:
+        """The boto3 client for the endpoint that this process reaches."""
+        return self._connect(self.settings.endpoint_url)
+
+    @cached_property
+    def _public_client(self) -> S3Client:
+        public = self.settings.public_endpoint_url
+        return self._connect(public) if public else self.client
+
+    def _connect(self, endpoint_url: str | None) -> S3Client:
+        config = Config(
+            signature_version="s3v4",
+            retries={"mode": "standard", "max_attempts": 4},
+            connect_timeout=5,
+            read_timeout=60,
+            max_pool_connections=16,
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path" if endpoint_url else "auto"},
+        )
+        with translated(f"the store {endpoint_url or ''}"):
+            return boto3.session.Session().client(
+                "s3",
+                endpoint_url=endpoint_url,
+                region_name=self.settings.region_name or (None if not endpoint_url else "us-east-1"),
+                aws_access_key_id=self.settings.access_key,
+                aws_secret_access_key=self.settings.secret_key,
+                aws_session_token=self.settings.session_token,
+                config=config,
+            )
+
+    def check(self) -> None:
+        """Raises where the bucket does not exist, or may not be used."""
+        with translated(f"bucket {self.bucket}"):
+            self.client.head_bucket(Bucket=self.bucket)
+
+    def read(self, key: str) -> bytes | None:
+        """Returns a small object's bytes, or None where there is no such object."""
+        try:
+            with translated(key):
+                return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        except NoSuchKeyError:
+            return None
+
+    def read_range(self, key: str, start: int, size: int) -> bytes:
+        """Returns ``size`` bytes from ``start``.
+
+        Raises:
+            IntegrityError: there is no such object, or it is shorter.
+        """
+        with translated(key):
+            answer = self.client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={start}-{start + size - 1}")
+            found = answer["Body"].read()
+        if len(found) != size:
+            raise IntegrityError(f"{key} ends {size - len(found)} bytes too early: run it again")
+        return found
+
+    def read_json(self, key: str) -> Any | None:
+        """Returns a JSON object's value, or None where there is no such object."""
+        found = self.read(key)
+        try:
+            return None if found is None else json.loads(found)
+        except ValueError as error:
+            raise IntegrityError(f"{key} is not JSON: delete it and run again") from error
+
+    def size(self, key: str) -> int | None:
+        """Returns an object's size in bytes, or None where there is no such object."""
+        try:
+            with translated(key):
+                return self.client.head_object(Bucket=self.bucket, Key=key)["ContentLength"]
+        except NoSuchKeyError:
+            return None
+
+    def put(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> None:
+        """Writes a small object under a name that nobody else writes."""
+        with translated(key):
+            self.client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
+
+    def put_json_once(self, key: str, value: Any) -> bool:
+        """Writes JSON unless the object exists; of several writers at once, one gets True, the others False.
+
+        Our own attempt may have arrived although its answer was lost, so a refused write is compared first.
+        """
+        body = json.dumps(value, ensure_ascii=False, indent=1).encode()
+        for attempt in range(CONFLICT_ATTEMPTS):
+            try:
+                with translated(key):
+                    self.client.put_object(
+                        Bucket=self.bucket, Key=key, Body=body, ContentType="application/json", IfNoneMatch="*"
+                    )
+                return True
+            except ExistsError:
+                return self.read(key) == body
+            except ConflictError:  # another writer is at it this moment: AWS asks to try again
+                time.sleep(0.1 * 2**attempt)
+        raise StoreUnavailableError(f"{key} is being written by others without end: try again")
+
+    def open_upload(self, key: str, *, content_type: str = "application/octet-stream") -> Upload:
+        """Returns a context manager to write a large object through, part by part."""
+        return Upload(self.client, self.bucket, key, content_type=content_type)
+
+    def open_object(self, key: str, size: int) -> RangeReader:
+        """Returns a seekable file over an object of ``size`` bytes, read by ranges."""
+        return RangeReader(partial(self.read_range, key), size)
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """Gives every object whose key begins with ``prefix``, by key."""
+        with translated(prefix):
+            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+                for entry in page.get("Contents", ()):
+                    yield StoredObject(key=entry["Key"], bytes=entry["Size"], modified=entry["LastModified"])
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Deletes objects; those that do not exist are no error."""
+        for key in keys:
+            with translated(key):
+                self.client.delete_object(Bucket=self.bucket, Key=key)
+
+    def presign(self, key: str, *, seconds: int, filename: str) -> str:
+        """Returns a link that downloads an object as ``filename`` for ``seconds``, at most 7 days.
+
+        Signed for the host that readers use. It dies earlier with the credentials that signed it.
+        """
+        with translated(key):
+            return self._public_client.generate_presigned_url(
+                "get_object",
+                Params={
+                    "Bucket": self.bucket,
+                    "Key": key,
+                    "ResponseContentDisposition": f"attachment; filename*=UTF-8''{quote(filename)}",
+                },
+                ExpiresIn=min(seconds, int(LONGEST_LINK.total_seconds())),
+            )
+
+    def url(self, key: str) -> str:
+        """Returns the object's address as Polars wants it."""
+        return f"s3://{self.bucket}/{key}"
+
+    def polars_options(self) -> dict[str, str]:
+        """Returns Polars' storage options for this store."""
+        settings = self.settings
+        options = {
+            "aws_access_key_id": settings.access_key,
+            "aws_secret_access_key": settings.secret_key,
+            "aws_session_token": settings.session_token,
+            "aws_endpoint_url": settings.endpoint_url,
+            "aws_region": settings.region_name or "us-east-1",
+            "aws_allow_http": "true" if (settings.endpoint_url or "").startswith("http://") else None,
+        }
+        return {name: value for name, value in options.items() if value is not None}

@@ -1,0 +1,128 @@
+"""The only reader of the environment: connections as Airflow writes them, the bucket, the include folder.
+
+AIRFLOW_CONN_<ID>   postgresql://USER:PASSWORD@HOST:PORT/DATABASE        a report's source
+AIRFLOW_CONN_QUIRE_STORE   aws://KEY:SECRET@/?endpoint_url=…&region_name=…
+QUIRE_BUCKET        default quire
+QUIRE_INCLUDE       default the clone's include/
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from quire.errors import SettingsError
+
+STORE_CONNECTION = "quire_store"
+DEFAULT_BUCKET = "quire"
+CLONE = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """How to reach the bucket. Without a key, boto3's own chain applies (roles, profiles, IRSA).
+
+    ``public_endpoint_url`` is the address that readers' browsers use, where it differs from ``endpoint_url``: a
+    presigned link is only valid for the host it was signed for.
+    """
+
+    bucket: str
+    access_key: str | None = None
+    secret_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    endpoint_url: str | None = None
+    public_endpoint_url: str | None = None
+    region_name: str | None = None
+
+    @classmethod
+    def from_extra(
+        cls, extra: Mapping[str, object], *, bucket: str, access_key: str | None, secret_key: str | None
+    ) -> StoreSettings:
+        """Takes an Airflow connection's login, password and extras (those of the amazon provider's aws type)."""
+
+        def text(name: str) -> str | None:
+            return str(extra[name]) if extra.get(name) else None
+
+        return cls(
+            bucket=bucket,
+            access_key=access_key or text("aws_access_key_id"),
+            secret_key=secret_key or text("aws_secret_access_key"),
+            session_token=text("aws_session_token"),
+            endpoint_url=text("endpoint_url"),
+            public_endpoint_url=text("public_endpoint_url"),
+            region_name=text("region_name"),
+        )
+
+    @classmethod
+    def from_uri(cls, uri: str, *, bucket: str) -> StoreSettings:
+        """Reads ``aws://KEY:SECRET@/?endpoint_url=…&region_name=…``, each part URL-encoded.
+
+        Raises:
+            SettingsError: it is no such address. The message holds no secret.
+        """
+        try:
+            parts = urlsplit(uri)
+        except ValueError as error:
+            raise SettingsError(f"{variable_of(STORE_CONNECTION)} is not a URI: {error}") from error
+        if parts.scheme != "aws":
+            raise SettingsError(
+                f"{variable_of(STORE_CONNECTION)} begins with {parts.scheme or 'nothing'!r}: "
+                "write aws://KEY:SECRET@/?endpoint_url=…&region_name=…"
+            )
+        return cls.from_extra(
+            dict(parse_qsl(parts.query)),
+            bucket=bucket,
+            access_key=unquote(parts.username) if parts.username else None,
+            secret_key=unquote(parts.password) if parts.password else None,
+        )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> StoreSettings:
+        """Reads the store's connection and the bucket.
+
+        Raises:
+            SettingsError: the connection is missing or malformed.
+        """
+        return cls.from_uri(_required(environment, STORE_CONNECTION), bucket=bucket_name(environment))
+
+
+def bucket_name(environment: Mapping[str, str] = os.environ) -> str:
+    """Returns the bucket that everything is stored in."""
+    return environment.get("QUIRE_BUCKET") or DEFAULT_BUCKET
+
+
+def include_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Returns the folder of reports/ and sql/."""
+    return Path(environment.get("QUIRE_INCLUDE") or CLONE / "include")
+
+
+def source_url(connection_id: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Returns the libpq address of an Airflow connection.
+
+    Raises:
+        SettingsError: it is not set, or is not a PostgreSQL address.
+    """
+    url = _required(environment, connection_id)
+    scheme, _, rest = url.partition("://")
+    if scheme not in ("postgresql", "postgres"):
+        raise SettingsError(
+            f"{variable_of(connection_id)} begins with {scheme[:20]!r}: write postgresql://USER:PASSWORD@HOST/DATABASE"
+        )
+    return f"postgresql://{rest}"
+
+
+def variable_of(connection_id: str) -> str:
+    """Returns the environment variable that Airflow reads a connection from."""
+    return f"AIRFLOW_CONN_{connection_id.upper()}"
+
+
+def _required(environment: Mapping[str, str], connection_id: str) -> str:
+    try:
+        return environment[variable_of(connection_id)]
+    except KeyError as error:
+        raise SettingsError(
+            f"{variable_of(connection_id)} is not set: the connection {connection_id} is needed"
+        ) from error
