@@ -1,0 +1,143 @@
+"""A YAML file, read so that every value can be traced to its line.
+
+Stricter than YAML: a key may stand only once, keys are text, and dates stay the text they are, so that a
+definition holds nothing but JSON's own types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from quire.errors import DefinitionError
+
+FAULTS_TOLD = 3  # an error is one line
+STRING = "tag:yaml.org,2002:str"
+TIMESTAMP = "tag:yaml.org,2002:timestamp"
+MERGE = "tag:yaml.org,2002:merge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing that is wrong in a file. ``line`` counts from 1."""
+
+    file: str
+    reason: str
+    line: int | None = None
+    field: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return ": ".join(part for part in (place, self.field, self.reason) if part)
+
+
+def definition_error(faults: Sequence[Fault]) -> DefinitionError:
+    """Returns one error, of one line, for all that is wrong with a report."""
+    told = "; ".join(map(str, faults[:FAULTS_TOLD]))
+    more = len(faults) - FAULTS_TOLD
+    return DefinitionError(f"{told}; and {more} more" if more > 0 else told)
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """PyYAML's safe loader, libyaml's where it was built in, without dates."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != TIMESTAMP]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a file says, as plain values, and the nodes they came from."""
+
+    values: dict[str, Any]
+    root: yaml.MappingNode
+
+    def locate(self, path: Sequence[str | int]) -> tuple[int, str]:
+        """Returns the line of the value at ``path``, and the path as people write it: ``summaries[0].by``.
+
+        Parts that are not in the file end the way, at the line of what was last there; the first missing key is
+        still named. What pydantic adds to its paths for itself is in angle or square brackets, and is passed over.
+        """
+        node: yaml.Node = self.root
+        line, field = 1, ""
+        for part in path:
+            if isinstance(part, str) and part[:1] in "<[":
+                continue
+            if isinstance(node, yaml.MappingNode):
+                field = f"{field}.{part}" if field else str(part)
+                pair = next((pair for pair in reversed(node.value) if pair[0].value == part), None)
+                if pair is None:
+                    break
+                line, node = pair[0].start_mark.line + 1, pair[1]
+            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+                field, node = f"{field}[{part}]", node.value[part]
+                line = node.start_mark.line + 1
+            else:
+                break
+        return line, field
+
+
+def read_document(text: str, *, file: str) -> Document:
+    """Reads the content of a YAML file; ``file`` is its name in errors.
+
+    Raises:
+        DefinitionError: it is not valid YAML, or not such YAML as a definition may be.
+    """
+    found = _parse(text, file=file)
+    if isinstance(found, Document):
+        return found
+    raise definition_error(found)
+
+
+def _parse(text: str, *, file: str) -> Document | list[Fault]:
+    try:
+        loader = _Loader(text)
+        try:
+            root = loader.get_single_node()
+            if root is None:
+                return [Fault(file=file, reason="is empty")]
+            if not isinstance(root, yaml.MappingNode):
+                return [Fault(file=file, line=1, reason="must be a mapping, such as title: Flights")]
+            if faults := list(_key_faults(root, file=file, seen=set())):
+                return faults
+            return Document(loader.construct_document(root), root)
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        reason = ", ".join(part for part in (error.problem, error.context) if part)
+        return [Fault(file=file, line=line, reason=f"not valid YAML: {reason}")]
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # odd characters, or a tag such as !!int on no number
+        reason = getattr(error, "reason", None) or str(error)
+        return [Fault(file=file, reason=f"not valid YAML: {reason}")]
+
+
+def _key_faults(node: yaml.Node, *, file: str, seen: set[int]) -> Iterator[Fault]:
+    """Finds keys that stand twice, of which YAML would keep the last, and keys such as ``on`` that are no text."""
+    if id(node) in seen:  # an alias
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _key_faults(item, file=file, seen=seen)
+    elif isinstance(node, yaml.MappingNode):
+        keys: set[str] = set()
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.tag not in (STRING, MERGE):
+                yield Fault(file=file, line=line, reason=f"the key {_shown(key)} is not text: write it in quotes")
+            elif key.value in keys:
+                yield Fault(file=file, line=line, field=key.value, reason="this key stands twice")
+            else:
+                keys.add(key.value)
+            yield from _key_faults(value, file=file, seen=seen)
+
+
+def _shown(key: yaml.Node) -> str:
+    return str(key.value) if isinstance(key, yaml.ScalarNode) else "here"

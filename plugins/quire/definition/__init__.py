@@ -1,0 +1,53 @@
+"""What a report's YAML file may say (DESIGN section 4), as frozen pydantic models.
+
+    report       ReportDefinition: the file itself, and what its parts must agree on
+    source       where the rows come from and when stored ones are stale
+    presentation columns, workbook, delivery: what the reader gets
+    summary      grouped tables and their charts
+    parameter    extra binds, and reading what was given for them
+    scalars      durations, zones, crons, windows, names
+    part         the common base: frozen, unknown keys refused
+
+Everything here is known without a database. Files are read by ``quire.catalog``; expressions (``of``) and the
+query's columns are checked by ``quire check``.
+"""
+
+from quire.definition.parameter import Parameter, ParameterValue
+from quire.definition.presentation import (
+    Column,
+    Delivery,
+    FileFormat,
+    Notify,
+    RowSplit,
+    Total,
+    Workbook,
+)
+from quire.definition.report import ReportDefinition, StageName
+from quire.definition.scalars import title_of
+from quire.definition.source import Probe, Source, SourceTable
+from quire.definition.summary import Aggregation, Chart, ChartType, GroupKey, Measure, SortKey, Summary
+
+__all__ = [
+    "Aggregation",
+    "Chart",
+    "ChartType",
+    "Column",
+    "Delivery",
+    "FileFormat",
+    "GroupKey",
+    "Measure",
+    "Notify",
+    "Parameter",
+    "ParameterValue",
+    "Probe",
+    "ReportDefinition",
+    "RowSplit",
+    "SortKey",
+    "Source",
+    "SourceTable",
+    "StageName",
+    "Summary",
+    "Total",
+    "Workbook",
+    "title_of",
+]

@@ -1,0 +1,86 @@
+"""What the reader gets: the columns' dress, the workbooks, their delivery."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, StrictBool, StrictInt, Tag, model_validator
+
+from quire.definition.part import Part, duplicates, fault, kind_of_value
+from quire.definition.scalars import Address, Duration, Label, title_of
+
+Total = Literal["sum", "mean", "min", "max", "count"]
+FileFormat = Literal["xlsx", "csv", "parquet"]
+LONGEST_LINK = timedelta(days=7)  # S3's own limit for a presigned address
+
+
+def _title_from_name(fields: dict[str, Any]) -> str:
+    return title_of(fields.get("name", ""))
+
+
+class Column(Part):
+    """A column of the detail sheet.
+
+    Args:
+        name: the query's.
+        title: the header's text; by default from the name.
+        width: in Excel's character units; by default from the content.
+        format: an Excel format code; by default from the type.
+        total: what the totals row shows.
+    """
+
+    name: Label
+    title: Label = Field(default_factory=_title_from_name)
+    width: float | None = Field(default=None, gt=0, le=255, strict=True)
+    format: Label | None = None
+    total: Total | None = None
+
+
+class RowSplit(Part):
+    """A workbook for every so many rows."""
+
+    rows: StrictInt = Field(ge=1)
+
+
+Split = Annotated[
+    Annotated[Literal["partition", "none"], Tag("<word>")] | Annotated[RowSplit, Tag("<mapping>")],
+    Discriminator(kind_of_value),
+]
+
+
+class Workbook(Part):
+    """How the rows become files. Without ``detail``, there are summaries only."""
+
+    split: Split = "partition"
+    detail: StrictBool = True
+    formats: tuple[FileFormat, ...] = ("xlsx",)
+
+    @model_validator(mode="after")
+    def _check_formats(self) -> Self:
+        if not self.formats:
+            raise fault("is empty: name at least one of xlsx, csv, parquet", "formats")
+        for name in duplicates(self.formats):
+            raise fault(f"{name} is listed twice", "formats")
+        return self
+
+
+class Notify(Part):
+    """Who is told of a run's end."""
+
+    success: tuple[Address, ...] = ()
+    failure: tuple[Address, ...] = ()
+
+
+class Delivery(Part):
+    """How long links and runs live, and who is told. Without ``keep``, a run is kept for ever."""
+
+    link_ttl: Duration = timedelta(hours=1)
+    keep: Duration | None = None
+    notify: Notify = Notify()
+
+    @model_validator(mode="after")
+    def _check_link(self) -> Self:
+        if self.link_ttl > LONGEST_LINK:
+            raise fault("a presigned link lives at most 7d", "link_ttl")
+        return self

@@ -1,0 +1,137 @@
+"""ReportDefinition: a report's whole YAML file, and what its parts must agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from quire.calendar_range import Grain
+from quire.definition.parameter import Parameter, ParameterValue, bind_parameters
+from quire.definition.part import Part, duplicates, duplicates_for_excel, fault
+from quire.definition.presentation import Column, Delivery, Workbook
+from quire.definition.scalars import (
+    Cron,
+    Label,
+    ParameterName,
+    Prose,
+    ReportName,
+    TimeZone,
+    Window,
+    parse_window,
+    title_of,
+)
+from quire.definition.source import Source
+from quire.definition.summary import GroupKey, Summary
+
+StageName = Literal["plan", "extract", "aggregate", "layout", "render", "publish"]
+RESERVED_PARAMETERS = ("start", "end", "force")  # a run's own
+
+
+def _title_from_name(fields: dict[str, Any]) -> str:
+    return title_of(fields.get("name", ""))
+
+
+def _window_from_partition(fields: dict[str, Any]) -> str:
+    return f"1 {fields.get('partition', Grain.MONTH)}"
+
+
+class ReportDefinition(Part):
+    """A report.
+
+    ``name`` (the file's stem) and ``sql_text`` (the file that ``source.sql`` names, as it stands, with one line
+    break at its end) are not in the YAML file: the catalog adds them. ``model_dump(mode="json")`` holds everything
+    that decides what the report gives, in an order that a digest keeps.
+    """
+
+    name: ReportName
+    title: Label = Field(default_factory=_title_from_name)
+    description: Prose = ""
+    source: Source
+    partition: Grain
+    timezone: TimeZone = "UTC"
+    schedule: Cron | None = None
+    window: Window = Field(default_factory=_window_from_partition)
+    store_schedule: Cron | None = None
+    parameters: Mapping[ParameterName, Parameter] = Field(default_factory=dict)
+    columns: tuple[Column, ...] = ()
+    summaries: tuple[Summary, ...] = ()
+    workbook: Workbook = Workbook()
+    delivery: Delivery = Delivery()
+    queues: Mapping[StageName, Label] = Field(default_factory=dict)
+    sql_text: str = ""
+
+    @property
+    def window_count(self) -> int:
+        """How many whole periods a scheduled run covers."""
+        return parse_window(self.window)[0]
+
+    @property
+    def window_grain(self) -> Grain:
+        """The length of a scheduled run's periods."""
+        return parse_window(self.window)[1]
+
+    def bind_parameters(self, given: Mapping[str, object]) -> dict[str, ParameterValue]:
+        """Returns a JSON value for every parameter: what was given (text is converted), else its default.
+
+        Raises:
+            ParameterError: a name is unknown, or a value is missing, of another type or not allowed.
+        """
+        return bind_parameters(self.parameters, given, report=self.name)
+
+    def sql_binds(self, bound: Mapping[str, ParameterValue]) -> dict[str, ParameterValue | date]:
+        """Returns what ``bind_parameters`` gave as ``sql_template.render`` takes it: dates as dates."""
+        return {
+            name: date.fromisoformat(value)
+            if isinstance(value, str) and self.parameters[name].type == "date"
+            else value
+            for name, value in bound.items()
+        }
+
+    def column_title(self, name: str) -> str:
+        """Returns the header of a column of the query, listed under ``columns`` or not."""
+        return next((column.title for column in self.columns if column.name == name), title_of(name))
+
+    def group_title(self, key: GroupKey) -> str:
+        """Returns the header of a summary's key: the period's name where the key is truncated to one."""
+        return title_of(key.every) if key.every else self.column_title(key.column)
+
+    @field_validator("parameters")
+    @classmethod
+    def _check_parameters(cls, parameters: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
+        for name in parameters:
+            if name in RESERVED_PARAMETERS:
+                raise fault("start, end and force belong to every run: choose another name", name)
+        return {
+            name: p if p.title else p.model_copy(update={"title": title_of(name)}) for name, p in parameters.items()
+        }
+
+    @model_validator(mode="after")
+    def _check_schedules(self) -> Self:
+        for name, parameter in self.parameters.items():
+            if parameter.required and (self.schedule or self.store_schedule):
+                raise fault("missing: a scheduled report needs one for every parameter", "parameters", name, "default")
+        if self.store_schedule and self.source.freshness == "always":
+            raise fault("stores nothing that lasts while source.freshness is always", "store_schedule")
+        return self
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> Self:
+        for name in duplicates(column.name for column in self.columns):
+            raise fault(f"{name} is listed twice", "columns")
+        return self
+
+    @model_validator(mode="after")
+    def _check_summaries(self) -> Self:
+        for name in duplicates_for_excel(summary.name for summary in self.summaries):
+            raise fault(f"two sheets would be called {name!r}", "summaries")
+        for position, summary in enumerate(self.summaries):
+            headers = [self.group_title(key) for key in summary.by]
+            headers += [measure.title for measure in summary.measures.values()]
+            for title in duplicates_for_excel(headers):
+                raise fault(f"two of its columns have the header {title!r}", "summaries", position)
+        if not self.workbook.detail and not self.summaries:
+            raise fault("is false, and there are no summaries: nothing would be written", "workbook", "detail")
+        return self

@@ -1,0 +1,151 @@
+"""A report's SQL with its named placeholders: finding them, and putting values in their places.
+
+``%(name)s`` is a placeholder and ``%%`` a percent sign, as in every Python database driver; anything else that
+begins with ``%`` is a mistake. Two things are stricter than in a driver, since COPY takes no binds and a reader's
+text becomes a literal here:
+
+- Comments are left as they are. A value put into one could end it with a line break and go on as SQL.
+- A placeholder inside quotes is refused. The value brings its own quotes, which would end the outer ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from quire.errors import DefinitionError, ParameterError
+
+# PostgreSQL's own lexical rules (its manual, section 4.1): what stands in quotes or in a comment. Words are taken
+# whole, so that the E of an escape string and the $ of a dollar quote are only seen where a token begins.
+TOKEN = re.compile(
+    r"""
+      (?P<comment>   --[^\r\n]* | /\* )
+    | (?P<quoted>    [eE]'(?:[^'\\]|\\.|'')*'? | '(?:[^']|'')*'? | "(?:[^"]|"")*"?
+                   | \$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z) )
+    | (?P<word>      [^\W\d][\w$]* )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+COMMENT_MARK = re.compile(r"/\*|\*/")
+PERCENT = re.compile(r"%(?:(?P<double>%)|\((?P<name>[^()]+)\)s)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholder:
+    """A ``%(name)s`` and the line it stands on, from 1."""
+
+    name: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What cannot be read, and its line."""
+
+    reason: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    kind: Literal["text", "placeholder", "problem"]
+    text: str
+    line: int
+
+
+def placeholders(sql: str) -> tuple[Placeholder, ...]:
+    """Returns every placeholder, in the order of the text."""
+    return tuple(Placeholder(piece.text, piece.line) for piece in _pieces(sql) if piece.kind == "placeholder")
+
+
+def problems(sql: str) -> tuple[Problem, ...]:
+    """Returns every percent sign that is neither doubled nor a placeholder, and every placeholder inside quotes."""
+    return tuple(Problem(piece.text, piece.line) for piece in _pieces(sql) if piece.kind == "problem")
+
+
+def render(sql: str, binds: Mapping[str, Any]) -> str:
+    """Returns the SQL with each placeholder replaced by its value, as a literal quoted by psycopg.
+
+    A value is never searched for placeholders itself. An aware datetime becomes a ``timestamptz``, a date a
+    ``date``, None ``NULL``; a text stays of unknown type, so that PostgreSQL takes the type it is compared with.
+
+    Args:
+        sql: as it stands in the file.
+        binds: a value for every placeholder; more are ignored.
+
+    Raises:
+        DefinitionError: the SQL has problems (the catalog refuses such a file before).
+        ParameterError: a value is missing, or no literal can hold it.
+    """
+    from psycopg import DataError, ProgrammingError
+    from psycopg.sql import Literal as SqlLiteral
+
+    def literal(name: str) -> str:
+        if name not in binds:
+            raise ParameterError(f"the query's placeholder %({name})s has no value")
+        try:
+            return SqlLiteral(binds[name]).as_string(None)
+        except (DataError, ProgrammingError) as error:
+            raise ParameterError(f"the value of {name} cannot be sent to PostgreSQL: {error}") from error
+
+    found = tuple(_pieces(sql))
+    for piece in found:
+        if piece.kind == "problem":
+            raise DefinitionError(f"line {piece.line} of the query: {piece.text}")
+    return "".join(literal(piece.text) if piece.kind == "placeholder" else piece.text for piece in found)
+
+
+def _pieces(sql: str) -> Iterator[_Piece]:
+    line = 1
+    for kind, text in _segments(sql):
+        if kind == "comment":
+            yield _Piece("text", text, line)
+        else:
+            yield from _read_percents(text, line=line, quoted=kind == "quoted")
+        line += text.count("\n")
+
+
+def _segments(sql: str) -> Iterator[tuple[Literal["code", "quoted", "comment"], str]]:
+    start = position = 0
+    while token := TOKEN.search(sql, position):
+        position = token.end()
+        if token["word"]:
+            continue
+        yield "code", sql[start : token.start()]
+        if token["comment"]:
+            position = _end_of_comment(sql, token)
+        yield ("comment" if token["comment"] else "quoted"), sql[token.start() : position]
+        start = position
+    yield "code", sql[start:]
+
+
+def _end_of_comment(sql: str, token: re.Match[str]) -> int:
+    """Returns where a comment ends. Block comments nest in PostgreSQL, which no regular expression can follow."""
+    if token["comment"] != "/*":
+        return token.end()
+    depth, position = 1, token.end()
+    while depth and (mark := COMMENT_MARK.search(sql, position)):
+        depth += 1 if mark.group() == "/*" else -1
+        position = mark.end()
+    return len(sql) if depth else position
+
+
+def _read_percents(text: str, *, line: int, quoted: bool) -> Iterator[_Piece]:
+    position = 0
+    for percent in PERCENT.finditer(text):
+        here = line + text.count("\n", 0, percent.start())
+        yield _Piece("text", text[position : percent.start()], here)
+        position = percent.end()
+        if percent["double"]:
+            yield _Piece("text", "%", here)
+        elif percent["name"] is None:
+            seen = text[percent.start() : percent.start() + 12].splitlines()[0]
+            yield _Piece("problem", f"{seen!r}: write %(name)s for a value, %% for a percent sign", here)
+        elif quoted:
+            reason = f"%({percent['name']})s stands inside quotes: take them away, the value brings its own"
+            yield _Piece("problem", reason, here)
+        else:
+            yield _Piece("placeholder", percent["name"], here)
+    yield _Piece("text", text[position:], line)
