@@ -1,0 +1,41 @@
+-- Departures from New York, one row each, with what is known of airline, airports, aircraft and weather.
+--
+-- scheduled_departure places a row in its partition. time_hour is the same instant without its minutes, so a
+-- departure of the range has a time_hour from less than an hour before the range's start: with that said too,
+-- PostgreSQL can use an index on time_hour.
+SELECT
+    departure.scheduled                                             AS scheduled_departure,
+    departure.scheduled + make_interval(mins => f.dep_delay::int)   AS departed,
+    f.carrier                                                       AS carrier,
+    coalesce(airline.name, f.carrier)                               AS carrier_name,
+    f.flight                                                        AS flight,
+    f.tailnum                                                       AS tail_number,
+    f.origin                                                        AS origin,
+    coalesce(origin.name, f.origin)                                 AS origin_name,
+    f.dest                                                          AS destination,
+    coalesce(destination.name, f.dest)                              AS destination_name,
+    plane.manufacturer                                              AS manufacturer,
+    plane.model                                                     AS model,
+    plane.seats                                                     AS seats,
+    f.dep_delay                                                     AS departure_delay,
+    f.arr_delay                                                     AS arrival_delay,
+    f.air_time                                                      AS air_time,
+    f.distance                                                      AS distance,
+    weather.temp::numeric(5, 2)                                     AS temperature,
+    weather.wind_speed::numeric(6, 2)                               AS wind_speed,
+    weather.precip::numeric(5, 2)                                   AS precipitation,
+    weather.visib::numeric(5, 2)                                    AS visibility,
+    f.dep_time IS NULL                                              AS cancelled
+FROM public.flights AS f
+CROSS JOIN LATERAL (SELECT f.time_hour + make_interval(mins => f.minute::int) AS scheduled) AS departure
+LEFT JOIN public.airlines AS airline ON airline.carrier = f.carrier
+LEFT JOIN public.airports AS origin ON origin.faa = f.origin
+LEFT JOIN public.airports AS destination ON destination.faa = f.dest
+LEFT JOIN public.planes AS plane ON plane.tailnum = f.tailnum
+LEFT JOIN public.weather AS weather ON weather.origin = f.origin AND weather.time_hour = f.time_hour
+WHERE f.time_hour > %(start)s - interval '1 hour'
+  AND f.time_hour < %(end)s
+  AND departure.scheduled >= %(start)s
+  AND departure.scheduled < %(end)s
+  AND (%(carrier)s IS NULL OR f.carrier = %(carrier)s)
+ORDER BY scheduled_departure, carrier, flight, origin
