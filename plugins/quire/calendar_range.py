@@ -67,7 +67,7 @@ class Grain(StrEnum):
                 year, week, _ = start.isocalendar()
                 return f"{year:04d}-W{week:02d}"
             case Grain.MONTH:
-                return f"{start:%Y-%m}"
+                return f"{start.year:04d}-{start.month:02d}"
             case Grain.QUARTER:
                 return f"{start.year:04d}-Q{(start.month + 2) // 3}"
             case Grain.YEAR:
@@ -164,9 +164,9 @@ class DateRange:
         while start < stop_of_range:
             try:
                 whole_stop = grain.shift(start, 1)
-            except RangeError:  # the period reaches past the year 9999; the range does not
-                whole_stop = date.max
-            stop = min(whole_stop, stop_of_range)
+            except RangeError:  # the period reaches past the year 9999, so the range clips it
+                whole_stop = None
+            stop = min(whole_stop or stop_of_range, stop_of_range)
             whole = start == grain.floor(start) and stop == whole_stop
             key = grain.key(start) if whole else f"{start}_{stop - timedelta(days=1)}"
             found.append(DatePartition(key=key, start=start, stop=stop, timezone=self.timezone))
@@ -178,8 +178,14 @@ def first_instant(day: date, timezone: str) -> datetime:
     """Returns the first instant of a local day, in UTC.
 
     Where clocks jump over midnight, ``fold=0`` gives the instant of the jump; where midnight comes twice, the first.
+
+    Raises:
+        RangeError: it lies in the year 0 or 10000 in UTC.
     """
-    return datetime.combine(day, time(), tzinfo=zone(timezone)).astimezone(UTC)
+    try:
+        return datetime.combine(day, time(), tzinfo=zone(timezone)).astimezone(UTC)
+    except OverflowError as error:
+        raise RangeError(f"the beginning of {day} in {timezone} is outside the calendar") from error
 
 
 def complete_window(count: int, grain: Grain, *, before: datetime, timezone: str) -> DateRange:

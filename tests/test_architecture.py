@@ -1,0 +1,120 @@
+"""DESIGN section 2's rules of the house, read from the imports."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CLONE = Path(__file__).resolve().parents[1]
+PLUGINS = CLONE / "plugins"
+STAGES = PLUGINS / "quire" / "stages"
+HEAVY = ("polars", "pyarrow", "xlsxwriter", "pandas", "airflow", "boto3")
+LONGEST_FILE = 300
+EMPTY_NAMES = {"utils", "helpers", "manager", "common", "base"}
+
+
+def sources(*folders: str) -> list[Path]:
+    """Returns the Python files of some top folders, or of all that are not hidden."""
+    if folders:
+        return sorted(path for folder in folders for path in (CLONE / folder).rglob("*.py"))
+    visible = [path for path in CLONE.iterdir() if not path.name.startswith(".")]
+    return sorted([*CLONE.glob("*.py"), *(path for folder in visible for path in folder.rglob("*.py"))])
+
+
+def imports_of(source: str) -> set[str]:
+    """Returns every module a source imports, at whatever depth; ``from a import b`` is told as a.b."""
+    return set(_imports(ast.parse(source)))
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def belongs(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def stage_faults(stage: str, imported: set[str]) -> list[str]:
+    """Returns what a stage imports of other stages."""
+    return sorted(m for m in imported if belongs(m, "quire.stages") and not belongs(m, f"quire.stages.{stage}"))
+
+
+def xlsx_faults(imported: set[str]) -> list[str]:
+    """Returns what xlsx imports of the rest of quire."""
+    known = ("quire.xlsx", "quire.errors")
+    return sorted(m for m in imported if belongs(m, "quire") and not any(belongs(m, package) for package in known))
+
+
+def may_import_airflow(path: Path) -> bool:
+    place = path.relative_to(CLONE).parts
+    return (
+        place[0] == "dags"
+        or place == ("plugins", "quire_plugin.py")
+        or place[:3] == ("plugins", "quire", "portal")
+        or (place[:2] == ("plugins", "quire") and place[2].removesuffix(".py") == "airflow_dag")
+    )
+
+
+def identify(path: Path) -> str:
+    return path.relative_to(CLONE).as_posix()
+
+
+@pytest.mark.parametrize("path", sources("plugins/quire/stages"), ids=identify)
+def test_stage_imports_no_other_stage(path: Path) -> None:
+    stage = path.relative_to(STAGES).parts[0].removesuffix(".py")
+    assert stage_faults(stage, imports_of(path.read_text())) == []
+
+
+@pytest.mark.parametrize("path", sources("plugins/quire/xlsx"), ids=identify)
+def test_xlsx_imports_nothing_of_quire_but_errors(path: Path) -> None:
+    assert xlsx_faults(imports_of(path.read_text())) == []
+
+
+@pytest.mark.parametrize("path", sources("plugins", "dags"), ids=identify)
+def test_source_imports_airflow_only_where_airflow_is_met_and_never_pandas(path: Path) -> None:
+    imported = imports_of(path.read_text())
+    assert not [module for module in imported if belongs(module, "pandas")]
+    assert may_import_airflow(path) or not [module for module in imported if belongs(module, "airflow")]
+
+
+@pytest.mark.parametrize("path", sources(), ids=identify)
+def test_file_is_short_and_named_for_what_it_does(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= LONGEST_FILE
+    assert not EMPTY_NAMES & {part.removesuffix(".py") for part in path.relative_to(CLONE).parts}
+
+
+@pytest.mark.parametrize("module", ["quire.catalog", "quire.definition"])
+def test_importing_definitions_loads_nothing_heavy(module: str) -> None:
+    code = f"import {module}, sys; print([name for name in {HEAVY!r} if name in sys.modules])"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(PLUGINS)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert loaded.stdout == "[]\n"
+
+
+def test_rules_find_what_they_look_for() -> None:
+    """Each rule, on a source that breaks it."""
+    imported = imports_of(
+        "def run():\n    from quire.stages import render\n    import airflow.sdk\nfrom quire import catalog\n"
+    )
+    assert stage_faults("extract", imported) == ["quire.stages.render"]
+    assert stage_faults("render", {"quire.stages.render.sheets", "quire.stages.renderer"}) == ["quire.stages.renderer"]
+    assert xlsx_faults(imported | {"quire.errors", "quire.xlsx.model"}) == ["quire.catalog", "quire.stages.render"]
+    assert "airflow.sdk" in imported
+    assert not may_import_airflow(PLUGINS / "quire" / "stages" / "plan.py")
+    assert may_import_airflow(PLUGINS / "quire" / "airflow_dag.py")
+    assert may_import_airflow(PLUGINS / "quire" / "portal" / "app.py")

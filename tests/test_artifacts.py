@@ -1,0 +1,150 @@
+"""The records between stages survive JSON, which is how they travel through Airflow."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from datetime import date
+from typing import Any
+
+import pytest
+from quire import artifacts
+from quire.artifacts import (
+    Manifest,
+    ManifestPartition,
+    ManifestSummary,
+    PublishedRun,
+    RenderedFile,
+    RowSlice,
+    RunLayout,
+    RunPlan,
+    RunRequest,
+    SourceColumn,
+    StagedPartition,
+    StagedSummary,
+    WorkbookShare,
+    digest,
+    from_json,
+    to_json,
+)
+from quire.calendar_range import DatePartition
+
+START, END, STOP = date(2013, 1, 1), date(2013, 1, 31), date(2013, 2, 1)
+PARTITION = DatePartition(key="2013-01", start=START, stop=STOP, timezone="America/New_York")
+REQUEST = RunRequest(
+    report="flights",
+    start=START,
+    end=END,
+    timezone="America/New_York",
+    parameters={"carrier": None, "name": "Ünïcode ' \" \\", "since": "2013-01-01", "share": 0.1, "all": True},
+    force=True,
+    run_id="manual__2013-02-01T00:00:00+00:00",
+    made_at="2013-02-01T06:00:00+00:00",
+)
+SLICE = RowSlice(partition="2013-01", object_key="partitions/flights/2013-01.parquet", offset=5, rows=27_004)
+SHARE = WorkbookShare(stem="flights_2013-01", start=START, end=END, slices=(SLICE, SLICE))
+FILE = RenderedFile(
+    name="flights_2013-01.xlsx",
+    key="reports/flights/run/flights_2013-01.xlsx",
+    rows=27_004,
+    bytes=2**40,
+    sha256="0" * 64,
+    start=START,
+    end=END,
+    notes=("2 texts were cut.",),
+)
+MANIFEST = Manifest(
+    report="flights",
+    run="a" * 32,
+    run_id="manual",
+    title="Flights",
+    made_at="2013-02-01T06:00:00+00:00",
+    start=START,
+    end=END,
+    timezone="America/New_York",
+    parameters=REQUEST.parameters,
+    rows=27_004,
+    partitions=(
+        ManifestPartition(key="2013-01", rows=27_004, bytes=1, sha256="0" * 64, object_key="partitions/x", stored=True),
+    ),
+    summaries=(ManifestSummary(name="By airline", rows=16),),
+    files=(FILE,),
+    warnings=("Beware.",),
+)
+RECORDS = (
+    REQUEST,
+    SourceColumn(name="distance", pg_type="numeric(12,2)"),
+    RunPlan(
+        request=REQUEST,
+        source_digest="b" * 32,
+        columns=(SourceColumn(name="distance", pg_type="integer"),),
+        groups=((PARTITION, PARTITION), (PARTITION,)),
+        warnings=("The range ends in the future.",),
+    ),
+    StagedPartition(
+        key="2013-01",
+        start=START,
+        stop=STOP,
+        object_key="partitions/x.parquet",
+        rows=0,
+        bytes=1,
+        sha256="0" * 64,
+        token="t",
+        stored=True,
+    ),
+    StagedSummary(name="By airline", object_key="reports/x.parquet", rows=16),
+    SLICE,
+    SHARE,
+    RunLayout(run_key="a" * 32, reused=False, groups=((SHARE,), ())),
+    FILE,
+    MANIFEST.partitions[0],
+    MANIFEST.summaries[0],
+    MANIFEST,
+    PublishedRun(manifest=MANIFEST, reused=True),
+)
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
+def test_record_through_json_and_back_is_equal(record: Any) -> None:
+    assert from_json(type(record), json.loads(json.dumps(to_json(record)))) == record
+
+
+def test_records_of_the_module_are_all_tried_above_and_all_frozen() -> None:
+    declared = {
+        kind
+        for _, kind in inspect.getmembers(artifacts, dataclasses.is_dataclass)
+        if inspect.isclass(kind) and kind.__module__ == artifacts.__name__
+    }
+    assert {type(record) for record in RECORDS} == declared
+    assert all(kind.__dataclass_params__.frozen for kind in declared)  # type: ignore[attr-defined]
+
+
+def test_sequence_of_records_through_json_and_back_is_equal() -> None:
+    again = from_json(tuple[StagedSummary, ...], json.loads(json.dumps(to_json([RECORDS[4], RECORDS[4]]))))
+    assert again == (RECORDS[4], RECORDS[4])
+
+
+def test_digest_of_equal_parts_is_equal_whatever_the_order_of_keys() -> None:
+    assert digest({"a": 1, "b": date(2013, 1, 1)}) == digest({"b": "2013-01-01", "a": 1})
+    assert digest(REQUEST) == digest(dataclasses.replace(REQUEST))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("ab", "c"), ("a", "bc")),
+        ((["a", "b"],), (["b", "a"],)),
+        ((1,), ("1",)),
+        ((None,), ("null",)),
+        ((True,), (1,)),
+        ((REQUEST,), (dataclasses.replace(REQUEST, force=False),)),
+    ],
+)
+def test_digest_of_different_parts_differs(first: tuple[Any, ...], second: tuple[Any, ...]) -> None:
+    assert digest(*first) != digest(*second)
+
+
+def test_digest_stays_what_it_was() -> None:
+    """Keys in the store are made of it; the value is what sha256sum says of the JSON without blanks."""
+    assert digest("flights", {"a": [1, None]}) == "2982e7006e0e1d24bb190d3c6702d664"

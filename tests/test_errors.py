@@ -1,0 +1,58 @@
+"""The tree of errors: whole, picklable, with the exit statuses of the command line's contract."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+
+import pytest
+from quire import errors
+from quire.errors import DefinitionError, ParameterError, RangeError, ReportError, TerminalError, TransientError
+
+
+def descendants(kind: type[ReportError]) -> list[type[ReportError]]:
+    return [kind, *(found for child in kind.__subclasses__() for found in descendants(child))]
+
+
+TREE = descendants(ReportError)
+
+
+@pytest.mark.parametrize("kind", TREE)
+def test_error_pickled_and_back_is_the_same(kind: type[ReportError]) -> None:
+    """Airflow sends errors between processes."""
+    error = kind("no such column", report="flights", partition="2013-01")
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    assert type(again) is kind
+    assert (again.message, again.report, again.partition) == ("no such column", "flights", "2013-01")
+    assert str(again) == str(error) == "flights 2013-01: no such column"
+
+
+@pytest.mark.parametrize("kind", TREE)
+def test_error_is_named_in_the_tree_at_the_top_of_its_module(kind: type[ReportError]) -> None:
+    assert kind.__name__ in (errors.__doc__ or "")
+    assert kind.__module__ == errors.__name__
+
+
+@pytest.mark.parametrize("kind", TREE)
+def test_error_below_the_root_is_either_terminal_or_transient(kind: type[ReportError]) -> None:
+    assert kind is ReportError or issubclass(kind, TerminalError) != issubclass(kind, TransientError)
+
+
+def test_exit_status_is_two_for_what_the_user_gave_and_one_for_all_else() -> None:
+    of_two = {kind for kind in TREE if kind.exit_status == 2}
+    assert of_two == {errors.UsageError, DefinitionError, ParameterError, RangeError}
+    assert {kind.exit_status for kind in set(TREE) - of_two} == {1}
+
+
+def test_error_of_many_lines_is_told_in_one() -> None:
+    assert str(ReportError("first\n  second\tthird ")) == "first second third"
+
+
+def test_error_without_a_place_is_its_message_alone() -> None:
+    assert str(ReportError("away", partition="2013-01")) == "2013-01: away"
+    assert str(ReportError("away")) == "away"
+
+
+def test_every_exception_of_the_module_is_in_the_tree() -> None:
+    found = {kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, BaseException)}
+    assert found == set(TREE)
