@@ -14,6 +14,7 @@ from quire.definition.part import FAULT, suggestion
 from quire.definition.report import ReportDefinition
 
 MISSING = "missing"
+FOLLOWING = "default_factory_not_called"  # a default that would have come from a field which is told already
 CATALOG_KEYS = ("name", "sql_text")  # fields that are not the file's to set
 WORDS = {
     "string_type": "must be text (in quotes, where YAML would read something else)",
@@ -31,6 +32,8 @@ def validation_faults(error: ValidationError, document: Document, *, file: str) 
     found: list[Fault] = []
     meant: set[str] = set()
     for details in error.errors(include_url=False):
+        if details["type"] == FOLLOWING:
+            continue
         line, field = document.locate(_path(details))
         reason = _reason(details)
         found.append(Fault(file=file, line=line, field=field, reason=reason))

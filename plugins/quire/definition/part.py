@@ -47,5 +47,10 @@ def duplicates(words: Iterable[str]) -> list[str]:
 
 def duplicates_for_excel(words: Iterable[str]) -> list[str]:
     """Returns the words that Excel takes for the same as an earlier one: it has no regard to case."""
-    first: dict[str, str] = {}
-    return [word for word in words if first.setdefault(word.casefold(), word) is not word]
+    seen: set[str] = set()
+    again = []
+    for word in words:
+        if word.casefold() in seen:
+            again.append(word)
+        seen.add(word.casefold())
+    return again

@@ -1,0 +1,169 @@
+"""Placeholders in SQL: where they are, what is refused, and that a value stays a value."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from quire.errors import DefinitionError, ParameterError
+from quire.sql_template import Placeholder, Problem, placeholders, problems, render
+
+
+def unquoted(literal: str) -> str:
+    """Reads a PostgreSQL string literal, and fails where it ends too early."""
+    text = literal.strip()
+    escapes = text.startswith("E")
+    body = text.removeprefix("E")
+    assert body[0] == body[-1] == "'"
+    found, position = "", 1
+    while position < len(body) - 1:
+        pair = body[position : position + 2]
+        if pair == "''" or (escapes and pair == "\\\\"):
+            found, position = found + pair[0], position + 2
+        else:
+            assert pair[0] not in ("'", "\\" if escapes else "'"), literal
+            found, position = found + pair[0], position + 1
+    return found
+
+
+def test_placeholders_are_found_with_their_lines() -> None:
+    sql = "SELECT *\nFROM flights\nWHERE t >= %(start)s AND t < %(end)s\n  AND c = %(carrier)s"
+    assert placeholders(sql) == (Placeholder("start", 3), Placeholder("end", 3), Placeholder("carrier", 4))
+    assert problems(sql) == ()
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "-- AND c = %(carrier)s, 50% of it's rows\n",
+        "/* %(carrier)s ' 50% */",
+        "/* outer /* inner */ %(carrier)s */",
+        "/* never closed %(carrier)s",
+    ],
+)
+def test_comments_are_left_as_they_are(comment: str) -> None:
+    sql = f"SELECT 1 {comment}"
+    assert placeholders(sql) == ()
+    assert problems(sql) == ()
+    assert render(sql, {"carrier": "x\n; DROP TABLE flights"}) == sql
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        "'%(x)s'",
+        "'it''s %(x)s'",
+        "E'\\'%(x)s'",
+        "e'\\\\\\'%(x)s'",
+        '"%(x)s"',
+        '"a""%(x)s"',
+        "$$%(x)s$$",
+        "$q$ $$%(x)s$q$",
+    ],
+)
+def test_placeholder_inside_quotes_is_refused(quoted: str) -> None:
+    sql = f"SELECT 1,\n{quoted}, 2"
+    assert problems(sql) == (Problem("%(x)s stands inside quotes: take them away, the value brings its own", 2),)
+    with pytest.raises(DefinitionError, match="line 2 of the query: %\\(x\\)s stands inside quotes"):
+        render(sql, {"x": "1"})
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "'--'",
+        "'/*'",
+        '"--"',
+        "'\\'",
+        "E'\\\\'",
+        "''''",
+        "$$'$$",
+        "a$b$c",
+        "type'E'",
+        "'a' --'\n",
+        "/* ' */",
+        "1 - -1",
+        "$1",
+    ],
+)
+def test_placeholder_after_quotes_and_comments_is_found(before: str) -> None:
+    assert [found.name for found in placeholders(f"SELECT {before}, %(x)s")] == ["x"]
+
+
+@pytest.mark.parametrize("wrong", ["a % b", "%s", "%(x)d", "%(x)", "%()s", "% (x)s", "%(x s", "LIKE 'A%'", "100%"])
+def test_lone_percent_sign_is_refused_with_its_line(wrong: str) -> None:
+    (problem,) = problems(f"SELECT 1\n, {wrong}\n")
+    assert problem.line == 2
+    assert problem.reason.endswith("write %(name)s for a value, %% for a percent sign")
+
+
+def test_doubled_percent_sign_becomes_one_in_code_and_quotes() -> None:
+    assert render("SELECT a %% b, 'A%%', %(x)s", {"x": 1}) == "SELECT a % b, 'A%', 1"
+
+
+@pytest.mark.parametrize(
+    ("value", "literal"),
+    [
+        (None, "NULL"),
+        (True, "true"),
+        (False, "false"),
+        (12, "12"),
+        (1.5, "1.5"),
+        (Decimal("1.50"), "1.50"),
+        ("AA", "'AA'"),
+        ("", "''"),
+        (date(2013, 1, 31), "'2013-01-31'::date"),
+        (datetime(2013, 1, 1, 5, tzinfo=UTC), "'2013-01-01 05:00:00+00:00'::timestamptz"),
+        (
+            datetime(2013, 1, 1, tzinfo=timezone(timedelta(hours=5, minutes=30))),
+            "'2013-01-01 00:00:00+05:30'::timestamptz",
+        ),
+    ],
+)
+def test_value_becomes_a_literal_of_its_type(value: Any, literal: str) -> None:
+    assert render("%(x)s", {"x": value}) == literal
+
+
+def test_negative_number_after_a_minus_makes_no_comment() -> None:
+    assert render("SELECT 1 -%(x)s", {"x": -5}) == "SELECT 1 - -5"
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+def test_any_text_stays_one_literal_that_reads_back(text: str) -> None:
+    assert unquoted(render("%(x)s", {"x": text})) == text
+
+
+@pytest.mark.parametrize("value", ["'; DROP TABLE flights; --", "\\'; --", "%(y)s", "%%", "%", "$$", "*/", "ü\n☃"])
+def test_hostile_text_stays_one_literal_and_is_not_read_again(value: str) -> None:
+    sql = render("SELECT %(x)s, %(y)s", {"x": value, "y": 7})
+    assert sql.endswith(", 7")
+    assert unquoted(sql.removeprefix("SELECT").removesuffix(", 7")) == value
+
+
+def test_value_that_is_missing_is_refused() -> None:
+    with pytest.raises(ParameterError, match=r"%\(end\)s has no value"):
+        render("%(start)s %(end)s", {"start": 1})
+
+
+@pytest.mark.parametrize("value", ["a\0b", object()])
+def test_value_that_no_literal_holds_is_refused(value: object) -> None:
+    with pytest.raises(ParameterError, match="the value of x cannot be sent to PostgreSQL"):
+        render("%(x)s", {"x": value})
+
+
+def test_values_that_no_placeholder_asks_for_are_ignored() -> None:
+    assert render("SELECT 1", {"start": 1}) == "SELECT 1"
+
+
+@given(st.text(st.sampled_from("'\"$-/*%()sEe\\\n ax"), max_size=30))
+def test_any_sql_is_read_to_its_end_without_loss(sql: str) -> None:
+    """Whatever the tokens, only placeholders and doubled percent signs change."""
+    if not problems(sql):
+        binds = {found.name: None for found in placeholders(sql)}
+        unchanged = render(sql.replace("%", ""), {})
+        assert unchanged == sql.replace("%", "")
+        assert len(render(sql, binds)) <= len(sql)
