@@ -237,6 +237,11 @@ def test_dates_stay_text_and_anchors_are_read(include: Path) -> None:
     assert [(column.name, column.width) for column in definition.columns][:2] == [("a", 5), ("b", 5)]
 
 
+def test_mistake_in_a_value_that_overrides_an_anchor_is_told_on_its_own_line(include: Path) -> None:
+    lines = "columns:\n  - &first {name: a, width: 5}\n  - <<: *first\n    name: b\n    width: wide\n"
+    assert refusal(include, YAML.replace("columns:\n", lines)).startswith("include/reports/flights.yaml:15: columns[1]")
+
+
 def test_reports_of_this_repository_are_right() -> None:
     catalog = load_catalog(CLONE / "include")
     assert {name: str(error) for name, error in catalog.errors.items()} == {}

@@ -94,6 +94,10 @@ def test_placeholder_after_quotes_and_comments_is_found(before: str) -> None:
     assert [found.name for found in placeholders(f"SELECT {before}, %(x)s")] == ["x"]
 
 
+def test_placeholder_right_behind_a_comment_is_found() -> None:
+    assert [found.name for found in placeholders("SELECT /* a /* b */ */%(x)s --\n%(y)s")] == ["x", "y"]
+
+
 @pytest.mark.parametrize("wrong", ["a % b", "%s", "%(x)d", "%(x)", "%()s", "% (x)s", "%(x s", "LIKE 'A%'", "100%"])
 def test_lone_percent_sign_is_refused_with_its_line(wrong: str) -> None:
     (problem,) = problems(f"SELECT 1\n, {wrong}\n")
