@@ -1,0 +1,1 @@
+"""A DAG per report definition."""

@@ -1,0 +1,5 @@
+"""PostgreSQL, read through Arrow: one read-only transaction, its columns' types, its rows as a stream."""
+
+from quire.source.transaction import SourceSession, SourceTransaction, open_transaction
+
+__all__ = ["SourceSession", "SourceTransaction", "open_transaction"]

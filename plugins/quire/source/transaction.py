@@ -1,0 +1,168 @@
+"""One REPEATABLE READ READ ONLY transaction, through Apache Arrow's own driver."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import adbc_driver_postgresql.dbapi as adbc
+import pyarrow as pa
+from adbc_driver_manager import Error
+from adbc_driver_manager._reader import AdbcRecordBatchReader
+from adbc_driver_postgresql import StatementOptions
+
+from quire.artifacts import SourceColumn
+from quire.source.translation import translated
+
+logger = logging.getLogger(__name__)
+
+BATCH_BYTES = 4 * 1024 * 1024
+BATCHES_WAITING = 2
+CONNECT_SECONDS = 10
+_END = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSession:
+    """How to connect: ``url`` for libpq, the session's time zone, and how long a statement may take."""
+
+    url: str
+    timezone: str
+    timeout: timedelta
+
+
+@contextmanager
+def open_transaction(session: SourceSession) -> Iterator[SourceTransaction]:
+    """Opens a snapshot of the source; nothing can be written through it.
+
+    Time zone, timeouts and output styles hold for this transaction only. A client that died is noticed by the
+    server within 10 s (PostgreSQL 14 on), so that its query does not run on.
+
+    Raises:
+        SourceUnavailableError: PostgreSQL cannot be reached.
+        QueryError: it does not know the time zone.
+    """
+    with translated(session.url):
+        connection = adbc.connect(session.url, autocommit=False)
+    try:
+        with translated(session.url), connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            cursor.execute(_local_settings(session))
+            cursor.fetchall()
+        yield SourceTransaction(connection, session)
+    finally:
+        connection.close()  # which ends the transaction
+
+
+def _local_settings(session: SourceSession) -> str:
+    from psycopg.sql import Literal
+
+    wanted = {
+        "TimeZone": session.timezone,
+        "statement_timeout": f"{int(session.timeout.total_seconds() * 1000)}ms",
+        "client_connection_check_interval": "10s",
+        "DateStyle": "ISO, YMD",
+        "IntervalStyle": "postgres",
+        "bytea_output": "hex",
+    }
+    rows = ", ".join(
+        f"({Literal(name).as_string(None)}, {Literal(value).as_string(None)})" for name, value in wanted.items()
+    )
+    return (
+        "SELECT set_config(s.name, w.value, true) "  # noqa: S608 - both sides are quoted literals
+        f"FROM (VALUES {rows}) AS w(name, value) JOIN pg_settings AS s ON s.name = w.name"
+    )
+
+
+class SourceTransaction:
+    """Runs queries in one snapshot."""
+
+    def __init__(self, connection: adbc.Connection, session: SourceSession) -> None:
+        self._connection, self._session = connection, session
+
+    def fetch(self, sql: str) -> list[dict[str, Any]]:
+        """Returns the rows of a small query, a dict each."""
+        with translated(self._session.url), self._connection.cursor() as cursor:
+            cursor.execute(sql)
+            rows: list[dict[str, Any]] = cursor.fetch_arrow_table().to_pylist()
+            return rows
+
+    def columns(self, sql: str) -> tuple[SourceColumn, ...]:
+        """Returns the columns of a query's result without running it."""
+        with translated(self._session.url), self._connection.cursor() as cursor:
+            schema = cursor.adbc_execute_schema(sql)
+        return tuple(SourceColumn(name=entry.name, pg_type=_type_name(entry)) for entry in schema)
+
+    def stream(self, sql: str) -> Iterator[pa.RecordBatch]:
+        """Gives the rows of a query as they arrive, about ``BATCH_BYTES`` at a time.
+
+        The driver holds Python's signal handlers up while it works, so it works in a thread of its own; leaving the
+        iteration early, by a signal too, cancels the query on the server.
+
+        Raises:
+            QueryError: PostgreSQL refuses the query; this may come after the first rows.
+            SourceUnavailableError: the connection was lost.
+        """
+        arrived: queue.Queue[pa.RecordBatch | Exception | None] = queue.Queue(BATCHES_WAITING)
+        given_up = threading.Event()
+        with translated(self._session.url), self._connection.cursor() as cursor:
+            cursor.adbc_statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(BATCH_BYTES)})
+            thread = threading.Thread(
+                target=_pump, args=(cursor, sql, arrived, given_up), name="postgresql", daemon=True
+            )
+            thread.start()
+            try:
+                while (item := arrived.get()) is not _END:
+                    if isinstance(item, Exception):
+                        raise item
+                    yield item
+            finally:
+                given_up.set()
+                while thread.is_alive():
+                    _cancel(cursor, arrived)
+                    thread.join(0.1)
+
+
+def _pump(cursor: adbc.Cursor, sql: str, arrived: queue.Queue[Any], given_up: threading.Event) -> None:
+    try:
+        cursor.execute(sql)
+        # fetch_record_batch() would give PyArrow's own reader, whose errors have lost their SQLSTATE.
+        handle = cursor.fetch_arrow()
+        for batch in AdbcRecordBatchReader._import_from_c(handle.address):
+            arrived.put(batch)
+            if given_up.is_set():
+                return
+        arrived.put(_END)
+    except Exception as error:  # whatever it is: raised again where somebody waits
+        if not given_up.is_set():
+            arrived.put(error)
+
+
+def _cancel(cursor: adbc.Cursor, arrived: queue.Queue[Any]) -> None:
+    try:
+        cursor.adbc_cancel()
+    except Error as error:  # it had just ended by itself
+        logger.debug("nothing to cancel: %s", error)
+    try:
+        while True:
+            arrived.get_nowait()
+    except queue.Empty:
+        return
+
+
+def _type_name(entry: pa.Field) -> str:
+    """Returns a type as PostgreSQL names it; the driver gives its name, and its modifier apart."""
+    metadata = entry.metadata or {}
+    name = str(metadata.get(b"POSTGRESQL:type", b"unknown"), "utf-8")
+    modifier = int(metadata.get(b"POSTGRESQL:typmod", b"-1"))
+    if name != "numeric" or modifier < 4:
+        return name
+    # src/include/utils/numeric.h: precision in the upper 16 bits, an 11-bit signed scale in the lower, plus 4
+    precision, scale = (modifier - 4) >> 16, ((modifier - 4) & 0x7FF ^ 1024) - 1024
+    return f"numeric({precision},{scale})"

@@ -1,0 +1,61 @@
+"""The ADBC driver's errors as Quire's, in one place, by SQLSTATE.
+
+The codes are those of PostgreSQL's manual, appendix A.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import unquote, urlsplit
+
+from adbc_driver_manager import Error
+
+from quire.errors import QueryError, ReportError, SourceUnavailableError
+
+_TRANSIENT = (
+    "08",  # connection exception
+    "53",  # insufficient resources: too many connections, out of memory, disk full
+    "40",  # serialization failure, deadlock
+    "55P03",  # lock not available
+    "57P",  # shut down, crashed, starting up
+)
+_QUERY_CANCELED = "57014"
+_NOISE = re.compile(
+    r"^(?:[A-Z_]+: )?(?:\[libpq\] )?(?:Failed to (?:prepare|execute) query(?: '.*?')?: |Execution error \[\w+\]: |"
+    r"could not begin COPY: )*(?:ERROR: +|FATAL: +)?",
+    re.DOTALL,
+)
+
+
+@contextmanager
+def translated(url: str) -> Iterator[None]:
+    """Turns the driver's errors into QueryError or SourceUnavailableError; ``url`` is where it was connected to."""
+    try:
+        yield
+    except Error as error:
+        raise _of_driver(error, url) from error
+
+
+def _of_driver(error: Error, url: str) -> ReportError:
+    text = _without_password(str(error), url)
+    line = _NOISE.sub("", re.sub(r"\.? ?SQLSTATE: \w+$", "", text.split("\n\nQuery was")[0])).strip()
+    code = error.sqlstate or ""
+    if code == _QUERY_CANCELED:
+        return QueryError(f"PostgreSQL ended the query: {line}; raise source.timeout, or choose shorter partitions")
+    if not code or code.startswith(_TRANSIENT):
+        return SourceUnavailableError(f"PostgreSQL at {_place(url)} is not available: {line}")
+    return QueryError(f"PostgreSQL refuses the query: {line} (SQLSTATE {code})")
+
+
+def _place(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname or 'the default host'}:{parts.port or 5432}"
+
+
+def _without_password(text: str, url: str) -> str:
+    password = urlsplit(url).password
+    if not password:
+        return text
+    return text.replace(password, "***").replace(unquote(password), "***")
