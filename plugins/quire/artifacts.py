@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, is_dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
@@ -69,6 +69,11 @@ class StagedPartition:
     token: str
     stored: bool = False
 
+    @property
+    def last_day(self) -> date:
+        """The last day inside, as readers write it."""
+        return self.stop - timedelta(days=1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedSummary:
@@ -81,10 +86,11 @@ class StagedSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowSlice:
-    """Rows ``offset`` to ``offset + rows`` of one staged partition."""
+    """Rows ``offset`` to ``offset + rows`` of one staged partition, whose object has ``bytes``."""
 
     partition: str
     object_key: str
+    bytes: int
     offset: int
     rows: int
 
@@ -106,6 +112,16 @@ class RunLayout:
     run_key: str
     reused: bool
     groups: tuple[tuple[WorkbookShare, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedRun:
+    """All that is known of a run before its files are written."""
+
+    plan: RunPlan
+    partitions: tuple[StagedPartition, ...]
+    summaries: tuple[StagedSummary, ...]
+    layout: RunLayout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +156,7 @@ class ManifestSummary:
 
     name: str
     rows: int
+    object_key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +185,11 @@ class PublishedRun:
 
     manifest: Manifest
     reused: bool
+
+
+def manifest_key(report: str, run_key: str) -> str:
+    """Returns the key of the object whose existence is the run's."""
+    return f"reports/{report}/{run_key}/manifest.json"
 
 
 def to_json(record: Any) -> Any:

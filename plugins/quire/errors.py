@@ -23,6 +23,9 @@ Libraries' errors are translated once, where they are called: psycopg's and ADBC
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class ReportError(Exception):
     """Root of the tree. Its text is one line for a person: what, where and what to do.
@@ -47,6 +50,17 @@ class ReportError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.message, self.report, self.partition)
+
+
+@contextmanager
+def concerning(*, report: str, partition: str | None = None) -> Iterator[None]:
+    """Puts report and partition on errors that come through without them."""
+    try:
+        yield
+    except ReportError as error:
+        error.report = error.report or report
+        error.partition = error.partition or partition
+        raise
 
 
 def _rebuild(kind: type[ReportError], message: str, report: str | None, partition: str | None) -> ReportError:

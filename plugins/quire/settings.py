@@ -106,11 +106,10 @@ def source_url(connection_id: str, environment: Mapping[str, str] = os.environ) 
         SettingsError: it is not set, or is not a PostgreSQL address.
     """
     url = _required(environment, connection_id)
-    scheme, _, rest = url.partition("://")
+    scheme, separator, rest = url.partition("://")
     if scheme not in ("postgresql", "postgres"):
-        raise SettingsError(
-            f"{variable_of(connection_id)} begins with {scheme[:20]!r}: write postgresql://USER:PASSWORD@HOST/DATABASE"
-        )
+        seen = f"begins with {scheme!r}" if separator else "is no URI"  # what is no URI may be a secret
+        raise SettingsError(f"{variable_of(connection_id)} {seen}: write postgresql://USER:PASSWORD@HOST/DATABASE")
     return f"postgresql://{rest}"
 
 

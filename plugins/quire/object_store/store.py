@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 LONGEST_LINK = timedelta(days=7)  # SigV4's own limit; other signatures and servers would accept any
 CONFLICT_ATTEMPTS = 5
+CONTENT_TYPES = {
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "csv": "text/csv; charset=utf-8",
+    "parquet": "application/vnd.apache.parquet",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +167,13 @@ class ObjectStore:
             for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
                 for entry in page.get("Contents", ()):
                     yield StoredObject(key=entry["Key"], bytes=entry["Size"], modified=entry["LastModified"])
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """Gives the folders right below ``prefix``, each ending in a slash."""
+        pages = self.client.get_paginator("list_objects_v2")
+        with translated(prefix):
+            for page in pages.paginate(Bucket=self.bucket, Prefix=prefix, Delimiter="/"):
+                yield from (entry["Prefix"] for entry in page.get("CommonPrefixes", ()))
 
     def delete(self, keys: Iterable[str]) -> None:
         """Deletes objects; those that do not exist are no error."""

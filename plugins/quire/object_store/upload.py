@@ -30,7 +30,7 @@ class Upload:
 
     Attributes:
         bytes: written so far.
-        sha256: of all of them, as hex digits, after the context was left.
+        completed: whether the object is in the store, whole.
     """
 
     def __init__(self, client: S3Client, bucket: str, key: str, *, content_type: str) -> None:
@@ -42,7 +42,7 @@ class Upload:
         self._waiting: deque[Future[CompletedPartTypeDef]] = deque()
         self._threads = ThreadPoolExecutor(PARTS_IN_FLIGHT, thread_name_prefix="upload")
         self.bytes = 0
-        self.closed = False
+        self.completed = self.closed = False
 
     @property
     def sha256(self) -> str:
@@ -87,6 +87,7 @@ class Upload:
         try:
             if error is None:
                 self._complete()
+                self.completed = True
             else:
                 self._abort()
         except BaseException:

@@ -6,8 +6,9 @@ import logging
 import queue
 import threading
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -24,17 +25,21 @@ logger = logging.getLogger(__name__)
 
 BATCH_BYTES = 4 * 1024 * 1024
 BATCHES_WAITING = 2
-CONNECT_SECONDS = 10
+CANCEL_SECONDS = 0.2
 _END = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSession:
-    """How to connect: ``url`` for libpq, the session's time zone, and how long a statement may take."""
+    """How to connect: ``url`` for libpq, the session's time zone, and how long a statement may take.
 
-    url: str
+    Setting ``cancelled``, from any thread, ends every stream of this session.
+    """
+
+    url: str = field(repr=False)
     timezone: str
     timeout: timedelta
+    cancelled: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
 
 @contextmanager
@@ -108,6 +113,7 @@ class SourceTransaction:
         Raises:
             QueryError: PostgreSQL refuses the query; this may come after the first rows.
             SourceUnavailableError: the connection was lost.
+            CancelledError: the session was cancelled.
         """
         arrived: queue.Queue[pa.RecordBatch | Exception | None] = queue.Queue(BATCHES_WAITING)
         given_up = threading.Event()
@@ -118,7 +124,7 @@ class SourceTransaction:
             )
             thread.start()
             try:
-                while (item := arrived.get()) is not _END:
+                while (item := self._next(arrived)) is not _END:
                     if isinstance(item, Exception):
                         raise item
                     yield item
@@ -127,6 +133,14 @@ class SourceTransaction:
                 while thread.is_alive():
                     _cancel(cursor, arrived)
                     thread.join(0.1)
+
+    def _next(self, arrived: queue.Queue[Any]) -> Any:
+        while not self._session.cancelled.is_set():
+            try:
+                return arrived.get(timeout=CANCEL_SECONDS)
+            except queue.Empty:
+                continue
+        raise CancelledError
 
 
 def _pump(cursor: adbc.Cursor, sql: str, arrived: queue.Queue[Any], given_up: threading.Event) -> None:

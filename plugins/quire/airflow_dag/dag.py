@@ -1,0 +1,269 @@
+"""plan -> extract (mapped) -> aggregate -> layout -> render (mapped) -> publish.
+
+Only references travel between tasks; plan and layout return what is mapped over, and push the whole record under
+a key of its own, since a mapping takes a task's return value only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import (
+    DAG,
+    Asset,
+    ExceptionRetryPolicy,
+    RetryAction,
+    RetryRule,
+    TriggerRule,
+    XComArg,
+    get_current_context,
+    task,
+)
+from airflow.sdk.definitions.timetables.trigger import CronTriggerTimetable
+
+from quire.airflow_dag.connections import open_session, open_store
+from quire.airflow_dag.params import trigger_params
+from quire.artifacts import (
+    RenderedFile,
+    RunLayout,
+    RunPlan,
+    StagedPartition,
+    StagedRun,
+    StagedSummary,
+    WorkbookShare,
+    digest,
+    from_json,
+    to_json,
+)
+from quire.calendar_range import DatePartition
+from quire.definition import ReportDefinition, StageName
+from quire.errors import DefinitionError, TerminalError, TransientError
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # backfills may go back as far as they like
+EXTRACTS_IN_A_TASK = 8  # times source.timeout: a task of many small partitions ends well before
+RETRIES: dict[str, Any] = {
+    "retries": 4,
+    "retry_delay": timedelta(seconds=15),
+    "retry_exponential_backoff": 2,
+    "max_retry_delay": timedelta(minutes=10),
+    "retry_policy": ExceptionRetryPolicy(
+        rules=[
+            RetryRule(exception=TerminalError, action=RetryAction.FAIL, reason="trying again gives the same"),
+            RetryRule(exception=TransientError, action=RetryAction.DEFAULT),
+        ]
+    ),
+}
+
+
+def build_dag(definition: ReportDefinition) -> DAG:
+    """Returns the DAG of a report; its id is the report's name."""
+    with DAG(
+        dag_id=definition.name,
+        dag_display_name=definition.title,
+        description=definition.description or None,
+        schedule=CronTriggerTimetable(definition.schedule, timezone=definition.timezone)
+        if definition.schedule
+        else None,
+        start_date=BEGINNING,
+        catchup=False,
+        is_paused_upon_creation=False,
+        params=trigger_params(definition),
+        default_args=RETRIES,
+        tags=["quire"],
+    ) as dag:
+        _connect_tasks(definition)
+    return dag
+
+
+def build_broken_dag(name: str, error: DefinitionError) -> DAG:
+    """Returns a DAG of one task, which fails with what is wrong with the report's files."""
+    with DAG(
+        dag_id="".join(letter if letter.isalnum() or letter in "_-." else "_" for letter in name) or "_",
+        description=str(error),
+        schedule=None,
+        is_paused_upon_creation=False,
+        tags=["quire", "broken definition"],
+        doc_md=f"This report cannot run until its definition is mended:\n\n    {error}\n",
+    ) as dag:
+
+        @task(retries=0)
+        def definition() -> None:
+            raise error
+
+        definition()
+    return dag
+
+
+def report_asset(definition: ReportDefinition) -> Asset:
+    """Returns the asset that publish updates: other DAGs may wait for it."""
+    return Asset(name=definition.name, uri=f"quire://reports/{definition.name}")
+
+
+def _connect_tasks(definition: ReportDefinition) -> None:
+    planned = _plan_task(definition)
+    plan = XComArg(planned.operator, "plan")
+    staged = _extract_task(definition, plan, planned)
+    summaries = _aggregate_task(definition, plan, staged)
+    shares = _layout_task(definition, plan, staged, summaries)
+    run = XComArg(shares.operator, "run")
+    files = _render_task(definition, run, shares)
+    _publish_task(definition, run, files)
+
+
+def _plan_task(definition: ReportDefinition) -> Any:
+    @task(task_id="plan", execution_timeout=timedelta(minutes=10), **_queue(definition, "plan"))
+    def plan() -> Any:
+        from quire.run_request import request_conf
+        from quire.stages.plan import plan_partitions
+
+        context = get_current_context()
+        run = context["dag_run"]
+        request = request_conf(
+            definition,
+            {**context["params"], **(run.conf or {})},
+            run_id=f"{definition.name}__{run.run_id}",
+            run_after=run.run_after,
+        )
+        found = plan_partitions(definition, request, session=open_session(definition))
+        context["ti"].xcom_push("plan", {"definition": _version(definition), "plan": to_json(found)})
+        return to_json(found.groups)
+
+    return plan()
+
+
+def _extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
+    @task(
+        task_id="extract",
+        execution_timeout=definition.source.timeout * EXTRACTS_IN_A_TASK,
+        max_active_tis_per_dagrun=definition.source.parallel,
+        map_index_template="{{ label }}",
+        **_queue(definition, "extract"),
+    )
+    def extract(plan: Any, group: Any) -> Any:
+        from quire.stages.extract import extract_partitions
+
+        partitions = from_json(tuple[DatePartition, ...], group)
+        _label(partition.key for partition in partitions)
+        found = extract_partitions(
+            definition,
+            _same_plan(definition, plan),
+            partitions,
+            session=open_session(definition),
+            store=open_store(),
+        )
+        return to_json(found)
+
+    return extract.partial(plan=plan).expand(group=groups)
+
+
+def _aggregate_task(definition: ReportDefinition, plan: Any, staged: Any) -> Any:
+    @task(task_id="aggregate", execution_timeout=timedelta(hours=2), **_queue(definition, "aggregate"))
+    def aggregate(plan: Any, staged: Any) -> Any:
+        from quire.stages.aggregate import aggregate_summaries
+
+        found = aggregate_summaries(definition, _same_plan(definition, plan), _partitions(staged), store=open_store())
+        return to_json(found)
+
+    return aggregate(plan, staged)
+
+
+def _layout_task(definition: ReportDefinition, plan: Any, staged: Any, summaries: Any) -> Any:
+    @task(task_id="layout", execution_timeout=timedelta(minutes=10), **_queue(definition, "layout"))
+    def layout(plan: Any, staged: Any, summaries: Any) -> Any:
+        from quire.stages.layout import layout_run
+
+        known, partitions = _same_plan(definition, plan), _partitions(staged)
+        found = layout_run(definition, known, partitions, store=open_store())
+        run = StagedRun(
+            plan=known,
+            partitions=partitions,
+            summaries=from_json(tuple[StagedSummary, ...], summaries),
+            layout=RunLayout(run_key=found.run_key, reused=found.reused, groups=()),
+        )
+        get_current_context()["ti"].xcom_push("run", {"definition": _version(definition), "run": to_json(run)})
+        return to_json(found.groups)
+
+    return layout(plan, staged, summaries)
+
+
+def _render_task(definition: ReportDefinition, run: Any, groups: Any) -> Any:
+    @task(
+        task_id="render",
+        execution_timeout=timedelta(hours=6),
+        map_index_template="{{ label }}",
+        **_queue(definition, "render"),
+    )
+    def render(run: Any, shares: Any) -> Any:
+        from quire.stages.render import render_workbooks
+
+        workbooks = from_json(tuple[WorkbookShare, ...], shares)
+        _label(share.stem for share in workbooks)
+        return to_json(render_workbooks(definition, _same_run(definition, run), workbooks, store=open_store()))
+
+    return render.partial(run=run).expand(shares=groups)
+
+
+def _publish_task(definition: ReportDefinition, run: Any, files: Any) -> Any:
+    asset = report_asset(definition)
+
+    @task(
+        task_id="publish",
+        execution_timeout=timedelta(hours=1),
+        trigger_rule=TriggerRule.NONE_FAILED,  # a run that is published already has nothing to render
+        outlets=[asset],
+        **_queue(definition, "publish"),
+    )
+    def publish(run: Any, files: Any) -> Any:
+        from quire.stages.publish import publish_run
+
+        rendered = tuple(file for group in files or () for file in from_json(tuple[RenderedFile, ...], group))
+        found = publish_run(definition, _same_run(definition, run), rendered, store=open_store())
+        manifest = found.manifest
+        told: dict[str, Any] = {
+            "report": manifest.report,
+            "run": manifest.run,
+            "reused": found.reused,
+            "rows": manifest.rows,
+            "files": [
+                {"name": file.name, "key": file.key, "rows": file.rows, "bytes": file.bytes} for file in manifest.files
+            ],
+        }
+        get_current_context()["outlet_events"][asset].extra = told
+        return told
+
+    return publish(run, files)
+
+
+def _queue(definition: ReportDefinition, stage: StageName) -> dict[str, Any]:
+    return {"queue": definition.queues[stage]} if stage in definition.queues else {}
+
+
+def _label(names: Iterable[str]) -> None:
+    """Names a mapped task in Airflow's pages by what it works on."""
+    found = list(names)
+    get_current_context()["label"] = found[0] if len(found) == 1 else f"{found[0]} … {found[-1]}"  # type: ignore[typeddict-unknown-key]
+
+
+def _version(definition: ReportDefinition) -> str:
+    return digest(definition.model_dump(mode="json"))
+
+
+def _same_plan(definition: ReportDefinition, pushed: Any) -> RunPlan:
+    return from_json(RunPlan, _of_same_version(definition, pushed)["plan"])
+
+
+def _same_run(definition: ReportDefinition, pushed: Any) -> StagedRun:
+    return from_json(StagedRun, _of_same_version(definition, pushed)["run"])
+
+
+def _of_same_version(definition: ReportDefinition, pushed: Any) -> Any:
+    """Every task reads the files anew: rows of one query must not be stored as another's."""
+    if pushed["definition"] != _version(definition):
+        raise DefinitionError("its files were changed while it ran: start it again", report=definition.name)
+    return pushed
+
+
+def _partitions(staged: Any) -> tuple[StagedPartition, ...]:
+    return tuple(part for group in staged for part in from_json(tuple[StagedPartition, ...], group))

@@ -1,0 +1,61 @@
+"""``quire check``: a definition against the database that its query runs on."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from quire.artifacts import RunRequest, SourceColumn
+from quire.calendar_range import DateRange
+from quire.definition import Parameter, ReportDefinition
+from quire.errors import concerning
+from quire.query import bound_query
+from quire.result_columns import check_columns
+from quire.source import SourceSession, open_transaction
+from quire.source.arrow_types import numeric_scale
+
+SAMPLES = {"string": "", "integer": 0, "number": 0.0, "boolean": False, "date": "2000-01-01"}
+
+
+def check_source(definition: ReportDefinition, *, session: SourceSession) -> tuple[str, ...]:
+    """Runs the query for today without asking for a row, compares its columns, and returns advice.
+
+    Raises:
+        DefinitionError: the query does not return what the definition names.
+        QueryError: PostgreSQL refuses the query.
+        SourceUnavailableError: PostgreSQL cannot be reached.
+    """
+    today = datetime.now(UTC).date()
+    request = RunRequest(
+        report=definition.name,
+        start=today,
+        end=today,
+        timezone=definition.timezone,
+        parameters={name: _sample(parameter) for name, parameter in definition.parameters.items()},
+        run_id=uuid.uuid4().hex,
+        made_at=datetime.now(UTC).isoformat(),
+    )
+    (partition,) = DateRange(start=today, end=today, timezone=definition.timezone).partitions(definition.partition)
+    sql = bound_query(definition, request, partition)
+    with concerning(report=definition.name), open_transaction(session) as transaction:
+        columns = transaction.columns(sql)
+        check_columns(definition, columns)
+        transaction.fetch(f"SELECT FROM (\n{sql}) AS report LIMIT 0")
+    return tuple(_advice(definition, columns))
+
+
+def _sample(parameter: Parameter) -> object:
+    if not parameter.required:
+        return parameter.default
+    return parameter.enum[0] if parameter.enum else SAMPLES[parameter.type]
+
+
+def _advice(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> Iterator[str]:
+    totalled = {column.name for column in definition.columns if column.total}
+    for column in columns:
+        if column.name in totalled and column.pg_type.startswith("numeric") and not numeric_scale(column.pg_type):
+            yield (
+                f"{column.name} is totalled and is numeric without a scale: cast it in the query, "
+                f"such as {column.name}::numeric(18,2), so that every value is a number to Excel"
+            )

@@ -1,0 +1,157 @@
+"""The ``quire`` command. Exit status: 0 done, 2 the user's input is wrong, 1 anything else; each in one line."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import uuid
+from typing import TYPE_CHECKING, Annotated
+
+import click
+import typer
+
+from quire.catalog import find_definition, load_catalog
+from quire.errors import ParameterError, ReportError, SettingsError, UsageError
+from quire.run_request import request_range
+from quire.settings import StoreSettings, include_folder, source_url
+
+if TYPE_CHECKING:
+    from quire.definition import ReportDefinition
+    from quire.object_store import ObjectStore
+    from quire.source import SourceSession
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+app = typer.Typer(
+    help="Any date range of PostgreSQL rows as Excel workbooks in S3-compatible storage.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.command()
+def run(
+    report: Annotated[str, typer.Argument(help="The report's name: its file's, without .yaml.")],
+    start: Annotated[str, typer.Option(help="First day, YYYY-MM-DD.", metavar="DAY")],
+    end: Annotated[str, typer.Option(help="Last day, included, YYYY-MM-DD.", metavar="DAY")],
+    param: Annotated[
+        list[str] | None, typer.Option(help="A parameter of the report; may be repeated.", metavar="NAME=VALUE")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Read every row again, whatever is stored.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
+) -> None:
+    """Run a report from database to download links, in this process."""
+    from quire.pipeline import run_report
+    from quire.run_output import print_files, print_json
+    from quire.run_progress import show_progress
+
+    definition = find_definition(include_folder(), report)
+    request = request_range(
+        definition, start=start, end=end, parameters=_parameters(param), force=force, run_id=f"cli__{uuid.uuid4().hex}"
+    )
+    session, store = _session(definition), _store()
+    with show_progress(definition.title) as progress:
+        outcome = run_report(definition, request, session=session, store=store, progress=progress)
+    (print_json if as_json else print_files)(outcome, definition, store)
+
+
+@app.command()
+def check(report: Annotated[str | None, typer.Argument(help="One report; all of them by default.")] = None) -> None:
+    """Validate definitions, and their queries against the database where a connection is set."""
+    include = include_folder()
+    if report:
+        definitions, errors = {report: find_definition(include, report)}, {}
+    else:
+        catalog = load_catalog(include)
+        definitions, errors = catalog.definitions, dict[str, ReportError](catalog.errors)
+    for name, definition in definitions.items():
+        try:
+            _check(definition)
+        except ReportError as error:
+            errors[name] = error
+    for found in errors.values():
+        typer.echo(f"quire: {found}", err=True)
+    if errors:
+        raise typer.Exit(max(found.exit_status for found in errors.values()))
+
+
+def _check(definition: ReportDefinition) -> None:
+    from quire.check import check_source
+
+    try:
+        session = _session(definition)
+    except SettingsError as error:
+        typer.echo(f"{definition.name}: the definition is right; its query was not tried: {error.message}")
+        return
+    advice = check_source(definition, session=session)
+    typer.echo(f"{definition.name}: the definition and its query are right")
+    for line in advice:
+        typer.echo(f"{definition.name}: advice: {line}")
+
+
+@app.command()
+def verify(run: Annotated[str, typer.Argument(help="A run's key.")]) -> None:
+    """Read a published run's objects again: sizes, checksums and row counts."""
+    from quire.verify import verify_run
+
+    found = verify_run(run, store=_store())
+    for fault in found.faults:
+        typer.echo(f"quire: {fault}", err=True)
+    if found.faults:
+        raise typer.Exit(1)
+    manifest = found.manifest
+    typer.echo(
+        f"{manifest.report} {manifest.run}: {found.objects} objects, {found.bytes} bytes and {manifest.rows} rows "
+        "are as the manifest says"
+    )
+
+
+def _parameters(given: list[str] | None) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for entry in given or ():
+        name, equals, value = entry.partition("=")
+        if not equals:
+            raise ParameterError(f"--param {entry!r}: write NAME=VALUE")
+        if name in found:
+            raise ParameterError(f"--param {name} is given twice")
+        found[name] = value
+    return found
+
+
+def _session(definition: ReportDefinition) -> SourceSession:
+    from quire.source import SourceSession
+
+    return SourceSession(
+        url=source_url(definition.source.connection),
+        timezone=definition.timezone,
+        timeout=definition.source.timeout,
+    )
+
+
+def _store() -> ObjectStore:
+    from quire.object_store import ObjectStore
+
+    return ObjectStore(StoreSettings.from_environment())
+
+
+def main() -> None:
+    """Runs the command and exits."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        status = app(standalone_mode=False)
+    except ReportError as error:
+        status = _fail(str(error), error.exit_status)
+    except click.ClickException as error:
+        status = _fail(error.format_message(), UsageError.exit_status)
+    except (KeyboardInterrupt, click.Abort):
+        status = _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # whoever read our output has gone
+        sys.stderr.close()
+        status = 1
+    sys.exit(status)
+
+
+def _fail(line: str, status: int) -> int:
+    typer.echo(f"quire: {' '.join(line.split())}", err=True)
+    return status

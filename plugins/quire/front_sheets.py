@@ -1,0 +1,183 @@
+"""What a workbook says beside its rows: the sheet About, the summaries, the index of files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from quire.artifacts import RenderedFile, RunPlan, RunRequest, StagedPartition, StagedSummary
+from quire.calendar_range import Grain, zone
+from quire.definition import GroupKey, ReportDefinition, Summary
+from quire.errors import IntegrityError
+from quire.object_store import ObjectStore
+from quire.xlsx.model import Chart, FactSection, FactSheet, SheetColumn, TableSheet
+
+PERIOD_FORMATS = {Grain.MONTH: "mmm yyyy", Grain.YEAR: "yyyy"}  # the others are told by their first day
+DAY_FORMAT = "yyyy-mm-dd"
+
+
+def detail_columns(definition: ReportDefinition, plan: RunPlan) -> tuple[SheetColumn, ...]:
+    """Returns the dress of the rows' columns: the definition's, or else all of the query's as they come."""
+    unscaled = {column.name for column in plan.columns if _has_no_scale(column.pg_type)}
+    if not definition.columns:
+        return tuple(
+            SheetColumn(
+                name=column.name, title=definition.column_title(column.name), numeric_text=column.name in unscaled
+            )
+            for column in plan.columns
+        )
+    return tuple(
+        SheetColumn(
+            name=column.name,
+            title=column.title,
+            width=column.width,
+            number_format=column.format,
+            total=column.total,
+            numeric_text=column.name in unscaled,
+        )
+        for column in definition.columns
+    )
+
+
+def about_sheet(
+    definition: ReportDefinition,
+    request: RunRequest,
+    *,
+    staged: Sequence[StagedPartition],
+    contents: Mapping[str, object],
+    notes: Sequence[str],
+) -> FactSheet:
+    """Returns the sheet About: what this is, of which days, from what, and what could not be kept.
+
+    Args:
+        definition: the report.
+        request: what was asked for.
+        staged: the partitions whose rows are counted here.
+        contents: what the workbook holds, label and value.
+        notes: sentences on what was cut or left out.
+    """
+    made_at = datetime.fromisoformat(request.made_at).astimezone(zone(definition.timezone))
+    sections = [
+        FactSection(
+            heading="The report",
+            rows=(
+                ("First day", request.start),
+                ("Last day", request.end),
+                ("Time zone", f"{definition.timezone} (every date and time in this workbook)"),
+                *(
+                    (definition.parameters[name].title, "all" if value is None else _plain(value))
+                    for name, value in request.parameters.items()
+                ),
+                *contents.items(),
+            ),
+        ),
+        FactSection(
+            heading="How it was made",
+            rows=(
+                ("Made at", made_at.strftime("%Y-%m-%d %H:%M:%S %Z")),
+                ("Query", f"sql/{definition.source.sql}"),
+                ("Tables", ", ".join(table.name for table in definition.source.tables) or "not named"),
+                ("Report's name", definition.name),
+            ),
+        ),
+        FactSection(
+            heading="Rows",
+            header=("Part", "First day", "Last day", "Rows"),
+            rows=tuple((part.key, part.start, part.last_day, part.rows) for part in staged),
+        ),
+        FactSection(
+            heading="Left out or changed",
+            rows=tuple((note,) for note in notes) or (("Nothing: every value is as it is in the database.",),),
+        ),
+    ]
+    return FactSheet(
+        sheet_name="About", heading=definition.title, subheading=definition.description, sections=tuple(sections)
+    )
+
+
+def files_sheet(files: Sequence[RenderedFile]) -> FactSheet:
+    """Returns the index: every file with its days and rows."""
+    return FactSheet(
+        sheet_name="Files",
+        heading="Files",
+        subheading="The rows are in these files, which are downloaded one by one.",
+        sections=(
+            FactSection(
+                heading="",
+                header=("File", "First day", "Last day", "Rows", "Size (KB)"),
+                rows=tuple(
+                    (file.name, file.start, file.end, file.rows, max(1, round(file.bytes / 1000))) for file in files
+                ),
+            ),
+        ),
+    )
+
+
+def summary_sheets(
+    definition: ReportDefinition, summaries: Sequence[StagedSummary], *, store: ObjectStore
+) -> tuple[TableSheet, ...]:
+    """Returns a sheet for each summary, with its chart.
+
+    Raises:
+        IntegrityError: a summary is no longer stored.
+    """
+    keys = {staged.name: staged.object_key for staged in summaries}
+    return tuple(
+        _summary_sheet(definition, summary, _read_table(store, keys[summary.name])) for summary in definition.summaries
+    )
+
+
+def _summary_sheet(definition: ReportDefinition, summary: Summary, table: pa.Table) -> TableSheet:
+    columns = [
+        SheetColumn(name=key.column, title=definition.group_title(key), number_format=_key_format(definition, key))
+        for key in summary.by
+    ]
+    columns += [
+        SheetColumn(name=name, title=measure.title, number_format=measure.format)
+        for name, measure in summary.measures.items()
+    ]
+    chart = summary.chart
+    return TableSheet(
+        sheet_name=summary.name,
+        heading=summary.name,
+        columns=tuple(columns),
+        table=table,
+        chart=Chart(kind=chart.type, x=chart.x, y=chart.y) if chart else None,
+    )
+
+
+def _key_format(definition: ReportDefinition, key: GroupKey) -> str | None:
+    if key.every:
+        return PERIOD_FORMATS.get(key.every, DAY_FORMAT)
+    return next((column.format for column in definition.columns if column.name == key.column), None)
+
+
+def _read_table(store: ObjectStore, key: str) -> pa.Table:
+    body = store.read(key)
+    if body is None:
+        raise IntegrityError(f"{key} is no longer in the store: run it again")
+    table = pq.read_table(io.BytesIO(body))
+    return table.cast(
+        pa.schema(
+            [
+                pa.field(field.name, pa.string() if pa.types.is_large_string(field.type) else field.type)
+                for field in table.schema
+            ]
+        )
+    )
+
+
+def _has_no_scale(pg_type: str) -> bool:
+    from quire.source.arrow_types import numeric_scale
+
+    return pg_type.startswith("numeric") and numeric_scale(pg_type) is None
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, int | float | date) else str(value)

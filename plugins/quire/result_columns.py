@@ -1,0 +1,120 @@
+"""What the query returns, against what the definition names: found before a row is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from quire.artifacts import SourceColumn
+from quire.definition import ReportDefinition
+from quire.definition.part import duplicates, suggestion
+from quire.errors import DefinitionError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+TIME_TYPES = ("date", "timestamp", "timestamptz")
+SUMMED = ("sum", "mean", "median")
+
+
+def check_columns(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> None:
+    """Refuses a definition that names what the query does not return, or sums what has no sum.
+
+    Raises:
+        DefinitionError: with the file, the field and the likely word.
+    """
+    faults = [*_name_faults(definition, columns)] or [*_measure_faults(definition, columns)]
+    if faults:
+        field, reason = faults[0]
+        more = f"; and {len(faults) - 1} more" if len(faults) > 1 else ""
+        raise DefinitionError(f"reports/{definition.name}.yaml: {field}: {reason}{more}")
+
+
+def _name_faults(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> Iterator[tuple[str, str]]:
+    types = {column.name: column.pg_type for column in columns}
+    for name in duplicates(column.name for column in columns):
+        yield "source.sql", f"the query returns two columns called {name}: give one another name with AS"
+    named = [("source.time_column", definition.source.time_column)]
+    named += [(f"columns[{position}].name", column.name) for position, column in enumerate(definition.columns)]
+    for position, summary in enumerate(definition.summaries):
+        named += [(f"summaries[{position}].by", key.column) for key in summary.by]
+    for field, name in named:
+        if name not in types:
+            listed = suggestion(name, types) or f"; it returns {', '.join(types)}"
+            yield field, f"the query returns no column {name!r}{listed}"
+    kind = types.get(definition.source.time_column)
+    if kind and kind not in TIME_TYPES:
+        yield (
+            "source.time_column",
+            f"{definition.source.time_column} is of type {kind}: it must be {', '.join(TIME_TYPES)}",
+        )
+    for position, summary in enumerate(definition.summaries):
+        for key in summary.by:
+            if key.every and types.get(key.column, "date") not in TIME_TYPES:
+                yield (
+                    f"summaries[{position}].by",
+                    f"every needs a date or timestamp: {key.column} is {types[key.column]}",
+                )
+
+
+def _measure_faults(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> Iterator[tuple[str, str]]:
+    from polars.exceptions import PolarsError
+
+    for position, summary in enumerate(definition.summaries):
+        for name, measure in summary.measures.items():
+            if measure.of is None:
+                continue
+            field = f"summaries[{position}].measures.{name}.of"
+            try:
+                kind = expression_type(measure.of, columns)
+            except PolarsError as error:
+                yield field, f"{measure.of!r} is not an expression over the query's columns: {_first_line(error)}"
+                continue
+            if measure.agg in SUMMED and not (kind.is_numeric() or str(kind) == "Boolean"):
+                yield field, f"{measure.agg} needs a number: {measure.of!r} is {kind}"
+
+
+def expression_type(expression: str, columns: Sequence[SourceColumn]) -> pl.DataType:
+    """Returns the type of a Polars SQL expression over the query's columns.
+
+    Raises:
+        polars.exceptions.PolarsError: it cannot be read, names no such column, or does not give a value for each row.
+    """
+    import polars as pl
+    from polars.exceptions import SQLInterfaceError
+
+    found = pl.DataFrame(schema=polars_schema(columns)).select(pl.sql_expr(expression).alias("of"))
+    if found.height:  # of no rows: a constant, or an aggregate
+        raise SQLInterfaceError("it must give a value for each row, from the row's columns")
+    return found.schema["of"]
+
+
+def polars_schema(columns: Sequence[SourceColumn]) -> pl.Schema:
+    """Returns the columns as summaries see them: those of ``numeric`` without a scale as decimals."""
+    import polars as pl
+
+    from quire.source.arrow_types import storage_schema
+
+    frame = pl.DataFrame(storage_schema(tuple(columns)).empty_table())
+    return frame.lazy().with_columns(*numeric_casts(columns)).collect_schema()
+
+
+def numeric_casts(columns: Sequence[SourceColumn]) -> list[pl.Expr]:
+    """Returns the casts from the text that ``numeric`` without a scale is stored as: 20 digits, and 18 decimals."""
+    import polars as pl
+
+    return [
+        pl.col(column.name).cast(pl.Decimal(38, 18), strict=True)
+        for column in columns
+        if column.pg_type.startswith("numeric") and not _has_scale(column.pg_type)
+    ]
+
+
+def _has_scale(pg_type: str) -> bool:
+    from quire.source.arrow_types import numeric_scale
+
+    return numeric_scale(pg_type) is not None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0]

@@ -1,0 +1,68 @@
+"""What ``quire run`` prints at its end: the contract's JSON, or the files for a person."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import typer
+
+from quire.definition import ReportDefinition
+from quire.object_store import ObjectStore
+from quire.pipeline import RunOutcome
+
+
+def run_json(outcome: RunOutcome, definition: ReportDefinition, store: ObjectStore) -> dict[str, Any]:
+    """Returns DESIGN section 7's object; links are minted now and live for the definition's ``link_ttl``."""
+    manifest = outcome.published.manifest
+    return {
+        "report": manifest.report,
+        "run": manifest.run,
+        "start": manifest.start.isoformat(),
+        "end": manifest.end.isoformat(),
+        "timezone": manifest.timezone,
+        "parameters": manifest.parameters,
+        "reused": outcome.published.reused,
+        "rows": manifest.rows,
+        "partitions": [
+            {"key": part.key, "rows": part.rows, "bytes": part.bytes, "sha256": part.sha256, "stored": part.stored}
+            for part in outcome.partitions
+        ],
+        "summaries": [{"name": summary.name, "rows": summary.rows} for summary in manifest.summaries],
+        "files": [
+            {
+                "name": file.name,
+                "key": file.key,
+                "rows": file.rows,
+                "bytes": file.bytes,
+                "sha256": file.sha256,
+                "url": store.presign(file.key, seconds=_link_seconds(definition), filename=file.name),
+            }
+            for file in manifest.files
+        ],
+        "warnings": list(manifest.warnings),
+        "seconds": outcome.seconds,
+        "peak_rss_bytes": outcome.peak_rss_bytes,
+    }
+
+
+def print_json(outcome: RunOutcome, definition: ReportDefinition, store: ObjectStore) -> None:
+    """Prints the contract's object on standard output."""
+    typer.echo(json.dumps(run_json(outcome, definition, store), ensure_ascii=False))
+
+
+def print_files(outcome: RunOutcome, definition: ReportDefinition, store: ObjectStore) -> None:
+    """Prints the run's files, each with its link on a line of its own, so that it can be copied whole."""
+    manifest = outcome.published.manifest
+    made = "was published already" if outcome.published.reused else f"took {outcome.seconds['total']:.1f} s"
+    typer.echo(f"{manifest.title}, {manifest.start} to {manifest.end}: {manifest.rows:,} rows; {made}")
+    for file in manifest.files:
+        typer.echo(f"\n{file.name}  {file.rows:,} rows  {file.bytes / 1e6:,.1f} MB")
+        typer.echo(store.presign(file.key, seconds=_link_seconds(definition), filename=file.name))
+    for warning in manifest.warnings:
+        typer.echo(f"\nwarning: {warning}")
+    typer.echo(f"\nrun {manifest.run}; links work for {definition.delivery.link_ttl}")
+
+
+def _link_seconds(definition: ReportDefinition) -> int:
+    return int(definition.delivery.link_ttl.total_seconds())

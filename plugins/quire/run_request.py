@@ -1,0 +1,105 @@
+"""What somebody asked for, as a checked RunRequest: dates, parameters, and the window where no dates were given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from quire.artifacts import RunRequest
+from quire.calendar_range import DateRange, complete_window
+from quire.definition import ReportDefinition
+from quire.definition.part import suggestion
+from quire.definition.report import RESERVED_PARAMETERS
+from quire.errors import ParameterError, RangeError
+
+
+def request_range(
+    definition: ReportDefinition,
+    *,
+    start: str,
+    end: str,
+    parameters: Mapping[str, object],
+    run_id: str,
+    force: bool = False,
+) -> RunRequest:
+    """Returns the request for inclusive dates written as ``YYYY-MM-DD``.
+
+    Args:
+        definition: the report.
+        start: first day.
+        end: last day.
+        parameters: by name, as JSON values or text.
+        run_id: names this run among all.
+        force: whether stored rows are passed over.
+
+    Raises:
+        RangeError: a date does not parse, or start is after end.
+        ParameterError: a parameter is unknown, missing or not allowed.
+    """
+    try:
+        days = DateRange.parse(start, end, definition.timezone)
+    except RangeError as error:
+        raise RangeError(error.message, report=definition.name) from error
+    return _request(definition, days, parameters=parameters, run_id=run_id, force=force)
+
+
+def request_conf(
+    definition: ReportDefinition, conf: Mapping[str, object], *, run_id: str, run_after: datetime
+) -> RunRequest:
+    """Returns the request of an Airflow run: its params, where both dates empty mean the definition's window.
+
+    Args:
+        definition: the report.
+        conf: ``start``, ``end``, ``force`` and the definition's own parameters.
+        run_id: Airflow's.
+        run_after: the aware instant that the window ends before.
+
+    Raises:
+        ParameterError: a key is unknown (Airflow itself would ignore it), or one date is given without the other.
+        RangeError: a date does not parse, or start is after end.
+    """
+    known = (*RESERVED_PARAMETERS, *definition.parameters)
+    for name in conf:
+        if name not in known:
+            likely = suggestion(name, known) or f"; known are {', '.join(known)}"
+            raise ParameterError(f"unknown parameter {name!r}{likely}", report=definition.name)
+    start, end = str(conf.get("start") or ""), str(conf.get("end") or "")
+    if bool(start) != bool(end):
+        raise ParameterError("give start and end, or neither for the last complete window", report=definition.name)
+    force = conf.get("force") or False
+    if not isinstance(force, bool):
+        raise ParameterError(f"force is {force!r}: it must be true or false", report=definition.name)
+    parameters = {name: conf[name] for name in definition.parameters if name in conf}
+    if start:
+        return request_range(
+            definition,
+            start=start,
+            end=end,
+            parameters=parameters,
+            run_id=run_id,
+            force=force,
+        )
+    days = complete_window(
+        definition.window_count, definition.window_grain, before=run_after, timezone=definition.timezone
+    )
+    return _request(definition, days, parameters=parameters, run_id=run_id, force=force)
+
+
+def _request(
+    definition: ReportDefinition,
+    days: DateRange,
+    *,
+    parameters: Mapping[str, object],
+    run_id: str,
+    force: bool,
+) -> RunRequest:
+    return RunRequest(
+        report=definition.name,
+        start=days.start,
+        end=days.end,
+        timezone=definition.timezone,
+        parameters=definition.bind_parameters(parameters),
+        force=force,
+        run_id=run_id,
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )

@@ -1,0 +1,135 @@
+"""Extract: each partition from PostgreSQL, as Arrow batches, into one Parquet object."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from quire.artifacts import RunPlan, StagedPartition, from_json, to_json
+from quire.calendar_range import DatePartition
+from quire.definition import ReportDefinition
+from quire.errors import IntegrityError, concerning
+from quire.freshness import run_token
+from quire.object_store import ObjectStore
+from quire.placement import Placement
+from quire.query import bound_query
+from quire.source import SourceSession, SourceTransaction, open_transaction
+from quire.source.arrow_types import select_list, storage_schema, to_storage
+
+logger = logging.getLogger(__name__)
+
+ROW_GROUP_ROWS = 65_536
+ROW_GROUP_BYTES = 32 * 1024 * 1024
+
+
+def extract_partitions(
+    definition: ReportDefinition,
+    plan: RunPlan,
+    group: Sequence[DatePartition],
+    *,
+    session: SourceSession,
+    store: ObjectStore,
+) -> tuple[StagedPartition, ...]:
+    """Stores the rows of each partition of a group, unless this run has stored them already.
+
+    Of two writers of the same partition, the one whose JSON is there first counts; the other drops its rows and
+    adopts the winner's.
+
+    Raises:
+        MisplacedRowsError: the query gives rows that do not lie in their partition, or whose time is NULL.
+        QueryError: PostgreSQL refuses the query, or ends it for its time.
+        SourceUnavailableError: PostgreSQL is away.
+        StoreRefusedError, StoreUnavailableError: the object store does not take the rows.
+    """
+    staged = []
+    for partition in group:
+        with concerning(report=definition.name, partition=partition.key):
+            staged.append(_extract_partition(definition, plan, partition, session=session, store=store))
+    return tuple(staged)
+
+
+def _extract_partition(
+    definition: ReportDefinition,
+    plan: RunPlan,
+    partition: DatePartition,
+    *,
+    session: SourceSession,
+    store: ObjectStore,
+) -> StagedPartition:
+    began = time.monotonic()
+    token = run_token(plan.request)
+    place = f"partitions/{definition.name}/{plan.source_digest}/{partition.key}/{token}"
+    if found := _stored(store, place):
+        logger.info("%s %s: %s rows were stored already", definition.name, partition.key, found.rows)
+        return found
+    key = f"{place}/{uuid.uuid4().hex}.parquet"
+    with open_transaction(session) as transaction, store.open_upload(key) as upload:
+        rows = _write_rows(definition, plan, partition, transaction=transaction, sink=upload)
+    staged = StagedPartition(
+        key=partition.key,
+        start=partition.start,
+        stop=partition.stop,
+        object_key=key,
+        rows=rows,
+        bytes=upload.bytes,
+        sha256=upload.sha256,
+        token=token,
+    )
+    if not store.put_json_once(f"{place}.json", to_json(staged)):
+        store.delete([key])
+        winner = _stored(store, place)
+        if winner is None:
+            raise IntegrityError(f"{place}.json was there and is gone: run it again")
+        logger.info("%s %s: another writer was first", definition.name, partition.key)
+        return winner
+    logger.info(
+        "%s %s: %s rows, %s bytes in %.1f s",
+        definition.name, partition.key, rows, upload.bytes, time.monotonic() - began,
+    )  # fmt: skip
+    return staged
+
+
+def _stored(store: ObjectStore, place: str) -> StagedPartition | None:
+    """Returns the partition that counts, if there is one and its rows are there."""
+    value = store.read_json(f"{place}.json")
+    if value is None:
+        return None
+    staged = from_json(StagedPartition, value)
+    if store.size(staged.object_key) != staged.bytes:
+        raise IntegrityError(f"{staged.object_key} is not what {place}.json says: delete that and run again")
+    return staged
+
+
+def _write_rows(
+    definition: ReportDefinition,
+    plan: RunPlan,
+    partition: DatePartition,
+    *,
+    transaction: SourceTransaction,
+    sink: object,
+) -> int:
+    """Streams the rows into Parquet, checks that each lies in its partition, and returns how many there are."""
+    schema = storage_schema(plan.columns)
+    query = bound_query(definition, plan.request, partition)
+    sql = f"SELECT {select_list(plan.columns)} FROM (\n{query}) AS report"  # noqa: S608 - its values are quoted literals
+    placement = Placement.of(partition, schema.field(definition.source.time_column))
+    with pq.ParquetWriter(sink, schema, compression="zstd", write_statistics=True) as writer:
+        pending: list[pa.RecordBatch] = []
+        rows = size = 0
+        for arrived in transaction.stream(sql):
+            batch = to_storage(arrived, schema)
+            placement.check(batch)
+            pending.append(batch)
+            rows, size = rows + batch.num_rows, size + batch.nbytes
+            if rows >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
+                writer.write_table(pa.Table.from_batches(pending, schema), row_group_size=ROW_GROUP_ROWS)
+                pending, rows, size = [], 0, 0
+        if pending:
+            writer.write_table(pa.Table.from_batches(pending, schema), row_group_size=ROW_GROUP_ROWS)
+    placement.refuse_misplaced()
+    return placement.rows

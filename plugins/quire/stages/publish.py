@@ -1,0 +1,171 @@
+"""Publish: summary.xlsx, then the manifest, last: with it, the run exists."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from quire.artifacts import (
+    Manifest,
+    ManifestPartition,
+    ManifestSummary,
+    PublishedRun,
+    RenderedFile,
+    StagedRun,
+    from_json,
+    manifest_key,
+    to_json,
+)
+from quire.definition import ReportDefinition
+from quire.errors import IntegrityError, concerning
+from quire.front_sheets import about_sheet, files_sheet, summary_sheets
+from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
+from quire.xlsx.model import DetailOutcome, FactSheet, TableSheet, Workbook
+from quire.xlsx.workbook import write_workbook
+
+logger = logging.getLogger(__name__)
+
+SUMMARY_FILE = "summary.xlsx"
+
+
+def publish_run(
+    definition: ReportDefinition, run: StagedRun, files: Sequence[RenderedFile], *, store: ObjectStore
+) -> PublishedRun:
+    """Makes the run exist, or adopts the one that was published already.
+
+    Of two writers of the same run, the one whose manifest is there first counts; the other deletes its own files.
+
+    Args:
+        definition: the report.
+        run: what was staged of it.
+        files: what render wrote, in order.
+        store: where all of it is.
+
+    Raises:
+        IntegrityError: the manifest that another writer left cannot be read.
+        StoreRefusedError, StoreUnavailableError: the object store does not take it.
+    """
+    with concerning(report=definition.name):
+        if run.layout.reused:
+            return PublishedRun(manifest=read_manifest(store, definition.name, run.layout.run_key), reused=True)
+        if not _has_one_workbook(definition):
+            files = (*files, _write_summary(definition, run, files, store))
+        manifest = _manifest(definition, run, files)
+        if store.put_json_once(manifest_key(definition.name, run.layout.run_key), to_json(manifest)):
+            logger.info("%s: published run %s, %s rows", definition.name, run.layout.run_key, manifest.rows)
+            return PublishedRun(manifest=manifest, reused=False)
+        winner = read_manifest(store, definition.name, run.layout.run_key)
+        kept = {file.key for file in winner.files}
+        store.delete(file.key for file in files if file.key not in kept)
+        logger.info("%s: run %s was published by another meanwhile", definition.name, run.layout.run_key)
+        return PublishedRun(manifest=winner, reused=True)
+
+
+def read_manifest(store: ObjectStore, report: str, run_key: str) -> Manifest:
+    """Returns a published run's manifest.
+
+    Raises:
+        IntegrityError: there is none, or it is not a manifest.
+    """
+    key = manifest_key(report, run_key)
+    value = store.read_json(key)
+    if value is None:
+        raise IntegrityError(f"{key} is not in the store: the run was deleted, or never published")
+    return from_json(Manifest, value)
+
+
+def _has_one_workbook(definition: ReportDefinition) -> bool:
+    """Whether rows and summaries share a workbook, which render has written."""
+    workbook = definition.workbook
+    return workbook.split == "none" and workbook.detail and "xlsx" in workbook.formats
+
+
+def _write_summary(
+    definition: ReportDefinition,
+    run: StagedRun,
+    files: Sequence[RenderedFile],
+    store: ObjectStore,
+) -> RenderedFile:
+    request = run.plan.request
+    key = f"reports/{definition.name}/{run.layout.run_key}/{uuid.uuid4().hex}/{SUMMARY_FILE}"
+    uploads: list[Upload] = []
+
+    @contextmanager
+    def open_file(_: int) -> Iterator[Upload]:
+        with store.open_upload(key, content_type=CONTENT_TYPES["xlsx"]) as upload:
+            uploads.append(upload)
+            yield upload
+
+    def front(_: DetailOutcome) -> tuple[FactSheet | TableSheet, ...]:
+        about = about_sheet(
+            definition,
+            request,
+            staged=run.partitions,
+            contents={"Rows": sum(part.rows for part in run.partitions), "Files of rows": len(files)},
+            notes=_notes(run, files),
+        )
+        index = (files_sheet(files),) if files else ()
+        return (about, *summary_sheets(definition, run.summaries, store=store), *index)
+
+    workbook = Workbook(
+        title=definition.title,
+        subject=f"{request.start} to {request.end}",
+        made_at=datetime.fromisoformat(request.made_at),
+        timezone=definition.timezone,
+        detail=None,
+        front=front,
+    )
+    write_workbook(workbook, open_file)
+    return RenderedFile(
+        name=SUMMARY_FILE,
+        key=key,
+        rows=0,
+        bytes=uploads[0].bytes,
+        sha256=uploads[0].sha256,
+        start=request.start,
+        end=request.end,
+    )
+
+
+def _notes(run: StagedRun, files: Sequence[RenderedFile]) -> tuple[str, ...]:
+    return (*run.plan.warnings, *(f"{file.name}: {note}" for file in files for note in file.notes))
+
+
+def _manifest(
+    definition: ReportDefinition,
+    run: StagedRun,
+    files: Sequence[RenderedFile],
+) -> Manifest:
+    request = run.plan.request
+    return Manifest(
+        report=definition.name,
+        run=run.layout.run_key,
+        run_id=request.run_id,
+        title=definition.title,
+        made_at=request.made_at,
+        start=request.start,
+        end=request.end,
+        timezone=request.timezone,
+        parameters=request.parameters,
+        rows=sum(part.rows for part in run.partitions),
+        partitions=tuple(
+            ManifestPartition(
+                key=part.key,
+                rows=part.rows,
+                bytes=part.bytes,
+                sha256=part.sha256,
+                object_key=part.object_key,
+                stored=part.stored,
+            )
+            for part in run.partitions
+        ),
+        summaries=tuple(
+            ManifestSummary(name=summary.name, rows=summary.rows, object_key=summary.object_key)
+            for summary in run.summaries
+        ),
+        files=tuple(files),
+        warnings=_notes(run, files),
+    )

@@ -1,0 +1,149 @@
+"""Render: the rows of each share as files, uploaded while they are written."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+import pyarrow as pa
+
+from quire.artifacts import RenderedFile, StagedRun, WorkbookShare
+from quire.definition import ReportDefinition
+from quire.definition.presentation import FileFormat
+from quire.errors import concerning
+from quire.flat_files import write_csv, write_parquet
+from quire.front_sheets import about_sheet, detail_columns, summary_sheets
+from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
+from quire.source.arrow_types import storage_schema
+from quire.stored_rows import read_rows
+from quire.xlsx.model import DetailOutcome, DetailTable, FactSheet, TableSheet, Workbook
+from quire.xlsx.workbook import write_workbook
+
+logger = logging.getLogger(__name__)
+
+
+def render_workbooks(
+    definition: ReportDefinition, run: StagedRun, shares: Sequence[WorkbookShare], *, store: ObjectStore
+) -> tuple[RenderedFile, ...]:
+    """Writes each share in every format of the definition. Nothing of a share that fails stays in the store.
+
+    Args:
+        definition: the report.
+        run: what was staged of it.
+        shares: a group of its layout.
+        store: where the rows are, and the files go.
+
+    Raises:
+        WorkbookError: no workbook can hold this.
+        IntegrityError: stored rows are not what they were.
+        StoreRefusedError, StoreUnavailableError: the object store does not take the file.
+    """
+    files: list[RenderedFile] = []
+    with concerning(report=definition.name):
+        for share in shares:
+            for file_format in definition.workbook.formats:
+                began = time.monotonic()
+                rendering = _Rendering(definition, run, share, file_format, store)
+                rendered = rendering.write()
+                files += rendered
+                for file in rendered:
+                    logger.info("%s: %s rows, %s bytes", file.key, file.rows, file.bytes)
+                logger.info("%s.%s in %.1f s", share.stem, file_format, time.monotonic() - began)
+    return tuple(files)
+
+
+class _Rendering:
+    """One share in one format."""
+
+    def __init__(
+        self,
+        definition: ReportDefinition,
+        run: StagedRun,
+        share: WorkbookShare,
+        file_format: FileFormat,
+        store: ObjectStore,
+    ) -> None:
+        self.definition, self.run, self.share, self.format, self.store = definition, run, share, file_format, store
+        self.columns = detail_columns(definition, run.plan)
+        self.folder = f"reports/{definition.name}/{run.layout.run_key}/{uuid.uuid4().hex}"
+        self.uploads: list[tuple[str, str, Upload]] = []
+
+    def write(self) -> tuple[RenderedFile, ...]:
+        try:
+            outcomes = self._write_flat() if self.format != "xlsx" else self._write_workbook()
+        except BaseException:
+            self.store.delete([key for _, key, upload in self.uploads if upload.completed])
+            raise
+        return tuple(
+            RenderedFile(
+                name=name,
+                key=key,
+                rows=outcome.rows,
+                bytes=upload.bytes,
+                sha256=upload.sha256,
+                start=self.share.start,
+                end=self.share.end,
+                notes=outcome.notes,
+            )
+            for (name, key, upload), outcome in zip(self.uploads, outcomes, strict=True)
+        )
+
+    @contextmanager
+    def _open_file(self, number: int) -> Iterator[Upload]:
+        part = f"_part{number + 1}" if number else ""
+        name = f"{self.share.stem}{part}.{self.format}"
+        key = f"{self.folder}/{name}"
+        with self.store.open_upload(key, content_type=CONTENT_TYPES[self.format]) as upload:
+            self.uploads.append((name, key, upload))
+            yield upload
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        return read_rows(self.store, self.share.slices, [column.name for column in self.columns])
+
+    def _schema(self) -> pa.Schema:
+        stored = storage_schema(self.run.plan.columns)
+        return pa.schema([stored.field(column.name) for column in self.columns])
+
+    def _write_flat(self) -> tuple[DetailOutcome, ...]:
+        with self._open_file(0) as upload:
+            if self.format == "csv":
+                rows = write_csv(self._batches(), self.columns, timezone=self.definition.timezone, sink=upload)
+            else:
+                rows = write_parquet(self._batches(), self._schema(), sink=upload)
+        return (DetailOutcome(rows=rows, sheets=(), notes=()),)
+
+    def _write_workbook(self) -> tuple[DetailOutcome, ...]:
+        alone = self.definition.workbook.split == "none"
+        workbook = Workbook(
+            title=self.definition.title,
+            subject=f"{self.share.start} to {self.share.end}",
+            made_at=datetime.fromisoformat(self.run.plan.request.made_at),
+            timezone=self.definition.timezone,
+            detail=DetailTable(
+                sheet_name=self.definition.title,
+                columns=self.columns,
+                schema=self._schema(),
+                rows=sum(part.rows for part in self.share.slices),
+                batches=self._batches,
+            ),
+            front=self._front,
+            detail_first=not alone,
+        )
+        return write_workbook(workbook, self._open_file)
+
+    def _front(self, outcome: DetailOutcome) -> tuple[FactSheet | TableSheet, ...]:
+        inside = {part.partition for part in self.share.slices}
+        about = about_sheet(
+            self.definition,
+            self.run.plan.request,
+            staged=[partition for partition in self.run.partitions if partition.key in inside],
+            contents={"Rows in this workbook": outcome.rows, "Sheets of rows": ", ".join(outcome.sheets)},
+            notes=outcome.notes,
+        )
+        if self.definition.workbook.split != "none":
+            return (about,)
+        return (about, *summary_sheets(self.definition, self.run.summaries, store=self.store))

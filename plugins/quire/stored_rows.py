@@ -1,0 +1,57 @@
+"""Staged rows, read back in order and in small batches, by ranges of the Parquet objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from quire.artifacts import RowSlice
+from quire.errors import IntegrityError
+from quire.object_store import ObjectStore
+
+BATCH_ROWS = 8_192
+
+
+def read_rows(store: ObjectStore, slices: Sequence[RowSlice], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Gives the rows of the slices, one after the other, at most ``BATCH_ROWS`` at a time; holds one row group.
+
+    Args:
+        store: where the objects are.
+        slices: which rows.
+        names: which columns, in this order.
+
+    Raises:
+        IntegrityError: an object is not what it was, or has fewer rows than the slice says.
+    """
+    for part in slices:
+        found = 0
+        for batch in _read_slice(store, part, names):
+            found += batch.num_rows
+            yield batch
+        if found != part.rows:
+            raise IntegrityError(f"{part.object_key} gave {found} rows where there were {part.rows}: run it again")
+
+
+def _read_slice(store: ObjectStore, part: RowSlice, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    if not part.rows:
+        return
+    try:
+        file = pq.ParquetFile(store.open_object(part.object_key, part.bytes), pre_buffer=True)
+        skip, left = part.offset, part.rows
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            if skip >= rows:
+                skip -= rows
+                continue
+            for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=list(names)):
+                taken = batch.slice(skip, left)
+                skip = max(0, skip - batch.num_rows)
+                left -= taken.num_rows
+                if taken.num_rows:
+                    yield taken.select(list(names))
+            if not left:
+                return
+    except (pa.ArrowInvalid, OSError) as error:
+        raise IntegrityError(f"{part.object_key} cannot be read as Parquet: {error}") from error

@@ -1,0 +1,100 @@
+"""A small report over a table of events, for tests: definition, table, session and request."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import yaml
+from quire.artifacts import RunRequest
+from quire.catalog import find_definition
+from quire.definition import ReportDefinition
+from quire.run_request import request_range
+from quire.source import SourceSession
+
+ZONE = "America/New_York"
+SQL = """\
+SELECT id, at, kind, amount, weight, note
+FROM public.events
+WHERE at >= %(start)s AND at < %(end)s
+ORDER BY at, id
+"""
+DEFINITION: Mapping[str, Any] = {
+    "title": "Events",
+    "source": {"sql": "events/extract.sql", "time_column": "at"},
+    "partition": "month",
+    "timezone": ZONE,
+    "columns": [
+        {"name": "at", "title": "When"},
+        {"name": "kind", "title": "Kind"},
+        {"name": "amount", "title": "Amount", "total": "sum"},
+        {"name": "id", "title": "Number"},
+    ],
+    "summaries": [
+        {
+            "name": "By kind",
+            "by": ["kind"],
+            "measures": {"events": {"agg": "count"}, "amount": {"agg": "sum", "of": "amount"}},
+            "chart": {"type": "column", "x": "kind", "y": ["events"]},
+        }
+    ],
+}
+TABLE = """\
+CREATE TABLE public.events (
+    id integer PRIMARY KEY,
+    at timestamptz,
+    kind text,
+    amount numeric(12,2),
+    weight numeric,
+    note text
+)
+"""
+Row = tuple[int, str | None, str | None, str | None, str | None, str | None]
+ROWS: tuple[Row, ...] = (
+    (1, "2013-01-01 00:00:00 America/New_York", "a", "10.10", "0.5", "first instant"),
+    (2, "2013-01-31 23:59:59.999999 America/New_York", "b", "-0.05", "1e3", "last instant"),
+    (3, "2013-02-01 00:00:00 America/New_York", "a", None, None, None),
+    (4, "2013-03-10 01:59:59 EST", "b", "99999999.99", "3", "before the clocks go forward"),
+    (5, "2013-03-10 03:00:00 EDT", None, "0.01", "4", "one second later"),
+    (6, "2013-03-31 23:30:00 America/New_York", "b", "1.00", "5", "April in UTC"),
+)
+
+
+def write_report(include: Path, name: str, definition: Mapping[str, Any], sql: str) -> ReportDefinition:
+    """Writes a report's two files and reads them."""
+    sql_file = include / "sql" / definition["source"]["sql"]
+    (include / "reports").mkdir(parents=True, exist_ok=True)
+    sql_file.parent.mkdir(parents=True, exist_ok=True)
+    sql_file.write_text(sql)
+    (include / "reports" / f"{name}.yaml").write_text(yaml.safe_dump(dict(definition), sort_keys=False))
+    return find_definition(include, name)
+
+
+def events_report(include: Path, *, sql: str = SQL, **changes: Any) -> ReportDefinition:
+    """Returns the report of events, some of its fields changed; ``source`` is merged."""
+    source = {**DEFINITION["source"], **changes.pop("source", {})}
+    return write_report(include, "events", {**DEFINITION, **changes, "source": source}, sql)
+
+
+def fill_events(url: str, rows: Iterable[Row] = ROWS) -> None:
+    """Makes the table of events anew."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP TABLE IF EXISTS public.events")
+        connection.execute(TABLE)
+        connection.cursor().executemany("INSERT INTO public.events VALUES (%s, %s, %s, %s, %s, %s)", list(rows))
+
+
+def session_of(url: str, *, timezone: str = ZONE, seconds: float = 60) -> SourceSession:
+    """Returns how to reach a test's database."""
+    return SourceSession(url=url, timezone=timezone, timeout=timedelta(seconds=seconds))
+
+
+def request_of(
+    definition: ReportDefinition, start: str = "2013-01-01", end: str = "2013-03-31", *, run_id: str | None = None
+) -> RunRequest:
+    """Returns a request for a run of its own."""
+    return request_range(definition, start=start, end=end, parameters={}, run_id=run_id or uuid.uuid4().hex)

@@ -1,0 +1,150 @@
+"""The source's one transaction: read-only, bounded in time, and gone from the server when we are."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import CancelledError
+
+import psycopg
+import pytest
+from quire.errors import QueryError, SourceUnavailableError
+from quire.source import open_transaction
+
+from tests.events import session_of
+
+MANY = "SELECT n, repeat('x', 1000) AS text FROM generate_series(1, 1000000) AS n"
+
+
+def running_queries(url: str) -> list[str]:
+    """Returns what other connections to this database are doing."""
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' "
+            "AND pid <> pg_backend_pid()"
+        ).fetchall()
+    return [query for (query,) in rows]
+
+
+def wait_until_idle(url: str) -> None:
+    deadline = time.monotonic() + 5
+    while running_queries(url):
+        assert time.monotonic() < deadline, running_queries(url)
+        time.sleep(0.05)
+
+
+def test_transaction_has_the_sessions_time_zone_and_reads_only(fresh_database: str) -> None:
+    with open_transaction(session_of(fresh_database, timezone="Asia/Kolkata")) as transaction:
+        (row,) = transaction.fetch(
+            "SELECT current_setting('TimeZone') AS zone, current_setting('transaction_isolation') AS isolation"
+        )
+        with pytest.raises(QueryError, match="read-only"):
+            transaction.fetch("CREATE TABLE made (n int)")
+    assert row == {"zone": "Asia/Kolkata", "isolation": "repeatable read"}
+
+
+def test_transaction_sees_one_snapshot(fresh_database: str) -> None:
+    with psycopg.connect(fresh_database, autocommit=True) as other:
+        other.execute("CREATE TABLE t (n int)")
+        with open_transaction(session_of(fresh_database)) as transaction:
+            assert transaction.fetch("SELECT count(*) AS n FROM t") == [{"n": 0}]
+            other.execute("INSERT INTO t VALUES (1)")
+            assert transaction.fetch("SELECT count(*) AS n FROM t") == [{"n": 0}]
+
+
+def test_stream_gives_every_row_in_bounded_batches(fresh_database: str) -> None:
+    with open_transaction(session_of(fresh_database)) as transaction:
+        batches = [
+            (batch.num_rows, batch.nbytes)
+            for batch in transaction.stream("SELECT n, repeat('x', 100) AS text FROM generate_series(1, 200000) AS n")
+        ]
+    assert sum(rows for rows, _ in batches) == 200_000
+    assert len(batches) > 3
+    assert max(size for _, size in batches) < 8_000_000
+
+
+def test_stream_failing_at_the_last_row_raises_with_postgresqls_reason(fresh_database: str) -> None:
+    sql = "SELECT 1 / (200000 - n) AS q, repeat('x', 100) AS text FROM generate_series(1, 200000) AS n"
+    seen = []
+    with (
+        open_transaction(session_of(fresh_database)) as transaction,
+        pytest.raises(QueryError, match="division by zero"),
+    ):
+        seen.extend(batch.num_rows for batch in transaction.stream(sql))
+    assert sum(seen) > 0
+
+
+def test_stream_longer_than_the_timeout_is_ended_by_the_server(fresh_database: str) -> None:
+    with (
+        open_transaction(session_of(fresh_database, seconds=0.3)) as transaction,
+        pytest.raises(QueryError, match=r"timeout; raise source\.timeout"),
+    ):
+        list(transaction.stream("SELECT pg_sleep(30)::text AS slept"))
+    wait_until_idle(fresh_database)
+
+
+def test_stream_left_early_ends_the_query_on_the_server(fresh_database: str) -> None:
+    with open_transaction(session_of(fresh_database)) as transaction:
+        for batch in transaction.stream(MANY):
+            assert batch.num_rows
+            break
+    wait_until_idle(fresh_database)
+
+
+def test_cancelled_session_ends_its_streams_within_a_second(fresh_database: str) -> None:
+    session = session_of(fresh_database)
+    timer = threading.Timer(0.5, session.cancelled.set)
+    timer.start()
+    began = time.monotonic()
+    with open_transaction(session) as transaction, pytest.raises(CancelledError):
+        list(transaction.stream("SELECT pg_sleep(30)::text AS slept"))
+    assert time.monotonic() - began < 5
+    wait_until_idle(fresh_database)
+
+
+def test_terminated_backend_is_a_source_that_may_come_back(fresh_database: str) -> None:
+    def terminate() -> None:
+        with psycopg.connect(fresh_database, autocommit=True) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND query LIKE '%pg_sleep(29)%' AND pid <> pg_backend_pid()"
+            )
+
+    timer = threading.Timer(0.5, terminate)
+    timer.start()
+    with open_transaction(session_of(fresh_database)) as transaction, pytest.raises(SourceUnavailableError):
+        list(transaction.stream("SELECT pg_sleep(29)::text AS slept"))
+    timer.join()
+
+
+def test_connection_refused_names_the_place_and_no_password() -> None:
+    session = session_of("postgresql://someone:s%40crt@127.0.0.1:9/nowhere")
+    with pytest.raises(SourceUnavailableError, match=r"127\.0\.0\.1:9") as caught, open_transaction(session):
+        pass
+    assert "s%40crt" not in str(caught.value)
+    assert "s@crt" not in str(caught.value)
+    assert "s%40crt" not in repr(session)
+
+
+def test_wrong_password_is_refused_in_one_line_without_it(fresh_database: str) -> None:
+    wrong = f"postgresql://nobody:wr0ng@{fresh_database.rpartition('@')[2]}"
+    with pytest.raises((SourceUnavailableError, QueryError)) as caught, open_transaction(session_of(wrong)):
+        pass
+    assert "\n" not in str(caught.value)
+    assert "wr0ng" not in str(caught.value)
+
+
+def test_columns_have_postgresqls_types_without_running_the_query(fresh_database: str) -> None:
+    with open_transaction(session_of(fresh_database)) as transaction:
+        columns = transaction.columns(
+            "SELECT 1.5::numeric(12,2) AS a, 1.5::numeric AS b, 1.5::numeric(5,-1) AS c, now() AS d, '{}'::jsonb AS e, "
+            "pg_sleep(60) IS NULL AS f"
+        )
+    assert [(column.name, column.pg_type) for column in columns] == [
+        ("a", "numeric(12,2)"),
+        ("b", "numeric"),
+        ("c", "numeric(5,-1)"),
+        ("d", "timestamptz"),
+        ("e", "jsonb"),
+        ("f", "bool"),
+    ]

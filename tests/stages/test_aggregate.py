@@ -1,0 +1,209 @@
+"""Summaries: PostgreSQL's own GROUP BY gives the same answer."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import psycopg
+import pytest
+from quire.artifacts import RunPlan, StagedPartition
+from quire.definition import ReportDefinition
+from quire.errors import QueryError
+from quire.measures import summarize
+from quire.object_store import ObjectStore
+from quire.stages.aggregate import aggregate_summaries
+from quire.stages.extract import extract_partitions
+from quire.stages.plan import plan_partitions
+
+from tests.events import ZONE, events_report, fill_events, request_of, session_of
+
+# 5,000 events of three months, with NULLs in every column that may have them
+FILL = """
+INSERT INTO events
+SELECT n,
+       timestamptz '2013-01-01 00:00 America/New_York' + n * interval '25 minutes',
+       CASE WHEN n % 11 > 0 THEN chr(97 + n % 5) END,
+       CASE WHEN n % 7 > 0 AND n % 5 <> 2 THEN (n * 7919 % 100000 - 30000) / 100.0 END,
+       CASE WHEN n % 13 > 0 THEN n * 0.000001 END,
+       CASE WHEN n % 3 > 0 THEN md5((n % 400)::text) END
+FROM generate_series(100, 5099) n
+"""
+
+
+def staged_events(
+    include: Path, url: str, store: ObjectStore, **changes: Any
+) -> tuple[ReportDefinition, RunPlan, tuple[StagedPartition, ...]]:
+    """Extracts three months of events."""
+    definition = events_report(include, **changes)
+    session = session_of(url)
+    plan = plan_partitions(definition, request_of(definition), session=session)
+    partitions = [partition for group in plan.groups for partition in group]
+    return definition, plan, extract_partitions(definition, plan, partitions, session=session, store=store)
+
+
+def summary_rows(include: Path, url: str, store: ObjectStore, summary: dict[str, Any], **changes: Any) -> pl.DataFrame:
+    """Returns the only summary's rows."""
+    definition, plan, staged = staged_events(include, url, store, summaries=[{"name": "S", **summary}], **changes)
+    (stored,) = aggregate_summaries(definition, plan, staged, store=store)
+    body = store.read(stored.object_key)
+    assert body is not None
+    frame = pl.read_parquet(io.BytesIO(body))
+    assert frame.height == stored.rows
+    return frame
+
+
+def ask(url: str, sql: str) -> list[Sequence[Any]]:
+    """Returns PostgreSQL's own answer, in the report's zone."""
+    with psycopg.connect(url) as connection:
+        connection.execute(f"SET timezone = '{ZONE}'")
+        return connection.execute(sql).fetchall()
+
+
+@pytest.fixture
+def database(fresh_database: str) -> str:
+    fill_events(fresh_database, [])
+    with psycopg.connect(fresh_database, autocommit=True) as connection:
+        connection.execute(FILL)
+    return fresh_database
+
+
+def test_every_measure_equals_postgresqls_own_answer(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    frame = summary_rows(
+        tmp_path,
+        database,
+        bucket,
+        {
+            "by": ["kind"],
+            "measures": {
+                "events": {"agg": "count"},
+                "total": {"agg": "sum", "of": "amount"},
+                "weights": {"agg": "sum", "of": "weight"},
+                "numbers": {"agg": "sum", "of": "id"},
+                "large": {"agg": "sum", "of": "CASE WHEN amount > 100 THEN 1 ELSE 0 END"},
+                "mean": {"agg": "mean", "of": "amount"},
+                "lowest": {"agg": "min", "of": "amount"},
+                "highest": {"agg": "max", "of": "note"},
+                "notes": {"agg": "n_unique", "of": "note"},
+                "middle": {"agg": "median", "of": "id"},
+            },
+            "sort": ["kind"],
+        },
+    )
+    expected = ask(
+        database,
+        "SELECT kind, count(*), sum(amount), sum(weight), sum(id), count(*) FILTER (WHERE amount > 100), "
+        'avg(amount)::float8, min(amount), max(note COLLATE "C"), count(DISTINCT note), '
+        "percentile_cont(0.5) WITHIN GROUP (ORDER BY id) "
+        "FROM events WHERE at < '2013-04-01' GROUP BY kind ORDER BY kind NULLS LAST",
+    )
+    assert len(expected) == 6
+    for found, wanted in zip(frame.rows(), expected, strict=True):
+        exact = [value for position, value in enumerate(found) if position != 6]
+        assert exact == [value for position, value in enumerate(wanted) if position != 6]
+        assert found[6] == (None if wanted[6] is None else pytest.approx(wanted[6], rel=1e-12))
+
+
+def test_group_without_a_value_has_no_sum_and_no_mean(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    frame = summary_rows(
+        tmp_path,
+        database,
+        bucket,
+        {
+            "by": ["kind"],
+            "measures": {
+                "total": {"agg": "sum", "of": "amount"},
+                "mean": {"agg": "mean", "of": "amount"},
+                "distinct": {"agg": "n_unique", "of": "amount"},
+            },
+        },
+        sql="SELECT id, at, kind, NULL::numeric(12,2) AS amount FROM events WHERE at >= %(start)s AND at < %(end)s\n",
+        columns=[],
+    )
+    assert set(frame.drop("kind").rows()) == {(None, None, 0)}
+
+
+@pytest.mark.parametrize("every", ["day", "week", "month", "quarter", "year"])
+@pytest.mark.parametrize("kind", ["timestamptz", "timestamp", "date"])
+def test_key_is_truncated_in_the_reports_zone(
+    tmp_path: Path, database: str, bucket: ObjectStore, every: str, kind: str
+) -> None:
+    frame = summary_rows(
+        tmp_path,
+        database,
+        bucket,
+        {"by": [{"column": "at", "every": every}], "measures": {"n": {"agg": "count"}}, "sort": ["at"]},
+        sql=f"SELECT * FROM (SELECT at::{kind} AS at FROM events) e WHERE at >= %(start)s AND at < %(end)s\n",
+        columns=[],
+    )
+    expected = ask(
+        database,
+        f"SELECT date_trunc('{every}', at)::date, count(*) FROM events WHERE at < '2013-04-01' GROUP BY 1 ORDER BY 1",
+    )
+    assert frame.rows() == [tuple(row) for row in expected]
+
+
+def test_order_is_the_definitions_then_the_keys_with_null_last(
+    tmp_path: Path, database: str, bucket: ObjectStore
+) -> None:
+    frame = summary_rows(
+        tmp_path,
+        database,
+        bucket,
+        {"by": ["kind"], "measures": {"n": {"agg": "n_unique", "of": "kind"}}, "sort": ["-n"]},
+    )
+    assert frame.rows() == [("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 1), (None, 0)]
+
+
+def test_sum_of_bigints_does_not_overflow(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    frame = summary_rows(
+        tmp_path,
+        database,
+        bucket,
+        {"by": ["kind"], "measures": {"total": {"agg": "sum", "of": "large"}}},
+        sql="SELECT at, 'x' AS kind, 9223372036854775807 AS large FROM events WHERE at >= %(start)s AND at < %(end)s\n",
+        columns=[],
+    )
+    ((rows,),) = ask(database, "SELECT count(*) FROM events WHERE at < '2013-04-01'")
+    assert frame.rows() == [("x", rows * 9223372036854775807)]
+
+
+def test_streaming_engine_agrees_with_the_in_memory_engine(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    definition, plan, staged = staged_events(tmp_path, database, bucket)
+    parts = [pl.read_parquet(io.BytesIO(bucket.read(part.object_key) or b"")) for part in staged]
+    query = summarize(pl.concat(parts).lazy(), definition.summaries[0], plan.columns, timezone=ZONE)
+    assert query.collect(engine="streaming").equals(query.collect(engine="in-memory"))
+
+
+def test_summary_over_all_null_first_partition_keeps_its_types(
+    tmp_path: Path, database: str, bucket: ObjectStore
+) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("UPDATE events SET amount = NULL, kind = NULL WHERE at < '2013-02-01 America/New_York'")
+    frame = summary_rows(
+        tmp_path,
+        database,
+        bucket,
+        {"by": [{"column": "at", "every": "month"}], "measures": {"total": {"agg": "sum", "of": "amount"}}},
+    )
+    assert frame["total"][0] is None
+    assert frame["total"][1] is not None
+
+
+def test_empty_range_gives_an_empty_summary(tmp_path: Path, fresh_database: str, bucket: ObjectStore) -> None:
+    fill_events(fresh_database, [])
+    frame = summary_rows(
+        tmp_path, fresh_database, bucket, {"by": ["kind"], "measures": {"n": {"agg": "sum", "of": "amount"}}}
+    )
+    assert frame.rows() == []
+    assert frame.columns == ["kind", "n"]
+
+
+def test_numeric_that_is_no_number_is_told_with_the_summary(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("UPDATE events SET weight = 'NaN' WHERE id = 101")
+    with pytest.raises(QueryError, match=r"summary S: .*NaN"):
+        summary_rows(tmp_path, database, bucket, {"by": ["kind"], "measures": {"n": {"agg": "sum", "of": "weight"}}})

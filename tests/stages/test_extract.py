@@ -1,0 +1,230 @@
+"""Extract: each row in exactly one partition, and of two writers one that counts."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from quire.artifacts import RunPlan, StagedPartition
+from quire.definition import ReportDefinition
+from quire.errors import IntegrityError, MisplacedRowsError, QueryError, StoreRefusedError
+from quire.object_store import ObjectStore
+from quire.stages.extract import extract_partitions
+from quire.stages.plan import plan_partitions
+
+from tests.events import ROWS, SQL, events_report, fill_events, request_of, session_of
+
+
+@dataclass
+class Extraction:
+    """A report, its plan and its parts, to extract from."""
+
+    definition: ReportDefinition
+    plan: RunPlan
+    url: str
+    store: ObjectStore
+
+    @classmethod
+    def of(
+        cls, include: Path, url: str, store: ObjectStore, *, days: tuple[str, str] | None = None, **changes: Any
+    ) -> Extraction:
+        definition = events_report(include, **changes)
+        start, end = days or ("2013-01-01", "2013-03-31")
+        session = session_of(url, timezone=definition.timezone)
+        return cls(
+            definition, plan_partitions(definition, request_of(definition, start, end), session=session), url, store
+        )
+
+    def run(self) -> tuple[StagedPartition, ...]:
+        session = session_of(self.url, timezone=self.definition.timezone)
+        partitions = [partition for group in self.plan.groups for partition in group]
+        return extract_partitions(self.definition, self.plan, partitions, session=session, store=self.store)
+
+    def rows(self, staged: StagedPartition) -> pa.Table:
+        return pq.read_table(self.store.open_object(staged.object_key, staged.bytes))
+
+    def keys(self) -> list[str]:
+        return [entry.key for entry in self.store.list("")]
+
+
+@pytest.fixture
+def database(fresh_database: str) -> str:
+    fill_events(fresh_database)
+    return fresh_database
+
+
+def test_every_row_lies_in_its_month_of_the_reports_zone(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    extraction = Extraction.of(tmp_path, database, bucket)
+    staged = extraction.run()
+    assert [part.key for part in staged] == ["2013-01", "2013-02", "2013-03"]
+    assert [extraction.rows(part)["id"].to_pylist() for part in staged] == [[1, 2], [3], [4, 5, 6]]
+    assert [part.rows for part in staged] == [2, 1, 3]
+    assert sum(part.rows for part in staged) == len(ROWS)
+
+
+def test_stored_object_is_what_the_record_says(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    import hashlib
+
+    extraction = Extraction.of(tmp_path, database, bucket)
+    for part in extraction.run():
+        body = bucket.read(part.object_key)
+        assert body is not None
+        assert (len(body), hashlib.sha256(body).hexdigest()) == (part.bytes, part.sha256)
+        assert part.object_key.startswith(f"partitions/events/{extraction.plan.source_digest}/{part.key}/{part.token}/")
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [
+        ("date", {"2013-01": [1, 2], "2013-02": [3], "2013-03": [4, 5, 6]}),
+        ("timestamp", {"2013-01": [1, 2], "2013-02": [3], "2013-03": [4, 5, 6]}),
+    ],
+)
+def test_dates_and_wall_clocks_are_local_to_the_report(
+    tmp_path: Path, database: str, bucket: ObjectStore, kind: str, rows: dict[str, list[int]]
+) -> None:
+    sql = f"SELECT id, at, kind, amount FROM (SELECT id, at::{kind} AS at, kind, amount FROM events) e " + (
+        "WHERE at >= %(start)s AND at < %(end)s ORDER BY id\n"
+    )
+    extraction = Extraction.of(tmp_path, database, bucket, sql=sql)
+    assert {part.key: extraction.rows(part)["id"].to_pylist() for part in extraction.run()} == rows
+
+
+def test_day_of_23_hours_and_day_of_25_hours_lose_no_row_and_double_none(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+) -> None:
+    import psycopg
+
+    fill_events(fresh_database, [])
+    with psycopg.connect(fresh_database, autocommit=True) as connection:
+        for number, day in enumerate(("2013-03-09", "2013-11-02")):
+            connection.execute(
+                "INSERT INTO events SELECT %s + n, (%s || ' 12:00 America/New_York')::timestamptz + n * interval "
+                "'10 minutes' FROM generate_series(0, 400) n",
+                (number * 1000, day),
+            )
+    counts = {}
+    for days in (("2013-03-10", "2013-03-10"), ("2013-11-03", "2013-11-03")):
+        (part,) = Extraction.of(tmp_path, fresh_database, bucket, days=days, partition="day").run()
+        counts[part.key] = part.rows
+    assert counts == {"2013-03-10": 23 * 6, "2013-11-03": 25 * 6}
+
+
+def test_empty_partition_is_stored_with_its_columns(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    extraction = Extraction.of(tmp_path, database, bucket, days=("2012-02-01", "2012-02-29"))
+    (part,) = extraction.run()
+    assert (part.key, part.rows) == ("2012-02", 0)
+    assert extraction.rows(part).column_names == ["id", "at", "kind", "amount", "weight", "note"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        (
+            "SELECT * FROM events WHERE at < %(end)s OR at > %(start)s\n",
+            "6 rows, of which 4 whose at is not from 2013-01-01",
+        ),
+        (
+            "SELECT id, CASE WHEN id > 1 THEN at END AS at, kind, amount FROM events "
+            "WHERE at >= %(start)s AND at < %(end)s\n",
+            "2 rows, of which 1 with no at",
+        ),
+        ("SELECT * FROM events WHERE at >= %(start)s AND at <= %(end)s\n", "3 rows, of which 1 whose at"),
+    ],
+)
+def test_row_outside_its_partition_fails_the_extract_and_leaves_nothing(
+    tmp_path: Path, database: str, bucket: ObjectStore, sql: str, reason: str
+) -> None:
+    extraction = Extraction.of(tmp_path, database, bucket, sql=sql)
+    with pytest.raises(MisplacedRowsError, match=reason) as caught:
+        extraction.run()
+    assert (caught.value.report, caught.value.partition) == ("events", "2013-01")
+    assert extraction.keys() == []
+
+
+def test_query_that_fails_half_way_leaves_nothing(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    sql = (
+        "SELECT n AS id, %(start)s + n * interval '1 second' AS at, 1 / (150000 - n) AS amount, md5(n::text) AS kind "
+        "FROM generate_series(0, 150000) n WHERE %(end)s IS NOT NULL\n"
+    )
+    extraction = Extraction.of(tmp_path, database, bucket, sql=sql)
+    with pytest.raises(QueryError, match="division by zero"):
+        extraction.run()
+    assert extraction.keys() == []
+    uploads = bucket.client.list_multipart_uploads(Bucket=bucket.bucket)
+    assert uploads.get("Uploads", []) == []
+
+
+def test_retry_of_the_same_run_uses_what_was_stored(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    extraction = Extraction.of(tmp_path, database, bucket)
+    first, keys = extraction.run(), extraction.keys()
+    fill_events(database, [])
+    assert extraction.run() == first
+    assert extraction.keys() == keys
+
+
+def test_another_run_reads_the_rows_again(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    extraction = Extraction.of(tmp_path, database, bucket)
+    first = extraction.run()
+    fill_events(database, ROWS[:1])
+    extraction.plan = replace(extraction.plan, request=request_of(extraction.definition))
+    assert [part.rows for part in extraction.run()] == [1, 0, 0]
+    assert [part.rows for part in first] == [2, 1, 3]
+
+
+def test_two_writers_at_once_end_with_one_that_counts(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    extraction = Extraction.of(tmp_path, database, bucket)
+    barrier = threading.Barrier(4)
+
+    def run() -> tuple[StagedPartition, ...]:
+        barrier.wait()
+        return extraction.run()
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [future.result() for future in [pool.submit(run) for _ in range(4)]]
+    assert all(staged == found[0] for staged in found)
+    counted = {part.object_key for part in found[0]}
+    assert {key for key in extraction.keys() if key.endswith(".parquet")} == counted
+    assert len([key for key in extraction.keys() if key.endswith(".json")]) == 3
+
+
+def test_stored_rows_that_were_deleted_are_not_taken_for_whole(
+    tmp_path: Path, database: str, bucket: ObjectStore
+) -> None:
+    extraction = Extraction.of(tmp_path, database, bucket)
+    bucket.delete([extraction.run()[0].object_key])
+    with pytest.raises(IntegrityError, match=r"2013-01/.*\.parquet is not what .*\.json says"):
+        extraction.run()
+
+
+def test_bucket_that_does_not_exist_is_told_in_one_line(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    missing = ObjectStore(replace(bucket.settings, bucket="there-is-none"))
+    with pytest.raises(StoreRefusedError, match="no such bucket"):
+        Extraction.of(tmp_path, database, missing).run()
+
+
+def test_large_partition_is_stored_in_several_row_groups_in_order(
+    tmp_path: Path, database: str, bucket: ObjectStore
+) -> None:
+    sql = (
+        "SELECT n AS id, %(start)s + n * interval '1 second' AS at, md5(n::text) AS kind, 1.5::numeric(12,2) AS amount "
+        "FROM generate_series(1, 200000) n WHERE %(end)s IS NOT NULL ORDER BY n\n"
+    )
+    extraction = Extraction.of(tmp_path, database, bucket, sql=sql, days=("2013-01-01", "2013-01-31"))
+    (part,) = extraction.run()
+    file = pq.ParquetFile(bucket.open_object(part.object_key, part.bytes))
+    assert file.num_row_groups > 2
+    assert max(file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)) <= 65_536
+    assert file.read(["id"])["id"].to_pylist() == list(range(1, 200_001))
+
+
+def test_extract_uses_the_sql_of_the_definition(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    sql = SQL.replace("ORDER BY at, id", "AND kind = 'b' ORDER BY at, id -- the b's only") + "-- a comment at the end\n"
+    extraction = Extraction.of(tmp_path, database, bucket, sql=sql)
+    assert [part.rows for part in extraction.run()] == [1, 0, 2]

@@ -1,0 +1,136 @@
+"""Layout: run keys, and which rows go to which workbook."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quire.artifacts import RunLayout, RunPlan, SourceColumn, StagedPartition, WorkbookShare, manifest_key
+from quire.calendar_range import DateRange
+from quire.definition import ReportDefinition
+from quire.object_store import ObjectStore
+from quire.stages.layout import layout_run
+
+from tests.events import events_report, request_of
+
+
+def planned(definition: ReportDefinition, **request: Any) -> RunPlan:
+    asked = request_of(definition, **request)
+    days = DateRange(start=asked.start, end=asked.end, timezone=asked.timezone)
+    return RunPlan(
+        request=asked,
+        source_digest="d" * 32,
+        columns=(SourceColumn(name="at", pg_type="timestamptz"),),
+        groups=tuple((partition,) for partition in days.partitions(definition.partition)),
+    )
+
+
+def staged(plan: RunPlan, rows: list[int], *, token: str = "t") -> tuple[StagedPartition, ...]:
+    partitions = [partition for group in plan.groups for partition in group]
+    return tuple(
+        StagedPartition(
+            key=partition.key,
+            start=partition.start,
+            stop=partition.stop,
+            object_key=f"partitions/{partition.key}.parquet",
+            rows=count,
+            bytes=1,
+            sha256="0",
+            token=token,
+        )
+        for partition, count in zip(partitions, rows, strict=True)
+    )
+
+
+def layout(include: Path, store: ObjectStore, rows: list[int], **changes: Any) -> RunLayout:
+    definition = events_report(include, **changes)
+    plan = planned(definition)
+    return layout_run(definition, plan, staged(plan, rows), store=store)
+
+
+def shares(found: RunLayout) -> list[WorkbookShare]:
+    return [share for group in found.groups for share in group]
+
+
+def test_split_by_partition_gives_each_a_workbook_empty_ones_too(tmp_path: Path, bucket: ObjectStore) -> None:
+    found = shares(layout(tmp_path, bucket, [2, 0, 3]))
+    assert [(share.stem, share.start.isoformat(), share.end.isoformat()) for share in found] == [
+        ("events_2013-01", "2013-01-01", "2013-01-31"),
+        ("events_2013-02", "2013-02-01", "2013-02-28"),
+        ("events_2013-03", "2013-03-01", "2013-03-31"),
+    ]
+    assert [[(part.partition, part.offset, part.rows) for part in share.slices] for share in found] == [
+        [("2013-01", 0, 2)],
+        [("2013-02", 0, 0)],
+        [("2013-03", 0, 3)],
+    ]
+
+
+def test_split_none_gives_one_workbook_of_all_rows(tmp_path: Path, bucket: ObjectStore) -> None:
+    (share,) = shares(layout(tmp_path, bucket, [2, 0, 3], workbook={"split": "none"}))
+    assert share.stem == "events_2013-01-01_2013-03-31"
+    assert [part.rows for part in share.slices] == [2, 0, 3]
+
+
+@pytest.mark.parametrize(
+    ("rows", "most", "expected"),
+    [
+        ([2, 0, 3], 2, [[("2013-01", 0, 2)], [("2013-03", 0, 2)], [("2013-03", 2, 1)]]),
+        ([2, 0, 3], 4, [[("2013-01", 0, 2), ("2013-03", 0, 2)], [("2013-03", 2, 1)]]),
+        ([2, 2, 2], 6, [[("2013-01", 0, 2), ("2013-02", 0, 2), ("2013-03", 0, 2)]]),
+        ([0, 0, 0], 6, [[("2013-01", 0, 0), ("2013-02", 0, 0), ("2013-03", 0, 0)]]),
+    ],
+)
+def test_split_by_rows_cuts_in_order_and_loses_none(
+    tmp_path: Path, bucket: ObjectStore, rows: list[int], most: int, expected: list[Any]
+) -> None:
+    found = shares(layout(tmp_path, bucket, rows, workbook={"split": {"rows": most}}))
+    assert [[(part.partition, part.offset, part.rows) for part in share.slices] for share in found] == expected
+    assert len({share.stem for share in found}) == len(found)
+
+
+def test_summaries_only_have_no_workbook_of_rows(tmp_path: Path, bucket: ObjectStore) -> None:
+    assert layout(tmp_path, bucket, [1, 1, 1], workbook={"detail": False}).groups == ()
+
+
+def test_many_workbooks_are_in_at_most_64_groups(tmp_path: Path, bucket: ObjectStore) -> None:
+    found = layout(tmp_path, bucket, [1000, 1, 0], workbook={"split": {"rows": 1}})
+    assert len(found.groups) <= 64
+    assert len(shares(found)) == 1001
+
+
+def test_run_key_is_the_same_for_the_same_question_about_the_same_rows(tmp_path: Path, bucket: ObjectStore) -> None:
+    first = layout(tmp_path, bucket, [1, 1, 1])
+    same = layout(tmp_path, bucket, [1, 1, 1], schedule="0 6 1 * *", delivery={"link_ttl": "2h"})
+    assert first.run_key == same.run_key
+    assert first.run_key != layout(tmp_path, bucket, [1, 1, 1], title="Other").run_key
+    assert first.run_key != layout(tmp_path, bucket, [1, 1, 1], workbook={"formats": ["csv"]}).run_key
+
+
+def test_run_key_follows_the_rows_tokens_and_the_range(tmp_path: Path, bucket: ObjectStore) -> None:
+    definition = events_report(tmp_path)
+    plan = planned(definition)
+    keys = {
+        layout_run(definition, plan, staged(plan, [1, 1, 1], token=token), store=bucket).run_key for token in ("t", "u")
+    }
+    shorter = planned(definition, end="2013-02-28")
+    keys.add(layout_run(definition, shorter, staged(shorter, [1, 1]), store=bucket).run_key)
+    assert len(keys) == 3
+
+
+def test_run_that_is_published_already_is_not_rendered_again(tmp_path: Path, bucket: ObjectStore) -> None:
+    first = layout(tmp_path, bucket, [1, 1, 1])
+    assert not first.reused
+    bucket.put_json_once(manifest_key("events", first.run_key), {"any": "manifest"})
+    again = layout(tmp_path, bucket, [1, 1, 1])
+    assert (again.run_key, again.reused, again.groups) == (first.run_key, True, ())
+
+
+def test_share_names_both_days_of_a_clipped_partition(tmp_path: Path, bucket: ObjectStore) -> None:
+    definition = events_report(tmp_path)
+    plan = planned(definition, start="2013-01-10", end="2013-01-20")
+    (share,) = shares(layout_run(definition, plan, staged(plan, [1]), store=bucket))
+    assert share.stem == "events_2013-01-10_2013-01-20"
+    assert (share.start, share.end) == (dt.date(2013, 1, 10), dt.date(2013, 1, 20))

@@ -1,0 +1,121 @@
+"""Plan: partitions, groups, and what is refused before a row is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from quire.artifacts import RunPlan, from_json, to_json
+from quire.errors import DefinitionError, QueryError
+from quire.stages.plan import plan_partitions
+
+from tests.events import SQL, events_report, fill_events, request_of, session_of
+
+
+@pytest.fixture
+def database(fresh_database: str) -> str:
+    fill_events(fresh_database)
+    return fresh_database
+
+
+def plan(
+    include: Path, database: str, *, start: str = "2013-01-01", end: str = "2013-03-31", **changes: Any
+) -> RunPlan:
+    definition = events_report(include, **changes)
+    return plan_partitions(definition, request_of(definition, start, end), session=session_of(database))
+
+
+def test_plan_splits_the_range_and_knows_the_columns(tmp_path: Path, database: str) -> None:
+    found = plan(tmp_path, database, end="2013-03-10")
+    assert [partition.key for group in found.groups for partition in group] == [
+        "2013-01",
+        "2013-02",
+        "2013-03-01_2013-03-10",
+    ]
+    assert [(column.name, column.pg_type) for column in found.columns] == [
+        ("id", "int4"),
+        ("at", "timestamptz"),
+        ("kind", "text"),
+        ("amount", "numeric(12,2)"),
+        ("weight", "numeric"),
+        ("note", "text"),
+    ]
+    assert from_json(RunPlan, to_json(found)) == found
+
+
+def test_plan_of_many_partitions_has_at_most_64_groups_in_order(tmp_path: Path, database: str) -> None:
+    found = plan(tmp_path, database, start="2004-01-01", end="2013-12-31", partition="day")
+    days = [partition.key for group in found.groups for partition in group]
+    assert len(found.groups) <= 64
+    assert len(days) == 3653
+    assert days == sorted(days)
+
+
+def test_source_digest_follows_what_decides_the_rows(tmp_path: Path, database: str) -> None:
+    first = plan(tmp_path, database).source_digest
+    assert plan(tmp_path, database, title="Another", end="2013-02-01").source_digest == first
+    changed = {
+        plan(tmp_path, database, sql=SQL.replace("ORDER BY at, id", "ORDER BY id")).source_digest,
+        plan(tmp_path, database, timezone="UTC").source_digest,
+    }
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("ALTER TABLE events ALTER amount TYPE numeric(14,3)")
+    changed.add(plan(tmp_path, database).source_digest)
+    assert first not in changed
+    assert len(changed) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"source": {"time_column": "att"}},
+            r"source\.time_column: the query returns no column 'att'; did you mean at\?",
+        ),
+        ({"source": {"time_column": "note"}}, r"source\.time_column: note is of type text"),
+        ({"columns": [{"name": "amuont"}]}, r"columns\[0\]\.name: .*'amuont'; did you mean amount\?"),
+        ({"sql": SQL.replace("note", "id AS note, id AS kind")}, r"two columns called kind"),
+        (
+            {"summaries": [{"name": "S", "by": ["kin"], "measures": {"n": {"agg": "count"}}}]},
+            r"summaries\[0\]\.by.*'kin'",
+        ),
+        (
+            {"summaries": [{"name": "S", "by": ["kind"], "measures": {"n": {"agg": "sum", "of": "amount +"}}}]},
+            r"summaries\[0\]\.measures\.n\.of: 'amount \+' is not an expression",
+        ),
+        (
+            {"summaries": [{"name": "S", "by": ["kind"], "measures": {"n": {"agg": "sum", "of": "amuont"}}}]},
+            r"measures\.n\.of: .*amuont",
+        ),
+        (
+            {"summaries": [{"name": "S", "by": ["kind"], "measures": {"n": {"agg": "sum", "of": "sum(amount)"}}}]},
+            r"measures\.n\.of: .*a value for each row",
+        ),
+        (
+            {"summaries": [{"name": "S", "by": ["kind"], "measures": {"n": {"agg": "mean", "of": "note"}}}]},
+            r"mean needs a number: 'note' is String",
+        ),
+        (
+            {
+                "summaries": [
+                    {"name": "S", "by": [{"column": "kind", "every": "month"}], "measures": {"n": {"agg": "count"}}}
+                ]
+            },
+            r"every needs a date or timestamp: kind is text",
+        ),
+    ],
+)
+def test_definition_that_the_query_does_not_fit_is_refused_with_the_field(
+    tmp_path: Path, database: str, changes: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(DefinitionError, match=reason) as caught:
+        plan(tmp_path, database, **changes)
+    assert caught.value.report == "events"
+    assert "\n" not in str(caught.value)
+
+
+def test_query_that_postgresql_refuses_says_why(tmp_path: Path, database: str) -> None:
+    with pytest.raises(QueryError, match='column "nott" does not exist'):
+        plan(tmp_path, database, sql=SQL.replace("note", "nott"))

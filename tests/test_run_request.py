@@ -1,0 +1,75 @@
+"""What somebody asked for: dates, parameters, the window, and what is refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quire.definition import ReportDefinition
+from quire.errors import ParameterError, RangeError, ReportError
+from quire.run_request import request_conf, request_range
+
+from tests.events import SQL, events_report
+
+AFTER = dt.datetime(2013, 4, 1, 3, 0, tzinfo=dt.UTC)  # still the 31st of March in New York
+
+
+@pytest.fixture
+def definition(tmp_path: Path) -> ReportDefinition:
+    return events_report(
+        tmp_path,
+        sql=SQL.replace("ORDER", "AND (%(kind)s IS NULL OR kind = %(kind)s)\nORDER"),
+        parameters={"kind": {"type": "string", "enum": ["a", "b"], "default": None}},
+    )
+
+
+def test_conf_with_dates_is_that_range(definition: ReportDefinition) -> None:
+    conf = {"start": "2013-01-01", "end": "2013-01-31", "kind": "a", "force": True}
+    request = request_conf(definition, conf, run_id="r", run_after=AFTER)
+    assert (request.start, request.end) == (dt.date(2013, 1, 1), dt.date(2013, 1, 31))
+    assert (request.parameters, request.force, request.run_id) == ({"kind": "a"}, True, "r")
+
+
+@pytest.mark.parametrize("conf", [{}, {"start": None, "end": None}, {"start": "", "end": ""}])
+def test_conf_without_dates_is_the_last_complete_window_in_the_reports_zone(
+    definition: ReportDefinition, conf: dict[str, Any]
+) -> None:
+    request = request_conf(definition, conf, run_id="r", run_after=AFTER)
+    assert (request.start, request.end) == (dt.date(2013, 2, 1), dt.date(2013, 2, 28))
+    later = request_conf(definition, conf, run_id="r", run_after=AFTER + dt.timedelta(hours=1))
+    assert (later.start, later.end) == (dt.date(2013, 3, 1), dt.date(2013, 3, 31))
+
+
+@pytest.mark.parametrize(
+    ("conf", "error", "reason"),
+    [
+        ({"start": "2013-01-01"}, ParameterError, "give start and end, or neither"),
+        ({"end": "2013-01-01"}, ParameterError, "give start and end, or neither"),
+        (
+            {"strat": "2013-01-01", "end": "2013-01-01"},
+            ParameterError,
+            "unknown parameter 'strat'; did you mean start?",
+        ),
+        ({"start": "2013-02-30", "end": "2013-03-01"}, RangeError, "start is '2013-02-30': write a calendar date"),
+        ({"start": "2013-03-02", "end": "2013-03-01"}, RangeError, "start 2013-03-02 is after end 2013-03-01"),
+        ({"kind": "c"}, ParameterError, "parameter kind is 'c': use one of a, b"),
+        ({"force": "yes"}, ParameterError, "force is 'yes': it must be true or false"),
+    ],
+)
+def test_conf_that_is_wrong_is_refused_in_one_line(
+    definition: ReportDefinition, conf: dict[str, Any], error: type[ReportError], reason: str
+) -> None:
+    with pytest.raises(error) as caught:
+        request_conf(definition, conf, run_id="r", run_after=AFTER)
+    assert str(caught.value).startswith(f"events: {reason}")
+    assert caught.value.exit_status == 2
+
+
+def test_made_at_is_the_clocks_in_utc(definition: ReportDefinition) -> None:
+    before = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    request = request_range(definition, start="2013-01-01", end="2013-01-01", parameters={}, run_id="r")
+    made_at = dt.datetime.fromisoformat(request.made_at)
+    assert before <= made_at <= dt.datetime.now(dt.UTC)
+    assert made_at.utcoffset() == dt.timedelta(0)

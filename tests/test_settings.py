@@ -1,0 +1,55 @@
+"""The environment: connections as Airflow writes them."""
+
+from __future__ import annotations
+
+import pytest
+from quire.errors import SettingsError
+from quire.settings import CLONE, StoreSettings, bucket_name, include_folder, source_url
+
+STORE = "aws://KEY%2F1:s%40cret@/?endpoint_url=http%3A%2F%2F127.0.0.1%3A8333&region_name=eu-central-1"
+
+
+def test_store_is_read_from_an_aws_address() -> None:
+    settings = StoreSettings.from_environment({"AIRFLOW_CONN_QUIRE_STORE": STORE, "QUIRE_BUCKET": "reports"})
+    assert (settings.bucket, settings.access_key, settings.secret_key) == ("reports", "KEY/1", "s@cret")
+    assert (settings.endpoint_url, settings.region_name) == ("http://127.0.0.1:8333", "eu-central-1")
+    assert "s@cret" not in repr(settings)
+
+
+def test_store_without_a_key_leaves_it_to_boto3() -> None:
+    settings = StoreSettings.from_environment({"AIRFLOW_CONN_QUIRE_STORE": "aws://"})
+    assert (settings.access_key, settings.secret_key, settings.endpoint_url) == (None, None, None)
+    assert settings.bucket == "quire"
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({}, "AIRFLOW_CONN_QUIRE_STORE is not set"),
+        ({"AIRFLOW_CONN_QUIRE_STORE": "s3://KEY:SECRET@host"}, "begins with 's3'"),
+        ({"AIRFLOW_CONN_QUIRE_STORE": "KEY:SECRET"}, "write aws://KEY:SECRET@/"),
+        ({"AIRFLOW_CONN_QUIRE_STORE": "aws://[SECRET"}, "is not a URI"),
+    ],
+)
+def test_store_that_is_wrong_is_told_without_its_secret(environment: dict[str, str], reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason) as caught:
+        StoreSettings.from_environment(environment)
+    assert "SECRET@host" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+def test_source_is_a_libpq_address(scheme: str) -> None:
+    url = source_url("warehouse", {"AIRFLOW_CONN_WAREHOUSE": f"{scheme}://u:p@h:1/d?sslmode=require"})
+    assert url == "postgresql://u:p@h:1/d?sslmode=require"
+
+
+@pytest.mark.parametrize("value", ["mysql://u:p@h/d", "host=h password=p"])
+def test_source_of_another_kind_is_refused_without_its_password(value: str) -> None:
+    with pytest.raises(SettingsError, match="write postgresql://USER:PASSWORD@HOST/DATABASE") as caught:
+        source_url("warehouse", {"AIRFLOW_CONN_WAREHOUSE": value})
+    assert "password=p" not in str(caught.value)
+
+
+def test_defaults_are_the_clones_own() -> None:
+    assert bucket_name({}) == "quire"
+    assert include_folder({}) == CLONE / "include"
