@@ -66,6 +66,12 @@ def bucket(s3_server: S3Server) -> ObjectStore:
 
 
 @pytest.fixture
+def store_connection(s3_server: S3Server) -> str:
+    """The S3 server's address and key, as Airflow has them."""
+    return s3_server.connection
+
+
+@pytest.fixture
 def quire_environment(flights_url: str, s3_server: S3Server, bucket: ObjectStore) -> dict[str, str]:
     """The environment of a ``quire`` command over the flights and an empty bucket."""
     return {

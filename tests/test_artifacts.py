@@ -42,7 +42,7 @@ REQUEST = RunRequest(
     run_id="manual__2013-02-01T00:00:00+00:00",
     made_at="2013-02-01T06:00:00+00:00",
 )
-SLICE = RowSlice(partition="2013-01", object_key="partitions/flights/2013-01.parquet", offset=5, rows=27_004)
+SLICE = RowSlice(partition="2013-01", object_key="partitions/flights/2013-01.parquet", bytes=9, offset=5, rows=27_004)
 SHARE = WorkbookShare(stem="flights_2013-01", start=START, end=END, slices=(SLICE, SLICE))
 FILE = RenderedFile(
     name="flights_2013-01.xlsx",
@@ -68,7 +68,7 @@ MANIFEST = Manifest(
     partitions=(
         ManifestPartition(key="2013-01", rows=27_004, bytes=1, sha256="0" * 64, object_key="partitions/x", stored=True),
     ),
-    summaries=(ManifestSummary(name="By airline", rows=16),),
+    summaries=(ManifestSummary(name="By airline", rows=16, object_key="summaries/x"),),
     files=(FILE,),
     warnings=("Beware.",),
 )

@@ -65,7 +65,7 @@ def test_stream_gives_every_row_in_bounded_batches(fresh_database: str) -> None:
 
 def test_stream_failing_at_the_last_row_raises_with_postgresqls_reason(fresh_database: str) -> None:
     sql = "SELECT 1 / (200000 - n) AS q, repeat('x', 100) AS text FROM generate_series(1, 200000) AS n"
-    seen = []
+    seen: list[int] = []
     with (
         open_transaction(session_of(fresh_database)) as transaction,
         pytest.raises(QueryError, match="division by zero"),

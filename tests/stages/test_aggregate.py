@@ -56,7 +56,7 @@ def summary_rows(include: Path, url: str, store: ObjectStore, summary: dict[str,
     return frame
 
 
-def ask(url: str, sql: str) -> list[Sequence[Any]]:
+def ask(url: str, sql: str) -> Sequence[Sequence[Any]]:
     """Returns PostgreSQL's own answer, in the report's zone."""
     with psycopg.connect(url) as connection:
         connection.execute(f"SET timezone = '{ZONE}'")

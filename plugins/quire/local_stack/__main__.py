@@ -42,6 +42,7 @@ def _demo() -> None:
     finally:
         if not joined:
             stack.stop()
+            _say("stopped what was started; `make up` keeps it running, and then these links work")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,0 +1,40 @@
+"""The workbook's table of shared strings, bounded: for columns of few distinct values.
+
+Such columns make a smaller file, and Apple's Numbers shows no other texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from quire.xlsx.text import escape_text
+
+MOST_CHARACTERS = 16_000_000
+
+
+class SharedStrings:
+    """Strings in the order they were met, after those of the header.
+
+    Args:
+        first: strings that are in the table already, as XML items.
+    """
+
+    def __init__(self, first: Iterable[str]) -> None:
+        self.items = list(first)
+        self.header = len(self.items)
+        self._numbers: dict[str, int] = {}
+        self._characters = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether no more strings should be added."""
+        return self._characters > MOST_CHARACTERS
+
+    def number(self, text: str) -> int:
+        """Returns the place of a text of at most 32,767 characters in the table, which takes it in where it is new."""
+        number = self._numbers.get(text)
+        if number is None:
+            number = self._numbers[text] = len(self.items)
+            self._characters += len(text)
+            self.items.append(f'<si><t xml:space="preserve">{escape_text(text)}</t></si>')
+        return number

@@ -1,0 +1,173 @@
+"""The workbook without its rows, by XlsxWriter: everything that a sheet of rows has around them.
+
+XlsxWriter numbers styles and shared strings in the order it meets them, and the sheets of rows are met first. So a
+skeleton of one such sheet and the whole workbook's give the same numbers to whatever belongs to the rows.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xlsxwriter import Workbook as Book
+from xlsxwriter.worksheet import Worksheet
+
+from quire.errors import WorkbookError
+from quire.xlsx.cells import Styles
+from quire.xlsx.front import write_front
+from quire.xlsx.model import DetailTable, FactSheet, TableSheet, Workbook
+from quire.xlsx.names import column_letters
+from quire.xlsx.styles import Formats, number_format, stands_right
+
+MOST_ROWS, MOST_COLUMNS = 1_048_576, 16_384
+OPTIONS = {
+    "in_memory": True,
+    "strings_to_formulas": False,
+    "strings_to_urls": False,
+    "strings_to_numbers": False,
+}
+TOTAL = "Total"
+# The skeleton's rows under the header: one for each style, then the totals.
+VALUE_ROW, TEXT_ROW, QUOTED_ROW, TOTAL_ROW = 1, 2, 3, 4
+_ROW = re.compile(rb'<row r="(\d+)".*?</row>', re.DOTALL)
+_STYLE = re.compile(rb'<c r="[A-Z]+\d+"(?: s="(\d+)")?')
+_LABEL = re.compile(rb't="s"><v>(\d+)</v>')
+_ITEM = re.compile(r"<si>.*?</si>", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class DetailSheet:
+    """A sheet of rows: its name, and how many rows it has below the header, without a row of totals."""
+
+    name: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class SheetFrame:
+    """A sheet of rows, cut open.
+
+    Args:
+        before: its XML up to the first row of data.
+        after: its XML behind the last.
+        styles: of each column.
+        totals: style numbers of the totals row; empty where there is none.
+        label: the shared string that says "Total"; None where the first column has a total itself.
+        strings: the shared strings of the header.
+    """
+
+    before: bytes
+    after: bytes
+    styles: tuple[Styles, ...]
+    totals: tuple[int, ...]
+    label: int | None
+    strings: tuple[str, ...]
+
+
+def has_totals(detail: DetailTable) -> bool:
+    """Whether the rows are followed by one of totals."""
+    return any(column.total for column in detail.columns)
+
+
+def build_book(
+    workbook: Workbook,
+    widths: Sequence[float],
+    details: Sequence[DetailSheet],
+    front: Sequence[FactSheet | TableSheet],
+    *,
+    opens_with_rows: bool,
+) -> dict[str, bytes]:
+    """Returns the parts of a workbook's package, the sheets of rows first, with placeholders for their rows.
+
+    Args:
+        workbook: its title, dates and columns.
+        widths: of the columns of rows.
+        details: the sheets of rows.
+        front: the small sheets.
+        opens_with_rows: whether the first sheet of rows is the one that is shown when the file is opened.
+    """
+    body = io.BytesIO()
+    book = Book(body, OPTIONS)
+    made_at = workbook.made_at.replace(tzinfo=None)
+    book.set_properties({"title": workbook.title, "subject": workbook.subject, "created": made_at})
+    book.set_calc_mode("auto")
+    formats = Formats(book)
+    for sheet in details:
+        if workbook.detail is None:
+            raise WorkbookError("a workbook without rows has no sheet of rows")
+        _write_frame(book.add_worksheet(sheet.name), workbook.detail, widths, sheet, formats)
+    small = [write_front(book, formats, sheet) for sheet in front]
+    if not opens_with_rows:
+        (small[0] if small else book.add_worksheet("Other")).activate()
+    book.close()
+    with zipfile.ZipFile(body) as package:
+        return {name: package.read(name) for name in package.namelist()}
+
+
+def cut_frame(workbook: Workbook, widths: Sequence[float], sheet: DetailSheet, *, opens: bool) -> SheetFrame:
+    """Returns what stands around a sheet's rows.
+
+    Args:
+        workbook: with rows.
+        widths: of their columns.
+        sheet: its name and number of rows.
+        opens: whether it is the sheet that is shown when the file is opened.
+    """
+    detail = workbook.detail
+    if detail is None:
+        raise WorkbookError("a workbook without rows has no sheet of rows")
+    parts = build_book(workbook, widths, [sheet], [], opens_with_rows=opens)
+    xml = parts["xl/worksheets/sheet1.xml"]
+    rows = {int(found[1]): found for found in _ROW.finditer(xml)}
+    placeholders = [rows[row + 1] for row in (VALUE_ROW, TEXT_ROW, QUOTED_ROW)]
+    styles = [[int(style or 0) for style in _STYLE.findall(found[0])] for found in placeholders]
+    totals = rows.get(TOTAL_ROW + 1)
+    label = _LABEL.search(totals[0]) if totals else None
+    last = f"{column_letters(len(detail.columns) - 1)}{sheet.rows + 1 + has_totals(detail)}"
+    before = xml[: placeholders[0].start()]
+    return SheetFrame(
+        before=re.sub(rb'<dimension ref="[^"]*"/>', f'<dimension ref="A1:{last}"/>'.encode(), before),
+        after=xml[(totals or placeholders[-1]).end() :],
+        styles=tuple(Styles(*column) for column in zip(*styles, strict=True)),
+        totals=tuple(int(style or 0) for style in _STYLE.findall(totals[0])) if totals else (),
+        label=int(label[1]) if label else None,
+        strings=shared_items(parts),
+    )
+
+
+def shared_items(parts: dict[str, bytes]) -> tuple[str, ...]:
+    """Returns the shared strings of a package, as XML."""
+    return tuple(_ITEM.findall(parts.get("xl/sharedStrings.xml", b"").decode()))
+
+
+def _write_frame(
+    sheet: Worksheet, detail: DetailTable, widths: Sequence[float], planned: DetailSheet, formats: Formats
+) -> None:
+    kinds = [detail.schema.field(column.name).type for column in detail.columns]
+    for position, (column, kind, width) in enumerate(zip(detail.columns, kinds, widths, strict=True)):
+        shown = column.number_format or ("General" if column.numeric_text else number_format(kind))
+        right = stands_right(kind) or column.numeric_text
+        sheet.set_column(position, position, width)
+        sheet.write_string(0, position, column.title, formats.header(right=right))
+        sheet.write_blank(VALUE_ROW, position, None, formats.value(shown))
+        sheet.write_blank(TEXT_ROW, position, None, formats.text())
+        sheet.write_blank(QUOTED_ROW, position, None, formats.text(quoted=True))
+        if has_totals(detail):
+            total_format = "#,##0" if column.total == "count" else shown
+            sheet.write_blank(TOTAL_ROW, position, None, formats.total(total_format))
+    if has_totals(detail) and not detail.columns[0].total:
+        sheet.write_string(TOTAL_ROW, 0, TOTAL, formats.total("General"))
+    last = len(detail.columns) - 1
+    sheet.freeze_panes(1, 0)
+    sheet.autofilter(0, 0, planned.rows, last)
+    sheet.set_landscape()
+    sheet.set_paper(9)  # A4
+    sheet.fit_to_pages(1, 0)
+    sheet.repeat_rows(0)
+    sheet.set_footer("&L&8&A&R&8Page &P of &N")
+    sheet.set_margins(left=0.4, right=0.4, top=0.5, bottom=0.6)
+    cells = f"A1:{column_letters(last)}{MOST_ROWS}"
+    sheet.ignore_errors({"number_stored_as_text": cells, "two_digit_text_year": cells})

@@ -1,0 +1,68 @@
+"""How a workbook looks: one restrained set of formats, and the number formats of types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+from xlsxwriter import Workbook as Book
+from xlsxwriter.format import Format
+
+INK, MUTED, LINE, SHADE, ACCENT = "#1F2933", "#66727F", "#B8C2CC", "#E8EDF2", "#1F5A85"
+CHART_COLOURS = ("#1F5A85", "#D9822B", "#6B8E4E", "#8A5A83", "#66727F", "#B03A48")
+FONT = {"font_name": "Calibri", "font_size": 11, "font_color": INK}
+
+
+class Formats:
+    """The formats of one workbook, each made once, in the order they are asked for."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._made: dict[tuple[tuple[str, Any], ...], Format] = {}
+
+    def of(self, **properties: Any) -> Format:
+        """Returns the format with these properties over the usual font."""
+        wanted = {**FONT, **properties}
+        key = tuple(sorted(wanted.items()))
+        if key not in self._made:
+            self._made[key] = self._book.add_format(wanted)
+        return self._made[key]
+
+    def header(self, *, right: bool) -> Format:
+        """Returns the format of a column's title."""
+        return self.of(
+            bold=True, bg_color=SHADE, bottom=1, bottom_color=LINE, text_wrap=True, valign="vcenter",
+            align="right" if right else "left",
+        )  # fmt: skip
+
+    def value(self, number_format: str) -> Format:
+        """Returns the format of a value."""
+        return self.of(num_format=number_format, valign="top")
+
+    def text(self, *, quoted: bool = False) -> Format:
+        """Returns the format of a text; a quoted one stays text where a person edits it."""
+        return self.of(valign="top", quote_prefix=True) if quoted else self.of(valign="top")
+
+    def total(self, number_format: str) -> Format:
+        """Returns the format of a total."""
+        return self.of(num_format=number_format, bold=True, top=1, top_color=LINE)
+
+
+def number_format(kind: pa.DataType) -> str:
+    """Returns the Excel format code of a type's values."""
+    if pa.types.is_decimal(kind):
+        return f"#,##0.{'0' * kind.scale}" if kind.scale > 0 else "0"
+    if pa.types.is_integer(kind):
+        return "0"
+    if pa.types.is_date(kind):
+        return "yyyy-mm-dd"
+    if pa.types.is_timestamp(kind):
+        return "yyyy-mm-dd hh:mm:ss"
+    if pa.types.is_time(kind):
+        return "hh:mm:ss"
+    return "General"
+
+
+def stands_right(kind: pa.DataType) -> bool:
+    """Whether Excel puts a type's values at the right edge of their cells."""
+    return not (pa.types.is_string(kind) or pa.types.is_boolean(kind))

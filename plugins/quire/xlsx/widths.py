@@ -1,0 +1,50 @@
+"""How wide a column should be, from its header and a sample of its values."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+import polars as pl
+import pyarrow as pa
+
+from quire.xlsx.model import SheetColumn
+
+NARROWEST, WIDEST = 8.0, 48.0
+HEADER_WIDEST = 16  # longer titles wrap
+FILTER_BUTTON = 3.0  # in characters
+FIXED = {"date": 11.5, "timestamp": 19.5, "time": 10.0, "bool": 8.0}
+
+
+def display_width(text: str) -> float:
+    """Returns a text's width in characters of Latin letters: those of East Asia are twice as wide."""
+    first = text.split("\n", 1)[0]
+    return sum(2.0 if unicodedata.east_asian_width(letter) in "WF" else 1.0 for letter in first)
+
+
+def column_widths(columns: Sequence[SheetColumn], schema: pa.Schema, sample: pl.DataFrame | None) -> list[float]:
+    """Returns each column's width in Excel's units.
+
+    Args:
+        columns: with their titles, and widths where they are given.
+        schema: of the rows.
+        sample: their first rows, if there are any.
+    """
+    return [column.width or _width(column, schema.field(column.name).type, sample) for column in columns]
+
+
+def _width(column: SheetColumn, kind: pa.DataType, sample: pl.DataFrame | None) -> float:
+    words = [display_width(word) for word in column.title.split()] or [0.0]
+    header = min(max(max(words), min(display_width(column.title), HEADER_WIDEST)), WIDEST) + FILTER_BUTTON
+    fixed = next((width for name, width in FIXED.items() if str(kind).startswith(name)), None)
+    content = fixed if fixed else _content_width(sample[column.name], kind) if sample is not None else NARROWEST
+    return round(min(max(header, content, NARROWEST), WIDEST), 1)
+
+
+def _content_width(values: pl.Series, kind: pa.DataType) -> float:
+    shown = values.head(1000).cast(pl.String).drop_nulls()
+    if shown.is_empty():
+        return NARROWEST
+    longest = max(display_width(text) for text in shown.to_list())
+    separators = 1.0 + longest / 4 if pa.types.is_decimal(kind) else 1.0
+    return min(longest + separators, WIDEST)

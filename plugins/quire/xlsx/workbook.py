@@ -1,0 +1,78 @@
+"""A workbook, streamed: rows are read, rendered, deflated and written while more of them are read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from quire.errors import WorkbookError
+from quire.xlsx.detail import DetailRows, DetailWriter, Limits
+from quire.xlsx.front_parts import merge_parts, opening_parts, rename_front
+from quire.xlsx.model import DetailOutcome, OpenFile, Workbook
+from quire.xlsx.package import CountedSink, Part, write_package
+from quire.xlsx.prefetch import reading_ahead
+from quire.xlsx.skeleton import MOST_COLUMNS, build_book
+from quire.xlsx.widths import column_widths
+
+RENDERERS = min(2, os.cpu_count() or 1)
+READ_AHEAD = 2
+
+
+def write_workbook(
+    workbook: Workbook, open_file: OpenFile, *, limits: Limits | None = None
+) -> tuple[DetailOutcome, ...]:
+    """Writes a workbook as one file, or as several where the rows are too many bytes for one.
+
+    Sheets roll over at 1,048,576 rows, and before 4 GiB of XML; files before 4 GiB. The same rows give the same bytes,
+    however they come in batches.
+
+    Args:
+        workbook: what to write.
+        open_file: opens the n-th file, from 0.
+        limits: smaller ones, for tests.
+
+    Returns:
+        What became of the rows, for each file.
+
+    Raises:
+        WorkbookError: no workbook can hold this, or the rows are not as many as was said.
+    """
+    detail = workbook.detail
+    if detail is None:
+        with open_file(0) as sink:
+            outcome = DetailOutcome(rows=0, sheets=(), notes=())
+            front = rename_front(workbook.front(outcome), set())
+            parts = build_book(workbook, (), (), front, opens_with_rows=False)
+            write_package(
+                iter((name, (body,)) for name, body in parts.items()), CountedSink(sink), made_at=workbook.made_at
+            )
+        return (outcome,)
+    if not 1 <= len(detail.columns) <= MOST_COLUMNS:
+        raise WorkbookError(f"a sheet has 1 to {MOST_COLUMNS:,} columns, not {len(detail.columns):,}")
+    outcomes: list[DetailOutcome] = []
+    with (
+        reading_ahead(detail.batches(), depth=READ_AHEAD) as batches,
+        ThreadPoolExecutor(RENDERERS, thread_name_prefix="render") as pool,
+    ):
+        rows = DetailRows(detail, batches)
+        widths = column_widths(detail.columns, detail.schema, rows.peek())
+        while not outcomes or rows.left:
+            with open_file(len(outcomes)) as sink:
+                counted = CountedSink(sink)
+                writer = DetailWriter(workbook, widths, rows, pool, counted, limits or Limits())
+                write_package(_parts(writer), counted, made_at=workbook.made_at)
+            outcomes.append(writer.outcome())
+        rows.finish()
+    return tuple(outcomes)
+
+
+def _parts(writer: DetailWriter) -> Iterator[Part]:
+    """Gives a file's parts: first what is known before the rows, then their sheets, then the rest."""
+    workbook = writer.workbook
+    yield from opening_parts(writer.frame_parts())
+    yield from writer.sheets()
+    front = rename_front(workbook.front(writer.outcome()), writer.taken_names)
+    opens_with_rows = workbook.detail_first or not front
+    parts = build_book(workbook, writer.widths, writer.written, front, opens_with_rows=opens_with_rows)
+    yield from merge_parts(parts, writer.strings, details=len(writer.written), rows_first=opens_with_rows)

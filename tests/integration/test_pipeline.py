@@ -1,0 +1,294 @@
+"""The whole pipeline over the flights of 2013: every row, every sum, and nothing half-made."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from quire.artifacts import manifest_key
+from quire.catalog import find_definition
+from quire.definition import ReportDefinition
+from quire.object_store import ObjectStore
+from quire.pipeline import RunOutcome, run_report
+from quire.settings import CLONE
+from quire.verify import verify_run
+
+from tests.events import ROWS, events_report, fill_events, request_of, session_of
+from tests.workbooks import open_workbook, sheet_rows
+
+ZONE = "America/New_York"
+
+
+@pytest.fixture
+def flights() -> ReportDefinition:
+    return find_definition(CLONE / "include", "flights")
+
+
+def run(
+    definition: ReportDefinition, url: str, store: ObjectStore, start: str, end: str, *, run_id: str | None = None
+) -> RunOutcome:
+    request = request_of(definition, start, end, run_id=run_id)
+    return run_report(definition, request, session=session_of(url, timezone=definition.timezone), store=store)
+
+
+def ask(url: str, sql: str) -> Sequence[Sequence[Any]]:
+    """Returns PostgreSQL's own answer, in the report's zone."""
+    with psycopg.connect(url) as connection:
+        connection.execute(f"SET timezone = '{ZONE}'")
+        return connection.execute(sql).fetchall()
+
+
+def test_year_of_flights_has_the_rows_that_sql_counts_month_by_month(
+    flights: ReportDefinition, flights_url: str, bucket: ObjectStore
+) -> None:
+    outcome = run(flights, flights_url, bucket, "2013-01-01", "2013-12-31")
+    manifest = outcome.published.manifest
+    counted = ask(
+        flights_url,
+        "SELECT to_char(time_hour + make_interval(mins => minute), 'YYYY-MM'), count(*) FROM flights "
+        "GROUP BY 1 ORDER BY 1",
+    )
+    assert [(part.key, part.rows) for part in manifest.partitions] == [tuple(row) for row in counted]
+    assert manifest.rows == 336_776
+    assert [file.name for file in manifest.files] == [
+        *(f"flights_2013-{month:02d}.xlsx" for month in range(1, 13)),
+        "summary.xlsx",
+    ]
+    for file, (_, rows) in zip(manifest.files, counted, strict=False):
+        workbook = open_workbook(bucket, file.key)
+        assert file.rows == rows
+        assert len(sheet_rows(workbook, flights.title)) == 1 + rows + 1  # with header and totals
+    assert verify_run(manifest.run, store=bucket).faults == ()
+
+
+def test_summaries_equal_postgresqls_own_group_by(
+    flights: ReportDefinition, flights_url: str, bucket: ObjectStore
+) -> None:
+    outcome = run(flights, flights_url, bucket, "2013-01-01", "2013-12-31")
+    workbook = open_workbook(bucket, outcome.published.manifest.files[-1].key)
+    expected = ask(
+        flights_url,
+        "SELECT a.name, count(*), count(*) FILTER (WHERE f.dep_delay IS NULL), count(DISTINCT f.tailnum), "
+        "sum(f.distance), avg(f.dep_delay)::float8, avg(f.arr_delay)::float8 FROM flights f JOIN airlines a USING "
+        "(carrier) GROUP BY 1 ORDER BY 2 DESC, 1",
+    )
+    rows = [row for row in sheet_rows(workbook, "By airline") if row[0] in {line[0] for line in expected}]
+    assert len(rows) == 16
+    for found, wanted in zip(rows, expected, strict=True):
+        assert found[:5] == list(wanted[:5])
+        assert found[5:7] == [pytest.approx(float(mean), rel=1e-12) for mean in wanted[5:]]
+    rain = ask(
+        flights_url,
+        "SELECT p.name, count(*), sum(w.precip) FROM flights f JOIN airports p ON p.faa = f.origin LEFT JOIN weather w "
+        "USING (origin, time_hour) GROUP BY 1 ORDER BY 2 DESC",
+    )
+    by_airport = [row for row in sheet_rows(workbook, "By airport") if row[0] in {line[0] for line in rain}]
+    assert [(row[0], row[1], row[4]) for row in by_airport] == [
+        (name, count, float(total)) for name, count, total in rain
+    ]
+
+
+def test_march_has_its_day_of_23_hours_and_every_cell_of_the_database(
+    flights: ReportDefinition, flights_url: str, bucket: ObjectStore
+) -> None:
+    outcome = run(flights, flights_url, bucket, "2013-03-01", "2013-03-31")
+    workbook = open_workbook(bucket, outcome.published.manifest.files[0].key)
+    header, *rows = sheet_rows(workbook, flights.title)
+    rows = [row for row in rows if isinstance(row[0], dt.datetime)]
+    expected = ask(
+        flights_url,
+        "SELECT (time_hour + make_interval(mins => minute))::timestamp, carrier, flight, tailnum, dep_delay, distance, "
+        "dep_time IS NULL FROM flights WHERE time_hour >= '2013-03-01' AND time_hour < '2013-04-01' "
+        "ORDER BY 1, 2, 3, origin",
+    )
+    places = [header.index(title) for title in (
+        "Scheduled", "Code", "Flight", "Aircraft", "Departure delay (min)", "Miles", "Cancelled",
+    )]  # fmt: skip
+    found = [[row[place] for place in places] for row in rows]
+    assert len(found) == len(expected) == 28_834
+    assert found == [["" if value is None else value for value in row] for row in expected]
+    short_day = dt.date(2013, 3, 10)
+    assert sum(row[0].date() == short_day for row in found) == sum(row[0].date() == short_day for row in expected)
+
+
+def test_empty_range_ends_in_a_valid_empty_report(
+    flights: ReportDefinition, flights_url: str, bucket: ObjectStore
+) -> None:
+    manifest = run(flights, flights_url, bucket, "2012-02-01", "2012-02-29").published.manifest
+    assert (manifest.rows, [file.name for file in manifest.files]) == (0, ["flights_2012-02.xlsx", "summary.xlsx"])
+    header = sheet_rows(open_workbook(bucket, manifest.files[0].key), flights.title)[0]
+    assert header[:3] == ["Scheduled", "Departed", "Code"]
+    assert "By airline" in open_workbook(bucket, manifest.files[1].key).sheet_names
+    assert verify_run(manifest.run, store=bucket).faults == ()
+
+
+def test_parameter_reaches_the_query(flights: ReportDefinition, flights_url: str, bucket: ObjectStore) -> None:
+    from quire.run_request import request_range
+
+    request = request_range(
+        flights, start="2013-01-01", end="2013-01-31", parameters={"carrier": "HA"}, run_id=uuid.uuid4().hex
+    )
+    outcome = run_report(flights, request, session=session_of(flights_url, timezone=ZONE), store=bucket)
+    ((count,),) = ask(flights_url, "SELECT count(*) FROM flights WHERE carrier = 'HA' AND month = 1")
+    assert outcome.published.manifest.rows == count == 31
+
+
+@pytest.mark.parametrize(
+    ("workbook", "names"),
+    [
+        ({"split": "none"}, ["events_2013-01-01_2013-03-31.xlsx"]),
+        ({"split": {"rows": 4}}, ["events_1.xlsx", "events_2.xlsx", "summary.xlsx"]),
+        ({"detail": False}, ["summary.xlsx"]),
+        (
+            {"split": "none", "formats": ["csv", "parquet"]},
+            ["events_2013-01-01_2013-03-31.csv", "events_2013-01-01_2013-03-31.parquet", "summary.xlsx"],
+        ),
+    ],
+)
+def test_every_split_and_format_holds_every_row_once(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore, workbook: dict[str, Any], names: list[str]
+) -> None:
+    fill_events(fresh_database)
+    definition = events_report(tmp_path, workbook=workbook)
+    manifest = run(definition, fresh_database, bucket, "2013-01-01", "2013-03-31").published.manifest
+    assert [file.name for file in manifest.files] == names
+    assert verify_run(manifest.run, store=bucket).faults == ()
+    numbers = []
+    for file in manifest.files:
+        if file.name.endswith(".xlsx") and file.name != "summary.xlsx":
+            for row in sheet_rows(open_workbook(bucket, file.key), "Events")[1:]:
+                numbers += [int(row[3])] if isinstance(row[3], float | int) else []
+    assert numbers in ([], [row[0] for row in ROWS])
+
+
+def test_one_workbook_has_about_summaries_and_rows(tmp_path: Path, fresh_database: str, bucket: ObjectStore) -> None:
+    fill_events(fresh_database)
+    definition = events_report(tmp_path, workbook={"split": "none"})
+    manifest = run(definition, fresh_database, bucket, "2013-01-01", "2013-03-31").published.manifest
+    assert open_workbook(bucket, manifest.files[0].key).sheet_names == ["About", "By kind", "Events"]
+
+
+def test_csv_is_rfc_4180_with_a_byte_order_mark(tmp_path: Path, fresh_database: str, bucket: ObjectStore) -> None:
+    rows = [
+        *ROWS,
+        (7, "2013-01-02 UTC", 'say "a, b"\r\nc', "1.50", None, ""),
+        (8, "2013-01-03 UTC", "", None, None, None),
+    ]
+    fill_events(fresh_database, rows)
+    definition = events_report(tmp_path, workbook={"formats": ["csv"]})
+    manifest = run(definition, fresh_database, bucket, "2013-01-01", "2013-01-31").published.manifest
+    body = bucket.read(manifest.files[0].key)
+    assert body is not None
+    assert body.decode("utf-8-sig") == (
+        "When,Kind,Amount,Number\r\n"
+        "2013-01-01 00:00:00-05:00,a,10.10,1\r\n"
+        '2013-01-01 19:00:00-05:00,"say ""a, b""\r\nc",1.50,7\r\n'
+        '2013-01-02 19:00:00-05:00,"",,8\r\n'
+        "2013-01-31 23:59:59.999999-05:00,b,-0.05,2\r\n"
+    )
+    assert body.startswith(b"\xef\xbb\xbf")
+
+
+def test_same_run_again_is_the_published_one(tmp_path: Path, fresh_database: str, bucket: ObjectStore) -> None:
+    fill_events(fresh_database)
+    definition = events_report(tmp_path)
+    first = run(definition, fresh_database, bucket, "2013-01-01", "2013-03-31", run_id="r")
+    keys = {entry.key for entry in bucket.list("reports/")}
+    again = run(definition, fresh_database, bucket, "2013-01-01", "2013-03-31", run_id="r")
+    assert (first.published.reused, again.published.reused) == (False, True)
+    assert again.published.manifest == first.published.manifest
+    assert {entry.key for entry in bucket.list("reports/")} == keys
+
+
+def test_two_writers_of_one_run_end_with_one_that_counts(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+) -> None:
+    fill_events(fresh_database)
+    definition = events_report(tmp_path)
+    barrier = threading.Barrier(3)
+
+    def write() -> RunOutcome:
+        barrier.wait()
+        return run(definition, fresh_database, bucket, "2013-01-01", "2013-03-31", run_id="the same")
+
+    with ThreadPoolExecutor(3) as pool:
+        outcomes = [future.result() for future in [pool.submit(write) for _ in range(3)]]
+    manifests = [outcome.published.manifest for outcome in outcomes]
+    assert manifests[0] == manifests[1] == manifests[2]
+    assert sorted(outcome.published.reused for outcome in outcomes) == [False, True, True]
+    kept = {file.key for file in manifests[0].files} | {manifest_key("events", manifests[0].run)}
+    assert {entry.key for entry in bucket.list("reports/")} == kept
+    assert verify_run(manifests[0].run, store=bucket).faults == ()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from quire.catalog import find_definition
+from quire.object_store import ObjectStore
+from quire.pipeline import run_report
+from quire.settings import StoreSettings
+from tests.events import request_of, session_of
+
+include, url, uri, bucket, stage, moment = sys.argv[1:]
+
+def kill(name, done, total):
+    if name == stage and done >= total * float(moment):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+definition = find_definition(Path(include), "events")
+run_report(
+    definition,
+    request_of(definition, run_id="killed"),
+    session=session_of(url),
+    store=ObjectStore(StoreSettings.from_uri(uri, bucket=bucket)),
+    progress=kill,
+)
+"""
+
+
+@pytest.mark.parametrize(
+    ("stage", "moment"),
+    [
+        ("plan", 0),
+        ("plan", 1),
+        ("extract", 0),
+        ("extract", 0.3),
+        ("aggregate", 0),
+        ("aggregate", 1),
+        ("render", 0),
+        ("render", 0.3),
+        ("render", 1),
+        ("publish", 0),
+    ],
+)
+def test_run_killed_at_any_stage_leaves_no_manifest_and_ends_when_run_again(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore, store_connection: str, stage: str, moment: float
+) -> None:
+    fill_events(fresh_database)
+    definition = events_report(tmp_path)
+    arguments = [str(tmp_path), fresh_database, store_connection, bucket.bucket, stage, str(moment)]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, *arguments],
+        env={**os.environ, "PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not [entry.key for entry in bucket.list("") if entry.key.endswith("manifest.json")]
+    outcome = run(definition, fresh_database, bucket, "2013-01-01", "2013-03-31", run_id="killed")
+    assert outcome.published.reused is False
+    assert outcome.published.manifest.rows == len(ROWS)
+    assert verify_run(outcome.published.manifest.run, store=bucket).faults == ()

@@ -1,0 +1,21 @@
+"""Reading workbooks back, with a reader that shares nothing with the writer."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from python_calamine import CalamineWorkbook
+from quire.object_store import ObjectStore
+
+
+def open_workbook(store: ObjectStore, key: str) -> CalamineWorkbook:
+    """Returns a stored workbook."""
+    body = store.read(key)
+    assert body is not None, key
+    return CalamineWorkbook.from_filelike(io.BytesIO(body))
+
+
+def sheet_rows(workbook: CalamineWorkbook, name: str) -> list[list[Any]]:
+    """Returns a sheet's rows, the header first."""
+    return workbook.get_sheet_by_name(name).to_python(skip_empty_area=False)
