@@ -60,9 +60,12 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def bucket(s3_server: S3Server) -> ObjectStore:
+def bucket(s3_server: S3Server) -> Iterator[ObjectStore]:
     """An empty bucket."""
-    return s3_server.create_bucket(f"test-{uuid.uuid4().hex}")
+    store = s3_server.create_bucket(f"test-{uuid.uuid4().hex}")
+    yield store
+    store.delete([entry.key for entry in store.list("")])
+    store.client.delete_bucket(Bucket=store.bucket)
 
 
 @pytest.fixture

@@ -17,6 +17,10 @@ from quire.settings import DEFAULT_BUCKET, StoreSettings
 USUAL_PORT = 8333
 REGION = "us-east-1"
 ACCESS_KEY = "quire"
+ENVIRONMENT = {
+    "GOMEMLIMIT": "300MiB",  # it keeps what passes through in memory
+    "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",  # each bucket begins with as many volumes, 7 by default
+}
 ROLES = ("master", "volume", "filer")
 
 
@@ -58,8 +62,7 @@ class S3Server:
         """
         data = self.folder / "data"
         data.mkdir(parents=True, exist_ok=True)
-        # SeaweedFS keeps what passes through in memory; Go is told how much there is.
-        self._server.start(self._command(data), environment={"GOMEMLIMIT": "300MiB"}, cwd=data)
+        self._server.start(self._command(data), environment=ENVIRONMENT, cwd=data)
         self._server.wait(self._stores, seconds=60)
 
     def stop(self) -> None:
