@@ -7,8 +7,8 @@ import sys
 import uuid
 from typing import TYPE_CHECKING, Annotated
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from quire.catalog import find_definition, load_catalog
 from quire.errors import ParameterError, ReportError, SettingsError, UsageError
@@ -142,13 +142,10 @@ def main() -> None:
         status = app(standalone_mode=False)
     except ReportError as error:
         status = _fail(str(error), error.exit_status)
-    except click.ClickException as error:
+    except TyperException as error:
         status = _fail(error.format_message(), UsageError.exit_status)
-    except (KeyboardInterrupt, click.Abort):
-        status = _fail("interrupted", INTERRUPTED)
-    except BrokenPipeError:  # whoever read our output has gone
-        sys.stderr.close()
-        status = 1
+    if status == INTERRUPTED:  # typer's word for a KeyboardInterrupt
+        _fail("interrupted", INTERRUPTED)
     sys.exit(status)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnectionError
 
 from quire.errors import IntegrityError, ReportError, StoreRefusedError, StoreUnavailableError
 
@@ -31,7 +32,7 @@ def translated(what: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _of_answer(error, what) from error
-    except HTTPClientError as error:  # nobody there, timed out, connection lost
+    except (HTTPClientError, NoConnectionError) as error:  # nobody there, timed out, connection lost
         raise StoreUnavailableError(f"the object store does not answer for {what}: {error}") from error
     except (BotoCoreError, ValueError) as error:
         raise StoreRefusedError(f"the object store cannot be used for {what}: {error}") from error
