@@ -9,7 +9,6 @@ import pytest
 from quire.local_stack.flights import READER, load_flights
 from quire.local_stack.postgres import PostgresServer
 from quire.local_stack.s3 import S3Server
-from quire.local_stack.stack import LocalStack
 from quire.object_store import ObjectStore
 
 
@@ -82,14 +81,3 @@ def quire_environment(flights_url: str, s3_server: S3Server, bucket: ObjectStore
         "AIRFLOW_CONN_QUIRE_STORE": s3_server.connection,
         "QUIRE_BUCKET": bucket.bucket,
     }
-
-
-@pytest.fixture(scope="session")
-def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """A whole stack with a standing Airflow, apart from the servers of the other tests."""
-    stack = LocalStack(tmp_path_factory.mktemp("stack"), fast=True)
-    try:
-        stack.start()
-        yield stack
-    finally:
-        stack.stop()

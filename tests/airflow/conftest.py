@@ -1,0 +1,43 @@
+"""A standing Airflow over the flights report and some that are meant to fail."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from quire.local_stack.stack import LocalStack
+from quire.settings import CLONE
+
+from tests.events import write_report
+
+
+@pytest.fixture(scope="session")
+def airflow_include(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The clone's include/, with a torn report and one whose database is away."""
+    include = tmp_path_factory.mktemp("airflow") / "include"
+    shutil.copytree(CLONE / "include", include)
+    definition = yaml.safe_load((include / "reports" / "flights.yaml").read_text())
+    sql = (include / "sql" / "flights" / "extract.sql").read_text()
+    definition["source"]["connection"] = "away"
+    del definition["schedule"]
+    write_report(include, "unreachable", definition, sql)
+    (include / "reports" / "torn.yaml").write_text("title: Torn\npartition: mnth\n")
+    return include
+
+
+@pytest.fixture(scope="session")
+def running_stack(tmp_path_factory: pytest.TempPathFactory, airflow_include: Path) -> Iterator[LocalStack]:
+    """A whole stack with a standing scheduler, apart from the servers of the other tests."""
+    environment = {
+        "QUIRE_INCLUDE": str(airflow_include),
+        "AIRFLOW_CONN_AWAY": "postgresql://nobody:s3cr3t%2Fword@127.0.0.1:9/nowhere",
+    }
+    stack = LocalStack(tmp_path_factory.mktemp("stack"), fast=True, environment=environment)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
