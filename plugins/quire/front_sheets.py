@@ -85,13 +85,13 @@ def about_sheet(
             ),
         ),
         FactSection(
+            heading="Left out or changed",
+            rows=tuple((note,) for note in notes) or (("Nothing: every value is as it is in the database.",),),
+        ),
+        FactSection(
             heading="Rows",
             header=("Part", "First day", "Last day", "Rows"),
             rows=tuple((part.key, part.start, part.last_day, part.rows) for part in staged),
-        ),
-        FactSection(
-            heading="Left out or changed",
-            rows=tuple((note,) for note in notes) or (("Nothing: every value is as it is in the database.",),),
         ),
     ]
     return FactSheet(

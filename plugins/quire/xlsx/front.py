@@ -19,7 +19,7 @@ from quire.xlsx.names import table_headers
 from quire.xlsx.odd_dates import date_text
 from quire.xlsx.styles import ACCENT, CHART_COLOURS, LINE, MUTED, Formats, number_format, stands_right
 from quire.xlsx.text import cut_text
-from quire.xlsx.widths import display_width
+from quire.xlsx.widths import FILTER_BUTTON, NARROWEST, display_width, header_height, header_lines, header_width
 
 MOST_DIGITS = 15
 CHARTS = {"column": "column", "bar": "bar", "line": "line", "area": "area", "pie": "pie", "scatter": "scatter"}
@@ -36,12 +36,12 @@ def write_front(book: Book, formats: Formats, sheet: FactSheet | TableSheet) -> 
     page = book.add_worksheet(sheet.sheet_name)
     page.hide_gridlines(2)
     page.set_paper(9)  # A4
-    page.set_landscape()
     page.fit_to_pages(1, 0)
     page.set_footer("&L&8&A&R&8Page &P of &N")
     if isinstance(sheet, FactSheet):
         _write_facts(page, formats, sheet)
     else:
+        page.set_landscape()
         _write_table(book, page, formats, sheet)
     return page
 
@@ -71,22 +71,24 @@ def _write_section(page: Worksheet, formats: Formats, section: FactSection, row:
     row += bool(section.header)
     for line in section.rows:
         for position, value in enumerate(line):
-            is_label = position == 0 and len(line) > 1 and not section.header
-            _write(page, row, position, value, _fact_format(formats, value, is_label=is_label))
+            if position == 0 and len(line) > 1 and not section.header:
+                look = formats.of(font_color=MUTED, valign="vcenter")
+            else:
+                look = _fact_format(formats, value, in_table=bool(section.header))
+            _write(page, row, position, value, look)
         row += 1
     return row
 
 
-def _fact_format(formats: Formats, value: Any, *, is_label: bool) -> Format:
-    if is_label:
-        return formats.of(font_color=MUTED, valign="top")
+def _fact_format(formats: Formats, value: Any, *, in_table: bool) -> Format:
+    look: dict[str, Any] = {"valign": "vcenter", "align": "left", "indent": int(in_table)}
+    if _is_number(value) and in_table:
+        look = {"valign": "vcenter", "align": "right"}
     if isinstance(value, dt.datetime):
-        return formats.of(num_format="yyyy-mm-dd hh:mm:ss", align="left", valign="top")
+        return formats.of(num_format="yyyy-mm-dd hh:mm:ss", **look)
     if isinstance(value, dt.date):
-        return formats.of(num_format="yyyy-mm-dd", align="left", valign="top")
-    if _is_number(value):
-        return formats.of(num_format="#,##0", align="right", valign="top")
-    return formats.text()
+        return formats.of(num_format="yyyy-mm-dd", **look)
+    return formats.of(num_format="#,##0", **look) if _is_number(value) else formats.of(**look)
 
 
 def _fact_widths(sections: Sequence[FactSection]) -> list[float]:
@@ -118,12 +120,16 @@ def _write_table(book: Book, page: Worksheet, formats: Formats, sheet: TableShee
             ],
         },
     )  # fmt: skip
+    lines = 1
     for position, (column, kind) in enumerate(zip(columns, kinds, strict=True)):
         values = [_plain(value) for value in _values(table, column, kind)]
-        page.set_column(position, position, _table_width(column, headers[position], values))
+        width = _table_width(column, headers[position], values)
+        lines = max(lines, header_lines(headers[position], width))
+        page.set_column(position, position, width)
         for row, value in enumerate(values, first + 1):
             fits = formats.text() if isinstance(value, str) else formats.value(shown[position])
             _write(page, row, position, value, fits)
+    page.set_row(first, header_height(lines))
     page.freeze_panes(first + 1, 0)
     page.repeat_rows(first)
     if sheet.chart and table.num_rows:
@@ -148,7 +154,7 @@ def _table_width(column: SheetColumn, header: str, values: Sequence[Any]) -> flo
     if column.width:
         return column.width
     longest = max((display_width(_sample(value)) for value in values[:500]), default=0)
-    return min(max(longest, min(display_width(header), 22)) + 4, 60.0)
+    return min(max(longest + 2, header_width(header) + FILTER_BUTTON, NARROWEST), 60.0)
 
 
 def _sample(value: Any) -> str:
@@ -190,7 +196,8 @@ def _insert_chart(book: Book, page: Worksheet, sheet: TableSheet, first: int) ->
         {"none": True} if len(chart_model.y) == 1 and chart_model.kind != "pie" else {"position": "bottom"}
     )
     chart.set_size({"width": 720, "height": max(380, 20 * points) if chart_model.kind == "bar" else 400})
-    page.insert_chart(first, len(names) + 1, chart, {"object_position": 3})
+    # below the header row, which is repeated on every printed page with whatever stands beside it
+    page.insert_chart(first + 1, len(names) + 1, chart, {"object_position": 3})
 
 
 def _chart_type(kind: str) -> dict[str, str]:
@@ -207,6 +214,8 @@ def _dress_axes(chart: Any, sheet: TableSheet, titles: dict[str, str]) -> None:
     across: dict[str, Any] = {
         "name": titles[model.x], "name_font": {"bold": False}, "line": {"color": LINE}, "num_font": {"size": 9},
     }  # fmt: skip
+    if model.kind not in ("bar", "scatter"):
+        across["label_position"] = "low"  # below values that are less than nothing
     if x_format:
         across["num_format"] = x_format
     up: dict[str, Any] = {
@@ -216,9 +225,11 @@ def _dress_axes(chart: Any, sheet: TableSheet, titles: dict[str, str]) -> None:
     }
     if len(model.y) == 1:
         up |= {"name": titles[model.y[0]], "name_font": {"bold": False}}
-    if model.kind == "bar":  # the first row on top
+    up["num_format"] = next((column.number_format for column in sheet.columns if column.name == model.y[0]), None)
+    if model.kind == "bar":  # lies on its side, the first row on top
         across["reverse"] = True
         up["label_position"] = "high"
+        across, up = up, across
     chart.set_x_axis(across)
     chart.set_y_axis(up)
 

@@ -21,6 +21,7 @@ from quire.xlsx.front import write_front
 from quire.xlsx.model import DetailTable, FactSheet, TableSheet, Workbook
 from quire.xlsx.names import column_letters
 from quire.xlsx.styles import Formats, number_format, stands_right
+from quire.xlsx.widths import header_height, header_lines
 
 MOST_ROWS, MOST_COLUMNS = 1_048_576, 16_384
 OPTIONS = {
@@ -157,9 +158,11 @@ def _write_frame(
         sheet.write_blank(QUOTED_ROW, position, None, formats.text(quoted=True))
         if has_totals(detail):
             total_format = "#,##0" if column.total == "count" else shown
-            sheet.write_blank(TOTAL_ROW, position, None, formats.total(total_format))
+            sheet.write_blank(TOTAL_ROW, position, None, formats.total(total_format, column.total or "sum"))
     if has_totals(detail) and not detail.columns[0].total:
-        sheet.write_string(TOTAL_ROW, 0, TOTAL, formats.total("General"))
+        sheet.write_string(TOTAL_ROW, 0, TOTAL, formats.total_label())
+    lines = max(header_lines(column.title, width) for column, width in zip(detail.columns, widths, strict=True))
+    sheet.set_row(0, header_height(lines))
     last = len(detail.columns) - 1
     sheet.freeze_panes(1, 0)
     sheet.autofilter(0, 0, planned.rows, last)

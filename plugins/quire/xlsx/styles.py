@@ -32,20 +32,26 @@ class Formats:
         """Returns the format of a column's title."""
         return self.of(
             bold=True, bg_color=SHADE, bottom=1, bottom_color=LINE, text_wrap=True, valign="vcenter",
-            align="right" if right else "left",
+            **({"align": "right"} if right else {"align": "left", "indent": 1}),
         )  # fmt: skip
 
     def value(self, number_format: str) -> Format:
         """Returns the format of a value."""
-        return self.of(num_format=number_format, valign="top")
+        return self.of(num_format=number_format, valign="vcenter")
 
     def text(self, *, quoted: bool = False) -> Format:
         """Returns the format of a text; a quoted one stays text where a person edits it."""
-        return self.of(valign="top", quote_prefix=True) if quoted else self.of(valign="top")
+        look = {"align": "left", "indent": 1, "valign": "vcenter"}  # the indent keeps it apart from a number before it
+        return self.of(**look, quote_prefix=True) if quoted else self.of(**look)
 
-    def total(self, number_format: str) -> Format:
-        """Returns the format of a total."""
-        return self.of(num_format=number_format, bold=True, top=1, top_color=LINE)
+    def total(self, number_format: str, function: str = "sum") -> Format:
+        """Returns the format of a total, which says its function where that is not the one everybody expects."""
+        said = number_format if function in ("sum", "count") else f'"{function} "{number_format}'
+        return self.of(num_format=said, bold=True, top=1, top_color=LINE, valign="vcenter")
+
+    def total_label(self) -> Format:
+        """Returns the format of what stands before the totals."""
+        return self.of(bold=True, top=1, top_color=LINE, align="left", indent=1, valign="vcenter")
 
 
 def number_format(kind: pa.DataType) -> str:

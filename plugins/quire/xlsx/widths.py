@@ -14,12 +14,36 @@ NARROWEST, WIDEST = 8.0, 48.0
 HEADER_WIDEST = 16  # longer titles wrap
 FILTER_BUTTON = 3.0  # in characters
 FIXED = {"date": 11.5, "timestamp": 19.5, "time": 10.0, "bool": 8.0}
+TOTAL_WORD = 5.0  # "mean " before a total
 
 
 def display_width(text: str) -> float:
     """Returns a text's width in characters of Latin letters: those of East Asia are twice as wide."""
     first = text.split("\n", 1)[0]
     return sum(2.0 if unicodedata.east_asian_width(letter) in "WF" else 1.0 for letter in first)
+
+
+def header_width(title: str) -> float:
+    """Returns the width a title needs, wrapped between its words where it is long."""
+    longest_word = max((display_width(word) for word in title.split()), default=0.0)
+    return max(longest_word, min(display_width(title), HEADER_WIDEST))
+
+
+def header_lines(title: str, width: float) -> int:
+    """Returns how many lines a title takes in a column."""
+    lines, room = 1, width - FILTER_BUTTON
+    left = room
+    for word in title.split():
+        needed = display_width(word) + 1
+        if needed > left + 1 and left < room:
+            lines, left = lines + 1, room
+        left -= needed
+    return lines
+
+
+def header_height(lines: int) -> float:
+    """Returns a header row's height in points. Set by us, since not every program measures it when it opens a file."""
+    return 6.0 + 15.0 * lines
 
 
 def column_widths(columns: Sequence[SheetColumn], schema: pa.Schema, sample: pl.DataFrame | None) -> list[float]:
@@ -34,10 +58,11 @@ def column_widths(columns: Sequence[SheetColumn], schema: pa.Schema, sample: pl.
 
 
 def _width(column: SheetColumn, kind: pa.DataType, sample: pl.DataFrame | None) -> float:
-    words = [display_width(word) for word in column.title.split()] or [0.0]
-    header = min(max(max(words), min(display_width(column.title), HEADER_WIDEST)), WIDEST) + FILTER_BUTTON
+    header = min(header_width(column.title), WIDEST) + FILTER_BUTTON
     fixed = next((width for name, width in FIXED.items() if str(kind).startswith(name)), None)
     content = fixed if fixed else _content_width(sample[column.name], kind) if sample is not None else NARROWEST
+    if column.total in ("mean", "min", "max"):
+        content += TOTAL_WORD
     return round(min(max(header, content, NARROWEST), WIDEST), 1)
 
 
