@@ -42,9 +42,15 @@ class DetailRows:
         self.left = detail.rows
 
     def peek(self) -> pl.DataFrame | None:
-        """Returns the next batch, which stays the next one; None at the end."""
+        """Returns the next batch, which stays the next one; None at the end.
+
+        Raises:
+            WorkbookError: the end comes before all the rows that were counted.
+        """
         if self._next is None:
             self._next = next(self._batches, None)
+        if self._next is None and self.left:
+            raise WorkbookError(f"there are {self.left} rows fewer than the {self._detail.rows} that were counted")
         return self._next
 
     def take(self, most: int) -> pl.DataFrame | None:

@@ -1,0 +1,137 @@
+"""The bucket: what is whole counts, what is half is gone, links live as long as they say."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import httpx
+import pytest
+from quire.errors import IntegrityError, StoreRefusedError, StoreUnavailableError
+from quire.object_store import ObjectStore
+from quire.object_store.upload import PART_BYTES
+
+
+def uploads(store: ObjectStore) -> list[str]:
+    """Returns the multipart uploads that are under way."""
+    found = store.client.list_multipart_uploads(Bucket=store.bucket).get("Uploads", [])
+    return [upload["Key"] for upload in found]
+
+
+@pytest.mark.parametrize("size", [0, 1, PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 3 * PART_BYTES + 5])
+def test_upload_stores_every_byte_and_its_sum(bucket: ObjectStore, size: int) -> None:
+    body = (b"0123456789abcdef" * (size // 16 + 1))[:size]
+    with bucket.open_upload("large") as upload:
+        for start in range(0, size, 1_000_000):
+            upload.write(memoryview(body)[start : start + 1_000_000])
+    assert bucket.read("large") == body
+    assert (upload.bytes, upload.sha256) == (size, hashlib.sha256(body).hexdigest())
+    assert uploads(bucket) == []
+
+
+@pytest.mark.parametrize("size", [10, 2 * PART_BYTES + 1])
+def test_upload_left_by_an_error_leaves_nothing(bucket: ObjectStore, size: int) -> None:
+    def write_half() -> None:
+        with bucket.open_upload("broken") as upload:
+            upload.write(b"x" * size)
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        write_half()
+    assert bucket.read("broken") is None
+    assert uploads(bucket) == []
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("upload")]
+
+
+def test_of_many_writers_at_once_one_is_first(bucket: ObjectStore) -> None:
+    barrier = threading.Barrier(8)
+
+    def write(number: int) -> bool:
+        barrier.wait()
+        return bucket.put_json_once("one.json", {"writer": number})
+
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(write, range(8)))
+    assert won.count(True) == 1
+    assert bucket.read_json("one.json") == {"writer": won.index(True)}
+
+
+def test_writer_whose_answer_was_lost_finds_its_own_words(bucket: ObjectStore) -> None:
+    assert bucket.put_json_once("one.json", {"a": 1})
+    assert bucket.put_json_once("one.json", {"a": 1})
+    assert not bucket.put_json_once("one.json", {"a": 2})
+
+
+def test_reader_reads_ranges_like_a_file(bucket: ObjectStore) -> None:
+    body = bytes(range(256)) * 100
+    bucket.put("a", body)
+    with bucket.open_object("a", len(body)) as file:
+        file.seek(1000)
+        assert file.read(5) == body[1000:1005]
+        assert file.tell() == 1005
+        file.seek(-3, 2)
+        assert file.read() == body[-3:]
+
+
+def test_range_beyond_the_end_is_an_integrity_error(bucket: ObjectStore) -> None:
+    bucket.put("a", b"12345")
+    with pytest.raises(IntegrityError, match="a ends 5 bytes too early"):
+        bucket.read_range("a", 0, 10)
+    with pytest.raises(IntegrityError, match="is not in the store"):
+        bucket.read_range("b", 0, 10)
+
+
+def test_listing_and_folders_are_by_prefix(bucket: ObjectStore) -> None:
+    for key in ("a/1/x", "a/2/y", "b/z"):
+        bucket.put(key, b"")
+    assert [entry.key for entry in bucket.list("a/")] == ["a/1/x", "a/2/y"]
+    assert list(bucket.folders("a/")) == ["a/1/", "a/2/"]
+    bucket.delete(["a/1/x", "never/there"])
+    assert bucket.size("a/1/x") is None
+    assert bucket.size("a/2/y") == 0
+
+
+def test_link_downloads_under_its_name_until_its_time(bucket: ObjectStore) -> None:
+    bucket.put("k", b"body")
+    link = bucket.presign("k", seconds=2, filename="März 1.xlsx")
+    answer = httpx.get(link)
+    assert (answer.status_code, answer.content) == (200, b"body")
+    assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''M%C3%A4rz%201.xlsx"
+    assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in link
+    time.sleep(3)
+    assert httpx.get(link).status_code == 403
+
+
+def test_link_for_another_key_or_a_longer_time_is_refused(bucket: ObjectStore) -> None:
+    bucket.put("k", b"body")
+    bucket.put("l", b"other")
+    link = bucket.presign("k", seconds=60, filename="k")
+    assert httpx.get(link.replace("/k?", "/l?")).status_code == 403
+    assert httpx.get(link.replace("X-Amz-Expires=60", "X-Amz-Expires=600")).status_code == 403
+    assert "X-Amz-Expires=604800" in bucket.presign("k", seconds=10**9, filename="k")
+
+
+def test_link_is_signed_for_the_host_that_readers_use(bucket: ObjectStore) -> None:
+    public = ObjectStore(replace(bucket.settings, public_endpoint_url="https://files.example.org"))
+    assert public.presign("k", seconds=60, filename="k").startswith("https://files.example.org/")
+
+
+def test_store_that_is_away_may_come_back(bucket: ObjectStore) -> None:
+    away = ObjectStore(replace(bucket.settings, endpoint_url="http://127.0.0.1:9"))
+    with pytest.raises(StoreUnavailableError, match="does not answer"):
+        away.check()
+
+
+def test_bucket_that_is_missing_is_refused(bucket: ObjectStore) -> None:
+    with pytest.raises(StoreRefusedError, match="there is no such bucket"):
+        ObjectStore(replace(bucket.settings, bucket="there-is-none")).check()
+
+
+def test_json_that_is_none_is_told_with_its_key(bucket: ObjectStore) -> None:
+    bucket.put("torn.json", b"{")
+    with pytest.raises(IntegrityError, match=r"torn\.json is not JSON"):
+        bucket.read_json("torn.json")
+    assert bucket.read_json("none.json") is None

@@ -1,0 +1,294 @@
+"""Sheets and files: roll-over, names, totals, the small sheets, and the same bytes for the same rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import itertools
+import re
+import threading
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import openpyxl
+import pyarrow as pa
+import pytest
+from quire.errors import WorkbookError
+from quire.xlsx.detail import Limits
+from quire.xlsx.model import Chart, DetailOutcome, FactSheet, SheetColumn, TableSheet, Workbook
+from quire.xlsx.skeleton import MOST_ROWS
+
+from tests.xlsx.books import MADE_AT, ZONE, Files, about, book_of, by_openpyxl, calamine, cell, parts, write, write_rows
+
+NUMBERS = pa.schema([("n", pa.int32())])
+CELL = re.compile(rb'<c r="([A-Z]+)(\d+)"')
+
+
+def numbers(count: int) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array(range(count), pa.int32())], schema=NUMBERS)
+
+
+def check_cells(sheet: bytes) -> None:
+    """Every cell of a sheet is in order, there once, and inside the dimension."""
+    found = re.search(rb'<dimension ref="A1(?::([A-Z]+)(\d+))?"/>', sheet)
+    assert found, sheet[:500]
+    last_column, last_row = (found[1] or b"A").decode(), int(found[2] or 1)
+    places = [(int(row), len(letters), letters.decode()) for letters, row in CELL.findall(sheet)]
+    assert all(earlier < later for earlier, later in itertools.pairwise(places))
+    assert all(row <= last_row and (size, letters) <= (len(last_column), last_column) for row, size, letters in places)
+
+
+@pytest.mark.parametrize("detail_first", [True, False])
+def test_every_part_is_well_formed_and_every_cell_in_place(detail_first: bool) -> None:
+    rows = [
+        {"n": number, "s": f"<{number % 3}>", "d": None if number % 2 else dt.date(2013, 1, 1)}
+        for number in range(20_000)
+    ]
+    schema = pa.schema([("n", pa.int32()), ("s", pa.string()), ("d", pa.date32())])
+    body, _ = write_rows(rows, schema, detail_first=detail_first, limits=Limits(sheet_rows=9_000))
+    for name, part in parts(body).items():
+        ElementTree.fromstring(part)  # noqa: S314 - our own
+        if name.startswith("xl/worksheets/sheet"):
+            check_cells(part)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 8_191, 8_192, 8_193])
+def test_sheet_has_every_row_around_the_size_of_a_batch(rows: int) -> None:
+    files, outcomes = write(book_of([numbers(rows)], NUMBERS))
+    assert [row[0] for row in calamine(files.bodies[0])] == ["n", *range(rows)]
+    assert outcomes == (DetailOutcome(rows=rows, sheets=("Rows",), notes=()),)
+
+
+@pytest.mark.parametrize(("rows", "sheets"), [(MOST_ROWS - 1, 1), (MOST_ROWS, 2), (2 * MOST_ROWS - 1, 3)])
+def test_rows_beyond_a_sheet_begin_the_next_with_the_header(rows: int, sheets: int) -> None:
+    files, (outcome,) = write(book_of([numbers(rows)], NUMBERS))
+    assert outcome.rows == rows
+    assert outcome.sheets == ("Rows", "Rows (2)", "Rows (3)")[:sheets]
+    package = parts(files.bodies[0])
+    for number in range(1, sheets + 1):
+        sheet = package[f"xl/worksheets/sheet{number}.xml"]
+        left = rows - (number - 1) * (MOST_ROWS - 1)
+        assert sheet.count(b"<row ") == min(left, MOST_ROWS - 1) + 1
+        assert f'<dimension ref="A1:A{min(left, MOST_ROWS - 1) + 1}"/>'.encode() in sheet[:2000]
+        assert f'<autoFilter ref="A1:A{min(left, MOST_ROWS - 1) + 1}">'.encode()[:-1] in sheet[-3000:]
+    last = package[f"xl/worksheets/sheet{sheets}.xml"]
+    assert f"<v>{rows - 1}</v></c></row></sheetData>".encode() in last
+
+
+def test_rows_beyond_a_sheets_bytes_begin_the_next() -> None:
+    files, (outcome,) = write(book_of([numbers(100_000)], NUMBERS), limits=Limits(sheet_bytes=30_000_000))
+    assert len(outcome.sheets) == 1
+    files, (outcome,) = write(book_of([numbers(100_000)], NUMBERS), limits=Limits(sheet_bytes=6_000_000))
+    assert len(outcome.sheets) > 1
+    found = [row[0] for name in outcome.sheets for row in calamine(files.bodies[0], name)[1:]]
+    assert found == list(range(100_000))
+
+
+def test_rows_beyond_a_files_bytes_begin_the_next_file() -> None:
+    batch = pa.RecordBatch.from_arrays([pa.array([f"{number:x}" * 3 for number in range(200_000)])], ["v"])
+    limits = Limits(sheet_rows=20_000, file_bytes=2_000_000)
+    files, outcomes = write(book_of([batch], batch.schema), limits=limits)
+    assert len(files.bodies) > 1
+    assert all(len(body) <= 2_100_000 for body in files.bodies)
+    assert sum(outcome.rows for outcome in outcomes) == 200_000
+    found = [
+        row[0]
+        for body, outcome in zip(files.bodies, outcomes, strict=True)
+        for name in outcome.sheets
+        for row in calamine(body, name)[1:]
+    ]
+    assert found == batch.column(0).to_pylist()
+    assert all(calamine(body, "About") for body in files.bodies)
+
+
+def test_same_rows_give_the_same_bytes_however_they_come() -> None:
+    schema = pa.schema([("n", pa.int64()), ("s", pa.string()), ("f", pa.float64())])
+    rows = [{"n": number, "s": f"t{number % 900}", "f": number / 7} for number in range(30_000)]
+    whole = pa.RecordBatch.from_pylist(rows, schema)
+    pieces = [whole.slice(start, 777) for start in range(0, 30_000, 777)]
+    first, second = (write(book_of(batches, schema))[0].bodies[0] for batches in ([whole], pieces))
+    assert first == second
+    assert first == write(book_of([whole], schema))[0].bodies[0]
+
+
+def test_error_among_the_rows_leaves_the_file_by_it_and_no_thread_behind() -> None:
+    def broken() -> Iterator[pa.RecordBatch]:
+        for _ in range(20):
+            yield numbers(8_192)
+        raise RuntimeError("the store is gone")
+
+    book = book_of([numbers(8_192)] * 100, NUMBERS)
+    assert book.detail is not None
+    files = Files()
+    detail = type(book.detail)(
+        sheet_name="Rows", columns=book.detail.columns, schema=NUMBERS, rows=819_200, batches=broken
+    )
+    workbook = Workbook(
+        title="t", subject="s", made_at=MADE_AT, timezone=ZONE, detail=detail, front=about, detail_first=True
+    )
+    from quire.xlsx.workbook import write_workbook
+
+    with pytest.raises(RuntimeError, match="the store is gone"):
+        write_workbook(workbook, files.open)
+    assert (files.opened, files.bodies) == (1, [])
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("render", "read-ahead"))]
+
+
+@pytest.mark.parametrize("said", [5, 20_000])
+def test_rows_that_are_not_as_many_as_was_said_are_refused(said: int) -> None:
+    book = book_of([numbers(10_000)], NUMBERS)
+    assert book.detail is not None
+    detail = type(book.detail)(
+        sheet_name="Rows", columns=book.detail.columns, schema=NUMBERS, rows=said, batches=book.detail.batches
+    )
+    workbook = Workbook(
+        title="t", subject="s", made_at=MADE_AT, timezone=ZONE, detail=detail, front=about, detail_first=True
+    )
+    with pytest.raises(WorkbookError, match=f"{said}"):
+        write(workbook)
+
+
+def test_500_columns_and_odd_titles_are_kept() -> None:
+    names = [f"c{number}" for number in range(500)]
+    titles = ["Same", "same", "", " ", *(f"T{number}" for number in range(496))]
+    schema = pa.schema([(name, pa.int32()) for name in names])
+    columns = [SheetColumn(name=name, title=title) for name, title in zip(names, titles, strict=True)]
+    body, _ = write_rows([dict.fromkeys(names, 1)] * 3, schema, columns=columns)
+    header, *rows = calamine(body)
+    assert header == titles
+    assert rows == [[1.0] * 500] * 3
+    assert cell(body, "SF4").value == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [
+        ("a/b:c*d?e[f]g\\h", "a-b-c-d-e-f-g-h"),
+        ("A name of forty characters, with slashes", "A name of forty characters, wit"),
+        ("History", "History-"),
+        ("'quoted'", "quoted"),
+        ("", "Rows"),
+        ("😀" * 20, "😀" * 15),
+        ("about", "about"),
+    ],
+)
+def test_sheet_has_a_name_that_excel_takes(wanted: str, name: str) -> None:
+    body, outcome = write_rows([{"n": 1}], NUMBERS, sheet_name=wanted)
+    assert outcome.sheets == (name,)
+    assert openpyxl.load_workbook(io.BytesIO(body)).sheetnames == (
+        [name, "About (2)"] if name == "about" else [name, "About"]
+    )
+
+
+def totals(kind: pa.DataType, values: list[Any], function: str, **options: Any) -> tuple[Any, Any, DetailOutcome]:
+    """Returns formula and cached value of a column's total."""
+    schema = pa.schema([("label", pa.string()), ("v", kind)])
+    columns = [SheetColumn(name="label", title="L"), SheetColumn(name="v", title="V", total=function, **options)]
+    body, outcome = write_rows([{"label": "x", "v": value} for value in values], schema, columns=columns)
+    row = len(values) + 2
+    assert cell(body, f"A{row}").value == "Total"
+    return cell(body, f"B{row}").value, by_openpyxl(body)[-1][1], outcome
+
+
+@pytest.mark.parametrize(
+    ("function", "number", "cached"),
+    [("sum", 109, 7), ("mean", 101, 3.5), ("min", 105, 3), ("max", 104, 4), ("count", 103, 2)],
+)
+def test_total_follows_the_filter_and_has_its_value(function: str, number: int, cached: float) -> None:
+    formula, value, outcome = totals(pa.int32(), [3, None, 4], function)
+    assert formula == f"=SUBTOTAL({number},B2:B4)"
+    assert value == cached
+    assert outcome.notes == ()
+
+
+def test_total_of_decimals_is_exact() -> None:
+    _, value, _ = totals(pa.decimal128(12, 2), [Decimal("0.10")] * 3, "sum")
+    assert value == 0.3
+
+
+def test_total_over_numbers_written_as_text_is_a_value_and_told() -> None:
+    formula, value, outcome = totals(pa.int64(), [10**15, 1], "sum")
+    assert (formula, value) == (str(10**15 + 1), str(10**15 + 1))
+    assert outcome.notes == (
+        "V: 1 number is written as text, since no number of Excel's is the same; "
+        "the total is exact, but does not follow the filter.",
+    )
+    formula, value, _ = totals(pa.string(), ["1.5", "NaN"], "max", numeric_text=True)
+    assert (formula, value) == (1.5, 1.5)
+
+
+def test_empty_sheet_has_its_totals_too() -> None:
+    formula, value, _ = totals(pa.int32(), [], "sum")
+    assert (formula, value) == ("=SUBTOTAL(109,B2:B2)", None)
+
+
+def test_dates_have_totals() -> None:
+    _, value, _ = totals(pa.date32(), [dt.date(2013, 1, 2), dt.date(2013, 1, 1)], "max")
+    assert value == dt.datetime(2013, 1, 2)  # noqa: DTZ001
+
+
+def front(outcome: DetailOutcome) -> tuple[FactSheet | TableSheet, ...]:
+    table = pa.table({"k": ["a", "b", None], "v": [1, 2, 10**16], "f": [0.5, float("nan"), None]})
+    columns = (
+        SheetColumn(name="k", title="Kind"),
+        SheetColumn(name="v", title="kind"),
+        SheetColumn(name="f", title="", number_format="0.0"),
+    )
+    sheets = [
+        TableSheet(
+            sheet_name=f"By {kind}",
+            heading=f"By {kind}",
+            columns=columns,
+            table=table,
+            chart=Chart(kind=kind, x="k", y=("v",)),
+        )
+        for kind in ("column", "bar", "line", "area", "pie", "scatter")
+    ]
+    return (*about(outcome), *sheets)
+
+
+@pytest.mark.parametrize("detail_first", [True, False])
+def test_small_sheets_are_tables_with_native_charts_beside_the_rows(detail_first: bool) -> None:
+    body, _ = write_rows([{"n": 1}, {"n": 2}], NUMBERS, front=front, detail_first=detail_first)
+    book = openpyxl.load_workbook(io.BytesIO(body))
+    small = ["About", "By column", "By bar", "By line", "By area", "By pie", "By scatter"]
+    assert book.sheetnames == (["Rows", *small] if detail_first else [*small, "Rows"])
+    assert book.active is not None
+    assert book.active.title == ("Rows" if detail_first else "About")
+    for name in small[1:]:
+        sheet = book[name]
+        assert len(sheet.tables) == 1
+        assert len(sheet._charts) == 1
+        assert [row[:3] for row in sheet.iter_rows(min_row=3, values_only=True)] == [
+            ("Kind", "kind (2)", "Column 3"),
+            ("a", 1, 0.5),
+            ("b", 2, "NaN"),
+            (None, "10000000000000000", None),
+        ]
+    assert [row[0] for row in calamine(body)] == ["n", 1, 2]
+    assert book["Rows"].print_title_rows == "$1:$1"
+    assert book["Rows"].auto_filter.ref == "A1:A3"
+    assert book["Rows"].freeze_panes == "A2"
+
+
+def test_workbook_without_rows_has_its_small_sheets() -> None:
+    workbook = Workbook(
+        title="t", subject="s", made_at=MADE_AT, timezone=ZONE, detail=None, front=front, detail_first=True
+    )
+    files, outcomes = write(workbook)
+    assert outcomes == (DetailOutcome(rows=0, sheets=(), notes=()),)
+    assert calamine(files.bodies[0], "By pie")[2][:2] == ["Kind", "kind (2)"]
+
+
+def test_properties_are_pinned_to_the_time_of_plan() -> None:
+    body, _ = write_rows([{"n": 1}], NUMBERS)
+    properties = openpyxl.load_workbook(io.BytesIO(body)).properties
+    assert (properties.title, properties.created) == ("A book", MADE_AT.replace(tzinfo=None))
+
+
+def test_print_setup_is_landscape_one_page_wide() -> None:
+    page = cell(write_rows([{"n": 1}], NUMBERS)[0], "A1").parent
+    assert (page.page_setup.orientation, page.page_setup.fitToHeight) == ("landscape", 0)
+    assert page.oddFooter.right.text == "Page &P of &N"

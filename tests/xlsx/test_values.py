@@ -1,0 +1,148 @@
+"""What each value becomes in a cell: the table in the docs, line by line, read back by two readers."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tests.xlsx.books import by_openpyxl, calamine, cell, write_rows
+
+DECIMAL = pa.decimal128(18, 2)
+WIDE = pa.decimal128(38, 0)
+WALL = pa.timestamp("us")
+INSTANT = pa.timestamp("us", tz="UTC")
+TIME = pa.time64("us")
+UTC = dt.UTC
+
+
+def written(kind: pa.DataType, value: Any) -> bytes:
+    """Returns a workbook with the value in A2 and a NULL in A3."""
+    schema = pa.schema([("v", kind)])
+    body, _ = write_rows([{"v": value}, {"v": None}], schema)
+    return body
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        (pa.bool_(), True, True),
+        (pa.bool_(), False, False),
+        (pa.int16(), -32768, -32768),
+        (pa.int64(), 999_999_999_999_999, 999_999_999_999_999),
+        (pa.int64(), -999_999_999_999_999, -999_999_999_999_999),
+        (pa.int64(), 1_000_000_000_000_000, "1000000000000000"),
+        (pa.int64(), -9_223_372_036_854_775_808, "-9223372036854775808"),
+        (DECIMAL, Decimal("12.50"), 12.5),
+        (DECIMAL, Decimal("9999999999999.99"), 9999999999999.99),
+        (DECIMAL, Decimal("-1234567890123456.78"), "-1234567890123456.78"),
+        (DECIMAL, Decimal("1234567890120000.00"), 1234567890120000.0),
+        (WIDE, Decimal("12345678901234567890"), "12345678901234567890"),
+        (pa.float64(), 0.1, 0.1),
+        (pa.float64(), 1e300, 1e300),
+        (pa.float64(), 5e-324, 5e-324),
+        (pa.float64(), float("nan"), "NaN"),
+        (pa.float64(), float("inf"), "Infinity"),
+        (pa.float64(), float("-inf"), "-Infinity"),
+        (pa.float32(), 0.1, 0.1),
+        (pa.date32(), dt.date(1900, 3, 1), dt.date(1900, 3, 1)),
+        (pa.date32(), dt.date(9999, 12, 31), dt.date(9999, 12, 31)),
+        (pa.date32(), dt.date(1900, 2, 28), "1900-02-28"),
+        (pa.date32(), dt.date(1, 1, 1), "0001-01-01"),
+        (WALL, dt.datetime(2013, 3, 10, 2, 30), dt.datetime(2013, 3, 10, 2, 30)),  # noqa: DTZ001
+        (WALL, dt.datetime(1800, 1, 1, 12), "1800-01-01 12:00:00"),  # noqa: DTZ001
+        (INSTANT, dt.datetime(2013, 3, 10, 6, 59, 59, tzinfo=UTC), dt.datetime(2013, 3, 10, 1, 59, 59)),  # noqa: DTZ001
+        (INSTANT, dt.datetime(2013, 3, 10, 7, tzinfo=UTC), dt.datetime(2013, 3, 10, 3)),  # noqa: DTZ001
+        (INSTANT, dt.datetime(1800, 1, 1, tzinfo=UTC), "1799-12-31 19:03:58-04:56:02"),
+        (TIME, dt.time(12), dt.time(12)),
+        (pa.string(), "", ""),
+        (pa.string(), "plain", "plain"),
+    ],
+)
+def test_value_reads_back_as_the_table_says(kind: pa.DataType, value: Any, expected: Any) -> None:
+    body = written(kind, value)
+    assert calamine(body)[1][0] == expected
+    found = by_openpyxl(body)[1][0]
+    if isinstance(expected, dt.date) and not isinstance(expected, dt.datetime):
+        found = found.date()
+    assert found == (expected if expected != "" else found)
+    assert type(calamine(body)[1][0]) is type(expected) or isinstance(expected, int | float)
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.bool_(), pa.int64(), DECIMAL, pa.float64(), pa.date32(), WALL, INSTANT, TIME, pa.string()]
+)
+def test_null_has_no_cell(kind: pa.DataType) -> None:
+    body, _ = write_rows([{"v": None, "n": 1}], pa.schema([("v", kind), ("n", pa.int32())]))
+    assert cell(body, "A2").value is None
+    assert by_openpyxl(body)[1] == (None, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits", "expected"),
+    [
+        (pa.date32(), 2**31 - 1, "infinity"),
+        (pa.date32(), -(2**31), "-infinity"),
+        (pa.date32(), -735_160, "0044-03-15 BC"),
+        (pa.date32(), 2_932_897, "10000-01-01"),
+        (WALL, 2**63 - 1, "infinity"),
+        (WALL, -(2**63) + 1, "-infinity"),
+        (INSTANT, 2**63 - 1, "infinity"),
+        (INSTANT, -(2**63) + 1, "-infinity"),
+        (WALL, -735_160 * 86_400_000_000 + 43_200_000_000, "0044-03-15 12:00:00 BC"),
+        (WALL, 2_932_897 * 86_400_000_000 + 1_500_000, "10000-01-01 00:00:01.5"),
+    ],
+)
+def test_date_that_excel_has_not_is_text_as_postgresql_prints_it(kind: pa.DataType, bits: int, expected: str) -> None:
+    physical = pa.array([bits, 0], pa.int32() if kind == pa.date32() else pa.int64())
+    batch = pa.RecordBatch.from_arrays([physical.view(kind)], schema=pa.schema([("v", kind)]))
+    from tests.xlsx.books import book_of, write
+
+    files, _ = write(book_of([batch], batch.schema))
+    rows = calamine(files.bodies[0])
+    assert rows[1][0] == expected
+    assert rows[2][0] != ""
+
+
+def test_time_is_kept_to_the_millisecond() -> None:
+    instant = dt.datetime(2013, 7, 1, 12, 34, 56, 789_000)  # noqa: DTZ001
+    assert calamine(written(WALL, instant))[1][0] == instant
+    assert calamine(written(WALL, instant.replace(microsecond=789_499)))[1][0] == instant
+
+
+@pytest.mark.parametrize("text", ["1.5", "-0.001", "123456789012345", "1500000000000000000", "0"])
+def test_numeric_without_scale_is_a_number_where_15_digits_hold_it(text: str) -> None:
+    assert numeric_text(text) == float(text)
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1234567890123456", "0.1234567890123456"])
+def test_numeric_without_scale_is_text_where_they_do_not(text: str) -> None:
+    assert numeric_text(text) == text
+
+
+def numeric_text(text: str) -> Any:
+    from quire.xlsx.model import SheetColumn
+
+    schema = pa.schema([("v", pa.string())])
+    columns = [SheetColumn(name="v", title="V", numeric_text=True)]
+    return calamine(write_rows([{"v": text}], schema, columns=columns)[0])[1][0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "code"),
+    [
+        (pa.int32(), 1, "0"),
+        (DECIMAL, Decimal(1), "#,##0.00"),
+        (pa.decimal128(9, 0), Decimal(1), "0"),
+        (pa.float64(), 1.5, "General"),
+        (pa.date32(), dt.date(2013, 1, 1), "yyyy-mm-dd"),
+        (WALL, dt.datetime(2013, 1, 1), "yyyy-mm-dd hh:mm:ss"),  # noqa: DTZ001
+        (TIME, dt.time(1), "hh:mm:ss"),
+        (pa.string(), "a", "General"),
+    ],
+)
+def test_format_is_the_types_own(kind: pa.DataType, value: Any, code: str) -> None:
+    assert cell(written(kind, value), "A2").number_format == code
