@@ -17,7 +17,7 @@ from quire.errors import WorkbookError
 from quire.xlsx.model import FactSection, FactSheet, SheetColumn, TableSheet
 from quire.xlsx.names import table_headers
 from quire.xlsx.odd_dates import date_text
-from quire.xlsx.styles import ACCENT, CHART_COLOURS, LINE, MUTED, Formats, number_format, stands_right
+from quire.xlsx.styles import ACCENT, CHART_COLOURS, LINE, MUTED, Formats, number_format, side_of
 from quire.xlsx.text import cut_text
 from quire.xlsx.widths import FILTER_BUTTON, NARROWEST, display_width, header_height, header_lines, header_width
 
@@ -67,7 +67,7 @@ def _write_section(page: Worksheet, formats: Formats, section: FactSection, row:
         row += 1
     for position, title in enumerate(section.header):
         right = position > 0 and all(_is_number(line[position]) for line in section.rows)
-        _write(page, row, position, title, formats.header(right=right))
+        _write(page, row, position, title, formats.header("right" if right else "left"))
     row += bool(section.header)
     for line in section.rows:
         for position, value in enumerate(line):
@@ -115,7 +115,7 @@ def _write_table(book: Book, page: Worksheet, formats: Formats, sheet: TableShee
         {
             "style": "Table Style Light 1",
             "columns": [
-                {"header": header, "header_format": formats.header(right=stands_right(kind))}
+                {"header": header, "header_format": formats.header(side_of(kind))}
                 for header, kind in zip(headers, kinds, strict=True)
             ],
         },
@@ -127,7 +127,7 @@ def _write_table(book: Book, page: Worksheet, formats: Formats, sheet: TableShee
         lines = max(lines, header_lines(headers[position], width))
         page.set_column(position, position, width)
         for row, value in enumerate(values, first + 1):
-            fits = formats.text() if isinstance(value, str) else formats.value(shown[position])
+            fits = formats.text() if isinstance(value, str) else formats.value(shown[position], side_of(kind))
             _write(page, row, position, value, fits)
     page.set_row(first, header_height(lines))
     page.freeze_panes(first + 1, 0)

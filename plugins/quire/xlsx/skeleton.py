@@ -20,7 +20,7 @@ from quire.xlsx.cells import Styles
 from quire.xlsx.front import write_front
 from quire.xlsx.model import DetailTable, FactSheet, TableSheet, Workbook
 from quire.xlsx.names import column_letters
-from quire.xlsx.styles import Formats, number_format, stands_right
+from quire.xlsx.styles import Formats, number_format, side_of
 from quire.xlsx.widths import header_height, header_lines
 
 MOST_ROWS, MOST_COLUMNS = 1_048_576, 16_384
@@ -150,10 +150,10 @@ def _write_frame(
     kinds = [detail.schema.field(column.name).type for column in detail.columns]
     for position, (column, kind, width) in enumerate(zip(detail.columns, kinds, widths, strict=True)):
         shown = column.number_format or ("General" if column.numeric_text else number_format(kind))
-        right = stands_right(kind) or column.numeric_text
+        side = "right" if column.numeric_text else side_of(kind)
         sheet.set_column(position, position, width)
-        sheet.write_string(0, position, column.title, formats.header(right=right))
-        sheet.write_blank(VALUE_ROW, position, None, formats.value(shown))
+        sheet.write_string(0, position, column.title, formats.header(side))
+        sheet.write_blank(VALUE_ROW, position, None, formats.value(shown, side))
         sheet.write_blank(TEXT_ROW, position, None, formats.text())
         sheet.write_blank(QUOTED_ROW, position, None, formats.text(quoted=True))
         if has_totals(detail):

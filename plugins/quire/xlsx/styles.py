@@ -28,16 +28,16 @@ class Formats:
             self._made[key] = self._book.add_format(wanted)
         return self._made[key]
 
-    def header(self, *, right: bool) -> Format:
-        """Returns the format of a column's title."""
+    def header(self, side: str) -> Format:
+        """Returns the format of a column's title: left, center or right, as its values are."""
         return self.of(
             bold=True, bg_color=SHADE, bottom=1, bottom_color=LINE, text_wrap=True, valign="vcenter",
-            **({"align": "right"} if right else {"align": "left", "indent": 1}),
+            align=side, indent=int(side == "left"),
         )  # fmt: skip
 
-    def value(self, number_format: str) -> Format:
+    def value(self, number_format: str, side: str = "right") -> Format:
         """Returns the format of a value."""
-        return self.of(num_format=number_format, valign="vcenter")
+        return self.of(num_format=number_format, valign="vcenter", align=side)
 
     def text(self, *, quoted: bool = False) -> Format:
         """Returns the format of a text; a quoted one stays text where a person edits it."""
@@ -69,6 +69,8 @@ def number_format(kind: pa.DataType) -> str:
     return "General"
 
 
-def stands_right(kind: pa.DataType) -> bool:
-    """Whether Excel puts a type's values at the right edge of their cells."""
-    return not (pa.types.is_string(kind) or pa.types.is_boolean(kind))
+def side_of(kind: pa.DataType) -> str:
+    """Returns where a type's values stand in their cells: left, center or right."""
+    if pa.types.is_boolean(kind):
+        return "center"
+    return "left" if pa.types.is_string(kind) else "right"
