@@ -119,3 +119,18 @@ def test_definition_that_the_query_does_not_fit_is_refused_with_the_field(
 def test_query_that_postgresql_refuses_says_why(tmp_path: Path, database: str) -> None:
     with pytest.raises(QueryError, match='column "nott" does not exist'):
         plan(tmp_path, database, sql=SQL.replace("note", "nott"))
+
+
+def test_role_without_the_clusters_number_can_plan_too(tmp_path: Path, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE ROLE plain LOGIN PASSWORD 'p'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO plain")
+        connection.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+    try:
+        found = plan(tmp_path, f"postgresql://plain:p@{database.rpartition('@')[2]}")
+        assert (
+            found.source_digest == plan(tmp_path, f"postgresql://plain:p@{database.rpartition('@')[2]}").source_digest
+        )
+        assert found.source_digest != plan(tmp_path, database).source_digest
+    finally:
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute("DROP OWNED BY plain; DROP ROLE plain")

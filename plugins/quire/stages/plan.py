@@ -55,7 +55,12 @@ def _spread(partitions: tuple[DatePartition, ...]) -> tuple[tuple[DatePartition,
 
 
 def _database_identity(transaction: SourceTransaction) -> list[str]:
-    """Returns what tells this database from every other: the cluster's own number, and the database's name."""
-    sql = "SELECT system_identifier::text AS cluster, current_database()::text AS database FROM pg_control_system()"
-    (row,) = transaction.fetch(sql)
+    """Returns what tells this database from every other: the cluster's own number, and the database's name.
+
+    Where a role may not read the number, the server's address stands for it.
+    """
+    allowed = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE') AS yes"
+    number = "system_identifier::text AS cluster, current_database()::text AS database FROM pg_control_system()"
+    address = "concat(inet_server_addr(), ' ', inet_server_port()) AS cluster, current_database()::text AS database"
+    (row,) = transaction.fetch(f"SELECT {number if transaction.fetch(allowed)[0]['yes'] else address}")
     return [row["cluster"], row["database"]]
