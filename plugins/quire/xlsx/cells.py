@@ -12,7 +12,7 @@ from decimal import Decimal
 
 import polars as pl
 
-from quire.xlsx.odd_dates import DAY_MICROSECONDS, date_text, timestamp_text
+from quire.xlsx.odd_dates import DAY_MICROSECONDS, date_text, local_microseconds, timestamp_text
 from quire.xlsx.text import longest
 
 EPOCH_SERIAL = 25_569  # 1970-01-01 in Excel's days since 1899-12-30
@@ -20,6 +20,7 @@ FIRST_SERIAL, LAST_SERIAL = 61, 2_958_465  # 1900-03-01, before which Excel coun
 MOST_DIGITS = 15
 _WHOLE_LIMIT = 10**MOST_DIGITS
 DAY_MILLISECONDS = 86_400_000
+LAST_RULES = 4_102_444_800_000_000  # 2100-01-01: from then on, Polars knows no summer time (seen in 2.1.0)
 
 Numbers = pl.Series | list[Decimal | None]
 
@@ -114,12 +115,23 @@ def timestamp_cells(column: pl.Series, styles: Styles, *, timezone: str) -> Cell
     near = microseconds.is_between(lowest, highest)
     if not near.all():
         column = column.set(~near.fill_null(value=False), None)
-    if aware:
-        column = column.dt.convert_time_zone(timezone).dt.replace_time_zone(None)
-    milliseconds = (column.to_physical() + 500) // 1000
+    local = _local(column, timezone) if aware else column.to_physical()
+    milliseconds = (local + 500) // 1000
     serials = milliseconds / DAY_MILLISECONDS + EPOCH_SERIAL
     zone = timezone if aware else None
     return _serials(serials, serials.cast(pl.String), microseconds, styles, lambda us: timestamp_text(us, zone))
+
+
+def _local(column: pl.Series, timezone: str) -> pl.Series:
+    """Returns instants as microseconds of a zone's wall clock."""
+    local = column.dt.convert_time_zone(timezone).dt.replace_time_zone(None).to_physical()
+    instants = column.to_physical()
+    far = instants >= LAST_RULES
+    if not far.any():
+        return local
+    distinct = instants.filter(far).unique()
+    moved = pl.Series([local_microseconds(instant, timezone) for instant in distinct], dtype=pl.Int64)
+    return instants.replace_strict(distinct, moved, default=local)
 
 
 def time_cells(column: pl.Series, styles: Styles) -> Cells:

@@ -33,6 +33,11 @@ def timestamp_text(microseconds: int, timezone: str | None) -> str:
     return f"{day} {clock}{_shown(offset) if timezone else ''}{era}"
 
 
+def local_microseconds(microseconds: int, timezone: str) -> int:
+    """Returns an instant's wall clock in a zone, both as microseconds since 1970-01-01."""
+    return microseconds + _offset(microseconds, timezone) // timedelta(microseconds=1)
+
+
 def _offset(microseconds: int, timezone: str) -> timedelta:
     try:
         instant = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)

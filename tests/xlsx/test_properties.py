@@ -1,0 +1,199 @@
+"""Any table of any types reads back as the cell table says, and as XlsxWriter writes it cell by cell."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import math
+import re
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import openpyxl
+import pyarrow as pa
+import xlsxwriter
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from quire.xlsx.model import SheetColumn
+from quire.xlsx.odd_dates import timestamp_text
+from quire.xlsx.text import cut_text
+
+from tests.xlsx.books import ZONE, calamine, write_rows
+
+FIRST = dt.date(1900, 3, 1)
+EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock's
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
+TRAPS = st.sampled_from(
+    ["_x0041_", "_x005F_", "=1+1", "-1", " ", "\n", "\r", "\t", "\x01", "\ufffe", "a\r\nb", "1e5", "😀"]
+)
+KINDS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
+    "bool": (pa.bool_(), st.booleans()),
+    "int16": (pa.int16(), st.integers(-(2**15), 2**15 - 1)),
+    "int64": (pa.int64(), st.integers(-(2**63), 2**63 - 1) | st.integers(-1000, 1000)),
+    "decimal": (pa.decimal128(20, 4), st.decimals(1 - 10**16, 10**16 - 1, places=4, allow_nan=False)),
+    "float": (pa.float64(), st.floats()),
+    "text": (pa.string(), TEXT | TRAPS | st.lists(TRAPS, max_size=4).map("".join)),
+    "date": (pa.date32(), st.dates()),
+    "wall": (pa.timestamp("us"), st.datetimes()),
+    "instant": (pa.timestamp("us", tz="UTC"), st.datetimes(dt.datetime(1, 1, 3), dt.datetime(9999, 12, 29)).map(lambda t: t.replace(tzinfo=dt.UTC))),  # noqa: DTZ001, E501
+    "time": (pa.time64("us"), st.times()),
+    "numeric": (pa.string(), st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-(10**20), max_value=10**20).map(lambda d: f"{d:f}") | st.sampled_from(["NaN", "Infinity", "-Infinity"])),  # noqa: E501
+}  # fmt: skip
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[pa.Schema, list[dict[str, Any]]]:
+    kinds = draw(st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=6))
+    names = [f"{number} {kind}" for number, kind in enumerate(kinds)]
+    row = st.fixed_dictionaries({name: st.none() | KINDS[kind][1] for name, kind in zip(names, kinds, strict=True)})
+    schema = pa.schema([(name, KINDS[kind][0]) for name, kind in zip(names, kinds, strict=True)])
+    rows = draw(st.lists(row, max_size=12))
+    return schema, [{name: row[name] for name in names} for row in rows]  # in the columns' order
+
+
+def digits(number: Decimal) -> int:
+    return len(number.normalize().as_tuple().digits)
+
+
+def expected(kind: str, value: Any) -> Any:
+    """Returns what a reader finds for a value, by the cell table alone."""
+    match kind:
+        case _ if value is None:
+            return None
+        case "int64" | "int16":
+            return float(value) if abs(value) < 10**15 else str(value)
+        case "decimal":
+            return float(value) if digits(value) <= 15 else f"{value:.4f}"
+        case "numeric":
+            number = Decimal(value)
+            return float(value) if number.is_finite() and digits(number) <= 15 else value
+        case "float":
+            return value if math.isfinite(value) else {"nan": "NaN", "inf": "Infinity"}.get(str(value), "-Infinity")
+        case "date":
+            return value if value >= FIRST else value.isoformat()
+        case "wall" | "instant":
+            return expected_time(value)
+        case "text":
+            return cut_text(value)
+    return value
+
+
+def expected_time(value: dt.datetime) -> Any:
+    zone = ZONE if value.tzinfo else None
+    local = value.astimezone(ZoneInfo(ZONE)).replace(tzinfo=None) if value.tzinfo else value
+    rounded = (
+        local.replace(microsecond=0) + dt.timedelta(milliseconds=(local.microsecond + 500) // 1000)
+        if (
+            local.date() >= FIRST and local < dt.datetime(9999, 12, 31, 23, 59, 59, 999_500)  # noqa: DTZ001
+        )
+        else None
+    )
+    if rounded is not None and rounded.date() >= FIRST:
+        return rounded
+    instant = value.replace(tzinfo=None)
+    return timestamp_text((instant - EPOCH) // dt.timedelta(microseconds=1), zone)
+
+
+def near(found: Any, wanted: Any) -> bool:
+    """Whether a reader found what was wanted; readers differ in how they tell times of day."""
+    if wanted is None:
+        return found in ("", None)
+    if isinstance(wanted, dt.datetime):
+        return isinstance(found, dt.datetime) and abs(found - wanted) < dt.timedelta(milliseconds=1)
+    if isinstance(wanted, dt.date):
+        return isinstance(found, dt.date) and (found.date() if isinstance(found, dt.datetime) else found) == wanted
+    if isinstance(wanted, dt.time):
+        return microseconds(found) is not None and abs((microseconds(found) or 0) - (microseconds(wanted) or 0)) < 1500
+    if isinstance(wanted, bool):
+        return found is wanted
+    if isinstance(found, float) and isinstance(wanted, float):
+        # XlsxWriter writes 16 digits, we up to 17: the largest of all floats are infinite to it
+        return math.isclose(found, wanted, rel_tol=1e-15) or (math.isinf(wanted) and abs(found) > 1.79e308)
+    return bool(found == wanted) and isinstance(found, str) == isinstance(wanted, str)
+
+
+def microseconds(value: Any) -> int | None:
+    if isinstance(value, dt.timedelta):
+        return value // dt.timedelta(microseconds=1)
+    if isinstance(value, dt.time | dt.datetime):
+        whole = ((value.hour * 60 + value.minute) * 60 + value.second) * 1_000_000 + value.microsecond
+        return whole
+    return 0 if value == 0 else None
+
+
+def columns_of(schema: pa.Schema) -> list[SheetColumn]:
+    return [SheetColumn(name=name, title=name, numeric_text=name.endswith("numeric")) for name in schema.names]
+
+
+def compare(rows: list[dict[str, Any]], found: list[Any], *, undo: Any = lambda text: text) -> None:
+    for row, cells in zip(rows, found, strict=True):
+        for (name, value), cell in zip(row.items(), cells, strict=True):
+            kind = name.partition(" ")[2]
+            wanted = expected(kind, value)
+            cell = undo(cell) if isinstance(cell, str) else cell
+            assert near(cell, wanted) or wanted == "", (name, value, cell, wanted)
+
+
+def undo_escapes(text: str) -> str:
+    """Excel's own escapes, which openpyxl leaves in inline strings."""
+    return re.sub("_x([0-9A-Fa-f]{4})_", lambda found: chr(int(found[1], 16)), text)
+
+
+@given(tables())
+@settings(deadline=None, max_examples=150)
+def test_any_table_reads_back_by_calamine(table: tuple[pa.Schema, list[dict[str, Any]]]) -> None:
+    schema, rows = table
+    body, outcome = write_rows(rows, schema, columns=columns_of(schema))
+    assert outcome.rows == len(rows)
+    found = calamine(body)[1:]
+    blank = [""] * len(schema.names)  # calamine leaves out rows at the end that have no cell
+    compare(rows, [[*row, *blank][: len(blank)] for row in [*found, *[blank] * len(rows)][: len(rows)]], undo=late)
+
+
+def late(text: str) -> str:
+    return text.replace("_xFFFE_", "\ufffe").replace("_xFFFF_", "\uffff")
+
+
+@given(tables())
+@settings(deadline=None, max_examples=100)
+def test_any_table_reads_back_by_openpyxl_as_xlsxwriters_own_does(
+    table: tuple[pa.Schema, list[dict[str, Any]]],
+) -> None:
+    schema, rows = table
+    body, _ = write_rows(rows, schema, columns=columns_of(schema))
+    ours = openpyxl.load_workbook(io.BytesIO(body), data_only=True)["Rows"]
+    reference = openpyxl.load_workbook(io.BytesIO(cell_by_cell(schema, rows)), data_only=True)["Rows"]
+    for number in range(2, len(rows) + 2):
+        for column in range(1, len(schema.names) + 1):
+            mine, theirs = ours.cell(number, column), reference.cell(number, column)
+            mine_value = undo_escapes(mine.value) if isinstance(mine.value, str) else mine.value
+            their_value = undo_escapes(theirs.value) if isinstance(theirs.value, str) else theirs.value
+            assert mine.data_type == theirs.data_type or their_value in (None, ""), (mine_value, their_value)
+            assert near(mine_value, their_value) or mine_value == their_value or their_value == ""
+
+
+def cell_by_cell(schema: pa.Schema, rows: list[dict[str, Any]]) -> bytes:
+    """Writes the expected values with the reference implementation."""
+    body = io.BytesIO()
+    options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    book = xlsxwriter.Workbook(body, options)
+    sheet = book.add_worksheet("Rows")
+    moments = {
+        dt.datetime: book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
+        dt.date: book.add_format({"num_format": "yyyy-mm-dd"}),
+        dt.time: book.add_format({"num_format": "hh:mm:ss"}),
+    }
+    for line, row in enumerate(rows, 1):
+        for column, (name, value) in enumerate(row.items()):
+            wanted = expected(name.partition(" ")[2], value)
+            if isinstance(wanted, str):
+                sheet.write_string(line, column, wanted)
+            elif type(wanted) in moments:
+                sheet.write_datetime(line, column, wanted, moments[type(wanted)])
+            elif isinstance(wanted, bool):
+                sheet.write_boolean(line, column, wanted)
+            elif wanted is not None:
+                sheet.write_number(line, column, wanted)
+    book.close()
+    return body.getvalue()
