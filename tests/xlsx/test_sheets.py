@@ -292,3 +292,17 @@ def test_print_setup_is_landscape_one_page_wide() -> None:
     page = cell(write_rows([{"n": 1}], NUMBERS)[0], "A1").parent
     assert (page.page_setup.orientation, page.page_setup.fitToHeight) == ("landscape", 0)
     assert page.oddFooter.right.text == "Page &P of &N"
+
+
+@pytest.mark.parametrize("detail_first", [True, False])
+def test_shared_strings_of_rows_do_not_move_those_of_the_small_sheets(detail_first: bool) -> None:
+    rows = [{"v": f"t{number % 5}"} for number in range(600)]
+    body, _ = write_rows(rows, pa.schema([("v", pa.string())]), detail_first=detail_first)
+    assert [row for row in calamine(body, "About") if row[0] != ""] == [
+        ["A book", ""],
+        ["of tests", ""],
+        ["Facts", ""],
+        ["Rows", 600.0],
+        ["Sheets", "Rows"],
+    ]
+    assert calamine(body)[:3] == [["v"], ["t0"], ["t1"]]

@@ -1,0 +1,84 @@
+"""Render and publish: of two writers of a run one counts, and what failed leaves nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from quire.artifacts import RenderedFile, StagedRun, manifest_key
+from quire.definition import ReportDefinition
+from quire.errors import IntegrityError
+from quire.object_store import ObjectStore
+from quire.stages.aggregate import aggregate_summaries
+from quire.stages.extract import extract_partitions
+from quire.stages.layout import layout_run
+from quire.stages.plan import plan_partitions
+from quire.stages.publish import publish_run, read_manifest
+from quire.stages.render import render_workbooks
+from quire.verify import verify_run
+
+from tests.events import events_report, fill_events, request_of, session_of
+
+
+def stage(definition: ReportDefinition, url: str, store: ObjectStore) -> StagedRun:
+    """Returns a run whose files are still to be written."""
+    session = session_of(url)
+    plan = plan_partitions(definition, request_of(definition, run_id="r"), session=session)
+    partitions = extract_partitions(
+        definition, plan, [part for group in plan.groups for part in group], session=session, store=store
+    )
+    summaries = aggregate_summaries(definition, plan, partitions, store=store)
+    layout = layout_run(definition, plan, partitions, store=store)
+    return StagedRun(plan=plan, partitions=partitions, summaries=summaries, layout=layout)
+
+
+def render(definition: ReportDefinition, run: StagedRun, store: ObjectStore) -> tuple[RenderedFile, ...]:
+    shares = [share for group in run.layout.groups for share in group]
+    return render_workbooks(definition, run, shares, store=store)
+
+
+@pytest.fixture
+def definition(tmp_path: Path, fresh_database: str) -> ReportDefinition:
+    fill_events(fresh_database)
+    return events_report(tmp_path)
+
+
+def test_second_writer_drops_its_files_and_adopts_the_first_ones(
+    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
+) -> None:
+    first, second = (stage(definition, fresh_database, bucket) for _ in range(2))
+    assert first.layout.run_key == second.layout.run_key
+    files = [render(definition, run, bucket) for run in (first, second)]
+    won = publish_run(definition, first, files[0], store=bucket)
+    lost = publish_run(definition, second, files[1], store=bucket)
+    assert (won.reused, lost.reused) == (False, True)
+    assert lost.manifest == won.manifest
+    kept = {file.key for file in won.manifest.files} | {manifest_key("events", first.layout.run_key)}
+    assert {entry.key for entry in bucket.list("reports/")} == kept
+
+
+def test_publish_tried_again_keeps_the_files_that_count(
+    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
+) -> None:
+    run = stage(definition, fresh_database, bucket)
+    files = render(definition, run, bucket)
+    first = publish_run(definition, run, files, store=bucket)
+    again = publish_run(definition, run, files, store=bucket)  # as after a kill between manifest and answer
+    assert again.manifest == first.manifest
+    assert verify_run(first.manifest.run, store=bucket).faults == ()
+
+
+def test_render_that_fails_leaves_no_file(
+    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
+) -> None:
+    run = stage(definition, fresh_database, bucket)
+    bucket.delete([run.partitions[2].object_key])
+    with pytest.raises(IntegrityError, match="is not in the store"):
+        render_workbooks(definition, run, run.layout.groups[2], store=bucket)
+    assert [entry.key for entry in bucket.list("reports/")] == []
+    assert bucket.client.list_multipart_uploads(Bucket=bucket.bucket).get("Uploads", []) == []
+
+
+def test_manifest_that_is_missing_is_told(bucket: ObjectStore) -> None:
+    with pytest.raises(IntegrityError, match="was deleted, or never published"):
+        read_manifest(bucket, "events", "0" * 32)
