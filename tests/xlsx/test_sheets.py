@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 from quire.errors import WorkbookError
 from quire.xlsx.detail import Limits
-from quire.xlsx.model import Chart, DetailOutcome, FactSheet, SheetColumn, TableSheet, Workbook
+from quire.xlsx.model import DetailOutcome, SheetColumn, Workbook
 from quire.xlsx.skeleton import MOST_ROWS
 
 from tests.xlsx.books import MADE_AT, ZONE, Files, about, book_of, by_openpyxl, calamine, cell, parts, write, write_rows
@@ -227,59 +227,6 @@ def test_empty_sheet_has_its_totals_too() -> None:
 def test_dates_have_totals() -> None:
     _, value, _ = totals(pa.date32(), [dt.date(2013, 1, 2), dt.date(2013, 1, 1)], "max")
     assert value == dt.datetime(2013, 1, 2)  # noqa: DTZ001
-
-
-def front(outcome: DetailOutcome) -> tuple[FactSheet | TableSheet, ...]:
-    table = pa.table({"k": ["a", "b", None], "v": [1, 2, 10**16], "f": [0.5, float("nan"), None]})
-    columns = (
-        SheetColumn(name="k", title="Kind"),
-        SheetColumn(name="v", title="kind"),
-        SheetColumn(name="f", title="", number_format="0.0"),
-    )
-    sheets = [
-        TableSheet(
-            sheet_name=f"By {kind}",
-            heading=f"By {kind}",
-            columns=columns,
-            table=table,
-            chart=Chart(kind=kind, x="k", y=("v",)),
-        )
-        for kind in ("column", "bar", "line", "area", "pie", "scatter")
-    ]
-    return (*about(outcome), *sheets)
-
-
-@pytest.mark.parametrize("detail_first", [True, False])
-def test_small_sheets_are_tables_with_native_charts_beside_the_rows(detail_first: bool) -> None:
-    body, _ = write_rows([{"n": 1}, {"n": 2}], NUMBERS, front=front, detail_first=detail_first)
-    book = openpyxl.load_workbook(io.BytesIO(body))
-    small = ["About", "By column", "By bar", "By line", "By area", "By pie", "By scatter"]
-    assert book.sheetnames == (["Rows", *small] if detail_first else [*small, "Rows"])
-    assert book.active is not None
-    assert book.active.title == ("Rows" if detail_first else "About")
-    for name in small[1:]:
-        sheet = book[name]
-        assert len(sheet.tables) == 1
-        assert len(sheet._charts) == 1
-        assert [row[:3] for row in sheet.iter_rows(min_row=3, values_only=True)] == [
-            ("Kind", "kind (2)", "Column 3"),
-            ("a", 1, 0.5),
-            ("b", 2, "NaN"),
-            (None, "10000000000000000", None),
-        ]
-    assert [row[0] for row in calamine(body)] == ["n", 1, 2]
-    assert book["Rows"].print_title_rows == "$1:$1"
-    assert book["Rows"].auto_filter.ref == "A1:A3"
-    assert book["Rows"].freeze_panes == "A2"
-
-
-def test_workbook_without_rows_has_its_small_sheets() -> None:
-    workbook = Workbook(
-        title="t", subject="s", made_at=MADE_AT, timezone=ZONE, detail=None, front=front, detail_first=True
-    )
-    files, outcomes = write(workbook)
-    assert outcomes == (DetailOutcome(rows=0, sheets=(), notes=()),)
-    assert calamine(files.bodies[0], "By pie")[2][:2] == ["Kind", "kind (2)"]
 
 
 def test_properties_are_pinned_to_the_time_of_plan() -> None:

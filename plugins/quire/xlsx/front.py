@@ -23,6 +23,7 @@ from quire.xlsx.widths import FILTER_BUTTON, NARROWEST, display_width, header_he
 
 MOST_DIGITS = 15
 CHARTS = {"column": "column", "bar": "bar", "line": "line", "area": "area", "pie": "pie", "scatter": "scatter"}
+FROM_NOTHING = ("column", "bar", "area")  # a length that does not begin at nothing tells a lie
 CHART_POINTS = 30  # more of them are unreadable: the chart shows the first, which the summary's order chose
 FIRST_DATE = dt.date(1900, 3, 1)
 
@@ -223,6 +224,8 @@ def _dress_axes(chart: Any, sheet: TableSheet, titles: dict[str, str]) -> None:
         "line": {"none": True},
         "major_gridlines": {"visible": True, "line": {"color": "#E3E8ED"}},
     }
+    if model.kind in FROM_NOTHING and all(_least(sheet.table, name) >= 0 for name in model.y):
+        up["min"] = 0
     if len(model.y) == 1:
         up |= {"name": titles[model.y[0]], "name_font": {"bold": False}}
     up["num_format"] = next((column.number_format for column in sheet.columns if column.name == model.y[0]), None)
@@ -232,6 +235,10 @@ def _dress_axes(chart: Any, sheet: TableSheet, titles: dict[str, str]) -> None:
         across, up = up, across
     chart.set_x_axis(across)
     chart.set_y_axis(up)
+
+
+def _least(table: pa.Table, name: str) -> float:
+    return min((float(value) for value in table[name].to_pylist() if value is not None), default=0.0)
 
 
 def _plain(value: Any) -> Any:
