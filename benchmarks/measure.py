@@ -1,0 +1,78 @@
+"""One command's time and memory, seen from outside: the whole process tree, so that nobody's helpers are left out."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SECONDS_BETWEEN_LOOKS = 0.02
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """Wall seconds, the tree's largest resident memory in bytes, and what the command printed last."""
+
+    seconds: float
+    peak_bytes: int
+    said: str
+
+
+def measure(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> Measurement:
+    """Runs a command to its end.
+
+    Raises:
+        RuntimeError: it failed, with what it printed.
+    """
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    peak = 0
+
+    def watch() -> None:
+        nonlocal peak
+        while process.poll() is None:
+            peak = max(peak, tree_bytes(process.pid))
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    said, _ = process.communicate()
+    seconds = time.perf_counter() - began
+    watcher.join()
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{said[-2000:]}")
+    lines = said.strip().splitlines()
+    return Measurement(seconds=seconds, peak_bytes=peak, said=lines[-1] if lines else "")
+
+
+def tree_bytes(root: int) -> int:
+    """Returns the resident memory of a process and all below it, as /proc has it (shared pages count for each)."""
+    parents: dict[int, int] = {}
+    resident: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        parents[int(entry.name)] = int(fields[1])
+        resident[int(entry.name)] = int(fields[21]) * PAGE
+    return sum(size for pid, size in resident.items() if _descends(pid, root, parents))
+
+
+def _descends(pid: int, root: int, parents: Mapping[int, int]) -> bool:
+    while pid not in (0, 1, root):
+        pid = parents.get(pid, 0)
+    return pid == root

@@ -1,0 +1,19 @@
+"""rustpy-xlsxwriter, a binding of rust_xlsxwriter: ``rustpy.py TABLE.parquet OUT.xlsx ROWS``."""
+
+from __future__ import annotations
+
+import sys
+
+import polars as pl
+from rustpy_xlsxwriter import FastExcel
+
+
+def main(table: str, out: str, rows: int) -> None:
+    frame = pl.read_parquet(table, n_rows=rows)
+    # it writes decimals as texts: as floats they are numbers with the same format
+    frame = frame.with_columns(pl.selectors.decimal().cast(pl.Float64))
+    FastExcel(out).format(float_format="#,##0.00", datetime_format="yyyy-mm-dd").sheet("Rows", frame).save()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
