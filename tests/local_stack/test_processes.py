@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from quire.errors import StackError
-from quire.local_stack.processes import Server, free_port
+from quire.local_stack.ports import free_port
+from quire.local_stack.processes import Server
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
 STUBBORN = [
@@ -82,7 +83,7 @@ def test_server_that_does_not_listen_is_stopped_by_force_with_its_children(tmp_p
 def test_server_that_ends_at_once_is_told_with_its_last_line(tmp_path: Path) -> None:
     server = Server("broken", tmp_path)
     server.start([sys.executable, "-c", "print('first'); raise SystemExit('no such disk')"])
-    with pytest.raises(StackError, match=r"broken ended at once: no such disk \(.*broken\.log\)"):
+    with pytest.raises(StackError, match=r"broken ended: no such disk \(.*broken\.log\)"):
         server.wait(lambda: False, seconds=20)
 
 

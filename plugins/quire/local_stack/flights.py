@@ -16,6 +16,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier, Literal
 
 from quire.errors import StackError
+from quire.local_stack.postgres import told_errors
 
 READER = "quire_reader"
 ROWS = {"airlines": 16, "airports": 1458, "planes": 3322, "weather": 26115, "flights": 336_776}
@@ -30,7 +31,7 @@ CREATE TABLE planes (
 CREATE TABLE weather (
     origin text NOT NULL, year integer, month integer, day integer, hour integer, temp numeric, dewp numeric,
     humid numeric, wind_dir integer, wind_speed numeric, wind_gust numeric, precip numeric, pressure numeric,
-    visib numeric, time_hour timestamptz NOT NULL);
+    visib numeric, time_hour timestamptz, PRIMARY KEY (origin, time_hour));
 CREATE TABLE flights (
     year integer NOT NULL, month integer NOT NULL, day integer NOT NULL, dep_time integer,
     sched_dep_time integer NOT NULL, dep_delay integer, arr_time integer, sched_arr_time integer NOT NULL,
@@ -39,8 +40,8 @@ CREATE TABLE flights (
     time_hour timestamptz NOT NULL);
 """
 INDEXES = """
+ALTER TABLE flights ADD PRIMARY KEY (time_hour, carrier, flight);
 CREATE INDEX ON flights (time_hour);
-CREATE INDEX ON weather (origin, time_hour);
 """
 
 
@@ -52,8 +53,13 @@ def load_flights(url: str, *, reader_password: str) -> None:
         reader_password: of the role ``quire_reader``, which may read and nothing else.
 
     Raises:
-        StackError: the package's files are not what they were.
+        StackError: the package's files are not what they were, or PostgreSQL does not take them.
     """
+    with told_errors("the flights"):
+        _load(url, reader_password)
+
+
+def _load(url: str, reader_password: str) -> None:
     with psycopg.connect(url) as connection:
         if connection.execute("SELECT to_regclass('public.flights')").fetchone() != (None,):
             return
@@ -110,8 +116,13 @@ def _path(table: str) -> Path:
 
 
 def _create_reader(connection: psycopg.Connection, password: str) -> None:
+    """Makes the role that connects, reads tables of now and later, and can do nothing else."""
     role = Identifier(READER)
     if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [READER]).fetchone():
         connection.execute(SQL("CREATE ROLE {} LOGIN").format(role))
     connection.execute(SQL("ALTER ROLE {} PASSWORD {}").format(role, Literal(password)))
+    database = Identifier(connection.info.dbname)
+    connection.execute(SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))  # temporary tables, for one
+    connection.execute(SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, role))
     connection.execute(SQL("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}").format(role))
+    connection.execute(SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {}").format(role))

@@ -7,7 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,10 +18,12 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from quire.errors import StackError
-from quire.local_stack.processes import LOOPBACK, Server, free_port
+from quire.local_stack.ports import LOOPBACK, free_port
+from quire.local_stack.processes import Server
 
 USUAL_PORT = 5432
 ADMIN = "postgres"
+SECONDS_TO_START = 60
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")  # data that nobody will miss
 
 
@@ -62,7 +67,7 @@ class PostgresServer:
         ]
         options = [word for setting in settings for word in ("-c", setting)]
         self._server.start([*_as_ordinary_user(), _binary("postgres"), "-D", str(data), *options])
-        self._server.wait(self._answers, seconds=60)
+        self._server.wait(self._answers, seconds=SECONDS_TO_START)
 
     def stop(self) -> None:
         """Stops it; sessions are ended, nothing committed is lost."""
@@ -73,17 +78,25 @@ class PostgresServer:
         secret = quote(password or self._password, safe="")
         return f"postgresql://{user}:{secret}@{LOOPBACK}:{self.port}/{database}"
 
-    def create_database(self, name: str, *, template: str | None = None) -> None:
-        """Makes a database, unless it exists."""
-        with psycopg.connect(self.url(), autocommit=True) as connection:
-            if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
-                return
-            copy = SQL(" TEMPLATE {}").format(Identifier(template)) if template else SQL("")
-            connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)) + copy)
+    def create_database(self, name: str, *, private: bool = False) -> None:
+        """Makes a database, unless it exists; a private one is closed to every role but its owner.
+
+        Raises:
+            StackError: it cannot be made.
+        """
+        with told_errors(f"database {name}"), psycopg.connect(self.url(), autocommit=True) as connection:
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+                connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+            if private:
+                connection.execute(SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(Identifier(name)))
 
     def drop_database(self, name: str) -> None:
-        """Drops a database, whoever is connected to it."""
-        with psycopg.connect(self.url(), autocommit=True) as connection:
+        """Drops a database, whoever is connected to it.
+
+        Raises:
+            StackError: it cannot be dropped.
+        """
+        with told_errors(f"database {name}"), psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(name)))
 
     def _initialize(self, data: Path) -> None:
@@ -103,8 +116,10 @@ class PostgresServer:
             "--locale=C",
             "--no-sync",
         ]
-        made = subprocess.run(command, capture_output=True, text=True, check=False)
-        secret.unlink()
+        try:
+            made = subprocess.run(command, capture_output=True, text=True, check=False)
+        finally:
+            secret.unlink()
         if made.returncode:
             shutil.rmtree(data, ignore_errors=True)
             raise StackError(f"PostgreSQL's initdb failed: {' '.join(made.stderr.split())}")
@@ -113,8 +128,24 @@ class PostgresServer:
         try:
             with psycopg.connect(self.url(), connect_timeout=2):
                 return True
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as error:
+            if "password authentication failed" in str(error) and self._stays():
+                raise StackError(f"the data in {self.folder} have another password: remove that folder") from error
             return False
+
+    def _stays(self) -> bool:
+        """Whether it is our server that answers: it ends at once where another has its port."""
+        time.sleep(1)
+        return self.running
+
+
+@contextmanager
+def told_errors(what: str) -> Iterator[None]:
+    """Turns psycopg's errors into one line of ours."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise StackError(f"PostgreSQL refuses {what}: {error}") from error
 
 
 def _binary(name: str) -> str:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from quire.errors import StackError
+from quire.local_stack.interruption import uninterrupted
+from quire.local_stack.process_table import reap, send, session_members, start_time, work_in
+from quire.local_stack.surroundings import own_environment
 
-LOOPBACK = "127.0.0.1"
 RECORD = ".pid.json"
+SECONDS_TO_DIE = 10  # of a killed process: more, and it hangs in the kernel
 
 
 class Server:
@@ -22,26 +24,21 @@ class Server:
 
     Args:
         name: of the server, in messages and file names.
-        folder: where log and record lie.
+        folder: where log and record lie, and where it works.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
+        self._folder = folder
         self._record = folder / f"{name}{RECORD}"
 
     @property
     def running(self) -> bool:
         """Whether the process that was started is still there, and not another of the same pid."""
-        return self._pid() is not None
+        return self._alive(*self._known())
 
-    def start(
-        self,
-        command: Sequence[str],
-        *,
-        environment: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-    ) -> None:
+    def start(self, command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> None:
         """Starts the process, unless it runs.
 
         Raises:
@@ -49,21 +46,23 @@ class Server:
         """
         if self.running:
             return
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with self.log.open("ab") as log:
-                process = subprocess.Popen(
-                    command,
-                    env={**os.environ, **(environment or {})},
-                    cwd=cwd,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
-        except OSError as error:
-            raise StackError(f"{self.name} cannot be started: {error}") from error
-        self._record.write_text(json.dumps({"pid": process.pid, "started": _start_time(process.pid)}))
+        self._finish_orphans()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with uninterrupted():  # what is started is written down
+            try:
+                with self.log.open("ab") as log:
+                    process = subprocess.Popen(
+                        command,
+                        env={**own_environment(os.environ), **(environment or {})},
+                        cwd=self._folder,
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        start_new_session=True,
+                    )
+            except OSError as error:
+                raise StackError(f"{self.name} cannot be started: {error}") from error
+            self._write_record(process.pid)
 
     def wait(self, ready: Callable[[], bool], *, seconds: float) -> None:
         """Returns once ``ready`` says so.
@@ -73,35 +72,87 @@ class Server:
         """
         deadline = time.monotonic() + seconds
         while not ready():
-            if not self.running:
-                raise StackError(f"{self.name} ended at once: {self._last_line()} ({self.log})")
+            self.require()
             if time.monotonic() > deadline:
                 raise StackError(f"{self.name} is not ready after {seconds:.0f} s: {self._last_line()} ({self.log})")
             time.sleep(0.1)
 
+    def require(self) -> None:
+        """Raises StackError, with the log's last line, where the process is gone."""
+        if not self.running:
+            raise StackError(f"{self.name} ended: {self._last_line()} ({self.log})")
+
     def stop(self, stop_signal: signal.Signals = signal.SIGTERM, *, seconds: float = 15) -> None:
-        """Stops the process and all it has started; by force after ``seconds``."""
-        pid = self._pid()
-        if pid is not None:
-            _send(pid, stop_signal)
-            deadline = time.monotonic() + seconds
-            while self.running and time.monotonic() < deadline:
-                time.sleep(0.05)
-            if stop_signal is not signal.SIGQUIT:
-                _send_group(pid, signal.SIGKILL)  # children that outlived it, or itself
-            while self.running:
-                time.sleep(0.05)
+        """Stops the process and all of its session; by force after ``seconds``."""
+        self.ask_to_stop(stop_signal)
+        self.finish(seconds=seconds)
+
+    def ask_to_stop(self, stop_signal: signal.Signals = signal.SIGTERM) -> None:
+        """Sends the process the signal on which it ends, and does not wait."""
+        pid, started = self._known()
+        if self._alive(pid, started):
+            send([pid], stop_signal)
+
+    def finish(self, *, seconds: float) -> None:
+        """Waits until nothing of the session is left.
+
+        After a third of ``seconds``, or once the process itself is gone, the others are asked to end too, such as tasks
+        that a scheduler would wait for; after all of them, what is left is ended by force.
+
+        Raises:
+            StackError: a process does not even end by force.
+        """
+        pid, _ = self._known()
+        began = time.monotonic()
+        asked = forced = False
+        while members := self._members():
+            passed = time.monotonic() - began
+            if passed > seconds + SECONDS_TO_DIE:
+                raise StackError(f"{self.name} cannot be ended: the processes {members} do not answer to the kernel")
+            if passed > seconds and not forced:
+                forced = True
+                send(members, signal.SIGKILL)
+            elif not asked and (pid not in members or passed > seconds / 3):
+                asked = True
+                send([member for member in members if member != pid], signal.SIGTERM)
+            time.sleep(0.05)
         self._record.unlink(missing_ok=True)
 
-    def _pid(self) -> int | None:
+    def _finish_orphans(self) -> None:
+        """Ends what a process that died left behind, such as tasks of a killed scheduler."""
+        if self._members():
+            self.finish(seconds=5)
+
+    def _members(self) -> list[int]:
+        """Returns the pids of the process's session, in so far as it is certain to be that one."""
+        pid, started = self._known()
+        if not pid:
+            return []
+        if self._alive(pid, started):
+            return [pid, *(member for member in session_members(pid) if member != pid)]
+        if start_time(pid) is not None:  # another process has the pid: so the session is gone
+            return []
+        orphans = session_members(pid)
+        return orphans if work_in(orphans, self._folder) else []
+
+    def _alive(self, pid: int, started: str) -> bool:
+        if not pid:
+            return False
+        reap(pid)
+        return start_time(pid) == started
+
+    def _known(self) -> tuple[int, str]:
+        """Returns pid and start time of the record, or 0 where there is none."""
         try:
             record = json.loads(self._record.read_text())
-        except (OSError, ValueError):
-            return None
-        pid = int(record["pid"])
-        _reap(pid)
-        started = _start_time(pid)
-        return pid if started is not None and started == record["started"] else None
+            return int(record["pid"]), str(record["started"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return 0, ""
+
+    def _write_record(self, pid: int) -> None:
+        whole = self._record.with_suffix(".part")
+        whole.write_text(json.dumps({"pid": pid, "started": start_time(pid)}))
+        whole.replace(self._record)
 
     def _last_line(self) -> str:
         try:
@@ -112,53 +163,5 @@ class Server:
 
 
 def any_running(folder: Path) -> bool:
-    """Whether a server with a record in a folder below ``folder`` runs."""
-    records = folder.glob(f"*/*{RECORD}")
-    return any(Server(record.name.removesuffix(RECORD), record.parent).running for record in records)
-
-
-def free_port(preferred: int | None = None) -> int:
-    """Returns a free port on loopback: the preferred one where nobody listens there."""
-    for port in (preferred, 0) if preferred else (0,):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise StackError("there is no free port on 127.0.0.1")
-
-
-def _start_time(pid: int) -> str | None:
-    """Returns when a process was started, as the kernel has it, or None where there is none (or a dead one)."""
-    stat = Path(f"/proc/{pid}/stat")
-    if Path("/proc/self/stat").exists():
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            return None
-        return None if fields[0] in "ZX" else fields[19]  # proc(5): starttime is field 22
-    shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return shown.stdout.strip() or None
-
-
-def _reap(pid: int) -> None:
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:  # another process of ours started it
-        return
-
-
-def _send(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
-
-
-def _send_group(pid: int, number: signal.Signals) -> None:
-    try:
-        os.killpg(pid, number)
-    except (ProcessLookupError, PermissionError):
-        return
+    """Whether a server with a record in ``folder`` runs."""
+    return any(Server(record.name.removesuffix(RECORD), folder).running for record in folder.glob(f"*{RECORD}"))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from quire.errors import ReportError, StackError
-from quire.local_stack.processes import LOOPBACK, Server, free_port
+from quire.local_stack.ports import LOOPBACK, free_port, free_ports
+from quire.local_stack.processes import Server
 from quire.object_store import ObjectStore
 from quire.object_store.translation import translated
 from quire.settings import DEFAULT_BUCKET, StoreSettings
@@ -17,11 +21,15 @@ from quire.settings import DEFAULT_BUCKET, StoreSettings
 USUAL_PORT = 8333
 REGION = "us-east-1"
 ACCESS_KEY = "quire"
-ENVIRONMENT = {
+ROLES = ("master", "volume", "filer")
+GRPC_ROLES = (*ROLES, "s3")
+OPTIONS = {
     "GOMEMLIMIT": "300MiB",  # it keeps what passes through in memory
     "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",  # each bucket begins with as many volumes, 7 by default
 }
-ROLES = ("master", "volume", "filer")
+# Without these, anybody on this machine reads, writes and deletes at the inner servers' ports (seen in 4.48).
+INNER_KEYS = ("SIGNING", "SIGNING_READ", "FILER_SIGNING", "FILER_SIGNING_READ")
+TEMPORARY = Path("/tmp")  # noqa: S108 - where SeaweedFS puts its sockets, whatever TMPDIR says
 
 
 class S3Server:
@@ -37,6 +45,7 @@ class S3Server:
         self.folder, self.port = folder, port or free_port()
         self._secret_key = secret_key
         self._server = Server("seaweedfs", folder)
+        self._sockets = folder / "sockets.json"
 
     @property
     def running(self) -> bool:
@@ -60,14 +69,16 @@ class S3Server:
         Raises:
             StackError: it cannot be started.
         """
-        data = self.folder / "data"
-        data.mkdir(parents=True, exist_ok=True)
-        self._server.start(self._command(data), environment=ENVIRONMENT, cwd=data)
+        if not self.running:
+            (self.folder / "data").mkdir(parents=True, exist_ok=True)
+            self._remove_sockets()
+            self._server.start(self._command(), environment={"HOME": str(self.folder), **OPTIONS, **_inner_keys()})
         self._server.wait(self._stores, seconds=60)
 
     def stop(self) -> None:
-        """Stops it: it closes its volumes at once, and then would wait for itself without end (seen in 4.48)."""
-        self._server.stop(seconds=3)
+        """Stops it: what it was given is written already, and it would wait 10 s for its own connections (4.48)."""
+        self._server.stop(seconds=2)
+        self._remove_sockets()
 
     def store(self, bucket: str = DEFAULT_BUCKET) -> ObjectStore:
         """Returns one of its buckets."""
@@ -81,28 +92,26 @@ class S3Server:
                 store.client.create_bucket(Bucket=bucket)
         return store
 
-    def _command(self, data: Path) -> list[str]:
-        identities = self.folder / "s3.json"
-        identities.touch(mode=0o600)
-        credentials = [{"accessKey": ACCESS_KEY, "secretKey": self._secret_key}]
-        actions = ["Admin", "Read", "Write", "List", "Tagging"]
-        identities.write_text(
-            json.dumps({"identities": [{"name": "quire", "credentials": credentials, "actions": actions}]})
-        )
-        ports = [f"-{role}.port={free_port()}" for role in ROLES]
-        ports += [f"-{role}.port.grpc={free_port()}" for role in (*ROLES, "s3")]
+    def _command(self) -> list[str]:
+        found = free_ports(*[None] * (len(ROLES) + len(GRPC_ROLES)))
+        inner, grpc = dict(zip(ROLES, found, strict=False)), dict(zip(GRPC_ROLES, found[len(ROLES) :], strict=True))
+        sockets = self._choose_sockets(grpc)
+        ports = [f"-{role}.port={port}" for role, port in inner.items()]
+        ports += [f"-{role}.port.grpc={port}" for role, port in grpc.items()]
         return [
             _binary(),
             "-logtostderr=true",
             "server",
-            f"-dir={data}",
+            f"-dir={self.folder / 'data'}",
             f"-ip={LOOPBACK}",
             f"-ip.bind={LOOPBACK}",
             "-filer",
+            f"-filer.localSocket={sockets / 'filer'}",
             "-s3",
             f"-s3.port={self.port}",
+            f"-s3.localSocket={sockets / 's3'}",
             *ports,
-            f"-s3.config={identities}",
+            f"-s3.config={self._write_identities()}",
             "-s3.autoCreateBucket=false",
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
@@ -115,12 +124,47 @@ class S3Server:
             "-volume.preStopSeconds=0",
         ]
 
+    def _write_identities(self) -> Path:
+        path = self.folder / "s3.json"
+        credentials = [{"accessKey": ACCESS_KEY, "secretKey": self._secret_key}]
+        actions = ["Admin", "Read", "Write", "List", "Tagging"]
+        path.touch(mode=0o600)
+        path.write_text(json.dumps({"identities": [{"name": "quire", "credentials": credentials, "actions": actions}]}))
+        return path
+
+    def _choose_sockets(self, grpc_ports: dict[str, int]) -> Path:
+        """Returns a folder for its sockets, and notes all that it will leave behind.
+
+        The folder is a short one, since a socket's path has about 100 characters at most; and it is ours alone: where
+        another user's server has left one of the same name in /tmp, it does not start (seen in 4.48).
+        """
+        folder = Path(tempfile.mkdtemp(prefix="quire-", dir=TEMPORARY))
+        grpc = [f"seaweedfs-{role}-grpc-{port}.sock" for role, port in grpc_ports.items()]  # no option moves these
+        self._sockets.write_text(json.dumps({"folder": str(folder), "grpc": grpc}))
+        return folder
+
+    def _remove_sockets(self) -> None:
+        try:
+            noted = json.loads(self._sockets.read_text())
+        except (FileNotFoundError, ValueError):
+            return
+        for name in noted["grpc"]:
+            path = TEMPORARY / name
+            if path.is_socket() and path.stat().st_uid == os.geteuid():
+                path.unlink()
+        shutil.rmtree(noted["folder"], ignore_errors=True)
+        self._sockets.unlink()
+
     def _stores(self) -> bool:
         try:
             self.create_bucket(DEFAULT_BUCKET).put(".ready", b"")
         except ReportError:  # it comes up in steps: no answer, no bucket, no volume to write to
             return False
         return True
+
+
+def _inner_keys() -> dict[str, str]:
+    return {f"WEED_JWT_{name}_KEY": secrets.token_urlsafe(48) for name in INNER_KEYS}
 
 
 def _binary() -> str:

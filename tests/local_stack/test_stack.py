@@ -1,0 +1,244 @@
+"""The whole stack by its commands: started once by two at the same time, joined, used, and stopped without a trace."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+from quire.local_stack.airflow import run_state, task_states, trigger
+from quire.local_stack.s3 import TEMPORARY
+from quire.local_stack.stack import AIRFLOW_DATABASE, USUAL_PORTS, LocalStack
+from quire.object_store import ObjectStore
+from quire.settings import DEFAULT_BUCKET, StoreSettings
+
+from tests.local_stack.commands import begin, left_of, listening, pids, read_until, session
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+LOOPBACK = "0100007F"
+FOREIGN = {  # what another project's shell may have: none of it is for this stack
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "http_proxy": "http://127.0.0.1:9",
+    "no_proxy": "example.org",
+    "AWS_PROFILE": "there-is-none",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    "PGSSLMODE": "verify-full",
+    "PGOPTIONS": "-c nonsense=1",
+    "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+    "AIRFLOW_CONFIG": "/nowhere/airflow.cfg",
+    "QUIRE_BUCKET": "another",
+}
+
+
+@pytest.fixture(scope="module")
+def taken() -> Iterator[None]:
+    """The usual ports, all taken: by others, or by us."""
+    with ExitStack() as held:
+        for port in USUAL_PORTS.values():
+            listener = held.enter_context(socket.socket())
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind(("127.0.0.1", port))
+                listener.listen()
+            except OSError:
+                continue
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as deep as a socket's path cannot be, with a blank in it."""
+    return tmp_path_factory.mktemp("stack") / ("a clone of somebody who likes long names " + "x" * 100) / ".quire"
+
+
+@pytest.fixture(scope="module")
+def told(taken: None, folder: Path) -> Iterator[list[str]]:
+    """What two commands said that were to start the same stack at the same time, while a thief took Airflow's port."""
+    commands = [begin("up", folder, environment=FOREIGN) for _ in range(2)]
+    try:
+        with socket.socket() as thief:
+            thief.bind(("127.0.0.1", airflows_port(folder)))
+            thief.listen()
+            answers = [command.communicate(timeout=240) for command in commands]
+        assert [command.returncode for command in commands] == [0, 0], answers
+        yield sorted((answer[0] for answer in answers), key=lambda text: "joined" in text)
+    finally:
+        LocalStack(folder).stop()
+
+
+def airflows_port(folder: Path) -> int:
+    """Returns the port that was chosen for Airflow, long before it listens there."""
+    deadline = time.monotonic() + 60
+    while not (folder / "ports.json").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    port: int = json.loads((folder / "ports.json").read_text())["airflow"]
+    return port
+
+
+@pytest.fixture
+def stack(told: list[str], folder: Path) -> LocalStack:
+    """The stack that runs."""
+    return LocalStack(folder)
+
+
+def test_two_that_start_at_the_same_time_have_one_stack(told: list[str], folder: Path) -> None:
+    first, second = told
+    assert "started in" in first
+    assert "joined the stack that runs" in second
+    assert "starting" not in second.replace("starts", "")
+    assert first.partition("Airflow  ")[2] == second.partition("Airflow  ")[2] != ""
+    assert len(pids(folder)) == 6
+
+
+def test_taken_ports_are_told_and_passed_over(told: list[str], stack: LocalStack) -> None:
+    ports = json.loads((stack.folder / "ports.json").read_text())
+    for name, usual in USUAL_PORTS.items():
+        assert ports[name] != usual
+        assert f"port {usual} is taken: {name} listens on " in told[0]
+    stolen = next(line for line in told[0].splitlines() if "was taken meanwhile" in line)
+    assert stolen.endswith(f": airflow listens on {ports['airflow']}")
+
+
+def test_every_process_listens_on_loopback_only(stack: LocalStack) -> None:
+    processes = session(set(pids(stack.folder).values()))
+    assert len(processes) > 6
+    found = listening(processes)
+    assert {address for address, _ in found} == {LOOPBACK}
+    assert {port for _, port in found} >= {stack.postgres.port, stack.s3.port, stack.airflow.port}
+
+
+def test_secrets_are_the_owners_alone_and_drawn_for_this_folder(stack: LocalStack, tmp_path: Path) -> None:
+    secrets = json.loads((stack.folder / "secrets.json").read_text())
+    other = json.loads((LocalStack(tmp_path / "other").folder / "secrets.json").read_text())
+    assert not set(secrets.values()) & set(other.values())
+    assert stat.S_IMODE(stack.folder.stat().st_mode) == 0o700
+    for path in stack.folder.rglob("*"):
+        if path.is_file() and not path.is_relative_to(stack.folder / "postgresql" / "data"):
+            text = path.read_text(errors="replace")
+            if any(secret in text for secret in secrets.values()):
+                assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+
+
+def test_exports_are_printed_and_can_be_sourced(told: list[str], stack: LocalStack) -> None:
+    sourced = subprocess.run(
+        ["sh", "-c", f". {shlex.quote(str(stack.folder / 'environment'))} && env -0"],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = dict(pair.partition("=")[::2] for pair in sourced.stdout.split("\0"))
+    assert found["QUIRE_BUCKET"] == DEFAULT_BUCKET
+    assert "127.0.0.1" in found["NO_PROXY"].split(",")  # the shell that started it has a proxy
+    for name, value in stack.environment().items():
+        assert found[name] == value
+        assert f"export {name}={shlex.quote(value)}\n" in told[0]
+    ObjectStore(StoreSettings.from_environment(found)).check()
+    with psycopg.connect(found["AIRFLOW_CONN_QUIRE_SOURCE"]) as connection:
+        assert connection.execute("SELECT count(*) FROM flights").fetchone() == (336_776,)
+
+
+def test_reader_may_not_see_airflows_database(stack: LocalStack) -> None:
+    url = stack.environment()["AIRFLOW_CONN_QUIRE_SOURCE"].rpartition("/")[0]
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        psycopg.connect(f"{url}/{AIRFLOW_DATABASE}")
+
+
+def test_airflow_refuses_who_is_not_signed_in(stack: LocalStack) -> None:
+    wrong = {"username": "admin", "password": "admin"}
+    with httpx.Client(base_url=stack.airflow.url, timeout=60) as stranger:
+        assert stranger.get("/api/v2/dags").status_code == 401
+        assert stranger.post("/auth/token", json=wrong).status_code == 401
+
+
+def test_demo_in_a_joined_stack_fills_out_and_leaves_it_running(stack: LocalStack, tmp_path: Path) -> None:
+    before = pids(stack.folder)
+    demo = begin("demo", stack.folder, out=tmp_path / "out")
+    said, complained = demo.communicate(timeout=180)
+    assert demo.returncode == 0, complained
+    names = ["flights_2013-02.xlsx", "summary.xlsx"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    assert [line for line in said.splitlines() if ": 1 of 1" in line] == [
+        f"{stage}: 1 of 1" for stage in ("plan", "extract", "aggregate", "layout", "render", "publish")
+    ]
+    assert "flights_2013-02.xlsx  24,951 rows  2.9 MB" in said
+    links = [line for line in said.splitlines() if line.startswith("http")]
+    assert [httpx.get(link).content for link in links] == [(tmp_path / "out" / name).read_bytes() for name in names]
+    assert (pids(stack.folder), stack.running) == (before, True)
+
+
+def test_demo_that_fails_tells_task_reason_and_log_in_one_line(stack: LocalStack, tmp_path: Path) -> None:
+    demo = begin("demo", stack.folder, out=tmp_path / "out", misspelt="AA")
+    _, complained = demo.communicate(timeout=120)
+    assert demo.returncode == 1
+    assert len(complained.splitlines()) == 1
+    assert complained.startswith("quire: the task plan of run manual__")
+    assert "failed: flights: unknown parameter 'carier'; did you mean carrier? (" in complained
+    log = Path(complained.rpartition("(")[2].rstrip(")\n"))
+    assert "carier" in log.read_text()
+    assert stack.running
+    assert not (tmp_path / "out").exists()
+
+
+def test_interrupted_demo_ends_its_run_and_leaves_a_joined_stack(stack: LocalStack, tmp_path: Path) -> None:
+    demo = begin("demo", stack.folder, out=tmp_path / "out", days=("2013-01-01", "2013-12-31"))
+    read_until(demo, "plan: 1 of 1")
+    demo.send_signal(signal.SIGINT)
+    _, complained = demo.communicate(timeout=60)
+    assert (demo.returncode, complained) == (130, "quire: interrupted\n")
+    with stack.airflow.client() as client:
+        runs = client.get("/dags/flights/dagRuns", params={"order_by": "-id", "run_type": "manual"}).json()["dag_runs"]
+        assert runs[0]["conf"]["end"] == "2013-12-31"
+        assert runs[0]["state"] == "failed"
+    assert stack.running
+
+
+def test_down_ends_running_tasks_and_leaves_nothing(told: list[str], stack: LocalStack) -> None:
+    """The last test of the stack that runs: it ends it."""
+    with stack.airflow.client() as client:
+        run = trigger(client, "flights", {"start": "2013-01-01", "end": "2013-12-31"})
+        deadline = time.monotonic() + 120
+        while not [
+            task for task, _, state in task_states(client, "flights", run) if (task, state) == ("extract", "running")
+        ]:
+            assert time.monotonic() < deadline, run_state(client, "flights", run)
+            time.sleep(0.2)
+    processes = session(set(pids(stack.folder).values()))
+    notes = json.loads((stack.folder / "s3" / "sockets.json").read_text())
+    sockets = [Path(notes["folder"]), *(TEMPORARY / name for name in notes["grpc"])]
+    assert all(path.exists() for path in sockets)
+    began = time.monotonic()
+    down = begin("down", stack.folder)
+    assert down.communicate(timeout=90) == ("stopped\n", "")
+    assert time.monotonic() - began < 40
+    assert left_of(processes) == set()
+    assert not any(path.exists() for path in sockets)
+    assert pids(stack.folder) == {}
+    assert begin("down", stack.folder).communicate(timeout=30) == ("nothing was running\n", "")
+
+
+def test_interrupted_up_stops_what_it_started(tmp_path: Path) -> None:
+    up = begin("up", tmp_path / "stack")
+    read_until(up, "starting Airflow")
+    servers = session(set(pids(tmp_path / "stack").values()))
+    assert len(servers) > 2
+    up.send_signal(signal.SIGTERM)
+    up.send_signal(signal.SIGINT)  # somebody impatient
+    _, complained = up.communicate(timeout=90)
+    assert (up.returncode, complained) == (130, "quire: interrupted\n")
+    assert left_of(servers) == set()
+    assert pids(tmp_path / "stack") == {}
