@@ -220,8 +220,8 @@ def test_total_over_numbers_written_as_text_is_a_value_and_told() -> None:
 
 
 def test_empty_sheet_has_its_totals_too() -> None:
-    formula, value, _ = totals(pa.int32(), [], "sum")
-    assert (formula, value) == ("=SUBTOTAL(109,B2:B2)", None)
+    assert totals(pa.int32(), [], "sum")[:2] == (0, 0)  # a formula would be over its own cell
+    assert totals(pa.int32(), [], "mean")[:2] == (None, None)
 
 
 def test_dates_have_totals() -> None:

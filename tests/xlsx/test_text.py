@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 import pytest
+from quire.xlsx.detail import Limits
 from quire.xlsx.text import LONGEST_TEXT, cut_text, escape_text
 
 from tests.xlsx.books import book_of, by_openpyxl, calamine, cell, parts, write, write_rows
@@ -18,15 +19,18 @@ LOOKALIKES = [
 ]  # fmt: skip
 
 
+INLINE = Limits(shared_rows=0)
+
+
 @pytest.fixture(params=["shared", "inline"])
 def ballast(request: pytest.FixtureRequest) -> list[str]:
     """Rows before the one in question, which make the column share its strings, or not."""
     return ["same"] * 600 if request.param == "shared" else [f"other {number}" for number in range(600)]
 
 
-def column(texts: Sequence[str | None]) -> bytes:
+def column(texts: Sequence[str | None], *, limits: Limits = INLINE) -> bytes:
     batch = pa.RecordBatch.from_arrays([pa.array(texts, pa.string())], schema=SCHEMA)
-    files, _ = write(book_of([batch], SCHEMA))
+    files, _ = write(book_of([batch], SCHEMA), limits=limits)
     return files.bodies[0]
 
 
@@ -41,15 +45,21 @@ def test_text_stays_text_whatever_it_looks_like(ballast: list[str], text: str) -
 
 
 def test_columns_of_few_values_are_shared_and_others_are_not() -> None:
-    few, many = parts(column(["a", "b"] * 300)), parts(column([f"n{number}" for number in range(600)]))
+    few, many = parts(column(["a", "b"] * 300)), parts(column([f"n{number}" for number in range(8_000)]))
     assert b"inlineStr" not in few["xl/worksheets/sheet1.xml"]
     assert b">a</t>" in few["xl/sharedStrings.xml"]
     assert b"n599" in many["xl/worksheets/sheet1.xml"]
     assert b"n599" not in many["xl/sharedStrings.xml"]
 
 
+def test_columns_of_a_small_table_are_all_shared_for_readers_that_show_no_other_texts() -> None:
+    package = parts(column([f"n{number}" for number in range(20_000)], limits=Limits()))
+    assert b"inlineStr" not in package["xl/worksheets/sheet1.xml"]
+    assert b">n19999</t>" in package["xl/sharedStrings.xml"]
+
+
 def test_column_that_stops_repeating_changes_over_and_loses_nothing() -> None:
-    texts = [f"v{number % 7}" for number in range(9000)] + [f"w{number}" for number in range(20000)]
+    texts = [f"v{number % 7}" for number in range(9000)] + [f"w{number}" for number in range(20_000)]
     assert [row[0] for row in calamine(column(texts))[1:]] == texts
 
 
@@ -78,7 +88,7 @@ def test_characters_that_xml_forbids_are_escaped_as_excel_does(ballast: list[str
 
 def test_longest_text_is_kept_and_a_longer_one_is_cut_and_told(ballast: list[str]) -> None:
     rows = [{"v": text} for text in [*ballast, "x" * LONGEST_TEXT, "y" * (LONGEST_TEXT + 1)]]
-    body, outcome = write_rows(rows, SCHEMA)
+    body, outcome = write_rows(rows, SCHEMA, limits=INLINE)
     found = [row[0] for row in by_openpyxl(body)[-2:]]
     assert found == ["x" * LONGEST_TEXT, "y" * LONGEST_TEXT]
     assert outcome.notes == ("v: 1 text is longer than the 32,767 characters of a cell, and cut there.",)

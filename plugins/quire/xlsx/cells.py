@@ -8,21 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 
 import polars as pl
 
 from quire.xlsx.odd_dates import DAY_MICROSECONDS, date_text, local_microseconds, timestamp_text
-from quire.xlsx.text import longest
+from quire.xlsx.text import cut_texts, longest
 
 EPOCH_SERIAL = 25_569  # 1970-01-01 in Excel's days since 1899-12-30
 FIRST_SERIAL, LAST_SERIAL = 61, 2_958_465  # 1900-03-01, before which Excel counts a day that was not; 9999-12-31
 MOST_DIGITS = 15
-_WHOLE_LIMIT = 10**MOST_DIGITS
+MOST_BYTES = 300  # of a number: below 1e300, and with digits no smaller than 1e-298, where Excel's own numbers end
 DAY_MILLISECONDS = 86_400_000
 LAST_RULES = 4_102_444_800_000_000  # 2100-01-01: from then on, Polars knows no summer time (seen in 2.1.0)
-
-Numbers = pl.Series | list[Decimal | None]
+_WHOLE_LIMIT = 10**MOST_DIGITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class Cells:
         values: a string for each row, NULL where there is no cell.
         before: what stands between row number and value.
         after: what follows the value.
-        numbers: the values as totals take them; None where they are texts.
+        numbers: the values as totals take them, strings where only their digits are exact; None where they are texts.
         texts: how many numbers had to be written as text.
         cut: how many texts were too long for a cell.
     """
@@ -50,22 +48,20 @@ class Cells:
     values: pl.Series
     before: str = ""
     after: str = ""
-    numbers: Numbers | None = None
+    numbers: pl.Series | None = None
     texts: int = 0
     cut: int = 0
 
 
 def boolean_cells(column: pl.Series, styles: Styles) -> Cells:
     """Returns booleans."""
-    return Cells(
-        column.cast(pl.Int8).cast(pl.String), f'" s="{styles.value}" t="b"><v>', "</v></c>", column.cast(pl.Int64)
-    )
+    bits = column.cast(pl.Int8)
+    return Cells(bits.cast(pl.String), f'" s="{styles.value}" t="b"><v>', "</v></c>", bits)
 
 
 def integer_cells(column: pl.Series, styles: Styles) -> Cells:
     """Returns integers of at most 15 digits as numbers, longer ones as text."""
-    lowest, highest = column.min(), column.max()
-    fits = lowest is None or (int(str(lowest)) > -_WHOLE_LIMIT and int(str(highest)) < _WHOLE_LIMIT)
+    fits = column.dtype != pl.Int64 or _within(column, 1 - _WHOLE_LIMIT, _WHOLE_LIMIT - 1)
     keeps = None if fits else (column > -_WHOLE_LIMIT) & (column < _WHOLE_LIMIT)
     return _numbers(column.cast(pl.String), keeps, styles, column)
 
@@ -82,10 +78,8 @@ def numeric_text_cells(column: pl.Series, styles: Styles) -> Cells:
     numbers = column.str.contains(r"^-?[0-9.]+$")
     if not numbers.all():
         keeps = numbers if keeps is None else keeps & numbers
-    exact: Numbers = column.cast(pl.Decimal(38, 18), strict=False)
-    if isinstance(exact, pl.Series) and exact.null_count() > column.null_count():  # NaN, or more digits than it has
-        exact = [None if text is None else Decimal(text) for text in column]
-    return _numbers(column, keeps, styles, exact)
+    shown, cut = cut_texts(column)
+    return _numbers(shown, keeps, styles, column, cut=cut)
 
 
 def float_cells(column: pl.Series, styles: Styles) -> Cells:
@@ -100,9 +94,12 @@ def float_cells(column: pl.Series, styles: Styles) -> Cells:
 
 def date_cells(column: pl.Series, styles: Styles) -> Cells:
     """Returns dates as Excel's days where it has them."""
-    days = column.to_physical().cast(pl.Int64)
-    serials = days + EPOCH_SERIAL
-    return _serials(serials, serials.cast(pl.String), days, styles, date_text)
+    days = column.to_physical()
+    if _within(days, FIRST_SERIAL - EPOCH_SERIAL, LAST_SERIAL - EPOCH_SERIAL):
+        serials = days + EPOCH_SERIAL
+        return _numbers(serials.cast(pl.String), None, styles, serials)
+    days = days.cast(pl.Int64)
+    return _odd_serials(days + EPOCH_SERIAL, days, styles, date_text)
 
 
 def timestamp_cells(column: pl.Series, styles: Styles, *, timezone: str) -> Cells:
@@ -112,14 +109,37 @@ def timestamp_cells(column: pl.Series, styles: Styles, *, timezone: str) -> Cell
     # two days more than Excel has on either side, so that every zone's offset can be added without overflow
     lowest = (FIRST_SERIAL - EPOCH_SERIAL - 2) * DAY_MICROSECONDS
     highest = (LAST_SERIAL - EPOCH_SERIAL + 2) * DAY_MICROSECONDS
-    near = microseconds.is_between(lowest, highest)
-    if not near.all():
-        column = column.set(~near.fill_null(value=False), None)
+    if not _within(microseconds, lowest, highest):
+        column = column.set(~microseconds.is_between(lowest, highest).fill_null(value=False), None)
     local = _local(column, timezone) if aware else column.to_physical()
-    milliseconds = (local + 500) // 1000
-    serials = milliseconds / DAY_MILLISECONDS + EPOCH_SERIAL
+    serials = (local + 500) // 1000 / DAY_MILLISECONDS + EPOCH_SERIAL
+    if serials.null_count() == microseconds.null_count() and _within(serials, FIRST_SERIAL, LAST_SERIAL + 0.999_999_99):
+        return _numbers(serials.cast(pl.String), None, styles, serials)
     zone = timezone if aware else None
-    return _serials(serials, serials.cast(pl.String), microseconds, styles, lambda us: timestamp_text(us, zone))
+    return _odd_serials(serials, microseconds, styles, lambda us: timestamp_text(us, zone))
+
+
+def time_cells(column: pl.Series, styles: Styles) -> Cells:
+    """Returns times of day as fractions of one; 24:00, the end of a day, is none and stays text.
+
+    Args:
+        column: microseconds since midnight: Polars has no 24:00.
+        styles: of the column.
+    """
+    fractions = column / DAY_MICROSECONDS
+    if _within(column, 0, DAY_MICROSECONDS - 1):
+        return _numbers(fractions.cast(pl.String), None, styles, fractions)
+    keeps = column < DAY_MICROSECONDS
+    shown = fractions.cast(pl.String).set(~keeps.fill_null(value=True), "24:00:00")
+    return _numbers(shown, keeps, styles, fractions.set(~keeps, None))
+
+
+def _within(values: pl.Series, lowest: float, highest: float) -> bool:
+    """Whether all values lie between two bounds, both of them included."""
+    least, most = values.min(), values.max()
+    if not isinstance(least, int | float) or not isinstance(most, int | float):
+        return True  # there is none
+    return lowest <= least and most <= highest
 
 
 def _local(column: pl.Series, timezone: str) -> pl.Series:
@@ -134,35 +154,27 @@ def _local(column: pl.Series, timezone: str) -> pl.Series:
     return instants.replace_strict(distinct, moved, default=local)
 
 
-def time_cells(column: pl.Series, styles: Styles) -> Cells:
-    """Returns times of day as fractions of one."""
-    fractions = column.to_physical() / (1000 * DAY_MICROSECONDS)
-    return _numbers(fractions.cast(pl.String), None, styles, fractions)
-
-
-def _serials(
-    serials: pl.Series, shown: pl.Series, physical: pl.Series, styles: Styles, told: Callable[[int], str]
-) -> Cells:
-    keeps = serials.is_between(FIRST_SERIAL, LAST_SERIAL + 1, closed="left")
-    odd = physical.filter(~keeps.fill_null(value=False) & physical.is_not_null())
-    if odd.is_empty():
-        return _numbers(shown, None, styles, serials)
-    distinct = odd.unique()
+def _odd_serials(serials: pl.Series, physical: pl.Series, styles: Styles, told: Callable[[int], str]) -> Cells:
+    """Returns days, and where Excel has no such day, its text."""
+    shown = serials.cast(pl.String)
+    keeps = serials.is_between(FIRST_SERIAL, LAST_SERIAL + 1, closed="left").fill_null(value=False)
+    distinct = physical.filter(~keeps & physical.is_not_null()).unique()
     texts = pl.Series([told(value) for value in distinct], dtype=pl.String)
     shown = physical.replace_strict(distinct, texts, default=shown)
-    keeps = keeps.fill_null(value=False)
-    return _numbers(shown, keeps, styles, serials.set(~keeps, None))
+    return _numbers(shown, keeps | physical.is_null(), styles, serials.set(~keeps, None))
 
 
 def _keeps_digits(shown: pl.Series) -> pl.Series | None:
     """Returns where 15 significant digits hold a number, None where all are as short."""
-    if longest(shown) <= MOST_DIGITS:
+    most = longest(shown)
+    if most <= MOST_DIGITS:
         return None
     digits = shown.str.replace_all(r"[-.]", "").str.strip_chars_start("0")
-    return digits.str.strip_chars_end("0").str.len_bytes() <= MOST_DIGITS
+    keeps = digits.str.strip_chars_end("0").str.len_bytes() <= MOST_DIGITS
+    return keeps if most <= MOST_BYTES else keeps & (shown.str.len_bytes() <= MOST_BYTES)
 
 
-def _numbers(shown: pl.Series, keeps: pl.Series | None, styles: Styles, numbers: Numbers) -> Cells:
+def _numbers(shown: pl.Series, keeps: pl.Series | None, styles: Styles, numbers: pl.Series, *, cut: int = 0) -> Cells:
     before, after = f'" s="{styles.value}"><v>', "</v></c>"
     if keeps is None or keeps.all():
         return Cells(shown, before, after, numbers)
@@ -170,4 +182,4 @@ def _numbers(shown: pl.Series, keeps: pl.Series | None, styles: Styles, numbers:
     values = pl.select(
         pl.when(keeps).then(before + shown + after).otherwise(text_before + shown + text_after)
     ).to_series()
-    return Cells(values, numbers=numbers, texts=int((~keeps).sum()))
+    return Cells(values, numbers=numbers, texts=int((~keeps).sum()), cut=cut)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 LONGEST_SHEET_NAME = 31
 _FORBIDDEN = re.compile(r"[\[\]:*?/\\\x00-\x1f\ufffe\uffff]")
+_EDGES = "' \t\n\u00a0\u3000"  # no apostrophe may stand there; no blank is seen there
 
 
 def sheet_name(wanted: str, taken: set[str], *, number: int = 1) -> str:
@@ -20,12 +21,12 @@ def sheet_name(wanted: str, taken: set[str], *, number: int = 1) -> str:
         taken: names of the workbook's other sheets.
         number: from 2 on, the name ends in it: ``Rows (2)``.
     """
-    plain = _FORBIDDEN.sub("-", wanted).strip().strip("'").strip() or "Rows"
+    plain = _FORBIDDEN.sub("-", wanted).strip(_EDGES) or "Rows"
     if plain.casefold() == "history":
         plain = f"{plain}-"
     while True:
         suffix = f" ({number})" if number > 1 else ""
-        name = _cut(plain, LONGEST_SHEET_NAME - len(suffix)).rstrip().rstrip("'") + suffix
+        name = _cut(plain, LONGEST_SHEET_NAME - len(suffix)).rstrip(_EDGES) + suffix
         if name.casefold() not in taken:
             taken.add(name.casefold())
             return name

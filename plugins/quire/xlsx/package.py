@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from isal import isal_zlib
@@ -43,7 +43,7 @@ def write_package(parts: Iterator[Part], sink: CountedSink, *, made_at: datetime
     Raises:
         WorkbookError: the archive would need ZIP64, which Excel dislikes.
     """
-    at = made_at.replace(tzinfo=None)
+    at = made_at.astimezone(UTC).replace(tzinfo=None)
     # stream-zip only measures, sums and deflates what it is given: any buffer will do
     members = ((name, at, MODE, ZIP_32, cast("Iterable[bytes]", content)) for name, content in parts)
     try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -13,10 +13,11 @@ _END = object()
 
 
 @contextmanager
-def reading_ahead(items: Iterator[Item], *, depth: int) -> Iterator[Iterator[Item]]:
+def reading_ahead(items: Generator[Item], *, depth: int) -> Iterator[Iterator[Item]]:
     """Gives the items of an iterator, ``depth`` of them read before they are asked for.
 
-    An error of the iterator is raised where its item would have come. Leaving the context ends the thread.
+    An error of the iterator is raised where its item would have come. Leaving the context closes the iterator and ends
+    the thread.
     """
     arrived: queue.Queue[Any] = queue.Queue(depth)
     given_up = threading.Event()
@@ -29,12 +30,13 @@ def reading_ahead(items: Iterator[Item], *, depth: int) -> Iterator[Iterator[Ite
         thread.join()
 
 
-def _read(items: Iterator[Any], arrived: queue.Queue[Any], given_up: threading.Event) -> None:
+def _read(items: Generator[Any], arrived: queue.Queue[Any], given_up: threading.Event) -> None:
     end: tuple[Any, BaseException | None] = (_END, None)
     try:
-        for item in items:
-            if not _put((item, None), arrived, given_up):
-                return
+        with closing(items):
+            for item in items:
+                if not _put((item, None), arrived, given_up):
+                    return
     except BaseException as error:  # whatever it is: raised again where somebody waits
         end = (_END, error)
     _put(end, arrived, given_up)

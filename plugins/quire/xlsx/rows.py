@@ -8,26 +8,44 @@ from functools import partial
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from quire.xlsx import cells
 from quire.xlsx.cells import Cells, Styles
-from quire.xlsx.model import DetailTable
+from quire.xlsx.model import DetailTable, SheetColumn
 from quire.xlsx.names import column_letters
+from quire.xlsx.series import series_of
 from quire.xlsx.shared_strings import SharedStrings
+from quire.xlsx.tally import Tally, tally
 from quire.xlsx.text_column import TextColumn
 
 Render = Callable[[pl.Series, Styles], Cells]
-Prepare = Callable[[pl.Series], Callable[[], Cells]]
+Prepare = Callable[[pa.Array], Callable[[], Cells]]
 CELL_BYTES, ESCAPED = 120, 7  # the most that a cell has around its value, and that a byte of it grows to
 
 
 @dataclass(frozen=True, slots=True)
+class RenderedColumn:
+    """What is told of a column of some rows, beside its cells.
+
+    Args:
+        tally: what a total takes from it; None where the column has no total.
+        texts: how many numbers had to be written as text.
+        cut: how many texts were too long for a cell.
+    """
+
+    tally: Tally | None
+    texts: int
+    cut: int
+
+
+@dataclass(frozen=True, slots=True)
 class RenderedRows:
-    """Some rows as XML, and their columns' cells, which totals are taken of."""
+    """Some rows as XML, and what is told of their columns."""
 
     xml: memoryview
     rows: int
-    cells: tuple[Cells, ...]
+    columns: tuple[RenderedColumn, ...]
 
 
 class RowRenderer:
@@ -38,29 +56,45 @@ class RowRenderer:
         styles: of each column.
         timezone: that instants are shown in.
         strings: the workbook's shared strings.
+        share_all: whether they take all texts, and not only those that repeat.
     """
 
-    def __init__(self, detail: DetailTable, styles: Sequence[Styles], *, timezone: str, strings: SharedStrings) -> None:
-        self._names = [column.name for column in detail.columns]
-        self._opens = [f'<c r="{column_letters(position)}' for position in range(len(self._names))]
-        self._prepares = [
-            _preparer(detail.schema.field(column.name).type, column.numeric_text, style, timezone, strings)
-            for column, style in zip(detail.columns, styles, strict=True)
-        ]
+    def __init__(
+        self,
+        detail: DetailTable,
+        styles: Sequence[Styles],
+        *,
+        timezone: str,
+        strings: SharedStrings,
+        share_all: bool = False,
+    ) -> None:
+        self._columns = detail.columns
+        self._opens = [f'<c r="{column_letters(position)}' for position in range(len(self._columns))]
+        self._prepares: list[Prepare] = []
+        for column, style in zip(detail.columns, styles, strict=True):
+            kind = detail.schema.field(column.name).type
+            if pa.types.is_string(kind) and not column.numeric_text:
+                self._prepares.append(TextColumn(style, strings, share_all=share_all).prepare)
+            else:
+                self._prepares.append(_preparer(kind, column, style, timezone))
 
-    def prepare(self, batch: pl.DataFrame, first_row: int) -> Callable[[], RenderedRows]:
+    def prepare(self, batch: pa.RecordBatch, first_row: int) -> Callable[[], RenderedRows]:
         """Does what must be done in order, and returns the rest, to be done on any thread.
 
         Args:
             batch: rows, with the detail's columns in their order.
             first_row: the sheet's number of the first of them, from 1.
         """
-        renders = [prepare(column) for prepare, column in zip(self._prepares, batch.get_columns(), strict=True)]
-        return partial(self._render, renders, first_row, batch.height)
+        renders = [prepare(column) for prepare, column in zip(self._prepares, batch.columns, strict=True)]
+        return partial(self._render, renders, first_row, batch.num_rows)
 
     def _render(self, renders: Sequence[Callable[[], Cells]], first_row: int, rows: int) -> RenderedRows:
-        found = tuple(render() for render in renders)
-        return RenderedRows(self._join(found, first_row, rows), rows, found)
+        found = [render() for render in renders]
+        told = tuple(
+            RenderedColumn(tally(cell, column.total) if column.total else None, cell.texts, cell.cut)
+            for column, cell in zip(self._columns, found, strict=True)
+        )
+        return RenderedRows(self._join(found, first_row, rows), rows, told)
 
     def _join(self, found: Sequence[Cells], first_row: int, rows: int) -> memoryview:
         numbers = pl.int_range(first_row, first_row + rows, dtype=pl.Int64, eager=True).cast(pl.String)
@@ -70,22 +104,29 @@ class RowRenderer:
         text = '">'  # what stands between two columns of the frame, joined to one literal
         for position, (opening, cell) in enumerate(zip(self._opens, found, strict=True)):
             value = pl.col(str(position))
-            if cell.values.null_count():
-                inner = [pl.lit(opening), row, *_literal(cell.before), value, *_literal(cell.after)]
-                pieces += [*_literal(text), pl.concat_str(inner).fill_null("")]
+            if cell.values.null_count():  # where the value is NULL, so is the cell, and is left out
+                cells = pl.concat_str([pl.lit(opening), row, *_literal(cell.before), value, *_literal(cell.after)])
+                pieces += [*_literal(text), cells]
                 text = ""
             else:
                 pieces += [pl.lit(text + opening), row, *_literal(cell.before), value]
                 text = cell.after
         pieces.append(pl.lit(f"{text}</row>"))
-        joined = frame.select(pl.concat_str(pieces)).to_series()
+        joined = frame.select(pl.concat_str(pieces, ignore_nulls=True)).to_series()
         array = joined.to_arrow(compat_level=pl.CompatLevel.oldest())
         return memoryview(_data(array))
 
 
-def size_bound(batch: pl.DataFrame) -> int:
-    """Returns how many bytes a batch has as XML at most."""
-    return batch.height * (batch.width + 1) * CELL_BYTES + int(batch.estimated_size()) * ESCAPED
+def size_bound(batch: pa.RecordBatch) -> int:
+    """Returns how many bytes a batch has as XML at most. It depends on the rows alone, not on how they came."""
+    texts = [column for column in batch.columns if pa.types.is_string(column.type)]
+    cells: int = batch.num_rows * (batch.num_columns + 1)
+    return cells * CELL_BYTES + sum(_letters(column) for column in texts) * ESCAPED
+
+
+def _letters(column: pa.Array) -> int:
+    count = pc.sum(pc.binary_length(column)).as_py()
+    return count if isinstance(count, int) else 0
 
 
 def _data(array: pa.LargeStringArray) -> pa.Buffer:
@@ -101,11 +142,15 @@ def _literal(text: str) -> list[pl.Expr]:
     return [pl.lit(text)] if text else []
 
 
-def _preparer(kind: pa.DataType, numeric_text: bool, styles: Styles, timezone: str, strings: SharedStrings) -> Prepare:
-    if pa.types.is_string(kind) and not numeric_text:
-        return TextColumn(styles, strings).prepare
-    render = cells.numeric_text_cells if numeric_text else _render_of(kind, timezone)
-    return lambda column: partial(render, column, styles)
+def _preparer(kind: pa.DataType, column: SheetColumn, styles: Styles, timezone: str) -> Prepare:
+    render = cells.numeric_text_cells if column.numeric_text else _render_of(kind, timezone)
+    return lambda values: partial(_rendered, render, values, styles)
+
+
+def _rendered(render: Render, values: pa.Array, styles: Styles) -> Cells:
+    if pa.types.is_time64(values.type):
+        values = values.view(pa.int64())
+    return render(series_of(values), styles)
 
 
 def _render_of(kind: pa.DataType, timezone: str) -> Render:

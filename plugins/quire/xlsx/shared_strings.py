@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 from quire.xlsx.text import escape_text
 
-MOST_CHARACTERS = 16_000_000
+MOST_BYTES = 64 * 2**20
+ITEM_BYTES = 400  # of memory that a string takes here and in its column, beside its own letters
 
 
 class SharedStrings:
@@ -23,18 +24,17 @@ class SharedStrings:
         self.items = list(first)
         self.header = len(self.items)
         self._numbers: dict[str, int] = {}
-        self._characters = 0
+        self._bytes = 0
 
-    @property
-    def full(self) -> bool:
-        """Whether no more strings should be added."""
-        return self._characters > MOST_CHARACTERS
+    def takes(self, count: int, letters: int) -> bool:
+        """Whether so many more strings, of so many bytes together, should be added."""
+        return self._bytes + count * ITEM_BYTES + 4 * letters <= MOST_BYTES
 
     def number(self, text: str) -> int:
         """Returns the place of a text of at most 32,767 characters in the table, which takes it in where it is new."""
         number = self._numbers.get(text)
         if number is None:
             number = self._numbers[text] = len(self.items)
-            self._characters += len(text)
+            self._bytes += ITEM_BYTES + 4 * len(text)
             self.items.append(f'<si><t xml:space="preserve">{escape_text(text)}</t></si>')
         return number

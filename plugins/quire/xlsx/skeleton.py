@@ -11,6 +11,7 @@ import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC
 
 from xlsxwriter import Workbook as Book
 from xlsxwriter.worksheet import Worksheet
@@ -41,10 +42,17 @@ _ITEM = re.compile(r"<si>.*?</si>", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class DetailSheet:
-    """A sheet of rows: its name, and how many rows it has below the header, without a row of totals."""
+    """A sheet of rows.
+
+    Args:
+        name: of the sheet.
+        rows: how many rows it has between the header and the totals.
+        totals: whether it has a row of totals, as the last sheet may.
+    """
 
     name: str
     rows: int
+    totals: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,7 @@ class SheetFrame:
         before: its XML up to the first row of data.
         after: its XML behind the last.
         styles: of each column.
-        totals: style numbers of the totals row; empty where there is none.
+        totals: style numbers of the totals row; empty where no column has one.
         label: the shared string that says "Total"; None where the first column has a total itself.
         strings: the shared strings of the header.
     """
@@ -69,7 +77,7 @@ class SheetFrame:
 
 
 def has_totals(detail: DetailTable) -> bool:
-    """Whether the rows are followed by one of totals."""
+    """Whether the last rows are followed by one of totals."""
     return any(column.total for column in detail.columns)
 
 
@@ -92,7 +100,7 @@ def build_book(
     """
     body = io.BytesIO()
     book = Book(body, OPTIONS)
-    made_at = workbook.made_at.replace(tzinfo=None)
+    made_at = workbook.made_at.astimezone(UTC).replace(tzinfo=None)
     book.set_properties({"title": workbook.title, "subject": workbook.subject, "created": made_at})
     book.set_calc_mode("auto")
     formats = Formats(book)
@@ -127,7 +135,7 @@ def cut_frame(workbook: Workbook, widths: Sequence[float], sheet: DetailSheet, *
     styles = [[int(style or 0) for style in _STYLE.findall(found[0])] for found in placeholders]
     totals = rows.get(TOTAL_ROW + 1)
     label = _LABEL.search(totals[0]) if totals else None
-    last = f"{column_letters(len(detail.columns) - 1)}{sheet.rows + 1 + has_totals(detail)}"
+    last = f"{column_letters(len(detail.columns) - 1)}{sheet.rows + 1 + sheet.totals}"
     before = xml[: placeholders[0].start()]
     return SheetFrame(
         before=re.sub(rb'<dimension ref="[^"]*"/>', f'<dimension ref="A1:{last}"/>'.encode(), before),

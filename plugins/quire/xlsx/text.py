@@ -9,6 +9,7 @@ import polars as pl
 
 LONGEST_TEXT = 32_767  # UTF-16 units, Excel's limit of a cell
 # What begins a formula where a person edits the cell; quotePrefix keeps it a text.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 QUOTED = r"^[=+\-@\t\r]"
 # Excel's own escapes: what XML forbids, CR (which XML would turn into LF), and a literal that looks like an escape.
 _FORBIDDEN = r"\x00-\x08\x0b-\x1f\x{FFFE}\x{FFFF}"
@@ -34,28 +35,25 @@ def cut_text(text: str) -> str:
     return units[: 2 * LONGEST_TEXT].decode("utf-16-le", "ignore")
 
 
+def cut_texts(texts: pl.Series) -> tuple[pl.Series, int]:
+    """Returns the same of a whole column, and how many texts had to be cut."""
+    if longest(texts) <= LONGEST_TEXT:  # never fewer bytes than UTF-16 units
+        return texts, 0
+    shortened = texts.map_elements(cut_text, return_dtype=pl.String)
+    return shortened, int((shortened.str.len_bytes() != texts.str.len_bytes()).sum())
+
+
 def escape_text(text: str) -> str:
     """Returns a text as the content of an XML element, with Excel's own escapes."""
     return escape(_ESCAPED.sub(lambda found: f"_x{ord(found[0]):04X}_", text))
 
 
-def escape_texts(texts: pl.Series) -> tuple[pl.Series, int]:
-    """Returns the same of a whole column, and how many texts had to be cut.
-
-    Args:
-        texts: strings, NULLs among them.
-    """
-    cut = 0
-    if longest(texts) > LONGEST_TEXT:  # never fewer bytes than UTF-16 units
-        shortened = texts.map_elements(cut_text, return_dtype=pl.String)
-        cut = int((shortened.str.len_bytes() != texts.str.len_bytes()).sum())
-        texts = shortened
+def escape_texts(texts: pl.Series) -> pl.Series:
+    """Returns the same of a whole column."""
     rare = texts.str.contains(RARE)
     if rare.any():
         odd = texts.filter(rare).unique()
         changed = pl.Series([escape_text(text) for text in odd], dtype=pl.String)
         plain = texts.str.replace_many(_MARKUP, _ENTITIES)
-        return texts.replace_strict(odd, changed, default=plain), cut
-    if texts.str.contains(r"[&<>]").any():
-        return texts.str.replace_many(_MARKUP, _ENTITIES), cut
-    return texts, cut
+        return texts.replace_strict(odd, changed, default=plain)
+    return texts.str.replace_many(_MARKUP, _ENTITIES)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from quire.xlsx.cells import Cells, Styles
+from quire.xlsx.series import series_of
 from quire.xlsx.shared_strings import SharedStrings
-from quire.xlsx.text import LONGEST_TEXT, QUOTED, escape_texts, longest
+from quire.xlsx.text import FORMULA_STARTS, LONGEST_TEXT, QUOTED, cut_text, cut_texts, escape_texts
 
 MOST_DISTINCT = 10_000
-FEW_ROWS = 256  # of a batch; too few to tell whether values repeat
 
 
 class TextColumn:
@@ -20,47 +22,90 @@ class TextColumn:
     Args:
         styles: its style numbers.
         strings: the workbook's table.
+        share_all: whether to share whatever the table takes, and not only what repeats.
     """
 
-    def __init__(self, styles: Styles, strings: SharedStrings) -> None:
-        self._styles, self._strings = styles, strings
-        self._known: dict[str, str] = {}
+    def __init__(self, styles: Styles, strings: SharedStrings, *, share_all: bool) -> None:
+        self._styles, self._strings, self._share_all = styles, strings, share_all
         self._shares = True
+        # Not pa.array([]): of a list it makes an array by importing pandas, where that is installed.
+        self._known = pa.nulls(0, pa.string())
+        self._cells = pl.Series(dtype=pl.String)  # of each known text, what stands behind the row number
+        self._cut: list[int] = []  # which of them are shorter than they were
 
-    def prepare(self, column: pl.Series) -> Callable[[], Cells]:
+    def prepare(self, column: pa.Array) -> Callable[[], Cells]:
         """Gives new strings their places, in order, and returns what renders the batch, on any thread."""
         if self._shares:
-            distinct = column.drop_nulls().unique(maintain_order=True)
-            if self._few(distinct, len(column)):
-                fragments = pl.Series([self._fragment(text) for text in distinct], dtype=pl.String)
-                return lambda: Cells(column.replace_strict(distinct, fragments, return_dtype=pl.String))
-            self._shares = False
-            self._known.clear()
+            places = pc.index_in(column, value_set=self._known)
+            if places.null_count > column.null_count:
+                new = pc.unique(column.filter(pc.and_(pc.is_null(places), pc.is_valid(column))))
+                self._shares = self._few(new, len(column))
+                if self._shares:
+                    self._learn(new)
+                    places = pc.index_in(column, value_set=self._known)
+            if self._shares:
+                known, cut = self._cells, tuple(self._cut)
+                return lambda: _shared_cells(places, known, cut)
+            self._known, self._cells = pa.nulls(0, pa.string()), pl.Series(dtype=pl.String)
         return lambda: inline_cells(column, self._styles)
 
-    def _few(self, distinct: pl.Series, rows: int) -> bool:
-        if self._strings.full or len(self._known) + len(distinct) > MOST_DISTINCT:
+    def _few(self, new: pa.Array, rows: int) -> bool:
+        if not self._strings.takes(len(new), new.nbytes):
             return False
-        if longest(distinct) > LONGEST_TEXT:  # it may have to be cut, which is counted by rows
-            return False
-        return rows < FEW_ROWS or len(distinct) <= rows // 2
+        return self._share_all or (len(self._known) + len(new) <= MOST_DISTINCT and len(new) <= rows // 2)
 
-    def _fragment(self, text: str) -> str:
-        fragment = self._known.get(text)
-        if fragment is None:
-            style = self._styles.quoted if text[:1] in ("=", "+", "-", "@", "\t", "\r") else self._styles.text
-            fragment = self._known[text] = f'" s="{style}" t="s"><v>{self._strings.number(text)}</v></c>'
-        return fragment
+    def _learn(self, new: pa.Array) -> None:
+        cells = []
+        for place, text in enumerate(new.to_pylist(), len(self._known)):
+            kept = cut_text(text)
+            if len(kept) < len(text):
+                self._cut.append(place)
+            style = self._styles.quoted if text[:1] in FORMULA_STARTS else self._styles.text
+            cells.append(f'" s="{style}" t="s"><v>{self._strings.number(kept)}</v></c>')
+        self._known = pa.concat_arrays([self._known, new])
+        self._cells = pl.concat([self._cells, pl.Series(cells, dtype=pl.String)], rechunk=True)
 
 
-def inline_cells(column: pl.Series, styles: Styles) -> Cells:
+def _shared_cells(places: pa.Array, known: pl.Series, cut: tuple[int, ...]) -> Cells:
+    numbers = series_of(places)
+    return Cells(known.gather(numbers), cut=int(numbers.is_in(cut).sum()) if cut else 0)
+
+
+def inline_cells(column: pa.Array, styles: Styles) -> Cells:
     """Returns texts that stand in their cells."""
-    escaped, cut = escape_texts(column)
+    texts, cut = series_of(column), 0
+    letters = _Letters(column)
+    if letters.longest > LONGEST_TEXT:
+        texts, cut = cut_texts(texts)
+    if letters.need_escapes:
+        texts = escape_texts(texts)
     after = "</t></is></c>"
     before = f'" s="{styles.text}" t="inlineStr"><is><t xml:space="preserve">'
-    quoted = column.str.contains(QUOTED)
-    if not quoted.any():
-        return Cells(escaped, before, after, cut=cut)
+    if not letters.begin_formulas or not (quoted := series_of(column).str.contains(QUOTED)).any():
+        return Cells(texts, before, after, cut=cut)
     quoted_before = f'" s="{styles.quoted}" t="inlineStr"><is><t xml:space="preserve">'
-    values = pl.select(pl.when(quoted).then(quoted_before + escaped + after).otherwise(before + escaped + after))
+    values = pl.select(pl.when(quoted).then(quoted_before + texts + after).otherwise(before + texts + after))
     return Cells(values.to_series(), cut=cut)
+
+
+class _Letters:
+    """What the bytes of a column tell at once, without looking at its texts one by one."""
+
+    def __init__(self, column: pa.Array) -> None:
+        offsets, letters = column.buffers()[1:]
+        self.longest = pc.max(pc.binary_length(column)).as_py() or 0
+        bounds = pa.Array.from_buffers(pa.int32(), len(column) + 1, [None, offsets], offset=column.offset)
+        start, stop = bounds[0].as_py(), bounds[len(column)].as_py()
+        self._bytes = letters.slice(start, stop - start).to_pybytes() if letters is not None else b""
+        octets = pa.Array.from_buffers(pa.uint8(), len(self._bytes), [None, pa.py_buffer(self._bytes)])
+        self._least = pc.min(octets).as_py() or 0
+
+    @property
+    def need_escapes(self) -> bool:
+        """Whether some text may need an escape; surely none does where this is False."""
+        return self._least < 0x20 or any(rare in self._bytes for rare in (b"&", b"<", b">", b"_x", b"\xef\xbf"))
+
+    @property
+    def begin_formulas(self) -> bool:
+        """Whether some text may begin like a formula."""
+        return self._least < 0x20 or any(start.encode() in self._bytes for start in FORMULA_STARTS)

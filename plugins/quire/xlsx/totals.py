@@ -1,112 +1,175 @@
-"""The totals of a sheet's rows: a SUBTOTAL that follows the filter, its value cached; or the exact value itself."""
+"""The row of totals: SUBTOTALs that follow the filter, their values cached; or the exact value itself."""
 
 from __future__ import annotations
 
 import math
-from decimal import Decimal, localcontext
+from collections.abc import Iterator, Sequence
+from decimal import Context, Decimal
 from typing import Any
+from xml.sax.saxutils import escape
 
-import polars as pl
+import pyarrow as pa
 
-from quire.xlsx.cells import MOST_DIGITS, Cells, Numbers
+from quire.xlsx.cells import MOST_BYTES, MOST_DIGITS
+from quire.xlsx.model import DetailTable, SheetColumn
+from quire.xlsx.names import column_letters
+from quire.xlsx.rows import RenderedColumn
+from quire.xlsx.tally import EXACT, Tally, joined
 
 FUNCTIONS = {"mean": 101, "count": 103, "max": 104, "min": 105, "sum": 109}  # those that pass over hidden rows
-PRECISION = 60
+LONGEST_FORMULA = 8_000  # Excel's limit is 8,192 characters
+MOST_RANGES = 254  # that SUBTOTAL takes
+_MEAN = Context(prec=60, traps=[])
 
 
-class Total:
-    """One column's running total. Sums of integers and decimals are exact.
+class Totals:
+    """The totals of a workbook's rows, over all its sheets and files.
 
     Args:
-        function: sum, mean, min, max or count.
-        follows: whether SUBTOTAL sees the column's values as numbers.
+        detail: whose columns say what is totalled.
     """
 
-    def __init__(self, function: str, *, follows: bool) -> None:
-        self._function, self._follows = function, follows
-        self.restart()
+    def __init__(self, detail: DetailTable) -> None:
+        kinds = [detail.schema.field(column.name).type for column in detail.columns]
+        self._totals = [
+            _Total(column, kind, position) if column.total else None
+            for position, (column, kind) in enumerate(zip(detail.columns, kinds, strict=True))
+        ]
+        self._sheets: list[tuple[str, int]] = []
+        self._elsewhere = False
 
-    def restart(self) -> None:
-        """Begins a new sheet."""
-        self._sum: Any = 0
-        self._count = self.texts = 0
-        self._least: Any = None
-        self._most: Any = None
+    def add(self, columns: Sequence[RenderedColumn]) -> None:
+        """Takes in some rows."""
+        for total, column in zip(self._totals, columns, strict=True):
+            if total and column.tally:
+                total.add(column.tally, column.texts)
 
-    def add(self, cells: Cells) -> None:
-        """Takes in a batch."""
-        self.texts += cells.texts
-        if self._function == "count" or cells.numbers is None:
-            self._count += len(cells.values) - cells.values.null_count()
-            return
-        numbers = cells.numbers
-        count = len(numbers) - (numbers.count(None) if isinstance(numbers, list) else numbers.null_count())
-        self._count += count
-        if self._function in ("sum", "mean"):
-            with localcontext(prec=PRECISION):
-                self._sum = self._sum + _sum(numbers)
-        elif count:
-            least, most = _extremes(numbers)
-            self._least = least if self._least is None else min(self._least, least)
-            self._most = most if self._most is None else max(self._most, most)
+    def end_sheet(self, name: str, rows: int) -> None:
+        """Takes in that a sheet has ended."""
+        self._sheets.append((name, rows))
 
-    def value(self) -> Any:
-        """Returns the total of what was taken in; None where there is no value."""
-        if self._function == "count":
-            return self._count
-        if not self._count:
-            return None
-        if self._function == "mean":
-            with localcontext(prec=PRECISION):
-                return float(self._sum / self._count)
-        return {"sum": self._sum, "min": self._least, "max": self._most}[self._function]
+    def end_file(self) -> None:
+        """Takes in that the rows go on in another file, where no formula can see those of this one."""
+        self._sheets.clear()
+        self._elsewhere = True
 
-    def xml(self, address: str, cells: str, style: int) -> str:
-        """Returns the total's cell.
+    def row(self, number: int, styles: Sequence[int], label: int | None) -> str:
+        """Returns the row of totals.
 
         Args:
-            address: of the cell.
-            cells: what it is the total of.
-            style: its style number.
+            number: of the row, from 1.
+            styles: style number of each cell.
+            label: the shared string that says what the row is, for the first cell; None where that has a total.
         """
-        value = self.value()
-        follows = self._follows and (not self.texts or self._function == "count")
+        cells = []
+        for position, (total, style) in enumerate(zip(self._totals, styles, strict=True)):
+            opening = f'<c r="{column_letters(position)}{number}" s="{style}"'
+            if total:
+                cells.append(opening + total.content(None if self._elsewhere else self._sheets))
+            elif position == 0 and label is not None:
+                cells.append(f'{opening} t="s"><v>{label}</v></c>')
+            else:
+                cells.append(f"{opening}/>")
+        return f'<row r="{number}">{"".join(cells)}</row>'
+
+    def notes(self) -> Iterator[str]:
+        """Gives sentences on totals that are not what a reader may expect of them."""
+        totals = [total for total in self._totals if total]
+        for total in totals:
+            if total.is_impossible:
+                yield f"{total.title}: only numbers, dates and times have a {total.function}, so there is no total."
+            elif total.texts and total.function != "count":
+                yield (
+                    f"{total.title}: {total.texts:,} {'number is' if total.texts == 1 else 'numbers are'} written as "
+                    "text, since no number of Excel's is the same; the total is exact, but does not follow the filter."
+                )
+        if totals and self._elsewhere:
+            yield "The totals are those of all rows, in this file and those before it; they do not follow the filter."
+
+
+class _Total:
+    """One column's running total."""
+
+    def __init__(self, column: SheetColumn, kind: pa.DataType, position: int) -> None:
+        self.title, self.function, self.texts = column.title, column.total or "count", 0
+        self._letters = column_letters(position)
+        self._tally = Tally(0)
+        self._is_boolean = pa.types.is_boolean(kind)
+        self.is_impossible = pa.types.is_string(kind) and not column.numeric_text and self.function != "count"
+
+    def add(self, tally: Tally, texts: int) -> None:
+        self._tally = joined(self._tally, tally, self.function)
+        self.texts += texts
+
+    def content(self, sheets: Sequence[tuple[str, int]] | None) -> str:
+        """Returns the rest of the total's cell.
+
+        Args:
+            sheets: names and numbers of rows, the total's own sheet last; None where not all rows are there.
+        """
+        value = self._value()
         if value is None:
-            formula = f"<f>SUBTOTAL({FUNCTIONS[self._function]},{cells})</f>" if follows else ""
-            return f'<c r="{address}" s="{style}">{formula}</c>'
-        shown = (
-            f"{value:f}" if isinstance(value, Decimal) else repr(value).replace("nan", "NaN").replace("inf", "Infinity")
-        )
-        if follows:
-            return (
-                f'<c r="{address}" s="{style}"><f>SUBTOTAL({FUNCTIONS[self._function]},{cells})</f><v>{shown}</v></c>'
-            )
-        if _is_exact(value):
-            return f'<c r="{address}" s="{style}"><v>{shown}</v></c>'
-        return f'<c r="{address}" s="{style}" t="inlineStr"><is><t>{shown}</t></is></c>'
+            return "/>"
+        shown = _shown(value)
+        if sheets is not None and self._follows(value) and (formula := self._formula(sheets)):
+            return f"><f>{formula}</f><v>{shown}</v></c>"
+        if _is_number(value):
+            return f"><v>{shown}</v></c>"
+        return f' t="inlineStr"><is><t>{shown}</t></is></c>'
+
+    def _value(self) -> Any:
+        """Returns the total of what was taken in; None where there is none."""
+        if self.is_impossible:
+            return None
+        if self.function in ("count", "sum") and not self._tally.count:
+            return 0
+        if self.function == "count":
+            return self._tally.count
+        value, count = self._tally.value, self._tally.count
+        if self.function != "mean" or value is None:
+            return value
+        if not isinstance(value, Decimal):
+            return value / count
+        mean = _MEAN.divide(value, Decimal(count))
+        return float(mean) if _has_floats_size(mean) else mean
+
+    def _follows(self, value: Any) -> bool:
+        """Whether SUBTOTAL finds the same: it counts everything, and else sees neither texts nor booleans."""
+        if not self._tally.count:
+            return False
+        return self.function == "count" or not (self.texts or self._is_boolean or not _is_finite(value))
+
+    def _formula(self, sheets: Sequence[tuple[str, int]]) -> str:
+        """Returns SUBTOTAL over the column in all sheets; nothing where there is none or are too many."""
+        ranges = []
+        for number, (name, rows) in enumerate(sheets, 1):
+            quoted = name.replace("'", "''")
+            prefix = f"'{quoted}'!" if number < len(sheets) else ""
+            if rows:
+                ranges.append(f"{prefix}{self._letters}2:{self._letters}{rows + 1}")
+        formula = f"SUBTOTAL({FUNCTIONS[self.function]},{','.join(ranges)})"
+        return escape(formula) if len(ranges) <= MOST_RANGES and len(formula) <= LONGEST_FORMULA else ""
 
 
-def _sum(numbers: Numbers) -> Any:
-    if isinstance(numbers, list):
-        return sum((number for number in numbers if number is not None), Decimal(0))
-    if numbers.dtype.is_integer():
-        return int(numbers.cast(pl.Int128).sum())
-    if isinstance(numbers.dtype, pl.Decimal):
-        return numbers.cast(pl.Decimal(38, numbers.dtype.scale)).sum() or Decimal(0)
-    return math.fsum(numbers.drop_nulls().to_list())
+def _shown(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
+    return repr(value)
 
 
-def _extremes(numbers: Numbers) -> tuple[Any, Any]:
-    if isinstance(numbers, list):
-        ordered = sorted((number for number in numbers if number is not None), key=lambda number: number.is_nan())
-        finite = [number for number in ordered if not number.is_nan()]
-        return (min(finite), max(finite)) if finite else (ordered[0], ordered[0])
-    return numbers.min(), numbers.max()
+def _is_finite(value: Any) -> bool:
+    return value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
 
 
-def _is_exact(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     """Whether Excel keeps a total as a number."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    number = Decimal(value)
-    return number.is_finite() and len(number.normalize().as_tuple().digits) <= MOST_DIGITS
+    if isinstance(value, float) or not _is_finite(value):
+        return _is_finite(value)
+    number = Decimal(value).normalize(EXACT)
+    return len(number.as_tuple().digits) <= MOST_DIGITS and _has_floats_size(number)
+
+
+def _has_floats_size(value: Decimal) -> bool:
+    return abs(value.adjusted()) < MOST_BYTES

@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from quire.xlsx.model import SheetColumn
+from quire.xlsx.series import series_of
 
 NARROWEST, WIDEST = 8.0, 48.0
 HEADER_WIDEST = 16  # longer titles wrap
@@ -46,28 +47,31 @@ def header_height(lines: int) -> float:
     return 6.0 + 15.0 * lines
 
 
-def column_widths(columns: Sequence[SheetColumn], schema: pa.Schema, sample: pl.DataFrame | None) -> list[float]:
+def column_widths(columns: Sequence[SheetColumn], schema: pa.Schema, sample: pa.RecordBatch | None) -> list[float]:
     """Returns each column's width in Excel's units.
 
     Args:
         columns: with their titles, and widths where they are given.
         schema: of the rows.
-        sample: their first rows, if there are any.
+        sample: their first rows, column by column, if there are any.
     """
-    return [column.width or _width(column, schema.field(column.name).type, sample) for column in columns]
+    return [
+        column.width or _width(column, schema.field(column.name).type, sample.column(position) if sample else None)
+        for position, column in enumerate(columns)
+    ]
 
 
-def _width(column: SheetColumn, kind: pa.DataType, sample: pl.DataFrame | None) -> float:
+def _width(column: SheetColumn, kind: pa.DataType, sample: pa.Array | None) -> float:
     header = min(header_width(column.title), WIDEST) + FILTER_BUTTON
     fixed = next((width for name, width in FIXED.items() if str(kind).startswith(name)), None)
-    content = fixed if fixed else _content_width(sample[column.name], kind) if sample is not None else NARROWEST
+    content = fixed if fixed else _content_width(sample, kind) if sample is not None else NARROWEST
     if column.total in ("mean", "min", "max"):
         content += TOTAL_WORD
     return round(min(max(header, content, NARROWEST), WIDEST), 1)
 
 
-def _content_width(values: pl.Series, kind: pa.DataType) -> float:
-    shown = values.head(1000).cast(pl.String).drop_nulls()
+def _content_width(values: pa.Array, kind: pa.DataType) -> float:
+    shown = series_of(values.slice(0, 1000)).cast(pl.String).drop_nulls()
     if shown.is_empty():
         return NARROWEST
     longest = max(display_width(text) for text in shown.to_list())

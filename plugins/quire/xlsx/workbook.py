@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from quire.errors import WorkbookError
-from quire.xlsx.detail import DetailRows, DetailWriter, Limits
+from quire.xlsx.detail import DetailWriter, Limits
+from quire.xlsx.detail_rows import DetailRows, even_batches
 from quire.xlsx.front_parts import merge_parts, opening_parts, rename_front
 from quire.xlsx.model import DetailOutcome, OpenFile, Workbook
 from quire.xlsx.package import CountedSink, Part, write_package
 from quire.xlsx.prefetch import reading_ahead
 from quire.xlsx.skeleton import MOST_COLUMNS, build_book
+from quire.xlsx.totals import Totals
 from quire.xlsx.widths import column_widths
 
 RENDERERS = min(2, os.cpu_count() or 1)
@@ -52,17 +54,20 @@ def write_workbook(
         raise WorkbookError(f"a sheet has 1 to {MOST_COLUMNS:,} columns, not {len(detail.columns):,}")
     outcomes: list[DetailOutcome] = []
     with (
-        reading_ahead(detail.batches(), depth=READ_AHEAD) as batches,
+        reading_ahead(even_batches(detail), depth=READ_AHEAD) as batches,
         ThreadPoolExecutor(RENDERERS, thread_name_prefix="render") as pool,
     ):
-        rows = DetailRows(detail, batches)
+        rows, totals = DetailRows(detail, batches), Totals(detail)
         widths = column_widths(detail.columns, detail.schema, rows.peek())
         while not outcomes or rows.left:
             with open_file(len(outcomes)) as sink:
                 counted = CountedSink(sink)
-                writer = DetailWriter(workbook, widths, rows, pool, counted, limits or Limits())
+                writer = DetailWriter(
+                    workbook, widths, rows, totals=totals, pool=pool, sink=counted, limits=limits or Limits()
+                )
                 write_package(_parts(writer), counted, made_at=workbook.made_at)
             outcomes.append(writer.outcome())
+            totals.end_file()
         rows.finish()
     return tuple(outcomes)
 
