@@ -22,6 +22,7 @@ from quire.xlsx.front import write_front
 from quire.xlsx.model import DetailTable, FactSheet, TableSheet, Workbook
 from quire.xlsx.names import column_letters
 from quire.xlsx.styles import Formats, number_format, side_of
+from quire.xlsx.text import cut_text
 from quire.xlsx.widths import header_height, header_lines
 
 MOST_ROWS, MOST_COLUMNS = 1_048_576, 16_384
@@ -108,7 +109,7 @@ def build_book(
         if workbook.detail is None:
             raise WorkbookError("a workbook without rows has no sheet of rows")
         _write_frame(book.add_worksheet(sheet.name), workbook.detail, widths, sheet, formats)
-    small = [write_front(book, formats, sheet) for sheet in front]
+    small = [write_front(book, formats, sheet, timezone=workbook.timezone) for sheet in front]
     if not opens_with_rows:
         (small[0] if small else book.add_worksheet("Other")).activate()
     book.close()
@@ -160,7 +161,7 @@ def _write_frame(
         shown = column.number_format or ("General" if column.numeric_text else number_format(kind))
         side = "right" if column.numeric_text else side_of(kind)
         sheet.set_column(position, position, width)
-        sheet.write_string(0, position, column.title, formats.header(side))
+        sheet.write_string(0, position, cut_text(column.title), formats.header(side))
         sheet.write_blank(VALUE_ROW, position, None, formats.value(shown, side))
         sheet.write_blank(TEXT_ROW, position, None, formats.text())
         sheet.write_blank(QUOTED_ROW, position, None, formats.text(quoted=True))

@@ -1,0 +1,104 @@
+"""The charts of small sheets: native ones, so that they follow their tables and can be edited."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from xlsxwriter import Workbook as Book
+from xlsxwriter.worksheet import Worksheet
+
+from quire.errors import WorkbookError
+from quire.xlsx.model import Chart, TableSheet
+from quire.xlsx.styles import CHART_COLOURS, LINE
+
+KINDS = ("column", "bar", "line", "area", "pie", "scatter")
+FROM_NOTHING = ("column", "bar", "area")  # a length that does not begin at nothing tells a lie
+MOST_POINTS = 30  # more of them are unreadable: the chart shows the first, which the summary's order chose
+
+
+def insert_chart(book: Book, page: Worksheet, sheet: TableSheet, model: Chart, *, header_row: int) -> None:
+    """Puts a chart of a table's columns beside it.
+
+    Args:
+        book: the workbook.
+        page: where the table is.
+        sheet: the table.
+        model: which columns, and how.
+        header_row: the table's, from 0.
+
+    Raises:
+        WorkbookError: there is no such chart.
+    """
+    if model.kind not in KINDS:
+        raise WorkbookError(f"there is no chart of type {model.kind}: use one of {', '.join(KINDS)}")
+    rows = sheet.table.num_rows
+    points = rows if model.kind == "scatter" else min(rows, MOST_POINTS)
+    chart = book.add_chart({"type": model.kind})
+    for number, name in enumerate(model.y):
+        chart.add_series(_series(sheet, model, name, number, header_row + 1, header_row + points))
+    more = f" (first {points} of {rows})" if points < rows else ""
+    chart.set_title({"name": f"{sheet.heading}{more}", "name_font": {"size": 13, "bold": True}, "overlay": False})
+    if model.kind != "pie":
+        _dress_axes(chart, sheet, model)
+    alone = len(model.y) == 1 and model.kind != "pie"
+    chart.set_legend({"none": True} if alone else {"position": "bottom"})
+    chart.set_size({"width": 720, "height": max(380, 20 * points) if model.kind == "bar" else 400})
+    # below the header row, which is repeated on every printed page with whatever stands beside it
+    page.insert_chart(header_row + 1, len(sheet.columns) + 1, chart, {"object_position": 3})
+
+
+def _series(sheet: TableSheet, model: Chart, name: str, number: int, first: int, last: int) -> dict[str, Any]:
+    names = [column.name for column in sheet.columns]
+    x, y = names.index(model.x), names.index(name)
+    colour = CHART_COLOURS[number % len(CHART_COLOURS)]
+    series: dict[str, Any] = {
+        "name": sheet.columns[y].title,
+        "categories": [sheet.sheet_name, first, x, last, x],
+        "values": [sheet.sheet_name, first, y, last, y],
+    }
+    if model.kind == "scatter":
+        series["marker"] = {"type": "circle", "size": 6, "fill": {"color": colour}, "border": {"none": True}}
+    elif model.kind == "line":
+        series["line"] = {"color": colour, "width": 2.25}
+    elif model.kind != "pie":
+        series["fill"] = {"color": colour}
+        series["gap"] = 60
+    return series
+
+
+def _dress_axes(chart: Any, sheet: TableSheet, model: Chart) -> None:
+    columns = {column.name: column for column in sheet.columns}
+    x, first = columns[model.x], columns[model.y[0]]
+    across: dict[str, Any] = {
+        "name": x.title, "name_font": {"bold": False}, "line": {"color": LINE}, "num_font": {"size": 9},
+    }  # fmt: skip
+    if model.kind not in ("bar", "scatter"):
+        across["label_position"] = "low"  # below values that are less than nothing
+    if x.number_format:
+        across["num_format"] = x.number_format
+    up: dict[str, Any] = {
+        "num_font": {"size": 9},
+        "line": {"none": True},
+        "major_gridlines": {"visible": True, "line": {"color": "#E3E8ED"}},
+        "num_format": first.number_format,
+    }
+    if model.kind in FROM_NOTHING and all(_is_never_negative(sheet.table[name]) for name in model.y):
+        up["min"] = 0
+    if len(model.y) == 1:
+        up |= {"name": first.title, "name_font": {"bold": False}}
+    if model.kind == "bar":  # lies on its side, the first row on top
+        across["reverse"] = True
+        up["label_position"] = "high"
+        across, up = up, across
+    chart.set_x_axis(across)
+    chart.set_y_axis(up)
+
+
+def _is_never_negative(values: pa.ChunkedArray) -> bool:
+    kind = values.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+        return False
+    least = pc.min(values).as_py()
+    return least is None or bool(least >= 0)
