@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import socket
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from quire.errors import StackError
-from quire.local_stack.ports import free_port
 from quire.local_stack.processes import Server
+
+from tests.local_stack.commands import left_of
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
 STUBBORN = [
@@ -24,12 +26,22 @@ STUBBORN = [
 ]
 
 
-def exists(pid: int) -> bool:
-    """Whether a process is there and not a dead one that nobody has asked for."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+FORGETFUL = [  # a child in a group of its own, as Airflow's tasks are
+    sys.executable,
+    "-c",
+    "import subprocess, sys, time;"
+    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], process_group=0);"
+    "print(child.pid, flush=True); time.sleep(60)",
+]
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def start_with_child(server: Server, command: list[str]) -> tuple[int, int]:
+    """Starts a server that says the pid of its child, and returns its own and that."""
+    server.start(command)
+    server.wait(lambda: server.log.read_text().strip().isdigit(), seconds=20)
+    pid: int = json.loads(next(server.log.parent.glob("*.pid.json")).read_text())["pid"]
+    return pid, int(server.log.read_text())
 
 
 def test_server_outlives_its_starter_and_is_found_again(tmp_path: Path) -> None:
@@ -68,16 +80,66 @@ def test_stale_record_of_a_pid_that_is_another_process_now_stops_nothing(tmp_pat
         other.wait()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@linux
 def test_server_that_does_not_listen_is_stopped_by_force_with_its_children(tmp_path: Path) -> None:
     server = Server("stubborn", tmp_path)
-    server.start(STUBBORN)
-    server.wait(lambda: server.log.read_text().strip().isdigit(), seconds=20)
-    child = int(server.log.read_text())
-    assert exists(child)
-    server.stop(seconds=0.2)
+    both = set(start_with_child(server, STUBBORN))
+    assert left_of(both) == both
+    server.stop(seconds=0.5)
     assert not server.running
-    assert not exists(child)
+    assert left_of(both) == set()
+
+
+@linux
+def test_children_in_groups_of_their_own_are_ended_too(tmp_path: Path) -> None:
+    server = Server("forgetful", tmp_path)
+    both = set(start_with_child(server, FORGETFUL))
+    server.stop(seconds=10)
+    assert left_of(both) == set()
+
+
+@linux
+@pytest.mark.parametrize("again", [False, True], ids=["stop", "start"])
+def test_what_a_killed_server_left_behind_is_ended(tmp_path: Path, again: bool) -> None:
+    server = Server("forgetful", tmp_path)
+    pid, child = start_with_child(server, FORGETFUL)
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert not server.running
+    assert left_of({child}) == {child}
+    if again:
+        server.start(SLEEP)
+        assert server.running
+    assert left_of({child}) == (set() if again else {child})
+    server.stop()
+    assert left_of({child}) == set()
+
+
+@linux
+def test_orphans_of_another_place_are_left_alone(tmp_path: Path) -> None:
+    """A record that is older than the machine's last boot, say, may name anybody's session."""
+    elsewhere, mine = tmp_path / "elsewhere", tmp_path / "mine"
+    mine.mkdir()
+    other = Server("forgetful", elsewhere)
+    pid, child = start_with_child(other, FORGETFUL)
+    try:
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        shutil.copy(elsewhere / "forgetful.pid.json", mine)
+        Server("forgetful", mine).stop()
+        assert left_of({child}) == {child}
+    finally:
+        other.stop()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"pid": "x", "started": "1"}', "null"])
+def test_torn_record_stands_for_no_server(tmp_path: Path, text: str) -> None:
+    (tmp_path / "torn.pid.json").write_text(text)
+    server = Server("torn", tmp_path)
+    assert not server.running
+    server.start(SLEEP)
+    assert server.running
+    server.stop()
 
 
 def test_server_that_ends_at_once_is_told_with_its_last_line(tmp_path: Path) -> None:
@@ -90,15 +152,6 @@ def test_server_that_ends_at_once_is_told_with_its_last_line(tmp_path: Path) -> 
 def test_program_that_does_not_exist_is_told(tmp_path: Path) -> None:
     with pytest.raises(StackError, match="nothing cannot be started"):
         Server("nothing", tmp_path).start([str(tmp_path / "there-is-none")])
-
-
-def test_taken_port_is_passed_over() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        assert free_port(port) != port
-    assert free_port(port) == port
 
 
 def test_child_of_ours_that_died_does_not_count_as_running(tmp_path: Path) -> None:

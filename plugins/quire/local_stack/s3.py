@@ -11,6 +11,8 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+import httpx
+
 from quire.errors import ReportError, StackError
 from quire.local_stack.ports import LOOPBACK, free_port, free_ports
 from quire.local_stack.processes import Server
@@ -157,8 +159,10 @@ class S3Server:
 
     def _stores(self) -> bool:
         try:
+            # boto3 would wait for minutes where somebody else has the port and says nothing.
+            httpx.get(self.endpoint_url, timeout=2, trust_env=False)
             self.create_bucket(DEFAULT_BUCKET).put(".ready", b"")
-        except ReportError:  # it comes up in steps: no answer, no bucket, no volume to write to
+        except (ReportError, httpx.HTTPError):  # it comes up in steps: no answer, no bucket, no volume to write to
             return False
         return True
 
