@@ -129,26 +129,22 @@ def test_store_keeps_its_objects_over_a_stop(tmp_path: Path) -> None:
 
 
 def inner_port(server: S3Server, role: str) -> int:
-    command = Path(f"/proc/{pids(server.folder.parent)['seaweedfs.pid.json']}/cmdline").read_text().split("\0")
+    pid = json.loads((server.folder / "seaweedfs.pid.json").read_text())["pid"]
+    command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
     (option,) = [word for word in command if word.startswith(f"-{role}.port=")]
     return int(option.partition("=")[2])
 
 
 @linux
-def test_inner_servers_of_the_store_refuse_anonymous_callers(tmp_path: Path) -> None:
-    server = S3Server(tmp_path / "s3", secret_key="k")
-    try:
-        server.start()
-        server.store().put("folder/secret", b"x" * 1000)
-        filer = f"http://127.0.0.1:{inner_port(server, 'filer')}/buckets/quire/folder"
-        with httpx.Client(timeout=30) as anybody:
-            assert anybody.get(f"{filer}/secret").status_code == 401
-            assert anybody.get(f"{filer}/").status_code == 401
-            assert anybody.put(f"{filer}/mine", content=b"x").status_code == 401
-            assert anybody.delete(f"{filer}/secret").status_code == 401
-        assert server.store().read("folder/secret") == b"x" * 1000
-    finally:
-        server.stop()
+def test_inner_servers_of_the_store_refuse_anonymous_callers(s3_server: S3Server, bucket: ObjectStore) -> None:
+    bucket.put("folder/secret", b"x" * 1000)
+    filer = f"http://127.0.0.1:{inner_port(s3_server, 'filer')}/buckets/{bucket.bucket}/folder"
+    with httpx.Client(timeout=30) as anybody:
+        assert anybody.get(f"{filer}/secret").status_code == 401
+        assert anybody.get(f"{filer}/").status_code == 401
+        assert anybody.put(f"{filer}/mine", content=b"x").status_code == 401
+        assert anybody.delete(f"{filer}/secret").status_code == 401
+    assert bucket.read("folder/secret") == b"x" * 1000
 
 
 @linux

@@ -207,6 +207,28 @@ def test_interrupted_demo_ends_its_run_and_leaves_a_joined_stack(stack: LocalSta
     assert stack.running
 
 
+def test_demo_tells_that_airflow_died_and_the_next_start_mends_it(stack: LocalStack, tmp_path: Path) -> None:
+    before = pids(stack.folder)
+    scheduler = before.pop("scheduler.pid.json")
+    demo = begin("demo", stack.folder, out=tmp_path / "out", days=("2013-01-01", "2013-12-31"))
+    read_until(demo, "plan: 1 of 1")
+    left_behind = session({scheduler})
+    assert len(left_behind) > 4  # its workers
+    os.kill(scheduler, signal.SIGKILL)
+    _, complained = demo.communicate(timeout=60)
+    assert demo.returncode == 1
+    assert complained.startswith("quire: scheduler ended: ")
+    assert len(complained.splitlines()) == 1
+    assert not stack.running
+    again = LocalStack(stack.folder)
+    again.start()
+    assert (again.running, again.started) == (True, False)
+    assert left_of(left_behind) == set()
+    after = pids(stack.folder)
+    assert after.pop("scheduler.pid.json") != scheduler
+    assert after == before
+
+
 def test_down_ends_running_tasks_and_leaves_nothing(told: list[str], stack: LocalStack) -> None:
     """The last test of the stack that runs: it ends it."""
     with stack.airflow.client() as client:

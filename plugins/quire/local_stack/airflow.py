@@ -71,6 +71,16 @@ class AirflowServer:
         return all(server.running for server in self._servers)
 
     @property
+    def well(self) -> bool:
+        """Whether every component is well, and it is ours that answers: who has taken the port knows no password."""
+        try:
+            with self.client(seconds=5) as client, _told_errors("tell of its health"):
+                health = client.get("/monitor/health").raise_for_status().json()
+        except StackError:
+            return False
+        return all(health[part]["status"] == "healthy" for part in HEALTHY_PARTS)
+
+    @property
     def url(self) -> str:
         """The address of its pages and its API."""
         return f"http://{LOOPBACK}:{self.port}"
@@ -121,7 +131,7 @@ class AirflowServer:
         self._api.start([*program, "api-server", "--host", LOOPBACK, "--port", str(self.port)], environment=environment)
         for server in self._servers[1:]:
             server.start([*program, *COMPONENTS[server.name]], environment=environment)
-        self._wait(self._is_well, "not every component is well")
+        self._wait(lambda: self.well, "not every component is well")
         reports = set(load_catalog(include_folder(environment)).definitions)
         self._wait(lambda: reports <= self._dags(), "not every report has its DAG")
 
@@ -179,15 +189,6 @@ class AirflowServer:
             if time.monotonic() > deadline:
                 raise StackError(f"Airflow: {otherwise} after {SECONDS_TO_START} s: {self._import_error()}")
             time.sleep(0.2)
-
-    def _is_well(self) -> bool:
-        """Whether every component is well, and it is ours that answers: who has taken the port knows no password."""
-        try:
-            with self.client(seconds=5) as client, _told_errors("tell of its health"):
-                health = client.get("/monitor/health").raise_for_status().json()
-        except StackError:
-            return False
-        return all(health[part]["status"] == "healthy" for part in HEALTHY_PARTS)
 
     def _dags(self) -> set[str]:
         with self.client() as client:
