@@ -1,0 +1,95 @@
+"""LibreOffice, which shares nothing with us, opens our workbooks and tells what it sees as CSV."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import subprocess
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+from quire.xlsx.detail import Limits
+from quire.xlsx.model import SheetColumn
+
+from tests.programs import require_program
+from tests.xlsx.books import write_rows
+
+# Comma, quote, UTF-8, from line 1; cells as they are shown, blanks kept; every sheet into a file of its own
+# (LibreOffice's help, "CSV Filter Parameters").
+EVERY_SHEET = "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true,true,false,false,-1"
+TEXTS = [
+    "=1+1", "-5", "+1", "@x", "{=A1}", "https://example.org/", "00123", "1e5", "TRUE", "#N/A", "2013-01-01", "'quoted",
+    " lead", "trail ", "two\nlines", "_x0041_", "a\x01b", "&<>\"'", "😀", "",
+]  # fmt: skip
+SCHEMA = pa.schema(
+    [
+        ("text", pa.string()),
+        ("whole", pa.int64()),
+        ("exact", pa.decimal128(20, 2)),
+        ("day", pa.date32()),
+        ("instant", pa.timestamp("us", tz="UTC")),
+        ("clock", pa.time64("us")),
+        ("yes", pa.bool_()),
+    ]
+)
+
+
+def exported(body: bytes, folder: Path) -> dict[str, list[list[str]]]:
+    """Returns every sheet's cells as LibreOffice shows them."""
+    soffice = require_program("soffice", package="libreoffice-calc")
+    (folder / "book.xlsx").write_bytes(body)
+    profile = f"-env:UserInstallation={(folder / 'profile').as_uri()}"
+    subprocess.run(
+        [soffice, profile, "--headless", "--convert-to", EVERY_SHEET, "--outdir", folder, folder / "book.xlsx"],
+        check=True,
+        capture_output=True,
+        timeout=180,
+    )
+    sheets = {}
+    for path in folder.glob("book-*.csv"):
+        with path.open(newline="", encoding="utf-8") as lines:
+            sheets[path.stem.removeprefix("book-")] = list(csv.reader(lines))
+    return sheets
+
+
+def test_libreoffice_shows_every_value_as_it_was_written(tmp_path: Path) -> None:
+    rows = [
+        {
+            "text": text,
+            "whole": number if number % 2 else 10**15 + number,
+            "exact": None if number % 3 else Decimal("-1234.50"),
+            "day": dt.date(2013, 3, 10) if number % 2 else dt.date(1900, 1, 1),
+            "instant": dt.datetime(2013, 3, 10, 7, tzinfo=dt.UTC),
+            "clock": dt.time(23, 59, 59),
+            "yes": number % 2 == 0,
+        }
+        for number, text in enumerate(TEXTS)
+    ]
+    columns = [SheetColumn(name=name, title=name, total="sum" if name == "exact" else None) for name in SCHEMA.names]
+    body, _ = write_rows(rows, SCHEMA, columns=columns)
+    found = exported(body, tmp_path)
+    header, *shown, totals = found["Rows"]
+    assert header == SCHEMA.names
+    assert shown == [
+        [
+            text,
+            str(number) if number % 2 else str(10**15 + number),
+            "" if number % 3 else "-1,234.50",
+            "2013-03-10" if number % 2 else "1900-01-01",
+            "2013-03-10 03:00:00",
+            "23:59:59",
+            str(number % 2 == 0).upper(),
+        ]
+        for number, text in enumerate(TEXTS)
+    ]
+    assert totals == ["Total", "", f"-{1234.5 * 7:,.2f}", "", "", "", ""]
+    assert ["Rows", str(len(TEXTS))] in [row[:2] for row in found["About"]]
+
+
+def test_libreoffice_opens_every_sheet_of_rows_that_rolled_over(tmp_path: Path) -> None:
+    rows = [{"text": f"row {number}"} for number in range(250)]
+    body, outcome = write_rows(rows, pa.schema([("text", pa.string())]), limits=Limits(sheet_rows=101, shared_rows=0))
+    found = exported(body, tmp_path)
+    assert outcome.sheets == ("Rows", "Rows (2)", "Rows (3)")
+    assert [text for sheet in outcome.sheets for (text,) in found[sheet][1:]] == [row["text"] for row in rows]
