@@ -16,11 +16,14 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """Wall seconds, the tree's largest resident memory in bytes, and what the command printed last."""
+    """Wall seconds, the tree's largest resident memory in bytes, and the seconds that the command itself told.
+
+    ``own_seconds`` is what it printed last as ``seconds 1.23``: for those that time a part of what they do.
+    """
 
     seconds: float
     peak_bytes: int
-    said: str
+    own_seconds: float | None
 
 
 def measure(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> Measurement:
@@ -53,7 +56,9 @@ def measure(command: Sequence[str], *, environment: Mapping[str, str] | None = N
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{said[-2000:]}")
     lines = said.strip().splitlines()
-    return Measurement(seconds=seconds, peak_bytes=peak, said=lines[-1] if lines else "")
+    told = lines[-1].split() if lines else []
+    own = float(told[1]) if len(told) == 2 and told[0] == "seconds" else None
+    return Measurement(seconds=seconds, peak_bytes=peak, own_seconds=own)
 
 
 def tree_bytes(root: int) -> int:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import polars as pl
 
-CLONE = Path(__file__).resolve().parents[1]
 LINEITEM_ROWS = 6_001_215  # of scale factor 1: TPC-H specification, 4.2.5.1
 FLIGHTS_ROWS = 336_776
 

@@ -1,0 +1,131 @@
+"""What was measured: one line for each contender, and tables and JSON of all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.measure import measure
+from benchmarks.places import CLONE, PEERS, RESULTS
+
+OURS_NAME = "quire"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The median of some runs of one contender over one table.
+
+    Args:
+        table: what was measured on.
+        contender: who was measured; ``quire`` is ours.
+        rows: how many of the table's.
+        runs: how often it ran.
+        seconds: wall time of the whole process.
+        peak_bytes: the largest resident memory of the process and all below it.
+        out_bytes: what it wrote.
+    """
+
+    table: str
+    contender: str
+    rows: int
+    runs: int
+    seconds: float
+    peak_bytes: int
+    out_bytes: int = 0
+
+    @property
+    def rows_per_second(self) -> int:
+        """Rows over wall seconds."""
+        return round(self.rows / self.seconds)
+
+
+def contend(
+    command: Sequence[str | Path],
+    *,
+    table: str,
+    contender: str,
+    rows: int,
+    runs: int,
+    out: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Result:
+    """Runs a contender some times and returns the median run.
+
+    Args:
+        command: what to run.
+        table: what it is measured on.
+        contender: its name.
+        rows: how many it takes.
+        runs: how often.
+        out: what it writes; ``name*.suffix`` counts too, for those that write several files.
+        environment: for it, beside ours.
+    """
+    path = {"PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}", **(environment or {})}
+    measured = sorted(
+        (measure(list(map(str, command)), environment=path) for _ in range(runs)), key=lambda m: m.seconds
+    )
+    median = measured[len(measured) // 2]
+    result = Result(
+        table=table,
+        contender=contender,
+        rows=rows,
+        runs=runs,
+        seconds=round(median.own_seconds or median.seconds, 3),
+        peak_bytes=median.peak_bytes,
+        out_bytes=sum(path.stat().st_size for path in out.parent.glob(f"{out.stem}*{out.suffix}")) if out else 0,
+    )
+    print(
+        f"{table:14} {contender:28} {rows:>11,} rows {result.seconds:8.2f} s {result.rows_per_second:>10,} rows/s "
+        f"{result.peak_bytes / 1e6:7.0f} MB memory {result.out_bytes / 1e6:8.1f} MB written",
+        flush=True,
+    )
+    return result
+
+
+def write_results(name: str, results: Sequence[Result], *, title: str) -> None:
+    """Writes a benchmark's results as JSON, as a Markdown table and as pictures, under benchmarks/results/."""
+    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "processor": _processor()}
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    told = [{**asdict(result), "rows_per_second": result.rows_per_second} for result in results]
+    path.write_text(json.dumps({"title": title, "machine": machine, "results": told}, indent=1) + "\n")
+    table = ratio_table(results)
+    path.with_suffix(".md").write_text(f"# {title}\n\n{machine['cores']} cores, {machine['processor']}\n\n{table}\n")
+    print(f"\n{title}\n\n{table}\n", flush=True)
+    subprocess.run([PEERS, CLONE / "benchmarks" / "picture.py", path], check=True)
+
+
+def ratio_table(results: Sequence[Result]) -> str:
+    """Returns everybody's figures as a Markdown table, with ours over theirs."""
+    lines = [
+        "| table | contender | rows | seconds | rows/s | Quire's rows/s over it | peak MB | MB written |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for result in results:
+        ours = _ours(results, result)
+        ratio = f"{ours.rows_per_second / result.rows_per_second:.2f}" if ours is not result else ""
+        lines.append(
+            f"| {result.table} | {result.contender} | {result.rows:,} | {result.seconds:,.2f} | "
+            f"{result.rows_per_second:,} | {ratio} | {result.peak_bytes / 1e6:,.0f} | {result.out_bytes / 1e6:,.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def _ours(results: Sequence[Result], other: Result) -> Result:
+    """Returns our run on the same table: on as many rows, else on the most."""
+    mine = [result for result in results if result.contender == OURS_NAME and result.table == other.table]
+    same = [result for result in mine if result.rows == other.rows]
+    return (same or sorted(mine, key=lambda result: -result.rows))[0]
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
