@@ -25,8 +25,8 @@ $(READY): requirements.txt requirements-dev.txt pyproject.toml
 	@$(PYTHON) -m venv --clear $(VENV)
 	@awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements-dev.txt > $(VENV)/uv.txt
 	@$(BIN)/python -m pip install --quiet --require-hashes -r $(VENV)/uv.txt
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements-dev.txt
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv pip sync --quiet --require-hashes requirements-dev.txt
+	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 tools: ## the programs that some tests use, from Debian's packages (as root)
@@ -55,7 +55,7 @@ bench: setup $(BENCH_READY) ## against peers, as a table and as JSON under bench
 
 $(BENCH_READY): requirements-bench.txt
 	@$(PYTHON) -m venv --clear $(BENCH_VENV)
-	@VIRTUAL_ENV=$(CURDIR)/$(BENCH_VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements-bench.txt
+	@VIRTUAL_ENV="$(CURDIR)/$(BENCH_VENV)" $(BIN)/uv pip sync --quiet --require-hashes requirements-bench.txt
 	@touch $@
 
 lock: setup ## remakes the requirements*.txt

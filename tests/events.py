@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from quire.run_request import request_range
 from quire.source import SourceSession
 
 ZONE = "America/New_York"
+MADE_AT = "2013-04-01T06:00:00+00:00"
 SQL = """\
 SELECT id, at, kind, amount, weight, note
 FROM public.events
@@ -96,5 +98,6 @@ def session_of(url: str, *, timezone: str = ZONE, seconds: float = 60) -> Source
 def request_of(
     definition: ReportDefinition, start: str = "2013-01-01", end: str = "2013-03-31", *, run_id: str | None = None
 ) -> RunRequest:
-    """Returns a request for a run of its own."""
-    return request_range(definition, start=start, end=end, parameters={}, run_id=run_id or uuid.uuid4().hex)
+    """Returns a request for a run of its own; with the same ``run_id``, for the same run."""
+    request = request_range(definition, start=start, end=end, parameters={}, run_id=run_id or uuid.uuid4().hex)
+    return replace(request, made_at=MADE_AT) if run_id else request

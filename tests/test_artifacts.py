@@ -13,7 +13,6 @@ from quire import artifacts
 from quire.artifacts import (
     Manifest,
     ManifestPartition,
-    ManifestSummary,
     PublishedRun,
     RenderedFile,
     RowSlice,
@@ -30,6 +29,7 @@ from quire.artifacts import (
     to_json,
 )
 from quire.calendar_range import DatePartition
+from quire.errors import IntegrityError
 
 START, END, STOP = date(2013, 1, 1), date(2013, 1, 31), date(2013, 2, 1)
 PARTITION = DatePartition(key="2013-01", start=START, stop=STOP, timezone="America/New_York")
@@ -69,7 +69,7 @@ MANIFEST = Manifest(
     partitions=(
         ManifestPartition(key="2013-01", rows=27_004, bytes=1, sha256="0" * 64, object_key="partitions/x", stored=True),
     ),
-    summaries=(ManifestSummary(name="By airline", rows=16, object_key="summaries/x"),),
+    summaries=(StagedSummary(name="By airline", rows=16, bytes=900, sha256="0" * 64, object_key="k"),),
     files=(FILE,),
     warnings=("Beware.",),
 )
@@ -97,7 +97,7 @@ RECORDS = (
     SourceColumn(name="distance", pg_type="numeric(12,2)"),
     PLAN,
     STAGED,
-    StagedSummary(name="By airline", object_key="reports/x.parquet", rows=16),
+    StagedSummary(name="By airline", object_key="reports/x.parquet", rows=16, bytes=900, sha256="0" * 64),
     SLICE,
     SHARE,
     LAYOUT,
@@ -128,6 +128,11 @@ def test_records_of_the_module_are_all_tried_above_and_all_frozen() -> None:
 def test_sequence_of_records_through_json_and_back_is_equal() -> None:
     again = from_json(tuple[StagedSummary, ...], json.loads(json.dumps(to_json([RECORDS[4], RECORDS[4]]))))
     assert again == (RECORDS[4], RECORDS[4])
+
+
+def test_value_that_is_no_such_record_is_told_in_one_line_with_its_source() -> None:
+    with pytest.raises(IntegrityError, match=r"^reports/x/manifest\.json is no Manifest: report: Field required$"):
+        from_json(Manifest, {}, source="reports/x/manifest.json")
 
 
 def test_digest_of_equal_parts_is_equal_whatever_the_order_of_keys() -> None:

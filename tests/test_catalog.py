@@ -155,6 +155,7 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
             "title: !!python/object:os.system a",
             "1: not valid YAML: could not determine a constructor",
         ),
+        ("freshness: tracked", "timeout: 25d", "6: source.timeout: PostgreSQL's statement_timeout ends at 24d"),
         ("title: Flights", "title: &a [*a]", "1: title: is [[...]]: must be text"),
     ],
 )
@@ -175,6 +176,9 @@ def test_mistake_is_told_with_its_line_and_field(include: Path, old: str, new: s
         ("a: 1\n---\nb: 2\n", "include/reports/flights.yaml:2: not valid YAML: but found another document"),
         ("a: \x01", "include/reports/flights.yaml: not valid YAML: control characters are not allowed"),
         ("a: !!int b", "include/reports/flights.yaml: not valid YAML: invalid literal for int()"),
+        ("a: !!bool b", "include/reports/flights.yaml: not valid YAML: a value is not of the type that its tag says"),
+        ("a: !!timestamp b", "include/reports/flights.yaml: not valid YAML: a value is not of the type"),
+        ('a: !!int ""', "include/reports/flights.yaml: not valid YAML: a value is not of the type"),
     ],
 )
 def test_file_that_is_no_definition_at_all_is_refused(include: Path, text: str, told: str) -> None:

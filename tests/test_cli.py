@@ -160,6 +160,13 @@ def test_check_with_a_database_tries_the_query(quire_environment: dict[str, str]
     assert done.stdout == "flights: the definition and its query are right\n"
 
 
+def test_check_refuses_a_connection_that_is_set_and_wrong(quire_environment: dict[str, str]) -> None:
+    wrong = {**quire_environment, "AIRFLOW_CONN_QUIRE_SOURCE": "mysql://u:p@127.0.0.1/x"}
+    status, line = refusal(wrong, "check", "flights")
+    assert status == 1
+    assert "begins with 'mysql'" in line
+
+
 def test_check_tells_every_broken_report_in_a_line_of_its_own(
     quire_environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -186,6 +193,57 @@ def test_verify_finds_what_was_changed(quire_environment: dict[str, str], bucket
     assert bad.returncode == 1
     lines = bad.stderr.splitlines()
     assert [key in lines[0], "SHA-256" in lines[0], "is missing" in lines[1]] == [True, True, True]
+
+
+@pytest.mark.parametrize(("kind", "change"), [("summaries", "rows"), ("partitions", "rows"), ("files", "bytes")])
+def test_verify_compares_every_number_of_the_manifest(
+    quire_environment: dict[str, str], bucket: ObjectStore, kind: str, change: str
+) -> None:
+    told = json.loads(quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN, "--json").stdout)
+    key = f"reports/flights/{told['run']}/manifest.json"
+    manifest = bucket.read_json(key) or {}
+    manifest[kind][0][change] += 1
+    bucket.put(key, json.dumps(manifest).encode())
+    done = quire(quire_environment, "verify", told["run"])
+    assert done.returncode == 1
+    assert manifest[kind][0].get("object_key", manifest[kind][0].get("key")) in done.stderr
+
+
+def test_verify_reads_the_summaries_again(quire_environment: dict[str, str], bucket: ObjectStore) -> None:
+    told = json.loads(quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN, "--json").stdout)
+    (key, *_) = [entry.key for entry in bucket.list("summaries/")]
+    bucket.put(key, b"junk")
+    done = quire(quire_environment, "verify", told["run"])
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"{key} has 4 bytes, the manifest says" in done.stderr
+
+
+def test_verify_of_a_manifest_that_is_none_is_one_line(quire_environment: dict[str, str], bucket: ObjectStore) -> None:
+    bucket.put(f"reports/flights/{'1' * 32}/manifest.json", b"{}")
+    status, line = refusal(quire_environment, "verify", "1" * 32)
+    assert status == 1
+    assert "manifest.json is no Manifest: report: Field required" in line
+
+
+def test_command_without_arguments_helps() -> None:
+    done = quire({})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "run     Run a report from database to download links" in done.stdout
+
+
+def test_unexpected_error_is_one_line_and_whole_with_debug(quire_environment: dict[str, str]) -> None:
+    code = "import quire.cli as cli; cli.include_folder = lambda: 1 / 0; cli.main()"
+    for option, lines in (([], 1), (["--debug"], 4)):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *option, "check"],
+            env={**os.environ, "PYTHONPATH": str(CLONE / "plugins"), **quire_environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert "quire: unexpected ZeroDivisionError: division by zero" in done.stderr
+        assert (done.stderr.count("\n") == 1) if lines == 1 else ("Traceback" in done.stderr)
 
 
 def test_verify_of_a_run_that_is_not_there_is_refused(quire_environment: dict[str, str]) -> None:

@@ -29,6 +29,10 @@ def test_store_without_a_key_leaves_it_to_boto3() -> None:
         ({"AIRFLOW_CONN_QUIRE_STORE": "s3://KEY:SECRET@host"}, "begins with 's3'"),
         ({"AIRFLOW_CONN_QUIRE_STORE": "KEY:SECRET"}, "write aws://KEY:SECRET@/"),
         ({"AIRFLOW_CONN_QUIRE_STORE": "aws://[SECRET"}, "is not a URI"),
+        ({"AIRFLOW_CONN_QUIRE_STORE": "aws://KEY:SEC/SECRET@host/?region_name=x"}, "encode what is special"),
+        ({"AIRFLOW_CONN_QUIRE_STORE": "aws://KEY:SEC#SECRET@host"}, "encode what is special"),
+        ({"AIRFLOW_CONN_QUIRE_STORE": "aws://KEY:SECRET@host"}, "encode what is special"),
+        ({"AIRFLOW_CONN_QUIRE_STORE": "aws://KEY@/?region_name=x"}, "encode what is special"),
     ],
 )
 def test_store_that_is_wrong_is_told_without_its_secret(environment: dict[str, str], reason: str) -> None:
@@ -48,6 +52,31 @@ def test_source_of_another_kind_is_refused_without_its_password(value: str) -> N
     with pytest.raises(SettingsError, match="write postgresql://USER:PASSWORD@HOST/DATABASE") as caught:
         source_url("warehouse", {"AIRFLOW_CONN_WAREHOUSE": value})
     assert "password=p" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "u:p@h1:1,h2:2/d",
+        "u:p@[::1]:5432/d",
+        "u:p%2F%40@h/d?options=-c%20a%3Db",
+        "/d",
+        "u:p#s@h/d",
+        "h?sslmode=require",
+        "",
+    ],
+)
+def test_source_may_be_whatever_libpq_reads(rest: str) -> None:
+    assert source_url("warehouse", {"AIRFLOW_CONN_WAREHOUSE": f"postgresql://{rest}"}) == f"postgresql://{rest}"
+
+
+@pytest.mark.parametrize(
+    "rest", ["u:s3cr/et@h:1/d", "u:s3cr?et@h:1/d", "u:s3cr%zzet@h/d", "u:s3cr et@h/d", "u:s3cr@et@[h/d"]
+)
+def test_source_with_a_password_that_is_not_encoded_is_refused_without_it(rest: str) -> None:
+    with pytest.raises(SettingsError, match="encode what is special in user and password") as caught:
+        source_url("warehouse", {"AIRFLOW_CONN_WAREHOUSE": f"postgresql://{rest}"})
+    assert "s3cr" not in str(caught.value)
 
 
 def test_defaults_are_the_clones_own() -> None:

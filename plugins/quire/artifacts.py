@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import date, timedelta
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from quire.calendar_range import DatePartition
+from quire.errors import IntegrityError
 
 Record = TypeVar("Record")
 
@@ -82,6 +83,8 @@ class StagedSummary:
     name: str
     object_key: str
     rows: int
+    bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,15 +154,6 @@ class ManifestPartition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ManifestSummary:
-    """What the manifest says of a summary."""
-
-    name: str
-    rows: int
-    object_key: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """A published run: its existence is the run's. Holds no links; they are minted when asked for."""
 
@@ -174,7 +168,7 @@ class Manifest:
     parameters: dict[str, Any]
     rows: int
     partitions: tuple[ManifestPartition, ...]
-    summaries: tuple[ManifestSummary, ...]
+    summaries: tuple[StagedSummary, ...]
     files: tuple[RenderedFile, ...]
     warnings: tuple[str, ...] = ()
 
@@ -203,13 +197,20 @@ def to_json(record: Any) -> Any:
     return record.isoformat() if isinstance(record, date) else record
 
 
-def from_json(kind: type[Record], value: Any) -> Record:
-    """Rebuilds a record of ``kind`` from what ``to_json`` gave.
+def from_json(kind: type[Record], value: Any, *, source: str = "what a task returned") -> Record:
+    """Rebuilds a record of ``kind`` from what ``to_json`` gave; ``source`` says in the error where that lay.
 
     Raises:
-        pydantic.ValidationError: the value is not such a record.
+        IntegrityError: the value is not such a record.
     """
-    return TypeAdapter(kind).validate_python(value)
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "it"
+        raise IntegrityError(
+            f"{source} is no {getattr(kind, '__name__', 'record')}: {place}: {first['msg']}"
+        ) from error
 
 
 def digest(*parts: Any) -> str:

@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from quire.catalog import find_definition, load_catalog
-from quire.errors import ParameterError, ReportError, SettingsError, UsageError
+from quire.errors import NoConnectionError, ParameterError, ReportError, UsageError
 from quire.run_request import request_range
 from quire.settings import StoreSettings, include_folder, source_url
 
@@ -20,14 +20,23 @@ if TYPE_CHECKING:
     from quire.object_store import ObjectStore
     from quire.source import SourceSession
 
+logger = logging.getLogger(__name__)
+
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 app = typer.Typer(
-    help="Any date range of PostgreSQL rows as Excel workbooks in S3-compatible storage.",
     add_completion=False,
-    no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Log every step, and errors in full.")] = False,
+) -> None:
+    """Any date range of PostgreSQL rows as Excel workbooks in S3-compatible storage."""
+    if debug:
+        logging.getLogger().setLevel(logging.DEBUG)
 
 
 @app.command()
@@ -81,7 +90,7 @@ def _check(definition: ReportDefinition) -> None:
 
     try:
         session = _session(definition)
-    except SettingsError as error:
+    except NoConnectionError as error:
         typer.echo(f"{definition.name}: the definition is right; its query was not tried: {error.message}")
         return
     advice = check_source(definition, session=session)
@@ -139,11 +148,18 @@ def main() -> None:
     """Runs the command and exits."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     try:
-        status = app(standalone_mode=False)
+        status = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
     except ReportError as error:
         status = _fail(str(error), error.exit_status)
     except TyperException as error:
         status = _fail(error.format_message(), UsageError.exit_status)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic in Polars is not an Exception
+        logger.debug("unexpected", exc_info=True)
+        status = _fail(
+            f"unexpected {type(error).__name__}: {error}; `quire --debug …` tells more", ReportError.exit_status
+        )
     if status == INTERRUPTED:  # typer's word for a KeyboardInterrupt
         _fail("interrupted", INTERRUPTED)
     sys.exit(status)

@@ -7,6 +7,7 @@
     │   │   ├── RangeError            dates
     │   │   └── ParameterError        parameters, commands' arguments
     │   ├── SettingsError             environment and connections
+    │   │   └── NoConnectionError     not set at all
     │   ├── QueryError                PostgreSQL refused the query
     │   ├── MisplacedRowsError        rows that belong to no partition
     │   ├── StoreRefusedError         no such bucket, no right, a wrong key
@@ -91,6 +92,10 @@ class ParameterError(UsageError):
 
 class SettingsError(TerminalError):
     """A connection or an environment variable is missing or malformed."""
+
+
+class NoConnectionError(SettingsError):
+    """A connection is not set at all."""
 
 
 class QueryError(TerminalError):

@@ -8,6 +8,6 @@ from quire.artifacts import RunRequest, digest
 def run_token(request: RunRequest) -> str:
     """Returns the token of rows that only this run may use again: that of ``freshness: always`` and ``--force``.
 
-    A retry of the same run finds what an earlier attempt stored.
+    A task that is tried again finds what its earlier attempt stored; a run that is planned again reads anew.
     """
-    return digest("always", request.run_id)
+    return digest("always", request.run_id, request.made_at)

@@ -23,7 +23,8 @@ def check_columns(definition: ReportDefinition, columns: Sequence[SourceColumn])
     Raises:
         DefinitionError: with the file, the field and the likely word.
     """
-    faults = [*_name_faults(definition, columns)] or [*_measure_faults(definition, columns)]
+    faults = [*_name_faults(definition, columns)]
+    faults = faults or [*_total_faults(definition, columns), *_measure_faults(definition, columns)]
     if faults:
         field, reason = faults[0]
         more = f"; and {len(faults) - 1} more" if len(faults) > 1 else ""
@@ -55,6 +56,16 @@ def _name_faults(definition: ReportDefinition, columns: Sequence[SourceColumn]) 
                     f"summaries[{position}].by",
                     f"every needs a date or timestamp: {key.column} is {types[key.column]}",
                 )
+
+
+def _total_faults(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> Iterator[tuple[str, str]]:
+    schema = polars_schema(columns)
+    for position, column in enumerate(definition.columns):
+        kind = schema[column.name]
+        counts = kind.is_numeric() or str(kind) == "Boolean"
+        if column.total not in (None, "count") and not (counts or (kind.is_temporal() and column.total != "sum")):
+            pg_type = next(found.pg_type for found in columns if found.name == column.name)
+            yield f"columns[{position}].total", f"there is no {column.total} of {column.name}, which is {pg_type}"
 
 
 def _measure_faults(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> Iterator[tuple[str, str]]:

@@ -9,16 +9,20 @@ QUIRE_INCLUDE       default the clone's include/
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from quire.errors import SettingsError
+from quire.errors import NoConnectionError, SettingsError
 
 STORE_CONNECTION = "quire_store"
 DEFAULT_BUCKET = "quire"
 CLONE = Path(__file__).resolve().parents[2]
+ENCODE = "encode what is special in user and password (%2F for /, %40 for @, %25 for %)"
+_HOSTS = re.compile(r"(?:(?:\[[0-9A-Fa-f:.%]+\]|[^\[\]:,@\s]*)(?::\d*)?(?:,|$))+")  # libpq takes several
+_ENCODED = re.compile(r"(?:[^%\s]|%[0-9A-Fa-f]{2})*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,8 @@ class StoreSettings:
                 f"{variable_of(STORE_CONNECTION)} begins with {parts.scheme or 'nothing'!r}: "
                 "write aws://KEY:SECRET@/?endpoint_url=…&region_name=…"
             )
+        if _is_torn(parts):  # its key would be lost without a word, and another identity be taken
+            raise SettingsError(f"{variable_of(STORE_CONNECTION)} is not aws://KEY:SECRET@/?…: {ENCODE}")
         return cls.from_extra(
             dict(parse_qsl(parts.query)),
             bucket=bucket,
@@ -110,7 +116,23 @@ def source_url(connection_id: str, environment: Mapping[str, str] = os.environ) 
     if scheme not in ("postgresql", "postgres"):
         seen = f"begins with {scheme!r}" if separator else "is no URI"  # what is no URI may be a secret
         raise SettingsError(f"{variable_of(connection_id)} {seen}: write postgresql://USER:PASSWORD@HOST/DATABASE")
+    authority = re.split(r"[/?]", rest, maxsplit=1)[0]
+    _, _, hosts = authority.rpartition("@")
+    if not (_HOSTS.fullmatch(hosts) and _ENCODED.fullmatch(rest)):
+        raise SettingsError(
+            f"{variable_of(connection_id)} is not postgresql://USER:PASSWORD@HOST:PORT/DATABASE: {ENCODE}"
+        )
     return f"postgresql://{rest}"
+
+
+def _is_torn(parts: SplitResult) -> bool:
+    """Whether an address of the store ended early: at a slash, a question mark or a hash inside its key."""
+    return (
+        bool(parts.netloc and not parts.netloc.endswith("@"))
+        or parts.path not in ("", "/")
+        or bool(parts.fragment)
+        or bool(parts.username) != bool(parts.password)
+    )
 
 
 def variable_of(connection_id: str) -> str:
@@ -122,6 +144,6 @@ def _required(environment: Mapping[str, str], connection_id: str) -> str:
     try:
         return environment[variable_of(connection_id)]
     except KeyError as error:
-        raise SettingsError(
+        raise NoConnectionError(
             f"{variable_of(connection_id)} is not set: the connection {connection_id} is needed"
         ) from error

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from quire.artifacts import Manifest, from_json
+from quire.artifacts import Manifest, ManifestPartition, StagedSummary, from_json
 from quire.errors import IntegrityError, ParameterError
 from quire.object_store import ObjectStore
 
@@ -40,11 +40,14 @@ def verify_run(run: str, *, store: ObjectStore) -> Verification:
     manifest = _find_manifest(run, store)
     faults: list[str] = []
     expected = {file.key: (file.bytes, file.sha256) for file in manifest.files}
-    expected |= {part.object_key: (part.bytes, part.sha256) for part in manifest.partitions}
+    stored: list[ManifestPartition | StagedSummary] = [*manifest.partitions, *manifest.summaries]
+    expected |= {part.object_key: (part.bytes, part.sha256) for part in stored}
     for key, (size, sha256) in expected.items():
         faults += _object_faults(store, key, size, sha256)
-    for part in manifest.partitions:
-        faults += _row_faults(store, part.object_key, part.bytes, part.rows)
+    changed = {fault.partition(" ")[0] for fault in faults}
+    for part in stored:
+        if part.object_key not in changed:
+            faults += _row_faults(store, part.object_key, part.bytes, part.rows)
     detail = [file for file in manifest.files if file.name != "summary.xlsx"]
     counted = sum(part.rows for part in manifest.partitions)
     if counted != manifest.rows:
@@ -70,10 +73,7 @@ def _find_manifest(run: str, store: ObjectStore) -> Manifest:
     for key in keys:
         value = store.read_json(key)
         if value is not None:
-            try:
-                return from_json(Manifest, value)
-            except ValueError as error:
-                raise IntegrityError(f"{key} is not a manifest: {str(error).splitlines()[0]}") from error
+            return from_json(Manifest, value, source=key)
     raise ParameterError(f"no run {run!r} is published in bucket {store.bucket}")
 
 

@@ -126,6 +126,16 @@ def test_connection_refused_names_the_place_and_no_password() -> None:
     assert "s%40crt" not in repr(session)
 
 
+def test_several_hosts_are_all_named() -> None:
+    session = session_of("postgresql://someone@127.0.0.1:9,127.0.0.1:10/nowhere?password=s%25cret")
+    with (
+        pytest.raises(SourceUnavailableError, match=r"at 127\.0\.0\.1:9,127\.0\.0\.1:10 is not") as caught,
+        open_transaction(session),
+    ):
+        pass
+    assert "cret" not in str(caught.value)
+
+
 def test_wrong_password_is_refused_in_one_line_without_it(fresh_database: str) -> None:
     wrong = f"postgresql://nobody:wr0ng@{fresh_database.rpartition('@')[2]}"
     with pytest.raises((SourceUnavailableError, QueryError)) as caught, open_transaction(session_of(wrong)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,20 @@ def test_source_digest_follows_what_decides_the_rows(tmp_path: Path, database: s
     assert len(changed) == 3
 
 
+def test_source_digest_follows_the_parameters(tmp_path: Path, database: str) -> None:
+    definition = events_report(
+        tmp_path,
+        sql=SQL.replace("ORDER BY", "AND (%(kind)s::text IS NULL OR kind = %(kind)s) ORDER BY"),
+        parameters={"kind": {"type": "string", "default": None}},
+    )
+    requests = [replace(request_of(definition), parameters={"kind": kind}) for kind in ("a", "b", None, "a")]
+    a, b, every, again = (
+        plan_partitions(definition, request, session=session_of(database)).source_digest for request in requests
+    )
+    assert len({a, b, every}) == 3
+    assert again == a
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -105,6 +120,11 @@ def test_source_digest_follows_what_decides_the_rows(tmp_path: Path, database: s
             },
             r"every needs a date or timestamp: kind is text",
         ),
+        (
+            {"columns": [{"name": "kind", "total": "sum"}]},
+            r"columns\[0\]\.total: there is no sum of kind, which is text",
+        ),
+        ({"columns": [{"name": "at", "total": "sum"}]}, r"columns\[0\]\.total: there is no sum of at, .* timestamptz"),
     ],
 )
 def test_definition_that_the_query_does_not_fit_is_refused_with_the_field(

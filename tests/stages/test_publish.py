@@ -55,6 +55,19 @@ def test_second_writer_drops_its_files_and_adopts_the_first_ones(
     assert lost.manifest == won.manifest
     kept = {file.key for file in won.manifest.files} | {manifest_key("events", first.layout.run_key)}
     assert {entry.key for entry in bucket.list("reports/")} == kept
+    counted = {summary.object_key for summary in won.manifest.summaries}
+    assert {entry.key for entry in bucket.list("summaries/")} == counted
+
+
+def test_run_that_is_published_already_leaves_nothing_of_its_own(
+    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
+) -> None:
+    first = stage(definition, fresh_database, bucket)
+    publish_run(definition, first, render(definition, first, bucket), store=bucket)
+    before = {entry.key for entry in bucket.list("")}
+    again = stage(definition, fresh_database, bucket)
+    assert publish_run(definition, again, (), store=bucket).reused
+    assert {entry.key for entry in bucket.list("")} == before
 
 
 def test_publish_tried_again_keeps_the_files_that_count(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, urlencode
 
 from quire.definition import ReportDefinition
 from quire.errors import SettingsError
@@ -11,17 +11,10 @@ from quire.settings import STORE_CONNECTION, StoreSettings, bucket_name, variabl
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
+    from sqlalchemy.engine import URL
 
     from quire.object_store import ObjectStore
     from quire.source import SourceSession
-
-# libpq's own parameters that may stand among a connection's extras (PostgreSQL's manual, 32.1.2); the hook's others,
-# such as iam, are not for libpq.
-LIBPQ_EXTRAS = {
-    "application_name", "channel_binding", "connect_timeout", "gssencmode", "keepalives", "keepalives_count",
-    "keepalives_idle", "keepalives_interval", "options", "sslcert", "sslcrl", "sslkey", "sslmode", "sslrootcert",
-    "target_session_attrs", "tcp_user_timeout",
-}  # fmt: skip
 
 
 def open_session(definition: ReportDefinition) -> SourceSession:
@@ -39,12 +32,22 @@ def open_session(definition: ReportDefinition) -> SourceSession:
         raise SettingsError(
             f"the connection {definition.source.connection} is of type {connection.conn_type}: it must be postgres"
         )
-    extras = {name: str(value) for name, value in connection.extra_dejson.items() if name in LIBPQ_EXTRAS}
     hook = PostgresHook(connection=connection)
-    url = hook.sqlalchemy_url.set(drivername="postgresql").update_query_dict(extras)
-    return SourceSession(
-        url=url.render_as_string(hide_password=False), timezone=definition.timezone, timeout=definition.source.timeout
-    )
+    extras = {
+        name: str(value) for name, value in connection.extra_dejson.items() if name not in hook.ignored_extra_options
+    }
+    url = _libpq_url(hook.sqlalchemy_url.update_query_dict(extras))
+    return SourceSession(url=url, timezone=definition.timezone, timeout=definition.source.timeout)
+
+
+def _libpq_url(address: URL) -> str:
+    """Returns the address for libpq, which reads neither a blank nor the + that SQLAlchemy itself writes for one."""
+    user = ":".join(quote(part, safe="") for part in (address.username, address.password) if part)
+    host = address.host or ""
+    place = f"[{host}]" if ":" in host else quote(host, safe=",")
+    port = f":{address.port}" if address.port else ""
+    query = urlencode(address.normalized_query, doseq=True, quote_via=quote, safe="")
+    return f"postgresql://{user}{'@' if user else ''}{place}{port}/{quote(address.database or '', safe='')}?{query}"
 
 
 def open_store() -> ObjectStore:

@@ -6,6 +6,7 @@ a key of its own, since a mapping takes a task's return value only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -39,6 +40,7 @@ from quire.artifacts import (
 )
 from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition, StageName
+from quire.definition.scalars import REPORT_NAME
 from quire.errors import DefinitionError, TerminalError, TransientError
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # backfills may go back as far as they like
@@ -80,7 +82,7 @@ def build_dag(definition: ReportDefinition) -> DAG:
 def build_broken_dag(name: str, error: DefinitionError) -> DAG:
     """Returns a DAG of one task, which fails with what is wrong with the report's files."""
     with DAG(
-        dag_id="".join(letter if letter.isalnum() or letter in "_-." else "_" for letter in name) or "_",
+        dag_id=_broken_dag_id(name),
         description=str(error),
         schedule=None,
         is_paused_upon_creation=False,
@@ -94,6 +96,13 @@ def build_broken_dag(name: str, error: DefinitionError) -> DAG:
 
         definition()
     return dag
+
+
+def _broken_dag_id(name: str) -> str:
+    """Returns an id that Airflow takes and no other report has, whatever the file is called."""
+    if re.fullmatch(REPORT_NAME, name):
+        return name
+    return f"{re.sub(r'[^A-Za-z0-9_-]', '_', name)}.{digest(name)[:8]}"
 
 
 def report_asset(definition: ReportDefinition) -> Asset:

@@ -116,6 +116,11 @@ def _parse(text: str, *, file: str) -> Document | list[Fault]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # odd characters, or a tag such as !!int on no number
         reason = getattr(error, "reason", None) or str(error)
         return [Fault(file=file, reason=f"not valid YAML: {reason}")]
+    except (
+        LookupError,
+        AttributeError,
+    ) as error:  # a tag such as !!bool or !!timestamp on a word
+        return [Fault(file=file, reason=f"not valid YAML: a value is not of the type that its tag says: {error}")]
 
 
 def _key_faults(node: yaml.Node, *, file: str, seen: set[int]) -> Iterator[Fault]:

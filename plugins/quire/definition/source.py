@@ -10,6 +10,8 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from quire.definition.part import Part, duplicates, fault, kind_of_value
 from quire.definition.scalars import ConnectionId, Duration, Label
 
+LONGEST_TIMEOUT = timedelta(days=24)  # 2^31 milliseconds are some hours more
+
 
 class SourceTable(Part):
     """A table whose changes make stored partitions stale: those its rows lie in, or all without a time column."""
@@ -60,6 +62,8 @@ class Source(Part):
     def _check_tables(self) -> Self:
         for name in duplicates(table.name for table in self.tables):
             raise fault(f"{name} is listed twice", "tables")
+        if self.timeout > LONGEST_TIMEOUT:
+            raise fault(f"PostgreSQL's statement_timeout ends at {LONGEST_TIMEOUT.days}d", "timeout")
         if self.freshness == "tracked" and not self.tables:
             raise fault("tracked needs the tables that the query reads, under source.tables", "freshness")
         return self

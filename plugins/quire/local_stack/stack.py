@@ -105,7 +105,7 @@ class LocalStack:
             except BaseException:
                 self._stop_parts(self._started)
                 raise
-            _write_secret(self.folder / "environment", self._exports())
+            _write_secret(self.folder / "environment", _exports({**self.airflow.environment(), **self._connections()}))
 
     def stop(self) -> bool:
         """Stops what was started under this folder, and nothing else; returns whether anything was."""
@@ -126,7 +126,8 @@ class LocalStack:
             f"Airflow     {self.airflow.url}  user {ADMIN}, password {self._secrets['airflow']}\n"
             f"S3          {self.s3.endpoint_url}  access key {s3.ACCESS_KEY}, secret key {self._secrets['s3']}\n"
             f"PostgreSQL  {self.postgres.url(SOURCE_DATABASE)}\n"
-            f"for the quire command: source {self.folder / 'environment'}, or\n{self._exports()}"
+            f"for the quire and airflow commands: source {self.folder / 'environment'}; for quire alone:\n"
+            f"{_exports(self._connections())}"
         )
 
     def _start_parts(self) -> None:
@@ -216,9 +217,8 @@ class LocalStack:
         _write_secret(self.folder / "ports.json", json.dumps(ports))
         return ports
 
-    def _exports(self) -> str:
-        variables = {**self.environment(), **direct_environment(os.environ)}
-        return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+    def _connections(self) -> dict[str, str]:
+        return {**self.environment(), **direct_environment(os.environ)}
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -230,6 +230,10 @@ class LocalStack:
                 self._tell("waiting for another that starts or stops this stack")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _exports(variables: Mapping[str, str]) -> str:
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
 
 
 def _keep_secrets(path: Path) -> dict[str, str]:

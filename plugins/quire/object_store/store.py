@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import NoCredentialsError
 
 from quire.errors import IntegrityError, StoreUnavailableError
 from quire.object_store.reader import RangeReader
@@ -65,6 +66,18 @@ class ObjectStore:
         public = self.settings.public_endpoint_url
         return self._connect(public) if public else self.client
 
+    @cached_property
+    def _session(self) -> boto3.session.Session:
+        settings = self.settings
+        region = settings.region_name or boto3.session.Session().region_name
+        return boto3.session.Session(
+            aws_access_key_id=settings.access_key,
+            aws_secret_access_key=settings.secret_key,
+            aws_session_token=settings.session_token,
+            # signatures need a region; servers other than AWS take any
+            region_name=region or ("us-east-1" if settings.endpoint_url else None),
+        )
+
     def _connect(self, endpoint_url: str | None) -> S3Client:
         config = Config(
             signature_version="s3v4",
@@ -77,15 +90,7 @@ class ObjectStore:
             s3={"addressing_style": "path" if endpoint_url else "auto"},
         )
         with translated(f"the store {endpoint_url or ''}"):
-            return boto3.session.Session().client(
-                "s3",
-                endpoint_url=endpoint_url,
-                region_name=self.settings.region_name or (None if not endpoint_url else "us-east-1"),
-                aws_access_key_id=self.settings.access_key,
-                aws_secret_access_key=self.settings.secret_key,
-                aws_session_token=self.settings.session_token,
-                config=config,
-            )
+            return self._session.client("s3", endpoint_url=endpoint_url, config=config)
 
     def check(self) -> None:
         """Raises where the bucket does not exist, or may not be used."""
@@ -202,14 +207,22 @@ class ObjectStore:
         return f"s3://{self.bucket}/{key}"
 
     def polars_options(self) -> dict[str, str]:
-        """Returns Polars' storage options for this store."""
-        settings = self.settings
+        """Returns Polars' storage options for this store, with the identity and region that boto3 has found.
+
+        Raises:
+            StoreRefusedError: there is no identity.
+        """
+        with translated(f"bucket {self.bucket}"):
+            found = self._session.get_credentials()
+            if found is None:
+                raise NoCredentialsError
+            identity = found.get_frozen_credentials()
         options = {
-            "aws_access_key_id": settings.access_key,
-            "aws_secret_access_key": settings.secret_key,
-            "aws_session_token": settings.session_token,
-            "aws_endpoint_url": settings.endpoint_url,
-            "aws_region": settings.region_name or "us-east-1",
-            "aws_allow_http": "true" if (settings.endpoint_url or "").startswith("http://") else None,
+            "aws_access_key_id": identity.access_key,
+            "aws_secret_access_key": identity.secret_key,
+            "aws_session_token": identity.token,
+            "aws_endpoint_url": self.settings.endpoint_url,
+            "aws_region": self.client.meta.region_name,
+            "aws_allow_http": "true" if (self.settings.endpoint_url or "").startswith("http://") else None,
         }
         return {name: value for name, value in options.items() if value is not None}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from adbc_driver_manager import Error
 
@@ -50,12 +50,22 @@ def _of_driver(error: Error, url: str) -> ReportError:
 
 
 def _place(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.hostname or 'the default host'}:{parts.port or 5432}"
+    hosts = _authority(url).rpartition("@")[2]
+    return ",".join(
+        host if re.search(r":\d+$", host) else f"{host or 'the default host'}:5432" for host in hosts.split(",")
+    )
+
+
+def _authority(url: str) -> str:
+    return re.split(r"[/?]", url.partition("://")[2], maxsplit=1)[0]
 
 
 def _without_password(text: str, url: str) -> str:
-    password = urlsplit(url).password
-    if not password:
-        return text
-    return text.replace(password, "***").replace(unquote(password), "***")
+    """Returns the text without any secret of the address, as it stands there or decoded."""
+    _, _, password = _authority(url).rpartition("@")[0].partition(":")
+    query = url.partition("?")[2]
+    secrets = {password, *(value for name, value in parse_qsl(query) if "password" in name)}
+    secrets |= {part.partition("=")[2] for part in query.split("&") if "password" in part.partition("=")[0]}
+    for secret in sorted(secrets - {""}, key=len, reverse=True):
+        text = text.replace(secret, "***").replace(unquote(secret), "***")
+    return text

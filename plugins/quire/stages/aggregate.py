@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import time
@@ -67,8 +68,15 @@ def _store_summary(
     body = io.BytesIO()
     found.write_parquet(body)
     key = f"summaries/{definition.name}/{plan.source_digest}/{uuid.uuid4().hex}.parquet"
-    store.put(key, body.getvalue())
+    stored = body.getvalue()
+    store.put(key, stored)
     logger.info(
         "%s: summary %s has %s rows, in %.1f s", definition.name, summary.name, found.height, time.monotonic() - began
     )
-    return StagedSummary(name=summary.name, object_key=key, rows=found.height)
+    return StagedSummary(
+        name=summary.name,
+        object_key=key,
+        rows=found.height,
+        bytes=len(stored),
+        sha256=hashlib.sha256(stored).hexdigest(),
+    )

@@ -99,7 +99,7 @@ def _stored(store: ObjectStore, place: str) -> StagedPartition | None:
     value = store.read_json(f"{place}.json")
     if value is None:
         return None
-    staged = from_json(StagedPartition, value)
+    staged = from_json(StagedPartition, value, source=f"{place}.json")
     if store.size(staged.object_key) != staged.bytes:
         raise IntegrityError(f"{staged.object_key} is not what {place}.json says: delete that and run again")
     return staged

@@ -11,7 +11,6 @@ from datetime import datetime
 from quire.artifacts import (
     Manifest,
     ManifestPartition,
-    ManifestSummary,
     PublishedRun,
     RenderedFile,
     StagedRun,
@@ -36,7 +35,7 @@ def publish_run(
 ) -> PublishedRun:
     """Makes the run exist, or adopts the one that was published already.
 
-    Of two writers of the same run, the one whose manifest is there first counts; the other deletes its own files.
+    Of two writers of the same run, the one whose manifest is there first counts; the other deletes its own objects.
 
     Args:
         definition: the report.
@@ -50,18 +49,26 @@ def publish_run(
     """
     with concerning(report=definition.name):
         if run.layout.reused:
-            return PublishedRun(manifest=read_manifest(store, definition.name, run.layout.run_key), reused=True)
+            return _adopt(definition, run, files, store)
         if not _has_one_workbook(definition):
             files = (*files, _write_summary(definition, run, files, store))
         manifest = _manifest(definition, run, files)
         if store.put_json_once(manifest_key(definition.name, run.layout.run_key), to_json(manifest)):
             logger.info("%s: published run %s, %s rows", definition.name, run.layout.run_key, manifest.rows)
             return PublishedRun(manifest=manifest, reused=False)
-        winner = read_manifest(store, definition.name, run.layout.run_key)
-        kept = {file.key for file in winner.files}
-        store.delete(file.key for file in files if file.key not in kept)
         logger.info("%s: run %s was published by another meanwhile", definition.name, run.layout.run_key)
-        return PublishedRun(manifest=winner, reused=True)
+        return _adopt(definition, run, files, store)
+
+
+def _adopt(
+    definition: ReportDefinition, run: StagedRun, files: Sequence[RenderedFile], store: ObjectStore
+) -> PublishedRun:
+    """Takes the run that was published first for this one, and drops what this one wrote for itself."""
+    winner = read_manifest(store, definition.name, run.layout.run_key)
+    kept = {file.key for file in winner.files} | {summary.object_key for summary in winner.summaries}
+    own = [*(file.key for file in files), *(summary.object_key for summary in run.summaries)]
+    store.delete(key for key in own if key not in kept)
+    return PublishedRun(manifest=winner, reused=True)
 
 
 def read_manifest(store: ObjectStore, report: str, run_key: str) -> Manifest:
@@ -74,7 +81,7 @@ def read_manifest(store: ObjectStore, report: str, run_key: str) -> Manifest:
     value = store.read_json(key)
     if value is None:
         raise IntegrityError(f"{key} is not in the store: the run was deleted, or never published")
-    return from_json(Manifest, value)
+    return from_json(Manifest, value, source=key)
 
 
 def _has_one_workbook(definition: ReportDefinition) -> bool:
@@ -162,10 +169,7 @@ def _manifest(
             )
             for part in run.partitions
         ),
-        summaries=tuple(
-            ManifestSummary(name=summary.name, rows=summary.rows, object_key=summary.object_key)
-            for summary in run.summaries
-        ),
+        summaries=run.summaries,
         files=tuple(files),
         warnings=_notes(run, files),
     )

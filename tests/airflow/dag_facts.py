@@ -1,0 +1,57 @@
+"""Prints what Airflow makes of dags/reports.py, as JSON: a process of its own, since Airflow keeps a home.
+
+``dag_facts.py CONNECTION …`` also tells the source address that each connection gives.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from typing import Any
+
+from airflow.sdk import DAG
+from quire.airflow_dag.connections import open_session
+from quire.errors import ReportError
+
+reports: Any = importlib.import_module("reports")
+
+
+def task_facts(task: Any) -> dict[str, Any]:
+    policy = task.partial_kwargs.get("retry_policy") if task.is_mapped else task.retry_policy
+    return {
+        "upstream": sorted(task.upstream_task_ids),
+        "mapped": bool(task.is_mapped),
+        "retries": task.retries,
+        "backoff": task.retry_exponential_backoff,
+        "timeout": task.execution_timeout.total_seconds() if task.execution_timeout else None,
+        "at_once": task.max_active_tis_per_dagrun,
+        "queue": task.queue,
+        "trigger_rule": task.trigger_rule.value,
+        "outlets": [outlet.uri for outlet in task.outlets],
+        "rules": [[rule.exception.__name__, rule.action.name] for rule in policy.rules] if policy else [],
+    }
+
+
+def address(connection: str) -> str:
+    try:
+        definition = reports.catalog.definitions["flights"]
+        source = definition.source.model_copy(update={"connection": connection})
+        return open_session(definition.model_copy(update={"source": source})).url
+    except ReportError as error:
+        return f"{type(error).__name__}: {error}"
+
+
+found = {name: value for name, value in vars(reports).items() if isinstance(value, DAG)}
+facts = {
+    dag.dag_id: {
+        "variable": name,
+        "tasks": {task.task_id: task_facts(task) for task in dag.tasks},
+        "params": {key: dag.params.get_param(key).schema for key in dag.params},
+        "defaults": {key: dag.params.get_param(key).value for key in dag.params},
+        "paused": dag.is_paused_upon_creation,
+        "cron": [getattr(dag.timetable, "expression", None), str(getattr(dag.timetable, "timezone", ""))],
+    }
+    for name, dag in found.items()
+}
+print(json.dumps({"dags": facts, "sources": {name: address(name) for name in sys.argv[1:]}}, default=str))

@@ -1,0 +1,141 @@
+"""The DAGs as Airflow reads them, without a scheduler: order, retries, limits, forms, connections."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from quire.settings import CLONE
+
+from tests.events import SQL, events_report
+
+CONNECTIONS = {
+    "PLAIN": "postgresql://reader:secret@db.example.org:5433/shop?sslmode=require",
+    "ODD": "postgresql://re%20ader:p%20w%2F%40%3A%2B@db.example.org/my%20shop?options=-c%20search_path%3Dfoo&application_name=my%20app",
+    "STRICT": "postgresql://reader@h/d?ssl_min_protocol_version=TLSv1.3&require_auth=scram-sha-256",
+    "OTHER": "mysql://reader@h/d",
+}
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("dag")
+    include = folder / "include"
+    events_report(
+        include,
+        sql=SQL.replace("ORDER BY", "AND kind = %(kind)s AND id < %(most)s AND at > %(since)s ORDER BY"),
+        source={"parallel": 3, "timeout": "10m"},
+        queues={"extract": "near_database"},
+        parameters={
+            "kind": {"type": "string", "enum": ["a", "b"], "default": None},
+            "most": {"type": "integer", "minimum": 1, "default": 5},
+            "since": {"type": "date"},
+        },
+    )
+    flights = yaml.safe_load((CLONE / "include" / "reports" / "flights.yaml").read_text())
+    (include / "sql" / "flights").mkdir()
+    (include / "sql" / "flights" / "extract.sql").write_text((CLONE / "include/sql/flights/extract.sql").read_text())
+    (include / "reports" / "flights.yaml").write_text(yaml.safe_dump(flights, sort_keys=False))
+    for name in ("torn", "my events", "my-events"):
+        (include / "reports" / f"{name}.yaml").write_text("title: !!bool Torn\n")
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("dag_facts.py"), *(name.lower() for name in CONNECTIONS), "missing"],
+        env={
+            **os.environ,
+            "AIRFLOW_HOME": str(folder / "home"),
+            "QUIRE_INCLUDE": str(include),
+            "PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE / 'dags'}",
+            **{f"AIRFLOW_CONN_{name}": value for name, value in CONNECTIONS.items()},
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.fixture
+def events(facts: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = facts["dags"]["events"]
+    return found
+
+
+def test_tasks_follow_the_stages(events: dict[str, Any]) -> None:
+    tasks = events["tasks"]
+    assert {name for name, task in tasks.items() if task["mapped"]} == {"extract", "render"}
+    assert {name: task["upstream"] for name, task in tasks.items()} == {
+        "plan": [],
+        "extract": ["plan"],
+        "aggregate": ["extract", "plan"],
+        "layout": ["aggregate", "extract", "plan"],
+        "render": ["layout"],
+        "publish": ["layout", "render"],
+    }
+
+
+def test_tasks_are_tried_again_for_what_may_pass_and_not_for_what_stays(events: dict[str, Any]) -> None:
+    for name, task in events["tasks"].items():
+        assert (task["retries"], task["backoff"]) == (4, 2), name
+        assert task["rules"] == [["TerminalError", "FAIL"], ["TransientError", "DEFAULT"]]
+
+
+def test_tasks_end_in_time_and_extracts_are_as_many_at_once_as_the_source_allows(events: dict[str, Any]) -> None:
+    tasks = events["tasks"]
+    assert all(task["timeout"] for task in tasks.values())
+    assert tasks["extract"]["timeout"] == 8 * 600
+    assert (tasks["extract"]["at_once"], tasks["render"]["at_once"]) == (3, None)
+    assert (tasks["extract"]["queue"], tasks["render"]["queue"]) == ("near_database", "default")
+
+
+def test_publish_updates_the_reports_asset_even_where_nothing_was_rendered(events: dict[str, Any]) -> None:
+    publish = events["tasks"]["publish"]
+    assert (publish["outlets"], publish["trigger_rule"]) == (["quire://reports/events"], "none_failed")
+
+
+def test_form_has_dates_the_reports_parameters_and_force(events: dict[str, Any]) -> None:
+    schemas, defaults = events["params"], events["defaults"]
+    assert list(schemas) == ["start", "end", "kind", "most", "since", "force"]
+    assert [(schemas[name]["type"], schemas[name]["format"]) for name in ("start", "end")] == [
+        (["null", "string"], "date")
+    ] * 2
+    assert (schemas["kind"]["type"], schemas["kind"]["enum"]) == (["null", "string"], ["a", "b", None])
+    assert (schemas["most"]["type"], schemas["most"]["minimum"], defaults["most"]) == ("integer", 1, 5)
+    assert (schemas["since"]["type"], schemas["since"]["format"]) == ("string", "date")
+    assert (schemas["force"]["type"], defaults["force"]) == ("boolean", False)
+
+
+def test_schedule_is_in_the_reports_time_zone(facts: dict[str, Any]) -> None:
+    assert facts["dags"]["flights"]["cron"] == ["0 6 1 * *", "America/New_York"]
+
+
+def test_new_report_is_not_paused(facts: dict[str, Any]) -> None:
+    assert {name: dag["paused"] for name, dag in facts["dags"].items()} == dict.fromkeys(facts["dags"], False)
+
+
+def test_broken_file_has_a_dag_of_its_own_and_takes_nobody_elses(facts: dict[str, Any]) -> None:
+    broken = set(facts["dags"]) - {"events", "flights"}
+    assert len(broken) == 3
+    assert "torn" in broken
+    assert all(list(facts["dags"][name]["tasks"]) == ["definition"] for name in broken)
+
+
+@pytest.mark.parametrize("name", ["plain", "odd", "strict"])
+def test_source_in_airflow_is_the_one_of_the_command(facts: dict[str, Any], name: str) -> None:
+    from psycopg.conninfo import conninfo_to_dict
+
+    assert conninfo_to_dict(facts["sources"][name]) == conninfo_to_dict(CONNECTIONS[name.upper()])
+
+
+def test_source_that_is_missing_or_no_postgresql_is_refused(facts: dict[str, Any]) -> None:
+    assert facts["sources"]["missing"] == (
+        "SettingsError: Airflow has no connection missing: add it, or set AIRFLOW_CONN_MISSING"
+    )
+    assert facts["sources"]["other"].startswith("SettingsError: the connection other is of type mysql")
