@@ -35,13 +35,14 @@ def summarize(rows: pl.LazyFrame, summary: Summary, columns: Sequence[SourceColu
         for position, measure in enumerate(summary.measures.values())
         if measure.of is not None
     ]
+    kinds = pl.LazyFrame(schema=schema).select(*inputs).collect_schema()
     grouped = (
         rows.with_columns(*numeric_casts(columns))
         .select(*keys, *inputs)
         .group_by(*(key.column for key in summary.by))
         .agg(
             *(
-                _measured(measure, pl.col(_input_name(position))).alias(name)
+                _measured(measure, _input_name(position), kinds).alias(name)
                 for position, (name, measure) in enumerate(summary.measures.items())
             )
         )
@@ -77,7 +78,8 @@ def _input(measure: Measure, schema: pl.Schema) -> pl.Expr:
     return of.cast(pl.Int64) if kind.is_integer() or kind == pl.Boolean else of
 
 
-def _measured(measure: Measure, values: pl.Expr) -> pl.Expr:
+def _measured(measure: Measure, name: str, kinds: pl.Schema) -> pl.Expr:
+    values = pl.col(name)
     match measure.agg:
         case "count":
             return pl.len().cast(pl.Int64)
@@ -90,6 +92,6 @@ def _measured(measure: Measure, values: pl.Expr) -> pl.Expr:
         case "min":
             return values.min()
         case "max":
-            return values.max()
+            return values.nan_max() if kinds[name].is_float() else values.max()  # to PostgreSQL, NaN is the most
         case "median":
             return values.median()

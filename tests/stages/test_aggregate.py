@@ -107,6 +107,22 @@ def test_every_measure_equals_postgresqls_own_answer(tmp_path: Path, database: s
         assert found[6] == (None if wanted[6] is None else pytest.approx(wanted[6], rel=1e-12))
 
 
+def test_nan_is_more_than_any_number_as_in_postgresql(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("ALTER TABLE events ALTER weight TYPE float8")
+        connection.execute("UPDATE events SET weight = 'NaN' WHERE id % 100 = 0 OR kind = 'b'")
+    measures = {agg: {"agg": agg, "of": "weight"} for agg in ("min", "max", "sum", "mean")}
+    frame = summary_rows(tmp_path, database, bucket, {"by": ["kind"], "measures": measures})
+    expected = ask(
+        database,
+        "SELECT kind, min(weight), max(weight), sum(weight), avg(weight) FROM events WHERE at < '2013-04-01' "
+        "GROUP BY kind ORDER BY kind NULLS LAST",
+    )
+    for (kind, *found), (wanted_kind, *wanted) in zip(frame.rows(), expected, strict=True):
+        assert kind == wanted_kind
+        assert found == pytest.approx(wanted, rel=1e-12, nan_ok=True)
+
+
 def test_group_without_a_value_has_no_sum_and_no_mean(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
     frame = summary_rows(
         tmp_path,
