@@ -13,6 +13,7 @@ from quire import artifacts
 from quire.artifacts import (
     Manifest,
     ManifestPartition,
+    PartitionStatistics,
     PublishedRun,
     RenderedFile,
     RowSlice,
@@ -23,6 +24,8 @@ from quire.artifacts import (
     StagedPartition,
     StagedRun,
     StagedSummary,
+    StatementUsage,
+    TaskUsage,
     WorkbookShare,
     digest,
     from_json,
@@ -55,6 +58,18 @@ FILE = RenderedFile(
     end=END,
     notes=("2 texts were cut.",),
 )
+STATEMENT = StatementUsage(sql="SELECT ?", calls=2, rows=2, milliseconds=1.5)
+USAGE = TaskUsage(
+    stage="extract",
+    task="2013-01",
+    units=1,
+    rows=27_004,
+    bytes=1,
+    seconds=1.5,
+    cpu_seconds=1.0,
+    peak_rss_bytes=2**28,
+    statements=(STATEMENT,),
+)
 MANIFEST = Manifest(
     report="flights",
     run="a" * 32,
@@ -72,6 +87,7 @@ MANIFEST = Manifest(
     summaries=(StagedSummary(name="By airline", rows=16, bytes=900, sha256="0" * 64, object_key="k"),),
     files=(FILE,),
     warnings=("Beware.",),
+    usage=(USAGE,),
 )
 STAGED = StagedPartition(
     key="2013-01",
@@ -83,6 +99,7 @@ STAGED = StagedPartition(
     sha256="0" * 64,
     token="t",
     stored=True,
+    statistics=PartitionStatistics(earliest="2013-01-01", latest="2013-01-31", nulls={"note": 3}),
 )
 LAYOUT = RunLayout(run_key="a" * 32, reused=False, groups=((SHARE,), ()))
 PLAN = RunPlan(
@@ -92,12 +109,16 @@ PLAN = RunPlan(
     groups=((PARTITION, PARTITION), (PARTITION,)),
     warnings=("The range ends in the future.",),
 )
+SUMMARY = StagedSummary(name="By airline", object_key="reports/x.parquet", rows=16, bytes=900, sha256="0" * 64)
 RECORDS = (
     REQUEST,
     SourceColumn(name="distance", pg_type="numeric(12,2)"),
     PLAN,
     STAGED,
-    StagedSummary(name="By airline", object_key="reports/x.parquet", rows=16, bytes=900, sha256="0" * 64),
+    STAGED.statistics,
+    STATEMENT,
+    USAGE,
+    SUMMARY,
     SLICE,
     SHARE,
     LAYOUT,
@@ -126,8 +147,8 @@ def test_records_of_the_module_are_all_tried_above_and_all_frozen() -> None:
 
 
 def test_sequence_of_records_through_json_and_back_is_equal() -> None:
-    again = from_json(tuple[StagedSummary, ...], json.loads(json.dumps(to_json([RECORDS[4], RECORDS[4]]))))
-    assert again == (RECORDS[4], RECORDS[4])
+    again = from_json(tuple[StagedSummary, ...], json.loads(json.dumps(to_json([SUMMARY, SUMMARY]))))
+    assert again == (SUMMARY, SUMMARY)
 
 
 def test_value_that_is_no_such_record_is_told_in_one_line_with_its_source() -> None:

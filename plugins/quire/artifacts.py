@@ -57,8 +57,17 @@ class RunPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionStatistics:
+    """What was seen of the rows on their way: the time column's ends, as text, and NULLs by column where there are."""
+
+    earliest: str | None = None
+    latest: str | None = None
+    nulls: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StagedPartition:
-    """One partition's rows, as a Parquet object. ``stored``: it was there before this run."""
+    """One partition's rows, as a Parquet object; ``stored``: it was there before this run."""
 
     key: str
     start: date
@@ -69,6 +78,7 @@ class StagedPartition:
     sha256: str
     token: str
     stored: bool = False
+    statistics: PartitionStatistics = field(default_factory=PartitionStatistics)
 
     @property
     def last_day(self) -> date:
@@ -142,6 +152,43 @@ class RenderedFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StatementUsage:
+    """A statement of a task: its text with ``?`` for each value, and what all its calls took together."""
+
+    sql: str
+    calls: int
+    rows: int
+    milliseconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskUsage:
+    """What a task took.
+
+    Args:
+        stage: of the pipeline.
+        task: what it worked on.
+        units: partitions or files.
+        rows: read or written.
+        bytes: written to the store.
+        seconds: wall time.
+        cpu_seconds: of all its threads.
+        peak_rss_bytes: the most memory its process held meanwhile.
+        statements: that it ran at the source.
+    """
+
+    stage: str
+    task: str
+    units: int
+    rows: int
+    bytes: int
+    seconds: float
+    cpu_seconds: float
+    peak_rss_bytes: int
+    statements: tuple[StatementUsage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestPartition:
     """What the manifest says of a partition."""
 
@@ -171,6 +218,7 @@ class Manifest:
     summaries: tuple[StagedSummary, ...]
     files: tuple[RenderedFile, ...]
     warnings: tuple[str, ...] = ()
+    usage: tuple[TaskUsage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

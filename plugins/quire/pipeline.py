@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import os
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from quire.artifacts import PublishedRun, RenderedFile, RunLayout, RunPlan, RunRequest, StagedPartition, StagedRun
+from quire.artifacts import (
+    PublishedRun,
+    RenderedFile,
+    RunLayout,
+    RunPlan,
+    RunRequest,
+    StagedPartition,
+    StagedRun,
+    TaskUsage,
+)
 from quire.definition import ReportDefinition
 from quire.object_store import ObjectStore
 from quire.source import SourceSession
+from quire.usage import TaskMeter, measured
+
+SIGNAL_SECONDS = 0.2  # a signal that another thread receives waits until the main thread looks up
 
 StageProgress = Callable[[str, int, int], None]
 """Told of a stage's name, its units that are done, and their number."""
@@ -22,25 +32,31 @@ StageProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
-    """A published run, the partitions as this run met them, seconds by stage, and the process' peak memory."""
+    """A published run, the partitions as this run met them, and what its stages took."""
 
     published: PublishedRun
     partitions: tuple[StagedPartition, ...]
     seconds: dict[str, float]
-    peak_rss_bytes: int
+    usage: tuple[TaskUsage, ...]
 
 
-@dataclass(slots=True)
-class _Stopwatch:
-    seconds: dict[str, float] = field(default_factory=dict)
+class _Meters:
+    """Measures the stages of one run, each with a log of its statements."""
+
+    def __init__(self, request: RunRequest) -> None:
+        self._task = f"{request.start} to {request.end}"
+        self._began = time.perf_counter()
+        self.usages: list[TaskUsage] = []
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(time.perf_counter() - began, 3)
+    def stage(self, name: str, session: SourceSession | None = None) -> Iterator[TaskMeter]:
+        with measured(name, self._task, session.statements if session else None) as meter:
+            yield meter
+            self.usages.append(meter.usage())
+
+    def seconds(self) -> dict[str, float]:
+        spent = {usage.stage: usage.seconds for usage in self.usages}
+        return {**spent, "total": round(time.perf_counter() - self._began, 3)}
 
 
 def run_report(
@@ -68,35 +84,32 @@ def run_report(
     from quire.stages.plan import plan_partitions
     from quire.stages.publish import publish_run
 
-    watch = _Stopwatch()
-    with watch.stage("total"):
-        store.check()
-        with watch.stage("plan"):
-            progress("plan", 0, 1)
-            plan = plan_partitions(definition, request, session=session)
-            progress("plan", 1, 1)
-        with watch.stage("extract"):
-            staged = _extract(definition, plan, session=session, store=store, progress=progress)
-        with watch.stage("aggregate"):
-            progress("aggregate", 0, 1)
-            summaries = aggregate_summaries(definition, plan, staged, store=store)
-            progress("aggregate", 1, 1)
-        with watch.stage("layout"):
-            layout = layout_run(definition, plan, staged, store=store)
-        run = StagedRun(plan=plan, partitions=staged, summaries=summaries, layout=layout)
-        with watch.stage("render"):
-            files = _render(definition, run, layout, store=store, progress=progress)
-        with watch.stage("publish"):
-            progress("publish", 0, 1)
-            published = publish_run(definition, run, files, store=store)
-            progress("publish", 1, 1)
-    return RunOutcome(published=published, partitions=staged, seconds=watch.seconds, peak_rss_bytes=peak_rss_bytes())
-
-
-def peak_rss_bytes() -> int:
-    """Returns the most memory this process has held."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    meters = _Meters(request)
+    store.check()
+    with meters.stage("plan", session := session.with_own_log()) as meter:
+        progress("plan", 0, 1)
+        plan = plan_partitions(definition, request, session=session)
+        meter.count(units=sum(map(len, plan.groups)))
+        progress("plan", 1, 1)
+    with meters.stage("extract", session := session.with_own_log()) as meter:
+        staged = _extract(definition, plan, session=session, store=store, progress=progress)
+        meter.count_written(staged)
+    with meters.stage("aggregate") as meter:
+        progress("aggregate", 0, 1)
+        summaries = aggregate_summaries(definition, plan, staged, store=store)
+        meter.count_written(summaries)
+        progress("aggregate", 1, 1)
+    with meters.stage("layout"):
+        layout = layout_run(definition, plan, staged, store=store)
+    run = StagedRun(plan=plan, partitions=staged, summaries=summaries, layout=layout)
+    with meters.stage("render") as meter:
+        files = _render(definition, run, layout, store=store, progress=progress)
+        meter.count_written(files)
+    with meters.stage("publish") as meter:
+        progress("publish", 0, 1)
+        published = publish_run(definition, run, files, store=store, usage=lambda: (*meters.usages, meter.usage()))
+        progress("publish", 1, 1)
+    return RunOutcome(published=published, partitions=staged, seconds=meters.seconds(), usage=tuple(meters.usages))
 
 
 def _extract(
@@ -119,9 +132,10 @@ def _extract(
             for number, group in enumerate(plan.groups)
         }
         try:
-            for done in as_completed(waiting):
-                found[waiting[done]] = done.result()
-                progress("extract", sum(map(len, found.values())), total)
+            while waiting:
+                for done in wait(waiting, timeout=SIGNAL_SECONDS, return_when=FIRST_COMPLETED).done:
+                    found[waiting.pop(done)] = done.result()
+                    progress("extract", sum(map(len, found.values())), total)
         except BaseException:
             session.cancelled.set()
             pool.shutdown(wait=True, cancel_futures=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from quire.artifacts import to_json
 from quire.definition import ReportDefinition
 from quire.object_store import ObjectStore
 from quire.pipeline import RunOutcome
@@ -42,7 +43,8 @@ def run_json(outcome: RunOutcome, definition: ReportDefinition, store: ObjectSto
         ],
         "warnings": list(manifest.warnings),
         "seconds": outcome.seconds,
-        "peak_rss_bytes": outcome.peak_rss_bytes,
+        "peak_rss_bytes": max(usage.peak_rss_bytes for usage in outcome.usage),
+        "usage": to_json(outcome.usage),
     }
 
 

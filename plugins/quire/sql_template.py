@@ -28,6 +28,7 @@ TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+NUMBER = re.compile(r"(?<![\w$])-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w$])")
 COMMENT_MARK = re.compile(r"/\*|\*/")
 PERCENT = re.compile(r"%(?:(?P<double>%)|\((?P<name>[^()]+)\)s)?")
 
@@ -95,6 +96,17 @@ def render(sql: str, binds: Mapping[str, Any]) -> str:
         if piece.kind == "problem":
             raise DefinitionError(f"line {piece.line} of the query: {piece.text}")
     return "".join(literal(piece.text) if piece.kind == "placeholder" else piece.text for piece in found)
+
+
+def normalized(sql: str) -> str:
+    """Returns a statement without comments and line breaks, with ``?`` for each value, so that its calls are one."""
+    found = []
+    for kind, text in _segments(sql):
+        if kind == "quoted" and not text.startswith('"'):
+            found.append("?")
+        elif kind != "comment":
+            found.append(NUMBER.sub("?", text) if kind == "code" else text)
+    return " ".join("".join(found).split())
 
 
 def _pieces(sql: str) -> Iterator[_Piece]:

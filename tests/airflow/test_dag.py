@@ -77,7 +77,7 @@ def test_tasks_follow_the_stages(events: dict[str, Any]) -> None:
         "aggregate": ["extract", "plan"],
         "layout": ["aggregate", "extract", "plan"],
         "render": ["layout"],
-        "publish": ["layout", "render"],
+        "publish": ["aggregate", "extract", "layout", "plan", "render"],
     }
 
 

@@ -1,13 +1,8 @@
-"""plan -> extract (mapped) -> aggregate -> layout -> render (mapped) -> publish.
-
-Only references travel between tasks; plan and layout return what is mapped over, and push the whole record under
-a key of its own, since a mapping takes a task's return value only.
-"""
+"""plan -> extract (mapped) -> aggregate -> layout -> render (mapped) -> publish; references travel between them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,19 +20,20 @@ from airflow.sdk import (
 from airflow.sdk.definitions.timetables.trigger import CronTriggerTimetable
 
 from quire.airflow_dag.connections import open_session, open_store
-from quire.airflow_dag.params import trigger_params
-from quire.artifacts import (
-    RenderedFile,
-    RunLayout,
-    RunPlan,
-    StagedPartition,
-    StagedRun,
-    StagedSummary,
-    WorkbookShare,
-    digest,
-    from_json,
-    to_json,
+from quire.airflow_dag.handover import (
+    PLAN,
+    RUN,
+    USAGE,
+    push_plan,
+    push_run,
+    same_plan,
+    same_run,
+    staged_partitions,
+    task_usages,
+    usage_pushed,
 )
+from quire.airflow_dag.params import trigger_params
+from quire.artifacts import RenderedFile, RunLayout, StagedRun, StagedSummary, WorkbookShare, digest, from_json, to_json
 from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition, StageName
 from quire.definition.scalars import REPORT_NAME
@@ -112,13 +108,14 @@ def report_asset(definition: ReportDefinition) -> Asset:
 
 def _connect_tasks(definition: ReportDefinition) -> None:
     planned = _plan_task(definition)
-    plan = XComArg(planned.operator, "plan")
+    plan = XComArg(planned.operator, PLAN)
     staged = _extract_task(definition, plan, planned)
     summaries = _aggregate_task(definition, plan, staged)
     shares = _layout_task(definition, plan, staged, summaries)
-    run = XComArg(shares.operator, "run")
+    run = XComArg(shares.operator, RUN)
     files = _render_task(definition, run, shares)
-    _publish_task(definition, run, files)
+    usages = [XComArg(done.operator, USAGE) for done in (planned, staged, summaries, shares, files)]
+    _publish_task(definition, run, files, usages)
 
 
 def _plan_task(definition: ReportDefinition) -> Any:
@@ -135,8 +132,11 @@ def _plan_task(definition: ReportDefinition) -> Any:
             run_id=f"{definition.name}__{run.run_id}",
             run_after=run.run_after,
         )
-        found = plan_partitions(definition, request, session=open_session(definition))
-        context["ti"].xcom_push("plan", {"definition": _version(definition), "plan": to_json(found)})
+        session = open_session(definition)
+        with usage_pushed("plan", [definition.name], session.statements) as meter:
+            found = plan_partitions(definition, request, session=session)
+            meter.count(units=sum(map(len, found.groups)))
+        push_plan(definition, found)
         return to_json(found.groups)
 
     return plan()
@@ -154,14 +154,11 @@ def _extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
         from quire.stages.extract import extract_partitions
 
         partitions = from_json(tuple[DatePartition, ...], group)
-        _label(partition.key for partition in partitions)
-        found = extract_partitions(
-            definition,
-            _same_plan(definition, plan),
-            partitions,
-            session=open_session(definition),
-            store=open_store(),
-        )
+        session = open_session(definition)
+        with usage_pushed("extract", [part.key for part in partitions], session.statements) as meter:
+            known = same_plan(definition, plan)
+            found = extract_partitions(definition, known, partitions, session=session, store=open_store())
+            meter.count_written(found)
         return to_json(found)
 
     return extract.partial(plan=plan).expand(group=groups)
@@ -172,7 +169,10 @@ def _aggregate_task(definition: ReportDefinition, plan: Any, staged: Any) -> Any
     def aggregate(plan: Any, staged: Any) -> Any:
         from quire.stages.aggregate import aggregate_summaries
 
-        found = aggregate_summaries(definition, _same_plan(definition, plan), _partitions(staged), store=open_store())
+        with usage_pushed("aggregate", [definition.name]) as meter:
+            partitions = staged_partitions(staged)
+            found = aggregate_summaries(definition, same_plan(definition, plan), partitions, store=open_store())
+            meter.count_written(found)
         return to_json(found)
 
     return aggregate(plan, staged)
@@ -183,15 +183,16 @@ def _layout_task(definition: ReportDefinition, plan: Any, staged: Any, summaries
     def layout(plan: Any, staged: Any, summaries: Any) -> Any:
         from quire.stages.layout import layout_run
 
-        known, partitions = _same_plan(definition, plan), _partitions(staged)
-        found = layout_run(definition, known, partitions, store=open_store())
+        with usage_pushed("layout", [definition.name]):
+            known, partitions = same_plan(definition, plan), staged_partitions(staged)
+            found = layout_run(definition, known, partitions, store=open_store())
         run = StagedRun(
             plan=known,
             partitions=partitions,
             summaries=from_json(tuple[StagedSummary, ...], summaries),
             layout=RunLayout(run_key=found.run_key, reused=found.reused, groups=()),
         )
-        get_current_context()["ti"].xcom_push("run", {"definition": _version(definition), "run": to_json(run)})
+        push_run(definition, run)
         return to_json(found.groups)
 
     return layout(plan, staged, summaries)
@@ -208,13 +209,15 @@ def _render_task(definition: ReportDefinition, run: Any, groups: Any) -> Any:
         from quire.stages.render import render_workbooks
 
         workbooks = from_json(tuple[WorkbookShare, ...], shares)
-        _label(share.stem for share in workbooks)
-        return to_json(render_workbooks(definition, _same_run(definition, run), workbooks, store=open_store()))
+        with usage_pushed("render", [share.stem for share in workbooks]) as meter:
+            found = render_workbooks(definition, same_run(definition, run), workbooks, store=open_store())
+            meter.count_written(found)
+        return to_json(found)
 
     return render.partial(run=run).expand(shares=groups)
 
 
-def _publish_task(definition: ReportDefinition, run: Any, files: Any) -> Any:
+def _publish_task(definition: ReportDefinition, run: Any, files: Any, usages: list[Any]) -> Any:
     asset = report_asset(definition)
 
     @task(
@@ -224,11 +227,19 @@ def _publish_task(definition: ReportDefinition, run: Any, files: Any) -> Any:
         outlets=[asset],
         **_queue(definition, "publish"),
     )
-    def publish(run: Any, files: Any) -> Any:
+    def publish(run: Any, files: Any, usages: Any) -> Any:
         from quire.stages.publish import publish_run
 
         rendered = tuple(file for group in files or () for file in from_json(tuple[RenderedFile, ...], group))
-        found = publish_run(definition, _same_run(definition, run), rendered, store=open_store())
+        session = open_session(definition)
+        with usage_pushed("publish", [definition.name], session.statements) as meter:
+            found = publish_run(
+                definition,
+                same_run(definition, run),
+                rendered,
+                store=open_store(),
+                usage=lambda: (*task_usages(*usages), meter.usage()),
+            )
         manifest = found.manifest
         told: dict[str, Any] = {
             "report": manifest.report,
@@ -242,37 +253,8 @@ def _publish_task(definition: ReportDefinition, run: Any, files: Any) -> Any:
         get_current_context()["outlet_events"][asset].extra = told
         return told
 
-    return publish(run, files)
+    return publish(run, files, usages)
 
 
 def _queue(definition: ReportDefinition, stage: StageName) -> dict[str, Any]:
     return {"queue": definition.queues[stage]} if stage in definition.queues else {}
-
-
-def _label(names: Iterable[str]) -> None:
-    """Names a mapped task in Airflow's pages by what it works on."""
-    found = list(names)
-    get_current_context()["label"] = found[0] if len(found) == 1 else f"{found[0]} … {found[-1]}"  # type: ignore[typeddict-unknown-key]
-
-
-def _version(definition: ReportDefinition) -> str:
-    return digest(definition.model_dump(mode="json"))
-
-
-def _same_plan(definition: ReportDefinition, pushed: Any) -> RunPlan:
-    return from_json(RunPlan, _of_same_version(definition, pushed)["plan"])
-
-
-def _same_run(definition: ReportDefinition, pushed: Any) -> StagedRun:
-    return from_json(StagedRun, _of_same_version(definition, pushed)["run"])
-
-
-def _of_same_version(definition: ReportDefinition, pushed: Any) -> Any:
-    """Every task reads the files anew: rows of one query must not be stored as another's."""
-    if pushed["definition"] != _version(definition):
-        raise DefinitionError("its files were changed while it ran: start it again", report=definition.name)
-    return pushed
-
-
-def _partitions(staged: Any) -> tuple[StagedPartition, ...]:
-    return tuple(part for group in staged for part in from_json(tuple[StagedPartition, ...], group))

@@ -17,8 +17,10 @@ from psycopg.sql import SQL, Identifier, Literal
 
 from quire.errors import StackError
 from quire.local_stack.postgres import told_errors
+from quire.settings import CLONE
 
 READER = "quire_reader"
+READER_ROLE = CLONE / "include" / "sql" / "quire" / "reader_role.sql"
 ROWS = {"airlines": 16, "airports": 1458, "planes": 3322, "weather": 26115, "flights": 336_776}
 TABLES = """
 CREATE TABLE airlines (carrier text PRIMARY KEY, name text NOT NULL);
@@ -117,12 +119,5 @@ def _path(table: str) -> Path:
 
 def _create_reader(connection: psycopg.Connection, password: str) -> None:
     """Makes the role that connects, reads tables of now and later, and can do nothing else."""
-    role = Identifier(READER)
-    if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [READER]).fetchone():
-        connection.execute(SQL("CREATE ROLE {} LOGIN").format(role))
-    connection.execute(SQL("ALTER ROLE {} PASSWORD {}").format(role, Literal(password)))
-    database = Identifier(connection.info.dbname)
-    connection.execute(SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))  # temporary tables, for one
-    connection.execute(SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, role))
-    connection.execute(SQL("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}").format(role))
-    connection.execute(SQL("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {}").format(role))
+    connection.execute(READER_ROLE.read_bytes())
+    connection.execute(SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(READER), Literal(password)))

@@ -54,11 +54,13 @@ def arrow_type(pg_type: str) -> pa.DataType:
 
 
 def select_list(columns: tuple[SourceColumn, ...]) -> str:
-    """Returns the columns for SELECT, each cast to text that has no Arrow type."""
+    """Returns the columns for SELECT, each cast to text that has no Arrow type.
+
+    So is ``numeric``: the driver itself turns its binary form into text, four times as slowly as PostgreSQL does (seen
+    in 1.13.0).
+    """
     return ", ".join(
-        quoted(column.name)
-        if column.pg_type in _DIRECT or numeric_scale(column.pg_type)
-        else f"{quoted(column.name)}::text AS {quoted(column.name)}"
+        quoted(column.name) if column.pg_type in _DIRECT else f"{quoted(column.name)}::text AS {quoted(column.name)}"
         for column in columns
     )
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,12 +21,15 @@ from adbc_driver_postgresql import StatementOptions
 
 from quire.artifacts import SourceColumn
 from quire.source.translation import translated
+from quire.sql_template import normalized
+from quire.usage import StatementLog
 
 logger = logging.getLogger(__name__)
 
 BATCH_BYTES = 4 * 1024 * 1024
 BATCHES_WAITING = 2
 CANCEL_SECONDS = 0.2
+LONGEST_NAME = 63  # PostgreSQL's NAMEDATALEN - 1; it would cut by itself, with a notice
 _END = None
 
 
@@ -33,21 +37,30 @@ _END = None
 class SourceSession:
     """How to connect: ``url`` for libpq, the session's time zone, and how long a statement may take.
 
-    Setting ``cancelled``, from any thread, ends every stream of this session.
+    Setting ``cancelled``, from any thread, ends every stream of this session. ``statements`` counts what was run.
     """
 
     url: str = field(repr=False)
     timezone: str
     timeout: timedelta
+    statements: StatementLog = field(default_factory=StatementLog, repr=False, compare=False)
     cancelled: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
+
+    def with_own_log(self) -> SourceSession:
+        """Returns this session with a log of statements that has none yet."""
+        return replace(self, statements=StatementLog())
 
 
 @contextmanager
-def open_transaction(session: SourceSession) -> Iterator[SourceTransaction]:
+def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator[SourceTransaction]:
     """Opens a snapshot of the source; nothing can be written through it.
 
-    Time zone, timeouts and output styles hold for this transaction only. A client that died is noticed by the
-    server within 10 s (PostgreSQL 14 on), so that its query does not run on.
+    Name, time zone, timeouts and output styles hold for this transaction only. A client that died is noticed by the
+    server within a second (PostgreSQL 14 on), so that its query does not run on.
+
+    Args:
+        session: where to connect.
+        name: what PostgreSQL shows of it, in pg_stat_activity and in its log.
 
     Raises:
         SourceUnavailableError: PostgreSQL cannot be reached.
@@ -58,20 +71,21 @@ def open_transaction(session: SourceSession) -> Iterator[SourceTransaction]:
     try:
         with translated(session.url), connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            cursor.execute(_local_settings(session))
+            cursor.execute(_local_settings(session, name))
             cursor.fetchall()
         yield SourceTransaction(connection, session)
     finally:
         connection.close()  # which ends the transaction
 
 
-def _local_settings(session: SourceSession) -> str:
+def _local_settings(session: SourceSession, name: str) -> str:
     from psycopg.sql import Literal
 
     wanted = {
+        "application_name": name[:LONGEST_NAME],
         "TimeZone": session.timezone,
         "statement_timeout": f"{int(session.timeout.total_seconds() * 1000)}ms",
-        "client_connection_check_interval": "10s",
+        "client_connection_check_interval": "1s",
         "DateStyle": "ISO, YMD",
         "IntervalStyle": "postgres",
         "bytea_output": "hex",
@@ -93,15 +107,19 @@ class SourceTransaction:
 
     def fetch(self, sql: str) -> list[dict[str, Any]]:
         """Returns the rows of a small query, a dict each."""
+        began = time.perf_counter()
         with translated(self._session.url), self._connection.cursor() as cursor:
             cursor.execute(sql)
             rows: list[dict[str, Any]] = cursor.fetch_arrow_table().to_pylist()
-            return rows
+        self._log(sql, rows=len(rows), began=began)
+        return rows
 
     def columns(self, sql: str) -> tuple[SourceColumn, ...]:
         """Returns the columns of a query's result without running it."""
+        began = time.perf_counter()
         with translated(self._session.url), self._connection.cursor() as cursor:
             schema = cursor.adbc_execute_schema(sql)
+        self._log(sql, rows=0, began=began)
         return tuple(SourceColumn(name=entry.name, pg_type=_type_name(entry)) for entry in schema)
 
     def stream(self, sql: str) -> Iterator[pa.RecordBatch]:
@@ -116,6 +134,7 @@ class SourceTransaction:
             CancelledError: the session was cancelled.
         """
         arrived: queue.Queue[pa.RecordBatch | Exception | None] = queue.Queue(BATCHES_WAITING)
+        began, rows = time.perf_counter(), 0
         given_up = threading.Event()
         with translated(self._session.url), self._connection.cursor() as cursor:
             cursor.adbc_statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(BATCH_BYTES)})
@@ -127,12 +146,17 @@ class SourceTransaction:
                 while (item := self._next(arrived)) is not _END:
                     if isinstance(item, Exception):
                         raise item
+                    rows += item.num_rows
                     yield item
             finally:
+                self._log(sql, rows=rows, began=began)
                 given_up.set()
                 while thread.is_alive():
                     _cancel(cursor, arrived)
                     thread.join(0.1)
+
+    def _log(self, sql: str, *, rows: int, began: float) -> None:
+        self._session.statements.add(normalized(sql), rows=rows, seconds=time.perf_counter() - began)
 
     def _next(self, arrived: queue.Queue[Any]) -> Any:
         while not self._session.cancelled.is_set():

@@ -5,26 +5,23 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from quire.artifacts import RunPlan, StagedPartition, from_json, to_json
 from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition
 from quire.errors import IntegrityError, concerning
 from quire.freshness import run_token
-from quire.object_store import ObjectStore
+from quire.object_store import ObjectStore, Upload
+from quire.parquet_file import write_row_groups
 from quire.placement import Placement
 from quire.query import bound_query
 from quire.source import SourceSession, SourceTransaction, open_transaction
 from quire.source.arrow_types import select_list, storage_schema, to_storage
 
 logger = logging.getLogger(__name__)
-
-ROW_GROUP_ROWS = 65_536
-ROW_GROUP_BYTES = 32 * 1024 * 1024
 
 
 def extract_partitions(
@@ -68,17 +65,19 @@ def _extract_partition(
         logger.info("%s %s: %s rows were stored already", definition.name, partition.key, found.rows)
         return found
     key = f"{place}/{uuid.uuid4().hex}.parquet"
-    with open_transaction(session) as transaction, store.open_upload(key) as upload:
-        rows = _write_rows(definition, plan, partition, transaction=transaction, sink=upload)
+    name = f"quire {definition.name} {partition.key}"
+    with open_transaction(session, name=name) as transaction, store.open_upload(key) as upload:
+        placement = _write_rows(definition, plan, partition, transaction=transaction, sink=upload)
     staged = StagedPartition(
         key=partition.key,
         start=partition.start,
         stop=partition.stop,
         object_key=key,
-        rows=rows,
+        rows=placement.rows,
         bytes=upload.bytes,
         sha256=upload.sha256,
         token=token,
+        statistics=placement.statistics(),
     )
     if not store.put_json_once(f"{place}.json", to_json(staged)):
         store.delete([key])
@@ -89,7 +88,7 @@ def _extract_partition(
         return winner
     logger.info(
         "%s %s: %s rows, %s bytes in %.1f s",
-        definition.name, partition.key, rows, upload.bytes, time.monotonic() - began,
+        definition.name, partition.key, placement.rows, upload.bytes, time.monotonic() - began,
     )  # fmt: skip
     return staged
 
@@ -111,25 +110,20 @@ def _write_rows(
     partition: DatePartition,
     *,
     transaction: SourceTransaction,
-    sink: object,
-) -> int:
-    """Streams the rows into Parquet, checks that each lies in its partition, and returns how many there are."""
+    sink: Upload,
+) -> Placement:
+    """Streams the rows into Parquet, checks that each lies in its partition, and returns what was seen of them."""
     schema = storage_schema(plan.columns)
     query = bound_query(definition, plan.request, partition)
     sql = f"SELECT {select_list(plan.columns)} FROM (\n{query}) AS report"  # noqa: S608 - its values are quoted literals
     placement = Placement.of(partition, schema.field(definition.source.time_column))
-    with pq.ParquetWriter(sink, schema, compression="zstd", write_statistics=True) as writer:
-        pending: list[pa.RecordBatch] = []
-        rows = size = 0
+
+    def checked() -> Iterator[pa.RecordBatch]:
         for arrived in transaction.stream(sql):
             batch = to_storage(arrived, schema)
             placement.check(batch)
-            pending.append(batch)
-            rows, size = rows + batch.num_rows, size + batch.nbytes
-            if rows >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
-                writer.write_table(pa.Table.from_batches(pending, schema), row_group_size=ROW_GROUP_ROWS)
-                pending, rows, size = [], 0, 0
-        if pending:
-            writer.write_table(pa.Table.from_batches(pending, schema), row_group_size=ROW_GROUP_ROWS)
+            yield batch
+
+    write_row_groups(checked(), schema, sink=sink, statistics=[definition.source.time_column])
     placement.refuse_misplaced()
-    return placement.rows
+    return placement

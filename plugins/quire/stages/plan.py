@@ -34,7 +34,10 @@ def plan_partitions(definition: ReportDefinition, request: RunRequest, *, sessio
     """
     days = DateRange(start=request.start, end=request.end, timezone=request.timezone)
     partitions = days.partitions(definition.partition)
-    with concerning(report=definition.name), open_transaction(session) as transaction:
+    with (
+        concerning(report=definition.name),
+        open_transaction(session, name=f"quire {definition.name} plan") as transaction,
+    ):
         columns = transaction.columns(bound_query(definition, request, partitions[0]))
         check_columns(definition, columns)
         identity = _database_identity(transaction)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -14,6 +14,7 @@ from quire.artifacts import (
     PublishedRun,
     RenderedFile,
     StagedRun,
+    TaskUsage,
     from_json,
     manifest_key,
     to_json,
@@ -22,6 +23,7 @@ from quire.definition import ReportDefinition
 from quire.errors import IntegrityError, concerning
 from quire.front_sheets import about_sheet, files_sheet, summary_sheets
 from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
+from quire.usage import repeated_statements
 from quire.xlsx.model import DetailOutcome, FactSheet, TableSheet, Workbook
 from quire.xlsx.workbook import write_workbook
 
@@ -31,7 +33,12 @@ SUMMARY_FILE = "summary.xlsx"
 
 
 def publish_run(
-    definition: ReportDefinition, run: StagedRun, files: Sequence[RenderedFile], *, store: ObjectStore
+    definition: ReportDefinition,
+    run: StagedRun,
+    files: Sequence[RenderedFile],
+    *,
+    store: ObjectStore,
+    usage: Callable[[], tuple[TaskUsage, ...]] = tuple,
 ) -> PublishedRun:
     """Makes the run exist, or adopts the one that was published already.
 
@@ -42,6 +49,7 @@ def publish_run(
         run: what was staged of it.
         files: what render wrote, in order.
         store: where all of it is.
+        usage: asked last, for what all tasks have taken, this one included.
 
     Raises:
         IntegrityError: the manifest that another writer left cannot be read.
@@ -52,7 +60,7 @@ def publish_run(
             return _adopt(definition, run, files, store)
         if not _has_one_workbook(definition):
             files = (*files, _write_summary(definition, run, files, store))
-        manifest = _manifest(definition, run, files)
+        manifest = _manifest(definition, run, files, usage())
         if store.put_json_once(manifest_key(definition.name, run.layout.run_key), to_json(manifest)):
             logger.info("%s: published run %s, %s rows", definition.name, run.layout.run_key, manifest.rows)
             return PublishedRun(manifest=manifest, reused=False)
@@ -145,6 +153,7 @@ def _manifest(
     definition: ReportDefinition,
     run: StagedRun,
     files: Sequence[RenderedFile],
+    usage: tuple[TaskUsage, ...],
 ) -> Manifest:
     request = run.plan.request
     return Manifest(
@@ -171,5 +180,6 @@ def _manifest(
         ),
         summaries=run.summaries,
         files=tuple(files),
-        warnings=_notes(run, files),
+        warnings=(*_notes(run, files), *repeated_statements(usage)),
+        usage=usage,
     )

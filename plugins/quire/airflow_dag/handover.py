@@ -1,0 +1,91 @@
+"""What tasks hand on to one another through XCom: records as JSON, and the usage of each task.
+
+plan and layout return what is mapped over, and push the whole record under a key of its own, since a mapping takes a
+task's return value only. Whoever receives a record also receives the version of the definition it was made for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import get_current_context
+
+from quire.artifacts import RunPlan, StagedPartition, StagedRun, TaskUsage, digest, from_json, to_json
+from quire.definition import ReportDefinition
+from quire.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from quire.usage import StatementLog, TaskMeter
+
+PLAN, RUN, USAGE = "plan", "run", "usage"
+
+
+def push_plan(definition: ReportDefinition, plan: RunPlan) -> None:
+    """Hands the plan to the tasks that follow."""
+    _push(PLAN, definition, plan)
+
+
+def push_run(definition: ReportDefinition, run: StagedRun) -> None:
+    """Hands what is known of the run to the tasks that follow."""
+    _push(RUN, definition, run)
+
+
+def same_plan(definition: ReportDefinition, pushed: Any) -> RunPlan:
+    """Returns a pushed plan.
+
+    Raises:
+        DefinitionError: the definition was changed since.
+    """
+    return from_json(RunPlan, _of_same_version(definition, pushed))
+
+
+def same_run(definition: ReportDefinition, pushed: Any) -> StagedRun:
+    """Returns a pushed run.
+
+    Raises:
+        DefinitionError: the definition was changed since.
+    """
+    return from_json(StagedRun, _of_same_version(definition, pushed))
+
+
+def staged_partitions(returned: Any) -> tuple[StagedPartition, ...]:
+    """Returns the partitions of all extract tasks, in order."""
+    return tuple(part for group in returned for part in from_json(tuple[StagedPartition, ...], group))
+
+
+@contextmanager
+def usage_pushed(stage: str, names: Sequence[str], statements: StatementLog | None = None) -> Iterator[TaskMeter]:
+    """Measures a task, hands what it took to publish, and names it in Airflow's pages by what it works on."""
+    from quire.usage import measured
+
+    label = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
+    context = get_current_context()
+    context["label"] = label  # type: ignore[typeddict-unknown-key]
+    with measured(stage, label, statements) as meter:
+        yield meter
+        context["ti"].xcom_push(USAGE, to_json(meter.usage()))
+
+
+def task_usages(*pushed: Any) -> tuple[TaskUsage, ...]:
+    """Returns what each task before took: one record of a plain task, one a piece of a mapped one."""
+    found: list[Any] = []
+    for given in pushed:
+        found += [given] if isinstance(given, dict) else list(given or ())
+    return tuple(from_json(TaskUsage, usage) for usage in found)
+
+
+def _push(key: str, definition: ReportDefinition, record: Any) -> None:
+    get_current_context()["ti"].xcom_push(key, {"definition": _version(definition), "record": to_json(record)})
+
+
+def _version(definition: ReportDefinition) -> str:
+    return digest(definition.model_dump(mode="json"))
+
+
+def _of_same_version(definition: ReportDefinition, pushed: Any) -> Any:
+    """Every task reads the files anew: rows of one query must not be stored as another's."""
+    if pushed["definition"] != _version(definition):
+        raise DefinitionError("its files were changed while it ran: start it again", report=definition.name)
+    return pushed["record"]

@@ -1,0 +1,60 @@
+"""A Parquet file of a stream of rows: row groups that a renderer can hold, encoded by what the first rows look like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+ROW_GROUP_ROWS = 65_536
+ROW_GROUP_BYTES = 32 * 1024 * 1024
+REPEATS = 8  # a column is repetitive where a batch has so many rows for each of its values
+
+
+def write_row_groups(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, *, sink: Any, statistics: Sequence[str] = ()
+) -> int:
+    """Writes batches as Parquet and returns the number of rows; holds one row group.
+
+    Repetitive columns are dictionary-encoded; for others the writer would first try in vain, in each row group, for a
+    third of its time (measured on TPC-H lineitem).
+
+    Args:
+        batches: of ``schema``.
+        schema: of the file.
+        sink: a writable file.
+        statistics: columns whose least and most each row group keeps.
+    """
+    arriving = iter(batches)
+    first = next(arriving, None)
+    options = {"compression": "zstd", "write_statistics": list(statistics), "use_dictionary": _repetitive(first)}
+    rows = 0
+    with pq.ParquetWriter(sink, schema, **options) as writer:
+        for group in _groups(chain([first] if first is not None else [], arriving), schema):
+            writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+            rows += group.num_rows
+    return rows
+
+
+def _repetitive(batch: pa.RecordBatch | None) -> list[str] | bool:
+    if batch is None or batch.num_rows < REPEATS:
+        return True
+    pairs = zip(batch.schema.names, batch.columns, strict=True)
+    return [name for name, column in pairs if pc.count_distinct(column).as_py() * REPEATS <= batch.num_rows]
+
+
+def _groups(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
+    waiting: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        waiting.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
+            yield pa.Table.from_batches(waiting, schema)
+            waiting, rows, size = [], 0, 0
+    if waiting:
+        yield pa.Table.from_batches(waiting, schema)
