@@ -13,9 +13,9 @@ import polars as pl
 from quire.artifacts import SourceColumn
 from quire.calendar_range import Grain
 from quire.definition import Measure, Summary
+from quire.periods import period_starts
 from quire.result_columns import numeric_casts, polars_schema
 
-PERIODS = {Grain.DAY: "1d", Grain.WEEK: "1w", Grain.MONTH: "1mo", Grain.QUARTER: "1q", Grain.YEAR: "1y"}
 WIDEST_INTEGER = pl.Decimal(38, 0)  # holds the sum of 10^19 bigints; Arrow has no wider integer than bigint
 
 
@@ -62,9 +62,7 @@ def _key(name: str, every: Grain | None, kind: pl.DataType, timezone: str) -> pl
     column = pl.col(name)
     if every is None:
         return column
-    if isinstance(kind, pl.Datetime):
-        column = (column.dt.convert_time_zone(timezone) if kind.time_zone else column).dt.date()
-    return column.dt.truncate(PERIODS[every])
+    return period_starts(column, every, kind, timezone=timezone)
 
 
 def _input(measure: Measure, schema: pl.Schema) -> pl.Expr:
