@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 
 import openpyxl
@@ -76,3 +77,17 @@ def test_workbook_without_rows_has_its_small_sheets() -> None:
     files, outcomes = write(workbook)
     assert outcomes == (DetailOutcome(rows=0, sheets=(), notes=()),)
     assert calamine(files.bodies[0], "By pie")[2][:2] == ["Kind", "kind (2)"]
+
+
+@pytest.mark.parametrize("zone", [None, "UTC"])
+def test_small_sheets_keep_the_last_microsecond_of_a_day_in_its_day(zone: str | None) -> None:
+    moment = pa.array([5 * 3_600_000_000 - 1] if zone else [86_400_000_000 - 1]).view(pa.timestamp("us", tz=zone))
+    sheet = TableSheet(
+        sheet_name="T",
+        heading="T",
+        columns=(SheetColumn(name="m", title="M"),),
+        table=pa.table({"m": moment}),
+    )
+    body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda _: (sheet,))
+    day = dt.date(1969, 12, 31) if zone else dt.date(1970, 1, 1)
+    assert calamine(body, "T")[-1][0] == dt.datetime.combine(day, dt.time(23, 59, 59, 999_000))

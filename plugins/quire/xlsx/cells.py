@@ -105,7 +105,7 @@ def date_cells(column: pl.Series, styles: Styles) -> Cells:
 
 
 def timestamp_cells(column: pl.Series, styles: Styles, *, timezone: str) -> Cells:
-    """Returns timestamps to the millisecond; instants in ``timezone``."""
+    """Returns timestamps to the millisecond, rounded down so that none is in the next day; instants in ``timezone``."""
     aware = isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None
     microseconds = column.to_physical()
     # two days more than Excel has on either side, so that every zone's offset can be added without overflow
@@ -114,7 +114,7 @@ def timestamp_cells(column: pl.Series, styles: Styles, *, timezone: str) -> Cell
     if not _within(microseconds, lowest, highest):
         column = column.set(~microseconds.is_between(lowest, highest).fill_null(value=False), None)
     local = _local(column, timezone) if aware else column.to_physical()
-    serials = (local + 500) // 1000 / DAY_MILLISECONDS + EPOCH_SERIAL
+    serials = local // 1000 / DAY_MILLISECONDS + EPOCH_SERIAL
     if serials.null_count() == microseconds.null_count() and _within(serials, FIRST_SERIAL, LAST_SERIAL + 0.999_999_99):
         return _numbers(serials.cast(pl.String), None, styles, serials)
     zone = timezone if aware else None
