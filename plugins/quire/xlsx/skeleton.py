@@ -19,6 +19,7 @@ from xlsxwriter.worksheet import Worksheet
 from quire.errors import WorkbookError
 from quire.xlsx.cells import Styles
 from quire.xlsx.front import write_front
+from quire.xlsx.legal_parts import legal_part
 from quire.xlsx.model import DetailTable, FactSheet, TableSheet, Workbook
 from quire.xlsx.names import column_letters
 from quire.xlsx.styles import Formats, number_format, side_of
@@ -114,7 +115,7 @@ def build_book(
         (small[0] if small else book.add_worksheet("Other")).activate()
     book.close()
     with zipfile.ZipFile(body) as package:
-        return {name: package.read(name) for name in package.namelist()}
+        return {name: legal_part(name, package.read(name)) for name in package.namelist()}
 
 
 def cut_frame(workbook: Workbook, widths: Sequence[float], sheet: DetailSheet, *, opens: bool) -> SheetFrame:
