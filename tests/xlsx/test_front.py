@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
+import xml.etree.ElementTree as ElementTree
 
 import openpyxl
 import pyarrow as pa
@@ -76,3 +78,43 @@ def test_workbook_without_rows_has_its_small_sheets() -> None:
     files, outcomes = write(workbook)
     assert outcomes == (DetailOutcome(rows=0, sheets=(), notes=()),)
     assert calamine(files.bodies[0], "By pie")[2][:2] == ["Kind", "kind (2)"]
+
+
+@pytest.mark.parametrize("zone", [None, "UTC"])
+def test_small_sheets_keep_the_last_microsecond_of_a_day_in_its_day(zone: str | None) -> None:
+    moment = pa.array([5 * 3_600_000_000 - 1] if zone else [86_400_000_000 - 1]).view(pa.timestamp("us", tz=zone))
+    sheet = TableSheet(
+        sheet_name="T",
+        heading="T",
+        columns=(SheetColumn(name="m", title="M"),),
+        table=pa.table({"m": moment}),
+    )
+    body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda _: (sheet,))
+    day = dt.date(1969, 12, 31) if zone else dt.date(1970, 1, 1)
+    assert calamine(body, "T")[-1][0] == dt.datetime.combine(day, dt.time(23, 59, 59, 999_000))
+
+
+@pytest.mark.parametrize(
+    ("title", "escaped"),
+    [
+        ("a\uffffb", "a_xFFFF_b"),
+        ("a\ufffeb", "a_xFFFE_b"),
+        ("a\x01b", "a_x0001_b"),
+        ("a\tb", "a_x0009_b"),
+        ("a\rb", "a_x000D_b"),
+        ("a_x0041_b", "a_x005F_x0041_b"),
+        ('a"&<b', 'a"&<b'),
+    ],
+)
+def test_table_header_of_letters_that_xml_forbids_is_escaped_as_excel_does(title: str, escaped: str) -> None:
+    chart = Chart(kind="column", x="k", y=("v",))
+    columns = (SheetColumn(name="k", title=title), SheetColumn(name="v", title=f"{title}2"))
+    sheet = TableSheet(
+        sheet_name="S", heading=title, columns=columns, table=pa.table({"k": ["a"], "v": [1]}), chart=chart
+    )
+    package = parts(write_rows([{"n": 1}], NUMBERS, front=lambda _: (sheet,))[0])
+    trees = {name: ElementTree.fromstring(body) for name, body in package.items()}  # noqa: S314 - our own
+    found = [element.get("name") for element in trees["xl/tables/table1.xml"].iter() if element.tag.endswith("Column")]
+    assert found == [escaped, f"{escaped}2"]
+    texts = ["".join(item.itertext()) for item in trees["xl/sharedStrings.xml"]]
+    assert escaped.replace("_x0009_", "\t") in texts  # a tab is kept in an element, but not in an attribute

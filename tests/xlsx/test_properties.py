@@ -82,15 +82,8 @@ def expected(kind: str, value: Any) -> Any:
 def expected_time(value: dt.datetime) -> Any:
     zone = ZONE if value.tzinfo else None
     local = value.astimezone(ZoneInfo(ZONE)).replace(tzinfo=None) if value.tzinfo else value
-    rounded = (
-        local.replace(microsecond=0) + dt.timedelta(milliseconds=(local.microsecond + 500) // 1000)
-        if (
-            local.date() >= FIRST and local < dt.datetime(9999, 12, 31, 23, 59, 59, 999_500)  # noqa: DTZ001
-        )
-        else None
-    )
-    if rounded is not None and rounded.date() >= FIRST:
-        return rounded
+    if local.date() >= FIRST:
+        return local.replace(microsecond=local.microsecond // 1000 * 1000)
     instant = value.replace(tzinfo=None)
     return timestamp_text((instant - EPOCH) // dt.timedelta(microseconds=1), zone)
 
@@ -102,7 +95,7 @@ def near(found: Any, wanted: Any) -> bool:
     if isinstance(wanted, dt.datetime):
         if type(found) is dt.date:  # so calamine tells midnight
             found = dt.datetime(found.year, found.month, found.day)  # noqa: DTZ001
-        return isinstance(found, dt.datetime) and abs(found - wanted) < dt.timedelta(milliseconds=1)
+        return isinstance(found, dt.datetime) and abs(found - wanted) < dt.timedelta(microseconds=500)
     if isinstance(wanted, dt.date):
         return isinstance(found, dt.date) and (found.date() if isinstance(found, dt.datetime) else found) == wanted
     if isinstance(wanted, dt.time):

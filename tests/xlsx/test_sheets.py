@@ -18,6 +18,7 @@ import pytest
 from quire.errors import WorkbookError
 from quire.xlsx.detail import Limits
 from quire.xlsx.model import DetailOutcome, SheetColumn, Workbook
+from quire.xlsx.rows import size_bound
 from quire.xlsx.skeleton import MOST_ROWS
 
 from tests.xlsx.books import MADE_AT, ZONE, Files, about, book_of, by_openpyxl, calamine, cell, parts, write, write_rows
@@ -101,6 +102,46 @@ def test_rows_beyond_a_files_bytes_begin_the_next_file() -> None:
     ]
     assert found == batch.column(0).to_pylist()
     assert all(calamine(body, "About") for body in files.bodies)
+
+
+def test_sheet_is_filled_to_its_bytes_and_not_to_a_bound_of_them() -> None:
+    limit = 6_000_000
+    files, (outcome,) = write(book_of([numbers(400_000)], NUMBERS), limits=Limits(sheet_bytes=limit))
+    package = parts(files.bodies[0])
+    sizes = [len(package[f"xl/worksheets/sheet{number}.xml"]) for number in range(1, len(outcome.sheets) + 1)]
+    assert len(sizes) > 2
+    assert all(0.6 * limit < size <= limit for size in sizes[:-1])  # the bound of one batch is a third of it
+
+
+def test_file_is_filled_to_its_deflated_bytes() -> None:
+    limit = 8_000_000
+    batch = pa.RecordBatch.from_arrays([pa.array([f"{number:x}" * 3 for number in range(900_000)])], ["v"])
+    files, outcomes = write(book_of([batch], batch.schema), limits=Limits(shared_rows=0, file_bytes=limit))
+    assert sum(outcome.rows for outcome in outcomes) == 900_000
+    assert [outcome.sheets for outcome in outcomes] == [("Rows",)] * len(files.bodies)
+    assert len(files.bodies) > 1
+    assert all(len(body) <= limit for body in files.bodies)
+    assert len(files.bodies[0]) > 0.5 * limit
+
+
+@pytest.mark.parametrize("total", [None, "sum"])
+def test_dimension_is_right_or_left_out_where_bytes_end_a_sheet(total: str | None) -> None:
+    columns = [SheetColumn(name="n", title="n", total=total)]
+    limits = Limits(sheet_bytes=6_000_000)
+    files, (outcome,) = write(book_of([numbers(400_000)], NUMBERS, columns=columns), limits=limits)
+    package = parts(files.bodies[0])
+    for number in range(1, len(outcome.sheets) + 1):
+        sheet = package[f"xl/worksheets/sheet{number}.xml"]
+        rows = sheet.count(b"<row ")
+        assert re.findall(rb"<dimension[^>]*>", sheet) in ([], [f'<dimension ref="A1:A{rows}"/>'.encode()])
+        filtered = rows - bool(total and number == len(outcome.sheets))
+        assert f'<autoFilter ref="A1:A{filtered}"'.encode() in sheet
+    assert calamine(files.bodies[0], outcome.sheets[0])[:2] == [["n"], [0.0]]
+
+
+def test_text_beyond_a_cell_counts_as_what_the_cell_holds() -> None:
+    batch = pa.RecordBatch.from_arrays([pa.array(["x" * 40_000_000, None, "y"])], ["v"])
+    assert size_bound(batch) == 3 * 2 * 120 + 7 * 32_768
 
 
 def test_same_rows_give_the_same_bytes_however_they_come() -> None:

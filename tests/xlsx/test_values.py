@@ -110,7 +110,25 @@ def test_date_that_excel_has_not_is_text_as_postgresql_prints_it(kind: pa.DataTy
 def test_time_is_kept_to_the_millisecond() -> None:
     instant = dt.datetime(2013, 7, 1, 12, 34, 56, 789_000)  # noqa: DTZ001
     assert calamine(written(WALL, instant))[1][0] == instant
-    assert calamine(written(WALL, instant.replace(microsecond=789_499)))[1][0] == instant
+    assert calamine(written(WALL, instant.replace(microsecond=789_999)))[1][0] == instant
+
+
+@pytest.mark.parametrize(
+    ("kind", "microseconds", "expected"),
+    [
+        (WALL, 86_400_000_000 - 1, dt.datetime(1970, 1, 1, 23, 59, 59, 999_000)),  # noqa: DTZ001
+        (WALL, -1, dt.datetime(1969, 12, 31, 23, 59, 59, 999_000)),  # noqa: DTZ001
+        (INSTANT, 5 * 3_600_000_000 - 1, dt.datetime(1969, 12, 31, 23, 59, 59, 999_000)),  # noqa: DTZ001
+        (WALL, 2_932_897 * 86_400_000_000 - 1, dt.datetime(9999, 12, 31, 23, 59, 59, 999_000)),  # noqa: DTZ001
+        (WALL, -25_508 * 86_400_000_000 - 1, "1900-02-28 23:59:59.999999"),
+    ],
+)
+def test_last_microsecond_of_a_day_stays_in_its_day(kind: pa.DataType, microseconds: int, expected: Any) -> None:
+    batch = pa.RecordBatch.from_arrays([pa.array([microseconds]).view(kind)], schema=pa.schema([("v", kind)]))
+    from tests.xlsx.books import book_of, write
+
+    files, _ = write(book_of([batch], batch.schema))
+    assert calamine(files.bodies[0])[1][0] == expected
 
 
 @pytest.mark.parametrize("text", ["1.5", "-0.001", "123456789012345", "1500000000000000000", "0"])

@@ -7,11 +7,11 @@ Every function takes a column of a batch and returns what stands in the cells' X
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
-from quire.xlsx.odd_dates import DAY_MICROSECONDS, date_text, local_microseconds, timestamp_text
+from quire.xlsx.odd_dates import DAY_MICROSECONDS, OddDate, date_text, local_microseconds, timestamp_text
 from quire.xlsx.text import cut_texts, longest
 
 EPOCH_SERIAL = 25_569  # 1970-01-01 in Excel's days since 1899-12-30
@@ -43,6 +43,7 @@ class Cells:
         numbers: the values as totals take them, strings where only their digits are exact; None where they are texts.
         texts: how many numbers had to be written as text.
         cut: how many texts were too long for a cell.
+        odd: the least and the most of the dates and times that are written as text; those are not in ``numbers``.
     """
 
     values: pl.Series
@@ -51,6 +52,7 @@ class Cells:
     numbers: pl.Series | None = None
     texts: int = 0
     cut: int = 0
+    odd: tuple[OddDate, ...] = ()
 
 
 def boolean_cells(column: pl.Series, styles: Styles) -> Cells:
@@ -103,7 +105,7 @@ def date_cells(column: pl.Series, styles: Styles) -> Cells:
 
 
 def timestamp_cells(column: pl.Series, styles: Styles, *, timezone: str) -> Cells:
-    """Returns timestamps to the millisecond; instants in ``timezone``."""
+    """Returns timestamps to the millisecond, rounded down so that none is in the next day; instants in ``timezone``."""
     aware = isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None
     microseconds = column.to_physical()
     # two days more than Excel has on either side, so that every zone's offset can be added without overflow
@@ -112,7 +114,7 @@ def timestamp_cells(column: pl.Series, styles: Styles, *, timezone: str) -> Cell
     if not _within(microseconds, lowest, highest):
         column = column.set(~microseconds.is_between(lowest, highest).fill_null(value=False), None)
     local = _local(column, timezone) if aware else column.to_physical()
-    serials = (local + 500) // 1000 / DAY_MILLISECONDS + EPOCH_SERIAL
+    serials = local // 1000 / DAY_MILLISECONDS + EPOCH_SERIAL
     if serials.null_count() == microseconds.null_count() and _within(serials, FIRST_SERIAL, LAST_SERIAL + 0.999_999_99):
         return _numbers(serials.cast(pl.String), None, styles, serials)
     zone = timezone if aware else None
@@ -131,7 +133,8 @@ def time_cells(column: pl.Series, styles: Styles) -> Cells:
         return _numbers(fractions.cast(pl.String), None, styles, fractions)
     keeps = column < DAY_MICROSECONDS
     shown = fractions.cast(pl.String).set(~keeps.fill_null(value=True), "24:00:00")
-    return _numbers(shown, keeps, styles, fractions.set(~keeps, None))
+    cells = _numbers(shown, keeps, styles, fractions.set(~keeps, None))
+    return replace(cells, odd=(OddDate(DAY_MICROSECONDS, "24:00:00"),))
 
 
 def _within(values: pl.Series, lowest: float, highest: float) -> bool:
@@ -158,10 +161,12 @@ def _odd_serials(serials: pl.Series, physical: pl.Series, styles: Styles, told: 
     """Returns days, and where Excel has no such day, its text."""
     shown = serials.cast(pl.String)
     keeps = serials.is_between(FIRST_SERIAL, LAST_SERIAL + 1, closed="left").fill_null(value=False)
-    distinct = physical.filter(~keeps & physical.is_not_null()).unique()
+    distinct = physical.filter(~keeps & physical.is_not_null()).unique().sort()
     texts = pl.Series([told(value) for value in distinct], dtype=pl.String)
     shown = physical.replace_strict(distinct, texts, default=shown)
-    return _numbers(shown, keeps | physical.is_null(), styles, serials.set(~keeps, None))
+    cells = _numbers(shown, keeps | physical.is_null(), styles, serials.set(~keeps, None))
+    ends = {distinct[end]: texts[end] for end in (0, -1)} if len(distinct) else {}
+    return replace(cells, odd=tuple(OddDate(*end) for end in ends.items()))
 
 
 def _keeps_digits(shown: pl.Series) -> pl.Series | None:

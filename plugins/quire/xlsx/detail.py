@@ -6,18 +6,28 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from quire.errors import WorkbookError
 from quire.xlsx.detail_rows import DetailRows
 from quire.xlsx.model import DetailOutcome, Workbook
 from quire.xlsx.names import sheet_name
-from quire.xlsx.package import CountedSink, Part
+from quire.xlsx.package import WRITE_BYTES, CountedSink, Part
 from quire.xlsx.rows import RenderedRows, RowRenderer, size_bound
 from quire.xlsx.shared_strings import SharedStrings
-from quire.xlsx.skeleton import MOST_ROWS, DetailSheet, SheetFrame, build_book, cut_frame, has_totals
+from quire.xlsx.skeleton import (
+    MOST_ROWS,
+    DetailSheet,
+    SheetFrame,
+    build_book,
+    cut_frame,
+    has_totals,
+    without_dimension,
+)
 from quire.xlsx.totals import Totals
 
 IN_FLIGHT = 4  # batches that are rendered ahead of the deflater
+UNWRITTEN = WRITE_BYTES + 256 * 1024  # what the archive and its deflater keep back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +87,7 @@ class DetailWriter:
             share_all=self.detail.rows <= limits.shared_rows,
         )
         self._cut = [0] * len(self.detail.columns)
-        self._bytes_of_sheet = 0
+        self._row_bytes = 0.0
 
     def frame_parts(self) -> dict[str, bytes]:
         """Returns the parts of a workbook of one sheet, of which some are the whole workbook's too."""
@@ -88,10 +98,9 @@ class DetailWriter:
         while True:
             number = len(self.written) + 1
             name = sheet_name(self.detail.sheet_name, self.taken_names, number=number)
-            self._bytes_of_sheet = 0
             yield f"xl/worksheets/sheet{number}.xml", self._sheet(name)
-            # The next sheet would be about as large; deflated it is never larger than it is now.
-            if not self._rows.left or self._sink.bytes + self._bytes_of_sheet > self._limits.file_bytes:
+            batch = self._rows.peek()
+            if batch is None or size_bound(batch) > self._room_of_file():
                 return
 
     def outcome(self) -> DetailOutcome:
@@ -120,11 +129,14 @@ class DetailWriter:
     def _sheet(self, name: str) -> Iterator[bytes | memoryview]:
         capacity = self._capacity()
         is_last = has_totals(self.detail) and self._rows.left <= capacity
-        yield self._frame(DetailSheet(name, min(self._rows.left, capacity), totals=is_last)).before
+        planned = min(self._rows.left, capacity)
+        before = self._frame(DetailSheet(name, planned, totals=is_last)).before
+        batches = self._rendered(capacity)
+        first = list(islice(batches, 1))
+        yield before if self._holds(planned, first) else without_dimension(before)
         rows = 0
-        for rendered in self._rendered(capacity):
+        for rendered in chain(first, batches):
             rows += rendered.rows
-            self._bytes_of_sheet += len(rendered.xml)
             for position, column in enumerate(rendered.columns):
                 self._cut[position] += column.cut
             self._totals.add(rendered.columns)
@@ -137,20 +149,34 @@ class DetailWriter:
         yield frame.after
         self.written.append(sheet)
 
+    def _holds(self, planned: int, first: Sequence[RenderedRows]) -> bool:
+        """Whether the next sheet surely has all the rows that are planned for it.
+
+        The rows may have twice the bytes of the largest beginning of a sheet so far. A dimension that stands before
+        the rows is better left out than wrong; readers need none.
+        """
+        for rendered in first:
+            self._row_bytes = max(self._row_bytes, len(rendered.xml) / rendered.rows)
+        room = min(self._limits.sheet_bytes, self._room_of_file())
+        return planned == sum(rendered.rows for rendered in first) or 2 * planned * self._row_bytes <= room
+
+    def _room_of_file(self) -> int:
+        """Returns how many bytes of XML the file surely takes: deflated they are never more."""
+        return self._limits.file_bytes - self._sink.bytes - UNWRITTEN
+
     def _rendered(self, capacity: int) -> Iterator[RenderedRows]:
         """Gives the rows of one sheet, rendered ahead by the pool.
 
         How far ahead is fixed, so the sheet's last row is decided by the rows alone and not by the threads' speed.
+        Near a limit, what was rendered ahead is written before more is taken: its bytes are far fewer than its bound.
         """
-        limit = min(self._limits.sheet_bytes, self._limits.file_bytes - self._sink.bytes)
         waiting: deque[tuple[Future[RenderedRows], int]] = deque()
         rows = size = 0
-        full = False
         while True:
-            while not full and len(waiting) < IN_FLIGHT and (batch := self._rows.peek()) is not None:
+            while rows < capacity and len(waiting) < IN_FLIGHT and (batch := self._rows.peek()) is not None:
                 bound = size_bound(batch)
-                full = rows == capacity or (rows > 0 and size + sum(b for _, b in waiting) + bound > limit)
-                if full:
+                ahead = sum(b for _, b in waiting) + bound
+                if rows and ahead > min(self._limits.sheet_bytes - size, self._room_of_file()):
                     break
                 taken = self._rows.take(capacity - rows)
                 render = self._renderer.prepare(taken, rows + 2)

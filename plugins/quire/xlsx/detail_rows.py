@@ -1,15 +1,19 @@
-"""The rows that are still to be written, in batches of one size however they came."""
+"""The rows that are still to be written, in batches of one size however they came, and never of more bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from functools import reduce
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from quire.errors import WorkbookError
 from quire.xlsx.model import DetailTable
 
 BATCH_ROWS = 8_192
+BATCH_CELLS = 16 * BATCH_ROWS
+BATCH_BYTES = 2 * 2**20
 
 
 class DetailRows:
@@ -17,7 +21,7 @@ class DetailRows:
 
     Args:
         detail: columns and number of rows.
-        batches: the rows, in batches of ``BATCH_ROWS``.
+        batches: the rows, in even batches.
     """
 
     def __init__(self, detail: DetailTable, batches: Iterator[pa.RecordBatch]) -> None:
@@ -61,30 +65,60 @@ class DetailRows:
 
 
 def even_batches(detail: DetailTable) -> Generator[pa.RecordBatch]:
-    """Gives a table's rows in batches of ``BATCH_ROWS``, the last one smaller: the same rows give the same bytes."""
+    """Gives a table's rows in batches that the rows alone decide, so that the same rows give the same bytes.
+
+    A batch has ``BATCH_ROWS`` rows; fewer where they have so many columns or such long texts that a batch, of which
+    several are in memory at a time, would have more than ``BATCH_CELLS`` cells or ``BATCH_BYTES`` of text. It has at
+    least one row.
+    """
     places = [detail.schema.get_field_index(column.name) for column in detail.columns]  # a column may be shown twice
+    most = min(BATCH_ROWS, max(1, BATCH_CELLS // len(places)))
     waiting: list[pa.RecordBatch] = []
-    rows = 0
+    rows = size = 0
     for batch in detail.batches():
-        columns = _columns(batch, places)
-        if not rows and columns.num_rows == BATCH_ROWS:
-            yield columns
-            continue
-        waiting.append(columns)
-        rows += columns.num_rows
-        while rows >= BATCH_ROWS:
-            table = pa.Table.from_batches(waiting)
-            yield _one_batch(table.slice(0, BATCH_ROWS))
-            rows -= BATCH_ROWS
-            waiting = table.slice(BATCH_ROWS).to_batches()
-    if rows:
-        yield _one_batch(pa.Table.from_batches(waiting))
+        rest = _columns(batch, places)
+        while rest.num_rows:
+            fitting = rest.slice(0, _fitting(rest, most - rows, None if not rows else BATCH_BYTES - size))
+            if fitting.num_rows:
+                waiting.append(fitting)
+            rows, size = rows + fitting.num_rows, size + text_bytes(fitting)
+            rest = rest.slice(fitting.num_rows)
+            if rows == most or rest.num_rows:
+                yield _one_batch(waiting)
+                waiting, rows, size = [], 0, 0
+    if waiting:
+        yield _one_batch(waiting)
+
+
+def text_bytes(batch: pa.RecordBatch) -> int:
+    """Returns how many bytes the texts of a batch have together."""
+    lengths = (pc.sum(length).as_py() for length in _lengths(batch))
+    return sum(length for length in lengths if isinstance(length, int))
+
+
+def _fitting(batch: pa.RecordBatch, rows: int, size: int | None) -> int:
+    """Returns how many of the first rows, at most ``rows``, have no more bytes of text than ``size``.
+
+    Where ``size`` is None they begin a new batch, which takes its first row whatever that has.
+    """
+    most, batch = BATCH_BYTES if size is None else size, batch.slice(0, rows)
+    if text_bytes(batch) <= most:
+        return int(batch.num_rows)
+    lengths = reduce(pc.add, (pc.fill_null(length, 0).cast(pa.int64()) for length in _lengths(batch)))
+    fitting = pc.sum(pc.less_equal(pc.cumulative_sum(lengths), most)).as_py()
+    return int(fitting or size is None)
+
+
+def _lengths(batch: pa.RecordBatch) -> Iterator[pa.Array]:
+    return (pc.binary_length(column) for column in batch.columns if pa.types.is_string(column.type))
 
 
 def _columns(batch: pa.RecordBatch, places: Sequence[int]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([batch.column(place) for place in places], [str(place) for place in places])
 
 
-def _one_batch(table: pa.Table) -> pa.RecordBatch:
-    (batch,) = table.combine_chunks().to_batches()
+def _one_batch(waiting: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    if len(waiting) == 1:
+        return waiting[0]
+    (batch,) = pa.Table.from_batches(waiting).combine_chunks().to_batches()
     return batch

@@ -95,7 +95,7 @@ def _timestamp(microseconds: int, timezone: str | None) -> dt.datetime | str:
         if timezone:
             local = local.replace(tzinfo=dt.UTC).astimezone(ZoneInfo(timezone)).replace(tzinfo=None)
         if local.date() >= FIRST_DATE:
-            return local
+            return local.replace(microsecond=local.microsecond // 1000 * 1000)
     return timestamp_text(microseconds, timezone)
 
 

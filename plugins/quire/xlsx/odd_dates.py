@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 DAY_MICROSECONDS = 86_400_000_000
 _INFINITE_DAYS = {2**31 - 1: "infinity", -(2**31): "-infinity"}
 _INFINITE_MICROSECONDS = {2**63 - 1: "infinity", -(2**63) + 1: "-infinity", -(2**63): "-infinity"}
+
+
+@dataclass(frozen=True, slots=True)
+class OddDate:
+    """The least or the most of a column's dates that Excel has not.
+
+    Args:
+        physical: days or microseconds since 1970-01-01, or since midnight where it is a time of day.
+        text: that stands in its cell.
+    """
+
+    physical: int
+    text: str
+
+    @property
+    def is_later(self) -> bool:
+        """Whether it is after all dates that Excel has, and not before them: 1970 is one of those."""
+        return self.physical > 0
 
 
 def date_text(days: int) -> str:

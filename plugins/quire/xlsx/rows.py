@@ -17,11 +17,12 @@ from quire.xlsx.names import column_letters
 from quire.xlsx.series import series_of
 from quire.xlsx.shared_strings import SharedStrings
 from quire.xlsx.tally import Tally, tally
+from quire.xlsx.text import LONGEST_TEXT
 from quire.xlsx.text_column import TextColumn
 
 Render = Callable[[pl.Series, Styles], Cells]
 Prepare = Callable[[pa.Array], Callable[[], Cells]]
-CELL_BYTES, ESCAPED = 120, 7  # the most that a cell has around its value, and that a byte of it grows to
+CELL_BYTES, ESCAPED = 120, 7  # the most that a cell has around its value, and that a UTF-16 unit of it grows to
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,8 @@ def size_bound(batch: pa.RecordBatch) -> int:
 
 
 def _letters(column: pa.Array) -> int:
-    count = pc.sum(pc.binary_length(column)).as_py()
+    """Returns how many UTF-16 units the cells of some texts have at most: never more than bytes."""
+    count = pc.sum(pc.min_element_wise(pc.binary_length(column), LONGEST_TEXT, skip_nulls=False)).as_py()
     return count if isinstance(count, int) else 0
 
 

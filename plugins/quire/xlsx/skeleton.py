@@ -19,6 +19,7 @@ from xlsxwriter.worksheet import Worksheet
 from quire.errors import WorkbookError
 from quire.xlsx.cells import Styles
 from quire.xlsx.front import write_front
+from quire.xlsx.legal_parts import legal_part
 from quire.xlsx.model import DetailTable, FactSheet, TableSheet, Workbook
 from quire.xlsx.names import column_letters
 from quire.xlsx.styles import Formats, number_format, side_of
@@ -38,6 +39,7 @@ VALUE_ROW, TEXT_ROW, QUOTED_ROW, TOTAL_ROW = 1, 2, 3, 4
 _ROW = re.compile(rb'<row r="(\d+)".*?</row>', re.DOTALL)
 _STYLE = re.compile(rb'<c r="[A-Z]+\d+"(?: s="(\d+)")?')
 _LABEL = re.compile(rb't="s"><v>(\d+)</v>')
+_DIMENSION = re.compile(rb'<dimension ref="[^"]*"/>')
 _ITEM = re.compile(r"<si>.*?</si>", re.DOTALL)
 
 
@@ -114,7 +116,7 @@ def build_book(
         (small[0] if small else book.add_worksheet("Other")).activate()
     book.close()
     with zipfile.ZipFile(body) as package:
-        return {name: package.read(name) for name in package.namelist()}
+        return {name: legal_part(name, package.read(name)) for name in package.namelist()}
 
 
 def cut_frame(workbook: Workbook, widths: Sequence[float], sheet: DetailSheet, *, opens: bool) -> SheetFrame:
@@ -139,13 +141,18 @@ def cut_frame(workbook: Workbook, widths: Sequence[float], sheet: DetailSheet, *
     last = f"{column_letters(len(detail.columns) - 1)}{sheet.rows + 1 + sheet.totals}"
     before = xml[: placeholders[0].start()]
     return SheetFrame(
-        before=re.sub(rb'<dimension ref="[^"]*"/>', f'<dimension ref="A1:{last}"/>'.encode(), before),
+        before=_DIMENSION.sub(f'<dimension ref="A1:{last}"/>'.encode(), before),
         after=xml[(totals or placeholders[-1]).end() :],
         styles=tuple(Styles(*column) for column in zip(*styles, strict=True)),
         totals=tuple(int(style or 0) for style in _STYLE.findall(totals[0])) if totals else (),
         label=int(label[1]) if label else None,
         strings=shared_items(parts),
     )
+
+
+def without_dimension(before: bytes) -> bytes:
+    """Returns a sheet's XML before its rows without telling how many they are."""
+    return _DIMENSION.sub(b"", before)
 
 
 def shared_items(parts: dict[str, bytes]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from quire.xlsx.cells import Cells
+from quire.xlsx.odd_dates import OddDate
 from quire.xlsx.text import longest
 
 # PostgreSQL's numeric has up to 131,072 digits before the point and 16,383 behind it. Without traps, as there:
@@ -23,7 +24,10 @@ SHORT = 17  # bytes of a text that is a number of so few digits that the same is
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many values there are, and their sum, least or most; that is None where there are none."""
+    """How many values there are, and their sum, least or most; that is None where there are none.
+
+    Dates that Excel has not, and 24:00, have no sum: it is NaN then.
+    """
 
     count: int
     value: Any = None
@@ -39,9 +43,13 @@ def tally(cells: Cells, function: str) -> Tally:
     count = len(cells.values) - cells.values.null_count()
     if function == "count" or cells.numbers is None or not count:
         return Tally(count)
+    numbers = cells.numbers
+    if numbers.dtype == pl.Float32:  # a total is one of what the cells tell, which is the shortest form
+        numbers = numbers.cast(pl.String).cast(pl.Float64)
     if function in ("sum", "mean"):
-        return Tally(count, _sum(cells.numbers))
-    return Tally(count, _end(cells.numbers, function))
+        return Tally(count, math.nan if cells.odd else _sum(numbers))
+    found = _end(numbers, function)
+    return Tally(count, _last([*cells.odd, *([] if found is None else [found])], function) if cells.odd else found)
 
 
 def joined(first: Tally, second: Tally, function: str) -> Tally:
@@ -98,7 +106,12 @@ def _decimals(numbers: pl.Series) -> Iterable[Decimal]:
 
 
 def _last(values: list[Any], function: str) -> Any:
-    return min(values) if function == "min" else max(values)
+    return min(values, key=_order) if function == "min" else max(values, key=_order)
+
+
+def _order(value: Any) -> tuple[int, Any]:
+    """Returns what a value is compared by: a date that Excel has not lies before or after all that it has."""
+    return (1 if value.is_later else -1, value.physical) if isinstance(value, OddDate) else (0, value)
 
 
 def _is_nan(value: Any) -> bool:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from quire.xlsx.cells import MOST_BYTES, MOST_DIGITS
 from quire.xlsx.model import DetailTable, SheetColumn
 from quire.xlsx.names import column_letters
+from quire.xlsx.odd_dates import OddDate
 from quire.xlsx.rows import RenderedColumn
 from quire.xlsx.tally import EXACT, Tally, joined
 
@@ -78,6 +79,8 @@ class Totals:
         for total in totals:
             if total.is_impossible:
                 yield f"{total.title}: only numbers, dates and times have a {total.function}, so there is no total."
+            elif total.has_odd_dates and total.function != "count":
+                yield total.odd_note()
             elif total.texts and total.function != "count":
                 yield (
                     f"{total.title}: {total.texts:,} {'number is' if total.texts == 1 else 'numbers are'} written as "
@@ -95,11 +98,27 @@ class _Total:
         self._letters = column_letters(position)
         self._tally = Tally(0)
         self._is_boolean = pa.types.is_boolean(kind)
+        self._is_temporal = pa.types.is_temporal(kind)
         self.is_impossible = pa.types.is_string(kind) and not column.numeric_text and self.function != "count"
+
+    @property
+    def has_odd_dates(self) -> bool:
+        """Whether some of its dates or times are none of Excel's."""
+        return self._is_temporal and self.texts > 0
 
     def add(self, tally: Tally, texts: int) -> None:
         self._tally = joined(self._tally, tally, self.function)
         self.texts += texts
+
+    def odd_note(self) -> str:
+        """Returns a sentence on dates and times that are none of Excel's."""
+        found = f"{self.texts:,} {'value is' if self.texts == 1 else 'values are'} written as text"
+        if self.function in ("sum", "mean"):
+            return f"{self.title}: {found}, since Excel has no such date or time, so there is no {self.function}."
+        return (
+            f"{self.title}: {found}, since Excel has no such date or time; the total is exact, "
+            "but does not follow the filter."
+        )
 
     def content(self, sheets: Sequence[tuple[str, int]] | None) -> str:
         """Returns the rest of the total's cell.
@@ -126,6 +145,8 @@ class _Total:
         if self.function == "count":
             return self._tally.count
         value, count = self._tally.value, self._tally.count
+        if self.has_odd_dates and self.function in ("sum", "mean"):
+            return None
         if self.function != "mean" or value is None:
             return value
         if not isinstance(value, Decimal):
@@ -152,6 +173,8 @@ class _Total:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, OddDate):
+        return value.text
     if isinstance(value, Decimal):
         return f"{value:f}"
     if isinstance(value, float) and not math.isfinite(value):
@@ -165,6 +188,8 @@ def _is_finite(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     """Whether Excel keeps a total as a number."""
+    if isinstance(value, OddDate):
+        return False
     if isinstance(value, float) or not _is_finite(value):
         return _is_finite(value)
     number = Decimal(value).normalize(EXACT)

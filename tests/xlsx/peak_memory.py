@@ -1,0 +1,72 @@
+"""Writes one workbook in a process of its own, and prints the most memory that it took, in MB."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from quire.xlsx.model import DetailTable, SheetColumn, Workbook
+from quire.xlsx.workbook import write_workbook
+
+ROWS_AT_ONCE = 256
+TEXT_BYTES = 20_000
+
+
+class Nowhere:
+    """A sink that keeps nothing."""
+
+    def write(self, data: bytes, /) -> None:
+        """Takes the next bytes."""
+
+
+@contextmanager
+def nowhere(_: int) -> Iterator[Nowhere]:
+    """Opens a file that keeps nothing."""
+    yield Nowhere()
+
+
+def many_floats() -> pa.RecordBatch:
+    """Returns rows of 500 numbers."""
+    return pa.RecordBatch.from_arrays([pc.random(ROWS_AT_ONCE) for _ in range(500)], [f"c{n}" for n in range(500)])
+
+
+def long_texts() -> pa.RecordBatch:
+    """Returns rows of two texts of 20 KB, no two alike, with something to escape in each."""
+    texts = [f"{number} & " + "x" * TEXT_BYTES for number in range(2 * ROWS_AT_ONCE)]
+    return pa.RecordBatch.from_arrays([pa.array(texts[::2]), pa.array(texts[1::2])], ["a", "b"])
+
+
+def longest_escapes() -> pa.RecordBatch:
+    """Returns rows of a text of 20 KB that is seven times as long as XML."""
+    texts = [str(number) + "\x01" * TEXT_BYTES for number in range(ROWS_AT_ONCE)]
+    return pa.RecordBatch.from_arrays([pa.array(texts)], ["a"])
+
+
+CASES = {"many_floats": (many_floats, 32), "long_texts": (long_texts, 64), "longest_escapes": (longest_escapes, 32)}
+
+
+def main(case: str) -> None:
+    """Writes the workbook of a case."""
+    make, times = CASES[case]
+    batch = make()
+    detail = DetailTable(
+        sheet_name="Rows",
+        columns=tuple(SheetColumn(name=name, title=name) for name in batch.schema.names),
+        schema=batch.schema,
+        rows=batch.num_rows * times,
+        batches=lambda: (make() for _ in range(times)),
+    )
+    made_at = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+    book = Workbook(title="t", subject="s", made_at=made_at, timezone="UTC", detail=detail, front=lambda _: ())
+    write_workbook(book, nowhere)
+    (peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    print(int(peak.split()[1]) // 1024)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,87 @@
+"""Totals tell what the cells above them tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from quire.xlsx.model import DetailOutcome, SheetColumn
+
+from tests.xlsx.books import book_of, by_openpyxl, cell, write
+
+DATE, WALL, INSTANT, TIME = pa.date32(), pa.timestamp("us"), pa.timestamp("us", tz="UTC"), pa.time64("us")
+DAY = 86_400_000_000
+IDES = -735_160  # 15 March 44 BC
+FIRST_OF_2013 = 15_706
+
+
+def bits(kind: pa.DataType, values: list[int | None]) -> pa.RecordBatch:
+    physical = pa.array(values, pa.int32() if kind == DATE else pa.int64())
+    return pa.RecordBatch.from_arrays([physical.view(kind)], schema=pa.schema([("v", kind)]))
+
+
+def total_of(batches: list[pa.RecordBatch], function: str, **options: Any) -> tuple[Any, Any, DetailOutcome]:
+    """Returns the total's formula or value, the value that a reader is shown, and the outcome."""
+    columns = [SheetColumn(name="v", title="V", total=function)]
+    files, (outcome,) = write(book_of(batches, batches[0].schema, columns=columns), **options)
+    body, sheet = files.bodies[0], outcome.sheets[-1]
+    return cell(body, "A1", sheet).parent.cell(outcome.rows + 2, 1).value, by_openpyxl(body, sheet)[-1][0], outcome
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "least", "most"),
+    [
+        (DATE, [IDES, FIRST_OF_2013, 2**31 - 1], "0044-03-15 BC", "infinity"),
+        (DATE, [-(2**31), FIRST_OF_2013, 2_932_897], "-infinity", "10000-01-01"),
+        (DATE, [2**31 - 1, None, 2_932_897], "10000-01-01", "infinity"),
+        (WALL, [IDES * DAY + 1, IDES * DAY + 2, 2**63 - 1], "0044-03-15 00:00:00.000001 BC", "infinity"),
+        (INSTANT, [-(2**63) + 1, FIRST_OF_2013 * DAY, 2**63 - 1], "-infinity", "infinity"),
+        (TIME, [DAY, DAY], "24:00:00", "24:00:00"),
+    ],
+)
+def test_total_over_dates_that_excel_has_not_is_the_text_of_a_cell(
+    kind: pa.DataType, values: list[int | None], least: str, most: str
+) -> None:
+    for function, expected in (("min", least), ("max", most)):
+        for batches in ([bits(kind, values)], [bits(kind, [value]) for value in values]):
+            written, shown, outcome = total_of(batches, function)
+            assert written == shown == expected
+            assert "Excel has no such date or time; the total is exact" in outcome.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "odd", "function"),
+    [(DATE, IDES, "max"), (DATE, 2**31 - 1, "min"), (WALL, 2**63 - 1, "min"), (TIME, DAY, "min")],
+)
+def test_total_that_excel_has_stays_a_date_beside_those_that_it_has_not(
+    kind: pa.DataType, odd: int, function: str
+) -> None:
+    known = {DATE: FIRST_OF_2013, WALL: FIRST_OF_2013 * DAY, TIME: DAY // 2}[kind]
+    alone = total_of([bits(kind, [known])], function)
+    _, shown, outcome = total_of([bits(kind, [known, odd])], function)
+    assert shown == alone[1]
+    assert not isinstance(shown, str)
+    assert outcome.notes == (
+        "V: 1 value is written as text, since Excel has no such date or time; the total is exact, "
+        "but does not follow the filter.",
+    )
+
+
+@pytest.mark.parametrize("function", ["sum", "mean"])
+@pytest.mark.parametrize(("kind", "values"), [(DATE, [IDES, FIRST_OF_2013]), (TIME, [DAY, 0]), (WALL, [2**63 - 1, 0])])
+def test_dates_that_excel_has_not_have_no_sum_and_it_is_told(
+    kind: pa.DataType, values: list[int | None], function: str
+) -> None:
+    written, _, outcome = total_of([bits(kind, values)], function)
+    assert written is None
+    assert outcome.notes == (
+        f"V: 1 value is written as text, since Excel has no such date or time, so there is no {function}.",
+    )
+
+
+@pytest.mark.parametrize("function", ["min", "max", "mean", "sum"])
+def test_total_over_float4_is_of_what_the_cells_tell(function: str) -> None:
+    values = pa.RecordBatch.from_arrays([pa.array([0.1, None, 0.1], pa.float32())], ["v"])
+    _, shown, _ = total_of([values], function)
+    assert shown == (0.2 if function == "sum" else 0.1)
