@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import math
+import struct
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,11 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from quire.xlsx.detail import Limits
 from quire.xlsx.model import SheetColumn
-from quire.xlsx.odd_dates import timestamp_text
+from quire.xlsx.odd_dates import date_text, timestamp_text
 from quire.xlsx.text import cut_text
 
 from tests.xlsx.books import ZONE, calamine, write_rows
 
+DAY = 86_400_000_000
 FIRST = dt.date(1900, 3, 1)
 EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock's
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
@@ -39,6 +41,11 @@ KINDS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
     "instant": (pa.timestamp("us", tz="UTC"), st.datetimes(dt.datetime(1, 1, 3), dt.datetime(9999, 12, 29)).map(lambda t: t.replace(tzinfo=dt.UTC))),  # noqa: DTZ001, E501
     "time": (pa.time64("us"), st.times()),
     "numeric": (pa.string(), st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-(10**20), max_value=10**20).map(lambda d: f"{d:f}") | st.sampled_from(["NaN", "Infinity", "-Infinity"])),  # noqa: E501
+    "float32": (pa.float32(), st.floats(width=32)),
+    "wide": (pa.decimal128(38, 10), st.decimals(1 - 10**27, 10**27 - 1, places=10, allow_nan=False) | st.decimals(-99, 99, places=10)),  # noqa: E501
+    "any date": (pa.date32(), st.integers(-(2**31), 2**31 - 1) | st.integers(-800_000, 3_000_000) | st.sampled_from([-(2**31), 2**31 - 1])),  # noqa: E501
+    "any wall": (pa.timestamp("us"), st.integers(1 - 2**63, 2**63 - 1) | st.integers(-800_000 * DAY, 3_000_000 * DAY) | st.sampled_from([1 - 2**63, 2**63 - 1])),  # noqa: E501
+    "any time": (pa.time64("us"), st.integers(0, DAY) | st.sampled_from([0, DAY - 1, DAY])),
 }  # fmt: skip
 
 
@@ -76,7 +83,42 @@ def expected(kind: str, value: Any) -> Any:
             return expected_time(value)
         case "text":
             return cut_text(value)
+    return expected_of_odd(kind, value)
+
+
+def expected_of_odd(kind: str, value: Any) -> Any:
+    """Returns the same for kinds whose values Python has not; dates and times are their days and microseconds."""
+    match kind:
+        case "time":
+            return min(value, dt.time(23, 59, 59, 999_000))
+        case "float32":
+            return expected("float", shortest(value))
+        case "wide":
+            return float(value) if digits(value) <= 15 else f"{value:.10f}"
+        case "any date":
+            is_known = (FIRST - EPOCH.date()).days <= value <= (dt.date.max - EPOCH.date()).days
+            return EPOCH.date() + dt.timedelta(value) if is_known else date_text(value)
+        case "any wall":
+            is_known = (FIRST - EPOCH.date()).days <= value // DAY <= (dt.date.max - EPOCH.date()).days
+            return expected_time(EPOCH + dt.timedelta(microseconds=value)) if is_known else timestamp_text(value, None)
+        case "any time":
+            return (EPOCH + dt.timedelta(microseconds=min(value, DAY - 1000))).time() if value < DAY else "24:00:00"
     return value
+
+
+def shortest(value: float) -> float:
+    """Returns the number of the fewest digits that is the same in four bytes."""
+    if not math.isfinite(value):
+        return value
+    shown = (float(f"{value:.{places}g}") for places in range(1, 10))
+    return next(number for number in shown if in_four_bytes(number) == value)
+
+
+def in_four_bytes(number: float) -> float:
+    try:
+        return float(struct.unpack("f", struct.pack("f", number))[0])
+    except OverflowError:
+        return math.inf
 
 
 def expected_time(value: dt.datetime) -> Any:

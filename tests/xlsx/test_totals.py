@@ -6,7 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from quire.xlsx.detail import Limits
 from quire.xlsx.model import DetailOutcome, SheetColumn
+from quire.xlsx.totals import FUNCTIONS
 
 from tests.xlsx.books import book_of, by_openpyxl, cell, write
 
@@ -24,9 +26,11 @@ def bits(kind: pa.DataType, values: list[int | None]) -> pa.RecordBatch:
 def total_of(batches: list[pa.RecordBatch], function: str, **options: Any) -> tuple[Any, Any, DetailOutcome]:
     """Returns the total's formula or value, the value that a reader is shown, and the outcome."""
     columns = [SheetColumn(name="v", title="V", total=function)]
-    files, (outcome,) = write(book_of(batches, batches[0].schema, columns=columns), **options)
+    limits = options.pop("limits", None)
+    files, (outcome,) = write(book_of(batches, batches[0].schema, columns=columns, **options), limits=limits)
     body, sheet = files.bodies[0], outcome.sheets[-1]
-    return cell(body, "A1", sheet).parent.cell(outcome.rows + 2, 1).value, by_openpyxl(body, sheet)[-1][0], outcome
+    rows = by_openpyxl(body, sheet)
+    return cell(body, f"A{len(rows)}", sheet).value, rows[-1][0], outcome
 
 
 @pytest.mark.parametrize(
@@ -85,3 +89,30 @@ def test_total_over_float4_is_of_what_the_cells_tell(function: str) -> None:
     values = pa.RecordBatch.from_arrays([pa.array([0.1, None, 0.1], pa.float32())], ["v"])
     _, shown, _ = total_of([values], function)
     assert shown == (0.2 if function == "sum" else 0.1)
+
+
+@pytest.mark.parametrize("function", ["sum", "count", "min", "max", "mean"])
+def test_total_of_several_sheets_stands_on_the_last_and_is_over_all(function: str) -> None:
+    batch = pa.RecordBatch.from_arrays([pa.array(range(25), pa.int32())], ["v"])
+    formula, shown, outcome = total_of([batch], function, limits=Limits(sheet_rows=11), sheet_name="It's")
+    assert outcome.sheets == ("It's", "It's (2)", "It's (3)")
+    assert formula == f"=SUBTOTAL({FUNCTIONS[function]},'It''s'!A2:A11,'It''s (2)'!A2:A11,A2:A6)"
+    assert shown == {"sum": 300, "count": 25, "min": 0, "max": 24, "mean": 12}[function]
+
+
+def test_total_of_rows_that_fill_the_last_sheet_stands_on_one_of_its_own_rows() -> None:
+    batch = pa.RecordBatch.from_arrays([pa.array(range(10), pa.int32())], ["v"])
+    _, shown, outcome = total_of([batch], "sum", limits=Limits(sheet_rows=11))
+    assert len(outcome.sheets) == 2  # the last row moves to where there is room for the total
+    assert shown == 45
+
+
+def test_total_of_several_files_is_a_value_and_told() -> None:
+    batch = pa.RecordBatch.from_arrays([pa.array([f"{number:x}" * 3 for number in range(200_000)])], ["v"])
+    columns = [SheetColumn(name="v", title="V", total="count")]
+    limits = Limits(file_bytes=2_000_000, shared_rows=0)
+    files, outcomes = write(book_of([batch], batch.schema, columns=columns), limits=limits)
+    assert len(files.bodies) > 1
+    assert by_openpyxl(files.bodies[-1])[-1] == (200_000,)
+    assert cell(files.bodies[-1], f"A{outcomes[-1].rows + 2}").value == 200_000
+    assert [len(outcome.notes) for outcome in outcomes] == [0] * (len(outcomes) - 1) + [1]

@@ -128,7 +128,8 @@ def time_cells(column: pl.Series, styles: Styles) -> Cells:
         column: microseconds since midnight: Polars has no 24:00.
         styles: of the column.
     """
-    fractions = column / DAY_MICROSECONDS
+    # Readers round to the millisecond: the day's last microseconds would become its midnight.
+    fractions = column.clip(None, DAY_MICROSECONDS - 1000) / DAY_MICROSECONDS
     if _within(column, 0, DAY_MICROSECONDS - 1):
         return _numbers(fractions.cast(pl.String), None, styles, fractions)
     keeps = column < DAY_MICROSECONDS
