@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from quire.errors import DefinitionError, ParameterError
-from quire.sql_template import Placeholder, Problem, placeholders, problems, render
+from quire.sql_template import Placeholder, Problem, normalized, placeholders, problems, render
 
 
 def unquoted(literal: str) -> str:
@@ -171,3 +171,17 @@ def test_any_sql_is_read_to_its_end_without_loss(sql: str) -> None:
         unchanged = render(sql.replace("%", ""), {})
         assert unchanged == sql.replace("%", "")
         assert len(render(sql, binds)) <= len(sql)
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT 1", "SELECT ?"),
+        ("SELECT a1, t.b2 FROM x WHERE c = 'it''s' AND d = -5.5e3", "SELECT a1, t.b2 FROM x WHERE c = ? AND d = ?"),
+        ("SELECT /* 12 */ a -- 'x'\n FROM  t", "SELECT a FROM t"),
+        ('SELECT "2013" FROM t', 'SELECT "2013" FROM t'),
+        ("SELECT $$ text $$, E'\\''", "SELECT ?, ?"),
+    ],
+)
+def test_normalized_statement_has_no_values(sql: str, expected: str) -> None:
+    assert normalized(sql) == expected

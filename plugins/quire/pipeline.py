@@ -105,9 +105,11 @@ def run_report(
     with meters.stage("render") as meter:
         files = _render(definition, run, layout, store=store, progress=progress)
         meter.count_written(files)
-    with meters.stage("publish") as meter:
+    with meters.stage("publish", session := session.with_own_log()) as meter:
         progress("publish", 0, 1)
-        published = publish_run(definition, run, files, store=store, usage=lambda: (*meters.usages, meter.usage()))
+        published = publish_run(
+            definition, run, files, session=session, store=store, usage=lambda: (*meters.usages, meter.usage())
+        )
         progress("publish", 1, 1)
     return RunOutcome(published=published, partitions=staged, seconds=meters.seconds(), usage=tuple(meters.usages))
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from quire.artifacts import SourceColumn
-from quire.definition import ReportDefinition
+from quire.definition import Probe, ReportDefinition
 from quire.definition.part import duplicates, suggestion
 from quire.errors import DefinitionError
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 TIME_TYPES = ("date", "timestamp", "timestamptz")
+COUNTED_TYPES = (*TIME_TYPES, "int2", "int4", "int8", "numeric")  # such as a row's version
 SUMMED = ("sum", "mean", "median")
 
 
@@ -36,6 +37,8 @@ def _name_faults(definition: ReportDefinition, columns: Sequence[SourceColumn]) 
     for name in duplicates(column.name for column in columns):
         yield "source.sql", f"the query returns two columns called {name}: give one another name with AS"
     named = [("source.time_column", definition.source.time_column)]
+    if isinstance(definition.source.freshness, Probe):
+        named.append(("source.freshness.probe", definition.source.freshness.probe))
     named += [(f"columns[{position}].name", column.name) for position, column in enumerate(definition.columns)]
     for position, summary in enumerate(definition.summaries):
         named += [(f"summaries[{position}].by", key.column) for key in summary.by]
@@ -49,6 +52,7 @@ def _name_faults(definition: ReportDefinition, columns: Sequence[SourceColumn]) 
             "source.time_column",
             f"{definition.source.time_column} is of type {kind}: it must be {', '.join(TIME_TYPES)}",
         )
+    yield from _probe_faults(definition, types)
     for position, summary in enumerate(definition.summaries):
         for key in summary.by:
             if key.every and types.get(key.column, "date") not in TIME_TYPES:
@@ -56,6 +60,14 @@ def _name_faults(definition: ReportDefinition, columns: Sequence[SourceColumn]) 
                     f"summaries[{position}].by",
                     f"every needs a date or timestamp: {key.column} is {types[key.column]}",
                 )
+
+
+def _probe_faults(definition: ReportDefinition, types: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    freshness = definition.source.freshness
+    if isinstance(freshness, Probe):
+        kind = types.get(freshness.probe, "date").partition("(")[0]
+        if kind not in COUNTED_TYPES:
+            yield "source.freshness.probe", f"{freshness.probe} is of type {kind}: it must be a time or a number"
 
 
 def _total_faults(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> Iterator[tuple[str, str]]:

@@ -49,8 +49,9 @@ def test_second_writer_drops_its_files_and_adopts_the_first_ones(
     first, second = (stage(definition, fresh_database, bucket) for _ in range(2))
     assert first.layout.run_key == second.layout.run_key
     files = [render(definition, run, bucket) for run in (first, second)]
-    won = publish_run(definition, first, files[0], store=bucket)
-    lost = publish_run(definition, second, files[1], store=bucket)
+    session = session_of(fresh_database)
+    won = publish_run(definition, first, files[0], session=session, store=bucket)
+    lost = publish_run(definition, second, files[1], session=session, store=bucket)
     assert (won.reused, lost.reused) == (False, True)
     assert lost.manifest == won.manifest
     kept = {file.key for file in won.manifest.files} | {manifest_key("events", first.layout.run_key)}
@@ -63,10 +64,11 @@ def test_run_that_is_published_already_leaves_nothing_of_its_own(
     definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
 ) -> None:
     first = stage(definition, fresh_database, bucket)
-    publish_run(definition, first, render(definition, first, bucket), store=bucket)
+    session = session_of(fresh_database)
+    publish_run(definition, first, render(definition, first, bucket), session=session, store=bucket)
     before = {entry.key for entry in bucket.list("")}
     again = stage(definition, fresh_database, bucket)
-    assert publish_run(definition, again, (), store=bucket).reused
+    assert publish_run(definition, again, (), session=session, store=bucket).reused
     assert {entry.key for entry in bucket.list("")} == before
 
 
@@ -75,8 +77,11 @@ def test_publish_tried_again_keeps_the_files_that_count(
 ) -> None:
     run = stage(definition, fresh_database, bucket)
     files = render(definition, run, bucket)
-    first = publish_run(definition, run, files, store=bucket)
-    again = publish_run(definition, run, files, store=bucket)  # as after a kill between manifest and answer
+    session = session_of(fresh_database)
+    first = publish_run(definition, run, files, session=session, store=bucket)
+    again = publish_run(
+        definition, run, files, session=session, store=bucket
+    )  # as after a kill between manifest and answer
     assert again.manifest == first.manifest
     assert verify_run(first.manifest.run, store=bucket).faults == ()
 

@@ -237,6 +237,7 @@ def _publish_task(definition: ReportDefinition, run: Any, files: Any, usages: li
                 definition,
                 same_run(definition, run),
                 rendered,
+                session=session,
                 store=open_store(),
                 usage=lambda: (*task_usages(*usages), meter.usage()),
             )

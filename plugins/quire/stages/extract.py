@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -13,7 +14,7 @@ from quire.artifacts import RunPlan, StagedPartition, from_json, to_json
 from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition
 from quire.errors import IntegrityError, concerning
-from quire.freshness import run_token
+from quire.freshness import outlives_run, partition_tokens
 from quire.object_store import ObjectStore, Upload
 from quire.parquet_file import write_row_groups
 from quire.placement import Placement
@@ -32,7 +33,9 @@ def extract_partitions(
     session: SourceSession,
     store: ObjectStore,
 ) -> tuple[StagedPartition, ...]:
-    """Stores the rows of each partition of a group, unless this run has stored them already.
+    """Stores the rows of each partition of a group, unless these very rows are stored already.
+
+    A partition's token and its rows are read in one snapshot.
 
     Of two writers of the same partition, the one whose JSON is there first counts; the other drops its rows and
     adopts the winner's.
@@ -59,15 +62,17 @@ def _extract_partition(
     store: ObjectStore,
 ) -> StagedPartition:
     began = time.monotonic()
-    token = run_token(plan.request)
-    place = f"partitions/{definition.name}/{plan.source_digest}/{partition.key}/{token}"
-    if found := _stored(store, place):
-        logger.info("%s %s: %s rows were stored already", definition.name, partition.key, found.rows)
-        return found
-    key = f"{place}/{uuid.uuid4().hex}.parquet"
-    name = f"quire {definition.name} {partition.key}"
-    with open_transaction(session, name=name) as transaction, store.open_upload(key) as upload:
-        placement = _write_rows(definition, plan, partition, transaction=transaction, sink=upload)
+    with open_transaction(session, name=f"quire {definition.name} {partition.key}") as transaction:
+        token = partition_tokens(definition, plan.request, [partition], plan.columns, transaction=transaction)[
+            partition.key
+        ]
+        place = f"partitions/{definition.name}/{plan.source_digest}/{partition.key}/{token}"
+        if found := _stored(store, place):
+            logger.info("%s %s: %s rows were stored already", definition.name, partition.key, found.rows)
+            return replace(found, stored=outlives_run(definition, plan.request))
+        key = f"{place}/{uuid.uuid4().hex}.parquet"
+        with store.open_upload(key) as upload:
+            placement = _write_rows(definition, plan, partition, transaction=transaction, sink=upload)
     staged = StagedPartition(
         key=partition.key,
         start=partition.start,

@@ -21,8 +21,10 @@ from quire.artifacts import (
 )
 from quire.definition import ReportDefinition
 from quire.errors import IntegrityError, concerning
+from quire.freshness import changed_since_read, is_watched
 from quire.front_sheets import about_sheet, files_sheet, summary_sheets
 from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
+from quire.source import SourceSession, open_transaction
 from quire.usage import repeated_statements
 from quire.xlsx.model import DetailOutcome, FactSheet, TableSheet, Workbook
 from quire.xlsx.workbook import write_workbook
@@ -37,6 +39,7 @@ def publish_run(
     run: StagedRun,
     files: Sequence[RenderedFile],
     *,
+    session: SourceSession,
     store: ObjectStore,
     usage: Callable[[], tuple[TaskUsage, ...]] = tuple,
 ) -> PublishedRun:
@@ -48,19 +51,22 @@ def publish_run(
         definition: the report.
         run: what was staged of it.
         files: what render wrote, in order.
+        session: the source, which is looked at again where tokens tell what changed.
         store: where all of it is.
         usage: asked last, for what all tasks have taken, this one included.
 
     Raises:
         IntegrityError: the manifest that another writer left cannot be read.
+        QueryError, SourceUnavailableError: the source cannot be looked at.
         StoreRefusedError, StoreUnavailableError: the object store does not take it.
     """
     with concerning(report=definition.name):
         if run.layout.reused:
             return _adopt(definition, run, files, store)
+        notes = (*_notes(run, files), *_changes(definition, run, session))
         if not _has_one_workbook(definition):
-            files = (*files, _write_summary(definition, run, files, store))
-        manifest = _manifest(definition, run, files, usage())
+            files = (*files, _write_summary(definition, run, files, notes, store=store))
+        manifest = _manifest(definition, run, files, notes, usage())
         if store.put_json_once(manifest_key(definition.name, run.layout.run_key), to_json(manifest)):
             logger.info("%s: published run %s, %s rows", definition.name, run.layout.run_key, manifest.rows)
             return PublishedRun(manifest=manifest, reused=False)
@@ -102,6 +108,8 @@ def _write_summary(
     definition: ReportDefinition,
     run: StagedRun,
     files: Sequence[RenderedFile],
+    notes: Sequence[str],
+    *,
     store: ObjectStore,
 ) -> RenderedFile:
     request = run.plan.request
@@ -120,7 +128,7 @@ def _write_summary(
             request,
             staged=run.partitions,
             contents={"Rows": sum(part.rows for part in run.partitions), "Files of rows": len(files)},
-            notes=_notes(run, files),
+            notes=notes,
         )
         index = (files_sheet(files),) if files else ()
         return (about, *summary_sheets(definition, run.summaries, store=store), *index)
@@ -149,10 +157,21 @@ def _notes(run: StagedRun, files: Sequence[RenderedFile]) -> tuple[str, ...]:
     return (*run.plan.warnings, *(f"{file.name}: {note}" for file in files for note in file.notes))
 
 
+def _changes(definition: ReportDefinition, run: StagedRun, session: SourceSession) -> tuple[str, ...]:
+    """Looks again at the source, and tells which partitions' rows changed after they were read."""
+    if not is_watched(definition):
+        return ()
+    plan = run.plan
+    with open_transaction(session, name=f"quire {definition.name} publish") as transaction:
+        keys = changed_since_read(definition, plan.request, run.partitions, plan.columns, transaction=transaction)
+    return (f"Rows changed at the source after they were read: {', '.join(keys)}. Run it again.",) if keys else ()
+
+
 def _manifest(
     definition: ReportDefinition,
     run: StagedRun,
     files: Sequence[RenderedFile],
+    notes: Sequence[str],
     usage: tuple[TaskUsage, ...],
 ) -> Manifest:
     request = run.plan.request
@@ -180,6 +199,6 @@ def _manifest(
         ),
         summaries=run.summaries,
         files=tuple(files),
-        warnings=(*_notes(run, files), *repeated_statements(usage)),
+        warnings=(*notes, *repeated_statements(usage)),
         usage=usage,
     )
