@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from quire.parquet_file import write_row_groups
 from quire.xlsx.model import Sink
+
+GROUP_ROWS = 131_072  # what readers work on at a time: large enough to scan fast, small enough to hold
+GROUP_BYTES = 64 * 1024 * 1024
 
 
 def write_parquet(batches: Iterator[pa.RecordBatch], schema: pa.Schema, *, sink: Sink) -> int:
     """Writes Parquet with the database's own column names and types, and returns the number of rows."""
-    rows = 0
-    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
-        for batch in batches:
-            writer.write_batch(batch)
-            rows += batch.num_rows
-    return rows
+    return write_row_groups(batches, schema, sink=sink, statistics=True, group_rows=GROUP_ROWS, group_bytes=GROUP_BYTES)
