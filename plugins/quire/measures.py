@@ -7,6 +7,7 @@ integers do not overflow. Sums of integers and decimals are exact.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import polars as pl
 
@@ -29,7 +30,7 @@ def summarize(rows: pl.LazyFrame, summary: Summary, columns: Sequence[SourceColu
         timezone: IANA name; keys with ``every`` are days of this zone.
     """
     schema = polars_schema(columns)
-    keys = [_key(key.column, key.every, schema[key.column], timezone) for key in summary.by]
+    keys = [_key(key.column, key.every, timezone) for key in summary.by]
     inputs = [
         _input(measure, schema).alias(_input_name(position))
         for position, measure in enumerate(summary.measures.values())
@@ -58,11 +59,13 @@ def _input_name(position: int) -> str:
     return f"measure {position}"  # a blank, so that it meets no column's name in SQL's usual form
 
 
-def _key(name: str, every: Grain | None, kind: pl.DataType, timezone: str) -> pl.Expr:
+def _key(name: str, every: Grain | None, timezone: str) -> pl.Expr:
     column = pl.col(name)
     if every is None:
         return column
-    return period_starts(column, every, kind, timezone=timezone)
+    return column.map_batches(
+        partial(period_starts, every=every, timezone=timezone), return_dtype=pl.Date, is_elementwise=True
+    )
 
 
 def _input(measure: Measure, schema: pl.Schema) -> pl.Expr:

@@ -16,7 +16,13 @@ REPEATS = 8  # a column is repetitive where a batch has so many rows for each of
 
 
 def write_row_groups(
-    batches: Iterable[pa.RecordBatch], schema: pa.Schema, *, sink: Any, statistics: Sequence[str] = ()
+    batches: Iterable[pa.RecordBatch],
+    schema: pa.Schema,
+    *,
+    sink: Any,
+    statistics: Sequence[str] | bool = (),
+    group_rows: int = ROW_GROUP_ROWS,
+    group_bytes: int = ROW_GROUP_BYTES,
 ) -> int:
     """Writes batches as Parquet and returns the number of rows; holds one row group.
 
@@ -27,15 +33,18 @@ def write_row_groups(
         batches: of ``schema``.
         schema: of the file.
         sink: a writable file.
-        statistics: columns whose least and most each row group keeps.
+        statistics: columns whose least and most each row group keeps; True for all.
+        group_rows: of each row group but the last, where they are no more than ``group_bytes``.
+        group_bytes: that end a row group before.
     """
     arriving = iter(batches)
     first = next(arriving, None)
-    options = {"compression": "zstd", "write_statistics": list(statistics), "use_dictionary": _repetitive(first)}
+    kept = statistics if isinstance(statistics, bool) else list(statistics)
+    options = {"compression": "zstd", "write_statistics": kept, "use_dictionary": _repetitive(first)}
     rows = 0
     with pq.ParquetWriter(sink, schema, **options) as writer:
-        for group in _groups(chain([first] if first is not None else [], arriving), schema):
-            writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+        for group in _groups(chain([first] if first is not None else [], arriving), schema, group_rows, group_bytes):
+            writer.write_table(group, row_group_size=group_rows)
             rows += group.num_rows
     return rows
 
@@ -47,14 +56,16 @@ def _repetitive(batch: pa.RecordBatch | None) -> list[str] | bool:
     return [name for name, column in pairs if pc.count_distinct(column).as_py() * REPEATS <= batch.num_rows]
 
 
-def _groups(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
+def _groups(batches: Iterator[pa.RecordBatch], schema: pa.Schema, most: int, most_bytes: int) -> Iterator[pa.Table]:
     waiting: list[pa.RecordBatch] = []
     rows = size = 0
     for batch in batches:
-        waiting.append(batch)
-        rows, size = rows + batch.num_rows, size + batch.nbytes
-        if rows >= ROW_GROUP_ROWS or size >= ROW_GROUP_BYTES:
-            yield pa.Table.from_batches(waiting, schema)
-            waiting, rows, size = [], 0, 0
+        while batch.num_rows:
+            piece, batch = batch.slice(0, most - rows), batch.slice(most - rows)
+            waiting.append(piece)
+            rows, size = rows + piece.num_rows, size + piece.nbytes
+            if rows >= most or size >= most_bytes:
+                yield pa.Table.from_batches(waiting, schema)
+                waiting, rows, size = [], 0, 0
     if waiting:
         yield pa.Table.from_batches(waiting, schema)

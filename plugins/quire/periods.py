@@ -1,83 +1,52 @@
-"""The first day of each value's period, in the report's time zone, as PostgreSQL's date_trunc finds it."""
+"""The periods that days and instants lie in, in every year that PostgreSQL has."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 import polars as pl
 
-from quire.calendar_range import Grain, zone
+from quire.calendar_range import Grain
+from quire.wall_clock import CYCLE_DAYS, DAY, INFINITE, YEAR_1, YEAR_10000, wall_clock
 
-LENGTHS = {Grain.DAY: "1d", Grain.WEEK: "1w", Grain.MONTH: "1mo", Grain.QUARTER: "1q", Grain.YEAR: "1y"}
-DAY_MICROSECONDS = 86_400_000_000
-LAST_RULES = 4_102_444_800_000_000  # 2100-01-01: from then on, Polars knows no summer time (seen in 2.1.0)
-PYTHON_DAYS = (date.min - date(1970, 1, 1)).days, (date.max - date(1970, 1, 1)).days
-POLARS_DAYS = -96_465_292, 95_026_236  # chrono's years -262,143 to 262,142, a year less on either side
-INFINITE_DAYS = -(2**31), 2**31 - 1
-INFINITE_MICROSECONDS = -(2**63) + 1, 2**63 - 1
+PERIODS = {Grain.DAY: "1d", Grain.WEEK: "1w", Grain.MONTH: "1mo", Grain.QUARTER: "1q", Grain.YEAR: "1y"}
+INFINITE_DAYS = (2**31 - 1, -(2**31))
+_EPOCH = date(1970, 1, 1)
 
 
-def period_starts(column: pl.Expr, every: Grain, kind: pl.DataType, *, timezone: str) -> pl.Expr:
-    """Returns dates: the first day of the period that each value lies in; infinite ones stay what they are.
+def period_starts(times: pl.Series, *, every: Grain, timezone: str) -> pl.Series:
+    """Returns the first day of the period that each date or time lies in; an infinite one's is that infinity.
 
     Args:
-        column: dates, timestamps or instants, as they are stored.
-        every: the period.
-        kind: the column's type.
-        timezone: IANA name, of the days that instants lie in.
-
-    Raises:
-        polars.exceptions.ComputeError: when it runs, of a date that Polars' calendar has not, beyond 262,000 years.
+        times: dates, timestamps, or instants.
+        every: the periods' length.
+        timezone: whose days those of instants are.
     """
-
-    def starts(values: pl.Series) -> pl.Series:
-        return _truncated(_days(values, kind, timezone), every)
-
-    return column.map_batches(starts, return_dtype=pl.Date, is_elementwise=True)
-
-
-def _days(values: pl.Series, kind: pl.DataType, timezone: str) -> pl.Series:
-    """Returns days since 1970-01-01 of the wall clock; infinities as a date has them."""
-    if not isinstance(kind, pl.Datetime):
-        return values.to_physical().cast(pl.Int64)
-    instants = values.to_physical()
-    finite = instants.is_between(*INFINITE_MICROSECONDS, closed="none")
-    local = _local(instants.set(~finite, None), timezone) if kind.time_zone else instants
-    days = local // DAY_MICROSECONDS
-    ends = instants.filter(~finite).unique()
-    return instants.replace_strict(ends, [INFINITE_DAYS[end > 0] for end in ends], default=days) if len(ends) else days
+    days = _days(times, timezone)
+    usual = days.is_between(YEAR_1 // DAY + 7, YEAR_10000 // DAY, closed="left").fill_null(value=True)
+    if usual.all():
+        return days.cast(pl.Date).dt.truncate(PERIODS[every])
+    starts = days.set(~usual, None).cast(pl.Date).dt.truncate(PERIODS[every]).to_physical()
+    distinct = days.filter(~usual).unique()
+    told = pl.Series([_odd_start(day, every) for day in distinct], dtype=pl.Int32)
+    return days.replace_strict(distinct, told, default=starts).cast(pl.Date)
 
 
-def _local(instants: pl.Series, timezone: str) -> pl.Series:
-    first = PYTHON_DAYS[0] * DAY_MICROSECONDS
-    near = instants.is_between(first, LAST_RULES, closed="left")
-    known = instants.set(~near, None).cast(pl.Datetime("us", "UTC"))
-    local = known.dt.convert_time_zone(timezone).dt.replace_time_zone(None).to_physical()
-    far = instants.filter(~near).unique()
-    if not len(far):
-        return local
-    return instants.replace_strict(far, [instant + _offset(instant, timezone) for instant in far], default=local)
+def _days(times: pl.Series, timezone: str) -> pl.Series:
+    if not isinstance(times.dtype, pl.Datetime):
+        return times.to_physical()
+    local = wall_clock(times, timezone) if times.dtype.time_zone else times.to_physical()
+    days = local // DAY
+    infinite = local.is_in(INFINITE)
+    if infinite.any():
+        days = days.set(infinite & (local > 0), INFINITE_DAYS[0]).set(infinite & (local < 0), INFINITE_DAYS[1])
+    return days.cast(pl.Int32)
 
 
-def _offset(instant: int, timezone: str) -> int:
-    """Returns a zone's distance to UTC in microseconds; none outside the years that Python has."""
-    try:
-        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant)
-        offset = moment.astimezone(zone(timezone)).utcoffset()
-    except OverflowError:
-        return 0
-    return offset // timedelta(microseconds=1) if offset else 0
-
-
-def _truncated(days: pl.Series, every: Grain) -> pl.Series:
-    infinite = days.is_in(INFINITE_DAYS).fill_null(value=False)
-    finite = days.set(infinite, None)
-    least, most = finite.min(), finite.max()
-    if isinstance(least, int) and isinstance(most, int) and not POLARS_DAYS[0] <= least <= most <= POLARS_DAYS[1]:
-        raise pl.exceptions.ComputeError(f"a date beyond 262,000 years has no {every.value} here")
-    starts = finite.cast(pl.Int32).cast(pl.Date).dt.truncate(LENGTHS[every])
-    if not infinite.any():
-        return starts
-    return (
-        pl.select(pl.when(infinite).then(days).otherwise(starts.to_physical())).to_series().cast(pl.Int32).cast(pl.Date)
-    )
+def _odd_start(day: int, every: Grain) -> int:
+    """Returns the first day of a period in a year that Python has not: the calendar repeats itself every 400 years."""
+    if day in INFINITE_DAYS:
+        return day
+    cycles, rest = divmod(day, CYCLE_DAYS)
+    start = every.floor(_EPOCH + timedelta(days=rest))
+    return (start - _EPOCH).days + cycles * CYCLE_DAYS

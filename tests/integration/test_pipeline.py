@@ -192,10 +192,10 @@ def test_csv_is_rfc_4180_with_a_byte_order_mark(tmp_path: Path, fresh_database: 
     assert body is not None
     assert body.decode("utf-8-sig") == (
         "When,Kind,Amount,Number\r\n"
-        "2013-01-01 00:00:00-05:00,a,10.10,1\r\n"
-        '2013-01-01 19:00:00-05:00,"say ""a, b""\r\nc",1.50,7\r\n'
-        '2013-01-02 19:00:00-05:00,"",,8\r\n'
-        "2013-01-31 23:59:59.999999-05:00,b,-0.05,2\r\n"
+        "2013-01-01 00:00:00-05,a,10.10,1\r\n"
+        '2013-01-01 19:00:00-05,"say ""a, b""\r\nc",1.50,7\r\n'
+        '2013-01-02 19:00:00-05,"",,8\r\n'
+        "2013-01-31 23:59:59.999999-05,b,-0.05,2\r\n"
     )
     assert body.startswith(b"\xef\xbb\xbf")
 

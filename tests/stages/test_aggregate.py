@@ -162,6 +162,40 @@ def test_key_is_truncated_in_the_reports_zone(
     assert frame.rows() == [tuple(row) for row in expected]
 
 
+ODD_TIMES = (
+    "infinity", "-infinity", "4001-02-29 BC", "0044-03-15 12:00 BC", "0001-01-01", "1600-01-01", "1883-11-18 12:00",
+    "2013-03-10 02:59 EST", "2099-12-31 23:59", "2100-07-01 04:30+00", "2100-07-01 03:30+00", "2150-08-01 04:00+00",
+    "2150-08-01 03:59:59.999999+00", "2150-11-07 04:30+00", "9999-12-31 23:30", "10000-02-29", "200000-07-01 04:00+00",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("every", ["day", "week", "month", "quarter", "year"])
+@pytest.mark.parametrize("kind", ["timestamptz", "timestamp", "date"])
+def test_key_of_any_year_is_truncated_as_postgresql_does(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore, every: str, kind: str
+) -> None:
+    fill_events(fresh_database, [(n, "2013-01-02 UTC", None, None, None, t) for n, t in enumerate(ODD_TIMES)])
+    odd = f"note::timestamptz::{kind}"
+    frame = summary_rows(
+        tmp_path,
+        fresh_database,
+        bucket,
+        {"by": [{"column": "odd", "every": every}], "measures": {"n": {"agg": "count"}}, "sort": ["odd"]},
+        sql=f"SELECT at, {odd} AS odd FROM events WHERE at >= %(start)s AND at < %(end)s\n",
+        columns=[],
+    )
+    # days since 1970, for Python has not all of these years; PostgreSQL counts none to an infinity
+    expected = ask(
+        fresh_database,
+        f"SELECT CASE WHEN isfinite(key) THEN (key - DATE '1970-01-01')::text ELSE key::text END, count(*) "
+        f"FROM (SELECT date_trunc('{every}', {odd})::date AS key FROM events) e GROUP BY e.key ORDER BY e.key",
+    )
+    infinite = {2**31 - 1: "infinity", -(2**31): "-infinity"}
+    days = [infinite.get(day, str(day)) for day in frame["odd"].to_physical()]
+    assert list(zip(days, frame["n"], strict=True)) == [tuple(row) for row in expected]
+    assert frame["odd"].dtype == pl.Date
+
+
 def test_order_is_the_definitions_then_the_keys_with_null_last(
     tmp_path: Path, database: str, bucket: ObjectStore
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from quire.artifacts import RunLayout, RunPlan, SourceColumn, StagedPartition, W
 from quire.calendar_range import DateRange
 from quire.definition import ReportDefinition
 from quire.object_store import ObjectStore
+from quire.stages import layout as layout_stage
 from quire.stages.layout import layout_run
 
 from tests.events import events_report, request_of
@@ -101,23 +103,81 @@ def test_many_workbooks_are_in_at_most_64_groups(tmp_path: Path, bucket: ObjectS
     assert len(shares(found)) == 1001
 
 
-def test_run_key_is_the_same_for_the_same_question_about_the_same_rows(tmp_path: Path, bucket: ObjectStore) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schedule": "0 6 1 * *"},
+        {"window": "3 months"},
+        {"delivery": {"link_ttl": "2h"}},
+        {"queues": {"render": "large"}},
+        {"source": {"timeout": "5m", "parallel": 1}},
+    ],
+)
+def test_run_key_is_the_same_where_neither_rows_nor_files_differ(
+    tmp_path: Path, bucket: ObjectStore, changes: dict[str, Any]
+) -> None:
     first = layout(tmp_path, bucket, [1, 1, 1])
-    same = layout(tmp_path, bucket, [1, 1, 1], schedule="0 6 1 * *", delivery={"link_ttl": "2h"})
-    assert first.run_key == same.run_key
-    assert first.run_key != layout(tmp_path, bucket, [1, 1, 1], title="Other").run_key
-    assert first.run_key != layout(tmp_path, bucket, [1, 1, 1], workbook={"formats": ["csv"]}).run_key
+    assert first.run_key == layout(tmp_path, bucket, [1, 1, 1]).run_key
+    assert first.run_key == layout(tmp_path, bucket, [1, 1, 1], **changes).run_key
 
 
-def test_run_key_follows_the_rows_tokens_and_the_range(tmp_path: Path, bucket: ObjectStore) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"title": "Other"},
+        {"description": "Other"},
+        {"source": {"tables": ["public.events"]}},
+        {"timezone": "Europe/Berlin"},
+        {"columns": []},
+        {"columns": [{"name": "at", "title": "When", "format": "yyyy"}]},
+        {"summaries": []},
+        {"workbook": {"split": "none"}},
+        {"workbook": {"split": {"rows": 5}}},
+        {"workbook": {"formats": ["csv"]}},
+        {"workbook": {"formats": ["xlsx", "csv"]}},
+    ],
+)
+def test_run_key_follows_the_definition(tmp_path: Path, bucket: ObjectStore, changes: dict[str, Any]) -> None:
+    first = layout(tmp_path, bucket, [1, 1, 1])
+    assert first.run_key != layout(tmp_path, bucket, [1, 1, 1], **changes).run_key
+
+
+@pytest.mark.parametrize(
+    ("request_changes", "token", "source_digest"),
+    [
+        ({"start": "2013-01-02"}, "t", "d"),
+        ({"end": "2013-03-30"}, "t", "d"),
+        ({"parameters": {"kind": "a"}}, "t", "d"),
+        ({"parameters": {"kind": None}}, "t", "d"),
+        ({}, "u", "d"),
+        ({}, "t", "e"),
+    ],
+)
+def test_run_key_follows_range_parameters_tokens_and_source(
+    tmp_path: Path, bucket: ObjectStore, request_changes: dict[str, Any], token: str, source_digest: str
+) -> None:
     definition = events_report(tmp_path)
     plan = planned(definition)
-    keys = {
-        layout_run(definition, plan, staged(plan, [1, 1, 1], token=token), store=bucket).run_key for token in ("t", "u")
-    }
-    shorter = planned(definition, end="2013-02-28")
-    keys.add(layout_run(definition, shorter, staged(shorter, [1, 1]), store=bucket).run_key)
-    assert len(keys) == 3
+    parameters = request_changes.pop("parameters", {})
+    other = planned(definition, **request_changes)
+    other = replace(other, request=replace(other.request, parameters=parameters), source_digest=source_digest * 32)
+    first = layout_run(definition, plan, staged(plan, [1, 1, 1]), store=bucket)
+    assert first.run_key != layout_run(definition, other, staged(other, [1, 1, 1], token=token), store=bucket).run_key
+
+
+def test_run_key_is_the_same_for_another_run_of_the_same_question(tmp_path: Path, bucket: ObjectStore) -> None:
+    definition = events_report(tmp_path)
+    plans = [planned(definition, run_id=run_id) for run_id in ("one", "two")]
+    assert len({layout_run(definition, plan, staged(plan, [1, 1, 1]), store=bucket).run_key for plan in plans}) == 1
+
+
+def test_run_key_follows_the_renderers_version(
+    tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = layout(tmp_path, bucket, [1, 1, 1])
+    assert layout_stage.RENDERER >= 2  # the first one printed CSV's instants and floats in other words
+    monkeypatch.setattr(layout_stage, "RENDERER", layout_stage.RENDERER - 1)
+    assert layout(tmp_path, bucket, [1, 1, 1]).run_key != first.run_key
 
 
 def test_run_that_is_published_already_is_not_rendered_again(tmp_path: Path, bucket: ObjectStore) -> None:

@@ -14,7 +14,7 @@ from quire.object_store import ObjectStore
 logger = logging.getLogger(__name__)
 
 GROUPS = 64  # mapped tasks of one run: each costs Airflow 0.2 to 0.7 s
-RENDERER = 1  # raised when the same rows would give another workbook
+RENDERER = 2  # raised when the same rows would give other files
 # What decides neither the rows (the tokens stand for them) nor what the files look like.
 NOT_ASKED = {"schedule", "window", "store_schedule", "delivery", "queues", "source", "sql_text"}
 
@@ -38,6 +38,7 @@ def layout_run(
         RENDERER,
         definition.model_dump(mode="json", exclude=NOT_ASKED),
         plan.source_digest,
+        (definition.source.sql, [table.name for table in definition.source.tables]),  # the sheet About names them
         (request.start, request.end, request.parameters),
         [(partition.key, partition.token) for partition in staged],
     )

@@ -14,7 +14,7 @@ import pyarrow as pa
 from quire.artifacts import RenderedFile, StagedRun, WorkbookShare
 from quire.definition import ReportDefinition
 from quire.definition.presentation import FileFormat
-from quire.errors import concerning
+from quire.errors import ReportError, concerning
 from quire.flat_files import write_csv, write_parquet
 from quire.front_sheets import about_sheet, detail_columns, summary_sheets
 from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 def render_workbooks(
     definition: ReportDefinition, run: StagedRun, shares: Sequence[WorkbookShare], *, store: ObjectStore
 ) -> tuple[RenderedFile, ...]:
-    """Writes each share in every format of the definition. Nothing of a share that fails stays in the store.
+    """Writes each share in every format of the definition. After an error nothing of any share stays in the store.
 
     Args:
         definition: the report.
@@ -43,11 +43,11 @@ def render_workbooks(
         StoreRefusedError, StoreUnavailableError: the object store does not take the file.
     """
     files: list[RenderedFile] = []
-    with concerning(report=definition.name):
+    with concerning(report=definition.name), _all_or_none(store) as keys:
         for share in shares:
             for file_format in definition.workbook.formats:
                 began = time.monotonic()
-                rendering = _Rendering(definition, run, share, file_format, store)
+                rendering = _Rendering(definition, run, share, file_format, store=store, keys=keys)
                 rendered = rendering.write()
                 files += rendered
                 for file in rendered:
@@ -56,8 +56,25 @@ def render_workbooks(
     return tuple(files)
 
 
+@contextmanager
+def _all_or_none(store: ObjectStore) -> Iterator[list[str]]:
+    """Gives a list for the keys of what is written; deletes those objects when the context is left by an error.
+
+    Keys of unfinished uploads are among them: an object may be whole in the store though its answer was lost.
+    """
+    keys: list[str] = []
+    try:
+        yield keys
+    except BaseException:
+        try:
+            store.delete(keys)
+        except ReportError as error:  # the first error matters more; `quire gc` finds what is left
+            logger.warning("files of a render that failed could not be deleted: %s", error)
+        raise
+
+
 class _Rendering:
-    """One share in one format."""
+    """One share in one format; adds to ``keys`` whatever it begins to write."""
 
     def __init__(
         self,
@@ -65,19 +82,18 @@ class _Rendering:
         run: StagedRun,
         share: WorkbookShare,
         file_format: FileFormat,
+        *,
         store: ObjectStore,
+        keys: list[str],
     ) -> None:
         self.definition, self.run, self.share, self.format, self.store = definition, run, share, file_format, store
+        self.keys = keys
         self.columns = detail_columns(definition, run.plan)
         self.folder = f"reports/{definition.name}/{run.layout.run_key}/{uuid.uuid4().hex}"
         self.uploads: list[tuple[str, str, Upload]] = []
 
     def write(self) -> tuple[RenderedFile, ...]:
-        try:
-            outcomes = self._write_flat() if self.format != "xlsx" else self._write_workbook()
-        except BaseException:
-            self.store.delete([key for _, key, upload in self.uploads if upload.completed])
-            raise
+        outcomes = self._write_flat() if self.format != "xlsx" else self._write_workbook()
         return tuple(
             RenderedFile(
                 name=name,
@@ -97,6 +113,7 @@ class _Rendering:
         part = f"_part{number + 1}" if number else ""
         name = f"{self.share.stem}{part}.{self.format}"
         key = f"{self.folder}/{name}"
+        self.keys.append(key)
         with self.store.open_upload(key, content_type=CONTENT_TYPES[self.format]) as upload:
             self.uploads.append((name, key, upload))
             yield upload

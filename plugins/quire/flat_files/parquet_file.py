@@ -1,0 +1,18 @@
+"""Rows as Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from quire.parquet_file import write_row_groups
+from quire.xlsx.model import Sink
+
+GROUP_ROWS = 131_072  # what readers work on at a time: large enough to scan fast, small enough to hold
+GROUP_BYTES = 64 * 1024 * 1024
+
+
+def write_parquet(batches: Iterator[pa.RecordBatch], schema: pa.Schema, *, sink: Sink) -> int:
+    """Writes Parquet with the database's own column names and types, and returns the number of rows."""
+    return write_row_groups(batches, schema, sink=sink, statistics=True, group_rows=GROUP_ROWS, group_bytes=GROUP_BYTES)

@@ -1,0 +1,148 @@
+"""Render: the files of each share, or, after an error, nothing at all."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from quire.artifacts import RunPlan, SourceColumn, StagedPartition, StagedRun, WorkbookShare
+from quire.calendar_range import DateRange
+from quire.definition import ReportDefinition
+from quire.errors import IntegrityError, StoreUnavailableError
+from quire.object_store import ObjectStore
+from quire.source.arrow_types import storage_schema
+from quire.stages.layout import layout_run
+from quire.stages.render import render_workbooks
+
+from tests.events import events_report, request_of
+
+COLUMNS = (SourceColumn(name="at", pg_type="timestamptz"), SourceColumn(name="note", pg_type="text"))
+GROUP_ROWS = 72_000
+NOTE_LETTERS = 600  # so that a row group is more than an upload's first part, however it is compressed
+
+
+def report(include: Path, **workbook: Any) -> ReportDefinition:
+    return events_report(include, columns=[], summaries=[], workbook=workbook)
+
+
+def store_rows(store: ObjectStore, key: str, notes: list[str], *, group_rows: int) -> int:
+    """Stores a partition's rows and returns the object's size."""
+    schema = storage_schema(COLUMNS)
+    table = pa.table([pa.array([0] * len(notes), schema.field("at").type), pa.array(notes)], schema=schema)
+    with store.open_upload(key) as upload, pq.ParquetWriter(upload, schema, use_dictionary=False) as writer:
+        writer.write_table(table, row_group_size=group_rows)
+    return upload.bytes
+
+
+def staged_run(definition: ReportDefinition, store: ObjectStore, notes: list[str], *, group_rows: int) -> StagedRun:
+    """Stages January to March, each with the same rows."""
+    request = request_of(definition)
+    days = DateRange(start=request.start, end=request.end, timezone=request.timezone)
+    months = days.partitions(definition.partition)
+    plan = RunPlan(request=request, source_digest="d" * 32, columns=COLUMNS, groups=tuple((month,) for month in months))
+    staged = tuple(
+        StagedPartition(
+            key=month.key,
+            start=month.start,
+            stop=month.stop,
+            object_key=f"partitions/{month.key}.parquet",
+            rows=len(notes),
+            bytes=store_rows(store, f"partitions/{month.key}.parquet", notes, group_rows=group_rows),
+            sha256="0",
+            token="t",
+        )
+        for month in months
+    )
+    return StagedRun(
+        plan=plan, partitions=staged, summaries=(), layout=layout_run(definition, plan, staged, store=store)
+    )
+
+
+def shares(run: StagedRun) -> tuple[WorkbookShare, ...]:
+    return tuple(share for group in run.layout.groups for share in group)
+
+
+def tear(store: ObjectStore, key: str) -> None:
+    """Overwrites some of the second row group's values."""
+    body = store.read(key)
+    assert body is not None
+    column = pq.read_metadata(io.BytesIO(body)).row_group(1).column(1)
+    middle = column.data_page_offset + column.total_compressed_size // 2
+    store.put(key, body[: column.data_page_offset] + b"\xff" * (middle - column.data_page_offset) + body[middle:])
+
+
+def left(store: ObjectStore) -> tuple[list[str], list[str]]:
+    """Returns what is below ``reports/``, and the uploads that are still open."""
+    uploads = store.client.list_multipart_uploads(Bucket=store.bucket).get("Uploads", [])
+    return [entry.key for entry in store.list("reports/")], [upload["Key"] for upload in uploads]
+
+
+def calls_of(store: ObjectStore, operation: str) -> list[str]:
+    """Returns a list to which each call of an operation adds itself from now on."""
+    calls: list[str] = []
+    store.client.meta.events.register(f"before-call.s3.{operation}", lambda **_: calls.append(operation))
+    return calls
+
+
+@pytest.mark.parametrize("file_format", ["xlsx", "csv", "parquet"])
+def test_render_torn_rows_in_the_middle_leave_no_object_and_no_open_upload(
+    tmp_path: Path, bucket: ObjectStore, file_format: str
+) -> None:
+    definition = report(tmp_path, split="none", formats=[file_format])
+    notes = [hashlib.shake_256(str(n).encode()).hexdigest(NOTE_LETTERS // 2) for n in range(2 * GROUP_ROWS)]
+    run = staged_run(definition, bucket, notes, group_rows=GROUP_ROWS)
+    tear(bucket, run.partitions[0].object_key)
+    begun, aborted = calls_of(bucket, "CreateMultipartUpload"), calls_of(bucket, "AbortMultipartUpload")
+    with pytest.raises(IntegrityError, match=r"2013-01\.parquet cannot be read as Parquet"):
+        render_workbooks(definition, run, shares(run), store=bucket)
+    assert (len(begun), len(aborted)) == (1, 1)
+    assert left(bucket) == ([], [])
+
+
+@pytest.mark.parametrize("file_format", ["xlsx", "csv", "parquet"])
+def test_render_error_in_a_later_share_leaves_no_file_of_earlier_ones(
+    tmp_path: Path, bucket: ObjectStore, file_format: str
+) -> None:
+    definition = report(tmp_path, split="partition", formats=[file_format])
+    run = staged_run(definition, bucket, ["a", "b", "c", "d"] * 1_000, group_rows=2_000)
+    tear(bucket, run.partitions[2].object_key)
+    with pytest.raises(IntegrityError, match=r"2013-03\.parquet cannot be read as Parquet"):
+        render_workbooks(definition, run, shares(run), store=bucket)
+    assert left(bucket) == ([], [])
+
+
+def test_render_answer_lost_in_a_later_format_leaves_no_file(tmp_path: Path, bucket: ObjectStore) -> None:
+    definition = report(tmp_path, split="none", formats=["csv", "parquet", "xlsx"])
+    run = staged_run(definition, bucket, ["a"] * 10, group_rows=10)
+    lose_answers(bucket, ending=".xlsx")
+    with pytest.raises(StoreUnavailableError, match="the answer was lost"):
+        render_workbooks(definition, run, shares(run), store=bucket)
+    assert left(bucket) == ([], [])
+
+
+def lose_answers(store: ObjectStore, *, ending: str) -> None:
+    """Lets the store take an object of such a key, but its answer be lost."""
+    asked: list[str] = []
+
+    def ask(params: dict[str, Any], **_: Any) -> None:
+        asked.append(params["url_path"])
+
+    def lose(**_: Any) -> None:
+        if asked[-1].endswith(ending):
+            raise StoreUnavailableError("the answer was lost")
+
+    store.client.meta.events.register("before-call.s3.PutObject", ask)
+    store.client.meta.events.register("after-call.s3.PutObject", lose)
+
+
+def test_render_of_several_shares_and_formats_keeps_all_their_files(tmp_path: Path, bucket: ObjectStore) -> None:
+    definition = report(tmp_path, split="partition", formats=["csv", "parquet", "xlsx"])
+    run = staged_run(definition, bucket, ["a"] * 10, group_rows=10)
+    files = render_workbooks(definition, run, shares(run), store=bucket)
+    assert sorted(file.key for file in files) == left(bucket)[0]
+    assert len(files) == 9
