@@ -64,8 +64,9 @@ def _batch_rows(group: pq.RowGroupMetaData, names: Sequence[str]) -> int:
     """Returns how many rows to decode at a time, so far as the encoded sizes of the columns tell."""
     wanted = set(names)
     chunks = (group.column(place) for place in range(group.num_columns))
-    size: int = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in wanted)
-    return min(BATCH_ROWS, max(1, group.num_rows * BATCH_BYTES // max(1, size)))
+    size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in wanted)
+    rows: int = group.num_rows * BATCH_BYTES // max(1, size)
+    return min(BATCH_ROWS, max(1, rows))
 
 
 def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
