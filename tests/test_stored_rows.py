@@ -8,7 +8,7 @@ import pytest
 from quire.artifacts import RowSlice
 from quire.errors import IntegrityError
 from quire.object_store import ObjectStore
-from quire.stored_rows import BATCH_ROWS, read_rows
+from quire.stored_rows import BATCH_BYTES, BATCH_ROWS, read_rows
 
 ROWS = 30_000
 
@@ -50,3 +50,40 @@ def test_object_that_is_no_parquet_is_refused(bucket: ObjectStore, stored: int) 
     bucket.put("rows.parquet", b"x" * stored)
     with pytest.raises(IntegrityError, match=r"rows\.parquet cannot be read as Parquet"):
         numbers(bucket, stored, (0, 1))
+
+
+def store_table(bucket: ObjectStore, table: pa.Table) -> RowSlice:
+    """Stores a table in one row group and returns the slice of all its rows."""
+    with bucket.open_upload("large.parquet") as upload, pq.ParquetWriter(upload, table.schema) as writer:
+        writer.write_table(table, row_group_size=table.num_rows)
+    return RowSlice(partition="p", object_key="large.parquet", bytes=upload.bytes, offset=0, rows=table.num_rows)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        pytest.param([f"{n:020000d}" for n in range(2_000)], id="long"),
+        pytest.param([f"{n % 2:020000d}" for n in range(2_000)], id="long and repeated"),
+        pytest.param(["x" * (20_000_000 if n == 1_000 else n % 7) for n in range(9_000)], id="one longer than a batch"),
+        pytest.param(["x" * (100_000 if n < 100 else 1) for n in range(9_000)], id="long ones first"),
+    ],
+)
+def test_read_rows_of_long_texts_gives_batches_bounded_by_bytes(bucket: ObjectStore, texts: list[str]) -> None:
+    part = store_table(bucket, pa.table({"s": texts, "unread": texts}))
+    batches = list(read_rows(bucket, [part], ["s"]))
+    assert [batch.num_rows for batch in batches if batch.nbytes > BATCH_BYTES] in ([], [1])
+    assert all(batch.num_rows <= BATCH_ROWS for batch in batches)
+    assert [text for batch in batches for text in batch.column("s").to_pylist()] == texts
+
+
+def test_read_rows_of_500_columns_gives_batches_bounded_by_bytes(bucket: ObjectStore) -> None:
+    names = [f"n{number}" for number in range(500)]
+    part = store_table(bucket, pa.table({name: pa.array(range(BATCH_ROWS), pa.int64()) for name in names}))
+    batches = list(read_rows(bucket, [part], names))
+    assert max(batch.nbytes for batch in batches) <= BATCH_BYTES
+    assert [n for batch in batches for n in batch.column("n499").to_pylist()] == list(range(BATCH_ROWS))
+
+
+def test_read_rows_of_short_rows_are_not_cut_small(bucket: ObjectStore) -> None:
+    part = store_table(bucket, pa.table({"n": range(20_000), "unread": ["x" * 5_000] * 20_000}))
+    assert [batch.num_rows for batch in read_rows(bucket, [part], ["n"])] == [BATCH_ROWS, BATCH_ROWS, 3_616]

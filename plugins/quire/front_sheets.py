@@ -9,7 +9,7 @@ from datetime import date, datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from quire.artifacts import RenderedFile, RunPlan, RunRequest, StagedPartition, StagedSummary
+from quire.artifacts import RenderedFile, RowSlice, RunPlan, RunRequest, StagedPartition, StagedSummary
 from quire.calendar_range import Grain, zone
 from quire.definition import GroupKey, ReportDefinition, Summary
 from quire.errors import IntegrityError
@@ -48,6 +48,7 @@ def about_sheet(
     request: RunRequest,
     *,
     staged: Sequence[StagedPartition],
+    rows: Mapping[str, int] | None = None,
     contents: Mapping[str, object],
     notes: Sequence[str],
 ) -> FactSheet:
@@ -56,7 +57,8 @@ def about_sheet(
     Args:
         definition: the report.
         request: what was asked for.
-        staged: the partitions whose rows are counted here.
+        staged: the run's partitions.
+        rows: how many rows of which partitions are in this workbook, where it is not all of them.
         contents: what the workbook holds, label and value.
         notes: sentences on what was cut or left out.
     """
@@ -91,12 +93,35 @@ def about_sheet(
         FactSection(
             heading="Rows",
             header=("Part", "First day", "Last day", "Rows"),
-            rows=tuple((part.key, part.start, part.last_day, part.rows) for part in staged),
+            rows=tuple(
+                (part.key, part.start, part.last_day, part.rows if rows is None else rows[part.key])
+                for part in staged
+                if rows is None or part.key in rows
+            ),
         ),
     ]
     return FactSheet(
         sheet_name="About", heading=definition.title, subheading=definition.description, sections=tuple(sections)
     )
+
+
+def rows_by_partition(slices: Sequence[RowSlice], *, skipped: int, rows: int) -> dict[str, int]:
+    """Returns how many of ``rows`` rows are of which partition, after ``skipped`` rows of the slices.
+
+    A partition without rows is told where its place is: before the next row, or at the end of the last.
+    """
+    found: dict[str, int] = {}
+    end, total = skipped + rows, sum(part.rows for part in slices)
+    first = 0
+    for part in slices:
+        last = first + part.rows
+        inside = min(end, last) - max(skipped, first)
+        if inside > 0:
+            found[part.partition] = found.get(part.partition, 0) + inside
+        elif not part.rows and skipped <= first and (first < end or end == total):
+            found.setdefault(part.partition, 0)
+        first = last
+    return found
 
 
 def files_sheet(files: Sequence[RenderedFile]) -> FactSheet:

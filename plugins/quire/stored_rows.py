@@ -12,10 +12,13 @@ from quire.errors import IntegrityError
 from quire.object_store import ObjectStore
 
 BATCH_ROWS = 8_192
+BATCH_BYTES = 4 * 1024 * 1024
 
 
 def read_rows(store: ObjectStore, slices: Sequence[RowSlice], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Gives the rows of the slices, one after the other, at most ``BATCH_ROWS`` at a time; holds one row group.
+    """Gives the rows of the slices, one after the other; holds one row group.
+
+    A batch has at most ``BATCH_ROWS``, and at most ``BATCH_BYTES`` unless a single row has more.
 
     Args:
         store: where the objects are.
@@ -45,13 +48,32 @@ def _read_slice(store: ObjectStore, part: RowSlice, names: Sequence[str]) -> Ite
             if skip >= rows:
                 skip -= rows
                 continue
-            for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=list(names)):
+            size = _batch_rows(file.metadata.row_group(group), names)
+            for batch in file.iter_batches(size, row_groups=[group], columns=list(names)):
                 taken = batch.slice(skip, left)
                 skip = max(0, skip - batch.num_rows)
                 left -= taken.num_rows
-                if taken.num_rows:
-                    yield taken.select(list(names))
+                yield from _cut(taken.select(list(names)))
             if not left:
                 return
     except (pa.ArrowInvalid, OSError) as error:
         raise IntegrityError(f"{part.object_key} cannot be read as Parquet: {error}") from error
+
+
+def _batch_rows(group: pq.RowGroupMetaData, names: Sequence[str]) -> int:
+    """Returns how many rows to decode at a time, so far as the encoded sizes of the columns tell."""
+    wanted = set(names)
+    chunks = (group.column(place) for place in range(group.num_columns))
+    size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in wanted)
+    rows: int = group.num_rows * BATCH_BYTES // max(1, size)
+    return min(BATCH_ROWS, max(1, rows))
+
+
+def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Halves a batch until no piece is too large: rows may be uneven, and larger than they were encoded."""
+    if batch.num_rows > 1 and batch.nbytes > BATCH_BYTES:
+        middle = batch.num_rows // 2
+        yield from _cut(batch.slice(0, middle))
+        yield from _cut(batch.slice(middle))
+    elif batch.num_rows:
+        yield batch

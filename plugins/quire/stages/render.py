@@ -16,7 +16,7 @@ from quire.definition import ReportDefinition
 from quire.definition.presentation import FileFormat
 from quire.errors import ReportError, concerning
 from quire.flat_files import write_csv, write_parquet
-from quire.front_sheets import about_sheet, detail_columns, summary_sheets
+from quire.front_sheets import about_sheet, detail_columns, rows_by_partition, summary_sheets
 from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
 from quire.source.arrow_types import storage_schema
 from quire.stored_rows import read_rows
@@ -91,6 +91,7 @@ class _Rendering:
         self.columns = detail_columns(definition, run.plan)
         self.folder = f"reports/{definition.name}/{run.layout.run_key}/{uuid.uuid4().hex}"
         self.uploads: list[tuple[str, str, Upload]] = []
+        self.rows_told = 0  # by the sheets About of the files before
 
     def write(self) -> tuple[RenderedFile, ...]:
         outcomes = self._write_flat() if self.format != "xlsx" else self._write_workbook()
@@ -153,11 +154,13 @@ class _Rendering:
         return write_workbook(workbook, self._open_file)
 
     def _front(self, outcome: DetailOutcome) -> tuple[FactSheet | TableSheet, ...]:
-        inside = {part.partition for part in self.share.slices}
+        rows = rows_by_partition(self.share.slices, skipped=self.rows_told, rows=outcome.rows)
+        self.rows_told += outcome.rows
         about = about_sheet(
             self.definition,
             self.run.plan.request,
-            staged=[partition for partition in self.run.partitions if partition.key in inside],
+            staged=self.run.partitions,
+            rows=rows,
             contents={"Rows in this workbook": outcome.rows, "Sheets of rows": ", ".join(outcome.sheets)},
             notes=outcome.notes,
         )

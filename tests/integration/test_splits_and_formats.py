@@ -1,0 +1,175 @@
+"""Every split in every format holds every row once, in order, value by value PostgreSQL's own."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import psycopg
+import pyarrow.parquet as pq
+import pytest
+from quire.artifacts import RenderedFile
+from quire.object_store import ObjectStore
+from quire.pipeline import run_report
+from quire.verify import verify_run
+
+from tests.events import ZONE, events_report, fill_events, request_of, session_of
+from tests.workbooks import open_workbook, sheet_rows
+
+COUNT, MOST = 3_000, 700
+# three months; numbers of every size that a cell, a decimal and a float may hold, with NULLs among them
+FILL = f"""
+INSERT INTO events
+SELECT n,
+       timestamptz '2013-01-01 00:00 America/New_York' + n * interval '43 minutes 7 seconds',
+       CASE WHEN n % 11 > 0 THEN chr(97 + n % 5) END,
+       CASE WHEN n % 7 > 0 THEN (n::bigint * 7919 % 1000003 - 300000) * 1000 / 100.0 + n * 0.01 END,
+       CASE WHEN n % 13 > 0 THEN n * 0.000001 END,
+       CASE WHEN n % 3 > 0 THEN 'note "' || n || '", said' || chr(10) || 'twice' WHEN n % 2 > 0 THEN '' END
+FROM generate_series(0, {COUNT - 1}) n
+"""
+SPLITS: dict[str, tuple[Any, list[str]]] = {
+    "partition": ("partition", ["2013-01", "2013-02", "2013-03"]),
+    "none": ("none", ["2013-01-01_2013-03-31"]),
+    "rows": ({"rows": MOST}, ["1", "2", "3", "4", "5"]),
+}
+COLUMNS = [
+    {"name": "id", "title": "Number"},
+    {"name": "at", "title": "When"},
+    {"name": "kind", "title": "Kind"},
+    {"name": "amount", "title": "Amount", "total": "sum"},
+    {"name": "weight", "title": "Weight"},
+    {"name": "ratio", "title": "Ratio"},
+    {"name": "note", "title": "Note"},
+]
+SELECT = (
+    "SELECT id, at, kind, amount, weight, sin(id) * 10.0::float8 ^ (mod(id, 20) - 5) AS ratio, note FROM public.events"
+)
+Row = Sequence[Any]
+
+
+def read_csv(store: ObjectStore, file: RenderedFile) -> list[Row]:
+    """Returns a CSV file's rows with numbers and times as such."""
+    body = store.read(file.key)
+    assert body is not None
+    header, *found = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""))
+    assert header == [column["title"] for column in COLUMNS]
+    return [
+        [
+            int(number),
+            dt.datetime.fromisoformat(when),
+            kind or None,
+            Decimal(amount) if amount else None,
+            Decimal(weight) if weight else None,
+            float(ratio),
+            note,  # this reader tells no NULL from an empty text
+        ]
+        for number, when, kind, amount, weight, ratio, note in found
+    ]
+
+
+def read_parquet(store: ObjectStore, file: RenderedFile) -> list[Row]:
+    body = store.read(file.key)
+    assert body is not None
+    table = pq.read_table(io.BytesIO(body))
+    assert table.schema.names == [column["name"] for column in COLUMNS]
+    return [
+        [number, when, kind, amount, None if weight is None else Decimal(weight), ratio, note or ""]
+        for number, when, kind, amount, weight, ratio, note in (row.values() for row in table.to_pylist())
+    ]
+
+
+def read_xlsx(store: ObjectStore, file: RenderedFile) -> list[Row]:
+    header, *found, totals = sheet_rows(open_workbook(store, file.key), "Events")
+    assert header == [column["title"] for column in COLUMNS]
+    rows: list[Row] = [
+        [
+            int(number),
+            moment(when),
+            kind or None,
+            exact(amount),
+            exact(weight),
+            ratio,
+            note,
+        ]
+        for number, when, kind, amount, weight, ratio, note in found
+    ]
+    amounts = [row[3] for row in rows if row[3] is not None]
+    assert totals[3] == float(sum(amounts))
+    return rows
+
+
+def moment(when: dt.date) -> dt.datetime:
+    """Returns a cell's time as an instant; the reader tells midnight as a day."""
+    clock = when.time() if isinstance(when, dt.datetime) else dt.time()
+    return dt.datetime.combine(when, clock, tzinfo=ZoneInfo(ZONE))
+
+
+def exact(number: float | str) -> Decimal | None:
+    """Returns the shortest decimal that a cell's number stands for."""
+    return Decimal(repr(number)) if isinstance(number, float) else None
+
+
+READERS = {"csv": read_csv, "parquet": read_parquet, "xlsx": read_xlsx}
+
+
+def own_rows(url: str) -> list[Row]:
+    with psycopg.connect(url) as connection:
+        connection.execute(f"SET timezone = '{ZONE}'")
+        found = connection.execute(f"{SELECT} WHERE at < '2013-04-01' ORDER BY at, id").fetchall()
+    return [[*row[:-1], row[-1] or ""] for row in found]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("file_format", READERS)
+def test_split_in_format_reads_back_as_postgresqls_own_rows(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore, split: str, file_format: str
+) -> None:
+    fill_events(fresh_database, [])
+    with psycopg.connect(fresh_database, autocommit=True) as connection:
+        connection.execute(FILL)
+    workbook, stems = SPLITS[split]
+    definition = events_report(
+        tmp_path,
+        sql=f"{SELECT} WHERE at >= %(start)s AND at < %(end)s ORDER BY at, id\n",
+        workbook={"split": workbook, "formats": [file_format]},
+        columns=COLUMNS,
+    )
+    session = session_of(fresh_database)
+    manifest = run_report(definition, request_of(definition), session=session, store=bucket).published.manifest
+    files = [file for file in manifest.files if file.name != "summary.xlsx"]
+    assert [file.name for file in files] == [f"events_{stem}.{file_format}" for stem in stems]
+    parts = [READERS[file_format](bucket, file) for file in files]
+    expected = own_rows(fresh_database)
+    assert [len(part) for part in parts] == [file.rows for file in files]
+    assert [row for part in parts for row in part] == expected
+    assert manifest.rows == len(expected) == COUNT
+    if split == "rows":
+        assert [file.rows for file in files] == [MOST] * 4 + [COUNT - 4 * MOST]
+    assert verify_run(manifest.run, store=bucket).faults == ()
+
+
+def test_all_splits_and_formats_at_once_are_the_same_rows(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+) -> None:
+    fill_events(fresh_database, [])
+    with psycopg.connect(fresh_database, autocommit=True) as connection:
+        connection.execute(FILL)
+    definition = events_report(
+        tmp_path,
+        sql=f"{SELECT} WHERE at >= %(start)s AND at < %(end)s ORDER BY at, id\n",
+        workbook={"split": {"rows": MOST}, "formats": list(READERS)},
+        columns=COLUMNS,
+    )
+    session = session_of(fresh_database)
+    manifest = run_report(definition, request_of(definition), session=session, store=bucket).published.manifest
+    expected = own_rows(fresh_database)
+    for file_format, read in READERS.items():
+        files = [file for file in manifest.files if file.name.endswith(f".{file_format}") and file.rows]
+        assert [row for file in files for row in read(bucket, file)] == expected
