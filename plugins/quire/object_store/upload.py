@@ -42,7 +42,7 @@ class Upload:
         self._waiting: deque[Future[CompletedPartTypeDef]] = deque()
         self._threads = ThreadPoolExecutor(PARTS_IN_FLIGHT, thread_name_prefix="upload")
         self.bytes = 0
-        self.completed = self.closed = False
+        self.closed = False
 
     @property
     def sha256(self) -> str:
@@ -87,7 +87,6 @@ class Upload:
         try:
             if error is None:
                 self._complete()
-                self.completed = True
             else:
                 self._abort()
         except BaseException:
