@@ -8,7 +8,7 @@ import socket
 import threading
 
 import pytest
-from quire.local_stack.interruption import uninterrupted
+from quire.local_stack.interruption import ENDING, interrupt_on_every_end, uninterrupted
 from quire.local_stack.ports import free_port, free_ports
 from quire.local_stack.surroundings import direct_environment, own_environment
 
@@ -75,6 +75,30 @@ def test_signal_waits_for_the_end_of_the_block_and_then_comes() -> None:
         work()
     assert done == [True]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_signals_that_come_together_interrupt_once() -> None:
+    before = {number: signal.getsignal(number) for number in ENDING}
+    cleaned = False
+
+    def work() -> None:
+        nonlocal cleaned
+        try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+            for number in ENDING:
+                os.kill(os.getpid(), number)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # now all of them are there at once
+        finally:
+            cleaned = sum(range(1000)) > 0  # a second exception would come here
+
+    try:
+        interrupt_on_every_end()
+        with pytest.raises(KeyboardInterrupt):
+            work()
+        assert cleaned
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_uninterrupted_in_a_thread_does_nothing() -> None:

@@ -12,8 +12,8 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def interrupt_on_every_end() -> None:
-    """Makes the end that others ask for the same as Ctrl-C, so that what was started is stopped."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    """Makes the end that others ask for the same as Ctrl-C, once: what was started is stopped without a second one."""
+    for number in ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
             signal.signal(number, _interrupt)
 
@@ -40,4 +40,11 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    for ending in ENDING:
+        if callable(signal.getsignal(ending)):
+            signal.signal(ending, _pass)
     raise KeyboardInterrupt
+
+
+def _pass(number: int, frame: FrameType | None) -> None:
+    """Takes a signal that is too many; as with SIG_IGN, but a program that is started does not inherit it."""
