@@ -103,7 +103,7 @@ def test_forced_run_reads_everything_anew(tmp_path: Path, database: str, bucket:
 
 def staged_run(definition: ReportDefinition, url: str, store: ObjectStore) -> StagedRun:
     session = session_of(url)
-    plan = plan_partitions(definition, request_of(definition), session=session)
+    plan = plan_partitions(definition, request_of(definition), session=session, store=store)
     partitions = [part for group in plan.groups for part in group]
     staged = extract_partitions(definition, plan, partitions, session=session, store=store)
     layout = layout_run(definition, plan, staged, store=store)
@@ -139,7 +139,9 @@ def test_rows_that_did_not_change_are_not_told(
         ("kind", "source.freshness.probe: kind is of type text: it must be a time or a number"),
     ],
 )
-def test_probe_that_cannot_be_summed_is_refused(tmp_path: Path, database: str, probe: str, reason: str) -> None:
+def test_probe_that_cannot_be_summed_is_refused(
+    tmp_path: Path, database: str, bucket: ObjectStore, probe: str, reason: str
+) -> None:
     definition = probed_report(tmp_path, source={"freshness": {"probe": probe}})
     with pytest.raises(DefinitionError, match=reason):
-        plan_partitions(definition, request_of(definition), session=session_of(database))
+        plan_partitions(definition, request_of(definition), session=session_of(database), store=bucket)

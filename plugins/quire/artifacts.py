@@ -46,17 +46,6 @@ class SourceColumn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunPlan:
-    """The partitions of a run and how they are spread over extract tasks."""
-
-    request: RunRequest
-    source_digest: str
-    columns: tuple[SourceColumn, ...]
-    groups: tuple[tuple[DatePartition, ...], ...]
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionStatistics:
     """What was seen of the rows on their way: the time column's ends, as text, and NULLs by column where there are."""
 
@@ -87,6 +76,18 @@ class StagedPartition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """The partitions of a run: those that are stored and fresh, and how the others are spread over extract tasks."""
+
+    request: RunRequest
+    source_digest: str
+    columns: tuple[SourceColumn, ...]
+    groups: tuple[tuple[DatePartition, ...], ...]
+    stored: tuple[StagedPartition, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StagedSummary:
     """One summary's rows, as a small Parquet object."""
 
@@ -95,6 +96,13 @@ class StagedSummary:
     rows: int
     bytes: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartialSummaries:
+    """What one stored partition adds to each summary that can be merged."""
+
+    summaries: tuple[StagedSummary, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,7 @@
-"""A summary as a lazy Polars query whose answer is PostgreSQL's own.
+"""A summary as a lazy Polars query whose answer is PostgreSQL's own, in two steps that partitions can share.
+
+First what each group is made of, such as a mean's sum and count: over all rows, or over those of one partition. Then
+the parts of several partitions, merged, become the measures.
 
 Where Polars and SQL differ, SQL is followed: a sum or mean of no values is NULL, NULL is no distinct value, sums of
 integers do not overflow. Sums of integers and decimals are exact.
@@ -21,7 +24,14 @@ WIDEST_INTEGER = pl.Decimal(38, 0)  # holds the sum of 10^19 bigints; Arrow has 
 
 
 def summarize(rows: pl.LazyFrame, summary: Summary, columns: Sequence[SourceColumn], *, timezone: str) -> pl.LazyFrame:
-    """Returns a summary's rows: its keys, then its measures, in the order that it asks for.
+    """Returns a summary's rows from the rows of the query, as ``finish_groups`` has them; see ``partial_groups``."""
+    return finish_groups(partial_groups(rows, summary, columns, timezone=timezone), summary)
+
+
+def partial_groups(
+    rows: pl.LazyFrame, summary: Summary, columns: Sequence[SourceColumn], *, timezone: str
+) -> pl.LazyFrame:
+    """Returns the keys of each group, and what its measures are made of.
 
     Args:
         rows: the query's columns, as stored.
@@ -37,22 +47,49 @@ def summarize(rows: pl.LazyFrame, summary: Summary, columns: Sequence[SourceColu
         if measure.of is not None
     ]
     kinds = pl.LazyFrame(schema=schema).select(*inputs).collect_schema()
-    grouped = (
+    return (
         rows.with_columns(*numeric_casts(columns))
         .select(*keys, *inputs)
         .group_by(*(key.column for key in summary.by))
         .agg(
             *(
-                _measured(measure, _input_name(position), kinds).alias(name)
-                for position, (name, measure) in enumerate(summary.measures.items())
+                part
+                for position, measure in enumerate(summary.measures.values())
+                for part in _parts(measure, _input_name(position), kinds)
             )
         )
     )
+
+
+def merge_groups(parts: pl.LazyFrame, summary: Summary) -> pl.LazyFrame:
+    """Returns the groups of several partitions as one, of measures that can be merged.
+
+    Args:
+        parts: what ``partial_groups`` gave for each partition, one below the other.
+        summary: keys and measures.
+    """
+    kinds = parts.collect_schema()
+    return parts.group_by(*(key.column for key in summary.by)).agg(
+        *(
+            _merged(measure, part, kinds)
+            for position, measure in enumerate(summary.measures.values())
+            for part in _part_names(measure, _input_name(position))
+        )
+    )
+
+
+def finish_groups(groups: pl.LazyFrame, summary: Summary) -> pl.LazyFrame:
+    """Returns a summary's rows: its keys, then its measures, in the order that it asks for."""
+    keys = [key.column for key in summary.by]
+    measures = [
+        _measure(measure, _input_name(position)).alias(name)
+        for position, (name, measure) in enumerate(summary.measures.items())
+    ]
     order = [(key.column, key.descending) for key in summary.sort]
     order += [(key.column, False) for key in summary.by if key.column not in dict(order)]
-    return grouped.sort(
+    return groups.select(*keys, *measures).sort(
         [name for name, _ in order], descending=[descending for _, descending in order], nulls_last=True
-    ).select(summary.column_names)
+    )
 
 
 def _input_name(position: int) -> str:
@@ -79,20 +116,54 @@ def _input(measure: Measure, schema: pl.Schema) -> pl.Expr:
     return of.cast(pl.Int64) if kind.is_integer() or kind == pl.Boolean else of
 
 
-def _measured(measure: Measure, name: str, kinds: pl.Schema) -> pl.Expr:
+def _part_names(measure: Measure, name: str) -> list[str]:
+    return [name, _count_name(name)] if measure.agg in ("sum", "mean") else [name]
+
+
+def _count_name(name: str) -> str:
+    return f"{name} values"
+
+
+def _parts(measure: Measure, name: str, kinds: pl.Schema) -> list[pl.Expr]:
     values = pl.col(name)
     match measure.agg:
         case "count":
-            return pl.len().cast(pl.Int64)
-        case "sum":
-            return pl.when(values.count() > 0).then(values.sum())
-        case "mean":
-            return pl.when(values.count() > 0).then(values.sum().cast(pl.Float64) / values.count())
+            return [pl.len().cast(pl.Int64).alias(name)]
+        case "sum" | "mean":
+            return [values.sum(), values.count().cast(pl.Int64).alias(_count_name(name))]
         case "n_unique":
-            return values.drop_nulls().n_unique().cast(pl.Int64)
+            return [values.drop_nulls().n_unique().cast(pl.Int64)]
         case "min":
-            return values.min()
+            return [values.min()]
         case "max":
-            return values.nan_max() if kinds[name].is_float() else values.max()  # to PostgreSQL, NaN is the most
+            return [_most(values, kinds[name])]
         case "median":
-            return values.median()
+            return [values.median()]
+
+
+def _merged(measure: Measure, name: str, kinds: pl.Schema) -> pl.Expr:
+    parts = pl.col(name)
+    match measure.agg:
+        case "count" | "sum" | "mean":
+            return parts.sum()
+        case "min":
+            return parts.min()
+        case "max":
+            return _most(parts, kinds[name])
+        case "n_unique" | "median":
+            raise TypeError(f"{measure.agg} cannot be merged")
+
+
+def _measure(measure: Measure, name: str) -> pl.Expr:
+    found, values = pl.col(name), pl.col(_count_name(name))
+    match measure.agg:
+        case "sum":
+            return pl.when(values > 0).then(found)
+        case "mean":
+            return pl.when(values > 0).then(found.cast(pl.Float64) / values)
+        case _:
+            return found
+
+
+def _most(values: pl.Expr, kind: pl.DataType) -> pl.Expr:
+    return values.nan_max() if kind.is_float() else values.max()  # to PostgreSQL, NaN is the most

@@ -20,8 +20,11 @@ from quire.artifacts import (
     TaskUsage,
 )
 from quire.definition import ReportDefinition
+from quire.errors import DefinitionError
+from quire.freshness import outlives_run
 from quire.object_store import ObjectStore
 from quire.source import SourceSession
+from quire.stored_partitions import whole_range
 from quire.usage import TaskMeter, measured
 
 SIGNAL_SECONDS = 0.2  # a signal that another thread receives waits until the main thread looks up
@@ -81,19 +84,12 @@ def run_report(
     """
     from quire.stages.aggregate import aggregate_summaries
     from quire.stages.layout import layout_run
-    from quire.stages.plan import plan_partitions
     from quire.stages.publish import publish_run
 
     meters = _Meters(request)
-    store.check()
-    with meters.stage("plan", session := session.with_own_log()) as meter:
-        progress("plan", 0, 1)
-        plan = plan_partitions(definition, request, session=session)
-        meter.count(units=sum(map(len, plan.groups)))
-        progress("plan", 1, 1)
-    with meters.stage("extract", session := session.with_own_log()) as meter:
-        staged = _extract(definition, plan, session=session, store=store, progress=progress)
-        meter.count_written(staged)
+    plan, staged = _stage_partitions(
+        definition, request, session=session, store=store, progress=progress, meters=meters
+    )
     with meters.stage("aggregate") as meter:
         progress("aggregate", 0, 1)
         summaries = aggregate_summaries(definition, plan, staged, store=store)
@@ -114,6 +110,65 @@ def run_report(
     return RunOutcome(published=published, partitions=staged, seconds=meters.seconds(), usage=tuple(meters.usages))
 
 
+def store_partitions(
+    definition: ReportDefinition,
+    request: RunRequest,
+    *,
+    session: SourceSession,
+    store: ObjectStore,
+    progress: StageProgress = lambda stage, done, total: None,
+) -> tuple[StagedPartition, ...]:
+    """Runs plan and extract: stores what is new or stale of a range, so that later runs find it.
+
+    Args:
+        definition: the report.
+        request: what is to be stored.
+        session: the source.
+        store: where partitions are kept.
+        progress: told whenever a stage begins, moves on or ends.
+
+    Returns:
+        every partition of the range, ``stored`` where it was there before.
+
+    Raises:
+        DefinitionError: the report keeps nothing, for its freshness is ``always``.
+        ReportError: what the stages raise; partitions that were stored until then stay.
+    """
+    if not outlives_run(definition, request):
+        raise DefinitionError(
+            "source.freshness is always: every run reads anew, so that there is nothing to store ahead",
+            report=definition.name,
+        )
+    _, staged = _stage_partitions(
+        definition, request, session=session, store=store, progress=progress, meters=_Meters(request)
+    )
+    return staged
+
+
+def _stage_partitions(
+    definition: ReportDefinition,
+    request: RunRequest,
+    *,
+    session: SourceSession,
+    store: ObjectStore,
+    progress: StageProgress,
+    meters: _Meters,
+) -> tuple[RunPlan, tuple[StagedPartition, ...]]:
+    """Runs plan and extract, and returns every partition of the range, in order."""
+    from quire.stages.plan import plan_partitions
+
+    store.check()
+    with meters.stage("plan", session := session.with_own_log()) as meter:
+        progress("plan", 0, 1)
+        plan = plan_partitions(definition, request, session=session, store=store)
+        meter.count(units=len(plan.stored) + sum(map(len, plan.groups)))
+        progress("plan", 1, 1)
+    with meters.stage("extract", session := session.with_own_log()) as meter:
+        extracted = _extract(definition, plan, session=session, store=store, progress=progress)
+        meter.count_written(extracted)
+    return plan, whole_range(definition, plan, extracted)
+
+
 def _extract(
     definition: ReportDefinition,
     plan: RunPlan,
@@ -124,10 +179,11 @@ def _extract(
 ) -> tuple[StagedPartition, ...]:
     from quire.stages.extract import extract_partitions
 
-    total = sum(len(group) for group in plan.groups)
-    progress("extract", 0, total)
+    stored = len(plan.stored)
+    total = stored + sum(len(group) for group in plan.groups)
+    progress("extract", stored, total)
     found: dict[int, tuple[StagedPartition, ...]] = {}
-    workers = min(definition.source.parallel, os.cpu_count() or 1, len(plan.groups))
+    workers = max(1, min(definition.source.parallel, os.cpu_count() or 1, len(plan.groups)))
     with ThreadPoolExecutor(workers, thread_name_prefix="extract") as pool:
         waiting = {
             pool.submit(extract_partitions, definition, plan, group, session=session, store=store): number
@@ -137,7 +193,7 @@ def _extract(
             while waiting:
                 for done in wait(waiting, timeout=SIGNAL_SECONDS, return_when=FIRST_COMPLETED).done:
                     found[waiting.pop(done)] = done.result()
-                    progress("extract", sum(map(len, found.values())), total)
+                    progress("extract", stored + sum(map(len, found.values())), total)
         except BaseException:
             session.cancelled.set()
             pool.shutdown(wait=True, cancel_futures=True)

@@ -138,7 +138,7 @@ def extract(include: Path, url: str, store: ObjectStore, *, seconds: float = 60)
 
     definition = find_definition(include, "events")
     session = session_of(url, seconds=seconds)
-    plan = plan_partitions(definition, request_of(definition, "2013-01-01", "2013-01-31"), session=session)
+    plan = plan_partitions(definition, request_of(definition, "2013-01-01", "2013-01-31"), session=session, store=store)
     extract_partitions(definition, plan, plan.groups[0], session=session, store=store)
 
 

@@ -40,7 +40,7 @@ def staged_events(
     """Extracts three months of events."""
     definition = events_report(include, **changes)
     session = session_of(url)
-    plan = plan_partitions(definition, request_of(definition), session=session)
+    plan = plan_partitions(definition, request_of(definition), session=session, store=store)
     partitions = [partition for group in plan.groups for partition in group]
     return definition, plan, extract_partitions(definition, plan, partitions, session=session, store=store)
 

@@ -38,7 +38,10 @@ class Extraction:
         start, end = days or ("2013-01-01", "2013-03-31")
         session = session_of(url, timezone=definition.timezone)
         return cls(
-            definition, plan_partitions(definition, request_of(definition, start, end), session=session), url, store
+            definition,
+            plan_partitions(definition, request_of(definition, start, end), session=session, store=store),
+            url,
+            store,
         )
 
     def run(self) -> tuple[StagedPartition, ...]:

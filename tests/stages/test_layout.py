@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from quire import run_key
 from quire.artifacts import RunLayout, RunPlan, SourceColumn, StagedPartition, WorkbookShare, manifest_key
 from quire.calendar_range import DateRange
 from quire.definition import ReportDefinition
 from quire.object_store import ObjectStore
-from quire.stages import layout as layout_stage
 from quire.stages.layout import layout_run
 
 from tests.events import events_report, request_of
@@ -175,8 +175,8 @@ def test_run_key_follows_the_renderers_version(
     tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = layout(tmp_path, bucket, [1, 1, 1])
-    assert layout_stage.RENDERER >= 2  # the first one printed CSV's instants and floats in other words
-    monkeypatch.setattr(layout_stage, "RENDERER", layout_stage.RENDERER - 1)
+    assert run_key.RENDERER >= 2  # the first one printed CSV's instants and floats in other words
+    monkeypatch.setattr(run_key, "RENDERER", run_key.RENDERER - 1)
     assert layout(tmp_path, bucket, [1, 1, 1]).run_key != first.run_key
 
 

@@ -23,7 +23,7 @@ from tests.events import events_report, fill_events, request_of, session_of
 def stage(definition: ReportDefinition, url: str, store: ObjectStore) -> StagedRun:
     """Returns a run whose files are still to be written."""
     session = session_of(url)
-    plan = plan_partitions(definition, request_of(definition, run_id="r"), session=session)
+    plan = plan_partitions(definition, request_of(definition, run_id="r"), session=session, store=store)
     partitions = extract_partitions(
         definition, plan, [part for group in plan.groups for part in group], session=session, store=store
     )

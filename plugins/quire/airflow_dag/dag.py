@@ -23,6 +23,7 @@ from quire.airflow_dag.connections import open_session, open_store
 from quire.airflow_dag.handover import (
     PLAN,
     RUN,
+    STORED,
     USAGE,
     push_plan,
     push_run,
@@ -108,10 +109,10 @@ def report_asset(definition: ReportDefinition) -> Asset:
 
 def _connect_tasks(definition: ReportDefinition) -> None:
     planned = _plan_task(definition)
-    plan = XComArg(planned.operator, PLAN)
+    plan, stored = XComArg(planned.operator, PLAN), XComArg(planned.operator, STORED)
     staged = _extract_task(definition, plan, planned)
-    summaries = _aggregate_task(definition, plan, staged)
-    shares = _layout_task(definition, plan, staged, summaries)
+    summaries = _aggregate_task(definition, plan, stored, staged)
+    shares = _layout_task(definition, plan, stored, staged, summaries)
     run = XComArg(shares.operator, RUN)
     files = _render_task(definition, run, shares)
     usages = [XComArg(done.operator, USAGE) for done in (planned, staged, summaries, shares, files)]
@@ -134,8 +135,8 @@ def _plan_task(definition: ReportDefinition) -> Any:
         )
         session = open_session(definition)
         with usage_pushed("plan", [definition.name], session.statements) as meter:
-            found = plan_partitions(definition, request, session=session)
-            meter.count(units=sum(map(len, found.groups)))
+            found = plan_partitions(definition, request, session=session, store=open_store())
+            meter.count(units=len(found.stored) + sum(map(len, found.groups)))
         push_plan(definition, found)
         return to_json(found.groups)
 
@@ -164,27 +165,39 @@ def _extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
     return extract.partial(plan=plan).expand(group=groups)
 
 
-def _aggregate_task(definition: ReportDefinition, plan: Any, staged: Any) -> Any:
-    @task(task_id="aggregate", execution_timeout=timedelta(hours=2), **_queue(definition, "aggregate"))
-    def aggregate(plan: Any, staged: Any) -> Any:
+def _aggregate_task(definition: ReportDefinition, plan: Any, stored: Any, staged: Any) -> Any:
+    @task(
+        task_id="aggregate",
+        execution_timeout=timedelta(hours=2),
+        trigger_rule=TriggerRule.NONE_FAILED,  # where all is stored, there is nothing to extract
+        **_queue(definition, "aggregate"),
+    )
+    def aggregate(plan: Any, stored: Any, staged: Any) -> Any:
         from quire.stages.aggregate import aggregate_summaries
 
         with usage_pushed("aggregate", [definition.name]) as meter:
-            partitions = staged_partitions(staged)
-            found = aggregate_summaries(definition, same_plan(definition, plan), partitions, store=open_store())
+            known = same_plan(definition, plan, stored)
+            partitions = staged_partitions(definition, known, staged)
+            found = aggregate_summaries(definition, known, partitions, store=open_store())
             meter.count_written(found)
         return to_json(found)
 
-    return aggregate(plan, staged)
+    return aggregate(plan, stored, staged)
 
 
-def _layout_task(definition: ReportDefinition, plan: Any, staged: Any, summaries: Any) -> Any:
-    @task(task_id="layout", execution_timeout=timedelta(minutes=10), **_queue(definition, "layout"))
-    def layout(plan: Any, staged: Any, summaries: Any) -> Any:
+def _layout_task(definition: ReportDefinition, plan: Any, stored: Any, staged: Any, summaries: Any) -> Any:
+    @task(
+        task_id="layout",
+        execution_timeout=timedelta(minutes=10),
+        trigger_rule=TriggerRule.NONE_FAILED,
+        **_queue(definition, "layout"),
+    )
+    def layout(plan: Any, stored: Any, staged: Any, summaries: Any) -> Any:
         from quire.stages.layout import layout_run
 
         with usage_pushed("layout", [definition.name]):
-            known, partitions = same_plan(definition, plan), staged_partitions(staged)
+            known = same_plan(definition, plan, stored)
+            partitions = staged_partitions(definition, known, staged)
             found = layout_run(definition, known, partitions, store=open_store())
         run = StagedRun(
             plan=known,
@@ -195,7 +208,7 @@ def _layout_task(definition: ReportDefinition, plan: Any, staged: Any, summaries
         push_run(definition, run)
         return to_json(found.groups)
 
-    return layout(plan, staged, summaries)
+    return layout(plan, stored, staged, summaries)
 
 
 def _render_task(definition: ReportDefinition, run: Any, groups: Any) -> Any:
@@ -223,7 +236,7 @@ def _publish_task(definition: ReportDefinition, run: Any, files: Any, usages: li
     @task(
         task_id="publish",
         execution_timeout=timedelta(hours=1),
-        trigger_rule=TriggerRule.NONE_FAILED,  # a run that is published already has nothing to render
+        trigger_rule=TriggerRule.NONE_FAILED,  # where a run is published already, there is nothing to render
         outlets=[asset],
         **_queue(definition, "publish"),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
@@ -15,16 +16,18 @@ from airflow.sdk import get_current_context
 from quire.artifacts import RunPlan, StagedPartition, StagedRun, TaskUsage, digest, from_json, to_json
 from quire.definition import ReportDefinition
 from quire.errors import DefinitionError
+from quire.stored_partitions import whole_range
 
 if TYPE_CHECKING:
     from quire.usage import StatementLog, TaskMeter
 
-PLAN, RUN, USAGE = "plan", "run", "usage"
+PLAN, STORED, RUN, USAGE = "plan", "stored", "run", "usage"
 
 
 def push_plan(definition: ReportDefinition, plan: RunPlan) -> None:
-    """Hands the plan to the tasks that follow."""
-    _push(PLAN, definition, plan)
+    """Hands the plan to the tasks that follow; what it found stored by itself, since extracts need not know."""
+    _push(PLAN, definition, replace(plan, stored=()))
+    _push(STORED, definition, plan.stored)
 
 
 def push_run(definition: ReportDefinition, run: StagedRun) -> None:
@@ -32,13 +35,16 @@ def push_run(definition: ReportDefinition, run: StagedRun) -> None:
     _push(RUN, definition, run)
 
 
-def same_plan(definition: ReportDefinition, pushed: Any) -> RunPlan:
-    """Returns a pushed plan.
+def same_plan(definition: ReportDefinition, pushed: Any, stored: Any = None) -> RunPlan:
+    """Returns a pushed plan, with what it found stored where that is given too.
 
     Raises:
         DefinitionError: the definition was changed since.
     """
-    return from_json(RunPlan, _of_same_version(definition, pushed))
+    plan = from_json(RunPlan, _of_same_version(definition, pushed))
+    if stored is None:
+        return plan
+    return replace(plan, stored=from_json(tuple[StagedPartition, ...], _of_same_version(definition, stored)))
 
 
 def same_run(definition: ReportDefinition, pushed: Any) -> StagedRun:
@@ -50,9 +56,14 @@ def same_run(definition: ReportDefinition, pushed: Any) -> StagedRun:
     return from_json(StagedRun, _of_same_version(definition, pushed))
 
 
-def staged_partitions(returned: Any) -> tuple[StagedPartition, ...]:
-    """Returns the partitions of all extract tasks, in order."""
-    return tuple(part for group in returned for part in from_json(tuple[StagedPartition, ...], group))
+def staged_partitions(definition: ReportDefinition, plan: RunPlan, returned: Any) -> tuple[StagedPartition, ...]:
+    """Returns the partitions of a run in order: those that plan found stored, and those of all extract tasks.
+
+    Raises:
+        IntegrityError: one is missing, or there twice.
+    """
+    extracted = [part for group in returned or () for part in from_json(tuple[StagedPartition, ...], group)]
+    return whole_range(definition, plan, extracted)
 
 
 @contextmanager

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import logging
 import time
-import uuid
 from collections.abc import Sequence
 
 import polars as pl
 
 from quire.artifacts import RunPlan, StagedPartition, StagedSummary
 from quire.definition import ReportDefinition, Summary
-from quire.errors import QueryError, StoreUnavailableError, concerning
-from quire.measures import summarize
+from quire.errors import concerning
+from quire.freshness import outlives_run
+from quire.measures import finish_groups, merge_groups, partial_groups, summarize
 from quire.object_store import ObjectStore
-from quire.source.arrow_types import storage_schema
+from quire.parquet_scan import collect_all, scan_objects, scan_rows
+from quire.partial_summaries import keep_partials, merged_summaries, put_frame
+from quire.run_key import is_published, run_key_of
 
 logger = logging.getLogger(__name__)
 
@@ -24,59 +24,61 @@ logger = logging.getLogger(__name__)
 def aggregate_summaries(
     definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, store: ObjectStore
 ) -> tuple[StagedSummary, ...]:
-    """Stores each summary of the definition as one small Parquet object.
+    """Stores each summary of the definition as one small Parquet object; none where the run is published already.
+
+    Where rows outlive the run, summaries that can be merged are made of what was calculated once for each partition;
+    the others, such as those with a median, of the rows.
 
     Args:
         definition: the report.
         plan: of the run.
-        staged: every partition of the run.
+        staged: every partition of the run, in order.
         store: where the rows are, and the summaries go.
 
     Raises:
         QueryError: a value cannot be summed, such as NaN in a ``numeric`` without scale.
-        StoreUnavailableError: rows could not be read.
+        StoreRefusedError, StoreUnavailableError: rows could not be read, or summaries not be stored.
     """
     with concerning(report=definition.name):
-        rows = _scan(plan, staged, store=store)
-        return tuple(_store_summary(definition, plan, summary, rows, store=store) for summary in definition.summaries)
+        if is_published(store, definition.name, run_key_of(definition, plan, staged)):
+            return ()
+        began = time.monotonic()
+        merged = _merged(definition, plan, staged, store=store)
+        rows = scan_rows(plan.columns, staged, store)
+        queries = {
+            summary.name: merged[summary.name]
+            if summary.name in merged
+            else summarize(rows, summary, plan.columns, timezone=definition.timezone)
+            for summary in definition.summaries
+        }
+        found = [
+            put_frame(
+                collect_all([query], what=f"summary {name}")[0],
+                name,
+                folder=f"summaries/{definition.name}/{plan.source_digest}",
+                store=store,
+            )
+            for name, query in queries.items()
+        ]
+        logger.info(
+            "%s: %s summaries, %s of them from stored parts, in %.1f s",
+            definition.name, len(found), len(merged), time.monotonic() - began,
+        )  # fmt: skip
+        return tuple(found)
 
 
-def _scan(plan: RunPlan, staged: Sequence[StagedPartition], *, store: ObjectStore) -> pl.LazyFrame:
-    empty = pl.DataFrame(storage_schema(plan.columns).empty_table())
-    if not any(partition.rows for partition in staged):
-        return empty.lazy()
-    return pl.scan_parquet(
-        [store.url(partition.object_key) for partition in staged],
-        schema=empty.schema,  # never inferred from the first object, which may be empty or all NULL
-        storage_options=store.polars_options(),
-        missing_columns="raise",
-        extra_columns="raise",
-        glob=False,
-    )
+def _merged(
+    definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, store: ObjectStore
+) -> dict[str, pl.LazyFrame]:
+    """Returns the queries over what is kept of each partition, by summary; none where nothing outlives the run."""
+    if not outlives_run(definition, plan.request):
+        return {}
+    partials = keep_partials(definition, plan, staged, store=store)
+    nothing = scan_rows(plan.columns, [], store)
 
+    def query(summary: Summary, position: int) -> pl.LazyFrame:
+        schema = partial_groups(nothing, summary, plan.columns, timezone=definition.timezone).collect_schema()
+        keys = [found.summaries[position].object_key for found in partials]
+        return finish_groups(merge_groups(scan_objects(keys, schema, store), summary), summary)
 
-def _store_summary(
-    definition: ReportDefinition, plan: RunPlan, summary: Summary, rows: pl.LazyFrame, *, store: ObjectStore
-) -> StagedSummary:
-    began = time.monotonic()
-    try:
-        found = summarize(rows, summary, plan.columns, timezone=definition.timezone).collect(engine="streaming")
-    except pl.exceptions.PolarsError as error:
-        raise QueryError(f"summary {summary.name}: {str(error).splitlines()[0]}") from error
-    except OSError as error:
-        raise StoreUnavailableError(f"summary {summary.name}: the rows cannot be read: {error}") from error
-    body = io.BytesIO()
-    found.write_parquet(body)
-    key = f"summaries/{definition.name}/{plan.source_digest}/{uuid.uuid4().hex}.parquet"
-    stored = body.getvalue()
-    store.put(key, stored)
-    logger.info(
-        "%s: summary %s has %s rows, in %.1f s", definition.name, summary.name, found.height, time.monotonic() - began
-    )
-    return StagedSummary(
-        name=summary.name,
-        object_key=key,
-        rows=found.height,
-        bytes=len(stored),
-        sha256=hashlib.sha256(stored).hexdigest(),
-    )
+    return {summary.name: query(summary, position) for position, summary in enumerate(merged_summaries(definition))}

@@ -10,17 +10,19 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from quire.artifacts import RunPlan, StagedPartition, from_json, to_json
+from quire.artifacts import RunPlan, StagedPartition, to_json
 from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition
 from quire.errors import IntegrityError, concerning
 from quire.freshness import outlives_run, partition_tokens
 from quire.object_store import ObjectStore, Upload
 from quire.parquet_file import write_row_groups
+from quire.partial_summaries import keep_partials
 from quire.placement import Placement
 from quire.query import bound_query
 from quire.source import SourceSession, SourceTransaction, open_transaction
 from quire.source.arrow_types import select_list, storage_schema, to_storage
+from quire.stored_partitions import find_partition, partition_place
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ def extract_partitions(
 ) -> tuple[StagedPartition, ...]:
     """Stores the rows of each partition of a group, unless these very rows are stored already.
 
-    A partition's token and its rows are read in one snapshot.
+    A partition's token and its rows are read in one snapshot. What the rows add to the summaries is kept beside them.
 
     Of two writers of the same partition, the one whose JSON is there first counts; the other drops its rows and
     adopts the winner's.
@@ -50,6 +52,9 @@ def extract_partitions(
     for partition in group:
         with concerning(report=definition.name, partition=partition.key):
             staged.append(_extract_partition(definition, plan, partition, session=session, store=store))
+    if outlives_run(definition, plan.request):
+        with concerning(report=definition.name):
+            keep_partials(definition, plan, staged, store=store)
     return tuple(staged)
 
 
@@ -66,8 +71,8 @@ def _extract_partition(
         token = partition_tokens(definition, plan.request, [partition], plan.columns, transaction=transaction)[
             partition.key
         ]
-        place = f"partitions/{definition.name}/{plan.source_digest}/{partition.key}/{token}"
-        if found := _stored(store, place):
+        place = partition_place(definition.name, plan.source_digest, partition.key, token)
+        if found := find_partition(store, place):
             logger.info("%s %s: %s rows were stored already", definition.name, partition.key, found.rows)
             return replace(found, stored=outlives_run(definition, plan.request))
         key = f"{place}/{uuid.uuid4().hex}.parquet"
@@ -86,7 +91,7 @@ def _extract_partition(
     )
     if not store.put_json_once(f"{place}.json", to_json(staged)):
         store.delete([key])
-        winner = _stored(store, place)
+        winner = find_partition(store, place)
         if winner is None:
             raise IntegrityError(f"{place}.json was there and is gone: run it again")
         logger.info("%s %s: another writer was first", definition.name, partition.key)
@@ -95,17 +100,6 @@ def _extract_partition(
         "%s %s: %s rows, %s bytes in %.1f s",
         definition.name, partition.key, placement.rows, upload.bytes, time.monotonic() - began,
     )  # fmt: skip
-    return staged
-
-
-def _stored(store: ObjectStore, place: str) -> StagedPartition | None:
-    """Returns the partition that counts, if there is one and its rows are there."""
-    value = store.read_json(f"{place}.json")
-    if value is None:
-        return None
-    staged = from_json(StagedPartition, value, source=f"{place}.json")
-    if store.size(staged.object_key) != staged.bytes:
-        raise IntegrityError(f"{staged.object_key} is not what {place}.json says: delete that and run again")
     return staged
 
 

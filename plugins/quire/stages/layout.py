@@ -6,17 +6,15 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 
-from quire.artifacts import RowSlice, RunLayout, RunPlan, StagedPartition, WorkbookShare, digest, manifest_key
+from quire.artifacts import RowSlice, RunLayout, RunPlan, StagedPartition, WorkbookShare
 from quire.definition import ReportDefinition, RowSplit
 from quire.errors import concerning
 from quire.object_store import ObjectStore
+from quire.run_key import is_published, run_key_of
 
 logger = logging.getLogger(__name__)
 
 GROUPS = 64  # mapped tasks of one run: each costs Airflow 0.2 to 0.7 s
-RENDERER = 2  # raised when the same rows would give other files
-# What decides neither the rows (the tokens stand for them) nor what the files look like.
-NOT_ASKED = {"schedule", "window", "store_schedule", "delivery", "queues", "source", "sql_text"}
 
 
 def layout_run(
@@ -33,17 +31,9 @@ def layout_run(
     Raises:
         StoreRefusedError, StoreUnavailableError: the object store cannot be asked.
     """
-    request = plan.request
-    run_key = digest(
-        RENDERER,
-        definition.model_dump(mode="json", exclude=NOT_ASKED),
-        plan.source_digest,
-        (definition.source.sql, [table.name for table in definition.source.tables]),  # the sheet About names them
-        (request.start, request.end, request.parameters),
-        [(partition.key, partition.token) for partition in staged],
-    )
+    run_key = run_key_of(definition, plan, staged)
     with concerning(report=definition.name):
-        if store.size(manifest_key(definition.name, run_key)) is not None:
+        if is_published(store, definition.name, run_key):
             logger.info("%s: run %s is published already", definition.name, run_key)
             return RunLayout(run_key=run_key, reused=True, groups=())
     shares = tuple(_shares(definition, plan, staged)) if definition.workbook.detail else ()

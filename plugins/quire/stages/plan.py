@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from quire.artifacts import RunPlan, RunRequest, digest
+from quire.artifacts import RunPlan, RunRequest, StagedPartition, digest
 from quire.calendar_range import DatePartition, DateRange
 from quire.definition import ReportDefinition
 from quire.errors import concerning
+from quire.freshness import outlives_run, partition_tokens
+from quire.object_store import ObjectStore
 from quire.query import bound_query
 from quire.result_columns import check_columns
 from quire.source import SourceSession, SourceTransaction, open_transaction
+from quire.stored_partitions import find_partitions, partition_place
 
 logger = logging.getLogger(__name__)
 
@@ -19,18 +24,23 @@ GROUPS = 64  # mapped tasks of one run: each costs Airflow 0.2 to 0.7 s
 EXTRACTOR = 1  # raised when the same rows would be stored otherwise, so that old objects are not met again
 
 
-def plan_partitions(definition: ReportDefinition, request: RunRequest, *, session: SourceSession) -> RunPlan:
-    """Splits the range into partitions, in at most 64 groups, and asks PostgreSQL what the query returns.
+def plan_partitions(
+    definition: ReportDefinition, request: RunRequest, *, session: SourceSession, store: ObjectStore
+) -> RunPlan:
+    """Splits the range into partitions, finds those that are stored and fresh, and groups the others, at most 64.
 
     Args:
         definition: the report.
         request: what was asked for.
         session: the source.
+        store: where stored partitions are.
 
     Raises:
         DefinitionError: the query does not return what the definition names.
+        IntegrityError: a stored partition is not what its record says.
         QueryError: PostgreSQL refuses the query.
         SourceUnavailableError: PostgreSQL cannot be reached.
+        StoreRefusedError, StoreUnavailableError: the object store cannot be asked.
     """
     days = DateRange(start=request.start, end=request.end, timezone=request.timezone)
     partitions = days.partitions(definition.partition)
@@ -41,20 +51,37 @@ def plan_partitions(definition: ReportDefinition, request: RunRequest, *, sessio
         columns = transaction.columns(bound_query(definition, request, partitions[0]))
         check_columns(definition, columns)
         identity = _database_identity(transaction)
+        tokens = (
+            partition_tokens(definition, request, partitions, columns, transaction=transaction)
+            if outlives_run(definition, request)
+            else {}
+        )
     source_digest = digest(
         EXTRACTOR, definition.sql_text, request.parameters, definition.timezone, definition.source.time_column,
         columns, identity,
     )  # fmt: skip
-    groups = _spread(partitions)
+    with concerning(report=definition.name):
+        stored = _find_stored(definition.name, source_digest, tokens, store)
+    known = {part.key for part in stored}
+    groups = _spread([partition for partition in partitions if partition.key not in known])
     logger.info(
-        "%s: %s partitions in %s groups, source %s", request.report, len(partitions), len(groups), source_digest
-    )
-    return RunPlan(request=request, source_digest=source_digest, columns=columns, groups=groups)
+        "%s: %s of %s partitions are stored, the others in %s groups, source %s",
+        request.report, len(stored), len(partitions), len(groups), source_digest,
+    )  # fmt: skip
+    return RunPlan(request=request, source_digest=source_digest, columns=columns, groups=groups, stored=stored)
 
 
-def _spread(partitions: tuple[DatePartition, ...]) -> tuple[tuple[DatePartition, ...], ...]:
-    size = math.ceil(len(partitions) / GROUPS)
-    return tuple(partitions[first : first + size] for first in range(0, len(partitions), size))
+def _find_stored(
+    report: str, source_digest: str, tokens: Mapping[str, str], store: ObjectStore
+) -> tuple[StagedPartition, ...]:
+    """Returns the partitions whose rows, as the source has them now, are stored."""
+    places = [partition_place(report, source_digest, key, token) for key, token in tokens.items()]
+    return tuple(replace(found, stored=True) for found in find_partitions(store, places) if found)
+
+
+def _spread(partitions: Sequence[DatePartition]) -> tuple[tuple[DatePartition, ...], ...]:
+    size = max(1, math.ceil(len(partitions) / GROUPS))
+    return tuple(tuple(partitions[first : first + size]) for first in range(0, len(partitions), size))
 
 
 def _database_identity(transaction: SourceTransaction) -> list[str]:

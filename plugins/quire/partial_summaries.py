@@ -1,0 +1,123 @@
+"""Pre-calculated summaries: what a stored partition adds to each, kept beside its rows and merged when asked for.
+
+They are true as long as the rows are: they lie under the rows' token, and under a digest of what is measured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from quire.artifacts import PartialSummaries, RunPlan, StagedPartition, StagedSummary, digest, from_json, to_json
+from quire.definition import ReportDefinition, Summary
+from quire.errors import IntegrityError
+from quire.object_store import ObjectStore
+from quire.stored_partitions import LOOKUPS
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MERGED = ("count", "sum", "mean", "min", "max")
+MEASURER = 1  # raised when the same rows would give other parts
+
+
+def merged_summaries(definition: ReportDefinition) -> tuple[Summary, ...]:
+    """Returns the summaries all of whose measures can be merged from those of the partitions."""
+    return tuple(
+        summary
+        for summary in definition.summaries
+        if all(measure.agg in MERGED for measure in summary.measures.values())
+    )
+
+
+def keep_partials(
+    definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, store: ObjectStore
+) -> list[PartialSummaries]:
+    """Returns what each partition that has rows adds to the summaries; what is not stored yet is calculated and kept.
+
+    Of two writers, the one whose record is there first counts; the other drops its own and adopts the winner's.
+
+    Args:
+        definition: the report.
+        plan: of the run.
+        staged: partitions that outlive the run.
+        store: where the rows are.
+
+    Raises:
+        QueryError: a value cannot be summed.
+        StoreRefusedError, StoreUnavailableError: the object store cannot be read or does not take it.
+    """
+    filled = [partition for partition in staged if partition.rows]
+    if not filled or not merged_summaries(definition):
+        return []
+    keys = [_record_key(definition, partition) for partition in filled]
+    with ThreadPoolExecutor(min(LOOKUPS, len(keys)), thread_name_prefix="lookup") as pool:
+        found = list(pool.map(lambda key: _read(store, key), keys))
+    return [
+        known or _calculate(definition, plan, partition, key=key, store=store)
+        for known, partition, key in zip(found, filled, keys, strict=True)
+    ]
+
+
+def _calculate(
+    definition: ReportDefinition, plan: RunPlan, partition: StagedPartition, *, key: str, store: ObjectStore
+) -> PartialSummaries:
+    from quire.measures import partial_groups
+    from quire.parquet_scan import collect_all, scan_rows
+
+    rows = scan_rows(plan.columns, [partition], store)
+    summaries = merged_summaries(definition)
+    frames = collect_all(
+        [partial_groups(rows, summary, plan.columns, timezone=definition.timezone) for summary in summaries],
+        what=f"the summaries of {partition.key}",
+    )
+    found = PartialSummaries(
+        summaries=tuple(
+            put_frame(frame, summary.name, folder=_folder(partition), store=store)
+            for summary, frame in zip(summaries, frames, strict=True)
+        )
+    )
+    if store.put_json_once(key, to_json(found)):
+        return found
+    store.delete(summary.object_key for summary in found.summaries)
+    winner = _read(store, key)
+    if winner is None:
+        raise IntegrityError(f"{key} was there and is gone: run it again")
+    return winner
+
+
+def put_frame(frame: pl.DataFrame, name: str, *, folder: str, store: ObjectStore) -> StagedSummary:
+    """Stores a small table as Parquet under a name of its own."""
+    body = io.BytesIO()
+    frame.write_parquet(body)
+    stored = body.getvalue()
+    key = f"{folder}/{uuid.uuid4().hex}.parquet"
+    store.put(key, stored)
+    return StagedSummary(
+        name=name, object_key=key, rows=frame.height, bytes=len(stored), sha256=hashlib.sha256(stored).hexdigest()
+    )
+
+
+def _read(store: ObjectStore, key: str) -> PartialSummaries | None:
+    value = store.read_json(key)
+    return None if value is None else from_json(PartialSummaries, value, source=key)
+
+
+def _record_key(definition: ReportDefinition, partition: StagedPartition) -> str:
+    measured = [
+        (summary.name, [key.model_dump(mode="json") for key in summary.by], _measures(summary))
+        for summary in merged_summaries(definition)
+    ]
+    return f"{_folder(partition)}/{digest(MEASURER, measured)}.json"
+
+
+def _measures(summary: Summary) -> list[tuple[str, str | None]]:
+    return [(measure.agg, measure.of) for measure in summary.measures.values()]
+
+
+def _folder(partition: StagedPartition) -> str:
+    return partition.object_key.rpartition("/")[0]

@@ -1,0 +1,37 @@
+"""A run's key: the same question about the same rows has the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quire.artifacts import RunPlan, StagedPartition, digest, manifest_key
+from quire.definition import ReportDefinition
+from quire.object_store import ObjectStore
+
+RENDERER = 2  # raised when the same rows would give other files
+# What decides neither the rows (the tokens stand for them) nor what the files look like.
+NOT_ASKED = {"schedule", "window", "store_schedule", "delivery", "queues", "source", "sql_text"}
+
+
+def run_key_of(definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]) -> str:
+    """Returns the digest of definition, range, parameters and the tokens of the rows that were read.
+
+    Args:
+        definition: the report.
+        plan: of the run.
+        staged: every partition of the run, in order.
+    """
+    request = plan.request
+    return digest(
+        RENDERER,
+        definition.model_dump(mode="json", exclude=NOT_ASKED),
+        plan.source_digest,
+        (definition.source.sql, [table.name for table in definition.source.tables]),  # the sheet About names them
+        (request.start, request.end, request.parameters),
+        [(partition.key, partition.token) for partition in staged],
+    )
+
+
+def is_published(store: ObjectStore, report: str, run_key: str) -> bool:
+    """Whether such a run exists: its manifest is there."""
+    return store.size(manifest_key(report, run_key)) is not None
