@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import uuid
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -97,6 +98,47 @@ def _check(definition: ReportDefinition) -> None:
     typer.echo(f"{definition.name}: the definition and its query are right")
     for line in advice:
         typer.echo(f"{definition.name}: advice: {line}")
+
+
+@app.command()
+def backfill(
+    report: Annotated[str, typer.Argument(help="The report's name.")],
+    start: Annotated[str, typer.Option(help="First day, YYYY-MM-DD.", metavar="DAY")],
+    end: Annotated[str, typer.Option(help="Last day, included, YYYY-MM-DD.", metavar="DAY")],
+    param: Annotated[
+        list[str] | None, typer.Option(help="A parameter of the report; may be repeated.", metavar="NAME=VALUE")
+    ] = None,
+) -> None:
+    """Store what is new or stale of a range, with its pre-calculated summaries; write no workbooks."""
+    from quire.pipeline import store_partitions
+    from quire.run_progress import show_progress
+
+    definition = find_definition(include_folder(), report)
+    request = request_range(
+        definition, start=start, end=end, parameters=_parameters(param), run_id=f"cli__{uuid.uuid4().hex}"
+    )
+    with show_progress(definition.title) as progress:
+        found = store_partitions(definition, request, session=_session(definition), store=_store(), progress=progress)
+    new = [part for part in found if not part.stored]
+    typer.echo(
+        f"{report}: {len(new)} of {len(found)} partitions stored now, with {sum(part.rows for part in new):,} rows; "
+        "the others were stored and fresh"
+    )
+
+
+@app.command()
+def gc() -> None:
+    """Delete runs past their time, superseded partitions, and what killed runs left behind."""
+    from quire.housekeeping import collect_garbage
+
+    catalog = load_catalog(include_folder())
+    done = collect_garbage(catalog.definitions, store=_store(), now=datetime.now(UTC))
+    typer.echo(
+        f"deleted {done.runs} runs, {done.partitions} superseded partitions, {done.objects} objects of "
+        f"{done.bytes:,} bytes, and {done.uploads} abandoned uploads"
+    )
+    for skipped in done.skipped:
+        typer.echo(f"{skipped}: a run is at work; it is left for the next time")
 
 
 @app.command()

@@ -23,6 +23,7 @@ from quire.definition import ReportDefinition
 from quire.errors import DefinitionError
 from quire.freshness import outlives_run
 from quire.object_store import ObjectStore
+from quire.running import announced
 from quire.source import SourceSession
 from quire.stored_partitions import whole_range
 from quire.usage import TaskMeter, measured
@@ -82,6 +83,19 @@ def run_report(
     Raises:
         ReportError: what any stage raises; nothing that a reader could take for a run is left.
     """
+    store.check()
+    with announced(request, store=store):
+        return _run_stages(definition, request, session=session, store=store, progress=progress)
+
+
+def _run_stages(
+    definition: ReportDefinition,
+    request: RunRequest,
+    *,
+    session: SourceSession,
+    store: ObjectStore,
+    progress: StageProgress,
+) -> RunOutcome:
     from quire.stages.aggregate import aggregate_summaries
     from quire.stages.layout import layout_run
     from quire.stages.publish import publish_run
@@ -139,6 +153,7 @@ def store_partitions(
             "source.freshness is always: every run reads anew, so that there is nothing to store ahead",
             report=definition.name,
         )
+    store.check()
     _, staged = _stage_partitions(
         definition, request, session=session, store=store, progress=progress, meters=_Meters(request)
     )
@@ -157,7 +172,6 @@ def _stage_partitions(
     """Runs plan and extract, and returns every partition of the range, in order."""
     from quire.stages.plan import plan_partitions
 
-    store.check()
     with meters.stage("plan", session := session.with_own_log()) as meter:
         progress("plan", 0, 1)
         plan = plan_partitions(definition, request, session=session, store=store)

@@ -1,10 +1,12 @@
 """All stages as Airflow tasks: a DAG for each report.
 
-dag          the tasks and how they follow one another
+dag          how the tasks follow one another
+tasks        the stages as tasks
+handover     what they hand on
 params       the trigger form
 connections  Airflow's connections -> the source's session and the object store
 """
 
-from quire.airflow_dag.dag import build_broken_dag, build_dag
+from quire.airflow_dag.dag import build_broken_dag, build_dag, build_housekeeping_dag, build_store_dag
 
-__all__ = ["build_broken_dag", "build_dag"]
+__all__ = ["build_broken_dag", "build_dag", "build_housekeeping_dag", "build_store_dag"]

@@ -186,6 +186,20 @@ class ObjectStore:
             with translated(key):
                 self.client.delete_object(Bucket=self.bucket, Key=key)
 
+    def abort_uploads(self, prefix: str, *, before: datetime) -> int:
+        """Aborts uploads that were begun before an instant and never ended; returns how many."""
+        pages = self.client.get_paginator("list_multipart_uploads")
+        aborted = 0
+        with translated(prefix):
+            for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
+                for upload in page.get("Uploads", ()):
+                    if upload["Initiated"] < before:
+                        self.client.abort_multipart_upload(
+                            Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                        )
+                        aborted += 1
+        return aborted
+
     def presign(self, key: str, *, seconds: int, filename: str) -> str:
         """Returns a link that downloads an object as ``filename`` for ``seconds``, at most 7 days.
 

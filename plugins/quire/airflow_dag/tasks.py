@@ -1,0 +1,230 @@
+"""The stages as Airflow tasks, from which the DAGs are put together."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Asset, TriggerRule, get_current_context, task
+
+from quire.airflow_dag.connections import open_session, open_store
+from quire.airflow_dag.handover import (
+    push_plan,
+    push_run,
+    same_plan,
+    same_run,
+    staged_partitions,
+    task_usages,
+    usage_pushed,
+)
+from quire.artifacts import RenderedFile, RunLayout, StagedRun, StagedSummary, WorkbookShare, from_json, to_json
+from quire.calendar_range import DatePartition
+from quire.definition import ReportDefinition, StageName
+from quire.freshness import is_watched
+from quire.settings import include_folder
+
+EXTRACTS_IN_A_TASK = 8  # times source.timeout: a task of many small partitions ends well before
+
+
+def report_asset(definition: ReportDefinition) -> Asset:
+    """Returns the asset that publish updates: other DAGs may wait for it."""
+    return Asset(name=definition.name, uri=f"quire://reports/{definition.name}")
+
+
+def partitions_asset(definition: ReportDefinition) -> Asset:
+    """Returns the asset that extract updates, with the keys of the partitions it has stored."""
+    return Asset(name=f"{definition.name}_partitions", uri=f"quire://partitions/{definition.name}")
+
+
+def plan_task(definition: ReportDefinition, *, noted: bool) -> Any:
+    """Returns plan; ``noted``: housekeeping leaves the report alone until publish."""
+
+    @task(task_id="plan", execution_timeout=timedelta(minutes=10), **_queue(definition, "plan"))
+    def plan() -> Any:
+        from quire.run_request import request_conf
+        from quire.running import announce_run
+        from quire.stages.plan import plan_partitions
+
+        context = get_current_context()
+        run = context["dag_run"]
+        request = request_conf(
+            definition,
+            {**context["params"], **(run.conf or {})},
+            run_id=f"{definition.name}__{run.run_id}",
+            run_after=run.run_after,
+        )
+        session, store = open_session(definition), open_store()
+        if noted:
+            announce_run(request, store=store)
+        with usage_pushed("plan", [definition.name], session.statements) as meter:
+            found = plan_partitions(definition, request, session=session, store=store)
+            meter.count(units=len(found.stored) + sum(map(len, found.groups)))
+        push_plan(definition, found)
+        return to_json(found.groups)
+
+    return plan()
+
+
+def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
+    """Returns extract, mapped over plan's groups; its asset tells which partitions it has stored to stay."""
+    asset = partitions_asset(definition)
+    told = is_watched(definition)
+
+    @task(
+        task_id="extract",
+        execution_timeout=definition.source.timeout * EXTRACTS_IN_A_TASK,
+        max_active_tis_per_dagrun=definition.source.parallel,
+        map_index_template="{{ label }}",
+        outlets=[asset] if told else [],
+        **_queue(definition, "extract"),
+    )
+    def extract(plan: Any, group: Any) -> Any:
+        from quire.stages.extract import extract_partitions
+
+        partitions = from_json(tuple[DatePartition, ...], group)
+        session = open_session(definition)
+        with usage_pushed("extract", [part.key for part in partitions], session.statements) as meter:
+            known = same_plan(definition, plan)
+            found = extract_partitions(definition, known, partitions, session=session, store=open_store())
+            meter.count_written(found)
+        if told:
+            event = get_current_context()["outlet_events"][asset]
+            event.add_partitions([part.key for part in found])
+            event.extra = {"report": definition.name, "parameters": known.request.parameters}
+        return to_json(found)
+
+    return extract.partial(plan=plan).expand(group=groups)
+
+
+def aggregate_task(definition: ReportDefinition, plan: Any, stored: Any, staged: Any) -> Any:
+    """Returns aggregate, over what plan found stored and what extract has read."""
+
+    @task(
+        task_id="aggregate",
+        execution_timeout=timedelta(hours=2),
+        trigger_rule=TriggerRule.NONE_FAILED,  # where all is stored, there is nothing to extract
+        **_queue(definition, "aggregate"),
+    )
+    def aggregate(plan: Any, stored: Any, staged: Any) -> Any:
+        from quire.stages.aggregate import aggregate_summaries
+
+        with usage_pushed("aggregate", [definition.name]) as meter:
+            known = same_plan(definition, plan, stored)
+            partitions = staged_partitions(definition, known, staged)
+            found = aggregate_summaries(definition, known, partitions, store=open_store())
+            meter.count_written(found)
+        return to_json(found)
+
+    return aggregate(plan, stored, staged)
+
+
+def layout_task(definition: ReportDefinition, plan: Any, stored: Any, staged: Any, summaries: Any) -> Any:
+    """Returns layout, which pushes what is known of the run."""
+
+    @task(
+        task_id="layout",
+        execution_timeout=timedelta(minutes=10),
+        trigger_rule=TriggerRule.NONE_FAILED,
+        **_queue(definition, "layout"),
+    )
+    def layout(plan: Any, stored: Any, staged: Any, summaries: Any) -> Any:
+        from quire.stages.layout import layout_run
+
+        with usage_pushed("layout", [definition.name]):
+            known = same_plan(definition, plan, stored)
+            partitions = staged_partitions(definition, known, staged)
+            found = layout_run(definition, known, partitions, store=open_store())
+        run = StagedRun(
+            plan=known,
+            partitions=partitions,
+            summaries=from_json(tuple[StagedSummary, ...], summaries),
+            layout=RunLayout(run_key=found.run_key, reused=found.reused, groups=()),
+        )
+        push_run(definition, run)
+        return to_json(found.groups)
+
+    return layout(plan, stored, staged, summaries)
+
+
+def render_task(definition: ReportDefinition, run: Any, groups: Any) -> Any:
+    """Returns render, mapped over layout's groups."""
+
+    @task(
+        task_id="render",
+        execution_timeout=timedelta(hours=6),
+        map_index_template="{{ label }}",
+        **_queue(definition, "render"),
+    )
+    def render(run: Any, shares: Any) -> Any:
+        from quire.stages.render import render_workbooks
+
+        workbooks = from_json(tuple[WorkbookShare, ...], shares)
+        with usage_pushed("render", [share.stem for share in workbooks]) as meter:
+            found = render_workbooks(definition, same_run(definition, run), workbooks, store=open_store())
+            meter.count_written(found)
+        return to_json(found)
+
+    return render.partial(run=run).expand(shares=groups)
+
+
+def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: list[Any]) -> Any:
+    """Returns publish, which updates the report's asset and returns the files."""
+    asset = report_asset(definition)
+
+    @task(
+        task_id="publish",
+        execution_timeout=timedelta(hours=1),
+        trigger_rule=TriggerRule.NONE_FAILED,  # where a run is published already, there is nothing to render
+        outlets=[asset],
+        **_queue(definition, "publish"),
+    )
+    def publish(run: Any, files: Any, usages: Any) -> Any:
+        from quire.running import end_run
+        from quire.stages.publish import publish_run
+
+        rendered = tuple(file for group in files or () for file in from_json(tuple[RenderedFile, ...], group))
+        session, store = open_session(definition), open_store()
+        staged = same_run(definition, run)
+        with usage_pushed("publish", [definition.name], session.statements) as meter:
+            found = publish_run(
+                definition,
+                staged,
+                rendered,
+                session=session,
+                store=store,
+                usage=lambda: (*task_usages(*usages), meter.usage()),
+            )
+        end_run(staged.plan.request, store=store)
+        manifest = found.manifest
+        told: dict[str, Any] = {
+            "report": manifest.report,
+            "run": manifest.run,
+            "reused": found.reused,
+            "rows": manifest.rows,
+            "files": [
+                {"name": file.name, "key": file.key, "rows": file.rows, "bytes": file.bytes} for file in manifest.files
+            ],
+        }
+        get_current_context()["outlet_events"][asset].extra = told
+        return told
+
+    return publish(run, files, usages)
+
+
+def collect_task() -> Any:
+    """Returns the only task of housekeeping, which returns what it deleted."""
+
+    @task(task_id="collect", execution_timeout=timedelta(hours=2))
+    def collect() -> Any:
+        from quire.catalog import load_catalog
+        from quire.housekeeping import collect_garbage
+
+        definitions = load_catalog(include_folder()).definitions
+        return asdict(collect_garbage(definitions, store=open_store(), now=datetime.now(UTC)))
+
+    return collect()
+
+
+def _queue(definition: ReportDefinition, stage: StageName) -> dict[str, Any]:
+    return {"queue": definition.queues[stage]} if stage in definition.queues else {}

@@ -1,0 +1,178 @@
+"""Housekeeping: deletes what nobody needs any more, in an order that may be interrupted anywhere.
+
+A record (manifest or partition's JSON) goes before what it names, so that nobody finds half a run; what is left behind
+has no record, and goes the next time. A report with a run at work is left alone: its note is looked for before the
+records go, and again before the rest.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from quire.artifacts import Manifest, PartialSummaries, StagedPartition, from_json
+from quire.definition import ReportDefinition
+from quire.object_store import ObjectStore, StoredObject
+from quire.running import is_running
+
+GRACE = timedelta(days=1)  # what is younger may be at work, though nothing names it yet
+MANIFEST = "/manifest.json"
+ROOTS = ("partitions/", "reports/", "summaries/")
+
+
+@dataclass(slots=True)
+class Collected:
+    """What housekeeping deleted, and the reports that it left for the next time since they were running."""
+
+    runs: int = 0
+    partitions: int = 0
+    objects: int = 0
+    bytes: int = 0
+    uploads: int = 0
+    skipped: list[str] = field(default_factory=list)
+
+
+def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: ObjectStore, now: datetime) -> Collected:
+    """Deletes published runs past ``keep``, superseded partitions, orphans of killed runs, and abandoned uploads.
+
+    Kept are, of every partition, the newest rows; whatever a manifest names; and all that is younger than a day.
+
+    Args:
+        definitions: by name; of a report without one, published runs are kept.
+        store: where all of it is.
+        now: an aware instant.
+
+    Raises:
+        IntegrityError: a record cannot be read.
+        StoreRefusedError, StoreUnavailableError: the object store cannot be read, or does not delete.
+    """
+    done = Collected()
+    reports = {folder.split("/")[1] for root in ROOTS for folder in store.folders(root)}
+    for report in sorted(reports):
+        if is_running(report, store=store, now=now):
+            done.skipped.append(report)
+            continue
+        definition = definitions.get(report)
+        _Sweep(report, definition.delivery.keep if definition else None, store=store, now=now, done=done).run()
+    for root in ROOTS:
+        done.uploads += store.abort_uploads(root, before=now - GRACE)
+    return done
+
+
+class _Sweep:
+    """One report's: first finds what may go, then lets it go."""
+
+    def __init__(
+        self, report: str, keep: timedelta | None, *, store: ObjectStore, now: datetime, done: Collected
+    ) -> None:
+        self._report, self._keep, self._store, self._now, self._done = report, keep, store, now, done
+        self._read: set[str] = set()  # manifests
+        self._needed: set[str] = set()  # keys, and the folders of partitions' objects
+        self._records: list[str] = []
+        self._data: list[StoredObject] = []  # unless a manifest comes that names it
+        self._losers: list[StoredObject] = []  # beside what a record names: no manifest will
+
+    def run(self) -> None:
+        self._find_runs()
+        self._find_partitions()
+        self._find_summaries()
+        self._store.delete(self._records)
+        # A run that found one of these records just before is at work still, or has published what it found.
+        if is_running(self._report, store=self._store, now=self._now):
+            self._done.skipped.append(self._report)
+            return
+        for entry in self._store.list(f"reports/{self._report}/"):
+            if entry.key.endswith(MANIFEST) and entry.key not in self._read:
+                self._need(entry)
+        going = [entry for entry in self._data if not {entry.key, _folder(entry.key)} & self._needed] + self._losers
+        self._store.delete(entry.key for entry in going)
+        self._done.objects += len(going)
+        self._done.bytes += sum(entry.bytes for entry in going)
+
+    def _need(self, record: StoredObject) -> None:
+        """Notes what a manifest names."""
+        manifest = from_json(Manifest, self._store.read_json(record.key), source=record.key)
+        self._read.add(record.key)
+        self._needed |= {file.key for file in manifest.files}
+        self._needed |= {summary.object_key for summary in manifest.summaries}
+        self._needed |= {_folder(partition.object_key) for partition in manifest.partitions}
+
+    def _find_runs(self) -> None:
+        for entries in self._grouped(f"reports/{self._report}/", 3).values():
+            record = next((entry for entry in entries if entry.key.endswith(MANIFEST)), None)
+            if record is None:
+                self._data += [entry for entry in entries if self._is_old(entry)]
+            elif self._keep is not None and self._now - record.modified > self._keep:
+                self._records.append(record.key)
+                self._data += [entry for entry in entries if entry is not record]
+                self._done.runs += 1
+            else:
+                self._need(record)
+                self._data += [
+                    entry
+                    for entry in entries
+                    if entry is not record and entry.key not in self._needed and self._is_old(entry)
+                ]
+
+    def _find_partitions(self) -> None:
+        """Goes through ``partitions/<report>/<source digest>/<key>/<token>``: its record, and the objects in it."""
+        for entries in self._grouped(f"partitions/{self._report}/", 4).values():
+            records = sorted((entry for entry in entries if entry.key.count("/") == 4), key=lambda e: e.modified)
+            superseded = {
+                _place(old)
+                for old, new in pairwise(records)
+                if self._now - new.modified > GRACE and _place(old) not in self._needed
+            }
+            self._records += [f"{place}.json" for place in sorted(superseded)]
+            self._done.partitions += len(superseded)
+            counting = {_place(entry) for entry in records} - superseded
+            inside = defaultdict(list)
+            for entry in entries:
+                if entry.key.count("/") > 4:
+                    inside[_folder(entry.key)].append(entry)
+            for place, objects in inside.items():
+                if place in superseded:
+                    self._data += objects
+                elif place in counting:
+                    self._losers += [entry for entry in self._unnamed(place, objects) if self._is_old(entry)]
+                elif place not in self._needed:
+                    self._data += [entry for entry in objects if self._is_old(entry)]
+
+    def _unnamed(self, place: str, objects: list[StoredObject]) -> Iterator[StoredObject]:
+        """Gives what no record of a partition names: of writers that were second, and killed before they dropped it."""
+        staged = from_json(StagedPartition, self._store.read_json(f"{place}.json"), source=f"{place}.json")
+        named = {staged.object_key}
+        for entry in objects:
+            if entry.key.endswith(".json"):
+                named.add(entry.key)
+                partials = from_json(PartialSummaries, self._store.read_json(entry.key), source=entry.key)
+                named |= {summary.object_key for summary in partials.summaries}
+        return (entry for entry in objects if entry.key not in named)
+
+    def _find_summaries(self) -> None:
+        self._data += [
+            entry
+            for entry in self._store.list(f"summaries/{self._report}/")
+            if entry.key not in self._needed and self._is_old(entry)
+        ]
+
+    def _grouped(self, prefix: str, depth: int) -> dict[str, list[StoredObject]]:
+        """Returns what lies below a prefix, by its first ``depth`` folders."""
+        found = defaultdict(list)
+        for entry in self._store.list(prefix):
+            found["/".join(entry.key.split("/")[:depth])].append(entry)
+        return found
+
+    def _is_old(self, entry: StoredObject) -> bool:
+        return self._now - entry.modified > GRACE
+
+
+def _folder(key: str) -> str:
+    return key.rpartition("/")[0]
+
+
+def _place(record: StoredObject) -> str:
+    return record.key.removesuffix(".json")

@@ -1,0 +1,53 @@
+"""Which runs are at work: housekeeping leaves alone the reports that they are of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from quire.artifacts import RunRequest, digest
+from quire.errors import ReportError
+from quire.object_store import ObjectStore
+
+logger = logging.getLogger(__name__)
+
+LONGEST_RUN = timedelta(days=2)  # a run that is older was killed
+
+
+def announce_run(request: RunRequest, *, store: ObjectStore) -> None:
+    """Notes that a run begins, before it looks for anything that is stored."""
+    store.put(_key(request), request.run_id.encode(), content_type="text/plain; charset=utf-8")
+
+
+def end_run(request: RunRequest, *, store: ObjectStore) -> None:
+    """Takes the note away again."""
+    store.delete([_key(request)])
+
+
+@contextmanager
+def announced(request: RunRequest, *, store: ObjectStore) -> Iterator[None]:
+    """Notes a run for as long as the block lasts."""
+    announce_run(request, store=store)
+    try:
+        yield
+    except BaseException:
+        try:
+            end_run(request, store=store)
+        except ReportError as error:  # the run's own error is the one to tell; the note is taken away in time
+            logger.warning("the note of run %s stays for a while: %s", request.run_id, error)
+        raise
+    end_run(request, store=store)
+
+
+def is_running(report: str, *, store: ObjectStore, now: datetime) -> bool:
+    """Whether a run of a report is at work; notes of runs that were killed are taken away."""
+    notes = list(store.list(f"running/{report}/"))
+    killed = {note.key for note in notes if now - note.modified > LONGEST_RUN}
+    store.delete(killed)
+    return len(killed) < len(notes)
+
+
+def _key(request: RunRequest) -> str:
+    return f"running/{request.report}/{digest(request.run_id)}"

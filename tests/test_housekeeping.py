@@ -1,0 +1,224 @@
+"""Housekeeping, at a time of the test's own: what is needed stays, whenever it is stopped and whatever runs beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from quire.artifacts import Manifest
+from quire.definition import ReportDefinition
+from quire.housekeeping import Collected, collect_garbage
+from quire.object_store import ObjectStore
+from quire.pipeline import run_report, store_partitions
+from quire.running import announce_run, announced
+from quire.settings import StoreSettings
+from quire.verify import verify_run
+
+from tests.events import events_report, fill_events, request_of, session_of
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def database(fresh_database: str) -> str:
+    fill_events(fresh_database)
+    return fresh_database
+
+
+@pytest.fixture
+def definition(tmp_path: Path) -> ReportDefinition:
+    return events_report(tmp_path, source={"freshness": {"probe": "amount"}}, delivery={"keep": "30d"})
+
+
+def publish(definition: ReportDefinition, url: str, store: ObjectStore, end: str = "2013-03-31") -> Manifest:
+    request = request_of(definition, "2013-01-01", end)
+    return run_report(definition, request, session=session_of(url), store=store).published.manifest
+
+
+def change(url: str, event: int, amount: float) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("UPDATE events SET amount = %s WHERE id = %s", [amount, event])
+
+
+def collect(definition: ReportDefinition, store: ObjectStore, *, after: timedelta) -> Collected:
+    """Sweeps as if it were later; ``DAY + 1 h`` makes everything that a test has written old."""
+    return collect_garbage({definition.name: definition}, store=store, now=datetime.now(UTC) + after)
+
+
+def keys(store: ObjectStore) -> set[str]:
+    return {entry.key for entry in store.list("")}
+
+
+def places(store: ObjectStore, month: str) -> set[str]:
+    """Returns the records of a partition's rows."""
+    return {key for key in keys(store) if f"/{month}/" in key and key.count("/") == 4}
+
+
+def test_nothing_that_counts_is_deleted(definition: ReportDefinition, database: str, bucket: ObjectStore) -> None:
+    manifest = publish(definition, database, bucket)
+    before = keys(bucket)
+    done = collect(definition, bucket, after=29 * DAY)
+    assert (done, keys(bucket)) == (Collected(), before)
+    assert verify_run(manifest.run, store=bucket).faults == ()
+
+
+def test_run_past_its_time_goes_and_the_newest_rows_stay(
+    definition: ReportDefinition, database: str, bucket: ObjectStore
+) -> None:
+    publish(definition, database, bucket)
+    partitions = {key for key in keys(bucket) if key.startswith("partitions/")}
+    done = collect(definition, bucket, after=31 * DAY)
+    assert done.runs == 1
+    assert keys(bucket) == partitions
+    store_partitions(definition, request_of(definition), session=session_of(database), store=bucket)
+    assert keys(bucket) == partitions  # all of them are found again
+
+
+def test_run_of_a_report_without_definition_stays(
+    definition: ReportDefinition, database: str, bucket: ObjectStore
+) -> None:
+    publish(definition, database, bucket)
+    before = keys(bucket)
+    collect_garbage({}, store=bucket, now=datetime.now(UTC) + 1000 * DAY)
+    assert keys(bucket) == before
+
+
+def test_superseded_rows_go_after_a_day_and_no_earlier(
+    definition: ReportDefinition, database: str, bucket: ObjectStore
+) -> None:
+    request = request_of(definition)
+    for amount in (1, 2, 3):
+        change(database, 1, amount)
+        store_partitions(definition, request, session=session_of(database), store=bucket)
+    assert len(places(bucket, "2013-01")) == 3
+    assert collect(definition, bucket, after=DAY / 2).objects == 0
+    newest = max((entry for entry in bucket.list("") if entry.key in places(bucket, "2013-01")), key=age).key
+    done = collect(definition, bucket, after=2 * DAY)
+    assert (done.partitions, done.objects) == (2, 6)  # rows, what they add to the summary, and a record of that
+    assert places(bucket, "2013-01") == {newest}
+    assert len(places(bucket, "2013-02")) == 1
+
+
+def age(entry: Any) -> datetime:
+    modified: datetime = entry.modified
+    return modified
+
+
+def test_superseded_rows_that_a_manifest_names_stay_until_it_goes(
+    definition: ReportDefinition, database: str, bucket: ObjectStore
+) -> None:
+    first = publish(definition, database, bucket)
+    change(database, 1, 5)
+    store_partitions(definition, request_of(definition), session=session_of(database), store=bucket)
+    collect(definition, bucket, after=2 * DAY)
+    assert verify_run(first.run, store=bucket).faults == ()
+    collect(definition, bucket, after=31 * DAY)  # the manifest goes, and with the next sweep what it named
+    collect(definition, bucket, after=32 * DAY)
+    assert len(places(bucket, "2013-01")) == 1
+    assert not [key for key in keys(bucket) if key.startswith(("reports/", "summaries/"))]
+
+
+def test_orphans_go_after_a_day(definition: ReportDefinition, database: str, bucket: ObjectStore) -> None:
+    manifest = publish(definition, database, bucket)
+    known = keys(bucket)
+    folder = manifest.partitions[0].object_key.rpartition("/")[0]
+    run = f"reports/events/{manifest.run}"
+    orphans = {
+        f"{folder}/loser.parquet",
+        f"{folder.rpartition('/')[0]}/othertoken/rows.parquet",
+        f"{run}/loser/summary.xlsx",
+        "reports/events/killed/uuid/events_2013-01.xlsx",
+        "summaries/events/digest/loser.parquet",
+    }
+    for key in orphans:
+        bucket.put(key, b"x")
+    bucket.client.create_multipart_upload(Bucket=bucket.bucket, Key="reports/events/killed/uuid/torn.xlsx")
+    assert collect(definition, bucket, after=DAY / 2).objects == 0
+    assert keys(bucket) == known | orphans
+    done = collect(definition, bucket, after=DAY * 1.1)
+    assert (done.objects, done.uploads, keys(bucket)) == (len(orphans), 1, known)
+    assert bucket.client.list_multipart_uploads(Bucket=bucket.bucket).get("Uploads", []) == []
+
+
+def test_report_with_a_run_at_work_is_left_alone(
+    definition: ReportDefinition, database: str, bucket: ObjectStore
+) -> None:
+    publish(definition, database, bucket)
+    with announced(request_of(definition), store=bucket):
+        before = keys(bucket)
+        done = collect(definition, bucket, after=1.5 * DAY)
+        assert (done.skipped, done.objects, keys(bucket)) == (["events"], 0, before)
+    announce_run(request_of(definition), store=bucket)  # of a run that is killed
+    assert collect(definition, bucket, after=31 * DAY).skipped == []
+    assert not [key for key in keys(bucket) if key.startswith(("running/", "reports/"))]
+
+
+class StoppingStore(ObjectStore):
+    """Stops after some deletions, as a process that is killed does, or lets something happen at the first one."""
+
+    def __init__(self, settings: StoreSettings, *, after: int) -> None:
+        super().__init__(settings)
+        self._left = after
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            if not self._left:
+                raise KeyboardInterrupt
+            self._left -= 1
+            super().delete([key])
+
+
+@pytest.mark.parametrize("after", [0, 1, 3, 8])
+def test_sweep_that_is_killed_is_taken_up_by_the_next(
+    definition: ReportDefinition, database: str, bucket: ObjectStore, after: int
+) -> None:
+    old = publish(definition, database, bucket)
+    change(database, 1, 5)
+    store_partitions(definition, request_of(definition), session=session_of(database), store=bucket)
+    newest = places(bucket, "2013-01")
+    with pytest.raises(KeyboardInterrupt):
+        collect(definition, StoppingStore(bucket.settings, after=after), after=31 * DAY)
+    half = keys(bucket)
+    assert newest & half
+    if f"reports/events/{old.run}/manifest.json" in half:
+        assert verify_run(old.run, store=bucket).faults == ()
+    for _ in range(3):
+        collect(definition, bucket, after=32 * DAY)
+    assert not [key for key in keys(bucket) if key.startswith(("reports/", "summaries/"))]
+    assert len(places(bucket, "2013-01")) == 1
+    again = publish(definition, database, bucket)
+    assert verify_run(again.run, store=bucket).faults == ()
+
+
+class RacingStore(ObjectStore):
+    """Runs a report the moment before the first deletion: it finds what is about to go."""
+
+    def __init__(self, settings: StoreSettings, run: Any) -> None:
+        super().__init__(settings)
+        self._run = run
+        self.manifest: Manifest | None = None
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in list(keys):
+            if self.manifest is None:
+                self.manifest = self._run()
+            super().delete([key])
+
+
+def test_rows_that_a_run_finds_just_before_they_would_go_stay(
+    definition: ReportDefinition, database: str, bucket: ObjectStore
+) -> None:
+    session, request = session_of(database), request_of(definition)
+    store_partitions(definition, request, session=session, store=bucket)
+    change(database, 1, 5)
+    store_partitions(definition, request, session=session, store=bucket)
+    change(database, 1, 10.1)  # the first rows are the true ones again
+    racing = RacingStore(bucket.settings, lambda: publish(definition, database, bucket))
+    collect(definition, racing, after=2 * DAY)
+    assert racing.manifest
+    assert [part.stored for part in racing.manifest.partitions] == [True, True, True]
+    assert verify_run(racing.manifest.run, store=bucket).faults == ()

@@ -1,0 +1,195 @@
+"""What partitions add to the summaries: merged, it is PostgreSQL's own answer; and it is calculated once."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import psycopg
+import pytest
+from quire.artifacts import StagedSummary
+from quire.definition import ReportDefinition
+from quire.object_store import ObjectStore
+from quire.pipeline import run_report, store_partitions
+from quire.stages.aggregate import aggregate_summaries
+from quire.stages.plan import plan_partitions
+
+from tests.events import ZONE, events_report, fill_events, request_of, session_of
+
+FILL = """
+INSERT INTO events
+SELECT n,
+       timestamptz '2013-01-01 00:00 America/New_York' + n * interval '40 minutes',
+       CASE WHEN n % 11 > 0 THEN chr(97 + n % 5) END,
+       CASE WHEN n % 7 > 0 AND n % 5 <> 2 THEN (n * 7919 % 100000 - 30000) / 100.0 END,
+       CASE WHEN n % 13 > 0 THEN n * 0.000001 END,
+       CASE WHEN n % 3 > 0 THEN md5((n % 400)::text) END
+FROM generate_series(100, 2999) n
+"""
+MEASURES: dict[str, Any] = {
+    "events": {"agg": "count"},
+    "total": {"agg": "sum", "of": "amount"},
+    "weights": {"agg": "sum", "of": "weight"},
+    "numbers": {"agg": "sum", "of": "id"},
+    "big": {"agg": "sum", "of": "large"},
+    "lowest": {"agg": "min", "of": "amount"},
+    "last": {"agg": "max", "of": "note"},
+    "mean": {"agg": "mean", "of": "amount"},
+    "least": {"agg": "min", "of": "odd"},
+    "most": {"agg": "max", "of": "odd"},
+    "odds": {"agg": "sum", "of": "odd"},
+}
+SQL = """\
+SELECT id, at, kind, amount, weight, note, 9223372036854775807 AS large,
+       CASE WHEN id %% 900 = 0 THEN 'NaN' WHEN id %% 4 > 0 THEN id / 7.0 END::float8 AS odd
+FROM public.events
+WHERE at >= %(start)s AND at < %(end)s
+ORDER BY at, id
+"""
+
+
+@pytest.fixture
+def database(fresh_database: str) -> str:
+    fill_events(fresh_database, [])
+    with psycopg.connect(fresh_database, autocommit=True) as connection:
+        connection.execute(FILL)
+    return fresh_database
+
+
+def probed(include: Path, *measures: str, **changes: Any) -> ReportDefinition:
+    """Returns a report whose partitions outlive the run; no row comes later than March 4, so that April is empty."""
+    summary = {
+        "name": "By kind",
+        "by": ["kind", {"column": "at", "every": "month"}],
+        "measures": {name: MEASURES[name] for name in measures or MEASURES},
+        "sort": ["kind", "at"],
+    }
+    source = {"freshness": {"probe": "id"}, **changes.pop("source", {})}
+    return events_report(include, **{"sql": SQL, "columns": [], "summaries": [summary], "source": source, **changes})
+
+
+def summary_of(definition: ReportDefinition, url: str, store: ObjectStore, end: str = "2013-04-30") -> StagedSummary:
+    """Runs the report and returns its only summary."""
+    request = request_of(definition, "2013-01-01", end)
+    outcome = run_report(definition, request, session=session_of(url), store=store)
+    (summary,) = outcome.published.manifest.summaries
+    return summary
+
+
+def rows_of(store: ObjectStore, key: str) -> pl.DataFrame:
+    return pl.read_parquet(io.BytesIO(store.read(key) or b""))
+
+
+def parts(store: ObjectStore) -> list[str]:
+    """Returns the keys of the objects beside the rows: records, and what they name."""
+    records = [entry.key for entry in store.list("partitions/") if entry.key.count("/") == 5]
+    named = [key for record in records if record.endswith(".json") for key in named_by(store, record)]
+    return sorted(named)
+
+
+def named_by(store: ObjectStore, record: str) -> list[str]:
+    value: dict[str, Any] = store.read_json(record) or {}
+    return [summary["object_key"] for summary in value["summaries"]]
+
+
+def test_merged_summary_equals_postgresqls_own_answer(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    definition = probed(tmp_path)
+    frame = rows_of(bucket, summary_of(definition, database, bucket).object_key)
+    bound = SQL % {"start": "'2013-01-01'", "end": "'2013-05-01'"}
+    with psycopg.connect(database) as connection:
+        connection.execute(f"SET timezone = '{ZONE}'")
+        expected = connection.execute(
+            f"SELECT kind, date_trunc('month', at)::date AS month, count(*), sum(amount), sum(weight), sum(id), "
+            f'sum(large), min(amount), max(note COLLATE "C"), avg(amount)::float8, min(odd), max(odd), sum(odd) '
+            f"FROM ({bound}) e "
+            "GROUP BY 1, 2 ORDER BY kind NULLS LAST, month"
+        ).fetchall()
+    assert len(parts(bucket)) == 3
+    assert len(expected) == 18
+    for found, wanted in zip(frame.rows(), expected, strict=True):
+        assert found[:9] == wanted[:9]
+        for ours, theirs in zip(found[9:], wanted[9:], strict=True):
+            assert ours == (None if theirs is None else pytest.approx(theirs, rel=1e-12, nan_ok=True))
+
+
+def test_merged_summary_has_the_rows_of_one_from_the_rows(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    exact = [name for name in MEASURES if name not in ("mean", "odds")]
+    merged = rows_of(bucket, summary_of(probed(tmp_path, *exact), database, bucket).object_key)
+    anew = probed(tmp_path, *exact, source={"freshness": "always"})
+    assert merged.equals(rows_of(bucket, summary_of(anew, database, bucket).object_key))
+
+
+def test_stored_parts_are_what_a_later_run_reads(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    definition = probed(tmp_path, "events")
+    summary_of(definition, database, bucket)
+    known = parts(bucket)
+    doctored = pl.DataFrame({"kind": ["a"], "at": [None], "measure 0": [7]}, schema_overrides={"at": pl.Date})
+    body = io.BytesIO()
+    doctored.write_parquet(body)
+    bucket.put(known[0], body.getvalue())  # January's
+    frame = rows_of(bucket, summary_of(definition, database, bucket, "2013-01-31").object_key)
+    assert frame.rows() == [("a", None, 7)]
+    assert parts(bucket) == known
+
+
+def test_changed_measure_is_calculated_from_the_stored_rows(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    summary_of(probed(tmp_path, "events"), database, bucket)
+    rows_before = [entry.key for entry in bucket.list("partitions/") if entry.key.count("/") == 4]
+    changed = probed(tmp_path, "events", "total")
+    frame = rows_of(bucket, summary_of(changed, database, bucket).object_key)
+    assert frame.columns == ["kind", "at", "events", "total"]
+    assert [entry.key for entry in bucket.list("partitions/") if entry.key.count("/") == 4] == rows_before
+    assert len(parts(bucket)) == 6
+
+
+def test_measure_that_cannot_be_merged_is_taken_from_the_rows(
+    tmp_path: Path, database: str, bucket: ObjectStore
+) -> None:
+    measures = {"n": {"agg": "n_unique", "of": "note"}, "middle": {"agg": "median", "of": "id"}}
+    definition = probed(tmp_path, summaries=[{"name": "S", "by": ["kind"], "measures": measures}])
+    frame = rows_of(bucket, summary_of(definition, database, bucket).object_key)
+    with psycopg.connect(database) as connection:
+        expected = connection.execute(
+            "SELECT kind, count(DISTINCT note), percentile_cont(0.5) WITHIN GROUP (ORDER BY id) "
+            "FROM events GROUP BY kind ORDER BY kind NULLS LAST"
+        ).fetchall()
+    assert frame.rows() == expected
+    assert parts(bucket) == []
+
+
+def test_second_writer_of_parts_drops_its_own(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    definition = probed(tmp_path, "events")
+    session = session_of(database)
+    request = request_of(definition, "2013-01-01", "2013-01-31")
+    store_partitions(definition, request, session=session, store=bucket)
+    known = parts(bucket)
+    plan = plan_partitions(definition, request, session=session, store=bucket)
+    blind = BlindStore(bucket.settings)
+    (summary,) = aggregate_summaries(definition, plan, plan.stored, store=blind)
+    assert rows_of(bucket, summary.object_key)["events"].sum() == plan.stored[0].rows
+    assert parts(bucket) == known
+    assert len(list(bucket.list("partitions/"))) == 4  # rows, parts, and a record of each
+
+
+class BlindStore(ObjectStore):
+    """Does not see the record of parts at its first look, as if another writer put it there just after."""
+
+    def __init__(self, settings: Any) -> None:
+        super().__init__(settings)
+        self._looked: set[str] = set()
+
+    def read(self, key: str) -> bytes | None:
+        if key.endswith(".json") and key.count("/") == 5 and key not in self._looked:
+            self._looked.add(key)
+            return None
+        return super().read(key)
+
+
+def test_forced_run_keeps_no_parts(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    definition = probed(tmp_path, "events")
+    request = replace(request_of(definition, "2013-01-01", "2013-01-31"), force=True)
+    run_report(definition, request, session=session_of(database), store=bucket)
+    assert parts(bucket) == []
