@@ -190,3 +190,10 @@ def test_window_longer_than_the_calendar_is_refused() -> None:
 @given(st.dates())
 def test_parse_date_reads_back_what_isoformat_wrote(day: date) -> None:
     assert parse_date(day.isoformat(), name="start") == day
+
+
+def test_range_of_too_many_partitions_is_refused() -> None:
+    days = DateRange.parse("0203-01-01", "2013-01-31", "UTC")
+    with pytest.raises(RangeError, match=r"0203-01-01 to 2013-01-31 has more than 20,000 partitions of a week"):
+        days.partitions(Grain.WEEK)
+    assert len(days.partitions(Grain.QUARTER)) < 20_000

@@ -127,7 +127,7 @@ def test_wrong_input_is_one_line_with_status_2_and_leaves_nothing(
         ("AIRFLOW_CONN_QUIRE_SOURCE", "mysql://u:s3cr3t@127.0.0.1/x", "begins with 'mysql'"),
         ("AIRFLOW_CONN_QUIRE_SOURCE", "", "is no URI"),
         ("AIRFLOW_CONN_QUIRE_STORE", "aws://k:s3cr3t@/?endpoint_url=http%3A%2F%2F127.0.0.1%3A9", "does not answer"),
-        ("QUIRE_BUCKET", "there-is-none", "no such bucket"),
+        ("QUIRE_BUCKET", "there-is-none", "bucket there-is-none: there is no such bucket"),
     ],
 )
 def test_unreachable_database_or_bucket_is_one_line_with_status_1_and_leaves_nothing(

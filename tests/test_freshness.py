@@ -13,6 +13,7 @@ from quire.definition import ReportDefinition
 from quire.errors import DefinitionError
 from quire.object_store import ObjectStore
 from quire.pipeline import RunOutcome, run_report
+from quire.stages.aggregate import aggregate_summaries
 from quire.stages.extract import extract_partitions
 from quire.stages.layout import layout_run
 from quire.stages.plan import plan_partitions
@@ -106,8 +107,9 @@ def staged_run(definition: ReportDefinition, url: str, store: ObjectStore) -> St
     plan = plan_partitions(definition, request_of(definition), session=session, store=store)
     partitions = [part for group in plan.groups for part in group]
     staged = extract_partitions(definition, plan, partitions, session=session, store=store)
+    summaries = aggregate_summaries(definition, plan, staged, store=store)
     layout = layout_run(definition, plan, staged, store=store)
-    return StagedRun(plan=plan, partitions=staged, summaries=(), layout=layout)
+    return StagedRun(plan=plan, partitions=staged, summaries=summaries, layout=layout)
 
 
 def test_rows_that_change_after_they_were_read_are_told(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
@@ -119,6 +121,14 @@ def test_rows_that_change_after_they_were_read_are_told(tmp_path: Path, database
     assert manifest.warnings == (told,)
     about = sheet_rows(open_workbook(bucket, manifest.files[-1].key), "About")
     assert any(told in row for row in about)
+
+
+def test_source_that_cannot_be_looked_at_again_is_told(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    definition = probed_report(tmp_path)
+    staged = staged_run(definition, database, bucket)
+    away = session_of("postgresql://someone@127.0.0.1:9/nowhere")
+    (told,) = publish_run(definition, staged, (), session=away, store=bucket).manifest.warnings
+    assert told.startswith("Whether rows changed at the source after they were read is not known: PostgreSQL at 127.0")
 
 
 @pytest.mark.parametrize("freshness", ["always", {"probe": "changed"}])

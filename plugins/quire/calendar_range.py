@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from quire.errors import RangeError
 
+MOST_PARTITIONS = 20_000  # days of half a century; each is an object, and a query
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -157,8 +158,12 @@ class DateRange:
         return cls(start=parse_date(start, name="start"), end=parse_date(end, name="end"), timezone=timezone)
 
     def partitions(self, grain: Grain) -> tuple[DatePartition, ...]:
-        """Splits the range at the grain's borders: every day in exactly one partition, in order."""
-        found = []
+        """Splits the range at the grain's borders: every day in exactly one partition, in order.
+
+        Raises:
+            RangeError: there would be more than ``MOST_PARTITIONS``, as with a mistyped year.
+        """
+        found: list[DatePartition] = []
         stop_of_range = self.end + timedelta(days=1)
         start = self.start
         while start < stop_of_range:
@@ -169,6 +174,11 @@ class DateRange:
             stop = min(whole_stop or stop_of_range, stop_of_range)
             whole = start == grain.floor(start) and stop == whole_stop
             key = grain.key(start) if whole else f"{start}_{stop - timedelta(days=1)}"
+            if len(found) == MOST_PARTITIONS:
+                raise RangeError(
+                    f"{self.start} to {self.end} has more than {MOST_PARTITIONS:,} partitions of a {grain}: "
+                    "look at the years, or take a longer partition"
+                )
             found.append(DatePartition(key=key, start=start, stop=stop, timezone=self.timezone))
             start = stop
         return tuple(found)

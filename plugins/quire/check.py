@@ -10,7 +10,7 @@ from quire.artifacts import RunRequest, SourceColumn
 from quire.calendar_range import DateRange
 from quire.definition import Parameter, ReportDefinition
 from quire.errors import concerning
-from quire.query import bound_query
+from quire.query import bound_query, query_columns
 from quire.result_columns import check_columns
 from quire.source import SourceSession, open_transaction
 from quire.source.arrow_types import numeric_scale
@@ -22,7 +22,7 @@ def check_source(definition: ReportDefinition, *, session: SourceSession) -> tup
     """Runs the query for today without asking for a row, compares its columns, and returns advice.
 
     Raises:
-        DefinitionError: the query does not return what the definition names.
+        DefinitionError: the query is not understood, or does not return what the definition names.
         QueryError: PostgreSQL refuses the query.
         SourceUnavailableError: PostgreSQL cannot be reached.
     """
@@ -39,7 +39,7 @@ def check_source(definition: ReportDefinition, *, session: SourceSession) -> tup
     (partition,) = DateRange(start=today, end=today, timezone=definition.timezone).partitions(definition.partition)
     sql = bound_query(definition, request, partition)
     with concerning(report=definition.name), open_transaction(session) as transaction:
-        columns = transaction.columns(sql)
+        columns = query_columns(definition, request, partition, transaction=transaction)
         check_columns(definition, columns)
         transaction.fetch(f"SELECT FROM (\n{sql}) AS report LIMIT 0")
     return tuple(_advice(definition, columns))

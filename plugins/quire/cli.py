@@ -52,14 +52,14 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
 ) -> None:
     """Run a report from database to download links, in this process."""
-    from quire.pipeline import run_report
-    from quire.run_output import print_files, print_json
-    from quire.run_progress import show_progress
-
     definition = find_definition(include_folder(), report)
     request = request_range(
         definition, start=start, end=end, parameters=_parameters(param), force=force, run_id=f"cli__{uuid.uuid4().hex}"
     )
+    from quire.pipeline import run_report  # only now: it takes seconds to load
+    from quire.run_output import print_files, print_json
+    from quire.run_progress import show_progress
+
     session, store = _session(definition), _store()
     with show_progress(definition.title) as progress:
         outcome = run_report(definition, request, session=session, store=store, progress=progress)

@@ -9,6 +9,7 @@
     │   ├── SettingsError             environment and connections
     │   │   └── NoConnectionError     not set at all
     │   ├── QueryError                PostgreSQL refused the query
+    │   │   └── StatementError        for what it says
     │   ├── MisplacedRowsError        rows that belong to no partition
     │   ├── StoreRefusedError         no such bucket, no right, a wrong key
     │   ├── IntegrityError            a stored object is not what was stored
@@ -100,6 +101,10 @@ class NoConnectionError(SettingsError):
 
 class QueryError(TerminalError):
     """PostgreSQL refused the query."""
+
+
+class StatementError(QueryError):
+    """PostgreSQL does not understand the query, or finds no such table, column or function."""
 
 
 class MisplacedRowsError(TerminalError):

@@ -1,11 +1,17 @@
-"""The report's query with its values in place."""
+"""The report's query with its values in place, and what it returns."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from quire import sql_template
-from quire.artifacts import RunRequest
+from quire.artifacts import RunRequest, SourceColumn
 from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition
+from quire.errors import DefinitionError, StatementError
+
+if TYPE_CHECKING:
+    from quire.source import SourceTransaction
 
 
 def bound_query(definition: ReportDefinition, request: RunRequest, partition: DatePartition) -> str:
@@ -18,3 +24,20 @@ def bound_query(definition: ReportDefinition, request: RunRequest, partition: Da
     return sql_template.render(
         definition.sql_text, {**binds, "start": partition.start_instant, "end": partition.stop_instant}
     )
+
+
+def query_columns(
+    definition: ReportDefinition, request: RunRequest, partition: DatePartition, *, transaction: SourceTransaction
+) -> tuple[SourceColumn, ...]:
+    """Returns the columns of the query, without running it.
+
+    Raises:
+        DefinitionError: PostgreSQL does not understand it.
+        ParameterError: a value cannot be sent to PostgreSQL.
+        QueryError: PostgreSQL refuses it for another reason.
+        SourceUnavailableError: PostgreSQL is away.
+    """
+    try:
+        return transaction.columns(bound_query(definition, request, partition))
+    except StatementError as error:
+        raise DefinitionError(f"sql/{definition.source.sql}: {error.message}") from error

@@ -59,12 +59,24 @@ def print_files(outcome: RunOutcome, definition: ReportDefinition, store: Object
     made = "was published already" if outcome.published.reused else f"took {outcome.seconds['total']:.1f} s"
     typer.echo(f"{manifest.title}, {manifest.start} to {manifest.end}: {manifest.rows:,} rows; {made}")
     for file in manifest.files:
-        typer.echo(f"\n{file.name}  {file.rows:,} rows  {file.bytes / 1e6:,.1f} MB")
+        typer.echo(f"\n{file.name}  {file.rows:,} rows  {_size(file.bytes)}")
         typer.echo(store.presign(file.key, seconds=_link_seconds(definition), filename=file.name))
     for warning in manifest.warnings:
         typer.echo(f"\nwarning: {warning}")
-    typer.echo(f"\nrun {manifest.run}; links work for {definition.delivery.link_ttl}")
+    typer.echo(f"\nrun {manifest.run}; links work for {_duration(_link_seconds(definition))}")
 
 
 def _link_seconds(definition: ReportDefinition) -> int:
     return int(definition.delivery.link_ttl.total_seconds())
+
+
+def _size(bytes: int) -> str:
+    return f"{bytes / 1e6:,.1f} MB" if bytes >= 100_000 else f"{bytes / 1e3:,.1f} kB"
+
+
+def _duration(seconds: int) -> str:
+    """Returns whole units only, as a definition writes them: 3,600 seconds are 1 h."""
+    unit, length = next(
+        (unit, length) for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)) if not seconds % length
+    )
+    return f"{seconds // length} {unit}"

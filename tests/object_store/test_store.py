@@ -13,8 +13,10 @@ from pathlib import Path
 import httpx
 import polars as pl
 import pytest
+from botocore.exceptions import ClientError
 from quire.errors import IntegrityError, StoreRefusedError, StoreUnavailableError
 from quire.object_store import ObjectStore
+from quire.object_store.translation import translated
 from quire.object_store.upload import PART_BYTES
 
 
@@ -168,3 +170,21 @@ def test_json_that_is_none_is_told_with_its_key(bucket: ObjectStore) -> None:
     with pytest.raises(IntegrityError, match=r"torn\.json is not JSON"):
         bucket.read_json("torn.json")
     assert bucket.read_json("none.json") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("TooManyRequests", 429, StoreUnavailableError),
+        ("RequestLimitExceeded", 400, StoreUnavailableError),
+        ("ExpiredToken", 400, StoreUnavailableError),
+        ("InternalError", 500, StoreUnavailableError),
+        ("AccessDenied", 403, StoreRefusedError),
+        ("NoSuchBucket", 404, StoreRefusedError),
+    ],
+)
+def test_answer_that_may_be_another_the_next_time_is_transient(code: str, status: int, kind: type[Exception]) -> None:
+    """Answers of busy servers, which none here gives."""
+    answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    with pytest.raises(kind, match="bucket b"), translated("bucket b"):
+        raise ClientError(answer, "GetObject")  # type: ignore[arg-type]

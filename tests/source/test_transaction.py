@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 
 import psycopg
 import pytest
-from quire.errors import QueryError, SourceUnavailableError
+from quire.errors import QueryError, SettingsError, SourceUnavailableError
 from quire.source import open_transaction
 
 from tests.events import session_of
@@ -136,12 +136,29 @@ def test_several_hosts_are_all_named() -> None:
     assert "cret" not in str(caught.value)
 
 
-def test_wrong_password_is_refused_in_one_line_without_it(fresh_database: str) -> None:
-    wrong = f"postgresql://nobody:wr0ng@{fresh_database.rpartition('@')[2]}"
-    with pytest.raises((SourceUnavailableError, QueryError)) as caught, open_transaction(session_of(wrong)):
-        pass
-    assert "\n" not in str(caught.value)
-    assert "wr0ng" not in str(caught.value)
+@pytest.mark.parametrize(
+    ("user", "password", "database", "reason"),
+    [
+        ("nobody", "wr0ngwr0ng", "", 'password authentication failed for user "nobody"'),
+        ("postgres", "postgres", "", 'password authentication failed for user "postgres"'),
+        ("nobody", "p", "", 'password authentication failed for user "nobody"'),
+        ("", "", "nosuch", 'database "nosuch" does not exist'),
+    ],
+)
+def test_connection_that_is_turned_away_is_an_error_that_stays_in_one_line_without_the_password(
+    fresh_database: str, user: str, password: str, database: str, reason: str
+) -> None:
+    identity, _, place = fresh_database.removeprefix("postgresql://").rpartition("@")
+    known, _, secret = identity.partition(":")
+    address = f"postgresql://{user or known}:{password or secret}@{place.rpartition('/')[0]}/{database or 'postgres'}"
+    with pytest.raises(SettingsError, match="check its user, password and database") as caught:
+        with open_transaction(session_of(address)):
+            pass
+    line = str(caught.value)
+    assert f"turns the connection away: {reason};" in line.replace("  ", " ")
+    assert "\n" not in line
+    assert secret not in line
+    assert "wr0ng" not in line
 
 
 def test_columns_have_postgresqls_types_without_running_the_query(fresh_database: str) -> None:

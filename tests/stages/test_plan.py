@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from quire.artifacts import RunPlan, from_json, to_json
-from quire.errors import DefinitionError, QueryError
+from quire.errors import DefinitionError
 from quire.object_store import ObjectStore
 from quire.settings import StoreSettings
 from quire.stages.plan import plan_partitions
@@ -143,7 +143,7 @@ def test_definition_that_the_query_does_not_fit_is_refused_with_the_field(
 
 
 def test_query_that_postgresql_refuses_says_why(tmp_path: Path, database: str) -> None:
-    with pytest.raises(QueryError, match='column "nott" does not exist'):
+    with pytest.raises(DefinitionError, match=r'^events: sql/events/extract\.sql: .*column "nott" does not exist'):
         plan(tmp_path, database, sql=SQL.replace("note", "nott"))
 
 

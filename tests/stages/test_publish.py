@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,12 @@ def test_render_that_fails_leaves_no_file(
 def test_manifest_that_is_missing_is_told(bucket: ObjectStore) -> None:
     with pytest.raises(IntegrityError, match="was deleted, or never published"):
         read_manifest(bucket, "events", "0" * 32)
+
+
+def test_run_whose_summaries_were_never_made_is_not_published(
+    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
+) -> None:
+    run = replace(stage(definition, fresh_database, bucket), summaries=())
+    with pytest.raises(IntegrityError, match="was published, and then deleted"):
+        publish_run(definition, run, (), session=session_of(fresh_database), store=bucket)
+    assert not list(bucket.list("reports/"))

@@ -10,7 +10,12 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 
 from quire.errors import IntegrityError, ReportError, StoreRefusedError, StoreUnavailableError
 
-_BUSY = {"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted", "Throttling"}
+_BUSY = {
+    "SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted",
+    "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests",
+    "ExpiredToken",  # of a role: boto3 asks for another at the next attempt
+}  # fmt: skip
+_BUSY_STATUS = (408, 429)
 
 
 class NoSuchKeyError(IntegrityError):
@@ -45,10 +50,10 @@ def _of_answer(error: ClientError, what: str) -> ReportError:
         return ExistsError(f"{what} exists already")
     if status == 409 and code in ("ConditionalRequestConflict", "OperationAborted"):
         return ConflictError(f"{what} is being written by another")
-    if code in _BUSY or status >= 500:
+    if code in _BUSY or status in _BUSY_STATUS or status >= 500:
         return StoreUnavailableError(f"the object store failed for {what}: {code or status}")
     if code == "NoSuchBucket" or (status == 404 and what.startswith("bucket ")):
-        return StoreRefusedError("there is no such bucket: create it, or set QUIRE_BUCKET to one that exists")
+        return StoreRefusedError(f"{what}: there is no such bucket: create it, or set QUIRE_BUCKET to one that exists")
     if code in ("NoSuchKey", "404"):
         return NoSuchKeyError(f"{what} is not in the store: it was deleted, or never written")
     return StoreRefusedError(f"the object store refuses {what}: {code or status}; check its key and rights")

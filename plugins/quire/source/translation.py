@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote
 
 from adbc_driver_manager import Error
 
-from quire.errors import QueryError, ReportError, SourceUnavailableError
+from quire.errors import QueryError, ReportError, SettingsError, SourceUnavailableError, StatementError
 
 _TRANSIENT = (
     "08",  # connection exception
@@ -22,6 +22,13 @@ _TRANSIENT = (
     "57P",  # shut down, crashed, starting up
 )
 _QUERY_CANCELED = "57014"
+_NO_RIGHT = "42501"
+# The driver gives no code where PostgreSQL turns a connection away.
+_TURNED_AWAY = re.compile(
+    r"FATAL: +.*(?:authentication failed|does not exist|no pg_hba\.conf entry|not permitted to log in"
+    r"|permission denied).*"
+)
+_SHORT = 6  # letters: a password of fewer may be part of any word
 _NOISE = re.compile(
     r"^(?:[A-Z_]+: )?(?:\[libpq\] )?(?:Failed to (?:prepare|execute) query(?: '.*?')?: |Execution error \[\w+\]: |"
     r"could not begin COPY: )*(?:ERROR: +|FATAL: +)?",
@@ -31,7 +38,14 @@ _NOISE = re.compile(
 
 @contextmanager
 def translated(url: str) -> Iterator[None]:
-    """Turns the driver's errors into QueryError or SourceUnavailableError; ``url`` is where it was connected to."""
+    """Turns the driver's errors into Quire's; ``url`` is where it was connected to.
+
+    Raises:
+        SettingsError: PostgreSQL turns the connection away.
+        SourceUnavailableError: it is away, or too busy.
+        StatementError: it does not understand the statement.
+        QueryError: it refuses it for another reason.
+    """
     try:
         yield
     except Error as error:
@@ -39,14 +53,21 @@ def translated(url: str) -> Iterator[None]:
 
 
 def _of_driver(error: Error, url: str) -> ReportError:
-    text = _without_password(str(error), url)
-    line = _NOISE.sub("", re.sub(r"\.? ?SQLSTATE: \w+$", "", text.split("\n\nQuery was")[0])).strip()
+    text = re.sub(r"\.? ?SQLSTATE: \w+$", "", str(error).split("\n\nQuery was")[0])
+    line = _without_password(_NOISE.sub("", text).strip(), url)
     code = error.sqlstate or ""
     if code == _QUERY_CANCELED:
-        return QueryError(f"PostgreSQL ended the query: {line}; raise source.timeout, or choose shorter partitions")
+        advice = "; raise source.timeout, or choose shorter partitions" if "timeout" in line else ""
+        return QueryError(f"PostgreSQL ended the query: {line}{advice}")
+    if not code and (refusal := _TURNED_AWAY.search(line)):
+        return SettingsError(
+            f"PostgreSQL at {_place(url)} turns the connection away: {refusal[0].removeprefix('FATAL:').strip()}; "
+            "check its user, password and database"
+        )
     if not code or code.startswith(_TRANSIENT):
         return SourceUnavailableError(f"PostgreSQL at {_place(url)} is not available: {line}")
-    return QueryError(f"PostgreSQL refuses the query: {line} (SQLSTATE {code})")
+    kind = StatementError if code.startswith("42") and code != _NO_RIGHT else QueryError
+    return kind(f"PostgreSQL refuses the query: {line} (SQLSTATE {code})")
 
 
 def _place(url: str) -> str:
@@ -61,11 +82,21 @@ def _authority(url: str) -> str:
 
 
 def _without_password(text: str, url: str) -> str:
-    """Returns the text without any secret of the address, as it stands there or decoded."""
-    _, _, password = _authority(url).rpartition("@")[0].partition(":")
+    """Returns the text without any secret of the address, as it stands there or decoded.
+
+    A short one, or one that is a name as well, is left out in the address only.
+    """
+    identity = _authority(url).rpartition("@")[0]
+    user, _, password = identity.partition(":")
+    names = {user, url.partition("?")[0].rpartition("/")[2]}
     query = url.partition("?")[2]
     secrets = {password, *(value for name, value in parse_qsl(query) if "password" in name)}
     secrets |= {part.partition("=")[2] for part in query.split("&") if "password" in part.partition("=")[0]}
-    for secret in sorted(secrets - {""}, key=len, reverse=True):
-        text = text.replace(secret, "***").replace(unquote(secret), "***")
+    if password:
+        text = text.replace(identity, f"{user}:***").replace(unquote(identity), f"{user}:***")
+    for secret in sorted(secrets - names, key=len, reverse=True):
+        if len(secret) >= _SHORT:
+            text = text.replace(secret, "***").replace(unquote(secret), "***")
+        elif secret:
+            text = re.sub(rf"(password=){re.escape(secret)}", r"\1***", text)
     return text

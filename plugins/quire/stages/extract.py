@@ -95,7 +95,7 @@ def _extract_partition(
         if winner is None:
             raise IntegrityError(f"{place}.json was there and is gone: run it again")
         logger.info("%s %s: another writer was first", definition.name, partition.key)
-        return winner
+        return replace(winner, stored=outlives_run(definition, plan.request))
     logger.info(
         "%s %s: %s rows, %s bytes in %.1f s",
         definition.name, partition.key, placement.rows, upload.bytes, time.monotonic() - began,

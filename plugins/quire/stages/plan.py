@@ -13,7 +13,7 @@ from quire.definition import ReportDefinition
 from quire.errors import concerning
 from quire.freshness import outlives_run, partition_tokens
 from quire.object_store import ObjectStore
-from quire.query import bound_query
+from quire.query import query_columns
 from quire.result_columns import check_columns
 from quire.source import SourceSession, SourceTransaction, open_transaction
 from quire.stored_partitions import find_partitions, partition_place
@@ -36,7 +36,7 @@ def plan_partitions(
         store: where stored partitions are.
 
     Raises:
-        DefinitionError: the query does not return what the definition names.
+        DefinitionError: the query is not understood, or does not return what the definition names.
         IntegrityError: a stored partition is not what its record says.
         QueryError: PostgreSQL refuses the query.
         SourceUnavailableError: PostgreSQL cannot be reached.
@@ -48,7 +48,7 @@ def plan_partitions(
         concerning(report=definition.name),
         open_transaction(session, name=f"quire {definition.name} plan") as transaction,
     ):
-        columns = transaction.columns(bound_query(definition, request, partitions[0]))
+        columns = query_columns(definition, request, partitions[0], transaction=transaction)
         check_columns(definition, columns)
         identity = _database_identity(transaction)
         tokens = (

@@ -20,7 +20,7 @@ from quire.artifacts import (
     to_json,
 )
 from quire.definition import ReportDefinition
-from quire.errors import IntegrityError, concerning
+from quire.errors import IntegrityError, QueryError, SourceUnavailableError, concerning
 from quire.freshness import changed_since_read, is_watched
 from quire.front_sheets import about_sheet, files_sheet, summary_sheets
 from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
@@ -56,13 +56,14 @@ def publish_run(
         usage: asked last, for what all tasks have taken, this one included.
 
     Raises:
-        IntegrityError: the manifest that another writer left cannot be read.
-        QueryError, SourceUnavailableError: the source cannot be looked at.
+        IntegrityError: the manifest that another writer left cannot be read, or is gone.
         StoreRefusedError, StoreUnavailableError: the object store does not take it.
     """
     with concerning(report=definition.name):
         if run.layout.reused:
             return _adopt(definition, run, files, store)
+        if len(run.summaries) != len(definition.summaries):  # aggregate makes none for a run that it finds published
+            raise IntegrityError(f"run {run.layout.run_key} was published, and then deleted: run it again")
         notes = (*_notes(run, files), *_changes(definition, run, session))
         if not _has_one_workbook(definition):
             files = (*files, _write_summary(definition, run, files, notes, store=store))
@@ -158,12 +159,18 @@ def _notes(run: StagedRun, files: Sequence[RenderedFile]) -> tuple[str, ...]:
 
 
 def _changes(definition: ReportDefinition, run: StagedRun, session: SourceSession) -> tuple[str, ...]:
-    """Looks again at the source, and tells which partitions' rows changed after they were read."""
+    """Looks again at the source, and tells which partitions' rows changed after they were read.
+
+    All is written by now: a source that cannot be looked at is told, and no reason to fail.
+    """
     if not is_watched(definition):
         return ()
     plan = run.plan
-    with open_transaction(session, name=f"quire {definition.name} publish") as transaction:
-        keys = changed_since_read(definition, plan.request, run.partitions, plan.columns, transaction=transaction)
+    try:
+        with open_transaction(session, name=f"quire {definition.name} publish") as transaction:
+            keys = changed_since_read(definition, plan.request, run.partitions, plan.columns, transaction=transaction)
+    except (QueryError, SourceUnavailableError) as error:
+        return (f"Whether rows changed at the source after they were read is not known: {error.message}",)
     return (f"Rows changed at the source after they were read: {', '.join(keys)}. Run it again.",) if keys else ()
 
 
