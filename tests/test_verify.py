@@ -97,8 +97,10 @@ def test_verify_format_whose_files_miss_rows_is_a_fault(bucket: ObjectStore) -> 
 def test_verify_last_byte_of_a_large_file_is_read_again(bucket: ObjectStore) -> None:
     body = b"x" * (READ_BYTES + 1)
     file = stored_file(bucket, "a.csv", body, rows=ROWS)
+    manifest = published(bucket, file)
+    assert faults(bucket, manifest) == ()
     bucket.put(file.key, body[:-1] + b"y")
-    (fault,) = faults(bucket, published(bucket, file))
+    (fault,) = faults(bucket, manifest)
     assert fault.startswith(f"{file.key} has the SHA-256 ")
 
 
