@@ -252,3 +252,13 @@ def test_stored_rows_of_another_size_are_not_taken_for_whole(
     bucket.put(extraction.run()[0].object_key, b"torn")
     with pytest.raises(IntegrityError, match=r"2013-01/.*\.parquet is not what .*\.json says"):
         extraction.run()
+
+
+@pytest.mark.parametrize("change", [{"run_id": "another"}, {"made_at": "2013-04-01T06:00:01+00:00"}])
+def test_run_of_another_name_or_planned_again_reads_anew(
+    tmp_path: Path, database: str, bucket: ObjectStore, change: dict[str, str]
+) -> None:
+    extraction = Extraction.of(tmp_path, database, bucket)
+    first = extraction.run()
+    extraction.plan = replace(extraction.plan, request=replace(extraction.plan.request, **change))
+    assert {part.token for part in extraction.run()}.isdisjoint(part.token for part in first)
