@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +184,15 @@ def test_render_that_is_interrupted_leaves_no_file(
     with pytest.raises(KeyboardInterrupt):
         render_workbooks(definition, run, shares(run), store=bucket)
     assert left(bucket) == ([], [])
+
+
+def test_workbook_says_when_its_run_was_asked_for_and_its_own_days(tmp_path: Path, bucket: ObjectStore) -> None:
+    definition = report(tmp_path, split="partition", formats=["xlsx"])
+    run = staged_run(definition, bucket, ["a"], group_rows=1)
+    request = replace(run.plan.request, made_at="2013-04-01T06:00:00+00:00")
+    run = replace(run, plan=replace(run.plan, request=request))
+    (file,) = render_workbooks(definition, run, shares(run)[1:2], store=bucket)
+    with zipfile.ZipFile(io.BytesIO(bucket.read(file.key) or b"")) as parts:
+        properties = parts.read("docProps/core.xml").decode()
+    assert "2013-04-01T06:00:00" in properties
+    assert "2013-02-01 to 2013-02-28" in properties
