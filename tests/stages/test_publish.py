@@ -181,3 +181,5 @@ def test_summaries_without_rows_are_published_where_rows_would_share_their_workb
     run = stage(definition, fresh_database, bucket)
     manifest = publish_run(definition, run, (), session=session_of(fresh_database), store=bucket).manifest
     assert [file.name for file in manifest.files] == ["summary.xlsx"]
+    about = sheet_rows(open_workbook(bucket, manifest.files[0].key), "About")
+    assert [row[1] for row in about if row[0] == "Files of rows"] == [0]
