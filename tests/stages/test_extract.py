@@ -256,7 +256,7 @@ def test_stored_rows_of_another_size_are_not_taken_for_whole(
 
 @pytest.mark.parametrize("change", [{"run_id": "another"}, {"made_at": "2013-04-01T06:00:01+00:00"}])
 def test_run_of_another_name_or_planned_again_reads_anew(
-    tmp_path: Path, database: str, bucket: ObjectStore, change: dict[str, str]
+    tmp_path: Path, database: str, bucket: ObjectStore, change: dict[str, Any]
 ) -> None:
     extraction = Extraction.of(tmp_path, database, bucket)
     first = extraction.run()
