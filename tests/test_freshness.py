@@ -73,6 +73,7 @@ def test_partition_is_read_again_where_its_rows_changed_and_only_there(
     [
         ("DELETE FROM events WHERE id = 3", ["2013-02"]),
         ("INSERT INTO events VALUES (9, '2013-02-03 12:00 America/New_York')", ["2013-02"]),
+        ("INSERT INTO events (id, at, changed) VALUES (9, '2013-02-03 12:00 America/New_York', NULL)", ["2013-02"]),
         ("UPDATE events SET at = at + interval '40 days' WHERE id = 1", ["2013-01", "2013-02"]),
         ("UPDATE events SET changed = NULL WHERE id = 1", ["2013-01"]),
         ("UPDATE events SET changed = 'infinity' WHERE id = 1", ["2013-01"]),

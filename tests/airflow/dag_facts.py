@@ -50,6 +50,8 @@ facts = {
         "params": {key: dag.params.get_param(key).schema for key in dag.params},
         "defaults": {key: dag.params.get_param(key).value for key in dag.params},
         "paused": dag.is_paused_upon_creation,
+        "catchup": dag.catchup,
+        "start": dag.start_date,
         "cron": [getattr(dag.timetable, "expression", None), str(getattr(dag.timetable, "timezone", ""))],
     }
     for name, dag in found.items()

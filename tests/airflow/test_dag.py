@@ -42,7 +42,7 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     (include / "sql" / "flights").mkdir()
     (include / "sql" / "flights" / "extract.sql").write_text((CLONE / "include/sql/flights/extract.sql").read_text())
     (include / "reports" / "flights.yaml").write_text(yaml.safe_dump(flights, sort_keys=False))
-    for name in ("torn", "my events", "my-events"):
+    for name in ("torn", "my events", "my_events"):
         (include / "reports" / f"{name}.yaml").write_text("title: !!bool Torn\n")
     done = subprocess.run(
         [sys.executable, Path(__file__).with_name("dag_facts.py"), *(name.lower() for name in CONNECTIONS), "missing"],
@@ -116,6 +116,10 @@ def test_schedule_is_in_the_reports_time_zone(facts: dict[str, Any]) -> None:
     assert facts["dags"]["flights"]["cron"] == ["0 6 1 * *", "America/New_York"]
 
 
+def test_schedule_makes_up_for_nothing_by_itself_and_for_any_day_when_asked(events: dict[str, Any]) -> None:
+    assert (events["catchup"], events["start"]) == (False, "1970-01-01 00:00:00+00:00")
+
+
 def test_new_report_is_not_paused(facts: dict[str, Any]) -> None:
     assert {name: dag["paused"] for name, dag in facts["dags"].items()} == dict.fromkeys(facts["dags"], False)
 
@@ -125,6 +129,7 @@ def test_broken_file_has_a_dag_of_its_own_and_takes_nobody_elses(facts: dict[str
     assert len(broken) == 3
     assert "torn" in broken
     assert all(list(facts["dags"][name]["tasks"]) == ["definition"] for name in broken)
+    assert {facts["dags"][name]["tasks"]["definition"]["retries"] for name in broken} == {0}
 
 
 @pytest.mark.parametrize("name", ["plain", "odd", "strict"])

@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import polars as pl
@@ -188,3 +189,35 @@ def test_answer_that_may_be_another_the_next_time_is_transient(code: str, status
     answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
     with pytest.raises(kind, match="bucket b"), translated("bucket b"):
         raise ClientError(answer, "GetObject")  # type: ignore[arg-type]
+
+
+def refuse(store: ObjectStore, operation: str) -> None:
+    """Lets every call of an operation fail before it is sent."""
+
+    def fail(**_: Any) -> None:
+        raise StoreUnavailableError(f"no {operation}")
+
+    store.client.meta.events.register(f"before-call.s3.{operation}", fail)
+
+
+@pytest.mark.parametrize("operation", ["UploadPart", "CompleteMultipartUpload"])
+def test_upload_whose_part_or_end_is_refused_leaves_nothing(bucket: ObjectStore, operation: str) -> None:
+    refuse(bucket, operation)
+    with pytest.raises(StoreUnavailableError, match=f"no {operation}"), bucket.open_upload("broken") as upload:
+        upload.write(b"x" * (PART_BYTES + 1))
+    assert uploads(bucket) == []
+    assert bucket.size("broken") is None
+
+
+def test_upload_that_cannot_be_aborted_tells_the_first_error(bucket: ObjectStore) -> None:
+    refuse(bucket, "UploadPart")
+    refuse(bucket, "AbortMultipartUpload")
+    with pytest.raises(StoreUnavailableError, match="no UploadPart"), bucket.open_upload("broken") as upload:
+        upload.write(b"x" * PART_BYTES)
+
+
+@pytest.mark.parametrize("size", [1, PART_BYTES + 1])
+def test_upload_of_any_size_keeps_its_content_type(bucket: ObjectStore, size: int) -> None:
+    with bucket.open_upload("a.csv", content_type="text/csv") as upload:
+        upload.write(b"x" * size)
+    assert bucket.client.head_object(Bucket=bucket.bucket, Key="a.csv")["ContentType"] == "text/csv"

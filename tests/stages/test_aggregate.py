@@ -257,3 +257,11 @@ def test_numeric_that_is_no_number_is_told_with_the_summary(tmp_path: Path, data
         connection.execute("UPDATE events SET weight = 'NaN' WHERE id = 101")
     with pytest.raises(QueryError, match=r"summary S: .*NaN"):
         summary_rows(tmp_path, database, bucket, {"by": ["kind"], "measures": {"n": {"agg": "sum", "of": "weight"}}})
+
+
+def test_summary_whose_first_partition_is_empty_has_the_rows_of_the_others(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+) -> None:
+    fill_events(fresh_database, [(1, "2013-03-10 12:00 UTC", "a", "1.00", None, None)])
+    frame = summary_rows(tmp_path, fresh_database, bucket, {"by": ["kind"], "measures": {"n": {"agg": "count"}}})
+    assert frame.rows() == [("a", 1)]

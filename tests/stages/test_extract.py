@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -231,3 +232,36 @@ def test_extract_uses_the_sql_of_the_definition(tmp_path: Path, database: str, b
     sql = SQL.replace("ORDER BY at, id", "AND kind = 'b' ORDER BY at, id -- the b's only") + "-- a comment at the end\n"
     extraction = Extraction.of(tmp_path, database, bucket, sql=sql)
     assert [part.rows for part in extraction.run()] == [1, 0, 2]
+
+
+def test_partition_knows_its_times_and_its_nulls_and_so_does_its_object(
+    tmp_path: Path, database: str, bucket: ObjectStore
+) -> None:
+    january, february, _ = Extraction.of(tmp_path, database, bucket).run()
+    ends = [dt.datetime.fromisoformat(end or "") for end in (january.statistics.earliest, january.statistics.latest)]
+    assert ends == [
+        dt.datetime(2013, 1, 1, 5, tzinfo=dt.UTC),
+        dt.datetime(2013, 2, 1, 4, 59, 59, 999_999, tzinfo=dt.UTC),
+    ]
+    assert (january.statistics.nulls, february.statistics.nulls) == ({}, {"amount": 1, "weight": 1, "note": 1})
+    group = pq.ParquetFile(bucket.open_object(january.object_key, january.bytes)).metadata.row_group(0)
+    assert [group.column(1).statistics.min, group.column(1).statistics.max] == ends
+
+
+def test_stored_rows_of_another_size_are_not_taken_for_whole(
+    tmp_path: Path, database: str, bucket: ObjectStore
+) -> None:
+    extraction = Extraction.of(tmp_path, database, bucket)
+    bucket.put(extraction.run()[0].object_key, b"torn")
+    with pytest.raises(IntegrityError, match=r"2013-01/.*\.parquet is not what .*\.json says"):
+        extraction.run()
+
+
+@pytest.mark.parametrize("change", [{"run_id": "another"}, {"made_at": "2013-04-01T06:00:01+00:00"}])
+def test_run_of_another_name_or_planned_again_reads_anew(
+    tmp_path: Path, database: str, bucket: ObjectStore, change: dict[str, Any]
+) -> None:
+    extraction = Extraction.of(tmp_path, database, bucket)
+    first = extraction.run()
+    extraction.plan = replace(extraction.plan, request=replace(extraction.plan.request, **change))
+    assert {part.token for part in extraction.run()}.isdisjoint(part.token for part in first)

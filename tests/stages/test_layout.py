@@ -194,3 +194,20 @@ def test_share_names_both_days_of_a_clipped_partition(tmp_path: Path, bucket: Ob
     (share,) = shares(layout_run(definition, plan, staged(plan, [1]), store=bucket))
     assert share.stem == "events_2013-01-10_2013-01-20"
     assert (share.start, share.end) == (dt.date(2013, 1, 10), dt.date(2013, 1, 20))
+
+
+def test_split_by_rows_names_each_workbook_in_order_and_its_own_days(tmp_path: Path, bucket: ObjectStore) -> None:
+    many = shares(layout(tmp_path, bucket, [8, 0, 3], workbook={"split": {"rows": 1}}))
+    assert [share.stem for share in many] == [f"events_{number:02d}" for number in range(1, 12)]
+    found = shares(layout(tmp_path, bucket, [2, 0, 3], workbook={"split": {"rows": 4}}))
+    assert [(share.start.isoformat(), share.end.isoformat()) for share in found] == [
+        ("2013-01-01", "2013-03-31"),
+        ("2013-03-01", "2013-03-31"),
+    ]
+
+
+def test_one_workbook_of_one_whole_partition_has_its_name(tmp_path: Path, bucket: ObjectStore) -> None:
+    definition = events_report(tmp_path, workbook={"split": "none"})
+    plan = planned(definition, end="2013-01-31")
+    (share,) = shares(layout_run(definition, plan, staged(plan, [1]), store=bucket))
+    assert share.stem == "events_2013-01"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from quire.artifacts import RenderedFile, StagedRun, manifest_key
+from quire.artifacts import RenderedFile, StagedRun, StatementUsage, TaskUsage, manifest_key
 from quire.definition import ReportDefinition
-from quire.errors import IntegrityError
+from quire.errors import IntegrityError, StoreUnavailableError
 from quire.object_store import ObjectStore
 from quire.stages.aggregate import aggregate_summaries
 from quire.stages.extract import extract_partitions
@@ -18,7 +19,8 @@ from quire.stages.publish import publish_run, read_manifest
 from quire.stages.render import render_workbooks
 from quire.verify import verify_run
 
-from tests.events import events_report, fill_events, request_of, session_of
+from tests.events import SQL, events_report, fill_events, request_of, session_of
+from tests.workbooks import open_workbook, sheet_rows
 
 
 def stage(definition: ReportDefinition, url: str, store: ObjectStore) -> StagedRun:
@@ -110,3 +112,83 @@ def test_run_whose_summaries_were_never_made_is_not_published(
     with pytest.raises(IntegrityError, match="was published, and then deleted"):
         publish_run(definition, run, (), session=session_of(fresh_database), store=bucket)
     assert not list(bucket.list("reports/"))
+
+
+def test_manifest_and_about_tell_what_plan_files_and_tasks_warn_of(
+    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
+) -> None:
+    run = stage(definition, fresh_database, bucket)
+    run = replace(run, plan=replace(run.plan, warnings=("The range ends in the future.",)))
+    first, second, third = render(definition, run, bucket)
+    files = (first, replace(second, notes=("2 texts were cut.",)), third)
+    usage = (extract_usage(calls=11),)
+    manifest = publish_run(
+        definition, run, files, session=session_of(fresh_database), store=bucket, usage=lambda: usage
+    ).manifest
+    told = ("The range ends in the future.", "events_2013-02.xlsx: 2 texts were cut.")
+    *others, repeated = manifest.warnings
+    assert tuple(others) == told
+    assert "SELECT ?" in repeated
+    assert manifest.usage == usage
+    about = sheet_rows(open_workbook(bucket, manifest.files[-1].key), "About")
+    assert set(told) <= {cell for row in about for cell in row}
+
+
+def extract_usage(*, calls: int) -> TaskUsage:
+    statement = StatementUsage(sql="SELECT ?", calls=calls, rows=1, milliseconds=1)
+    return TaskUsage(
+        stage="extract",
+        task="2013-01",
+        units=1,
+        rows=1,
+        bytes=1,
+        seconds=1,
+        cpu_seconds=1,
+        peak_rss_bytes=1,
+        statements=(statement,),
+    )
+
+
+def test_manifest_says_what_was_asked_and_what_was_stored_before(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+) -> None:
+    fill_events(fresh_database)
+    definition = events_report(
+        tmp_path,
+        sql=SQL.replace("ORDER BY", "AND (%(kind)s::text IS NULL OR kind = %(kind)s) ORDER BY"),
+        parameters={"kind": {"type": "string", "default": None}},
+    )
+    run = stage(definition, fresh_database, bucket)
+    asked = replace(run.plan.request, parameters={"kind": "a"})
+    first, *others = run.partitions
+    run = replace(run, plan=replace(run.plan, request=asked), partitions=(replace(first, stored=True), *others))
+    manifest = publish_run(definition, run, (), session=session_of(fresh_database), store=bucket).manifest
+    assert manifest.parameters == {"kind": "a"}
+    assert [part.stored for part in manifest.partitions] == [True, False, False]
+
+
+def test_publish_whose_summary_cannot_be_stored_leaves_no_run(
+    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
+) -> None:
+    run = stage(definition, fresh_database, bucket)
+
+    def refuse(params: dict[str, Any], **_: Any) -> None:
+        if params["url_path"].endswith("summary.xlsx"):
+            raise StoreUnavailableError("away")
+
+    bucket.client.meta.events.register("before-call.s3.PutObject", refuse)
+    with pytest.raises(StoreUnavailableError, match="away"):
+        publish_run(definition, run, (), session=session_of(fresh_database), store=bucket)
+    assert bucket.size(manifest_key("events", run.layout.run_key)) is None
+
+
+def test_summaries_without_rows_are_published_where_rows_would_share_their_workbook(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+) -> None:
+    fill_events(fresh_database)
+    definition = events_report(tmp_path, workbook={"split": "none", "detail": False})
+    run = stage(definition, fresh_database, bucket)
+    manifest = publish_run(definition, run, (), session=session_of(fresh_database), store=bucket).manifest
+    assert [file.name for file in manifest.files] == ["summary.xlsx"]
+    about = sheet_rows(open_workbook(bucket, manifest.files[0].key), "About")
+    assert [row[1] for row in about if row[0] == "Files of rows"] == [0]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,13 @@ from quire.artifacts import RunPlan, SourceColumn, StagedPartition, StagedRun, W
 from quire.calendar_range import DateRange
 from quire.definition import ReportDefinition
 from quire.errors import IntegrityError, StoreUnavailableError
-from quire.object_store import ObjectStore
+from quire.object_store import CONTENT_TYPES, ObjectStore
 from quire.source.arrow_types import storage_schema
 from quire.stages.layout import layout_run
 from quire.stages.render import render_workbooks
 
 from tests.events import events_report, request_of
+from tests.workbooks import open_workbook, sheet_rows
 
 COLUMNS = (SourceColumn(name="at", pg_type="timestamptz"), SourceColumn(name="note", pg_type="text"))
 NOTE_LETTERS = 2_000
@@ -149,3 +152,47 @@ def test_render_of_several_shares_and_formats_keeps_all_their_files(tmp_path: Pa
     files = render_workbooks(definition, run, shares(run), store=bucket)
     assert sorted(file.key for file in files) == left(bucket)[0]
     assert len(files) == 9
+
+
+def test_file_has_its_own_days_and_the_type_of_its_format(tmp_path: Path, bucket: ObjectStore) -> None:
+    definition = report(tmp_path, split="partition", formats=["csv", "parquet", "xlsx"])
+    run = staged_run(definition, bucket, ["a"], group_rows=1)
+    for file in render_workbooks(definition, run, shares(run)[1:2], store=bucket):
+        assert (file.start.isoformat(), file.end.isoformat()) == ("2013-02-01", "2013-02-28")
+        found = bucket.client.head_object(Bucket=bucket.bucket, Key=file.key)["ContentType"]
+        assert found == CONTENT_TYPES[file.name.rpartition(".")[2]]
+
+
+def test_text_that_was_cut_is_told_by_the_file_and_its_about(tmp_path: Path, bucket: ObjectStore) -> None:
+    definition = report(tmp_path, split="none", formats=["xlsx"])
+    run = staged_run(definition, bucket, ["a" * 40_000], group_rows=1, end="2013-01-31")
+    (file,) = render_workbooks(definition, run, shares(run), store=bucket)
+    assert len(file.notes) == 1
+    about = sheet_rows(open_workbook(bucket, file.key), "About")
+    assert file.notes[0] in {cell for row in about for cell in row}
+
+
+def test_render_that_is_interrupted_leaves_no_file(
+    tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> int:
+        raise KeyboardInterrupt
+
+    definition = report(tmp_path, split="none", formats=["csv", "parquet"])
+    run = staged_run(definition, bucket, ["a"], group_rows=1)
+    monkeypatch.setattr("quire.stages.render.write_parquet", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        render_workbooks(definition, run, shares(run), store=bucket)
+    assert left(bucket) == ([], [])
+
+
+def test_workbook_says_when_its_run_was_asked_for_and_its_own_days(tmp_path: Path, bucket: ObjectStore) -> None:
+    definition = report(tmp_path, split="partition", formats=["xlsx"])
+    run = staged_run(definition, bucket, ["a"], group_rows=1)
+    request = replace(run.plan.request, made_at="2013-04-01T06:00:00+00:00")
+    run = replace(run, plan=replace(run.plan, request=request))
+    (file,) = render_workbooks(definition, run, shares(run)[1:2], store=bucket)
+    with zipfile.ZipFile(io.BytesIO(bucket.read(file.key) or b"")) as parts:
+        properties = parts.read("docProps/core.xml").decode()
+    assert "2013-04-01T06:00:00" in properties
+    assert "2013-02-01 to 2013-02-28" in properties

@@ -1,0 +1,61 @@
+"""The stages in one process: order, what they took, and an end to all where one fails."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from quire.definition import ReportDefinition
+from quire.errors import QueryError
+from quire.object_store import ObjectStore
+from quire.pipeline import RunOutcome, run_report
+
+from tests.events import SQL, events_report, fill_events, request_of, session_of
+
+STAGES = ["plan", "extract", "aggregate", "layout", "render", "publish"]
+LONGER_THAN_ANY_TEST = 120  # s
+
+
+def sleepy_sql(seconds: int, *, others: str = "0") -> str:
+    """Returns the query of events that waits in January, and asks for something in the other months."""
+    waits = f"CASE WHEN %(start)s < '2013-02-01' THEN (SELECT 0 FROM pg_sleep({seconds})) ELSE {others} END"
+    return SQL.replace("WHERE", f"WHERE ({waits}) = 0 AND")
+
+
+def run(definition: ReportDefinition, url: str, store: ObjectStore) -> RunOutcome:
+    return run_report(definition, request_of(definition), session=session_of(url, seconds=300), store=store)
+
+
+def test_partitions_and_files_are_in_order_whatever_extract_ends_first(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+) -> None:
+    fill_events(fresh_database)
+    outcome = run(events_report(tmp_path, sql=sleepy_sql(2)), fresh_database, bucket)
+    months = ["2013-01", "2013-02", "2013-03"]
+    assert [part.key for part in outcome.partitions] == months
+    assert [file.name for file in outcome.published.manifest.files[:-1]] == [f"events_{key}.xlsx" for key in months]
+
+
+def test_manifest_tells_what_every_stage_took_with_its_own_statements(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+) -> None:
+    fill_events(fresh_database)
+    usage = run(events_report(tmp_path), fresh_database, bucket).published.manifest.usage
+    assert [task.stage for task in usage] == STAGES
+    plan, extract = usage[:2]
+    assert not {statement.sql for statement in plan.statements if "system_identifier" in statement.sql} & {
+        statement.sql for statement in extract.statements
+    }
+
+
+def test_extract_that_fails_ends_those_that_still_read(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+) -> None:
+    fill_events(fresh_database)
+    definition = events_report(tmp_path, sql=sleepy_sql(LONGER_THAN_ANY_TEST, others="1 / (id - id)"))
+    began = time.monotonic()
+    with pytest.raises(QueryError, match="division by zero"):
+        run(definition, fresh_database, bucket)
+    assert time.monotonic() - began < LONGER_THAN_ANY_TEST
+    assert [entry.key for entry in bucket.list("partitions/")] == []
