@@ -21,6 +21,8 @@ def airflow_include(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(CLONE / "include", include)
     definition = yaml.safe_load((include / "reports" / "flights.yaml").read_text())
     sql = (include / "sql" / "flights" / "extract.sql").read_text()
+    daily = {**definition, "partition": "day", "store_schedule": "0 2 * * *", "schedule": None}
+    write_report(include, "daily", daily, sql)
     definition["source"]["connection"] = "away"
     del definition["schedule"]
     write_report(include, "unreachable", definition, sql)

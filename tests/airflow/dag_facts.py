@@ -56,4 +56,14 @@ facts = {
     }
     for name, dag in found.items()
 }
-print(json.dumps({"dags": facts, "sources": {name: address(name) for name in sys.argv[1:]}}, default=str))
+housekeeping = importlib.import_module("housekeeping").housekeeping
+swept = {
+    "dag_id": housekeeping.dag_id,
+    "cron": housekeeping.timetable.expression,
+    "tasks": [task.task_id for task in housekeeping.tasks],
+}
+print(
+    json.dumps(
+        {"dags": facts, "housekeeping": swept, "sources": {name: address(name) for name in sys.argv[1:]}}, default=str
+    )
+)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from quire.settings import CLONE
 
-from tests.events import SQL, events_report
+from tests.events import DEFINITION, SQL, events_report, write_report
 
 CONNECTIONS = {
     "PLAIN": "postgresql://reader:secret@db.example.org:5433/shop?sslmode=require",
@@ -38,6 +38,8 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             "since": {"type": "date"},
         },
     )
+    source = {"sql": "watched/extract.sql", "time_column": "at", "freshness": {"probe": "id"}}
+    write_report(include, "watched", {**DEFINITION, "source": source, "store_schedule": "0 2 * * *"}, SQL)
     flights = yaml.safe_load((CLONE / "include" / "reports" / "flights.yaml").read_text())
     (include / "sql" / "flights").mkdir()
     (include / "sql" / "flights" / "extract.sql").write_text((CLONE / "include/sql/flights/extract.sql").read_text())
@@ -120,12 +122,41 @@ def test_schedule_makes_up_for_nothing_by_itself_and_for_any_day_when_asked(even
     assert (events["catchup"], events["start"]) == (False, "1970-01-01 00:00:00+00:00")
 
 
+def test_store_schedule_makes_a_dag_of_plan_and_extract(facts: dict[str, Any]) -> None:
+    store = facts["dags"]["watched__store"]
+    assert store["cron"] == ["0 2 * * *", "America/New_York"]
+    assert {name: task["upstream"] for name, task in store["tasks"].items()} == {"plan": [], "extract": ["plan"]}
+    assert store["tasks"]["extract"]["outlets"] == ["quire://partitions/watched"]
+    assert facts["dags"]["watched"]["tasks"]["extract"]["outlets"] == ["quire://partitions/watched"]
+    assert "events__store" not in facts["dags"]
+
+
+def test_partitions_that_end_with_the_run_are_no_event(events: dict[str, Any]) -> None:
+    assert events["tasks"]["extract"]["outlets"] == []
+
+
+def test_stages_go_on_where_all_is_stored(events: dict[str, Any]) -> None:
+    rules = {name: task["trigger_rule"] for name, task in events["tasks"].items()}
+    assert rules == {
+        "plan": "all_success",
+        "extract": "all_success",
+        "aggregate": "none_failed",
+        "layout": "none_failed",
+        "render": "all_success",
+        "publish": "none_failed",
+    }
+
+
+def test_housekeeping_is_daily(facts: dict[str, Any]) -> None:
+    assert facts["housekeeping"] == {"dag_id": "quire__housekeeping", "cron": "0 4 * * *", "tasks": ["collect"]}
+
+
 def test_new_report_is_not_paused(facts: dict[str, Any]) -> None:
     assert {name: dag["paused"] for name, dag in facts["dags"].items()} == dict.fromkeys(facts["dags"], False)
 
 
 def test_broken_file_has_a_dag_of_its_own_and_takes_nobody_elses(facts: dict[str, Any]) -> None:
-    broken = set(facts["dags"]) - {"events", "flights"}
+    broken = set(facts["dags"]) - {"events", "flights", "watched", "watched__store"}
     assert len(broken) == 3
     assert "torn" in broken
     assert all(list(facts["dags"][name]["tasks"]) == ["definition"] for name in broken)

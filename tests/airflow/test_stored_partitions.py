@@ -1,0 +1,91 @@
+"""Stored partitions through a standing scheduler: stored ahead, found again, and read anew where the tables changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from quire.local_stack.airflow import returned, task_states, trigger
+from quire.local_stack.stack import SOURCE_DATABASE, LocalStack
+from quire.verify import verify_run
+
+from tests.airflow.test_scheduler import wait
+
+DAYS = {"start": "2013-06-01", "end": "2013-06-05"}
+KEYS = [f"2013-06-{day:02d}" for day in range(1, 6)]
+
+
+@pytest.fixture(scope="module")
+def client(running_stack: LocalStack) -> Iterator[httpx.Client]:
+    with running_stack.airflow.client() as client:
+        yield client
+
+
+def run(client: httpx.Client, dag_id: str = "daily") -> str:
+    run_id = trigger(client, dag_id, DAYS)
+    assert wait(client, dag_id, run_id) == "success"
+    return run_id
+
+
+def indexes(client: httpx.Client, run_id: str, task_id: str, dag_id: str = "daily") -> list[int]:
+    """Returns the mapped tasks that ran."""
+    return sorted(
+        index for task, index, state in task_states(client, dag_id, run_id) if (task, state) == (task_id, "success")
+    )
+
+
+def extracted(client: httpx.Client, run_id: str) -> int:
+    return len(indexes(client, run_id, "extract"))
+
+
+def published(client: httpx.Client, run_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = returned(client, "daily", run_id, "publish")
+    return found
+
+
+def execute(stack: LocalStack, sql: str) -> None:
+    with psycopg.connect(stack.postgres.url(SOURCE_DATABASE), autocommit=True) as connection:
+        assert connection.execute(sql).rowcount == 1
+
+
+def test_store_dag_stores_without_workbooks_and_tells_each_partition(
+    running_stack: LocalStack, client: httpx.Client
+) -> None:
+    run_id = run(client, "daily__store")
+    assert {task for task, _, _ in task_states(client, "daily__store", run_id)} == {"plan", "extract"}
+    assert not list(running_stack.s3.store().list("reports/daily/"))
+    answer = client.get("/assets/events", params={"source_dag_id": "daily__store"}).raise_for_status().json()
+    events = [event for event in answer["asset_events"] if event["source_run_id"] == run_id]
+    assert sorted(event["partition_key"] for event in events) == KEYS
+    assert {event["extra"]["report"] for event in events} == {"daily"}
+
+
+def test_run_after_it_extracts_nothing_and_the_next_is_published_already(
+    running_stack: LocalStack, client: httpx.Client
+) -> None:
+    first = run(client)
+    assert (extracted(client, first), len(indexes(client, first, "render"))) == (0, 5)
+    assert not published(client, first)["reused"]
+    second = run(client)
+    assert (extracted(client, second), indexes(client, second, "render")) == (0, [])
+    assert published(client, second) == {**published(client, first), "reused": True}
+    assert verify_run(published(client, second)["run"], store=running_stack.s3.store()).faults == ()
+
+
+def test_changed_row_makes_its_partition_and_a_moved_one_both(running_stack: LocalStack, client: httpx.Client) -> None:
+    run(client)
+    one = "(SELECT ctid FROM flights WHERE time_hour = '2013-06-02 10:00-04' LIMIT 1)"
+    execute(running_stack, f"UPDATE flights SET distance = distance + 1 WHERE ctid = {one}")
+    assert extracted(client, run(client)) == 1
+    execute(running_stack, f"UPDATE flights SET time_hour = time_hour + interval '1 day', day = 3 WHERE ctid = {one}")
+    assert extracted(client, run(client)) == 2
+
+
+def test_housekeeping_runs_and_tells_what_it_deleted(client: httpx.Client) -> None:
+    run_id = trigger(client, "quire__housekeeping", {})
+    assert wait(client, "quire__housekeeping", run_id) == "success"
+    told = returned(client, "quire__housekeeping", run_id, "collect")
+    assert (told["runs"], told["objects"], told["skipped"]) == (0, 0, [])
