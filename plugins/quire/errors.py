@@ -9,6 +9,7 @@
     │   ├── SettingsError             environment and connections
     │   │   └── NoConnectionError     not set at all
     │   ├── QueryError                PostgreSQL refused the query
+    │   ├── NotTrackedError           changes of a table are not, or not wholly, tracked
     │   ├── MisplacedRowsError        rows that belong to no partition
     │   ├── StoreRefusedError         no such bucket, no right, a wrong key
     │   ├── IntegrityError            a stored object is not what was stored
@@ -100,6 +101,10 @@ class NoConnectionError(SettingsError):
 
 class QueryError(TerminalError):
     """PostgreSQL refused the query."""
+
+
+class NotTrackedError(TerminalError):
+    """Changes of a table that the report reads are not tracked, or cannot be."""
 
 
 class MisplacedRowsError(TerminalError):
