@@ -15,6 +15,15 @@ from quire.tracking import tracked_tokens
 from tests.events import ZONE, events_report, session_of
 
 EVENTS: Mapping[str, str] = {"name": "public.events", "time_column": "at"}
+OBJECTS = """
+SELECT 'relation', oid::regclass::text, relacl::text FROM pg_class WHERE relnamespace <> 'pg_toast'::regnamespace
+UNION ALL SELECT 'function', oid::regprocedure::text, proacl::text FROM pg_proc
+UNION ALL SELECT 'trigger', tgname, tgrelid::regclass::text FROM pg_trigger
+UNION ALL SELECT 'schema', nspname, nspacl::text FROM pg_namespace
+UNION ALL SELECT 'type', oid::regtype::text, NULL FROM pg_type
+UNION ALL SELECT 'default', defaclrole::text, defaclacl::text FROM pg_default_acl
+ORDER BY 1, 2, 3
+"""
 PARTITIONED = """
 CREATE TABLE events (id integer, at {kind}, kind text, amount numeric(12,2), weight numeric, note text)
     PARTITION BY RANGE (at);
@@ -56,3 +65,8 @@ def tokens(
 def stale(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     """Returns the keys of the partitions whose tokens differ."""
     return [key for key, token in before.items() if token != after[key]]
+
+
+def objects(url: str) -> list[tuple[Any, ...]]:
+    """Returns all there is in a database."""
+    return ask(url, OBJECTS)

@@ -9,6 +9,7 @@ from quire.artifacts import RunPlan, RunRequest, digest
 from quire.calendar_range import DatePartition, DateRange
 from quire.definition import ReportDefinition
 from quire.errors import concerning
+from quire.freshness import refuse_unwatched
 from quire.query import bound_query
 from quire.result_columns import check_columns
 from quire.source import SourceSession, SourceTransaction, open_transaction
@@ -29,6 +30,7 @@ def plan_partitions(definition: ReportDefinition, request: RunRequest, *, sessio
 
     Raises:
         DefinitionError: the query does not return what the definition names.
+        NotTrackedError: changes of a table are not tracked, where they should be.
         QueryError: PostgreSQL refuses the query.
         SourceUnavailableError: PostgreSQL cannot be reached.
     """
@@ -40,6 +42,7 @@ def plan_partitions(definition: ReportDefinition, request: RunRequest, *, sessio
     ):
         columns = transaction.columns(bound_query(definition, request, partitions[0]))
         check_columns(definition, columns)
+        refuse_unwatched(definition, partitions[0], transaction=transaction)
         identity = _database_identity(transaction)
     source_digest = digest(
         EXTRACTOR, definition.sql_text, request.parameters, definition.timezone, definition.source.time_column,
