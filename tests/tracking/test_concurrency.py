@@ -2,40 +2,50 @@
 
 from __future__ import annotations
 
+import io
 import random
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pyarrow.parquet as pq
 import pytest
-from quire.artifacts import RunPlan, StagedPartition
+from quire import freshness
+from quire.artifacts import StagedPartition
+from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition
 from quire.object_store import ObjectStore
-from quire.source import open_transaction
-from quire.stages.extract import extract_partitions
+from quire.source import SourceTransaction, open_transaction
+from quire.stages import extract
 from quire.stages.plan import plan_partitions
 from quire.tracking import compact, track, tracked_tokens
 
 from tests.events import request_of, session_of
 from tests.tracking.tables import PARTITIONED, ask, run_sql, tokens, tracked_report
 
-WRITERS, STEPS, ROUNDS = 3, 8, 4
-MONTHS = ("2013-01", "2013-02", "2013-03")
+WRITERS, SECONDS, ROUNDS = 3, 4, 3
+LONGEST_PAUSE = 0.3  # so that some tokens stay while others are looked at
 Rows = list[tuple[int, str, str | None]]
 
 
 @pytest.fixture
 def database(fresh_database: str) -> str:
-    run_sql(fresh_database, PARTITIONED.format(kind="timestamptz"), "CREATE INDEX ON events (id)")
+    run_sql(
+        fresh_database,
+        PARTITIONED.format(kind="timestamptz"),
+        "INSERT INTO events SELECT n, '2013-01-01'::timestamptz + n * interval '1 day', 'a', 0 "
+        "FROM generate_series(4, 89) AS n",
+    )
     return fresh_database
 
 
 @pytest.fixture
 def report(tmp_path: Path, database: str) -> ReportDefinition:
-    definition = tracked_report(tmp_path)
+    definition = tracked_report(tmp_path, partition="week")  # short: a change that is missed in one shows for long
     track(definition, database)
     return definition
 
@@ -57,10 +67,10 @@ def test_writer_compaction_and_reader_do_not_wait_for_one_another(report: Report
     with psycopg.connect(database) as writer, open_transaction(session_of(database)) as reader:
         writer.execute("SET lock_timeout = '1ms'")
         writer.execute("UPDATE events SET amount = 8")
-        before = tracked_tokens(report, _months(report, database), transaction=reader)
+        before = tracked_tokens(report, _weeks(report, database), transaction=reader)
         assert compact(f"{database}?options=-clock_timeout%3D1") > 0
         writer.execute("UPDATE events SET amount = 9")
-        assert tracked_tokens(report, _months(report, database), transaction=reader) == before
+        assert tracked_tokens(report, _weeks(report, database), transaction=reader) == before
         assert tokens(report, database) == before
 
 
@@ -85,53 +95,40 @@ def test_two_compactions_at_once_change_no_token(report: ReportDefinition, datab
         assert tokens(report, database) == before
 
 
-def _months(definition: ReportDefinition, url: str) -> list[object]:
+def _weeks(definition: ReportDefinition, url: str) -> list[DatePartition]:
     plan = plan_partitions(definition, request_of(definition), session=session_of(url))
     return [part for group in plan.groups for part in group]
 
 
-class Log:
-    """What the database held under each token, told by transactions that wrote nothing."""
+class Ledger:
+    """What the database held under each token: whoever reads a token has the rows of the same snapshot noted."""
 
     def __init__(self, definition: ReportDefinition, url: str) -> None:
-        self._definition, self._url = definition, url
+        self._definition, self._url, self._weeks = definition, url, _weeks(definition, url)
         self.held: dict[tuple[str, str], Rows] = {}
 
+    def note(self, part: DatePartition, token: str, transaction: SourceTransaction) -> None:
+        """Notes the rows that a transaction sees; the same token has always the same rows."""
+        rows = transaction.fetch(
+            "SELECT id, at, amount::text AS amount FROM events "
+            f"WHERE at >= '{part.start_instant}' AND at < '{part.stop_instant}'"
+        )
+        seen = sorted((row["id"], row["at"].isoformat(), row["amount"]) for row in rows)
+        assert self.held.setdefault((part.key, token), seen) == seen
+
     def look(self) -> dict[str, str]:
-        """Reads tokens and rows of one snapshot; the same token has always the same rows."""
-        plan = plan_partitions(self._definition, request_of(self._definition), session=session_of(self._url))
-        partitions = [part for group in plan.groups for part in group]
+        """Reads all tokens."""
         with open_transaction(session_of(self._url)) as transaction:
-            found = tracked_tokens(self._definition, partitions, transaction=transaction)
-            for part in partitions:
-                rows = transaction.fetch(
-                    "SELECT id, at::text AS at, amount::text AS amount FROM events "
-                    f"WHERE at >= '{part.start_instant}' AND at < '{part.stop_instant}' ORDER BY 1, 2, 3"
-                )
-                seen = [(row["id"], row["at"], row["amount"]) for row in rows]
-                assert self.held.setdefault((part.key, found[part.key]), seen) == seen
+            found = tracked_tokens(self._definition, self._weeks, transaction=transaction)
+            for part in self._weeks:
+                self.note(part, found[part.key], transaction)
         return found
 
 
 def stored_rows(store: ObjectStore, staged: StagedPartition) -> Rows:
-    table = pq.read_table(_file(store, staged.object_key))
+    table = pq.read_table(io.BytesIO(store.read(staged.object_key) or b""))
     rows = zip(*(table[name].to_pylist() for name in ("id", "at", "amount")), strict=True)
     return sorted((number, at.isoformat(), None if amount is None else str(amount)) for number, at, amount in rows)
-
-
-def _file(store: ObjectStore, key: str) -> object:
-    import io
-
-    return io.BytesIO(store.read(key) or b"")
-
-
-def database_rows(url: str, staged: StagedPartition) -> Rows:
-    rows = ask(
-        url,
-        f"SELECT id, at, amount::text FROM events WHERE at >= '{staged.start} America/New_York' "
-        f"AND at < '{staged.stop} America/New_York'",
-    )
-    return sorted((number, at.isoformat(), amount) for number, at, amount in rows)
 
 
 def change(chance: random.Random, connection: psycopg.Connection) -> None:
@@ -139,17 +136,15 @@ def change(chance: random.Random, connection: psycopg.Connection) -> None:
     moment = f"2013-0{chance.randint(1, 3)}-{chance.randint(1, 28):02d} {chance.randint(0, 23):02d}:30"
     some = "(SELECT id FROM events ORDER BY random() LIMIT 1 FOR UPDATE SKIP LOCKED)"
     leaf = chance.choice(("events_new_a", "events_new_b"))
-    statement = chance.choice(
-        (
-            f"INSERT INTO events VALUES ({chance.randint(1, 10**9)}, '{moment}', 'a', 1)",
-            f"INSERT INTO events VALUES ({chance.randint(1, 10**9)}, '{moment}', 'b', 2)",
-            f"UPDATE events SET amount = {chance.randint(1, 9)} WHERE id = {some}",
-            f"UPDATE events SET at = '{moment}', kind = '{chance.choice('ab')}' WHERE id = {some}",
-            f"DELETE FROM events WHERE id = {some}",
-            f"UPDATE {leaf} SET amount = 3 WHERE id = {some}",
-            f"DELETE FROM {leaf} WHERE id = {some}",
-        )
-    )
+    statements = {
+        f"INSERT INTO events VALUES ({chance.randint(100, 10**9)}, '{moment}', '{chance.choice('ab')}', 1)": 2,
+        f"UPDATE events SET amount = {chance.randint(1, 9)} WHERE id = {some}": 2,
+        f"UPDATE events SET at = '{moment}', kind = '{chance.choice('ab')}' WHERE id = {some}": 6,
+        f"DELETE FROM events WHERE id = {some}": 1,
+        f"UPDATE {leaf} SET amount = 3 WHERE id = {some}": 2,
+        f"DELETE FROM {leaf} WHERE id = {some}": 1,
+    }
+    (statement,) = chance.choices(list(statements), list(statements.values()))
     try:
         with connection.transaction():  # a savepoint
             connection.execute(statement)
@@ -163,10 +158,11 @@ def write(url: str, seed: int) -> None:
     with psycopg.connect(url) as connection:
         connection.execute("SET lock_timeout = '300ms'")
         connection.commit()
-        for _ in range(STEPS):
-            for _ in range(chance.randint(1, 4)):
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            for _ in range(chance.randint(1, 2)):
                 change(chance, connection)
-            threading.Event().wait(chance.random() / 50)
+            time.sleep(chance.random() * LONGEST_PAUSE)
             connection.rollback() if chance.random() < 0.3 else connection.commit()
 
 
@@ -180,33 +176,35 @@ def repeat(action: Callable[[], object], over: threading.Event) -> int:
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_what_is_stored_is_what_the_database_held_whatever_writers_do(
-    report: ReportDefinition, database: str, bucket: ObjectStore, seed: int
+    report: ReportDefinition, database: str, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    log, over = Log(report, database), threading.Event()
-    staged: list[StagedPartition] = []
+    ledger, over, staged = Ledger(report, database), threading.Event(), list[StagedPartition]()
+    ask_tokens = freshness.partition_tokens
 
-    def extract() -> None:
+    def noted_tokens(*arguments: Any, transaction: SourceTransaction) -> dict[str, str]:
+        found = ask_tokens(*arguments, transaction=transaction)
+        (part,) = arguments[2]
+        ledger.note(part, found[part.key], transaction)
+        return found
+
+    def store_all() -> None:
         session = session_of(database)
-        plan: RunPlan = plan_partitions(report, request_of(report), session=session)
+        plan = plan_partitions(report, request_of(report), session=session)
         for group in plan.groups:
-            staged.extend(extract_partitions(report, plan, group, session=session, store=bucket))
+            staged.extend(extract.extract_partitions(report, plan, group, session=session, store=bucket))
 
+    monkeypatch.setattr(extract, "partition_tokens", noted_tokens)
     with ThreadPoolExecutor(WRITERS + 3) as pool:
-        others = [pool.submit(repeat, action, over) for action in (extract, log.look, lambda: compact(database))]
+        others = [pool.submit(repeat, action, over) for action in (store_all, ledger.look, lambda: compact(database))]
         writers = [pool.submit(write, database, seed * 1000 + number) for number in range(WRITERS)]
         try:
             for writer in writers:
                 writer.result()
         finally:
             over.set()
-        for other in others:
-            assert other.result() > 0
-    quiet = len(staged)
-    found = log.look()
-    extract()
-    for part in staged[quiet:]:
-        assert part.token == found[part.key]
-        assert stored_rows(bucket, part) == database_rows(database, part), part.key
+        assert all(other.result() for other in others)
+    quiet = ledger.look()
+    store_all()
+    assert {part.key: part.token for part in staged[-len(quiet) :]} == quiet
     for part in staged:
-        held = log.held.get((part.key, part.token))
-        assert held is None or [row[0] for row in stored_rows(bucket, part)] == [row[0] for row in held]
+        assert stored_rows(bucket, part) == ledger.held[part.key, part.token], part.key

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from quire import freshness
 from quire.artifacts import RunPlan, StagedPartition
 from quire.definition import ReportDefinition
 from quire.errors import SourceUnavailableError
@@ -121,7 +122,7 @@ def test_rows_that_the_snapshot_no_longer_tells_are_not_stored(
     torn: bool,
 ) -> None:
     """TRUNCATE shows in snapshots that are older: between token and rows it would store nothing as what was there."""
-    tokens = extract.partition_tokens
+    tokens = freshness.partition_tokens
 
     def change_after_the_token(*arguments: Any, **named: Any) -> dict[str, str]:
         found = tokens(*arguments, **named)
