@@ -6,15 +6,15 @@ tokens         each partition's token, from the log
 coverage       which tables a query reads
 """
 
-from quire.tracking.coverage import tables_read
+from quire.tracking.coverage import forgotten_tables
 from quire.tracking.installation import compact, track, untrack
 from quire.tracking.tokens import refuse_replaced_files, refuse_untracked, tracked_tokens
 
 __all__ = [
     "compact",
+    "forgotten_tables",
     "refuse_replaced_files",
     "refuse_untracked",
-    "tables_read",
     "track",
     "tracked_tokens",
     "untrack",

@@ -68,11 +68,12 @@ def refuse_untracked(definition: ReportDefinition, *, transaction: SourceTransac
     """
     tables = definition.source.tables
     states = table_states(tables, transaction.fetch(inspection_query(tables)))
-    for state in states:
-        if state.incomplete:
-            place = next(iter(state.incomplete.values()))
-            partition = "" if state.relation in state.incomplete else f", in its partition {place}"
-            raise _not_tracked(definition, f"changes of {state.table.name} are not tracked{partition}")
+    if incomplete := [state for state in states if state.incomplete]:
+        names = ", ".join(state.table.name for state in incomplete)
+        first = incomplete[0]
+        whole = len(incomplete) > 1 or first.relation in first.incomplete
+        partition = "" if whole else f", in its partition {next(iter(first.incomplete.values()))}"
+        raise _not_tracked(definition, f"changes of {names} are not tracked{partition}")
     return states
 
 
