@@ -10,19 +10,22 @@ from quire.artifacts import RunRequest, SourceColumn
 from quire.calendar_range import DateRange
 from quire.definition import Parameter, ReportDefinition
 from quire.errors import concerning
+from quire.freshness import refuse_unwatched
 from quire.query import bound_query, query_columns
 from quire.result_columns import check_columns
 from quire.source import SourceSession, open_transaction
 from quire.source.arrow_types import numeric_scale
+from quire.tracking import forgotten_tables
 
 SAMPLES = {"string": "", "integer": 0, "number": 0.0, "boolean": False, "date": "2000-01-01"}
 
 
 def check_source(definition: ReportDefinition, *, session: SourceSession) -> tuple[str, ...]:
-    """Runs the query for today without asking for a row, compares its columns, and returns advice.
+    """Runs the query for today without asking for a row, compares its columns and tables, and returns advice.
 
     Raises:
         DefinitionError: the query is not understood, or does not return what the definition names.
+        NotTrackedError: tables that should be tracked are not; all of them are named.
         QueryError: PostgreSQL refuses the query.
         SourceUnavailableError: PostgreSQL cannot be reached.
     """
@@ -42,7 +45,15 @@ def check_source(definition: ReportDefinition, *, session: SourceSession) -> tup
         columns = query_columns(definition, request, partition, transaction=transaction)
         check_columns(definition, columns)
         transaction.fetch(f"SELECT FROM (\n{sql}) AS report LIMIT 0")
-    return tuple(_advice(definition, columns))
+        forgotten: tuple[str, ...] = ()
+        if definition.source.freshness == "tracked":
+            forgotten = forgotten_tables(definition, sql, transaction=transaction)
+            refuse_unwatched(definition, partition, transaction=transaction)
+    return (*_advice(definition, columns), *map(_forgotten, forgotten))
+
+
+def _forgotten(table: str) -> str:
+    return f"the query reads {table}, which source.tables does not name: its changes will not be noticed"
 
 
 def _sample(parameter: Parameter) -> object:

@@ -12,9 +12,9 @@ import typer
 from typer.exceptions import TyperException
 
 from quire.catalog import find_definition, load_catalog
-from quire.errors import NoConnectionError, ParameterError, ReportError, UsageError
+from quire.errors import DefinitionError, NoConnectionError, ParameterError, ReportError, UsageError
 from quire.run_request import request_range
-from quire.settings import StoreSettings, include_folder, source_url
+from quire.settings import StoreSettings, include_folder, owner_url, source_url
 
 if TYPE_CHECKING:
     from quire.definition import ReportDefinition
@@ -139,6 +139,27 @@ def gc() -> None:
     )
     for skipped in done.skipped:
         typer.echo(f"{skipped}: a run is at work; it is left for the next time")
+
+
+def track(report: Annotated[str, typer.Argument(help="A report with freshness: tracked.")]) -> None:
+    """Install change tracking on a report's tables, by the connection quire_owner."""
+    from quire.tracking import track as install
+
+    definition = find_definition(include_folder(), report)
+    if definition.source.freshness != "tracked":
+        raise DefinitionError("source.freshness is not tracked: nothing to install", report=report)
+    for line in install(definition, owner_url(definition.source.connection)):
+        typer.echo(line)
+
+
+@app.command()
+def untrack(report: Annotated[str, typer.Argument(help="The report's name.")]) -> None:
+    """Remove every trace of a report's change tracking, but for tables that another report tracks too."""
+    from quire.tracking import untrack as remove
+
+    definition = find_definition(include_folder(), report)
+    for line in remove(definition, owner_url(definition.source.connection)) or ("nothing of it was tracked",):
+        typer.echo(line)
 
 
 @app.command()

@@ -10,6 +10,7 @@
     │   │   └── NoConnectionError     not set at all
     │   ├── QueryError                PostgreSQL refused the query
     │   │   └── StatementError        for what it says
+    │   ├── NotTrackedError           changes of a table are not, or not wholly, tracked
     │   ├── MisplacedRowsError        rows that belong to no partition
     │   ├── StoreRefusedError         no such bucket, no right, a wrong key
     │   ├── IntegrityError            a stored object is not what was stored
@@ -105,6 +106,10 @@ class QueryError(TerminalError):
 
 class StatementError(QueryError):
     """PostgreSQL does not understand the query, or finds no such table, column or function."""
+
+
+class NotTrackedError(TerminalError):
+    """Changes of a table that the report reads are not tracked, or cannot be."""
 
 
 class MisplacedRowsError(TerminalError):

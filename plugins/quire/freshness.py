@@ -7,10 +7,11 @@ from typing import Any
 
 from quire.artifacts import RunRequest, SourceColumn, StagedPartition, digest
 from quire.calendar_range import DatePartition
-from quire.definition import Probe, ReportDefinition
+from quire.definition import ReportDefinition
 from quire.query import bound_query
 from quire.source import SourceTransaction
 from quire.source.arrow_types import quoted
+from quire.tracking import refuse_replaced_files, tracked_tokens
 
 MICROSECONDS = 1_000_000
 
@@ -36,14 +37,18 @@ def partition_tokens(
         transaction: whose snapshot the rows are read in.
 
     Raises:
+        NotTrackedError: a table of ``freshness: tracked`` is not tracked.
         QueryError, SourceUnavailableError: PostgreSQL refuses the question, or is away.
     """
     run = ("always", request.run_id, request.made_at)
-    freshness = definition.source.freshness
-    if not isinstance(freshness, Probe):
-        return {partition.key: digest(*run) for partition in partitions}
-    seen = _probed(definition, request, partitions, columns, transaction=transaction, column=freshness.probe)
     forced = () if outlives_run(definition, request) else run
+    freshness = definition.source.freshness
+    if freshness == "always":
+        return {partition.key: digest(*run) for partition in partitions}
+    if freshness == "tracked":
+        tokens = tracked_tokens(definition, partitions, transaction=transaction)
+        return {key: digest(token, *forced) if forced else token for key, token in tokens.items()}
+    seen = _probed(definition, request, partitions, columns, transaction=transaction, column=freshness.probe)
     return {
         partition.key: digest("probe", freshness.probe, seen.get(number, (0, 0, 0)), *forced)
         for number, partition in enumerate(partitions, start=1)
@@ -52,12 +57,32 @@ def partition_tokens(
 
 def is_watched(definition: ReportDefinition) -> bool:
     """Whether tokens tell that rows changed; those of ``always`` tell nothing."""
-    return isinstance(definition.source.freshness, Probe)
+    return definition.source.freshness != "always"
 
 
 def outlives_run(definition: ReportDefinition, request: RunRequest) -> bool:
     """Whether another run may use what is stored under the tokens of this one."""
     return is_watched(definition) and not request.force
+
+
+def refuse_unwatched(definition: ReportDefinition, partition: DatePartition, *, transaction: SourceTransaction) -> None:
+    """Refuses a report whose tables should be tracked and are not, before any task is spent on it.
+
+    Raises:
+        NotTrackedError: a trigger is missing or disabled, on a table or one of its partitions.
+    """
+    if definition.source.freshness == "tracked":
+        tracked_tokens(definition, [partition], transaction=transaction)
+
+
+def refuse_torn_read(definition: ReportDefinition, *, transaction: SourceTransaction) -> None:
+    """Called when a partition's rows were read: refuses them where the token does not tell what was read.
+
+    Raises:
+        SourceUnavailableError: a tracked table was emptied or rewritten between the token and the rows.
+    """
+    if definition.source.freshness == "tracked":
+        refuse_replaced_files(definition, transaction=transaction)
 
 
 def changed_since_read(

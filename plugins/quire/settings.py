@@ -1,6 +1,7 @@
 """The only reader of the environment: connections as Airflow writes them, the bucket, the include folder.
 
 AIRFLOW_CONN_<ID>   postgresql://USER:PASSWORD@HOST:PORT/DATABASE        a report's source
+AIRFLOW_CONN_QUIRE_OWNER   the same, of who may make triggers: change tracking; default the source's
 AIRFLOW_CONN_QUIRE_STORE   aws://KEY:SECRET@/?endpoint_url=…&region_name=…
 QUIRE_BUCKET        default quire
 QUIRE_INCLUDE       default the clone's include/
@@ -18,6 +19,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from quire.errors import NoConnectionError, SettingsError
 
 STORE_CONNECTION = "quire_store"
+OWNER_CONNECTION = "quire_owner"
 DEFAULT_BUCKET = "quire"
 CLONE = Path(__file__).resolve().parents[2]
 ENCODE = "encode what is special in user and password (%2F for /, %40 for @, %25 for %)"
@@ -123,6 +125,16 @@ def source_url(connection_id: str, environment: Mapping[str, str] = os.environ) 
             f"{variable_of(connection_id)} is not postgresql://USER:PASSWORD@HOST:PORT/DATABASE: {ENCODE}"
         )
     return f"postgresql://{rest}"
+
+
+def owner_url(source_connection: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Returns the libpq address of who installs change tracking: the source's own where ``quire_owner`` is not set.
+
+    Raises:
+        SettingsError: neither is set, or it is not a PostgreSQL address.
+    """
+    known = variable_of(OWNER_CONNECTION) in environment
+    return source_url(OWNER_CONNECTION if known else source_connection, environment)
 
 
 def _is_torn(parts: SplitResult) -> bool:

@@ -63,9 +63,9 @@ class TaskMeter:
         self._rows, self._bytes, self._units = rows, bytes, max(units, 1)
 
     def count_written(self, found: Sequence[StagedPartition | StagedSummary | RenderedFile]) -> None:
-        """Counts the records of what the task wrote; partitions that were stored before cost nothing."""
+        """Counts the records of what the task wrote; partitions that were stored before were only looked at."""
         new = [part for part in found if not (isinstance(part, StagedPartition) and part.stored)]
-        self.count(rows=sum(part.rows for part in new), bytes=sum(part.bytes for part in new), units=len(new))
+        self.count(rows=sum(part.rows for part in new), bytes=sum(part.bytes for part in new), units=len(found))
 
     def usage(self) -> TaskUsage:
         """Returns what the task has taken until now."""

@@ -114,6 +114,16 @@ class SourceTransaction:
         self._log(sql, rows=len(rows), began=began)
         return rows
 
+    def explain(self, sql: str) -> str:
+        """Returns the plan of a query, as JSON, without running it."""
+        began = time.perf_counter()
+        with translated(self._session.url), self._connection.cursor() as cursor:
+            cursor.adbc_statement.set_options(**{StatementOptions.USE_COPY.value: "false"})  # COPY takes no EXPLAIN
+            cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}")
+            (plan,) = cursor.fetch_arrow_table().column(0).to_pylist()
+        self._log(sql, rows=0, began=began)
+        return str(plan)
+
     def columns(self, sql: str) -> tuple[SourceColumn, ...]:
         """Returns the columns of a query's result without running it."""
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The ADBC driver's errors as Quire's, in one place, by SQLSTATE.
+"""The errors of ADBC's driver and of psycopg as Quire's, in one place, by SQLSTATE.
 
 The codes are those of PostgreSQL's manual, appendix A.
 """
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import parse_qsl, unquote
 
+import psycopg
 from adbc_driver_manager import Error
 
 from quire.errors import QueryError, ReportError, SettingsError, SourceUnavailableError, StatementError
@@ -38,7 +39,7 @@ _NOISE = re.compile(
 
 @contextmanager
 def translated(url: str) -> Iterator[None]:
-    """Turns the driver's errors into Quire's; ``url`` is where it was connected to.
+    """Turns a driver's errors into Quire's; ``url`` is where it was connected to.
 
     Raises:
         SettingsError: PostgreSQL turns the connection away.
@@ -48,12 +49,13 @@ def translated(url: str) -> Iterator[None]:
     """
     try:
         yield
-    except Error as error:
+    except (Error, psycopg.Error) as error:
         raise _of_driver(error, url) from error
 
 
-def _of_driver(error: Error, url: str) -> ReportError:
-    text = re.sub(r"\.? ?SQLSTATE: \w+$", "", str(error).split("\n\nQuery was")[0])
+def _of_driver(error: Error | psycopg.Error, url: str) -> ReportError:
+    told = isinstance(error, psycopg.Error) and error.diag.message_primary
+    text = re.sub(r"\.? ?SQLSTATE: \w+$", "", (told or str(error)).split("\n\nQuery was")[0])
     line = _without_password(_NOISE.sub("", text).strip(), url)
     code = error.sqlstate or ""
     if code == _QUERY_CANCELED:

@@ -14,7 +14,7 @@ from quire.artifacts import RunPlan, StagedPartition, to_json
 from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition
 from quire.errors import IntegrityError, concerning
-from quire.freshness import outlives_run, partition_tokens
+from quire.freshness import outlives_run, partition_tokens, refuse_torn_read
 from quire.object_store import ObjectStore, Upload
 from quire.parquet_file import write_row_groups
 from quire.partial_summaries import keep_partials
@@ -44,6 +44,7 @@ def extract_partitions(
 
     Raises:
         MisplacedRowsError: the query gives rows that do not lie in their partition, or whose time is NULL.
+        NotTrackedError: changes of a table are not tracked, where they should be.
         QueryError: PostgreSQL refuses the query, or ends it for its time.
         SourceUnavailableError: PostgreSQL is away.
         StoreRefusedError, StoreUnavailableError: the object store does not take the rows.
@@ -78,6 +79,7 @@ def _extract_partition(
         key = f"{place}/{uuid.uuid4().hex}.parquet"
         with store.open_upload(key) as upload:
             placement = _write_rows(definition, plan, partition, transaction=transaction, sink=upload)
+            refuse_torn_read(definition, transaction=transaction)
     staged = StagedPartition(
         key=partition.key,
         start=partition.start,

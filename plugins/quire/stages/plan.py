@@ -11,7 +11,7 @@ from quire.artifacts import RunPlan, RunRequest, StagedPartition, digest
 from quire.calendar_range import DatePartition, DateRange
 from quire.definition import ReportDefinition
 from quire.errors import concerning
-from quire.freshness import outlives_run, partition_tokens
+from quire.freshness import outlives_run, partition_tokens, refuse_unwatched
 from quire.object_store import ObjectStore
 from quire.query import query_columns
 from quire.result_columns import check_columns
@@ -38,6 +38,7 @@ def plan_partitions(
     Raises:
         DefinitionError: the query is not understood, or does not return what the definition names.
         IntegrityError: a stored partition is not what its record says.
+        NotTrackedError: changes of a table are not tracked, where they should be.
         QueryError: PostgreSQL refuses the query.
         SourceUnavailableError: PostgreSQL cannot be reached.
         StoreRefusedError, StoreUnavailableError: the object store cannot be asked.
@@ -51,11 +52,11 @@ def plan_partitions(
         columns = query_columns(definition, request, partitions[0], transaction=transaction)
         check_columns(definition, columns)
         identity = _database_identity(transaction)
-        tokens = (
-            partition_tokens(definition, request, partitions, columns, transaction=transaction)
-            if outlives_run(definition, request)
-            else {}
-        )
+        tokens: dict[str, str] = {}
+        if outlives_run(definition, request):
+            tokens = partition_tokens(definition, request, partitions, columns, transaction=transaction)
+        else:
+            refuse_unwatched(definition, partitions[0], transaction=transaction)
     source_digest = digest(
         EXTRACTOR, definition.sql_text, request.parameters, definition.timezone, definition.source.time_column,
         columns, identity,

@@ -1,0 +1,114 @@
+-- Change tracking for reports with "freshness: tracked". `quire track REPORT` runs this file as quire_owner, as often as
+-- it likes, and adds the triggers; `quire untrack REPORT` takes everything away again. How it works: docs/tracking.md.
+--
+-- Writers only ever append to the log: there is no counter to update and no unique index, so none waits for another.
+
+CREATE SCHEMA IF NOT EXISTS quire;
+
+-- n rows of a bucket were touched by a statement on that very relation: a table, or one of its partitions. A bucket is
+-- the time column cut to its hour (timestamptz in UTC, timestamp and date as they stand); NULL is everywhere.
+CREATE TABLE IF NOT EXISTS quire.change_log (
+    relation    regclass  NOT NULL,
+    time_column name,
+    bucket      timestamp,
+    n           bigint    NOT NULL
+);
+
+-- What is tracked, and by which column: nodes are the table itself and all its partitions, sorted. The epoch is drawn
+-- when tracking begins, and anew whenever changes may have gone unseen: no token of before is met again.
+CREATE TABLE IF NOT EXISTS quire.tracked_table (
+    relation    regclass   NOT NULL,
+    time_column name,
+    column_type regtype,
+    nodes       regclass[] NOT NULL,
+    epoch       uuid       NOT NULL DEFAULT gen_random_uuid()
+);
+
+-- Which report asked for it: what two reports track stays until both are untracked.
+CREATE TABLE IF NOT EXISTS quire.tracking (
+    report      text     NOT NULL,
+    relation    regclass NOT NULL,
+    time_column name
+);
+
+CREATE OR REPLACE FUNCTION quire.bucket(moment timestamptz) RETURNS timestamp
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT pg_catalog.date_trunc('hour', moment AT TIME ZONE 'UTC') $$;
+
+CREATE OR REPLACE FUNCTION quire.bucket(moment timestamp) RETURNS timestamp
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT pg_catalog.date_trunc('hour', moment) $$;
+
+-- A date may lie millions of years after the last timestamp: no write may fail for that.
+CREATE OR REPLACE FUNCTION quire.bucket(day date) RETURNS timestamp
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT least(day, date '294276-12-31')::pg_catalog.timestamp $$;
+
+-- A column that was given another type since: everywhere, until `quire track` looks again.
+CREATE OR REPLACE FUNCTION quire.bucket(other anyelement) RETURNS timestamp
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT NULL::pg_catalog.timestamp $$;
+
+-- Of a node's column as it is now: a column that was renamed since must not make anybody's write fail.
+CREATE OR REPLACE FUNCTION quire.bucket_expression(node oid, time_column name, source text) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(
+        (SELECT format('quire.bucket(%s.%I)', source, attname) FROM pg_attribute
+          WHERE attrelid = node AND attname = time_column AND attnum > 0 AND NOT attisdropped),
+        'NULL::timestamp')
+$$;
+
+-- For every statement, with the rows that it touched.
+CREATE OR REPLACE FUNCTION quire.log_statement() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    time_column CONSTANT name := TG_ARGV[0];  -- NULL where the table is tracked as a whole
+    old_bucket CONSTANT text := quire.bucket_expression(TG_RELID, time_column, 'old_rows');
+    new_bucket CONSTANT text := quire.bucket_expression(TG_RELID, time_column, 'new_rows');
+    touched CONSTANT text := CASE TG_OP
+        WHEN 'INSERT' THEN 'SELECT ' || new_bucket || ' FROM new_rows'
+        WHEN 'DELETE' THEN 'SELECT ' || old_bucket || ' FROM old_rows'
+        WHEN 'UPDATE' THEN 'SELECT ' || old_bucket || ' FROM old_rows UNION ALL SELECT ' || new_bucket || ' FROM new_rows'
+        ELSE 'SELECT NULL::timestamp'  -- TRUNCATE
+    END;
+BEGIN
+    EXECUTE 'INSERT INTO quire.change_log (relation, time_column, bucket, n) '
+            'SELECT $1, $2, touched.bucket, count(*) FROM (' || touched || ') AS touched (bucket) GROUP BY touched.bucket'
+      USING TG_RELID, time_column;
+    RETURN NULL;
+END
+$$;
+
+-- For every row that a subscription applies: logical replication fires no trigger for statements. ENABLE REPLICA keeps
+-- it from firing for anybody else.
+CREATE OR REPLACE FUNCTION quire.log_row() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    time_column CONSTANT name := TG_ARGV[0];
+    bucket CONSTANT text := quire.bucket_expression(TG_RELID, time_column, '($1)');
+    found timestamp;
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        EXECUTE 'SELECT ' || bucket INTO found USING OLD;
+        INSERT INTO quire.change_log (relation, time_column, bucket, n) VALUES (TG_RELID, time_column, found, 1);
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        EXECUTE 'SELECT ' || bucket INTO found USING NEW;
+        INSERT INTO quire.change_log (relation, time_column, bucket, n) VALUES (TG_RELID, time_column, found, 1);
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+-- Triggers run it for whoever writes; nobody else needs to.
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA quire FROM PUBLIC;
+
+-- Who reads a table may see when and how much of it changed, and nothing of other tables.
+CREATE OR REPLACE VIEW quire.readable_tables WITH (security_barrier) AS
+    SELECT relation, time_column, column_type, nodes, epoch
+      FROM quire.tracked_table
+     WHERE has_any_column_privilege(relation, 'SELECT');
+
+CREATE OR REPLACE VIEW quire.readable_changes WITH (security_barrier) AS
+    SELECT relation, time_column, bucket, n
+      FROM quire.change_log
+     WHERE relation IN (SELECT unnest(nodes) FROM quire.tracked_table WHERE has_any_column_privilege(relation, 'SELECT'));
+
+GRANT USAGE ON SCHEMA quire TO PUBLIC;
+GRANT SELECT ON quire.readable_tables, quire.readable_changes TO PUBLIC;

@@ -1,0 +1,21 @@
+"""Change tracking: triggers that log when and where a table changed, and the tokens that are read from that log.
+
+installation   installs and removes triggers and log, as the owner
+inspection     what PostgreSQL's catalogs say of the tables and their triggers
+tokens         each partition's token, from the log
+coverage       which tables a query reads
+"""
+
+from quire.tracking.coverage import forgotten_tables
+from quire.tracking.installation import compact, track, untrack
+from quire.tracking.tokens import refuse_replaced_files, refuse_untracked, tracked_tokens
+
+__all__ = [
+    "compact",
+    "forgotten_tables",
+    "refuse_replaced_files",
+    "refuse_untracked",
+    "track",
+    "tracked_tokens",
+    "untrack",
+]

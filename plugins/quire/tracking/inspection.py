@@ -1,0 +1,133 @@
+"""What PostgreSQL's catalogs say of a report's tables: their partitions, and the triggers on each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.sql import Literal
+
+from quire.definition import SourceTable
+from quire.errors import NotTrackedError
+
+STATEMENTS = ("insert", "update", "delete", "truncate")
+REPLICA = "replica"  # the trigger for rows that a subscription applies
+ORDINARY, PARTITIONED = "r", "p"
+TIMES = ("timestamp with time zone", "timestamp without time zone", "date")
+_KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "i": "an index"}
+_SUFFIX_LENGTH = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableState:
+    """A table as it is now.
+
+    Args:
+        table: as the definition names it.
+        relation: its oid.
+        column_type: of its time column; None where it has none.
+        nodes: oids of the table and all its partitions, sorted.
+        incomplete: those without all their triggers, by oid, as PostgreSQL writes their names.
+    """
+
+    table: SourceTable
+    relation: int
+    column_type: str | None
+    nodes: tuple[int, ...]
+    incomplete: Mapping[int, str]
+
+
+def trigger_name(event: str, time_column: str | None) -> str:
+    """Returns the name of a trigger: short enough for PostgreSQL, whatever the column is called."""
+    suffix = hashlib.sha256(time_column.encode()).hexdigest()[:_SUFFIX_LENGTH] if time_column else "all"
+    return f"quire_{event}_{suffix}"
+
+
+def wanted_rows(tables: Sequence[SourceTable]) -> str:
+    """Returns the tables as rows of SQL: position from 0, name, time column and names of the triggers."""
+    return ", ".join(
+        f"({position}, {literal(table.name)}::text, {literal(table.time_column)}::name, "
+        f"ARRAY[{', '.join(literal(trigger_name(event, table.time_column)) for event in STATEMENTS)}]::name[], "
+        f"{literal(trigger_name(REPLICA, table.time_column))}::name)"
+        for position, table in enumerate(tables)
+    )
+
+
+def inspection_query(tables: Sequence[SourceTable]) -> str:
+    """Returns the query that asks for the state of some tables, a row each, in their order."""
+    return f"""
+WITH RECURSIVE wanted (position, name, time_column, statements, replica) AS (VALUES {wanted_rows(tables)}),
+tree (position, node) AS (
+    SELECT position, to_regclass(name)::oid FROM wanted WHERE to_regclass(name) IS NOT NULL
+    UNION
+    SELECT tree.position, link.inhrelid
+      FROM tree JOIN pg_inherits AS link ON link.inhparent = tree.node AND NOT link.inhdetachpending
+),
+incomplete AS (
+    SELECT tree.position, tree.node
+      FROM tree JOIN wanted USING (position) JOIN pg_class AS class ON class.oid = tree.node
+     WHERE (SELECT count(*) FROM pg_trigger
+             WHERE tgrelid = tree.node
+               AND (tgname = ANY (wanted.statements) AND tgenabled = 'A'
+                    OR tgname = wanted.replica AND tgenabled = 'R'))
+           < cardinality(wanted.statements) + (class.relkind = '{ORDINARY}')::integer
+)
+SELECT wanted.position,
+       class.oid::bigint AS relation,
+       class.relkind::text AS kind,
+       (SELECT format_type(coalesce(nullif(type.typbasetype, 0), type.oid), NULL)
+          FROM pg_attribute AS attribute JOIN pg_type AS type ON type.oid = attribute.atttypid
+         WHERE attrelid = class.oid AND attname = wanted.time_column AND attnum > 0 AND NOT attisdropped
+       ) AS column_type,
+       (SELECT string_agg(node::text, ' ' ORDER BY node) FROM tree WHERE tree.position = wanted.position) AS nodes,
+       (SELECT jsonb_object_agg(node::text, node::regclass::text)::text FROM incomplete
+         WHERE incomplete.position = wanted.position) AS incomplete,
+       (SELECT min(node::regclass::text) FROM tree JOIN pg_class AS part ON part.oid = tree.node
+         WHERE tree.position = wanted.position AND part.relkind NOT IN ('{ORDINARY}', '{PARTITIONED}')) AS foreign_node
+  FROM wanted LEFT JOIN pg_class AS class ON class.oid = to_regclass(wanted.name)
+ ORDER BY wanted.position
+"""  # noqa: S608 - names are quoted literals
+
+
+def table_states(tables: Sequence[SourceTable], rows: Sequence[Mapping[str, Any]]) -> tuple[TableState, ...]:
+    """Returns the states that the rows of ``inspection_query`` tell.
+
+    Raises:
+        NotTrackedError: a table cannot be tracked, or has no such time column.
+    """
+    return tuple(_state(table, row) for table, row in zip(tables, rows, strict=True))
+
+
+def _state(table: SourceTable, row: Mapping[str, Any]) -> TableState:
+    if row["relation"] is None:
+        raise NotTrackedError(f"source.tables: there is no table {table.name}")
+    if row["kind"] not in (ORDINARY, PARTITIONED):
+        kind = _KINDS.get(row["kind"], "no table")
+        raise NotTrackedError(f"source.tables: {table.name} is {kind}: name the tables whose changes count")
+    if row["foreign_node"]:
+        raise NotTrackedError(
+            f"source.tables: {table.name} has the partition {row['foreign_node']}, which lies on another server: "
+            "its changes cannot be tracked"
+        )
+    if table.time_column and row["column_type"] not in TIMES:
+        found = f"is of type {row['column_type']}" if row["column_type"] else "is not a column of it"
+        raise NotTrackedError(
+            f"source.tables: {table.name}: time_column {table.time_column} {found}: it must be a timestamptz, "
+            "timestamp or date"
+        )
+    incomplete: dict[str, str] = json.loads(row["incomplete"] or "{}")
+    return TableState(
+        table=table,
+        relation=row["relation"],
+        column_type=row["column_type"],
+        nodes=tuple(map(int, row["nodes"].split())),
+        incomplete={int(node): name for node, name in incomplete.items()},
+    )
+
+
+def literal(value: str | None) -> str:
+    """Returns an SQL literal."""
+    return Literal(value).as_string(None)

@@ -1,0 +1,302 @@
+"""Installs and removes change tracking, as the owner of the tables: each in one transaction, whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg.sql import SQL, Composed, Identifier, Literal
+
+from quire.definition import ReportDefinition
+from quire.errors import concerning
+from quire.settings import CLONE
+from quire.source.translation import translated
+from quire.tracking.inspection import (
+    REPLICA,
+    STATEMENTS,
+    TableState,
+    inspection_query,
+    table_states,
+    trigger_name,
+)
+
+logger = logging.getLogger(__name__)
+
+FILES = CLONE / "include" / "sql" / "quire"
+ONE_AT_A_TIME = 0x7175_6972  # "quir": the advisory lock of who installs or removes
+SECONDS_TO_WAIT = 10  # for a table that is written to; meanwhile who comes later waits too
+_ROWS = {
+    "insert": "REFERENCING NEW TABLE AS new_rows",
+    "update": "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
+    "delete": "REFERENCING OLD TABLE AS old_rows",
+    "truncate": "",
+}
+
+Owner = psycopg.Connection[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Registered:
+    """What was tracked when tracking was last installed: a table, its column's type, and its nodes."""
+
+    relation: int
+    time_column: str | None
+    column_type: str | None
+    nodes: tuple[int, ...]
+
+
+def track(definition: ReportDefinition, owner_url: str) -> tuple[str, ...]:
+    """Installs what is missing of the change log and the triggers of a report's tables; says so in a line for each.
+
+    Done again it changes nothing and waits for nobody. Where changes may have gone unseen, stored partitions become
+    stale: all of them where a trigger was gone, those of its rows where a partition was added.
+
+    Args:
+        definition: the report.
+        owner_url: of a role that owns the tables and may create a schema.
+
+    Raises:
+        NotTrackedError: one of its tables cannot be tracked.
+        QueryError: PostgreSQL refuses.
+        SourceUnavailableError: PostgreSQL is away, or a table is written to for too long.
+    """
+    tables = definition.source.tables
+    with concerning(report=definition.name), _owner(owner_url) as owner:
+        owner.execute((FILES / "change_log.sql").read_bytes())
+        states = table_states(tables, owner.execute(inspection_query(tables).encode()).fetchall())
+        _forget_dropped_tables(owner)
+        lines = tuple(_track_table(owner, state) for state in states)
+        _replace_registration(owner, definition.name, states)
+        _release_unclaimed(owner)
+    return lines
+
+
+def untrack(definition: ReportDefinition, owner_url: str) -> tuple[str, ...]:
+    """Removes every trace of a report's tracking, but for what another report tracks too; a line for each table.
+
+    With the last report, the schema goes.
+
+    Raises:
+        QueryError: PostgreSQL refuses.
+        SourceUnavailableError: PostgreSQL is away, or a table is used for too long.
+    """
+    with concerning(report=definition.name), _owner(owner_url) as owner:
+        if not _is_installed(owner):
+            return ()
+        claimed = owner.execute(
+            "DELETE FROM quire.tracking WHERE report = %s "
+            "RETURNING relation::text AS name, relation::oid::bigint AS oid",
+            [definition.name],
+        ).fetchall()
+        _release_unclaimed(owner)
+        kept = {row["oid"] for row in owner.execute("SELECT relation::oid::bigint AS oid FROM quire.tracking")}
+        if not kept:
+            owner.execute((FILES / "untrack.sql").read_bytes())
+    return tuple(
+        f"{row['name']}: {'another report tracks it still' if row['oid'] in kept else 'no longer tracked'}"
+        for row in claimed
+    )
+
+
+def compact(owner_url: str) -> int:
+    """Replaces the records of each bucket by their sum; no token changes. Returns by how many records the log shrank.
+
+    Raises:
+        QueryError: PostgreSQL refuses.
+        SourceUnavailableError: PostgreSQL is away.
+    """
+    with translated(owner_url), psycopg.connect(owner_url) as owner:
+        installed = owner.execute("SELECT to_regclass('quire.change_log') IS NOT NULL").fetchone()
+        if installed != (True,):
+            return 0
+        row = owner.execute((FILES / "compact.sql").read_bytes()).fetchone()
+        return int(row[0]) if row else 0
+
+
+@contextmanager
+def _owner(url: str) -> Iterator[Owner]:
+    with translated(url), psycopg.connect(url, row_factory=dict_row) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [ONE_AT_A_TIME])
+        connection.execute(f"SET LOCAL lock_timeout = '{SECONDS_TO_WAIT}s'; SET LOCAL client_min_messages = warning")
+        yield connection
+
+
+def _is_installed(owner: Owner) -> bool:
+    row = owner.execute("SELECT to_regclass('quire.tracking') IS NOT NULL AS yes").fetchone()
+    return bool(row and row["yes"])
+
+
+def _track_table(owner: Owner, state: TableState) -> str:
+    registered = _registered(owner, state)
+    for node in state.incomplete:
+        _create_triggers(owner, node, state.table.time_column)
+    added = set(state.nodes) - set(registered.nodes if registered else ())
+    how = f"by {state.table.time_column}" if state.table.time_column else "as a whole"
+    if registered is None:
+        _register(owner, state)
+        return f"{state.table.name}: tracked {how}"
+    if _went_unseen(registered, state):
+        _unregister(owner, registered)
+        _register(owner, state)
+        _drop_triggers(owner, set(registered.nodes) - set(state.nodes), state.table.time_column)
+        return f"{state.table.name}: tracked {how}, anew: changes may have gone unseen, all that is stored is stale"
+    if added:
+        for node in sorted(added):
+            _log_all_rows(owner, node, state.table.time_column)
+        owner.execute(
+            "UPDATE quire.tracked_table SET nodes = %s::oid[]::regclass[] "
+            "WHERE relation = %s::oid AND time_column IS NOT DISTINCT FROM %s",
+            [list(state.nodes), state.relation, state.table.time_column],
+        )
+        return f"{state.table.name}: tracked {how}; new partitions: {len(added)}"
+    return f"{state.table.name}: was tracked {how} already"
+
+
+def _went_unseen(registered: _Registered, state: TableState) -> bool:
+    known = set(registered.nodes)
+    return (
+        registered.column_type != state.column_type
+        or bool(known - set(state.nodes))
+        or bool(known & set(state.incomplete))
+    )
+
+
+def _create_triggers(owner: Owner, node: int, time_column: str | None) -> None:
+    """Makes a node's triggers anew; CREATE TRIGGER waits for who writes, so that none of their changes is missed."""
+    table = _name(owner, node)
+    owner.execute(  # what else knows the node has missed changes too
+        "UPDATE quire.tracked_table SET epoch = gen_random_uuid() "
+        "WHERE %s::oid = ANY (nodes::oid[]) AND time_column IS NOT DISTINCT FROM %s",
+        [node, time_column],
+    )
+    argument = SQL("") if time_column is None else Literal(time_column)
+    for event in STATEMENTS:
+        owner.execute(
+            SQL(
+                "CREATE OR REPLACE TRIGGER {trigger} AFTER {event} ON {table} {rows} FOR EACH STATEMENT "
+                "EXECUTE FUNCTION quire.log_statement({argument}); "
+                "ALTER TABLE ONLY {table} ENABLE ALWAYS TRIGGER {trigger}"
+            ).format(
+                trigger=Identifier(trigger_name(event, time_column)),
+                event=SQL(event.upper()),
+                table=table,
+                rows=SQL(_ROWS[event]),
+                argument=argument,
+            )
+        )
+    if _kind(owner, node) == "r":
+        owner.execute(
+            SQL(
+                "CREATE OR REPLACE TRIGGER {trigger} AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW "
+                "EXECUTE FUNCTION quire.log_row({argument}); "
+                "ALTER TABLE ONLY {table} ENABLE REPLICA TRIGGER {trigger}"
+            ).format(trigger=Identifier(trigger_name(REPLICA, time_column)), table=table, argument=argument)
+        )
+
+
+def _drop_triggers(owner: Owner, nodes: Sequence[int] | set[int], time_column: str | None) -> None:
+    """Removes the triggers and records of nodes that nothing else tracks by that column."""
+    unclaimed = owner.execute(
+        "SELECT node::bigint FROM unnest(%s::oid[]) AS node WHERE NOT EXISTS (SELECT FROM quire.tracked_table "
+        "WHERE node = ANY (nodes::oid[]) AND time_column IS NOT DISTINCT FROM %s)",
+        [sorted(nodes), time_column],
+    ).fetchall()
+    for row in unclaimed:
+        if _kind(owner, row["node"]):
+            for event in (*STATEMENTS, REPLICA):
+                owner.execute(
+                    SQL("DROP TRIGGER IF EXISTS {} ON {}").format(
+                        Identifier(trigger_name(event, time_column)), _name(owner, row["node"])
+                    )
+                )
+        owner.execute(
+            "DELETE FROM quire.change_log WHERE relation = %s::oid AND time_column IS NOT DISTINCT FROM %s",
+            [row["node"], time_column],
+        )
+
+
+def _log_all_rows(owner: Owner, node: int, time_column: str | None) -> None:
+    """Logs the rows that a partition brought along."""
+    bucket = SQL("quire.bucket({})").format(Identifier(time_column)) if time_column else SQL("NULL::timestamp")
+    owner.execute(
+        SQL(
+            "INSERT INTO quire.change_log (relation, time_column, bucket, n) "
+            "SELECT {node}::oid, {column}, {bucket}, count(*) FROM ONLY {table} GROUP BY 3"
+        ).format(node=Literal(node), column=Literal(time_column), bucket=bucket, table=_name(owner, node))
+    )
+
+
+def _registered(owner: Owner, state: TableState) -> _Registered | None:
+    row = owner.execute(
+        "SELECT format_type(column_type, NULL) AS column_type, nodes::oid[]::bigint[] AS nodes "
+        "FROM quire.tracked_table WHERE relation = %s::oid AND time_column IS NOT DISTINCT FROM %s",
+        [state.relation, state.table.time_column],
+    ).fetchone()
+    if row is None:
+        return None
+    return _Registered(
+        relation=state.relation,
+        time_column=state.table.time_column,
+        column_type=row["column_type"],
+        nodes=tuple(row["nodes"]),
+    )
+
+
+def _register(owner: Owner, state: TableState) -> None:
+    owner.execute(
+        "INSERT INTO quire.tracked_table (relation, time_column, column_type, nodes) "
+        "VALUES (%s::oid, %s, %s::regtype, %s::oid[]::regclass[])",
+        [state.relation, state.table.time_column, state.column_type, list(state.nodes)],
+    )
+
+
+def _unregister(owner: Owner, registered: _Registered) -> None:
+    owner.execute(
+        "DELETE FROM quire.tracked_table WHERE relation = %s::oid AND time_column IS NOT DISTINCT FROM %s",
+        [registered.relation, registered.time_column],
+    )
+
+
+def _forget_dropped_tables(owner: Owner) -> None:
+    for table in ("tracking", "tracked_table"):
+        owner.execute(
+            SQL("DELETE FROM quire.{} WHERE relation NOT IN (SELECT oid FROM pg_class)").format(Identifier(table))
+        )
+
+
+def _replace_registration(owner: Owner, report: str, states: Sequence[TableState]) -> None:
+    owner.execute("DELETE FROM quire.tracking WHERE report = %s", [report])
+    owner.cursor().executemany(
+        "INSERT INTO quire.tracking (report, relation, time_column) VALUES (%s, %s::oid, %s)",
+        [(report, state.relation, state.table.time_column) for state in states],
+    )
+
+
+def _release_unclaimed(owner: Owner) -> None:
+    """Removes what no report tracks any more."""
+    unclaimed = owner.execute(
+        "DELETE FROM quire.tracked_table AS tracked WHERE NOT EXISTS (SELECT FROM quire.tracking AS claim "
+        "WHERE claim.relation = tracked.relation AND claim.time_column IS NOT DISTINCT FROM tracked.time_column) "
+        "RETURNING time_column, nodes::oid[]::bigint[] AS nodes"
+    ).fetchall()
+    for row in unclaimed:
+        _drop_triggers(owner, row["nodes"], row["time_column"])
+
+
+def _kind(owner: Owner, node: int) -> str | None:
+    row = owner.execute("SELECT relkind::text AS kind FROM pg_class WHERE oid = %s::oid", [node]).fetchone()
+    return row["kind"] if row else None
+
+
+def _name(owner: Owner, node: int) -> Composed:
+    row = owner.execute(
+        "SELECT nspname, relname FROM pg_class JOIN pg_namespace AS space ON space.oid = relnamespace "
+        "WHERE pg_class.oid = %s::oid",
+        [node],
+    ).fetchone() or {"nspname": "", "relname": ""}
+    return Composed([Identifier(row["nspname"], row["relname"])])
