@@ -128,7 +128,7 @@ def backfill(
 
 @app.command()
 def gc() -> None:
-    """Delete runs past their time, superseded partitions, and what killed runs left behind."""
+    """Delete runs past their time, superseded partitions and what killed runs left; compact the change log."""
     from quire.housekeeping import collect_garbage
 
     catalog = load_catalog(include_folder())
@@ -139,6 +139,12 @@ def gc() -> None:
     )
     for skipped in done.skipped:
         typer.echo(f"{skipped}: a run is at work; it is left for the next time")
+    tracked = [found for found in catalog.definitions.values() if found.source.freshness == "tracked"]
+    if tracked:
+        from quire.tracking import compact
+
+        shrunk = sum(compact(url) for url in {owner_url(definition.source.connection) for definition in tracked})
+        typer.echo(f"replaced {shrunk} records of the change log by their sums")
 
 
 def track(report: Annotated[str, typer.Argument(help="A report with freshness: tracked.")]) -> None:

@@ -148,7 +148,11 @@ def test_stages_go_on_where_all_is_stored(events: dict[str, Any]) -> None:
 
 
 def test_housekeeping_is_daily(facts: dict[str, Any]) -> None:
-    assert facts["housekeeping"] == {"dag_id": "quire__housekeeping", "cron": "0 4 * * *", "tasks": ["collect"]}
+    assert facts["housekeeping"] == {
+        "dag_id": "quire__housekeeping",
+        "cron": "0 4 * * *",
+        "tasks": ["collect", "compact"],
+    }
 
 
 def test_new_report_is_not_paused(facts: dict[str, Any]) -> None:
@@ -172,6 +176,6 @@ def test_source_in_airflow_is_the_one_of_the_command(facts: dict[str, Any], name
 
 def test_source_that_is_missing_or_no_postgresql_is_refused(facts: dict[str, Any]) -> None:
     assert facts["sources"]["missing"] == (
-        "SettingsError: Airflow has no connection missing: add it, or set AIRFLOW_CONN_MISSING"
+        "NoConnectionError: Airflow has no connection missing: add it, or set AIRFLOW_CONN_MISSING"
     )
     assert facts["sources"]["other"].startswith("SettingsError: the connection other is of type mysql")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, urlencode
 
 from quire.definition import ReportDefinition
-from quire.errors import SettingsError
-from quire.settings import STORE_CONNECTION, StoreSettings, bucket_name, variable_of
+from quire.errors import NoConnectionError, SettingsError
+from quire.settings import OWNER_CONNECTION, STORE_CONNECTION, StoreSettings, bucket_name, variable_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -23,21 +23,36 @@ def open_session(definition: ReportDefinition) -> SourceSession:
     Raises:
         SettingsError: there is no such connection, or it is no PostgreSQL connection.
     """
-    from airflow.providers.postgres.hooks.postgres import PostgresHook
-
     from quire.source import SourceSession
 
-    connection = _connection(definition.source.connection)
+    url = _address(_connection(definition.source.connection))
+    return SourceSession(url=url, timezone=definition.timezone, timeout=definition.source.timeout)
+
+
+def owner_address(definition: ReportDefinition) -> str:
+    """Returns the libpq address of who owns the change log: the source's own where there is no ``quire_owner``.
+
+    Raises:
+        SettingsError: there is neither, or it is no PostgreSQL connection.
+    """
+    try:
+        return _address(_connection(OWNER_CONNECTION))
+    except NoConnectionError:
+        return _address(_connection(definition.source.connection))
+
+
+def _address(connection: Connection) -> str:
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
     if connection.conn_type not in ("postgres", "postgresql"):
         raise SettingsError(
-            f"the connection {definition.source.connection} is of type {connection.conn_type}: it must be postgres"
+            f"the connection {connection.conn_id} is of type {connection.conn_type}: it must be postgres"
         )
     hook = PostgresHook(connection=connection)
     extras = {
         name: str(value) for name, value in connection.extra_dejson.items() if name not in hook.ignored_extra_options
     }
-    url = _libpq_url(hook.sqlalchemy_url.update_query_dict(extras))
-    return SourceSession(url=url, timezone=definition.timezone, timeout=definition.source.timeout)
+    return _libpq_url(hook.sqlalchemy_url.update_query_dict(extras))
 
 
 def _libpq_url(address: URL) -> str:
@@ -77,7 +92,7 @@ def _connection(connection_id: str) -> Connection:
     try:
         connection: Connection = Connection.get(connection_id)
     except AirflowNotFoundException as error:
-        raise SettingsError(
+        raise NoConnectionError(
             f"Airflow has no connection {connection_id}: add it, or set {variable_of(connection_id)}"
         ) from error
     if connection.password:

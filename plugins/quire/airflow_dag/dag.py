@@ -14,6 +14,7 @@ from quire.airflow_dag.params import trigger_params
 from quire.airflow_dag.tasks import (
     aggregate_task,
     collect_task,
+    compact_task,
     extract_task,
     layout_task,
     plan_task,
@@ -78,6 +79,7 @@ def build_housekeeping_dag() -> DAG:
         tags=["quire"],
     ) as dag:
         collect_task()
+        compact_task()
     return dag
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.sdk import Asset, TriggerRule, get_current_context, task
 
-from quire.airflow_dag.connections import open_session, open_store
+from quire.airflow_dag.connections import open_session, open_store, owner_address
 from quire.airflow_dag.handover import (
     push_plan,
     push_run,
@@ -213,7 +213,7 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
 
 
 def collect_task() -> Any:
-    """Returns the only task of housekeeping, which returns what it deleted."""
+    """Returns the task that sweeps the store, and returns what it deleted."""
 
     @task(task_id="collect", execution_timeout=timedelta(hours=2))
     def collect() -> Any:
@@ -224,6 +224,21 @@ def collect_task() -> Any:
         return asdict(collect_garbage(definitions, store=open_store(), now=datetime.now(UTC)))
 
     return collect()
+
+
+def compact_task() -> Any:
+    """Returns the task that replaces the change logs' records by their sums, and returns how many went."""
+
+    @task(task_id="compact", execution_timeout=timedelta(hours=2))
+    def compact() -> int:
+        from quire.catalog import load_catalog
+        from quire.tracking import compact as compact_log
+
+        definitions = load_catalog(include_folder()).definitions.values()
+        owners = {owner_address(found) for found in definitions if found.source.freshness == "tracked"}
+        return sum(compact_log(owner) for owner in sorted(owners))
+
+    return compact()
 
 
 def _queue(definition: ReportDefinition, stage: StageName) -> dict[str, Any]:

@@ -1,0 +1,120 @@
+"""A year of days, told by ``quire run --json``: computed once, and corrected where the tables change."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import yaml
+from quire.local_stack.flights import load_flights
+from quire.local_stack.s3 import S3Server
+from quire.object_store import ObjectStore
+from quire.settings import CLONE
+
+from tests.events import write_report
+from tests.test_cli import quire
+
+ONE = "(SELECT ctid FROM flights WHERE time_hour = '2013-01-03 10:00-05' LIMIT 1)"
+
+
+@dataclass
+class Days:
+    """The report of flights by day, over a database of its own."""
+
+    environment: dict[str, str]
+    owner: str
+    end: str
+
+    def command(self, *arguments: str) -> str:
+        done = quire(self.environment, *arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    def run(self) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(
+            self.command("run", "flights", "--start", "2013-01-01", "--end", self.end, "--json")
+        )
+        return told
+
+    def extracted(self) -> list[str]:
+        """Returns the days that a run reads."""
+        return [part["key"] for part in self.run()["partitions"] if not part["stored"]]
+
+    def execute(self, *statements: str, commit: bool = True) -> None:
+        with psycopg.connect(self.owner) as connection:
+            for statement in statements:
+                connection.execute(statement)
+            (connection.commit if commit else connection.rollback)()
+
+
+@pytest.fixture(params=["2013-01-08", pytest.param("2013-12-31", marks=pytest.mark.slow)])
+def days(
+    request: pytest.FixtureRequest, tmp_path: Path, fresh_database: str, s3_server: S3Server, bucket: ObjectStore
+) -> Days:
+    load_flights(fresh_database, reader_password="reader")
+    definition = yaml.safe_load((CLONE / "include" / "reports" / "flights.yaml").read_text())
+    sql = (CLONE / "include" / "sql" / "flights" / "extract.sql").read_text()
+    write_report(tmp_path, "flights", {**definition, "partition": "day", "workbook": {"detail": False}}, sql)
+    environment = {
+        "QUIRE_INCLUDE": str(tmp_path),
+        "AIRFLOW_CONN_QUIRE_SOURCE": fresh_database,
+        "AIRFLOW_CONN_QUIRE_STORE": s3_server.connection,
+        "QUIRE_BUCKET": bucket.bucket,
+    }
+    return Days(environment=environment, owner=fresh_database, end=request.param)
+
+
+def test_days_are_read_once_and_again_where_the_tables_change(days: Days) -> None:
+    first = days.run()
+    every = [part["key"] for part in first["partitions"]]
+    assert (every[0], every[-1]) == ("2013-01-01", days.end)
+    assert [part["stored"] for part in first["partitions"]] == [False] * len(every)
+
+    second = days.run()
+    assert [part["stored"] for part in second["partitions"]] == [True] * len(every)
+    assert (second["run"], second["reused"], second["files"][0]["key"]) == (
+        first["run"], True, first["files"][0]["key"],
+    )  # fmt: skip
+
+    days.execute(f"UPDATE flights SET distance = distance + 1 WHERE ctid = {ONE}")
+    third = days.run()
+    assert [part["key"] for part in third["partitions"] if not part["stored"]] == ["2013-01-03"]
+    assert (third["reused"], third["rows"]) == (False, first["rows"])
+
+    days.execute(f"UPDATE flights SET time_hour = time_hour + interval '2 days' WHERE ctid = {ONE}")
+    assert days.extracted() == ["2013-01-03", "2013-01-05"]
+
+    days.execute("UPDATE flights SET distance = 0", "DELETE FROM airlines", commit=False)
+    assert days.extracted() == []
+
+    days.execute("UPDATE airlines SET name = 'Another' WHERE carrier = 'AA'")
+    assert days.extracted() == every
+
+    days.execute("TRUNCATE flights")
+    empty = days.run()
+    assert [part["stored"] for part in empty["partitions"]] == [False] * len(every)
+    assert empty["rows"] == 0
+
+
+def test_backfill_stores_what_a_run_then_finds_and_gc_leaves_it(days: Days) -> None:
+    told = days.command("backfill", "flights", "--start", "2013-01-01", "--end", days.end)
+    number = len(days.run()["partitions"])
+    assert told.startswith(f"flights: {number} of {number} partitions stored now, with ")
+    again = days.command("backfill", "flights", "--start", "2013-01-01", "--end", days.end)
+    assert again.startswith(f"flights: 0 of {number} partitions stored now, with 0 rows")
+    swept = days.command("gc")
+    assert swept.startswith("deleted 0 runs, 0 superseded partitions, 0 objects")
+    assert "records of the change log by their sums" in swept
+    assert days.extracted() == []
+
+
+def test_backfill_of_a_report_that_keeps_nothing_is_refused(days: Days, tmp_path: Path) -> None:
+    file = tmp_path / "reports" / "flights.yaml"
+    file.write_text(file.read_text().replace("freshness: tracked", "freshness: always"))
+    done = quire(days.environment, "backfill", "flights", "--start", "2013-01-01", "--end", "2013-01-02")
+    assert done.returncode == 2
+    assert done.stderr.startswith("quire: flights: source.freshness is always: every run reads anew")
