@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 from psycopg import errors
+from psycopg.sql import SQL, Identifier
 from quire.local_stack.flights import READER, READER_ROLE
 from quire.local_stack.postgres import PostgresServer
 from quire.source import open_transaction
@@ -64,3 +65,27 @@ def test_reader_can_do_nothing_else_even_with_its_settings_changed(reader_url: s
         connection.execute("SET default_transaction_read_only = off; SET statement_timeout = 0")
         with pytest.raises(errors.InsufficientPrivilege):
             connection.execute(statement)
+
+
+def test_owner_who_is_no_superuser_can_make_the_role(postgres_server: PostgresServer, fresh_database: str) -> None:
+    """As on managed servers, whose first role may make others and is no superuser."""
+    database = fresh_database.rpartition("/")[2]
+    script = READER_ROLE.read_text().replace(READER, "shop_reader")
+    with psycopg.connect(postgres_server.url(), autocommit=True) as admin:
+        admin.execute("CREATE ROLE shop_owner LOGIN CREATEROLE PASSWORD 'owner'")
+        admin.execute(f"ALTER DATABASE {database} OWNER TO shop_owner")
+        try:
+            with psycopg.connect(postgres_server.url(database, user="shop_owner", password="owner")) as owner:
+                owner.execute("CREATE TABLE mine AS SELECT 1 AS n")
+                for _ in range(2):
+                    owner.execute(script.encode())
+                owner.execute("ALTER ROLE shop_reader PASSWORD 'reader'")
+            reader = postgres_server.url(database, user="shop_reader", password="reader")
+            with open_transaction(session_of(reader)) as transaction:
+                assert transaction.fetch("SELECT n FROM mine") == [{"n": 1}]
+        finally:
+            with psycopg.connect(fresh_database, autocommit=True) as here:
+                for role in ("shop_reader", "shop_owner"):
+                    if here.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).fetchone() is not None:
+                        here.execute(SQL("DROP OWNED BY {}").format(Identifier(role)))
+            admin.execute(f"ALTER DATABASE {database} OWNER TO postgres; DROP ROLE IF EXISTS shop_reader, shop_owner")

@@ -1,4 +1,5 @@
--- The role that Quire reads with. Run it as the database's owner, in the database of the reports, as often as you like:
+-- The role that Quire reads with. Run it as the database's owner, who may make roles, in the database of the reports, as
+-- often as you like:
 --
 --     psql -d shop -f include/sql/quire/reader_role.sql
 --     psql -d shop -c '\password quire_reader'
@@ -10,9 +11,8 @@
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'quire_reader') THEN
-        CREATE ROLE quire_reader;
+        CREATE ROLE quire_reader LOGIN NOINHERIT CONNECTION LIMIT 64;  -- and none of what else a role may be
     END IF;
-    ALTER ROLE quire_reader LOGIN NOINHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 64;
     -- PostgreSQL lets everybody connect to every database and make temporary tables there, which can fill the disk.
     -- Every other role that needs either must be granted it by name.
     EXECUTE format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
@@ -20,7 +20,7 @@ BEGIN
 END
 $$;
 
--- Large objects are the other thing that everybody may make.
+-- Large objects are the other thing that everybody may make. Only a superuser may change that; for others this is a warning.
 REVOKE EXECUTE ON FUNCTION lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea) FROM PUBLIC;
 -- From PostgreSQL 15 on, this is so from the start.
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
