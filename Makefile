@@ -12,10 +12,10 @@ TOOLS := soffice:libreoffice-calc
 BENCH_VENV := .venv-bench
 BENCH_READY := $(BENCH_VENV)/.ready
 
-.PHONY: help setup tools demo up down test lint bench lock
+.PHONY: help setup tools demo up down test test-slow lint bench lock
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 setup: $(READY) ## .venv from the lock files, with the quire command in it
 
@@ -44,6 +44,9 @@ down: setup ## stops what `make up` started
 
 test: setup ## every test, against real PostgreSQL, S3 and Airflow
 	@$(BIN)/python -m pytest
+
+test-slow: setup ## the tests of millions of rows, for minutes
+	@$(BIN)/python -m pytest -m slow --timeout 3600
 
 lint: setup ## ruff (check and format) and mypy --strict
 	@$(BIN)/ruff check .

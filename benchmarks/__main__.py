@@ -7,10 +7,18 @@ from __future__ import annotations
 
 import sys
 
+from benchmarks.end_to_end import measure_end_to_end
+from benchmarks.extract import measure_extract
 from benchmarks.places import FOLDER
 from benchmarks.render import measure_render
+from benchmarks.scale import measure_scale
 
-PARTS = {"render": measure_render}
+PARTS = {
+    "render": measure_render,
+    "extract": measure_extract,
+    "end_to_end": measure_end_to_end,
+    "scale": measure_scale,
+}
 
 
 def main(arguments: list[str]) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from benchmarks.measure import measure
 from benchmarks.places import CLONE, PEERS, RESULTS
 
 OURS_NAME = "quire"
+Table = Callable[[Sequence["Result"]], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,19 +88,6 @@ def contend(
     return result
 
 
-def write_results(name: str, results: Sequence[Result], *, title: str) -> None:
-    """Writes a benchmark's results as JSON, as a Markdown table and as pictures, under benchmarks/results/."""
-    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "processor": _processor()}
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    told = [{**asdict(result), "rows_per_second": result.rows_per_second} for result in results]
-    path.write_text(json.dumps({"title": title, "machine": machine, "results": told}, indent=1) + "\n")
-    table = ratio_table(results)
-    path.with_suffix(".md").write_text(f"# {title}\n\n{machine['cores']} cores, {machine['processor']}\n\n{table}\n")
-    print(f"\n{title}\n\n{table}\n", flush=True)
-    subprocess.run([PEERS, CLONE / "benchmarks" / "picture.py", path], check=True)
-
-
 def ratio_table(results: Sequence[Result]) -> str:
     """Returns everybody's figures as a Markdown table, with ours over theirs."""
     lines = [
@@ -114,6 +102,19 @@ def ratio_table(results: Sequence[Result]) -> str:
             f"{result.rows_per_second:,} | {ratio} | {result.peak_bytes / 1e6:,.0f} | {result.out_bytes / 1e6:,.1f} |"
         )
     return "\n".join(lines)
+
+
+def write_results(name: str, results: Sequence[Result], *, title: str, tabulate: Table = ratio_table) -> None:
+    """Writes a benchmark's results as JSON, as a Markdown table and as pictures, under benchmarks/results/."""
+    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "processor": _processor()}
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    told = [{**asdict(result), "rows_per_second": result.rows_per_second} for result in results]
+    path.write_text(json.dumps({"title": title, "machine": machine, "results": told}, indent=1) + "\n")
+    table = tabulate(results)
+    path.with_suffix(".md").write_text(f"# {title}\n\n{machine['cores']} cores, {machine['processor']}\n\n{table}\n")
+    print(f"\n{title}\n\n{table}\n", flush=True)
+    subprocess.run([PEERS, CLONE / "benchmarks" / "picture.py", path], check=True)
 
 
 def _ours(results: Sequence[Result], other: Result) -> Result:

@@ -33,8 +33,8 @@ def test_links_lead_to_files(path: Path) -> None:
 @pytest.mark.parametrize("path", DOCS, ids=identify)
 def test_paths_and_commands_are_there(path: Path) -> None:
     text = path.read_text()
-    targets = re.findall(r"^([a-z]+):", (CLONE / "Makefile").read_text(), re.MULTILINE)
-    assert set(re.findall(r"(?:`|^)make ([a-z]+)", text, re.MULTILINE)) <= set(targets)
+    targets = re.findall(r"^([a-z-]+):", (CLONE / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"(?:`|^)make ([a-z-]+)", text, re.MULTILINE)) <= set(targets)
     named = re.findall(r"`((?:plugins|tests|dags|docs|\.ci)/[\w./]+)`", text)
     assert [name for name in named if not (CLONE / name).exists()] == []
     commands = {command.callback.__name__ for command in app.registered_commands if command.callback}

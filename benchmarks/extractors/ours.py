@@ -1,0 +1,51 @@
+"""Quire's extract stage, PostgreSQL to Parquet in S3: ``ours.py SQL TASKS``, in the environment of ``quire``.
+
+Of the SQL only the days are taken: the query is the report's own. TASKS partitions are extracted at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+
+import polars as pl  # noqa: F401 - plan would load it inside the measured time
+from quire.calendar_range import DatePartition
+from quire.catalog import find_definition
+from quire.object_store import ObjectStore
+from quire.run_request import request_range
+from quire.settings import StoreSettings, include_folder, source_url
+from quire.source import SourceSession
+from quire.stages.extract import extract_partitions
+from quire.stages.plan import plan_partitions
+
+from benchmarks.days import cut, days_of
+
+
+def main(sql: str, tasks: int) -> None:
+    definition = find_definition(include_folder(), "lineitem")
+    first, stop = days_of(sql)
+    request = request_range(
+        definition, start=first.isoformat(), end=first.isoformat(), parameters={}, run_id=str(time.time())
+    )
+    session = SourceSession(
+        url=source_url(definition.source.connection), timezone="UTC", timeout=definition.source.timeout
+    )
+    store = ObjectStore(StoreSettings.from_environment())
+    plan = plan_partitions(definition, request, session=session)
+
+    def extract(days: tuple[date, date]) -> int:
+        partition = DatePartition(key=f"{days[0]}_{days[1]}", start=days[0], stop=days[1], timezone="UTC")
+        (staged,) = extract_partitions(definition, plan, [partition], session=session, store=store)
+        return staged.rows
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(tasks) as pool:
+        rows = sum(pool.map(extract, cut(first, stop, tasks)))
+    print(f"{rows} rows")
+    print(f"seconds {time.perf_counter() - began:.3f}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

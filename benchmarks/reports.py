@@ -1,0 +1,47 @@
+"""``quire run`` over the benchmarks' own reports, under benchmarks/include."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+import psycopg
+from quire.object_store import ObjectStore
+from quire.settings import StoreSettings
+
+from benchmarks.database import BUCKET, Servers
+from benchmarks.places import CLONE, OURS
+
+REDIRECT = ("sh", "-c", 'out="$1"; shift; exec "$@" > "$out"', "sh")
+
+
+def count_rows(url: str, sql: str) -> int:
+    """Returns how many rows a query gives, once they are in the server's cache."""
+    with psycopg.connect(url) as connection:
+        ((rows,),) = connection.execute(f"SELECT count(*) FROM ({sql}) AS found".encode()).fetchall()
+    return int(rows)
+
+
+def quire_environment(servers: Servers) -> dict[str, str]:
+    """Returns the environment of Quire's commands over these servers and the benchmarks' reports."""
+    return {
+        **os.environ,
+        "AIRFLOW_CONN_QUIRE_SOURCE": servers.url,
+        "AIRFLOW_CONN_QUIRE_STORE": servers.store,
+        "QUIRE_BUCKET": BUCKET,
+        "QUIRE_INCLUDE": str(CLONE / "benchmarks" / "include"),
+    }
+
+
+def quire_run(report: str, first: date, stop: date, *, told: Path) -> Sequence[str | Path]:
+    """Returns the command that makes a report of some days, and writes what ``--json`` tells into a file."""
+    days = ["--start", first.isoformat(), "--end", (stop - timedelta(days=1)).isoformat()]
+    return [*REDIRECT, told, OURS, "-m", "quire", "run", report, *days, "--force", "--json"]
+
+
+def empty_bucket(servers: Servers) -> None:
+    """Deletes what runs have left, so that the next one finds as much room."""
+    store = ObjectStore(StoreSettings.from_uri(servers.store, bucket=BUCKET))
+    store.delete([entry.key for entry in store.list("")])

@@ -1,0 +1,72 @@
+"""TPC-H's first query as a report: PostgreSQL's answer, and the published one, to the digit."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import psycopg
+import pytest
+from quire.object_store import ObjectStore
+from quire.pipeline import run_report
+
+from benchmarks.lineitem import load_lineitem
+from tests.events import request_of, session_of
+from tests.tpch import ANSWER, FIRST_DAY, LAST_DAY, PUBLISHED, pricing_summary
+from tests.workbooks import open_workbook, sheet_rows
+
+EXACT = [*range(6), 9]  # keys, sums and the count; the others are averages
+AVERAGES = [6, 7, 8]
+
+
+def run_pricing_summary(include: Path, url: str, store: ObjectStore) -> tuple[list[list[Any]], int]:
+    """Returns the summary's rows, and how many rows it is of; the workbook shows the same."""
+    definition = pricing_summary(include)
+    request = request_of(definition, FIRST_DAY, LAST_DAY)
+    outcome = run_report(definition, request, session=session_of(url, timezone="UTC", seconds=600), store=store)
+    manifest = outcome.published.manifest
+    (summary,) = manifest.summaries
+    rows = pl.read_parquet(io.BytesIO(store.read(summary.object_key) or b"")).rows()
+    assert [file.name for file in manifest.files] == ["summary.xlsx"]
+    shown = sheet_rows(open_workbook(store, manifest.files[0].key), "Pricing")
+    keys = [list(row[:2]) for row in rows]
+    assert [row[:3] for row in shown if row[:2] in keys] == [[*row[:2], float(row[2])] for row in rows]
+    return [list(row) for row in rows], manifest.rows
+
+
+def assert_equal_answers(found: Sequence[Sequence[Any]], wanted: Sequence[Sequence[Any]], *, within: float) -> None:
+    """Compares keys, sums and counts to the digit, and averages within some distance."""
+    assert [[row[place] for place in EXACT] for row in found] == [[row[place] for place in EXACT] for row in wanted]
+    for row, other in zip(found, wanted, strict=True):
+        for place in AVERAGES:
+            assert row[place] == pytest.approx(float(other[place]), abs=within, rel=0)
+
+
+def test_pricing_summary_equals_postgresqls_own_to_the_digit(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+) -> None:
+    load_lineitem(fresh_database, 0.1)
+    with psycopg.connect(fresh_database) as connection:
+        wanted = connection.execute(ANSWER).fetchall()
+    found, rows = run_pricing_summary(tmp_path, fresh_database, bucket)
+    assert len(wanted) == 4
+    assert rows == sum(row[-1] for row in wanted)
+    assert_equal_answers(found, wanted, within=1e-7)
+
+
+@pytest.mark.slow
+def test_pricing_summary_of_six_million_rows_is_the_published_answer(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+) -> None:
+    load_lineitem(fresh_database, 1)
+    with psycopg.connect(fresh_database) as connection:
+        assert connection.execute("SELECT count(*) FROM lineitem").fetchone() == (6_001_215,)
+    found, rows = run_pricing_summary(tmp_path, fresh_database, bucket)
+    wanted = [line.split() for line in PUBLISHED.strip().splitlines()]
+    assert rows == sum(int(words[-1]) for words in wanted) == 5_916_591
+    answer = [[*words[:2], *map(Decimal, words[2:])] for words in wanted]
+    assert_equal_answers(found, answer, within=0.01)

@@ -1,0 +1,80 @@
+"""What a run took: told by ``quire run --json`` and the manifest, and a statement for each row is a warning."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quire.artifacts import to_json
+from quire.freshness import partition_tokens
+from quire.object_store import ObjectStore
+from quire.pipeline import run_report
+from quire.settings import CLONE
+from quire.source import SourceTransaction
+from quire.stages import extract
+from quire.usage import MOST_CALLS
+
+from tests.events import ROWS, events_report, fill_events, request_of, session_of
+
+STAGES = ["plan", "extract", "aggregate", "layout", "render", "publish"]
+
+
+def test_run_tells_what_each_stage_took_in_its_json_and_in_the_manifest(
+    quire_environment: dict[str, str], bucket: ObjectStore
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "quire", "run", "flights", "--start", "2013-01-01", "--end", "2013-03-31", "--json"],
+        env={**os.environ, "PYTHONPATH": str(CLONE / "plugins"), **quire_environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = json.loads(done.stdout)
+    usage = {task["stage"]: task for task in told["usage"]}
+    assert list(usage) == STAGES
+    for name, task in usage.items():
+        assert task["task"] == "2013-01-01 to 2013-03-31"
+        assert task["seconds"] == told["seconds"][name] >= 0
+        assert 0 <= task["cpu_seconds"] <= told["seconds"]["total"] * (os.cpu_count() or 1)
+        assert 30e6 < task["peak_rss_bytes"] <= told["peak_rss_bytes"]
+    assert (usage["extract"]["rows"], usage["extract"]["units"]) == (told["rows"], 3)
+    assert usage["extract"]["bytes"] == sum(part["bytes"] for part in told["partitions"])
+    assert (usage["render"]["rows"], usage["render"]["units"]) == (told["rows"], 3)
+    assert usage["render"]["bytes"] == sum(file["bytes"] for file in told["files"] if file["name"] != "summary.xlsx")
+    assert usage["aggregate"]["rows"] == sum(summary["rows"] for summary in told["summaries"])
+    statements = usage["extract"]["statements"]
+    (reading,) = [statement for statement in statements if statement["rows"] == told["rows"]]
+    assert (reading["calls"], "2013" in reading["sql"]) == (3, False)
+    assert all(statement["calls"] <= 3 and statement["milliseconds"] > 0 for statement in statements)
+    manifest: Any = bucket.read_json(f"reports/flights/{told['run']}/manifest.json")
+    # publish is still under way when it writes its own
+    assert [task["stage"] for task in manifest["usage"]] == STAGES
+    assert manifest["usage"][:-1] == told["usage"][:-1]
+
+
+def test_query_for_each_row_is_a_warning_of_the_run(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_events(fresh_database)
+    definition = events_report(tmp_path)
+    calls = MOST_CALLS + 1
+
+    def chatty(*arguments: Any, transaction: SourceTransaction) -> dict[str, str]:
+        for number in range(calls):
+            transaction.fetch(f"SELECT kind FROM public.events WHERE id = {number}")
+        return partition_tokens(*arguments, transaction=transaction)
+
+    monkeypatch.setattr(extract, "partition_tokens", chatty)
+    outcome = run_report(definition, request_of(definition), session=session_of(fresh_database), store=bucket)
+    assert outcome.published.manifest.rows == len(ROWS)
+    sentence = (
+        f"extract 2013-01-01 to 2013-03-31 ran one statement {3 * calls} times: "
+        "SELECT kind FROM public.events WHERE id = ?"
+    )
+    assert outcome.published.manifest.warnings == (sentence,)
+    assert to_json(outcome.usage)[1]["statements"][0]["calls"] == 3 * calls
