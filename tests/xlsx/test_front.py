@@ -95,6 +95,26 @@ def test_small_sheets_keep_the_last_microsecond_of_a_day_in_its_day(zone: str | 
 
 
 @pytest.mark.parametrize(
+    ("microseconds", "shown"),
+    [
+        (86_400_000_000 - 1, dt.time(23, 59, 59, 999_000)),
+        (86_400_000_000 - 999, dt.time(23, 59, 59, 999_000)),
+        (86_400_000_000 - 2_000, dt.time(23, 59, 59, 998_000)),
+        (86_400_000_000, "24:00:00"),
+    ],
+)
+def test_small_sheets_keep_a_time_of_the_days_last_millisecond_from_its_midnight(
+    microseconds: int, shown: dt.time | str
+) -> None:
+    times = pa.array([microseconds]).view(pa.time64("us"))
+    sheet = TableSheet(
+        sheet_name="T", heading="T", columns=(SheetColumn(name="m", title="M"),), table=pa.table({"m": times})
+    )
+    body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda _: (sheet,))
+    assert calamine(body, "T")[-1][0] == shown
+
+
+@pytest.mark.parametrize(
     ("title", "escaped"),
     [
         ("a\uffffb", "a_xFFFF_b"),

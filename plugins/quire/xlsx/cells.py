@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from quire.xlsx.odd_dates import DAY_MICROSECONDS, OddDate, date_text, local_microseconds, timestamp_text
+from quire.xlsx.odd_dates import (
+    DAY_MICROSECONDS,
+    LAST_MILLISECOND,
+    OddDate,
+    date_text,
+    local_microseconds,
+    timestamp_text,
+)
 from quire.xlsx.text import cut_texts, longest
 
 EPOCH_SERIAL = 25_569  # 1970-01-01 in Excel's days since 1899-12-30
@@ -128,8 +135,7 @@ def time_cells(column: pl.Series, styles: Styles) -> Cells:
         column: microseconds since midnight: Polars has no 24:00.
         styles: of the column.
     """
-    # Readers round to the millisecond: the day's last microseconds would become its midnight.
-    fractions = column.clip(None, DAY_MICROSECONDS - 1000) / DAY_MICROSECONDS
+    fractions = column.clip(None, LAST_MILLISECOND) / DAY_MICROSECONDS
     if _within(column, 0, DAY_MICROSECONDS - 1):
         return _numbers(fractions.cast(pl.String), None, styles, fractions)
     keeps = column < DAY_MICROSECONDS
