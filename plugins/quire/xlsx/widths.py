@@ -15,12 +15,16 @@ NARROWEST, WIDEST = 8.0, 48.0
 HEADER_WIDEST = 16  # longer titles wrap
 FILTER_BUTTON = 3.0  # in characters
 FIXED = {"date": 11.5, "timestamp": 19.5, "time": 10.0, "bool": 8.0}
+MEASURED = 255  # Excel's widest column
 TOTAL_WORD = 5.0  # "mean " before a total
 
 
 def display_width(text: str) -> float:
-    """Returns a text's width in characters of Latin letters: those of East Asia are twice as wide."""
-    first = text.split("\n", 1)[0]
+    """Returns the width of a text's first line in Latin letters: those of East Asia are twice as wide.
+
+    What is beyond ``MEASURED`` letters is not looked at: a cell may have 32,767, and no column is as wide.
+    """
+    first = text[:MEASURED].split("\n", 1)[0]
     return sum(2.0 if unicodedata.east_asian_width(letter) in "WF" else 1.0 for letter in first)
 
 
@@ -71,7 +75,7 @@ def _width(column: SheetColumn, kind: pa.DataType, sample: pa.Array | None) -> f
 
 
 def _content_width(values: pa.Array, kind: pa.DataType) -> float:
-    shown = series_of(values.slice(0, 1000)).cast(pl.String).drop_nulls()
+    shown = series_of(values.slice(0, 1000)).cast(pl.String).drop_nulls().str.slice(0, MEASURED)
     if shown.is_empty():
         return NARROWEST
     longest = max(display_width(text) for text in shown.to_list())
