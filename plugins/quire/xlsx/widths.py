@@ -15,6 +15,7 @@ NARROWEST, WIDEST = 8.0, 48.0
 HEADER_WIDEST = 16  # longer titles wrap
 FILTER_BUTTON = 3.0  # in characters
 FIXED = {"date": 11.5, "timestamp": 19.5, "time": 10.0, "bool": 8.0}
+HIGHEST = 409.0  # of Excel's rows, in points
 MEASURED = 255  # Excel's widest column
 TOTAL_WORD = 5.0  # "mean " before a total
 
@@ -48,7 +49,7 @@ def header_lines(title: str, width: float) -> int:
 
 def header_height(lines: int) -> float:
     """Returns a header row's height in points. Set by us, since not every program measures it when it opens a file."""
-    return 6.0 + 15.0 * lines
+    return min(6.0 + 15.0 * lines, HIGHEST)
 
 
 def column_widths(columns: Sequence[SheetColumn], schema: pa.Schema, sample: pa.RecordBatch | None) -> list[float]:
