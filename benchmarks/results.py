@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from benchmarks.measure import measure
 from benchmarks.places import CLONE, PEERS, RESULTS
 
 OURS_NAME = "quire"
+NUMBERED = re.compile(r"[0-9]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +64,16 @@ def contend(
         contender: its name.
         rows: how many it takes.
         runs: how often.
-        out: what it writes; ``name*.suffix`` counts too, for those that write several files.
+        out: what it writes; ``name1.suffix`` and so on count too, for those that write several files.
         environment: for it, beside ours.
     """
     path = {"PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}", **(environment or {})}
-    measured = sorted(
-        (measure(list(map(str, command)), environment=path) for _ in range(runs)), key=lambda m: m.seconds
-    )
-    median = measured[len(measured) // 2]
+    measured = []
+    for _ in range(runs):
+        for stale in _written(out):  # of other runs, which may have needed more files
+            stale.unlink()
+        measured.append(measure(list(map(str, command)), environment=path))
+    median = sorted(measured, key=lambda run: run.own_seconds or run.seconds)[len(measured) // 2]
     result = Result(
         table=table,
         contender=contender,
@@ -77,7 +81,7 @@ def contend(
         runs=runs,
         seconds=round(median.own_seconds or median.seconds, 3),
         peak_bytes=median.peak_bytes,
-        out_bytes=sum(path.stat().st_size for path in out.parent.glob(f"{out.stem}*{out.suffix}")) if out else 0,
+        out_bytes=sum(written.stat().st_size for written in _written(out)),
     )
     print(
         f"{table:14} {contender:28} {rows:>11,} rows {result.seconds:8.2f} s {result.rows_per_second:>10,} rows/s "
@@ -87,16 +91,39 @@ def contend(
     return result
 
 
-def write_results(name: str, results: Sequence[Result], *, title: str) -> None:
-    """Writes a benchmark's results as JSON, as a Markdown table and as pictures, under benchmarks/results/."""
+def _written(out: Path | None) -> list[Path]:
+    """Returns the files that a contender has written: the named one, and those with a number behind the name."""
+    if out is None:
+        return []
+    return [
+        path for path in out.parent.glob(f"{out.stem}*{out.suffix}") if NUMBERED.fullmatch(path.stem[len(out.stem) :])
+    ]
+
+
+def write_results(
+    name: str, results: Sequence[Result], *, title: str, notes: Sequence[str] = (), folder: Path = RESULTS
+) -> None:
+    """Writes a benchmark's results as JSON, as a Markdown table and as pictures.
+
+    Args:
+        name: of the files.
+        results: in the order of the table.
+        title: above them.
+        notes: sentences that a reader needs to judge them.
+        folder: where they go.
+    """
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "processor": _processor()}
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.json"
     told = [{**asdict(result), "rows_per_second": result.rows_per_second} for result in results]
-    path.write_text(json.dumps({"title": title, "machine": machine, "results": told}, indent=1) + "\n")
+    path.write_text(
+        json.dumps({"title": title, "machine": machine, "notes": list(notes), "results": told}, indent=1) + "\n"
+    )
     table = ratio_table(results)
-    path.with_suffix(".md").write_text(f"# {title}\n\n{machine['cores']} cores, {machine['processor']}\n\n{table}\n")
-    print(f"\n{title}\n\n{table}\n", flush=True)
+    told_notes = "".join(f"- {note}\n" for note in notes)
+    text = f"# {title}\n\n{machine['cores']} cores, {machine['processor']}\n\n{table}\n"
+    path.with_suffix(".md").write_text(f"{text}\n{told_notes}" if notes else text)
+    print(f"\n{title}\n\n{table}\n\n{told_notes}", flush=True)
     subprocess.run([PEERS, CLONE / "benchmarks" / "picture.py", path], check=True)
 
 
