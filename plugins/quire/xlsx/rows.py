@@ -127,8 +127,10 @@ def size_bound(batch: pa.RecordBatch) -> int:
 
 def _letters(column: pa.Array) -> int:
     """Returns how many UTF-16 units the cells of some texts have at most: never more than bytes."""
-    count = pc.sum(pc.min_element_wise(pc.binary_length(column), LONGEST_TEXT, skip_nulls=False)).as_py()
-    return count if isinstance(count, int) else 0
+    lengths = pc.binary_length(column)
+    if (pc.max(lengths).as_py() or 0) > LONGEST_TEXT:
+        return sum(min(length, LONGEST_TEXT) for length in lengths.to_pylist() if length)
+    return pc.sum(lengths).as_py() or 0
 
 
 def _data(array: pa.LargeStringArray) -> pa.Buffer:
