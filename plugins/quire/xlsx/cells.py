@@ -45,7 +45,7 @@ class Cells:
 
     Args:
         values: a string for each row, NULL where there is no cell.
-        before: what stands between row number and value.
+        before: what stands between row number and value; a series where it is not the same in all rows.
         after: what follows the value.
         numbers: the values as totals take them, strings where only their digits are exact; None where they are texts.
         texts: how many numbers had to be written as text.
@@ -54,7 +54,7 @@ class Cells:
     """
 
     values: pl.Series
-    before: str = ""
+    before: str | pl.Series = ""
     after: str = ""
     numbers: pl.Series | None = None
     texts: int = 0
