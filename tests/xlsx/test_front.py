@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import re
 import xml.etree.ElementTree as ElementTree
+from xml.sax.saxutils import escape
 
 import openpyxl
 import pyarrow as pa
 import pytest
+from quire.xlsx.detail import Limits
 from quire.xlsx.model import Chart, DetailOutcome, FactSheet, SheetColumn, TableSheet, Workbook
 
 from tests.xlsx.books import MADE_AT, ZONE, about, calamine, parts, write, write_rows
@@ -58,6 +61,21 @@ def test_small_sheets_are_tables_with_native_charts_beside_the_rows(detail_first
     assert book["Rows"].print_title_rows == "$1:$1"
     assert book["Rows"].auto_filter.ref == "A1:A3"
     assert book["Rows"].freeze_panes == "A2"
+
+
+@pytest.mark.parametrize("detail_first", [True, False])
+def test_sheets_are_told_in_the_order_they_are_shown(detail_first: bool) -> None:
+    rows = [{"n": number} for number in range(5)]
+    body, _ = write_rows(rows, NUMBERS, front=front, detail_first=detail_first, limits=Limits(sheet_rows=3))
+    package = parts(body)
+    shown = [escape(name) for name in openpyxl.load_workbook(io.BytesIO(body)).sheetnames]
+    assert shown[:2] == (["Rows", "Rows (2)"] if detail_first else ["About", "By column"])
+    titles = package["docProps/app.xml"].decode().partition("<TitlesOfParts>")[2]
+    assert re.findall("<vt:lpstr>([^<]*)</vt:lpstr>", titles)[: len(shown)] == shown
+    opened = [name for name in package if b'tabSelected="1"' in package[name]]
+    assert opened == ["xl/worksheets/sheet1.xml" if detail_first else "xl/worksheets/sheet4.xml"]
+    assert b"activeTab" not in package["xl/workbook.xml"]  # the first is shown
+    assert b"firstSheet" not in package["xl/workbook.xml"]
 
 
 @pytest.mark.parametrize(("values", "least"), [([51_000, 51_100], 0), ([-5, 5], None)])
