@@ -89,6 +89,14 @@ def test_lengths_of_a_chart_begin_at_nothing(values: list[int], least: int | Non
         assert (b'<c:min val="0"/>' in parts(body)["xl/charts/chart1.xml"]) is (least == 0)
 
 
+def test_column_of_a_small_table_has_room_for_the_marks_of_its_thousands() -> None:
+    columns = (SheetColumn(name="v", title="V", number_format="#,##0"),)
+    sheet = TableSheet(sheet_name="S", heading="S", columns=columns, table=pa.table({"v": [89_705_524]}))
+    body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda outcome: (sheet,))
+    width = openpyxl.load_workbook(io.BytesIO(body))["S"].column_dimensions["A"].width
+    assert width >= len("89,705,524") + 2
+
+
 def test_workbook_without_rows_has_its_small_sheets() -> None:
     workbook = Workbook(
         title="t", subject="s", made_at=MADE_AT, timezone=ZONE, detail=None, front=front, detail_first=True
