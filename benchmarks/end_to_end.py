@@ -40,4 +40,4 @@ def measure_end_to_end(*, quick: bool) -> None:
                 )
             )  # fmt: skip
         empty_bucket(servers)
-    write_results("end_to_end", results, title="PostgreSQL to one workbook")
+    write_results("end_to_end", results, quick=quick, title="PostgreSQL to one workbook")

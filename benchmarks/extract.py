@@ -31,7 +31,7 @@ def measure_extract(*, quick: bool) -> None:
             for name, command, runs in _jobs(sql, servers.url, out)
         ]
         empty_bucket(servers)
-    write_results("extract", results, title="PostgreSQL to Parquet")
+    write_results("extract", results, quick=quick, title="PostgreSQL to Parquet")
 
 
 def _jobs(sql: str, url: str, out: Path) -> list[Job]:

@@ -48,14 +48,14 @@ def draw(panel: Any, name: str, results: list[dict[str, Any]]) -> None:
         speed, ours = result["rows_per_second"], result["contender"] == OURS
         colour = OURS_COLOUR if ours else FLOOR_COLOUR if FLOOR in result["contender"] else PEER_COLOUR
         panel.barh(place, speed, color=colour, height=0.7)
-        memory = f", {result['peak_bytes'] / 1e6:,.0f} MB" if result["peak_bytes"] else ""
+        memory = f", {result['peak_bytes'] / 1e6:,.0f} MB of memory" if result["peak_bytes"] else ""
         panel.text(
             speed + fastest * 0.01, place, f"{speed / 1000:,.0f}  ({result['rows']:,} rows{memory})",
             va="center", color=INK if ours else MUTED, weight="bold" if ours else "normal",
         )  # fmt: skip
     panel.set_yticks(range(len(results)), [result["contender"] for result in results])
     panel.set_title(name, loc="left", size=10, weight="bold", color=INK)
-    panel.set_xlim(0, fastest * 1.35)
+    panel.set_xlim(0, fastest * 1.5)
     panel.xaxis.set_visible(False)
     panel.tick_params(axis="y", length=0, colors=INK)
     for side in panel.spines.values():

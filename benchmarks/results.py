@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.measure import measure
-from benchmarks.places import CLONE, PEERS, RESULTS
+from benchmarks.places import CLONE, FOLDER, PEERS, RESULTS
 
 OURS_NAME = "quire"
+NUMBERED = re.compile(r"[0-9]*")
 Table = Callable[[Sequence["Result"]], str]
 
 
@@ -63,14 +65,16 @@ def contend(
         contender: its name.
         rows: how many it takes.
         runs: how often.
-        out: what it writes; ``name*.suffix`` counts too, for those that write several files.
+        out: what it writes; ``name1.suffix`` and so on count too, for those that write several files.
         environment: for it, beside ours.
     """
     path = {"PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}", **(environment or {})}
-    measured = sorted(
-        (measure(list(map(str, command)), environment=path) for _ in range(runs)), key=lambda m: m.seconds
-    )
-    median = measured[len(measured) // 2]
+    measured = []
+    for _ in range(runs):
+        for stale in _written(out):  # of other runs, which may have needed more files
+            stale.unlink()
+        measured.append(measure(list(map(str, command)), environment=path))
+    median = sorted(measured, key=lambda run: run.own_seconds or run.seconds)[len(measured) // 2]
     result = Result(
         table=table,
         contender=contender,
@@ -78,7 +82,7 @@ def contend(
         runs=runs,
         seconds=round(median.own_seconds or median.seconds, 3),
         peak_bytes=median.peak_bytes,
-        out_bytes=sum(path.stat().st_size for path in out.parent.glob(f"{out.stem}*{out.suffix}")) if out else 0,
+        out_bytes=sum(written.stat().st_size for written in _written(out)),
     )
     print(
         f"{table:14} {contender:28} {rows:>11,} rows {result.seconds:8.2f} s {result.rows_per_second:>10,} rows/s "
@@ -86,6 +90,15 @@ def contend(
         flush=True,
     )
     return result
+
+
+def _written(out: Path | None) -> list[Path]:
+    """Returns the files that a contender has written: the named one, and those with a number behind the name."""
+    if out is None:
+        return []
+    return [
+        path for path in out.parent.glob(f"{out.stem}*{out.suffix}") if NUMBERED.fullmatch(path.stem[len(out.stem) :])
+    ]
 
 
 def ratio_table(results: Sequence[Result]) -> str:
@@ -104,16 +117,38 @@ def ratio_table(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
-def write_results(name: str, results: Sequence[Result], *, title: str, tabulate: Table = ratio_table) -> None:
-    """Writes a benchmark's results as JSON, as a Markdown table and as pictures, under benchmarks/results/."""
+def write_results(
+    name: str,
+    results: Sequence[Result],
+    *,
+    title: str,
+    quick: bool,
+    notes: Sequence[str] = (),
+    tabulate: Table | None = None,
+) -> None:
+    """Writes a benchmark's results as JSON, as a Markdown table and as pictures.
+
+    Args:
+        name: of the files.
+        results: in the order of the table.
+        title: above them.
+        quick: whether to write them beside what is committed, which was measured in full.
+        notes: sentences that a reader needs to judge them.
+        tabulate: makes the table; by default everybody's figures, with ours over theirs.
+    """
+    folder = FOLDER / "quick" if quick else RESULTS
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "processor": _processor()}
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
     told = [{**asdict(result), "rows_per_second": result.rows_per_second} for result in results]
-    path.write_text(json.dumps({"title": title, "machine": machine, "results": told}, indent=1) + "\n")
-    table = tabulate(results)
-    path.with_suffix(".md").write_text(f"# {title}\n\n{machine['cores']} cores, {machine['processor']}\n\n{table}\n")
-    print(f"\n{title}\n\n{table}\n", flush=True)
+    path.write_text(
+        json.dumps({"title": title, "machine": machine, "notes": list(notes), "results": told}, indent=1) + "\n"
+    )
+    table = (tabulate or ratio_table)(results)
+    told_notes = "".join(f"- {note}\n" for note in notes)
+    text = f"# {title}\n\n{machine['cores']} cores, {machine['processor']}\n\n{table}\n"
+    path.with_suffix(".md").write_text(f"{text}\n{told_notes}" if notes else text)
+    print(f"\n{title}\n\n{table}\n\n{told_notes}", flush=True)
     subprocess.run([PEERS, CLONE / "benchmarks" / "picture.py", path], check=True)
 
 

@@ -24,7 +24,7 @@ def measure_scale(*, quick: bool) -> None:
     results: list[Result] = []
     for scale, days in ((small, MILLION), (small, (FIRST, STOP)), (large, (FIRST, STOP))):
         results += _measure_run(scale, days)
-    write_results("scale", results, title="A whole run, in 1 GiB", tabulate=stage_table)
+    write_results("scale", results, quick=quick, title="A whole run, in 1 GiB", tabulate=stage_table)
 
 
 def _measure_run(scale: float, days: tuple[date, date]) -> list[Result]:

@@ -9,15 +9,22 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from typing import BinaryIO
 
 from isal import isal_zlib
 
 BLOCK = 4 * 1024 * 1024
 
 
-def main(book: Path, out: Path) -> None:
+def main(folder: Path, out: Path) -> None:
+    with out.open("wb") as sink:
+        seconds = sum(deflate(book, sink) for book in sorted(folder.glob("ours*.xlsx")))
+    print("seconds", seconds)
+
+
+def deflate(book: Path, sink: BinaryIO) -> float:
     seconds = 0.0
-    with zipfile.ZipFile(book) as package, out.open("wb") as sink:
+    with zipfile.ZipFile(book) as package:
         for entry in package.infolist():
             compressor = isal_zlib.compressobj(1, isal_zlib.DEFLATED, -15)
             with package.open(entry) as part:
@@ -27,10 +34,11 @@ def main(book: Path, out: Path) -> None:
                     seconds += time.perf_counter() - began
                     sink.write(deflated)
             began = time.perf_counter()
-            sink.write(compressor.flush())
+            rest = compressor.flush()
             seconds += time.perf_counter() - began
-    print("seconds", seconds)
+            sink.write(rest)
+    return seconds
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[2]).with_name("ours.xlsx"), Path(sys.argv[2]))
+    main(Path(sys.argv[2]).parent, Path(sys.argv[2]))

@@ -31,11 +31,12 @@ def main(table: Path, out: Path, rows: int) -> None:
 
     def batches() -> Iterator[pa.RecordBatch]:
         left = rows
-        for batch in file.iter_batches(BATCH_ROWS):
-            yield batch.slice(0, left).cast(schema)
-            left -= batch.num_rows
-            if left <= 0:
-                return
+        for group in range(file.num_row_groups):  # as the render stage: read as a whole, a file stays in memory
+            for batch in file.iter_batches(BATCH_ROWS, row_groups=[group]):
+                yield batch.slice(0, left).cast(schema)
+                left -= batch.num_rows
+                if left <= 0:
+                    return
 
     @contextmanager
     def open_file(number: int) -> Iterator[BinaryIO]:

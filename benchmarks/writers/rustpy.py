@@ -12,7 +12,10 @@ def main(table: str, out: str, rows: int) -> None:
     frame = pl.read_parquet(table, n_rows=rows)
     # it writes decimals as texts: as floats they are numbers with the same format
     frame = frame.with_columns(pl.selectors.decimal().cast(pl.Float64))
-    FastExcel(out).format(float_format="#,##0.00", datetime_format="yyyy-mm-dd").sheet("Rows", frame).save()
+    # one format for whatever is a date or a time: the tables have either dates or timestamps
+    moments = frame.select(pl.selectors.datetime()).width
+    shown = "yyyy-mm-dd hh:mm:ss" if moments else "yyyy-mm-dd"
+    FastExcel(out).format(float_format="#,##0.00", datetime_format=shown).sheet("Rows", frame).save()
 
 
 if __name__ == "__main__":

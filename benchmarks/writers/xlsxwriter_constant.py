@@ -21,7 +21,7 @@ OPTIONS = {
 
 
 def main(table: str, out: str, rows: int) -> None:
-    file = pq.ParquetFile(table)
+    file = pq.ParquetFile(table, pre_buffer=False)  # else what was read stays in memory, which is not the writer's
     with xlsxwriter.Workbook(out, OPTIONS) as book:
         sheet = book.add_worksheet()
         writers = [writer(book, sheet, field.type) for field in file.schema_arrow]

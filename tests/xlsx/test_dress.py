@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 from quire.xlsx.detail import Limits
 from quire.xlsx.model import SheetColumn
+from quire.xlsx.widths import display_width
 
 from tests.xlsx.books import cell, parts, write_rows
 
@@ -37,6 +38,12 @@ def test_width_that_is_given_is_kept_whatever_the_rows_are() -> None:
 )
 def test_width_that_is_not_given_is_that_of_the_first_rows(texts: list[str | None], expected: float) -> None:
     assert width(texts) == pytest.approx(expected, abs=1)
+
+
+def test_width_of_a_text_is_measured_at_its_beginning_only() -> None:
+    assert display_width("x" * 10_000_000) == 255
+    assert display_width("\u4e2d" * 1000) == 510
+    assert display_width("two\nlines") == 3
 
 
 def test_every_sheet_of_rows_has_its_footer_and_no_green_corners() -> None:

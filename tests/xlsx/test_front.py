@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import re
 import xml.etree.ElementTree as ElementTree
+from xml.sax.saxutils import escape
 
 import openpyxl
 import pyarrow as pa
 import pytest
+from quire.xlsx.detail import Limits
 from quire.xlsx.model import Chart, DetailOutcome, FactSheet, SheetColumn, TableSheet, Workbook
 
 from tests.xlsx.books import MADE_AT, ZONE, about, calamine, parts, write, write_rows
@@ -60,6 +63,21 @@ def test_small_sheets_are_tables_with_native_charts_beside_the_rows(detail_first
     assert book["Rows"].freeze_panes == "A2"
 
 
+@pytest.mark.parametrize("detail_first", [True, False])
+def test_sheets_are_told_in_the_order_they_are_shown(detail_first: bool) -> None:
+    rows = [{"n": number} for number in range(5)]
+    body, _ = write_rows(rows, NUMBERS, front=front, detail_first=detail_first, limits=Limits(sheet_rows=3))
+    package = parts(body)
+    shown = [escape(name) for name in openpyxl.load_workbook(io.BytesIO(body)).sheetnames]
+    assert shown[:2] == (["Rows", "Rows (2)"] if detail_first else ["About", "By column"])
+    titles = package["docProps/app.xml"].decode().partition("<TitlesOfParts>")[2]
+    assert re.findall("<vt:lpstr>([^<]*)</vt:lpstr>", titles)[: len(shown)] == shown
+    opened = [name for name in package if b'tabSelected="1"' in package[name]]
+    assert opened == ["xl/worksheets/sheet1.xml" if detail_first else "xl/worksheets/sheet4.xml"]
+    assert b"activeTab" not in package["xl/workbook.xml"]  # the first is shown
+    assert b"firstSheet" not in package["xl/workbook.xml"]
+
+
 @pytest.mark.parametrize(("values", "least"), [([51_000, 51_100], 0), ([-5, 5], None)])
 def test_lengths_of_a_chart_begin_at_nothing(values: list[int], least: int | None) -> None:
     table = pa.table({"k": ["a", "b"], "v": values})
@@ -69,6 +87,14 @@ def test_lengths_of_a_chart_begin_at_nothing(values: list[int], least: int | Non
         sheet = TableSheet(sheet_name="S", heading="S", columns=columns, table=table, chart=chart)
         body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda outcome, sheet=sheet: (sheet,))
         assert (b'<c:min val="0"/>' in parts(body)["xl/charts/chart1.xml"]) is (least == 0)
+
+
+def test_column_of_a_small_table_has_room_for_the_marks_of_its_thousands() -> None:
+    columns = (SheetColumn(name="v", title="V", number_format="#,##0"),)
+    sheet = TableSheet(sheet_name="S", heading="S", columns=columns, table=pa.table({"v": [89_705_524]}))
+    body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda outcome: (sheet,))
+    width = openpyxl.load_workbook(io.BytesIO(body))["S"].column_dimensions["A"].width
+    assert width >= len("89,705,524") + 2
 
 
 def test_workbook_without_rows_has_its_small_sheets() -> None:
@@ -92,6 +118,26 @@ def test_small_sheets_keep_the_last_microsecond_of_a_day_in_its_day(zone: str | 
     body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda _: (sheet,))
     day = dt.date(1969, 12, 31) if zone else dt.date(1970, 1, 1)
     assert calamine(body, "T")[-1][0] == dt.datetime.combine(day, dt.time(23, 59, 59, 999_000))
+
+
+@pytest.mark.parametrize(
+    ("microseconds", "shown"),
+    [
+        (86_400_000_000 - 1, dt.time(23, 59, 59, 999_000)),
+        (86_400_000_000 - 999, dt.time(23, 59, 59, 999_000)),
+        (86_400_000_000 - 2_000, dt.time(23, 59, 59, 998_000)),
+        (86_400_000_000, "24:00:00"),
+    ],
+)
+def test_small_sheets_keep_a_time_of_the_days_last_millisecond_from_its_midnight(
+    microseconds: int, shown: dt.time | str
+) -> None:
+    times = pa.array([microseconds]).view(pa.time64("us"))
+    sheet = TableSheet(
+        sheet_name="T", heading="T", columns=(SheetColumn(name="m", title="M"),), table=pa.table({"m": times})
+    )
+    body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda _: (sheet,))
+    assert calamine(body, "T")[-1][0] == shown
 
 
 @pytest.mark.parametrize(

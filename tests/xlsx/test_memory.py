@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -19,3 +20,10 @@ def test_memory_of_wide_or_long_rows_stays_within_the_budget(case: str) -> None:
     command = [sys.executable, "-m", "tests.xlsx.peak_memory", case]
     told = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(told.stdout) < BUDGET_MB
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pandas") is None, reason="there is nothing to import")
+def test_writer_of_many_kinds_of_columns_never_imports_pandas() -> None:
+    command = [sys.executable, "-m", "tests.xlsx.imported_pandas"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert told.stdout == "\n"

@@ -116,3 +116,22 @@ def test_total_of_several_files_is_a_value_and_told() -> None:
     assert by_openpyxl(files.bodies[-1])[-1] == (200_000,)
     assert cell(files.bodies[-1], f"A{outcomes[-1].rows + 2}").value == 200_000
     assert [len(outcome.notes) for outcome in outcomes] == [0] * (len(outcomes) - 1) + [1]
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        ("0.0", '"mean "0.0'),
+        ("0.0;-0.0;0", '"mean "0.0;"mean "-0.0;"mean "0'),
+        ("[Green]0.0;[Red][<-5]-0.0", '[Green]"mean "0.0;[Red][<-5]"mean "-0.0'),
+        ('0" a;b";(0\\;)', '"mean "0" a;b";"mean "(0\\;)'),
+        ("0;-0;;@", '"mean "0;"mean "-0;;"mean "@'),
+        ("[h]:mm;[$€-407] 0_;", '"mean "[h]:mm;"mean "[$€-407] 0_;'),
+    ],
+)
+def test_total_says_its_function_in_every_section_of_its_format(code: str, shown: str) -> None:
+    columns = [SheetColumn(name="v", title="V", total="mean", number_format=code)]
+    batch = pa.RecordBatch.from_arrays([pa.array([-1.5, -2.5])], ["v"])
+    files, _ = write(book_of([batch], batch.schema, columns=columns))
+    assert cell(files.bodies[0], "A2").number_format == code
+    assert cell(files.bodies[0], "A4").number_format == shown

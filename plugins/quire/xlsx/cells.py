@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from quire.xlsx.odd_dates import DAY_MICROSECONDS, OddDate, date_text, local_microseconds, timestamp_text
+from quire.xlsx.odd_dates import (
+    DAY_MICROSECONDS,
+    LAST_MILLISECOND,
+    OddDate,
+    date_text,
+    local_microseconds,
+    timestamp_text,
+)
 from quire.xlsx.text import cut_texts, longest
 
 EPOCH_SERIAL = 25_569  # 1970-01-01 in Excel's days since 1899-12-30
@@ -38,7 +45,7 @@ class Cells:
 
     Args:
         values: a string for each row, NULL where there is no cell.
-        before: what stands between row number and value.
+        before: what stands between row number and value; a series where it is not the same in all rows.
         after: what follows the value.
         numbers: the values as totals take them, strings where only their digits are exact; None where they are texts.
         texts: how many numbers had to be written as text.
@@ -47,7 +54,7 @@ class Cells:
     """
 
     values: pl.Series
-    before: str = ""
+    before: str | pl.Series = ""
     after: str = ""
     numbers: pl.Series | None = None
     texts: int = 0
@@ -128,8 +135,7 @@ def time_cells(column: pl.Series, styles: Styles) -> Cells:
         column: microseconds since midnight: Polars has no 24:00.
         styles: of the column.
     """
-    # Readers round to the millisecond: the day's last microseconds would become its midnight.
-    fractions = column.clip(None, DAY_MICROSECONDS - 1000) / DAY_MICROSECONDS
+    fractions = column.clip(None, LAST_MILLISECOND) / DAY_MICROSECONDS
     if _within(column, 0, DAY_MICROSECONDS - 1):
         return _numbers(fractions.cast(pl.String), None, styles, fractions)
     keeps = column < DAY_MICROSECONDS

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from functools import reduce
+from operator import add
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from quire.errors import WorkbookError
 from quire.xlsx.model import DetailTable
+from quire.xlsx.series import series_of
 
 BATCH_ROWS = 8_192
 BATCH_CELLS = 16 * BATCH_ROWS
@@ -104,9 +107,9 @@ def _fitting(batch: pa.RecordBatch, rows: int, size: int | None) -> int:
     most, batch = BATCH_BYTES if size is None else size, batch.slice(0, rows)
     if text_bytes(batch) <= most:
         return int(batch.num_rows)
-    lengths = reduce(pc.add, (pc.fill_null(length, 0).cast(pa.int64()) for length in _lengths(batch)))
-    fitting = pc.sum(pc.less_equal(pc.cumulative_sum(lengths), most)).as_py()
-    return int(fitting or size is None)
+    # Not by Arrow: of a number among its arguments it makes a scalar by importing pandas, where that is installed.
+    lengths = reduce(add, (series_of(length).fill_null(0).cast(pl.Int64) for length in _lengths(batch)))
+    return int((lengths.cum_sum() <= most).sum() or size is None)
 
 
 def _lengths(batch: pa.RecordBatch) -> Iterator[pa.Array]:

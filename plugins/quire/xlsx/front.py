@@ -165,7 +165,9 @@ def _table_width(column: SheetColumn, header: str, values: Sequence[Any]) -> flo
 def _sample(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:,.2f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    return f"{value:,}" if _is_number(value) else str(value)
 
 
 def _is_number(value: Any) -> bool:

@@ -16,8 +16,10 @@ from quire.xlsx.skeleton import shared_items
 OPENING = ("_rels/.rels", "docProps/core.xml")
 STRINGS = "xl/sharedStrings.xml"
 BOOK = "xl/workbook.xml"
+TOLD = "docProps/app.xml"
 _SHARED = re.compile(rb'( t="s"><v>)(\d+)(</v>)')
 _SHEET = re.compile(r"<sheet [^>]*/>")
+_TITLE = re.compile(r"<vt:lpstr>[^<]*</vt:lpstr>")
 _LOCAL = re.compile(r'localSheetId="(\d+)"')
 _ACTIVE = re.compile(r' (?:activeTab|firstSheet)="\d+"')
 
@@ -60,6 +62,8 @@ def merge_parts(parts: dict[str, bytes], strings: SharedStrings, *, details: int
             yield name, (_shifted(body, header, shift),)
         elif name == BOOK and not rows_first:
             yield name, (_small_sheets_first(body.decode(), details).encode(),)
+        elif name == TOLD and not rows_first:
+            yield name, (_told_small_first(body.decode(), details, len(_SHEET.findall(parts[BOOK].decode()))).encode(),)
         else:
             yield name, (body,)
 
@@ -96,3 +100,12 @@ def _small_sheets_first(xml: str, details: int) -> str:
 
     reordered = "".join((*sheets[details:], *sheets[:details]))
     return _ACTIVE.sub("", _LOCAL.sub(moved, xml[:head] + reordered + xml[tail:]))
+
+
+def _told_small_first(xml: str, details: int, sheets: int) -> str:
+    """Returns the list of sheets that the document's properties have, in the same order."""
+    head, opening, list_ = xml.partition("<TitlesOfParts>")
+    titles = list(_TITLE.finditer(list_))[:sheets]
+    names = [title[0] for title in titles]
+    reordered = "".join((*names[details:], *names[:details]))
+    return f"{head}{opening}{list_[: titles[0].start()]}{reordered}{list_[titles[-1].end() :]}"

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from quire.xlsx.cells import MOST_BYTES, MOST_DIGITS
 from quire.xlsx.model import SheetColumn
-from quire.xlsx.odd_dates import DAY_MICROSECONDS, date_text, timestamp_text
+from quire.xlsx.odd_dates import DAY_MICROSECONDS, LAST_MILLISECOND, date_text, timestamp_text
 from quire.xlsx.text import cut_text
 
 FIRST_DATE = dt.date(1900, 3, 1)
@@ -107,4 +107,4 @@ def _date(days: int) -> dt.date | str:
 def _time(microseconds: int) -> dt.time | str:
     if microseconds >= DAY_MICROSECONDS:
         return "24:00:00"
-    return (_EPOCH + microseconds * _MICROSECOND).time()
+    return (_EPOCH + min(microseconds, LAST_MILLISECOND) * _MICROSECOND).time()

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 DAY_MICROSECONDS = 86_400_000_000
+# Readers round to the millisecond: later times of a day would become its midnight.
+LAST_MILLISECOND = DAY_MICROSECONDS - 1000
 _INFINITE_DAYS = {2**31 - 1: "infinity", -(2**31): "-infinity"}
 _INFINITE_MICROSECONDS = {2**63 - 1: "infinity", -(2**63) + 1: "-infinity", -(2**63): "-infinity"}
 

@@ -99,18 +99,21 @@ class RowRenderer:
 
     def _join(self, found: Sequence[Cells], first_row: int, rows: int) -> memoryview:
         numbers = pl.int_range(first_row, first_row + rows, dtype=pl.Int64, eager=True).cast(pl.String)
-        frame = pl.DataFrame([numbers.alias("row"), *(cell.values.alias(str(n)) for n, cell in enumerate(found))])
-        row = pl.col("row")
+        columns = [numbers.alias("row"), *(cell.values.alias(str(n)) for n, cell in enumerate(found))]
+        columns += [
+            cell.before.alias(f"before {n}") for n, cell in enumerate(found) if isinstance(cell.before, pl.Series)
+        ]
+        frame, row = pl.DataFrame(columns), pl.col("row")
         pieces: list[pl.Expr] = [pl.lit('<row r="'), row]
         text = '">'  # what stands between two columns of the frame, joined to one literal
         for position, (opening, cell) in enumerate(zip(self._opens, found, strict=True)):
-            value = pl.col(str(position))
+            value, before = pl.col(str(position)), _before(cell, position)
             if cell.values.null_count():  # where the value is NULL, so is the cell, and is left out
-                cells = pl.concat_str([pl.lit(opening), row, *_literal(cell.before), value, *_literal(cell.after)])
+                cells = pl.concat_str([pl.lit(opening), row, *before, value, *_literal(cell.after)])
                 pieces += [*_literal(text), cells]
                 text = ""
             else:
-                pieces += [pl.lit(text + opening), row, *_literal(cell.before), value]
+                pieces += [pl.lit(text + opening), row, *before, value]
                 text = cell.after
         pieces.append(pl.lit(f"{text}</row>"))
         joined = frame.select(pl.concat_str(pieces, ignore_nulls=True)).to_series()
@@ -127,8 +130,10 @@ def size_bound(batch: pa.RecordBatch) -> int:
 
 def _letters(column: pa.Array) -> int:
     """Returns how many UTF-16 units the cells of some texts have at most: never more than bytes."""
-    count = pc.sum(pc.min_element_wise(pc.binary_length(column), LONGEST_TEXT, skip_nulls=False)).as_py()
-    return count if isinstance(count, int) else 0
+    lengths = pc.binary_length(column)
+    if (pc.max(lengths).as_py() or 0) > LONGEST_TEXT:
+        return sum(min(length, LONGEST_TEXT) for length in lengths.to_pylist() if length)
+    return pc.sum(lengths).as_py() or 0
 
 
 def _data(array: pa.LargeStringArray) -> pa.Buffer:
@@ -138,6 +143,10 @@ def _data(array: pa.LargeStringArray) -> pa.Buffer:
     offsets = pa.Array.from_buffers(pa.int64(), len(array) + 1, [None, array.buffers()[1]], offset=array.offset)
     start, stop = offsets[0].as_py(), offsets[len(array)].as_py()
     return array.buffers()[2].slice(start, stop - start)
+
+
+def _before(cell: Cells, position: int) -> list[pl.Expr]:
+    return _literal(cell.before) if isinstance(cell.before, str) else [pl.col(f"before {position}")]
 
 
 def _literal(text: str) -> list[pl.Expr]:

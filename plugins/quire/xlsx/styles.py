@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +12,12 @@ from xlsxwriter.format import Format
 INK, MUTED, LINE, SHADE, ACCENT = "#1F2933", "#66727F", "#B8C2CC", "#E8EDF2", "#1F5A85"
 CHART_COLOURS = ("#1F5A85", "#D9822B", "#6B8E4E", "#8A5A83", "#66727F", "#B03A48")
 FONT = {"font_name": "Calibri", "font_size": 11, "font_color": INK}
+
+# One section of a format code: colours and conditions, which must come first in it, then whatever else it has. What
+# stands in quotes or brackets, or behind one of \ _ *, divides nothing; [h], [m] and [s] are times, [$…] a currency.
+_SECTION = re.compile(
+    r'((?:\[(?!h+\]|m+\]|s+\]|\$)[^\]]*\])*)((?:"[^"]*"|[\\_*].|\[[^\]]*\]|[^;])+)', re.IGNORECASE | re.DOTALL
+)
 
 
 class Formats:
@@ -46,12 +53,17 @@ class Formats:
 
     def total(self, number_format: str, function: str = "sum") -> Format:
         """Returns the format of a total, which says its function where that is not the one everybody expects."""
-        said = number_format if function in ("sum", "count") else f'"{function} "{number_format}'
+        said = number_format if function in ("sum", "count") else with_word(number_format, function)
         return self.of(num_format=said, bold=True, top=1, top_color=LINE, valign="vcenter")
 
     def total_label(self) -> Format:
         """Returns the format of what stands before the totals."""
         return self.of(bold=True, top=1, top_color=LINE, align="left", indent=1, valign="vcenter")
+
+
+def with_word(number_format: str, word: str) -> str:
+    """Returns a format code that shows a word before the number, in each of its sections that shows anything."""
+    return _SECTION.sub(lambda section: f'{section[1]}"{word} "{section[2]}', number_format)
 
 
 def number_format(kind: pa.DataType) -> str:

@@ -15,12 +15,17 @@ NARROWEST, WIDEST = 8.0, 48.0
 HEADER_WIDEST = 16  # longer titles wrap
 FILTER_BUTTON = 3.0  # in characters
 FIXED = {"date": 11.5, "timestamp": 19.5, "time": 10.0, "bool": 8.0}
+HIGHEST = 409.0  # of Excel's rows, in points
+MEASURED = 255  # Excel's widest column
 TOTAL_WORD = 5.0  # "mean " before a total
 
 
 def display_width(text: str) -> float:
-    """Returns a text's width in characters of Latin letters: those of East Asia are twice as wide."""
-    first = text.split("\n", 1)[0]
+    """Returns the width of a text's first line in Latin letters: those of East Asia are twice as wide.
+
+    What is beyond ``MEASURED`` letters is not looked at: a cell may have 32,767, and no column is as wide.
+    """
+    first = text[:MEASURED].split("\n", 1)[0]
     return sum(2.0 if unicodedata.east_asian_width(letter) in "WF" else 1.0 for letter in first)
 
 
@@ -44,7 +49,7 @@ def header_lines(title: str, width: float) -> int:
 
 def header_height(lines: int) -> float:
     """Returns a header row's height in points. Set by us, since not every program measures it when it opens a file."""
-    return 6.0 + 15.0 * lines
+    return min(6.0 + 15.0 * lines, HIGHEST)
 
 
 def column_widths(columns: Sequence[SheetColumn], schema: pa.Schema, sample: pa.RecordBatch | None) -> list[float]:
@@ -71,7 +76,7 @@ def _width(column: SheetColumn, kind: pa.DataType, sample: pa.Array | None) -> f
 
 
 def _content_width(values: pa.Array, kind: pa.DataType) -> float:
-    shown = series_of(values.slice(0, 1000)).cast(pl.String).drop_nulls()
+    shown = series_of(values.slice(0, 1000)).cast(pl.String).drop_nulls().str.slice(0, MEASURED)
     if shown.is_empty():
         return NARROWEST
     longest = max(display_width(text) for text in shown.to_list())

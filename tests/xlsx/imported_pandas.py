@@ -1,0 +1,54 @@
+"""Writes a workbook of many kinds of columns in a process of its own, and prints what of pandas was imported."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from decimal import Decimal
+
+import polars as pl
+import pyarrow as pa
+from quire.xlsx.detail_rows import BATCH_BYTES
+from quire.xlsx.model import DetailTable, SheetColumn, Workbook
+from quire.xlsx.workbook import write_workbook
+
+from tests.xlsx.peak_memory import nowhere
+
+ROWS = 20_000
+LONG = "x" * (4 * BATCH_BYTES // ROWS)
+
+
+def main() -> None:
+    """Writes texts that are shared, inline, too long for a batch and for a cell, and one column of each other kind."""
+    frame = pl.DataFrame(
+        {
+            "shared": ["a"] * ROWS,
+            "inline": [f"=<{number}>" for number in range(ROWS)],
+            "long": [LONG] * (ROWS - 1) + ["y" * 40_000],
+            "whole": range(ROWS),
+            "float": [number / 7 for number in range(ROWS)],
+            "decimal": [Decimal("1.25")] * ROWS,
+            "date": [None, *[dt.date(2013, 1, 1)] * (ROWS - 1)],
+            "instant": [dt.datetime(2013, 1, 1, tzinfo=dt.UTC)] * ROWS,
+            "truth": [True] * ROWS,
+        }
+    )
+    table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    narrow = [pa.string() if kind == pa.large_string() else kind for kind in table.schema.types]
+    table = table.cast(pa.schema(list(zip(table.schema.names, narrow, strict=True))))
+    columns = [SheetColumn(name=name, title=name, total="max") for name in table.schema.names]
+    detail = DetailTable(
+        sheet_name="Rows",
+        columns=tuple(columns),
+        schema=table.schema,
+        rows=ROWS,
+        batches=lambda: iter(table.to_batches()),
+    )
+    made_at = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+    book = Workbook(title="t", subject="s", made_at=made_at, timezone="UTC", detail=detail, front=lambda _: ())
+    write_workbook(book, nowhere)
+    print(*(name for name in sys.modules if name == "pandas"))
+
+
+if __name__ == "__main__":
+    main()
