@@ -86,7 +86,9 @@ def test_lengths_of_a_chart_begin_at_nothing(values: list[int], least: int | Non
         chart = Chart(kind=kind, x="k", y=("v",))
         sheet = TableSheet(sheet_name="S", heading="S", columns=columns, table=table, chart=chart)
         body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda outcome, sheet=sheet: (sheet,))
-        assert (b'<c:min val="0"/>' in parts(body)["xl/charts/chart1.xml"]) is (least == 0)
+        drawn = parts(body)["xl/charts/chart1.xml"]
+        assert (b'<c:min val="0"/>' in drawn) is (least == 0)
+        assert b'formatCode="None"' not in drawn
 
 
 def test_column_of_a_small_table_has_room_for_the_marks_of_its_thousands() -> None:

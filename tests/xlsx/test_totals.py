@@ -135,3 +135,12 @@ def test_total_says_its_function_in_every_section_of_its_format(code: str, shown
     files, _ = write(book_of([batch], batch.schema, columns=columns))
     assert cell(files.bodies[0], "A2").number_format == code
     assert cell(files.bodies[0], "A4").number_format == shown
+
+
+def test_booleans_are_shown_as_words_and_their_sum_as_a_number() -> None:
+    batch = pa.record_batch({"v": pa.array([True, False, True])})
+    columns = [SheetColumn(name="v", title="V", total="sum")]
+    files, (outcome,) = write(book_of([batch], batch.schema, columns=columns))
+    first, total = (cell(files.bodies[0], place, outcome.sheets[-1]) for place in ("A2", "A5"))
+    assert (first.value, first.number_format) == (True, '"TRUE";"TRUE";"FALSE"')
+    assert (total.value, total.number_format) == (2, "General")

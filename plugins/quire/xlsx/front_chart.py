@@ -82,8 +82,9 @@ def _dress_axes(chart: Any, sheet: TableSheet, model: Chart) -> None:
         "num_font": {"size": 9},
         "line": {"none": True},
         "major_gridlines": {"visible": True, "line": {"color": "#E3E8ED"}},
-        "num_format": first.number_format,
     }
+    if first.number_format:  # None would be written as a code of its own
+        up["num_format"] = first.number_format
     if model.kind in FROM_NOTHING and all(_is_never_negative(sheet.table[name]) for name in model.y):
         up["min"] = 0
     if len(model.y) == 1:

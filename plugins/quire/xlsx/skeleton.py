@@ -22,7 +22,7 @@ from quire.xlsx.front import write_front
 from quire.xlsx.legal_parts import legal_part
 from quire.xlsx.model import DetailTable, FactSheet, TableSheet, Workbook
 from quire.xlsx.names import column_letters
-from quire.xlsx.styles import Formats, number_format, side_of
+from quire.xlsx.styles import Formats, number_format, side_of, total_number_format
 from quire.xlsx.text import cut_text
 from quire.xlsx.widths import header_height, header_lines
 
@@ -173,8 +173,8 @@ def _write_frame(
         sheet.write_blank(TEXT_ROW, position, None, formats.text())
         sheet.write_blank(QUOTED_ROW, position, None, formats.text(quoted=True))
         if has_totals(detail):
-            total_format = "#,##0" if column.total == "count" else shown
-            sheet.write_blank(TOTAL_ROW, position, None, formats.total(total_format, column.total or "sum"))
+            function = column.total or "sum"
+            sheet.write_blank(TOTAL_ROW, position, None, formats.total(total_number_format(shown, function), function))
     if has_totals(detail) and not detail.columns[0].total:
         sheet.write_string(TOTAL_ROW, 0, TOTAL, formats.total_label())
     lines = max(header_lines(column.title, width) for column, width in zip(detail.columns, widths, strict=True))

@@ -18,6 +18,8 @@ FONT = {"font_name": "Calibri", "font_size": 11, "font_color": INK}
 _SECTION = re.compile(
     r'((?:\[(?!h+\]|m+\]|s+\]|\$)[^\]]*\])*)((?:"[^"]*"|[\\_*].|\[[^\]]*\]|[^;])+)', re.IGNORECASE | re.DOTALL
 )
+# Excel shows booleans as words whatever the code says; LibreOffice prints 1 and 0 on some pages unless told.
+BOOLEAN = '"TRUE";"TRUE";"FALSE"'
 
 
 class Formats:
@@ -78,7 +80,14 @@ def number_format(kind: pa.DataType) -> str:
         return "yyyy-mm-dd hh:mm:ss"
     if pa.types.is_time(kind):
         return "hh:mm:ss"
-    return "General"
+    return BOOLEAN if pa.types.is_boolean(kind) else "General"
+
+
+def total_number_format(shown: str, function: str) -> str:
+    """Returns the Excel format code of a total over values that are shown by another: a number, whatever it counts."""
+    if function == "count":
+        return "#,##0"
+    return "General" if shown == BOOLEAN else shown
 
 
 def side_of(kind: pa.DataType) -> str:
