@@ -63,10 +63,18 @@ def _sample(parameter: Parameter) -> object:
 
 
 def _advice(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> Iterator[str]:
+    import polars as pl
+
     totalled = {column.name for column in definition.columns if column.total}
+    expressions = {
+        measure.of for summary in definition.summaries for measure in summary.measures.values() if measure.of
+    }
+    measured = {name for of in expressions for name in pl.sql_expr(of).meta.root_names()}
     for column in columns:
-        if column.name in totalled and column.pg_type.startswith("numeric") and not numeric_scale(column.pg_type):
-            yield (
-                f"{column.name} is totalled and is numeric without a scale: cast it in the query, "
-                f"such as {column.name}::numeric(18,2), so that every value is a number to Excel"
-            )
+        if not column.pg_type.startswith("numeric") or numeric_scale(column.pg_type) is not None:
+            continue
+        cast = f"cast it in the query, such as {column.name}::numeric(18,2)"
+        if column.name in totalled:
+            yield f"{column.name} is totalled and is numeric without a scale: {cast}, which Excel takes for numbers"
+        elif column.name in measured:
+            yield f"{column.name} is measured and is numeric without a scale: {cast}, since 18 decimals are kept else"
