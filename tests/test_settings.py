@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from quire.errors import SettingsError
-from quire.settings import CLONE, StoreSettings, bucket_name, include_folder, source_url
+from quire.settings import CLONE, StoreSettings, bucket_name, include_folder, owner_url, source_url
 
 STORE = "aws://KEY%2F1:s%40cret@/?endpoint_url=http%3A%2F%2F127.0.0.1%3A8333&region_name=eu-central-1"
 
@@ -82,3 +82,12 @@ def test_source_with_a_password_that_is_not_encoded_is_refused_without_it(rest: 
 def test_defaults_are_the_clones_own() -> None:
     assert bucket_name({}) == "quire"
     assert include_folder({}) == CLONE / "include"
+
+
+def test_owner_is_the_source_where_no_owner_is_set() -> None:
+    source, owner = "postgresql://reader@db/shop", "postgresql://owner@db/shop"
+    assert owner_url("quire_source", {"AIRFLOW_CONN_QUIRE_SOURCE": source}) == source
+    both = {"AIRFLOW_CONN_QUIRE_SOURCE": source, "AIRFLOW_CONN_QUIRE_OWNER": owner}
+    assert owner_url("quire_source", both) == owner
+    with pytest.raises(SettingsError, match="AIRFLOW_CONN_QUIRE_SOURCE is not set"):
+        owner_url("quire_source", {})

@@ -15,10 +15,13 @@ from pathlib import Path
 import psycopg
 from psycopg.sql import SQL, Identifier, Literal
 
+from quire.catalog import find_definition
 from quire.errors import StackError
 from quire.local_stack.postgres import told_errors
 from quire.settings import CLONE
+from quire.tracking import track
 
+REPORT = "flights"
 READER = "quire_reader"
 READER_ROLE = CLONE / "include" / "sql" / "quire" / "reader_role.sql"
 ROWS = {"airlines": 16, "airports": 1458, "planes": 3322, "weather": 26115, "flights": 336_776}
@@ -48,7 +51,9 @@ CREATE INDEX ON flights (time_hour);
 
 
 def load_flights(url: str, *, reader_password: str) -> None:
-    """Fills an empty database in one transaction; does nothing where the flights are there already.
+    """Fills an empty database in one transaction, and tracks its changes from then on.
+
+    Does nothing where the flights are there already, and tracked.
 
     Args:
         url: of an owner of the database.
@@ -56,9 +61,11 @@ def load_flights(url: str, *, reader_password: str) -> None:
 
     Raises:
         StackError: the package's files are not what they were, or PostgreSQL does not take them.
+        DefinitionError, NotTrackedError: the clone's report of flights is not what it was.
     """
     with told_errors("the flights"):
         _load(url, reader_password)
+    track(find_definition(CLONE / "include", REPORT), url)
 
 
 def _load(url: str, reader_password: str) -> None:
