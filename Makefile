@@ -43,7 +43,7 @@ down: setup ## stops what `make up` started
 	@$(BIN)/python -m quire.local_stack down
 
 test: setup ## every test, against real PostgreSQL, S3 and Airflow
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 test-slow: setup ## the tests of millions of rows, for minutes
 	@$(BIN)/python -m pytest -m slow --timeout 3600

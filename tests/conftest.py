@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import uuid
 from collections.abc import Iterator
 
@@ -81,3 +82,16 @@ def quire_environment(flights_url: str, s3_server: S3Server, bucket: ObjectStore
         "AIRFLOW_CONN_QUIRE_STORE": s3_server.connection,
         "QUIRE_BUCKET": bucket.bucket,
     }
+
+
+def pytest_configure() -> None:
+    """Lets Ctrl-C end what tests start and interrupt, where a shell had it ignored for its background jobs."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps the tests of whole stacks in one process, since they compete for ports; the others run beside them."""
+    for item in items:
+        if item.path.parent.name in ("airflow", "local_stack"):
+            item.add_marker(pytest.mark.xdist_group("stack"))
