@@ -12,12 +12,16 @@ from benchmarks.extract import measure_extract
 from benchmarks.places import FOLDER
 from benchmarks.render import measure_render
 from benchmarks.scale import measure_scale
+from benchmarks.stored import measure_stored
+from benchmarks.tracking import measure_tracking
 
 PARTS = {
     "render": measure_render,
     "extract": measure_extract,
     "end_to_end": measure_end_to_end,
     "scale": measure_scale,
+    "stored": measure_stored,
+    "tracking": measure_tracking,
 }
 
 

@@ -147,6 +147,7 @@ def gc() -> None:
         typer.echo(f"replaced {shrunk} records of the change log by their sums")
 
 
+@app.command()
 def track(report: Annotated[str, typer.Argument(help="A report with freshness: tracked.")]) -> None:
     """Install change tracking on a report's tables, by the connection quire_owner."""
     from quire.tracking import track as install

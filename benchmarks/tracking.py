@@ -1,0 +1,141 @@
+"""What change tracking costs those who write: pgbench and COPY on a table that is tracked, and on one that is not."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from quire.definition import ReportDefinition
+from quire.local_stack.postgres import PostgresServer, program
+from quire.tracking import track, untrack
+
+from benchmarks.places import FOLDER
+from benchmarks.results import Result, write_results
+
+CLIENTS, COPIED = 8, 1_000_000
+ROUNDS = 3
+TABLE = """
+DROP TABLE IF EXISTS sales;
+CREATE TABLE sales (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz NOT NULL, amount numeric(12,2), note text
+);
+INSERT INTO sales (at, amount, note)
+SELECT timestamptz '2026-01-01' + n * interval '1 second', n / 100.0, md5(n::text) FROM generate_series(1, 100000) n;
+ANALYZE sales
+"""
+# A hot day: all clients write into the same hours.
+INSERT = (
+    "INSERT INTO sales (at, amount, note) VALUES (timestamptz '2026-02-01' + random() * interval '1 day', 1.5, 'x');\n"
+)
+UPDATE = (
+    "\\set id random(1, 100000)\nUPDATE sales SET amount = amount + 1, at = at + interval '1 second' WHERE id = :id;\n"
+)
+COPY = f"""
+COPY sales (at, amount, note) FROM PROGRAM
+$$seq 1 {COPIED} | awk '{{printf "2026-03-%02d 12:00:00+00\\t%d.25\\tnote %d\\n", $1 % 28 + 1, $1, $1}}'$$
+"""
+NOTES = (
+    f"{CLIENTS} clients of pgbench, the median of {ROUNDS} rounds, tracked and not by turns; fsync is on.",
+    "pg_locks, asked every 20 ms meanwhile, showed nobody waiting for a lock on the change log.",
+)
+
+
+def measure_tracking(*, quick: bool) -> None:
+    """Measures single-row inserts and updates, and a COPY of a million rows, tracked and not."""
+    seconds = 5 if quick else 30
+    server = PostgresServer(FOLDER / "postgresql-durable", password="bench")  # noqa: S106 - loopback only
+    try:
+        server.start()
+        server.create_database("sales")
+        results = _results(server.url("sales"), seconds)
+    finally:
+        server.stop()
+    write_results("tracking", results, quick=quick, title="Writing to a tracked table", notes=NOTES)
+
+
+def _results(url: str, seconds: int) -> list[Result]:
+    found: dict[tuple[str, bool], list[tuple[int, float]]] = {}
+    for _ in range(ROUNDS):
+        for tracked in (False, True):
+            with _table(url, tracked=tracked), _no_waits(url):
+                for name, script in (("inserts", INSERT), ("updates", UPDATE)):
+                    rate = _pgbench(url, script, seconds)
+                    found.setdefault((name, tracked), []).append((round(rate * seconds), seconds))
+                began = time.perf_counter()
+                with psycopg.connect(url, autocommit=True) as connection:
+                    connection.execute(COPY.encode())
+                found.setdefault(("COPY", tracked), []).append((COPIED, time.perf_counter() - began))
+    results = []
+    for name in ("inserts", "updates", "COPY"):
+        for tracked in (True, False):
+            rows, spent = sorted(found[name, tracked], key=lambda run: run[0] / run[1])[ROUNDS // 2]
+            contender = "quire" if tracked else "not tracked"
+            print(f"{name:10} {contender:12} {rows / spent:12,.0f} rows/s", flush=True)
+            results.append(
+                Result(table=name, contender=contender, rows=rows, runs=ROUNDS, seconds=round(spent, 3), peak_bytes=0)
+            )
+    return results
+
+
+@contextmanager
+def _table(url: str, *, tracked: bool) -> Iterator[None]:
+    definition = ReportDefinition.model_validate(
+        {
+            "name": "sales",
+            "partition": "day",
+            "source": {
+                "sql": "sales/extract.sql",
+                "time_column": "at",
+                "tables": [{"name": "public.sales", "time_column": "at"}],
+                "freshness": "tracked",
+            },
+        }
+    )
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(TABLE.encode())
+    if tracked:
+        track(definition, url)
+    yield
+    if tracked:
+        untrack(definition, url)
+
+
+@contextmanager
+def _no_waits(url: str) -> Iterator[None]:
+    """Watches the sessions, and raises where one waited for a lock on the change log."""
+    over, waited = threading.Event(), list[str]()
+
+    def watch() -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            while not over.wait(0.02):
+                found = connection.execute(
+                    "SELECT l.locktype FROM pg_locks l JOIN pg_class c ON c.oid = l.relation "
+                    "WHERE NOT l.granted AND c.relname = 'change_log'"
+                ).fetchall()
+                waited.extend(kind for (kind,) in found)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+    if waited:
+        raise RuntimeError(f"writers waited for one another on the change log: {waited[:5]}")
+
+
+def _pgbench(url: str, script: str, seconds: int) -> float:
+    """Returns transactions a second."""
+    path = Path(FOLDER / "pgbench.sql")
+    path.write_text(script)
+    command = [program("pgbench"), "-n", "-c", str(CLIENTS), "-j", "2", "-T", str(seconds), "-f", str(path), url]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    (rate,) = re.findall(r"tps = ([\d.]+)", said)
+    return float(rate)
