@@ -228,7 +228,7 @@ def test_verify_of_a_manifest_that_is_none_is_one_line(quire_environment: dict[s
 def test_command_without_arguments_helps() -> None:
     done = quire({})
     assert (done.returncode, done.stderr) == (0, "")
-    assert "run     Run a report from database to download links" in done.stdout
+    assert "run Run a report from database to download links" in " ".join(done.stdout.split())
 
 
 def test_unexpected_error_is_one_line_and_whole_with_debug(quire_environment: dict[str, str]) -> None:

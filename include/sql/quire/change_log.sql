@@ -46,10 +46,10 @@ CREATE OR REPLACE FUNCTION quire.bucket(other anyelement) RETURNS timestamp
     LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT NULL::pg_catalog.timestamp $$;
 
 -- Of a node's column as it is now: a column that was renamed since must not make anybody's write fail.
-CREATE OR REPLACE FUNCTION quire.bucket_expression(node oid, time_column name, source text) RETURNS text
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION quire.bucket_expression(node oid, time_column name, prefix text) RETURNS text
+    LANGUAGE sql STABLE AS $$
     SELECT coalesce(
-        (SELECT format('quire.bucket(%s.%I)', source, attname) FROM pg_attribute
+        (SELECT pg_catalog.format('quire.bucket(%s%I)', prefix, attname) FROM pg_catalog.pg_attribute
           WHERE attrelid = node AND attname = time_column AND attnum > 0 AND NOT attisdropped),
         'NULL::timestamp')
 $$;
@@ -59,12 +59,11 @@ CREATE OR REPLACE FUNCTION quire.log_statement() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     time_column CONSTANT name := TG_ARGV[0];  -- NULL where the table is tracked as a whole
-    old_bucket CONSTANT text := quire.bucket_expression(TG_RELID, time_column, 'old_rows');
-    new_bucket CONSTANT text := quire.bucket_expression(TG_RELID, time_column, 'new_rows');
+    bucket CONSTANT text := quire.bucket_expression(TG_RELID, time_column, '');
     touched CONSTANT text := CASE TG_OP
-        WHEN 'INSERT' THEN 'SELECT ' || new_bucket || ' FROM new_rows'
-        WHEN 'DELETE' THEN 'SELECT ' || old_bucket || ' FROM old_rows'
-        WHEN 'UPDATE' THEN 'SELECT ' || old_bucket || ' FROM old_rows UNION ALL SELECT ' || new_bucket || ' FROM new_rows'
+        WHEN 'INSERT' THEN 'SELECT ' || bucket || ' FROM new_rows'
+        WHEN 'DELETE' THEN 'SELECT ' || bucket || ' FROM old_rows'
+        WHEN 'UPDATE' THEN 'SELECT ' || bucket || ' FROM old_rows UNION ALL SELECT ' || bucket || ' FROM new_rows'
         ELSE 'SELECT NULL::timestamp'  -- TRUNCATE
     END;
 BEGIN
@@ -81,7 +80,7 @@ CREATE OR REPLACE FUNCTION quire.log_row() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     time_column CONSTANT name := TG_ARGV[0];
-    bucket CONSTANT text := quire.bucket_expression(TG_RELID, time_column, '($1)');
+    bucket CONSTANT text := quire.bucket_expression(TG_RELID, time_column, '($1).');
     found timestamp;
 BEGIN
     IF TG_OP <> 'INSERT' THEN

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,16 +15,7 @@ from quire.definition import ReportDefinition
 from quire.errors import concerning
 from quire.settings import CLONE
 from quire.source.translation import translated
-from quire.tracking.inspection import (
-    REPLICA,
-    STATEMENTS,
-    TableState,
-    inspection_query,
-    table_states,
-    trigger_name,
-)
-
-logger = logging.getLogger(__name__)
+from quire.tracking.inspection import REPLICA, STATEMENTS, TableState, inspection_query, table_states, trigger_name
 
 FILES = CLONE / "include" / "sql" / "quire"
 ONE_AT_A_TIME = 0x7175_6972  # "quir": the advisory lock of who installs or removes
