@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 from quire.local_stack.airflow import returned, run_state, task_states, trigger
 from quire.local_stack.stack import SOURCE_DATABASE, LocalStack
+from quire.stages.publish import read_manifest
 from quire.verify import verify_run
 
 from tests.workbooks import open_workbook, sheet_rows
@@ -67,6 +69,13 @@ def test_year_of_flights_is_published_by_mapped_tasks(running_stack: LocalStack,
     ]
     store = running_stack.s3.store()
     assert verify_run(published["run"], store=store).faults == ()
+    usage = read_manifest(store, "flights", published["run"]).usage
+    assert Counter(task.stage for task in usage) == {
+        "plan": 1, "extract": 12, "aggregate": 1, "layout": 1, "render": 12, "publish": 1,
+    }  # fmt: skip
+    assert {sum(task.rows for task in usage if task.stage == stage) for stage in ("extract", "render")} == {336_776}
+    assert all(task.peak_rss_bytes > 30e6 and task.seconds > 0 for task in usage)
+    assert all(task.statements for task in usage if task.stage in ("plan", "extract"))
     with psycopg.connect(running_stack.postgres.url(SOURCE_DATABASE)) as connection:
         (july,) = connection.execute("SELECT count(*) FROM flights WHERE month = 7").fetchone() or (0,)
     assert published["files"][6]["rows"] == july

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PART_BYTES = 8 * 1024 * 1024
-PARTS_IN_FLIGHT = 3
+PARTS_IN_FLIGHT = 2
 
 
 class Upload:
@@ -59,7 +59,9 @@ class Upload:
         size = len(data)
         self.bytes += size
         while len(self._buffer) >= PART_BYTES:
-            self._send(bytes(self._buffer[:PART_BYTES]))
+            with memoryview(self._buffer) as written:
+                part = bytes(written[:PART_BYTES])
+            self._send(part)
             del self._buffer[:PART_BYTES]
         return size
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from quire.allocation import give_back_large_blocks
 from quire.artifacts import RunPlan, StagedPartition, to_json
 from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition
@@ -49,6 +50,7 @@ def extract_partitions(
         SourceUnavailableError: PostgreSQL is away.
         StoreRefusedError, StoreUnavailableError: the object store does not take the rows.
     """
+    give_back_large_blocks()
     staged = []
     for partition in group:
         with concerning(report=definition.name, partition=partition.key):
