@@ -25,7 +25,7 @@ $(READY): requirements.txt requirements-dev.txt pyproject.toml
 	@$(PYTHON) -m venv --clear $(VENV)
 	@awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements-dev.txt > $(VENV)/uv.txt
 	@$(BIN)/python -m pip install --quiet --require-hashes -r $(VENV)/uv.txt
-	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv pip sync --quiet --require-hashes requirements-dev.txt
+	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements-dev.txt
 	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -58,7 +58,7 @@ bench: setup $(BENCH_READY) ## against peers, as a table and as JSON under bench
 
 $(BENCH_READY): requirements-bench.txt
 	@$(PYTHON) -m venv --clear $(BENCH_VENV)
-	@VIRTUAL_ENV="$(CURDIR)/$(BENCH_VENV)" $(BIN)/uv pip sync --quiet --require-hashes requirements-bench.txt
+	@VIRTUAL_ENV="$(CURDIR)/$(BENCH_VENV)" $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements-bench.txt
 	@touch $@
 
 lock: setup ## remakes the requirements*.txt
