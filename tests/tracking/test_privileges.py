@@ -51,7 +51,7 @@ def test_writer_without_rights_on_the_log_is_logged_and_cannot_touch_it(
         "UPDATE quire.readable_tables SET epoch = gen_random_uuid()",
         "DELETE FROM quire.readable_changes",
         "SELECT quire.bucket(now())",
-        "CREATE TRIGGER mine AFTER INSERT ON pg_temp.t EXECUTE FUNCTION quire.log_statement('at')",
+        "CREATE TRIGGER mine AFTER INSERT ON pg_temp.t EXECUTE FUNCTION quire.log_row('at')",
         "CREATE TABLE quire.mine (n integer)",
     ):
         with psycopg.connect(writer) as connection:

@@ -32,14 +32,14 @@ CREATE TABLE IF NOT EXISTS quire.tracking (
 );
 
 CREATE OR REPLACE FUNCTION quire.bucket(moment timestamptz) RETURNS timestamp
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT pg_catalog.date_trunc('hour', moment AT TIME ZONE 'UTC') $$;
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN pg_catalog.date_trunc('hour', moment AT TIME ZONE 'UTC');
 
 CREATE OR REPLACE FUNCTION quire.bucket(moment timestamp) RETURNS timestamp
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT pg_catalog.date_trunc('hour', moment) $$;
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN pg_catalog.date_trunc('hour', moment);
 
 -- A date may lie millions of years after the last timestamp: no write may fail for that.
 CREATE OR REPLACE FUNCTION quire.bucket(day date) RETURNS timestamp
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT least(day, date '294276-12-31')::pg_catalog.timestamp $$;
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN least(day, date '294276-12-31')::timestamp;
 
 -- A column that was given another type since: everywhere, until `quire track` looks again.
 CREATE OR REPLACE FUNCTION quire.bucket(other anyelement) RETURNS timestamp
@@ -52,26 +52,6 @@ CREATE OR REPLACE FUNCTION quire.bucket_expression(node oid, time_column name, p
         (SELECT pg_catalog.format('quire.bucket(%s%I)', prefix, attname) FROM pg_catalog.pg_attribute
           WHERE attrelid = node AND attname = time_column AND attnum > 0 AND NOT attisdropped),
         'NULL::timestamp')
-$$;
-
--- For every statement, with the rows that it touched.
-CREATE OR REPLACE FUNCTION quire.log_statement() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    time_column CONSTANT name := TG_ARGV[0];  -- NULL where the table is tracked as a whole
-    bucket CONSTANT text := quire.bucket_expression(TG_RELID, time_column, '');
-    touched CONSTANT text := CASE TG_OP
-        WHEN 'INSERT' THEN 'SELECT ' || bucket || ' FROM new_rows'
-        WHEN 'DELETE' THEN 'SELECT ' || bucket || ' FROM old_rows'
-        WHEN 'UPDATE' THEN 'SELECT ' || bucket || ' FROM old_rows UNION ALL SELECT ' || bucket || ' FROM new_rows'
-        ELSE 'SELECT NULL::timestamp'  -- TRUNCATE
-    END;
-BEGIN
-    EXECUTE 'INSERT INTO quire.change_log (relation, time_column, bucket, n) '
-            'SELECT $1, $2, touched.bucket, count(*) FROM (' || touched || ') AS touched (bucket) GROUP BY touched.bucket'
-      USING TG_RELID, time_column;
-    RETURN NULL;
-END
 $$;
 
 -- For every row that a subscription applies: logical replication fires no trigger for statements. ENABLE REPLICA keeps

@@ -1,6 +1,6 @@
 -- What change_log.sql made; run by `quire untrack` when the last report goes, after its triggers.
 DROP VIEW quire.readable_changes, quire.readable_tables;
 DROP TABLE quire.tracking, quire.tracked_table, quire.change_log;
-DROP FUNCTION quire.log_statement(), quire.log_row(), quire.bucket_expression(oid, name, text),
+DROP FUNCTION quire.log_row(), quire.bucket_expression(oid, name, text),
     quire.bucket(timestamptz), quire.bucket(timestamp), quire.bucket(date), quire.bucket(anyelement);
 DROP SCHEMA quire;

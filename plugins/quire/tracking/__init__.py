@@ -1,6 +1,7 @@
 """Change tracking: triggers that log when and where a table changed, and the tokens that are read from that log.
 
 installation   installs and removes triggers and log, as the owner
+triggers       those of a node, and the functions that they run
 inspection     what PostgreSQL's catalogs say of the tables and their triggers
 tokens         each partition's token, from the log
 coverage       which tables a query reads

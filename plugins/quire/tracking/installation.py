@@ -5,29 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
-from psycopg.sql import SQL, Composed, Identifier, Literal
+from psycopg.sql import SQL, Identifier, Literal
 
 from quire.definition import ReportDefinition
 from quire.errors import concerning
-from quire.settings import CLONE
 from quire.source.translation import translated
-from quire.tracking.inspection import REPLICA, STATEMENTS, TableState, inspection_query, table_states, trigger_name
+from quire.tracking.inspection import TableState, inspection_query, table_states
+from quire.tracking.triggers import FILES, Owner, create_triggers, drop_triggers, node_name
 
-FILES = CLONE / "include" / "sql" / "quire"
 ONE_AT_A_TIME = 0x7175_6972  # "quir": the advisory lock of who installs or removes
 SECONDS_TO_WAIT = 10  # for a table that is written to; meanwhile who comes later waits too
-_ROWS = {
-    "insert": "REFERENCING NEW TABLE AS new_rows",
-    "update": "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
-    "delete": "REFERENCING OLD TABLE AS old_rows",
-    "truncate": "",
-}
-
-Owner = psycopg.Connection[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +114,7 @@ def _is_installed(owner: Owner) -> bool:
 def _track_table(owner: Owner, state: TableState) -> str:
     registered = _registered(owner, state)
     for node in state.incomplete:
-        _create_triggers(owner, node, state.table.time_column)
+        create_triggers(owner, node, state.table.time_column)
     added = set(state.nodes) - set(registered.nodes if registered else ())
     how = f"by {state.table.time_column}" if state.table.time_column else "as a whole"
     if registered is None:
@@ -133,7 +123,7 @@ def _track_table(owner: Owner, state: TableState) -> str:
     if _went_unseen(registered, state):
         _unregister(owner, registered)
         _register(owner, state)
-        _drop_triggers(owner, set(registered.nodes) - set(state.nodes), state.table.time_column)
+        drop_triggers(owner, set(registered.nodes) - set(state.nodes), state.table.time_column)
         return f"{state.table.name}: tracked {how}, anew: changes may have gone unseen, all that is stored is stale"
     if added:
         for node in sorted(added):
@@ -156,60 +146,6 @@ def _went_unseen(registered: _Registered, state: TableState) -> bool:
     )
 
 
-def _create_triggers(owner: Owner, node: int, time_column: str | None) -> None:
-    """Makes a node's triggers anew; CREATE TRIGGER waits for who writes, so that none of their changes is missed."""
-    table = _name(owner, node)
-    owner.execute(  # what else knows the node has missed changes too
-        "UPDATE quire.tracked_table SET epoch = gen_random_uuid() "
-        "WHERE %s::oid = ANY (nodes::oid[]) AND time_column IS NOT DISTINCT FROM %s",
-        [node, time_column],
-    )
-    argument = SQL("") if time_column is None else Literal(time_column)
-    for event in STATEMENTS:
-        owner.execute(
-            SQL(
-                "CREATE OR REPLACE TRIGGER {trigger} AFTER {event} ON {table} {rows} FOR EACH STATEMENT "
-                "EXECUTE FUNCTION quire.log_statement({argument}); "
-                "ALTER TABLE ONLY {table} ENABLE ALWAYS TRIGGER {trigger}"
-            ).format(
-                trigger=Identifier(trigger_name(event, time_column)),
-                event=SQL(event.upper()),
-                table=table,
-                rows=SQL(_ROWS[event]),
-                argument=argument,
-            )
-        )
-    if _kind(owner, node) == "r":
-        owner.execute(
-            SQL(
-                "CREATE OR REPLACE TRIGGER {trigger} AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW "
-                "EXECUTE FUNCTION quire.log_row({argument}); "
-                "ALTER TABLE ONLY {table} ENABLE REPLICA TRIGGER {trigger}"
-            ).format(trigger=Identifier(trigger_name(REPLICA, time_column)), table=table, argument=argument)
-        )
-
-
-def _drop_triggers(owner: Owner, nodes: Sequence[int] | set[int], time_column: str | None) -> None:
-    """Removes the triggers and records of nodes that nothing else tracks by that column."""
-    unclaimed = owner.execute(
-        "SELECT node::bigint FROM unnest(%s::oid[]) AS node WHERE NOT EXISTS (SELECT FROM quire.tracked_table "
-        "WHERE node = ANY (nodes::oid[]) AND time_column IS NOT DISTINCT FROM %s)",
-        [sorted(nodes), time_column],
-    ).fetchall()
-    for row in unclaimed:
-        if _kind(owner, row["node"]):
-            for event in (*STATEMENTS, REPLICA):
-                owner.execute(
-                    SQL("DROP TRIGGER IF EXISTS {} ON {}").format(
-                        Identifier(trigger_name(event, time_column)), _name(owner, row["node"])
-                    )
-                )
-        owner.execute(
-            "DELETE FROM quire.change_log WHERE relation = %s::oid AND time_column IS NOT DISTINCT FROM %s",
-            [row["node"], time_column],
-        )
-
-
 def _log_all_rows(owner: Owner, node: int, time_column: str | None) -> None:
     """Logs the rows that a partition brought along."""
     bucket = SQL("quire.bucket({})").format(Identifier(time_column)) if time_column else SQL("NULL::timestamp")
@@ -217,7 +153,7 @@ def _log_all_rows(owner: Owner, node: int, time_column: str | None) -> None:
         SQL(
             "INSERT INTO quire.change_log (relation, time_column, bucket, n) "
             "SELECT {node}::oid, {column}, {bucket}, count(*) FROM ONLY {table} GROUP BY 3"
-        ).format(node=Literal(node), column=Literal(time_column), bucket=bucket, table=_name(owner, node))
+        ).format(node=Literal(node), column=Literal(time_column), bucket=bucket, table=node_name(owner, node))
     )
 
 
@@ -275,18 +211,5 @@ def _release_unclaimed(owner: Owner) -> None:
         "RETURNING time_column, nodes::oid[]::bigint[] AS nodes"
     ).fetchall()
     for row in unclaimed:
-        _drop_triggers(owner, row["nodes"], row["time_column"])
-
-
-def _kind(owner: Owner, node: int) -> str | None:
-    row = owner.execute("SELECT relkind::text AS kind FROM pg_class WHERE oid = %s::oid", [node]).fetchone()
-    return row["kind"] if row else None
-
-
-def _name(owner: Owner, node: int) -> Composed:
-    row = owner.execute(
-        "SELECT nspname, relname FROM pg_class JOIN pg_namespace AS space ON space.oid = relnamespace "
-        "WHERE pg_class.oid = %s::oid",
-        [node],
-    ).fetchone() or {"nspname": "", "relname": ""}
-    return Composed([Identifier(row["nspname"], row["relname"])])
+        drop_triggers(owner, row["nodes"], row["time_column"])
+    owner.execute((FILES / "drop_idle_loggers.sql").read_bytes())
