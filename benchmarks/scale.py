@@ -19,7 +19,7 @@ STAGES = ("extract", "aggregate", "render", "publish")
 
 
 def measure_scale(*, quick: bool) -> None:
-    """Measures whole runs by months, workbooks and summary, and what each stage took by its own telling."""
+    """Measures whole runs by years, workbooks and summary, and what each stage took by its own telling."""
     small, large = (0.1, 0.2) if quick else (1, 10)
     results: list[Result] = []
     for scale, days in ((small, MILLION), (small, (FIRST, STOP)), (large, (FIRST, STOP))):

@@ -13,6 +13,7 @@ from quire import artifacts
 from quire.artifacts import (
     Manifest,
     ManifestPartition,
+    PartialSummaries,
     PartitionStatistics,
     PublishedRun,
     RenderedFile,
@@ -126,6 +127,7 @@ RECORDS = (
     FILE,
     MANIFEST.partitions[0],
     MANIFEST.summaries[0],
+    PartialSummaries(summaries=(SUMMARY,)),
     MANIFEST,
     PublishedRun(manifest=MANIFEST, reused=True),
 )

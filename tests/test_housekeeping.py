@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from quire.artifacts import Manifest
+from quire.artifacts import Manifest, RunRequest
 from quire.definition import ReportDefinition
+from quire.errors import IntegrityError
 from quire.housekeeping import Collected, collect_garbage
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report, store_partitions
@@ -96,16 +99,28 @@ def test_superseded_rows_go_after_a_day_and_no_earlier(
         store_partitions(definition, request, session=session_of(database), store=bucket)
     assert len(places(bucket, "2013-01")) == 3
     assert collect(definition, bucket, after=DAY / 2).objects == 0
-    newest = max((entry for entry in bucket.list("") if entry.key in places(bucket, "2013-01")), key=age).key
+    newest = max(places(bucket, "2013-01"), key=lambda key: str((bucket.read_json(key) or {})["read_at"]))
     done = collect(definition, bucket, after=2 * DAY)
     assert (done.partitions, done.objects) == (2, 6)  # rows, what they add to the summary, and a record of that
     assert places(bucket, "2013-01") == {newest}
     assert len(places(bucket, "2013-02")) == 1
 
 
-def age(entry: Any) -> datetime:
-    modified: datetime = entry.modified
-    return modified
+def test_rows_that_no_run_can_find_do_not_supersede_those_that_some_can(
+    definition: ReportDefinition, database: str, bucket: ObjectStore
+) -> None:
+    request = request_of(definition)
+    store_partitions(definition, request, session=session_of(database), store=bucket)
+    lasting = places(bucket, "2013-01")
+    for _ in range(2):
+        forced = replace(request_of(definition), force=True)
+        run_report(definition, forced, session=session_of(database), store=bucket)
+    collect(definition, bucket, after=31 * DAY)  # their manifests go, and then what they named
+    collect(definition, bucket, after=33 * DAY)
+    assert lasting < places(bucket, "2013-01")
+    assert len(places(bucket, "2013-01")) == 2  # those that are true still, and the newest
+    found = store_partitions(definition, request, session=session_of(database), store=bucket)
+    assert [part.stored for part in found] == [True, True, True]
 
 
 def test_superseded_rows_that_a_manifest_names_stay_until_it_goes(
@@ -200,13 +215,41 @@ class RacingStore(ObjectStore):
     def __init__(self, settings: StoreSettings, run: Any) -> None:
         super().__init__(settings)
         self._run = run
-        self.manifest: Manifest | None = None
+        self.manifest: Any = None
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in list(keys):
             if self.manifest is None:
                 self.manifest = self._run()
             super().delete([key])
+
+
+def announce_once(request: RunRequest, store: ObjectStore) -> bool:
+    announce_run(request, store=store)
+    return True
+
+
+def test_rows_stay_while_a_run_that_may_have_found_them_is_at_work(
+    definition: ReportDefinition, database: str, bucket: ObjectStore
+) -> None:
+    session, request = session_of(database), request_of(definition)
+    store_partitions(definition, request, session=session, store=bucket)
+    change(database, 1, 5)
+    store_partitions(definition, request, session=session, store=bucket)
+    rows = {key for key in keys(bucket) if key.startswith("partitions/") and key.count("/") == 5}
+    racing = RacingStore(bucket.settings, partial(announce_once, request, bucket))
+    assert collect(definition, racing, after=1.5 * DAY).skipped == ["events"]
+    assert rows <= keys(bucket)
+
+
+def test_torn_record_of_one_report_does_not_keep_the_others_from_being_swept(
+    definition: ReportDefinition, database: str, bucket: ObjectStore
+) -> None:
+    publish(definition, database, bucket)
+    bucket.put("reports/aaa/run/manifest.json", b"{}")
+    with pytest.raises(IntegrityError, match=r"reports/aaa/run/manifest\.json is no Manifest"):
+        collect(definition, bucket, after=31 * DAY)
+    assert not [key for key in keys(bucket) if key.startswith("reports/events/")]
 
 
 def test_rows_that_a_run_finds_just_before_they_would_go_stay(

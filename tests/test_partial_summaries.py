@@ -95,19 +95,30 @@ def named_by(store: ObjectStore, record: str) -> list[str]:
     return [summary["object_key"] for summary in value["summaries"]]
 
 
-def test_merged_summary_equals_postgresqls_own_answer(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_merged_summary_equals_postgresqls_own_answer_now_and_after_changes(
+    tmp_path: Path, database: str, bucket: ObjectStore
+) -> None:
     definition = probed(tmp_path)
-    frame = rows_of(bucket, summary_of(definition, database, bucket).object_key)
+    assert_equal(rows_of(bucket, summary_of(definition, database, bucket).object_key), database)
+    known = parts(bucket)
+    assert len(known) == 3
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("UPDATE events SET amount = 77, kind = 'a', id = id + 100000 WHERE id = 2000")  # in February
+        connection.execute("DELETE FROM events WHERE id BETWEEN 2500 AND 2600")  # in March
+    assert_equal(rows_of(bucket, summary_of(definition, database, bucket).object_key), database)
+    assert len(set(parts(bucket)) - set(known)) == 2
+
+
+def assert_equal(frame: pl.DataFrame, url: str) -> None:
+    """Compares a summary of all measures with PostgreSQL's own answer."""
     bound = SQL % {"start": "'2013-01-01'", "end": "'2013-05-01'"}
-    with psycopg.connect(database) as connection:
+    with psycopg.connect(url) as connection:
         connection.execute(f"SET timezone = '{ZONE}'")
         expected = connection.execute(
             f"SELECT kind, date_trunc('month', at)::date AS month, count(*), sum(amount), sum(weight), sum(id), "
             f'sum(large), min(amount), max(note COLLATE "C"), avg(amount)::float8, min(odd), max(odd), sum(odd) '
-            f"FROM ({bound}) e "
-            "GROUP BY 1, 2 ORDER BY kind NULLS LAST, month"
+            f"FROM ({bound}) e GROUP BY 1, 2 ORDER BY kind NULLS LAST, month"
         ).fetchall()
-    assert len(parts(bucket)) == 3
     assert len(expected) == 18
     for found, wanted in zip(frame.rows(), expected, strict=True):
         assert found[:9] == wanted[:9]

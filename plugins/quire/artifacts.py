@@ -56,7 +56,11 @@ class PartitionStatistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedPartition:
-    """One partition's rows, as a Parquet object; ``stored``: it was there before this run."""
+    """One partition's rows, as a Parquet object.
+
+    ``stored``: it was there before this run. ``lasts``: other runs may find it. ``read_at``: when its snapshot was
+    taken, ISO 8601.
+    """
 
     key: str
     start: date
@@ -66,6 +70,8 @@ class StagedPartition:
     bytes: int
     sha256: str
     token: str
+    read_at: str = ""
+    lasts: bool = True
     stored: bool = False
     statistics: PartitionStatistics = field(default_factory=PartitionStatistics)
 

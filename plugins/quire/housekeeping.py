@@ -8,13 +8,13 @@ records go, and again before the rest.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 from quire.artifacts import Manifest, PartialSummaries, StagedPartition, from_json
 from quire.definition import ReportDefinition
+from quire.errors import IntegrityError
 from quire.object_store import ObjectStore, StoredObject
 from quire.running import is_running
 
@@ -46,19 +46,26 @@ def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: Objec
         now: an aware instant.
 
     Raises:
-        IntegrityError: a record cannot be read.
+        IntegrityError: a record cannot be read; the other reports are swept all the same.
         StoreRefusedError, StoreUnavailableError: the object store cannot be read, or does not delete.
     """
-    done = Collected()
+    done, torn = Collected(), list[IntegrityError]()
     reports = {folder.split("/")[1] for root in ROOTS for folder in store.folders(root)}
     for report in sorted(reports):
         if is_running(report, store=store, now=now):
             done.skipped.append(report)
             continue
         definition = definitions.get(report)
-        _Sweep(report, definition.delivery.keep if definition else None, store=store, now=now, done=done).run()
-    for root in ROOTS:
-        done.uploads += store.abort_uploads(root, before=now - GRACE)
+        keep = definition.delivery.keep if definition else None
+        try:
+            _Sweep(report, keep, store=store, now=now, done=done).run()
+        except IntegrityError as error:  # of one report; the others are swept all the same
+            torn.append(error)
+    for report in sorted(reports - set(done.skipped)):
+        for root in ROOTS:
+            done.uploads += store.abort_uploads(f"{root}{report}/", before=now - GRACE)
+    if torn:
+        raise torn[0]
     return done
 
 
@@ -88,14 +95,17 @@ class _Sweep:
             if entry.key.endswith(MANIFEST) and entry.key not in self._read:
                 self._need(entry)
         going = [entry for entry in self._data if not {entry.key, _folder(entry.key)} & self._needed] + self._losers
+        going.sort(key=lambda entry: not entry.key.endswith(".json"))  # records of parts before what they name
         self._store.delete(entry.key for entry in going)
         self._done.objects += len(going)
         self._done.bytes += sum(entry.bytes for entry in going)
 
     def _need(self, record: StoredObject) -> None:
         """Notes what a manifest names."""
-        manifest = from_json(Manifest, self._store.read_json(record.key), source=record.key)
         self._read.add(record.key)
+        if (value := self._store.read_json(record.key)) is None:  # another sweep was quicker
+            return
+        manifest = from_json(Manifest, value, source=record.key)
         self._needed |= {file.key for file in manifest.files}
         self._needed |= {summary.object_key for summary in manifest.summaries}
         self._needed |= {_folder(partition.object_key) for partition in manifest.partitions}
@@ -120,12 +130,8 @@ class _Sweep:
     def _find_partitions(self) -> None:
         """Goes through ``partitions/<report>/<source digest>/<key>/<token>``: its record, and the objects in it."""
         for entries in self._grouped(f"partitions/{self._report}/", 4).values():
-            records = sorted((entry for entry in entries if entry.key.count("/") == 4), key=lambda e: e.modified)
-            superseded = {
-                _place(old)
-                for old, new in pairwise(records)
-                if self._now - new.modified > GRACE and _place(old) not in self._needed
-            }
+            records = [entry for entry in entries if entry.key.count("/") == 4]
+            superseded = set(self._superseded(records)) - self._needed
             self._records += [f"{place}.json" for place in sorted(superseded)]
             self._done.partitions += len(superseded)
             counting = {_place(entry) for entry in records} - superseded
@@ -141,14 +147,33 @@ class _Sweep:
                 elif place not in self._needed:
                     self._data += [entry for entry in objects if self._is_old(entry)]
 
+    def _superseded(self, records: Sequence[StoredObject]) -> Iterator[str]:
+        """Gives the places of rows that others follow: rows that no other run can find do not supersede those that may.
+
+        What counts is when the rows were read: one may be stored long after another that was read later.
+        """
+        if len(records) < 2:
+            return
+        found = [(staged, record) for record in records if (staged := self._staged(record.key))]
+        found.sort(key=lambda pair: pair[0].read_at)
+        for position, (staged, record) in enumerate(found):
+            later = [other.modified for newer, other in found[position + 1 :] if newer.lasts or not staged.lasts]
+            if later and self._now - min(later) > GRACE:
+                yield _place(record)
+
+    def _staged(self, key: str) -> StagedPartition | None:
+        """Returns what a record says; None where another sweep was quicker."""
+        value = self._store.read_json(key)
+        return None if value is None else from_json(StagedPartition, value, source=key)
+
     def _unnamed(self, place: str, objects: list[StoredObject]) -> Iterator[StoredObject]:
         """Gives what no record of a partition names: of writers that were second, and killed before they dropped it."""
-        staged = from_json(StagedPartition, self._store.read_json(f"{place}.json"), source=f"{place}.json")
-        named = {staged.object_key}
+        staged = self._staged(f"{place}.json")
+        named = {staged.object_key} if staged else set[str]()
         for entry in objects:
-            if entry.key.endswith(".json"):
+            if entry.key.endswith(".json") and (value := self._store.read_json(entry.key)) is not None:
                 named.add(entry.key)
-                partials = from_json(PartialSummaries, self._store.read_json(entry.key), source=entry.key)
+                partials = from_json(PartialSummaries, value, source=entry.key)
                 named |= {summary.object_key for summary in partials.summaries}
         return (entry for entry in objects if entry.key not in named)
 

@@ -112,7 +112,8 @@ def _record_key(definition: ReportDefinition, partition: StagedPartition) -> str
         (summary.name, [key.model_dump(mode="json") for key in summary.by], _measures(summary))
         for summary in merged_summaries(definition)
     ]
-    return f"{_folder(partition)}/{digest(MEASURER, measured)}.json"
+    # of these very rows: where they were deleted and are read again, what was calculated of them is of no use
+    return f"{_folder(partition)}/{digest(MEASURER, partition.object_key, measured)}.json"
 
 
 def _measures(summary: Summary) -> list[tuple[str, str | None]]:

@@ -84,8 +84,16 @@ def run_report(
         ReportError: what any stage raises; nothing that a reader could take for a run is left.
     """
     store.check()
-    with announced(request, store=store):
-        return _run_stages(definition, request, session=session, store=store, progress=progress)
+    with announced(request, store=store) as stay:
+        return _run_stages(definition, request, session=session, store=store, progress=_both(stay, progress))
+
+
+def _both(stay: Callable[[], None], progress: StageProgress) -> StageProgress:
+    def tell(stage: str, done: int, total: int) -> None:
+        stay()
+        progress(stage, done, total)
+
+    return tell
 
 
 def _run_stages(
@@ -154,9 +162,10 @@ def store_partitions(
             report=definition.name,
         )
     store.check()
-    _, staged = _stage_partitions(
-        definition, request, session=session, store=store, progress=progress, meters=_Meters(request)
-    )
+    with announced(request, store=store) as stay:
+        _, staged = _stage_partitions(
+            definition, request, session=session, store=store, progress=_both(stay, progress), meters=_Meters(request)
+        )
     return staged
 
 

@@ -5,9 +5,10 @@ What is seen of the rows meanwhile becomes the partition's statistics.
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
-from datetime import UTC, date, datetime, time
-from typing import Any
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +17,8 @@ from quire.artifacts import PartitionStatistics
 from quire.calendar_range import DatePartition
 from quire.errors import MisplacedRowsError
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 class Placement:
     """Counts the rows of one partition, those that do not belong to it, and their NULLs.
@@ -23,14 +26,15 @@ class Placement:
     Args:
         partition: where the rows should lie.
         column: the name of the time column.
-        start: of the partition, as a scalar of the column's type.
+        start: of the partition, as an array of one value of the column's type.
         stop: its end, exclusive.
     """
 
-    def __init__(self, partition: DatePartition, column: str, start: pa.Scalar, stop: pa.Scalar) -> None:
+    def __init__(self, partition: DatePartition, column: str, start: pa.Array, stop: pa.Array) -> None:
         self.partition, self.column = partition, column
-        self._start, self._stop = start, stop
-        self._ends = pa.array([], start.type)
+        self._start, self._stop = start[0], stop[0]
+        self._number = pa.int32() if pa.types.is_date32(start.type) else pa.int64()
+        self._type, self._ends = start.type, list[int]()
         self._nulls: Counter[str] = Counter()
         self.rows = self._outside = 0
 
@@ -38,11 +42,11 @@ class Placement:
     def of(cls, partition: DatePartition, field: pa.Field) -> Placement:
         """Returns the check for a time column: dates and naive timestamps are local to the partition's zone."""
 
-        def bound(day: date, instant: datetime) -> Any:
+        def bound(day: date, instant: datetime) -> pa.Array:
             if pa.types.is_date32(field.type):
-                return pa.scalar(day, field.type)
-            local = datetime.combine(day, time())
-            return pa.scalar(instant.astimezone(UTC) if field.type.tz else local, field.type)
+                return _values([(day - EPOCH.date()).days], field.type)
+            moment = instant if field.type.tz else datetime.combine(day, time(), tzinfo=UTC)
+            return _values([(moment - EPOCH) // timedelta(microseconds=1)], field.type)
 
         return cls(
             partition,
@@ -60,11 +64,14 @@ class Placement:
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             if column.null_count:
                 self._nulls[name] += column.null_count
-        self._ends = _ends(pa.concat_arrays([self._ends, _ends(times)]))
+        found = pc.min_max(times.view(self._number)).as_py()
+        ends = [*self._ends, *(end for end in found.values() if end is not None)]
+        self._ends = [min(ends), max(ends)] if ends else []
 
     def statistics(self) -> PartitionStatistics:
         """Returns what was seen; times as ISO 8601 text."""
-        earliest, latest = (end.isoformat() for end in self._ends.to_pylist()) if len(self._ends) else (None, None)
+        ends = [end.isoformat() for end in _values(self._ends, self._type).to_pylist()]
+        earliest, latest = ends or (None, None)
         return PartitionStatistics(earliest=earliest, latest=latest, nulls=dict(self._nulls))
 
     def refuse_misplaced(self) -> None:
@@ -88,7 +95,7 @@ class Placement:
             )
 
 
-def _ends(times: pa.Array) -> pa.Array:
-    """Returns the earliest and the latest time; nothing where there is none."""
-    found = pc.min_max(times)
-    return pa.array([found["min"], found["max"]], times.type).drop_null()
+def _values(numbers: Sequence[int], kind: pa.DataType) -> pa.Array:
+    """Returns days or microseconds since 1970 as an array; Arrow's own way imports pandas, where that is installed."""
+    packed = struct.pack(f"={len(numbers)}{'i' if pa.types.is_date32(kind) else 'q'}", *numbers)
+    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(packed)])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -13,11 +14,12 @@ from quire.object_store import ObjectStore
 
 logger = logging.getLogger(__name__)
 
-LONGEST_RUN = timedelta(days=2)  # a run that is older was killed
+LONGEST_RUN = timedelta(days=2)  # without a sign: then it was killed
+SECONDS_BETWEEN_NOTES = 3600
 
 
 def announce_run(request: RunRequest, *, store: ObjectStore) -> None:
-    """Notes that a run begins, before it looks for anything that is stored."""
+    """Notes that a run begins, before it looks for anything that is stored; or that it is at work still."""
     store.put(_key(request), request.run_id.encode(), content_type="text/plain; charset=utf-8")
 
 
@@ -27,11 +29,19 @@ def end_run(request: RunRequest, *, store: ObjectStore) -> None:
 
 
 @contextmanager
-def announced(request: RunRequest, *, store: ObjectStore) -> Iterator[None]:
-    """Notes a run for as long as the block lasts."""
+def announced(request: RunRequest, *, store: ObjectStore) -> Iterator[Callable[[], None]]:
+    """Notes a run for as long as the block lasts; gives what is to be called now and then, so that the note stays."""
     announce_run(request, store=store)
+    noted = time.monotonic()
+
+    def stay() -> None:
+        nonlocal noted
+        if time.monotonic() - noted > SECONDS_BETWEEN_NOTES:
+            announce_run(request, store=store)
+            noted = time.monotonic()
+
     try:
-        yield
+        yield stay
     except BaseException:
         try:
             end_run(request, store=store)

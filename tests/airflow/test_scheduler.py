@@ -89,7 +89,11 @@ def test_published_run_is_an_event_of_the_reports_asset(running_stack: LocalStac
     run_id = trigger(client, "flights", {"start": "2013-05-01", "end": "2013-05-31", "carrier": "HA"})
     assert wait(client, "flights", run_id) == "success"
     events = client.get("/assets/events", params={"source_dag_id": "flights"}).raise_for_status().json()
-    (event,) = [event for event in events["asset_events"] if event["source_run_id"] == run_id]
+    (event,) = [
+        event
+        for event in events["asset_events"]
+        if (event["source_run_id"], event["uri"]) == (run_id, "quire://reports/flights")
+    ]
     assert event["extra"]["rows"] == 31
     assert event["extra"]["run"] == returned(client, "flights", run_id, "publish")["run"]
 

@@ -6,11 +6,11 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, ExceptionRetryPolicy, RetryAction, RetryRule, XComArg, task
+from airflow.sdk import DAG, ExceptionRetryPolicy, Param, RetryAction, RetryRule, XComArg, task
 from airflow.sdk.definitions.timetables.trigger import CronTriggerTimetable
 
 from quire.airflow_dag.handover import PLAN, RUN, STORED, USAGE
-from quire.airflow_dag.params import trigger_params
+from quire.airflow_dag.params import store_params, trigger_params
 from quire.airflow_dag.tasks import (
     aggregate_task,
     collect_task,
@@ -43,7 +43,7 @@ RETRIES: dict[str, Any] = {
 
 def build_dag(definition: ReportDefinition) -> DAG:
     """Returns the DAG of a report; its id is the report's name."""
-    with _dag(definition, definition.name, definition.title, schedule=definition.schedule) as dag:
+    with _dag(definition, definition.name, definition.title, definition.schedule, trigger_params(definition)) as dag:
         planned = plan_task(definition, noted=True)
         plan, stored = XComArg(planned.operator, PLAN), XComArg(planned.operator, STORED)
         staged = extract_task(definition, plan, planned)
@@ -59,7 +59,9 @@ def build_dag(definition: ReportDefinition) -> DAG:
 def build_store_dag(definition: ReportDefinition) -> DAG:
     """Returns the DAG that stores a report's partitions ahead of its readers: plan and extract only."""
     title = f"{definition.title}: storing ahead"
-    with _dag(definition, f"{definition.name}__store", title, schedule=definition.store_schedule) as dag:
+    with _dag(
+        definition, f"{definition.name}__store", title, definition.store_schedule, store_params(definition)
+    ) as dag:
         planned = plan_task(definition, noted=False)
         extract_task(definition, XComArg(planned.operator, PLAN), planned)
     return dag
@@ -83,7 +85,7 @@ def build_housekeeping_dag() -> DAG:
     return dag
 
 
-def _dag(definition: ReportDefinition, dag_id: str, title: str, *, schedule: str | None) -> DAG:
+def _dag(definition: ReportDefinition, dag_id: str, title: str, schedule: str | None, params: dict[str, Param]) -> DAG:
     return DAG(
         dag_id=dag_id,
         dag_display_name=title,
@@ -92,7 +94,7 @@ def _dag(definition: ReportDefinition, dag_id: str, title: str, *, schedule: str
         start_date=BEGINNING,
         catchup=False,
         is_paused_upon_creation=False,
-        params=trigger_params(definition),
+        params=params,
         default_args=RETRIES,
         tags=["quire"],
     )

@@ -11,16 +11,21 @@ from quire.definition import Parameter, ReportDefinition
 
 def trigger_params(definition: ReportDefinition) -> dict[str, Param]:
     """Returns the DAG's params. Empty dates mean the definition's window."""
+    force = Param(
+        False,
+        type="boolean",
+        title="Read every row again",
+        description="Passes over what is stored, and publishes a run of its own.",
+    )
+    return {**store_params(definition), "force": force}
+
+
+def store_params(definition: ReportDefinition) -> dict[str, Param]:
+    """Returns the params of the DAG that stores ahead."""
     return {
         "start": _day("First day", f"Empty, with the last day: the last complete window, {definition.window}."),
         "end": _day("Last day", "Included."),
         **{name: _own(parameter) for name, parameter in definition.parameters.items()},
-        "force": Param(
-            False,
-            type="boolean",
-            title="Read every row again",
-            description="Passes over what is stored, and publishes a run of its own.",
-        ),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +21,7 @@ from quire.airflow_dag.handover import (
 from quire.artifacts import RenderedFile, RunLayout, StagedRun, StagedSummary, WorkbookShare, from_json, to_json
 from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition, StageName
-from quire.freshness import is_watched
+from quire.freshness import is_watched, outlives_run
 from quire.settings import include_folder
 
 EXTRACTS_IN_A_TASK = 8  # times source.timeout: a task of many small partitions ends well before
@@ -40,7 +40,11 @@ def partitions_asset(definition: ReportDefinition) -> Asset:
 def plan_task(definition: ReportDefinition, *, noted: bool) -> Any:
     """Returns plan; ``noted``: housekeeping leaves the report alone until publish."""
 
-    @task(task_id="plan", execution_timeout=timedelta(minutes=10), **_queue(definition, "plan"))
+    @task(
+        task_id="plan",
+        execution_timeout=definition.source.timeout + timedelta(minutes=10),
+        **_queue(definition, "plan"),
+    )
     def plan() -> Any:
         from quire.run_request import request_conf
         from quire.running import announce_run
@@ -88,7 +92,7 @@ def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
             known = same_plan(definition, plan)
             found = extract_partitions(definition, known, partitions, session=session, store=open_store())
             meter.count_written(found)
-        if told:
+        if told and outlives_run(definition, known.request):
             event = get_current_context()["outlet_events"][asset]
             event.add_partitions([part.key for part in found])
             event.extra = {"report": definition.name, "parameters": known.request.parameters}
@@ -107,12 +111,14 @@ def aggregate_task(definition: ReportDefinition, plan: Any, stored: Any, staged:
         **_queue(definition, "aggregate"),
     )
     def aggregate(plan: Any, stored: Any, staged: Any) -> Any:
+        from quire.running import announce_run
         from quire.stages.aggregate import aggregate_summaries
 
         with usage_pushed("aggregate", [definition.name]) as meter:
-            known = same_plan(definition, plan, stored)
+            known, store = same_plan(definition, plan, stored), open_store()
+            announce_run(known.request, store=store)
             partitions = staged_partitions(definition, known, staged)
-            found = aggregate_summaries(definition, known, partitions, store=open_store())
+            found = aggregate_summaries(definition, known, partitions, store=store)
             meter.count_written(found)
         return to_json(found)
 
@@ -136,7 +142,7 @@ def layout_task(definition: ReportDefinition, plan: Any, stored: Any, staged: An
             partitions = staged_partitions(definition, known, staged)
             found = layout_run(definition, known, partitions, store=open_store())
         run = StagedRun(
-            plan=known,
+            plan=replace(known, stored=()),  # they are among the partitions
             partitions=partitions,
             summaries=from_json(tuple[StagedSummary, ...], summaries),
             layout=RunLayout(run_key=found.run_key, reused=found.reused, groups=()),
@@ -157,11 +163,14 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any) -> Any:
         **_queue(definition, "render"),
     )
     def render(run: Any, shares: Any) -> Any:
+        from quire.running import announce_run
         from quire.stages.render import render_workbooks
 
         workbooks = from_json(tuple[WorkbookShare, ...], shares)
         with usage_pushed("render", [share.stem for share in workbooks]) as meter:
-            found = render_workbooks(definition, same_run(definition, run), workbooks, store=open_store())
+            known, store = same_run(definition, run), open_store()
+            announce_run(known.plan.request, store=store)
+            found = render_workbooks(definition, known, workbooks, store=store)
             meter.count_written(found)
         return to_json(found)
 

@@ -16,7 +16,8 @@ from quire.errors import RangeError
 
 DURATION = re.compile(r"(\d{1,6})\s*([smhd])")
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-REPORT_NAME = r"(?!.*__)[a-z][a-z0-9_]*"  # flights__store is the DAG that stores ahead for flights
+# flights__store is the DAG that stores ahead for flights, flights_partitions the asset of what it stored
+REPORT_NAME = r"(?!.*__)(?!.*_partitions$)[a-z][a-z0-9_]*"
 WINDOW = re.compile(r"([1-9]\d{0,3}) (day|week|month|quarter|year)s?")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -96,7 +97,12 @@ def parse_window(window: str) -> tuple[int, Grain]:
 ReportName = Annotated[
     str,
     Field(max_length=100),
-    AfterValidator(_matching(REPORT_NAME, "a report's name has small letters, digits and single _, a letter first")),
+    AfterValidator(
+        _matching(
+            REPORT_NAME,
+            "a report's name has small letters, digits and single _, a letter first, and no _partitions at its end",
+        )
+    ),
 ]
 ParameterName = Annotated[
     str,

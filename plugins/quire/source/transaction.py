@@ -107,13 +107,8 @@ class SourceTransaction:
         self._connection, self._session = connection, session
 
     def fetch(self, sql: str) -> list[dict[str, Any]]:
-        """Returns the rows of a small query, a dict each."""
-        began = time.perf_counter()
-        with translated(self._session.url), self._connection.cursor() as cursor:
-            cursor.execute(sql)
-            rows: list[dict[str, Any]] = cursor.fetch_arrow_table().to_pylist()
-        self._log(sql, rows=len(rows), began=began)
-        return rows
+        """Returns the rows of a small query, a dict each; it is cancelled as ``stream`` is."""
+        return [row for batch in self.stream(sql) for row in batch.to_pylist()]
 
     def explain(self, sql: str) -> str:
         """Returns the plan of a query, as JSON, without running it."""
@@ -124,6 +119,13 @@ class SourceTransaction:
             (plan,) = cursor.fetch_arrow_table().column(0).to_pylist()
         self._log(sql, rows=0, began=began)
         return str(plan)
+
+    def began_at(self) -> str:
+        """Returns the instant of the transaction's beginning, by the server's clock, in UTC as ISO 8601."""
+        (row,) = self.fetch(
+            "SELECT to_char(transaction_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS began"
+        )
+        return str(row["began"])
 
     def columns(self, sql: str) -> tuple[SourceColumn, ...]:
         """Returns the columns of a query's result without running it."""

@@ -74,6 +74,7 @@ def _extract_partition(
         token = partition_tokens(definition, plan.request, [partition], plan.columns, transaction=transaction)[
             partition.key
         ]
+        read_at = transaction.began_at()
         place = partition_place(definition.name, plan.source_digest, partition.key, token)
         if found := find_partition(store, place):
             logger.info("%s %s: %s rows were stored already", definition.name, partition.key, found.rows)
@@ -91,6 +92,8 @@ def _extract_partition(
         bytes=upload.bytes,
         sha256=upload.sha256,
         token=token,
+        read_at=read_at,
+        lasts=outlives_run(definition, plan.request),
         statistics=placement.statistics(),
     )
     if not store.put_json_once(f"{place}.json", to_json(staged)):

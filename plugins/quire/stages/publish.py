@@ -20,7 +20,7 @@ from quire.artifacts import (
     to_json,
 )
 from quire.definition import ReportDefinition
-from quire.errors import IntegrityError, QueryError, SourceUnavailableError, concerning
+from quire.errors import IntegrityError, ReportError, concerning
 from quire.freshness import changed_since_read, is_watched
 from quire.front_sheets import about_sheet, files_sheet, summary_sheets
 from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
@@ -169,7 +169,7 @@ def _changes(definition: ReportDefinition, run: StagedRun, session: SourceSessio
     try:
         with open_transaction(session, name=f"quire {definition.name} publish") as transaction:
             keys = changed_since_read(definition, plan.request, run.partitions, plan.columns, transaction=transaction)
-    except (QueryError, SourceUnavailableError) as error:
+    except ReportError as error:
         return (f"Whether rows changed at the source after they were read is not known: {error.message}",)
     return (f"Rows changed at the source after they were read: {', '.join(keys)}. Run it again.",) if keys else ()
 

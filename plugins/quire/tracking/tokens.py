@@ -38,13 +38,14 @@ def tracked_tokens(
     states = refuse_untracked(definition, transaction=transaction)
     bounds = {zoned: [_bounds(partition, zoned=zoned) for partition in partitions] for zoned in (True, False)}
     edges = {zoned: sorted({edge for pair in pairs for edge in pair}) for zoned, pairs in bounds.items()}
+    places = {zoned: {edge: place for place, edge in enumerate(found)} for zoned, found in edges.items()}
     rows = transaction.fetch(_sums_query(states, edges))
     epochs = [_epoch(definition, state, rows, position) for position, state in enumerate(states)]
     sums = {(row["position"], row["segment"]): int(row["total"]) for row in rows}
 
     def total(position: int, number: int) -> int:
         zoned = states[position].column_type == _ZONED
-        first, last = (edges[zoned].index(edge) for edge in bounds[zoned][number])
+        first, last = (places[zoned][edge] for edge in bounds[zoned][number])
         # segment i lies between edges i - 1 and i, counted from 0
         return sum(sums.get((position, segment), 0) for segment in (EVERYWHERE, *range(first + 1, last + 1)))
 
