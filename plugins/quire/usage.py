@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from quire.allocation import give_back_free_memory
 from quire.artifacts import RenderedFile, StagedPartition, StagedSummary, StatementUsage, TaskUsage
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class TaskMeter:
         self._began, self._processor = time.perf_counter(), time.process_time()
         self._units = 1
         self._rows = self._bytes = 0
+        give_back_free_memory()
         _forget_peak()
 
     def count(self, *, rows: int = 0, bytes: int = 0, units: int = 1) -> None:
