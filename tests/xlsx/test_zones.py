@@ -9,8 +9,9 @@ from typing import Any
 import psycopg
 import pyarrow as pa
 import pytest
+from quire.xlsx.model import SheetColumn, TableSheet
 
-from tests.xlsx.books import book_of, calamine, write
+from tests.xlsx.books import ZONE, book_of, calamine, write
 
 INSTANT = pa.timestamp("us", tz="UTC")
 LITERALS = (
@@ -44,15 +45,38 @@ def batch_of(microseconds: Sequence[int], kind: pa.DataType) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array(microseconds, pa.int64()).view(kind)], schema=pa.schema([("v", kind)]))
 
 
-def as_time(found: Any) -> Any:
-    """Returns what calamine read; it tells midnight as a date."""
-    return dt.datetime(found.year, found.month, found.day) if type(found) is dt.date else found  # noqa: DTZ001
+def on_both_sheets(batch: pa.RecordBatch, *, timezone: str) -> tuple[list[Any], list[Any]]:
+    """Returns what a reader finds of a batch on the sheet of rows, and on a small one."""
+    columns = (SheetColumn(name="v", title="V"),)
+    small = TableSheet(sheet_name="T", heading="T", columns=columns, table=pa.Table.from_batches([batch]))
+    files, _ = write(book_of([batch], batch.schema, timezone=timezone, front=lambda _: (small,)))
+    return read(files.bodies[0], "Rows", 1), read(files.bodies[0], "T", 3)
+
+
+def read(body: bytes, sheet: str, first: int) -> list[Any]:
+    """Returns the values of a sheet's first column; calamine tells midnight as a date."""
+    found = [row[0] for row in calamine(body, sheet)[first:]]
+    return [dt.datetime(v.year, v.month, v.day) if type(v) is dt.date else v for v in found]  # noqa: DTZ001
 
 
 @pytest.mark.parametrize("timezone", ["America/New_York", "Asia/Tokyo", "Asia/Kolkata", "Australia/Lord_Howe", "UTC"])
 def test_instant_of_any_year_is_the_wall_clock_that_postgresql_prints(fresh_database: str, timezone: str) -> None:
     told = instants_of(fresh_database, timezone=timezone)
     batch = batch_of([microseconds for microseconds, _ in told], INSTANT)
-    files, _ = write(book_of([batch], batch.schema, timezone=timezone))
-    found = [as_time(row[0]) for row in calamine(files.bodies[0])[1:]]
-    assert found == [in_excel(text) for _, text in told]
+    expected = [in_excel(text) for _, text in told]
+    assert on_both_sheets(batch, timezone=timezone) == (expected, expected)
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [
+        (2_932_895, dt.datetime(9999, 12, 30)),  # noqa: DTZ001
+        (2_932_896, dt.datetime(9999, 12, 31)),  # noqa: DTZ001
+        (2_932_897, "10000-01-01 00:00:00"),
+        (-25_508, dt.datetime(1900, 3, 1)),  # noqa: DTZ001
+        (-25_509, "1900-02-28 00:00:00"),
+    ],
+)
+def test_wall_clock_at_an_end_of_excels_calendar_is_the_same_on_small_sheets(days: int, expected: Any) -> None:
+    batch = batch_of([days * 86_400_000_000], pa.timestamp("us"))
+    assert on_both_sheets(batch, timezone=ZONE) == ([expected], [expected])
