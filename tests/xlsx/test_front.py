@@ -166,3 +166,12 @@ def test_table_header_of_letters_that_xml_forbids_is_escaped_as_excel_does(title
     assert found == [escaped, f"{escaped}2"]
     texts = ["".join(item.itertext()) for item in trees["xl/sharedStrings.xml"]]
     assert escaped.replace("_x0009_", "\t") in texts  # a tab is kept in an element, but not in an attribute
+
+
+def test_float4_on_a_small_sheet_has_its_shortest_digits_as_in_rows() -> None:
+    given = pa.array([0.1, None, 16777216.0, 1e-45, float("nan"), float("-inf")], pa.float32())
+    sheet = TableSheet(
+        sheet_name="T", heading="T", columns=(SheetColumn(name="v", title="V"),), table=pa.table({"v": given})
+    )
+    body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda _: (sheet,))
+    assert [row[0] for row in calamine(body, "T")[3:]] == [0.1, "", 16777216.0, 1e-45, "NaN", "-Infinity"]

@@ -63,6 +63,8 @@ def column_values(table: pa.Table, column: SheetColumn, *, timezone: str) -> lis
     if pa.types.is_time64(kind):
         numbers = values.cast(pa.time64("us"), safe=False).cast(pa.int64()).to_pylist()
         return [None if number is None else _time(number) for number in numbers]
+    if pa.types.is_float32(kind):  # as doubles they would have digits that nobody gave them
+        values = values.cast(pa.string()).cast(pa.float64())
     found = values.to_pylist()
     if column.numeric_text:
         found = [None if text is None else Decimal(text) for text in found]
