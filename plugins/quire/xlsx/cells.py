@@ -153,7 +153,8 @@ def _odd_serials(serials: pl.Series, physical: pl.Series, styles: Styles, told: 
     distinct = physical.filter(~keeps & physical.is_not_null()).unique().sort()
     texts = pl.Series([told(value) for value in distinct], dtype=pl.String)
     shown = physical.replace_strict(distinct, texts, default=shown)
-    cells = _numbers(shown, keeps | physical.is_null(), styles, serials.set(~keeps, None))
+    plain = replace(styles, quoted=styles.text)  # a date's text is never quoted
+    cells = _numbers(shown, keeps | physical.is_null(), plain, serials.set(~keeps, None))
     ends = {distinct[end]: texts[end] for end in (0, -1)} if len(distinct) else {}
     return replace(cells, odd=tuple(OddDate(*end) for end in ends.items()))
 
@@ -172,8 +173,13 @@ def _numbers(shown: pl.Series, keeps: pl.Series | None, styles: Styles, numbers:
     before, after = f'" s="{styles.value}"><v>', "</v></c>"
     if keeps is None or keeps.all():
         return Cells(shown, before, after, numbers)
-    text_before, text_after = f'" s="{styles.text}" t="inlineStr"><is><t>', "</t></is></c>"
+    plain, quoted = (f'" s="{style}" t="inlineStr"><is><t>' for style in (styles.text, styles.quoted))
+    text_after = "</t></is></c>"
     values = pl.select(
-        pl.when(keeps).then(before + shown + after).otherwise(text_before + shown + text_after)
+        pl.when(keeps)
+        .then(before + shown + after)
+        .when(shown.str.starts_with("-"))  # edited in Excel, it would become a formula
+        .then(quoted + shown + text_after)
+        .otherwise(plain + shown + text_after)
     ).to_series()
     return Cells(values, numbers=numbers, texts=int((~keeps).sum()), cut=cut)
