@@ -18,6 +18,8 @@ FONT = {"font_name": "Calibri", "font_size": 11, "font_color": INK}
 _SECTION = re.compile(
     r'((?:\[(?!h+\]|m+\]|s+\]|\$)[^\]]*\])*)((?:"[^"]*"|[\\_*].|\[[^\]]*\]|[^;])+)', re.IGNORECASE | re.DOTALL
 )
+# The places of a number's digits in a section, found beside texts and brackets, which may look like them.
+_DIGITS = re.compile(r'"[^"]*"|\[[^\]]*\]|[\\_*].|(?P<digits>[#0?.](?:[#0?,.]*[#0?.])?)', re.DOTALL)
 # Excel shows booleans as words whatever the code says; LibreOffice prints 1 and 0 on some pages unless told.
 BOOLEAN = '"TRUE";"TRUE";"FALSE"'
 
@@ -68,6 +70,18 @@ def with_word(number_format: str, word: str) -> str:
     return _SECTION.sub(lambda section: f'{section[1]}"{word} "{section[2]}', number_format)
 
 
+def with_decimal(number_format: str) -> str:
+    """Returns a format code that shows a decimal, in each of its sections that shows a whole number."""
+    return _SECTION.sub(lambda section: section[1] + _one_decimal(section[2]), number_format)
+
+
+def _one_decimal(section: str) -> str:
+    found = [match for match in _DIGITS.finditer(section) if match["digits"]]
+    if len(found) != 1 or "." in found[0]["digits"]:
+        return section
+    return f"{section[: found[0].end()]}.0{section[found[0].end() :]}"
+
+
 def number_format(kind: pa.DataType) -> str:
     """Returns the Excel format code of a type's values."""
     if pa.types.is_decimal(kind):
@@ -87,7 +101,9 @@ def total_number_format(shown: str, function: str) -> str:
     """Returns the Excel format code of a total over values that are shown by another: a number, whatever it counts."""
     if function == "count":
         return "#,##0"
-    return "General" if shown == BOOLEAN else shown
+    if shown == BOOLEAN:
+        return "General"
+    return with_decimal(shown) if function == "mean" else shown  # 1.5 of whole numbers is not 2
 
 
 def side_of(kind: pa.DataType) -> str:
