@@ -13,6 +13,9 @@ INK, MUTED, LINE, SHADE, ACCENT = "#1F2933", "#66727F", "#B8C2CC", "#E8EDF2", "#
 CHART_COLOURS = ("#1F5A85", "#D9822B", "#6B8E4E", "#8A5A83", "#66727F", "#B03A48")
 FONT = {"font_name": "Calibri", "font_size": 11, "font_color": INK}
 
+# of titles: those at the right make room for Excel's filter button, which would cover their last letters
+HEADER_INDENTS = {"left": 1, "center": 0, "right": 2}
+
 # One section of a format code: colours and conditions, which must come first in it, then whatever else it has. What
 # stands in quotes or brackets, or behind one of \ _ *, divides nothing; [h], [m] and [s] are times, [$…] a currency.
 _SECTION = re.compile(
@@ -39,11 +42,12 @@ class Formats:
             self._made[key] = self._book.add_format(wanted)
         return self._made[key]
 
-    def header(self, side: str) -> Format:
+    def header(self, side: str, *, has_filter: bool = True) -> Format:
         """Returns the format of a column's title: left, center or right, as its values are."""
+        indent = HEADER_INDENTS[side] if has_filter or side == "left" else 0
         return self.of(
             bold=True, bg_color=SHADE, bottom=1, bottom_color=LINE, text_wrap=True, valign="vcenter",
-            align=side, indent=int(side == "left"),
+            align=side, indent=indent,
         )  # fmt: skip
 
     def value(self, number_format: str, side: str = "right") -> Format:
