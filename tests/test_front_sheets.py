@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from quire.artifacts import RunPlan, SourceColumn, StagedPartition, StagedRun
 from quire.calendar_range import DateRange
+from quire.front_sheets import about_sheet
 from quire.object_store import ObjectStore
 from quire.parquet_file import write_row_groups
 from quire.source.arrow_types import storage_schema
@@ -109,3 +110,20 @@ def test_about_of_a_file_that_rolls_over_tells_the_rows_of_that_file(
     assert totals == dict(zip(("2013-01", "2013-02", "2013-03"), rows, strict=True))
     empty = [part for part, count in totals.items() if not count]
     assert sum(part in told for _, told in found.values() for part in empty) == len(empty)
+
+
+@pytest.mark.parametrize(
+    ("notes", "told"),
+    [
+        (
+            [],
+            ["Nothing was cut. Times are kept to the millisecond; numbers of more than 15 digits are texts."],
+        ),
+        (["N: 1 text was cut."], ["N: 1 text was cut."]),
+    ],
+)
+def test_about_claims_no_more_than_cells_can_keep(tmp_path: Path, notes: list[str], told: list[str]) -> None:
+    definition = events_report(tmp_path, columns=[], summaries=[])
+    sheet = about_sheet(definition, request_of(definition), staged=[], contents={}, notes=notes)
+    (section,) = (section for section in sheet.sections if section.heading == "Left out or changed")
+    assert [row[0] for row in section.rows] == told

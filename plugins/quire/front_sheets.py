@@ -19,6 +19,9 @@ from quire.xlsx.model import Chart, FactSection, FactSheet, SheetColumn, TableSh
 PERIOD_FORMATS = {Grain.MONTH: "mmm yyyy", Grain.YEAR: "yyyy"}  # the others are told by their first day
 DAY_FORMAT = "yyyy-mm-dd"
 
+# true of every workbook: what cells cannot keep of a value, whatever it is
+UNCHANGED = "Nothing was cut. Times are kept to the millisecond; numbers of more than 15 digits are texts."
+
 
 def detail_columns(definition: ReportDefinition, plan: RunPlan) -> tuple[SheetColumn, ...]:
     """Returns the dress of the rows' columns: the definition's, or else all of the query's as they come."""
@@ -88,7 +91,7 @@ def about_sheet(
         ),
         FactSection(
             heading="Left out or changed",
-            rows=tuple((note,) for note in notes) or (("Nothing: every value is as it is in the database.",),),
+            rows=tuple((note,) for note in notes) or ((UNCHANGED,),),
         ),
         FactSection(
             heading="Rows",

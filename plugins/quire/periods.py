@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from quire.calendar_range import Grain
-from quire.wall_clock import CYCLE_DAYS, DAY, INFINITE, YEAR_1, YEAR_10000, wall_clock
+from quire.xlsx.wall_clock import CYCLE_DAYS, DAY, INFINITE, YEAR_1, YEAR_10000, wall_clock
 
 PERIODS = {Grain.DAY: "1d", Grain.WEEK: "1w", Grain.MONTH: "1mo", Grain.QUARTER: "1q", Grain.YEAR: "1y"}
 INFINITE_DAYS = (2**31 - 1, -(2**31))

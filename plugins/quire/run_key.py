@@ -8,7 +8,7 @@ from quire.artifacts import RunPlan, StagedPartition, digest, manifest_key
 from quire.definition import ReportDefinition
 from quire.object_store import ObjectStore
 
-RENDERER = 3  # raised when the same rows would give other files
+RENDERER = 4  # raised when the same rows would give other files
 # What decides neither the rows (the tokens stand for them) nor what the files look like.
 NOT_ASKED = {"schedule", "window", "store_schedule", "delivery", "queues", "source", "sql_text"}
 

@@ -58,6 +58,7 @@ def book_of(
     sheet_name: str = "Rows",
     front: Any = about,
     detail_first: bool = True,
+    timezone: str = ZONE,
 ) -> Workbook:
     dress = columns or [SheetColumn(name=name, title=name) for name in schema.names]
     detail = DetailTable(
@@ -71,7 +72,7 @@ def book_of(
         title="A book",
         subject="of tests",
         made_at=MADE_AT,
-        timezone=ZONE,
+        timezone=timezone,
         detail=detail,
         front=front,
         detail_first=detail_first,

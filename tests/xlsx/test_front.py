@@ -12,9 +12,10 @@ import openpyxl
 import pyarrow as pa
 import pytest
 from quire.xlsx.detail import Limits
-from quire.xlsx.model import Chart, DetailOutcome, FactSheet, SheetColumn, TableSheet, Workbook
+from quire.xlsx.model import Chart, DetailOutcome, FactSection, FactSheet, SheetColumn, TableSheet, Workbook
+from quire.xlsx.styles import CHART_COLOURS
 
-from tests.xlsx.books import MADE_AT, ZONE, about, calamine, parts, write, write_rows
+from tests.xlsx.books import MADE_AT, ZONE, about, calamine, cell, parts, write, write_rows
 
 NUMBERS = pa.schema([("n", pa.int32())])
 
@@ -166,3 +167,36 @@ def test_table_header_of_letters_that_xml_forbids_is_escaped_as_excel_does(title
     assert found == [escaped, f"{escaped}2"]
     texts = ["".join(item.itertext()) for item in trees["xl/sharedStrings.xml"]]
     assert escaped.replace("_x0009_", "\t") in texts  # a tab is kept in an element, but not in an attribute
+
+
+def test_float4_on_a_small_sheet_has_its_shortest_digits_as_in_rows() -> None:
+    given = pa.array([0.1, None, 16777216.0, 1e-45, float("nan"), float("-inf")], pa.float32())
+    sheet = TableSheet(
+        sheet_name="T", heading="T", columns=(SheetColumn(name="v", title="V"),), table=pa.table({"v": given})
+    )
+    body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda _: (sheet,))
+    assert [row[0] for row in calamine(body, "T")[3:]] == [0.1, "", 16777216.0, 1e-45, "NaN", "-Infinity"]
+
+
+def test_points_of_a_pie_have_the_palettes_colours_in_turn() -> None:
+    table = pa.table({"k": list("abcdefg"), "v": range(7)})
+    columns = (SheetColumn(name="k", title="K"), SheetColumn(name="v", title="V"))
+    sheet = TableSheet(
+        sheet_name="S", heading="S", columns=columns, table=table, chart=Chart(kind="pie", x="k", y=("v",))
+    )
+    body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda _: (sheet,))
+    drawn = parts(body)["xl/charts/chart1.xml"].decode()
+    points = re.findall(r'<c:dPt><c:idx val="(\d+)"/>.*?<a:srgbClr val="(\w+)"/>', drawn)
+    palette = [colour.removeprefix("#") for colour in CHART_COLOURS]
+    assert points == [(str(point), colour) for point, colour in enumerate([*palette, palette[0]])]
+
+
+def test_title_at_the_right_leaves_room_for_the_filter_button() -> None:
+    columns = (SheetColumn(name="k", title="K"), SheetColumn(name="v", title="V"))
+    sheet = TableSheet(sheet_name="S", heading="S", columns=columns, table=pa.table({"k": ["a"], "v": [1]}))
+    facts = FactSection(heading="", header=("K", "V"), rows=(("a", 1),))
+    about = FactSheet(sheet_name="F", heading="F", subheading="", sections=(facts,))
+    body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda _: (sheet, about))
+    for name, address, indent in (("Rows", "A1", 2), ("S", "B3", 2), ("F", "B3", 0)):
+        look = cell(body, address, name).alignment
+        assert (look.horizontal, look.indent) == ("right", indent)

@@ -267,3 +267,10 @@ def test_shared_strings_of_rows_do_not_move_those_of_the_small_sheets(detail_fir
         ["Sheets", "Rows"],
     ]
     assert calamine(body)[:3] == [["v"], ["t0"], ["t1"]]
+
+
+@pytest.mark.parametrize("name", ["Other", "OTHER"])
+def test_sheet_of_rows_may_have_the_name_of_a_skeletons_own(name: str) -> None:
+    body, outcome = write_rows([{"n": 1}], pa.schema([("n", pa.int32())]), sheet_name=name, detail_first=False)
+    assert outcome.sheets == (name,)
+    assert calamine(body, name) == [["n"], [1]]

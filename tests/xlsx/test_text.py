@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from quire.xlsx.text import LONGEST_TEXT, cut_text, escape_text
 from tests.xlsx.books import book_of, by_openpyxl, calamine, cell, parts, write, write_rows
 
 SCHEMA = pa.schema([("v", pa.string())])
+MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 LOOKALIKES = [
     "=1+1", "+1", "-5", "@x", "\tx", "{=SUM(A1)}", "https://example.org/", "00123", "1e5", "TRUE", "#N/A", "2013-01-01",
     "mailto:a@b.c", "=cmd|' /C calc'!A0", "'quoted", " lead", "trail ", "two\nlines", "tab\tin", "&amp;<b>\"'>", "]]>",
@@ -108,3 +110,19 @@ def test_65_531_links_are_texts() -> None:
     assert not [name for name in package if "worksheets/_rels" in name]
     assert not re.search(rb"<hyperlink", package["xl/worksheets/sheet1.xml"])
     assert calamine(column(texts))[-1][0] == texts[-1]
+
+
+@pytest.mark.parametrize("limits", [INLINE, Limits()])
+def test_empty_text_is_a_cell_of_an_empty_string_and_null_is_no_cell(limits: Limits) -> None:
+    package = parts(column(["", None, "x"], limits=limits))
+    sheet = ElementTree.fromstring(package["xl/worksheets/sheet1.xml"])  # noqa: S314 - our own
+    cells = {found.get("r"): found for found in sheet.iter(f"{{{MAIN}}}c")}
+    assert list(cells) == ["A1", "A2", "A4"]
+    if cells["A2"].get("t") == "inlineStr":
+        text = cells["A2"].find(f"{{{MAIN}}}is/{{{MAIN}}}t")
+    else:
+        strings = ElementTree.fromstring(package["xl/sharedStrings.xml"])  # noqa: S314 - our own
+        place = int(cells["A2"].findtext(f"{{{MAIN}}}v") or "-1")
+        text = strings.findall(f"{{{MAIN}}}si")[place].find(f"{{{MAIN}}}t")
+    assert text is not None
+    assert (text.text or "") == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -122,11 +123,20 @@ def test_total_of_several_files_is_a_value_and_told() -> None:
     ("code", "shown"),
     [
         ("0.0", '"mean "0.0'),
-        ("0.0;-0.0;0", '"mean "0.0;"mean "-0.0;"mean "0'),
+        ("0.0;-0.0;0", '"mean "0.0;"mean "-0.0;"mean "0.0'),
+        ("0", '"mean "0.0'),
+        ("#,##0", '"mean "#,##0.0'),
+        ('[$€-407] #,##0,," m0"', '"mean "[$€-407] #,##0.0,," m0"'),
+        ("0%;[Red]-0%", '"mean "0.0%;[Red]"mean "-0.0%'),
+        ("000-0000", '"mean "000-0000'),
+        ("0E+00", '"mean "0E+00'),
+        ("# ?/?", '"mean "# ?/?'),
+        ("yyyy-mm-dd hh:mm:ss.000", '"mean "yyyy-mm-dd hh:mm:ss.000'),
+        ("General", '"mean "General'),
         ("[Green]0.0;[Red][<-5]-0.0", '[Green]"mean "0.0;[Red][<-5]"mean "-0.0'),
-        ('0" a;b";(0\\;)', '"mean "0" a;b";"mean "(0\\;)'),
-        ("0;-0;;@", '"mean "0;"mean "-0;;"mean "@'),
-        ("[h]:mm;[$€-407] 0_;", '"mean "[h]:mm;"mean "[$€-407] 0_;'),
+        ('0" a;b";(0\\;)', '"mean "0.0" a;b";"mean "(0.0\\;)'),
+        ("0;-0;;@", '"mean "0.0;"mean "-0.0;;"mean "@'),
+        ("[h]:mm;[$€-407] 0_;", '"mean "[h]:mm;"mean "[$€-407] 0.0_;'),
     ],
 )
 def test_total_says_its_function_in_every_section_of_its_format(code: str, shown: str) -> None:
@@ -144,3 +154,27 @@ def test_booleans_are_shown_as_words_and_their_sum_as_a_number() -> None:
     first, total = (cell(files.bodies[0], place, outcome.sheets[-1]) for place in ("A2", "A5"))
     assert (first.value, first.number_format) == (True, '"TRUE";"TRUE";"FALSE"')
     assert (total.value, total.number_format) == (2, "General")
+
+
+@pytest.mark.parametrize(
+    ("values", "total"),
+    [
+        (pa.array([999_999_999_999_999] * 3 + [1]), "2999999999999998"),
+        (pa.array([Decimal("-9999999999999.99")] * 12, pa.decimal128(15, 2)), "-119999999999999.88"),
+    ],
+)
+def test_exact_total_of_more_digits_than_excel_keeps_is_a_text_and_told(values: pa.Array, total: str) -> None:
+    written, shown, outcome = total_of([pa.RecordBatch.from_arrays([values], ["v"])], "sum")
+    assert written == shown == total
+    assert outcome.notes == (
+        "V: the sum is written as text, since Excel's numbers have at most 15 digits; it is exact, "
+        "but does not follow the filter.",
+    )
+
+
+@pytest.mark.parametrize("function", ["sum", "mean", "min"])
+def test_total_of_fifteen_digits_follows_the_filter(function: str) -> None:
+    batch = pa.RecordBatch.from_arrays([pa.array([333_333_333_333_333] * 3)], ["v"])
+    written, _, outcome = total_of([batch], function)
+    assert written.startswith("=SUBTOTAL(")
+    assert outcome.notes == ()

@@ -165,3 +165,19 @@ def numeric_text(text: str) -> Any:
 )
 def test_format_is_the_types_own(kind: pa.DataType, value: Any, code: str) -> None:
     assert cell(written(kind, value), "A2").number_format == code
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "is_quoted"),
+    [
+        (pa.float64(), float("-inf"), True),
+        (pa.float64(), float("inf"), False),
+        (pa.float64(), -1.5, False),
+        (pa.int64(), -12_345_678_901_234_567, True),
+        (pa.int64(), 12_345_678_901_234_567, False),
+        (DECIMAL, Decimal("-1234567890123456.78"), True),
+        (pa.date32(), dt.date(1, 1, 1), False),
+    ],
+)
+def test_number_kept_as_text_stays_text_where_a_person_edits_it(kind: pa.DataType, value: Any, is_quoted: bool) -> None:
+    assert bool(cell(written(kind, value), "A2").quotePrefix) is is_quoted

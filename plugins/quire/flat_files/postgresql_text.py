@@ -10,9 +10,9 @@ from decimal import Decimal
 import polars as pl
 import pyarrow as pa
 
-from quire.wall_clock import DAY, INFINITE, YEAR_1, YEAR_10000, wall_clock
 from quire.xlsx.odd_dates import date_text, timestamp_text
 from quire.xlsx.series import series_of
+from quire.xlsx.wall_clock import DAY, INFINITE, YEAR_1, YEAR_10000, wall_clock
 
 SECOND = 1_000_000
 BC = " BC"

@@ -30,7 +30,6 @@ class Upload:
 
     Attributes:
         bytes: written so far.
-        completed: whether the object is in the store, whole.
     """
 
     def __init__(self, client: S3Client, bucket: str, key: str, *, content_type: str) -> None:

@@ -16,17 +16,16 @@ from quire.xlsx.odd_dates import (
     LAST_MILLISECOND,
     OddDate,
     date_text,
-    local_microseconds,
     timestamp_text,
 )
 from quire.xlsx.text import cut_texts, longest
+from quire.xlsx.wall_clock import wall_clock
 
 EPOCH_SERIAL = 25_569  # 1970-01-01 in Excel's days since 1899-12-30
 FIRST_SERIAL, LAST_SERIAL = 61, 2_958_465  # 1900-03-01, before which Excel counts a day that was not; 9999-12-31
 MOST_DIGITS = 15
 MOST_BYTES = 300  # of a number: below 1e300, and with digits no smaller than 1e-298, where Excel's own numbers end
 DAY_MILLISECONDS = 86_400_000
-LAST_RULES = 4_102_444_800_000_000  # 2100-01-01: from then on, Polars knows no summer time (seen in 2.1.0)
 _WHOLE_LIMIT = 10**MOST_DIGITS
 
 
@@ -115,14 +114,9 @@ def timestamp_cells(column: pl.Series, styles: Styles, *, timezone: str) -> Cell
     """Returns timestamps to the millisecond, rounded down so that none is in the next day; instants in ``timezone``."""
     aware = isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None
     microseconds = column.to_physical()
-    # two days more than Excel has on either side, so that every zone's offset can be added without overflow
-    lowest = (FIRST_SERIAL - EPOCH_SERIAL - 2) * DAY_MICROSECONDS
-    highest = (LAST_SERIAL - EPOCH_SERIAL + 2) * DAY_MICROSECONDS
-    if not _within(microseconds, lowest, highest):
-        column = column.set(~microseconds.is_between(lowest, highest).fill_null(value=False), None)
-    local = _local(column, timezone) if aware else column.to_physical()
+    local = wall_clock(column, timezone) if aware else microseconds
     serials = local // 1000 / DAY_MILLISECONDS + EPOCH_SERIAL
-    if serials.null_count() == microseconds.null_count() and _within(serials, FIRST_SERIAL, LAST_SERIAL + 0.999_999_99):
+    if _within(serials, FIRST_SERIAL, LAST_SERIAL + 0.999_999_99):
         return _numbers(serials.cast(pl.String), None, styles, serials)
     zone = timezone if aware else None
     return _odd_serials(serials, microseconds, styles, lambda us: timestamp_text(us, zone))
@@ -152,18 +146,6 @@ def _within(values: pl.Series, lowest: float, highest: float) -> bool:
     return lowest <= least and most <= highest
 
 
-def _local(column: pl.Series, timezone: str) -> pl.Series:
-    """Returns instants as microseconds of a zone's wall clock."""
-    local = column.dt.convert_time_zone(timezone).dt.replace_time_zone(None).to_physical()
-    instants = column.to_physical()
-    far = instants >= LAST_RULES
-    if not far.any():
-        return local
-    distinct = instants.filter(far).unique()
-    moved = pl.Series([local_microseconds(instant, timezone) for instant in distinct], dtype=pl.Int64)
-    return instants.replace_strict(distinct, moved, default=local)
-
-
 def _odd_serials(serials: pl.Series, physical: pl.Series, styles: Styles, told: Callable[[int], str]) -> Cells:
     """Returns days, and where Excel has no such day, its text."""
     shown = serials.cast(pl.String)
@@ -171,7 +153,8 @@ def _odd_serials(serials: pl.Series, physical: pl.Series, styles: Styles, told: 
     distinct = physical.filter(~keeps & physical.is_not_null()).unique().sort()
     texts = pl.Series([told(value) for value in distinct], dtype=pl.String)
     shown = physical.replace_strict(distinct, texts, default=shown)
-    cells = _numbers(shown, keeps | physical.is_null(), styles, serials.set(~keeps, None))
+    plain = replace(styles, quoted=styles.text)  # a date's text is never quoted
+    cells = _numbers(shown, keeps | physical.is_null(), plain, serials.set(~keeps, None))
     ends = {distinct[end]: texts[end] for end in (0, -1)} if len(distinct) else {}
     return replace(cells, odd=tuple(OddDate(*end) for end in ends.items()))
 
@@ -190,8 +173,13 @@ def _numbers(shown: pl.Series, keeps: pl.Series | None, styles: Styles, numbers:
     before, after = f'" s="{styles.value}"><v>', "</v></c>"
     if keeps is None or keeps.all():
         return Cells(shown, before, after, numbers)
-    text_before, text_after = f'" s="{styles.text}" t="inlineStr"><is><t>', "</t></is></c>"
+    plain, quoted = (f'" s="{style}" t="inlineStr"><is><t>' for style in (styles.text, styles.quoted))
+    text_after = "</t></is></c>"
     values = pl.select(
-        pl.when(keeps).then(before + shown + after).otherwise(text_before + shown + text_after)
+        pl.when(keeps)
+        .then(before + shown + after)
+        .when(shown.str.starts_with("-"))  # edited in Excel, it would become a formula
+        .then(quoted + shown + text_after)
+        .otherwise(plain + shown + text_after)
     ).to_series()
     return Cells(values, numbers=numbers, texts=int((~keeps).sum()), cut=cut)

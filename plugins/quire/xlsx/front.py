@@ -73,7 +73,7 @@ def _write_section(page: Worksheet, formats: Formats, section: FactSection, row:
         row += 1
     for position, title in enumerate(section.header):
         right = position > 0 and all(_is_number(line[position]) for line in section.rows)
-        _write(page, row, position, title, formats.header("right" if right else "left"))
+        _write(page, row, position, title, formats.header("right" if right else "left", has_filter=False))
     row += bool(section.header)
     for line in section.rows:
         for position, value in enumerate(line):

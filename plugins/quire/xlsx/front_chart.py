@@ -62,7 +62,10 @@ def _series(sheet: TableSheet, model: Chart, name: str, number: int, first: int,
         series["marker"] = {"type": "circle", "size": 6, "fill": {"color": colour}, "border": {"none": True}}
     elif model.kind == "line":
         series["line"] = {"color": colour, "width": 2.25}
-    elif model.kind != "pie":
+    elif model.kind == "pie":  # its points are told apart, not its series
+        colours = (CHART_COLOURS[point % len(CHART_COLOURS)] for point in range(last - first + 1))
+        series["points"] = [{"fill": {"color": colour}} for colour in colours]
+    else:
         series["fill"] = {"color": colour}
         series["gap"] = 60
     return series

@@ -6,7 +6,6 @@ import datetime as dt
 import math
 from decimal import Context, Decimal, InvalidOperation
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
@@ -14,12 +13,13 @@ from quire.xlsx.cells import MOST_BYTES, MOST_DIGITS
 from quire.xlsx.model import SheetColumn
 from quire.xlsx.odd_dates import DAY_MICROSECONDS, LAST_MILLISECOND, date_text, timestamp_text
 from quire.xlsx.text import cut_text
+from quire.xlsx.wall_clock import offset_at
 
 FIRST_DATE = dt.date(1900, 3, 1)
 _FIRST_DAY, _LAST_DAY = FIRST_DATE.toordinal(), dt.date.max.toordinal()
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock's
 _EPOCH_DAY = _EPOCH.toordinal()
-_MICROSECOND = dt.timedelta(microseconds=1)
+_MICROSECOND, _MILLISECOND = dt.timedelta(microseconds=1), dt.timedelta(milliseconds=1)
 _ALL_DIGITS = Context(prec=160_000, traps=[InvalidOperation])
 
 
@@ -63,6 +63,8 @@ def column_values(table: pa.Table, column: SheetColumn, *, timezone: str) -> lis
     if pa.types.is_time64(kind):
         numbers = values.cast(pa.time64("us"), safe=False).cast(pa.int64()).to_pylist()
         return [None if number is None else _time(number) for number in numbers]
+    if pa.types.is_float32(kind):  # as doubles they would have digits that nobody gave them
+        values = values.cast(pa.string()).cast(pa.float64())
     found = values.to_pylist()
     if column.numeric_text:
         found = [None if text is None else Decimal(text) for text in found]
@@ -89,13 +91,9 @@ def _moment(value: dt.datetime, timezone: str) -> dt.datetime | str:
 
 
 def _timestamp(microseconds: int, timezone: str | None) -> dt.datetime | str:
-    day = microseconds // DAY_MICROSECONDS + _EPOCH_DAY
-    if _FIRST_DAY - 1 <= day < _LAST_DAY - 1:
-        local = _EPOCH + microseconds * _MICROSECOND
-        if timezone:
-            local = local.replace(tzinfo=dt.UTC).astimezone(ZoneInfo(timezone)).replace(tzinfo=None)
-        if local.date() >= FIRST_DATE:
-            return local.replace(microsecond=local.microsecond // 1000 * 1000)
+    local = microseconds + (offset_at(microseconds, timezone) if timezone else 0)
+    if _FIRST_DAY <= local // DAY_MICROSECONDS + _EPOCH_DAY <= _LAST_DAY:
+        return _EPOCH + local // 1000 * _MILLISECOND
     return timestamp_text(microseconds, timezone)
 
 

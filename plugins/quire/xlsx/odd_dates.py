@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+
+from quire.xlsx.wall_clock import offset_at
 
 DAY_MICROSECONDS = 86_400_000_000
 # Readers round to the millisecond: later times of a day would become its midnight.
@@ -43,9 +43,8 @@ def timestamp_text(microseconds: int, timezone: str | None) -> str:
     """Returns an instant given as microseconds since 1970-01-01, UTC, or a wall clock's where there is no zone."""
     if microseconds in _INFINITE_MICROSECONDS:
         return _INFINITE_MICROSECONDS[microseconds]
-    offset = _offset(microseconds, timezone) if timezone else timedelta()
-    local = microseconds + offset // timedelta(microseconds=1)
-    days, rest = divmod(local, DAY_MICROSECONDS)
+    offset = offset_at(microseconds, timezone) if timezone else 0
+    days, rest = divmod(microseconds + offset, DAY_MICROSECONDS)
     seconds, fraction = divmod(rest, 1_000_000)
     day, era = _calendar(days)
     clock = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
@@ -54,22 +53,9 @@ def timestamp_text(microseconds: int, timezone: str | None) -> str:
     return f"{day} {clock}{_shown(offset) if timezone else ''}{era}"
 
 
-def local_microseconds(microseconds: int, timezone: str) -> int:
-    """Returns an instant's wall clock in a zone, both as microseconds since 1970-01-01."""
-    return microseconds + _offset(microseconds, timezone) // timedelta(microseconds=1)
-
-
-def _offset(microseconds: int, timezone: str) -> timedelta:
-    try:
-        instant = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
-        return instant.astimezone(ZoneInfo(timezone)).utcoffset() or timedelta()
-    except OverflowError:  # outside the years that Python has, every zone is told in UTC
-        return timedelta()
-
-
-def _shown(offset: timedelta) -> str:
-    sign = "-" if offset < timedelta() else "+"
-    seconds = abs(int(offset.total_seconds()))
+def _shown(offset: int) -> str:
+    sign = "-" if offset < 0 else "+"
+    seconds = abs(offset) // 1_000_000
     text = f"{sign}{seconds // 3600:02d}"
     if seconds % 3600:
         text += f":{seconds // 60 % 60:02d}"

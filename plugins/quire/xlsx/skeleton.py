@@ -21,7 +21,7 @@ from quire.xlsx.cells import Styles
 from quire.xlsx.front import write_front
 from quire.xlsx.legal_parts import legal_part
 from quire.xlsx.model import DetailTable, FactSheet, TableSheet, Workbook
-from quire.xlsx.names import column_letters
+from quire.xlsx.names import column_letters, sheet_name
 from quire.xlsx.styles import Formats, number_format, side_of, total_number_format
 from quire.xlsx.text import cut_text
 from quire.xlsx.widths import header_height, header_lines
@@ -113,7 +113,7 @@ def build_book(
         _write_frame(book.add_worksheet(sheet.name), workbook.detail, widths, sheet, formats)
     small = [write_front(book, formats, sheet, timezone=workbook.timezone) for sheet in front]
     if not opens_with_rows:
-        (small[0] if small else book.add_worksheet("Other")).activate()
+        (small[0] if small else book.add_worksheet(_other_name(details))).activate()
     book.close()
     with zipfile.ZipFile(body) as package:
         return {name: legal_part(name, package.read(name)) for name in package.namelist()}
@@ -158,6 +158,11 @@ def without_dimension(before: bytes) -> bytes:
 def shared_items(parts: dict[str, bytes]) -> tuple[str, ...]:
     """Returns the shared strings of a package, as XML."""
     return tuple(_ITEM.findall(parts.get("xl/sharedStrings.xml", b"").decode()))
+
+
+def _other_name(details: Sequence[DetailSheet]) -> str:
+    """Returns the name of a sheet that only stands for those that a skeleton has not; a report may have it too."""
+    return sheet_name("Other", {sheet.name.casefold() for sheet in details})
 
 
 def _write_frame(

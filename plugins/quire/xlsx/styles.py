@@ -13,11 +13,16 @@ INK, MUTED, LINE, SHADE, ACCENT = "#1F2933", "#66727F", "#B8C2CC", "#E8EDF2", "#
 CHART_COLOURS = ("#1F5A85", "#D9822B", "#6B8E4E", "#8A5A83", "#66727F", "#B03A48")
 FONT = {"font_name": "Calibri", "font_size": 11, "font_color": INK}
 
+# of titles: those at the right make room for Excel's filter button, which would cover their last letters
+HEADER_INDENTS = {"left": 1, "center": 0, "right": 2}
+
 # One section of a format code: colours and conditions, which must come first in it, then whatever else it has. What
 # stands in quotes or brackets, or behind one of \ _ *, divides nothing; [h], [m] and [s] are times, [$…] a currency.
 _SECTION = re.compile(
     r'((?:\[(?!h+\]|m+\]|s+\]|\$)[^\]]*\])*)((?:"[^"]*"|[\\_*].|\[[^\]]*\]|[^;])+)', re.IGNORECASE | re.DOTALL
 )
+# The places of a number's digits in a section, found beside texts and brackets, which may look like them.
+_DIGITS = re.compile(r'"[^"]*"|\[[^\]]*\]|[\\_*].|(?P<digits>[#0?.](?:[#0?,.]*[#0?.])?)', re.DOTALL)
 # Excel shows booleans as words whatever the code says; LibreOffice prints 1 and 0 on some pages unless told.
 BOOLEAN = '"TRUE";"TRUE";"FALSE"'
 
@@ -37,11 +42,12 @@ class Formats:
             self._made[key] = self._book.add_format(wanted)
         return self._made[key]
 
-    def header(self, side: str) -> Format:
+    def header(self, side: str, *, has_filter: bool = True) -> Format:
         """Returns the format of a column's title: left, center or right, as its values are."""
+        indent = HEADER_INDENTS[side] if has_filter or side == "left" else 0
         return self.of(
             bold=True, bg_color=SHADE, bottom=1, bottom_color=LINE, text_wrap=True, valign="vcenter",
-            align=side, indent=int(side == "left"),
+            align=side, indent=indent,
         )  # fmt: skip
 
     def value(self, number_format: str, side: str = "right") -> Format:
@@ -68,6 +74,18 @@ def with_word(number_format: str, word: str) -> str:
     return _SECTION.sub(lambda section: f'{section[1]}"{word} "{section[2]}', number_format)
 
 
+def with_decimal(number_format: str) -> str:
+    """Returns a format code that shows a decimal, in each of its sections that shows a whole number."""
+    return _SECTION.sub(lambda section: section[1] + _one_decimal(section[2]), number_format)
+
+
+def _one_decimal(section: str) -> str:
+    found = [match for match in _DIGITS.finditer(section) if match["digits"]]
+    if len(found) != 1 or "." in found[0]["digits"]:
+        return section
+    return f"{section[: found[0].end()]}.0{section[found[0].end() :]}"
+
+
 def number_format(kind: pa.DataType) -> str:
     """Returns the Excel format code of a type's values."""
     if pa.types.is_decimal(kind):
@@ -87,7 +105,9 @@ def total_number_format(shown: str, function: str) -> str:
     """Returns the Excel format code of a total over values that are shown by another: a number, whatever it counts."""
     if function == "count":
         return "#,##0"
-    return "General" if shown == BOOLEAN else shown
+    if shown == BOOLEAN:
+        return "General"
+    return with_decimal(shown) if function == "mean" else shown  # 1.5 of whole numbers is not 2
 
 
 def side_of(kind: pa.DataType) -> str:

@@ -86,6 +86,11 @@ class Totals:
                     f"{total.title}: {total.texts:,} {'number is' if total.texts == 1 else 'numbers are'} written as "
                     "text, since no number of Excel's is the same; the total is exact, but does not follow the filter."
                 )
+            elif total.is_too_long:
+                yield (
+                    f"{total.title}: the {total.function} is written as text, since Excel's numbers have at most "
+                    f"{MOST_DIGITS} digits; it is exact, but does not follow the filter."
+                )
         if totals and self._elsewhere:
             yield "The totals are those of all rows, in this file and those before it; they do not follow the filter."
 
@@ -105,6 +110,12 @@ class _Total:
     def has_odd_dates(self) -> bool:
         """Whether some of its dates or times are none of Excel's."""
         return self._is_temporal and self.texts > 0
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether the total of exact numbers is none that Excel keeps."""
+        value = self._value()
+        return isinstance(value, int | Decimal) and not _is_number(value)
 
     def add(self, tally: Tally, texts: int) -> None:
         self._tally = joined(self._tally, tally, self.function)
@@ -155,10 +166,10 @@ class _Total:
         return float(mean) if _has_floats_size(mean) else mean
 
     def _follows(self, value: Any) -> bool:
-        """Whether SUBTOTAL finds the same: it counts everything, and else sees neither texts nor booleans."""
+        """Whether SUBTOTAL finds the same: it counts everything, and else sees neither texts nor a 16th digit."""
         if not self._tally.count:
             return False
-        return self.function == "count" or not (self.texts or self._is_boolean or not _is_finite(value))
+        return self.function == "count" or not (self.texts or self._is_boolean or not _is_number(value))
 
     def _formula(self, sheets: Sequence[tuple[str, int]]) -> str:
         """Returns SUBTOTAL over the column in all sheets; nothing where there is none or are too many."""

@@ -18,6 +18,7 @@ FIXED = {"date": 11.5, "timestamp": 19.5, "time": 10.0, "bool": 8.0}
 HIGHEST = 409.0  # of Excel's rows, in points
 MEASURED = 255  # Excel's widest column
 TOTAL_WORD = 5.0  # "mean " before a total
+MEAN_DECIMAL = 2.0  # that whole numbers have not
 
 
 def display_width(text: str) -> float:
@@ -71,7 +72,7 @@ def _width(column: SheetColumn, kind: pa.DataType, sample: pa.Array | None) -> f
     fixed = next((width for name, width in FIXED.items() if str(kind).startswith(name)), None)
     content = fixed if fixed else _content_width(sample, kind) if sample is not None else NARROWEST
     if column.total in ("mean", "min", "max"):
-        content += TOTAL_WORD
+        content += TOTAL_WORD + (MEAN_DECIMAL if column.total == "mean" else 0)
     return round(min(max(header, content, NARROWEST), WIDEST), 1)
 
 

@@ -35,16 +35,17 @@ def wall_clock(instants: pl.Series, timezone: str) -> pl.Series:
     return physical.replace_strict(distinct, moved, default=local)
 
 
-def _local(instant: int, timezone: str) -> int:
-    if instant in INFINITE:
-        return instant
-    return max(min(instant + _offset(instant, timezone), INFINITE[0] - 1), INFINITE[1] + 1)
-
-
-def _offset(instant: int, timezone: str) -> int:
+def offset_at(instant: int, timezone: str) -> int:
+    """Returns how much a zone's clocks are ahead of UTC at an instant, both in microseconds."""
     within = max(instant, YEAR_1 + DAY)
     last = YEAR_10000 - DAY
     if within >= last:
         within = last - _CYCLE + (within - last) % _CYCLE
     found = (_EPOCH + timedelta(microseconds=within)).astimezone(ZoneInfo(timezone)).utcoffset()
     return (found or timedelta()) // timedelta(microseconds=1)
+
+
+def _local(instant: int, timezone: str) -> int:
+    if instant in INFINITE:
+        return instant
+    return max(min(instant + offset_at(instant, timezone), INFINITE[0] - 1), INFINITE[1] + 1)
