@@ -157,10 +157,13 @@ def test_dag_test_runs_the_report_in_one_process(running_stack: LocalStack, tmp_
         "run = reports.dag_flights.test(run_conf={'start': '2013-03-10', 'end': '2013-03-10'});"
         "print('ended', run.state)"
     )
-    environment = running_stack.airflow.environment()
+    # with metadata of its own: the standing scheduler would take up the run as well, and the two get into each other's way
+    metadata = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path / 'metadata.db'}"}
+    environment = {**os.environ, **running_stack.airflow.environment(), **metadata}
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=environment, check=True, capture_output=True)
     done = subprocess.run(
         [sys.executable, "-c", code, environment["AIRFLOW__CORE__DAGS_FOLDER"]],
-        env={**os.environ, **environment},
+        env=environment,
         cwd=tmp_path,
         capture_output=True,
         text=True,
