@@ -157,7 +157,7 @@ def test_dag_test_runs_the_report_in_one_process(running_stack: LocalStack, tmp_
         "run = reports.dag_flights.test(run_conf={'start': '2013-03-10', 'end': '2013-03-10'});"
         "print('ended', run.state)"
     )
-    # with metadata of its own: the standing scheduler would take up the run as well, and the two get into each other's way
+    # with metadata of its own: the standing scheduler would take up the run as well, and get into its way
     metadata = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path / 'metadata.db'}"}
     environment = {**os.environ, **running_stack.airflow.environment(), **metadata}
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=environment, check=True, capture_output=True)
