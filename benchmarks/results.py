@@ -81,7 +81,7 @@ def contend(
         rows=rows,
         runs=runs,
         seconds=round(median.own_seconds or median.seconds, 3),
-        peak_bytes=median.peak_bytes,
+        peak_bytes=max(run.peak_bytes for run in measured),
         out_bytes=sum(written.stat().st_size for written in _written(out)),
     )
     print(
@@ -104,14 +104,14 @@ def _written(out: Path | None) -> list[Path]:
 def ratio_table(results: Sequence[Result]) -> str:
     """Returns everybody's figures as a Markdown table, with ours over theirs."""
     lines = [
-        "| table | contender | rows | seconds | rows/s | Quire's rows/s over it | peak MB | MB written |",
-        "|---|---|---|---|---|---|---|---|",
+        "| table | contender | rows | runs | seconds | rows/s | Quire's rows/s over it | peak MB | MB written |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for result in results:
         ours = _ours(results, result)
         ratio = f"{ours.rows_per_second / result.rows_per_second:.2f}" if ours is not result else ""
         lines.append(
-            f"| {result.table} | {result.contender} | {result.rows:,} | {result.seconds:,.2f} | "
+            f"| {result.table} | {result.contender} | {result.rows:,} | {result.runs} | {result.seconds:,.2f} | "
             f"{result.rows_per_second:,} | {ratio} | {result.peak_bytes / 1e6:,.0f} | {result.out_bytes / 1e6:,.1f} |"
         )
     return "\n".join(lines)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -28,9 +27,9 @@ def main(table: str, out: str, rows: int) -> None:
         for column, name in enumerate(file.schema_arrow.names):
             sheet.write_string(0, column, name)
         for row, values in enumerate(islice(each_row(file), rows), 1):
-            for column, (write, value) in enumerate(zip(writers, values, strict=True)):
+            for column, ((write, look), value) in enumerate(zip(writers, values, strict=True)):
                 if value is not None:
-                    write(row, column, value)
+                    write(row, column, value, look)
 
 
 def each_row(file: pq.ParquetFile) -> Iterator[tuple[Any, ...]]:
@@ -38,20 +37,16 @@ def each_row(file: pq.ParquetFile) -> Iterator[tuple[Any, ...]]:
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
-def writer(book: Any, sheet: Any, kind: pa.DataType) -> Callable[[int, int, Any], Any]:
-    """Returns what writes a column's values, with its type's format."""
+def writer(book: Any, sheet: Any, kind: pa.DataType) -> tuple[Callable[..., Any], Any]:
+    """Returns the method that writes a column's values, and its type's format; none where there is nothing to it."""
     if pa.types.is_date(kind):
-        return partial(write_with, sheet.write_datetime, book.add_format({"num_format": "yyyy-mm-dd"}))
+        return sheet.write_datetime, book.add_format({"num_format": "yyyy-mm-dd"})
     if pa.types.is_timestamp(kind):
-        return partial(write_with, sheet.write_datetime, book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}))
+        return sheet.write_datetime, book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
     if pa.types.is_decimal(kind):
-        return partial(write_with, sheet.write_number, book.add_format({"num_format": "#,##0.00"}))
+        return sheet.write_number, book.add_format({"num_format": "#,##0.00"})
     number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-    return sheet.write_number if number else sheet.write_string  # type: ignore[no-any-return]
-
-
-def write_with(write: Callable[..., Any], look: Any, row: int, column: int, value: Any) -> None:
-    write(row, column, value, look)
+    return (sheet.write_number if number else sheet.write_string), None
 
 
 if __name__ == "__main__":
