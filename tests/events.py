@@ -55,6 +55,16 @@ CREATE TABLE public.events (
     note text
 )
 """
+MANY = """
+INSERT INTO events
+SELECT n,
+       timestamptz '2013-01-01 00:00 America/New_York' + n * %(apart)s,
+       CASE WHEN n %% 11 > 0 THEN chr(97 + n %% 5) END,
+       CASE WHEN n %% 7 > 0 AND n %% 5 <> 2 THEN (n * 7919 %% 100000 - 30000) / 100.0 END,
+       CASE WHEN n %% 13 > 0 THEN n * 0.000001 END,
+       CASE WHEN n %% 3 > 0 THEN md5((n %% 400)::text) END
+FROM generate_series(100, %(last)s) n
+"""
 Row = tuple[int, str | None, str | None, str | None, str | None, str | None]
 ROWS: tuple[Row, ...] = (
     (1, "2013-01-01 00:00:00 America/New_York", "a", "10.10", "0.5", "first instant"),
@@ -88,6 +98,16 @@ def fill_events(url: str, rows: Iterable[Row] = ROWS) -> None:
         connection.execute("DROP TABLE IF EXISTS public.events")
         connection.execute(TABLE)
         connection.cursor().executemany("INSERT INTO public.events VALUES (%s, %s, %s, %s, %s, %s)", list(rows))
+
+
+def fill_many_events(url: str, last: int, *, minutes: int) -> None:
+    """Makes the table of events anew, with those from 100 to ``last``, so many minutes apart from 2013 on.
+
+    There are NULLs in every column that may have them.
+    """
+    fill_events(url, [])
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(MANY, {"last": last, "apart": timedelta(minutes=minutes)})
 
 
 def session_of(url: str, *, timezone: str = ZONE, seconds: float = 60) -> SourceSession:

@@ -47,6 +47,14 @@ def change(url: str, event: int, amount: float) -> None:
         connection.execute("UPDATE events SET amount = %s WHERE id = %s", [amount, event])
 
 
+def supersede(definition: ReportDefinition, url: str, store: ObjectStore) -> None:
+    """Stores all partitions, and January's again after a change."""
+    session, request = session_of(url), request_of(definition)
+    store_partitions(definition, request, session=session, store=store)
+    change(url, 1, 5)
+    store_partitions(definition, request, session=session, store=store)
+
+
 def collect(definition: ReportDefinition, store: ObjectStore, *, after: timedelta) -> Collected:
     """Sweeps as if it were later; ``DAY + 1 h`` makes everything that a test has written old."""
     return collect_garbage({definition.name: definition}, store=store, now=datetime.now(UTC) + after)
@@ -232,12 +240,9 @@ def announce_once(request: RunRequest, store: ObjectStore) -> bool:
 def test_rows_stay_while_a_run_that_may_have_found_them_is_at_work(
     definition: ReportDefinition, database: str, bucket: ObjectStore
 ) -> None:
-    session, request = session_of(database), request_of(definition)
-    store_partitions(definition, request, session=session, store=bucket)
-    change(database, 1, 5)
-    store_partitions(definition, request, session=session, store=bucket)
+    supersede(definition, database, bucket)
     rows = {key for key in keys(bucket) if key.startswith("partitions/") and key.count("/") == 5}
-    racing = RacingStore(bucket.settings, partial(announce_once, request, bucket))
+    racing = RacingStore(bucket.settings, partial(announce_once, request_of(definition), bucket))
     assert collect(definition, racing, after=1.5 * DAY).skipped == ["events"]
     assert rows <= keys(bucket)
 
@@ -255,10 +260,7 @@ def test_torn_record_of_one_report_does_not_keep_the_others_from_being_swept(
 def test_rows_that_a_run_finds_just_before_they_would_go_stay(
     definition: ReportDefinition, database: str, bucket: ObjectStore
 ) -> None:
-    session, request = session_of(database), request_of(definition)
-    store_partitions(definition, request, session=session, store=bucket)
-    change(database, 1, 5)
-    store_partitions(definition, request, session=session, store=bucket)
+    supersede(definition, database, bucket)
     change(database, 1, 10.1)  # the first rows are the true ones again
     racing = RacingStore(bucket.settings, lambda: publish(definition, database, bucket))
     collect(definition, racing, after=2 * DAY)

@@ -17,18 +17,8 @@ from quire.pipeline import run_report, store_partitions
 from quire.stages.aggregate import aggregate_summaries
 from quire.stages.plan import plan_partitions
 
-from tests.events import ZONE, events_report, fill_events, request_of, session_of
+from tests.events import ZONE, events_report, fill_many_events, request_of, session_of
 
-FILL = """
-INSERT INTO events
-SELECT n,
-       timestamptz '2013-01-01 00:00 America/New_York' + n * interval '40 minutes',
-       CASE WHEN n % 11 > 0 THEN chr(97 + n % 5) END,
-       CASE WHEN n % 7 > 0 AND n % 5 <> 2 THEN (n * 7919 % 100000 - 30000) / 100.0 END,
-       CASE WHEN n % 13 > 0 THEN n * 0.000001 END,
-       CASE WHEN n % 3 > 0 THEN md5((n % 400)::text) END
-FROM generate_series(100, 2999) n
-"""
 MEASURES: dict[str, Any] = {
     "events": {"agg": "count"},
     "total": {"agg": "sum", "of": "amount"},
@@ -53,9 +43,7 @@ ORDER BY at, id
 
 @pytest.fixture
 def database(fresh_database: str) -> str:
-    fill_events(fresh_database, [])
-    with psycopg.connect(fresh_database, autocommit=True) as connection:
-        connection.execute(FILL)
+    fill_many_events(fresh_database, 2999, minutes=40)
     return fresh_database
 
 

@@ -14,10 +14,8 @@ from quire.usage import StatementLog, TaskMeter, measured, repeated_statements
 MEGABYTE = 1024 * 1024
 
 
-def usage_of(calls: int, *, units: int = 1) -> TaskUsage:
-    statement = StatementUsage(
-        sql="SELECT name FROM airlines WHERE carrier = ?", calls=calls, rows=calls, milliseconds=1
-    )
+def usage_of(calls: int, *, units: int = 1, sql: str = "SELECT name FROM airlines WHERE carrier = ?") -> TaskUsage:
+    statement = StatementUsage(sql=sql, calls=calls, rows=calls, milliseconds=1)
     return TaskUsage(
         stage="extract",
         task="2013-01",

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from quire.calendar_range import DatePartition
+from quire.calendar_range import DatePartition, DateRange
 from quire.errors import IntegrityError
 
 Record = TypeVar("Record")
@@ -35,6 +35,11 @@ class RunRequest:
     force: bool = False
     run_id: str
     made_at: str
+
+    @property
+    def days(self) -> DateRange:
+        """The days that were asked for."""
+        return DateRange(start=self.start, end=self.end, timezone=self.timezone)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +96,11 @@ class RunPlan:
     groups: tuple[tuple[DatePartition, ...], ...]
     stored: tuple[StagedPartition, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """How many partitions the run has."""
+        return len(self.stored) + sum(map(len, self.groups))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,13 @@ logger = logging.getLogger(__name__)
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
+Report = Annotated[str, typer.Argument(help="The report's name: its file's, without .yaml.")]
+FirstDay = Annotated[str, typer.Option("--start", help="First day, YYYY-MM-DD.", metavar="DAY")]
+LastDay = Annotated[str, typer.Option("--end", help="Last day, included, YYYY-MM-DD.", metavar="DAY")]
+Parameters = Annotated[
+    list[str] | None, typer.Option("--param", help="A parameter of the report; may be repeated.", metavar="NAME=VALUE")
+]
+
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
@@ -42,12 +49,10 @@ def options(
 
 @app.command()
 def run(
-    report: Annotated[str, typer.Argument(help="The report's name: its file's, without .yaml.")],
-    start: Annotated[str, typer.Option(help="First day, YYYY-MM-DD.", metavar="DAY")],
-    end: Annotated[str, typer.Option(help="Last day, included, YYYY-MM-DD.", metavar="DAY")],
-    param: Annotated[
-        list[str] | None, typer.Option(help="A parameter of the report; may be repeated.", metavar="NAME=VALUE")
-    ] = None,
+    report: Report,
+    start: FirstDay,
+    end: LastDay,
+    param: Parameters = None,
     force: Annotated[bool, typer.Option("--force", help="Read every row again, whatever is stored.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
 ) -> None:
@@ -101,22 +106,15 @@ def _check(definition: ReportDefinition) -> None:
 
 
 @app.command()
-def backfill(
-    report: Annotated[str, typer.Argument(help="The report's name.")],
-    start: Annotated[str, typer.Option(help="First day, YYYY-MM-DD.", metavar="DAY")],
-    end: Annotated[str, typer.Option(help="Last day, included, YYYY-MM-DD.", metavar="DAY")],
-    param: Annotated[
-        list[str] | None, typer.Option(help="A parameter of the report; may be repeated.", metavar="NAME=VALUE")
-    ] = None,
-) -> None:
+def backfill(report: Report, start: FirstDay, end: LastDay, param: Parameters = None) -> None:
     """Store what is new or stale of a range, with its pre-calculated summaries; write no workbooks."""
-    from quire.pipeline import store_partitions
-    from quire.run_progress import show_progress
-
     definition = find_definition(include_folder(), report)
     request = request_range(
         definition, start=start, end=end, parameters=_parameters(param), run_id=f"cli__{uuid.uuid4().hex}"
     )
+    from quire.pipeline import store_partitions  # only now: it takes seconds to load
+    from quire.run_progress import show_progress
+
     with show_progress(definition.title) as progress:
         found = store_partitions(definition, request, session=_session(definition), store=_store(), progress=progress)
     new = [part for part in found if not part.stored]
@@ -160,7 +158,7 @@ def track(report: Annotated[str, typer.Argument(help="A report with freshness: t
 
 
 @app.command()
-def untrack(report: Annotated[str, typer.Argument(help="The report's name.")]) -> None:
+def untrack(report: Report) -> None:
     """Remove every trace of a report's change tracking, but for tables that another report tracks too."""
     from quire.tracking import untrack as remove
 

@@ -66,6 +66,11 @@ def concerning(*, report: str, partition: str | None = None) -> Iterator[None]:
         raise
 
 
+def first_line(error: Exception) -> str:
+    """Returns the first line of what a library's error says."""
+    return (str(error).splitlines() or [""])[0]
+
+
 def _rebuild(kind: type[ReportError], message: str, report: str | None, partition: str | None) -> ReportError:
     return kind(message, report=report, partition=partition)
 

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from quire.artifacts import Manifest, PartialSummaries, StagedPartition, from_json
+from quire.artifacts import Manifest, PartialSummaries, StagedPartition
 from quire.definition import ReportDefinition
 from quire.errors import IntegrityError
 from quire.object_store import ObjectStore, StoredObject
+from quire.records import folder_of, read_record
 from quire.running import is_running
 
 GRACE = timedelta(days=1)  # what is younger may be at work, though nothing names it yet
@@ -94,7 +95,7 @@ class _Sweep:
         for entry in self._store.list(f"reports/{self._report}/"):
             if entry.key.endswith(MANIFEST) and entry.key not in self._read:
                 self._need(entry)
-        going = [entry for entry in self._data if not {entry.key, _folder(entry.key)} & self._needed] + self._losers
+        going = [entry for entry in self._data if not {entry.key, folder_of(entry.key)} & self._needed] + self._losers
         going.sort(key=lambda entry: not entry.key.endswith(".json"))  # records of parts before what they name
         self._store.delete(entry.key for entry in going)
         self._done.objects += len(going)
@@ -103,12 +104,12 @@ class _Sweep:
     def _need(self, record: StoredObject) -> None:
         """Notes what a manifest names."""
         self._read.add(record.key)
-        if (value := self._store.read_json(record.key)) is None:  # another sweep was quicker
+        manifest = read_record(self._store, Manifest, record.key)
+        if manifest is None:  # another sweep was quicker
             return
-        manifest = from_json(Manifest, value, source=record.key)
         self._needed |= {file.key for file in manifest.files}
         self._needed |= {summary.object_key for summary in manifest.summaries}
-        self._needed |= {_folder(partition.object_key) for partition in manifest.partitions}
+        self._needed |= {folder_of(partition.object_key) for partition in manifest.partitions}
 
     def _find_runs(self) -> None:
         for entries in self._grouped(f"reports/{self._report}/", 3).values():
@@ -121,11 +122,7 @@ class _Sweep:
                 self._done.runs += 1
             else:
                 self._need(record)
-                self._data += [
-                    entry
-                    for entry in entries
-                    if entry is not record and entry.key not in self._needed and self._is_old(entry)
-                ]
+                self._data += [entry for entry in entries if entry is not record and self._is_old(entry)]
 
     def _find_partitions(self) -> None:
         """Goes through ``partitions/<report>/<source digest>/<key>/<token>``: its record, and the objects in it."""
@@ -138,13 +135,13 @@ class _Sweep:
             inside = defaultdict(list)
             for entry in entries:
                 if entry.key.count("/") > 4:
-                    inside[_folder(entry.key)].append(entry)
+                    inside[folder_of(entry.key)].append(entry)
             for place, objects in inside.items():
                 if place in superseded:
                     self._data += objects
                 elif place in counting:
                     self._losers += [entry for entry in self._unnamed(place, objects) if self._is_old(entry)]
-                elif place not in self._needed:
+                else:
                     self._data += [entry for entry in objects if self._is_old(entry)]
 
     def _superseded(self, records: Sequence[StoredObject]) -> Iterator[str]:
@@ -154,35 +151,26 @@ class _Sweep:
         """
         if len(records) < 2:
             return
-        found = [(staged, record) for record in records if (staged := self._staged(record.key))]
+        read = ((read_record(self._store, StagedPartition, record.key), record) for record in records)
+        found = [(staged, record) for staged, record in read if staged]  # else another sweep was quicker
         found.sort(key=lambda pair: pair[0].read_at)
         for position, (staged, record) in enumerate(found):
             later = [other.modified for newer, other in found[position + 1 :] if newer.lasts or not staged.lasts]
             if later and self._now - min(later) > GRACE:
                 yield _place(record)
 
-    def _staged(self, key: str) -> StagedPartition | None:
-        """Returns what a record says; None where another sweep was quicker."""
-        value = self._store.read_json(key)
-        return None if value is None else from_json(StagedPartition, value, source=key)
-
     def _unnamed(self, place: str, objects: list[StoredObject]) -> Iterator[StoredObject]:
         """Gives what no record of a partition names: of writers that were second, and killed before they dropped it."""
-        staged = self._staged(f"{place}.json")
+        staged = read_record(self._store, StagedPartition, f"{place}.json")
         named = {staged.object_key} if staged else set[str]()
         for entry in objects:
-            if entry.key.endswith(".json") and (value := self._store.read_json(entry.key)) is not None:
+            if entry.key.endswith(".json") and (partials := read_record(self._store, PartialSummaries, entry.key)):
                 named.add(entry.key)
-                partials = from_json(PartialSummaries, value, source=entry.key)
                 named |= {summary.object_key for summary in partials.summaries}
         return (entry for entry in objects if entry.key not in named)
 
     def _find_summaries(self) -> None:
-        self._data += [
-            entry
-            for entry in self._store.list(f"summaries/{self._report}/")
-            if entry.key not in self._needed and self._is_old(entry)
-        ]
+        self._data += [entry for entry in self._store.list(f"summaries/{self._report}/") if self._is_old(entry)]
 
     def _grouped(self, prefix: str, depth: int) -> dict[str, list[StoredObject]]:
         """Returns what lies below a prefix, by its first ``depth`` folders."""
@@ -193,10 +181,6 @@ class _Sweep:
 
     def _is_old(self, entry: StoredObject) -> bool:
         return self._now - entry.modified > GRACE
-
-
-def _folder(key: str) -> str:
-    return key.rpartition("/")[0]
 
 
 def _place(record: StoredObject) -> str:

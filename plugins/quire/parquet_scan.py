@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from quire.artifacts import SourceColumn, StagedPartition
-from quire.errors import IntegrityError, QueryError, StoreRefusedError, StoreUnavailableError
+from quire.errors import IntegrityError, QueryError, StoreRefusedError, StoreUnavailableError, first_line
 from quire.object_store import ObjectStore
 from quire.source.arrow_types import storage_schema
 
@@ -53,14 +53,10 @@ def collect_all(queries: Sequence[pl.LazyFrame], *, what: str) -> list[pl.DataFr
     try:
         return pl.collect_all(queries, engine="streaming")
     except pl.exceptions.PolarsError as error:
-        raise QueryError(f"{what}: {_first_line(error)}") from error
+        raise QueryError(f"{what}: {first_line(error)}") from error
     except FileNotFoundError as error:
-        raise IntegrityError(f"{what}: rows are gone from the store: {_first_line(error)}; run it again") from error
+        raise IntegrityError(f"{what}: rows are gone from the store: {first_line(error)}; run it again") from error
     except PermissionError as error:
-        raise StoreRefusedError(f"{what}: the rows may not be read: {_first_line(error)}") from error
+        raise StoreRefusedError(f"{what}: the rows may not be read: {first_line(error)}") from error
     except OSError as error:
-        raise StoreUnavailableError(f"{what}: the rows cannot be read: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0]
+        raise StoreUnavailableError(f"{what}: the rows cannot be read: {first_line(error)}") from error

@@ -9,14 +9,12 @@ import hashlib
 import io
 import uuid
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from quire.artifacts import PartialSummaries, RunPlan, StagedPartition, StagedSummary, digest, from_json, to_json
+from quire.artifacts import PartialSummaries, RunPlan, StagedPartition, StagedSummary, digest
 from quire.definition import ReportDefinition, Summary
-from quire.errors import IntegrityError
 from quire.object_store import ObjectStore
-from quire.stored_partitions import LOOKUPS
+from quire.records import folder_of, keep_first, read_record, side_by_side
 
 if TYPE_CHECKING:
     import polars as pl
@@ -55,8 +53,7 @@ def keep_partials(
     if not filled or not merged_summaries(definition):
         return []
     keys = [_record_key(definition, partition) for partition in filled]
-    with ThreadPoolExecutor(min(LOOKUPS, len(keys)), thread_name_prefix="lookup") as pool:
-        found = list(pool.map(lambda key: _read(store, key), keys))
+    found = side_by_side(lambda key: read_record(store, PartialSummaries, key), keys)
     return [
         known or _calculate(definition, plan, partition, key=key, store=store)
         for known, partition, key in zip(found, filled, keys, strict=True)
@@ -77,17 +74,13 @@ def _calculate(
     )
     found = PartialSummaries(
         summaries=tuple(
-            put_frame(frame, summary.name, folder=_folder(partition), store=store)
+            put_frame(frame, summary.name, folder=folder_of(partition.object_key), store=store)
             for summary, frame in zip(summaries, frames, strict=True)
         )
     )
-    if store.put_json_once(key, to_json(found)):
-        return found
-    store.delete(summary.object_key for summary in found.summaries)
-    winner = _read(store, key)
-    if winner is None:
-        raise IntegrityError(f"{key} was there and is gone: run it again")
-    return winner
+    own = [summary.object_key for summary in found.summaries]
+    winner = keep_first(store, key, found, objects=own, find=lambda: read_record(store, PartialSummaries, key))
+    return winner or found
 
 
 def put_frame(frame: pl.DataFrame, name: str, *, folder: str, store: ObjectStore) -> StagedSummary:
@@ -102,23 +95,14 @@ def put_frame(frame: pl.DataFrame, name: str, *, folder: str, store: ObjectStore
     )
 
 
-def _read(store: ObjectStore, key: str) -> PartialSummaries | None:
-    value = store.read_json(key)
-    return None if value is None else from_json(PartialSummaries, value, source=key)
-
-
 def _record_key(definition: ReportDefinition, partition: StagedPartition) -> str:
     measured = [
         (summary.name, [key.model_dump(mode="json") for key in summary.by], _measures(summary))
         for summary in merged_summaries(definition)
     ]
     # of these very rows: where they were deleted and are read again, what was calculated of them is of no use
-    return f"{_folder(partition)}/{digest(MEASURER, partition.object_key, measured)}.json"
+    return f"{folder_of(partition.object_key)}/{digest(MEASURER, partition.object_key, measured)}.json"
 
 
 def _measures(summary: Summary) -> list[tuple[str, str | None]]:
     return [(measure.agg, measure.of) for measure in summary.measures.values()]
-
-
-def _folder(partition: StagedPartition) -> str:
-    return partition.object_key.rpartition("/")[0]

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from quire.calendar_range import Grain
-from quire.xlsx.wall_clock import CYCLE_DAYS, DAY, INFINITE, YEAR_1, YEAR_10000, wall_clock
+from quire.xlsx.wall_clock import CYCLE_DAYS, DAY_MICROSECONDS, INFINITE, YEAR_1, YEAR_10000, wall_clock
 
 PERIODS = {Grain.DAY: "1d", Grain.WEEK: "1w", Grain.MONTH: "1mo", Grain.QUARTER: "1q", Grain.YEAR: "1y"}
 INFINITE_DAYS = (2**31 - 1, -(2**31))
@@ -23,7 +23,9 @@ def period_starts(times: pl.Series, *, every: Grain, timezone: str) -> pl.Series
         timezone: whose days those of instants are.
     """
     days = _days(times, timezone)
-    usual = days.is_between(YEAR_1 // DAY + 7, YEAR_10000 // DAY, closed="left").fill_null(value=True)
+    usual = days.is_between(YEAR_1 // DAY_MICROSECONDS + 7, YEAR_10000 // DAY_MICROSECONDS, closed="left").fill_null(
+        value=True
+    )
     if usual.all():
         return days.cast(pl.Date).dt.truncate(PERIODS[every])
     starts = days.set(~usual, None).cast(pl.Date).dt.truncate(PERIODS[every]).to_physical()
@@ -36,7 +38,7 @@ def _days(times: pl.Series, timezone: str) -> pl.Series:
     if not isinstance(times.dtype, pl.Datetime):
         return times.to_physical()
     local = wall_clock(times, timezone) if times.dtype.time_zone else times.to_physical()
-    days = local // DAY
+    days = local // DAY_MICROSECONDS
     infinite = local.is_in(INFINITE)
     if infinite.any():
         days = days.set(infinite & (local > 0), INFINITE_DAYS[0]).set(infinite & (local < 0), INFINITE_DAYS[1])

@@ -83,17 +83,21 @@ def run_report(
     Raises:
         ReportError: what any stage raises; nothing that a reader could take for a run is left.
     """
+    with _at_work(request, store, progress) as told:
+        return _run_stages(definition, request, session=session, store=store, progress=told)
+
+
+@contextmanager
+def _at_work(request: RunRequest, store: ObjectStore, progress: StageProgress) -> Iterator[StageProgress]:
+    """Notes a run in the store for as long as it lasts; the note stays while progress is told."""
     store.check()
     with announced(request, store=store) as stay:
-        return _run_stages(definition, request, session=session, store=store, progress=_both(stay, progress))
 
+        def tell(stage: str, done: int, total: int) -> None:
+            stay()
+            progress(stage, done, total)
 
-def _both(stay: Callable[[], None], progress: StageProgress) -> StageProgress:
-    def tell(stage: str, done: int, total: int) -> None:
-        stay()
-        progress(stage, done, total)
-
-    return tell
+        yield tell
 
 
 def _run_stages(
@@ -161,10 +165,9 @@ def store_partitions(
             "source.freshness is always: every run reads anew, so that there is nothing to store ahead",
             report=definition.name,
         )
-    store.check()
-    with announced(request, store=store) as stay:
+    with _at_work(request, store, progress) as told:
         _, staged = _stage_partitions(
-            definition, request, session=session, store=store, progress=_both(stay, progress), meters=_Meters(request)
+            definition, request, session=session, store=store, progress=told, meters=_Meters(request)
         )
     return staged
 
@@ -184,7 +187,7 @@ def _stage_partitions(
     with meters.stage("plan", session := session.with_own_log()) as meter:
         progress("plan", 0, 1)
         plan = plan_partitions(definition, request, session=session, store=store)
-        meter.count(units=len(plan.stored) + sum(map(len, plan.groups)))
+        meter.count(units=plan.size)
         progress("plan", 1, 1)
     with meters.stage("extract", session := session.with_own_log()) as meter:
         extracted = _extract(definition, plan, session=session, store=store, progress=progress)
@@ -203,8 +206,7 @@ def _extract(
     from quire.stages.extract import extract_partitions
 
     stored = len(plan.stored)
-    total = stored + sum(len(group) for group in plan.groups)
-    progress("extract", stored, total)
+    progress("extract", stored, plan.size)
     found: dict[int, tuple[StagedPartition, ...]] = {}
     workers = max(1, min(definition.source.parallel, os.cpu_count() or 1, len(plan.groups)))
     with ThreadPoolExecutor(workers, thread_name_prefix="extract") as pool:
@@ -216,7 +218,7 @@ def _extract(
             while waiting:
                 for done in wait(waiting, timeout=SIGNAL_SECONDS, return_when=FIRST_COMPLETED).done:
                     found[waiting.pop(done)] = done.result()
-                    progress("extract", stored + sum(map(len, found.values())), total)
+                    progress("extract", stored + sum(map(len, found.values())), plan.size)
         except BaseException:
             session.cancelled.set()
             pool.shutdown(wait=True, cancel_futures=True)

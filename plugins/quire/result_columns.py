@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from quire.artifacts import SourceColumn
 from quire.definition import Probe, ReportDefinition
 from quire.definition.part import duplicates, suggestion
-from quire.errors import DefinitionError
+from quire.errors import DefinitionError, first_line
 
 if TYPE_CHECKING:
     import polars as pl
@@ -91,7 +91,7 @@ def _measure_faults(definition: ReportDefinition, columns: Sequence[SourceColumn
             try:
                 kind = expression_type(measure.of, columns)
             except PolarsError as error:
-                yield field, f"{measure.of!r} is not an expression over the query's columns: {_first_line(error)}"
+                yield field, f"{measure.of!r} is not an expression over the query's columns: {first_line(error)}"
                 continue
             if measure.agg in SUMMED and not (kind.is_numeric() or str(kind) == "Boolean"):
                 yield field, f"{measure.agg} needs a number: {measure.of!r} is {kind}"
@@ -137,7 +137,3 @@ def _has_scale(pg_type: str) -> bool:
     from quire.source.arrow_types import numeric_scale
 
     return numeric_scale(pg_type) is not None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0]

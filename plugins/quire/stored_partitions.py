@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
-from quire.artifacts import RunPlan, StagedPartition, from_json
-from quire.calendar_range import DateRange
+from quire.artifacts import RunPlan, StagedPartition
 from quire.definition import ReportDefinition
 from quire.errors import IntegrityError
 from quire.object_store import ObjectStore
-
-LOOKUPS = 16  # at once: as many connections as a store keeps
+from quire.records import read_record, side_by_side
 
 
 def partition_place(report: str, source_digest: str, key: str, token: str) -> str:
@@ -25,21 +22,15 @@ def find_partition(store: ObjectStore, place: str) -> StagedPartition | None:
     Raises:
         IntegrityError: its rows are not what the record says.
     """
-    value = store.read_json(f"{place}.json")
-    if value is None:
-        return None
-    staged = from_json(StagedPartition, value, source=f"{place}.json")
-    if store.size(staged.object_key) != staged.bytes:
+    staged = read_record(store, StagedPartition, f"{place}.json")
+    if staged and store.size(staged.object_key) != staged.bytes:
         raise IntegrityError(f"{staged.object_key} is not what {place}.json says: delete that and run again")
     return staged
 
 
 def find_partitions(store: ObjectStore, places: Sequence[str]) -> list[StagedPartition | None]:
     """Returns ``find_partition`` of each place, asked side by side."""
-    if not places:
-        return []
-    with ThreadPoolExecutor(min(LOOKUPS, len(places)), thread_name_prefix="lookup") as pool:
-        return list(pool.map(lambda place: find_partition(store, place), places))
+    return side_by_side(lambda place: find_partition(store, place), places)
 
 
 def whole_range(
@@ -50,9 +41,7 @@ def whole_range(
     Raises:
         IntegrityError: one is missing, or there twice.
     """
-    request = plan.request
-    days = DateRange(start=request.start, end=request.end, timezone=request.timezone)
-    wanted = [partition.key for partition in days.partitions(definition.partition)]
+    wanted = [partition.key for partition in plan.request.days.partitions(definition.partition)]
     found = tuple(sorted((*plan.stored, *extracted), key=lambda part: part.start))
     if [part.key for part in found] != wanted:
         odd = sorted(set(wanted).symmetric_difference(part.key for part in found)) or ["one of them twice"]

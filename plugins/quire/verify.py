@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from quire.artifacts import Manifest, ManifestPartition, StagedSummary, from_json
+from quire.artifacts import Manifest, ManifestPartition, StagedSummary
 from quire.errors import IntegrityError, ParameterError
 from quire.object_store import ObjectStore
+from quire.records import read_record
 
 READ_BYTES = 8 * 1024 * 1024
 
@@ -71,9 +72,8 @@ def _find_manifest(run: str, store: ObjectStore) -> Manifest:
         else [f"{folder}{run}/manifest.json" for folder in store.folders("reports/")]
     )
     for key in keys:
-        value = store.read_json(key)
-        if value is not None:
-            return from_json(Manifest, value, source=key)
+        if manifest := read_record(store, Manifest, key):
+            return manifest
     raise ParameterError(f"no run {run!r} is published in bucket {store.bucket}")
 
 

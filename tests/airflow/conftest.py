@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 from quire.local_stack.stack import LocalStack
@@ -43,3 +44,10 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory, airflow_include: Pat
         yield stack
     finally:
         stack.stop()
+
+
+@pytest.fixture(scope="module")
+def client(running_stack: LocalStack) -> Iterator[httpx.Client]:
+    """What asks its API, as the administrator."""
+    with running_stack.airflow.client() as client:
+        yield client

@@ -7,13 +7,11 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
-import pytest
 from quire.local_stack.airflow import returned, run_state, task_states, trigger
 from quire.local_stack.stack import SOURCE_DATABASE, LocalStack
 from quire.stages.publish import read_manifest
@@ -22,12 +20,6 @@ from quire.verify import verify_run
 from tests.workbooks import open_workbook, sheet_rows
 
 SECONDS = 240
-
-
-@pytest.fixture(scope="module")
-def client(running_stack: LocalStack) -> Iterator[httpx.Client]:
-    with running_stack.airflow.client() as client:
-        yield client
 
 
 def wait(client: httpx.Client, dag_id: str, run_id: str) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import psycopg
-import pytest
 from quire.local_stack.airflow import returned, task_states, trigger
 from quire.local_stack.stack import SOURCE_DATABASE, LocalStack
 from quire.verify import verify_run
@@ -16,12 +14,6 @@ from tests.airflow.test_scheduler import wait
 
 DAYS = {"start": "2013-06-01", "end": "2013-06-05"}
 KEYS = [f"2013-06-{day:02d}" for day in range(1, 6)]
-
-
-@pytest.fixture(scope="module")
-def client(running_stack: LocalStack) -> Iterator[httpx.Client]:
-    with running_stack.airflow.client() as client:
-        yield client
 
 
 def run(client: httpx.Client, dag_id: str = "daily") -> str:

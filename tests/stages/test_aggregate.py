@@ -19,19 +19,7 @@ from quire.stages.aggregate import aggregate_summaries
 from quire.stages.extract import extract_partitions
 from quire.stages.plan import plan_partitions
 
-from tests.events import ZONE, events_report, fill_events, request_of, session_of
-
-# 5,000 events of three months, with NULLs in every column that may have them
-FILL = """
-INSERT INTO events
-SELECT n,
-       timestamptz '2013-01-01 00:00 America/New_York' + n * interval '25 minutes',
-       CASE WHEN n % 11 > 0 THEN chr(97 + n % 5) END,
-       CASE WHEN n % 7 > 0 AND n % 5 <> 2 THEN (n * 7919 % 100000 - 30000) / 100.0 END,
-       CASE WHEN n % 13 > 0 THEN n * 0.000001 END,
-       CASE WHEN n % 3 > 0 THEN md5((n % 400)::text) END
-FROM generate_series(100, 5099) n
-"""
+from tests.events import ZONE, events_report, fill_events, fill_many_events, request_of, session_of
 
 
 def staged_events(
@@ -65,9 +53,7 @@ def ask(url: str, sql: str) -> Sequence[Sequence[Any]]:
 
 @pytest.fixture
 def database(fresh_database: str) -> str:
-    fill_events(fresh_database, [])
-    with psycopg.connect(fresh_database, autocommit=True) as connection:
-        connection.execute(FILL)
+    fill_many_events(fresh_database, 5099, minutes=25)
     return fresh_database
 
 

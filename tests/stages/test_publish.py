@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quire.artifacts import RenderedFile, StagedRun, StatementUsage, TaskUsage, manifest_key
+from quire.artifacts import RenderedFile, StagedRun, manifest_key
 from quire.definition import ReportDefinition
 from quire.errors import IntegrityError, StoreUnavailableError
 from quire.object_store import ObjectStore
@@ -20,6 +20,7 @@ from quire.stages.render import render_workbooks
 from quire.verify import verify_run
 
 from tests.events import SQL, events_report, fill_events, request_of, session_of
+from tests.test_usage import usage_of
 from tests.workbooks import open_workbook, sheet_rows
 
 
@@ -121,7 +122,7 @@ def test_manifest_and_about_tell_what_plan_files_and_tasks_warn_of(
     run = replace(run, plan=replace(run.plan, warnings=("The range ends in the future.",)))
     first, second, third = render(definition, run, bucket)
     files = (first, replace(second, notes=("2 texts were cut.",)), third)
-    usage = (extract_usage(calls=11),)
+    usage = (usage_of(11, sql="SELECT ?"),)
     manifest = publish_run(
         definition, run, files, session=session_of(fresh_database), store=bucket, usage=lambda: usage
     ).manifest
@@ -132,21 +133,6 @@ def test_manifest_and_about_tell_what_plan_files_and_tasks_warn_of(
     assert manifest.usage == usage
     about = sheet_rows(open_workbook(bucket, manifest.files[-1].key), "About")
     assert set(told) <= {cell for row in about for cell in row}
-
-
-def extract_usage(*, calls: int) -> TaskUsage:
-    statement = StatementUsage(sql="SELECT ?", calls=calls, rows=1, milliseconds=1)
-    return TaskUsage(
-        stage="extract",
-        task="2013-01",
-        units=1,
-        rows=1,
-        bytes=1,
-        seconds=1,
-        cpu_seconds=1,
-        peak_rss_bytes=1,
-        statements=(statement,),
-    )
 
 
 def test_manifest_says_what_was_asked_and_what_was_stored_before(

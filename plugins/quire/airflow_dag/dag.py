@@ -41,6 +41,15 @@ RETRIES: dict[str, Any] = {
 }
 
 
+SETTINGS: dict[str, Any] = {
+    "start_date": BEGINNING,
+    "catchup": False,
+    "is_paused_upon_creation": False,
+    "default_args": RETRIES,
+    "tags": ["quire"],
+}
+
+
 def build_dag(definition: ReportDefinition) -> DAG:
     """Returns the DAG of a report; its id is the report's name."""
     with _dag(definition, definition.name, definition.title, definition.schedule, trigger_params(definition)) as dag:
@@ -73,12 +82,8 @@ def build_housekeeping_dag() -> DAG:
         dag_id="quire__housekeeping",  # no report's id has two underscores
         dag_display_name="Quire: housekeeping",
         schedule=CronTriggerTimetable("0 4 * * *", timezone="UTC"),
-        start_date=BEGINNING,
-        catchup=False,
         max_active_runs=1,
-        is_paused_upon_creation=False,
-        default_args=RETRIES,
-        tags=["quire"],
+        **SETTINGS,
     ) as dag:
         collect_task()
         compact_task()
@@ -91,12 +96,8 @@ def _dag(definition: ReportDefinition, dag_id: str, title: str, schedule: str | 
         dag_display_name=title,
         description=definition.description or None,
         schedule=CronTriggerTimetable(schedule, timezone=definition.timezone) if schedule else None,
-        start_date=BEGINNING,
-        catchup=False,
-        is_paused_upon_creation=False,
         params=params,
-        default_args=RETRIES,
-        tags=["quire"],
+        **SETTINGS,
     )
 
 

@@ -63,7 +63,7 @@ def plan_task(definition: ReportDefinition, *, noted: bool) -> Any:
             announce_run(request, store=store)
         with usage_pushed("plan", [definition.name], session.statements) as meter:
             found = plan_partitions(definition, request, session=session, store=store)
-            meter.count(units=len(found.stored) + sum(map(len, found.groups)))
+            meter.count(units=found.size)
         push_plan(definition, found)
         return to_json(found.groups)
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from quire.xlsx.odd_dates import date_text, timestamp_text
 from quire.xlsx.series import series_of
-from quire.xlsx.wall_clock import DAY, INFINITE, YEAR_1, YEAR_10000, wall_clock
+from quire.xlsx.wall_clock import DAY_MICROSECONDS, INFINITE, YEAR_1, YEAR_10000, wall_clock
 
 SECOND = 1_000_000
 BC = " BC"
@@ -37,7 +37,7 @@ def text_of(column: pa.Array, *, timezone: str) -> pl.Series:
 
 def _date_text(dates: pl.Series) -> pl.Series:
     days = dates.to_physical()
-    odd = ~days.is_between(YEAR_1 // DAY, YEAR_10000 // DAY, closed="left")
+    odd = ~days.is_between(YEAR_1 // DAY_MICROSECONDS, YEAR_10000 // DAY_MICROSECONDS, closed="left")
     if not odd.any():
         return dates.dt.strftime("%Y-%m-%d")
     distinct = days.filter(odd).unique()

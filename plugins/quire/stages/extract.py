@@ -11,16 +11,17 @@ from dataclasses import replace
 import pyarrow as pa
 
 from quire.allocation import give_back_large_blocks
-from quire.artifacts import RunPlan, StagedPartition, to_json
+from quire.artifacts import RunPlan, StagedPartition
 from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition
-from quire.errors import IntegrityError, concerning
+from quire.errors import concerning
 from quire.freshness import outlives_run, partition_tokens, refuse_torn_read
 from quire.object_store import ObjectStore, Upload
 from quire.parquet_file import write_row_groups
 from quire.partial_summaries import keep_partials
 from quire.placement import Placement
 from quire.query import bound_query
+from quire.records import keep_first
 from quire.source import SourceSession, SourceTransaction, open_transaction
 from quire.source.arrow_types import select_list, storage_schema, to_storage
 from quire.stored_partitions import find_partition, partition_place
@@ -74,11 +75,11 @@ def _extract_partition(
         token = partition_tokens(definition, plan.request, [partition], plan.columns, transaction=transaction)[
             partition.key
         ]
-        read_at = transaction.began_at()
         place = partition_place(definition.name, plan.source_digest, partition.key, token)
         if found := find_partition(store, place):
             logger.info("%s %s: %s rows were stored already", definition.name, partition.key, found.rows)
             return replace(found, stored=outlives_run(definition, plan.request))
+        read_at = transaction.began_at()
         key = f"{place}/{uuid.uuid4().hex}.parquet"
         with store.open_upload(key) as upload:
             placement = _write_rows(definition, plan, partition, transaction=transaction, sink=upload)
@@ -96,11 +97,8 @@ def _extract_partition(
         lasts=outlives_run(definition, plan.request),
         statistics=placement.statistics(),
     )
-    if not store.put_json_once(f"{place}.json", to_json(staged)):
-        store.delete([key])
-        winner = find_partition(store, place)
-        if winner is None:
-            raise IntegrityError(f"{place}.json was there and is gone: run it again")
+    record = f"{place}.json"
+    if winner := keep_first(store, record, staged, objects=[key], find=lambda: find_partition(store, place)):
         logger.info("%s %s: another writer was first", definition.name, partition.key)
         return replace(winner, stored=outlives_run(definition, plan.request))
     logger.info(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from quire.artifacts import RunPlan, RunRequest, StagedPartition, digest
-from quire.calendar_range import DatePartition, DateRange
+from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition
 from quire.errors import concerning
 from quire.freshness import outlives_run, partition_tokens, refuse_unwatched
@@ -43,8 +43,7 @@ def plan_partitions(
         SourceUnavailableError: PostgreSQL cannot be reached.
         StoreRefusedError, StoreUnavailableError: the object store cannot be asked.
     """
-    days = DateRange(start=request.start, end=request.end, timezone=request.timezone)
-    partitions = days.partitions(definition.partition)
+    partitions = request.days.partitions(definition.partition)
     with (
         concerning(report=definition.name),
         open_transaction(session, name=f"quire {definition.name} plan") as transaction,

@@ -15,7 +15,6 @@ from quire.artifacts import (
     RenderedFile,
     StagedRun,
     TaskUsage,
-    from_json,
     manifest_key,
     to_json,
 )
@@ -24,6 +23,7 @@ from quire.errors import IntegrityError, ReportError, concerning
 from quire.freshness import changed_since_read, is_watched
 from quire.front_sheets import about_sheet, files_sheet, summary_sheets
 from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
+from quire.records import read_record
 from quire.source import SourceSession, open_transaction
 from quire.usage import repeated_statements
 from quire.xlsx.model import DetailOutcome, FactSheet, TableSheet, Workbook
@@ -93,10 +93,10 @@ def read_manifest(store: ObjectStore, report: str, run_key: str) -> Manifest:
         IntegrityError: there is none, or it is not a manifest.
     """
     key = manifest_key(report, run_key)
-    value = store.read_json(key)
-    if value is None:
+    manifest = read_record(store, Manifest, key)
+    if manifest is None:
         raise IntegrityError(f"{key} is not in the store: the run was deleted, or never published")
-    return from_json(Manifest, value, source=key)
+    return manifest
 
 
 def _has_one_workbook(definition: ReportDefinition) -> bool:

@@ -9,13 +9,12 @@ coverage       which tables a query reads
 
 from quire.tracking.coverage import forgotten_tables
 from quire.tracking.installation import compact, track, untrack
-from quire.tracking.tokens import refuse_replaced_files, refuse_untracked, tracked_tokens
+from quire.tracking.tokens import refuse_replaced_files, tracked_tokens
 
 __all__ = [
     "compact",
     "forgotten_tables",
     "refuse_replaced_files",
-    "refuse_untracked",
     "track",
     "tracked_tokens",
     "untrack",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from quire.xlsx.wall_clock import offset_at
+from quire.xlsx.wall_clock import DAY_MICROSECONDS, INFINITE, offset_at
 
-DAY_MICROSECONDS = 86_400_000_000
 # Readers round to the millisecond: later times of a day would become its midnight.
 LAST_MILLISECOND = DAY_MICROSECONDS - 1000
 _INFINITE_DAYS = {2**31 - 1: "infinity", -(2**31): "-infinity"}
-_INFINITE_MICROSECONDS = {2**63 - 1: "infinity", -(2**63) + 1: "-infinity", -(2**63): "-infinity"}
+_INFINITE_MICROSECONDS = dict(zip(INFINITE, ("infinity", "-infinity", "-infinity"), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

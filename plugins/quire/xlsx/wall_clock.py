@@ -12,19 +12,19 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-DAY = 86_400_000_000  # microseconds
+DAY_MICROSECONDS = 86_400_000_000
 CYCLE_DAYS = 146_097
 INFINITE = (2**63 - 1, -(2**63) + 1, -(2**63))  # microseconds that stand for infinity, and for its opposite
 YEAR_1, YEAR_10000 = -62_135_596_800_000_000, 253_402_300_800_000_000
 _LAST_RULES = 4_102_444_800_000_000  # 2100-01-01
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CYCLE = CYCLE_DAYS * DAY
+_CYCLE = CYCLE_DAYS * DAY_MICROSECONDS
 
 
 def wall_clock(instants: pl.Series, timezone: str) -> pl.Series:
     """Returns what a zone's clocks show, as microseconds since their 1970-01-01; infinities stay what they are."""
     physical = instants.to_physical()
-    known = physical.is_between(YEAR_1 + 2 * DAY, _LAST_RULES, closed="left").fill_null(value=True)
+    known = physical.is_between(YEAR_1 + 2 * DAY_MICROSECONDS, _LAST_RULES, closed="left").fill_null(value=True)
     inside = physical if known.all() else physical.set(~known, None)
     aware = inside.cast(pl.Datetime("us", "UTC")).dt.convert_time_zone(timezone)
     local = aware.dt.replace_time_zone(None).to_physical()
@@ -37,8 +37,8 @@ def wall_clock(instants: pl.Series, timezone: str) -> pl.Series:
 
 def offset_at(instant: int, timezone: str) -> int:
     """Returns how much a zone's clocks are ahead of UTC at an instant, both in microseconds."""
-    within = max(instant, YEAR_1 + DAY)
-    last = YEAR_10000 - DAY
+    within = max(instant, YEAR_1 + DAY_MICROSECONDS)
+    last = YEAR_10000 - DAY_MICROSECONDS
     if within >= last:
         within = last - _CYCLE + (within - last) % _CYCLE
     found = (_EPOCH + timedelta(microseconds=within)).astimezone(ZoneInfo(timezone)).utcoffset()
