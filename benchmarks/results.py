@@ -81,7 +81,7 @@ def contend(
         rows=rows,
         runs=runs,
         seconds=round(median.own_seconds or median.seconds, 3),
-        peak_bytes=max(run.peak_bytes for run in measured),
+        peak_bytes=0 if median.own_seconds else max(run.peak_bytes for run in measured),
         out_bytes=sum(written.stat().st_size for written in _written(out)),
     )
     print(
@@ -112,7 +112,7 @@ def ratio_table(results: Sequence[Result]) -> str:
         ratio = f"{ours.rows_per_second / result.rows_per_second:.2f}" if ours is not result else ""
         lines.append(
             f"| {result.table} | {result.contender} | {result.rows:,} | {result.runs} | {result.seconds:,.2f} | "
-            f"{result.rows_per_second:,} | {ratio} | {result.peak_bytes / 1e6:,.0f} | {result.out_bytes / 1e6:,.1f} |"
+            f"{result.rows_per_second:,} | {ratio} | {_megabytes(result.peak_bytes)} | {result.out_bytes / 1e6:,.1f} |"
         )
     return "\n".join(lines)
 
@@ -150,6 +150,11 @@ def write_results(
     path.with_suffix(".md").write_text(f"{text}\n{told_notes}" if notes else text)
     print(f"\n{title}\n\n{table}\n\n{told_notes}", flush=True)
     subprocess.run([PEERS, CLONE / "benchmarks" / "picture.py", path], check=True)
+
+
+def _megabytes(peak_bytes: int) -> str:
+    """Returns memory in MB, nothing where it says nothing: of those who time only a part of what they do."""
+    return f"{peak_bytes / 1e6:,.0f}" if peak_bytes else ""
 
 
 def _ours(results: Sequence[Result], other: Result) -> Result:

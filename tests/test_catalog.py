@@ -119,7 +119,7 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
         ("[AA, B6]", "[AA, NO]", "10: parameters.carrier.enum[1]: is False: write it as text, in quotes"),
         ("[AA, B6]", "AA", "10: parameters.carrier.enum: is 'AA': must be a list"),
         ("default: null", "defalt: null", "10: parameters.carrier.defalt: unknown key; did you mean default?"),
-        ("carrier: {type", "start: {type", "10: parameters.start: start, end and force belong to every run"),
+        ("carrier: {type", "start: {type", "10: parameters.start: start, end, force and formats belong to every run"),
         ("width: 12", "width: wide", "12: columns[0].width: is 'wide': must be a number"),
         ("width: 12", "width: 0", "12: columns[0].width: is 0: must be more than 0"),
         ("width: 12", "width: 256", "12: columns[0].width: is 256: must be at most 255"),

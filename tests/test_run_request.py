@@ -32,6 +32,25 @@ def test_conf_with_dates_is_that_range(definition: ReportDefinition) -> None:
     assert (request.parameters, request.force, request.run_id) == ({"kind": "a"}, True, "r")
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (None, ()),
+        ([], ()),
+        (["xlsx"], ()),  # the definition's own: the same question
+        (["parquet", "csv"], ("csv", "parquet")),
+        (["csv", "parquet", "csv"], ("csv", "parquet")),
+        ("csv", ("csv",)),
+    ],
+)
+def test_formats_that_were_asked_for_are_kept_in_one_order(
+    definition: ReportDefinition, given: Any, kept: tuple[str, ...]
+) -> None:
+    request = request_conf(definition, {"formats": given}, run_id="r", run_after=AFTER)
+    assert request.formats == kept
+    assert definition.file_formats(request.formats) == (kept or ("xlsx",))
+
+
 @pytest.mark.parametrize("conf", [{}, {"start": None, "end": None}, {"start": "", "end": ""}])
 def test_conf_without_dates_is_the_last_complete_window_in_the_reports_zone(
     definition: ReportDefinition, conf: dict[str, Any]
@@ -56,6 +75,8 @@ def test_conf_without_dates_is_the_last_complete_window_in_the_reports_zone(
         ({"start": "2013-03-02", "end": "2013-03-01"}, RangeError, "start 2013-03-02 is after end 2013-03-01"),
         ({"kind": "c"}, ParameterError, "parameter kind is 'c': use one of a, b"),
         ({"force": "yes"}, ParameterError, "force is 'yes': it must be true or false"),
+        ({"formats": ["xls"]}, ParameterError, "format 'xls' is not one of xlsx, csv, parquet"),
+        ({"formats": [{"a": 1}]}, ParameterError, "is not one of xlsx, csv, parquet"),
     ],
 )
 def test_conf_that_is_wrong_is_refused_in_one_line(

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from quire.calendar_range import DatePartition, DateRange
+from quire.definition.presentation import FileFormat
 from quire.errors import IntegrityError
 
 Record = TypeVar("Record")
@@ -24,7 +25,8 @@ class RunRequest:
     """What somebody asked for, fixed once at the start of plan.
 
     ``parameters`` are the definition's own, checked, as JSON values. ``run_id`` names this run among all (Airflow's
-    run id, or a uuid). ``made_at`` is the ISO 8601 instant that the workbooks tell.
+    run id, or a uuid). ``made_at`` is the ISO 8601 instant that the workbooks tell. ``formats`` are those of the files;
+    none means the definition's.
     """
 
     report: str
@@ -32,6 +34,7 @@ class RunRequest:
     end: date
     timezone: str
     parameters: dict[str, Any] = field(default_factory=dict)
+    formats: tuple[FileFormat, ...] = ()
     force: bool = False
     run_id: str
     made_at: str

@@ -8,13 +8,16 @@ from quire.artifacts import RunPlan, StagedPartition, digest, manifest_key
 from quire.definition import ReportDefinition
 from quire.object_store import ObjectStore
 
-RENDERER = 4  # raised when the same rows would give other files
+RENDERER = 5  # raised when the same rows would give other files
 # What decides neither the rows (the tokens stand for them) nor what the files look like.
-NOT_ASKED = {"schedule", "window", "store_schedule", "delivery", "queues", "source", "sql_text"}
+NOT_ASKED: dict[str, bool | set[str]] = {
+    **dict.fromkeys(("schedule", "window", "store_schedule", "delivery", "queues", "source", "sql_text"), True),
+    "workbook": {"formats"},  # the request may have others
+}
 
 
 def run_key_of(definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]) -> str:
-    """Returns the digest of definition, range, parameters and the tokens of the rows that were read.
+    """Returns the digest of definition, range, parameters, formats and the tokens of the rows that were read.
 
     Args:
         definition: the report.
@@ -27,7 +30,7 @@ def run_key_of(definition: ReportDefinition, plan: RunPlan, staged: Sequence[Sta
         definition.model_dump(mode="json", exclude=NOT_ASKED),
         plan.source_digest,
         (definition.source.sql, [table.name for table in definition.source.tables]),  # the sheet About names them
-        (request.start, request.end, request.parameters),
+        (request.start, request.end, request.parameters, definition.file_formats(request.formats)),
         [(partition.key, partition.token) for partition in staged],
     )
 

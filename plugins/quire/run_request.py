@@ -9,6 +9,7 @@ from quire.artifacts import RunRequest
 from quire.calendar_range import DateRange, complete_window
 from quire.definition import ReportDefinition
 from quire.definition.part import suggestion
+from quire.definition.presentation import FILE_FORMATS, FileFormat
 from quire.definition.report import RESERVED_PARAMETERS
 from quire.errors import ParameterError, RangeError
 
@@ -21,6 +22,7 @@ def request_range(
     parameters: Mapping[str, object],
     run_id: str,
     force: bool = False,
+    formats: object = None,
 ) -> RunRequest:
     """Returns the request for inclusive dates written as ``YYYY-MM-DD``.
 
@@ -31,16 +33,17 @@ def request_range(
         parameters: by name, as JSON values or text.
         run_id: names this run among all.
         force: whether stored rows are passed over.
+        formats: of the files, a list; None or nothing for the definition's.
 
     Raises:
         RangeError: a date does not parse, or start is after end.
-        ParameterError: a parameter is unknown, missing or not allowed.
+        ParameterError: a parameter or format is unknown, missing or not allowed.
     """
     try:
         days = DateRange.parse(start, end, definition.timezone)
     except RangeError as error:
         raise RangeError(error.message, report=definition.name) from error
-    return _request(definition, days, parameters=parameters, run_id=run_id, force=force)
+    return _request(definition, days, parameters=parameters, run_id=run_id, force=force, formats=formats)
 
 
 def request_conf(
@@ -50,7 +53,7 @@ def request_conf(
 
     Args:
         definition: the report.
-        conf: ``start``, ``end``, ``force`` and the definition's own parameters.
+        conf: ``start``, ``end``, ``force``, ``formats`` and the definition's own parameters.
         run_id: Airflow's.
         run_after: the aware instant that the window ends before.
 
@@ -78,11 +81,12 @@ def request_conf(
             parameters=parameters,
             run_id=run_id,
             force=force,
+            formats=conf.get("formats"),
         )
     days = complete_window(
         definition.window_count, definition.window_grain, before=run_after, timezone=definition.timezone
     )
-    return _request(definition, days, parameters=parameters, run_id=run_id, force=force)
+    return _request(definition, days, parameters=parameters, run_id=run_id, force=force, formats=conf.get("formats"))
 
 
 def _request(
@@ -92,6 +96,7 @@ def _request(
     parameters: Mapping[str, object],
     run_id: str,
     force: bool,
+    formats: object,
 ) -> RunRequest:
     return RunRequest(
         report=definition.name,
@@ -99,7 +104,20 @@ def _request(
         end=days.end,
         timezone=definition.timezone,
         parameters=definition.bind_parameters(parameters),
+        formats=_read_formats(definition, formats),
         force=force,
         run_id=run_id,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _read_formats(definition: ReportDefinition, given: object) -> tuple[FileFormat, ...]:
+    """Returns the formats that were asked for, in one order; none where they are the definition's own."""
+    if given is None:
+        return ()
+    asked = given if isinstance(given, list | tuple) else [given]
+    for name in asked:
+        if name not in FILE_FORMATS:
+            raise ParameterError(f"format {name!r} is not one of {', '.join(FILE_FORMATS)}", report=definition.name)
+    found = tuple(name for name in FILE_FORMATS if name in asked)
+    return () if set(found) == set(definition.workbook.formats) else found

@@ -6,6 +6,7 @@ import csv
 import datetime as dt
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -173,3 +174,15 @@ def test_all_splits_and_formats_at_once_are_the_same_rows(
     for file_format, read in READERS.items():
         files = [file for file in manifest.files if file.name.endswith(f".{file_format}") and file.rows]
         assert [row for file in files for row in read(bucket, file)] == expected
+
+
+def test_formats_that_a_run_asks_for_replace_the_definitions(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+) -> None:
+    fill_events(fresh_database)
+    definition = events_report(tmp_path, workbook={"split": "none", "formats": ["xlsx"]})
+    request = replace(request_of(definition), formats=("csv", "parquet"))
+    session = session_of(fresh_database)
+    manifest = run_report(definition, request, session=session, store=bucket).published.manifest
+    assert [file.name.rpartition(".")[2] for file in manifest.files] == ["csv", "parquet", "xlsx"]
+    assert manifest.files[-1].name == "summary.xlsx"

@@ -165,6 +165,17 @@ def test_run_key_follows_range_parameters_tokens_and_source(
     assert first.run_key != layout_run(definition, other, staged(other, [1, 1, 1], token=token), store=bucket).run_key
 
 
+def test_run_key_follows_the_formats_however_they_were_asked_for(tmp_path: Path, bucket: ObjectStore) -> None:
+    definition = events_report(tmp_path)
+    workbook = definition.workbook.model_copy(update={"formats": ("csv",)})
+    written = definition.model_copy(update={"workbook": workbook})
+    plan = planned(definition)
+    asked = replace(plan, request=replace(plan.request, formats=("csv",)))
+    rows = staged(plan, [1, 1, 1])
+    keys = [run_key.run_key_of(*given, rows) for given in ((definition, plan), (definition, asked), (written, plan))]
+    assert keys[0] != keys[1] == keys[2]
+
+
 def test_run_key_is_the_same_for_another_run_of_the_same_question(tmp_path: Path, bucket: ObjectStore) -> None:
     definition = events_report(tmp_path)
     plans = [planned(definition, run_id=run_id) for run_id in ("one", "two")]

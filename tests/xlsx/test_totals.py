@@ -85,6 +85,28 @@ def test_dates_that_excel_has_not_have_no_sum_and_it_is_told(
     )
 
 
+@pytest.mark.parametrize(
+    ("batch", "function", "shown", "is_quoted"),
+    [
+        (bits(DATE, [-(2**31)]), "min", "-infinity", True),
+        (bits(DATE, [2**31 - 1]), "max", "infinity", False),
+        (pa.RecordBatch.from_arrays([pa.array([-(10**17), -1])], ["v"]), "sum", "-100000000000000001", True),
+        (pa.RecordBatch.from_arrays([pa.array([10**17, 1])], ["v"]), "sum", "100000000000000001", False),
+        (pa.RecordBatch.from_arrays([pa.array([-5, 1])], ["v"]), "sum", -4, False),
+    ],
+)
+def test_total_kept_as_text_stays_text_where_a_person_edits_it(
+    batch: pa.RecordBatch, function: str, shown: Any, is_quoted: bool
+) -> None:
+    columns = [SheetColumn(name="v", title="V", total=function)]
+    files, (outcome,) = write(book_of([batch], batch.schema, columns=columns))
+    rows = by_openpyxl(files.bodies[0], outcome.sheets[-1])
+    found = cell(files.bodies[0], f"A{len(rows)}", outcome.sheets[-1])
+    assert rows[-1][0] == shown
+    assert bool(found.quotePrefix) is is_quoted
+    assert found.font.b
+
+
 @pytest.mark.parametrize("function", ["min", "max", "mean", "sum"])
 def test_total_over_float4_is_of_what_the_cells_tell(function: str) -> None:
     values = pa.RecordBatch.from_arrays([pa.array([0.1, None, 0.1], pa.float32())], ["v"])

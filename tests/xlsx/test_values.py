@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 from decimal import Decimal
 from typing import Any
 
+import openpyxl
 import pyarrow as pa
 import pytest
+from quire.xlsx.model import SheetColumn, TableSheet
 
-from tests.xlsx.books import by_openpyxl, calamine, cell, write_rows
+from tests.xlsx.books import book_of, by_openpyxl, calamine, cell, write, write_rows
 
 DECIMAL = pa.decimal128(18, 2)
 WIDE = pa.decimal128(38, 0)
@@ -99,8 +102,6 @@ def test_null_has_no_cell(kind: pa.DataType) -> None:
 def test_date_that_excel_has_not_is_text_as_postgresql_prints_it(kind: pa.DataType, bits: int, expected: str) -> None:
     physical = pa.array([bits, 0], pa.int32() if kind == pa.date32() else pa.int64())
     batch = pa.RecordBatch.from_arrays([physical.view(kind)], schema=pa.schema([("v", kind)]))
-    from tests.xlsx.books import book_of, write
-
     files, _ = write(book_of([batch], batch.schema))
     rows = calamine(files.bodies[0])
     assert rows[1][0] == expected
@@ -126,8 +127,6 @@ def test_time_is_kept_to_the_millisecond() -> None:
 )
 def test_last_microsecond_of_a_day_stays_in_its_day(kind: pa.DataType, microseconds: int, expected: Any) -> None:
     batch = pa.RecordBatch.from_arrays([pa.array([microseconds]).view(kind)], schema=pa.schema([("v", kind)]))
-    from tests.xlsx.books import book_of, write
-
     files, _ = write(book_of([batch], batch.schema))
     assert calamine(files.bodies[0])[1][0] == expected
 
@@ -181,3 +180,16 @@ def test_format_is_the_types_own(kind: pa.DataType, value: Any, code: str) -> No
 )
 def test_number_kept_as_text_stays_text_where_a_person_edits_it(kind: pa.DataType, value: Any, is_quoted: bool) -> None:
     assert bool(cell(written(kind, value), "A2").quotePrefix) is is_quoted
+
+
+@pytest.mark.parametrize("days", [2**31 - 1, -(2**31), -735_160])
+def test_date_kept_as_text_is_quoted_in_rows_as_in_small_sheets(days: int) -> None:
+    batch = pa.RecordBatch.from_arrays([pa.array([days], pa.int32()).view(pa.date32())], ["v"])
+    sheet = TableSheet(
+        sheet_name="T", heading="T", columns=(SheetColumn(name="v", title="V"),), table=pa.Table.from_batches([batch])
+    )
+    files, _ = write(book_of([batch], batch.schema, front=lambda _: (sheet,)))
+    small = list(openpyxl.load_workbook(io.BytesIO(files.bodies[0]))["T"])[-1][0]
+    rows = cell(files.bodies[0], "A2")
+    assert (rows.value, bool(rows.quotePrefix)) == (small.value, bool(small.quotePrefix))
+    assert bool(rows.quotePrefix) is rows.value.startswith("-")

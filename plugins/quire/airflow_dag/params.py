@@ -7,6 +7,7 @@ from typing import Any
 from airflow.sdk import Param
 
 from quire.definition import Parameter, ReportDefinition
+from quire.definition.presentation import FILE_FORMATS
 
 
 def trigger_params(definition: ReportDefinition) -> dict[str, Param]:
@@ -17,7 +18,15 @@ def trigger_params(definition: ReportDefinition) -> dict[str, Param]:
         title="Read every row again",
         description="Passes over what is stored, and publishes a run of its own.",
     )
-    return {**store_params(definition), "force": force}
+    formats = Param(
+        list(definition.workbook.formats),
+        type="array",
+        items={"type": "string", "enum": list(FILE_FORMATS)},
+        examples=list(FILE_FORMATS),  # which makes the form offer them
+        title="Formats",
+        description="Of the files with rows.",
+    )
+    return {**store_params(definition), "formats": formats, "force": force}
 
 
 def store_params(definition: ReportDefinition) -> dict[str, Param]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Discriminator, Field, StrictBool, StrictInt, Tag, model_validator
 
@@ -12,6 +12,7 @@ from quire.definition.scalars import Address, Duration, Label, title_of
 
 Total = Literal["sum", "mean", "min", "max", "count"]
 FileFormat = Literal["xlsx", "csv", "parquet"]
+FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
 LONGEST_LINK = timedelta(days=7)  # S3's own limit for a presigned address
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Literal, Self
 
@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from quire.calendar_range import Grain
 from quire.definition.parameter import Parameter, ParameterValue, bind_parameters
 from quire.definition.part import Part, duplicates, duplicates_for_excel, fault
-from quire.definition.presentation import Column, Delivery, Workbook
+from quire.definition.presentation import Column, Delivery, FileFormat, Workbook
 from quire.definition.scalars import (
     Cron,
     Label,
@@ -27,7 +27,7 @@ from quire.definition.source import Source
 from quire.definition.summary import GroupKey, Summary
 
 StageName = Literal["plan", "extract", "aggregate", "layout", "render", "publish"]
-RESERVED_PARAMETERS = ("start", "end", "force")  # a run's own
+RESERVED_PARAMETERS = ("start", "end", "force", "formats")  # a run's own
 
 
 def _title_from_name(fields: dict[str, Any]) -> str:
@@ -90,6 +90,10 @@ class ReportDefinition(Part):
             for name, value in bound.items()
         }
 
+    def file_formats(self, asked: Sequence[FileFormat]) -> tuple[FileFormat, ...]:
+        """Returns the formats of a run's files: those that were asked for, else the definition's own."""
+        return tuple(asked) or self.workbook.formats
+
     def column_title(self, name: str) -> str:
         """Returns the header of a column of the query, listed under ``columns`` or not."""
         return next((column.title for column in self.columns if column.name == name), title_of(name))
@@ -103,7 +107,7 @@ class ReportDefinition(Part):
     def _check_parameters(cls, parameters: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
         for name in parameters:
             if name in RESERVED_PARAMETERS:
-                raise fault("start, end and force belong to every run: choose another name", name)
+                raise fault("start, end, force and formats belong to every run: choose another name", name)
         return {
             name: p if p.title else p.model_copy(update={"title": title_of(name)}) for name, p in parameters.items()
         }

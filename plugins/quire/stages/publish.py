@@ -65,7 +65,7 @@ def publish_run(
         if len(run.summaries) != len(definition.summaries):  # aggregate makes none for a run that it finds published
             raise IntegrityError(f"run {run.layout.run_key} was published, and then deleted: run it again")
         notes = (*_notes(run, files), *_changes(definition, run, session))
-        if not _has_one_workbook(definition):
+        if not _has_one_workbook(definition, run):
             files = (*files, _write_summary(definition, run, files, notes, store=store))
         manifest = _manifest(definition, run, files, notes, usage())
         if store.put_json_once(manifest_key(definition.name, run.layout.run_key), to_json(manifest)):
@@ -99,10 +99,10 @@ def read_manifest(store: ObjectStore, report: str, run_key: str) -> Manifest:
     return manifest
 
 
-def _has_one_workbook(definition: ReportDefinition) -> bool:
+def _has_one_workbook(definition: ReportDefinition, run: StagedRun) -> bool:
     """Whether rows and summaries share a workbook, which render has written."""
     workbook = definition.workbook
-    return workbook.split == "none" and workbook.detail and "xlsx" in workbook.formats
+    return workbook.split == "none" and workbook.detail and "xlsx" in definition.file_formats(run.plan.request.formats)
 
 
 def _write_summary(

@@ -45,7 +45,7 @@ def render_workbooks(
     files: list[RenderedFile] = []
     with concerning(report=definition.name), _all_or_none(store) as keys:
         for share in shares:
-            for file_format in definition.workbook.formats:
+            for file_format in definition.file_formats(run.plan.request.formats):
                 began = time.monotonic()
                 rendering = _Rendering(definition, run, share, file_format, store=store, keys=keys)
                 rendered = rendering.write()

@@ -147,8 +147,7 @@ def _odd_serials(serials: pl.Series, physical: pl.Series, styles: Styles, told: 
     distinct = physical.filter(~keeps & physical.is_not_null()).unique().sort()
     texts = pl.Series([told(value) for value in distinct], dtype=pl.String)
     shown = physical.replace_strict(distinct, texts, default=shown)
-    plain = replace(styles, quoted=styles.text)  # a date's text is never quoted
-    cells = _numbers(shown, keeps | physical.is_null(), plain, serials.set(~keeps, None))
+    cells = _numbers(shown, keeps | physical.is_null(), styles, serials.set(~keeps, None))
     ends = {distinct[end]: texts[end] for end in (0, -1)} if len(distinct) else {}
     return replace(cells, odd=tuple(OddDate(*end) for end in ends.items()))
 

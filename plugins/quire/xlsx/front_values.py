@@ -18,6 +18,7 @@ from quire.xlsx.wall_clock import DAY_MICROSECONDS, offset_at
 FIRST_DATE = dt.date(1900, 3, 1)
 _FIRST_DAY, _LAST_DAY = FIRST_DATE.toordinal(), dt.date.max.toordinal()
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock's
+_UTC_EPOCH = _EPOCH.replace(tzinfo=dt.UTC)
 _EPOCH_DAY = _EPOCH.toordinal()
 _MICROSECOND, _MILLISECOND = dt.timedelta(microseconds=1), dt.timedelta(milliseconds=1)
 _ALL_DIGITS = Context(prec=160_000, traps=[InvalidOperation])
@@ -87,7 +88,7 @@ def _number(value: Decimal) -> float | str:
 def _moment(value: dt.datetime, timezone: str) -> dt.datetime | str:
     if value.tzinfo is None:
         return _timestamp((value - _EPOCH) // _MICROSECOND, None)
-    return _timestamp((value.astimezone(dt.UTC).replace(tzinfo=None) - _EPOCH) // _MICROSECOND, timezone)
+    return _timestamp((value - _UTC_EPOCH) // _MICROSECOND, timezone)
 
 
 def _timestamp(microseconds: int, timezone: str | None) -> dt.datetime | str:

@@ -35,7 +35,7 @@ OPTIONS = {
 }
 TOTAL = "Total"
 # The skeleton's rows under the header: one for each style, then the totals.
-VALUE_ROW, TEXT_ROW, QUOTED_ROW, TOTAL_ROW = 1, 2, 3, 4
+VALUE_ROW, TEXT_ROW, QUOTED_ROW, TOTAL_ROW, QUOTED_TOTAL_ROW = 1, 2, 3, 4, 5
 _ROW = re.compile(rb'<row r="(\d+)".*?</row>', re.DOTALL)
 _STYLE = re.compile(rb'<c r="[A-Z]+\d+"(?: s="(\d+)")?')
 _LABEL = re.compile(rb't="s"><v>(\d+)</v>')
@@ -66,7 +66,8 @@ class SheetFrame:
         before: its XML up to the first row of data.
         after: its XML behind the last.
         styles: of each column.
-        totals: style numbers of the totals row; empty where no column has one.
+        totals: style numbers of the totals row: of each total, and of one that begins like a formula; empty where no
+            column has one.
         label: the shared string that says "Total"; None where the first column has a total itself.
         strings: the shared strings of the header.
     """
@@ -74,7 +75,7 @@ class SheetFrame:
     before: bytes
     after: bytes
     styles: tuple[Styles, ...]
-    totals: tuple[int, ...]
+    totals: tuple[tuple[int, int], ...]
     label: int | None
     strings: tuple[str, ...]
 
@@ -135,19 +136,22 @@ def cut_frame(workbook: Workbook, widths: Sequence[float], sheet: DetailSheet, *
     xml = parts["xl/worksheets/sheet1.xml"]
     rows = {int(found[1]): found for found in _ROW.finditer(xml)}
     placeholders = [rows[row + 1] for row in (VALUE_ROW, TEXT_ROW, QUOTED_ROW)]
-    styles = [[int(style or 0) for style in _STYLE.findall(found[0])] for found in placeholders]
-    totals = rows.get(TOTAL_ROW + 1)
-    label = _LABEL.search(totals[0]) if totals else None
+    totals = [rows[row + 1] for row in (TOTAL_ROW, QUOTED_TOTAL_ROW) if row + 1 in rows]
+    label = _LABEL.search(totals[0][0]) if totals else None
     last = f"{column_letters(len(detail.columns) - 1)}{sheet.rows + 1 + sheet.totals}"
     before = xml[: placeholders[0].start()]
     return SheetFrame(
         before=_DIMENSION.sub(f'<dimension ref="A1:{last}"/>'.encode(), before),
-        after=xml[(totals or placeholders[-1]).end() :],
-        styles=tuple(Styles(*column) for column in zip(*styles, strict=True)),
-        totals=tuple(int(style or 0) for style in _STYLE.findall(totals[0])) if totals else (),
+        after=xml[(totals or placeholders)[-1].end() :],
+        styles=tuple(Styles(*column) for column in zip(*map(_styles, placeholders), strict=True)),
+        totals=tuple(zip(*map(_styles, totals), strict=True)),
         label=int(label[1]) if label else None,
         strings=shared_items(parts),
     )
+
+
+def _styles(row: re.Match[bytes]) -> list[int]:
+    return [int(style or 0) for style in _STYLE.findall(row[0])]
 
 
 def without_dimension(before: bytes) -> bytes:
@@ -179,7 +183,9 @@ def _write_frame(
         sheet.write_blank(QUOTED_ROW, position, None, formats.text(quoted=True))
         if has_totals(detail):
             function = column.total or "sum"
-            sheet.write_blank(TOTAL_ROW, position, None, formats.total(total_number_format(shown, function), function))
+            total = formats.total(total_number_format(shown, function), function)
+            sheet.write_blank(TOTAL_ROW, position, None, total)
+            sheet.write_blank(QUOTED_TOTAL_ROW, position, None, formats.quoted_total())
     if has_totals(detail) and not detail.columns[0].total:
         sheet.write_string(TOTAL_ROW, 0, TOTAL, formats.total_label())
     lines = max(header_lines(column.title, width) for column, width in zip(detail.columns, widths, strict=True))

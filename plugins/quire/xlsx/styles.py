@@ -64,6 +64,10 @@ class Formats:
         said = number_format if function in ("sum", "count") else with_word(number_format, function)
         return self.of(num_format=said, bold=True, top=1, top_color=LINE, valign="vcenter")
 
+    def quoted_total(self) -> Format:
+        """Returns the format of a total that is a text which stays one where a person edits it."""
+        return self.of(bold=True, top=1, top_color=LINE, valign="vcenter", align="right", quote_prefix=True)
+
     def total_label(self) -> Format:
         """Returns the format of what stands before the totals."""
         return self.of(bold=True, top=1, top_color=LINE, align="left", indent=1, valign="vcenter")

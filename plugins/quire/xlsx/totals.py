@@ -20,6 +20,8 @@ from quire.xlsx.tally import EXACT, Tally, joined
 FUNCTIONS = {"mean": 101, "count": 103, "max": 104, "min": 105, "sum": 109}  # those that pass over hidden rows
 LONGEST_FORMULA = 8_000  # Excel's limit is 8,192 characters
 MOST_RANGES = 254  # that SUBTOTAL takes
+TEXT = ' t="inlineStr"><is><t>'
+NEGATIVE_TEXT = f"{TEXT}-"  # edited in Excel, it would become a formula
 _MEAN = Context(prec=60, traps=[])
 
 
@@ -54,23 +56,23 @@ class Totals:
         self._sheets.clear()
         self._elsewhere = True
 
-    def row(self, number: int, styles: Sequence[int], label: int | None) -> str:
+    def row(self, number: int, styles: Sequence[tuple[int, int]], label: int | None) -> str:
         """Returns the row of totals.
 
         Args:
             number: of the row, from 1.
-            styles: style number of each cell.
+            styles: style numbers of each cell, and of a text in it that begins like a formula.
             label: the shared string that says what the row is, for the first cell; None where that has a total.
         """
         cells = []
-        for position, (total, style) in enumerate(zip(self._totals, styles, strict=True)):
-            opening = f'<c r="{column_letters(position)}{number}" s="{style}"'
+        for position, (total, (style, quoted)) in enumerate(zip(self._totals, styles, strict=True)):
+            content = "/>"
             if total:
-                cells.append(opening + total.content(None if self._elsewhere else self._sheets))
+                content = total.content(None if self._elsewhere else self._sheets)
             elif position == 0 and label is not None:
-                cells.append(f'{opening} t="s"><v>{label}</v></c>')
-            else:
-                cells.append(f"{opening}/>")
+                content = f' t="s"><v>{label}</v></c>'
+            shown = quoted if content.startswith(NEGATIVE_TEXT) else style
+            cells.append(f'<c r="{column_letters(position)}{number}" s="{shown}"{content}')
         return f'<row r="{number}">{"".join(cells)}</row>'
 
     def notes(self) -> Iterator[str]:
@@ -145,7 +147,7 @@ class _Total:
             return f"><f>{formula}</f><v>{shown}</v></c>"
         if _is_number(value):
             return f"><v>{shown}</v></c>"
-        return f' t="inlineStr"><is><t>{shown}</t></is></c>'
+        return f"{TEXT}{shown}</t></is></c>"
 
     def _value(self) -> Any:
         """Returns the total of what was taken in; None where there is none."""
