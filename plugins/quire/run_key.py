@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quire.artifacts import RunPlan, StagedPartition, digest, manifest_key
+from quire.artifacts import Manifest, RunPlan, StagedPartition, digest, manifest_key
 from quire.definition import ReportDefinition
+from quire.errors import IntegrityError
 from quire.object_store import ObjectStore
+from quire.records import read_record
 
 RENDERER = 5  # raised when the same rows would give other files
 # What decides neither the rows (the tokens stand for them) nor what the files look like.
@@ -38,3 +40,16 @@ def run_key_of(definition: ReportDefinition, plan: RunPlan, staged: Sequence[Sta
 def is_published(store: ObjectStore, report: str, run_key: str) -> bool:
     """Whether such a run exists: its manifest is there."""
     return store.size(manifest_key(report, run_key)) is not None
+
+
+def read_manifest(store: ObjectStore, report: str, run_key: str) -> Manifest:
+    """Returns a published run's manifest.
+
+    Raises:
+        IntegrityError: there is none, or it is not a manifest.
+    """
+    key = manifest_key(report, run_key)
+    manifest = read_record(store, Manifest, key)
+    if manifest is None:
+        raise IntegrityError(f"{key} is not in the store: the run was deleted, or never published")
+    return manifest

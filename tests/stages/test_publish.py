@@ -11,11 +11,12 @@ from quire.artifacts import RenderedFile, StagedRun, manifest_key
 from quire.definition import ReportDefinition
 from quire.errors import IntegrityError, StoreUnavailableError
 from quire.object_store import ObjectStore
+from quire.run_key import read_manifest
 from quire.stages.aggregate import aggregate_summaries
 from quire.stages.extract import extract_partitions
 from quire.stages.layout import layout_run
 from quire.stages.plan import plan_partitions
-from quire.stages.publish import publish_run, read_manifest
+from quire.stages.publish import publish_run
 from quire.stages.render import render_workbooks
 from quire.verify import verify_run
 

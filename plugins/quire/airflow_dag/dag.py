@@ -11,6 +11,7 @@ from airflow.sdk.definitions.timetables.trigger import CronTriggerTimetable
 
 from quire.airflow_dag.handover import PLAN, RUN, STORED, USAGE
 from quire.airflow_dag.params import store_params, trigger_params
+from quire.airflow_dag.reader_links import tell_failure
 from quire.airflow_dag.tasks import (
     aggregate_task,
     collect_task,
@@ -28,6 +29,7 @@ from quire.errors import DefinitionError, TerminalError, TransientError
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # backfills may go back as far as they like
 RETRIES: dict[str, Any] = {
+    "on_failure_callback": tell_failure,
     "retries": 4,
     "retry_delay": timedelta(seconds=15),
     "retry_exponential_backoff": 2,

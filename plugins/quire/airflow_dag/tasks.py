@@ -18,6 +18,7 @@ from quire.airflow_dag.handover import (
     task_usages,
     usage_pushed,
 )
+from quire.airflow_dag.reader_links import RunPageLink
 from quire.artifacts import RenderedFile, RunLayout, StagedRun, StagedSummary, WorkbookShare, from_json, to_json
 from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition, StageName
@@ -218,7 +219,9 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
         get_current_context()["outlet_events"][asset].extra = told
         return told
 
-    return publish(run, files, usages)
+    published = publish(run, files, usages)
+    published.operator.operator_extra_links = (RunPageLink(),)
+    return published
 
 
 def collect_task() -> Any:

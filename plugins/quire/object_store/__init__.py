@@ -3,7 +3,7 @@
 Any S3 API will do that has multipart uploads, range reads and conditional writes (``If-None-Match: *``).
 """
 
-from quire.object_store.store import CONTENT_TYPES, ObjectStore, StoredObject
+from quire.object_store.store import CONTENT_TYPES, ObjectStore, StoredObject, attachment
 from quire.object_store.upload import Upload
 
-__all__ = ["CONTENT_TYPES", "ObjectStore", "StoredObject", "Upload"]
+__all__ = ["CONTENT_TYPES", "ObjectStore", "StoredObject", "Upload", "attachment"]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LONGEST_LINK = timedelta(days=7)  # SigV4's own limit; other signatures and servers would accept any
 CONFLICT_ATTEMPTS = 5
+STREAM_BYTES = 1024 * 1024
 CONTENT_TYPES = {
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "csv": "text/csv; charset=utf-8",
@@ -40,6 +41,13 @@ class StoredObject:
     key: str
     bytes: int
     modified: datetime
+
+
+def attachment(filename: str) -> str:
+    """Returns the Content-Disposition of a download: the name in ASCII for old clients, and as it is (RFC 6266)."""
+    plain = "".join(letter if letter.isascii() and letter.isprintable() else "_" for letter in filename)
+    plain = plain.replace("\\", "_").replace('"', "_").replace("%", "_")
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
 
 
 class ObjectStore:
@@ -117,6 +125,16 @@ class ObjectStore:
         if len(found) != size:
             raise IntegrityError(f"{key} ends {size - len(found)} bytes too early: run it again")
         return found
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        """Gives an object's bytes, a piece at a time.
+
+        Raises:
+            IntegrityError: there is no such object.
+        """
+        with translated(key):
+            body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
+            yield from body.iter_chunks(STREAM_BYTES)
 
     def read_json(self, key: str) -> Any | None:
         """Returns a JSON object's value, or None where there is no such object."""
@@ -211,7 +229,7 @@ class ObjectStore:
                 Params={
                     "Bucket": self.bucket,
                     "Key": key,
-                    "ResponseContentDisposition": f"attachment; filename*=UTF-8''{quote(filename)}",
+                    "ResponseContentDisposition": attachment(filename),
                 },
                 ExpiresIn=min(seconds, int(LONGEST_LINK.total_seconds())),
             )

@@ -23,7 +23,7 @@ from quire.errors import IntegrityError, ReportError, concerning
 from quire.freshness import changed_since_read, is_watched
 from quire.front_sheets import about_sheet, files_sheet, summary_sheets
 from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
-from quire.records import read_record
+from quire.run_key import read_manifest
 from quire.source import SourceSession, open_transaction
 from quire.usage import repeated_statements
 from quire.xlsx.model import DetailOutcome, FactSheet, TableSheet, Workbook
@@ -84,19 +84,6 @@ def _adopt(
     own = [*(file.key for file in files), *(summary.object_key for summary in run.summaries)]
     store.delete(key for key in own if key not in kept)
     return PublishedRun(manifest=winner, reused=True)
-
-
-def read_manifest(store: ObjectStore, report: str, run_key: str) -> Manifest:
-    """Returns a published run's manifest.
-
-    Raises:
-        IntegrityError: there is none, or it is not a manifest.
-    """
-    key = manifest_key(report, run_key)
-    manifest = read_record(store, Manifest, key)
-    if manifest is None:
-        raise IntegrityError(f"{key} is not in the store: the run was deleted, or never published")
-    return manifest
 
 
 def _has_one_workbook(definition: ReportDefinition, run: StagedRun) -> bool:

@@ -1,0 +1,37 @@
+"""What Airflow's own pages tell of a run: a link to where its readers are, and why a task failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import BaseOperatorLink, Context
+from airflow.sdk.configuration import conf
+
+from quire.errors import ReportError
+from quire.portal.addresses import run_address
+
+FAILURE = "failure"
+
+
+def portal_url(path: str) -> str:
+    """Returns an address of the portal as readers reach it; a path alone where Airflow was not told its own."""
+    return f"{conf.get('api', 'base_url', fallback='').rstrip('/')}{path}"
+
+
+class RunPageLink(BaseOperatorLink):
+    """The button "Report" of publish: the run's page, and never a presigned address, for it is stored."""
+
+    name = "Report"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """Returns the address of the run's page."""
+        return portal_url(run_address(ti_key.dag_id, ti_key.run_id))
+
+
+def tell_failure(context: Context) -> None:
+    """Pushes why a task has failed for good, in the words of its error; of others than ours, that it was unexpected."""
+    error = context.get("exception")
+    if error is not None:
+        known = isinstance(error, ReportError)
+        reason = str(error) if known else f"Something unexpected happened ({type(error).__name__}): see Airflow's log."
+        context["ti"].xcom_push(FAILURE, reason)

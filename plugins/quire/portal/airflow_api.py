@@ -1,0 +1,130 @@
+"""Airflow's public API, asked inside its own process, as whoever asks us: Airflow itself refuses what they may not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+PAGE = 100  # Airflow's own limit: more is silently cut to it
+
+
+class NotFoundError(Exception):
+    """Airflow has no such thing."""
+
+
+class RefusedError(Exception):
+    """Airflow refuses, with its status and reason.
+
+    Args:
+        status: of HTTP.
+        reason: for the reader.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class AirflowApi:
+    """One caller's view of Airflow. Every method raises NotFoundError or RefusedError.
+
+    Args:
+        host: the app that serves Airflow's API.
+        token: of the caller.
+    """
+
+    host: Any
+    token: str
+
+    async def dags(self) -> list[dict[str, Any]]:
+        """Returns the DAGs with the tag ``quire`` that the caller may read."""
+        return await self._all("/dags", "dags", tags="quire", exclude_stale=True)
+
+    async def dag(self, dag_id: str) -> dict[str, Any]:
+        """Returns a DAG."""
+        found: dict[str, Any] = await self._ask("GET", f"/dags/{_part(dag_id)}")
+        return found
+
+    async def runs(self, dag_id: str, *, limit: int) -> list[dict[str, Any]]:
+        """Returns a DAG's runs, the newest first."""
+        found = await self._ask("GET", _runs(dag_id), limit=limit, order_by=["-run_after", "-id"])
+        return list(found["dag_runs"])
+
+    async def runs_named(self, dag_id: str, prefix: str) -> list[dict[str, Any]]:
+        """Returns the newest of a DAG's runs whose ids begin with ``prefix``."""
+        # Airflow takes what is no letter or digit off the end of a prefix, and so may find more
+        found = await self._ask(
+            "GET", _runs(dag_id), run_id_prefix_pattern=prefix, limit=PAGE, order_by=["-run_after", "-id"]
+        )
+        return [run for run in found["dag_runs"] if run["dag_run_id"].startswith(prefix)]
+
+    async def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """Returns a run."""
+        found: dict[str, Any] = await self._ask("GET", f"{_runs(dag_id)}/{_part(run_id)}")
+        return found
+
+    async def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> bool:
+        """Starts a run; False where there is one of that id already."""
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
+        try:
+            await self._ask("POST", _runs(dag_id), json=body)
+        except RefusedError as error:
+            if error.status == httpx.codes.CONFLICT:
+                return False
+            raise
+        return True
+
+    async def fail(self, dag_id: str, run_id: str, *, note: str) -> None:
+        """Ends a run and its tasks."""
+        await self._ask("PATCH", f"{_runs(dag_id)}/{_part(run_id)}", json={"state": "failed", "note": note})
+
+    async def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Returns every task instance of a run."""
+        return await self._all(f"{_runs(dag_id)}/{_part(run_id)}/taskInstances", "task_instances")
+
+    async def xcom(self, dag_id: str, run_id: str, task_id: str, key: str, *, map_index: int = -1) -> Any:
+        """Returns what a task has pushed; None where it has not."""
+        path = f"{_runs(dag_id)}/{_part(run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
+        try:
+            return (await self._ask("GET", path, map_index=map_index, stringify=False))["value"]
+        except NotFoundError:
+            return None
+
+    async def _all(self, path: str, name: str, **query: Any) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        while True:
+            page = await self._ask("GET", path, limit=PAGE, offset=len(found), **query)
+            found += page[name]
+            if not page[name] or len(found) >= page["total_entries"]:
+                return found
+
+    async def _ask(self, method: str, path: str, *, json: Any = None, **query: Any) -> Any:
+        transport = httpx.ASGITransport(self.host, raise_app_exceptions=False)
+        headers = {"Authorization": f"Bearer {self.token}"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://quire/api/v2", headers=headers) as client:
+            answer = await client.request(method, path, json=json, params=query)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            raise NotFoundError(_reason(answer))
+        if answer.is_error:
+            raise RefusedError(answer.status_code, _reason(answer))
+        return answer.json()
+
+
+def _runs(dag_id: str) -> str:
+    return f"/dags/{_part(dag_id)}/dagRuns"
+
+
+def _part(name: str) -> str:
+    return quote(name, safe="")
+
+
+def _reason(answer: httpx.Response) -> str:
+    try:
+        detail = answer.json().get("detail")
+    except (ValueError, AttributeError):
+        detail = None
+    return detail if isinstance(detail, str) else f"Airflow answers {answer.status_code}"

@@ -1,0 +1,100 @@
+"""The JSON API."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Query, status
+
+from quire.airflow_dag.connections import open_session
+from quire.portal.access import AskingDep, CallerDep, CancellingDep, ReadingDep
+from quire.portal.addresses import run_address
+from quire.portal.estimates import estimate
+from quire.portal.questions import ask, read_question
+from quire.portal.reports import list_reports, show_report
+from quire.portal.runs import CANCELLED, list_runs, show_run
+from quire.portal.services import BaseDep, StoreDep
+from quire.portal.views import AskedView, EstimateView, FileView, ReportView, Request, RunDetails, RunView
+
+router = APIRouter(prefix="/api/reports", tags=["reports"])
+REFUSALS = {
+    401: {"description": "Nobody is signed in."},
+    403: {"description": "The caller may not, or a browser sent no token of ours."},
+    404: {"description": "There is no such thing."},
+    409: {"description": "The report cannot do it as it is."},
+    422: {"description": "What was sent is wrong; the reason is told."},
+    503: {"description": "The source, the store or Airflow is away: try again."},
+}
+FORMATS = Query(description="xlsx, csv or parquet; none: the report's own.")
+LIMIT = Query(ge=1, le=100, description="How many at most.")
+
+
+@router.get("", summary="The reports that the caller may see")
+async def get_reports(caller: CallerDep, base: BaseDep) -> list[ReportView]:
+    """Those whose DAGs they may read."""
+    return await list_reports(caller, base)
+
+
+@router.get("/{report}", summary="One report")
+def get_report(reading: ReadingDep, base: BaseDep) -> ReportView:
+    """With its parameters, and the ranges that people often want."""
+    return show_report(reading, base)
+
+
+@router.post("/{report}/estimate", summary="What a request would give")
+async def post_estimate(reading: ReadingDep, store: StoreDep, asked: Request) -> EstimateView:
+    """Changes nothing. Rows are counted where they are stored, and else guessed by PostgreSQL's planner."""
+    question = read_question(reading.definition, **asked.model_dump())
+    found = await run_sync(lambda: estimate(question, session=open_session(reading.definition), store=store))
+    return EstimateView(
+        rows=found.rows,
+        bytes=found.bytes,
+        partitions=found.partitions,
+        stored=found.stored,
+        is_exact=found.is_exact,
+    )
+
+
+@router.post("/{report}/runs", summary="Ask", status_code=status.HTTP_202_ACCEPTED)
+async def post_run(asking: AskingDep, base: BaseDep, asked: Request) -> AskedView:
+    """The run that answers: one that is at work on the same question, else a new one."""
+    run_id, started = await ask(asking.caller.api, read_question(asking.definition, **asked.model_dump()))
+    return AskedView(run_id=run_id, started=started, url=f"{base}{run_address(asking.definition.name, run_id)}")
+
+
+@router.get("/{report}/runs", summary="A report's runs, the newest first")
+async def get_runs(
+    reading: ReadingDep, store: StoreDep, base: BaseDep, limit: Annotated[int, LIMIT] = 20
+) -> list[RunView]:
+    """Those of its schedule too."""
+    return await list_runs(reading.definition, api=reading.caller.api, store=store, base=base, limit=limit)
+
+
+@router.get("/{report}/runs/{run_id}", summary="One run")
+async def get_run(reading: ReadingDep, run_id: str, store: StoreDep, base: BaseDep) -> RunDetails:
+    """Its progress while it is at work; then its files and what its stages took."""
+    return (await show_run(reading.definition, run_id, api=reading.caller.api, store=store, base=base))[0]
+
+
+@router.get("/{report}/runs/{run_id}/files", summary="A run's files")
+async def get_files(reading: ReadingDep, run_id: str, store: StoreDep, base: BaseDep) -> list[FileView]:
+    """Their addresses stay; whoever follows one is checked, and sent to a link that was signed that moment."""
+    found, _ = await show_run(reading.definition, run_id, api=reading.caller.api, store=store, base=base)
+    return found.files
+
+
+@router.post("/{report}/runs/{run_id}/cancel", summary="End a run", status_code=status.HTTP_202_ACCEPTED)
+async def post_cancel(cancelling: CancellingDep, run_id: str, store: StoreDep, base: BaseDep) -> RunDetails:
+    """Its queries at the source end too. A run that is over stays as it is."""
+    await cancel(cancelling, run_id)
+    api = cancelling.caller.api
+    return (await show_run(cancelling.definition, run_id, api=api, store=store, base=base))[0]
+
+
+async def cancel(cancelling: CancellingDep, run_id: str) -> None:
+    """Ends a run that is not over."""
+    caller, report = cancelling.caller, cancelling.definition.name
+    run = await caller.api.run(report, run_id)
+    if run["state"] not in ("success", "failed"):
+        await caller.api.fail(report, run_id, note=f"{CANCELLED}{caller.user.get_name()}")

@@ -1,0 +1,87 @@
+"""The portal: one app for the pages and the API, mounted in Airflow's API server."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from urllib.parse import urlencode
+
+from fastapi import FastAPI, HTTPException, Request, status
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.exceptions import HTTPException as StarletteError
+
+from quire.errors import ReportError, TransientError, UsageError
+from quire.portal import api, downloads, pages
+from quire.portal.addresses import PREFIX
+from quire.portal.airflow_api import NotFoundError, RefusedError
+from quire.portal.questions import BusyError
+
+SAFETY = {
+    # nothing from elsewhere, and no frame but Airflow's own page
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+SECONDS_TO_WAIT = "5"
+
+
+def create_app() -> FastAPI:
+    """Returns the app. It has no route that answers somebody who is not signed in."""
+    app = FastAPI(
+        title="Quire", version=version("quire"), docs_url=None, redoc_url=None, openapi_url=None,
+        description="Reports over any range of days, as workbooks, with links that stay.",
+        responses=api.REFUSALS,  # type: ignore[arg-type]
+    )  # fmt: skip
+    app.include_router(api.router)
+    app.include_router(downloads.router)
+    app.include_router(pages.router)
+    for error in (StarletteError, RequestValidationError, ReportError, NotFoundError, RefusedError, BusyError):
+        app.add_exception_handler(error, _told)
+    app.middleware("http")(_safely)
+    return app
+
+
+async def _safely(request: Request, proceed: object) -> Response:
+    answer: Response = await proceed(request)  # type: ignore[operator]
+    for name, value in SAFETY.items():
+        answer.headers.setdefault(name, value)
+    return answer
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    """Returns what went wrong, as JSON to programs, and as a page to people."""
+    status_code, reason = _status_of(error)
+    base = str(request.scope.get("root_path", "")).removesuffix(PREFIX)
+    headers = {"Retry-After": SECONDS_TO_WAIT} if status_code == status.HTTP_503_SERVICE_UNAVAILABLE else {}
+    path = request.url.path.removeprefix(base)
+    if path.startswith(f"{PREFIX}/api/") or not _reads_pages(request):
+        return JSONResponse({"detail": reason}, status_code, headers=headers)
+    if status_code == status.HTTP_401_UNAUTHORIZED and request.method == "GET":
+        asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"{base}/api/v2/auth/login?{urlencode({'next': asked})}", status.HTTP_302_FOUND)
+    answer = pages.page("error.html", None, base, status_code=status_code, reason=reason)
+    answer.headers.update(headers)
+    return answer
+
+
+def _reads_pages(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")
+
+
+def _status_of(error: Exception) -> tuple[int, str]:
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"][1:])
+        return status.HTTP_422_UNPROCESSABLE_CONTENT, f"{place}: {first['msg']}" if place else str(first["msg"])
+    if isinstance(error, StarletteError | HTTPException):
+        return error.status_code, str(error.detail)
+    if isinstance(error, NotFoundError):
+        return status.HTTP_404_NOT_FOUND, "there is no such run"
+    if isinstance(error, RefusedError):
+        refused = error.status < status.HTTP_500_INTERNAL_SERVER_ERROR
+        return (error.status if refused else status.HTTP_503_SERVICE_UNAVAILABLE), str(error)
+    if isinstance(error, BusyError | TransientError):
+        return status.HTTP_503_SERVICE_UNAVAILABLE, str(error)
+    if isinstance(error, UsageError):
+        return status.HTTP_422_UNPROCESSABLE_CONTENT, error.message
+    return status.HTTP_409_CONFLICT, str(error)

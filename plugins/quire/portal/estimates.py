@@ -1,0 +1,79 @@
+"""How much a question would give, told before it is asked: from stored partitions, else by PostgreSQL's planner."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from quire.artifacts import RunPlan
+from quire.calendar_range import DatePartition
+from quire.errors import concerning
+from quire.object_store import ObjectStore
+from quire.portal.questions import Question
+from quire.query import bound_query
+from quire.source import SourceSession, open_transaction
+from quire.stages.plan import plan_partitions
+
+PATIENCE = timedelta(seconds=10)  # of somebody who fills in a form
+# Bytes of a cell, by format, as TPC-H's lineitem (16 columns) and the flights of 2013 (19 columns) have them.
+CELL_BYTES = {"xlsx": 6.5, "csv": 7.5, "parquet": 1.3}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a question would give.
+
+    Args:
+        rows: of all partitions.
+        bytes: of all files, roughly.
+        partitions: of the range.
+        stored: how many of them need not be read, and whose rows are counted.
+    """
+
+    rows: int
+    bytes: int
+    partitions: int
+    stored: int
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the rows were counted, and not guessed."""
+        return self.partitions == self.stored
+
+
+def estimate(question: Question, *, session: SourceSession, store: ObjectStore) -> Estimate:
+    """Returns what a question would give; nothing is read but what plan reads.
+
+    Raises:
+        ReportError: what plan raises.
+    """
+    session = replace(session.with_own_log(), timeout=min(PATIENCE, session.timeout))
+    plan = plan_partitions(question.definition, question.request, session=session, store=store)
+    missing = [partition for group in plan.groups for partition in group]
+    rows = sum(part.rows for part in plan.stored)
+    if missing:
+        days = sum((partition.stop - partition.start).days for partition in missing)
+        whole = (question.request.end - question.request.start).days + 1
+        rows += round(_planned_rows(question, session) * days / whole)
+    return Estimate(rows=rows, bytes=_size(question, plan, rows), partitions=plan.size, stored=len(plan.stored))
+
+
+def _planned_rows(question: Question, session: SourceSession) -> float:
+    """Returns how many rows PostgreSQL's planner expects of the whole range."""
+    request, definition = question.request, question.definition
+    stop = request.end + timedelta(days=1)
+    whole = DatePartition(key="all", start=request.start, stop=stop, timezone=definition.timezone)
+    with (
+        concerning(report=definition.name),
+        open_transaction(session, name=f"quire {definition.name} estimate") as transaction,
+    ):
+        plan = json.loads(transaction.explain(bound_query(definition, request, whole)))
+    return float(plan[0]["Plan"]["Plan Rows"])
+
+
+def _size(question: Question, plan: RunPlan, rows: int) -> int:
+    if not question.definition.workbook.detail:
+        return 0
+    cells = rows * len(question.definition.columns or plan.columns)
+    return round(sum(cells * CELL_BYTES[name] for name in question.formats))

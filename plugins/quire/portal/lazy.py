@@ -1,0 +1,38 @@
+"""An ASGI app that is made when it is first asked.
+
+Airflow loads its plugins in every process, each task's too: none of them may pay for FastAPI and its templates.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+HOST = "quire.host"  # where the app that it is mounted in stands in the scope of a request
+
+
+class LazyApp:
+    """Stands for the app that a function makes.
+
+    Args:
+        module: of the function, imported with the first request.
+        function: takes nothing and returns an ASGI app.
+    """
+
+    def __init__(self, module: str, function: str = "create_app") -> None:
+        self._module, self._function = module, function
+        self._app: Callable[[Scope, Receive, Send], Awaitable[None]] | None = None
+        self._making = threading.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hands a request on, with the app that this one is mounted in."""
+        if self._app is None:
+            with self._making:
+                if self._app is None:
+                    self._app = getattr(importlib.import_module(self._module), self._function)()
+        await self._app({**scope, HOST: scope.get("app")}, receive, send)

@@ -1,0 +1,142 @@
+"""The pages: what the API tells, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, HTTPException, Request, status
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from pydantic import StringConstraints
+
+from quire.definition.presentation import FILE_FORMATS
+from quire.errors import UsageError
+from quire.portal.access import TOKEN_FIELD, AskingDep, Caller, CallerDep, CancellingDep, Reading, ReadingDep
+from quire.portal.addresses import report_address, run_address
+from quire.portal.api import cancel
+from quire.portal.questions import ask, read_question
+from quire.portal.reports import list_reports, show_report
+from quire.portal.runs import list_runs, show_run
+from quire.portal.services import BaseDep, StoreDep
+from quire.portal.shown import FILTERS, shown_range
+from quire.portal.tables import summary_tables
+
+router = APIRouter(include_in_schema=False)
+HERE = Path(__file__).parent
+LISTED = 20
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(HERE / "templates"), autoescape=select_autoescape(), undefined=StrictUndefined,
+    trim_blocks=True, lstrip_blocks=True,
+)  # fmt: skip
+_TEMPLATES.filters.update(FILTERS)
+_TEMPLATES.globals["days"] = shown_range
+FileName = Annotated[str, StringConstraints(pattern=r"^[a-z]+\.(css|js|svg)$")]
+
+
+def page(name: str, caller: Caller | None, base: str, *, status_code: int = 200, **shown: Any) -> HTMLResponse:
+    """Returns a page made from a template."""
+    body = _TEMPLATES.get_template(name).render(
+        base=base, caller=caller, now=datetime.now(UTC), token_field=TOKEN_FIELD, **shown
+    )
+    return HTMLResponse(body, status_code)
+
+
+@router.get("/")
+async def show_reports(caller: CallerDep, base: BaseDep) -> Response:
+    """The reports that the caller may see."""
+    return page("reports.html", caller, base, reports=await list_reports(caller, base))
+
+
+@router.get("/reports/{report}")
+async def show_one(reading: ReadingDep, store: StoreDep, base: BaseDep) -> Response:
+    """A report's form and its runs."""
+    return await _report_page(reading, store, base)
+
+
+async def _report_page(
+    reading: Reading,
+    store: StoreDep,
+    base: str,
+    *,
+    given: Mapping[str, Any] | None = None,
+    error: str = "",
+    status_code: int = 200,
+) -> Response:
+    runs = await list_runs(reading.definition, api=reading.caller.api, store=store, base=base, limit=LISTED)
+    report = await run_sync(show_report, reading, base)
+    return page(
+        "report.html", reading.caller, base, status_code=status_code,
+        report=report, runs=runs, all_formats=FILE_FORMATS, given=given or {}, error=error,
+    )  # fmt: skip
+
+
+@router.post("/reports/{report}")
+async def ask_report(asking: AskingDep, request: Request, store: StoreDep, base: BaseDep) -> Response:
+    """Asks what the form says, and goes to the run's page."""
+    form = await request.form()
+    given = {name: value for name, value in form.items() if name != TOKEN_FIELD and isinstance(value, str)}
+    parameters = {name: given[name] for name in asking.definition.parameters if given.get(name)}
+    formats = [value for value in form.getlist("formats") if isinstance(value, str)]
+    try:
+        question = read_question(
+            asking.definition,
+            start=given.get("start", ""),
+            end=given.get("end", ""),
+            parameters=parameters,
+            formats=formats,
+        )
+    except UsageError as error:
+        told = {**given, "formats": formats}
+        return await _report_page(
+            asking, store, base, given=told, error=error.message, status_code=status.HTTP_422_UNPROCESSABLE_CONTENT
+        )
+    run_id, _ = await ask(asking.caller.api, question)
+    return RedirectResponse(f"{base}{run_address(asking.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
+
+
+@router.get("/reports/{report}/runs/{run_id}")
+async def show_one_run(reading: ReadingDep, run_id: str, store: StoreDep, base: BaseDep) -> Response:
+    """A run: its progress, then what came of it."""
+    definition = reading.definition
+    run, manifest = await show_run(definition, run_id, api=reading.caller.api, store=store, base=base)
+    report = await run_sync(show_report, reading, base)
+    tables = await run_sync(lambda: summary_tables(definition, manifest, store=store)) if manifest else []
+    titles = {name: parameter.title for name, parameter in definition.parameters.items()}
+    return page(
+        "run.html", reading.caller, base,
+        report=report, run=run, tables=tables, titles=titles, again=f"{base}{report_address(definition.name)}",
+        link_ttl=definition.delivery.link_ttl,
+    )  # fmt: skip
+
+
+@router.post("/reports/{report}/runs/{run_id}/cancel")
+async def cancel_run(cancelling: CancellingDep, run_id: str, base: BaseDep) -> Response:
+    """Ends a run, and shows it."""
+    await cancel(cancelling, run_id)
+    return RedirectResponse(f"{base}{run_address(cancelling.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
+
+
+@router.get("/static/{name}")
+def get_static(caller: CallerDep, name: FileName) -> Response:
+    """The pages' style and script."""
+    path = HERE / "static" / name
+    if not path.is_file():
+        raise HTTPException(status.HTTP_404_NOT_FOUND, f"there is no file {name}")
+    return FileResponse(path, headers={"Cache-Control": "no-cache"})
+
+
+@router.get("/openapi.json")
+def get_openapi(caller: CallerDep, request: Request) -> dict[str, Any]:
+    """The API's description."""
+    found: dict[str, Any] = request.app.openapi()
+    return found
+
+
+@router.get("/docs")
+def show_docs(caller: CallerDep, request: Request, base: BaseDep) -> Response:
+    """The API's description, for people."""
+    return page("docs.html", caller, base, api=request.app.openapi())

@@ -1,0 +1,145 @@
+"""One run per question: the same report, days, parameters and formats are asked for once, however many ask."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from quire.artifacts import RunRequest, digest
+from quire.calendar_range import Grain, complete_window, zone
+from quire.definition import ReportDefinition
+from quire.portal.airflow_api import AirflowApi
+from quire.run_request import request_conf, request_range
+
+ACTIVE = {"queued", "running", "restarting"}
+ATTEMPTS = 10
+_NUMBERED = re.compile(r"ask__[0-9a-f]+__([0-9]+)")
+
+
+class BusyError(Exception):
+    """Others keep starting and ending runs of the same question."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What somebody asks a report.
+
+    Args:
+        definition: the report.
+        request: days, parameters with their defaults, and formats, all of them checked.
+    """
+
+    definition: ReportDefinition
+    request: RunRequest
+
+    @property
+    def prefix(self) -> str:
+        """What the ids of all runs of this question begin with."""
+        request = self.request
+        found = digest(
+            self.definition.model_dump(mode="json"), request.start, request.end, request.parameters, self.formats
+        )
+        return f"ask__{found}__"
+
+    @property
+    def formats(self) -> list[str]:
+        """The formats of its files."""
+        return list(self.definition.file_formats(self.request.formats))
+
+    @property
+    def conf(self) -> dict[str, Any]:
+        """What Airflow hands to plan."""
+        request = self.request
+        return {
+            "start": request.start.isoformat(),
+            "end": request.end.isoformat(),
+            "formats": self.formats,
+            **request.parameters,
+        }
+
+
+def read_question(
+    definition: ReportDefinition,
+    *,
+    start: str,
+    end: str,
+    parameters: Mapping[str, object],
+    formats: Sequence[str] = (),
+) -> Question:
+    """Returns what was asked, checked, before anything is asked of the source.
+
+    Raises:
+        RangeError: a date does not parse, or start is after end.
+        ParameterError: a parameter or format is unknown, missing or not allowed.
+    """
+    request = request_range(
+        definition, start=start, end=end, parameters=parameters, formats=list(formats), run_id="asked"
+    )
+    return Question(definition=definition, request=request)
+
+
+async def ask(api: AirflowApi, question: Question) -> tuple[str, bool]:
+    """Returns the run that answers a question, and whether it was started for it.
+
+    The newest run of the question is the answer while it is at work; else the next one is started. Of several who
+    start it at once one succeeds, since Airflow has no two runs of one id; the others read again.
+
+    Raises:
+        BusyError: after some attempts there still was none.
+        RefusedError: Airflow does not start it.
+    """
+    report = question.definition.name
+    for _ in range(ATTEMPTS):
+        last = await _newest(api, report, question.prefix)
+        if last and last["state"] in ACTIVE:
+            return str(last["dag_run_id"]), False
+        run_id = f"{question.prefix}{_number(last) + 1}"
+        if await api.trigger(report, run_id, question.conf):
+            return run_id, True
+    raise BusyError(f"{report} is being asked the same by many others: try again")
+
+
+async def _newest(api: AirflowApi, report: str, prefix: str) -> dict[str, Any] | None:
+    return max(await api.runs_named(report, prefix), key=_number, default=None)
+
+
+def _number(run: Mapping[str, Any] | None) -> int:
+    found = _NUMBERED.fullmatch(run["dag_run_id"]) if run else None
+    return int(found[1]) if found else 0
+
+
+def asked_of(definition: ReportDefinition, run: Mapping[str, Any]) -> RunRequest:
+    """Returns what one of Airflow's runs was asked for, scheduled ones too.
+
+    Raises:
+        RangeError, ParameterError: it was started with something that the report does not take.
+    """
+    run_after = datetime.fromisoformat(run["run_after"])
+    return request_conf(definition, run["conf"] or {}, run_id=run["dag_run_id"], run_after=run_after)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """A range that people often want; both days are included."""
+
+    title: str
+    start: date
+    end: date
+
+
+def presets(definition: ReportDefinition, *, now: datetime | None = None) -> list[Preset]:
+    """Returns the usual ranges as of today in the report's time zone, the last complete ones first."""
+    now = now or datetime.now(UTC)
+    found = []
+    for grain in (Grain.DAY, Grain.WEEK, Grain.MONTH, Grain.QUARTER, Grain.YEAR):
+        days = complete_window(1, grain, before=now, timezone=definition.timezone)
+        title = "Yesterday" if grain is Grain.DAY else f"Last {grain}"
+        found.append(Preset(title=title, start=days.start, end=days.end))
+    today = now.astimezone(zone(definition.timezone)).date()
+    found.append(Preset(title="Last 30 days", start=today - timedelta(days=30), end=today - timedelta(days=1)))
+    found.append(Preset(title="This month", start=today.replace(day=1), end=today))
+    found.append(Preset(title="This year", start=today.replace(month=1, day=1), end=today))
+    return found

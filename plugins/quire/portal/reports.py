@@ -1,0 +1,58 @@
+"""Reports as the caller sees them."""
+
+from __future__ import annotations
+
+from anyio.to_thread import run_sync
+
+from quire.catalog import load_catalog
+from quire.definition import ReportDefinition
+from quire.portal.access import Caller, Reading
+from quire.portal.addresses import report_address
+from quire.portal.questions import presets
+from quire.portal.views import ParameterView, PresetView, ReportView
+from quire.settings import include_folder
+
+
+async def list_reports(caller: Caller, base: str) -> list[ReportView]:
+    """Returns the reports whose DAGs the caller may read, by title; broken definitions are left out."""
+    readable = {dag["dag_id"] for dag in await caller.api.dags()}
+    definitions = (await run_sync(load_catalog, include_folder())).definitions
+    found = [definitions[name] for name in definitions if name in readable]
+    readings = [Reading(caller=caller, definition=definition) for definition in found]
+    return sorted([await run_sync(show_report, reading, base) for reading in readings], key=lambda report: report.title)
+
+
+def show_report(reading: Reading, base: str) -> ReportView:
+    """Returns a report with what its form needs."""
+    definition = reading.definition
+    return ReportView(
+        name=definition.name,
+        title=definition.title,
+        description=definition.description,
+        timezone=definition.timezone,
+        partition=definition.partition,
+        schedule=definition.schedule,
+        formats=list(definition.workbook.formats),
+        parameters=_parameters(definition),
+        presets=[PresetView(title=found.title, start=found.start, end=found.end) for found in presets(definition)],
+        may_ask=reading.may_ask,
+        may_cancel=reading.may_cancel,
+        url=f"{base}{report_address(definition.name)}",
+    )
+
+
+def _parameters(definition: ReportDefinition) -> list[ParameterView]:
+    return [
+        ParameterView(
+            name=name,
+            title=parameter.title,
+            description=parameter.description,
+            type=parameter.type,
+            required=parameter.required,
+            default=parameter.default,
+            enum=list(parameter.enum) if parameter.enum else None,
+            minimum=parameter.minimum,
+            maximum=parameter.maximum,
+        )
+        for name, parameter in definition.parameters.items()
+    ]

@@ -1,0 +1,194 @@
+"""Airflow's runs of a report as readers see them: what was asked, how far it is, what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from anyio.to_thread import run_sync
+
+from quire.artifacts import Manifest, TaskUsage
+from quire.definition import ReportDefinition
+from quire.errors import ReportError
+from quire.object_store import ObjectStore
+from quire.portal.addresses import archive_address, file_address, run_address
+from quire.portal.airflow_api import AirflowApi
+from quire.portal.questions import asked_of
+from quire.portal.views import FileView, ProgressView, RunDetails, RunState, RunView, StageView
+from quire.run_key import read_manifest
+
+STATES: Mapping[str, RunState] = {"queued": "waiting", "running": "running", "success": "done", "failed": "failed"}
+CANCELLED = "Cancelled by "  # begins the note of a run that somebody has ended
+STAGES = ("plan", "extract", "aggregate", "layout", "render", "publish")
+DONE = {"success", "skipped"}
+NO_REASON = "One of its tasks was ended from outside: it was killed, or ran out of memory. Airflow's log has more."
+
+
+async def list_runs(
+    definition: ReportDefinition, *, api: AirflowApi, store: ObjectStore, base: str, limit: int
+) -> list[RunView]:
+    """Returns a report's runs, the newest first.
+
+    Args:
+        definition: the report.
+        api: the caller's.
+        store: where manifests are.
+        base: what stands before the portal's addresses.
+        limit: how many at most.
+    """
+    found = await api.runs(definition.name, limit=limit)
+    return list(await asyncio.gather(*(_view(definition, run, api=api, store=store, base=base) for run in found)))
+
+
+async def show_run(
+    definition: ReportDefinition, run_id: str, *, api: AirflowApi, store: ObjectStore, base: str
+) -> tuple[RunDetails, Manifest | None]:
+    """Returns one run, and its manifest where it is published.
+
+    Raises:
+        NotFoundError: there is no such run.
+    """
+    run = await api.run(definition.name, run_id)
+    view, manifest = await _details(definition, run, api=api, store=store, base=base)
+    stages = _stages(manifest.usage) if manifest else []
+    return RunDetails(**dict(view), stages=stages), manifest
+
+
+async def _view(definition: ReportDefinition, run: Mapping[str, Any], **parts: Any) -> RunView:
+    return (await _details(definition, run, **parts))[0]
+
+
+async def _details(
+    definition: ReportDefinition, run: Mapping[str, Any], *, api: AirflowApi, store: ObjectStore, base: str
+) -> tuple[RunView, Manifest | None]:
+    report, run_id, state = definition.name, str(run["dag_run_id"]), _state(run)
+    told: dict[str, Any] = {}
+    try:
+        asked = asked_of(definition, run)
+        told = {"start": asked.start, "end": asked.end, "parameters": asked.parameters, "formats": asked.formats}
+    except ReportError as error:
+        told = {"start": None, "end": None, "parameters": {}, "formats": (), "error": error.message}
+    told["formats"] = list(definition.file_formats(told["formats"]))
+    manifest = None
+    if state == "done":
+        published = await api.xcom(report, run_id, "publish", "return_value")
+        manifest, about = await run_sync(_published, definition, published, store, base)
+        told |= about
+    elif state == "running":
+        told["progress"] = await _progress(api, report, run_id)
+    elif state == "failed":
+        told["error"] = await _failure(api, report, run_id) or told.get("error") or NO_REASON
+    view = RunView(
+        run_id=run_id,
+        report=report,
+        state=state,
+        asked_by=run["triggering_user_name"],
+        asked_at=run["queued_at"] or run["run_after"],
+        began_at=run["start_date"],
+        ended_at=run["end_date"],
+        url=f"{base}{run_address(report, run_id)}",
+        **told,
+    )
+    return view, manifest
+
+
+def _state(run: Mapping[str, Any]) -> RunState:
+    if run["state"] == "failed" and (run["note"] or "").startswith(CANCELLED):
+        return "cancelled"
+    return STATES.get(run["state"], "waiting")
+
+
+def _published(
+    definition: ReportDefinition, published: Mapping[str, Any] | None, store: ObjectStore, base: str
+) -> tuple[Manifest | None, dict[str, Any]]:
+    """Returns the manifest of a run that ended well, and what there is to tell of it."""
+    if published is None:
+        return None, {"error": "Airflow no longer knows what came of it."}
+    try:
+        manifest = read_manifest(store, definition.name, published["run"])
+    except ReportError:
+        return None, {"error": "Its files were deleted, for they were older than the report keeps them."}
+    return manifest, {
+        "run": manifest.run,
+        "reused": published["reused"],
+        "rows": manifest.rows,
+        "bytes": sum(file.bytes for file in manifest.files),
+        "files": file_views(manifest, base),
+        "warnings": list(manifest.warnings),
+        "archive": f"{base}{archive_address(manifest.report, manifest.run)}",
+    }
+
+
+def file_views(manifest: Manifest, base: str) -> list[FileView]:
+    """Returns the files of a published run."""
+    return [
+        FileView(
+            name=file.name,
+            rows=file.rows,
+            bytes=file.bytes,
+            start=file.start,
+            end=file.end,
+            sha256=file.sha256,
+            url=f"{base}{file_address(manifest.report, manifest.run, file.name)}",
+        )
+        for file in manifest.files
+    ]
+
+
+async def _progress(api: AirflowApi, report: str, run_id: str) -> ProgressView:
+    tasks, groups, stored, shares = await asyncio.gather(
+        api.task_instances(report, run_id),
+        api.xcom(report, run_id, "plan", "return_value"),
+        api.xcom(report, run_id, "plan", "stored"),
+        api.xcom(report, run_id, "layout", "return_value"),
+    )
+    known = len(stored["record"]) if stored else 0
+    return ProgressView(
+        stage=_stage(tasks),
+        partitions_done=known + _done(tasks, "extract", groups),
+        partitions=None if groups is None else known + sum(map(len, groups)),
+        files_done=_done(tasks, "render", shares),
+        files=None if shares is None else sum(map(len, shares)),
+    )
+
+
+def _stage(tasks: Iterable[Mapping[str, Any]]) -> str:
+    """Returns the first stage that is not over."""
+    open_stages = {task["task_id"] for task in tasks if task["state"] not in DONE}
+    return next((stage for stage in STAGES if stage in open_stages), STAGES[-1])
+
+
+def _done(tasks: Iterable[Mapping[str, Any]], stage: str, groups: Sequence[Sequence[Any]] | None) -> int:
+    """Returns how many units the finished tasks of a mapped stage had."""
+    ended = {task["map_index"] for task in tasks if task["task_id"] == stage and task["state"] == "success"}
+    return sum(len(group) for number, group in enumerate(groups or ()) if number in ended)
+
+
+async def _failure(api: AirflowApi, report: str, run_id: str) -> str | None:
+    """Returns why the first task failed that told."""
+    tasks = await api.task_instances(report, run_id)
+    for task in sorted(tasks, key=lambda task: task["end_date"] or ""):
+        if task["state"] == "failed":
+            reason = await api.xcom(report, run_id, task["task_id"], "failure", map_index=task["map_index"])
+            if reason:
+                return str(reason)
+    return None
+
+
+def _stages(usages: Sequence[TaskUsage]) -> list[StageView]:
+    found = []
+    for stage in dict.fromkeys(usage.stage for usage in usages):
+        own = [usage for usage in usages if usage.stage == stage]
+        found.append(
+            StageView(
+                stage=stage,
+                tasks=len(own),
+                seconds=round(sum(usage.seconds for usage in own), 3),
+                cpu_seconds=round(sum(usage.cpu_seconds for usage in own), 3),
+                rows=sum(usage.rows for usage in own),
+                bytes=sum(usage.bytes for usage in own),
+                peak_rss_bytes=max(usage.peak_rss_bytes for usage in own),
+            )
+        )
+    return found

@@ -1,0 +1,32 @@
+"""What routes work with besides the caller: the store, the source, and what stands before our addresses."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from quire.airflow_dag.connections import open_store
+from quire.object_store import ObjectStore
+from quire.portal.addresses import PREFIX
+from quire.settings import StoreSettings
+
+
+@lru_cache(maxsize=4)
+def _kept(settings: StoreSettings) -> ObjectStore:
+    return ObjectStore(settings)
+
+
+def _store() -> ObjectStore:
+    """Returns the store of Airflow's connection; its clients are kept, since making one takes longer than to ask it."""
+    return _kept(open_store().settings)
+
+
+def _base(request: Request) -> str:
+    """Returns the path that Airflow itself is served under: nothing, or ``/airflow`` behind some proxies."""
+    return str(request.scope.get("root_path", "")).removesuffix(PREFIX)
+
+
+StoreDep = Annotated[ObjectStore, Depends(_store)]
+BaseDep = Annotated[str, Depends(_base)]

@@ -1,0 +1,96 @@
+// Presets, the estimate, and pages that follow their runs. Everything else works without a script.
+"use strict";
+
+const token = document.currentScript.dataset.token;
+const SECONDS_BETWEEN_LOOKS = 2;
+
+if (window.top !== window.self) document.documentElement.classList.add("embedded"); // in Airflow's own page
+
+function followPresets(form) {
+  for (const button of form.querySelectorAll("[data-start]")) {
+    button.addEventListener("click", () => {
+      form.elements.start.value = button.dataset.start;
+      form.elements.end.value = button.dataset.end;
+      form.dispatchEvent(new Event("change"));
+    });
+  }
+  form.addEventListener("change", () => {
+    for (const button of form.querySelectorAll("[data-start]")) {
+      const chosen = button.dataset.start === form.elements.start.value && button.dataset.end === form.elements.end.value;
+      button.setAttribute("aria-pressed", chosen);
+    }
+  });
+}
+
+function asked(form) {
+  const fields = new FormData(form);
+  const parameters = {};
+  for (const [name, value] of fields) {
+    if (!["token", "start", "end", "formats"].includes(name) && value !== "") parameters[name] = value;
+  }
+  return { start: fields.get("start"), end: fields.get("end"), formats: fields.getAll("formats"), parameters };
+}
+
+function size(bytes) {
+  const units = ["bytes", "KB", "MB", "GB", "TB"];
+  let unit = 0;
+  while (bytes >= 1000 && unit < units.length - 1) { bytes /= 1000; unit += 1; }
+  return `${bytes >= 100 || unit === 0 ? Math.round(bytes).toLocaleString("en") : bytes.toFixed(1)} ${units[unit]}`;
+}
+
+function sentence(found) {
+  if (found.rows === 0) return "No rows, as far as is known.";
+  const about = found.is_exact ? "" : "About ";
+  const rows = found.is_exact ? found.rows : Number(found.rows.toPrecision(2));
+  const stored = found.stored ? ` ${found.stored} of ${found.partitions} parts are ready.` : "";
+  const bytes = found.bytes ? `, some ${size(Number(found.bytes.toPrecision(2)))}` : "";
+  return `${about}${rows.toLocaleString("en")} rows${bytes}.${stored}`;
+}
+
+function followEstimate(form) {
+  const output = form.querySelector("#estimate");
+  let waiting, latest = 0;
+  form.addEventListener("change", () => {
+    clearTimeout(waiting);
+    if (!form.elements.start.value || !form.elements.end.value) return;
+    waiting = setTimeout(async () => {
+      const own = ++latest;
+      output.textContent = "Looking how much that is …";
+      try {
+        const answer = await fetch(form.dataset.estimate, {
+          method: "POST",
+          headers: { "Content-Type": "application/json", "X-Quire-Token": token },
+          body: JSON.stringify(asked(form)),
+        });
+        const told = await answer.json();
+        if (own === latest) output.textContent = answer.ok ? sentence(told) : told.detail;
+      } catch {
+        if (own === latest) output.textContent = "How much that is cannot be told just now.";
+      }
+    }, 300);
+  });
+}
+
+async function followRuns() {
+  for (let live = document.getElementById("live"); live && Number(live.dataset.active); live = document.getElementById("live")) {
+    await new Promise((proceed) => setTimeout(proceed, SECONDS_BETWEEN_LOOKS * 1000));
+    if (document.hidden) continue;
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      if (!answer.ok || answer.redirected) continue;
+      const found = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("live");
+      if (!found || found.innerHTML === live.innerHTML) continue;
+      const focused = live.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+      live.replaceWith(document.adoptNode(found));
+      if (focused) document.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
+    } catch {
+      continue; // the next look may find the server again
+    }
+  }
+}
+
+for (const form of document.querySelectorAll("form[data-estimate]")) {
+  followPresets(form);
+  followEstimate(form);
+}
+followRuns();

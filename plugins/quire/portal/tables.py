@@ -1,0 +1,103 @@
+"""A run's summaries as small tables with charts, from the same stored objects as the sheets of summary.xlsx."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from quire.artifacts import Manifest
+from quire.definition import ReportDefinition
+from quire.errors import ReportError
+from quire.front_sheets import summary_sheets
+from quire.object_store import ObjectStore
+from quire.portal.charts import draw_chart
+from quire.xlsx.model import TableSheet
+
+MOST_ROWS = 12  # the workbook has all of them
+_DECIMALS = re.compile(r"\.(0+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryTable:
+    """A summary on a page.
+
+    Args:
+        name: of the summary.
+        header: titles, and whether the column is one of numbers.
+        rows: their cells as text, the first few.
+        total_rows: how many there are in all.
+        chart: SVG, or nothing.
+    """
+
+    name: str
+    header: list[tuple[str, bool]]
+    rows: list[list[str]]
+    total_rows: int
+    chart: str
+
+
+def summary_tables(definition: ReportDefinition, manifest: Manifest, *, store: ObjectStore) -> list[SummaryTable]:
+    """Returns a run's summaries; none where the definition has other ones by now, or their objects are gone."""
+    named = {staged.name for staged in manifest.summaries}
+    if named != {summary.name for summary in definition.summaries}:
+        return []
+    try:
+        sheets = summary_sheets(definition, manifest.summaries, store=store)
+    except ReportError:
+        return []
+    return [
+        _table(sheet) for sheet in sheets if {column.name for column in sheet.columns} <= set(sheet.table.schema.names)
+    ]
+
+
+def _table(sheet: TableSheet) -> SummaryTable:
+    import pyarrow.types as kinds
+
+    shown = sheet.table.slice(0, MOST_ROWS).to_pydict()
+    formats = {column.name: column.number_format for column in sheet.columns}
+    columns = [[shown_value(value, formats[c.name]) for value in shown[c.name]] for c in sheet.columns]
+    header = []
+    for column in sheet.columns:
+        kind = sheet.table.schema.field(column.name).type
+        is_number = kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_decimal(kind)
+        header.append((column.title, is_number))
+    return SummaryTable(
+        name=sheet.heading,
+        header=header,
+        rows=[list(row) for row in zip(*columns, strict=True)],
+        total_rows=sheet.table.num_rows,
+        chart=draw_chart(sheet, shown_value),
+    )
+
+
+def shown_value(value: Any, number_format: str | None) -> str:
+    """Returns a value as its sheet shows it, as nearly as a page needs."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, date | datetime):
+        return _moment(value, number_format or "")
+    if isinstance(value, int | float | Decimal):
+        return _number(value, number_format or "")
+    return str(value)
+
+
+def _moment(value: date | datetime, number_format: str) -> str:
+    words = {"mmm yyyy": "%b %Y", "yyyy": "%Y"}
+    if isinstance(value, datetime) and number_format not in (*words, "yyyy-mm-dd"):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    return value.strftime(words.get(number_format, "%Y-%m-%d"))
+
+
+def _number(value: float | Decimal, number_format: str) -> str:
+    percent = "%" if "%" in number_format else ""
+    number = value * 100 if percent else value
+    found = _DECIMALS.search(number_format)
+    decimals = len(found[1]) if found else 0
+    if not found and not number_format and not isinstance(value, int):
+        decimals = 2
+    return f"{number:,.{decimals}f}{percent}"

@@ -1,0 +1,27 @@
+"""Airflow's plugin: the portal, mounted so that nothing of it is loaded before somebody asks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+from quire.portal.addresses import PREFIX
+from quire.portal.lazy import LazyApp
+
+
+class QuirePlugin(AirflowPlugin):
+    """Reports in Airflow's navigation, and by themselves at /quire/."""
+
+    name = "quire"
+    fastapi_apps: list[Any] = [  # noqa: RUF012 - Airflow's own way
+        {"app": LazyApp("quire.portal.app"), "url_prefix": PREFIX, "name": "Quire's reports"},
+    ]
+    external_views: list[Any] = [  # noqa: RUF012
+        {
+            "name": "Reports",
+            "href": f"{PREFIX}/",
+            "destination": "nav",
+            "url_route": "quire-reports",
+            "icon": f"{PREFIX}/static/quire.svg",
+        },
+    ]
