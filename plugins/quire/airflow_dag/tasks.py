@@ -219,7 +219,7 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
         get_current_context()["outlet_events"][asset].extra = told
         return told
 
-    published = publish(run, files, usages)
+    published: Any = publish(run, files, usages)
     published.operator.operator_extra_links = (RunPageLink(),)
     return published
 
