@@ -18,6 +18,7 @@ from quire.definition.presentation import FileFormat
 from quire.errors import IntegrityError
 
 Record = TypeVar("Record")
+SUMMARY_FILE = "summary.xlsx"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

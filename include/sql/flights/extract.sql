@@ -1,8 +1,8 @@
 -- Departures from New York, one row each, with what is known of airline, airports, aircraft and weather.
 --
--- scheduled_departure places a row in its partition. time_hour is the same instant without its minutes, so a
--- departure of the range has a time_hour from less than an hour before the range's start: with that said too,
--- PostgreSQL can use an index on time_hour.
+-- scheduled_departure places a row in its partition. time_hour is the same instant without its minutes. Days of New
+-- York begin on the hour, so that both lie in the same day; and time_hour is a column, which has an index, and whose
+-- rows PostgreSQL can estimate.
 SELECT
     departure.scheduled                                             AS scheduled_departure,
     departure.scheduled + make_interval(mins => f.dep_delay::int)   AS departed,
@@ -33,9 +33,7 @@ LEFT JOIN public.airports AS origin ON origin.faa = f.origin
 LEFT JOIN public.airports AS destination ON destination.faa = f.dest
 LEFT JOIN public.planes AS plane ON plane.tailnum = f.tailnum
 LEFT JOIN public.weather AS weather ON weather.origin = f.origin AND weather.time_hour = f.time_hour
-WHERE f.time_hour > %(start)s - interval '1 hour'
+WHERE f.time_hour >= %(start)s
   AND f.time_hour < %(end)s
-  AND departure.scheduled >= %(start)s
-  AND departure.scheduled < %(end)s
   AND (%(carrier)s IS NULL OR f.carrier = %(carrier)s)
 ORDER BY scheduled_departure, carrier, flight, origin

@@ -14,7 +14,7 @@ from quire.errors import ReportError, TransientError, UsageError
 from quire.portal import api, downloads, pages
 from quire.portal.addresses import PREFIX
 from quire.portal.airflow_api import NotFoundError, RefusedError
-from quire.portal.questions import BusyError
+from quire.portal.questions import BusyError, PausedError
 
 SAFETY = {
     # nothing from elsewhere, and no frame but Airflow's own page
@@ -35,7 +35,15 @@ def create_app() -> FastAPI:
     app.include_router(api.router)
     app.include_router(downloads.router)
     app.include_router(pages.router)
-    for error in (StarletteError, RequestValidationError, ReportError, NotFoundError, RefusedError, BusyError):
+    for error in (
+        StarletteError,
+        RequestValidationError,
+        ReportError,
+        NotFoundError,
+        RefusedError,
+        BusyError,
+        PausedError,
+    ):
         app.add_exception_handler(error, _told)
     app.middleware("http")(_safely)
     return app

@@ -1,20 +1,31 @@
-"""A summary's chart as SVG: bars, or a line over time. Colours come from the page's style sheet."""
+"""A summary's chart as SVG: bars, lines over time, or points. Colours come from the page's style sheet."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 from quire.xlsx.model import TableSheet
 
-MOST_POINTS = 24  # bars that can be told apart
+MOST_BARS = 24  # that can be told apart
 MOST_SERIES = 4
-WIDTH, LINE_HEIGHT, BAR = 640, 220, 18
-LABEL_WIDTH, VALUE_WIDTH, LETTERS = 170, 90, 24
-LINES = {"line", "area", "scatter"}
+WIDTH, HEIGHT, BAR = 760, 240, 18
+LABEL_WIDTH, VALUE_WIDTH, LETTERS = 180, 90, 26
+LEFT, RIGHT, TOP, BOTTOM = 64, 16, 12, 28  # around lines and points
+LINES = {"line", "area"}
 Shown = Callable[[Any, str | None], str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """One measure: its values as numbers and as texts, a missing one as None."""
+
+    title: str
+    values: list[float | None]
+    texts: list[str]
 
 
 def draw_chart(sheet: TableSheet, shown: Shown) -> str:
@@ -26,74 +37,126 @@ def draw_chart(sheet: TableSheet, shown: Shown) -> str:
     """
     if sheet.chart is None or not sheet.table.num_rows:
         return ""
-    formats = {column.name: column.number_format for column in sheet.columns}
-    titles = {column.name: column.title for column in sheet.columns}
-    labels = [shown(value, formats[sheet.chart.x]) for value in sheet.table[sheet.chart.x].to_pylist()]
-    names = list(sheet.chart.y)[:MOST_SERIES]
-    series = [[_finite(value) for value in sheet.table[name].to_pylist()] for name in names]
-    if sheet.chart.kind in LINES or len(labels) > MOST_POINTS:
-        body, height = _lines(labels, series)
+    columns = {column.name: column for column in sheet.columns}
+    across = columns[sheet.chart.x]
+    places = sheet.table[across.name].to_pylist()
+    labels = [shown(value, across.number_format) for value in places]
+    series = []
+    for name in list(sheet.chart.y)[:MOST_SERIES]:
+        found = sheet.table[name].to_pylist()
+        texts = [shown(value, columns[name].number_format) for value in found]
+        series.append(_Series(columns[name].title, [_finite(value) for value in found], texts))
+    if sheet.chart.kind == "scatter" and all(isinstance(value, int | float) for value in places):
+        body, height = "".join(_points([float(place) for place in places], series, across.title)), HEIGHT
+    elif sheet.chart.kind in LINES or len(labels) > MOST_BARS:
+        body, height = "".join(_lines(labels, series)), HEIGHT
     else:
-        texts = [[shown(value, formats[name]) for value in sheet.table[name].to_pylist()] for name in names]
-        body, height = _bars(labels, series, texts)
-    named = escape(f"{sheet.heading}: {', '.join(titles[name] for name in names)} by {titles[sheet.chart.x]}")
+        body, height = "".join(_bars(labels, series)), len(labels) * (BAR * len(series) + 4)
+    legend, above = _legend(series)
+    named = escape(f"{sheet.heading}: {', '.join(one.title for one in series)} by {across.title}")
     return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{named}">'
-        f"<title>{named}</title>{body}</svg>"
+        f'<svg class="chart" viewBox="0 {-above} {WIDTH} {height + above}" role="img" aria-label="{named}">'
+        f"<title>{named}</title>{legend}{body}</svg>"
     )
 
 
-def _finite(value: Any) -> float:
-    number = 0.0 if value is None else float(value)
-    return number if math.isfinite(number) else 0.0
+def _finite(value: Any) -> float | None:
+    number = None if value is None else float(value)
+    return number if number is not None and math.isfinite(number) else None
 
 
-def _bars(labels: Sequence[str], series: Sequence[Sequence[float]], texts: Sequence[Sequence[str]]) -> tuple[str, int]:
-    """Returns horizontal bars from a common zero, a group for each label, with their values behind them."""
-    low = min(0.0, *(value for values in series for value in values))
-    high = max(0.0, *(value for values in series for value in values)) or 1.0
-    scale = (WIDTH - LABEL_WIDTH - VALUE_WIDTH) / ((high - low) or 1.0)
+def _legend(series: Sequence[_Series]) -> tuple[str, int]:
+    """Returns what tells several series apart, and its height above the chart."""
+    if len(series) == 1:
+        return "", 0
+    found, x = [], 0
+    for number, one in enumerate(series):
+        found.append(f'<rect class="series{number}" x="{x}" y="-20" width="12" height="12" rx="2"/>')
+        found.append(f'<text x="{x + 18}" y="-14">{escape(one.title)}</text>')
+        x += 30 + 7 * len(one.title)
+    return "".join(found), 30
+
+
+def _bars(labels: Sequence[str], series: Sequence[_Series]) -> Iterator[str]:
+    """Gives horizontal bars from a common zero, a group for each label, with their values behind them."""
+    low, high = _ends(series)
+    scale = (WIDTH - LABEL_WIDTH - VALUE_WIDTH) / (high - low)
     zero = LABEL_WIDTH - low * scale
-    found, y = [], 0
+    y = 0
     for place, label in enumerate(labels):
         middle = y + BAR * len(series) / 2
-        found.append(f'<text class="label" x="{LABEL_WIDTH - 8}" y="{middle:.1f}">{escape(_short(label))}</text>')
-        for number, values in enumerate(series):
-            length = values[place] * scale
-            start = zero + min(0.0, length)
-            found.append(
-                f'<rect class="series{number}" x="{start:.1f}" y="{y + 2}" '
+        yield f'<text class="end" x="{LABEL_WIDTH - 8}" y="{middle:.1f}">{escape(_short(label))}</text>'
+        for number, one in enumerate(series):
+            length = (one.values[place] or 0.0) * scale
+            yield (
+                f'<rect class="series{number}" x="{zero + min(0.0, length):.1f}" y="{y + 2}" '
                 f'width="{abs(length):.1f}" height="{BAR - 4}"/>'
-                f'<text class="value" x="{max(zero, zero + length) + 6:.1f}" y="{y + BAR / 2:.1f}">'
-                f"{escape(texts[number][place])}</text>"
+                f'<text x="{max(zero, zero + length) + 6:.1f}" y="{y + BAR / 2:.1f}">{escape(one.texts[place])}</text>'
             )
             y += BAR
         y += 4
-    return "".join(found), y
 
 
-def _lines(labels: Sequence[str], series: Sequence[Sequence[float]]) -> tuple[str, int]:
-    """Returns a line for each series over evenly spread labels, of which the first and the last are told."""
-    low = min(0.0, *(value for values in series for value in values))
-    high = max(0.0, *(value for values in series for value in values)) or 1.0
-    top, bottom, left = 10, LINE_HEIGHT - 26, 70
-    step = (WIDTH - left - 10) / max(1, len(labels) - 1)
-    scale = (bottom - top) / ((high - low) or 1.0)
-    found = []
-    for value in (low, (low + high) / 2, high):
-        y = bottom - (value - low) * scale
-        found.append(
-            f'<line class="grid" x1="{left}" x2="{WIDTH - 10}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text class="label" x="{left - 8}" y="{y:.1f}">{value:,.4g}</text>'
-        )
-    for number, values in enumerate(series):
+def _lines(labels: Sequence[str], series: Sequence[_Series]) -> Generator[str, None, None]:
+    """Gives a line for each series over evenly spread labels, of which the first and the last are told."""
+    low, high = yield from _grid(series)
+    step = (WIDTH - LEFT - RIGHT) / max(1, len(labels) - 1)
+    for number, one in enumerate(series):
         points = " ".join(
-            f"{left + place * step:.1f},{bottom - (value - low) * scale:.1f}" for place, value in enumerate(values)
+            f"{LEFT + place * step:.1f},{_level(value, low, high):.1f}"
+            for place, value in enumerate(one.values)
+            if value is not None
         )
-        found.append(f'<polyline class="line{number}" points="{points}"/>')
-    found.append(f'<text class="first" x="{left}" y="{LINE_HEIGHT - 6}">{escape(_short(labels[0]))}</text>')
-    found.append(f'<text class="label" x="{WIDTH - 10}" y="{LINE_HEIGHT - 10}">{escape(_short(labels[-1]))}</text>')
-    return "".join(found), LINE_HEIGHT
+        yield f'<polyline class="line{number}" points="{points}"/>'
+    yield f'<text x="{LEFT}" y="{HEIGHT - 10}">{escape(_short(labels[0]))}</text>'
+    if len(labels) > 1:
+        yield f'<text class="end" x="{WIDTH - RIGHT}" y="{HEIGHT - 10}">{escape(_short(labels[-1]))}</text>'
+
+
+def _points(places: Sequence[float], series: Sequence[_Series], title: str) -> Generator[str, None, None]:
+    """Gives a point for each value over numbers, of which the ends are told."""
+    low, high = yield from _grid(series)
+    ticks = _ticks(min(places), max(places))
+    scale = (WIDTH - LEFT - RIGHT) / (ticks[-1] - ticks[0])
+    for number, one in enumerate(series):
+        for place, value in zip(places, one.values, strict=True):
+            if value is not None:
+                x = LEFT + (place - ticks[0]) * scale
+                yield f'<circle class="series{number}" cx="{x:.1f}" cy="{_level(value, low, high):.1f}" r="4"/>'
+    for tick in ticks:
+        x = LEFT + (tick - ticks[0]) * scale
+        yield f'<text class="middle" x="{x:.1f}" y="{HEIGHT - 14}">{tick:,.6g}</text>'
+    yield f'<text class="end" x="{WIDTH - RIGHT}" y="{HEIGHT - 2}">{escape(title)}</text>'
+
+
+def _grid(series: Sequence[_Series]) -> Generator[str, None, tuple[float, float]]:
+    """Gives horizontal lines at round values, and returns the least and the most of those."""
+    ticks = _ticks(*_ends(series))
+    for tick in ticks:
+        y = _level(tick, ticks[0], ticks[-1])
+        yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        yield f'<text class="end" x="{LEFT - 8}" y="{y:.1f}">{tick:,.6g}</text>'
+    return ticks[0], ticks[-1]
+
+
+def _level(value: float, low: float, high: float) -> float:
+    return HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
+
+
+def _ends(series: Sequence[_Series]) -> tuple[float, float]:
+    """Returns the least and the most of all values and zero, which are never the same."""
+    values = [value for one in series for value in one.values if value is not None]
+    low, high = min(0.0, *values, 0.0), max(0.0, *values, 0.0)
+    return low, high if high > low else low + 1.0
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Returns four or so round values that reach from one end to the other."""
+    rough = (high - low or 1.0) / 3
+    size = 10.0 ** math.floor(math.log10(rough))
+    step = next(round_step * size for round_step in (1, 2, 2.5, 5, 10) if round_step * size >= rough)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return [number * step for number in range(first, max(last, first + 1) + 1)]
 
 
 def _short(label: str) -> str:

@@ -18,7 +18,7 @@ from quire.errors import UsageError
 from quire.portal.access import TOKEN_FIELD, AskingDep, Caller, CallerDep, CancellingDep, Reading, ReadingDep
 from quire.portal.addresses import report_address, run_address
 from quire.portal.api import cancel
-from quire.portal.questions import ask, read_question
+from quire.portal.questions import PausedError, ask, read_question
 from quire.portal.reports import list_reports, show_report
 from quire.portal.runs import list_runs, show_run
 from quire.portal.services import BaseDep, StoreDep
@@ -81,6 +81,7 @@ async def ask_report(asking: AskingDep, request: Request, store: StoreDep, base:
     given = {name: value for name, value in form.items() if name != TOKEN_FIELD and isinstance(value, str)}
     parameters = {name: given[name] for name in asking.definition.parameters if given.get(name)}
     formats = [value for value in form.getlist("formats") if isinstance(value, str)]
+    told = {**given, "formats": formats}
     try:
         question = read_question(
             asking.definition,
@@ -90,11 +91,15 @@ async def ask_report(asking: AskingDep, request: Request, store: StoreDep, base:
             formats=formats,
         )
     except UsageError as error:
-        told = {**given, "formats": formats}
         return await _report_page(
             asking, store, base, given=told, error=error.message, status_code=status.HTTP_422_UNPROCESSABLE_CONTENT
         )
-    run_id, _ = await ask(asking.caller.api, question)
+    try:
+        run_id, _ = await ask(asking.caller.api, question)
+    except PausedError as error:
+        return await _report_page(
+            asking, store, base, given=told, error=str(error), status_code=status.HTTP_409_CONFLICT
+        )
     return RedirectResponse(f"{base}{run_address(asking.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
 
 

@@ -19,6 +19,10 @@ ATTEMPTS = 10
 _NUMBERED = re.compile(r"ask__[0-9a-f]+__([0-9]+)")
 
 
+class PausedError(Exception):
+    """Runs of the report would wait until somebody lets them."""
+
+
 class BusyError(Exception):
     """Others keep starting and ending runs of the same question."""
 
@@ -89,6 +93,7 @@ async def ask(api: AirflowApi, question: Question) -> tuple[str, bool]:
 
     Raises:
         BusyError: after some attempts there still was none.
+        PausedError: the report's DAG is paused.
         RefusedError: Airflow does not start it.
     """
     report = question.definition.name
@@ -96,6 +101,10 @@ async def ask(api: AirflowApi, question: Question) -> tuple[str, bool]:
         last = await _newest(api, report, question.prefix)
         if last and last["state"] in ACTIVE:
             return str(last["dag_run_id"]), False
+        if (await api.dag(report))["is_paused"]:
+            raise PausedError(
+                f"{report} is paused in Airflow, where its runs would wait: whoever runs it can go on with it"
+            )
         run_id = f"{question.prefix}{_number(last) + 1}"
         if await api.trigger(report, run_id, question.conf):
             return run_id, True

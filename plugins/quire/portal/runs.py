@@ -8,7 +8,7 @@ from typing import Any
 
 from anyio.to_thread import run_sync
 
-from quire.artifacts import Manifest, TaskUsage
+from quire.artifacts import SUMMARY_FILE, Manifest, TaskUsage
 from quire.definition import ReportDefinition
 from quire.errors import ReportError
 from quire.object_store import ObjectStore
@@ -130,6 +130,7 @@ def file_views(manifest: Manifest, base: str) -> list[FileView]:
             start=file.start,
             end=file.end,
             sha256=file.sha256,
+            is_summary=file.name == SUMMARY_FILE,
             url=f"{base}{file_address(manifest.report, manifest.run, file.name)}",
         )
         for file in manifest.files

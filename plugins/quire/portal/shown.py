@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
 
+DURATIONS = (("days", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 UNITS = ("bytes", "KB", "MB", "GB", "TB")
 AGES = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3_600), ("minute", 60))
 
@@ -19,15 +21,15 @@ def shown_bytes(size: float) -> str:
 
 
 def shown_seconds(seconds: float) -> str:
-    """Returns a duration: 0.4 s, 12 s, 3 min 5 s, 2 h 10 min."""
+    """Returns a duration in its two largest units: 0.4 s, 12 s, 3 min 5 s, 2 h, 7 days."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    for (unit, length), (smaller, part) in itertools.pairwise(DURATIONS):
+        if whole >= length:
+            rest = whole % length // part
+            return f"{whole // length} {unit}" + (f" {rest} {smaller}" if rest else "")
+    return f"{whole} s"
 
 
 def shown_age(moment: datetime, now: datetime) -> str:

@@ -102,6 +102,7 @@ class FileView(View):
     start: date
     end: date
     sha256: str
+    is_summary: bool = Field(description="Whether it is the summaries' workbook, with the index of the others.")
     url: str
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from quire.artifacts import (
+    SUMMARY_FILE,
     Manifest,
     ManifestPartition,
     PublishedRun,
@@ -30,8 +31,6 @@ from quire.xlsx.model import DetailOutcome, FactSheet, TableSheet, Workbook
 from quire.xlsx.workbook import write_workbook
 
 logger = logging.getLogger(__name__)
-
-SUMMARY_FILE = "summary.xlsx"
 
 
 def publish_run(
