@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Programs that some tests use, each with Debian's package that has it.
-TOOLS := soffice:libreoffice-calc
+TOOLS := soffice:libreoffice-calc chromium:chromium
 BENCH_VENV := .venv-bench
 BENCH_READY := $(BENCH_VENV)/.ready
 

@@ -12,6 +12,7 @@ import yaml
 from quire.local_stack.stack import LocalStack
 from quire.settings import CLONE
 
+from tests.airflow.portal import ADMIN, OUTSIDER, READER
 from tests.events import write_report
 
 
@@ -23,6 +24,7 @@ def airflow_include(tmp_path_factory: pytest.TempPathFactory) -> Path:
     definition = yaml.safe_load((include / "reports" / "flights.yaml").read_text())
     sql = (include / "sql" / "flights" / "extract.sql").read_text()
     daily = {**definition, "partition": "day", "store_schedule": "0 2 * * *", "schedule": None}
+    daily["delivery"] = {"link_ttl": "2s"}
     write_report(include, "daily", daily, sql)
     definition["source"]["connection"] = "away"
     del definition["schedule"]
@@ -37,6 +39,9 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory, airflow_include: Pat
     environment = {
         "QUIRE_INCLUDE": str(airflow_include),
         "AIRFLOW_CONN_AWAY": "postgresql://nobody:s3cr3t%2Fword@127.0.0.1:9/nowhere",
+        "AIRFLOW__CORE__AUTH_MANAGER": "tests.airflow.auth_manager.PartialAuthManager",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{READER}:viewer,{OUTSIDER}:user",
+        "PYTHONPATH": str(CLONE),
     }
     stack = LocalStack(tmp_path_factory.mktemp("stack"), fast=True, environment=environment)
     try:

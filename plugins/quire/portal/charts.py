@@ -126,7 +126,7 @@ def _points(places: Sequence[float], series: Sequence[_Series], title: str) -> G
     for tick in ticks:
         x = LEFT + (tick - ticks[0]) * scale
         yield f'<text class="middle" x="{x:.1f}" y="{HEIGHT - 14}">{tick:,.6g}</text>'
-    yield f'<text class="end" x="{WIDTH - RIGHT}" y="{HEIGHT - 2}">{escape(title)}</text>'
+    yield f'<text class="end" x="{WIDTH - RIGHT}" y="{HEIGHT - BOTTOM - 8}">{escape(title)}</text>'
 
 
 def _grid(series: Sequence[_Series]) -> Generator[str, None, tuple[float, float]]:

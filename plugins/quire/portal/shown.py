@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
 
-DURATIONS = (("days", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+DURATIONS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 UNITS = ("bytes", "KB", "MB", "GB", "TB")
 AGES = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3_600), ("minute", 60))
 
@@ -21,7 +21,7 @@ def shown_bytes(size: float) -> str:
 
 
 def shown_seconds(seconds: float) -> str:
-    """Returns a duration in its two largest units: 0.4 s, 12 s, 3 min 5 s, 2 h, 7 days."""
+    """Returns a duration in its two largest units: 0.4 s, 12 s, 3 min 5 s, 2 h, 7 d."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -37,7 +37,7 @@ def shown_age(moment: datetime, now: datetime) -> str:
     seconds = (now - moment).total_seconds()
     for unit, length in AGES:
         count = int(seconds // length)
-        if count:
+        if count > 0:
             return f"{count} {unit}{'' if count == 1 else 's'} ago"
     return "just now"
 

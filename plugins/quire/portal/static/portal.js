@@ -44,7 +44,7 @@ function sentence(found) {
   const rows = found.is_exact ? found.rows : Number(found.rows.toPrecision(2));
   const stored = found.stored ? ` ${found.stored} of ${found.partitions} parts are ready.` : "";
   const bytes = found.bytes ? `, some ${size(Number(found.bytes.toPrecision(2)))}` : "";
-  return `${about}${rows.toLocaleString("en")} rows${bytes}.${stored}`;
+  return `${about}${rows.toLocaleString("en")} ${rows === 1 ? "row" : "rows"}${bytes}.${stored}`;
 }
 
 function followEstimate(form) {

@@ -1,0 +1,60 @@
+"""The portal of a running stack, as different people meet it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import httpx
+from quire.local_stack.stack import LocalStack
+
+ADMIN, READER, OUTSIDER = "admin", "reader", "outsider"
+HIDDEN = "flights"  # from the outsider
+ACTIVE = ("waiting", "running")
+SECONDS = 240
+
+
+def token_of(stack: LocalStack, user: str) -> str:
+    """Returns the credential of one of the stack's users, whose passwords Airflow has made."""
+    passwords = json.loads((stack.airflow.folder / "passwords.json").read_text())
+    answer = httpx.post(f"{stack.airflow.url}/auth/token", json={"username": user, "password": passwords[user]})
+    return str(answer.raise_for_status().json()["access_token"])
+
+
+def program(stack: LocalStack, user: str = ADMIN) -> httpx.Client:
+    """Returns a client of the portal that carries its credential, as programs do."""
+    headers = {"Authorization": f"Bearer {token_of(stack, user)}"}
+    return httpx.Client(base_url=f"{stack.airflow.url}/quire", headers=headers, timeout=60)
+
+
+def browser(stack: LocalStack, user: str = ADMIN) -> httpx.Client:
+    """Returns a client of the portal that has a session's cookie, as browsers do."""
+    return httpx.Client(
+        base_url=f"{stack.airflow.url}/quire",
+        cookies={"_token": token_of(stack, user)},
+        headers={"Accept": "text/html"},
+        timeout=60,
+    )
+
+
+def ask(client: httpx.Client, report: str, start: str, end: str, **asked: Any) -> str:
+    """Asks a report, and returns the run that answers."""
+    answer = client.post(f"/api/reports/{report}/runs", json={"start": start, "end": end, **asked})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["run_id"])
+
+
+def wait(client: httpx.Client, report: str, run_id: str) -> dict[str, Any]:
+    """Waits until a run is over, and returns it."""
+    deadline = time.monotonic() + SECONDS
+    while (run := show(client, report, run_id))["state"] in ACTIVE:
+        assert time.monotonic() < deadline, run
+        time.sleep(0.5)
+    return run
+
+
+def show(client: httpx.Client, report: str, run_id: str) -> dict[str, Any]:
+    """Returns a run."""
+    found: dict[str, Any] = client.get(f"/api/reports/{report}/runs/{run_id}").raise_for_status().json()
+    return found

@@ -1,0 +1,249 @@
+"""The portal's API and its links, over HTTP, against a standing Airflow and a real store."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from python_calamine import CalamineWorkbook
+from quire.local_stack.stack import SOURCE_DATABASE, LocalStack
+
+from tests.airflow.portal import ask, browser, program, show, wait
+from tests.workbooks import sheet_rows
+
+FEBRUARY = {"start": "2013-02-01", "end": "2013-02-28"}
+ROWS = 24_951  # of February
+
+
+@pytest.fixture(scope="module")
+def portal(running_stack: LocalStack) -> Iterator[httpx.Client]:
+    with program(running_stack) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def february(portal: httpx.Client) -> dict[str, Any]:
+    """A run that is published."""
+    return wait(portal, "flights", ask(portal, "flights", **FEBRUARY, formats=["xlsx", "csv"]))
+
+
+def test_reports_are_listed_with_what_their_form_needs(portal: httpx.Client) -> None:
+    found = {report["name"]: report for report in portal.get("/api/reports").json()}
+    assert set(found) == {"flights", "daily", "unreachable"}  # and not the one whose definition is torn
+    flights = found["flights"]
+    assert flights == portal.get("/api/reports/flights").json()
+    assert (flights["title"], flights["partition"], flights["formats"]) == ("Flights from New York", "month", ["xlsx"])
+    assert [parameter["name"] for parameter in flights["parameters"]] == ["carrier"]
+    assert "Last month" in [preset["title"] for preset in flights["presets"]]
+    assert (flights["may_ask"], flights["may_cancel"]) == (True, True)
+
+
+def test_run_is_asked_for_and_tells_its_files(portal: httpx.Client, february: dict[str, Any]) -> None:
+    assert (february["state"], february["rows"], february["asked_by"]) == ("done", ROWS, "admin")
+    assert [(file["name"], file["rows"]) for file in february["files"]] == [
+        ("flights_2013-02.xlsx", ROWS), ("flights_2013-02.csv", ROWS), ("summary.xlsx", 0),
+    ]  # fmt: skip
+    assert {stage["stage"] for stage in february["stages"]} == {
+        "plan", "extract", "aggregate", "layout", "render", "publish",
+    }  # fmt: skip
+    assert portal.get(f"/api/reports/flights/runs/{february['run_id']}/files").json() == february["files"]
+    listed = portal.get("/api/reports/flights/runs", params={"limit": 100}).json()
+    assert february["run_id"] in [run["run_id"] for run in listed]
+
+
+def test_file_is_downloaded_from_its_stable_address(
+    running_stack: LocalStack, portal: httpx.Client, february: dict[str, Any]
+) -> None:
+    found = portal.get(f"{running_stack.airflow.url}{february['files'][0]['url']}")
+    assert found.status_code == 302
+    assert found.headers["cache-control"] == "no-store"
+    answer = httpx.get(found.headers["location"])
+    disposition = "attachment; filename=\"flights_2013-02.xlsx\"; filename*=UTF-8''flights_2013-02.xlsx"
+    assert answer.headers["content-disposition"] == disposition
+    rows = sheet_rows(CalamineWorkbook.from_filelike(io.BytesIO(answer.content)), "Flights from New York")
+    assert len(rows) == 1 + ROWS + 1
+    with psycopg.connect(running_stack.postgres.url(SOURCE_DATABASE)) as connection:
+        found_rows = connection.execute("SELECT sum(distance) FROM flights WHERE month = 2").fetchone()
+    assert found_rows is not None
+    distance = rows[0].index("Miles")
+    assert sum(row[distance] for row in rows[1:-1]) == float(found_rows[0])
+
+
+def test_link_dies_in_its_time_and_with_a_changed_key_and_lives_again_from_the_stable_address(
+    running_stack: LocalStack, portal: httpx.Client
+) -> None:
+    run = wait(portal, "daily", ask(portal, "daily", "2013-02-03", "2013-02-03"))
+    address = f"{running_stack.airflow.url}{run['files'][0]['url']}"
+    link = portal.get(address).headers["location"]
+    assert "X-Amz-Expires=2&" in link
+    assert httpx.get(link).status_code == 200
+    assert httpx.get(link.replace("daily_2013-02-03.xlsx?", "summary.xlsx?")).status_code in (403, 404)
+    time.sleep(3.1)
+    assert httpx.get(link).status_code == 403
+    assert httpx.get(portal.get(address).headers["location"]).status_code == 200
+
+
+def test_archive_has_every_file_as_it_is(
+    running_stack: LocalStack, portal: httpx.Client, february: dict[str, Any]
+) -> None:
+    answer = portal.get(f"{running_stack.airflow.url}{february['archive']}")
+    assert answer.headers["content-type"] == "application/zip"
+    assert "flights_2013-02-01_2013-02-28.zip" in answer.headers["content-disposition"]
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+        assert sizes == {file["name"]: file["bytes"] for file in february["files"]}
+        assert all(entry.compress_size >= entry.file_size for entry in archive.infolist())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/reports/flights/published/" + "0" * 32 + "/summary.xlsx",
+        "/reports/flights/published/{run}/../../../partitions/x",
+        "/reports/flights/published/{run}/..%2Fmanifest.json",
+        "/reports/flights/published/{run}/manifest.json",
+        "/reports/daily/published/{run}/summary.xlsx",
+        "/reports/nothing/published/{run}/summary.xlsx",
+        "/api/reports/flights/runs/none",
+        "/static/app.py",
+        "/static/..%2Fapp.py",
+    ],
+)
+def test_address_of_nothing_leads_nowhere(portal: httpx.Client, february: dict[str, Any], path: str) -> None:
+    answer = portal.get(path.format(run=february["run"]))
+    assert answer.status_code in (403, 404, 422), answer.text
+    assert set(answer.json()) == {"detail"}
+
+
+def test_hundred_requests_at_once_make_one_run(running_stack: LocalStack, portal: httpx.Client) -> None:
+    asked: dict[str, Any] = {"start": "2013-03-03", "end": "2013-03-04", "parameters": {"carrier": "HA"}}
+    limits = httpx.Limits(max_connections=100)
+    with (
+        httpx.Client(base_url=portal.base_url, headers=portal.headers, timeout=120, limits=limits) as client,
+        ThreadPoolExecutor(100) as pool,
+    ):
+        answers = list(pool.map(lambda _: client.post("/api/reports/flights/runs", json=asked), range(100)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["run_id"] for answer in answers}) == 1
+    assert sum(answer.json()["started"] for answer in answers) == 1
+    run_id = answers[0].json()["run_id"]
+    runs = portal.get("/api/reports/flights/runs", params={"limit": 100}).json()
+    assert [run["run_id"] for run in runs if run["run_id"].startswith(run_id.rpartition("__")[0])] == [run_id]
+    assert run_id.endswith("__1")
+    # once it is over, the next one is another run, which finds that nothing has changed
+    first = wait(portal, "flights", run_id)
+    again = ask(portal, "flights", **asked)
+    assert again == f"{run_id.removesuffix('1')}2"
+    second = wait(portal, "flights", again)
+    assert (second["run"], first["reused"], second["reused"]) == (first["run"], False, True)
+
+
+def test_estimate_tells_rows_that_are_stored_exactly(portal: httpx.Client, february: dict[str, Any]) -> None:
+    stored = portal.post("/api/reports/flights/estimate", json=FEBRUARY).json()
+    assert stored == {"rows": ROWS, "bytes": stored["bytes"], "partitions": 1, "stored": 1, "is_exact": True}
+    xlsx = february["files"][0]["bytes"]
+    assert 0.5 < stored["bytes"] / xlsx < 2
+    guessed = portal.post("/api/reports/flights/estimate", json={"start": "2013-02-01", "end": "2013-11-20"}).json()
+    assert (guessed["partitions"], guessed["is_exact"]) == (10, False)
+    assert 0.5 < guessed["rows"] / 300_000 < 1.5
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"start": "2013-02-30", "end": "2013-03-01"}, "start is '2013-02-30'"),
+        ({"start": "2013-03-02", "end": "2013-03-01"}, "is after end"),
+        ({**FEBRUARY, "parameters": {"carier": "AA"}}, "did you mean carrier?"),
+        ({**FEBRUARY, "parameters": {"carrier": "'; DROP TABLE flights"}}, "use one of"),
+        ({**FEBRUARY, "formats": ["pdf"]}, "format 'pdf'"),
+        ({**FEBRUARY, "force": True}, "Extra inputs"),
+        ({"start": "2013-02-01"}, "end: Field required"),
+        ([], "valid"),
+    ],
+)
+def test_wrong_request_is_refused_with_its_reason(portal: httpx.Client, asked: Any, reason: str) -> None:
+    for place in ("estimate", "runs"):
+        answer = portal.post(f"/api/reports/flights/{place}", json=asked)
+        assert answer.status_code == 422
+        assert reason in answer.json()["detail"]
+
+
+def test_run_that_fails_tells_why_in_plain_words(portal: httpx.Client) -> None:
+    # nothing is known of a run that was started past the portal, and wrongly
+    answer = httpx.post(
+        f"{str(portal.base_url).removesuffix('/quire/')}/api/v2/dags/flights/dagRuns",
+        headers=portal.headers,
+        json={"logical_date": None, "conf": {"start": "2013-01-01", "end": "2013-01-31", "carier": "AA"}},
+    )
+    run = wait(portal, "flights", answer.raise_for_status().json()["dag_run_id"])
+    assert (run["state"], run["start"]) == ("failed", None)
+    assert run["error"] == "flights: unknown parameter 'carier'; did you mean carrier?"
+
+
+def test_cancelled_run_is_told_as_such(portal: httpx.Client) -> None:
+    run_id = ask(portal, "unreachable", "2013-01-01", "2013-01-31")
+    answer = portal.post(f"/api/reports/unreachable/runs/{run_id}/cancel")
+    assert answer.status_code == 202
+    assert wait(portal, "unreachable", run_id)["state"] == "cancelled"
+    # a run that is over stays as it is
+    assert portal.post(f"/api/reports/unreachable/runs/{run_id}/cancel").json()["state"] == "cancelled"
+
+
+def test_estimate_of_a_source_that_is_away_says_so(portal: httpx.Client) -> None:
+    answer = portal.post("/api/reports/unreachable/estimate", json=FEBRUARY)
+    assert answer.status_code == 503
+    assert "127.0.0.1:9 is not available" in answer.json()["detail"]
+    assert "s3cr3t" not in answer.text
+
+
+def test_report_that_is_paused_is_not_asked(running_stack: LocalStack, portal: httpx.Client) -> None:
+    airflow = f"{running_stack.airflow.url}/api/v2/dags/daily"
+    httpx.patch(airflow, headers=portal.headers, json={"is_paused": True}).raise_for_status()
+    try:
+        answer = portal.post("/api/reports/daily/runs", json={"start": "2013-07-01", "end": "2013-07-01"})
+        assert answer.status_code == 409
+        assert "daily is paused in Airflow" in answer.json()["detail"]
+    finally:
+        httpx.patch(airflow, headers=portal.headers, json={"is_paused": False}).raise_for_status()
+
+
+def test_page_of_a_run_shows_its_summaries_and_files(running_stack: LocalStack, february: dict[str, Any]) -> None:
+    with browser(running_stack) as pages:
+        text = pages.get(f"/reports/flights/runs/{february['run_id']}").raise_for_status().text
+    assert all(file["url"] in text for file in february["files"])
+    assert text.count('<svg class="chart"') == 4
+    assert "United Air Lines Inc." in text
+    assert "24,951 rows" in text
+
+
+def test_form_asks_and_leads_to_the_run(running_stack: LocalStack) -> None:
+    with browser(running_stack) as pages:
+        text = pages.get("/reports/flights").raise_for_status().text
+        (token,) = set(re.findall(r'name="token" value="([^"]+)"', text))
+        fields = {"token": token, "start": "2013-02-05", "end": "2013-02-05", "carrier": "", "formats": "xlsx"}
+        answer = pages.post("/reports/flights", data=fields)
+        assert answer.status_code == 303
+        run_id = answer.headers["location"].rpartition("/")[2]
+        wrong = pages.post("/reports/flights", data={**fields, "end": "2013-02-04"})
+        assert wrong.status_code == 422
+        assert "is after end" in wrong.text
+        assert 'value="2013-02-05"' in wrong.text  # what was filled in is not lost
+    with program(running_stack) as portal:
+        assert show(portal, "flights", run_id)["start"] == "2013-02-05"
+        assert wait(portal, "flights", run_id)["state"] == "done"
+
+
+def test_publish_has_a_link_to_the_runs_page(running_stack: LocalStack, february: dict[str, Any]) -> None:
+    with running_stack.airflow.client() as client:
+        path = f"/dags/flights/dagRuns/{february['run_id']}/taskInstances/publish/links"
+        links = client.get(path).raise_for_status().json()["extra_links"]
+    assert links == {"Report": f"{running_stack.airflow.url}{february['url']}"}

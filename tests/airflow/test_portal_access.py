@@ -1,0 +1,145 @@
+"""Who may do what: every route, as everybody."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from quire.local_stack.stack import LocalStack
+
+from tests.airflow.portal import HIDDEN, OUTSIDER, READER, browser, program
+
+ROUTES = """
+import json
+from quire.portal.app import create_app
+print(json.dumps([[route.path, sorted(route.methods)] for route in create_app().routes]))
+"""
+LOADED = """
+import json, sys
+from airflow import plugins_manager
+before = set(sys.modules)
+names = [plugin.name for plugin in plugins_manager._get_plugins()[0]]
+print(json.dumps([names, sorted(set(sys.modules) - before)]))
+"""
+HEAVY = {"fastapi", "starlette", "jinja2", "polars", "pyarrow", "boto3"}
+QUERIES = ["", "?dag_id=daily", "?report=daily", "?dag_id=~"]
+FILL = {"report": HIDDEN, "run_id": "any", "run_key": "0" * 32, "name": "summary.xlsx"}
+
+
+def in_its_surroundings(stack: LocalStack, code: str) -> str:
+    """Returns what Python prints as a process of the stack's Airflow."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **stack.airflow.environment()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def requests(running_stack: LocalStack) -> list[tuple[str, str]]:
+    """Every method and path that the portal has."""
+    routes: list[tuple[str, list[str]]] = json.loads(in_its_surroundings(running_stack, ROUTES))
+    found = [(method, path.format(**FILL)) for path, methods in routes for method in methods]
+    assert len(found) >= 18
+    return found
+
+
+@pytest.fixture(scope="module")
+def anonymous(running_stack: LocalStack) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{running_stack.airflow.url}/quire", timeout=30) as client:
+        yield client
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_nobody_is_answered_who_is_not_signed_in(
+    anonymous: httpx.Client, requests: list[tuple[str, str]], query: str
+) -> None:
+    for method, path in requests:
+        answer = anonymous.request(method, f"{path}{query}")
+        assert answer.status_code == 401, (method, path, answer.text)
+    assert anonymous.get("/no/such/thing").status_code == 404
+    for wrong in ({"Authorization": "Bearer x.y.z"}, {"Cookie": "_token=x.y.z"}):
+        assert anonymous.get("/api/reports", headers=wrong).status_code in (401, 403)
+
+
+def test_page_leads_who_is_not_signed_in_to_where_they_can(anonymous: httpx.Client) -> None:
+    answer = anonymous.get("/reports/flights?start=x", headers={"Accept": "text/html"})
+    assert answer.status_code == 302
+    assert answer.headers["location"] == "/api/v2/auth/login?next=%2Fquire%2Freports%2Fflights%3Fstart%3Dx"
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_report_is_closed_to_who_may_not_read_its_dag(
+    running_stack: LocalStack, requests: list[tuple[str, str]], query: str
+) -> None:
+    with program(running_stack, OUTSIDER) as client:
+        for method, path in requests:
+            if HIDDEN in path:
+                body = {"start": "2013-01-01", "end": "2013-01-31"} if method == "POST" else None
+                answer = client.request(method, f"{path}{query}", json=body)
+                assert answer.status_code == 403, (method, path, answer.text)
+        assert HIDDEN not in [report["name"] for report in client.get("/api/reports").json()]
+        assert HIDDEN not in client.get("/", headers={"Accept": "text/html"}).text
+        assert client.get("/api/reports/daily").json()["may_ask"]
+
+
+def test_whether_a_report_exists_is_told_to_nobody_who_may_not_read_it(running_stack: LocalStack) -> None:
+    with program(running_stack, OUTSIDER) as client:
+        hidden = client.get(f"/api/reports/{HIDDEN}").json()["detail"]
+        assert hidden == f"you may not do this with the report {HIDDEN}"
+
+
+def test_who_may_only_read_neither_asks_nor_cancels(running_stack: LocalStack) -> None:
+    asked = {"start": "2013-01-01", "end": "2013-01-31"}
+    with program(running_stack, READER) as client:
+        report = client.get("/api/reports/flights").json()
+        assert (report["may_ask"], report["may_cancel"]) == (False, False)
+        assert client.post("/api/reports/flights/runs", json=asked).status_code == 403
+        assert client.post("/api/reports/flights/runs/any/cancel").status_code == 403
+        assert client.post("/api/reports/flights/estimate", json=asked).status_code == 200
+    with browser(running_stack, READER) as pages:
+        assert "Make the report" not in pages.get("/reports/flights").text
+
+
+def test_browsers_session_without_our_token_changes_nothing(running_stack: LocalStack) -> None:
+    fields = {"start": "2013-01-01", "end": "2013-01-31"}
+    with browser(running_stack) as pages, browser(running_stack, OUTSIDER) as others:
+        other_token = re.findall(r'data-token="([^"]+)"', others.get("/").text)[0]
+        own_token = re.findall(r'data-token="([^"]+)"', pages.get("/").text)[0]
+        for token in ({}, {"token": "x"}, {"token": other_token}, {"token": own_token + "x"}):
+            answer = pages.post("/reports/flights", data={**fields, **token})
+            assert answer.status_code == 403, token
+            header = {"X-Quire-Token": token["token"]} if token else {}
+            for place in ("/api/reports/flights/runs", "/api/reports/flights/runs/any/cancel"):
+                assert pages.post(place, json=fields, headers=header).status_code == 403
+        # and with it, the run that is not there is looked for
+        own = {"X-Quire-Token": own_token}
+        assert pages.post("/api/reports/flights/runs/any/cancel", headers=own).status_code == 404
+
+
+def test_get_changes_nothing(requests: list[tuple[str, str]]) -> None:
+    assert {method for method, path in requests if "cancel" in path or path.endswith("/estimate")} == {"POST"}
+
+
+def test_answers_keep_to_themselves(running_stack: LocalStack) -> None:
+    with browser(running_stack) as pages:
+        headers = pages.get("/").headers
+    assert headers["content-security-policy"].startswith("default-src 'self'; frame-ancestors 'self'")
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_loading_the_plugin_loads_nothing_heavy(running_stack: LocalStack) -> None:
+    names, loaded = json.loads(in_its_surroundings(running_stack, LOADED))
+    assert "quire" in names
+    assert {name.partition(".")[0] for name in loaded} & HEAVY == set()
+    assert "quire.portal.lazy" in loaded
+    assert "quire.portal.app" not in loaded

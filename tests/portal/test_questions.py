@@ -1,0 +1,97 @@
+"""A question's identity, and the ranges that people often want."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quire.definition import ReportDefinition
+from quire.errors import UsageError
+from quire.portal.questions import Question, asked_of, presets, read_question
+
+from tests.events import SQL, events_report
+
+JANUARY = {"start": "2013-01-01", "end": "2013-01-31"}
+
+
+@pytest.fixture
+def definition(tmp_path: Path) -> ReportDefinition:
+    return events_report(
+        tmp_path,
+        sql=SQL.replace("ORDER", "AND (%(kind)s IS NULL OR kind = %(kind)s)\nORDER"),
+        parameters={"kind": {"type": "string", "default": "a"}},
+    )
+
+
+def question(definition: ReportDefinition, **changes: Any) -> Question:
+    return read_question(definition, **{**JANUARY, "parameters": {}, **changes})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"parameters": {"kind": "a"}}, {"parameters": {"kind": None}}, {"formats": ["xlsx"]}],
+)
+def test_question_is_the_same_with_its_defaults_said(definition: ReportDefinition, changes: dict[str, Any]) -> None:
+    assert question(definition, **changes).prefix == question(definition).prefix
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"start": "2013-01-02"}, {"end": "2013-01-30"}, {"parameters": {"kind": "b"}}, {"formats": ["csv"]}],
+)
+def test_question_is_another_where_something_else_is_asked(
+    definition: ReportDefinition, changes: dict[str, Any]
+) -> None:
+    assert question(definition, **changes).prefix != question(definition).prefix
+
+
+def test_question_is_another_once_the_definition_was_changed(definition: ReportDefinition) -> None:
+    changed = definition.model_copy(update={"sql_text": f"{definition.sql_text} "})
+    assert question(changed).prefix != question(definition).prefix
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"start": "2013-02-30"}, "start is '2013-02-30'"),
+        ({"start": "2013-02-01"}, "is after end"),
+        ({"parameters": {"knid": "a"}}, "unknown parameter 'knid'"),
+        ({"parameters": {"kind": 5}}, "parameter kind is 5"),
+        ({"formats": ["pdf"]}, "format 'pdf' is not one of"),
+    ],
+)
+def test_question_that_is_wrong_is_refused_with_its_reason(
+    definition: ReportDefinition, changes: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(UsageError, match=reason):
+        question(definition, **changes)
+
+
+def test_conf_of_a_question_is_what_plan_reads_as_that_question(definition: ReportDefinition) -> None:
+    asked = question(definition, parameters={"kind": "b"}, formats=["parquet", "csv"])
+    run = {"conf": asked.conf, "dag_run_id": "r", "run_after": "2026-01-01T00:00:00Z"}
+    found = asked_of(definition, run)
+    assert (found.start, found.end, found.parameters, found.formats) == (
+        asked.request.start, asked.request.end, asked.request.parameters, asked.request.formats,
+    )  # fmt: skip
+
+
+def test_presets_are_the_reports_own_days(tmp_path: Path) -> None:
+    definition = events_report(tmp_path, timezone="America/New_York")
+    still_february = dt.datetime(2024, 3, 1, 4, 59, tzinfo=dt.UTC)
+    found = {preset.title: (preset.start, preset.end) for preset in presets(definition, now=still_february)}
+    day = dt.date
+    assert found == {
+        "Yesterday": (day(2024, 2, 28), day(2024, 2, 28)),
+        "Last week": (day(2024, 2, 19), day(2024, 2, 25)),
+        "Last month": (day(2024, 1, 1), day(2024, 1, 31)),
+        "Last quarter": (day(2023, 10, 1), day(2023, 12, 31)),
+        "Last year": (day(2023, 1, 1), day(2023, 12, 31)),
+        "Last 30 days": (day(2024, 1, 30), day(2024, 2, 28)),
+        "This month": (day(2024, 2, 1), day(2024, 2, 29)),
+        "This year": (day(2024, 1, 1), day(2024, 2, 29)),
+    }
+    later = presets(definition, now=still_february + dt.timedelta(minutes=1))
+    assert found["Last month"] != (later[2].start, later[2].end) == (day(2024, 2, 1), day(2024, 2, 29))
