@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -9,6 +10,9 @@ from urllib.parse import quote
 import httpx
 
 PAGE = 100  # Airflow's own limit: more is silently cut to it
+# Each of Airflow's routes takes a thread for its database session and then one for itself: with more of them at once
+# than its pool has connections (15), threads that wait for a connection keep out those that would give one back.
+_AT_ONCE = asyncio.Semaphore(8)
 
 
 class NotFoundError(Exception):
@@ -105,7 +109,8 @@ class AirflowApi:
     async def _ask(self, method: str, path: str, *, json: Any = None, **query: Any) -> Any:
         transport = httpx.ASGITransport(self.host, raise_app_exceptions=False)
         headers = {"Authorization": f"Bearer {self.token}"}
-        async with httpx.AsyncClient(transport=transport, base_url="http://quire/api/v2", headers=headers) as client:
+        client = httpx.AsyncClient(transport=transport, base_url="http://quire/api/v2", headers=headers)
+        async with _AT_ONCE, client:
             answer = await client.request(method, path, json=json, params=query)
         if answer.status_code == httpx.codes.NOT_FOUND:
             raise NotFoundError(_reason(answer))

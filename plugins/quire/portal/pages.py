@@ -16,7 +16,7 @@ from pydantic import StringConstraints
 from quire.definition.presentation import FILE_FORMATS
 from quire.errors import UsageError
 from quire.portal.access import TOKEN_FIELD, AskingDep, Caller, CallerDep, CancellingDep, Reading, ReadingDep
-from quire.portal.addresses import report_address, run_address
+from quire.portal.addresses import PREFIX, report_address, run_address
 from quire.portal.api import cancel
 from quire.portal.questions import PausedError, ask, read_question
 from quire.portal.reports import list_reports, show_report
@@ -135,10 +135,9 @@ def get_static(caller: CallerDep, name: FileName) -> Response:
 
 
 @router.get("/openapi.json")
-def get_openapi(caller: CallerDep, request: Request) -> dict[str, Any]:
+def get_openapi(caller: CallerDep, request: Request, base: BaseDep) -> dict[str, Any]:
     """The API's description."""
-    found: dict[str, Any] = request.app.openapi()
-    return found
+    return {**request.app.openapi(), "servers": [{"url": f"{base}{PREFIX}"}]}
 
 
 @router.get("/docs")

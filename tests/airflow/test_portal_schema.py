@@ -1,0 +1,47 @@
+"""Whatever is sent to the API as its description allows, or does not: it answers, and never breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from quire.local_stack.stack import LocalStack
+
+from tests.airflow.portal import ACTIVE, program
+
+EXAMPLES = 25  # of each route
+REPORT = "unreachable"  # whose source is away: what is asked of it costs nothing
+
+
+@pytest.fixture(scope="module")
+def portal(running_stack: LocalStack) -> Iterator[httpx.Client]:
+    with program(running_stack) as client:
+        yield client
+        for run in client.get(f"/api/reports/{REPORT}/runs", params={"limit": 100}).json():
+            if run["state"] in ACTIVE:
+                client.post(f"/api/reports/{REPORT}/runs/{run['run_id']}/cancel")
+
+
+@pytest.fixture(scope="module")
+def description(portal: httpx.Client) -> Any:
+    return schemathesis.openapi.from_dict(portal.get("/openapi.json").raise_for_status().json())
+
+
+schema = schemathesis.pytest.from_fixture("description")
+
+
+@schema.parametrize()
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+def test_api_never_breaks(case: schemathesis.Case, portal: httpx.Client) -> None:
+    if len(case.path_parameters) and len(str(case.path_parameters["report"])) % 2:
+        case.path_parameters["report"] = REPORT
+    answer = case.call(
+        base_url=str(portal.base_url), headers={"Authorization": portal.headers["Authorization"]}, allow_redirects=False
+    )
+    assert answer.status_code < 500 or (answer.status_code, answer.headers.get("Retry-After")) == (503, "5"), (
+        answer.text
+    )
