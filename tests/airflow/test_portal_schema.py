@@ -14,7 +14,7 @@ from quire.local_stack.stack import LocalStack
 from tests.airflow.portal import ACTIVE, program
 
 EXAMPLES = 25  # of each route
-REPORT = "unreachable"  # whose source is away: what is asked of it costs nothing
+REPORT = "daily"
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +36,10 @@ schema = schemathesis.pytest.from_fixture("description")
 
 @schema.parametrize()
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-def test_api_never_breaks(case: schemathesis.Case, portal: httpx.Client) -> None:
+def test_api_never_breaks(case: schemathesis.Case[Any], portal: httpx.Client) -> None:
     if len(case.path_parameters) and len(str(case.path_parameters["report"])) % 2:
         case.path_parameters["report"] = REPORT
     answer = case.call(
         base_url=str(portal.base_url), headers={"Authorization": portal.headers["Authorization"]}, allow_redirects=False
     )
-    assert answer.status_code < 500 or (answer.status_code, answer.headers.get("Retry-After")) == (503, "5"), (
-        answer.text
-    )
+    assert answer.status_code < 500, answer.text
