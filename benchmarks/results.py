@@ -28,7 +28,8 @@ class Result:
         contender: who was measured; ``quire`` is ours.
         rows: how many of the table's.
         runs: how often it ran.
-        seconds: wall time of the whole process.
+        seconds: wall time of the work, where the contender tells it, else of the whole process.
+        process_seconds: wall time of the whole process: Python's start and its imports too.
         peak_bytes: the largest resident memory of the process and all below it.
         out_bytes: what it wrote.
     """
@@ -40,6 +41,7 @@ class Result:
     seconds: float
     peak_bytes: int
     out_bytes: int = 0
+    process_seconds: float = 0.0
 
     @property
     def rows_per_second(self) -> int:
@@ -56,6 +58,7 @@ def contend(
     runs: int,
     out: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    has_memory: bool = True,
 ) -> Result:
     """Runs a contender some times and returns the median run.
 
@@ -67,6 +70,7 @@ def contend(
         runs: how often.
         out: what it writes; ``name1.suffix`` and so on count too, for those that write several files.
         environment: for it, beside ours.
+        has_memory: whether its memory says something: not where its work is only a part of what it does.
     """
     path = {"PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}", **(environment or {})}
     measured = []
@@ -81,8 +85,9 @@ def contend(
         rows=rows,
         runs=runs,
         seconds=round(median.own_seconds or median.seconds, 3),
-        peak_bytes=0 if median.own_seconds else max(run.peak_bytes for run in measured),
+        peak_bytes=max(run.peak_bytes for run in measured) if has_memory else 0,
         out_bytes=sum(written.stat().st_size for written in _written(out)),
+        process_seconds=round(median.seconds, 3),
     )
     print(
         f"{table:14} {contender:28} {rows:>11,} rows {result.seconds:8.2f} s {result.rows_per_second:>10,} rows/s "
@@ -104,15 +109,16 @@ def _written(out: Path | None) -> list[Path]:
 def ratio_table(results: Sequence[Result]) -> str:
     """Returns everybody's figures as a Markdown table, with ours over theirs."""
     lines = [
-        "| table | contender | rows | runs | seconds | rows/s | Quire's rows/s over it | peak MB | MB written |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| table | contender | rows | runs | seconds | of the process | rows/s | Quire's over it | peak MB | MB written |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for result in results:
         ours = _ours(results, result)
         ratio = f"{ours.rows_per_second / result.rows_per_second:.2f}" if ours is not result else ""
         lines.append(
             f"| {result.table} | {result.contender} | {result.rows:,} | {result.runs} | {result.seconds:,.2f} | "
-            f"{result.rows_per_second:,} | {ratio} | {_megabytes(result.peak_bytes)} | {result.out_bytes / 1e6:,.1f} |"
+            f"{_shown(result.process_seconds, '{:,.2f}')} | "
+            f"{result.rows_per_second:,} | {ratio} | {_shown(result.peak_bytes / 1e6, '{:,.0f}')} | {result.out_bytes / 1e6:,.1f} |"
         )
     return "\n".join(lines)
 
@@ -152,9 +158,9 @@ def write_results(
     subprocess.run([PEERS, CLONE / "benchmarks" / "picture.py", path], check=True)
 
 
-def _megabytes(peak_bytes: int) -> str:
-    """Returns memory in MB, nothing where it says nothing: of those who time only a part of what they do."""
-    return f"{peak_bytes / 1e6:,.0f}" if peak_bytes else ""
+def _shown(figure: float, form: str) -> str:
+    """Returns a figure, nothing where there is none."""
+    return form.format(figure) if figure else ""
 
 
 def _ours(results: Sequence[Result], other: Result) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import duckdb
@@ -17,4 +18,6 @@ def main(table: str, out: str, rows: int) -> None:
 
 
 if __name__ == "__main__":
+    began = time.perf_counter()
     main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    print("seconds", time.perf_counter() - began)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -62,4 +63,6 @@ def main(table: Path, out: Path, rows: int) -> None:
 
 
 if __name__ == "__main__":
+    began = time.perf_counter()
     main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    print("seconds", time.perf_counter() - began)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
@@ -50,4 +51,6 @@ def writer(book: Any, sheet: Any, kind: pa.DataType) -> tuple[Callable[..., Any]
 
 
 if __name__ == "__main__":
+    began = time.perf_counter()
     main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    print("seconds", time.perf_counter() - began)
