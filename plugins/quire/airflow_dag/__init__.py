@@ -2,7 +2,8 @@
 
 dag          how the tasks follow one another
 tasks        the stages as tasks
-handover     what they hand on
+handover     what they hand on, and why one has failed
+notices      who is told of a run's end
 params       the trigger form
 connections  Airflow's connections -> the source's session and the object store
 """

@@ -6,22 +6,70 @@ task's return value only. Whoever receives a record also receives the version of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
+from airflow.sdk.exceptions import AirflowTaskTimeout
 
-from quire.artifacts import RunPlan, StagedPartition, StagedRun, TaskUsage, digest, from_json, to_json
+from quire.artifacts import RunPlan, RunRequest, StagedPartition, StagedRun, TaskUsage, digest, from_json, to_json
 from quire.definition import ReportDefinition
-from quire.errors import DefinitionError
+from quire.errors import DefinitionError, ReportError
+from quire.run_request import request_conf
 from quire.stored_partitions import whole_range
 
 if TYPE_CHECKING:
     from quire.usage import StatementLog, TaskMeter
 
-PLAN, STORED, RUN, USAGE = "plan", "stored", "run", "usage"
+PLAN, STORED, RUN, USAGE, FAILURE = "plan", "stored", "run", "usage", "failure"
+
+
+def asked_for(definition: ReportDefinition) -> RunRequest:
+    """Returns what the run at hand was asked for: its conf, over the form's defaults.
+
+    Raises:
+        ParameterError, RangeError: it cannot be meant so.
+    """
+    context = get_current_context()
+    run = context["dag_run"]
+    return request_conf(
+        definition,
+        {**context["params"], **(run.conf or {})},
+        run_id=f"{definition.name}__{run.run_id}",
+        run_after=run.run_after,
+    )
+
+
+def pull_request(definition: ReportDefinition) -> RunRequest | None:
+    """Returns the request as plan took it; what the conf says where plan had failed; None where that says nothing."""
+    pushed = get_current_context()["ti"].xcom_pull("plan", key=PLAN)
+    try:
+        return from_json(RunPlan, pushed["record"]).request if pushed else asked_for(definition)
+    except ReportError:
+        return None
+
+
+def push_failure(context: Mapping[str, Any]) -> None:
+    """Leaves why a task has failed for good, in a line without secrets. What is not ours may hold some: it has none."""
+    from airflow.sdk.log import redact  # type: ignore[attr-defined]  # beside mask_secret, which is exported
+
+    error, ti = context.get("exception"), context["ti"]
+    if error is None:  # told by another process than the task's, which has ended without a word
+        return
+    place = getattr(error, "partition", None) or context.get("label") or ""
+    ti.xcom_push(
+        FAILURE, {"stage": ti.task_id, "map_index": ti.map_index, "place": place, "reason": redact(_reason(error))}
+    )
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, ReportError):
+        return error.message
+    if isinstance(error, AirflowTaskTimeout):
+        return "it was not done in the time that it may take"
+    return f"unexpected {type(error).__name__}: the task's log tells more"
 
 
 def push_plan(definition: ReportDefinition, plan: RunPlan) -> None:
