@@ -58,7 +58,7 @@ def push_failure(context: Mapping[str, Any]) -> None:
     error, ti = context.get("exception"), context["ti"]
     if error is None:  # told by another process than the task's, which has ended without a word
         return
-    place = getattr(error, "partition", None) or context.get("label") or ""
+    place = getattr(error, "partition", None) or (context.get("label") if ti.map_index >= 0 else None) or ""
     ti.xcom_push(
         FAILURE, {"stage": ti.task_id, "map_index": ti.map_index, "place": place, "reason": redact(_reason(error))}
     )
