@@ -53,7 +53,7 @@ def airflow_include(tmp_path_factory: pytest.TempPathFactory, recorded: Path) ->
     recording = {"notifier": RECORDER, "path": str(recorded), "words": ["{{ run_id }}", "{{ quire_text }}"]}
     people = {"success": ["a@example.org", "b@example.org", recording], "failure": ["ops@example.org"]}
     write_report(include, "told", told_definition(definition, people), sql)
-    divided = sql.replace("SELECT\n", "SELECT 1 / (f.day % 2) AS odd,\n", 1)
+    divided = sql.replace("SELECT\n", "SELECT 1 / mod(f.day::int, 2) AS odd,\n", 1)
     source = {**definition["source"], "sql": "dividing/extract.sql"}
     dividing = {**told_definition(definition, people), "partition": "day", "source": source}
     write_report(include, "dividing", dividing, divided)

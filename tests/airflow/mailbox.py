@@ -5,7 +5,6 @@ from __future__ import annotations
 import email
 import email.policy
 import threading
-import time
 from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Any, Self
@@ -68,14 +67,6 @@ class Mailbox:
         """Returns the mails whose HTML has these words, such as a run's address."""
         with self._lock:
             return [mail for mail in self._mails if words in mail.body]
-
-    def wait(self, words: str, *, seconds: float) -> list[Mail]:
-        """Returns the same, once there is any."""
-        deadline = time.monotonic() + seconds
-        while not (found := self.of(words)):
-            assert time.monotonic() < deadline, [mail.message["Subject"] for mail in self._mails]
-            time.sleep(0.2)
-        return found
 
 
 def _authenticate(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
