@@ -123,13 +123,13 @@ def failure(*failed: FailedTask, request: RunRequest | None = REQUEST) -> Any:
 
 def test_failure_tells_where_it_stopped_why_and_how_many_more() -> None:
     notice = failure(
-        FailedTask(stage="extract", place="2013-01"),
-        FailedTask(stage="extract", place="2013-02", reason="the server <db>\nis away"),
-        FailedTask(stage="extract", place="2013-03", reason="another"),
+        FailedTask(stage="extract"),
+        FailedTask(stage="extract", reason="the server <db>\nis away"),
+        FailedTask(stage="extract", reason="another"),
     )
     assert notice.subject.endswith("2013-01-01 to 2013-01-31: failed")
     assert as_text(notice).endswith(
-        "Stopped at: extract 2013-02, and 2 more\nReason: the server <db> is away\n\nThe run's page:\n  " + PAGE + "\n"
+        "Stopped at: extract, and 2 more\nReason: the server <db> is away\n\nThe run's page:\n  " + PAGE + "\n"
     )
     assert "the server <db> is away" in _Reader(as_html(notice)).words
 

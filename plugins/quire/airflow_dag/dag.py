@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import DAG, ExceptionRetryPolicy, Param, RetryAction, RetryRule, XComArg, task
 from airflow.sdk.definitions.timetables.trigger import CronTriggerTimetable
 
-from quire.airflow_dag.handover import PLAN, RUN, STORED, USAGE, push_failure
+from quire.airflow_dag.handover import PLAN, RUN, STORED, USAGE
 from quire.airflow_dag.notices import notify_when_ended, refuse_unusable_notifiers
 from quire.airflow_dag.params import store_params, trigger_params
 from quire.airflow_dag.reader_links import tell_failure
@@ -105,7 +105,7 @@ def _dag(definition: ReportDefinition, dag_id: str, title: str, schedule: str | 
         description=definition.description or None,
         schedule=CronTriggerTimetable(schedule, timezone=definition.timezone) if schedule else None,
         params=params,
-        **{**SETTINGS, "default_args": {**RETRIES, "on_failure_callback": push_failure}},
+        **SETTINGS,
     )
 
 

@@ -6,13 +6,12 @@ task's return value only. Whoever receives a record also receives the version of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
-from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from quire.artifacts import RunPlan, RunRequest, StagedPartition, StagedRun, TaskUsage, digest, from_json, to_json
 from quire.definition import ReportDefinition
@@ -23,7 +22,7 @@ from quire.stored_partitions import whole_range
 if TYPE_CHECKING:
     from quire.usage import StatementLog, TaskMeter
 
-PLAN, STORED, RUN, USAGE, FAILURE = "plan", "stored", "run", "usage", "failure"
+PLAN, STORED, RUN, USAGE = "plan", "stored", "run", "usage"
 
 
 def asked_for(definition: ReportDefinition) -> RunRequest:
@@ -49,27 +48,6 @@ def pull_request(definition: ReportDefinition) -> RunRequest | None:
         return from_json(RunPlan, pushed["record"]).request if pushed else asked_for(definition)
     except ReportError:
         return None
-
-
-def push_failure(context: Mapping[str, Any]) -> None:
-    """Leaves why a task has failed for good, in a line without secrets. What is not ours may hold some: it has none."""
-    from airflow.sdk.log import redact  # type: ignore[attr-defined]  # beside mask_secret, which is exported
-
-    error, ti = context.get("exception"), context["ti"]
-    if error is None:  # told by another process than the task's, which has ended without a word
-        return
-    place = getattr(error, "partition", None) or (context.get("label") if ti.map_index >= 0 else None) or ""
-    ti.xcom_push(
-        FAILURE, {"stage": ti.task_id, "map_index": ti.map_index, "place": place, "reason": redact(_reason(error))}
-    )
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, ReportError):
-        return error.message
-    if isinstance(error, AirflowTaskTimeout):
-        return "it was not done in the time that it may take"
-    return f"unexpected {type(error).__name__}: the task's log tells more"
 
 
 def push_plan(definition: ReportDefinition, plan: RunPlan) -> None:

@@ -21,7 +21,8 @@ from typing import Any
 from airflow.sdk import BaseNotifier, TriggerRule, XComArg, get_current_context, task
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
-from quire.airflow_dag.handover import FAILURE, pull_request
+from quire.airflow_dag.handover import pull_request
+from quire.airflow_dag.reader_links import FAILURE
 from quire.artifacts import from_json
 from quire.definition import Notifier, ReportDefinition
 from quire.definition.part import suggestion
@@ -124,16 +125,21 @@ def _success(definition: ReportDefinition) -> Notice:
 
 
 def _failure(definition: ReportDefinition, tasks: Sequence[dict[str, Any]]) -> Notice:
-    failed = [found for found in tasks if found["state"] == "failed"]
-    names = list(dict.fromkeys(found["task_id"] for found in failed))
-    pushed = get_current_context()["ti"].xcom_pull(names, key=FAILURE) if names else []
-    reasons = {(why["stage"], why["map_index"]): why for why in pushed if why}
+    ti = get_current_context()["ti"]
     causes = [
-        FailedTask(stage=stage, place=why.get("place", ""), reason=why.get("reason", ""))
-        for stage, index in sorted((found["task_id"], found["map_index"]) for found in failed)
-        for why in [reasons.get((stage, index), {})]
+        FailedTask(
+            stage=found["task_id"],
+            reason=_own_words(definition, ti.xcom_pull(found["task_id"], key=FAILURE, map_indexes=found["map_index"])),
+        )
+        for found in sorted(tasks, key=lambda found: int(found["map_index"]))
+        if found["state"] == "failed"
     ]
     return tell_failure(definition, pull_request(definition), causes, **_place())
+
+
+def _own_words(definition: ReportDefinition, reason: str | None) -> str:
+    """Returns a reason without the report's name, which the notice bears in its title."""
+    return (reason or "").removeprefix(definition.name).lstrip(": ")
 
 
 def _place() -> dict[str, str]:

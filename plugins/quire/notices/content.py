@@ -79,12 +79,10 @@ class FailedTask:
 
     Args:
         stage: of the pipeline.
-        place: what it worked on, such as a partition's key.
         reason: one line, without secrets; none where its process ended without a word.
     """
 
     stage: str
-    place: str = ""
     reason: str = ""
 
 
@@ -174,10 +172,9 @@ def _causes(failed: Sequence[FailedTask]) -> list[tuple[str, str]]:
     if not failed:
         return [("Reason", "it was ended before it was done")]
     first = next((task for task in failed if task.reason), failed[0])
-    place = " ".join(part for part in (first.stage, first.place) if part)
     others = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
     reason = first.reason or "its process ended without a word: killed, out of memory, or ended by somebody"
-    return [("Stopped at", f"{place}{others}"), ("Reason", _short(reason))]
+    return [("Stopped at", f"{first.stage}{others}"), ("Reason", _short(reason))]
 
 
 def _days(request: RunRequest) -> str:
