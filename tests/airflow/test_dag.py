@@ -42,9 +42,10 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     write_report(include, "watched", {**DEFINITION, "source": source, "store_schedule": "0 2 * * *"}, SQL)
     recording = {"notifier": "tests.airflow.recording_notifier.RecordingNotifier", "path": "a", "words": []}
     told = {"success": ["a@example.org", recording], "failure": ["b@example.org"]}
-    write_report(include, "told", {**DEFINITION, "delivery": {"notify": told}}, SQL)
+    own = {**DEFINITION, "source": {"sql": "told/extract.sql", "time_column": "at"}}
+    write_report(include, "told", {**own, "delivery": {"notify": told}}, SQL)
     unusable = {"failure": ["b@example.org", {**recording, "pth": "b"}]}
-    write_report(include, "unusable", {**DEFINITION, "delivery": {"notify": unusable}}, SQL)
+    write_report(include, "unusable", {**own, "delivery": {"notify": unusable}}, SQL)
     flights = yaml.safe_load((CLONE / "include" / "reports" / "flights.yaml").read_text())
     (include / "sql" / "flights").mkdir()
     (include / "sql" / "flights" / "extract.sql").write_text((CLONE / "include/sql/flights/extract.sql").read_text())

@@ -198,7 +198,5 @@ def _notifier_class(call: _Call) -> type[BaseNotifier]:
     except Exception as error:  # a module may raise anything when it is imported
         raise DefinitionError(f"{call.field}.notifier: {call.path} cannot be imported: {first_line(error)}") from error
     if not (isinstance(kind, type) and issubclass(kind, BaseNotifier)):
-        raise DefinitionError(
-            f"{call.field}.notifier: {call.path} is no class of a notifier (airflow.sdk.BaseNotifier)"
-        )
+        raise DefinitionError(f"{call.field}.notifier: {call.path} is no class derived from airflow.sdk.BaseNotifier")
     return kind
