@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 from quire.artifacts import digest
 from quire.calendar_range import Grain
-from quire.definition import Probe, ReportDefinition, RowSplit, SourceTable, title_of
+from quire.definition import Notifier, Probe, ReportDefinition, RowSplit, SourceTable, title_of
 
 SUMMARY = {
     "name": "By airline",
@@ -125,6 +125,19 @@ def test_freshness_and_split_take_a_word_or_a_mapping() -> None:
     assert definition.workbook.split == RowSplit(rows=500_000)
 
 
+def test_notifier_keeps_the_arguments_that_are_its_own() -> None:
+    slack = {"notifier": "airflow.providers.slack.X", "text": "{{ quire_text }}", "blocks": [{"a": 1}]}
+    notify = define(delivery={"notify": {"success": ["ops@example.org", slack]}}).delivery.notify
+    address, notifier = notify.success
+    assert address == "ops@example.org"
+    assert isinstance(notifier, Notifier)
+    assert (notifier.notifier, notifier.arguments) == (
+        "airflow.providers.slack.X",
+        {"text": "{{ quire_text }}", "blocks": [{"a": 1}]},
+    )
+    assert define(delivery={"notify": notify.model_dump(mode="json")}).delivery.notify == notify
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
@@ -150,6 +163,8 @@ def test_freshness_and_split_take_a_word_or_a_mapping() -> None:
         ({"workbook": {"split": {"rows": 0}}}, "greater than or equal to 1"),
         ({"delivery": {"link_ttl": "8d"}}, "at most 7d"),
         ({"delivery": {"notify": {"success": ["ops"]}}}, "ops@example.org"),
+        ({"delivery": {"notify": {"success": [{"notifier": "Slack"}]}}}, "write a class with its module"),
+        ({"delivery": {"notify": {"failure": [{"channel": "#ops"}]}}}, "Field required"),
         ({"queues": {"extrakt": "q"}}, "'extract'"),
         ({"store_schedule": "0 2 * * *"}, "stores nothing that lasts"),
         ({"schedule": "0 6 1 * *", "parameters": {"a": {"type": "string"}}}, "a scheduled report needs one"),

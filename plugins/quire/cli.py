@@ -12,6 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from quire.catalog import find_definition, load_catalog
+from quire.definition import Notifier
 from quire.errors import DefinitionError, NoConnectionError, ParameterError, ReportError, UsageError
 from quire.run_request import request_range
 from quire.settings import StoreSettings, include_folder, owner_url, source_url
@@ -94,6 +95,11 @@ def check(report: Annotated[str | None, typer.Argument(help="One report; all of 
 def _check(definition: ReportDefinition) -> None:
     from quire.check import check_source
 
+    told = definition.delivery.notify
+    if any(isinstance(recipient, Notifier) for recipient in (*told.success, *told.failure)):
+        from quire.airflow_dag.notices import refuse_unusable_notifiers  # only now: it loads Airflow
+
+        refuse_unusable_notifiers(definition)
     try:
         session = _session(definition)
     except NoConnectionError as error:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -12,13 +14,35 @@ import yaml
 from quire.local_stack.stack import LocalStack
 from quire.settings import CLONE
 
+from tests.airflow.mailbox import MAIL_LOGIN, MAIL_PASSWORD, SENDER, Mailbox
 from tests.airflow.portal import ADMIN, OUTSIDER, READER
 from tests.events import write_report
 
+RECORDER = "tests.airflow.recording_notifier.RecordingNotifier"
+SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
+
 
 @pytest.fixture(scope="session")
-def airflow_include(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The clone's include/, with a torn report and one whose database is away."""
+def mailbox() -> Iterator[Mailbox]:
+    """A mail server."""
+    with Mailbox() as box:
+        yield box
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file that the recording notifier writes to."""
+    return tmp_path_factory.mktemp("notices") / "recorded.jsonl"
+
+
+def told_definition(definition: dict[str, Any], notify: dict[str, Any]) -> dict[str, Any]:
+    """Returns a report that tells of its runs, and asks for nothing else."""
+    return {**definition, "schedule": None, "delivery": {"notify": notify}}
+
+
+@pytest.fixture(scope="session")
+def airflow_include(tmp_path_factory: pytest.TempPathFactory, recorded: Path) -> Path:
+    """The clone's include/, with a torn report, one whose database is away, and some that tell of their runs."""
     include = tmp_path_factory.mktemp("airflow") / "include"
     shutil.copytree(CLONE / "include", include)
     definition = yaml.safe_load((include / "reports" / "flights.yaml").read_text())
@@ -26,7 +50,17 @@ def airflow_include(tmp_path_factory: pytest.TempPathFactory) -> Path:
     daily = {**definition, "partition": "day", "store_schedule": "0 2 * * *", "schedule": None}
     daily["delivery"] = {"link_ttl": "2s"}
     write_report(include, "daily", daily, sql)
+    recording = {"notifier": RECORDER, "path": str(recorded), "words": ["{{ run_id }}", "{{ quire_text }}"]}
+    people = {"success": ["a@example.org", "b@example.org", recording], "failure": ["ops@example.org"]}
+    write_report(include, "told", told_definition(definition, people), sql)
+    divided = sql.replace("SELECT\n", "SELECT 1 / mod(f.day::int, 2) AS odd,\n", 1)
+    source = {**definition["source"], "sql": "dividing/extract.sql"}
+    dividing = {**told_definition(definition, people), "partition": "day", "source": source}
+    write_report(include, "dividing", dividing, divided)
+    away = {"notifier": SMTP, "to": "c@example.org", "smtp_conn_id": "mail_away", "subject": "s", "html_content": "h"}
+    write_report(include, "unheard", told_definition(definition, {"success": [away, recording]}), sql)
     definition["source"]["connection"] = "away"
+    definition["delivery"] = {"notify": people}
     del definition["schedule"]
     write_report(include, "unreachable", definition, sql)
     (include / "reports" / "torn.yaml").write_text("title: Torn\npartition: mnth\n")
@@ -34,14 +68,20 @@ def airflow_include(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def running_stack(tmp_path_factory: pytest.TempPathFactory, airflow_include: Path) -> Iterator[LocalStack]:
+def running_stack(
+    tmp_path_factory: pytest.TempPathFactory, airflow_include: Path, mailbox: Mailbox
+) -> Iterator[LocalStack]:
     """A whole stack with a standing scheduler, apart from the servers of the other tests."""
+    mail = {"conn_type": "smtp", "host": "127.0.0.1", "port": mailbox.port, "login": MAIL_LOGIN}
+    plain = {"from_email": SENDER, "disable_ssl": True, "disable_tls": True}
     environment = {
         "QUIRE_INCLUDE": str(airflow_include),
         "AIRFLOW_CONN_AWAY": "postgresql://nobody:s3cr3t%2Fword@127.0.0.1:9/nowhere",
         "AIRFLOW__CORE__AUTH_MANAGER": "tests.airflow.auth_manager.PartialAuthManager",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{READER}:viewer,{OUTSIDER}:user",
-        "PYTHONPATH": str(CLONE),
+        "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps({**mail, "password": MAIL_PASSWORD, "extra": plain}),
+        "AIRFLOW_CONN_MAIL_AWAY": json.dumps({**mail, "port": 9, "password": MAIL_PASSWORD, "extra": plain}),
+        "PYTHONPATH": str(CLONE),  # where the auth manager and the recording notifier are
     }
     stack = LocalStack(tmp_path_factory.mktemp("stack"), fast=True, environment=environment)
     try:

@@ -40,6 +40,12 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     )
     source = {"sql": "watched/extract.sql", "time_column": "at", "freshness": {"probe": "id"}}
     write_report(include, "watched", {**DEFINITION, "source": source, "store_schedule": "0 2 * * *"}, SQL)
+    recording = {"notifier": "tests.airflow.recording_notifier.RecordingNotifier", "path": "a", "words": []}
+    told = {"success": ["a@example.org", recording], "failure": ["b@example.org"]}
+    own = {**DEFINITION, "source": {"sql": "told/extract.sql", "time_column": "at"}}
+    write_report(include, "told", {**own, "delivery": {"notify": told}}, SQL)
+    unusable = {"failure": ["b@example.org", {**recording, "pth": "b"}]}
+    write_report(include, "unusable", {**own, "delivery": {"notify": unusable}}, SQL)
     flights = yaml.safe_load((CLONE / "include" / "reports" / "flights.yaml").read_text())
     (include / "sql" / "flights").mkdir()
     (include / "sql" / "flights" / "extract.sql").write_text((CLONE / "include/sql/flights/extract.sql").read_text())
@@ -52,7 +58,7 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             **os.environ,
             "AIRFLOW_HOME": str(folder / "home"),
             "QUIRE_INCLUDE": str(include),
-            "PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE / 'dags'}",
+            "PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE / 'dags'}:{CLONE}",
             **{f"AIRFLOW_CONN_{name}": value for name, value in CONNECTIONS.items()},
         },
         capture_output=True,
@@ -135,6 +141,16 @@ def test_partitions_that_end_with_the_run_are_no_event(events: dict[str, Any]) -
     assert events["tasks"]["extract"]["outlets"] == []
 
 
+def test_report_that_tells_has_two_tasks_behind_its_stages_and_no_other_has(
+    facts: dict[str, Any], events: dict[str, Any]
+) -> None:
+    told = facts["dags"]["told"]["tasks"]
+    assert set(told) - set(events["tasks"]) == {"notify", "published"}
+    assert told["notify"]["upstream"] == sorted(events["tasks"])
+    assert (told["notify"]["trigger_rule"], told["published"]["trigger_rule"]) == ("all_done", "all_success")
+    assert told["published"]["upstream"] == ["publish"]
+
+
 def test_stages_go_on_where_all_is_stored(events: dict[str, Any]) -> None:
     rules = {name: task["trigger_rule"] for name, task in events["tasks"].items()}
     assert rules == {
@@ -160,9 +176,9 @@ def test_new_report_is_not_paused(facts: dict[str, Any]) -> None:
 
 
 def test_broken_file_has_a_dag_of_its_own_and_takes_nobody_elses(facts: dict[str, Any]) -> None:
-    broken = set(facts["dags"]) - {"events", "flights", "watched", "watched__store"}
-    assert len(broken) == 3
-    assert "torn" in broken
+    broken = set(facts["dags"]) - {"events", "flights", "told", "watched", "watched__store"}
+    assert len(broken) == 4
+    assert {"torn", "unusable"} < broken
     assert all(list(facts["dags"][name]["tasks"]) == ["definition"] for name in broken)
     assert {facts["dags"][name]["tasks"]["definition"]["retries"] for name in broken} == {0}
 

@@ -3,6 +3,7 @@
 dag          how the tasks follow one another
 tasks        the stages as tasks
 handover     what they hand on
+notices      who is told of a run's end
 params       the trigger form
 connections  Airflow's connections -> the source's session and the object store
 """

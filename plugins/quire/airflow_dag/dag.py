@@ -10,6 +10,7 @@ from airflow.sdk import DAG, ExceptionRetryPolicy, Param, RetryAction, RetryRule
 from airflow.sdk.definitions.timetables.trigger import CronTriggerTimetable
 
 from quire.airflow_dag.handover import PLAN, RUN, STORED, USAGE
+from quire.airflow_dag.notices import notify_when_ended, refuse_unusable_notifiers
 from quire.airflow_dag.params import store_params, trigger_params
 from quire.airflow_dag.reader_links import tell_failure
 from quire.airflow_dag.tasks import (
@@ -53,7 +54,11 @@ SETTINGS: dict[str, Any] = {
 
 
 def build_dag(definition: ReportDefinition) -> DAG:
-    """Returns the DAG of a report; its id is the report's name."""
+    """Returns the DAG of a report; its id is the report's name. It is a broken one where a notifier is unusable."""
+    try:
+        refuse_unusable_notifiers(definition)
+    except DefinitionError as error:
+        return build_broken_dag(definition.name, error)
     with _dag(definition, definition.name, definition.title, definition.schedule, trigger_params(definition)) as dag:
         planned = plan_task(definition, noted=True)
         plan, stored = XComArg(planned.operator, PLAN), XComArg(planned.operator, STORED)
@@ -63,7 +68,8 @@ def build_dag(definition: ReportDefinition) -> DAG:
         run = XComArg(shares.operator, RUN)
         files = render_task(definition, run, shares)
         usages = [XComArg(done.operator, USAGE) for done in (planned, staged, summaries, shares, files)]
-        publish_task(definition, run, files, usages)
+        published = publish_task(definition, run, files, usages)
+        notify_when_ended(definition, [planned, staged, summaries, shares, files, published], published)
     return dag
 
 

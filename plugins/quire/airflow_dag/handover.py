@@ -13,15 +13,41 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
 
-from quire.artifacts import RunPlan, StagedPartition, StagedRun, TaskUsage, digest, from_json, to_json
+from quire.artifacts import RunPlan, RunRequest, StagedPartition, StagedRun, TaskUsage, digest, from_json, to_json
 from quire.definition import ReportDefinition
-from quire.errors import DefinitionError
+from quire.errors import DefinitionError, ReportError
+from quire.run_request import request_conf
 from quire.stored_partitions import whole_range
 
 if TYPE_CHECKING:
     from quire.usage import StatementLog, TaskMeter
 
 PLAN, STORED, RUN, USAGE = "plan", "stored", "run", "usage"
+
+
+def asked_for(definition: ReportDefinition) -> RunRequest:
+    """Returns what the run at hand was asked for: its conf, over the form's defaults.
+
+    Raises:
+        ParameterError, RangeError: it cannot be meant so.
+    """
+    context = get_current_context()
+    run = context["dag_run"]
+    return request_conf(
+        definition,
+        {**context["params"], **(run.conf or {})},
+        run_id=f"{definition.name}__{run.run_id}",
+        run_after=run.run_after,
+    )
+
+
+def pull_request(definition: ReportDefinition) -> RunRequest | None:
+    """Returns the request as plan took it; what the conf says where plan had failed; None where that says nothing."""
+    pushed = get_current_context()["ti"].xcom_pull("plan", key=PLAN)
+    try:
+        return from_json(RunPlan, pushed["record"]).request if pushed else asked_for(definition)
+    except ReportError:
+        return None
 
 
 def push_plan(definition: ReportDefinition, plan: RunPlan) -> None:

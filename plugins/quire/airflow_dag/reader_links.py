@@ -30,8 +30,10 @@ class RunPageLink(BaseOperatorLink):
 
 def tell_failure(context: Context) -> None:
     """Pushes why a task has failed for good, in the words of its error; of others than ours, that it was unexpected."""
+    from airflow.sdk.log import redact  # type: ignore[attr-defined]  # beside mask_secret, which is exported
+
     error = context.get("exception")
     if error is not None:
         known = isinstance(error, ReportError)
         reason = str(error) if known else f"Something unexpected happened ({type(error).__name__}): see Airflow's log."
-        context["ti"].xcom_push(FAILURE, reason)
+        context["ti"].xcom_push(FAILURE, redact(reason))

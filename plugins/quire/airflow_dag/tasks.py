@@ -10,6 +10,7 @@ from airflow.sdk import Asset, TriggerRule, get_current_context, task
 
 from quire.airflow_dag.connections import open_session, open_store, owner_address
 from quire.airflow_dag.handover import (
+    asked_for,
     push_plan,
     push_run,
     same_plan,
@@ -47,18 +48,10 @@ def plan_task(definition: ReportDefinition, *, noted: bool) -> Any:
         **_queue(definition, "plan"),
     )
     def plan() -> Any:
-        from quire.run_request import request_conf
         from quire.running import announce_run
         from quire.stages.plan import plan_partitions
 
-        context = get_current_context()
-        run = context["dag_run"]
-        request = request_conf(
-            definition,
-            {**context["params"], **(run.conf or {})},
-            run_id=f"{definition.name}__{run.run_id}",
-            run_after=run.run_after,
-        )
+        request = asked_for(definition)
         session, store = open_session(definition), open_store()
         if noted:
             announce_run(request, store=store)
@@ -215,6 +208,7 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
             "files": [
                 {"name": file.name, "key": file.key, "rows": file.rows, "bytes": file.bytes} for file in manifest.files
             ],
+            "warnings": list(manifest.warnings),
         }
         get_current_context()["outlet_events"][asset].extra = told
         return told

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Discriminator, Field, StrictBool, StrictInt, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, StrictBool, StrictInt, Tag, model_validator
 
 from quire.definition.part import Part, duplicates, fault, kind_of_value
-from quire.definition.scalars import Address, Duration, Label, title_of
+from quire.definition.scalars import Address, ClassPath, Duration, Label, title_of
 
 Total = Literal["sum", "mean", "min", "max", "count"]
 FileFormat = Literal["xlsx", "csv", "parquet"]
@@ -66,11 +66,29 @@ class Workbook(Part):
         return self
 
 
-class Notify(Part):
-    """Who is told of a run's end."""
+class Notifier(Part):
+    """Any of Airflow's notifiers, by its class, with the arguments that are its own: Airflow's side checks them."""
 
-    success: tuple[Address, ...] = ()
-    failure: tuple[Address, ...] = ()
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    notifier: ClassPath
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the class is called with."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+Recipient = Annotated[
+    Annotated[Address, Tag("<word>")] | Annotated[Notifier, Tag("<mapping>")], Discriminator(kind_of_value)
+]
+
+
+class Notify(Part):
+    """Who is told of a run's end: e-mail addresses, and notifiers for whatever else."""
+
+    success: tuple[Recipient, ...] = ()
+    failure: tuple[Recipient, ...] = ()
 
 
 class Delivery(Part):

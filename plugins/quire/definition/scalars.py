@@ -115,6 +115,15 @@ ConnectionId = Annotated[
 Address = Annotated[
     str, AfterValidator(_matching(r"[^@\s<>,;]+@[^@\s<>,;]+", "write an address such as ops@example.org"))
 ]
+ClassPath = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+",
+            "write a class with its module, such as airflow.providers.slack.notifications.slack.SlackNotifier",
+        )
+    ),
+]
 Prose = Annotated[str, Field(max_length=2000), AfterValidator(lambda text: " ".join(text.split()))]
 Expression = Annotated[str, Field(max_length=2000), AfterValidator(_expression)]
 Label = Annotated[str, Field(max_length=255), AfterValidator(_one_line)]

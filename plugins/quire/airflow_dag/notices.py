@@ -1,0 +1,202 @@
+"""Telling who asked to be told of a run's end, by Airflow's notifiers, in two tasks behind the stages.
+
+``notify`` runs when every stage has ended, however it ended: so there is one notice a run, from a worker, which knows
+what publish returned and why a task failed, and whose log says who could not be told. It never fails for that. Since
+it succeeds where the report failed, ``published`` stands beside it: it does nothing and takes no process, and is as
+publish was; Airflow's state of the run comes from both. Neither is a teardown: those Airflow lets run on when somebody
+ends a run, whose state would then be success, since all that was left was skipped.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib import import_module
+from inspect import signature
+from typing import Any
+
+from airflow.sdk import BaseNotifier, TriggerRule, XComArg, get_current_context, task
+from airflow.sdk.exceptions import AirflowTaskTimeout
+
+from quire.airflow_dag.handover import pull_request
+from quire.airflow_dag.reader_links import FAILURE
+from quire.artifacts import from_json
+from quire.definition import Notifier, ReportDefinition
+from quire.definition.part import suggestion
+from quire.errors import DefinitionError, ReportError, first_line
+from quire.notices import FailedTask, Notice, ToldRun, as_html, as_text, tell_failure, tell_success
+
+logger = logging.getLogger(__name__)
+
+NOTIFY, PUBLISHED, PUBLISH = "notify", "published", "publish"
+SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
+# Values reach a notifier by templates: what stands in a title or a reason is never itself taken for one.
+MAIL = {"subject": "{{ quire_subject }}", "html_content": "{{ quire_html }}"}
+PAUSES = (5, 20)  # seconds before who could not be told is tried again
+OUTCOMES = ("success", "failure")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """A notifier to be made: the field of the definition that wants it, its class, its arguments."""
+
+    field: str
+    path: str
+    arguments: dict[str, Any]
+
+
+def refuse_unusable_notifiers(definition: ReportDefinition) -> None:
+    """Makes every notifier of a definition once.
+
+    Raises:
+        DefinitionError: one cannot be imported, is no notifier, or is not to be called so.
+    """
+    try:
+        for outcome in OUTCOMES:
+            for call in _calls(definition, outcome):
+                _make(call)
+    except DefinitionError as error:
+        raise DefinitionError(error.message, report=definition.name) from error
+
+
+def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg], published: XComArg) -> None:
+    """Adds to the DAG at hand what tells of a run's end, where the definition names anybody.
+
+    Args:
+        definition: the report.
+        stages: every task that may fail.
+        published: the last of them.
+    """
+    from airflow.providers.standard.operators.empty import EmptyOperator
+
+    told = definition.delivery.notify
+    if not (told.success or told.failure):
+        return
+
+    @task(
+        task_id=NOTIFY,
+        trigger_rule=TriggerRule.ALL_DONE,
+        retries=1,  # for a worker that dies
+        execution_timeout=timedelta(minutes=15),
+    )
+    def notify() -> None:
+        try:
+            _notify(definition)
+        except AirflowTaskTimeout:
+            logger.error("%s: not everybody was told in time", definition.name)
+
+    published >> EmptyOperator(task_id=PUBLISHED)
+    list(stages) >> notify()
+
+
+def _notify(definition: ReportDefinition) -> None:
+    context = get_current_context()
+    ti: Any = context["ti"]
+    tasks = list(ti.get_task_breadcrumbs(ti.dag_id, ti.run_id))
+    succeeded = any((found["task_id"], found["state"]) == (PUBLISH, "success") for found in tasks)
+    calls = list(_calls(definition, "success" if succeeded else "failure"))
+    if not calls:
+        logger.info("%s: nobody is to be told of this", definition.name)
+        return
+    try:
+        notice = _success(definition) if succeeded else _failure(definition, tasks)
+    except ReportError as error:
+        logger.error("%s: nobody was told: %s", definition.name, error.message)
+        return
+    words = {
+        "quire_subject": notice.subject,
+        "quire_text": as_text(notice),
+        "quire_html": as_html(notice),
+        "quire_page": notice.page,
+    }
+    for call in calls:
+        _send(call, {**context, **words})
+
+
+def _success(definition: ReportDefinition) -> Notice:
+    told = from_json(ToldRun, get_current_context()["ti"].xcom_pull(PUBLISH), source="what publish returned")
+    request = pull_request(definition)
+    if request is None:
+        raise DefinitionError("its files were changed while it ran")
+    return tell_success(definition, request, told, **_place())
+
+
+def _failure(definition: ReportDefinition, tasks: Sequence[dict[str, Any]]) -> Notice:
+    ti = get_current_context()["ti"]
+    causes = [
+        FailedTask(
+            stage=found["task_id"],
+            reason=_own_words(definition, ti.xcom_pull(found["task_id"], key=FAILURE, map_indexes=found["map_index"])),
+        )
+        for found in sorted(tasks, key=lambda found: int(found["map_index"]))
+        if found["state"] == "failed"
+    ]
+    return tell_failure(definition, pull_request(definition), causes, **_place())
+
+
+def _own_words(definition: ReportDefinition, reason: str | None) -> str:
+    """Returns a reason without the report's name, which the notice bears in its title."""
+    return (reason or "").removeprefix(definition.name).lstrip(": ")
+
+
+def _place() -> dict[str, str]:
+    from airflow.sdk.configuration import conf
+
+    base_url = conf.get("api", "base_url", fallback="") or ""
+    if not base_url:
+        logger.warning("[api] base_url is not set: there are no links in what is told")
+    return {"run_id": get_current_context()["run_id"], "base_url": base_url}
+
+
+def _send(call: _Call, context: dict[str, Any]) -> None:
+    """Calls a notifier, some times: whatever keeps it from telling, the run is what it is."""
+    for pause in (*PAUSES, None):
+        try:
+            _make(call)(dict(context))
+        except Exception as error:  # a notifier may raise anything
+            logger.warning("%s was not told: %s: %s", call.field, type(error).__name__, first_line(error))
+        else:
+            logger.info("%s was told", call.field)
+            return
+        if pause is not None:
+            time.sleep(pause)
+
+
+def _calls(definition: ReportDefinition, outcome: str) -> Iterator[_Call]:
+    """Yields one call for all addresses together, and one for each notifier."""
+    field = f"delivery.notify.{outcome}"
+    recipients = getattr(definition.delivery.notify, outcome)
+    if addresses := [recipient for recipient in recipients if isinstance(recipient, str)]:
+        yield _Call(field=field, path=SMTP, arguments={"to": addresses, **MAIL})
+    for index, recipient in enumerate(recipients):
+        if isinstance(recipient, Notifier):
+            yield _Call(field=f"{field}[{index}]", path=recipient.notifier, arguments=recipient.arguments)
+
+
+def _make(call: _Call) -> BaseNotifier:
+    kind = _notifier_class(call)
+    try:
+        return kind(**call.arguments)
+    except Exception as error:  # its constructor may refuse in any way
+        known = [name for name in signature(kind).parameters if name not in ("kwargs", "context")]
+        unknown = [name for name in call.arguments if name not in known]
+        if not isinstance(error, TypeError) or not unknown:
+            said = first_line(error)
+            named = said if kind.__name__ in said else f"{kind.__name__}: {said}"
+            raise DefinitionError(f"{call.field}: {named}") from error
+        likely = suggestion(unknown[0], known) or f"; it takes {', '.join(known)}"
+        raise DefinitionError(f"{call.field}: {kind.__name__} takes no {unknown[0]}{likely}") from error
+
+
+def _notifier_class(call: _Call) -> type[BaseNotifier]:
+    module, _, name = call.path.rpartition(".")
+    try:
+        kind = getattr(import_module(module), name)
+    except Exception as error:  # a module may raise anything when it is imported
+        raise DefinitionError(f"{call.field}.notifier: {call.path} cannot be imported: {first_line(error)}") from error
+    if not (isinstance(kind, type) and issubclass(kind, BaseNotifier)):
+        raise DefinitionError(f"{call.field}.notifier: {call.path} is no class derived from airflow.sdk.BaseNotifier")
+    return kind

@@ -1,0 +1,22 @@
+"""What those who asked to be told are told when a run ends, whoever carries it.
+
+content   a published or failed run -> Notice: title, facts, stable links, what to mind
+text      Notice -> plain text
+html      Notice -> the body of an e-mail
+"""
+
+from quire.notices.content import FailedTask, Notice, NoticeLink, ToldFile, ToldRun, tell_failure, tell_success
+from quire.notices.html import as_html
+from quire.notices.text import as_text
+
+__all__ = [
+    "FailedTask",
+    "Notice",
+    "NoticeLink",
+    "ToldFile",
+    "ToldRun",
+    "as_html",
+    "as_text",
+    "tell_failure",
+    "tell_success",
+]

@@ -1,0 +1,71 @@
+"""Notifiers that cannot be made, as ``quire check`` tells of them: one line, before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quire.settings import CLONE
+
+from tests.events import events_report
+from tests.test_cli import quire, refusal
+
+RECORDER = "tests.airflow.recording_notifier.RecordingNotifier"
+SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {
+        "AIRFLOW_HOME": str(tmp_path / "home"),
+        "QUIRE_INCLUDE": str(tmp_path / "include"),
+        "PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("notifier", "line"),
+    [
+        (
+            {"notifier": "tests.airflow.nowhere.Notifier"},
+            "delivery.notify.failure[1].notifier: tests.airflow.nowhere.Notifier cannot be imported: "
+            "No module named 'tests.airflow.nowhere'",
+        ),
+        (
+            {"notifier": f"{RECORDER}s"},
+            f"delivery.notify.failure[1].notifier: {RECORDER}s cannot be imported: "
+            "module 'tests.airflow.recording_notifier' has no attribute 'RecordingNotifiers'",
+        ),
+        (
+            {"notifier": "pathlib.Path"},
+            "delivery.notify.failure[1].notifier: pathlib.Path is no class derived from airflow.sdk.BaseNotifier",
+        ),
+        (
+            {"notifier": RECORDER, "pth": "a", "words": []},
+            "delivery.notify.failure[1]: RecordingNotifier takes no pth; did you mean path?",
+        ),
+        (
+            {"notifier": RECORDER, "path": "a"},
+            "delivery.notify.failure[1]: RecordingNotifier.__init__() missing 1 required positional argument: 'words'",
+        ),
+        (
+            {"notifier": SMTP, "to": "a@example.org", "colour": "red"},
+            "delivery.notify.failure[1]: SmtpNotifier takes no colour; it takes to, from_email, subject, html_content, "
+            "files, cc, bcc, mime_subtype, mime_charset, custom_headers, smtp_conn_id, auth_type, template",
+        ),
+    ],
+)
+def test_check_tells_what_is_wrong_with_a_notifier(
+    tmp_path: Path, environment: dict[str, str], notifier: dict[str, Any], line: str
+) -> None:
+    events_report(tmp_path / "include", delivery={"notify": {"failure": ["a@example.org", notifier]}})
+    assert refusal(environment, "check", "events") == (2, f"quire: events: {line}")
+
+
+def test_check_takes_a_notifier_that_can_be_made(tmp_path: Path, environment: dict[str, str]) -> None:
+    recording = {"notifier": RECORDER, "path": "a", "words": ["{{ quire_text }}"]}
+    events_report(tmp_path / "include", delivery={"notify": {"success": [recording]}})
+    done = quire(environment, "check", "events")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "events: the definition is right" in done.stdout
