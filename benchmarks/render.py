@@ -13,7 +13,7 @@ SHEET_ROWS = 1_048_575  # what a peer of one sheet can hold below its header
 RUNS = 3
 QUICK = 20_000  # rows, to see that it runs
 NOTES = (
-    "Seconds are those of the work, as each contender tells them: reading Parquet and writing, with everything imported. "
+    "Seconds are those of the work, as each contender tells them: reading Parquet and writing, all modules imported. "
     "Those of the process, and its memory, are measured from outside.",
     "XlsxWriter, Polars and rustpy-xlsxwriter write typed dates, times and decimals with formats, as Quire does. "
     "Polars and rustpy-xlsxwriter are given the whole table in memory; the latter has no decimals, and writes floats.",

@@ -109,7 +109,7 @@ def _written(out: Path | None) -> list[Path]:
 def ratio_table(results: Sequence[Result]) -> str:
     """Returns everybody's figures as a Markdown table, with ours over theirs."""
     lines = [
-        "| table | contender | rows | runs | seconds | of the process | rows/s | Quire's over it | peak MB | MB written |",
+        "| table | contender | rows | runs | seconds | process | rows/s | Quire's over it | peak MB | MB written |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for result in results:
@@ -118,7 +118,8 @@ def ratio_table(results: Sequence[Result]) -> str:
         lines.append(
             f"| {result.table} | {result.contender} | {result.rows:,} | {result.runs} | {result.seconds:,.2f} | "
             f"{_shown(result.process_seconds, '{:,.2f}')} | "
-            f"{result.rows_per_second:,} | {ratio} | {_shown(result.peak_bytes / 1e6, '{:,.0f}')} | {result.out_bytes / 1e6:,.1f} |"
+            f"{result.rows_per_second:,} | {ratio} | {_shown(result.peak_bytes / 1e6, '{:,.0f}')} | "
+            f"{_shown(result.out_bytes / 1e6, '{:,.1f}')} |"
         )
     return "\n".join(lines)
 
