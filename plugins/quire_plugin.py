@@ -22,6 +22,6 @@ class QuirePlugin(AirflowPlugin):
             "href": f"{PREFIX}/",
             "destination": "nav",
             "url_route": "quire-reports",
-            "icon": f"{PREFIX}/static/quire.svg",
+            "icon": f"{PREFIX}/static/nav.svg",
         },
     ]
