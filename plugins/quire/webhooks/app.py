@@ -1,7 +1,7 @@
 """POST /<source>: deliveries, and nothing else. The signature is the only authentication.
 
 What costs least comes first: headers and time before the body is read, its length while it is read, the signature
-before it is parsed. PostgreSQL is spoken to in threads, by so many deliveries at once; the others wait for their turn.
+before it is parsed. Some deliveries at once speak to PostgreSQL, each in a thread; the others wait for their turn.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from quire.errors import ReportError
 from quire.webhooks.definition import WebhookDefinition
-from quire.webhooks.event import read_event
+from quire.webhooks.event import Event, read_event
 from quire.webhooks.ingest import Outcome, ingest
 from quire.webhooks.lookup import Lookup
 from quire.webhooks.refusals import NOT_NOW, DeliveryDeferred, DeliveryRefused, OversizedBody, SlowBody
@@ -87,13 +87,11 @@ class _Deliveries:
     async def _take(self, request: Request, definition: WebhookDefinition) -> Response:
         signed = read_headers(request.headers, now=time.time(), tolerance=definition.tolerance)
         body = await _read_body(request, definition.max_bytes)
-        await run_sync(self._verify, definition, signed, body)
-        event = read_event(body, event_id=signed.event_id, definition=definition)
-        digest = hashlib.sha256(body).digest()
+        event = await run_sync(self._read, definition, signed, body)
 
         def take() -> Outcome:
             url = self._lookup.address(definition.connection)
-            return ingest(definition, event, body_sha256=digest, url=url)
+            return ingest(definition, event, body_sha256=hashlib.sha256(body).digest(), url=url)
 
         started = time.monotonic()
         async with self._turn():
@@ -104,8 +102,9 @@ class _Deliveries:
         )  # fmt: skip
         return JSONResponse({"status": outcome}, 202 if outcome is Outcome.KEPT else 200)
 
-    def _verify(self, definition: WebhookDefinition, signed: Signed, body: bytes) -> None:
+    def _read(self, definition: WebhookDefinition, signed: Signed, body: bytes) -> Event:
         verify_signature(signed, body, secrets=self._lookup.secrets(definition.signing))
+        return read_event(body, event_id=signed.event_id, definition=definition)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
