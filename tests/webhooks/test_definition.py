@@ -35,7 +35,7 @@ def test_source_is_named_for_its_file_and_has_defaults(include: Path) -> None:
     ("changes", "told"),
     [
         ({"tabel": "public.orders"}, "tabel: unknown key; did you mean table?"),
-        ({"name": "orders"}, "name: the file's own name is the webhook's"),
+        ({"sql_text": ""}, "sql_text: unknown key; known are table, connection"),
         ({"table": "orders"}, "table: is 'orders': name the schema too, such as public.orders"),
         ({"connection": None}, "connection: missing"),
         ({"signing": "whsec_a/b+c="}, "signing: is 'whsec_a/b+c=': a connection id has"),
@@ -55,6 +55,14 @@ def test_mistake_is_told_with_its_place(include: Path, changes: dict[str, Any], 
         write_source(include, **changes)
     assert str(caught.value).startswith(FILE)
     assert told in str(caught.value)
+
+
+def test_name_is_the_files_own(include: Path) -> None:
+    write_source(include)
+    file = include / "webhooks" / "orders.yaml"
+    file.write_text(f"{file.read_text()}name: orders\n")
+    with pytest.raises(DefinitionError, match="name: the file's own name is the webhook's"):
+        find_source(include, "orders")
 
 
 def test_unknown_source_is_told_with_the_likely_one(include: Path) -> None:

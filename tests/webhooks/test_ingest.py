@@ -125,12 +125,12 @@ def test_odd_names_and_types_go_through_postgresqls_own_conversion(tmp_path: Pat
     install(definition, writer_url=fresh_database, owner_url=fresh_database)
     values: dict[str, Any] = {"mood": "sad", "words": ["a", "b, c"], "flag": True, "d": "2013-03-01"}
     values["t"] = {"a": [1]}
-    take(definition, fresh_database, body_of(1.10, **values, doc="text", n=1))
+    take(definition, fresh_database, body_of(1.10, **values, doc="text", n=1), event_id="msg_1")
     assert ask(fresh_database, 'SELECT mood::text, words, flag, doc, d::text, t FROM "My%s"."all"') == [
         ("sad", ["a", "b, c"], True, "text", "2013-03-01", '{"a": [1]}')
     ]
     huge = b"123456789012345678901234567890.10"
-    take(definition, fresh_database, body_of("1.1", **values, n=12345).replace(b"12345", huge))
+    take(definition, fresh_database, body_of("1.1", **values, n=12345).replace(b"12345", huge), event_id="msg_2")
     assert ask(fresh_database, 'SELECT n::text FROM "My%s"."all"') == [(huge.decode(),)]
     assert ask(fresh_database, "SELECT key[2] FROM quire.webhook_record") == [("2013-03-01 12:00:00+00",)]
 

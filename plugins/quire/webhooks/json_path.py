@@ -8,7 +8,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import Final
 
-_STEP = re.compile(r'(?P<dot>\.|^)(?P<name>[^.\[\]"\s]+)|\[(?P<index>\d{1,6})\]|\["(?P<quoted>[^"]+)"\]')
+_STEP = re.compile(r'(?:^|(?<=.)\.)(?P<name>[^.\[\]"\s]+)|\[(?P<index>\d{1,6})\]|\["(?P<quoted>[^"]+)"\]')
 
 
 class Absent(Enum):
