@@ -19,6 +19,8 @@ from quire.webhooks.event import Event, read_event
 from quire.webhooks.sources import find_source
 from standardwebhooks.webhooks import Webhook
 
+from tests.tracking.tables import ask
+
 SECRET = "whsec_" + base64.b64encode(b"a secret of the shop's, 32 bytes").decode()
 TABLE = """
 CREATE TABLE public.orders (
@@ -88,6 +90,9 @@ def sign(
     }
 
 
+WHOLE = body_of(1, customer="Ann", status="new", amount=12.5, lines=[{"sku": "A", "n": 2}], note=None)
+
+
 @dataclass(frozen=True, slots=True)
 class Shop:
     """Where the source listens, where it writes, and what of it tests change."""
@@ -128,3 +133,24 @@ def told(responses: Iterable[httpx.Response], word: Callable[[httpx.Response], s
     for response in responses:
         found[word(response)] = found.get(word(response), 0) + 1
     return found
+
+
+def rows(shop: Shop) -> list[tuple[object, ...]]:
+    """Returns the orders."""
+    return ask(shop.database, "SELECT id, customer, status, amount::text, lines, note, seen_at FROM orders ORDER BY id")
+
+
+def nothing_was_left(shop: Shop) -> bool:
+    """Whether no delivery left a trace."""
+    return ask(
+        shop.database,
+        "SELECT (SELECT count(*) FROM orders) + (SELECT count(*) FROM quire.webhook_event) "
+        "+ (SELECT count(*) FROM quire.webhook_record)",
+    ) == [(0,)]
+
+
+def refusal(response: httpx.Response) -> tuple[int, str]:
+    """Returns status and reason of an answer that is one clear line."""
+    (word, reason), *others = response.json().items()
+    assert (word, others, "\n" in reason) == ("error", [], False)
+    return response.status_code, reason
