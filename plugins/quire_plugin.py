@@ -21,9 +21,9 @@ class QuirePlugin(AirflowPlugin):
     external_views: list[Any] = [  # noqa: RUF012
         {
             "name": "Reports",
-            "href": f"{PREFIX}/",
+            "href": f"{PREFIX}/".removeprefix("/"),  # below the path that Airflow is served under
             "destination": "nav",
             "url_route": "quire-reports",
-            "icon": f"{PREFIX}/static/nav.svg",
+            "icon": f"{PREFIX}/static/nav.svg".removeprefix("/"),
         },
     ]
