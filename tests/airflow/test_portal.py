@@ -200,6 +200,11 @@ def test_run_that_fails_tells_why_in_plain_words(portal: httpx.Client) -> None:
 
 def test_cancelled_run_is_told_as_such(portal: httpx.Client) -> None:
     run_id = ask(portal, "unreachable", "2013-01-01", "2013-01-31")
+    deadline = time.monotonic() + 120
+    while not (trouble := (show(portal, "unreachable", run_id)["progress"] or {}).get("trouble")):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert "127.0.0.1:9 is not available" in trouble
     answer = portal.post(f"/api/reports/unreachable/runs/{run_id}/cancel")
     assert answer.status_code == 202
     assert wait(portal, "unreachable", run_id)["state"] == "cancelled"

@@ -31,6 +31,7 @@ from quire.errors import DefinitionError, TerminalError, TransientError
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # backfills may go back as far as they like
 RETRIES: dict[str, Any] = {
     "on_failure_callback": tell_failure,
+    "on_retry_callback": tell_failure,
     "retries": 4,
     "retry_delay": timedelta(seconds=15),
     "retry_exponential_backoff": 2,

@@ -29,7 +29,10 @@ class RunPageLink(BaseOperatorLink):
 
 
 def tell_failure(context: Context) -> None:
-    """Pushes why a task has failed for good, in the words of its error; of others than ours, that it was unexpected."""
+    """Pushes why a task has failed, for good or until it is tried again, in the words of its error.
+
+    Of others' errors it only says that they were unexpected.
+    """
     from airflow.sdk.log import redact  # type: ignore[attr-defined]  # beside mask_secret, which is exported
 
     error = context.get("exception")

@@ -63,7 +63,8 @@ def _soon(url: str) -> str:
     """Returns an address that gives up after a while where nobody answers."""
     if "connect_timeout=" in url:
         return url
-    return f"{url}{'&' if '?' in url else '?'}connect_timeout={int(PATIENCE.total_seconds())}"
+    separator = "" if url.endswith("?") else "&" if "?" in url else "?"
+    return f"{url}{separator}connect_timeout={int(PATIENCE.total_seconds())}"
 
 
 def _planned_rows(question: Question, session: SourceSession) -> float:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from anyio.to_thread import run_sync
@@ -25,6 +27,7 @@ STATES: Mapping[str, RunState] = {"queued": "waiting", "running": "running", "su
 CANCELLED = re.compile(r"Cancelled at (\S+) by ")  # the note of a run that somebody has ended
 STAGES = ("plan", "extract", "aggregate", "layout", "render", "publish")
 DONE = {"success", "skipped"}
+SECONDS_KEPT = 60  # that a deleted run may still be shown
 WHO = {"scheduled": "the schedule", "backfill": "a backfill", "asset_triggered": "an asset's event"}
 NO_REASON = "One of its tasks was ended from outside: it was killed, or ran out of memory. Airflow's log has more."
 
@@ -127,7 +130,7 @@ def _published(
     """Returns the manifest of a run that ended well, and what there is to tell of it."""
     try:
         published = _Returned.model_validate(pushed)
-        manifest = read_manifest(store, definition.name, published.run)
+        manifest = _manifest(store, definition.name, published.run, round(time.monotonic() / SECONDS_KEPT))
     except ValidationError:
         return None, {"error": "Airflow no longer knows what came of it."}
     except IntegrityError:
@@ -146,6 +149,12 @@ def _published(
         "warnings": list(manifest.warnings),
         "archive": f"{base}{archive_address(manifest.report, manifest.run)}",
     }
+
+
+@lru_cache(maxsize=256)
+def _manifest(store: ObjectStore, report: str, run_key: str, moment: int) -> Manifest:
+    """Returns a manifest, which never changes, and is read again after a while only since it may be deleted."""
+    return read_manifest(store, report, run_key)
 
 
 def file_views(manifest: Manifest, base: str) -> list[FileView]:
@@ -179,6 +188,7 @@ async def _progress(api: AirflowApi, report: str, run_id: str) -> ProgressView:
         partitions=None if groups is None else known + sum(map(len, groups)),
         files_done=_done(tasks, "render", shares),
         files=None if shares is None else sum(map(len, shares)),
+        trouble=await _reason(api, report, run_id, tasks, "up_for_retry"),
     )
 
 
@@ -195,10 +205,15 @@ def _done(tasks: Iterable[Mapping[str, Any]], stage: str, groups: Sequence[Seque
 
 
 async def _failure(api: AirflowApi, report: str, run_id: str) -> str | None:
-    """Returns why the first task failed that told."""
-    tasks = await api.task_instances(report, run_id)
+    return await _reason(api, report, run_id, await api.task_instances(report, run_id), "failed")
+
+
+async def _reason(
+    api: AirflowApi, report: str, run_id: str, tasks: Iterable[Mapping[str, Any]], state: str
+) -> str | None:
+    """Returns why the first task in a state failed that told."""
     for task in sorted(tasks, key=lambda task: task["end_date"] or ""):
-        if task["state"] == "failed":
+        if task["state"] == state:
             reason = await api.xcom(report, run_id, task["task_id"], "failure", map_index=task["map_index"])
             if reason:
                 return str(reason)

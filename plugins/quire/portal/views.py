@@ -84,6 +84,7 @@ class ProgressView(View):
     partitions: int | None = Field(description="Null until plan has ended.")
     files_done: int
     files: int | None = Field(description="Workbooks and other files with rows; null until layout has ended.")
+    trouble: str | None = Field(default=None, description="Why a task that has failed waits to be tried again.")
 
     @property
     def share(self) -> float:
