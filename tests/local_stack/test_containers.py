@@ -1,0 +1,65 @@
+"""What the container stack runs once: the bucket, and the flights in a database of their own."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from quire.local_stack.containers import main
+from quire.local_stack.flights import READER
+from quire.local_stack.postgres import PostgresServer
+from quire.local_stack.s3 import S3Server
+
+
+@pytest.fixture
+def missing_database(postgres_server: PostgresServer) -> Iterator[str]:
+    """The name of a database that is not there yet."""
+    name = f"containers_{uuid.uuid4().hex}"
+    yield name
+    postgres_server.drop_database(name)
+
+
+def test_bucket_is_made_once_and_takes_objects(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"containers-{uuid.uuid4().hex}"
+    monkeypatch.setenv("AIRFLOW_CONN_QUIRE_STORE", s3_server.connection)
+    monkeypatch.setenv("QUIRE_BUCKET", name)
+    assert (main(["bucket"]), main(["bucket"])) == (0, 0)
+    store = s3_server.store(name)
+    assert store.read(".ready") == b""
+    store.delete([".ready"])
+    store.client.delete_bucket(Bucket=name)
+
+
+def test_flights_are_loaded_into_a_database_that_is_made_for_them(
+    postgres_server: PostgresServer, missing_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = postgres_server.url(missing_database, user=READER, password="reader")
+    monkeypatch.setenv("AIRFLOW_CONN_QUIRE_OWNER", postgres_server.url(missing_database))
+    monkeypatch.setenv("AIRFLOW_CONN_QUIRE_SOURCE", reader)
+    assert (main(["flights"]), main(["flights"])) == (0, 0)
+    with psycopg.connect(reader) as connection:
+        assert connection.execute("SELECT count(*) FROM flights").fetchone() == (336_776,)
+
+
+def test_flights_for_another_reader_are_refused_with_one_line(
+    postgres_server: PostgresServer,
+    missing_database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    owner = postgres_server.url(missing_database)
+    monkeypatch.setenv("AIRFLOW_CONN_QUIRE_OWNER", owner)
+    monkeypatch.setenv("AIRFLOW_CONN_QUIRE_SOURCE", owner)
+    assert main(["flights"]) == 1
+    told = capsys.readouterr().err
+    assert told == f"quire: AIRFLOW_CONN_QUIRE_SOURCE must be that of {READER}, with its password\n"
+    assert str(conninfo_to_dict(owner)["password"]) not in told
+
+
+@pytest.mark.parametrize("arguments", [[], ["bucket", "flights"], ["buckets"]])
+def test_other_arguments_are_told_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == "usage: python -m quire.local_stack.containers bucket|flights\n"
