@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import subprocess
 import time
 import zipfile
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import Any
+from xml.sax.saxutils import unescape
 
 import httpx
+from python_calamine import CalamineWorkbook
 from quire.object_store import ObjectStore
 from quire.settings import StoreSettings
 
@@ -18,8 +22,9 @@ from tests.container.engine import Project
 SECONDS_TO_START = 600
 SECONDS_OF_A_RUN = 900
 ENDED = ("success", "failed")
-DATA_PARTS = ("xl/worksheets/", "xl/sharedStrings.xml")
-RUNS_ON = ("running", "healthy")
+SHEET = re.compile(r"xl/worksheets/sheet\d+\.xml")
+SMALLEST_SHEET_OF_ROWS = 1_000_000
+CELERY = "airflow.providers.celery.executors.celery_executor.app"
 
 
 class ContainerStack:
@@ -66,12 +71,13 @@ class ContainerStack:
         wait_for(ready, deadline=deadline, what=lambda: self.project.compose("ps"))
 
     def workers_that_answer(self) -> int:
-        """Returns how many workers wait for tasks."""
-        ready = 0
-        for container in self.project.containers("airflow-worker"):
-            state = self.project.state(container)["State"]
-            ready += state["Status"] == "running" and state["Health"]["Status"] == "healthy"
-        return ready
+        """Returns how many workers answer Celery: sooner than the engine's own health checks, which are rare."""
+        running = self.project.containers("airflow-worker")
+        if not running:
+            return 0
+        ask = ["exec", running[0], "celery", "--app", CELERY, "inspect", "ping", "--timeout", "5"]
+        answer = subprocess.run(["docker", *ask], capture_output=True, text=True, check=False)
+        return answer.stdout.count("pong")
 
     def containers_by_hostname(self) -> dict[str, str]:
         """Returns each worker's container by the name that Airflow knows it by."""
@@ -111,15 +117,27 @@ class ContainerStack:
         kept = ("task_id", "map_index", "state", "hostname", "try_number", "duration")
         return [{name: task[name] for name in kept} for task in listed]
 
-    def host_of_upload(self, client: httpx.Client, report: str, run_id: str) -> str:
-        """Waits until a render has uploaded parts of its file, and returns its worker's name."""
-        store, prefix = self.store(), f"reports/{report}/"
+    def uploads(self, report: str) -> set[tuple[str, str]]:
+        """Returns key and id of each upload that has begun and not ended."""
+        store = self.store()
+        listed = store.client.list_multipart_uploads(Bucket=store.bucket, Prefix=f"reports/{report}/")
+        return {(found["Key"], found["UploadId"]) for found in listed.get("Uploads", [])}
+
+    def host_of_upload(self, client: httpx.Client, report: str, run_id: str, *, known: set[tuple[str, str]]) -> str:
+        """Waits until a render has uploaded a part of its file, and returns its worker's name.
+
+        Args:
+            client: of Airflow.
+            report: its report.
+            run_id: of the run.
+            known: uploads of others, such as those of workers that were killed.
+        """
+        store = self.store()
 
         def uploads() -> bool:
-            listed = store.client.list_multipart_uploads(Bucket=store.bucket, Prefix=prefix).get("Uploads", [])
             return any(
-                store.client.list_parts(Bucket=store.bucket, Key=found["Key"], UploadId=found["UploadId"]).get("Parts")
-                for found in listed
+                store.client.list_parts(Bucket=store.bucket, Key=key, UploadId=upload).get("Parts")
+                for key, upload in self.uploads(report) - known
             )
 
         wait_for(uploads, deadline=time.monotonic() + SECONDS_OF_A_RUN, what=lambda: "no render uploads anything")
@@ -141,11 +159,23 @@ def wait_for(done: Callable[[], bool], *, deadline: float, what: Callable[[], st
 
 
 def digests_of_cells(body: bytes) -> dict[str, str]:
-    """Returns a digest of each sheet of rows and of the shared strings: of every cell of the workbook but About's."""
+    """Returns a digest of each part that rows are in: of every cell of the workbook but those of the sheet About.
+
+    The shared strings are digested without those of About, which tells when the run was made.
+    """
+    about = CalamineWorkbook.from_filelike(BytesIO(body)).get_sheet_by_name("About").to_python()
+    told = {str(cell) for row in about for cell in row}
     with zipfile.ZipFile(BytesIO(body)) as package:
-        names = [name for name in package.namelist() if name.startswith(DATA_PARTS) and name.endswith(".xml")]
-        found = {}
-        for name in names:
-            with package.open(name) as part:
-                found[name] = hashlib.file_digest(part, "sha256").hexdigest()  # type: ignore[arg-type]
-    return found
+        parts = [found for found in package.infolist() if SHEET.fullmatch(found.filename)]
+        found = {part.filename: _digest(package, part) for part in parts if part.file_size > SMALLEST_SHEET_OF_ROWS}
+        strings = re.findall(r"<si>(.*?)</si>", package.read("xl/sharedStrings.xml").decode(), re.DOTALL)
+    kept = ["" if unescape(re.sub(r"<[^>]*>", "", text)) in told else text for text in strings]
+    return {**found, "strings": hashlib.sha256("\n".join(kept).encode()).hexdigest()}
+
+
+def _digest(package: zipfile.ZipFile, part: zipfile.ZipInfo) -> str:
+    digest = hashlib.sha256()
+    with package.open(part) as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
