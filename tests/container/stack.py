@@ -90,23 +90,27 @@ class ContainerStack:
         answer = client.post(f"/api/v2/dags/{report}/dagRuns", json=asked)
         return str(answer.raise_for_status().json()["dag_run_id"])
 
-    def finish(self, client: httpx.Client, report: str, run_id: str) -> dict[str, Any]:
-        """Waits until a run is over, and returns what publish returned."""
-        path = f"/api/v2/dags/{report}/dagRuns/{run_id}"
-        deadline = time.monotonic() + SECONDS_OF_A_RUN
+    def wait_for_run(self, client: httpx.Client, dag_id: str, run_id: str) -> None:
+        """Waits until a run has succeeded."""
         state = ""
 
         def over() -> bool:
             nonlocal state
             try:
-                state = client.get(path).raise_for_status().json()["state"]
+                state = client.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}").raise_for_status().json()["state"]
             except httpx.TransportError:
                 return False
             return state in ENDED
 
-        wait_for(over, deadline=deadline, what=lambda: str(self.tasks(client, report, run_id)))
-        assert state == "success", self.tasks(client, report, run_id)
-        entry = client.get(f"{path}/taskInstances/publish/xcomEntries/return_value", params={"deserialize": False})
+        deadline = time.monotonic() + SECONDS_OF_A_RUN
+        wait_for(over, deadline=deadline, what=lambda: str(self.tasks(client, dag_id, run_id)))
+        assert state == "success", self.tasks(client, dag_id, run_id)
+
+    def finish(self, client: httpx.Client, report: str, run_id: str) -> dict[str, Any]:
+        """Waits until a report's run has succeeded, and returns what publish returned."""
+        self.wait_for_run(client, report, run_id)
+        entries = f"/api/v2/dags/{report}/dagRuns/{run_id}/taskInstances/publish/xcomEntries"
+        entry = client.get(f"{entries}/return_value", params={"deserialize": False})
         found: dict[str, Any] = entry.raise_for_status().json()["value"]
         return found
 

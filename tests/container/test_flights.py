@@ -73,6 +73,14 @@ def test_workbooks_have_the_rows_of_their_months(stack: ContainerStack, run_id: 
             assert total[place] == miles[month]
 
 
+def test_daily_housekeeping_succeeds(stack: ContainerStack, run_id: str) -> None:
+    with stack.client() as client:
+        started = client.post(
+            "/api/v2/dags/quire__housekeeping/dagRuns", json={"logical_date": None}
+        ).raise_for_status()
+        stack.wait_for_run(client, "quire__housekeeping", started.json()["dag_run_id"])
+
+
 def rows_of_workbook(body: bytes) -> list[list[Any]]:
     book = CalamineWorkbook.from_filelike(io.BytesIO(body))
     name = next(name for name in book.sheet_names if name != "About")

@@ -1,9 +1,8 @@
-"""What the container stack runs once: the bucket, and the flights in a database of their own."""
+"""What the container stack runs once: the bucket, and the flights."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -12,14 +11,6 @@ from quire.local_stack.containers import main
 from quire.local_stack.flights import READER
 from quire.local_stack.postgres import PostgresServer
 from quire.local_stack.s3 import S3Server
-
-
-@pytest.fixture
-def missing_database(postgres_server: PostgresServer) -> Iterator[str]:
-    """The name of a database that is not there yet."""
-    name = f"containers_{uuid.uuid4().hex}"
-    yield name
-    postgres_server.drop_database(name)
 
 
 def test_bucket_is_made_once_and_takes_objects(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,11 +24,12 @@ def test_bucket_is_made_once_and_takes_objects(s3_server: S3Server, monkeypatch:
     store.client.delete_bucket(Bucket=name)
 
 
-def test_flights_are_loaded_into_a_database_that_is_made_for_them(
-    postgres_server: PostgresServer, missing_database: str, monkeypatch: pytest.MonkeyPatch
+def test_flights_are_loaded_once_for_their_reader(
+    postgres_server: PostgresServer, fresh_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reader = postgres_server.url(missing_database, user=READER, password="reader")
-    monkeypatch.setenv("AIRFLOW_CONN_QUIRE_OWNER", postgres_server.url(missing_database))
+    name = str(conninfo_to_dict(fresh_database)["dbname"])
+    reader = postgres_server.url(name, user=READER, password="reader")
+    monkeypatch.setenv("AIRFLOW_CONN_QUIRE_OWNER", fresh_database)
     monkeypatch.setenv("AIRFLOW_CONN_QUIRE_SOURCE", reader)
     assert (main(["flights"]), main(["flights"])) == (0, 0)
     with psycopg.connect(reader) as connection:
@@ -45,18 +37,14 @@ def test_flights_are_loaded_into_a_database_that_is_made_for_them(
 
 
 def test_flights_for_another_reader_are_refused_with_one_line(
-    postgres_server: PostgresServer,
-    missing_database: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    fresh_database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    owner = postgres_server.url(missing_database)
-    monkeypatch.setenv("AIRFLOW_CONN_QUIRE_OWNER", owner)
-    monkeypatch.setenv("AIRFLOW_CONN_QUIRE_SOURCE", owner)
+    monkeypatch.setenv("AIRFLOW_CONN_QUIRE_OWNER", fresh_database)
+    monkeypatch.setenv("AIRFLOW_CONN_QUIRE_SOURCE", fresh_database)
     assert main(["flights"]) == 1
     told = capsys.readouterr().err
     assert told == f"quire: AIRFLOW_CONN_QUIRE_SOURCE must be that of {READER}, with its password\n"
-    assert str(conninfo_to_dict(owner)["password"]) not in told
+    assert str(conninfo_to_dict(fresh_database)["password"]) not in told
 
 
 @pytest.mark.parametrize("arguments", [[], ["bucket", "flights"], ["buckets"]])

@@ -6,13 +6,10 @@ import sys
 import time
 from collections.abc import Callable
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.sql import SQL, Identifier
+from psycopg.conninfo import conninfo_to_dict
 
 from quire.errors import ReportError, SettingsError, TransientError
 from quire.local_stack.flights import READER, load_flights
-from quire.local_stack.postgres import told_errors
 from quire.local_stack.s3 import ensure_bucket
 from quire.object_store import ObjectStore
 from quire.settings import OWNER_CONNECTION, StoreSettings, source_url, variable_of
@@ -42,7 +39,7 @@ def prepare_bucket() -> None:
 
 
 def prepare_flights() -> None:
-    """Makes the database of ``quire_owner`` where it is missing, and loads the flights for ``quire_source`` to read.
+    """Loads the flights into the database of ``quire_owner``, for ``quire_source`` to read.
 
     Raises:
         SettingsError: a connection is missing or malformed, or is another user's than the flights' reader.
@@ -52,16 +49,7 @@ def prepare_flights() -> None:
     reader = conninfo_to_dict(source_url(SOURCE_CONNECTION))
     if reader.get("user") != READER or not reader.get("password"):
         raise SettingsError(f"{variable_of(SOURCE_CONNECTION)} must be that of {READER}, with its password")
-    _create_database(owner)
     load_flights(owner, reader_password=str(reader["password"]))
-
-
-def _create_database(owner: str) -> None:
-    name = str(conninfo_to_dict(owner)["dbname"])
-    elsewhere = make_conninfo(owner, dbname="postgres")
-    with told_errors(f"database {name}"), psycopg.connect(elsewhere, autocommit=True) as connection:
-        if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchall():
-            connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
 
 
 COMMANDS: dict[str, Callable[[], None]] = {"bucket": prepare_bucket, "flights": prepare_flights}
