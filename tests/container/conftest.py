@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -85,10 +86,10 @@ def read_settings(path: Path) -> list[tuple[str, str]]:
 
 
 def write_reports(include: Path) -> Path:
-    """Writes the flights' report, and one of many rows in one workbook, which takes a while."""
-    flights = yaml.safe_load((CLONE / "include" / "reports" / "flights.yaml").read_text())
-    sql = (CLONE / "include" / "sql" / "flights" / "extract.sql").read_text()
-    write_report(include, "flights", flights, sql)
+    """Copies the clone's reports, and adds one of many rows in one workbook, which takes a while."""
+    shutil.copytree(CLONE / "include", include)
+    flights = yaml.safe_load((include / "reports" / "flights.yaml").read_text())
+    sql = (include / "sql" / "flights" / "extract.sql").read_text()
     many = {**flights, "workbook": {"split": "none"}, "summaries": []}
     del many["schedule"]
     many["source"] = {"sql": "many/extract.sql", "time_column": "scheduled_departure"}
