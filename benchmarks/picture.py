@@ -55,7 +55,7 @@ def draw(panel: Any, name: str, results: list[dict[str, Any]]) -> None:
         )  # fmt: skip
     panel.set_yticks(range(len(results)), [result["contender"] for result in results])
     panel.set_title(name, loc="left", size=10, weight="bold", color=INK)
-    panel.set_xlim(0, fastest * 1.5)
+    panel.set_xlim(0, fastest * 1.75)
     panel.xaxis.set_visible(False)
     panel.tick_params(axis="y", length=0, colors=INK)
     for side in panel.spines.values():

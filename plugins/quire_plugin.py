@@ -1,4 +1,4 @@
-"""Airflow's plugin: the portal, mounted so that nothing of it is loaded before somebody asks."""
+"""Airflow's plugin: the portal and the webhooks, mounted so that nothing is loaded before somebody asks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from airflow.plugins_manager import AirflowPlugin
 from quire.portal.addresses import PREFIX
 from quire.portal.lazy import LazyApp
+from quire.portal.webhook_mount import webhook_apps
 
 
 class QuirePlugin(AirflowPlugin):
@@ -15,13 +16,14 @@ class QuirePlugin(AirflowPlugin):
     name = "quire"
     fastapi_apps: list[Any] = [  # noqa: RUF012 - Airflow's own way
         {"app": LazyApp("quire.portal.app"), "url_prefix": PREFIX, "name": "Quire's reports"},
+        *webhook_apps(),
     ]
     external_views: list[Any] = [  # noqa: RUF012
         {
             "name": "Reports",
-            "href": f"{PREFIX}/",
+            "href": f"{PREFIX}/".removeprefix("/"),  # below the path that Airflow is served under
             "destination": "nav",
             "url_route": "quire-reports",
-            "icon": f"{PREFIX}/static/quire.svg",
+            "icon": f"{PREFIX}/static/nav.svg".removeprefix("/"),
         },
     ]

@@ -38,6 +38,7 @@ def test_paths_and_commands_are_there(path: Path) -> None:
     named = re.findall(r"`((?:plugins|tests|dags|docs|\.ci)/[\w./]+)`", text)
     assert [name for name in named if not (CLONE / name).exists()] == []
     commands = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    commands |= {str(group.name) for group in app.registered_groups}
     assert set(re.findall(r"(?:bin/|`)quire ([a-z]+)", text)) <= commands
 
 

@@ -10,10 +10,12 @@ from typing import Any
 import polars as pl
 import psycopg
 import pytest
-from quire.artifacts import StagedSummary
+from quire.artifacts import StagedPartition, StagedSummary
 from quire.definition import ReportDefinition
+from quire.errors import IntegrityError
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report, store_partitions
+from quire.records import read_record
 from quire.stages.aggregate import aggregate_summaries
 from quire.stages.plan import plan_partitions
 
@@ -132,6 +134,23 @@ def test_stored_parts_are_what_a_later_run_reads(tmp_path: Path, database: str, 
     frame = rows_of(bucket, summary_of(definition, database, bucket, "2013-01-31").object_key)
     assert frame.rows() == [("a", 7)]
     assert parts(bucket) == known
+
+
+def test_rows_are_asked_for_only_where_a_run_reads_them(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    alone = probed(tmp_path, "events", workbook={"detail": False})
+    first = rows_of(bucket, summary_of(alone, database, bucket, "2013-03-31").object_key)
+    records = [entry.key for entry in bucket.list("partitions/") if entry.key.count("/") == 4]
+    january = (read_record(bucket, StagedPartition, min(records)) or pytest.fail("nothing is stored")).object_key
+    bucket.delete([january])
+    delete_published(bucket)
+    assert rows_of(bucket, summary_of(alone, database, bucket, "2013-03-31").object_key).equals(first)
+    with_rows = probed(tmp_path, "events", workbook={"detail": True})
+    with pytest.raises(IntegrityError, match=f"{january} is not what .* says: delete that and run again"):
+        summary_of(with_rows, database, bucket, "2013-03-31")
+
+
+def delete_published(store: ObjectStore) -> None:
+    store.delete([entry.key for entry in store.list("reports/")])
 
 
 def test_changed_measure_is_calculated_from_the_stored_rows(tmp_path: Path, database: str, bucket: ObjectStore) -> None:

@@ -76,7 +76,7 @@ def test_conf_without_dates_is_the_last_complete_window_in_the_reports_zone(
         ({"kind": "c"}, ParameterError, "parameter kind is 'c': use one of a, b"),
         ({"force": "yes"}, ParameterError, "force is 'yes': it must be true or false"),
         ({"formats": ["xls"]}, ParameterError, "format 'xls' is not one of xlsx, csv, parquet"),
-        ({"formats": [{"a": 1}]}, ParameterError, "is not one of xlsx, csv, parquet"),
+        ({"formats": [{"a": 1}]}, ParameterError, "format {'a': 1} is not one of xlsx, csv, parquet"),
     ],
 )
 def test_conf_that_is_wrong_is_refused_in_one_line(

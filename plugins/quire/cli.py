@@ -16,6 +16,8 @@ from quire.definition import Notifier
 from quire.errors import DefinitionError, NoConnectionError, ParameterError, ReportError, UsageError
 from quire.run_request import request_range
 from quire.settings import StoreSettings, include_folder, owner_url, source_url
+from quire.webhooks.commands import app as hooks_app
+from quire.webhooks.commands import check_sources
 
 if TYPE_CHECKING:
     from quire.definition import ReportDefinition
@@ -37,6 +39,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+app.add_typer(hooks_app, name="hooks")
 
 
 @app.callback()
@@ -74,7 +77,7 @@ def run(
 
 @app.command()
 def check(report: Annotated[str | None, typer.Argument(help="One report; all of them by default.")] = None) -> None:
-    """Validate definitions, and their queries against the database where a connection is set."""
+    """Validate definitions, and their queries and tables against the database where a connection is set."""
     include = include_folder()
     if report:
         definitions, errors = {report: find_definition(include, report)}, {}
@@ -86,6 +89,8 @@ def check(report: Annotated[str | None, typer.Argument(help="One report; all of 
             _check(definition)
         except ReportError as error:
             errors[name] = error
+    if not report:
+        errors.update(check_sources())
     for found in errors.values():
         typer.echo(f"quire: {found}", err=True)
     if errors:

@@ -32,6 +32,11 @@ def merged_summaries(definition: ReportDefinition) -> tuple[Summary, ...]:
     )
 
 
+def needs_rows(definition: ReportDefinition) -> bool:
+    """Whether a run reads the rows of partitions that are stored: for their workbooks, or for what cannot be merged."""
+    return definition.workbook.detail or len(merged_summaries(definition)) < len(definition.summaries)
+
+
 def keep_partials(
     definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, store: ObjectStore
 ) -> list[PartialSummaries]:

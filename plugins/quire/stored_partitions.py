@@ -16,21 +16,28 @@ def partition_place(report: str, source_digest: str, key: str, token: str) -> st
     return f"partitions/{report}/{source_digest}/{key}/{token}"
 
 
-def find_partition(store: ObjectStore, place: str) -> StagedPartition | None:
+def find_partition(store: ObjectStore, place: str, *, with_rows: bool = True) -> StagedPartition | None:
     """Returns the partition that counts, if there is one.
+
+    Args:
+        store: where it may be.
+        place: its folder.
+        with_rows: whether its rows are of interest, and not only what was calculated of them.
 
     Raises:
         IntegrityError: its rows are not what the record says.
     """
     staged = read_record(store, StagedPartition, f"{place}.json")
-    if staged and store.size(staged.object_key) != staged.bytes:
+    if staged and with_rows and store.size(staged.object_key) != staged.bytes:
         raise IntegrityError(f"{staged.object_key} is not what {place}.json says: delete that and run again")
     return staged
 
 
-def find_partitions(store: ObjectStore, places: Sequence[str]) -> list[StagedPartition | None]:
+def find_partitions(
+    store: ObjectStore, places: Sequence[str], *, with_rows: bool = True
+) -> list[StagedPartition | None]:
     """Returns ``find_partition`` of each place, asked side by side."""
-    return side_by_side(lambda place: find_partition(store, place), places)
+    return side_by_side(lambda place: find_partition(store, place, with_rows=with_rows), places)
 
 
 def whole_range(

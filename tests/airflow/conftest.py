@@ -17,6 +17,7 @@ from quire.settings import CLONE
 from tests.airflow.mailbox import MAIL_LOGIN, MAIL_PASSWORD, SENDER, Mailbox
 from tests.airflow.portal import ADMIN, OUTSIDER, READER
 from tests.events import write_report
+from tests.webhooks.shop import write_source
 
 RECORDER = "tests.airflow.recording_notifier.RecordingNotifier"
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
@@ -64,6 +65,7 @@ def airflow_include(tmp_path_factory: pytest.TempPathFactory, recorded: Path) ->
     del definition["schedule"]
     write_report(include, "unreachable", definition, sql)
     (include / "reports" / "torn.yaml").write_text("title: Torn\npartition: mnth\n")
+    write_source(include)
     return include
 
 

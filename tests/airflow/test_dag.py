@@ -125,7 +125,9 @@ def test_publish_updates_the_reports_asset_even_where_nothing_was_rendered(event
 
 def test_form_has_dates_the_reports_parameters_and_force(events: dict[str, Any]) -> None:
     schemas, defaults = events["params"], events["defaults"]
-    assert list(schemas) == ["start", "end", "kind", "most", "since", "force"]
+    assert list(schemas) == ["start", "end", "kind", "most", "since", "formats", "force"]
+    assert schemas["formats"]["items"]["enum"] == ["xlsx", "csv", "parquet"]
+    assert defaults["formats"] == ["xlsx"]
     assert [(schemas[name]["type"], schemas[name]["format"]) for name in ("start", "end")] == [
         (["null", "string"], "date")
     ] * 2

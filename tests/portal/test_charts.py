@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import xml.etree.ElementTree as ElementTree
 from typing import Any
@@ -14,6 +15,10 @@ from quire.xlsx.model import Chart, SheetColumn, TableSheet
 
 
 def drawn(kind: Any, columns: dict[str, list[Any]]) -> ElementTree.Element:
+    return ElementTree.fromstring(svg_of(kind, columns))  # noqa: S314 - our own
+
+
+def svg_of(kind: Any, columns: dict[str, list[Any]]) -> str:
     x, *y = columns
     sheet = TableSheet(
         sheet_name="T",
@@ -22,7 +27,7 @@ def drawn(kind: Any, columns: dict[str, list[Any]]) -> ElementTree.Element:
         table=pa.table(columns),
         chart=Chart(kind=kind, x=x, y=tuple(y)),
     )
-    return ElementTree.fromstring(draw_chart(sheet, shown_value))  # noqa: S314 - our own
+    return draw_chart(sheet, dict.fromkeys(sheet.table.schema.names, "General"), shown_value)
 
 
 def all_of(svg: ElementTree.Element, tag: str, kind: str | None = None) -> list[ElementTree.Element]:
@@ -73,7 +78,7 @@ def test_points_stand_at_both_their_numbers() -> None:
     assert left[1] > middle[1] > right[1]
 
 
-@pytest.mark.parametrize("values", [[0], [0, 0], [5], [-3, -3], [1e-12, 2e-12], [1e300]])
+@pytest.mark.parametrize("values", [[0], [0, 0], [5], [-3, -3], [1e-12, 2e-12], [1e-310, 0], [1e300, 1], [1e90, -1e90]])
 def test_whatever_the_values_everything_stays_inside(values: list[float]) -> None:
     for kind in ("bar", "line", "scatter"):
         svg = drawn(kind, {"k": list(range(len(values))), "v": [float(value) for value in values]})
@@ -81,6 +86,23 @@ def test_whatever_the_values_everything_stays_inside(values: list[float]) -> Non
         for place in [*all_of(svg, "rect"), *all_of(svg, "circle")]:
             x = float(place.get("x") or place.get("cx") or "")
             assert 0 <= x <= width
+
+
+@pytest.mark.parametrize("kind", ["bar", "line", "scatter"])
+@pytest.mark.parametrize(
+    "values", [["a", "b"], [dt.date(2013, 1, 1), dt.date(2013, 1, 2)], [None, None], [math.inf, math.nan]]
+)
+def test_measure_without_lengths_has_no_chart(kind: Any, values: list[Any]) -> None:
+    assert svg_of(kind, {"k": [1, 2], "v": values}) == ""
+
+
+def test_points_at_infinity_are_left_out() -> None:
+    svg = drawn("scatter", {"k": [0.0, math.inf, 2.0], "v": [1.0, 2.0, 3.0]})
+    assert len(all_of(svg, "circle")) == 2
+
+
+def test_chart_of_more_points_than_a_page_takes_is_left_to_the_workbook() -> None:
+    assert svg_of("line", {"k": list(range(1_001)), "v": list(range(1_001))}) == ""
 
 
 def test_texts_are_escaped() -> None:
@@ -93,4 +115,4 @@ def test_sheet_without_chart_or_rows_has_none() -> None:
     table = pa.table({"k": pa.array([], pa.string())})
     column = SheetColumn(name="k", title="K")
     sheet = TableSheet(sheet_name="T", heading="T", columns=(column,), table=table, chart=None)
-    assert draw_chart(sheet, shown_value) == ""
+    assert draw_chart(sheet, dict.fromkeys(sheet.table.schema.names, "General"), shown_value) == ""

@@ -37,6 +37,16 @@ def test_question_is_the_same_with_its_defaults_said(definition: ReportDefinitio
     assert question(definition, **changes).prefix == question(definition).prefix
 
 
+@pytest.mark.parametrize("value", [5, 5.0, "5", "5.0", "5e0"])
+def test_number_is_the_same_question_however_it_is_written(tmp_path: Path, value: object) -> None:
+    definition = events_report(
+        tmp_path,
+        sql=SQL.replace("ORDER", "AND id >= %(least)s\nORDER"),
+        parameters={"least": {"type": "number", "default": 5.0}},
+    )
+    assert question(definition, parameters={"least": value}).prefix == question(definition).prefix
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"start": "2013-01-02"}, {"end": "2013-01-30"}, {"parameters": {"kind": "b"}}, {"formats": ["csv"]}],
@@ -60,6 +70,8 @@ def test_question_is_another_once_the_definition_was_changed(definition: ReportD
         ({"parameters": {"knid": "a"}}, "unknown parameter 'knid'"),
         ({"parameters": {"kind": 5}}, "parameter kind is 5"),
         ({"formats": ["pdf"]}, "format 'pdf' is not one of"),
+        ({"start": "1000-01-01", "end": "9000-01-01"}, "partitions"),
+        ({"parameters": {"kind": "a\ud800"}}, "cannot hold the character"),
     ],
 )
 def test_question_that_is_wrong_is_refused_with_its_reason(

@@ -4,4 +4,11 @@ DROP TABLE quire.tracking, quire.tracked_table, quire.change_log;
 DROP FUNCTION IF EXISTS quire.log_statement();  -- of a version before
 DROP FUNCTION quire.log_row(), quire.bucket_expression(oid, name, text),
     quire.bucket(timestamptz), quire.bucket(timestamp), quire.bucket(date), quire.bucket(anyelement);
-DROP SCHEMA quire;
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = 'quire'::regnamespace) THEN  -- of webhooks.sql
+        DROP SCHEMA quire;
+    END IF;
+END
+$$;

@@ -17,6 +17,29 @@ if TYPE_CHECKING:
     from quire.source import SourceSession
 
 
+def connection_address(connection_id: str) -> str:
+    """Returns the libpq address of a PostgreSQL connection.
+
+    Raises:
+        SettingsError: there is no such connection, or it is no PostgreSQL connection.
+    """
+    return _address(_connection(connection_id))
+
+
+def connection_password(connection_id: str) -> str | None:
+    """Returns a connection's password, of which each word is masked in the logs.
+
+    Raises:
+        SettingsError: there is no such connection.
+    """
+    from airflow.sdk.log import mask_secret
+
+    password = _connection(connection_id).password
+    for word in (password or "").split():
+        mask_secret(word)
+    return password
+
+
 def open_session(definition: ReportDefinition) -> SourceSession:
     """Returns how to reach the report's source, by the PostgresHook.
 

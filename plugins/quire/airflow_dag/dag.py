@@ -116,6 +116,7 @@ def build_broken_dag(name: str, error: DefinitionError) -> DAG:
         description=str(error),
         schedule=None,
         is_paused_upon_creation=False,
+        default_args={"on_failure_callback": tell_failure},
         tags=["quire", "broken definition"],
         doc_md=f"This report cannot run until its definition is mended:\n\n    {error}\n",
     ) as dag:

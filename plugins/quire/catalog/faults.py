@@ -11,11 +11,10 @@ from pydantic_core import ErrorDetails
 
 from quire.catalog.document import Document, Fault
 from quire.definition.part import FAULT, suggestion
-from quire.definition.report import ReportDefinition
 
 MISSING = "missing"
 FOLLOWING = "default_factory_not_called"  # a default that would have come from a field which is told already
-CATALOG_KEYS = ("name", "sql_text")  # fields that are not the file's to set
+CATALOG_KEYS = ("name", "sql_text")  # fields of the whole that are not the file's to set
 WORDS = {
     "string_type": "must be text (in quotes, where YAML would read something else)",
     "int_type": "must be a whole number",
@@ -27,7 +26,7 @@ WORDS = {
 }
 
 
-def validation_faults(error: ValidationError, document: Document, *, file: str) -> list[Fault]:
+def validation_faults(error: ValidationError, document: Document, *, file: str, model: type[BaseModel]) -> list[Fault]:
     """Returns what pydantic found, by line. A key that is missing because it is misspelt is told once."""
     found: list[Fault] = []
     meant: set[str] = set()
@@ -35,7 +34,7 @@ def validation_faults(error: ValidationError, document: Document, *, file: str) 
         if details["type"] == FOLLOWING:
             continue
         line, field = document.locate(_path(details))
-        reason = _reason(details)
+        reason = _reason(details, model)
         found.append(Fault(file=file, line=line, field=field, reason=reason))
         if likely := re.search(r"^unknown key; did you mean (\w+)\?", reason):
             meant.add(f"{field.rpartition('.')[0]}.{likely[1]}".lstrip("."))
@@ -48,16 +47,16 @@ def unknown_key(key: str, known: Sequence[str]) -> str:
     return f"unknown key{suggestion(key, known) or '; known are ' + ', '.join(known)}"
 
 
-def known_keys(path: Sequence[str | int]) -> tuple[str, ...]:
-    """Returns the keys that the mapping at ``path`` may have."""
-    models: tuple[type[BaseModel], ...] = (ReportDefinition,)
+def known_keys(path: Sequence[str | int], model: type[BaseModel]) -> tuple[str, ...]:
+    """Returns the keys that the mapping at ``path`` of a file of that model may have."""
+    models: tuple[type[BaseModel], ...] = (model,)
     for part in path:
         # An index, or a name that the file's author chose, stays within the same part.
-        inner = [model.model_fields[part] for model in models if isinstance(part, str) and part in model.model_fields]
+        inner = [found.model_fields[part] for found in models if isinstance(part, str) and part in found.model_fields]
         if inner:
-            models = tuple(model for field in inner for model in _models_in(field.annotation))
-    names = dict.fromkeys(name for model in models for name in model.model_fields)
-    return tuple(name for name in names if ReportDefinition not in models or name not in CATALOG_KEYS)
+            models = tuple(found for field in inner for found in _models_in(field.annotation))
+    names = dict.fromkeys(name for found in models for name in found.model_fields)
+    return tuple(name for name in names if model not in models or name not in CATALOG_KEYS)
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -71,12 +70,12 @@ def _path(details: ErrorDetails) -> tuple[str | int, ...]:
     return (*details["loc"], *details.get("ctx", {}).get("path", ()))
 
 
-def _reason(details: ErrorDetails) -> str:
+def _reason(details: ErrorDetails, model: type[BaseModel]) -> str:
     kind, value, context = details["type"], details["input"], details.get("ctx", {})
     if kind == "missing":
         return MISSING
     if kind == "extra_forbidden":
-        return unknown_key(str(details["loc"][-1]), known_keys(details["loc"][:-1]))
+        return unknown_key(str(details["loc"][-1]), known_keys(details["loc"][:-1], model))
     if kind == FAULT:
         return str(context["reason"])
     if kind == "value_error":

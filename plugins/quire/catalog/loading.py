@@ -5,16 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from quire.catalog.document import Document, Fault, definition_error, read_document
-from quire.catalog.faults import CATALOG_KEYS, known_keys, unknown_key, validation_faults
+from quire.catalog.definition_file import definition_files, read_definition
 from quire.catalog.query_file import read_query
 from quire.definition import ReportDefinition
 from quire.definition.part import suggestion
 from quire.errors import DefinitionError
-
-SUFFIX = ".yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,30 +56,10 @@ def _report_files(include: Path) -> list[Path]:
     folder = include.absolute() / "reports"
     if not folder.is_dir():
         raise DefinitionError(f"there is no folder {folder}: QUIRE_INCLUDE names the one that holds reports/ and sql/")
-    return sorted(path for path in folder.iterdir() if path.suffix in (SUFFIX, ".yml") and path.name[0] not in ".#")
+    return definition_files(folder)
 
 
 def _read_report(path: Path) -> ReportDefinition:
-    include = path.parents[1]
-    file = path.relative_to(include.parent).as_posix()
-    if path.suffix != SUFFIX:
-        raise DefinitionError(f"{file}: rename it to {path.stem}{SUFFIX}")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DefinitionError(f"{file}: cannot be read: {error}") from error
-    document = read_document(text, file=file)
-    definition = _validate(path.stem, document, file=file)
-    return definition.model_copy(update={"sql_text": read_query(definition, document, include=include, file=file)})
-
-
-def _validate(stem: str, document: Document, *, file: str) -> ReportDefinition:
-    for key in CATALOG_KEYS:
-        if key in document.values:
-            line, shown = document.locate((key,))
-            reason = "the file's own name is the report's" if key == "name" else unknown_key(key, known_keys(()))
-            raise definition_error([Fault(file=file, line=line, field=shown, reason=reason)])
-    try:
-        return ReportDefinition.model_validate({"name": stem, **document.values})
-    except ValidationError as error:
-        raise definition_error(validation_faults(error, document, file=file)) from error
+    found = read_definition(path, ReportDefinition)
+    query = read_query(found.definition, found.document, include=path.parents[1], file=found.file)
+    return found.definition.model_copy(update={"sql_text": query})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
@@ -17,6 +16,7 @@ from quire.errors import ParameterError, RangeError
 
 ParameterType = Literal["string", "integer", "number", "boolean", "date"]
 ParameterValue = str | int | float | bool | None
+MOST_NUMBER = 1e300  # a double has it, and so has PostgreSQL
 INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
@@ -89,7 +89,7 @@ class Parameter(Part):
 
     def _check_value(self, value: object, *path: str | int) -> None:
         try:
-            if type(self.read(value)) is not type(value):
+            if type(self.read(value)) is not type(value) and not (self.type == "number" and isinstance(value, float)):
                 raise ValueError(f"{_shown(value)}: write it as {_article(self.type)}")
         except ValueError as error:
             raise fault(f"is {error}", *path) from error
@@ -133,8 +133,8 @@ def _article(kind: str) -> str:
 def _read_string(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{_shown(value)}: write it as text, in quotes")
-    if "\0" in value:
-        raise ValueError(f"{_shown(value)}: PostgreSQL's text cannot hold the character NUL")
+    if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise ValueError(f"{_shown(value)}: PostgreSQL's text cannot hold the character NUL, nor half of another")
     return value
 
 
@@ -149,8 +149,8 @@ def _read_integer(value: object) -> int:
 def _read_number(value: object) -> int | float:
     if isinstance(value, str) and NUMBER.fullmatch(value):
         value = float(value)
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and -MOST_NUMBER < value < MOST_NUMBER:
+        return int(value) if value == int(value) else value  # 5 and 5.0 are one question
     raise ValueError(f"{_shown(value)}: it must be a number")
 
 

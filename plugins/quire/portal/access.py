@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from airflow.configuration import conf
 from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException, Path, Request, status
 from itsdangerous import BadSignature, URLSafeTimedSerializer
+from pydantic import AfterValidator
 
 from quire.catalog import find_definition
 from quire.definition import ReportDefinition
@@ -21,7 +23,9 @@ from quire.portal.airflow_api import AirflowApi
 from quire.portal.lazy import HOST
 from quire.settings import include_folder
 
-TOKEN_FIELD, TOKEN_HEADER = "token", "X-Quire-Token"
+logger = logging.getLogger(__name__)
+
+TOKEN_FIELD, TOKEN_HEADER = "quire-token", "X-Quire-Token"
 LONGEST_FORM = 24 * 3600  # seconds that a page may lie open before its form is sent
 SECONDS_OF_A_CALL = 120
 
@@ -72,7 +76,24 @@ async def _checked_caller(request: Request, caller: CallerDep) -> Caller:
 
 
 CheckedCallerDep = Annotated[Caller, Depends(_checked_caller)]
+
+
+def _check_run_id(run_id: str) -> str:
+    if run_id in (".", "..", "~") or not run_id.isprintable():
+        raise ValueError("no run has such an id")
+    return run_id
+
+
+RunId = Annotated[str, Path(max_length=250, description="The run's id."), AfterValidator(_check_run_id)]
 ReportName = Annotated[str, Path(pattern="^[a-z][a-z0-9_]*$", description="The report's name.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A report's name, and somebody who may read it, whether its definition can be read or not."""
+
+    caller: Caller
+    report: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +114,16 @@ class Reading:
         return may(self.caller, self.definition.name, "PUT", DagAccessEntity.RUN)
 
 
+def _named(report: ReportName, caller: CallerDep) -> Named:
+    _refuse(report, caller, "GET", None)
+    return Named(caller=caller, report=report)
+
+
 def _reading(report: ReportName, caller: CallerDep) -> Reading:
+    return _open(report, caller, "GET", None)
+
+
+def _estimating(report: ReportName, caller: CheckedCallerDep) -> Reading:
     return _open(report, caller, "GET", None)
 
 
@@ -105,19 +135,28 @@ def _cancelling(report: ReportName, caller: CheckedCallerDep) -> Reading:
     return _open(report, caller, "PUT", DagAccessEntity.RUN)
 
 
+NamedDep = Annotated[Named, Depends(_named)]
 ReadingDep = Annotated[Reading, Depends(_reading)]
+EstimatingDep = Annotated[Reading, Depends(_estimating)]
 AskingDep = Annotated[Reading, Depends(_asking)]
 CancellingDep = Annotated[Reading, Depends(_cancelling)]
 
 
 def _open(report: str, caller: Caller, method: Any, entity: DagAccessEntity | None) -> Reading:
     """Returns the report where the caller may; whether there is such a report is told to nobody else."""
-    if not (may(caller, report, "GET", None) and may(caller, report, method, entity)):
-        raise HTTPException(status.HTTP_403_FORBIDDEN, f"you may not do this with the report {report}")
+    _refuse(report, caller, method, entity)
     try:
         return Reading(caller=caller, definition=find_definition(include_folder(), report))
-    except DefinitionError as error:
-        raise HTTPException(status.HTTP_404_NOT_FOUND, str(error)) from error
+    except DefinitionError as error:  # which would name other reports
+        logger.info("a report was asked for that cannot be read: %s", error)
+        raise HTTPException(
+            status.HTTP_404_NOT_FOUND, f"there is no report {report}, or its files have a mistake"
+        ) from error
+
+
+def _refuse(report: str, caller: Caller, method: Any, entity: DagAccessEntity | None) -> None:
+    if not (may(caller, report, "GET", None) and may(caller, report, method, entity)):
+        raise HTTPException(status.HTTP_403_FORBIDDEN, f"you may not do this with the report {report}")
 
 
 def may(caller: Caller, report: str, method: Any, entity: DagAccessEntity | None) -> bool:
@@ -127,4 +166,6 @@ def may(caller: Caller, report: str, method: Any, entity: DagAccessEntity | None
 
 
 def _signer() -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(conf.get("api", "secret_key"), salt="quire.portal")
+    # What all API servers share; [api] secret_key is another one in each process unless it is set.
+    secret = conf.get("api_auth", "jwt_secret", fallback="") or conf.get("api", "secret_key")
+    return URLSafeTimedSerializer(secret, salt="quire.portal")

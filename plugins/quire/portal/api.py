@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, status
 
 from quire.airflow_dag.connections import open_session
-from quire.portal.access import AskingDep, CallerDep, CancellingDep, ReadingDep
+from quire.portal.access import AskingDep, CallerDep, CancellingDep, EstimatingDep, ReadingDep, RunId
 from quire.portal.addresses import run_address
 from quire.portal.estimates import estimate
 from quire.portal.questions import ask, read_question
 from quire.portal.reports import list_reports, show_report
-from quire.portal.runs import CANCELLED, list_runs, show_run
+from quire.portal.runs import cancelling_note, list_runs, show_run
 from quire.portal.services import BaseDep, StoreDep
 from quire.portal.views import AskedView, EstimateView, FileView, ReportView, Request, RunDetails, RunView
 
@@ -26,7 +27,8 @@ REFUSALS = {
     422: {"description": "What was sent is wrong; the reason is told."},
     503: {"description": "The source, the store or Airflow is away: try again."},
 }
-FORMATS = Query(description="xlsx, csv or parquet; none: the report's own.")
+# Of Airflow's own threads, which wait for databases too, only so many may wait for ours.
+_ESTIMATES = CapacityLimiter(4)
 LIMIT = Query(ge=1, le=100, description="How many at most.")
 
 
@@ -43,10 +45,12 @@ def get_report(reading: ReadingDep, base: BaseDep) -> ReportView:
 
 
 @router.post("/{report}/estimate", summary="What a request would give")
-async def post_estimate(reading: ReadingDep, store: StoreDep, asked: Request) -> EstimateView:
+async def post_estimate(reading: EstimatingDep, store: StoreDep, asked: Request) -> EstimateView:
     """Changes nothing. Rows are counted where they are stored, and else guessed by PostgreSQL's planner."""
     question = read_question(reading.definition, **asked.model_dump())
-    found = await run_sync(lambda: estimate(question, session=open_session(reading.definition), store=store))
+    found = await run_sync(
+        lambda: estimate(question, session=open_session(reading.definition), store=store), limiter=_ESTIMATES
+    )
     return EstimateView(
         rows=found.rows,
         bytes=found.bytes,
@@ -72,20 +76,20 @@ async def get_runs(
 
 
 @router.get("/{report}/runs/{run_id}", summary="One run")
-async def get_run(reading: ReadingDep, run_id: str, store: StoreDep, base: BaseDep) -> RunDetails:
+async def get_run(reading: ReadingDep, run_id: RunId, store: StoreDep, base: BaseDep) -> RunDetails:
     """Its progress while it is at work; then its files and what its stages took."""
     return (await show_run(reading.definition, run_id, api=reading.caller.api, store=store, base=base))[0]
 
 
 @router.get("/{report}/runs/{run_id}/files", summary="A run's files")
-async def get_files(reading: ReadingDep, run_id: str, store: StoreDep, base: BaseDep) -> list[FileView]:
+async def get_files(reading: ReadingDep, run_id: RunId, store: StoreDep, base: BaseDep) -> list[FileView]:
     """Their addresses stay; whoever follows one is checked, and sent to a link that was signed that moment."""
     found, _ = await show_run(reading.definition, run_id, api=reading.caller.api, store=store, base=base)
     return found.files
 
 
 @router.post("/{report}/runs/{run_id}/cancel", summary="End a run", status_code=status.HTTP_202_ACCEPTED)
-async def post_cancel(cancelling: CancellingDep, run_id: str, store: StoreDep, base: BaseDep) -> RunDetails:
+async def post_cancel(cancelling: CancellingDep, run_id: RunId, store: StoreDep, base: BaseDep) -> RunDetails:
     """Its queries at the source end too. A run that is over stays as it is."""
     await cancel(cancelling, run_id)
     api = cancelling.caller.api
@@ -97,4 +101,4 @@ async def cancel(cancelling: CancellingDep, run_id: str) -> None:
     caller, report = cancelling.caller, cancelling.definition.name
     run = await caller.api.run(report, run_id)
     if run["state"] not in ("success", "failed"):
-        await caller.api.fail(report, run_id, note=f"{CANCELLED}{caller.user.get_name()}")
+        await caller.api.fail(report, run_id, note=cancelling_note(caller.user.get_name()))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from html import escape
 from typing import Any
 
@@ -12,11 +13,13 @@ from quire.xlsx.model import TableSheet
 
 MOST_BARS = 24  # that can be told apart
 MOST_SERIES = 4
+MOST_POINTS = 1_000  # a page stays small; the workbook's chart has them all
 WIDTH, HEIGHT, BAR = 760, 240, 18
 LABEL_WIDTH, VALUE_WIDTH, LETTERS = 180, 90, 26
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 12, 28  # around lines and points
+LARGEST, SMALLEST = 1e100, 1e-100
 LINES = {"line", "area"}
-Shown = Callable[[Any, str | None], str]
+Shown = Callable[[Any, str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +31,30 @@ class _Series:
     texts: list[str]
 
 
-def draw_chart(sheet: TableSheet, shown: Shown) -> str:
+def draw_chart(sheet: TableSheet, formats: Mapping[str, str], shown: Shown) -> str:
     """Returns the chart of a small sheet as SVG; nothing where it has none, or nothing to show.
 
     Args:
         sheet: with its table.
+        formats: each column's number format.
         shown: how a value is written, given its number format.
     """
-    if sheet.chart is None or not sheet.table.num_rows:
+    if sheet.chart is None or not 0 < sheet.table.num_rows <= MOST_POINTS:
         return ""
     columns = {column.name: column for column in sheet.columns}
     across = columns[sheet.chart.x]
     places = sheet.table[across.name].to_pylist()
-    labels = [shown(value, across.number_format) for value in places]
+    labels = [shown(value, formats[across.name]) for value in places]
     series = []
     for name in list(sheet.chart.y)[:MOST_SERIES]:
         found = sheet.table[name].to_pylist()
-        texts = [shown(value, columns[name].number_format) for value in found]
+        texts = [shown(value, formats[name]) for value in found]
         series.append(_Series(columns[name].title, [_finite(value) for value in found], texts))
-    if sheet.chart.kind == "scatter" and all(isinstance(value, int | float) for value in places):
-        body, height = "".join(_points([float(place) for place in places], series, across.title)), HEIGHT
+    numbers = [_finite(value) for value in places]
+    if not any(value is not None for one in series for value in one.values):
+        return ""  # measures of dates and texts have no lengths
+    if sheet.chart.kind == "scatter" and any(number is not None for number in numbers):
+        body, height = "".join(_points(numbers, series, across.title)), HEIGHT
     elif sheet.chart.kind in LINES or len(labels) > MOST_BARS:
         body, height = "".join(_lines(labels, series)), HEIGHT
     else:
@@ -61,8 +68,11 @@ def draw_chart(sheet: TableSheet, shown: Shown) -> str:
 
 
 def _finite(value: Any) -> float | None:
-    number = None if value is None else float(value)
-    return number if number is not None and math.isfinite(number) else None
+    """Returns a number that can be drawn; None for what is none, and for those of another world's size."""
+    if not isinstance(value, int | float | Decimal) or isinstance(value, bool):
+        return None
+    number = float(value)
+    return number if abs(number) < LARGEST else None
 
 
 def _legend(series: Sequence[_Series]) -> tuple[str, int]:
@@ -113,14 +123,15 @@ def _lines(labels: Sequence[str], series: Sequence[_Series]) -> Generator[str, N
         yield f'<text class="end" x="{WIDTH - RIGHT}" y="{HEIGHT - 10}">{escape(_short(labels[-1]))}</text>'
 
 
-def _points(places: Sequence[float], series: Sequence[_Series], title: str) -> Generator[str, None, None]:
+def _points(places: Sequence[float | None], series: Sequence[_Series], title: str) -> Generator[str, None, None]:
     """Gives a point for each value over numbers, of which the ends are told."""
     low, high = yield from _grid(series)
-    ticks = _ticks(min(places), max(places))
+    known = [place for place in places if place is not None]
+    ticks = _ticks(min(known), max(known))
     scale = (WIDTH - LEFT - RIGHT) / (ticks[-1] - ticks[0])
     for number, one in enumerate(series):
         for place, value in zip(places, one.values, strict=True):
-            if value is not None:
+            if place is not None and value is not None:
                 x = LEFT + (place - ticks[0]) * scale
                 yield f'<circle class="series{number}" cx="{x:.1f}" cy="{_level(value, low, high):.1f}" r="4"/>'
     for tick in ticks:
@@ -147,12 +158,12 @@ def _ends(series: Sequence[_Series]) -> tuple[float, float]:
     """Returns the least and the most of all values and zero, which are never the same."""
     values = [value for one in series for value in one.values if value is not None]
     low, high = min(0.0, *values, 0.0), max(0.0, *values, 0.0)
-    return low, high if high > low else low + 1.0
+    return low, high if high - low > SMALLEST else low + 1.0
 
 
 def _ticks(low: float, high: float) -> list[float]:
     """Returns four or so round values that reach from one end to the other."""
-    rough = (high - low or 1.0) / 3
+    rough = max(high - low, abs(high) * 1e-9, SMALLEST) / 3
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(round_step * size for round_step in (1, 2, 2.5, 5, 10) if round_step * size >= rough)
     first, last = math.floor(low / step), math.ceil(high / step)

@@ -13,11 +13,14 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 from stream_zip import ZIP_64, stream_zip
 
 from quire.artifacts import Manifest
-from quire.errors import IntegrityError
+from quire.catalog import find_definition
+from quire.definition.presentation import Delivery
+from quire.errors import DefinitionError, IntegrityError
 from quire.object_store import ObjectStore, attachment
-from quire.portal.access import Reading, ReadingDep
+from quire.portal.access import Named, NamedDep
 from quire.portal.services import StoreDep
 from quire.run_key import read_manifest
+from quire.settings import include_folder
 
 router = APIRouter(prefix="/reports/{report}/published", tags=["files"])
 RunKey = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The published run's key.")]
@@ -29,7 +32,7 @@ RunKey = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The publishe
     response_class=StreamingResponse,
     responses={200: {"content": {"application/zip": {}}, "description": "The files as they are, not deflated again."}},
 )
-def get_archive(reading: ReadingDep, run_key: RunKey, store: StoreDep) -> StreamingResponse:
+def get_archive(reading: NamedDep, run_key: RunKey, store: StoreDep) -> StreamingResponse:
     """Made while it is sent: nothing is kept, whatever its size."""
     manifest = _manifest(reading, run_key, store)
     name = f"{manifest.report}_{manifest.start}_{manifest.end}.zip"
@@ -44,20 +47,28 @@ def get_archive(reading: ReadingDep, run_key: RunKey, store: StoreDep) -> Stream
     response_class=RedirectResponse,
     responses={302: {"description": "To a link that works for as long as the report's definition says."}},
 )
-def get_file(reading: ReadingDep, run_key: RunKey, name: str, store: StoreDep) -> RedirectResponse:
+def get_file(reading: NamedDep, run_key: RunKey, name: str, store: StoreDep) -> RedirectResponse:
     """The object's key is the manifest's: nothing of the address reaches the store."""
     manifest = _manifest(reading, run_key, store)
     file = next((file for file in manifest.files if file.name == name), None)
     if file is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"this run has no file {name}")
-    seconds = int(reading.definition.delivery.link_ttl.total_seconds())
-    link = store.presign(file.key, seconds=seconds, filename=file.name)
+    link = store.presign(file.key, seconds=_link_seconds(reading.report), filename=file.name)
     return RedirectResponse(link, status.HTTP_302_FOUND, headers={"Cache-Control": "no-store"})
 
 
-def _manifest(reading: Reading, run_key: str, store: ObjectStore) -> Manifest:
+def _link_seconds(report: str) -> int:
+    """Returns how long links live; a mistake in the report's files does not keep anybody from what is published."""
     try:
-        return read_manifest(store, reading.definition.name, run_key)
+        delivery = find_definition(include_folder(), report).delivery
+    except DefinitionError:
+        delivery = Delivery()
+    return int(delivery.link_ttl.total_seconds())
+
+
+def _manifest(reading: Named, run_key: str, store: ObjectStore) -> Manifest:
+    try:
+        return read_manifest(store, reading.report, run_key)
     except IntegrityError as error:
         raise HTTPException(
             status.HTTP_404_NOT_FOUND, "there are no such files: they were deleted, or never published"

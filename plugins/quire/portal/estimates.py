@@ -48,7 +48,7 @@ def estimate(question: Question, *, session: SourceSession, store: ObjectStore) 
     Raises:
         ReportError: what plan raises.
     """
-    session = replace(session.with_own_log(), timeout=min(PATIENCE, session.timeout))
+    session = replace(session.with_own_log(), url=_soon(session.url), timeout=min(PATIENCE, session.timeout))
     plan = plan_partitions(question.definition, question.request, session=session, store=store)
     missing = [partition for group in plan.groups for partition in group]
     rows = sum(part.rows for part in plan.stored)
@@ -57,6 +57,13 @@ def estimate(question: Question, *, session: SourceSession, store: ObjectStore) 
         whole = (question.request.end - question.request.start).days + 1
         rows += round(_planned_rows(question, session) * days / whole)
     return Estimate(rows=rows, bytes=_size(question, plan, rows), partitions=plan.size, stored=len(plan.stored))
+
+
+def _soon(url: str) -> str:
+    """Returns an address that gives up after a while where nobody answers."""
+    if "connect_timeout=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}connect_timeout={int(PATIENCE.total_seconds())}"
 
 
 def _planned_rows(question: Question, session: SourceSession) -> float:

@@ -15,7 +15,7 @@ from pydantic import StringConstraints
 
 from quire.definition.presentation import FILE_FORMATS
 from quire.errors import UsageError
-from quire.portal.access import TOKEN_FIELD, AskingDep, Caller, CallerDep, CancellingDep, Reading, ReadingDep
+from quire.portal.access import TOKEN_FIELD, AskingDep, Caller, CallerDep, CancellingDep, Reading, ReadingDep, RunId
 from quire.portal.addresses import PREFIX, report_address, run_address
 from quire.portal.api import cancel
 from quire.portal.questions import PausedError, ask, read_question
@@ -104,7 +104,7 @@ async def ask_report(asking: AskingDep, request: Request, store: StoreDep, base:
 
 
 @router.get("/reports/{report}/runs/{run_id}")
-async def show_one_run(reading: ReadingDep, run_id: str, store: StoreDep, base: BaseDep) -> Response:
+async def show_one_run(reading: ReadingDep, run_id: RunId, store: StoreDep, base: BaseDep) -> Response:
     """A run: its progress, then what came of it."""
     definition = reading.definition
     run, manifest = await show_run(definition, run_id, api=reading.caller.api, store=store, base=base)
@@ -119,7 +119,7 @@ async def show_one_run(reading: ReadingDep, run_id: str, store: StoreDep, base: 
 
 
 @router.post("/reports/{report}/runs/{run_id}/cancel")
-async def cancel_run(cancelling: CancellingDep, run_id: str, base: BaseDep) -> Response:
+async def cancel_run(cancelling: CancellingDep, run_id: RunId, base: BaseDep) -> Response:
     """Ends a run, and shows it."""
     await cancel(cancelling, run_id)
     return RedirectResponse(f"{base}{run_address(cancelling.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)

@@ -82,6 +82,7 @@ def read_question(
     request = request_range(
         definition, start=start, end=end, parameters=parameters, formats=list(formats), run_id="asked"
     )
+    request.days.partitions(definition.partition)  # which refuses ranges that are too long
     return Question(definition=definition, request=request)
 
 

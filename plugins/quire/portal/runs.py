@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from anyio.to_thread import run_sync
+from pydantic import BaseModel, Field, ValidationError
 
 from quire.artifacts import SUMMARY_FILE, Manifest, TaskUsage
 from quire.definition import ReportDefinition
-from quire.errors import ReportError
+from quire.errors import IntegrityError, ReportError
 from quire.object_store import ObjectStore
 from quire.portal.addresses import archive_address, file_address, run_address
-from quire.portal.airflow_api import AirflowApi
+from quire.portal.airflow_api import AirflowApi, NotFoundError
 from quire.portal.questions import asked_of
 from quire.portal.views import FileView, ProgressView, RunDetails, RunState, RunView, StageView
 from quire.run_key import read_manifest
 
 STATES: Mapping[str, RunState] = {"queued": "waiting", "running": "running", "success": "done", "failed": "failed"}
-CANCELLED = "Cancelled by "  # begins the note of a run that somebody has ended
+CANCELLED = re.compile(r"Cancelled at (\S+) by ")  # the note of a run that somebody has ended
 STAGES = ("plan", "extract", "aggregate", "layout", "render", "publish")
 DONE = {"success", "skipped"}
+WHO = {"scheduled": "the schedule", "backfill": "a backfill", "asset_triggered": "an asset's event"}
 NO_REASON = "One of its tasks was ended from outside: it was killed, or ran out of memory. Airflow's log has more."
+
+
+class _Returned(BaseModel):
+    """What publish has returned, as far as it is needed."""
+
+    run: str = Field(pattern="^[0-9a-f]{32}$")
+    reused: bool
+
+
+def cancelling_note(name: str) -> str:
+    """Returns the note of a run that is ended now: it counts until the run is started again."""
+    return f"Cancelled at {datetime.now(UTC).isoformat(timespec='seconds')} by {name}"
 
 
 async def list_runs(
@@ -38,7 +54,8 @@ async def list_runs(
         limit: how many at most.
     """
     found = await api.runs(definition.name, limit=limit)
-    return list(await asyncio.gather(*(_view(definition, run, api=api, store=store, base=base) for run in found)))
+    views = await asyncio.gather(*(_view(definition, run, api=api, store=store, base=base) for run in found))
+    return [view for view in views if view]
 
 
 async def show_run(
@@ -55,8 +72,11 @@ async def show_run(
     return RunDetails(**dict(view), stages=stages), manifest
 
 
-async def _view(definition: ReportDefinition, run: Mapping[str, Any], **parts: Any) -> RunView:
-    return (await _details(definition, run, **parts))[0]
+async def _view(definition: ReportDefinition, run: Mapping[str, Any], **parts: Any) -> RunView | None:
+    try:
+        return (await _details(definition, run, **parts))[0]
+    except NotFoundError:  # it was deleted this moment
+        return None
 
 
 async def _details(
@@ -75,6 +95,7 @@ async def _details(
         published = await api.xcom(report, run_id, "publish", "return_value")
         manifest, about = await run_sync(_published, definition, published, store, base)
         told |= about
+        told["error"] = about.get("error")  # whatever the definition would say of it today
     elif state == "running":
         told["progress"] = await _progress(api, report, run_id)
     elif state == "failed":
@@ -83,7 +104,7 @@ async def _details(
         run_id=run_id,
         report=report,
         state=state,
-        asked_by=run["triggering_user_name"],
+        asked_by=run["triggering_user_name"] or WHO.get(run["run_type"]),
         asked_at=run["queued_at"] or run["run_after"],
         began_at=run["start_date"],
         ended_at=run["end_date"],
@@ -94,24 +115,31 @@ async def _details(
 
 
 def _state(run: Mapping[str, Any]) -> RunState:
-    if run["state"] == "failed" and (run["note"] or "").startswith(CANCELLED):
-        return "cancelled"
+    cancelled = CANCELLED.match(run["note"] or "")
+    if run["state"] == "failed" and cancelled and cancelled[1] >= (run["start_date"] or "")[:19]:
+        return "cancelled"  # and not failed once more after it was started again
     return STATES.get(run["state"], "waiting")
 
 
 def _published(
-    definition: ReportDefinition, published: Mapping[str, Any] | None, store: ObjectStore, base: str
+    definition: ReportDefinition, pushed: Any, store: ObjectStore, base: str
 ) -> tuple[Manifest | None, dict[str, Any]]:
     """Returns the manifest of a run that ended well, and what there is to tell of it."""
-    if published is None:
-        return None, {"error": "Airflow no longer knows what came of it."}
     try:
-        manifest = read_manifest(store, definition.name, published["run"])
-    except ReportError:
+        published = _Returned.model_validate(pushed)
+        manifest = read_manifest(store, definition.name, published.run)
+    except ValidationError:
+        return None, {"error": "Airflow no longer knows what came of it."}
+    except IntegrityError:
         return None, {"error": "Its files were deleted, for they were older than the report keeps them."}
+    except ReportError as error:
+        return None, {"error": f"Its files cannot be shown just now: {error.message}"}
     return manifest, {
+        "start": manifest.start,
+        "end": manifest.end,
+        "parameters": manifest.parameters,
         "run": manifest.run,
-        "reused": published["reused"],
+        "reused": published.reused,
         "rows": manifest.rows,
         "bytes": sum(file.bytes for file in manifest.files),
         "files": file_views(manifest, base),
@@ -144,7 +172,7 @@ async def _progress(api: AirflowApi, report: str, run_id: str) -> ProgressView:
         api.xcom(report, run_id, "plan", "stored"),
         api.xcom(report, run_id, "layout", "return_value"),
     )
-    known = len(stored["record"]) if stored else 0
+    known = len(stored["record"]) if isinstance(stored, dict) and "record" in stored else 0
     return ProgressView(
         stage=_stage(tasks),
         partitions_done=known + _done(tasks, "extract", groups),

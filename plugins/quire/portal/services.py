@@ -15,7 +15,9 @@ from quire.settings import StoreSettings
 
 @lru_cache(maxsize=4)
 def _kept(settings: StoreSettings) -> ObjectStore:
-    return ObjectStore(settings)
+    kept = ObjectStore(settings)
+    _ = kept.client  # made once, and not by several threads at once
+    return kept
 
 
 def _store() -> ObjectStore:

@@ -68,7 +68,7 @@ def shown_plain(value: Any) -> str:
         return "all"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return str(value)
 
 
 FILTERS: dict[str, Callable[..., str]] = {

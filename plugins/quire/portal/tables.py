@@ -10,11 +10,12 @@ from typing import Any
 
 from quire.artifacts import Manifest
 from quire.definition import ReportDefinition
-from quire.errors import ReportError
+from quire.errors import IntegrityError
 from quire.front_sheets import summary_sheets
 from quire.object_store import ObjectStore
 from quire.portal.charts import draw_chart
 from quire.xlsx.model import TableSheet
+from quire.xlsx.styles import number_format
 
 MOST_ROWS = 12  # the workbook has all of them
 _DECIMALS = re.compile(r"\.(0+)")
@@ -46,7 +47,7 @@ def summary_tables(definition: ReportDefinition, manifest: Manifest, *, store: O
         return []
     try:
         sheets = summary_sheets(definition, manifest.summaries, store=store)
-    except ReportError:
+    except IntegrityError:
         return []
     return [
         _table(sheet) for sheet in sheets if {column.name for column in sheet.columns} <= set(sheet.table.schema.names)
@@ -57,11 +58,14 @@ def _table(sheet: TableSheet) -> SummaryTable:
     import pyarrow.types as kinds
 
     shown = sheet.table.slice(0, MOST_ROWS).to_pydict()
-    formats = {column.name: column.number_format for column in sheet.columns}
+    schema = sheet.table.schema
+    formats = {
+        column.name: column.number_format or number_format(schema.field(column.name).type) for column in sheet.columns
+    }
     columns = [[shown_value(value, formats[c.name]) for value in shown[c.name]] for c in sheet.columns]
     header = []
     for column in sheet.columns:
-        kind = sheet.table.schema.field(column.name).type
+        kind = schema.field(column.name).type
         is_number = kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_decimal(kind)
         header.append((column.title, is_number))
     return SummaryTable(
@@ -69,35 +73,35 @@ def _table(sheet: TableSheet) -> SummaryTable:
         header=header,
         rows=[list(row) for row in zip(*columns, strict=True)],
         total_rows=sheet.table.num_rows,
-        chart=draw_chart(sheet, shown_value),
+        chart=draw_chart(sheet, formats, shown_value),
     )
 
 
-def shown_value(value: Any, number_format: str | None) -> str:
+def shown_value(value: Any, code: str) -> str:
     """Returns a value as its sheet shows it, as nearly as a page needs."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, date | datetime):
-        return _moment(value, number_format or "")
+        return _moment(value, code)
     if isinstance(value, int | float | Decimal):
-        return _number(value, number_format or "")
+        return _number(value, code)
     return str(value)
 
 
-def _moment(value: date | datetime, number_format: str) -> str:
+def _moment(value: date | datetime, code: str) -> str:
     words = {"mmm yyyy": "%b %Y", "yyyy": "%Y"}
-    if isinstance(value, datetime) and number_format not in (*words, "yyyy-mm-dd"):
+    if isinstance(value, datetime) and code not in (*words, "yyyy-mm-dd"):
         return value.strftime("%Y-%m-%d %H:%M:%S")
-    return value.strftime(words.get(number_format, "%Y-%m-%d"))
+    return value.strftime(words.get(code, "%Y-%m-%d"))
 
 
-def _number(value: float | Decimal, number_format: str) -> str:
-    percent = "%" if "%" in number_format else ""
+def _number(value: float | Decimal, code: str) -> str:
+    percent = "%" if "%" in code else ""
     number = value * 100 if percent else value
-    found = _DECIMALS.search(number_format)
-    decimals = len(found[1]) if found else 0
-    if not found and not number_format and not isinstance(value, int):
-        decimals = 2
-    return f"{number:,.{decimals}f}{percent}"
+    if code in ("", "General"):
+        return f"{number:.10g}" if isinstance(number, float) else str(number)
+    found = _DECIMALS.search(code)
+    comma = "," if "," in code else ""
+    return f"{number:{comma}.{len(found[1]) if found else 0}f}{percent}"

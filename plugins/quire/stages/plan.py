@@ -13,6 +13,7 @@ from quire.definition import ReportDefinition
 from quire.errors import concerning
 from quire.freshness import outlives_run, partition_tokens, refuse_unwatched
 from quire.object_store import ObjectStore
+from quire.partial_summaries import needs_rows
 from quire.query import query_columns
 from quire.result_columns import check_columns
 from quire.source import SourceSession, SourceTransaction, open_transaction
@@ -61,7 +62,7 @@ def plan_partitions(
         columns, identity,
     )  # fmt: skip
     with concerning(report=definition.name):
-        stored = _find_stored(definition.name, source_digest, tokens, store)
+        stored = _find_stored(definition, source_digest, tokens, store)
     known = {part.key for part in stored}
     groups = _spread([partition for partition in partitions if partition.key not in known])
     logger.info(
@@ -72,11 +73,12 @@ def plan_partitions(
 
 
 def _find_stored(
-    report: str, source_digest: str, tokens: Mapping[str, str], store: ObjectStore
+    definition: ReportDefinition, source_digest: str, tokens: Mapping[str, str], store: ObjectStore
 ) -> tuple[StagedPartition, ...]:
     """Returns the partitions whose rows, as the source has them now, are stored."""
-    places = [partition_place(report, source_digest, key, token) for key, token in tokens.items()]
-    return tuple(replace(found, stored=True) for found in find_partitions(store, places) if found)
+    places = [partition_place(definition.name, source_digest, key, token) for key, token in tokens.items()]
+    found = find_partitions(store, places, with_rows=needs_rows(definition))
+    return tuple(replace(partition, stored=True) for partition in found if partition)
 
 
 def _spread(partitions: Sequence[DatePartition]) -> tuple[tuple[DatePartition, ...], ...]:

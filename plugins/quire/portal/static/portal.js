@@ -6,17 +6,21 @@ const SECONDS_BETWEEN_LOOKS = 2;
 
 if (window.top !== window.self) document.documentElement.classList.add("embedded"); // in Airflow's own page
 
+function field(form, name) { // a parameter may be called like any property of a form
+  return form.querySelector(`[name="${name}"]`);
+}
+
 function followPresets(form) {
   for (const button of form.querySelectorAll("[data-start]")) {
     button.addEventListener("click", () => {
-      form.elements.start.value = button.dataset.start;
-      form.elements.end.value = button.dataset.end;
+      field(form, "start").value = button.dataset.start;
+      field(form, "end").value = button.dataset.end;
       form.dispatchEvent(new Event("change"));
     });
   }
   form.addEventListener("change", () => {
     for (const button of form.querySelectorAll("[data-start]")) {
-      const chosen = button.dataset.start === form.elements.start.value && button.dataset.end === form.elements.end.value;
+      const chosen = button.dataset.start === field(form, "start").value && button.dataset.end === field(form, "end").value;
       button.setAttribute("aria-pressed", chosen);
     }
   });
@@ -26,7 +30,7 @@ function asked(form) {
   const fields = new FormData(form);
   const parameters = {};
   for (const [name, value] of fields) {
-    if (!["token", "start", "end", "formats"].includes(name) && value !== "") parameters[name] = value;
+    if (!["quire-token", "start", "end", "formats"].includes(name) && value !== "") parameters[name] = value;
   }
   return { start: fields.get("start"), end: fields.get("end"), formats: fields.getAll("formats"), parameters };
 }
@@ -52,12 +56,12 @@ function followEstimate(form) {
   let waiting, latest = 0;
   form.addEventListener("change", () => {
     clearTimeout(waiting);
-    if (!form.elements.start.value || !form.elements.end.value) return;
+    if (!field(form, "start").value || !field(form, "end").value) return;
     waiting = setTimeout(async () => {
       const own = ++latest;
       output.textContent = "Looking how much that is …";
       try {
-        const answer = await fetch(form.dataset.estimate, {
+        const answer = await fetch(form.getAttribute("data-estimate"), {
           method: "POST",
           headers: { "Content-Type": "application/json", "X-Quire-Token": token },
           body: JSON.stringify(asked(form)),
@@ -71,18 +75,32 @@ function followEstimate(form) {
   });
 }
 
+function shown(live) { // without the tokens of its forms, which are others each time
+  return live.textContent + Array.from(live.querySelectorAll("progress"), (bar) => bar.value).join();
+}
+
+function refresh(live, found) {
+  const focused = live.contains(document.activeElement) ? document.activeElement : null;
+  live.replaceWith(document.adoptNode(found));
+  if (!focused) return;
+  const same = (other) => other.textContent === focused.textContent && other.getAttribute("href") === focused.getAttribute("href");
+  Array.from(found.querySelectorAll(focused.tagName)).find(same)?.focus();
+}
+
 async function followRuns() {
-  for (let live = document.getElementById("live"); live && Number(live.dataset.active); live = document.getElementById("live")) {
+  const said = document.getElementById("said");
+  let live = document.getElementById("live");
+  while (live && Number(live.dataset.active)) {
     await new Promise((proceed) => setTimeout(proceed, SECONDS_BETWEEN_LOOKS * 1000));
     if (document.hidden) continue;
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
       if (!answer.ok || answer.redirected) continue;
       const found = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("live");
-      if (!found || found.innerHTML === live.innerHTML) continue;
-      const focused = live.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-      live.replaceWith(document.adoptNode(found));
-      if (focused) document.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
+      if (!found || shown(found) === shown(live)) continue;
+      refresh(live, found);
+      live = found;
+      said.textContent = Array.from(live.querySelectorAll(".badge, .steps"), (part) => part.textContent.trim()).slice(0, 2).join(": ");
     } catch {
       continue; // the next look may find the server again
     }

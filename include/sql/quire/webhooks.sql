@@ -1,0 +1,31 @@
+-- What is remembered of deliveries by webhook. `quire hooks install` runs this file in the database of a source's table, as
+-- often as it likes. How it works: docs/webhooks.md.
+
+DO $$
+BEGIN
+    IF to_regnamespace('quire') IS NULL THEN  -- CREATE SCHEMA IF NOT EXISTS asks for the right to make one all the same
+        CREATE SCHEMA quire;
+    END IF;
+END
+$$;
+
+-- The deliveries that were taken, so that none is taken twice; each new one removes some that are older than 30 days.
+CREATE TABLE IF NOT EXISTS quire.webhook_event (
+    source      text        NOT NULL,
+    event_id    text        NOT NULL,
+    body_sha256 bytea       NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (source, event_id)
+);
+CREATE INDEX IF NOT EXISTS webhook_event_received_at ON quire.webhook_event (received_at);
+
+-- The newest that is known of every column of a row, and of which event; it stays, since an old event may always come.
+-- Where applied is false, the row lacks a column that it must have, and waits for it.
+CREATE TABLE IF NOT EXISTS quire.webhook_record (
+    source     text        NOT NULL,
+    key        text[]      NOT NULL,
+    state      jsonb,
+    applied    boolean     NOT NULL DEFAULT false,
+    changed_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (source, key)
+);

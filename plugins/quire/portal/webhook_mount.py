@@ -1,0 +1,28 @@
+"""Where Airflow's API server takes deliveries by webhook: nowhere, unless a source is defined."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from quire.portal.lazy import LazyApp
+from quire.settings import include_folder
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+PREFIX = "/quire-hooks"
+
+
+def webhook_apps() -> list[dict[str, Any]]:
+    """Returns what the plugin adds to its ``fastapi_apps``; importing and calling this loads nothing heavy."""
+    if not any((include_folder() / "webhooks").glob("*.yaml")):
+        return []
+    return [{"app": LazyApp(__name__, "create_app"), "url_prefix": PREFIX, "name": "Quire's webhooks"}]
+
+
+def create_app() -> Starlette:
+    """Returns the app, with Airflow's connections."""
+    from quire.airflow_dag.connections import connection_address, connection_password
+    from quire.webhooks.app import create_app
+
+    return create_app(include_folder(), address=connection_address, password=connection_password)

@@ -1,0 +1,65 @@
+"""``quire hooks``: what is needed before a source of webhooks takes deliveries."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from quire.errors import NoConnectionError, ReportError
+from quire.settings import include_folder, source_url
+from quire.webhooks.sources import find_source, source_names
+
+Source = Annotated[str | None, typer.Argument(help="One source: its file's name, without .yaml; all by default.")]
+
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Webhooks: new rows by signed deliveries.")
+
+
+@app.command()
+def install(
+    source: Source = None,
+    by: Annotated[
+        str | None, typer.Option("--by", help="The connection of who may make tables; the source's own by default.")
+    ] = None,
+) -> None:
+    """Make the tables behind deliveries, in the database that a source writes to."""
+    from quire.webhooks.installation import install as install_tables
+
+    include = include_folder()
+    for name in [source] if source else source_names(include):
+        definition = find_source(include, name)
+        url = source_url(definition.connection)
+        typer.echo(install_tables(definition, writer_url=url, owner_url=source_url(by) if by else url))
+
+
+@app.command()
+def check(source: Source = None) -> None:
+    """Validate sources, and their tables where a connection is set."""
+    errors = check_sources(source)
+    for found in errors.values():
+        typer.echo(f"quire: {found}", err=True)
+    if errors:
+        raise typer.Exit(max(found.exit_status for found in errors.values()))
+
+
+def check_sources(source: str | None = None) -> dict[str, ReportError]:
+    """Checks one source or all, prints a line for each that is right, and returns why the others are not, by file."""
+    errors: dict[str, ReportError] = {}
+    for name in [source] if source else source_names(include_folder()):
+        try:
+            typer.echo(_check(name))
+        except ReportError as error:
+            errors[f"webhooks/{name}"] = error
+    return errors
+
+
+def _check(name: str) -> str:
+    from quire.webhooks.installation import check_source
+
+    definition = find_source(include_folder(), name)
+    try:
+        url = source_url(definition.connection)
+    except NoConnectionError as error:
+        return f"webhooks/{name}: the definition is right; its table was not looked at: {error.message}"
+    check_source(definition, url=url)
+    return f"webhooks/{name}: the definition and its table are right"

@@ -1,0 +1,46 @@
+"""JSON whose numbers stay what they are: 0.10 keeps its digits, and so does an integer of any length.
+
+Python's own floats would not; PostgreSQL's numeric and jsonb do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+LARGEST_EXPONENT = 400  # beyond any double; a few letters must not become a megabyte of digits
+
+
+def read_json(text: str) -> object:
+    """Reads JSON; of a name that stands twice in an object, the last counts, as it does for PostgreSQL's jsonb.
+
+    Raises:
+        ValueError: it is no JSON, or nested too deep; NaN and Infinity are none.
+    """
+    try:
+        return json.loads(text, parse_float=_number, parse_constant=_refuse)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def write_json(value: object) -> str:
+    """Returns what ``read_json`` read, as text; NUL is left to PostgreSQL to refuse."""
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{json.dumps(name)}:{write_json(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ",".join(map(write_json, value)) + "]"
+    return json.dumps(value, allow_nan=False)
+
+
+def _number(digits: str) -> Decimal:
+    number = Decimal(digits)
+    if number and abs(number.adjusted()) > LARGEST_EXPONENT:
+        raise ValueError(f"the number {digits[:40]} is out of range")
+    return number
+
+
+def _refuse(word: str) -> object:
+    raise ValueError(f"{word} is no JSON")

@@ -1,0 +1,86 @@
+"""The tables behind deliveries: installed in the database of a source's table, and looked at by ``quire check``."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+from quire.errors import DefinitionError, concerning
+from quire.settings import CLONE
+from quire.source.translation import translated
+from quire.webhooks.definition import WebhookDefinition
+from quire.webhooks.target import Connection, check_target
+
+FILE = CLONE / "include" / "sql" / "quire" / "webhooks.sql"
+TABLES = ("quire.webhook_event", "quire.webhook_record")
+ONE_AT_A_TIME = 0x7175_6972  # "quir": as for change tracking, which makes the same schema
+_UNUSABLE = """
+SELECT name FROM unnest(%s::text[]) AS name, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS word
+ WHERE to_regclass(name) IS NULL OR NOT has_table_privilege(to_regclass(name), word) LIMIT 1
+"""
+
+
+def install(definition: WebhookDefinition, *, writer_url: str, owner_url: str) -> str:
+    """Makes what is missing of the tables, and says so in a line.
+
+    Args:
+        definition: the source.
+        writer_url: of the source's own connection.
+        owner_url: of who makes the tables, in the same database; if it is another role, it grants the writer's
+            their use.
+
+    Raises:
+        DefinitionError: the writer does not see the tables then.
+        QueryError: PostgreSQL refuses.
+        SourceUnavailableError: PostgreSQL is away.
+    """
+    with concerning(report=definition.name):
+        with translated(writer_url), psycopg.connect(writer_url) as writer:
+            if _is_usable(writer):
+                return f"{definition.name}: was installed already"
+            (role,) = writer.execute("SELECT current_user").fetchone() or ("",)
+        with translated(owner_url), psycopg.connect(owner_url) as owner:
+            _make_tables(owner, role)
+        with translated(writer_url), psycopg.connect(writer_url) as writer:
+            _refuse_missing(definition, writer)
+    return f"{definition.name}: installed"
+
+
+def check_source(definition: WebhookDefinition, *, url: str) -> None:
+    """Looks whether deliveries can be taken: the table, its columns and unique constraint, rights, and our tables.
+
+    Raises:
+        DefinitionError: they cannot.
+        QueryError: PostgreSQL refuses.
+        SourceUnavailableError: PostgreSQL is away.
+    """
+    with concerning(report=definition.name), translated(url), psycopg.connect(url) as connection:
+        check_target(definition, connection)
+        _refuse_missing(definition, connection)
+
+
+def _make_tables(owner: Connection, role: str) -> None:
+    owner.execute("SELECT pg_advisory_xact_lock(%s)", [ONE_AT_A_TIME])
+    owner.execute("SET LOCAL client_min_messages = warning")
+    owner.execute(FILE.read_bytes())
+    if owner.execute("SELECT current_user").fetchone() != (role,):
+        owner.execute(SQL("GRANT USAGE ON SCHEMA quire TO {}").format(Identifier(role)))
+        owner.execute(
+            SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON quire.webhook_event, quire.webhook_record TO {}").format(
+                Identifier(role)
+            )
+        )
+
+
+def _is_usable(writer: Connection) -> bool:
+    uses = writer.execute("SELECT coalesce(has_schema_privilege(to_regnamespace('quire'), 'USAGE'), false)").fetchone()
+    return uses == (True,) and writer.execute(_UNUSABLE, [list(TABLES)]).fetchone() is None
+
+
+def _refuse_missing(definition: WebhookDefinition, writer: Connection) -> None:
+    if not _is_usable(writer):
+        raise DefinitionError(
+            f"the tables {' and '.join(TABLES)} are not where {definition.connection} writes, or not for its role: run "
+            f"`quire hooks install {definition.name}`",
+            report=definition.name,
+        )

@@ -1,0 +1,223 @@
+"""POST /<source> of a real server: every answer, and what it leaves in the database."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import subprocess
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from quire.settings import CLONE
+from quire.webhooks import app as app_module
+from quire.webhooks import lookup
+
+from tests.tracking.tables import ask, run_sql
+from tests.webhooks.shop import (
+    DIRECTLY,
+    SECRET,
+    START,
+    WHOLE,
+    Shop,
+    body_of,
+    nothing_was_left,
+    refusal,
+    rows,
+    sign,
+    write_source,
+)
+
+OTHER_SECRET = "whsec_b3RoZXIgc2VjcmV0IG9mIHRoZSBzaG9w"
+
+
+def test_delivery_becomes_a_row_with_every_value(shop: Shop) -> None:
+    answer = shop.post(WHOLE)
+    assert (answer.status_code, answer.json()) == (200, {"status": "applied"})
+    assert rows(shop) == [(1, "Ann", "new", "12.50", [{"sku": "A", "n": 2}], None, START)]
+
+
+def test_delivery_without_a_column_leaves_it_as_it_is_and_null_is_a_value(shop: Shop) -> None:
+    shop.post(body_of(1, 0, customer="Ann", status="new", amount=1))
+    shop.post(body_of(1, 1, status=None))
+    assert [row[:6] for row in rows(shop)] == [(1, "Ann", None, "1.00", None, "none")]
+
+
+def test_delivery_that_comes_again_is_taken_once(shop: Shop) -> None:
+    headers = sign(WHOLE)
+    assert shop.post(WHOLE, headers=headers).json() == {"status": "applied"}
+    run_sql(shop.database, "UPDATE orders SET note = 'by hand'")
+    again = shop.post(WHOLE, headers=headers)
+    assert (again.status_code, again.json()) == (200, {"status": "repeated"})
+    assert [row[5] for row in rows(shop)] == ["by hand"]
+
+
+def test_other_body_under_a_used_id_is_refused(shop: Shop) -> None:
+    shop.post(WHOLE, headers=sign(WHOLE, event_id="msg_1"))
+    other = body_of(2, customer="Bob")
+    status, reason = refusal(shop.post(other, headers=sign(other, event_id="msg_1")))
+    assert (status, "its body was another" in reason) == (409, True)
+    assert [row[0] for row in rows(shop)] == [1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"webhook-signature": "v1,AAAA"}, "no signature is right"),
+        ({"webhook-signature": "v1,\xff"}, "no signature is right"),
+        ({"webhook-signature": "v2,AAAA"}, "no signature of version v1"),
+        ({"webhook-signature": ""}, "webhook-signature is missing"),
+        ({"webhook-id": "msg_other"}, "no signature is right"),
+        ({"webhook-id": ""}, "webhook-id is missing"),
+        ({"webhook-id": "x" * 257}, "webhook-id is missing, or not 1 to 256"),
+        ({"webhook-timestamp": "now"}, "webhook-timestamp is missing, or not in whole seconds"),
+        ({"webhook-timestamp": "1362139200"}, "webhook-timestamp is too far from now"),
+    ],
+)
+def test_delivery_that_is_not_signed_is_refused(shop: Shop, changes: dict[str, str], reason: str) -> None:
+    headers = {**sign(WHOLE), **changes}
+    wire = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    answer = httpx.post(f"{shop.address}/orders", content=WHOLE, headers=wire, **DIRECTLY)
+    status, words = refusal(answer)
+    assert (status, reason in words) == (401, True), words
+    assert nothing_was_left(shop)
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(-310, 401), (-200, 200), (200, 200), (310, 401)])
+def test_delivery_signed_too_long_ago_or_ahead_is_refused(shop: Shop, seconds: int, status: int) -> None:
+    assert shop.post(WHOLE, headers=sign(WHOLE, seconds=seconds)).status_code == status
+    assert nothing_was_left(shop) == (status == 401)
+
+
+def test_delivery_signed_for_another_body_is_refused(shop: Shop) -> None:
+    assert shop.post(body_of(2, customer="Eve"), headers=sign(WHOLE)).status_code == 401
+    assert nothing_was_left(shop)
+
+
+def test_secrets_in_rotation_are_both_right_and_gone_ones_are_not(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookup, "SECONDS_TO_KEEP", 0.0)
+    by_other = sign(WHOLE, secrets=[OTHER_SECRET])
+    assert shop.post(WHOLE, headers=by_other).status_code == 401
+    shop.passwords["shop_signing"] = f"{SECRET}  {OTHER_SECRET}"
+    assert shop.post(WHOLE, headers=by_other).status_code == 200
+    assert shop.post(WHOLE, headers=sign(WHOLE)).status_code == 200
+    assert shop.post(WHOLE, headers=sign(WHOLE, secrets=[SECRET, OTHER_SECRET])).status_code == 200
+    shop.passwords["shop_signing"] = OTHER_SECRET
+    assert shop.post(WHOLE, headers=sign(WHOLE)).status_code == 401
+    assert shop.post(WHOLE, headers=sign(WHOLE, secrets=[SECRET, OTHER_SECRET])).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"{", "the body is not JSON"),
+        (b"[]", "not a JSON object"),
+        (b"[" * 100_000, "nested too deep"),
+        (b'{"timestamp": NaN}', "NaN is no JSON"),
+        (body_of(None), "data.order.id is null: it is the row's key id"),
+        (b'{"timestamp": 1, "data": {"order": {}}}', "data.order.id is missing: it is the row's key id"),
+        (b'{"data": {"order": {"id": 1}}}', "timestamp is missing: it is the event's time"),
+        (b'{"timestamp": "2013-03-01T12:00:00", "data": {"order": {"id": 1}}}', "not a time with a zone"),
+        (b'{"timestamp": 1362139200000, "data": {"order": {"id": 1}}}', "nor in seconds since 1970"),
+        (b'{"timestamp": true, "data": {"order": {"id": 1}}}', "not a time with a zone"),
+        (body_of("abc", customer="Ann"), "invalid input syntax for type bigint"),
+        (body_of(1.5, customer="Ann"), "invalid input syntax for type bigint"),
+        (body_of(1, customer="Ann", amount="much"), "invalid input syntax for type numeric"),
+        (body_of(1, customer="Ann", amount=1e10), "numeric field overflow"),
+        (body_of(1, customer="Ann", status="longer than ten"), "value too long for type character varying(10)"),
+        (body_of(1, customer="Ann", note="\0"), "unsupported Unicode escape sequence"),
+        (body_of(1, customer="Ann", note="\ud800"), "invalid input syntax for type json"),
+        (body_of(1, customer=None), "the column customer takes no null"),
+    ],
+)
+def test_body_that_is_no_event_is_refused_in_one_line(shop: Shop, body: bytes, reason: str) -> None:
+    status, words = refusal(shop.post(body))
+    assert (status, reason in words) == (422, True), words
+    assert nothing_was_left(shop)
+
+
+def test_refused_delivery_may_come_again_when_it_is_mended(shop: Shop) -> None:
+    wrong, right = body_of(1, customer="Ann", amount="much"), body_of(1, customer="Ann", amount=1)
+    assert shop.post(wrong, headers=sign(wrong, event_id="msg_1")).status_code == 422
+    assert shop.post(right, headers=sign(right, event_id="msg_1")).status_code == 200
+
+
+def test_body_that_is_too_long_is_refused_while_it_is_read(shop: Shop) -> None:
+    write_source(shop.include, max_bytes=1000)
+    body = body_of(1, customer="A" * 1000)
+    status, reason = refusal(shop.post(body))
+    assert (status, reason) == (413, "the body has more than 1000 bytes")
+    fitting = body_of(1, customer="A" * (1000 - len(body_of(1, customer=""))))
+    assert len(fitting) == 1000
+    assert shop.post(fitting).status_code == 200
+
+
+def test_body_without_a_length_is_refused_where_it_gets_too_long(shop: Shop) -> None:
+    """Chunked, and without an end: the server must not wait for one."""
+    place = urlsplit(shop.address)
+    connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=30)
+    connection.putrequest("POST", f"{place.path}/orders")
+    for name, value in {**sign(b""), "transfer-encoding": "chunked"}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    for _ in range(5):
+        connection.send(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
+    answer = connection.getresponse()
+    assert (answer.status, b"more than 262144 bytes" in answer.read()) == (413, True)
+    connection.close()
+    assert nothing_was_left(shop)
+
+
+def test_body_that_does_not_come_is_given_up(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app_module, "SECONDS_TO_READ", 0.2)
+    place = urlsplit(shop.address)
+    connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=30)
+    connection.putrequest("POST", f"{place.path}/orders")
+    for name, value in {**sign(b""), "content-length": "10"}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    assert connection.getresponse().status == 408
+    connection.close()
+
+
+@pytest.mark.parametrize("source", ["order", "orders.yaml", "ORDERS", "..%2Freports%2Fflights", "a" * 101])
+def test_unknown_source_is_not_found(shop: Shop, source: str) -> None:
+    assert refusal(shop.post(WHOLE, source=source))[0] == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/orders/", "/orders/more", "/docs", "/openapi.json"])
+def test_nothing_else_answers(shop: Shop, path: str) -> None:
+    answers = [
+        httpx.request(method, f"{shop.address}{path}", headers=sign(b""), **DIRECTLY) for method in ("GET", "POST")
+    ]
+    assert {answer.status_code for answer in answers} <= {404, 405}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_other_methods_are_refused(shop: Shop, method: str) -> None:
+    assert httpx.request(method, f"{shop.address}/orders", **DIRECTLY).status_code == 405
+
+
+def test_source_that_is_defined_or_changed_later_is_read_without_a_restart(shop: Shop) -> None:
+    assert shop.post(WHOLE, source="more").status_code == 404
+    write_source(shop.include, "more")
+    assert shop.post(WHOLE, source="more").json() == {"status": "applied"}
+    write_source(shop.include, "more", columns={"customer": "data.order.status"})
+    shop.post(body_of(2, status="new"), source="more")
+    assert ask(shop.database, "SELECT customer FROM orders WHERE id = 2") == [("new",)]
+
+
+def test_answers_are_json_of_one_line(shop: Shop) -> None:
+    answer = shop.post(b"{", headers={})
+    assert answer.headers["content-type"] == "application/json"
+    assert json.loads(answer.text)["error"]
+
+
+def test_delivery_by_curl_and_openssl_as_documented_is_taken(shop: Shop) -> None:
+    text = (CLONE / "docs" / "webhooks.md").read_text()
+    (script,) = re.findall(r"## Send one.*?```sh\n(.*?)```", text, re.DOTALL)
+    script = script.replace("http://localhost:8080/quire-hooks", shop.address)
+    done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == {"status": "applied"}
+    assert [row[:2] for row in rows(shop)] == [(7, "Ann")]

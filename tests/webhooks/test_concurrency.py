@@ -1,0 +1,83 @@
+"""Deliveries at once, over real connections to a real server and PostgreSQL."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from tests.tracking.tables import ask
+from tests.webhooks.shop import Shop, body_of, told
+
+COLUMNS = ("customer", "status", "amount", "note")
+
+
+def status(answer: Any) -> str:
+    return f"{answer.status_code} {answer.json().get('status')}"
+
+
+def test_event_delivered_500_times_at_once_makes_one_row(shop: Shop) -> None:
+    body = body_of(1, customer="Ann", amount=1)
+    answers = shop.post_all([("msg_1", body)] * 500)
+    assert told(answers, status) == {"200 applied": 1, "200 repeated": 499}
+    assert ask(shop.database, "SELECT id, customer FROM orders") == [(1, "Ann")]
+    assert ask(shop.database, "SELECT source, event_id FROM quire.webhook_event") == [("orders", "msg_1")]
+    assert ask(shop.database, "SELECT key, applied FROM quire.webhook_record") == [(["1"], True)]
+
+
+def test_two_bodies_under_one_id_at_once_make_one_row(shop: Shop) -> None:
+    bodies = [body_of(n, customer="Ann") for n in range(1, 41)]
+    answers = shop.post_all([("msg_1", body) for body in bodies])
+    assert told(answers, status) == {"200 applied": 1, "409 None": 39}
+    assert len(ask(shop.database, "SELECT id FROM orders")) == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_different_events_for_one_key_at_once_end_as_in_order(shop: Shop, seed: int) -> None:
+    """In odd rounds some of them delete. The time of several is the same: then the id decides."""
+    rng = random.Random(seed)  # noqa: S311 - a test's dice
+    events = []
+    for n in range(50):
+        deletes = seed % 2 == 1 and rng.random() < 0.15
+        chosen = [name for name in COLUMNS if rng.random() < 0.4]
+        events.append((rng.randrange(30), f"msg_{n:02}", deletes, {name: _value(rng, name, n) for name in chosen}))
+    expected = _in_order(events)
+    rng.shuffle(events)
+    answers = shop.post_all(
+        (event_id, body_of(1, at, kind="order.deleted" if deletes else "order.updated", **values))
+        for at, event_id, deletes, values in events
+    )
+    assert {answer.status_code for answer in answers} <= {200, 202}
+    found = ask(shop.database, "SELECT customer, status, amount::int, note FROM orders")
+    assert found == expected
+    assert ask(shop.database, "SELECT count(*) FROM quire.webhook_event") == [(50,)]
+    assert ask(shop.database, "SELECT count(*) FROM quire.webhook_record") == [(1,)]
+
+
+def _value(rng: random.Random, name: str, n: int) -> object:
+    if name != "customer" and rng.random() < 0.2:
+        return None
+    return n if name == "amount" else f"{name[0]}{n}"
+
+
+def _in_order(events: list[tuple[int, str, bool, dict[str, object]]]) -> list[tuple[object, ...]]:
+    """The simplest model: a dictionary that the events change one after another."""
+    row: dict[str, object] | None = None
+    for _, _, deletes, values in sorted(events, key=lambda event: event[:2]):
+        row = None if deletes else {**(row or {}), **values}
+    if row is None or "customer" not in row:
+        return []
+    return [(row["customer"], row.get("status"), row.get("amount"), row.get("note", "none"))]
+
+
+def test_many_keys_at_once_lose_nothing(shop: Shop) -> None:
+    deliveries = [
+        (f"msg_{key}_{n}", body_of(key, n, customer=f"c{n}", amount=n)) for key in range(20) for n in range(10)
+    ]
+    random.Random(7).shuffle(deliveries)  # noqa: S311
+    answers = shop.post_all(deliveries)
+    assert told(answers, status) == {"200 applied": 200}
+    assert ask(shop.database, "SELECT id, customer, amount::int FROM orders ORDER BY id") == [
+        (key, "c9", 9) for key in range(20)
+    ]

@@ -1,0 +1,91 @@
+"""A source's file: what is wrong is told with file, line, field, reason and the likely word."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quire.errors import DefinitionError
+from quire.settings import CLONE
+from quire.webhooks.definition import WebhookDefinition
+from quire.webhooks.sources import Sources, find_source, source_names
+
+from tests.webhooks.shop import SOURCE, write_source
+
+FILE = "include/webhooks/orders.yaml"
+
+
+@pytest.fixture
+def include(tmp_path: Path) -> Path:
+    return tmp_path / "include"
+
+
+def test_source_is_named_for_its_file_and_has_defaults(include: Path) -> None:
+    definition = write_source(include, event_time="timestamp", delete_when=None)
+    assert (definition.name, definition.table_parts) == ("orders", ("public", "orders"))
+    assert (definition.max_bytes, definition.tolerance) == (262_144, timedelta(minutes=5))
+    assert (definition.event_time.path, definition.event_time.column) == ("timestamp", None)
+    assert definition.written == ("id", *SOURCE["columns"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"tabel": "public.orders"}, "tabel: unknown key; did you mean table?"),
+        ({"sql_text": ""}, "sql_text: unknown key; known are table, connection"),
+        ({"table": "orders"}, "table: is 'orders': name the schema too, such as public.orders"),
+        ({"connection": None}, "connection: missing"),
+        ({"signing": "whsec_a/b+c="}, "signing: is 'whsec_a/b+c=': a connection id has"),
+        ({"keys": {}}, "keys: name at least one column"),
+        ({"keys": {"id": "data..id"}}, "keys.id: is 'data..id': write names from the body's top"),
+        ({"columns": {"id": "data.id"}}, "columns: id is in keys, columns or event_time already"),
+        ({"columns": {"seen_at": "data.at"}}, "columns: seen_at is in keys, columns or event_time already"),
+        ({"event_time": {"path": "at", "colum": "x"}}, "event_time.colum: unknown key; did you mean column?"),
+        ({"tolerance": "2h"}, "tolerance: is more than 1h"),
+        ({"tolerance": "soon"}, "tolerance: is 'soon': write a length of time such as"),
+        ({"max_bytes": 0}, "max_bytes: is 0: must be at least 1"),
+        ({"delete_when": {"path": "type"}}, "delete_when.equals: missing"),
+    ],
+)
+def test_mistake_is_told_with_its_place(include: Path, changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        write_source(include, **changes)
+    assert str(caught.value).startswith(FILE)
+    assert told in str(caught.value)
+
+
+def test_name_is_the_files_own(include: Path) -> None:
+    write_source(include)
+    file = include / "webhooks" / "orders.yaml"
+    file.write_text(f"{file.read_text()}name: orders\n")
+    with pytest.raises(DefinitionError, match="name: the file's own name is the webhook's"):
+        find_source(include, "orders")
+
+
+def test_unknown_source_is_told_with_the_likely_one(include: Path) -> None:
+    write_source(include)
+    with pytest.raises(DefinitionError, match="no source is called 'order' in include/webhooks; did you mean orders"):
+        find_source(include, "order")
+
+
+def test_folder_that_is_not_there_has_no_sources(include: Path) -> None:
+    assert source_names(include) == ()
+    assert Sources(include).find("orders") is None
+
+
+@pytest.mark.parametrize("name", ["Orders", "my-orders", "_orders"])
+def test_source_whose_name_is_no_address_is_refused(include: Path, name: str) -> None:
+    with pytest.raises(DefinitionError, match="a source's name has small letters"):
+        write_source(include, name)
+
+
+def test_documented_source_is_right_and_every_field_is_documented(include: Path) -> None:
+    text = (CLONE / "docs" / "webhooks.md").read_text()
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (include / "webhooks").mkdir(parents=True)
+    (include / "webhooks" / "orders.yaml").write_text(block)
+    definition = find_source(include, "orders")
+    assert definition.model_fields_set == set(WebhookDefinition.model_fields)

@@ -1,0 +1,53 @@
+"""Rows that arrive by webhook make stored partitions stale: the report's next run has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from quire.object_store import ObjectStore
+from quire.pipeline import run_report
+from quire.tracking import track
+
+from tests.events import fill_events, request_of, session_of
+from tests.tracking.tables import tracked_report
+from tests.webhooks.conftest import open_shop
+from tests.webhooks.shop import Shop, body_of, write_source
+
+EVENTS = {
+    "table": "public.events",
+    "keys": {"id": "data.order.id"},
+    "event_time": "timestamp",
+    "columns": {"at": "data.order.at", "kind": "data.order.kind", "amount": "data.order.amount"},
+}
+
+
+@pytest.fixture
+def shop(fresh_database: str, tmp_path: Path) -> Iterator[Shop]:
+    fill_events(fresh_database)
+    with open_shop(fresh_database, tmp_path) as shop:
+        write_source(tmp_path, "events", **EVENTS)
+        yield shop
+
+
+def test_row_that_arrives_is_in_the_next_run_of_a_tracked_report(
+    shop: Shop, tmp_path: Path, bucket: ObjectStore
+) -> None:
+    report = tracked_report(tmp_path)
+    track(report, shop.database)
+
+    def run() -> tuple[list[str], int]:
+        outcome = run_report(report, request_of(report), session=session_of(shop.database), store=bucket)
+        read = [part.key for part in outcome.partitions if not part.stored]
+        return read, sum(part.rows for part in outcome.partitions)
+
+    assert run() == (["2013-01", "2013-02", "2013-03"], 6)
+    assert run() == ([], 6)
+    arrived = body_of(7, at="2013-02-10T12:00:00Z", kind="a", amount=1)
+    assert shop.post(arrived, source="events").json() == {"status": "applied"}
+    assert run() == (["2013-02"], 7)
+    moved = body_of(7, 1, at="2013-03-10T12:00:00Z")
+    assert shop.post(moved, source="events").json() == {"status": "applied"}
+    assert run() == (["2013-02", "2013-03"], 7)
+    assert run() == ([], 7)
