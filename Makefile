@@ -12,10 +12,10 @@ TOOLS := soffice:libreoffice-calc chromium:chromium
 BENCH_VENV := .venv-bench
 BENCH_READY := $(BENCH_VENV)/.ready
 
-.PHONY: help setup tools demo up down test test-slow lint bench lock
+.PHONY: help setup tools demo up down test test-slow test-containers lint bench lock
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[.a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([.a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 setup: $(READY) ## .venv from the lock files, with the quire command in it
 
@@ -48,6 +48,12 @@ test: setup ## every test, against real PostgreSQL, S3 and Airflow
 test-slow: setup ## the tests of millions of rows, for minutes
 	@$(BIN)/python -m pytest -m slow --timeout 3600
 
+test-containers: setup ## the container stack, really run: needs a Docker engine, and skips without one
+	@$(BIN)/python -m pytest -m container --timeout 3600 tests/container
+
+.env: ## what docker-compose.yaml needs, with secrets of its own
+	@containers/new-secrets.sh
+
 lint: setup ## ruff (check and format) and mypy --strict
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -64,4 +70,5 @@ $(BENCH_READY): requirements-bench.txt
 lock: setup ## remakes the requirements*.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements-dev.in -o requirements-dev.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements-dev.txt requirements.in -o requirements.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements-dev.txt requirements-container.in -o requirements-container.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements-bench.in -o requirements-bench.txt

@@ -166,6 +166,8 @@ def test_notifier_keeps_the_arguments_that_are_its_own() -> None:
         ({"delivery": {"notify": {"success": [{"notifier": "Slack"}]}}}, "write a class with its module"),
         ({"delivery": {"notify": {"failure": [{"channel": "#ops"}]}}}, "Field required"),
         ({"queues": {"extrakt": "q"}}, "'extract'"),
+        ({"pools": {"extrakt": "p"}}, "'extract'"),
+        ({"pools": {"extract": ""}}, "is empty"),
         ({"store_schedule": "0 2 * * *"}, "stores nothing that lasts"),
         ({"schedule": "0 6 1 * *", "parameters": {"a": {"type": "string"}}}, "a scheduled report needs one"),
         ({"source": {"sql": "a.sql", "time_column": "t", "freshness": "tracked"}}, "tracked needs the tables"),

@@ -15,6 +15,8 @@ The way of the data, one module a step, none of which imports another:
 
 import os
 
+__version__ = "0.1.0"  # here, since an image or an Airflow of one's own has the folder and no installed package
+
 # Read by Polars' allocator when it is loaded: freed pages go back to the kernel soon. A run over TPC-H lineitem of
 # scale factor 1 holds 40 MB less, for a processor time that is the same.
 os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:100,muzzy_decay_ms:0")

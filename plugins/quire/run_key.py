@@ -13,7 +13,9 @@ from quire.records import read_record
 RENDERER = 5  # raised when the same rows would give other files
 # What decides neither the rows (the tokens stand for them) nor what the files look like.
 NOT_ASKED: dict[str, bool | set[str]] = {
-    **dict.fromkeys(("schedule", "window", "store_schedule", "delivery", "queues", "source", "sql_text"), True),
+    **dict.fromkeys(
+        ("schedule", "window", "store_schedule", "delivery", "queues", "pools", "source", "sql_text"), True
+    ),
     "workbook": {"formats"},  # the request may have others
 }
 

@@ -5,6 +5,7 @@ AIRFLOW_CONN_QUIRE_OWNER   the same, of who may make triggers: change tracking; 
 AIRFLOW_CONN_QUIRE_STORE   aws://KEY:SECRET@/?endpoint_url=…&region_name=…
 QUIRE_BUCKET        default quire
 QUIRE_INCLUDE       default the clone's include/
+QUIRE_POD_TEMPLATES   a folder of pod templates, one for each stage: for the KubernetesExecutor
 """
 
 from __future__ import annotations
@@ -105,6 +106,12 @@ def bucket_name(environment: Mapping[str, str] = os.environ) -> str:
 def include_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """Returns the folder of reports/ and sql/."""
     return Path(environment.get("QUIRE_INCLUDE") or CLONE / "include")
+
+
+def pod_template(stage: str, environment: Mapping[str, str] = os.environ) -> str | None:
+    """Returns the file that the KubernetesExecutor makes a stage's pods from; nothing where Airflow's own is used."""
+    folder = environment.get("QUIRE_POD_TEMPLATES")
+    return str(Path(folder) / f"{stage}.yaml") if folder else None
 
 
 def source_url(connection_id: str, environment: Mapping[str, str] = os.environ) -> str:

@@ -27,6 +27,8 @@ def task_facts(task: Any) -> dict[str, Any]:
         "timeout": task.execution_timeout.total_seconds() if task.execution_timeout else None,
         "at_once": task.max_active_tis_per_dagrun,
         "queue": task.queue,
+        "pool": task.pool,
+        "executor_config": task.executor_config,
         "trigger_rule": task.trigger_rule.value,
         "outlets": [outlet.uri for outlet in task.outlets],
         "rules": [[rule.exception.__name__, rule.action.name] for rule in policy.rules] if policy else [],

@@ -32,6 +32,7 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         sql=SQL.replace("ORDER BY", "AND kind = %(kind)s AND id < %(most)s AND at > %(since)s ORDER BY"),
         source={"parallel": 3, "timeout": "10m"},
         queues={"extract": "near_database"},
+        pools={"extract": "warehouse", "publish": "mails"},
         parameters={
             "kind": {"type": "string", "enum": ["a", "b"], "default": None},
             "most": {"type": "integer", "minimum": 1, "default": 5},
@@ -58,6 +59,7 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             **os.environ,
             "AIRFLOW_HOME": str(folder / "home"),
             "QUIRE_INCLUDE": str(include),
+            "QUIRE_POD_TEMPLATES": "/opt/pods",
             "PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE / 'dags'}:{CLONE}",
             **{f"AIRFLOW_CONN_{name}": value for name, value in CONNECTIONS.items()},
         },
@@ -100,7 +102,20 @@ def test_tasks_end_in_time_and_extracts_are_as_many_at_once_as_the_source_allows
     assert all(task["timeout"] for task in tasks.values())
     assert tasks["extract"]["timeout"] == 8 * 600
     assert (tasks["extract"]["at_once"], tasks["render"]["at_once"]) == (3, None)
-    assert (tasks["extract"]["queue"], tasks["render"]["queue"]) == ("near_database", "default")
+
+
+def test_tasks_wait_in_the_queues_and_pools_of_their_stages(events: dict[str, Any]) -> None:
+    placed = {name: (task["queue"], task["pool"]) for name, task in events["tasks"].items()}
+    assert placed == {
+        **dict.fromkeys(("plan", "aggregate", "layout", "render"), ("default", "default_pool")),
+        "extract": ("near_database", "warehouse"),
+        "publish": ("default", "mails"),
+    }
+
+
+def test_pods_are_made_from_the_template_of_their_stage(events: dict[str, Any]) -> None:
+    found = {name: task["executor_config"] for name, task in events["tasks"].items()}
+    assert found == {name: {"pod_template_file": f"/opt/pods/{name}.yaml"} for name in events["tasks"]}
 
 
 def test_publish_updates_the_reports_asset_even_where_nothing_was_rendered(events: dict[str, Any]) -> None:

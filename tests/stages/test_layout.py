@@ -110,6 +110,7 @@ def test_many_workbooks_are_in_at_most_64_groups(tmp_path: Path, bucket: ObjectS
         {"window": "3 months"},
         {"delivery": {"link_ttl": "2h"}},
         {"queues": {"render": "large"}},
+        {"pools": {"render": "large"}},
         {"source": {"timeout": "5m", "parallel": 1}},
     ],
 )

@@ -24,7 +24,7 @@ from quire.artifacts import RenderedFile, RunLayout, StagedRun, StagedSummary, W
 from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition, StageName
 from quire.freshness import is_watched, outlives_run
-from quire.settings import include_folder
+from quire.settings import include_folder, pod_template
 
 EXTRACTS_IN_A_TASK = 8  # times source.timeout: a task of many small partitions ends well before
 
@@ -45,7 +45,7 @@ def plan_task(definition: ReportDefinition, *, noted: bool) -> Any:
     @task(
         task_id="plan",
         execution_timeout=definition.source.timeout + timedelta(minutes=10),
-        **_queue(definition, "plan"),
+        **_placement(definition, "plan"),
     )
     def plan() -> Any:
         from quire.running import announce_run
@@ -75,7 +75,7 @@ def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
         max_active_tis_per_dagrun=definition.source.parallel,
         map_index_template="{{ label }}",
         outlets=[asset] if told else [],
-        **_queue(definition, "extract"),
+        **_placement(definition, "extract"),
     )
     def extract(plan: Any, group: Any) -> Any:
         from quire.stages.extract import extract_partitions
@@ -102,7 +102,7 @@ def aggregate_task(definition: ReportDefinition, plan: Any, stored: Any, staged:
         task_id="aggregate",
         execution_timeout=timedelta(hours=2),
         trigger_rule=TriggerRule.NONE_FAILED,  # where all is stored, there is nothing to extract
-        **_queue(definition, "aggregate"),
+        **_placement(definition, "aggregate"),
     )
     def aggregate(plan: Any, stored: Any, staged: Any) -> Any:
         from quire.running import announce_run
@@ -126,7 +126,7 @@ def layout_task(definition: ReportDefinition, plan: Any, stored: Any, staged: An
         task_id="layout",
         execution_timeout=timedelta(minutes=10),
         trigger_rule=TriggerRule.NONE_FAILED,
-        **_queue(definition, "layout"),
+        **_placement(definition, "layout"),
     )
     def layout(plan: Any, stored: Any, staged: Any, summaries: Any) -> Any:
         from quire.stages.layout import layout_run
@@ -154,7 +154,7 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any) -> Any:
         task_id="render",
         execution_timeout=timedelta(hours=6),
         map_index_template="{{ label }}",
-        **_queue(definition, "render"),
+        **_placement(definition, "render"),
     )
     def render(run: Any, shares: Any) -> Any:
         from quire.running import announce_run
@@ -180,7 +180,7 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
         execution_timeout=timedelta(hours=1),
         trigger_rule=TriggerRule.NONE_FAILED,  # where a run is published already, there is nothing to render
         outlets=[asset],
-        **_queue(definition, "publish"),
+        **_placement(definition, "publish"),
     )
     def publish(run: Any, files: Any, usages: Any) -> Any:
         from quire.running import end_run
@@ -247,5 +247,12 @@ def compact_task() -> Any:
     return compact()
 
 
-def _queue(definition: ReportDefinition, stage: StageName) -> dict[str, Any]:
-    return {"queue": definition.queues[stage]} if stage in definition.queues else {}
+def _placement(definition: ReportDefinition, stage: StageName) -> dict[str, Any]:
+    """Returns where a stage's tasks run, and among how many others, so far as the definition says."""
+    template = pod_template(stage)
+    asked = {
+        "queue": definition.queues.get(stage),
+        "pool": definition.pools.get(stage),
+        "executor_config": {"pod_template_file": template} if template else None,
+    }
+    return {name: value for name, value in asked.items() if value}

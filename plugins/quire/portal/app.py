@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from urllib.parse import urlencode
 
 from fastapi import FastAPI, HTTPException, Request, status
@@ -10,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException as StarletteError
 
+from quire import __version__
 from quire.errors import ReportError, TransientError, UsageError
 from quire.portal import api, downloads, pages
 from quire.portal.addresses import PREFIX
@@ -29,7 +29,7 @@ SECONDS_TO_WAIT = "5"
 def create_app() -> FastAPI:
     """Returns the app. It has no route that answers somebody who is not signed in."""
     app = FastAPI(
-        title="Quire", version=version("quire"), docs_url=None, redoc_url=None, openapi_url=None,
+        title="Quire", version=__version__, docs_url=None, redoc_url=None, openapi_url=None,
         description="Reports over any range of days, as workbooks, with links that stay.",
         responses=api.REFUSALS,  # type: ignore[arg-type]
     )  # fmt: skip

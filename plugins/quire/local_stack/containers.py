@@ -1,0 +1,72 @@
+"""``python -m quire.local_stack.containers bucket|flights``: what the container stack's own services run once."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+from psycopg.conninfo import conninfo_to_dict
+
+from quire.errors import ReportError, SettingsError, TransientError
+from quire.local_stack.flights import READER, load_flights
+from quire.local_stack.s3 import ensure_bucket
+from quire.object_store import ObjectStore
+from quire.settings import OWNER_CONNECTION, StoreSettings, source_url, variable_of
+
+SOURCE_CONNECTION = "quire_source"
+SECONDS_TO_START = 60
+
+
+def prepare_bucket() -> None:
+    """Makes the bucket where it is missing, and waits until it takes objects.
+
+    Raises:
+        SettingsError: ``quire_store`` is missing or malformed.
+        StoreRefusedError, StoreUnavailableError: the store refuses, or does not answer in a minute.
+    """
+    store = ObjectStore(StoreSettings.from_environment())
+    deadline = time.monotonic() + SECONDS_TO_START
+    while True:
+        try:
+            ensure_bucket(store)
+            store.put(".ready", b"")
+            return
+        except TransientError:  # SeaweedFS comes up in steps: no answer, no bucket, no volume to write to
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+
+
+def prepare_flights() -> None:
+    """Loads the flights into the database of ``quire_owner``, for ``quire_source`` to read.
+
+    Raises:
+        SettingsError: a connection is missing or malformed, or is another user's than the flights' reader.
+        StackError: PostgreSQL refuses.
+    """
+    owner = source_url(OWNER_CONNECTION)
+    reader = conninfo_to_dict(source_url(SOURCE_CONNECTION))
+    if reader.get("user") != READER or not reader.get("password"):
+        raise SettingsError(f"{variable_of(SOURCE_CONNECTION)} must be that of {READER}, with its password")
+    load_flights(owner, reader_password=str(reader["password"]))
+
+
+COMMANDS: dict[str, Callable[[], None]] = {"bucket": prepare_bucket, "flights": prepare_flights}
+
+
+def main(arguments: list[str]) -> int:
+    """Runs one of the commands, and returns the exit status."""
+    if len(arguments) != 1 or arguments[0] not in COMMANDS:
+        print(f"usage: python -m quire.local_stack.containers {'|'.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    try:
+        COMMANDS[arguments[0]]()
+    except ReportError as error:
+        print(f"quire: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,104 @@
+"""The stack of docker-compose.yaml with three workers, the demo's flights, and a report of five times as many rows."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from quire.local_stack.ports import free_ports
+from quire.settings import CLONE
+
+from tests.container import engine, standins
+from tests.container.stack import ContainerStack
+from tests.events import write_report
+
+TIMES = 5
+WORKERS = 3
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The base images, by which everything else is built."""
+    reason = engine.missing() or standins.why_not()
+    if reason:
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("images")
+    for short, name in standins.base_images().items():
+        standins.provide(short, name, folder)
+
+
+@pytest.fixture(scope="session")
+def stack(images: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerStack]:
+    """The stack, whose workers are all well."""
+    folder = tmp_path_factory.mktemp("containers")
+    name = f"quire-test-{uuid.uuid4().hex[:8]}"
+    settings = write_settings(folder, name)
+    compose = CLONE / "docker-compose.yaml"
+    more = folder / "more.yaml"
+    include = write_reports(folder / "include")
+    services = ("apiserver", "scheduler", "dag-processor", "triggerer", "worker")
+    mounted = {"volumes": [f"{include}:/opt/airflow/include:ro"]}
+    more.write_text(yaml.safe_dump({"services": {f"airflow-{service}": mounted for service in services}}))
+    project = engine.Project(name, settings, [compose, more])
+    running = ContainerStack(project, settings=dict(read_settings(settings)))
+    try:
+        project.compose("--profile", "demo", "build")
+        project.compose("--profile", "demo", "up", "--detach", "--scale", f"airflow-worker={WORKERS}")
+        running.wait_until_ready(workers=WORKERS)
+        yield running
+    finally:
+        (folder / "log").write_text(project.compose("logs", "--no-color"))
+        project.remove()
+        subprocess.run(["docker", "rmi", f"{name}:test", f"{name}-demo:test"], capture_output=True, check=False)
+
+
+def write_settings(folder: Path, name: str) -> Path:
+    """Writes what stands for .env by the clone's own script, with ports and images of this project's own."""
+    clone = folder / "clone"
+    (clone / "containers").mkdir(parents=True)
+    for file in ("containers/new-secrets.sh", ".env.example"):
+        (clone / file).write_bytes((CLONE / file).read_bytes())
+    subprocess.run(["sh", clone / "containers" / "new-secrets.sh"], check=True, capture_output=True)
+    airflow, s3 = free_ports(None, None)
+    changes = {
+        "AIRFLOW_PORT": airflow,
+        "AIRFLOW_PUBLIC_URL": f"http://localhost:{airflow}",
+        "S3_PORT": s3,
+        "S3_PUBLIC_URL_ENCODED": f"http%3A%2F%2Flocalhost%3A{s3}",
+        "QUIRE_IMAGE": f"{name}:test",
+        "QUIRE_DEMO_IMAGE": f"{name}-demo:test",
+    }
+    path = clone / ".env"
+    kept = [line for line in path.read_text().splitlines() if line.partition("=")[0] not in changes]
+    path.write_text("".join(f"{line}\n" for line in [*kept, *(f"{key}={value}" for key, value in changes.items())]))
+    return path
+
+
+def read_settings(path: Path) -> list[tuple[str, str]]:
+    """Returns the settings of such a file."""
+    return re.findall(r"^(\w+)=(.*)$", path.read_text(), re.MULTILINE)
+
+
+def write_reports(include: Path) -> Path:
+    """Copies the clone's reports, and adds one of many rows in one workbook, which takes a while."""
+    shutil.copytree(CLONE / "include", include)
+    flights = yaml.safe_load((include / "reports" / "flights.yaml").read_text())
+    sql = (include / "sql" / "flights" / "extract.sql").read_text()
+    many = {**flights, "workbook": {"split": "none"}, "summaries": []}
+    del many["schedule"]
+    many["source"] = {"sql": "many/extract.sql", "time_column": "scheduled_departure"}
+    names = [column["name"] for column in many["columns"]]
+    body = re.sub(r"ORDER BY.*", "", sql, flags=re.DOTALL).rstrip().rstrip(";")
+    order = ", ".join(["scheduled_departure", "carrier", "flight", "copy"])
+    repeated = (
+        f"SELECT {', '.join(names)}, copy FROM ({body}) AS once, generate_series(1, {TIMES}) AS copy ORDER BY {order}"
+    )
+    many["columns"] = [*many["columns"], {"name": "copy"}]
+    write_report(include, "many", many, f"{repeated}\n")
+    return include

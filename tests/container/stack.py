@@ -1,0 +1,185 @@
+"""The running stack: its Airflow, its store as the host reaches it, its containers."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from typing import Any
+from xml.sax.saxutils import unescape
+
+import httpx
+from python_calamine import CalamineWorkbook
+from quire.object_store import ObjectStore
+from quire.settings import StoreSettings
+
+from tests.container.engine import Project
+
+SECONDS_TO_START = 600
+SECONDS_OF_A_RUN = 900
+ENDED = ("success", "failed")
+SHEET = re.compile(r"xl/worksheets/sheet\d+\.xml")
+SMALLEST_SHEET_OF_ROWS = 1_000_000
+CELERY = "airflow.providers.celery.executors.celery_executor.app"
+
+
+class ContainerStack:
+    """A stack.
+
+    Args:
+        project: its containers.
+        settings: what its .env says.
+    """
+
+    def __init__(self, project: Project, *, settings: Mapping[str, str]) -> None:
+        self.project, self._settings = project, settings
+        self.url = settings["AIRFLOW_PUBLIC_URL"]
+        self.store_url = f"http://localhost:{settings['S3_PORT']}"
+
+    def client(self) -> httpx.Client:
+        """Returns a client of Airflow and of the portal in it."""
+        credentials = {"username": self._settings["QUIRE_ADMIN"], "password": self._settings["QUIRE_ADMIN_PASSWORD"]}
+        answer = httpx.post(f"{self.url}/auth/token", json=credentials, timeout=60).raise_for_status()
+        headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60)
+
+    def store(self) -> ObjectStore:
+        """Returns the bucket, as it is reached from the host."""
+        key = self._settings["S3_PASSWORD"]
+        return ObjectStore(
+            StoreSettings(
+                bucket="quire", access_key="quire", secret_key=key, endpoint_url=self.store_url, region_name="us-east-1"
+            )
+        )
+
+    def wait_until_ready(self, *, workers: int) -> None:
+        """Waits until every worker answers Celery, and both reports have their DAGs."""
+        deadline = time.monotonic() + SECONDS_TO_START
+
+        def ready() -> bool:
+            try:
+                with self.client() as client:
+                    found = {dag["dag_id"] for dag in client.get("/api/v2/dags").raise_for_status().json()["dags"]}
+            except httpx.HTTPError:
+                return False
+            return {"flights", "many"} <= found and self.workers_that_answer() >= workers
+
+        wait_for(ready, deadline=deadline, what=lambda: self.project.compose("ps"))
+
+    def workers_that_answer(self) -> int:
+        """Returns how many workers answer Celery: sooner than the engine's own health checks, which are rare."""
+        running = self.project.containers("airflow-worker")
+        if not running:
+            return 0
+        ask = ["exec", running[0], "celery", "--app", CELERY, "inspect", "ping", "--timeout", "5"]
+        answer = subprocess.run(["docker", *ask], capture_output=True, text=True, check=False)
+        return answer.stdout.count("pong")
+
+    def containers_by_hostname(self) -> dict[str, str]:
+        """Returns each worker's container by the name that Airflow knows it by."""
+        ids = self.project.containers("airflow-worker")
+        return {str(self.project.state(found)["Config"]["Hostname"]): found for found in ids}
+
+    def trigger(self, client: httpx.Client, report: str, **conf: Any) -> str:
+        """Starts a run over Airflow's API and returns its id."""
+        asked = {"logical_date": None, "conf": conf}
+        answer = client.post(f"/api/v2/dags/{report}/dagRuns", json=asked)
+        return str(answer.raise_for_status().json()["dag_run_id"])
+
+    def wait_for_run(self, client: httpx.Client, dag_id: str, run_id: str) -> None:
+        """Waits until a run has succeeded."""
+        state = ""
+
+        def over() -> bool:
+            nonlocal state
+            try:
+                state = client.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}").raise_for_status().json()["state"]
+            except httpx.TransportError:
+                return False
+            return state in ENDED
+
+        deadline = time.monotonic() + SECONDS_OF_A_RUN
+        wait_for(over, deadline=deadline, what=lambda: str(self.tasks(client, dag_id, run_id)))
+        assert state == "success", self.tasks(client, dag_id, run_id)
+
+    def finish(self, client: httpx.Client, report: str, run_id: str) -> dict[str, Any]:
+        """Waits until a report's run has succeeded, and returns what publish returned."""
+        self.wait_for_run(client, report, run_id)
+        entries = f"/api/v2/dags/{report}/dagRuns/{run_id}/taskInstances/publish/xcomEntries"
+        entry = client.get(f"{entries}/return_value", params={"deserialize": False})
+        found: dict[str, Any] = entry.raise_for_status().json()["value"]
+        return found
+
+    def tasks(self, client: httpx.Client, report: str, run_id: str) -> list[dict[str, Any]]:
+        """Returns what Airflow knows of a run's tasks."""
+        path = f"/api/v2/dags/{report}/dagRuns/{run_id}/taskInstances"
+        listed = client.get(path, params={"limit": 100}).raise_for_status().json()["task_instances"]
+        kept = ("task_id", "map_index", "state", "hostname", "try_number", "duration")
+        return [{name: task[name] for name in kept} for task in listed]
+
+    def uploads(self, report: str) -> set[tuple[str, str]]:
+        """Returns key and id of each upload that has begun and not ended."""
+        store = self.store()
+        listed = store.client.list_multipart_uploads(Bucket=store.bucket, Prefix=f"reports/{report}/")
+        return {(found["Key"], found["UploadId"]) for found in listed.get("Uploads", [])}
+
+    def host_of_upload(self, client: httpx.Client, report: str, run_id: str, *, known: set[tuple[str, str]]) -> str:
+        """Waits until a render has uploaded a part of its file, and returns its worker's name.
+
+        Args:
+            client: of Airflow.
+            report: its report.
+            run_id: of the run.
+            known: uploads of others, such as those of workers that were killed.
+        """
+        store = self.store()
+
+        def uploads() -> bool:
+            return any(
+                store.client.list_parts(Bucket=store.bucket, Key=key, UploadId=upload).get("Parts")
+                for key, upload in self.uploads(report) - known
+            )
+
+        wait_for(uploads, deadline=time.monotonic() + SECONDS_OF_A_RUN, what=lambda: "no render uploads anything")
+        tasks = self.tasks(client, report, run_id)
+        return next(
+            str(task["hostname"]) for task in tasks if (task["task_id"], task["state"]) == ("render", "running")
+        )
+
+    def objects(self, report: str) -> set[str]:
+        """Returns the keys of everything that belongs to runs of a report."""
+        return {entry.key for entry in self.store().list(f"reports/{report}/")}
+
+
+def wait_for(done: Callable[[], bool], *, deadline: float, what: Callable[[], str]) -> None:
+    """Waits until something is so."""
+    while not done():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.5)
+
+
+def digests_of_cells(body: bytes) -> dict[str, str]:
+    """Returns a digest of each part that rows are in: of every cell of the workbook but those of the sheet About.
+
+    The shared strings are digested without those of About, which tells when the run was made.
+    """
+    about = CalamineWorkbook.from_filelike(BytesIO(body)).get_sheet_by_name("About").to_python()
+    told = {str(cell) for row in about for cell in row}
+    with zipfile.ZipFile(BytesIO(body)) as package:
+        parts = [found for found in package.infolist() if SHEET.fullmatch(found.filename)]
+        found = {part.filename: _digest(package, part) for part in parts if part.file_size > SMALLEST_SHEET_OF_ROWS}
+        strings = re.findall(r"<si>(.*?)</si>", package.read("xl/sharedStrings.xml").decode(), re.DOTALL)
+    kept = ["" if unescape(re.sub(r"<[^>]*>", "", text)) in told else text for text in strings]
+    return {**found, "strings": hashlib.sha256("\n".join(kept).encode()).hexdigest()}
+
+
+def _digest(package: zipfile.ZipFile, part: zipfile.ZipInfo) -> str:
+    digest = hashlib.sha256()
+    with package.open(part) as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

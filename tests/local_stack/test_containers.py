@@ -1,0 +1,53 @@
+"""What the container stack runs once: the bucket, and the flights."""
+
+from __future__ import annotations
+
+import uuid
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from quire.local_stack.containers import main
+from quire.local_stack.flights import READER
+from quire.local_stack.postgres import PostgresServer
+from quire.local_stack.s3 import S3Server
+
+
+def test_bucket_is_made_once_and_takes_objects(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"containers-{uuid.uuid4().hex}"
+    monkeypatch.setenv("AIRFLOW_CONN_QUIRE_STORE", s3_server.connection)
+    monkeypatch.setenv("QUIRE_BUCKET", name)
+    assert (main(["bucket"]), main(["bucket"])) == (0, 0)
+    store = s3_server.store(name)
+    assert store.read(".ready") == b""
+    store.delete([".ready"])
+    store.client.delete_bucket(Bucket=name)
+
+
+def test_flights_are_loaded_once_for_their_reader(
+    postgres_server: PostgresServer, fresh_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = str(conninfo_to_dict(fresh_database)["dbname"])
+    reader = postgres_server.url(name, user=READER, password="reader")
+    monkeypatch.setenv("AIRFLOW_CONN_QUIRE_OWNER", fresh_database)
+    monkeypatch.setenv("AIRFLOW_CONN_QUIRE_SOURCE", reader)
+    assert (main(["flights"]), main(["flights"])) == (0, 0)
+    with psycopg.connect(reader) as connection:
+        assert connection.execute("SELECT count(*) FROM flights").fetchone() == (336_776,)
+
+
+def test_flights_for_another_reader_are_refused_with_one_line(
+    fresh_database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_QUIRE_OWNER", fresh_database)
+    monkeypatch.setenv("AIRFLOW_CONN_QUIRE_SOURCE", fresh_database)
+    assert main(["flights"]) == 1
+    told = capsys.readouterr().err
+    assert told == f"quire: AIRFLOW_CONN_QUIRE_SOURCE must be that of {READER}, with its password\n"
+    assert str(conninfo_to_dict(fresh_database)["password"]) not in told
+
+
+@pytest.mark.parametrize("arguments", [[], ["bucket", "flights"], ["buckets"]])
+def test_other_arguments_are_told_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == "usage: python -m quire.local_stack.containers bucket|flights\n"

@@ -1,0 +1,108 @@
+"""The compose files as they stand: limits, logs, what is published, and no secret. That they run: tests/container."""
+
+from __future__ import annotations
+
+import re
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from quire.settings import CLONE
+
+STACKS = ("docker-compose.yaml", "docker-compose.own.yaml")
+SECRETS = re.compile(r"PASSWORD|SECRET|FERNET_KEY|ACCESS_KEY$")
+ONCE = ("airflow-init", "demo")
+
+
+def services(name: str) -> dict[str, dict[str, Any]]:
+    """Returns a file's services with what they extend."""
+    found: dict[str, dict[str, Any]] = yaml.safe_load((CLONE / name).read_text())["services"]
+    for service, own in found.items():
+        if extended := own.get("extends"):
+            base = services(extended["file"])[extended["service"]]
+            found[service] = {**base, **own, "environment": base["environment"] | own.get("environment", {})}
+    return found
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_services_are_bounded_and_come_back(name: str) -> None:
+    for service, told in services(name).items():
+        assert told["mem_limit"], service
+        assert told["logging"]["options"] == {"max-size": "10m", "max-file": "5"}, service
+        assert told["restart"] == ("on-failure" if service in ONCE else "unless-stopped"), service
+        assert told["security_opt"] == ["no-new-privileges:true"], service
+        assert ("healthcheck" in told) == (service not in ONCE), service
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_services_wait_for_what_they_need(name: str) -> None:
+    found = services(name)
+    for service in found:
+        if service.startswith("airflow-") and service != "airflow-init":
+            needed = found[service]["depends_on"]
+            assert needed["airflow-init"] == {"condition": "service_completed_successfully"}
+            assert needed["redis"] == {"condition": "service_healthy"}
+    assert found["airflow-worker"]["depends_on"]["airflow-apiserver"] == {"condition": "service_healthy"}
+
+
+def test_pages_and_s3_alone_are_published_and_on_loopback() -> None:
+    published = {name: told["ports"] for name, told in services("docker-compose.yaml").items() if "ports" in told}
+    assert set(published) == {"airflow-apiserver", "seaweedfs"}
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
+
+
+@pytest.mark.parametrize("name", [*STACKS, "containers/airflow.yaml", "containers/redis.yaml"])
+def test_secrets_come_from_the_environment_file(name: str) -> None:
+    for service, told in services(name).items():
+        for variable, value in told.get("environment", {}).items():
+            if SECRETS.search(variable) and variable != "AWS_ACCESS_KEY_ID":
+                assert re.fullmatch(r"\$\{\w+(:\?run make \.env)?\}", str(value)), (service, variable)
+    text = (CLONE / name).read_text()
+    assert re.findall(r"://[^:/\s]*:(?!\$\{)[^@\s]+@", re.sub(r"#.*", "", text)) == []  # no password in an address
+    assert not re.search(r"\$\{[^}]*\$\{", text)  # one inside another is not read by every docker-compose
+
+
+def test_settings_of_every_file_are_in_the_example() -> None:
+    named = set(re.findall(r"^(\w+)=", (CLONE / ".env.example").read_text(), re.MULTILINE))
+    required = {
+        variable
+        for name in ("docker-compose.yaml", "containers/airflow.yaml", "containers/redis.yaml")
+        for variable in re.findall(r"\$\{(\w+):\?", (CLONE / name).read_text())
+    }
+    assert required <= named
+
+
+def test_new_secrets_are_random_for_the_owner_alone_and_never_replaced(tmp_path: Path) -> None:
+    made = [make_settings(tmp_path / name) for name in ("first", "second")]
+    first, second = ({key: value for key, value in settings.items() if SECRETS.search(key)} for settings in made)
+    assert len(first) >= 8
+    assert len(set(first.values()) | set(second.values())) == 2 * len(first)
+    assert all(len(value) >= 30 for value in first.values())
+    assert "GENERATED" not in made[0]["QUIRE_SOURCE"]
+    path = tmp_path / "first" / ".env"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    again = subprocess.run(["sh", path.parent / "containers" / "new-secrets.sh"], capture_output=True, check=False)
+    assert (again.returncode, b"there is an .env already" in again.stderr) == (1, True)
+
+
+def make_settings(clone: Path) -> dict[str, str]:
+    (clone / "containers").mkdir(parents=True)
+    for file in ("containers/new-secrets.sh", ".env.example"):
+        (clone / file).write_bytes((CLONE / file).read_bytes())
+    subprocess.run(["sh", clone / "containers" / "new-secrets.sh"], check=True, capture_output=True)
+    return dict(re.findall(r"^(\w+)=(.*)$", (clone / ".env").read_text(), re.MULTILINE))
+
+
+def test_nothing_but_what_the_image_copies_is_sent_to_the_engine() -> None:
+    rules = (CLONE / ".dockerignore").read_text().splitlines()
+    sent = {rule[1:] for rule in rules if rule.startswith("!")}
+    copied = {
+        source
+        for line in re.findall(r"^COPY (?!--from)(.+) \S+$", (CLONE / "Dockerfile").read_text(), re.MULTILINE)
+        for source in line.split()
+    }
+    assert "*" in rules
+    assert sent == copied

@@ -1,0 +1,91 @@
+"""kubernetes/values.yaml: it parses, each stage has its pod, no secret is in it. No chart is at hand to render it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, get_args
+
+import pytest
+import yaml
+from quire.definition import StageName
+from quire.settings import CLONE
+
+STAGES = get_args(StageName)
+BYTES = {"Mi": 2**20, "Gi": 2**30}
+BUDGET = 400 * 2**20  # of a task
+# The chart refuses a value that it does not know.
+KNOWN = {
+    "executor", "airflowVersion", "defaultAirflowRepository", "defaultAirflowTag", "postgresql", "redis", "data",
+    "fernetKeySecretName", "apiSecretKeySecretName", "jwtSecretName", "createUserJob", "config", "extraEnvFrom", "env",
+    "workers", "apiServer", "scheduler", "dagProcessor", "triggerer", "extraConfigMaps",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def values() -> dict[str, Any]:
+    text = (CLONE / "kubernetes" / "values.yaml").read_text().replace("{{ .Release.Name }}", "quire")
+    assert "{{" not in text
+    found: dict[str, Any] = yaml.safe_load(text)
+    return found
+
+
+@pytest.fixture(scope="module")
+def pods(values: dict[str, Any]) -> dict[str, Any]:
+    """The pod of each stage, as the scheduler reads it from the mounted folder."""
+    files = yaml.safe_load(values["extraConfigMaps"]["quire-stages"]["data"])
+    return {name.removesuffix(".yaml"): yaml.safe_load(text) for name, text in files.items()}
+
+
+def container(pod: dict[str, Any]) -> dict[str, Any]:
+    (found,) = pod["spec"]["containers"]
+    return dict(found)
+
+
+def size(text: str) -> int:
+    return int(text[:-2]) * BYTES[text[-2:]]
+
+
+def test_values_are_those_that_the_chart_knows_and_the_images_airflow(values: dict[str, Any]) -> None:
+    assert set(values) <= KNOWN
+    from_image = re.search(r"apache/airflow:([\d.]+)-", (CLONE / "Dockerfile").read_text())
+    assert from_image
+    assert values["airflowVersion"] == from_image[1]
+    assert values["executor"] == "KubernetesExecutor"
+
+
+def test_every_stage_has_a_pod_whose_memory_holds_a_task(pods: dict[str, Any]) -> None:
+    assert set(pods) == set(STAGES)
+    for pod in pods.values():
+        resources = container(pod)["resources"]
+        assert resources["requests"]["memory"] == resources["limits"]["memory"]  # what is promised is there
+        assert size(resources["limits"]["memory"]) > 1.5 * BUDGET
+    assert size(container(pods["aggregate"])["resources"]["limits"]["memory"]) >= 2 * 2**30
+
+
+def test_pods_are_those_of_airflow_without_its_rights(values: dict[str, Any], pods: dict[str, Any]) -> None:
+    for pod in pods.values():
+        spec, base = pod["spec"], container(pod)
+        assert (pod["kind"], base["name"], spec["restartPolicy"]) == ("Pod", "base", "Never")
+        assert spec["serviceAccountName"] == values["workers"]["serviceAccount"]["name"]
+        assert spec["securityContext"]["runAsNonRoot"]
+        assert base["securityContext"]["allowPrivilegeEscalation"] is False
+        assert {mount["name"] for mount in base["volumeMounts"]} == {volume["name"] for volume in spec["volumes"]}
+
+
+def test_templates_lie_where_the_tasks_look_for_them(values: dict[str, Any], pods: dict[str, Any]) -> None:
+    named = {entry["name"]: entry["value"] for entry in values["env"]}
+    (mount,) = values["scheduler"]["extraVolumeMounts"]
+    assert named["QUIRE_POD_TEMPLATES"] == mount["mountPath"]
+    (volume,) = values["scheduler"]["extraVolumes"]
+    assert f"{volume['configMap']['name']}" in values["extraConfigMaps"]
+    for pod in pods.values():
+        own = {entry["name"]: entry.get("value") for entry in container(pod)["env"]}
+        assert own | named == own  # the task's process reads the definition anew, and must find the same
+
+
+def test_secrets_are_named_and_not_told(values: dict[str, Any], pods: dict[str, Any]) -> None:
+    assert {values[f"{name}SecretName"] for name in ("fernetKey", "apiSecretKey")} == {values["jwtSecretName"]}
+    for pod in pods.values():
+        (key,) = (entry for entry in container(pod)["env"] if entry["name"].endswith("FERNET_KEY"))
+        assert key["valueFrom"]["secretKeyRef"]["name"] == values["fernetKeySecretName"]
+        assert container(pod)["envFrom"] == yaml.safe_load(values["extraEnvFrom"])
