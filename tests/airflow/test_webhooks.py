@@ -33,7 +33,10 @@ def test_delivery_is_taken_with_airflows_connections_and_without_signing_in(
         "schema": SOURCE_DATABASE,
     }
     writer |= {"login": place.username, "password": place.password}
-    signing: dict[str, object] = {"conn_type": "generic", "password": f"whsec_b3RoZXI= {SECRET}"}
+    signing: dict[str, object] = {
+        "conn_type": "generic",
+        "password": f"whsec_b3RoZXIgc2VjcmV0IG9mIHRoZSBzaG9w {SECRET}",
+    }
     for name, fields in {"shop_writer": writer, "shop_signing": signing}.items():
         client.post("/connections", json={"connection_id": name, **fields}).raise_for_status()
     definition = find_source(airflow_include, "orders")

@@ -208,6 +208,19 @@ def test_source_that_is_defined_or_changed_later_is_read_without_a_restart(shop:
     assert ask(shop.database, "SELECT customer FROM orders WHERE id = 2") == [("new",)]
 
 
+@pytest.mark.parametrize("dropped", [False, True])
+def test_column_that_a_source_names_no_longer_is_not_written_for_keys_of_before(shop: Shop, dropped: bool) -> None:
+    shop.post(WHOLE)
+    write_source(shop.include, columns={"amount": "data.order.amount"})
+    run_sql(shop.database, "UPDATE orders SET customer = 'mine'")
+    if dropped:
+        run_sql(shop.database, "ALTER TABLE orders DROP COLUMN customer")
+    answer = shop.post(body_of(1, 2, amount=13))
+    assert (answer.status_code, answer.json()) == (200, {"status": "applied"})
+    column = "amount::text" if dropped else "customer"
+    assert ask(shop.database, f"SELECT {column} FROM orders") == [("13.00" if dropped else "mine",)]
+
+
 def test_answers_are_json_of_one_line(shop: Shop) -> None:
     answer = shop.post(b"{", headers={})
     assert answer.headers["content-type"] == "application/json"

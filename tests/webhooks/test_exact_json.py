@@ -26,10 +26,28 @@ def test_number_keeps_its_digits(digits: str) -> None:
     assert write_json(read_json(f'{{"n": [{digits}]}}')) == f'{{"n":[{digits}]}}'
 
 
-@pytest.mark.parametrize("text", ["NaN", "Infinity", "[-Infinity]", "1e999", "1e-999", "[" * 100_000, "{'a': 1}", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NaN",
+        "Infinity",
+        "[-Infinity]",
+        "1e999",
+        "1e-999",
+        "[" * 100_000,
+        "{'a': 1}",
+        "",
+        *("[" * deep + "]" * deep for deep in (102, 500, 900)),
+    ],
+)
 def test_what_is_no_json_or_too_much_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         read_json(text)
+
+
+def test_json_of_many_levels_is_written_again() -> None:
+    text = '{"a":' * 50 + "[" * 50 + "]" * 50 + "}" * 50
+    assert write_json(read_json(text)) == text
 
 
 def test_zero_of_any_exponent_is_a_number() -> None:

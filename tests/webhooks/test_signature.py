@@ -70,7 +70,9 @@ def test_time_may_be_off_by_the_tolerance_both_ways(offset: float, right: bool) 
             read_headers(headers, now=1362139200 + offset, tolerance=FIVE_MINUTES)
 
 
-@pytest.mark.parametrize("text", [None, "", "  ", "hunter2", "whsec_", "whsec_!!", f"{SECRET} hunter2", "whsec_a"])
+@pytest.mark.parametrize(
+    "text", [None, "", "  ", "hunter2", "whsec_", "whsec_!!", f"{SECRET} hunter2", "whsec_a", "whsec_YQ=="]
+)
 def test_secret_that_is_none_is_told_without_it(text: str | None) -> None:
     with pytest.raises(SettingsError, match=r"of the connection signing|the connection signing has no") as caught:
         parse_secrets(text, connection="signing")

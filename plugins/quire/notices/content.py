@@ -193,7 +193,7 @@ def _parameter_title(definition: ReportDefinition, name: str) -> str:
 def _plain(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(value)
+    return _short(str(value))  # of one line: it must not look like a part of the notice
 
 
 def _run_page(report: str, run_id: str, base_url: str) -> NoticeLink:

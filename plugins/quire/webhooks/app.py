@@ -65,6 +65,7 @@ class _Deliveries:
         self._sources, self._lookup = sources, lookup
         self._turns = anyio.Semaphore(AT_ONCE)
         self._threads = anyio.CapacityLimiter(AT_ONCE)
+        self._readers = anyio.CapacityLimiter(AT_ONCE)  # of its own: the server's other routes must not wait for it
 
     async def answer(self, request: Request) -> Response:
         """Answers a delivery; each status is told in docs/webhooks.md."""
@@ -87,7 +88,7 @@ class _Deliveries:
     async def _take(self, request: Request, definition: WebhookDefinition) -> Response:
         signed = read_headers(request.headers, now=time.time(), tolerance=definition.tolerance)
         body = await _read_body(request, definition.max_bytes)
-        event = await run_sync(self._read, definition, signed, body)
+        event = await run_sync(self._read, definition, signed, body, limiter=self._readers)
 
         def take() -> Outcome:
             url = self._lookup.address(definition.connection)

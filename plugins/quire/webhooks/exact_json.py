@@ -6,9 +6,11 @@ Python's own floats would not; PostgreSQL's numeric and jsonb do.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
+DEEPEST = 100  # levels of lists and objects: writing them again takes frames of Python's stack
+TOO_DEEP = "it is nested too deep"
 LARGEST_EXPONENT = 400  # beyond any double; a few letters must not become a megabyte of digits
 
 
@@ -19,9 +21,15 @@ def read_json(text: str) -> object:
         ValueError: it is no JSON, or nested too deep; NaN and Infinity are none.
     """
     try:
-        return json.loads(text, parse_float=_number, parse_constant=_refuse)
+        value = json.loads(text, parse_float=_number, parse_constant=_refuse)
     except RecursionError as error:
-        raise ValueError("it is nested too deep") from error
+        raise ValueError(TOO_DEEP) from error
+    level: list[object] = [value]
+    for _ in range(DEEPEST + 1):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return value
+    raise ValueError(TOO_DEEP)
 
 
 def write_json(value: object) -> str:
@@ -33,6 +41,12 @@ def write_json(value: object) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + ",".join(map(write_json, value)) + "]"
     return json.dumps(value, allow_nan=False)
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _number(digits: str) -> Decimal:

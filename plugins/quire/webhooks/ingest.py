@@ -21,7 +21,11 @@ from quire.webhooks.merge import Known
 from quire.webhooks.refusals import NOT_NOW, BodyRefused, DeliveryDeferred, UsedIdRefused, answering_for_postgresql
 from quire.webhooks.target import Connection, TargetColumn, read_target
 
-SECONDS_TO_CONNECT = 5
+# Seconds, and milliseconds: a connection that falls silent must not keep its turn for ever.
+_PATIENCE: dict[str, Any] = {
+    "connect_timeout": 5, "tcp_user_timeout": 20_000,
+    "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
+}  # fmt: skip
 DAYS_TO_REMEMBER = 30  # senders give up after some days
 PRUNED_AT_ONCE = 8  # more than one, so that a backlog shrinks
 _SETTINGS = (
@@ -71,7 +75,7 @@ def ingest(definition: WebhookDefinition, event: Event, *, body_sha256: bytes, u
         DeliveryDeferred: PostgreSQL is away, or not ready for it.
         DefinitionError: the table is not as the definition says.
     """
-    with answering_for_postgresql(), psycopg.connect(url, connect_timeout=SECONDS_TO_CONNECT) as connection:
+    with answering_for_postgresql(), psycopg.connect(url, **_PATIENCE) as connection:
         connection.isolation_level = IsolationLevel.READ_COMMITTED  # who waited for a lock sees what was committed
         connection.execute(_SETTINGS)
         if not _is_new(definition.name, event.stamp[1], body_sha256, connection):
@@ -135,7 +139,8 @@ class _Row:
         return list(key)
 
     def _write(self, known: Known) -> bool:
-        row = {**self._event.keys, **known.values}
+        written = self._definition.written  # what was taken out of the definition since is remembered, and not written
+        row = {**self._event.keys, **{name: value for name, value in known.values.items() if name in written}}
         try:
             with self._connection.transaction():
                 self._execute(statements.upsert(self._definition, self._columns, row))

@@ -8,7 +8,7 @@
     └── BodyRefused            422: what it says
     DeliveryDeferred           503: the sender had better deliver again
 
-Each text is one line for the sender's developer, and tells nothing of our servers.
+Each text is one line for the sender's developer: of PostgreSQL's it is what names the value, table or constraint.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _OF_THE_BODY = (
     "P0001",  # raised by a trigger of the table
 )
 _FOREIGN_KEY = "23503"
+_TAKEN = ("23505", "23P01")  # by another row, which an event that is still to come may change
 NOT_NOW = "the source cannot take deliveries now: deliver again later"
 
 
@@ -92,6 +93,8 @@ def _answer(error: psycopg.Error) -> ReportError:
     code, line = error.sqlstate or "", first_line(error)
     if code == _FOREIGN_KEY:
         return DeliveryDeferred(f"a row that this one refers to is not there yet: {line}")
+    if code in _TAKEN:
+        return DeliveryDeferred(f"another row has what this one would: {line}")
     if code.startswith(_OF_THE_BODY):
         return BodyRefused(line)
     logger.warning("a delivery is deferred: PostgreSQL says %s (%s)", line, code or "no connection")

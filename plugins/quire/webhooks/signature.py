@@ -20,7 +20,8 @@ from quire.webhooks.refusals import UnsignedDelivery
 
 PREFIX = "whsec_"
 VERSION = "v1,"
-_ID = re.compile(r"[!-~]{1,256}")
+_ID = re.compile(r"[!-\-/-~]{1,256}")  # printable, but for the dot that stands between it and the time
+LEAST_KEY = 24  # bytes, by the specification
 _SECONDS = re.compile(r"\d{1,12}", re.ASCII)
 
 
@@ -44,7 +45,7 @@ def read_headers(headers: Mapping[str, str], *, now: float, tolerance: timedelta
         word.removeprefix(VERSION) for word in headers.get("webhook-signature", "").split() if word.startswith(VERSION)
     )
     if not _ID.fullmatch(event_id):
-        raise UnsignedDelivery("the header webhook-id is missing, or not 1 to 256 printable characters")
+        raise UnsignedDelivery("the header webhook-id is missing, or not 1 to 256 printable characters without a dot")
     if not _SECONDS.fullmatch(seconds):
         raise UnsignedDelivery("the header webhook-timestamp is missing, or not in whole seconds since 1970")
     if not signatures:
@@ -85,6 +86,8 @@ def _key(word: str, place: int, connection: str) -> bytes:
         key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except binascii.Error:
         key = b""
-    if not key or encoded == word:
-        raise SettingsError(f"secret {place} of the connection {connection} is not {PREFIX}… (base64)")
+    if len(key) < LEAST_KEY or encoded == word:
+        raise SettingsError(
+            f"secret {place} of the connection {connection} is not {PREFIX}… (base64 of at least {LEAST_KEY} bytes)"
+        )
     return key

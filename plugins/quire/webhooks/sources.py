@@ -50,7 +50,7 @@ class Sources:
         path = self._folder / f"{name}{SUFFIX}"
         try:
             status = path.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         version = (status.st_mtime_ns, status.st_size)
         known = self._read.get(name)
