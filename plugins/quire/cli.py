@@ -17,7 +17,7 @@ from quire.errors import DefinitionError, NoConnectionError, ParameterError, Rep
 from quire.run_request import request_range
 from quire.settings import StoreSettings, include_folder, owner_url, source_url
 from quire.webhooks.commands import app as hooks_app
-from quire.webhooks.commands import check_sources
+from quire.webhooks.commands import check_sources, tell_errors
 
 if TYPE_CHECKING:
     from quire.definition import ReportDefinition
@@ -91,10 +91,7 @@ def check(report: Annotated[str | None, typer.Argument(help="One report; all of 
             errors[name] = error
     if not report:
         errors.update(check_sources())
-    for found in errors.values():
-        typer.echo(f"quire: {found}", err=True)
-    if errors:
-        raise typer.Exit(max(found.exit_status for found in errors.values()))
+    tell_errors(errors)
 
 
 def _check(definition: ReportDefinition) -> None:

@@ -15,10 +15,15 @@ ACTIVE = ("waiting", "running")
 SECONDS = 240
 
 
+def password_of(stack: LocalStack, user: str) -> str:
+    """Returns the password of one of the stack's users, as Airflow has made it."""
+    return str(json.loads((stack.airflow.folder / "passwords.json").read_text())[user])
+
+
 def token_of(stack: LocalStack, user: str) -> str:
-    """Returns the credential of one of the stack's users, whose passwords Airflow has made."""
-    passwords = json.loads((stack.airflow.folder / "passwords.json").read_text())
-    answer = httpx.post(f"{stack.airflow.url}/auth/token", json={"username": user, "password": passwords[user]})
+    """Returns the credential of one of the stack's users."""
+    credentials = {"username": user, "password": password_of(stack, user)}
+    answer = httpx.post(f"{stack.airflow.url}/auth/token", json=credentials)
     return str(answer.raise_for_status().json()["access_token"])
 
 

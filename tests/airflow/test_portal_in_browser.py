@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from playwright.sync_api import Browser, FrameLocator, Page, ViewportSize, expec
 from python_calamine import CalamineWorkbook
 from quire.local_stack.stack import SOURCE_DATABASE, LocalStack
 
-from tests.airflow.portal import ADMIN
+from tests.airflow.portal import ADMIN, password_of
 from tests.workbooks import sheet_rows
 
 CHROMIUM = shutil.which("chromium")
@@ -58,10 +57,9 @@ def chromium() -> Iterator[Browser]:
 
 
 def sign_in(page: Page, stack: LocalStack, path: str) -> None:
-    passwords = json.loads((stack.airflow.folder / "passwords.json").read_text())
     page.goto(f"{stack.airflow.url}{path}")
     page.fill("input[name=username]", ADMIN)
-    page.fill("input[name=password]", passwords[ADMIN])
+    page.fill("input[name=password]", password_of(stack, ADMIN))
     page.click("button[type=submit]")
     page.wait_for_url(f"**{path}")
 

@@ -23,7 +23,18 @@ def connection_address(connection_id: str) -> str:
     Raises:
         SettingsError: there is no such connection, or it is no PostgreSQL connection.
     """
-    return _address(_connection(connection_id))
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    connection = _connection(connection_id)
+    if connection.conn_type not in ("postgres", "postgresql"):
+        raise SettingsError(
+            f"the connection {connection.conn_id} is of type {connection.conn_type}: it must be postgres"
+        )
+    hook = PostgresHook(connection=connection)
+    extras = {
+        name: str(value) for name, value in connection.extra_dejson.items() if name not in hook.ignored_extra_options
+    }
+    return _libpq_url(hook.sqlalchemy_url.update_query_dict(extras))
 
 
 def connection_password(connection_id: str) -> str | None:
@@ -48,7 +59,7 @@ def open_session(definition: ReportDefinition) -> SourceSession:
     """
     from quire.source import SourceSession
 
-    url = _address(_connection(definition.source.connection))
+    url = connection_address(definition.source.connection)
     return SourceSession(url=url, timezone=definition.timezone, timeout=definition.source.timeout)
 
 
@@ -59,23 +70,9 @@ def owner_address(definition: ReportDefinition) -> str:
         SettingsError: there is neither, or it is no PostgreSQL connection.
     """
     try:
-        return _address(_connection(OWNER_CONNECTION))
+        return connection_address(OWNER_CONNECTION)
     except NoConnectionError:
-        return _address(_connection(definition.source.connection))
-
-
-def _address(connection: Connection) -> str:
-    from airflow.providers.postgres.hooks.postgres import PostgresHook
-
-    if connection.conn_type not in ("postgres", "postgresql"):
-        raise SettingsError(
-            f"the connection {connection.conn_id} is of type {connection.conn_type}: it must be postgres"
-        )
-    hook = PostgresHook(connection=connection)
-    extras = {
-        name: str(value) for name, value in connection.extra_dejson.items() if name not in hook.ignored_extra_options
-    }
-    return _libpq_url(hook.sqlalchemy_url.update_query_dict(extras))
+        return connection_address(definition.source.connection)
 
 
 def _libpq_url(address: URL) -> str:

@@ -22,7 +22,7 @@ from airflow.sdk import BaseNotifier, TriggerRule, XComArg, get_current_context,
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from quire.airflow_dag.handover import pull_request
-from quire.airflow_dag.reader_links import FAILURE
+from quire.airflow_dag.reader_links import FAILURE, base_url
 from quire.artifacts import from_json
 from quire.definition import Notifier, ReportDefinition
 from quire.definition.part import suggestion
@@ -143,12 +143,10 @@ def _own_words(definition: ReportDefinition, reason: str | None) -> str:
 
 
 def _place() -> dict[str, str]:
-    from airflow.sdk.configuration import conf
-
-    base_url = conf.get("api", "base_url", fallback="") or ""
-    if not base_url:
+    base = base_url()
+    if not base:
         logger.warning("[api] base_url is not set: there are no links in what is told")
-    return {"run_id": get_current_context()["run_id"], "base_url": base_url}
+    return {"run_id": get_current_context()["run_id"], "base_url": base}
 
 
 def _send(call: _Call, context: dict[str, Any]) -> None:

@@ -13,9 +13,9 @@ from quire.portal.addresses import run_address
 FAILURE = "failure"
 
 
-def portal_url(path: str) -> str:
-    """Returns an address of the portal as readers reach it; a path alone where Airflow was not told its own."""
-    return f"{conf.get('api', 'base_url', fallback='').rstrip('/')}{path}"
+def base_url() -> str:
+    """Returns the address at which readers find Airflow; nothing where it was not told its own."""
+    return (conf.get("api", "base_url", fallback="") or "").rstrip("/")
 
 
 class RunPageLink(BaseOperatorLink):
@@ -25,7 +25,7 @@ class RunPageLink(BaseOperatorLink):
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """Returns the address of the run's page."""
-        return portal_url(run_address(ti_key.dag_id, ti_key.run_id))
+        return f"{base_url()}{run_address(ti_key.dag_id, ti_key.run_id)}"
 
 
 def tell_failure(context: Context) -> None:

@@ -155,7 +155,8 @@ def _open(report: str, caller: Caller, method: Any, entity: DagAccessEntity | No
 
 
 def _refuse(report: str, caller: Caller, method: Any, entity: DagAccessEntity | None) -> None:
-    if not (may(caller, report, "GET", None) and may(caller, report, method, entity)):
+    needed = {("GET", None), (method, entity)}  # one question where it is only read
+    if not all(may(caller, report, *right) for right in needed):
         raise HTTPException(status.HTTP_403_FORBIDDEN, f"you may not do this with the report {report}")
 
 

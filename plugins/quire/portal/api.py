@@ -12,7 +12,7 @@ from quire.airflow_dag.connections import open_session
 from quire.portal.access import AskingDep, CallerDep, CancellingDep, EstimatingDep, ReadingDep, RunId
 from quire.portal.addresses import run_address
 from quire.portal.estimates import estimate
-from quire.portal.questions import ask, read_question
+from quire.portal.questions import ACTIVE, ask, read_question
 from quire.portal.reports import list_reports, show_report
 from quire.portal.runs import cancelling_note, list_runs, show_run
 from quire.portal.services import BaseDep, StoreDep
@@ -48,15 +48,8 @@ def get_report(reading: ReadingDep, base: BaseDep) -> ReportView:
 async def post_estimate(reading: EstimatingDep, store: StoreDep, asked: Request) -> EstimateView:
     """Changes nothing. Rows are counted where they are stored, and else guessed by PostgreSQL's planner."""
     question = read_question(reading.definition, **asked.model_dump())
-    found = await run_sync(
+    return await run_sync(
         lambda: estimate(question, session=open_session(reading.definition), store=store), limiter=_ESTIMATES
-    )
-    return EstimateView(
-        rows=found.rows,
-        bytes=found.bytes,
-        partitions=found.partitions,
-        stored=found.stored,
-        is_exact=found.is_exact,
     )
 
 
@@ -100,5 +93,5 @@ async def cancel(cancelling: CancellingDep, run_id: str) -> None:
     """Ends a run that is not over."""
     caller, report = cancelling.caller, cancelling.definition.name
     run = await caller.api.run(report, run_id)
-    if run["state"] not in ("success", "failed"):
+    if run["state"] in ACTIVE:
         await caller.api.fail(report, run_id, note=cancelling_note(caller.user.get_name()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from fastapi import FastAPI, HTTPException, Request, status
+from fastapi import FastAPI, Request, status
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException as StarletteError
@@ -15,6 +15,7 @@ from quire.portal import api, downloads, pages
 from quire.portal.addresses import PREFIX
 from quire.portal.airflow_api import NotFoundError, RefusedError
 from quire.portal.questions import BusyError, PausedError
+from quire.portal.services import base_of
 
 SAFETY = {
     # nothing from elsewhere, and no frame but Airflow's own page
@@ -60,7 +61,7 @@ async def _safely(request: Request, proceed: object) -> Response:
 async def _told(request: Request, error: Exception) -> Response:
     """Returns what went wrong, as JSON to programs, and as a page to people."""
     status_code, reason = _status_of(error)
-    base = str(request.scope.get("root_path", "")).removesuffix(PREFIX)
+    base = base_of(request)
     headers = {"Retry-After": SECONDS_TO_WAIT} if status_code == status.HTTP_503_SERVICE_UNAVAILABLE else {}
     path = request.url.path.removeprefix(base)
     if path.startswith(f"{PREFIX}/api/") or not _reads_pages(request):
@@ -82,7 +83,7 @@ def _status_of(error: Exception) -> tuple[int, str]:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"][1:])
         return status.HTTP_422_UNPROCESSABLE_CONTENT, f"{place}: {first['msg']}" if place else str(first["msg"])
-    if isinstance(error, StarletteError | HTTPException):
+    if isinstance(error, StarletteError):
         return error.status_code, str(error.detail)
     if isinstance(error, NotFoundError):
         return status.HTTP_404_NOT_FOUND, "there is no such run"

@@ -36,7 +36,7 @@ def get_archive(reading: NamedDep, run_key: RunKey, store: StoreDep) -> Streamin
     """Made while it is sent: nothing is kept, whatever its size."""
     manifest = _manifest(reading, run_key, store)
     name = f"{manifest.report}_{manifest.start}_{manifest.end}.zip"
-    headers = {"Content-Disposition": attachment(name), "Cache-Control": "no-store"}
+    headers = {"Content-Disposition": attachment(name)}
     return StreamingResponse(_zipped(manifest, store), media_type="application/zip", headers=headers)
 
 
@@ -54,7 +54,7 @@ def get_file(reading: NamedDep, run_key: RunKey, name: str, store: StoreDep) -> 
     if file is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"this run has no file {name}")
     link = store.presign(file.key, seconds=_link_seconds(reading.report), filename=file.name)
-    return RedirectResponse(link, status.HTTP_302_FOUND, headers={"Cache-Control": "no-store"})
+    return RedirectResponse(link, status.HTTP_302_FOUND)
 
 
 def _link_seconds(report: str) -> int:

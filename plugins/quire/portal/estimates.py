@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 from quire.artifacts import RunPlan
@@ -11,6 +11,7 @@ from quire.calendar_range import DatePartition
 from quire.errors import concerning
 from quire.object_store import ObjectStore
 from quire.portal.questions import Question
+from quire.portal.views import EstimateView
 from quire.query import bound_query
 from quire.source import SourceSession, open_transaction
 from quire.stages.plan import plan_partitions
@@ -20,29 +21,7 @@ PATIENCE = timedelta(seconds=10)  # of somebody who fills in a form
 CELL_BYTES = {"xlsx": 6.5, "csv": 7.5, "parquet": 1.3}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """What a question would give.
-
-    Args:
-        rows: of all partitions.
-        bytes: of all files, roughly.
-        partitions: of the range.
-        stored: how many of them need not be read, and whose rows are counted.
-    """
-
-    rows: int
-    bytes: int
-    partitions: int
-    stored: int
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether the rows were counted, and not guessed."""
-        return self.partitions == self.stored
-
-
-def estimate(question: Question, *, session: SourceSession, store: ObjectStore) -> Estimate:
+def estimate(question: Question, *, session: SourceSession, store: ObjectStore) -> EstimateView:
     """Returns what a question would give; nothing is read but what plan reads.
 
     Raises:
@@ -56,7 +35,13 @@ def estimate(question: Question, *, session: SourceSession, store: ObjectStore) 
         days = sum((partition.stop - partition.start).days for partition in missing)
         whole = (question.request.end - question.request.start).days + 1
         rows += round(_planned_rows(question, session) * days / whole)
-    return Estimate(rows=rows, bytes=_size(question, plan, rows), partitions=plan.size, stored=len(plan.stored))
+    return EstimateView(
+        rows=rows,
+        bytes=_size(question, plan, rows),
+        partitions=plan.size,
+        stored=len(plan.stored),
+        is_exact=not missing,
+    )
 
 
 def _soon(url: str) -> str:

@@ -16,7 +16,7 @@ from pydantic import StringConstraints
 from quire.definition.presentation import FILE_FORMATS
 from quire.errors import UsageError
 from quire.portal.access import TOKEN_FIELD, AskingDep, Caller, CallerDep, CancellingDep, Reading, ReadingDep, RunId
-from quire.portal.addresses import PREFIX, report_address, run_address
+from quire.portal.addresses import PREFIX, run_address
 from quire.portal.api import cancel
 from quire.portal.questions import PausedError, ask, read_question
 from quire.portal.reports import list_reports, show_report
@@ -113,8 +113,7 @@ async def show_one_run(reading: ReadingDep, run_id: RunId, store: StoreDep, base
     titles = {name: parameter.title for name, parameter in definition.parameters.items()}
     return page(
         "run.html", reading.caller, base,
-        report=report, run=run, tables=tables, titles=titles, again=f"{base}{report_address(definition.name)}",
-        link_ttl=definition.delivery.link_ttl,
+        report=report, run=run, tables=tables, titles=titles, link_ttl=definition.delivery.link_ttl,
     )  # fmt: skip
 
 

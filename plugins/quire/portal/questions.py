@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from quire.artifacts import RunRequest, digest
 from quire.calendar_range import Grain, complete_window, zone
 from quire.definition import ReportDefinition
 from quire.portal.airflow_api import AirflowApi
+from quire.portal.views import PresetView
 from quire.run_request import request_conf, request_range
 
-ACTIVE = {"queued", "running", "restarting"}
+ACTIVE = {"queued", "running"}  # of Airflow's four states of a run
 ATTEMPTS = 10
 _NUMBERED = re.compile(r"ask__[0-9a-f]+__([0-9]+)")
 
@@ -131,25 +132,16 @@ def asked_of(definition: ReportDefinition, run: Mapping[str, Any]) -> RunRequest
     return request_conf(definition, run["conf"] or {}, run_id=run["dag_run_id"], run_after=run_after)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preset:
-    """A range that people often want; both days are included."""
-
-    title: str
-    start: date
-    end: date
-
-
-def presets(definition: ReportDefinition, *, now: datetime | None = None) -> list[Preset]:
+def presets(definition: ReportDefinition, *, now: datetime | None = None) -> list[PresetView]:
     """Returns the usual ranges as of today in the report's time zone, the last complete ones first."""
     now = now or datetime.now(UTC)
     found = []
     for grain in (Grain.DAY, Grain.WEEK, Grain.MONTH, Grain.QUARTER, Grain.YEAR):
         days = complete_window(1, grain, before=now, timezone=definition.timezone)
         title = "Yesterday" if grain is Grain.DAY else f"Last {grain}"
-        found.append(Preset(title=title, start=days.start, end=days.end))
+        found.append(PresetView(title=title, start=days.start, end=days.end))
     today = now.astimezone(zone(definition.timezone)).date()
-    found.append(Preset(title="Last 30 days", start=today - timedelta(days=30), end=today - timedelta(days=1)))
-    found.append(Preset(title="This month", start=today.replace(day=1), end=today))
-    found.append(Preset(title="This year", start=today.replace(month=1, day=1), end=today))
+    found.append(PresetView(title="Last 30 days", start=today - timedelta(days=30), end=today - timedelta(days=1)))
+    found.append(PresetView(title="This month", start=today.replace(day=1), end=today))
+    found.append(PresetView(title="This year", start=today.replace(month=1, day=1), end=today))
     return found

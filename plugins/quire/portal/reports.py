@@ -9,7 +9,7 @@ from quire.definition import ReportDefinition
 from quire.portal.access import Caller, Reading
 from quire.portal.addresses import report_address
 from quire.portal.questions import presets
-from quire.portal.views import ParameterView, PresetView, ReportView
+from quire.portal.views import ParameterView, ReportView
 from quire.settings import include_folder
 
 
@@ -19,7 +19,8 @@ async def list_reports(caller: Caller, base: str) -> list[ReportView]:
     definitions = (await run_sync(load_catalog, include_folder())).definitions
     found = [definitions[name] for name in definitions if name in readable]
     readings = [Reading(caller=caller, definition=definition) for definition in found]
-    return sorted([await run_sync(show_report, reading, base) for reading in readings], key=lambda report: report.title)
+    views = await run_sync(lambda: [show_report(reading, base) for reading in readings])
+    return sorted(views, key=lambda report: report.title)
 
 
 def show_report(reading: Reading, base: str) -> ReportView:
@@ -34,7 +35,7 @@ def show_report(reading: Reading, base: str) -> ReportView:
         schedule=definition.schedule,
         formats=list(definition.workbook.formats),
         parameters=_parameters(definition),
-        presets=[PresetView(title=found.title, start=found.start, end=found.end) for found in presets(definition)],
+        presets=presets(definition),
         may_ask=reading.may_ask,
         may_cancel=reading.may_cancel,
         url=f"{base}{report_address(definition.name)}",
@@ -43,16 +44,6 @@ def show_report(reading: Reading, base: str) -> ReportView:
 
 def _parameters(definition: ReportDefinition) -> list[ParameterView]:
     return [
-        ParameterView(
-            name=name,
-            title=parameter.title,
-            description=parameter.description,
-            type=parameter.type,
-            required=parameter.required,
-            default=parameter.default,
-            enum=list(parameter.enum) if parameter.enum else None,
-            minimum=parameter.minimum,
-            maximum=parameter.maximum,
-        )
+        ParameterView(name=name, required=parameter.required, **parameter.model_dump())
         for name, parameter in definition.parameters.items()
     ]

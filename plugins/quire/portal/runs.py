@@ -8,13 +8,15 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 
 from anyio.to_thread import run_sync
 from pydantic import BaseModel, Field, ValidationError
 
+from quire.airflow_dag.handover import STORED
+from quire.airflow_dag.reader_links import FAILURE
 from quire.artifacts import SUMMARY_FILE, Manifest, TaskUsage
-from quire.definition import ReportDefinition
+from quire.definition import ReportDefinition, StageName
 from quire.errors import IntegrityError, ReportError
 from quire.object_store import ObjectStore
 from quire.portal.addresses import archive_address, file_address, run_address
@@ -25,7 +27,7 @@ from quire.run_key import read_manifest
 
 STATES: Mapping[str, RunState] = {"queued": "waiting", "running": "running", "success": "done", "failed": "failed"}
 CANCELLED = re.compile(r"Cancelled at (\S+) by ")  # the note of a run that somebody has ended
-STAGES = ("plan", "extract", "aggregate", "layout", "render", "publish")
+STAGES: tuple[str, ...] = get_args(StageName)
 DONE = {"success", "skipped"}
 SECONDS_KEPT = 60  # that a deleted run may still be shown
 WHO = {"scheduled": "the schedule", "backfill": "a backfill", "asset_triggered": "an asset's event"}
@@ -102,7 +104,8 @@ async def _details(
     elif state == "running":
         told["progress"] = await _progress(api, report, run_id)
     elif state == "failed":
-        told["error"] = await _failure(api, report, run_id) or told.get("error") or NO_REASON
+        tasks = await api.task_instances(report, run_id)
+        told["error"] = await _reason(api, report, run_id, tasks, "failed") or told.get("error") or NO_REASON
     view = RunView(
         run_id=run_id,
         report=report,
@@ -178,7 +181,7 @@ async def _progress(api: AirflowApi, report: str, run_id: str) -> ProgressView:
     tasks, groups, stored, shares = await asyncio.gather(
         api.task_instances(report, run_id),
         api.xcom(report, run_id, "plan", "return_value"),
-        api.xcom(report, run_id, "plan", "stored"),
+        api.xcom(report, run_id, "plan", STORED),
         api.xcom(report, run_id, "layout", "return_value"),
     )
     known = len(stored["record"]) if isinstance(stored, dict) and "record" in stored else 0
@@ -204,17 +207,13 @@ def _done(tasks: Iterable[Mapping[str, Any]], stage: str, groups: Sequence[Seque
     return sum(len(group) for number, group in enumerate(groups or ()) if number in ended)
 
 
-async def _failure(api: AirflowApi, report: str, run_id: str) -> str | None:
-    return await _reason(api, report, run_id, await api.task_instances(report, run_id), "failed")
-
-
 async def _reason(
     api: AirflowApi, report: str, run_id: str, tasks: Iterable[Mapping[str, Any]], state: str
 ) -> str | None:
     """Returns why the first task in a state failed that told."""
     for task in sorted(tasks, key=lambda task: task["end_date"] or ""):
         if task["state"] == state:
-            reason = await api.xcom(report, run_id, task["task_id"], "failure", map_index=task["map_index"])
+            reason = await api.xcom(report, run_id, task["task_id"], FAILURE, map_index=task["map_index"])
             if reason:
                 return str(reason)
     return None

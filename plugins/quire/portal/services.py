@@ -25,10 +25,10 @@ def _store() -> ObjectStore:
     return _kept(open_store().settings)
 
 
-def _base(request: Request) -> str:
+def base_of(request: Request) -> str:
     """Returns the path that Airflow itself is served under: nothing, or ``/airflow`` behind some proxies."""
     return str(request.scope.get("root_path", "")).removesuffix(PREFIX)
 
 
 StoreDep = Annotated[ObjectStore, Depends(_store)]
-BaseDep = Annotated[str, Depends(_base)]
+BaseDep = Annotated[str, Depends(base_of)]

@@ -31,7 +31,7 @@ class ParameterView(View):
 
 
 class PresetView(View):
-    """A range that people often want."""
+    """A range that people often want; both days are included."""
 
     title: str
     start: date

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -35,7 +36,11 @@ def install(
 @app.command()
 def check(source: Source = None) -> None:
     """Validate sources, and their tables where a connection is set."""
-    errors = check_sources(source)
+    tell_errors(check_sources(source))
+
+
+def tell_errors(errors: Mapping[str, ReportError]) -> None:
+    """Prints what was found to be wrong, a line each, and then ends with the greatest exit status."""
     for found in errors.values():
         typer.echo(f"quire: {found}", err=True)
     if errors:
