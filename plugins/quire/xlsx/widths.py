@@ -27,6 +27,8 @@ def display_width(text: str) -> float:
     What is beyond ``MEASURED`` letters is not looked at: a cell may have 32,767, and no column is as wide.
     """
     first = text[:MEASURED].split("\n", 1)[0]
+    if first.isascii():
+        return float(len(first))
     return sum(2.0 if unicodedata.east_asian_width(letter) in "WF" else 1.0 for letter in first)
 
 
