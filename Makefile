@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Programs that some tests use, each with Debian's package that has it.
-TOOLS := soffice:libreoffice-calc chromium:chromium
+TOOLS := soffice:libreoffice-calc chromium:chromium ip:iproute2
 BENCH_VENV := .venv-bench
 BENCH_READY := $(BENCH_VENV)/.ready
 

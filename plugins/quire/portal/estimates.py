@@ -14,6 +14,7 @@ from quire.portal.questions import Question
 from quire.portal.views import EstimateView
 from quire.query import bound_query
 from quire.source import SourceSession, open_transaction
+from quire.source.lost_connections import with_defaults
 from quire.stages.plan import plan_partitions
 
 PATIENCE = timedelta(seconds=10)  # of somebody who fills in a form
@@ -27,7 +28,8 @@ def estimate(question: Question, *, session: SourceSession, store: ObjectStore) 
     Raises:
         ReportError: what plan raises.
     """
-    session = replace(session.with_own_log(), url=_soon(session.url), timeout=min(PATIENCE, session.timeout))
+    url = with_defaults(session.url, connect_timeout=str(int(PATIENCE.total_seconds())))
+    session = replace(session.with_own_log(), url=url, timeout=min(PATIENCE, session.timeout))
     plan = plan_partitions(question.definition, question.request, session=session, store=store)
     missing = [partition for group in plan.groups for partition in group]
     rows = sum(part.rows for part in plan.stored)
@@ -42,14 +44,6 @@ def estimate(question: Question, *, session: SourceSession, store: ObjectStore) 
         stored=len(plan.stored),
         is_exact=not missing,
     )
-
-
-def _soon(url: str) -> str:
-    """Returns an address that gives up after a while where nobody answers."""
-    if "connect_timeout=" in url:
-        return url
-    separator = "" if url.endswith("?") else "&" if "?" in url else "?"
-    return f"{url}{separator}connect_timeout={int(PATIENCE.total_seconds())}"
 
 
 def _planned_rows(question: Question, session: SourceSession) -> float:

@@ -21,6 +21,7 @@ from adbc_driver_postgresql import StatementOptions
 
 from quire.artifacts import SourceColumn
 from quire.source.arrow_types import is_postgresqls_own, quoted
+from quire.source.lost_connections import CLIENT, SERVER, with_defaults
 from quire.source.translation import translated
 from quire.sql_template import normalized
 from quire.usage import StatementLog
@@ -57,7 +58,8 @@ def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator
     """Opens a snapshot of the source; nothing can be written through it.
 
     Name, time zone, timeouts and output styles hold for this transaction only. A client that died is noticed by the
-    server within a second (PostgreSQL 14 on), so that its query does not run on.
+    server within a second (PostgreSQL 14 on), so that its query does not run on. Each end notices within half a minute
+    that it cannot reach the other.
 
     Args:
         session: where to connect.
@@ -68,7 +70,7 @@ def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator
         QueryError: it does not know the time zone.
     """
     with translated(session.url):
-        connection = adbc.connect(session.url, autocommit=False)
+        connection = adbc.connect(with_defaults(session.url, **CLIENT), autocommit=False)
     try:
         with translated(session.url), connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -90,6 +92,7 @@ def _local_settings(session: SourceSession, name: str) -> str:
         "DateStyle": "ISO, YMD",
         "IntervalStyle": "postgres",
         "bytea_output": "hex",
+        **SERVER,
     }
     rows = ", ".join(
         f"({Literal(name).as_string(None)}, {Literal(value).as_string(None)})" for name, value in wanted.items()
