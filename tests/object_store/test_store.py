@@ -10,15 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import polars as pl
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, CredentialRetrievalError
 from quire.errors import IntegrityError, StoreRefusedError, StoreUnavailableError
 from quire.object_store import ObjectStore
 from quire.object_store.translation import translated
 from quire.object_store.upload import PART_BYTES
+
+from tests.relay import FAR, Relay
 
 
 def uploads(store: ObjectStore) -> list[str]:
@@ -182,6 +185,8 @@ def test_json_that_is_none_is_told_with_its_key(bucket: ObjectStore) -> None:
         ("RequestLimitExceeded", 400, StoreUnavailableError),
         ("ExpiredToken", 400, StoreUnavailableError),
         ("InternalError", 500, StoreUnavailableError),
+        ("NoSuchUpload", 404, StoreUnavailableError),
+        ("RequestTimeTooSkewed", 403, StoreUnavailableError),
         ("AccessDenied", 403, StoreRefusedError),
         ("NoSuchBucket", 404, StoreRefusedError),
     ],
@@ -191,6 +196,11 @@ def test_answer_that_may_be_another_the_next_time_is_transient(code: str, status
     answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
     with pytest.raises(kind, match="bucket b"), translated("bucket b"):
         raise ClientError(answer, "GetObject")  # type: ignore[arg-type]
+
+
+def test_credentials_that_are_not_given_just_now_are_transient() -> None:
+    with pytest.raises(StoreUnavailableError, match="no credentials for a just now"), translated("a"):
+        raise CredentialRetrievalError(provider="iam-role", error_msg="busy")
 
 
 def refuse(store: ObjectStore, operation: str) -> None:
@@ -209,6 +219,43 @@ def test_upload_whose_part_or_end_is_refused_leaves_nothing(bucket: ObjectStore,
         upload.write(b"x" * (PART_BYTES + 1))
     assert uploads(bucket) == []
     assert bucket.size("broken") is None
+
+
+def test_upload_whose_last_answer_was_lost_is_whole(bucket: ObjectStore) -> None:
+    """boto3 then asks again, and is told that there is no such upload any more."""
+
+    def lose(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "NoSuchUpload"}}, "CompleteMultipartUpload")
+
+    bucket.client.meta.events.register("after-call.s3.CompleteMultipartUpload", lose)
+    with bucket.open_upload("whole") as upload:
+        upload.write(b"x" * (PART_BYTES + 1))
+    assert bucket.size("whole") == PART_BYTES + 1
+
+
+def test_upload_that_somebody_ended_is_told(bucket: ObjectStore) -> None:
+    def write_and_lose() -> None:
+        with bucket.open_upload("ended") as upload:
+            upload.write(b"x" * (PART_BYTES + 1))
+            (found,) = bucket.client.list_multipart_uploads(Bucket=bucket.bucket)["Uploads"]
+            bucket.client.abort_multipart_upload(Bucket=bucket.bucket, Key="ended", UploadId=found["UploadId"])
+
+    with pytest.raises(StoreUnavailableError, match="the upload of ended was ended by somebody else"):
+        write_and_lose()
+    assert bucket.size("ended") is None
+
+
+def test_range_whose_answer_breaks_in_the_middle_is_read_again(bucket: ObjectStore) -> None:
+    body = bytes(range(256)) * 32_768
+    bucket.put("long", body)
+    place = urlsplit(bucket.settings.endpoint_url or "")
+    relay = Relay((place.hostname or "", place.port or 0), first_ends_after=1_000_000)
+    try:
+        far = ObjectStore(replace(bucket.settings, endpoint_url=f"http://{FAR}:{relay.port}"))
+        assert far.read_range("long", 0, len(body)) == body
+        assert relay.connections == 2
+    finally:
+        relay.close()
 
 
 def test_upload_that_cannot_be_aborted_tells_the_first_error(bucket: ObjectStore) -> None:

@@ -10,10 +10,11 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
-from quire.errors import QueryError, SourceUnavailableError, TerminalError, TransientError
+from quire.errors import QueryError, SourceUnavailableError, StoreUnavailableError, TerminalError, TransientError
 from quire.object_store import ObjectStore
 from quire.settings import CLONE
 from quire.source import open_transaction
@@ -130,6 +131,30 @@ def test_statement_that_takes_too_long_is_an_error_that_stays(
         extract(tmp_path, fresh_database, bucket, seconds=1)
     assert isinstance(caught.value, TerminalError)
     assert until(lambda: not queries(fresh_database), seconds=SECONDS)
+    assert [entry.key for entry in bucket.list("")] == []
+
+
+def test_upload_that_ends_in_the_middle_ends_the_query_too(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+) -> None:
+    fill_events(fresh_database)
+    events_report(tmp_path, sql=SENDING + RANGE)
+
+    def uploads() -> list[Any]:
+        return list(bucket.client.list_multipart_uploads(Bucket=bucket.bucket).get("Uploads", []))
+
+    def end() -> None:
+        assert until(lambda: bool(uploads()), seconds=60)
+        for found in uploads():
+            bucket.client.abort_multipart_upload(Bucket=bucket.bucket, Key=found["Key"], UploadId=found["UploadId"])
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    with pytest.raises(StoreUnavailableError, match="was ended by somebody else") as caught:
+        extract(tmp_path, fresh_database, bucket)
+    thread.join()
+    assert until(lambda: not queries(fresh_database), seconds=SECONDS)
+    assert caught.value.partition == "2013-01"  # it holds what was at work until here
     assert [entry.key for entry in bucket.list("")] == []
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import struct
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,65 +22,10 @@ from quire.stages.extract import extract_partitions
 from quire.stages.plan import plan_partitions
 
 from tests.events import events_report, fill_events, request_of, session_of
+from tests.relay import FAR, Relay
 from tests.source.test_endings import RANGE, SENDING, queries, until
 
-FAR = "127.0.0.77"  # an address of this machine that nobody else uses
 SECONDS_TO_NOTICE = 60  # half of them by the connection's own settings
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what was not sent is dropped, and the other end told so
-
-
-class Relay:
-    """Hands on what goes between a client and PostgreSQL, until it is told to be lost.
-
-    Args:
-        server: PostgreSQL's address.
-    """
-
-    def __init__(self, server: tuple[str, int]) -> None:
-        self._server = server
-        self._going = threading.Event()
-        self._going.set()
-        self._sockets: list[socket.socket] = []
-        self._listener = socket.create_server((FAR, 0))
-        self.port = self._listener.getsockname()[1]
-        self.sent = 0
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):  # of the closed listener
-            while True:
-                client = self._listener.accept()[0]
-                server = socket.create_connection(self._server)
-                self._sockets += [client, server]
-                threading.Thread(target=self._hand_on, args=[client, server], daemon=True).start()
-                threading.Thread(target=self._hand_on, args=[server, client], daemon=True).start()
-
-    def _hand_on(self, source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):  # either end has gone
-            while block := source.recv(65_536):
-                self._going.wait()
-                sink.sendall(block)
-                self.sent += len(block)
-            sink.shutdown(socket.SHUT_WR)
-
-    def pause(self) -> None:
-        """Hands nothing on from now."""
-        self._going.clear()
-
-    def reset(self) -> None:
-        """Ends every connection, as a firewall does that has forgotten it."""
-        for end in self._sockets:
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RD)
-            end.close()
-
-    def close(self) -> None:
-        """Ends it and its connections."""
-        self._listener.close()
-        self._going.set()
-        for end in self._sockets:
-            end.close()
 
 
 @pytest.fixture
@@ -153,7 +96,7 @@ def test_server_gives_up_a_client_that_it_cannot_reach(fresh_database: str) -> N
         rows = transaction.fetch(
             "SELECT current_setting('tcp_user_timeout') AS unanswered, current_setting('tcp_keepalives_idle') AS silent"
         )
-    assert rows == [{"unanswered": "30000", "silent": "10"}]
+    assert rows == [{"unanswered": "600000", "silent": "10"}]
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LONGEST_LINK = timedelta(days=7)  # SigV4's own limit; other signatures and servers would accept any
 CONFLICT_ATTEMPTS = 5
+READ_ATTEMPTS = 3
 STREAM_BYTES = 1024 * 1024
 CONTENT_TYPES = {
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
@@ -119,12 +120,21 @@ class ObjectStore:
         Raises:
             IntegrityError: there is no such object, or it is shorter.
         """
-        with translated(key):
-            answer = self.client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={start}-{start + size - 1}")
-            found = answer["Body"].read()
+        for attempt in range(READ_ATTEMPTS):
+            try:
+                found = self._read_range(key, start, size)
+                break
+            except StoreUnavailableError:  # boto3 itself tries again until there are headers, and not once they came
+                if attempt == READ_ATTEMPTS - 1:
+                    raise
         if len(found) != size:
             raise IntegrityError(f"{key} ends {size - len(found)} bytes too early: run it again")
         return found
+
+    def _read_range(self, key: str, start: int, size: int) -> bytes:
+        with translated(key):
+            answer = self.client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={start}-{start + size - 1}")
+            return answer["Body"].read()
 
     def stream(self, key: str) -> Iterator[bytes]:
         """Gives an object's bytes, a piece at a time.

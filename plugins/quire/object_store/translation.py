@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    MetadataRetrievalError,
+)
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from quire.errors import IntegrityError, ReportError, StoreRefusedError, StoreUnavailableError
@@ -14,12 +20,17 @@ _BUSY = {
     "SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted",
     "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests",
     "ExpiredToken",  # of a role: boto3 asks for another at the next attempt
+    "RequestTimeTooSkewed", "BadDigest", "IncompleteBody",  # what a clock or a connection did to one request
 }  # fmt: skip
 _BUSY_STATUS = (408, 429)
 
 
 class NoSuchKeyError(IntegrityError):
     """The object does not exist."""
+
+
+class NoSuchUploadError(StoreUnavailableError):
+    """A multipart upload was ended by somebody else, or is complete already."""
 
 
 class ExistsError(StoreRefusedError):
@@ -39,6 +50,8 @@ def translated(what: str) -> Iterator[None]:
         raise _of_answer(error, what) from error
     except (HTTPClientError, NoConnectionError) as error:  # nobody there, timed out, connection lost
         raise StoreUnavailableError(f"the object store does not answer for {what}: {error}") from error
+    except (CredentialRetrievalError, MetadataRetrievalError) as error:  # whoever gives a role its keys is busy
+        raise StoreUnavailableError(f"there are no credentials for {what} just now: {error}") from error
     except (BotoCoreError, ValueError) as error:
         raise StoreRefusedError(f"the object store cannot be used for {what}: {error}") from error
 
@@ -52,6 +65,8 @@ def _of_answer(error: ClientError, what: str) -> ReportError:
         return ConflictError(f"{what} is being written by another")
     if code in _BUSY or status in _BUSY_STATUS or status >= 500:
         return StoreUnavailableError(f"the object store failed for {what}: {code or status}")
+    if code == "NoSuchUpload":
+        return NoSuchUploadError(f"the upload of {what} was ended by somebody else: try again")
     if code == "NoSuchBucket" or (status == 404 and what.startswith("bucket ")):
         return StoreRefusedError(f"{what}: there is no such bucket: create it, or set QUIRE_BUCKET to one that exists")
     if code in ("NoSuchKey", "404"):

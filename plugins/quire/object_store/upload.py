@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from quire.errors import ReportError
-from quire.object_store.translation import translated
+from quire.object_store.translation import NoSuchKeyError, NoSuchUploadError, translated
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -127,13 +127,24 @@ class Upload:
             self._send(bytes(self._buffer))
         self._parts.extend(waiting.result() for waiting in self._waiting)
         self._waiting.clear()
-        with translated(self._key):
-            self._client.complete_multipart_upload(
-                Bucket=self._bucket,
-                Key=self._key,
-                UploadId=self._upload_id,
-                MultipartUpload={"Parts": self._parts},
-            )
+        try:
+            with translated(self._key):
+                self._client.complete_multipart_upload(
+                    Bucket=self._bucket,
+                    Key=self._key,
+                    UploadId=self._upload_id,
+                    MultipartUpload={"Parts": self._parts},
+                )
+        except NoSuchUploadError:  # or boto3 had asked before, and the answer was lost
+            if not self._is_whole():
+                raise
+
+    def _is_whole(self) -> bool:
+        try:
+            with translated(self._key):
+                return self._client.head_object(Bucket=self._bucket, Key=self._key)["ContentLength"] == self.bytes
+        except NoSuchKeyError:
+            return False
 
     def _abort(self) -> None:
         for waiting in self._waiting:

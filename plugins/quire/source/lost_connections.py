@@ -18,7 +18,8 @@ SERVER = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "4",
-    "tcp_user_timeout": "30s",
+    # Of a client that is there but reads nothing, too: as long as a store may keep it waiting with all its attempts.
+    "tcp_user_timeout": "10min",
 }
 
 

@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -58,14 +58,15 @@ def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator
     """Opens a snapshot of the source; nothing can be written through it.
 
     Name, time zone, timeouts and output styles hold for this transaction only. A client that died is noticed by the
-    server within a second (PostgreSQL 14 on), so that its query does not run on. Each end notices within half a minute
-    that it cannot reach the other.
+    server within a second (PostgreSQL 14 on), so that its query does not run on. One that cannot be reached any more is
+    noticed within ten minutes; the client itself notices within half a minute that it cannot reach the server.
 
     Args:
         session: where to connect.
         name: what PostgreSQL shows of it, in pg_stat_activity and in its log.
 
     Raises:
+        SettingsError: libpq does not understand the address, or PostgreSQL turns the connection away.
         SourceUnavailableError: PostgreSQL cannot be reached.
         QueryError: it does not know the time zone.
     """
@@ -138,11 +139,11 @@ class SourceTransaction:
         self._log(sql, rows=0, began=began)
         return tuple(SourceColumn(name=entry.name, pg_type=_type_name(entry)) for entry in schema)
 
-    def stream(self, sql: str) -> Iterator[pa.RecordBatch]:
+    def stream(self, sql: str) -> Generator[pa.RecordBatch]:
         """Gives the rows of a query as they arrive, about ``BATCH_BYTES`` at a time.
 
-        The driver holds Python's signal handlers up while it works, so it works in a thread of its own; leaving the
-        iteration early, by a signal too, cancels the query on the server.
+        The driver holds Python's signal handlers up while it works, so it works in a thread of its own. Closing the
+        iterator early cancels the query on the server; it must be closed before the transaction is.
 
         Raises:
             QueryError: PostgreSQL refuses the query; this may come after the first rows.

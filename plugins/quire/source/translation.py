@@ -66,6 +66,8 @@ def _of_driver(error: Error | psycopg.Error, url: str) -> ReportError:
             f"PostgreSQL at {_place(url)} turns the connection away: {refusal[0].removeprefix('FATAL:').strip()}; "
             "check its user, password and database"
         )
+    if isinstance(error, psycopg.ProgrammingError) and not code:
+        return SettingsError(f"the address of PostgreSQL at {_place(url)} cannot be understood: {line}")
     if not code or code.startswith(_TRANSIENT):
         return SourceUnavailableError(f"PostgreSQL at {_place(url)} is not available: {line}")
     kind = StatementError if code.startswith("42") and code != _NO_RIGHT else QueryError

@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 
 import pyarrow as pa
@@ -122,12 +123,13 @@ def _write_rows(
     sql = f"SELECT {select_list(plan.columns)} FROM (\n{query}) AS report"  # noqa: S608 - its values are quoted literals
     placement = Placement.of(partition, schema.field(definition.source.time_column))
 
-    def checked() -> Iterator[pa.RecordBatch]:
-        for arrived in transaction.stream(sql):
+    def checked(arriving: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for arrived in arriving:
             batch = to_storage(arrived, schema)
             placement.check(batch)
             yield batch
 
-    write_row_groups(checked(), schema, sink=sink, statistics=[definition.source.time_column])
+    with closing(transaction.stream(sql)) as arriving:  # whoever handles the sink's error holds the generators
+        write_row_groups(checked(arriving), schema, sink=sink, statistics=[definition.source.time_column])
     placement.refuse_misplaced()
     return placement

@@ -1,0 +1,71 @@
+"""A network that fails, between a real client and a real server."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from contextlib import suppress
+
+FAR = "127.0.0.77"  # an address of this machine that nobody else uses
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what was not sent is dropped, and the other end told so
+
+
+class Relay:
+    """Hands on what goes between clients and a server, until it is told to be lost.
+
+    Args:
+        server: the server's address.
+        first_ends_after: so many bytes from the server to the first client, which is reset then.
+    """
+
+    def __init__(self, server: tuple[str, int], *, first_ends_after: int | None = None) -> None:
+        self._server, self._left = server, first_ends_after
+        self._going = threading.Event()
+        self._going.set()
+        self._sockets: list[socket.socket] = []
+        self._listener = socket.create_server((FAR, 0))
+        self.port = self._listener.getsockname()[1]
+        self.sent = self.connections = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # of the closed listener
+            while True:
+                client = self._listener.accept()[0]
+                self.connections += 1
+                server = socket.create_connection(self._server)
+                self._sockets += [client, server]
+                threading.Thread(target=self._hand_on, args=[client, server], daemon=True).start()
+                threading.Thread(target=self._hand_on, args=[server, client], daemon=True).start()
+
+    def _hand_on(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):  # either end has gone
+            while block := source.recv(65_536):
+                self._going.wait()
+                sink.sendall(block)
+                self.sent += len(block)
+                if self._left is not None and self.sent > self._left:
+                    self._left = None
+                    self.reset()
+            sink.shutdown(socket.SHUT_WR)
+
+    def pause(self) -> None:
+        """Hands nothing on from now."""
+        self._going.clear()
+
+    def reset(self) -> None:
+        """Ends every connection, as a firewall does that has forgotten it."""
+        for end in self._sockets:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RD)
+            end.close()
+        self._sockets.clear()
+
+    def close(self) -> None:
+        """Ends it and its connections."""
+        self._listener.close()
+        self._going.set()
+        for end in self._sockets:
+            end.close()
