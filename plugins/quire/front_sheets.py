@@ -188,7 +188,10 @@ def _read_table(store: ObjectStore, key: str) -> pa.Table:
     body = store.read(key)
     if body is None:
         raise IntegrityError(f"{key} is no longer in the store: run it again")
-    table = pq.read_table(io.BytesIO(body))
+    try:
+        table = pq.read_table(io.BytesIO(body))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise IntegrityError(f"{key} is no Parquet file: run it again") from error
     return table.cast(
         pa.schema(
             [

@@ -10,7 +10,7 @@ from quire.errors import IntegrityError
 from quire.object_store import ObjectStore
 from quire.records import read_record
 
-RENDERER = 5  # raised when the same rows would give other files
+RENDERER = 6  # raised when the same rows would give other files
 # What decides neither the rows (the tokens stand for them) nor what the files look like.
 NOT_ASKED: dict[str, bool | set[str]] = {
     **dict.fromkeys(

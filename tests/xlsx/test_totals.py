@@ -194,6 +194,24 @@ def test_exact_total_of_more_digits_than_excel_keeps_is_a_text_and_told(values: 
     )
 
 
+@pytest.mark.parametrize(
+    ("values", "function", "note"),
+    [
+        (pa.array([True, False, True]), "sum", "V: the total does not follow the filter."),
+        (pa.array([1e308, 1e308]), "sum", "V: the total does not follow the filter."),
+        (
+            pa.array([10**17 + 1] * 2),
+            "mean",
+            "V: 2 numbers are written as text, since no number of Excel's is the same; the total does not follow the "
+            "filter.",
+        ),
+    ],
+)
+def test_total_that_no_formula_finds_is_told(values: pa.Array, function: str, note: str) -> None:
+    *_, outcome = total_of([pa.RecordBatch.from_arrays([values], ["v"])], function)
+    assert outcome.notes == (note,)
+
+
 @pytest.mark.parametrize("function", ["sum", "mean", "min"])
 def test_total_of_fifteen_digits_follows_the_filter(function: str) -> None:
     batch = pa.RecordBatch.from_arrays([pa.array([333_333_333_333_333] * 3)], ["v"])

@@ -24,6 +24,7 @@ _SECTION = re.compile(
 # The places of a number's digits in a section, found beside texts and brackets, which may look like them.
 _DIGITS = re.compile(r'"[^"]*"|\[[^\]]*\]|[\\_*].|(?P<digits>[#0?.](?:[#0?,.]*[#0?.])?)', re.DOTALL)
 # Excel shows booleans as words whatever the code says; LibreOffice prints 1 and 0 on some pages unless told.
+LONGEST_FORMAT, MOST_DECIMALS = 255, 30  # Excel's own, of a format code
 BOOLEAN = '"TRUE";"TRUE";"FALSE"'
 
 
@@ -74,8 +75,12 @@ class Formats:
 
 
 def with_word(number_format: str, word: str) -> str:
-    """Returns a format code that shows a word before the number, in each of its sections that shows anything."""
-    return _SECTION.sub(lambda section: f'{section[1]}"{word} "{section[2]}', number_format)
+    """Returns a format code that shows a word before the number, in each of its sections that shows anything.
+
+    Where that would be more than a format code may have, there is no word.
+    """
+    told = _SECTION.sub(lambda section: f'{section[1]}"{word} "{section[2]}', number_format)
+    return told if len(told) <= LONGEST_FORMAT else number_format
 
 
 def with_decimal(number_format: str) -> str:
@@ -93,7 +98,7 @@ def _one_decimal(section: str) -> str:
 def number_format(kind: pa.DataType) -> str:
     """Returns the Excel format code of a type's values."""
     if pa.types.is_decimal(kind):
-        return f"#,##0.{'0' * kind.scale}" if kind.scale > 0 else "0"
+        return f"#,##0.{'0' * min(kind.scale, MOST_DECIMALS)}" if kind.scale > 0 else "0"
     if pa.types.is_integer(kind):
         return "0"
     if pa.types.is_date(kind):

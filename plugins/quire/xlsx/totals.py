@@ -86,13 +86,15 @@ class Totals:
             elif total.texts and total.function != "count":
                 yield (
                     f"{total.title}: {total.texts:,} {'number is' if total.texts == 1 else 'numbers are'} written as "
-                    "text, since no number of Excel's is the same; the total is exact, but does not follow the filter."
+                    f"text, since no number of Excel's is the same; {total.kept}."
                 )
             elif total.is_too_long:
                 yield (
                     f"{total.title}: the {total.function} is written as text, since Excel's numbers have at most "
                     f"{MOST_DIGITS} digits; it is exact, but does not follow the filter."
                 )
+            elif total.is_alone and not self._elsewhere:
+                yield f"{total.title}: the total does not follow the filter."
         if totals and self._elsewhere:
             yield "The totals are those of all rows, in this file and those before it; they do not follow the filter."
 
@@ -102,6 +104,7 @@ class _Total:
 
     def __init__(self, column: SheetColumn, kind: pa.DataType, position: int) -> None:
         self.title, self.function, self.texts = column.title, column.total or "count", 0
+        self.is_alone = False  # a value that no formula finds, though there are rows
         self._letters = column_letters(position)
         self._tally = Tally(0)
         self._is_boolean = pa.types.is_boolean(kind)
@@ -112,6 +115,12 @@ class _Total:
     def has_odd_dates(self) -> bool:
         """Whether some of its dates or times are none of Excel's."""
         return self._is_temporal and self.texts > 0
+
+    @property
+    def kept(self) -> str:
+        """What is to be said of a total that is a value."""
+        exact = "" if self.function == "mean" else "is exact, but "
+        return f"the total {exact}does not follow the filter"
 
     @property
     def is_too_long(self) -> bool:
@@ -128,10 +137,7 @@ class _Total:
         found = f"{self.texts:,} {'value is' if self.texts == 1 else 'values are'} written as text"
         if self.function in ("sum", "mean"):
             return f"{self.title}: {found}, since Excel has no such date or time, so there is no {self.function}."
-        return (
-            f"{self.title}: {found}, since Excel has no such date or time; the total is exact, "
-            "but does not follow the filter."
-        )
+        return f"{self.title}: {found}, since Excel has no such date or time; {self.kept}."
 
     def content(self, sheets: Sequence[tuple[str, int]] | None) -> str:
         """Returns the rest of the total's cell.
@@ -145,6 +151,7 @@ class _Total:
         shown = _shown(value)
         if sheets is not None and self._follows(value) and (formula := self._formula(sheets)):
             return f"><f>{formula}</f><v>{shown}</v></c>"
+        self.is_alone = self._tally.count > 0
         if _is_number(value):
             return f"><v>{shown}</v></c>"
         return f"{TEXT}{shown}</t></is></c>"
