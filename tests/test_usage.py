@@ -89,6 +89,22 @@ def test_time_of_every_thread_counts_as_processor_time() -> None:
     assert found.seconds >= 0.2
 
 
+def test_task_that_fails_is_told_in_the_log_too(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="quire.usage")
+    log = StatementLog()
+
+    def fail() -> None:
+        with measured("extract", "2013", log):
+            log.add("SELECT ?", rows=1, seconds=0.25)
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        fail()
+    took, statement = caplog.messages
+    assert took.startswith("extract 2013: 0 rows, 0 bytes, ")
+    assert statement == "extract 2013: 1 calls, 1 rows, 250.0 ms: SELECT ?"
+
+
 def test_measured_task_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     log = StatementLog()
     caplog.set_level(logging.INFO, logger="quire.usage")

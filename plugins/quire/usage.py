@@ -86,18 +86,23 @@ class TaskMeter:
 
 @contextmanager
 def measured(stage: str, task: str, statements: StatementLog | None = None) -> Iterator[TaskMeter]:
-    """Gives the meter of a task, and logs what it took at its end."""
+    """Gives the meter of a task, and logs what it took at its end, however that comes."""
     meter = TaskMeter(stage, task, statements)
-    yield meter
-    found = meter.usage()
+    try:
+        yield meter
+    finally:
+        _log(meter.usage())
+
+
+def _log(found: TaskUsage) -> None:
     logger.info(
         "%s %s: %s rows, %s bytes, %.2f s, %.2f s of processor, %.0f MB at most",
-        stage, task, found.rows, found.bytes, found.seconds, found.cpu_seconds, found.peak_rss_bytes / 1e6,
+        found.stage, found.task, found.rows, found.bytes, found.seconds, found.cpu_seconds, found.peak_rss_bytes / 1e6,
     )  # fmt: skip
     for statement in found.statements:
         logger.info(
             "%s %s: %s calls, %s rows, %.1f ms: %s",
-            stage, task, statement.calls, statement.rows, statement.milliseconds, statement.sql,
+            found.stage, found.task, statement.calls, statement.rows, statement.milliseconds, statement.sql,
         )  # fmt: skip
 
 
