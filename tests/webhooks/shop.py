@@ -7,8 +7,9 @@ import base64
 import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -95,12 +96,18 @@ WHOLE = body_of(1, customer="Ann", status="new", amount=12.5, lines=[{"sku": "A"
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """Where the source listens, where it writes, and what of it tests change."""
+    """Where the source listens, where it writes, and what of it tests change.
+
+    ``others`` are addresses of more server processes. ``deferred`` has the id of each delivery that was told to come
+    again.
+    """
 
     address: str
     database: str
     include: Path
     passwords: dict[str, str | None]
+    others: tuple[str, ...] = ()
+    deferred: list[str] = field(default_factory=list)
 
     def post(self, body: bytes, *, headers: Mapping[str, str] | None = None, source: str = "orders") -> httpx.Response:
         """Delivers a body once; signed, unless headers are given."""
@@ -109,14 +116,19 @@ class Shop:
         )
 
     def post_all(self, deliveries: Iterable[tuple[str, bytes]]) -> list[httpx.Response]:
-        """Delivers (id, body) pairs all at once, each as a sender does: again, where it is told to come later."""
+        """Delivers (id, body) pairs all at once, each as a sender does: again, where it is told to come later.
+
+        They go to the server processes in turn.
+        """
+        addresses = cycle((self.address, *self.others))
 
         async def post(client: httpx.AsyncClient, event_id: str, body: bytes) -> httpx.Response:
             while True:
                 headers = sign(body, event_id=event_id)
-                response = await client.post(f"{self.address}/orders", content=body, headers=headers)
+                response = await client.post(f"{next(addresses)}/orders", content=body, headers=headers)
                 if response.status_code != 503:
                     return response
+                self.deferred.append(event_id)
                 await asyncio.sleep(0.2)
 
         async def post_all() -> list[httpx.Response]:

@@ -227,6 +227,12 @@ def test_answers_are_json_of_one_line(shop: Shop) -> None:
     assert json.loads(answer.text)["error"]
 
 
+def test_what_nobody_expected_is_told_in_one_line_too(shop: Shop) -> None:
+    del shop.passwords["shop_signing"]
+    answer = shop.post(WHOLE)
+    assert (answer.status_code, answer.json()) == (500, {"error": "Internal Server Error"})
+
+
 def test_delivery_by_curl_and_openssl_as_documented_is_taken(shop: Shop) -> None:
     text = (CLONE / "docs" / "webhooks.md").read_text()
     (script,) = re.findall(r"## Send one.*?```sh\n(.*?)```", text, re.DOTALL)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.tracking.tables import ask
+from tests.webhooks.own_process import own_process
 from tests.webhooks.shop import Shop, body_of, told
 
 COLUMNS = ("customer", "status", "amount", "note")
@@ -24,6 +28,30 @@ def test_event_delivered_500_times_at_once_makes_one_row(shop: Shop) -> None:
     assert ask(shop.database, "SELECT id, customer FROM orders") == [(1, "Ann")]
     assert ask(shop.database, "SELECT source, event_id FROM quire.webhook_event") == [("orders", "msg_1")]
     assert ask(shop.database, "SELECT key, applied FROM quire.webhook_record") == [(["1"], True)]
+
+
+@pytest.fixture
+def two_servers(shop: Shop) -> Iterator[Shop]:
+    with own_process(shop.include, shop.database) as other:
+        yield replace(shop, others=(other,))
+
+
+def test_two_server_processes_make_one_row_of_one_event(two_servers: Shop) -> None:
+    answers = two_servers.post_all([("msg_1", body_of(1, customer="Ann"))] * 300)
+    assert told(answers, status) == {"200 applied": 1, "200 repeated": 299}
+    assert told(answers, lambda answer: str(answer.url.port)).keys() == {
+        str(httpx.URL(address).port) for address in (two_servers.address, *two_servers.others)
+    }
+    assert ask(two_servers.database, "SELECT id, customer FROM orders") == [(1, "Ann")]
+
+
+def test_two_server_processes_lose_no_event_of_one_key(two_servers: Shop) -> None:
+    deliveries = [(f"msg_{n}", body_of(1, n, customer=f"c{n}", **{COLUMNS[1 + n % 3]: f"{n}"})) for n in range(1, 60)]
+    random.Random(11).shuffle(deliveries)  # noqa: S311
+    answers = two_servers.post_all(deliveries)
+    assert {answer.status_code for answer in answers} == {200}
+    found = ask(two_servers.database, "SELECT customer, status, amount::int, note FROM orders")
+    assert found == [("c59", "57", 58, "59")]
 
 
 def test_two_bodies_under_one_id_at_once_make_one_row(shop: Shop) -> None:

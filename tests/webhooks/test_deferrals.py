@@ -98,3 +98,4 @@ def test_deliveries_that_wait_too_long_are_asked_to_come_again(shop: Shop, monke
     bodies = [(f"msg_{n}", body_of(n, customer="Ann")) for n in range(40)]
     assert told(shop.post_all(bodies), lambda answer: answer.json()["status"]) == {"applied": 40}
     assert len(rows(shop)) == 40
+    assert shop.deferred

@@ -73,6 +73,17 @@ def test_update_of_a_row_that_others_made_changes_that_row(orders: WebhookDefini
     assert rows(fresh_database) == [(2, "Eve", None, 8, "none")]
 
 
+def test_deletion_that_comes_after_what_made_the_row_again_leaves_the_row_and_what_refers_to_it(
+    orders: WebhookDefinition, fresh_database: str
+) -> None:
+    run_sql(fresh_database, "CREATE TABLE parcels (order_id bigint REFERENCES orders ON DELETE CASCADE)")
+    take(orders, fresh_database, RENEW)
+    run_sql(fresh_database, "INSERT INTO parcels VALUES (1)")
+    assert take(orders, fresh_database, DELETE) == Outcome.APPLIED
+    assert rows(fresh_database) == [(1, "Bob", None, None, "none")]
+    assert ask(fresh_database, "SELECT order_id FROM parcels") == [(1,)]
+
+
 def test_event_that_is_older_in_everything_does_not_write(orders: WebhookDefinition, fresh_database: str) -> None:
     take(orders, fresh_database, body_of(1, 9, customer="New", status="new", note="new", amount=0))
     before = ask(fresh_database, "SELECT xmin::text FROM orders")

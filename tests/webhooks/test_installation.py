@@ -96,6 +96,21 @@ def test_table_that_cannot_be_written_is_told(
         check_source(definition, url=database)
 
 
+def test_columns_without_which_no_row_can_be_made_are_told(tmp_path: Path, database: str) -> None:
+    source = write_source(tmp_path)
+    install(source, writer_url=database, owner_url=database)
+    run_sql(
+        database,
+        "CREATE DOMAIN places AS int DEFAULT 1; ALTER TABLE orders ADD shop text NOT NULL, ADD till text NOT NULL, "
+        "ADD n int NOT NULL GENERATED ALWAYS AS IDENTITY, ADD at date NOT NULL DEFAULT now(), ADD p places NOT NULL",
+    )
+    environment = {"QUIRE_INCLUDE": str(tmp_path), "AIRFLOW_CONN_SHOP_WRITER": database}
+    assert quire(environment, "hooks", "check", "orders").stdout == (
+        "webhooks/orders: the definition and its table are right; "
+        "it makes no new rows unless a trigger sets shop, till\n"
+    )
+
+
 def test_unique_constraint_of_several_columns_in_any_order_is_found(tmp_path: Path, database: str) -> None:
     run_sql(database, "ALTER TABLE orders ADD shop text, ADD UNIQUE (shop, customer) INCLUDE (note)")
     definition = write_source(tmp_path, keys={"customer": "c", "shop": "s"}, columns={"note": "n"})

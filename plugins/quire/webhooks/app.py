@@ -49,7 +49,7 @@ def create_app(include: Path, *, address: Callable[[str], str], password: Callab
     deliveries = _Deliveries(Sources(include), Lookup(address=address, password=password))
     app = Starlette(
         routes=[Route("/{source}", deliveries.answer, methods=["POST"])],
-        exception_handlers={HTTPException: _tell_status},
+        exception_handlers={HTTPException: _tell_status, Exception: _tell_status},
     )
     app.router.redirect_slashes = False
     return app

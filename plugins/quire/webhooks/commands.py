@@ -66,5 +66,6 @@ def _check(name: str) -> str:
         url = source_url(definition.connection)
     except NoConnectionError as error:
         return f"webhooks/{name}: the definition is right; its table was not looked at: {error.message}"
-    check_source(definition, url=url)
-    return f"webhooks/{name}: the definition and its table are right"
+    missing = check_source(definition, url=url)
+    waits = f"; it makes no new rows unless a trigger sets {', '.join(missing)}" if missing else ""
+    return f"webhooks/{name}: the definition and its table are right{waits}"

@@ -127,7 +127,7 @@ class _Row:
         after = before.merged(self._event)
         if after == before and applied:
             return True
-        if after.deleted != before.deleted:
+        if after.deleted != before.deleted and not (after.exists and after.columns.keys() == before.columns.keys()):
             self._execute(statements.delete(self._definition, self._columns, self._event.keys))
         applied = self._write(after) if after.exists else True
         self._connection.execute(_REMEMBER, [after.to_json(), applied, source, key])

@@ -46,8 +46,11 @@ def install(definition: WebhookDefinition, *, writer_url: str, owner_url: str) -
     return f"{definition.name}: installed"
 
 
-def check_source(definition: WebhookDefinition, *, url: str) -> None:
+def check_source(definition: WebhookDefinition, *, url: str) -> tuple[str, ...]:
     """Looks whether deliveries can be taken: the table, its columns and unique constraint, rights, and our tables.
+
+    Returns:
+        The columns for whose sake the source cannot make new rows, but only change those that are there.
 
     Raises:
         DefinitionError: they cannot.
@@ -55,8 +58,9 @@ def check_source(definition: WebhookDefinition, *, url: str) -> None:
         SourceUnavailableError: PostgreSQL is away.
     """
     with concerning(report=definition.name), translated(url), psycopg.connect(url) as connection:
-        check_target(definition, connection)
+        missing = check_target(definition, connection)
         _refuse_missing(definition, connection)
+    return missing
 
 
 def _make_tables(owner: Connection, role: str) -> None:

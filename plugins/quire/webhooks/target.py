@@ -24,6 +24,7 @@ _COLUMNS = """
 SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type,
        attnotnull OR typnotnull AS not_null,
        attgenerated <> '' OR attidentity = 'a' AS computed,
+       atthasdef OR attidentity <> '' OR typdefault IS NOT NULL AS has_default,
        (typtype = 'e' OR typnamespace = 'pg_catalog'::regnamespace AND format_type(atttypid, NULL) = ANY (%s::text[]))
            AND coalesce(collisdeterministic, true) AS fit_for_key,
        atttypid = 'numeric'::regtype AS numeric
@@ -57,6 +58,7 @@ class TargetColumn:
     type: str
     not_null: bool
     computed: bool
+    has_default: bool
     fit_for_key: bool
     numeric: bool
 
@@ -74,14 +76,22 @@ def read_target(definition: WebhookDefinition, connection: Connection) -> Mappin
     return columns
 
 
-def check_target(definition: WebhookDefinition, connection: Connection) -> None:
+def check_target(definition: WebhookDefinition, connection: Connection) -> tuple[str, ...]:
     """Looks also at what a delivery leaves to PostgreSQL: the unique constraint, and the rights.
+
+    Returns:
+        The columns without which the table takes no new row, and that the source never writes.
 
     Raises:
         DefinitionError: rows cannot be written to the table.
     """
-    read_target(definition, connection)
+    columns = read_target(definition, connection)
     refuse_faults(definition, _table_faults(definition, connection))
+    return tuple(
+        column.name
+        for column in columns.values()
+        if column.not_null and not column.has_default and column.name not in definition.written
+    )
 
 
 def refuse_faults(definition: WebhookDefinition, faults: Iterator[str]) -> None:

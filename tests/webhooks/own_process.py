@@ -1,0 +1,36 @@
+"""A server of the source of orders, in a process of its own: ``python -m tests.webhooks.own_process INCLUDE DATABASE``.
+
+Prints its address, and ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from quire.settings import CLONE
+
+from tests.webhooks.serving import serving_orders
+from tests.webhooks.shop import SECRET
+
+
+@contextmanager
+def own_process(include: Path, database: str) -> Iterator[str]:
+    """Starts such a process, and yields its address."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.webhooks.own_process", str(include), database],
+        cwd=CLONE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with process:
+        assert process.stdout
+        yield process.stdout.readline().strip()
+        process.communicate()  # which closes its input
+
+
+if __name__ == "__main__":
+    with serving_orders(Path(sys.argv[1]), sys.argv[2], {"shop_signing": SECRET}) as address:
+        print(address, flush=True)
+        sys.stdin.read()
