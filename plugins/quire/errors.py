@@ -66,7 +66,7 @@ def concerning(*, report: str, partition: str | None = None) -> Iterator[None]:
         raise
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Returns the first line of what a library's error says."""
     return (str(error).splitlines() or [""])[0]
 

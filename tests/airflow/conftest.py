@@ -14,7 +14,7 @@ import yaml
 from quire.local_stack.stack import LocalStack
 from quire.settings import CLONE
 
-from tests.airflow.mailbox import MAIL_LOGIN, MAIL_PASSWORD, SENDER, Mailbox
+from tests.airflow.mailbox import MAIL_LOGIN, MAIL_PASSWORD, REFUSED, SENDER, Mailbox
 from tests.airflow.portal import ADMIN, OUTSIDER, READER
 from tests.events import write_report
 from tests.webhooks.shop import write_source
@@ -59,7 +59,9 @@ def airflow_include(tmp_path_factory: pytest.TempPathFactory, recorded: Path) ->
     dividing = {**told_definition(definition, people), "partition": "day", "source": source}
     write_report(include, "dividing", dividing, divided)
     away = {"notifier": SMTP, "to": "c@example.org", "smtp_conn_id": "mail_away", "subject": "s", "html_content": "h"}
-    write_report(include, "unheard", told_definition(definition, {"success": [away, recording]}), sql)
+    write_report(
+        include, "unheard", told_definition(definition, {"success": [away, recording, REFUSED], "failure": [away]}), sql
+    )
     definition["source"]["connection"] = "away"
     definition["delivery"] = {"notify": people}
     del definition["schedule"]

@@ -15,6 +15,7 @@ from quire.local_stack.ports import LOOPBACK, free_port
 
 MAIL_LOGIN, MAIL_PASSWORD = "quire", "s3cr3t/mail word"
 SENDER = "reports@example.org"
+REFUSED = "nobody@example.org"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,13 @@ class Mailbox:
 
     def __exit__(self, *_: object) -> None:
         self._controller.stop()
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+        """Refuses one address, as a server does that knows no such person: aiosmtpd calls it by this name."""
+        if address == REFUSED:
+            return "550 no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         """Keeps a message: aiosmtpd calls it by this name."""

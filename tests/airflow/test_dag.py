@@ -158,14 +158,13 @@ def test_partitions_that_end_with_the_run_are_no_event(events: dict[str, Any]) -
     assert events["tasks"]["extract"]["outlets"] == []
 
 
-def test_report_that_tells_has_two_tasks_behind_its_stages_and_no_other_has(
+def test_report_that_tells_has_one_task_behind_its_stages_and_no_other_has(
     facts: dict[str, Any], events: dict[str, Any]
 ) -> None:
     told = facts["dags"]["told"]["tasks"]
-    assert set(told) - set(events["tasks"]) == {"notify", "published"}
+    assert set(told) - set(events["tasks"]) == {"notify"}
     assert told["notify"]["upstream"] == sorted(events["tasks"])
-    assert (told["notify"]["trigger_rule"], told["published"]["trigger_rule"]) == ("all_done", "all_success")
-    assert told["published"]["upstream"] == ["publish"]
+    assert told["notify"]["trigger_rule"] == "all_done"
 
 
 def test_stages_go_on_where_all_is_stored(events: dict[str, Any]) -> None:

@@ -61,6 +61,22 @@ def test_run_is_asked_for_and_tells_its_files(portal: httpx.Client, february: di
     assert february["run_id"] in [run["run_id"] for run in listed]
 
 
+def test_older_runs_are_on_further_pages(
+    running_stack: LocalStack, portal: httpx.Client, february: dict[str, Any]
+) -> None:
+    wait(portal, "flights", ask(portal, "flights", **FEBRUARY, parameters={"carrier": "HA"}))
+    newest, second = portal.get("/api/reports/flights/runs", params={"limit": 2}).json()
+    (found,) = portal.get("/api/reports/flights/runs", params={"limit": 1, "offset": 1}).json()
+    assert (found["run_id"], found["run_id"] == newest["run_id"]) == (second["run_id"], False)
+    with browser(running_stack) as pages:
+        first = pages.get("/reports/flights", params={"limit": 1}).text
+        assert (newest["url"] in first, second["url"] in first, 'rel="prev"' in first) == (True, False, False)
+        (further,) = re.findall(r'rel="next" href="([^"#]+)', first)
+        older = pages.get(f"{running_stack.airflow.url}{further.replace('&amp;', '&')}").text
+        assert (newest["url"] in older, second["url"] in older, 'rel="prev"' in older) == (False, True, True)
+        assert pages.get("/reports/flights", params={"offset": -1}).status_code == 422
+
+
 def test_file_is_downloaded_from_its_stable_address(
     running_stack: LocalStack, portal: httpx.Client, february: dict[str, Any]
 ) -> None:

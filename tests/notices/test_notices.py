@@ -81,6 +81,13 @@ def test_success_tells_days_parameters_rows_and_files_with_links_that_stay() -> 
     )
 
 
+def test_totals_stand_below_the_rows_in_one_short_line_each() -> None:
+    totals = (("Amount", "1,234.30"), ("Last", "x\nRows: 9" + "y" * 600))
+    text = as_text(tell_success(DEFINITION, REQUEST, told(), totals=totals, run_id=RUN_ID, base_url=BASE))
+    assert "\nRows: 27,004\nAmount: 1,234.30\nLast: x Rows: 9yyy" in text
+    assert max(map(len, text.splitlines())) < 520
+
+
 def test_html_says_what_the_text_says_and_shows_every_text_as_it_is() -> None:
     notice = success(told(warnings=("a < b\n& c",)))
     document = as_html(notice)

@@ -70,7 +70,7 @@ def build_dag(definition: ReportDefinition) -> DAG:
         files = render_task(definition, run, shares)
         usages = [XComArg(done.operator, USAGE) for done in (planned, staged, summaries, shares, files)]
         published = publish_task(definition, run, files, usages)
-        notify_when_ended(definition, [planned, staged, summaries, shares, files, published], published)
+        notify_when_ended(definition, [planned, staged, summaries, shares, files, published])
     return dag
 
 

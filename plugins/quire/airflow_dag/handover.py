@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import get_current_context
 
 from quire.artifacts import RunPlan, RunRequest, StagedPartition, StagedRun, TaskUsage, digest, from_json, to_json
-from quire.definition import ReportDefinition
+from quire.definition import ReportDefinition, StageName
 from quire.errors import DefinitionError, ReportError
 from quire.run_request import request_conf
 from quire.stored_partitions import whole_range
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from quire.usage import StatementLog, TaskMeter
 
 PLAN, STORED, RUN, USAGE = "plan", "stored", "run", "usage"
+PUBLISH: StageName = "publish"
+NOTIFY = "notify"  # the task behind all stages, which tells those who want to know
 
 
 def asked_for(definition: ReportDefinition) -> RunRequest:

@@ -1,10 +1,10 @@
-"""Telling who asked to be told of a run's end, by Airflow's notifiers, in two tasks behind the stages.
+"""Telling who asked to be told of a run's end, by Airflow's notifiers, in a task behind the stages.
 
-``notify`` runs when every stage has ended, however it ended: so there is one notice a run, from a worker, which knows
-what publish returned and why a task failed, and whose log says who could not be told. It never fails for that. Since
-it succeeds where the report failed, ``published`` stands beside it: it does nothing and takes no process, and is as
-publish was; Airflow's state of the run comes from both. Neither is a teardown: those Airflow lets run on when somebody
-ends a run, whose state would then be success, since all that was left was skipped.
+It runs when every stage has ended, however it ended: so there is one notice a run, from a worker, which knows what
+publish returned and why a task failed, and whose log says who could not be told. It never fails for that, but always
+where the report did: it is the DAG's last task, from which Airflow takes the run's state, and who clears what failed
+clears it too. It is no teardown: those Airflow lets run on when somebody ends a run, whose state would then be success,
+since all that was left was skipped.
 """
 
 from __future__ import annotations
@@ -19,23 +19,25 @@ from inspect import signature
 from typing import Any
 
 from airflow.sdk import BaseNotifier, TriggerRule, XComArg, get_current_context, task
-from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 
-from quire.airflow_dag.handover import pull_request
-from quire.airflow_dag.reader_links import FAILURE, base_url
+from quire.airflow_dag.connections import open_store
+from quire.airflow_dag.handover import NOTIFY, PUBLISH, pull_request
+from quire.airflow_dag.reader_links import FAILURE, MOST_ASKED, base_url
+from quire.airflow_dag.tasks import placement
 from quire.artifacts import from_json
 from quire.definition import Notifier, ReportDefinition
 from quire.definition.part import suggestion
 from quire.errors import DefinitionError, ReportError, first_line
 from quire.notices import FailedTask, Notice, ToldRun, as_html, as_text, tell_failure, tell_success
+from quire.run_key import read_manifest
 
 logger = logging.getLogger(__name__)
 
-NOTIFY, PUBLISHED, PUBLISH = "notify", "published", "publish"
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
 # Values reach a notifier by templates: what stands in a title or a reason is never itself taken for one.
 MAIL = {"subject": "{{ quire_subject }}", "html_content": "{{ quire_html }}"}
-PAUSES = (5, 20)  # seconds before who could not be told is tried again
+PAUSES = (5, 20)  # seconds before those who could not be told are tried again
 OUTCOMES = ("success", "failure")
 
 
@@ -62,16 +64,13 @@ def refuse_unusable_notifiers(definition: ReportDefinition) -> None:
         raise DefinitionError(error.message, report=definition.name) from error
 
 
-def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg], published: XComArg) -> None:
+def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -> None:
     """Adds to the DAG at hand what tells of a run's end, where the definition names anybody.
 
     Args:
         definition: the report.
         stages: every task that may fail.
-        published: the last of them.
     """
-    from airflow.providers.standard.operators.empty import EmptyOperator
-
     told = definition.delivery.notify
     if not (told.success or told.failure):
         return
@@ -81,22 +80,26 @@ def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg], p
         trigger_rule=TriggerRule.ALL_DONE,
         retries=1,  # for a worker that dies
         execution_timeout=timedelta(minutes=15),
+        on_failure_callback=None,  # it has no reason of its own
+        on_retry_callback=None,
+        **placement(definition, PUBLISH),
     )
     def notify() -> None:
+        ti: Any = get_current_context()["ti"]
+        tasks = list(ti.get_task_breadcrumbs(ti.dag_id, ti.run_id))
+        succeeded = any((found["task_id"], found["state"]) == (PUBLISH, "success") for found in tasks)
         try:
-            _notify(definition)
-        except AirflowTaskTimeout:
-            logger.error("%s: not everybody was told in time", definition.name)
+            _notify(definition, tasks, succeeded=succeeded)
+        except (Exception, SystemExit, AirflowTaskTimeout):  # whatever it is, the run is what it is
+            logger.exception("%s: not everybody was told", definition.name)
+        if not succeeded:
+            raise AirflowFailException("the report has failed, and so this task does, which has told whoever is named")
 
-    published >> EmptyOperator(task_id=PUBLISHED)
     list(stages) >> notify()
 
 
-def _notify(definition: ReportDefinition) -> None:
+def _notify(definition: ReportDefinition, tasks: Sequence[dict[str, Any]], *, succeeded: bool) -> None:
     context = get_current_context()
-    ti: Any = context["ti"]
-    tasks = list(ti.get_task_breadcrumbs(ti.dag_id, ti.run_id))
-    succeeded = any((found["task_id"], found["state"]) == (PUBLISH, "success") for found in tasks)
     calls = list(_calls(definition, "success" if succeeded else "failure"))
     if not calls:
         logger.info("%s: nobody is to be told of this", definition.name)
@@ -112,29 +115,40 @@ def _notify(definition: ReportDefinition) -> None:
         "quire_html": as_html(notice),
         "quire_page": notice.page,
     }
-    for call in calls:
-        _send(call, {**context, **words})
+    _send(calls, {**context, **words})
 
 
 def _success(definition: ReportDefinition) -> Notice:
     told = from_json(ToldRun, get_current_context()["ti"].xcom_pull(PUBLISH), source="what publish returned")
     request = pull_request(definition)
     if request is None:
-        raise DefinitionError("its files were changed while it ran")
-    return tell_success(definition, request, told, **_place())
+        raise DefinitionError("its files were changed since it was planned")
+    return tell_success(definition, request, told, totals=_totals(definition, told.run), **_place())
+
+
+def _totals(definition: ReportDefinition, run_key: str) -> tuple[tuple[str, str], ...]:
+    from quire.notices.totals import summary_totals
+
+    try:
+        store = open_store()
+        return summary_totals(definition, read_manifest(store, definition.name, run_key), store=store)
+    except ReportError as error:
+        logger.warning("%s: told without totals: %s", definition.name, error.message)
+        return ()
 
 
 def _failure(definition: ReportDefinition, tasks: Sequence[dict[str, Any]]) -> Notice:
-    ti = get_current_context()["ti"]
-    causes = [
-        FailedTask(
-            stage=found["task_id"],
-            reason=_own_words(definition, ti.xcom_pull(found["task_id"], key=FAILURE, map_indexes=found["map_index"])),
-        )
-        for found in sorted(tasks, key=lambda found: int(found["map_index"]))
-        if found["state"] == "failed"
-    ]
+    failed = sorted((found for found in tasks if found["state"] == "failed"), key=lambda found: int(found["map_index"]))
+    causes: list[FailedTask] = []
+    for found in failed:
+        silent = len(causes) < MOST_ASKED and not any(cause.reason for cause in causes)
+        causes.append(FailedTask(stage=found["task_id"], reason=_reason(definition, found) if silent else ""))
     return tell_failure(definition, pull_request(definition), causes, **_place())
+
+
+def _reason(definition: ReportDefinition, found: dict[str, Any]) -> str:
+    told = get_current_context()["ti"].xcom_pull(found["task_id"], key=FAILURE, map_indexes=found["map_index"])
+    return _own_words(definition, told)
 
 
 def _own_words(definition: ReportDefinition, reason: str | None) -> str:
@@ -149,29 +163,35 @@ def _place() -> dict[str, str]:
     return {"run_id": get_current_context()["run_id"], "base_url": base}
 
 
-def _send(call: _Call, context: dict[str, Any]) -> None:
-    """Calls a notifier, some times: whatever keeps it from telling, the run is what it is."""
+def _send(calls: Sequence[_Call], context: dict[str, Any]) -> None:
+    """Calls every notifier, and those that failed some times more: whatever keeps them, the run is what it is."""
+    left = list(calls)
     for pause in (*PAUSES, None):
-        try:
-            _make(call)(dict(context))
-        except Exception as error:  # a notifier may raise anything
-            logger.warning("%s was not told: %s: %s", call.field, type(error).__name__, first_line(error))
-        else:
-            logger.info("%s was told", call.field)
+        left = [call for call in left if not _is_told(call, context)]
+        if not left:
             return
         if pause is not None:
             time.sleep(pause)
 
 
+def _is_told(call: _Call, context: dict[str, Any]) -> bool:
+    try:
+        _make(call)(dict(context))
+    except (Exception, SystemExit) as error:  # a notifier may raise anything
+        logger.warning("%s was not told: %s: %s", call.field, type(error).__name__, first_line(error))
+        return False
+    logger.info("%s was told", call.field)
+    return True
+
+
 def _calls(definition: ReportDefinition, outcome: str) -> Iterator[_Call]:
-    """Yields one call for all addresses together, and one for each notifier."""
-    field = f"delivery.notify.{outcome}"
-    recipients = getattr(definition.delivery.notify, outcome)
-    if addresses := [recipient for recipient in recipients if isinstance(recipient, str)]:
-        yield _Call(field=field, path=SMTP, arguments={"to": addresses, **MAIL})
-    for index, recipient in enumerate(recipients):
+    """Yields a call for each recipient: an address that a mail server refuses keeps the mail from nobody else."""
+    for index, recipient in enumerate(getattr(definition.delivery.notify, outcome)):
+        field = f"delivery.notify.{outcome}[{index}]"
         if isinstance(recipient, Notifier):
-            yield _Call(field=f"{field}[{index}]", path=recipient.notifier, arguments=recipient.arguments)
+            yield _Call(field=field, path=recipient.notifier, arguments=recipient.arguments)
+        else:
+            yield _Call(field=field, path=SMTP, arguments={"to": [recipient], **MAIL})
 
 
 def _make(call: _Call) -> BaseNotifier:

@@ -11,6 +11,7 @@ from quire.errors import ReportError
 from quire.portal.addresses import run_address
 
 FAILURE = "failure"
+MOST_ASKED = 20  # failed tasks, until one has told its reason: thousands may have failed of one cause
 
 
 def base_url() -> str:

@@ -10,6 +10,7 @@ from airflow.sdk import Asset, TriggerRule, get_current_context, task
 
 from quire.airflow_dag.connections import open_session, open_store, owner_address
 from quire.airflow_dag.handover import (
+    PUBLISH,
     asked_for,
     push_plan,
     push_run,
@@ -45,7 +46,7 @@ def plan_task(definition: ReportDefinition, *, noted: bool) -> Any:
     @task(
         task_id="plan",
         execution_timeout=definition.source.timeout + timedelta(minutes=10),
-        **_placement(definition, "plan"),
+        **placement(definition, "plan"),
     )
     def plan() -> Any:
         from quire.running import announce_run
@@ -75,7 +76,7 @@ def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
         max_active_tis_per_dagrun=definition.source.parallel,
         map_index_template="{{ label }}",
         outlets=[asset] if told else [],
-        **_placement(definition, "extract"),
+        **placement(definition, "extract"),
     )
     def extract(plan: Any, group: Any) -> Any:
         from quire.stages.extract import extract_partitions
@@ -102,7 +103,7 @@ def aggregate_task(definition: ReportDefinition, plan: Any, stored: Any, staged:
         task_id="aggregate",
         execution_timeout=timedelta(hours=2),
         trigger_rule=TriggerRule.NONE_FAILED,  # where all is stored, there is nothing to extract
-        **_placement(definition, "aggregate"),
+        **placement(definition, "aggregate"),
     )
     def aggregate(plan: Any, stored: Any, staged: Any) -> Any:
         from quire.running import announce_run
@@ -126,7 +127,7 @@ def layout_task(definition: ReportDefinition, plan: Any, stored: Any, staged: An
         task_id="layout",
         execution_timeout=timedelta(minutes=10),
         trigger_rule=TriggerRule.NONE_FAILED,
-        **_placement(definition, "layout"),
+        **placement(definition, "layout"),
     )
     def layout(plan: Any, stored: Any, staged: Any, summaries: Any) -> Any:
         from quire.stages.layout import layout_run
@@ -154,7 +155,7 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any) -> Any:
         task_id="render",
         execution_timeout=timedelta(hours=6),
         map_index_template="{{ label }}",
-        **_placement(definition, "render"),
+        **placement(definition, "render"),
     )
     def render(run: Any, shares: Any) -> Any:
         from quire.running import announce_run
@@ -176,11 +177,11 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
     asset = report_asset(definition)
 
     @task(
-        task_id="publish",
+        task_id=PUBLISH,
         execution_timeout=timedelta(hours=1),
         trigger_rule=TriggerRule.NONE_FAILED,  # where a run is published already, there is nothing to render
         outlets=[asset],
-        **_placement(definition, "publish"),
+        **placement(definition, "publish"),
     )
     def publish(run: Any, files: Any, usages: Any) -> Any:
         from quire.running import end_run
@@ -209,6 +210,7 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
                 {"name": file.name, "key": file.key, "rows": file.rows, "bytes": file.bytes} for file in manifest.files
             ],
             "warnings": list(manifest.warnings),
+            "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         get_current_context()["outlet_events"][asset].extra = told
         return told
@@ -247,8 +249,8 @@ def compact_task() -> Any:
     return compact()
 
 
-def _placement(definition: ReportDefinition, stage: StageName) -> dict[str, Any]:
-    """Returns where a stage's tasks run, and among how many others, so far as the definition says."""
+def placement(definition: ReportDefinition, stage: StageName) -> dict[str, Any]:
+    """Returns where a stage's tasks run, and among how many others, so far as definition and settings say."""
     template = pod_template(stage)
     asked = {
         "queue": definition.queues.get(stage),

@@ -87,7 +87,13 @@ class FailedTask:
 
 
 def tell_success(
-    definition: ReportDefinition, request: RunRequest, told: ToldRun, *, run_id: str, base_url: str
+    definition: ReportDefinition,
+    request: RunRequest,
+    told: ToldRun,
+    *,
+    totals: Sequence[tuple[str, str]] = (),
+    run_id: str,
+    base_url: str,
 ) -> Notice:
     """Returns what is told of a published run.
 
@@ -95,6 +101,7 @@ def tell_success(
         definition: the report.
         request: what was asked for.
         told: what came of it.
+        totals: title and value of what its rows add up to.
         run_id: Airflow's.
         base_url: where Airflow's readers find it; empty where that is not known, and there are no links.
     """
@@ -103,6 +110,7 @@ def tell_success(
         ("Days", _days(request)),
         *_parameters(definition, request),
         ("Rows", f"{told.rows:,}"),
+        *((title, _short(value)) for title, value in totals),
         ("Files", f"{count}, together {size}" if count > 1 else f"{count}, of {size}"),
     ]
     if told.reused:

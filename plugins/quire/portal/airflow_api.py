@@ -53,10 +53,10 @@ class AirflowApi:
         found: dict[str, Any] = await self._ask("GET", f"/dags/{_part(dag_id)}")
         return found
 
-    async def runs(self, dag_id: str, *, limit: int) -> list[dict[str, Any]]:
-        """Returns a DAG's runs, the newest first."""
-        found = await self._ask("GET", _runs(dag_id), limit=limit, order_by=["-run_after", "-id"])
-        return list(found["dag_runs"])
+    async def runs(self, dag_id: str, *, limit: int, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+        """Returns a DAG's runs, the newest first, without as many as ``offset``; and how many there are in all."""
+        found = await self._ask("GET", _runs(dag_id), limit=limit, offset=offset, order_by=["-run_after", "-id"])
+        return list(found["dag_runs"]), int(found["total_entries"])
 
     async def runs_named(self, dag_id: str, prefix: str) -> list[dict[str, Any]]:
         """Returns the newest of a DAG's runs whose ids begin with ``prefix``."""
@@ -89,6 +89,14 @@ class AirflowApi:
     async def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Returns every task instance of a run."""
         return await self._all(f"{_runs(dag_id)}/{_part(run_id)}/taskInstances", "task_instances")
+
+    async def task_state(self, dag_id: str, run_id: str, task_id: str) -> str | None:
+        """Returns the state of a task of a run; None where it has none yet."""
+        try:
+            found = await self._ask("GET", f"{_runs(dag_id)}/{_part(run_id)}/taskInstances/{task_id}")
+        except NotFoundError:
+            return None
+        return str(found["state"]) if found["state"] else None
 
     async def xcom(self, dag_id: str, run_id: str, task_id: str, key: str, *, map_index: int = -1) -> Any:
         """Returns what a task has pushed; None where it has not."""

@@ -14,7 +14,7 @@ from quire.portal.addresses import run_address
 from quire.portal.estimates import estimate
 from quire.portal.questions import ACTIVE, ask, read_question
 from quire.portal.reports import list_reports, show_report
-from quire.portal.runs import cancelling_note, list_runs, show_run
+from quire.portal.runs import cancelling_note, is_told, list_runs, show_run
 from quire.portal.services import BaseDep, StoreDep
 from quire.portal.views import AskedView, EstimateView, FileView, ReportView, Request, RunDetails, RunView
 
@@ -30,6 +30,7 @@ REFUSALS = {
 # Of Airflow's own threads, which wait for databases too, only so many may wait for ours.
 _ESTIMATES = CapacityLimiter(4)
 LIMIT = Query(ge=1, le=100, description="How many at most.")
+OFFSET = Query(ge=0, le=1_000_000, description="How many of the newest to leave out.")
 
 
 @router.get("", summary="The reports that the caller may see")
@@ -62,10 +63,15 @@ async def post_run(asking: AskingDep, base: BaseDep, asked: Request) -> AskedVie
 
 @router.get("/{report}/runs", summary="A report's runs, the newest first")
 async def get_runs(
-    reading: ReadingDep, store: StoreDep, base: BaseDep, limit: Annotated[int, LIMIT] = 20
+    reading: ReadingDep,
+    store: StoreDep,
+    base: BaseDep,
+    limit: Annotated[int, LIMIT] = 20,
+    offset: Annotated[int, OFFSET] = 0,
 ) -> list[RunView]:
     """Those of its schedule too."""
-    return await list_runs(reading.definition, api=reading.caller.api, store=store, base=base, limit=limit)
+    api = reading.caller.api
+    return (await list_runs(reading.definition, api=api, store=store, base=base, limit=limit, offset=offset))[0]
 
 
 @router.get("/{report}/runs/{run_id}", summary="One run")
@@ -93,5 +99,5 @@ async def cancel(cancelling: CancellingDep, run_id: str) -> None:
     """Ends a run that is not over."""
     caller, report = cancelling.caller, cancelling.definition.name
     run = await caller.api.run(report, run_id)
-    if run["state"] in ACTIVE:
+    if run["state"] in ACTIVE and not is_told(await caller.api.task_instances(report, run_id)):
         await caller.api.fail(report, run_id, note=cancelling_note(caller.user.get_name()))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, HTTPException, Request, status
@@ -17,8 +18,8 @@ from quire.definition.presentation import FILE_FORMATS
 from quire.errors import UsageError
 from quire.portal.access import TOKEN_FIELD, AskingDep, Caller, CallerDep, CancellingDep, Reading, ReadingDep, RunId
 from quire.portal.addresses import PREFIX, run_address
-from quire.portal.api import cancel
-from quire.portal.questions import PausedError, ask, read_question
+from quire.portal.api import LIMIT, OFFSET, cancel
+from quire.portal.questions import BusyError, PausedError, ask, read_question
 from quire.portal.reports import list_reports, show_report
 from quire.portal.runs import list_runs, show_run
 from quire.portal.services import BaseDep, StoreDep
@@ -52,9 +53,15 @@ async def show_reports(caller: CallerDep, base: BaseDep) -> Response:
 
 
 @router.get("/reports/{report}")
-async def show_one(reading: ReadingDep, store: StoreDep, base: BaseDep) -> Response:
+async def show_one(
+    reading: ReadingDep,
+    store: StoreDep,
+    base: BaseDep,
+    limit: Annotated[int, LIMIT] = LISTED,
+    offset: Annotated[int, OFFSET] = 0,
+) -> Response:
     """A report's form and its runs."""
-    return await _report_page(reading, store, base)
+    return await _report_page(reading, store, base, limit=limit, offset=offset)
 
 
 async def _report_page(
@@ -62,16 +69,25 @@ async def _report_page(
     store: StoreDep,
     base: str,
     *,
+    limit: int = LISTED,
+    offset: int = 0,
     given: Mapping[str, Any] | None = None,
     error: str = "",
     status_code: int = 200,
 ) -> Response:
-    runs = await list_runs(reading.definition, api=reading.caller.api, store=store, base=base, limit=LISTED)
+    api = reading.caller.api
+    runs, total = await list_runs(reading.definition, api=api, store=store, base=base, limit=limit, offset=offset)
     report = await run_sync(show_report, reading, base)
     return page(
         "report.html", reading.caller, base, status_code=status_code,
         report=report, runs=runs, all_formats=FILE_FORMATS, given=given or {}, error=error,
+        newer=_query(max(offset - limit, 0), limit) if offset else "",
+        older=_query(offset + limit, limit) if total > offset + limit else "",
     )  # fmt: skip
+
+
+def _query(offset: int, limit: int) -> str:
+    return urlencode({"offset": offset, "limit": limit})
 
 
 @router.post("/reports/{report}")
@@ -96,10 +112,10 @@ async def ask_report(asking: AskingDep, request: Request, store: StoreDep, base:
         )
     try:
         run_id, _ = await ask(asking.caller.api, question)
-    except PausedError as error:
-        return await _report_page(
-            asking, store, base, given=told, error=str(error), status_code=status.HTTP_409_CONFLICT
-        )
+    except (PausedError, BusyError) as error:
+        busy = isinstance(error, BusyError)
+        status_code = status.HTTP_503_SERVICE_UNAVAILABLE if busy else status.HTTP_409_CONFLICT
+        return await _report_page(asking, store, base, given=told, error=str(error), status_code=status_code)
     return RedirectResponse(f"{base}{run_address(asking.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
 
 

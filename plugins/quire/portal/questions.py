@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from quire.airflow_dag.handover import PUBLISH
 from quire.artifacts import RunRequest, digest
 from quire.calendar_range import Grain, complete_window, zone
 from quire.definition import ReportDefinition
@@ -16,6 +17,7 @@ from quire.portal.views import PresetView
 from quire.run_request import request_conf, request_range
 
 ACTIVE = {"queued", "running"}  # of Airflow's four states of a run
+OVER = {"success", "failed", "skipped", "upstream_failed", "removed"}  # of its states of a task
 ATTEMPTS = 10
 _NUMBERED = re.compile(r"ask__[0-9a-f]+__([0-9]+)")
 
@@ -101,7 +103,7 @@ async def ask(api: AirflowApi, question: Question) -> tuple[str, bool]:
     report = question.definition.name
     for _ in range(ATTEMPTS):
         last = await _newest(api, report, question.prefix)
-        if last and last["state"] in ACTIVE:
+        if last and await _is_awaited(api, report, last):
             return str(last["dag_run_id"]), False
         if (await api.dag(report))["is_paused"]:
             raise PausedError(
@@ -111,6 +113,11 @@ async def ask(api: AirflowApi, question: Question) -> tuple[str, bool]:
         if await api.trigger(report, run_id, question.conf):
             return run_id, True
     raise BusyError(f"{report} is being asked the same by many others: try again")
+
+
+async def _is_awaited(api: AirflowApi, report: str, run: Mapping[str, Any]) -> bool:
+    """Whether one of Airflow's runs will still answer: not where publish is over, whoever is still to be told of it."""
+    return run["state"] in ACTIVE and await api.task_state(report, run["dag_run_id"], PUBLISH) not in OVER
 
 
 async def _newest(api: AirflowApi, report: str, prefix: str) -> dict[str, Any] | None:

@@ -13,15 +13,15 @@ from typing import Any, get_args
 from anyio.to_thread import run_sync
 from pydantic import BaseModel, Field, ValidationError
 
-from quire.airflow_dag.handover import STORED
-from quire.airflow_dag.reader_links import FAILURE
+from quire.airflow_dag.handover import NOTIFY, PUBLISH, STORED
+from quire.airflow_dag.reader_links import FAILURE, MOST_ASKED
 from quire.artifacts import SUMMARY_FILE, Manifest, TaskUsage
 from quire.definition import ReportDefinition, StageName
 from quire.errors import IntegrityError, ReportError
 from quire.object_store import ObjectStore
 from quire.portal.addresses import archive_address, file_address, run_address
 from quire.portal.airflow_api import AirflowApi, NotFoundError
-from quire.portal.questions import asked_of
+from quire.portal.questions import OVER, asked_of
 from quire.portal.views import FileView, ProgressView, RunDetails, RunState, RunView, StageView
 from quire.run_key import read_manifest
 
@@ -39,6 +39,16 @@ class _Returned(BaseModel):
 
     run: str = Field(pattern="^[0-9a-f]{32}$")
     reused: bool
+    published_at: datetime | None = None
+
+
+def is_told(tasks: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether what came of a run is certain, and all that is left of it is to tell those who want to know."""
+    return all(task["state"] in OVER for task in tasks if task["task_id"] != NOTIFY)
+
+
+def _is_published(tasks: Iterable[Mapping[str, Any]]) -> bool:
+    return any((task["task_id"], task["state"]) == (PUBLISH, "success") for task in tasks)
 
 
 def cancelling_note(name: str) -> str:
@@ -47,9 +57,9 @@ def cancelling_note(name: str) -> str:
 
 
 async def list_runs(
-    definition: ReportDefinition, *, api: AirflowApi, store: ObjectStore, base: str, limit: int
-) -> list[RunView]:
-    """Returns a report's runs, the newest first.
+    definition: ReportDefinition, *, api: AirflowApi, store: ObjectStore, base: str, limit: int, offset: int = 0
+) -> tuple[list[RunView], int]:
+    """Returns a report's runs, the newest first, and how many there are in all.
 
     Args:
         definition: the report.
@@ -57,10 +67,11 @@ async def list_runs(
         store: where manifests are.
         base: what stands before the portal's addresses.
         limit: how many at most.
+        offset: how many of the newest to leave out.
     """
-    found = await api.runs(definition.name, limit=limit)
+    found, total = await api.runs(definition.name, limit=limit, offset=offset)
     views = await asyncio.gather(*(_view(definition, run, api=api, store=store, base=base) for run in found))
-    return [view for view in views if view]
+    return [view for view in views if view], total
 
 
 async def show_run(
@@ -88,6 +99,11 @@ async def _details(
     definition: ReportDefinition, run: Mapping[str, Any], *, api: AirflowApi, store: ObjectStore, base: str
 ) -> tuple[RunView, Manifest | None]:
     report, run_id, state = definition.name, str(run["dag_run_id"]), _state(run)
+    tasks = await api.task_instances(report, run_id) if state in ("running", "failed", "cancelled") else []
+    if _is_published(tasks):  # whatever comes of telling those who want to know
+        state = "done"
+    elif state == "running" and is_told(tasks):
+        state = "failed"
     told: dict[str, Any] = {}
     try:
         asked = asked_of(definition, run)
@@ -95,16 +111,16 @@ async def _details(
     except ReportError as error:
         told = {"start": None, "end": None, "parameters": {}, "formats": (), "error": error.message}
     told["formats"] = list(definition.file_formats(told["formats"]))
+    told["ended_at"] = run["end_date"]
     manifest = None
     if state == "done":
-        published = await api.xcom(report, run_id, "publish", "return_value")
-        manifest, about = await run_sync(_published, definition, published, store, base)
+        returned = await api.xcom(report, run_id, PUBLISH, "return_value")
+        manifest, about = await run_sync(_published, definition, returned, store, base)
         told |= about
         told["error"] = about.get("error")  # whatever the definition would say of it today
     elif state == "running":
-        told["progress"] = await _progress(api, report, run_id)
+        told["progress"] = await _progress(api, report, run_id, tasks)
     elif state == "failed":
-        tasks = await api.task_instances(report, run_id)
         told["error"] = await _reason(api, report, run_id, tasks, "failed") or told.get("error") or NO_REASON
     view = RunView(
         run_id=run_id,
@@ -113,7 +129,6 @@ async def _details(
         asked_by=run["triggering_user_name"] or WHO.get(run["run_type"]),
         asked_at=run["queued_at"] or run["run_after"],
         began_at=run["start_date"],
-        ended_at=run["end_date"],
         url=f"{base}{run_address(report, run_id)}",
         **told,
     )
@@ -151,6 +166,7 @@ def _published(
         "files": file_views(manifest, base),
         "warnings": list(manifest.warnings),
         "archive": f"{base}{archive_address(manifest.report, manifest.run)}",
+        **({"ended_at": published.published_at} if published.published_at else {}),
     }
 
 
@@ -177,9 +193,8 @@ def file_views(manifest: Manifest, base: str) -> list[FileView]:
     ]
 
 
-async def _progress(api: AirflowApi, report: str, run_id: str) -> ProgressView:
-    tasks, groups, stored, shares = await asyncio.gather(
-        api.task_instances(report, run_id),
+async def _progress(api: AirflowApi, report: str, run_id: str, tasks: Sequence[Mapping[str, Any]]) -> ProgressView:
+    groups, stored, shares = await asyncio.gather(
         api.xcom(report, run_id, "plan", "return_value"),
         api.xcom(report, run_id, "plan", STORED),
         api.xcom(report, run_id, "layout", "return_value"),
@@ -211,11 +226,11 @@ async def _reason(
     api: AirflowApi, report: str, run_id: str, tasks: Iterable[Mapping[str, Any]], state: str
 ) -> str | None:
     """Returns why the first task in a state failed that told."""
-    for task in sorted(tasks, key=lambda task: task["end_date"] or ""):
-        if task["state"] == state:
-            reason = await api.xcom(report, run_id, task["task_id"], FAILURE, map_index=task["map_index"])
-            if reason:
-                return str(reason)
+    found = [task for task in tasks if task["state"] == state and task["task_id"] != NOTIFY]
+    for task in sorted(found, key=lambda task: task["end_date"] or "")[:MOST_ASKED]:
+        reason = await api.xcom(report, run_id, task["task_id"], FAILURE, map_index=task["map_index"])
+        if reason:
+            return str(reason)
     return None
 
 

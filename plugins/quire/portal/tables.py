@@ -42,16 +42,23 @@ class SummaryTable:
 
 def summary_tables(definition: ReportDefinition, manifest: Manifest, *, store: ObjectStore) -> list[SummaryTable]:
     """Returns a run's summaries; none where the definition has other ones by now, or their objects are gone."""
-    named = {staged.name for staged in manifest.summaries}
-    if named != {summary.name for summary in definition.summaries}:
+    if not has_summaries(definition, manifest):
         return []
     try:
         sheets = summary_sheets(definition, manifest.summaries, store=store)
     except IntegrityError:
         return []
-    return [
-        _table(sheet) for sheet in sheets if {column.name for column in sheet.columns} <= set(sheet.table.schema.names)
-    ]
+    return [_table(sheet) for sheet in sheets if is_shown_whole(sheet)]
+
+
+def has_summaries(definition: ReportDefinition, manifest: Manifest) -> bool:
+    """Whether a run has the summaries that the definition has by now, by their names."""
+    return {staged.name for staged in manifest.summaries} == {summary.name for summary in definition.summaries}
+
+
+def is_shown_whole(sheet: TableSheet) -> bool:
+    """Whether every column that the definition has by now is in what was stored."""
+    return {column.name for column in sheet.columns} <= set(sheet.table.schema.names)
 
 
 def _table(sheet: TableSheet) -> SummaryTable:
