@@ -105,7 +105,7 @@ def _table(url: str, *, tracked: bool) -> Iterator[None]:
         track(definition, url)
     yield
     if tracked:
-        untrack(definition, url)
+        untrack(definition.name, url)
 
 
 @contextmanager

@@ -33,10 +33,12 @@ MEASURES: dict[str, Any] = {
     "least": {"agg": "min", "of": "odd"},
     "most": {"agg": "max", "of": "odd"},
     "odds": {"agg": "sum", "of": "odd"},
+    "narrow": {"agg": "sum", "of": "narrow"},
 }
 SQL = """\
 SELECT id, at, kind, amount, weight, note, 9223372036854775807 AS large,
-       CASE WHEN id %% 900 = 0 THEN 'NaN' WHEN id %% 4 > 0 THEN id / 7.0 END::float8 AS odd
+       CASE WHEN id %% 900 = 0 THEN 'NaN' WHEN id %% 4 > 0 THEN id / 7.0 END::float8 AS odd,
+       (id / 7.0)::float4 AS narrow
 FROM public.events
 WHERE at >= %(start)s AND at < %(end)s
 ORDER BY at, id
@@ -106,7 +108,8 @@ def assert_equal(frame: pl.DataFrame, url: str) -> None:
         connection.execute(f"SET timezone = '{ZONE}'")
         expected = connection.execute(
             f"SELECT kind, count(*), sum(amount), sum(weight), sum(id), "
-            f'sum(large), min(amount), max(note COLLATE "C"), avg(amount)::float8, min(odd), max(odd), sum(odd) '
+            f'sum(large), min(amount), max(note COLLATE "C"), avg(amount)::float8, min(odd), max(odd), sum(odd), '
+            "sum(narrow::float8) "
             f"FROM ({bound}) e GROUP BY 1 ORDER BY kind NULLS LAST"
         ).fetchall()
     assert len(expected) == 6
@@ -117,7 +120,7 @@ def assert_equal(frame: pl.DataFrame, url: str) -> None:
 
 
 def test_merged_summary_has_the_rows_of_one_from_the_rows(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
-    exact = [name for name in MEASURES if name not in ("mean", "odds")]
+    exact = [name for name in MEASURES if name not in ("mean", "odds", "narrow")]
     merged = rows_of(bucket, summary_of(probed(tmp_path, *exact), database, bucket).object_key)
     anew = probed(tmp_path, *exact, source={"freshness": "always"})
     assert merged.equals(rows_of(bucket, summary_of(anew, database, bucket).object_key))

@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 
 from quire.catalog import find_definition, load_catalog
 from quire.definition import Notifier
+from quire.definition.source import SOURCE_CONNECTION
 from quire.errors import DefinitionError, NoConnectionError, ParameterError, ReportError, UsageError
 from quire.run_request import request_range
 from quire.settings import StoreSettings, include_folder, owner_url, source_url
@@ -138,19 +139,21 @@ def gc() -> None:
     from quire.housekeeping import collect_garbage
 
     catalog = load_catalog(include_folder())
-    done = collect_garbage(catalog.definitions, store=_store(), now=datetime.now(UTC))
-    typer.echo(
-        f"deleted {done.runs} runs, {done.partitions} superseded partitions, {done.objects} objects of "
-        f"{done.bytes:,} bytes, and {done.uploads} abandoned uploads"
-    )
-    for skipped in done.skipped:
-        typer.echo(f"{skipped}: a run is at work; it is left for the next time")
-    tracked = [found for found in catalog.definitions.values() if found.source.freshness == "tracked"]
-    if tracked:
-        from quire.tracking import compact
+    try:
+        done = collect_garbage(catalog.definitions, store=_store(), now=datetime.now(UTC))
+        typer.echo(
+            f"deleted {done.runs} runs, {done.partitions} superseded partitions, {done.objects} objects of "
+            f"{done.bytes:,} bytes, and {done.uploads} abandoned uploads"
+        )
+        for skipped in done.skipped:
+            typer.echo(f"{skipped}: a run is at work; it is left for the next time")
+    finally:  # one has nothing to do with the other
+        tracked = [found for found in catalog.definitions.values() if found.source.freshness == "tracked"]
+        if tracked:
+            from quire.tracking import compact_logs
 
-        shrunk = sum(compact(url) for url in {owner_url(definition.source.connection) for definition in tracked})
-        typer.echo(f"replaced {shrunk} records of the change log by their sums")
+            shrunk = compact_logs({owner_url(definition.source.connection) for definition in tracked})
+            typer.echo(f"replaced {shrunk} records of the change log by their sums")
 
 
 @app.command()
@@ -170,8 +173,12 @@ def untrack(report: Report) -> None:
     """Remove every trace of a report's change tracking, but for tables that another report tracks too."""
     from quire.tracking import untrack as remove
 
-    definition = find_definition(include_folder(), report)
-    for line in remove(definition, owner_url(definition.source.connection)) or ("nothing of it was tracked",):
+    try:
+        connection = find_definition(include_folder(), report).source.connection
+    except DefinitionError as error:  # its files may be gone, and writers pay still
+        typer.echo(f"quire: {error.message}; its triggers are looked for by quire_owner", err=True)
+        connection = SOURCE_CONNECTION
+    for line in remove(report, owner_url(connection)) or ("nothing of it was tracked",):
         typer.echo(line)
 
 

@@ -17,7 +17,7 @@ from quire.definition import ReportDefinition
 from quire.errors import IntegrityError
 from quire.object_store import ObjectStore, StoredObject
 from quire.records import folder_of, read_record
-from quire.running import is_running
+from quire.running import NOTES, is_running
 
 GRACE = timedelta(days=1)  # what is younger may be at work, though nothing names it yet
 MANIFEST = "/manifest.json"
@@ -51,7 +51,7 @@ def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: Objec
         StoreRefusedError, StoreUnavailableError: the object store cannot be read, or does not delete.
     """
     done, torn = Collected(), list[IntegrityError]()
-    reports = {folder.split("/")[1] for root in ROOTS for folder in store.folders(root)}
+    reports = {folder.split("/")[1] for root in (*ROOTS, NOTES) for folder in store.folders(root)}
     for report in sorted(reports):
         if is_running(report, store=store, now=now):
             done.skipped.append(report)
@@ -162,7 +162,9 @@ class _Sweep:
     def _unnamed(self, place: str, objects: list[StoredObject]) -> Iterator[StoredObject]:
         """Gives what no record of a partition names: of writers that were second, and killed before they dropped it."""
         staged = read_record(self._store, StagedPartition, f"{place}.json")
-        named = {staged.object_key} if staged else set[str]()
+        if staged is None:  # another sweep was quicker; a run may have found it before
+            return iter(())
+        named = {staged.object_key}
         for entry in objects:
             if entry.key.endswith(".json") and (partials := read_record(self._store, PartialSummaries, entry.key)):
                 named.add(entry.key)

@@ -113,6 +113,8 @@ def _input(measure: Measure, schema: pl.Schema) -> pl.Expr:
     kind = pl.LazyFrame(schema=schema).select(of.alias("of")).collect_schema()["of"]
     if kind in (pl.Int64, pl.UInt64):
         return of.cast(WIDEST_INTEGER)
+    if kind == pl.Float32:
+        return of.cast(pl.Float64)  # as PostgreSQL's avg(real) does; of many, 32 bits keep no more than five digits
     return of.cast(pl.Int64) if kind.is_integer() or kind == pl.Boolean else of
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MERGED = ("count", "sum", "mean", "min", "max")
-MEASURER = 1  # raised when the same rows would give other parts
+MEASURER = 2  # raised when the same rows would give other parts
 
 
 def merged_summaries(definition: ReportDefinition) -> tuple[Summary, ...]:

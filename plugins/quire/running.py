@@ -14,6 +14,7 @@ from quire.object_store import ObjectStore
 
 logger = logging.getLogger(__name__)
 
+NOTES = "running/"
 LONGEST_RUN = timedelta(days=2)  # without a sign: then it was killed
 SECONDS_BETWEEN_NOTES = 3600
 
@@ -53,11 +54,11 @@ def announced(request: RunRequest, *, store: ObjectStore) -> Iterator[Callable[[
 
 def is_running(report: str, *, store: ObjectStore, now: datetime) -> bool:
     """Whether a run of a report is at work; notes of runs that were killed are taken away."""
-    notes = list(store.list(f"running/{report}/"))
+    notes = list(store.list(f"{NOTES}{report}/"))
     killed = {note.key for note in notes if now - note.modified > LONGEST_RUN}
     store.delete(killed)
     return len(killed) < len(notes)
 
 
 def _key(request: RunRequest) -> str:
-    return f"running/{request.report}/{digest(request.run_id)}"
+    return f"{NOTES}{request.report}/{digest(request.run_id)}"

@@ -91,6 +91,20 @@ def test_publish_tried_again_keeps_the_files_that_count(
     assert verify_run(first.manifest.run, store=bucket).faults == ()
 
 
+@pytest.mark.parametrize("prefix", ["reports/", "summaries/"])
+def test_run_whose_objects_are_gone_is_not_published(
+    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore, prefix: str
+) -> None:
+    """As where it had failed, housekeeping took what it left for a killed run's, and it is taken up again then."""
+    run = stage(definition, fresh_database, bucket)
+    files = render(definition, run, bucket)
+    gone = next(iter(bucket.list(prefix))).key
+    bucket.delete([gone])
+    with pytest.raises(IntegrityError, match=gone):
+        publish_run(definition, run, files, session=session_of(fresh_database), store=bucket)
+    assert bucket.size(manifest_key("events", run.layout.run_key)) is None
+
+
 def test_render_that_fails_leaves_no_file(
     definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
 ) -> None:

@@ -52,6 +52,14 @@ def test_track_run_change_and_untrack(environment: dict[str, str]) -> None:
     assert quire(environment, "untrack", "events").stdout == "nothing of it was tracked\n"
 
 
+def test_report_without_a_definition_is_untracked_by_its_name(environment: dict[str, str]) -> None:
+    assert quire(environment, "track", "events").returncode == 0
+    (Path(environment["QUIRE_INCLUDE"]) / "reports" / "events.yaml").unlink()
+    done = quire(environment, "untrack", "events")
+    assert (done.returncode, done.stdout) == (0, "events: no longer tracked\n")
+    assert "its triggers are looked for by quire_owner" in done.stderr
+
+
 def test_track_by_the_reader_is_refused_in_one_line(environment: dict[str, str]) -> None:
     del environment["AIRFLOW_CONN_QUIRE_OWNER"]
     status, line = refusal(environment, "track", "events")

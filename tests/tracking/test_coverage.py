@@ -9,7 +9,7 @@ from quire.check import check_source
 from quire.errors import NotTrackedError
 from quire.tracking import track
 
-from tests.events import fill_events, session_of
+from tests.events import TABLE, fill_events, session_of
 from tests.tracking.tables import EVENTS, PARTITIONED, run_sql, tracked_report
 
 RANGE = "WHERE e.at >= %(start)s AND e.at < %(end)s"
@@ -55,8 +55,6 @@ def test_table_that_the_definition_forgot_is_advised(
     [
         ([EVENTS], "public.events AS e", []),
         ([EVENTS], "public.events_new_a AS e", []),
-        ([{"name": "events_new_a", "time_column": "at"}], "public.events_new_a AS e", []),
-        ([{"name": "events_new_a", "time_column": "at"}], "public.events AS e", ["public.events"]),
     ],
 )
 def test_partitions_are_their_tables(
@@ -67,6 +65,26 @@ def test_partitions_are_their_tables(
     track(definition, fresh_database)
     advice = check_source(definition, session=session_of(fresh_database))
     assert [line.split()[3].rstrip(",") for line in advice if "source.tables" in line] == forgotten
+
+
+@pytest.mark.parametrize(
+    ("made", "name", "parent"),
+    [
+        (PARTITIONED.format(kind="timestamptz"), "events_new_a", "events_new"),
+        (PARTITIONED.format(kind="timestamptz"), "public.events_new", "events"),
+        (f"{TABLE}; CREATE TABLE late () INHERITS (events)", "late", "events"),
+    ],
+)
+def test_partition_without_the_table_that_it_belongs_to_is_refused(
+    tmp_path: Path, fresh_database: str, made: str, name: str, parent: str
+) -> None:
+    run_sql(fresh_database, made)
+    definition = tracked_report(tmp_path, tables=[{"name": name, "time_column": "at"}])
+    reason = f"{name} belongs to {parent}, and what is written through that fires none of its triggers: name {parent}"
+    with pytest.raises(NotTrackedError, match=reason):
+        track(definition, fresh_database)
+    both = tracked_report(tmp_path, tables=[EVENTS, {"name": name, "time_column": "at"}])
+    assert len(track(both, fresh_database)) == 2
 
 
 def test_tables_that_are_not_tracked_are_refused_by_name(tmp_path: Path, database: str) -> None:

@@ -27,9 +27,9 @@ def test_untracked_report_leaves_no_object_behind(tmp_path: Path, database: str)
     assert track(definition, database) == ("public.events: tracked by at", "kinds: tracked as a whole")
     run_sql(database, "UPDATE events SET amount = 7", "INSERT INTO kinds VALUES ('a', 'A')")
     assert objects(database) != before
-    assert sorted(untrack(definition, database)) == ["events: no longer tracked", "kinds: no longer tracked"]
+    assert sorted(untrack(definition.name, database)) == ["events: no longer tracked", "kinds: no longer tracked"]
     assert objects(database) == before
-    assert (untrack(definition, database), compact(database)) == ((), 0)
+    assert (untrack(definition.name, database), compact(database)) == ((), 0)
 
 
 def test_table_of_two_reports_stays_tracked_until_both_are_untracked(tmp_path: Path, database: str) -> None:
@@ -39,11 +39,14 @@ def test_table_of_two_reports_stays_tracked_until_both_are_untracked(tmp_path: P
     track(first, database)
     track(second, database)
     found = tokens(second, database)
-    assert sorted(untrack(first, database)) == ["events: another report tracks it still", "kinds: no longer tracked"]
+    assert sorted(untrack(first.name, database)) == [
+        "events: another report tracks it still",
+        "kinds: no longer tracked",
+    ]
     assert tokens(second, database) == found
     with pytest.raises(NotTrackedError, match=r"changes of kinds are not tracked: run `quire track events`"):
         tokens(first, database)
-    untrack(second, database)
+    untrack(second.name, database)
     assert objects(database) == before
 
 
@@ -53,7 +56,7 @@ def test_tables_that_left_the_definition_are_released_when_it_is_tracked_again(t
     track(definition, database)
     told = ask(database, "SELECT tgrelid::regclass::text, count(*) FROM pg_trigger GROUP BY 1 ORDER BY 1")
     assert told == [("events", 4), ("events_new", 4), ("events_new_a", 5), ("events_new_b", 5), ("events_old", 5)]
-    untrack(definition, database)
+    untrack(definition.name, database)
 
 
 def test_tracking_again_changes_nothing_and_waits_for_nobody(tmp_path: Path, database: str) -> None:
@@ -149,7 +152,7 @@ def test_partition_that_comes_with_rows_makes_theirs_stale(tmp_path: Path, datab
 
 def test_report_over_a_partition_that_another_mended_is_stale_too(tmp_path: Path, database: str) -> None:
     whole = tracked_report(tmp_path)
-    part = tracked_report(tmp_path, tables=[{"name": "events_old", "time_column": "at"}]).model_copy(
+    part = tracked_report(tmp_path, tables=[EVENTS, {"name": "events_old", "time_column": "at"}]).model_copy(
         update={"name": "part"}
     )
     track(whole, database)

@@ -102,5 +102,5 @@ def test_owner_that_is_no_superuser_can_track(tmp_path: Path, database: str, pos
     first = tokens(definition, owner)
     run_sql(owner, "INSERT INTO own VALUES ('2013-02-02')")
     assert stale(first, tokens(definition, owner)) == ["2013-02"]
-    untrack(definition, owner)
+    untrack(definition.name, owner)
     assert objects(database) == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from quire.stages.plan import plan_partitions
 from quire.tracking import track
 
 from tests.events import fill_events, request_of, session_of
-from tests.tracking.tables import EVENTS, run_sql, tracked_report
+from tests.tracking.tables import EVENTS, PARTITIONED, run_sql, tracked_report
 
 ALL = ["2013-01", "2013-02", "2013-03"]
 
@@ -126,6 +127,31 @@ def test_rows_that_the_snapshot_no_longer_tells_are_not_stored(
         assert list(bucket.list("partitions/")) == []
     else:
         assert staged(report, database, bucket)[0].rows == 2
+
+
+@pytest.mark.parametrize("change", ["DETACH PARTITION events_old", "DETACH PARTITION events_old CONCURRENTLY"])
+def test_partition_that_is_detached_between_token_and_rows_is_missed(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    run_sql(fresh_database, *PARTITIONED.format(kind="timestamptz").split(";"))
+    if "CONCURRENTLY" in change:  # which a default partition forbids
+        run_sql(fresh_database, "ALTER TABLE events_new DETACH PARTITION events_new_b")
+    report = tracked_report(tmp_path)
+    track(report, fresh_database)
+    tokens = freshness.partition_tokens
+
+    def detach_after_the_token(*arguments: Any, **named: Any) -> dict[str, str]:
+        found = tokens(*arguments, **named)
+        with psycopg.connect(fresh_database, autocommit=True) as connection:
+            connection.execute("SET lock_timeout = '2s'")
+            with suppress(psycopg.errors.LockNotAvailable):  # it waits for who has an older snapshot, once it is done
+                connection.execute(f"ALTER TABLE events {change}".encode())
+        return found
+
+    monkeypatch.setattr(extract, "partition_tokens", detach_after_the_token)
+    with pytest.raises(SourceUnavailableError, match="was emptied, rewritten or repartitioned"):
+        staged(report, fresh_database, bucket)
+    assert list(bucket.list("partitions/")) == []
 
 
 def test_change_while_rows_are_read_is_not_taken_for_them(

@@ -141,7 +141,7 @@ def test_tables_stay_when_the_last_report_is_untracked(tmp_path: Path, database:
     run_sql(database, "CREATE TABLE events (id integer, at timestamptz)")
     report = tracked_report(tmp_path)
     track(report, database)
-    untrack(report, database)
+    untrack(report.name, database)
     run_sql(database, "DROP TABLE events")
     check_source(definition, url=database)
     assert [row for row in objects(database) if row[0] != "schema"] == [row for row in before if row[0] != "schema"]

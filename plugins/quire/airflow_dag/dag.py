@@ -63,7 +63,7 @@ def build_dag(definition: ReportDefinition) -> DAG:
     with _dag(definition, definition.name, definition.title, definition.schedule, trigger_params(definition)) as dag:
         planned = plan_task(definition, noted=True)
         plan, stored = XComArg(planned.operator, PLAN), XComArg(planned.operator, STORED)
-        staged = extract_task(definition, plan, planned)
+        staged = extract_task(definition, plan, planned, noted=True)
         summaries = aggregate_task(definition, plan, stored, staged)
         shares = layout_task(definition, plan, stored, staged, summaries)
         run = XComArg(shares.operator, RUN)
@@ -81,7 +81,7 @@ def build_store_dag(definition: ReportDefinition) -> DAG:
         definition, f"{definition.name}__store", title, definition.store_schedule, store_params(definition)
     ) as dag:
         planned = plan_task(definition, noted=False)
-        extract_task(definition, XComArg(planned.operator, PLAN), planned)
+        extract_task(definition, XComArg(planned.operator, PLAN), planned, noted=False)
     return dag
 
 

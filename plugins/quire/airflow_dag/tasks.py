@@ -65,8 +65,11 @@ def plan_task(definition: ReportDefinition, *, noted: bool) -> Any:
     return plan()
 
 
-def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
-    """Returns extract, mapped over plan's groups; its asset tells which partitions it has stored to stay."""
+def extract_task(definition: ReportDefinition, plan: Any, groups: Any, *, noted: bool) -> Any:
+    """Returns extract, mapped over plan's groups; its asset tells which partitions it has stored to stay.
+
+    ``noted``: as of plan.
+    """
     asset = partitions_asset(definition)
     told = is_watched(definition)
 
@@ -79,13 +82,16 @@ def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
         **placement(definition, "extract"),
     )
     def extract(plan: Any, group: Any) -> Any:
+        from quire.running import announce_run
         from quire.stages.extract import extract_partitions
 
         partitions = from_json(tuple[DatePartition, ...], group)
-        session = open_session(definition)
+        session, store = open_session(definition), open_store()
         with usage_pushed("extract", [part.key for part in partitions], session.statements) as meter:
             known = same_plan(definition, plan)
-            found = extract_partitions(definition, known, partitions, session=session, store=open_store())
+            if noted:
+                announce_run(known.request, store=store)
+            found = extract_partitions(definition, known, partitions, session=session, store=store)
             meter.count_written(found)
         if told and outlives_run(definition, known.request):
             event = get_current_context()["outlet_events"][asset]
@@ -184,12 +190,13 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
         **placement(definition, "publish"),
     )
     def publish(run: Any, files: Any, usages: Any) -> Any:
-        from quire.running import end_run
+        from quire.running import announce_run, end_run
         from quire.stages.publish import publish_run
 
         rendered = tuple(file for group in files or () for file in from_json(tuple[RenderedFile, ...], group))
         session, store = open_session(definition), open_store()
         staged = same_run(definition, run)
+        announce_run(staged.plan.request, store=store)
         with usage_pushed("publish", [definition.name], session.statements) as meter:
             found = publish_run(
                 definition,
@@ -240,11 +247,10 @@ def compact_task() -> Any:
     @task(task_id="compact", execution_timeout=timedelta(hours=2))
     def compact() -> int:
         from quire.catalog import load_catalog
-        from quire.tracking import compact as compact_log
+        from quire.tracking import compact_logs
 
         definitions = load_catalog(include_folder()).definitions.values()
-        owners = {owner_address(found) for found in definitions if found.source.freshness == "tracked"}
-        return sum(compact_log(owner) for owner in sorted(owners))
+        return compact_logs({owner_address(found) for found in definitions if found.source.freshness == "tracked"})
 
     return compact()
 

@@ -13,6 +13,9 @@ from quire.definition.scalars import ConnectionId, Duration, Label
 LONGEST_TIMEOUT = timedelta(days=24)  # 2^31 milliseconds are some hours more
 
 
+SOURCE_CONNECTION = "quire_source"
+
+
 class SourceTable(Part):
     """A table whose changes make stored partitions stale: those its rows lie in, or all without a time column."""
 
@@ -53,7 +56,7 @@ class Source(Part):
     sql: Label
     time_column: Label
     tables: tuple[SourceTable, ...] = ()
-    connection: ConnectionId = "quire_source"
+    connection: ConnectionId = SOURCE_CONNECTION
     freshness: Freshness = "always"
     parallel: int = Field(default=4, ge=1, le=64, strict=True)
     timeout: Duration = timedelta(minutes=30)

@@ -87,12 +87,16 @@ def _spread(partitions: Sequence[DatePartition]) -> tuple[tuple[DatePartition, .
 
 
 def _database_identity(transaction: SourceTransaction) -> list[str]:
-    """Returns what tells this database from every other: the cluster's own number, and the database's name.
+    """Returns what else decides what a query reads: the cluster, by its own number, the database, and the role.
 
-    Where a role may not read the number, the server's address stands for it.
+    Where a role may not read the number, the server's address stands for it. Of one query, roles may see different rows
+    (row-level security), and different tables (search_path).
     """
     allowed = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE') AS yes"
-    number = "system_identifier::text AS cluster, current_database()::text AS database FROM pg_control_system()"
-    address = "concat(inet_server_addr(), ' ', inet_server_port()) AS cluster, current_database()::text AS database"
-    (row,) = transaction.fetch(f"SELECT {number if transaction.fetch(allowed)[0]['yes'] else address}")
-    return [row["cluster"], row["database"]]
+    number = "(SELECT system_identifier::text FROM pg_control_system())"
+    address = "concat(inet_server_addr(), ' ', inet_server_port())"
+    (row,) = transaction.fetch(
+        f"SELECT {number if transaction.fetch(allowed)[0]['yes'] else address} AS cluster, "
+        "current_database()::text AS database, current_user::text AS role, current_setting('search_path') AS path"
+    )
+    return [row["cluster"], row["database"], row["role"], row["path"]]

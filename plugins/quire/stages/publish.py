@@ -24,6 +24,7 @@ from quire.errors import IntegrityError, ReportError, concerning
 from quire.freshness import changed_since_read, is_watched
 from quire.front_sheets import about_sheet, files_sheet, summary_sheets
 from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
+from quire.records import side_by_side
 from quire.run_key import read_manifest
 from quire.source import SourceSession, open_transaction
 from quire.usage import repeated_statements
@@ -55,7 +56,8 @@ def publish_run(
         usage: asked last, for what all tasks have taken, this one included.
 
     Raises:
-        IntegrityError: the manifest that another writer left cannot be read, or is gone.
+        IntegrityError: something that was written for the run is gone; or the manifest that another writer left is, or
+            cannot be read.
         StoreRefusedError, StoreUnavailableError: the object store does not take it.
     """
     with concerning(report=definition.name):
@@ -66,12 +68,25 @@ def publish_run(
         notes = (*_notes(run, files), *_changes(definition, run, session))
         if not _has_one_workbook(definition, run):
             files = (*files, _write_summary(definition, run, files, notes, store=store))
+        _refuse_missing(run, files, store=store)
         manifest = _manifest(definition, run, files, notes, usage())
         if store.put_json_once(manifest_key(definition.name, run.layout.run_key), to_json(manifest)):
             logger.info("%s: published run %s, %s rows", definition.name, run.layout.run_key, manifest.rows)
             return PublishedRun(manifest=manifest, reused=False)
         logger.info("%s: run %s was published by another meanwhile", definition.name, run.layout.run_key)
         return _adopt(definition, run, files, store)
+
+
+def _refuse_missing(run: StagedRun, files: Sequence[RenderedFile], *, store: ObjectStore) -> None:
+    """Looks that all which the manifest will name is there: a run may be taken up again days after it had failed.
+
+    Where there is a manifest already, it is that one which counts.
+    """
+    named = [(part.object_key, part.bytes) for part in run.summaries] + [(file.key, file.bytes) for file in files]
+    sizes = side_by_side(store.size, [key for key, _ in named])
+    gone = [key for (key, size), found in zip(named, sizes, strict=True) if found != size]
+    if gone and store.size(manifest_key(run.plan.request.report, run.layout.run_key)) is None:
+        raise IntegrityError(f"{gone[0]} was deleted or changed since it was written: start the run again")
 
 
 def _adopt(

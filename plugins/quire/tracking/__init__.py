@@ -8,11 +8,12 @@ coverage       which tables a query reads
 """
 
 from quire.tracking.coverage import forgotten_tables
-from quire.tracking.installation import compact, track, untrack
+from quire.tracking.installation import compact, compact_logs, track, untrack
 from quire.tracking.tokens import refuse_replaced_files, tracked_tokens
 
 __all__ = [
     "compact",
+    "compact_logs",
     "forgotten_tables",
     "refuse_replaced_files",
     "track",

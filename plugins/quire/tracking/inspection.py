@@ -86,7 +86,9 @@ SELECT wanted.position,
        (SELECT jsonb_object_agg(node::text, node::regclass::text)::text FROM incomplete
          WHERE incomplete.position = wanted.position) AS incomplete,
        (SELECT min(node::regclass::text) FROM tree JOIN pg_class AS part ON part.oid = tree.node
-         WHERE tree.position = wanted.position AND part.relkind NOT IN ('{ORDINARY}', '{PARTITIONED}')) AS foreign_node
+         WHERE tree.position = wanted.position AND part.relkind NOT IN ('{ORDINARY}', '{PARTITIONED}')) AS foreign_node,
+       (SELECT min(inhparent::regclass::text) FROM pg_inherits
+         WHERE inhrelid = class.oid AND inhparent NOT IN (SELECT node FROM tree)) AS parent
   FROM wanted LEFT JOIN pg_class AS class ON class.oid = to_regclass(wanted.name)
  ORDER BY wanted.position
 """  # noqa: S608 - names are quoted literals
@@ -111,6 +113,11 @@ def _state(table: SourceTable, row: Mapping[str, Any]) -> TableState:
         raise NotTrackedError(
             f"source.tables: {table.name} has the partition {row['foreign_node']}, which lies on another server: "
             "its changes cannot be tracked"
+        )
+    if row["parent"]:
+        raise NotTrackedError(
+            f"source.tables: {table.name} belongs to {row['parent']}, and what is written through that fires none of "
+            f"its triggers: name {row['parent']}"
         )
     if table.time_column and row["column_type"] not in TIMES:
         found = f"is of type {row['column_type']}" if row["column_type"] else "is not a column of it"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 from psycopg.sql import SQL, Identifier, Literal
 
 from quire.definition import ReportDefinition
-from quire.errors import concerning
+from quire.errors import ReportError, concerning
 from quire.source.translation import translated
 from quire.tracking.inspection import TableState, inspection_query, table_states
 from quire.tracking.triggers import FILES, Owner, create_triggers, drop_triggers, node_name
@@ -56,22 +56,22 @@ def track(definition: ReportDefinition, owner_url: str) -> tuple[str, ...]:
     return lines
 
 
-def untrack(definition: ReportDefinition, owner_url: str) -> tuple[str, ...]:
+def untrack(report: str, owner_url: str) -> tuple[str, ...]:
     """Removes every trace of a report's tracking, but for what another report tracks too; a line for each table.
 
-    With the last report, the schema goes.
+    With the last report, the schema goes. The report may have no definition any more.
 
     Raises:
         QueryError: PostgreSQL refuses.
         SourceUnavailableError: PostgreSQL is away, or a table is used for too long.
     """
-    with concerning(report=definition.name), _owner(owner_url) as owner:
+    with concerning(report=report), _owner(owner_url) as owner:
         if not _is_installed(owner):
             return ()
         claimed = owner.execute(
             "DELETE FROM quire.tracking WHERE report = %s "
             "RETURNING relation::text AS name, relation::oid::bigint AS oid",
-            [definition.name],
+            [report],
         ).fetchall()
         _release_unclaimed(owner)
         kept = {row["oid"] for row in owner.execute("SELECT relation::oid::bigint AS oid FROM quire.tracking")}
@@ -81,6 +81,24 @@ def untrack(definition: ReportDefinition, owner_url: str) -> tuple[str, ...]:
         f"{row['name']}: {'another report tracks it still' if row['oid'] in kept else 'no longer tracked'}"
         for row in claimed
     )
+
+
+def compact_logs(owner_urls: Iterable[str]) -> int:
+    """Compacts several databases' logs, whatever comes of one; returns by how many records they shrank.
+
+    Raises:
+        QueryError: PostgreSQL refuses, for one of them.
+        SourceUnavailableError: a PostgreSQL is away.
+    """
+    shrunk, failed = 0, list[ReportError]()
+    for owner_url in sorted(owner_urls):
+        try:
+            shrunk += compact(owner_url)
+        except ReportError as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
+    return shrunk
 
 
 def compact(owner_url: str) -> int:

@@ -81,9 +81,9 @@ def refuse_untracked(definition: ReportDefinition, *, transaction: SourceTransac
 def refuse_replaced_files(definition: ReportDefinition, *, transaction: SourceTransaction) -> None:
     """Called when the rows were read: refuses them where a table was emptied or rewritten after the snapshot.
 
-    TRUNCATE, rewriting ALTER TABLE, and partitions that are attached or dropped show in older snapshots too. From the
-    first row on the query's locks keep them away; what came between the snapshot and the locks is found here: the
-    catalogs as of the snapshot (by SQL) and as of now (by functions) differ.
+    TRUNCATE, rewriting ALTER TABLE, and partitions that are attached, detached or dropped show in older snapshots too.
+    From the first row on the query's locks keep them away; what came between the snapshot and the locks is found here:
+    the catalogs as of the snapshot (by SQL) and as of now (by functions) differ.
 
     Raises:
         SourceUnavailableError: a table has other files now.
@@ -103,6 +103,9 @@ SELECT min(name) AS name FROM (
     UNION ALL
     SELECT name FROM (SELECT DISTINCT name, root FROM tree) AS roots, pg_partition_tree(root::regclass) AS part
      WHERE part.relid NOT IN (SELECT node FROM tree WHERE tree.root = roots.root)
+    UNION ALL
+    SELECT name FROM tree JOIN pg_class AS class ON class.oid = tree.root
+     WHERE class.relkind = 'p' AND tree.node NOT IN (SELECT relid FROM pg_partition_tree(tree.root::regclass))
 ) AS replaced
 """)[0]["name"]  # noqa: S608 - names are quoted literals
     if replaced:
