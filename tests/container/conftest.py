@@ -53,8 +53,10 @@ def stack(images: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Co
         running.wait_until_ready(workers=WORKERS)
         yield running
     finally:
-        (folder / "log").write_text(project.compose("logs", "--no-color"))
-        project.remove()
+        try:
+            (folder / "log").write_text(project.compose("logs", "--no-color"))
+        finally:
+            project.remove()
         subprocess.run(["docker", "rmi", f"{name}:test", f"{name}-demo:test"], capture_output=True, check=False)
 
 

@@ -42,6 +42,15 @@ def test_tasks_run_as_airflow_and_cannot_change_what_runs_next(worker: str) -> N
     assert docker("exec", worker, "bash", "-c", "command -v gcc cc make || true") == ""
 
 
+def test_redis_and_postgresql_do_not_run_as_root(stack: ContainerStack) -> None:
+    for service, name in (("redis", "redis-server"), ("postgres", "postgres")):
+        (container,) = stack.project.containers(service)
+        users = docker("top", container, "-eo", "user:20,comm").splitlines()
+        found = {line.split()[0] for line in users if line.split()[-1] == name}
+        assert found
+        assert "root" not in found
+
+
 def test_quire_command_checks_a_report_in_the_image(worker: str) -> None:
     docker("exec", worker, "quire", "check", "flights")
 
