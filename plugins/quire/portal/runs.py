@@ -44,7 +44,8 @@ class _Returned(BaseModel):
 
 def is_told(tasks: Iterable[Mapping[str, Any]]) -> bool:
     """Whether what came of a run is certain, and all that is left of it is to tell those who want to know."""
-    return all(task["state"] in OVER for task in tasks if task["task_id"] != NOTIFY)
+    stages = [task for task in tasks if task["task_id"] != NOTIFY]
+    return bool(stages) and all(task["state"] in OVER for task in stages)
 
 
 def _is_published(tasks: Iterable[Mapping[str, Any]]) -> bool:
