@@ -45,8 +45,8 @@ def test_tasks_run_as_airflow_and_cannot_change_what_runs_next(worker: str) -> N
 def test_redis_and_postgresql_do_not_run_as_root(stack: ContainerStack) -> None:
     for service, name in (("redis", "redis-server"), ("postgres", "postgres")):
         (container,) = stack.project.containers(service)
-        users = docker("top", container, "-eo", "user:20,comm").splitlines()
-        found = {line.split()[0] for line in users if line.split()[-1] == name}
+        processes = [line.split() for line in docker("top", container, "-eo", "pid,user:20,comm").splitlines()]
+        found = {user for _, user, program in processes if program == name}
         assert found
         assert "root" not in found
 
