@@ -6,7 +6,7 @@ task's return value only. Whoever receives a record also receives the version of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 PLAN, STORED, RUN, USAGE = "plan", "stored", "run", "usage"
 PUBLISH: StageName = "publish"
 NOTIFY = "notify"  # the task behind all stages, which tells those who want to know
+
+
+def is_published(tasks: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether publish has succeeded, by the states of a run's tasks as Airflow tells them."""
+    return any((task["task_id"], task["state"]) == (PUBLISH, "success") for task in tasks)
 
 
 def asked_for(definition: ReportDefinition) -> RunRequest:

@@ -22,7 +22,7 @@ from airflow.sdk import BaseNotifier, TriggerRule, XComArg, get_current_context,
 from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 
 from quire.airflow_dag.connections import open_store
-from quire.airflow_dag.handover import NOTIFY, PUBLISH, pull_request
+from quire.airflow_dag.handover import NOTIFY, PUBLISH, is_published, pull_request
 from quire.airflow_dag.reader_links import FAILURE, MOST_ASKED, base_url
 from quire.airflow_dag.tasks import placement
 from quire.artifacts import from_json
@@ -87,7 +87,7 @@ def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -
     def notify() -> None:
         ti: Any = get_current_context()["ti"]
         tasks = list(ti.get_task_breadcrumbs(ti.dag_id, ti.run_id))
-        succeeded = any((found["task_id"], found["state"]) == (PUBLISH, "success") for found in tasks)
+        succeeded = is_published(tasks)
         try:
             _notify(definition, tasks, succeeded=succeeded)
         except (Exception, SystemExit, AirflowTaskTimeout):  # whatever it is, the run is what it is

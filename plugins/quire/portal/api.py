@@ -14,7 +14,7 @@ from quire.portal.addresses import run_address
 from quire.portal.estimates import estimate
 from quire.portal.questions import ACTIVE, ask, read_question
 from quire.portal.reports import list_reports, show_report
-from quire.portal.runs import cancelling_note, is_told, list_runs, show_run
+from quire.portal.runs import cancelling_note, is_decided, list_runs, show_run
 from quire.portal.services import BaseDep, StoreDep
 from quire.portal.views import AskedView, EstimateView, FileView, ReportView, Request, RunDetails, RunView
 
@@ -99,5 +99,5 @@ async def cancel(cancelling: CancellingDep, run_id: str) -> None:
     """Ends a run that is not over."""
     caller, report = cancelling.caller, cancelling.definition.name
     run = await caller.api.run(report, run_id)
-    if run["state"] in ACTIVE and not is_told(await caller.api.task_instances(report, run_id)):
+    if run["state"] in ACTIVE and not is_decided(await caller.api.task_instances(report, run_id)):
         await caller.api.fail(report, run_id, note=cancelling_note(caller.user.get_name()))

@@ -13,7 +13,7 @@ from typing import Any, get_args
 from anyio.to_thread import run_sync
 from pydantic import BaseModel, Field, ValidationError
 
-from quire.airflow_dag.handover import NOTIFY, PUBLISH, STORED
+from quire.airflow_dag.handover import NOTIFY, PUBLISH, STORED, is_published
 from quire.airflow_dag.reader_links import FAILURE, MOST_ASKED
 from quire.artifacts import SUMMARY_FILE, Manifest, TaskUsage
 from quire.definition import ReportDefinition, StageName
@@ -42,14 +42,10 @@ class _Returned(BaseModel):
     published_at: datetime | None = None
 
 
-def is_told(tasks: Iterable[Mapping[str, Any]]) -> bool:
+def is_decided(tasks: Iterable[Mapping[str, Any]]) -> bool:
     """Whether what came of a run is certain, and all that is left of it is to tell those who want to know."""
     stages = [task for task in tasks if task["task_id"] != NOTIFY]
     return bool(stages) and all(task["state"] in OVER for task in stages)
-
-
-def _is_published(tasks: Iterable[Mapping[str, Any]]) -> bool:
-    return any((task["task_id"], task["state"]) == (PUBLISH, "success") for task in tasks)
 
 
 def cancelling_note(name: str) -> str:
@@ -101,9 +97,9 @@ async def _details(
 ) -> tuple[RunView, Manifest | None]:
     report, run_id, state = definition.name, str(run["dag_run_id"]), _state(run)
     tasks = await api.task_instances(report, run_id) if state in ("running", "failed", "cancelled") else []
-    if _is_published(tasks):  # whatever comes of telling those who want to know
+    if is_published(tasks):  # whatever comes of telling those who want to know
         state = "done"
-    elif state == "running" and is_told(tasks):
+    elif state == "running" and is_decided(tasks):
         state = "failed"
     told: dict[str, Any] = {}
     try:

@@ -23,8 +23,8 @@ _SECTION = re.compile(
 )
 # The places of a number's digits in a section, found beside texts and brackets, which may look like them.
 _DIGITS = re.compile(r'"[^"]*"|\[[^\]]*\]|[\\_*].|(?P<digits>[#0?.](?:[#0?,.]*[#0?.])?)', re.DOTALL)
-# Excel shows booleans as words whatever the code says; LibreOffice prints 1 and 0 on some pages unless told.
 LONGEST_FORMAT, MOST_DECIMALS = 255, 30  # Excel's own, of a format code
+# Excel shows booleans as words whatever the code says; LibreOffice prints 1 and 0 on some pages unless told.
 BOOLEAN = '"TRUE";"TRUE";"FALSE"'
 
 
