@@ -148,6 +148,12 @@ def test_hostile_text_stays_one_literal_and_is_not_read_again(value: str) -> Non
     assert unquoted(sql.removeprefix("SELECT").removesuffix(", 7")) == value
 
 
+def test_semicolon_is_refused_unless_it_is_quoted_or_commented() -> None:
+    (problem,) = problems("SELECT ';', \";\", $$;$$ -- ;\n/* ; */;")
+    assert (problem.line, problem.reason) == (2, "a semicolon: write one query, and nothing that ends it")
+    assert render("SELECT ';' -- ;", {}) == "SELECT ';' -- ;"
+
+
 def test_value_that_is_missing_is_refused() -> None:
     with pytest.raises(ParameterError, match=r"%\(end\)s has no value"):
         render("%(start)s %(end)s", {"start": 1})

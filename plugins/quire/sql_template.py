@@ -1,11 +1,12 @@
 """A report's SQL with its named placeholders: finding them, and putting values in their places.
 
 ``%(name)s`` is a placeholder and ``%%`` a percent sign, as in every Python database driver; anything else that
-begins with ``%`` is a mistake. Two things are stricter than in a driver, since COPY takes no binds and a reader's
-text becomes a literal here:
+begins with ``%`` is a mistake. Three things are stricter than in a driver, since COPY takes no binds, a reader's text
+becomes a literal here, and the query is put into a larger one:
 
 - Comments are left as they are. A value put into one could end it with a line break and go on as SQL.
 - A placeholder inside quotes is refused. The value brings its own quotes, which would end the outer ones.
+- A semicolon is refused. Behind it another statement could begin, outside of the transaction that only reads.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 NUMBER = re.compile(r"(?<![\w$])-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w$])")
+ONE_STATEMENT = "a semicolon: write one query, and nothing that ends it"
 COMMENT_MARK = re.compile(r"/\*|\*/")
-PERCENT = re.compile(r"%(?:(?P<double>%)|\((?P<name>[^()]+)\)s)?")
+MARK = re.compile(r"(?P<end>;)|%(?:(?P<double>%)|\((?P<name>[^()]+)\)s)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def placeholders(sql: str) -> tuple[Placeholder, ...]:
 
 
 def problems(sql: str) -> tuple[Problem, ...]:
-    """Returns every percent sign that is neither doubled nor a placeholder, and every placeholder inside quotes."""
+    """Returns what cannot be read: lone percent signs, placeholders inside quotes, and semicolons."""
     return tuple(Problem(piece.text, piece.line) for piece in _pieces(sql) if piece.kind == "problem")
 
 
@@ -115,7 +117,7 @@ def _pieces(sql: str) -> Iterator[_Piece]:
         if kind == "comment":
             yield _Piece("text", text, line)
         else:
-            yield from _read_percents(text, line=line, quoted=kind == "quoted")
+            yield from _read_marks(text, line=line, quoted=kind == "quoted")
         line += text.count("\n")
 
 
@@ -144,20 +146,22 @@ def _end_of_comment(sql: str, token: re.Match[str]) -> int:
     return len(sql) if depth else position
 
 
-def _read_percents(text: str, *, line: int, quoted: bool) -> Iterator[_Piece]:
+def _read_marks(text: str, *, line: int, quoted: bool) -> Iterator[_Piece]:
     position = 0
-    for percent in PERCENT.finditer(text):
-        here = line + text.count("\n", 0, percent.start())
-        yield _Piece("text", text[position : percent.start()], here)
-        position = percent.end()
-        if percent["double"]:
+    for mark in MARK.finditer(text):
+        here = line + text.count("\n", 0, mark.start())
+        yield _Piece("text", text[position : mark.start()], here)
+        position = mark.end()
+        if mark["end"]:
+            yield _Piece("text", ";", here) if quoted else _Piece("problem", ONE_STATEMENT, here)
+        elif mark["double"]:
             yield _Piece("text", "%", here)
-        elif percent["name"] is None:
-            seen = text[percent.start() : percent.start() + 12].splitlines()[0]
+        elif mark["name"] is None:
+            seen = text[mark.start() : mark.start() + 12].splitlines()[0]
             yield _Piece("problem", f"{seen!r}: write %(name)s for a value, %% for a percent sign", here)
         elif quoted:
-            reason = f"%({percent['name']})s stands inside quotes: take them away, the value brings its own"
+            reason = f"%({mark['name']})s stands inside quotes: take them away, the value brings its own"
             yield _Piece("problem", reason, here)
         else:
-            yield _Piece("placeholder", percent["name"], here)
+            yield _Piece("placeholder", mark["name"], here)
     yield _Piece("text", text[position:], line)
