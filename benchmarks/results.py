@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.measure import measure
+from benchmarks.measure import Measurement, measure
 from benchmarks.places import CLONE, FOLDER, PEERS, RESULTS
 
 OURS_NAME = "quire"
@@ -72,18 +72,53 @@ def contend(
         environment: for it, beside ours.
         has_memory: whether its memory says something: not where its work is only a part of what it does.
     """
-    path = {"PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}", **(environment or {})}
     measured = []
     for _ in range(runs):
         for stale in _written(out):  # of other runs, which may have needed more files
             stale.unlink()
-        measured.append(measure(list(map(str, command)), environment=path))
+        measured.append(_run(command, environment))
+    return _told(measured, table=table, contender=contender, rows=rows, out=out, has_memory=has_memory)
+
+
+def contend_in_turn(
+    commands: Mapping[str, Sequence[str | Path]], *, table: str, rows: int, runs: int, environment: Mapping[str, str]
+) -> list[Result]:
+    """Runs contenders one after the other, some rounds of them, since a machine's speed changes from minute to minute.
+
+    Args:
+        commands: what to run, by contender.
+        table: what it is measured on.
+        rows: how many each takes.
+        runs: how many rounds.
+        environment: for them, beside ours.
+    """
+    measured: dict[str, list[Measurement]] = {name: [] for name in commands}
+    for _ in range(runs):
+        for name, command in commands.items():
+            measured[name].append(_run(command, environment))
+    return [_told(found, table=table, contender=name, rows=rows) for name, found in measured.items()]
+
+
+def _run(command: Sequence[str | Path], environment: Mapping[str, str] | None) -> Measurement:
+    path = {"PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}", **(environment or {})}
+    return measure(list(map(str, command)), environment=path)
+
+
+def _told(
+    measured: Sequence[Measurement],
+    *,
+    table: str,
+    contender: str,
+    rows: int,
+    out: Path | None = None,
+    has_memory: bool = True,
+) -> Result:
     median = sorted(measured, key=lambda run: run.own_seconds or run.seconds)[len(measured) // 2]
     result = Result(
         table=table,
         contender=contender,
         rows=rows,
-        runs=runs,
+        runs=len(measured),
         seconds=round(median.own_seconds or median.seconds, 3),
         peak_bytes=max(run.peak_bytes for run in measured) if has_memory else 0,
         out_bytes=sum(written.stat().st_size for written in _written(out)),

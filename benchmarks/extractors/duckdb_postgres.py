@@ -1,35 +1,60 @@
-"""DuckDB's postgres extension to Parquet files: ``duckdb_postgres.py SQL URL OUT.parquet TASKS``."""
+"""DuckDB's postgres extension to Parquet, in files or in S3: ``duckdb_postgres.py SQL URL PREFIX TASKS``.
+
+A PREFIX of S3 is ``s3://bucket/…``, of the store in AIRFLOW_CONN_QUIRE_STORE.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
+from types import ModuleType
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import duckdb
+import duckdb_extension_httpfs
 import duckdb_extension_postgres_scanner
 
 from benchmarks.days import cut, days_of, query_of
 
 
-def main(sql: str, url: str, out: Path, tasks: int) -> None:
-    extension = next(Path(duckdb_extension_postgres_scanner.__file__).parent.rglob("*.duckdb_extension"))
+def main(sql: str, url: str, prefix: str, tasks: int) -> None:
     connection = duckdb.connect()
-    connection.execute(f"LOAD '{extension}'")
+    _load(connection, duckdb_extension_postgres_scanner)
+    if prefix.startswith("s3:"):
+        _load(connection, duckdb_extension_httpfs)
+        connection.execute(_secret(os.environ["AIRFLOW_CONN_QUIRE_STORE"]))
     connection.execute(f"ATTACH '{url}' AS source (TYPE postgres, READ_ONLY)")
     began = time.perf_counter()
 
     def extract(days: tuple[date, date]) -> None:
         query = query_of(*days).replace("lineitem", "source.lineitem")
-        part = out.with_stem(f"{out.stem}_{days[0]}")
-        connection.cursor().execute(f"COPY ({query}) TO '{part}' (FORMAT parquet, COMPRESSION zstd)")
+        connection.cursor().execute(
+            f"COPY ({query}) TO '{prefix}_{days[0]}.parquet' (FORMAT parquet, COMPRESSION zstd)"
+        )
 
     with ThreadPoolExecutor(tasks) as pool:
         list(pool.map(extract, cut(*days_of(sql), tasks)))
     print(f"seconds {time.perf_counter() - began:.3f}")
 
 
+def _load(connection: duckdb.DuckDBPyConnection, package: ModuleType) -> None:
+    extension = next(Path(package.__path__[0]).rglob("*.duckdb_extension"))
+    connection.execute(f"LOAD '{extension}'")
+
+
+def _secret(store: str) -> str:
+    place = urlsplit(store)
+    given = parse_qs(place.query)
+    return (
+        f"CREATE SECRET (TYPE s3, KEY_ID '{place.username}', SECRET '{unquote(place.password or '')}', "
+        f"ENDPOINT '{urlsplit(given['endpoint_url'][0]).netloc}', REGION '{given['region_name'][0]}', "
+        "URL_STYLE 'path', USE_SSL false)"
+    )
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))

@@ -44,7 +44,6 @@ def check_source(definition: ReportDefinition, *, session: SourceSession) -> tup
     with concerning(report=definition.name), open_transaction(session) as transaction:
         columns = query_columns(definition, request, partition, transaction=transaction)
         check_columns(definition, columns)
-        transaction.fetch(f"SELECT FROM (\n{sql}) AS report LIMIT 0")
         forgotten: tuple[str, ...] = ()
         if definition.source.freshness == "tracked":
             forgotten = forgotten_tables(definition, sql, transaction=transaction)

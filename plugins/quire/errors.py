@@ -20,8 +20,8 @@
         ├── SourceUnavailableError    PostgreSQL is away, or ended the query
         └── StoreUnavailableError     the object store is away or overloaded
 
-Libraries' errors are translated once, where they are called: psycopg's and ADBC's in ``source``, botocore's in
-``object_store``, pydantic's in ``catalog``.
+Libraries' errors are translated once, where they are called: those of psycopg and psycopg2 in ``source``, botocore's
+in ``object_store``, pydantic's in ``catalog``.
 """
 
 from __future__ import annotations

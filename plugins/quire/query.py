@@ -29,7 +29,7 @@ def bound_query(definition: ReportDefinition, request: RunRequest, partition: Da
 def query_columns(
     definition: ReportDefinition, request: RunRequest, partition: DatePartition, *, transaction: SourceTransaction
 ) -> tuple[SourceColumn, ...]:
-    """Returns the columns of the query, without running it.
+    """Returns the columns of the query, without reading a row of it.
 
     Raises:
         DefinitionError: PostgreSQL does not understand it.

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 from quire.flat_files import write_csv
 from quire.source import open_transaction
-from quire.source.arrow_types import select_list, storage_schema, to_storage
 from quire.xlsx.model import SheetColumn
 
 from tests.events import session_of
@@ -58,9 +57,7 @@ def csv_of(url: str, sql: str, *, timezone: str) -> bytes:
     sink = io.BytesIO()
     with open_transaction(session_of(url, timezone=timezone)) as transaction:
         columns = transaction.columns(sql)
-        schema = storage_schema(columns)
-        rows = transaction.stream(f"SELECT {select_list(columns)} FROM ({sql}) AS report")
-        batches = (to_storage(batch, schema) for batch in rows)
+        batches = transaction.stream(sql, columns)
         write_csv(batches, [SheetColumn(name=c.name, title=c.name) for c in columns], timezone=timezone, sink=sink)
     return sink.getvalue()
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from quire.errors import QueryError
 from quire.source import open_transaction
-from quire.source.arrow_types import PG_TYPE, quoted, select_list, storage_schema, to_storage
+from quire.source.arrow_types import PG_TYPE, quoted, storage_schema
 
 from tests.events import session_of
 
@@ -19,12 +19,8 @@ def store(url: str, sql: str) -> pa.Table:
     """Returns a query's rows as they are stored."""
     with open_transaction(session_of(url)) as transaction:
         columns = transaction.columns(sql)
-        schema = storage_schema(columns)
-        batches = [
-            to_storage(batch, schema)
-            for batch in transaction.stream(f"SELECT {select_list(columns)} FROM ({sql}) AS report")
-        ]
-    return pa.Table.from_batches(batches, schema)
+        batches = list(transaction.stream(sql, columns))
+    return pa.Table.from_batches(batches, storage_schema(columns))
 
 
 @pytest.mark.parametrize(

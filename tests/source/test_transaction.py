@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Generator
 from concurrent.futures import CancelledError
 
 import psycopg
+import pyarrow as pa
 import pytest
 from quire.errors import QueryError, SettingsError, SourceUnavailableError
-from quire.source import open_transaction
+from quire.source import SourceTransaction, open_transaction
 
 from tests.events import session_of
 
@@ -24,6 +26,10 @@ def running_queries(url: str) -> list[str]:
             "AND pid <> pg_backend_pid()"
         ).fetchall()
     return [query for (query,) in rows]
+
+
+def stream(transaction: SourceTransaction, sql: str) -> Generator[pa.RecordBatch]:
+    return transaction.stream(sql, transaction.columns(sql))
 
 
 def wait_until_idle(url: str) -> None:
@@ -56,7 +62,7 @@ def test_stream_gives_every_row_in_bounded_batches(fresh_database: str) -> None:
     with open_transaction(session_of(fresh_database)) as transaction:
         batches = [
             (batch.num_rows, batch.nbytes)
-            for batch in transaction.stream("SELECT n, repeat('x', 100) AS text FROM generate_series(1, 200000) AS n")
+            for batch in stream(transaction, "SELECT n, repeat('x', 100) AS text FROM generate_series(1, 200000) AS n")
         ]
     assert sum(rows for rows, _ in batches) == 200_000
     assert len(batches) > 3
@@ -70,7 +76,7 @@ def test_stream_failing_at_the_last_row_raises_with_postgresqls_reason(fresh_dat
         open_transaction(session_of(fresh_database)) as transaction,
         pytest.raises(QueryError, match="division by zero"),
     ):
-        seen.extend(batch.num_rows for batch in transaction.stream(sql))
+        seen.extend(batch.num_rows for batch in stream(transaction, sql))
     assert sum(seen) > 0
 
 
@@ -79,16 +85,35 @@ def test_stream_longer_than_the_timeout_is_ended_by_the_server(fresh_database: s
         open_transaction(session_of(fresh_database, seconds=0.3)) as transaction,
         pytest.raises(QueryError, match=r"timeout; raise source\.timeout"),
     ):
-        list(transaction.stream("SELECT pg_sleep(30)::text AS slept"))
+        list(stream(transaction, "SELECT pg_sleep(30)::text AS slept"))
     wait_until_idle(fresh_database)
 
 
 def test_stream_left_early_ends_the_query_on_the_server(fresh_database: str) -> None:
     with open_transaction(session_of(fresh_database)) as transaction:
-        for batch in transaction.stream(MANY):
+        for batch in stream(transaction, MANY):
             assert batch.num_rows
             break
     wait_until_idle(fresh_database)
+
+
+def test_value_that_cannot_be_stored_ends_the_query_that_has_more(fresh_database: str) -> None:
+    query = (
+        "SELECT CASE WHEN n = 100000 THEN 'NaN' ELSE n::text END::numeric(12,2) AS a, repeat('x', 100) AS text "
+        "FROM (SELECT generate_series(1, 1000000000) AS n) AS s"
+    )
+    with (
+        open_transaction(session_of(fresh_database)) as transaction,
+        pytest.raises(QueryError, match=r"column a \(numeric\(12,2\)\) holds a value that is not a number"),
+    ):
+        list(stream(transaction, query))
+    wait_until_idle(fresh_database)
+
+
+def test_server_does_not_send_what_functions_say_for_each_row(fresh_database: str) -> None:
+    with open_transaction(session_of(fresh_database)) as transaction:
+        (row,) = transaction.fetch("SELECT current_setting('client_min_messages') AS least")
+    assert row == {"least": "error"}
 
 
 def test_cancelled_session_ends_its_streams_within_a_second(fresh_database: str) -> None:
@@ -97,7 +122,7 @@ def test_cancelled_session_ends_its_streams_within_a_second(fresh_database: str)
     timer.start()
     began = time.monotonic()
     with open_transaction(session) as transaction, pytest.raises(CancelledError):
-        list(transaction.stream("SELECT pg_sleep(30)::text AS slept"))
+        list(stream(transaction, "SELECT pg_sleep(30)::text AS slept"))
     assert time.monotonic() - began < 5
     wait_until_idle(fresh_database)
 
@@ -113,7 +138,7 @@ def test_terminated_backend_is_a_source_that_may_come_back(fresh_database: str) 
     timer = threading.Timer(0.5, terminate)
     timer.start()
     with open_transaction(session_of(fresh_database)) as transaction, pytest.raises(SourceUnavailableError):
-        list(transaction.stream("SELECT pg_sleep(29)::text AS slept"))
+        list(stream(transaction, "SELECT pg_sleep(29)::text AS slept"))
     timer.join()
 
 

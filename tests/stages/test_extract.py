@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -163,6 +164,17 @@ def test_query_that_fails_half_way_leaves_nothing(tmp_path: Path, database: str,
     assert extraction.keys() == []
     uploads = bucket.client.list_multipart_uploads(Bucket=bucket.bucket)
     assert uploads.get("Uploads", []) == []
+
+
+def test_column_that_was_altered_since_the_plan_is_told_and_nothing_is_stored(
+    tmp_path: Path, database: str, bucket: ObjectStore
+) -> None:
+    extraction = Extraction.of(tmp_path, database, bucket)
+    with psycopg.connect(database) as connection:
+        connection.execute("ALTER TABLE events ALTER amount TYPE bigint")
+    with pytest.raises(QueryError, match=r"amount \(int8\) where it returned amount \(numeric\(12,2\)\) when.*planned"):
+        extraction.run()
+    assert extraction.keys() == []
 
 
 def test_retry_of_the_same_run_uses_what_was_stored(tmp_path: Path, database: str, bucket: ObjectStore) -> None:

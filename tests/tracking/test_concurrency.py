@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ class Ledger:
             "SELECT id, at, amount::text AS amount FROM events "
             f"WHERE at >= '{part.start_instant}' AND at < '{part.stop_instant}'"
         )
-        seen = sorted((row["id"], row["at"].isoformat(), row["amount"]) for row in rows)
+        seen = sorted((row["id"], row["at"].astimezone(UTC).isoformat(), row["amount"]) for row in rows)
         assert self.held.setdefault((part.key, token), seen) == seen
 
     def look(self) -> dict[str, str]:

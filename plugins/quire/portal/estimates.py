@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -55,7 +54,7 @@ def _planned_rows(question: Question, session: SourceSession) -> float:
         concerning(report=definition.name),
         open_transaction(session, name=f"quire {definition.name} estimate") as transaction,
     ):
-        plan = json.loads(transaction.explain(bound_query(definition, request, whole)))
+        plan = transaction.explain(bound_query(definition, request, whole))
     return float(plan[0]["Plan"]["Plan Rows"])
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL, read through Arrow: one read-only transaction, its columns' types, its rows as a stream."""
+"""PostgreSQL, read into Arrow: one read-only transaction, its columns' types, its rows as a stream."""
 
 from quire.source import arrow_alone  # noqa: F401 - before those below
 from quire.source.transaction import SourceSession, SourceTransaction, open_transaction

@@ -1,38 +1,36 @@
-"""One REPEATABLE READ READ ONLY transaction, through Apache Arrow's own driver."""
+"""One REPEATABLE READ READ ONLY transaction, whose rows arrive as COPY's text."""
 
 from __future__ import annotations
 
-import logging
-import queue
+import os
+import socket
+import struct
 import threading
 import time
-from collections.abc import Generator, Iterator
-from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-import adbc_driver_postgresql.dbapi as adbc
+import psycopg2
 import pyarrow as pa
-from adbc_driver_manager import Error
-from adbc_driver_manager._reader import AdbcRecordBatchReader
-from adbc_driver_postgresql import StatementOptions
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 from quire.artifacts import SourceColumn
-from quire.source.arrow_types import is_postgresqls_own, quoted
+from quire.source.arrow_types import select_list, storage_schema, type_name
+from quire.source.copy_text import CopyTextReader, LineBlocks
 from quire.source.lost_connections import CLIENT, SERVER, with_defaults
+from quire.source.reading_thread import Give, Item, read_in_thread
 from quire.source.translation import translated
 from quire.sql_template import normalized
 from quire.usage import StatementLog
 
-logger = logging.getLogger(__name__)
-
-BATCH_BYTES = 4 * 1024 * 1024
-BATCHES_WAITING = 2
-CANCEL_SECONDS = 0.2
+UNKNOWN_TYPE = ("unknown", False)  # made since the snapshot
+MOST_DIGITS = 1000  # of numeric(p,s)
 LONGEST_NAME = 63  # PostgreSQL's NAMEDATALEN - 1; it would cut by itself, with a notice
-_END = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +69,12 @@ def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator
         QueryError: it does not know the time zone.
     """
     with translated(session.url):
-        connection = adbc.connect(with_defaults(session.url, **CLIENT), autocommit=False)
+        connection = psycopg2.connect(with_defaults(session.url, **CLIENT))
     try:
         with translated(session.url), connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            connection.set_client_encoding("UTF8")
+            connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
             cursor.execute(_local_settings(session, name))
-            cursor.fetchall()
         yield SourceTransaction(connection, session)
     finally:
         connection.close()  # which ends the transaction
@@ -93,6 +91,8 @@ def _local_settings(session: SourceSession, name: str) -> str:
         "DateStyle": "ISO, YMD",
         "IntervalStyle": "postgres",
         "bytea_output": "hex",
+        "extra_float_digits": "3",  # text that is read back as the same number
+        "client_min_messages": "error",  # the client would keep what else a function says, for each row
         **SERVER,
     }
     rows = ", ".join(
@@ -107,22 +107,30 @@ def _local_settings(session: SourceSession, name: str) -> str:
 class SourceTransaction:
     """Runs queries in one snapshot."""
 
-    def __init__(self, connection: adbc.Connection, session: SourceSession) -> None:
+    def __init__(self, connection: Connection, session: SourceSession) -> None:
         self._connection, self._session = connection, session
 
     def fetch(self, sql: str) -> list[dict[str, Any]]:
-        """Returns the rows of a small query, a dict each; it is cancelled as ``stream`` is."""
-        return [row for batch in self.stream(sql) for row in batch.to_pylist()]
+        """Returns the rows of a small query, a dict each; it is left as ``stream`` is."""
 
-    def explain(self, sql: str) -> str:
-        """Returns the plan of a query, as JSON, without running it."""
+        def work(cursor: Cursor, give: Give[list[dict[str, Any]]]) -> None:
+            cursor.execute(sql)
+            names = [column.name for column in cursor.description or ()]
+            give([dict(zip(names, row, strict=True)) for row in cursor.fetchall()])
+
         began = time.perf_counter()
-        with translated(self._session.url), self._connection.cursor() as cursor:
-            cursor.adbc_statement.set_options(**{StatementOptions.USE_COPY.value: "false"})  # COPY takes no EXPLAIN
-            cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}")
-            (plan,) = cursor.fetch_arrow_table().column(0).to_pylist()
-        self._log(sql, rows=0, began=began)
-        return str(plan)
+        found: list[dict[str, Any]] = []
+        try:
+            for rows in self._run(work):
+                found += rows
+        finally:
+            self._log(sql, rows=len(found), began=began)
+        return found
+
+    def explain(self, sql: str) -> Any:
+        """Returns the plan of a query, as PostgreSQL's JSON has it, without running it."""
+        ((plan,),) = (row.values() for row in self.fetch(f"EXPLAIN (FORMAT JSON) {sql}"))
+        return plan
 
     def began_at(self) -> str:
         """Returns the instant of the transaction's beginning, by the server's clock, in UTC as ISO 8601."""
@@ -132,97 +140,92 @@ class SourceTransaction:
         return str(row["began"])
 
     def columns(self, sql: str) -> tuple[SourceColumn, ...]:
-        """Returns the columns of a query's result without running it."""
+        """Returns the columns of a query's result, without reading a row of it."""
+        query = f"SELECT * FROM (\n{sql}\n) AS report LIMIT 0"  # noqa: S608 - as it is to run
         began = time.perf_counter()
-        with translated(self._session.url), self._connection.cursor() as cursor:
-            schema = cursor.adbc_execute_schema(sql)
-        self._log(sql, rows=0, began=began)
-        return tuple(SourceColumn(name=entry.name, pg_type=_type_name(entry)) for entry in schema)
 
-    def stream(self, sql: str) -> Generator[pa.RecordBatch]:
-        """Gives the rows of a query as they arrive, about ``BATCH_BYTES`` at a time.
+        def work(cursor: Cursor, give: Give[Sequence[Any]]) -> None:
+            cursor.execute(query)
+            give(cursor.description or ())
 
-        The driver holds Python's signal handlers up while it works, so it works in a thread of its own. Closing the
-        iterator early cancels the query on the server; it must be closed before the transaction is.
+        try:
+            (described,) = self._run(work)
+        finally:
+            self._log(query, rows=0, began=began)
+        kinds = ", ".join(str(column.type_code) for column in described) or "0"
+        found = self.fetch(
+            "SELECT oid::bigint AS oid, typname::text AS name, typnamespace = 'pg_catalog'::regnamespace AS is_own "  # noqa: S608 - numbers
+            f"FROM pg_type WHERE oid IN ({kinds})"
+        )
+        types = {row["oid"]: (row["name"], row["is_own"]) for row in found}
+        return tuple(_column(column, *types.get(column.type_code, UNKNOWN_TYPE)) for column in described)
+
+    def stream(self, sql: str, columns: tuple[SourceColumn, ...]) -> Generator[pa.RecordBatch]:
+        """Gives the rows of a query as they arrive, a few megabytes at a time, in the schema of their storage.
+
+        Closing the iterator early ends the connection, and with it the query; it must be closed before the transaction.
+
+        Args:
+            sql: the query.
+            columns: its columns, as ``columns`` returns them.
 
         Raises:
-            QueryError: PostgreSQL refuses the query; this may come after the first rows.
+            QueryError: PostgreSQL refuses the query, which may come after the first rows; or its storage has no such
+                value, as ``CopyTextReader`` says.
             SourceUnavailableError: the connection was lost.
             CancelledError: the session was cancelled.
         """
-        arrived: queue.Queue[pa.RecordBatch | Exception | None] = queue.Queue(BATCHES_WAITING)
+        query = f"SELECT {select_list(columns)} FROM (\n{sql}\n) AS report"  # noqa: S608 - its values are quoted literals
+        reader = CopyTextReader(storage_schema(columns))
         began, rows = time.perf_counter(), 0
-        given_up = threading.Event()
+
+        def copy(cursor: Cursor, give: Give[bytes]) -> None:
+            blocks = LineBlocks(give)
+            cursor.copy_expert(f"COPY ({query}) TO STDOUT", blocks)
+            blocks.flush()
+
+        def parse(give: Give[pa.RecordBatch]) -> None:
+            with closing(self._run(copy)) as blocks:
+                for block in blocks:
+                    give(reader.read(block))
+
+        try:
+            with closing(self._in_thread(parse)) as batches:  # beside the thread that copies, and the caller's
+                for batch in batches:
+                    rows += batch.num_rows
+                    yield batch
+        finally:
+            self._log(query, rows=rows, began=began)
+
+    def _run(self, work: Callable[[Cursor, Give[Item]], None]) -> Generator[Item]:
         with translated(self._session.url), self._connection.cursor() as cursor:
-            cursor.adbc_statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(BATCH_BYTES)})
-            thread = threading.Thread(
-                target=_pump, args=(cursor, sql, arrived, given_up), name="postgresql", daemon=True
-            )
-            thread.start()
-            try:
-                while (item := self._next(arrived)) is not _END:
-                    if isinstance(item, Exception):
-                        raise item
-                    rows += item.num_rows
-                    yield item
-            finally:
-                self._log(sql, rows=rows, began=began)
-                given_up.set()
-                while thread.is_alive():
-                    _cancel(cursor, arrived)
-                    thread.join(0.1)
+            yield from self._in_thread(partial(work, cursor))
+
+    def _in_thread(self, work: Callable[[Give[Item]], None]) -> Generator[Item]:
+        return read_in_thread(work, hang_up=partial(_hang_up, self._connection), cancelled=self._session.cancelled)
 
     def _log(self, sql: str, *, rows: int, began: float) -> None:
         self._session.statements.add(normalized(sql), rows=rows, seconds=time.perf_counter() - began)
 
-    def _next(self, arrived: queue.Queue[Any]) -> Any:
-        while not self._session.cancelled.is_set():
-            try:
-                return arrived.get(timeout=CANCEL_SECONDS)
-            except queue.Empty:
-                continue
-        raise CancelledError
 
+def _hang_up(connection: Connection) -> None:
+    """Ends a connection under whoever waits for it in another thread; PostgreSQL ends its query within a second.
 
-def _pump(cursor: adbc.Cursor, sql: str, arrived: queue.Queue[Any], given_up: threading.Event) -> None:
-    try:
-        cursor.execute(sql)
-        # fetch_record_batch() would give PyArrow's own reader, whose errors have lost their SQLSTATE.
-        handle = cursor.fetch_arrow()
-        for batch in AdbcRecordBatchReader._import_from_c(handle.address):
-            arrived.put(batch)
-            if given_up.is_set():
-                return
-        arrived.put(_END)
-    except Exception as error:  # whatever it is: raised again where somebody waits
-        if not given_up.is_set():
-            arrived.put(error)
-
-
-def _cancel(cursor: adbc.Cursor, arrived: queue.Queue[Any]) -> None:
-    try:
-        cursor.adbc_cancel()
-    except Error as error:  # it had just ended by itself
-        logger.debug("nothing to cancel: %s", error)
-    try:
-        while True:
-            arrived.get_nowait()
-    except queue.Empty:
-        return
-
-
-def _type_name(entry: pa.Field) -> str:
-    """Returns a type as PostgreSQL names it, quoted where it is a user's type of the same name.
-
-    The driver gives its name, and its modifier apart.
+    A request to cancel would need a second connection to the server, for which psycopg2 keeps every thread of Python
+    waiting (seen in 2.9.13). Closed without lingering, the connection is reset: a server that waits until it can go on
+    sending would else find out when it next tries.
     """
-    metadata = entry.metadata or {}
-    name = str(metadata.get(b"POSTGRESQL:type", b"unknown"), "utf-8")
-    modifier = int(metadata.get(b"POSTGRESQL:typmod", b"-1"))
-    if not is_postgresqls_own(name, entry.type):
-        return quoted(name)
-    if name != "numeric" or modifier < 4:
-        return name
-    # src/include/utils/numeric.h: precision in the upper 16 bits, an 11-bit signed scale in the lower, plus 4
-    precision, scale = (modifier - 4) >> 16, ((modifier - 4) & 0x7FF ^ 1024) - 1024
-    return f"numeric({precision},{scale})"
+    with suppress(psycopg2.InterfaceError, OSError), socket.socket(fileno=os.dup(connection.fileno())) as shared:
+        shared.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        shared.shutdown(socket.SHUT_RDWR)
+
+
+def _column(described: Any, name: str, is_own: bool) -> SourceColumn:
+    """Returns a column as ``cursor.description`` has it; of its type, that tells precision and scale as 16 bits each.
+
+    A scale has 11, with a sign (src/include/utils/numeric.h), and no precision is more than ``MOST_DIGITS``.
+    """
+    modifier = None
+    if described.precision is not None and described.precision <= MOST_DIGITS:
+        modifier = described.precision, (described.scale & 0x7FF ^ 1024) - 1024
+    return SourceColumn(name=described.name, pg_type=type_name(name, is_own=is_own, modifier=modifier))

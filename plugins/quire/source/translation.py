@@ -1,4 +1,4 @@
-"""The errors of ADBC's driver and of psycopg as Quire's, in one place, by SQLSTATE.
+"""The errors of psycopg2 and of psycopg as Quire's, in one place, by SQLSTATE.
 
 The codes are those of PostgreSQL's manual, appendix A.
 """
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from urllib.parse import parse_qsl, unquote
 
 import psycopg
-from adbc_driver_manager import Error
+import psycopg2
 
 from quire.errors import QueryError, ReportError, SettingsError, SourceUnavailableError, StatementError
 
@@ -30,11 +30,7 @@ _TURNED_AWAY = re.compile(
     r"|permission denied).*"
 )
 _SHORT = 6  # letters: a password of fewer may be part of any word
-_NOISE = re.compile(
-    r"^(?:[A-Z_]+: )?(?:\[libpq\] )?(?:Failed to (?:prepare|execute) query(?: '.*?')?: |Execution error \[\w+\]: |"
-    r"could not begin COPY: )*(?:ERROR: +|FATAL: +)?",
-    re.DOTALL,
-)
+_SEVERITY = re.compile(r"^(?:ERROR|FATAL): +")
 
 
 @contextmanager
@@ -49,15 +45,13 @@ def translated(url: str) -> Iterator[None]:
     """
     try:
         yield
-    except (Error, psycopg.Error) as error:
+    except (psycopg2.Error, psycopg.Error) as error:
         raise _of_driver(error, url) from error
 
 
-def _of_driver(error: Error | psycopg.Error, url: str) -> ReportError:
-    told = isinstance(error, psycopg.Error) and error.diag.message_primary
-    text = re.sub(r"\.? ?SQLSTATE: \w+$", "", (told or str(error)).split("\n\nQuery was")[0])
-    line = _without_password(_NOISE.sub("", text).strip(), url)
-    code = error.sqlstate or ""
+def _of_driver(error: psycopg2.Error | psycopg.Error, url: str) -> ReportError:
+    line = _without_password(_SEVERITY.sub("", error.diag.message_primary or str(error)).strip(), url)
+    code = (error.sqlstate if isinstance(error, psycopg.Error) else error.pgcode) or ""
     if code == _QUERY_CANCELED:
         advice = "; raise source.timeout, or choose shorter partitions" if "timeout" in line else ""
         return QueryError(f"PostgreSQL ended the query: {line}{advice}")

@@ -8,14 +8,15 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import zip_longest
 
 import pyarrow as pa
 
 from quire.allocation import give_back_large_blocks
-from quire.artifacts import RunPlan, StagedPartition
+from quire.artifacts import RunPlan, SourceColumn, StagedPartition
 from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition
-from quire.errors import concerning
+from quire.errors import QueryError, concerning
 from quire.freshness import outlives_run, partition_tokens, refuse_torn_read
 from quire.object_store import ObjectStore, Upload
 from quire.parquet_file import write_row_groups
@@ -24,7 +25,7 @@ from quire.placement import Placement
 from quire.query import bound_query
 from quire.records import keep_first
 from quire.source import SourceSession, SourceTransaction, open_transaction
-from quire.source.arrow_types import select_list, storage_schema, to_storage
+from quire.source.arrow_types import storage_schema
 from quire.stored_partitions import find_partition, partition_place
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def extract_partitions(
     Raises:
         MisplacedRowsError: the query gives rows that do not lie in their partition, or whose time is NULL.
         NotTrackedError: changes of a table are not tracked, where they should be.
-        QueryError: PostgreSQL refuses the query, or ends it for its time.
+        QueryError: PostgreSQL refuses the query, or ends it for its time; or it returns other columns than it did.
         SourceUnavailableError: PostgreSQL is away.
         StoreRefusedError, StoreUnavailableError: the object store does not take the rows.
     """
@@ -120,16 +121,25 @@ def _write_rows(
     """Streams the rows into Parquet, checks that each lies in its partition, and returns what was seen of them."""
     schema = storage_schema(plan.columns)
     query = bound_query(definition, plan.request, partition)
-    sql = f"SELECT {select_list(plan.columns)} FROM (\n{query}) AS report"  # noqa: S608 - its values are quoted literals
+    _refuse_other_columns(transaction.columns(query), plan.columns)
     placement = Placement.of(partition, schema.field(definition.source.time_column))
 
     def checked(arriving: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for arrived in arriving:
-            batch = to_storage(arrived, schema)
+        for batch in arriving:
             placement.check(batch)
             yield batch
 
-    with closing(transaction.stream(sql)) as arriving:  # whoever handles the sink's error holds the generators
+    with closing(transaction.stream(query, plan.columns)) as arriving:  # not only forgotten, where the sink fails
         write_row_groups(checked(arriving), schema, sink=sink, statistics=[definition.source.time_column])
     placement.refuse_misplaced()
     return placement
+
+
+def _refuse_other_columns(found: Sequence[SourceColumn], planned: Sequence[SourceColumn]) -> None:
+    """Refuses a query whose tables were altered since the plan: its values would be taken for what they are not."""
+    for now, then in zip_longest(found, planned):
+        if now != then:
+            was, is_now = (f"{column.name} ({column.pg_type})" if column else "nothing" for column in (then, now))
+            raise QueryError(
+                f"the query returns {is_now} where it returned {was} when the run was planned: run it again"
+            )

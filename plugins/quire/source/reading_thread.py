@@ -1,0 +1,85 @@
+"""A thread that reads from the server, whose caller can leave at any time.
+
+PostgreSQL's client waits in C, where neither Ctrl-C nor a timeout of Airflow's reaches it: so it waits in a thread of
+its own, and the caller looks now and then whether to go on.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import CancelledError
+from typing import Any, TypeVar
+
+ITEMS_WAITING = 1
+CANCEL_SECONDS = 0.2
+Item = TypeVar("Item")
+Give = Callable[[Item], None]
+_END = object()
+
+
+def read_in_thread(
+    work: Callable[[Give[Item]], None], *, hang_up: Callable[[], None], cancelled: threading.Event
+) -> Generator[Item]:
+    """Gives what ``work`` gives, which runs in a thread; ``ITEMS_WAITING`` of it at most wait to be taken.
+
+    When the generator ends, however it does, the thread has ended.
+
+    Args:
+        work: is called with a function that it gives each item to. What it raises is raised here.
+        hang_up: ends whatever ``work`` waits for, at once and for good.
+        cancelled: whether to leave; looked at every ``CANCEL_SECONDS``.
+
+    Raises:
+        CancelledError: ``cancelled`` was set.
+    """
+    arrived: queue.Queue[Any] = queue.Queue(ITEMS_WAITING)
+    given_up = threading.Event()
+    thread = threading.Thread(target=_work, args=(work, arrived, given_up), name="postgresql", daemon=True)
+    has_ended = False
+    try:
+        thread.start()
+        while not has_ended:
+            item = _next(arrived, cancelled)
+            has_ended = item is _END or isinstance(item, BaseException)  # nothing comes after
+            if isinstance(item, BaseException):
+                raise item
+            if not has_ended:
+                yield item
+    finally:
+        given_up.set()
+        if not has_ended:
+            hang_up()
+        while thread.is_alive():
+            _empty(arrived)  # for whom it waits there
+            thread.join(0.1)
+
+
+def _work(work: Callable[[Give[Any]], None], arrived: queue.Queue[Any], given_up: threading.Event) -> None:
+    def give(item: Any) -> None:
+        if not given_up.is_set():
+            arrived.put(item)
+
+    try:
+        work(give)
+        give(_END)
+    except BaseException as error:  # whatever it is: raised again where somebody waits
+        give(error)
+
+
+def _next(arrived: queue.Queue[Any], cancelled: threading.Event) -> Any:
+    while not cancelled.is_set():
+        try:
+            return arrived.get(timeout=CANCEL_SECONDS)
+        except queue.Empty:
+            continue
+    raise CancelledError
+
+
+def _empty(arrived: queue.Queue[Any]) -> None:
+    try:
+        while True:
+            arrived.get_nowait()
+    except queue.Empty:
+        return
