@@ -130,7 +130,7 @@ def _write_rows(
             yield batch
 
     with closing(transaction.stream(query, plan.columns)) as arriving:  # not only forgotten, where the sink fails
-        write_row_groups(checked(arriving), schema, sink=sink, statistics=[definition.source.time_column])
+        write_row_groups(checked(arriving), schema, sink=sink, statistics=[definition.source.time_column], pack=True)
     placement.refuse_misplaced()
     return placement
 
