@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from quire.errors import DefinitionError, ParameterError
-from quire.sql_template import Placeholder, Problem, normalized, placeholders, problems, render
+from quire.sql_template import ONE_STATEMENT, Placeholder, Problem, normalized, placeholders, problems, render
 
 
 def unquoted(literal: str) -> str:
@@ -150,8 +150,21 @@ def test_hostile_text_stays_one_literal_and_is_not_read_again(value: str) -> Non
 
 def test_semicolon_is_refused_unless_it_is_quoted_or_commented() -> None:
     (problem,) = problems("SELECT ';', \";\", $$;$$ -- ;\n/* ; */;")
-    assert (problem.line, problem.reason) == (2, "a semicolon: write one query, and nothing that ends it")
+    assert (problem.line, problem.reason) == (
+        2,
+        "a semicolon: write one query; only the last character of the file may be one",
+    )
     assert render("SELECT ';' -- ;", {}) == "SELECT ';' -- ;"
+
+
+@pytest.mark.parametrize("between", ["\n", " -- it's\n", "\r\n \t", "\n-- ''\n  "])
+def test_escape_string_goes_on_on_the_next_line_with_its_own_rules(between: str) -> None:
+    assert [problem.reason for problem in problems(f"SELECT E'a'{between}'\\''; COMMIT")] == [ONE_STATEMENT]
+    assert problems(f"SELECT E'a'{between}'\\'; COMMIT; --'") == ()
+
+
+def test_strings_side_by_side_on_one_line_are_two() -> None:
+    assert [problem.reason for problem in problems("SELECT E'a' '\\'; COMMIT --'")] == [ONE_STATEMENT]
 
 
 def test_value_that_is_missing_is_refused() -> None:

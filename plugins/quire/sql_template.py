@@ -19,18 +19,21 @@ from typing import Any, Literal
 from quire.errors import DefinitionError, ParameterError
 
 # PostgreSQL's own lexical rules (its manual, section 4.1): what stands in quotes or in a comment. Words are taken
-# whole, so that the E of an escape string and the $ of a dollar quote are only seen where a token begins.
+# whole, so that the E of an escape string and the $ of a dollar quote are only seen where a token begins. An escape
+# string may go on in quotes on the next line.
 TOKEN = re.compile(
     r"""
       (?P<comment>   --[^\r\n]* | /\* )
-    | (?P<quoted>    [eE]'(?:[^'\\]|\\.|'')*'? | '(?:[^']|'')*'? | "(?:[^"]|"")*"?
+    | (?P<quoted>    [eE]'(?:[^'\\]|\\.|'')*
+                     (?:'(?:[^\S\r\n]|--[^\r\n]*)*[\r\n](?:\s|--[^\r\n]*[\r\n])*'(?:[^'\\]|\\.|'')*)*'?
+                   | '(?:[^']|'')*'? | "(?:[^"]|"")*"?
                    | \$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z) )
     | (?P<word>      [^\W\d][\w$]* )
     """,
     re.VERBOSE | re.DOTALL,
 )
 NUMBER = re.compile(r"(?<![\w$])-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w$])")
-ONE_STATEMENT = "a semicolon: write one query, and nothing that ends it"
+ONE_STATEMENT = "a semicolon: write one query; only the last character of the file may be one"
 COMMENT_MARK = re.compile(r"/\*|\*/")
 MARK = re.compile(r"(?P<end>;)|%(?:(?P<double>%)|\((?P<name>[^()]+)\)s)?")
 

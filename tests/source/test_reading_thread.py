@@ -45,8 +45,10 @@ def test_items_come_in_order_and_nobody_hangs_up() -> None:
 def test_reader_that_is_left_ends_at_once(taken: int, then_wait: bool) -> None:
     line = Line()
     items = 20 if then_wait else 100_000
+    began = time.monotonic()
     with closing(line.read(items, then_wait=then_wait)) as arriving:
         assert [next(arriving) for _ in range(taken)] == list(range(taken))
+    assert time.monotonic() - began < 5
     assert line.hung_up.is_set() == (taken > 0)  # else it never began
     assert readers() == []
 

@@ -97,6 +97,21 @@ def test_stream_left_early_ends_the_query_on_the_server(fresh_database: str) -> 
     wait_until_idle(fresh_database)
 
 
+def test_transaction_whose_stream_was_left_is_over(fresh_database: str) -> None:
+    with open_transaction(session_of(fresh_database)) as transaction:
+        for _ in stream(transaction, MANY):
+            break
+        with pytest.raises(SourceUnavailableError, match="is not available"):
+            transaction.fetch("SELECT 1 AS n")
+
+
+@pytest.mark.parametrize("option", ["sslmode=nonsense", "port=99999", "nonsense=1"])
+def test_address_that_nobody_understands_is_a_setting(fresh_database: str, option: str) -> None:
+    session = session_of(f"{fresh_database}?{option}")
+    with pytest.raises(SettingsError, match="cannot be understood"), open_transaction(session):
+        pass
+
+
 def test_value_that_cannot_be_stored_ends_the_query_that_has_more(fresh_database: str) -> None:
     query = (
         "SELECT CASE WHEN n = 100000 THEN 'NaN' ELSE n::text END::numeric(12,2) AS a, repeat('x', 100) AS text "

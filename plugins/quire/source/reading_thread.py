@@ -49,11 +49,13 @@ def read_in_thread(
                 yield item
     finally:
         given_up.set()
-        if not has_ended:
-            hang_up()
-        while thread.is_alive():
-            _empty(arrived)  # for whom it waits there
-            thread.join(0.1)
+        try:
+            if not has_ended:
+                hang_up()
+        finally:
+            while thread.is_alive():
+                _empty(arrived)  # it may wait until there is room
+                thread.join(0.1)
 
 
 def _work(work: Callable[[Give[Any]], None], arrived: queue.Queue[Any], given_up: threading.Event) -> None:

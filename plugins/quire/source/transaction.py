@@ -70,13 +70,17 @@ def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator
     """
     with translated(session.url):
         connection = psycopg2.connect(with_defaults(session.url, **CLIENT))
+    line = socket.socket(
+        fileno=os.dup(connection.fileno())
+    )  # the same connection, whatever becomes of the other number
     try:
         with translated(session.url), connection.cursor() as cursor:
             connection.set_client_encoding("UTF8")
             connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
             cursor.execute(_local_settings(session, name))
-        yield SourceTransaction(connection, session)
+        yield SourceTransaction(connection, session, hang_up=partial(_hang_up, line))
     finally:
+        line.close()
         connection.close()  # which ends the transaction
 
 
@@ -91,8 +95,9 @@ def _local_settings(session: SourceSession, name: str) -> str:
         "DateStyle": "ISO, YMD",
         "IntervalStyle": "postgres",
         "bytea_output": "hex",
+        "standard_conforming_strings": "on",  # as sql_template reads them
         "extra_float_digits": "3",  # text that is read back as the same number
-        "client_min_messages": "error",  # the client would keep what else a function says, for each row
+        "client_min_messages": "error",  # the client would keep notices and warnings, of each row
         **SERVER,
     }
     rows = ", ".join(
@@ -107,8 +112,8 @@ def _local_settings(session: SourceSession, name: str) -> str:
 class SourceTransaction:
     """Runs queries in one snapshot."""
 
-    def __init__(self, connection: Connection, session: SourceSession) -> None:
-        self._connection, self._session = connection, session
+    def __init__(self, connection: Connection, session: SourceSession, *, hang_up: Callable[[], None]) -> None:
+        self._connection, self._session, self._hang_up = connection, session, hang_up
 
     def fetch(self, sql: str) -> list[dict[str, Any]]:
         """Returns the rows of a small query, a dict each; it is left as ``stream`` is."""
@@ -202,22 +207,22 @@ class SourceTransaction:
             yield from self._in_thread(partial(work, cursor))
 
     def _in_thread(self, work: Callable[[Give[Item]], None]) -> Generator[Item]:
-        return read_in_thread(work, hang_up=partial(_hang_up, self._connection), cancelled=self._session.cancelled)
+        return read_in_thread(work, hang_up=self._hang_up, cancelled=self._session.cancelled)
 
     def _log(self, sql: str, *, rows: int, began: float) -> None:
         self._session.statements.add(normalized(sql), rows=rows, seconds=time.perf_counter() - began)
 
 
-def _hang_up(connection: Connection) -> None:
+def _hang_up(line: socket.socket) -> None:
     """Ends a connection under whoever waits for it in another thread; PostgreSQL ends its query within a second.
 
     A request to cancel would need a second connection to the server, for which psycopg2 keeps every thread of Python
     waiting (seen in 2.9.13). Closed without lingering, the connection is reset: a server that waits until it can go on
     sending would else find out when it next tries.
     """
-    with suppress(psycopg2.InterfaceError, OSError), socket.socket(fileno=os.dup(connection.fileno())) as shared:
-        shared.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        shared.shutdown(socket.SHUT_RDWR)
+    with suppress(OSError):  # the other end did before
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        line.shutdown(socket.SHUT_RDWR)
 
 
 def _column(described: Any, name: str, is_own: bool) -> SourceColumn:

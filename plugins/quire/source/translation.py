@@ -29,6 +29,7 @@ _TURNED_AWAY = re.compile(
     r"FATAL: +.*(?:authentication failed|does not exist|no pg_hba\.conf entry|not permitted to log in"
     r"|permission denied).*"
 )
+_NO_ADDRESS = re.compile(r"invalid (?:port number|\w+ value)|weak sslmode")
 _SHORT = 6  # letters: a password of fewer may be part of any word
 _SEVERITY = re.compile(r"^(?:ERROR|FATAL): +")
 
@@ -60,7 +61,8 @@ def _of_driver(error: psycopg2.Error | psycopg.Error, url: str) -> ReportError:
             f"PostgreSQL at {_place(url)} turns the connection away: {refusal[0].removeprefix('FATAL:').strip()}; "
             "check its user, password and database"
         )
-    if isinstance(error, psycopg.ProgrammingError) and not code:
+    is_of_address = isinstance(error, psycopg.ProgrammingError | psycopg2.ProgrammingError) or _NO_ADDRESS.match(line)
+    if is_of_address and not code:
         return SettingsError(f"the address of PostgreSQL at {_place(url)} cannot be understood: {line}")
     if not code or code.startswith(_TRANSIENT):
         return SourceUnavailableError(f"PostgreSQL at {_place(url)} is not available: {line}")
