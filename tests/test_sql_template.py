@@ -163,6 +163,10 @@ def test_escape_string_goes_on_on_the_next_line_with_its_own_rules(between: str)
     assert problems(f"SELECT E'a'{between}'\\'; COMMIT; --'") == ()
 
 
+def test_ruler_behind_an_escape_string_is_read_once() -> None:
+    assert problems("SELECT E'a' " + "-" * 200 + "\n, 1") == ()
+
+
 def test_strings_side_by_side_on_one_line_are_two() -> None:
     assert [problem.reason for problem in problems("SELECT E'a' '\\'; COMMIT --'")] == [ONE_STATEMENT]
 

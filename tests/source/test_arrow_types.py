@@ -12,12 +12,12 @@ from quire.errors import QueryError
 from quire.source import open_transaction
 from quire.source.arrow_types import PG_TYPE, quoted, storage_schema
 
-from tests.events import session_of
+from tests.events import ZONE, session_of
 
 
-def store(url: str, sql: str) -> pa.Table:
+def store(url: str, sql: str, *, timezone: str = ZONE) -> pa.Table:
     """Returns a query's rows as they are stored."""
-    with open_transaction(session_of(url)) as transaction:
+    with open_transaction(session_of(url, timezone=timezone)) as transaction:
         columns = transaction.columns(sql)
         batches = list(transaction.stream(sql, columns))
     return pa.Table.from_batches(batches, storage_schema(columns))

@@ -12,24 +12,15 @@ from hypothesis import strategies as st
 from psycopg import sql
 from quire.errors import QueryError
 from quire.local_stack.postgres import PostgresServer
-from quire.source import open_transaction
-from quire.source.arrow_types import storage_schema
 from quire.source.copy_text import BLOCK_BYTES
 
-from tests.events import session_of
+from tests.source.test_arrow_types import store
 
 MARK = "\ufeff"  # a byte order mark, where a text begins
 # What the format has a meaning for, close together, and anything else.
 TEXTS = st.text(
     st.sampled_from("\\Nnrtbfv\n\r\t\b\f\v.\"', " + MARK) | st.characters(codec="utf-8", exclude_characters="\0")
 )
-
-
-def store(url: str, query: str, *, timezone: str = "UTC") -> pa.Table:
-    """Returns a query's rows as they are stored."""
-    with open_transaction(session_of(url, timezone=timezone)) as transaction:
-        columns = transaction.columns(query)
-        return pa.Table.from_batches(transaction.stream(query, columns), storage_schema(columns))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -10,10 +10,8 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from quire.definition.part import Part, duplicates, fault, kind_of_value
 from quire.definition.scalars import ConnectionId, Duration, Label
 
-LONGEST_TIMEOUT = timedelta(days=24)  # 2^31 milliseconds are some hours more
-
-
 SOURCE_CONNECTION = "quire_source"
+LONGEST_TIMEOUT = timedelta(days=24)  # 2^31 milliseconds are some hours more
 
 
 class SourceTable(Part):

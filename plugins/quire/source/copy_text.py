@@ -16,7 +16,7 @@ from pyarrow import csv
 
 from quire.errors import QueryError
 from quire.source.arrow_types import PG_TYPE
-from quire.source.time_texts import is_time, times_of
+from quire.source.time_texts import times_of
 
 BLOCK_BYTES = 4 * 1024 * 1024
 _BACKSLASH = "\\"
@@ -73,7 +73,7 @@ class CopyTextReader:
                 return self._batch(lines, self._schema.types)
             except pa.ArrowInvalid:  # from now on times are read as text first, so that only these lines are read twice
                 self._has_odd_times = True
-        kinds = [pa.string() if is_time(kind) else kind for kind in self._schema.types]
+        kinds = [pa.string() if pa.types.is_temporal(kind) else kind for kind in self._schema.types]
         try:
             return self._batch(lines, kinds)
         except pa.ArrowInvalid as error:

@@ -19,10 +19,10 @@ _CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097  # after which the Gregorian calendar r
 _DATE = r"\d{4}-\d\d-\d\d"
 _CLOCK = r"(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,6})?"
 _READ_BY_ARROW = {
-    "date": rf"^{_DATE}$",
-    "time": rf"^{_CLOCK}$",
-    "timestamp": rf"^{_DATE} {_CLOCK}$",
-    "timestamptz": rf"^{_DATE} {_CLOCK}[+-]\d\d(?::\d\d)?$",
+    pa.date32(): rf"^{_DATE}$",
+    pa.time64("us"): rf"^{_CLOCK}$",
+    pa.timestamp("us"): rf"^{_DATE} {_CLOCK}$",
+    pa.timestamp("us", tz="UTC"): rf"^{_DATE} {_CLOCK}[+-]\d\d(?::\d\d)?$",
 }
 # What stands for infinity: the integers' ends, but one above the lowest of 64 bits, which numpy and pandas readers take
 # for "not a time".
@@ -32,11 +32,6 @@ _PRINTED = re.compile(
     r"(?:(?P<hours>\d\d):(?P<minutes>\d\d):(?P<seconds>\d\d)(?:\.(?P<fraction>\d+))?)?"
     r"(?P<offset>[+-]\d\d(?::\d\d){0,2})?(?P<bc> BC)?"
 )
-
-
-def is_time(kind: pa.DataType) -> bool:
-    """Whether it is a date, a time of day or a timestamp."""
-    return bool(pa.types.is_temporal(kind))
 
 
 def times_of(texts: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -52,18 +47,12 @@ def times_of(texts: pa.Array, kind: pa.DataType) -> pa.Array:
         OverflowError: one lies outside of what 64 bits of microseconds hold.
     """
     number = pa.int32() if pa.types.is_date32(kind) else pa.int64()
-    is_usual = pc.match_substring_regex(texts, _READ_BY_ARROW[_name(kind)])
+    is_usual = pc.match_substring_regex(texts, _READ_BY_ARROW[kind])
     numbers = _read_by_arrow(pc.if_else(is_usual, texts, pa.scalar(None, pa.string())), kind).view(number)
     is_odd = pc.fill_null(pc.invert(is_usual), fill_value=False)
     odd = texts.filter(is_odd).dictionary_encode()
     values = pa.array([_number(text, number) for text in odd.dictionary.to_pylist()], number)
     return pc.replace_with_mask(numbers, is_odd, values.take(odd.indices)).view(kind)
-
-
-def _name(kind: pa.DataType) -> str:
-    if pa.types.is_timestamp(kind):
-        return "timestamptz" if kind.tz else "timestamp"
-    return "date" if pa.types.is_date32(kind) else "time"
 
 
 def _read_by_arrow(texts: pa.Array, kind: pa.DataType) -> pa.Array:

@@ -70,18 +70,13 @@ def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator
     """
     with translated(session.url):
         connection = psycopg2.connect(with_defaults(session.url, **CLIENT))
-    line = socket.socket(
-        fileno=os.dup(connection.fileno())
-    )  # the same connection, whatever becomes of the other number
-    try:
+    # Closing it ends the transaction. The line is the same connection, by a number that libpq does not give back.
+    with closing(connection), socket.socket(fileno=os.dup(connection.fileno())) as line:
         with translated(session.url), connection.cursor() as cursor:
             connection.set_client_encoding("UTF8")
             connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
             cursor.execute(_local_settings(session, name))
         yield SourceTransaction(connection, session, hang_up=partial(_hang_up, line))
-    finally:
-        line.close()
-        connection.close()  # which ends the transaction
 
 
 def _local_settings(session: SourceSession, name: str) -> str:
