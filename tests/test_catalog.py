@@ -109,7 +109,7 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
         ("title: Flights", "title:", "1: title: is empty: must be text"),
         ("title: Flights", "title: 2013", "1: title: is 2013: must be text"),
         ("title: Flights", "name: flights", "1: name: the file's own name is the report's"),
-        ("title: Flights", "sql_text: SELECT 1", "1: sql_text: unknown key; known are title, description, source"),
+        ("title: Flights", "sql_text: SELECT 1", "1: sql_text: unknown key; known are title, description, owner"),
         ("partition: month", "partition: mnth", "7: partition: is 'mnth': use one of day, week, month, quarter, year"),
         ("partition: month", "partition: mnth", "; did you mean month?"),
         ("New_York", "NewYork", "8: timezone: is 'America/NewYork': use an IANA time zone"),

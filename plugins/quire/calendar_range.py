@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from quire.errors import RangeError
 
-MOST_PARTITIONS = 20_000  # days of half a century; each is an object, and a query
+MAX_PARTITIONS = 20_000  # days of half a century; each is an object, and a query
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -59,6 +59,13 @@ class Grain(StrEnum):
         except (OverflowError, ValueError) as error:
             raise RangeError(f"{count} {self.value}s from {day} is outside the calendar") from error
 
+    def periods(self, first: date, last: date) -> int:
+        """Returns how many periods the days from ``first`` to ``last`` lie in."""
+        if self in (Grain.DAY, Grain.WEEK):
+            return (self.floor(last) - self.floor(first)).days // MAX_DAYS[self] + 1
+        months = {Grain.MONTH: 1, Grain.QUARTER: 3, Grain.YEAR: 12}[self]
+        return (last.year * 12 + last.month - 1) // months - (first.year * 12 + first.month - 1) // months + 1
+
     def key(self, start: date) -> str:
         """Returns the name of the whole period that begins on ``start``: ``2013-01``, ``2013-W05``, ``2013-Q1``."""
         match self:
@@ -73,6 +80,9 @@ class Grain(StrEnum):
                 return f"{start.year:04d}-Q{(start.month + 2) // 3}"
             case Grain.YEAR:
                 return f"{start.year:04d}"
+
+
+MAX_DAYS = {Grain.DAY: 1, Grain.WEEK: 7, Grain.MONTH: 31, Grain.QUARTER: 92, Grain.YEAR: 366}  # of one period
 
 
 @cache
@@ -148,6 +158,11 @@ class DateRange:
         if self.end == date.max:
             raise RangeError(f"end {self.end} is outside the calendar")
 
+    @property
+    def day_count(self) -> int:
+        """How many days the range has."""
+        return (self.end - self.start).days + 1
+
     @classmethod
     def parse(cls, start: str, end: str, timezone: str) -> Self:
         """Reads two inclusive dates.
@@ -161,8 +176,11 @@ class DateRange:
         """Splits the range at the grain's borders: every day in exactly one partition, in order.
 
         Raises:
-            RangeError: there would be more than ``MOST_PARTITIONS``, as with a mistyped year.
+            RangeError: there would be more than ``MAX_PARTITIONS``, as with a mistyped year.
         """
+        count = grain.periods(self.start, self.end)
+        if count > MAX_PARTITIONS:
+            raise RangeError(f"At most {MAX_PARTITIONS:,} {grain}s at once; this is {count:,}")
         found: list[DatePartition] = []
         stop_of_range = self.end + timedelta(days=1)
         start = self.start
@@ -174,11 +192,6 @@ class DateRange:
             stop = min(whole_stop or stop_of_range, stop_of_range)
             whole = start == grain.floor(start) and stop == whole_stop
             key = grain.key(start) if whole else f"{start}_{stop - timedelta(days=1)}"
-            if len(found) == MOST_PARTITIONS:
-                raise RangeError(
-                    f"{self.start} to {self.end} has more than {MOST_PARTITIONS:,} partitions of a {grain}: "
-                    "look at the years, or take a longer partition"
-                )
             found.append(DatePartition(key=key, start=start, stop=stop, timezone=self.timezone))
             start = stop
         return tuple(found)

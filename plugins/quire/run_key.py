@@ -12,11 +12,16 @@ from quire.records import read_record
 
 RENDERER = 6  # raised when the same rows would give other files
 # What decides neither the rows (the tokens stand for them) nor what the files look like.
-NOT_ASKED: dict[str, bool | set[str]] = {
+NOT_ASKED: dict[str, bool | set[str] | dict[str, set[str]]] = {
     **dict.fromkeys(
-        ("schedule", "window", "store_schedule", "delivery", "queues", "pools", "source", "sql_text"), True
+        (
+            *("schedule", "window", "store_schedule", "delivery", "queues", "pools", "source", "sql_text"),
+            *("owner", "limits"),
+        ),
+        True,
     ),
-    "workbook": {"formats"},  # the request may have others
+    "parameters": {"__all__": {"max_length"}},  # their values are in the request
+    "workbook": {"formats", "reader_formats", "csv"},  # the request may have other formats
 }
 
 
@@ -29,12 +34,14 @@ def run_key_of(definition: ReportDefinition, plan: RunPlan, staged: Sequence[Sta
         staged: every partition of the run, in order.
     """
     request = plan.request
+    formats = definition.file_formats(request.formats)
     return digest(
         RENDERER,
         definition.model_dump(mode="json", exclude=NOT_ASKED),
         plan.source_digest,
         (definition.source.sql, [table.name for table in definition.source.tables]),  # the sheet About names them
-        (request.start, request.end, request.parameters, definition.file_formats(request.formats)),
+        (request.start, request.end, request.parameters, formats),
+        definition.workbook.csv.model_dump(mode="json") if "csv" in formats else None,
         [(partition.key, partition.token) for partition in staged],
     )
 

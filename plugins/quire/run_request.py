@@ -36,7 +36,7 @@ def request_range(
         formats: of the files, a list; None or nothing for the definition's.
 
     Raises:
-        RangeError: a date does not parse, or start is after end.
+        RangeError: a date does not parse, start is after end, or the range is longer than the definition allows.
         ParameterError: a parameter or format is unknown, missing or not allowed.
     """
     try:
@@ -59,7 +59,7 @@ def request_conf(
 
     Raises:
         ParameterError: a key is unknown (Airflow itself would ignore it), or one date is given without the other.
-        RangeError: a date does not parse, or start is after end.
+        RangeError: a date does not parse, start is after end, or the range is longer than the definition allows.
     """
     known = (*RESERVED_PARAMETERS, *definition.parameters)
     for name in conf:
@@ -89,6 +89,20 @@ def request_conf(
     return _request(definition, days, parameters=parameters, run_id=run_id, force=force, formats=conf.get("formats"))
 
 
+def ensure_within_limits(definition: ReportDefinition, days: DateRange) -> None:
+    """Checks that a date range is no longer than ``limits.days`` of the definition.
+
+    Raises:
+        RangeError: it is longer.
+    """
+    limit = definition.limits.days
+    if limit is not None and days.day_count > limit:
+        unit = "day" if limit == 1 else "days"
+        raise RangeError(
+            f"At most {limit:,} {unit} of this report at once; this is {days.day_count:,}", report=definition.name
+        )
+
+
 def _request(
     definition: ReportDefinition,
     days: DateRange,
@@ -98,6 +112,7 @@ def _request(
     force: bool,
     formats: object,
 ) -> RunRequest:
+    ensure_within_limits(definition, days)
     return RunRequest(
         report=definition.name,
         start=days.start,

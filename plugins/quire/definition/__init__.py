@@ -4,6 +4,7 @@
     source       where the rows come from and when stored ones are stale
     presentation columns, workbook, delivery: what the reader gets
     summary      grouped tables and their charts
+    readers      whom readers contact, and how much they may request
     parameter    extra binds, and reading what was given for them
     scalars      durations, zones, crons, windows, names
     part         the common base: frozen, unknown keys refused
@@ -15,6 +16,7 @@ query's columns are checked by ``quire check``.
 from quire.definition.parameter import Parameter, ParameterValue
 from quire.definition.presentation import (
     Column,
+    CsvOptions,
     Delivery,
     FileFormat,
     Notifier,
@@ -23,6 +25,7 @@ from quire.definition.presentation import (
     Total,
     Workbook,
 )
+from quire.definition.readers import Limits, Owner
 from quire.definition.report import ReportDefinition, StageName
 from quire.definition.scalars import title_of
 from quire.definition.source import Probe, Source, SourceTable
@@ -33,12 +36,15 @@ __all__ = [
     "Chart",
     "ChartType",
     "Column",
+    "CsvOptions",
     "Delivery",
     "FileFormat",
     "GroupKey",
+    "Limits",
     "Measure",
     "Notifier",
     "Notify",
+    "Owner",
     "Parameter",
     "ParameterValue",
     "Probe",

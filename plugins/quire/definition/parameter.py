@@ -17,6 +17,8 @@ from quire.errors import ParameterError, RangeError
 ParameterType = Literal["string", "integer", "number", "boolean", "date"]
 ParameterValue = str | int | float | bool | None
 MOST_NUMBER = 1e300  # a double has it, and so has PostgreSQL
+DEFAULT_MAX_LENGTH = 1_000
+MAX_LENGTH = 50_000  # a portal request's whole body has 64 kB
 INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
@@ -24,7 +26,8 @@ NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 class Parameter(Part):
     """One parameter. Without ``default`` it is required; ``default: null`` makes it optional, its bind NULL.
 
-    ``enum``, ``default``, ``minimum`` and ``maximum`` are values of ``type``, dates as ``YYYY-MM-DD``.
+    ``enum``, ``default``, ``minimum`` and ``maximum`` are values of ``type``, dates as ``YYYY-MM-DD``. ``max_length``
+    is the most characters of a string.
     """
 
     type: ParameterType
@@ -33,6 +36,7 @@ class Parameter(Part):
     enum: tuple[Any, ...] | None = None
     minimum: float | None = Field(default=None, strict=True, allow_inf_nan=False)
     maximum: float | None = Field(default=None, strict=True, allow_inf_nan=False)
+    max_length: int = Field(default=DEFAULT_MAX_LENGTH, ge=1, le=MAX_LENGTH, strict=True)
     default: Any = None
 
     @property
@@ -51,6 +55,8 @@ class Parameter(Part):
                 raise ValueError("not given, and has no default")
             return None
         found = READERS[self.type](value)
+        if isinstance(found, str) and len(found) > self.max_length:
+            raise ValueError(f"{len(found):,} characters long: it may have at most {self.max_length:,}")
         if self.enum is not None and found not in self.enum:
             listed = ", ".join(map(str, self.enum))
             raise ValueError(f"{_shown(value)}: use one of {listed}{suggestion(value, map(str, self.enum))}")
@@ -68,6 +74,8 @@ class Parameter(Part):
 
     @model_validator(mode="after")
     def _check_bounds(self) -> Self:
+        if "max_length" in self.model_fields_set and self.type != "string":
+            raise fault("only a string has a maximum length", "max_length")
         for name in ("minimum", "maximum"):
             if getattr(self, name) is not None and self.type not in ("integer", "number"):
                 raise fault(f"a {self.type} has none: only integer and number have bounds", name)

@@ -50,19 +50,46 @@ Split = Annotated[
 ]
 
 
+class CsvOptions(Part):
+    """How CSV files are written.
+
+    Args:
+        escape_formulas: whether a text that a spreadsheet would take for a formula gets an apostrophe in front.
+    """
+
+    escape_formulas: StrictBool = False
+
+
 class Workbook(Part):
-    """How the rows become files. Without ``detail``, there are summaries only."""
+    """How the rows become files.
+
+    Args:
+        split: what makes a file of its own.
+        detail: whether there is a sheet of rows; without it, there are summaries only.
+        formats: of the files of a run that does not name its formats.
+        reader_formats: what readers may choose from; ``formats`` must be among them.
+        csv: how CSV files are written.
+    """
 
     split: Split = "partition"
     detail: StrictBool = True
     formats: tuple[FileFormat, ...] = ("xlsx",)
+    reader_formats: tuple[FileFormat, ...] = FILE_FORMATS
+    csv: CsvOptions = CsvOptions()
 
     @model_validator(mode="after")
     def _check_formats(self) -> Self:
-        if not self.formats:
-            raise fault("is empty: name at least one of xlsx, csv, parquet", "formats")
-        for name in duplicates(self.formats):
-            raise fault(f"{name} is listed twice", "formats")
+        for field in ("formats", "reader_formats"):
+            names: tuple[FileFormat, ...] = getattr(self, field)
+            if not names:
+                raise fault("is empty: name at least one of xlsx, csv, parquet", field)
+            for name in duplicates(names):
+                raise fault(f"{name} is listed twice", field)
+        for name in self.formats:
+            if name not in self.reader_formats:
+                raise fault(
+                    f"{name} is missing, but workbook.formats makes it: readers could download it", "reader_formats"
+                )
         return self
 
 

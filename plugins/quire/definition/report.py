@@ -8,10 +8,11 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from quire.calendar_range import Grain
+from quire.calendar_range import MAX_DAYS, Grain
 from quire.definition.parameter import Parameter, ParameterValue, bind_parameters
 from quire.definition.part import Part, duplicates, duplicates_for_excel, fault
 from quire.definition.presentation import Column, Delivery, FileFormat, Workbook
+from quire.definition.readers import Limits, Owner
 from quire.definition.scalars import (
     Cron,
     Label,
@@ -49,6 +50,8 @@ class ReportDefinition(Part):
     name: ReportName
     title: Label = Field(default_factory=_title_from_name)
     description: Prose = ""
+    owner: Owner | None = None
+    limits: Limits = Limits()
     source: Source
     partition: Grain
     timezone: TimeZone = "UTC"
@@ -120,6 +123,14 @@ class ReportDefinition(Part):
                 raise fault("missing: a scheduled report needs one for every parameter", "parameters", name, "default")
         if self.store_schedule and self.source.freshness == "always":
             raise fault("stores nothing that lasts while source.freshness is always", "store_schedule")
+        return self
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> Self:
+        window = self.window_count * MAX_DAYS[self.window_grain]
+        if self.limits.days is not None and window > self.limits.days:
+            reason = f"is {self.limits.days:,}, less than the window: {self.window} may have {window:,} days"
+            raise fault(reason, "limits", "days")
         return self
 
     @model_validator(mode="after")
