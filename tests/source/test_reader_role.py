@@ -1,28 +1,119 @@
-"""The role of include/sql/quire/reader_role.sql: what it can do, and that it can do nothing else."""
+"""include/sql/quire/reader_role.sql: what the role may do, and that no other role gains or loses a right."""
 
 from __future__ import annotations
+
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import errors
 from psycopg.sql import SQL, Identifier
-from quire.local_stack.flights import READER, READER_ROLE
-from quire.local_stack.postgres import PostgresServer
+from quire.local_stack.flights import HARDENING, READER, READER_ROLE, reader_role_statements
+from quire.local_stack.postgres import PostgresServer, program
 from quire.source import open_transaction
 
 from tests.events import fill_events, session_of
+from tests.tracking.tables import run_sql
+
+# Everybody's rights but the reader's: on schemas, relations, functions, the database, and by default.
+OTHERS_RIGHTS = f"""
+SELECT kind, name, acl FROM (
+    SELECT 'schema' AS kind, nspname::text AS name, unnest(nspacl) AS acl FROM pg_namespace
+    UNION ALL SELECT 'relation', oid::regclass::text, unnest(relacl) FROM pg_class
+    UNION ALL SELECT 'function', oid::regprocedure::text, unnest(proacl) FROM pg_proc
+    UNION ALL SELECT 'database', datname::text, unnest(coalesce(datacl, acldefault('d', datdba))) FROM pg_database
+     WHERE datname = current_database()
+    UNION ALL SELECT 'default', defaclobjtype::text, unnest(defaclacl) FROM pg_default_acl
+) AS rights WHERE acl::text NOT LIKE '{READER}=%' ORDER BY kind, name, acl::text
+"""
+
+
+def psql(url: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([program("psql"), "-X", "-q", "-d", url, *options], capture_output=True, text=True)
 
 
 @pytest.fixture
 def reader_url(postgres_server: PostgresServer, fresh_database: str) -> str:
-    """The reader's address of a database with events, a table of another schema, and one made after the role was."""
+    """The reader's address of a hardened database with events, a private table, and one made after the role was."""
     fill_events(fresh_database)
     with psycopg.connect(fresh_database, autocommit=True) as owner:
         for _ in range(2):  # it may be run again
-            owner.execute(READER_ROLE.read_bytes())
+            owner.execute(reader_role_statements().encode())
+            owner.execute(HARDENING.read_bytes())
         owner.execute(f"ALTER ROLE {READER} PASSWORD 'reader'")
         owner.execute("CREATE TABLE later AS SELECT 1 AS n; CREATE SCHEMA private; CREATE TABLE private.pay (n int)")
     return postgres_server.url(fresh_database.rpartition("/")[2], user=READER, password="reader")
+
+
+@pytest.fixture
+def application_url(postgres_server: PostgresServer, fresh_database: str) -> Iterator[str]:
+    """The address of another application, whose role was granted nothing by name."""
+    name = f"application_{uuid.uuid4().hex}"
+    run_sql(fresh_database, f"CREATE ROLE {name} LOGIN PASSWORD 'application'")
+    yield postgres_server.url(fresh_database.rpartition("/")[2], user=name, password="application")
+    run_sql(fresh_database, f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+
+
+def test_reader_role_leaves_other_applications_their_rights(
+    tmp_path: Path, fresh_database: str, application_url: str
+) -> None:
+    run_sql(fresh_database, "GRANT CREATE ON SCHEMA public TO PUBLIC")
+    with psycopg.connect(fresh_database) as owner:
+        before = owner.execute(OTHERS_RIGHTS).fetchall()
+    done = psql(fresh_database, "-f", str(READER_ROLE))
+    assert (done.returncode, done.stderr) == (0, "")
+    with psycopg.connect(fresh_database) as owner:
+        assert owner.execute(OTHERS_RIGHTS).fetchall() == before
+    with psycopg.connect(application_url) as application:
+        application.execute("CREATE TEMPORARY TABLE scratch (n integer)")
+        application.execute("SELECT lo_create(0)")
+        application.execute("CREATE TABLE public.own (n integer)")
+
+
+def test_hardening_takes_from_every_role_what_its_file_says(fresh_database: str, application_url: str) -> None:
+    with psycopg.connect(application_url) as application:
+        done = psql(fresh_database, "-f", str(HARDENING))
+        assert (done.returncode, done.stderr) == (0, "")
+        for statement in ("CREATE TEMPORARY TABLE scratch (n integer)", "SELECT lo_create(0)"):
+            with pytest.raises(errors.InsufficientPrivilege), application.transaction():
+                application.execute(statement)
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        psycopg.connect(application_url)
+
+
+def test_reader_role_is_granted_the_schemas_it_is_given_and_no_other(
+    postgres_server: PostgresServer, fresh_database: str
+) -> None:
+    run_sql(
+        fresh_database,
+        """CREATE SCHEMA sales; CREATE SCHEMA "Old ""Sales"; CREATE TABLE open (n int); CREATE TABLE sales.t (n int)""",
+        """CREATE TABLE "Old ""Sales".t (n int)""",
+    )
+    done = psql(fresh_database, "-v", """schemas= sales, "Old ""Sales" """, "-f", str(READER_ROLE))
+    assert (done.returncode, done.stderr) == (0, "")
+    run_sql(fresh_database, f"ALTER ROLE {READER} PASSWORD 'reader'; CREATE TABLE sales.later (n int)")
+    reader = postgres_server.url(fresh_database.rpartition("/")[2], user=READER, password="reader")
+    with psycopg.connect(reader, autocommit=True) as connection:
+        for table in ("sales.t", "sales.later", '"Old ""Sales".t'):
+            assert connection.execute(f"SELECT * FROM {table}").fetchall() == []
+        with pytest.raises(errors.InsufficientPrivilege):
+            connection.execute("SELECT * FROM public.open")
+
+
+@pytest.mark.parametrize(
+    ("schemas", "reason"),
+    [
+        ("no_such", 'schema "no_such" does not exist'),
+        ("sales.t", "sales.t is not the name of a schema"),
+        ("a b", "a b"),
+    ],
+)
+def test_reader_role_with_a_wrong_schema_ends_in_an_error(fresh_database: str, schemas: str, reason: str) -> None:
+    done = psql(fresh_database, "-v", f"schemas={schemas}", "-f", str(READER_ROLE))
+    assert (done.returncode, reason in done.stderr) == (3, True), done.stderr
 
 
 def test_reader_reads_tables_of_now_and_later(reader_url: str) -> None:
@@ -70,14 +161,14 @@ def test_reader_can_do_nothing_else_even_with_its_settings_changed(reader_url: s
 def test_owner_who_is_no_superuser_can_make_the_role(postgres_server: PostgresServer, fresh_database: str) -> None:
     """As on managed servers, whose first role may make others and is no superuser."""
     database = fresh_database.rpartition("/")[2]
-    script = READER_ROLE.read_text().replace(READER, "shop_reader")
+    scripts = [text.replace(READER, "shop_reader") for text in (reader_role_statements(), HARDENING.read_text())]
     with psycopg.connect(postgres_server.url(), autocommit=True) as admin:
         admin.execute("CREATE ROLE shop_owner LOGIN CREATEROLE PASSWORD 'owner'")
         admin.execute(f"ALTER DATABASE {database} OWNER TO shop_owner")
         try:
             with psycopg.connect(postgres_server.url(database, user="shop_owner", password="owner")) as owner:
                 owner.execute("CREATE TABLE mine AS SELECT 1 AS n")
-                for _ in range(2):
+                for script in scripts * 2:
                     owner.execute(script.encode())
                 owner.execute("ALTER ROLE shop_reader PASSWORD 'reader'")
             reader = postgres_server.url(database, user="shop_reader", password="reader")

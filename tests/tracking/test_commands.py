@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from quire.local_stack.flights import READER, READER_ROLE
+from quire.local_stack.flights import READER, reader_role_statements
 from quire.local_stack.postgres import PostgresServer
 
 from tests.events import events_report, fill_events
@@ -22,7 +22,7 @@ def environment(
 ) -> dict[str, str]:
     """A reader's connection and an owner's, over the events."""
     fill_events(fresh_database)
-    run_sql(fresh_database, READER_ROLE.read_text(), f"ALTER ROLE {READER} PASSWORD 'reader'")
+    run_sql(fresh_database, reader_role_statements(), f"ALTER ROLE {READER} PASSWORD 'reader'")
     tracked_report(tmp_path, tables=[EVENTS])
     return {
         **quire_environment,

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from quire.errors import NotTrackedError, QueryError
-from quire.local_stack.flights import READER, READER_ROLE
+from quire.local_stack.flights import READER, reader_role_statements
 from quire.local_stack.postgres import PostgresServer
 from quire.tracking import track, untrack
 
@@ -63,7 +63,7 @@ def test_writer_without_rights_on_the_log_is_logged_and_cannot_touch_it(
 def test_reader_reads_tokens_of_what_it_may_read_and_sees_no_other_table(
     tmp_path: Path, database: str, postgres_server: PostgresServer
 ) -> None:
-    run_sql(database, "CREATE SCHEMA private; CREATE TABLE private.pay (n integer)", READER_ROLE.read_text())
+    run_sql(database, "CREATE SCHEMA private; CREATE TABLE private.pay (n integer)", reader_role_statements())
     reader = login(postgres_server, database, READER)
     definition = tracked_report(tmp_path, tables=[EVENTS, "kinds"])
     secret = tracked_report(tmp_path, tables=["private.pay"]).model_copy(update={"name": "secret"})

@@ -1,30 +1,45 @@
--- The role that Quire reads with. Run it as the database's owner, who may make roles, in the database of the reports, as
--- often as you like:
+-- Creates quire_reader, the role that Quire reads with, and grants it what it needs. It revokes nothing: no other role
+-- gains or loses a right. Run it with psql as the owner of the database, who may create roles, as often as you like:
 --
---     psql -d shop -f include/sql/quire/reader_role.sql
+--     psql -d shop -f include/sql/quire/reader_role.sql                                  schema public
+--     psql -d shop -v schemas='sales, archive' -f include/sql/quire/reader_role.sql      other schemas
 --     psql -d shop -c '\password quire_reader'
 --
--- The role connects, and reads the tables of schema public, those of today and those that the same owner makes later.
--- For other schemas, repeat the last three statements. That it cannot write is a matter of what it was granted: read-only
--- transactions and timeouts are settings, and whoever is connected may change those.
+-- The role may connect, and may read the tables of these schemas: those that exist and those that the same owner creates
+-- later. It cannot write because no right to write was granted to it; read-only transactions and timeouts are settings,
+-- which every session may change. What PostgreSQL grants to every role (PUBLIC), it has too: harden_database.sql takes
+-- that away, from all roles.
 
+\set ON_ERROR_STOP on
+\if :{?schemas}
+\else
+    \set schemas public
+\endif
+SET quire.reader_schemas = :'schemas';
+
+-- Every name has its schema: this runs as the owner, and others may be allowed to create functions in public.
 DO $$
+DECLARE
+    words pg_catalog.text[];
+    schema_name pg_catalog.text;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'quire_reader') THEN
-        CREATE ROLE quire_reader LOGIN NOINHERIT CONNECTION LIMIT 64;  -- and none of what else a role may be
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) 'quire_reader') THEN
+        CREATE ROLE quire_reader LOGIN NOINHERIT CONNECTION LIMIT 64;
     END IF;
-    -- PostgreSQL lets everybody connect to every database and make temporary tables there, which can fill the disk.
-    -- Every other role that needs either must be granted it by name.
-    EXECUTE format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO quire_reader', current_database());
+    EXECUTE pg_catalog.format(
+        'GRANT CONNECT ON DATABASE %I TO quire_reader', pg_catalog.current_database());
+    FOREACH schema_name IN ARRAY
+        pg_catalog.string_to_array(pg_catalog.current_setting('quire.reader_schemas'), ',')
+    LOOP
+        words := pg_catalog.parse_ident(schema_name);  -- without blanks and quotes, as SQL reads a name
+        IF pg_catalog.cardinality(words) OPERATOR(pg_catalog.<>) 1 THEN
+            RAISE EXCEPTION 'schemas: % is not the name of a schema', schema_name;
+        END IF;
+        schema_name := words[1];
+        EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA %I TO quire_reader', schema_name);
+        EXECUTE pg_catalog.format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO quire_reader', schema_name);
+        EXECUTE pg_catalog.format(
+            'ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT SELECT ON TABLES TO quire_reader', schema_name);
+    END LOOP;
 END
 $$;
-
--- Large objects are the other thing that everybody may make. Only a superuser may change that; for others this is a warning.
-REVOKE EXECUTE ON FUNCTION lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea) FROM PUBLIC;
--- From PostgreSQL 15 on, this is so from the start.
-REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-
-GRANT USAGE ON SCHEMA public TO quire_reader;
-GRANT SELECT ON ALL TABLES IN SCHEMA public TO quire_reader;
-ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO quire_reader;

