@@ -9,7 +9,8 @@ from datetime import date
 from typing import Any
 
 import pytest
-from quire import artifacts
+from pydantic import TypeAdapter
+from quire import artifacts, serialization
 from quire.artifacts import (
     Manifest,
     ManifestPartition,
@@ -28,12 +29,10 @@ from quire.artifacts import (
     StatementUsage,
     TaskUsage,
     WorkbookShare,
-    digest,
-    from_json,
-    to_json,
 )
 from quire.calendar_range import DatePartition
 from quire.errors import IntegrityError
+from quire.serialization import digest, from_json, to_json
 
 START, END, STOP = date(2013, 1, 1), date(2013, 1, 31), date(2013, 2, 1)
 PARTITION = DatePartition(key="2013-01", start=START, stop=STOP, timezone="America/New_York")
@@ -181,3 +180,18 @@ def test_digest_of_different_parts_differs(first: tuple[Any, ...], second: tuple
 def test_digest_stays_what_it_was() -> None:
     """Keys in the store are made of it; the value is what sha256sum says of the JSON without blanks."""
     assert digest("flights", {"a": [1, None]}) == "2982e7006e0e1d24bb190d3c6702d664"
+
+
+def test_from_json_of_many_records_builds_one_validator_per_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[object] = []
+
+    def build(kind: Any) -> TypeAdapter[Any]:
+        built.append(kind)
+        return TypeAdapter(kind)
+
+    monkeypatch.setattr(serialization, "TypeAdapter", build)
+    serialization._adapter.cache_clear()
+    for _ in range(3):
+        from_json(RenderedFile, to_json(FILE))
+        from_json(tuple[RenderedFile, ...], to_json([FILE]))
+    assert built == [RenderedFile, tuple[RenderedFile, ...]]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from quire.artifacts import digest
 from quire.calendar_range import Grain
 from quire.definition import Notifier, Probe, ReportDefinition, RowSplit, SourceTable, title_of
+from quire.serialization import digest
 
 SUMMARY = {
     "name": "By airline",

@@ -10,9 +10,10 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from quire.artifacts import Manifest, ManifestPartition, RenderedFile, manifest_key, to_json
+from quire.artifacts import Manifest, ManifestPartition, RenderedFile, manifest_key
 from quire.errors import ParameterError
 from quire.object_store import ObjectStore
+from quire.serialization import to_json
 from quire.verify import READ_BYTES, verify_run
 
 START, END = dt.date(2013, 1, 1), dt.date(2013, 1, 31)

@@ -5,19 +5,13 @@ Rows never travel in them, only the keys of objects that hold rows.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any, TypeVar
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any
 
 from quire.calendar_range import DatePartition, DateRange
 from quire.definition.presentation import FileFormat
-from quire.errors import IntegrityError
 
-Record = TypeVar("Record")
 SUMMARY_FILE = "summary.xlsx"
 
 
@@ -260,36 +254,3 @@ class PublishedRun:
 def manifest_key(report: str, run_key: str) -> str:
     """Returns the key of the object whose existence is the run's."""
     return f"reports/{report}/{run_key}/manifest.json"
-
-
-def to_json(record: Any) -> Any:
-    """Returns a record, or a sequence of records, as plain JSON values (dates as ISO text)."""
-    if is_dataclass(record) and not isinstance(record, type):
-        return {name: to_json(value) for name, value in asdict(record).items()}
-    if isinstance(record, dict):
-        return {str(name): to_json(value) for name, value in record.items()}
-    if isinstance(record, list | tuple):
-        return [to_json(item) for item in record]
-    return record.isoformat() if isinstance(record, date) else record
-
-
-def from_json(kind: type[Record], value: Any, *, source: str = "what a task returned") -> Record:
-    """Rebuilds a record of ``kind`` from what ``to_json`` gave; ``source`` says in the error where that lay.
-
-    Raises:
-        IntegrityError: the value is not such a record.
-    """
-    try:
-        return TypeAdapter(kind).validate_python(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "it"
-        raise IntegrityError(
-            f"{source} is no {getattr(kind, '__name__', 'record')}: {place}: {first['msg']}"
-        ) from error
-
-
-def digest(*parts: Any) -> str:
-    """Returns 32 hex digits that stand for the parts: equal JSON, equal digest (SHA-256, first 128 bits)."""
-    text = json.dumps(to_json(parts), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from quire.artifacts import RunRequest, SourceColumn, StagedPartition, digest
+from quire.artifacts import RunRequest, SourceColumn, StagedPartition
 from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition
 from quire.query import bound_query
+from quire.serialization import digest
 from quire.source import SourceTransaction
 from quire.source.arrow_types import quoted
 from quire.tracking import refuse_replaced_files, tracked_tokens

@@ -96,8 +96,9 @@ class _Sweep:
             if entry.key.endswith(MANIFEST) and entry.key not in self._read:
                 self._need(entry)
         going = [entry for entry in self._data if not {entry.key, folder_of(entry.key)} & self._needed] + self._losers
-        going.sort(key=lambda entry: not entry.key.endswith(".json"))  # records of parts before what they name
-        self._store.delete(entry.key for entry in going)
+        # Records of parts go before what they name: a batch is deleted in any order.
+        self._store.delete(entry.key for entry in going if entry.key.endswith(".json"))
+        self._store.delete(entry.key for entry in going if not entry.key.endswith(".json"))
         self._done.objects += len(going)
         self._done.bytes += sum(entry.bytes for entry in going)
 

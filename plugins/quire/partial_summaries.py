@@ -11,10 +11,11 @@ import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from quire.artifacts import PartialSummaries, RunPlan, StagedPartition, StagedSummary, digest
+from quire.artifacts import PartialSummaries, RunPlan, StagedPartition, StagedSummary
 from quire.definition import ReportDefinition, Summary
 from quire.object_store import ObjectStore
 from quire.records import folder_of, keep_first, read_record, side_by_side
+from quire.serialization import digest
 
 if TYPE_CHECKING:
     import polars as pl

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from quire.artifacts import from_json, to_json
 from quire.errors import IntegrityError
 from quire.object_store import ObjectStore
+from quire.serialization import from_json, to_json
 
 LOOKUPS = 16  # at once: as many connections as a store keeps
 

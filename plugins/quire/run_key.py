@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quire.artifacts import Manifest, RunPlan, StagedPartition, digest, manifest_key
+from quire.artifacts import Manifest, RunPlan, StagedPartition, manifest_key
 from quire.definition import ReportDefinition
 from quire.errors import IntegrityError
 from quire.object_store import ObjectStore
 from quire.records import read_record
+from quire.serialization import digest
 
 RENDERER = 6  # raised when the same rows would give other files
 # What decides neither the rows (the tokens stand for them) nor what the files look like.

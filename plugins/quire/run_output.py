@@ -7,10 +7,10 @@ from typing import Any
 
 import typer
 
-from quire.artifacts import to_json
 from quire.definition import ReportDefinition
 from quire.object_store import ObjectStore
 from quire.pipeline import RunOutcome
+from quire.serialization import to_json
 
 
 def run_json(outcome: RunOutcome, definition: ReportDefinition, store: ObjectStore) -> dict[str, Any]:

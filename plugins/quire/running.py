@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from quire.artifacts import RunRequest, digest
+from quire.artifacts import RunRequest
 from quire.errors import ReportError
 from quire.object_store import ObjectStore
+from quire.serialization import digest
 
 logger = logging.getLogger(__name__)
 

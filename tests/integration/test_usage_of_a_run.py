@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quire.artifacts import to_json
 from quire.freshness import partition_tokens
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
+from quire.serialization import to_json
 from quire.settings import CLONE
 from quire.source import SourceTransaction
 from quire.stages import extract

@@ -23,10 +23,10 @@ from quire.airflow_dag.tasks import (
     publish_task,
     render_task,
 )
-from quire.artifacts import digest
 from quire.definition import ReportDefinition
 from quire.definition.scalars import REPORT_NAME
 from quire.errors import DefinitionError, TerminalError, TransientError
+from quire.serialization import digest
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # backfills may go back as far as they like
 RETRIES: dict[str, Any] = {

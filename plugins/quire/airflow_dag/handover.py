@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
 
-from quire.artifacts import RunPlan, RunRequest, StagedPartition, StagedRun, TaskUsage, digest, from_json, to_json
+from quire.artifacts import RunPlan, RunRequest, StagedPartition, StagedRun, TaskUsage
 from quire.definition import ReportDefinition, StageName
 from quire.errors import DefinitionError, ReportError
 from quire.run_request import request_conf
+from quire.serialization import digest, from_json, to_json
 from quire.stored_partitions import whole_range
 
 if TYPE_CHECKING:

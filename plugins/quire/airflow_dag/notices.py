@@ -25,12 +25,12 @@ from quire.airflow_dag.connections import open_store
 from quire.airflow_dag.handover import NOTIFY, PUBLISH, is_published, pull_request
 from quire.airflow_dag.reader_links import FAILURE, MOST_ASKED, base_url
 from quire.airflow_dag.tasks import placement
-from quire.artifacts import from_json
 from quire.definition import Notifier, ReportDefinition
 from quire.definition.part import suggestion
 from quire.errors import DefinitionError, ReportError, first_line
 from quire.notices import FailedTask, Notice, ToldRun, as_html, as_text, tell_failure, tell_success
 from quire.run_key import read_manifest
+from quire.serialization import from_json
 
 logger = logging.getLogger(__name__)
 

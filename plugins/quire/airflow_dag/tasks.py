@@ -21,10 +21,11 @@ from quire.airflow_dag.handover import (
     usage_pushed,
 )
 from quire.airflow_dag.reader_links import RunPageLink
-from quire.artifacts import RenderedFile, RunLayout, StagedRun, StagedSummary, WorkbookShare, from_json, to_json
+from quire.artifacts import RenderedFile, RunLayout, StagedRun, StagedSummary, WorkbookShare
 from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition, StageName
 from quire.freshness import is_watched, outlives_run
+from quire.serialization import from_json, to_json
 from quire.settings import include_folder, pod_template
 
 EXTRACTS_IN_A_TASK = 8  # times source.timeout: a task of many small partitions ends well before

@@ -16,6 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import NoCredentialsError
 
 from quire.errors import IntegrityError, StoreUnavailableError
+from quire.object_store.deletion import delete_objects
 from quire.object_store.reader import RangeReader
 from quire.object_store.translation import ConflictError, ExistsError, NoSuchKeyError, translated
 from quire.object_store.upload import Upload
@@ -209,10 +210,8 @@ class ObjectStore:
                 yield from (entry["Prefix"] for entry in page.get("CommonPrefixes", ()))
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Deletes objects; those that do not exist are no error."""
-        for key in keys:
-            with translated(key):
-                self.client.delete_object(Bucket=self.bucket, Key=key)
+        """Deletes objects, in no particular order; those that do not exist are no error."""
+        delete_objects(self.client, self.bucket, keys)
 
     def abort_uploads(self, prefix: str, *, before: datetime) -> int:
         """Aborts uploads that were begun before an instant and never ended; returns how many."""

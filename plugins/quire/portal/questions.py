@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from quire.airflow_dag.handover import PUBLISH
-from quire.artifacts import RunRequest, digest
+from quire.artifacts import RunRequest
 from quire.calendar_range import Grain, complete_window, zone
 from quire.definition import ReportDefinition
 from quire.portal.airflow_api import AirflowApi
 from quire.portal.views import PresetView
 from quire.run_request import request_conf, request_range
+from quire.serialization import digest
 
 ACTIVE = {"queued", "running"}  # of Airflow's four states of a run
 OVER = {"success", "failed", "skipped", "upstream_failed", "removed"}  # of its states of a task

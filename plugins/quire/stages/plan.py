@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from quire.artifacts import RunPlan, RunRequest, StagedPartition, digest
+from quire.artifacts import RunPlan, RunRequest, StagedPartition
 from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition
 from quire.errors import concerning
@@ -16,6 +16,7 @@ from quire.object_store import ObjectStore
 from quire.partial_summaries import needs_rows
 from quire.query import query_columns
 from quire.result_columns import check_columns
+from quire.serialization import digest
 from quire.source import SourceSession, SourceTransaction, open_transaction
 from quire.stored_partitions import find_partitions, partition_place
 

@@ -17,7 +17,6 @@ from quire.artifacts import (
     StagedRun,
     TaskUsage,
     manifest_key,
-    to_json,
 )
 from quire.definition import ReportDefinition
 from quire.errors import IntegrityError, ReportError, concerning
@@ -26,6 +25,7 @@ from quire.front_sheets import about_sheet, files_sheet, summary_sheets
 from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
 from quire.records import side_by_side
 from quire.run_key import read_manifest
+from quire.serialization import to_json
 from quire.source import SourceSession, open_transaction
 from quire.usage import repeated_statements
 from quire.xlsx.model import DetailOutcome, FactSheet, TableSheet, Workbook

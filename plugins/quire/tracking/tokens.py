@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
 
-from quire.artifacts import digest
 from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition
 from quire.errors import NotTrackedError, SourceUnavailableError
+from quire.serialization import digest
 from quire.source import SourceTransaction
 from quire.tracking.inspection import TableState, inspection_query, literal, table_states
 

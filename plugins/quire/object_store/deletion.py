@@ -1,0 +1,45 @@
+"""Deletes objects by the thousand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from quire.object_store.translation import translated
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+BATCH_KEYS = 1_000  # S3's own limit
+UNSUPPORTED = {"NotImplemented", "MethodNotAllowed"}  # of stores without DeleteObjects
+
+
+def delete_objects(client: S3Client, bucket: str, keys: Iterable[str]) -> None:
+    """Deletes objects in batches of 1,000; ignores keys that do not exist.
+
+    Keys that a batch could not delete are deleted one at a time, which retries what is transient and raises the rest.
+    """
+    remaining = iter(keys)
+    while batch := list(islice(remaining, BATCH_KEYS)):
+        for key in _delete_batch(client, bucket, batch):
+            with translated(key):
+                client.delete_object(Bucket=bucket, Key=key)
+
+
+def _delete_batch(client: S3Client, bucket: str, keys: Sequence[str]) -> Sequence[str]:
+    """Returns the keys that are left: all of them where the store has no DeleteObjects."""
+    if len(keys) == 1:
+        return keys
+    with translated(f"{keys[0]} and {len(keys) - 1} more objects"):
+        try:
+            answer = client.delete_objects(
+                Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
+            )
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in UNSUPPORTED:
+                return keys
+            raise
+    return [entry["Key"] for entry in answer.get("Errors", ())]
