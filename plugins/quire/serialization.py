@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from dataclasses import asdict, is_dataclass
 from datetime import date
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -35,7 +35,7 @@ def from_json(kind: type[Record], value: Any, *, source: str = "what a task retu
         IntegrityError: the value is not such a record.
     """
     try:
-        record: Record = _adapter(kind).validate_python(value)
+        record: Record = _adapter(cast(Hashable, kind)).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "it"
@@ -52,6 +52,6 @@ def digest(*parts: Any) -> str:
 
 
 @cache
-def _adapter(kind: Hashable) -> TypeAdapter[Any]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:
     """Returns the validator of a record type; building one takes a millisecond, so each is built once."""
     return TypeAdapter(kind)
