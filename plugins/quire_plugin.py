@@ -7,6 +7,7 @@ from typing import Any
 from airflow.plugins_manager import AirflowPlugin
 from quire.portal.addresses import PREFIX
 from quire.portal.lazy import LazyApp
+from quire.portal.request_limits import RequestLimits
 from quire.portal.webhook_mount import webhook_apps
 
 
@@ -15,7 +16,7 @@ class QuirePlugin(AirflowPlugin):
 
     name = "quire"
     fastapi_apps: list[Any] = [  # noqa: RUF012 - Airflow's own way
-        {"app": LazyApp("quire.portal.app"), "url_prefix": PREFIX, "name": "Quire's reports"},
+        {"app": RequestLimits(LazyApp("quire.portal.app")), "url_prefix": PREFIX, "name": "Quire's reports"},
         *webhook_apps(),
     ]
     external_views: list[Any] = [  # noqa: RUF012

@@ -15,6 +15,7 @@ from quire.portal import api, downloads, pages
 from quire.portal.addresses import PREFIX
 from quire.portal.airflow_api import NotFoundError, RefusedError
 from quire.portal.questions import BusyError, PausedError
+from quire.portal.request_errors import MAX_REASON_LENGTH, explain_errors, shorten
 from quire.portal.services import base_of
 
 SAFETY = {
@@ -34,6 +35,7 @@ def create_app() -> FastAPI:
         description="Reports over any range of days, as workbooks, with links that stay.",
         responses=api.REFUSALS,  # type: ignore[arg-type]
     )  # fmt: skip
+    app.router.redirect_slashes = False  # Starlette would build the address from the Host header
     app.include_router(api.router)
     app.include_router(downloads.router)
     app.include_router(pages.router)
@@ -61,6 +63,7 @@ async def _safely(request: Request, proceed: object) -> Response:
 async def _told(request: Request, error: Exception) -> Response:
     """Returns what went wrong, as JSON to programs, and as a page to people."""
     status_code, reason = _status_of(error)
+    reason = shorten(reason, MAX_REASON_LENGTH)
     base = base_of(request)
     headers = {"Retry-After": SECONDS_TO_WAIT} if status_code == status.HTTP_503_SERVICE_UNAVAILABLE else {}
     path = request.url.path.removeprefix(base)
@@ -80,9 +83,7 @@ def _reads_pages(request: Request) -> bool:
 
 def _status_of(error: Exception) -> tuple[int, str]:
     if isinstance(error, RequestValidationError):
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"][1:])
-        return status.HTTP_422_UNPROCESSABLE_CONTENT, f"{place}: {first['msg']}" if place else str(first["msg"])
+        return explain_errors(error.errors())
     if isinstance(error, StarletteError):
         return error.status_code, str(error.detail)
     if isinstance(error, NotFoundError):

@@ -1,0 +1,47 @@
+"""What is wrong with a request, in the reader's words: pydantic's own never leave the portal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MAX_REASON_LENGTH = 500
+MAX_FIELD_LENGTH = 60
+NO_SUCH: Mapping[str, str] = {
+    "report": "There is no such report.",
+    "run_id": "There is no such run.",
+    "run_key": "There is no such run.",
+    "name": "There is no such file.",
+}
+WORDS: Mapping[str, str] = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a field of this request",
+    "string_type": "must be text",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "dict_type": "must be an object with a value for each parameter",
+    "list_type": "must be a list",
+    "model_attributes_type": "must be a JSON object",
+    "greater_than_equal": "is too small",
+    "less_than_equal": "is too large",
+}
+
+
+def shorten(text: str, length: int) -> str:
+    """Returns a text of at most ``length`` characters, the last of which says that there were more."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def explain_errors(errors: Sequence[Mapping[str, Any]]) -> tuple[int, str]:
+    """Returns the status and the sentence for the first of FastAPI's validation errors.
+
+    What is wrong in a path is a thing that does not exist.
+    """
+    first = errors[0]
+    source, *path = first["loc"]
+    if source == "path":
+        return 404, NO_SUCH.get(str(path[0]), "There is no such page.")
+    if first["type"] == "json_invalid":
+        return 422, "The body is not valid JSON."
+    place = shorten(".".join(map(str, path)) or str(source), MAX_FIELD_LENGTH)
+    return 422, f"{place} {WORDS.get(first['type'], 'is not valid')}"

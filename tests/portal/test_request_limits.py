@@ -1,0 +1,147 @@
+"""What a request may weigh, over real connections: refused before an app sees it, and never held in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from quire.portal import request_limits
+from quire.portal.request_limits import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_QUERY_BYTES, RequestLimits
+
+MEGABYTE = b"x" * 1_000_000
+
+
+class Echo:
+    """An app that answers with the length of each body that reaches it."""
+
+    def __init__(self) -> None:
+        self.bodies: list[int] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        message = await receive()
+        self.bodies.append(len(message["body"]))
+        assert not message["more_body"]
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": str(len(message["body"])).encode()})
+
+
+@pytest.fixture(params=["h11", "httptools"])
+def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, Echo]]:
+    """The port of a server with the layer, by each of uvicorn's parsers, and the app behind it."""
+    monkeypatch.setattr(request_limits, "MAX_READ_SECONDS", 1.0)
+    echo = Echo()
+    config = uvicorn.Config(
+        RequestLimits(echo), port=0, http=request.param, loop="asyncio", lifespan="off", log_level="critical"
+    )
+    running = uvicorn.Server(config)
+    ready = threading.Event()
+
+    async def serve() -> None:
+        task = asyncio.create_task(running.serve())
+        while not running.started:
+            await asyncio.sleep(0.01)
+        ready.set()
+        await task
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    assert ready.wait(30)
+    yield running.servers[0].sockets[0].getsockname()[1], echo
+    running.should_exit = True
+    thread.join()
+
+
+def exchange(port: int, request: bytes) -> bytes:
+    """Sends bytes as they are, and returns the head and body of the answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(request)
+        return _read_answer(connection)
+
+
+def _read_answer(connection: socket.socket) -> bytes:
+    answer = b""
+    while b"\r\n\r\n" not in answer or b"}" not in answer:
+        part = connection.recv(65536)
+        if not part:
+            break
+        answer += part
+    return answer
+
+
+def test_body_at_the_limit_arrives_whole(server: tuple[int, Echo]) -> None:
+    port, echo = server
+    answer = httpx.post(f"http://127.0.0.1:{port}/", content=b"x" * MAX_BODY_BYTES)
+    assert (answer.status_code, answer.text, echo.bodies) == (200, str(MAX_BODY_BYTES), [MAX_BODY_BYTES])
+
+
+@pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 5_000_000])
+def test_body_over_the_limit_is_refused(server: tuple[int, Echo], size: int) -> None:
+    port, echo = server
+    answer = httpx.post(f"http://127.0.0.1:{port}/", content=b"x" * size)
+    assert (answer.status_code, answer.json()) == (413, {"detail": "The body is longer than 64 kB."})
+    assert echo.bodies == []
+
+
+def test_chunked_body_over_the_limit_is_refused(server: tuple[int, Echo]) -> None:
+    port, echo = server
+    answer = httpx.post(f"http://127.0.0.1:{port}/", content=iter([MEGABYTE] * 3))
+    assert (answer.status_code, echo.bodies) == (413, [])
+
+
+def test_length_that_lies_is_refused_before_the_body(server: tuple[int, Echo]) -> None:
+    port, echo = server
+    answer = exchange(port, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\r\n{}")
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert echo.bodies == []
+
+
+def test_body_that_does_not_arrive_is_given_up(server: tuple[int, Echo]) -> None:
+    port, echo = server
+    answer = exchange(port, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert echo.bodies == []
+
+
+def test_query_over_the_limit_is_refused(server: tuple[int, Echo]) -> None:
+    port, echo = server
+    answer = httpx.get(f"http://127.0.0.1:{port}/?{'q' * (MAX_QUERY_BYTES + 1)}")
+    assert (answer.status_code, echo.bodies) == (414, [])
+    assert httpx.get(f"http://127.0.0.1:{port}/?{'q' * 100}").status_code == 200
+
+
+def test_headers_over_the_limit_are_refused(server: tuple[int, Echo]) -> None:
+    port, echo = server
+    headers = {f"X-{number}": "h" * 8000 for number in range(MAX_HEADER_BYTES // 8000 + 1)}
+    assert httpx.get(f"http://127.0.0.1:{port}/", headers=headers).status_code == 431
+    assert echo.bodies == []
+
+
+def test_client_that_leaves_reaches_no_app() -> None:
+    echo, sent = Echo(), list[Any]()
+    messages = [
+        {"type": "http.request", "body": b"{", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "path": "/", "query_string": b"", "headers": []}
+    asyncio.run(RequestLimits(echo)(scope, receive, send))
+    assert (echo.bodies, sent) == ([], [])
+
+
+def test_refusal_is_json(server: tuple[int, Echo]) -> None:
+    port, _ = server
+    answer = exchange(port, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["detail"]
