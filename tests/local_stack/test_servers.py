@@ -128,25 +128,6 @@ def test_store_keeps_its_objects_over_a_stop(tmp_path: Path) -> None:
         S3Server(tmp_path, secret_key="k").stop()
 
 
-def inner_port(server: S3Server, role: str) -> int:
-    pid = json.loads((server.folder / "seaweedfs.pid.json").read_text())["pid"]
-    command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-    (option,) = [word for word in command if word.startswith(f"-{role}.port=")]
-    return int(option.partition("=")[2])
-
-
-@linux
-def test_inner_servers_of_the_store_refuse_anonymous_callers(s3_server: S3Server, bucket: ObjectStore) -> None:
-    bucket.put("folder/secret", b"x" * 1000)
-    filer = f"http://127.0.0.1:{inner_port(s3_server, 'filer')}/buckets/{bucket.bucket}/folder"
-    with httpx.Client(timeout=30) as anybody:
-        assert anybody.get(f"{filer}/secret").status_code == 401
-        assert anybody.get(f"{filer}/").status_code == 401
-        assert anybody.put(f"{filer}/mine", content=b"x").status_code == 401
-        assert anybody.delete(f"{filer}/secret").status_code == 401
-    assert bucket.read("folder/secret") == b"x" * 1000
-
-
 @linux
 def test_socket_that_somebody_else_left_does_not_matter_and_ours_are_removed(tmp_path: Path) -> None:
     server = S3Server(tmp_path, secret_key="k")

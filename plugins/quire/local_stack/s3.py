@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 import httpx
 
 from quire.errors import ReportError, StackError
+from quire.local_stack.certificates import write_certificates
 from quire.local_stack.ports import LOOPBACK, free_port, free_ports
 from quire.local_stack.processes import Server
 from quire.object_store import ObjectStore
@@ -25,11 +26,12 @@ REGION = "us-east-1"
 ACCESS_KEY = "quire"
 ROLES = ("master", "volume", "filer")
 GRPC_ROLES = (*ROLES, "s3")
+HTTPS_ROLES = ("master", "filer")  # the volume server carries all data over HTTP, and requires a token for each request
 OPTIONS = {
     "GOMEMLIMIT": "400MiB",  # it keeps what passes through; with 300 it collects garbage for half as long again
     "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",  # each bucket begins with as many volumes, 7 by default
 }
-# Without these, anybody on this machine reads, writes and deletes at the inner servers' ports (seen in 4.48).
+# Without these, anybody on this machine reads and writes at the volume server's port (seen in 4.48).
 INNER_KEYS = ("SIGNING", "SIGNING_READ", "FILER_SIGNING", "FILER_SIGNING_READ")
 TEMPORARY = Path("/tmp")  # noqa: S108 - where SeaweedFS puts its sockets, whatever TMPDIR says
 
@@ -72,9 +74,10 @@ class S3Server:
             StackError: it cannot be started.
         """
         if not self.running:
-            (self.folder / "data").mkdir(parents=True, exist_ok=True)
+            (self.folder / "data").mkdir(mode=0o700, parents=True, exist_ok=True)
             self._remove_sockets()
-            self._server.start(self._command(), environment={"HOME": str(self.folder), **OPTIONS, **_inner_keys()})
+            environment = {"HOME": str(self.folder), **OPTIONS, **_inner_keys(), **self._mutual_tls()}
+            self._server.start(self._command(), environment=environment)
         self._server.wait(self._stores, seconds=60)
 
     def stop(self) -> None:
@@ -102,6 +105,7 @@ class S3Server:
             _binary(),
             "-logtostderr=true",
             "server",
+            "-disableHttp",  # of master and filer
             f"-dir={self.folder / 'data'}",
             f"-ip={LOOPBACK}",
             f"-ip.bind={LOOPBACK}",
@@ -123,6 +127,21 @@ class S3Server:
             "-volume.max=0",
             "-volume.preStopSeconds=0",
         ]
+
+    def _mutual_tls(self) -> dict[str, str]:
+        """Returns settings by which the inner servers accept connections from each other only."""
+        files = write_certificates(self.folder / "tls")
+        pair = {"CERT": str(files.certificate), "KEY": str(files.key)}
+        authority = str(files.authority)
+        grpc = {
+            f"WEED_GRPC_{end.upper()}_{name}": path for end in (*GRPC_ROLES, "client") for name, path in pair.items()
+        }
+        https = {
+            f"WEED_HTTPS_{role.upper()}_{name}": path
+            for role in HTTPS_ROLES
+            for name, path in {**pair, "CA": authority}.items()
+        }
+        return {"WEED_GRPC_CA": authority, **grpc, **https}
 
     def _write_identities(self) -> Path:
         path = self.folder / "s3.json"
