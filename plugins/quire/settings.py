@@ -5,6 +5,7 @@ AIRFLOW_CONN_QUIRE_OWNER   the same, of who may make triggers: change tracking; 
 AIRFLOW_CONN_QUIRE_STORE   aws://KEY:SECRET@/?endpoint_url=…&region_name=…
 QUIRE_BUCKET        default quire
 QUIRE_INCLUDE       default the clone's include/
+QUIRE_MAX_ACTIVE_RUNS   of one user of the portal, default 10, at most 100
 QUIRE_POD_TEMPLATES   a folder of pod templates, one for each stage: for the KubernetesExecutor
 """
 
@@ -22,6 +23,8 @@ from quire.errors import NoConnectionError, SettingsError
 STORE_CONNECTION = "quire_store"
 OWNER_CONNECTION = "quire_owner"
 DEFAULT_BUCKET = "quire"
+DEFAULT_ACTIVE_RUNS = 10
+MAX_ACTIVE_RUNS = 100
 CLONE = Path(__file__).resolve().parents[2]
 ENCODE = "encode what is special in user and password (%2F for /, %40 for @, %25 for %)"
 _HOSTS = re.compile(r"(?:(?:\[[0-9A-Fa-f:.%]+\]|[^\[\]:,@\s]*)(?::\d*)?(?:,|$))+")  # libpq takes several
@@ -112,6 +115,18 @@ def pod_template(stage: str, environment: Mapping[str, str] = os.environ) -> str
     """Returns the file that the KubernetesExecutor makes a stage's pods from; nothing where Airflow's own is used."""
     folder = environment.get("QUIRE_POD_TEMPLATES")
     return str(Path(folder) / f"{stage}.yaml") if folder else None
+
+
+def max_active_runs(environment: Mapping[str, str] = os.environ) -> int:
+    """Returns how many runs that a user has requested in the portal may be active at once.
+
+    Raises:
+        SettingsError: it is no number from 1 to ``MAX_ACTIVE_RUNS``.
+    """
+    text = environment.get("QUIRE_MAX_ACTIVE_RUNS") or str(DEFAULT_ACTIVE_RUNS)
+    if text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MAX_ACTIVE_RUNS:
+        return int(text)
+    raise SettingsError(f"QUIRE_MAX_ACTIVE_RUNS is {text[:20]!r}: write a number from 1 to {MAX_ACTIVE_RUNS}")
 
 
 def source_url(connection_id: str, environment: Mapping[str, str] = os.environ) -> str:

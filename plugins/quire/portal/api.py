@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from anyio import CapacityLimiter
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, status
 
-from quire.airflow_dag.connections import open_session
 from quire.portal.access import AskingDep, CallerDep, CancellingDep, EstimatingDep, ReadingDep, RunId
 from quire.portal.addresses import run_address
-from quire.portal.estimates import estimate
-from quire.portal.questions import ACTIVE, ask, read_question
+from quire.portal.questions import ACTIVE, check_question
 from quire.portal.reports import list_reports, show_report
+from quire.portal.requesting import estimate_question, request_run
 from quire.portal.runs import cancelling_note, is_decided, list_runs, show_run
 from quire.portal.services import BaseDep, StoreDep
 from quire.portal.views import AskedView, EstimateView, FileView, ReportView, Request, RunDetails, RunView
@@ -24,11 +21,12 @@ REFUSALS = {
     403: {"description": "The caller may not, or a browser sent no token of ours."},
     404: {"description": "There is no such thing."},
     409: {"description": "The report cannot do it as it is."},
+    410: {"description": "Files of the run are missing from the store."},
+    413: {"description": "The body is longer than 64 kB."},
     422: {"description": "What was sent is wrong; the reason is told."},
+    429: {"description": "The caller has too many active runs, or has asked for another estimate meanwhile."},
     503: {"description": "The source, the store or Airflow is away: try again."},
 }
-# Of Airflow's own threads, which wait for databases too, only so many may wait for ours.
-_ESTIMATES = CapacityLimiter(4)
 LIMIT = Query(ge=1, le=100, description="How many at most.")
 OFFSET = Query(ge=0, le=1_000_000, description="How many of the newest to leave out.")
 
@@ -48,16 +46,13 @@ def get_report(reading: ReadingDep, base: BaseDep) -> ReportView:
 @router.post("/{report}/estimate", summary="What a request would give")
 async def post_estimate(reading: EstimatingDep, store: StoreDep, asked: Request) -> EstimateView:
     """Changes nothing. Rows are counted where they are stored, and else guessed by PostgreSQL's planner."""
-    question = read_question(reading.definition, **asked.model_dump())
-    return await run_sync(
-        lambda: estimate(question, session=open_session(reading.definition), store=store), limiter=_ESTIMATES
-    )
+    return await estimate_question(reading, await check_question(reading.definition, **asked.model_dump()), store)
 
 
 @router.post("/{report}/runs", summary="Ask", status_code=status.HTTP_202_ACCEPTED)
-async def post_run(asking: AskingDep, base: BaseDep, asked: Request) -> AskedView:
+async def post_run(asking: AskingDep, store: StoreDep, base: BaseDep, asked: Request) -> AskedView:
     """The run that answers: one that is at work on the same question, else a new one."""
-    run_id, started = await ask(asking.caller.api, read_question(asking.definition, **asked.model_dump()))
+    run_id, started = await request_run(asking, await check_question(asking.definition, **asked.model_dump()), store)
     return AskedView(run_id=run_id, started=started, url=f"{base}{run_address(asking.definition.name, run_id)}")
 
 

@@ -10,12 +10,13 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException as StarletteError
 
 from quire import __version__
-from quire.errors import ReportError, TransientError, UsageError
+from quire.errors import ReportError
 from quire.portal import api, downloads, pages
 from quire.portal.addresses import PREFIX
 from quire.portal.airflow_api import NotFoundError, RefusedError
-from quire.portal.questions import BusyError, PausedError
-from quire.portal.request_errors import MAX_REASON_LENGTH, explain_errors, shorten
+from quire.portal.estimate_queue import SupersededError
+from quire.portal.explanations import explain
+from quire.portal.questions import BusyError, PausedError, QuotaError
 from quire.portal.services import base_of
 
 SAFETY = {
@@ -25,7 +26,7 @@ SAFETY = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-SECONDS_TO_WAIT = "5"
+RETRY_AFTER = {status.HTTP_429_TOO_MANY_REQUESTS: "30", status.HTTP_503_SERVICE_UNAVAILABLE: "5"}  # seconds
 
 
 def create_app() -> FastAPI:
@@ -47,6 +48,8 @@ def create_app() -> FastAPI:
         RefusedError,
         BusyError,
         PausedError,
+        QuotaError,
+        SupersededError,
     ):
         app.add_exception_handler(error, _told)
     app.middleware("http")(_safely)
@@ -62,10 +65,9 @@ async def _safely(request: Request, proceed: object) -> Response:
 
 async def _told(request: Request, error: Exception) -> Response:
     """Returns what went wrong, as JSON to programs, and as a page to people."""
-    status_code, reason = _status_of(error)
-    reason = shorten(reason, MAX_REASON_LENGTH)
+    status_code, reason = explain(error)
     base = base_of(request)
-    headers = {"Retry-After": SECONDS_TO_WAIT} if status_code == status.HTTP_503_SERVICE_UNAVAILABLE else {}
+    headers = {"Retry-After": RETRY_AFTER[status_code]} if status_code in RETRY_AFTER else {}
     path = request.url.path.removeprefix(base)
     if path.startswith(f"{PREFIX}/api/") or not _reads_pages(request):
         return JSONResponse({"detail": reason}, status_code, headers=headers)
@@ -79,20 +81,3 @@ async def _told(request: Request, error: Exception) -> Response:
 
 def _reads_pages(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")
-
-
-def _status_of(error: Exception) -> tuple[int, str]:
-    if isinstance(error, RequestValidationError):
-        return explain_errors(error.errors())
-    if isinstance(error, StarletteError):
-        return error.status_code, str(error.detail)
-    if isinstance(error, NotFoundError):
-        return status.HTTP_404_NOT_FOUND, "there is no such run"
-    if isinstance(error, RefusedError):
-        refused = error.status < status.HTTP_500_INTERNAL_SERVER_ERROR
-        return (error.status if refused else status.HTTP_503_SERVICE_UNAVAILABLE), str(error)
-    if isinstance(error, BusyError | TransientError):
-        return status.HTTP_503_SERVICE_UNAVAILABLE, str(error)
-    if isinstance(error, UsageError):
-        return status.HTTP_422_UNPROCESSABLE_CONTENT, error.message
-    return status.HTTP_409_CONFLICT, str(error)

@@ -2,64 +2,123 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
-from quire.artifacts import RunPlan
+from quire.artifacts import RunPlan, SourceColumn
 from quire.calendar_range import DatePartition
 from quire.errors import concerning
 from quire.object_store import ObjectStore
+from quire.portal.estimate_queue import Deadline, EstimateUnavailableError
 from quire.portal.questions import Question
 from quire.portal.views import EstimateView
-from quire.query import bound_query
-from quire.source import SourceSession, open_transaction
+from quire.query import bound_query, query_columns
+from quire.source import SourceSession, SourceTransaction, open_transaction
 from quire.source.lost_connections import with_defaults
 from quire.stages.plan import plan_partitions
 
-PATIENCE = timedelta(seconds=10)  # of somebody who fills in a form
+MAX_PARTITIONS = 500  # that are looked for in the store; of a range with more, the planner alone is asked
+GRACE_SECONDS = 2
 # Bytes of a cell, by format, as TPC-H's lineitem (16 columns) and the flights of 2013 (19 columns) have them.
 CELL_BYTES = {"xlsx": 6.5, "csv": 7.5, "parquet": 1.3}
 
 
-def estimate(question: Question, *, session: SourceSession, store: ObjectStore) -> EstimateView:
+class _HurriedStore(ObjectStore):
+    """A store that is not asked any more once nobody waits for the answer."""
+
+    def __init__(self, store: ObjectStore, deadline: Deadline) -> None:
+        super().__init__(store.settings)
+        self.client, self._deadline = store.client, deadline
+
+    def read(self, key: str) -> bytes | None:
+        self._deadline.ensure_time_left()
+        return super().read(key)
+
+    def size(self, key: str) -> int | None:
+        self._deadline.ensure_time_left()
+        return super().size(key)
+
+
+def estimate(question: Question, *, session: SourceSession, store: ObjectStore, deadline: Deadline) -> EstimateView:
     """Returns what a question would give; nothing is read but what plan reads.
 
     Raises:
-        ReportError: what plan raises.
+        ReportError: what plan raises; EstimateUnavailableError after the deadline.
     """
-    url = with_defaults(session.url, connect_timeout=str(int(PATIENCE.total_seconds())))
-    session = replace(session.with_own_log(), url=url, timeout=min(PATIENCE, session.timeout))
-    plan = plan_partitions(question.definition, question.request, session=session, store=store)
+    session = _hurried(session, deadline)
+    request, definition = question.request, question.definition
+    try:
+        if definition.partition.periods(request.start, request.end) > MAX_PARTITIONS:
+            return _planned(question, session)
+        plan = plan_partitions(definition, request, session=session, store=_HurriedStore(store, deadline))
+        return _counted(question, plan, session)
+    except CancelledError as error:
+        raise EstimateUnavailableError("The estimate was given up") from error
+
+
+def _hurried(session: SourceSession, deadline: Deadline) -> SourceSession:
+    """Returns a session that ends with the deadline; PostgreSQL itself ends its statements a little later."""
+    seconds = math.ceil(deadline.remaining) + GRACE_SECONDS
+    url = with_defaults(session.url, connect_timeout=str(seconds))
+    timeout = min(timedelta(seconds=seconds), session.timeout)
+    return replace(session.with_own_log(), url=url, timeout=timeout, cancelled=deadline.cancelled)
+
+
+def _counted(question: Question, plan: RunPlan, session: SourceSession) -> EstimateView:
     missing = [partition for group in plan.groups for partition in group]
     rows = sum(part.rows for part in plan.stored)
     if missing:
-        days = sum((partition.stop - partition.start).days for partition in missing)
-        whole = (question.request.end - question.request.start).days + 1
-        rows += round(_planned_rows(question, session) * days / whole)
+        with _transaction(question, session) as transaction:
+            planned = _planned_rows(question, transaction)
+        rows += round(
+            planned * sum((part.stop - part.start).days for part in missing) / question.request.days.day_count
+        )
     return EstimateView(
         rows=rows,
-        bytes=_size(question, plan, rows),
+        bytes=_size(question, plan.columns, rows),
         partitions=plan.size,
         stored=len(plan.stored),
         is_exact=not missing,
     )
 
 
-def _planned_rows(question: Question, session: SourceSession) -> float:
-    """Returns how many rows PostgreSQL's planner expects of the whole range."""
+def _planned(question: Question, session: SourceSession) -> EstimateView:
+    """Returns what the planner alone expects."""
     request, definition = question.request, question.definition
+    with _transaction(question, session) as transaction:
+        rows = round(_planned_rows(question, transaction))
+        columns = query_columns(definition, request, _whole(question), transaction=transaction)
+    partitions = definition.partition.periods(request.start, request.end)
+    return EstimateView(
+        rows=rows, bytes=_size(question, columns, rows), partitions=partitions, stored=0, is_exact=False
+    )
+
+
+@contextmanager
+def _transaction(question: Question, session: SourceSession) -> Iterator[SourceTransaction]:
+    report = question.definition.name
+    with concerning(report=report), open_transaction(session, name=f"quire {report} estimate") as transaction:
+        yield transaction
+
+
+def _whole(question: Question) -> DatePartition:
+    request = question.request
     stop = request.end + timedelta(days=1)
-    whole = DatePartition(key="all", start=request.start, stop=stop, timezone=definition.timezone)
-    with (
-        concerning(report=definition.name),
-        open_transaction(session, name=f"quire {definition.name} estimate") as transaction,
-    ):
-        plan = transaction.explain(bound_query(definition, request, whole))
+    return DatePartition(key="all", start=request.start, stop=stop, timezone=question.definition.timezone)
+
+
+def _planned_rows(question: Question, transaction: SourceTransaction) -> float:
+    """Returns how many rows PostgreSQL's planner expects of the whole range."""
+    plan = transaction.explain(bound_query(question.definition, question.request, _whole(question)))
     return float(plan[0]["Plan"]["Plan Rows"])
 
 
-def _size(question: Question, plan: RunPlan, rows: int) -> int:
+def _size(question: Question, columns: Sequence[SourceColumn], rows: int) -> int:
     if not question.definition.workbook.detail:
         return 0
-    cells = rows * len(question.definition.columns or plan.columns)
+    cells = rows * len(question.definition.columns or columns)
     return round(sum(cells * CELL_BYTES[name] for name in question.formats))

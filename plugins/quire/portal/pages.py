@@ -14,13 +14,15 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from pydantic import StringConstraints
 
-from quire.definition.presentation import FILE_FORMATS
-from quire.errors import UsageError
+from quire.errors import TransientError, UsageError
 from quire.portal.access import TOKEN_FIELD, AskingDep, Caller, CallerDep, CancellingDep, Reading, ReadingDep, RunId
 from quire.portal.addresses import PREFIX, run_address
 from quire.portal.api import LIMIT, OFFSET, cancel
-from quire.portal.questions import BusyError, PausedError, ask, read_question
+from quire.portal.estimate_queue import SupersededError
+from quire.portal.explanations import explain
+from quire.portal.questions import BusyError, PausedError, QuotaError, check_question
 from quire.portal.reports import list_reports, show_report
+from quire.portal.requesting import request_run
 from quire.portal.runs import list_runs, show_run
 from quire.portal.services import BaseDep, StoreDep
 from quire.portal.shown import FILTERS, shown_range
@@ -80,7 +82,7 @@ async def _report_page(
     report = await run_sync(show_report, reading, base)
     return page(
         "report.html", reading.caller, base, status_code=status_code,
-        report=report, runs=runs, all_formats=FILE_FORMATS, given=given or {}, error=error,
+        report=report, runs=runs, all_formats=report.reader_formats, given=given or {}, error=error,
         newer=_query(max(offset - limit, 0), limit) if offset else "",
         older=_query(offset + limit, limit) if total > offset + limit else "",
     )  # fmt: skip
@@ -99,23 +101,17 @@ async def ask_report(asking: AskingDep, request: Request, store: StoreDep, base:
     formats = [value for value in form.getlist("formats") if isinstance(value, str)]
     told = {**given, "formats": formats}
     try:
-        question = read_question(
+        question = await check_question(
             asking.definition,
             start=given.get("start", ""),
             end=given.get("end", ""),
             parameters=parameters,
             formats=formats,
         )
-    except UsageError as error:
-        return await _report_page(
-            asking, store, base, given=told, error=error.message, status_code=status.HTTP_422_UNPROCESSABLE_CONTENT
-        )
-    try:
-        run_id, _ = await ask(asking.caller.api, question)
-    except (PausedError, BusyError) as error:
-        busy = isinstance(error, BusyError)
-        status_code = status.HTTP_503_SERVICE_UNAVAILABLE if busy else status.HTTP_409_CONFLICT
-        return await _report_page(asking, store, base, given=told, error=str(error), status_code=status_code)
+        run_id, _ = await request_run(asking, question, store)
+    except (UsageError, PausedError, BusyError, QuotaError, TransientError, SupersededError) as error:
+        status_code, reason = explain(error)
+        return await _report_page(asking, store, base, given=told, error=reason, status_code=status_code)
     return RedirectResponse(f"{base}{run_address(asking.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
 
 

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from weakref import WeakValueDictionary
+
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 
 from quire.airflow_dag.handover import PUBLISH
 from quire.artifacts import RunRequest
 from quire.calendar_range import Grain, complete_window, zone
 from quire.definition import ReportDefinition
-from quire.portal.airflow_api import AirflowApi
+from quire.definition.presentation import FILE_FORMATS
+from quire.errors import ParameterError
+from quire.portal.airflow_api import AirflowApi, RefusedError
 from quire.portal.views import PresetView
 from quire.run_request import request_conf, request_range
 from quire.serialization import digest
+from quire.settings import max_active_runs
 
 ACTIVE = {"queued", "running"}  # of Airflow's four states of a run
 OVER = {"success", "failed", "skipped", "upstream_failed", "removed"}  # of its states of a task
 ATTEMPTS = 10
+ASKED = "ask__"  # what the ids of the portal's runs begin with
+FORBIDDEN = 403
+_VALIDATIONS = CapacityLimiter(2)  # threads of their own: nobody else's request waits for them
+_TRIGGERING: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by user
 _NUMBERED = re.compile(r"ask__[0-9a-f]+__([0-9]+)")
 
 
@@ -31,13 +43,17 @@ class BusyError(Exception):
     """Others keep starting and ending runs of the same question."""
 
 
+class QuotaError(Exception):
+    """The caller has as many active runs as one may have."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """What somebody asks a report.
 
     Args:
         definition: the report.
-        request: days, parameters with their defaults, and formats, all of them checked.
+        request: days, parameters with their defaults, formats, and whether stored rows are passed over; all checked.
     """
 
     definition: ReportDefinition
@@ -47,10 +63,9 @@ class Question:
     def prefix(self) -> str:
         """What the ids of all runs of this question begin with."""
         request = self.request
-        found = digest(
-            self.definition.model_dump(mode="json"), request.start, request.end, request.parameters, self.formats
-        )
-        return f"ask__{found}__"
+        parts = [self.definition.model_dump(mode="json"), request.start, request.end, request.parameters, self.formats]
+        found = digest(*parts, *(["force"] if request.force else []))
+        return f"{ASKED}{found}__"
 
     @property
     def formats(self) -> list[str]:
@@ -65,6 +80,7 @@ class Question:
             "start": request.start.isoformat(),
             "end": request.end.isoformat(),
             "formats": self.formats,
+            **({"force": True} if request.force else {}),
             **request.parameters,
         }
 
@@ -75,22 +91,47 @@ def read_question(
     start: str,
     end: str,
     parameters: Mapping[str, object],
-    formats: Sequence[str] = (),
+    formats: Sequence[str] | None = None,
+    force: bool = False,
 ) -> Question:
     """Returns what was asked, checked, before anything is asked of the source.
+
+    Args:
+        definition: the report.
+        start: first day.
+        end: last day.
+        parameters: by name, as JSON values or text.
+        formats: of the files; None for the definition's.
+        force: whether stored rows are passed over.
 
     Raises:
         RangeError: a date does not parse, or start is after end.
         ParameterError: a parameter or format is unknown, missing or not allowed.
     """
+    if formats is not None:
+        _ensure_offered(definition, formats)
     request = request_range(
-        definition, start=start, end=end, parameters=parameters, formats=list(formats), run_id="asked"
+        definition, start=start, end=end, parameters=parameters, formats=formats, force=force, run_id="asked"
     )
     request.days.partitions(definition.partition)  # which refuses ranges that are too long
     return Question(definition=definition, request=request)
 
 
-async def ask(api: AirflowApi, question: Question) -> tuple[str, bool]:
+async def check_question(definition: ReportDefinition, **asked: Any) -> Question:
+    """Returns ``read_question`` of what was asked, read in a thread: other requests do not wait for it."""
+    return await run_sync(lambda: read_question(definition, **asked), limiter=_VALIDATIONS)
+
+
+def _ensure_offered(definition: ReportDefinition, formats: Sequence[str]) -> None:
+    offered = definition.workbook.reader_formats
+    if not formats:
+        raise ParameterError(f"Choose at least one format: {', '.join(offered)}", report=definition.name)
+    for name in formats:
+        if name in FILE_FORMATS and name not in offered:
+            raise ParameterError(f"This report offers no {name}: choose {' or '.join(offered)}", report=definition.name)
+
+
+async def ask(api: AirflowApi, question: Question, *, user: str) -> tuple[str, bool]:
     """Returns the run that answers a question, and whether it was started for it.
 
     The newest run of the question is the answer while it is at work; else the next one is started. Of several who
@@ -99,6 +140,7 @@ async def ask(api: AirflowApi, question: Question) -> tuple[str, bool]:
     Raises:
         BusyError: after some attempts there still was none.
         PausedError: the report's DAG is paused.
+        QuotaError: the user has as many active runs as one may have.
         RefusedError: Airflow does not start it.
     """
     report = question.definition.name
@@ -111,9 +153,28 @@ async def ask(api: AirflowApi, question: Question) -> tuple[str, bool]:
                 f"{report} is paused in Airflow, where its runs would wait: whoever runs it can go on with it"
             )
         run_id = f"{question.prefix}{_number(last) + 1}"
-        if await api.trigger(report, run_id, question.conf):
-            return run_id, True
+        async with _TRIGGERING.setdefault(user, asyncio.Lock()):
+            if await _newest(api, report, question.prefix) != last:
+                continue
+            await _ensure_quota(api, report, user)
+            if await api.trigger(report, run_id, question.conf):
+                return run_id, True
     raise BusyError(f"{report} is being asked the same by many others: try again")
+
+
+async def _ensure_quota(api: AirflowApi, report: str, user: str) -> None:
+    most = max_active_runs()
+    try:
+        active = await api.active_runs("~", user=user, prefix=ASKED)
+    except RefusedError as error:
+        if error.status != FORBIDDEN:
+            raise
+        active = await api.active_runs(report, user=user, prefix=ASKED)  # who may not list the runs of all reports
+    if len(active) >= most:
+        runs = "run" if len(active) == 1 else "runs"
+        raise QuotaError(
+            f"You have {len(active)} active {runs}, the limit is {most}: wait for one to end, or cancel one"
+        )
 
 
 async def _is_awaited(api: AirflowApi, report: str, run: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from quire.definition import ReportDefinition
 from quire.portal.access import Caller, Reading
 from quire.portal.addresses import report_address
 from quire.portal.questions import presets
-from quire.portal.views import ParameterView, ReportView
+from quire.portal.views import LimitsView, OwnerView, ParameterView, ReportView
 from quire.settings import include_folder
 
 
@@ -34,6 +34,9 @@ def show_report(reading: Reading, base: str) -> ReportView:
         partition=definition.partition,
         schedule=definition.schedule,
         formats=list(definition.workbook.formats),
+        reader_formats=list(definition.workbook.reader_formats),
+        limits=LimitsView(**definition.limits.model_dump()),
+        owner=OwnerView(**definition.owner.model_dump()) if definition.owner else None,
         parameters=_parameters(definition),
         presets=presets(definition),
         may_ask=reading.may_ask,

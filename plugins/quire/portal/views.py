@@ -38,6 +38,30 @@ class PresetView(View):
     end: date
 
 
+class LimitsView(View):
+    """The largest request that a report accepts; null where its definition sets no limit."""
+
+    days: int | None = None
+    rows: int | None = None
+
+    @property
+    def text(self) -> str:
+        """The limits as a sentence; nothing where there are none."""
+        limits = [
+            f"{most:,} {unit if most != 1 else unit[:-1]}"
+            for most, unit in ((self.days, "days"), (self.rows, "rows"))
+            if most is not None
+        ]
+        return f"At most {' and '.join(limits)} at once." if limits else ""
+
+
+class OwnerView(View):
+    """Whom a report's readers contact."""
+
+    name: str
+    email: str | None = None
+
+
 class ReportView(View):
     """A report that the caller may see."""
 
@@ -48,6 +72,9 @@ class ReportView(View):
     partition: str
     schedule: str | None = None
     formats: list[str] = Field(description="Of its files, unless a request names others.")
+    reader_formats: list[str] = Field(description="That a request may name.")
+    limits: LimitsView
+    owner: OwnerView | None = None
     parameters: list[ParameterView]
     presets: list[PresetView]
     may_ask: bool
@@ -63,7 +90,9 @@ class Request(BaseModel):
     start: str = Field(description="First day, YYYY-MM-DD.", examples=["2013-01-01"])
     end: str = Field(description="Last day, YYYY-MM-DD.", examples=["2013-01-31"])
     parameters: dict[str, Any] = Field(default_factory=dict, description="By name; the others have their defaults.")
-    formats: list[str] = Field(default_factory=list, description="xlsx, csv or parquet; empty: the report's own.")
+    formats: list[str] | None = Field(
+        default=None, description="xlsx, csv or parquet, one at least; without them, the report's own."
+    )
 
 
 class EstimateView(View):

@@ -1,0 +1,48 @@
+"""A checked question becomes an estimate, or a run within the caller's quota and the definition's limits."""
+
+from __future__ import annotations
+
+from quire.airflow_dag.connections import open_session
+from quire.errors import RangeError
+from quire.object_store import ObjectStore
+from quire.portal.access import Reading
+from quire.portal.estimate_queue import Deadline, EstimateQueue
+from quire.portal.estimates import estimate
+from quire.portal.questions import Question, ask
+from quire.portal.views import EstimateView
+
+_QUEUE = EstimateQueue()
+
+
+async def estimate_question(reading: Reading, question: Question, store: ObjectStore) -> EstimateView:
+    """Returns what a question would give.
+
+    Raises:
+        EstimateUnavailableError: too many others are being estimated, or it took too long.
+        ReportError: the source or the store cannot be asked.
+        SupersededError: the caller asked for another estimate meanwhile.
+    """
+
+    def work(deadline: Deadline) -> EstimateView:
+        return estimate(question, session=open_session(reading.definition), store=store, deadline=deadline)
+
+    return await _QUEUE.run(reading.caller.user.get_id(), work)
+
+
+async def request_run(asking: Reading, question: Question, store: ObjectStore) -> tuple[str, bool]:
+    """Returns the run that answers a question, and whether it was started for it.
+
+    Raises:
+        RangeError: it would give more rows than the definition allows.
+        BusyError, PausedError, QuotaError, RefusedError: what ``ask`` raises.
+    """
+    most = asking.definition.limits.rows
+    if most is not None:
+        expected = await estimate_question(asking, question, store)
+        if expected.rows > most:
+            about = "" if expected.is_exact else "about "
+            raise RangeError(
+                f"At most {most:,} rows of this report at once; this is {about}{expected.rows:,}: choose fewer days",
+                report=asking.definition.name,
+            )
+    return await ask(asking.caller.api, question, user=asking.caller.user.get_name())

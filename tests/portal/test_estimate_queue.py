@@ -1,0 +1,121 @@
+"""Estimates take turns: places, one of each user, and the deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from quire.portal.estimate_queue import Deadline, EstimateQueue, EstimateUnavailableError, SupersededError
+
+LONG = 60.0
+
+
+def work_until_cancelled(started: threading.Event) -> Callable[[Deadline], str]:
+    def work(deadline: Deadline) -> str:
+        started.set()
+        deadline.cancelled.wait(LONG)
+        deadline.ensure_time_left()
+        return "done"
+
+    return work
+
+
+async def wait_for(event: threading.Event) -> None:
+    while not event.is_set():
+        await asyncio.sleep(0.01)
+
+
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(asyncio.wait_for(test(), LONG))
+
+
+def test_estimate_beyond_the_places_is_refused() -> None:
+    async def test() -> None:
+        queue, released = EstimateQueue(places=2, seconds=LONG, wait=0.1), threading.Event()
+        started = [threading.Event(), threading.Event()]
+
+        def work(number: int) -> Callable[[Deadline], int]:
+            def hold(_: Deadline) -> int:
+                started[number].set()
+                released.wait(LONG)
+                return number
+
+            return hold
+
+        tasks = [asyncio.create_task(queue.run(f"user {number}", work(number))) for number in range(2)]
+        for event in started:
+            await wait_for(event)
+        with pytest.raises(EstimateUnavailableError, match="Too many estimates"):
+            await queue.run("third", lambda _: None)
+        released.set()
+        assert await asyncio.gather(*tasks) == [0, 1]
+        assert await queue.run("third", lambda _: "place") == "place"
+
+    run(test)
+
+
+def test_users_newer_estimate_supersedes_the_older_ones() -> None:
+    async def test() -> None:
+        queue, started = EstimateQueue(places=4, seconds=LONG), threading.Event()
+        at_once, most = [0], [0]
+
+        def counted(deadline: Deadline) -> str:
+            at_once[0] += 1
+            most[0] = max(most[0], at_once[0])
+            try:
+                return work_until_cancelled(started)(deadline)
+            finally:
+                at_once[0] -= 1
+
+        first = asyncio.create_task(queue.run("ann", counted))
+        await wait_for(started)
+        others = [asyncio.create_task(queue.run("ann", counted)) for _ in range(10)]
+        await asyncio.sleep(0)
+        assert await queue.run("ann", lambda _: "newest") == "newest"
+        for ended in await asyncio.gather(first, *others, return_exceptions=True):
+            assert isinstance(ended, EstimateUnavailableError | SupersededError)
+        assert most == [1]
+
+    run(test)
+
+
+def test_users_do_not_wait_for_one_another() -> None:
+    async def test() -> None:
+        queue, started = EstimateQueue(places=2, seconds=LONG), threading.Event()
+        first = asyncio.create_task(queue.run("ann", work_until_cancelled(started)))
+        await wait_for(started)
+        assert await queue.run("bob", lambda _: "bob's") == "bob's"
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert await queue.run("ann", lambda _: "ann's") == "ann's"
+
+    run(test)
+
+
+def test_estimate_past_its_deadline_is_given_up_and_leaves_its_place() -> None:
+    async def test() -> None:
+        queue, started = EstimateQueue(places=1, seconds=0.3, wait=LONG), threading.Event()
+        with pytest.raises(EstimateUnavailableError, match="took too long"):
+            await queue.run("ann", work_until_cancelled(started))
+        assert started.is_set()
+        assert await queue.run("bob", lambda _: "place") == "place"
+
+    run(test)
+
+
+def test_thread_that_does_not_leave_keeps_its_place() -> None:
+    async def test() -> None:
+        queue, released = EstimateQueue(places=1, seconds=0.2, wait=0.1), threading.Event()
+        with pytest.raises(EstimateUnavailableError, match="took too long"):
+            await queue.run("ann", lambda _: released.wait(LONG))
+        with pytest.raises(EstimateUnavailableError, match="still running"):
+            await queue.run("ann", lambda _: None)
+        with pytest.raises(EstimateUnavailableError, match="Too many"):
+            await queue.run("bob", lambda _: None)
+        released.set()
+
+    run(test)

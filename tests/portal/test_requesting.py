@@ -1,0 +1,171 @@
+"""What may be requested: quotas, formats, rows; and that reading a request keeps nobody waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from fastapi import HTTPException, Query, Request
+from quire.object_store import ObjectStore
+from quire.portal import requesting
+from quire.portal.questions import check_question
+
+from tests.events import SQL, events_report, fill_many_events, session_of
+from tests.portal.in_process import Portal, open_portal
+
+DAYS = {"start": "2013-01-01", "end": "2013-01-31"}
+RUNS = "/api/reports/events/runs"
+
+
+class Airflow:
+    """Airflow's runs: those of others, and those that the portal starts, all of them active."""
+
+    def __init__(self, portal: Portal) -> None:
+        self.runs: list[dict[str, Any]] = []
+        self.may_list_all = True
+        host = portal.host
+
+        @host.get("/api/v2/dags/{dag_id}")
+        def show_dag(dag_id: str) -> dict[str, Any]:
+            return {"is_paused": False}
+
+        @host.get("/api/v2/dags/{dag_id}/dagRuns")
+        def list_runs(
+            dag_id: str,
+            run_id_prefix_pattern: str = "",
+            triggering_user_name_prefix_pattern: str = "",
+            state: list[str] = Query(default=["queued", "running", "success"]),  # noqa: B008
+        ) -> dict[str, Any]:
+            if dag_id == "~" and not self.may_list_all:
+                raise HTTPException(403, "Forbidden")
+            chosen = [
+                run
+                for run in self.runs
+                if run["dag_run_id"].startswith(run_id_prefix_pattern)
+                and run["triggering_user_name"].startswith(triggering_user_name_prefix_pattern)
+                and run["state"] in state
+                and dag_id in ("~", run["dag_id"])
+            ]
+            return {"dag_runs": chosen, "total_entries": len(chosen)}
+
+        @host.get("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}")
+        def show_task(dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+            return {"state": None}
+
+        @host.post("/api/v2/dags/{dag_id}/dagRuns")
+        async def trigger(dag_id: str, request: Request) -> dict[str, Any]:
+            body = await request.json()
+            run_id = body["dag_run_id"]
+            if any(run["dag_run_id"] == run_id for run in self.runs):
+                raise HTTPException(409, "it exists")
+            self.add(run_id, portal.user, dag_id=dag_id, conf=body["conf"])
+            return {}
+
+    def add(self, run_id: str, user: str, *, state: str = "queued", dag_id: str = "other", conf: Any = None) -> None:
+        """Adds a run."""
+        run = {"dag_run_id": run_id, "triggering_user_name": user, "state": state, "dag_id": dag_id, "conf": conf}
+        times = {"run_after": "2026-01-01T00:00:00Z", "queued_at": None, "start_date": None, "end_date": None}
+        self.runs.append({**run, **times, "note": None, "run_type": "manual"})
+
+
+@pytest.fixture
+def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
+    events_report(tmp_path, workbook={"reader_formats": ["xlsx", "parquet"]})
+    monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
+    monkeypatch.setenv("QUIRE_MAX_ACTIVE_RUNS", "3")
+    return open_portal(monkeypatch, lambda: bucket)
+
+
+@pytest.fixture
+def airflow(portal: Portal) -> Iterator[Airflow]:
+    yield Airflow(portal)
+    portal.host.router.routes.clear()
+
+
+def test_user_with_too_many_active_runs_starts_no_more(portal: Portal, airflow: Airflow) -> None:
+    airflow.add("ask__a__1", "reader")
+    airflow.add("ask__b__1", "reader")
+    airflow.add("ask__c__1", "reader", state="success")  # over
+    airflow.add("ask__d__1", "readers")  # somebody else's
+    airflow.add("scheduled__1", "reader")
+    assert portal.post(RUNS, json=DAYS).status_code == 202
+    refused = portal.post(RUNS, json={**DAYS, "end": "2013-01-30"})
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "30")
+    assert refused.json()["detail"] == ("You have 3 active runs, the limit is 3: wait for one to end, or cancel one")
+    # a run that is active already answers the same question again
+    again = portal.post(RUNS, json=DAYS)
+    assert (again.status_code, again.json()["started"]) == (202, False)
+    page = portal.post("/reports/events", data={**DAYS, "end": "2013-01-29", "formats": "xlsx"})
+    assert (page.status_code, "You have 3 active runs" in page.text) == (429, True)
+
+
+def test_quota_counts_the_reports_runs_where_all_may_not_be_listed(portal: Portal, airflow: Airflow) -> None:
+    airflow.may_list_all = False
+    for number in range(3):
+        airflow.add(f"ask__{number}__1", "reader", dag_id="events")
+    assert portal.post(RUNS, json=DAYS).status_code == 429
+
+
+def test_requests_at_once_do_not_pass_the_quota(portal: Portal, airflow: Airflow) -> None:
+    async def test() -> list[int]:
+        asked = [{**DAYS, "end": f"2013-01-{day}"} for day in range(11, 31)]
+        answers = await asyncio.gather(*(portal._request("POST", RUNS, json=body) for body in asked))
+        return [answer.status_code for answer in answers]
+
+    statuses = asyncio.run(test())
+    assert (statuses.count(202), statuses.count(429), len(airflow.runs)) == (3, 17, 3)
+
+
+def test_empty_list_of_formats_is_refused(portal: Portal, airflow: Airflow) -> None:
+    answer = portal.post(RUNS, json={**DAYS, "formats": []})
+    assert (answer.status_code, answer.json()["detail"]) == (422, "Choose at least one format: xlsx, parquet")
+    page = portal.post("/reports/events", data=DAYS)
+    assert (page.status_code, "Choose at least one format" in page.text) == (422, True)
+    assert portal.post(RUNS, json=DAYS).status_code == 202  # the report's own
+
+
+def test_format_that_readers_may_not_choose_is_refused(portal: Portal, airflow: Airflow) -> None:
+    answer = portal.post(RUNS, json={**DAYS, "formats": ["csv"]})
+    assert (answer.status_code, answer.json()["detail"]) == (422, "This report offers no csv: choose xlsx or parquet")
+    assert 'value="csv"' not in portal.get("/reports/events").text
+
+
+def test_more_rows_than_the_definition_allows_are_refused(
+    portal: Portal, airflow: Airflow, tmp_path: Path, fresh_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_many_events(fresh_database, 20_000, minutes=60)
+    with psycopg.connect(fresh_database, autocommit=True) as connection:
+        connection.execute("ANALYZE events")
+    monkeypatch.setattr(requesting, "open_session", lambda _: session_of(fresh_database))
+    events_report(tmp_path, limits={"rows": 2_000, "days": 365})
+    assert portal.post(RUNS, json=DAYS).status_code == 202  # 744 rows
+    refused = portal.post(RUNS, json={**DAYS, "end": "2013-12-31"})
+    assert refused.status_code == 422
+    assert refused.json()["detail"].startswith("At most 2,000 rows of this report at once; this is about ")
+    longer = portal.post(RUNS, json={**DAYS, "end": "2014-12-31"})
+    assert longer.json()["detail"] == "At most 365 days of this report at once; this is 730"
+    assert portal.get("/api/reports/events").json()["limits"] == {"days": 365, "rows": 2_000}
+    assert "At most 365 days and 2,000 rows at once." in portal.get("/reports/events").text
+
+
+def test_parameters_are_read_outside_the_event_loop(tmp_path: Path) -> None:
+    definition = events_report(
+        tmp_path,
+        sql=SQL.replace("ORDER", "AND (%(kind)s IS NULL OR kind = %(kind)s)\nORDER"),
+        parameters={"kind": {"type": "string", "default": None}},
+    )
+    threads = list[int]()
+
+    class Parameters(dict[str, object]):
+        def __iter__(self) -> Iterator[str]:
+            threads.append(threading.get_ident())
+            return super().__iter__()
+
+    asyncio.run(check_question(definition, **DAYS, parameters=Parameters(kind="a")))
+    assert threads
+    assert threading.get_ident() not in threads
