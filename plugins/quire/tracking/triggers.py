@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from importlib.resources import files
 from typing import Any
 
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
-from quire.settings import CLONE
 from quire.tracking.inspection import REPLICA, STATEMENTS, trigger_name
 
-FILES = CLONE / "include" / "sql" / "quire"
+FILES = files("quire.tracking") / "sql"
 _ROWS = {
     "insert": "REFERENCING NEW TABLE AS new_rows",
     "update": "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",

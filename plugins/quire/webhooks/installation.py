@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 import psycopg
 from psycopg.sql import SQL, Identifier
 
 from quire.errors import DefinitionError, concerning
-from quire.settings import CLONE
 from quire.source.translation import translated
 from quire.webhooks.definition import WebhookDefinition
 from quire.webhooks.target import Connection, check_target
 
-FILE = CLONE / "include" / "sql" / "quire" / "webhooks.sql"
+FILE = files("quire.webhooks") / "sql" / "webhooks.sql"
 TABLES = ("quire.webhook_event", "quire.webhook_record")
 ONE_AT_A_TIME = 0x7175_6972  # "quir": as for change tracking, which makes the same schema
 _UNUSABLE = """
