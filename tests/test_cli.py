@@ -55,9 +55,14 @@ def test_run_prints_the_contracts_json_and_nothing_else(quire_environment: dict[
     assert (partition["key"], partition["rows"], partition["stored"]) == ("2013-03", 28_834, False)
     assert set(partition) >= {"key", "rows", "bytes", "sha256", "stored"}
     assert {"name": "By airline", "rows": 15} in told["summaries"]
-    assert [file["name"] for file in told["files"]] == ["flights_2013-03.xlsx", "summary.xlsx"]
+    assert [file["name"] for file in told["files"]] == ["flights_2013-03.xlsx", "flights_2013-03_summary.xlsx"]
     assert set(told["seconds"]) == {"plan", "extract", "aggregate", "layout", "render", "publish", "total"}
     assert told["peak_rss_bytes"] > 50_000_000
+    (rows, summary) = told["files"]
+    assert (rows["start"], rows["end"], rows["is_summary"]) == ("2013-03-01", "2013-03-31", False)
+    assert rows["earliest"] == "2013-03-01T05:00:00-05:00"
+    assert rows["latest"] == "2013-03-31T23:59:00-04:00"
+    assert (summary["is_summary"], summary["earliest"], summary["latest"]) == (True, None, None)
     for file in told["files"]:
         answer = httpx.get(file["url"])
         assert len(answer.content) == file["bytes"]

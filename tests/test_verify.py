@@ -77,9 +77,26 @@ def test_verify_run_that_is_as_it_was_has_no_fault(bucket: ObjectStore) -> None:
         stored_file(bucket, "a.csv", b"csv", rows=1),
         stored_file(bucket, "b.csv", b"more", rows=2),
         stored_file(bucket, "a.xlsx", b"xlsx", rows=ROWS),
-        stored_file(bucket, "summary.xlsx", b"none", rows=0),
+        replace(stored_file(bucket, "events_2013-01_summary.xlsx", b"none", rows=0), summaries_only=True),
     ]
     assert faults(bucket, published(bucket, *files)) == ()
+
+
+def test_verify_run_of_an_older_version_has_no_fault(bucket: ObjectStore) -> None:
+    files = [
+        stored_file(bucket, "a.xlsx", b"xlsx", rows=ROWS),
+        stored_file(bucket, "summary.xlsx", b"none", rows=0),
+    ]
+    manifest = to_json(published(bucket, *files))
+    for file in manifest["files"]:
+        del file["earliest"], file["latest"], file["summaries_only"]  # which it did not write
+    bucket.put_json_once(manifest_key("events", "r"), manifest)
+    assert verify_run("r", store=bucket).faults == ()
+
+
+def test_verify_counts_rows_of_a_file_that_only_looks_like_a_summary(bucket: ObjectStore) -> None:
+    file = stored_file(bucket, "events_monthly_summary.xlsx", b"xlsx", rows=ROWS - 1)
+    assert faults(bucket, published(bucket, file)) == ("the xlsx files have 2 rows, the manifest says 3",)
 
 
 def test_verify_partitions_of_other_rows_than_the_run_is_a_fault(bucket: ObjectStore) -> None:

@@ -8,7 +8,7 @@ The way of the data, one module a step, none of which imports another:
     stages/aggregate   all Parquet objects -> one small one per summary
     stages/layout      which rows go to which workbook; is this run published already?
     stages/render      workbook shares -> XLSX, uploaded while they are written
-    stages/publish     summary.xlsx, then the manifest, last: a run that exists
+    stages/publish     the summaries' workbook, then the manifest, last: a run that exists
 
 ``pipeline`` calls them in one process, ``airflow_dag`` as Airflow tasks.
 """

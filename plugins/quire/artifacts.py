@@ -12,8 +12,6 @@ from typing import Any
 from quire.calendar_range import DatePartition, DateRange
 from quire.definition.presentation import FileFormat
 
-SUMMARY_FILE = "summary.xlsx"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
@@ -161,7 +159,10 @@ class StagedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderedFile:
-    """A file in the store. ``start`` and ``end`` are the inclusive dates it covers, ``notes`` what it lost."""
+    """A file in the store. ``start`` and ``end`` are the inclusive dates it covers, ``notes`` what it lost.
+
+    ``earliest`` and ``latest`` are the time column's ends among its rows, ISO 8601 in the report's time zone.
+    """
 
     name: str
     key: str
@@ -170,6 +171,9 @@ class RenderedFile:
     sha256: str
     start: date
     end: date
+    earliest: str | None = None
+    latest: str | None = None
+    summaries_only: bool = False
     notes: tuple[str, ...] = ()
 
 

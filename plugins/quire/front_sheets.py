@@ -128,7 +128,7 @@ def rows_by_partition(slices: Sequence[RowSlice], *, skipped: int, rows: int) ->
 
 
 def files_sheet(files: Sequence[RenderedFile]) -> FactSheet:
-    """Returns the index: every file with its days and rows."""
+    """Returns the index: every file with its days, its first and last row, and its size."""
     return FactSheet(
         sheet_name="Files",
         heading="Files",
@@ -136,9 +136,18 @@ def files_sheet(files: Sequence[RenderedFile]) -> FactSheet:
         sections=(
             FactSection(
                 heading="",
-                header=("File", "First day", "Last day", "Rows", "Size (KB)"),
+                header=("File", "First day", "Last day", "First row", "Last row", "Rows", "Size (KB)"),
                 rows=tuple(
-                    (file.name, file.start, file.end, file.rows, max(1, round(file.bytes / 1000))) for file in files
+                    (
+                        file.name,
+                        file.start,
+                        file.end,
+                        _wall_clock(file.earliest),
+                        _wall_clock(file.latest),
+                        file.rows,
+                        max(1, round(file.bytes / 1000)),
+                    )
+                    for file in files
                 ),
             ),
         ),
@@ -206,6 +215,15 @@ def _has_no_scale(pg_type: str) -> bool:
     from quire.source.arrow_types import numeric_scale
 
     return pg_type.startswith("numeric") and numeric_scale(pg_type) is None
+
+
+def _wall_clock(text: str | None) -> date | None:
+    """Returns a time of the rows as a cell takes it: in the report's time zone, without naming it."""
+    if not text:
+        return None
+    if len(text) == len("2013-01-31"):
+        return date.fromisoformat(text)
+    return datetime.fromisoformat(text).replace(tzinfo=None)
 
 
 def _plain(value: object) -> object:

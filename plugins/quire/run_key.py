@@ -11,7 +11,7 @@ from quire.object_store import ObjectStore
 from quire.records import read_record
 from quire.serialization import digest
 
-RENDERER = 6  # raised when the same rows would give other files
+RENDERER = 7  # raised when the same rows would give other files
 # What decides neither the rows (the tokens stand for them) nor what the files look like.
 NOT_ASKED: dict[str, bool | set[str] | dict[str, set[str]]] = {
     **dict.fromkeys(

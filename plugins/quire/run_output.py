@@ -8,6 +8,8 @@ from typing import Any
 import typer
 
 from quire.definition import ReportDefinition
+from quire.file_names import is_summary
+from quire.formatting import format_period
 from quire.object_store import ObjectStore
 from quire.pipeline import RunOutcome
 from quire.serialization import to_json
@@ -37,6 +39,11 @@ def run_json(outcome: RunOutcome, definition: ReportDefinition, store: ObjectSto
                 "rows": file.rows,
                 "bytes": file.bytes,
                 "sha256": file.sha256,
+                "start": file.start.isoformat(),
+                "end": file.end.isoformat(),
+                "earliest": file.earliest,
+                "latest": file.latest,
+                "is_summary": is_summary(file),
                 "url": store.presign(file.key, seconds=_link_seconds(definition), filename=file.name),
             }
             for file in manifest.files
@@ -59,7 +66,8 @@ def print_files(outcome: RunOutcome, definition: ReportDefinition, store: Object
     made = "was published already" if outcome.published.reused else f"took {outcome.seconds['total']:.1f} s"
     typer.echo(f"{manifest.title}, {manifest.start} to {manifest.end}: {manifest.rows:,} rows; {made}")
     for file in manifest.files:
-        typer.echo(f"\n{file.name}  {file.rows:,} rows  {_size(file.bytes)}")
+        period = format_period(file.earliest, file.latest)
+        typer.echo(f"\n{file.name}  {file.rows:,} rows  {_size(file.bytes)}" + (f"  {period}" if period else ""))
         typer.echo(store.presign(file.key, seconds=_link_seconds(definition), filename=file.name))
     for warning in manifest.warnings:
         typer.echo(f"\nwarning: {warning}")

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from quire.artifacts import Manifest, ManifestPartition, StagedSummary
 from quire.errors import IntegrityError, ParameterError
+from quire.file_names import is_summary
 from quire.object_store import ObjectStore
 from quire.records import read_record
 
@@ -49,7 +50,7 @@ def verify_run(run: str, *, store: ObjectStore) -> Verification:
     for part in stored:
         if part.object_key not in changed:
             faults += _row_faults(store, part.object_key, part.bytes, part.rows)
-    detail = [file for file in manifest.files if file.name != "summary.xlsx"]
+    detail = [file for file in manifest.files if not is_summary(file)]
     counted = sum(part.rows for part in manifest.partitions)
     if counted != manifest.rows:
         faults.append(f"the partitions have {counted} rows, the manifest says {manifest.rows}")

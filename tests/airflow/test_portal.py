@@ -51,7 +51,7 @@ def test_reports_are_listed_with_what_their_form_needs(portal: httpx.Client) -> 
 def test_run_is_asked_for_and_tells_its_files(portal: httpx.Client, february: dict[str, Any]) -> None:
     assert (february["state"], february["rows"], february["asked_by"]) == ("done", ROWS, "admin")
     assert [(file["name"], file["rows"]) for file in february["files"]] == [
-        ("flights_2013-02.xlsx", ROWS), ("flights_2013-02.csv", ROWS), ("summary.xlsx", 0),
+        ("flights_2013-02.xlsx", ROWS), ("flights_2013-02.csv", ROWS), ("flights_2013-02_summary.xlsx", 0),
     ]  # fmt: skip
     assert {stage["stage"] for stage in february["stages"]} == {
         "plan", "extract", "aggregate", "layout", "render", "publish",
@@ -129,12 +129,12 @@ def test_archive_has_every_file_as_it_is(
 @pytest.mark.parametrize(
     "path",
     [
-        "/reports/flights/published/" + "0" * 32 + "/summary.xlsx",
+        "/reports/flights/published/" + "0" * 32 + "/flights_2013-02_summary.xlsx",
         "/reports/flights/published/{run}/../../../partitions/x",
         "/reports/flights/published/{run}/..%2Fmanifest.json",
         "/reports/flights/published/{run}/manifest.json",
-        "/reports/daily/published/{run}/summary.xlsx",
-        "/reports/nothing/published/{run}/summary.xlsx",
+        "/reports/daily/published/{run}/flights_2013-02_summary.xlsx",
+        "/reports/nothing/published/{run}/flights_2013-02_summary.xlsx",
         "/api/reports/flights/runs/none",
         "/api/reports/flights/runs/%2E%2E",
         "/api/reports/flights/runs/~",

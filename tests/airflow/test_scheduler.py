@@ -58,7 +58,7 @@ def test_year_of_flights_is_published_by_mapped_tasks(running_stack: LocalStack,
     assert (published["report"], published["rows"], published["reused"]) == ("flights", 336_776, False)
     assert [file["name"] for file in published["files"]] == [
         *(f"flights_2013-{month:02d}.xlsx" for month in range(1, 13)),
-        "summary.xlsx",
+        "flights_2013-01-01_2013-12-31_summary.xlsx",
     ]
     store = running_stack.s3.store()
     assert verify_run(published["run"], store=store).faults == ()
@@ -140,7 +140,7 @@ def test_backfill_covers_the_window_before_each_date(running_stack: LocalStack, 
     (run,) = [run for run in runs if run["run_type"] == "backfill"]
     assert wait(client, "flights", run["dag_run_id"]) == "success"
     published = returned(client, "flights", run["dag_run_id"], "publish")
-    assert [file["name"] for file in published["files"]] == ["flights_2013-01.xlsx", "summary.xlsx"]
+    assert [file["name"] for file in published["files"]] == ["flights_2013-01.xlsx", "flights_2013-01_summary.xlsx"]
     assert published["rows"] == 27_004
 
 

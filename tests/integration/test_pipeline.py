@@ -28,6 +28,7 @@ from tests.events import ROWS, events_report, fill_events, request_of, session_o
 from tests.workbooks import open_workbook, sheet_rows
 
 ZONE = "America/New_York"
+SUMMARY = "events_2013-01-01_2013-03-31_summary.xlsx"
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_year_of_flights_has_the_rows_that_sql_counts_month_by_month(
     assert manifest.rows == 336_776
     assert [file.name for file in manifest.files] == [
         *(f"flights_2013-{month:02d}.xlsx" for month in range(1, 13)),
-        "summary.xlsx",
+        "flights_2013-01-01_2013-12-31_summary.xlsx",
     ]
     for file, (_, rows) in zip(manifest.files, counted, strict=False):
         workbook = open_workbook(bucket, file.key)
@@ -126,7 +127,8 @@ def test_empty_range_ends_in_a_valid_empty_report(
     flights: ReportDefinition, flights_url: str, bucket: ObjectStore
 ) -> None:
     manifest = run(flights, flights_url, bucket, "2012-02-01", "2012-02-29").published.manifest
-    assert (manifest.rows, [file.name for file in manifest.files]) == (0, ["flights_2012-02.xlsx", "summary.xlsx"])
+    names = ["flights_2012-02.xlsx", "flights_2012-02_summary.xlsx"]
+    assert (manifest.rows, [file.name for file in manifest.files]) == (0, names)
     header = sheet_rows(open_workbook(bucket, manifest.files[0].key), flights.title)[0]
     assert header[:3] == ["Scheduled", "Departed", "Code"]
     assert "By airline" in open_workbook(bucket, manifest.files[1].key).sheet_names
@@ -148,11 +150,11 @@ def test_parameter_reaches_the_query(flights: ReportDefinition, flights_url: str
     ("workbook", "names"),
     [
         ({"split": "none"}, ["events_2013-01-01_2013-03-31.xlsx"]),
-        ({"split": {"rows": 4}}, ["events_1.xlsx", "events_2.xlsx", "summary.xlsx"]),
-        ({"detail": False}, ["summary.xlsx"]),
+        ({"split": {"rows": 4}}, ["events_1.xlsx", "events_2.xlsx", SUMMARY]),
+        ({"detail": False}, [SUMMARY]),
         (
             {"split": "none", "formats": ["csv", "parquet"]},
-            ["events_2013-01-01_2013-03-31.csv", "events_2013-01-01_2013-03-31.parquet", "summary.xlsx"],
+            ["events_2013-01-01_2013-03-31.csv", "events_2013-01-01_2013-03-31.parquet", SUMMARY],
         ),
     ],
 )
@@ -166,10 +168,10 @@ def test_every_split_and_format_holds_every_row_once(
     assert verify_run(manifest.run, store=bucket).faults == ()
     numbers = []
     for file in manifest.files:
-        if file.name.endswith(".xlsx") and file.name != "summary.xlsx":
+        if file.name.endswith(".xlsx") and file.name != SUMMARY:
             for row in sheet_rows(open_workbook(bucket, file.key), "Events")[1:]:
                 numbers += [int(row[3])] if isinstance(row[3], float | int) else []
-    has_workbooks = [name for name in names if name.endswith(".xlsx")] != ["summary.xlsx"]
+    has_workbooks = [name for name in names if name.endswith(".xlsx")] != [SUMMARY]
     assert numbers == ([row[0] for row in ROWS] if has_workbooks else [])
 
 

@@ -16,11 +16,13 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 from quire.artifacts import RenderedFile
+from quire.file_names import is_summary
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
+from quire.portal.runs import file_views
 from quire.verify import verify_run
 
-from tests.events import ZONE, events_report, fill_events, request_of, session_of
+from tests.events import ZONE, events_report, fill_events, fill_many_events, request_of, session_of
 from tests.workbooks import open_workbook, sheet_rows
 
 COUNT, MOST = 3_000, 700
@@ -144,7 +146,7 @@ def test_split_in_format_reads_back_as_postgresqls_own_rows(
     )
     session = session_of(fresh_database)
     manifest = run_report(definition, request_of(definition), session=session, store=bucket).published.manifest
-    files = [file for file in manifest.files if file.name != "summary.xlsx"]
+    files = [file for file in manifest.files if not is_summary(file)]
     assert [file.name for file in files] == [f"events_{stem}.{file_format}" for stem in stems]
     parts = [READERS[file_format](bucket, file) for file in files]
     expected = own_rows(fresh_database)
@@ -154,6 +156,38 @@ def test_split_in_format_reads_back_as_postgresqls_own_rows(
     if split == "rows":
         assert [file.rows for file in files] == [MOST] * 4 + [COUNT - 4 * MOST]
     assert verify_run(manifest.run, store=bucket).faults == ()
+
+
+def test_files_of_a_split_by_rows_tell_their_first_and_last_row(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+) -> None:
+    fill_many_events(fresh_database, 999, minutes=60)
+    definition = events_report(tmp_path, workbook={"split": {"rows": 400}, "formats": ["xlsx", "csv"]})
+    request = request_of(definition, end="2013-01-31")
+    manifest = run_report(definition, request, session=session_of(fresh_database), store=bucket).published.manifest
+    *files, summary = manifest.files
+    ends = [(file.name, file.earliest, file.latest, file.start.isoformat(), file.end.isoformat()) for file in files]
+    times = [("2013-01-05T04:00:00-05:00", "2013-01-21T19:00:00-05:00", "2013-01-05", "2013-01-21"),
+             ("2013-01-21T20:00:00-05:00", "2013-01-31T23:00:00-05:00", "2013-01-21", "2013-01-31")]  # fmt: skip
+    assert ends == [
+        (f"events_{number}.{suffix}", *of_file) for number, of_file in enumerate(times, 1) for suffix in ("xlsx", "csv")
+    ]
+    for file in files:
+        if file.name.endswith(".csv"):
+            rows = list(csv.reader(io.StringIO((bucket.read(file.key) or b"").decode("utf-8-sig"))))[1:]
+            assert [row[0][:16] for row in (rows[0], rows[-1])] == [
+                (time or "")[:16].replace("T", " ") for time in (file.earliest, file.latest)
+            ]
+    index = sheet_rows(open_workbook(bucket, summary.key), "Files")
+    header = next(place for place, row in enumerate(index) if row[0] == "File")
+    assert index[header][3:5] == ["First row", "Last row"]
+    assert [row[3].isoformat() for row in index[header + 1 :]] == [
+        of_file[0][:19] for of_file in times for _ in ("xlsx", "csv")
+    ]
+    views = file_views(manifest, "")
+    assert [(view.earliest, view.latest) for view in views] == [
+        *((file.earliest, file.latest) for file in files), (None, None),
+    ]  # fmt: skip
 
 
 def test_all_splits_and_formats_at_once_are_the_same_rows(
@@ -185,4 +219,4 @@ def test_formats_that_a_run_asks_for_replace_the_definitions(
     session = session_of(fresh_database)
     manifest = run_report(definition, request, session=session, store=bucket).published.manifest
     assert [file.name.rpartition(".")[2] for file in manifest.files] == ["csv", "parquet", "xlsx"]
-    assert manifest.files[-1].name == "summary.xlsx"
+    assert [is_summary(file) for file in manifest.files] == [False, False, True]

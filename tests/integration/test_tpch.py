@@ -31,7 +31,7 @@ def run_pricing_summary(include: Path, url: str, store: ObjectStore) -> tuple[li
     manifest = outcome.published.manifest
     (summary,) = manifest.summaries
     rows = pl.read_parquet(io.BytesIO(store.read(summary.object_key) or b"")).rows()
-    assert [file.name for file in manifest.files] == ["summary.xlsx"]
+    assert [file.name for file in manifest.files] == [f"{definition.name}_{FIRST_DAY}_{LAST_DAY}_summary.xlsx"]
     shown = sheet_rows(open_workbook(store, manifest.files[0].key), "Pricing")
     keys = [list(row[:2]) for row in rows]
     assert [row[:3] for row in shown if row[:2] in keys] == [[*row[:2], float(row[2])] for row in rows]

@@ -45,7 +45,7 @@ def test_run_tells_what_each_stage_took_in_its_json_and_in_the_manifest(
     assert (usage["extract"]["rows"], usage["extract"]["units"]) == (told["rows"], 3)
     assert usage["extract"]["bytes"] == sum(part["bytes"] for part in told["partitions"])
     assert (usage["render"]["rows"], usage["render"]["units"]) == (told["rows"], 3)
-    assert usage["render"]["bytes"] == sum(file["bytes"] for file in told["files"] if file["name"] != "summary.xlsx")
+    assert usage["render"]["bytes"] == sum(file["bytes"] for file in told["files"] if not file["is_summary"])
     assert usage["aggregate"]["rows"] == sum(summary["rows"] for summary in told["summaries"])
     statements = usage["extract"]["statements"]
     (reading,) = [statement for statement in statements if statement["rows"] == told["rows"]]

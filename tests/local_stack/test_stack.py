@@ -170,7 +170,7 @@ def test_demo_in_a_joined_stack_fills_out_and_leaves_it_running(stack: LocalStac
     demo = begin("demo", stack.folder, out=tmp_path / "out")
     said, complained = demo.communicate(timeout=180)
     assert demo.returncode == 0, complained
-    names = ["flights_2013-02.xlsx", "summary.xlsx"]
+    names = ["flights_2013-02.xlsx", "flights_2013-02_summary.xlsx"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     assert [line for line in said.splitlines() if ": 1 of 1" in line] == [
         f"{stage}: 1 of 1" for stage in ("plan", "extract", "aggregate", "layout", "render", "publish")

@@ -12,6 +12,7 @@ from quire.definition import ReportDefinition
 from quire.notices import FailedTask, ToldFile, ToldRun, as_html, as_text, tell_failure, tell_success
 from quire.notices.content import size_of
 
+SUMMARY = "flights_2013-01-01_2013-01-31_summary.xlsx"
 BASE = "https://airflow.example.org/team"
 RUN_ID = "manual__2013-02-01T06:00:00+00:00"
 FILES = f"{BASE}/quire/reports/flights/published/ab12"
@@ -57,9 +58,9 @@ class _Reader(HTMLParser):
         self.words.append(data)
 
 
-def told(files: int = 2, **changes: Any) -> ToldRun:
-    names = [*(f"flights_2013-{number:02d}.xlsx" for number in range(1, files)), "summary.xlsx"]
-    listed = tuple(ToldFile(name=name, rows=0 if name == "summary.xlsx" else 27_004, bytes=3_140_000) for name in names)
+def told(count: int = 2, **changes: Any) -> ToldRun:
+    names = [*(f"flights_2013-{number:02d}.xlsx" for number in range(1, count)), SUMMARY]
+    listed = tuple(ToldFile(name=name, rows=0 if name == SUMMARY else 27_004, bytes=3_140_000) for name in names)
     return ToldRun(**{"run": "ab12", "reused": False, "rows": 27_004, "files": listed, **changes})
 
 
@@ -75,10 +76,22 @@ def test_success_tells_days_parameters_rows_and_files_with_links_that_stay() -> 
         "Days: 2013-01-01 to 2013-01-31 (America/New_York)\n"
         "Airline: AA\nCancelled: yes\nRows: 27,004\nFiles: 2, together 6.3 MB\n\n"
         f"flights_2013-01.xlsx (27,004 rows, 3.1 MB):\n  {FILES}/flights_2013-01.xlsx\n"
-        f"summary.xlsx (3.1 MB):\n  {FILES}/summary.xlsx\n\n"
+        f"{SUMMARY} (3.1 MB):\n  {FILES}/{SUMMARY}\n\n"
         f"The run's page:\n  {PAGE}\n"
         f"All files in one zip:\n  {FILES}.zip\n"
     )
+
+
+def test_file_tells_its_first_and_last_row() -> None:
+    file = ToldFile(
+        name="flights_1.xlsx",
+        rows=5,
+        bytes=900,
+        earliest="2013-01-01T05:15:00-05:00",
+        latest="2013-01-14T21:30:00-05:00",
+    )
+    text = as_text(success(told(files=(file,))))
+    assert "flights_1.xlsx (5 rows, 900 bytes, 2013-01-01 05:15:00 to 2013-01-14 21:30:00):" in text
 
 
 def test_totals_stand_below_the_rows_in_one_short_line_each() -> None:
@@ -98,7 +111,7 @@ def test_html_says_what_the_text_says_and_shows_every_text_as_it_is() -> None:
 
 
 def test_long_lists_are_cut_and_counted() -> None:
-    notice = success(told(files=13, warnings=tuple(f"warning {number} " + "x" * 600 for number in range(8))))
+    notice = success(told(13, warnings=tuple(f"warning {number} " + "x" * 600 for number in range(8))))
     text = as_text(notice)
     assert text.count(".xlsx (") == 10
     assert "\nand 3 more\n" in text
@@ -111,7 +124,7 @@ def test_long_lists_are_cut_and_counted() -> None:
 
 
 def test_one_file_needs_no_archive_and_a_reused_run_says_so() -> None:
-    text = as_text(success(told(files=1, reused=True)))
+    text = as_text(success(told(1, reused=True)))
     assert "Files: 1, of 3.1 MB\nChanged: nothing since these files were made" in text
     assert ".zip" not in text
 
@@ -120,7 +133,7 @@ def test_success_without_an_address_of_airflow_tells_files_without_links() -> No
     notice = success(told(), base_url="")
     assert "http" not in as_text(notice) + as_html(notice)
     assert "None" not in as_text(notice) + as_html(notice)
-    assert "flights_2013-01.xlsx (27,004 rows, 3.1 MB)\nsummary.xlsx" in as_text(notice)
+    assert f"flights_2013-01.xlsx (27,004 rows, 3.1 MB)\n{SUMMARY}" in as_text(notice)
     assert notice.page == ""
 
 

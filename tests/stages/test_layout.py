@@ -208,6 +208,14 @@ def test_share_names_both_days_of_a_clipped_partition(tmp_path: Path, bucket: Ob
     assert (share.start, share.end) == (dt.date(2013, 1, 10), dt.date(2013, 1, 20))
 
 
+@pytest.mark.parametrize("split", ["partition", "none"])
+def test_share_of_one_day_names_it_once(tmp_path: Path, bucket: ObjectStore, split: str) -> None:
+    definition = events_report(tmp_path, workbook={"split": split})
+    plan = planned(definition, start="2013-01-10", end="2013-01-10")
+    (share,) = shares(layout_run(definition, plan, staged(plan, [1]), store=bucket))
+    assert share.stem == "events_2013-01-10"
+
+
 def test_split_by_rows_names_each_workbook_in_order_and_its_own_days(tmp_path: Path, bucket: ObjectStore) -> None:
     many = shares(layout(tmp_path, bucket, [8, 0, 3], workbook={"split": {"rows": 1}}))
     assert [share.stem for share in many] == [f"events_{number:02d}" for number in range(1, 12)]

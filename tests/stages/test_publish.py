@@ -11,6 +11,7 @@ from quire.artifacts import RenderedFile, StagedRun, manifest_key
 from quire.definition import ReportDefinition
 from quire.errors import IntegrityError, StoreUnavailableError
 from quire.object_store import ObjectStore
+from quire.pipeline import run_report
 from quire.run_key import read_manifest
 from quire.stages.aggregate import aggregate_summaries
 from quire.stages.extract import extract_partitions
@@ -174,7 +175,7 @@ def test_publish_whose_summary_cannot_be_stored_leaves_no_run(
     run = stage(definition, fresh_database, bucket)
 
     def refuse(params: dict[str, Any], **_: Any) -> None:
-        if params["url_path"].endswith("summary.xlsx"):
+        if params["url_path"].endswith("_summary.xlsx"):
             raise StoreUnavailableError("away")
 
     bucket.client.meta.events.register("before-call.s3.PutObject", refuse)
@@ -190,6 +191,23 @@ def test_summaries_without_rows_are_published_where_rows_would_share_their_workb
     definition = events_report(tmp_path, workbook={"split": "none", "detail": False})
     run = stage(definition, fresh_database, bucket)
     manifest = publish_run(definition, run, (), session=session_of(fresh_database), store=bucket).manifest
-    assert [file.name for file in manifest.files] == ["summary.xlsx"]
+    assert [file.name for file in manifest.files] == ["events_2013-01-01_2013-03-31_summary.xlsx"]
     about = sheet_rows(open_workbook(bucket, manifest.files[0].key), "About")
     assert [row[1] for row in about if row[0] == "Files of rows"] == [0]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "name"),
+    [
+        ("2013-01-01", "2013-03-31", "events_2013-01-01_2013-03-31_summary.xlsx"),
+        ("2013-02-01", "2013-02-28", "events_2013-02_summary.xlsx"),
+        ("2013-02-03", "2013-02-05", "events_2013-02-03_2013-02-05_summary.xlsx"),
+        ("2013-02-03", "2013-02-03", "events_2013-02-03_summary.xlsx"),
+    ],
+)
+def test_summary_file_is_named_for_report_and_range(
+    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore, start: str, end: str, name: str
+) -> None:
+    request = request_of(definition, start, end)
+    published = run_report(definition, request, session=session_of(fresh_database), store=bucket).published
+    assert published.manifest.files[-1].name == name

@@ -215,7 +215,15 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
             "reused": found.reused,
             "rows": manifest.rows,
             "files": [
-                {"name": file.name, "key": file.key, "rows": file.rows, "bytes": file.bytes} for file in manifest.files
+                {
+                    "name": file.name,
+                    "key": file.key,
+                    "rows": file.rows,
+                    "bytes": file.bytes,
+                    "earliest": file.earliest,
+                    "latest": file.latest,
+                }
+                for file in manifest.files
             ],
             "warnings": list(manifest.warnings),
             "published_at": datetime.now(UTC).isoformat(timespec="seconds"),

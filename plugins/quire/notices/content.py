@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from quire.artifacts import RunRequest
 from quire.definition import ReportDefinition, title_of
+from quire.formatting import format_period
 from quire.portal.addresses import archive_address, file_address, run_address
 
 MOST_FILES = 10
@@ -60,6 +61,8 @@ class ToldFile:
     name: str
     rows: int
     bytes: int
+    earliest: str | None = None
+    latest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +121,7 @@ def tell_success(
     files = tuple(
         NoticeLink(
             label=file.name,
-            detail=f"{file.rows:,} rows, {size_of(file.bytes)}" if file.rows else size_of(file.bytes),
+            detail=_file_detail(file),
             address=_link(base_url, file_address(definition.name, told.run, file.name)),
         )
         for file in told.files[:MOST_FILES]
@@ -174,6 +177,13 @@ def size_of(count: int) -> str:
             break
         amount, unit = amount / 1000, larger
     return f"{amount:.1f} {unit}" if amount < 9.95 and unit != "bytes" else f"{amount:.0f} {unit}"
+
+
+def _file_detail(file: ToldFile) -> str:
+    if not file.rows:
+        return size_of(file.bytes)
+    period = format_period(file.earliest, file.latest)
+    return f"{file.rows:,} rows, {size_of(file.bytes)}" + (f", {period}" if period else "")
 
 
 def _causes(failed: Sequence[FailedTask]) -> list[tuple[str, str]]:

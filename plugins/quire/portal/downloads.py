@@ -16,6 +16,7 @@ from quire.artifacts import Manifest
 from quire.catalog import find_definition
 from quire.definition.presentation import Delivery
 from quire.errors import DefinitionError, IntegrityError
+from quire.file_names import days_name
 from quire.object_store import ObjectStore, attachment
 from quire.portal.access import Named, NamedDep
 from quire.portal.services import StoreDep
@@ -35,7 +36,7 @@ RunKey = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The publishe
 def get_archive(reading: NamedDep, run_key: RunKey, store: StoreDep) -> StreamingResponse:
     """Made while it is sent: nothing is kept, whatever its size."""
     manifest = _manifest(reading, run_key, store)
-    name = f"{manifest.report}_{manifest.start}_{manifest.end}.zip"
+    name = f"{manifest.report}_{days_name(manifest.start, manifest.end)}.zip"
     headers = {"Content-Disposition": attachment(name)}
     return StreamingResponse(_zipped(manifest, store), media_type="application/zip", headers=headers)
 

@@ -15,9 +15,10 @@ from pydantic import BaseModel, Field, ValidationError
 
 from quire.airflow_dag.handover import NOTIFY, PUBLISH, STORED, is_published
 from quire.airflow_dag.reader_links import FAILURE, MOST_ASKED
-from quire.artifacts import SUMMARY_FILE, Manifest, TaskUsage
+from quire.artifacts import Manifest, TaskUsage
 from quire.definition import ReportDefinition, StageName
 from quire.errors import IntegrityError, ReportError
+from quire.file_names import is_summary
 from quire.object_store import ObjectStore
 from quire.portal.addresses import archive_address, file_address, run_address
 from quire.portal.airflow_api import AirflowApi, NotFoundError
@@ -182,8 +183,10 @@ def file_views(manifest: Manifest, base: str) -> list[FileView]:
             bytes=file.bytes,
             start=file.start,
             end=file.end,
+            earliest=file.earliest,
+            latest=file.latest,
             sha256=file.sha256,
-            is_summary=file.name == SUMMARY_FILE,
+            is_summary=is_summary(file),
             url=f"{base}{file_address(manifest.report, manifest.run, file.name)}",
         )
         for file in manifest.files

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from quire.formatting import format_time
+
 DURATIONS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 UNITS = ("bytes", "KB", "MB", "GB", "TB")
 AGES = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3_600), ("minute", 60))
@@ -76,4 +78,5 @@ FILTERS: dict[str, Callable[..., str]] = {
     "duration": shown_seconds,
     "age": shown_age,
     "plain": shown_plain,
+    "time": format_time,
 }

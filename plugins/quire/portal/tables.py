@@ -1,4 +1,4 @@
-"""A run's summaries as small tables with charts, from the same stored objects as the sheets of summary.xlsx."""
+"""A run's summaries as small tables with charts, from the same stored objects as the summaries' workbook."""
 
 from __future__ import annotations
 

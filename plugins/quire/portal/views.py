@@ -131,6 +131,8 @@ class FileView(View):
     bytes: int
     start: date
     end: date
+    earliest: str | None = Field(description="The earliest time among its rows, in the report's time zone.")
+    latest: str | None = Field(description="The latest time among its rows.")
     sha256: str
     is_summary: bool = Field(description="Whether it is the summaries' workbook, with the index of the others.")
     url: str

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from quire.artifacts import RowSlice, RunLayout, RunPlan, StagedPartition, WorkbookShare
 from quire.definition import ReportDefinition, RowSplit
 from quire.errors import concerning
+from quire.file_names import partition_name, range_name
 from quire.object_store import ObjectStore
 from quire.run_key import is_published, run_key_of
 
@@ -47,7 +48,7 @@ def _shares(definition: ReportDefinition, plan: RunPlan, staged: Sequence[Staged
     split = definition.workbook.split
     if split == "partition":
         for partition in staged:
-            yield _share(f"{definition.name}_{partition.key}", [_whole(partition)], [partition])
+            yield _share(f"{definition.name}_{partition_name(partition)}", [_whole(partition)], [partition])
     elif isinstance(split, RowSplit):
         shares = list(_row_shares(definition, staged, split.rows))
         yield from shares or [_whole_share(definition, plan, staged)]
@@ -77,9 +78,8 @@ def _row_shares(definition: ReportDefinition, staged: Sequence[StagedPartition],
 
 def _whole_share(definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]) -> WorkbookShare:
     days = plan.request
-    name = staged[0].key if len(staged) == 1 else f"{days.start}_{days.end}"
     return WorkbookShare(
-        stem=f"{definition.name}_{name}",
+        stem=f"{definition.name}_{range_name(days, staged)}",
         start=days.start,
         end=days.end,
         slices=tuple(_whole(partition) for partition in staged),

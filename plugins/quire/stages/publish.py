@@ -1,4 +1,4 @@
-"""Publish: summary.xlsx, then the manifest, last: with it, the run exists."""
+"""Publish: the summaries' workbook, then the manifest, last: with it, the run exists."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from quire.artifacts import (
-    SUMMARY_FILE,
     Manifest,
     ManifestPartition,
     PublishedRun,
@@ -20,6 +19,7 @@ from quire.artifacts import (
 )
 from quire.definition import ReportDefinition
 from quire.errors import IntegrityError, ReportError, concerning
+from quire.file_names import summary_file_name
 from quire.freshness import changed_since_read, is_watched
 from quire.front_sheets import about_sheet, files_sheet, summary_sheets
 from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
@@ -115,7 +115,8 @@ def _write_summary(
     store: ObjectStore,
 ) -> RenderedFile:
     request = run.plan.request
-    key = f"reports/{definition.name}/{run.layout.run_key}/{uuid.uuid4().hex}/{SUMMARY_FILE}"
+    name = summary_file_name(request, run.partitions)
+    key = f"reports/{definition.name}/{run.layout.run_key}/{uuid.uuid4().hex}/{name}"
     uploads: list[Upload] = []
 
     @contextmanager
@@ -145,13 +146,14 @@ def _write_summary(
     )
     write_workbook(workbook, open_file)
     return RenderedFile(
-        name=SUMMARY_FILE,
+        name=name,
         key=key,
         rows=0,
         bytes=uploads[0].bytes,
         sha256=uploads[0].sha256,
         start=request.start,
         end=request.end,
+        summaries_only=True,
     )
 
 

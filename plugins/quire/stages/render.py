@@ -7,17 +7,18 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 
 import pyarrow as pa
 
 from quire.artifacts import RenderedFile, StagedRun, WorkbookShare
-from quire.definition import ReportDefinition
+from quire.definition import ReportDefinition, RowSplit
 from quire.definition.presentation import FileFormat
 from quire.errors import ReportError, concerning
 from quire.flat_files import write_csv, write_parquet
 from quire.front_sheets import about_sheet, detail_columns, rows_by_partition, summary_sheets
 from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
+from quire.row_times import cut_slices, row_times
 from quire.source.arrow_types import storage_schema
 from quire.stored_rows import read_rows
 from quire.xlsx.model import DetailOutcome, DetailTable, FactSheet, TableSheet, Workbook
@@ -95,19 +96,46 @@ class _Rendering:
 
     def write(self) -> tuple[RenderedFile, ...]:
         outcomes = self._write_flat() if self.format != "xlsx" else self._write_workbook()
-        return tuple(
-            RenderedFile(
-                name=name,
-                key=key,
-                rows=outcome.rows,
-                bytes=upload.bytes,
-                sha256=upload.sha256,
-                start=self.share.start,
-                end=self.share.end,
-                notes=outcome.notes,
+        files: list[RenderedFile] = []
+        for (name, key, upload), outcome in zip(self.uploads, outcomes, strict=True):
+            times = self._times(outcome.rows, skipped=sum(file.rows for file in files))
+            start, end = self._dates(times, outcome.rows)
+            files.append(
+                RenderedFile(
+                    name=name,
+                    key=key,
+                    rows=outcome.rows,
+                    bytes=upload.bytes,
+                    sha256=upload.sha256,
+                    start=start,
+                    end=end,
+                    earliest=times[0].isoformat() if times else None,
+                    latest=times[1].isoformat() if times else None,
+                    notes=outcome.notes,
+                )
             )
-            for (name, key, upload), outcome in zip(self.uploads, outcomes, strict=True)
+        return tuple(files)
+
+    def _times(self, rows: int, *, skipped: int) -> tuple[date, date] | None:
+        """Returns the earliest and the latest time among the rows of one file."""
+        return row_times(
+            cut_slices(self.share.slices, skipped=skipped, rows=rows),
+            self.run.partitions,
+            column=self.definition.source.time_column,
+            timezone=self.definition.timezone,
+            store=self.store,
         )
+
+    def _dates(self, times: tuple[date, date] | None, rows: int) -> tuple[date, date]:
+        """Returns the dates that a file covers: whole partitions', or those of its own rows where it has a part."""
+        is_whole = not isinstance(self.definition.workbook.split, RowSplit) and rows == self._share_rows()
+        if times is None or is_whole:
+            return self.share.start, self.share.end
+        first, last = (time.date() if isinstance(time, datetime) else time for time in times)
+        return first, last
+
+    def _share_rows(self) -> int:
+        return sum(part.rows for part in self.share.slices)
 
     @contextmanager
     def _open_file(self, number: int) -> Iterator[Upload]:
@@ -145,7 +173,7 @@ class _Rendering:
                 sheet_name=self.definition.title,
                 columns=self.columns,
                 schema=self._schema(),
-                rows=sum(part.rows for part in self.share.slices),
+                rows=self._share_rows(),
                 batches=self._batches,
             ),
             front=self._front,
