@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
+from quire.local_stack.s3 import INNER_KEYS
 from quire.settings import CLONE
 
 STACKS = ("docker-compose.yaml", "docker-compose.own.yaml")
-SECRETS = re.compile(r"PASSWORD|SECRET|FERNET_KEY|ACCESS_KEY$")
+SECRETS = re.compile(r"PASSWORD|SECRET|FERNET_KEY|ACCESS_KEY$|SIGNING")
 ONCE = ("airflow-init", "demo")
 
 
@@ -94,6 +95,36 @@ def make_settings(clone: Path) -> dict[str, str]:
         (clone / file).write_bytes((CLONE / file).read_bytes())
     subprocess.run(["sh", clone / "containers" / "new-secrets.sh"], check=True, capture_output=True)
     return dict(re.findall(r"^(\w+)=(.*)$", (clone / ".env").read_text(), re.MULTILINE))
+
+
+def test_secrets_that_an_older_file_lacks_are_added_and_nothing_else_changes(tmp_path: Path) -> None:
+    made = make_settings(tmp_path)
+    path, script = tmp_path / ".env", tmp_path / "containers" / "new-secrets.sh"
+    older = "".join(f"{key}={value}\n" for key, value in made.items() if not key.startswith("S3_FILER"))
+    path.write_text(older.rstrip("\n"))
+    added = subprocess.run(["sh", script, "add"], capture_output=True, text=True, check=True).stdout
+    assert added == "added S3_FILER_SECRET\nadded S3_FILER_READ_SECRET\n"
+    text = path.read_text()
+    assert text.startswith(older)
+    more = dict(re.findall(r"^(\w+)=(.{30,})$", text.removeprefix(older), re.MULTILINE))
+    assert set(more) == {"S3_FILER_SECRET", "S3_FILER_READ_SECRET"}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert subprocess.run(["sh", script, "add"], capture_output=True, text=True, check=True).stdout == ""
+    assert path.read_text() == text
+
+
+def test_store_requires_a_token_of_every_inner_request() -> None:
+    store = services("docker-compose.yaml")["seaweedfs"]
+    keys = {store["environment"][f"WEED_JWT_{name}_KEY"] for name in INNER_KEYS}
+    assert len(keys) == len(INNER_KEYS)
+    assert "-disableHttp" in store["command"]
+    assert {"-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3.ip.bind=0.0.0.0"} <= set(store["command"])
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_owner_of_the_tables_is_told_where_logs_are_compacted_alone(name: str) -> None:
+    told = {service for service, entry in services(name).items() if "AIRFLOW_CONN_QUIRE_OWNER" in entry["environment"]}
+    assert told - {"demo"} == {"airflow-worker"}
 
 
 def test_nothing_but_what_the_image_copies_is_sent_to_the_engine() -> None:

@@ -54,7 +54,7 @@ def test_values_are_those_that_the_chart_knows_and_the_images_airflow(values: di
 
 
 def test_every_stage_has_a_pod_whose_memory_holds_a_task(pods: dict[str, Any]) -> None:
-    assert set(pods) == set(STAGES)
+    assert set(pods) == {*STAGES, "compact"}
     for pod in pods.values():
         resources = container(pod)["resources"]
         assert resources["requests"]["memory"] == resources["limits"]["memory"]  # what is promised is there
@@ -88,4 +88,11 @@ def test_secrets_are_named_and_not_told(values: dict[str, Any], pods: dict[str, 
     for pod in pods.values():
         (key,) = (entry for entry in container(pod)["env"] if entry["name"].endswith("FERNET_KEY"))
         assert key["valueFrom"]["secretKeyRef"]["name"] == values["fernetKeySecretName"]
-        assert container(pod)["envFrom"] == yaml.safe_load(values["extraEnvFrom"])
+        shared = yaml.safe_load(values["extraEnvFrom"])
+        assert container(pod)["envFrom"][: len(shared)] == shared
+
+
+def test_owner_of_the_tables_is_told_to_compact_alone(values: dict[str, Any], pods: dict[str, Any]) -> None:
+    told = {name for name, pod in pods.items() if "quire-owner" in str(container(pod)["envFrom"])}
+    assert told == {"compact"}
+    assert "quire-owner" not in values["extraEnvFrom"]

@@ -63,6 +63,7 @@ swept = {
     "dag_id": housekeeping.dag_id,
     "cron": housekeeping.timetable.expression,
     "tasks": [task.task_id for task in housekeeping.tasks],
+    "pods": {task.task_id: task.executor_config for task in housekeeping.tasks},
 }
 print(
     json.dumps(

@@ -85,9 +85,9 @@ def call(channel: grpc.Channel, method: str, body: bytes) -> bytes:
     return bytes(made(body, timeout=SECONDS))
 
 
-def over_grpc(port: int, method: str, body: bytes) -> str:
+def over_grpc(port: int, method: str, body: bytes, *, host: str = "127.0.0.1") -> str:
     """Returns ``answered`` or the status that a call over plain gRPC ended with."""
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    with grpc.insecure_channel(f"{host}:{port}") as channel:
         try:
             call(channel, method, body)
         except grpc.RpcError as error:

@@ -253,7 +253,7 @@ def collect_task() -> Any:
 def compact_task() -> Any:
     """Returns the task that replaces the change logs' records by their sums, and returns how many went."""
 
-    @task(task_id="compact", execution_timeout=timedelta(hours=2))
+    @task(task_id="compact", execution_timeout=timedelta(hours=2), **pod_of("compact"))
     def compact() -> int:
         from quire.catalog import load_catalog
         from quire.tracking import compact_logs
@@ -266,10 +266,11 @@ def compact_task() -> Any:
 
 def placement(definition: ReportDefinition, stage: StageName) -> dict[str, Any]:
     """Returns where a stage's tasks run, and among how many others, so far as definition and settings say."""
-    template = pod_template(stage)
-    asked = {
-        "queue": definition.queues.get(stage),
-        "pool": definition.pools.get(stage),
-        "executor_config": {"pod_template_file": template} if template else None,
-    }
-    return {name: value for name, value in asked.items() if value}
+    asked = {"queue": definition.queues.get(stage), "pool": definition.pools.get(stage)}
+    return {**{name: value for name, value in asked.items() if value}, **pod_of(stage)}
+
+
+def pod_of(task_name: str) -> dict[str, Any]:
+    """Returns the pod template of a task, for the KubernetesExecutor, where the settings name a folder of them."""
+    template = pod_template(task_name)
+    return {"executor_config": {"pod_template_file": template}} if template else {}

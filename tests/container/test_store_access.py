@@ -1,0 +1,57 @@
+"""Whoever is on the containers' network gets nothing of SeaweedFS but what S3 allows."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+import pytest
+from quire.errors import StoreRefusedError
+from quire.object_store import ObjectStore
+from quire.settings import StoreSettings
+
+from tests.container.stack import ContainerStack
+from tests.local_stack import strangers
+
+pytestmark = pytest.mark.container
+S3, S3_GRPC = 8333, 18333
+INNER_PORTS = (8080, 8888, 9333, 18080, 18888, 19333)  # of volume server, filer and master
+
+
+@pytest.fixture
+def host(stack: ContainerStack) -> str:
+    """Where the containers of the network, and this host, reach SeaweedFS."""
+    (container,) = stack.project.containers("seaweedfs")
+    return str(stack.project.state(container)["NetworkSettings"]["Networks"][stack.project.network]["IPAddress"])
+
+
+def test_inner_servers_cannot_be_reached(host: str) -> None:
+    socket.create_connection((host, S3), timeout=5).close()
+    for port in INNER_PORTS:
+        with socket.socket() as caller:
+            caller.settimeout(5)
+            assert caller.connect_ex((host, port)) == errno.ECONNREFUSED, port
+
+
+def test_nobody_becomes_administrator_of_s3(stack: ContainerStack, host: str) -> None:
+    calls = strangers.grpc_calls("quire", "manifest.json")["s3.port.grpc"]
+    assert {strangers.over_grpc(S3_GRPC, method, body, host=host) for method, body in calls} == {"UNAUTHENTICATED"}
+    evil = StoreSettings(
+        bucket="quire",
+        access_key=strangers.EVIL_KEY,
+        secret_key=strangers.EVIL_SECRET,
+        endpoint_url=stack.store_url,
+        region_name="us-east-1",
+    )
+    with pytest.raises(StoreRefusedError):
+        list(ObjectStore(evil).list(""))
+
+
+def test_owner_of_the_tables_is_named_in_workers_alone(stack: ContainerStack) -> None:
+    named = {
+        service
+        for service in stack.project.compose("ps", "--services").split()
+        for container in stack.project.containers(service)
+        if any(line.startswith("AIRFLOW_CONN_QUIRE_OWNER=") for line in stack.project.state(container)["Config"]["Env"])
+    }
+    assert named == {"airflow-worker"}
