@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from quire.errors import SettingsError
-from quire.settings import CLONE, StoreSettings, bucket_name, include_folder, owner_url, source_url
+from quire.settings import CLONE, StoreSettings, bucket_name, include_folder, owner_url, source_url, validate_encoding
 
 STORE = "aws://KEY%2F1:s%40cret@/?endpoint_url=http%3A%2F%2F127.0.0.1%3A8333&region_name=eu-central-1"
 
@@ -71,12 +71,40 @@ def test_source_may_be_whatever_libpq_reads(rest: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "rest", ["u:s3cr/et@h:1/d", "u:s3cr?et@h:1/d", "u:s3cr%zzet@h/d", "u:s3cr et@h/d", "u:s3cr@et@[h/d"]
+    "rest",
+    [
+        "u:s3cr/et@h:1/d",
+        "u:s3cr?et@h:1/d",
+        "u:s3cr%zzet@h/d",
+        "u:s3cr et@h/d",
+        "u:s3cr@et@[h/d",
+        "u:p@s3cr/w#rd@h:5432/d",
+        "u:p@s3cr@h/d",
+        "u:p@s3cr?w@h/d",
+        "u:12/s3cr@h/d",
+        "u:12?s3cr@h/d",
+    ],
 )
 def test_source_with_a_password_that_is_not_encoded_is_refused_without_it(rest: str) -> None:
     with pytest.raises(SettingsError, match="encode what is special in user and password") as caught:
         source_url("warehouse", {"AIRFLOW_CONN_WAREHOUSE": f"postgresql://{rest}"})
     assert "s3cr" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rest", ["u:p@s3cr/w#rd@h:5432/d", "u:12#s3cr@h/d", "u:p@s3cr@h/d", "u:12/s3cr@h/d"])
+def test_validate_encoding_of_a_cut_off_password_refuses_without_it(rest: str) -> None:
+    with pytest.raises(SettingsError, match="encode what is special in user and password") as caught:
+        validate_encoding("warehouse", {"AIRFLOW_CONN_WAREHOUSE": f"postgres://{rest}"})
+    assert "s3cr" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["postgresql://u:p%40ss%2Fw%23rd@h:5432/d?options=a%40b", '{"conn_type": "postgres", "password": "p@s/@"}', ""],
+)
+def test_validate_encoding_of_what_airflow_reads_whole_accepts_it(value: str) -> None:
+    validate_encoding("warehouse", {"AIRFLOW_CONN_WAREHOUSE": value})
+    validate_encoding("warehouse", {})
 
 
 def test_defaults_are_the_clones_own() -> None:

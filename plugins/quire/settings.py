@@ -26,7 +26,7 @@ DEFAULT_BUCKET = "quire"
 DEFAULT_ACTIVE_RUNS = 10
 MAX_ACTIVE_RUNS = 100
 CLONE = Path(__file__).resolve().parents[2]
-ENCODE = "encode what is special in user and password (%2F for /, %40 for @, %25 for %)"
+ENCODE = "encode what is special in user and password (%40 for @, %2F for /, %23 for #, %3F for ?, %25 for %)"
 _HOSTS = re.compile(r"(?:(?:\[[0-9A-Fa-f:.%]+\]|[^\[\]:,@\s]*)(?::\d*)?(?:,|$))+")  # libpq takes several
 _ENCODED = re.compile(r"(?:[^%\s]|%[0-9A-Fa-f]{2})*")
 
@@ -142,11 +142,34 @@ def source_url(connection_id: str, environment: Mapping[str, str] = os.environ) 
         raise SettingsError(f"{variable_of(connection_id)} {seen}: write postgresql://USER:PASSWORD@HOST/DATABASE")
     authority = re.split(r"[/?]", rest, maxsplit=1)[0]
     _, _, hosts = authority.rpartition("@")
-    if not (_HOSTS.fullmatch(hosts) and _ENCODED.fullmatch(rest)):
-        raise SettingsError(
-            f"{variable_of(connection_id)} is not postgresql://USER:PASSWORD@HOST:PORT/DATABASE: {ENCODE}"
-        )
+    if _has_stray_at(rest, authority) or not (_HOSTS.fullmatch(hosts) and _ENCODED.fullmatch(rest)):
+        raise _unencoded(connection_id)
     return f"postgresql://{rest}"
+
+
+def validate_encoding(connection_id: str, environment: Mapping[str, str] = os.environ) -> None:
+    """Checks that no part of a password is taken for a host when Airflow reads a connection from its variable.
+
+    Airflow's own reader ends user and password at ``#`` as well, which libpq does not.
+
+    Raises:
+        SettingsError: a user or password is not URL-encoded. The message holds nothing of it.
+    """
+    uri = environment.get(variable_of(connection_id), "")
+    scheme, _, rest = uri.partition("://")
+    if scheme == "aws":
+        StoreSettings.from_uri(uri, bucket=DEFAULT_BUCKET)
+    elif scheme in ("postgresql", "postgres") and _has_stray_at(rest, re.split(r"[/?#]", rest, maxsplit=1)[0]):
+        raise _unencoded(connection_id)
+
+
+def _has_stray_at(rest: str, authority: str) -> bool:
+    """Whether a password is cut off: libpq ends it at its first ``@``, and an authority at the first slash."""
+    return authority.count("@") > 1 or "@" in rest[len(authority) :]
+
+
+def _unencoded(connection_id: str) -> SettingsError:
+    return SettingsError(f"{variable_of(connection_id)} is not postgresql://USER:PASSWORD@HOST:PORT/DATABASE: {ENCODE}")
 
 
 def owner_url(source_connection: str, environment: Mapping[str, str] = os.environ) -> str:

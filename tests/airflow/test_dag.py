@@ -20,6 +20,8 @@ CONNECTIONS = {
     "ODD": "postgresql://re%20ader:p%20w%2F%40%3A%2B@db.example.org/my%20shop?options=-c%20search_path%3Dfoo&application_name=my%20app",
     "STRICT": "postgresql://reader@h/d?ssl_min_protocol_version=TLSv1.3&require_auth=scram-sha-256",
     "OTHER": "mysql://reader@h/d",
+    "UNENCODED": "postgresql://reader:p@zz/w#rd@db.example.org:5433/shop",
+    "PASTED": '{"conn_type": "postgres", "host": "reader:p@zz/w#rd@db.example.org", "schema": "shop"}',
 }
 
 
@@ -184,6 +186,7 @@ def test_housekeeping_is_daily(facts: dict[str, Any]) -> None:
         "dag_id": "quire__housekeeping",
         "cron": "0 4 * * *",
         "tasks": ["collect", "compact"],
+        "pods": {"collect": {}, "compact": {"pod_template_file": "/opt/pods/compact.yaml"}},
     }
 
 
@@ -211,3 +214,9 @@ def test_source_that_is_missing_or_no_postgresql_is_refused(facts: dict[str, Any
         "NoConnectionError: Airflow has no connection missing: add it, or set AIRFLOW_CONN_MISSING"
     )
     assert facts["sources"]["other"].startswith("SettingsError: the connection other is of type mysql")
+
+
+@pytest.mark.parametrize("name", ["unencoded", "pasted"])
+def test_source_whose_password_is_cut_off_is_refused_without_it(facts: dict[str, Any], name: str) -> None:
+    assert facts["sources"][name].startswith("SettingsError: ")
+    assert "zz" not in facts["sources"][name]

@@ -7,7 +7,14 @@ from urllib.parse import quote, quote_plus, urlencode
 
 from quire.definition import ReportDefinition
 from quire.errors import NoConnectionError, SettingsError
-from quire.settings import OWNER_CONNECTION, STORE_CONNECTION, StoreSettings, bucket_name, variable_of
+from quire.settings import (
+    OWNER_CONNECTION,
+    STORE_CONNECTION,
+    StoreSettings,
+    bucket_name,
+    validate_encoding,
+    variable_of,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -29,6 +36,11 @@ def connection_address(connection_id: str) -> str:
     if connection.conn_type not in ("postgres", "postgresql"):
         raise SettingsError(
             f"the connection {connection.conn_id} is of type {connection.conn_type}: it must be postgres"
+        )
+    if set(connection.host or "") & set("@/?#"):  # it would be printed with each failure to connect
+        raise SettingsError(
+            f"the host of the connection {connection.conn_id} is no host name: "
+            "user, password and database have fields of their own"
         )
     hook = PostgresHook(connection=connection)
     extras = {
@@ -109,6 +121,7 @@ def _connection(connection_id: str) -> Connection:
     from airflow.sdk.exceptions import AirflowNotFoundException
     from airflow.sdk.log import mask_secret
 
+    validate_encoding(connection_id)
     try:
         connection: Connection = Connection.get(connection_id)
     except AirflowNotFoundException as error:
