@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from decimal import Decimal
 from typing import Any
 
 import pytest
 from quire.portal.shown import shown_age, shown_bytes, shown_plain, shown_range, shown_seconds
-from quire.portal.tables import shown_value
 
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 
@@ -63,28 +61,3 @@ def test_shown_range_without_days_says_so() -> None:
 @pytest.mark.parametrize(("value", "shown"), [(None, "all"), (True, "yes"), (12_345, "12345"), ("AA", "AA")])
 def test_shown_plain_is_for_people(value: Any, shown: str) -> None:
     assert shown_plain(value) == shown
-
-
-@pytest.mark.parametrize(
-    ("value", "code", "shown"),
-    [
-        (None, "0", ""),
-        (True, "General", "yes"),
-        (2013, "0", "2013"),
-        (2013, "General", "2013"),
-        (1.5, "General", "1.5"),
-        (0.0004, "General", "0.0004"),
-        (Decimal("0.0004"), "General", "0.0004"),
-        (-2.349, "0.0", "-2.3"),
-        (Decimal("37734107.00"), "#,##0.00", "37,734,107.00"),
-        (0.256, "0.0%", "25.6%"),
-        (13_954, "#,##0", "13,954"),
-        (dt.date(2013, 2, 1), "mmm yyyy", "Feb 2013"),
-        (dt.date(2013, 2, 1), "yyyy", "2013"),
-        (dt.date(2013, 2, 1), "yyyy-mm-dd", "2013-02-01"),
-        (dt.datetime(2013, 2, 1, 6, 30), "yyyy-mm-dd hh:mm:ss", "2013-02-01 06:30:00"),  # noqa: DTZ001 - a wall clock's
-        ("<b>", "General", "<b>"),
-    ],
-)
-def test_shown_value_is_as_its_sheet_shows_it(value: Any, code: str, shown: str) -> None:
-    assert shown_value(value, code) == shown

@@ -178,6 +178,39 @@ def test_float4_on_a_small_sheet_has_its_shortest_digits_as_in_rows() -> None:
     assert [row[0] for row in calamine(body, "T")[3:]] == [0.1, "", 16777216.0, 1e-45, "NaN", "-Infinity"]
 
 
+@pytest.mark.parametrize(
+    ("values", "symbol"),
+    [
+        ([7], "circle"),
+        ([1, 2, 3], "circle"),
+        ([1] * 31, "none"),
+        ([*[1] * 31, None, 5, None, 1], "circle"),
+    ],
+)
+def test_line_has_marks_where_a_point_would_be_invisible(values: list[int | None], symbol: str) -> None:
+    table = pa.table({"k": list(range(len(values))), "v": values})
+    columns = (SheetColumn(name="k", title="K"), SheetColumn(name="v", title="V"))
+    chart = Chart(kind="line", x="k", y=("v",))
+    sheet = TableSheet(sheet_name="S", heading="S", columns=columns, table=table, chart=chart)
+    body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda _: (sheet,))
+    drawn = parts(body)["xl/charts/chart1.xml"].decode()
+    assert re.findall(r'<c:symbol val="(\w+)"/>', drawn) == [symbol]
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"), [("line", 365), ("area", 365), ("scatter", 365), ("column", 30), ("pie", 30)]
+)
+def test_chart_shows_every_point_of_a_line_and_as_many_bars_as_can_be_read(kind: str, rows: int) -> None:
+    table = pa.table({"k": list(range(365)), "v": list(range(365))})
+    columns = (SheetColumn(name="k", title="K"), SheetColumn(name="v", title="V"))
+    chart = Chart(kind=kind, x="k", y=("v",))
+    sheet = TableSheet(sheet_name="S", heading="S", columns=columns, table=table, chart=chart)
+    body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda _: (sheet,))
+    drawn = parts(body)["xl/charts/chart1.xml"].decode()
+    assert f"$B$4:$B${rows + 3}<" in drawn
+    assert ("S (first 30 of 365)" in drawn) is (rows == 30)
+
+
 def test_points_of_a_pie_have_the_palettes_colours_in_turn() -> None:
     table = pa.table({"k": list("abcdefg"), "v": range(7)})
     columns = (SheetColumn(name="k", title="K"), SheetColumn(name="v", title="V"))

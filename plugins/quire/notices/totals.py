@@ -8,10 +8,11 @@ from typing import Any
 from quire.artifacts import Manifest
 from quire.definition import ReportDefinition
 from quire.definition.summary import Aggregation
+from quire.format_codes import format_value
 from quire.front_sheets import summary_sheets
 from quire.object_store import ObjectStore
-from quire.portal.tables import has_summaries, is_shown_whole, shown_value
-from quire.xlsx.styles import number_format
+from quire.portal.tables import has_summaries, is_shown_whole, sheet_formats
+from quire.xlsx.front_values import kept
 
 # Of all rows, from those of each group; a mean or a median cannot be told so.
 OVER_GROUPS: Mapping[Aggregation, Callable[[Sequence[Any]], Any]] = {"count": sum, "sum": sum, "min": min, "max": max}
@@ -37,11 +38,12 @@ def summary_totals(
     summary, sheet = definition.summaries[0], summary_sheets(definition, manifest.summaries, store=store)[0]
     if not is_shown_whole(sheet):
         return ()
+    formats = sheet_formats(sheet)
     totals = []
     for column in sheet.columns:
         merge = OVER_GROUPS.get(summary.measures[column.name].agg) if column.name in summary.measures else None
         values = [value for value in sheet.table.column(column.name).to_pylist() if _is_number(value)]
         if merge and values:
-            code = column.number_format or number_format(sheet.table.schema.field(column.name).type)
-            totals.append((column.title, shown_value(merge(values), code)))
+            total = kept(merge(values), timezone=definition.timezone)
+            totals.append((column.title, format_value(total, formats[column.name])))
     return tuple(totals)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
-from typing import Any
 
 from quire.artifacts import Manifest
 from quire.definition import ReportDefinition
 from quire.errors import IntegrityError
+from quire.format_codes import format_value
 from quire.front_sheets import summary_sheets
 from quire.object_store import ObjectStore
 from quire.portal.charts import draw_chart
+from quire.xlsx.front_values import column_values
 from quire.xlsx.model import TableSheet
 from quire.xlsx.styles import number_format
 
 MOST_ROWS = 12  # the workbook has all of them
-_DECIMALS = re.compile(r"\.(0+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +45,7 @@ def summary_tables(definition: ReportDefinition, manifest: Manifest, *, store: O
         sheets = summary_sheets(definition, manifest.summaries, store=store)
     except IntegrityError:
         return []
-    return [_table(sheet) for sheet in sheets if is_shown_whole(sheet)]
+    return [_table(sheet, definition.timezone) for sheet in sheets if is_shown_whole(sheet)]
 
 
 def has_summaries(definition: ReportDefinition, manifest: Manifest) -> bool:
@@ -61,15 +58,20 @@ def is_shown_whole(sheet: TableSheet) -> bool:
     return {column.name for column in sheet.columns} <= set(sheet.table.schema.names)
 
 
-def _table(sheet: TableSheet) -> SummaryTable:
-    import pyarrow.types as kinds
-
-    shown = sheet.table.slice(0, MOST_ROWS).to_pydict()
+def sheet_formats(sheet: TableSheet) -> dict[str, str]:
+    """Returns the format code of each column of a sheet, as its workbook has it."""
     schema = sheet.table.schema
-    formats = {
+    return {
         column.name: column.number_format or number_format(schema.field(column.name).type) for column in sheet.columns
     }
-    columns = [[shown_value(value, formats[c.name]) for value in shown[c.name]] for c in sheet.columns]
+
+
+def _table(sheet: TableSheet, timezone: str) -> SummaryTable:
+    import pyarrow.types as kinds
+
+    schema, formats = sheet.table.schema, sheet_formats(sheet)
+    cells = {column.name: column_values(sheet.table, column, timezone=timezone) for column in sheet.columns}
+    texts = [[format_value(value, formats[name]) for value in values[:MOST_ROWS]] for name, values in cells.items()]
     header = []
     for column in sheet.columns:
         kind = schema.field(column.name).type
@@ -78,37 +80,7 @@ def _table(sheet: TableSheet) -> SummaryTable:
     return SummaryTable(
         name=sheet.heading,
         header=header,
-        rows=[list(row) for row in zip(*columns, strict=True)],
+        rows=[list(row) for row in zip(*texts, strict=True)],
         total_rows=sheet.table.num_rows,
-        chart=draw_chart(sheet, formats, shown_value),
+        chart=draw_chart(sheet, cells, formats),
     )
-
-
-def shown_value(value: Any, code: str) -> str:
-    """Returns a value as its sheet shows it, as nearly as a page needs."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, date | datetime):
-        return _moment(value, code)
-    if isinstance(value, int | float | Decimal):
-        return _number(value, code)
-    return str(value)
-
-
-def _moment(value: date | datetime, code: str) -> str:
-    words = {"mmm yyyy": "%b %Y", "yyyy": "%Y"}
-    if isinstance(value, datetime) and code not in (*words, "yyyy-mm-dd"):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
-    return value.strftime(words.get(code, "%Y-%m-%d"))
-
-
-def _number(value: float | Decimal, code: str) -> str:
-    percent = "%" if "%" in code else ""
-    number = value * 100 if percent else value
-    if code in ("", "General"):
-        return f"{number:.10g}" if isinstance(number, float) else str(number)
-    found = _DECIMALS.search(code)
-    comma = "," if "," in code else ""
-    return f"{number:{comma}.{len(found[1]) if found else 0}f}{percent}"

@@ -10,12 +10,13 @@ from xlsxwriter import Workbook as Book
 from xlsxwriter.worksheet import Worksheet
 
 from quire.errors import WorkbookError
+from quire.xlsx.chart_points import chart_heading, charted_rows, needs_marks
 from quire.xlsx.model import Chart, TableSheet
 from quire.xlsx.styles import CHART_COLOURS, LINE
 
 KINDS = ("column", "bar", "line", "area", "pie", "scatter")
 FROM_NOTHING = ("column", "bar", "area")  # a length that does not begin at nothing tells a lie
-MOST_POINTS = 30  # more of them are unreadable: the chart shows the first, which the summary's order chose
+BAR_HEIGHT = 20
 
 
 def insert_chart(book: Book, page: Worksheet, sheet: TableSheet, model: Chart, *, header_row: int) -> None:
@@ -34,17 +35,17 @@ def insert_chart(book: Book, page: Worksheet, sheet: TableSheet, model: Chart, *
     if model.kind not in KINDS:
         raise WorkbookError(f"there is no chart of type {model.kind}: use one of {', '.join(KINDS)}")
     rows = sheet.table.num_rows
-    points = rows if model.kind == "scatter" else min(rows, MOST_POINTS)
+    points = charted_rows(model.kind, rows)
     chart = book.add_chart({"type": model.kind})
     for number, name in enumerate(model.y):
         chart.add_series(_series(sheet, model, name, number, header_row + 1, header_row + points))
-    more = f" (first {points} of {rows})" if points < rows else ""
-    chart.set_title({"name": f"{sheet.heading}{more}", "name_font": {"size": 13, "bold": True}, "overlay": False})
+    heading = chart_heading(sheet.heading, model.kind, rows)
+    chart.set_title({"name": heading, "name_font": {"size": 13, "bold": True}, "overlay": False})
     if model.kind != "pie":
         _dress_axes(chart, sheet, model)
     alone = len(model.y) == 1 and model.kind != "pie"
     chart.set_legend({"none": True} if alone else {"position": "bottom"})
-    chart.set_size({"width": 720, "height": max(380, 20 * points) if model.kind == "bar" else 400})
+    chart.set_size({"width": 720, "height": max(380, BAR_HEIGHT * points) if model.kind == "bar" else 400})
     # below the header row, which is repeated on every printed page with whatever stands beside it
     page.insert_chart(header_row + 1, len(sheet.columns) + 1, chart, {"object_position": 3})
 
@@ -58,10 +59,15 @@ def _series(sheet: TableSheet, model: Chart, name: str, number: int, first: int,
         "categories": [sheet.sheet_name, first, x, last, x],
         "values": [sheet.sheet_name, first, y, last, y],
     }
+    mark = {"type": "circle", "size": 6, "fill": {"color": colour}, "border": {"none": True}}
     if model.kind == "scatter":
-        series["marker"] = {"type": "circle", "size": 6, "fill": {"color": colour}, "border": {"none": True}}
+        series["marker"] = mark
     elif model.kind == "line":
         series["line"] = {"color": colour, "width": 2.25}
+        if needs_marks(sheet.table[name].slice(0, last - first + 1).to_pylist()):
+            series["marker"] = mark
+    elif model.kind == "area" and first == last:  # which has no width: its edge is all that can be seen of it
+        series["border"] = {"color": colour, "width": 2.25}
     elif model.kind == "pie":  # its points are told apart, not its series
         colours = (CHART_COLOURS[point % len(CHART_COLOURS)] for point in range(last - first + 1))
         series["points"] = [{"fill": {"color": colour}} for colour in colours]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from quire.xlsx.cells import MOST_BYTES, MOST_DIGITS
 from quire.xlsx.model import SheetColumn
+from quire.xlsx.number_limits import MOST_BYTES, MOST_DIGITS
 from quire.xlsx.odd_dates import LAST_MILLISECOND, date_text, timestamp_text
 from quire.xlsx.text import cut_text
 from quire.xlsx.wall_clock import DAY_MICROSECONDS, offset_at

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-import polars as pl
+if TYPE_CHECKING:
+    import polars as pl
 
 LONGEST_TEXT = 32_767  # UTF-16 units, Excel's limit of a cell
 # What begins a formula where a person edits the cell; quotePrefix keeps it a text.
@@ -39,6 +41,8 @@ def cut_texts(texts: pl.Series) -> tuple[pl.Series, int]:
     """Returns the same of a whole column, and how many texts had to be cut."""
     if longest(texts) <= LONGEST_TEXT:  # never fewer bytes than UTF-16 units
         return texts, 0
+    import polars as pl  # not where single texts are cut only
+
     shortened = texts.map_elements(cut_text, return_dtype=pl.String)
     return shortened, int((shortened.str.len_bytes() != texts.str.len_bytes()).sum())
 
@@ -50,6 +54,8 @@ def escape_text(text: str) -> str:
 
 def escape_texts(texts: pl.Series) -> pl.Series:
     """Returns the same of a whole column."""
+    import polars as pl
+
     rare = texts.str.contains(RARE)
     if rare.any():
         odd = texts.filter(rare).unique()

@@ -10,9 +10,9 @@ from xml.sax.saxutils import escape
 
 import pyarrow as pa
 
-from quire.xlsx.cells import MOST_BYTES, MOST_DIGITS
 from quire.xlsx.model import DetailTable, SheetColumn
 from quire.xlsx.names import column_letters
+from quire.xlsx.number_limits import MOST_BYTES, MOST_DIGITS
 from quire.xlsx.odd_dates import OddDate
 from quire.xlsx.rows import RenderedColumn
 from quire.xlsx.tally import EXACT, Tally, joined

@@ -8,9 +8,11 @@ some cycles earlier. Before the year 1 every zone kept its mean local time.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-import polars as pl
+if TYPE_CHECKING:
+    import polars as pl
 
 DAY_MICROSECONDS = 86_400_000_000
 CYCLE_DAYS = 146_097
@@ -23,6 +25,8 @@ _CYCLE = CYCLE_DAYS * DAY_MICROSECONDS
 
 def wall_clock(instants: pl.Series, timezone: str) -> pl.Series:
     """Returns what a zone's clocks show, as microseconds since their 1970-01-01; infinities stay what they are."""
+    import polars as pl  # not in Airflow's API server, whose pages show instants one by one
+
     physical = instants.to_physical()
     known = physical.is_between(YEAR_1 + 2 * DAY_MICROSECONDS, _LAST_RULES, closed="left").fill_null(value=True)
     inside = physical if known.all() else physical.set(~known, None)

@@ -1,0 +1,114 @@
+"""A number in a section of a format code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import ROUND_HALF_UP, Context, Decimal
+
+from quire.format_codes.sections import Kind, Section, Token
+
+_EXACT = Context(prec=400, rounding=ROUND_HALF_UP, Emax=10_000, Emin=-10_000)
+GROUP = 3  # digits between commas
+# Of a number without a format: larger and smaller ones are written with an exponent.
+GENERAL_DIGITS, MAX_PLAIN_DIGITS, MIN_PLAIN_POWER = 10, 15, -4
+
+
+def format_number(section: Section, number: Decimal) -> str:
+    """Returns a number that is not negative as a section shows it."""
+    mantissa, exponent = _cut(section.tokens, Kind.EXPONENT)
+    whole, decimals = _cut(mantissa, Kind.POINT)
+    whole, thousands = _without_scaling(whole)
+    decimals, more = _without_scaling(decimals)
+    power_of_ten = 2 * sum(token.kind is Kind.PERCENT for token in section.tokens) - GROUP * (thousands + more)
+    number = number.scaleb(power_of_ten, _EXACT)
+    places = _count_digits(decimals)
+    if not exponent:
+        return _mantissa(whole, decimals, _round(number, places))
+    number, power = _normalize(number, max(1, _count_digits(whole)), places)
+    sign = "-" if power < 0 else exponent[0].text[1:].strip("-")
+    return f"{_mantissa(whole, decimals, number)}E{sign}{_whole_part(exponent[1:], str(abs(power)))}"
+
+
+def format_general(number: Decimal) -> str:
+    """Returns a number as a cell without a format shows it, where the cell is wide enough."""
+    if number == number.to_integral_value() and abs(number) < 10**MAX_PLAIN_DIGITS:
+        return str(int(number))
+    rounded = number.normalize(Context(prec=GENERAL_DIGITS, rounding=ROUND_HALF_UP))
+    power = rounded.adjusted()
+    if MIN_PLAIN_POWER <= power < MAX_PLAIN_DIGITS:
+        return f"{rounded:f}"
+    mantissa = rounded.scaleb(-power).normalize()
+    return f"{mantissa:f}E{power:+03d}"
+
+
+def _cut(tokens: Sequence[Token], kind: Kind) -> tuple[list[Token], list[Token]]:
+    """Returns the tokens before the first one of a kind, and those from it on."""
+    place = next((place for place, token in enumerate(tokens) if token.kind is kind), len(tokens))
+    return list(tokens[:place]), list(tokens[place:])
+
+
+def _without_scaling(tokens: list[Token]) -> tuple[list[Token], int]:
+    """Returns tokens without the commas behind their last digit, and how many those are: each means thousands."""
+    last = max((place for place, token in enumerate(tokens) if token.kind is Kind.DIGIT), default=len(tokens))
+    stop = last + 1
+    while stop < len(tokens) and tokens[stop].kind is Kind.COMMA:
+        stop += 1
+    return tokens[: last + 1] + tokens[stop:], max(0, stop - last - 1)
+
+
+def _count_digits(tokens: Sequence[Token]) -> int:
+    return sum(token.kind is Kind.DIGIT for token in tokens)
+
+
+def _round(number: Decimal, places: int) -> Decimal:
+    return number.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, _EXACT)
+
+
+def _normalize(number: Decimal, digits: int, places: int) -> tuple[Decimal, int]:
+    """Returns a number's digits before and behind the point, and the power of ten, a multiple of ``digits``."""
+    power = number.adjusted() // digits * digits if number else 0
+    scaled = _round(number.scaleb(-power, _EXACT), places)
+    if scaled >= 10**digits:
+        power += digits
+        scaled = _round(number.scaleb(-power, _EXACT), places)
+    return scaled, power
+
+
+def _mantissa(whole: Sequence[Token], decimals: Sequence[Token], number: Decimal) -> str:
+    before, _, behind = f"{number:f}".partition(".")
+    return _whole_part(whole, before.lstrip("0")) + _decimal_part(decimals, behind.rstrip("0"))
+
+
+def _whole_part(tokens: Sequence[Token], digits: str) -> str:
+    """Returns digits in their places, from the right; the leftmost place takes all that are left."""
+    is_grouped = any(token.kind is Kind.COMMA for token in tokens)
+    left, places, count = list(digits), _count_digits(tokens), 0
+    parts: list[str] = []
+    for token in reversed(tokens):
+        if token.kind is not Kind.DIGIT:
+            parts.append(_literal(token))
+            continue
+        places -= 1
+        for _ in range(max(1, len(left)) if not places else 1):
+            digit = left.pop() if left else {"0": "0", "?": " "}.get(token.text, "")
+            if is_grouped and digit.strip() and count and count % GROUP == 0:
+                parts.append(",")
+            count += len(digit)
+            parts.append(digit)
+    return "".join(reversed(parts))
+
+
+def _decimal_part(tokens: Sequence[Token], digits: str) -> str:
+    """Returns the point and the digits behind it, without zeros where the code wants none."""
+    left = list(reversed(digits))
+    parts = []
+    for token in tokens:
+        if token.kind is Kind.DIGIT:
+            parts.append(left.pop() if left else {"0": "0", "?": " "}.get(token.text, ""))
+        else:
+            parts.append("." if token.kind is Kind.POINT else _literal(token))
+    return "".join(parts)
+
+
+def _literal(token: Token) -> str:
+    return token.text if token.kind in (Kind.LITERAL, Kind.PERCENT) else ""

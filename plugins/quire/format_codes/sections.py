@@ -1,0 +1,143 @@
+"""A format code as sections of tokens: what stands in quotes or brackets, or behind a backslash, is no placeholder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+from functools import lru_cache
+from operator import eq, ge, gt, le, lt, ne
+
+MAX_SECTIONS = 4  # positive, negative, zero, text
+_TOKEN = re.compile(
+    r'"(?P<quoted>[^"]*)"?|\[(?P<bracket>[^\]]*)\]?|\\(?P<escaped>.)|_(?P<blank>.)|\*(?P<fill>.)'
+    r"|(?P<general>General)|(?P<noon>AM/PM|A/P)|(?P<exponent>E[+-])|(?P<moment>y+|m+|d+|h+|s+)"
+    r"|(?P<digit>[0#?])|(?P<point>\.)|(?P<comma>,)|(?P<percent>%)|(?P<text>@)|(?P<end>;)|(?P<other>.)",
+    re.IGNORECASE | re.DOTALL,
+)
+_ELAPSED = re.compile(r"h+|m+|s+", re.IGNORECASE)
+_CONDITION = re.compile(r"(<=|>=|<>|<|>|=)(-?[0-9]{1,15}(?:\.[0-9]{1,15})?)")
+_COMPARISONS: Mapping[str, Callable[[Decimal, Decimal], bool]] = {
+    "<": lt, "<=": le, ">": gt, ">=": ge, "=": eq, "<>": ne,
+}  # fmt: skip
+
+
+class Kind(Enum):
+    """What a token stands for."""
+
+    LITERAL = "literal"
+    GENERAL = "general"
+    DIGIT = "digit"
+    POINT = "point"
+    COMMA = "comma"
+    PERCENT = "percent"
+    EXPONENT = "exponent"
+    MOMENT = "moment"
+    ELAPSED = "elapsed"
+    NOON = "noon"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A placeholder, or a text that is shown as it stands."""
+
+    kind: Kind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Which numbers a section applies to."""
+
+    comparison: str
+    limit: Decimal
+
+    def is_met(self, number: Decimal) -> bool:
+        """Returns whether the section applies to a number."""
+        return _COMPARISONS[self.comparison](number, self.limit)
+
+    @property
+    def takes_only_negatives(self) -> bool:
+        """Whether the section's own text says that its numbers are negative."""
+        return self.comparison in ("<", "<=") and (self.limit < 0 or (self.limit == 0 and self.comparison == "<"))
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One section of a code."""
+
+    tokens: tuple[Token, ...]
+    condition: Condition | None = None
+
+    def has(self, *kinds: Kind) -> bool:
+        """Returns whether one of its tokens is of these kinds."""
+        return any(token.kind in kinds for token in self.tokens)
+
+
+@lru_cache(maxsize=256)
+def parse_sections(code: str) -> tuple[Section, ...]:
+    """Returns the sections of a format code, at most four."""
+    sections: list[Section] = []
+    tokens: list[Token] = []
+    condition: Condition | None = None
+    for match in _TOKEN.finditer(code):
+        group = match.lastgroup or ""
+        if group == "end":
+            sections.append(Section(tuple(tokens), condition))
+            tokens, condition = [], None
+        elif group == "bracket":
+            condition = _condition(match["bracket"]) or condition
+            tokens += _bracket_tokens(match["bracket"])
+        else:
+            tokens += _tokens(group, match[group])
+    sections.append(Section(tuple(tokens), condition))
+    return tuple(sections[:MAX_SECTIONS])
+
+
+def _tokens(group: str, text: str) -> list[Token]:
+    if group in ("quoted", "escaped", "other"):
+        return [Token(Kind.LITERAL, text)] if text else []
+    if group == "blank":  # as wide as the character that it names
+        return [Token(Kind.LITERAL, " ")]
+    return [] if group == "fill" else [Token(Kind(group), text)]
+
+
+def _bracket_tokens(text: str) -> list[Token]:
+    """Returns a currency's symbol, or an elapsed time; colours, locales and conditions show nothing."""
+    if text.startswith("$"):
+        symbol = text[1:].partition("-")[0]
+        return [Token(Kind.LITERAL, symbol)] if symbol else []
+    return [Token(Kind.ELAPSED, text)] if _ELAPSED.fullmatch(text) else []
+
+
+def _condition(text: str) -> Condition | None:
+    match = _CONDITION.fullmatch(text)
+    return Condition(match[1], Decimal(match[2])) if match else None
+
+
+def section_of(sections: Sequence[Section], number: Decimal) -> tuple[Section | None, bool]:
+    """Returns the section that applies to a number, and whether its own text stands for the minus sign.
+
+    There is none where a code has conditions that the number does not meet.
+    """
+    numeric = sections[:3]
+    if any(section.condition for section in numeric):
+        return _section_by_condition(numeric, number)
+    if number < 0 and len(numeric) > 1:
+        return numeric[1], True
+    if number == 0 and len(numeric) > 2:
+        return numeric[2], False
+    return numeric[0], False
+
+
+def _section_by_condition(numeric: Sequence[Section], number: Decimal) -> tuple[Section | None, bool]:
+    for place, section in enumerate(numeric):
+        condition = section.condition
+        if condition is None and place == 1 and len(numeric) > 2:
+            condition = Condition("<", Decimal(0))
+        if condition is None or condition.is_met(number):
+            return section, condition is not None and condition.takes_only_negatives
+    return None, False

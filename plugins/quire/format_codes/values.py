@@ -1,0 +1,81 @@
+"""Any value of a cell by its format code."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from decimal import Decimal
+from typing import Any
+
+from quire.format_codes.moments import EXCEL_EPOCH, format_moment
+from quire.format_codes.numbers import format_general, format_number
+from quire.format_codes.sections import MAX_SECTIONS, Kind, parse_sections, section_of
+
+GENERAL = ("", "General", "@")
+
+
+def format_value(value: Any, code: str) -> str:
+    """Returns a value as a cell with a format code shows it; a cell's own blanks for alignment are left out.
+
+    Args:
+        value: as the cell keeps it: text is shown as text whatever the code says, except by a section for text.
+        code: Excel's.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, dt.date | dt.time):
+        return _format_moment(value, code)
+    if isinstance(value, int | float | Decimal):
+        return _format_number(value, code)
+    return _format_text(str(value), code)
+
+
+def _format_moment(value: dt.date | dt.time, code: str) -> str:
+    section = parse_sections(code)[0]
+    if not section.has(Kind.MOMENT, Kind.ELAPSED):  # a cell would show a serial number, which tells a reader nothing
+        return str(value)
+    return format_moment(section, _moment(value)).strip()
+
+
+def _moment(value: dt.date | dt.time) -> dt.datetime:
+    if isinstance(value, dt.datetime):
+        return value.replace(tzinfo=None)
+    if isinstance(value, dt.time):
+        return dt.datetime.combine(EXCEL_EPOCH.date(), value)
+    return dt.datetime.combine(value, dt.time())
+
+
+def _format_number(value: float | Decimal, code: str) -> str:
+    if isinstance(value, float | Decimal) and not math.isfinite(value):
+        return str(value)
+    number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    if code in GENERAL:
+        return format_general(number)
+    section, has_own_sign = section_of(parse_sections(code), number)
+    if section is None:
+        return format_general(number)
+    minus = "-" if number < 0 and not has_own_sign else ""
+    if section.has(Kind.MOMENT, Kind.ELAPSED):
+        return _format_serial(number, code)
+    if section.has(Kind.GENERAL):
+        general = format_general(abs(number))
+        return minus + "".join(general if t.kind is Kind.GENERAL else t.text for t in section.tokens).strip()
+    return (minus + format_number(section, abs(number))).strip()
+
+
+def _format_serial(number: Decimal, code: str) -> str:
+    """Returns a number by a code for dates: it counts days since 1899-12-30."""
+    try:
+        return _format_moment(EXCEL_EPOCH + dt.timedelta(days=float(number)), code)
+    except OverflowError:
+        return format_general(number)
+
+
+def _format_text(text: str, code: str) -> str:
+    sections = parse_sections(code)
+    section = sections[-1]
+    if not (len(sections) == MAX_SECTIONS or section.has(Kind.TEXT)):
+        return text
+    return "".join(text if token.kind is Kind.TEXT else token.text for token in section.tokens)
