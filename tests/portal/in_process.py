@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from fastapi import FastAPI
+from fastapi.middleware.gzip import GZipMiddleware
 from quire.object_store import ObjectStore
 from quire.portal import access, services
 from quire.portal.airflow_api import AirflowApi
 from quire.portal.app import create_app
 from quire.portal.lazy import HOST
+from starlette.middleware.base import BaseHTTPMiddleware
 
 READ, EDIT, START = ("GET", None), ("PUT", None), ("POST", "RUN")
 
@@ -80,9 +85,40 @@ def _made_app() -> FastAPI:
     return create_app()
 
 
-def airflow_runs(portal: Portal, runs: Collection[dict[str, Any]]) -> None:
-    """Lets Airflow have these runs, of every report."""
+@contextmanager
+def serve(app: Any, **options: Any) -> Iterator[str]:
+    """Serves an app by uvicorn, as Airflow does, and gives its address."""
+    running = uvicorn.Server(
+        uvicorn.Config(app, port=0, loop="asyncio", lifespan="off", log_level="critical", **options)
+    )
+    ready = threading.Event()
 
-    @portal.host.get("/api/v2/dags/{dag_id}/dagRuns")
-    def list_runs(dag_id: str, limit: int = 100, offset: int = 0) -> dict[str, Any]:
-        return {"dag_runs": list(runs)[offset : offset + limit], "total_entries": len(runs)}
+    async def run() -> None:
+        task = asyncio.create_task(running.serve())
+        while not running.started:
+            await asyncio.sleep(0.01)
+        ready.set()
+        await task
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()))
+    thread.start()
+    try:
+        assert ready.wait(30)
+        host, port = running.servers[0].sockets[0].getsockname()[:2]
+        yield f"http://{host}:{port}"
+    finally:
+        running.should_exit = True
+        thread.join()
+
+
+def mounted(portal: Portal) -> FastAPI:
+    """Returns an app that has the portal at ``/quire``, behind the middleware that Airflow's API server has."""
+    host = FastAPI()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await portal.app({**scope, HOST: portal.host}, receive, send)
+
+    host.mount("/quire", app)
+    host.add_middleware(BaseHTTPMiddleware, dispatch=lambda request, call_next: call_next(request))
+    host.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=5)
+    return host

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from quire.portal import request_limits
 from quire.portal.request_limits import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_QUERY_BYTES, RequestLimits
+
+from tests.portal.in_process import serve
 
 MEGABYTE = b"x" * 1_000_000
 
@@ -37,25 +37,8 @@ def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     """The port of a server with the layer, by each of uvicorn's parsers, and the app behind it."""
     monkeypatch.setattr(request_limits, "MAX_READ_SECONDS", 1.0)
     echo = Echo()
-    config = uvicorn.Config(
-        RequestLimits(echo), port=0, http=request.param, loop="asyncio", lifespan="off", log_level="critical"
-    )
-    running = uvicorn.Server(config)
-    ready = threading.Event()
-
-    async def serve() -> None:
-        task = asyncio.create_task(running.serve())
-        while not running.started:
-            await asyncio.sleep(0.01)
-        ready.set()
-        await task
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    assert ready.wait(30)
-    yield running.servers[0].sockets[0].getsockname()[1], echo
-    running.should_exit = True
-    thread.join()
+    with serve(RequestLimits(echo), http=request.param) as url:
+        yield int(url.rpartition(":")[2]), echo
 
 
 def exchange(port: int, request: bytes) -> bytes:

@@ -95,6 +95,11 @@ class Named:
     caller: Caller
     report: str
 
+    @property
+    def may_ask(self) -> bool:
+        """Whether they may start runs of it."""
+        return may(self.caller, self.report, "POST", DagAccessEntity.RUN)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:

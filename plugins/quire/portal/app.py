@@ -52,6 +52,7 @@ def create_app() -> FastAPI:
         SupersededError,
     ):
         app.add_exception_handler(error, _told)
+    app.add_exception_handler(downloads.FilesMissingError, _offer_again)
     app.middleware("http")(_safely)
     return app
 
@@ -77,6 +78,17 @@ async def _told(request: Request, error: Exception) -> Response:
     answer = pages.page("error.html", None, base, status_code=status_code, reason=reason)
     answer.headers.update(headers)
     return answer
+
+
+async def _offer_again(request: Request, error: Exception) -> Response:
+    """Returns that files are missing; to people who may, with a button that creates the report again."""
+    assert isinstance(error, downloads.FilesMissingError)  # noqa: S101 - registered for nothing else
+    if not _reads_pages(request):
+        return JSONResponse({"detail": str(error)}, status.HTTP_410_GONE)
+    return pages.page(
+        "missing.html", error.caller, base_of(request), status_code=status.HTTP_410_GONE,
+        reason=str(error), manifest=error.manifest,
+    )  # fmt: skip
 
 
 def _reads_pages(request: Request) -> bool:

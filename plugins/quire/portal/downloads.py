@@ -1,30 +1,49 @@
-"""Stable addresses of published files: who follows one is checked, and gets a link that was signed that moment."""
+"""Stable addresses of published files: who follows one is checked, and gets a link that was signed that moment.
+
+Before anything is sent, the store is asked whether all of it is there: a reader never meets the store's own answer.
+"""
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import datetime
-from stat import S_IFREG
-from typing import Annotated, Any
+from typing import Annotated
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, HTTPException, Path, status
 from fastapi.responses import RedirectResponse, StreamingResponse
-from stream_zip import ZIP_64, stream_zip
 
-from quire.artifacts import Manifest
+from quire.artifacts import Manifest, RenderedFile
 from quire.catalog import find_definition
-from quire.definition.presentation import Delivery
+from quire.definition.presentation import FILE_FORMATS, Delivery
 from quire.errors import DefinitionError, IntegrityError
-from quire.file_names import days_name
+from quire.file_names import days_name, is_summary
 from quire.object_store import ObjectStore, attachment
-from quire.portal.access import Named, NamedDep
-from quire.portal.services import StoreDep
-from quire.run_key import read_manifest
+from quire.portal.access import AskingDep, Caller, Named, NamedDep
+from quire.portal.addresses import run_address
+from quire.portal.archives import archive_bytes, stream_archive
+from quire.portal.manifests import cached_manifest
+from quire.portal.questions import check_question
+from quire.portal.requesting import request_run
+from quire.portal.services import BaseDep, StoreDep
+from quire.records import side_by_side
 from quire.settings import include_folder
 
 router = APIRouter(prefix="/reports/{report}/published", tags=["files"])
 RunKey = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The published run's key.")]
+
+
+class FilesMissingError(Exception):
+    """Files of a published run are not in the store, or not what was stored.
+
+    Args:
+        manifest: of the run.
+        caller: who may create it again; None where they may not.
+    """
+
+    def __init__(self, manifest: Manifest, caller: Caller | None) -> None:
+        super().__init__("Files of this run are missing from the store. Create the report again.")
+        self.manifest, self.caller = manifest, caller
 
 
 @router.get(
@@ -34,11 +53,17 @@ RunKey = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The publishe
     responses={200: {"content": {"application/zip": {}}, "description": "The files as they are, not deflated again."}},
 )
 def get_archive(reading: NamedDep, run_key: RunKey, store: StoreDep) -> StreamingResponse:
-    """Made while it is sent: nothing is kept, whatever its size."""
+    """Made while it is sent: nothing is kept, whatever its size. Where a file fails meanwhile, the connection ends."""
     manifest = _manifest(reading, run_key, store)
+    ensure_files(reading, manifest, manifest.files, store=store)
     name = f"{manifest.report}_{days_name(manifest.start, manifest.end)}.zip"
-    headers = {"Content-Disposition": attachment(name)}
-    return StreamingResponse(_zipped(manifest, store), media_type="application/zip", headers=headers)
+    made_at = datetime.fromisoformat(manifest.made_at)
+    headers = {
+        "Content-Disposition": attachment(name),
+        "Content-Length": str(archive_bytes(manifest.files, made_at)),
+    }
+    content = stream_archive(manifest.files, made_at, store=store)
+    return StreamingResponse(content, media_type="application/zip", headers=headers)
 
 
 @router.get(
@@ -53,9 +78,46 @@ def get_file(reading: NamedDep, run_key: RunKey, name: str, store: StoreDep) -> 
     manifest = _manifest(reading, run_key, store)
     file = next((file for file in manifest.files if file.name == name), None)
     if file is None:
-        raise HTTPException(status.HTTP_404_NOT_FOUND, f"this run has no file {name}")
+        raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such file.")
+    ensure_files(reading, manifest, [file], store=store)
     link = store.presign(file.key, seconds=_link_seconds(reading.report), filename=file.name)
     return RedirectResponse(link, status.HTTP_302_FOUND)
+
+
+@router.post("/{run_key}/again", include_in_schema=False)
+async def post_again(asking: AskingDep, run_key: RunKey, store: StoreDep, base: BaseDep) -> RedirectResponse:
+    """Starts a run of what a run with missing files was asked for, which reads every row again."""
+    definition = asking.definition
+    manifest = await run_sync(_manifest, Named(caller=asking.caller, report=definition.name), run_key, store)
+    if not await run_sync(lambda: _missing(manifest.files, store)):
+        raise HTTPException(status.HTTP_409_CONFLICT, "All files of this run are in the store.")
+    suffixes = {file.name.rpartition(".")[2] for file in manifest.files if not is_summary(file)}
+    question = await check_question(
+        definition,
+        start=manifest.start.isoformat(),
+        end=manifest.end.isoformat(),
+        parameters=manifest.parameters,
+        formats=[name for name in FILE_FORMATS if name in suffixes] or None,
+        force=True,
+    )
+    run_id, _ = await request_run(asking, question, store)
+    return RedirectResponse(f"{base}{run_address(definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
+
+
+def ensure_files(reading: Named, manifest: Manifest, files: Sequence[RenderedFile], *, store: ObjectStore) -> None:
+    """Checks that files of a run are in the store, with the size that they were stored with.
+
+    Raises:
+        FilesMissingError: one is not.
+        StoreRefusedError, StoreUnavailableError: the object store cannot be asked.
+    """
+    if _missing(files, store):
+        raise FilesMissingError(manifest, reading.caller if reading.may_ask else None)
+
+
+def _missing(files: Sequence[RenderedFile], store: ObjectStore) -> bool:
+    sizes = side_by_side(store.size, [file.key for file in files])
+    return any(size != file.bytes for size, file in zip(sizes, files, strict=True))
 
 
 def _link_seconds(report: str) -> int:
@@ -69,19 +131,8 @@ def _link_seconds(report: str) -> int:
 
 def _manifest(reading: Named, run_key: str, store: ObjectStore) -> Manifest:
     try:
-        return read_manifest(store, reading.report, run_key)
+        return cached_manifest(store, reading.report, run_key)
     except IntegrityError as error:
         raise HTTPException(
-            status.HTTP_404_NOT_FOUND, "there are no such files: they were deleted, or never published"
+            status.HTTP_404_NOT_FOUND, "These files do not exist: they were deleted, or never published."
         ) from error
-
-
-def _zipped(manifest: Manifest, store: ObjectStore) -> Iterator[bytes]:
-    """Gives a zip of the files in blocks of deflate that only store: what is deflated already gets no smaller."""
-    made_at = datetime.fromisoformat(manifest.made_at)
-
-    def members() -> Iterator[tuple[Any, ...]]:
-        for file in manifest.files:
-            yield file.name, made_at, S_IFREG | 0o644, ZIP_64, store.stream(file.key)
-
-    yield from stream_zip(members(), get_compressobj=lambda: zlib.compressobj(level=0, wbits=-zlib.MAX_WBITS))

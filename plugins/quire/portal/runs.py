@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, get_args
 
 from anyio.to_thread import run_sync
@@ -22,15 +20,16 @@ from quire.file_names import is_summary
 from quire.object_store import ObjectStore
 from quire.portal.addresses import archive_address, file_address, run_address
 from quire.portal.airflow_api import AirflowApi, NotFoundError
+from quire.portal.explanations import MAX_REASON_LENGTH, shorten
+from quire.portal.manifests import cached_manifest
 from quire.portal.questions import OVER, asked_of
 from quire.portal.views import FileView, ProgressView, RunDetails, RunState, RunView, StageView
-from quire.run_key import read_manifest
 
 STATES: Mapping[str, RunState] = {"queued": "waiting", "running": "running", "success": "done", "failed": "failed"}
 CANCELLED = re.compile(r"Cancelled at (\S+) by ")  # the note of a run that somebody has ended
 STAGES: tuple[str, ...] = get_args(StageName)
 DONE = {"success", "skipped"}
-SECONDS_KEPT = 60  # that a deleted run may still be shown
+MAX_LISTED_LENGTH = 100  # of a parameter's value in a list of runs
 WHO = {"scheduled": "the schedule", "backfill": "a backfill", "asset_triggered": "an asset's event"}
 NO_REASON = "One of its tasks was ended from outside: it was killed, or ran out of memory. Airflow's log has more."
 
@@ -88,9 +87,23 @@ async def show_run(
 
 async def _view(definition: ReportDefinition, run: Mapping[str, Any], **parts: Any) -> RunView | None:
     try:
-        return (await _details(definition, run, **parts))[0]
+        return _shortened((await _details(definition, run, **parts))[0])
     except NotFoundError:  # it was deleted this moment
         return None
+
+
+def _shortened(view: RunView) -> RunView:
+    """Returns a run as lists show it: without the long values of its parameters."""
+    values = {name: _short(value) for name, value in view.parameters.items()}
+    return view.model_copy(update={"parameters": values})
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, str):
+        return shorten(value, MAX_LISTED_LENGTH)
+    if isinstance(value, list):
+        return [_short(item) for item in value[:MAX_LISTED_LENGTH]]
+    return value
 
 
 async def _details(
@@ -104,7 +117,7 @@ async def _details(
         state = "failed"
     told: dict[str, Any] = {}
     try:
-        asked = asked_of(definition, run)
+        asked = await run_sync(asked_of, definition, run)
         told = {"start": asked.start, "end": asked.end, "parameters": asked.parameters, "formats": asked.formats}
     except ReportError as error:
         told = {"start": None, "end": None, "parameters": {}, "formats": (), "error": error.message}
@@ -120,6 +133,8 @@ async def _details(
         told["progress"] = await _progress(api, report, run_id, tasks)
     elif state == "failed":
         told["error"] = await _reason(api, report, run_id, tasks, "failed") or told.get("error") or NO_REASON
+    if told.get("error"):
+        told["error"] = shorten(told["error"], MAX_REASON_LENGTH)
     view = RunView(
         run_id=run_id,
         report=report,
@@ -146,7 +161,7 @@ def _published(
     """Returns the manifest of a run that ended well, and what there is to tell of it."""
     try:
         published = _Returned.model_validate(pushed)
-        manifest = _manifest(store, definition.name, published.run, round(time.monotonic() / SECONDS_KEPT))
+        manifest = cached_manifest(store, definition.name, published.run)
     except ValidationError:
         return None, {"error": "Airflow no longer knows what came of it."}
     except IntegrityError:
@@ -166,12 +181,6 @@ def _published(
         "archive": f"{base}{archive_address(manifest.report, manifest.run)}",
         **({"ended_at": published.published_at} if published.published_at else {}),
     }
-
-
-@lru_cache(maxsize=256)
-def _manifest(store: ObjectStore, report: str, run_key: str, moment: int) -> Manifest:
-    """Returns a manifest, which never changes, and is read again after a while only since it may be deleted."""
-    return read_manifest(store, report, run_key)
 
 
 def file_views(manifest: Manifest, base: str) -> list[FileView]:

@@ -1,0 +1,146 @@
+"""Downloads of a run whose files are missing or damaged: no reader takes them for whole."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import Request
+from quire.artifacts import Manifest, RenderedFile
+from quire.definition import ReportDefinition
+from quire.object_store import ObjectStore
+from quire.pipeline import run_report
+from quire.portal.archives import archive_bytes, stream_archive
+from quire.portal.manifests import _CACHE
+
+from tests.events import events_report, fill_events, request_of, session_of
+from tests.portal.in_process import READ, Portal, mounted, open_portal, serve
+
+PAGE = {"Accept": "text/html"}
+
+
+@pytest.fixture
+def definition(tmp_path: Path) -> ReportDefinition:
+    return events_report(tmp_path)
+
+
+@pytest.fixture
+def manifest(definition: ReportDefinition, fresh_database: str, bucket: ObjectStore) -> Manifest:
+    """A published run of four files."""
+    fill_events(fresh_database)
+    run = run_report(definition, request_of(definition), session=session_of(fresh_database), store=bucket)
+    return run.published.manifest
+
+
+@pytest.fixture
+def portal(
+    definition: ReportDefinition, tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> Portal:
+    _CACHE.clear()
+    monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
+    return open_portal(monkeypatch, lambda: bucket)
+
+
+@pytest.fixture
+def server(portal: Portal) -> Iterator[str]:
+    with serve(mounted(portal)) as url:
+        yield f"{url}/quire/reports/events/published"
+
+
+def test_whole_run_is_downloaded(server: str, manifest: Manifest) -> None:
+    answer = httpx.get(f"{server}/{manifest.run}.zip")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == [file.name for file in manifest.files]
+    assert answer.headers["content-length"] == str(len(answer.content))
+    link = httpx.get(f"{server}/{manifest.run}/{manifest.files[0].name}")
+    assert (link.status_code, httpx.get(link.headers["location"]).status_code) == (302, 200)
+
+
+def test_missing_file_is_gone_before_anything_is_sent(server: str, manifest: Manifest, bucket: ObjectStore) -> None:
+    bucket.delete([manifest.files[-1].key])
+    for name in (f"{manifest.run}.zip", f"{manifest.run}/{manifest.files[-1].name}"):
+        answer = httpx.get(f"{server}/{name}")
+        assert answer.status_code == 410
+        assert answer.json()["detail"] == "Files of this run are missing from the store. Create the report again."
+        assert "<?xml" not in httpx.get(f"{server}/{name}", headers=PAGE, follow_redirects=True).text
+    assert httpx.get(f"{server}/{manifest.run}/{manifest.files[0].name}").status_code == 302
+
+
+def test_truncated_file_is_gone(server: str, manifest: Manifest, bucket: ObjectStore) -> None:
+    file = manifest.files[0]
+    bucket.put(file.key, (bucket.read(file.key) or b"")[:-1])
+    assert httpx.get(f"{server}/{manifest.run}.zip").status_code == 410
+    assert httpx.get(f"{server}/{manifest.run}/{file.name}").status_code == 410
+
+
+def test_large_files_have_the_size_that_was_announced(bucket: ObjectStore) -> None:
+    bodies = [b"", b"x", b"y" * 65_535, b"z" * 5_000_000]
+    files = []
+    for number, body in enumerate(bodies):
+        bucket.put(f"{number}", body)
+        digest = hashlib.sha256(body).hexdigest()
+        day = date(2013, 1, 1)
+        files.append(
+            RenderedFile(
+                name=f"Zürich {number}", key=f"{number}", rows=0, bytes=len(body), sha256=digest, start=day, end=day
+            )
+        )
+    made_at = datetime(2026, 1, 1, tzinfo=UTC)
+    content = b"".join(stream_archive(files, made_at, store=bucket))
+    assert len(content) == archive_bytes(files, made_at)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.testzip() is None
+        assert [archive.read(file.name) for file in files] == bodies
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_archive_that_fails_on_the_way_ends_as_an_error(
+    server: str, manifest: Manifest, bucket: ObjectStore, encoding: str
+) -> None:
+    file = manifest.files[-1]
+    body = bytearray(bucket.read(file.key) or b"")
+    body[len(body) // 2] ^= 1
+    bucket.put(file.key, bytes(body))
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.get(f"{server}/{manifest.run}.zip", headers={"Accept-Encoding": encoding})
+
+
+def test_page_offers_to_create_the_report_again(portal: Portal, manifest: Manifest, bucket: ObjectStore) -> None:
+    triggered = list[Any]()
+    airflow = portal.host
+
+    @airflow.get("/api/v2/dags/{dag_id}")
+    def show_dag(dag_id: str) -> dict[str, Any]:
+        return {"is_paused": False}
+
+    @airflow.get("/api/v2/dags/{dag_id}/dagRuns")
+    def list_runs(dag_id: str) -> dict[str, Any]:
+        return {"dag_runs": [], "total_entries": 0}
+
+    @airflow.post("/api/v2/dags/{dag_id}/dagRuns")
+    async def trigger(dag_id: str, request: Request) -> dict[str, Any]:
+        triggered.append((await request.json())["conf"])
+        return {}
+
+    again = f"/reports/events/published/{manifest.run}/again"
+    assert portal.post(again).status_code == 409  # all files are there
+    bucket.delete([manifest.files[0].key])
+    answer = portal.get(f"/reports/events/published/{manifest.run}.zip", headers=PAGE)
+    assert answer.status_code == 410
+    assert re.search(rf'action="[^"]*{again}"', answer.text)
+    answer = portal.post(again)
+    assert (answer.status_code, "/reports/events/runs/ask__" in answer.headers["location"]) == (303, True)
+    assert triggered == [{"start": "2013-01-01", "end": "2013-03-31", "formats": ["xlsx"], "force": True}]
+    portal.rights = {READ}
+    answer = portal.get(f"/reports/events/published/{manifest.run}.zip", headers=PAGE)
+    assert (answer.status_code, "/again" in answer.text) == (410, False)
+    assert portal.post(again).status_code == 403
