@@ -16,11 +16,12 @@ from quire.errors import ParameterError, RangeError
 
 ParameterType = Literal["string", "integer", "number", "boolean", "date"]
 ParameterValue = str | int | float | bool | None
-MOST_NUMBER = 1e300  # a double has it, and so has PostgreSQL
+MAX_NUMBER = 1e300  # a double has it, and so has PostgreSQL
+MAX_NUMBER_LENGTH = 400  # characters: 1e300 written out has 301
 DEFAULT_MAX_LENGTH = 1_000
 MAX_LENGTH = 50_000  # a portal request's whole body has 64 kB
 INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
-NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+NUMBER = re.compile(r"[+-]?+(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][+-]?+[0-9]++)?+")
 
 
 class Parameter(Part):
@@ -155,9 +156,9 @@ def _read_integer(value: object) -> int:
 
 
 def _read_number(value: object) -> int | float:
-    if isinstance(value, str) and NUMBER.fullmatch(value):
+    if isinstance(value, str) and len(value) <= MAX_NUMBER_LENGTH and NUMBER.fullmatch(value):
         value = float(value)
-    if isinstance(value, int | float) and not isinstance(value, bool) and -MOST_NUMBER < value < MOST_NUMBER:
+    if isinstance(value, int | float) and not isinstance(value, bool) and -MAX_NUMBER < value < MAX_NUMBER:
         return int(value) if value == int(value) else value  # 5 and 5.0 are one question
     raise ValueError(f"{_shown(value)}: it must be a number")
 

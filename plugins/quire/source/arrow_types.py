@@ -13,7 +13,7 @@ import pyarrow as pa
 from quire.artifacts import SourceColumn
 
 PG_TYPE = b"quire.pg_type"
-_NUMERIC = re.compile(r"numeric\((\d+),(-?\d+)\)")
+_NUMERIC = re.compile(r"numeric\((\d{1,4}),(-?\d{1,4})\)")
 _DIRECT = {
     "bool": pa.bool_(),
     "int2": pa.int16(),

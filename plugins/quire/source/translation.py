@@ -25,9 +25,12 @@ _TRANSIENT = (
 _QUERY_CANCELED = "57014"
 _NO_RIGHT = "42501"
 # The driver gives no code where PostgreSQL turns a connection away.
-_TURNED_AWAY = re.compile(
-    r"FATAL: +.*(?:authentication failed|does not exist|no pg_hba\.conf entry|not permitted to log in"
-    r"|permission denied).*"
+_TURNED_AWAY = (
+    "authentication failed",
+    "does not exist",
+    "no pg_hba.conf entry",
+    "not permitted to log in",
+    "permission denied",
 )
 _NO_ADDRESS = re.compile(r"invalid (?:port number|\w+ value)|weak sslmode")
 _SHORT = 6  # letters: a password of fewer may be part of any word
@@ -56,10 +59,9 @@ def _of_driver(error: psycopg2.Error | psycopg.Error, url: str) -> ReportError:
     if code == _QUERY_CANCELED:
         advice = "; raise source.timeout, or choose shorter partitions" if "timeout" in line else ""
         return QueryError(f"PostgreSQL ended the query: {line}{advice}")
-    if not code and (refusal := _TURNED_AWAY.search(line)):
+    if not code and (refusal := _refusal(line)):
         return SettingsError(
-            f"PostgreSQL at {_place(url)} turns the connection away: {refusal[0].removeprefix('FATAL:').strip()}; "
-            "check its user, password and database"
+            f"PostgreSQL at {_place(url)} turns the connection away: {refusal}; check its user, password and database"
         )
     is_of_address = isinstance(error, psycopg.ProgrammingError | psycopg2.ProgrammingError) or _NO_ADDRESS.match(line)
     if is_of_address and not code:
@@ -68,6 +70,15 @@ def _of_driver(error: psycopg2.Error | psycopg.Error, url: str) -> ReportError:
         return SourceUnavailableError(f"PostgreSQL at {_place(url)} is not available: {line}")
     kind = StatementError if code.startswith("42") and code != _NO_RIGHT else QueryError
     return kind(f"PostgreSQL refuses the query: {line} (SQLSTATE {code})")
+
+
+def _refusal(text: str) -> str:
+    """Returns why PostgreSQL turned a connection away, where a line of the text says so."""
+    for line in text.splitlines():
+        reason = line.partition("FATAL:")[2].strip()
+        if any(words in reason for words in _TURNED_AWAY):
+            return reason
+    return ""
 
 
 def _place(url: str) -> str:

@@ -18,7 +18,7 @@ STRINGS = "xl/sharedStrings.xml"
 BOOK = "xl/workbook.xml"
 TOLD = "docProps/app.xml"
 _SHARED = re.compile(rb'( t="s"><v>)(\d+)(</v>)')
-_SHEET = re.compile(r"<sheet [^>]*/>")
+_SHEET = re.compile(r"<sheet [^<>]*/>")
 _TITLE = re.compile(r"<vt:lpstr>[^<]*</vt:lpstr>")
 _LOCAL = re.compile(r'localSheetId="(\d+)"')
 _ACTIVE = re.compile(r' (?:activeTab|firstSheet)="\d+"')

@@ -19,10 +19,11 @@ HEADER_INDENTS = {"left": 1, "center": 0, "right": 2}
 # One section of a format code: colours and conditions, which must come first in it, then whatever else it has. What
 # stands in quotes or brackets, or behind one of \ _ *, divides nothing; [h], [m] and [s] are times, [$…] a currency.
 _SECTION = re.compile(
-    r'((?:\[(?!h+\]|m+\]|s+\]|\$)[^\]]*\])*)((?:"[^"]*"|[\\_*].|\[[^\]]*\]|[^;])+)', re.IGNORECASE | re.DOTALL
+    r'((?:\[(?!h+\]|m+\]|s+\]|\$)[^\[\]]*+\])*+)((?:"[^"]*+(?:"|\Z)|[\\_*].|\[[^\[\]]*+\]|[^;])++)',
+    re.IGNORECASE | re.DOTALL,
 )
 # The places of a number's digits in a section, found beside texts and brackets, which may look like them.
-_DIGITS = re.compile(r'"[^"]*"|\[[^\]]*\]|[\\_*].|(?P<digits>[#0?.](?:[#0?,.]*[#0?.])?)', re.DOTALL)
+_DIGITS = re.compile(r'"[^"]*+(?:"|\Z)|\[[^\]]*+(?:\]|\Z)|[\\_*].|(?P<digits>[#0?.](?:[#0?,.]*[#0?.])?)', re.DOTALL)
 LONGEST_FORMAT, MOST_DECIMALS = 255, 30  # Excel's own, of a format code
 # Excel shows booleans as words whatever the code says; LibreOffice prints 1 and 0 on some pages unless told.
 BOOLEAN = '"TRUE";"TRUE";"FALSE"'

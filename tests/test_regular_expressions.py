@@ -1,0 +1,166 @@
+"""Every regular expression takes time in proportion to its text, whatever the text is."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import polars as pl
+import pytest
+
+from tests.regular_expressions import HardText, Use, hard_texts, uses_of
+
+CLONE = Path(__file__).resolve().parents[1]
+SIZE = 100_000
+# Processor time. Linear ones take a few milliseconds for the size; quadratic ones 5 to 100 s, and a 16th for a quarter.
+SLOW_SECONDS, MAX_SECONDS = 0.03, 3.0
+MAX_RATIO = 9  # of four times the text: 4 where it is linear, 16 where it is quadratic
+SOURCES = {
+    path.relative_to(CLONE).as_posix(): path.read_text()
+    for folder in ("plugins", "dags")
+    for path in sorted((CLONE / folder).rglob("*.py"))
+}
+DYNAMIC = {
+    "pattern": "[0-9]+",  # of _matching, whose calls are uses themselves
+    "f'(password=){re.escape(secret)}'": "(password=)secret",
+}
+USES, UNREAD = uses_of(SOURCES, DYNAMIC)
+# What the generated texts may miss: texts that were quadratic once, and those an attacker would try.
+KNOWN_HARD = [
+    HardText("1", tail="x"),
+    HardText("1", head="-", tail="."),
+    HardText("1e"),
+    HardText("FATAL: "),
+    HardText(" ", head="FATAL:"),
+    HardText('<row r="1">'),
+    HardText("<sheet "),
+    HardText("<si>"),
+    HardText("["),
+    HardText('"', tail='a"'),
+    HardText("''", head="E'"),
+    HardText("E'a'\n", tail="x"),
+    HardText("a", head="$"),
+    HardText("$a$ $b$ "),
+    HardText("/*"),
+    HardText("--\r"),
+    HardText("%("),
+    HardText("a", head="%("),
+    HardText(",", head="0"),
+    HardText("#,#"),
+    HardText(":"),
+    HardText("a.", tail="@"),
+    HardText("_"),
+    HardText(" ", tail="x"),
+]
+
+
+class TooSlowError(Exception):
+    """A regular expression took longer than any linear one does."""
+
+
+@contextmanager
+def processor_limit(seconds: float) -> Iterator[None]:
+    """Ends what takes more processor time: the machine's other work does not count."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise TooSlowError(f"more than {seconds} s of processor time")
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def seconds_of(work: Callable[[str], object], text: str) -> float:
+    began = time.process_time()
+    work(text)
+    return time.process_time() - began
+
+
+def ensure_linear(work: Callable[[str], object], text: HardText, *, size: int = SIZE) -> None:
+    """Checks that a text of a size takes a few milliseconds, or 100 kB of it not much more than four times 25."""
+    with processor_limit(MAX_SECONDS):
+        if seconds_of(work, text.of(size)) > SLOW_SECONDS:
+            quarter = min(seconds_of(work, text.of(SIZE // 4)) for _ in range(3))
+            whole = min(seconds_of(work, text.of(SIZE)) for _ in range(2))
+            assert whole < MAX_RATIO * quarter, f"{whole:.3f} s, and {quarter:.3f} s for a quarter: {text}"
+
+
+def work_of(use: Use) -> Callable[[str], object]:
+    compiled = re.compile(use.pattern, use.flags)
+    method = getattr(compiled, "finditer" if use.method in ("sub", "subn", "split", "findall") else use.method)
+
+    def work(text: str) -> None:
+        given = text.encode() if isinstance(use.pattern, bytes) else text
+        result = method(given)
+        if use.method not in ("match", "fullmatch", "search"):
+            for _ in result:
+                pass
+
+    return work
+
+
+def test_sources_have_no_regular_expression_that_is_not_tested() -> None:
+    assert UNREAD == []
+    assert len(USES) > 40
+
+
+def test_uses_of_finds_each_way_of_writing_one() -> None:
+    source = (
+        "NAME = re.compile('a+b', re.DOTALL)\nWORD = 'c'\nLOST = re.compile('d')\nMADE = re.compile(f())\n"
+        "NAME.sub('', x)\nre.split('[/?]', x)\nre.search(WORD, x)\n_matching('e', 'words')\nre.match(x + y, z)\n"
+    )
+    found, unread = uses_of({"a.py": source}, {})
+    assert [(use.place, use.method, use.pattern, use.flags) for use in found] == [
+        ("a.py:NAME", "sub", "a+b", re.DOTALL),
+        ("a.py:'[/?]'", "split", "[/?]", 0),
+        ("a.py:WORD", "search", "c", 0),
+        ("a.py:'e'", "fullmatch", "e", 0),
+    ]
+    assert unread == ["a.py: re.compile(f())", "a.py: x + y", "a.py:LOST is never called", "a.py:MADE is never called"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "method"),
+    [
+        (r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", "fullmatch"),
+        (r"\s+$", "search"),
+    ],
+)
+def test_hard_texts_show_that_an_expression_is_quadratic(pattern: str, method: str) -> None:
+    work = work_of(Use("here", method, pattern))
+    with pytest.raises((TooSlowError, AssertionError)):
+        for text in hard_texts(pattern):
+            ensure_linear(work, text, size=SIZE // 4)
+
+
+@pytest.mark.parametrize("use", USES, ids=str)
+def test_regular_expression_is_linear_in_100_kb_of_hostile_text(use: Use) -> None:
+    work = work_of(use)
+    for text in KNOWN_HARD:
+        ensure_linear(work, text)
+    for text in hard_texts(use.pattern, use.flags):
+        ensure_linear(work, text, size=SIZE // 4)
+
+
+def test_other_engines_are_linear_by_construction() -> None:
+    written = "\n".join(SOURCES.values())
+    assert "python-re" not in written  # pydantic's other engine; its own is Rust's, as Polars' is
+    values = pl.Series(["1" * SIZE + "x", "_x" * SIZE, " " * SIZE])
+    assert values.str.contains(r"^(\d+\.?\d*)+$").to_list() == [False, False, False]
+
+
+def test_pages_have_no_regular_expression() -> None:
+    for path in (CLONE / "plugins/quire/portal").glob("static/*.js"):
+        text = re.sub(r"//.*", "", path.read_text())
+        assert not re.search(r"RegExp|[=(,:]\s*/[^/*\s]|\.(match|matchAll|search)\(", text), path.name
+    for path in (CLONE / "plugins/quire/portal/templates").glob("*.html"):
+        assert "pattern=" not in path.read_text(), path.name
