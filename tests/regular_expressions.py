@@ -7,9 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise, product
-from pathlib import Path
-from re import _constants as codes  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
+from re import _constants as codes
+from re import _parser as parser
 from typing import Any
 
 METHODS = {"match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"}
@@ -108,7 +107,7 @@ def _use(
     dynamic: Mapping[str, str],
 ) -> Use | str | None:
     """Returns how a call uses a regular expression; a text where its pattern cannot be read; else nothing."""
-    if isinstance(call.func, ast.Name) and call.func.id in OWN or _re_call(call, METHODS):
+    if (isinstance(call.func, ast.Name) and call.func.id in OWN) or _re_call(call, METHODS):
         method = OWN[call.func.id] if isinstance(call.func, ast.Name) else call.func.attr  # type: ignore[attr-defined]
         written = ast.unparse(call.args[0])
         pattern = _text(call, texts) or dynamic.get(written)

@@ -119,12 +119,12 @@ def _probed(
     time_column, probe = definition.source.time_column, quoted(column)
     bounds = ", ".join(f"'{_bound(partition, kinds[time_column])}'" for partition in partitions)
     number = probe if kinds[column].startswith(("int", "numeric")) else f"extract(epoch FROM {probe}) * {MICROSECONDS}"
-    rows = transaction.fetch(
+    query = bound_query(definition, request, whole).within(
         f"SELECT width_bucket({quoted(time_column)}, ARRAY[{bounds}]::{kinds[time_column]}[]) AS number, "  # noqa: S608
-        f"count(*) AS rows, count({probe}) AS told, coalesce(sum({number}), 0)::text AS total "
-        f"FROM (\n{bound_query(definition, request, whole)}) AS report "
-        f"WHERE {quoted(time_column)} IS NOT NULL GROUP BY 1"
+        f"count(*) AS rows, count({probe}) AS told, coalesce(sum({number}), 0)::text AS total FROM (\n",
+        f") AS report WHERE {quoted(time_column)} IS NOT NULL GROUP BY 1",
     )
+    rows = transaction.fetch(query)
     return {row["number"]: (row["rows"], row["told"], row["total"]) for row in rows}
 
 

@@ -9,19 +9,20 @@ from quire.artifacts import RunRequest, SourceColumn
 from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition
 from quire.errors import DefinitionError, StatementError
+from quire.sql_template import Statement
 
 if TYPE_CHECKING:
     from quire.source import SourceTransaction
 
 
-def bound_query(definition: ReportDefinition, request: RunRequest, partition: DatePartition) -> str:
+def bound_query(definition: ReportDefinition, request: RunRequest, partition: DatePartition) -> Statement:
     """Returns the SQL for one partition: its instants and the request's parameters as quoted literals.
 
     Raises:
         ParameterError: a value cannot be sent to PostgreSQL.
     """
     binds = definition.sql_binds(request.parameters)
-    return sql_template.render(
+    return sql_template.bind(
         definition.sql_text, {**binds, "start": partition.start_instant, "end": partition.stop_instant}
     )
 

@@ -17,18 +17,19 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from quire.errors import DefinitionError, ParameterError
+from quire.sql_literal import literal
 
 # PostgreSQL's own lexical rules (its manual, section 4.1): what stands in quotes or in a comment. Words are taken
 # whole, so that the E of an escape string and the $ of a dollar quote are only seen where a token begins. An escape
 # string may go on in quotes on the next line.
 TOKEN = re.compile(
     r"""
-      (?P<comment>   --[^\r\n]* | /\* )
-    | (?P<quoted>    [eE]'(?:[^'\\]|\\.|'')*
-                     (?:'[^\S\r\n]*(?:--[^\r\n]*)?[\r\n](?:\s|--[^\r\n]*[\r\n])*'(?:[^'\\]|\\.|'')*)*'?
-                   | '(?:[^']|'')*'? | "(?:[^"]|"")*"?
+      (?P<comment>   --[^\r\n]*+ | /\* )
+    | (?P<quoted>    [eE]'(?:[^'\\]++|\\.|'')*+
+                     (?:'[^\S\r\n]*+(?:--[^\r\n]*+)?+[\r\n](?:\s|--[^\r\n]*+[\r\n])*+'(?:[^'\\]++|\\.|'')*+)*+'?
+                   | '(?:[^']++|'')*+'? | "(?:[^"]++|"")*+"?
                    | \$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z) )
-    | (?P<word>      [^\W\d][\w$]* )
+    | (?P<word>      [^\W\d][\w$]*+ )
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -61,6 +62,26 @@ class _Piece:
     line: int
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL to run, and the same with ``?`` for each value, from which logs take it: values may be long, and secret."""
+
+    text: str
+    template: str
+
+    @classmethod
+    def of(cls, sql: str | Statement) -> Statement:
+        """Returns a statement as it is, and one without values of a text."""
+        return sql if isinstance(sql, Statement) else cls(text=sql, template=sql)
+
+    def within(self, before: str, after: str = "") -> Statement:
+        """Returns the statement as part of a larger one."""
+        return Statement(text=f"{before}{self.text}{after}", template=f"{before}{self.template}{after}")
+
+    def __str__(self) -> str:
+        return self.text
+
+
 def placeholders(sql: str) -> tuple[Placeholder, ...]:
     """Returns every placeholder, in the order of the text."""
     return tuple(Placeholder(piece.text, piece.line) for piece in _pieces(sql) if piece.kind == "placeholder")
@@ -71,11 +92,10 @@ def problems(sql: str) -> tuple[Problem, ...]:
     return tuple(Problem(piece.text, piece.line) for piece in _pieces(sql) if piece.kind == "problem")
 
 
-def render(sql: str, binds: Mapping[str, Any]) -> str:
-    """Returns the SQL with each placeholder replaced by its value, as a literal quoted by psycopg.
+def bind(sql: str, binds: Mapping[str, Any]) -> Statement:
+    """Returns the SQL with each placeholder replaced by its value, as ``sql_literal`` quotes it.
 
-    A value is never searched for placeholders itself. An aware datetime becomes a ``timestamptz``, a date a
-    ``date``, None ``NULL``; a text stays of unknown type, so that PostgreSQL takes the type it is compared with.
+    A value is never searched for placeholders itself.
 
     Args:
         sql: as it stands in the file.
@@ -85,22 +105,28 @@ def render(sql: str, binds: Mapping[str, Any]) -> str:
         DefinitionError: the SQL has problems (the catalog refuses such a file before).
         ParameterError: a value is missing, or no literal can hold it.
     """
-    from psycopg import DataError, ProgrammingError
-    from psycopg.sql import Literal as SqlLiteral
 
-    def literal(name: str) -> str:
+    def bound(name: str) -> str:
         if name not in binds:
             raise ParameterError(f"the query's placeholder %({name})s has no value")
         try:
-            return SqlLiteral(binds[name]).as_string(None)
-        except (DataError, ProgrammingError) as error:
+            return literal(binds[name])
+        except ValueError as error:
             raise ParameterError(f"the value of {name} cannot be sent to PostgreSQL: {error}") from error
 
-    found = tuple(_pieces(sql))
-    for piece in found:
+    pieces = tuple(_pieces(sql))
+    for piece in pieces:
         if piece.kind == "problem":
             raise DefinitionError(f"line {piece.line} of the query: {piece.text}")
-    return "".join(literal(piece.text) if piece.kind == "placeholder" else piece.text for piece in found)
+    return Statement(
+        text="".join(bound(piece.text) if piece.kind == "placeholder" else piece.text for piece in pieces),
+        template="".join("?" if piece.kind == "placeholder" else piece.text for piece in pieces),
+    )
+
+
+def render(sql: str, binds: Mapping[str, Any]) -> str:
+    """Returns the text of what ``bind`` returns."""
+    return bind(sql, binds).text
 
 
 def normalized(sql: str) -> str:

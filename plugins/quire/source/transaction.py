@@ -25,7 +25,8 @@ from quire.source.copy_text import CopyTextReader, LineBlocks
 from quire.source.lost_connections import CLIENT, SERVER, with_defaults
 from quire.source.reading_thread import Give, Item, read_in_thread
 from quire.source.translation import translated
-from quire.sql_template import normalized
+from quire.sql_literal import CLIENT_ENCODING, literal
+from quire.sql_template import Statement, normalized
 from quire.usage import StatementLog
 
 UNKNOWN_TYPE = ("unknown", False)  # made since the snapshot
@@ -69,19 +70,16 @@ def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator
         QueryError: it does not know the time zone.
     """
     with translated(session.url):
-        connection = psycopg2.connect(with_defaults(session.url, **CLIENT))
+        connection = psycopg2.connect(with_defaults(session.url, **CLIENT), client_encoding=CLIENT_ENCODING)
     # Closing it ends the transaction. The line is the same connection, by a number that libpq does not give back.
     with closing(connection), socket.socket(fileno=os.dup(connection.fileno())) as line:
         with translated(session.url), connection.cursor() as cursor:
-            connection.set_client_encoding("UTF8")
             connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
             cursor.execute(_local_settings(session, name))
         yield SourceTransaction(connection, session, hang_up=partial(_hang_up, line))
 
 
 def _local_settings(session: SourceSession, name: str) -> str:
-    from psycopg.sql import Literal
-
     wanted = {
         "application_name": name[:LONGEST_NAME],
         "TimeZone": session.timezone,
@@ -95,9 +93,7 @@ def _local_settings(session: SourceSession, name: str) -> str:
         "client_min_messages": "error",  # the client would keep notices and warnings, of each row
         **SERVER,
     }
-    rows = ", ".join(
-        f"({Literal(name).as_string(None)}, {Literal(value).as_string(None)})" for name, value in wanted.items()
-    )
+    rows = ", ".join(f"({literal(name)}, {literal(value)})" for name, value in wanted.items())
     return (
         "SELECT set_config(s.name, w.value, true) "  # noqa: S608 - both sides are quoted literals
         f"FROM (VALUES {rows}) AS w(name, value) JOIN pg_settings AS s ON s.name = w.name"
@@ -110,11 +106,12 @@ class SourceTransaction:
     def __init__(self, connection: Connection, session: SourceSession, *, hang_up: Callable[[], None]) -> None:
         self._connection, self._session, self._hang_up = connection, session, hang_up
 
-    def fetch(self, sql: str) -> list[dict[str, Any]]:
+    def fetch(self, sql: str | Statement) -> list[dict[str, Any]]:
         """Returns the rows of a small query, a dict each; it is left as ``stream`` is."""
+        statement = Statement.of(sql)
 
         def work(cursor: Cursor, give: Give[list[dict[str, Any]]]) -> None:
-            cursor.execute(sql)
+            cursor.execute(statement.text)
             names = [column.name for column in cursor.description or ()]
             give([dict(zip(names, row, strict=True)) for row in cursor.fetchall()])
 
@@ -124,12 +121,12 @@ class SourceTransaction:
             for rows in self._run(work):
                 found += rows
         finally:
-            self._log(sql, rows=len(found), began=began)
+            self._log(statement, rows=len(found), began=began)
         return found
 
-    def explain(self, sql: str) -> Any:
+    def explain(self, sql: str | Statement) -> Any:
         """Returns the plan of a query, as PostgreSQL's JSON has it, without running it."""
-        ((plan,),) = (row.values() for row in self.fetch(f"EXPLAIN (FORMAT JSON) {sql}"))
+        ((plan,),) = (row.values() for row in self.fetch(Statement.of(sql).within("EXPLAIN (FORMAT JSON) ")))
         return plan
 
     def began_at(self) -> str:
@@ -139,13 +136,13 @@ class SourceTransaction:
         )
         return str(row["began"])
 
-    def columns(self, sql: str) -> tuple[SourceColumn, ...]:
+    def columns(self, sql: str | Statement) -> tuple[SourceColumn, ...]:
         """Returns the columns of a query's result, without reading a row of it."""
-        query = f"SELECT * FROM (\n{sql}\n) AS report LIMIT 0"  # noqa: S608 - as it is to run
+        query = Statement.of(sql).within("SELECT * FROM (\n", "\n) AS report LIMIT 0")
         began = time.perf_counter()
 
         def work(cursor: Cursor, give: Give[Sequence[Any]]) -> None:
-            cursor.execute(query)
+            cursor.execute(query.text)
             give(cursor.description or ())
 
         try:
@@ -160,7 +157,7 @@ class SourceTransaction:
         types = {row["oid"]: (row["name"], row["is_own"]) for row in found}
         return tuple(_column(column, *types.get(column.type_code, UNKNOWN_TYPE)) for column in described)
 
-    def stream(self, sql: str, columns: tuple[SourceColumn, ...]) -> Generator[pa.RecordBatch]:
+    def stream(self, sql: str | Statement, columns: tuple[SourceColumn, ...]) -> Generator[pa.RecordBatch]:
         """Gives the rows of a query as they arrive, a few megabytes at a time, in the schema of their storage.
 
         Closing the iterator early ends the connection, and with it the query; it must be closed before the transaction.
@@ -175,13 +172,13 @@ class SourceTransaction:
             SourceUnavailableError: the connection was lost.
             CancelledError: the session was cancelled.
         """
-        query = f"SELECT {select_list(columns)} FROM (\n{sql}\n) AS report"  # noqa: S608 - its values are quoted literals
+        query = Statement.of(sql).within(f"SELECT {select_list(columns)} FROM (\n", "\n) AS report")  # noqa: S608 - names, quoted
         reader = CopyTextReader(storage_schema(columns))
         began, rows = time.perf_counter(), 0
 
         def copy(cursor: Cursor, give: Give[bytes]) -> None:
             blocks = LineBlocks(give)
-            cursor.copy_expert(f"COPY ({query}) TO STDOUT", blocks)
+            cursor.copy_expert(f"COPY ({query.text}) TO STDOUT", blocks)
             blocks.flush()
 
         def parse(give: Give[pa.RecordBatch]) -> None:
@@ -204,8 +201,8 @@ class SourceTransaction:
     def _in_thread(self, work: Callable[[Give[Item]], None]) -> Generator[Item]:
         return read_in_thread(work, hang_up=self._hang_up, cancelled=self._session.cancelled)
 
-    def _log(self, sql: str, *, rows: int, began: float) -> None:
-        self._session.statements.add(normalized(sql), rows=rows, seconds=time.perf_counter() - began)
+    def _log(self, statement: Statement, *, rows: int, began: float) -> None:
+        self._session.statements.add(normalized(statement.template), rows=rows, seconds=time.perf_counter() - began)
 
 
 def _hang_up(line: socket.socket) -> None:

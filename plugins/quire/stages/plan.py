@@ -23,7 +23,7 @@ from quire.stored_partitions import find_partitions, partition_place
 logger = logging.getLogger(__name__)
 
 GROUPS = 64  # mapped tasks of one run: each costs Airflow 0.2 to 0.7 s
-EXTRACTOR = 1  # raised when the same rows would be stored as other values, so that old objects are not met again
+EXTRACTOR = 2  # raised when the same rows would be stored as other values, so that old objects are not met again
 
 
 def plan_partitions(

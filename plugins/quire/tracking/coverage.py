@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from quire.definition import ReportDefinition
 from quire.source import SourceTransaction
+from quire.sql_template import Statement
 from quire.tracking.inspection import inspection_query, table_states
 
 _TABLES_LOCKED = """
@@ -24,7 +25,9 @@ SELECT node::bigint AS node, format('%I.%I', nspname, relname) AS name
 """
 
 
-def forgotten_tables(definition: ReportDefinition, sql: str, *, transaction: SourceTransaction) -> tuple[str, ...]:
+def forgotten_tables(
+    definition: ReportDefinition, sql: Statement, *, transaction: SourceTransaction
+) -> tuple[str, ...]:
     """Returns the tables that a query reads and the definition does not name.
 
     EXPLAIN plans the query, for which PostgreSQL locks every relation of it; these locks name more than the plan

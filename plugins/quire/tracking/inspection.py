@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg.sql import Literal
-
+from quire import sql_literal
 from quire.definition import SourceTable
 from quire.errors import NotTrackedError
 
@@ -137,4 +136,4 @@ def _state(table: SourceTable, row: Mapping[str, Any]) -> TableState:
 
 def literal(value: str | None) -> str:
     """Returns an SQL literal."""
-    return Literal(value).as_string(None)
+    return sql_literal.literal(value)

@@ -13,6 +13,7 @@ from psycopg.sql import SQL, Identifier, Literal
 from quire.definition import ReportDefinition
 from quire.errors import ReportError, concerning
 from quire.source.translation import translated
+from quire.sql_literal import CLIENT_ENCODING
 from quire.tracking.inspection import TableState, inspection_query, table_states
 from quire.tracking.triggers import FILES, Owner, create_triggers, drop_triggers, node_name
 
@@ -108,7 +109,7 @@ def compact(owner_url: str) -> int:
         QueryError: PostgreSQL refuses.
         SourceUnavailableError: PostgreSQL is away.
     """
-    with translated(owner_url), psycopg.connect(owner_url) as owner:
+    with translated(owner_url), psycopg.connect(owner_url, client_encoding=CLIENT_ENCODING) as owner:
         installed = owner.execute("SELECT to_regclass('quire.change_log') IS NOT NULL").fetchone()
         if installed != (True,):
             return 0
@@ -118,7 +119,7 @@ def compact(owner_url: str) -> int:
 
 @contextmanager
 def _owner(url: str) -> Iterator[Owner]:
-    with translated(url), psycopg.connect(url, row_factory=dict_row) as connection:
+    with translated(url), psycopg.connect(url, row_factory=dict_row, client_encoding=CLIENT_ENCODING) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [ONE_AT_A_TIME])
         connection.execute(f"SET LOCAL lock_timeout = '{SECONDS_TO_WAIT}s'; SET LOCAL client_min_messages = warning")
         yield connection

@@ -14,6 +14,7 @@ from psycopg import IsolationLevel
 from psycopg.errors import NotNullViolation
 from psycopg.sql import Composed
 
+from quire.sql_literal import CLIENT_ENCODING
 from quire.webhooks import statements
 from quire.webhooks.definition import WebhookDefinition
 from quire.webhooks.event import Event
@@ -75,7 +76,7 @@ def ingest(definition: WebhookDefinition, event: Event, *, body_sha256: bytes, u
         DeliveryDeferred: PostgreSQL is away, or not ready for it.
         DefinitionError: the table is not as the definition says.
     """
-    with answering_for_postgresql(), psycopg.connect(url, **_PATIENCE) as connection:
+    with answering_for_postgresql(), psycopg.connect(url, **_PATIENCE, client_encoding=CLIENT_ENCODING) as connection:
         connection.isolation_level = IsolationLevel.READ_COMMITTED  # who waited for a lock sees what was committed
         connection.execute(_SETTINGS)
         if not _is_new(definition.name, event.stamp[1], body_sha256, connection):

@@ -9,6 +9,7 @@ from psycopg.sql import SQL, Identifier
 
 from quire.errors import DefinitionError, concerning
 from quire.source.translation import translated
+from quire.sql_literal import CLIENT_ENCODING
 from quire.webhooks.definition import WebhookDefinition
 from quire.webhooks.target import Connection, check_target
 
@@ -36,13 +37,13 @@ def install(definition: WebhookDefinition, *, writer_url: str, owner_url: str) -
         SourceUnavailableError: PostgreSQL is away.
     """
     with concerning(report=definition.name):
-        with translated(writer_url), psycopg.connect(writer_url) as writer:
+        with translated(writer_url), psycopg.connect(writer_url, client_encoding=CLIENT_ENCODING) as writer:
             if _is_usable(writer):
                 return f"{definition.name}: was installed already"
             (role,) = writer.execute("SELECT current_user").fetchone() or ("",)
-        with translated(owner_url), psycopg.connect(owner_url) as owner:
+        with translated(owner_url), psycopg.connect(owner_url, client_encoding=CLIENT_ENCODING) as owner:
             _make_tables(owner, role)
-        with translated(writer_url), psycopg.connect(writer_url) as writer:
+        with translated(writer_url), psycopg.connect(writer_url, client_encoding=CLIENT_ENCODING) as writer:
             _refuse_missing(definition, writer)
     return f"{definition.name}: installed"
 
@@ -58,7 +59,11 @@ def check_source(definition: WebhookDefinition, *, url: str) -> tuple[str, ...]:
         QueryError: PostgreSQL refuses.
         SourceUnavailableError: PostgreSQL is away.
     """
-    with concerning(report=definition.name), translated(url), psycopg.connect(url) as connection:
+    with (
+        concerning(report=definition.name),
+        translated(url),
+        psycopg.connect(url, client_encoding=CLIENT_ENCODING) as connection,
+    ):
         missing = check_target(definition, connection)
         _refuse_missing(definition, connection)
     return missing
