@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import polars as pl  # noqa: F401 - plan would load it inside the measured time
+from quire.allocation import configure_process
 from quire.calendar_range import DatePartition
 from quire.catalog import find_definition
 from quire.object_store import ObjectStore
@@ -48,4 +49,5 @@ def main(sql: str, tasks: int) -> None:
 
 
 if __name__ == "__main__":
+    configure_process()
     main(sys.argv[1], int(sys.argv[2]))

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from quire.allocation import configure_process
 from quire.xlsx.model import DetailTable, SheetColumn, Workbook
 from quire.xlsx.workbook import write_workbook
 
@@ -63,6 +64,7 @@ def main(table: Path, out: Path, rows: int) -> None:
 
 
 if __name__ == "__main__":
+    configure_process()
     began = time.perf_counter()
     main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
     print("seconds", time.perf_counter() - began)

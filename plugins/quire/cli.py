@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
+from quire.allocation import configure_process
 from quire.catalog import find_definition, load_catalog
 from quire.definition import Notifier
 from quire.definition.source import SOURCE_CONNECTION
@@ -229,6 +230,7 @@ def _store() -> ObjectStore:
 
 def main() -> None:
     """Runs the command and exits."""
+    configure_process()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     try:
         status = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)

@@ -101,6 +101,23 @@ class StoreSettings:
         return cls.from_uri(_required(environment, STORE_CONNECTION), bucket=bucket_name(environment))
 
 
+def process_environment() -> dict[str, str]:
+    """Returns a copy of this process's environment."""
+    return dict(os.environ)
+
+
+def replace_environment(environment: Mapping[str, str]) -> None:
+    """Makes this process, and what it starts, see these variables only."""
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+def set_defaults(variables: Mapping[str, str]) -> None:
+    """Sets variables of this process that are not set yet."""
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
+
+
 def bucket_name(environment: Mapping[str, str] = os.environ) -> str:
     """Returns the bucket that everything is stored in."""
     return environment.get("QUIRE_BUCKET") or DEFAULT_BUCKET

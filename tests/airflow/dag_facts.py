@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import sys
 from typing import Any
+from unittest import mock
 
 from airflow.sdk import DAG
 from quire.airflow_dag.connections import open_session
@@ -17,9 +19,31 @@ from quire.errors import ReportError
 reports: Any = importlib.import_module("reports")
 
 
+class BegunError(Exception):
+    """Raised in place of configuring the process."""
+
+
+def begin() -> None:
+    raise BegunError
+
+
+def begins_configured(task: Any) -> bool:
+    """Whether a task configures its process before it does anything else."""
+    function = task.python_callable
+    with mock.patch("quire.airflow_dag.own_task.configure_process", begin):
+        try:
+            function(*[None for _ in inspect.signature(function).parameters])
+        except BegunError:
+            return True
+        except Exception:  # whatever a task does without its arguments
+            return False
+    return False
+
+
 def task_facts(task: Any) -> dict[str, Any]:
     policy = task.partial_kwargs.get("retry_policy") if task.is_mapped else task.retry_policy
     return {
+        "configured": begins_configured(task),
         "upstream": sorted(task.upstream_task_ids),
         "mapped": bool(task.is_mapped),
         "retries": task.retries,
@@ -63,6 +87,7 @@ swept = {
     "dag_id": housekeeping.dag_id,
     "cron": housekeeping.timetable.expression,
     "tasks": [task.task_id for task in housekeeping.tasks],
+    "configured": all(begins_configured(task) for task in housekeeping.tasks),
     "pods": {task.task_id: task.executor_config for task in housekeeping.tasks},
 }
 print(

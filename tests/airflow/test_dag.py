@@ -99,6 +99,12 @@ def test_tasks_are_tried_again_for_what_may_pass_and_not_for_what_stays(events: 
         assert task["rules"] == [["TerminalError", "FAIL"], ["TransientError", "DEFAULT"]]
 
 
+def test_tasks_configure_their_process_before_anything_else(facts: dict[str, Any]) -> None:
+    own = {name: dag["tasks"] for name, dag in facts["dags"].items() if "plan" in dag["tasks"]}
+    assert {"events", "told", "watched__store"} <= set(own)
+    assert [task for tasks in own.values() for task, told in tasks.items() if not told["configured"]] == []
+
+
 def test_tasks_end_in_time_and_extracts_are_as_many_at_once_as_the_source_allows(events: dict[str, Any]) -> None:
     tasks = events["tasks"]
     assert all(task["timeout"] for task in tasks.values())
@@ -186,6 +192,7 @@ def test_housekeeping_is_daily(facts: dict[str, Any]) -> None:
         "dag_id": "quire__housekeeping",
         "cron": "0 4 * * *",
         "tasks": ["collect", "compact"],
+        "configured": True,
         "pods": {"collect": {}, "compact": {"pod_template_file": "/opt/pods/compact.yaml"}},
     }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from quire.allocation import configure_process
 from quire.xlsx.model import DetailTable, SheetColumn, Workbook
 from quire.xlsx.workbook import write_workbook
 
@@ -69,4 +70,5 @@ def main(case: str) -> None:
 
 
 if __name__ == "__main__":
+    configure_process()
     main(sys.argv[1])

@@ -2,6 +2,7 @@
 
 dag          how the tasks follow one another
 tasks        the stages as tasks
+own_task     @task, in a process that is configured for them
 handover     what they hand on
 notices      who is told of a run's end
 params       the trigger form

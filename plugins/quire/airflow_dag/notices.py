@@ -18,11 +18,12 @@ from importlib import import_module
 from inspect import signature
 from typing import Any
 
-from airflow.sdk import BaseNotifier, TriggerRule, XComArg, get_current_context, task
+from airflow.sdk import BaseNotifier, TriggerRule, XComArg, get_current_context
 from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 
 from quire.airflow_dag.connections import open_store
 from quire.airflow_dag.handover import NOTIFY, PUBLISH, is_published, pull_request
+from quire.airflow_dag.own_task import own_task
 from quire.airflow_dag.reader_links import FAILURE, MOST_ASKED, base_url
 from quire.airflow_dag.tasks import placement
 from quire.definition import Notifier, ReportDefinition
@@ -75,7 +76,7 @@ def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -
     if not (told.success or told.failure):
         return
 
-    @task(
+    @own_task(
         task_id=NOTIFY,
         trigger_rule=TriggerRule.ALL_DONE,
         retries=1,  # for a worker that dies

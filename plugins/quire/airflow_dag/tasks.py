@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import Asset, TriggerRule, get_current_context, task
+from airflow.sdk import Asset, TriggerRule, get_current_context
 
 from quire.airflow_dag.connections import open_session, open_store, owner_address
 from quire.airflow_dag.handover import (
@@ -20,6 +20,7 @@ from quire.airflow_dag.handover import (
     task_usages,
     usage_pushed,
 )
+from quire.airflow_dag.own_task import own_task
 from quire.airflow_dag.reader_links import RunPageLink
 from quire.artifacts import RenderedFile, RunLayout, StagedRun, StagedSummary, WorkbookShare
 from quire.calendar_range import DatePartition
@@ -44,7 +45,7 @@ def partitions_asset(definition: ReportDefinition) -> Asset:
 def plan_task(definition: ReportDefinition, *, noted: bool) -> Any:
     """Returns plan; ``noted``: housekeeping leaves the report alone until publish."""
 
-    @task(
+    @own_task(
         task_id="plan",
         execution_timeout=definition.source.timeout + timedelta(minutes=10),
         **placement(definition, "plan"),
@@ -74,7 +75,7 @@ def extract_task(definition: ReportDefinition, plan: Any, groups: Any, *, noted:
     asset = partitions_asset(definition)
     told = is_watched(definition)
 
-    @task(
+    @own_task(
         task_id="extract",
         execution_timeout=definition.source.timeout * EXTRACTS_IN_A_TASK,
         max_active_tis_per_dagrun=definition.source.parallel,
@@ -106,7 +107,7 @@ def extract_task(definition: ReportDefinition, plan: Any, groups: Any, *, noted:
 def aggregate_task(definition: ReportDefinition, plan: Any, stored: Any, staged: Any) -> Any:
     """Returns aggregate, over what plan found stored and what extract has read."""
 
-    @task(
+    @own_task(
         task_id="aggregate",
         execution_timeout=timedelta(hours=2),
         trigger_rule=TriggerRule.NONE_FAILED,  # where all is stored, there is nothing to extract
@@ -130,7 +131,7 @@ def aggregate_task(definition: ReportDefinition, plan: Any, stored: Any, staged:
 def layout_task(definition: ReportDefinition, plan: Any, stored: Any, staged: Any, summaries: Any) -> Any:
     """Returns layout, which pushes what is known of the run."""
 
-    @task(
+    @own_task(
         task_id="layout",
         execution_timeout=timedelta(minutes=10),
         trigger_rule=TriggerRule.NONE_FAILED,
@@ -158,7 +159,7 @@ def layout_task(definition: ReportDefinition, plan: Any, stored: Any, staged: An
 def render_task(definition: ReportDefinition, run: Any, groups: Any) -> Any:
     """Returns render, mapped over layout's groups."""
 
-    @task(
+    @own_task(
         task_id="render",
         execution_timeout=timedelta(hours=6),
         map_index_template="{{ label }}",
@@ -183,7 +184,7 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
     """Returns publish, which updates the report's asset and returns the files."""
     asset = report_asset(definition)
 
-    @task(
+    @own_task(
         task_id=PUBLISH,
         execution_timeout=timedelta(hours=1),
         trigger_rule=TriggerRule.NONE_FAILED,  # where a run is published already, there is nothing to render
@@ -239,7 +240,7 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
 def collect_task() -> Any:
     """Returns the task that sweeps the store, and returns what it deleted."""
 
-    @task(task_id="collect", execution_timeout=timedelta(hours=2))
+    @own_task(task_id="collect", execution_timeout=timedelta(hours=2))
     def collect() -> Any:
         from quire.catalog import load_catalog
         from quire.housekeeping import collect_garbage
@@ -253,7 +254,7 @@ def collect_task() -> Any:
 def compact_task() -> Any:
     """Returns the task that replaces the change logs' records by their sums, and returns how many went."""
 
-    @task(task_id="compact", execution_timeout=timedelta(hours=2), **pod_of("compact"))
+    @own_task(task_id="compact", execution_timeout=timedelta(hours=2), **pod_of("compact"))
     def compact() -> int:
         from quire.catalog import load_catalog
         from quire.tracking import compact_logs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ from quire.local_stack.demo import run_demo
 from quire.local_stack.interruption import interrupt_on_every_end
 from quire.local_stack.stack import LocalStack
 from quire.local_stack.surroundings import own_environment
-from quire.settings import CLONE
+from quire.settings import CLONE, process_environment, replace_environment
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -44,9 +43,7 @@ def main(arguments: list[str], *, folder: Path = CLONE / ".quire", out: Path = C
 
 def _enter_own_environment() -> None:
     """Leaves settings behind that libpq, boto3 or httpx would read in this process too."""
-    kept = own_environment(os.environ)
-    os.environ.clear()
-    os.environ.update(kept)
+    replace_environment(own_environment(process_environment()))
 
 
 def _up(folder: Path) -> None:

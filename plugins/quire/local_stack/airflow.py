@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import subprocess
 import sys
 import time
@@ -23,7 +22,7 @@ from quire.errors import StackError
 from quire.local_stack.ports import LOOPBACK, free_port
 from quire.local_stack.processes import Server
 from quire.local_stack.surroundings import own_environment
-from quire.settings import CLONE, include_folder
+from quire.settings import CLONE, include_folder, process_environment
 
 USUAL_PORT = 8080
 ADMIN = "admin"
@@ -171,7 +170,7 @@ class AirflowServer:
             with log.open("wb") as file:
                 subprocess.run(
                     [sys.executable, "-m", "airflow", "db", "migrate"],
-                    env={**own_environment(os.environ), **environment},
+                    env={**own_environment(process_environment()), **environment},
                     cwd=self.folder,
                     stdin=subprocess.DEVNULL,
                     stdout=file,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import time
@@ -14,6 +13,7 @@ from quire.errors import StackError
 from quire.local_stack.interruption import uninterrupted
 from quire.local_stack.process_table import reap, send, session_members, start_time, work_in
 from quire.local_stack.surroundings import own_environment
+from quire.settings import process_environment
 
 RECORD = ".pid.json"
 SECONDS_TO_DIE = 10  # of a killed process: more, and it hangs in the kernel
@@ -53,7 +53,7 @@ class Server:
                 with self.log.open("ab") as log:
                     process = subprocess.Popen(
                         command,
-                        env={**own_environment(os.environ), **(environment or {})},
+                        env={**own_environment(process_environment()), **(environment or {})},
                         cwd=self._folder,
                         stdin=subprocess.DEVNULL,
                         stdout=log,

@@ -22,7 +22,7 @@ from quire.local_stack.postgres import PostgresServer
 from quire.local_stack.processes import any_running
 from quire.local_stack.s3 import S3Server
 from quire.local_stack.surroundings import direct_environment
-from quire.settings import DEFAULT_BUCKET, include_folder
+from quire.settings import DEFAULT_BUCKET, include_folder, process_environment
 
 PARTS = {"postgresql": "PostgreSQL", "s3": "S3", "airflow": "Airflow"}  # in the order in which they start
 USUAL_PORTS = {"postgresql": postgres.USUAL_PORT, "s3": s3.USUAL_PORT, "airflow": airflow.USUAL_PORT}
@@ -218,7 +218,7 @@ class LocalStack:
         return ports
 
     def _connections(self) -> dict[str, str]:
-        return {**self.environment(), **direct_environment(os.environ)}
+        return {**self.environment(), **direct_environment(process_environment())}
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

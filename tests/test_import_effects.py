@@ -1,0 +1,144 @@
+"""Importing Quire changes nothing of the process: Airflow loads the plugin in every one of its own."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from quire.allocation import ARROW_VARIABLES, POLARS_VARIABLES
+from quire.settings import CLONE
+
+from tests.test_architecture import identify, sources
+
+READER = CLONE / "plugins" / "quire" / "settings.py"
+OS_NAMES = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv", "getlogin"}
+OF_THE_USER = {"expanduser", "expandvars", "home"}  # they read HOME and others
+ENTRY_POINTS = {"quire.__main__", "quire.local_stack.__main__"}
+PROGRAM = """
+import decimal, gc, importlib, json, locale, logging, os, signal, socket, sys, threading, warnings
+others, own = json.load(sys.stdin)
+for name in others:
+    importlib.import_module(name)
+looked_up = []
+sys.addaudithook(lambda event, arguments: looked_up.append(arguments[1]) if event == "ctypes.dlsym" else None)
+
+def state():
+    root = logging.getLogger()
+    return {
+        "environment": dict(os.environ),
+        "logging": [str(root.handlers), root.level, root.disabled, root.manager.disable, str(logging.lastResort)],
+        "signals": [str(signal.getsignal(number)) for number in sorted(signal.valid_signals())],
+        "timers": str(signal.getitimer(signal.ITIMER_REAL)),
+        "threads": sorted(thread.name for thread in threading.enumerate()),
+        "thread defaults": [threading.stack_size(), sys.getswitchinterval(), str(threading.excepthook)],
+        "interpreter": [str(sys.excepthook), sys.getrecursionlimit(), gc.get_threshold(), gc.isenabled(), os.getcwd()],
+        "sockets": socket.getdefaulttimeout(),
+        "locale": [locale.setlocale(locale.LC_ALL), str(decimal.getcontext())],
+        "native functions": sorted({name for name in looked_up if name in ("mallopt", "malloc_trim", "prctl")}),
+    }
+
+before = state()
+for name in own:
+    importlib.import_module(name)
+after = state()
+changed = {name: [str(before[name]), str(after[name])] for name in before if before[name] != after[name]}
+print(json.dumps({"changed": changed}))
+"""
+
+
+def environment_uses(source: str) -> list[str]:
+    """Returns the ways in which a source reads or changes the environment, at whatever depth."""
+    return sorted(set(_environment_uses(ast.parse(source))))
+
+
+def _environment_uses(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("os", "posix"):
+            if node.attr in OS_NAMES:
+                yield f"os.{node.attr}"
+        elif isinstance(node, ast.ImportFrom) and node.module in ("os", "posix"):
+            yield from (f"os.{alias.name}" for alias in node.names if alias.name in {*OS_NAMES, "*"})
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            yield from (name for name in names if name == "getpass")
+        if isinstance(node, ast.Attribute) and node.attr in OF_THE_USER:
+            yield node.attr
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(CLONE / "plugins").with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@pytest.mark.parametrize("path", sources("plugins", "dags"), ids=identify)
+def test_source_but_settings_leaves_the_environment_alone(path: Path) -> None:
+    assert environment_uses(path.read_text()) == [] or path == READER
+
+
+@pytest.mark.parametrize(
+    ("source", "use"),
+    [
+        ("import os\ndef f(): return os.environ['A']", "os.environ"),
+        ("import os\nos.getenv('A')", "os.getenv"),
+        ("from os import environ as e", "os.environ"),
+        ("from os import *", "os.*"),
+        ("def f():\n    import getpass", "getpass"),
+        ("from getpass import getuser", "getpass"),
+        ("from pathlib import Path\nPath.home()", "home"),
+        ("import os.path\nos.path.expandvars('$A')", "expandvars"),
+    ],
+)
+def test_environment_uses_of_a_source_with_one_finds_it(source: str, use: str) -> None:
+    assert environment_uses(source) == [use]
+
+
+def test_importing_every_module_changes_nothing_of_the_process(tmp_path: Path) -> None:
+    paths = sources("plugins")
+    own = sorted({module_name(path) for path in paths} - ENTRY_POINTS)
+    assert {"quire", "quire.stages.extract", "quire.portal.app", "quire_plugin"} <= set(own)
+    others = sorted(_modules_beside_ours(paths))
+    variables = [*POLARS_VARIABLES, *ARROW_VARIABLES]
+    environment = {name: value for name, value in os.environ.items() if name not in variables}
+
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        input=json.dumps([others, own]),
+        env={**environment, "PYTHONPATH": str(CLONE / "plugins"), "AIRFLOW_HOME": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout.splitlines()[-1]) == {"changed": {}}
+
+
+def _modules_beside_ours(paths: list[Path]) -> Iterator[str]:
+    """Returns what our modules import of others when they are imported: it may change what it likes."""
+    found: set[str] = set()
+    for path in paths:
+        tree = ast.parse(path.read_text())
+        top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        for node in top:
+            found |= {alias.name for alias in node.names} if isinstance(node, ast.Import) else {node.module or ""}
+    return iter(sorted(name for name in found if name.split(".")[0] not in ("quire", "__future__", "")))
+
+
+def test_command_configures_its_own_process() -> None:
+    code = (
+        "import os, quire.cli as cli; cli.app = lambda **_: print({k: os.environ.get(k) for k in "
+        f"{[*POLARS_VARIABLES, *ARROW_VARIABLES]!r}}}); cli.main()"
+    )
+    environment = {"PYTHONPATH": str(CLONE / "plugins"), "POLARS_ROW_GROUP_PREFETCH_SIZE": "7"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    expected = {**POLARS_VARIABLES, "POLARS_ROW_GROUP_PREFETCH_SIZE": "7"}
+    if os.sysconf("SC_PAGE_SIZE") == 4096:
+        expected |= ARROW_VARIABLES
+    assert {name: value for name, value in ast.literal_eval(done.stdout).items() if value} == expected
