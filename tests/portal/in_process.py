@@ -17,7 +17,7 @@ from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from fastapi import FastAPI
 from fastapi.middleware.gzip import GZipMiddleware
 from quire.object_store import ObjectStore
-from quire.portal import access, services
+from quire.portal import access, reports, services
 from quire.portal.airflow_api import AirflowApi
 from quire.portal.app import create_app
 from quire.portal.lazy import HOST
@@ -76,6 +76,7 @@ def open_portal(monkeypatch: pytest.MonkeyPatch, store: Callable[[], ObjectStore
 
     portal.app.dependency_overrides = {access._caller: caller, services._store: store}
     monkeypatch.setattr(access, "may", may)
+    monkeypatch.setattr(reports, "may", may)
     return portal
 
 

@@ -11,6 +11,7 @@ from quire.errors import ReportError
 from quire.portal.addresses import run_address
 
 FAILURE = "failure"
+FAILURE_KIND = "failure_kind"  # the name of the error's class in quire.errors
 MOST_ASKED = 20  # failed tasks, until one has told its reason: thousands may have failed of one cause
 
 
@@ -41,3 +42,5 @@ def tell_failure(context: Context) -> None:
         known = isinstance(error, ReportError)
         reason = str(error) if known else f"Something unexpected happened ({type(error).__name__}): see Airflow's log."
         context["ti"].xcom_push(FAILURE, redact(reason))
+        kind = next((kind for kind in type(error).__mro__ if kind.__module__ == ReportError.__module__), type(error))
+        context["ti"].xcom_push(FAILURE_KIND, kind.__name__)

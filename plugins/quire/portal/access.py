@@ -152,11 +152,20 @@ def _open(report: str, caller: Caller, method: Any, entity: DagAccessEntity | No
     _refuse(report, caller, method, entity)
     try:
         return Reading(caller=caller, definition=find_definition(include_folder(), report))
-    except DefinitionError as error:  # which would name other reports
+    except DefinitionError as error:  # which may name other reports
         logger.info("a report was asked for that cannot be read: %s", error)
-        raise HTTPException(
-            status.HTTP_404_NOT_FOUND, f"there is no report {report}, or its files have a mistake"
-        ) from error
+        raise _unusable(report, caller, error) from error
+
+
+def _unusable(report: str, caller: Caller, error: DefinitionError) -> HTTPException:
+    """Returns why a report cannot be used: the reason itself only to who may edit it."""
+    is_there = any(path.stem == report for path in (include_folder() / "reports").glob("*.y*ml"))
+    if not is_there:
+        return HTTPException(status.HTTP_404_NOT_FOUND, f"There is no report {report}.")
+    if may(caller, report, "PUT", None):
+        return HTTPException(status.HTTP_409_CONFLICT, f"The definition of this report has a mistake: {error.message}")
+    reason = "This report cannot be used: its definition has a mistake. Contact your Airflow administrator."
+    return HTTPException(status.HTTP_409_CONFLICT, reason)
 
 
 def _refuse(report: str, caller: Caller, method: Any, entity: DagAccessEntity | None) -> None:

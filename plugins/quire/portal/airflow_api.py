@@ -58,6 +58,16 @@ class AirflowApi:
         found = await self._ask("GET", _runs(dag_id), limit=limit, offset=offset, order_by=["-run_after", "-id"])
         return list(found["dag_runs"]), int(found["total_entries"])
 
+    async def runs_between(self, dag_id: str, first: int, stop: int) -> tuple[list[dict[str, Any]], int]:
+        """Returns a DAG's runs from one place in the order of the newest until before another; and how many in all."""
+        found: list[dict[str, Any]] = []
+        while True:
+            offset = first + len(found)
+            page, total = await self.runs(dag_id, limit=min(PAGE, stop - offset), offset=offset)
+            found += page
+            if not page or first + len(found) >= min(stop, total):
+                return found, total
+
     async def runs_named(self, dag_id: str, prefix: str) -> list[dict[str, Any]]:
         """Returns the newest of a DAG's runs whose ids begin with ``prefix``."""
         # Airflow takes what is no letter or digit off the end of a prefix, and so may find more

@@ -9,13 +9,23 @@ from fastapi import APIRouter, Query, status
 from quire.portal.access import AskingDep, CallerDep, CancellingDep, EstimatingDep, ReadingDep, RunId
 from quire.portal.addresses import run_address
 from quire.portal.questions import ACTIVE, check_question
-from quire.portal.reports import list_reports, show_report
+from quire.portal.reports import list_broken_reports, list_reports, show_report
 from quire.portal.requesting import estimate_question, request_run
 from quire.portal.runs import cancelling_note, is_decided, list_runs, show_run
 from quire.portal.services import BaseDep, StoreDep
-from quire.portal.views import AskedView, EstimateView, FileView, ReportView, Request, RunDetails, RunView
+from quire.portal.views import (
+    AskedView,
+    BrokenReportView,
+    EstimateView,
+    FileView,
+    ReportView,
+    Request,
+    RunDetails,
+    RunView,
+)
 
 router = APIRouter(prefix="/api/reports", tags=["reports"])
+broken_router = APIRouter(prefix="/api/broken-reports", tags=["reports"])
 REFUSALS = {
     401: {"description": "Nobody is signed in."},
     403: {"description": "The caller may not, or a browser sent no token of ours."},
@@ -35,6 +45,12 @@ OFFSET = Query(ge=0, le=1_000_000, description="How many of the newest to leave 
 async def get_reports(caller: CallerDep, base: BaseDep) -> list[ReportView]:
     """Those whose DAGs they may read."""
     return await list_reports(caller, base)
+
+
+@broken_router.get("", summary="The reports whose definitions have a mistake")
+async def get_broken_reports(caller: CallerDep) -> list[BrokenReportView]:
+    """Those that the caller may edit, and what is wrong with them."""
+    return await list_broken_reports(caller)
 
 
 @router.get("/{report}", summary="One report")

@@ -38,6 +38,7 @@ def create_app() -> FastAPI:
     )  # fmt: skip
     app.router.redirect_slashes = False  # Starlette would build the address from the Host header
     app.include_router(api.router)
+    app.include_router(api.broken_router)
     app.include_router(downloads.router)
     app.include_router(pages.router)
     for error in (

@@ -9,6 +9,8 @@ from fastapi import status
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteError
 
+from quire import errors
+from quire.definition import Owner
 from quire.errors import TransientError, UsageError
 from quire.portal.airflow_api import NotFoundError, RefusedError
 from quire.portal.estimate_queue import SupersededError
@@ -34,6 +36,46 @@ WORDS: Mapping[str, str] = {
     "greater_than_equal": "is too small",
     "less_than_equal": "is too large",
 }
+
+
+FAILURES: Mapping[str, str] = {
+    "DefinitionError": "The report's definition or its query has a mistake.",
+    "QueryError": "The database refused the report's query.",
+    "StatementError": "The database refused the report's query.",
+    "SettingsError": "A connection that the report needs is not set up correctly.",
+    "NoConnectionError": "A connection that the report needs is not set up.",
+    "NotTrackedError": "The report's change tracking is not installed completely.",
+    "MisplacedRowsError": "The report's query returned rows outside the date range.",
+    "StoreRefusedError": "The file store refused the report's files.",
+    "StoreUnavailableError": "The file store was not available.",
+    "SourceUnavailableError": "The database was not available.",
+    "IntegrityError": "Stored data of the report is missing or damaged.",
+    "WorkbookError": "The rows do not fit into a workbook.",
+}
+OWN_INPUT = ("RangeError", "ParameterError")  # what the reader can correct alone
+UNKNOWN_FAILURE = "The report failed unexpectedly."
+
+
+def explain_failure(kind: str | None, cause: str, *, contact: str) -> str:
+    """Returns why a run failed, for its readers.
+
+    Args:
+        kind: the name of the error's class; None where it is not known.
+        cause: the error's own words.
+        contact: whom readers contact.
+    """
+    if kind in OWN_INPUT:
+        return cause
+    classes = getattr(getattr(errors, kind or "", None), "__mro__", ())
+    sentence = next((FAILURES[known.__name__] for known in classes if known.__name__ in FAILURES), UNKNOWN_FAILURE)
+    return f"{sentence} Contact {contact}."
+
+
+def contact_of(owner: Owner | None) -> str:
+    """Returns whom a report's readers contact."""
+    if owner is None:
+        return "your Airflow administrator"
+    return f"{owner.name} ({owner.email})" if owner.email else owner.name
 
 
 def shorten(text: str, length: int) -> str:
@@ -66,12 +108,12 @@ def _status_of(error: Exception) -> tuple[int, str]:
     return status.HTTP_409_CONFLICT, str(error)
 
 
-def _of_validation(errors: Sequence[Mapping[str, Any]]) -> tuple[int, str]:
+def _of_validation(faults: Sequence[Mapping[str, Any]]) -> tuple[int, str]:
     """Returns the status and the sentence for the first of FastAPI's validation errors.
 
     What is wrong in a path is a thing that does not exist.
     """
-    first = errors[0]
+    first = faults[0]
     source, *path = first["loc"]
     if source == "path":
         return 404, NO_SUCH.get(str(path[0]), "There is no such page.")

@@ -21,7 +21,7 @@ from quire.portal.api import LIMIT, OFFSET, cancel
 from quire.portal.estimate_queue import SupersededError
 from quire.portal.explanations import explain
 from quire.portal.questions import BusyError, PausedError, QuotaError, check_question
-from quire.portal.reports import list_reports, show_report
+from quire.portal.reports import list_broken_reports, list_reports, show_report
 from quire.portal.requesting import request_run
 from quire.portal.runs import list_runs, show_run
 from quire.portal.services import BaseDep, StoreDep
@@ -51,7 +51,8 @@ def page(name: str, caller: Caller | None, base: str, *, status_code: int = 200,
 @router.get("/")
 async def show_reports(caller: CallerDep, base: BaseDep) -> Response:
     """The reports that the caller may see."""
-    return page("reports.html", caller, base, reports=await list_reports(caller, base))
+    reports, broken = await list_reports(caller, base), await list_broken_reports(caller)
+    return page("reports.html", caller, base, reports=reports, broken=broken)
 
 
 @router.get("/reports/{report}")

@@ -6,21 +6,28 @@ from anyio.to_thread import run_sync
 
 from quire.catalog import load_catalog
 from quire.definition import ReportDefinition
-from quire.portal.access import Caller, Reading
+from quire.portal.access import Caller, Reading, may
 from quire.portal.addresses import report_address
 from quire.portal.questions import presets
-from quire.portal.views import LimitsView, OwnerView, ParameterView, ReportView
+from quire.portal.views import BrokenReportView, LimitsView, OwnerView, ParameterView, ReportView
 from quire.settings import include_folder
 
 
 async def list_reports(caller: Caller, base: str) -> list[ReportView]:
-    """Returns the reports whose DAGs the caller may read, by title; broken definitions are left out."""
+    """Returns the reports whose DAGs the caller may read, by title; ``list_broken_reports`` has the others."""
     readable = {dag["dag_id"] for dag in await caller.api.dags()}
     definitions = (await run_sync(load_catalog, include_folder())).definitions
     found = [definitions[name] for name in definitions if name in readable]
     readings = [Reading(caller=caller, definition=definition) for definition in found]
     views = await run_sync(lambda: [show_report(reading, base) for reading in readings])
     return sorted(views, key=lambda report: report.title)
+
+
+async def list_broken_reports(caller: Caller) -> list[BrokenReportView]:
+    """Returns the reports whose definitions cannot be read, and why: those that the caller may edit."""
+    errors = (await run_sync(load_catalog, include_folder())).errors
+    editable = await run_sync(lambda: [name for name in errors if may(caller, name, "PUT", None)])
+    return [BrokenReportView(name=name, error=errors[name].message) for name in sorted(editable)]
 
 
 def show_report(reading: Reading, base: str) -> ReportView:

@@ -6,29 +6,29 @@ import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, get_args
+from typing import Any
 
 from anyio.to_thread import run_sync
 from pydantic import BaseModel, Field, ValidationError
 
-from quire.airflow_dag.handover import NOTIFY, PUBLISH, STORED, is_published
-from quire.airflow_dag.reader_links import FAILURE, MOST_ASKED
+from quire.airflow_dag.handover import NOTIFY, PUBLISH, is_published
 from quire.artifacts import Manifest, TaskUsage
-from quire.definition import ReportDefinition, StageName
+from quire.definition import ReportDefinition
+from quire.definition.presentation import FILE_FORMATS
 from quire.errors import IntegrityError, ReportError
 from quire.file_names import is_summary
 from quire.object_store import ObjectStore
 from quire.portal.addresses import archive_address, file_address, run_address
 from quire.portal.airflow_api import AirflowApi, NotFoundError
-from quire.portal.explanations import MAX_REASON_LENGTH, shorten
+from quire.portal.command_line_runs import RUN_ID, CommandLineRun, command_line_runs, merge_page
+from quire.portal.explanations import MAX_REASON_LENGTH, contact_of, explain_failure, shorten
 from quire.portal.manifests import cached_manifest
+from quire.portal.progress import failure_of, progress_of
 from quire.portal.questions import OVER, asked_of
-from quire.portal.views import FileView, ProgressView, RunDetails, RunState, RunView, StageView
+from quire.portal.views import FileView, RunDetails, RunState, RunView, StageView
 
 STATES: Mapping[str, RunState] = {"queued": "waiting", "running": "running", "success": "done", "failed": "failed"}
 CANCELLED = re.compile(r"Cancelled at (\S+) by ")  # the note of a run that somebody has ended
-STAGES: tuple[str, ...] = get_args(StageName)
-DONE = {"success", "skipped"}
 MAX_LISTED_LENGTH = 100  # of a parameter's value in a list of runs
 WHO = {"scheduled": "the schedule", "backfill": "a backfill", "asset_triggered": "an asset's event"}
 NO_REASON = "One of its tasks was ended from outside: it was killed, or ran out of memory. Airflow's log has more."
@@ -66,9 +66,13 @@ async def list_runs(
         limit: how many at most.
         offset: how many of the newest to leave out.
     """
-    found, total = await api.runs(definition.name, limit=limit, offset=offset)
-    views = await asyncio.gather(*(_view(definition, run, api=api, store=store, base=base) for run in found))
-    return [view for view in views if view], total
+    own = await run_sync(command_line_runs, store, definition.name)
+    first = max(offset - len(own), 0)  # of Airflow's runs, that may be on the page
+    found, total = await api.runs_between(definition.name, first, offset + limit)
+    dated = [(datetime.fromisoformat(run["run_after"]), run) for run in found]
+    page = merge_page(dated, own, skip=offset - first, limit=limit)
+    views = await asyncio.gather(*(_view(definition, run, api=api, store=store, base=base) for run in page))
+    return [view for view in views if view], total + len(own)
 
 
 async def show_run(
@@ -79,16 +83,32 @@ async def show_run(
     Raises:
         NotFoundError: there is no such run.
     """
+    if RUN_ID.fullmatch(run_id):
+        found = await run_sync(command_line_runs, store, definition.name)
+        own = next((run for run in found if run.run_id == run_id), None)
+        if own is None:
+            raise NotFoundError(run_id)
+        view, published = await run_sync(_command_line_view, own, definition.name, store, base)
+        return RunDetails(**dict(view), stages=_stages(published.usage)), published
     run = await api.run(definition.name, run_id)
     view, manifest = await _details(definition, run, api=api, store=store, base=base)
     stages = _stages(manifest.usage) if manifest else []
     return RunDetails(**dict(view), stages=stages), manifest
 
 
-async def _view(definition: ReportDefinition, run: Mapping[str, Any], **parts: Any) -> RunView | None:
+async def _view(
+    definition: ReportDefinition,
+    run: Mapping[str, Any] | CommandLineRun,
+    *,
+    api: AirflowApi,
+    store: ObjectStore,
+    base: str,
+) -> RunView | None:
     try:
-        return _shortened((await _details(definition, run, **parts))[0])
-    except NotFoundError:  # it was deleted this moment
+        if isinstance(run, CommandLineRun):
+            return _shortened((await run_sync(_command_line_view, run, definition.name, store, base))[0])
+        return _shortened((await _details(definition, run, api=api, store=store, base=base))[0])
+    except (NotFoundError, IntegrityError):  # it was deleted this moment
         return None
 
 
@@ -130,9 +150,12 @@ async def _details(
         told |= about
         told["error"] = about.get("error")  # whatever the definition would say of it today
     elif state == "running":
-        told["progress"] = await _progress(api, report, run_id, tasks)
+        told["progress"] = await progress_of(api, report, run_id, tasks)
     elif state == "failed":
-        told["error"] = await _reason(api, report, run_id, tasks, "failed") or told.get("error") or NO_REASON
+        cause, kind = await failure_of(api, report, run_id, tasks, "failed")
+        told["error"] = cause or told.get("error") or NO_REASON
+        contact = contact_of(definition.owner)
+        told["explanation"] = shorten(explain_failure(kind, told["error"], contact=contact), MAX_REASON_LENGTH)
     if told.get("error"):
         told["error"] = shorten(told["error"], MAX_REASON_LENGTH)
     view = RunView(
@@ -169,17 +192,41 @@ def _published(
     except ReportError as error:
         return None, {"error": f"Its files cannot be shown just now: {error.message}"}
     return manifest, {
+        **_contents(manifest, base),
+        "reused": published.reused,
+        **({"ended_at": published.published_at} if published.published_at else {}),
+    }
+
+
+def _command_line_view(run: CommandLineRun, report: str, store: ObjectStore, base: str) -> tuple[RunView, Manifest]:
+    manifest = cached_manifest(store, report, run.run_key)
+    suffixes = {file.name.rpartition(".")[2] for file in manifest.files if not is_summary(file)}
+    view = RunView(
+        run_id=run.run_id,
+        report=report,
+        state="done",
+        asked_by="the command line",
+        asked_at=run.made_at,
+        began_at=None,
+        ended_at=None,
+        formats=[name for name in FILE_FORMATS if name in suffixes],
+        url=f"{base}{run_address(report, run.run_id)}",
+        **_contents(manifest, base),
+    )
+    return view, manifest
+
+
+def _contents(manifest: Manifest, base: str) -> dict[str, Any]:
+    return {
         "start": manifest.start,
         "end": manifest.end,
         "parameters": manifest.parameters,
         "run": manifest.run,
-        "reused": published.reused,
         "rows": manifest.rows,
         "bytes": sum(file.bytes for file in manifest.files),
         "files": file_views(manifest, base),
         "warnings": list(manifest.warnings),
         "archive": f"{base}{archive_address(manifest.report, manifest.run)}",
-        **({"ended_at": published.published_at} if published.published_at else {}),
     }
 
 
@@ -200,47 +247,6 @@ def file_views(manifest: Manifest, base: str) -> list[FileView]:
         )
         for file in manifest.files
     ]
-
-
-async def _progress(api: AirflowApi, report: str, run_id: str, tasks: Sequence[Mapping[str, Any]]) -> ProgressView:
-    groups, stored, shares = await asyncio.gather(
-        api.xcom(report, run_id, "plan", "return_value"),
-        api.xcom(report, run_id, "plan", STORED),
-        api.xcom(report, run_id, "layout", "return_value"),
-    )
-    known = len(stored["record"]) if isinstance(stored, dict) and "record" in stored else 0
-    return ProgressView(
-        stage=_stage(tasks),
-        partitions_done=known + _done(tasks, "extract", groups),
-        partitions=None if groups is None else known + sum(map(len, groups)),
-        files_done=_done(tasks, "render", shares),
-        files=None if shares is None else sum(map(len, shares)),
-        trouble=await _reason(api, report, run_id, tasks, "up_for_retry"),
-    )
-
-
-def _stage(tasks: Iterable[Mapping[str, Any]]) -> str:
-    """Returns the first stage that is not over."""
-    open_stages = {task["task_id"] for task in tasks if task["state"] not in DONE}
-    return next((stage for stage in STAGES if stage in open_stages), STAGES[-1])
-
-
-def _done(tasks: Iterable[Mapping[str, Any]], stage: str, groups: Sequence[Sequence[Any]] | None) -> int:
-    """Returns how many units the finished tasks of a mapped stage had."""
-    ended = {task["map_index"] for task in tasks if task["task_id"] == stage and task["state"] == "success"}
-    return sum(len(group) for number, group in enumerate(groups or ()) if number in ended)
-
-
-async def _reason(
-    api: AirflowApi, report: str, run_id: str, tasks: Iterable[Mapping[str, Any]], state: str
-) -> str | None:
-    """Returns why the first task in a state failed that told."""
-    found = [task for task in tasks if task["state"] == state and task["task_id"] != NOTIFY]
-    for task in sorted(found, key=lambda task: task["end_date"] or "")[:MOST_ASKED]:
-        reason = await api.xcom(report, run_id, task["task_id"], FAILURE, map_index=task["map_index"])
-        if reason:
-            return str(reason)
-    return None
 
 
 def _stages(usages: Sequence[TaskUsage]) -> list[StageView]:

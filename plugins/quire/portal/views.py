@@ -30,6 +30,13 @@ class ParameterView(View):
     maximum: float | None = None
 
 
+class BrokenReportView(View):
+    """A report whose definition cannot be read, for those who may edit it."""
+
+    name: str
+    error: str
+
+
 class PresetView(View):
     """A range that people often want; both days are included."""
 
@@ -171,7 +178,8 @@ class RunView(View):
     bytes: int | None = None
     files: list[FileView] = []
     warnings: list[str] = []
-    error: str | None = Field(default=None, description="Why it failed.")
+    error: str | None = Field(default=None, description="Why it failed, in technical words.")
+    explanation: str | None = Field(default=None, description="Why it failed and whom to contact, for readers.")
     archive: str | None = Field(default=None, description="All files in one zip.")
     url: str = Field(description="Of its page.")
 

@@ -35,6 +35,17 @@ function asked(form) {
   return { start: fields.get("start"), end: fields.get("end"), formats: fields.getAll("formats"), parameters };
 }
 
+function requireFormat(form) { // one of several boxes, which HTML itself cannot require
+  const boxes = form.querySelectorAll('[name="formats"]');
+  if (!boxes.length) return;
+  const check = () => {
+    const chosen = Array.from(boxes).some((box) => box.checked);
+    boxes[0].setCustomValidity(chosen ? "" : "Choose at least one format.");
+  };
+  form.addEventListener("change", check);
+  check();
+}
+
 function size(bytes) {
   const units = ["bytes", "KB", "MB", "GB", "TB"];
   let unit = 0;
@@ -109,6 +120,7 @@ async function followRuns() {
 
 for (const form of document.querySelectorAll("form[data-estimate]")) {
   followPresets(form);
+  requireFormat(form);
   followEstimate(form);
 }
 followRuns();

@@ -1,0 +1,60 @@
+"""How far one of Airflow's runs is, and why its tasks failed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, get_args
+
+from quire.airflow_dag.handover import NOTIFY, STORED
+from quire.airflow_dag.reader_links import FAILURE, FAILURE_KIND, MOST_ASKED
+from quire.definition import StageName
+from quire.portal.airflow_api import AirflowApi
+from quire.portal.views import ProgressView
+
+STAGES: tuple[str, ...] = get_args(StageName)
+DONE = {"success", "skipped"}
+
+
+async def progress_of(api: AirflowApi, report: str, run_id: str, tasks: Sequence[Mapping[str, Any]]) -> ProgressView:
+    """Returns how far a run is, from its tasks and what plan and layout returned."""
+    groups, stored, shares = await asyncio.gather(
+        api.xcom(report, run_id, "plan", "return_value"),
+        api.xcom(report, run_id, "plan", STORED),
+        api.xcom(report, run_id, "layout", "return_value"),
+    )
+    known = len(stored["record"]) if isinstance(stored, dict) and "record" in stored else 0
+    return ProgressView(
+        stage=_stage(tasks),
+        partitions_done=known + _done(tasks, "extract", groups),
+        partitions=None if groups is None else known + sum(map(len, groups)),
+        files_done=_done(tasks, "render", shares),
+        files=None if shares is None else sum(map(len, shares)),
+        trouble=(await failure_of(api, report, run_id, tasks, "up_for_retry"))[0],
+    )
+
+
+def _stage(tasks: Iterable[Mapping[str, Any]]) -> str:
+    """Returns the first stage that is not over."""
+    open_stages = {task["task_id"] for task in tasks if task["state"] not in DONE}
+    return next((stage for stage in STAGES if stage in open_stages), STAGES[-1])
+
+
+def _done(tasks: Iterable[Mapping[str, Any]], stage: str, groups: Sequence[Sequence[Any]] | None) -> int:
+    """Returns how many units the finished tasks of a mapped stage had."""
+    ended = {task["map_index"] for task in tasks if task["task_id"] == stage and task["state"] == "success"}
+    return sum(len(group) for number, group in enumerate(groups or ()) if number in ended)
+
+
+async def failure_of(
+    api: AirflowApi, report: str, run_id: str, tasks: Iterable[Mapping[str, Any]], state: str
+) -> tuple[str | None, str | None]:
+    """Returns the first recorded failure reason among tasks in ``state``, and the kind of its error."""
+    found = [task for task in tasks if task["state"] == state and task["task_id"] != NOTIFY]
+    for task in sorted(found, key=lambda task: task["end_date"] or "")[:MOST_ASKED]:
+        place = {"map_index": task["map_index"]}
+        reason = await api.xcom(report, run_id, task["task_id"], FAILURE, **place)
+        if reason:
+            kind = await api.xcom(report, run_id, task["task_id"], FAILURE_KIND, **place)
+            return str(reason), kind if isinstance(kind, str) else None
+    return None, None

@@ -1,0 +1,47 @@
+"""Reports whose definitions have a mistake: who sees what of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from quire.object_store import ObjectStore
+
+from tests.events import events_report
+from tests.portal.in_process import EDIT, READ, Portal, open_portal
+
+
+@pytest.fixture
+def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
+    events_report(tmp_path)
+    (tmp_path / "reports" / "torn.yaml").write_text("title: Torn\npartition: mnth\n")
+    monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
+    portal = open_portal(monkeypatch, lambda: bucket)
+
+    @portal.host.get("/api/v2/dags")
+    def list_dags() -> dict[str, object]:
+        return {"dags": [{"dag_id": "events"}, {"dag_id": "torn"}], "total_entries": 2}
+
+    return portal
+
+
+def test_editor_sees_the_broken_report_and_its_reason(portal: Portal) -> None:
+    portal.rights = {READ, EDIT}
+    (broken,) = portal.get("/api/broken-reports").json()
+    assert broken["name"] == "torn"
+    assert "mnth" in broken["error"]
+    page = portal.get("/").text
+    assert "torn.yaml:2" in page
+    answer = portal.get("/api/reports/torn")
+    assert (answer.status_code, "torn.yaml:2" in answer.json()["detail"]) == (409, True)
+
+
+def test_reader_sees_whom_to_contact_and_no_reason(portal: Portal) -> None:
+    assert portal.get("/api/broken-reports").json() == []
+    assert "torn" not in portal.get("/").text
+    answer = portal.get("/api/reports/torn")
+    assert answer.status_code == 409
+    assert answer.json()["detail"] == (
+        "This report cannot be used: its definition has a mistake. Contact your Airflow administrator."
+    )
+    assert portal.get("/api/reports/nothing").json()["detail"] == "There is no report nothing."
