@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 import io
 import math
@@ -134,3 +135,32 @@ def test_title_is_quoted_as_values_are(title: str) -> None:
         iter(()), [SheetColumn(name="a", title=title), SheetColumn(name="b", title="B")], timezone="UTC", sink=sink
     )
     assert list(parse(sink.getvalue())) == [[title, "B"]]
+
+
+@pytest.mark.parametrize("escape_formulas", [False, True])
+def test_csv_escapes_formulas_of_texts_alone_and_where_it_is_asked_to(escape_formulas: bool) -> None:
+    texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'=1", "1-1", "", None, "a,=1"]
+    table = pa.table(
+        {
+            "text": pa.array(texts),
+            "numeric": pa.array(["-1.5"] * len(texts)),
+            "number": pa.array([-1] * len(texts)),
+            "when": pa.array([dt.date(2013, 1, 1)] * len(texts)),
+        }
+    )
+    columns = [
+        SheetColumn(name="text", title="=title"),
+        SheetColumn(name="numeric", title="numeric", numeric_text=True),
+        SheetColumn(name="number", title="number"),
+        SheetColumn(name="when", title="when"),
+    ]
+    sink = io.BytesIO()
+    write_csv(iter(table.to_batches()), columns, timezone="UTC", sink=sink, escape_formulas=escape_formulas)
+    header, *rows = csv.reader(io.StringIO(sink.getvalue().decode("utf-8-sig"), newline=""))
+    begins = ("=", "+", "-", "@", "\t", "\r")
+    mark = "'" if escape_formulas else ""
+    assert header == [f"{mark}=title", "numeric", "number", "when"]
+    assert [row[0] for row in rows] == [
+        f"{mark}{text}" if text and text.startswith(begins) else text or "" for text in texts
+    ]
+    assert {tuple(row[1:]) for row in rows} == {("-1.5", "-1", "2013-01-01")}

@@ -9,22 +9,47 @@ import pyarrow as pa
 
 from quire.flat_files.postgresql_text import text_of
 from quire.xlsx.model import SheetColumn, Sink
+from quire.xlsx.text import QUOTED
 
 BOM = b"\xef\xbb\xbf"  # without it, Excel takes UTF-8 for the machine's own code page
 
 
-def write_csv(batches: Iterator[pa.RecordBatch], columns: Sequence[SheetColumn], *, timezone: str, sink: Sink) -> int:
+def write_csv(
+    batches: Iterator[pa.RecordBatch],
+    columns: Sequence[SheetColumn],
+    *,
+    timezone: str,
+    sink: Sink,
+    escape_formulas: bool = False,
+) -> int:
     """Writes CSV with a byte order mark and returns the number of rows.
 
     Values are as PostgreSQL prints them in a session of ``timezone``. NULL is nothing between two commas, and an empty
     text is ``""``, as PostgreSQL's COPY writes and reads them: in a file of one column, NULL is an empty line.
+
+    With ``escape_formulas``, an apostrophe stands before each text, titles too, that a spreadsheet would run.
     """
-    sink.write(BOM + _lines([pl.Series([column.title]) for column in columns]))
+    titles = [pl.Series([column.title]) for column in columns]
+    sink.write(BOM + _lines([_escaped(title) for title in titles] if escape_formulas else titles))
     rows = 0
     for batch in batches:
-        sink.write(_lines([text_of(column, timezone=timezone) for column in batch.columns]))
+        fields = [text_of(column, timezone=timezone) for column in batch.columns]
+        if escape_formulas:
+            fields = [
+                _escaped(field) if pa.types.is_string(values.type) and not column.numeric_text else field
+                for field, values, column in zip(fields, batch.columns, columns, strict=True)
+            ]
+        sink.write(_lines(fields))
         rows += batch.num_rows
     return rows
+
+
+def _escaped(texts: pl.Series) -> pl.Series:
+    """Returns texts with an apostrophe before each that begins as a formula does."""
+    begins = texts.str.contains(QUOTED)
+    if not begins.any():
+        return texts
+    return pl.select(pl.when(begins).then("'" + texts).otherwise(texts)).to_series()
 
 
 def _lines(fields: Sequence[pl.Series]) -> bytes:

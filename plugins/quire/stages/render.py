@@ -157,7 +157,13 @@ class _Rendering:
     def _write_flat(self) -> tuple[DetailOutcome, ...]:
         with self._open_file(0) as upload:
             if self.format == "csv":
-                rows = write_csv(self._batches(), self.columns, timezone=self.definition.timezone, sink=upload)
+                rows = write_csv(
+                    self._batches(),
+                    self.columns,
+                    timezone=self.definition.timezone,
+                    sink=upload,
+                    escape_formulas=self.definition.workbook.csv.escape_formulas,
+                )
             else:
                 rows = write_parquet(self._batches(), self._schema(), sink=upload)
         return (DetailOutcome(rows=rows, sheets=(), notes=()),)
