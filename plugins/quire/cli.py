@@ -16,8 +16,15 @@ from quire.catalog import find_definition, load_catalog
 from quire.definition import Notifier
 from quire.definition.source import SOURCE_CONNECTION
 from quire.errors import DefinitionError, NoConnectionError, ParameterError, ReportError, UsageError
-from quire.run_request import request_range
-from quire.settings import StoreSettings, include_folder, owner_url, source_url
+from quire.run_request import last_window, request_range
+from quire.settings import (
+    StoreSettings,
+    has_mail_connection,
+    include_folder,
+    mail_variable,
+    owner_url,
+    source_url,
+)
 from quire.webhooks.commands import app as hooks_app
 from quire.webhooks.commands import check_sources, tell_errors
 
@@ -31,8 +38,8 @@ logger = logging.getLogger(__name__)
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 Report = Annotated[str, typer.Argument(help="The report's name: its file's, without .yaml.")]
-FirstDay = Annotated[str, typer.Option("--start", help="First day, YYYY-MM-DD.", metavar="DAY")]
-LastDay = Annotated[str, typer.Option("--end", help="Last day, included, YYYY-MM-DD.", metavar="DAY")]
+FIRST_DAY = typer.Option("--start", help="First day, YYYY-MM-DD.", metavar="DAY")
+LAST_DAY = typer.Option("--end", help="Last day, included, YYYY-MM-DD.", metavar="DAY")
 Parameters = Annotated[
     list[str] | None, typer.Option("--param", help="A parameter of the report; may be repeated.", metavar="NAME=VALUE")
 ]
@@ -56,14 +63,15 @@ def options(
 @app.command()
 def run(
     report: Report,
-    start: FirstDay,
-    end: LastDay,
+    start: Annotated[str | None, FIRST_DAY] = None,
+    end: Annotated[str | None, LAST_DAY] = None,
     param: Parameters = None,
     force: Annotated[bool, typer.Option("--force", help="Read every row again, whatever is stored.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
 ) -> None:
-    """Run a report from database to download links, in this process."""
+    """Run a report from database to download links, in this process: without days, the last complete window."""
     definition = find_definition(include_folder(), report)
+    start, end = _days(definition, start, end)
     request = request_range(
         definition, start=start, end=end, parameters=_parameters(param), force=force, run_id=f"cli__{uuid.uuid4().hex}"
     )
@@ -104,6 +112,7 @@ def _check(definition: ReportDefinition) -> None:
         from quire.airflow_dag.notices import refuse_unusable_notifiers  # only now: it loads Airflow
 
         refuse_unusable_notifiers(definition)
+    _warn_of_mail(definition)
     try:
         session = _session(definition)
     except NoConnectionError as error:
@@ -115,8 +124,19 @@ def _check(definition: ReportDefinition) -> None:
         typer.echo(f"{definition.name}: advice: {line}")
 
 
+def _warn_of_mail(definition: ReportDefinition) -> None:
+    told = definition.delivery.notify
+    if any(isinstance(recipient, str) for recipient in (*told.success, *told.failure)) and not has_mail_connection():
+        typer.echo(
+            f"{definition.name}: warning: delivery.notify names e-mail addresses, but {mail_variable()} is not set: "
+            "nobody is notified unless Airflow has that connection (docs/notices.md)"
+        )
+
+
 @app.command()
-def backfill(report: Report, start: FirstDay, end: LastDay, param: Parameters = None) -> None:
+def backfill(
+    report: Report, start: Annotated[str, FIRST_DAY], end: Annotated[str, LAST_DAY], param: Parameters = None
+) -> None:
     """Store what is new or stale of a range, with its pre-calculated summaries; write no workbooks."""
     definition = find_definition(include_folder(), report)
     request = request_range(
@@ -198,6 +218,16 @@ def verify(run: Annotated[str, typer.Argument(help="A run's key.")]) -> None:
         f"{manifest.report} {manifest.run}: {found.objects} objects, {found.bytes} bytes and {manifest.rows} rows "
         "are as the manifest says"
     )
+
+
+def _days(definition: ReportDefinition, start: str | None, end: str | None) -> tuple[str, str]:
+    """Returns the days that were given, or those of the last complete window."""
+    if start and end:
+        return start, end
+    if start or end:
+        raise ParameterError("give --start and --end, or neither for the last complete window", report=definition.name)
+    window = last_window(definition, before=datetime.now(UTC))
+    return window.start.isoformat(), window.end.isoformat()
 
 
 def _parameters(given: list[str] | None) -> dict[str, object]:

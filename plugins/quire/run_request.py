@@ -83,9 +83,7 @@ def request_conf(
             force=force,
             formats=conf.get("formats"),
         )
-    days = complete_window(
-        definition.window_count, definition.window_grain, before=run_after, timezone=definition.timezone
-    )
+    days = last_window(definition, before=run_after)
     return _request(definition, days, parameters=parameters, run_id=run_id, force=force, formats=conf.get("formats"))
 
 
@@ -101,6 +99,13 @@ def ensure_within_limits(definition: ReportDefinition, days: DateRange) -> None:
         raise RangeError(
             f"At most {limit:,} {unit} of this report at once; this is {days.day_count:,}", report=definition.name
         )
+
+
+def last_window(definition: ReportDefinition, *, before: datetime) -> DateRange:
+    """Returns the definition's window of whole periods, the last one that has ended at an aware instant."""
+    return complete_window(
+        definition.window_count, definition.window_grain, before=before, timezone=definition.timezone
+    )
 
 
 def _request(

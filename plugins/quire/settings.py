@@ -3,6 +3,7 @@
 AIRFLOW_CONN_<ID>   postgresql://USER:PASSWORD@HOST:PORT/DATABASE        a report's source
 AIRFLOW_CONN_QUIRE_OWNER   the same, of who may make triggers: change tracking; default the source's
 AIRFLOW_CONN_QUIRE_STORE   aws://KEY:SECRET@/?endpoint_url=…&region_name=…
+AIRFLOW_CONN_SMTP_DEFAULT   what e-mails are sent by; only whether it is set counts here
 QUIRE_BUCKET        default quire
 QUIRE_INCLUDE       default the clone's include/
 QUIRE_MAX_ACTIVE_RUNS   of one user of the portal, default 10, at most 100
@@ -22,6 +23,7 @@ from quire.errors import NoConnectionError, SettingsError
 
 STORE_CONNECTION = "quire_store"
 OWNER_CONNECTION = "quire_owner"
+MAIL_CONNECTION = "smtp_default"
 DEFAULT_BUCKET = "quire"
 DEFAULT_ACTIVE_RUNS = 10
 MAX_ACTIVE_RUNS = 100
@@ -121,6 +123,16 @@ def set_defaults(variables: Mapping[str, str]) -> None:
 def bucket_name(environment: Mapping[str, str] = os.environ) -> str:
     """Returns the bucket that everything is stored in."""
     return environment.get("QUIRE_BUCKET") or DEFAULT_BUCKET
+
+
+def mail_variable() -> str:
+    """Returns the variable of the connection that e-mails are sent by: Airflow's ``[email] email_conn_id``."""
+    return f"AIRFLOW_CONN_{(os.environ.get('AIRFLOW__EMAIL__EMAIL_CONN_ID') or MAIL_CONNECTION).upper()}"
+
+
+def has_mail_connection() -> bool:
+    """Returns whether that variable is set."""
+    return bool(os.environ.get(mail_variable()))
 
 
 def include_folder(environment: Mapping[str, str] = os.environ) -> Path:

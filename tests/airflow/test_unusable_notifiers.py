@@ -69,3 +69,13 @@ def test_check_takes_a_notifier_that_can_be_made(tmp_path: Path, environment: di
     done = quire(environment, "check", "events")
     assert (done.returncode, done.stderr) == (0, "")
     assert "events: the definition is right" in done.stdout
+
+
+@pytest.mark.parametrize("connection", ["", '{"conn_type": "smtp"}'])
+def test_check_warns_of_recipients_without_a_mail_connection(
+    tmp_path: Path, environment: dict[str, str], connection: str
+) -> None:
+    events_report(tmp_path / "include", delivery={"notify": {"failure": ["ops@example.org"]}})
+    done = quire({**environment, "AIRFLOW_CONN_SMTP_DEFAULT": connection}, "check", "events")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("AIRFLOW_CONN_SMTP_DEFAULT is not set" in done.stdout) is (not connection)
