@@ -37,6 +37,7 @@ def test_published_run_is_told_once_to_everybody_with_rows_and_links(
     mail, other = mailbox.of(page)
     assert [mail.sender, mail.recipients, other.recipients] == [SENDER, ["a@example.org"], ["b@example.org"]]
     assert mail.body == other.body
+    assert [part.get_content_type() for part in mail.message.iter_parts()] == ["text/plain", "text/html"]
     assert mail.message["Subject"] == "Flights from New York, 2013-01-01 to 2013-01-31: ready"
     published = returned(client, "told", run_id, "publish")
     assert f">{published['rows']}<" in mail.body
@@ -94,6 +95,16 @@ def test_run_stays_published_where_nobody_can_be_told_and_the_log_says_so(
     assert log.count("delivery.notify.success[0] was not told: ConnectionRefusedError") == 3
     assert "delivery.notify.success[1] was told" in log
     assert "delivery.notify.success[2] was not told: SMTPRecipientsRefused" in log
+    with program(running_stack) as portal:
+        shown = portal_run(portal, "unheard", run_id)
+        page = portal.get(f"/reports/unheard/runs/{run_id}").text
+        listing = portal.get("/reports/unheard").text
+    assert shown["unreached"] == [
+        "SmtpNotifier was not notified (delivery.notify.success[0]): see the log of the task notify",
+        "nobody@example.org was not notified (delivery.notify.success[2]): see the log of the task notify",
+    ]
+    assert all(sentence in page for sentence in shown["unreached"])
+    assert "<small>Airline: HA</small>" in listing  # the parameter's title, and not its value alone
 
 
 def test_run_has_answered_once_it_is_published_whoever_is_still_to_be_told(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PLAN, STORED, RUN, USAGE = "plan", "stored", "run", "usage"
 PUBLISH: StageName = "publish"
+UNREACHED = "unreached"  # whom notify could not reach, as sentences
 NOTIFY = "notify"  # the task behind all stages, which tells those who want to know
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
@@ -22,33 +22,43 @@ from airflow.sdk import BaseNotifier, TriggerRule, XComArg, get_current_context
 from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 
 from quire.airflow_dag.connections import open_store
-from quire.airflow_dag.handover import NOTIFY, PUBLISH, is_published, pull_request
+from quire.airflow_dag.handover import NOTIFY, PUBLISH, UNREACHED, is_published, pull_request
+from quire.airflow_dag.mail import MAIL_NOTIFIER
 from quire.airflow_dag.own_task import own_task
 from quire.airflow_dag.reader_links import FAILURE, MOST_ASKED, base_url
 from quire.airflow_dag.tasks import placement
 from quire.definition import Notifier, ReportDefinition
 from quire.definition.part import suggestion
 from quire.errors import DefinitionError, ReportError, first_line
-from quire.notices import FailedTask, Notice, ToldRun, as_html, as_text, tell_failure, tell_success
+from quire.notices import FailedTask, Notice, ToldRun, as_html, as_text, escape_slack, tell_failure, tell_success
 from quire.run_key import read_manifest
 from quire.serialization import from_json
 
 logger = logging.getLogger(__name__)
 
-SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
 # Values reach a notifier by templates: what stands in a title or a reason is never itself taken for one.
-MAIL = {"subject": "{{ quire_subject }}", "html_content": "{{ quire_html }}"}
+MAIL = {
+    "subject": "{{ quire_subject }}",
+    "html_content": "{{ quire_html }}",
+    "text_content": "{{ quire_text }}",
+}
 PAUSES = (5, 20)  # seconds before those who could not be told are tried again
 OUTCOMES = ("success", "failure")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Call:
-    """A notifier to be made: the field of the definition that wants it, its class, its arguments."""
+    """A notifier to be made: the field of the definition that wants it, whom it reaches, its class, its arguments."""
 
     field: str
+    recipient: str
     path: str
     arguments: dict[str, Any]
+
+    @property
+    def is_slack(self) -> bool:
+        """Whether its texts may hold Slack's markup."""
+        return "slack" in self.path.casefold()
 
 
 def refuse_unusable_notifiers(definition: ReportDefinition) -> None:
@@ -89,34 +99,56 @@ def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -
         ti: Any = get_current_context()["ti"]
         tasks = list(ti.get_task_breadcrumbs(ti.dag_id, ti.run_id))
         succeeded = is_published(tasks)
+        calls = list(_calls(definition, "success" if succeeded else "failure"))
+        missed = calls
         try:
-            _notify(definition, tasks, succeeded=succeeded)
+            missed = _notify(definition, calls, tasks, succeeded=succeeded)
         except (Exception, SystemExit, AirflowTaskTimeout):  # whatever it is, the run is what it is
             logger.exception("%s: not everybody was told", definition.name)
+        failures = [
+            f"{call.recipient} was not notified ({call.field}): see the log of the task notify" for call in missed
+        ]
+        ti.xcom_push(UNREACHED, failures)
+        for failure in failures:
+            logger.error("%s: %s", definition.name, failure)
         if not succeeded:
-            raise AirflowFailException("the report has failed, and so this task does, which has told whoever is named")
+            count = f"{len(calls) - len(missed)} of {len(calls)} recipients were notified"
+            raise AirflowFailException("; ".join(["Report failed", count, *failures]))
 
     list(stages) >> notify()
 
 
-def _notify(definition: ReportDefinition, tasks: Sequence[dict[str, Any]], *, succeeded: bool) -> None:
+def _notify(
+    definition: ReportDefinition, calls: Sequence[_Call], tasks: Sequence[dict[str, Any]], *, succeeded: bool
+) -> list[_Call]:
+    """Notifies every recipient, and returns those who were not reached."""
     context = get_current_context()
-    calls = list(_calls(definition, "success" if succeeded else "failure"))
     if not calls:
         logger.info("%s: nobody is to be told of this", definition.name)
-        return
+        return []
     try:
         notice = _success(definition) if succeeded else _failure(definition, tasks)
     except ReportError as error:
         logger.error("%s: nobody was told: %s", definition.name, error.message)
-        return
-    words = {
-        "quire_subject": notice.subject,
-        "quire_text": as_text(notice),
+        return list(calls)
+    return _send(calls, notice, context)
+
+
+def notice_words(notice: Notice, *, for_slack: bool) -> dict[str, str]:
+    """Returns the variables that a notifier's templates may use.
+
+    Args:
+        notice: what is told.
+        for_slack: whether texts are escaped, so that what somebody typed is no mention and no link.
+    """
+    subject, text = notice.subject, as_text(notice)
+    return {
+        "quire_subject": escape_slack(subject) if for_slack else subject,
+        "quire_text": escape_slack(text) if for_slack else text,
+        "quire_slack": escape_slack(text),
         "quire_html": as_html(notice),
         "quire_page": notice.page,
     }
-    _send(calls, {**context, **words})
 
 
 def _success(definition: ReportDefinition) -> Notice:
@@ -164,15 +196,18 @@ def _place() -> dict[str, str]:
     return {"run_id": get_current_context()["run_id"], "base_url": base}
 
 
-def _send(calls: Sequence[_Call], context: dict[str, Any]) -> None:
-    """Calls every notifier, and those that failed some times more: whatever keeps them, the run is what it is."""
+def _send(calls: Sequence[_Call], notice: Notice, context: Mapping[str, Any]) -> list[_Call]:
+    """Calls every notifier, and those that failed some times more; returns those that failed to the end."""
     left = list(calls)
     for pause in (*PAUSES, None):
-        left = [call for call in left if not _is_told(call, context)]
+        left = [
+            call for call in left if not _is_told(call, {**context, **notice_words(notice, for_slack=call.is_slack)})
+        ]
         if not left:
-            return
+            break
         if pause is not None:
             time.sleep(pause)
+    return left
 
 
 def _is_told(call: _Call, context: dict[str, Any]) -> bool:
@@ -190,9 +225,10 @@ def _calls(definition: ReportDefinition, outcome: str) -> Iterator[_Call]:
     for index, recipient in enumerate(getattr(definition.delivery.notify, outcome)):
         field = f"delivery.notify.{outcome}[{index}]"
         if isinstance(recipient, Notifier):
-            yield _Call(field=field, path=recipient.notifier, arguments=recipient.arguments)
+            name = recipient.notifier.rpartition(".")[2]
+            yield _Call(field=field, recipient=name, path=recipient.notifier, arguments=recipient.arguments)
         else:
-            yield _Call(field=field, path=SMTP, arguments={"to": [recipient], **MAIL})
+            yield _Call(field=field, recipient=recipient, path=MAIL_NOTIFIER, arguments={"to": [recipient], **MAIL})
 
 
 def _make(call: _Call) -> BaseNotifier:

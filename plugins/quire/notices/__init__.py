@@ -7,7 +7,7 @@ html      Notice -> the body of an e-mail
 
 from quire.notices.content import FailedTask, Notice, NoticeLink, ToldFile, ToldRun, tell_failure, tell_success
 from quire.notices.html import as_html
-from quire.notices.text import as_text
+from quire.notices.text import as_text, escape_slack
 
 __all__ = [
     "FailedTask",
@@ -17,6 +17,7 @@ __all__ = [
     "ToldRun",
     "as_html",
     "as_text",
+    "escape_slack",
     "tell_failure",
     "tell_success",
 ]

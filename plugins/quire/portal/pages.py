@@ -21,7 +21,7 @@ from quire.portal.api import LIMIT, OFFSET, cancel
 from quire.portal.estimate_queue import SupersededError
 from quire.portal.explanations import explain
 from quire.portal.questions import BusyError, PausedError, QuotaError, check_question
-from quire.portal.reports import list_broken_reports, list_reports, show_report
+from quire.portal.reports import list_broken_reports, list_reports, parameter_titles, show_report
 from quire.portal.requesting import request_run
 from quire.portal.runs import list_runs, show_run
 from quire.portal.services import BaseDep, StoreDep
@@ -83,7 +83,8 @@ async def _report_page(
     report = await run_sync(show_report, reading, base)
     return page(
         "report.html", reading.caller, base, status_code=status_code,
-        report=report, runs=runs, all_formats=report.reader_formats, given=given or {}, error=error,
+        report=report, runs=runs, titles=parameter_titles(reading.definition),
+        all_formats=report.reader_formats, given=given or {}, error=error,
         newer=_query(max(offset - limit, 0), limit) if offset else "",
         older=_query(offset + limit, limit) if total > offset + limit else "",
     )  # fmt: skip
@@ -123,10 +124,10 @@ async def show_one_run(reading: ReadingDep, run_id: RunId, store: StoreDep, base
     run, manifest = await show_run(definition, run_id, api=reading.caller.api, store=store, base=base)
     report = await run_sync(show_report, reading, base)
     tables = await run_sync(lambda: summary_tables(definition, manifest, store=store)) if manifest else []
-    titles = {name: parameter.title for name, parameter in definition.parameters.items()}
     return page(
         "run.html", reading.caller, base,
-        report=report, run=run, tables=tables, titles=titles, link_ttl=definition.delivery.link_ttl,
+        report=report, run=run, tables=tables,
+        titles=parameter_titles(definition), link_ttl=definition.delivery.link_ttl,
     )  # fmt: skip
 
 

@@ -52,6 +52,11 @@ def show_report(reading: Reading, base: str) -> ReportView:
     )
 
 
+def parameter_titles(definition: ReportDefinition) -> dict[str, str]:
+    """Returns each parameter's title by its name."""
+    return {name: parameter.title for name, parameter in definition.parameters.items()}
+
+
 def _parameters(definition: ReportDefinition) -> list[ParameterView]:
     return [
         ParameterView(name=name, required=parameter.required, **parameter.model_dump())

@@ -11,7 +11,7 @@ from typing import Any
 from anyio.to_thread import run_sync
 from pydantic import BaseModel, Field, ValidationError
 
-from quire.airflow_dag.handover import NOTIFY, PUBLISH, is_published
+from quire.airflow_dag.handover import NOTIFY, PUBLISH, UNREACHED, is_published
 from quire.artifacts import Manifest, TaskUsage
 from quire.definition import ReportDefinition
 from quire.definition.presentation import FILE_FORMATS
@@ -93,7 +93,16 @@ async def show_run(
     run = await api.run(definition.name, run_id)
     view, manifest = await _details(definition, run, api=api, store=store, base=base)
     stages = _stages(manifest.usage) if manifest else []
-    return RunDetails(**dict(view), stages=stages), manifest
+    return RunDetails(**dict(view), stages=stages, unreached=await _unreached(definition, run_id, api)), manifest
+
+
+async def _unreached(definition: ReportDefinition, run_id: str, api: AirflowApi) -> list[str]:
+    """Returns a sentence for each recipient whom the run's notification did not reach."""
+    recipients = definition.delivery.notify
+    if not (recipients.success or recipients.failure):
+        return []
+    pushed = await api.xcom(definition.name, run_id, NOTIFY, UNREACHED)
+    return [str(sentence) for sentence in pushed] if isinstance(pushed, list) else []
 
 
 async def _view(

@@ -193,6 +193,7 @@ class RunDetails(RunView):
     """A run with what its stages took."""
 
     stages: list[StageView] = []
+    unreached: list[str] = Field(default=[], description="Whom its notification did not reach.")
 
 
 class AskedView(View):

@@ -1,0 +1,94 @@
+"""What a notifier sends: an e-mail with two parts, Slack's texts escaped, and whom it did not reach."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+import pytest
+from quire.airflow_dag import notices
+from quire.artifacts import RunRequest
+from quire.definition import ReportDefinition
+from quire.notices import Notice, ToldRun, as_html, as_text, tell_success
+
+from tests.airflow.mailbox import MAIL_LOGIN, MAIL_PASSWORD, REFUSED, SENDER, Mailbox
+
+HOSTILE = "<!channel> <https://example.org/|Sign in> & *x*"
+
+
+def definition_of(*recipients: Any) -> ReportDefinition:
+    return ReportDefinition.model_validate(
+        {
+            "name": "sales",
+            "title": "Säles & more",
+            "source": {"sql": "a.sql", "time_column": "t"},
+            "partition": "month",
+            "parameters": {"shop": {"type": "string", "default": None}},
+            "delivery": {"notify": {"success": list(recipients)}},
+        }
+    )
+
+
+def notice_of(definition: ReportDefinition) -> Notice:
+    request = RunRequest(
+        report="sales", start=date(2013, 1, 1), end=date(2013, 1, 31), timezone="UTC", parameters={"shop": HOSTILE},
+        run_id="r", made_at="2013-02-01T06:00:00+00:00",
+    )  # fmt: skip
+    told = ToldRun(run="ab12", reused=False, rows=5, files=())
+    return tell_success(definition, request, told, run_id="r", base_url="https://airflow.example.org")
+
+
+@pytest.fixture
+def mail_server(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(notices, "PAUSES", (0,))
+    with Mailbox() as box:
+        connection = {
+            "conn_type": "smtp", "host": "127.0.0.1", "port": box.port, "login": MAIL_LOGIN, "password": MAIL_PASSWORD,
+            "extra": {"from_email": SENDER, "disable_ssl": True, "disable_tls": True, "retry_limit": 0},
+        }  # fmt: skip
+        monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", json.dumps(connection))
+        yield box
+
+
+def send(definition: ReportDefinition, notice: Notice) -> list[str]:
+    """Sends a notice as the task does, and returns whom it did not reach."""
+    return [call.recipient for call in notices._send(list(notices._calls(definition, "success")), notice, {})]
+
+
+def test_mail_has_the_plain_text_before_the_html(mail_server: Mailbox) -> None:
+    definition = definition_of("a@example.org")
+    notice = notice_of(definition)
+    assert send(definition, notice) == []
+    (mail,) = mail_server.of("Säles")
+    assert mail.message.get_content_type() == "multipart/alternative"
+    parts = list(mail.message.iter_parts())
+    assert [part.get_content_type() for part in parts] == ["text/plain", "text/html"]
+    contents = [str(part.get_content()).replace("\r\n", "\n").rstrip("\n") for part in parts]
+    assert contents == [as_text(notice).rstrip("\n"), as_html(notice)]
+    assert f"Shop: {HOSTILE}" in contents[0]  # which is no markup in an e-mail
+
+
+def test_send_returns_whom_it_did_not_reach_and_tells_the_others(mail_server: Mailbox) -> None:
+    definition = definition_of(REFUSED, "b@example.org")
+    assert send(definition, notice_of(definition)) == [REFUSED]
+    assert [mail.recipients for mail in mail_server.of("Säles")] == [["b@example.org"]]
+
+
+@pytest.mark.parametrize(
+    ("notifier", "is_escaped"),
+    [
+        ("airflow.providers.slack.notifications.slack_webhook.SlackWebhookNotifier", True),
+        ("company.SlackAlert", True),
+        ("airflow.providers.pagerduty.notifications.pagerduty.PagerdutyNotifier", False),
+    ],
+)
+def test_texts_for_slack_hold_no_markup_of_a_parameter(notifier: str, is_escaped: bool) -> None:
+    definition = definition_of({"notifier": notifier, "text": "{{ quire_text }}"})
+    (call,) = notices._calls(definition, "success")
+    words = notices.notice_words(notice_of(definition), for_slack=call.is_slack)
+    escaped = "Shop: &lt;!channel&gt; &lt;https://example.org/|Sign in&gt; &amp; *x*"
+    assert (escaped in words["quire_text"]) is is_escaped
+    assert ("<" in words["quire_text"]) is not is_escaped
+    assert escaped in words["quire_slack"]
+    assert ("Säles &amp; more" in words["quire_subject"]) is is_escaped
