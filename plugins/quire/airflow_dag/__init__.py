@@ -9,6 +9,17 @@ params       the trigger form
 connections  Airflow's connections -> the source's session and the object store
 """
 
-from quire.airflow_dag.dag import build_broken_dag, build_dag, build_housekeeping_dag, build_store_dag
+from airflow import __version__
+
+from quire.airflow_version import ensure_supported_airflow
+
+ensure_supported_airflow(__version__)
+
+from quire.airflow_dag.dag import (  # noqa: E402 - an older Airflow lacks what these import
+    build_broken_dag,
+    build_dag,
+    build_housekeeping_dag,
+    build_store_dag,
+)
 
 __all__ = ["build_broken_dag", "build_dag", "build_housekeeping_dag", "build_store_dag"]
