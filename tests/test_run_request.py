@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from quire.airflow_dag.params import trigger_params
 from quire.definition import ReportDefinition
 from quire.errors import ParameterError, RangeError, ReportError
 from quire.run_request import request_conf, request_range
@@ -94,3 +95,19 @@ def test_made_at_is_the_clocks_in_utc(definition: ReportDefinition) -> None:
     made_at = dt.datetime.fromisoformat(request.made_at)
     assert before <= made_at <= dt.datetime.now(dt.UTC)
     assert made_at.utcoffset() == dt.timedelta(0)
+
+
+@pytest.mark.parametrize("formats", [["csv"], ["xlsx", "csv"], "csv"])
+def test_conf_with_a_format_kept_from_readers_is_refused(tmp_path: Path, formats: object) -> None:
+    definition = events_report(tmp_path, workbook={"reader_formats": ["xlsx", "parquet"]})
+    conf = {"start": "2013-01-01", "end": "2013-01-31", "formats": formats}
+    with pytest.raises(ParameterError, match="this report offers xlsx, parquet, not csv"):
+        request_conf(definition, conf, run_id="r", run_after=AFTER)
+    allowed = request_conf(definition, {**conf, "formats": ["parquet"]}, run_id="r", run_after=AFTER)
+    assert allowed.formats == ("parquet",)
+
+
+def test_form_of_airflow_offers_the_formats_that_readers_may_choose(tmp_path: Path) -> None:
+    definition = events_report(tmp_path, workbook={"reader_formats": ["xlsx", "parquet"]})
+    formats = trigger_params(definition)["formats"]
+    assert formats.schema["items"]["enum"] == formats.schema["examples"] == ["xlsx", "parquet"]

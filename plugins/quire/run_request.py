@@ -72,6 +72,7 @@ def request_conf(
     force = conf.get("force") or False
     if not isinstance(force, bool):
         raise ParameterError(f"force is {force!r}: it must be true or false", report=definition.name)
+    _ensure_reader_formats(definition, conf.get("formats"))
     parameters = {name: conf[name] for name in definition.parameters if name in conf}
     if start:
         return request_range(
@@ -129,6 +130,14 @@ def _request(
         run_id=run_id,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _ensure_reader_formats(definition: ReportDefinition, formats: object) -> None:
+    """Refuses a format that the definition keeps from readers: whoever may start a run of Airflow's is one."""
+    offered = definition.workbook.reader_formats
+    for name in formats if isinstance(formats, list | tuple) else [formats]:
+        if name in FILE_FORMATS and name not in offered:
+            raise ParameterError(f"this report offers {', '.join(offered)}, not {name}", report=definition.name)
 
 
 def _read_formats(definition: ReportDefinition, given: object) -> tuple[FileFormat, ...]:

@@ -7,7 +7,6 @@ from typing import Any
 from airflow.sdk import Param
 
 from quire.definition import Parameter, ReportDefinition
-from quire.definition.presentation import FILE_FORMATS
 
 
 def trigger_params(definition: ReportDefinition) -> dict[str, Param]:
@@ -21,8 +20,8 @@ def trigger_params(definition: ReportDefinition) -> dict[str, Param]:
     formats = Param(
         list(definition.workbook.formats),
         type="array",
-        items={"type": "string", "enum": list(FILE_FORMATS)},
-        examples=list(FILE_FORMATS),  # which makes the form offer them
+        items={"type": "string", "enum": list(definition.workbook.reader_formats)},
+        examples=list(definition.workbook.reader_formats),  # which makes the form offer them
         title="Formats",
         description="Of the files with rows.",
     )
