@@ -11,6 +11,7 @@
     │   ├── QueryError                PostgreSQL refused the query
     │   │   └── StatementError        for what it says
     │   ├── NotTrackedError           changes of a table are not, or not wholly, tracked
+    │   ├── UntrustedSchemaError      schema quire is in another role's hands
     │   ├── MisplacedRowsError        rows that belong to no partition
     │   ├── StoreRefusedError         no such bucket, no right, a wrong key
     │   ├── IntegrityError            a stored object is not what was stored
@@ -115,6 +116,10 @@ class StatementError(QueryError):
 
 class NotTrackedError(TerminalError):
     """Changes of a table that the report reads are not tracked, or cannot be."""
+
+
+class UntrustedSchemaError(TerminalError):
+    """The schema ``quire``, or an object in it, is in the hands of a role that is not its owner."""
 
 
 class MisplacedRowsError(TerminalError):

@@ -118,10 +118,14 @@ def _probed(
     kinds = {found.name: found.pg_type for found in columns}
     time_column, probe = definition.source.time_column, quoted(column)
     bounds = ", ".join(f"'{_bound(partition, kinds[time_column])}'" for partition in partitions)
-    number = probe if kinds[column].startswith(("int", "numeric")) else f"extract(epoch FROM {probe}) * {MICROSECONDS}"
+    is_number = kinds[column].startswith(("int", "numeric"))
+    seconds = f"extract(epoch FROM {probe})"  # SQL's own syntax: always PostgreSQL's
+    number = probe if is_number else f"{seconds} OPERATOR(pg_catalog.*) {MICROSECONDS}::pg_catalog.numeric"
+    # The report's query decides the search_path here, so each name of ours has its schema.
     query = bound_query(definition, request, whole).within(
-        f"SELECT width_bucket({quoted(time_column)}, ARRAY[{bounds}]::{kinds[time_column]}[]) AS number, "  # noqa: S608
-        f"count(*) AS rows, count({probe}) AS told, coalesce(sum({number}), 0)::text AS total FROM (\n",
+        f"SELECT pg_catalog.width_bucket({quoted(time_column)}, ARRAY[{bounds}]::pg_catalog.{kinds[time_column]}[]) "  # noqa: S608
+        f"AS number, pg_catalog.count(*) AS rows, pg_catalog.count({probe}) AS told, "
+        f"coalesce(pg_catalog.sum({number}), 0)::pg_catalog.text AS total FROM (\n",
         f") AS report WHERE {quoted(time_column)} IS NOT NULL GROUP BY 1",
     )
     rows = transaction.fetch(query)

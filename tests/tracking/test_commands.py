@@ -48,7 +48,7 @@ def test_track_run_change_and_untrack(environment: dict[str, str]) -> None:
     assert [part["stored"] for part in told["partitions"]] == [True, False, True]
     assert json.loads(quire(environment, *RUN).stdout)["reused"] is True
     done = quire(environment, "untrack", "events")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "events: no longer tracked\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "public.events: no longer tracked\n", "")
     assert quire(environment, "untrack", "events").stdout == "nothing of it was tracked\n"
 
 
@@ -56,7 +56,7 @@ def test_report_without_a_definition_is_untracked_by_its_name(environment: dict[
     assert quire(environment, "track", "events").returncode == 0
     (Path(environment["QUIRE_INCLUDE"]) / "reports" / "events.yaml").unlink()
     done = quire(environment, "untrack", "events")
-    assert (done.returncode, done.stdout) == (0, "events: no longer tracked\n")
+    assert (done.returncode, done.stdout) == (0, "public.events: no longer tracked\n")
     assert "its triggers are looked for by quire_owner" in done.stderr
 
 

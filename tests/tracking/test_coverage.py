@@ -70,9 +70,9 @@ def test_partitions_are_their_tables(
 @pytest.mark.parametrize(
     ("made", "name", "parent"),
     [
-        (PARTITIONED.format(kind="timestamptz"), "events_new_a", "events_new"),
-        (PARTITIONED.format(kind="timestamptz"), "public.events_new", "events"),
-        (f"{TABLE}; CREATE TABLE late () INHERITS (events)", "late", "events"),
+        (PARTITIONED.format(kind="timestamptz"), "events_new_a", "public.events_new"),
+        (PARTITIONED.format(kind="timestamptz"), "public.events_new", "public.events"),
+        (f"{TABLE}; CREATE TABLE late () INHERITS (events)", "late", "public.events"),
     ],
 )
 def test_partition_without_the_table_that_it_belongs_to_is_refused(

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 from quire.errors import NotTrackedError, SourceUnavailableError
-from quire.tracking import compact, installation, track, untrack
+from quire.source import owner
+from quire.tracking import compact, track, untrack
 
 from tests.events import fill_events
 from tests.tracking.tables import EVENTS, PARTITIONED, ask, objects, run_sql, stale, tokens, tracked_report
@@ -27,7 +28,10 @@ def test_untracked_report_leaves_no_object_behind(tmp_path: Path, database: str)
     assert track(definition, database) == ("public.events: tracked by at", "kinds: tracked as a whole")
     run_sql(database, "UPDATE events SET amount = 7", "INSERT INTO kinds VALUES ('a', 'A')")
     assert objects(database) != before
-    assert sorted(untrack(definition.name, database)) == ["events: no longer tracked", "kinds: no longer tracked"]
+    assert sorted(untrack(definition.name, database)) == [
+        "public.events: no longer tracked",
+        "public.kinds: no longer tracked",
+    ]
     assert objects(database) == before
     assert (untrack(definition.name, database), compact(database)) == ((), 0)
 
@@ -40,8 +44,8 @@ def test_table_of_two_reports_stays_tracked_until_both_are_untracked(tmp_path: P
     track(second, database)
     found = tokens(second, database)
     assert sorted(untrack(first.name, database)) == [
-        "events: another report tracks it still",
-        "kinds: no longer tracked",
+        "public.events: another report tracks it still",
+        "public.kinds: no longer tracked",
     ]
     assert tokens(second, database) == found
     with pytest.raises(NotTrackedError, match=r"changes of kinds are not tracked: run `quire track events`"):
@@ -73,7 +77,7 @@ def test_tracking_again_changes_nothing_and_waits_for_nobody(tmp_path: Path, dat
 def test_table_that_is_written_to_for_too_long_is_told(
     tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(installation, "SECONDS_TO_WAIT", 1)
+    monkeypatch.setattr(owner, "LOCK_TIMEOUT_SECONDS", 1)
     before = objects(database)
     with psycopg.connect(database) as writer:
         writer.execute("UPDATE events SET amount = 7")
@@ -91,13 +95,13 @@ def test_table_that_is_written_to_for_too_long_is_told(
         ),
         (
             "ALTER TABLE events_new_a DISABLE TRIGGER ALL",
-            "are not tracked, in its partition events_new_a: run",
+            "are not tracked, in its partition public.events_new_a: run",
         ),
         (
             "ALTER TABLE events_new_a ENABLE TRIGGER ALL",
-            "are not tracked, in its partition events_new_a: run",
+            "are not tracked, in its partition public.events_new_a: run",
         ),
-        ("ALTER TABLE events_new DISABLE TRIGGER ALL", "are not tracked, in its partition events_new: run"),
+        ("ALTER TABLE events_new DISABLE TRIGGER ALL", "are not tracked, in its partition public.events_new: run"),
         ("DROP SCHEMA quire CASCADE", "of public.events are not tracked: run `quire track events`"),
         (
             "DELETE FROM quire.tracked_table",
@@ -105,7 +109,7 @@ def test_table_that_is_written_to_for_too_long_is_told(
         ),
         (
             "CREATE TABLE events_next PARTITION OF events FOR VALUES FROM ('2013-09-01') TO ('2014-01-01')",
-            "public.events are not tracked, in its partition events_next: run `quire track events`",
+            "public.events are not tracked, in its partition public.events_next: run `quire track events`",
         ),
         (
             "ALTER TABLE events DETACH PARTITION events_old",

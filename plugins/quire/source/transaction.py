@@ -23,6 +23,7 @@ from quire.artifacts import SourceColumn
 from quire.source.arrow_types import select_list, storage_schema, type_name
 from quire.source.copy_text import CopyTextReader, LineBlocks
 from quire.source.lost_connections import CLIENT, SERVER, with_defaults
+from quire.source.owner import SAFE_SEARCH_PATH
 from quire.source.reading_thread import Give, Item, read_in_thread
 from quire.source.translation import translated
 from quire.sql_literal import CLIENT_ENCODING, literal
@@ -75,6 +76,7 @@ def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator
     with closing(connection), socket.socket(fileno=os.dup(connection.fileno())) as line:
         with translated(session.url), connection.cursor() as cursor:
             connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+            cursor.execute(f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}")  # looks up no function
             cursor.execute(_local_settings(session, name))
         yield SourceTransaction(connection, session, hang_up=partial(_hang_up, line))
 
@@ -101,13 +103,28 @@ def _local_settings(session: SourceSession, name: str) -> str:
 
 
 class SourceTransaction:
-    """Runs queries in one snapshot."""
+    """Runs queries in one snapshot.
+
+    A report's query runs under the source's own search_path, Quire's own queries under one where each name is
+    PostgreSQL's: whoever may create functions in a schema of the former must not have them called by the latter.
+    """
 
     def __init__(self, connection: Connection, session: SourceSession, *, hang_up: Callable[[], None]) -> None:
         self._connection, self._session, self._hang_up = connection, session, hang_up
+        self._search_path = SAFE_SEARCH_PATH
 
     def fetch(self, sql: str | Statement) -> list[dict[str, Any]]:
-        """Returns the rows of a small query, a dict each; it is left as ``stream`` is."""
+        """Returns the rows of a small query, a dict each; it is left as ``stream`` is.
+
+        Of what a report's query is put into, each function, operator and type names its schema, ``pg_catalog``.
+        """
+        return self._fetch(sql, search_path="DEFAULT")
+
+    def fetch_own(self, sql: str) -> list[dict[str, Any]]:
+        """Returns the rows of a small query of Quire's own, whose names without a schema are PostgreSQL's."""
+        return self._fetch(sql, search_path=SAFE_SEARCH_PATH)
+
+    def _fetch(self, sql: str | Statement, *, search_path: str) -> list[dict[str, Any]]:
         statement = Statement.of(sql)
 
         def work(cursor: Cursor, give: Give[list[dict[str, Any]]]) -> None:
@@ -118,7 +135,7 @@ class SourceTransaction:
         began = time.perf_counter()
         found: list[dict[str, Any]] = []
         try:
-            for rows in self._run(work):
+            for rows in self._run(work, search_path=search_path):
                 found += rows
         finally:
             self._log(statement, rows=len(found), began=began)
@@ -131,7 +148,7 @@ class SourceTransaction:
 
     def began_at(self) -> str:
         """Returns the instant of the transaction's beginning, by the server's clock, in UTC as ISO 8601."""
-        (row,) = self.fetch(
+        (row,) = self.fetch_own(
             "SELECT to_char(transaction_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS began"
         )
         return str(row["began"])
@@ -146,11 +163,11 @@ class SourceTransaction:
             give(cursor.description or ())
 
         try:
-            (described,) = self._run(work)
+            (described,) = self._run(work, search_path="DEFAULT")
         finally:
             self._log(query, rows=0, began=began)
         kinds = ", ".join(str(column.type_code) for column in described) or "0"
-        found = self.fetch(
+        found = self.fetch_own(
             "SELECT oid::bigint AS oid, typname::text AS name, typnamespace = 'pg_catalog'::regnamespace AS is_own "  # noqa: S608 - numbers
             f"FROM pg_type WHERE oid IN ({kinds})"
         )
@@ -182,7 +199,7 @@ class SourceTransaction:
             blocks.flush()
 
         def parse(give: Give[pa.RecordBatch]) -> None:
-            with closing(self._run(copy)) as blocks:
+            with closing(self._run(copy, search_path="DEFAULT")) as blocks:
                 for block in blocks:
                     give(reader.read(block))
 
@@ -194,9 +211,15 @@ class SourceTransaction:
         finally:
             self._log(query, rows=rows, began=began)
 
-    def _run(self, work: Callable[[Cursor, Give[Item]], None]) -> Generator[Item]:
+    def _run(self, work: Callable[[Cursor, Give[Item]], None], *, search_path: str) -> Generator[Item]:
+        def work_there(give: Give[Item]) -> None:
+            if self._search_path != search_path:
+                cursor.execute(f"SET LOCAL search_path TO {search_path}")
+                self._search_path = search_path
+            work(cursor, give)
+
         with translated(self._session.url), self._connection.cursor() as cursor:
-            yield from self._in_thread(partial(work, cursor))
+            yield from self._in_thread(work_there)
 
     def _in_thread(self, work: Callable[[Give[Item]], None]) -> Generator[Item]:
         return read_in_thread(work, hang_up=self._hang_up, cancelled=self._session.cancelled)

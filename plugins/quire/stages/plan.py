@@ -96,8 +96,9 @@ def _database_identity(transaction: SourceTransaction) -> list[str]:
     allowed = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE') AS yes"
     number = "(SELECT system_identifier::text FROM pg_control_system())"
     address = "concat(inet_server_addr(), ' ', inet_server_port())"
-    (row,) = transaction.fetch(
-        f"SELECT {number if transaction.fetch(allowed)[0]['yes'] else address} AS cluster, "
-        "current_database()::text AS database, current_user::text AS role, current_setting('search_path') AS path"
+    (row,) = transaction.fetch_own(
+        f"SELECT {number if transaction.fetch_own(allowed)[0]['yes'] else address} AS cluster, "  # noqa: S608 - ours
+        "current_database()::text AS database, current_user::text AS role, "
+        "(SELECT reset_val FROM pg_settings WHERE name = 'search_path') AS path"  # the report's query runs under it
     )
     return [row["cluster"], row["database"], row["role"], row["path"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from quire.definition import ReportDefinition
 from quire.source import SourceTransaction
 from quire.sql_template import Statement
-from quire.tracking.inspection import inspection_query, table_states
+from quire.tracking.inspection import inspect_tables
 
 _TABLES_LOCKED = """
 WITH RECURSIVE tree (node, root) AS (
@@ -44,8 +44,7 @@ def forgotten_tables(
         QueryError, SourceUnavailableError: PostgreSQL refuses the query, or is away.
     """
     transaction.explain(sql)
-    read = transaction.fetch(_TABLES_LOCKED)
-    tables = definition.source.tables
-    states = table_states(tables, transaction.fetch(inspection_query(tables)))
+    read = transaction.fetch_own(_TABLES_LOCKED)
+    states = inspect_tables(definition.source.tables, transaction=transaction)
     named = {node for state in states for node in state.nodes}
     return tuple(dict.fromkeys(row["name"] for row in read if row["node"] not in named))

@@ -11,6 +11,7 @@ from typing import Any
 from quire import sql_literal
 from quire.definition import SourceTable
 from quire.errors import NotTrackedError
+from quire.source import SourceTransaction
 
 STATEMENTS = ("insert", "update", "delete", "truncate")
 REPLICA = "replica"  # the trigger for rows that a subscription applies
@@ -30,6 +31,8 @@ class TableState:
         column_type: of its time column; None where it has none.
         nodes: oids of the table and all its partitions, sorted.
         incomplete: those without all their triggers, by oid, as PostgreSQL writes their names.
+        stranger: the owner of the schema ``quire`` or of its views, where it is a role that may not do all that the
+            table's owner may; None where it may be trusted.
     """
 
     table: SourceTable
@@ -37,6 +40,7 @@ class TableState:
     column_type: str | None
     nodes: tuple[int, ...]
     incomplete: Mapping[int, str]
+    stranger: str | None = None
 
 
 def trigger_name(event: str, time_column: str | None) -> str:
@@ -45,22 +49,51 @@ def trigger_name(event: str, time_column: str | None) -> str:
     return f"quire_{event}_{suffix}"
 
 
-def wanted_rows(tables: Sequence[SourceTable]) -> str:
-    """Returns the tables as rows of SQL: position from 0, name, time column and names of the triggers."""
+def resolution_query(tables: Sequence[SourceTable]) -> str:
+    """Returns the query for the tables' oids, a row each. It runs under the connection's own search_path.
+
+    Under any search_path it calls nothing but PostgreSQL's own: every name has its schema, and there is no operator.
+    """
+    rows = ", ".join(
+        f"({position}, pg_catalog.to_regclass({literal(table.name)}::pg_catalog.text)::pg_catalog.oid::pg_catalog.int8)"
+        for position, table in enumerate(tables)
+    )
+    return f"SELECT position, relation FROM (VALUES {rows}) AS resolved (position, relation)"  # noqa: S608 - quoted literals
+
+
+def resolved_tables(rows: Sequence[Mapping[str, Any]]) -> tuple[int | None, ...]:
+    """Returns the oids in the rows of ``resolution_query``, in the tables' order; None where there is no table."""
+    return tuple(row["relation"] for row in sorted(rows, key=lambda row: int(row["position"])))
+
+
+def _wanted_rows(tables: Sequence[SourceTable], relations: Sequence[int | None]) -> str:
+    """Returns the tables as rows of SQL: position from 0, oid, time column and names of the triggers."""
     return ", ".join(
-        f"({position}, {literal(table.name)}::text, {literal(table.time_column)}::name, "
+        f"({position}, {'NULL' if relation is None else relation}::oid, {literal(table.time_column)}::name, "
         f"ARRAY[{', '.join(literal(trigger_name(event, table.time_column)) for event in STATEMENTS)}]::name[], "
         f"{literal(trigger_name(REPLICA, table.time_column))}::name)"
-        for position, table in enumerate(tables)
+        for position, (table, relation) in enumerate(zip(tables, relations, strict=True))
     )
 
 
-def inspection_query(tables: Sequence[SourceTable]) -> str:
-    """Returns the query that asks for the state of some tables, a row each, in their order."""
+def inspection_query(tables: Sequence[SourceTable], relations: Sequence[int | None]) -> str:
+    """Returns the query that asks for the state of some tables, a row each, in their order.
+
+    It needs ``SAFE_SEARCH_PATH``. A trigger counts where it runs a function of the schema ``quire``. That schema and
+    its views are trusted where their owner has all the rights of the table's owner, whose code readers may run anyway.
+    """
     return f"""
-WITH RECURSIVE wanted (position, name, time_column, statements, replica) AS (VALUES {wanted_rows(tables)}),
+WITH RECURSIVE wanted (position, relation, time_column, statements, replica) AS (
+    VALUES {_wanted_rows(tables, relations)}
+),
+own (schema, owner) AS (SELECT oid, nspowner FROM pg_namespace WHERE nspname = 'quire'),
+holder (owner) AS (
+    SELECT owner FROM own UNION
+    SELECT relowner FROM pg_class JOIN own ON relnamespace = schema
+     WHERE relname IN ('readable_tables', 'readable_changes')
+),
 tree (position, node) AS (
-    SELECT position, to_regclass(name)::oid FROM wanted WHERE to_regclass(name) IS NOT NULL
+    SELECT position, relation FROM wanted WHERE relation IS NOT NULL
     UNION
     SELECT tree.position, link.inhrelid
       FROM tree JOIN pg_inherits AS link ON link.inhparent = tree.node AND NOT link.inhdetachpending
@@ -69,6 +102,7 @@ incomplete AS (
     SELECT tree.position, tree.node
       FROM tree JOIN wanted USING (position) JOIN pg_class AS class ON class.oid = tree.node
      WHERE (SELECT count(*) FROM pg_trigger
+              JOIN pg_proc ON pg_proc.oid = tgfoid JOIN own ON pronamespace = own.schema
              WHERE tgrelid = tree.node
                AND (tgname = ANY (wanted.statements) AND tgenabled = 'A'
                     OR tgname = wanted.replica AND tgenabled = 'R'))
@@ -87,10 +121,24 @@ SELECT wanted.position,
        (SELECT min(node::regclass::text) FROM tree JOIN pg_class AS part ON part.oid = tree.node
          WHERE tree.position = wanted.position AND part.relkind NOT IN ('{ORDINARY}', '{PARTITIONED}')) AS foreign_node,
        (SELECT min(inhparent::regclass::text) FROM pg_inherits
-         WHERE inhrelid = class.oid AND inhparent NOT IN (SELECT node FROM tree)) AS parent
-  FROM wanted LEFT JOIN pg_class AS class ON class.oid = to_regclass(wanted.name)
+         WHERE inhrelid = class.oid AND inhparent NOT IN (SELECT node FROM tree)) AS parent,
+       (SELECT min(pg_get_userbyid(holder.owner)::text) FROM holder
+         WHERE pg_get_userbyid(holder.owner) <> current_user
+           AND NOT pg_has_role(holder.owner, class.relowner, 'MEMBER')) AS stranger
+  FROM wanted LEFT JOIN pg_class AS class ON class.oid = wanted.relation
  ORDER BY wanted.position
 """  # noqa: S608 - names are quoted literals
+
+
+def inspect_tables(tables: Sequence[SourceTable], *, transaction: SourceTransaction) -> tuple[TableState, ...]:
+    """Returns the state of tables as a transaction sees them.
+
+    Raises:
+        NotTrackedError: a table cannot be tracked, or has no such time column.
+        QueryError, SourceUnavailableError: PostgreSQL refuses the question, or is away.
+    """
+    relations = resolved_tables(transaction.fetch(resolution_query(tables)))
+    return table_states(tables, transaction.fetch_own(inspection_query(tables, relations)))
 
 
 def table_states(tables: Sequence[SourceTable], rows: Sequence[Mapping[str, Any]]) -> tuple[TableState, ...]:
@@ -131,6 +179,7 @@ def _state(table: SourceTable, row: Mapping[str, Any]) -> TableState:
         column_type=row["column_type"],
         nodes=tuple(map(int, row["nodes"].split())),
         incomplete={int(node): name for node, name in incomplete.items()},
+        stranger=row["stranger"],
     )
 
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import psycopg
-from psycopg.rows import dict_row
 from psycopg.sql import SQL, Identifier, Literal
 
-from quire.definition import ReportDefinition
+from quire.definition import ReportDefinition, SourceTable
 from quire.errors import ReportError, concerning
-from quire.source.translation import translated
-from quire.sql_literal import CLIENT_ENCODING
-from quire.tracking.inspection import TableState, inspection_query, table_states
-from quire.tracking.triggers import FILES, Owner, create_triggers, drop_triggers, node_name
-
-ONE_AT_A_TIME = 0x7175_6972  # "quir": the advisory lock of who installs or removes
-SECONDS_TO_WAIT = 10  # for a table that is written to; meanwhile who comes later waits too
+from quire.source.owner import (
+    SAFE_SEARCH_PATH,
+    Owner,
+    create_schema,
+    ensure_own_schema,
+    installing,
+    owner_transaction,
+    withdraw_default_grants,
+)
+from quire.tracking.inspection import TableState, inspection_query, resolution_query, resolved_tables, table_states
+from quire.tracking.triggers import FILES, create_triggers, drop_triggers, node_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +46,13 @@ def track(definition: ReportDefinition, owner_url: str) -> tuple[str, ...]:
         NotTrackedError: one of its tables cannot be tracked.
         QueryError: PostgreSQL refuses.
         SourceUnavailableError: PostgreSQL is away, or a table is written to for too long.
+        UntrustedSchemaError: the schema ``quire``, or an object in it, is in another role's hands.
     """
-    tables = definition.source.tables
-    with concerning(report=definition.name), _owner(owner_url) as owner:
+    with concerning(report=definition.name), installing(owner_url) as owner:
+        create_schema(owner)
         owner.execute((FILES / "change_log.sql").read_bytes())
-        states = table_states(tables, owner.execute(inspection_query(tables).encode()).fetchall())
+        withdraw_default_grants(owner)
+        states = _table_states(owner, definition.source.tables)
         _forget_dropped_tables(owner)
         lines = tuple(_track_table(owner, state) for state in states)
         _replace_registration(owner, definition.name, states)
@@ -65,12 +68,13 @@ def untrack(report: str, owner_url: str) -> tuple[str, ...]:
     Raises:
         QueryError: PostgreSQL refuses.
         SourceUnavailableError: PostgreSQL is away, or a table is used for too long.
+        UntrustedSchemaError: the schema ``quire``, or an object in it, is in another role's hands.
     """
-    with concerning(report=report), _owner(owner_url) as owner:
+    with concerning(report=report), installing(owner_url) as owner:
         if not _is_installed(owner):
             return ()
         claimed = owner.execute(
-            "DELETE FROM quire.tracking WHERE report = %s "
+            "DELETE FROM quire.tracking WHERE report = %s::text "
             "RETURNING relation::text AS name, relation::oid::bigint AS oid",
             [report],
         ).fetchall()
@@ -90,6 +94,7 @@ def compact_logs(owner_urls: Iterable[str]) -> int:
     Raises:
         QueryError: PostgreSQL refuses, for one of them.
         SourceUnavailableError: a PostgreSQL is away.
+        UntrustedSchemaError: in one of them, the schema ``quire`` is in another role's hands.
     """
     shrunk, failed = 0, list[ReportError]()
     for owner_url in sorted(owner_urls):
@@ -108,26 +113,28 @@ def compact(owner_url: str) -> int:
     Raises:
         QueryError: PostgreSQL refuses.
         SourceUnavailableError: PostgreSQL is away.
+        UntrustedSchemaError: the schema ``quire``, or an object in it, is in another role's hands.
     """
-    with translated(owner_url), psycopg.connect(owner_url, client_encoding=CLIENT_ENCODING) as owner:
-        installed = owner.execute("SELECT to_regclass('quire.change_log') IS NOT NULL").fetchone()
-        if installed != (True,):
+    with owner_transaction(owner_url) as owner:
+        ensure_own_schema(owner)
+        if not _is_installed(owner):
             return 0
         row = owner.execute((FILES / "compact.sql").read_bytes()).fetchone()
-        return int(row[0]) if row else 0
-
-
-@contextmanager
-def _owner(url: str) -> Iterator[Owner]:
-    with translated(url), psycopg.connect(url, row_factory=dict_row, client_encoding=CLIENT_ENCODING) as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [ONE_AT_A_TIME])
-        connection.execute(f"SET LOCAL lock_timeout = '{SECONDS_TO_WAIT}s'; SET LOCAL client_min_messages = warning")
-        yield connection
+        return int(row["removed"]) if row else 0
 
 
 def _is_installed(owner: Owner) -> bool:
     row = owner.execute("SELECT to_regclass('quire.tracking') IS NOT NULL AS yes").fetchone()
     return bool(row and row["yes"])
+
+
+def _table_states(owner: Owner, tables: Sequence[SourceTable]) -> tuple[TableState, ...]:
+    """Looks at the tables; those without a schema are looked for where the connection itself looks."""
+    owner.execute("SET LOCAL search_path TO DEFAULT")
+    resolved = owner.execute(resolution_query(tables).encode()).fetchall()
+    owner.execute(f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}")
+    relations = resolved_tables(resolved)
+    return table_states(tables, owner.execute(inspection_query(tables, relations).encode()).fetchall())
 
 
 def _track_table(owner: Owner, state: TableState) -> str:
@@ -149,7 +156,7 @@ def _track_table(owner: Owner, state: TableState) -> str:
             _log_all_rows(owner, node, state.table.time_column)
         owner.execute(
             "UPDATE quire.tracked_table SET nodes = %s::oid[]::regclass[] "
-            "WHERE relation = %s::oid AND time_column IS NOT DISTINCT FROM %s",
+            "WHERE relation = %s::oid AND time_column IS NOT DISTINCT FROM %s::name",
             [list(state.nodes), state.relation, state.table.time_column],
         )
         return f"{state.table.name}: tracked {how}; new partitions: {len(added)}"
@@ -179,7 +186,7 @@ def _log_all_rows(owner: Owner, node: int, time_column: str | None) -> None:
 def _registered(owner: Owner, state: TableState) -> _Registered | None:
     row = owner.execute(
         "SELECT format_type(column_type, NULL) AS column_type, nodes::oid[]::bigint[] AS nodes "
-        "FROM quire.tracked_table WHERE relation = %s::oid AND time_column IS NOT DISTINCT FROM %s",
+        "FROM quire.tracked_table WHERE relation = %s::oid AND time_column IS NOT DISTINCT FROM %s::name",
         [state.relation, state.table.time_column],
     ).fetchone()
     if row is None:
@@ -195,14 +202,14 @@ def _registered(owner: Owner, state: TableState) -> _Registered | None:
 def _register(owner: Owner, state: TableState) -> None:
     owner.execute(
         "INSERT INTO quire.tracked_table (relation, time_column, column_type, nodes) "
-        "VALUES (%s::oid, %s, %s::regtype, %s::oid[]::regclass[])",
+        "VALUES (%s::oid, %s::name, %s::text::regtype, %s::oid[]::regclass[])",
         [state.relation, state.table.time_column, state.column_type, list(state.nodes)],
     )
 
 
 def _unregister(owner: Owner, registered: _Registered) -> None:
     owner.execute(
-        "DELETE FROM quire.tracked_table WHERE relation = %s::oid AND time_column IS NOT DISTINCT FROM %s",
+        "DELETE FROM quire.tracked_table WHERE relation = %s::oid AND time_column IS NOT DISTINCT FROM %s::name",
         [registered.relation, registered.time_column],
     )
 
@@ -215,9 +222,9 @@ def _forget_dropped_tables(owner: Owner) -> None:
 
 
 def _replace_registration(owner: Owner, report: str, states: Sequence[TableState]) -> None:
-    owner.execute("DELETE FROM quire.tracking WHERE report = %s", [report])
+    owner.execute("DELETE FROM quire.tracking WHERE report = %s::text", [report])
     owner.cursor().executemany(
-        "INSERT INTO quire.tracking (report, relation, time_column) VALUES (%s, %s::oid, %s)",
+        "INSERT INTO quire.tracking (report, relation, time_column) VALUES (%s::text, %s::oid, %s::name)",
         [(report, state.relation, state.table.time_column) for state in states],
     )
 

@@ -11,7 +11,7 @@ from quire.definition import ReportDefinition
 from quire.errors import NotTrackedError, SourceUnavailableError
 from quire.serialization import digest
 from quire.source import SourceTransaction
-from quire.tracking.inspection import TableState, inspection_query, literal, table_states
+from quire.tracking.inspection import TableState, inspect_tables, literal, resolution_query, resolved_tables
 
 HOUR = timedelta(hours=1)
 EVERYWHERE = -1  # the number of no segment
@@ -39,7 +39,7 @@ def tracked_tokens(
     bounds = {zoned: [_bounds(partition, zoned=zoned) for partition in partitions] for zoned in (True, False)}
     edges = {zoned: sorted({edge for pair in pairs for edge in pair}) for zoned, pairs in bounds.items()}
     places = {zoned: {edge: place for place, edge in enumerate(found)} for zoned, found in edges.items()}
-    rows = transaction.fetch(_sums_query(states, edges))
+    rows = transaction.fetch_own(_sums_query(states, edges))
     epochs = [_epoch(definition, state, rows, position) for position, state in enumerate(states)]
     sums = {(row["position"], row["segment"]): int(row["total"]) for row in rows}
 
@@ -65,10 +65,16 @@ def refuse_untracked(definition: ReportDefinition, *, transaction: SourceTransac
     """Returns the state of the report's tables, each with all its triggers.
 
     Raises:
-        NotTrackedError: a trigger is missing or disabled, on a table or one of its partitions.
+        NotTrackedError: a trigger is missing or disabled, on a table or one of its partitions; or the schema
+            ``quire`` is not in the hands of the table's owner.
     """
-    tables = definition.source.tables
-    states = table_states(tables, transaction.fetch(inspection_query(tables)))
+    states = inspect_tables(definition.source.tables, transaction=transaction)
+    for state in states:
+        if state.stranger:
+            raise NotTrackedError(
+                f"schema quire belongs to {state.stranger}, which does not own {state.table.name}: have an "
+                "administrator drop it or change its owner"
+            )
     if incomplete := [state for state in states if state.incomplete]:
         names = ", ".join(state.table.name for state in incomplete)
         first = incomplete[0]
@@ -88,10 +94,15 @@ def refuse_replaced_files(definition: ReportDefinition, *, transaction: SourceTr
     Raises:
         SourceUnavailableError: a table has other files now.
     """
-    names = ", ".join(f"({literal(table.name)}::text)" for table in definition.source.tables)
-    replaced = transaction.fetch(f"""
+    tables = definition.source.tables
+    relations = resolved_tables(transaction.fetch(resolution_query(tables)))
+    wanted = ", ".join(
+        f"({literal(table.name)}::text, {'NULL' if relation is None else relation}::oid)"
+        for table, relation in zip(tables, relations, strict=True)
+    )
+    replaced = transaction.fetch_own(f"""
 WITH RECURSIVE tree (name, root, node) AS (
-    SELECT name, to_regclass(name)::oid, to_regclass(name)::oid FROM (VALUES {names}) AS wanted (name)
+    SELECT name, relation, relation FROM (VALUES {wanted}) AS wanted (name, relation)
     UNION
     SELECT tree.name, tree.root, link.inhrelid
       FROM tree JOIN pg_inherits AS link ON link.inhparent = tree.node AND NOT link.inhdetachpending

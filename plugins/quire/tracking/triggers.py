@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from importlib.resources import files
-from typing import Any
 
-import psycopg
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
+from quire.source.owner import Owner
 from quire.tracking.inspection import REPLICA, STATEMENTS, trigger_name
 
 FILES = files("quire.tracking") / "sql"
@@ -19,15 +18,13 @@ _ROWS = {
     "truncate": "",
 }
 
-Owner = psycopg.Connection[dict[str, Any]]
-
 
 def create_triggers(owner: Owner, node: int, time_column: str | None) -> None:
     """Makes a node's triggers anew; CREATE TRIGGER waits for who writes, so that none of their changes is missed."""
     table = node_name(owner, node)
     owner.execute(  # what else knows the node has missed changes too
         "UPDATE quire.tracked_table SET epoch = gen_random_uuid() "
-        "WHERE %s::oid = ANY (nodes::oid[]) AND time_column IS NOT DISTINCT FROM %s",
+        "WHERE %s::oid = ANY (nodes::oid[]) AND time_column IS NOT DISTINCT FROM %s::name",
         [node, time_column],
     )
     argument = SQL("") if time_column is None else Literal(time_column)
@@ -75,7 +72,7 @@ def drop_triggers(owner: Owner, nodes: Collection[int], time_column: str | None)
     """Removes the triggers and records of nodes that nothing else tracks by that column."""
     unclaimed = owner.execute(
         "SELECT node::bigint FROM unnest(%s::oid[]) AS node WHERE NOT EXISTS (SELECT FROM quire.tracked_table "
-        "WHERE node = ANY (nodes::oid[]) AND time_column IS NOT DISTINCT FROM %s)",
+        "WHERE node = ANY (nodes::oid[]) AND time_column IS NOT DISTINCT FROM %s::name)",
         [sorted(nodes), time_column],
     ).fetchall()
     for row in unclaimed:
@@ -87,7 +84,7 @@ def drop_triggers(owner: Owner, nodes: Collection[int], time_column: str | None)
                     )
                 )
         owner.execute(
-            "DELETE FROM quire.change_log WHERE relation = %s::oid AND time_column IS NOT DISTINCT FROM %s",
+            "DELETE FROM quire.change_log WHERE relation = %s::oid AND time_column IS NOT DISTINCT FROM %s::name",
             [row["node"], time_column],
         )
 

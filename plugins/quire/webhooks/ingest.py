@@ -12,15 +12,16 @@ from typing import Any
 import psycopg
 from psycopg import IsolationLevel
 from psycopg.errors import NotNullViolation
-from psycopg.sql import Composed
+from psycopg.sql import SQL, Composed
 
+from quire.source.owner import SAFE_SEARCH_PATH
 from quire.sql_literal import CLIENT_ENCODING
 from quire.webhooks import statements
 from quire.webhooks.definition import WebhookDefinition
 from quire.webhooks.event import Event
 from quire.webhooks.merge import Known
 from quire.webhooks.refusals import NOT_NOW, BodyRefused, DeliveryDeferred, UsedIdRefused, answering_for_postgresql
-from quire.webhooks.target import Connection, TargetColumn, read_target
+from quire.webhooks.target import Connection, TargetColumn, ensure_trusted_schema, read_target
 
 # Seconds, and milliseconds: a connection that falls silent must not keep its turn for ever.
 _PATIENCE: dict[str, Any] = {
@@ -30,26 +31,29 @@ _PATIENCE: dict[str, Any] = {
 DAYS_TO_REMEMBER = 30  # senders give up after some days
 PRUNED_AT_ONCE = 8  # more than one, so that a backlog shrinks
 _SETTINGS = (
+    f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}; "
     "SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO'; "
     "SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '20s'"
 )
 _NOTE = """
-INSERT INTO quire.webhook_event (source, event_id, body_sha256) VALUES (%s, %s, %s)
+INSERT INTO quire.webhook_event (source, event_id, body_sha256) VALUES (%s::text, %s::text, %s::bytea)
 ON CONFLICT (source, event_id) DO NOTHING
 """
 # Others prune at the same time: none waits for them.
 _PRUNE = """
 DELETE FROM quire.webhook_event WHERE (source, event_id) IN (
     SELECT source, event_id FROM quire.webhook_event
-     WHERE received_at < now() - make_interval(days => %s) ORDER BY received_at LIMIT %s FOR UPDATE SKIP LOCKED)
+     WHERE received_at < now() - make_interval(days => %s::integer)
+     ORDER BY received_at LIMIT %s::bigint FOR UPDATE SKIP LOCKED)
 """
 # An update that changes nothing, for its lock: in whatever order two come, the second sees what the first left.
 _LOCK = """
-INSERT INTO quire.webhook_record AS known (source, key) VALUES (%s, %s)
+INSERT INTO quire.webhook_record AS known (source, key) VALUES (%s::text, %s::text[])
 ON CONFLICT (source, key) DO UPDATE SET source = excluded.source RETURNING state::text, applied
 """
 _REMEMBER = """
-UPDATE quire.webhook_record SET state = %s, applied = %s, changed_at = now() WHERE source = %s AND key = %s
+UPDATE quire.webhook_record SET state = %s::jsonb, applied = %s::boolean, changed_at = now()
+ WHERE source = %s::text AND key = %s::text[]
 """
 
 
@@ -75,10 +79,12 @@ def ingest(definition: WebhookDefinition, event: Event, *, body_sha256: bytes, u
         UsedIdRefused: another body came under this id.
         DeliveryDeferred: PostgreSQL is away, or not ready for it.
         DefinitionError: the table is not as the definition says.
+        UntrustedSchemaError: the schema ``quire`` is in another role's hands.
     """
     with answering_for_postgresql(), psycopg.connect(url, **_PATIENCE, client_encoding=CLIENT_ENCODING) as connection:
         connection.isolation_level = IsolationLevel.READ_COMMITTED  # who waited for a lock sees what was committed
         connection.execute(_SETTINGS)
+        ensure_trusted_schema(definition, connection)
         if not _is_new(definition.name, event.stamp[1], body_sha256, connection):
             return Outcome.REPEATED
         columns = read_target(definition, connection)
@@ -92,7 +98,8 @@ def _is_new(source: str, event_id: str, body_sha256: bytes, connection: Connecti
     if connection.execute(_NOTE, [source, event_id, body_sha256]).rowcount:
         return True
     known = connection.execute(
-        "SELECT body_sha256 FROM quire.webhook_event WHERE source = %s AND event_id = %s", [source, event_id]
+        "SELECT body_sha256 FROM quire.webhook_event WHERE source = %s::text AND event_id = %s::text",
+        [source, event_id],
     ).fetchone()
     if known is None:  # pruned between the two statements
         raise DeliveryDeferred(NOT_NOW)
@@ -152,7 +159,11 @@ class _Row:
         return True
 
     def _execute(self, statement: Composed) -> int:
-        return self._connection.execute(statement).rowcount
+        """Writes to the table under the writer's own search_path, which its triggers may rely on."""
+        there, back = SQL("SET LOCAL search_path TO DEFAULT; "), SQL(f"; SET LOCAL search_path TO {SAFE_SEARCH_PATH}")
+        cursor = self._connection.execute(there + statement + back)
+        cursor.nextset()
+        return cursor.rowcount
 
     def _one(self, query: Any, binds: list[Any] | None = None) -> tuple[Any, ...]:
         row = self._connection.execute(query, binds).fetchone()

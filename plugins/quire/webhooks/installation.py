@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 
 import psycopg
 from psycopg.sql import SQL, Identifier
 
 from quire.errors import DefinitionError, concerning
+from quire.source.owner import SAFE_SEARCH_PATH, Owner, create_schema, installing, withdraw_default_grants
 from quire.source.translation import translated
 from quire.sql_literal import CLIENT_ENCODING
 from quire.webhooks.definition import WebhookDefinition
-from quire.webhooks.target import Connection, check_target
+from quire.webhooks.target import Connection, check_target, ensure_trusted_schema
 
 FILE = files("quire.webhooks") / "sql" / "webhooks.sql"
 TABLES = ("quire.webhook_event", "quire.webhook_record")
-ONE_AT_A_TIME = 0x7175_6972  # "quir": as for change tracking, which makes the same schema
 _UNUSABLE = """
 SELECT name FROM unnest(%s::text[]) AS name, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS word
  WHERE to_regclass(name) IS NULL OR NOT has_table_privilege(to_regclass(name), word) LIMIT 1
@@ -35,16 +37,19 @@ def install(definition: WebhookDefinition, *, writer_url: str, owner_url: str) -
         DefinitionError: the writer does not see the tables then.
         QueryError: PostgreSQL refuses.
         SourceUnavailableError: PostgreSQL is away.
+        UntrustedSchemaError: the schema ``quire``, or an object in it, is in another role's hands.
     """
     with concerning(report=definition.name):
-        with translated(writer_url), psycopg.connect(writer_url, client_encoding=CLIENT_ENCODING) as writer:
+        with _writer(writer_url) as writer:
             if _is_usable(writer):
+                ensure_trusted_schema(definition, writer)
                 return f"{definition.name}: was installed already"
             (role,) = writer.execute("SELECT current_user").fetchone() or ("",)
-        with translated(owner_url), psycopg.connect(owner_url, client_encoding=CLIENT_ENCODING) as owner:
+        with installing(owner_url) as owner:
             _make_tables(owner, role)
-        with translated(writer_url), psycopg.connect(writer_url, client_encoding=CLIENT_ENCODING) as writer:
+        with _writer(writer_url) as writer:
             _refuse_missing(definition, writer)
+            ensure_trusted_schema(definition, writer)
     return f"{definition.name}: installed"
 
 
@@ -58,22 +63,27 @@ def check_source(definition: WebhookDefinition, *, url: str) -> tuple[str, ...]:
         DefinitionError: they cannot.
         QueryError: PostgreSQL refuses.
         SourceUnavailableError: PostgreSQL is away.
+        UntrustedSchemaError: the schema ``quire``, or a table in it, is in another role's hands.
     """
-    with (
-        concerning(report=definition.name),
-        translated(url),
-        psycopg.connect(url, client_encoding=CLIENT_ENCODING) as connection,
-    ):
+    with concerning(report=definition.name), _writer(url) as connection:
         missing = check_target(definition, connection)
         _refuse_missing(definition, connection)
+        ensure_trusted_schema(definition, connection)
     return missing
 
 
-def _make_tables(owner: Connection, role: str) -> None:
-    owner.execute("SELECT pg_advisory_xact_lock(%s)", [ONE_AT_A_TIME])
-    owner.execute("SET LOCAL client_min_messages = warning")
+@contextmanager
+def _writer(url: str) -> Iterator[Connection]:
+    with translated(url), psycopg.connect(url, client_encoding=CLIENT_ENCODING) as connection:
+        connection.execute(f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}")
+        yield connection
+
+
+def _make_tables(owner: Owner, role: str) -> None:
+    create_schema(owner)
     owner.execute(FILE.read_bytes())
-    if owner.execute("SELECT current_user").fetchone() != (role,):
+    withdraw_default_grants(owner)
+    if owner.execute("SELECT WHERE current_user <> %s::name", [role]).rowcount:
         owner.execute(SQL("GRANT USAGE ON SCHEMA quire TO {}").format(Identifier(role)))
         owner.execute(
             SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON quire.webhook_event, quire.webhook_record TO {}").format(

@@ -1,6 +1,7 @@
 """The SQL that writes rows. JSON becomes a column's type by PostgreSQL's own ``jsonb_to_record``.
 
 Values and names are put in by psycopg's own quoting; the statements take no binds, since a name may have a ``%``.
+They run under the writer's own search_path, so each function, operator and type of ours names its schema.
 """
 
 from __future__ import annotations
@@ -19,10 +20,7 @@ Row = Mapping[str, object]
 
 def canonical_key(definition: WebhookDefinition, columns: Columns, row: Row) -> Composed:
     """Returns the query for a key's texts, the same for equal keys; it fails where a value is not of its type."""
-    texts = [
-        SQL("trim_scale({})::text" if columns[name].numeric else "{}::text").format(Identifier(name))
-        for name in definition.keys
-    ]
+    texts = [_text(Identifier(name), is_numeric=columns[name].numeric) for name in definition.keys]
     return SQL("SELECT ARRAY[{texts}] FROM {given}").format(texts=_listed(texts), given=_given(columns, row))
 
 
@@ -56,9 +54,14 @@ def delete(definition: WebhookDefinition, columns: Columns, keys: Row) -> Compos
     )
 
 
+def _text(key: Identifier, *, is_numeric: bool) -> Composed:
+    value = SQL("pg_catalog.trim_scale({})").format(key) if is_numeric else key
+    return SQL("{}::pg_catalog.text").format(value)
+
+
 def _given(columns: Columns, row: Row) -> Composed:
     kinds = [SQL("{} {}").format(Identifier(name), SQL(columns[name].type)) for name in row]
-    return SQL("jsonb_to_record({row}::jsonb) AS given ({kinds})").format(
+    return SQL("pg_catalog.jsonb_to_record({row}::pg_catalog.jsonb) AS given ({kinds})").format(
         row=Literal(write_json(row)), kinds=_listed(kinds)
     )
 
@@ -69,7 +72,10 @@ def _sets(definition: WebhookDefinition, row: Row, whence: str) -> Composed:
 
 
 def _same(definition: WebhookDefinition) -> Composed:
-    pairs = [SQL("{} = {}").format(Identifier("kept", name), Identifier("given", name)) for name in definition.keys]
+    pairs = [
+        SQL("{} OPERATOR(pg_catalog.=) {}").format(Identifier("kept", name), Identifier("given", name))
+        for name in definition.keys
+    ]
     return SQL(" AND ").join(pairs)
 
 

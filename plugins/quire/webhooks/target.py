@@ -10,7 +10,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from quire.definition.part import suggestion
-from quire.errors import DefinitionError
+from quire.errors import DefinitionError, UntrustedSchemaError
 from quire.webhooks.definition import WebhookDefinition
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -32,7 +32,7 @@ SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type,
   JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
   JOIN pg_type ON pg_type.oid = atttypid
   LEFT JOIN pg_collation ON pg_collation.oid = attcollation
- WHERE relnamespace = to_regnamespace(quote_ident(%s)) AND relname = %s AND relkind IN ('r', 'p')
+ WHERE relnamespace = to_regnamespace(quote_ident(%s::text)) AND relname = %s::name AND relkind IN ('r', 'p')
 """
 _UNIQUE = """
 SELECT EXISTS (
@@ -47,6 +47,20 @@ SELECT EXISTS (
 _RIGHTS = """
 SELECT array_agg(word) FROM unnest(%s::text[]) AS word
  WHERE NOT has_table_privilege(format('%%I.%%I', %s::text, %s::text)::regclass, word)
+"""
+# Whose tables take the deliveries: their owner can have code of its own run by the writer.
+_STRANGERS = """
+SELECT pg_get_userbyid(holder.owner)::text
+  FROM (SELECT nspowner FROM pg_namespace WHERE nspname = 'quire' UNION
+        SELECT relowner FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+         WHERE nspname = 'quire' AND relname IN ('webhook_event', 'webhook_record')) AS holder (owner)
+ WHERE pg_get_userbyid(holder.owner) <> current_user
+   AND NOT EXISTS (
+       SELECT FROM pg_database WHERE datname = current_database() AND pg_has_role(holder.owner, datdba, 'MEMBER'))
+   AND NOT EXISTS (
+       SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        WHERE nspname = %s::name AND relname = %s::name AND pg_has_role(holder.owner, relowner, 'MEMBER'))
+ ORDER BY 1 LIMIT 1
 """
 
 
@@ -92,6 +106,19 @@ def check_target(definition: WebhookDefinition, connection: Connection) -> tuple
         for column in columns.values()
         if column.not_null and not column.has_default and column.name not in definition.written
     )
+
+
+def ensure_trusted_schema(definition: WebhookDefinition, connection: Connection) -> None:
+    """Refuses a schema ``quire`` that a role made which owns neither the table nor the database.
+
+    Raises:
+        UntrustedSchemaError: it did.
+    """
+    if row := connection.execute(_STRANGERS, definition.table_parts).fetchone():
+        raise UntrustedSchemaError(
+            f"schema quire belongs to {row[0]}, which owns neither {definition.table} nor the database: have an "
+            "administrator drop it or change its owner"
+        )
 
 
 def refuse_faults(definition: WebhookDefinition, faults: Iterator[str]) -> None:

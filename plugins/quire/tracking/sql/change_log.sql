@@ -1,9 +1,10 @@
 -- Change tracking for reports with "freshness: tracked". `quire track REPORT` runs this file as quire_owner, as often as
 -- it likes, and adds the triggers; `quire untrack REPORT` takes everything away again. How it works: docs/tracking.md.
 --
+-- It needs the schema quire, owned by the role that runs it and by no other, and search_path = pg_catalog, pg_temp: then
+-- names without a schema are PostgreSQL's own, whatever others have created in public.
+--
 -- Writers only ever append to the log: there is no counter to update and no unique index, so none waits for another.
-
-CREATE SCHEMA IF NOT EXISTS quire;
 
 -- n rows of a bucket were touched by a statement on that very relation: a table, or one of its partitions. A bucket is
 -- the time column cut to its hour (timestamptz in UTC, timestamp and date as they stand); NULL is everywhere.
@@ -47,7 +48,7 @@ CREATE OR REPLACE FUNCTION quire.bucket(other anyelement) RETURNS timestamp
 
 -- Of a node's column as it is now: a column that was renamed since must not make anybody's write fail.
 CREATE OR REPLACE FUNCTION quire.bucket_expression(node oid, time_column name, prefix text) RETURNS text
-    LANGUAGE sql STABLE AS $$
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(
         (SELECT pg_catalog.format('quire.bucket(%s%I)', prefix, attname) FROM pg_catalog.pg_attribute
           WHERE attrelid = node AND attname = time_column AND attnum > 0 AND NOT attisdropped),

@@ -12,4 +12,4 @@ WITH removed AS (
     SELECT relation, time_column, bucket, sum(n)::bigint FROM removed GROUP BY relation, time_column, bucket
     RETURNING 1
 )
-SELECT (SELECT count(*) FROM removed) - (SELECT count(*) FROM summed);
+SELECT (SELECT count(*) FROM removed) - (SELECT count(*) FROM summed) AS removed;

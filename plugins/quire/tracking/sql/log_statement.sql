@@ -3,9 +3,10 @@
 -- and went). PostgreSQL plans its statements once for each session and node; a text that is built anew for each write
 -- would be planned each time, which costs the most of all.
 --
--- Every name has its schema, so that a SECURITY DEFINER function needs no search_path of its own.
+-- Every name has its schema, and the function a search_path of its own: it runs with the owner's rights, whatever the
+-- writer's search_path is.
 CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     -- A column that was renamed since must not make anybody's write fail: its rows are everywhere.
     IF TG_OP OPERATOR(pg_catalog.=) 'TRUNCATE' OR {column} IS NOT NULL AND NOT EXISTS (

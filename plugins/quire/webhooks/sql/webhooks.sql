@@ -1,13 +1,7 @@
 -- What is remembered of deliveries by webhook. `quire hooks install` runs this file in the database of a source's table, as
 -- often as it likes. How it works: docs/webhooks.md.
-
-DO $$
-BEGIN
-    IF to_regnamespace('quire') IS NULL THEN  -- CREATE SCHEMA IF NOT EXISTS asks for the right to make one all the same
-        CREATE SCHEMA quire;
-    END IF;
-END
-$$;
+--
+-- It needs the schema quire, owned by the role that runs it and by no other, and search_path = pg_catalog, pg_temp.
 
 -- The deliveries that were taken, so that none is taken twice; each new one removes some that are older than 30 days.
 CREATE TABLE IF NOT EXISTS quire.webhook_event (
