@@ -12,7 +12,7 @@ TOOLS := soffice:libreoffice-calc chromium:chromium ip:iproute2
 BENCH_VENV := .venv-bench
 BENCH_READY := $(BENCH_VENV)/.ready
 
-.PHONY: help setup tools demo up down test test-slow test-containers lint bench lock
+.PHONY: help setup tools demo up down test test-slow test-containers pin-images lint bench lock
 
 help: ## this list
 	@grep -hE '^[.a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([.a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -53,6 +53,9 @@ test-containers: setup ## the container stack, really run: needs a Docker engine
 
 .env: ## what docker-compose.yaml needs, with secrets of its own
 	@containers/new-secrets.sh
+
+pin-images: ## base images of the container stack to their digests of today: needs Docker and a registry
+	@containers/pin-images.sh
 
 lint: setup ## ruff (check and format) and mypy --strict
 	@$(BIN)/ruff check .
