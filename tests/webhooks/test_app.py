@@ -6,6 +6,7 @@ import http.client
 import json
 import re
 import subprocess
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import httpx
@@ -135,6 +136,15 @@ def test_body_that_is_no_event_is_refused_in_one_line(shop: Shop, body: bytes, r
     status, words = refusal(shop.post(body))
     assert (status, reason in words) == (422, True), words
     assert nothing_was_left(shop)
+
+
+def test_event_dated_more_than_a_day_ahead_is_refused(shop: Shop) -> None:
+    now = datetime.now(UTC) - START
+    for ahead, status in ((timedelta(hours=23), 200), (timedelta(hours=25), 422), (timedelta(days=365 * 5000), 422)):
+        answer = shop.post(body_of(1, (now + ahead).total_seconds(), customer="Ann"))
+        assert answer.status_code == status
+    assert refusal(answer)[1].startswith("timestamp is more than a day ahead of now: 7")
+    assert ask(shop.database, "SELECT count(*) FROM quire.webhook_event") == [(1,)]
 
 
 def test_refused_delivery_may_come_again_when_it_is_mended(shop: Shop) -> None:

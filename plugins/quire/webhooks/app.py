@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -88,10 +88,11 @@ class _Deliveries:
     async def _take(self, request: Request, definition: WebhookDefinition) -> Response:
         signed = read_headers(request.headers, now=time.time(), tolerance=definition.tolerance)
         body = await _read_body(request, definition.max_bytes)
-        event = await run_sync(self._read, definition, signed, body, limiter=self._readers)
+        secrets = await self._lookup.secrets(definition.signing)
+        event = await run_sync(_read_event, definition, signed, body, secrets, limiter=self._readers)
+        url = await self._lookup.address(definition.connection)
 
         def take() -> Outcome:
-            url = self._lookup.address(definition.connection)
             return ingest(definition, event, body_sha256=hashlib.sha256(body).digest(), url=url)
 
         started = time.monotonic()
@@ -102,10 +103,6 @@ class _Deliveries:
             definition.name, signed.event_id, outcome, len(body), time.monotonic() - started,
         )  # fmt: skip
         return JSONResponse({"status": outcome}, 202 if outcome is Outcome.KEPT else 200)
-
-    def _read(self, definition: WebhookDefinition, signed: Signed, body: bytes) -> Event:
-        verify_signature(signed, body, secrets=self._lookup.secrets(definition.signing))
-        return read_event(body, event_id=signed.event_id, definition=definition)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -118,6 +115,11 @@ class _Deliveries:
             yield
         finally:
             self._turns.release()
+
+
+def _read_event(definition: WebhookDefinition, signed: Signed, body: bytes, secrets: Sequence[bytes]) -> Event:
+    verify_signature(signed, body, secrets=secrets)
+    return read_event(body, event_id=signed.event_id, definition=definition)
 
 
 async def _read_body(request: Request, limit: int) -> bytes:

@@ -13,6 +13,8 @@ from quire.webhooks.json_path import ABSENT, find_value
 from quire.webhooks.refusals import BodyRefused
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# An event from the future wins over all that happens until then. A clock that is wrong by its time zone is let pass.
+MAX_AHEAD = timedelta(days=1)
 Stamp = tuple[str, str]
 """When, in UTC to the microsecond and always as long, and the event's id: what comes later is greater."""
 
@@ -38,11 +40,14 @@ def read_event(body: bytes, *, event_id: str, definition: WebhookDefinition) -> 
     """Reads a body.
 
     Raises:
-        BodyRefused: it is no JSON object, or key or time are not where the definition says.
+        BodyRefused: it is no JSON object; key or time are not where the definition says; or the time is more than
+            ``MAX_AHEAD`` ahead of now.
     """
     content = _object(body)
     keys = {column: _key(content, column, path) for column, path in definition.keys.items()}
     at = _instant(find_value(content, definition.event_time.path), definition.event_time.path)
+    if at - datetime.now(UTC) > MAX_AHEAD:
+        raise BodyRefused(f"{definition.event_time.path} is more than a day ahead of now: {at.isoformat()}")
     stamp = (at.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z", event_id)
     rule = definition.delete_when
     if rule and _same(find_value(content, rule.path), rule.equals):
