@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
-from quire.tracking import track
+from quire.calendar_range import DateRange, Grain
+from quire.source import SourceTransaction, open_transaction
+from quire.tracking import track, tracked_tokens
 
-from tests.events import fill_events
+from tests.events import ZONE, fill_events, session_of
 from tests.tracking.tables import EVENTS, PARTITIONED, run_sql, stale, tokens, tracked_report
 
 ALL = ["2013-01", "2013-02", "2013-03"]
@@ -174,3 +177,37 @@ def test_date_beyond_every_timestamp_is_written_all_the_same(tmp_path: Path, dat
     before = tokens(definition, database)
     run_sql(database, "INSERT INTO events (id, at) VALUES (9, '5874897-12-31'), (10, '4713-01-01 BC')")
     assert stale(before, tokens(definition, database)) == []
+
+
+@pytest.mark.parametrize("table", [EVENTS, "kinds"])
+def test_tokens_are_read_by_the_logs_index(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch, table: Any
+) -> None:
+    """As a role that may only read: PostgreSQL pushes no other conditions into a view that bars the rest."""
+    definition = tracked_report(tmp_path, tables=[table])
+    track(definition, database)
+    run_sql(
+        database,
+        "INSERT INTO quire.change_log SELECT 'events', 'at', timestamp '2010-01-01' + n * interval '1 hour', 1 "
+        "FROM generate_series(1, 50000) AS n",
+        "INSERT INTO quire.change_log SELECT 'later', NULL, NULL, 1 FROM generate_series(1, 50000) AS n",
+        "ANALYZE quire.change_log",
+        "DO $$ BEGIN CREATE ROLE test_looker; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
+        "GRANT SELECT ON events, kinds TO test_looker",
+    )
+    asked, fetch = list[str](), SourceTransaction.fetch_own
+
+    def noted(transaction: SourceTransaction, sql: str) -> list[dict[str, Any]]:
+        asked.append(sql)
+        return fetch(transaction, sql)
+
+    monkeypatch.setattr(SourceTransaction, "fetch_own", noted)
+    february = DateRange.parse("2013-02-01", "2013-02-28", ZONE).partitions(Grain.MONTH)
+    with open_transaction(session_of(database)) as transaction:
+        tracked_tokens(definition, february, transaction=transaction)
+    with psycopg.connect(database) as connection:
+        connection.execute("SET ROLE test_looker")
+        connection.execute("SET search_path = pg_catalog, pg_temp")
+        plan = "\n".join(line for (line,) in connection.execute("EXPLAIN " + asked[-1]))
+    assert "change_log_bucket" in plan, plan
+    assert "Seq Scan on change_log" not in plan, plan

@@ -21,7 +21,7 @@ _ZONED = "timestamp with time zone"
 def tracked_tokens(
     definition: ReportDefinition, partitions: Sequence[DatePartition], *, transaction: SourceTransaction
 ) -> dict[str, str]:
-    """Returns each partition's token by its key: two queries, however many partitions and tables there are.
+    """Returns each partition's token by its key: three queries, however many partitions and tables there are.
 
     It digests, for each table, its epoch and the sum of n over the buckets that the partition touches and those that
     are everywhere. The sum grows with every change that the transaction can see, in whatever order they committed.
@@ -154,24 +154,37 @@ def _bounds(partition: DatePartition, *, zoned: bool) -> tuple[datetime, datetim
 
 def _sums_query(states: Sequence[TableState], edges: dict[bool, list[datetime]]) -> str:
     wanted = ", ".join(
-        f"({position}, {state.relation}::oid, {literal(state.table.time_column)}::name, "
-        f"{str(state.column_type == _ZONED).lower()})"
+        f"({position}, {state.relation}::oid, {literal(state.table.time_column)}::name)"
         for position, state in enumerate(states)
     )
-    zoned, local = (
-        f"ARRAY[{', '.join(repr(edge.isoformat(sep=' ')) for edge in edges[kind])}]::timestamp[]"
-        for kind in (True, False)
+    sums = " UNION ALL ".join(
+        query
+        for position, state in enumerate(states)
+        for query in _table_sums(position, state, edges[state.column_type == _ZONED])
     )
     return f"""
 SELECT wanted.position, tracked.epoch::text AS epoch, array_to_string(tracked.nodes::oid[], ' ') AS nodes,
-       format_type(tracked.column_type, NULL) AS column_type,
-       CASE WHEN change.bucket IS NULL THEN {EVERYWHERE}
-            ELSE width_bucket(change.bucket, CASE WHEN wanted.zoned THEN {zoned} ELSE {local} END) END AS segment,
-       coalesce(sum(change.n), 0)::text AS total
-  FROM (VALUES {wanted}) AS wanted (position, relation, time_column, zoned)
+       format_type(tracked.column_type, NULL) AS column_type, change.segment, coalesce(change.total, 0)::text AS total
+  FROM (VALUES {wanted}) AS wanted (position, relation, time_column)
   LEFT JOIN quire.readable_tables AS tracked
          ON tracked.relation = wanted.relation AND tracked.time_column IS NOT DISTINCT FROM wanted.time_column
-  LEFT JOIN quire.readable_changes AS change
-         ON change.relation = ANY (tracked.nodes) AND change.time_column IS NOT DISTINCT FROM tracked.time_column
- GROUP BY 1, 2, 3, 4, 5
+  LEFT JOIN ({sums}) AS change (position, segment, total) ON change.position = wanted.position
 """  # noqa: S608 - its parts are numbers and quoted literals
+
+
+def _table_sums(position: int, state: TableState, edges: Sequence[datetime]) -> tuple[str, str]:
+    """Returns the queries for a table's sums by segment: of its records everywhere, and of those between the edges.
+
+    Their conditions are answered by the log's index. PostgreSQL pushes them into the view because it knows that these
+    operators leak nothing. The nodes are those of now; where other ones were tracked, the sums are not used.
+    """
+    column = state.table.time_column
+    same_column = "time_column IS NULL" if column is None else f"time_column = {literal(column)}::name"
+    nodes = ", ".join(map(str, state.nodes))
+    bounds = ", ".join(repr(edge.isoformat(sep=" ")) for edge in edges)
+    log = f"FROM quire.readable_changes WHERE relation = ANY (ARRAY[{nodes}]::oid[]::regclass[]) AND {same_column}"
+    return (
+        f"SELECT {position}, {EVERYWHERE}, sum(n) {log} AND bucket IS NULL",
+        f"SELECT {position}, width_bucket(bucket, ARRAY[{bounds}]::timestamp[]), sum(n) {log} "
+        f"AND bucket >= '{edges[0]}'::timestamp AND bucket < '{edges[-1]}'::timestamp GROUP BY 2",
+    )
