@@ -116,7 +116,7 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
         ("tracked", "trackd", "6: source.freshness: is 'trackd': use one of tracked, always; did you mean tracked?"),
         ("tracked", "{prob: a}", "6: source.freshness.prob: unknown key; did you mean probe?"),
         ("tracked", "5", "6: source.freshness: is 5: must be a mapping"),
-        ("[AA, B6]", "[AA, NO]", "10: parameters.carrier.enum[1]: is False: write it as text, in quotes"),
+        ("[AA, B6]", "[AA, NO]", "10: parameters.carrier.enum[1]: is false: write the text 'false', in quotes"),
         ("[AA, B6]", "AA", "10: parameters.carrier.enum: is 'AA': must be a list"),
         ("default: null", "defalt: null", "10: parameters.carrier.defalt: unknown key; did you mean default?"),
         ("carrier: {type", "start: {type", "10: parameters.start: start, end, force and formats belong to every run"),

@@ -98,11 +98,11 @@ def test_sql_binds_are_dates_where_the_parameter_is_one() -> None:
     ("fields", "words"),
     [
         ({"type": "text"}, "'string', 'integer', 'number', 'boolean' or 'date'"),
-        ({"type": "string", "enum": ["AA", False]}, "is False: write it as text, in quotes"),
+        ({"type": "string", "enum": ["AA", False]}, "is false: write the text 'false', in quotes"),
         ({"type": "string", "enum": ["AA", "AA"]}, "'AA' is listed twice"),
         ({"type": "string", "enum": []}, "is empty"),
         ({"type": "string", "enum": ["AA"], "default": "B6"}, "is 'B6': use one of AA"),
-        ({"type": "integer", "default": "5"}, "is '5': write it as an integer"),
+        ({"type": "integer", "default": "5"}, "is the text '5': write the number 5, without quotes"),
         ({"type": "integer", "default": 5.0}, "it must be an integer"),
         ({"type": "integer", "minimum": 5, "default": 4}, "it must be at least 5"),
         ({"type": "integer", "minimum": 5, "maximum": 4}, "more than the maximum"),

@@ -92,6 +92,21 @@ def test_definition_wrong_reader_fields_are_refused_in_place(fields: dict[str, A
     assert refusal(**fields).startswith(reason)
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "words"),
+    [
+        ("integer", "1", "is the text '1': write the number 1, without quotes"),
+        ("number", "1.5", "is the text '1.5': write the number 1.5, without quotes"),
+        ("boolean", "true", "is the text 'true': write true, without quotes"),
+        ("string", 1, "is the number 1: write the text '1', in quotes"),
+        ("string", True, "is true: write the text 'true', in quotes"),
+    ],
+)
+def test_enum_of_another_type_says_how_to_write_it(kind: str, value: object, words: str) -> None:
+    place = "parameters.kind.enum.0: "
+    assert refusal(parameters={"kind": {"type": kind, "enum": [value]}}) == place + words
+
+
 @pytest.mark.parametrize("limit", [None, 20])
 def test_string_parameter_over_its_max_length_is_refused_without_echo(limit: int | None) -> None:
     declared = STRING["kind"] | ({"max_length": limit} if limit else {})

@@ -24,6 +24,8 @@ def unquoted(literal: str) -> str:
         pair = body[position : position + 2]
         if pair == "''" or (escapes and pair == "\\\\"):
             found, position = found + pair[0], position + 2
+        elif escapes and pair == "\\n":
+            found, position = found + "\n", position + 2
         else:
             assert pair[0] not in ("'", "\\" if escapes else "'"), literal
             found, position = found + pair[0], position + 1

@@ -12,6 +12,7 @@ from quire.definition import Parameter, ReportDefinition
 from quire.errors import concerning
 from quire.freshness import refuse_unwatched
 from quire.query import bound_query, query_columns
+from quire.query_advice import advice_of_query
 from quire.result_columns import check_columns
 from quire.source import SourceSession, open_transaction
 from quire.source.arrow_types import numeric_scale
@@ -48,7 +49,7 @@ def check_source(definition: ReportDefinition, *, session: SourceSession) -> tup
         if definition.source.freshness == "tracked":
             forgotten = forgotten_tables(definition, sql, transaction=transaction)
             refuse_unwatched(definition, partition, transaction=transaction)
-    return (*_advice(definition, columns), *map(_forgotten, forgotten))
+    return (*advice_of_query(definition.sql_text), *_advice(definition, columns), *map(_forgotten, forgotten))
 
 
 def _forgotten(table: str) -> str:

@@ -107,7 +107,14 @@ class NoConnectionError(SettingsError):
 
 
 class QueryError(TerminalError):
-    """PostgreSQL refused the query."""
+    """PostgreSQL refused the query.
+
+    Where it says at which character, ``position`` has it, counted from 1 in the statement as it was sent, and ``line``
+    the line of the report's query.
+    """
+
+    position: int | None = None
+    line: int | None = None
 
 
 class StatementError(QueryError):

@@ -8,7 +8,7 @@ from quire import sql_template
 from quire.artifacts import RunRequest, SourceColumn
 from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition
-from quire.errors import DefinitionError, StatementError
+from quire.errors import DefinitionError, QueryError, StatementError
 from quire.sql_template import Statement
 
 if TYPE_CHECKING:
@@ -40,5 +40,7 @@ def query_columns(
     """
     try:
         return transaction.columns(bound_query(definition, request, partition))
-    except StatementError as error:
-        raise DefinitionError(f"sql/{definition.source.sql}: {error.message}") from error
+    except QueryError as error:
+        line = f":{error.line}" if error.line else ""
+        kind = DefinitionError if isinstance(error, StatementError) else type(error)
+        raise kind(f"sql/{definition.source.sql}{line}: {error.message}") from error

@@ -51,7 +51,9 @@ def literal(value: object) -> str:
 
 
 def quoted_text(text: str) -> str:
-    """Returns a text as a string literal that reads the same whatever ``standard_conforming_strings`` is.
+    """Returns a text as a string literal of one line that reads the same whatever ``standard_conforming_strings`` is.
+
+    So the bound statement has the lines of its template, and an error's position gives the line of the file.
 
     Raises:
         ValueError: it has a NUL, or half of a surrogate pair.
@@ -60,9 +62,9 @@ def quoted_text(text: str) -> str:
         raise ValueError("PostgreSQL's text cannot hold the character NUL")
     text.encode()  # raises UnicodeEncodeError, a ValueError
     body = text.replace("'", "''")
-    if "\\" not in body:
+    if "\\" not in body and "\n" not in body:
         return f"'{body}'"
-    body = body.replace("\\", "\\\\")
+    body = body.replace("\\", "\\\\").replace("\n", "\\n")
     return f" E'{body}'"  # the blank keeps E apart from a word before it
 
 

@@ -140,6 +140,11 @@ def normalized(sql: str) -> str:
     return " ".join("".join(found).split())
 
 
+def code_of(sql: str) -> str:
+    """Returns SQL with a blank in place of each comment and of each text or name in quotes."""
+    return " ".join(text for kind, text in _segments(sql) if kind == "code")
+
+
 def _pieces(sql: str) -> Iterator[_Piece]:
     line = 1
     for kind, text in _segments(sql):

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from quire.catalog.yaml_advice import advice_of
 from quire.errors import DefinitionError
 
 FAULTS_TOLD = 3  # an error is one line
@@ -112,7 +113,7 @@ def _parse(text: str, *, file: str) -> Document | list[Fault]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         reason = ", ".join(part for part in (error.problem, error.context) if part)
-        return [Fault(file=file, line=line, reason=f"not valid YAML: {reason}")]
+        return [Fault(file=file, line=line, reason=f"not valid YAML: {reason}{advice_of(error, text)}")]
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # odd characters, or a tag such as !!int on no number
         reason = getattr(error, "reason", None) or str(error)
         return [Fault(file=file, reason=f"not valid YAML: {reason}")]

@@ -100,6 +100,11 @@ class Parameter(Part):
 
     def _check_value(self, value: object, *path: str | int) -> None:
         try:
+            if self.type == "string" and isinstance(value, int | float):
+                raise ValueError(f"{_kind_and_value(value)}: write the text '{_plain(value)}', in quotes")
+            if self.type not in ("string", "date") and isinstance(value, str):
+                meant = READERS[self.type](value)
+                raise ValueError(f"the text {_shown(value)}: write {_kind_and_value(meant)}, without quotes")
             if type(self.read(value)) is not type(value) and not (self.type == "number" and isinstance(value, float)):
                 raise ValueError(f"{_shown(value)}: write it as {_article(self.type)}")
         except ValueError as error:
@@ -145,6 +150,14 @@ def _default(parameter: Parameter) -> ParameterValue:
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _plain(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _kind_and_value(value: object) -> str:
+    return _plain(value) if isinstance(value, bool) else f"the number {_plain(value)}"
 
 
 def _article(kind: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import ConfigDict, Discriminator, Field, StrictBool, StrictInt, Tag, model_validator
 
 from quire.definition.part import Part, duplicates, fault, kind_of_value
-from quire.definition.scalars import Address, ClassPath, Duration, Label, title_of
+from quire.definition.scalars import Address, ClassPath, Duration, FormatCode, Label, title_of
 
 Total = Literal["sum", "mean", "min", "max", "count"]
 FileFormat = Literal["xlsx", "csv", "parquet"]
@@ -34,7 +34,7 @@ class Column(Part):
     name: Label
     title: Label = Field(default_factory=_title_from_name)
     width: float | None = Field(default=None, gt=0, le=255, strict=True)
-    format: Label | None = None
+    format: FormatCode | None = None
     total: Total | None = None
 
 

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from quire.calendar_range import Grain, zone
 from quire.definition.part import suggestion
 from quire.errors import RangeError
+from quire.format_codes.validation import problem_of
 
 DURATION = re.compile(r"(\d{1,6})\s*([smhd])")
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -43,6 +44,12 @@ def _one_line(text: str) -> str:
     if CONTROL.search(text):
         raise ValueError(f"is {text[:40]!r}: write it on one line, without control characters")
     return text
+
+
+def _format_code(code: str) -> str:
+    if problem := problem_of(code):
+        raise ValueError(f"is {code!r}: {problem}")
+    return code
 
 
 def _expression(text: str) -> str:
@@ -128,6 +135,7 @@ Prose = Annotated[str, Field(max_length=2000), AfterValidator(lambda text: " ".j
 Expression = Annotated[str, Field(max_length=2000), AfterValidator(_expression)]
 Label = Annotated[str, Field(max_length=255), AfterValidator(_one_line)]
 """A header, an Excel format code or a column's name: 255 characters is what Excel's tables take."""
+FormatCode = Annotated[Label, AfterValidator(_format_code)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 TimeZone = Annotated[str, AfterValidator(_zone)]
 Cron = Annotated[str, AfterValidator(_cron)]

@@ -10,7 +10,7 @@ from pydantic import field_serializer, field_validator, model_validator
 
 from quire.calendar_range import Grain
 from quire.definition.part import Part, duplicates_for_excel, fault, suggestion
-from quire.definition.scalars import Expression, Label, title_of
+from quire.definition.scalars import Expression, FormatCode, Label, title_of
 
 Aggregation = Literal["count", "sum", "mean", "min", "max", "n_unique", "median"]
 ChartType = Literal["column", "bar", "line", "area", "pie", "scatter"]
@@ -42,7 +42,7 @@ class Measure(Part):
 
     agg: Aggregation
     of: Expression | None = None
-    format: Label | None = None
+    format: FormatCode | None = None
     title: Label = ""
 
     @model_validator(mode="after")

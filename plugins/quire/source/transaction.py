@@ -20,6 +20,7 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from quire.artifacts import SourceColumn
+from quire.errors import QueryError
 from quire.source.arrow_types import select_list, storage_schema, type_name
 from quire.source.copy_text import CopyTextReader, LineBlocks
 from quire.source.lost_connections import CLIENT, SERVER, with_defaults
@@ -163,7 +164,8 @@ class SourceTransaction:
             give(cursor.description or ())
 
         try:
-            (described,) = self._run(work, search_path="DEFAULT")
+            with _located(query):
+                (described,) = self._run(work, search_path="DEFAULT")
         finally:
             self._log(query, rows=0, began=began)
         kinds = ", ".join(str(column.type_code) for column in described) or "0"
@@ -226,6 +228,17 @@ class SourceTransaction:
 
     def _log(self, statement: Statement, *, rows: int, began: float) -> None:
         self._session.statements.add(normalized(statement.template), rows=rows, seconds=time.perf_counter() - began)
+
+
+@contextmanager
+def _located(query: Statement) -> Iterator[None]:
+    """Puts the line of the report's query on errors: it stands behind one line of ours, and values add none."""
+    try:
+        yield
+    except QueryError as error:
+        if error.position is not None:
+            error.line = query.text.count("\n", 0, error.position - 1)
+        raise
 
 
 def _hang_up(line: socket.socket) -> None:

@@ -14,6 +14,7 @@ import psycopg
 import psycopg2
 
 from quire.errors import QueryError, ReportError, SettingsError, SourceUnavailableError, StatementError
+from quire.source.missing_grants import missing_grant
 
 _TRANSIENT = (
     "08",  # connection exception
@@ -69,7 +70,19 @@ def _of_driver(error: psycopg2.Error | psycopg.Error, url: str) -> ReportError:
     if not code or code.startswith(_TRANSIENT):
         return SourceUnavailableError(f"PostgreSQL at {_place(url)} is not available: {line}")
     kind = StatementError if code.startswith("42") and code != _NO_RIGHT else QueryError
-    return kind(f"PostgreSQL refuses the query: {line} (SQLSTATE {code})")
+    advice = missing_grant(line, role=_role(url)) if code == _NO_RIGHT else _hint(error, url)
+    refused = kind(f"PostgreSQL refuses the query: {line} (SQLSTATE {code}){advice}")
+    refused.position = int(error.diag.statement_position) if error.diag.statement_position else None
+    return refused
+
+
+def _hint(error: psycopg2.Error | psycopg.Error, url: str) -> str:
+    hint = error.diag.message_hint
+    return f". PostgreSQL's hint: {_without_password(hint, url)}" if hint else ""
+
+
+def _role(url: str) -> str:
+    return unquote(_authority(url).rpartition("@")[0].partition(":")[0])
 
 
 def _refusal(text: str) -> str:

@@ -1,0 +1,97 @@
+"""Format codes that Excel would refuse, or show as something else than was meant: each with what to write."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from quire.format_codes.sections import MAX_SECTIONS
+
+COLOURS = ("Black", "Blue", "Cyan", "Green", "Magenta", "Red", "White", "Yellow")
+_FOREIGN_COLOURS = {
+    "rouge": "Red", "rot": "Red", "rojo": "Red", "rosso": "Red", "bleu": "Blue", "blau": "Blue", "azul": "Blue",
+    "vert": "Green", "grün": "Green", "verde": "Green", "noir": "Black", "schwarz": "Black", "negro": "Black",
+    "jaune": "Yellow", "gelb": "Yellow", "blanc": "White", "weiß": "White",
+}  # fmt: skip
+_STRFTIME = {
+    "Y": "yyyy", "y": "yy", "m": "mm", "B": "mmmm", "b": "mmm", "d": "dd", "A": "dddd", "a": "ddd",
+    "H": "hh", "I": "hh", "M": "mm", "S": "ss", "p": "AM/PM",
+}  # fmt: skip
+_DIRECTIVE = re.compile(r"%([A-Za-z])")
+_BRACKET = re.compile(
+    r"\$[^\]]*+|h++|m++|s++|DBNum[1-4]|colou?r ?[0-9]{1,2}|(?:<=|>=|<>|<|>|=)-?[0-9]{1,15}(?:\.[0-9]{1,15})?+",
+    re.IGNORECASE,
+)
+_TOKEN = re.compile(
+    r'"[^"]*+(?P<quote>"?+)|\[(?P<bracket>[^\[\]]*+)(?P<close>\]?+)|[\\_*](?P<behind>.?+)|(?P<end>;)'
+    r"|(?P<number>[0#?.,]++)|(?P<exponent>E[+-])|(?P<general>General|@)|(?P<noon>AM/PM|A/P)"
+    r"|(?P<word>[A-Za-z]++)|[^;]",
+    re.IGNORECASE | re.DOTALL,
+)
+_DATE_WORD = re.compile(r"(?:y++|m++|d++|h++|s++|e++|g++|b++)++", re.IGNORECASE)
+
+
+def problem_of(code: str) -> str:
+    """Returns what is wrong with a format code and what to write instead; nothing where it is right."""
+    if _DIRECTIVE.search(code) and not re.search(r'[0#?"%]', _DIRECTIVE.sub("", code)):
+        meant = _DIRECTIVE.sub(lambda directive: _STRFTIME.get(directive[1], directive[0]), code)
+        return f"this is strftime's way to write it; Excel's is {meant}"
+    return next(_problems(code), "")
+
+
+def _problems(code: str) -> Iterator[str]:
+    sections = 1
+    has_number = has_date = False
+    before = ""
+    for token in _TOKEN.finditer(code):
+        group = token.lastgroup or ""
+        if token["end"]:
+            sections += 1
+            has_number = has_date = False
+        elif token["number"] is not None:
+            yield from _number_problems(code, token["number"])
+            has_number = has_number or (bool(token["number"].strip(".,")) and before[-1:].lower() != "s")
+        elif token["word"]:
+            if not _DATE_WORD.fullmatch(token["word"]):
+                yield _unquoted(code, token["word"])
+            has_date = True
+        else:
+            yield from _token_problems(code, token, group)
+        if has_number and has_date:
+            yield 'a number and the letters of a date in one: put a text in quotes, such as 0 "days"'
+        before = token[0]
+    if sections > MAX_SECTIONS:
+        yield f"it has {sections} sections; Excel takes {MAX_SECTIONS}: positive, negative, zero, text"
+
+
+def _token_problems(code: str, token: re.Match[str], group: str) -> Iterator[str]:
+    if token["quote"] == "" and token[0].startswith('"'):
+        yield f'a quote is not closed: write {code}"' if code.count('"') % 2 else "a quote is not closed"
+    elif group in ("bracket", "close") and token["bracket"] is not None:
+        if not token["close"]:
+            yield "a bracket is not closed"
+        elif token["bracket"].title() not in COLOURS and not _BRACKET.fullmatch(token["bracket"]):
+            yield _unknown_bracket(token["bracket"])
+    elif token["behind"] == "":
+        yield f"nothing follows its last {token[0]}"
+
+
+def _number_problems(code: str, number: str) -> Iterator[str]:
+    point = number.find(".")
+    if point < 0:
+        return
+    if number.count(".") > 1 or re.search(r",[0#?]", number[point:]):
+        swapped = code.translate({ord("."): ",", ord(","): "."})
+        likely = f"; did you mean {swapped}?" if number.count(",") == 1 else ""
+        yield f"a format code has , between thousands and . before decimals, whatever the language{likely}"
+
+
+def _unquoted(code: str, word: str) -> str:
+    meant = code.replace(word, f'"{word}"', 1)
+    return f"{word} is neither a placeholder nor in quotes; did you mean {meant}?"
+
+
+def _unknown_bracket(text: str) -> str:
+    meant = _FOREIGN_COLOURS.get(text.casefold())
+    likely = f"; did you mean [{meant}]?" if meant else ""
+    return f"[{text}] is no colour, condition or currency: the colours are {', '.join(COLOURS)}{likely}"
