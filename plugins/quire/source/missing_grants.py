@@ -6,8 +6,8 @@ import re
 
 _SIMPLE = re.compile(r"[a-z_][a-z0-9_$]*")
 _REFUSED = re.compile(
-    r"permission denied for (table|view|materialized view|foreign table|sequence|schema|function|type|foreign server"
-    r"|database) (.{1,200})",
+    r"permission denied for (table|view|materialized view|foreign table|sequence|schema|function|type|foreign server) "
+    r"(.{1,200})",
     re.DOTALL,
 )
 _GRANTS = {
@@ -16,7 +16,6 @@ _GRANTS = {
     "type": "USAGE ON TYPE",
     "sequence": "SELECT ON SEQUENCE",
     "foreign server": "USAGE ON FOREIGN SERVER",
-    "database": "CONNECT ON DATABASE",
 }
 
 

@@ -220,7 +220,7 @@ class SourceTransaction:
                 self._search_path = search_path
             work(cursor, give)
 
-        with translated(self._session.url), self._connection.cursor() as cursor:
+        with translated(self._session.url, reads=True), self._connection.cursor() as cursor:
             yield from self._in_thread(work_there)
 
     def _in_thread(self, work: Callable[[Give[Item]], None]) -> Generator[Item]:

@@ -39,8 +39,12 @@ _SEVERITY = re.compile(r"^(?:ERROR|FATAL): +")
 
 
 @contextmanager
-def translated(url: str) -> Iterator[None]:
-    """Turns a driver's errors into Quire's; ``url`` is where it was connected to.
+def translated(url: str, *, reads: bool = False) -> Iterator[None]:
+    """Turns a driver's errors into Quire's.
+
+    Args:
+        url: where it was connected to.
+        reads: whether only reading was tried, so that a refusal tells which GRANT is missing.
 
     Raises:
         SettingsError: PostgreSQL turns the connection away.
@@ -51,10 +55,10 @@ def translated(url: str) -> Iterator[None]:
     try:
         yield
     except (psycopg2.Error, psycopg.Error) as error:
-        raise _of_driver(error, url) from error
+        raise _of_driver(error, url, reads=reads) from error
 
 
-def _of_driver(error: psycopg2.Error | psycopg.Error, url: str) -> ReportError:
+def _of_driver(error: psycopg2.Error | psycopg.Error, url: str, *, reads: bool) -> ReportError:
     line = _without_password(_SEVERITY.sub("", error.diag.message_primary or str(error)).strip(), url)
     code = (error.sqlstate if isinstance(error, psycopg.Error) else error.pgcode) or ""
     if code == _QUERY_CANCELED:
@@ -70,7 +74,7 @@ def _of_driver(error: psycopg2.Error | psycopg.Error, url: str) -> ReportError:
     if not code or code.startswith(_TRANSIENT):
         return SourceUnavailableError(f"PostgreSQL at {_place(url)} is not available: {line}")
     kind = StatementError if code.startswith("42") and code != _NO_RIGHT else QueryError
-    advice = missing_grant(line, role=_role(url)) if code == _NO_RIGHT else _hint(error, url)
+    advice = missing_grant(line, role=_role(url)) if reads and code == _NO_RIGHT else _hint(error, url)
     refused = kind(f"PostgreSQL refuses the query: {line} (SQLSTATE {code}){advice}")
     refused.position = int(error.diag.statement_position) if error.diag.statement_position else None
     return refused
