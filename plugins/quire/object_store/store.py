@@ -20,6 +20,7 @@ from quire.object_store.deletion import delete_objects
 from quire.object_store.reader import RangeReader
 from quire.object_store.translation import ConflictError, ExistsError, NoSuchKeyError, translated
 from quire.object_store.upload import Upload
+from quire.object_store.upload_checksums import add_checksums
 from quire.settings import StoreSettings
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 LONGEST_LINK = timedelta(days=7)  # SigV4's own limit; other signatures and servers would accept any
 CONFLICT_ATTEMPTS = 5
+MAX_RETRIES = 7  # boto3 waits at most 50 ms before the first and twice as long before each next: 3 s in all on average
 READ_ATTEMPTS = 3
 STREAM_BYTES = 1024 * 1024
 CONTENT_TYPES = {
@@ -91,7 +93,7 @@ class ObjectStore:
     def _connect(self, endpoint_url: str | None) -> S3Client:
         config = Config(
             signature_version="s3v4",
-            retries={"mode": "standard", "max_attempts": 4},
+            retries={"mode": "standard", "max_attempts": MAX_RETRIES},
             connect_timeout=5,
             read_timeout=60,
             max_pool_connections=16,
@@ -100,7 +102,9 @@ class ObjectStore:
             s3={"addressing_style": "path" if endpoint_url else "auto"},
         )
         with translated(f"the store {endpoint_url or ''}"):
-            return self._session.client("s3", endpoint_url=endpoint_url, config=config)
+            client = self._session.client("s3", endpoint_url=endpoint_url, config=config)
+        add_checksums(client)
+        return client
 
     def check(self) -> None:
         """Raises where the bucket does not exist, or may not be used."""

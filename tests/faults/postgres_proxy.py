@@ -1,0 +1,134 @@
+"""A loopback proxy before PostgreSQL, which spoils one message of what the server sends.
+
+Messages are numbered over all connections of a command that opens one after the other.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from tests.faults.s3_proxy import RESET, SeenRequest
+
+SLOW_SECONDS = 0.5
+
+
+class CutError(Exception):
+    """A fault has ended the connection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One message of the server under way, in the hands of a fault."""
+
+    proxy: PostgresProxy
+    client: socket.socket
+    server: socket.socket
+    message: bytes
+
+    def reset(self) -> None:
+        """Resets both ends; the message is lost."""
+        for end in (self.client, self.server):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        raise CutError
+
+    def truncate(self) -> None:
+        """Sends half of the message, then ends the connection in an orderly way."""
+        self.client.sendall(self.message[: len(self.message) // 2])
+        raise CutError
+
+    def fall_silent(self) -> None:
+        """Sends nothing any more, and keeps the connection."""
+        self.proxy.released.wait()
+        raise CutError
+
+    def slow_down(self) -> None:
+        """Sends half of the message, and the rest after a while."""
+        half = len(self.message) // 2
+        self.client.sendall(self.message[:half])
+        time.sleep(SLOW_SECONDS)
+        self.client.sendall(self.message[half:])
+
+    def pass_on(self) -> None:
+        """Sends the message."""
+        self.client.sendall(self.message)
+
+
+class PostgresProxy:
+    """Passes everything on; one message of the server goes to ``spoil`` instead.
+
+    Neither end may use TLS: the messages have to be read.
+
+    Args:
+        server: the server's address.
+        target: the name of the message to spoil; none is by default.
+        spoil: deals with that message.
+
+    Attributes:
+        seen: the messages, in order.
+        met: set when the target has come.
+        released: set at the end: what a fault may wait for.
+        kill: ends the client process.
+    """
+
+    def __init__(
+        self, server: tuple[str, int], *, target: str | None = None, spoil: Callable[[Delivery], None] | None = None
+    ) -> None:
+        self._server, self._target, self._spoil = server, target, spoil
+        self.seen: list[SeenRequest] = []
+        self.met, self.released = threading.Event(), threading.Event()
+        self.kill: Callable[[], None] = lambda: None
+        self._lock = threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=16)
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> PostgresProxy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.released.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # a thread that waits in accept keeps it open else
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # of the closed listener
+            while True:
+                client = self._listener.accept()[0]
+                server = socket.create_connection(self._server)
+                threading.Thread(target=self._pass_requests, args=[client, server], daemon=True).start()
+                threading.Thread(target=self._pass_answers, args=[client, server], daemon=True).start()
+
+    def _pass_requests(self, client: socket.socket, server: socket.socket) -> None:
+        with suppress(OSError):
+            while block := client.recv(65_536):
+                server.sendall(block)
+            server.shutdown(socket.SHUT_WR)
+
+    def _pass_answers(self, client: socket.socket, server: socket.socket) -> None:
+        with suppress(OSError, CutError), server.makefile("rb") as stream:
+            while head := stream.read(5):  # a letter, and the length of what follows with its own four bytes
+                (size,) = struct.unpack("!I", head[1:])
+                message = head + stream.read(size - 4)
+                self._pass_message(Delivery(proxy=self, client=client, server=server, message=message))
+        for end in (client, server):  # the other thread is waiting in it
+            with suppress(OSError):
+                lingers = end.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER)
+                end.shutdown(socket.SHUT_RD if lingers else socket.SHUT_RDWR)
+            end.close()
+
+    def _pass_message(self, delivery: Delivery) -> None:
+        with self._lock:
+            name = f"message {len(self.seen) + 1:03d} {delivery.message[:1].decode()}"
+            self.seen.append(SeenRequest(name, 0, len(delivery.message)))
+        if self._spoil and name == self._target:
+            self.met.set()
+            self._spoil(delivery)
+        else:
+            delivery.pass_on()

@@ -1,0 +1,189 @@
+"""A loopback proxy before an S3 server, which spoils exactly one request.
+
+Requests are told apart by method, key and turn, not by their order on the wire: several are under way at once, and
+their order differs from run to run.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+import threading
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from quire.local_stack.ports import LOOPBACK, free_port
+
+from tests.faults.http_messages import Message, read_request, read_response
+
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: the other end gets a reset instead of an orderly end
+BACKLOG = 64
+_RANDOM = re.compile(r"[0-9a-f]{12,}")
+_QUERY = ("uploads", "partNumber", "delete", "prefix", "delimiter")  # what else tells requests for one key apart
+
+
+@dataclass(frozen=True, slots=True)
+class SeenRequest:
+    """One request of a run: its name, and the sizes of its body and of the response's."""
+
+    name: str
+    sent: int
+    received: int
+
+
+class HangUpError(Exception):
+    """A fault has ended the client's connection."""
+
+
+class Exchange:
+    """One request under way, in the hands of a fault."""
+
+    def __init__(self, proxy: S3Proxy, client: socket.socket, request: Message, server: _Server) -> None:
+        self.proxy, self.client, self.request, self._server = proxy, client, request, server
+        self.method = request.first_line.split()[0]
+
+    def forward(self, body: bytes | None = None) -> Message:
+        """Sends the request on, with its own body by default, and returns the server's response."""
+        request = self.request
+        if body is not None:
+            request = Message(request.first_line, request.headers, body)
+        return self._server.ask(request, self.method)
+
+    def answer(self, response: Message) -> None:
+        """Sends a response to the client."""
+        self.client.sendall(response.to_bytes())
+
+    def reset(self) -> None:
+        """Ends the client's connection by a reset."""
+        self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        raise HangUpError
+
+    def hang_up(self) -> None:
+        """Ends the client's connection in an orderly way."""
+        raise HangUpError
+
+
+class _Server:
+    """The proxy's own connection to the server, on behalf of one client."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._socket = socket.create_connection(address)
+        self._stream = cast(BinaryIO, self._socket.makefile("rb"))
+
+    def ask(self, request: Message, method: str) -> Message:
+        self._socket.sendall(request.to_bytes())
+        return read_response(self._stream, method=method)
+
+    def close(self) -> None:
+        self._stream.close()
+        self._socket.close()
+
+
+def request_name(request: Message) -> str:
+    """Returns what tells a request from others in every run: method, key, and the part or listing it is about.
+
+    Digests and random numbers are left out.
+    """
+    method, target, _ = request.first_line.split(" ")
+    parts = urlsplit(target)
+    _, _, key = unquote(parts.path).lstrip("/").partition("/")
+    query = [f"{name}={value}" for name, value in parse_qsl(parts.query, keep_blank_values=True) if name in _QUERY]
+    return _RANDOM.sub("*", " ".join([method, key or "(bucket)", *query]))
+
+
+class S3Proxy:
+    """Passes requests on to a server; one of them goes to ``spoil`` instead.
+
+    Args:
+        server: the server's address.
+        target: the name of the request to spoil, with its turn, or without for every turn; none is by default.
+        spoil: deals with that request.
+
+    Attributes:
+        seen: the requests, in the order of their responses.
+        met: set when the target has come.
+        released: what a fault may wait for.
+        kill: set by the test: ends the client process.
+    """
+
+    def __init__(
+        self, server: tuple[str, int], *, target: str | None = None, spoil: Callable[[Exchange], None] | None = None
+    ) -> None:
+        self._server, self._target, self._spoil = server, target, spoil
+        self.seen: list[SeenRequest] = []
+        self.met, self.released = threading.Event(), threading.Event()
+        self.kill: Callable[[], None] = lambda: None
+        self._turns = Counter[str]()
+        self._lock = threading.Lock()
+        self._sockets: set[socket.socket] = set()
+        self._listener = socket.create_server((LOOPBACK, free_port()), backlog=BACKLOG)
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> S3Proxy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.released.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # a thread that waits in accept keeps it open else
+        self._listener.close()
+        with self._lock:
+            for client in self._sockets:
+                with suppress(OSError):
+                    client.shutdown(socket.SHUT_RDWR)
+
+    def refuse_connections(self, seconds: float) -> None:
+        """Refuses every new connection for a while."""
+        self._listener.shutdown(socket.SHUT_RDWR)  # keeps the port, since that was chosen before
+
+        def listen_again() -> None:
+            with suppress(OSError):  # the case has ended
+                self._listener.listen(BACKLOG)
+                self._accept()
+
+        timer = threading.Timer(seconds, listen_again)
+        timer.daemon = True
+        timer.start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # of the closed listener
+            while True:
+                client = self._listener.accept()[0]
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                with self._lock:
+                    self._sockets.add(client)
+                threading.Thread(target=self._serve, args=[client], daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        server = _Server(self._server)
+        try:
+            with suppress(OSError, HangUpError), client.makefile("rwb") as stream:
+                while request := read_request(cast(BinaryIO, stream), reply_to_expect=cast(BinaryIO, stream)):
+                    self._exchange(Exchange(self, client, request, server))
+        finally:
+            with self._lock:
+                self._sockets.discard(client)
+            client.close()
+            server.close()
+
+    def _exchange(self, exchange: Exchange) -> None:
+        name = self._number(exchange.request)
+        if self._spoil and self._target in (name, name.rpartition(" #")[0]):
+            self.met.set()
+            self._spoil(exchange)
+            return
+        response = exchange.forward()
+        self.seen.append(SeenRequest(name, len(exchange.request.body), len(response.body)))
+        exchange.answer(response)
+
+    def _number(self, request: Message) -> str:
+        name = request_name(request)
+        with self._lock:
+            self._turns[name] += 1
+            return f"{name} #{self._turns[name]}"

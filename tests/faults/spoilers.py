@@ -1,0 +1,166 @@
+"""What may happen to a request, and what is promised then."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tests.faults.http_messages import Message
+from tests.faults.postgres_proxy import Delivery
+from tests.faults.s3_proxy import Exchange, SeenRequest
+
+Promise = Literal["survives", "ends well", "dies", "sleeps"]
+"""What becomes of the spoiled process: it publishes all the same; it publishes, or fails in one line with nothing half
+made; it is killed; it waits until another has done its work."""
+
+REFUSED_SECONDS = 0.3
+SLOW_PIECES, SLOW_SECONDS = 10, 0.02
+ERROR_BODY = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>spoiled</Message></Error>'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A way to spoil one request.
+
+    Attributes:
+        name: in reports.
+        spoil: does it.
+        promise: what becomes of the process.
+        applies: whether a request can be spoiled so.
+    """
+
+    name: str
+    spoil: Callable[[Any], None]
+    promise: Promise
+    applies: Callable[[SeenRequest], bool] = lambda request: True
+
+
+def _refuse(exchange: Exchange) -> None:
+    exchange.proxy.refuse_connections(REFUSED_SECONDS)
+    exchange.reset()
+
+
+def _lose_answer(exchange: Exchange) -> None:
+    exchange.forward()
+    exchange.reset()
+
+
+def _truncate(exchange: Exchange) -> None:
+    whole = exchange.forward()
+    sent = whole.to_bytes()
+    head = len(sent) - len(whole.body)
+    exchange.client.sendall(sent[: head + len(whole.body) // 2 if whole.body else head // 2])
+    exchange.hang_up()
+
+
+def _answer(status: str, code: str) -> Callable[[Exchange], None]:
+    def spoil(exchange: Exchange) -> None:
+        body = b"" if exchange.method == "HEAD" else ERROR_BODY.format(code=code).encode()
+        headers = (("Content-Type", "application/xml"), ("Content-Length", str(len(body))))
+        exchange.answer(Message(f"HTTP/1.1 {status}", headers, body))
+
+    return spoil
+
+
+def flipped(body: bytes, seed: str) -> bytes:
+    """Returns a body one bit of which is another, always the same one of the same body."""
+    choice = random.Random(f"{seed} {len(body)}")  # noqa: S311 - the same in every run, and nobody's secret
+    place = choice.randrange(len(body))
+    return body[:place] + bytes([body[place] ^ 1 << choice.randrange(8)]) + body[place + 1 :]
+
+
+def _flip_answer(exchange: Exchange) -> None:
+    answer = exchange.forward()
+    exchange.answer(Message(answer.first_line, answer.headers, flipped(answer.body, exchange.request.first_line)))
+
+
+def _flip_upload(exchange: Exchange) -> None:
+    exchange.answer(exchange.forward(flipped(exchange.request.body, exchange.request.first_line)))
+
+
+def _slow_down(exchange: Exchange) -> None:
+    sent = exchange.forward().to_bytes()
+    size = len(sent) // SLOW_PIECES + 1
+    for start in range(0, len(sent), size):
+        time.sleep(SLOW_SECONDS)
+        exchange.client.sendall(sent[start : start + size])
+
+
+def _kill_before(exchange: Exchange) -> None:
+    exchange.proxy.kill()
+    exchange.hang_up()
+
+
+def _kill_after(exchange: Exchange) -> None:
+    exchange.forward()
+    exchange.proxy.kill()
+    exchange.hang_up()
+
+
+def _hold_before(exchange: Exchange) -> None:
+    exchange.proxy.released.wait()
+    exchange.answer(exchange.forward())
+
+
+def _hold_after(exchange: Exchange) -> None:
+    answer = exchange.forward()
+    exchange.proxy.released.wait()
+    exchange.answer(answer)
+
+
+FAULTS = {
+    fault.name: fault
+    for fault in (
+        Fault(name="refused", spoil=_refuse, promise="survives"),
+        Fault(name="reset before", spoil=Exchange.reset, promise="survives"),
+        Fault(name="lost answer", spoil=_lose_answer, promise="survives"),
+        Fault(name="truncated", spoil=_truncate, promise="survives"),
+        Fault(name="500", spoil=_answer("500 Internal Server Error", "InternalError"), promise="survives"),
+        Fault(name="503", spoil=_answer("503 Service Unavailable", "SlowDown"), promise="survives"),
+        Fault(name="200 with an error", spoil=_answer("200 OK", "InternalError"), promise="ends well"),
+        Fault(name="403", spoil=_answer("403 Forbidden", "AccessDenied"), promise="ends well"),
+        Fault(name="409", spoil=_answer("409 Conflict", "ConditionalRequestConflict"), promise="ends well"),
+        Fault(name="412", spoil=_answer("412 Precondition Failed", "PreconditionFailed"), promise="ends well"),
+        Fault(
+            name="flipped bit in the answer",
+            spoil=_flip_answer,
+            promise="survives",
+            applies=lambda request: request.received > 0,
+        ),
+        Fault(
+            name="flipped bit in the upload",
+            spoil=_flip_upload,
+            promise="survives",
+            applies=lambda request: request.sent > 0 and request.name.startswith("PUT"),
+        ),
+        Fault(
+            name="flipped bit in a command",
+            spoil=_flip_upload,
+            promise="ends well",
+            applies=lambda request: request.sent > 0 and request.name.startswith("POST"),
+        ),
+        Fault(name="slow", spoil=_slow_down, promise="survives"),
+        Fault(name="SIGKILL before", spoil=_kill_before, promise="dies"),
+        Fault(name="SIGKILL after", spoil=_kill_after, promise="dies"),
+    )
+}
+ZOMBIES = {
+    fault.name: fault
+    for fault in (
+        Fault(name="asleep before", spoil=_hold_before, promise="sleeps"),
+        Fault(name="asleep after", spoil=_hold_after, promise="sleeps"),
+    )
+}
+# A lost connection to the source fails the command; what had been stored until then is met again by the next one.
+SOURCE_FAULTS = {
+    fault.name: fault
+    for fault in (
+        Fault(name="reset by the server", spoil=Delivery.reset, promise="ends well"),
+        Fault(name="message truncated", spoil=Delivery.truncate, promise="ends well"),
+        Fault(name="server falls silent", spoil=Delivery.fall_silent, promise="ends well"),
+        Fault(name="slow server", spoil=Delivery.slow_down, promise="survives"),
+    )
+}

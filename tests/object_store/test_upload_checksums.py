@@ -1,0 +1,55 @@
+"""An upload that is damaged on its way is noticed by the store, and sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import pytest
+from quire.errors import StoreUnavailableError
+from quire.object_store import ObjectStore
+from quire.object_store.upload import PART_BYTES
+
+from tests.faults.s3_proxy import Exchange, S3Proxy
+from tests.faults.spoilers import flipped
+
+BODY = b"0123456789abcdef" * 100
+
+
+def flip_upload(exchange: Exchange) -> None:
+    exchange.answer(exchange.forward(flipped(exchange.request.body, "seed")))
+
+
+def upload(store: ObjectStore, body: bytes) -> None:
+    with store.open_upload("k") as sink:
+        sink.write(body)
+
+
+@pytest.mark.parametrize(
+    ("write", "body", "name"),
+    [
+        (lambda store, body: store.put("k", body), BODY, "PUT k #1"),
+        (upload, BODY, "PUT k #1"),
+        (upload, b"x" * (PART_BYTES + 1), "PUT k partNumber=1 #1"),
+    ],
+    ids=["put", "small upload", "part"],
+)
+def test_upload_damaged_on_its_way_is_sent_again(
+    bucket: ObjectStore, write: Callable[[ObjectStore, bytes], None], body: bytes, name: str
+) -> None:
+    place = urlsplit(bucket.settings.endpoint_url or "")
+    with S3Proxy((place.hostname or "", place.port or 0), target=name, spoil=flip_upload) as proxy:
+        behind = ObjectStore(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
+        write(behind, body)
+        assert proxy.met.is_set()
+    assert bucket.read("k") == body
+
+
+def test_upload_damaged_every_time_is_a_transient_error(bucket: ObjectStore) -> None:
+    place = urlsplit(bucket.settings.endpoint_url or "")
+    with S3Proxy((place.hostname or "", place.port or 0), target="PUT k", spoil=flip_upload) as proxy:
+        behind = ObjectStore(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
+        with pytest.raises(StoreUnavailableError, match="failed for k: BadDigest"):
+            behind.put("k", BODY)
+    assert bucket.size("k") is None
