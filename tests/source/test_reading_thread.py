@@ -9,7 +9,8 @@ from concurrent.futures import CancelledError
 from contextlib import closing
 
 import pytest
-from quire.source.reading_thread import ITEMS_WAITING, Give, read_in_thread
+from quire.source import reading_thread
+from quire.source.reading_thread import ITEMS_WAITING, Give, SilenceError, read_in_thread
 
 
 class Line:
@@ -103,3 +104,34 @@ def test_reader_behind_a_reader_ends_with_it(taken: int) -> None:
     with closing(read_in_thread(pass_on, hang_up=line.hung_up.set, cancelled=line.cancelled)) as arriving:
         assert [next(arriving) for _ in range(taken)] == list(range(taken))
     assert readers() == []
+
+
+def test_reader_of_a_silent_line_gives_up_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading_thread, "SILENT_SECONDS", 0.3)
+    hung_up = threading.Event()
+
+    def work(give: Give[int]) -> None:
+        give(1)
+        assert hung_up.wait(60)
+
+    arriving = read_in_thread(work, hang_up=hung_up.set, cancelled=threading.Event(), seconds=0.1)
+    assert next(arriving) == 1
+    with pytest.raises(SilenceError):
+        next(arriving)
+    assert hung_up.is_set()
+    assert readers() == []
+
+
+def test_items_that_wait_are_read_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading_thread, "SILENT_SECONDS", 0.0)
+
+    def work(give: Give[int]) -> None:
+        for number in range(5):
+            give(number)
+
+    with closing(read_in_thread(work, hang_up=lambda: None, cancelled=threading.Event(), seconds=-1)) as arriving:
+        taken = []
+        for number in arriving:
+            time.sleep(0.01)  # a consumer slower than the deadline
+            taken.append(number)
+    assert taken == list(range(5))

@@ -12,7 +12,13 @@ from urllib.parse import urlencode
 from psycopg.conninfo import conninfo_to_dict
 
 # libpq's (PostgreSQL's manual, 34.1.2), in seconds: 30 in all
-CLIENT = {"keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "4", "tcp_user_timeout": "30000"}
+CLIENT = {
+    "connect_timeout": "30",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "4",
+    "tcp_user_timeout": "30000",
+}
 # PostgreSQL's own (20.3.2), for the session's end of the connection
 SERVER = {
     "tcp_keepalives_idle": "10",

@@ -20,13 +20,13 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from quire.artifacts import SourceColumn
-from quire.errors import QueryError
+from quire.errors import QueryError, SourceUnavailableError
 from quire.source.arrow_types import select_list, storage_schema, type_name
 from quire.source.copy_text import CopyTextReader, LineBlocks
 from quire.source.lost_connections import CLIENT, SERVER, with_defaults
 from quire.source.owner import SAFE_SEARCH_PATH
-from quire.source.reading_thread import Give, Item, read_in_thread
-from quire.source.translation import translated
+from quire.source.reading_thread import Give, Item, SilenceError, read_in_thread
+from quire.source.translation import place_of, translated
 from quire.sql_literal import CLIENT_ENCODING, literal
 from quire.sql_template import Statement, normalized
 from quire.usage import StatementLog
@@ -60,7 +60,8 @@ def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator
 
     Name, time zone, timeouts and output styles hold for this transaction only. A client that died is noticed by the
     server within a second (PostgreSQL 14 on), so that its query does not run on. One that cannot be reached any more is
-    noticed within ten minutes; the client itself notices within half a minute that it cannot reach the server.
+    noticed within ten minutes; the client itself notices within half a minute that it cannot reach the server. Where
+    something in between keeps a dead connection, it notices once a statement has outlasted its timeout.
 
     Args:
         session: where to connect.
@@ -75,11 +76,11 @@ def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator
         connection = psycopg2.connect(with_defaults(session.url, **CLIENT), client_encoding=CLIENT_ENCODING)
     # Closing it ends the transaction. The line is the same connection, by a number that libpq does not give back.
     with closing(connection), socket.socket(fileno=os.dup(connection.fileno())) as line:
-        with translated(session.url), connection.cursor() as cursor:
+        with translated(session.url):
             connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-            cursor.execute(f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}")  # looks up no function
-            cursor.execute(_local_settings(session, name))
-        yield SourceTransaction(connection, session, hang_up=partial(_hang_up, line))
+        transaction = SourceTransaction(connection, session, hang_up=partial(_hang_up, line))
+        transaction.execute(_local_settings(session, name))
+        yield transaction
 
 
 def _local_settings(session: SourceSession, name: str) -> str:
@@ -112,7 +113,16 @@ class SourceTransaction:
 
     def __init__(self, connection: Connection, session: SourceSession, *, hang_up: Callable[[], None]) -> None:
         self._connection, self._session, self._hang_up = connection, session, hang_up
-        self._search_path = SAFE_SEARCH_PATH
+        self._search_path = ""  # set with the first statement
+
+    def execute(self, sql: str) -> None:
+        """Runs a statement of the session's own, whose rows nobody needs and which no log counts."""
+
+        def work(cursor: Cursor, give: Give[None]) -> None:
+            cursor.execute(sql)
+
+        for _ in self._run(work, search_path=SAFE_SEARCH_PATH):
+            pass
 
     def fetch(self, sql: str | Statement) -> list[dict[str, Any]]:
         """Returns the rows of a small query, a dict each; it is left as ``stream`` is.
@@ -224,7 +234,17 @@ class SourceTransaction:
             yield from self._in_thread(work_there)
 
     def _in_thread(self, work: Callable[[Give[Item]], None]) -> Generator[Item]:
-        return read_in_thread(work, hang_up=self._hang_up, cancelled=self._session.cancelled)
+        try:
+            yield from read_in_thread(
+                work,
+                hang_up=self._hang_up,
+                cancelled=self._session.cancelled,
+                seconds=self._session.timeout.total_seconds(),
+            )
+        except SilenceError as error:  # what lies between keeps the connection, so that TCP does not notice
+            raise SourceUnavailableError(
+                f"PostgreSQL at {place_of(self._session.url)} is not available: it sends nothing any more"
+            ) from error
 
     def _log(self, statement: Statement, *, rows: int, began: float) -> None:
         self._session.statements.add(normalized(statement.template), rows=rows, seconds=time.perf_counter() - began)

@@ -66,13 +66,13 @@ def _of_driver(error: psycopg2.Error | psycopg.Error, url: str, *, reads: bool) 
         return QueryError(f"PostgreSQL ended the query: {line}{advice}")
     if not code and (refusal := _refusal(line)):
         return SettingsError(
-            f"PostgreSQL at {_place(url)} turns the connection away: {refusal}; check its user, password and database"
+            f"PostgreSQL at {place_of(url)} turns the connection away: {refusal}; check its user, password and database"
         )
     is_of_address = isinstance(error, psycopg.ProgrammingError | psycopg2.ProgrammingError) or _NO_ADDRESS.match(line)
     if is_of_address and not code:
-        return SettingsError(f"the address of PostgreSQL at {_place(url)} cannot be understood: {line}")
+        return SettingsError(f"the address of PostgreSQL at {place_of(url)} cannot be understood: {line}")
     if not code or code.startswith(_TRANSIENT):
-        return SourceUnavailableError(f"PostgreSQL at {_place(url)} is not available: {line}")
+        return SourceUnavailableError(f"PostgreSQL at {place_of(url)} is not available: {line}")
     kind = StatementError if code.startswith("42") and code != _NO_RIGHT else QueryError
     advice = missing_grant(line, role=_role(url)) if reads and code == _NO_RIGHT else _hint(error, url)
     refused = kind(f"PostgreSQL refuses the query: {line} (SQLSTATE {code}){advice}")
@@ -98,7 +98,8 @@ def _refusal(text: str) -> str:
     return ""
 
 
-def _place(url: str) -> str:
+def place_of(url: str) -> str:
+    """Returns an address' hosts and ports, for errors."""
     hosts = _authority(url).rpartition("@")[2]
     return ",".join(
         host if re.search(r":\d+$", host) else f"{host or 'the default host'}:5432" for host in hosts.split(",")
