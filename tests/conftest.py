@@ -12,6 +12,8 @@ from quire.local_stack.postgres import PostgresServer
 from quire.local_stack.s3 import S3Server
 from quire.object_store import ObjectStore
 
+from tests.faults.counts import pytest_terminal_summary  # noqa: F401 - a hook
+
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:

@@ -1,0 +1,24 @@
+"""The servers that the fault matrix runs against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from quire.local_stack.postgres import PostgresServer
+from quire.local_stack.s3 import S3Server
+
+from tests.faults.matrix import Matrix
+from tests.faults.world import World
+
+
+@pytest.fixture(scope="session")
+def matrix(
+    tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer, s3_server: S3Server
+) -> Iterator[Matrix]:
+    """The fault matrix, with buckets and databases of its own."""
+    world = World(tmp_path_factory.mktemp("faults"), postgres_server, s3_server)
+    try:
+        yield Matrix(world)
+    finally:
+        world.close()

@@ -1,0 +1,43 @@
+"""The counts of a run of the fault matrix, as tables for docs/reliability.md."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+
+OUTCOMES = "outcomes"
+COLUMNS = ("succeeded", "failed", "killed", "not met", "broken")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints how many cases of each fault, and of each scenario, ended how."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    found = [
+        value
+        for report in reports
+        if getattr(report, "when", None) == "call"
+        for name, value in report.user_properties
+        if name == OUTCOMES
+    ]
+    if found:
+        terminalreporter.section("fault matrix")
+        for kind in ("fault", "scenario"):
+            for line in (*count_table(kind, found), ""):
+                terminalreporter.write_line(line)
+
+
+def count_table(kind: str, found: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Gives the lines of a Markdown table of counts, by ``fault`` or by ``scenario``."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for outcomes in found:
+        for name in (outcomes[kind], "all"):
+            counts[name].update({column: outcomes.get(column, 0) for column in COLUMNS})
+    total = counts.pop("all")
+    yield f"| {kind} | cases | {' | '.join(COLUMNS)} |"
+    yield f"|---|{'---|' * (len(COLUMNS) + 1)}"
+    for name, counted in (*counts.items(), ("all", total)):
+        cases = counted.total() - counted["broken"]
+        yield f"| {name} | {cases} | {' | '.join(str(counted[column]) for column in COLUMNS)} |"

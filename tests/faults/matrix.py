@@ -1,0 +1,157 @@
+"""One case: a command of which one request is spoiled, and what must hold afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Lock
+
+from tests.faults.buckets import PublishedState, keys_of, read_state
+from tests.faults.processes import CommandResult
+from tests.faults.s3_proxy import SeenRequest
+from tests.faults.scenarios import Scenario
+from tests.faults.spoilers import Fault
+from tests.faults.world import CASES_AT_ONCE, Proxy, World
+
+SECONDS_TO_MEET = 60
+Case = tuple[Scenario, Fault, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What a scenario's command asks of the store, and what it leaves, when nothing is spoiled."""
+
+    requests: tuple[SeenRequest, ...]
+    state: PublishedState
+
+
+@dataclass(slots=True, kw_only=True)
+class CaseResult:
+    """How a spoiled command ended, and each promise that was broken."""
+
+    case: str
+    outcome: str = "not met"
+    broken: list[str] = field(default_factory=list)
+
+
+class Matrix:
+    """Runs cases. What a scenario does without a fault is found out once."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._expected: dict[str, Expectation] = {}
+        self._lock = Lock()
+
+    def expectation(self, scenario: Scenario) -> Expectation:
+        """Returns what is expected of a scenario."""
+        with self._lock:
+            if scenario.name not in self._expected:
+                self._expected[scenario.name] = self._dry_run(scenario)
+            return self._expected[scenario.name]
+
+    def targets(self, scenario: Scenario, fault: Fault) -> list[str]:
+        """Returns the names of the requests that a fault can spoil, in order."""
+        return sorted(request.name for request in self.expectation(scenario).requests if fault.applies(request))
+
+    def run_all(self, cases: Sequence[Case]) -> list[CaseResult]:
+        """Runs cases, several at once."""
+        with ThreadPoolExecutor(CASES_AT_ONCE) as pool:
+            return list(pool.map(lambda case: self.run_case(*case), cases))
+
+    def run_case(self, scenario: Scenario, fault: Fault, target: str) -> CaseResult:
+        """Runs a scenario with one request spoiled, then what must succeed after it."""
+        expected = self.expectation(scenario)
+        result = CaseResult(case=f"{scenario.name}: {fault.name}: {target}")
+        with self._world.empty_bucket() as bucket:
+            scenario.prepare(self._world, bucket)
+            with self._world.proxy(scenario.behind, target=target, spoil=fault.spoil) as proxy:
+                self._run_spoiled(scenario, fault, proxy, bucket, result)
+            state, faults = read_state(self._world.store(bucket))
+            result.broken += [f"after the fault, {found}" for found in (*faults, *_other_cells(state, expected))]
+            sweeps = scenario.sweeps_always or result.outcome != "succeeded"
+            for arguments in (*scenario.after, scenario.sweep) if sweeps else scenario.after:
+                again = self._world.run(bucket, *arguments)
+                if again.status:
+                    result.broken.append(f"{' '.join(arguments[:2])} failed afterwards: {again.stderr.strip()}")
+            result.broken += self._faults_of_end(bucket, state, expected, is_swept=sweeps)
+        return result
+
+    def _dry_run(self, scenario: Scenario) -> Expectation:
+        with self._world.empty_bucket() as bucket:
+            scenario.prepare(self._world, bucket)
+            with self._world.proxy(scenario.behind) as proxy:
+                ended = self._world.runner.run(scenario.arguments, self._world.environment(bucket, proxy))
+            assert ended.status == 0, ended
+            for arguments in (*scenario.after, scenario.sweep):
+                again = self._world.run(bucket, *arguments)
+                assert again.status == 0, again
+            state, faults = read_state(self._world.store(bucket))
+        assert faults == []
+        return Expectation(requests=tuple(proxy.seen), state=state)
+
+    def _run_spoiled(self, scenario: Scenario, fault: Fault, proxy: Proxy, bucket: str, result: CaseResult) -> None:
+        command = self._world.runner.start(scenario.arguments, self._world.environment(bucket, proxy))
+        proxy.kill = command.kill
+        if scenario.rival_starts == "meanwhile":
+            proxy.met.wait(SECONDS_TO_MEET)
+        rivals = [self._world.run(bucket, *arguments) for arguments in scenario.rival]
+        if fault.promise == "sleeps":
+            proxy.released.set()
+        ended = command.result()
+        result.broken += [f"the other process failed: {rival.stderr}" for rival in rivals if rival.status]
+        if proxy.met.is_set():
+            result.outcome = _outcome(ended)
+            result.broken += _promises_broken(ended, fault)
+        elif scenario.rival_starts == "meanwhile" or not scenario.rival:
+            result.broken.append("the request did not come")
+        for process in (ended, *rivals):
+            result.broken += self._missing_files(bucket, process)
+
+    def _missing_files(self, bucket: str, process: CommandResult) -> Iterator[str]:
+        """Gives the files that a process told its user of, and that are not there."""
+        if process.status == 0 and process.stdout.startswith("{"):
+            keys = set(keys_of(self._world.store(bucket)))
+            for file in json.loads(process.stdout)["files"]:
+                if file["key"] not in keys:
+                    yield f"{file['key']} was handed out, and is missing"
+
+    def _faults_of_end(
+        self, bucket: str, before: PublishedState, expected: Expectation, *, is_swept: bool
+    ) -> list[str]:
+        state, faults = read_state(self._world.store(bucket))
+        broken = [f"at the end, {found}" for found in (*faults, *_other_cells(state, expected))]
+        if set(state.manifests) != set(expected.state.manifests):
+            broken.append(f"at the end, the manifests are {sorted(state.manifests)}")
+        for key, body in before.manifests.items():
+            if state.manifests.get(key, body) != body:
+                broken.append(f"{key} was written twice")
+        if is_swept and state.layout != expected.state.layout:
+            broken.append(f"at the end, {_difference(state.layout, expected.state.layout)}")
+        return broken
+
+
+def _outcome(ended: CommandResult) -> str:
+    return "killed" if ended.status is None else "succeeded" if ended.status == 0 else "failed"
+
+
+def _promises_broken(ended: CommandResult, fault: Fault) -> Iterator[str]:
+    allowed = {"survives": ("succeeded",), "dies": ("killed",)}.get(fault.promise, ("succeeded", "failed"))
+    outcome = _outcome(ended)
+    if outcome not in allowed:
+        yield f"the process {outcome}: {ended.stderr.strip()}"
+    last_line = (ended.stderr.strip().splitlines() or [""])[-1]
+    if outcome == "failed" and (not last_line.startswith("quire: ") or last_line.startswith("quire: unexpected")):
+        yield f"it failed without a line of its own: {ended.stderr.strip()}"
+
+
+def _other_cells(state: PublishedState, expected: Expectation) -> Iterator[str]:
+    for (manifest, name), cells in state.cells.items():
+        if expected.state.cells.get((manifest, name), cells) != cells:
+            yield f"{name} of {manifest} has other cells"
+
+
+def _difference(layout: Counter[str], expected: Counter[str]) -> str:
+    return f"there are also {dict(layout - expected)}, and there are not {dict(expected - layout)}"

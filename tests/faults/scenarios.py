@@ -1,0 +1,103 @@
+"""What is run while one request of it is spoiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from tests.faults.spoilers import FAULTS, SOURCE_FAULTS, ZOMBIES, Fault
+from tests.faults.world import Behind, World, prepare_garbage
+
+Arguments = tuple[str, ...]
+
+
+def _range(command: str, report: str, last_day: str) -> Arguments:
+    return (command, report, "--start", "2013-01-01", "--end", last_day)
+
+
+RUN = (*_range("run", "events", "2013-01-31"), "--json")
+BACKFILL = _range("backfill", "events", "2013-02-28")
+RUN_BACKFILLED = _range("run", "events", "2013-02-28")
+RUN_LARGE = (*_range("run", "large", "2013-01-31"), "--json")
+SWEEP_ORPHANS = ("gc", "3")  # days later: what killed processes have left is old, no run is past its time
+SWEEP_RUNS = ("gc", "31")
+RIVALRY = ("lost answer", "truncated", "500", "409", "412", "slow", "SIGKILL before", "SIGKILL after")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """A command, and what is run without a fault around it.
+
+    Attributes:
+        name: in reports.
+        arguments: of the command whose request is spoiled.
+        after: commands that must succeed afterwards.
+        sweep: the last of them, which deletes what a failed or killed command has left.
+        sweeps_always: whether it is run after a command that succeeded as well.
+        prepare: fills the bucket.
+        faults: those that are tried.
+        rival: a command of another process, and when it is run.
+        rival_starts: with the spoiled command, or while that sleeps.
+        behind: the server whose proxy spoils the request.
+    """
+
+    name: str
+    arguments: Arguments
+    after: tuple[Arguments, ...]
+    sweep: Arguments = SWEEP_ORPHANS
+    sweeps_always: bool = False
+    prepare: Callable[[World, str], None] = lambda world, bucket: None
+    faults: Mapping[str, Fault]
+    rival: tuple[Arguments, ...] = ()
+    rival_starts: Literal["at once", "meanwhile"] = "at once"
+    behind: Behind = "s3"
+
+
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario(name="run", arguments=RUN, after=(RUN,), faults=FAULTS),
+        Scenario(name="multipart run", arguments=RUN_LARGE, after=(RUN_LARGE,), faults=FAULTS),
+        Scenario(name="backfill", arguments=BACKFILL, after=(BACKFILL, RUN_BACKFILLED), faults=FAULTS),
+        Scenario(
+            name="gc",
+            arguments=SWEEP_RUNS,
+            after=(SWEEP_RUNS,),
+            sweep=SWEEP_RUNS,
+            sweeps_always=True,
+            prepare=prepare_garbage,
+            faults=FAULTS,
+        ),
+        Scenario(
+            name="run, source",
+            arguments=RUN,
+            after=(RUN,),
+            faults=SOURCE_FAULTS,
+            behind="postgres",
+        ),
+        Scenario(
+            name="two publishers",
+            arguments=RUN,
+            after=(RUN,),
+            faults={name: FAULTS[name] for name in RIVALRY},
+            rival=(RUN,),
+        ),
+        Scenario(
+            name="zombie",
+            arguments=RUN,
+            after=(RUN,),
+            faults=ZOMBIES,
+            rival=(RUN,),
+            rival_starts="meanwhile",
+        ),
+        Scenario(
+            name="zombie, swept",
+            arguments=RUN,
+            after=(RUN,),
+            faults=ZOMBIES,
+            rival=(RUN,),
+            rival_starts="meanwhile",
+        ),
+    )
+}

@@ -1,0 +1,137 @@
+"""Where cases are run: a database, an S3 server with a few buckets, and Quire's commands."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import psycopg
+from quire.local_stack.postgres import PostgresServer
+from quire.local_stack.s3 import S3Server
+from quire.object_store import ObjectStore
+
+from tests.faults.buckets import empty, keys_of, read_object
+from tests.faults.postgres_proxy import PostgresProxy
+from tests.faults.processes import CommandResult, CommandRunner
+from tests.faults.reports import fill_tables, write_reports
+from tests.faults.s3_proxy import S3Proxy
+
+CASES_AT_ONCE = 6  # they wait most of the time: for attempts to come, and for slow answers
+DATABASES = ("faults", "faults_gc")
+Behind = Literal["s3", "postgres"]
+Proxy = S3Proxy | PostgresProxy
+
+
+class World:
+    """The servers and the commands. Cases may run in several threads, each in a bucket of its own."""
+
+    def __init__(self, folder: Path, postgres: PostgresServer, s3: S3Server) -> None:
+        self._s3, self._postgres = s3, postgres
+        self._addresses: dict[Behind, tuple[str, int]] = {
+            "s3": _address(s3.endpoint_url),
+            "postgres": _address(postgres.url()),
+        }
+        for name in DATABASES:
+            postgres.create_database(name)
+        self.url, self.gc_url = (postgres.url(name) for name in DATABASES)
+        write_reports(folder / "include")
+        fill_tables(self.url, self.gc_url)
+        environment = {
+            "QUIRE_INCLUDE": str(folder / "include"),
+            "AIRFLOW_CONN_QUIRE_SOURCE": self.url,
+            "AIRFLOW_CONN_QUIRE_GC_SOURCE": self.gc_url,
+        }
+        self.runner = CommandRunner(folder, environment)
+        self._buckets: queue.Queue[str] = queue.Queue()
+        self._stores = {name: s3.create_bucket(name) for name in (f"faults-{n}" for n in range(CASES_AT_ONCE))}
+        for name in self._stores:
+            self._buckets.put(name)
+        self._garbage: dict[str, bytes] | None = None
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Ends the commands and drops the databases."""
+        self.runner.close()
+        for name in DATABASES:
+            self._postgres.drop_database(name)
+
+    def store(self, bucket: str) -> ObjectStore:
+        """Returns a bucket, reached without a proxy."""
+        return self._stores[bucket]
+
+    @contextmanager
+    def empty_bucket(self) -> Iterator[str]:
+        """Lends a bucket, which is empty."""
+        bucket = self._buckets.get()
+        try:
+            empty(self.store(bucket))
+            yield bucket
+        finally:
+            self._buckets.put(bucket)
+
+    def proxy(self, behind: Behind, *, target: str | None = None, spoil: Callable[[Any], None] | None = None) -> Proxy:
+        """Returns a proxy before one of the servers."""
+        kind = S3Proxy if behind == "s3" else PostgresProxy
+        return kind(self._addresses[behind], target=target, spoil=spoil)
+
+    def environment(self, bucket: str, proxy: Proxy | None = None) -> dict[str, str]:
+        """Returns what a command needs for a bucket, behind a proxy or without one."""
+        environment = {"QUIRE_BUCKET": bucket, "AIRFLOW_CONN_QUIRE_STORE": self._s3.connection}
+        if isinstance(proxy, S3Proxy):
+            environment["AIRFLOW_CONN_QUIRE_STORE"] = self._s3.connection.replace(
+                f"%3A{self._s3.port}", f"%3A{proxy.port}"
+            )
+        elif proxy:
+            behind = self.url.replace(f":{self._addresses['postgres'][1]}/", f":{proxy.port}/")
+            environment["AIRFLOW_CONN_QUIRE_SOURCE"] = f"{behind}?sslmode=disable&gssencmode=disable"
+        return environment
+
+    def run(self, bucket: str, *arguments: str) -> CommandResult:
+        """Runs a command that nothing spoils."""
+        return self.runner.run(arguments, self.environment(bucket))
+
+    def garbage(self) -> dict[str, bytes]:
+        """Returns the objects of a bucket that needs sweeping; they are made once."""
+        with self._lock:
+            if self._garbage is None:
+                with self.empty_bucket() as bucket:
+                    self._garbage = self._make_garbage(bucket)
+            return self._garbage
+
+    def _make_garbage(self, bucket: str) -> dict[str, bytes]:
+        """Publishes a run to be deleted and one to be kept, each with a partition that newer rows supersede."""
+        days = ("--start", "2013-01-01", "--end", "2013-02-28")
+        for report in ("old", "kept"):
+            assert self.run(bucket, "run", report, *days).status == 0
+        with psycopg.connect(self.gc_url, autocommit=True) as connection:
+            connection.execute("UPDATE events SET amount = 5 WHERE id = 1")
+        for report in ("old", "kept"):
+            assert self.run(bucket, "backfill", report, *days).status == 0
+        store = self.store(bucket)
+        made = {key: read_object(store, key) or b"" for key in keys_of(store)}
+        rows = next(key for key in made if key.startswith("partitions/kept/") and key.endswith(".parquet"))
+        orphans = (
+            f"{rows.rpartition('/')[0]}/loser.parquet",
+            f"{rows.rsplit('/', 2)[0]}/othertoken/rows.parquet",
+            "reports/kept/killed/uuid/events_2013-01.xlsx",
+            "summaries/old/digest/loser.parquet",
+        )
+        return {**made, **dict.fromkeys(orphans, b"orphan")}
+
+
+def _address(url: str) -> tuple[str, int]:
+    place = urlsplit(url)
+    return place.hostname or "", place.port or 0
+
+
+def prepare_garbage(world: World, bucket: str) -> None:
+    """Fills a bucket with what ``gc`` has to delete, and with what it must not."""
+    store = world.store(bucket)
+    for key, body in world.garbage().items():
+        store.client.put_object(Bucket=bucket, Key=key, Body=body)
+    store.client.create_multipart_upload(Bucket=bucket, Key="reports/kept/killed/uuid/torn.xlsx")
