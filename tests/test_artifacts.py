@@ -46,7 +46,14 @@ REQUEST = RunRequest(
     run_id="manual__2013-02-01T00:00:00+00:00",
     made_at="2013-02-01T06:00:00+00:00",
 )
-SLICE = RowSlice(partition="2013-01", object_key="partitions/flights/2013-01.parquet", bytes=9, offset=5, rows=27_004)
+SLICE = RowSlice(
+    partition="2013-01",
+    object_key="partitions/flights/2013-01.parquet",
+    bytes=9,
+    checksums="0" * 8,
+    offset=5,
+    rows=27_004,
+)
 SHARE = WorkbookShare(stem="flights_2013-01", start=START, end=END, slices=(SLICE, SLICE))
 FILE = RenderedFile(
     name="flights_2013-01.xlsx",

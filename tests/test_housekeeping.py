@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -15,9 +15,9 @@ from quire.artifacts import Manifest, RunRequest
 from quire.definition import ReportDefinition
 from quire.errors import IntegrityError
 from quire.housekeeping import Collected, collect_garbage
-from quire.object_store import ObjectStore
+from quire.leases import Lease, lease_key
+from quire.object_store import ObjectStore, StoredObject
 from quire.pipeline import run_report, store_partitions
-from quire.running import announce_run, announced
 from quire.settings import StoreSettings
 from quire.verify import verify_run
 
@@ -167,17 +167,21 @@ def test_orphans_go_after_a_day(definition: ReportDefinition, database: str, buc
     assert bucket.client.list_multipart_uploads(Bucket=bucket.bucket).get("Uploads", []) == []
 
 
-def test_report_with_a_run_at_work_is_left_alone(
+def test_report_with_an_active_run_is_left_alone_until_its_lease_expires(
     definition: ReportDefinition, database: str, bucket: ObjectStore
 ) -> None:
     publish(definition, database, bucket)
-    with announced(request_of(definition), store=bucket):
-        before = keys(bucket)
-        done = collect(definition, bucket, after=1.5 * DAY)
-        assert (done.skipped, done.objects, keys(bucket)) == (["events"], 0, before)
-    announce_run(request_of(definition), store=bucket)  # of a run that is killed
+    bucket.put("running/events/of-an-earlier-version", b"")
+    lease = Lease(request_of(definition), store=bucket)  # of a run that is killed
+    before = keys(bucket)
+    done = collect(definition, bucket, after=timedelta(minutes=4))
+    assert (done.skipped, done.objects, keys(bucket)) == (["events"], 0, before)
+    assert lease_key("events", done.active["events"].run_id) in before
+    assert collect(definition, bucket, after=timedelta(minutes=6)).skipped == []
+    assert keys(bucket) == before - {lease_key("events", done.active["events"].run_id)}
+    assert not lease.lapsed
     assert collect(definition, bucket, after=31 * DAY).skipped == []
-    assert not [key for key in keys(bucket) if key.startswith(("running/", "reports/"))]
+    assert not [key for key in keys(bucket) if key.startswith(("running/", "leases/", "reports/"))]
 
 
 class StoppingStore(ObjectStore):
@@ -231,9 +235,14 @@ class RacingStore(ObjectStore):
                 self.manifest = self._run()
             super().delete([key])
 
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """Dates leases as if they were written at the time of the sweep, which is later."""
+        for entry in super().list(prefix):
+            yield replace(entry, modified=entry.modified + 7 * DAY) if prefix.startswith("leases/") else entry
 
-def announce_once(request: RunRequest, store: ObjectStore) -> bool:
-    announce_run(request, store=store)
+
+def lease_once(request: RunRequest, store: ObjectStore) -> bool:
+    Lease(request, store=store)
     return True
 
 
@@ -242,7 +251,7 @@ def test_rows_stay_while_a_run_that_may_have_found_them_is_at_work(
 ) -> None:
     supersede(definition, database, bucket)
     rows = {key for key in keys(bucket) if key.startswith("partitions/") and key.count("/") == 5}
-    racing = RacingStore(bucket.settings, partial(announce_once, request_of(definition), bucket))
+    racing = RacingStore(bucket.settings, partial(lease_once, request_of(definition), bucket))
     assert collect(definition, racing, after=1.5 * DAY).skipped == ["events"]
     assert rows <= keys(bucket)
 
@@ -252,7 +261,7 @@ def test_torn_record_of_one_report_does_not_keep_the_others_from_being_swept(
 ) -> None:
     publish(definition, database, bucket)
     bucket.put("reports/aaa/run/manifest.json", b"{}")
-    with pytest.raises(IntegrityError, match=r"reports/aaa/run/manifest\.json is no Manifest"):
+    with pytest.raises(IntegrityError, match=r"reports/aaa/run/manifest\.json is damaged: it is no Manifest"):
         collect(definition, bucket, after=31 * DAY)
     assert not [key for key in keys(bucket) if key.startswith("reports/events/")]
 

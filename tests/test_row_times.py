@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from quire.artifacts import PartitionStatistics, RowSlice, StagedPartition
-from quire.object_store import ObjectStore
+from quire.object_store import ObjectStore, Upload
 from quire.row_times import cut_slices, row_times
 
 ZONE = "America/New_York"
@@ -17,19 +17,19 @@ KEY = "partitions/2013-01.parquet"
 HOURS = 48
 
 
-def slice_of(offset: int, rows: int, *, size: int = 1) -> RowSlice:
-    return RowSlice(partition="2013-01", object_key=KEY, bytes=size, offset=offset, rows=rows)
+def slice_of(offset: int, rows: int, *, size: int = 1, checksums: str = "") -> RowSlice:
+    return RowSlice(partition="2013-01", object_key=KEY, bytes=size, checksums=checksums, offset=offset, rows=rows)
 
 
 @pytest.fixture
-def size(bucket: ObjectStore) -> int:
-    """The size of an object with a row for each of 48 hours from New York's midnight on, the latest first."""
+def stored(bucket: ObjectStore) -> Upload:
+    """An object with a row for each of 48 hours from New York's midnight on, the latest first."""
     first = dt.datetime(2013, 1, 1, 5, tzinfo=dt.UTC)
     times = [first + dt.timedelta(hours=hour) for hour in reversed(range(HOURS))]
     table = pa.table({"at": pa.array(times, pa.timestamp("us", "UTC"))})
     with bucket.open_upload(KEY) as upload:
         pq.write_table(table, upload, row_group_size=10)
-    return upload.bytes
+    return upload
 
 
 def staged(size: int, statistics: PartitionStatistics) -> Sequence[StagedPartition]:
@@ -52,10 +52,11 @@ def test_cut_slices_keeps_the_rows_that_are_wanted(skipped: int, rows: int, expe
 
 @pytest.mark.parametrize(("offset", "rows"), [(0, HOURS), (3, 20), (47, 1), (9, 2)])
 def test_row_times_are_the_ends_of_the_rows_in_the_reports_zone(
-    bucket: ObjectStore, size: int, offset: int, rows: int
+    bucket: ObjectStore, stored: Upload, offset: int, rows: int
 ) -> None:
-    partitions = staged(size, PartitionStatistics())  # as of a record that an older version wrote
-    times = row_times([slice_of(offset, rows, size=size)], partitions, column="at", timezone=ZONE, store=bucket)
+    part = slice_of(offset, rows, size=stored.bytes, checksums=stored.checksums)
+    partitions = staged(stored.bytes, PartitionStatistics())  # as of a record that an older version wrote
+    times = row_times([part], partitions, column="at", timezone=ZONE, store=bucket)
     midnight = dt.datetime.fromisoformat("2013-01-01T00:00:00-05:00")
     assert times is not None
     assert [time.isoformat() for time in times] == [

@@ -60,7 +60,7 @@ class StagedPartition:
     """One partition's rows, as a Parquet object.
 
     ``stored``: it was there before this run. ``lasts``: other runs may find it. ``read_at``: when its snapshot was
-    taken, ISO 8601.
+    taken, ISO 8601. ``checksums``: of the object's blocks; rows stored by earlier versions have none.
     """
 
     key: str
@@ -71,6 +71,7 @@ class StagedPartition:
     bytes: int
     sha256: str
     token: str
+    checksums: str = ""
     read_at: str = ""
     lasts: bool = True
     stored: bool = False
@@ -119,11 +120,12 @@ class PartialSummaries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowSlice:
-    """Rows ``offset`` to ``offset + rows`` of one staged partition, whose object has ``bytes``."""
+    """Rows ``offset`` to ``offset + rows`` of one staged partition, whose object has ``bytes``, with checksums."""
 
     partition: str
     object_key: str
     bytes: int
+    checksums: str
     offset: int
     rows: int
 

@@ -15,6 +15,7 @@
     │   ├── MisplacedRowsError        rows that belong to no partition
     │   ├── StoreRefusedError         no such bucket, no right, a wrong key
     │   ├── IntegrityError            a stored object is not what was stored
+    │   │   └── DamagedObjectError    and a new run replaces it
     │   ├── WorkbookError             what no workbook can hold
     │   └── StackError                the stack on this machine could not start
     └── TransientError                trying again may help; Airflow retries
@@ -139,6 +140,10 @@ class StoreRefusedError(TerminalError):
 
 class IntegrityError(TerminalError):
     """A stored object is missing or is not what was stored."""
+
+
+class DamagedObjectError(IntegrityError):
+    """A stored object is missing, or its bytes are not those that were stored; a run that starts again replaces it."""
 
 
 class WorkbookError(TerminalError):

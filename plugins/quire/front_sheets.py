@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from quire.artifacts import RenderedFile, RowSlice, RunPlan, RunRequest, StagedPartition, StagedSummary
 from quire.calendar_range import Grain, zone
 from quire.definition import GroupKey, ReportDefinition, Summary
-from quire.errors import IntegrityError
 from quire.object_store import ObjectStore
 from quire.xlsx.model import Chart, FactSection, FactSheet, SheetColumn, TableSheet
 
@@ -160,11 +159,12 @@ def summary_sheets(
     """Returns a sheet for each summary, with its chart.
 
     Raises:
-        IntegrityError: a summary is no longer stored.
+        DamagedObjectError: a summary is no longer stored, or damaged.
     """
-    keys = {staged.name: staged.object_key for staged in summaries}
+    stored = {staged.name: staged for staged in summaries}
     return tuple(
-        _summary_sheet(definition, summary, _read_table(store, keys[summary.name])) for summary in definition.summaries
+        _summary_sheet(definition, summary, _read_table(store, stored[summary.name]))
+        for summary in definition.summaries
     )
 
 
@@ -193,14 +193,8 @@ def _key_format(definition: ReportDefinition, key: GroupKey) -> str | None:
     return next((column.format for column in definition.columns if column.name == key.column), None)
 
 
-def _read_table(store: ObjectStore, key: str) -> pa.Table:
-    body = store.read(key)
-    if body is None:
-        raise IntegrityError(f"{key} is no longer in the store: run it again")
-    try:
-        table = pq.read_table(io.BytesIO(body))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise IntegrityError(f"{key} is no Parquet file: run it again") from error
+def _read_table(store: ObjectStore, summary: StagedSummary) -> pa.Table:
+    table = pq.read_table(io.BytesIO(store.read_verified(summary.object_key, sha256=summary.sha256)))
     return table.cast(
         pa.schema(
             [

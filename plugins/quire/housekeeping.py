@@ -1,7 +1,7 @@
 """Housekeeping: deletes what nobody needs any more, in an order that may be interrupted anywhere.
 
 A record (manifest or partition's JSON) goes before what it names, so that nobody finds half a run; what is left behind
-has no record, and goes the next time. A report with a run at work is left alone: its note is looked for before the
+has no record, and goes the next time. A report with an active run is left alone: leases are looked for before the
 records go, and again before the rest.
 """
 
@@ -15,18 +15,19 @@ from datetime import datetime, timedelta
 from quire.artifacts import Manifest, PartialSummaries, StagedPartition
 from quire.definition import ReportDefinition
 from quire.errors import IntegrityError
+from quire.leases import LEASES, ActiveRun, active_runs
 from quire.object_store import ObjectStore, StoredObject
 from quire.records import folder_of, read_record
-from quire.running import NOTES, is_running
 
 GRACE = timedelta(days=1)  # what is younger may be at work, though nothing names it yet
 MANIFEST = "/manifest.json"
 ROOTS = ("partitions/", "reports/", "summaries/")
+NOTES = "running/"  # what earlier versions had instead of leases
 
 
 @dataclass(slots=True)
 class Collected:
-    """What housekeeping deleted, and the reports that it left for the next time since they were running."""
+    """What retention deleted, and the reports that it left for the next time, with a run of each that is active."""
 
     runs: int = 0
     partitions: int = 0
@@ -34,6 +35,12 @@ class Collected:
     bytes: int = 0
     uploads: int = 0
     skipped: list[str] = field(default_factory=list)
+    active: dict[str, ActiveRun] = field(default_factory=dict)
+
+    def skip(self, report: str, run: ActiveRun) -> None:
+        """Notes a report that is left alone."""
+        self.skipped.append(report)
+        self.active[report] = run
 
 
 def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: ObjectStore, now: datetime) -> Collected:
@@ -51,10 +58,10 @@ def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: Objec
         StoreRefusedError, StoreUnavailableError: the object store cannot be read, or does not delete.
     """
     done, torn = Collected(), list[IntegrityError]()
-    reports = {folder.split("/")[1] for root in (*ROOTS, NOTES) for folder in store.folders(root)}
+    reports = {folder.split("/")[1] for root in (*ROOTS, LEASES, NOTES) for folder in store.folders(root)}
     for report in sorted(reports):
-        if is_running(report, store=store, now=now):
-            done.skipped.append(report)
+        if running := active_runs(report, store=store, now=now):
+            done.skip(report, running[0])
             continue
         definition = definitions.get(report)
         keep = definition.delivery.keep if definition else None
@@ -88,9 +95,9 @@ class _Sweep:
         self._find_partitions()
         self._find_summaries()
         self._store.delete(self._records)
-        # A run that found one of these records just before is at work still, or has published what it found.
-        if is_running(self._report, store=self._store, now=self._now):
-            self._done.skipped.append(self._report)
+        # A run that found one of these records just before is active still, or has published what it found.
+        if running := active_runs(self._report, store=self._store, now=self._now):
+            self._done.skip(self._report, running[0])
             return
         for entry in self._store.list(f"reports/{self._report}/"):
             if entry.key.endswith(MANIFEST) and entry.key not in self._read:
@@ -173,7 +180,8 @@ class _Sweep:
         return (entry for entry in objects if entry.key not in named)
 
     def _find_summaries(self) -> None:
-        self._data += [entry for entry in self._store.list(f"summaries/{self._report}/") if self._is_old(entry)]
+        for root in ("summaries/", NOTES):
+            self._data += [entry for entry in self._store.list(f"{root}{self._report}/") if self._is_old(entry)]
 
     def _grouped(self, prefix: str, depth: int) -> dict[str, list[StoredObject]]:
         """Returns what lies below a prefix, by its first ``depth`` folders."""

@@ -36,8 +36,8 @@ def write_row_groups(
         schema: of the file.
         sink: a writable file.
         statistics: columns whose least and most each row group keeps; True for all.
-        pack: decimals as integers, and the differences of numbers and times in as few bits as they need. Written 17%
-            sooner and read in half the time (lineitem again), but not every program reads it.
+        pack: decimals as integers, and the differences of numbers and times in as few bits as they need; with page
+            checksums. Written 17% sooner and read in half the time (lineitem again), but not every program reads it.
         group_rows: of each row group but the last, where they are no more than ``group_bytes``.
         group_bytes: that end a row group before.
     """
@@ -48,7 +48,11 @@ def write_row_groups(
     options: dict[str, Any] = {"compression": "zstd", "write_statistics": kept, "use_dictionary": repetitive}
     if pack:
         packed = [field.name for field in schema if field.name not in repetitive and _is_whole(field)]
-        options |= {"store_decimal_as_integer": True, "column_encoding": dict.fromkeys(packed, "DELTA_BINARY_PACKED")}
+        options |= {
+            "store_decimal_as_integer": True,
+            "column_encoding": dict.fromkeys(packed, "DELTA_BINARY_PACKED"),
+            "write_page_checksum": True,
+        }
     rows = 0
     with pq.ParquetWriter(sink, schema, **options) as writer:
         for group in _groups(chain([first] if first is not None else [], arriving), schema, group_rows, group_bytes):

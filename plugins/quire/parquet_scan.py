@@ -1,19 +1,26 @@
-"""Lazy Polars queries over Parquet objects where they lie."""
+"""Lazy Polars queries over stored rows, verified before Polars sees them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
+import pyarrow as pa
+from polars.io.plugins import register_io_source
 
 from quire.artifacts import SourceColumn, StagedPartition
-from quire.errors import IntegrityError, QueryError, StoreRefusedError, StoreUnavailableError, first_line
+from quire.errors import QueryError, first_line
 from quire.object_store import ObjectStore
 from quire.source.arrow_types import storage_schema
+from quire.stored_rows import damage_discarded, open_rows
 
 
 def scan_rows(columns: tuple[SourceColumn, ...], staged: Sequence[StagedPartition], store: ObjectStore) -> pl.LazyFrame:
     """Returns the rows of partitions, as stored.
+
+    Polars verifies no checksum of what it reads, and does not read again what broke off: it gets row groups that
+    PyArrow has decoded from verified ranges, one ahead of the query.
 
     Args:
         columns: of the query.
@@ -21,21 +28,36 @@ def scan_rows(columns: tuple[SourceColumn, ...], staged: Sequence[StagedPartitio
         store: where they are.
     """
     schema = pl.DataFrame(storage_schema(columns).empty_table()).schema
-    return scan_objects([partition.object_key for partition in staged if partition.rows], schema, store)
-
-
-def scan_objects(keys: Sequence[str], schema: pl.Schema, store: ObjectStore) -> pl.LazyFrame:
-    """Returns the rows of some objects, which all have ``schema``: never inferred, since the first may be all NULL."""
-    if not keys:
+    filled = [partition for partition in staged if partition.rows]
+    if not filled:
         return pl.LazyFrame(schema=schema)
-    return pl.scan_parquet(
-        [store.url(key) for key in keys],
-        schema=schema,
-        storage_options=store.polars_options(),
-        missing_columns="raise",
-        extra_columns="raise",
-        glob=False,
-    )
+
+    def read(
+        with_columns: list[str] | None, predicate: pl.Expr | None, _rows: int | None, _size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        for table in _row_groups(filled, schema.names() if with_columns is None else with_columns, store):
+            frame = pl.DataFrame(table)
+            yield frame if predicate is None else frame.filter(predicate)
+
+    return register_io_source(read, schema=schema, validate_schema=True)
+
+
+def _row_groups(staged: Sequence[StagedPartition], names: Sequence[str], store: ObjectStore) -> Iterator[pa.Table]:
+    """Gives row groups; reads the next one meanwhile."""
+    groups = _read_groups(staged, names, store)
+    with ThreadPoolExecutor(1, thread_name_prefix="row groups") as pool:
+        arriving = pool.submit(next, groups, None)
+        while (table := arriving.result()) is not None:
+            arriving = pool.submit(next, groups, None)
+            yield table
+
+
+def _read_groups(staged: Sequence[StagedPartition], names: Sequence[str], store: ObjectStore) -> Iterator[pa.Table]:
+    for partition in staged:
+        with damage_discarded(store, partition.object_key):
+            file = open_rows(store, partition)
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group, columns=list(names))
 
 
 def collect_all(queries: Sequence[pl.LazyFrame], *, what: str) -> list[pl.DataFrame]:
@@ -46,17 +68,11 @@ def collect_all(queries: Sequence[pl.LazyFrame], *, what: str) -> list[pl.DataFr
         what: is asked for, in the error.
 
     Raises:
-        IntegrityError: an object is gone.
+        DamagedObjectError: rows are missing, or damaged.
         QueryError: a value cannot be summed, such as NaN in a ``numeric`` without scale.
-        StoreRefusedError, StoreUnavailableError: an object could not be read.
+        StoreRefusedError, StoreUnavailableError: rows could not be read.
     """
     try:
         return pl.collect_all(queries, engine="streaming")
     except pl.exceptions.PolarsError as error:
         raise QueryError(f"{what}: {first_line(error)}") from error
-    except FileNotFoundError as error:
-        raise IntegrityError(f"{what}: rows are gone from the store: {first_line(error)}; run it again") from error
-    except PermissionError as error:
-        raise StoreRefusedError(f"{what}: the rows may not be read: {first_line(error)}") from error
-    except OSError as error:
-        raise StoreUnavailableError(f"{what}: the rows cannot be read: {first_line(error)}") from error

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from quire.artifacts import PartialSummaries, RunPlan, StagedPartition, StagedSummary
 from quire.definition import ReportDefinition, Summary
+from quire.errors import DamagedObjectError
 from quire.object_store import ObjectStore
-from quire.records import folder_of, keep_first, read_record, side_by_side
+from quire.records import commit_once, discard_record, folder_of, read_record, side_by_side
 from quire.serialization import digest
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def keep_partials(
     if not filled or not merged_summaries(definition):
         return []
     keys = [_record_key(definition, partition) for partition in filled]
-    found = side_by_side(lambda key: read_record(store, PartialSummaries, key), keys)
+    found = side_by_side(lambda key: _find(store, key), keys)
     return [
         known or _calculate(definition, plan, partition, key=key, store=store)
         for known, partition, key in zip(found, filled, keys, strict=True)
@@ -72,7 +73,7 @@ def _calculate(
     from quire.measures import partial_groups
     from quire.parquet_scan import collect_all, scan_rows
 
-    rows = scan_rows(plan.columns, [partition], store)
+    rows = scan_rows(plan.columns, [partition], store).cache()  # one pass for all summaries
     summaries = merged_summaries(definition)
     frames = collect_all(
         [partial_groups(rows, summary, plan.columns, timezone=definition.timezone) for summary in summaries],
@@ -85,8 +86,48 @@ def _calculate(
         )
     )
     own = [summary.object_key for summary in found.summaries]
-    winner = keep_first(store, key, found, objects=own, find=lambda: read_record(store, PartialSummaries, key))
+    winner = commit_once(store, key, found, objects=own, find=lambda: _find(store, key))
     return winner or found
+
+
+def _find(store: ObjectStore, key: str) -> PartialSummaries | None:
+    """Returns what is stored; deletes a record that is damaged."""
+    try:
+        return read_record(store, PartialSummaries, key)
+    except DamagedObjectError as error:
+        discard_record(store, key, error)
+        return None
+
+
+def read_partials(
+    definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, store: ObjectStore
+) -> list[tuple[pl.DataFrame, ...]]:
+    """Returns what each partition that has rows adds to the summaries; calculates anew what is damaged.
+
+    Raises:
+        DamagedObjectError: the rows are damaged too, or what was calculated anew is at once.
+        QueryError: a value cannot be summed.
+        StoreRefusedError, StoreUnavailableError: the object store cannot be read or does not take it.
+    """
+    filled = [partition for partition in staged if partition.rows]
+    partials = keep_partials(definition, plan, filled, store=store)
+
+    def read(position: int) -> tuple[pl.DataFrame, ...]:
+        try:
+            return _frames(store, partials[position])
+        except DamagedObjectError as error:
+            discard_record(store, _record_key(definition, filled[position]), error)
+        (partial,) = keep_partials(definition, plan, [filled[position]], store=store)
+        return _frames(store, partial)
+
+    return side_by_side(read, range(len(partials)))
+
+
+def _frames(store: ObjectStore, partial: PartialSummaries) -> tuple[pl.DataFrame, ...]:
+    import polars as pl
+
+    bodies = (store.read_verified(part.object_key, sha256=part.sha256) for part in partial.summaries)
+    return tuple(pl.read_parquet(io.BytesIO(body)) for body in bodies)
 
 
 def put_frame(frame: pl.DataFrame, name: str, *, folder: str, store: ObjectStore) -> StagedSummary:

@@ -19,11 +19,12 @@ from quire.artifacts import (
     StagedRun,
     TaskUsage,
 )
+from quire.damage import repeat_when_damaged
 from quire.definition import ReportDefinition
 from quire.errors import DefinitionError
 from quire.freshness import outlives_run
+from quire.leases import Lease, hold_lease
 from quire.object_store import ObjectStore
-from quire.running import announced
 from quire.source import SourceSession
 from quire.stored_partitions import whole_range
 from quire.usage import TaskMeter, measured
@@ -71,7 +72,7 @@ def run_report(
     store: ObjectStore,
     progress: StageProgress = lambda stage, done, total: None,
 ) -> RunOutcome:
-    """Runs plan, extract, aggregate, layout, render and publish.
+    """Runs plan, extract, aggregate, layout, render and publish; starts again when a stored object is damaged.
 
     Args:
         definition: the report.
@@ -83,21 +84,11 @@ def run_report(
     Raises:
         ReportError: what any stage raises; nothing that a reader could take for a run is left.
     """
-    with _at_work(request, store, progress) as told:
-        return _run_stages(definition, request, session=session, store=store, progress=told)
-
-
-@contextmanager
-def _at_work(request: RunRequest, store: ObjectStore, progress: StageProgress) -> Iterator[StageProgress]:
-    """Notes a run in the store for as long as it lasts; the note stays while progress is told."""
     store.check()
-    with announced(request, store=store) as stay:
-
-        def tell(stage: str, done: int, total: int) -> None:
-            stay()
-            progress(stage, done, total)
-
-        yield tell
+    with hold_lease(request, store=store) as lease:
+        return repeat_when_damaged(
+            lambda: _run_stages(definition, request, session=session, store=store, progress=progress, lease=lease)
+        )
 
 
 def _run_stages(
@@ -107,6 +98,7 @@ def _run_stages(
     session: SourceSession,
     store: ObjectStore,
     progress: StageProgress,
+    lease: Lease,
 ) -> RunOutcome:
     from quire.stages.aggregate import aggregate_summaries
     from quire.stages.layout import layout_run
@@ -130,7 +122,13 @@ def _run_stages(
     with meters.stage("publish", session := session.with_own_log()) as meter:
         progress("publish", 0, 1)
         published = publish_run(
-            definition, run, files, session=session, store=store, usage=lambda: (*meters.usages, meter.usage())
+            definition,
+            run,
+            files,
+            session=session,
+            store=store,
+            usage=lambda: (*meters.usages, meter.usage()),
+            lapsed=lease.lapsed,
         )
         progress("publish", 1, 1)
     return RunOutcome(published=published, partitions=staged, seconds=meters.seconds(), usage=tuple(meters.usages))
@@ -165,9 +163,12 @@ def store_partitions(
             "source.freshness is always: every run reads anew, so that there is nothing to store ahead",
             report=definition.name,
         )
-    with _at_work(request, store, progress) as told:
-        _, staged = _stage_partitions(
-            definition, request, session=session, store=store, progress=told, meters=_Meters(request)
+    store.check()
+    with hold_lease(request, store=store):
+        _, staged = repeat_when_damaged(
+            lambda: _stage_partitions(
+                definition, request, session=session, store=store, progress=progress, meters=_Meters(request)
+            )
         )
     return staged
 

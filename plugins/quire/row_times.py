@@ -27,6 +27,7 @@ def cut_slices(slices: Sequence[RowSlice], *, skipped: int, rows: int) -> tuple[
                     partition=part.partition,
                     object_key=part.object_key,
                     bytes=part.bytes,
+                    checksums=part.checksums,
                     offset=offset,
                     rows=stop - start,
                 )

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from quire.artifacts import Manifest, RunPlan, StagedPartition, manifest_key
 from quire.definition import ReportDefinition
-from quire.errors import IntegrityError
+from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store import ObjectStore
-from quire.records import read_record
+from quire.records import discard_record, read_record
 from quire.serialization import digest
 
 RENDERER = 7  # raised when the same rows would give other files
@@ -48,8 +48,18 @@ def run_key_of(definition: ReportDefinition, plan: RunPlan, staged: Sequence[Sta
 
 
 def is_published(store: ObjectStore, report: str, run_key: str) -> bool:
-    """Whether such a run exists: its manifest is there."""
-    return store.size(manifest_key(report, run_key)) is not None
+    """Whether such a run exists; one whose manifest is damaged does not."""
+    return find_manifest(store, report, run_key) is not None
+
+
+def find_manifest(store: ObjectStore, report: str, run_key: str) -> Manifest | None:
+    """Returns a published run's manifest, if there is one; deletes one that is damaged, so that it is made again."""
+    key = manifest_key(report, run_key)
+    try:
+        return read_record(store, Manifest, key)
+    except DamagedObjectError as error:
+        discard_record(store, key, error)
+        return None
 
 
 def read_manifest(store: ObjectStore, report: str, run_key: str) -> Manifest:

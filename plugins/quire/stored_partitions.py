@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from quire.artifacts import RunPlan, StagedPartition
 from quire.definition import ReportDefinition
-from quire.errors import IntegrityError
+from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store import ObjectStore
-from quire.records import read_record, side_by_side
+from quire.object_store.checksums import ensure_checksums
+from quire.records import discard_record, folder_of, read_record, side_by_side
 
 
 def partition_place(report: str, source_digest: str, key: str, token: str) -> str:
@@ -17,20 +18,38 @@ def partition_place(report: str, source_digest: str, key: str, token: str) -> st
 
 
 def find_partition(store: ObjectStore, place: str, *, with_rows: bool = True) -> StagedPartition | None:
-    """Returns the partition that counts, if there is one.
+    """Returns the partition that counts, if there is one; deletes a record that is damaged, or whose rows are lost.
 
     Args:
         store: where it may be.
         place: its folder.
         with_rows: whether its rows are of interest, and not only what was calculated of them.
-
-    Raises:
-        IntegrityError: its rows are not what the record says.
     """
-    staged = read_record(store, StagedPartition, f"{place}.json")
-    if staged and with_rows and store.size(staged.object_key) != staged.bytes:
-        raise IntegrityError(f"{staged.object_key} is not what {place}.json says: delete that and run again")
+    key = f"{place}.json"
+    try:
+        staged = read_record(store, StagedPartition, key)
+        if staged is None:
+            return None
+        ensure_checksums(staged.object_key, staged.bytes, staged.checksums)
+        if with_rows and store.size(staged.object_key) != staged.bytes:
+            raise DamagedObjectError(f"{staged.object_key} is missing, or has another size than was stored")
+    except DamagedObjectError as error:
+        discard_record(store, key, error)
+        return None
     return staged
+
+
+def discard_rows(store: ObjectStore, object_key: str, error: DamagedObjectError) -> None:
+    """Makes a cache miss of a partition whose rows are damaged, unless other rows count by now."""
+    key = f"{folder_of(object_key)}.json"
+    try:
+        staged = read_record(store, StagedPartition, key)
+    except DamagedObjectError:
+        pass
+    else:
+        if staged is None or staged.object_key != object_key:
+            return
+    discard_record(store, key, error)
 
 
 def find_partitions(

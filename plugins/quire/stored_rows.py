@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from quire.artifacts import RowSlice
-from quire.errors import IntegrityError
+from quire.artifacts import RowSlice, StagedPartition
+from quire.errors import DamagedObjectError, first_line
 from quire.object_store import ObjectStore
+from quire.stored_partitions import discard_rows
 
 BATCH_ROWS = 8_192
 BATCH_BYTES = 4 * 1024 * 1024
@@ -26,7 +28,8 @@ def read_rows(store: ObjectStore, slices: Sequence[RowSlice], names: Sequence[st
         names: which columns, in this order.
 
     Raises:
-        IntegrityError: an object is not what it was, or has fewer rows than the slice says.
+        DamagedObjectError: an object is not what it was, or has fewer rows than the slice says; its partition is a
+            cache miss now.
     """
     for part in slices:
         found = 0
@@ -34,14 +37,14 @@ def read_rows(store: ObjectStore, slices: Sequence[RowSlice], names: Sequence[st
             found += batch.num_rows
             yield batch
         if found != part.rows:
-            raise IntegrityError(f"{part.object_key} gave {found} rows where there were {part.rows}: run it again")
+            raise DamagedObjectError(f"{part.object_key} gave {found} rows where there were {part.rows}: run it again")
 
 
 def _read_slice(store: ObjectStore, part: RowSlice, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     if not part.rows:
         return
-    try:
-        file = pq.ParquetFile(store.open_object(part.object_key, part.bytes), pre_buffer=True)
+    with damage_discarded(store, part.object_key):
+        file = open_rows(store, part)
         skip, left = part.offset, part.rows
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
@@ -56,8 +59,34 @@ def _read_slice(store: ObjectStore, part: RowSlice, names: Sequence[str]) -> Ite
                 yield from _cut(taken.select(list(names)))
             if not left:
                 return
+
+
+def open_rows(store: ObjectStore, part: RowSlice | StagedPartition) -> pq.ParquetFile:
+    """Returns a partition's rows; whatever is read of them is verified, footer and page headers too.
+
+    Raises:
+        DamagedObjectError: the object is missing, or not what was stored.
+    """
+    file = store.open_verified(part.object_key, part.bytes, part.checksums)
+    return pq.ParquetFile(file, pre_buffer=True, page_checksum_verification=True)
+
+
+@contextmanager
+def damage_discarded(store: ObjectStore, object_key: str) -> Iterator[None]:
+    """Makes a cache miss of a partition whose rows turn out to be damaged inside the block.
+
+    Raises:
+        DamagedObjectError: they are.
+    """
+    try:
+        yield
+    except DamagedObjectError as error:
+        discard_rows(store, object_key, error)
+        raise
     except (pa.ArrowInvalid, OSError) as error:
-        raise IntegrityError(f"{part.object_key} cannot be read as Parquet: {error}") from error
+        damage = DamagedObjectError(f"{object_key} cannot be read as Parquet: {first_line(error)}")
+        discard_rows(store, object_key, damage)
+        raise damage from error
 
 
 def _batch_rows(group: pq.RowGroupMetaData, names: Sequence[str]) -> int:

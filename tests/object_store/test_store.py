@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-import polars as pl
 import pytest
 from botocore.exceptions import ClientError, CredentialRetrievalError
 from quire.errors import IntegrityError, StoreRefusedError, StoreUnavailableError
@@ -130,23 +128,6 @@ def test_link_is_signed_for_the_host_that_readers_use(bucket: ObjectStore) -> No
     assert public.presign("k", seconds=60, filename="k").startswith("https://files.example.org/")
 
 
-def test_polars_has_the_identity_and_the_region_that_boto3_found(
-    bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = bucket.settings
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", str(settings.access_key))
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", str(settings.secret_key))
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    chained = ObjectStore(replace(settings, access_key=None, secret_key=None, region_name=None))
-    body = io.BytesIO()
-    pl.DataFrame({"n": [1, 2]}).write_parquet(body)
-    chained.put("n.parquet", body.getvalue())
-    options = chained.polars_options()
-    assert options["aws_region"] == "eu-central-1" == chained.client.meta.region_name
-    found = pl.scan_parquet(chained.url("n.parquet"), storage_options=options).collect()
-    assert found["n"].to_list() == [1, 2]
-
-
 def test_store_without_any_identity_is_refused_in_one_line(
     bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -157,7 +138,7 @@ def test_store_without_any_identity_is_refused_in_one_line(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     nobody = ObjectStore(replace(bucket.settings, access_key=None, secret_key=None))
     with pytest.raises(StoreRefusedError, match="Unable to locate credentials"):
-        nobody.polars_options()
+        nobody.check()
 
 
 def test_store_that_is_away_may_come_back(bucket: ObjectStore) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from quire import run_key
-from quire.artifacts import RunLayout, RunPlan, SourceColumn, StagedPartition, WorkbookShare, manifest_key
+from quire.artifacts import Manifest, RunLayout, RunPlan, SourceColumn, StagedPartition, WorkbookShare, manifest_key
 from quire.calendar_range import DateRange
 from quire.definition import ReportDefinition
 from quire.object_store import ObjectStore
+from quire.records import write_once
 from quire.stages.layout import layout_run
 
 from tests.events import events_report, request_of
@@ -195,7 +196,11 @@ def test_run_key_follows_the_renderers_version(
 def test_run_that_is_published_already_is_not_rendered_again(tmp_path: Path, bucket: ObjectStore) -> None:
     first = layout(tmp_path, bucket, [1, 1, 1])
     assert not first.reused
-    bucket.put_json_once(manifest_key("events", first.run_key), {"any": "manifest"})
+    manifest = Manifest(
+        report="events", run=first.run_key, run_id="one", title="Events", made_at="", start=dt.date(2013, 1, 1),
+        end=dt.date(2013, 3, 31), timezone="UTC", parameters={}, rows=3, partitions=(), summaries=(), files=(),
+    )  # fmt: skip
+    assert write_once(bucket, manifest_key("events", first.run_key), manifest)
     again = layout(tmp_path, bucket, [1, 1, 1])
     assert (again.run_key, again.reused, again.groups) == (first.run_key, True, ())
 

@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import DAG, ExceptionRetryPolicy, Param, RetryAction, RetryRule, XComArg, task
 from airflow.sdk.definitions.timetables.trigger import CronTriggerTimetable
 
-from quire.airflow_dag.handover import PLAN, RUN, STORED, USAGE
+from quire.airflow_dag.handover import DAMAGE, PLAN, RUN, STORE_SUFFIX, STORED, USAGE, release_lease_of
 from quire.airflow_dag.notices import notify_when_ended, refuse_unusable_notifiers
 from quire.airflow_dag.params import store_params, trigger_params
 from quire.airflow_dag.reader_links import tell_failure
@@ -30,7 +30,7 @@ from quire.serialization import digest
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # backfills may go back as far as they like
 RETRIES: dict[str, Any] = {
-    "on_failure_callback": tell_failure,
+    "on_failure_callback": [tell_failure, release_lease_of],
     "on_retry_callback": tell_failure,
     "retries": 4,
     "retry_delay": timedelta(seconds=15),
@@ -61,15 +61,16 @@ def build_dag(definition: ReportDefinition) -> DAG:
     except DefinitionError as error:
         return build_broken_dag(definition.name, error)
     with _dag(definition, definition.name, definition.title, definition.schedule, trigger_params(definition)) as dag:
-        planned = plan_task(definition, noted=True)
+        planned = plan_task(definition)
         plan, stored = XComArg(planned.operator, PLAN), XComArg(planned.operator, STORED)
-        staged = extract_task(definition, plan, planned, noted=True)
+        staged = extract_task(definition, plan, planned)
         summaries = aggregate_task(definition, plan, stored, staged)
-        shares = layout_task(definition, plan, stored, staged, summaries)
+        shares = layout_task(definition, plan, stored, staged, summaries, XComArg(summaries.operator, DAMAGE))
         run = XComArg(shares.operator, RUN)
         files = render_task(definition, run, shares)
         usages = [XComArg(done.operator, USAGE) for done in (planned, staged, summaries, shares, files)]
-        published = publish_task(definition, run, files, usages)
+        damages = [XComArg(done.operator, DAMAGE) for done in (summaries, files)]
+        published = publish_task(definition, run, files, usages, damages)
         notify_when_ended(definition, [planned, staged, summaries, shares, files, published])
     return dag
 
@@ -78,10 +79,10 @@ def build_store_dag(definition: ReportDefinition) -> DAG:
     """Returns the DAG that stores a report's partitions ahead of its readers: plan and extract only."""
     title = f"{definition.title}: storing ahead"
     with _dag(
-        definition, f"{definition.name}__store", title, definition.store_schedule, store_params(definition)
+        definition, f"{definition.name}{STORE_SUFFIX}", title, definition.store_schedule, store_params(definition)
     ) as dag:
-        planned = plan_task(definition, noted=False)
-        extract_task(definition, XComArg(planned.operator, PLAN), planned, noted=False)
+        planned = plan_task(definition)
+        extract_task(definition, XComArg(planned.operator, PLAN), planned)
     return dag
 
 

@@ -6,16 +6,17 @@ task's return value only. Whoever receives a record also receives the version of
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import get_current_context
+from airflow.sdk import Context, get_current_context
 
 from quire.artifacts import RunPlan, RunRequest, StagedPartition, StagedRun, TaskUsage
 from quire.definition import ReportDefinition, StageName
-from quire.errors import DefinitionError, ReportError
+from quire.errors import DamagedObjectError, DefinitionError, ReportError
 from quire.run_request import request_conf
 from quire.serialization import digest, from_json, to_json
 from quire.stored_partitions import whole_range
@@ -23,7 +24,10 @@ from quire.stored_partitions import whole_range
 if TYPE_CHECKING:
     from quire.usage import StatementLog, TaskMeter
 
-PLAN, STORED, RUN, USAGE = "plan", "stored", "run", "usage"
+logger = logging.getLogger(__name__)
+
+PLAN, STORED, RUN, USAGE, DAMAGE = "plan", "stored", "run", "usage", "damage"
+STORE_SUFFIX = "__store"  # of the DAG that stores ahead
 PUBLISH: StageName = "publish"
 UNREACHED = "unreached"  # whom notify could not reach, as sentences
 NOTIFY = "notify"  # the task behind all stages, which tells those who want to know
@@ -45,9 +49,26 @@ def asked_for(definition: ReportDefinition) -> RunRequest:
     return request_conf(
         definition,
         {**context["params"], **(run.conf or {})},
-        run_id=f"{definition.name}__{run.run_id}",
+        run_id=own_run_id(run),
         run_after=run.run_after,
     )
+
+
+def own_run_id(run: Any) -> str:
+    """Returns what a run is called in the store: of a report's two DAGs, each may have a run of the same id."""
+    return f"{run.dag_id}__{run.run_id}"
+
+
+def release_lease_of(context: Context) -> None:
+    """Takes a run's lease away once a task has failed for good; tasks beside it that go on renew it."""
+    from quire.airflow_dag.connections import open_store
+    from quire.leases import release_lease
+
+    run = context["dag_run"]
+    try:
+        release_lease(run.dag_id.removesuffix(STORE_SUFFIX), own_run_id(run), store=open_store())
+    except ReportError as error:  # there is no usable connection, and so no lease
+        logger.warning("the lease of run %s expires by itself: %s", run.run_id, error)
 
 
 def pull_request(definition: ReportDefinition) -> RunRequest | None:
@@ -112,6 +133,30 @@ def usage_pushed(stage: str, names: Sequence[str], statements: StatementLog | No
     with measured(stage, label, statements) as meter:
         yield meter
         context["ti"].xcom_push(USAGE, to_json(meter.usage()))
+
+
+@contextmanager
+def damage_pushed() -> Iterator[None]:
+    """Lets a task end well where it meets a damaged object, and tells publish, which starts the run again.
+
+    A task of its own can neither extract the partition again nor have its siblings take the new rows.
+    """
+    damage = ""
+    try:
+        yield
+    except DamagedObjectError as error:
+        logger.warning("%s; publish starts the run again", error)
+        damage = str(error)
+    get_current_context()["ti"].xcom_push(DAMAGE, damage)
+
+
+def first_damage(*pushed: Any) -> str:
+    """Returns what the first task to meet a damaged object said of it, if one has."""
+    for given in pushed:
+        for damage in [given] if isinstance(given, str) else given or ():
+            if damage:
+                return str(damage)
+    return ""
 
 
 def task_usages(*pushed: Any) -> tuple[TaskUsage, ...]:

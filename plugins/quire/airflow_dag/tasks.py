@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,8 @@ from quire.airflow_dag.connections import open_session, open_store, owner_addres
 from quire.airflow_dag.handover import (
     PUBLISH,
     asked_for,
+    damage_pushed,
+    first_damage,
     push_plan,
     push_run,
     same_plan,
@@ -42,8 +44,8 @@ def partitions_asset(definition: ReportDefinition) -> Asset:
     return Asset(name=f"{definition.name}_partitions", uri=f"quire://partitions/{definition.name}")
 
 
-def plan_task(definition: ReportDefinition, *, noted: bool) -> Any:
-    """Returns plan; ``noted``: housekeeping leaves the report alone until publish."""
+def plan_task(definition: ReportDefinition) -> Any:
+    """Returns plan."""
 
     @own_task(
         task_id="plan",
@@ -51,14 +53,15 @@ def plan_task(definition: ReportDefinition, *, noted: bool) -> Any:
         **placement(definition, "plan"),
     )
     def plan() -> Any:
-        from quire.running import announce_run
+        from quire.leases import hold_lease
         from quire.stages.plan import plan_partitions
 
         request = asked_for(definition)
         session, store = open_session(definition), open_store()
-        if noted:
-            announce_run(request, store=store)
-        with usage_pushed("plan", [definition.name], session.statements) as meter:
+        with (
+            hold_lease(request, store=store, release=False),
+            usage_pushed("plan", [definition.name], session.statements) as meter,
+        ):
             found = plan_partitions(definition, request, session=session, store=store)
             meter.count(units=found.size)
         push_plan(definition, found)
@@ -67,11 +70,8 @@ def plan_task(definition: ReportDefinition, *, noted: bool) -> Any:
     return plan()
 
 
-def extract_task(definition: ReportDefinition, plan: Any, groups: Any, *, noted: bool) -> Any:
-    """Returns extract, mapped over plan's groups; its asset tells which partitions it has stored to stay.
-
-    ``noted``: as of plan.
-    """
+def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
+    """Returns extract, mapped over plan's groups; its asset tells which partitions it has stored to stay."""
     asset = partitions_asset(definition)
     told = is_watched(definition)
 
@@ -84,15 +84,16 @@ def extract_task(definition: ReportDefinition, plan: Any, groups: Any, *, noted:
         **placement(definition, "extract"),
     )
     def extract(plan: Any, group: Any) -> Any:
-        from quire.running import announce_run
+        from quire.leases import hold_lease
         from quire.stages.extract import extract_partitions
 
         partitions = from_json(tuple[DatePartition, ...], group)
         session, store = open_session(definition), open_store()
-        with usage_pushed("extract", [part.key for part in partitions], session.statements) as meter:
-            known = same_plan(definition, plan)
-            if noted:
-                announce_run(known.request, store=store)
+        known = same_plan(definition, plan)
+        with (
+            hold_lease(known.request, store=store, first=False, release=False),
+            usage_pushed("extract", [part.key for part in partitions], session.statements) as meter,
+        ):
             found = extract_partitions(definition, known, partitions, session=session, store=store)
             meter.count_written(found)
         if told and outlives_run(definition, known.request):
@@ -114,22 +115,26 @@ def aggregate_task(definition: ReportDefinition, plan: Any, stored: Any, staged:
         **placement(definition, "aggregate"),
     )
     def aggregate(plan: Any, stored: Any, staged: Any) -> Any:
-        from quire.running import announce_run
+        from quire.leases import hold_lease
         from quire.stages.aggregate import aggregate_summaries
 
-        with usage_pushed("aggregate", [definition.name]) as meter:
-            known, store = same_plan(definition, plan, stored), open_store()
-            announce_run(known.request, store=store)
+        known, store = same_plan(definition, plan, stored), open_store()
+        with (
+            hold_lease(known.request, store=store, first=False, release=False),
+            usage_pushed("aggregate", [definition.name]) as meter,
+        ):
             partitions = staged_partitions(definition, known, staged)
-            found = aggregate_summaries(definition, known, partitions, store=store)
-            meter.count_written(found)
-        return to_json(found)
+            summaries: tuple[StagedSummary, ...] = ()
+            with damage_pushed():
+                summaries = aggregate_summaries(definition, known, partitions, store=store)
+            meter.count_written(summaries)
+        return to_json(summaries)
 
     return aggregate(plan, stored, staged)
 
 
-def layout_task(definition: ReportDefinition, plan: Any, stored: Any, staged: Any, summaries: Any) -> Any:
-    """Returns layout, which pushes what is known of the run."""
+def layout_task(definition: ReportDefinition, plan: Any, stored: Any, staged: Any, summaries: Any, damage: Any) -> Any:
+    """Returns layout, which pushes what is known of the run; there is nothing to render of one that starts again."""
 
     @own_task(
         task_id="layout",
@@ -137,7 +142,7 @@ def layout_task(definition: ReportDefinition, plan: Any, stored: Any, staged: An
         trigger_rule=TriggerRule.NONE_FAILED,
         **placement(definition, "layout"),
     )
-    def layout(plan: Any, stored: Any, staged: Any, summaries: Any) -> Any:
+    def layout(plan: Any, stored: Any, staged: Any, summaries: Any, damage: Any) -> Any:
         from quire.stages.layout import layout_run
 
         with usage_pushed("layout", [definition.name]):
@@ -151,9 +156,9 @@ def layout_task(definition: ReportDefinition, plan: Any, stored: Any, staged: An
             layout=RunLayout(run_key=found.run_key, reused=found.reused, groups=()),
         )
         push_run(definition, run)
-        return to_json(found.groups)
+        return to_json(() if damage else found.groups)
 
-    return layout(plan, stored, staged, summaries)
+    return layout(plan, stored, staged, summaries, damage)
 
 
 def render_task(definition: ReportDefinition, run: Any, groups: Any) -> Any:
@@ -166,49 +171,61 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any) -> Any:
         **placement(definition, "render"),
     )
     def render(run: Any, shares: Any) -> Any:
-        from quire.running import announce_run
+        from quire.leases import hold_lease
         from quire.stages.render import render_workbooks
 
         workbooks = from_json(tuple[WorkbookShare, ...], shares)
-        with usage_pushed("render", [share.stem for share in workbooks]) as meter:
-            known, store = same_run(definition, run), open_store()
-            announce_run(known.plan.request, store=store)
-            found = render_workbooks(definition, known, workbooks, store=store)
-            meter.count_written(found)
-        return to_json(found)
+        known, store = same_run(definition, run), open_store()
+        with (
+            hold_lease(known.plan.request, store=store, first=False, release=False),
+            usage_pushed("render", [share.stem for share in workbooks]) as meter,
+        ):
+            files: tuple[RenderedFile, ...] = ()
+            with damage_pushed():
+                files = render_workbooks(definition, known, workbooks, store=store)
+            meter.count_written(files)
+        return to_json(files)
 
     return render.partial(run=run).expand(shares=groups)
 
 
-def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: list[Any]) -> Any:
-    """Returns publish, which updates the report's asset and returns the files."""
+def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: list[Any], damages: list[Any]) -> Any:
+    """Returns publish, which updates the report's asset and returns the files.
+
+    Where a task before it met a damaged object, or publish itself does, it starts the run again, all stages in its own
+    process: what was extracted is a cache hit, what was damaged a miss.
+    """
     asset = report_asset(definition)
 
     @own_task(
         task_id=PUBLISH,
-        execution_timeout=timedelta(hours=1),
+        execution_timeout=timedelta(hours=6),  # where it starts the run again
         trigger_rule=TriggerRule.NONE_FAILED,  # where a run is published already, there is nothing to render
         outlets=[asset],
         **placement(definition, "publish"),
     )
-    def publish(run: Any, files: Any, usages: Any) -> Any:
-        from quire.running import announce_run, end_run
-        from quire.stages.publish import publish_run
+    def publish(run: Any, files: Any, usages: Any, damages: Any) -> Any:
+        from quire.airflow_dag.repair import publish_or_repeat
+        from quire.leases import hold_lease, release_lease
 
         rendered = tuple(file for group in files or () for file in from_json(tuple[RenderedFile, ...], group))
         session, store = open_session(definition), open_store()
         staged = same_run(definition, run)
-        announce_run(staged.plan.request, store=store)
-        with usage_pushed("publish", [definition.name], session.statements) as meter:
-            found = publish_run(
+        with (
+            hold_lease(staged.plan.request, store=store, first=False, release=False) as lease,
+            usage_pushed("publish", [definition.name], session.statements) as meter,
+        ):
+            found = publish_or_repeat(
                 definition,
                 staged,
                 rendered,
                 session=session,
                 store=store,
                 usage=lambda: (*task_usages(*usages), meter.usage()),
+                damage=first_damage(*damages),
+                lapsed=lease.lapsed,
             )
-        end_run(staged.plan.request, store=store)
+        release_lease(staged.plan.request.report, staged.plan.request.run_id, store=store)
         manifest = found.manifest
         told: dict[str, Any] = {
             "report": manifest.report,
@@ -232,7 +249,7 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
         get_current_context()["outlet_events"][asset].extra = told
         return told
 
-    published: Any = publish(run, files, usages)
+    published: Any = publish(run, files, usages, damages)
     published.operator.operator_extra_links = (RunPageLink(),)
     return published
 
@@ -246,7 +263,8 @@ def collect_task() -> Any:
         from quire.housekeeping import collect_garbage
 
         definitions = load_catalog(include_folder()).definitions
-        return asdict(collect_garbage(definitions, store=open_store(), now=datetime.now(UTC)))
+        store = open_store()
+        return to_json(collect_garbage(definitions, store=store, now=store.now()))
 
     return collect()
 

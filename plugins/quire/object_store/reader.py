@@ -5,6 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 
+from quire.errors import DamagedObjectError
+from quire.object_store.checksums import BLOCK_BYTES, blocks_match, ensure_checksums
+
+READ_ATTEMPTS = 3
+
 
 class RangeReader(io.RawIOBase):
     """A read-only, seekable file over one object of ``size`` bytes.
@@ -40,3 +45,47 @@ class RangeReader(io.RawIOBase):
         found = self._read_range(self._position, wanted) if wanted else b""
         self._position += len(found)
         return found
+
+
+class VerifiedRanges:
+    """Reads ranges of one object, and compares every block that they touch with its checksum.
+
+    A block that does not match is read again, since the connection may have damaged it; one that never matches is
+    damaged in the store. Keeps the last block, which the next range often begins in.
+
+    Args:
+        key: of the object, for errors.
+        read_range: returns ``size`` bytes from ``start``.
+        size: of the object.
+        checksums: of its blocks.
+
+    Raises:
+        DamagedObjectError: there are not as many checksums as blocks.
+    """
+
+    def __init__(self, key: str, read_range: Callable[[int, int], bytes], *, size: int, checksums: str) -> None:
+        ensure_checksums(key, size, checksums)
+        self._key, self._read_range, self._size, self._checksums = key, read_range, size, checksums
+        self._last: tuple[int, bytes] = (-1, b"")
+
+    def __call__(self, start: int, size: int) -> bytes:
+        """Returns verified bytes.
+
+        Raises:
+            DamagedObjectError: the object is missing, shorter, or has other bytes.
+        """
+        first, end = start // BLOCK_BYTES, min(-(-(start + size) // BLOCK_BYTES) * BLOCK_BYTES, self._size)
+        kept = self._last[1] if self._last[0] == first else b""
+        begin = first * BLOCK_BYTES + len(kept)
+        data = kept + (self._read_blocks(begin, end - begin) if begin < end else b"")
+        last = (end - 1) // BLOCK_BYTES
+        self._last = (last, data[(last - first) * BLOCK_BYTES :])
+        offset = start - first * BLOCK_BYTES
+        return data[offset : offset + size]
+
+    def _read_blocks(self, begin: int, size: int) -> bytes:
+        for _ in range(READ_ATTEMPTS):
+            data = self._read_range(begin, size)
+            if blocks_match(data, begin // BLOCK_BYTES, self._checksums):
+                return data
+        raise DamagedObjectError(f"{self._key} has other bytes than were stored")

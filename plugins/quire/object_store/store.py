@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import NoCredentialsError
 
-from quire.errors import IntegrityError, StoreUnavailableError
+from quire.errors import DamagedObjectError, IntegrityError, StoreUnavailableError
 from quire.object_store.deletion import delete_objects
-from quire.object_store.reader import RangeReader
+from quire.object_store.reader import READ_ATTEMPTS, RangeReader, VerifiedRanges
 from quire.object_store.translation import ConflictError, ExistsError, NoSuchKeyError, translated
 from quire.object_store.upload import Upload
 from quire.object_store.upload_checksums import add_checksums
@@ -25,11 +26,11 @@ from quire.settings import StoreSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ResponseMetadataTypeDef
 
 LONGEST_LINK = timedelta(days=7)  # SigV4's own limit; other signatures and servers would accept any
 CONFLICT_ATTEMPTS = 5
 MAX_RETRIES = 7  # boto3 waits at most 50 ms before the first and twice as long before each next: 3 s in all on average
-READ_ATTEMPTS = 3
 STREAM_BYTES = 1024 * 1024
 CONTENT_TYPES = {
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
@@ -52,6 +53,25 @@ def attachment(filename: str) -> str:
     plain = "".join(letter if letter.isascii() and letter.isprintable() else "_" for letter in filename)
     plain = plain.replace("\\", "_").replace('"', "_").replace("%", "_")
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
+
+
+Answer = TypeVar("Answer")
+
+
+def _retried(read: Callable[[], Answer]) -> Answer:
+    """Reads again what breaks off in the middle: boto3 itself tries until there are headers, and not once they came."""
+    for _ in range(READ_ATTEMPTS - 1):
+        try:
+            return read()
+        except StoreUnavailableError:
+            continue
+    return read()
+
+
+def _answered_at(answer: ResponseMetadataTypeDef) -> datetime:
+    """Returns when the store gave an answer, to the second; HTTP asks for it in every one."""
+    date = answer["HTTPHeaders"].get("date")
+    return parsedate_to_datetime(date) if date else datetime.now(UTC)
 
 
 class ObjectStore:
@@ -114,26 +134,37 @@ class ObjectStore:
     def read(self, key: str) -> bytes | None:
         """Returns a small object's bytes, or None where there is no such object."""
         try:
-            with translated(key):
-                return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+            return _retried(lambda: self._read(key))
         except NoSuchKeyError:
             return None
+
+    def _read(self, key: str) -> bytes:
+        with translated(key):
+            return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+
+    def read_verified(self, key: str, *, sha256: str) -> bytes:
+        """Returns a small object's bytes; reads them again where they do not have this SHA-256.
+
+        Raises:
+            DamagedObjectError: the object is missing, or never has.
+        """
+        for _ in range(READ_ATTEMPTS):
+            body = self.read(key)
+            if body is None:
+                raise NoSuchKeyError(f"{key} is not in the store: it was deleted, or never written")
+            if hashlib.sha256(body).hexdigest() == sha256:
+                return body
+        raise DamagedObjectError(f"{key} has other bytes than were stored")
 
     def read_range(self, key: str, start: int, size: int) -> bytes:
         """Returns ``size`` bytes from ``start``.
 
         Raises:
-            IntegrityError: there is no such object, or it is shorter.
+            DamagedObjectError: there is no such object, or it is shorter.
         """
-        for attempt in range(READ_ATTEMPTS):
-            try:
-                found = self._read_range(key, start, size)
-                break
-            except StoreUnavailableError:  # boto3 itself tries again until there are headers, and not once they came
-                if attempt == READ_ATTEMPTS - 1:
-                    raise
+        found = _retried(lambda: self._read_range(key, start, size))
         if len(found) != size:
-            raise IntegrityError(f"{key} ends {size - len(found)} bytes too early: run it again")
+            raise DamagedObjectError(f"{key} ends {size - len(found)} bytes too early: run it again")
         return found
 
     def _read_range(self, key: str, start: int, size: int) -> bytes:
@@ -167,6 +198,20 @@ class ObjectStore:
         except NoSuchKeyError:
             return None
 
+    def age(self, key: str) -> timedelta | None:
+        """Returns how long ago an object was written, by the store's own clock; None where there is none."""
+        try:
+            with translated(key):
+                answer = self.client.head_object(Bucket=self.bucket, Key=key)
+        except NoSuchKeyError:
+            return None
+        return _answered_at(answer["ResponseMetadata"]) - answer["LastModified"]
+
+    def now(self) -> datetime:
+        """Returns the time by the store's own clock, which objects are dated by."""
+        with translated(f"bucket {self.bucket}"):
+            return _answered_at(self.client.head_bucket(Bucket=self.bucket)["ResponseMetadata"])
+
     def put(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> None:
         """Writes a small object under a name that nobody else writes."""
         with translated(key):
@@ -198,6 +243,11 @@ class ObjectStore:
     def open_object(self, key: str, size: int) -> RangeReader:
         """Returns a seekable file over an object of ``size`` bytes, read by ranges."""
         return RangeReader(partial(self.read_range, key), size)
+
+    def open_verified(self, key: str, size: int, checksums: str) -> RangeReader:
+        """Returns the same, which verifies what it reads against the checksums of the object's blocks."""
+        ranges = VerifiedRanges(key, partial(self.read_range, key), size=size, checksums=checksums)
+        return RangeReader(ranges, size)
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Gives every object whose key begins with ``prefix``, by key."""
@@ -246,28 +296,3 @@ class ObjectStore:
                 },
                 ExpiresIn=min(seconds, int(LONGEST_LINK.total_seconds())),
             )
-
-    def url(self, key: str) -> str:
-        """Returns the object's address as Polars wants it."""
-        return f"s3://{self.bucket}/{key}"
-
-    def polars_options(self) -> dict[str, str]:
-        """Returns Polars' storage options for this store, with the identity and region that boto3 has found.
-
-        Raises:
-            StoreRefusedError: there is no identity.
-        """
-        with translated(f"bucket {self.bucket}"):
-            found = self._session.get_credentials()
-            if found is None:
-                raise NoCredentialsError
-            identity = found.get_frozen_credentials()
-        options = {
-            "aws_access_key_id": identity.access_key,
-            "aws_secret_access_key": identity.secret_key,
-            "aws_session_token": identity.token,
-            "aws_endpoint_url": self.settings.endpoint_url,
-            "aws_region": self.client.meta.region_name,
-            "aws_allow_http": "true" if (self.settings.endpoint_url or "").startswith("http://") else None,
-        }
-        return {name: value for name, value in options.items() if value is not None}

@@ -10,11 +10,12 @@ from botocore.exceptions import (
     ClientError,
     CredentialRetrievalError,
     HTTPClientError,
+    IncompleteReadError,
     MetadataRetrievalError,
 )
 from botocore.exceptions import ConnectionError as NoConnectionError
 
-from quire.errors import IntegrityError, ReportError, StoreRefusedError, StoreUnavailableError
+from quire.errors import DamagedObjectError, ReportError, StoreRefusedError, StoreUnavailableError
 
 _BUSY = {
     "SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted",
@@ -25,7 +26,7 @@ _BUSY = {
 _BUSY_STATUS = (408, 429)
 
 
-class NoSuchKeyError(IntegrityError):
+class NoSuchKeyError(DamagedObjectError):
     """The object does not exist."""
 
 
@@ -48,7 +49,11 @@ def translated(what: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _of_answer(error, what) from error
-    except (HTTPClientError, NoConnectionError) as error:  # nobody there, timed out, connection lost
+    except (
+        HTTPClientError,
+        IncompleteReadError,
+        NoConnectionError,
+    ) as error:  # nobody there, timed out, connection lost
         raise StoreUnavailableError(f"the object store does not answer for {what}: {error}") from error
     except (CredentialRetrievalError, MetadataRetrievalError) as error:  # whoever gives a role its keys is busy
         raise StoreUnavailableError(f"there are no credentials for {what} just now: {error}") from error

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from quire.errors import ReportError
+from quire.object_store.checksums import BlockChecksums
 from quire.object_store.translation import NoSuchKeyError, NoSuchUploadError, translated
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Upload:
         self._client, self._bucket, self._key, self._content_type = client, bucket, key, content_type
         self._buffer = bytearray()
         self._digest = hashlib.sha256()
+        self._checksums = BlockChecksums()
         self._upload_id: str | None = None
         self._parts: list[CompletedPartTypeDef] = []
         self._waiting: deque[Future[CompletedPartTypeDef]] = deque()
@@ -48,12 +50,18 @@ class Upload:
         """Hex digits of all bytes written."""
         return self._digest.hexdigest()
 
+    @property
+    def checksums(self) -> str:
+        """The CRC-32 of each block of the bytes written, for readers of ranges."""
+        return self._checksums.hexdigest()
+
     def __enter__(self) -> Self:
         return self
 
     def write(self, data: bytes | memoryview) -> int:
         """Takes the next bytes; waits while too many parts are under way."""
         self._digest.update(data)
+        self._checksums.update(data)
         self._buffer += data
         size = len(data)
         self.bytes += size

@@ -14,8 +14,8 @@ from quire.errors import concerning
 from quire.freshness import outlives_run
 from quire.measures import finish_groups, merge_groups, partial_groups, summarize
 from quire.object_store import ObjectStore
-from quire.parquet_scan import collect_all, scan_objects, scan_rows
-from quire.partial_summaries import keep_partials, merged_summaries, put_frame
+from quire.parquet_scan import collect_all, scan_rows
+from quire.partial_summaries import merged_summaries, put_frame, read_partials
 from quire.run_key import is_published, run_key_of
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ def aggregate_summaries(
         store: where the rows are, and the summaries go.
 
     Raises:
+        DamagedObjectError: rows are missing or damaged; their partition is a cache miss now.
         QueryError: a value cannot be summed, such as NaN in a ``numeric`` without scale.
         StoreRefusedError, StoreUnavailableError: rows could not be read, or summaries not be stored.
     """
@@ -73,12 +74,12 @@ def _merged(
     """Returns the queries over what is kept of each partition, by summary; none where nothing outlives the run."""
     if not outlives_run(definition, plan.request):
         return {}
-    partials = keep_partials(definition, plan, staged, store=store)
+    partials = read_partials(definition, plan, staged, store=store)
     nothing = scan_rows(plan.columns, [], store)
 
     def query(summary: Summary, position: int) -> pl.LazyFrame:
-        schema = partial_groups(nothing, summary, plan.columns, timezone=definition.timezone).collect_schema()
-        keys = [found.summaries[position].object_key for found in partials]
-        return finish_groups(merge_groups(scan_objects(keys, schema, store), summary), summary)
+        empty = partial_groups(nothing, summary, plan.columns, timezone=definition.timezone).collect_schema()
+        parts = pl.concat([pl.DataFrame(schema=empty), *(frames[position] for frames in partials)])
+        return finish_groups(merge_groups(parts.lazy(), summary), summary)
 
     return {summary.name: query(summary, position) for position, summary in enumerate(merged_summaries(definition))}

@@ -15,6 +15,7 @@ import pyarrow as pa
 from quire.allocation import give_back_large_blocks
 from quire.artifacts import RunPlan, SourceColumn, StagedPartition
 from quire.calendar_range import DatePartition
+from quire.damage import repeat_when_damaged
 from quire.definition import ReportDefinition
 from quire.errors import QueryError, concerning
 from quire.freshness import outlives_run, partition_tokens, refuse_torn_read
@@ -23,7 +24,7 @@ from quire.parquet_file import write_row_groups
 from quire.partial_summaries import keep_partials
 from quire.placement import Placement
 from quire.query import bound_query
-from quire.records import keep_first
+from quire.records import commit_once
 from quire.source import SourceSession, SourceTransaction, open_transaction
 from quire.source.arrow_types import storage_schema
 from quire.stored_partitions import find_partition, partition_place
@@ -54,14 +55,18 @@ def extract_partitions(
         StoreRefusedError, StoreUnavailableError: the object store does not take the rows.
     """
     give_back_large_blocks()
-    staged = []
-    for partition in group:
-        with concerning(report=definition.name, partition=partition.key):
-            staged.append(_extract_partition(definition, plan, partition, session=session, store=store))
-    if outlives_run(definition, plan.request):
-        with concerning(report=definition.name):
-            keep_partials(definition, plan, staged, store=store)
-    return tuple(staged)
+
+    def extract() -> tuple[StagedPartition, ...]:
+        staged = []
+        for partition in group:
+            with concerning(report=definition.name, partition=partition.key):
+                staged.append(_extract_partition(definition, plan, partition, session=session, store=store))
+        if outlives_run(definition, plan.request):
+            with concerning(report=definition.name):
+                keep_partials(definition, plan, staged, store=store)
+        return tuple(staged)
+
+    return repeat_when_damaged(extract)
 
 
 def _extract_partition(
@@ -94,13 +99,14 @@ def _extract_partition(
         rows=placement.rows,
         bytes=upload.bytes,
         sha256=upload.sha256,
+        checksums=upload.checksums,
         token=token,
         read_at=read_at,
         lasts=outlives_run(definition, plan.request),
         statistics=placement.statistics(),
     )
     record = f"{place}.json"
-    if winner := keep_first(store, record, staged, objects=[key], find=lambda: find_partition(store, place)):
+    if winner := commit_once(store, record, staged, objects=[key], find=lambda: find_partition(store, place)):
         logger.info("%s %s: another writer was first", definition.name, partition.key)
         return replace(winner, stored=outlives_run(definition, plan.request))
     logger.info(

@@ -96,5 +96,10 @@ def _whole(partition: StagedPartition) -> RowSlice:
 
 def _slice(partition: StagedPartition, offset: int, rows: int) -> RowSlice:
     return RowSlice(
-        partition=partition.key, object_key=partition.object_key, bytes=partition.bytes, offset=offset, rows=rows
+        partition=partition.key,
+        object_key=partition.object_key,
+        bytes=partition.bytes,
+        checksums=partition.checksums,
+        offset=offset,
+        rows=rows,
     )

@@ -39,7 +39,6 @@ def plan_partitions(
 
     Raises:
         DefinitionError: the query is not understood, or does not return what the definition names.
-        IntegrityError: a stored partition is not what its record says.
         NotTrackedError: changes of a table are not tracked, where they should be.
         QueryError: PostgreSQL refuses the query.
         SourceUnavailableError: PostgreSQL cannot be reached.

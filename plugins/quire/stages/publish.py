@@ -18,15 +18,15 @@ from quire.artifacts import (
     manifest_key,
 )
 from quire.definition import ReportDefinition
-from quire.errors import IntegrityError, ReportError, concerning
+from quire.errors import DamagedObjectError, IntegrityError, ReportError, concerning
 from quire.file_names import summary_file_name
 from quire.freshness import changed_since_read, is_watched
 from quire.front_sheets import about_sheet, files_sheet, summary_sheets
 from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
-from quire.records import side_by_side
-from quire.run_key import read_manifest
-from quire.serialization import to_json
+from quire.records import COMMIT_ATTEMPTS, side_by_side, write_once
+from quire.run_key import find_manifest
 from quire.source import SourceSession, open_transaction
+from quire.stored_partitions import discard_rows
 from quire.usage import repeated_statements
 from quire.xlsx.model import DetailOutcome, FactSheet, TableSheet, Workbook
 from quire.xlsx.workbook import write_workbook
@@ -42,6 +42,7 @@ def publish_run(
     session: SourceSession,
     store: ObjectStore,
     usage: Callable[[], tuple[TaskUsage, ...]] = tuple,
+    lapsed: bool = False,
 ) -> PublishedRun:
     """Makes the run exist, or adopts the one that was published already.
 
@@ -54,27 +55,33 @@ def publish_run(
         session: the source, which is looked at again where tokens tell what changed.
         store: where all of it is.
         usage: asked last, for what all tasks have taken, this one included.
+        lapsed: whether the run was without its lease for a while, so that retention may have deleted what it found.
 
     Raises:
-        IntegrityError: something that was written for the run is gone; or the manifest that another writer left is, or
-            cannot be read.
+        DamagedObjectError: something that was written for the run is gone or damaged: it has to start again.
         StoreRefusedError, StoreUnavailableError: the object store does not take it.
     """
     with concerning(report=definition.name):
-        if run.layout.reused:
-            return _adopt(definition, run, files, store)
-        if len(run.summaries) != len(definition.summaries):  # aggregate makes none for a run that it finds published
-            raise IntegrityError(f"run {run.layout.run_key} was published, and then deleted: run it again")
+        if winner := find_manifest(store, definition.name, run.layout.run_key):
+            return _adopt(run, files, store, winner=winner)
+        # aggregate makes no summaries for a run that it finds published
+        if run.layout.reused or len(run.summaries) != len(definition.summaries):
+            raise DamagedObjectError(f"run {run.layout.run_key} was published, and then deleted: run it again")
         notes = (*_notes(run, files), *_changes(definition, run, session))
         if not _has_one_workbook(definition, run):
             files = (*files, _write_summary(definition, run, files, notes, store=store))
+        if lapsed:
+            _ensure_rows(run, store=store)
         _refuse_missing(run, files, store=store)
         manifest = _manifest(definition, run, files, notes, usage())
-        if store.put_json_once(manifest_key(definition.name, run.layout.run_key), to_json(manifest)):
-            logger.info("%s: published run %s, %s rows", definition.name, run.layout.run_key, manifest.rows)
-            return PublishedRun(manifest=manifest, reused=False)
-        logger.info("%s: run %s was published by another meanwhile", definition.name, run.layout.run_key)
-        return _adopt(definition, run, files, store)
+        for _ in range(COMMIT_ATTEMPTS):
+            if write_once(store, manifest_key(definition.name, run.layout.run_key), manifest):
+                logger.info("%s: published run %s, %s rows", definition.name, run.layout.run_key, manifest.rows)
+                return PublishedRun(manifest=manifest, reused=False)
+            if winner := find_manifest(store, definition.name, run.layout.run_key):
+                logger.info("%s: run %s was published by another meanwhile", definition.name, run.layout.run_key)
+                return _adopt(run, files, store, winner=winner)
+        raise IntegrityError(f"the manifest of run {run.layout.run_key} was there and is gone: run it again")
 
 
 def _refuse_missing(run: StagedRun, files: Sequence[RenderedFile], *, store: ObjectStore) -> None:
@@ -86,14 +93,21 @@ def _refuse_missing(run: StagedRun, files: Sequence[RenderedFile], *, store: Obj
     sizes = side_by_side(store.size, [key for key, _ in named])
     gone = [key for (key, size), found in zip(named, sizes, strict=True) if found != size]
     if gone and store.size(manifest_key(run.plan.request.report, run.layout.run_key)) is None:
-        raise IntegrityError(f"{gone[0]} was deleted or changed since it was written: start the run again")
+        raise DamagedObjectError(f"{gone[0]} was deleted or changed since it was written: start the run again")
 
 
-def _adopt(
-    definition: ReportDefinition, run: StagedRun, files: Sequence[RenderedFile], store: ObjectStore
-) -> PublishedRun:
+def _ensure_rows(run: StagedRun, *, store: ObjectStore) -> None:
+    """Raises where rows are gone that the manifest would name, and makes a cache miss of their partition."""
+    sizes = side_by_side(store.size, [part.object_key for part in run.partitions])
+    gone = [part for part, size in zip(run.partitions, sizes, strict=True) if size != part.bytes]
+    for part in gone:
+        discard_rows(store, part.object_key, DamagedObjectError(f"{part.object_key} is gone"))
+    if gone:
+        raise DamagedObjectError(f"{gone[0].object_key} was deleted while the run had no lease")
+
+
+def _adopt(run: StagedRun, files: Sequence[RenderedFile], store: ObjectStore, *, winner: Manifest) -> PublishedRun:
     """Takes the run that was published first for this one, and drops what this one wrote for itself."""
-    winner = read_manifest(store, definition.name, run.layout.run_key)
     kept = {file.key for file in winner.files} | {summary.object_key for summary in winner.summaries}
     own = [*(file.key for file in files), *(summary.object_key for summary in run.summaries)]
     store.delete(key for key in own if key not in kept)

@@ -40,7 +40,7 @@ def render_workbooks(
 
     Raises:
         WorkbookError: no workbook can hold this.
-        IntegrityError: stored rows are not what they were.
+        DamagedObjectError: stored rows or summaries are missing or damaged.
         StoreRefusedError, StoreUnavailableError: the object store does not take the file.
     """
     files: list[RenderedFile] = []

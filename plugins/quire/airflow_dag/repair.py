@@ -1,0 +1,56 @@
+"""Publish, when something of what the tasks before it wrote is damaged: the run starts again, in publish's process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from quire.artifacts import PublishedRun, RenderedFile, StagedRun, TaskUsage
+from quire.definition import ReportDefinition
+from quire.errors import DamagedObjectError
+from quire.object_store import ObjectStore
+from quire.pipeline import run_report
+from quire.source import SourceSession
+from quire.stages.publish import publish_run
+
+logger = logging.getLogger(__name__)
+
+
+def publish_or_repeat(
+    definition: ReportDefinition,
+    run: StagedRun,
+    files: Sequence[RenderedFile],
+    *,
+    session: SourceSession,
+    store: ObjectStore,
+    usage: Callable[[], tuple[TaskUsage, ...]],
+    damage: str,
+    lapsed: bool,
+) -> PublishedRun:
+    """Publishes what tasks have staged and rendered; runs all stages again where something of it is damaged.
+
+    Args:
+        definition: the report.
+        run: what was staged of it.
+        files: what render wrote.
+        session: the source.
+        store: where everything is kept.
+        usage: as ``publish_run`` has it.
+        damage: what a task said of the damaged object that it met, if one has.
+        lapsed: as ``publish_run`` has it.
+
+    Raises:
+        ReportError: what any stage raises.
+    """
+    try:
+        if damage:
+            raise DamagedObjectError(damage)
+        return publish_run(definition, run, files, session=session, store=store, usage=usage, lapsed=lapsed)
+    except DamagedObjectError as error:
+        logger.warning("%s; the run starts again", error)
+    published = run_report(definition, run.plan.request, session=session, store=store).published
+    own = {file.key for file in files} | {summary.object_key for summary in run.summaries}
+    manifest = published.manifest
+    named = {file.key for file in manifest.files} | {summary.object_key for summary in manifest.summaries}
+    store.delete(own - named)
+    return published

@@ -1,0 +1,51 @@
+"""Checksums of an object's blocks, so that any range of it can be verified without reading the rest."""
+
+from __future__ import annotations
+
+from isal.isal_zlib import crc32
+
+from quire.errors import DamagedObjectError
+
+BLOCK_BYTES = 256 * 1024
+DIGITS = 8  # of a CRC-32 in hex
+
+
+class BlockChecksums:
+    """Computes the CRC-32 of each block of ``BLOCK_BYTES`` while an object is written."""
+
+    def __init__(self) -> None:
+        self._complete: list[str] = []
+        self._crc = self._filled = 0
+
+    def update(self, data: bytes | memoryview) -> None:
+        """Adds the next bytes."""
+        with memoryview(data) as view:
+            start = 0
+            while start < len(view):
+                piece = view[start : start + BLOCK_BYTES - self._filled]
+                self._crc = crc32(piece, self._crc)
+                self._filled += len(piece)
+                start += len(piece)
+                if self._filled == BLOCK_BYTES:
+                    self._complete.append(f"{self._crc:08x}")
+                    self._crc = self._filled = 0
+
+    def hexdigest(self) -> str:
+        """Returns the checksums of all blocks, eight hex digits each; the last block may be shorter."""
+        last = [f"{self._crc:08x}"] if self._filled else []
+        return "".join((*self._complete, *last))
+
+
+def blocks_match(data: bytes, first_block: int, checksums: str) -> bool:
+    """Whether bytes that begin with a block are what was written."""
+    found = BlockChecksums()
+    found.update(data)
+    digits = found.hexdigest()
+    start = first_block * DIGITS
+    return checksums[start : start + len(digits)] == digits
+
+
+def ensure_checksums(key: str, size: int, checksums: str) -> None:
+    """Raises DamagedObjectError where an object has not one checksum for each of its blocks."""
+    if len(checksums) != -(-size // BLOCK_BYTES) * DIGITS:
+        raise DamagedObjectError(f"{key} was stored without checksums of all its blocks")

@@ -1,0 +1,55 @@
+"""Damage and leases through a standing scheduler: a damaged partition is replaced, and a failed run holds nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+from quire.local_stack.airflow import returned, task_states, trigger
+from quire.local_stack.stack import LocalStack
+from quire.object_store import ObjectStore
+from quire.run_key import read_manifest
+from quire.verify import verify_run
+
+from tests.airflow.test_scheduler import task_log, wait
+
+DAYS = {"start": "2013-08-01", "end": "2013-08-03", "formats": ["csv"]}
+
+
+def publish(client: httpx.Client, conf: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    run_id = trigger(client, "daily", conf)
+    assert wait(client, "daily", run_id) == "success"
+    told: dict[str, Any] = returned(client, "daily", run_id, "publish")
+    return run_id, told
+
+
+def flip_bit(store: ObjectStore, key: str) -> None:
+    body = store.read(key) or b""
+    middle = len(body) // 2
+    store.put(key, body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :])
+
+
+def csv_bodies(store: ObjectStore, told: dict[str, Any]) -> list[bytes | None]:
+    return [store.read(file["key"]) for file in told["files"] if file["name"].endswith(".csv")]
+
+
+def test_run_over_a_damaged_partition_replaces_it_and_succeeds(running_stack: LocalStack, client: httpx.Client) -> None:
+    store = running_stack.s3.store()
+    _, first = publish(client, DAYS)
+    rows = read_manifest(store, "daily", first["run"]).partitions[1].object_key
+    flip_bit(store, rows)
+    store.delete([f"reports/daily/{first['run']}/manifest.json"])  # so that it is rendered once more
+    run_id, again = publish(client, DAYS)
+    assert again["rows"] == first["rows"]
+    assert csv_bodies(store, again) == csv_bodies(store, first)
+    assert verify_run(again["run"], store=store).faults == ()
+    assert read_manifest(store, "daily", again["run"]).partitions[1].object_key != rows
+    assert "publish starts the run again" in task_log(running_stack, "daily", run_id, "render")
+    assert {state for task, _, state in task_states(client, "daily", run_id) if task != "extract"} == {"success"}
+    assert not [entry.key for entry in store.list("leases/daily/")]
+
+
+def test_run_that_fails_holds_no_lease(running_stack: LocalStack, client: httpx.Client) -> None:
+    run_id = trigger(client, "dividing", {"start": "2013-06-02", "end": "2013-06-02"})  # where its query divides by 0
+    assert wait(client, "dividing", run_id) == "failed"
+    assert not [entry.key for entry in running_stack.s3.store().list("leases/dividing/")]
