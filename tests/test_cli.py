@@ -162,7 +162,18 @@ def test_check_without_a_database_reads_the_definitions(tmp_path: Path) -> None:
 def test_check_with_a_database_tries_the_query(quire_environment: dict[str, str]) -> None:
     done = quire(quire_environment, "check", "flights")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "flights: the definition and its query are right\n"
+    assert done.stdout == (
+        "flights: the definition and its query are right\n"
+        f"bucket {quire_environment['QUIRE_BUCKET']}: conditional writes, range reads and multipart uploads work\n"
+    )
+
+
+def test_check_of_a_bucket_that_is_missing_fails(quire_environment: dict[str, str]) -> None:
+    status, line = refusal({**quire_environment, "QUIRE_BUCKET": "there-is-none"}, "check", "flights")
+    assert status == 1
+    assert line == (
+        "quire: bucket there-is-none: there is no such bucket: create it, or set QUIRE_BUCKET to one that exists"
+    )
 
 
 def test_check_refuses_a_connection_that_is_set_and_wrong(quire_environment: dict[str, str]) -> None:

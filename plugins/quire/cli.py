@@ -87,7 +87,7 @@ def run(
 
 @app.command()
 def check(report: Annotated[str | None, typer.Argument(help="One report; all of them by default.")] = None) -> None:
-    """Validate definitions, and their queries and tables against the database where a connection is set."""
+    """Validate definitions; try their queries, and the object store, where a connection is set."""
     include = include_folder()
     if report:
         definitions, errors = {report: find_definition(include, report)}, {}
@@ -101,6 +101,13 @@ def check(report: Annotated[str | None, typer.Argument(help="One report; all of 
             errors[name] = error
     if not report:
         errors.update(check_sources())
+    try:
+        from quire.object_store.probe import check_store  # only now: it loads boto3
+
+        for line in check_store():
+            typer.echo(line)
+    except ReportError as error:
+        errors["quire_store"] = error
     tell_errors(errors)
 
 
@@ -161,13 +168,15 @@ def gc() -> None:
 
     catalog = load_catalog(include_folder())
     try:
-        done = collect_garbage(catalog.definitions, store=_store(), now=datetime.now(UTC))
+        store = _store()
+        now = store.now()
+        done = collect_garbage(catalog.definitions, store=store, now=now)
         typer.echo(
             f"deleted {done.runs} runs, {done.partitions} superseded partitions, {done.objects} objects of "
             f"{done.bytes:,} bytes, and {done.uploads} abandoned uploads"
         )
-        for skipped in done.skipped:
-            typer.echo(f"{skipped}: a run is at work; it is left for the next time")
+        for report, run in done.active.items():
+            typer.echo(f"{report}: skipped: {run.describe(now)}")
     finally:  # one has nothing to do with the other
         tracked = [found for found in catalog.definitions.values() if found.source.freshness == "tracked"]
         if tracked:

@@ -1,0 +1,127 @@
+"""Tries what Quire relies on in an object store, before a run does: ``quire check``."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from quire.errors import NoConnectionError, StoreRefusedError
+from quire.object_store.store import ObjectStore
+from quire.object_store.translation import translated
+from quire.settings import StoreSettings
+
+PROBES = "probes/"
+WRITERS = 4  # at once
+PART_BYTES = 5 * 1024 * 1024  # the least that S3 takes for any part but the last
+MAX_SKEW = timedelta(minutes=5)  # S3 itself refuses requests from 15 minutes on
+
+
+def check_store() -> tuple[str, ...]:
+    """Probes the store of the environment, and returns what to say of it; nothing where none is set.
+
+    Raises:
+        StoreRefusedError, StoreUnavailableError: as ``probe_store`` does.
+    """
+    try:
+        store = ObjectStore(StoreSettings.from_environment())
+    except NoConnectionError:
+        return ()
+    probe_store(store)
+    return (f"bucket {store.bucket}: conditional writes, range reads and multipart uploads work",)
+
+
+def probe_store(store: ObjectStore) -> None:
+    """Tries conditional writes, range reads, multipart uploads and batch deletion, and compares clocks.
+
+    Raises:
+        StoreRefusedError: the store lacks one of them, or its clock is far from this machine's.
+        StoreUnavailableError: the store is away.
+    """
+    store.check()
+    folder = f"{PROBES}{uuid.uuid4().hex}/"
+    with _cleaned(store, folder):
+        _ensure_clocks_agree(store)
+        _ensure_condition_holds(store, f"{folder}condition")
+        _ensure_one_winner(store, f"{folder}race")
+        _ensure_ranges(store, f"{folder}range")
+        _ensure_multipart(store, f"{folder}multipart")
+
+
+@contextmanager
+def _cleaned(store: ObjectStore, folder: str) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        store.delete([entry.key for entry in store.list(folder)])
+        store.abort_uploads(folder, before=datetime.now(UTC) + timedelta(days=1))
+
+
+def _ensure_clocks_agree(store: ObjectStore) -> None:
+    skew = datetime.now(UTC) - store.now()
+    if abs(skew) > MAX_SKEW:
+        direction = "ahead of" if skew > timedelta() else "behind"
+        raise StoreRefusedError(
+            f"this machine's clock is {abs(skew).total_seconds():.0f} s {direction} the object store's: "
+            "synchronize both, since links and signatures depend on them"
+        )
+
+
+def _ensure_condition_holds(store: ObjectStore, key: str) -> None:
+    if not store.put_json_once(key, "first"):
+        raise _refusal(store, "refuses a conditional write of a new object")
+    if store.put_json_once(key, "second") or store.read_json(key) != "first":
+        raise _ignores_condition(store)
+
+
+def _ensure_one_winner(store: ObjectStore, key: str) -> None:
+    with ThreadPoolExecutor(WRITERS, thread_name_prefix="probe") as pool:
+        won = list(pool.map(lambda writer: store.put_json_once(key, writer), range(WRITERS)))
+    if won.count(True) != 1 or store.read_json(key) != won.index(True):
+        raise _ignores_condition(store)
+
+
+def _ensure_ranges(store: ObjectStore, key: str) -> None:
+    store.put(key, bytes(range(256)))
+    with translated(key):
+        answer = store.client.get_object(Bucket=store.bucket, Key=key, Range="bytes=100-103")
+        body = answer["Body"].read()
+    if body != bytes(range(100, 104)):
+        raise _refusal(store, "ignores the range of a read")
+
+
+def _ensure_multipart(store: ObjectStore, key: str) -> None:
+    first, second = b"a" * PART_BYTES, b"b"
+    with translated(key):
+        upload = store.client.create_multipart_upload(Bucket=store.bucket, Key=key)["UploadId"]
+        parts = [
+            {
+                "PartNumber": number,
+                "ETag": store.client.upload_part(
+                    Bucket=store.bucket, Key=key, UploadId=upload, PartNumber=number, Body=part
+                )["ETag"],
+            }
+            for number, part in ((1, first), (2, second))
+        ]
+        if store.size(key) is not None:
+            raise _refusal(store, "shows an upload before it is complete")
+        store.client.complete_multipart_upload(
+            Bucket=store.bucket,
+            Key=key,
+            UploadId=upload,
+            MultipartUpload={"Parts": parts},  # type: ignore[typeddict-item]
+        )
+    if store.size(key) != PART_BYTES + 1 or store.read_range(key, PART_BYTES - 1, 2) != b"ab":
+        raise _refusal(store, "does not put the parts of an upload together")
+
+
+def _ignores_condition(store: ObjectStore) -> StoreRefusedError:
+    return _refusal(
+        store, "ignores the condition of a write (If-None-Match: *), so that two writers of a run would both win"
+    )
+
+
+def _refusal(store: ObjectStore, fault: str) -> StoreRefusedError:
+    return StoreRefusedError(f"the object store of bucket {store.bucket} {fault}: use one that does not")

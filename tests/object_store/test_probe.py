@@ -1,0 +1,93 @@
+"""The probe of a store: what Quire relies on works, or is refused in one line, and nothing is left behind."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from quire.errors import StoreRefusedError, StoreUnavailableError
+from quire.object_store import ObjectStore
+from quire.object_store.probe import probe_store
+
+
+def assert_clean(store: ObjectStore) -> None:
+    assert list(store.list("")) == []
+    assert store.client.list_multipart_uploads(Bucket=store.bucket).get("Uploads", []) == []
+
+
+def alter(store: ObjectStore, operation: str, **changes: Any) -> None:
+    """Changes an operation's parameters before it is signed, as if the store had not looked at them."""
+
+    def change(params: dict[str, Any], **_: Any) -> None:
+        for name, value in changes.items():
+            if value is None:
+                params.pop(name, None)
+            else:
+                params[name] = value
+
+    store.client.meta.events.register(f"provide-client-params.s3.{operation}", change)
+
+
+def test_probe_of_a_sound_store_passes_and_leaves_nothing(bucket: ObjectStore) -> None:
+    probe_store(bucket)
+    assert_clean(bucket)
+
+
+def test_probe_of_a_store_that_ignores_conditions_is_refused(bucket: ObjectStore) -> None:
+    alter(bucket, "PutObject", IfNoneMatch=None)
+    with pytest.raises(
+        StoreRefusedError, match=r"ignores the condition .* two writers of a run would both win"
+    ) as told:
+        probe_store(bucket)
+    assert "\n" not in str(told.value)
+    assert_clean(bucket)
+
+
+def test_probe_of_a_store_whose_condition_loses_races_is_refused(bucket: ObjectStore) -> None:
+    """A store that looks first and writes then, as a gateway without locks does."""
+
+    def change(params: dict[str, Any], **_: Any) -> None:
+        if params["Key"].endswith("/race"):
+            params.pop("IfNoneMatch", None)
+
+    bucket.client.meta.events.register("provide-client-params.s3.PutObject", change)
+    with pytest.raises(StoreRefusedError, match="ignores the condition"):
+        probe_store(bucket)
+    assert_clean(bucket)
+
+
+def test_probe_of_a_store_that_ignores_ranges_is_refused(bucket: ObjectStore) -> None:
+    alter(bucket, "GetObject", Range=None)
+    with pytest.raises(StoreRefusedError, match="ignores the range of a read"):
+        probe_store(bucket)
+    assert_clean(bucket)
+
+
+def test_probe_of_a_store_without_multipart_leaves_nothing(bucket: ObjectStore) -> None:
+    def refuse(**_: Any) -> None:
+        raise StoreUnavailableError("no UploadPart")
+
+    bucket.client.meta.events.register("before-call.s3.UploadPart", refuse)
+    with pytest.raises(StoreUnavailableError, match="no UploadPart"):
+        probe_store(bucket)
+    assert_clean(bucket)
+
+
+@pytest.mark.parametrize(("minutes", "direction"), [(6, "360 s behind"), (-6, "360 s ahead of")])
+def test_probe_of_a_store_with_another_time_is_refused(bucket: ObjectStore, minutes: int, direction: str) -> None:
+    class OtherTime(ObjectStore):
+        def now(self) -> datetime:
+            return datetime.now(UTC) + timedelta(minutes=minutes, seconds=0.4 * (1 if minutes > 0 else -1))
+
+    with pytest.raises(StoreRefusedError, match=f"this machine's clock is {direction} the object store's"):
+        probe_store(OtherTime(bucket.settings))
+    assert_clean(bucket)
+
+
+def test_now_is_the_stores_own_clock(bucket: ObjectStore) -> None:
+    def date(parsed: dict[str, Any], **_: Any) -> None:
+        parsed["ResponseMetadata"]["HTTPHeaders"]["date"] = "Sat, 01 Feb 2025 03:04:05 GMT"
+
+    bucket.client.meta.events.register("after-call.s3.HeadBucket", date)
+    assert bucket.now() == datetime(2025, 2, 1, 3, 4, 5, tzinfo=UTC)
