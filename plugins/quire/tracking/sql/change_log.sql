@@ -14,8 +14,15 @@ CREATE TABLE IF NOT EXISTS quire.change_log (
     bucket      timestamp,
     n           bigint    NOT NULL
 );
--- Tokens are sums over some buckets of a few relations. Not unique, so that no writer waits for another.
-CREATE INDEX IF NOT EXISTS change_log_bucket ON quire.change_log (relation, bucket);
+-- Tokens are sums over some buckets of a few relations. Not unique, so that no writer waits for another. With IF NOT
+-- EXISTS alone, CREATE INDEX would lock the log against writers even where the index is there.
+DO $$
+BEGIN
+    IF to_regclass('quire.change_log_bucket') IS NULL THEN
+        CREATE INDEX change_log_bucket ON quire.change_log (relation, bucket);
+    END IF;
+END
+$$;
 
 -- What is tracked, and by which column: nodes are the table itself and all its partitions, sorted. The epoch is drawn
 -- when tracking begins, and anew whenever changes may have gone unseen: no token of before is met again.
