@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
 
-from tests.faults.buckets import PublishedState, keys_of, read_state
+from tests.faults.buckets import PublishedState, read_state
 from tests.faults.processes import CommandResult
 from tests.faults.s3_proxy import SeenRequest
 from tests.faults.scenarios import Scenario
@@ -68,8 +68,9 @@ class Matrix:
         with self._world.empty_bucket() as bucket:
             scenario.prepare(self._world, bucket)
             with self._world.proxy(scenario.behind, target=target, spoil=fault.spoil) as proxy:
-                self._run_spoiled(scenario, fault, proxy, bucket, result)
+                processes = self._run_spoiled(scenario, fault, proxy, bucket, result)
             state, faults = read_state(self._world.store(bucket))
+            result.broken += _unnamed_files(processes, state)
             result.broken += [f"after the fault, {found}" for found in (*faults, *_other_cells(state, expected))]
             sweeps = scenario.sweeps_always or result.outcome != "succeeded"
             for arguments in (*scenario.after, scenario.sweep) if sweeps else scenario.after:
@@ -92,7 +93,10 @@ class Matrix:
         assert faults == []
         return Expectation(requests=tuple(proxy.seen), state=state)
 
-    def _run_spoiled(self, scenario: Scenario, fault: Fault, proxy: Proxy, bucket: str, result: CaseResult) -> None:
+    def _run_spoiled(
+        self, scenario: Scenario, fault: Fault, proxy: Proxy, bucket: str, result: CaseResult
+    ) -> list[CommandResult]:
+        """Returns how the spoiled process ended, and its rivals."""
         command = self._world.runner.start(scenario.arguments, self._world.environment(bucket, proxy))
         proxy.kill = command.kill
         if scenario.rival_starts == "meanwhile":
@@ -107,16 +111,7 @@ class Matrix:
             result.broken += _promises_broken(ended, fault)
         elif scenario.rival_starts == "meanwhile" or not scenario.rival:
             result.broken.append("the request did not come")
-        for process in (ended, *rivals):
-            result.broken += self._missing_files(bucket, process)
-
-    def _missing_files(self, bucket: str, process: CommandResult) -> Iterator[str]:
-        """Gives the files that a process told its user of, and that are not there."""
-        if process.status == 0 and process.stdout.startswith("{"):
-            keys = set(keys_of(self._world.store(bucket)))
-            for file in json.loads(process.stdout)["files"]:
-                if file["key"] not in keys:
-                    yield f"{file['key']} was handed out, and is missing"
+        return [ended, *rivals]
 
     def _faults_of_end(
         self, bucket: str, before: PublishedState, expected: Expectation, *, is_swept: bool
@@ -145,6 +140,16 @@ def _promises_broken(ended: CommandResult, fault: Fault) -> Iterator[str]:
     last_line = (ended.stderr.strip().splitlines() or [""])[-1]
     if outcome == "failed" and (not last_line.startswith("quire: ") or last_line.startswith("quire: unexpected")):
         yield f"it failed without a line of its own: {ended.stderr.strip()}"
+
+
+def _unnamed_files(processes: Iterable[CommandResult], state: PublishedState) -> Iterator[str]:
+    """Gives the files that a process handed out, and that no manifest names: another one was written over it."""
+    named = {file["key"] for manifest in state.manifests.values() for file in json.loads(manifest)["files"]}
+    for process in processes:
+        if process.status == 0 and process.stdout.startswith("{"):
+            for file in json.loads(process.stdout)["files"]:
+                if file["key"] not in named:
+                    yield f"{file['key']} was handed out, and no manifest names it"
 
 
 def _other_cells(state: PublishedState, expected: Expectation) -> Iterator[str]:

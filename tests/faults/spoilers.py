@@ -38,6 +38,11 @@ class Fault:
     applies: Callable[[SeenRequest], bool] = lambda request: True
 
 
+def _is_of_object(request: SeenRequest) -> bool:
+    """Whether the answer is an object's bytes; others are XML, which carries no checksum."""
+    return request.name.startswith("GET ") and "(bucket)" not in request.name
+
+
 def _refuse(exchange: Exchange) -> None:
     exchange.proxy.refuse_connections(REFUSED_SECONDS)
     exchange.reset()
@@ -128,7 +133,13 @@ FAULTS = {
             name="flipped bit in the answer",
             spoil=_flip_answer,
             promise="survives",
-            applies=lambda request: request.received > 0,
+            applies=lambda request: request.received > 0 and _is_of_object(request),
+        ),
+        Fault(
+            name="flipped bit in an XML answer",
+            spoil=_flip_answer,
+            promise="ends well",
+            applies=lambda request: request.received > 0 and not _is_of_object(request),
         ),
         Fault(
             name="flipped bit in the upload",
