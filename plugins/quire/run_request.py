@@ -39,15 +39,18 @@ def request_range(
         RangeError: a date does not parse, start is after end, or the range is longer than the definition allows.
         ParameterError: a parameter or format is unknown, missing or not allowed.
     """
-    try:
-        days = DateRange.parse(start, end, definition.timezone)
-    except RangeError as error:
-        raise RangeError(error.message, report=definition.name) from error
+    days = _parse_range(definition, start, end)
+    ensure_within_limits(definition, days)
     return _request(definition, days, parameters=parameters, run_id=run_id, force=force, formats=formats)
 
 
 def request_conf(
-    definition: ReportDefinition, conf: Mapping[str, object], *, run_id: str, run_after: datetime
+    definition: ReportDefinition,
+    conf: Mapping[str, object],
+    *,
+    run_id: str,
+    run_after: datetime,
+    is_past: bool = False,
 ) -> RunRequest:
     """Returns the request of an Airflow run: its params, where both dates empty mean the definition's window.
 
@@ -56,6 +59,8 @@ def request_conf(
         conf: ``start``, ``end``, ``force``, ``formats`` and the definition's own parameters.
         run_id: Airflow's.
         run_after: the aware instant that the window ends before.
+        is_past: whether the run was requested before, maybe under an earlier definition: then the definition's limits
+            and the formats that it offers to readers are not checked.
 
     Raises:
         ParameterError: a key is unknown (Airflow itself would ignore it), or one date is given without the other.
@@ -72,19 +77,11 @@ def request_conf(
     force = conf.get("force") or False
     if not isinstance(force, bool):
         raise ParameterError(f"force is {force!r}: it must be true or false", report=definition.name)
-    _ensure_reader_formats(definition, conf.get("formats"))
     parameters = {name: conf[name] for name in definition.parameters if name in conf}
-    if start:
-        return request_range(
-            definition,
-            start=start,
-            end=end,
-            parameters=parameters,
-            run_id=run_id,
-            force=force,
-            formats=conf.get("formats"),
-        )
-    days = last_window(definition, before=run_after)
+    days = _parse_range(definition, start, end) if start else last_window(definition, before=run_after)
+    if not is_past:
+        _ensure_reader_formats(definition, conf.get("formats"))
+        ensure_within_limits(definition, days)
     return _request(definition, days, parameters=parameters, run_id=run_id, force=force, formats=conf.get("formats"))
 
 
@@ -109,6 +106,13 @@ def last_window(definition: ReportDefinition, *, before: datetime) -> DateRange:
     )
 
 
+def _parse_range(definition: ReportDefinition, start: str, end: str) -> DateRange:
+    try:
+        return DateRange.parse(start, end, definition.timezone)
+    except RangeError as error:
+        raise RangeError(error.message, report=definition.name) from error
+
+
 def _request(
     definition: ReportDefinition,
     days: DateRange,
@@ -118,7 +122,6 @@ def _request(
     force: bool,
     formats: object,
 ) -> RunRequest:
-    ensure_within_limits(definition, days)
     return RunRequest(
         report=definition.name,
         start=days.start,

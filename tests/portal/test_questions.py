@@ -10,6 +10,7 @@ import pytest
 from quire.definition import ReportDefinition
 from quire.errors import UsageError
 from quire.portal.questions import Question, asked_of, presets, read_question
+from quire.run_request import request_conf
 
 from tests.events import SQL, events_report
 
@@ -88,6 +89,17 @@ def test_conf_of_a_question_is_what_plan_reads_as_that_question(definition: Repo
     assert (found.start, found.end, found.parameters, found.formats) == (
         asked.request.start, asked.request.end, asked.request.parameters, asked.request.formats,
     )  # fmt: skip
+
+
+def test_past_run_is_read_whatever_the_definition_limits_by_now(tmp_path: Path) -> None:
+    conf = {"start": "2013-01-01", "end": "2013-12-31", "formats": ["csv"]}
+    run = {"run_after": "2014-01-01T00:00:00Z", "conf": conf, "dag_run_id": "ask__1"}
+    tightened = events_report(tmp_path, limits={"days": 31}, workbook={"reader_formats": ["xlsx"]})
+    request = asked_of(tightened, run)
+    assert (request.start, request.end, request.formats) == (dt.date(2013, 1, 1), dt.date(2013, 12, 31), ("csv",))
+    for refused in (conf, {**conf, "formats": ["xlsx"]}, {**conf, "end": "2013-01-31"}):  # by plan
+        with pytest.raises(UsageError):
+            request_conf(tightened, refused, run_id="r", run_after=dt.datetime.now(dt.UTC))
 
 
 def test_presets_are_the_reports_own_days(tmp_path: Path) -> None:

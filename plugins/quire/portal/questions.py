@@ -192,13 +192,13 @@ def _number(run: Mapping[str, Any] | None) -> int:
 
 
 def asked_of(definition: ReportDefinition, run: Mapping[str, Any]) -> RunRequest:
-    """Returns what one of Airflow's runs was asked for, scheduled ones too.
+    """Returns what one of Airflow's runs was asked for, scheduled ones too, whatever the definition limits by now.
 
     Raises:
         RangeError, ParameterError: it was started with something that the report does not take.
     """
     run_after = datetime.fromisoformat(run["run_after"])
-    return request_conf(definition, run["conf"] or {}, run_id=run["dag_run_id"], run_after=run_after)
+    return request_conf(definition, run["conf"] or {}, run_id=run["dag_run_id"], run_after=run_after, is_past=True)
 
 
 def presets(definition: ReportDefinition, *, now: datetime | None = None) -> list[PresetView]:
