@@ -7,14 +7,19 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, Literal
 
+import pyarrow as pa
 import pytest
 from quire.definition import ReportDefinition
 from quire.notices.totals import summary_totals
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
+from quire.portal import tables
 from quire.portal.tables import summary_tables
 from quire.settings import CLONE
+from quire.xlsx.front_values import column_values
+from quire.xlsx.model import Chart, SheetColumn, TableSheet
 
 from tests.events import events_report, fill_events, request_of, session_of
 from tests.format_codes.test_values import csv_of_sheet
@@ -56,6 +61,27 @@ def test_page_and_notification_show_numbers_as_the_workbook_does(
     assert dict(summary_totals(definition, manifest, store=bucket))["Amount"] == "€ 100,000,011.05"
     assert table.chart.count("<rect") == len(table.rows)
     assert "€ 100,000,000.00" in table.chart
+
+
+@pytest.mark.parametrize(("kind", "converted"), [(None, 12), ("column", 30), ("line", 1_000)])
+def test_page_converts_only_the_rows_it_shows(
+    monkeypatch: pytest.MonkeyPatch, kind: Literal["column", "line"] | None, converted: int
+) -> None:
+    lengths = list[int]()
+
+    def counted(*args: Any, **named: Any) -> list[Any]:
+        values = column_values(*args, **named)
+        lengths.append(len(values))
+        return values
+
+    monkeypatch.setattr(tables, "column_values", counted)
+    table = pa.table({"n": range(50_000), "amount": range(50_000)})
+    columns = tuple(SheetColumn(name=name, title=name) for name in table.schema.names)
+    chart = Chart(kind=kind, x="n", y=("amount",)) if kind else None
+    page = tables._table(TableSheet(sheet_name="S", heading="S", columns=columns, table=table, chart=chart), "UTC")
+    assert lengths == [converted] * 2
+    assert (page.total_rows, page.rows[-1]) == (50_000, ["11", "11"])
+    assert (f"first {converted:,} of 50,000" in page.chart) == (chart is not None)
 
 
 def test_importing_the_pages_loads_no_polars() -> None:

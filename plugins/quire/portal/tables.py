@@ -11,6 +11,7 @@ from quire.format_codes import format_value
 from quire.front_sheets import summary_sheets
 from quire.object_store import ObjectStore
 from quire.portal.charts import draw_chart
+from quire.xlsx.chart_points import charted_rows
 from quire.xlsx.front_values import column_values
 from quire.xlsx.model import TableSheet
 from quire.xlsx.styles import number_format
@@ -70,7 +71,9 @@ def _table(sheet: TableSheet, timezone: str) -> SummaryTable:
     import pyarrow.types as kinds
 
     schema, formats = sheet.table.schema, sheet_formats(sheet)
-    cells = {column.name: column_values(sheet.table, column, timezone=timezone) for column in sheet.columns}
+    rows = charted_rows(sheet.chart.kind, sheet.table.num_rows) if sheet.chart else 0
+    first = sheet.table.slice(0, max(MOST_ROWS, rows))
+    cells = {column.name: column_values(first, column, timezone=timezone) for column in sheet.columns}
     texts = [[format_value(value, formats[name]) for value in values[:MOST_ROWS]] for name, values in cells.items()]
     header = []
     for column in sheet.columns:
