@@ -76,7 +76,7 @@ def test_users_newer_estimate_supersedes_the_older_ones() -> None:
         await asyncio.sleep(0)
         assert await queue.run("ann", lambda _: "newest") == "newest"
         for ended in await asyncio.gather(first, *others, return_exceptions=True):
-            assert isinstance(ended, EstimateUnavailableError | SupersededError)
+            assert type(ended) is SupersededError
         assert most == [1]
 
     run(test)
@@ -117,5 +117,40 @@ def test_thread_that_does_not_leave_keeps_its_place() -> None:
         with pytest.raises(EstimateUnavailableError, match="Too many"):
             await queue.run("bob", lambda _: None)
         released.set()
+
+    run(test)
+
+
+def test_superseded_estimate_behind_a_hung_one_is_superseded() -> None:
+    async def test() -> None:
+        queue, released = EstimateQueue(places=1, seconds=0.2, wait=0.1), threading.Event()
+        hung = asyncio.create_task(queue.run("ann", lambda _: released.wait(LONG)))
+        await asyncio.sleep(0)
+        waiting = asyncio.create_task(queue.run("ann", lambda _: None))
+        await asyncio.sleep(0)
+        newest = asyncio.create_task(queue.run("ann", lambda _: None))
+        ended = await asyncio.gather(hung, waiting, newest, return_exceptions=True)
+        assert [type(error) for error in ended] == [SupersededError, SupersededError, EstimateUnavailableError]
+        released.set()
+
+    run(test)
+
+
+def test_estimate_that_supersedes_none_waits_its_turn() -> None:
+    async def test() -> None:
+        queue, started, released = EstimateQueue(places=2, seconds=LONG), threading.Event(), threading.Event()
+
+        def hold(deadline: Deadline) -> bool:
+            started.set()
+            released.wait(LONG)
+            return deadline.cancelled.is_set()
+
+        first = asyncio.create_task(queue.run("ann", hold, supersedes=False))
+        await wait_for(started)
+        second = asyncio.create_task(queue.run("ann", lambda _: "second", supersedes=False))
+        await asyncio.sleep(0)
+        released.set()
+        assert not await first
+        assert await second == "second"
 
     run(test)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 from quire.definition import ReportDefinition
+from quire.errors import ReportError, StoreUnavailableError
 from quire.object_store import ObjectStore
+from quire.pipeline import run_report
 from quire.portal.estimate_queue import Deadline, EstimateQueue, EstimateUnavailableError
-from quire.portal.estimates import MAX_PARTITIONS, estimate
+from quire.portal.estimates import MAX_PARTITIONS, estimate, hurried_client
 from quire.portal.questions import read_question
 from quire.portal.views import EstimateView
 
-from tests.events import events_report, fill_many_events, session_of
+from tests.events import events_report, fill_many_events, request_of, session_of
 
 LONG = 60.0
 
@@ -26,7 +31,8 @@ class CountingStore(ObjectStore):
     def __init__(self, store: ObjectStore) -> None:
         super().__init__(store.settings)
         self.requests = 0
-        self.client.meta.events.register("before-call.s3", self._count)
+        for client in (self.client, hurried_client(store.settings)):
+            client.meta.events.register("before-call.s3", self._count)
 
     def _count(self, **_: object) -> None:
         self.requests += 1
@@ -87,3 +93,35 @@ def test_estimate_that_nobody_waits_for_asks_no_store(
     with pytest.raises(EstimateUnavailableError):
         work(deadline)
     assert store.requests == 0
+
+
+def test_estimate_leaves_a_damaged_record(
+    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
+) -> None:
+    request = request_of(definition, end="2013-01-03")
+    run_report(definition, request, session=session_of(fresh_database), store=bucket)
+    damaged = next(stored.key for stored in bucket.list("partitions/events/") if stored.key.endswith(".json"))
+    bucket.put(damaged, b"damaged")
+    view = estimation(definition, fresh_database, bucket, end="2013-01-03")(Deadline(LONG))
+    assert (view.partitions, view.stored, view.is_exact) == (3, 2, False)
+    assert bucket.read(damaged) == b"damaged"
+
+
+def test_estimate_of_a_store_that_hangs_leaves_its_place(
+    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hung:  # takes connections, and never answers
+        store = ObjectStore(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{hung.getsockname()[1]}"))
+        work = estimation(definition, fresh_database, store, end="2013-01-10")
+        ended = list[Exception]()
+
+        def run() -> None:
+            try:
+                work(Deadline(LONG))
+            except ReportError as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        thread.join(45)  # one attempt of a run's own client takes 60 s alone, and is repeated
+        assert [type(error) for error in ended] == [StoreUnavailableError]

@@ -8,18 +8,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from fastapi import HTTPException, Query, Request
 from quire.object_store import ObjectStore
 from quire.portal import requesting
-from quire.portal.questions import check_question
+from quire.portal.estimate_queue import Deadline, EstimateQueue
+from quire.portal.questions import Question, check_question
+from quire.portal.views import EstimateView
 
 from tests.events import SQL, events_report, fill_many_events, session_of
 from tests.portal.in_process import Portal, open_portal
 
 DAYS = {"start": "2013-01-01", "end": "2013-01-31"}
 RUNS = "/api/reports/events/runs"
+ESTIMATE = "/api/reports/events/estimate"
 
 
 class Airflow:
@@ -40,6 +44,8 @@ class Airflow:
             run_id_prefix_pattern: str = "",
             triggering_user_name_prefix_pattern: str = "",
             state: list[str] = Query(default=["queued", "running", "success"]),  # noqa: B008
+            limit: int = 100,
+            offset: int = 0,
         ) -> dict[str, Any]:
             if dag_id == "~" and not self.may_list_all:
                 raise HTTPException(403, "Forbidden")
@@ -51,7 +57,7 @@ class Airflow:
                 and run["state"] in state
                 and dag_id in ("~", run["dag_id"])
             ]
-            return {"dag_runs": chosen, "total_entries": len(chosen)}
+            return {"dag_runs": chosen[offset:][: min(limit, 100)], "total_entries": len(chosen)}
 
         @host.get("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}")
         def show_task(dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
@@ -108,6 +114,14 @@ def test_quota_counts_the_reports_runs_where_all_may_not_be_listed(portal: Porta
     airflow.may_list_all = False
     for number in range(3):
         airflow.add(f"ask__{number}__1", "reader", dag_id="events")
+    assert portal.post(RUNS, json=DAYS).status_code == 429
+
+
+def test_quota_counts_runs_behind_many_of_users_with_longer_names(portal: Portal, airflow: Airflow) -> None:
+    for number in range(150):
+        airflow.add(f"ask__{number}__1", "readers")
+    for number in range(3):
+        airflow.add(f"ask__own{number}__1", "reader")
     assert portal.post(RUNS, json=DAYS).status_code == 429
 
 
@@ -169,3 +183,52 @@ def test_parameters_are_read_outside_the_event_loop(tmp_path: Path) -> None:
     asyncio.run(check_question(definition, **DAYS, parameters=Parameters(kind="a")))
     assert threads
     assert threading.get_ident() not in threads
+
+
+class HeldEstimates:
+    """Estimates of one row; the first one is held until it is released or cancelled."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.started, self.released = threading.Event(), threading.Event()
+        monkeypatch.setattr(requesting, "estimate", self._estimate)
+        monkeypatch.setattr(requesting, "open_session", lambda _: None)
+        monkeypatch.setattr(requesting, "_QUEUE", EstimateQueue())
+
+    def _estimate(self, question: Question, *, session: None, store: ObjectStore, deadline: Deadline) -> EstimateView:
+        if not self.started.is_set():
+            self.started.set()
+            while not self.released.wait(0.01):
+                deadline.ensure_time_left()
+        return EstimateView(rows=1, bytes=1, partitions=1, stored=0, is_exact=False)
+
+
+def test_estimate_of_the_form_does_not_supersede_that_of_a_request(
+    portal: Portal, airflow: Airflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events_report(tmp_path, limits={"rows": 2_000})
+    held = HeldEstimates(monkeypatch)
+
+    async def test() -> tuple[int, int]:
+        request = asyncio.create_task(portal._request("POST", RUNS, json=DAYS))
+        await asyncio.to_thread(held.started.wait, 60)
+        form = await portal._request("POST", ESTIMATE, json=DAYS)
+        held.released.set()
+        return (await request).status_code, form.status_code
+
+    assert asyncio.run(test()) == (202, 200)
+
+
+def test_superseded_estimate_may_be_tried_again_soon(
+    portal: Portal, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = HeldEstimates(monkeypatch)
+
+    async def test() -> tuple[httpx.Response, httpx.Response]:
+        earlier = asyncio.create_task(portal._request("POST", ESTIMATE, json=DAYS))
+        await asyncio.to_thread(held.started.wait, 60)
+        newer = await portal._request("POST", ESTIMATE, json=DAYS)
+        return await earlier, newer
+
+    earlier, newer = asyncio.run(test())
+    assert (earlier.status_code, newer.status_code) == (429, 200)
+    assert 1 <= int(earlier.headers["retry-after"]) <= 5

@@ -80,6 +80,8 @@ class ObjectStore:
     Safe to use from several threads.
     """
 
+    connect_seconds, read_seconds, max_retries = 5, 60, MAX_RETRIES  # of its client
+
     def __init__(self, settings: StoreSettings) -> None:
         self.settings = settings
 
@@ -113,9 +115,9 @@ class ObjectStore:
     def _connect(self, endpoint_url: str | None) -> S3Client:
         config = Config(
             signature_version="s3v4",
-            retries={"mode": "standard", "max_attempts": MAX_RETRIES},
-            connect_timeout=5,
-            read_timeout=60,
+            retries={"mode": "standard", "max_attempts": self.max_retries},
+            connect_timeout=self.connect_seconds,
+            read_timeout=self.read_seconds,
             max_pool_connections=16,
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",

@@ -77,17 +77,13 @@ class AirflowApi:
         return [run for run in found["dag_runs"] if run["dag_run_id"].startswith(prefix)]
 
     async def active_runs(self, dag_id: str, *, user: str, prefix: str) -> list[dict[str, Any]]:
-        """Returns a user's active runs whose ids begin with ``prefix``, ``PAGE`` at most; of every DAG for ``~``."""
-        # Airflow compares names by their beginning, and so may return those of others
-        found = await self._ask(
-            "GET", f"/dags/{dag_id}/dagRuns", state=["queued", "running"], run_id_prefix_pattern=prefix,
-            triggering_user_name_prefix_pattern=user, limit=PAGE,
+        """Returns a user's active runs whose ids begin with ``prefix``; of every DAG for ``~``."""
+        # Airflow compares names by their beginning, and so may return those of others: the user's may be on any page
+        runs = await self._all(
+            f"/dags/{dag_id}/dagRuns", "dag_runs", state=["queued", "running"], run_id_prefix_pattern=prefix,
+            triggering_user_name_prefix_pattern=user, order_by=["id"],
         )  # fmt: skip
-        return [
-            run
-            for run in found["dag_runs"]
-            if run["triggering_user_name"] == user and run["dag_run_id"].startswith(prefix)
-        ]
+        return [run for run in runs if run["triggering_user_name"] == user and run["dag_run_id"].startswith(prefix)]
 
     async def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """Returns a run."""

@@ -27,6 +27,7 @@ SAFETY = {
     "Cache-Control": "no-store",
 }
 RETRY_AFTER = {status.HTTP_429_TOO_MANY_REQUESTS: "30", status.HTTP_503_SERVICE_UNAVAILABLE: "5"}  # seconds
+SUPERSEDED_RETRY_AFTER = "2"  # the newer estimate is the caller's own
 
 
 def create_app() -> FastAPI:
@@ -69,7 +70,8 @@ async def _told(request: Request, error: Exception) -> Response:
     """Returns what went wrong, as JSON to programs, and as a page to people."""
     status_code, reason = explain(error)
     base = base_of(request)
-    headers = {"Retry-After": RETRY_AFTER[status_code]} if status_code in RETRY_AFTER else {}
+    retry_after = SUPERSEDED_RETRY_AFTER if isinstance(error, SupersededError) else RETRY_AFTER.get(status_code)
+    headers = {"Retry-After": retry_after} if retry_after else {}
     path = request.url.path.removeprefix(base)
     if path.startswith(f"{PREFIX}/api/") or not _reads_pages(request):
         return JSONResponse({"detail": reason}, status_code, headers=headers)

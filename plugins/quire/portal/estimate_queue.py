@@ -33,11 +33,15 @@ class SupersededError(Exception):
 
 
 class Deadline:
-    """When an estimate must be done; ``cancelled`` is set when nobody waits for it any more."""
+    """When an estimate must be done; ``cancelled`` is set when nobody waits for it any more.
+
+    ``is_superseded`` says that this is so because the same user requested another one.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._ends = time.monotonic() + seconds
         self.cancelled = threading.Event()
+        self.is_superseded = False
 
     @property
     def remaining(self) -> float:
@@ -45,13 +49,22 @@ class Deadline:
         return max(0.0, self._ends - time.monotonic())
 
     def ensure_time_left(self) -> None:
-        """Checks that somebody still waits.
+        """Checks that somebody still waits for the estimate.
 
         Raises:
             EstimateUnavailableError: nobody does.
         """
         if self.cancelled.is_set() or not self.remaining:
             raise EstimateUnavailableError("The estimate took too long: choose a shorter date range, or try again")
+
+    def ensure_newest(self) -> None:
+        """Checks that the same user requested no other estimate meanwhile.
+
+        Raises:
+            SupersededError: they did.
+        """
+        if self.is_superseded:
+            raise SupersededError("Another estimate was requested meanwhile")
 
 
 class EstimateQueue:
@@ -72,8 +85,13 @@ class EstimateQueue:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._latest: WeakValueDictionary[str, Deadline] = WeakValueDictionary()
 
-    async def run(self, user: str, work: Callable[[Deadline], Answer]) -> Answer:
-        """Returns what ``work`` returns, called in a thread; a user's earlier estimate is given up for it.
+    async def run(self, user: str, work: Callable[[Deadline], Answer], *, supersedes: bool = True) -> Answer:
+        """Returns what ``work`` returns, called in a thread.
+
+        Args:
+            user: whose estimate it is; estimates of one user run one after the other.
+            work: calculates the estimate.
+            supersedes: whether the user's earlier estimate is cancelled, instead of waited for.
 
         Raises:
             EstimateUnavailableError: all places are taken, or it took too long.
@@ -81,19 +99,27 @@ class EstimateQueue:
         """
         deadline = Deadline(self._seconds)
         turn = self._turns.setdefault(user, asyncio.Lock())
-        if (earlier := self._latest.get(user)) is not None:
-            earlier.cancelled.set()
-        self._latest[user] = deadline
-        await _acquire(turn, deadline.remaining, "Your last estimate is still running: try again in some seconds")
+        if supersedes:
+            self._supersede(user, deadline)
         try:
-            if deadline.cancelled.is_set():
-                raise SupersededError("Another estimate was requested meanwhile")
+            await _acquire(turn, deadline.remaining, "Your last estimate is still running: try again in some seconds")
+        except EstimateUnavailableError:
+            deadline.ensure_newest()
+            raise
+        try:
+            deadline.ensure_newest()
             wait = min(self._wait, deadline.remaining)
             await _acquire(self._places, wait, "Too many estimates are running: try again in some seconds")
         except BaseException:
             turn.release()
             raise
         return await self._finish(deadline, turn, self._threads.submit(copy_context().run, work, deadline))
+
+    def _supersede(self, user: str, deadline: Deadline) -> None:
+        if (earlier := self._latest.get(user)) is not None:
+            earlier.is_superseded = True
+            earlier.cancelled.set()
+        self._latest[user] = deadline
 
     async def _finish(self, deadline: Deadline, turn: asyncio.Lock, running: Future[Answer]) -> Answer:
         loop = asyncio.get_running_loop()
@@ -106,12 +132,14 @@ class EstimateQueue:
         try:
             async with asyncio.timeout(deadline.remaining):
                 return await asyncio.shield(asyncio.wrap_future(running))
-        except TimeoutError:
-            deadline.cancelled.set()
-            deadline.ensure_time_left()
-            raise
         except asyncio.CancelledError:  # the client left
             deadline.cancelled.set()
+            raise
+        except Exception as error:
+            deadline.ensure_newest()  # whatever its thread raised when it gave up
+            if isinstance(error, TimeoutError):
+                deadline.cancelled.set()
+                deadline.ensure_time_left()
             raise
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from quire.artifacts import RunPlan, SourceColumn
 from quire.calendar_range import DatePartition
@@ -17,9 +20,15 @@ from quire.portal.estimate_queue import Deadline, EstimateUnavailableError
 from quire.portal.questions import Question
 from quire.portal.views import EstimateView
 from quire.query import bound_query, query_columns
+from quire.settings import StoreSettings
 from quire.source import SourceSession, SourceTransaction, open_transaction
 from quire.source.lost_connections import with_defaults
 from quire.stages.plan import plan_partitions
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+logger = logging.getLogger(__name__)
 
 MAX_PARTITIONS = 500  # that are looked for in the store; of a range with more, the planner alone is asked
 GRACE_SECONDS = 2
@@ -27,20 +36,32 @@ GRACE_SECONDS = 2
 CELL_BYTES = {"xlsx": 6.5, "csv": 7.5, "parquet": 1.3}
 
 
+@lru_cache(maxsize=4)
+def hurried_client(settings: StoreSettings) -> S3Client:
+    """Returns the client of estimates: it gives up early, so that a store that hangs keeps no place for long."""
+    store = ObjectStore(settings)
+    store.connect_seconds, store.read_seconds, store.max_retries = 2, 5, 0
+    return store.client
+
+
 class _HurriedStore(ObjectStore):
-    """A store that is not asked any more once nobody waits for the answer."""
+    """A store that only reads, and is not asked any more once nobody waits for the answer."""
 
     def __init__(self, store: ObjectStore, deadline: Deadline) -> None:
         super().__init__(store.settings)
-        self.client, self._deadline = store.client, deadline
+        self.client, self._deadline = hurried_client(store.settings), deadline
 
-    def read(self, key: str) -> bytes | None:
+    def _read(self, key: str) -> bytes:  # each attempt of it
         self._deadline.ensure_time_left()
-        return super().read(key)
+        return super()._read(key)
 
     def size(self, key: str) -> int | None:
         self._deadline.ensure_time_left()
         return super().size(key)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Leaves damaged records to the next run: an estimate counts them as cache misses and changes nothing."""
+        logger.info("an estimate deletes nothing: %s stays", ", ".join(keys))
 
 
 def estimate(question: Question, *, session: SourceSession, store: ObjectStore, deadline: Deadline) -> EstimateView:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from quire.airflow_dag.connections import open_session
 from quire.errors import RangeError
 from quire.object_store import ObjectStore
@@ -22,11 +24,14 @@ async def estimate_question(reading: Reading, question: Question, store: ObjectS
         ReportError: the source or the store cannot be asked.
         SupersededError: the caller asked for another estimate meanwhile.
     """
+    return await _QUEUE.run(reading.caller.user.get_id(), _estimation(reading, question, store))
 
+
+def _estimation(reading: Reading, question: Question, store: ObjectStore) -> Callable[[Deadline], EstimateView]:
     def work(deadline: Deadline) -> EstimateView:
         return estimate(question, session=open_session(reading.definition), store=store, deadline=deadline)
 
-    return await _QUEUE.run(reading.caller.user.get_id(), work)
+    return work
 
 
 async def request_run(asking: Reading, question: Question, store: ObjectStore) -> tuple[str, bool]:
@@ -34,11 +39,14 @@ async def request_run(asking: Reading, question: Question, store: ObjectStore) -
 
     Raises:
         RangeError: it would give more rows than the definition allows.
+        EstimateUnavailableError, ReportError: how many rows it would give cannot be estimated.
         BusyError, PausedError, QuotaError, RefusedError: what ``ask`` raises.
     """
     most = asking.definition.limits.rows
     if most is not None:
-        expected = await estimate_question(asking, question, store)
+        # The form estimates too, at the same time: neither supersedes the other.
+        user = f"run:{asking.caller.user.get_id()}"
+        expected = await _QUEUE.run(user, _estimation(asking, question, store), supersedes=False)
         if expected.rows > most:
             about = "" if expected.is_exact else "about "
             raise RangeError(
