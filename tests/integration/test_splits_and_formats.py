@@ -19,7 +19,7 @@ from quire.artifacts import RenderedFile
 from quire.file_names import is_summary
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
-from quire.portal.runs import file_views
+from quire.portal.run_contents import file_views
 from quire.verify import verify_run
 
 from tests.events import ZONE, events_report, fill_events, fill_many_events, request_of, session_of

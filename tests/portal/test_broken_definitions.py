@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from quire.catalog import Catalog, load_catalog
 from quire.object_store import ObjectStore
+from quire.portal import reports
 
 from tests.events import events_report
 from tests.portal.in_process import EDIT, READ, Portal, open_portal
@@ -45,3 +47,16 @@ def test_reader_sees_whom_to_contact_and_no_reason(portal: Portal) -> None:
         "This report cannot be used: its definition has a mistake. Contact your Airflow administrator."
     )
     assert portal.get("/api/reports/nothing").json()["detail"] == "There is no report nothing."
+
+
+def test_first_page_reads_the_catalog_once(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = list[Path]()
+
+    def counted(folder: Path) -> Catalog:
+        folders.append(folder)
+        return load_catalog(folder)
+
+    monkeypatch.setattr(reports, "load_catalog", counted)
+    portal.rights = {READ, EDIT}
+    page = portal.get("/").text
+    assert ("Events" in page, "torn.yaml:2" in page, len(folders)) == (True, True, 1)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, status
 from quire.portal.access import AskingDep, CallerDep, CancellingDep, EstimatingDep, ReadingDep, RunId
 from quire.portal.addresses import run_address
 from quire.portal.questions import ACTIVE, check_question
-from quire.portal.reports import list_broken_reports, list_reports, show_report
+from quire.portal.reports import list_broken_reports, list_reports, read_catalog, show_report
 from quire.portal.requesting import estimate_question, request_run
 from quire.portal.runs import cancelling_note, is_decided, list_runs, show_run
 from quire.portal.services import BaseDep, StoreDep
@@ -44,13 +44,13 @@ OFFSET = Query(ge=0, le=1_000_000, description="How many of the newest to leave 
 @router.get("", summary="The reports that the caller may see")
 async def get_reports(caller: CallerDep, base: BaseDep) -> list[ReportView]:
     """Those whose DAGs they may read."""
-    return await list_reports(caller, base)
+    return await list_reports(caller, await read_catalog(), base)
 
 
 @broken_router.get("", summary="The reports whose definitions have a mistake")
 async def get_broken_reports(caller: CallerDep) -> list[BrokenReportView]:
     """Those that the caller may edit, and what is wrong with them."""
-    return await list_broken_reports(caller)
+    return await list_broken_reports(caller, await read_catalog())
 
 
 @router.get("/{report}", summary="One report")
@@ -82,7 +82,8 @@ async def get_runs(
 ) -> list[RunView]:
     """Those of its schedule too."""
     api = reading.caller.api
-    return (await list_runs(reading.definition, api=api, store=store, base=base, limit=limit, offset=offset))[0]
+    page = await list_runs(reading.definition, api=api, store=store, base=base, limit=limit, offset=offset)
+    return page.runs
 
 
 @router.get("/{report}/runs/{run_id}", summary="One run")

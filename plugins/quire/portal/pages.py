@@ -18,10 +18,9 @@ from quire.errors import TransientError, UsageError
 from quire.portal.access import TOKEN_FIELD, AskingDep, Caller, CallerDep, CancellingDep, Reading, ReadingDep, RunId
 from quire.portal.addresses import PREFIX, run_address
 from quire.portal.api import LIMIT, OFFSET, cancel
-from quire.portal.estimate_queue import SupersededError
 from quire.portal.explanations import explain
 from quire.portal.questions import BusyError, PausedError, QuotaError, check_question
-from quire.portal.reports import list_broken_reports, list_reports, parameter_titles, show_report
+from quire.portal.reports import list_broken_reports, list_reports, parameter_titles, read_catalog, show_report
 from quire.portal.requesting import request_run
 from quire.portal.runs import list_runs, show_run
 from quire.portal.services import BaseDep, StoreDep
@@ -51,7 +50,8 @@ def page(name: str, caller: Caller | None, base: str, *, status_code: int = 200,
 @router.get("/")
 async def show_reports(caller: CallerDep, base: BaseDep) -> Response:
     """The reports that the caller may see."""
-    reports, broken = await list_reports(caller, base), await list_broken_reports(caller)
+    catalog = await read_catalog()
+    reports, broken = await list_reports(caller, catalog, base), await list_broken_reports(caller, catalog)
     return page("reports.html", caller, base, reports=reports, broken=broken)
 
 
@@ -79,14 +79,14 @@ async def _report_page(
     status_code: int = 200,
 ) -> Response:
     api = reading.caller.api
-    runs, total = await list_runs(reading.definition, api=api, store=store, base=base, limit=limit, offset=offset)
+    listed = await list_runs(reading.definition, api=api, store=store, base=base, limit=limit, offset=offset)
     report = await run_sync(show_report, reading, base)
     return page(
         "report.html", reading.caller, base, status_code=status_code,
-        report=report, runs=runs, titles=parameter_titles(reading.definition),
+        report=report, runs=listed.runs, notice=listed.notice, titles=parameter_titles(reading.definition),
         all_formats=report.reader_formats, given=given or {}, error=error,
         newer=_query(max(offset - limit, 0), limit) if offset else "",
-        older=_query(offset + limit, limit) if total > offset + limit else "",
+        older=_query(offset + limit, limit) if listed.total > offset + limit else "",
     )  # fmt: skip
 
 
@@ -111,7 +111,7 @@ async def ask_report(asking: AskingDep, request: Request, store: StoreDep, base:
             formats=formats,
         )
         run_id, _ = await request_run(asking, question, store)
-    except (UsageError, PausedError, BusyError, QuotaError, TransientError, SupersededError) as error:
+    except (UsageError, PausedError, BusyError, QuotaError, TransientError) as error:
         status_code, reason = explain(error)
         return await _report_page(asking, store, base, given=told, error=reason, status_code=status_code)
     return RedirectResponse(f"{base}{run_address(asking.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from anyio.to_thread import run_sync
 
-from quire.catalog import load_catalog
+from quire.catalog import Catalog, load_catalog
 from quire.definition import ReportDefinition
 from quire.portal.access import Caller, Reading, may
 from quire.portal.addresses import report_address
@@ -13,19 +13,24 @@ from quire.portal.views import BrokenReportView, LimitsView, OwnerView, Paramete
 from quire.settings import include_folder
 
 
-async def list_reports(caller: Caller, base: str) -> list[ReportView]:
+async def read_catalog() -> Catalog:
+    """Returns the catalog, read in a thread."""
+    return await run_sync(load_catalog, include_folder())
+
+
+async def list_reports(caller: Caller, catalog: Catalog, base: str) -> list[ReportView]:
     """Returns the reports whose DAGs the caller may read, by title; ``list_broken_reports`` has the others."""
     readable = {dag["dag_id"] for dag in await caller.api.dags()}
-    definitions = (await run_sync(load_catalog, include_folder())).definitions
+    definitions = catalog.definitions
     found = [definitions[name] for name in definitions if name in readable]
     readings = [Reading(caller=caller, definition=definition) for definition in found]
     views = await run_sync(lambda: [show_report(reading, base) for reading in readings])
     return sorted(views, key=lambda report: report.title)
 
 
-async def list_broken_reports(caller: Caller) -> list[BrokenReportView]:
+async def list_broken_reports(caller: Caller, catalog: Catalog) -> list[BrokenReportView]:
     """Returns the reports whose definitions cannot be read, and why: those that the caller may edit."""
-    errors = (await run_sync(load_catalog, include_folder())).errors
+    errors = catalog.errors
     editable = await run_sync(lambda: [name for name in errors if may(caller, name, "PUT", None)])
     return [BrokenReportView(name=name, error=errors[name].message) for name in sorted(editable)]
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,20 +14,23 @@ from anyio.to_thread import run_sync
 from pydantic import BaseModel, Field, ValidationError
 
 from quire.airflow_dag.handover import NOTIFY, PUBLISH, UNREACHED, is_published
-from quire.artifacts import Manifest, TaskUsage
+from quire.artifacts import Manifest
 from quire.definition import ReportDefinition
 from quire.definition.presentation import FILE_FORMATS
-from quire.errors import IntegrityError, ReportError
+from quire.errors import IntegrityError, ReportError, StoreRefusedError, StoreUnavailableError
 from quire.file_names import is_summary
 from quire.object_store import ObjectStore
-from quire.portal.addresses import archive_address, file_address, run_address
+from quire.portal.addresses import run_address
 from quire.portal.airflow_api import AirflowApi, NotFoundError
 from quire.portal.command_line_runs import RUN_ID, CommandLineRun, command_line_runs, merge_page
 from quire.portal.explanations import MAX_REASON_LENGTH, contact_of, explain_failure, shorten
 from quire.portal.manifests import cached_manifest
 from quire.portal.progress import failure_of, progress_of
 from quire.portal.questions import OVER, asked_of
-from quire.portal.views import FileView, RunDetails, RunState, RunView, StageView
+from quire.portal.run_contents import contents_of, stage_views
+from quire.portal.views import RunDetails, RunState, RunView
+
+logger = logging.getLogger(__name__)
 
 STATES: Mapping[str, RunState] = {"queued": "waiting", "running": "running", "success": "done", "failed": "failed"}
 CANCELLED = re.compile(r"Cancelled at (\S+) by ")  # the note of a run that somebody has ended
@@ -42,6 +47,21 @@ class _Returned(BaseModel):
     published_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunList:
+    """One page of a report's runs.
+
+    Args:
+        runs: of the page.
+        total: how many there are on all pages.
+        notice: a sentence that says which runs are not listed; empty where all are.
+    """
+
+    runs: list[RunView]
+    total: int
+    notice: str
+
+
 def is_decided(tasks: Iterable[Mapping[str, Any]]) -> bool:
     """Whether what came of a run is certain, and all that is left of it is to tell those who want to know."""
     stages = [task for task in tasks if task["task_id"] != NOTIFY]
@@ -55,8 +75,8 @@ def cancelling_note(name: str) -> str:
 
 async def list_runs(
     definition: ReportDefinition, *, api: AirflowApi, store: ObjectStore, base: str, limit: int, offset: int = 0
-) -> tuple[list[RunView], int]:
-    """Returns a report's runs, the newest first, and how many there are in all.
+) -> RunList:
+    """Returns a report's runs, the newest first; Airflow's alone while the store is unavailable.
 
     Args:
         definition: the report.
@@ -66,13 +86,22 @@ async def list_runs(
         limit: how many at most.
         offset: how many of the newest to leave out.
     """
-    own = await run_sync(command_line_runs, store, definition.name)
+    own, notice = await _own_runs(definition, store)
     first = max(offset - len(own), 0)  # of Airflow's runs, that may be on the page
     found, total = await api.runs_between(definition.name, first, offset + limit)
     dated = [(datetime.fromisoformat(run["run_after"]), run) for run in found]
     page = merge_page(dated, own, skip=offset - first, limit=limit)
     views = await asyncio.gather(*(_view(definition, run, api=api, store=store, base=base) for run in page))
-    return [view for view in views if view], total + len(own)
+    return RunList(runs=[view for view in views if view], total=total + len(own), notice=notice)
+
+
+async def _own_runs(definition: ReportDefinition, store: ObjectStore) -> tuple[list[CommandLineRun], str]:
+    """Returns the runs of the command line; none where the store cannot be asked, and a sentence that says so."""
+    try:
+        return await run_sync(command_line_runs, store, definition.name), ""
+    except (StoreRefusedError, StoreUnavailableError) as error:
+        logger.warning("%s: runs of the command line are not listed: %s", definition.name, error.message)
+        return [], shorten(f"Runs of the command line are unavailable: {error.message}", MAX_REASON_LENGTH)
 
 
 async def show_run(
@@ -89,10 +118,10 @@ async def show_run(
         if own is None:
             raise NotFoundError(run_id)
         view, published = await run_sync(_command_line_view, own, definition.name, store, base)
-        return RunDetails(**dict(view), stages=_stages(published.usage)), published
+        return RunDetails(**dict(view), stages=stage_views(published.usage) if published else []), published
     run = await api.run(definition.name, run_id)
     view, manifest = await _details(definition, run, api=api, store=store, base=base)
-    stages = _stages(manifest.usage) if manifest else []
+    stages = stage_views(manifest.usage) if manifest else []
     return RunDetails(**dict(view), stages=stages, unreached=await _unreached(definition, run_id, api)), manifest
 
 
@@ -199,17 +228,26 @@ def _published(
     except IntegrityError:
         return None, {"error": "Its files were deleted, for they were older than the report keeps them."}
     except ReportError as error:
-        return None, {"error": f"Its files cannot be shown just now: {error.message}"}
+        return None, {"error": _unavailable(error)}
     return manifest, {
-        **_contents(manifest, base),
+        **contents_of(manifest, base),
         "reused": published.reused,
         **({"ended_at": published.published_at} if published.published_at else {}),
     }
 
 
-def _command_line_view(run: CommandLineRun, report: str, store: ObjectStore, base: str) -> tuple[RunView, Manifest]:
-    manifest = cached_manifest(store, report, run.run_key)
-    suffixes = {file.name.rpartition(".")[2] for file in manifest.files if not is_summary(file)}
+def _command_line_view(
+    run: CommandLineRun, report: str, store: ObjectStore, base: str
+) -> tuple[RunView, Manifest | None]:
+    manifest = None
+    about: dict[str, Any] = {"start": None, "end": None, "parameters": {}}
+    suffixes = set[str]()
+    try:
+        manifest = cached_manifest(store, report, run.run_key)
+        about = contents_of(manifest, base)
+        suffixes = {file.name.rpartition(".")[2] for file in manifest.files if not is_summary(file)}
+    except (StoreRefusedError, StoreUnavailableError) as error:
+        about["error"] = _unavailable(error)
     view = RunView(
         run_id=run.run_id,
         report=report,
@@ -220,57 +258,10 @@ def _command_line_view(run: CommandLineRun, report: str, store: ObjectStore, bas
         ended_at=None,
         formats=[name for name in FILE_FORMATS if name in suffixes],
         url=f"{base}{run_address(report, run.run_id)}",
-        **_contents(manifest, base),
+        **about,
     )
     return view, manifest
 
 
-def _contents(manifest: Manifest, base: str) -> dict[str, Any]:
-    return {
-        "start": manifest.start,
-        "end": manifest.end,
-        "parameters": manifest.parameters,
-        "run": manifest.run,
-        "rows": manifest.rows,
-        "bytes": sum(file.bytes for file in manifest.files),
-        "files": file_views(manifest, base),
-        "warnings": list(manifest.warnings),
-        "archive": f"{base}{archive_address(manifest.report, manifest.run)}",
-    }
-
-
-def file_views(manifest: Manifest, base: str) -> list[FileView]:
-    """Returns the files of a published run."""
-    return [
-        FileView(
-            name=file.name,
-            rows=file.rows,
-            bytes=file.bytes,
-            start=file.start,
-            end=file.end,
-            earliest=file.earliest,
-            latest=file.latest,
-            sha256=file.sha256,
-            is_summary=is_summary(file),
-            url=f"{base}{file_address(manifest.report, manifest.run, file.name)}",
-        )
-        for file in manifest.files
-    ]
-
-
-def _stages(usages: Sequence[TaskUsage]) -> list[StageView]:
-    found = []
-    for stage in dict.fromkeys(usage.stage for usage in usages):
-        own = [usage for usage in usages if usage.stage == stage]
-        found.append(
-            StageView(
-                stage=stage,
-                tasks=len(own),
-                seconds=round(sum(usage.seconds for usage in own), 3),
-                cpu_seconds=round(sum(usage.cpu_seconds for usage in own), 3),
-                rows=sum(usage.rows for usage in own),
-                bytes=sum(usage.bytes for usage in own),
-                peak_rss_bytes=max(usage.peak_rss_bytes for usage in own),
-            )
-        )
-    return found
+def _unavailable(error: ReportError) -> str:
+    return shorten(f"Its files cannot be shown just now: {error.message}", MAX_REASON_LENGTH)

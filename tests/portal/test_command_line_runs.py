@@ -1,0 +1,169 @@
+"""Runs of the command line in the lists: which manifests are read, and what one that cannot be read takes away."""
+
+from __future__ import annotations
+
+import gc
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quire.artifacts import Manifest, manifest_key
+from quire.definition import ReportDefinition
+from quire.errors import StoreUnavailableError
+from quire.object_store import ObjectStore
+from quire.pipeline import run_report
+from quire.portal import command_line_runs as module
+from quire.portal.command_line_runs import command_line_runs
+from quire.portal.manifests import _CACHE
+from quire.records import LOOKUPS, read_record, write_once
+
+from tests.events import events_report, fill_events, request_of, session_of
+from tests.portal.in_process import Portal, open_portal
+from tests.portal.test_runs import RUNS, airflow_run, airflow_runs
+
+
+@pytest.fixture
+def definition(tmp_path: Path) -> ReportDefinition:
+    return events_report(tmp_path)
+
+
+@pytest.fixture
+def manifest(definition: ReportDefinition, bucket: ObjectStore, fresh_database: str) -> Manifest:
+    """Returns the manifest of a run that the command line did not publish."""
+    fill_events(fresh_database)
+    request = request_of(definition, run_id="events__x")
+    return run_report(definition, request, session=session_of(fresh_database), store=bucket).published.manifest
+
+
+def publish(manifest: Manifest, store: ObjectStore, number: int) -> str:
+    """Publishes the same run again under a key and a command line's id of its own; returns the id."""
+    run = replace(manifest, run=f"{number:032x}", run_id=f"cli__{number:032x}")
+    assert write_once(store, manifest_key(run.report, run.run), run)
+    return run.run_id
+
+
+def list_now(store: ObjectStore) -> list[str]:
+    """Returns the runs' ids, listed anew."""
+    module._LISTINGS.clear()
+    return [run.run_id for run in command_line_runs(store, "events")]
+
+
+def open_reader(monkeypatch: pytest.MonkeyPatch, include: Path, store: ObjectStore) -> Portal:
+    module._LISTINGS.clear()
+    monkeypatch.setenv("QUIRE_INCLUDE", str(include))
+    return open_portal(monkeypatch, lambda: store)
+
+
+@pytest.mark.parametrize("damaged", [b"{}", b"no JSON", b'{"made_at": "2013"}'])
+def test_damaged_manifest_takes_no_other_run_away(
+    manifest: Manifest, bucket: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: bytes
+) -> None:
+    own = publish(manifest, bucket, 1)
+    bucket.put(manifest_key("events", "f" * 32), damaged)
+    portal = open_reader(monkeypatch, tmp_path, bucket)
+    airflow_runs(portal, [airflow_run(1)])
+    answer = portal.get(RUNS)
+    assert (answer.status_code, [run["run_id"] for run in answer.json()]) == (200, ["ask__1", own])
+    assert 'name="start"' in portal.get("/reports/events").text
+    assert bucket.read(manifest_key("events", "f" * 32)) == damaged
+
+
+def test_repaired_manifest_is_read_again(manifest: Manifest, bucket: ObjectStore) -> None:
+    key = manifest_key("events", f"{7:032x}")
+    bucket.put(key, b"damaged")
+    assert list_now(bucket) == []
+    bucket.delete([key])
+    time.sleep(1.1)  # the store dates to the second
+    assert list_now(bucket) == []
+    assert publish(manifest, bucket, 7) in list_now(bucket)
+
+
+def test_store_that_is_away_leaves_the_runs_of_airflow(
+    definition: ReportDefinition, bucket: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = ObjectStore(replace(bucket.settings, endpoint_url="http://127.0.0.1:9"))
+    portal = open_reader(monkeypatch, tmp_path, away)
+    published = {"run": "a" * 32, "reused": False, "published_at": None}
+
+    @portal.host.get("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/publish/xcomEntries/return_value")
+    def show_value(dag_id: str, run_id: str) -> dict[str, Any]:
+        return {"value": published}
+
+    airflow_runs(portal, [airflow_run(2), airflow_run(1, state="success")])
+    waiting, done = portal.get(RUNS).json()
+    assert (waiting["run_id"], done["run_id"]) == ("ask__2", "ask__1")
+    assert done["error"].startswith("Its files cannot be shown just now: ")
+    page = portal.get("/reports/events")
+    assert (page.status_code, 'name="start"' in page.text) == (200, True)
+    assert "Runs of the command line are unavailable: " in page.text
+
+
+def test_listed_run_stays_in_the_list_when_the_store_goes_away(
+    manifest: Manifest, bucket: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = publish(manifest, bucket, 1)
+    portal = open_reader(monkeypatch, tmp_path, bucket)
+    airflow_runs(portal, [])
+    assert [run["rows"] for run in portal.get(RUNS).json()] == [manifest.rows]
+    _CACHE.clear()
+
+    def lose(key: str) -> bytes | None:
+        raise StoreUnavailableError("the store is away")
+
+    monkeypatch.setattr(bucket, "read", lose)
+    (run,) = portal.get(RUNS).json()
+    assert (run["run_id"], run["error"]) == (run_id, "Its files cannot be shown just now: the store is away")
+
+
+def test_few_manifests_are_in_memory_at_once(
+    manifest: Manifest, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = {publish(manifest, bucket, number) for number in range(100)}
+    alive = list[int]()
+
+    def counted(store: ObjectStore, kind: Any, key: str) -> Any:
+        record = read_record(store, kind, key)
+        if int(key.split("/")[2], 16) % 10 == 9:
+            alive.append(sum(type(value) is Manifest for value in gc.get_objects()))
+        return record
+
+    monkeypatch.setattr(module, "read_record", counted)
+    gc.collect()
+    before = sum(type(value) is Manifest for value in gc.get_objects())
+    assert set(list_now(bucket)) == ids
+    assert len(alive) == 10
+    assert max(alive) - before <= 2 * LOOKUPS
+
+
+def test_newest_manifests_are_read_first(
+    manifest: Manifest, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_READ", 1)
+    for number in (1, 2, 3):
+        publish(manifest, bucket, number)
+    time.sleep(1.1)  # the store dates to the second
+    newest = publish(manifest, bucket, 4)
+    assert list_now(bucket) == [newest]
+    for _ in range(4):
+        listed = list_now(bucket)
+    assert (len(listed), listed[0]) == (4, newest)
+
+
+def test_folders_without_a_readable_manifest_take_no_place(
+    manifest: Manifest, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_READ", 2)
+    own = publish(manifest, bucket, 16**31)
+    bucket.delete([manifest_key("events", manifest.run)])
+    for number in range(3):  # a run that is being published, or was lost
+        bucket.put(f"reports/events/{number:032x}/events.xlsx", b"x")
+    assert list_now(bucket) == [own]
+    time.sleep(1.1)
+    for number in range(3):  # newer than the run
+        bucket.put(manifest_key("events", f"{number:032x}"), b"damaged")
+    bucket.delete([manifest_key("events", f"{16**31:032x}")])
+    assert own not in list_now(bucket)
+    publish(manifest, bucket, 16**31)
+    assert list_now(bucket) == [own]
