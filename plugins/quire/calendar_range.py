@@ -172,15 +172,23 @@ class DateRange:
         """
         return cls(start=parse_date(start, name="start"), end=parse_date(end, name="end"), timezone=timezone)
 
+    def ensure_partitionable(self, grain: Grain) -> None:
+        """Checks the number of partitions without building them.
+
+        Raises:
+            RangeError: there would be more than ``MAX_PARTITIONS``.
+        """
+        count = grain.periods(self.start, self.end)
+        if count > MAX_PARTITIONS:
+            raise RangeError(f"At most {MAX_PARTITIONS:,} {grain}s at once; this is {count:,}")
+
     def partitions(self, grain: Grain) -> tuple[DatePartition, ...]:
         """Splits the range at the grain's borders: every day in exactly one partition, in order.
 
         Raises:
             RangeError: there would be more than ``MAX_PARTITIONS``, as with a mistyped year.
         """
-        count = grain.periods(self.start, self.end)
-        if count > MAX_PARTITIONS:
-            raise RangeError(f"At most {MAX_PARTITIONS:,} {grain}s at once; this is {count:,}")
+        self.ensure_partitionable(grain)
         found: list[DatePartition] = []
         stop_of_range = self.end + timedelta(days=1)
         start = self.start

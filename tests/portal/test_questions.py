@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +120,14 @@ def test_presets_are_the_reports_own_days(tmp_path: Path) -> None:
     }
     later = presets(definition, now=still_february + dt.timedelta(minutes=1))
     assert found["Last month"] != (later[2].start, later[2].end) == (day(2024, 2, 1), day(2024, 2, 29))
+
+
+def test_question_over_a_long_range_builds_no_partitions(tmp_path: Path) -> None:
+    daily = events_report(tmp_path, sql=SQL, partition="day")
+    question(daily)  # what is loaded once
+    tracemalloc.start()
+    try:
+        question(daily, start="1960-01-01", end="2013-01-01")  # 19,360 days
+        assert tracemalloc.get_traced_memory()[1] < 500_000
+    finally:
+        tracemalloc.stop()

@@ -34,6 +34,7 @@ def test_number_keeps_its_digits(digits: str) -> None:
         "[-Infinity]",
         "1e999",
         "1e-999",
+        "0e9999999999999999999",
         "[" * 100_000,
         "{'a': 1}",
         "",
@@ -52,3 +53,7 @@ def test_json_of_many_levels_is_written_again() -> None:
 
 def test_zero_of_any_exponent_is_a_number() -> None:
     assert read_json("0e-999") == Decimal(0)
+
+
+def test_zero_of_a_long_exponent_does_not_grow() -> None:
+    assert write_json(read_json("[0e-16000, 0e16000]")) == "[0,0]"

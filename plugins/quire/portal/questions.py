@@ -113,7 +113,7 @@ def read_question(
     request = request_range(
         definition, start=start, end=end, parameters=parameters, formats=formats, force=force, run_id="asked"
     )
-    request.days.partitions(definition.partition)  # which refuses ranges that are too long
+    request.days.ensure_partitionable(definition.partition)
     return Question(definition=definition, request=request)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 DEEPEST = 100  # levels of lists and objects: writing them again takes frames of Python's stack
 TOO_DEEP = "it is nested too deep"
@@ -50,10 +50,16 @@ def _inside(value: object) -> Iterable[object]:
 
 
 def _number(digits: str) -> Decimal:
-    number = Decimal(digits)
-    if number and abs(number.adjusted()) > LARGEST_EXPONENT:
-        raise ValueError(f"the number {digits[:40]} is out of range")
-    return number
+    out_of_range = f"the number {digits[:40]} is out of range"
+    try:
+        number = Decimal(digits)
+    except InvalidOperation as error:  # an exponent that Decimal itself cannot hold
+        raise ValueError(out_of_range) from error
+    if abs(number.adjusted()) <= LARGEST_EXPONENT:
+        return number
+    if number:
+        raise ValueError(out_of_range)
+    return Decimal(0)  # a zero keeps its value, and not the thousands of digits that PostgreSQL would print
 
 
 def _refuse(word: str) -> object:
