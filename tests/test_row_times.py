@@ -71,6 +71,13 @@ def test_row_times_of_a_whole_partition_are_its_statistics(bucket: ObjectStore) 
     assert [time.isoformat() for time in times] == ["2013-01-01T23:00:00-05:00", "2013-01-03T00:30:00.500000-05:00"]
 
 
+def test_row_times_in_the_hour_that_comes_twice_are_in_order(bucket: ObjectStore) -> None:
+    statistics = PartitionStatistics(earliest="2013-10-27T00:50:00+00:00", latest="2013-10-27T01:10:00+00:00")
+    times = row_times([slice_of(0, HOURS)], staged(1, statistics), column="at", timezone="Europe/Berlin", store=bucket)
+    assert times is not None
+    assert [time.isoformat() for time in times] == ["2013-10-27T02:50:00+02:00", "2013-10-27T02:10:00+01:00"]
+
+
 def test_row_times_of_dates_are_dates(bucket: ObjectStore) -> None:
     statistics = PartitionStatistics(earliest="2013-01-02", latest="2013-01-30")
     times = row_times([slice_of(0, HOURS)], staged(1, statistics), column="at", timezone=ZONE, store=bucket)

@@ -62,6 +62,9 @@ def test_source_of_another_kind_is_refused_without_its_password(value: str) -> N
         "u:p%2F%40@h/d?options=-c%20a%3Db",
         "/d",
         "u:p#s@h/d",
+        "u:p@h/d?application_name=etl@x",
+        "/d?sslrootcert=/etc/root.crt&application_name=etl@x&connect_timeout=5",
+        "h?application_name=etl@x",
         "h?sslmode=require",
         "",
     ],
@@ -83,6 +86,8 @@ def test_source_may_be_whatever_libpq_reads(rest: str) -> None:
         "u:p@s3cr?w@h/d",
         "u:12/s3cr@h/d",
         "u:12?s3cr@h/d",
+        "u:12?k=s3cr@h/d",
+        "u:12/x?s3cr@h:5432/d",
     ],
 )
 def test_source_with_a_password_that_is_not_encoded_is_refused_without_it(rest: str) -> None:
@@ -91,7 +96,9 @@ def test_source_with_a_password_that_is_not_encoded_is_refused_without_it(rest: 
     assert "s3cr" not in str(caught.value)
 
 
-@pytest.mark.parametrize("rest", ["u:p@s3cr/w#rd@h:5432/d", "u:12#s3cr@h/d", "u:p@s3cr@h/d", "u:12/s3cr@h/d"])
+@pytest.mark.parametrize(
+    "rest", ["u:p@s3cr/w#rd@h:5432/d", "u:12#s3cr@h/d", "u:p@s3cr@h/d", "u:12/s3cr@h/d", "u:12#x?k=s3cr@h/d"]
+)
 def test_validate_encoding_of_a_cut_off_password_refuses_without_it(rest: str) -> None:
     with pytest.raises(SettingsError, match="encode what is special in user and password") as caught:
         validate_encoding("warehouse", {"AIRFLOW_CONN_WAREHOUSE": f"postgres://{rest}"})
@@ -100,7 +107,12 @@ def test_validate_encoding_of_a_cut_off_password_refuses_without_it(rest: str) -
 
 @pytest.mark.parametrize(
     "value",
-    ["postgresql://u:p%40ss%2Fw%23rd@h:5432/d?options=a%40b", '{"conn_type": "postgres", "password": "p@s/@"}', ""],
+    [
+        "postgresql://u:p%40ss%2Fw%23rd@h:5432/d?options=a%40b",
+        "postgresql://u:p@h/d?application_name=etl@x",
+        '{"conn_type": "postgres", "password": "p@s/@"}',
+        "",
+    ],
 )
 def test_validate_encoding_of_what_airflow_reads_whole_accepts_it(value: str) -> None:
     validate_encoding("warehouse", {"AIRFLOW_CONN_WAREHOUSE": value})

@@ -14,6 +14,8 @@ from quire.errors import DefinitionError
         ("\ttitle: a\n", "f:1", "indent with blanks, not with tabs"),
         ("a:\n\tb: 1\n", "f:2", "indent with blanks, not with tabs"),
         ("a:\n  b: 1\n\tc: 2\n", "f:3", "indent with blanks, not with tabs"),
+        ("title: *tables\n", "f:1", "a value that begins with * must be in quotes"),
+        ("title: !table x\n", "f:1", "a value that begins with ! must be in quotes"),
         ("title: *a\n", "f:1", "a value that begins with * must be in quotes"),
         ("title: %x\n", "f:1", "a value that begins with % must be in quotes"),
         ("title: @x\n", "f:1", "a value that begins with @ must be in quotes"),

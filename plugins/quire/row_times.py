@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime, tzinfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -62,8 +62,15 @@ def row_times(
     ends: list[date] = []
     for part in slices:
         ends += _statistics(part, staged.get(part.object_key)) or _stored_ends(part, column, store)
-    local = [end.astimezone(zone(timezone)) if isinstance(end, datetime) and end.tzinfo else end for end in ends]
-    return (min(local), max(local)) if local else None
+    if not ends:
+        return None
+    # Date-times of one zone compare by their wall clocks, which run through the same hour twice in autumn.
+    instants = [_in_zone(end, UTC) for end in ends]
+    return _in_zone(min(instants), zone(timezone)), _in_zone(max(instants), zone(timezone))
+
+
+def _in_zone(time: date, timezone: tzinfo) -> date:
+    return time.astimezone(timezone) if isinstance(time, datetime) and time.tzinfo else time
 
 
 def _statistics(part: RowSlice, partition: StagedPartition | None) -> list[date]:

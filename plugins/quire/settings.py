@@ -30,6 +30,7 @@ MAX_ACTIVE_RUNS = 100
 CLONE = Path(__file__).resolve().parents[2]
 ENCODE = "encode what is special in user and password (%40 for @, %2F for /, %23 for #, %3F for ?, %25 for %)"
 _HOSTS = re.compile(r"(?:(?:\[[0-9A-Fa-f:.%]++\]|[^\[\]:,@\s]*+)(?::\d*+)?+(?:,|$))++")  # libpq takes several
+_PARAMETERS = re.compile(r"(?:[a-z_]++=[^&@]*+(?:@[^&/@]*+)?+(?:&|$))++")
 _ENCODED = re.compile(r"(?:[^%\s]|%[0-9A-Fa-f]{2})*")
 
 
@@ -193,8 +194,13 @@ def validate_encoding(connection_id: str, environment: Mapping[str, str] = os.en
 
 
 def _has_stray_at(rest: str, authority: str) -> bool:
-    """Whether a password is cut off: libpq ends it at its first ``@``, and an authority at the first slash."""
-    return authority.count("@") > 1 or "@" in rest[len(authority) :]
+    """Whether a password is cut off: libpq ends it at its first ``@``, and an authority at the first slash.
+
+    A parameter's value may hold an ``@``, but no slash behind it: that is where the host and database of a password
+    with a question mark would stand.
+    """
+    path, _, query = rest[len(authority) :].partition("?")
+    return authority.count("@") > 1 or "@" in path or ("@" in query and not _PARAMETERS.fullmatch(query))
 
 
 def _unencoded(connection_id: str) -> SettingsError:

@@ -26,7 +26,7 @@ def advice_of(error: yaml.MarkedYAMLError, text: str) -> str:
 
 
 def _advice(reason: str, character: str) -> str:
-    if "tab" in reason or character == "\t":
+    if "tab character" in reason or character == "\t":
         return "indent with blanks, not with tabs"
     if "cannot start any token" in reason:
         return f"a value that begins with {character} must be in quotes"

@@ -7,7 +7,8 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 
 from quire.format_codes.sections import Kind, Section, Token
 
-_EXACT = Context(prec=400, rounding=ROUND_HALF_UP, Emax=10_000, Emin=-10_000)
+# More digits than PostgreSQL's numeric, per cents and decimals of a code together: nothing is rounded but to places.
+_EXACT = Context(prec=200_000, rounding=ROUND_HALF_UP, Emax=1_000_000, Emin=-1_000_000)
 GROUP = 3  # digits between commas
 # Of a number without a format: larger and smaller ones are written with an exponent.
 GENERAL_DIGITS, MAX_PLAIN_DIGITS, MIN_PLAIN_POWER = 10, 15, -4
