@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from quire.artifacts import RunRequest
+from quire.artifacts import RunRequest, TaskUsage
 from quire.errors import DamagedObjectError, ReportError, StoreUnavailableError
 from quire.leases import EXPIRES_AFTER, Lease, active_runs, hold_lease, lease_key
 from quire.object_store import ObjectStore
@@ -228,10 +228,16 @@ def test_publish_of_a_lapsed_run_looks_again_at_the_rows_it_names(
     definition = events_report(tmp_path)
     run = stage(definition, fresh_database, bucket)
     files = render(definition, run, bucket)
-    bucket.delete([run.partitions[1].object_key])
     session = session_of(fresh_database)
+    lapses: list[bool] = []
+
+    def usage() -> tuple[TaskUsage, ...]:  # asked last, when everything but the manifest is written
+        bucket.delete([run.partitions[1].object_key])
+        lapses.append(True)
+        return ()
+
     with pytest.raises(DamagedObjectError, match="was deleted while the run had no lease"):
-        publish_run(definition, run, files, session=session, store=bucket, lapsed=True)
+        publish_run(definition, run, files, session=session, store=bucket, usage=usage, lapsed=lambda: bool(lapses))
     assert not [entry.key for entry in bucket.list("reports/") if entry.key.endswith("manifest.json")]
     record = f"{run.partitions[1].object_key.rpartition('/')[0]}.json"
     assert bucket.size(record) is None  # so that the run, started again, reads them anew

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pytest
 from quire.artifacts import RowSlice
 from quire.errors import DamagedObjectError
 from quire.object_store import ObjectStore, Upload
-from quire.stored_rows import BATCH_BYTES, BATCH_ROWS, read_rows
+from quire.stored_rows import BATCH_BYTES, BATCH_ROWS, damage_discarded, read_rows
 
 ROWS = 30_000
 
@@ -59,6 +60,14 @@ def test_object_that_is_no_parquet_is_refused(bucket: ObjectStore, stored: Uploa
         upload.write(b"x" * stored.bytes)
     with pytest.raises(DamagedObjectError, match=r"rows\.parquet cannot be read as Parquet"):
         numbers(bucket, upload, (0, 1))
+
+
+def test_error_of_the_operating_system_is_no_damage(bucket: ObjectStore) -> None:
+    folder = "partitions/place"
+    bucket.put(f"{folder}.json", b"record")
+    with pytest.raises(OSError, match="Too many open files"), damage_discarded(bucket, f"{folder}/rows.parquet"):
+        raise OSError(errno.EMFILE, "Too many open files")
+    assert bucket.read(f"{folder}.json") == b"record"
 
 
 def test_object_of_other_bytes_is_refused(bucket: ObjectStore, stored: Upload) -> None:

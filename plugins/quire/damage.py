@@ -28,7 +28,7 @@ def repeat_when_damaged(work: Callable[[], Outcome]) -> Outcome:
             logger.warning("%s; that was attempt %s of %s", error, attempt, MAX_ATTEMPTS)
             last = error
     raise IntegrityError(
-        f"{last.message}, as others {MAX_ATTEMPTS - 1} times before: check the object store",
+        f"{last.message}; damaged in all {MAX_ATTEMPTS} attempts. Check the object store.",
         report=last.report,
         partition=last.partition,
     ) from last

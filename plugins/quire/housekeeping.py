@@ -17,6 +17,7 @@ from quire.definition import ReportDefinition
 from quire.errors import IntegrityError
 from quire.leases import LEASES, ActiveRun, active_runs
 from quire.object_store import ObjectStore, StoredObject
+from quire.object_store.probe import PROBES
 from quire.records import folder_of, read_record
 
 GRACE = timedelta(days=1)  # what is younger may be at work, though nothing names it yet
@@ -72,9 +73,19 @@ def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: Objec
     for report in sorted(reports - set(done.skipped)):
         for root in ROOTS:
             done.uploads += store.abort_uploads(f"{root}{report}/", before=now - GRACE)
+    _delete_probes(store, now=now, done=done)
     if torn:
         raise torn[0]
     return done
+
+
+def _delete_probes(store: ObjectStore, *, now: datetime, done: Collected) -> None:
+    """Deletes what a killed ``quire check`` has left."""
+    old = [entry for entry in store.list(PROBES) if now - entry.modified > GRACE]
+    store.delete(entry.key for entry in old)
+    done.objects += len(old)
+    done.bytes += sum(entry.bytes for entry in old)
+    done.uploads += store.abort_uploads(PROBES, before=now - GRACE)
 
 
 class _Sweep:

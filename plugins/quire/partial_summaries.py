@@ -15,7 +15,7 @@ from quire.artifacts import PartialSummaries, RunPlan, StagedPartition, StagedSu
 from quire.definition import ReportDefinition, Summary
 from quire.errors import DamagedObjectError
 from quire.object_store import ObjectStore
-from quire.records import commit_once, discard_record, folder_of, read_record, side_by_side
+from quire.records import commit_once, find_record, folder_of, side_by_side
 from quire.serialization import digest
 
 if TYPE_CHECKING:
@@ -92,11 +92,17 @@ def _calculate(
 
 def _find(store: ObjectStore, key: str) -> PartialSummaries | None:
     """Returns what is stored; deletes a record that is damaged."""
-    try:
-        return read_record(store, PartialSummaries, key)
-    except DamagedObjectError as error:
-        discard_record(store, key, error)
-        return None
+    return find_record(store, PartialSummaries, key)
+
+
+def _discard(store: ObjectStore, key: str, partial: PartialSummaries, error: DamagedObjectError) -> None:
+    """Deletes a record that names what is damaged, unless it names something else by now."""
+
+    def ensure(current: PartialSummaries) -> None:
+        if current == partial:
+            raise error
+
+    find_record(store, PartialSummaries, key, ensure=ensure)
 
 
 def read_partials(
@@ -116,7 +122,7 @@ def read_partials(
         try:
             return _frames(store, partials[position])
         except DamagedObjectError as error:
-            discard_record(store, _record_key(definition, filled[position]), error)
+            _discard(store, _record_key(definition, filled[position]), partials[position], error)
         (partial,) = keep_partials(definition, plan, [filled[position]], store=store)
         return _frames(store, partial)
 

@@ -26,56 +26,101 @@ Record = TypeVar("Record")
 
 
 def read_record(store: ObjectStore, kind: type[Record], key: str) -> Record | None:
-    """Returns a record, or None where there is none; reads it again where its checksum does not match.
+    """Returns a record, or None where there is none.
 
     Raises:
-        DamagedObjectError: its checksum never matches, or it is no such record.
+        DamagedObjectError: its bytes are not those that were written.
+        IntegrityError: it is undamaged, but not a record that this version of Quire understands.
     """
+    return _read(store, kind, key)[0]
+
+
+def find_record(
+    store: ObjectStore, kind: type[Record], key: str, *, ensure: Callable[[Record], None] = lambda record: None
+) -> Record | None:
+    """Returns a record, or None where there is none; deletes one that is damaged, or that names damaged objects.
+
+    A record that another run has replaced meanwhile stays, and so does one of another version of Quire.
+
+    Args:
+        store: where it may be.
+        kind: of record.
+        key: of the record.
+        ensure: raises DamagedObjectError where an object that the record names is missing or damaged.
+
+    Raises:
+        IntegrityError: it is undamaged, but not a record that this version of Quire understands.
+    """
+    body = b""
+    try:
+        record, body = _read(store, kind, key)
+        if record is not None:
+            ensure(record)
+    except DamagedRecordError as error:
+        _discard(store, key, error.body, error)
+    except DamagedObjectError as error:
+        _discard(store, key, body, error)
+    else:
+        return record
+    return None
+
+
+class DamagedRecordError(DamagedObjectError):
+    """The bytes of a record, which it carries, are not those that were written."""
+
+    def __init__(self, message: str, *, body: bytes = b"", **place: str | None) -> None:
+        super().__init__(message, **place)
+        self.body = body
+
+
+def _read(store: ObjectStore, kind: type[Record], key: str) -> tuple[Record | None, bytes]:
+    """Returns a record and its bytes; reads it again where that fails, since the connection may have damaged it."""
     for _ in range(READ_ATTEMPTS - 1):
         try:
             return _read_once(store, kind, key)
-        except DamagedObjectError:  # on its way, if the next answer is another
+        except IntegrityError:
             continue
     return _read_once(store, kind, key)
 
 
-def _read_once(store: ObjectStore, kind: type[Record], key: str) -> Record | None:
+def _read_once(store: ObjectStore, kind: type[Record], key: str) -> tuple[Record | None, bytes]:
     body = store.read(key)
     if body is None:
-        return None
+        return None, b""
     try:
         value = json.loads(body)
-        _validate_checksum(value, kind)
-        return from_json(kind, value, source="it")
-    except (ValueError, IntegrityError) as error:
-        raise DamagedObjectError(f"{key} is damaged: {first_line(error)}") from error
+    except ValueError as error:
+        raise DamagedRecordError(f"{key} is damaged: {first_line(error)}", body=body) from error
+    checksum = value.pop(CHECKSUM, None) if isinstance(value, dict) else None
+    if checksum is not None and checksum != _checksum(value):
+        raise DamagedRecordError(f"{key} is damaged: it does not match its checksum", body=body)
+    try:
+        if checksum is None:
+            _validate_fields(value, kind)
+        return from_json(kind, value, source="it"), body
+    except IntegrityError as error:
+        raise IntegrityError(f"{key} is of another version of Quire: {error.message}") from error
 
 
-def _validate_checksum(value: Any, kind: Any) -> None:
-    """Takes the checksum out of a record's value, and compares it with the rest.
-
-    Records of earlier versions have none. What has neither a checksum nor exactly the fields of the record is damaged:
-    the name of its checksum may be.
-    """
+def _validate_fields(value: Any, kind: Any) -> None:
+    """Refuses fields that a record without a checksum cannot have; records of earlier versions have no checksum."""
     if not isinstance(value, dict):
-        raise IntegrityError("it is no record")
-    checksum = value.pop(CHECKSUM, None)
-    if checksum is None:
-        unknown = sorted(set(value) - {field.name for field in fields(kind)})
-        if unknown:
-            raise IntegrityError(f"it is no {kind.__name__}, with a field {unknown[0]!r} and no checksum")
-    elif checksum != _checksum(value):
-        raise IntegrityError("it does not match its checksum")
+        raise IntegrityError("it is not a record")
+    unknown = sorted(set(value) - {field.name for field in fields(kind)})
+    if unknown:
+        raise IntegrityError(f"it has a field {unknown[0]!r} and no checksum")
 
 
 def _checksum(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def discard_record(store: ObjectStore, key: str, error: DamagedObjectError) -> None:
-    """Deletes a record that is damaged, or names what is: a cache miss is left. Retention finds what it named."""
-    logger.warning("%s; %s is deleted, so that it is made again", error.message, key)
-    store.delete([key])
+def _discard(store: ObjectStore, key: str, body: bytes, error: DamagedObjectError) -> None:
+    """Deletes a record with these bytes, so that it is a cache miss. Retention finds what it named."""
+    if store.delete_unchanged(key, body):
+        logger.warning("%s; deleted %s, so that it is made again", error.message, key)
+    else:
+        logger.warning("%s; kept %s, which was replaced or deleted meanwhile", error.message, key)
 
 
 def write_once(store: ObjectStore, key: str, record: Any) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from quire.artifacts import Manifest, RunPlan, StagedPartition, manifest_key
 from quire.definition import ReportDefinition
-from quire.errors import DamagedObjectError, IntegrityError
+from quire.errors import IntegrityError
 from quire.object_store import ObjectStore
-from quire.records import discard_record, read_record
+from quire.records import find_record, read_record
 from quire.serialization import digest
 
 RENDERER = 7  # raised when the same rows would give other files
@@ -53,13 +53,12 @@ def is_published(store: ObjectStore, report: str, run_key: str) -> bool:
 
 
 def find_manifest(store: ObjectStore, report: str, run_key: str) -> Manifest | None:
-    """Returns a published run's manifest, if there is one; deletes one that is damaged, so that it is made again."""
-    key = manifest_key(report, run_key)
-    try:
-        return read_record(store, Manifest, key)
-    except DamagedObjectError as error:
-        discard_record(store, key, error)
-        return None
+    """Returns a published run's manifest, if there is one; deletes one that is damaged, so that it is made again.
+
+    Raises:
+        IntegrityError: another version of Quire has published the run, in a form that this one does not understand.
+    """
+    return find_record(store, Manifest, manifest_key(report, run_key))
 
 
 def read_manifest(store: ObjectStore, report: str, run_key: str) -> Manifest:

@@ -9,7 +9,7 @@ from quire.definition import ReportDefinition
 from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store import ObjectStore
 from quire.object_store.checksums import ensure_checksums
-from quire.records import discard_record, folder_of, read_record, side_by_side
+from quire.records import find_record, folder_of, side_by_side
 
 
 def partition_place(report: str, source_digest: str, key: str, token: str) -> str:
@@ -25,31 +25,23 @@ def find_partition(store: ObjectStore, place: str, *, with_rows: bool = True) ->
         place: its folder.
         with_rows: whether its rows are of interest, and not only what was calculated of them.
     """
-    key = f"{place}.json"
-    try:
-        staged = read_record(store, StagedPartition, key)
-        if staged is None:
-            return None
+
+    def ensure(staged: StagedPartition) -> None:
         ensure_checksums(staged.object_key, staged.bytes, staged.checksums)
         if with_rows and store.size(staged.object_key) != staged.bytes:
             raise DamagedObjectError(f"{staged.object_key} is missing, or has another size than was stored")
-    except DamagedObjectError as error:
-        discard_record(store, key, error)
-        return None
-    return staged
+
+    return find_record(store, StagedPartition, f"{place}.json", ensure=ensure)
 
 
 def discard_rows(store: ObjectStore, object_key: str, error: DamagedObjectError) -> None:
     """Makes a cache miss of a partition whose rows are damaged, unless other rows count by now."""
-    key = f"{folder_of(object_key)}.json"
-    try:
-        staged = read_record(store, StagedPartition, key)
-    except DamagedObjectError:
-        pass
-    else:
-        if staged is None or staged.object_key != object_key:
-            return
-    discard_record(store, key, error)
+
+    def ensure(staged: StagedPartition) -> None:
+        if staged.object_key == object_key:
+            raise error
+
+    find_record(store, StagedPartition, f"{folder_of(object_key)}.json", ensure=ensure)
 
 
 def find_partitions(

@@ -84,9 +84,19 @@ def damage_discarded(store: ObjectStore, object_key: str) -> Iterator[None]:
         discard_rows(store, object_key, error)
         raise
     except (pa.ArrowInvalid, OSError) as error:
+        if not _is_damage(error):
+            raise
         damage = DamagedObjectError(f"{object_key} cannot be read as Parquet: {first_line(error)}")
         discard_rows(store, object_key, damage)
         raise damage from error
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether PyArrow reports bytes that it cannot decode.
+
+    It raises a plain OSError without a number for those. The operating system's errors have a number, or a class.
+    """
+    return isinstance(error, pa.ArrowInvalid) or (type(error) is OSError and error.errno is None)
 
 
 def _batch_rows(group: pq.RowGroupMetaData, names: Sequence[str]) -> int:

@@ -96,7 +96,7 @@ SCENARIOS = {
             arguments=RUN,
             after=(RUN,),
             faults=ZOMBIES,
-            rival=(RUN,),
+            rival=(RUN, SWEEP_ORPHANS),
             rival_starts="meanwhile",
         ),
     )

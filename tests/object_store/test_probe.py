@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from quire.errors import StoreRefusedError, StoreUnavailableError
+from quire.housekeeping import collect_garbage
 from quire.object_store import ObjectStore
 from quire.object_store.probe import probe_store
 
@@ -91,3 +92,25 @@ def test_now_is_the_stores_own_clock(bucket: ObjectStore) -> None:
 
     bucket.client.meta.events.register("after-call.s3.HeadBucket", date)
     assert bucket.now() == datetime(2025, 2, 1, 3, 4, 5, tzinfo=UTC)
+
+
+def test_probe_that_cannot_delete_reports_what_it_was_refused_first(bucket: ObjectStore) -> None:
+    def refuse(**_: Any) -> None:
+        raise StoreUnavailableError("no deletion")
+
+    store = ObjectStore(bucket.settings)
+    alter(store, "GetObject", Range=None)
+    store.client.meta.events.register("before-parameter-build.s3.DeleteObjects", refuse)
+    with pytest.raises(StoreRefusedError, match="ignores the range of a read"):
+        probe_store(store)
+
+
+def test_garbage_collection_deletes_the_objects_of_a_killed_probe(bucket: ObjectStore) -> None:
+    bucket.put("probes/killed/range", b"x")
+    bucket.client.create_multipart_upload(Bucket=bucket.bucket, Key="probes/killed/multipart")
+    now = datetime.now(UTC)
+    collect_garbage({}, store=bucket, now=now)
+    assert bucket.size("probes/killed/range") == 1  # that check may be active
+    done = collect_garbage({}, store=bucket, now=now + timedelta(days=2))
+    assert (done.objects, done.uploads) == (1, 1)
+    assert_clean(bucket)

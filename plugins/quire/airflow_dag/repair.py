@@ -25,7 +25,7 @@ def publish_or_repeat(
     store: ObjectStore,
     usage: Callable[[], tuple[TaskUsage, ...]],
     damage: str,
-    lapsed: bool,
+    lapsed: Callable[[], bool],
 ) -> PublishedRun:
     """Publishes what tasks have staged and rendered; runs all stages again where something of it is damaged.
 

@@ -223,7 +223,7 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
                 store=store,
                 usage=lambda: (*task_usages(*usages), meter.usage()),
                 damage=first_damage(*damages),
-                lapsed=lease.lapsed,
+                lapsed=lambda: lease.lapsed,
             )
         release_lease(staged.plan.request.report, staged.plan.request.run_id, store=store)
         manifest = found.manifest

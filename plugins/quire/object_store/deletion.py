@@ -1,20 +1,22 @@
-"""Deletes objects by the thousand."""
+"""Deletes objects by the thousand, or a single one on the condition that nobody has replaced it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from quire.object_store.translation import translated
+from quire.object_store.body import read_body
+from quire.object_store.translation import ExistsError, NoSuchKeyError, translated
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 BATCH_KEYS = 1_000  # S3's own limit
-UNSUPPORTED = {"NotImplemented", "MethodNotAllowed"}  # of stores without DeleteObjects
+UNSUPPORTED = {"NotImplemented", "MethodNotAllowed"}  # of stores without DeleteObjects, or without conditions
 
 
 def delete_objects(client: S3Client, bucket: str, keys: Iterable[str]) -> None:
@@ -43,3 +45,28 @@ def _delete_batch(client: S3Client, bucket: str, keys: Sequence[str]) -> Sequenc
                 return keys
             raise
     return [entry["Key"] for entry in answer.get("Errors", ())]
+
+
+def delete_unchanged(client: S3Client, bucket: str, key: str, body: bytes) -> bool:
+    """Deletes an object unless it has other bytes by now; returns whether it did.
+
+    The bytes are compared immediately before, for stores that ignore or do not know the condition of a deletion.
+    """
+    try:
+        current = read_body(partial(client.get_object, Bucket=bucket, Key=key), key)
+        if current.data != body:
+            return False
+        with translated(key):
+            _delete_matching(client, bucket, key, current.etag)
+    except (NoSuchKeyError, ExistsError):  # somebody else deleted or replaced it
+        return False
+    return True
+
+
+def _delete_matching(client: S3Client, bucket: str, key: str, etag: str) -> None:
+    try:
+        client.delete_object(Bucket=bucket, Key=key, IfMatch=etag)
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") not in UNSUPPORTED:
+            raise
+        client.delete_object(Bucket=bucket, Key=key)

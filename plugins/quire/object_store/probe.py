@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from quire.errors import NoConnectionError, StoreRefusedError
+from quire.errors import NoConnectionError, ReportError, StoreRefusedError
 from quire.object_store.store import ObjectStore
 from quire.object_store.translation import translated
 from quire.settings import StoreSettings
+
+logger = logging.getLogger(__name__)
 
 PROBES = "probes/"
 WRITERS = 4  # at once
@@ -34,7 +37,9 @@ def check_store() -> tuple[str, ...]:
 
 
 def probe_store(store: ObjectStore) -> None:
-    """Tries conditional writes, range reads, multipart uploads and batch deletion, and compares clocks.
+    """Tries conditional writes, range reads and multipart uploads, and compares clocks.
+
+    Deletes its objects at the end; those of a killed check are left to ``quire gc``.
 
     Raises:
         StoreRefusedError: the store lacks one of them, or its clock is far from this machine's.
@@ -52,11 +57,21 @@ def probe_store(store: ObjectStore) -> None:
 
 @contextmanager
 def _cleaned(store: ObjectStore, folder: str) -> Iterator[None]:
+    """Deletes a folder's objects and uploads; an error of the block matters more than one of the deletion."""
     try:
         yield
-    finally:
-        store.delete([entry.key for entry in store.list(folder)])
-        store.abort_uploads(folder, before=datetime.now(UTC) + timedelta(days=1))
+    except BaseException:
+        try:
+            _clean(store, folder)
+        except ReportError as error:
+            logger.warning("%s was not deleted: %s", folder, error)
+        raise
+    _clean(store, folder)
+
+
+def _clean(store: ObjectStore, folder: str) -> None:
+    store.delete([entry.key for entry in store.list(folder)])
+    store.abort_uploads(folder, before=datetime.now(UTC) + timedelta(days=1))
 
 
 def _ensure_clocks_agree(store: ObjectStore) -> None:

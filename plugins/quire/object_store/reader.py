@@ -6,9 +6,8 @@ import io
 from collections.abc import Callable
 
 from quire.errors import DamagedObjectError
+from quire.object_store.body import READ_ATTEMPTS
 from quire.object_store.checksums import BLOCK_BYTES, blocks_match, ensure_checksums
-
-READ_ATTEMPTS = 3
 
 
 class RangeReader(io.RawIOBase):

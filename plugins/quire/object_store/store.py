@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import boto3
 from botocore.config import Config
 
 from quire.errors import DamagedObjectError, IntegrityError, StoreUnavailableError
-from quire.object_store.deletion import delete_objects
-from quire.object_store.reader import READ_ATTEMPTS, RangeReader, VerifiedRanges
+from quire.object_store.body import READ_ATTEMPTS, read_body
+from quire.object_store.deletion import delete_objects, delete_unchanged
+from quire.object_store.reader import RangeReader, VerifiedRanges
 from quire.object_store.translation import ConflictError, ExistsError, NoSuchKeyError, translated
 from quire.object_store.upload import Upload
 from quire.object_store.upload_checksums import add_checksums
@@ -26,7 +27,7 @@ from quire.settings import StoreSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import ResponseMetadataTypeDef
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, ResponseMetadataTypeDef
 
 LONGEST_LINK = timedelta(days=7)  # SigV4's own limit; other signatures and servers would accept any
 CONFLICT_ATTEMPTS = 5
@@ -53,19 +54,6 @@ def attachment(filename: str) -> str:
     plain = "".join(letter if letter.isascii() and letter.isprintable() else "_" for letter in filename)
     plain = plain.replace("\\", "_").replace('"', "_").replace("%", "_")
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
-
-
-Answer = TypeVar("Answer")
-
-
-def _retried(read: Callable[[], Answer]) -> Answer:
-    """Reads again what breaks off in the middle: boto3 itself tries until there are headers, and not once they came."""
-    for _ in range(READ_ATTEMPTS - 1):
-        try:
-            return read()
-        except StoreUnavailableError:
-            continue
-    return read()
 
 
 def _answered_at(answer: ResponseMetadataTypeDef) -> datetime:
@@ -136,13 +124,12 @@ class ObjectStore:
     def read(self, key: str) -> bytes | None:
         """Returns a small object's bytes, or None where there is no such object."""
         try:
-            return _retried(lambda: self._read(key))
+            return read_body(partial(self._get, key), key).data
         except NoSuchKeyError:
             return None
 
-    def _read(self, key: str) -> bytes:
-        with translated(key):
-            return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+    def _get(self, key: str) -> GetObjectOutputTypeDef:
+        return self.client.get_object(Bucket=self.bucket, Key=key)
 
     def read_verified(self, key: str, *, sha256: str) -> bytes:
         """Returns a small object's bytes; reads them again where they do not have this SHA-256.
@@ -164,15 +151,11 @@ class ObjectStore:
         Raises:
             DamagedObjectError: there is no such object, or it is shorter.
         """
-        found = _retried(lambda: self._read_range(key, start, size))
+        wanted = f"bytes={start}-{start + size - 1}"
+        found = read_body(partial(self.client.get_object, Bucket=self.bucket, Key=key, Range=wanted), key).data
         if len(found) != size:
             raise DamagedObjectError(f"{key} ends {size - len(found)} bytes too early: run it again")
         return found
-
-    def _read_range(self, key: str, start: int, size: int) -> bytes:
-        with translated(key):
-            answer = self.client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={start}-{start + size - 1}")
-            return answer["Body"].read()
 
     def stream(self, key: str) -> Iterator[bytes]:
         """Gives an object's bytes, a piece at a time.
@@ -268,6 +251,10 @@ class ObjectStore:
     def delete(self, keys: Iterable[str]) -> None:
         """Deletes objects, in no particular order; those that do not exist are no error."""
         delete_objects(self.client, self.bucket, keys)
+
+    def delete_unchanged(self, key: str, body: bytes) -> bool:
+        """Deletes a small object unless it has other bytes by now; returns whether it did."""
+        return delete_unchanged(self.client, self.bucket, key, body)
 
     def abort_uploads(self, prefix: str, *, before: datetime) -> int:
         """Aborts uploads that were begun before an instant and never ended; returns how many."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,6 +27,7 @@ from quire.stages.plan import plan_partitions
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 logger = logging.getLogger(__name__)
 
@@ -51,17 +52,18 @@ class _HurriedStore(ObjectStore):
         super().__init__(store.settings)
         self.client, self._deadline = hurried_client(store.settings), deadline
 
-    def _read(self, key: str) -> bytes:  # each attempt of it
+    def _get(self, key: str) -> GetObjectOutputTypeDef:  # each attempt of a read
         self._deadline.ensure_time_left()
-        return super()._read(key)
+        return super()._get(key)
 
     def size(self, key: str) -> int | None:
         self._deadline.ensure_time_left()
         return super().size(key)
 
-    def delete(self, keys: Iterable[str]) -> None:
-        """Leaves damaged records to the next run: an estimate counts them as cache misses and changes nothing."""
-        logger.info("an estimate deletes nothing: %s stays", ", ".join(keys))
+    def delete_unchanged(self, key: str, body: bytes) -> bool:
+        """Leaves a damaged record to the next run: an estimate counts it as a cache miss and changes nothing."""
+        logger.info("an estimate deletes nothing: %s stays", key)
+        return False
 
 
 def estimate(question: Question, *, session: SourceSession, store: ObjectStore, deadline: Deadline) -> EstimateView:

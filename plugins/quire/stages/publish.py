@@ -42,7 +42,7 @@ def publish_run(
     session: SourceSession,
     store: ObjectStore,
     usage: Callable[[], tuple[TaskUsage, ...]] = tuple,
-    lapsed: bool = False,
+    lapsed: Callable[[], bool] = lambda: False,
 ) -> PublishedRun:
     """Makes the run exist, or adopts the one that was published already.
 
@@ -55,7 +55,8 @@ def publish_run(
         session: the source, which is looked at again where tokens tell what changed.
         store: where all of it is.
         usage: asked last, for what all tasks have taken, this one included.
-        lapsed: whether the run was without its lease for a while, so that retention may have deleted what it found.
+        lapsed: whether the run was without its lease for a while, so that retention may have deleted what it found;
+            asked immediately before the manifest is written.
 
     Raises:
         DamagedObjectError: something that was written for the run is gone or damaged: it has to start again.
@@ -70,10 +71,10 @@ def publish_run(
         notes = (*_notes(run, files), *_changes(definition, run, session))
         if not _has_one_workbook(definition, run):
             files = (*files, _write_summary(definition, run, files, notes, store=store))
-        if lapsed:
-            _ensure_rows(run, store=store)
         _refuse_missing(run, files, store=store)
         manifest = _manifest(definition, run, files, notes, usage())
+        if lapsed():
+            _ensure_rows(run, store=store)
         for _ in range(COMMIT_ATTEMPTS):
             if write_once(store, manifest_key(definition.name, run.layout.run_key), manifest):
                 logger.info("%s: published run %s, %s rows", definition.name, run.layout.run_key, manifest.rows)
@@ -107,11 +108,14 @@ def _ensure_rows(run: StagedRun, *, store: ObjectStore) -> None:
 
 
 def _adopt(run: StagedRun, files: Sequence[RenderedFile], store: ObjectStore, *, winner: Manifest) -> PublishedRun:
-    """Takes the run that was published first for this one, and drops what this one wrote for itself."""
+    """Takes the run that was published first for this one, and drops what this one wrote for itself.
+
+    Where this run itself has published it, and the answer was lost or the task was killed, nothing was reused.
+    """
     kept = {file.key for file in winner.files} | {summary.object_key for summary in winner.summaries}
     own = [*(file.key for file in files), *(summary.object_key for summary in run.summaries)]
     store.delete(key for key in own if key not in kept)
-    return PublishedRun(manifest=winner, reused=True)
+    return PublishedRun(manifest=winner, reused=winner.run_id != run.plan.request.run_id)
 
 
 def _has_one_workbook(definition: ReportDefinition, run: StagedRun) -> bool:
