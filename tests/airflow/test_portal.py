@@ -250,7 +250,7 @@ def test_page_of_a_run_shows_its_summaries_and_files(running_stack: LocalStack, 
     with browser(running_stack) as pages:
         text = pages.get(f"/reports/flights/runs/{february['run_id']}").raise_for_status().text
     assert all(file["url"] in text for file in february["files"])
-    assert text.count('<svg class="chart"') == 4
+    assert text.count('<svg class="chart ') == 4
     assert "United Air Lines Inc." in text
     assert "24,951 rows" in text
 
