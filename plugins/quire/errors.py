@@ -11,7 +11,7 @@
     │   ├── QueryError                PostgreSQL refused the query
     │   │   └── StatementError        for what it says
     │   ├── NotTrackedError           changes of a table are not, or not wholly, tracked
-    │   ├── UntrustedSchemaError      schema quire is in another role's hands
+    │   ├── UntrustedSchemaError      schema quire is owned by another role
     │   ├── MisplacedRowsError        rows that belong to no partition
     │   ├── StoreRefusedError         no such bucket, no right, a wrong key
     │   ├── IntegrityError            a stored object is not what was stored

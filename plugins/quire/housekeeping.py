@@ -35,13 +35,7 @@ class Collected:
     objects: int = 0
     bytes: int = 0
     uploads: int = 0
-    skipped: list[str] = field(default_factory=list)
     active: dict[str, ActiveRun] = field(default_factory=dict)
-
-    def skip(self, report: str, run: ActiveRun) -> None:
-        """Notes a report that is left alone."""
-        self.skipped.append(report)
-        self.active[report] = run
 
 
 def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: ObjectStore, now: datetime) -> Collected:
@@ -62,7 +56,7 @@ def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: Objec
     reports = {folder.split("/")[1] for root in (*ROOTS, LEASES, NOTES) for folder in store.folders(root)}
     for report in sorted(reports):
         if running := active_runs(report, store=store, now=now):
-            done.skip(report, running[0])
+            done.active[report] = running[0]
             continue
         definition = definitions.get(report)
         keep = definition.delivery.keep if definition else None
@@ -70,7 +64,7 @@ def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: Objec
             _Sweep(report, keep, store=store, now=now, done=done).run()
         except IntegrityError as error:  # of one report; the others are swept all the same
             torn.append(error)
-    for report in sorted(reports - set(done.skipped)):
+    for report in sorted(reports - set(done.active)):
         for root in ROOTS:
             done.uploads += store.abort_uploads(f"{root}{report}/", before=now - GRACE)
     _delete_probes(store, now=now, done=done)
@@ -108,7 +102,7 @@ class _Sweep:
         self._store.delete(self._records)
         # A run that found one of these records just before is active still, or has published what it found.
         if running := active_runs(self._report, store=self._store, now=self._now):
-            self._done.skip(self._report, running[0])
+            self._done.active[self._report] = running[0]
             return
         for entry in self._store.list(f"reports/{self._report}/"):
             if entry.key.endswith(MANIFEST) and entry.key not in self._read:

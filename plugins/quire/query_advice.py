@@ -22,8 +22,8 @@ def advice_of_query(sql: str) -> Iterator[str]:
             )
     if any(pair == ("select", "distinct") for pair in pairwise(words)):
         yield (
-            "the query is SELECT DISTINCT, which holds in each partition by itself: the same row may come again in the "
-            "next one"
+            "the query is SELECT DISTINCT, which holds in each partition by itself: a row can repeat in "
+            "another partition"
         )
 
 

@@ -124,11 +124,6 @@ def bind(sql: str, binds: Mapping[str, Any]) -> Statement:
     )
 
 
-def render(sql: str, binds: Mapping[str, Any]) -> str:
-    """Returns the text of what ``bind`` returns."""
-    return bind(sql, binds).text
-
-
 def normalized(sql: str) -> str:
     """Returns a statement without comments and line breaks, with ``?`` for each value, so that its calls are one."""
     found = []

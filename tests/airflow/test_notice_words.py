@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG, BaseNotifier
+from airflow.sdk.exceptions import AirflowTaskTimeout
 from quire.airflow_dag import notices
 from quire.artifacts import RunRequest
 from quire.definition import ReportDefinition
@@ -15,6 +18,32 @@ from quire.notices import Notice, ToldRun, as_html, as_text, tell_success
 from tests.airflow.mailbox import MAIL_LOGIN, MAIL_PASSWORD, REFUSED, SENDER, Mailbox
 
 HOSTILE = "<!channel> <https://example.org/|Sign in> & *x*"
+
+
+class LateNotifier(BaseNotifier):
+    """Is still at work when its task's time is up."""
+
+    def notify(self, context: Any) -> None:
+        raise AirflowTaskTimeout("the task's time is up")
+
+
+LATE = {"notifier": f"{__name__}.LateNotifier"}
+
+
+class PublishedRun:
+    """A task instance of notify in a run whose publish succeeded, whose API server takes nothing any more."""
+
+    dag_id, run_id = "sales", "r"
+
+    def __init__(self) -> None:
+        self.pushed: list[Any] = []
+
+    def get_task_breadcrumbs(self, dag_id: str, run_id: str) -> list[Mapping[str, Any]]:
+        return [{"task_id": "publish", "state": "success", "map_index": -1}]
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.pushed.append(value)
+        raise RuntimeError("the API server is away")
 
 
 def definition_of(*recipients: Any) -> ReportDefinition:
@@ -53,7 +82,9 @@ def mail_server(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def send(definition: ReportDefinition, notice: Notice) -> list[str]:
     """Sends a notice as the task does, and returns whom it did not reach."""
-    return [call.recipient for call in notices._send(list(notices._calls(definition, "success")), notice, {})]
+    left = list(notices._calls(definition, "success"))
+    notices._send(left, notice, {})
+    return [call.recipient for call in left]
 
 
 def test_mail_has_the_plain_text_before_the_html(mail_server: Mailbox) -> None:
@@ -73,6 +104,26 @@ def test_send_returns_whom_it_did_not_reach_and_tells_the_others(mail_server: Ma
     definition = definition_of(REFUSED, "b@example.org")
     assert send(definition, notice_of(definition)) == [REFUSED]
     assert [mail.recipients for mail in mail_server.of("Säles")] == [["b@example.org"]]
+
+
+def test_notify_whose_time_is_up_names_only_those_it_did_not_reach(
+    mail_server: Mailbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    definition, run = definition_of("a@example.org", LATE, "c@example.org"), PublishedRun()
+    monkeypatch.setattr(notices, "get_current_context", lambda: {"ti": run, "run_id": run.run_id})
+    monkeypatch.setattr(notices, "_success", notice_of)
+    with DAG("sales", schedule=None) as dag:
+        notices.notify_when_ended(definition, [])
+    notify: Any = dag.get_task("notify")
+    notify.python_callable.__wrapped__()  # and its failure to note them does not fail the run
+    assert [mail.recipients for mail in mail_server.of("Säles")] == [["a@example.org"]]
+    sentences = [
+        f"{name} was not notified (delivery.notify.success[{index}]): see the log of the task notify"
+        for index, name in ((1, "LateNotifier"), (2, "c@example.org"))
+    ]
+    assert run.pushed == [sentences]
+    logged = [record.getMessage() for record in caplog.records]
+    assert [f"sales: {sentence}" in logged for sentence in sentences] == [True, True]
 
 
 @pytest.mark.parametrize(

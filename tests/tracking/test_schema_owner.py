@@ -1,4 +1,4 @@
-"""The schema ``quire`` in another role's hands: refused in one line, and nothing of that role's runs."""
+"""The schema ``quire`` owned by another role: refused in one line, and nothing of that role's runs."""
 
 from __future__ import annotations
 

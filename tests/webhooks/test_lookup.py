@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,7 @@ import httpx
 import pytest
 from quire.webhooks import lookup
 from quire.webhooks.definition import WebhookDefinition
+from quire.webhooks.refusals import DeliveryDeferred
 
 from tests.webhooks.serving import serving_orders
 from tests.webhooks.shop import DIRECTLY, SECRET, WHOLE, sign, write_source
@@ -53,3 +55,58 @@ def test_secrets_lookup_that_hangs_keeps_no_other_source_waiting(
         finally:
             passwords.answers.set()
         assert post("hung").json() == {"status": "applied"}
+
+
+class HangingAddresses:
+    """An address that is another for each lookup; those up to ``hung`` wait until ``answers`` is set."""
+
+    def __init__(self, *, hung: int) -> None:
+        self.answers, self.threads, self._hung = threading.Event(), list[threading.Thread](), hung
+        self.lookup = lookup.Lookup(address=self._find, password=lambda connection: SECRET)
+
+    def ask(self) -> str:
+        try:
+            return asyncio.run(self._ask())
+        except DeliveryDeferred:
+            return "deferred"
+
+    async def _ask(self) -> str:
+        return await self.lookup.address("shop")
+
+    def _find(self, connection: str) -> str:
+        self.threads.append(threading.current_thread())
+        number = len(self.threads)
+        if number <= self._hung:
+            self.answers.wait()
+        return f"postgresql://{number}"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lookups that count as hung at once."""
+    monkeypatch.setattr(lookup, "SECONDS_TO_RETRY", 0.0, raising=False)
+    monkeypatch.setattr(lookup, "MAX_LOOKUP_SECONDS", 0.5)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_lookup_that_hangs_for_minutes_is_given_up_for_a_new_one() -> None:
+    addresses = HangingAddresses(hung=1)
+    try:
+        assert [addresses.ask() for _ in range(3)] == ["deferred", "postgresql://2", "postgresql://2"]
+    finally:
+        addresses.answers.set()
+    addresses.threads[0].join()
+    assert addresses.ask() == "postgresql://2"  # and not what the old lookup has answered at last
+
+
+@pytest.mark.usefixtures("impatient")
+def test_lookups_that_all_hang_have_a_bounded_number_of_threads() -> None:
+    addresses = HangingAddresses(hung=lookup.MAX_THREADS)
+    try:
+        assert {addresses.ask() for _ in range(lookup.MAX_THREADS + 3)} == {"deferred"}
+        assert len(addresses.threads) == lookup.MAX_THREADS
+    finally:
+        addresses.answers.set()
+    for thread in addresses.threads[:]:
+        thread.join()
+    assert addresses.ask() == f"postgresql://{lookup.MAX_THREADS}"  # the newest lookup's

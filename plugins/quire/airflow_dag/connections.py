@@ -37,9 +37,10 @@ def connection_address(connection_id: str) -> str:
         raise SettingsError(
             f"the connection {connection.conn_id} is of type {connection.conn_type}: it must be postgres"
         )
-    if set(connection.host or "") & set("@/?#"):  # it would be printed with each failure to connect
+    host = connection.host or ""
+    if set(host) & set("@?#") or ("/" in host and not host.startswith("/")):  # failures to connect print the host
         raise SettingsError(
-            f"the host of the connection {connection.conn_id} is no host name: "
+            f"the host of the connection {connection.conn_id} is not a host name: "
             "user, password and database have fields of their own"
         )
     hook = PostgresHook(connection=connection)

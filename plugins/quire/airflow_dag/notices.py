@@ -100,17 +100,20 @@ def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -
         tasks = list(ti.get_task_breadcrumbs(ti.dag_id, ti.run_id))
         succeeded = is_published(tasks)
         calls = list(_calls(definition, "success" if succeeded else "failure"))
-        missed = calls
+        missed = list(calls)
         try:
-            missed = _notify(definition, calls, tasks, succeeded=succeeded)
+            _notify(definition, missed, tasks, succeeded=succeeded)
         except (Exception, SystemExit, AirflowTaskTimeout):  # whatever it is, the run is what it is
             logger.exception("%s: not everybody was told", definition.name)
         failures = [
             f"{call.recipient} was not notified ({call.field}): see the log of the task notify" for call in missed
         ]
-        ti.xcom_push(UNREACHED, failures)
         for failure in failures:
             logger.error("%s: %s", definition.name, failure)
+        try:
+            ti.xcom_push(UNREACHED, failures)
+        except (Exception, SystemExit, AirflowTaskTimeout):  # the run's page will not show them; the log does
+            logger.exception("%s: the run's page does not show who was not reached", definition.name)
         if not succeeded:
             count = f"{len(calls) - len(missed)} of {len(calls)} recipients were notified"
             raise AirflowFailException("; ".join(["Report failed", count, *failures]))
@@ -119,19 +122,19 @@ def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -
 
 
 def _notify(
-    definition: ReportDefinition, calls: Sequence[_Call], tasks: Sequence[dict[str, Any]], *, succeeded: bool
-) -> list[_Call]:
-    """Notifies every recipient, and returns those who were not reached."""
+    definition: ReportDefinition, missed: list[_Call], tasks: Sequence[dict[str, Any]], *, succeeded: bool
+) -> None:
+    """Notifies every recipient in ``missed``, and removes each from it that was reached."""
     context = get_current_context()
-    if not calls:
+    if not missed:
         logger.info("%s: nobody is to be told of this", definition.name)
-        return []
+        return
     try:
         notice = _success(definition) if succeeded else _failure(definition, tasks)
     except ReportError as error:
         logger.error("%s: nobody was told: %s", definition.name, error.message)
-        return list(calls)
-    return _send(calls, notice, context)
+        return
+    _send(missed, notice, context)
 
 
 def notice_words(notice: Notice, *, for_slack: bool) -> dict[str, str]:
@@ -196,18 +199,19 @@ def _place() -> dict[str, str]:
     return {"run_id": get_current_context()["run_id"], "base_url": base}
 
 
-def _send(calls: Sequence[_Call], notice: Notice, context: Mapping[str, Any]) -> list[_Call]:
-    """Calls every notifier, and those that failed some times more; returns those that failed to the end."""
-    left = list(calls)
+def _send(missed: list[_Call], notice: Notice, context: Mapping[str, Any]) -> None:
+    """Calls every notifier in ``missed``, and those that fail some times more.
+
+    Each is removed as soon as it succeeds, so that the list is right whenever an exception ends this.
+    """
     for pause in (*PAUSES, None):
-        left = [
-            call for call in left if not _is_told(call, {**context, **notice_words(notice, for_slack=call.is_slack)})
-        ]
-        if not left:
+        for call in tuple(missed):
+            if _is_told(call, {**context, **notice_words(notice, for_slack=call.is_slack)}):
+                missed.remove(call)
+        if not missed:
             break
         if pause is not None:
             time.sleep(pause)
-    return left
 
 
 def _is_told(call: _Call, context: dict[str, Any]) -> bool:

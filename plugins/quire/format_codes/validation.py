@@ -35,7 +35,7 @@ def problem_of(code: str) -> str:
     """Returns what is wrong with a format code and what to write instead; nothing where it is right."""
     if _DIRECTIVE.search(code) and not re.search(r'[0#?"%]', _DIRECTIVE.sub("", code)):
         meant = _DIRECTIVE.sub(lambda directive: _STRFTIME.get(directive[1], directive[0]), code)
-        return f"this is strftime's way to write it; Excel's is {meant}"
+        return f"This is a strftime format. In Excel, write {meant}"
     return next(_problems(code), "")
 
 
@@ -94,4 +94,4 @@ def _unquoted(code: str, word: str) -> str:
 def _unknown_bracket(text: str) -> str:
     meant = _FOREIGN_COLOURS.get(text.casefold())
     likely = f"; did you mean [{meant}]?" if meant else ""
-    return f"[{text}] is no colour, condition or currency: the colours are {', '.join(COLOURS)}{likely}"
+    return f"[{text}] is not a colour, condition or currency: the colours are {', '.join(COLOURS)}{likely}"

@@ -89,7 +89,7 @@ def installing(url: str) -> Iterator[Owner]:
     """Opens an ``owner_transaction`` that no other installation runs beside, in a schema that is the owner's alone.
 
     Raises:
-        UntrustedSchemaError: the schema ``quire``, or an object in it, is in another role's hands.
+        UntrustedSchemaError: the schema ``quire``, or an object in it, is owned by another role.
     """
     with owner_transaction(url) as owner:
         owner.execute("SELECT pg_advisory_xact_lock(%s::bigint)", [INSTALLATION_LOCK])

@@ -46,7 +46,7 @@ def track(definition: ReportDefinition, owner_url: str) -> tuple[str, ...]:
         NotTrackedError: one of its tables cannot be tracked.
         QueryError: PostgreSQL refuses.
         SourceUnavailableError: PostgreSQL is away, or a table is written to for too long.
-        UntrustedSchemaError: the schema ``quire``, or an object in it, is in another role's hands.
+        UntrustedSchemaError: the schema ``quire``, or an object in it, is owned by another role.
     """
     with concerning(report=definition.name), installing(owner_url) as owner:
         create_schema(owner)
@@ -68,7 +68,7 @@ def untrack(report: str, owner_url: str) -> tuple[str, ...]:
     Raises:
         QueryError: PostgreSQL refuses.
         SourceUnavailableError: PostgreSQL is away, or a table is used for too long.
-        UntrustedSchemaError: the schema ``quire``, or an object in it, is in another role's hands.
+        UntrustedSchemaError: the schema ``quire``, or an object in it, is owned by another role.
     """
     with concerning(report=report), installing(owner_url) as owner:
         if not _is_installed(owner):
@@ -94,7 +94,7 @@ def compact_logs(owner_urls: Iterable[str]) -> int:
     Raises:
         QueryError: PostgreSQL refuses, for one of them.
         SourceUnavailableError: a PostgreSQL is away.
-        UntrustedSchemaError: in one of them, the schema ``quire`` is in another role's hands.
+        UntrustedSchemaError: in one of them, the schema ``quire`` is owned by another role.
     """
     shrunk, failed = 0, list[ReportError]()
     for owner_url in sorted(owner_urls):
@@ -113,7 +113,7 @@ def compact(owner_url: str) -> int:
     Raises:
         QueryError: PostgreSQL refuses.
         SourceUnavailableError: PostgreSQL is away.
-        UntrustedSchemaError: the schema ``quire``, or an object in it, is in another role's hands.
+        UntrustedSchemaError: the schema ``quire``, or an object in it, is owned by another role.
     """
     with owner_transaction(owner_url) as owner:
         ensure_own_schema(owner)

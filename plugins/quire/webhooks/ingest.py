@@ -79,7 +79,7 @@ def ingest(definition: WebhookDefinition, event: Event, *, body_sha256: bytes, u
         UsedIdRefused: another body came under this id.
         DeliveryDeferred: PostgreSQL is away, or not ready for it.
         DefinitionError: the table is not as the definition says.
-        UntrustedSchemaError: the schema ``quire`` is in another role's hands.
+        UntrustedSchemaError: the schema ``quire`` is owned by another role.
     """
     with answering_for_postgresql(), psycopg.connect(url, **_PATIENCE, client_encoding=CLIENT_ENCODING) as connection:
         connection.isolation_level = IsolationLevel.READ_COMMITTED  # who waited for a lock sees what was committed

@@ -37,7 +37,7 @@ def install(definition: WebhookDefinition, *, writer_url: str, owner_url: str) -
         DefinitionError: the writer does not see the tables then.
         QueryError: PostgreSQL refuses.
         SourceUnavailableError: PostgreSQL is away.
-        UntrustedSchemaError: the schema ``quire``, or an object in it, is in another role's hands.
+        UntrustedSchemaError: the schema ``quire``, or an object in it, is owned by another role.
     """
     with concerning(report=definition.name):
         with _writer(writer_url) as writer:
@@ -63,7 +63,7 @@ def check_source(definition: WebhookDefinition, *, url: str) -> tuple[str, ...]:
         DefinitionError: they cannot.
         QueryError: PostgreSQL refuses.
         SourceUnavailableError: PostgreSQL is away.
-        UntrustedSchemaError: the schema ``quire``, or a table in it, is in another role's hands.
+        UntrustedSchemaError: the schema ``quire``, or a table in it, is owned by another role.
     """
     with concerning(report=definition.name), _writer(url) as connection:
         missing = check_target(definition, connection)
