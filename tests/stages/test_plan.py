@@ -144,7 +144,7 @@ def test_definition_that_the_query_does_not_fit_is_refused_with_the_field(
 
 
 def test_query_that_postgresql_refuses_says_why(tmp_path: Path, database: str) -> None:
-    with pytest.raises(DefinitionError, match=r'^events: sql/events/extract\.sql: .*column "nott" does not exist'):
+    with pytest.raises(DefinitionError, match=r'^events: sql/events/extract\.sql:1: .*column "nott" does not exist'):
         plan(tmp_path, database, sql=SQL.replace("note", "nott"))
 
 

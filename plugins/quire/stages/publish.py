@@ -108,14 +108,11 @@ def _ensure_rows(run: StagedRun, *, store: ObjectStore) -> None:
 
 
 def _adopt(run: StagedRun, files: Sequence[RenderedFile], store: ObjectStore, *, winner: Manifest) -> PublishedRun:
-    """Takes the run that was published first for this one, and drops what this one wrote for itself.
-
-    Where this run itself has published it, and the answer was lost or the task was killed, nothing was reused.
-    """
+    """Takes the run that was published first for this one, and drops what this one wrote for itself."""
     kept = {file.key for file in winner.files} | {summary.object_key for summary in winner.summaries}
     own = [*(file.key for file in files), *(summary.object_key for summary in run.summaries)]
     store.delete(key for key in own if key not in kept)
-    return PublishedRun(manifest=winner, reused=winner.run_id != run.plan.request.run_id)
+    return PublishedRun(manifest=winner, reused=True)
 
 
 def _has_one_workbook(definition: ReportDefinition, run: StagedRun) -> bool:
