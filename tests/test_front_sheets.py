@@ -46,6 +46,7 @@ def told_rows(include: Path, store: ObjectStore, rows: list[int], split: Any) ->
                 rows=count,
                 bytes=upload.bytes,
                 sha256="0",
+                checksums=upload.checksums,
                 token="t",
             )
         )
