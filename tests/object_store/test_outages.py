@@ -56,3 +56,21 @@ def test_read_that_fails_every_time_is_repeated_in_one_layer_only(
         with pytest.raises(StoreUnavailableError):
             behind_proxy(bucket, proxy).read("k")
     assert len(spoiled) == requests
+
+
+@pytest.mark.parametrize("part", [0.2, 0.4, 0.5, 0.6, 0.8])
+def test_headers_that_break_off_are_asked_for_again(bucket: ObjectStore, part: float) -> None:
+    bucket.put("k", BODY)
+    place = urlsplit(bucket.settings.endpoint_url or "")
+
+    def cut(exchange: Exchange) -> None:
+        headers = exchange.forward().to_bytes()
+        exchange.client.sendall(headers[: round(len(headers) * part)])
+        exchange.hang_up()
+
+    for ask in (ObjectStore.size, ObjectStore.age):
+        with S3Proxy((place.hostname or "", place.port or 0), target="HEAD k #1", spoil=cut) as proxy:
+            whole = ask(bucket, "k")
+            answer = ask(behind_proxy(bucket, proxy), "k")
+            assert proxy.met.is_set()
+        assert answer == whole if isinstance(whole, int) else answer is not None

@@ -1,8 +1,9 @@
-"""Reads the body of an answer, and asks again where the body breaks off."""
+"""Reads the body or the headers of an answer, and asks again where they break off."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from quire.errors import StoreUnavailableError
 from quire.object_store.translation import translated
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
 
 READ_ATTEMPTS = 3
 
@@ -46,3 +47,26 @@ def read_body(ask: Callable[[], GetObjectOutputTypeDef], key: str) -> Body:
             if attempt == READ_ATTEMPTS:
                 raise
     raise AssertionError  # the last attempt returns or raises
+
+
+def read_headers(ask: Callable[[], HeadObjectOutputTypeDef], key: str) -> HeadObjectOutputTypeDef:
+    """Returns what the headers of an object say, up to ``READ_ATTEMPTS`` times asked for.
+
+    Python's HTTP client takes headers that end early for complete ones. What was cut off is noticed here: a header is
+    missing, or its value cannot be read.
+
+    Args:
+        ask: sends the request.
+        key: of the object, for errors.
+
+    Raises:
+        NoSuchKeyError: the object does not exist.
+        StoreUnavailableError: the request failed, or every answer broke off.
+    """
+    for _ in range(READ_ATTEMPTS):
+        with translated(key), suppress(ValueError):  # botocore's, of a date that was cut
+            answer = ask()
+            is_dated = "date" in answer["ResponseMetadata"]["HTTPHeaders"]
+            if is_dated and answer.keys() >= {"ContentLength", "LastModified"}:
+                return answer
+    raise StoreUnavailableError(f"the object store's answers for {key} broke off")

@@ -17,7 +17,7 @@ import boto3
 from botocore.config import Config
 
 from quire.errors import DamagedObjectError, IntegrityError, StoreUnavailableError
-from quire.object_store.body import READ_ATTEMPTS, read_body
+from quire.object_store.body import READ_ATTEMPTS, read_body, read_headers
 from quire.object_store.deletion import delete_objects, delete_unchanged
 from quire.object_store.reader import RangeReader, VerifiedRanges
 from quire.object_store.translation import ConflictError, ExistsError, NoSuchKeyError, translated
@@ -27,7 +27,7 @@ from quire.settings import StoreSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, ResponseMetadataTypeDef
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef, ResponseMetadataTypeDef
 
 LONGEST_LINK = timedelta(days=7)  # SigV4's own limit; other signatures and servers would accept any
 CONFLICT_ATTEMPTS = 5
@@ -177,20 +177,19 @@ class ObjectStore:
 
     def size(self, key: str) -> int | None:
         """Returns an object's size in bytes, or None where there is no such object."""
-        try:
-            with translated(key):
-                return self.client.head_object(Bucket=self.bucket, Key=key)["ContentLength"]
-        except NoSuchKeyError:
-            return None
+        headers = self._headers(key)
+        return None if headers is None else headers["ContentLength"]
 
     def age(self, key: str) -> timedelta | None:
         """Returns how long ago an object was written, by the store's own clock; None where there is none."""
+        headers = self._headers(key)
+        return None if headers is None else _answered_at(headers["ResponseMetadata"]) - headers["LastModified"]
+
+    def _headers(self, key: str) -> HeadObjectOutputTypeDef | None:
         try:
-            with translated(key):
-                answer = self.client.head_object(Bucket=self.bucket, Key=key)
+            return read_headers(partial(self.client.head_object, Bucket=self.bucket, Key=key), key)
         except NoSuchKeyError:
             return None
-        return _answered_at(answer["ResponseMetadata"]) - answer["LastModified"]
 
     def now(self) -> datetime:
         """Returns the time by the store's own clock, which objects are dated by."""

@@ -6,10 +6,12 @@ import hashlib
 import logging
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from quire.errors import ReportError
+from quire.object_store.body import read_headers
 from quire.object_store.checksums import BlockChecksums
 from quire.object_store.translation import NoSuchKeyError, NoSuchUploadError, translated
 
@@ -148,9 +150,9 @@ class Upload:
                 raise
 
     def _is_whole(self) -> bool:
+        ask = partial(self._client.head_object, Bucket=self._bucket, Key=self._key)
         try:
-            with translated(self._key):
-                return self._client.head_object(Bucket=self._bucket, Key=self._key)["ContentLength"] == self.bytes
+            return read_headers(ask, self._key)["ContentLength"] == self.bytes
         except NoSuchKeyError:
             return False
 
