@@ -56,12 +56,12 @@ class Relay:
 
     def reset(self) -> None:
         """Ends every connection, as a firewall does that has forgotten it."""
-        for end in self._sockets:
+        ends, self._sockets = self._sockets, []  # whose client connects again meanwhile is not meant
+        for end in ends:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RD)
             end.close()
-        self._sockets.clear()
 
     def close(self) -> None:
         """Ends it and its connections."""
