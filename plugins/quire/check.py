@@ -11,6 +11,7 @@ from quire.calendar_range import DateRange
 from quire.definition import Parameter, ReportDefinition
 from quire.errors import concerning
 from quire.freshness import refuse_unwatched
+from quire.measure_expression import parse_expression
 from quire.query import bound_query, query_columns
 from quire.query_advice import advice_of_query
 from quire.result_columns import check_columns
@@ -63,13 +64,11 @@ def _sample(parameter: Parameter) -> object:
 
 
 def _advice(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> Iterator[str]:
-    import polars as pl
-
     totalled = {column.name for column in definition.columns if column.total}
     expressions = {
         measure.of for summary in definition.summaries for measure in summary.measures.values() if measure.of
     }
-    measured = {name for of in expressions for name in pl.sql_expr(of).meta.root_names()}
+    measured = {name for of in expressions for name in parse_expression(of).meta.root_names()}
     for column in columns:
         if not column.pg_type.startswith("numeric") or numeric_scale(column.pg_type) is not None:
             continue

@@ -17,6 +17,7 @@ import polars as pl
 from quire.artifacts import SourceColumn
 from quire.calendar_range import Grain
 from quire.definition import Measure, Summary
+from quire.measure_expression import parse_expression
 from quire.periods import period_starts
 from quire.result_columns import numeric_casts, polars_schema
 
@@ -107,7 +108,7 @@ def _key(name: str, every: Grain | None, timezone: str) -> pl.Expr:
 
 def _input(measure: Measure, schema: pl.Schema) -> pl.Expr:
     """Returns the values that are measured, widened so that no sum overflows."""
-    of = pl.sql_expr(str(measure.of))
+    of = parse_expression(str(measure.of))
     if measure.agg not in ("sum", "mean"):
         return of
     kind = pl.LazyFrame(schema=schema).select(of.alias("of")).collect_schema()["of"]

@@ -74,5 +74,5 @@ def collect_all(queries: Sequence[pl.LazyFrame], *, what: str) -> list[pl.DataFr
     """
     try:
         return pl.collect_all(queries, engine="streaming")
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise QueryError(f"{what}: {first_line(error)}") from error

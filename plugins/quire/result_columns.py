@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from quire.artifacts import SourceColumn
 from quire.definition import Probe, ReportDefinition
 from quire.definition.part import duplicates, suggestion
-from quire.errors import DefinitionError, first_line
+from quire.errors import DefinitionError
+from quire.measure_expression import not_an_expression, parse_expression
 
 if TYPE_CHECKING:
     import polars as pl
@@ -81,8 +82,6 @@ def _total_faults(definition: ReportDefinition, columns: Sequence[SourceColumn])
 
 
 def _measure_faults(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> Iterator[tuple[str, str]]:
-    from polars.exceptions import PolarsError
-
     for position, summary in enumerate(definition.summaries):
         for name, measure in summary.measures.items():
             if measure.of is None:
@@ -90,8 +89,8 @@ def _measure_faults(definition: ReportDefinition, columns: Sequence[SourceColumn
             field = f"summaries[{position}].measures.{name}.of"
             try:
                 kind = expression_type(measure.of, columns)
-            except PolarsError as error:
-                yield field, f"{measure.of!r} is not an expression over the query's columns: {first_line(error)}"
+            except DefinitionError as error:
+                yield field, error.message
                 continue
             if measure.agg in SUMMED and not (kind.is_numeric() or str(kind) == "Boolean"):
                 yield field, f"{measure.agg} needs a number: {measure.of!r} is {kind}"
@@ -101,15 +100,18 @@ def expression_type(expression: str, columns: Sequence[SourceColumn]) -> pl.Data
     """Returns the type of a Polars SQL expression over the query's columns.
 
     Raises:
-        polars.exceptions.PolarsError: it cannot be read, names no such column, or does not give a value for each row.
+        DefinitionError: it cannot be read, names no such column, or does not give a value for each row.
     """
     import polars as pl
-    from polars.exceptions import SQLInterfaceError
 
-    found = pl.DataFrame(schema=polars_schema(columns)).select(pl.sql_expr(expression).alias("of"))
-    if found.height:  # of no rows: a constant, or an aggregate
-        raise SQLInterfaceError("it must give a value for each row, from the row's columns")
-    return found.schema["of"]
+    parsed = parse_expression(expression).alias("of")
+    try:
+        values = pl.DataFrame(schema=polars_schema(columns)).select(parsed)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise not_an_expression(expression, error) from error
+    if values.height:  # of no rows: a constant, or an aggregate
+        raise DefinitionError(f"{expression!r} must give a value for each row, from the row's columns")
+    return values.schema["of"]
 
 
 def polars_schema(columns: Sequence[SourceColumn]) -> pl.Schema:

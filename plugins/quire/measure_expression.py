@@ -1,0 +1,111 @@
+"""Expressions of measures: an expression of Polars' SQL over the row's columns, and nothing else.
+
+Polars' SQL also has queries inside expressions, and functions such as ``read_csv`` that open files and URLs. Polars
+opens those while it parses, so an expression is checked here first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from quire.errors import DefinitionError, first_line
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MAX_OPERATORS = 200  # Polars builds a tree as deep as a chain of operators is long; at 400 it has overflowed the stack
+# Whatever Polars and SQL dialects read differently (comments, backslashes, dollar quotes, prefixes of literals) is left
+# to ``_refusal``: what is taken for text in quotes here must be text in quotes there.
+LEXEME = re.compile(
+    r"""
+      (?P<quoted>   '(?:[^']++|'')*+' | "(?:[^"]++|"")*+" )
+    | (?P<word>     [^\W\d]\w*+ )
+    | (?P<operator> [-+*/%|<>=!~&^:@?]++ )
+    | (?P<other>    \S )
+    """,
+    re.VERBOSE,
+)
+WRONG_CHARACTERS = {"'": "a quote that is not closed", '"': "a quote that is not closed"} | {
+    character: f"{character}: put a name that has it into double quotes" for character in "`$#\\;"
+}
+COMMENTS = ("--", "/*")
+QUERY_WORDS = {"SELECT", "UNION", "INTERSECT", "EXCEPT"}
+# These begin a query only after an opening parenthesis; elsewhere they may be columns.
+QUERY_STARTS = {"FROM", "WITH", "VALUES", "TABLE", "INSERT", "UPDATE", "DELETE", "MERGE"}
+FUNCTIONS_WITH_FROM = {"EXTRACT", "SUBSTRING", "SUBSTR", "TRIM", "OVERLAY"}
+TABLE_FUNCTION = re.compile(r"(?:READ|SCAN)_\w*+")
+PADDING = {"LPAD", "RPAD"}  # to any length: LPAD(kind, 10000000000) never returned
+
+
+def parse_expression(expression: str) -> pl.Expr:
+    """Returns an expression of a measure.
+
+    Raises:
+        DefinitionError: it is not an expression over the row's columns alone.
+    """
+    import polars as pl
+
+    ensure_expression(expression)
+    try:
+        return pl.sql_expr(expression)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise not_an_expression(expression, error) from error
+
+
+def not_an_expression(expression: str, error: BaseException) -> DefinitionError:
+    """Returns the error for an expression that Polars does not understand."""
+    return DefinitionError(f"{expression!r} is not an expression over the query's columns: {first_line(error)}")
+
+
+def ensure_expression(expression: str) -> None:
+    """Checks that an expression contains no query, no table function, and nothing that hides one.
+
+    Raises:
+        DefinitionError: it does.
+    """
+    for reason in _refusals(expression):
+        raise DefinitionError(f"{expression!r} has {reason}")
+    operators = sum(lexeme.lastgroup == "operator" for lexeme in LEXEME.finditer(expression))
+    if operators > MAX_OPERATORS:
+        raise DefinitionError(f"an expression with {operators} operators: at most {MAX_OPERATORS} are allowed")
+
+
+def _refusals(expression: str) -> Iterator[str]:
+    before = ""  # the word or character before, in capitals
+    functions: list[str] = []  # what stands before each open parenthesis
+    for lexeme in LEXEME.finditer(expression):
+        text = lexeme.group()
+        if lexeme.lastgroup == "word":
+            yield from _word_refusals(text, expression[lexeme.end() :][:2], before=before, functions=functions)
+        elif lexeme.lastgroup == "operator":
+            yield from (f"{mark}: comments are not allowed" for mark in COMMENTS if mark in text)
+        elif text in WRONG_CHARACTERS:
+            yield WRONG_CHARACTERS[text]
+        elif text == "(":
+            functions.append(before)
+        elif text == ")" and functions:
+            functions.pop()
+        before = text.upper()
+
+
+def _word_refusals(text: str, following: str, *, before: str, functions: list[str]) -> Iterator[str]:
+    word = text.upper()  # as Polars does: a long s becomes S
+    if following[:1] in ("'", '"') or following in ("&'", '&"'):
+        yield f"{text} right before a quote: put a blank before the quote"
+    is_query = word in QUERY_WORDS or (word in QUERY_STARTS and before == "(")
+    if is_query or (word == "FROM" and not _is_from_of_function(before, functions)):
+        yield (
+            f"{word}: it may only use the row's columns. Read other data in source.sql; "
+            "put a column of that name into double quotes"
+        )
+    if TABLE_FUNCTION.fullmatch(word):
+        yield f"{text}: it may only use the row's columns. Read other data in source.sql"
+    if word in PADDING:
+        yield f"{text}: pad text in source.sql"
+
+
+def _is_from_of_function(before: str, functions: list[str]) -> bool:
+    """Whether a FROM belongs to IS DISTINCT FROM, or to a function such as EXTRACT(year FROM day)."""
+    return before == "DISTINCT" or (bool(functions) and functions[-1] in FUNCTIONS_WITH_FROM)
