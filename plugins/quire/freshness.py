@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from quire.artifacts import RunRequest, SourceColumn, StagedPartition
 from quire.calendar_range import DatePartition
-from quire.definition import ReportDefinition
+from quire.definition import Probe, ReportDefinition
 from quire.query import bound_query
 from quire.serialization import digest
 from quire.source import SourceTransaction
@@ -54,6 +54,41 @@ def partition_tokens(
         partition.key: digest("probe", freshness.probe, seen.get(number, (0, 0, 0)), *forced)
         for number, partition in enumerate(partitions, start=1)
     }
+
+
+def token_reader(
+    definition: ReportDefinition,
+    request: RunRequest,
+    partitions: Sequence[DatePartition],
+    columns: Sequence[SourceColumn],
+    *,
+    transaction: SourceTransaction,
+) -> Callable[[DatePartition], str]:
+    """Returns what gives the token of any of some partitions, in the transaction's snapshot.
+
+    Those from the change log are read at once, in one query. A probe reads a partition's rows, so it waits until that
+    partition is asked for.
+
+    Args:
+        definition: the report.
+        request: of the run.
+        partitions: in order; there may be gaps.
+        columns: of the query.
+        transaction: whose snapshot the rows are read in.
+
+    Raises:
+        NotTrackedError: a table of ``freshness: tracked`` is not tracked.
+        QueryError, SourceUnavailableError: PostgreSQL refuses the question, or is away.
+    """
+    if isinstance(definition.source.freshness, Probe):
+
+        def probe(partition: DatePartition) -> str:
+            (token,) = partition_tokens(definition, request, [partition], columns, transaction=transaction).values()
+            return token
+
+        return probe
+    tokens = partition_tokens(definition, request, partitions, columns, transaction=transaction)
+    return lambda partition: tokens[partition.key]
 
 
 def is_watched(definition: ReportDefinition) -> bool:

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quire.freshness import partition_tokens
+from quire import freshness
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
 from quire.serialization import to_json
 from quire.settings import CLONE
 from quire.source import SourceTransaction
-from quire.stages import extract
 from quire.usage import MOST_CALLS
 
 from tests.events import ROWS, events_report, fill_events, request_of, session_of
@@ -66,14 +65,14 @@ def test_query_for_each_row_is_a_warning_of_the_run(
 ) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path)
-    calls = MOST_CALLS + 1
+    calls, tokens = MOST_CALLS + 1, freshness.partition_tokens
 
     def chatty(*arguments: Any, transaction: SourceTransaction) -> dict[str, str]:
         for number in range(calls):
             transaction.fetch(f"SELECT kind FROM public.events WHERE id = {number}")
-        return partition_tokens(*arguments, transaction=transaction)
+        return tokens(*arguments, transaction=transaction)
 
-    monkeypatch.setattr(extract, "partition_tokens", chatty)
+    monkeypatch.setattr(freshness, "partition_tokens", chatty)
     outcome = run_report(definition, request_of(definition), session=session_of(fresh_database), store=bucket)
     assert outcome.published.manifest.rows == len(ROWS)
     sentence = (

@@ -185,8 +185,8 @@ def test_what_is_stored_is_what_the_database_held_whatever_writers_do(
 
     def noted_tokens(*arguments: Any, transaction: SourceTransaction) -> dict[str, str]:
         found = ask_tokens(*arguments, transaction=transaction)
-        (part,) = arguments[2]
-        ledger.note(part, found[part.key], transaction)
+        for part in arguments[2]:
+            ledger.note(part, found[part.key], transaction)
         return found
 
     def store_all() -> None:
@@ -196,7 +196,7 @@ def test_what_is_stored_is_what_the_database_held_whatever_writers_do(
         for group in plan.groups:
             staged.extend(extract.extract_partitions(report, plan, group, session=session, store=bucket))
 
-    monkeypatch.setattr(extract, "partition_tokens", noted_tokens)
+    monkeypatch.setattr(freshness, "partition_tokens", noted_tokens)
     with ThreadPoolExecutor(WRITERS + 3) as pool:
         others = [pool.submit(repeat, action, over) for action in (store_all, ledger.look, lambda: compact(database))]
         writers = [pool.submit(write, database, seed * 1000 + number) for number in range(WRITERS)]

@@ -95,6 +95,26 @@ def _extract(
     )
 
 
+@pytest.mark.parametrize(("max_seconds", "snapshots"), [(60, 1), (0, 3)], ids=["young", "old"])
+def test_tokens_of_a_group_are_read_once_for_each_snapshot(
+    report: ReportDefinition,
+    database: str,
+    bucket: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+    max_seconds: int,
+    snapshots: int,
+) -> None:
+    monkeypatch.setattr(extract, "MAX_SNAPSHOT_SECONDS", max_seconds)
+    session = session_of(database)
+    plan = plan_partitions(report, request_of(report), session=session, store=bucket)
+    session = session.with_own_log()
+    parts = _extract(report, plan, session, bucket)
+    assert [part.key for part in parts] == ALL
+    assert len({part.read_at for part in parts}) == snapshots
+    reading = [entry.calls for entry in session.statements.statements() if "readable_changes" in entry.sql]
+    assert sum(reading) == snapshots
+
+
 @pytest.mark.parametrize(
     ("change", "torn"),
     [
@@ -120,7 +140,7 @@ def test_rows_that_the_snapshot_no_longer_tells_are_not_stored(
         run_sql(database, change)
         return found
 
-    monkeypatch.setattr(extract, "partition_tokens", change_after_the_token)
+    monkeypatch.setattr(freshness, "partition_tokens", change_after_the_token)
     if torn:
         with pytest.raises(SourceUnavailableError, match=r"2013-01: public\.events was emptied, rewritten or"):
             staged(report, database, bucket)
@@ -148,7 +168,7 @@ def test_partition_that_is_detached_between_token_and_rows_is_missed(
                 connection.execute(f"ALTER TABLE events {change}".encode())
         return found
 
-    monkeypatch.setattr(extract, "partition_tokens", detach_after_the_token)
+    monkeypatch.setattr(freshness, "partition_tokens", detach_after_the_token)
     with pytest.raises(SourceUnavailableError, match="was emptied, rewritten or repartitioned"):
         staged(report, fresh_database, bucket)
     assert list(bucket.list("partitions/")) == []

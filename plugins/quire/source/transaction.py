@@ -124,6 +124,10 @@ class SourceTransaction:
         for _ in self._run(work, search_path=SAFE_SEARCH_PATH):
             pass
 
+    def rename(self, name: str) -> None:
+        """Changes what PostgreSQL shows of this transaction."""
+        self.execute(f"SELECT set_config('application_name', {literal(name[:LONGEST_NAME])}, true)")
+
     def fetch(self, sql: str | Statement) -> list[dict[str, Any]]:
         """Returns the rows of a small query, a dict each; it is left as ``stream`` is.
 

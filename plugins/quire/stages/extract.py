@@ -18,7 +18,7 @@ from quire.calendar_range import DatePartition
 from quire.damage import repeat_when_damaged
 from quire.definition import ReportDefinition
 from quire.errors import QueryError, concerning
-from quire.freshness import outlives_run, partition_tokens, refuse_torn_read
+from quire.freshness import outlives_run, refuse_torn_read, token_reader
 from quire.object_store import ObjectStore, Upload
 from quire.parquet_file import write_row_groups
 from quire.partial_summaries import keep_partials
@@ -31,6 +31,8 @@ from quire.stored_partitions import find_partition, partition_place
 
 logger = logging.getLogger(__name__)
 
+MAX_SNAPSHOT_SECONDS = 10.0  # before the next partition is read in a new one: old snapshots hold back VACUUM
+
 
 def extract_partitions(
     definition: ReportDefinition,
@@ -42,7 +44,8 @@ def extract_partitions(
 ) -> tuple[StagedPartition, ...]:
     """Stores the rows of each partition of a group, unless these very rows are stored already.
 
-    A partition's token and its rows are read in one snapshot. What the rows add to the summaries is kept beside them.
+    A partition's token and its rows are read in one snapshot. Partitions share it while it is young, so that the
+    tokens of many are read in one query. What the rows add to the summaries is kept beside them.
 
     Of two writers of the same partition, the one whose JSON is there first counts; the other drops its rows and
     adopts the winner's.
@@ -57,10 +60,10 @@ def extract_partitions(
     give_back_large_blocks()
 
     def extract() -> tuple[StagedPartition, ...]:
-        staged = []
-        for partition in group:
-            with concerning(report=definition.name, partition=partition.key):
-                staged.append(_extract_partition(definition, plan, partition, session=session, store=store))
+        staged = list[StagedPartition]()
+        while left := group[len(staged) :]:
+            with concerning(report=definition.name, partition=left[0].key):
+                staged += _extract_from_snapshot(definition, plan, left, session=session, store=store)
         if outlives_run(definition, plan.request):
             with concerning(report=definition.name):
                 keep_partials(definition, plan, staged, store=store)
@@ -69,28 +72,55 @@ def extract_partitions(
     return repeat_when_damaged(extract)
 
 
+def _extract_from_snapshot(
+    definition: ReportDefinition,
+    plan: RunPlan,
+    group: Sequence[DatePartition],
+    *,
+    session: SourceSession,
+    store: ObjectStore,
+) -> list[StagedPartition]:
+    """Extracts the first partitions of a group from one snapshot: at least one, and none once the snapshot is old."""
+    began = time.monotonic()
+    staged = list[StagedPartition]()
+    with open_transaction(session, name=_name(definition, group[0])) as transaction:
+        token_of = token_reader(definition, plan.request, group, plan.columns, transaction=transaction)
+        for partition in group:
+            if staged and time.monotonic() - began > MAX_SNAPSHOT_SECONDS:
+                break
+            with concerning(report=definition.name, partition=partition.key):
+                if staged:
+                    transaction.rename(_name(definition, partition))
+                token = token_of(partition)
+                staged.append(
+                    _extract_partition(definition, plan, partition, token=token, transaction=transaction, store=store)
+                )
+    return staged
+
+
+def _name(definition: ReportDefinition, partition: DatePartition) -> str:
+    return f"quire {definition.name} {partition.key}"
+
+
 def _extract_partition(
     definition: ReportDefinition,
     plan: RunPlan,
     partition: DatePartition,
     *,
-    session: SourceSession,
+    token: str,
+    transaction: SourceTransaction,
     store: ObjectStore,
 ) -> StagedPartition:
     began = time.monotonic()
-    with open_transaction(session, name=f"quire {definition.name} {partition.key}") as transaction:
-        token = partition_tokens(definition, plan.request, [partition], plan.columns, transaction=transaction)[
-            partition.key
-        ]
-        place = partition_place(definition.name, plan.source_digest, partition.key, token)
-        if found := find_partition(store, place):
-            logger.info("%s %s: %s rows were stored already", definition.name, partition.key, found.rows)
-            return replace(found, stored=outlives_run(definition, plan.request))
-        read_at = transaction.began_at()
-        key = f"{place}/{uuid.uuid4().hex}.parquet"
-        with store.open_upload(key) as upload:
-            placement = _write_rows(definition, plan, partition, transaction=transaction, sink=upload)
-            refuse_torn_read(definition, transaction=transaction)
+    place = partition_place(definition.name, plan.source_digest, partition.key, token)
+    if found := find_partition(store, place):
+        logger.info("%s %s: %s rows were stored already", definition.name, partition.key, found.rows)
+        return replace(found, stored=outlives_run(definition, plan.request))
+    read_at = transaction.began_at()
+    key = f"{place}/{uuid.uuid4().hex}.parquet"
+    with store.open_upload(key) as upload:
+        placement = _write_rows(definition, plan, partition, transaction=transaction, sink=upload)
+        refuse_torn_read(definition, transaction=transaction)
     staged = StagedPartition(
         key=partition.key,
         start=partition.start,
