@@ -14,9 +14,29 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Context, get_current_context
 
-from quire.artifacts import RunPlan, RunRequest, StagedPartition, StagedRun, TaskUsage
+from quire.airflow_dag.own_records import (
+    ensure_own_files,
+    ensure_own_group,
+    ensure_own_partitions,
+    ensure_own_plan,
+    ensure_own_request,
+    ensure_own_run,
+    ensure_own_shares,
+    ensure_own_summaries,
+)
+from quire.artifacts import (
+    RenderedFile,
+    RunPlan,
+    RunRequest,
+    StagedPartition,
+    StagedRun,
+    StagedSummary,
+    TaskUsage,
+    WorkbookShare,
+)
+from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition, StageName
-from quire.errors import DamagedObjectError, DefinitionError, ReportError
+from quire.errors import DamagedObjectError, DefinitionError, IntegrityError, ReportError
 from quire.run_request import request_conf
 from quire.serialization import digest, from_json, to_json
 from quire.stored_partitions import whole_range
@@ -73,9 +93,14 @@ def release_lease_of(context: Context) -> None:
 
 def pull_request(definition: ReportDefinition) -> RunRequest | None:
     """Returns the request as plan took it; what the conf says where plan had failed; None where that says nothing."""
-    pushed = get_current_context()["ti"].xcom_pull("plan", key=PLAN)
+    context = get_current_context()
+    pushed = context["ti"].xcom_pull("plan", key=PLAN)
     try:
-        return from_json(RunPlan, pushed["record"]).request if pushed else asked_for(definition)
+        if isinstance(pushed, dict):
+            request = from_json(RunPlan, pushed.get("record")).request
+            if (request.report, request.run_id) == (definition.name, own_run_id(context["dag_run"])):
+                return request
+        return asked_for(definition)
     except ReportError:
         return None
 
@@ -96,11 +121,14 @@ def same_plan(definition: ReportDefinition, pushed: Any, stored: Any = None) -> 
 
     Raises:
         DefinitionError: the definition was changed since.
+        IntegrityError: it is of another run.
     """
     plan = from_json(RunPlan, _of_same_version(definition, pushed))
-    if stored is None:
-        return plan
-    return replace(plan, stored=from_json(tuple[StagedPartition, ...], _of_same_version(definition, stored)))
+    if stored is not None:
+        plan = replace(plan, stored=from_json(tuple[StagedPartition, ...], _of_same_version(definition, stored)))
+    ensure_own_request(plan.request, asked_for(definition))
+    ensure_own_plan(definition, plan)
+    return plan
 
 
 def same_run(definition: ReportDefinition, pushed: Any) -> StagedRun:
@@ -108,17 +136,66 @@ def same_run(definition: ReportDefinition, pushed: Any) -> StagedRun:
 
     Raises:
         DefinitionError: the definition was changed since.
+        IntegrityError: it is another run.
     """
-    return from_json(StagedRun, _of_same_version(definition, pushed))
+    run = from_json(StagedRun, _of_same_version(definition, pushed))
+    ensure_own_request(run.plan.request, asked_for(definition))
+    ensure_own_run(definition, run)
+    return run
+
+
+def partition_group(definition: ReportDefinition, plan: RunPlan, returned: Any) -> tuple[DatePartition, ...]:
+    """Returns the partitions of one extract task.
+
+    Raises:
+        IntegrityError: one is not of the plan.
+    """
+    group = from_json(tuple[DatePartition, ...], returned)
+    ensure_own_group(definition, plan, group)
+    return group
+
+
+def staged_summaries(definition: ReportDefinition, plan: RunPlan, returned: Any) -> tuple[StagedSummary, ...]:
+    """Returns the summaries of a run.
+
+    Raises:
+        IntegrityError: one is not of the run.
+    """
+    summaries = from_json(tuple[StagedSummary, ...], returned)
+    ensure_own_summaries(definition, plan, summaries)
+    return summaries
+
+
+def share_group(definition: ReportDefinition, run: StagedRun, returned: Any) -> tuple[WorkbookShare, ...]:
+    """Returns the workbooks of one render task.
+
+    Raises:
+        IntegrityError: one is not of the run.
+    """
+    shares = from_json(tuple[WorkbookShare, ...], returned)
+    ensure_own_shares(definition, run, shares)
+    return shares
+
+
+def rendered_files(definition: ReportDefinition, run: StagedRun, returned: Any) -> tuple[RenderedFile, ...]:
+    """Returns the files of all render tasks, in order.
+
+    Raises:
+        IntegrityError: one is not of the run.
+    """
+    files = tuple(file for group in returned or () for file in from_json(tuple[RenderedFile, ...], group))
+    ensure_own_files(definition, run, files)
+    return files
 
 
 def staged_partitions(definition: ReportDefinition, plan: RunPlan, returned: Any) -> tuple[StagedPartition, ...]:
     """Returns the partitions of a run in order: those that plan found stored, and those of all extract tasks.
 
     Raises:
-        IntegrityError: one is missing, or there twice.
+        IntegrityError: one is missing, there twice, or not of the run.
     """
     extracted = [part for group in returned or () for part in from_json(tuple[StagedPartition, ...], group)]
+    ensure_own_partitions(definition, plan, extracted)
     return whole_range(definition, plan, extracted)
 
 
@@ -177,6 +254,8 @@ def _version(definition: ReportDefinition) -> str:
 
 def _of_same_version(definition: ReportDefinition, pushed: Any) -> Any:
     """Every task reads the files anew: rows of one query must not be stored as another's."""
+    if not isinstance(pushed, dict) or not {"definition", "record"} <= set(pushed):
+        raise IntegrityError("an XCom of this run is not what its task pushed: run it again", report=definition.name)
     if pushed["definition"] != _version(definition):
         raise DefinitionError("its files were changed while it ran: start it again", report=definition.name)
     return pushed["record"]

@@ -24,6 +24,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 from quire.airflow_dag.connections import open_store
 from quire.airflow_dag.handover import NOTIFY, PUBLISH, UNREACHED, is_published, pull_request
 from quire.airflow_dag.mail import MAIL_NOTIFIER
+from quire.airflow_dag.own_records import ensure_run_key
 from quire.airflow_dag.own_task import own_task
 from quire.airflow_dag.reader_links import FAILURE, MOST_ASKED, base_url
 from quire.airflow_dag.tasks import placement
@@ -156,6 +157,7 @@ def notice_words(notice: Notice, *, for_slack: bool) -> dict[str, str]:
 
 def _success(definition: ReportDefinition) -> Notice:
     told = from_json(ToldRun, get_current_context()["ti"].xcom_pull(PUBLISH), source="what publish returned")
+    ensure_run_key(told.run)
     request = pull_request(definition)
     if request is None:
         raise DefinitionError("its files were changed since it was planned")

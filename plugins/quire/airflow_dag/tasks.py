@@ -14,21 +14,24 @@ from quire.airflow_dag.handover import (
     asked_for,
     damage_pushed,
     first_damage,
+    partition_group,
     push_plan,
     push_run,
+    rendered_files,
     same_plan,
     same_run,
+    share_group,
     staged_partitions,
+    staged_summaries,
     task_usages,
     usage_pushed,
 )
 from quire.airflow_dag.own_task import own_task
 from quire.airflow_dag.reader_links import RunPageLink
-from quire.artifacts import RenderedFile, RunLayout, StagedRun, StagedSummary, WorkbookShare
-from quire.calendar_range import DatePartition
+from quire.artifacts import RenderedFile, RunLayout, StagedRun, StagedSummary
 from quire.definition import ReportDefinition, StageName
 from quire.freshness import is_watched, outlives_run
-from quire.serialization import from_json, to_json
+from quire.serialization import to_json
 from quire.settings import include_folder, pod_template
 
 EXTRACTS_IN_A_TASK = 8  # times source.timeout: a task of many small partitions ends well before
@@ -87,9 +90,9 @@ def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
         from quire.leases import hold_lease
         from quire.stages.extract import extract_partitions
 
-        partitions = from_json(tuple[DatePartition, ...], group)
-        session, store = open_session(definition), open_store()
         known = same_plan(definition, plan)
+        partitions = partition_group(definition, known, group)
+        session, store = open_session(definition), open_store()
         with (
             hold_lease(known.request, store=store, first=False, release=False),
             usage_pushed("extract", [part.key for part in partitions], session.statements) as meter,
@@ -152,7 +155,7 @@ def layout_task(definition: ReportDefinition, plan: Any, stored: Any, staged: An
         run = StagedRun(
             plan=replace(known, stored=()),  # they are among the partitions
             partitions=partitions,
-            summaries=from_json(tuple[StagedSummary, ...], summaries),
+            summaries=staged_summaries(definition, known, summaries),
             layout=RunLayout(run_key=found.run_key, reused=found.reused, groups=()),
         )
         push_run(definition, run)
@@ -174,8 +177,8 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any) -> Any:
         from quire.leases import hold_lease
         from quire.stages.render import render_workbooks
 
-        workbooks = from_json(tuple[WorkbookShare, ...], shares)
         known, store = same_run(definition, run), open_store()
+        workbooks = share_group(definition, known, shares)
         with (
             hold_lease(known.plan.request, store=store, first=False, release=False),
             usage_pushed("render", [share.stem for share in workbooks]) as meter,
@@ -208,9 +211,9 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
         from quire.airflow_dag.repair import publish_or_repeat
         from quire.leases import hold_lease, release_lease
 
-        rendered = tuple(file for group in files or () for file in from_json(tuple[RenderedFile, ...], group))
         session, store = open_session(definition), open_store()
         staged = same_run(definition, run)
+        rendered = rendered_files(definition, staged, files)
         with (
             hold_lease(staged.plan.request, store=store, first=False, release=False) as lease,
             usage_pushed("publish", [definition.name], session.statements) as meter,

@@ -37,11 +37,24 @@ def layout_run(
         if is_published(store, definition.name, run_key):
             logger.info("%s: run %s is published already", definition.name, run_key)
             return RunLayout(run_key=run_key, reused=True, groups=())
-    shares = tuple(_shares(definition, plan, staged)) if definition.workbook.detail else ()
+    shares = workbook_shares(definition, plan, staged)
     size = max(1, math.ceil(len(shares) / GROUPS))
     groups = tuple(shares[first : first + size] for first in range(0, len(shares), size))
     logger.info("%s: run %s, %s workbooks in %s groups", definition.name, run_key, len(shares), len(groups))
     return RunLayout(run_key=run_key, reused=False, groups=groups)
+
+
+def workbook_shares(
+    definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]
+) -> tuple[WorkbookShare, ...]:
+    """Returns a run's workbooks in order; none where the report has no detail rows.
+
+    Args:
+        definition: the report.
+        plan: of the run.
+        staged: every partition of the run, in order.
+    """
+    return tuple(_shares(definition, plan, staged)) if definition.workbook.detail else ()
 
 
 def _shares(definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]) -> Iterator[WorkbookShare]:

@@ -1,0 +1,105 @@
+"""A run of a report's DAG, task by task in this process: what each returns and pushes passes on as JSON, as by XCom."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from airflow.sdk.execution_time.context import set_current_context
+from quire.airflow_dag import build_dag, tasks
+from quire.airflow_dag.handover import DAMAGE, PLAN, RUN, STORED, USAGE
+from quire.definition import ReportDefinition
+from quire.object_store import ObjectStore
+from quire.source import SourceSession
+
+PASSED = (PLAN, STORED, RUN, USAGE, DAMAGE)
+
+
+@dataclass
+class TaskCalls:
+    """Calls the tasks of a DAG, and keeps their XComs.
+
+    Args:
+        definition: the report.
+        conf: of the run.
+        xcoms: by task and key; of a mapped task, a list.
+    """
+
+    definition: ReportDefinition
+    conf: dict[str, Any]
+    xcoms: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.dag = build_dag(self.definition)
+
+    def _call(self, task_id: str, *arguments: Any) -> dict[str, Any]:
+        pushed: dict[str, Any] = {}
+        run = SimpleNamespace(
+            dag_id=self.dag.dag_id, run_id="r1", conf=self.conf, run_after=datetime(2013, 4, 1, tzinfo=UTC)
+        )
+        context: Any = {
+            "dag_run": run,
+            "params": {name: self.dag.params[name] for name in self.dag.params},
+            "ti": SimpleNamespace(xcom_push=pushed.__setitem__),
+            "outlet_events": {asset: SimpleNamespace() for asset in (tasks.report_asset(self.definition),)},
+        }
+        task = cast(Any, self.dag.get_task(task_id))
+        with set_current_context(context):
+            pushed["return_value"] = task.python_callable.__wrapped__(*arguments)
+        passed: dict[str, Any] = json.loads(json.dumps(pushed))
+        return passed
+
+    def of(self, task_id: str, key: str = "return_value") -> Any:
+        """Returns an XCom."""
+        return self.xcoms[task_id][key]
+
+    def plan(self) -> None:
+        """Calls plan."""
+        self.xcoms["plan"] = self._call("plan")
+
+    def extract(self) -> None:
+        """Calls extract for each of plan's groups."""
+        self._mapped("extract", [(self.of("plan", PLAN), group) for group in self.of("plan")])
+
+    def aggregate(self) -> None:
+        """Calls aggregate."""
+        self.xcoms["aggregate"] = self._call("aggregate", *self._staged())
+
+    def layout(self) -> None:
+        """Calls layout."""
+        self.xcoms["layout"] = self._call("layout", *self._staged(), self.of("aggregate"), self.of("aggregate", DAMAGE))
+
+    def render(self) -> None:
+        """Calls render for each of layout's groups."""
+        self._mapped("render", [(self.of("layout", RUN), group) for group in self.of("layout")])
+
+    def publish(self) -> None:
+        """Calls publish."""
+        usages = [self.of(task, USAGE) for task in ("plan", "extract", "aggregate", "layout", "render")]
+        damages = [self.of("aggregate", DAMAGE), self.of("render", DAMAGE)]
+        self.xcoms["publish"] = self._call("publish", self.of("layout", RUN), self.of("render"), usages, damages)
+
+    def _staged(self) -> tuple[Any, Any, Any]:
+        return self.of("plan", PLAN), self.of("plan", STORED), self.of("extract")
+
+    def _mapped(self, task_id: str, arguments: list[tuple[Any, Any]]) -> None:
+        calls = [self._call(task_id, *given) for given in arguments]
+        self.xcoms[task_id] = {key: [call[key] for call in calls if key in call] for key in (*PASSED, "return_value")}
+
+
+def task_calls(
+    monkeypatch: pytest.MonkeyPatch,
+    definition: ReportDefinition,
+    conf: dict[str, Any],
+    *,
+    session: SourceSession,
+    store: ObjectStore,
+) -> TaskCalls:
+    """Returns a run whose tasks use this source and this store."""
+    monkeypatch.setattr(tasks, "open_session", lambda _: session)
+    monkeypatch.setattr(tasks, "open_store", lambda: store)
+    return TaskCalls(definition, conf)
