@@ -17,6 +17,7 @@ from quire.query_advice import advice_of_query
 from quire.result_columns import check_columns
 from quire.source import SourceSession, open_transaction
 from quire.source.arrow_types import numeric_scale
+from quire.source.search_path import search_path_advice
 from quire.tracking import forgotten_tables
 
 SAMPLES = {"string": "", "integer": 0, "number": 0.0, "boolean": False, "date": "2000-01-01"}
@@ -46,11 +47,17 @@ def check_source(definition: ReportDefinition, *, session: SourceSession) -> tup
     with concerning(report=definition.name), open_transaction(session) as transaction:
         columns = query_columns(definition, request, partition, transaction=transaction)
         check_columns(definition, columns)
+        path_advice = tuple(search_path_advice(transaction))
         forgotten: tuple[str, ...] = ()
         if definition.source.freshness == "tracked":
             forgotten = forgotten_tables(definition, sql, transaction=transaction)
             refuse_unwatched(definition, partition, transaction=transaction)
-    return (*advice_of_query(definition.sql_text), *_advice(definition, columns), *map(_forgotten, forgotten))
+    return (
+        *advice_of_query(definition.sql_text),
+        *_advice(definition, columns),
+        *map(_forgotten, forgotten),
+        *path_advice,
+    )
 
 
 def _forgotten(table: str) -> str:

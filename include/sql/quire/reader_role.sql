@@ -6,7 +6,9 @@
 --     psql -d shop -c '\password quire_reader'
 --
 -- The role may connect, and may read the tables of these schemas: those that exist and those that the same owner creates
--- later. It cannot write because no right to write was granted to it; read-only transactions and timeouts are settings,
+-- later. A name without a schema, in a query of the role's, means one of these schemas (public first, then by name) and no
+-- other, not even a schema called quire_reader that somebody else creates: its search_path in this database says so. The
+-- report's stored partitions are read again after a change of it. It cannot write because no right to write was granted to it; read-only transactions and timeouts are settings,
 -- which every session may change. What PostgreSQL grants to every role (PUBLIC), it has too: harden_database.sql takes
 -- that away, from all roles.
 
@@ -22,6 +24,7 @@ DO $$
 DECLARE
     words pg_catalog.text[];
     schema_name pg_catalog.text;
+    granted pg_catalog.text;
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) 'quire_reader') THEN
         CREATE ROLE quire_reader LOGIN NOINHERIT CONNECTION LIMIT 64;
@@ -41,5 +44,22 @@ BEGIN
         EXECUTE pg_catalog.format(
             'ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT SELECT ON TABLES TO quire_reader', schema_name);
     END LOOP;
+    SELECT pg_catalog.string_agg(pg_catalog.quote_ident(n.nspname), ', '
+                                 ORDER BY n.nspname OPERATOR(pg_catalog.<>) 'public', n.nspname)
+      INTO STRICT granted
+      FROM pg_catalog.pg_namespace AS n
+     CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) AS acl
+      JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) acl.grantee
+     WHERE r.rolname OPERATOR(pg_catalog.=) 'quire_reader' AND acl.privilege_type OPERATOR(pg_catalog.=) 'USAGE'
+       AND NOT n.nspname OPERATOR(pg_catalog.=) 'quire';  -- the change log, which reports do not read
+    BEGIN
+        EXECUTE pg_catalog.format(
+            'ALTER ROLE quire_reader IN DATABASE %I SET search_path = %s, pg_temp',
+            pg_catalog.current_database(), granted);
+    EXCEPTION WHEN insufficient_privilege THEN
+        RAISE WARNING 'the search_path of quire_reader is not set: % may not alter the role. As who may, run '
+            'ALTER ROLE quire_reader IN DATABASE % SET search_path = %, pg_temp',
+            current_user, pg_catalog.quote_ident(pg_catalog.current_database()), granted;
+    END;
 END
 $$;
