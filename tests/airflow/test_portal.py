@@ -202,16 +202,22 @@ def test_wrong_request_is_refused_with_its_reason(portal: httpx.Client, asked: A
         assert reason in answer.json()["detail"]
 
 
-def test_run_that_fails_tells_why_in_plain_words(portal: httpx.Client) -> None:
+def test_runs_that_fail_tell_why_in_plain_words_and_in_the_list(portal: httpx.Client) -> None:
     # nothing is known of a run that was started past the portal, and wrongly
-    answer = httpx.post(
-        f"{str(portal.base_url).removesuffix('/quire/')}/api/v2/dags/flights/dagRuns",
-        headers=portal.headers,
-        json={"logical_date": None, "conf": {"start": "2013-01-01", "end": "2013-01-31", "carier": "AA"}},
-    )
-    run = wait(portal, "flights", answer.raise_for_status().json()["dag_run_id"])
-    assert (run["state"], run["start"]) == ("failed", None)
-    assert run["error"] == "flights: unknown parameter 'carier'; did you mean carrier?"
+    reasons = {}
+    for wrong in ("carier", "carrie"):
+        answer = httpx.post(
+            f"{str(portal.base_url).removesuffix('/quire/')}/api/v2/dags/flights/dagRuns",
+            headers=portal.headers,
+            json={"logical_date": None, "conf": {"start": "2013-01-01", "end": "2013-01-31", wrong: "AA"}},
+        )
+        run = wait(portal, "flights", answer.raise_for_status().json()["dag_run_id"])
+        assert (run["state"], run["start"]) == ("failed", None)
+        assert run["error"] == f"flights: unknown parameter '{wrong}'; did you mean carrier?"
+        reasons[run["run_id"]] = run["error"]
+    for _ in range(2):  # asked of Airflow, and then kept
+        runs = portal.get("/api/reports/flights/runs", params={"limit": 100}).json()
+        assert {run["run_id"]: run["error"] for run in runs if run["run_id"] in reasons} == reasons
 
 
 def test_cancelled_run_is_told_as_such(portal: httpx.Client) -> None:

@@ -15,10 +15,10 @@ from quire.definition import ReportDefinition
 from quire.errors import ReportError, StoreUnavailableError
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
-from quire.portal.estimate_queue import Deadline, EstimateQueue, EstimateUnavailableError
 from quire.portal.estimates import MAX_PARTITIONS, estimate, hurried_client
 from quire.portal.questions import read_question
 from quire.portal.views import EstimateView
+from quire.portal.work_queue import Deadline, WorkQueue, WorkUnavailableError
 
 from tests.events import events_report, fill_many_events, request_of, session_of
 
@@ -71,13 +71,13 @@ def test_estimate_that_waits_for_a_lock_ends_at_its_deadline(
     work = estimation(definition, fresh_database, bucket, end="2013-01-10")
 
     async def test() -> None:
-        queue = EstimateQueue(places=1, seconds=2, wait=LONG)
+        queue = WorkQueue(places=1, seconds=2, wait=LONG)
         with psycopg.connect(fresh_database) as other:
             other.execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
-            with pytest.raises(EstimateUnavailableError, match="took too long"):
+            with pytest.raises(WorkUnavailableError, match="took too long"):
                 await queue.run("ann", work)
         # its thread has left, and with it the only place and the connection
-        longer = EstimateQueue(places=1, seconds=LONG)
+        longer = WorkQueue(places=1, seconds=LONG)
         longer._places, longer._threads = queue._places, queue._threads
         assert (await longer.run("bob", work)).partitions == 10
 
@@ -90,7 +90,7 @@ def test_estimate_that_nobody_waits_for_asks_no_store(
     store, deadline = CountingStore(bucket), Deadline(LONG)
     work = estimation(definition, fresh_database, store, end="2013-01-10")
     deadline.cancelled.set()
-    with pytest.raises(EstimateUnavailableError):
+    with pytest.raises(WorkUnavailableError):
         work(deadline)
     assert store.requests == 0
 

@@ -1,4 +1,4 @@
-"""What may be requested: quotas, formats, rows; and that reading a request keeps nobody waiting."""
+"""What may be requested: quotas, formats, rows; and how its estimates meet those of the form."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import pytest
 from fastapi import HTTPException, Query, Request
 from quire.object_store import ObjectStore
 from quire.portal import requesting
-from quire.portal.estimate_queue import Deadline, EstimateQueue
-from quire.portal.questions import Question, check_question
+from quire.portal.questions import Question
 from quire.portal.views import EstimateView
+from quire.portal.work_queue import Deadline, WorkQueue
 
-from tests.events import SQL, events_report, fill_many_events, session_of
+from tests.events import events_report, fill_many_events, session_of
 from tests.portal.in_process import Portal, open_portal
 
 DAYS = {"start": "2013-01-01", "end": "2013-01-31"}
@@ -167,24 +167,6 @@ def test_more_rows_than_the_definition_allows_are_refused(
     assert "At most 365 days and 2,000 rows at once." in portal.get("/reports/events").text
 
 
-def test_parameters_are_read_outside_the_event_loop(tmp_path: Path) -> None:
-    definition = events_report(
-        tmp_path,
-        sql=SQL.replace("ORDER", "AND (%(kind)s IS NULL OR kind = %(kind)s)\nORDER"),
-        parameters={"kind": {"type": "string", "default": None}},
-    )
-    threads = list[int]()
-
-    class Parameters(dict[str, object]):
-        def __iter__(self) -> Iterator[str]:
-            threads.append(threading.get_ident())
-            return super().__iter__()
-
-    asyncio.run(check_question(definition, **DAYS, parameters=Parameters(kind="a")))
-    assert threads
-    assert threading.get_ident() not in threads
-
-
 class HeldEstimates:
     """Estimates of one row; the first one is held until it is released or cancelled."""
 
@@ -192,7 +174,7 @@ class HeldEstimates:
         self.started, self.released = threading.Event(), threading.Event()
         monkeypatch.setattr(requesting, "estimate", self._estimate)
         monkeypatch.setattr(requesting, "open_session", lambda _: None)
-        monkeypatch.setattr(requesting, "_QUEUE", EstimateQueue())
+        monkeypatch.setattr(requesting, "_QUEUE", WorkQueue())
 
     def _estimate(self, question: Question, *, session: None, store: ObjectStore, deadline: Deadline) -> EstimateView:
         if not self.started.is_set():

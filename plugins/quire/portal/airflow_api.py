@@ -109,6 +109,30 @@ class AirflowApi:
         """Returns every task instance of a run."""
         return await self._all(f"{_runs(dag_id)}/{_part(run_id)}/taskInstances", "task_instances")
 
+    async def tasks_in_state(
+        self, dag_id: str, state: str, *, task_id: str | None, first: str, last: str, pages: int
+    ) -> tuple[list[dict[str, Any]], bool]:
+        """Returns task instances of the runs between two instants, and whether these are all.
+
+        Args:
+            dag_id: of the runs.
+            state: of the task instances.
+            task_id: of all of them; None for every task.
+            first: ``run_after`` of the earliest run.
+            last: ``run_after`` of the latest.
+            pages: how many are read at most.
+        """
+        path, found = f"{_runs(dag_id)}/~/taskInstances", list[dict[str, Any]]()
+        query = {"state": state, "run_after_gte": first, "run_after_lte": last, "order_by": "id"}
+        for _ in range(pages):
+            page = await self._ask(
+                "GET", path, limit=PAGE, offset=len(found), **query, **({"task_id": task_id} if task_id else {})
+            )
+            found += page["task_instances"]
+            if not page["task_instances"] or len(found) >= page["total_entries"]:
+                return found, True
+        return found, False
+
     async def task_state(self, dag_id: str, run_id: str, task_id: str) -> str | None:
         """Returns the state of a task of a run; None where it has none yet."""
         try:

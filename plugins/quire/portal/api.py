@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, status
+from fastapi import Request as HttpRequest
 
 from quire.portal.access import AskingDep, CallerDep, CancellingDep, EstimatingDep, ReadingDep, RunId
 from quire.portal.addresses import run_address
-from quire.portal.questions import ACTIVE, check_question
+from quire.portal.listing import list_for
+from quire.portal.outcomes import is_decided
+from quire.portal.questions import ACTIVE
 from quire.portal.reports import list_broken_reports, list_reports, read_catalog, show_report
-from quire.portal.requesting import estimate_question, request_run
-from quire.portal.runs import cancelling_note, is_decided, list_runs, show_run
+from quire.portal.requesting import check_question, estimate_question, request_run
+from quire.portal.runs import cancelling_note, show_run
 from quire.portal.services import BaseDep, StoreDep
 from quire.portal.views import (
     AskedView,
@@ -35,7 +38,7 @@ REFUSALS = {
     413: {"description": "The body is longer than 64 kB."},
     422: {"description": "What was sent is wrong; the reason is told."},
     429: {"description": "The caller has too many active runs, or has asked for another estimate meanwhile."},
-    503: {"description": "The source, the store or Airflow is away: try again."},
+    503: {"description": "The source, the store or Airflow is away, or there is no place for the request: try again."},
 }
 LIMIT = Query(ge=1, le=100, description="How many at most.")
 OFFSET = Query(ge=0, le=1_000_000, description="How many of the newest to leave out.")
@@ -62,18 +65,19 @@ def get_report(reading: ReadingDep, base: BaseDep) -> ReportView:
 @router.post("/{report}/estimate", summary="What a request would give")
 async def post_estimate(reading: EstimatingDep, store: StoreDep, asked: Request) -> EstimateView:
     """Changes nothing. Rows are counted where they are stored, and else guessed by PostgreSQL's planner."""
-    return await estimate_question(reading, await check_question(reading.definition, **asked.model_dump()), store)
+    return await estimate_question(reading, await check_question(reading, **asked.model_dump()), store)
 
 
 @router.post("/{report}/runs", summary="Ask", status_code=status.HTTP_202_ACCEPTED)
 async def post_run(asking: AskingDep, store: StoreDep, base: BaseDep, asked: Request) -> AskedView:
     """The run that answers: one that is at work on the same question, else a new one."""
-    run_id, started = await request_run(asking, await check_question(asking.definition, **asked.model_dump()), store)
+    run_id, started = await request_run(asking, await check_question(asking, **asked.model_dump()), store)
     return AskedView(run_id=run_id, started=started, url=f"{base}{run_address(asking.definition.name, run_id)}")
 
 
 @router.get("/{report}/runs", summary="A report's runs, the newest first")
 async def get_runs(
+    request: HttpRequest,
     reading: ReadingDep,
     store: StoreDep,
     base: BaseDep,
@@ -81,8 +85,7 @@ async def get_runs(
     offset: Annotated[int, OFFSET] = 0,
 ) -> list[RunView]:
     """Those of its schedule too."""
-    api = reading.caller.api
-    page = await list_runs(reading.definition, api=api, store=store, base=base, limit=limit, offset=offset)
+    page = await list_for(request, reading, store, base, limit=limit, offset=offset)
     return page.runs
 
 

@@ -14,10 +14,10 @@ from quire.errors import ReportError
 from quire.portal import api, downloads, pages
 from quire.portal.addresses import PREFIX
 from quire.portal.airflow_api import NotFoundError, RefusedError
-from quire.portal.estimate_queue import SupersededError
 from quire.portal.explanations import explain
 from quire.portal.questions import BusyError, PausedError, QuotaError
 from quire.portal.services import base_of
+from quire.portal.work_queue import SupersededError
 
 SAFETY = {
     # nothing from elsewhere, and no frame but Airflow's own page

@@ -23,8 +23,7 @@ from quire.portal.access import AskingDep, Caller, Named, NamedDep
 from quire.portal.addresses import run_address
 from quire.portal.archives import archive_bytes, stream_archive
 from quire.portal.manifests import cached_manifest
-from quire.portal.questions import check_question
-from quire.portal.requesting import request_run
+from quire.portal.requesting import check_question, request_run
 from quire.portal.services import BaseDep, StoreDep
 from quire.records import side_by_side
 from quire.settings import include_folder
@@ -93,7 +92,7 @@ async def post_again(asking: AskingDep, run_key: RunKey, store: StoreDep, base: 
         raise HTTPException(status.HTTP_409_CONFLICT, "All files of this run are in the store.")
     suffixes = {file.name.rpartition(".")[2] for file in manifest.files if not is_summary(file)}
     question = await check_question(
-        definition,
+        asking,
         start=manifest.start.isoformat(),
         end=manifest.end.isoformat(),
         parameters=manifest.parameters,

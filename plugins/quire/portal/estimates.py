@@ -16,9 +16,9 @@ from quire.artifacts import RunPlan, SourceColumn
 from quire.calendar_range import DatePartition
 from quire.errors import concerning
 from quire.object_store import ObjectStore
-from quire.portal.estimate_queue import Deadline, EstimateUnavailableError
 from quire.portal.questions import Question
 from quire.portal.views import EstimateView
+from quire.portal.work_queue import Deadline, WorkUnavailableError
 from quire.query import bound_query, query_columns
 from quire.settings import StoreSettings
 from quire.source import SourceSession, SourceTransaction, open_transaction
@@ -70,7 +70,7 @@ def estimate(question: Question, *, session: SourceSession, store: ObjectStore, 
     """Returns what a question would give; nothing is read but what plan reads.
 
     Raises:
-        ReportError: what plan raises; EstimateUnavailableError after the deadline.
+        ReportError: what plan raises; WorkUnavailableError after the deadline.
     """
     session = _hurried(session, deadline)
     request, definition = question.request, question.definition
@@ -80,7 +80,7 @@ def estimate(question: Question, *, session: SourceSession, store: ObjectStore, 
         plan = plan_partitions(definition, request, session=session, store=_HurriedStore(store, deadline))
         return _counted(question, plan, session)
     except CancelledError as error:
-        raise EstimateUnavailableError("The estimate was given up") from error
+        raise WorkUnavailableError("The estimate was given up") from error
 
 
 def _hurried(session: SourceSession, deadline: Deadline) -> SourceSession:

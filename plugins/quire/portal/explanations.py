@@ -13,8 +13,8 @@ from quire import errors
 from quire.definition import Owner
 from quire.errors import TransientError, UsageError
 from quire.portal.airflow_api import NotFoundError, RefusedError
-from quire.portal.estimate_queue import SupersededError
 from quire.portal.questions import BusyError, QuotaError
+from quire.portal.work_queue import SupersededError
 
 MAX_REASON_LENGTH = 500
 MAX_FIELD_LENGTH = 60

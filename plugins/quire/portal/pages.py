@@ -19,10 +19,11 @@ from quire.portal.access import TOKEN_FIELD, AskingDep, Caller, CallerDep, Cance
 from quire.portal.addresses import PREFIX, run_address
 from quire.portal.api import LIMIT, OFFSET, cancel
 from quire.portal.explanations import explain
-from quire.portal.questions import BusyError, PausedError, QuotaError, check_question
+from quire.portal.listing import list_for
+from quire.portal.questions import BusyError, PausedError, QuotaError
 from quire.portal.reports import list_broken_reports, list_reports, parameter_titles, read_catalog, show_report
-from quire.portal.requesting import request_run
-from quire.portal.runs import list_runs, show_run
+from quire.portal.requesting import check_question, request_run
+from quire.portal.runs import show_run
 from quire.portal.services import BaseDep, StoreDep
 from quire.portal.shown import FILTERS, shown_range
 from quire.portal.tables import summary_tables
@@ -57,6 +58,7 @@ async def show_reports(caller: CallerDep, base: BaseDep) -> Response:
 
 @router.get("/reports/{report}")
 async def show_one(
+    request: Request,
     reading: ReadingDep,
     store: StoreDep,
     base: BaseDep,
@@ -64,10 +66,11 @@ async def show_one(
     offset: Annotated[int, OFFSET] = 0,
 ) -> Response:
     """A report's form and its runs."""
-    return await _report_page(reading, store, base, limit=limit, offset=offset)
+    return await _report_page(request, reading, store, base, limit=limit, offset=offset)
 
 
 async def _report_page(
+    request: Request,
     reading: Reading,
     store: StoreDep,
     base: str,
@@ -78,8 +81,7 @@ async def _report_page(
     error: str = "",
     status_code: int = 200,
 ) -> Response:
-    api = reading.caller.api
-    listed = await list_runs(reading.definition, api=api, store=store, base=base, limit=limit, offset=offset)
+    listed = await list_for(request, reading, store, base, limit=limit, offset=offset)
     report = await run_sync(show_report, reading, base)
     return page(
         "report.html", reading.caller, base, status_code=status_code,
@@ -104,7 +106,7 @@ async def ask_report(asking: AskingDep, request: Request, store: StoreDep, base:
     told = {**given, "formats": formats}
     try:
         question = await check_question(
-            asking.definition,
+            asking,
             start=given.get("start", ""),
             end=given.get("end", ""),
             parameters=parameters,
@@ -113,7 +115,7 @@ async def ask_report(asking: AskingDep, request: Request, store: StoreDep, base:
         run_id, _ = await request_run(asking, question, store)
     except (UsageError, PausedError, BusyError, QuotaError, TransientError) as error:
         status_code, reason = explain(error)
-        return await _report_page(asking, store, base, given=told, error=reason, status_code=status_code)
+        return await _report_page(request, asking, store, base, given=told, error=reason, status_code=status_code)
     return RedirectResponse(f"{base}{run_address(asking.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
 
 

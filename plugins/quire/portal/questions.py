@@ -10,9 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from weakref import WeakValueDictionary
 
-from anyio import CapacityLimiter
-from anyio.to_thread import run_sync
-
 from quire.airflow_dag.handover import PUBLISH
 from quire.artifacts import RunRequest
 from quire.calendar_range import Grain, complete_window, zone
@@ -30,7 +27,6 @@ OVER = {"success", "failed", "skipped", "upstream_failed", "removed"}  # of its 
 ATTEMPTS = 10
 ASKED = "ask__"  # what the ids of the portal's runs begin with
 FORBIDDEN = 403
-_VALIDATIONS = CapacityLimiter(2)  # threads of their own: nobody else's request waits for them
 _TRIGGERING: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by user
 _NUMBERED = re.compile(r"ask__[0-9a-f]+__([0-9]+)")
 
@@ -115,11 +111,6 @@ def read_question(
     )
     request.days.ensure_partitionable(definition.partition)
     return Question(definition=definition, request=request)
-
-
-async def check_question(definition: ReportDefinition, **asked: Any) -> Question:
-    """Returns ``read_question`` of what was asked, read in a thread: other requests do not wait for it."""
-    return await run_sync(lambda: read_question(definition, **asked), limiter=_VALIDATIONS)
 
 
 def _ensure_offered(definition: ReportDefinition, formats: Sequence[str]) -> None:

@@ -1,26 +1,39 @@
-"""A checked question becomes an estimate, or a run within the caller's quota and the definition's limits."""
+"""A request is checked, and becomes an estimate, or a run within the caller's quota and the definition's limits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from quire.airflow_dag.connections import open_session
 from quire.errors import RangeError
 from quire.object_store import ObjectStore
 from quire.portal.access import Reading
-from quire.portal.estimate_queue import Deadline, EstimateQueue
 from quire.portal.estimates import estimate
-from quire.portal.questions import Question, ask
+from quire.portal.questions import Question, ask, read_question
 from quire.portal.views import EstimateView
+from quire.portal.work_queue import Deadline, WorkQueue
 
-_QUEUE = EstimateQueue()
+_QUEUE = WorkQueue()
+_VALIDATIONS = WorkQueue("check", places=2)
+
+
+async def check_question(reading: Reading, **asked: Any) -> Question:
+    """Returns ``read_question`` of what was asked, read in a thread: other requests do not wait for it.
+
+    Raises:
+        RangeError, ParameterError: what ``read_question`` raises.
+        WorkUnavailableError: too many others are being checked, or too many of the caller's wait.
+    """
+    user = reading.caller.user.get_id()
+    return await _VALIDATIONS.run(user, lambda _: read_question(reading.definition, **asked), supersedes=False)
 
 
 async def estimate_question(reading: Reading, question: Question, store: ObjectStore) -> EstimateView:
     """Returns what a question would give.
 
     Raises:
-        EstimateUnavailableError: too many others are being estimated, or it took too long.
+        WorkUnavailableError: too many others are being estimated, or it took too long.
         ReportError: the source or the store cannot be asked.
         SupersededError: the caller asked for another estimate meanwhile.
     """
@@ -39,7 +52,7 @@ async def request_run(asking: Reading, question: Question, store: ObjectStore) -
 
     Raises:
         RangeError: it would give more rows than the definition allows.
-        EstimateUnavailableError, ReportError: how many rows it would give cannot be estimated.
+        WorkUnavailableError, ReportError: how many rows it would give cannot be estimated.
         BusyError, PausedError, QuotaError, RefusedError: what ``ask`` raises.
     """
     most = asking.definition.limits.rows

@@ -4,47 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from anyio.to_thread import run_sync
-from pydantic import BaseModel, Field, ValidationError
 
-from quire.airflow_dag.handover import NOTIFY, PUBLISH, UNREACHED, is_published
+from quire.airflow_dag.handover import NOTIFY, UNREACHED
 from quire.artifacts import Manifest
 from quire.definition import ReportDefinition
 from quire.definition.presentation import FILE_FORMATS
 from quire.errors import IntegrityError, ReportError, StoreRefusedError, StoreUnavailableError
 from quire.file_names import is_summary
 from quire.object_store import ObjectStore
+from quire.portal.access import Caller
 from quire.portal.addresses import run_address
 from quire.portal.airflow_api import AirflowApi, NotFoundError
 from quire.portal.command_line_runs import RUN_ID, CommandLineRun, command_line_runs, merge_page
 from quire.portal.explanations import MAX_REASON_LENGTH, contact_of, explain_failure, shorten
 from quire.portal.manifests import cached_manifest
-from quire.portal.progress import failure_of, progress_of
-from quire.portal.questions import OVER, asked_of
+from quire.portal.outcomes import Outcome, Returned, outcome_of, outcomes_of
+from quire.portal.questions import asked_of
 from quire.portal.run_contents import contents_of, stage_views
-from quire.portal.views import RunDetails, RunState, RunView
+from quire.portal.views import RunDetails, RunView
 
 logger = logging.getLogger(__name__)
 
-STATES: Mapping[str, RunState] = {"queued": "waiting", "running": "running", "success": "done", "failed": "failed"}
-CANCELLED = re.compile(r"Cancelled at (\S+) by ")  # the note of a run that somebody has ended
+MAX_MANIFESTS = 4  # that one list reads at once
 MAX_LISTED_LENGTH = 100  # of a parameter's value in a list of runs
 WHO = {"scheduled": "the schedule", "backfill": "a backfill", "asset_triggered": "an asset's event"}
 NO_REASON = "One of its tasks was ended from outside: it was killed, or ran out of memory. Airflow's log has more."
-
-
-class _Returned(BaseModel):
-    """What publish has returned, as far as it is needed."""
-
-    run: str = Field(pattern="^[0-9a-f]{32}$")
-    reused: bool
-    published_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,25 +52,19 @@ class RunList:
     notice: str
 
 
-def is_decided(tasks: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether what came of a run is certain, and all that is left of it is to tell those who want to know."""
-    stages = [task for task in tasks if task["task_id"] != NOTIFY]
-    return bool(stages) and all(task["state"] in OVER for task in stages)
-
-
 def cancelling_note(name: str) -> str:
     """Returns the note of a run that is ended now: it counts until the run is started again."""
     return f"Cancelled at {datetime.now(UTC).isoformat(timespec='seconds')} by {name}"
 
 
 async def list_runs(
-    definition: ReportDefinition, *, api: AirflowApi, store: ObjectStore, base: str, limit: int, offset: int = 0
+    definition: ReportDefinition, *, caller: Caller, store: ObjectStore, base: str, limit: int, offset: int = 0
 ) -> RunList:
     """Returns a report's runs, the newest first; Airflow's alone while the store is unavailable.
 
     Args:
         definition: the report.
-        api: the caller's.
+        caller: who lists them.
         store: where manifests are.
         base: what stands before the portal's addresses.
         limit: how many at most.
@@ -88,10 +72,18 @@ async def list_runs(
     """
     own, notice = await _own_runs(definition, store)
     first = max(offset - len(own), 0)  # of Airflow's runs, that may be on the page
-    found, total = await api.runs_between(definition.name, first, offset + limit)
+    found, total = await caller.api.runs_between(definition.name, first, offset + limit)
     dated = [(datetime.fromisoformat(run["run_after"]), run) for run in found]
     page = merge_page(dated, own, skip=offset - first, limit=limit)
-    views = await asyncio.gather(*(_view(definition, run, api=api, store=store, base=base) for run in page))
+    others = [run for run in page if not isinstance(run, CommandLineRun)]
+    outcomes = await outcomes_of(definition.name, others, api=caller.api, user=caller.user.get_id())
+    few = asyncio.Semaphore(MAX_MANIFESTS)
+
+    async def view(run: Mapping[str, Any] | CommandLineRun) -> RunView | None:
+        async with few:
+            return await _view(definition, run, outcomes, store=store, base=base)
+
+    views = await asyncio.gather(*map(view, page))
     return RunList(runs=[view for view in views if view], total=total + len(own), notice=notice)
 
 
@@ -120,7 +112,8 @@ async def show_run(
         view, published = await run_sync(_command_line_view, own, definition.name, store, base)
         return RunDetails(**dict(view), stages=stage_views(published.usage) if published else []), published
     run = await api.run(definition.name, run_id)
-    view, manifest = await _details(definition, run, api=api, store=store, base=base)
+    outcome = await outcome_of(definition.name, run, api=api)
+    view, manifest = await _details(definition, run, outcome, store=store, base=base)
     stages = stage_views(manifest.usage) if manifest else []
     return RunDetails(**dict(view), stages=stages, unreached=await _unreached(definition, run_id, api)), manifest
 
@@ -137,17 +130,19 @@ async def _unreached(definition: ReportDefinition, run_id: str, api: AirflowApi)
 async def _view(
     definition: ReportDefinition,
     run: Mapping[str, Any] | CommandLineRun,
+    outcomes: Mapping[str, Outcome],
     *,
-    api: AirflowApi,
     store: ObjectStore,
     base: str,
 ) -> RunView | None:
     try:
         if isinstance(run, CommandLineRun):
             return _shortened((await run_sync(_command_line_view, run, definition.name, store, base))[0])
-        return _shortened((await _details(definition, run, api=api, store=store, base=base))[0])
-    except (NotFoundError, IntegrityError):  # it was deleted this moment
-        return None
+        if outcome := outcomes.get(run["dag_run_id"]):
+            return _shortened((await _details(definition, run, outcome, store=store, base=base))[0])
+    except IntegrityError:
+        logger.debug("%s: a run was deleted this moment", definition.name)
+    return None
 
 
 def _shortened(view: RunView) -> RunView:
@@ -165,14 +160,9 @@ def _short(value: Any) -> Any:
 
 
 async def _details(
-    definition: ReportDefinition, run: Mapping[str, Any], *, api: AirflowApi, store: ObjectStore, base: str
+    definition: ReportDefinition, run: Mapping[str, Any], outcome: Outcome, *, store: ObjectStore, base: str
 ) -> tuple[RunView, Manifest | None]:
-    report, run_id, state = definition.name, str(run["dag_run_id"]), _state(run)
-    tasks = await api.task_instances(report, run_id) if state in ("running", "failed", "cancelled") else []
-    if is_published(tasks):  # whatever comes of telling those who want to know
-        state = "done"
-    elif state == "running" and is_decided(tasks):
-        state = "failed"
+    report, run_id = definition.name, str(run["dag_run_id"])
     told: dict[str, Any] = {}
     try:
         asked = await run_sync(asked_of, definition, run)
@@ -181,25 +171,22 @@ async def _details(
         told = {"start": None, "end": None, "parameters": {}, "formats": (), "error": error.message}
     told["formats"] = list(definition.file_formats(told["formats"]))
     told["ended_at"] = run["end_date"]
+    told["progress"] = outcome.progress
     manifest = None
-    if state == "done":
-        returned = await api.xcom(report, run_id, PUBLISH, "return_value")
-        manifest, about = await run_sync(_published, definition, returned, store, base)
+    if outcome.state == "done":
+        manifest, about = await run_sync(_published, definition, outcome.returned, store, base)
         told |= about
         told["error"] = about.get("error")  # whatever the definition would say of it today
-    elif state == "running":
-        told["progress"] = await progress_of(api, report, run_id, tasks)
-    elif state == "failed":
-        cause, kind = await failure_of(api, report, run_id, tasks, "failed")
-        told["error"] = cause or told.get("error") or NO_REASON
+    elif outcome.state == "failed":
+        told["error"] = outcome.cause or told.get("error") or NO_REASON
         contact = contact_of(definition.owner)
-        told["explanation"] = shorten(explain_failure(kind, told["error"], contact=contact), MAX_REASON_LENGTH)
+        told["explanation"] = shorten(explain_failure(outcome.kind, told["error"], contact=contact), MAX_REASON_LENGTH)
     if told.get("error"):
         told["error"] = shorten(told["error"], MAX_REASON_LENGTH)
     view = RunView(
         run_id=run_id,
         report=report,
-        state=state,
+        state=outcome.state,
         asked_by=run["triggering_user_name"] or WHO.get(run["run_type"]),
         asked_at=run["queued_at"] or run["run_after"],
         began_at=run["start_date"],
@@ -209,22 +196,14 @@ async def _details(
     return view, manifest
 
 
-def _state(run: Mapping[str, Any]) -> RunState:
-    cancelled = CANCELLED.match(run["note"] or "")
-    if run["state"] == "failed" and cancelled and cancelled[1] >= (run["start_date"] or "")[:19]:
-        return "cancelled"  # and not failed once more after it was started again
-    return STATES.get(run["state"], "waiting")
-
-
 def _published(
-    definition: ReportDefinition, pushed: Any, store: ObjectStore, base: str
+    definition: ReportDefinition, published: Returned | None, store: ObjectStore, base: str
 ) -> tuple[Manifest | None, dict[str, Any]]:
     """Returns the manifest of a run that ended well, and what there is to tell of it."""
-    try:
-        published = _Returned.model_validate(pushed)
-        manifest = cached_manifest(store, definition.name, published.run)
-    except ValidationError:
+    if published is None:
         return None, {"error": "Airflow no longer knows what came of it."}
+    try:
+        manifest = cached_manifest(store, definition.name, published.run)
     except IntegrityError:
         return None, {"error": "Its files were deleted, for they were older than the report keeps them."}
     except ReportError as error:

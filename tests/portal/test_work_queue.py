@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from quire.portal.estimate_queue import Deadline, EstimateQueue, EstimateUnavailableError, SupersededError
+from quire.portal.work_queue import Deadline, SupersededError, WorkQueue, WorkUnavailableError
 
 LONG = 60.0
 
@@ -34,7 +34,7 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 def test_estimate_beyond_the_places_is_refused() -> None:
     async def test() -> None:
-        queue, released = EstimateQueue(places=2, seconds=LONG, wait=0.1), threading.Event()
+        queue, released = WorkQueue(places=2, seconds=LONG, wait=0.1), threading.Event()
         started = [threading.Event(), threading.Event()]
 
         def work(number: int) -> Callable[[Deadline], int]:
@@ -48,7 +48,7 @@ def test_estimate_beyond_the_places_is_refused() -> None:
         tasks = [asyncio.create_task(queue.run(f"user {number}", work(number))) for number in range(2)]
         for event in started:
             await wait_for(event)
-        with pytest.raises(EstimateUnavailableError, match="Too many estimates"):
+        with pytest.raises(WorkUnavailableError, match="Too many estimates"):
             await queue.run("third", lambda _: None)
         released.set()
         assert await asyncio.gather(*tasks) == [0, 1]
@@ -59,7 +59,7 @@ def test_estimate_beyond_the_places_is_refused() -> None:
 
 def test_users_newer_estimate_supersedes_the_older_ones() -> None:
     async def test() -> None:
-        queue, started = EstimateQueue(places=4, seconds=LONG), threading.Event()
+        queue, started = WorkQueue(places=4, seconds=LONG), threading.Event()
         at_once, most = [0], [0]
 
         def counted(deadline: Deadline) -> str:
@@ -84,7 +84,7 @@ def test_users_newer_estimate_supersedes_the_older_ones() -> None:
 
 def test_users_do_not_wait_for_one_another() -> None:
     async def test() -> None:
-        queue, started = EstimateQueue(places=2, seconds=LONG), threading.Event()
+        queue, started = WorkQueue(places=2, seconds=LONG), threading.Event()
         first = asyncio.create_task(queue.run("ann", work_until_cancelled(started)))
         await wait_for(started)
         assert await queue.run("bob", lambda _: "bob's") == "bob's"
@@ -98,8 +98,8 @@ def test_users_do_not_wait_for_one_another() -> None:
 
 def test_estimate_past_its_deadline_is_given_up_and_leaves_its_place() -> None:
     async def test() -> None:
-        queue, started = EstimateQueue(places=1, seconds=0.3, wait=LONG), threading.Event()
-        with pytest.raises(EstimateUnavailableError, match="took too long"):
+        queue, started = WorkQueue(places=1, seconds=0.3, wait=LONG), threading.Event()
+        with pytest.raises(WorkUnavailableError, match="took too long"):
             await queue.run("ann", work_until_cancelled(started))
         assert started.is_set()
         assert await queue.run("bob", lambda _: "place") == "place"
@@ -109,12 +109,12 @@ def test_estimate_past_its_deadline_is_given_up_and_leaves_its_place() -> None:
 
 def test_thread_that_does_not_leave_keeps_its_place() -> None:
     async def test() -> None:
-        queue, released = EstimateQueue(places=1, seconds=0.2, wait=0.1), threading.Event()
-        with pytest.raises(EstimateUnavailableError, match="took too long"):
+        queue, released = WorkQueue(places=1, seconds=0.2, wait=0.1), threading.Event()
+        with pytest.raises(WorkUnavailableError, match="took too long"):
             await queue.run("ann", lambda _: released.wait(LONG))
-        with pytest.raises(EstimateUnavailableError, match="still running"):
+        with pytest.raises(WorkUnavailableError, match="still running"):
             await queue.run("ann", lambda _: None)
-        with pytest.raises(EstimateUnavailableError, match="Too many"):
+        with pytest.raises(WorkUnavailableError, match="Too many"):
             await queue.run("bob", lambda _: None)
         released.set()
 
@@ -123,14 +123,14 @@ def test_thread_that_does_not_leave_keeps_its_place() -> None:
 
 def test_superseded_estimate_behind_a_hung_one_is_superseded() -> None:
     async def test() -> None:
-        queue, released = EstimateQueue(places=1, seconds=0.2, wait=0.1), threading.Event()
+        queue, released = WorkQueue(places=1, seconds=0.2, wait=0.1), threading.Event()
         hung = asyncio.create_task(queue.run("ann", lambda _: released.wait(LONG)))
         await asyncio.sleep(0)
         waiting = asyncio.create_task(queue.run("ann", lambda _: None))
         await asyncio.sleep(0)
         newest = asyncio.create_task(queue.run("ann", lambda _: None))
         ended = await asyncio.gather(hung, waiting, newest, return_exceptions=True)
-        assert [type(error) for error in ended] == [SupersededError, SupersededError, EstimateUnavailableError]
+        assert [type(error) for error in ended] == [SupersededError, SupersededError, WorkUnavailableError]
         released.set()
 
     run(test)
@@ -138,7 +138,7 @@ def test_superseded_estimate_behind_a_hung_one_is_superseded() -> None:
 
 def test_estimate_that_supersedes_none_waits_its_turn() -> None:
     async def test() -> None:
-        queue, started, released = EstimateQueue(places=2, seconds=LONG), threading.Event(), threading.Event()
+        queue, started, released = WorkQueue(places=2, seconds=LONG), threading.Event(), threading.Event()
 
         def hold(deadline: Deadline) -> bool:
             started.set()

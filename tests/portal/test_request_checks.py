@@ -1,0 +1,134 @@
+"""Requests are checked off the event loop, one of each user at a time, and nobody fills the queue for the others."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from fastapi import FastAPI, Request
+from quire.definition import ReportDefinition
+from quire.errors import ParameterError
+from quire.object_store import ObjectStore
+from quire.portal import requesting
+from quire.portal.access import Caller, Reading, _caller
+from quire.portal.airflow_api import AirflowApi
+from quire.portal.work_queue import MAX_WAITING, WorkQueue
+
+from tests.events import SQL, events_report
+from tests.portal.in_process import Portal, open_portal
+
+DAYS = {"start": "2013-01-01", "end": "2013-01-31"}
+ESTIMATE = "/api/reports/events/estimate"
+LONG = 60.0
+
+
+def test_parameters_are_read_outside_the_event_loop(tmp_path: Path) -> None:
+    definition = events_report(
+        tmp_path,
+        sql=SQL.replace("ORDER", "AND (%(kind)s IS NULL OR kind = %(kind)s)\nORDER"),
+        parameters={"kind": {"type": "string", "default": None}},
+    )
+    user = SimpleAuthManagerUser(username="ann", role="user")
+    caller = Caller(user=user, api=AirflowApi(FastAPI(), "token"), is_program=True)
+    threads = list[int]()
+
+    class Parameters(dict[str, object]):
+        def __iter__(self) -> Iterator[str]:
+            threads.append(threading.get_ident())
+            return super().__iter__()
+
+    reading = Reading(caller=caller, definition=definition)
+    asyncio.run(requesting.check_question(reading, **DAYS, parameters=Parameters(kind="a")))
+    assert threads
+    assert threading.get_ident() not in threads
+
+
+class HeldChecks:
+    """Checks that refuse every request; those of dates in 2014 are held until they are released."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, wait: float) -> None:
+        self.released, self.held = threading.Event(), 0
+        monkeypatch.setattr(requesting, "read_question", self._read)
+        queue = WorkQueue("check", places=2, seconds=LONG, wait=wait)
+        monkeypatch.setattr(requesting, "_VALIDATIONS", queue)
+
+    def _read(self, definition: ReportDefinition, *, start: str, **asked: Any) -> Any:
+        if start.startswith("2014"):
+            self.held += 1
+            assert self.released.wait(LONG)
+        raise ParameterError("checked")
+
+
+@pytest.fixture
+def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
+    events_report(tmp_path)
+    monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
+    opened = open_portal(monkeypatch, lambda: bucket)
+
+    def caller(request: Request) -> Caller:
+        user = SimpleAuthManagerUser(username=request.headers["x-user"], role="user")
+        return Caller(user=user, api=AirflowApi(opened.host, "token"), is_program=True)
+
+    opened.app.dependency_overrides[_caller] = caller
+    return opened
+
+
+async def request(portal: Portal, user: str, start: str = "2013-01-01") -> httpx.Response:
+    body = {"start": start, "end": start}
+    return await portal._request("POST", ESTIMATE, json=body, headers={"X-User": user})
+
+
+async def until_held(checks: HeldChecks, count: int) -> None:
+    async with asyncio.timeout(LONG):
+        while checks.held < count:
+            await asyncio.sleep(0.01)
+
+
+def test_flood_of_one_user_keeps_no_other_user_waiting(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = HeldChecks(monkeypatch, wait=LONG)
+
+    async def test() -> tuple[httpx.Response, list[httpx.Response]]:
+        first = asyncio.create_task(request(portal, "ann", "2014-01-01"))
+        await until_held(checks, 1)
+        flood = [asyncio.create_task(request(portal, "ann", "2014-01-01")) for _ in range(120)]
+        await asyncio.sleep(0.2)  # they get as far as they can
+        try:
+            async with asyncio.timeout(LONG / 4):
+                other = await request(portal, "bob")
+        finally:
+            checks.released.set()
+        return other, [await first, *[await task for task in flood]]
+
+    other, flood = asyncio.run(test())
+    assert (other.status_code, other.json()["detail"]) == (422, "checked")
+    statuses = [answer.status_code for answer in flood]
+    assert (statuses.count(422), statuses.count(503)) == (1 + MAX_WAITING, 120 - MAX_WAITING)
+    refused = next(answer for answer in flood if answer.status_code == 503)
+    assert refused.json()["detail"] == "Too many of your requests are waiting: try again in some seconds"
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+def test_request_without_a_place_is_refused(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = HeldChecks(monkeypatch, wait=0.1)
+
+    async def test() -> httpx.Response:
+        held = []
+        for number, user in enumerate(("ann", "bob"), start=1):
+            held.append(asyncio.create_task(request(portal, user, "2014-01-01")))
+            await until_held(checks, number)
+        try:
+            async with asyncio.timeout(LONG / 4):
+                return await request(portal, "carl")
+        finally:
+            checks.released.set()
+            await asyncio.gather(*held)
+
+    refused = asyncio.run(test())
+    assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+    assert refused.json()["detail"].startswith("Too many checks are running")

@@ -1,0 +1,209 @@
+"""Lists of runs: few calls of Airflow's API, one list of each user at a time, none that nobody waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from fastapi import Request
+from quire.object_store import ObjectStore
+from quire.portal import command_line_runs, listing, outcomes
+from quire.portal.access import Caller, _caller
+from quire.portal.airflow_api import AirflowApi
+from quire.portal.work_queue import WorkQueue
+
+from tests.events import events_report
+from tests.portal.in_process import Portal, mounted, open_portal, serve
+from tests.portal.test_runs import RUNS, airflow_run
+
+LONG = 60.0
+REASONS = {"failure": "events: no table x", "failure_kind": "StatementError"}
+
+
+class Airflow:
+    """Airflow's failed runs, each with two tasks that failed, and what is asked of it."""
+
+    def __init__(self, portal: Portal, count: int) -> None:
+        self.runs = [
+            airflow_run(number, state="failed", run_after=f"2026-01-01T{number // 60:02d}:{number % 60:02d}:00Z")
+            for number in range(count, 0, -1)
+        ]
+        self.calls: Counter[str] = Counter()
+        self.active = self.most = 0
+        host = portal.host
+
+        @host.get("/api/v2/dags/events/dagRuns")
+        async def list_runs(limit: int, offset: int) -> dict[str, Any]:
+            self.calls["runs"] += 1
+            await self.hold()
+            return {"dag_runs": self.runs[offset : offset + limit], "total_entries": len(self.runs)}
+
+        @host.get("/api/v2/dags/events/dagRuns/~/taskInstances")
+        def list_tasks(
+            run_after_gte: str, run_after_lte: str, state: str, limit: int, offset: int, task_id: str = ""
+        ) -> dict[str, Any]:
+            self.calls["tasks"] += 1
+            runs = [run for run in self.runs if run_after_gte <= run["run_after"] <= run_after_lte]
+            tasks = [self.task(run["dag_run_id"], name) for run in runs for name in ("extract", "plan")]
+            chosen = [task for task in tasks if state == "failed" and task_id in ("", task["task_id"])]
+            return {"task_instances": chosen[offset : offset + limit], "total_entries": len(chosen)}
+
+        @host.get("/api/v2/dags/events/dagRuns/{run_id}/taskInstances")
+        def list_own_tasks(run_id: str) -> dict[str, Any]:
+            self.calls["tasks of one run"] += 1
+            return {"task_instances": [self.task(run_id, "plan")], "total_entries": 1}
+
+        @host.get("/api/v2/dags/events/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}")
+        async def show_value(run_id: str, task_id: str, key: str) -> dict[str, Any]:
+            self.calls["values"] += 1
+            self.active += 1
+            self.most = max(self.most, self.active)
+            await asyncio.sleep(0.001)
+            self.active -= 1
+            return {"value": REASONS[key]}
+
+    async def hold(self) -> None:
+        """Keeps a list of runs waiting, where a test says so."""
+
+    def task(self, run_id: str, task_id: str) -> dict[str, Any]:
+        return {"task_id": task_id, "dag_run_id": run_id, "state": "failed", "end_date": None, "map_index": -1}
+
+
+@pytest.fixture
+def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
+    command_line_runs._LISTINGS.clear()
+    events_report(tmp_path)
+    monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
+    opened = open_portal(monkeypatch, lambda: bucket)
+
+    def caller(request: Request) -> Caller:
+        user = SimpleAuthManagerUser(username=request.headers.get("x-user", "ann"), role="user")
+        return Caller(user=user, api=AirflowApi(opened.host, "token"), is_program=True)
+
+    opened.app.dependency_overrides[_caller] = caller
+    return opened
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes._FINAL.clear()
+    monkeypatch.setattr(listing, "_LISTS", WorkQueue("list", places=8, seconds=LONG, wait=LONG))
+
+
+def listed(portal: Portal, user: str = "ann") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = portal.get(RUNS, params={"limit": 100}, headers={"X-User": user}).json()
+    return found
+
+
+async def request(portal: Portal, user: str) -> httpx.Response:
+    return await portal._request("GET", RUNS, headers={"X-User": user})
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LONG):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def test_list_of_failed_runs_costs_few_calls_and_then_one(portal: Portal) -> None:
+    airflow = Airflow(portal, 60)
+    assert {run["error"] for run in listed(portal)} == {REASONS["failure"]}
+    assert airflow.calls == {"runs": 1, "tasks": 3, "values": 120}
+    assert 1 < airflow.most <= outcomes.MAX_CALLS
+    airflow.calls.clear()
+    assert len(listed(portal)) == 60
+    assert airflow.calls == {"runs": 1}
+
+
+def test_outcome_is_kept_for_one_user_and_until_the_run_starts_again(portal: Portal) -> None:
+    airflow = Airflow(portal, 3)
+    listed(portal)
+    airflow.calls.clear()
+    listed(portal, "bob")  # whose rights Airflow has to check
+    assert airflow.calls["values"] == 6
+    airflow.calls.clear()
+    airflow.runs[0].update(start_date="2026-02-01T00:00:00Z", end_date="2026-02-01T00:01:00Z")
+    listed(portal)
+    assert (airflow.calls["values"], airflow.calls["tasks of one run"]) == (2, 1)
+
+
+def test_run_whose_tasks_were_not_read_is_asked_for_them(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    airflow = Airflow(portal, 60)
+    monkeypatch.setattr(outcomes, "MAX_TASK_PAGES", 1)
+    assert [run["error"] for run in listed(portal)] == [REASONS["failure"]] * 60
+    assert airflow.calls["tasks of one run"] == 10  # one page has the two tasks of 50
+
+
+def test_user_has_one_list_at_a_time_and_others_do_not_wait(portal: Portal) -> None:
+    airflow, released = Airflow(portal, 1), threading.Event()
+
+    async def hold() -> None:
+        if airflow.calls["runs"] == 1:
+            await until(released.is_set)
+
+    airflow.hold = hold  # type: ignore[method-assign]
+
+    async def test() -> list[int]:
+        tasks = [asyncio.create_task(request(portal, "ann"))]
+        await until(lambda: airflow.calls["runs"] == 1)
+        tasks += [asyncio.create_task(request(portal, "ann")) for _ in range(10)]
+        try:
+            async with asyncio.timeout(LONG / 4):
+                assert (await request(portal, "bob")).status_code == 200
+            assert airflow.calls["runs"] == 2
+        finally:
+            released.set()
+        return [(await task).status_code for task in tasks]
+
+    assert asyncio.run(test()) == [200] * 11
+
+
+def test_list_past_its_deadline_is_refused(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    airflow = Airflow(portal, 1)
+    ended = threading.Event()
+
+    async def hold() -> None:
+        try:
+            await asyncio.sleep(LONG)
+        finally:
+            ended.set()
+
+    airflow.hold = hold  # type: ignore[method-assign]
+    monkeypatch.setattr(listing, "_LISTS", WorkQueue("list", places=1, seconds=0.3, wait=0.3))
+    refused = portal.get(RUNS)
+    assert (refused.status_code, refused.json()["detail"]) == (503, "The list took too long: try again")
+    assert "retry-after" in refused.headers
+    assert ended.is_set()
+
+
+def test_list_that_nobody_waits_for_is_cancelled(portal: Portal) -> None:
+    airflow = Airflow(portal, 1)
+    started, ended = threading.Event(), threading.Event()
+
+    async def hold() -> None:
+        started.set()
+        try:
+            await asyncio.sleep(LONG)
+        except asyncio.CancelledError:
+            ended.set()
+            raise
+
+    airflow.hold = hold  # type: ignore[method-assign]
+
+    async def leave(address: str) -> None:
+        async with httpx.AsyncClient(timeout=LONG) as client:
+            asking = asyncio.create_task(client.get(f"{address}/quire{RUNS}"))
+            await until(started.is_set)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+        await until(ended.is_set)
+
+    with serve(mounted(portal)) as address:
+        asyncio.run(leave(address))
