@@ -22,6 +22,7 @@ from quire.stored_partitions import partition_place, whole_range
 
 DIGEST = re.compile(r"[0-9a-f]{32}")
 SEGMENT = re.compile(r"[0-9A-Za-z_-]+")
+PART = re.compile(r"_part[0-9]+\Z")
 PARQUET = re.compile(r"[0-9a-f]{32}\.parquet")
 
 
@@ -69,7 +70,7 @@ def ensure_own_partitions(definition: ReportDefinition, plan: RunPlan, partition
         place = partition_place(definition.name, plan.source_digest, part.key, part.token)
         if dates.get(part.key) != (part.start, part.stop) or not SEGMENT.fullmatch(part.token):
             raise _foreign("a partition")
-        if not _is_in(part.object_key, place, PARQUET):
+        if not PARQUET.fullmatch(_below(place, part.object_key)):
             raise _foreign("the rows of a partition")
 
 
@@ -82,7 +83,7 @@ def ensure_own_summaries(definition: ReportDefinition, plan: RunPlan, summaries:
     if summaries and [summary.name for summary in summaries] != [summary.name for summary in definition.summaries]:
         raise _foreign("a summary")
     folder = f"summaries/{definition.name}/{plan.source_digest}"
-    if not all(_is_in(summary.object_key, folder, PARQUET) for summary in summaries):
+    if not all(PARQUET.fullmatch(_below(folder, summary.object_key)) for summary in summaries):
         raise _foreign("a summary")
 
 
@@ -122,9 +123,10 @@ def ensure_own_files(definition: ReportDefinition, run: StagedRun, files: Iterab
     folder = f"reports/{definition.name}/{run.layout.run_key}"
     for file in files:
         stem, _, suffix = file.name.rpartition(".")
-        if suffix not in suffixes or not {stem, re.sub(r"_part[0-9]+\Z", "", stem)} & stems:
+        if suffix not in suffixes or not {stem, PART.sub("", stem)} & stems:
             raise _foreign("a file")
-        if not _is_in(file.key, folder, re.compile(rf"[0-9a-f]{{32}}/{re.escape(file.name)}")):
+        own, _, name = _below(folder, file.key).partition("/")
+        if not DIGEST.fullmatch(own) or name != file.name:
             raise _foreign("a file")
 
 
@@ -138,9 +140,9 @@ def ensure_run_key(run_key: str) -> None:
         raise _foreign("a run")
 
 
-def _is_in(key: str, folder: str, name: re.Pattern[str]) -> bool:
-    """Whether a key is that of an object in a folder, and has such a name there."""
-    return key.startswith(f"{folder}/") and name.fullmatch(key, len(folder) + 1) is not None
+def _below(folder: str, key: str) -> str:
+    """Returns what a key has behind a folder; nothing where it is not in there."""
+    return key.removeprefix(f"{folder}/") if key.startswith(f"{folder}/") else ""
 
 
 def _is_instant(text: str) -> bool:
