@@ -1,6 +1,7 @@
 # Quire in Airflow's own image: `docker build .` gives what every service of docker-compose.yaml runs. It is built for
 # deployment: DAGs, plugins and reports are inside. The target `demo` also has the demo's flights.
-FROM apache/airflow:3.3.2-python3.11 AS packages
+ARG QUIRE_AIRFLOW_IMAGE=apache/airflow:3.3.2-python3.11
+FROM ${QUIRE_AIRFLOW_IMAGE} AS packages
 # Exactly the lock: what the image brings besides would run in versions that nobody has tested.
 COPY requirements-container.txt /tmp/lock/requirements.txt
 RUN uv pip sync --python "$(command -v python)" --no-cache --compile-bytecode --require-hashes /tmp/lock/requirements.txt

@@ -4,7 +4,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 files="Dockerfile docker-compose.yaml containers/redis.yaml"
-images=$(sed -nE 's/^(FROM|[[:space:]]+image:) ([a-z0-9./_-]+:[A-Za-z0-9._-]+)(@sha256:[0-9a-f]+)?( .*)?$/\2/p' $files | sort -u)
+named='^(ARG QUIRE_[A-Z]+_IMAGE=|[[:space:]]+image: \$\{QUIRE_[A-Z]+_IMAGE:-)'
+images=$(sed -nE "s#$named([a-z0-9./_-]+:[A-Za-z0-9._-]+)(@sha256:[0-9a-f]+)?(}?)\$#\2#p" $files | grep -v ':latest$' | sort -u)
 [ -n "$images" ] || { echo "no base image was found in $files" >&2; exit 1; }
 edits=$(mktemp)
 trap 'rm -f "$edits"' EXIT
@@ -13,7 +14,7 @@ for image in $images; do
     digest=$(docker image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' "$image" |
         sed -nE 's/.*@(sha256:[0-9a-f]{64})$/\1/p' | head -n 1)
     [ -n "$digest" ] || { echo "$image has no digest: it did not come from a registry" >&2; exit 1; }
-    printf 's#^(FROM |[[:space:]]+image: )%s(@sha256:[0-9a-f]+)?( |$)#\\1%s\\3#\n' "$image" "$image@$digest" >> "$edits"
+    printf 's#%s%s(@sha256:[0-9a-f]+)?(}?)$#\\1%s\\3#\n' "$named" "$image" "$image@$digest" >> "$edits"
     echo "$image@$digest"
 done
 for file in $files; do

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -23,22 +23,21 @@ WORKERS = 3
 
 
 @pytest.fixture(scope="session")
-def images(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The base images, by which everything else is built."""
+def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The base images that everything else is built from, by the setting that names each."""
     reason = engine.missing() or standins.why_not()
     if reason:
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("images")
-    for short, name in standins.base_images().items():
-        standins.provide(short, name, folder)
+    return {setting: standins.provide(setting, image, folder) for setting, image in standins.base_images().items()}
 
 
 @pytest.fixture(scope="session")
-def stack(images: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerStack]:
+def stack(images: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerStack]:
     """The stack, whose workers are all well."""
     folder = tmp_path_factory.mktemp("containers")
     name = f"quire-test-{uuid.uuid4().hex[:8]}"
-    settings = write_settings(folder, name)
+    settings = write_settings(folder, name, images)
     compose = CLONE / "docker-compose.yaml"
     more = folder / "more.yaml"
     include = write_reports(folder / "include")
@@ -60,7 +59,7 @@ def stack(images: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Co
         subprocess.run(["docker", "rmi", f"{name}:test", f"{name}-demo:test"], capture_output=True, check=False)
 
 
-def write_settings(folder: Path, name: str) -> Path:
+def write_settings(folder: Path, name: str, images: Mapping[str, str]) -> Path:
     """Writes what stands for .env by the clone's own script, with ports and images of this project's own."""
     clone = folder / "clone"
     (clone / "containers").mkdir(parents=True)
@@ -75,6 +74,7 @@ def write_settings(folder: Path, name: str) -> Path:
         "S3_PUBLIC_URL_ENCODED": f"http%3A%2F%2Flocalhost%3A{s3}",
         "QUIRE_IMAGE": f"{name}:test",
         "QUIRE_DEMO_IMAGE": f"{name}-demo:test",
+        **images,
     }
     path = clone / ".env"
     kept = [line for line in path.read_text().splitlines() if line.partition("=")[0] not in changes]

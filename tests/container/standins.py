@@ -31,22 +31,25 @@ SECONDS_TO_PULL = 120
 
 
 def base_images() -> dict[str, str]:
-    """Returns the published images that the Dockerfile and docker-compose.yaml name, by the name of their stand-in."""
-    compose = "".join((CLONE / name).read_text() for name in ("docker-compose.yaml", "containers/redis.yaml"))
-    found = dict(re.findall(r"image: ((?:\w+/)?(postgres|redis|seaweedfs):\S+)", compose))
-    return {
-        "airflow": re.findall(r"^FROM (apache/airflow:\S+)", (CLONE / "Dockerfile").read_text(), re.MULTILINE)[0],
-        **{short: name for name, short in found.items()},
-    }
+    """Returns the published images that the Dockerfile and the compose files name, by the setting that names others."""
+    files = ("Dockerfile", "docker-compose.yaml", "containers/redis.yaml")
+    named = re.compile(r"(QUIRE_(?:AIRFLOW|POSTGRES|REDIS|SEAWEEDFS)_IMAGE)(?:=|:-)([^}\s]+)")
+    return {setting: image for file in files for setting, image in named.findall((CLONE / file).read_text())}
 
 
-def provide(short: str, name: str, folder: Path) -> None:
-    """Sees to an image: as it is, pulled, or made in ``folder``."""
+def provide(setting: str, image: str, folder: Path) -> str:
+    """Returns the name of an image that the engine has: the published one, pulled where it can be, or its stand-in.
+
+    A stand-in has the tag alone: an image that was built here has no digest.
+    """
+    if "@" in image and (has_image(image) or _pulled(image)):
+        return image
+    short, name = setting.split("_")[1].lower(), image.partition("@")[0]
     wanted = _digest(short)
     if has_image(name) and label_of(name, LABEL) in ("", wanted):
-        return
+        return name
     if not has_image(name) and _pulled(name):
-        return
+        return name
     context = folder / short
     shutil.copytree(IMAGES / short, context)
     if short == "airflow":
@@ -55,6 +58,7 @@ def provide(short: str, name: str, folder: Path) -> None:
         shutil.copy(Path(sys.executable).with_name("weed"), context / "weed")
     _provide_debian(folder)
     docker("build", "--tag", name, "--label", f"{LABEL}={wanted}", str(context))
+    return name
 
 
 def why_not() -> str | None:
