@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import polars as pl
 import psycopg
@@ -20,6 +22,9 @@ from quire.stages.extract import extract_partitions
 from quire.stages.plan import plan_partitions
 
 from tests.events import ZONE, events_report, fill_events, fill_many_events, request_of, session_of
+from tests.faults.http_messages import Message
+from tests.faults.s3_proxy import Exchange, S3Proxy, request_name
+from tests.faults.spoilers import FAULTS
 
 
 def staged_events(
@@ -212,6 +217,34 @@ def test_streaming_engine_agrees_with_the_in_memory_engine(tmp_path: Path, datab
     parts = [pl.read_parquet(io.BytesIO(bucket.read(part.object_key) or b"")) for part in staged]
     query = summarize(pl.concat(parts).lazy(), definition.summaries[0], plan.columns, timezone=ZONE)
     assert query.collect(engine="streaming").equals(query.collect(engine="in-memory"))
+
+
+def test_rows_whose_answers_break_off_are_read_again(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    summary = {
+        "name": "S",
+        "by": ["kind"],
+        "measures": {"middle": {"agg": "median", "of": "id"}, "n": {"agg": "count"}},
+    }
+    definition, plan, staged = staged_events(tmp_path, database, bucket, summaries=[summary])
+    expected = ask(database, "SELECT kind, count(*) FROM events WHERE at < '2013-04-01' GROUP BY kind")
+    place = urlsplit(bucket.settings.endpoint_url or "")
+    ranges = set[str]()
+
+    def break_first_answer_of_a_range(exchange: Exchange) -> None:
+        (wanted,) = (value for name, value in exchange.request.headers if name.lower() == "range")
+        if wanted in ranges:
+            exchange.answer(exchange.forward())
+        else:
+            ranges.add(wanted)
+            FAULTS["truncated"].spoil(exchange)
+
+    target = request_name(Message(f"GET /bucket/{staged[1].object_key} HTTP/1.1", (), b""))
+    with S3Proxy((place.hostname or "", place.port or 0), target=target, spoil=break_first_answer_of_a_range) as proxy:
+        far = ObjectStore(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
+        (stored,) = aggregate_summaries(definition, plan, staged, store=far)
+    assert ranges
+    frame = pl.read_parquet(io.BytesIO(bucket.read(stored.object_key) or b""))
+    assert set(frame.select("kind", "n").rows()) == {tuple(row) for row in expected}
 
 
 def test_summary_over_all_null_first_partition_keeps_its_types(
