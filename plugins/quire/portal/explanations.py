@@ -38,6 +38,10 @@ WORDS: Mapping[str, str] = {
 }
 
 
+ROUTING: Mapping[str, str] = {  # what Starlette says of addresses that no route takes
+    "Not Found": "There is no such page.",
+    "Method Not Allowed": "This address does not take such requests.",
+}
 FAILURES: Mapping[str, str] = {
     "DefinitionError": "The report's definition or its query has a mistake.",
     "QueryError": "The database refused the report's query.",
@@ -93,7 +97,7 @@ def _status_of(error: Exception) -> tuple[int, str]:
     if isinstance(error, RequestValidationError):
         return _of_validation(error.errors())
     if isinstance(error, StarletteError):
-        return error.status_code, str(error.detail)
+        return error.status_code, ROUTING.get(error.detail, str(error.detail))
     if isinstance(error, NotFoundError):
         return status.HTTP_404_NOT_FOUND, "There is no such run."
     if isinstance(error, RefusedError):
