@@ -39,6 +39,14 @@ def test_secrets_are_for_their_owner_only(running_stack: LocalStack) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_owners_connection_is_only_where_compaction_runs(running_stack: LocalStack) -> None:
+    leaders = {name.removesuffix(".pid.json"): json.loads(text)["pid"] for name, text in records(running_stack).items()}
+    environments = {name: Path(f"/proc/{pid}/environ").read_bytes() for name, pid in leaders.items()}
+    assert {"scheduler", "api-server", "dag-processor", "triggerer"} < set(environments)
+    assert [name for name, text in environments.items() if b"AIRFLOW_CONN_QUIRE_OWNER=" in text] == ["scheduler"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_every_process_listens_on_loopback_only(running_stack: LocalStack) -> None:
     leaders = {json.loads(text)["pid"] for text in records(running_stack).values()}
     pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and session_of(path) in leaders]

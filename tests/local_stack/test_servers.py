@@ -115,15 +115,17 @@ def test_servers_that_lose_their_ports_move_and_a_failed_start_leaves_nothing(tm
     assert not stack.started
 
 
-def test_store_keeps_its_objects_over_a_stop(tmp_path: Path) -> None:
+def test_store_keeps_its_objects_over_a_stop_and_closes_their_folder(tmp_path: Path) -> None:
     first = S3Server(tmp_path, secret_key="k")
     try:
         first.start()
         first.store().put("kept", b"x" * 100_000)
         first.stop()
+        (tmp_path / "data").chmod(0o755)  # as an earlier version has left it
         second = S3Server(tmp_path, secret_key="k")
         second.start()
         assert second.store().read("kept") == b"x" * 100_000
+        assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
     finally:
         S3Server(tmp_path, secret_key="k").stop()
 

@@ -45,7 +45,8 @@ class AirflowServer:
         folder: its home, logs and records; made where it is missing.
         database_url: libpq address of its own database.
         secrets: ``password`` of the user admin, ``fernet_key``, ``jwt_secret``.
-        environment: what tasks need besides, such as connections.
+        environment: what every component needs besides, such as connections.
+        task_environment: what tasks alone need, which the scheduler runs.
         port: a free one by default.
     """
 
@@ -56,11 +57,13 @@ class AirflowServer:
         database_url: str,
         secrets: Mapping[str, str],
         environment: Mapping[str, str],
+        task_environment: Mapping[str, str] | None = None,
         port: int | None = None,
     ) -> None:
         self.folder, self.port = folder, port or free_port()
         self._password = secrets["password"]
         self._secrets, self._database_url, self._environment = secrets, database_url, environment
+        self._own_environments = {"scheduler": task_environment or {}}
         self._api = Server("api-server", folder)
         self._servers = [self._api, *(Server(name, folder) for name in COMPONENTS)]
 
@@ -129,7 +132,8 @@ class AirflowServer:
         program = [sys.executable, "-m", "airflow"]
         self._api.start([*program, "api-server", "--host", LOOPBACK, "--port", str(self.port)], environment=environment)
         for server in self._servers[1:]:
-            server.start([*program, *COMPONENTS[server.name]], environment=environment)
+            own = self._own_environments.get(server.name, {})
+            server.start([*program, *COMPONENTS[server.name]], environment={**environment, **own})
         self._wait(lambda: self.well, "not every component is well")
         reports = set(load_catalog(include_folder(environment)).definitions)
         self._wait(lambda: reports <= self._dags(), "not every report has its DAG")

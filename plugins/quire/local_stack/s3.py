@@ -74,7 +74,9 @@ class S3Server:
             StackError: it cannot be started.
         """
         if not self.running:
-            (self.folder / "data").mkdir(mode=0o700, parents=True, exist_ok=True)
+            data = self.folder / "data"
+            data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            data.chmod(0o700)  # one of an earlier version may be open to others
             self._remove_sockets()
             environment = {"HOME": str(self.folder), **OPTIONS, **_inner_keys(), **self._mutual_tls()}
             self._server.start(self._command(), environment=environment)

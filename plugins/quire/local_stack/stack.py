@@ -22,7 +22,7 @@ from quire.local_stack.postgres import PostgresServer
 from quire.local_stack.processes import any_running
 from quire.local_stack.s3 import S3Server
 from quire.local_stack.surroundings import direct_environment
-from quire.settings import DEFAULT_BUCKET, include_folder, process_environment
+from quire.settings import DEFAULT_BUCKET, OWNER_CONNECTION, include_folder, process_environment, variable_of
 
 PARTS = {"postgresql": "PostgreSQL", "s3": "S3", "airflow": "Airflow"}  # in the order in which they start
 USUAL_PORTS = {"postgresql": postgres.USUAL_PORT, "s3": s3.USUAL_PORT, "airflow": airflow.USUAL_PORT}
@@ -187,6 +187,8 @@ class LocalStack:
         )
         self.s3 = S3Server(self.folder / "s3", secret_key=known["s3"], port=ports["s3"])
         include = {"QUIRE_INCLUDE": str(include_folder().resolve())}  # the servers work in folders of their own
+        connections = self.environment()
+        owner = {name: connections.pop(name) for name in (variable_of(OWNER_CONNECTION),)}
         self.airflow = AirflowServer(
             self.folder / "airflow",
             database_url=self.postgres.url(AIRFLOW_DATABASE),
@@ -195,7 +197,8 @@ class LocalStack:
                 "fernet_key": known["fernet_key"],
                 "jwt_secret": known["jwt_secret"],
             },
-            environment={**include, **self.environment(), **self._environment},
+            environment={**include, **connections, **self._environment},
+            task_environment=owner,  # of housekeeping, which compacts change logs
             port=ports["airflow"],
         )
 
