@@ -57,7 +57,7 @@ SLICE = RowSlice(
 SHARE = WorkbookShare(stem="flights_2013-01", start=START, end=END, slices=(SLICE, SLICE))
 FILE = RenderedFile(
     name="flights_2013-01.xlsx",
-    key="reports/flights/run/flights_2013-01.xlsx",
+    key=f"reports/flights/{'a' * 32}/flights_2013-01.xlsx",
     rows=27_004,
     bytes=2**40,
     sha256="0" * 64,
@@ -89,9 +89,13 @@ MANIFEST = Manifest(
     parameters=REQUEST.parameters,
     rows=27_004,
     partitions=(
-        ManifestPartition(key="2013-01", rows=27_004, bytes=1, sha256="0" * 64, object_key="partitions/x", stored=True),
+        ManifestPartition(
+            key="2013-01", rows=27_004, bytes=1, sha256="0" * 64, object_key="partitions/flights/x", stored=True
+        ),
     ),
-    summaries=(StagedSummary(name="By airline", rows=16, bytes=900, sha256="0" * 64, object_key="k"),),
+    summaries=(
+        StagedSummary(name="By airline", rows=16, bytes=900, sha256="0" * 64, object_key="summaries/flights/k"),
+    ),
     files=(FILE,),
     warnings=("Beware.",),
     usage=(USAGE,),

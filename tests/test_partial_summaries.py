@@ -150,7 +150,7 @@ def doctor(store: ObjectStore, key: str, frame: pl.DataFrame) -> None:
     partials = read_record(store, PartialSummaries, record) or pytest.fail(f"{record} is missing")
     sha256 = hashlib.sha256(body.getvalue()).hexdigest()
     store.delete([record])
-    assert write_once(store, record, PartialSummaries(summaries=(replace(partials.summaries[0], sha256=sha256),)))
+    assert write_once(store, record, replace(partials, summaries=(replace(partials.summaries[0], sha256=sha256),)))
 
 
 def test_rows_are_asked_for_only_where_a_run_reads_them(tmp_path: Path, database: str, bucket: ObjectStore) -> None:

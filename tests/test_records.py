@@ -11,8 +11,8 @@ from quire.artifacts import manifest_key
 from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store import ObjectStore
 from quire.records import write_once
-from quire.run_key import find_manifest
 from quire.serialization import to_json
+from quire.stored_manifests import find_manifest
 from quire.stored_partitions import find_partition
 
 from tests.test_artifacts import MANIFEST

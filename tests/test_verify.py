@@ -23,13 +23,13 @@ ROWS = 3
 def stored_partition(store: ObjectStore) -> ManifestPartition:
     body = io.BytesIO()
     pq.write_table(pa.table({"id": list(range(ROWS))}), body)
-    store.put("partitions/a.parquet", body.getvalue())
+    store.put("partitions/events/a.parquet", body.getvalue())
     return ManifestPartition(
         key="2013-01",
         rows=ROWS,
         bytes=len(body.getvalue()),
         sha256=hashlib.sha256(body.getvalue()).hexdigest(),
-        object_key="partitions/a.parquet",
+        object_key="partitions/events/a.parquet",
         stored=False,
     )
 

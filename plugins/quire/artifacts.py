@@ -113,9 +113,13 @@ class StagedSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartialSummaries:
-    """What one stored partition adds to each summary that can be merged."""
+    """What one stored partition adds to each summary that can be merged.
+
+    ``key`` is that of the record itself, which depends on the rows and what was measured. Earlier versions wrote none.
+    """
 
     summaries: tuple[StagedSummary, ...]
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

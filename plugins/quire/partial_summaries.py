@@ -83,7 +83,8 @@ def _calculate(
         summaries=tuple(
             put_frame(frame, summary.name, folder=folder_of(partition.object_key), store=store)
             for summary, frame in zip(summaries, frames, strict=True)
-        )
+        ),
+        key=key,
     )
     own = [summary.object_key for summary in found.summaries]
     winner = commit_once(store, key, found, objects=own, find=lambda: _find(store, key))
@@ -91,8 +92,14 @@ def _calculate(
 
 
 def _find(store: ObjectStore, key: str) -> PartialSummaries | None:
-    """Returns what is stored; deletes a record that is damaged."""
-    return find_record(store, PartialSummaries, key)
+    """Returns what is stored; deletes a record that is damaged, or was written for another place."""
+
+    def ensure(partial: PartialSummaries) -> None:
+        folder = folder_of(key)
+        if partial.key != key or any(folder_of(part.object_key) != folder for part in partial.summaries):
+            raise DamagedObjectError(f"{key} does not say that it was calculated of these rows")
+
+    return find_record(store, PartialSummaries, key, ensure=ensure)
 
 
 def _discard(store: ObjectStore, key: str, partial: PartialSummaries, error: DamagedObjectError) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quire.artifacts import Manifest, RunPlan, StagedPartition, manifest_key
+from quire.artifacts import RunPlan, StagedPartition
 from quire.definition import ReportDefinition
-from quire.errors import IntegrityError
 from quire.object_store import ObjectStore
-from quire.records import find_record, read_record
 from quire.serialization import digest
+from quire.stored_manifests import find_manifest
 
 RENDERER = 7  # raised when the same rows would give other files
 # What decides neither the rows (the tokens stand for them) nor what the files look like.
@@ -50,25 +49,3 @@ def run_key_of(definition: ReportDefinition, plan: RunPlan, staged: Sequence[Sta
 def is_published(store: ObjectStore, report: str, run_key: str) -> bool:
     """Whether such a run exists; one whose manifest is damaged does not."""
     return find_manifest(store, report, run_key) is not None
-
-
-def find_manifest(store: ObjectStore, report: str, run_key: str) -> Manifest | None:
-    """Returns a published run's manifest, if there is one; deletes one that is damaged, so that it is made again.
-
-    Raises:
-        IntegrityError: another version of Quire has published the run, in a form that this one does not understand.
-    """
-    return find_record(store, Manifest, manifest_key(report, run_key))
-
-
-def read_manifest(store: ObjectStore, report: str, run_key: str) -> Manifest:
-    """Returns a published run's manifest.
-
-    Raises:
-        IntegrityError: there is none, or it is not a manifest.
-    """
-    key = manifest_key(report, run_key)
-    manifest = read_record(store, Manifest, key)
-    if manifest is None:
-        raise IntegrityError(f"{key} is not in the store: the run was deleted, or never published")
-    return manifest

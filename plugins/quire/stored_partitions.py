@@ -18,7 +18,9 @@ def partition_place(report: str, source_digest: str, key: str, token: str) -> st
 
 
 def find_partition(store: ObjectStore, place: str, *, with_rows: bool = True) -> StagedPartition | None:
-    """Returns the partition that counts, if there is one; deletes a record that is damaged, or whose rows are lost.
+    """Returns the partition that counts, if there is one.
+
+    Deletes a record that is damaged, was written for another place, or whose rows are lost.
 
     Args:
         store: where it may be.
@@ -27,11 +29,22 @@ def find_partition(store: ObjectStore, place: str, *, with_rows: bool = True) ->
     """
 
     def ensure(staged: StagedPartition) -> None:
+        ensure_own_place(staged, place)
         ensure_checksums(staged.object_key, staged.bytes, staged.checksums)
         if with_rows and store.size(staged.object_key) != staged.bytes:
             raise DamagedObjectError(f"{staged.object_key} is missing, or has another size than was stored")
 
     return find_record(store, StagedPartition, f"{place}.json", ensure=ensure)
+
+
+def ensure_own_place(staged: StagedPartition, place: str) -> None:
+    """Checks that a record was written for the place that it lies at: its token, its partition, and its rows' folder.
+
+    Raises:
+        DamagedObjectError: it was not.
+    """
+    if place.split("/")[-2:] != [staged.key, staged.token] or folder_of(staged.object_key) != place:
+        raise DamagedObjectError(f"{place}.json is the record of other rows: it was copied or changed")
 
 
 def discard_rows(store: ObjectStore, object_key: str, error: DamagedObjectError) -> None:

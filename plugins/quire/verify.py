@@ -13,7 +13,7 @@ from quire.artifacts import Manifest, ManifestPartition, StagedSummary
 from quire.errors import IntegrityError, ParameterError
 from quire.file_names import is_summary
 from quire.object_store import ObjectStore
-from quire.records import read_record
+from quire.stored_manifests import load_manifest
 
 READ_BYTES = 8 * 1024 * 1024
 
@@ -73,7 +73,7 @@ def _find_manifest(run: str, store: ObjectStore) -> Manifest:
         else [f"{folder}{run}/manifest.json" for folder in store.folders("reports/")]
     )
     for key in keys:
-        if manifest := read_record(store, Manifest, key):
+        if manifest := load_manifest(store, key):
             return manifest
     raise ParameterError(f"no run {run!r} is published in bucket {store.bucket}")
 

@@ -9,7 +9,7 @@ from quire.leases import lease_key
 from quire.local_stack.airflow import returned, task_states, trigger
 from quire.local_stack.stack import LocalStack
 from quire.object_store import ObjectStore
-from quire.run_key import read_manifest
+from quire.stored_manifests import read_manifest
 from quire.verify import verify_run
 
 from tests.airflow.test_scheduler import task_log, wait

@@ -12,7 +12,7 @@ from quire.airflow_dag.own_records import ensure_run_key
 from quire.errors import DamagedObjectError, IntegrityError
 from quire.leases import lease_key
 from quire.object_store import ObjectStore
-from quire.run_key import read_manifest
+from quire.stored_manifests import read_manifest
 
 from tests.airflow.task_calls import TaskCalls, task_calls
 from tests.events import events_report, fill_events, session_of

@@ -14,7 +14,7 @@ import httpx
 import psycopg
 from quire.local_stack.airflow import returned, run_state, task_states, trigger
 from quire.local_stack.stack import SOURCE_DATABASE, LocalStack
-from quire.run_key import read_manifest
+from quire.stored_manifests import read_manifest
 from quire.verify import verify_run
 
 from tests.workbooks import open_workbook, sheet_rows

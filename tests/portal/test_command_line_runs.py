@@ -17,7 +17,8 @@ from quire.pipeline import run_report
 from quire.portal import command_line_runs as module
 from quire.portal.command_line_runs import command_line_runs
 from quire.portal.manifests import _CACHE
-from quire.records import LOOKUPS, read_record, write_once
+from quire.records import LOOKUPS, write_once
+from quire.stored_manifests import load_manifest
 
 from tests.events import events_report, fill_events, request_of, session_of
 from tests.portal.in_process import Portal, open_portal
@@ -39,7 +40,9 @@ def manifest(definition: ReportDefinition, bucket: ObjectStore, fresh_database: 
 
 def publish(manifest: Manifest, store: ObjectStore, number: int) -> str:
     """Publishes the same run again under a key and a command line's id of its own; returns the id."""
-    run = replace(manifest, run=f"{number:032x}", run_id=f"cli__{number:032x}")
+    key = f"{number:032x}"
+    files = tuple(replace(file, key=file.key.replace(manifest.run, key)) for file in manifest.files)
+    run = replace(manifest, run=key, run_id=f"cli__{key}", files=files)
     assert write_once(store, manifest_key(run.report, run.run), run)
     return run.run_id
 
@@ -123,13 +126,13 @@ def test_few_manifests_are_in_memory_at_once(
     ids = {publish(manifest, bucket, number) for number in range(100)}
     alive = list[int]()
 
-    def counted(store: ObjectStore, kind: Any, key: str) -> Any:
-        record = read_record(store, kind, key)
+    def counted(store: ObjectStore, key: str) -> Manifest | None:
+        record = load_manifest(store, key)
         if int(key.split("/")[2], 16) % 10 == 9:
             alive.append(sum(type(value) is Manifest for value in gc.get_objects()))
         return record
 
-    monkeypatch.setattr(module, "read_record", counted)
+    monkeypatch.setattr(module, "load_manifest", counted)
     gc.collect()
     before = sum(type(value) is Manifest for value in gc.get_objects())
     assert set(list_now(bucket)) == ids

@@ -12,13 +12,13 @@ from quire.definition import ReportDefinition
 from quire.errors import IntegrityError, StoreUnavailableError
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
-from quire.run_key import read_manifest
 from quire.stages.aggregate import aggregate_summaries
 from quire.stages.extract import extract_partitions
 from quire.stages.layout import layout_run
 from quire.stages.plan import plan_partitions
 from quire.stages.publish import publish_run
 from quire.stages.render import render_workbooks
+from quire.stored_manifests import read_manifest
 from quire.verify import verify_run
 
 from tests.events import SQL, events_report, fill_events, request_of, session_of

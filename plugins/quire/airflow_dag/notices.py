@@ -32,8 +32,8 @@ from quire.definition import Notifier, ReportDefinition
 from quire.definition.part import suggestion
 from quire.errors import DefinitionError, ReportError, first_line
 from quire.notices import FailedTask, Notice, ToldRun, as_html, as_text, escape_slack, tell_failure, tell_success
-from quire.run_key import read_manifest
 from quire.serialization import from_json
+from quire.stored_manifests import read_manifest
 
 logger = logging.getLogger(__name__)
 

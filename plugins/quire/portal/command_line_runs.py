@@ -16,7 +16,8 @@ from cachetools import LRUCache, TTLCache, cached
 from quire.artifacts import Manifest, manifest_key
 from quire.errors import IntegrityError, StoreRefusedError
 from quire.object_store import ObjectStore
-from quire.records import read_record, side_by_side
+from quire.records import side_by_side
+from quire.stored_manifests import load_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ def _read_origin(store: ObjectStore, report: str, run_key: str) -> tuple[bool, C
     Manifests are large: of each one no more than this is kept, so that few are in memory at once.
     """
     try:
-        manifest = read_record(store, Manifest, manifest_key(report, run_key))
+        manifest = load_manifest(store, manifest_key(report, run_key))
         return manifest is not None, _origin(manifest, run_key) if manifest else None
     except (IntegrityError, StoreRefusedError, ValueError) as error:
         logger.warning("%s %s: its manifest cannot be read: %s", report, run_key, error)

@@ -24,8 +24,8 @@ from quire.freshness import changed_since_read, is_watched
 from quire.front_sheets import about_sheet, files_sheet, summary_sheets
 from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
 from quire.records import COMMIT_ATTEMPTS, side_by_side, write_once
-from quire.run_key import find_manifest
 from quire.source import SourceSession, open_transaction
+from quire.stored_manifests import find_manifest
 from quire.stored_partitions import discard_rows
 from quire.usage import repeated_statements
 from quire.xlsx.model import DetailOutcome, FactSheet, TableSheet, Workbook
