@@ -7,18 +7,23 @@ records go, and again before the rest.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from quire.artifacts import Manifest, PartialSummaries, StagedPartition
+from quire.artifacts import PartialSummaries, StagedPartition
 from quire.definition import ReportDefinition
 from quire.errors import IntegrityError
 from quire.leases import LEASES, ActiveRun, active_runs
 from quire.object_store import ObjectStore, StoredObject
 from quire.object_store.probe import PROBES
-from quire.records import folder_of, read_record
+from quire.records import Record, find_record, folder_of
+from quire.stored_manifests import load_manifest
+from quire.stored_partitions import ensure_own_place
+
+logger = logging.getLogger(__name__)
 
 GRACE = timedelta(days=1)  # what is younger may be at work, though nothing names it yet
 MANIFEST = "/manifest.json"
@@ -41,7 +46,9 @@ class Collected:
 def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: ObjectStore, now: datetime) -> Collected:
     """Deletes published runs past ``keep``, superseded partitions, orphans of killed runs, and abandoned uploads.
 
-    Kept are, of every partition, the newest rows; whatever a manifest names; and all that is younger than a day.
+    Kept are, of every partition, the newest rows; whatever a manifest names; and all that is younger than a day. Beside
+    an unreadable manifest, the files of its run are kept, and all rows and summaries that are older than it.
+    Damaged records of partitions, which no run can use, are deleted.
 
     Args:
         definitions: by name; of a report without one, published runs are kept.
@@ -49,7 +56,7 @@ def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: Objec
         now: an aware instant.
 
     Raises:
-        IntegrityError: a record cannot be read; the other reports are swept all the same.
+        IntegrityError: a record cannot be read; everything else is swept all the same.
         StoreRefusedError, StoreUnavailableError: the object store cannot be read, or does not delete.
     """
     done, torn = Collected(), list[IntegrityError]()
@@ -60,10 +67,9 @@ def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: Objec
             continue
         definition = definitions.get(report)
         keep = definition.delivery.keep if definition else None
-        try:
-            _Sweep(report, keep, store=store, now=now, done=done).run()
-        except IntegrityError as error:  # of one report; the others are swept all the same
-            torn.append(error)
+        sweep = _Sweep(report, keep, store=store, now=now, done=done)
+        sweep.run()
+        torn += sweep.unreadable
     for report in sorted(reports - set(done.active)):
         for root in ROOTS:
             done.uploads += store.abort_uploads(f"{root}{report}/", before=now - GRACE)
@@ -94,6 +100,9 @@ class _Sweep:
         self._records: list[str] = []
         self._data: list[StoredObject] = []  # unless a manifest comes that names it
         self._losers: list[StoredObject] = []  # beside what a record names: no manifest will
+        self._undecided_until: datetime | None = None  # an unreadable manifest may name rows that are older
+        self._kept_runs: set[str] = set()  # folders
+        self.unreadable: list[IntegrityError] = []
 
     def run(self) -> None:
         self._find_runs()
@@ -107,7 +116,7 @@ class _Sweep:
         for entry in self._store.list(f"reports/{self._report}/"):
             if entry.key.endswith(MANIFEST) and entry.key not in self._read:
                 self._need(entry)
-        going = [entry for entry in self._data if not {entry.key, folder_of(entry.key)} & self._needed] + self._losers
+        going = [entry for entry in self._data if not self._may_be_needed(entry)] + self._losers
         # Records of parts go before what they name: a batch is deleted in any order.
         self._store.delete(entry.key for entry in going if entry.key.endswith(".json"))
         self._store.delete(entry.key for entry in going if not entry.key.endswith(".json"))
@@ -115,14 +124,46 @@ class _Sweep:
         self._done.bytes += sum(entry.bytes for entry in going)
 
     def _need(self, record: StoredObject) -> None:
-        """Notes what a manifest names."""
+        """Notes what a manifest names; of one that cannot be read, what it may name."""
         self._read.add(record.key)
-        manifest = read_record(self._store, Manifest, record.key)
+        try:
+            manifest = load_manifest(self._store, record.key)
+        except IntegrityError as error:
+            self._note_unreadable(error, kept="its run and all older rows of the report are kept")
+            self._undecided_until = max(self._undecided_until or record.modified, record.modified)
+            self._kept_runs.add(folder_of(record.key))
+            return
         if manifest is None:  # another sweep was quicker
             return
         self._needed |= {file.key for file in manifest.files}
         self._needed |= {summary.object_key for summary in manifest.summaries}
         self._needed |= {folder_of(partition.object_key) for partition in manifest.partitions}
+
+    def _may_be_needed(self, entry: StoredObject) -> bool:
+        if {entry.key, folder_of(entry.key), _place(entry)} & self._needed:
+            return True
+        if entry.key.startswith("reports/"):
+            return "/".join(entry.key.split("/")[:3]) in self._kept_runs
+        return self._undecided_until is not None and entry.modified <= self._undecided_until
+
+    def _note_unreadable(self, error: IntegrityError, *, kept: str) -> None:
+        logger.warning("%s; %s", error.message, kept)
+        self.unreadable.append(error)
+
+    def _read_cached(
+        self, kind: type[Record], key: str, *, ensure: Callable[[Record], None] = lambda record: None
+    ) -> Record | None:
+        """Returns a record of cached objects; deletes a damaged one, as a run would; keeps one of another version."""
+        try:
+            return find_record(self._store, kind, key, ensure=ensure)
+        except IntegrityError as error:
+            self._note_unreadable(error, kept="what it may name is kept")
+            return None
+
+    def _read_partition(self, place: str) -> StagedPartition | None:
+        return self._read_cached(
+            StagedPartition, f"{place}.json", ensure=lambda staged: ensure_own_place(staged, place)
+        )
 
     def _find_runs(self) -> None:
         for entries in self._grouped(f"reports/{self._report}/", 3).values():
@@ -141,7 +182,7 @@ class _Sweep:
         """Goes through ``partitions/<report>/<source digest>/<key>/<token>``: its record, and the objects in it."""
         for entries in self._grouped(f"partitions/{self._report}/", 4).values():
             records = [entry for entry in entries if entry.key.count("/") == 4]
-            superseded = set(self._superseded(records)) - self._needed
+            superseded = {_place(entry) for entry in self._superseded(records) if not self._may_be_needed(entry)}
             self._records += [f"{place}.json" for place in sorted(superseded)]
             self._done.partitions += len(superseded)
             counting = {_place(entry) for entry in records} - superseded
@@ -157,31 +198,34 @@ class _Sweep:
                 else:
                     self._data += [entry for entry in objects if self._is_old(entry)]
 
-    def _superseded(self, records: Sequence[StoredObject]) -> Iterator[str]:
-        """Gives the places of rows that others follow: rows that no other run can find do not supersede those that may.
+    def _superseded(self, records: Sequence[StoredObject]) -> Iterator[StoredObject]:
+        """Gives the records of rows that others follow: rows that no other run can find do not supersede rows that may.
 
         What counts is when the rows were read: one may be stored long after another that was read later.
         """
         if len(records) < 2:
             return
-        read = ((read_record(self._store, StagedPartition, record.key), record) for record in records)
-        found = [(staged, record) for staged, record in read if staged]  # else another sweep was quicker
+        read = ((self._read_partition(_place(record)), record) for record in records)
+        found = [(staged, record) for staged, record in read if staged]  # else damaged, or another sweep was quicker
         found.sort(key=lambda pair: pair[0].read_at)
         for position, (staged, record) in enumerate(found):
             later = [other.modified for newer, other in found[position + 1 :] if newer.lasts or not staged.lasts]
             if later and self._now - min(later) > GRACE:
-                yield _place(record)
+                yield record
 
     def _unnamed(self, place: str, objects: list[StoredObject]) -> Iterator[StoredObject]:
         """Gives what no record of a partition names: of writers that were second, and killed before they dropped it."""
-        staged = read_record(self._store, StagedPartition, f"{place}.json")
-        if staged is None:  # another sweep was quicker; a run may have found it before
+        staged = self._read_partition(place)
+        if staged is None:  # damaged, or another sweep was quicker; a run may have found it before
             return iter(())
         named = {staged.object_key}
+        unreadable = len(self.unreadable)
         for entry in objects:
-            if entry.key.endswith(".json") and (partials := read_record(self._store, PartialSummaries, entry.key)):
+            if entry.key.endswith(".json") and (partials := self._read_cached(PartialSummaries, entry.key)):
                 named.add(entry.key)
                 named |= {summary.object_key for summary in partials.summaries}
+        if len(self.unreadable) > unreadable:  # and may name any of the others
+            return iter(())
         return (entry for entry in objects if entry.key not in named)
 
     def _find_summaries(self) -> None:
