@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ from quire.source.owner import (
 )
 from quire.tracking.inspection import TableState, inspection_query, resolution_query, resolved_tables, table_states
 from quire.tracking.triggers import FILES, create_triggers, drop_triggers, node_name
+
+VIEWS = ("readable_tables", "readable_changes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,7 @@ def track(definition: ReportDefinition, owner_url: str) -> tuple[str, ...]:
     with concerning(report=definition.name), installing(owner_url) as owner:
         create_schema(owner)
         owner.execute((FILES / "change_log.sql").read_bytes())
+        _create_views(owner)
         withdraw_default_grants(owner)
         states = _table_states(owner, definition.source.tables)
         _forget_dropped_tables(owner)
@@ -126,6 +130,24 @@ def compact(owner_url: str) -> int:
 def _is_installed(owner: Owner) -> bool:
     row = owner.execute("SELECT to_regclass('quire.tracking') IS NOT NULL AS yes").fetchone()
     return bool(row and row["yes"])
+
+
+def _create_views(owner: Owner) -> None:
+    """Creates the readers' views where they are missing or differ; a comment on each says which text made it."""
+    text = (FILES / "change_views.sql").read_bytes()
+    comment = f"Quire {hashlib.sha256(text).hexdigest()}"
+    made = owner.execute(
+        "SELECT count(*) AS views FROM pg_class WHERE oid IN (to_regclass('quire.readable_tables'), "
+        "to_regclass('quire.readable_changes')) AND obj_description(oid, 'pg_class') = %s::text",
+        [comment],
+    ).fetchone()
+    if not made or made["views"] < len(VIEWS):
+        owner.execute(text)
+        for view in VIEWS:
+            owner.execute(SQL("COMMENT ON VIEW quire.{} IS {}").format(Identifier(view), Literal(comment)))
+    owner.execute(
+        "GRANT USAGE ON SCHEMA quire TO PUBLIC; GRANT SELECT ON quire.readable_tables, quire.readable_changes TO PUBLIC"
+    )
 
 
 def _table_states(owner: Owner, tables: Sequence[SourceTable]) -> tuple[TableState, ...]:

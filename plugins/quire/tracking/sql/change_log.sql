@@ -87,17 +87,3 @@ $$;
 
 -- Triggers run it for whoever writes; nobody else needs to.
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA quire FROM PUBLIC;
-
--- Who reads a table may see when and how much of it changed, and nothing of other tables.
-CREATE OR REPLACE VIEW quire.readable_tables WITH (security_barrier) AS
-    SELECT relation, time_column, column_type, nodes, epoch
-      FROM quire.tracked_table
-     WHERE has_any_column_privilege(relation, 'SELECT');
-
-CREATE OR REPLACE VIEW quire.readable_changes WITH (security_barrier) AS
-    SELECT relation, time_column, bucket, n
-      FROM quire.change_log
-     WHERE relation IN (SELECT unnest(nodes) FROM quire.tracked_table WHERE has_any_column_privilege(relation, 'SELECT'));
-
-GRANT USAGE ON SCHEMA quire TO PUBLIC;
-GRANT SELECT ON quire.readable_tables, quire.readable_changes TO PUBLIC;
