@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from airflow.sdk import DAG
 from airflow.sdk.execution_time.context import set_current_context
-from quire.airflow_dag import build_dag, tasks
+from quire.airflow_dag import build_dag, connections, tasks
 from quire.airflow_dag.handover import DAMAGE, PLAN, RUN, STORED, USAGE
 from quire.definition import ReportDefinition
 from quire.object_store import ObjectStore
@@ -26,32 +28,47 @@ class TaskCalls:
     Args:
         definition: the report.
         conf: of the run.
+        build: makes the DAG.
         xcoms: by task and key; of a mapped task, a list.
     """
 
     definition: ReportDefinition
     conf: dict[str, Any]
+    build: Callable[[ReportDefinition], DAG] = build_dag
     xcoms: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.dag = build_dag(self.definition)
+        self.dag = self.build(self.definition)
 
-    def _call(self, task_id: str, *arguments: Any) -> dict[str, Any]:
-        pushed: dict[str, Any] = {}
+    def _context(self, pushed: dict[str, Any]) -> Any:
         run = SimpleNamespace(
             dag_id=self.dag.dag_id, run_id="r1", conf=self.conf, run_after=datetime(2013, 4, 1, tzinfo=UTC)
         )
-        context: Any = {
+        return {
             "dag_run": run,
             "params": {name: self.dag.params[name] for name in self.dag.params},
             "ti": SimpleNamespace(xcom_push=pushed.__setitem__),
             "outlet_events": {asset: SimpleNamespace() for asset in (tasks.report_asset(self.definition),)},
         }
+
+    def _call(self, task_id: str, *arguments: Any) -> dict[str, Any]:
+        pushed: dict[str, Any] = {}
         task = cast(Any, self.dag.get_task(task_id))
-        with set_current_context(context):
+        with set_current_context(self._context(pushed)):
             pushed["return_value"] = task.python_callable.__wrapped__(*arguments)
         passed: dict[str, Any] = json.loads(json.dumps(pushed))
         return passed
+
+    def fail(self, task_id: str, error: Exception) -> None:
+        """Calls what Airflow calls where a task has failed for good."""
+        task = cast(Any, self.dag.get_task(task_id))
+        callbacks = (task.partial_kwargs if task.is_mapped else vars(task))["on_failure_callback"]
+        for callback in callbacks:
+            callback({**self._context({}), "exception": error})
+
+    def release(self) -> None:
+        """Calls release."""
+        self._call("release")
 
     def of(self, task_id: str, key: str = "return_value") -> Any:
         """Returns an XCom."""
@@ -98,8 +115,10 @@ def task_calls(
     *,
     session: SourceSession,
     store: ObjectStore,
+    build: Callable[[ReportDefinition], DAG] = build_dag,
 ) -> TaskCalls:
     """Returns a run whose tasks use this source and this store."""
     monkeypatch.setattr(tasks, "open_session", lambda _: session)
     monkeypatch.setattr(tasks, "open_store", lambda: store)
-    return TaskCalls(definition, conf)
+    monkeypatch.setattr(connections, "open_store", lambda: store)
+    return TaskCalls(definition, conf, build)

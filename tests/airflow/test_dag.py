@@ -153,10 +153,13 @@ def test_schedule_makes_up_for_nothing_by_itself_and_for_any_day_when_asked(even
     assert (events["catchup"], events["start"]) == (False, "1970-01-01 00:00:00+00:00")
 
 
-def test_store_schedule_makes_a_dag_of_plan_and_extract(facts: dict[str, Any]) -> None:
+def test_store_schedule_makes_a_dag_of_plan_extract_and_release(facts: dict[str, Any]) -> None:
     store = facts["dags"]["watched__store"]
     assert store["cron"] == ["0 2 * * *", "America/New_York"]
-    assert {name: task["upstream"] for name, task in store["tasks"].items()} == {"plan": [], "extract": ["plan"]}
+    tasks = store["tasks"]
+    upstream = {"plan": [], "extract": ["plan"], "release": ["extract"]}
+    assert {name: task["upstream"] for name, task in tasks.items()} == upstream
+    assert tasks["release"]["trigger_rule"] == "none_failed"  # else a run whose extract failed would end well
     assert store["tasks"]["extract"]["outlets"] == ["quire://partitions/watched"]
     assert facts["dags"]["watched"]["tasks"]["extract"]["outlets"] == ["quire://partitions/watched"]
     assert "events__store" not in facts["dags"]

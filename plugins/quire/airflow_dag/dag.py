@@ -13,6 +13,7 @@ from quire.airflow_dag.handover import DAMAGE, PLAN, RUN, STORE_SUFFIX, STORED, 
 from quire.airflow_dag.notices import notify_when_ended, refuse_unusable_notifiers
 from quire.airflow_dag.params import store_params, trigger_params
 from quire.airflow_dag.reader_links import tell_failure
+from quire.airflow_dag.release import release_task
 from quire.airflow_dag.tasks import (
     aggregate_task,
     collect_task,
@@ -76,13 +77,14 @@ def build_dag(definition: ReportDefinition) -> DAG:
 
 
 def build_store_dag(definition: ReportDefinition) -> DAG:
-    """Returns the DAG that stores a report's partitions ahead of its readers: plan and extract only."""
+    """Returns the DAG that stores a report's partitions ahead of its readers; its last task ends the lease."""
     title = f"{definition.title}: storing ahead"
     with _dag(
         definition, f"{definition.name}{STORE_SUFFIX}", title, definition.store_schedule, store_params(definition)
     ) as dag:
         planned = plan_task(definition)
-        extract_task(definition, XComArg(planned.operator, PLAN), planned)
+        staged = extract_task(definition, XComArg(planned.operator, PLAN), planned)
+        staged >> release_task(definition)
     return dag
 
 

@@ -75,8 +75,13 @@ def asked_for(definition: ReportDefinition) -> RunRequest:
 
 
 def own_run_id(run: Any) -> str:
+    """Returns what the run at hand is called in the store."""
+    return airflow_run_id(run.dag_id, run.run_id)
+
+
+def airflow_run_id(dag_id: str, run_id: str) -> str:
     """Returns what a run is called in the store: of a report's two DAGs, each may have a run of the same id."""
-    return f"{run.dag_id}__{run.run_id}"
+    return f"{dag_id}__{run_id}"
 
 
 def release_lease_of(context: Context) -> None:

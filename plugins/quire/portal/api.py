@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, status
 from fastapi import Request as HttpRequest
 
+from quire.airflow_dag.handover import airflow_run_id
+from quire.leases import release_lease
 from quire.portal.access import AskingDep, CallerDep, CancellingDep, EstimatingDep, ReadingDep, RunId
 from quire.portal.addresses import run_address
 from quire.portal.listing import list_for
@@ -105,14 +108,15 @@ async def get_files(reading: ReadingDep, run_id: RunId, store: StoreDep, base: B
 @router.post("/{report}/runs/{run_id}/cancel", summary="End a run", status_code=status.HTTP_202_ACCEPTED)
 async def post_cancel(cancelling: CancellingDep, run_id: RunId, store: StoreDep, base: BaseDep) -> RunDetails:
     """Its queries at the source end too. A run that is over stays as it is."""
-    await cancel(cancelling, run_id)
+    await cancel(cancelling, run_id, store)
     api = cancelling.caller.api
     return (await show_run(cancelling.definition, run_id, api=api, store=store, base=base))[0]
 
 
-async def cancel(cancelling: CancellingDep, run_id: str) -> None:
-    """Ends a run that is not over."""
+async def cancel(cancelling: CancellingDep, run_id: str, store: StoreDep) -> None:
+    """Ends a run that is not over, and its lease, since Airflow ends tasks without letting them do it."""
     caller, report = cancelling.caller, cancelling.definition.name
     run = await caller.api.run(report, run_id)
     if run["state"] in ACTIVE and not is_decided(await caller.api.task_instances(report, run_id)):
         await caller.api.fail(report, run_id, note=cancelling_note(caller.user.get_name()))
+        await run_sync(lambda: release_lease(report, airflow_run_id(report, run_id), store=store))

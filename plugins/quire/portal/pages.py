@@ -134,9 +134,9 @@ async def show_one_run(reading: ReadingDep, run_id: RunId, store: StoreDep, base
 
 
 @router.post("/reports/{report}/runs/{run_id}/cancel")
-async def cancel_run(cancelling: CancellingDep, run_id: RunId, base: BaseDep) -> Response:
+async def cancel_run(cancelling: CancellingDep, run_id: RunId, store: StoreDep, base: BaseDep) -> Response:
     """Ends a run, and shows it."""
-    await cancel(cancelling, run_id)
+    await cancel(cancelling, run_id, store)
     return RedirectResponse(f"{base}{run_address(cancelling.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
 
 

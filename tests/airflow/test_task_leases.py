@@ -1,0 +1,52 @@
+"""Leases of runs in Airflow: held between tasks, and released by the last one, a failure or a cancellation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+from quire.airflow_dag import build_store_dag
+from quire.errors import ReportError
+from quire.leases import lease_key
+from quire.object_store import ObjectStore
+
+from tests.airflow.task_calls import TaskCalls, task_calls
+from tests.events import events_report, fill_events, session_of
+
+LEASE = lease_key("events", "events__store__r1")
+
+
+@pytest.fixture
+def storing(tmp_path: Path, fresh_database: str, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> TaskCalls:
+    fill_events(fresh_database)
+    conf = {"start": "2013-01-01", "end": "2013-02-28"}
+    session = session_of(fresh_database)
+    return task_calls(monkeypatch, events_report(tmp_path), conf, session=session, store=bucket, build=build_store_dag)
+
+
+def leases(store: ObjectStore) -> list[str]:
+    return [entry.key for entry in store.list("leases/")]
+
+
+def test_run_that_stores_ahead_holds_its_lease_until_its_last_task(storing: TaskCalls, bucket: ObjectStore) -> None:
+    storing.plan()
+    assert leases(bucket) == [LEASE]
+    storing.extract()
+    assert leases(bucket) == [LEASE]
+    assert storing.dag.get_task("release").upstream_task_ids == {"extract"}
+    storing.release()
+    assert leases(bucket) == []
+
+
+def test_run_that_stores_ahead_and_fails_releases_its_lease(
+    storing: TaskCalls, fresh_database: str, bucket: ObjectStore
+) -> None:
+    storing.plan()
+    with psycopg.connect(fresh_database, autocommit=True) as connection:
+        connection.execute("ALTER TABLE events DROP COLUMN amount")
+    with pytest.raises(ReportError) as raised:
+        storing.extract()
+    assert leases(bucket) == [LEASE]  # another attempt may follow
+    storing.fail("extract", raised.value)
+    assert leases(bucket) == []

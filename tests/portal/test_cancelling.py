@@ -1,0 +1,49 @@
+"""A run that a reader cancels in the portal: Airflow ends its tasks, and its lease ends with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import Request
+from quire.leases import Lease, lease_key
+from quire.object_store import ObjectStore
+
+from tests.events import events_report, request_of
+from tests.portal.in_process import open_portal
+from tests.portal.test_runs import RUNS, airflow_run
+
+
+@pytest.mark.parametrize(
+    ("page", "state", "held"), [(False, "running", 1), (True, "running", 1), (False, "success", 2)]
+)
+def test_cancelled_run_releases_its_lease_and_a_finished_one_is_left_alone(
+    tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch, page: bool, state: str, held: int
+) -> None:
+    definition = events_report(tmp_path)
+    monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
+    portal = open_portal(monkeypatch, lambda: bucket)
+    portal.rights.add(("PUT", "RUN"))
+    run = airflow_run(1, state=state)
+
+    @portal.host.get("/api/v2/dags/events/dagRuns/ask__1")
+    def show_run() -> dict[str, Any]:
+        return run
+
+    @portal.host.patch("/api/v2/dags/events/dagRuns/ask__1")
+    async def change_run(request: Request) -> dict[str, Any]:
+        run.update(await request.json())
+        return run
+
+    @portal.host.get("/api/v2/dags/events/dagRuns/ask__1/taskInstances")
+    def list_tasks() -> dict[str, Any]:
+        return {"task_instances": [], "total_entries": 0}
+
+    for run_id in ("events__ask__1", "events__ask__2"):
+        Lease(request_of(definition, run_id=run_id), store=bucket)
+    path = "/reports/events/runs/ask__1" if page else f"{RUNS}/ask__1"
+    assert portal.post(f"{path}/cancel", follow_redirects=False).status_code == (303 if page else 202)
+    leases = {entry.key for entry in bucket.list("leases/")}
+    assert len(leases) == held
+    assert lease_key("events", "events__ask__2") in leases
