@@ -10,6 +10,7 @@ from quire.calendar_range import DateRange, complete_window
 from quire.definition import ReportDefinition
 from quire.definition.part import suggestion
 from quire.definition.presentation import FILE_FORMATS, FileFormat
+from quire.definition.readers import Limits
 from quire.definition.report import RESERVED_PARAMETERS
 from quire.errors import ParameterError, RangeError
 
@@ -85,13 +86,13 @@ def request_conf(
     return _request(definition, days, parameters=parameters, run_id=run_id, force=force, formats=conf.get("formats"))
 
 
-def ensure_within_limits(definition: ReportDefinition, days: DateRange) -> None:
-    """Checks that a date range is no longer than ``limits.days`` of the definition.
+def ensure_within_limits(definition: ReportDefinition, days: DateRange, *, limits: Limits | None = None) -> None:
+    """Checks that a date range is no longer than ``limits.days`` of the definition, or than that of other limits.
 
     Raises:
         RangeError: it is longer.
     """
-    limit = definition.limits.days
+    limit = (limits or definition.limits).days
     if limit is not None and days.day_count > limit:
         unit = "day" if limit == 1 else "days"
         raise RangeError(

@@ -123,7 +123,7 @@ def test_presets_are_the_reports_own_days(tmp_path: Path) -> None:
 
 
 def test_question_over_a_long_range_builds_no_partitions(tmp_path: Path) -> None:
-    daily = events_report(tmp_path, sql=SQL, partition="day")
+    daily = events_report(tmp_path, sql=SQL, partition="day", limits={"days": 20_000})
     question(daily)  # what is loaded once
     tracemalloc.start()
     try:

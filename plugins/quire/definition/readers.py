@@ -7,6 +7,8 @@ from pydantic import Field
 from quire.definition.part import Part
 from quire.definition.scalars import Address, Label
 
+MAX_READER_DAYS = 3_700  # ten years: the longest date range of a reader where the definition sets none
+
 
 class Owner(Part):
     """The person or team that answers questions about the report.
@@ -22,6 +24,8 @@ class Owner(Part):
 
 class Limits(Part):
     """The largest request the report accepts. None means that the definition sets no limit of its own.
+
+    ``days`` applies to every run, ``rows`` to requests in the portal: other runs are not estimated.
 
     Args:
         days: the longest date range, in days.

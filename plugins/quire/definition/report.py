@@ -12,7 +12,7 @@ from quire.calendar_range import MAX_DAYS, Grain
 from quire.definition.parameter import Parameter, ParameterValue, bind_parameters, sql_bind
 from quire.definition.part import Part, duplicates, duplicates_for_excel, fault
 from quire.definition.presentation import Column, Delivery, FileFormat, Workbook
-from quire.definition.readers import Limits, Owner
+from quire.definition.readers import MAX_READER_DAYS, Limits, Owner
 from quire.definition.scalars import (
     Cron,
     Label,
@@ -120,6 +120,12 @@ class ReportDefinition(Part):
         if self.store_schedule and self.source.freshness == "always":
             raise fault("stores nothing that lasts while source.freshness is always", "store_schedule")
         return self
+
+    @property
+    def reader_limits(self) -> Limits:
+        """The largest request that readers may make: where the definition sets no date range, ten years or a window."""
+        window = self.window_count * MAX_DAYS[self.window_grain]
+        return self.limits.model_copy(update={"days": self.limits.days or max(MAX_READER_DAYS, window)})
 
     @model_validator(mode="after")
     def _check_limits(self) -> Self:

@@ -18,7 +18,7 @@ from quire.definition.presentation import FILE_FORMATS
 from quire.errors import ParameterError
 from quire.portal.airflow_api import AirflowApi, RefusedError
 from quire.portal.views import PresetView
-from quire.run_request import request_conf, request_range
+from quire.run_request import ensure_within_limits, request_conf, request_range
 from quire.serialization import digest
 from quire.settings import max_active_runs
 
@@ -101,7 +101,7 @@ def read_question(
         force: whether stored rows are passed over.
 
     Raises:
-        RangeError: a date does not parse, or start is after end.
+        RangeError: a date does not parse, start is after end, or the range is longer than readers may request.
         ParameterError: a parameter or format is unknown, missing or not allowed.
     """
     if formats is not None:
@@ -110,6 +110,7 @@ def read_question(
         definition, start=start, end=end, parameters=parameters, formats=formats, force=force, run_id="asked"
     )
     request.days.ensure_partitionable(definition.partition)
+    ensure_within_limits(definition, request.days, limits=definition.reader_limits)
     return Question(definition=definition, request=request)
 
 

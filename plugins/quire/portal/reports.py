@@ -47,7 +47,7 @@ def show_report(reading: Reading, base: str) -> ReportView:
         schedule=definition.schedule,
         formats=list(definition.workbook.formats),
         reader_formats=list(definition.workbook.reader_formats),
-        limits=LimitsView(**definition.limits.model_dump()),
+        limits=LimitsView(**definition.reader_limits.model_dump()),
         owner=OwnerView(**definition.owner.model_dump()) if definition.owner else None,
         parameters=_parameters(definition),
         presets=presets(definition),

@@ -46,7 +46,7 @@ class PresetView(View):
 
 
 class LimitsView(View):
-    """The largest request that a report accepts; null where its definition sets no limit."""
+    """The largest request that a reader may make; ``rows`` is null where the definition sets no limit."""
 
     days: int | None = None
     rows: int | None = None

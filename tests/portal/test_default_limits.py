@@ -1,0 +1,51 @@
+"""The date range of readers where a definition sets no limit: ten years, and never less than the report's window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quire.definition.readers import MAX_READER_DAYS
+from quire.errors import RangeError
+from quire.object_store import ObjectStore
+from quire.portal.questions import read_question
+from quire.run_request import request_range
+
+from tests.events import events_report
+from tests.portal.in_process import open_portal
+
+TEN_YEARS: dict[str, Any] = {"start": "2011-01-01", "end": "2020-12-31"}
+LONGER: dict[str, Any] = {"start": "2001-01-01", "end": "2020-12-31"}
+
+
+def test_reader_may_request_ten_years_and_an_operator_more(tmp_path: Path) -> None:
+    definition = events_report(tmp_path)
+    assert read_question(definition, **TEN_YEARS, parameters={}).request.days.day_count == 3_653
+    with pytest.raises(RangeError, match="At most 3,700 days of this report at once; this is 7,305"):
+        read_question(definition, **LONGER, parameters={})
+    assert request_range(definition, **LONGER, parameters={}, run_id="r").days.day_count == 7_305  # quire run
+
+
+def test_limit_of_the_definition_replaces_the_default(tmp_path: Path) -> None:
+    assert read_question(events_report(tmp_path, limits={"days": 8_000}), **LONGER, parameters={})
+    short = events_report(tmp_path, limits={"days": 31})
+    with pytest.raises(RangeError, match="At most 31 days"):
+        read_question(short, **TEN_YEARS, parameters={})
+
+
+def test_window_longer_than_the_default_may_be_requested(tmp_path: Path) -> None:
+    definition = events_report(tmp_path, window="20 years")
+    assert definition.reader_limits.days == 20 * 366 > MAX_READER_DAYS
+    assert read_question(definition, **LONGER, parameters={})
+
+
+def test_form_says_what_the_default_allows(
+    tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events_report(tmp_path)
+    monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
+    portal = open_portal(monkeypatch, lambda: bucket)
+    assert portal.get("/api/reports/events").json()["limits"] == {"days": 3_700, "rows": None}
+    portal.host.get("/api/v2/dags/events/dagRuns")(lambda: {"dag_runs": [], "total_entries": 0})
+    assert "At most 3,700 days at once." in portal.get("/reports/events").text
