@@ -7,15 +7,15 @@ without a schema is PostgreSQL's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg.rows import dict_row
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Composable, Identifier
 
-from quire.errors import UntrustedSchemaError
+from quire.errors import SourceUnavailableError, UntrustedSchemaError
 from quire.source.translation import translated
 from quire.sql_literal import CLIENT_ENCODING
 
@@ -82,6 +82,32 @@ def owner_transaction(url: str) -> Iterator[Owner]:
             "SET LOCAL client_min_messages = warning"
         )
         yield connection
+
+
+def lock_tables(owner: Owner, tables: Sequence[Composable], mode: LiteralString) -> None:
+    """Locks tables and views, all of them within ``LOCK_TIMEOUT_SECONDS``: lock_timeout alone holds for each.
+
+    Whoever writes to those that are locked already waits as long, and no longer.
+
+    Args:
+        owner: whose transaction holds the locks.
+        tables: names for SQL, in the order that they are locked in.
+        mode: such as ``ACCESS EXCLUSIVE``.
+
+    Raises:
+        SourceUnavailableError: one of them is in use for longer.
+    """
+    if not tables:
+        return
+    owner.execute(f"SET LOCAL statement_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
+    try:
+        owner.execute(SQL("LOCK TABLE {} IN {} MODE").format(SQL(", ").join(tables), SQL(mode)))
+    except psycopg.errors.QueryCanceled as error:
+        raise SourceUnavailableError(
+            f"the tables were in use for {LOCK_TIMEOUT_SECONDS} s, and nothing was changed: try again when fewer "
+            "transactions use them"
+        ) from error
+    owner.execute("SET LOCAL statement_timeout TO DEFAULT")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from psycopg.sql import SQL, Identifier, Literal
+from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from quire.definition import ReportDefinition, SourceTable
 from quire.errors import ReportError, concerning
@@ -16,11 +16,12 @@ from quire.source.owner import (
     create_schema,
     ensure_own_schema,
     installing,
+    lock_tables,
     owner_transaction,
     withdraw_default_grants,
 )
 from quire.tracking.inspection import TableState, inspection_query, resolution_query, resolved_tables, table_states
-from quire.tracking.triggers import FILES, create_triggers, drop_triggers, node_name
+from quire.tracking.triggers import FILES, create_triggers, drop_triggers, node_name, triggered_nodes
 
 VIEWS = ("readable_tables", "readable_changes")
 
@@ -58,6 +59,8 @@ def track(definition: ReportDefinition, owner_url: str) -> tuple[str, ...]:
         withdraw_default_grants(owner)
         states = _table_states(owner, definition.source.tables)
         _forget_dropped_tables(owner)
+        incomplete = sorted({node for state in states for node in state.incomplete})
+        lock_tables(owner, _only(owner, incomplete), "SHARE ROW EXCLUSIVE")  # as CREATE TRIGGER does, one by one
         lines = tuple(_track_table(owner, state) for state in states)
         _replace_registration(owner, definition.name, states)
         _release_unclaimed(owner)
@@ -251,6 +254,11 @@ def _replace_registration(owner: Owner, report: str, states: Sequence[TableState
     )
 
 
+def _only(owner: Owner, nodes: Iterable[int]) -> list[Composed]:
+    """Returns the names of nodes without their partitions, which are nodes themselves."""
+    return [SQL("ONLY {}").format(node_name(owner, node)) for node in nodes]
+
+
 def _release_unclaimed(owner: Owner) -> None:
     """Removes what no report tracks any more."""
     unclaimed = owner.execute(
@@ -258,6 +266,10 @@ def _release_unclaimed(owner: Owner) -> None:
         "WHERE claim.relation = tracked.relation AND claim.time_column IS NOT DISTINCT FROM tracked.time_column) "
         "RETURNING time_column, nodes::oid[]::bigint[] AS nodes"
     ).fetchall()
+    nodes = sorted({node for row in unclaimed for node in triggered_nodes(owner, row["nodes"], row["time_column"])})
+    is_last = owner.execute("SELECT FROM quire.tracking LIMIT 1").fetchone() is None
+    views = [Identifier("quire", view) for view in VIEWS] if unclaimed and is_last else []
+    lock_tables(owner, [*views, *_only(owner, nodes)], "ACCESS EXCLUSIVE")  # as DROP does, one by one
     for row in unclaimed:
         drop_triggers(owner, row["nodes"], row["time_column"])
     owner.execute((FILES / "drop_idle_loggers.sql").read_bytes())

@@ -68,25 +68,34 @@ def _create_logger(owner: Owner, time_column: str | None) -> Identifier:
     return function
 
 
+def triggered_nodes(owner: Owner, nodes: Collection[int], time_column: str | None) -> list[int]:
+    """Returns the nodes that still exist, and that nothing tracks by that column any more."""
+    return [node for node in _unclaimed(owner, nodes, time_column) if _kind(owner, node)]
+
+
 def drop_triggers(owner: Owner, nodes: Collection[int], time_column: str | None) -> None:
     """Removes the triggers and records of nodes that nothing else tracks by that column."""
-    unclaimed = owner.execute(
-        "SELECT node::bigint FROM unnest(%s::oid[]) AS node WHERE NOT EXISTS (SELECT FROM quire.tracked_table "
-        "WHERE node = ANY (nodes::oid[]) AND time_column IS NOT DISTINCT FROM %s::name)",
-        [sorted(nodes), time_column],
-    ).fetchall()
-    for row in unclaimed:
-        if _kind(owner, row["node"]):
+    for node in _unclaimed(owner, nodes, time_column):
+        if _kind(owner, node):
             for event in (*STATEMENTS, REPLICA):
                 owner.execute(
                     SQL("DROP TRIGGER IF EXISTS {} ON {}").format(
-                        Identifier(trigger_name(event, time_column)), node_name(owner, row["node"])
+                        Identifier(trigger_name(event, time_column)), node_name(owner, node)
                     )
                 )
         owner.execute(
             "DELETE FROM quire.change_log WHERE relation = %s::oid AND time_column IS NOT DISTINCT FROM %s::name",
-            [row["node"], time_column],
+            [node, time_column],
         )
+
+
+def _unclaimed(owner: Owner, nodes: Collection[int], time_column: str | None) -> list[int]:
+    rows = owner.execute(
+        "SELECT node::bigint FROM unnest(%s::oid[]) AS node WHERE NOT EXISTS (SELECT FROM quire.tracked_table "
+        "WHERE node = ANY (nodes::oid[]) AND time_column IS NOT DISTINCT FROM %s::name)",
+        [sorted(nodes), time_column],
+    ).fetchall()
+    return [row["node"] for row in rows]
 
 
 def _kind(owner: Owner, node: int) -> str | None:
