@@ -154,3 +154,24 @@ def test_page_is_used_by_keyboard_alone(running_stack: LocalStack, chromium: Bro
     page.keyboard.press("Enter")
     page.wait_for_url("**/runs/**")
     page.close()
+
+
+def test_form_without_a_format_is_not_sent(running_stack: LocalStack, chromium: Browser) -> None:
+    page = chromium.new_page(viewport=WIDE)
+    sign_in(page, running_stack, "/quire/reports/flights")
+    page.get_by_role("button", name="Last month").click()
+    boxes = page.locator('[name="formats"]')
+    for number in range(boxes.count()):
+        boxes.nth(number).uncheck()
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if request.is_navigation_request() else None)
+    page.get_by_role("button", name="Make the report").click()
+    first = boxes.first
+    assert first.evaluate("box => box.validationMessage") == "Choose at least one format."
+    assert (page.url.endswith("/quire/reports/flights"), sent) == (True, [])
+    boxes.last.check()  # whichever it is
+    assert first.evaluate("box => box.checkValidity()")
+    page.get_by_role("button", name="Make the report").click()
+    page.wait_for_url("**/runs/**")
+    assert boxes.count() == 0
+    page.close()
