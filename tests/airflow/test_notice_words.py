@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import date
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from airflow.sdk import DAG, BaseNotifier
 from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.sdk.execution_time.context import ConnectionAccessor, VariableAccessor
 from quire.airflow_dag import notices
 from quire.artifacts import RunRequest
 from quire.definition import ReportDefinition
@@ -25,6 +26,20 @@ class LateNotifier(BaseNotifier):
 
     def notify(self, context: Any) -> None:
         raise AirflowTaskTimeout("the task's time is up")
+
+
+class TextNotifier(BaseNotifier):
+    """Keeps the text that it would send."""
+
+    template_fields = ("text",)
+    sent: ClassVar[list[str]] = []
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+    def notify(self, context: Any) -> None:
+        self.sent.append(self.text)
 
 
 LATE = {"notifier": f"{__name__}.LateNotifier"}
@@ -124,6 +139,14 @@ def test_notify_whose_time_is_up_names_only_those_it_did_not_reach(
     assert run.pushed == [sentences]
     logged = [record.getMessage() for record in caplog.records]
     assert [f"sales: {sentence}" in logged for sentence in sentences] == [True, True]
+
+
+def test_template_of_a_notifier_reads_no_connection_and_no_variable() -> None:
+    text = "{{ run_id }} [{{ conn }}] [{{ var }}]"
+    definition = definition_of({"notifier": f"{__name__}.TextNotifier", "text": text})
+    context = {"run_id": "r", "conn": ConnectionAccessor(), "var": {"value": VariableAccessor(deserialize_json=False)}}
+    notices._send(list(notices._calls(definition, "success")), notice_of(definition), context)
+    assert TextNotifier.sent == ["r [] []"]
 
 
 @pytest.mark.parametrize(

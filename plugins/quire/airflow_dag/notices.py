@@ -43,6 +43,7 @@ MAIL = {
     "html_content": "{{ quire_html }}",
     "text_content": "{{ quire_text }}",
 }
+WITHHELD = ("conn", "var")  # the passwords of every connection: who writes a definition must not read them
 PAUSES = (5, 20)  # seconds before those who could not be told are tried again
 OUTCOMES = ("success", "failure")
 
@@ -206,9 +207,10 @@ def _send(missed: list[_Call], notice: Notice, context: Mapping[str, Any]) -> No
 
     Each is removed as soon as it succeeds, so that the list is right whenever an exception ends this.
     """
+    permitted = {name: value for name, value in context.items() if name not in WITHHELD}
     for pause in (*PAUSES, None):
         for call in tuple(missed):
-            if _is_told(call, {**context, **notice_words(notice, for_slack=call.is_slack)}):
+            if _is_told(call, {**permitted, **notice_words(notice, for_slack=call.is_slack)}):
                 missed.remove(call)
         if not missed:
             break
