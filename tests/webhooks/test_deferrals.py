@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
+import select
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from quire.local_stack.postgres import PostgresServer
@@ -99,3 +103,23 @@ def test_deliveries_that_wait_too_long_are_asked_to_come_again(shop: Shop, monke
     assert told(shop.post_all(bodies), lambda answer: answer.json()["status"]) == {"applied": 40}
     assert len(rows(shop)) == 40
     assert shop.deferred
+
+
+def test_bodies_that_are_not_verified_share_a_limit_of_memory(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app_module, "MAX_HELD_BYTES", 100_000)
+    place = urlsplit(shop.address)
+    with ExitStack() as stack:
+        waiting = [
+            stack.enter_context(closing(http.client.HTTPConnection(str(place.hostname), place.port, timeout=30)))
+            for _ in range(2)
+        ]
+        for connection in waiting:
+            connection.putrequest("POST", f"{place.path}/orders")
+            for name, value in {**sign(b""), "content-length": "200000"}.items():
+                connection.putheader(name, value)
+            connection.endheaders(b" " * 90_000)
+        (first, *_), _, _ = select.select([connection.sock for connection in waiting], [], [], 30)
+        deferred = next(connection for connection in waiting if connection.sock is first).getresponse()
+        assert (deferred.status, deferred.headers["retry-after"]) == (503, "30")
+        deferred.read()
+        assert shop.post(body_of(1, customer="Ann")).json() == {"status": "applied"}
