@@ -32,12 +32,7 @@ def read_rows(store: ObjectStore, slices: Sequence[RowSlice], names: Sequence[st
             cache miss now.
     """
     for part in slices:
-        found = 0
-        for batch in _read_slice(store, part, names):
-            found += batch.num_rows
-            yield batch
-        if found != part.rows:
-            raise DamagedObjectError(f"{part.object_key} gave {found} rows where there were {part.rows}: run it again")
+        yield from _read_slice(store, part, names)
 
 
 def _read_slice(store: ObjectStore, part: RowSlice, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -59,6 +54,9 @@ def _read_slice(store: ObjectStore, part: RowSlice, names: Sequence[str]) -> Ite
                 yield from _cut(taken.select(list(names)))
             if not left:
                 return
+        raise DamagedObjectError(
+            f"{part.object_key} gave {part.rows - left} rows where there were {part.rows}: run it again"
+        )
 
 
 def open_rows(store: ObjectStore, part: RowSlice | StagedPartition) -> pq.ParquetFile:

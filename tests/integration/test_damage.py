@@ -199,6 +199,15 @@ def test_read_rows_with_any_bit_flipped_raises_and_makes_a_miss(
     assert bucket.size(record_of(part)) is None
 
 
+def test_read_rows_of_too_few_rows_raises_and_makes_a_miss(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    definition = probed(tmp_path, workbook={"detail": False})
+    request = request_of(definition, "2013-01-01", "2013-01-31")
+    (part,) = store_partitions(definition, request, session=session_of(database), store=bucket)
+    with pytest.raises(DamagedObjectError, match="rows where there were"):
+        list(read_rows(bucket, [replace(whole(part), rows=part.rows + 1)], ["id"]))
+    assert bucket.size(record_of(part)) is None
+
+
 def whole(part: StagedPartition) -> RowSlice:
     return RowSlice(
         partition=part.key,

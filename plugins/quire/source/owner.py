@@ -102,7 +102,7 @@ def lock_tables(owner: Owner, tables: Sequence[Composable], mode: LiteralString)
     owner.execute(f"SET LOCAL statement_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
     try:
         owner.execute(SQL("LOCK TABLE {} IN {} MODE").format(SQL(", ").join(tables), SQL(mode)))
-    except psycopg.errors.QueryCanceled as error:
+    except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as error:
         raise SourceUnavailableError(
             f"the tables were in use for {LOCK_TIMEOUT_SECONDS} s, and nothing was changed: try again when fewer "
             "transactions use them"
