@@ -70,3 +70,18 @@ def test_untrack_that_waits_for_a_reader_of_the_log_blocks_no_writer(
         reader.rollback()
         assert len(removing.result()) == len(TABLES)
     assert ask(fresh_database, TRIGGERS) == [(0,)]
+
+
+def test_untrack_of_the_last_report_waits_for_a_statement_under_way(
+    report: ReportDefinition, fresh_database: str
+) -> None:
+    """Its trigger writes to the log at the end: a lock on the log before that would be a deadlock."""
+    track(report, fresh_database)
+    slow = "INSERT INTO kinds SELECT 'slow' FROM pg_sleep(2)"
+    with ThreadPoolExecutor() as pool:
+        writing = pool.submit(run_sql, fresh_database, slow)
+        while ask(fresh_database, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == [(0,)]:
+            time.sleep(0.02)
+        assert len(untrack(report.name, fresh_database)) == len(TABLES)
+        writing.result()
+    assert ask(fresh_database, "SELECT count(*) FROM kinds") == [(1,)]

@@ -85,12 +85,13 @@ def owner_transaction(url: str) -> Iterator[Owner]:
 
 
 def lock_tables(owner: Owner, tables: Sequence[Composable], mode: LiteralString) -> None:
-    """Locks tables and views, all of them within ``LOCK_TIMEOUT_SECONDS``: lock_timeout alone holds for each.
+    """Locks tables, all of them within ``LOCK_TIMEOUT_SECONDS``: lock_timeout alone holds for each.
 
-    Whoever writes to those that are locked already waits as long, and no longer.
+    Writers of a table that is locked already wait no longer either. A view is not to be among the tables: PostgreSQL
+    would lock the tables below it first, for which writers of the others may be waiting.
 
     Args:
-        owner: whose transaction holds the locks.
+        owner: the transaction that holds the locks.
         tables: names for SQL, in the order that they are locked in.
         mode: such as ``ACCESS EXCLUSIVE``.
 

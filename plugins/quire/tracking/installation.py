@@ -21,7 +21,7 @@ from quire.source.owner import (
     withdraw_default_grants,
 )
 from quire.tracking.inspection import TableState, inspection_query, resolution_query, resolved_tables, table_states
-from quire.tracking.triggers import FILES, create_triggers, drop_triggers, node_name, triggered_nodes
+from quire.tracking.triggers import FILES, create_triggers, drop_triggers, kind_of, node_name, unclaimed_nodes
 
 VIEWS = ("readable_tables", "readable_changes")
 
@@ -85,8 +85,10 @@ def untrack(report: str, owner_url: str) -> tuple[str, ...]:
             "RETURNING relation::text AS name, relation::oid::bigint AS oid",
             [report],
         ).fetchall()
-        _release_unclaimed(owner)
         kept = {row["oid"] for row in owner.execute("SELECT relation::oid::bigint AS oid FROM quire.tracking")}
+        if not kept:  # waits for readers of the log before any writer has to wait
+            owner.execute("DROP VIEW quire.readable_changes, quire.readable_tables")
+        _release_unclaimed(owner)
         if not kept:
             owner.execute((FILES / "untrack.sql").read_bytes())
     return tuple(
@@ -174,7 +176,8 @@ def _track_table(owner: Owner, state: TableState) -> str:
     if _went_unseen(registered, state):
         _unregister(owner, registered)
         _register(owner, state)
-        drop_triggers(owner, set(registered.nodes) - set(state.nodes), state.table.time_column)
+        gone = unclaimed_nodes(owner, set(registered.nodes) - set(state.nodes), state.table.time_column)
+        drop_triggers(owner, gone, state.table.time_column)
         return f"{state.table.name}: tracked {how}, anew: changes may have gone unseen, all that is stored is stale"
     if added:
         for node in sorted(added):
@@ -255,8 +258,8 @@ def _replace_registration(owner: Owner, report: str, states: Sequence[TableState
 
 
 def _only(owner: Owner, nodes: Iterable[int]) -> list[Composed]:
-    """Returns the names of nodes without their partitions, which are nodes themselves."""
-    return [SQL("ONLY {}").format(node_name(owner, node)) for node in nodes]
+    """Returns the names of the nodes that still exist, without their partitions, which are nodes themselves."""
+    return [SQL("ONLY {}").format(node_name(owner, node)) for node in nodes if kind_of(owner, node)]
 
 
 def _release_unclaimed(owner: Owner) -> None:
@@ -266,10 +269,9 @@ def _release_unclaimed(owner: Owner) -> None:
         "WHERE claim.relation = tracked.relation AND claim.time_column IS NOT DISTINCT FROM tracked.time_column) "
         "RETURNING time_column, nodes::oid[]::bigint[] AS nodes"
     ).fetchall()
-    nodes = sorted({node for row in unclaimed for node in triggered_nodes(owner, row["nodes"], row["time_column"])})
-    is_last = owner.execute("SELECT FROM quire.tracking LIMIT 1").fetchone() is None
-    views = [Identifier("quire", view) for view in VIEWS] if unclaimed and is_last else []
-    lock_tables(owner, [*views, *_only(owner, nodes)], "ACCESS EXCLUSIVE")  # as DROP does, one by one
-    for row in unclaimed:
-        drop_triggers(owner, row["nodes"], row["time_column"])
+    released = [(row["time_column"], unclaimed_nodes(owner, row["nodes"], row["time_column"])) for row in unclaimed]
+    nodes = sorted({node for _, nodes in released for node in nodes})
+    lock_tables(owner, _only(owner, nodes), "ACCESS EXCLUSIVE")  # as DROP TRIGGER does, one by one
+    for time_column, nodes in released:
+        drop_triggers(owner, nodes, time_column)
     owner.execute((FILES / "drop_idle_loggers.sql").read_bytes())

@@ -43,7 +43,7 @@ def create_triggers(owner: Owner, node: int, time_column: str | None) -> None:
                 logger=logger,
             )
         )
-    if _kind(owner, node) == "r":
+    if kind_of(owner, node) == "r":
         owner.execute(
             SQL(
                 "CREATE OR REPLACE TRIGGER {trigger} AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW "
@@ -68,15 +68,20 @@ def _create_logger(owner: Owner, time_column: str | None) -> Identifier:
     return function
 
 
-def triggered_nodes(owner: Owner, nodes: Collection[int], time_column: str | None) -> list[int]:
-    """Returns the nodes that still exist, and that nothing tracks by that column any more."""
-    return [node for node in _unclaimed(owner, nodes, time_column) if _kind(owner, node)]
+def unclaimed_nodes(owner: Owner, nodes: Collection[int], time_column: str | None) -> list[int]:
+    """Returns the nodes that nothing tracks by that column any more."""
+    rows = owner.execute(
+        "SELECT node::bigint FROM unnest(%s::oid[]) AS node WHERE NOT EXISTS (SELECT FROM quire.tracked_table "
+        "WHERE node = ANY (nodes::oid[]) AND time_column IS NOT DISTINCT FROM %s::name)",
+        [sorted(nodes), time_column],
+    ).fetchall()
+    return [row["node"] for row in rows]
 
 
 def drop_triggers(owner: Owner, nodes: Collection[int], time_column: str | None) -> None:
-    """Removes the triggers and records of nodes that nothing else tracks by that column."""
-    for node in _unclaimed(owner, nodes, time_column):
-        if _kind(owner, node):
+    """Removes the triggers and records of unclaimed nodes."""
+    for node in nodes:
+        if kind_of(owner, node):
             for event in (*STATEMENTS, REPLICA):
                 owner.execute(
                     SQL("DROP TRIGGER IF EXISTS {} ON {}").format(
@@ -89,16 +94,8 @@ def drop_triggers(owner: Owner, nodes: Collection[int], time_column: str | None)
         )
 
 
-def _unclaimed(owner: Owner, nodes: Collection[int], time_column: str | None) -> list[int]:
-    rows = owner.execute(
-        "SELECT node::bigint FROM unnest(%s::oid[]) AS node WHERE NOT EXISTS (SELECT FROM quire.tracked_table "
-        "WHERE node = ANY (nodes::oid[]) AND time_column IS NOT DISTINCT FROM %s::name)",
-        [sorted(nodes), time_column],
-    ).fetchall()
-    return [row["node"] for row in rows]
-
-
-def _kind(owner: Owner, node: int) -> str | None:
+def kind_of(owner: Owner, node: int) -> str | None:
+    """Returns a node's relkind; None where it was dropped."""
     row = owner.execute("SELECT relkind::text AS kind FROM pg_class WHERE oid = %s::oid", [node]).fetchone()
     return row["kind"] if row else None
 

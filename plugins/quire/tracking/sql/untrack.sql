@@ -1,5 +1,4 @@
--- What change_log.sql made; run by `quire untrack` when the last report goes, after its triggers.
-DROP VIEW quire.readable_changes, quire.readable_tables;
+-- What change_log.sql made; run by `quire untrack` when the last report goes, after its views and triggers.
 DROP TABLE quire.tracking, quire.tracked_table, quire.change_log;
 DROP FUNCTION IF EXISTS quire.log_statement();  -- of a version before
 DROP FUNCTION quire.log_row(), quire.bucket_expression(oid, name, text),
