@@ -117,6 +117,9 @@ def test_expression_with_a_query_never_reaches_polars(monkeypatch: pytest.Monkey
         ("kind = 'x", "quote that is not closed"),
         ("kind = E'x'", "blank before the quote"),
         ("amount" + "%2" * 480, "480 operators.*at most 200"),  # overflowed the stack
+        ("amount IS NULL" + " IS NULL" * 999, "1000 operators.*at most 200"),  # so did this
+        ("true" + " and true" * 400, "400 operators.*at most 200"),  # took 8 s
+        ("CASE" + " WHEN amount = 1 THEN 2" * 150 + " END", "300 operators.*at most 200"),
         ("CAST(1 AS DECIMAL(900, 3))", "not an expression"),
     ],
 )

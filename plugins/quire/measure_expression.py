@@ -30,6 +30,9 @@ LEXEME = re.compile(
 WRONG_CHARACTERS = {"'": "a quote that is not closed", '"': "a quote that is not closed"} | {
     character: f"{character}: put a name that has it into double quotes" for character in "`$#\\;"
 }
+WORD_OPERATORS = frozenset(
+    "AND BETWEEN COLLATE DIV ESCAPE ILIKE IN IS LIKE NOT OR OVERLAPS REGEXP RLIKE SIMILAR WHEN XOR".split()
+)
 COMMENTS = ("--", "/*")
 QUERY_WORDS = {"SELECT", "UNION", "INTERSECT", "EXCEPT"}
 # These begin a query only after an opening parenthesis; elsewhere they may be columns.
@@ -67,9 +70,15 @@ def ensure_expression(expression: str) -> None:
     """
     for reason in _refusals(expression):
         raise DefinitionError(f"{expression!r} has {reason}")
-    operators = sum(lexeme.lastgroup == "operator" for lexeme in LEXEME.finditer(expression))
+    operators = sum(map(_is_operator, LEXEME.finditer(expression)))
     if operators > MAX_OPERATORS:
         raise DefinitionError(f"an expression with {operators} operators: at most {MAX_OPERATORS} are allowed")
+
+
+def _is_operator(lexeme: re.Match[str]) -> bool:
+    """Whether a lexeme makes the tree deeper, as a subscript does, too."""
+    text = lexeme.group()
+    return lexeme.lastgroup == "operator" or text == "[" or text.upper() in WORD_OPERATORS
 
 
 def _refusals(expression: str) -> Iterator[str]:
@@ -78,7 +87,9 @@ def _refusals(expression: str) -> Iterator[str]:
     for lexeme in LEXEME.finditer(expression):
         text = lexeme.group()
         if lexeme.lastgroup == "word":
-            yield from _word_refusals(text, expression[lexeme.end() :][:2], before=before, functions=functions)
+            yield from _word_refusals(
+                text, expression[lexeme.end() : lexeme.end() + 2], before=before, functions=functions
+            )
         elif lexeme.lastgroup == "operator":
             yield from (f"{mark}: comments are not allowed" for mark in COMMENTS if mark in text)
         elif text in WRONG_CHARACTERS:
