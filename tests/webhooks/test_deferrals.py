@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from quire.local_stack.postgres import PostgresServer
 from quire.webhooks import app as app_module
+from quire.webhooks import held_bodies
 
 from tests.tracking.tables import run_sql
 from tests.webhooks.conftest import open_shop
@@ -106,7 +107,7 @@ def test_deliveries_that_wait_too_long_are_asked_to_come_again(shop: Shop, monke
 
 
 def test_bodies_that_are_not_verified_share_a_limit_of_memory(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module, "MAX_HELD_BYTES", 100_000)
+    monkeypatch.setattr(held_bodies, "MAX_HELD_BYTES", 100_000)
     place = urlsplit(shop.address)
     with ExitStack() as stack:
         waiting = [
@@ -119,7 +120,9 @@ def test_bodies_that_are_not_verified_share_a_limit_of_memory(shop: Shop, monkey
                 connection.putheader(name, value)
             connection.endheaders(b" " * 90_000)
         (first, *_), _, _ = select.select([connection.sock for connection in waiting], [], [], 30)
-        deferred = next(connection for connection in waiting if connection.sock is first).getresponse()
+        evicted, other = sorted(waiting, key=lambda connection: connection.sock is not first)
+        deferred = evicted.getresponse()
         assert (deferred.status, deferred.headers["retry-after"]) == (503, "30")
         deferred.read()
+        assert select.select([other.sock], [], [], 0)[0] == []
         assert shop.post(body_of(1, customer="Ann")).json() == {"status": "applied"}

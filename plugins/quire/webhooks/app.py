@@ -24,6 +24,7 @@ from starlette.routing import Route
 from quire.errors import ReportError
 from quire.webhooks.definition import WebhookDefinition
 from quire.webhooks.event import Event, read_event
+from quire.webhooks.held_bodies import HeldBodies, HeldBody
 from quire.webhooks.ingest import Outcome, ingest
 from quire.webhooks.lookup import Lookup
 from quire.webhooks.refusals import NOT_NOW, DeliveryDeferred, DeliveryRefused, OversizedBody, SlowBody
@@ -33,7 +34,6 @@ from quire.webhooks.sources import Sources
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 8  # connections of a server process to PostgreSQL
-MAX_HELD_BYTES = 16 * 1024 * 1024  # of bodies whose signatures are not verified yet, in a server process
 SECONDS_TO_READ = 15.0
 SECONDS_TO_WAIT = 10.0  # for one's turn: senders wait for 15 to 30
 RETRY_AFTER = "30"
@@ -66,7 +66,7 @@ class _Deliveries:
         self._sources, self._lookup = sources, lookup
         self._turns = anyio.Semaphore(AT_ONCE)
         self._threads = anyio.CapacityLimiter(AT_ONCE)
-        self._held_bytes = 0
+        self._bodies = HeldBodies()
         self._readers = anyio.CapacityLimiter(AT_ONCE)  # of its own: the server's other routes must not wait for it
 
     async def answer(self, request: Request) -> Response:
@@ -104,31 +104,28 @@ class _Deliveries:
         )  # fmt: skip
         return JSONResponse({"status": outcome}, 202 if outcome is Outcome.KEPT else 200)
 
-    async def _read_event(self, request: Request, definition: WebhookDefinition, signed: Signed) -> tuple[Event, bytes]:
+    async def _read_event(
+        self, request: Request, definition: WebhookDefinition, signed: Signed
+    ) -> tuple[Event, bytearray]:
         """Returns a verified event, and its body."""
-        received = bytearray()
-        try:
-            await self._receive(request, received, definition.max_bytes)
+        with self._bodies.hold() as body, body.scope:
+            await self._receive(request, body, definition.max_bytes)
             secrets = await self._lookup.secrets(definition.signing)
-            body = bytes(received)
-            return await run_sync(_verified_event, definition, signed, body, secrets, limiter=self._readers), body
-        finally:
-            self._held_bytes -= len(received)
+            event = await run_sync(_verified_event, definition, signed, body.data, secrets, limiter=self._readers)
+            return event, body.data
+        raise DeliveryDeferred("too many deliveries at once: deliver again later")
 
-    async def _receive(self, request: Request, received: bytearray, limit: int) -> None:
-        """Reads no more than ``limit`` bytes, whatever the headers say, and no more than all bodies may hold."""
+    async def _receive(self, request: Request, body: HeldBody, limit: int) -> None:
+        """Reads no more than ``limit`` bytes, whatever the headers say."""
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length) > limit:
             raise OversizedBody(f"the body has more than {limit} bytes")
         try:
             with anyio.fail_after(SECONDS_TO_READ):
                 async for chunk in request.stream():
-                    received += chunk
-                    self._held_bytes += len(chunk)
-                    if len(received) > limit:
+                    self._bodies.add(body, chunk)
+                    if len(body.data) > limit:
                         raise OversizedBody(f"the body has more than {limit} bytes")
-                    if self._held_bytes > MAX_HELD_BYTES:
-                        raise DeliveryDeferred("too many deliveries at once: deliver again later")
         except TimeoutError as error:
             raise SlowBody(f"the body did not come within {SECONDS_TO_READ:g} s") from error
 
@@ -145,6 +142,6 @@ class _Deliveries:
             self._turns.release()
 
 
-def _verified_event(definition: WebhookDefinition, signed: Signed, body: bytes, secrets: Sequence[bytes]) -> Event:
+def _verified_event(definition: WebhookDefinition, signed: Signed, body: bytearray, secrets: Sequence[bytes]) -> Event:
     verify_signature(signed, body, secrets=secrets)
     return read_event(body, event_id=signed.event_id, definition=definition)

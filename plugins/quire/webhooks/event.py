@@ -36,7 +36,7 @@ class Event:
     deletes: bool = False
 
 
-def read_event(body: bytes, *, event_id: str, definition: WebhookDefinition) -> Event:
+def read_event(body: bytes | bytearray, *, event_id: str, definition: WebhookDefinition) -> Event:
     """Reads a body.
 
     Raises:
@@ -59,7 +59,7 @@ def read_event(body: bytes, *, event_id: str, definition: WebhookDefinition) -> 
     return Event(stamp, keys, values)
 
 
-def _object(body: bytes) -> Mapping[str, object]:
+def _object(body: bytes | bytearray) -> Mapping[str, object]:
     try:
         content = read_json(body.decode("utf-8"))
     except UnicodeDecodeError as error:

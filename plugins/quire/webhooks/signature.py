@@ -55,7 +55,7 @@ def read_headers(headers: Mapping[str, str], *, now: float, tolerance: timedelta
     return Signed(event_id, seconds, signatures)
 
 
-def verify_signature(signed: Signed, body: bytes, *, secrets: Sequence[bytes]) -> None:
+def verify_signature(signed: Signed, body: bytes | bytearray, *, secrets: Sequence[bytes]) -> None:
     """Compares every signature with what each secret gives, in constant time.
 
     Raises:
