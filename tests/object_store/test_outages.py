@@ -12,6 +12,7 @@ from quire.object_store import ObjectStore
 from quire.object_store.body import READ_ATTEMPTS
 from quire.object_store.store import MAX_RETRIES
 
+from tests.faults.http_messages import Message
 from tests.faults.s3_proxy import Exchange, S3Proxy
 from tests.faults.spoilers import FAULTS
 
@@ -74,3 +75,34 @@ def test_headers_that_break_off_are_asked_for_again(bucket: ObjectStore, part: f
             answer = ask(behind_proxy(bucket, proxy), "k")
             assert proxy.met.is_set()
         assert answer == whole if isinstance(whole, int) else answer is not None
+
+
+def test_size_that_is_cut_in_the_last_header_is_asked_for_again(bucket: ObjectStore) -> None:
+    bucket.put("k", BODY)
+    place = urlsplit(bucket.settings.endpoint_url or "")
+
+    def cut(exchange: Exchange) -> None:
+        answer = exchange.forward()
+        others = tuple((name, value) for name, value in answer.headers if name.lower() != "content-length")
+        head = Message(answer.first_line, others, b"").to_bytes().removesuffix(b"\r\n")
+        exchange.client.sendall(head + f"Content-Length: {len(BODY) // 10}".encode())
+        exchange.hang_up()
+
+    with S3Proxy((place.hostname or "", place.port or 0), target="HEAD k #1", spoil=cut) as proxy:
+        far = behind_proxy(bucket, proxy)
+        assert far.has_size("k", len(BODY))
+        assert proxy.met.is_set()
+        assert not far.has_size("k", len(BODY) // 10)
+
+
+def test_headers_without_a_date_are_believed_when_no_answer_has_one(bucket: ObjectStore) -> None:
+    bucket.put("k", BODY)
+    place = urlsplit(bucket.settings.endpoint_url or "")
+
+    def without_date(exchange: Exchange) -> None:
+        answer = exchange.forward()
+        others = tuple((name, value) for name, value in answer.headers if name.lower() != "date")
+        exchange.answer(Message(answer.first_line, others, b""))
+
+    with S3Proxy((place.hostname or "", place.port or 0), target="HEAD k", spoil=without_date) as proxy:
+        assert behind_proxy(bucket, proxy).size("k") == len(BODY)

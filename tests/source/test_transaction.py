@@ -49,6 +49,13 @@ def test_transaction_has_the_sessions_time_zone_and_reads_only(fresh_database: s
     assert row == {"zone": "Asia/Kolkata", "isolation": "repeatable read"}
 
 
+def test_transaction_that_waits_for_the_store_is_not_ended(fresh_database: str) -> None:
+    url = f"{fresh_database}?options=-c%20idle_in_transaction_session_timeout%3D100"
+    with open_transaction(session_of(url)) as transaction:
+        time.sleep(0.5)
+        assert transaction.fetch("SELECT 1 AS n") == [{"n": 1}]
+
+
 def test_transaction_sees_one_snapshot(fresh_database: str) -> None:
     with psycopg.connect(fresh_database, autocommit=True) as other:
         other.execute("CREATE TABLE t (n int)")

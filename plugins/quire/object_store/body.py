@@ -63,10 +63,15 @@ def read_headers(ask: Callable[[], HeadObjectOutputTypeDef], key: str) -> HeadOb
         NoSuchKeyError: the object does not exist.
         StoreUnavailableError: the request failed, or every answer broke off.
     """
+    undated = None
     for _ in range(READ_ATTEMPTS):
         with translated(key), suppress(ValueError):  # botocore's, of a date that was cut
             answer = ask()
-            is_dated = "date" in answer["ResponseMetadata"]["HTTPHeaders"]
-            if is_dated and answer.keys() >= {"ContentLength", "LastModified"}:
+            if answer.keys() < {"ContentLength", "LastModified"}:
+                continue
+            if "date" in answer["ResponseMetadata"]["HTTPHeaders"]:
                 return answer
+            undated = answer
+    if undated is not None:  # of a store that dates no answer
+        return undated
     raise StoreUnavailableError(f"the object store's answers for {key} broke off")

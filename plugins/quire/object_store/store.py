@@ -180,6 +180,10 @@ class ObjectStore:
         headers = self._headers(key)
         return None if headers is None else headers["ContentLength"]
 
+    def has_size(self, key: str, size: int) -> bool:
+        """Whether there is an object of a size; asks twice before it says no: an answer may be cut in a number."""
+        return self.size(key) == size or self.size(key) == size
+
     def age(self, key: str) -> timedelta | None:
         """Returns how long ago an object was written, by the store's own clock; None where there is none."""
         headers = self._headers(key)

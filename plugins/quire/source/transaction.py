@@ -89,6 +89,7 @@ def _local_settings(session: SourceSession, name: str) -> str:
         "TimeZone": session.timezone,
         "statement_timeout": f"{int(session.timeout.total_seconds() * 1000)}ms",
         "client_connection_check_interval": "1s",
+        "idle_in_transaction_session_timeout": "0",  # between two partitions of a snapshot, while the store commits
         "DateStyle": "ISO, YMD",
         "IntervalStyle": "postgres",
         "bytea_output": "hex",

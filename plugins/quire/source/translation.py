@@ -22,6 +22,8 @@ _TRANSIENT = (
     "40",  # serialization failure, deadlock
     "55P03",  # lock not available
     "57P",  # shut down, crashed, starting up
+    "25P03",  # the session was idle in its transaction for too long
+    "25P04",  # the transaction took too long
 )
 _QUERY_CANCELED = "57014"
 _NO_RIGHT = "42501"
