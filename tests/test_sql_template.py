@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -171,6 +172,28 @@ def test_ruler_behind_an_escape_string_is_read_once() -> None:
 
 def test_strings_side_by_side_on_one_line_are_two() -> None:
     assert [problem.reason for problem in problems("SELECT E'a' '\\'; COMMIT --'")] == [ONE_STATEMENT]
+
+
+# Letters to PostgreSQL, in which every character beyond ASCII is one: not all of them are letters to Python.
+LETTERS_OF_POSTGRESQL = ["€", "e\u0301", "\u0301", "\u0663", "\u00a0", "\u2028", "²", "日"]
+
+
+@pytest.mark.parametrize("tag", LETTERS_OF_POSTGRESQL)
+def test_tag_of_any_letter_of_postgresql_quotes(tag: str, fresh_database: str) -> None:
+    text = f"${tag}$ ' ${tag}$"
+    with psycopg.connect(fresh_database) as connection:
+        assert connection.execute(f"SELECT {text} AS n".encode()).fetchall() == [(" ' ",)]
+    (problem,) = problems(f"SELECT {text}; DROP TABLE t --'")
+    assert "semicolon" in problem.reason
+
+
+@pytest.mark.parametrize("name", LETTERS_OF_POSTGRESQL)
+def test_name_of_any_letter_of_postgresql_ends_before_no_escape_string(name: str, fresh_database: str) -> None:
+    with psycopg.connect(fresh_database) as connection:
+        connection.execute(f"CREATE DOMAIN {name}e AS text".encode())
+        assert connection.execute(f"SELECT {name}e'\\' AS n".encode()).fetchall() == [("\\",)]
+    (problem,) = problems(f"SELECT {name}e'\\'; DROP TABLE t --'")
+    assert "semicolon" in problem.reason
 
 
 def test_value_that_is_missing_is_refused() -> None:

@@ -19,17 +19,19 @@ from typing import Any, Literal
 from quire.errors import DefinitionError, ParameterError
 from quire.sql_literal import literal
 
-# PostgreSQL's own lexical rules (its manual, section 4.1): what stands in quotes or in a comment. Words are taken
-# whole, so that the E of an escape string and the $ of a dollar quote are only seen where a token begins. An escape
-# string may go on in quotes on the next line.
+# PostgreSQL's own lexical rules (its manual, section 4.1, and src/backend/parser/scan.l): what stands in quotes or in a
+# comment. Words are taken whole, so that the E of an escape string and the $ of a dollar quote are only seen where a
+# token begins. To PostgreSQL every character beyond ASCII is a letter, and only ASCII's blanks are blanks; Python's \w
+# and \s differ. An escape string may go on in quotes on the next line.
 TOKEN = re.compile(
     r"""
       (?P<comment>   --[^\r\n]*+ | /\* )
     | (?P<quoted>    [eE]'(?:[^'\\]++|\\.|'')*+
-                     (?:'[^\S\r\n]*+(?:--[^\r\n]*+)?+[\r\n](?:\s|--[^\r\n]*+[\r\n])*+'(?:[^'\\]++|\\.|'')*+)*+'?
+                     (?:'[ \t\f\v]*+(?:--[^\r\n]*+)?+[\r\n](?:[ \t\f\v\r\n]|--[^\r\n]*+[\r\n])*+
+                        '(?:[^'\\]++|\\.|'')*+)*+'?
                    | '(?:[^']++|'')*+'? | "(?:[^"]++|"")*+"?
-                   | \$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z) )
-    | (?P<word>      [^\W\d][\w$]*+ )
+                   | \$(?P<tag>(?:[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*+)?)\$.*?(?:\$(?P=tag)\$|\Z) )
+    | (?P<word>      [A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*+ )
     """,
     re.VERBOSE | re.DOTALL,
 )
