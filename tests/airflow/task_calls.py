@@ -48,7 +48,10 @@ class TaskCalls:
             "dag_run": run,
             "params": {name: self.dag.params[name] for name in self.dag.params},
             "ti": SimpleNamespace(xcom_push=pushed.__setitem__),
-            "outlet_events": {asset: SimpleNamespace() for asset in (tasks.report_asset(self.definition),)},
+            "outlet_events": {
+                tasks.report_asset(self.definition): SimpleNamespace(),
+                tasks.partitions_asset(self.definition): SimpleNamespace(add_partitions=lambda keys: None),
+            },
         }
 
     def _call(self, task_id: str, *arguments: Any) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from quire.airflow_dag.handover import PLAN, RUN
 from quire.airflow_dag.own_records import ensure_run_key
-from quire.errors import DamagedObjectError, IntegrityError
+from quire.errors import DamagedObjectError, IntegrityError, QueryError
 from quire.leases import lease_key
 from quire.object_store import ObjectStore
+from quire.source import SourceSession
 from quire.stored_manifests import read_manifest
 
 from tests.airflow.task_calls import TaskCalls, task_calls
@@ -21,6 +22,7 @@ CONF = {"start": "2013-01-01", "end": "2013-02-28", "formats": ["csv"]}
 OTHER = "a" * 32
 OTHERS = f"reports/other/{OTHER}/{OTHER}/other.csv"
 OTHERS_ROWS = f"partitions/other/{OTHER}/2013-01/{OTHER}/{OTHER}.parquet"
+FORGED = "timestamptz[]), (SELECT 'forged'"
 STAGES = ("plan", "extract", "aggregate", "layout", "render", "publish")
 
 
@@ -47,6 +49,9 @@ def drop_partition(calls: TaskCalls) -> None:
 Forgery = Callable[[TaskCalls], Any]
 FORGERIES: dict[str, tuple[str, Forgery]] = {  # the first task that uses it, and what somebody writes
     "source digest": ("extract", lambda c: c.of("plan", PLAN)["record"].update(source_digest=f"{OTHER}/../../other")),
+    "source digest of others": ("extract", lambda c: c.of("plan", PLAN)["record"].update(source_digest=OTHER)),
+    "planned time column": ("extract", lambda c: c.of("plan", PLAN)["record"]["columns"][1].update(pg_type=FORGED)),
+    "planned columns": ("extract", lambda c: c.of("plan", PLAN)["record"].update(columns=[])),
     "planned report": ("extract", lambda c: c.of("plan", PLAN)["record"]["request"].update(report="other")),
     "planned run": ("extract", lambda c: c.of("plan", PLAN)["record"]["request"].update(run_id="events__r2")),
     "planned time": ("extract", lambda c: c.of("plan", PLAN)["record"]["request"].update(made_at="now")),
@@ -65,6 +70,7 @@ FORGERIES: dict[str, tuple[str, Forgery]] = {  # the first task that uses it, an
     "run key at the end": ("publish", lambda c: run_of(c)["layout"].update(run_key="e" * 32)),
     "report of the run": ("publish", lambda c: run_of(c)["plan"]["request"].update(report="other")),
     "summary of the run": ("publish", lambda c: run_of(c)["summaries"][0].update(object_key=OTHERS)),
+    "time column of the run": ("publish", lambda c: run_of(c)["plan"]["columns"][1].update(pg_type=FORGED)),
     "rows of the run": ("publish", lambda c: run_of(c)["partitions"][0].update(object_key=OTHERS_ROWS)),
     "partitions of the run": ("publish", drop_partition),
     "file": ("publish", lambda c: first_file(c).update(key=OTHERS)),
@@ -76,12 +82,16 @@ FORGERIES: dict[str, tuple[str, Forgery]] = {  # the first task that uses it, an
 
 
 @pytest.fixture
-def calls(tmp_path: Path, fresh_database: str, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> TaskCalls:
-    fill_events(fresh_database)
+def session(fresh_database: str) -> SourceSession:
+    return session_of(fresh_database)
+
+
+@pytest.fixture
+def calls(tmp_path: Path, session: SourceSession, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> TaskCalls:
+    fill_events(session.url)
     store = bucket
     store.put(OTHERS, b"secret")
     store.put(OTHERS_ROWS, b"secret rows")
-    session = session_of(fresh_database)
     return task_calls(monkeypatch, events_report(tmp_path), CONF, session=session, store=store)
 
 
@@ -101,10 +111,36 @@ def test_task_with_a_changed_xcom_is_refused_in_one_line(
         getattr(calls, before)()
     forge(calls)
     stored = {entry.key for entry in bucket.list("")}
-    with pytest.raises(IntegrityError, match=r"XCom of this run|other partitions than its range") as raised:
+    with pytest.raises(IntegrityError, match=r"XCom of this run|other partitions than|other parameters") as raised:
         getattr(calls, stage)()
     assert not isinstance(raised.value, DamagedObjectError)  # which would start the run again
     assert "\n" not in str(raised.value)
+    assert {entry.key for entry in bucket.list("")} == stored
+
+
+@pytest.mark.parametrize("stage", ["extract", "publish"])
+def test_column_type_of_a_changed_xcom_reaches_no_sql(
+    calls: TaskCalls, session: SourceSession, tmp_path: Path, stage: str
+) -> None:
+    calls.definition = events_report(tmp_path, source={"freshness": {"probe": "id"}})
+    calls.__post_init__()
+    for before in STAGES[: STAGES.index(stage)]:
+        getattr(calls, before)()
+    plan = calls.of("plan", PLAN)["record"] if stage == "extract" else run_of(calls)["plan"]
+    plan["columns"][1]["pg_type"] = FORGED
+    with pytest.raises(IntegrityError, match="XCom of this run"):
+        getattr(calls, stage)()
+    sql = [statement.sql for statement in session.statements.statements()]
+    assert any("width_bucket" in text for text in sql)
+    assert not any("timestamptz[]), (SELECT" in text for text in sql)
+
+
+def test_extract_of_changed_columns_stores_nothing(calls: TaskCalls, bucket: ObjectStore) -> None:
+    calls.plan()
+    calls.of("plan", PLAN)["record"]["columns"][3]["pg_type"] = "int8"
+    stored = {entry.key for entry in bucket.list("")}
+    with pytest.raises(QueryError, match=r"amount \(numeric\(12,2\)\) where it returned amount \(int8\)"):
+        calls.extract()
     assert {entry.key for entry in bucket.list("")} == stored
 
 

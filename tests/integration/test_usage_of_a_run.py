@@ -80,4 +80,5 @@ def test_query_for_each_row_is_a_warning_of_the_run(
         "SELECT kind FROM public.events WHERE id = ?"
     )
     assert outcome.published.manifest.warnings == (sentence,)
-    assert to_json(outcome.usage)[1]["statements"][0]["calls"] == 3 * calls
+    statements = to_json(outcome.usage)[1]["statements"]
+    assert [found["calls"] for found in statements if found["sql"].endswith("id = ?")] == [3 * calls]

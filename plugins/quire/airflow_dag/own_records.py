@@ -1,7 +1,8 @@
 """Checks that records from XComs belong to the report and the run at hand.
 
-Whoever may edit a DAG can write its XComs through Airflow's API, but the tasks have rights on every report's objects.
-So nothing in an XCom decides which objects a task uses: dates, keys and names must be what the task derives itself.
+A user with edit access to a DAG can write its XComs through Airflow's API, but the tasks have rights on every report's
+objects. So nothing in an XCom decides which objects a task uses: dates, keys and names must be what the task derives
+itself.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from datetime import datetime
 
 from quire.artifacts import RenderedFile, RunPlan, RunRequest, StagedPartition, StagedRun, StagedSummary, WorkbookShare
 from quire.calendar_range import DatePartition
-from quire.definition import ReportDefinition
+from quire.definition import Probe, ReportDefinition
 from quire.errors import IntegrityError
+from quire.result_columns import TIME_TYPES
 from quire.run_key import run_key_of
 from quire.serialization import to_json
 from quire.stages.layout import workbook_shares
@@ -40,9 +42,14 @@ def ensure_own_request(request: RunRequest, expected: RunRequest) -> None:
 def ensure_own_plan(definition: ReportDefinition, plan: RunPlan) -> None:
     """Checks that a plan, whose request was checked before, has partitions of its own date range only.
 
+    Extract compares columns and source digest with the database. Here only the types that reach SQL are checked.
+
     Raises:
-        IntegrityError: it has others, or is of no source.
+        IntegrityError: it has others, is of no source, or has columns that no query of the report returns.
     """
+    types = {column.name: column.pg_type for column in plan.columns}
+    if types.get(definition.source.time_column) not in TIME_TYPES or not types.keys() >= _probes(definition):
+        raise _foreign("columns")
     if not DIGEST.fullmatch(plan.source_digest):
         raise _foreign("the source digest")
     ensure_own_group(definition, plan, [part for group in plan.groups for part in group])
@@ -138,6 +145,11 @@ def ensure_run_key(run_key: str) -> None:
     """
     if not DIGEST.fullmatch(run_key):
         raise _foreign("a run")
+
+
+def _probes(definition: ReportDefinition) -> set[str]:
+    freshness = definition.source.freshness
+    return {freshness.probe} if isinstance(freshness, Probe) else set()
 
 
 def _below(folder: str, key: str) -> str:

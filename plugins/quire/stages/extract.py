@@ -13,11 +13,11 @@ from itertools import zip_longest
 import pyarrow as pa
 
 from quire.allocation import give_back_large_blocks
-from quire.artifacts import RunPlan, SourceColumn, StagedPartition
+from quire.artifacts import RunPlan, StagedPartition
 from quire.calendar_range import DatePartition
 from quire.damage import repeat_when_damaged
 from quire.definition import ReportDefinition
-from quire.errors import QueryError, concerning
+from quire.errors import IntegrityError, QueryError, concerning
 from quire.freshness import outlives_run, refuse_torn_read, token_reader
 from quire.object_store import ObjectStore, Upload
 from quire.parquet_file import write_row_groups
@@ -27,6 +27,7 @@ from quire.query import bound_query
 from quire.records import commit_once
 from quire.source import SourceSession, SourceTransaction, open_transaction
 from quire.source.arrow_types import storage_schema
+from quire.source_digest import read_source_digest
 from quire.stored_partitions import find_partition, partition_place
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ def extract_partitions(
     adopts the winner's.
 
     Raises:
+        IntegrityError: the plan is of another source, or of other parameters.
         MisplacedRowsError: the query gives rows that do not lie in their partition, or whose time is NULL.
         NotTrackedError: changes of a table are not tracked, where they should be.
         QueryError: PostgreSQL refuses the query, or ends it for its time; or it returns other columns than it did.
@@ -84,6 +86,7 @@ def _extract_from_snapshot(
     began = time.monotonic()
     staged = list[StagedPartition]()
     with open_transaction(session, name=_name(definition, group[0])) as transaction:
+        _ensure_planned_source(definition, plan, group[0], transaction=transaction)
         token_of = token_reader(definition, plan.request, group, plan.columns, transaction=transaction)
         for partition in group:
             if staged and time.monotonic() - began > MAX_SNAPSHOT_SECONDS:
@@ -91,6 +94,7 @@ def _extract_from_snapshot(
             with concerning(report=definition.name, partition=partition.key):
                 if staged:
                     transaction.rename(_name(definition, partition))
+                    _ensure_planned_columns(definition, plan, partition, transaction=transaction)
                 token = token_of(partition)
                 staged.append(
                     _extract_partition(definition, plan, partition, token=token, transaction=transaction, store=store)
@@ -157,7 +161,6 @@ def _write_rows(
     """Streams the rows into Parquet, checks that each lies in its partition, and returns what was seen of them."""
     schema = storage_schema(plan.columns)
     query = bound_query(definition, plan.request, partition)
-    _refuse_other_columns(transaction.columns(query), plan.columns)
     placement = Placement.of(partition, schema.field(definition.source.time_column))
 
     def checked(arriving: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -171,9 +174,25 @@ def _write_rows(
     return placement
 
 
-def _refuse_other_columns(found: Sequence[SourceColumn], planned: Sequence[SourceColumn]) -> None:
-    """Refuses a query whose tables were altered since the plan: its values would be taken for what they are not."""
-    for now, then in zip_longest(found, planned):
+def _ensure_planned_source(
+    definition: ReportDefinition, plan: RunPlan, first: DatePartition, *, transaction: SourceTransaction
+) -> None:
+    """Checks columns and source digest, which decide what SQL a probe runs and where the rows are stored.
+
+    In Airflow the plan comes from an XCom, which a user may have changed.
+    """
+    _ensure_planned_columns(definition, plan, first, transaction=transaction)
+    current = read_source_digest(definition, plan.request, plan.columns, transaction=transaction)
+    if current != plan.source_digest:
+        raise IntegrityError("the run was planned for another source or other parameters: run it again")
+
+
+def _ensure_planned_columns(
+    definition: ReportDefinition, plan: RunPlan, partition: DatePartition, *, transaction: SourceTransaction
+) -> None:
+    """Checks that the query's tables were not altered since the plan: values would be read as another type."""
+    columns = transaction.columns(bound_query(definition, plan.request, partition))
+    for now, then in zip_longest(columns, plan.columns):
         if now != then:
             was, is_now = (f"{column.name} ({column.pg_type})" if column else "nothing" for column in (then, now))
             raise QueryError(

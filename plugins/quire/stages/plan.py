@@ -16,14 +16,13 @@ from quire.object_store import ObjectStore
 from quire.partial_summaries import needs_rows
 from quire.query import query_columns
 from quire.result_columns import check_columns
-from quire.serialization import digest
-from quire.source import SourceSession, SourceTransaction, open_transaction
+from quire.source import SourceSession, open_transaction
+from quire.source_digest import read_source_digest
 from quire.stored_partitions import find_partitions, partition_place
 
 logger = logging.getLogger(__name__)
 
 GROUPS = 64  # mapped tasks of one run: each costs Airflow 0.2 to 0.7 s
-EXTRACTOR = 2  # raised when the same rows would be stored as other values, so that old objects are not met again
 
 
 def plan_partitions(
@@ -51,16 +50,12 @@ def plan_partitions(
     ):
         columns = query_columns(definition, request, partitions[0], transaction=transaction)
         check_columns(definition, columns)
-        identity = _database_identity(transaction)
+        source_digest = read_source_digest(definition, request, columns, transaction=transaction)
         tokens: dict[str, str] = {}
         if outlives_run(definition, request):
             tokens = partition_tokens(definition, request, partitions, columns, transaction=transaction)
         else:
             refuse_unwatched(definition, partitions[0], transaction=transaction)
-    source_digest = digest(
-        EXTRACTOR, definition.sql_text, request.parameters, definition.timezone, definition.source.time_column,
-        columns, identity,
-    )  # fmt: skip
     with concerning(report=definition.name):
         stored = _find_stored(definition, source_digest, tokens, store)
     known = {part.key for part in stored}
@@ -84,20 +79,3 @@ def _find_stored(
 def _spread(partitions: Sequence[DatePartition]) -> tuple[tuple[DatePartition, ...], ...]:
     size = max(1, math.ceil(len(partitions) / GROUPS))
     return tuple(tuple(partitions[first : first + size]) for first in range(0, len(partitions), size))
-
-
-def _database_identity(transaction: SourceTransaction) -> list[str]:
-    """Returns what else decides what a query reads: the cluster, by its own number, the database, and the role.
-
-    Where a role may not read the number, the server's address stands for it. Of one query, roles may see different rows
-    (row-level security), and different tables (search_path).
-    """
-    allowed = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE') AS yes"
-    number = "(SELECT system_identifier::text FROM pg_control_system())"
-    address = "concat(inet_server_addr(), ' ', inet_server_port())"
-    (row,) = transaction.fetch_own(
-        f"SELECT {number if transaction.fetch_own(allowed)[0]['yes'] else address} AS cluster, "  # noqa: S608 - ours
-        "current_database()::text AS database, current_user::text AS role, "
-        "(SELECT reset_val FROM pg_settings WHERE name = 'search_path') AS path"  # the report's query runs under it
-    )
-    return [row["cluster"], row["database"], row["role"], row["path"]]
