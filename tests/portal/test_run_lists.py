@@ -17,7 +17,7 @@ from quire.object_store import ObjectStore
 from quire.portal import command_line_runs, listing, outcomes
 from quire.portal.access import Caller, _caller
 from quire.portal.airflow_api import AirflowApi
-from quire.portal.work_queue import WorkQueue
+from quire.portal.work_queue import TurnQueue
 
 from tests.events import events_report
 from tests.portal.in_process import Portal, mounted, open_portal, serve
@@ -94,7 +94,7 @@ def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes._FINAL.clear()
-    monkeypatch.setattr(listing, "_LISTS", WorkQueue("list", places=8, seconds=LONG, wait=LONG))
+    monkeypatch.setattr(listing, "_LISTS", TurnQueue("list", places=8, threads=8, seconds=LONG, wait=LONG))
 
 
 def listed(portal: Portal, user: str = "ann") -> list[dict[str, Any]]:
@@ -176,11 +176,39 @@ def test_list_past_its_deadline_is_refused(portal: Portal, monkeypatch: pytest.M
             ended.set()
 
     airflow.hold = hold  # type: ignore[method-assign]
-    monkeypatch.setattr(listing, "_LISTS", WorkQueue("list", places=1, seconds=0.3, wait=0.3))
+    monkeypatch.setattr(listing, "_LISTS", TurnQueue("list", places=1, threads=1, seconds=0.3, wait=0.3))
     refused = portal.get(RUNS)
     assert (refused.status_code, refused.json()["detail"]) == (503, "The list took too long: try again")
     assert "retry-after" in refused.headers
     assert ended.is_set()
+
+
+def test_lists_of_a_hanging_store_hold_no_more_threads_than_places(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Airflow(portal, 0)
+    entered, released = [], threading.Event()
+
+    def hang(store: ObjectStore, prefix: str) -> list[Any]:
+        entered.append(prefix)
+        released.wait(LONG)
+        return []
+
+    monkeypatch.setattr(ObjectStore, "list", hang)
+    monkeypatch.setattr(listing, "_LISTS", TurnQueue("list", places=2, threads=2, seconds=0.3, wait=0.1))
+
+    async def test() -> None:
+        try:
+            for user in ("ann", "ann", "bob", "bob", "carl", "dora"):
+                assert (await request(portal, user)).status_code == 503
+            assert len(entered) == 2
+        finally:
+            released.set()
+        async with asyncio.timeout(LONG):
+            while (await request(portal, "ann")).status_code != 200:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(test())
 
 
 def test_list_that_nobody_waits_for_is_cancelled(portal: Portal) -> None:

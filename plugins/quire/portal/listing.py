@@ -10,11 +10,12 @@ from fastapi import HTTPException, Request
 
 from quire.object_store import ObjectStore
 from quire.portal.access import Reading
-from quire.portal.runs import RunList, list_runs
-from quire.portal.work_queue import WorkQueue
+from quire.portal.runs import MAX_MANIFESTS, RunList, list_runs
+from quire.portal.work_queue import TurnQueue
 
 CLIENT_LEFT = 499  # nobody reads the answer
-_LISTS = WorkQueue("list", places=8, seconds=20.0, wait=10.0)
+MAX_LISTS = 8
+_LISTS = TurnQueue("list", places=MAX_LISTS, threads=MAX_LISTS * MAX_MANIFESTS, seconds=20.0, wait=10.0)
 
 Answer = TypeVar("Answer")
 
@@ -29,9 +30,15 @@ async def list_for(
     """
 
     async def in_turn() -> RunList:
-        async with _LISTS.turn(reading.caller.user.get_id()):
+        async with _LISTS.turn(reading.caller.user.get_id()) as in_thread:
             return await list_runs(
-                reading.definition, caller=reading.caller, store=store, base=base, limit=limit, offset=offset
+                reading.definition,
+                caller=reading.caller,
+                store=store,
+                base=base,
+                limit=limit,
+                offset=offset,
+                in_thread=in_thread,
             )
 
     return await _while_connected(request, in_turn())

@@ -28,6 +28,7 @@ from quire.portal.outcomes import Outcome, Returned, outcome_of, outcomes_of
 from quire.portal.questions import asked_of
 from quire.portal.run_contents import contents_of, stage_views
 from quire.portal.views import RunDetails, RunView
+from quire.portal.work_queue import InThread, in_shared_thread
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,14 @@ def cancelling_note(name: str) -> str:
 
 
 async def list_runs(
-    definition: ReportDefinition, *, caller: Caller, store: ObjectStore, base: str, limit: int, offset: int = 0
+    definition: ReportDefinition,
+    *,
+    caller: Caller,
+    store: ObjectStore,
+    base: str,
+    limit: int,
+    offset: int = 0,
+    in_thread: InThread,
 ) -> RunList:
     """Returns a report's runs, the newest first; Airflow's alone while the store is unavailable.
 
@@ -69,8 +77,9 @@ async def list_runs(
         base: what stands before the portal's addresses.
         limit: how many at most.
         offset: how many of the newest to leave out.
+        in_thread: runs what waits for the store.
     """
-    own, notice = await _own_runs(definition, store)
+    own, notice = await _own_runs(definition, store, in_thread)
     first = max(offset - len(own), 0)  # of Airflow's runs, that may be on the page
     found, total = await caller.api.runs_between(definition.name, first, offset + limit)
     dated = [(datetime.fromisoformat(run["run_after"]), run) for run in found]
@@ -81,16 +90,18 @@ async def list_runs(
 
     async def view(run: Mapping[str, Any] | CommandLineRun) -> RunView | None:
         async with few:
-            return await _view(definition, run, outcomes, store=store, base=base)
+            return await _view(definition, run, outcomes, store=store, base=base, in_thread=in_thread)
 
     views = await asyncio.gather(*map(view, page))
     return RunList(runs=[view for view in views if view], total=total + len(own), notice=notice)
 
 
-async def _own_runs(definition: ReportDefinition, store: ObjectStore) -> tuple[list[CommandLineRun], str]:
+async def _own_runs(
+    definition: ReportDefinition, store: ObjectStore, in_thread: InThread
+) -> tuple[list[CommandLineRun], str]:
     """Returns the runs of the command line; none where the store cannot be asked, and a sentence that says so."""
     try:
-        return await run_sync(command_line_runs, store, definition.name), ""
+        return await in_thread(command_line_runs, store, definition.name), ""
     except (StoreRefusedError, StoreUnavailableError) as error:
         logger.warning("%s: runs of the command line are not listed: %s", definition.name, error.message)
         return [], shorten(f"Runs of the command line are unavailable: {error.message}", MAX_REASON_LENGTH)
@@ -134,12 +145,14 @@ async def _view(
     *,
     store: ObjectStore,
     base: str,
+    in_thread: InThread,
 ) -> RunView | None:
     try:
         if isinstance(run, CommandLineRun):
-            return _shortened((await run_sync(_command_line_view, run, definition.name, store, base))[0])
+            return _shortened((await in_thread(_command_line_view, run, definition.name, store, base))[0])
         if outcome := outcomes.get(run["dag_run_id"]):
-            return _shortened((await _details(definition, run, outcome, store=store, base=base))[0])
+            details = await _details(definition, run, outcome, store=store, base=base, in_thread=in_thread)
+            return _shortened(details[0])
     except IntegrityError:
         logger.debug("%s: a run was deleted this moment", definition.name)
     return None
@@ -160,12 +173,18 @@ def _short(value: Any) -> Any:
 
 
 async def _details(
-    definition: ReportDefinition, run: Mapping[str, Any], outcome: Outcome, *, store: ObjectStore, base: str
+    definition: ReportDefinition,
+    run: Mapping[str, Any],
+    outcome: Outcome,
+    *,
+    store: ObjectStore,
+    base: str,
+    in_thread: InThread = in_shared_thread,
 ) -> tuple[RunView, Manifest | None]:
     report, run_id = definition.name, str(run["dag_run_id"])
     told: dict[str, Any] = {}
     try:
-        asked = await run_sync(asked_of, definition, run)
+        asked = await in_thread(asked_of, definition, run)
         told = {"start": asked.start, "end": asked.end, "parameters": asked.parameters, "formats": asked.formats}
     except ReportError as error:
         told = {"start": None, "end": None, "parameters": {}, "formats": (), "error": error.message}
@@ -174,7 +193,7 @@ async def _details(
     told["progress"] = outcome.progress
     manifest = None
     if outcome.state == "done":
-        manifest, about = await run_sync(_published, definition, outcome.returned, store, base)
+        manifest, about = await in_thread(_published, definition, outcome.returned, store, base)
         told |= about
         told["error"] = about.get("error")  # whatever the definition would say of it today
     elif outcome.state == "failed":

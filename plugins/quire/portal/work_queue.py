@@ -14,8 +14,10 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from contextvars import copy_context
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
+
+from anyio.to_thread import run_sync
 
 from quire.errors import TransientError
 
@@ -65,8 +67,12 @@ class Deadline:
             WorkUnavailableError: nobody does.
         """
         if self.cancelled.is_set() or not self.remaining:
-            advice = "choose a shorter date range, or try again" if self._noun == "estimate" else "try again"
-            raise WorkUnavailableError(f"The {self._noun} took too long: {advice}")
+            raise self.exceeded()
+
+    def exceeded(self) -> WorkUnavailableError:
+        """Returns the error of work that took too long."""
+        advice = "choose a shorter date range, or try again" if self._noun == "estimate" else "try again"
+        return WorkUnavailableError(f"The {self._noun} took too long: {advice}")
 
     def ensure_newest(self) -> None:
         """Checks that the same user requested no other estimate meanwhile.
@@ -78,8 +84,8 @@ class Deadline:
             raise SupersededError("Another estimate was requested meanwhile")
 
 
-class WorkQueue:
-    """Lets work of one kind begin, in threads of its own or in the caller.
+class _Turns:
+    """Turns of users, and places, for work of one kind.
 
     Args:
         noun: what the work is called.
@@ -88,57 +94,11 @@ class WorkQueue:
         wait: seconds for a place.
     """
 
-    def __init__(
-        self,
-        noun: str = "estimate",
-        *,
-        places: int = MAX_PLACES,
-        seconds: float = MAX_SECONDS,
-        wait: float = MAX_WAIT_SECONDS,
-    ) -> None:
+    def __init__(self, noun: str, *, places: int, seconds: float, wait: float) -> None:
         self._noun, self._seconds, self._wait = noun, seconds, wait
         self._places = asyncio.Semaphore(places)
-        self._threads = ThreadPoolExecutor(places, thread_name_prefix=noun)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._waiting: Counter[str] = Counter()
-        self._latest: WeakValueDictionary[str, Deadline] = WeakValueDictionary()
-
-    async def run(self, user: str, work: Callable[[Deadline], Answer], *, supersedes: bool = True) -> Answer:
-        """Returns what ``work`` returns, called in a thread.
-
-        Args:
-            user: whose work it is; that of one user runs one after the other.
-            work: calculates the answer.
-            supersedes: whether the user's earlier work is cancelled, instead of waited for.
-
-        Raises:
-            WorkUnavailableError: all places are taken, or it took too long.
-            SupersededError: the same user asked for other work meanwhile.
-        """
-        deadline = Deadline(self._seconds, self._noun)
-        if supersedes:
-            self._supersede(user, deadline)
-        turn = await self._enter(user, deadline, is_bounded=not supersedes)
-        return await self._finish(deadline, turn, self._threads.submit(copy_context().run, work, deadline))
-
-    @asynccontextmanager
-    async def turn(self, user: str) -> AsyncIterator[None]:
-        """Holds the user's turn and a place while the context lasts, which the deadline ends.
-
-        Raises:
-            WorkUnavailableError: all places are taken, or it took too long.
-        """
-        deadline = Deadline(self._seconds, self._noun)
-        turn = await self._enter(user, deadline, is_bounded=True)
-        try:
-            async with asyncio.timeout(deadline.remaining):
-                yield
-        except TimeoutError:
-            deadline.cancelled.set()
-            deadline.ensure_time_left()
-            raise
-        finally:
-            self._leave(turn)
 
     async def _enter(self, user: str, deadline: Deadline, *, is_bounded: bool) -> asyncio.Lock:
         """Waits for the user's turn, and then for a place."""
@@ -167,6 +127,40 @@ class WorkQueue:
         turn.release()
         self._places.release()
 
+
+class WorkQueue(_Turns):
+    """Runs each piece of work in a thread; arguments as for ``_Turns``."""
+
+    def __init__(
+        self,
+        noun: str = "estimate",
+        *,
+        places: int = MAX_PLACES,
+        seconds: float = MAX_SECONDS,
+        wait: float = MAX_WAIT_SECONDS,
+    ) -> None:
+        super().__init__(noun, places=places, seconds=seconds, wait=wait)
+        self._threads = ThreadPoolExecutor(places, thread_name_prefix=noun)
+        self._latest: WeakValueDictionary[str, Deadline] = WeakValueDictionary()
+
+    async def run(self, user: str, work: Callable[[Deadline], Answer], *, supersedes: bool = True) -> Answer:
+        """Returns what ``work`` returns, called in a thread.
+
+        Args:
+            user: whose work it is; that of one user runs one after the other.
+            work: calculates the answer.
+            supersedes: whether the user's earlier work is cancelled, instead of waited for.
+
+        Raises:
+            WorkUnavailableError: all places are taken, or it took too long.
+            SupersededError: the same user asked for other work meanwhile.
+        """
+        deadline = Deadline(self._seconds, self._noun)
+        if supersedes:
+            self._supersede(user, deadline)
+        turn = await self._enter(user, deadline, is_bounded=not supersedes)
+        return await self._finish(deadline, turn, self._threads.submit(copy_context().run, work, deadline))
+
     def _supersede(self, user: str, deadline: Deadline) -> None:
         if (earlier := self._latest.get(user)) is not None:
             earlier.is_superseded = True
@@ -176,18 +170,95 @@ class WorkQueue:
     async def _finish(self, deadline: Deadline, turn: asyncio.Lock, running: Future[Answer]) -> Answer:
         loop = asyncio.get_running_loop()
         running.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave, turn))
+        timeout = asyncio.timeout(deadline.remaining)
         try:
-            async with asyncio.timeout(deadline.remaining):
+            async with timeout:
                 return await asyncio.shield(asyncio.wrap_future(running))
         except asyncio.CancelledError:  # the client left
             deadline.cancelled.set()
             raise
         except Exception as error:
             deadline.ensure_newest()  # whatever its thread raised when it gave up
-            if isinstance(error, TimeoutError):
-                deadline.cancelled.set()
-                deadline.ensure_time_left()
-            raise
+            if not timeout.expired():
+                raise
+            deadline.cancelled.set()
+            raise deadline.exceeded() from error
+
+
+class InThread(Protocol):
+    """Awaits a function that runs in a thread."""
+
+    async def __call__(self, work: Callable[..., Answer], *arguments: Any) -> Answer:
+        """Returns what ``work`` returns."""
+        ...
+
+
+async def in_shared_thread(work: Callable[..., Answer], *arguments: Any) -> Answer:
+    """Returns what ``work`` returns, called in a thread that all requests share."""
+    return await run_sync(work, *arguments)
+
+
+class TurnQueue(_Turns):
+    """Lets coroutines take turns, which do their blocking work in threads of the queue.
+
+    Args:
+        noun: what the work is called.
+        places: how many at once.
+        threads: how many functions run at once, of all places together.
+        seconds: of each, waiting included.
+        wait: seconds for a place.
+    """
+
+    def __init__(self, noun: str, *, places: int, threads: int, seconds: float, wait: float) -> None:
+        super().__init__(noun, places=places, seconds=seconds, wait=wait)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=noun)
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def turn(self, user: str) -> AsyncIterator[InThread]:
+        """Holds the user's turn and a place until the block and its threads have ended; yields how to start those.
+
+        Raises:
+            WorkUnavailableError: all places are taken, or the block took too long.
+        """
+        deadline, running = Deadline(self._seconds, self._noun), set[Future[Any]]()
+
+        async def in_thread(work: Callable[..., Answer], *arguments: Any) -> Answer:
+            deadline.ensure_time_left()
+            future = self._threads.submit(copy_context().run, work, *arguments)
+            running.add(future)
+            try:
+                return await asyncio.wrap_future(future)  # if cancelled, cancels what has not begun
+            finally:
+                if future.done():
+                    running.discard(future)
+
+        turn = await self._enter(user, deadline, is_bounded=True)
+        timeout = asyncio.timeout(deadline.remaining)
+        try:
+            async with timeout:
+                yield in_thread
+        except TimeoutError as error:
+            if not timeout.expired():
+                raise
+            raise deadline.exceeded() from error
+        finally:
+            deadline.cancelled.set()
+            self._leave_after(running, turn)
+
+    def _leave_after(self, running: set[Future[Any]], turn: asyncio.Lock) -> None:
+        """Leaves at once, or when threads that nothing can end from outside have returned."""
+        if not running:
+            self._leave(turn)
+            return
+
+        async def leave() -> None:
+            await asyncio.gather(*map(asyncio.wrap_future, running), return_exceptions=True)
+            self._leave(turn)
+
+        leaving = asyncio.create_task(leave())
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
 
 
 async def _acquire(what: Any, seconds: float, otherwise: str) -> None:

@@ -1,0 +1,104 @@
+"""Turns of coroutines: threads that nothing can end keep their turn and their place until they return."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+from quire.portal.work_queue import TurnQueue, WorkUnavailableError
+
+from tests.portal.test_work_queue import LONG, run, wait_for
+
+
+def queue_of(*, places: int = 1, threads: int = 4, seconds: float = 0.2) -> TurnQueue:
+    return TurnQueue("list", places=places, threads=threads, seconds=seconds, wait=0.1)
+
+
+def test_turn_past_its_deadline_is_kept_while_a_thread_runs() -> None:
+    async def test() -> None:
+        queue, released = queue_of(places=2), threading.Event()
+        with pytest.raises(WorkUnavailableError, match="took too long"):
+            async with queue.turn("ann") as in_thread:
+                await in_thread(released.wait, LONG)
+        with pytest.raises(WorkUnavailableError, match="still running"):
+            async with queue.turn("ann"):
+                pass
+        async with queue.turn("bob"):
+            pass
+        released.set()
+        await enter(queue, "ann")
+
+    run(test)
+
+
+def test_place_of_a_cancelled_turn_is_kept_while_a_thread_runs() -> None:
+    async def test() -> None:
+        queue, started, released = queue_of(seconds=LONG), threading.Event(), threading.Event()
+
+        def hang() -> None:
+            started.set()
+            released.wait(LONG)
+
+        async def work() -> None:
+            async with queue.turn("ann") as in_thread:
+                await in_thread(hang)
+
+        working = asyncio.create_task(work())
+        await wait_for(started)
+        working.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+        with pytest.raises(WorkUnavailableError, match="Too many lists"):
+            async with queue.turn("bob"):
+                pass
+        released.set()
+        await enter(queue, "bob")
+
+    run(test)
+
+
+def test_work_that_has_not_begun_does_not_keep_a_cancelled_turn() -> None:
+    async def test() -> None:
+        queue, released = queue_of(places=2, threads=1), threading.Event()
+        begun: list[str] = []
+        with pytest.raises(WorkUnavailableError, match="took too long"):
+            async with queue.turn("ann") as in_thread:
+                await asyncio.gather(in_thread(released.wait, LONG), in_thread(begun.append, "second"))
+        released.set()
+        await enter(queue, "ann")
+        assert begun == []
+
+    run(test)
+
+
+def test_timeout_of_the_work_itself_is_not_the_queues() -> None:
+    async def test() -> None:
+        queue = queue_of(seconds=LONG)
+        with pytest.raises(TimeoutError, match="its own"):
+            async with queue.turn("ann"):
+                raise TimeoutError("its own")
+        await enter(queue, "ann")
+
+    run(test)
+
+
+def test_thread_is_refused_once_the_turn_has_ended() -> None:
+    async def test() -> None:
+        queue = queue_of(seconds=LONG)
+        async with queue.turn("ann") as in_thread:
+            assert await in_thread(str, 1) == "1"
+        with pytest.raises(WorkUnavailableError):
+            await in_thread(str, 2)
+
+    run(test)
+
+
+async def enter(queue: TurnQueue, user: str) -> None:
+    """Enters as soon as a turn and a place are free."""
+    while True:
+        try:
+            async with queue.turn(user):
+                return
+        except WorkUnavailableError:
+            await asyncio.sleep(0.01)
