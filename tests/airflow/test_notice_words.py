@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import date
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, BaseNotifier
 from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.sdk.execution_time import macros
 from airflow.sdk.execution_time.context import ConnectionAccessor, VariableAccessor
 from quire.airflow_dag import notices
 from quire.artifacts import RunRequest
@@ -141,12 +144,64 @@ def test_notify_whose_time_is_up_names_only_those_it_did_not_reach(
     assert [f"sales: {sentence}" in logged for sentence in sentences] == [True, True]
 
 
-def test_template_of_a_notifier_reads_no_connection_and_no_variable() -> None:
-    text = "{{ run_id }} [{{ conn }}] [{{ var }}]"
+SECRET = "7h1s-1s-s3cr3t"
+
+
+class TaskInstance:
+    """Gives the whole context to a template, as Airflow's own does."""
+
+    def __init__(self, context: dict[str, Any]) -> None:
+        self.context = context
+
+    def get_template_context(self) -> dict[str, Any]:
+        return self.context
+
+
+@pytest.fixture
+def context(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setenv("AIRFLOW_CONN_QUIRE_SOURCE", f"postgresql://reader:{SECRET}@db.example.org/sales")
+    monkeypatch.setattr(notices, "PAUSES", ())
+    TextNotifier.sent.clear()
+    run = SimpleNamespace(dag_id="sales", run_id="r", conf={"shop": "Oslo"}, get_task_instances=lambda: [])
+    values: dict[str, Any] = {"run_id": "r", "ds": "2013-02-01", "params": {"shop": "Bergen"}, "dag_run": run}
+    values |= {"conn": ConnectionAccessor(), "var": {"value": VariableAccessor(deserialize_json=False)}}
+    with DAG("sales", schedule=None, user_defined_macros={"secret": SECRET}) as dag:
+        notify = EmptyOperator(task_id="notify")
+    ti = TaskInstance(values)
+    values |= {"ti": ti, "task_instance": ti, "task": notify, "dag": dag, "macros": macros}
+    return values
+
+
+def render(text: str, context: dict[str, Any]) -> list[str]:
     definition = definition_of({"notifier": f"{__name__}.TextNotifier", "text": text})
-    context = {"run_id": "r", "conn": ConnectionAccessor(), "var": {"value": VariableAccessor(deserialize_json=False)}}
     notices._send(list(notices._calls(definition, "success")), notice_of(definition), context)
-    assert TextNotifier.sent == ["r [] []"]
+    return TextNotifier.sent
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ conn.quire_source.password }}",
+        "{{ ti.get_template_context()['conn'].quire_source.password }}",
+        "{{ task_instance.get_template_context()['conn'].quire_source.password }}",
+        "{{ dag.user_defined_macros.secret }}",
+        "{{ task.dag.user_defined_macros.secret }}",
+        "{{ secret }}",
+        "{{ dag_run.get_task_instances() }}",
+        "{{ params.__class__.__mro__ }}",
+        "{{ macros.datetime }}",
+        "{{ var.value.x }}",
+    ],
+)
+def test_template_of_a_notifier_reaches_no_secret(template: str, context: dict[str, Any]) -> None:
+    assert render(template, context) in ([], [""])  # the template fails, or finds nothing
+
+
+def test_template_of_a_notifier_reads_plain_values(context: dict[str, Any]) -> None:
+    text = "{{ run_id }} {{ ds }} {{ params.shop }} {{ dag_run.conf.shop }} {{ dag_run.run_id }} {{ quire_page }}"
+    (sent,) = render(text, context)
+    page = "https://airflow.example.org/quire/reports/sales/runs/r"
+    assert sent == f"r 2013-02-01 Bergen Oslo r {page}"
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,16 @@ MAIL = {
     "html_content": "{{ quire_html }}",
     "text_content": "{{ quire_text }}",
 }
-WITHHELD = ("conn", "var")  # the passwords of every connection: who writes a definition must not read them
+# The context values that templates may use: plain ones, since the password of every connection can be reached from ti,
+# task, dag, conn or var, and authors of definitions must not read those. Without dag, templates run in a sandbox.
+PERMITTED = (
+    *("run_id", "logical_date", "ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz"),
+    *("data_interval_start", "data_interval_end"),
+)
+PERMITTED_OF_RUN = (
+    *("dag_id", "run_id", "run_type", "logical_date", "run_after", "start_date", "end_date"),
+    *("data_interval_start", "data_interval_end", "conf"),
+)
 PAUSES = (5, 20)  # seconds before those who could not be told are tried again
 OUTCOMES = ("success", "failure")
 
@@ -207,7 +216,7 @@ def _send(missed: list[_Call], notice: Notice, context: Mapping[str, Any]) -> No
 
     Each is removed as soon as it succeeds, so that the list is right whenever an exception ends this.
     """
-    permitted = {name: value for name, value in context.items() if name not in WITHHELD}
+    permitted = _plain_values(context)
     for pause in (*PAUSES, None):
         for call in tuple(missed):
             if _is_told(call, {**permitted, **notice_words(notice, for_slack=call.is_slack)}):
@@ -216,6 +225,15 @@ def _send(missed: list[_Call], notice: Notice, context: Mapping[str, Any]) -> No
             break
         if pause is not None:
             time.sleep(pause)
+
+
+def _plain_values(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what notifiers may see of the task's context; ``params`` and ``dag_run`` as mappings of plain values."""
+    values = {name: context[name] for name in PERMITTED if name in context}
+    values["params"] = dict(context.get("params") or {})
+    run = context.get("dag_run")
+    values["dag_run"] = {name: getattr(run, name) for name in PERMITTED_OF_RUN if hasattr(run, name)}
+    return values
 
 
 def _is_told(call: _Call, context: dict[str, Any]) -> bool:
