@@ -7,25 +7,20 @@ from typing import Any
 
 import pytest
 from fastapi import Request
+from quire.errors import SettingsError
 from quire.leases import Lease, lease_key
 from quire.object_store import ObjectStore
+from quire.portal import api
 
 from tests.events import events_report, request_of
-from tests.portal.in_process import open_portal
+from tests.portal.in_process import Portal, open_portal
 from tests.portal.test_runs import RUNS, airflow_run
 
 
-@pytest.mark.parametrize(
-    ("page", "state", "held"), [(False, "running", 1), (True, "running", 1), (False, "success", 2)]
-)
-def test_cancelled_run_releases_its_lease_and_a_finished_one_is_left_alone(
-    tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch, page: bool, state: str, held: int
-) -> None:
-    definition = events_report(tmp_path)
-    monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
-    portal = open_portal(monkeypatch, lambda: bucket)
-    portal.rights.add(("PUT", "RUN"))
+def serve_run(portal: Portal, state: str) -> dict[str, Any]:
+    """Returns a run of Airflow's, which the portal may change."""
     run = airflow_run(1, state=state)
+    portal.rights.add(("PUT", "RUN"))
 
     @portal.host.get("/api/v2/dags/events/dagRuns/ask__1")
     def show_run() -> dict[str, Any]:
@@ -40,6 +35,20 @@ def test_cancelled_run_releases_its_lease_and_a_finished_one_is_left_alone(
     def list_tasks() -> dict[str, Any]:
         return {"task_instances": [], "total_entries": 0}
 
+    return run
+
+
+@pytest.mark.parametrize(
+    ("page", "state", "held"), [(False, "running", 1), (True, "running", 1), (False, "success", 2)]
+)
+def test_cancelled_run_releases_its_lease_and_a_finished_one_is_left_alone(
+    tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch, page: bool, state: str, held: int
+) -> None:
+    definition = events_report(tmp_path)
+    monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
+    portal = open_portal(monkeypatch, lambda: bucket)
+    monkeypatch.setattr(api, "open_store", lambda: bucket)
+    serve_run(portal, state)
     for run_id in ("events__ask__1", "events__ask__2"):
         Lease(request_of(definition, run_id=run_id), store=bucket)
     path = "/reports/events/runs/ask__1" if page else f"{RUNS}/ask__1"
@@ -47,3 +56,19 @@ def test_cancelled_run_releases_its_lease_and_a_finished_one_is_left_alone(
     leases = {entry.key for entry in bucket.list("leases/")}
     assert len(leases) == held
     assert lease_key("events", "events__ask__2") in leases
+
+
+def test_run_is_cancelled_without_a_usable_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_store() -> ObjectStore:
+        raise SettingsError("there is no connection quire_store")
+
+    events_report(tmp_path)
+    monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
+    portal = open_portal(monkeypatch, no_store)
+    monkeypatch.setattr(api, "open_store", no_store, raising=False)
+    run = serve_run(portal, "running")
+    answer = portal.post("/reports/events/runs/ask__1/cancel", follow_redirects=False)
+    assert (answer.status_code, run["state"]) == (303, "failed")
+    assert "the lease of run ask__1 expires by itself: there is no connection quire_store" in caplog.text

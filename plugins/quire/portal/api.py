@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Query, status
+from fastapi import APIRouter, BackgroundTasks, Query, status
 from fastapi import Request as HttpRequest
 
+from quire.airflow_dag.connections import open_store
 from quire.airflow_dag.handover import airflow_run_id
+from quire.errors import ReportError
 from quire.leases import release_lease
 from quire.portal.access import AskingDep, CallerDep, CancellingDep, EstimatingDep, ReadingDep, RunId
 from quire.portal.addresses import run_address
@@ -29,6 +32,8 @@ from quire.portal.views import (
     RunDetails,
     RunView,
 )
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/api/reports", tags=["reports"])
 broken_router = APIRouter(prefix="/api/broken-reports", tags=["reports"])
@@ -106,17 +111,27 @@ async def get_files(reading: ReadingDep, run_id: RunId, store: StoreDep, base: B
 
 
 @router.post("/{report}/runs/{run_id}/cancel", summary="End a run", status_code=status.HTTP_202_ACCEPTED)
-async def post_cancel(cancelling: CancellingDep, run_id: RunId, store: StoreDep, base: BaseDep) -> RunDetails:
+async def post_cancel(
+    cancelling: CancellingDep, run_id: RunId, background: BackgroundTasks, base: BaseDep
+) -> RunDetails:
     """Its queries at the source end too. A run that is over stays as it is."""
-    await cancel(cancelling, run_id, store)
-    api = cancelling.caller.api
+    await cancel(cancelling, run_id, background)
+    api, store = cancelling.caller.api, await run_sync(open_store)  # which has to be configured, but not available
     return (await show_run(cancelling.definition, run_id, api=api, store=store, base=base))[0]
 
 
-async def cancel(cancelling: CancellingDep, run_id: str, store: StoreDep) -> None:
-    """Ends a run that is not over, and its lease, since Airflow ends tasks without letting them do it."""
+async def cancel(cancelling: CancellingDep, run_id: str, background: BackgroundTasks) -> None:
+    """Ends a run that is not over; after the answer its lease too, which the tasks that Airflow ends do not release."""
     caller, report = cancelling.caller, cancelling.definition.name
     run = await caller.api.run(report, run_id)
     if run["state"] in ACTIVE and not is_decided(await caller.api.task_instances(report, run_id)):
         await caller.api.fail(report, run_id, note=cancelling_note(caller.user.get_name()))
-        await run_sync(lambda: release_lease(report, airflow_run_id(report, run_id), store=store))
+        background.add_task(_release, report, run_id)
+
+
+def _release(report: str, run_id: str) -> None:
+    """Releases a run's lease; without a usable store, the lease expires."""
+    try:
+        release_lease(report, airflow_run_id(report, run_id), store=open_store())
+    except ReportError as error:
+        logger.warning("the lease of run %s expires by itself: %s", run_id, error)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, HTTPException, Request, status
+from fastapi import APIRouter, BackgroundTasks, HTTPException, Request, status
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from pydantic import StringConstraints
@@ -134,9 +134,9 @@ async def show_one_run(reading: ReadingDep, run_id: RunId, store: StoreDep, base
 
 
 @router.post("/reports/{report}/runs/{run_id}/cancel")
-async def cancel_run(cancelling: CancellingDep, run_id: RunId, store: StoreDep, base: BaseDep) -> Response:
+async def cancel_run(cancelling: CancellingDep, run_id: RunId, background: BackgroundTasks, base: BaseDep) -> Response:
     """Ends a run, and shows it."""
-    await cancel(cancelling, run_id, store)
+    await cancel(cancelling, run_id, background)
     return RedirectResponse(f"{base}{run_address(cancelling.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
 
 
