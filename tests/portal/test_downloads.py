@@ -15,7 +15,7 @@ import httpx
 import pytest
 from fastapi import Request
 from quire.artifacts import Manifest, RenderedFile
-from quire.definition import ReportDefinition
+from quire.definition import ReportDefinition, report
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
 from quire.portal.archives import archive_bytes, stream_archive
@@ -114,7 +114,8 @@ def test_archive_that_fails_on_the_way_ends_as_an_error(
         httpx.get(f"{server}/{manifest.run}.zip", headers={"Accept-Encoding": encoding})
 
 
-def test_page_offers_to_create_the_report_again(portal: Portal, manifest: Manifest, bucket: ObjectStore) -> None:
+def triggered_runs(portal: Portal) -> list[Any]:
+    """Returns the list that the conf of each run is added to which the portal starts in Airflow."""
     triggered = list[Any]()
     airflow = portal.host
 
@@ -131,6 +132,21 @@ def test_page_offers_to_create_the_report_again(portal: Portal, manifest: Manife
         triggered.append((await request.json())["conf"])
         return {}
 
+    return triggered
+
+
+def test_run_longer_than_the_default_of_readers_is_created_again(
+    portal: Portal, manifest: Manifest, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    triggered = triggered_runs(portal)
+    monkeypatch.setattr(report, "MAX_READER_DAYS", 31)
+    bucket.delete([manifest.files[0].key])
+    assert portal.post(f"/reports/events/published/{manifest.run}/again").status_code == 303
+    assert [(conf["start"], conf["end"]) for conf in triggered] == [("2013-01-01", "2013-03-31")]
+
+
+def test_page_offers_to_create_the_report_again(portal: Portal, manifest: Manifest, bucket: ObjectStore) -> None:
+    triggered = triggered_runs(portal)
     again = f"/reports/events/published/{manifest.run}/again"
     assert portal.post(again).status_code == 409  # all files are there
     bucket.delete([manifest.files[0].key])

@@ -98,6 +98,7 @@ async def post_again(asking: AskingDep, run_key: RunKey, store: StoreDep, base: 
         parameters=manifest.parameters,
         formats=[name for name in FILE_FORMATS if name in suffixes] or None,
         force=True,
+        limits=definition.limits,  # the command line may have published more days than readers may request
     )
     run_id, _ = await request_run(asking, question, store)
     return RedirectResponse(f"{base}{run_address(definition.name, run_id)}", status.HTTP_303_SEE_OTHER)

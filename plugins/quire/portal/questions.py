@@ -15,6 +15,7 @@ from quire.artifacts import RunRequest
 from quire.calendar_range import Grain, complete_window, zone
 from quire.definition import ReportDefinition
 from quire.definition.presentation import FILE_FORMATS
+from quire.definition.readers import Limits
 from quire.errors import ParameterError
 from quire.portal.airflow_api import AirflowApi, RefusedError
 from quire.portal.views import PresetView
@@ -89,6 +90,7 @@ def read_question(
     parameters: Mapping[str, object],
     formats: Sequence[str] | None = None,
     force: bool = False,
+    limits: Limits | None = None,
 ) -> Question:
     """Returns what was asked, checked, before anything is asked of the source.
 
@@ -99,6 +101,7 @@ def read_question(
         parameters: by name, as JSON values or text.
         formats: of the files; None for the definition's.
         force: whether stored rows are passed over.
+        limits: of the request; None for those of the report's readers.
 
     Raises:
         RangeError: a date does not parse, start is after end, or the range is longer than readers may request.
@@ -110,7 +113,7 @@ def read_question(
         definition, start=start, end=end, parameters=parameters, formats=formats, force=force, run_id="asked"
     )
     request.days.ensure_partitionable(definition.partition)
-    ensure_within_limits(definition, request.days, limits=definition.reader_limits)
+    ensure_within_limits(definition, request.days, limits=limits or definition.reader_limits)
     return Question(definition=definition, request=request)
 
 
