@@ -1,4 +1,4 @@
-"""How tasks follow one another: a report's stages, plan and extract alone to store ahead, and housekeeping."""
+"""How tasks follow one another: a report's stages, plan, extract and release to store ahead, and housekeeping."""
 
 from __future__ import annotations
 

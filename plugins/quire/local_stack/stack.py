@@ -188,7 +188,8 @@ class LocalStack:
         self.s3 = S3Server(self.folder / "s3", secret_key=known["s3"], port=ports["s3"])
         include = {"QUIRE_INCLUDE": str(include_folder().resolve())}  # the servers work in folders of their own
         connections = self.environment()
-        owner = {name: connections.pop(name) for name in (variable_of(OWNER_CONNECTION),)}
+        variable = variable_of(OWNER_CONNECTION)
+        owner = {variable: connections.pop(variable)}
         self.airflow = AirflowServer(
             self.folder / "airflow",
             database_url=self.postgres.url(AIRFLOW_DATABASE),

@@ -1,4 +1,4 @@
-"""What came of Airflow's runs: asked with few calls for a whole list, and kept for a while where it is final."""
+"""Outcomes of Airflow's runs: read with few calls for a whole list, and cached for a while once final."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_CACHE_SECONDS = 300.0  # that a caller who lost their rights still sees what
 
 
 class Returned(BaseModel):
-    """What publish has returned, as far as it is needed."""
+    """The part of publish's return value that the portal needs."""
 
     run: str = Field(pattern="^[0-9a-f]{32}$")
     reused: bool
@@ -37,7 +37,7 @@ class Returned(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a run.
+    """The outcome of a run.
 
     Args:
         state: of the run.
@@ -58,7 +58,7 @@ _FINAL: TTLCache[tuple[Any, ...], Outcome] = TTLCache(MAX_CACHED, MAX_CACHE_SECO
 
 
 def is_decided(tasks: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether what came of a run is certain, and all that is left of it is to tell those who want to know."""
+    """Whether a run's outcome is certain, and only its notifications are left."""
     stages = [task for task in tasks if task["task_id"] != NOTIFY]
     return bool(stages) and all(task["state"] in OVER for task in stages)
 
@@ -73,7 +73,7 @@ def _state(run: Mapping[str, Any]) -> RunState:
 async def outcome_of(
     report: str, run: Mapping[str, Any], *, api: AirflowApi, tasks: Sequence[Mapping[str, Any]] | None = None
 ) -> Outcome:
-    """Returns what came of a run, or how far it is.
+    """Returns the outcome of a run, or its progress.
 
     Args:
         report: whose run it is.
@@ -112,9 +112,9 @@ def _returned(pushed: Any) -> Returned | None:
 async def outcomes_of(
     report: str, runs: Sequence[Mapping[str, Any]], *, api: AirflowApi, user: str
 ) -> dict[str, Outcome]:
-    """Returns what came of each run of a list, by its id; without those that were deleted this moment.
+    """Returns the outcome of each run of a list by its id, without runs that were deleted meanwhile.
 
-    What is final is kept for the user, since Airflow checks what each of them may read.
+    Final outcomes are cached for each user, because Airflow checks what each user may read.
     """
     outcomes = {run["dag_run_id"]: kept for run in runs if (kept := _FINAL.get(_key(user, report, run)))}
     unknown = [run for run in runs if run["dag_run_id"] not in outcomes]
