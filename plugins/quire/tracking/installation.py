@@ -20,6 +20,7 @@ from quire.source.owner import (
     owner_transaction,
     withdraw_default_grants,
 )
+from quire.tracking.arrived_rows import log_arrived_rows
 from quire.tracking.inspection import TableState, inspection_query, resolution_query, resolved_tables, table_states
 from quire.tracking.triggers import FILES, create_triggers, drop_triggers, kind_of, node_name, unclaimed_nodes
 
@@ -181,7 +182,7 @@ def _track_table(owner: Owner, state: TableState) -> str:
         return f"{state.table.name}: tracked {how}, anew: changes may have gone unseen, all that is stored is stale"
     if added:
         for node in sorted(added):
-            _log_all_rows(owner, node, state.table.time_column)
+            log_arrived_rows(owner, node, state.table.time_column)
         owner.execute(
             "UPDATE quire.tracked_table SET nodes = %s::oid[]::regclass[] "
             "WHERE relation = %s::oid AND time_column IS NOT DISTINCT FROM %s::name",
@@ -197,17 +198,6 @@ def _went_unseen(registered: _Registered, state: TableState) -> bool:
         registered.column_type != state.column_type
         or bool(known - set(state.nodes))
         or bool(known & set(state.incomplete))
-    )
-
-
-def _log_all_rows(owner: Owner, node: int, time_column: str | None) -> None:
-    """Logs the rows that a partition brought along."""
-    bucket = SQL("quire.bucket({})").format(Identifier(time_column)) if time_column else SQL("NULL::timestamp")
-    owner.execute(
-        SQL(
-            "INSERT INTO quire.change_log (relation, time_column, bucket, n) "
-            "SELECT {node}::oid, {column}, {bucket}, count(*) FROM ONLY {table} GROUP BY 3"
-        ).format(node=Literal(node), column=Literal(time_column), bucket=bucket, table=node_name(owner, node))
     )
 
 

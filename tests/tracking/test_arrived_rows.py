@@ -1,0 +1,71 @@
+"""Rows that a new partition brings along: they are read only where that runs nobody else's code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from quire.local_stack.postgres import PostgresServer
+from quire.tracking import track
+
+from tests.planted import ATTACKER, attacker_url
+from tests.tracking.tables import ask, run_sql, stale, tokens, tracked_report
+from tests.tracking.test_privileges import login
+
+TABLES = """
+CREATE TABLE public.events (id int, at timestamptz, kind text, amount numeric(12,2), weight numeric, note text)
+    PARTITION BY RANGE (at);
+CREATE TABLE public.january PARTITION OF public.events FOR VALUES FROM ('2013-01-01') TO ('2013-02-01')
+"""
+NEW = "CREATE TABLE public.february PARTITION OF public.events FOR VALUES FROM ('2013-02-01') TO ('2013-03-01')"
+TRACKER = "test_tracker"
+
+
+@pytest.fixture
+def tracker(postgres_server: PostgresServer, fresh_database: str) -> Iterator[str]:
+    """The address of a role that tracks, and is a member of the role that owns the table."""
+    url = login(postgres_server, fresh_database, TRACKER)
+    database = fresh_database.rpartition("/")[2]
+    run_sql(fresh_database, f"GRANT CREATE ON DATABASE {database} TO {TRACKER}")
+    yield url
+    run_sql(fresh_database, f"REVOKE {ATTACKER} FROM {TRACKER}", f"DROP OWNED BY {TRACKER} CASCADE")
+
+
+def test_track_reads_no_partition_that_another_role_owns(
+    tmp_path: Path, postgres_server: PostgresServer, fresh_database: str, tracker: str
+) -> None:
+    attacker = attacker_url(postgres_server, fresh_database, creates_schemas=True)
+    run_sql(fresh_database, f"GRANT {ATTACKER} TO {TRACKER}", "CREATE SEQUENCE public.runs")
+    run_sql(fresh_database, "GRANT ALL ON SEQUENCE public.runs TO PUBLIC")
+    run_sql(attacker, TABLES)
+    report = tracked_report(tmp_path)
+    track(report, tracker)
+    before = tokens(report, fresh_database)
+    run_sql(
+        attacker,
+        NEW,
+        "INSERT INTO public.february (id, at) VALUES (1, '2013-02-02')",
+        "CREATE FUNCTION public.spy() RETURNS bool LANGUAGE plpgsql AS "
+        "'BEGIN PERFORM nextval(''public.runs''); RETURN true; END'",
+        "ALTER TABLE public.february ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE public.february FORCE ROW LEVEL SECURITY",
+        "CREATE POLICY spying ON public.february USING (public.spy())",
+    )
+    assert track(report, tracker) == ("public.events: tracked by at; new partitions: 1",)
+    assert ask(fresh_database, "SELECT is_called FROM public.runs") == [(False,)]
+    assert stale(before, tokens(report, fresh_database)) == list(before)
+
+
+def test_empty_partition_of_another_role_makes_nothing_stale(
+    tmp_path: Path, postgres_server: PostgresServer, fresh_database: str, tracker: str
+) -> None:
+    attacker = attacker_url(postgres_server, fresh_database, creates_schemas=True)
+    run_sql(fresh_database, f"GRANT {ATTACKER} TO {TRACKER}")
+    run_sql(attacker, TABLES)
+    report = tracked_report(tmp_path)
+    track(report, tracker)
+    before = tokens(report, fresh_database)
+    run_sql(attacker, NEW)
+    track(report, tracker)
+    assert stale(before, tokens(report, fresh_database)) == []
