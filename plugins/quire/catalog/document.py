@@ -1,11 +1,12 @@
 """A YAML file, read so that every value can be traced to its line.
 
-Stricter than YAML: a key may stand only once, keys are text, and dates stay the text they are, so that a
-definition holds nothing but JSON's own types.
+Stricter than YAML: a key may stand only once, keys are text, no text has control characters, and dates stay the text
+they are, so that a definition holds nothing but JSON's own types.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,10 @@ FAULTS_TOLD = 3  # an error is one line
 STRING = "tag:yaml.org,2002:str"
 TIMESTAMP = "tag:yaml.org,2002:timestamp"
 MERGE = "tag:yaml.org,2002:merge"
+# Of the safe loader's types, those that JSON lacks. Pydantic would take the bytes of !!binary for text.
+FOREIGN_TAGS = {f"tag:yaml.org,2002:{name}": f"!!{name}" for name in ("binary", "omap", "pairs", "set")}
+# PostgreSQL, which holds Airflow's metadata, refuses NUL and surrogates. Newlines and tabs may be in a text of lines.
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +110,7 @@ def _parse(text: str, *, file: str) -> Document | list[Fault]:
                 return [Fault(file=file, reason="is empty")]
             if not isinstance(root, yaml.MappingNode):
                 return [Fault(file=file, line=1, reason="must be a mapping, such as title: Flights")]
-            if faults := list(_key_faults(root, file=file, seen=set())):
+            if faults := list(_node_faults(root, file=file, seen=set())):
                 return faults
             return Document(loader.construct_document(root), root)
         finally:
@@ -124,25 +129,50 @@ def _parse(text: str, *, file: str) -> Document | list[Fault]:
         return [Fault(file=file, reason=f"not valid YAML: a value is not of the type that its tag says: {error}")]
 
 
-def _key_faults(node: yaml.Node, *, file: str, seen: set[int]) -> Iterator[Fault]:
-    """Finds keys that stand twice, of which YAML would keep the last, and keys such as ``on`` that are no text."""
+def _node_faults(node: yaml.Node, *, file: str, seen: set[int], path: tuple[str | int, ...] = ()) -> Iterator[Fault]:
+    """Finds what YAML takes and a definition does not, in a node and in the nodes inside it."""
     if id(node) in seen:  # an alias
         return
     seen.add(id(node))
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _key_faults(item, file=file, seen=seen)
+    line = node.start_mark.line + 1
+    if node.tag in FOREIGN_TAGS:
+        reason = f"has the tag {FOREIGN_TAGS[node.tag]}: write text, a number, a list or a mapping"
+        yield Fault(file=file, line=line, field=_field(path), reason=reason)
+    elif isinstance(node, yaml.SequenceNode):
+        for position, item in enumerate(node.value):
+            yield from _node_faults(item, file=file, seen=seen, path=(*path, position))
     elif isinstance(node, yaml.MappingNode):
-        keys: set[str] = set()
+        yield from _key_faults(node, file=file, path=path)
         for key, value in node.value:
-            line = key.start_mark.line + 1
-            if key.tag not in (STRING, MERGE):
-                yield Fault(file=file, line=line, reason=f"the key {_shown(key)} is not text: write it in quotes")
-            elif key.value in keys:
-                yield Fault(file=file, line=line, field=key.value, reason="this key stands twice")
-            else:
-                keys.add(key.value)
-            yield from _key_faults(value, file=file, seen=seen)
+            yield from _node_faults(value, file=file, seen=seen, path=(*path, _shown(key)))
+    elif control := CONTROL.search(node.value):
+        reason = f"has the control character {_escaped(control.group())}: take it out"
+        yield Fault(file=file, line=line, field=_field(path), reason=reason)
+
+
+def _key_faults(node: yaml.MappingNode, *, file: str, path: tuple[str | int, ...]) -> Iterator[Fault]:
+    """Finds keys that stand twice, of which YAML would keep the last, and keys such as ``on`` that are no text."""
+    keys: set[str] = set()
+    for key, _ in node.value:
+        line = key.start_mark.line + 1
+        if isinstance(key, yaml.ScalarNode) and (control := CONTROL.search(key.value)):
+            reason = f"the key {key.value!r} has the control character {_escaped(control.group())}: take it out"
+            yield Fault(file=file, line=line, field=_field(path), reason=reason)
+        elif key.tag not in (STRING, MERGE):
+            yield Fault(file=file, line=line, reason=f"the key {_shown(key)} is not text: write it in quotes")
+        elif key.value in keys:
+            yield Fault(file=file, line=line, field=key.value, reason="this key stands twice")
+        else:
+            keys.add(key.value)
+
+
+def _field(path: Sequence[str | int]) -> str:
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return _escaped("".join(parts).removeprefix("."))
+
+
+def _escaped(text: str) -> str:
+    return CONTROL.sub(lambda control: repr(control.group())[1:-1], text)
 
 
 def _shown(key: yaml.Node) -> str:
