@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from quire.artifacts import PartialSummaries, StagedPartition
+from quire.artifacts import PartialSummaries, StagedPartition, manifest_key
 from quire.definition import ReportDefinition
 from quire.errors import IntegrityError
 from quire.leases import LEASES, ActiveRun, active_runs
@@ -26,7 +26,6 @@ from quire.stored_partitions import ensure_own_place
 logger = logging.getLogger(__name__)
 
 GRACE = timedelta(days=1)  # what is younger may be at work, though nothing names it yet
-MANIFEST = "/manifest.json"
 ROOTS = ("partitions/", "reports/", "summaries/")
 NOTES = "running/"  # what earlier versions had instead of leases
 
@@ -96,12 +95,12 @@ class _Sweep:
     ) -> None:
         self._report, self._keep, self._store, self._now, self._done = report, keep, store, now, done
         self._read: set[str] = set()  # manifests
-        self._needed: set[str] = set()  # keys, and the folders of partitions' objects
+        self._needed: set[str] = set()  # keys that a manifest names
         self._records: list[str] = []
         self._data: list[StoredObject] = []  # unless a manifest comes that names it
-        self._losers: list[StoredObject] = []  # beside what a record names: no manifest will
         self._undecided_until: datetime | None = None  # an unreadable manifest may name rows that are older
         self._kept_runs: set[str] = set()  # folders
+        self._unreadable_records: set[str] = set()  # keys, of another version
         self.unreadable: list[IntegrityError] = []
 
     def run(self) -> None:
@@ -114,9 +113,9 @@ class _Sweep:
             self._done.active[self._report] = running[0]
             return
         for entry in self._store.list(f"reports/{self._report}/"):
-            if entry.key.endswith(MANIFEST) and entry.key not in self._read:
+            if self._is_manifest(entry) and entry.key not in self._read:
                 self._need(entry)
-        going = [entry for entry in self._data if not self._may_be_needed(entry)] + self._losers
+        going = [entry for entry in self._data if not self._may_be_needed(entry.key, entry.modified)]
         # Records of parts go before what they name: a batch is deleted in any order.
         self._store.delete(entry.key for entry in going if entry.key.endswith(".json"))
         self._store.delete(entry.key for entry in going if not entry.key.endswith(".json"))
@@ -137,14 +136,18 @@ class _Sweep:
             return
         self._needed |= {file.key for file in manifest.files}
         self._needed |= {summary.object_key for summary in manifest.summaries}
-        self._needed |= {folder_of(partition.object_key) for partition in manifest.partitions}
+        self._needed |= {partition.object_key for partition in manifest.partitions}
 
-    def _may_be_needed(self, entry: StoredObject) -> bool:
-        if {entry.key, folder_of(entry.key), _place(entry)} & self._needed:
+    def _may_be_needed(self, key: str, modified: datetime) -> bool:
+        if key in self._needed:
             return True
-        if entry.key.startswith("reports/"):
-            return "/".join(entry.key.split("/")[:3]) in self._kept_runs
-        return self._undecided_until is not None and entry.modified <= self._undecided_until
+        if key.startswith("reports/"):
+            return _run_folder(key) in self._kept_runs
+        return self._undecided_until is not None and modified <= self._undecided_until
+
+    def _is_manifest(self, entry: StoredObject) -> bool:
+        """Whether an object lies where the manifest of a run does, and not in a folder below it."""
+        return entry.key == manifest_key(self._report, _run_folder(entry.key).rpartition("/")[2])
 
     def _note_unreadable(self, error: IntegrityError, *, kept: str) -> None:
         logger.warning("%s; %s", error.message, kept)
@@ -154,9 +157,12 @@ class _Sweep:
         self, kind: type[Record], key: str, *, ensure: Callable[[Record], None] = lambda record: None
     ) -> Record | None:
         """Returns a record of cached objects; deletes a damaged one, as a run would; keeps one of another version."""
+        if key in self._unreadable_records:
+            return None
         try:
             return find_record(self._store, kind, key, ensure=ensure)
         except IntegrityError as error:
+            self._unreadable_records.add(key)
             self._note_unreadable(error, kept="what it may name is kept")
             return None
 
@@ -167,7 +173,7 @@ class _Sweep:
 
     def _find_runs(self) -> None:
         for entries in self._grouped(f"reports/{self._report}/", 3).values():
-            record = next((entry for entry in entries if entry.key.endswith(MANIFEST)), None)
+            record = next(filter(self._is_manifest, entries), None)
             if record is None:
                 self._data += [entry for entry in entries if self._is_old(entry)]
             elif self._keep is not None and self._now - record.modified > self._keep:
@@ -182,7 +188,11 @@ class _Sweep:
         """Goes through ``partitions/<report>/<source digest>/<key>/<token>``: its record, and the objects in it."""
         for entries in self._grouped(f"partitions/{self._report}/", 4).values():
             records = [entry for entry in entries if entry.key.count("/") == 4]
-            superseded = {_place(entry) for entry in self._superseded(records) if not self._may_be_needed(entry)}
+            superseded = {
+                _place(record)
+                for staged, record in self._superseded(records)
+                if not self._may_be_needed(staged.object_key, record.modified)
+            }
             self._records += [f"{place}.json" for place in sorted(superseded)]
             self._done.partitions += len(superseded)
             counting = {_place(entry) for entry in records} - superseded
@@ -194,11 +204,11 @@ class _Sweep:
                 if place in superseded:
                     self._data += objects
                 elif place in counting:
-                    self._losers += [entry for entry in self._unnamed(place, objects) if self._is_old(entry)]
+                    self._data += [entry for entry in self._unnamed(place, objects) if self._is_old(entry)]
                 else:
                     self._data += [entry for entry in objects if self._is_old(entry)]
 
-    def _superseded(self, records: Sequence[StoredObject]) -> Iterator[StoredObject]:
+    def _superseded(self, records: Sequence[StoredObject]) -> Iterator[tuple[StagedPartition, StoredObject]]:
         """Gives the records of rows that others follow: rows that no other run can find do not supersede rows that may.
 
         What counts is when the rows were read: one may be stored long after another that was read later.
@@ -211,7 +221,7 @@ class _Sweep:
         for position, (staged, record) in enumerate(found):
             later = [other.modified for newer, other in found[position + 1 :] if newer.lasts or not staged.lasts]
             if later and self._now - min(later) > GRACE:
-                yield record
+                yield staged, record
 
     def _unnamed(self, place: str, objects: list[StoredObject]) -> Iterator[StoredObject]:
         """Gives what no record of a partition names: of writers that were second, and killed before they dropped it."""
@@ -241,6 +251,10 @@ class _Sweep:
 
     def _is_old(self, entry: StoredObject) -> bool:
         return self._now - entry.modified > GRACE
+
+
+def _run_folder(key: str) -> str:
+    return "/".join(key.split("/")[:3])
 
 
 def _place(record: StoredObject) -> str:
