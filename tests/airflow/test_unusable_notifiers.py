@@ -52,7 +52,15 @@ def environment(tmp_path: Path) -> dict[str, str]:
         (
             {"notifier": SMTP, "to": "a@example.org", "colour": "red"},
             "delivery.notify.failure[1]: SmtpNotifier takes no colour; it takes to, from_email, subject, html_content, "
-            "files, cc, bcc, mime_subtype, mime_charset, custom_headers, smtp_conn_id, auth_type, template",
+            "cc, bcc, mime_subtype, mime_charset, custom_headers, smtp_conn_id, auth_type",
+        ),
+        (
+            {"notifier": SMTP, "to": "a@example.org", "files": ["/proc/self/environ"]},
+            "delivery.notify.failure[1].files: a definition may not send files of the worker: remove it",
+        ),
+        (
+            {"notifier": SMTP, "to": "a@example.org", "template": "/proc/self/environ"},
+            "delivery.notify.failure[1].template: a definition may not send files of the worker: remove it",
         ),
     ],
 )

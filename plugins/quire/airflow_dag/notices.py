@@ -53,6 +53,7 @@ PERMITTED_OF_RUN = (
     *("dag_id", "run_id", "run_type", "logical_date", "run_after", "start_date", "end_date"),
     *("data_interval_start", "data_interval_end", "conf"),
 )
+FILE_ARGUMENTS = frozenset({"attach", "attachments", "file", "files", "template"})  # of providers' notifiers
 PAUSES = (5, 20)  # seconds before those who could not be told are tried again
 OUTCOMES = ("success", "failure")
 
@@ -259,10 +260,12 @@ def _calls(definition: ReportDefinition, outcome: str) -> Iterator[_Call]:
 
 def _make(call: _Call) -> BaseNotifier:
     kind = _notifier_class(call)
+    if reading := sorted(FILE_ARGUMENTS & call.arguments.keys()):
+        raise DefinitionError(f"{call.field}.{reading[0]}: a definition may not send files of the worker: remove it")
     try:
         return kind(**call.arguments)
     except Exception as error:  # its constructor may refuse in any way
-        known = [name for name in signature(kind).parameters if name not in ("kwargs", "context")]
+        known = [name for name in signature(kind).parameters if name not in {"kwargs", "context", *FILE_ARGUMENTS}]
         unknown = [name for name in call.arguments if name not in known]
         if not isinstance(error, TypeError) or not unknown:
             said = first_line(error)
