@@ -13,7 +13,7 @@ from itertools import zip_longest
 import pyarrow as pa
 
 from quire.allocation import give_back_large_blocks
-from quire.artifacts import RunPlan, StagedPartition
+from quire.artifacts import RunPlan, SourceColumn, StagedPartition
 from quire.calendar_range import DatePartition
 from quire.damage import repeat_when_damaged
 from quire.definition import ReportDefinition
@@ -86,7 +86,7 @@ def _extract_from_snapshot(
     began = time.monotonic()
     staged = list[StagedPartition]()
     with open_transaction(session, name=_name(definition, group[0])) as transaction:
-        _ensure_planned_source(definition, plan, group[0], transaction=transaction)
+        _ensure_planned_source(definition, plan, transaction=transaction)
         token_of = token_reader(definition, plan.request, group, plan.columns, transaction=transaction)
         for partition in group:
             if staged and time.monotonic() - began > MAX_SNAPSHOT_SECONDS:
@@ -94,7 +94,6 @@ def _extract_from_snapshot(
             with concerning(report=definition.name, partition=partition.key):
                 if staged:
                     transaction.rename(_name(definition, partition))
-                    _ensure_planned_columns(definition, plan, partition, transaction=transaction)
                 token = token_of(partition)
                 staged.append(
                     _extract_partition(definition, plan, partition, token=token, transaction=transaction, store=store)
@@ -161,6 +160,7 @@ def _write_rows(
     """Streams the rows into Parquet, checks that each lies in its partition, and returns what was seen of them."""
     schema = storage_schema(plan.columns)
     query = bound_query(definition, plan.request, partition)
+    _ensure_planned_columns(transaction.columns(query), plan.columns)
     placement = Placement.of(partition, schema.field(definition.source.time_column))
 
     def checked(arriving: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -174,25 +174,20 @@ def _write_rows(
     return placement
 
 
-def _ensure_planned_source(
-    definition: ReportDefinition, plan: RunPlan, first: DatePartition, *, transaction: SourceTransaction
-) -> None:
-    """Checks columns and source digest, which decide what SQL a probe runs and where the rows are stored.
+def _ensure_planned_source(definition: ReportDefinition, plan: RunPlan, *, transaction: SourceTransaction) -> None:
+    """Checks the source digest, which decides where the rows are stored, and the columns with it.
 
-    In Airflow the plan comes from an XCom, which a user may have changed.
+    In Airflow the plan comes from an XCom, which a user may have changed. The report's tables are not read for this: a
+    lock on them before the first token would hold back TRUNCATE.
     """
-    _ensure_planned_columns(definition, plan, first, transaction=transaction)
     current = read_source_digest(definition, plan.request, plan.columns, transaction=transaction)
     if current != plan.source_digest:
         raise IntegrityError("the run was planned for another source or other parameters: run it again")
 
 
-def _ensure_planned_columns(
-    definition: ReportDefinition, plan: RunPlan, partition: DatePartition, *, transaction: SourceTransaction
-) -> None:
+def _ensure_planned_columns(current: Sequence[SourceColumn], planned: Sequence[SourceColumn]) -> None:
     """Checks that the query's tables were not altered since the plan: values would be read as another type."""
-    columns = transaction.columns(bound_query(definition, plan.request, partition))
-    for now, then in zip_longest(columns, plan.columns):
+    for now, then in zip_longest(current, planned):
         if now != then:
             was, is_now = (f"{column.name} ({column.pg_type})" if column else "nothing" for column in (then, now))
             raise QueryError(
