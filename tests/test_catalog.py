@@ -156,7 +156,7 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
             "1: not valid YAML: could not determine a constructor",
         ),
         ("freshness: tracked", "timeout: 25d", "6: source.timeout: PostgreSQL's statement_timeout ends at 24d"),
-        ("title: Flights", "title: &a [*a]", "1: title: is [[...]]: must be text"),
+        ("title: Flights", "title: &a [*a]", "1: the alias *a stands inside the value that it repeats"),
     ],
 )
 def test_mistake_is_told_with_its_line_and_field(include: Path, old: str, new: str, told: str) -> None:

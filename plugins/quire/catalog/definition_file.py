@@ -9,7 +9,8 @@ from typing import Generic, TypeVar
 from pydantic import ValidationError
 
 from quire.catalog.document import Document, Fault, definition_error, read_document
-from quire.catalog.faults import CATALOG_KEYS, known_keys, unknown_key, validation_faults
+from quire.catalog.faults import CATALOG_KEYS, MAX_FAULTS, known_keys, unknown_key, validation_faults
+from quire.catalog.text_file import read_text_file
 from quire.definition.part import Part
 from quire.errors import DefinitionError
 
@@ -41,8 +42,8 @@ def read_definition(path: Path, model: type[Model]) -> DefinitionFile[Model]:
     if path.suffix != SUFFIX:
         raise DefinitionError(f"{file}: rename it to {path.stem}{SUFFIX}")
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text_file(path, folder=path.parent)
+    except (OSError, ValueError) as error:
         raise DefinitionError(f"{file}: cannot be read: {error}") from error
     document = read_document(text, file=file)
     return DefinitionFile(_validate(path, document, model, file=file), document, file)
@@ -60,4 +61,5 @@ def _validate(path: Path, document: Document, model: type[Model], *, file: str) 
     try:
         return model.model_validate({"name": path.stem, **document.values})
     except ValidationError as error:
-        raise definition_error(validation_faults(error, document, file=file, model=model)) from error
+        faults = validation_faults(error, document, file=file, model=model)
+        raise definition_error(faults, uncounted=max(0, error.error_count() - MAX_FAULTS)) from error

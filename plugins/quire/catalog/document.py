@@ -14,12 +14,15 @@ from typing import Any
 import yaml
 
 from quire.catalog.yaml_advice import advice_of
+from quire.catalog.yaml_limits import first_excess
 from quire.errors import DefinitionError
 
 FAULTS_TOLD = 3  # an error is one line
 STRING = "tag:yaml.org,2002:str"
 TIMESTAMP = "tag:yaml.org,2002:timestamp"
 MERGE = "tag:yaml.org,2002:merge"
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+MAX_NUMBER_LENGTH = 400  # characters: Python writes no integer of more than 4,300 digits, and fails
 # Of the safe loader's types, those that JSON lacks. Pydantic would take the bytes of !!binary for text.
 FOREIGN_TAGS = {f"tag:yaml.org,2002:{name}": f"!!{name}" for name in ("binary", "omap", "pairs", "set")}
 # PostgreSQL, which holds Airflow's metadata, refuses NUL and surrogates. Newlines and tabs may be in a text of lines.
@@ -40,10 +43,10 @@ class Fault:
         return ": ".join(part for part in (place, self.field, self.reason) if part)
 
 
-def definition_error(faults: Sequence[Fault]) -> DefinitionError:
-    """Returns one error, of one line, for all that is wrong with a report."""
+def definition_error(faults: Sequence[Fault], *, uncounted: int = 0) -> DefinitionError:
+    """Returns one error, of one line, for all that is wrong with a report; ``uncounted`` faults are not listed."""
     told = "; ".join(map(str, faults[:FAULTS_TOLD]))
-    more = len(faults) - FAULTS_TOLD
+    more = len(faults) - FAULTS_TOLD + uncounted
     return DefinitionError(f"{told}; and {more} more" if more > 0 else told)
 
 
@@ -103,6 +106,8 @@ def read_document(text: str, *, file: str) -> Document:
 
 def _parse(text: str, *, file: str) -> Document | list[Fault]:
     try:
+        if excess := first_excess(yaml.parse(text, Loader=_Loader)):
+            return [Fault(file=file, line=excess[0], reason=excess[1])]
         loader = _Loader(text)
         try:
             root = loader.get_single_node()
@@ -145,6 +150,9 @@ def _node_faults(node: yaml.Node, *, file: str, seen: set[int], path: tuple[str 
         yield from _key_faults(node, file=file, path=path)
         for key, value in node.value:
             yield from _node_faults(value, file=file, seen=seen, path=(*path, _shown(key)))
+    elif node.tag in NUMBERS and len(node.value) > MAX_NUMBER_LENGTH:
+        reason = f"is a number of {len(node.value):,} characters: at most {MAX_NUMBER_LENGTH} are allowed"
+        yield Fault(file=file, line=line, field=_field(path), reason=reason)
     elif control := CONTROL.search(node.value):
         reason = f"has the control character {_escaped(control.group())}: take it out"
         yield Fault(file=file, line=line, field=_field(path), reason=reason)

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from quire.catalog.document import Document, Fault
 from quire.definition.part import FAULT, suggestion
 
+MAX_FAULTS = 100  # of which lines and likely words are looked up; an error lists the first three
 MISSING = "missing"
 FOLLOWING = "default_factory_not_called"  # a default that would have come from a field which is told already
 CATALOG_KEYS = ("name", "sql_text")  # fields of the whole that are not the file's to set
@@ -27,10 +28,13 @@ WORDS = {
 
 
 def validation_faults(error: ValidationError, document: Document, *, file: str, model: type[BaseModel]) -> list[Fault]:
-    """Returns what pydantic found, by line. A key that is missing because it is misspelt is told once."""
+    """Returns pydantic's first ``MAX_FAULTS`` errors, by line.
+
+    A key that is missing because it is misspelt is told once.
+    """
     found: list[Fault] = []
     meant: set[str] = set()
-    for details in error.errors(include_url=False):
+    for details in error.errors(include_url=False)[:MAX_FAULTS]:
         if details["type"] == FOLLOWING:
             continue
         line, field = document.locate(_path(details))

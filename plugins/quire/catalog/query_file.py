@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from quire import sql_template
 from quire.catalog.document import Document, Fault, definition_error
+from quire.catalog.text_file import read_text_file
 from quire.definition import ReportDefinition
 from quire.definition.part import suggestion
 
@@ -30,8 +31,8 @@ def read_query(definition: ReportDefinition, document: Document, *, include: Pat
     """
     try:
         path = _query_path(definition.source.sql, include=include)
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
+        text = read_text_file(path, folder=include / "sql")
+    except (OSError, ValueError, RuntimeError) as error:  # the last: a link to itself
         line, field = document.locate(("source", "sql"))
         raise definition_error([Fault(file=file, line=line, field=field, reason=str(error))]) from error
     sql = text.rstrip().removesuffix(";").rstrip() + "\n"

@@ -21,6 +21,7 @@ MAX_NUMBER = 1e300  # a double has it, and so has PostgreSQL
 MAX_NUMBER_LENGTH = 400  # characters: 1e300 written out has 301
 DEFAULT_MAX_LENGTH = 1_000
 MAX_LENGTH = 50_000  # a portal request's whole body has 64 kB
+MAX_ENUM_VALUES = 1_000  # a form offers them all in one list
 NULL_TYPES = {"integer": "integer", "number": "numeric", "boolean": "boolean", "date": "date"}  # as their literals
 INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 NUMBER = re.compile(r"[+-]?+(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][+-]?+[0-9]++)?+")
@@ -90,9 +91,12 @@ class Parameter(Part):
     def _check_values(self) -> Self:
         if self.enum is not None and not self.enum:
             raise fault("is empty: leave it out to allow every value", "enum")
-        for position, member in enumerate(self.enum or ()):
+        members = self.enum or ()
+        if len(members) > MAX_ENUM_VALUES:
+            raise fault(f"has {len(members):,} values: at most {MAX_ENUM_VALUES:,} are allowed", "enum")
+        for position, member in enumerate(members):
             self._check_value(member, "enum", position)
-            if member in (self.enum or ())[:position]:
+            if member in members[:position]:
                 raise fault(f"{member!r} is listed twice", "enum", position)
         if self.default is not None:
             self._check_value(self.default, "default")
