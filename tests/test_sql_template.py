@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -233,3 +235,16 @@ def test_any_sql_is_read_to_its_end_without_loss(sql: str) -> None:
 )
 def test_normalized_statement_has_no_values(sql: str, expected: str) -> None:
     assert normalized(sql) == expected
+
+
+@pytest.mark.parametrize("mark", ["%", ";", "%%"])
+def test_marks_of_a_large_file_are_read_in_linear_time(mark: str) -> None:
+    # Given a large file, which takes a second; in quadratic time it would take minutes
+    code = f"from quire.sql_template import problems; text = '{mark}' * (300_000 // len('{mark}')); problems(text)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_line_of_a_mark_counts_breaks_inside_the_mark_before() -> None:
+    sql = "a\n%(start\n)s\n%(end)s\n\n; %"
+    assert [placeholder.line for placeholder in placeholders(sql)] == [2, 4]
+    assert [problem.line for problem in problems(sql)] == [6, 6]

@@ -178,9 +178,11 @@ def _end_of_comment(sql: str, token: re.Match[str]) -> int:
 
 
 def _read_marks(text: str, *, line: int, quoted: bool) -> Iterator[_Piece]:
-    position = 0
+    position = counted = 0
+    here = line
     for mark in MARK.finditer(text):
-        here = line + text.count("\n", 0, mark.start())
+        here += text.count("\n", counted, mark.start())
+        counted = mark.start()
         yield _Piece("text", text[position : mark.start()], here)
         position = mark.end()
         if mark["end"]:
