@@ -10,9 +10,10 @@ import pytest
 from quire.artifacts import manifest_key
 from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store import ObjectStore
+from quire.object_store.body import MAX_RECORD_BYTES
 from quire.records import write_once
 from quire.serialization import to_json
-from quire.stored_manifests import find_manifest
+from quire.stored_manifests import find_manifest, load_manifest
 from quire.stored_partitions import find_partition
 
 from tests.test_artifacts import MANIFEST
@@ -62,7 +63,7 @@ def test_damaged_manifest_is_deleted(bucket: ObjectStore, spoil: Callable[[bytes
 class RepairedStore(ObjectStore):
     """Answers with damaged bytes, while another run replaces the record."""
 
-    def read(self, key: str) -> bytes | None:
+    def read(self, key: str, **limits: int) -> bytes | None:
         return b"damaged"
 
 
@@ -82,3 +83,42 @@ def test_delete_unchanged_of_an_object_replaced_at_the_last_moment_keeps_it(buck
     bucket.client.meta.events.register("before-parameter-build.s3.DeleteObject", replace)
     assert not bucket.delete_unchanged("k", b"old")
     assert writer.read("k") == b"new"
+
+
+DEEP = b"[" * 200_000
+
+
+@pytest.mark.parametrize("deep", [DEEP, b'{"a": ' * 200_000], ids=["lists", "objects"])
+def test_record_nested_too_deeply_is_damaged(bucket: ObjectStore, deep: bytes) -> None:
+    bucket.put(KEY, deep)
+    with pytest.raises(DamagedObjectError, match="nested too deeply"):
+        load_manifest(bucket, KEY)
+    bucket.put("partitions/place.json", deep)
+    assert find_partition(bucket, "partitions/place") is None
+    assert bucket.size("partitions/place.json") is None
+    assert find_manifest(bucket, MANIFEST.report, MANIFEST.run) is None
+    assert bucket.size(KEY) is None
+
+
+def test_record_over_the_size_limit_is_refused_unread(bucket: ObjectStore) -> None:
+    bucket.put(KEY, b" " * 4096 + b"{}")
+    with pytest.raises(IntegrityError, match="4098 bytes, more than the 4097") as raised:
+        bucket.read(KEY, max_bytes=4097)
+    assert not isinstance(raised.value, DamagedObjectError)
+    assert bucket.read(KEY, max_bytes=4098)
+    with pytest.raises(DamagedObjectError, match="other bytes"):
+        bucket.read_verified(KEY, sha256="", size=4097)
+
+
+def test_reads_of_objects_over_the_limit_leave_no_connection_open(bucket: ObjectStore) -> None:
+    bucket.put(KEY, b"x" * 1024 * 1024)
+    for _ in range(40):  # more than the client's pool has
+        with pytest.raises(IntegrityError):
+            bucket.read(KEY, max_bytes=1)
+    assert len(bucket.read(KEY) or b"") == 1024 * 1024
+
+
+def test_record_over_the_size_limit_is_not_written(bucket: ObjectStore) -> None:
+    with pytest.raises(IntegrityError, match="more than a record may"):
+        bucket.put_json_once("large.json", "x" * MAX_RECORD_BYTES)
+    assert bucket.size("large.json") is None

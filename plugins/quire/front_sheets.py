@@ -194,7 +194,9 @@ def _key_format(definition: ReportDefinition, key: GroupKey) -> str | None:
 
 
 def _read_table(store: ObjectStore, summary: StagedSummary) -> pa.Table:
-    table = pq.read_table(io.BytesIO(store.read_verified(summary.object_key, sha256=summary.sha256)))
+    table = pq.read_table(
+        io.BytesIO(store.read_verified(summary.object_key, sha256=summary.sha256, size=summary.bytes))
+    )
     return table.cast(
         pa.schema(
             [

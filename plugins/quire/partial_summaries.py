@@ -139,7 +139,7 @@ def read_partials(
 def _frames(store: ObjectStore, partial: PartialSummaries) -> tuple[pl.DataFrame, ...]:
     import polars as pl
 
-    bodies = (store.read_verified(part.object_key, sha256=part.sha256) for part in partial.summaries)
+    bodies = (store.read_verified(part.object_key, sha256=part.sha256, size=part.bytes) for part in partial.summaries)
     return tuple(pl.read_parquet(io.BytesIO(body)) for body in bodies)
 
 

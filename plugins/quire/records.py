@@ -88,6 +88,13 @@ def _read_once(store: ObjectStore, kind: type[Record], key: str) -> tuple[Record
     if body is None:
         return None, b""
     try:
+        return _parse(body, kind, key), body
+    except RecursionError as error:  # of the parser, the checksum or the validation
+        raise DamagedRecordError(f"{key} is damaged: its JSON is nested too deeply", body=body) from error
+
+
+def _parse(body: bytes, kind: type[Record], key: str) -> Record:
+    try:
         value = json.loads(body)
     except ValueError as error:
         raise DamagedRecordError(f"{key} is damaged: {first_line(error)}", body=body) from error
@@ -97,7 +104,7 @@ def _read_once(store: ObjectStore, kind: type[Record], key: str) -> tuple[Record
     try:
         if checksum is None:
             _validate_fields(value, kind)
-        return from_json(kind, value, source="it"), body
+        return from_json(kind, value, source="it")
     except IntegrityError as error:
         raise IntegrityError(f"{key} is of another version of Quire: {error.message}") from error
 
@@ -158,11 +165,11 @@ def commit_once(
     raise IntegrityError(f"{key} was there and is gone: run it again")
 
 
-def side_by_side(find: Callable[[Item], Record], items: Sequence[Item]) -> list[Record]:
-    """Returns what ``find`` gives for each item, in their order; the store is asked for several at a time."""
+def side_by_side(find: Callable[[Item], Record], items: Sequence[Item], *, max_lookups: int = LOOKUPS) -> list[Record]:
+    """Returns what ``find`` gives for each item, in their order; calls it for ``max_lookups`` items at a time."""
     if not items:
         return []
-    with ThreadPoolExecutor(min(LOOKUPS, len(items)), thread_name_prefix="lookup") as pool:
+    with ThreadPoolExecutor(min(max_lookups, len(items)), thread_name_prefix="lookup") as pool:
         return list(pool.map(find, items))
 
 

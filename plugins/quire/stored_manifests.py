@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import fields
+from datetime import date
+from typing import Any
+
 from quire.artifacts import Manifest, RenderedFile, manifest_key
 from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store import ObjectStore
 from quire.records import find_record, read_record
 
+MAX_NUMBER = 2**53  # rows, bytes, seconds: no run of Quire comes near
+MAX_PARAMETER_LENGTH = 100_000  # characters
 SUMMARY_ROOTS = ("summaries", "partitions", "reports")
 
 
@@ -65,6 +72,30 @@ def ensure_own_manifest(manifest: Manifest, key: str) -> None:
     for summary in manifest.summaries:
         if not any(_is_below(summary.object_key, f"{root}/{report}") for root in SUMMARY_ROOTS):
             raise DamagedObjectError(f"{key} names a summary that is not of its report: it was changed")
+    if not _has_possible_values(manifest):
+        raise DamagedObjectError(f"{key} has values that no run has: it was changed")
+
+
+def _has_possible_values(manifest: Manifest) -> bool:
+    """Whether every date, number and parameter is one that a run can have, and that a page can show."""
+    dated: tuple[Manifest | RenderedFile, ...] = (manifest, *manifest.files)
+    counted = (manifest, *manifest.files, *manifest.partitions, *manifest.summaries, *manifest.usage)
+    return (
+        all(record.start <= record.end < date.max for record in dated)  # the day after the end is a date, too
+        and all(abs(number) <= MAX_NUMBER for record in counted for number in _numbers(record))
+        and all(map(_is_parameter, manifest.parameters.values()))
+    )
+
+
+def _numbers(record: Any) -> list[float]:
+    values = (getattr(record, field.name) for field in fields(record))
+    return [value for value in values if isinstance(value, int | float)]
+
+
+def _is_parameter(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= MAX_PARAMETER_LENGTH
+    return value is None or (isinstance(value, int | float) and abs(value) <= sys.float_info.max)
 
 
 def _is_below(key: str, folder: str) -> bool:

@@ -250,8 +250,8 @@ class FlippingStore(ObjectStore):
         self._spoiled[question] = count + 1
         return body[:-1] + bytes([body[-1] ^ 1])
 
-    def read(self, key: str) -> bytes | None:
-        body = super().read(key)
+    def read(self, key: str, **limits: int) -> bytes | None:
+        body = super().read(key, **limits)
         return self._spoil(key, body) if body and key.endswith(self._suffix) else body
 
     def read_range(self, key: str, start: int, size: int) -> bytes:

@@ -7,13 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from quire.errors import StoreUnavailableError
+from quire.errors import IntegrityError, StoreUnavailableError
 from quire.object_store.translation import translated
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
 
 READ_ATTEMPTS = 3
+MAX_RECORD_BYTES = 64 * 1024 * 1024  # of a record: a manifest of 20,000 partitions has some 10 MB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,7 @@ class Body:
     etag: str
 
 
-def read_body(ask: Callable[[], GetObjectOutputTypeDef], key: str) -> Body:
+def read_body(ask: Callable[[], GetObjectOutputTypeDef], key: str, *, max_bytes: int | None = None) -> Body:
     """Returns the body of an answer, up to ``READ_ATTEMPTS`` times asked for.
 
     boto3 repeats a request until the headers of an answer arrive, and never after that. A request that fails before
@@ -33,13 +34,18 @@ def read_body(ask: Callable[[], GetObjectOutputTypeDef], key: str) -> Body:
     Args:
         ask: sends the request.
         key: of the object, for errors.
+        max_bytes: how large the body may be; a larger one is not read. None: any size.
 
     Raises:
+        IntegrityError: the body is larger.
         StoreUnavailableError: the request failed, or every body broke off.
     """
     for attempt in range(1, READ_ATTEMPTS + 1):
         with translated(key):
             answer = ask()
+        if max_bytes is not None and (size := answer.get("ContentLength", 0)) > max_bytes:
+            answer["Body"].close()
+            raise IntegrityError(f"{key} has {size} bytes, more than the {max_bytes} that it may have: delete it")
         try:
             with translated(key):
                 return Body(data=answer["Body"].read(), etag=answer.get("ETag", ""))

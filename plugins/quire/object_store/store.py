@@ -17,7 +17,7 @@ import boto3
 from botocore.config import Config
 
 from quire.errors import DamagedObjectError, IntegrityError, StoreUnavailableError
-from quire.object_store.body import READ_ATTEMPTS, read_body, read_headers
+from quire.object_store.body import MAX_RECORD_BYTES, READ_ATTEMPTS, read_body, read_headers
 from quire.object_store.deletion import delete_objects, delete_unchanged
 from quire.object_store.reader import RangeReader, VerifiedRanges
 from quire.object_store.translation import ConflictError, ExistsError, NoSuchKeyError, translated
@@ -121,24 +121,27 @@ class ObjectStore:
         with translated(f"bucket {self.bucket}"):
             self.client.head_bucket(Bucket=self.bucket)
 
-    def read(self, key: str) -> bytes | None:
-        """Returns a small object's bytes, or None where there is no such object."""
+    def read(self, key: str, *, max_bytes: int = MAX_RECORD_BYTES) -> bytes | None:
+        """Returns a small object's bytes, or None where there is none; IntegrityError if it has over ``max_bytes``."""
         try:
-            return read_body(partial(self._get, key), key).data
+            return read_body(partial(self._get, key), key, max_bytes=max_bytes).data
         except NoSuchKeyError:
             return None
 
     def _get(self, key: str) -> GetObjectOutputTypeDef:
         return self.client.get_object(Bucket=self.bucket, Key=key)
 
-    def read_verified(self, key: str, *, sha256: str) -> bytes:
-        """Returns a small object's bytes; reads them again where they do not have this SHA-256.
+    def read_verified(self, key: str, *, sha256: str, size: int) -> bytes:
+        """Returns the bytes of an object that had ``size``; reads them again where they do not have this SHA-256.
 
         Raises:
-            DamagedObjectError: the object is missing, or never has.
+            DamagedObjectError: the object is missing or larger, or never has.
         """
         for _ in range(READ_ATTEMPTS):
-            body = self.read(key)
+            try:
+                body = self.read(key, max_bytes=size)
+            except IntegrityError as error:
+                raise DamagedObjectError(f"{key} has other bytes than were stored") from error
             if body is None:
                 raise NoSuchKeyError(f"{key} is not in the store: it was deleted, or never written")
             if hashlib.sha256(body).hexdigest() == sha256:
@@ -211,6 +214,8 @@ class ObjectStore:
         Our own attempt may have arrived although its answer was lost, so a refused write is compared first.
         """
         body = json.dumps(value, ensure_ascii=False, indent=1).encode()
+        if len(body) > MAX_RECORD_BYTES:
+            raise IntegrityError(f"{key} would have {len(body)} bytes, more than a record may: run a shorter range")
         for attempt in range(CONFLICT_ATTEMPTS):
             try:
                 with translated(key):

@@ -25,6 +25,7 @@ RUN_ID = re.compile(r"cli__[0-9a-f]{32}")
 RUN_KEY = re.compile(r"[0-9a-f]{32}")
 MAX_LISTED = 100  # the newest
 MAX_READ = 200  # manifests for one list, the newest first; older ones follow with the next lists
+MAX_READERS = 4  # of manifests at once: each may take some hundred MB of memory
 MAX_REMEMBERED = 20_000  # manifests, by whether the command line published them: some 400 bytes each
 MAX_LISTING_BYTES = 16 * 1024 * 1024
 MAX_LISTING_SECONDS = 30.0
@@ -83,7 +84,7 @@ def command_line_runs(store: ObjectStore, report: str) -> list[CommandLineRun]:
         unread = [version for version in versions if version not in origins and (place, version) not in _UNREADABLE][
             :MAX_READ
         ]
-    read = side_by_side(lambda version: _read_origin(store, report, version[0]), unread)
+    read = side_by_side(lambda version: _read_origin(store, report, version[0]), unread, max_lookups=MAX_READERS)
     with _LOCK:
         for version, (is_readable, origin) in zip(unread, read, strict=True):
             if is_readable:

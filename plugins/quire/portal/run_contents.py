@@ -8,7 +8,11 @@ from typing import Any
 from quire.artifacts import Manifest, TaskUsage
 from quire.file_names import is_summary
 from quire.portal.addresses import archive_address, file_address
+from quire.portal.explanations import shorten
 from quire.portal.views import FileView, StageView
+
+MAX_WARNINGS = 100  # of one run, in a view of it
+MAX_WARNING_LENGTH = 2_000
 
 
 def contents_of(manifest: Manifest, base: str) -> dict[str, Any]:
@@ -21,9 +25,16 @@ def contents_of(manifest: Manifest, base: str) -> dict[str, Any]:
         "rows": manifest.rows,
         "bytes": sum(file.bytes for file in manifest.files),
         "files": file_views(manifest, base),
-        "warnings": list(manifest.warnings),
+        "warnings": warnings_of(manifest),
         "archive": f"{base}{archive_address(manifest.report, manifest.run)}",
     }
+
+
+def warnings_of(manifest: Manifest) -> list[str]:
+    """Returns the first warnings of a run, each of bounded length, and how many more there are."""
+    warnings = [shorten(warning, MAX_WARNING_LENGTH) for warning in manifest.warnings[:MAX_WARNINGS]]
+    more = len(manifest.warnings) - len(warnings)
+    return [*warnings, f"{more:,} more warnings are in the run's manifest."] if more else warnings
 
 
 def file_views(manifest: Manifest, base: str) -> list[FileView]:

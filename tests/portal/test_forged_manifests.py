@@ -1,0 +1,120 @@
+"""Pages beside a manifest that somebody with the right to write to the bucket has forged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quire.artifacts import Manifest, manifest_key
+from quire.object_store import ObjectStore
+from quire.pipeline import run_report
+from quire.portal import command_line_runs as module
+from quire.portal.run_contents import MAX_WARNINGS
+from quire.records import write_once
+
+from tests.events import events_report, fill_events, request_of, session_of
+from tests.portal.in_process import Portal
+from tests.portal.test_command_line_runs import open_reader
+from tests.portal.test_runs import RUNS, airflow_runs
+
+RUN = "c" * 32
+
+
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def with_files(**changes: Any) -> Callable[[Manifest], Manifest]:
+    return lambda run: replace(run, files=tuple(replace(file, **changes) for file in run.files))
+
+
+def with_usage(**changes: Any) -> Callable[[Manifest], Manifest]:
+    return lambda run: replace(run, usage=tuple(replace(usage, **changes) for usage in run.usage))
+
+
+FORGED: dict[str, Callable[[Manifest], Manifest]] = {
+    "last day of all": lambda run: replace(run, start=date(9999, 12, 1), end=date.max),
+    "end before its start": lambda run: replace(run, start=date(2013, 2, 1), end=date(2013, 1, 1)),
+    "file's last day": with_files(end=date.max),
+    "file's rows": with_files(rows=10**400),
+    "usage": with_usage(peak_rss_bytes=10**400),
+    "infinite usage": with_usage(seconds=1e308),
+    "NaN in usage": with_usage(cpu_seconds=float("nan")),
+    "deep parameter": lambda run: replace(run, parameters={"kind": nested(300)}),
+    "long parameter": lambda run: replace(run, parameters={"kind": "x" * 200_000}),
+    "NaN as a parameter": lambda run: replace(run, parameters={"kind": float("nan")}),
+}
+
+
+@pytest.fixture
+def manifest(tmp_path: Path, bucket: ObjectStore, fresh_database: str) -> Manifest:
+    """Returns the manifest of a run, which is published no more, under a run of the command line."""
+    fill_events(fresh_database)
+    definition = events_report(tmp_path)
+    request = replace(request_of(definition), formats=("csv",))
+    run = run_report(definition, request, session=session_of(fresh_database), store=bucket).published.manifest
+    bucket.delete([manifest_key(run.report, run.run)])
+    files = tuple(replace(file, key=file.key.replace(run.run, RUN)) for file in run.files)
+    return replace(run, run=RUN, run_id=f"cli__{RUN}", files=files)
+
+
+@pytest.fixture
+def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
+    portal = open_reader(monkeypatch, tmp_path, bucket)
+    airflow_runs(portal, [])
+    return portal
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_page_beside_a_forged_manifest_is_shown(
+    portal: Portal, manifest: Manifest, bucket: ObjectStore, forged: str
+) -> None:
+    assert write_once(bucket, manifest_key("events", RUN), FORGED[forged](manifest))
+    assert portal.get("/reports/events").status_code == 200
+    assert portal.get(RUNS).json() == []
+    assert portal.get(f"/reports/events/runs/cli__{RUN}").status_code in (404, 502, 503)
+
+
+def test_manifest_as_published_is_shown(portal: Portal, manifest: Manifest, bucket: ObjectStore) -> None:
+    assert write_once(bucket, manifest_key("events", RUN), manifest)
+    assert [run["run_id"] for run in portal.get(RUNS).json()] == [f"cli__{RUN}"]
+    assert portal.get(f"/reports/events/runs/cli__{RUN}").status_code == 200
+
+
+def test_page_of_a_run_with_many_warnings_shows_the_first(
+    portal: Portal, manifest: Manifest, bucket: ObjectStore
+) -> None:
+    forged = replace(manifest, warnings=("w" * 10_000, *("<b>x</b>",) * 20_000))
+    assert write_once(bucket, manifest_key("events", RUN), forged)
+    page = portal.get(f"/reports/events/runs/cli__{RUN}")
+    assert page.status_code == 200
+    assert len(page.text) < 200_000
+    assert "19,901 more warnings" in page.text
+    (run,) = portal.get(RUNS).json()
+    assert len(run["warnings"]) == MAX_WARNINGS + 1
+
+
+def test_page_beside_a_manifest_that_is_nested_without_end_is_shown(
+    portal: Portal, manifest: Manifest, bucket: ObjectStore
+) -> None:
+    bucket.put(manifest_key("events", RUN), b"[" * 200_000)
+    assert portal.get("/reports/events").status_code == 200
+    assert portal.get(RUNS).json() == []
+
+
+def test_list_of_runs_reads_no_manifest_over_the_limit_and_few_at_once(
+    portal: Portal, manifest: Manifest, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert write_once(bucket, manifest_key("events", RUN), manifest)
+    size = bucket.size(manifest_key("events", RUN)) or 0
+    bucket.put(manifest_key("events", "d" * 32), b'"' + b"x" * size + b'"')
+    monkeypatch.setitem(ObjectStore.read.__kwdefaults__ or {}, "max_bytes", size)
+    assert [run["run_id"] for run in portal.get(RUNS).json()] == [f"cli__{RUN}"]
+    assert module.MAX_READERS <= 4
