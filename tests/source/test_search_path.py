@@ -18,6 +18,7 @@ from tests.tracking.tables import run_sql
 from tests.tracking.test_privileges import login
 
 SQL = "SELECT id, at, kind, amount, weight, note FROM events WHERE at >= %(start)s AND at < %(end)s ORDER BY at, id\n"
+EVENTS_TABLE = "CREATE TABLE sales.events (id int, at timestamptz, kind text, amount numeric, weight real, note text)"
 FORGED = "CREATE VIEW {schema}.events AS SELECT 1 AS id"
 
 
@@ -90,7 +91,9 @@ def test_owner_who_may_not_alter_the_reader_is_warned(postgres_server: PostgresS
     with psycopg.connect(owner, autocommit=True) as connection:
         connection.add_notice_handler(lambda notice: notices.append(str(notice.message_primary)))
         connection.execute(reader_role_statements().encode())
-    assert any("search_path" in notice and READER in notice for notice in notices)
+    (notice,) = (notice for notice in notices if "search_path" in notice)
+    command = f"ALTER ROLE {READER} IN DATABASE {name} SET search_path = public, pg_temp"
+    assert notice.endswith(f"may not alter it. Run as a role that may alter it: {command}")
     run_sql(database, f"ALTER DATABASE {name} OWNER TO postgres; REASSIGN OWNED BY test_plain_owner TO postgres")
 
 
@@ -130,6 +133,42 @@ def test_check_names_the_owner_of_a_schema_named_like_the_reader(
     (line,) = advice(tmp_path, reader)
     assert ATTACKER in line
     assert f"objects in schema {READER}, which is on" in line
+
+
+def test_reader_role_run_again_adds_no_schema_that_another_role_granted(
+    postgres_server: PostgresServer, database: str, reader: str
+) -> None:
+    run_sql(database, 'CREATE SCHEMA "Old ""Sales"; CREATE SCHEMA gone', reader_role_statements('"Old ""Sales", gone'))
+    attacker = attacker_url(postgres_server, database, creates_schemas=True)
+    run_sql(attacker, f"CREATE SCHEMA aaa; GRANT USAGE ON SCHEMA aaa TO {READER}")
+    run_sql(database, "DROP SCHEMA gone; CREATE SCHEMA archive", reader_role_statements("archive"))
+    assert path_of(reader) == 'public, "Old ""Sales", archive, pg_temp'
+
+
+def test_check_names_the_owner_of_a_schema_before_the_tables(
+    tmp_path: Path, postgres_server: PostgresServer, database: str, reader: str
+) -> None:
+    attacker = attacker_url(postgres_server, database, creates_schemas=True)
+    run_sql(attacker, f"CREATE SCHEMA aaa; GRANT USAGE ON SCHEMA aaa TO {READER}")
+    run_sql(database, f"REVOKE CREATE ON SCHEMA public FROM {ATTACKER}")
+    run_sql(database, f"ALTER ROLE {READER} IN DATABASE {database.rpartition('/')[2]} SET search_path = aaa, public")
+    (line,) = advice(tmp_path, reader)
+    assert ATTACKER in line
+    assert "objects in schema aaa, which is on" in line
+    assert "REVOKE" not in line
+    run_sql(database, f"ALTER ROLE {READER} IN DATABASE {database.rpartition('/')[2]} SET search_path = public, aaa")
+    assert advice(tmp_path, reader) == []
+
+
+def test_check_trusts_an_application_role_that_owns_schemas_and_tables(
+    tmp_path: Path, postgres_server: PostgresServer, fresh_database: str
+) -> None:
+    application = login(postgres_server, fresh_database, "test_sales")
+    run_sql(fresh_database, *(f"CREATE SCHEMA {name} AUTHORIZATION test_sales" for name in ("archive", "sales")))
+    run_sql(application, "CREATE TABLE archive.old (id int)", EVENTS_TABLE)
+    run_sql(fresh_database, reader_role_statements("archive, sales"))
+    assert advice(tmp_path, login(postgres_server, fresh_database, READER)) == []
+    run_sql(fresh_database, "DROP SCHEMA archive CASCADE; DROP SCHEMA sales CASCADE")
 
 
 def test_check_trusts_the_owners_of_granted_schemas(

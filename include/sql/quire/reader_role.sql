@@ -7,7 +7,9 @@
 --
 -- The role may connect, and may read the tables of these schemas: those that exist and those that the same owner creates
 -- later. A name without a schema, in a query of the role's, means one of these schemas (public first, then by name) and no
--- other, not even a schema called quire_reader that somebody else creates: its search_path in this database says so. The
+-- other, not even a schema called quire_reader that somebody else creates: its search_path in this database says so. Run
+-- again, the script adds schemas to that search_path and takes none off, except those that were dropped. Only schemas named
+-- here get there: a role that creates a schema and grants it to quire_reader does not put it on the search_path. The
 -- report's stored partitions are read again after a change of it. It cannot write because no right to write was granted to it; read-only transactions and timeouts are settings,
 -- which every session may change. What PostgreSQL grants to every role (PUBLIC), it has too: harden_database.sql takes
 -- that away, from all roles.
@@ -24,7 +26,8 @@ DO $$
 DECLARE
     words pg_catalog.text[];
     schema_name pg_catalog.text;
-    granted pg_catalog.text;
+    path pg_catalog.text[];
+    schemas pg_catalog.text;
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) 'quire_reader') THEN
         CREATE ROLE quire_reader LOGIN NOINHERIT CONNECTION LIMIT 64;
@@ -43,23 +46,37 @@ BEGIN
         EXECUTE pg_catalog.format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO quire_reader', schema_name);
         EXECUTE pg_catalog.format(
             'ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT SELECT ON TABLES TO quire_reader', schema_name);
+        path := pg_catalog.array_append(path, schema_name);
     END LOOP;
-    SELECT pg_catalog.string_agg(pg_catalog.quote_ident(n.nspname), ', '
-                                 ORDER BY n.nspname OPERATOR(pg_catalog.<>) 'public', n.nspname)
-      INTO STRICT granted
+    -- and those that the role's own setting names, in quotes or not
+    SELECT pg_catalog.array_cat(path, pg_catalog.array_agg(
+               COALESCE(pg_catalog.replace(name[1], '""', '"'), name[2])))
+      INTO STRICT path
+      FROM pg_catalog.pg_db_role_setting AS s
+      JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) s.setrole
+      JOIN pg_catalog.pg_database AS d ON d.oid OPERATOR(pg_catalog.=) s.setdatabase
+     CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS entry
+     CROSS JOIN LATERAL pg_catalog.regexp_matches(
+               pg_catalog.substr(entry, pg_catalog.length('search_path=') OPERATOR(pg_catalog.+) 1),
+               '"((?:[^"]|"")*)"|([^[:space:],"]+)', 'g') AS name
+     WHERE r.rolname OPERATOR(pg_catalog.=) 'quire_reader'
+       AND d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+       AND pg_catalog.starts_with(entry, 'search_path=');
+    SELECT pg_catalog.concat_ws(', ', pg_catalog.string_agg(pg_catalog.quote_ident(n.nspname), ', '
+                                ORDER BY n.nspname OPERATOR(pg_catalog.<>) 'public', n.nspname), 'pg_temp')
+      INTO STRICT schemas
       FROM pg_catalog.pg_namespace AS n
-     CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) AS acl
-      JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) acl.grantee
-     WHERE r.rolname OPERATOR(pg_catalog.=) 'quire_reader' AND acl.privilege_type OPERATOR(pg_catalog.=) 'USAGE'
+     WHERE n.nspname::pg_catalog.text OPERATOR(pg_catalog.=) ANY (path)
+       AND NOT pg_catalog.starts_with(n.nspname::pg_catalog.text, 'pg_')
        AND NOT n.nspname OPERATOR(pg_catalog.=) 'quire';  -- the change log, which reports do not read
     BEGIN
         EXECUTE pg_catalog.format(
-            'ALTER ROLE quire_reader IN DATABASE %I SET search_path = %s, pg_temp',
-            pg_catalog.current_database(), granted);
+            'ALTER ROLE quire_reader IN DATABASE %I SET search_path = %s',
+            pg_catalog.current_database(), schemas);
     EXCEPTION WHEN insufficient_privilege THEN
-        RAISE WARNING 'the search_path of quire_reader is not set: % may not alter the role. As who may, run '
-            'ALTER ROLE quire_reader IN DATABASE % SET search_path = %, pg_temp',
-            current_user, pg_catalog.quote_ident(pg_catalog.current_database()), granted;
+        RAISE WARNING 'the search_path of quire_reader is not set: % may not alter it. Run as a role that may alter it: '
+            'ALTER ROLE quire_reader IN DATABASE % SET search_path = %',
+            current_user, pg_catalog.quote_ident(pg_catalog.current_database()), schemas;
     END;
 END
 $$;

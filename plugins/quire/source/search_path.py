@@ -14,11 +14,12 @@ NAME = re.compile(r'"(?P<quoted>(?:[^"]++|"")*+)"|(?P<plain>[^\s,"]++)')
 MAX_NAMES = 3
 # Roles other than the reader itself, superusers and the owner of the database, with the right to create objects in
 # schemas of the path, or to create such a schema. The owner of a schema is trusted with it, as the owner of its
-# tables, except for one that is on the path for its name only ("$user").
+# tables, except for one that is on the path for its name only ("$user"), or that comes before a schema with tables of
+# another owner: objects there are found in the place of those tables.
 _CREATORS = """
-WITH path AS (SELECT * FROM (VALUES {path}) AS p(name, is_user)),
+WITH path AS (SELECT * FROM (VALUES {path}) AS p(position, name, is_user)),
 held AS (
-    SELECT p.name, n.oid IS NOT NULL AS is_there, acl.grantee
+    SELECT p.name, n.oid IS NOT NULL AS is_there, false AS is_owner, acl.grantee
       FROM path AS p
       LEFT JOIN pg_namespace AS n ON n.nspname = p.name
       JOIN pg_database AS d ON d.datname = current_database()
@@ -26,9 +27,17 @@ held AS (
                                         ELSE coalesce(n.nspacl, acldefault('n', n.nspowner)) END) AS acl
      WHERE acl.privilege_type = 'CREATE' AND (p.is_user OR acl.grantee IS DISTINCT FROM n.nspowner)
      UNION
-    SELECT p.name, true, n.nspowner FROM path AS p JOIN pg_namespace AS n ON n.nspname = p.name WHERE p.is_user
+    SELECT p.name, true, true, n.nspowner
+      FROM path AS p
+      JOIN pg_namespace AS n ON n.nspname = p.name
+     WHERE p.is_user
+        OR EXISTS (SELECT FROM path AS later
+                     JOIN pg_namespace AS m ON m.nspname = later.name
+                     JOIN pg_class AS c ON c.relnamespace = m.oid
+                    WHERE later.position > p.position AND c.relowner <> n.nspowner
+                      AND c.relkind IN ('r', 'p', 'v', 'm', 'f'))
 )
-SELECT held.name, held.is_there, coalesce(quote_ident(r.rolname), 'PUBLIC') AS creator,
+SELECT held.name, held.is_there, held.is_owner, coalesce(quote_ident(r.rolname), 'PUBLIC') AS creator,
        quote_ident(held.name) AS quoted, quote_ident(current_user) AS reader
   FROM held
   LEFT JOIN pg_roles AS r ON r.oid = held.grantee
@@ -51,7 +60,7 @@ def search_path_advice(transaction: SourceTransaction) -> Iterator[str]:
     path = list(_schemas(row["path"], row["reader"]))
     if not path:
         return
-    values = ", ".join(f"({literal(name)}, {is_user})" for name, is_user in path)
+    values = ", ".join(f"({place}, {literal(name)}, {is_user})" for place, (name, is_user) in enumerate(path))
     creators: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for creator in transaction.fetch_own(_CREATORS.format(path=values)):
         creators[creator["name"]].append(creator)
@@ -75,6 +84,11 @@ def _advice(rows: Sequence[dict[str, Any]]) -> str:
     names = ", ".join("every role (PUBLIC)" if role == "PUBLIC" else role for role in roles[:MAX_NAMES])
     more = f" and {len(roles) - MAX_NAMES} more" if len(roles) > MAX_NAMES else ""
     danger = f"the query may then read or call their objects with the rights of {reader}"
+    if rows[0]["is_there"] and any(row["is_owner"] for row in rows):  # who can grant itself the right again
+        return (
+            f"{names}{more} can create objects in schema {schema}, which is on the search_path of {reader}: {danger}. "
+            "Take the schema off the search_path, or behind the schemas with the tables, or change its owner"
+        )
     if rows[0]["is_there"]:
         return (
             f"{names}{more} can create objects in schema {schema}, which is on the search_path of {reader}: {danger}. "
