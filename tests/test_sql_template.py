@@ -237,10 +237,10 @@ def test_normalized_statement_has_no_values(sql: str, expected: str) -> None:
     assert normalized(sql) == expected
 
 
-@pytest.mark.parametrize("mark", ["%", ";", "%%"])
+@pytest.mark.parametrize("mark", ["%", ";"])
 def test_marks_of_a_large_file_are_read_in_linear_time(mark: str) -> None:
-    # Given a large file, which takes a second; in quadratic time it would take minutes
-    code = f"from quire.sql_template import problems; text = '{mark}' * (300_000 // len('{mark}')); problems(text)"
+    # Given a megabyte, which takes seconds; in quadratic time it would take minutes
+    code = f"from quire.sql_template import problems; text = '{mark}' * (1_000_000 // len('{mark}')); problems(text)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from quire.errors import DefinitionError, first_line
+from quire.expression_copies import copying_refusal
 
 if TYPE_CHECKING:
     import polars as pl
@@ -73,6 +74,8 @@ def ensure_expression(expression: str) -> None:
     operators = sum(map(_is_operator, LEXEME.finditer(expression)))
     if operators > MAX_OPERATORS:
         raise DefinitionError(f"an expression with {operators} operators: at most {MAX_OPERATORS} are allowed")
+    if refusal := copying_refusal(lexeme.group().upper() for lexeme in LEXEME.finditer(expression)):
+        raise DefinitionError(f"{expression!r} has {refusal}. Do such work in source.sql")
 
 
 def _is_operator(lexeme: re.Match[str]) -> bool:
@@ -95,6 +98,8 @@ def _refusals(expression: str) -> Iterator[str]:
         elif text in WRONG_CHARACTERS:
             yield WRONG_CHARACTERS[text]
         elif text == "(":
+            if before[:1] == '"':
+                yield f"{before} before a parenthesis: write a function's name without quotes"
             functions.append(before)
         elif text == ")" and functions:
             functions.pop()
