@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 
 import pyarrow as pa
@@ -154,16 +154,26 @@ def files_sheet(files: Sequence[RenderedFile]) -> FactSheet:
 
 
 def summary_sheets(
-    definition: ReportDefinition, summaries: Sequence[StagedSummary], *, store: ObjectStore
+    definition: ReportDefinition,
+    summaries: Sequence[StagedSummary],
+    *,
+    store: ObjectStore,
+    ensure: Callable[[bytes, str], None] = lambda body, key: None,
 ) -> tuple[TableSheet, ...]:
     """Returns a sheet for each summary, with its chart.
+
+    Args:
+        definition: the report.
+        summaries: of the run.
+        store: where they are.
+        ensure: checks the stored bytes of a summary, before they are read as a table.
 
     Raises:
         DamagedObjectError: a summary is no longer stored, or damaged.
     """
     stored = {staged.name: staged for staged in summaries}
     return tuple(
-        _summary_sheet(definition, summary, _read_table(store, stored[summary.name]))
+        _summary_sheet(definition, summary, _read_table(store, stored[summary.name], ensure))
         for summary in definition.summaries
     )
 
@@ -193,10 +203,10 @@ def _key_format(definition: ReportDefinition, key: GroupKey) -> str | None:
     return next((column.format for column in definition.columns if column.name == key.column), None)
 
 
-def _read_table(store: ObjectStore, summary: StagedSummary) -> pa.Table:
-    table = pq.read_table(
-        io.BytesIO(store.read_verified(summary.object_key, sha256=summary.sha256, size=summary.bytes))
-    )
+def _read_table(store: ObjectStore, summary: StagedSummary, ensure: Callable[[bytes, str], None]) -> pa.Table:
+    body = store.read_verified(summary.object_key, sha256=summary.sha256, size=summary.bytes)
+    ensure(body, summary.object_key)
+    table = pq.read_table(io.BytesIO(body))
     return table.cast(
         pa.schema(
             [

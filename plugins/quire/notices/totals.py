@@ -9,8 +9,8 @@ from quire.artifacts import Manifest
 from quire.definition import ReportDefinition
 from quire.definition.summary import Aggregation
 from quire.format_codes import format_value
-from quire.front_sheets import summary_sheets
 from quire.object_store import ObjectStore
+from quire.portal.summary_limits import small_summary_sheets
 from quire.portal.tables import has_summaries, is_shown_whole, sheet_formats
 from quire.xlsx.front_values import kept
 
@@ -30,12 +30,12 @@ def summary_totals(
     There are none where the definition has other summaries by now than the run.
 
     Raises:
-        IntegrityError: what the summary was stored as is gone, or has changed.
+        IntegrityError: what the summary was stored as is gone, or has changed, or is too large.
         StoreUnavailableError: the object store is away.
     """
     if not manifest.summaries or not has_summaries(definition, manifest):
         return ()
-    summary, sheet = definition.summaries[0], summary_sheets(definition, manifest.summaries, store=store)[0]
+    summary, sheet = definition.summaries[0], small_summary_sheets(definition, manifest.summaries, store=store)[0]
     if not is_shown_whole(sheet):
         return ()
     formats = sheet_formats(sheet)

@@ -8,9 +8,9 @@ from quire.artifacts import Manifest
 from quire.definition import ReportDefinition
 from quire.errors import IntegrityError
 from quire.format_codes import format_value
-from quire.front_sheets import summary_sheets
 from quire.object_store import ObjectStore
 from quire.portal.charts import draw_chart
+from quire.portal.summary_limits import small_summary_sheets
 from quire.xlsx.chart_points import charted_rows
 from quire.xlsx.front_values import column_values
 from quire.xlsx.model import TableSheet
@@ -39,11 +39,11 @@ class SummaryTable:
 
 
 def summary_tables(definition: ReportDefinition, manifest: Manifest, *, store: ObjectStore) -> list[SummaryTable]:
-    """Returns a run's summaries; none where the definition has other ones by now, or their objects are gone."""
+    """Returns a run's summaries; none where the definition has other ones by now, or they are gone or too large."""
     if not has_summaries(definition, manifest):
         return []
     try:
-        sheets = summary_sheets(definition, manifest.summaries, store=store)
+        sheets = small_summary_sheets(definition, manifest.summaries, store=store)
     except IntegrityError:
         return []
     return [_table(sheet, definition.timezone) for sheet in sheets if is_shown_whole(sheet)]
