@@ -187,6 +187,19 @@ def test_window_longer_than_the_calendar_is_refused() -> None:
         complete_window(9999, Grain.YEAR, before=datetime(2013, 1, 1, tzinfo=UTC), timezone="UTC")
 
 
+@pytest.mark.parametrize(
+    ("before", "name", "grain"),
+    [
+        ("0001-01-01T00:00:00Z", "UTC", Grain.DAY),
+        ("0001-01-01T00:00:00Z", "America/New_York", Grain.YEAR),
+        ("9999-12-31T23:59:59Z", "Asia/Tokyo", Grain.MONTH),
+    ],
+)
+def test_window_before_an_extreme_instant_is_refused(before: str, name: str, grain: Grain) -> None:
+    with pytest.raises(RangeError, match="outside the calendar"):
+        complete_window(1, grain, before=datetime.fromisoformat(before), timezone=name)
+
+
 @given(st.dates())
 def test_parse_date_reads_back_what_isoformat_wrote(day: date) -> None:
     assert parse_date(day.isoformat(), name="start") == day

@@ -227,6 +227,13 @@ def complete_window(count: int, grain: Grain, *, before: datetime, timezone: str
         grain: their length.
         before: an aware instant: a scheduled run's ``run_after``, never the clock.
         timezone: the zone whose days count.
+
+    Raises:
+        RangeError: the window or the instant's local day lies outside the years 1 to 9999.
     """
-    stop = grain.floor(before.astimezone(zone(timezone)).date())
-    return DateRange(start=grain.shift(stop, -count), end=stop - timedelta(days=1), timezone=timezone)
+    try:
+        stop = grain.floor(before.astimezone(zone(timezone)).date())
+        end = stop - timedelta(days=1)
+    except OverflowError as error:
+        raise RangeError(f"the {grain.value}s before {before.isoformat()} are outside the calendar") from error
+    return DateRange(start=grain.shift(stop, -count), end=end, timezone=timezone)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,17 +14,20 @@ from cachetools import TTLCache
 from pydantic import BaseModel, Field, ValidationError
 
 from quire.airflow_dag.handover import NOTIFY, PUBLISH, is_published
-from quire.portal.airflow_api import AirflowApi, NotFoundError
+from quire.portal.airflow_api import AirflowApi, NotFoundError, RefusedError
 from quire.portal.explanations import MAX_REASON_LENGTH, shorten
 from quire.portal.progress import failure_of, progress_of
 from quire.portal.questions import OVER
 from quire.portal.views import ProgressView, RunState
+
+logger = logging.getLogger(__name__)
 
 STATES: Mapping[str, RunState] = {"queued": "waiting", "running": "running", "success": "done", "failed": "failed"}
 CANCELLED = re.compile(r"Cancelled at (\S+) by ")  # the note of a run that somebody has ended
 MAX_CALLS = 3  # of one list at once: the other places of Airflow's API are for others
 MAX_TASK_PAGES = 10  # of a list's tasks in one state
 MAX_CACHED = 10_000  # outcomes, of at most some 2 kB each
+NO_ACCESS = {401, 403}  # statuses that concern the caller, not one run
 MAX_CACHE_SECONDS = 300.0  # that a caller who lost their rights still sees what came of runs they may list
 
 
@@ -45,6 +49,7 @@ class Outcome:
         cause: why it failed, if it did and a task said so.
         kind: the name of that error's class.
         progress: of a run that is active.
+        is_readable: whether what Airflow keeps of the run could be read.
     """
 
     state: RunState
@@ -52,6 +57,7 @@ class Outcome:
     cause: str | None = None
     kind: str | None = None
     progress: ProgressView | None = None
+    is_readable: bool = True
 
 
 _FINAL: TTLCache[tuple[Any, ...], Outcome] = TTLCache(MAX_CACHED, MAX_CACHE_SECONDS)
@@ -114,7 +120,11 @@ async def outcomes_of(
 ) -> dict[str, Outcome]:
     """Returns the outcome of each run of a list by its id, without runs that were deleted meanwhile.
 
-    Final outcomes are cached for each user, because Airflow checks what each user may read.
+    Final outcomes are cached for each user, because Airflow checks what each user may read. A run whose tasks or XComs
+    cannot be read has an outcome that says so, so that it does not hide the other runs.
+
+    Raises:
+        RefusedError: the caller may not read the report's tasks or XComs.
     """
     outcomes = {run["dag_run_id"]: kept for run in runs if (kept := _FINAL.get(_key(user, report, run)))}
     unknown = [run for run in runs if run["dag_run_id"] not in outcomes]
@@ -128,9 +138,14 @@ async def outcomes_of(
         if run["state"] in ("success", "failed"):
             _FINAL[_key(user, report, run)] = outcome
 
-    for answer in await asyncio.gather(*map(ask, unknown), return_exceptions=True):
-        if answer is not None and not isinstance(answer, NotFoundError):
+    answers = await asyncio.gather(*map(ask, unknown), return_exceptions=True)
+    for run, answer in zip(unknown, answers, strict=True):
+        if answer is None or isinstance(answer, NotFoundError):
+            continue
+        if not isinstance(answer, Exception) or (isinstance(answer, RefusedError) and answer.status in NO_ACCESS):
             raise answer
+        logger.error("%s: the outcome of run %s cannot be read", report, run["dag_run_id"], exc_info=answer)
+        outcomes[run["dag_run_id"]] = Outcome(state=_state(run), is_readable=False)
     return outcomes
 
 

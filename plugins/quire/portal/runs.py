@@ -27,8 +27,9 @@ from quire.portal.manifests import cached_manifest
 from quire.portal.outcomes import Outcome, Returned, outcome_of, outcomes_of
 from quire.portal.questions import asked_of
 from quire.portal.run_contents import contents_of, stage_views
+from quire.portal.unreadable_runs import unreadable_view
 from quire.portal.views import RunDetails, RunView
-from quire.portal.work_queue import InThread, in_shared_thread
+from quire.portal.work_queue import InThread, WorkUnavailableError, in_shared_thread
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,14 @@ async def list_runs(
 
     async def view(run: Mapping[str, Any] | CommandLineRun) -> RunView | None:
         async with few:
-            return await _view(definition, run, outcomes, store=store, base=base, in_thread=in_thread)
+            try:
+                return await _view(definition, run, outcomes, store=store, base=base, in_thread=in_thread)
+            except WorkUnavailableError:  # of the whole list
+                raise
+            except Exception:
+                unreadable = unreadable_view(definition.name, run, outcomes, base)
+                logger.exception("%s: run %s cannot be shown", definition.name, unreadable.run_id)
+                return unreadable
 
     views = await asyncio.gather(*map(view, page))
     return RunList(runs=[view for view in views if view], total=total + len(own), notice=notice)
@@ -151,6 +159,8 @@ async def _view(
         if isinstance(run, CommandLineRun):
             return _shortened((await in_thread(_command_line_view, run, definition.name, store, base))[0])
         if outcome := outcomes.get(run["dag_run_id"]):
+            if not outcome.is_readable:
+                return unreadable_view(definition.name, run, outcomes, base)
             details = await _details(definition, run, outcome, store=store, base=base, in_thread=in_thread)
             return _shortened(details[0])
     except IntegrityError:
