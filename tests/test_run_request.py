@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from quire.airflow_dag.params import trigger_params
 from quire.definition import ReportDefinition
+from quire.definition.parameter import Parameter
+from quire.definition.part import MAX_SUGGESTED_LENGTH, suggestion
 from quire.errors import ParameterError, RangeError, ReportError
 from quire.run_request import request_conf, request_range
 
@@ -111,3 +113,35 @@ def test_form_of_airflow_offers_the_formats_that_readers_may_choose(tmp_path: Pa
     definition = events_report(tmp_path, workbook={"reader_formats": ["xlsx", "parquet"]})
     formats = trigger_params(definition)["formats"]
     assert formats.schema["items"]["enum"] == formats.schema["examples"] == ["xlsx", "parquet"]
+
+
+class Unquoted(str):
+    """Text that must not be quoted whole."""
+
+    def __repr__(self) -> str:
+        raise AssertionError("quoted before it was shortened")
+
+
+def test_conf_with_a_long_unknown_key_is_refused_in_few_words(definition: ReportDefinition) -> None:
+    conf: dict[str, object] = {Unquoted("start" * 100_000): 1}
+    with pytest.raises(ParameterError) as caught:
+        request_conf(definition, conf, run_id="r", run_after=AFTER)
+    assert "unknown parameter 'startstart" in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_conf_with_a_long_date_is_refused_in_few_words(definition: ReportDefinition) -> None:
+    with pytest.raises(RangeError) as caught:
+        request_conf(definition, {"start": "1" * 100_000, "end": "2013-01-31"}, run_id="r", run_after=AFTER)
+    assert len(str(caught.value)) < 300
+
+
+def test_suggestion_for_a_long_word_is_not_searched() -> None:
+    word = "a" * MAX_SUGGESTED_LENGTH
+    assert suggestion(word, [f"{word}b"]) == f"; did you mean {word}b?"
+    assert suggestion(f"{word}a", [f"{word}b"]) == ""
+
+
+def test_parameter_too_long_is_refused_before_its_characters_are_read() -> None:
+    with pytest.raises(ValueError, match="11 characters long: it may have at most 10"):
+        Parameter(type="string", max_length=10).read("\0" * 11)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from quire.artifacts import RunRequest
 from quire.calendar_range import DateRange, complete_window
 from quire.definition import ReportDefinition
-from quire.definition.part import suggestion
+from quire.definition.part import quoted, suggestion
 from quire.definition.presentation import FILE_FORMATS, FileFormat
 from quire.definition.readers import Limits
 from quire.definition.report import RESERVED_PARAMETERS
@@ -71,13 +71,13 @@ def request_conf(
     for name in conf:
         if name not in known:
             likely = suggestion(name, known) or f"; known are {', '.join(known)}"
-            raise ParameterError(f"unknown parameter {name!r}{likely}", report=definition.name)
+            raise ParameterError(f"unknown parameter {quoted(name)}{likely}", report=definition.name)
     start, end = str(conf.get("start") or ""), str(conf.get("end") or "")
     if bool(start) != bool(end):
         raise ParameterError("give start and end, or neither for the last complete window", report=definition.name)
     force = conf.get("force") or False
     if not isinstance(force, bool):
-        raise ParameterError(f"force is {force!r}: it must be true or false", report=definition.name)
+        raise ParameterError(f"force is {quoted(force)}: it must be true or false", report=definition.name)
     parameters = {name: conf[name] for name in definition.parameters if name in conf}
     days = _parse_range(definition, start, end) if start else last_window(definition, before=run_after)
     if not is_past:
@@ -151,6 +151,8 @@ def _read_formats(definition: ReportDefinition, given: object) -> tuple[FileForm
     asked = given if isinstance(given, list | tuple) else [given]
     for name in asked:
         if name not in FILE_FORMATS:
-            raise ParameterError(f"format {name!r} is not one of {', '.join(FILE_FORMATS)}", report=definition.name)
+            raise ParameterError(
+                f"format {quoted(name)} is not one of {', '.join(FILE_FORMATS)}", report=definition.name
+            )
     found = tuple(name for name in FILE_FORMATS if name in asked)
     return () if set(found) == set(definition.workbook.formats) else found

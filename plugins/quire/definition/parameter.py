@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from quire.calendar_range import parse_date
-from quire.definition.part import Part, fault, suggestion
+from quire.definition.part import Part, fault, quoted, suggestion
 from quire.definition.scalars import Label, Prose
 from quire.errors import ParameterError, RangeError
 from quire.sql_literal import TypedNull
@@ -58,14 +58,14 @@ class Parameter(Part):
             if self.required:
                 raise ValueError("not given, and has no default")
             return None
+        if self.type == "string" and isinstance(value, str) and len(value) > self.max_length:
+            raise ValueError(f"{len(value):,} characters long: it may have at most {self.max_length:,}")
         found = READERS[self.type](value)
-        if isinstance(found, str) and len(found) > self.max_length:
-            raise ValueError(f"{len(found):,} characters long: it may have at most {self.max_length:,}")
         if self.enum is not None and found not in self.enum:
             listed = ", ".join(map(str, self.enum))
-            raise ValueError(f"{_shown(value)}: use one of {listed}{suggestion(value, map(str, self.enum))}")
+            raise ValueError(f"{quoted(value)}: use one of {listed}{suggestion(value, map(str, self.enum))}")
         if isinstance(found, int | float) and not self._in_bounds(found):
-            raise ValueError(f"{_shown(value)}: it must be {self._bounds()}")
+            raise ValueError(f"{quoted(value)}: it must be {self._bounds()}")
         return found
 
     def _in_bounds(self, value: float) -> bool:
@@ -108,9 +108,9 @@ class Parameter(Part):
                 raise ValueError(f"{_kind_and_value(value)}: write the text '{_plain(value)}', in quotes")
             if self.type not in ("string", "date") and isinstance(value, str):
                 meant = READERS[self.type](value)
-                raise ValueError(f"the text {_shown(value)}: write {_kind_and_value(meant)}, without quotes")
+                raise ValueError(f"the text {quoted(value)}: write {_kind_and_value(meant)}, without quotes")
             if type(self.read(value)) is not type(value) and not (self.type == "number" and isinstance(value, float)):
-                raise ValueError(f"{_shown(value)}: write it as {_article(self.type)}")
+                raise ValueError(f"{quoted(value)}: write it as {_article(self.type)}")
         except ValueError as error:
             raise fault(f"is {error}", *path) from error
 
@@ -127,7 +127,7 @@ def bind_parameters(
         if name not in parameters:
             listed = ", ".join(parameters) or "none"
             likely = suggestion(name, parameters)
-            raise ParameterError(f"unknown parameter {name!r}: this report has {listed}{likely}", report=report)
+            raise ParameterError(f"unknown parameter {quoted(name)}: this report has {listed}{likely}", report=report)
     values = {}
     for name, parameter in parameters.items():
         try:
@@ -151,11 +151,6 @@ def _default(parameter: Parameter) -> ParameterValue:
     return parameter.read(parameter.default)
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def _plain(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
@@ -170,9 +165,9 @@ def _article(kind: str) -> str:
 
 def _read_string(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{_shown(value)}: write it as text, in quotes")
+        raise ValueError(f"{quoted(value)}: write it as text, in quotes")
     if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise ValueError(f"{_shown(value)}: PostgreSQL's text cannot hold the character NUL, nor half of another")
+        raise ValueError(f"{quoted(value)}: PostgreSQL's text cannot hold the character NUL, nor half of another")
     return value
 
 
@@ -181,7 +176,7 @@ def _read_integer(value: object) -> int:
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
         return value
-    raise ValueError(f"{_shown(value)}: it must be an integer, of 18 digits at most")
+    raise ValueError(f"{quoted(value)}: it must be an integer, of 18 digits at most")
 
 
 def _read_number(value: object) -> int | float:
@@ -189,7 +184,7 @@ def _read_number(value: object) -> int | float:
         value = float(value)
     if isinstance(value, int | float) and not isinstance(value, bool) and -MAX_NUMBER < value < MAX_NUMBER:
         return int(value) if value == int(value) else value  # 5 and 5.0 are one question
-    raise ValueError(f"{_shown(value)}: it must be a number")
+    raise ValueError(f"{quoted(value)}: it must be a number")
 
 
 def _read_boolean(value: object) -> bool:
@@ -197,7 +192,7 @@ def _read_boolean(value: object) -> bool:
         return value.casefold() == "true"
     if isinstance(value, bool):
         return value
-    raise ValueError(f"{_shown(value)}: it must be true or false")
+    raise ValueError(f"{quoted(value)}: it must be true or false")
 
 
 def _read_date(value: object) -> str:
@@ -206,7 +201,7 @@ def _read_date(value: object) -> str:
     try:
         return parse_date(str(value), name="value").isoformat()
     except RangeError as error:
-        raise ValueError(f"{_shown(value)}: write a calendar date as YYYY-MM-DD") from error
+        raise ValueError(f"{quoted(value)}: write a calendar date as YYYY-MM-DD") from error
 
 
 READERS: Mapping[str, Callable[[object], str | int | float | bool]] = {
