@@ -49,7 +49,7 @@ def test_run_over_a_damaged_partition_replaces_it_and_succeeds(running_stack: Lo
     states = {task: state for task, _, state in task_states(client, "daily", run_id)}
     assert {state for task, state in states.items() if task not in ("extract", "render")} == {"success"}
     assert (states["extract"], states["render"]) == ("skipped", "skipped")  # all is stored, and nothing to render
-    assert store.size(lease_key("daily", f"daily__{run_id}")) is None  # other runs of the report may be active
+    assert store.size(lease_key("daily", f"daily:{run_id}")) is None  # other runs of the report may be active
 
 
 def test_run_that_fails_holds_no_lease(running_stack: LocalStack, client: httpx.Client) -> None:

@@ -53,7 +53,7 @@ FORGERIES: dict[str, tuple[str, Forgery]] = {  # the first task that uses it, an
     "planned time column": ("extract", lambda c: c.of("plan", PLAN)["record"]["columns"][1].update(pg_type=FORGED)),
     "planned columns": ("extract", lambda c: c.of("plan", PLAN)["record"].update(columns=[])),
     "planned report": ("extract", lambda c: c.of("plan", PLAN)["record"]["request"].update(report="other")),
-    "planned run": ("extract", lambda c: c.of("plan", PLAN)["record"]["request"].update(run_id="events__r2")),
+    "planned run": ("extract", lambda c: c.of("plan", PLAN)["record"]["request"].update(run_id="events:r2")),
     "planned time": ("extract", lambda c: c.of("plan", PLAN)["record"]["request"].update(made_at="now")),
     "planned dates": ("extract", lambda c: c.of("plan", PLAN)["record"]["request"].update(end="2014-12-31")),
     "group key": ("extract", lambda c: c.of("plan")[0][0].update(key="../../other")),
@@ -100,7 +100,7 @@ def test_tasks_of_an_unchanged_run_publish_it(calls: TaskCalls, bucket: ObjectSt
         getattr(calls, stage)()
     manifest = read_manifest(bucket, "events", calls.of("publish")["run"])
     assert [file.name for file in manifest.files][:2] == ["events_2013-01.csv", "events_2013-02.csv"]
-    assert bucket.size(lease_key("events", "events__r1")) is None
+    assert bucket.size(lease_key("events", "events:r1")) is None
 
 
 @pytest.mark.parametrize(("stage", "forge"), FORGERIES.values(), ids=list(FORGERIES))

@@ -51,7 +51,7 @@ def test_store_dag_stores_without_workbooks_and_tells_each_partition(
     before = [entry.key for entry in store.list("reports/daily/")]
     run_id = run(client, "daily__store")
     assert {task for task, _, _ in task_states(client, "daily__store", run_id)} == {"plan", "extract", "release"}
-    assert store.size(lease_key("daily", f"daily__store__{run_id}")) is None
+    assert store.size(lease_key("daily", f"daily__store:{run_id}")) is None
     assert [entry.key for entry in store.list("reports/daily/")] == before
     answer = client.get("/assets/events", params={"source_dag_id": "daily__store"}).raise_for_status().json()
     events = [event for event in answer["asset_events"] if event["source_run_id"] == run_id]

@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from quire.airflow_dag import build_store_dag
+from quire.airflow_dag.handover import airflow_run_id
 from quire.errors import ReportError
 from quire.leases import lease_key
 from quire.object_store import ObjectStore
@@ -14,7 +15,7 @@ from quire.object_store import ObjectStore
 from tests.airflow.task_calls import TaskCalls, task_calls
 from tests.events import events_report, fill_events, session_of
 
-LEASE = lease_key("events", "events__store__r1")
+LEASE = lease_key("events", "events__store:r1")
 
 
 @pytest.fixture
@@ -50,3 +51,8 @@ def test_run_that_stores_ahead_and_fails_releases_its_lease(
     assert leases(bucket) == [LEASE]  # another attempt may follow
     storing.fail("extract", raised.value)
     assert leases(bucket) == []
+
+
+def test_run_named_like_the_dag_that_stores_ahead_has_a_lease_of_its_own() -> None:
+    assert airflow_run_id("events", "store__r1") != airflow_run_id("events__store", "r1")
+    assert airflow_run_id("cli", "a" * 32) != f"cli__{'a' * 32}"

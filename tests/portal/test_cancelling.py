@@ -49,13 +49,13 @@ def test_cancelled_run_releases_its_lease_and_a_finished_one_is_left_alone(
     portal = open_portal(monkeypatch, lambda: bucket)
     monkeypatch.setattr(api, "open_store", lambda: bucket)
     serve_run(portal, state)
-    for run_id in ("events__ask__1", "events__ask__2"):
+    for run_id in ("events:ask__1", "events:ask__2"):
         Lease(request_of(definition, run_id=run_id), store=bucket)
     path = "/reports/events/runs/ask__1" if page else f"{RUNS}/ask__1"
     assert portal.post(f"{path}/cancel", follow_redirects=False).status_code == (303 if page else 202)
     leases = {entry.key for entry in bucket.list("leases/")}
     assert len(leases) == held
-    assert lease_key("events", "events__ask__2") in leases
+    assert lease_key("events", "events:ask__2") in leases
 
 
 def test_run_is_cancelled_without_a_usable_store(

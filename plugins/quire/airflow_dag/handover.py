@@ -80,8 +80,11 @@ def own_run_id(run: Any) -> str:
 
 
 def airflow_run_id(dag_id: str, run_id: str) -> str:
-    """Returns what a run is called in the store: of a report's two DAGs, each may have a run of the same id."""
-    return f"{dag_id}__{run_id}"
+    """Returns what a run is called in the store: of a report's two DAGs, each may have a run of the same id.
+
+    No DAG id has a colon, so that no two runs share a name, and with it a lease.
+    """
+    return f"{dag_id}:{run_id}"
 
 
 def release_lease_of(context: Context) -> None:
