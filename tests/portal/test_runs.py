@@ -49,7 +49,7 @@ def airflow_runs(portal: Portal, runs: list[dict[str, Any]]) -> None:
 
     @portal.host.get("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances")
     def list_tasks(dag_id: str, run_id: str) -> dict[str, Any]:
-        task = {"task_id": "plan", "state": "failed", "end_date": None, "map_index": -1}
+        task = {"dag_run_id": run_id, "task_id": "plan", "state": "failed", "end_date": None, "map_index": -1}
         return {"task_instances": [task], "total_entries": 1}
 
     @portal.host.get("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/plan/xcomEntries/{key}")

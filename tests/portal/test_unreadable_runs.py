@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import HTTPException
+from fastapi import FastAPI, HTTPException, Request
 from quire.object_store import ObjectStore
-from quire.portal import command_line_runs, outcomes
+from quire.portal import airflow_api, command_line_runs, outcomes
+from quire.portal.airflow_api import AirflowApi, NotFoundError
 from quire.portal.unreadable_runs import UNREADABLE
 
 from tests.events import events_report
@@ -18,19 +21,18 @@ from tests.portal.test_runs import RUNS, airflow_run
 XCOM = "/api/v2/dags/events/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
 
 
-@pytest.fixture(params=["UTC", "Asia/Tokyo"])
-def portal(
-    request: pytest.FixtureRequest, tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
-) -> Portal:
+@pytest.fixture
+def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
     command_line_runs._LISTINGS.clear()
     outcomes._FINAL.clear()
-    events_report(tmp_path, timezone=request.param)
+    events_report(tmp_path, timezone="Asia/Tokyo")
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
     return open_portal(monkeypatch, lambda: bucket)
 
 
-def serve_runs(portal: Portal, runs: list[dict[str, Any]]) -> None:
-    """Lets Airflow have these runs, without any tasks."""
+def serve_runs(portal: Portal, runs: list[dict[str, Any]], *, tasks: Sequence[dict[str, Any]] = ()) -> list[str]:
+    """Lets Airflow have these runs, each with the same tasks; returns the ids whose tasks are asked for."""
+    ids: list[str] = []
 
     @portal.host.get("/api/v2/dags/events/dagRuns")
     def list_runs(limit: int, offset: int) -> dict[str, Any]:
@@ -42,7 +44,10 @@ def serve_runs(portal: Portal, runs: list[dict[str, Any]]) -> None:
 
     @portal.host.get("/api/v2/dags/events/dagRuns/{run_id}/taskInstances")
     def list_tasks(run_id: str) -> dict[str, Any]:
-        return {"task_instances": [], "total_entries": 0}
+        ids.append(run_id)
+        return {"task_instances": list(tasks), "total_entries": len(tasks)}
+
+    return ids
 
 
 @pytest.mark.parametrize("run_after", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
@@ -85,3 +90,59 @@ def test_list_of_a_caller_who_may_not_read_xcoms_is_refused(portal: Portal) -> N
 
     serve_runs(portal, [airflow_run(1, state="success")])
     assert portal.get(RUNS).status_code == 403
+
+
+CALLS: dict[str, Callable[[AirflowApi, str], Coroutine[Any, Any, Any]]] = {
+    "run": lambda api, run_id: api.run("events", run_id),
+    "fail": lambda api, run_id: api.fail("events", run_id, note="x"),
+    "tasks": lambda api, run_id: api.task_instances("events", run_id),
+    "task state": lambda api, run_id: api.task_state("events", run_id, "plan"),
+    "XCom": lambda api, run_id: api.xcom("events", run_id, "plan", "stored"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("run_id", [".", "..", "~", "a\u202eb"])
+def test_airflow_is_never_asked_for_an_id_that_names_no_single_run(
+    run_id: str, call: Callable[[AirflowApi, str], Coroutine[Any, Any, Any]]
+) -> None:
+    host, paths = FastAPI(), list[str]()
+
+    @host.api_route("/{path:path}", methods=["GET", "PATCH"])
+    def answer(request: Request, path: str) -> dict[str, Any]:
+        paths.append(path)
+        return {"task_instances": [], "total_entries": 0, "state": "success", "value": 1}
+
+    with pytest.raises(NotFoundError):
+        asyncio.run(call(AirflowApi(host, "token"), run_id))
+    assert paths == []
+
+
+def test_run_whose_id_means_every_run_to_airflow_is_left_out(portal: Portal) -> None:
+    everything, one = airflow_run(2, dag_run_id="~", state="failed"), airflow_run(1, state="failed")
+    waiting = airflow_run(3, dag_run_id="..")
+    ids = serve_runs(portal, [waiting, everything, one])
+    assert [run["run_id"] for run in portal.get(RUNS).json()] == ["ask__1"]
+    assert ids == ["ask__1"]
+
+
+def test_tasks_of_other_runs_do_not_count(portal: Portal) -> None:
+    task = {"dag_run_id": "ask__2", "task_id": "publish", "state": "success", "end_date": None, "map_index": -1}
+    serve_runs(portal, [airflow_run(1, state="running")], tasks=[task])
+    (run,) = portal.get(RUNS).json()
+    assert run["state"] == "running"
+
+
+def test_run_of_endless_tasks_is_asked_for_few_pages(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    offsets: list[int] = []
+    monkeypatch.setattr(airflow_api, "MAX_PAGES", 3)
+
+    @portal.host.get("/api/v2/dags/events/dagRuns/ask__1/taskInstances")
+    def list_tasks(offset: int) -> dict[str, Any]:
+        offsets.append(offset)
+        task = {"dag_run_id": "ask__1", "task_id": "extract", "state": None, "end_date": None, "map_index": offset}
+        return {"task_instances": [task], "total_entries": 10}
+
+    serve_runs(portal, [airflow_run(1, state="running")])
+    (run,) = portal.get(RUNS).json()
+    assert (run["error"], offsets) == (UNREADABLE, [0, 1, 2])

@@ -19,7 +19,7 @@ from pydantic import AfterValidator
 from quire.catalog import find_definition
 from quire.definition import ReportDefinition
 from quire.errors import DefinitionError
-from quire.portal.airflow_api import AirflowApi
+from quire.portal.airflow_api import AirflowApi, is_run_id
 from quire.portal.lazy import HOST
 from quire.settings import include_folder
 
@@ -79,7 +79,7 @@ CheckedCallerDep = Annotated[Caller, Depends(_checked_caller)]
 
 
 def _check_run_id(run_id: str) -> str:
-    if run_id in (".", "..", "~") or not run_id.isprintable():
+    if not is_run_id(run_id):
         raise ValueError("no run has such an id")
     return run_id
 

@@ -10,6 +10,8 @@ from urllib.parse import quote
 import httpx
 
 PAGE = 100  # Airflow's own limit: more is silently cut to it
+MAX_PAGES = 100  # of one answer that is read whole
+RESERVED_RUN_IDS = (".", "..", "~")  # a path is normalized over the first two; the third is every run to Airflow
 # Each of Airflow's routes takes a thread for its database session and then one for itself: with more of them at once
 # than its pool has connections (15), threads that wait for a connection keep out those that would give one back.
 _AT_ONCE = asyncio.Semaphore(8)
@@ -87,7 +89,7 @@ class AirflowApi:
 
     async def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """Returns a run."""
-        found: dict[str, Any] = await self._ask("GET", f"{_runs(dag_id)}/{_part(run_id)}")
+        found: dict[str, Any] = await self._ask("GET", f"{_run(dag_id, run_id)}")
         return found
 
     async def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> bool:
@@ -103,11 +105,12 @@ class AirflowApi:
 
     async def fail(self, dag_id: str, run_id: str, *, note: str) -> None:
         """Ends a run and its tasks."""
-        await self._ask("PATCH", f"{_runs(dag_id)}/{_part(run_id)}", json={"state": "failed", "note": note})
+        await self._ask("PATCH", f"{_run(dag_id, run_id)}", json={"state": "failed", "note": note})
 
     async def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Returns every task instance of a run."""
-        return await self._all(f"{_runs(dag_id)}/{_part(run_id)}/taskInstances", "task_instances")
+        tasks = await self._all(f"{_run(dag_id, run_id)}/taskInstances", "task_instances")
+        return [task for task in tasks if task["dag_run_id"] == run_id]
 
     async def tasks_in_state(
         self, dag_id: str, state: str, *, task_id: str | None, first: str, last: str, pages: int
@@ -135,15 +138,16 @@ class AirflowApi:
 
     async def task_state(self, dag_id: str, run_id: str, task_id: str) -> str | None:
         """Returns the state of a task of a run; None where it has none yet."""
+        path = _run(dag_id, run_id)
         try:
-            found = await self._ask("GET", f"{_runs(dag_id)}/{_part(run_id)}/taskInstances/{task_id}")
+            found = await self._ask("GET", f"{path}/taskInstances/{task_id}")
         except NotFoundError:
             return None
         return str(found["state"]) if found["state"] else None
 
     async def xcom(self, dag_id: str, run_id: str, task_id: str, key: str, *, map_index: int = -1) -> Any:
         """Returns what a task has pushed; None where it has not."""
-        path = f"{_runs(dag_id)}/{_part(run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
+        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
         try:
             return (await self._ask("GET", path, map_index=map_index, stringify=False))["value"]
         except NotFoundError:
@@ -151,11 +155,12 @@ class AirflowApi:
 
     async def _all(self, path: str, name: str, **query: Any) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        while True:
+        for _ in range(MAX_PAGES):
             page = await self._ask("GET", path, limit=PAGE, offset=len(found), **query)
             found += page[name]
             if not page[name] or len(found) >= page["total_entries"]:
                 return found
+        raise RefusedError(httpx.codes.SERVICE_UNAVAILABLE, f"Airflow has more than {len(found):,} {name}")
 
     async def _ask(self, method: str, path: str, *, json: Any = None, **query: Any) -> Any:
         transport = httpx.ASGITransport(self.host, raise_app_exceptions=False)
@@ -168,6 +173,17 @@ class AirflowApi:
         if answer.is_error:
             raise RefusedError(answer.status_code, _reason(answer))
         return answer.json()
+
+
+def is_run_id(run_id: str) -> bool:
+    """Whether an id names one run in a path of Airflow's API."""
+    return run_id not in RESERVED_RUN_IDS and run_id.isprintable()
+
+
+def _run(dag_id: str, run_id: str) -> str:
+    if not is_run_id(run_id):
+        raise NotFoundError(run_id)
+    return f"{_runs(dag_id)}/{_part(run_id)}"
 
 
 def _runs(dag_id: str) -> str:

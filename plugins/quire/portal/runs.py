@@ -20,7 +20,7 @@ from quire.file_names import is_summary
 from quire.object_store import ObjectStore
 from quire.portal.access import Caller
 from quire.portal.addresses import run_address
-from quire.portal.airflow_api import AirflowApi, NotFoundError
+from quire.portal.airflow_api import AirflowApi, NotFoundError, is_run_id
 from quire.portal.command_line_runs import RUN_ID, CommandLineRun, command_line_runs, merge_page
 from quire.portal.explanations import MAX_REASON_LENGTH, contact_of, explain_failure, shorten
 from quire.portal.manifests import cached_manifest
@@ -85,6 +85,7 @@ async def list_runs(
     found, total = await caller.api.runs_between(definition.name, first, offset + limit)
     dated = [(datetime.fromisoformat(run["run_after"]), run) for run in found]
     page = merge_page(dated, own, skip=offset - first, limit=limit)
+    page = [run for run in page if isinstance(run, CommandLineRun) or is_run_id(run["dag_run_id"])]
     others = [run for run in page if not isinstance(run, CommandLineRun)]
     outcomes = await outcomes_of(definition.name, others, api=caller.api, user=caller.user.get_id())
     few = asyncio.Semaphore(MAX_MANIFESTS)
