@@ -146,3 +146,27 @@ def test_run_of_endless_tasks_is_asked_for_few_pages(portal: Portal, monkeypatch
     serve_runs(portal, [airflow_run(1, state="running")])
     (run,) = portal.get(RUNS).json()
     assert (run["error"], offsets) == (UNREADABLE, [0, 1, 2])
+
+
+@pytest.mark.parametrize("pushed", [5, "x", [5], {"record": 5}, [[1], None]])
+def test_progress_of_a_run_with_edited_xcoms_is_unknown(portal: Portal, pushed: Any) -> None:
+    @portal.host.get(XCOM)
+    def show_value(run_id: str, task_id: str, key: str) -> dict[str, Any]:
+        return {"value": pushed}
+
+    serve_runs(portal, [airflow_run(1, state="running")])
+    (run,) = portal.get(RUNS).json()
+    assert (run["error"], run["progress"]["partitions"], run["progress"]["files"]) == (None, None, None)
+    assert portal.get("/reports/events").status_code == 200
+    assert portal.get("/reports/events/runs/ask__1").status_code == 200
+
+
+def test_run_published_at_a_time_without_an_offset_has_a_page(portal: Portal) -> None:
+    @portal.host.get(XCOM)
+    def show_value(run_id: str, task_id: str, key: str) -> dict[str, Any]:
+        return {"value": {"run": "a" * 32, "reused": True, "published_at": "2026-01-01T00:00:00"}}
+
+    times = {"start_date": "2026-01-01T00:00:00Z", "end_date": "2026-01-01T00:01:00Z"}
+    serve_runs(portal, [airflow_run(1, state="success", **times)])
+    page = portal.get("/reports/events/runs/ask__1")
+    assert (page.status_code, "Airflow no longer knows what came of it." in page.text) == (200, True)

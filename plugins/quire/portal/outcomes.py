@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from cachetools import TTLCache
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from quire.airflow_dag.handover import NOTIFY, PUBLISH, is_published
 from quire.portal.airflow_api import AirflowApi, NotFoundError, RefusedError
@@ -36,7 +36,7 @@ class Returned(BaseModel):
 
     run: str = Field(pattern="^[0-9a-f]{32}$")
     reused: bool
-    published_at: datetime | None = None
+    published_at: AwareDatetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

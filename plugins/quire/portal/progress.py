@@ -18,12 +18,14 @@ DONE = {"success", "skipped"}
 
 async def progress_of(api: AirflowApi, report: str, run_id: str, tasks: Sequence[Mapping[str, Any]]) -> ProgressView:
     """Returns how far a run is, from its tasks and what plan and layout returned."""
-    groups, stored, shares = await asyncio.gather(
+    planned, stored, laid_out = await asyncio.gather(
         api.xcom(report, run_id, "plan", "return_value"),
         api.xcom(report, run_id, "plan", STORED),
         api.xcom(report, run_id, "layout", "return_value"),
     )
-    known = len(stored["record"]) if isinstance(stored, dict) and "record" in stored else 0
+    groups, shares = _groups(planned), _groups(laid_out)
+    record = stored.get("record") if isinstance(stored, dict) else None
+    known = len(record) if isinstance(record, list) else 0
     return ProgressView(
         stage=_stage(tasks),
         partitions_done=known + _done(tasks, "extract", groups),
@@ -32,6 +34,12 @@ async def progress_of(api: AirflowApi, report: str, run_id: str, tasks: Sequence
         files=None if shares is None else sum(map(len, shares)),
         trouble=(await failure_of(api, report, run_id, tasks, "up_for_retry"))[0],
     )
+
+
+def _groups(pushed: Any) -> list[list[Any]] | None:
+    """Returns what a mapped stage works on; None where that is unknown, as whoever may edit XComs can change it."""
+    is_grouped = isinstance(pushed, list) and all(isinstance(group, list) for group in pushed)
+    return pushed if is_grouped else None
 
 
 def _stage(tasks: Iterable[Mapping[str, Any]]) -> str:
