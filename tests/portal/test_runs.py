@@ -87,6 +87,20 @@ def test_runs_of_the_command_line_are_listed_and_shown(
     assert (page.status_code, run_id in page.text) == (200, True)
 
 
+def test_run_of_airflow_named_as_the_command_line_does_has_a_page(portal: Portal) -> None:
+    run = airflow_run(1, dag_run_id=f"cli__{'c' * 32}")
+
+    @portal.host.get("/api/v2/dags/events/dagRuns/{run_id}")
+    def show_run(run_id: str) -> dict[str, Any]:
+        assert run_id == run["dag_run_id"]
+        return run
+
+    airflow_runs(portal, [run])
+    (listed,) = portal.get(RUNS).json()
+    shown = portal.get(f"{RUNS}/{listed['run_id']}")
+    assert (shown.status_code, shown.json()["asked_by"]) == (200, "ann")
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3, 7])
 def test_pages_of_merged_runs_are_the_whole_list_in_order(limit: int) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)

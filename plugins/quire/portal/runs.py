@@ -20,7 +20,7 @@ from quire.file_names import is_summary
 from quire.object_store import ObjectStore
 from quire.portal.access import Caller
 from quire.portal.addresses import run_address
-from quire.portal.airflow_api import AirflowApi, NotFoundError, is_run_id
+from quire.portal.airflow_api import AirflowApi, is_run_id
 from quire.portal.command_line_runs import RUN_ID, CommandLineRun, command_line_runs, merge_page
 from quire.portal.explanations import MAX_REASON_LENGTH, contact_of, explain_failure, shorten
 from quire.portal.manifests import cached_manifest
@@ -127,10 +127,9 @@ async def show_run(
     if RUN_ID.fullmatch(run_id):
         found = await run_sync(command_line_runs, store, definition.name)
         own = next((run for run in found if run.run_id == run_id), None)
-        if own is None:
-            raise NotFoundError(run_id)
-        view, published = await run_sync(_command_line_view, own, definition.name, store, base)
-        return RunDetails(**dict(view), stages=stage_views(published.usage) if published else []), published
+        if own is not None:
+            view, published = await run_sync(_command_line_view, own, definition.name, store, base)
+            return RunDetails(**dict(view), stages=stage_views(published.usage) if published else []), published
     run = await api.run(definition.name, run_id)
     outcome = await outcome_of(definition.name, run, api=api)
     view, manifest = await _details(definition, run, outcome, store=store, base=base)
