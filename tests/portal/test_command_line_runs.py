@@ -136,7 +136,7 @@ def test_few_manifests_are_in_memory_at_once(
     gc.collect()
     before = sum(type(value) is Manifest for value in gc.get_objects())
     assert set(list_now(bucket)) == ids
-    assert len(alive) == 10
+    assert len(alive) in (10, 11)  # with the manifest that the others were copied from, or without
     assert max(alive) - before <= 2 * LOOKUPS
 
 
