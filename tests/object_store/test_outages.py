@@ -106,3 +106,22 @@ def test_headers_without_a_date_are_believed_when_no_answer_has_one(bucket: Obje
 
     with S3Proxy((place.hostname or "", place.port or 0), target="HEAD k", spoil=without_date) as proxy:
         assert behind_proxy(bucket, proxy).size("k") == len(BODY)
+
+
+def test_headers_that_always_break_off_make_the_store_unavailable(bucket: ObjectStore) -> None:
+    bucket.put("k", BODY)
+    place = urlsplit(bucket.settings.endpoint_url or "")
+
+    def without_length(exchange: Exchange) -> None:
+        answer = exchange.forward()
+        lost = ("content-length", "date")
+        exchange.client.sendall(
+            Message(
+                answer.first_line, tuple(pair for pair in answer.headers if pair[0].lower() not in lost), b""
+            ).to_bytes()
+        )
+        exchange.hang_up()
+
+    with S3Proxy((place.hostname or "", place.port or 0), target="HEAD k", spoil=without_length) as proxy:
+        with pytest.raises(StoreUnavailableError, match="broke off"):
+            behind_proxy(bucket, proxy).size("k")

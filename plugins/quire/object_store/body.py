@@ -73,7 +73,7 @@ def read_headers(ask: Callable[[], HeadObjectOutputTypeDef], key: str) -> HeadOb
     for _ in range(READ_ATTEMPTS):
         with translated(key), suppress(ValueError):  # botocore's, of a date that was cut
             answer = ask()
-            if answer.keys() < {"ContentLength", "LastModified"}:
+            if not answer.keys() >= {"ContentLength", "LastModified"}:
                 continue
             if "date" in answer["ResponseMetadata"]["HTTPHeaders"]:
                 return answer
