@@ -60,9 +60,10 @@ def published(bucket: ObjectStore, table: pa.Table = TABLE) -> Manifest:
     """Stores a summary and returns the manifest that names it."""
     body = io.BytesIO()
     pq.write_table(table, body)
-    bucket.put(KEY, body.getvalue())
-    sha256 = hashlib.sha256(body.getvalue()).hexdigest()
-    return replace(MANIFEST, summaries=(replace(MANIFEST.summaries[0], sha256=sha256),))
+    data = body.getvalue()
+    bucket.put(KEY, data)
+    summary = replace(MANIFEST.summaries[0], bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    return replace(MANIFEST, summaries=(summary,))
 
 
 def test_measures_of_which_groups_tell_all_are_told_as_their_sheet_shows_them(bucket: ObjectStore) -> None:

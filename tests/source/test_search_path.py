@@ -76,7 +76,7 @@ def test_search_path_without_public_where_public_is_not_granted(
 
 
 def test_search_path_holds_in_this_database_only(postgres_server: PostgresServer, database: str, reader: str) -> None:
-    elsewhere = postgres_server.url("postgres", user=READER, password="secret")
+    elsewhere = postgres_server.url("postgres", user=READER, password="reader")
     assert path_of(elsewhere) == '"$user", public'
 
 

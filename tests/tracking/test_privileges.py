@@ -21,12 +21,13 @@ def database(fresh_database: str) -> str:
 
 
 def login(server: PostgresServer, url: str, role: str) -> str:
+    """Lets a role log in and returns its address; roles outlast databases, so all tests give one the same password."""
     run_sql(
         url,
         f"DO $$ BEGIN CREATE ROLE {role}; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
-        f"ALTER ROLE {role} LOGIN PASSWORD 'secret'",
+        f"ALTER ROLE {role} LOGIN PASSWORD 'reader'",
     )
-    return server.url(url.rpartition("/")[2], user=role, password="secret")
+    return server.url(url.rpartition("/")[2], user=role, password="reader")
 
 
 def test_writer_without_rights_on_the_log_is_logged_and_cannot_touch_it(
