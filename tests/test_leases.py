@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import psycopg
 import pytest
 from quire.artifacts import RunRequest, TaskUsage
 from quire.errors import DamagedObjectError, ReportError, StoreUnavailableError
-from quire.leases import EXPIRES_AFTER, Lease, active_runs, hold_lease, lease_key
+from quire.leases import EXPIRES_AFTER, Lease, active_runs, hold_lease, lease_key, release_lease, seconds_passed
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
 from quire.settings import CLONE
@@ -141,6 +142,23 @@ def test_lease_that_a_slow_store_takes_in_too_late_has_lapsed(request_: RunReque
     lease.renew()
     assert lease.lapsed
     assert Lease(request_, store=bucket, first=False).lapsed
+
+
+def test_lease_that_somebody_took_away_has_lapsed_for_good(request_: RunRequest, bucket: ObjectStore) -> None:
+    lease = Lease(request_, store=bucket)
+    assert not lease.has_lapsed()
+    release_lease(request_.report, request_.run_id, store=bucket)
+    assert lease.has_lapsed()
+    lease.renew()
+    assert lease.has_lapsed()
+    assert Lease(request_, store=bucket, first=False).lapsed
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="this system has no clock that goes on in its sleep")
+def test_seconds_passed_goes_on_while_a_machine_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    clocks = {time.CLOCK_BOOTTIME: 500.0, time.CLOCK_MONOTONIC: 20.0}  # of a machine that slept
+    monkeypatch.setattr(time, "clock_gettime", clocks.__getitem__)
+    assert seconds_passed() == 500
 
 
 def test_active_runs_takes_expired_leases_away(request_: RunRequest, bucket: ObjectStore) -> None:

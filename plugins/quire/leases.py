@@ -25,6 +25,7 @@ LEASES = "leases/"
 RENEW_EVERY = timedelta(minutes=1)
 EXPIRES_AFTER = timedelta(minutes=5)
 RELEASE_SECONDS = 10  # to wait for a renewal under way; one that arrives later expires by itself
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while a machine sleeps, where there is one
 LAPSED = b"lapsed"
 UNBROKEN = b"unbroken"
 
@@ -46,6 +47,11 @@ class ActiveRun:
         )
 
 
+def seconds_passed() -> float:
+    """Returns the time of a clock that only moves on, in seconds, a sleeping machine's too where that is known."""
+    return time.clock_gettime(CLOCK)
+
+
 class Lease:
     """One run's lease in the store.
 
@@ -62,17 +68,26 @@ class Lease:
         *,
         store: ObjectStore,
         first: bool = True,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = seconds_passed,
     ) -> None:
         self._key, self._store, self._clock = lease_key(request.report, request.run_id), store, clock
         self._renewed = clock()
-        self._lapsed = not first and self._has_lapsed()
+        self._lapsed = not first and self._is_broken()
         self.renew()
 
     @property
     def lapsed(self) -> bool:
         """Whether there was a time since the run began when retention may have seen no lease."""
         self._lapsed = self._lapsed or self._clock() - self._renewed > EXPIRES_AFTER.total_seconds()
+        return self._lapsed
+
+    def has_lapsed(self) -> bool:
+        """Whether ``lapsed``, or the lease is gone from the store: whoever cancels a run takes it away.
+
+        Raises:
+            StoreRefusedError, StoreUnavailableError: the store cannot be asked.
+        """
+        self._lapsed = self.lapsed or self._is_broken()
         return self._lapsed
 
     def renew(self) -> None:
@@ -92,7 +107,7 @@ class Lease:
         """Takes the lease away."""
         self._store.delete([self._key])
 
-    def _has_lapsed(self) -> bool:
+    def _is_broken(self) -> bool:
         age = self._store.age(self._key)
         return age is None or age > EXPIRES_AFTER or self._store.read(self._key) != UNBROKEN
 

@@ -128,7 +128,7 @@ def _run_stages(
             session=session,
             store=store,
             usage=lambda: (*meters.usages, meter.usage()),
-            lapsed=lambda: lease.lapsed,
+            lapsed=lease.has_lapsed,
         )
         progress("publish", 1, 1)
     return RunOutcome(published=published, partitions=staged, seconds=meters.seconds(), usage=tuple(meters.usages))

@@ -65,7 +65,7 @@ class Matrix:
         """Runs a scenario with one request spoiled, then what must succeed after it."""
         expected = self.expectation(scenario)
         result = CaseResult(case=f"{scenario.name}: {fault.name}: {target}")
-        with self._world.empty_bucket() as bucket:
+        with self._world.new_bucket() as bucket:
             scenario.prepare(self._world, bucket)
             with self._world.proxy(scenario.behind, target=target, spoil=fault.spoil) as proxy:
                 processes = self._run_spoiled(scenario, fault, proxy, bucket, result)
@@ -81,7 +81,7 @@ class Matrix:
         return result
 
     def _dry_run(self, scenario: Scenario) -> Expectation:
-        with self._world.empty_bucket() as bucket:
+        with self._world.new_bucket() as bucket:
             scenario.prepare(self._world, bucket)
             with self._world.proxy(scenario.behind) as proxy:
                 ended = self._world.runner.run(scenario.arguments, self._world.environment(bucket, proxy))

@@ -1,9 +1,9 @@
-"""Where cases are run: a database, an S3 server with a few buckets, and Quire's commands."""
+"""Where cases are run: a database, an S3 server, and Quire's commands."""
 
 from __future__ import annotations
 
-import queue
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,10 +47,6 @@ class World:
             "AIRFLOW_CONN_QUIRE_GC_SOURCE": self.gc_url,
         }
         self.runner = CommandRunner(folder, environment)
-        self._buckets: queue.Queue[str] = queue.Queue()
-        self._stores = {name: s3.create_bucket(name) for name in (f"faults-{n}" for n in range(CASES_AT_ONCE))}
-        for name in self._stores:
-            self._buckets.put(name)
         self._garbage: dict[str, bytes] | None = None
         self._lock = threading.Lock()
 
@@ -62,17 +58,15 @@ class World:
 
     def store(self, bucket: str) -> ObjectStore:
         """Returns a bucket, reached without a proxy."""
-        return self._stores[bucket]
+        return self._s3.store(bucket)
 
     @contextmanager
-    def empty_bucket(self) -> Iterator[str]:
-        """Lends a bucket, which is empty."""
-        bucket = self._buckets.get()
-        try:
-            empty(self.store(bucket))
-            yield bucket
-        finally:
-            self._buckets.put(bucket)
+    def new_bucket(self) -> Iterator[str]:
+        """Makes a bucket, and deletes it: what a killed process still writes reaches no later case."""
+        store = self._s3.create_bucket(f"faults-{uuid.uuid4().hex}")
+        yield store.bucket
+        empty(store)
+        store.client.delete_bucket(Bucket=store.bucket)
 
     def proxy(self, behind: Behind, *, target: str | None = None, spoil: Callable[[Any], None] | None = None) -> Proxy:
         """Returns a proxy before one of the servers."""
@@ -99,7 +93,7 @@ class World:
         """Returns the objects of a bucket that needs sweeping; they are made once."""
         with self._lock:
             if self._garbage is None:
-                with self.empty_bucket() as bucket:
+                with self.new_bucket() as bucket:
                     self._garbage = self._make_garbage(bucket)
             return self._garbage
 

@@ -148,7 +148,10 @@ def test_run_of_endless_tasks_is_asked_for_few_pages(portal: Portal, monkeypatch
     assert (run["error"], offsets) == (UNREADABLE, [0, 1, 2])
 
 
-@pytest.mark.parametrize("pushed", [5, "x", [5], {"record": 5}, [[1], None]])
+@pytest.mark.parametrize(
+    "pushed",
+    [5, "x", [5], {"record": 5}, [[1], None], [{"record": "[" * 100_000}], [{"record": "5"}, {"record": "[1]"}]],
+)
 def test_progress_of_a_run_with_edited_xcoms_is_unknown(portal: Portal, pushed: Any) -> None:
     @portal.host.get(XCOM)
     def show_value(run_id: str, task_id: str, key: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from quire.artifacts import RenderedFile, StagedRun, manifest_key
 from quire.definition import ReportDefinition
-from quire.errors import IntegrityError, StoreUnavailableError
+from quire.errors import DamagedObjectError, IntegrityError, StoreUnavailableError
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
 from quire.stages.aggregate import aggregate_summaries
@@ -165,7 +165,8 @@ def test_manifest_says_what_was_asked_and_what_was_stored_before(
     asked = replace(run.plan.request, parameters={"kind": "a"})
     first, *others = run.partitions
     run = replace(run, plan=replace(run.plan, request=asked), partitions=(replace(first, stored=True), *others))
-    manifest = publish_run(definition, run, (), session=session_of(fresh_database), store=bucket).manifest
+    files = render(definition, run, bucket)
+    manifest = publish_run(definition, run, files, session=session_of(fresh_database), store=bucket).manifest
     assert manifest.parameters == {"kind": "a"}
     assert [part.stored for part in manifest.partitions] == [True, False, False]
 
@@ -174,6 +175,7 @@ def test_publish_whose_summary_cannot_be_stored_leaves_no_run(
     definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
 ) -> None:
     run = stage(definition, fresh_database, bucket)
+    files = render(definition, run, bucket)
 
     def refuse(params: dict[str, Any], **_: Any) -> None:
         if params["url_path"].endswith("_summary.xlsx"):
@@ -181,7 +183,7 @@ def test_publish_whose_summary_cannot_be_stored_leaves_no_run(
 
     bucket.client.meta.events.register("before-call.s3.PutObject", refuse)
     with pytest.raises(StoreUnavailableError, match="away"):
-        publish_run(definition, run, (), session=session_of(fresh_database), store=bucket)
+        publish_run(definition, run, files, session=session_of(fresh_database), store=bucket)
     assert bucket.size(manifest_key("events", run.layout.run_key)) is None
 
 
@@ -212,3 +214,23 @@ def test_summary_file_is_named_for_report_and_range(
     request = request_of(definition, start, end)
     published = run_report(definition, request, session=session_of(fresh_database), store=bucket).published
     assert published.manifest.files[-1].name == name
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda files: files[1:], "events_2013-01.csv is missing among the files of the run"),
+        (lambda files: (*files, files[1]), "events_2013-01.xlsx is 2 times among the files of the run"),
+    ],
+)
+def test_run_is_published_with_each_of_its_files_once_or_not_at_all(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore, change: Any, fault: str
+) -> None:
+    fill_events(fresh_database)
+    definition = events_report(tmp_path, workbook={"formats": ["csv", "xlsx"]})
+    run = stage(definition, fresh_database, bucket)
+    files = render(definition, run, bucket)
+    assert [file.name for file in files[:2]] == ["events_2013-01.csv", "events_2013-01.xlsx"]
+    with pytest.raises(DamagedObjectError, match=fault):
+        publish_run(definition, run, change(files), session=session_of(fresh_database), store=bucket)
+    assert bucket.size(manifest_key("events", run.layout.run_key)) is None

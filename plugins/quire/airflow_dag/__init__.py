@@ -4,6 +4,7 @@ dag          how the tasks follow one another
 tasks        the stages as tasks
 own_task     @task, in a process that is configured for them
 handover     what they hand on
+sealing      seals on it, since users can write XComs too
 notices      who is told of a run's end
 params       the trigger form
 connections  Airflow's connections -> the source's session and the object store

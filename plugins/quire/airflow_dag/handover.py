@@ -1,7 +1,7 @@
-"""What tasks hand on to one another through XCom: records as JSON, and the usage of each task.
+"""What tasks hand on to one another through XCom: sealed records, and the usage of each task.
 
 plan and layout return what is mapped over, and push the whole record under a key of its own, since a mapping takes a
-task's return value only. Whoever receives a record also receives the version of the definition it was made for.
+task's return value only.
 """
 
 from __future__ import annotations
@@ -14,16 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Context, get_current_context
 
-from quire.airflow_dag.own_records import (
-    ensure_own_files,
-    ensure_own_group,
-    ensure_own_partitions,
-    ensure_own_plan,
-    ensure_own_request,
-    ensure_own_run,
-    ensure_own_shares,
-    ensure_own_summaries,
-)
+from quire.airflow_dag.sealing import Sealer
 from quire.artifacts import (
     RenderedFile,
     RunPlan,
@@ -36,9 +27,9 @@ from quire.artifacts import (
 )
 from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition, StageName
-from quire.errors import DamagedObjectError, DefinitionError, IntegrityError, ReportError
+from quire.errors import DamagedObjectError, ReportError
+from quire.object_store import ObjectStore
 from quire.run_request import request_conf
-from quire.serialization import digest, from_json, to_json
 from quire.stored_partitions import whole_range
 
 if TYPE_CHECKING:
@@ -74,6 +65,14 @@ def asked_for(definition: ReportDefinition) -> RunRequest:
     )
 
 
+def valid_request(definition: ReportDefinition) -> RunRequest | None:
+    """Returns what the run at hand was asked for, or None where it cannot be meant so."""
+    try:
+        return asked_for(definition)
+    except ReportError:
+        return None
+
+
 def own_run_id(run: Any) -> str:
     """Returns what the run at hand is called in the store."""
     return airflow_run_id(run.dag_id, run.run_id)
@@ -99,125 +98,105 @@ def release_lease_of(context: Context) -> None:
         logger.warning("the lease of run %s expires by itself: %s", run.run_id, error)
 
 
-def pull_request(definition: ReportDefinition) -> RunRequest | None:
-    """Returns the request as plan took it; what the conf says where plan had failed; None where that says nothing."""
-    context = get_current_context()
-    pushed = context["ti"].xcom_pull("plan", key=PLAN)
-    try:
-        if isinstance(pushed, dict):
-            request = from_json(RunPlan, pushed.get("record")).request
-            if (request.report, request.run_id) == (definition.name, own_run_id(context["dag_run"])):
-                return request
-        return asked_for(definition)
-    except ReportError:
-        return None
+class Handover:
+    """What one task of a run receives from the tasks before it, and hands on.
 
-
-def push_plan(definition: ReportDefinition, plan: RunPlan) -> None:
-    """Hands the plan to the tasks that follow; what it found stored by itself, since extracts need not know."""
-    _push(PLAN, definition, replace(plan, stored=()))
-    _push(STORED, definition, plan.stored)
-
-
-def push_run(definition: ReportDefinition, run: StagedRun) -> None:
-    """Hands what is known of the run to the tasks that follow."""
-    _push(RUN, definition, run)
-
-
-def same_plan(definition: ReportDefinition, pushed: Any, stored: Any = None) -> RunPlan:
-    """Returns a pushed plan, with what it found stored where that is given too.
-
-    Raises:
-        DefinitionError: the definition was changed since.
-        IntegrityError: it is of another run.
+    Args:
+        definition: the report.
+        store: where the key lies that the run's records are sealed with.
     """
-    plan = from_json(RunPlan, _of_same_version(definition, pushed))
-    if stored is not None:
-        plan = replace(plan, stored=from_json(tuple[StagedPartition, ...], _of_same_version(definition, stored)))
-    ensure_own_request(plan.request, asked_for(definition))
-    ensure_own_plan(definition, plan)
-    return plan
 
+    def __init__(self, definition: ReportDefinition, *, store: ObjectStore) -> None:
+        self._definition = definition
+        self._sealer = Sealer(definition, own_run_id(get_current_context()["dag_run"]), store=store)
 
-def same_run(definition: ReportDefinition, pushed: Any) -> StagedRun:
-    """Returns a pushed run.
+    def plan(self, pushed: Any, stored: Any = None) -> RunPlan:
+        """Returns a pushed plan, with what it found stored where that is given too.
 
-    Raises:
-        DefinitionError: the definition was changed since.
-        IntegrityError: it is another run.
-    """
-    run = from_json(StagedRun, _of_same_version(definition, pushed))
-    ensure_own_request(run.plan.request, asked_for(definition))
-    ensure_own_run(definition, run)
-    return run
+        Raises:
+            DefinitionError: the definition was changed since.
+            IntegrityError: no task of this run sealed it; so do the other methods.
+        """
+        plan = self._sealer.open(PLAN, RunPlan, pushed)
+        if stored is None:
+            return plan
+        return replace(plan, stored=self._sealer.open(STORED, tuple[StagedPartition, ...], stored))
 
+    def run(self, pushed: Any) -> StagedRun:
+        """Returns a pushed run."""
+        return self._sealer.open(RUN, StagedRun, pushed)
 
-def partition_group(definition: ReportDefinition, plan: RunPlan, returned: Any) -> tuple[DatePartition, ...]:
-    """Returns the partitions of one extract task.
+    def partition_group(self, returned: Any) -> tuple[DatePartition, ...]:
+        """Returns the partitions of one extract task."""
+        return self._sealer.open("groups of partitions", tuple[DatePartition, ...], returned)
 
-    Raises:
-        IntegrityError: one is not of the plan.
-    """
-    group = from_json(tuple[DatePartition, ...], returned)
-    ensure_own_group(definition, plan, group)
-    return group
+    def partitions(self, plan: RunPlan, returned: Any) -> tuple[StagedPartition, ...]:
+        """Returns the partitions of a run in order: those that plan found stored, and those of all extract tasks."""
+        kind = tuple[StagedPartition, ...]
+        extracted = [part for group in returned or () for part in self._sealer.open("partitions", kind, group)]
+        return whole_range(self._definition, plan, extracted)
 
+    def summaries(self, returned: Any) -> tuple[StagedSummary, ...]:
+        """Returns the summaries of a run."""
+        return self._sealer.open("summaries", tuple[StagedSummary, ...], returned)
 
-def staged_summaries(definition: ReportDefinition, plan: RunPlan, returned: Any) -> tuple[StagedSummary, ...]:
-    """Returns the summaries of a run.
+    def share_group(self, returned: Any) -> tuple[WorkbookShare, ...]:
+        """Returns the workbooks of one render task."""
+        return self._sealer.open("groups of workbooks", tuple[WorkbookShare, ...], returned)
 
-    Raises:
-        IntegrityError: one is not of the run.
-    """
-    summaries = from_json(tuple[StagedSummary, ...], returned)
-    ensure_own_summaries(definition, plan, summaries)
-    return summaries
+    def files(self, returned: Any) -> tuple[RenderedFile, ...]:
+        """Returns the files of all render tasks, in order."""
+        kind = tuple[RenderedFile, ...]
+        return tuple(file for group in returned or () for file in self._sealer.open("files", kind, group))
 
+    def usages(self, *pushed: Any) -> tuple[TaskUsage, ...]:
+        """Returns what each task before took: one record of a plain task, one a piece of a mapped one."""
+        sealed: list[Any] = []
+        for usage in pushed:
+            sealed += [usage] if isinstance(usage, dict) else list(usage or ())
+        return tuple(self._sealer.open(USAGE, TaskUsage, usage) for usage in sealed)
 
-def share_group(definition: ReportDefinition, run: StagedRun, returned: Any) -> tuple[WorkbookShare, ...]:
-    """Returns the workbooks of one render task.
+    def push_plan(self, plan: RunPlan) -> list[dict[str, str]]:
+        """Hands on the plan, and what it found stored by itself, since extracts need not know; returns its groups."""
+        self._push(PLAN, replace(plan, stored=()))
+        self._push(STORED, plan.stored)
+        return [self._sealer.seal("groups of partitions", group) for group in plan.groups]
 
-    Raises:
-        IntegrityError: one is not of the run.
-    """
-    shares = from_json(tuple[WorkbookShare, ...], returned)
-    ensure_own_shares(definition, run, shares)
-    return shares
+    def push_run(self, run: StagedRun) -> None:
+        """Hands on what is known of the run."""
+        self._push(RUN, run)
 
+    def seal_partitions(self, partitions: Sequence[StagedPartition]) -> dict[str, str]:
+        """Returns what an extract task returns."""
+        return self._sealer.seal("partitions", partitions)
 
-def rendered_files(definition: ReportDefinition, run: StagedRun, returned: Any) -> tuple[RenderedFile, ...]:
-    """Returns the files of all render tasks, in order.
+    def seal_summaries(self, summaries: Sequence[StagedSummary]) -> dict[str, str]:
+        """Returns what aggregate returns."""
+        return self._sealer.seal("summaries", summaries)
 
-    Raises:
-        IntegrityError: one is not of the run.
-    """
-    files = tuple(file for group in returned or () for file in from_json(tuple[RenderedFile, ...], group))
-    ensure_own_files(definition, run, files)
-    return files
+    def seal_share_groups(self, groups: Sequence[Sequence[WorkbookShare]]) -> list[dict[str, str]]:
+        """Returns what layout returns, for a render task each."""
+        return [self._sealer.seal("groups of workbooks", group) for group in groups]
 
+    def seal_files(self, files: Sequence[RenderedFile]) -> dict[str, str]:
+        """Returns what a render task returns."""
+        return self._sealer.seal("files", files)
 
-def staged_partitions(definition: ReportDefinition, plan: RunPlan, returned: Any) -> tuple[StagedPartition, ...]:
-    """Returns the partitions of a run in order: those that plan found stored, and those of all extract tasks.
+    @contextmanager
+    def usage_pushed(
+        self, stage: str, names: Sequence[str], statements: StatementLog | None = None
+    ) -> Iterator[TaskMeter]:
+        """Measures a task, hands what it took to publish, and names it in Airflow's pages by what it works on."""
+        from quire.usage import measured
 
-    Raises:
-        IntegrityError: one is missing, there twice, or not of the run.
-    """
-    extracted = [part for group in returned or () for part in from_json(tuple[StagedPartition, ...], group)]
-    ensure_own_partitions(definition, plan, extracted)
-    return whole_range(definition, plan, extracted)
+        label = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
+        get_current_context()["label"] = label  # type: ignore[typeddict-unknown-key]
+        with measured(stage, label, statements) as meter:
+            yield meter
+            self._push(USAGE, meter.usage())
 
-
-@contextmanager
-def usage_pushed(stage: str, names: Sequence[str], statements: StatementLog | None = None) -> Iterator[TaskMeter]:
-    """Measures a task, hands what it took to publish, and names it in Airflow's pages by what it works on."""
-    from quire.usage import measured
-
-    label = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
-    context = get_current_context()
-    context["label"] = label  # type: ignore[typeddict-unknown-key]
-    with measured(stage, label, statements) as meter:
-        yield meter
-        context["ti"].xcom_push(USAGE, to_json(meter.usage()))
+    def _push(self, key: str, record: Any) -> None:
+        get_current_context()["ti"].xcom_push(key, self._sealer.seal(key, record))
 
 
 @contextmanager
@@ -242,28 +221,3 @@ def first_damage(*pushed: Any) -> str:
             if damage:
                 return str(damage)
     return ""
-
-
-def task_usages(*pushed: Any) -> tuple[TaskUsage, ...]:
-    """Returns what each task before took: one record of a plain task, one a piece of a mapped one."""
-    found: list[Any] = []
-    for given in pushed:
-        found += [given] if isinstance(given, dict) else list(given or ())
-    return tuple(from_json(TaskUsage, usage) for usage in found)
-
-
-def _push(key: str, definition: ReportDefinition, record: Any) -> None:
-    get_current_context()["ti"].xcom_push(key, {"definition": _version(definition), "record": to_json(record)})
-
-
-def _version(definition: ReportDefinition) -> str:
-    return digest(definition.model_dump(mode="json"))
-
-
-def _of_same_version(definition: ReportDefinition, pushed: Any) -> Any:
-    """Every task reads the files anew: rows of one query must not be stored as another's."""
-    if not isinstance(pushed, dict) or not {"definition", "record"} <= set(pushed):
-        raise IntegrityError("an XCom of this run is not what its task pushed: run it again", report=definition.name)
-    if pushed["definition"] != _version(definition):
-        raise DefinitionError("its files were changed while it ran: start it again", report=definition.name)
-    return pushed["record"]

@@ -22,9 +22,8 @@ from airflow.sdk import BaseNotifier, TriggerRule, XComArg, get_current_context
 from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 
 from quire.airflow_dag.connections import open_store
-from quire.airflow_dag.handover import NOTIFY, PUBLISH, UNREACHED, is_published, pull_request
+from quire.airflow_dag.handover import NOTIFY, PUBLISH, UNREACHED, is_published, valid_request
 from quire.airflow_dag.mail import MAIL_NOTIFIER
-from quire.airflow_dag.own_records import ensure_run_key
 from quire.airflow_dag.own_task import own_task
 from quire.airflow_dag.reader_links import FAILURE, MOST_ASKED, base_url
 from quire.airflow_dag.tasks import placement
@@ -32,6 +31,7 @@ from quire.definition import Notifier, ReportDefinition
 from quire.definition.part import suggestion
 from quire.errors import DefinitionError, ReportError, first_line
 from quire.notices import FailedTask, Notice, ToldRun, as_html, as_text, escape_slack, tell_failure, tell_success
+from quire.run_key import ensure_run_key
 from quire.serialization import from_json
 from quire.stored_manifests import read_manifest
 
@@ -169,7 +169,7 @@ def notice_words(notice: Notice, *, for_slack: bool) -> dict[str, str]:
 def _success(definition: ReportDefinition) -> Notice:
     told = from_json(ToldRun, get_current_context()["ti"].xcom_pull(PUBLISH), source="what publish returned")
     ensure_run_key(told.run)
-    request = pull_request(definition)
+    request = valid_request(definition)
     if request is None:
         raise DefinitionError("its files were changed since it was planned")
     return tell_success(definition, request, told, totals=_totals(definition, told.run), **_place())
@@ -192,7 +192,7 @@ def _failure(definition: ReportDefinition, tasks: Sequence[dict[str, Any]]) -> N
     for found in failed:
         silent = len(causes) < MOST_ASKED and not any(cause.reason for cause in causes)
         causes.append(FailedTask(stage=found["task_id"], reason=_reason(definition, found) if silent else ""))
-    return tell_failure(definition, pull_request(definition), causes, **_place())
+    return tell_failure(definition, valid_request(definition), causes, **_place())
 
 
 def _reason(definition: ReportDefinition, found: dict[str, Any]) -> str:

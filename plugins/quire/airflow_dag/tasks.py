@@ -9,23 +9,7 @@ from typing import Any
 from airflow.sdk import Asset, TriggerRule, get_current_context
 
 from quire.airflow_dag.connections import open_session, open_store, owner_address
-from quire.airflow_dag.handover import (
-    PUBLISH,
-    asked_for,
-    damage_pushed,
-    first_damage,
-    partition_group,
-    push_plan,
-    push_run,
-    rendered_files,
-    same_plan,
-    same_run,
-    share_group,
-    staged_partitions,
-    staged_summaries,
-    task_usages,
-    usage_pushed,
-)
+from quire.airflow_dag.handover import PUBLISH, Handover, asked_for, damage_pushed, first_damage
 from quire.airflow_dag.own_task import own_task
 from quire.airflow_dag.reader_links import RunPageLink
 from quire.artifacts import RenderedFile, RunLayout, StagedRun, StagedSummary
@@ -61,14 +45,14 @@ def plan_task(definition: ReportDefinition) -> Any:
 
         request = asked_for(definition)
         session, store = open_session(definition), open_store()
+        handover = Handover(definition, store=store)
         with (
             hold_lease(request, store=store, release=False),
-            usage_pushed("plan", [definition.name], session.statements) as meter,
+            handover.usage_pushed("plan", [definition.name], session.statements) as meter,
         ):
             found = plan_partitions(definition, request, session=session, store=store)
             meter.count(units=found.size)
-        push_plan(definition, found)
-        return to_json(found.groups)
+        return handover.push_plan(found)
 
     return plan()
 
@@ -90,12 +74,12 @@ def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
         from quire.leases import hold_lease
         from quire.stages.extract import extract_partitions
 
-        known = same_plan(definition, plan)
-        partitions = partition_group(definition, known, group)
         session, store = open_session(definition), open_store()
+        handover = Handover(definition, store=store)
+        known, partitions = handover.plan(plan), handover.partition_group(group)
         with (
             hold_lease(known.request, store=store, first=False, release=False),
-            usage_pushed("extract", [part.key for part in partitions], session.statements) as meter,
+            handover.usage_pushed("extract", [part.key for part in partitions], session.statements) as meter,
         ):
             found = extract_partitions(definition, known, partitions, session=session, store=store)
             meter.count_written(found)
@@ -103,7 +87,7 @@ def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
             event = get_current_context()["outlet_events"][asset]
             event.add_partitions([part.key for part in found])
             event.extra = {"report": definition.name, "parameters": known.request.parameters}
-        return to_json(found)
+        return handover.seal_partitions(found)
 
     return extract.partial(plan=plan).expand(group=groups)
 
@@ -121,17 +105,19 @@ def aggregate_task(definition: ReportDefinition, plan: Any, stored: Any, staged:
         from quire.leases import hold_lease
         from quire.stages.aggregate import aggregate_summaries
 
-        known, store = same_plan(definition, plan, stored), open_store()
+        store = open_store()
+        handover = Handover(definition, store=store)
+        known = handover.plan(plan, stored)
         with (
             hold_lease(known.request, store=store, first=False, release=False),
-            usage_pushed("aggregate", [definition.name]) as meter,
+            handover.usage_pushed("aggregate", [definition.name]) as meter,
         ):
-            partitions = staged_partitions(definition, known, staged)
+            partitions = handover.partitions(known, staged)
             summaries: tuple[StagedSummary, ...] = ()
             with damage_pushed():
                 summaries = aggregate_summaries(definition, known, partitions, store=store)
             meter.count_written(summaries)
-        return to_json(summaries)
+        return handover.seal_summaries(summaries)
 
     return aggregate(plan, stored, staged)
 
@@ -148,18 +134,20 @@ def layout_task(definition: ReportDefinition, plan: Any, stored: Any, staged: An
     def layout(plan: Any, stored: Any, staged: Any, summaries: Any, damage: Any) -> Any:
         from quire.stages.layout import layout_run
 
-        with usage_pushed("layout", [definition.name]):
-            known = same_plan(definition, plan, stored)
-            partitions = staged_partitions(definition, known, staged)
-            found = layout_run(definition, known, partitions, store=open_store())
+        store = open_store()
+        handover = Handover(definition, store=store)
+        with handover.usage_pushed("layout", [definition.name]):
+            known = handover.plan(plan, stored)
+            partitions = handover.partitions(known, staged)
+            found = layout_run(definition, known, partitions, store=store)
         run = StagedRun(
             plan=replace(known, stored=()),  # they are among the partitions
             partitions=partitions,
-            summaries=staged_summaries(definition, known, summaries),
+            summaries=handover.summaries(summaries),
             layout=RunLayout(run_key=found.run_key, reused=found.reused, groups=()),
         )
-        push_run(definition, run)
-        return to_json(() if damage else found.groups)
+        handover.push_run(run)
+        return handover.seal_share_groups(() if damage else found.groups)
 
     return layout(plan, stored, staged, summaries, damage)
 
@@ -177,17 +165,18 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any) -> Any:
         from quire.leases import hold_lease
         from quire.stages.render import render_workbooks
 
-        known, store = same_run(definition, run), open_store()
-        workbooks = share_group(definition, known, shares)
+        store = open_store()
+        handover = Handover(definition, store=store)
+        known, workbooks = handover.run(run), handover.share_group(shares)
         with (
             hold_lease(known.plan.request, store=store, first=False, release=False),
-            usage_pushed("render", [share.stem for share in workbooks]) as meter,
+            handover.usage_pushed("render", [share.stem for share in workbooks]) as meter,
         ):
             files: tuple[RenderedFile, ...] = ()
             with damage_pushed():
                 files = render_workbooks(definition, known, workbooks, store=store)
             meter.count_written(files)
-        return to_json(files)
+        return handover.seal_files(files)
 
     return render.partial(run=run).expand(shares=groups)
 
@@ -212,11 +201,11 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
         from quire.leases import hold_lease, release_lease
 
         session, store = open_session(definition), open_store()
-        staged = same_run(definition, run)
-        rendered = rendered_files(definition, staged, files)
+        handover = Handover(definition, store=store)
+        staged, rendered, earlier = handover.run(run), handover.files(files), handover.usages(*usages)
         with (
             hold_lease(staged.plan.request, store=store, first=False, release=False) as lease,
-            usage_pushed("publish", [definition.name], session.statements) as meter,
+            handover.usage_pushed("publish", [definition.name], session.statements) as meter,
         ):
             found = publish_or_repeat(
                 definition,
@@ -224,9 +213,9 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
                 rendered,
                 session=session,
                 store=store,
-                usage=lambda: (*task_usages(*usages), meter.usage()),
+                usage=lambda: (*earlier, meter.usage()),
                 damage=first_damage(*damages),
-                lapsed=lambda: lease.lapsed,
+                lapsed=lease.has_lapsed,
             )
         release_lease(staged.plan.request.report, staged.plan.request.run_id, store=store)
         manifest = found.manifest

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from quire.airflow_dag.handover import NOTIFY, STORED
 from quire.airflow_dag.reader_links import FAILURE, FAILURE_KIND, MOST_ASKED
+from quire.airflow_dag.sealing import unverified_record
 from quire.definition import StageName
 from quire.portal.airflow_api import AirflowApi
 from quire.portal.views import ProgressView
@@ -24,7 +25,7 @@ async def progress_of(api: AirflowApi, report: str, run_id: str, tasks: Sequence
         api.xcom(report, run_id, "layout", "return_value"),
     )
     groups, shares = _groups(planned), _groups(laid_out)
-    record = stored.get("record") if isinstance(stored, dict) else None
+    record = unverified_record(stored)
     known = len(record) if isinstance(record, list) else 0
     return ProgressView(
         stage=_stage(tasks),
@@ -38,8 +39,11 @@ async def progress_of(api: AirflowApi, report: str, run_id: str, tasks: Sequence
 
 def _groups(pushed: Any) -> list[list[Any]] | None:
     """Returns what a mapped stage works on; None where that is unknown, as whoever may edit XComs can change it."""
-    is_grouped = isinstance(pushed, list) and all(isinstance(group, list) for group in pushed)
-    return pushed if is_grouped else None
+    if not isinstance(pushed, list):
+        return None
+    records = [unverified_record(group) for group in pushed]
+    groups = [record for record in records if isinstance(record, list)]
+    return groups if len(groups) == len(records) else None
 
 
 def _stage(tasks: Iterable[Mapping[str, Any]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -28,6 +29,7 @@ from quire.source import SourceSession, open_transaction
 from quire.stored_manifests import find_manifest
 from quire.stored_partitions import discard_rows
 from quire.usage import repeated_statements
+from quire.workbook_shares import workbook_shares
 from quire.xlsx.model import DetailOutcome, FactSheet, TableSheet, Workbook
 from quire.xlsx.workbook import write_workbook
 
@@ -68,6 +70,7 @@ def publish_run(
         # aggregate makes no summaries for a run that it finds published
         if run.layout.reused or len(run.summaries) != len(definition.summaries):
             raise DamagedObjectError(f"run {run.layout.run_key} was published, and then deleted: run it again")
+        _ensure_every_file(definition, run, files)
         notes = (*_notes(run, files), *_changes(definition, run, session))
         if not _has_one_workbook(definition, run):
             files = (*files, _write_summary(definition, run, files, notes, store=store))
@@ -83,6 +86,19 @@ def publish_run(
                 logger.info("%s: run %s was published by another meanwhile", definition.name, run.layout.run_key)
                 return _adopt(run, files, store, winner=winner)
         raise IntegrityError(f"the manifest of run {run.layout.run_key} was there and is gone: run it again")
+
+
+def _ensure_every_file(definition: ReportDefinition, run: StagedRun, files: Sequence[RenderedFile]) -> None:
+    """Raises where a workbook is missing in one of its formats, or a file is there twice."""
+    formats = definition.file_formats(run.plan.request.formats)
+    names = Counter(file.name for file in files)
+    for share in workbook_shares(definition, run.plan, run.partitions):
+        for name in (f"{share.stem}.{file_format}" for file_format in formats):
+            if not names[name]:
+                raise DamagedObjectError(f"{name} is missing among the files of the run: run it again")
+    for name, times in names.items():
+        if times > 1:
+            raise DamagedObjectError(f"{name} is {times} times among the files of the run: run it again")
 
 
 def _refuse_missing(run: StagedRun, files: Sequence[RenderedFile], *, store: ObjectStore) -> None:

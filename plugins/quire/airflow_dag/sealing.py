@@ -1,0 +1,90 @@
+"""Seals on the records in XComs.
+
+A user with edit access to a DAG can write its XComs through Airflow's API, but the tasks have rights on every report's
+objects. So each record carries a message authentication code, with a key that lies in the store: only what a task of
+the same run wrote for the same purpose is opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+from quire.definition import ReportDefinition
+from quire.errors import DefinitionError, IntegrityError
+from quire.object_store import ObjectStore
+from quire.records import COMMIT_ATTEMPTS, find_record, write_once
+from quire.serialization import digest, from_json, to_json
+
+SEALING_KEY = "keys/xcom.json"  # the object that holds it
+RECORD, SEAL, DEFINITION = "record", "seal", "definition"  # the fields of a sealed record
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealingKey:
+    """The key that every task of a store seals with: 32 random bytes, in hexadecimal digits."""
+
+    secret: str
+
+
+class Sealer:
+    """Seals records of one run, and opens those that its tasks have sealed.
+
+    Args:
+        definition: the report. Every task reads its files anew: rows of one query must not be stored as another's.
+        run_id: what the run is called in the store.
+        store: where the key lies; it is made at first use.
+    """
+
+    def __init__(self, definition: ReportDefinition, run_id: str, *, store: ObjectStore) -> None:
+        self._report, self._run_id, self._store = definition.name, run_id, store
+        self._version = digest(definition.model_dump(mode="json"))
+
+    def seal(self, purpose: str, record: Any) -> dict[str, str]:
+        """Returns a record as JSON text, which no database changes, with its seal."""
+        text = json.dumps(to_json(record), ensure_ascii=False)
+        return {DEFINITION: self._version, RECORD: text, SEAL: self._code(purpose, self._version, text)}
+
+    def open(self, purpose: str, kind: type[Record], sealed: Any) -> Record:
+        """Returns the record that a task of this run sealed for a purpose.
+
+        Raises:
+            DefinitionError: the definition was changed since.
+            IntegrityError: it was not sealed so, or was changed.
+            StoreRefusedError, StoreUnavailableError: the key cannot be read.
+        """
+        fields = sealed if isinstance(sealed, dict) else {}
+        version, text, seal = (str(fields.get(name)) for name in (DEFINITION, RECORD, SEAL))
+        if not hmac.compare_digest(self._code(purpose, version, text).encode(), seal.encode()):
+            raise IntegrityError(f"an XCom of this run ({purpose}) is not what its task wrote: start the run again")
+        if version != self._version:
+            raise DefinitionError("its files were changed while it ran: start it again", report=self._report)
+        return from_json(kind, json.loads(text))
+
+    def _code(self, purpose: str, version: str, text: str) -> str:
+        message = json.dumps([self._run_id, purpose, version, text]).encode()
+        return hmac.new(self._secret, message, hashlib.sha256).hexdigest()
+
+    @cached_property
+    def _secret(self) -> bytes:
+        for _ in range(COMMIT_ATTEMPTS):
+            if key := find_record(self._store, SealingKey, SEALING_KEY):
+                return bytes.fromhex(key.secret)
+            write_once(self._store, SEALING_KEY, SealingKey(secret=secrets.token_hex(32)))
+        raise IntegrityError(f"{SEALING_KEY} was there and is gone: start the run again")
+
+
+def unverified_record(sealed: Any) -> Any:
+    """Returns the JSON value of a sealed record, whoever wrote it, for display only; None where there is none."""
+    text = sealed.get(RECORD) if isinstance(sealed, dict) else None
+    try:
+        return json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return None
