@@ -216,7 +216,7 @@ def test_texts_for_slack_hold_no_markup_of_a_parameter(notifier: str, is_escaped
     definition = definition_of({"notifier": notifier, "text": "{{ quire_text }}"})
     (call,) = notices._calls(definition, "success")
     words = notices.notice_words(notice_of(definition), for_slack=call.is_slack)
-    escaped = "Shop: &lt;!channel&gt; &lt;https://example.org/|Sign in&gt; &amp; *x*"
+    escaped = "Shop: &lt;!channel&gt; &lt;https:\u200b//example.\u200borg/|Sign in&gt; &amp; \u2217x\u2217"
     assert (escaped in words["quire_text"]) is is_escaped
     assert ("<" in words["quire_text"]) is not is_escaped
     assert escaped in words["quire_slack"]

@@ -2,12 +2,14 @@
 
 content   a published or failed run -> Notice: title, facts, stable links, what to mind
 text      Notice -> plain text
+slack     plain text -> the same without Slack's markup
 html      Notice -> the body of an e-mail
 """
 
 from quire.notices.content import FailedTask, Notice, NoticeLink, ToldFile, ToldRun, tell_failure, tell_success
 from quire.notices.html import as_html
-from quire.notices.text import as_text, escape_slack
+from quire.notices.slack import escape_slack
+from quire.notices.text import as_text
 
 __all__ = [
     "FailedTask",

@@ -19,11 +19,6 @@ def as_text(notice: Notice) -> str:
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
 
 
-def escape_slack(text: str) -> str:
-    """Returns a text that Slack shows as it stands: no mention, no link, whatever somebody typed into a parameter."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
 def _links(links: Iterator[NoticeLink] | tuple[NoticeLink, ...]) -> Iterator[str]:
     for link in links:
         detail = f" ({link.detail})" if link.detail else ""
