@@ -65,6 +65,17 @@ def test_check_tells_a_torn_file_and_an_unknown_source_in_one_line(tmp_path: Pat
     assert (status, "orders.yaml:1: tabel: unknown key; did you mean table?" in line) == (2, True)
 
 
+def test_check_tells_sources_that_share_a_signing_connection(tmp_path: Path) -> None:
+    for name, signing in (("orders", "shop_signing"), ("returns", "Shop_Signing"), ("parcels", "parcel_signing")):
+        write_source(tmp_path, name, signing=signing)
+    (tmp_path / "webhooks" / "torn.yaml").write_text("signing: shop_signing\n")
+    environment = {"QUIRE_INCLUDE": str(tmp_path)}
+    shared = "; it shares its signing connection with {}: a delivery that is signed for one is accepted for the other"
+    assert shared.format("returns") in quire(environment, "hooks", "check", "orders").stdout
+    assert shared.format("orders") in quire(environment, "hooks", "check", "returns").stdout
+    assert "shares" not in quire(environment, "hooks", "check", "parcels").stdout
+
+
 @pytest.mark.parametrize(
     ("harm", "changes", "reason"),
     [

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from quire.errors import NoConnectionError, ReportError
-from quire.settings import include_folder, source_url
+from quire.errors import DefinitionError, NoConnectionError, ReportError
+from quire.settings import include_folder, source_url, variable_of
 from quire.webhooks.sources import find_source, source_names
 
 Source = Annotated[str | None, typer.Argument(help="One source: its file's name, without .yaml; all by default.")]
@@ -52,10 +52,30 @@ def check_sources(source: str | None = None) -> dict[str, ReportError]:
     errors: dict[str, ReportError] = {}
     for name in [source] if source else source_names(include_folder()):
         try:
-            typer.echo(_check(name))
+            typer.echo(f"{_check(name)}{_signing_advice(name)}")
         except ReportError as error:
             errors[f"webhooks/{name}"] = error
     return errors
+
+
+def _signing_advice(name: str) -> str:
+    """Returns a warning where other sources verify with the same secret: a signature does not name its source."""
+    include = include_folder()
+    variable = variable_of(find_source(include, name).signing)
+    others = [other for other in source_names(include) if other != name and _signing_of(other) == variable]
+    if not others:
+        return ""
+    return (
+        f"; it shares its signing connection with {', '.join(others)}: a delivery that is signed for one is accepted "
+        "for the other, so give each source a secret of its own"
+    )
+
+
+def _signing_of(name: str) -> str | None:
+    try:
+        return variable_of(find_source(include_folder(), name).signing)
+    except DefinitionError:  # reported when that source is checked
+        return None
 
 
 def _check(name: str) -> str:
