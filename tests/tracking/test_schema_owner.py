@@ -150,6 +150,11 @@ def test_object_of_another_role_in_the_schema_is_refused(
         ),
         (f"GRANT INSERT ON quire.tracked_table TO {ATTACKER}", "test_attacker has INSERT on quire.tracked_table"),
         (
+            f"GRANT SELECT (n), INSERT (relation, bucket, n), UPDATE (relation, n) ON quire.change_log TO {ATTACKER}",
+            "test_attacker has INSERT, UPDATE on quire.change_log: REVOKE ALL ON TABLE quire.change_log FROM test_att",
+        ),
+        ("GRANT UPDATE (epoch) ON quire.tracked_table TO PUBLIC", "PUBLIC has UPDATE on quire.tracked_table: REVOKE"),
+        (
             "CREATE FUNCTION public.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; "
             "CREATE TRIGGER mine AFTER INSERT ON quire.change_log EXECUTE FUNCTION public.f()",
             "quire.change_log has a trigger that is not Quire's: DROP TRIGGER mine ON quire.change_log",
@@ -169,6 +174,18 @@ def test_schema_in_which_another_role_may_plant_code_is_refused(
     for action in actions:
         with pytest.raises(UntrustedSchemaError, match=reason):
             action()
+
+
+def test_revoke_that_an_error_names_takes_grants_on_columns_too(
+    tmp_path: Path, fresh_database: str, attacker: str
+) -> None:
+    definition = tracked_report(tmp_path)
+    track(definition, fresh_database)
+    run_sql(fresh_database, f"GRANT INSERT (relation, n), UPDATE (n) ON quire.change_log TO {ATTACKER}")
+    with pytest.raises(UntrustedSchemaError) as caught:
+        track(definition, fresh_database)
+    run_sql(fresh_database, f"REVOKE{caught.value.message.rpartition('REVOKE')[2]}")
+    track(definition, fresh_database)
 
 
 def test_default_privileges_grant_nothing_on_what_is_installed(

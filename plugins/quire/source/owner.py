@@ -49,9 +49,11 @@ WITH own (schema) AS (SELECT oid FROM pg_namespace WHERE nspname = 'quire'),
 granted (object, name, owner, acl) AS (
     SELECT 'SCHEMA', 'quire', nspowner, nspacl FROM pg_namespace JOIN own ON oid = schema
     UNION ALL SELECT 'TABLE', relname, relowner, relacl FROM pg_class JOIN own ON relnamespace = schema
+    UNION ALL SELECT 'TABLE', relname, relowner, attacl  -- of a column; revoking on the table revokes these too
+      FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid JOIN own ON relnamespace = schema
 )
 SELECT object, name::text AS name, grantee, coalesce(rolname::text, 'PUBLIC') AS role,
-       string_agg(privilege_type, ', ' ORDER BY privilege_type) AS privileges
+       string_agg(DISTINCT privilege_type, ', ' ORDER BY privilege_type) AS privileges
   FROM granted CROSS JOIN LATERAL aclexplode(acl) LEFT JOIN pg_roles ON pg_roles.oid = grantee
  WHERE grantee <> owner
    AND privilege_type <> ALL (CASE WHEN object = 'SCHEMA' THEN ARRAY['USAGE']
