@@ -84,6 +84,62 @@ def test_hardening_takes_from_every_role_what_its_file_says(fresh_database: str,
         psycopg.connect(application_url)
 
 
+def test_hardening_takes_later_functions_from_every_role_and_names_earlier_ones(
+    fresh_database: str, application_url: str
+) -> None:
+    create = "CREATE {} public.{}(n integer) {} LANGUAGE sql SECURITY DEFINER"
+    run_sql(
+        fresh_database,
+        create.format("FUNCTION", "early", "RETURNS integer") + " RETURN n",
+        create.format("PROCEDURE", "closed", "") + " AS 'SELECT 1'; REVOKE ALL ON PROCEDURE closed FROM PUBLIC",
+        "CREATE FUNCTION public.harmless() RETURNS integer LANGUAGE sql RETURN 1",
+    )
+    with psycopg.connect(application_url, autocommit=True) as application:
+        done = psql(fresh_database, "-f", str(HARDENING))
+        assert (done.returncode, done.stderr.count("\n")) == (0, 1)
+        assert "every role may call these functions, which run with the rights of their owner: early(integer). " in (
+            done.stderr
+        )
+        run_sql(fresh_database, create.format("FUNCTION", "late", "RETURNS integer") + " RETURN n")
+        assert application.execute("SELECT public.early(1)").fetchone() == (1,)
+        with pytest.raises(errors.InsufficientPrivilege):
+            application.execute("SELECT public.late(1)")
+
+
+@pytest.mark.parametrize(
+    ("before", "warnings"),
+    [
+        ("", []),
+        ("CREATE ROLE planted_reader LOGIN NOINHERIT", []),
+        (
+            "SET ROLE planter; CREATE ROLE planted_reader LOGIN PASSWORD 'known'; RESET ROLE",
+            ["others can read as planted_reader, and may know its password: REVOKE planted_reader FROM planter, and"],
+        ),
+        (
+            "CREATE ROLE planted_reader LOGIN CREATEDB BYPASSRLS; "
+            "GRANT pg_read_all_data, pg_write_all_data TO planted_reader",
+            ["it is CREATEDB, BYPASSRLS, member of pg_read_all_data, pg_write_all_data. ALTER or REVOKE"],
+        ),
+    ],
+)
+def test_reader_role_tells_who_made_the_role_before_and_what_else_it_may_do(
+    fresh_database: str, before: str, warnings: list[str]
+) -> None:
+    notices: list[str] = []
+    with psycopg.connect(fresh_database) as owner:  # roles are the server's: all of it is rolled back
+        owner.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
+        owner.execute(f"CREATE ROLE planter CREATEROLE; {before}")
+        script = reader_role_statements().replace(READER, "planted_reader")
+        owner.execute(script.encode())
+        assert [warning in notice for warning, notice in zip(warnings, notices, strict=True)] == [True] * len(warnings)
+        if "FROM planter" in "".join(notices):  # what the warning says, said by a superuser, ends it
+            owner.execute("REVOKE planted_reader FROM planter")
+            notices.clear()
+            owner.execute(script.encode())
+            assert notices == []
+        owner.rollback()
+
+
 def test_reader_role_is_granted_the_schemas_it_is_given_and_no_other(
     postgres_server: PostgresServer, fresh_database: str
 ) -> None:

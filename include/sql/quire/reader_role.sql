@@ -13,6 +13,9 @@
 -- report's stored partitions are read again after a change of it. It cannot write because no right to write was granted to it; read-only transactions and timeouts are settings,
 -- which every session may change. What PostgreSQL grants to every role (PUBLIC), it has too: harden_database.sql takes
 -- that away, from all roles.
+--
+-- A role that exists already is taken as it is. A warning of one line names what it may do beyond reading, and each other
+-- role that can become it or change its password: since PostgreSQL 16 the role that created it can, without being a superuser.
 
 \set ON_ERROR_STOP on
 \if :{?schemas}
@@ -28,9 +31,37 @@ DECLARE
     schema_name pg_catalog.text;
     path pg_catalog.text[];
     schemas pg_catalog.text;
+    powers pg_catalog.text;
+    others pg_catalog.text;
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) 'quire_reader') THEN
         CREATE ROLE quire_reader LOGIN NOINHERIT CONNECTION LIMIT 64;
+    END IF;
+    SELECT NULLIF(pg_catalog.concat_ws(', ',
+               CASE WHEN r.rolsuper THEN 'SUPERUSER' END, CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
+               CASE WHEN r.rolcreatedb THEN 'CREATEDB' END, CASE WHEN r.rolreplication THEN 'REPLICATION' END,
+               CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END,
+               (SELECT 'member of ' OPERATOR(pg_catalog.||) pg_catalog.string_agg(DISTINCT pg_catalog.quote_ident(g.rolname), ', ')
+                  FROM pg_catalog.pg_auth_members AS m
+                  JOIN pg_catalog.pg_roles AS g ON g.oid OPERATOR(pg_catalog.=) m.roleid
+                 WHERE m.member OPERATOR(pg_catalog.=) r.oid)), ''),
+           (SELECT pg_catalog.string_agg(DISTINCT pg_catalog.quote_ident(o.rolname), ', ')
+              FROM pg_catalog.pg_auth_members AS m
+              JOIN pg_catalog.pg_roles AS o ON o.oid OPERATOR(pg_catalog.=) m.member
+             WHERE m.roleid OPERATOR(pg_catalog.=) r.oid AND NOT o.rolsuper
+               AND o.rolname OPERATOR(pg_catalog.<>) current_user
+               AND NOT EXISTS (SELECT FROM pg_catalog.pg_database AS d
+                                WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+                                  AND d.datdba OPERATOR(pg_catalog.=) o.oid))
+      INTO STRICT powers, others
+      FROM pg_catalog.pg_roles AS r
+     WHERE r.rolname OPERATOR(pg_catalog.=) 'quire_reader';
+    IF powers IS NOT NULL THEN
+        RAISE WARNING 'quire_reader can do more than read: it is %. ALTER or REVOKE what reports do not need', powers;
+    END IF;
+    IF others IS NOT NULL THEN
+        RAISE WARNING 'others can read as quire_reader, and may know its password: REVOKE quire_reader FROM %, and '
+            'set a new password', others;
     END IF;
     EXECUTE pg_catalog.format(
         'GRANT CONNECT ON DATABASE %I TO quire_reader', pg_catalog.current_database());
