@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -206,6 +207,28 @@ def test_definition_that_cannot_be_meant_is_refused(fields: dict[str, Any], word
 )
 def test_summary_that_cannot_be_made_is_refused(fields: dict[str, Any], words: str) -> None:
     assert words in refusal(summaries=[{**SUMMARY, **fields}])
+
+
+@pytest.mark.parametrize("piece", ["x", "[", "a ", "\n", "%Y"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        lambda text: {"name": text},
+        lambda text: {"timezone": text},
+        lambda text: {"schedule": text},
+        lambda text: {"window": text},
+        lambda text: {"source": {"sql": "a.sql", "time_column": "t", "connection": f"{text} "}},
+        lambda text: {"source": {"sql": "a.sql", "time_column": "t", "timeout": text}},
+        lambda text: {"delivery": {"notify": {"failure": [text]}}},
+        lambda text: {"delivery": {"notify": {"failure": [{"notifier": text}]}}},
+        lambda text: {"columns": [{"name": "a", "format": text}]},
+        lambda text: {"columns": [{"name": "a", "format": text[:250]}]},
+    ],
+)
+def test_long_text_is_not_repeated_in_the_reason(fields: Callable[[str], dict[str, Any]], piece: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        define(**fields(piece * 50_000))
+    assert max(len(str(error["msg"])) for error in caught.value.errors()) < 320
 
 
 def test_definition_is_frozen() -> None:

@@ -97,7 +97,7 @@ class Parameter(Part):
         for position, member in enumerate(members):
             self._check_value(member, "enum", position)
             if member in members[:position]:
-                raise fault(f"{member!r} is listed twice", "enum", position)
+                raise fault(f"{quoted(member)} is listed twice", "enum", position)
         if self.default is not None:
             self._check_value(self.default, "default")
         return self

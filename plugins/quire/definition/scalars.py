@@ -11,7 +11,7 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from quire.calendar_range import Grain, zone
-from quire.definition.part import suggestion
+from quire.definition.part import quoted, suggestion
 from quire.errors import RangeError
 from quire.format_codes.validation import problem_of
 
@@ -20,6 +20,7 @@ DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 # flights__store is the DAG that stores ahead for flights, flights_partitions the asset of what it stored
 REPORT_NAME = r"(?!.*__)(?!.*_partitions$)[a-z][a-z0-9_]*"
 WINDOW = re.compile(r"([1-9]\d{0,3}) (day|week|month|quarter|year)s?")
+MAX_CRON_LENGTH = 500  # every minute, hour, day, month and weekday in a list of its own has 400
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -32,7 +33,7 @@ def title_of(name: str) -> str:
 def _matching(pattern: str, words: str) -> Callable[[str], str]:
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
-            raise ValueError(f"is {text!r}: {words}")
+            raise ValueError(f"is {quoted(text)}: {words}")
         return text
 
     return check
@@ -48,7 +49,7 @@ def _one_line(text: str) -> str:
 
 def _format_code(code: str) -> str:
     if problem := problem_of(code):
-        raise ValueError(f"is {code!r}: {problem}")
+        raise ValueError(f"is {quoted(code)}: {problem}")
     return code
 
 
@@ -63,7 +64,7 @@ def _duration(value: Any) -> timedelta:
         return value
     match = DURATION.fullmatch(value) if isinstance(value, str) else None
     if not match or not int(match[1]):
-        raise ValueError(f"is {value!r}: write a length of time such as 45s, 30m, 1h or 90d")
+        raise ValueError(f"is {quoted(value)}: write a length of time such as 45s, 30m, 1h or 90d")
     return timedelta(**{DURATION_UNITS[match[2]]: int(match[1])})
 
 
@@ -72,7 +73,7 @@ def _zone(name: str) -> str:
         return str(zone(name))
     except RangeError as error:
         likely = suggestion(name, available_timezones())
-        raise ValueError(f"is {name!r}: use an IANA time zone such as Europe/Berlin{likely}") from error
+        raise ValueError(f"is {quoted(name)}: use an IANA time zone such as Europe/Berlin{likely}") from error
 
 
 def _cron(text: str) -> str:
@@ -80,18 +81,20 @@ def _cron(text: str) -> str:
 
     fields = text.split()
     if len(fields) != 5:
-        raise ValueError(f"is {text!r}: a cron has five fields (minute hour day month weekday), this has {len(fields)}")
+        raise ValueError(
+            f"is {quoted(text)}: a cron has five fields (minute hour day month weekday), this has {len(fields)}"
+        )
     try:
         croniter(text, datetime(2024, 1, 1, tzinfo=UTC)).get_next()
     except (ValueError, KeyError) as error:
-        raise ValueError(f"is {text!r}: {str(error).rstrip('.')}") from error
+        raise ValueError(f"is {quoted(text)}: {str(error).rstrip('.')}") from error
     return text
 
 
 def _window(text: str) -> str:
     match = WINDOW.fullmatch(text)
     if not match:
-        raise ValueError(f"is {text!r}: write how many whole periods, such as 1 month, 7 days or 2 quarters")
+        raise ValueError(f"is {quoted(text)}: write how many whole periods, such as 1 month, 7 days or 2 quarters")
     return f"{match[1]} {match[2]}{'s' if match[1] != '1' else ''}"
 
 
@@ -138,5 +141,5 @@ Label = Annotated[str, Field(max_length=255), AfterValidator(_one_line)]
 FormatCode = Annotated[Label, AfterValidator(_format_code)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 TimeZone = Annotated[str, AfterValidator(_zone)]
-Cron = Annotated[str, AfterValidator(_cron)]
+Cron = Annotated[str, Field(max_length=MAX_CRON_LENGTH), AfterValidator(_cron)]
 Window = Annotated[str, AfterValidator(_window)]

@@ -28,6 +28,7 @@ _TOKEN = re.compile(
     r"|(?P<word>[A-Za-z]++)|[^;]",
     re.IGNORECASE | re.DOTALL,
 )
+MAX_ECHOED_LENGTH = 100  # of a code or a word of it: a longer one is cut, or not suggested
 _DATE_WORD = re.compile(r"(?:y++|m++|d++|h++|s++|e++|g++|b++)++", re.IGNORECASE)
 
 
@@ -35,7 +36,7 @@ def problem_of(code: str) -> str:
     """Returns what is wrong with a format code and what to write instead; nothing where it is right."""
     if _DIRECTIVE.search(code) and not re.search(r'[0#?"%]', _DIRECTIVE.sub("", code)):
         meant = _DIRECTIVE.sub(lambda directive: _STRFTIME.get(directive[1], directive[0]), code)
-        return f"This is a strftime format. In Excel, write {meant}"
+        return f"This is a strftime format{_likely(meant, '. In Excel, write {}')}"
     return next(_problems(code), "")
 
 
@@ -66,7 +67,8 @@ def _problems(code: str) -> Iterator[str]:
 
 def _token_problems(code: str, token: re.Match[str], group: str) -> Iterator[str]:
     if token["quote"] == "" and token[0].startswith('"'):
-        yield f'a quote is not closed: write {code}"' if code.count('"') % 2 else "a quote is not closed"
+        closed = _likely(f'{code}"', ": write {}") if code.count('"') % 2 else ""
+        yield f"a quote is not closed{closed}"
     elif group in ("bracket", "close") and token["bracket"] is not None:
         if not token["close"]:
             yield "a bracket is not closed"
@@ -82,16 +84,25 @@ def _number_problems(code: str, number: str) -> Iterator[str]:
         return
     if number.count(".") > 1 or re.search(r",[0#?]", number[point:]):
         swapped = code.translate({ord("."): ",", ord(","): "."})
-        likely = f"; did you mean {swapped}?" if number.count(",") == 1 else ""
+        likely = _likely(swapped, "; did you mean {}?") if number.count(",") == 1 else ""
         yield f"a format code has , between thousands and . before decimals, whatever the language{likely}"
 
 
 def _unquoted(code: str, word: str) -> str:
     meant = code.replace(word, f'"{word}"', 1)
-    return f"{word} is neither a placeholder nor in quotes; did you mean {meant}?"
+    return f"{_cut(word)} is neither a placeholder nor in quotes{_likely(meant, '; did you mean {}?')}"
 
 
 def _unknown_bracket(text: str) -> str:
     meant = _FOREIGN_COLOURS.get(text.casefold())
     likely = f"; did you mean [{meant}]?" if meant else ""
-    return f"[{text}] is not a colour, condition or currency: the colours are {', '.join(COLOURS)}{likely}"
+    return f"[{_cut(text)}] is not a colour, condition or currency: the colours are {', '.join(COLOURS)}{likely}"
+
+
+def _likely(meant: str, words: str) -> str:
+    """Returns the words with what was probably meant; nothing if that is too long for a line."""
+    return words.format(meant) if len(meant) <= MAX_ECHOED_LENGTH else ""
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_ECHOED_LENGTH else f"{text[: MAX_ECHOED_LENGTH - 3]}..."

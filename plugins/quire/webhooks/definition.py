@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
 
-from quire.definition.part import Part, duplicates, fault
+from quire.definition.part import Part, duplicates, fault, quoted
 from quire.definition.scalars import ConnectionId, Duration, Label
 from quire.webhooks.json_path import parse_path
 
@@ -19,7 +19,7 @@ LONGEST_TOLERANCE = timedelta(hours=1)  # a captured delivery may be sent again 
 
 def _source_name(text: str) -> str:
     if not SOURCE_NAME.fullmatch(text):
-        raise ValueError(f"is {text!r}: a source's name has small letters, digits and _, a letter first")
+        raise ValueError(f"is {quoted(text)}: a source's name has small letters, digits and _, a letter first")
     return text
 
 
@@ -30,7 +30,7 @@ def _json_path(text: str) -> str:
 
 def _table_name(text: str) -> str:
     if not re.fullmatch(r'[^."\s]+\.[^."\s]+', text):
-        raise ValueError(f"is {text!r}: name the schema too, such as public.orders")
+        raise ValueError(f"is {quoted(text)}: name the schema too, such as public.orders")
     return text
 
 

@@ -8,6 +8,8 @@ from enum import Enum
 from functools import lru_cache
 from typing import Final
 
+from quire.definition.part import quoted
+
 _STEP = re.compile(r'(?:^|(?<=.)\.)(?P<name>[^.\[\]"\s]+)|\[(?P<index>\d{1,6})\]|\["(?P<quoted>[^"]+)"\]')
 
 
@@ -36,7 +38,9 @@ def parse_path(path: str) -> tuple[str | int, ...]:
         steps.append(int(step["index"]) if step["index"] else step["name"] or step["quoted"])
         place = step.end()
     if not path or place < len(path) or isinstance(steps[0], int):
-        raise ValueError(f'is {path!r}: write names from the body\'s top, such as data.order.id or items[0]["the sku"]')
+        raise ValueError(
+            f'is {quoted(path)}: write names from the body\'s top, such as data.order.id or items[0]["the sku"]'
+        )
     return tuple(steps)
 
 
