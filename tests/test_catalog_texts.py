@@ -15,15 +15,15 @@ PARAMETER = 'parameters: {p: {type: string, default: "", '
 NOTIFIER = "delivery: {notify: {failure: [{notifier: a.b, "
 
 
-def errors_of(folder: Path, yaml: str) -> dict[str, str]:
-    """Returns the catalog's errors when one of its reports says ``yaml``."""
+def errors_of(folder: Path, yaml: str, *, sql: str = SQL) -> dict[str, str]:
+    """Returns the catalog's errors when one of its reports says ``yaml``, and its query is ``sql``."""
     for name, text in (("good", f"{PARAMETER}}}}}\n"), ("evil", yaml)):
         path = folder / "include" / "reports" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{REPORT}{text}", encoding="utf-8")
     query = folder / "include" / "sql" / "x.sql"
     query.parent.mkdir(exist_ok=True)
-    query.write_text(SQL)
+    query.write_text(sql)
     return {name: str(error) for name, error in load_catalog(folder / "include").errors.items()}
 
 
@@ -51,6 +51,12 @@ def test_nul_in_a_key_is_refused_and_never_repeated(tmp_path: Path) -> None:
         "\\x00: take it out; include/reports/evil.yaml:3: delivery.notify.failure[0].a\\x00b: has the control "
         "character \\x00: take it out"
     }
+
+
+@pytest.mark.parametrize("place", ["/* a\0b */", "'\0'", "\0", "1 -- \0"])
+def test_nul_in_a_query_is_refused_at_its_line(tmp_path: Path, place: str) -> None:
+    errors = errors_of(tmp_path, f"{PARAMETER}}}}}\n", sql=f"{SQL}\nAND 1 =\n{place}\n")
+    assert errors["evil"] == "include/sql/x.sql:3: has the control character \\x00: take it out"
 
 
 @pytest.mark.parametrize("escape", ["\\x01", "\\e", "\\r", "\\x7f", "\\x85", "\\x9f"])

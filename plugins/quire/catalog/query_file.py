@@ -57,6 +57,9 @@ def _query_path(name: str, *, include: Path) -> Path:
 def _placeholder_faults(
     sql: str, definition: ReportDefinition, document: Document, *, sql_file: str, file: str
 ) -> Iterator[Fault]:
+    if "\0" in sql:  # neither PostgreSQL nor Airflow's database has it in a text
+        line = sql.count("\n", 0, sql.index("\0")) + 1
+        yield Fault(file=sql_file, line=line, reason="has the control character \\x00: take it out")
     for problem in sql_template.problems(sql):
         yield Fault(file=sql_file, line=problem.line, reason=problem.reason)
     used = sql_template.placeholders(sql)
