@@ -110,6 +110,30 @@ def test_user_with_too_many_active_runs_starts_no_more(portal: Portal, airflow: 
     assert (page.status_code, "You have 3 active runs" in page.text) == (429, True)
 
 
+@pytest.mark.parametrize(
+    "change", [{"end": "2013-12-31"}, {"force": True}, {"force": 1}, {"formats": ["parquet"]}, {"fan_out": True}, None]
+)
+def test_run_of_the_same_id_with_another_conf_is_not_adopted(
+    portal: Portal, airflow: Airflow, change: dict[str, Any] | None
+) -> None:
+    first = portal.post(RUNS, json=DAYS).json()["run_id"]
+    (run,) = airflow.runs
+    run["conf"] = None if change is None else {**run["conf"], **change}
+    second = portal.post(RUNS, json=DAYS)
+    assert (second.json()["run_id"], second.json()["started"]) == (first.removesuffix("1") + "2", True)
+    again = portal.post(RUNS, json=DAYS)
+    assert (again.json()["run_id"], again.json()["started"]) == (second.json()["run_id"], False)
+
+
+@pytest.mark.parametrize("number", ["2", "999999999", "9" * 150])
+def test_runs_planted_under_the_next_ids_are_passed_over(portal: Portal, airflow: Airflow, number: str) -> None:
+    prefix = portal.post(RUNS, json=DAYS).json()["run_id"].removesuffix("1")
+    airflow.runs[0]["state"] = "success"
+    airflow.add(f"{prefix}{number}", "editor", dag_id="events", conf={**airflow.runs[0]["conf"], "end": "2014-01-01"})
+    answer = portal.post(RUNS, json=DAYS).json()
+    assert (answer["run_id"], answer["started"]) == (f"{prefix}{'3' if number == '2' else '2'}", True)
+
+
 def test_quota_counts_the_reports_runs_where_all_may_not_be_listed(portal: Portal, airflow: Airflow) -> None:
     airflow.may_list_all = False
     for number in range(3):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -29,7 +30,7 @@ ATTEMPTS = 10
 ASKED = "ask__"  # what the ids of the portal's runs begin with
 FORBIDDEN = 403
 _TRIGGERING: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by user
-_NUMBERED = re.compile(r"ask__[0-9a-f]+__([0-9]+)")
+_NUMBERED = re.compile(r"ask__[0-9a-f]+__([0-9]{1,9})")
 
 
 class PausedError(Exception):
@@ -130,7 +131,8 @@ async def ask(api: AirflowApi, question: Question, *, user: str) -> tuple[str, b
     """Returns the run that answers a question, and whether it was started for it.
 
     The newest run of the question is the answer while it is at work; else the next one is started. Of several who
-    start it at once one succeeds, since Airflow has no two runs of one id; the others read again.
+    start it at once one succeeds, since Airflow has no two runs of one id; the others read again. A run counts only
+    if its conf is the question's: anybody who may start runs can start one with such an id and another conf.
 
     Raises:
         BusyError: after some attempts there still was none.
@@ -140,16 +142,15 @@ async def ask(api: AirflowApi, question: Question, *, user: str) -> tuple[str, b
     """
     report = question.definition.name
     for _ in range(ATTEMPTS):
-        last = await _newest(api, report, question.prefix)
+        last, run_id = await _newest(api, question)
         if last and await _is_awaited(api, report, last):
             return str(last["dag_run_id"]), False
         if (await api.dag(report))["is_paused"]:
             raise PausedError(
                 f"{report} is paused in Airflow, where its runs would wait: whoever runs it can go on with it"
             )
-        run_id = f"{question.prefix}{_number(last) + 1}"
         async with _TRIGGERING.setdefault(user, asyncio.Lock()):
-            if await _newest(api, report, question.prefix) != last:
+            if await _newest(api, question) != (last, run_id):
                 continue
             await _ensure_quota(api, report, user)
             if await api.trigger(report, run_id, question.conf):
@@ -177,13 +178,28 @@ async def _is_awaited(api: AirflowApi, report: str, run: Mapping[str, Any]) -> b
     return run["state"] in ACTIVE and await api.task_state(report, run["dag_run_id"], PUBLISH) not in OVER
 
 
-async def _newest(api: AirflowApi, report: str, prefix: str) -> dict[str, Any] | None:
-    return max(await api.runs_named(report, prefix), key=_number, default=None)
+async def _newest(api: AirflowApi, question: Question) -> tuple[dict[str, Any] | None, str]:
+    """Returns the newest run of a question, and the id of the next one."""
+    runs = await api.runs_named(question.definition.name, question.prefix)
+    taken, conf = {run["dag_run_id"] for run in runs}, _exact(question.conf)
+    from_newest = sorted(runs, key=_number, reverse=True)
+    newest = next((run for run in from_newest if _exact(run["conf"]) == conf), None)
+    numbers = count(_number(newest) + 1)
+    return newest, next(run_id for number in numbers if (run_id := f"{question.prefix}{number}") not in taken)
 
 
 def _number(run: Mapping[str, Any] | None) -> int:
     found = _NUMBERED.fullmatch(run["dag_run_id"]) if run else None
     return int(found[1]) if found else 0
+
+
+def _exact(value: Any) -> Any:
+    """Returns a JSON value for comparison: True is no 1, whereas 5 and 5.0 are one number to Airflow's database."""
+    if isinstance(value, Mapping):
+        return {name: _exact(item) for name, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_exact(item) for item in value]
+    return (bool, value) if isinstance(value, bool) else value
 
 
 def asked_of(definition: ReportDefinition, run: Mapping[str, Any]) -> RunRequest:
