@@ -31,6 +31,8 @@ class TableState:
         column_type: of its time column; None where it has none.
         nodes: oids of the table and all its partitions, sorted.
         incomplete: those without all their triggers, by oid, as PostgreSQL writes their names.
+        generated: a digest of the expressions of generated columns, of all nodes; None where there are none. ALTER
+            TABLE replaces one, and with it the values of all rows, without running a trigger.
         stranger: the owner of the schema ``quire`` or of its views, where it is a role that may not do all that the
             table's owner may; None where it may be trusted.
     """
@@ -40,6 +42,7 @@ class TableState:
     column_type: str | None
     nodes: tuple[int, ...]
     incomplete: Mapping[int, str]
+    generated: str | None = None
     stranger: str | None = None
 
 
@@ -122,6 +125,10 @@ SELECT wanted.position,
          WHERE tree.position = wanted.position AND part.relkind NOT IN ('{ORDINARY}', '{PARTITIONED}')) AS foreign_node,
        (SELECT min(inhparent::regclass::text) FROM pg_inherits
          WHERE inhrelid = class.oid AND inhparent NOT IN (SELECT node FROM tree)) AS parent,
+       (SELECT encode(sha256(convert_to(
+                   string_agg(DISTINCT attname || ' ' || pg_get_expr(adbin, adrelid), ', '), 'UTF8')), 'hex')
+          FROM tree JOIN pg_attribute ON attrelid = tree.node JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+         WHERE tree.position = wanted.position AND attgenerated <> '') AS generated,
        (SELECT min(pg_get_userbyid(holder.owner)::text) FROM holder
          WHERE pg_get_userbyid(holder.owner) <> current_user
            AND NOT pg_has_role(holder.owner, class.relowner, 'MEMBER')) AS stranger
@@ -179,6 +186,7 @@ def _state(table: SourceTable, row: Mapping[str, Any]) -> TableState:
         column_type=row["column_type"],
         nodes=tuple(map(int, row["nodes"].split())),
         incomplete={int(node): name for node, name in incomplete.items()},
+        generated=row["generated"],
         stranger=row["stranger"],
     )
 

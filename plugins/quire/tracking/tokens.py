@@ -23,8 +23,9 @@ def tracked_tokens(
 ) -> dict[str, str]:
     """Returns each partition's token by its key: three queries, however many partitions and tables there are.
 
-    It digests, for each table, its epoch and the sum of n over the buckets that the partition touches and those that
-    are everywhere. The sum grows with every change that the transaction can see, in whatever order they committed.
+    It digests, for each table, its epoch, the sum of n over the buckets that the partition touches and those that are
+    everywhere, and the expressions of generated columns, if there are any. The sum grows with every change that the
+    transaction can see, in whatever order they committed.
 
     Args:
         definition: the report, with ``freshness: tracked``.
@@ -53,7 +54,13 @@ def tracked_tokens(
         partition.key: digest(
             "tracked",
             [
-                [state.table.name, state.table.time_column, epochs[position], total(position, number)]
+                [
+                    state.table.name,
+                    state.table.time_column,
+                    epochs[position],
+                    total(position, number),
+                    *([state.generated] if state.generated else []),
+                ]
                 for position, state in enumerate(states)
             ],
         )
