@@ -16,7 +16,7 @@ from pyarrow import csv
 
 from quire.errors import QueryError
 from quire.source.arrow_types import PG_TYPE
-from quire.source.time_texts import times_of
+from quire.source.time_texts import StyleError, times_of
 
 BLOCK_BYTES = 4 * 1024 * 1024
 _BACKSLASH = "\\"
@@ -66,7 +66,7 @@ class CopyTextReader:
 
         Raises:
             QueryError: a numeric(p,s) column holds NaN, which no decimal has; or a time lies after the year 294246,
-                which no Arrow timestamp has.
+                which no Arrow timestamp has, or is not in the style ISO.
         """
         if not self._has_odd_times:
             try:
@@ -132,6 +132,8 @@ def _times(texts: pa.Array, field: pa.Field) -> pa.Array:
         return times_of(texts, field.type)
     except OverflowError as error:
         raise QueryError(f"column {_named(field)} holds a time after the year 294246: select it as text") from error
+    except StyleError as error:
+        raise QueryError(f"column {_named(field)} holds {error}: the query must not change DateStyle") from error
 
 
 def _named(field: pa.Field) -> str:

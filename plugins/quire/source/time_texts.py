@@ -34,6 +34,10 @@ _PRINTED = re.compile(
 )
 
 
+class StyleError(ValueError):
+    """A time is in another style, as after a change of DateStyle."""
+
+
 def times_of(texts: pa.Array, kind: pa.DataType) -> pa.Array:
     """Returns the dates, times or timestamps that PostgreSQL printed.
 
@@ -45,6 +49,7 @@ def times_of(texts: pa.Array, kind: pa.DataType) -> pa.Array:
 
     Raises:
         OverflowError: one lies outside of what 64 bits of microseconds hold.
+        StyleError: one is not in the style ISO.
     """
     number = pa.int32() if pa.types.is_date32(kind) else pa.int64()
     is_usual = pc.match_substring_regex(texts, _READ_BY_ARROW[kind])
@@ -69,7 +74,7 @@ def _number(text: str, number: pa.DataType) -> int:
         return lowest if text.startswith("-") else highest
     part = _PRINTED.fullmatch(text)
     if not part:
-        raise ValueError(f"PostgreSQL printed a time as {text}, which is not its style ISO")
+        raise StyleError(f"{text}, which is not in PostgreSQL's style ISO")
     days = _days(part) if part["year"] else 0
     if number == pa.int32():
         return days

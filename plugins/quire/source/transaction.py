@@ -23,17 +23,18 @@ from quire.artifacts import SourceColumn
 from quire.errors import QueryError, SourceUnavailableError
 from quire.source.arrow_types import select_list, storage_schema, type_name
 from quire.source.copy_text import CopyTextReader, LineBlocks
-from quire.source.lost_connections import CLIENT, SERVER, with_defaults
+from quire.source.lost_connections import CLIENT, with_defaults
 from quire.source.owner import SAFE_SEARCH_PATH
 from quire.source.reading_thread import Give, Item, SilenceError, read_in_thread
+from quire.source.session_settings import LONGEST_NAME, local_settings, reading_statements
 from quire.source.translation import place_of, translated
 from quire.sql_literal import CLIENT_ENCODING, literal
 from quire.sql_template import Statement, normalized
 from quire.usage import StatementLog
 
 UNKNOWN_TYPE = ("unknown", False)  # made since the snapshot
+REPORTS_PATH = "DEFAULT"  # the source's own
 MOST_DIGITS = 1000  # of numeric(p,s)
-LONGEST_NAME = 63  # PostgreSQL's NAMEDATALEN - 1; it would cut by itself, with a notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,30 +80,8 @@ def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator
         with translated(session.url):
             connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         transaction = SourceTransaction(connection, session, hang_up=partial(_hang_up, line))
-        transaction.execute(_local_settings(session, name))
+        transaction.execute(local_settings(session.timezone, session.timeout, name=name))
         yield transaction
-
-
-def _local_settings(session: SourceSession, name: str) -> str:
-    wanted = {
-        "application_name": name[:LONGEST_NAME],
-        "TimeZone": session.timezone,
-        "statement_timeout": f"{int(session.timeout.total_seconds() * 1000)}ms",
-        "client_connection_check_interval": "1s",
-        "idle_in_transaction_session_timeout": "0",  # between two partitions of a snapshot, while the store commits
-        "DateStyle": "ISO, YMD",
-        "IntervalStyle": "postgres",
-        "bytea_output": "hex",
-        "standard_conforming_strings": "on",  # as sql_template reads them
-        "extra_float_digits": "3",  # text that is read back as the same number
-        "client_min_messages": "error",  # the client would keep notices and warnings, of each row
-        **SERVER,
-    }
-    rows = ", ".join(f"({literal(name)}, {literal(value)})" for name, value in wanted.items())
-    return (
-        "SELECT set_config(s.name, w.value, true) "  # noqa: S608 - both sides are quoted literals
-        f"FROM (VALUES {rows}) AS w(name, value) JOIN pg_settings AS s ON s.name = w.name"
-    )
 
 
 class SourceTransaction:
@@ -110,11 +89,13 @@ class SourceTransaction:
 
     A report's query runs under the source's own search_path, Quire's own queries under one where each name is
     PostgreSQL's: whoever may create functions in a schema of the former must not have them called by the latter.
+    Before each report's query the settings are set that its values depend on: an earlier one may have changed them.
     """
 
     def __init__(self, connection: Connection, session: SourceSession, *, hang_up: Callable[[], None]) -> None:
         self._connection, self._session, self._hang_up = connection, session, hang_up
         self._search_path = ""  # set with the first statement
+        self._report_settings = f"SET LOCAL search_path TO {REPORTS_PATH}; {reading_statements(session.timezone)}"
 
     def execute(self, sql: str) -> None:
         """Runs a statement of the session's own, whose rows nobody needs and which no log counts."""
@@ -134,7 +115,7 @@ class SourceTransaction:
 
         Of what a report's query is put into, each function, operator and type names its schema, ``pg_catalog``.
         """
-        return self._fetch(sql, search_path="DEFAULT")
+        return self._fetch(sql, search_path=REPORTS_PATH)
 
     def fetch_own(self, sql: str) -> list[dict[str, Any]]:
         """Returns the rows of a small query of Quire's own, whose names without a schema are PostgreSQL's."""
@@ -180,7 +161,7 @@ class SourceTransaction:
 
         try:
             with _located(query):
-                (described,) = self._run(work, search_path="DEFAULT")
+                (described,) = self._run(work, search_path=REPORTS_PATH)
         finally:
             self._log(query, rows=0, began=began)
         kinds = ", ".join(str(column.type_code) for column in described) or "0"
@@ -216,7 +197,7 @@ class SourceTransaction:
             blocks.flush()
 
         def parse(give: Give[pa.RecordBatch]) -> None:
-            with closing(self._run(copy, search_path="DEFAULT")) as blocks:
+            with closing(self._run(copy, search_path=REPORTS_PATH)) as blocks:
                 for block in blocks:
                     give(reader.read(block))
 
@@ -230,9 +211,11 @@ class SourceTransaction:
 
     def _run(self, work: Callable[[Cursor, Give[Item]], None], *, search_path: str) -> Generator[Item]:
         def work_there(give: Give[Item]) -> None:
-            if self._search_path != search_path:
+            if search_path == REPORTS_PATH:
+                cursor.execute(self._report_settings)
+            elif self._search_path != search_path:
                 cursor.execute(f"SET LOCAL search_path TO {search_path}")
-                self._search_path = search_path
+            self._search_path = search_path
             work(cursor, give)
 
         with translated(self._session.url, reads=True), self._connection.cursor() as cursor:
