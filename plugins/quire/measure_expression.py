@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from quire.errors import DefinitionError, first_line
-from quire.expression_copies import copying_refusal
+from quire.expression_copies import COPYING_FUNCTIONS, copying_refusal
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,7 +29,7 @@ LEXEME = re.compile(
     re.VERBOSE,
 )
 WRONG_CHARACTERS = {"'": "a quote that is not closed", '"': "a quote that is not closed"} | {
-    character: f"{character}: put a name that has it into double quotes" for character in "`$#\\;"
+    character: f"{character}: put a name that has it into double quotes" for character in "`$#\\;[]{}"
 }
 WORD_OPERATORS = frozenset(
     "AND BETWEEN COLLATE DIV ESCAPE ILIKE IN IS LIKE NOT OR OVERLAPS REGEXP RLIKE SIMILAR WHEN XOR".split()
@@ -39,8 +39,20 @@ QUERY_WORDS = {"SELECT", "UNION", "INTERSECT", "EXCEPT"}
 # These begin a query only after an opening parenthesis; elsewhere they may be columns.
 QUERY_STARTS = {"FROM", "WITH", "VALUES", "TABLE", "INSERT", "UPDATE", "DELETE", "MERGE"}
 FUNCTIONS_WITH_FROM = {"EXTRACT", "SUBSTRING", "SUBSTR", "TRIM", "OVERLAY"}
-TABLE_FUNCTION = re.compile(r"(?:READ|SCAN)_\w*+")
-PADDING = {"LPAD", "RPAD"}  # to any length: LPAD(kind, 10000000000) never returned
+# Functions of one row whose results are hardly longer than their arguments. Polars expands none to several copies of an
+# argument except COPYING_FUNCTIONS. Other functions open files, pad texts to any length, or crash.
+FUNCTIONS = COPYING_FUNCTIONS | frozenset(
+    """
+    ABS CBRT CEIL CEILING DIV EXP FLOOR LN LOG LOG10 LOG1P LOG2 MOD POW POWER ROUND SIGN SQRT
+    CAST COALESCE GREATEST IF IFNULL LEAST TRY_CAST
+    BIT_LENGTH CHARACTER_LENGTH CHAR_LENGTH CONCAT CONCAT_WS ENDS_WITH INITCAP LENGTH LOWER LTRIM OCTET_LENGTH
+    POSITION REVERSE RTRIM STARTS_WITH STRPOS TRIM UPPER
+    DATE STRFTIME TIMESTAMP
+    """.split()
+)
+TYPES = frozenset("CHAR CHARACTER DEC DECIMAL FLOAT NUMERIC TEXT TIME VARCHAR".split())  # that may have a size
+WORDS_BEFORE_PARENTHESES = WORD_OPERATORS | {"CASE", "DISTINCT", "ELSE", "FOR", "FROM", "THEN"}
+LISTED_WORD = re.compile(r"NULL|TRUE|FALSE|E\d*+")  # in a list of IN, whose left side Polars copies for other operands
 
 
 def parse_expression(expression: str) -> pl.Expr:
@@ -79,9 +91,9 @@ def ensure_expression(expression: str) -> None:
 
 
 def _is_operator(lexeme: re.Match[str]) -> bool:
-    """Whether a lexeme makes the tree deeper, as a subscript does, too."""
+    """Whether a lexeme makes the tree deeper."""
     text = lexeme.group()
-    return lexeme.lastgroup == "operator" or text == "[" or text.upper() in WORD_OPERATORS
+    return lexeme.lastgroup == "operator" or text.upper() in WORD_OPERATORS
 
 
 def _refusals(expression: str) -> Iterator[str]:
@@ -89,21 +101,36 @@ def _refusals(expression: str) -> Iterator[str]:
     functions: list[str] = []  # what stands before each open parenthesis
     for lexeme in LEXEME.finditer(expression):
         text = lexeme.group()
+        if functions and functions[-1] == "IN":
+            yield from _list_refusals(text)
         if lexeme.lastgroup == "word":
-            yield from _word_refusals(
-                text, expression[lexeme.end() : lexeme.end() + 2], before=before, functions=functions
-            )
+            following = expression[lexeme.end() : lexeme.end() + 2]
+            yield from _word_refusals(text, following, before=before, functions=functions)
         elif lexeme.lastgroup == "operator":
             yield from (f"{mark}: comments are not allowed" for mark in COMMENTS if mark in text)
         elif text in WRONG_CHARACTERS:
             yield WRONG_CHARACTERS[text]
         elif text == "(":
-            if before[:1] == '"':
-                yield f"{before} before a parenthesis: write a function's name without quotes"
+            yield from _call_refusals(before)
             functions.append(before)
         elif text == ")" and functions:
             functions.pop()
         before = text.upper()
+
+
+def _call_refusals(name: str) -> Iterator[str]:
+    """Gives what is wrong with a word, or another lexeme, right before a parenthesis."""
+    if name[:1] == '"':
+        yield f"{name} before a parenthesis: write a function's name without quotes"
+    is_name = name[:1].isalpha() or name[:1] == "_"
+    if is_name and name not in FUNCTIONS | TYPES | WORDS_BEFORE_PARENTHESES:
+        yield f"{name}(), which is not allowed here: do such work in source.sql"
+
+
+def _list_refusals(text: str) -> Iterator[str]:
+    is_word = text[:1].isalpha() or text[:1] == "_"
+    if (is_word and not LISTED_WORD.fullmatch(text.upper())) or text[:1] in ("(", '"'):
+        yield f"{text} in a list of IN, which may only have numbers and texts: use OR, or do such work in source.sql"
 
 
 def _word_refusals(text: str, following: str, *, before: str, functions: list[str]) -> Iterator[str]:
@@ -116,10 +143,6 @@ def _word_refusals(text: str, following: str, *, before: str, functions: list[st
             f"{word}: it may only use the row's columns. Read other data in source.sql; "
             "put a column of that name into double quotes"
         )
-    if TABLE_FUNCTION.fullmatch(word):
-        yield f"{text}: it may only use the row's columns. Read other data in source.sql"
-    if word in PADDING:
-        yield f"{text}: pad text in source.sql"
 
 
 def _is_from_of_function(before: str, functions: list[str]) -> bool:
