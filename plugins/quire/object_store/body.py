@@ -25,7 +25,7 @@ class Body:
     etag: str
 
 
-def read_body(ask: Callable[[], GetObjectOutputTypeDef], key: str, *, max_bytes: int | None = None) -> Body:
+def read_body(ask: Callable[[], GetObjectOutputTypeDef], key: str, *, max_bytes: int) -> Body:
     """Returns the body of an answer, up to ``READ_ATTEMPTS`` times asked for.
 
     boto3 repeats a request until the headers of an answer arrive, and never after that. A request that fails before
@@ -34,7 +34,8 @@ def read_body(ask: Callable[[], GetObjectOutputTypeDef], key: str, *, max_bytes:
     Args:
         ask: sends the request.
         key: of the object, for errors.
-        max_bytes: how large the body may be; a larger one is not read. None: any size.
+        max_bytes: how large the body may be. Of a larger one nothing is read, or one byte too many where the answer
+            does not say how long it is.
 
     Raises:
         IntegrityError: the body is larger.
@@ -43,16 +44,27 @@ def read_body(ask: Callable[[], GetObjectOutputTypeDef], key: str, *, max_bytes:
     for attempt in range(1, READ_ATTEMPTS + 1):
         with translated(key):
             answer = ask()
-        if max_bytes is not None and (size := answer.get("ContentLength", 0)) > max_bytes:
-            answer["Body"].close()
-            raise IntegrityError(f"{key} has {size} bytes, more than the {max_bytes} that it may have: delete it")
         try:
             with translated(key):
-                return Body(data=answer["Body"].read(), etag=answer.get("ETag", ""))
+                return Body(data=_read_bounded(answer, key, max_bytes), etag=answer.get("ETag", ""))
         except StoreUnavailableError:
             if attempt == READ_ATTEMPTS:
                 raise
     raise AssertionError  # the last attempt returns or raises
+
+
+def _read_bounded(answer: GetObjectOutputTypeDef, key: str, max_bytes: int) -> bytes:
+    """Returns the bytes of a body; closes the connection of one that is too large."""
+    size = answer.get("ContentLength")
+    if size is None:  # a store may send an answer in chunks, without its length
+        data = answer["Body"].read(max_bytes + 1)
+        if len(data) <= max_bytes:
+            return data
+    elif size <= max_bytes:
+        return answer["Body"].read()
+    answer["Body"].close()
+    much = f"over {max_bytes}" if size is None else f"{size}"
+    raise IntegrityError(f"{key} has {much} bytes, more than the {max_bytes} that it may have: delete it")
 
 
 def read_headers(ask: Callable[[], HeadObjectOutputTypeDef], key: str) -> HeadObjectOutputTypeDef:

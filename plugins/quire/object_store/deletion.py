@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from quire.errors import IntegrityError
 from quire.object_store.body import read_body
-from quire.object_store.translation import ExistsError, NoSuchKeyError, translated
+from quire.object_store.translation import ExistsError, translated
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -51,14 +52,15 @@ def delete_unchanged(client: S3Client, bucket: str, key: str, body: bytes) -> bo
     """Deletes an object unless it has other bytes by now; returns whether it did.
 
     The bytes are compared immediately before, for stores that ignore or do not know the condition of a deletion.
+    An object with more bytes than ``body`` is not read.
     """
     try:
-        current = read_body(partial(client.get_object, Bucket=bucket, Key=key), key)
+        current = read_body(partial(client.get_object, Bucket=bucket, Key=key), key, max_bytes=len(body))
         if current.data != body:
             return False
         with translated(key):
             _delete_matching(client, bucket, key, current.etag)
-    except (NoSuchKeyError, ExistsError):  # somebody else deleted or replaced it
+    except (IntegrityError, ExistsError):  # somebody else deleted it, or replaced it, perhaps by something larger
         return False
     return True
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -154,11 +155,16 @@ class ObjectStore:
         Raises:
             DamagedObjectError: there is no such object, or it is shorter.
         """
-        wanted = f"bytes={start}-{start + size - 1}"
-        found = read_body(partial(self.client.get_object, Bucket=self.bucket, Key=key, Range=wanted), key).data
-        if len(found) != size:
-            raise DamagedObjectError(f"{key} ends {size - len(found)} bytes too early: run it again")
-        return found
+        where: Any = {"Bucket": self.bucket, "Key": key, "Range": f"bytes={start}-{start + size - 1}"}
+        try:
+            data = read_body(lambda: self.client.get_object(**where), key, max_bytes=size).data
+        except NoSuchKeyError:
+            raise
+        except IntegrityError as error:
+            raise DamagedObjectError(f"{key}: the object store returns more bytes than were requested") from error
+        if len(data) != size:
+            raise DamagedObjectError(f"{key} ends {size - len(data)} bytes too early: run it again")
+        return data
 
     def stream(self, key: str) -> Iterator[bytes]:
         """Gives an object's bytes, a piece at a time.
@@ -166,8 +172,7 @@ class ObjectStore:
         Raises:
             IntegrityError: there is no such object.
         """
-        with translated(key):
-            body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
+        with translated(key), closing(self.client.get_object(Bucket=self.bucket, Key=key)["Body"]) as body:
             yield from body.iter_chunks(STREAM_BYTES)
 
     def read_json(self, key: str) -> Any | None:

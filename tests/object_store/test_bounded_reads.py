@@ -1,0 +1,87 @@
+"""Reads of objects that are larger than they may be, also from a store that does not say how large they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+from quire.errors import DamagedObjectError, IntegrityError
+from quire.object_store import ObjectStore
+from quire.settings import StoreSettings
+
+BLOCK = b"x" * 65_536
+BLOCKS = 400  # far more than what sockets hold
+SMALL = b"x" * 1_000
+
+
+class ChunkedStore(ThreadingHTTPServer):
+    """A store that answers in chunks, without a length, and counts those that it could send.
+
+    Args:
+        blocks: of each answer.
+    """
+
+    def __init__(self, blocks: list[bytes]) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.blocks, self.sent = blocks, 0
+
+
+class Answer(BaseHTTPRequestHandler):
+    """Sends the blocks of its server."""
+
+    protocol_version = "HTTP/1.1"
+    server: ChunkedStore
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.send_header("ETag", '"1"')
+        self.end_headers()
+        with suppress(OSError):  # the reader has enough
+            for block in (*self.server.blocks, b""):
+                self.wfile.write(f"{len(block):x}\r\n".encode() + block + b"\r\n")
+                self.server.sent += 1
+
+    def log_message(self, *args: object) -> None:
+        """Says nothing."""
+
+
+@contextmanager
+def chunked(blocks: list[bytes]) -> Iterator[tuple[ChunkedStore, ObjectStore]]:
+    with ChunkedStore(blocks) as server:
+        thread = Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        try:
+            address = f"http://127.0.0.1:{server.server_port}"
+            yield server, ObjectStore(StoreSettings(bucket="b", endpoint_url=address, access_key="a", secret_key="s"))
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_object_without_a_length_is_read_up_to_the_limit_only() -> None:
+    with chunked([BLOCK] * BLOCKS) as (server, store):
+        with pytest.raises(IntegrityError, match="over 1000 bytes, more than the 1000"):
+            store.read("k", max_bytes=len(SMALL))
+        assert server.sent < BLOCKS / 2
+    with chunked([SMALL]) as (_, store):
+        assert store.read("k", max_bytes=len(SMALL)) == SMALL
+
+
+def test_range_of_a_store_that_returns_the_whole_object_is_not_read_whole() -> None:
+    with chunked([BLOCK] * BLOCKS) as (server, store):
+        with pytest.raises(DamagedObjectError, match="more bytes than were requested"):
+            store.read_range("k", 0, len(SMALL))
+        assert server.sent < BLOCKS / 2
+
+
+def test_delete_unchanged_does_not_read_whatever_replaced_the_object(bucket: ObjectStore) -> None:
+    with chunked([BLOCK] * BLOCKS) as (server, store):
+        assert not store.delete_unchanged("k", SMALL)
+        assert server.sent < BLOCKS / 2
+    bucket.put("k", BLOCK)
+    assert not bucket.delete_unchanged("k", BLOCK[1:])
+    assert bucket.delete_unchanged("k", BLOCK)
