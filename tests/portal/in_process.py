@@ -14,7 +14,7 @@ import httpx
 import pytest
 import uvicorn
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.middleware.gzip import GZipMiddleware
 from quire.object_store import ObjectStore
 from quire.portal import access, reports, services
@@ -77,6 +77,18 @@ def open_portal(monkeypatch: pytest.MonkeyPatch, store: Callable[[], ObjectStore
     portal.app.dependency_overrides = {access._caller: caller, services._store: store}
     monkeypatch.setattr(access, "may", may)
     monkeypatch.setattr(reports, "may", may)
+    return portal
+
+
+def open_portal_of_many(monkeypatch: pytest.MonkeyPatch, store: Callable[[], ObjectStore]) -> Portal:
+    """Returns the same, where the header X-User of a request names its caller; ann is the caller of the others."""
+    portal = open_portal(monkeypatch, store)
+
+    def caller(request: Request) -> access.Caller:
+        user = SimpleAuthManagerUser(username=request.headers.get("x-user", "ann"), role="user")
+        return access.Caller(user=user, api=AirflowApi(portal.host, "token"), is_program=True)
+
+    portal.app.dependency_overrides[access._caller] = caller
     return portal
 
 

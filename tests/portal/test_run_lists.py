@@ -11,16 +11,12 @@ from typing import Any
 
 import httpx
 import pytest
-from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from fastapi import Request
 from quire.object_store import ObjectStore
 from quire.portal import command_line_runs, listing, outcomes
-from quire.portal.access import Caller, _caller
-from quire.portal.airflow_api import AirflowApi
 from quire.portal.work_queue import TurnQueue
 
 from tests.events import events_report
-from tests.portal.in_process import Portal, mounted, open_portal, serve
+from tests.portal.in_process import Portal, mounted, open_portal_of_many, serve
 from tests.portal.test_runs import RUNS, airflow_run
 
 LONG = 60.0
@@ -81,14 +77,7 @@ def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch)
     command_line_runs._LISTINGS.clear()
     events_report(tmp_path)
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
-    opened = open_portal(monkeypatch, lambda: bucket)
-
-    def caller(request: Request) -> Caller:
-        user = SimpleAuthManagerUser(username=request.headers.get("x-user", "ann"), role="user")
-        return Caller(user=user, api=AirflowApi(opened.host, "token"), is_program=True)
-
-    opened.app.dependency_overrides[_caller] = caller
-    return opened
+    return open_portal_of_many(monkeypatch, lambda: bucket)
 
 
 @pytest.fixture(autouse=True)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI, HTTPException, Request
 from quire.object_store import ObjectStore
-from quire.portal import airflow_api, command_line_runs, outcomes
+from quire.portal import airflow_api, command_line_runs, outcomes, runs
 from quire.portal.airflow_api import AirflowApi, NotFoundError
+from quire.portal.command_line_runs import CommandLineRun
 from quire.portal.unreadable_runs import UNREADABLE
 
 from tests.events import events_report
@@ -30,17 +32,17 @@ def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch)
     return open_portal(monkeypatch, lambda: bucket)
 
 
-def serve_runs(portal: Portal, runs: list[dict[str, Any]], *, tasks: Sequence[dict[str, Any]] = ()) -> list[str]:
+def serve_runs(portal: Portal, served: list[dict[str, Any]], *, tasks: Sequence[dict[str, Any]] = ()) -> list[str]:
     """Lets Airflow have these runs, each with the same tasks; returns the ids whose tasks are asked for."""
     ids: list[str] = []
 
     @portal.host.get("/api/v2/dags/events/dagRuns")
     def list_runs(limit: int, offset: int) -> dict[str, Any]:
-        return {"dag_runs": runs[offset : offset + limit], "total_entries": len(runs)}
+        return {"dag_runs": served[offset : offset + limit], "total_entries": len(served)}
 
     @portal.host.get("/api/v2/dags/events/dagRuns/{run_id}")
     def show_run(run_id: str) -> dict[str, Any]:
-        return next(run for run in runs if run["dag_run_id"] == run_id)
+        return next(run for run in served if run["dag_run_id"] == run_id)
 
     @portal.host.get("/api/v2/dags/events/dagRuns/{run_id}/taskInstances")
     def list_tasks(run_id: str) -> dict[str, Any]:
@@ -67,6 +69,41 @@ def test_list_survives_a_run_whose_view_fails(portal: Portal, caplog: pytest.Log
     assert "events: run ask__2 cannot be shown" in caplog.text
     assert "Traceback" in caplog.text
     assert UNREADABLE in portal.get("/reports/events").text
+
+
+def test_page_and_answer_of_a_run_whose_view_fails_say_so(portal: Portal, caplog: pytest.LogCaptureFixture) -> None:
+    serve_runs(portal, [airflow_run(1, conf=5, state="queued")])
+    answer = portal.get(f"{RUNS}/ask__1")
+    assert (answer.status_code, answer.json()["state"], answer.json()["error"]) == (200, "waiting", UNREADABLE)
+    page = portal.get("/reports/events/runs/ask__1")
+    assert (page.status_code, UNREADABLE in page.text) == (200, True)
+    assert caplog.text.count("events: run ask__1 cannot be shown") == 2
+    assert "Traceback" in caplog.text
+
+
+def test_run_of_the_command_line_whose_view_fails_says_so(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_id = f"cli__{'a' * 32}"
+    own = CommandLineRun(made_at=datetime(2026, 1, 1, tzinfo=UTC), run_key="a" * 32, run_id=run_id)
+
+    def fail(*args: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(runs, "command_line_runs", lambda store, report: [own])
+    monkeypatch.setattr(runs, "cached_manifest", fail)
+    answer = portal.get(f"{RUNS}/{run_id}")
+    assert (answer.status_code, answer.json()["state"], answer.json()["error"]) == (200, "done", UNREADABLE)
+    assert f"events: run {run_id} cannot be shown" in caplog.text
+
+
+@pytest.mark.parametrize(("status", "answered"), [(403, 403), (404, 404), (500, 503)])
+def test_run_that_airflow_does_not_give_is_answered_as_before(portal: Portal, status: int, answered: int) -> None:
+    @portal.host.get("/api/v2/dags/events/dagRuns/{run_id}")
+    def refuse(run_id: str) -> None:
+        raise HTTPException(status)
+
+    assert portal.get(f"{RUNS}/ask__1").status_code == answered
 
 
 def test_list_survives_a_run_whose_xcoms_airflow_cannot_read(portal: Portal, caplog: pytest.LogCaptureFixture) -> None:

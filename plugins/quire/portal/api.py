@@ -15,12 +15,12 @@ from quire.errors import ReportError
 from quire.leases import release_lease
 from quire.portal.access import AskingDep, CallerDep, CancellingDep, EstimatingDep, ReadingDep, RunId
 from quire.portal.addresses import run_address
-from quire.portal.listing import list_for
+from quire.portal.listing import list_for, run_for
 from quire.portal.outcomes import is_decided
 from quire.portal.questions import ACTIVE
 from quire.portal.reports import list_broken_reports, list_reports, read_catalog, show_report
 from quire.portal.requesting import check_question, estimate_question, request_run
-from quire.portal.runs import cancelling_note, show_run
+from quire.portal.runs import cancelling_note
 from quire.portal.services import BaseDep, StoreDep
 from quire.portal.views import (
     AskedView,
@@ -98,26 +98,30 @@ async def get_runs(
 
 
 @router.get("/{report}/runs/{run_id}", summary="One run")
-async def get_run(reading: ReadingDep, run_id: RunId, store: StoreDep, base: BaseDep) -> RunDetails:
+async def get_run(
+    request: HttpRequest, reading: ReadingDep, run_id: RunId, store: StoreDep, base: BaseDep
+) -> RunDetails:
     """Its progress while it is at work; then its files and what its stages took."""
-    return (await show_run(reading.definition, run_id, api=reading.caller.api, store=store, base=base))[0]
+    return (await run_for(request, reading, run_id, store, base))[0]
 
 
 @router.get("/{report}/runs/{run_id}/files", summary="A run's files")
-async def get_files(reading: ReadingDep, run_id: RunId, store: StoreDep, base: BaseDep) -> list[FileView]:
+async def get_files(
+    request: HttpRequest, reading: ReadingDep, run_id: RunId, store: StoreDep, base: BaseDep
+) -> list[FileView]:
     """Their addresses stay; whoever follows one is checked, and sent to a link that was signed that moment."""
-    found, _ = await show_run(reading.definition, run_id, api=reading.caller.api, store=store, base=base)
-    return found.files
+    run, _ = await run_for(request, reading, run_id, store, base)
+    return run.files
 
 
 @router.post("/{report}/runs/{run_id}/cancel", summary="End a run", status_code=status.HTTP_202_ACCEPTED)
 async def post_cancel(
-    cancelling: CancellingDep, run_id: RunId, background: BackgroundTasks, base: BaseDep
+    request: HttpRequest, cancelling: CancellingDep, run_id: RunId, background: BackgroundTasks, base: BaseDep
 ) -> RunDetails:
     """Its queries at the source end too. A run that is over stays as it is."""
     await cancel(cancelling, run_id, background)
-    api, store = cancelling.caller.api, await run_sync(open_store)  # which has to be configured, but not available
-    return (await show_run(cancelling.definition, run_id, api=api, store=store, base=base))[0]
+    store = await run_sync(open_store)  # which has to be configured, but not available
+    return (await run_for(request, cancelling, run_id, store, base))[0]
 
 
 async def cancel(cancelling: CancellingDep, run_id: str, background: BackgroundTasks) -> None:

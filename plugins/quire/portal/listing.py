@@ -1,4 +1,4 @@
-"""Lists of runs, which cost Airflow many calls: one of each user at a time, within a deadline, while somebody waits."""
+"""Lists of runs and single runs, which cost Airflow many calls: few of each user at once, while somebody waits."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from typing import Any, TypeVar
 
 from fastapi import HTTPException, Request
 
+from quire.artifacts import Manifest
 from quire.object_store import ObjectStore
 from quire.portal.access import Reading
-from quire.portal.runs import MAX_MANIFESTS, RunList, list_runs
+from quire.portal.runs import MAX_MANIFESTS, RunList, list_runs, show_run
+from quire.portal.views import RunDetails
 from quire.portal.work_queue import TurnQueue
 
 CLIENT_LEFT = 499  # nobody reads the answer
 MAX_LISTS = 8
 _LISTS = TurnQueue("list", places=MAX_LISTS, threads=MAX_LISTS * MAX_MANIFESTS, seconds=20.0, wait=10.0)
+MAX_RUNS = 8  # each with one thread, and thus one manifest, at a time
+MAX_USER_RUNS = 2  # several tabs may follow a run each
+_RUNS = TurnQueue("request", places=MAX_RUNS, threads=MAX_RUNS, seconds=20.0, wait=10.0, of_each=MAX_USER_RUNS)
 
 Answer = TypeVar("Answer")
 
@@ -39,6 +44,26 @@ async def list_for(
                 limit=limit,
                 offset=offset,
                 in_thread=in_thread,
+            )
+
+    return await _while_connected(request, in_turn())
+
+
+async def run_for(
+    request: Request, reading: Reading, run_id: str, store: ObjectStore, base: str
+) -> tuple[RunDetails, Manifest | None]:
+    """Returns one run, and its manifest where it is published, as ``show_run`` does.
+
+    Raises:
+        NotFoundError: there is no such run.
+        WorkUnavailableError: too many runs are read at once, or it took too long.
+    """
+
+    async def in_turn() -> tuple[RunDetails, Manifest | None]:
+        caller = reading.caller
+        async with _RUNS.turn(caller.user.get_id()) as in_thread:
+            return await show_run(
+                reading.definition, run_id, api=caller.api, store=store, base=base, in_thread=in_thread
             )
 
     return await _while_connected(request, in_turn())

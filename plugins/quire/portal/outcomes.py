@@ -69,7 +69,8 @@ def is_decided(tasks: Iterable[Mapping[str, Any]]) -> bool:
     return bool(stages) and all(task["state"] in OVER for task in stages)
 
 
-def _state(run: Mapping[str, Any]) -> RunState:
+def state_of(run: Mapping[str, Any]) -> RunState:
+    """Returns the state of a run as Airflow describes it, whatever its tasks say."""
     cancelled = CANCELLED.match(run["note"] or "")
     if run["state"] == "failed" and cancelled and cancelled[1] >= (run["start_date"] or "")[:19]:
         return "cancelled"  # and not failed once more after it was started again
@@ -90,7 +91,7 @@ async def outcome_of(
     Raises:
         NotFoundError: it was deleted this moment.
     """
-    run_id, state = str(run["dag_run_id"]), _state(run)
+    run_id, state = str(run["dag_run_id"]), state_of(run)
     if tasks is None:
         tasks = await api.task_instances(report, run_id) if state in ("running", "failed", "cancelled") else []
     if is_published(tasks):  # whatever comes of telling those who want to know
@@ -128,7 +129,7 @@ async def outcomes_of(
     """
     outcomes = {run["dag_run_id"]: kept for run in runs if (kept := _FINAL.get(_key(user, report, run)))}
     unknown = [run for run in runs if run["dag_run_id"] not in outcomes]
-    tasks = await _ended_tasks(report, [run for run in unknown if _state(run) in ("failed", "cancelled")], api)
+    tasks = await _ended_tasks(report, [run for run in unknown if state_of(run) in ("failed", "cancelled")], api)
     few = asyncio.Semaphore(MAX_CALLS)
 
     async def ask(run: Mapping[str, Any]) -> None:
@@ -145,7 +146,7 @@ async def outcomes_of(
         if not isinstance(answer, Exception) or (isinstance(answer, RefusedError) and answer.status in NO_ACCESS):
             raise answer
         logger.error("%s: the outcome of run %s cannot be read", report, run["dag_run_id"], exc_info=answer)
-        outcomes[run["dag_run_id"]] = Outcome(state=_state(run), is_readable=False)
+        outcomes[run["dag_run_id"]] = Outcome(state=state_of(run), is_readable=False)
     return outcomes
 
 

@@ -19,11 +19,10 @@ from quire.portal.access import TOKEN_FIELD, AskingDep, Caller, CallerDep, Cance
 from quire.portal.addresses import PREFIX, run_address
 from quire.portal.api import LIMIT, OFFSET, cancel
 from quire.portal.explanations import explain
-from quire.portal.listing import list_for
+from quire.portal.listing import list_for, run_for
 from quire.portal.questions import BusyError, PausedError, QuotaError
 from quire.portal.reports import list_broken_reports, list_reports, parameter_titles, read_catalog, show_report
 from quire.portal.requesting import check_question, request_run
-from quire.portal.runs import show_run
 from quire.portal.services import BaseDep, StoreDep
 from quire.portal.shown import FILTERS, shown_range
 from quire.portal.tables import summary_tables
@@ -120,10 +119,12 @@ async def ask_report(asking: AskingDep, request: Request, store: StoreDep, base:
 
 
 @router.get("/reports/{report}/runs/{run_id}")
-async def show_one_run(reading: ReadingDep, run_id: RunId, store: StoreDep, base: BaseDep) -> Response:
+async def show_one_run(
+    request: Request, reading: ReadingDep, run_id: RunId, store: StoreDep, base: BaseDep
+) -> Response:
     """A run: its progress, then what came of it."""
     definition = reading.definition
-    run, manifest = await show_run(definition, run_id, api=reading.caller.api, store=store, base=base)
+    run, manifest = await run_for(request, reading, run_id, store, base)
     report = await run_sync(show_report, reading, base)
     tables = await run_sync(lambda: summary_tables(definition, manifest, store=store)) if manifest else []
     return page(

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from anyio.to_thread import run_sync
-
 from quire.airflow_dag.handover import NOTIFY, UNREACHED
 from quire.artifacts import Manifest
 from quire.definition import ReportDefinition
@@ -20,16 +18,16 @@ from quire.file_names import is_summary
 from quire.object_store import ObjectStore
 from quire.portal.access import Caller
 from quire.portal.addresses import run_address
-from quire.portal.airflow_api import AirflowApi, is_run_id
+from quire.portal.airflow_api import AirflowApi, NotFoundError, RefusedError, is_run_id
 from quire.portal.command_line_runs import RUN_ID, CommandLineRun, command_line_runs, merge_page
 from quire.portal.explanations import MAX_REASON_LENGTH, contact_of, explain_failure, shorten
 from quire.portal.manifests import cached_manifest
-from quire.portal.outcomes import Outcome, Returned, outcome_of, outcomes_of
+from quire.portal.outcomes import Outcome, Returned, outcome_of, outcomes_of, state_of
 from quire.portal.questions import asked_of
 from quire.portal.run_contents import contents_of, stage_views
 from quire.portal.unreadable_runs import unreadable_view
 from quire.portal.views import RunDetails, RunView
-from quire.portal.work_queue import InThread, WorkUnavailableError, in_shared_thread
+from quire.portal.work_queue import InThread, WorkUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -117,24 +115,39 @@ async def _own_runs(
 
 
 async def show_run(
-    definition: ReportDefinition, run_id: str, *, api: AirflowApi, store: ObjectStore, base: str
+    definition: ReportDefinition,
+    run_id: str,
+    *,
+    api: AirflowApi,
+    store: ObjectStore,
+    base: str,
+    in_thread: InThread,
 ) -> tuple[RunDetails, Manifest | None]:
-    """Returns one run, and its manifest where it is published.
+    """Returns one run, and its manifest where it is published; without details where these cannot be read.
 
     Raises:
         NotFoundError: there is no such run.
     """
-    if RUN_ID.fullmatch(run_id):
-        found = await run_sync(command_line_runs, store, definition.name)
-        own = next((run for run in found if run.run_id == run_id), None)
-        if own is not None:
-            view, published = await run_sync(_command_line_view, own, definition.name, store, base)
-            return RunDetails(**dict(view), stages=stage_views(published.usage) if published else []), published
-    run = await api.run(definition.name, run_id)
-    outcome = await outcome_of(definition.name, run, api=api)
-    view, manifest = await _details(definition, run, outcome, store=store, base=base)
-    stages = stage_views(manifest.usage) if manifest else []
-    return RunDetails(**dict(view), stages=stages, unreached=await _unreached(definition, run_id, api)), manifest
+    own = await in_thread(_own_run, store, definition.name, run_id) if RUN_ID.fullmatch(run_id) else None
+    run: Mapping[str, Any] | CommandLineRun = own or await api.run(definition.name, run_id)
+    try:
+        if isinstance(run, CommandLineRun):
+            view, manifest = await in_thread(_command_line_view, run, definition.name, store, base)
+            return RunDetails(**dict(view), stages=stage_views(manifest.usage) if manifest else []), manifest
+        outcome = await outcome_of(definition.name, run, api=api)
+        view, manifest = await _details(definition, run, outcome, store=store, base=base, in_thread=in_thread)
+        stages, unreached = stage_views(manifest.usage) if manifest else [], await _unreached(definition, run_id, api)
+        return RunDetails(**dict(view), stages=stages, unreached=unreached), manifest
+    except (ReportError, NotFoundError, RefusedError):  # which have an answer of their own
+        raise
+    except Exception:
+        logger.exception("%s: run %s cannot be shown", definition.name, run_id)
+        outcomes = {} if isinstance(run, CommandLineRun) else {run_id: Outcome(state=state_of(run))}
+        return RunDetails(**dict(unreadable_view(definition.name, run, outcomes, base))), None
+
+
+def _own_run(store: ObjectStore, report: str, run_id: str) -> CommandLineRun | None:
+    return next((run for run in command_line_runs(store, report) if run.run_id == run_id), None)
 
 
 async def _unreached(definition: ReportDefinition, run_id: str, api: AirflowApi) -> list[str]:
@@ -189,7 +202,7 @@ async def _details(
     *,
     store: ObjectStore,
     base: str,
-    in_thread: InThread = in_shared_thread,
+    in_thread: InThread,
 ) -> tuple[RunView, Manifest | None]:
     report, run_id = definition.name, str(run["dag_run_id"])
     told: dict[str, Any] = {}

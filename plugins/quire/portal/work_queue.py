@@ -1,4 +1,4 @@
-"""Work for requests takes turns: a few at once, one of each user, and each within one deadline.
+"""Work for requests takes turns: a few at once, one or a few of each user, and each within one deadline.
 
 A thread that waits for a database or a store cannot be ended from outside. It is told to leave, and keeps its place
 until it has left, so that there are never more of them than places.
@@ -16,8 +16,6 @@ from contextlib import asynccontextmanager
 from contextvars import copy_context
 from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
-
-from anyio.to_thread import run_sync
 
 from quire.errors import TransientError
 
@@ -92,17 +90,18 @@ class _Turns:
         places: how many at once.
         seconds: of each, waiting included.
         wait: seconds for a place.
+        of_each: how many of one user at once.
     """
 
-    def __init__(self, noun: str, *, places: int, seconds: float, wait: float) -> None:
-        self._noun, self._seconds, self._wait = noun, seconds, wait
+    def __init__(self, noun: str, *, places: int, seconds: float, wait: float, of_each: int = 1) -> None:
+        self._noun, self._seconds, self._wait, self._of_each = noun, seconds, wait, of_each
         self._places = asyncio.Semaphore(places)
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._waiting: Counter[str] = Counter()
 
-    async def _enter(self, user: str, deadline: Deadline, *, is_bounded: bool) -> asyncio.Lock:
+    async def _enter(self, user: str, deadline: Deadline, *, is_bounded: bool) -> asyncio.Semaphore:
         """Waits for the user's turn, and then for a place."""
-        turn = self._turns.setdefault(user, asyncio.Lock())
+        turn = self._turns.setdefault(user, asyncio.Semaphore(self._of_each))
         if is_bounded and self._waiting[user] >= MAX_WAITING:
             raise WorkUnavailableError("Too many of your requests are waiting: try again in some seconds")
         self._waiting[user] += 1
@@ -123,7 +122,7 @@ class _Turns:
             raise
         return turn
 
-    def _leave(self, turn: asyncio.Lock) -> None:
+    def _leave(self, turn: asyncio.Semaphore) -> None:
         turn.release()
         self._places.release()
 
@@ -167,7 +166,7 @@ class WorkQueue(_Turns):
             earlier.cancelled.set()
         self._latest[user] = deadline
 
-    async def _finish(self, deadline: Deadline, turn: asyncio.Lock, running: Future[Answer]) -> Answer:
+    async def _finish(self, deadline: Deadline, turn: asyncio.Semaphore, running: Future[Answer]) -> Answer:
         loop = asyncio.get_running_loop()
         running.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave, turn))
         timeout = asyncio.timeout(deadline.remaining)
@@ -193,11 +192,6 @@ class InThread(Protocol):
         ...
 
 
-async def in_shared_thread(work: Callable[..., Answer], *arguments: Any) -> Answer:
-    """Returns what ``work`` returns, called in a thread that all requests share."""
-    return await run_sync(work, *arguments)
-
-
 class TurnQueue(_Turns):
     """Lets coroutines take turns, which do their blocking work in threads of the queue.
 
@@ -207,10 +201,11 @@ class TurnQueue(_Turns):
         threads: how many functions run at once, of all places together.
         seconds: of each, waiting included.
         wait: seconds for a place.
+        of_each: how many of one user at once.
     """
 
-    def __init__(self, noun: str, *, places: int, threads: int, seconds: float, wait: float) -> None:
-        super().__init__(noun, places=places, seconds=seconds, wait=wait)
+    def __init__(self, noun: str, *, places: int, threads: int, seconds: float, wait: float, of_each: int = 1) -> None:
+        super().__init__(noun, places=places, seconds=seconds, wait=wait, of_each=of_each)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=noun)
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -246,7 +241,7 @@ class TurnQueue(_Turns):
             deadline.cancelled.set()
             self._leave_after(running, turn)
 
-    def _leave_after(self, running: set[Future[Any]], turn: asyncio.Lock) -> None:
+    def _leave_after(self, running: set[Future[Any]], turn: asyncio.Semaphore) -> None:
         """Leaves at once, or when threads that nothing can end from outside have returned."""
         if not running:
             self._leave(turn)

@@ -1,0 +1,134 @@
+"""Single runs: pages and API answers take turns, so that no flood grows threads or keeps others out."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from quire.object_store import ObjectStore
+from quire.portal import command_line_runs, listing
+from quire.portal.work_queue import TurnQueue
+
+from tests.events import events_report
+from tests.portal.in_process import Portal, open_portal_of_many
+from tests.portal.test_run_lists import LONG, until
+from tests.portal.test_runs import RUNS, airflow_run
+
+PAGE = "/reports/events/runs/ask__1"
+API = f"{RUNS}/ask__1"
+OWN = f"{RUNS}/cli__{'a' * 32}"
+
+
+class Airflow:
+    """Airflow with one run, which it holds back until a test releases it."""
+
+    def __init__(self, portal: Portal) -> None:
+        self.active = self.most = self.calls = 0
+        self.released = threading.Event()
+
+        @portal.host.get("/api/v2/dags/events/dagRuns/{run_id}")
+        async def show_run(run_id: str) -> dict[str, Any]:
+            self.calls += 1
+            self.active += 1
+            self.most = max(self.most, self.active)
+            try:
+                await until(self.released.is_set)
+            finally:
+                self.active -= 1
+            return airflow_run(1)
+
+
+@pytest.fixture
+def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
+    command_line_runs._LISTINGS.clear()
+    events_report(tmp_path)
+    monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
+    return open_portal_of_many(monkeypatch, lambda: bucket)
+
+
+def use_queue(monkeypatch: pytest.MonkeyPatch, *, places: int, seconds: float = LONG, wait: float = LONG) -> None:
+    queue = TurnQueue(
+        "request", places=places, threads=places, seconds=seconds, wait=wait, of_each=listing.MAX_USER_RUNS
+    )
+    monkeypatch.setattr(listing, "_RUNS", queue, raising=False)
+
+
+async def request(portal: Portal, path: str, user: str, **headers: str) -> httpx.Response:
+    return await portal._request("GET", path, headers={"X-User": user, **headers})
+
+
+@pytest.mark.parametrize("path", [PAGE, API, f"{API}/files"])
+def test_flood_of_one_user_does_not_keep_others_out(portal: Portal, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    airflow = Airflow(portal)
+    use_queue(monkeypatch, places=4)
+
+    async def test() -> list[int]:
+        tasks = [asyncio.create_task(request(portal, path, "ann")) for _ in range(20)]
+        await until(lambda: airflow.active == listing.MAX_USER_RUNS)
+        other = asyncio.create_task(request(portal, path, "bob"))
+        await until(lambda: airflow.active > listing.MAX_USER_RUNS)
+        assert airflow.active == listing.MAX_USER_RUNS + 1
+        airflow.released.set()
+        return [(await task).status_code for task in (*tasks, other)]
+
+    assert asyncio.run(test()) == [200] * 21
+    assert airflow.most == listing.MAX_USER_RUNS + 1
+
+
+def test_run_without_a_place_is_refused(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    airflow = Airflow(portal)
+    use_queue(monkeypatch, places=1, wait=0.1)
+
+    async def test() -> None:
+        first = asyncio.create_task(request(portal, PAGE, "ann"))
+        await until(lambda: airflow.active == 1)
+        refused = await request(portal, API, "bob")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        assert refused.json()["detail"] == "Too many requests are running: try again in some seconds"
+        page = await request(portal, PAGE, "bob", Accept="text/html")
+        assert (page.status_code, "Too many requests are running" in page.text) == (503, True)
+        airflow.released.set()
+        assert (await first).status_code == 200
+
+    asyncio.run(test())
+
+
+def test_run_past_its_deadline_is_refused_and_asks_airflow_no_more(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    airflow = Airflow(portal)
+    use_queue(monkeypatch, places=1, seconds=0.3, wait=0.3)
+    refused = portal.get(API)
+    assert (refused.status_code, refused.json()["detail"]) == (503, "The request took too long: try again")
+    assert (airflow.calls, airflow.active) == (1, 0)
+
+
+def test_runs_of_a_hanging_store_hold_no_more_threads_than_places(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, released = list[str](), threading.Event()
+
+    def hang(store: ObjectStore, prefix: str) -> list[Any]:
+        entered.append(prefix)
+        released.wait(LONG)
+        return []
+
+    monkeypatch.setattr(ObjectStore, "list", hang)
+    use_queue(monkeypatch, places=2, seconds=0.3, wait=0.1)
+
+    async def test() -> None:
+        try:
+            for user in ("ann", "bob", "carl", "dora"):
+                assert (await request(portal, OWN, user)).status_code == 503
+            assert len(entered) == 2
+        finally:
+            released.set()
+        async with asyncio.timeout(LONG):
+            while (await request(portal, OWN, "ann")).status_code != 404:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(test())
