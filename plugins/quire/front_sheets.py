@@ -173,12 +173,19 @@ def summary_sheets(
     """
     stored = {staged.name: staged for staged in summaries}
     return tuple(
-        _summary_sheet(definition, summary, _read_table(store, stored[summary.name], ensure))
+        summary_sheet(definition, summary, _read_table(store, stored[summary.name], ensure))
         for summary in definition.summaries
     )
 
 
-def _summary_sheet(definition: ReportDefinition, summary: Summary, table: pa.Table) -> TableSheet:
+def summary_sheet(definition: ReportDefinition, summary: Summary, table: pa.Table) -> TableSheet:
+    """Returns the sheet of one summary, with its chart.
+
+    Args:
+        definition: the report.
+        summary: of the definition.
+        table: its rows.
+    """
     columns = [
         SheetColumn(name=key.column, title=definition.group_title(key), number_format=_key_format(definition, key))
         for key in summary.by
@@ -207,14 +214,13 @@ def _read_table(store: ObjectStore, summary: StagedSummary, ensure: Callable[[by
     body = store.read_verified(summary.object_key, sha256=summary.sha256, size=summary.bytes)
     ensure(body, summary.object_key)
     table = pq.read_table(io.BytesIO(body))
-    return table.cast(
-        pa.schema(
-            [
-                pa.field(field.name, pa.string() if pa.types.is_large_string(field.type) else field.type)
-                for field in table.schema
-            ]
-        )
-    )
+    return table.cast(sheet_schema(table.schema))
+
+
+def sheet_schema(stored: pa.Schema) -> pa.Schema:
+    """Returns the schema of a sheet's table: that of the stored rows, without large strings."""
+    fields = [(field.name, pa.string() if pa.types.is_large_string(field.type) else field.type) for field in stored]
+    return pa.schema(fields)
 
 
 def _has_no_scale(pg_type: str) -> bool:

@@ -28,7 +28,8 @@ def svg_of(kind: Any, columns: dict[str, list[Any]], **formats: str) -> str:
         table=pa.table(columns),
         chart=Chart(kind=kind, x=x, y=tuple(y)),
     )
-    return draw_chart(sheet, columns, {**dict.fromkeys(columns, "General"), **formats})
+    formats = {**dict.fromkeys(columns, "General"), **formats}
+    return draw_chart(sheet, columns, formats, total_rows=sheet.table.num_rows)
 
 
 def all_of(svg: ElementTree.Element, tag: str, kind: str | None = None) -> list[ElementTree.Element]:
@@ -189,4 +190,4 @@ def test_sheet_without_chart_or_rows_has_none() -> None:
     table = pa.table({"k": pa.array([], pa.string())})
     column = SheetColumn(name="k", title="K")
     sheet = TableSheet(sheet_name="T", heading="T", columns=(column,), table=table, chart=None)
-    assert draw_chart(sheet, {"k": []}, {"k": "General"}) == ""
+    assert draw_chart(sheet, {"k": []}, {"k": "General"}, total_rows=0) == ""

@@ -15,7 +15,8 @@ from quire.definition import ReportDefinition
 from quire.errors import ReportError, StoreUnavailableError
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
-from quire.portal.estimates import MAX_PARTITIONS, estimate, hurried_client
+from quire.portal.estimates import MAX_PARTITIONS, estimate
+from quire.portal.hurried_store import hurried_client
 from quire.portal.questions import read_question
 from quire.portal.views import EstimateView
 from quire.portal.work_queue import Deadline, WorkQueue, WorkUnavailableError

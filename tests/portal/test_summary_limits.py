@@ -16,7 +16,7 @@ from quire.errors import DamagedObjectError, IntegrityError
 from quire.notices.totals import summary_totals
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
-from quire.portal.tables import summary_tables
+from quire.portal.tables import MOST_ROWS, summary_tables
 
 from tests.events import events_report, fill_events, request_of, session_of
 
@@ -35,6 +35,8 @@ FORGED: dict[str, pa.Table] = {
     "long values of fixed length": pa.table({"kind": pa.array([b"x" * 1_000], pa.binary(1_000)), "n": [1]}),
     "large pages": pa.table({"kind": ["a"] * 2, "n": ["x" * 70_000_000, "y" * 70_000_000]}),
 }
+
+SHOWN = ("a long text in many rows",)  # the first rows of which are small
 
 
 @pytest.fixture
@@ -74,7 +76,8 @@ def test_summary_that_expands_without_bounds_is_not_shown(
 ) -> None:
     changed = forge(manifest, FORGED[forged], bucket)
     assert changed.summaries[0].bytes < 1_000_000
-    assert summary_tables(definition, changed, store=bucket) == []
+    shown = summary_tables(definition, changed, store=bucket)
+    assert [len(table.rows) for table in shown] == ([MOST_ROWS] if forged in SHOWN else [])
     with pytest.raises(IntegrityError, match="too large to be shown"):
         summary_totals(definition, changed, store=bucket)
 

@@ -7,9 +7,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import pyarrow as pa
 import pytest
 from quire.definition import ReportDefinition
 from quire.notices.totals import summary_totals
@@ -19,10 +18,10 @@ from quire.portal import tables
 from quire.portal.tables import summary_tables
 from quire.settings import CLONE
 from quire.xlsx.front_values import column_values
-from quire.xlsx.model import Chart, SheetColumn, TableSheet
 
 from tests.events import events_report, fill_events, request_of, session_of
 from tests.format_codes.test_values import csv_of_sheet
+from tests.portal.test_page_summaries import SUMMARIES, publish
 
 SUMMARY = {
     "name": "By day",
@@ -65,7 +64,7 @@ def test_page_and_notification_show_numbers_as_the_workbook_does(
 
 @pytest.mark.parametrize(("kind", "converted"), [(None, 12), ("column", 30), ("line", 1_000)])
 def test_page_converts_only_the_rows_it_shows(
-    monkeypatch: pytest.MonkeyPatch, kind: Literal["column", "line"] | None, converted: int
+    tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch, kind: str | None, converted: int
 ) -> None:
     lengths = list[int]()
 
@@ -75,13 +74,12 @@ def test_page_converts_only_the_rows_it_shows(
         return values
 
     monkeypatch.setattr(tables, "column_values", counted)
-    table = pa.table({"n": range(50_000), "amount": range(50_000)})
-    columns = tuple(SheetColumn(name=name, title=name) for name in table.schema.names)
-    chart = Chart(kind=kind, x="n", y=("amount",)) if kind else None
-    page = tables._table(TableSheet(sheet_name="S", heading="S", columns=columns, table=table, chart=chart), "UTC")
-    assert lengths == [converted] * 2
-    assert (page.total_rows, page.rows[-1]) == (50_000, ["11", "11"])
-    assert (f"first {converted:,} of 50,000" in page.chart) == (chart is not None)
+    chart = {"chart": {"type": kind, "x": "kind", "y": ["events"]}} if kind else {}
+    definition = events_report(tmp_path, summaries=[{**summary, "chart": None, **chart} for summary in SUMMARIES])
+    first, _ = summary_tables(definition, publish(bucket, rows=50_000), store=bucket)
+    assert lengths == [converted] * 4 * 2
+    assert (first.total_rows, first.rows[-1]) == (50_000, ["kind 000000011", "11", "11", "11"])
+    assert (f"first {converted:,} of 50,000" in first.chart) == (kind is not None)
 
 
 def test_importing_the_pages_loads_no_polars() -> None:
@@ -91,7 +89,7 @@ def test_importing_the_pages_loads_no_polars() -> None:
         "table = pa.table({'t': pa.array([0], pa.timestamp('us', 'UTC')), 'x': ['a']});"
         "columns = tuple(SheetColumn(name=name, title=name) for name in ('t', 'x'));"
         "sheet = TableSheet(sheet_name='S', heading='S', columns=columns, table=table);"
-        "print(_table(sheet, 'Europe/Berlin').rows, 'polars' in sys.modules)"
+        "print(_table(sheet, 'Europe/Berlin', total_rows=1).rows, 'polars' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

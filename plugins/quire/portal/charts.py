@@ -32,13 +32,16 @@ DRAWINGS: Mapping[str, Callable[[ChartData], Mark]] = {
 }
 
 
-def draw_chart(sheet: TableSheet, cells: Mapping[str, Sequence[Any]], formats: Mapping[str, str]) -> str:
+def draw_chart(
+    sheet: TableSheet, cells: Mapping[str, Sequence[Any]], formats: Mapping[str, str], *, total_rows: int
+) -> str:
     """Returns the chart of a small sheet as SVG; nothing where it has none, or nothing to show.
 
     Args:
         sheet: with its table.
         cells: of each column, as the workbook keeps them.
         formats: each column's format code.
+        total_rows: of the summary; the sheet has the first of them, all that the chart shows.
     """
     data = chart_data(sheet, cells, formats)
     if data is None or sheet.chart is None:
@@ -47,7 +50,7 @@ def draw_chart(sheet: TableSheet, cells: Mapping[str, Sequence[Any]], formats: M
     body, height = DRAWINGS[kind](data)
     left = 0.0 if kind in ("bar", "pie") else scale_overhang(data)
     legend, above = ("", 0) if kind == "pie" else _legend(data.series)
-    heading = chart_heading(sheet.heading, kind, sheet.table.num_rows)
+    heading = chart_heading(sheet.heading, kind, total_rows)
     named = escape(f"{heading}: {', '.join(one.title for one in data.series)} by {data.x_title}")
     return (
         f'<svg class="chart {kind}" viewBox="{-left:.0f} {-above} {WIDTH + left:.0f} {height + above:.0f}" '

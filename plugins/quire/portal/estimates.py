@@ -2,68 +2,30 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from quire.artifacts import RunPlan, SourceColumn
 from quire.calendar_range import DatePartition
 from quire.errors import concerning
 from quire.object_store import ObjectStore
+from quire.portal.hurried_store import HurriedStore
 from quire.portal.questions import Question
 from quire.portal.views import EstimateView
 from quire.portal.work_queue import Deadline, WorkUnavailableError
 from quire.query import bound_query, query_columns
-from quire.settings import StoreSettings
 from quire.source import SourceSession, SourceTransaction, open_transaction
 from quire.source.lost_connections import with_defaults
 from quire.stages.plan import plan_partitions
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
-
-logger = logging.getLogger(__name__)
 
 MAX_PARTITIONS = 500  # that are looked for in the store; of a range with more, the planner alone is asked
 GRACE_SECONDS = 2
 # Bytes of a cell, by format, as TPC-H's lineitem (16 columns) and the flights of 2013 (19 columns) have them.
 CELL_BYTES = {"xlsx": 6.5, "csv": 7.5, "parquet": 1.3}
-
-
-@lru_cache(maxsize=4)
-def hurried_client(settings: StoreSettings) -> S3Client:
-    """Returns the client of estimates: it gives up early, so that a store that hangs keeps no place for long."""
-    store = ObjectStore(settings)
-    store.connect_seconds, store.read_seconds, store.max_retries = 2, 5, 0
-    return store.client
-
-
-class _HurriedStore(ObjectStore):
-    """A store that only reads, and is not asked any more once nobody waits for the answer."""
-
-    def __init__(self, store: ObjectStore, deadline: Deadline) -> None:
-        super().__init__(store.settings)
-        self.client, self._deadline = hurried_client(store.settings), deadline
-
-    def _get(self, key: str) -> GetObjectOutputTypeDef:  # each attempt of a read
-        self._deadline.ensure_time_left()
-        return super()._get(key)
-
-    def size(self, key: str) -> int | None:
-        self._deadline.ensure_time_left()
-        return super().size(key)
-
-    def delete_unchanged(self, key: str, body: bytes) -> bool:
-        """Leaves a damaged record to the next run: an estimate counts it as a cache miss and changes nothing."""
-        logger.info("an estimate deletes nothing: %s stays", key)
-        return False
 
 
 def estimate(question: Question, *, session: SourceSession, store: ObjectStore, deadline: Deadline) -> EstimateView:
@@ -77,7 +39,7 @@ def estimate(question: Question, *, session: SourceSession, store: ObjectStore, 
     try:
         if definition.partition.periods(request.start, request.end) > MAX_PARTITIONS:
             return _planned(question, session)
-        plan = plan_partitions(definition, request, session=session, store=_HurriedStore(store, deadline))
+        plan = plan_partitions(definition, request, session=session, store=HurriedStore(store, deadline))
         return _counted(question, plan, session)
     except CancelledError as error:
         raise WorkUnavailableError("The estimate was given up") from error

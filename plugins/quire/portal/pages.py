@@ -20,12 +20,12 @@ from quire.portal.addresses import PREFIX, run_address
 from quire.portal.api import LIMIT, OFFSET, cancel
 from quire.portal.explanations import explain
 from quire.portal.listing import list_for, run_for
+from quire.portal.page_summaries import PageSummaries, summaries_for
 from quire.portal.questions import BusyError, PausedError, QuotaError
 from quire.portal.reports import list_broken_reports, list_reports, parameter_titles, read_catalog, show_report
 from quire.portal.requesting import check_question, request_run
 from quire.portal.services import BaseDep, StoreDep
 from quire.portal.shown import FILTERS, shown_range
-from quire.portal.tables import summary_tables
 
 router = APIRouter(include_in_schema=False)
 HERE = Path(__file__).parent
@@ -126,10 +126,10 @@ async def show_one_run(
     definition = reading.definition
     run, manifest = await run_for(request, reading, run_id, store, base)
     report = await run_sync(show_report, reading, base)
-    tables = await run_sync(lambda: summary_tables(definition, manifest, store=store)) if manifest else []
+    summaries = await summaries_for(reading, manifest, store=store) if manifest else PageSummaries()
     return page(
         "run.html", reading.caller, base,
-        report=report, run=run, tables=tables,
+        report=report, run=run, summaries=summaries,
         titles=parameter_titles(definition), link_ttl=definition.delivery.link_ttl,
     )  # fmt: skip
 

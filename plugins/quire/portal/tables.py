@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
-from quire.artifacts import Manifest
-from quire.definition import ReportDefinition
+from quire.artifacts import Manifest, StagedSummary
+from quire.definition import ReportDefinition, Summary
 from quire.errors import IntegrityError
 from quire.format_codes import format_value
+from quire.front_sheets import summary_sheet
 from quire.object_store import ObjectStore
 from quire.portal.charts import draw_chart
-from quire.portal.summary_limits import small_summary_sheets
+from quire.portal.summary_limits import MAX_TABLE_ROWS, read_first_rows
 from quire.xlsx.chart_points import charted_rows
 from quire.xlsx.front_values import column_values
 from quire.xlsx.model import TableSheet
 from quire.xlsx.styles import number_format
+
+logger = logging.getLogger(__name__)
 
 MOST_ROWS = 12  # the workbook has all of them
 
@@ -39,14 +43,30 @@ class SummaryTable:
 
 
 def summary_tables(definition: ReportDefinition, manifest: Manifest, *, store: ObjectStore) -> list[SummaryTable]:
-    """Returns a run's summaries; none where the definition has other ones by now, or they are gone or too large."""
+    """Returns a run's summaries; none where the definition has other ones by now, or they are gone or too large.
+
+    They are read one after the other, and of each no more is kept than the page shows.
+    """
     if not has_summaries(definition, manifest):
         return []
+    stored = {staged.name: staged for staged in manifest.summaries}
     try:
-        sheets = small_summary_sheets(definition, manifest.summaries, store=store)
-    except IntegrityError:
+        tables = [_first_table(definition, summary, stored[summary.name], store) for summary in definition.summaries]
+    except IntegrityError as error:
+        logger.warning("%s %s: its summaries are not shown: %s", manifest.report, manifest.run, error)
         return []
-    return [_table(sheet, definition.timezone) for sheet in sheets if is_shown_whole(sheet)]
+    return [table for table in tables if table]
+
+
+def _first_table(
+    definition: ReportDefinition, summary: Summary, staged: StagedSummary, store: ObjectStore
+) -> SummaryTable | None:
+    """Returns what a page shows of a summary; None where the definition has columns by now that it lacks."""
+    columns = {*(key.column for key in summary.by), *summary.measures}
+    charted = charted_rows(summary.chart.type, MAX_TABLE_ROWS) if summary.chart else 0
+    table, total_rows = read_first_rows(staged, columns, max(MOST_ROWS, charted), store=store)
+    sheet = summary_sheet(definition, summary, table)
+    return _table(sheet, definition.timezone, total_rows=total_rows) if is_shown_whole(sheet) else None
 
 
 def has_summaries(definition: ReportDefinition, manifest: Manifest) -> bool:
@@ -67,13 +87,11 @@ def sheet_formats(sheet: TableSheet) -> dict[str, str]:
     }
 
 
-def _table(sheet: TableSheet, timezone: str) -> SummaryTable:
+def _table(sheet: TableSheet, timezone: str, *, total_rows: int) -> SummaryTable:
     import pyarrow.types as kinds
 
     schema, formats = sheet.table.schema, sheet_formats(sheet)
-    rows = charted_rows(sheet.chart.kind, sheet.table.num_rows) if sheet.chart else 0
-    first = sheet.table.slice(0, max(MOST_ROWS, rows))
-    cells = {column.name: column_values(first, column, timezone=timezone) for column in sheet.columns}
+    cells = {column.name: column_values(sheet.table, column, timezone=timezone) for column in sheet.columns}
     texts = [[format_value(value, formats[name]) for value in values[:MOST_ROWS]] for name, values in cells.items()]
     header = []
     for column in sheet.columns:
@@ -84,6 +102,6 @@ def _table(sheet: TableSheet, timezone: str) -> SummaryTable:
         name=sheet.heading,
         header=header,
         rows=[list(row) for row in zip(*texts, strict=True)],
-        total_rows=sheet.table.num_rows,
-        chart=draw_chart(sheet, cells, formats),
+        total_rows=total_rows,
+        chart=draw_chart(sheet, cells, formats, total_rows=total_rows),
     )
