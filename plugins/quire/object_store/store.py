@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -166,7 +166,7 @@ class ObjectStore:
             raise DamagedObjectError(f"{key} ends {size - len(data)} bytes too early: run it again")
         return data
 
-    def stream(self, key: str) -> Iterator[bytes]:
+    def stream(self, key: str) -> Generator[bytes]:
         """Gives an object's bytes, a piece at a time.
 
         Raises:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import datetime
 from stat import S_IFREG
 from typing import Any
@@ -52,7 +53,7 @@ def archive_bytes(files: Sequence[RenderedFile], made_at: datetime) -> int:
     return empty + sum(file.bytes + file.bytes // BLOCK_BYTES * BLOCK_HEADER.size for file in files)
 
 
-def stream_archive(files: Sequence[RenderedFile], made_at: datetime, *, store: ObjectStore) -> Iterator[bytes]:
+def stream_archive(files: Sequence[RenderedFile], made_at: datetime, *, store: ObjectStore) -> Generator[bytes]:
     """Gives a zip of files from the store.
 
     Raises:
@@ -70,8 +71,9 @@ def _zip(members: Iterable[tuple[str, Iterable[bytes]]], made_at: datetime) -> I
 
 def _verified(file: RenderedFile, store: ObjectStore) -> Iterator[bytes]:
     digest = hashlib.sha256()
-    for part in store.stream(file.key):
-        digest.update(part)
-        yield part
+    with closing(store.stream(file.key)) as parts:
+        for part in parts:
+            digest.update(part)
+            yield part
     if digest.hexdigest() != file.sha256:
         raise IntegrityError(f"{file.key} is not what was stored")

@@ -25,10 +25,12 @@ from quire.portal.archives import archive_bytes, stream_archive
 from quire.portal.manifests import cached_manifest
 from quire.portal.requesting import check_question, request_run
 from quire.portal.services import BaseDep, StoreDep
+from quire.portal.transfers import Place, Transfer, Transfers
 from quire.records import side_by_side
 from quire.settings import include_folder
 
 router = APIRouter(prefix="/reports/{report}/published", tags=["files"])
+_TRANSFERS = Transfers()
 RunKey = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The published run's key.")]
 
 
@@ -51,18 +53,28 @@ class FilesMissingError(Exception):
     response_class=StreamingResponse,
     responses={200: {"content": {"application/zip": {}}, "description": "The files as they are, not deflated again."}},
 )
-def get_archive(reading: NamedDep, run_key: RunKey, store: StoreDep) -> StreamingResponse:
+async def get_archive(reading: NamedDep, run_key: RunKey, store: StoreDep) -> Transfer:
     """Made while it is sent: nothing is kept, whatever its size. Where a file fails meanwhile, the connection ends."""
+    place = _TRANSFERS.begin(reading.caller.user.get_id())
+    try:
+        return await run_sync(_archive, reading, run_key, store, place)
+    except BaseException:
+        place.release()
+        raise
+
+
+def _archive(reading: Named, run_key: str, store: ObjectStore, place: Place) -> Transfer:
     manifest = _manifest(reading, run_key, store)
     ensure_files(reading, manifest, manifest.files, store=store)
     name = f"{manifest.report}_{days_name(manifest.start, manifest.end)}.zip"
     made_at = datetime.fromisoformat(manifest.made_at)
-    headers = {
-        "Content-Disposition": attachment(name),
-        "Content-Length": str(archive_bytes(manifest.files, made_at)),
-    }
-    content = stream_archive(manifest.files, made_at, store=store)
-    return StreamingResponse(content, media_type="application/zip", headers=headers)
+    return Transfer(
+        stream_archive(manifest.files, made_at, store=store),
+        place=place,
+        size=archive_bytes(manifest.files, made_at),
+        media_type="application/zip",
+        headers={"Content-Disposition": attachment(name)},
+    )
 
 
 @router.get(

@@ -42,7 +42,7 @@ class BusyError(Exception):
 
 
 class QuotaError(Exception):
-    """The caller has as many active runs as one may have."""
+    """The caller has as many active runs, or as many downloads of zips, as one may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
