@@ -15,6 +15,7 @@ from quire.source.arrow_types import quoted
 from quire.tracking import refuse_replaced_files, tracked_tokens
 
 MICROSECONDS = 1_000_000
+MIN_TOKENS_AT_ONCE = 8  # from the change log: one query for them takes hardly longer than for one
 
 
 def partition_tokens(
@@ -66,8 +67,9 @@ def token_reader(
 ) -> Callable[[DatePartition], str]:
     """Returns what gives the token of any of some partitions, in the transaction's snapshot.
 
-    Those from the change log are read at once, in one query. A probe reads a partition's rows, so it waits until that
-    partition is asked for.
+    Those from the change log are read for several partitions at once: for the next few, and then for twice as many
+    each time, because a snapshot may grow too old before it comes to the last of them. A probe reads a partition's
+    rows, so it waits until that partition is asked for.
 
     Args:
         definition: the report.
@@ -87,8 +89,15 @@ def token_reader(
             return token
 
         return probe
-    tokens = partition_tokens(definition, request, partitions, columns, transaction=transaction)
-    return lambda partition: tokens[partition.key]
+    tokens = dict[str, str]()
+
+    def read(partition: DatePartition) -> str:
+        while partition.key not in tokens and len(tokens) < len(partitions):
+            following = partitions[len(tokens) : len(tokens) + max(MIN_TOKENS_AT_ONCE, len(tokens))]
+            tokens.update(partition_tokens(definition, request, following, columns, transaction=transaction))
+        return tokens[partition.key]
+
+    return read
 
 
 def is_watched(definition: ReportDefinition) -> bool:

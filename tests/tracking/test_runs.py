@@ -116,6 +116,38 @@ def test_tokens_of_a_group_are_read_once_for_each_snapshot(
 
 
 @pytest.mark.parametrize(
+    ("max_seconds", "expected"),
+    [(60, [8, 8, 8]), (0, [*[8] * 17, 7, 6, 5, 4, 3, 2, 1])],
+    ids=["young", "old"],
+)
+def test_tokens_are_read_for_the_next_partitions_only(
+    tmp_path: Path,
+    database: str,
+    bucket: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+    max_seconds: int,
+    expected: list[int],
+) -> None:
+    """Partitions that outlast their snapshots must not have the tokens of all the others read for each of them."""
+    report = tracked_report(tmp_path, partition="day")
+    track(report, database)
+    session = session_of(database)
+    plan = plan_partitions(report, request_of(report, "2013-03-01", "2013-03-24"), session=session, store=bucket)
+    monkeypatch.setattr(extract, "MAX_SNAPSHOT_SECONDS", max_seconds)
+    counts: list[int] = []
+    tokens = freshness.partition_tokens
+
+    def count_partitions(*arguments: Any, **named: Any) -> dict[str, str]:
+        counts.append(len(arguments[2]))
+        return tokens(*arguments, **named)
+
+    monkeypatch.setattr(freshness, "partition_tokens", count_partitions)
+    parts = _extract(report, plan, session, bucket)
+    assert [part.rows for part in parts if part.rows] == [2]
+    assert counts == expected
+
+
+@pytest.mark.parametrize(
     ("change", "torn"),
     [
         ("TRUNCATE events", True),
