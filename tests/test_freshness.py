@@ -20,6 +20,7 @@ from quire.stages.plan import plan_partitions
 from quire.stages.publish import publish_run
 
 from tests.events import events_report, fill_events, request_of, session_of
+from tests.stages.test_publish import render
 from tests.workbooks import open_workbook, sheet_rows
 
 SQL = """\
@@ -117,7 +118,9 @@ def test_rows_that_change_after_they_were_read_are_told(tmp_path: Path, database
     definition = probed_report(tmp_path)
     staged = staged_run(definition, database, bucket)
     run_sql(database, "UPDATE events SET amount = 7, changed = now() WHERE id IN (3, 6)")
-    manifest = publish_run(definition, staged, (), session=session_of(database), store=bucket).manifest
+    manifest = publish_run(
+        definition, staged, render(definition, staged, bucket), session=session_of(database), store=bucket
+    ).manifest
     told = "Rows changed at the source after they were read: 2013-02, 2013-03. Run it again."
     assert manifest.warnings == (told,)
     about = sheet_rows(open_workbook(bucket, manifest.files[-1].key), "About")
@@ -128,7 +131,9 @@ def test_source_that_cannot_be_looked_at_again_is_told(tmp_path: Path, database:
     definition = probed_report(tmp_path)
     staged = staged_run(definition, database, bucket)
     away = session_of("postgresql://someone@127.0.0.1:9/nowhere")
-    (told,) = publish_run(definition, staged, (), session=away, store=bucket).manifest.warnings
+    (told,) = publish_run(
+        definition, staged, render(definition, staged, bucket), session=away, store=bucket
+    ).manifest.warnings
     assert told.startswith("Whether rows changed at the source after they were read is not known: PostgreSQL at 127.0")
 
 
@@ -140,7 +145,12 @@ def test_rows_that_did_not_change_are_not_told(
     staged = staged_run(definition, database, bucket)
     if freshness == "always":
         run_sql(database, "UPDATE events SET amount = 7, changed = now()")
-    assert publish_run(definition, staged, (), session=session_of(database), store=bucket).manifest.warnings == ()
+    assert (
+        publish_run(
+            definition, staged, render(definition, staged, bucket), session=session_of(database), store=bucket
+        ).manifest.warnings
+        == ()
+    )
 
 
 @pytest.mark.parametrize(

@@ -144,14 +144,27 @@ def test_lease_that_a_slow_store_takes_in_too_late_has_lapsed(request_: RunReque
     assert Lease(request_, store=bucket, first=False).lapsed
 
 
-def test_lease_that_somebody_took_away_has_lapsed_for_good(request_: RunRequest, bucket: ObjectStore) -> None:
+@pytest.mark.parametrize("is_renewed", [False, True])
+def test_lease_that_somebody_else_released_has_lapsed_for_good(
+    request_: RunRequest, bucket: ObjectStore, is_renewed: bool
+) -> None:
     lease = Lease(request_, store=bucket)
+    lease.renew()
     assert not lease.has_lapsed()
     release_lease(request_.report, request_.run_id, store=bucket)
+    if is_renewed:  # by its thread, before anybody asks
+        lease.renew()
     assert lease.has_lapsed()
     lease.renew()
     assert lease.has_lapsed()
     assert Lease(request_, store=bucket, first=False).lapsed
+
+
+def test_lease_whose_process_stops_while_it_asks_has_lapsed(request_: RunRequest, bucket: ObjectStore) -> None:
+    clock = Clock()
+    lease = Lease(request_, store=bucket, clock=clock)
+    bucket.client.meta.events.register("after-call.s3.HeadObject", lambda **_: clock.pass_by(LATE))
+    assert lease.has_lapsed()
 
 
 @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="this system has no clock that goes on in its sleep")

@@ -73,29 +73,35 @@ class Lease:
         self._key, self._store, self._clock = lease_key(request.report, request.run_id), store, clock
         self._renewed = clock()
         self._lapsed = not first and self._is_broken()
-        self.renew()
+        self._write()
 
     @property
     def lapsed(self) -> bool:
         """Whether there was a time since the run began when retention may have seen no lease."""
-        self._lapsed = self._lapsed or self._clock() - self._renewed > EXPIRES_AFTER.total_seconds()
+        if self._clock() - self._renewed > EXPIRES_AFTER.total_seconds():
+            self._lapsed = True
         return self._lapsed
 
     def has_lapsed(self) -> bool:
-        """Whether ``lapsed``, or the lease is gone from the store: whoever cancels a run takes it away.
+        """Whether ``lapsed``, or somebody else released the lease, as a cancellation does.
 
         Raises:
             StoreRefusedError, StoreUnavailableError: the store cannot be asked.
         """
-        self._lapsed = self.lapsed or self._is_broken()
-        return self._lapsed
+        if self._is_broken():
+            self._lapsed = True
+        return self.lapsed
 
     def renew(self) -> None:
-        """Writes the lease again.
+        """Writes the lease again; marks it as lapsed where it was gone, or marked so by another task.
 
         Raises:
-            StoreRefusedError, StoreUnavailableError: the store does not take it.
+            StoreRefusedError, StoreUnavailableError: the store cannot be asked, or does not take it.
         """
+        self.has_lapsed()
+        self._write()
+
+    def _write(self) -> None:
         unbroken = not self.lapsed
         began = self._clock()
         self._store.put(self._key, UNBROKEN if unbroken else LAPSED, content_type="text/plain")

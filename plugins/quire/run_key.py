@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from quire.artifacts import RunPlan, StagedPartition
 from quire.definition import ReportDefinition
-from quire.errors import IntegrityError
 from quire.object_store import ObjectStore
 from quire.serialization import digest
 from quire.stored_manifests import find_manifest
@@ -51,13 +49,3 @@ def run_key_of(definition: ReportDefinition, plan: RunPlan, staged: Sequence[Sta
 def is_published(store: ObjectStore, report: str, run_key: str) -> bool:
     """Whether such a run exists; one whose manifest is damaged does not."""
     return find_manifest(store, report, run_key) is not None
-
-
-def ensure_run_key(run_key: str) -> None:
-    """Checks that a run key names one folder of the report, and no other place in the store.
-
-    Raises:
-        IntegrityError: it is no run key.
-    """
-    if not re.fullmatch(r"[0-9a-f]{32}", run_key):
-        raise IntegrityError("an XCom of this run names a run that is not its own: it was changed, so run it again")

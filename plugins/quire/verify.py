@@ -79,13 +79,11 @@ def _find_manifest(run: str, store: ObjectStore) -> Manifest:
 
 
 def _object_faults(store: ObjectStore, key: str, size: int, sha256: str) -> Iterator[str]:
-    found = store.size(key)
-    if found is None:
-        yield f"{key} is missing"
-    elif found != size:
-        yield f"{key} has {found} bytes, the manifest says {size}"
-    elif (seen := _sha256(store, key, size)) != sha256:
-        yield f"{key} has the SHA-256 {seen}, the manifest says {sha256}"
+    if not store.has_size(key, size):
+        actual = store.size(key)
+        yield f"{key} is missing" if actual is None else f"{key} has {actual} bytes, the manifest says {size}"
+    elif (digest := _sha256(store, key, size)) != sha256:
+        yield f"{key} has the SHA-256 {digest}, the manifest says {sha256}"
 
 
 def _sha256(store: ObjectStore, key: str, size: int) -> str:

@@ -9,19 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from quire.airflow_dag.handover import DAMAGE, PLAN, RUN, STORED, USAGE
 from quire.airflow_dag.sealing import SEALING_KEY, Sealer, unverified_record
 from quire.errors import DamagedObjectError, DefinitionError, IntegrityError
 from quire.leases import lease_key
 from quire.object_store import ObjectStore
-from quire.run_key import ensure_run_key
 from quire.source import SourceSession
 from quire.stored_manifests import read_manifest
 from quire.verify import verify_run
 
 from tests.airflow.task_calls import TaskCalls, task_calls
-from tests.events import events_report, fill_events, session_of
+from tests.events import SQL, events_report, fill_events, session_of
 
 CONF = {"start": "2013-01-01", "end": "2013-02-28", "formats": ["csv"]}
 OTHER = "a" * 32
@@ -51,7 +51,7 @@ FORGERIES: dict[str, tuple[str, Forgery]] = {  # the first task that uses it, an
     "dates": ("extract", lambda c: change(c.of("plan", PLAN), "request.end", "2014-12-31")),
     "run of the plan": ("extract", lambda c: change(c.of("plan", PLAN), "request.run_id", "events:r2")),
     "version": ("extract", lambda c: c.of("plan", PLAN).update(definition=OTHER)),
-    "seal": ("extract", lambda c: c.of("plan", PLAN).update(seal="é")),
+    "seal": ("extract", lambda c: c.of("plan", PLAN).update(seal="\ud800")),
     "no seal": ("extract", lambda c: c.of("plan", PLAN).pop("seal")),
     "plan of no form": ("extract", lambda c: c.xcoms["plan"].update({PLAN: 1})),
     "group": ("extract", lambda c: change(c.of("plan")[0], "0.key", "../../other")),
@@ -60,7 +60,6 @@ FORGERIES: dict[str, tuple[str, Forgery]] = {  # the first task that uses it, an
     "extracted rows": ("aggregate", lambda c: change(c.of("extract")[0], "0.object_key", "partitions/other/x.parquet")),
     "count of rows": ("aggregate", lambda c: change(c.of("extract")[0], "0.rows", 1)),
     "group left out": ("aggregate", lambda c: c.of("extract").pop()),
-    "group there twice": ("aggregate", lambda c: c.of("extract").append(c.of("extract")[0])),
     "summary": ("layout", lambda c: change(c.of("aggregate"), "0.object_key", f"summaries/other/{OTHER}.parquet")),
     "columns of the run": ("render", lambda c: change(c.of("layout", RUN), "plan.columns.3.pg_type", "int8")),
     "rendered rows": ("render", lambda c: change(c.of("layout")[0], "0.slices.0.rows", 1)),
@@ -69,6 +68,10 @@ FORGERIES: dict[str, tuple[str, Forgery]] = {  # the first task that uses it, an
     "file": ("publish", lambda c: change(c.of("render")[0], "0.key", f"reports/other/{OTHER}/{OTHER}/paid.csv")),
     "digest of a file": ("publish", lambda c: change(c.of("render")[0], "0.sha256", "0" * 64)),
     "files for the run": ("publish", lambda c: swap(c, "layout", RUN, c.of("render")[0])),
+    "damage": ("layout", lambda c: c.xcoms["aggregate"].update({DAMAGE: "x" * 1_000_000})),
+    "damage of a workbook": ("publish", lambda c: c.xcoms["render"].update({DAMAGE: 5})),
+    "no list of files": ("publish", lambda c: c.xcoms["render"].update(return_value=5)),
+    "usages as text": ("publish", lambda c: c.xcoms["extract"].update({USAGE: "usages"})),
     "usage": ("publish", lambda c: change(c.of("extract", USAGE)[0], "task", "x" * 40_000_000)),
 }
 
@@ -112,23 +115,76 @@ def test_task_with_a_changed_xcom_is_refused_in_one_line(
     assert {entry.key for entry in bucket.list("")} - {lease_key("events", "events:r1")} <= stored
 
 
-@pytest.mark.parametrize("forge", [lambda files: files.pop(), lambda files: files.append(files[0])])
-def test_run_of_which_files_were_left_out_or_doubled_starts_again(
-    calls: TaskCalls, session: SourceSession, bucket: ObjectStore, forge: Callable[[Any], Any]
+@pytest.mark.parametrize("task_and_stage", [("render", "publish"), ("extract", "aggregate")], ids=lambda pair: pair[0])
+def test_copy_of_a_record_counts_once(calls: TaskCalls, bucket: ObjectStore, task_and_stage: tuple[str, str]) -> None:
+    task_id, stage = task_and_stage
+    call(calls, *STAGES[: STAGES.index(stage)])
+    calls.of(task_id).append(calls.of(task_id)[0])
+    calls.of(task_id, USAGE).extend(calls.of(task_id, USAGE) * 1000)
+    call(calls, *STAGES[STAGES.index(stage) :])
+    manifest = read_manifest(bucket, "events", calls.of("publish")["run"])
+    assert [file.name for file in manifest.files][:2] == ["events_2013-01.csv", "events_2013-02.csv"]
+    assert [usage.stage for usage in manifest.usage].count(task_id) == 2
+
+
+def test_run_of_which_files_were_left_out_starts_again(
+    calls: TaskCalls, session: SourceSession, bucket: ObjectStore
 ) -> None:
     call(calls, *STAGES[:-1])
-    forge(calls.of("render"))
+    calls.of("render").pop()
     call(calls, "publish")
     manifest = read_manifest(bucket, "events", calls.of("publish")["run"])
     assert [file.name for file in manifest.files][:2] == ["events_2013-01.csv", "events_2013-02.csv"]
     assert verify_run(manifest.run, store=bucket).faults == ()
 
 
-def test_damage_that_somebody_wrote_only_makes_the_run_start_again(calls: TaskCalls, bucket: ObjectStore) -> None:
-    call(calls, *STAGES[:-1])
-    calls.xcoms["aggregate"][DAMAGE] = "x" * 1_000_000
-    call(calls, "publish")
-    assert verify_run(calls.of("publish")["run"], store=bucket).faults == ()
+MIXTURES: dict[str, tuple[str, tuple[str, str]]] = {  # what an earlier run of the same id gave is put into a later one
+    "groups": ("extract", ("plan", "return_value")),
+    "stored": ("aggregate", ("plan", STORED)),
+    "rows": ("aggregate", ("extract", "return_value")),
+    "summaries": ("layout", ("aggregate", "return_value")),
+    "damage": ("layout", ("aggregate", DAMAGE)),
+    "workbooks": ("render", ("layout", "return_value")),
+    "run": ("render", ("layout", RUN)),
+    "files": ("publish", ("render", "return_value")),
+    "usage": ("publish", ("extract", USAGE)),
+}
+
+
+@pytest.mark.parametrize(("stage", "place"), MIXTURES.values(), ids=list(MIXTURES))
+def test_record_of_an_earlier_run_of_the_same_id_is_refused(
+    tmp_path: Path,
+    session: SourceSession,
+    bucket: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    place: tuple[str, str],
+) -> None:
+    sql = SQL.replace("ORDER BY", "AND kind = %(kind)s ORDER BY")
+    definition = events_report(tmp_path, sql=sql, parameters={"kind": {"type": "string", "default": "a"}})
+    earlier, later = (
+        task_calls(monkeypatch, definition, {**CONF, "kind": kind}, session=session, store=bucket) for kind in "ba"
+    )
+    call(earlier, *STAGES[:-1])
+    call(later, *STAGES[: STAGES.index(stage)])
+    task_id, key = place
+    later.xcoms[task_id][key] = earlier.of(task_id, key)
+    with pytest.raises(IntegrityError, match="XCom of this run"):
+        call(later, stage)
+
+
+def test_summaries_of_rows_that_have_changed_since_are_refused(
+    calls: TaskCalls, session: SourceSession, bucket: ObjectStore
+) -> None:
+    call(calls, "plan", "extract", "aggregate")
+    earlier = calls.of("aggregate")
+    with psycopg.connect(session.url, autocommit=True) as connection:
+        connection.execute("UPDATE events SET amount = 5000 WHERE id = 2")
+    bucket.delete([entry.key for entry in bucket.list("partitions/")])  # so that extract, cleared, reads anew
+    call(calls, "extract", "aggregate")
+    calls.xcoms["aggregate"]["return_value"] = earlier
+    with pytest.raises(IntegrityError, match=r"XCom of this run \(summaries\)"):
+        call(calls, "layout")
 
 
 def test_record_is_opened_by_its_own_run_report_and_version_only(tmp_path: Path, bucket: ObjectStore) -> None:
@@ -141,7 +197,7 @@ def test_record_is_opened_by_its_own_run_report_and_version_only(tmp_path: Path,
         with pytest.raises(IntegrityError, match=r"an XCom of this run \(plan\) is not what its task wrote"):
             other.open("plan", list[Any], sealed)
     changed = definition.model_copy(update={"title": "Changed"})
-    with pytest.raises(DefinitionError, match="changed while it ran"):
+    with pytest.raises(DefinitionError, match="changed during the run"):
         Sealer(changed, "events:r1", store=bucket).open("plan", list[Any], sealed)
 
 
@@ -150,7 +206,7 @@ def test_tasks_that_begin_at_once_agree_on_one_key(tmp_path: Path, bucket: Objec
     sealers = [Sealer(definition, "events:r1", store=bucket) for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
         sealed = list(pool.map(lambda sealer: sealer.seal("plan", [1]), sealers))
-    assert len({item["seal"] for item in sealed}) == 1
+    assert [sealers[0].open("plan", list[int], item) for item in sealed] == [[1]] * 8
 
 
 def test_damaged_key_is_made_again(tmp_path: Path, bucket: ObjectStore) -> None:
@@ -161,10 +217,3 @@ def test_damaged_key_is_made_again(tmp_path: Path, bucket: ObjectStore) -> None:
     assert sealer.open("plan", list[int], sealer.seal("plan", [2])) == [2]
     with pytest.raises(IntegrityError, match="start the run again"):
         sealer.open("plan", list[int], sealed)
-
-
-@pytest.mark.parametrize("run_key", ["", "../other", f"{OTHER}/..", OTHER.upper(), f"{OTHER}\n"])
-def test_run_key_of_another_form_is_refused(run_key: str) -> None:
-    with pytest.raises(IntegrityError, match="an XCom of this run"):
-        ensure_run_key(run_key)
-    ensure_run_key(OTHER)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from quire.artifacts import RunPlan, StagedPartition
 from quire.definition import ReportDefinition
-from quire.errors import MisplacedRowsError, QueryError, StoreRefusedError
+from quire.errors import IntegrityError, MisplacedRowsError, QueryError, StoreRefusedError
+from quire.local_stack.postgres import PostgresServer
 from quire.object_store import ObjectStore
 from quire.stages.extract import extract_partitions
 from quire.stages.plan import plan_partitions
@@ -175,6 +177,21 @@ def test_column_that_was_altered_since_the_plan_is_told_and_nothing_is_stored(
     with pytest.raises(QueryError, match=r"amount \(int8\) where it returned amount \(numeric\(12,2\)\) when.*planned"):
         extraction.run()
     assert extraction.keys() == []
+
+
+def test_database_other_than_the_planned_one_is_refused_and_nothing_is_stored(
+    tmp_path: Path, database: str, postgres_server: PostgresServer, bucket: ObjectStore
+) -> None:
+    definition = events_report(tmp_path)
+    plan = plan_partitions(definition, request_of(definition), session=session_of(database), store=bucket)
+    name = f"test_{uuid.uuid4().hex}"
+    postgres_server.create_database(name)
+    other = postgres_server.url(name)
+    fill_events(other)
+    with pytest.raises(IntegrityError, match="planned for another source"):
+        extract_partitions(definition, plan, plan.groups[0], session=session_of(other), store=bucket)
+    postgres_server.drop_database(name)
+    assert list(bucket.list("partitions/")) == []
 
 
 def test_retry_of_the_same_run_uses_what_was_stored(tmp_path: Path, database: str, bucket: ObjectStore) -> None:

@@ -220,7 +220,7 @@ def test_summary_file_is_named_for_report_and_range(
     ("change", "fault"),
     [
         (lambda files: files[1:], "events_2013-01.csv is missing among the files of the run"),
-        (lambda files: (*files, files[1]), "events_2013-01.xlsx is 2 times among the files of the run"),
+        (lambda files: (*files, files[1]), "events_2013-01.xlsx occurs 2 times among the files of the run"),
     ],
 )
 def test_run_is_published_with_each_of_its_files_once_or_not_at_all(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Context, get_current_context
 
-from quire.airflow_dag.sealing import Sealer
+from quire.airflow_dag.sealing import SEAL, Record, Sealer, changed_xcom
 from quire.artifacts import (
     RenderedFile,
     RunPlan,
@@ -28,8 +28,10 @@ from quire.artifacts import (
 from quire.calendar_range import DatePartition
 from quire.definition import ReportDefinition, StageName
 from quire.errors import DamagedObjectError, ReportError
+from quire.notices import ToldRun
 from quire.object_store import ObjectStore
 from quire.run_request import request_conf
+from quire.serialization import digest
 from quire.stored_partitions import whole_range
 
 if TYPE_CHECKING:
@@ -37,10 +39,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PLAN, STORED, RUN, USAGE, DAMAGE = "plan", "stored", "run", "usage", "damage"
+PLAN, STORED, RUN, USAGE, DAMAGE, PUBLISHED = "plan", "stored", "run", "usage", "damage", "published"
 STORE_SUFFIX = "__store"  # of the DAG that stores ahead
 PUBLISH: StageName = "publish"
 UNREACHED = "unreached"  # whom notify could not reach, as sentences
+PARTITION_GROUPS, PARTITIONS, SUMMARIES = "groups of partitions", "partitions", "summaries"  # what tasks return
+WORKBOOK_GROUPS, FILES = "groups of workbooks", "files"
 NOTIFY = "notify"  # the task behind all stages, which tells those who want to know
 
 
@@ -101,6 +105,9 @@ def release_lease_of(context: Context) -> None:
 class Handover:
     """What one task of a run receives from the tasks before it, and hands on.
 
+    Records form a chain, so that records of two attempts, or of two runs of one id, do not go together: a record that
+    was made from the plan names the plan's seal, and what was rendered names the seal of the run.
+
     Args:
         definition: the report.
         store: where the key lies that the run's records are sealed with.
@@ -109,78 +116,103 @@ class Handover:
     def __init__(self, definition: ReportDefinition, *, store: ObjectStore) -> None:
         self._definition = definition
         self._sealer = Sealer(definition, own_run_id(get_current_context()["dag_run"]), store=store)
+        self._plan_seal = self._run_seal = ""
 
     def plan(self, pushed: Any, stored: Any = None) -> RunPlan:
-        """Returns a pushed plan, with what it found stored where that is given too.
+        """Returns a pushed plan, with what it found stored where that is given too; to be opened first.
 
         Raises:
             DefinitionError: the definition was changed since.
             IntegrityError: no task of this run sealed it; so do the other methods.
         """
         plan = self._sealer.open(PLAN, RunPlan, pushed)
+        self._plan_seal = pushed[SEAL]
         if stored is None:
             return plan
-        return replace(plan, stored=self._sealer.open(STORED, tuple[StagedPartition, ...], stored))
+        return replace(plan, stored=self._open(STORED, tuple[StagedPartition, ...], stored))
 
     def run(self, pushed: Any) -> StagedRun:
-        """Returns a pushed run."""
-        return self._sealer.open(RUN, StagedRun, pushed)
+        """Returns a pushed run; to be opened first where the plan is not."""
+        run = self._sealer.open(RUN, StagedRun, pushed, chain=None)
+        self._plan_seal, self._run_seal = pushed["chain"], pushed[SEAL]
+        return run
 
     def partition_group(self, returned: Any) -> tuple[DatePartition, ...]:
         """Returns the partitions of one extract task."""
-        return self._sealer.open("groups of partitions", tuple[DatePartition, ...], returned)
+        return self._open(PARTITION_GROUPS, tuple[DatePartition, ...], returned)
 
     def partitions(self, plan: RunPlan, returned: Any) -> tuple[StagedPartition, ...]:
         """Returns the partitions of a run in order: those that plan found stored, and those of all extract tasks."""
-        kind = tuple[StagedPartition, ...]
-        extracted = [part for group in returned or () for part in self._sealer.open("partitions", kind, group)]
-        return whole_range(self._definition, plan, extracted)
+        groups = self._each(PARTITIONS, tuple[StagedPartition, ...], returned)
+        return whole_range(self._definition, plan, [partition for group in groups for partition in group])
 
-    def summaries(self, returned: Any) -> tuple[StagedSummary, ...]:
-        """Returns the summaries of a run."""
-        return self._sealer.open("summaries", tuple[StagedSummary, ...], returned)
+    def summaries(self, partitions: Sequence[StagedPartition], returned: Any) -> tuple[StagedSummary, ...]:
+        """Returns the summaries that were made from these partitions."""
+        chain = self._of_partitions(partitions)
+        return self._sealer.open(SUMMARIES, tuple[StagedSummary, ...], returned, chain=chain)
 
     def share_group(self, returned: Any) -> tuple[WorkbookShare, ...]:
         """Returns the workbooks of one render task."""
-        return self._sealer.open("groups of workbooks", tuple[WorkbookShare, ...], returned)
+        return self._sealer.open(WORKBOOK_GROUPS, tuple[WorkbookShare, ...], returned, chain=self._run_seal)
 
     def files(self, returned: Any) -> tuple[RenderedFile, ...]:
         """Returns the files of all render tasks, in order."""
-        kind = tuple[RenderedFile, ...]
-        return tuple(file for group in returned or () for file in self._sealer.open("files", kind, group))
+        groups = self._each(FILES, tuple[RenderedFile, ...], returned, chain=self._run_seal)
+        return tuple(file for group in groups for file in group)
 
     def usages(self, *pushed: Any) -> tuple[TaskUsage, ...]:
-        """Returns what each task before took: one record of a plain task, one a piece of a mapped one."""
-        sealed: list[Any] = []
-        for usage in pushed:
-            sealed += [usage] if isinstance(usage, dict) else list(usage or ())
-        return tuple(self._sealer.open(USAGE, TaskUsage, usage) for usage in sealed)
+        """Returns the resource usage of each earlier task; a mapped one has pushed a list."""
+        return tuple(usage for values in pushed for usage in self._each(USAGE, TaskUsage, values))
+
+    def damage(self, *pushed: Any) -> str:
+        """Returns the error of the first task that met a damaged object; empty where none has."""
+        return next((error for values in pushed for error in self._each(DAMAGE, str, values) if error), "")
+
+    def request(self, pushed: Any) -> RunRequest:
+        """Returns the request of a pushed plan, even where the definition was changed since."""
+        request = self._sealer.open(PLAN, RunPlan, pushed, any_version=True).request
+        self._plan_seal = pushed[SEAL]
+        return request
+
+    def published(self, pushed: Any) -> ToldRun:
+        """Returns what publish pushed for notifications, even where the definition was changed since."""
+        return self._sealer.open(PUBLISHED, ToldRun, pushed, chain=self._plan_seal, any_version=True)
 
     def push_plan(self, plan: RunPlan) -> list[dict[str, str]]:
         """Hands on the plan, and what it found stored by itself, since extracts need not know; returns its groups."""
-        self._push(PLAN, replace(plan, stored=()))
+        sealed = self._sealer.seal(PLAN, replace(plan, stored=()))
+        self._plan_seal = sealed[SEAL]
+        get_current_context()["ti"].xcom_push(PLAN, sealed)
         self._push(STORED, plan.stored)
-        return [self._sealer.seal("groups of partitions", group) for group in plan.groups]
+        return [self._seal(PARTITION_GROUPS, group) for group in plan.groups]
 
     def push_run(self, run: StagedRun) -> None:
         """Hands on what is known of the run."""
-        self._push(RUN, run)
+        sealed = self._seal(RUN, run)
+        self._run_seal = sealed[SEAL]
+        get_current_context()["ti"].xcom_push(RUN, sealed)
+
+    def push_published(self, run: ToldRun) -> None:
+        """Hands on to notifications what was published."""
+        self._push(PUBLISHED, run)
 
     def seal_partitions(self, partitions: Sequence[StagedPartition]) -> dict[str, str]:
         """Returns what an extract task returns."""
-        return self._sealer.seal("partitions", partitions)
+        return self._seal(PARTITIONS, partitions)
 
-    def seal_summaries(self, summaries: Sequence[StagedSummary]) -> dict[str, str]:
-        """Returns what aggregate returns."""
-        return self._sealer.seal("summaries", summaries)
+    def seal_summaries(
+        self, partitions: Sequence[StagedPartition], summaries: Sequence[StagedSummary]
+    ) -> dict[str, str]:
+        """Returns what aggregate returns, which made the summaries from these partitions."""
+        return self._sealer.seal(SUMMARIES, summaries, chain=self._of_partitions(partitions))
 
     def seal_share_groups(self, groups: Sequence[Sequence[WorkbookShare]]) -> list[dict[str, str]]:
         """Returns what layout returns, for a render task each."""
-        return [self._sealer.seal("groups of workbooks", group) for group in groups]
+        return [self._sealer.seal(WORKBOOK_GROUPS, group, chain=self._run_seal) for group in groups]
 
     def seal_files(self, files: Sequence[RenderedFile]) -> dict[str, str]:
         """Returns what a render task returns."""
-        return self._sealer.seal("files", files)
+        return self._sealer.seal(FILES, files, chain=self._run_seal)
 
     @contextmanager
     def usage_pushed(
@@ -195,29 +227,37 @@ class Handover:
             yield meter
             self._push(USAGE, meter.usage())
 
+    @contextmanager
+    def damage_pushed(self) -> Iterator[None]:
+        """Lets a task succeed although it met a damaged object, and tells publish, which starts the run again.
+
+        A task of its own can neither extract the partition again nor have its siblings take the new rows.
+        """
+        damage = ""
+        try:
+            yield
+        except DamagedObjectError as error:
+            logger.warning("%s; publish starts the run again", error)
+            damage = str(error)
+        self._push(DAMAGE, damage)
+
+    def _each(self, purpose: str, kind: type[Record], pushed: Any, *, chain: str | None = None) -> list[Record]:
+        """Opens what a task, or each task of a mapped one, has handed on; a copy of one counts once."""
+        values = [pushed] if isinstance(pushed, dict) else pushed or ()
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise changed_xcom(purpose)
+        sealed = {str(value.get(SEAL)) if isinstance(value, dict) else "": value for value in values}
+        chain = self._plan_seal if chain is None else chain
+        return [self._sealer.open(purpose, kind, value, chain=chain) for value in sealed.values()]
+
+    def _open(self, purpose: str, kind: type[Record], sealed: Any) -> Record:
+        return self._sealer.open(purpose, kind, sealed, chain=self._plan_seal)
+
+    def _seal(self, purpose: str, record: Any) -> dict[str, str]:
+        return self._sealer.seal(purpose, record, chain=self._plan_seal)
+
     def _push(self, key: str, record: Any) -> None:
-        get_current_context()["ti"].xcom_push(key, self._sealer.seal(key, record))
+        get_current_context()["ti"].xcom_push(key, self._seal(key, record))
 
-
-@contextmanager
-def damage_pushed() -> Iterator[None]:
-    """Lets a task end well where it meets a damaged object, and tells publish, which starts the run again.
-
-    A task of its own can neither extract the partition again nor have its siblings take the new rows.
-    """
-    damage = ""
-    try:
-        yield
-    except DamagedObjectError as error:
-        logger.warning("%s; publish starts the run again", error)
-        damage = str(error)
-    get_current_context()["ti"].xcom_push(DAMAGE, damage)
-
-
-def first_damage(*pushed: Any) -> str:
-    """Returns what the first task to meet a damaged object said of it, if one has."""
-    for given in pushed:
-        for damage in [given] if isinstance(given, str) else given or ():
-            if damage:
-                return str(damage)
-    return ""
+    def _of_partitions(self, partitions: Sequence[StagedPartition]) -> str:
+        return digest(self._plan_seal, partitions)

@@ -22,17 +22,26 @@ from airflow.sdk import BaseNotifier, TriggerRule, XComArg, get_current_context
 from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 
 from quire.airflow_dag.connections import open_store
-from quire.airflow_dag.handover import NOTIFY, PUBLISH, UNREACHED, is_published, valid_request
+from quire.airflow_dag.handover import (
+    NOTIFY,
+    PLAN,
+    PUBLISH,
+    PUBLISHED,
+    UNREACHED,
+    Handover,
+    is_published,
+    valid_request,
+)
 from quire.airflow_dag.mail import MAIL_NOTIFIER
 from quire.airflow_dag.own_task import own_task
 from quire.airflow_dag.reader_links import FAILURE, MOST_ASKED, base_url
 from quire.airflow_dag.tasks import placement
+from quire.artifacts import RunRequest
 from quire.definition import Notifier, ReportDefinition
 from quire.definition.part import suggestion
 from quire.errors import DefinitionError, ReportError, first_line
-from quire.notices import FailedTask, Notice, ToldRun, as_html, as_text, escape_slack, tell_failure, tell_success
-from quire.run_key import ensure_run_key
-from quire.serialization import from_json
+from quire.notices import FailedTask, Notice, as_html, as_text, escape_slack, tell_failure, tell_success
+from quire.object_store import ObjectStore
 from quire.stored_manifests import read_manifest
 
 logger = logging.getLogger(__name__)
@@ -167,23 +176,30 @@ def notice_words(notice: Notice, *, for_slack: bool) -> dict[str, str]:
 
 
 def _success(definition: ReportDefinition) -> Notice:
-    told = from_json(ToldRun, get_current_context()["ti"].xcom_pull(PUBLISH), source="what publish returned")
-    ensure_run_key(told.run)
-    request = valid_request(definition)
-    if request is None:
-        raise DefinitionError("its files were changed since it was planned")
-    return tell_success(definition, request, told, totals=_totals(definition, told.run), **_place())
+    ti, store = get_current_context()["ti"], open_store()
+    handover = Handover(definition, store=store)
+    request = handover.request(ti.xcom_pull("plan", key=PLAN))
+    run = handover.published(ti.xcom_pull(PUBLISH, key=PUBLISHED))
+    return tell_success(definition, request, run, totals=_totals(definition, run.run, store=store), **_place())
 
 
-def _totals(definition: ReportDefinition, run_key: str) -> tuple[tuple[str, str], ...]:
+def _totals(definition: ReportDefinition, run_key: str, *, store: ObjectStore) -> tuple[tuple[str, str], ...]:
     from quire.notices.totals import summary_totals
 
     try:
-        store = open_store()
         return summary_totals(definition, read_manifest(store, definition.name, run_key), store=store)
     except ReportError as error:
         logger.warning("%s: told without totals: %s", definition.name, error.message)
         return ()
+
+
+def _planned_request(definition: ReportDefinition) -> RunRequest | None:
+    """Returns the request that plan pushed; where plan had failed, the one that the conf makes, if it makes one."""
+    pushed = get_current_context()["ti"].xcom_pull("plan", key=PLAN)
+    try:
+        return Handover(definition, store=open_store()).request(pushed)
+    except ReportError:
+        return valid_request(definition)
 
 
 def _failure(definition: ReportDefinition, tasks: Sequence[dict[str, Any]]) -> Notice:
@@ -192,17 +208,14 @@ def _failure(definition: ReportDefinition, tasks: Sequence[dict[str, Any]]) -> N
     for found in failed:
         silent = len(causes) < MOST_ASKED and not any(cause.reason for cause in causes)
         causes.append(FailedTask(stage=found["task_id"], reason=_reason(definition, found) if silent else ""))
-    return tell_failure(definition, valid_request(definition), causes, **_place())
+    return tell_failure(definition, _planned_request(definition), causes, **_place())
 
 
 def _reason(definition: ReportDefinition, found: dict[str, Any]) -> str:
-    told = get_current_context()["ti"].xcom_pull(found["task_id"], key=FAILURE, map_indexes=found["map_index"])
-    return _own_words(definition, told)
-
-
-def _own_words(definition: ReportDefinition, reason: str | None) -> str:
-    """Returns a reason without the report's name, which the notice bears in its title."""
-    return (reason or "").removeprefix(definition.name).lstrip(": ")
+    """Returns a recorded failure reason on one line, without the report's name, which the notice has in its title."""
+    reason = get_current_context()["ti"].xcom_pull(found["task_id"], key=FAILURE, map_indexes=found["map_index"])
+    text = " ".join(reason.split()) if isinstance(reason, str) else ""
+    return text.removeprefix(definition.name).lstrip(": ")
 
 
 def _place() -> dict[str, str]:

@@ -11,9 +11,12 @@ import hashlib
 import hmac
 import json
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field
 
 from quire.definition import ReportDefinition
 from quire.errors import DefinitionError, IntegrityError
@@ -22,16 +25,17 @@ from quire.records import COMMIT_ATTEMPTS, find_record, write_once
 from quire.serialization import digest, from_json, to_json
 
 SEALING_KEY = "keys/xcom.json"  # the object that holds it
-RECORD, SEAL, DEFINITION = "record", "seal", "definition"  # the fields of a sealed record
+FIELDS = ("definition", "chain", "nonce", "record")  # of a sealed record, beside its seal
+SEAL = "seal"
 
 Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealingKey:
-    """The key that every task of a store seals with: 32 random bytes, in hexadecimal digits."""
+    """The key that every task of a store seals with: 64 hexadecimal digits."""
 
-    secret: str
+    secret: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Sealer:
@@ -47,13 +51,29 @@ class Sealer:
         self._report, self._run_id, self._store = definition.name, run_id, store
         self._version = digest(definition.model_dump(mode="json"))
 
-    def seal(self, purpose: str, record: Any) -> dict[str, str]:
-        """Returns a record as JSON text, which no database changes, with its seal."""
-        text = json.dumps(to_json(record), ensure_ascii=False)
-        return {DEFINITION: self._version, RECORD: text, SEAL: self._code(purpose, self._version, text)}
+    def seal(self, purpose: str, record: Any, *, chain: str = "") -> dict[str, str]:
+        """Returns a record as JSON text, which no database changes, with its seal.
 
-    def open(self, purpose: str, kind: type[Record], sealed: Any) -> Record:
+        Args:
+            purpose: what the record is for.
+            record: of the run.
+            chain: names what the record was made from: it can be opened together with that only.
+        """
+        text = json.dumps(to_json(record), ensure_ascii=False)
+        values = (self._version, chain, secrets.token_hex(16), text)
+        return {**dict(zip(FIELDS, values, strict=True)), SEAL: self._code(purpose, values)}
+
+    def open(
+        self, purpose: str, kind: type[Record], sealed: Any, *, chain: str | None = "", any_version: bool = False
+    ) -> Record:
         """Returns the record that a task of this run sealed for a purpose.
+
+        Args:
+            purpose: as it was sealed for.
+            kind: of record.
+            sealed: the value of the XCom.
+            chain: as it was sealed with; None: any.
+            any_version: whether the definition may have been changed since.
 
         Raises:
             DefinitionError: the definition was changed since.
@@ -61,29 +81,39 @@ class Sealer:
             StoreRefusedError, StoreUnavailableError: the key cannot be read.
         """
         fields = sealed if isinstance(sealed, dict) else {}
-        version, text, seal = (str(fields.get(name)) for name in (DEFINITION, RECORD, SEAL))
-        if not hmac.compare_digest(self._code(purpose, version, text).encode(), seal.encode()):
-            raise IntegrityError(f"an XCom of this run ({purpose}) is not what its task wrote: start the run again")
-        if version != self._version:
-            raise DefinitionError("its files were changed while it ran: start it again", report=self._report)
+        values = tuple(str(fields.get(name)) for name in FIELDS)
+        expected = self._code(purpose, values)
+        is_own = hmac.compare_digest(expected.encode(), str(fields.get(SEAL)).encode(errors="replace"))
+        version, its_chain, _, text = values
+        if not is_own or chain not in (None, its_chain):
+            raise changed_xcom(purpose)
+        if version != self._version and not any_version:
+            raise DefinitionError(
+                "its definition, or Quire, changed during the run: start it again", report=self._report
+            )
         return from_json(kind, json.loads(text))
 
-    def _code(self, purpose: str, version: str, text: str) -> str:
-        message = json.dumps([self._run_id, purpose, version, text]).encode()
+    def _code(self, purpose: str, values: Sequence[str]) -> str:
+        message = json.dumps([self._run_id, purpose, *values]).encode()
         return hmac.new(self._secret, message, hashlib.sha256).hexdigest()
 
     @cached_property
     def _secret(self) -> bytes:
         for _ in range(COMMIT_ATTEMPTS):
             if key := find_record(self._store, SealingKey, SEALING_KEY):
-                return bytes.fromhex(key.secret)
+                return key.secret.encode()
             write_once(self._store, SEALING_KEY, SealingKey(secret=secrets.token_hex(32)))
         raise IntegrityError(f"{SEALING_KEY} was there and is gone: start the run again")
 
 
+def changed_xcom(purpose: str) -> IntegrityError:
+    """Returns the error for an XCom that is not what its task wrote."""
+    return IntegrityError(f"an XCom of this run ({purpose}) is not what its task wrote: start the run again")
+
+
 def unverified_record(sealed: Any) -> Any:
     """Returns the JSON value of a sealed record, whoever wrote it, for display only; None where there is none."""
-    text = sealed.get(RECORD) if isinstance(sealed, dict) else None
+    text = sealed.get("record") if isinstance(sealed, dict) else None
     try:
         return json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):

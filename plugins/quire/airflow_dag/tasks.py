@@ -9,13 +9,14 @@ from typing import Any
 from airflow.sdk import Asset, TriggerRule, get_current_context
 
 from quire.airflow_dag.connections import open_session, open_store, owner_address
-from quire.airflow_dag.handover import PUBLISH, Handover, asked_for, damage_pushed, first_damage
+from quire.airflow_dag.handover import PUBLISH, Handover, asked_for
 from quire.airflow_dag.own_task import own_task
 from quire.airflow_dag.reader_links import RunPageLink
 from quire.artifacts import RenderedFile, RunLayout, StagedRun, StagedSummary
 from quire.definition import ReportDefinition, StageName
 from quire.freshness import is_watched, outlives_run
-from quire.serialization import to_json
+from quire.notices import ToldRun
+from quire.serialization import from_json, to_json
 from quire.settings import include_folder, pod_template
 
 EXTRACTS_IN_A_TASK = 8  # times source.timeout: a task of many small partitions ends well before
@@ -52,7 +53,8 @@ def plan_task(definition: ReportDefinition) -> Any:
         ):
             found = plan_partitions(definition, request, session=session, store=store)
             meter.count(units=found.size)
-        return handover.push_plan(found)
+            groups = handover.push_plan(found)
+        return groups
 
     return plan()
 
@@ -114,10 +116,10 @@ def aggregate_task(definition: ReportDefinition, plan: Any, stored: Any, staged:
         ):
             partitions = handover.partitions(known, staged)
             summaries: tuple[StagedSummary, ...] = ()
-            with damage_pushed():
+            with handover.damage_pushed():
                 summaries = aggregate_summaries(definition, known, partitions, store=store)
             meter.count_written(summaries)
-        return handover.seal_summaries(summaries)
+        return handover.seal_summaries(partitions, summaries)
 
     return aggregate(plan, stored, staged)
 
@@ -143,11 +145,11 @@ def layout_task(definition: ReportDefinition, plan: Any, stored: Any, staged: An
         run = StagedRun(
             plan=replace(known, stored=()),  # they are among the partitions
             partitions=partitions,
-            summaries=handover.summaries(summaries),
+            summaries=handover.summaries(partitions, summaries),
             layout=RunLayout(run_key=found.run_key, reused=found.reused, groups=()),
         )
         handover.push_run(run)
-        return handover.seal_share_groups(() if damage else found.groups)
+        return handover.seal_share_groups(() if handover.damage(damage) else found.groups)
 
     return layout(plan, stored, staged, summaries, damage)
 
@@ -173,7 +175,7 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any) -> Any:
             handover.usage_pushed("render", [share.stem for share in workbooks]) as meter,
         ):
             files: tuple[RenderedFile, ...] = ()
-            with damage_pushed():
+            with handover.damage_pushed():
                 files = render_workbooks(definition, known, workbooks, store=store)
             meter.count_written(files)
         return handover.seal_files(files)
@@ -202,7 +204,8 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
 
         session, store = open_session(definition), open_store()
         handover = Handover(definition, store=store)
-        staged, rendered, earlier = handover.run(run), handover.files(files), handover.usages(*usages)
+        staged, rendered, damage = handover.run(run), handover.files(files), handover.damage(*damages)
+        earlier = handover.usages(*usages)
         with (
             hold_lease(staged.plan.request, store=store, first=False, release=False) as lease,
             handover.usage_pushed("publish", [definition.name], session.statements) as meter,
@@ -214,7 +217,7 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
                 session=session,
                 store=store,
                 usage=lambda: (*earlier, meter.usage()),
-                damage=first_damage(*damages),
+                damage=damage,
                 lapsed=lease.has_lapsed,
             )
         release_lease(staged.plan.request.report, staged.plan.request.run_id, store=store)
@@ -238,6 +241,7 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
             "warnings": list(manifest.warnings),
             "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+        handover.push_published(from_json(ToldRun, told))
         get_current_context()["outlet_events"][asset].extra = told
         return told
 

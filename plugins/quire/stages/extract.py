@@ -175,10 +175,10 @@ def _write_rows(
 
 
 def _ensure_planned_source(definition: ReportDefinition, plan: RunPlan, *, transaction: SourceTransaction) -> None:
-    """Checks the source digest, which decides where the rows are stored, and the columns with it.
+    """Checks that this is the database that the run was planned for, whose name the rows are stored under.
 
-    In Airflow the plan comes from an XCom, which a user may have changed. The report's tables are not read for this: a
-    lock on them before the first token would hold back TRUNCATE.
+    In Airflow the connection may have been changed since. The report's tables are not read for this: a lock on them
+    before the first token would hold back TRUNCATE.
     """
     current = read_source_digest(definition, plan.request, plan.columns, transaction=transaction)
     if current != plan.source_digest:

@@ -74,7 +74,7 @@ def publish_run(
         notes = (*_notes(run, files), *_changes(definition, run, session))
         if not _has_one_workbook(definition, run):
             files = (*files, _write_summary(definition, run, files, notes, store=store))
-        _refuse_missing(run, files, store=store)
+        _ensure_objects(run, files, store=store)
         manifest = _manifest(definition, run, files, notes, usage())
         if lapsed():
             _ensure_rows(run, store=store)
@@ -98,29 +98,33 @@ def _ensure_every_file(definition: ReportDefinition, run: StagedRun, files: Sequ
                 raise DamagedObjectError(f"{name} is missing among the files of the run: run it again")
     for name, times in names.items():
         if times > 1:
-            raise DamagedObjectError(f"{name} is {times} times among the files of the run: run it again")
+            raise DamagedObjectError(f"{name} occurs {times} times among the files of the run: run it again")
 
 
-def _refuse_missing(run: StagedRun, files: Sequence[RenderedFile], *, store: ObjectStore) -> None:
-    """Looks that all which the manifest will name is there: a run may be taken up again days after it had failed.
+def _ensure_objects(run: StagedRun, files: Sequence[RenderedFile], *, store: ObjectStore) -> None:
+    """Checks that every summary and file the manifest lists still exists: a run may be resumed days after it failed.
 
     Where there is a manifest already, it is that one which counts.
     """
-    named = [(part.object_key, part.bytes) for part in run.summaries] + [(file.key, file.bytes) for file in files]
-    sizes = side_by_side(store.size, [key for key, _ in named])
-    gone = [key for (key, size), found in zip(named, sizes, strict=True) if found != size]
-    if gone and store.size(manifest_key(run.plan.request.report, run.layout.run_key)) is None:
-        raise DamagedObjectError(f"{gone[0]} was deleted or changed since it was written: start the run again")
+    sizes = [(part.object_key, part.bytes) for part in run.summaries] + [(file.key, file.bytes) for file in files]
+    missing = _missing_objects(sizes, store=store)
+    if missing and store.size(manifest_key(run.plan.request.report, run.layout.run_key)) is None:
+        raise DamagedObjectError(f"{missing[0]} was deleted or changed since it was written: start the run again")
 
 
 def _ensure_rows(run: StagedRun, *, store: ObjectStore) -> None:
-    """Raises where rows are gone that the manifest would name, and makes a cache miss of their partition."""
-    sizes = side_by_side(store.size, [part.object_key for part in run.partitions])
-    gone = [part for part, size in zip(run.partitions, sizes, strict=True) if size != part.bytes]
-    for part in gone:
-        discard_rows(store, part.object_key, DamagedObjectError(f"{part.object_key} is gone"))
-    if gone:
-        raise DamagedObjectError(f"{gone[0].object_key} was deleted while the run had no lease")
+    """Checks that the rows that the manifest would name exist; makes partitions whose rows are gone cache misses."""
+    missing = _missing_objects([(part.object_key, part.bytes) for part in run.partitions], store=store)
+    for key in missing:
+        discard_rows(store, key, DamagedObjectError(f"{key} is gone"))
+    if missing:
+        raise DamagedObjectError(f"{missing[0]} was deleted while the run had no lease")
+
+
+def _missing_objects(sizes: Sequence[tuple[str, int]], *, store: ObjectStore) -> list[str]:
+    """Returns the keys at which there is no object of the size."""
+    exist = side_by_side(lambda named: store.has_size(*named), sizes)
+    return [key for (key, _), exists in zip(sizes, exist, strict=True) if not exists]
 
 
 def _adopt(run: StagedRun, files: Sequence[RenderedFile], store: ObjectStore, *, winner: Manifest) -> PublishedRun:
