@@ -116,9 +116,9 @@ def _check(definition: ReportDefinition) -> None:
 
     told = definition.delivery.notify
     if any(isinstance(recipient, Notifier) for recipient in (*told.success, *told.failure)):
-        from quire.airflow_dag.notices import refuse_unusable_notifiers  # only now: it loads Airflow
+        from quire.airflow_dag.notifiers import ensure_usable_notifiers  # only now: it loads Airflow
 
-        refuse_unusable_notifiers(definition)
+        ensure_usable_notifiers(definition)
     _warn_of_mail(definition)
     try:
         session = _session(definition)

@@ -30,6 +30,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import format_exception_only
+
+MAX_UNFORESEEN_LENGTH = 300
 
 
 class ReportError(Exception):
@@ -89,6 +92,13 @@ class UsageError(TerminalError):
 
 class DefinitionError(UsageError):
     """A report's YAML or SQL file is wrong."""
+
+
+def unforeseen(error: BaseException, *, report: str) -> DefinitionError:
+    """Returns an error that makes a report broken, of one that nothing else has translated."""
+    text = format_exception_only(error)[-1].strip()  # also where the error cannot say what it is
+    short = text if len(text) <= MAX_UNFORESEEN_LENGTH else f"{text[: MAX_UNFORESEEN_LENGTH - 3]}..."
+    return DefinitionError(f"it ended with an unforeseen error, {short}", report=report)
 
 
 class RangeError(UsageError):

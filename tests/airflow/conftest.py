@@ -51,7 +51,7 @@ def airflow_include(tmp_path_factory: pytest.TempPathFactory, recorded: Path) ->
     daily = {**definition, "partition": "day", "store_schedule": "0 2 * * *", "schedule": None}
     daily["delivery"] = {"link_ttl": "2s"}
     write_report(include, "daily", daily, sql)
-    recording = {"notifier": RECORDER, "path": str(recorded), "words": ["{{ run_id }}", "{{ quire_text }}"]}
+    recording = {"notifier": RECORDER, "target": str(recorded), "words": ["{{ run_id }}", "{{ quire_text }}"]}
     people = {"success": ["a@example.org", "b@example.org", recording], "failure": ["ops@example.org"]}
     write_report(include, "told", told_definition(definition, people), sql)
     divided = sql.replace("SELECT\n", "SELECT 1 / mod(f.day::int, 2) AS odd,\n", 1)

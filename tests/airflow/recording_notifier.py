@@ -15,10 +15,35 @@ class RecordingNotifier(BaseNotifier):
 
     template_fields: Sequence[str] = ("words",)
 
-    def __init__(self, path: str, words: list[str]) -> None:
+    def __init__(self, target: str, words: list[str]) -> None:
         super().__init__()
-        self.path, self.words = path, words
+        self.target, self.words = target, words
 
     def notify(self, context: Any) -> None:
-        with Path(self.path).open("a") as file:
+        with Path(self.target).open("a") as file:
             file.write(json.dumps(self.words) + "\n")
+
+
+class ExitingNotifier(BaseNotifier):
+    """Ends the process that makes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        raise SystemExit(3)
+
+    def notify(self, context: Any) -> None:
+        """Sends nothing."""
+
+
+class UnspeakableError(Exception):
+    """Ends the process that asks it what went wrong."""
+
+    def __str__(self) -> str:
+        raise SystemExit(4)
+
+
+class UnspeakableNotifier(ExitingNotifier):
+    """Raises an error that raises another one when it is shown."""
+
+    def __init__(self) -> None:
+        raise UnspeakableError

@@ -43,11 +43,11 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     )
     source = {"sql": "watched/extract.sql", "time_column": "at", "freshness": {"probe": "id"}}
     write_report(include, "watched", {**DEFINITION, "source": source, "store_schedule": "0 2 * * *"}, SQL)
-    recording = {"notifier": "tests.airflow.recording_notifier.RecordingNotifier", "path": "a", "words": []}
+    recording = {"notifier": "tests.airflow.recording_notifier.RecordingNotifier", "target": "a", "words": []}
     told = {"success": ["a@example.org", recording], "failure": ["b@example.org"]}
     own = {**DEFINITION, "source": {"sql": "told/extract.sql", "time_column": "at"}}
     write_report(include, "told", {**own, "delivery": {"notify": told}}, SQL)
-    unusable = {"failure": ["b@example.org", {**recording, "pth": "b"}]}
+    unusable = {"failure": ["b@example.org", {**recording, "targt": "b"}]}
     write_report(include, "unusable", {**own, "delivery": {"notify": unusable}}, SQL)
     flights = yaml.safe_load((CLONE / "include" / "reports" / "flights.yaml").read_text())
     (include / "sql" / "flights").mkdir()

@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowTaskTimeout
 from airflow.sdk.execution_time import macros
 from airflow.sdk.execution_time.context import ConnectionAccessor, VariableAccessor
 from quire.airflow_dag import notices
+from quire.airflow_dag.notifiers import notifier_calls
 from quire.artifacts import RunRequest
 from quire.definition import ReportDefinition
 from quire.notices import Notice, ToldRun, as_html, as_text, tell_success
@@ -100,7 +101,7 @@ def mail_server(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def send(definition: ReportDefinition, notice: Notice) -> list[str]:
     """Sends a notice as the task does, and returns whom it did not reach."""
-    left = list(notices._calls(definition, "success"))
+    left = list(notifier_calls(definition, "success"))
     notices._send(left, notice, {})
     return [call.recipient for call in left]
 
@@ -174,7 +175,7 @@ def context(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def render(text: str, context: dict[str, Any]) -> list[str]:
     definition = definition_of({"notifier": f"{__name__}.TextNotifier", "text": text})
-    notices._send(list(notices._calls(definition, "success")), notice_of(definition), context)
+    notices._send(list(notifier_calls(definition, "success")), notice_of(definition), context)
     return TextNotifier.sent
 
 
@@ -214,7 +215,7 @@ def test_template_of_a_notifier_reads_plain_values(context: dict[str, Any]) -> N
 )
 def test_texts_for_slack_hold_no_markup_of_a_parameter(notifier: str, is_escaped: bool) -> None:
     definition = definition_of({"notifier": notifier, "text": "{{ quire_text }}"})
-    (call,) = notices._calls(definition, "success")
+    (call,) = notifier_calls(definition, "success")
     words = notices.notice_words(notice_of(definition), for_slack=call.is_slack)
     escaped = "Shop: &lt;!channel&gt; &lt;https:\u200b//example.\u200borg/|Sign in&gt; &amp; \u2217x\u2217"
     assert (escaped in words["quire_text"]) is is_escaped

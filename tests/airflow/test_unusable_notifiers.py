@@ -38,21 +38,51 @@ def environment(tmp_path: Path) -> dict[str, str]:
             "module 'tests.airflow.recording_notifier' has no attribute 'RecordingNotifiers'",
         ),
         (
-            {"notifier": "pathlib.Path"},
-            "delivery.notify.failure[1].notifier: pathlib.Path is no class derived from airflow.sdk.BaseNotifier",
+            {"notifier": "airflow.sdk.DAG"},
+            "delivery.notify.failure[1].notifier: airflow.sdk.DAG is no class derived from airflow.sdk.BaseNotifier",
         ),
         (
-            {"notifier": RECORDER, "pth": "a", "words": []},
-            "delivery.notify.failure[1]: RecordingNotifier takes no pth; did you mean path?",
+            {"notifier": "unittest.__main__.X"},
+            "delivery.notify.failure[1].notifier: 'unittest.__main__.X' is of Python's standard library, which has no "
+            "notifier",
         ),
         (
-            {"notifier": RECORDER, "path": "a"},
+            {"notifier": "test.regrtest.X"},
+            "delivery.notify.failure[1].notifier: 'test.regrtest.X' is of Python's standard library, which has no "
+            "notifier",
+        ),
+        (
+            {"notifier": "pip.__main__.X"},
+            "delivery.notify.failure[1].notifier: 'pip.__main__.X' is private: '__main__' begins with an underscore",
+        ),
+        (
+            {"notifier": "tests.airflow.exiting_module.Notifier"},
+            "delivery.notify.failure[1].notifier: tests.airflow.exiting_module.Notifier cannot be imported: "
+            "SystemExit: 2",
+        ),
+        (
+            {"notifier": "tests.airflow.recording_notifier.ExitingNotifier"},
+            "delivery.notify.failure[1]: ExitingNotifier: SystemExit: 3",
+        ),
+        (
+            {"notifier": RECORDER, "targt": "a", "words": []},
+            "delivery.notify.failure[1]: RecordingNotifier takes no targt; did you mean target?",
+        ),
+        (
+            {"notifier": RECORDER, "target": "a"},
             "delivery.notify.failure[1]: RecordingNotifier.__init__() missing 1 required positional argument: 'words'",
         ),
         (
             {"notifier": SMTP, "to": "a@example.org", "colour": "red"},
             "delivery.notify.failure[1]: SmtpNotifier takes no colour; it takes to, from_email, subject, html_content, "
             "cc, bcc, mime_subtype, mime_charset, custom_headers, smtp_conn_id, auth_type",
+        ),
+        *(
+            (
+                {"notifier": RECORDER, name: "/proc/self/environ"},
+                f"delivery.notify.failure[1].{name}: a definition may not send files of the worker: remove it",
+            )
+            for name in ("file_path", "filename", "attachment", "attachment_paths", "html_template", "log_dir", "path")
         ),
         (
             {"notifier": SMTP, "to": "a@example.org", "files": ["/proc/self/environ"]},
@@ -72,7 +102,7 @@ def test_check_tells_what_is_wrong_with_a_notifier(
 
 
 def test_check_takes_a_notifier_that_can_be_made(tmp_path: Path, environment: dict[str, str]) -> None:
-    recording = {"notifier": RECORDER, "path": "a", "words": ["{{ quire_text }}"]}
+    recording = {"notifier": RECORDER, "target": "a", "words": ["{{ quire_text }}"]}
     events_report(tmp_path / "include", delivery={"notify": {"success": [recording]}})
     done = quire(environment, "check", "events")
     assert (done.returncode, done.stderr) == (0, "")

@@ -6,6 +6,7 @@ own_task     @task, in a process that is configured for them
 handover     what they hand on
 sealing      seals on it, since users can write XComs too
 notices      who is told of a run's end
+notifiers    the notifiers that a definition names
 params       the trigger form
 connections  Airflow's connections -> the source's session and the object store
 """
@@ -20,7 +21,8 @@ from quire.airflow_dag.dag import (  # noqa: E402 - an older Airflow lacks what 
     build_broken_dag,
     build_dag,
     build_housekeeping_dag,
+    build_report_dags,
     build_store_dag,
 )
 
-__all__ = ["build_broken_dag", "build_dag", "build_housekeeping_dag", "build_store_dag"]
+__all__ = ["build_broken_dag", "build_dag", "build_housekeeping_dag", "build_report_dags", "build_store_dag"]

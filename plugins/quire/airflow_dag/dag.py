@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +11,8 @@ from airflow.sdk import DAG, ExceptionRetryPolicy, Param, RetryAction, RetryRule
 from airflow.sdk.definitions.timetables.trigger import CronTriggerTimetable
 
 from quire.airflow_dag.handover import DAMAGE, PLAN, RUN, STORE_SUFFIX, STORED, USAGE, release_lease_of
-from quire.airflow_dag.notices import notify_when_ended, refuse_unusable_notifiers
+from quire.airflow_dag.notices import notify_when_ended
+from quire.airflow_dag.notifiers import ensure_usable_notifiers
 from quire.airflow_dag.params import store_params, trigger_params
 from quire.airflow_dag.reader_links import tell_failure
 from quire.airflow_dag.release import release_task
@@ -24,11 +26,15 @@ from quire.airflow_dag.tasks import (
     publish_task,
     render_task,
 )
+from quire.catalog import Catalog
 from quire.definition import ReportDefinition
 from quire.definition.scalars import REPORT_NAME
-from quire.errors import DefinitionError, TerminalError, TransientError
+from quire.errors import DefinitionError, TerminalError, TransientError, unforeseen
 from quire.serialization import digest
 
+logger = logging.getLogger(__name__)
+
+MAX_SHOWN_NAME_LENGTH = 200  # of a file, in the id of its broken DAG: Airflow takes 250 characters
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # backfills may go back as far as they like
 RETRIES: dict[str, Any] = {
     "on_failure_callback": [tell_failure, release_lease_of],
@@ -50,15 +56,35 @@ SETTINGS: dict[str, Any] = {
     "start_date": BEGINNING,
     "catchup": False,
     "is_paused_upon_creation": False,
+    "auto_register": False,  # a DAG counts once it is returned, not where an error ends its building
     "default_args": RETRIES,
     "tags": ["quire"],
 }
 
 
+def build_report_dags(catalog: Catalog) -> dict[str, DAG]:
+    """Returns the DAGs of all reports, by id: each report's own, and one more where it stores ahead.
+
+    Where any error ends the building, the report has a broken DAG that says why, and the others have theirs.
+    """
+    broken = [build_broken_dag(name, error) for name, error in catalog.errors.items()]
+    built = [dag for definition in catalog.definitions.values() for dag in _dags_of(definition)]
+    return {dag.dag_id: dag for dag in (*built, *broken)}
+
+
+def _dags_of(definition: ReportDefinition) -> list[DAG]:
+    try:
+        stored = [build_store_dag(definition)] if definition.store_schedule else []
+        return [build_dag(definition), *stored]
+    except (Exception, SystemExit) as error:
+        logger.exception("%s: its DAG cannot be built", definition.name)
+        return [build_broken_dag(definition.name, unforeseen(error, report=definition.name))]
+
+
 def build_dag(definition: ReportDefinition) -> DAG:
     """Returns the DAG of a report; its id is the report's name. It is a broken one where a notifier is unusable."""
     try:
-        refuse_unusable_notifiers(definition)
+        ensure_usable_notifiers(definition)
     except DefinitionError as error:
         return build_broken_dag(definition.name, error)
     with _dag(definition, definition.name, definition.title, definition.schedule, trigger_params(definition)) as dag:
@@ -120,6 +146,7 @@ def build_broken_dag(name: str, error: DefinitionError) -> DAG:
         description=str(error),
         schedule=None,
         is_paused_upon_creation=False,
+        auto_register=False,
         default_args={"on_failure_callback": tell_failure},
         tags=["quire", "broken definition"],
         doc_md=f"This report cannot run until its definition is mended:\n\n    {error}\n",
@@ -137,4 +164,4 @@ def _broken_dag_id(name: str) -> str:
     """Returns an id that Airflow takes and no other report has, whatever the file is called."""
     if re.fullmatch(REPORT_NAME, name):
         return name
-    return f"{re.sub(r'[^A-Za-z0-9_-]', '_', name)}.{digest(name)[:8]}"
+    return f"{re.sub(r'[^A-Za-z0-9_-]', '_', name)[:MAX_SHOWN_NAME_LENGTH]}.{digest(name)[:8]}"

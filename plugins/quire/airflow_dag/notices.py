@@ -11,14 +11,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from importlib import import_module
-from inspect import signature
 from typing import Any
 
-from airflow.sdk import BaseNotifier, TriggerRule, XComArg, get_current_context
+from airflow.sdk import TriggerRule, XComArg, get_current_context
 from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 
 from quire.airflow_dag.connections import open_store
@@ -32,13 +29,12 @@ from quire.airflow_dag.handover import (
     is_published,
     valid_request,
 )
-from quire.airflow_dag.mail import MAIL_NOTIFIER
+from quire.airflow_dag.notifiers import NotifierCall, make_notifier, notifier_calls
 from quire.airflow_dag.own_task import own_task
 from quire.airflow_dag.reader_links import FAILURE, MOST_ASKED, base_url
 from quire.airflow_dag.tasks import placement
 from quire.artifacts import RunRequest
-from quire.definition import Notifier, ReportDefinition
-from quire.definition.part import suggestion
+from quire.definition import ReportDefinition
 from quire.errors import DefinitionError, ReportError, first_line
 from quire.notices import FailedTask, Notice, as_html, as_text, escape_slack, tell_failure, tell_success
 from quire.object_store import ObjectStore
@@ -46,12 +42,6 @@ from quire.stored_manifests import read_manifest
 
 logger = logging.getLogger(__name__)
 
-# Values reach a notifier by templates: what stands in a title or a reason is never itself taken for one.
-MAIL = {
-    "subject": "{{ quire_subject }}",
-    "html_content": "{{ quire_html }}",
-    "text_content": "{{ quire_text }}",
-}
 # The context values that templates may use: plain ones, since the password of every connection can be reached from ti,
 # task, dag, conn or var, and authors of definitions must not read those. Without dag, templates run in a sandbox.
 PERMITTED = (
@@ -62,38 +52,7 @@ PERMITTED_OF_RUN = (
     *("dag_id", "run_id", "run_type", "logical_date", "run_after", "start_date", "end_date"),
     *("data_interval_start", "data_interval_end", "conf"),
 )
-FILE_ARGUMENTS = frozenset({"attach", "attachments", "file", "files", "template"})  # of providers' notifiers
 PAUSES = (5, 20)  # seconds before those who could not be told are tried again
-OUTCOMES = ("success", "failure")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Call:
-    """A notifier to be made: the field of the definition that wants it, whom it reaches, its class, its arguments."""
-
-    field: str
-    recipient: str
-    path: str
-    arguments: dict[str, Any]
-
-    @property
-    def is_slack(self) -> bool:
-        """Whether its texts may hold Slack's markup."""
-        return "slack" in self.path.casefold()
-
-
-def refuse_unusable_notifiers(definition: ReportDefinition) -> None:
-    """Makes every notifier of a definition once.
-
-    Raises:
-        DefinitionError: one cannot be imported, is no notifier, or is not to be called so.
-    """
-    try:
-        for outcome in OUTCOMES:
-            for call in _calls(definition, outcome):
-                _make(call)
-    except DefinitionError as error:
-        raise DefinitionError(error.message, report=definition.name) from error
 
 
 def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -> None:
@@ -120,7 +79,7 @@ def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -
         ti: Any = get_current_context()["ti"]
         tasks = list(ti.get_task_breadcrumbs(ti.dag_id, ti.run_id))
         succeeded = is_published(tasks)
-        calls = list(_calls(definition, "success" if succeeded else "failure"))
+        calls = list(notifier_calls(definition, "success" if succeeded else "failure"))
         missed = list(calls)
         try:
             _notify(definition, missed, tasks, succeeded=succeeded)
@@ -143,7 +102,7 @@ def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -
 
 
 def _notify(
-    definition: ReportDefinition, missed: list[_Call], tasks: Sequence[dict[str, Any]], *, succeeded: bool
+    definition: ReportDefinition, missed: list[NotifierCall], tasks: Sequence[dict[str, Any]], *, succeeded: bool
 ) -> None:
     """Notifies every recipient in ``missed``, and removes each from it that was reached."""
     context = get_current_context()
@@ -225,7 +184,7 @@ def _place() -> dict[str, str]:
     return {"run_id": get_current_context()["run_id"], "base_url": base}
 
 
-def _send(missed: list[_Call], notice: Notice, context: Mapping[str, Any]) -> None:
+def _send(missed: list[NotifierCall], notice: Notice, context: Mapping[str, Any]) -> None:
     """Calls every notifier in ``missed``, and those that fail some times more.
 
     Each is removed as soon as it succeeds, so that the list is right whenever an exception ends this.
@@ -250,50 +209,11 @@ def _plain_values(context: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _is_told(call: _Call, context: dict[str, Any]) -> bool:
+def _is_told(call: NotifierCall, context: dict[str, Any]) -> bool:
     try:
-        _make(call)(dict(context))
+        make_notifier(call)(dict(context))
     except (Exception, SystemExit) as error:  # a notifier may raise anything
         logger.warning("%s was not told: %s: %s", call.field, type(error).__name__, first_line(error))
         return False
     logger.info("%s was told", call.field)
     return True
-
-
-def _calls(definition: ReportDefinition, outcome: str) -> Iterator[_Call]:
-    """Yields a call for each recipient: an address that a mail server refuses keeps the mail from nobody else."""
-    for index, recipient in enumerate(getattr(definition.delivery.notify, outcome)):
-        field = f"delivery.notify.{outcome}[{index}]"
-        if isinstance(recipient, Notifier):
-            name = recipient.notifier.rpartition(".")[2]
-            yield _Call(field=field, recipient=name, path=recipient.notifier, arguments=recipient.arguments)
-        else:
-            yield _Call(field=field, recipient=recipient, path=MAIL_NOTIFIER, arguments={"to": [recipient], **MAIL})
-
-
-def _make(call: _Call) -> BaseNotifier:
-    kind = _notifier_class(call)
-    if reading := sorted(FILE_ARGUMENTS & call.arguments.keys()):
-        raise DefinitionError(f"{call.field}.{reading[0]}: a definition may not send files of the worker: remove it")
-    try:
-        return kind(**call.arguments)
-    except Exception as error:  # its constructor may refuse in any way
-        known = [name for name in signature(kind).parameters if name not in {"kwargs", "context", *FILE_ARGUMENTS}]
-        unknown = [name for name in call.arguments if name not in known]
-        if not isinstance(error, TypeError) or not unknown:
-            said = first_line(error)
-            named = said if kind.__name__ in said else f"{kind.__name__}: {said}"
-            raise DefinitionError(f"{call.field}: {named}") from error
-        likely = suggestion(unknown[0], known) or f"; it takes {', '.join(known)}"
-        raise DefinitionError(f"{call.field}: {kind.__name__} takes no {unknown[0]}{likely}") from error
-
-
-def _notifier_class(call: _Call) -> type[BaseNotifier]:
-    module, _, name = call.path.rpartition(".")
-    try:
-        kind = getattr(import_module(module), name)
-    except Exception as error:  # a module may raise anything when it is imported
-        raise DefinitionError(f"{call.field}.notifier: {call.path} cannot be imported: {first_line(error)}") from error
-    if not (isinstance(kind, type) and issubclass(kind, BaseNotifier)):
-        raise DefinitionError(f"{call.field}.notifier: {call.path} is no class derived from airflow.sdk.BaseNotifier")
-    return kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from quire.catalog.definition_file import definition_files, read_definition
 from quire.catalog.query_file import read_query
 from quire.definition import ReportDefinition
 from quire.definition.part import suggestion
-from quire.errors import DefinitionError
+from quire.errors import DefinitionError, unforeseen
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,10 @@ def load_catalog(include: Path) -> Catalog:
         except DefinitionError as error:
             catalog.definitions.pop(path.stem, None)  # flights.yaml, when there is a flights.yml too
             catalog.errors[path.stem] = error
+        except (Exception, SystemExit) as error:
+            logger.exception("%s: its files cannot be read", path.stem)
+            catalog.definitions.pop(path.stem, None)
+            catalog.errors[path.stem] = unforeseen(error, report=path.stem)
     return catalog
 
 

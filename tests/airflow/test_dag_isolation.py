@@ -1,0 +1,107 @@
+"""One report whose notifier raises anything, among others: Airflow still collects the DAGs of all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quire.airflow_dag import dag as dag_module
+from quire.catalog import load_catalog
+from quire.catalog import loading as loading_module
+from quire.catalog.query_file import read_query
+from quire.definition import ReportDefinition
+from quire.settings import CLONE
+
+from tests.events import DEFINITION, SQL, events_report, write_report
+
+NOTIFIERS = "tests.airflow.recording_notifier"
+RAISING = {
+    "exits": "unittest.__main__.X",
+    "exits_on_import": "tests.airflow.exiting_module.Notifier",
+    "exits_when_made": f"{NOTIFIERS}.ExitingNotifier",
+    "exits_when_shown": f"{NOTIFIERS}.UnspeakableNotifier",
+}
+
+
+def write_reports(include: Path) -> None:
+    events_report(include)
+    for name, notifier in RAISING.items():
+        source = {"sql": f"{name}/extract.sql", "time_column": "at"}
+        notify = {"success": [{"notifier": notifier}]}
+        write_report(include, name, {**DEFINITION, "source": source, "delivery": {"notify": notify}}, SQL)
+
+
+def test_notifier_that_raises_anything_breaks_its_own_report_only(tmp_path: Path) -> None:
+    write_reports(tmp_path / "include")
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("bagged_dags.py")],
+        env={
+            **os.environ,
+            "AIRFLOW_HOME": str(tmp_path / "home"),
+            "QUIRE_INCLUDE": str(tmp_path / "include"),
+            "PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    bagged: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert (bagged["errors"], set(bagged["dags"])) == ({}, {"events", *RAISING})
+    assert bagged["dags"]["events"][1] == ["quire"]
+    assert {name: bagged["dags"][name][1:] for name in RAISING} == {
+        name: [["broken definition", "quire"], ["definition"]] for name in RAISING
+    }
+    reasons = {name: bagged["dags"][name][0] for name in RAISING}
+    assert "is of Python's standard library" in reasons["exits"]
+    assert "SystemExit: 2" in reasons["exits_on_import"]
+    assert "SystemExit: 3" in reasons["exits_when_made"]
+    assert reasons["exits_when_shown"] == "exits_when_shown: it ended with an unforeseen error, SystemExit: 4"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no tasks"), SystemExit(5)])
+def test_dag_whose_building_ends_halfway_is_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    events_report(tmp_path)
+    write_report(tmp_path, "other", {**DEFINITION, "source": {"sql": "other/extract.sql", "time_column": "at"}}, SQL)
+
+    def end(definition: ReportDefinition, stages: object) -> None:
+        if definition.name == "other":
+            raise error
+
+    monkeypatch.setattr(dag_module, "notify_when_ended", end)
+    dags = dag_module.build_report_dags(load_catalog(tmp_path))
+    assert {name: "broken definition" in dag.tags for name, dag in dags.items()} == {"events": False, "other": True}
+    assert str(error) in str(dags["other"].description)
+    assert not any(dag.auto_register for dag in dags.values())  # else Airflow might take the half that was built
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no file"), SystemExit(5)])
+def test_catalog_survives_an_unforeseen_error_of_one_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    events_report(tmp_path)
+    write_report(tmp_path, "other", {**DEFINITION, "source": {"sql": "other/extract.sql", "time_column": "at"}}, SQL)
+    read = read_query
+
+    def end(definition: ReportDefinition, *arguments: Any, **options: Any) -> str:
+        if definition.name == "other":
+            raise error
+        return read(definition, *arguments, **options)
+
+    monkeypatch.setattr(loading_module, "read_query", end)
+    catalog = load_catalog(tmp_path)
+    assert (set(catalog.definitions), set(catalog.errors)) == ({"events"}, {"other"})
+    assert str(error) in str(catalog.errors["other"])
+
+
+def test_file_with_the_longest_name_has_a_broken_dag(tmp_path: Path) -> None:
+    events_report(tmp_path)
+    (tmp_path / "reports" / f"{'X' * 250}.yaml").write_text("title: [")
+    assert len(dag_module.build_report_dags(load_catalog(tmp_path))) == 2
