@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +15,9 @@ from quire.artifacts import manifest_key
 from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store import ObjectStore
 from quire.object_store.body import MAX_RECORD_BYTES
-from quire.records import write_once
+from quire.records import MANIFEST_LIMITS, PARTITION_LIMITS, write_once
 from quire.serialization import to_json
+from quire.settings import CLONE
 from quire.stored_manifests import find_manifest, load_manifest
 from quire.stored_partitions import find_partition
 
@@ -122,3 +127,94 @@ def test_record_over_the_size_limit_is_not_written(bucket: ObjectStore) -> None:
     with pytest.raises(IntegrityError, match="more than a record may"):
         bucket.put_json_once("large.json", "x" * MAX_RECORD_BYTES)
     assert bucket.size("large.json") is None
+
+
+class CountingStore(ObjectStore):
+    """Counts the reads of records."""
+
+    reads = 0
+
+    def read(self, key: str, **limits: int) -> bytes | None:
+        self.reads += 1
+        return super().read(key, **limits)
+
+
+@pytest.mark.parametrize(
+    ("write", "reads"),
+    [(of_another_version, 1), (without_checksum, 3), (lambda store: store.put(KEY, b"{"), 3)],
+    ids=["other version", "no checksum", "damaged"],
+)
+def test_record_is_read_again_only_where_it_may_be_damaged(
+    bucket: ObjectStore, write: Callable[[ObjectStore], None], reads: int
+) -> None:
+    write(bucket)
+    store = CountingStore(bucket.settings)
+    with pytest.raises(IntegrityError):
+        load_manifest(store, KEY)
+    assert store.reads == reads
+
+
+MEMORY_OF_A_MANIFEST = """
+import resource, sys
+from quire.errors import DamagedObjectError
+from quire.stored_manifests import load_manifest
+from tests.test_records import KEY, ExistingBody
+
+unit, count = sys.argv[1].encode(), int(sys.argv[2])
+store = ExistingBody(b'{"x": [' + unit * count + b"0]}")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    load_manifest(store, KEY)
+except DamagedObjectError as error:
+    print(error)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+class ExistingBody(ObjectStore):
+    """Has one object.
+
+    Args:
+        body: of it.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+
+    def read(self, key: str, **limits: int) -> bytes | None:
+        return self.body
+
+
+@pytest.mark.parametrize("unit", ["[],", "{},", '{"a":{}},'])
+def test_record_of_millions_of_items_is_damaged_and_takes_little_memory(unit: str) -> None:
+    count = MANIFEST_LIMITS.max_bytes // len(unit) - 10
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY_OF_A_MANIFEST, unit, str(count)],
+        env={**os.environ, "PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    reason, megabytes = done.stdout.splitlines()
+    assert "more lists, objects and items than a record may" in reason
+    assert int(megabytes) < 300
+
+
+def test_manifest_of_20000_partitions_and_files_is_read(bucket: ObjectStore) -> None:
+    (part, *_), (file, *_) = MANIFEST.partitions, MANIFEST.files
+    large = replace(MANIFEST, partitions=(part,) * 20_000, files=(file,) * 20_000)
+    write_once(bucket, KEY, large)
+    assert load_manifest(bucket, KEY) == large
+
+
+def test_partition_record_has_a_smaller_limit(bucket: ObjectStore) -> None:
+    large = b" " * PARTITION_LIMITS.max_bytes + b"{}"
+    bucket.put("partitions/place.json", large)
+    with pytest.raises(IntegrityError, match="more than the"):
+        find_partition(bucket, "partitions/place")
+    bucket.put(KEY, large)
+    with pytest.raises(IntegrityError, match="another version"):
+        load_manifest(bucket, KEY)
+    bucket.put("partitions/place.json", b"[" + b"0," * PARTITION_LIMITS.max_structures + b"0]")
+    assert find_partition(bucket, "partitions/place") is None
+    assert bucket.size("partitions/place.json") is None

@@ -1,4 +1,8 @@
-"""Records in the store: small JSON objects, each written once, that decide which of the large ones count."""
+"""Records in the store: small JSON objects, each written once, that decide which of the large ones count.
+
+Whoever may write to the bucket decides what a reader has to parse. JSON takes up to some 100 bytes of memory for each
+list, object and item, so that a record's length alone bounds no memory: its structural characters are counted first.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,12 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from quire.errors import DamagedObjectError, IntegrityError, first_line
 from quire.object_store import ObjectStore
+from quire.object_store.body import MAX_RECORD_BYTES
 from quire.serialization import from_json, to_json
 
 logger = logging.getLogger(__name__)
@@ -19,24 +24,46 @@ logger = logging.getLogger(__name__)
 LOOKUPS = 16  # at once: as many connections as a store keeps
 READ_ATTEMPTS = 3
 COMMIT_ATTEMPTS = 3
+STRUCTURES = (b"[", b"{", b",")
 CHECKSUM = "checksum"  # SHA-256 of all other fields, as JSON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordLimits:
+    """How large a record may be to be read: its bytes, and the ``[``, ``{`` and ``,`` in it."""
+
+    max_bytes: int
+    max_structures: int
+
+
+# 20,000 partitions and as many files have 12 MB and 400,000 structures; a million take some 100 MB once parsed.
+MANIFEST_LIMITS = RecordLimits(max_bytes=MAX_RECORD_BYTES, max_structures=1_000_000)
+# Most of a partition's record are eight digits for each 256 kB of its rows: 2.6 MB for the largest object of an upload.
+PARTITION_LIMITS = RecordLimits(max_bytes=4 * 1024 * 1024, max_structures=100_000)
 
 Item = TypeVar("Item")
 Record = TypeVar("Record")
 
 
-def read_record(store: ObjectStore, kind: type[Record], key: str) -> Record | None:
+def read_record(
+    store: ObjectStore, kind: type[Record], key: str, *, limits: RecordLimits = PARTITION_LIMITS
+) -> Record | None:
     """Returns a record, or None where there is none.
 
     Raises:
         DamagedObjectError: its bytes are not those that were written.
         IntegrityError: it is undamaged, but not a record that this version of Quire understands.
     """
-    return _read(store, kind, key)[0]
+    return _read(store, kind, key, limits)[0]
 
 
 def find_record(
-    store: ObjectStore, kind: type[Record], key: str, *, ensure: Callable[[Record], None] = lambda record: None
+    store: ObjectStore,
+    kind: type[Record],
+    key: str,
+    *,
+    ensure: Callable[[Record], None] = lambda record: None,
+    limits: RecordLimits = PARTITION_LIMITS,
 ) -> Record | None:
     """Returns a record, or None where there is none; deletes one that is damaged, or that names damaged objects.
 
@@ -47,13 +74,14 @@ def find_record(
         kind: of record.
         key: of the record.
         ensure: raises DamagedObjectError where an object that the record names is missing or damaged.
+        limits: of the record.
 
     Raises:
         IntegrityError: it is undamaged, but not a record that this version of Quire understands.
     """
     body = b""
     try:
-        record, body = _read(store, kind, key)
+        record, body = _read(store, kind, key, limits)
         if record is not None:
             ensure(record)
     except DamagedRecordError as error:
@@ -73,20 +101,26 @@ class DamagedRecordError(DamagedObjectError):
         self.body = body
 
 
-def _read(store: ObjectStore, kind: type[Record], key: str) -> tuple[Record | None, bytes]:
-    """Returns a record and its bytes; reads it again where that fails, since the connection may have damaged it."""
+class UnverifiedRecordError(IntegrityError):
+    """A record without a checksum, which another version of Quire wrote, unless the connection has damaged it."""
+
+
+def _read(store: ObjectStore, kind: type[Record], key: str, limits: RecordLimits) -> tuple[Record | None, bytes]:
+    """Returns a record and its bytes; reads it again where it is damaged, since the connection may have damaged it."""
     for _ in range(READ_ATTEMPTS - 1):
         try:
-            return _read_once(store, kind, key)
-        except IntegrityError:
+            return _read_once(store, kind, key, limits)
+        except (DamagedObjectError, UnverifiedRecordError):
             continue
-    return _read_once(store, kind, key)
+    return _read_once(store, kind, key, limits)
 
 
-def _read_once(store: ObjectStore, kind: type[Record], key: str) -> tuple[Record | None, bytes]:
-    body = store.read(key)
+def _read_once(store: ObjectStore, kind: type[Record], key: str, limits: RecordLimits) -> tuple[Record | None, bytes]:
+    body = store.read(key, max_bytes=limits.max_bytes)
     if body is None:
         return None, b""
+    if sum(map(body.count, STRUCTURES)) > limits.max_structures:
+        raise DamagedRecordError(f"{key} is damaged: it has more lists, objects and items than a record may", body=body)
     try:
         return _parse(body, kind, key), body
     except RecursionError as error:  # of the parser, the checksum or the validation
@@ -106,7 +140,8 @@ def _parse(body: bytes, kind: type[Record], key: str) -> Record:
             _validate_fields(value, kind)
         return from_json(kind, value, source="it")
     except IntegrityError as error:
-        raise IntegrityError(f"{key} is of another version of Quire: {error.message}") from error
+        other = UnverifiedRecordError if checksum is None else IntegrityError
+        raise other(f"{key} is of another version of Quire: {error.message}") from error
 
 
 def _validate_fields(value: Any, kind: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from quire.artifacts import Manifest, RenderedFile, manifest_key
 from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store import ObjectStore
-from quire.records import find_record, read_record
+from quire.records import MANIFEST_LIMITS, find_record, read_record
 
 MAX_NUMBER = 2**53  # rows, bytes, seconds: no run of Quire comes near
 MAX_PARAMETER_LENGTH = 100_000  # characters
@@ -24,7 +24,7 @@ def load_manifest(store: ObjectStore, key: str) -> Manifest | None:
         DamagedObjectError: it is damaged, or not the manifest of the report and run that its key names.
         IntegrityError: another version of Quire has published the run, in a form that this one does not understand.
     """
-    manifest = read_record(store, Manifest, key)
+    manifest = read_record(store, Manifest, key, limits=MANIFEST_LIMITS)
     if manifest is not None:
         ensure_own_manifest(manifest, key)
     return manifest
@@ -37,7 +37,9 @@ def find_manifest(store: ObjectStore, report: str, run_key: str) -> Manifest | N
         IntegrityError: another version of Quire has published the run, in a form that this one does not understand.
     """
     key = manifest_key(report, run_key)
-    return find_record(store, Manifest, key, ensure=lambda manifest: ensure_own_manifest(manifest, key))
+    return find_record(
+        store, Manifest, key, ensure=lambda manifest: ensure_own_manifest(manifest, key), limits=MANIFEST_LIMITS
+    )
 
 
 def read_manifest(store: ObjectStore, report: str, run_key: str) -> Manifest:

@@ -71,6 +71,39 @@ def test_object_without_a_length_is_read_up_to_the_limit_only() -> None:
         assert store.read("k", max_bytes=len(SMALL)) == SMALL
 
 
+@contextmanager
+def wrong_lengths(count: int) -> Iterator[ObjectStore]:
+    """Gives a store whose first answers have a length that the connection has damaged."""
+
+    class MeasuredAnswer(Answer):
+        left = count
+
+        def do_GET(self) -> None:
+            extra = 10**9 if MeasuredAnswer.left > 0 else 0
+            MeasuredAnswer.left -= 1
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(SMALL) + extra))
+            self.send_header("ETag", '"1"')
+            self.end_headers()
+            with suppress(OSError):
+                self.wfile.write(SMALL)
+
+    with chunked([]) as (server, store):
+        server.RequestHandlerClass = MeasuredAnswer
+        yield store
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_length_over_the_limit_is_asked_for_again(count: int) -> None:
+    with wrong_lengths(count) as store:
+        assert store.read("k", max_bytes=len(SMALL)) == SMALL
+
+
+def test_length_over_the_limit_each_time_is_refused() -> None:
+    with wrong_lengths(3) as store, pytest.raises(IntegrityError, match="more than the 1000"):
+        store.read("k", max_bytes=len(SMALL))
+
+
 def test_range_of_a_store_that_returns_the_whole_object_is_not_read_whole() -> None:
     with chunked([BLOCK] * BLOCKS) as (server, store):
         with pytest.raises(DamagedObjectError, match="more bytes than were requested"):

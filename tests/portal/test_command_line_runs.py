@@ -112,7 +112,7 @@ def test_listed_run_stays_in_the_list_when_the_store_goes_away(
     assert [run["rows"] for run in portal.get(RUNS).json()] == [manifest.rows]
     _CACHE.clear()
 
-    def lose(key: str) -> bytes | None:
+    def lose(key: str, **limits: int) -> bytes | None:
         raise StoreUnavailableError("the store is away")
 
     monkeypatch.setattr(bucket, "read", lose)

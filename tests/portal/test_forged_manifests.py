@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -9,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from quire import stored_manifests
 from quire.artifacts import Manifest, manifest_key
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
-from quire.portal import command_line_runs as module
 from quire.portal.run_contents import MAX_WARNINGS
-from quire.records import write_once
+from quire.records import MANIFEST_LIMITS, write_once
 
 from tests.events import events_report, fill_events, request_of, session_of
 from tests.portal.in_process import Portal
@@ -109,12 +111,39 @@ def test_page_beside_a_manifest_that_is_nested_without_end_is_shown(
     assert portal.get(RUNS).json() == []
 
 
-def test_list_of_runs_reads_no_manifest_over_the_limit_and_few_at_once(
-    portal: Portal, manifest: Manifest, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("spare", "listed"), [(0, [f"cli__{RUN}"]), (-1, [])])
+def test_list_of_runs_reads_no_manifest_over_the_limit(
+    portal: Portal,
+    manifest: Manifest,
+    bucket: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+    spare: int,
+    listed: list[str],
 ) -> None:
     assert write_once(bucket, manifest_key("events", RUN), manifest)
     size = bucket.size(manifest_key("events", RUN)) or 0
-    bucket.put(manifest_key("events", "d" * 32), b'"' + b"x" * size + b'"')
-    monkeypatch.setitem(ObjectStore.read.__kwdefaults__ or {}, "max_bytes", size)
-    assert [run["run_id"] for run in portal.get(RUNS).json()] == [f"cli__{RUN}"]
-    assert module.MAX_READERS <= 4
+    limits = replace(MANIFEST_LIMITS, max_bytes=size + spare)
+    monkeypatch.setattr(stored_manifests, "MANIFEST_LIMITS", limits)
+    assert [run["run_id"] for run in portal.get(RUNS).json()] == listed
+
+
+def test_list_of_runs_reads_few_manifests_at_once(
+    portal: Portal, manifest: Manifest, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for digit in "0123456789ab":
+        bucket.put(manifest_key("events", digit * 32), b"{}")
+    lock, reading, peaks = threading.Lock(), [0], [0]
+    read = bucket.read
+
+    def count(key: str, **limits: int) -> bytes | None:
+        with lock:
+            reading[0] += 1
+            peaks.append(reading[0])
+        time.sleep(0.05)  # so that all threads that there are begin
+        with lock:
+            reading[0] -= 1
+        return read(key, **limits)
+
+    monkeypatch.setattr(bucket, "read", count)
+    assert portal.get(RUNS).json() == []
+    assert 1 < max(peaks) <= 4

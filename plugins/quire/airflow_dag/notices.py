@@ -35,7 +35,7 @@ from quire.airflow_dag.reader_links import FAILURE, MOST_ASKED, base_url
 from quire.airflow_dag.tasks import placement
 from quire.artifacts import RunRequest
 from quire.definition import ReportDefinition
-from quire.errors import DefinitionError, ReportError, first_line
+from quire.errors import ReportError, first_line
 from quire.notices import FailedTask, Notice, as_html, as_text, escape_slack, tell_failure, tell_success
 from quire.object_store import ObjectStore
 from quire.stored_manifests import read_manifest

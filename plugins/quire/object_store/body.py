@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
 
 READ_ATTEMPTS = 3
-MAX_RECORD_BYTES = 64 * 1024 * 1024  # of a record: a manifest of 20,000 partitions has some 10 MB
+MAX_RECORD_BYTES = 32 * 1024 * 1024  # of a record: a manifest of 20,000 partitions and files has some 12 MB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,8 @@ def read_body(ask: Callable[[], GetObjectOutputTypeDef], key: str, *, max_bytes:
         ask: sends the request.
         key: of the object, for errors.
         max_bytes: how large the body may be. Of a larger one nothing is read, or one byte too many where the answer
-            does not say how long it is.
+            does not say how long it is. A length that is larger is asked for again, since the connection may have
+            damaged it.
 
     Raises:
         IntegrityError: the body is larger.
@@ -44,6 +45,9 @@ def read_body(ask: Callable[[], GetObjectOutputTypeDef], key: str, *, max_bytes:
     for attempt in range(1, READ_ATTEMPTS + 1):
         with translated(key):
             answer = ask()
+        if answer.get("ContentLength", 0) > max_bytes and attempt < READ_ATTEMPTS:
+            answer["Body"].close()
+            continue
         try:
             with translated(key):
                 return Body(data=_read_bounded(answer, key, max_bytes), etag=answer.get("ETag", ""))
