@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from quire.catalog.document import read_document
+from quire.catalog import load_catalog, query_file
+from quire.catalog.document import FAULTS_TOLD, read_document
+from quire.catalog.text_file import MAX_QUERY_BYTES
 from quire.catalog.yaml_limits import MAX_DEPTH, MAX_VALUES
 from quire.definition.parameter import MAX_ENUM_VALUES
 from quire.errors import DefinitionError
@@ -136,7 +138,9 @@ def test_file_of_more_than_a_megabyte_is_refused(include: Path, name: str) -> No
     (include / "sql" / "z.sql").write_text(SQL)
     with (include / name).open("a") as file:
         file.write("\n# " + "x" * 1_000_000)
-    assert refusal(include).endswith("is larger than 1 MB")
+    assert refusal(include).endswith(
+        "is larger than 1000 kB" if name.startswith("reports") else "is larger than 256 kB"
+    )
 
 
 def test_thousands_of_unknown_keys_are_refused_and_counted(include: Path) -> None:
@@ -155,3 +159,29 @@ def test_number_that_python_cannot_write_is_refused(include: Path, number: str) 
     (include / "reports" / "z.yaml").write_text(f"{REPORT}limits: {{days: {number}}}\n")
     reason = f"3: limits.days: is a number of {len(number):,} characters: at most 400 are allowed"
     assert refusal(include) == reason
+
+
+def test_query_file_over_the_limit_is_refused(include: Path) -> None:
+    (include / "reports" / "z.yaml").write_text(REPORT.replace("x.sql", "z.sql"))
+    (include / "sql" / "z.sql").write_text(f"{SQL} --".ljust(MAX_QUERY_BYTES + 1, "x"))
+    assert refusal(include).endswith("source.sql: is larger than 256 kB")
+    (include / "sql" / "z.sql").write_text(f"{SQL} --".ljust(MAX_QUERY_BYTES, "x"))
+    assert "z" in load_catalog(include).definitions
+
+
+@pytest.mark.parametrize("mark", ["; ", "%( ", "'%(a)s' ", "%(a)s "])
+def test_query_file_of_many_mistakes_is_searched_for_the_first_hundred(
+    include: Path, monkeypatch: pytest.MonkeyPatch, mark: str
+) -> None:
+    (include / "reports" / "z.yaml").write_text(REPORT.replace("x.sql", "z.sql"))
+    (include / "sql" / "z.sql").write_text(SQL + mark * 20_000)
+    suggested: list[object] = []
+
+    def suggest(word: object, known: object) -> str:
+        suggested.append(word)
+        return ""
+
+    monkeypatch.setattr(query_file, "suggestion", suggest)
+    error = str(load_catalog(include).errors["z"])
+    assert error.endswith(f"and {100 - FAULTS_TOLD} more")
+    assert len(suggested) <= 100

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 from quire.errors import DefinitionError, ParameterError
@@ -36,6 +37,7 @@ TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 NUMBER = re.compile(r"(?<![\w$])-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w$])")
+MAX_PROBLEMS = 100  # that are searched for: nobody reads more, and a file may have a hundred thousand
 ONE_STATEMENT = "a semicolon: write one query; only the last character of the file may be one"
 COMMENT_MARK = re.compile(r"/\*|\*/")
 MARK = re.compile(r"(?P<end>;)|%(?:(?P<double>%)|\((?P<name>[^()]+)\)s)?")
@@ -90,8 +92,9 @@ def placeholders(sql: str) -> tuple[Placeholder, ...]:
 
 
 def problems(sql: str) -> tuple[Problem, ...]:
-    """Returns what cannot be read: lone percent signs, placeholders inside quotes, and semicolons."""
-    return tuple(Problem(piece.text, piece.line) for piece in _pieces(sql) if piece.kind == "problem")
+    """Returns the first of what cannot be read: lone percent signs, placeholders inside quotes, and semicolons."""
+    wrong = (Problem(piece.text, piece.line) for piece in _pieces(sql) if piece.kind == "problem")
+    return tuple(islice(wrong, MAX_PROBLEMS))
 
 
 def bind(sql: str, binds: Mapping[str, Any]) -> Statement:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from quire import sql_template
 from quire.catalog.document import Document, Fault, definition_error
-from quire.catalog.text_file import read_text_file
+from quire.catalog.text_file import MAX_QUERY_BYTES, read_text_file
 from quire.definition import ReportDefinition
 from quire.definition.part import suggestion
 
+MAX_FAULTS = 100  # of a file: errors list a few, and count the others
 RANGE_BINDS = ("start", "end")
 
 
@@ -31,13 +33,13 @@ def read_query(definition: ReportDefinition, document: Document, *, include: Pat
     """
     try:
         path = _query_path(definition.source.sql, include=include)
-        text = read_text_file(path, folder=include / "sql")
+        text = read_text_file(path, folder=include / "sql", max_bytes=MAX_QUERY_BYTES)
     except (OSError, ValueError, RuntimeError) as error:  # the last: a link to itself
         line, field = document.locate(("source", "sql"))
         raise definition_error([Fault(file=file, line=line, field=field, reason=str(error))]) from error
     sql = text.rstrip().removesuffix(";").rstrip() + "\n"
     sql_file = path.relative_to(include.parent).as_posix()
-    if faults := list(_placeholder_faults(sql, definition, document, sql_file=sql_file, file=file)):
+    if faults := list(islice(_placeholder_faults(sql, definition, document, sql_file=sql_file, file=file), MAX_FAULTS)):
         raise definition_error(faults)
     return sql
 

@@ -6,9 +6,10 @@ import io
 from pathlib import Path
 
 MAX_FILE_BYTES = 1_000_000
+MAX_QUERY_BYTES = 256_000  # each parse of a DAG file searches it for placeholders
 
 
-def read_text_file(path: Path, *, folder: Path) -> str:
+def read_text_file(path: Path, *, folder: Path, max_bytes: int = MAX_FILE_BYTES) -> str:
     """Returns the text of a file, with Python's line breaks.
 
     A symbolic link may lead to another file of the folder only, as the links of a mounted ConfigMap do.
@@ -22,7 +23,7 @@ def read_text_file(path: Path, *, folder: Path) -> str:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"leads out of {folder.name}/: put the file itself there, not a link")
     with path.open("rb") as file:
-        content = file.read(MAX_FILE_BYTES + 1)
-    if len(content) > MAX_FILE_BYTES:
-        raise ValueError(f"is larger than {MAX_FILE_BYTES // 1_000_000} MB")
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise ValueError(f"is larger than {max_bytes // 1_000} kB")
     return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig").read()
