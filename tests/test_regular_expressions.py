@@ -154,6 +154,13 @@ def test_regular_expression_is_linear_in_100_kb_of_hostile_text(use: Use) -> Non
     ensure_all_linear(work, hard_texts(use.pattern, use.flags))
 
 
+def test_no_group_has_a_possessive_quantifier() -> None:
+    """Python 3.11.0 to 3.11.4 matches those wrongly (python/cpython#106052), and Debian 12 has 3.11.2."""
+    possessive_group = re.compile(r"(?<!\\)\)(?:[*+?]|\{[0-9,]+\})\+|\(\?>")
+    assert possessive_group.search(r"(?:ab?c)*+")
+    assert [use.pattern for use in USES if possessive_group.search(str(use.pattern))] == []
+
+
 def test_other_engines_are_linear_by_construction() -> None:
     written = "\n".join(SOURCES.values())
     assert "python-re" not in written  # pydantic's other engine; its own is Rust's, as Polars' is

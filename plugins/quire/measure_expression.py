@@ -21,7 +21,7 @@ MAX_OPERATORS = 200  # Polars builds a tree as deep as a chain of operators is l
 # to ``_refusal``: what is taken for text in quotes here must be text in quotes there.
 LEXEME = re.compile(
     r"""
-      (?P<quoted>   '(?:[^']++|'')*+' | "(?:[^"]++|"")*+" )
+      (?P<quoted>   '(?:[^']++|'')*'(?!') | "(?:[^"]++|"")*"(?!") )
     | (?P<word>     [^\W\d]\w*+ )
     | (?P<operator> [-+*/%|<>=!~&^:@?]++ )
     | (?P<other>    \S )

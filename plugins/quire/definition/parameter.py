@@ -24,7 +24,7 @@ MAX_LENGTH = 50_000  # a portal request's whole body has 64 kB
 MAX_ENUM_VALUES = 1_000  # a form offers them all in one list
 NULL_TYPES = {"integer": "integer", "number": "numeric", "boolean": "boolean", "date": "date"}  # as their literals
 INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
-NUMBER = re.compile(r"[+-]?+(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][+-]?+[0-9]++)?+")
+NUMBER = re.compile(r"[+-]?+(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?+[0-9]++)?")
 
 
 class Parameter(Part):

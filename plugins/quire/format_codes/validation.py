@@ -19,7 +19,7 @@ _STRFTIME = {
 }  # fmt: skip
 _DIRECTIVE = re.compile(r"%([A-Za-z])")
 _BRACKET = re.compile(
-    r"\$[^\]]*+|h++|m++|s++|DBNum[1-4]|colou?r ?[0-9]{1,2}|(?:<=|>=|<>|<|>|=)-?[0-9]{1,15}(?:\.[0-9]{1,15})?+",
+    r"\$[^\]]*+|h++|m++|s++|DBNum[1-4]|colou?r ?[0-9]{1,2}|(?:<=|>=|<>|<|>|=)-?[0-9]{1,15}(?:\.[0-9]{1,15})?",
     re.IGNORECASE,
 )
 _TOKEN = re.compile(
@@ -29,7 +29,7 @@ _TOKEN = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 MAX_ECHOED_LENGTH = 100  # of a code or a word of it: a longer one is cut, or not suggested
-_DATE_WORD = re.compile(r"(?:y++|m++|d++|h++|s++|e++|g++|b++)++", re.IGNORECASE)
+_DATE_WORD = re.compile(r"[ymdhsegb]++", re.IGNORECASE)
 
 
 def problem_of(code: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from quire.source.transaction import SourceTransaction
 from quire.sql_literal import literal
 
-NAME = re.compile(r'"(?P<quoted>(?:[^"]++|"")*+)"|(?P<plain>[^\s,"]++)')
+NAME = re.compile(r'"(?P<quoted>(?:[^"]++|"")*)"(?!")|(?P<plain>[^\s,"]++)')
 MAX_NAMES = 3
 # Roles other than the reader itself, superusers and the owner of the database, with the right to create objects in
 # schemas of the path, or to create such a schema. The owner of a schema is trusted with it, as the owner of its

@@ -36,11 +36,11 @@ OPTIONS = {
 TOTAL = "Total"
 # The skeleton's rows under the header: one for each style, then the totals.
 VALUE_ROW, TEXT_ROW, QUOTED_ROW, TOTAL_ROW, QUOTED_TOTAL_ROW = 1, 2, 3, 4, 5
-_ROW = re.compile(rb'<row r="(\d+)"[^<]*+(?:<(?!row |/row>)[^<]*+)*+</row>')
+_ROW = re.compile(rb'<row r="(\d+)"[^<]*+(?:<(?!row |/row>)[^<]*+)*</row>')
 _STYLE = re.compile(rb'<c r="[A-Z]+\d+"(?: s="(\d+)")?')
 _LABEL = re.compile(rb't="s"><v>(\d+)</v>')
 _DIMENSION = re.compile(rb'<dimension ref="[^"]*"/>')
-_ITEM = re.compile(r"<si>[^<]*+(?:<(?!/?si>)[^<]*+)*+</si>")
+_ITEM = re.compile(r"<si>[^<]*+(?:<(?!/?si>)[^<]*+)*</si>")
 
 
 @dataclass(frozen=True, slots=True)

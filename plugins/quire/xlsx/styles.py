@@ -19,7 +19,7 @@ HEADER_INDENTS = {"left": 1, "center": 0, "right": 2}
 # One section of a format code: colours and conditions, which must come first in it, then whatever else it has. What
 # stands in quotes or brackets, or behind one of \ _ *, divides nothing; [h], [m] and [s] are times, [$…] a currency.
 _SECTION = re.compile(
-    r'((?:\[(?!h+\]|m+\]|s+\]|\$)[^\[\]]*+\])*+)((?:"[^"]*+(?:"|\Z)|[\\_*].|\[[^\[\]]*+\]|[^;])++)',
+    r'((?:\[(?!h+\]|m+\]|s+\]|\$)[^\[\]]*+\])*)((?:"[^"]*+(?:"|\Z)|[\\_*].|\[[^\[\]]*+\]|[^;])+)',
     re.IGNORECASE | re.DOTALL,
 )
 # The places of a number's digits in a section, found beside texts and brackets, which may look like them.
