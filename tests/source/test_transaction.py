@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Generator
 from concurrent.futures import CancelledError
+from urllib.parse import quote
 
 import psycopg
 import pyarrow as pa
@@ -110,6 +111,17 @@ def test_transaction_whose_stream_was_left_is_over(fresh_database: str) -> None:
             break
         with pytest.raises(SourceUnavailableError, match="is not available"):
             transaction.fetch("SELECT 1 AS n")
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["-c timezone=Nowhere/X", "-c nonsense=1", "-c work_mem=1", "-c port=1", "-c fsync=on", "-c geqo=perhaps", "--x"],
+)
+def test_invalid_startup_option_is_a_setting_and_not_tried_again(fresh_database: str, option: str) -> None:
+    session = session_of(f"{fresh_database}?options={quote(option)}")
+    with pytest.raises(SettingsError, match=r"refuses an option of the connection: .*; correct its options"):
+        with open_transaction(session):
+            pass
 
 
 @pytest.mark.parametrize("option", ["sslmode=nonsense", "port=99999", "nonsense=1"])

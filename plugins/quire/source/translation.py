@@ -35,6 +35,17 @@ _TURNED_AWAY = (
     "not permitted to log in",
     "permission denied",
 )
+# Of the options that a connection asks for, in the words of PostgreSQL's guc.c and postgres.c.
+_WRONG_OPTION = (
+    "invalid value for parameter",
+    "unrecognized configuration parameter",
+    "permission denied to set parameter",
+    "cannot be changed",
+    "cannot be set",
+    "is outside the valid range for parameter",
+    " requires a ",
+    "invalid command-line argument",
+)
 _NO_ADDRESS = re.compile(r"invalid (?:port number|\w+ value)|weak sslmode")
 _SHORT = 6  # letters: a password of fewer may be part of any word
 _SEVERITY = re.compile(r"^(?:ERROR|FATAL): +")
@@ -66,7 +77,11 @@ def _of_driver(error: psycopg2.Error | psycopg.Error, url: str, *, reads: bool) 
     if code == _QUERY_CANCELED:
         advice = "; raise source.timeout, or choose shorter partitions" if "timeout" in line else ""
         return QueryError(f"PostgreSQL ended the query: {line}{advice}")
-    if not code and (refusal := _refusal(line)):
+    if not code and (refusal := _refusal(line, _WRONG_OPTION)):
+        return SettingsError(
+            f"PostgreSQL at {place_of(url)} refuses an option of the connection: {refusal}; correct its options"
+        )
+    if not code and (refusal := _refusal(line, _TURNED_AWAY)):
         return SettingsError(
             f"PostgreSQL at {place_of(url)} turns the connection away: {refusal}; check its user, password and database"
         )
@@ -91,11 +106,11 @@ def _role(url: str) -> str:
     return unquote(_authority(url).rpartition("@")[0].partition(":")[0])
 
 
-def _refusal(text: str) -> str:
-    """Returns why PostgreSQL turned a connection away, where a line of the text says so."""
+def _refusal(text: str, phrases: tuple[str, ...]) -> str:
+    """Returns why PostgreSQL turned a connection away, where a line of the text says so in one of these phrases."""
     for line in text.splitlines():
         reason = line.partition("FATAL:")[2].strip()
-        if any(words in reason for words in _TURNED_AWAY):
+        if any(phrase in reason for phrase in phrases):
             return reason
     return ""
 
