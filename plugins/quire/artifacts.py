@@ -12,6 +12,8 @@ from typing import Any
 from quire.calendar_range import DatePartition, DateRange
 from quire.definition.presentation import FileFormat
 
+RUN_KEY = r"[0-9a-f]{32}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:

@@ -14,10 +14,9 @@ from functools import cache
 from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from quire.errors import RangeError
+from quire.errors import RangeError, quoted
 
 MAX_PARTITIONS = 20_000  # days of half a century; each is an object, and a query
-MAX_QUOTED_LENGTH = 60  # of a wrong date, in its error
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -112,8 +111,7 @@ def parse_date(text: str, *, name: str) -> date:
             raise ValueError(text)
         return date.fromisoformat(text)
     except ValueError as error:
-        quoted = text if len(text) <= MAX_QUOTED_LENGTH else f"{text[: MAX_QUOTED_LENGTH - 3]}..."
-        raise RangeError(f"{name} is {quoted!r}: write a calendar date as YYYY-MM-DD, like 2013-01-31") from error
+        raise RangeError(f"{name} is {quoted(text)}: write a calendar date as YYYY-MM-DD, like 2013-01-31") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

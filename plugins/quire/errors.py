@@ -33,6 +33,7 @@ from contextlib import contextmanager
 from traceback import format_exception_only
 
 MAX_UNFORESEEN_LENGTH = 300
+MAX_QUOTED_LENGTH = 60
 
 
 class ReportError(Exception):
@@ -74,6 +75,14 @@ def concerning(*, report: str, partition: str | None = None) -> Iterator[None]:
 def first_line(error: BaseException) -> str:
     """Returns the first line of what a library's error says."""
     return (str(error).splitlines() or [""])[0]
+
+
+def quoted(value: object) -> str:
+    """Returns the ``repr`` of a value as errors quote it: its beginning where it is long."""
+    if isinstance(value, str):
+        value = value[: MAX_QUOTED_LENGTH + 1]
+    text = repr(value)
+    return text if len(text) <= MAX_QUOTED_LENGTH else f"{text[: MAX_QUOTED_LENGTH - 3]}..."
 
 
 def _rebuild(kind: type[ReportError], message: str, report: str | None, partition: str | None) -> ReportError:

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from quire.artifacts import RunRequest
 from quire.calendar_range import DateRange, complete_window
 from quire.definition import ReportDefinition
-from quire.definition.part import quoted, suggestion
+from quire.definition.part import suggestion
 from quire.definition.presentation import FILE_FORMATS, FileFormat
 from quire.definition.readers import Limits
 from quire.definition.report import RESERVED_PARAMETERS
-from quire.errors import ParameterError, RangeError
+from quire.errors import ParameterError, RangeError, quoted
 
 
 def request_range(

@@ -10,9 +10,9 @@
 -- other, not even a schema called quire_reader that somebody else creates: its search_path in this database says so. Run
 -- again, the script adds schemas to that search_path and takes none off, except those that were dropped. Only schemas named
 -- here get there: a role that creates a schema and grants it to quire_reader does not put it on the search_path. The
--- report's stored partitions are read again after a change of it. It cannot write because no right to write was granted to it; read-only transactions and timeouts are settings,
--- which every session may change. What PostgreSQL grants to every role (PUBLIC), it has too: harden_database.sql takes
--- that away, from all roles.
+-- report's stored partitions are read again after a change of it. It cannot write because no right to write was granted
+-- to it; read-only transactions and timeouts are settings, which every session may change. What PostgreSQL grants to
+-- every role (PUBLIC), it has too: harden_database.sql takes that away, from all roles.
 --
 -- A role that exists already is taken as it is. A warning of one line names what it may do beyond reading, and each other
 -- role that can become it or change its password: since PostgreSQL 16 the role that created it can, without being a superuser.
@@ -41,7 +41,8 @@ BEGIN
                CASE WHEN r.rolsuper THEN 'SUPERUSER' END, CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
                CASE WHEN r.rolcreatedb THEN 'CREATEDB' END, CASE WHEN r.rolreplication THEN 'REPLICATION' END,
                CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END,
-               (SELECT 'member of ' OPERATOR(pg_catalog.||) pg_catalog.string_agg(DISTINCT pg_catalog.quote_ident(g.rolname), ', ')
+               (SELECT 'member of ' OPERATOR(pg_catalog.||)
+                       pg_catalog.string_agg(DISTINCT pg_catalog.quote_ident(g.rolname), ', ')
                   FROM pg_catalog.pg_auth_members AS m
                   JOIN pg_catalog.pg_roles AS g ON g.oid OPERATOR(pg_catalog.=) m.roleid
                  WHERE m.member OPERATOR(pg_catalog.=) r.oid)), ''),

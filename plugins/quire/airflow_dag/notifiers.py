@@ -20,8 +20,8 @@ from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from quire.airflow_dag.mail import MAIL_NOTIFIER
 from quire.definition import Notifier, ReportDefinition
-from quire.definition.part import quoted, suggestion
-from quire.errors import DefinitionError, first_line
+from quire.definition.part import suggestion
+from quire.errors import DefinitionError, first_line, quoted
 
 # Values reach a notifier by templates: what stands in a title or a reason is never itself taken for one.
 MAIL = {

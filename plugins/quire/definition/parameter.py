@@ -10,9 +10,9 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from quire.calendar_range import parse_date
-from quire.definition.part import Part, fault, quoted, suggestion
+from quire.definition.part import Part, fault, suggestion
 from quire.definition.scalars import Label, Prose
-from quire.errors import ParameterError, RangeError
+from quire.errors import ParameterError, RangeError, quoted
 from quire.sql_literal import TypedNull
 
 ParameterType = Literal["string", "integer", "number", "boolean", "date"]

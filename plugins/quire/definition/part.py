@@ -12,7 +12,6 @@ from pydantic_core import PydanticCustomError
 
 FAULT = "quire_fault"
 MAX_SUGGESTED_LENGTH = 100  # of a word: the search for a similar one takes time with its length
-MAX_QUOTED_LENGTH = 60
 
 
 class Part(BaseModel):
@@ -41,14 +40,6 @@ def suggestion(word: object, known: Iterable[str]) -> str:
         return ""
     close = difflib.get_close_matches(text, list(known), n=1)
     return f"; did you mean {close[0]}?" if close else ""
-
-
-def quoted(value: object) -> str:
-    """Returns the ``repr`` of a value as errors quote it: its beginning where it is long."""
-    if isinstance(value, str):
-        value = value[: MAX_QUOTED_LENGTH + 1]
-    text = repr(value)
-    return text if len(text) <= MAX_QUOTED_LENGTH else f"{text[: MAX_QUOTED_LENGTH - 3]}..."
 
 
 def kind_of_value(value: Any) -> str:

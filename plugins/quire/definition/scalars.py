@@ -11,8 +11,8 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from quire.calendar_range import Grain, zone
-from quire.definition.part import quoted, suggestion
-from quire.errors import RangeError
+from quire.definition.part import suggestion
+from quire.errors import RangeError, quoted
 from quire.format_codes.validation import problem_of
 
 DURATION = re.compile(r"(\d{1,6})\s*([smhd])")

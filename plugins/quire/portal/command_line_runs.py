@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from cachetools import LRUCache, TTLCache, cached
 
-from quire.artifacts import Manifest, manifest_key
+from quire.artifacts import RUN_KEY, Manifest, manifest_key
 from quire.errors import IntegrityError, StoreRefusedError
 from quire.object_store import ObjectStore
 from quire.records import side_by_side
@@ -21,8 +21,7 @@ from quire.stored_manifests import load_manifest
 
 logger = logging.getLogger(__name__)
 
-RUN_ID = re.compile(r"cli__[0-9a-f]{32}")
-RUN_KEY = re.compile(r"[0-9a-f]{32}")
+RUN_ID = re.compile(f"cli__{RUN_KEY}")
 MAX_LISTED = 100  # the newest
 MAX_READ = 200  # manifests for one list, the newest first; older ones follow with the next lists
 MAX_READERS = 4  # of manifests at once: each takes up to some 200 MB of memory while it is parsed
@@ -64,7 +63,7 @@ def _versions(store: ObjectStore, report: str) -> tuple[Version, ...]:
     dated = (
         (entry.modified, run_key)
         for entry in store.list(prefix)
-        if RUN_KEY.fullmatch(run_key := entry.key.removeprefix(prefix).partition("/")[0])
+        if re.fullmatch(RUN_KEY, run_key := entry.key.removeprefix(prefix).partition("/")[0])
         and entry.key == manifest_key(report, run_key)
     )
     return tuple((run_key, modified) for modified, run_key in heapq.nlargest(MAX_REMEMBERED, dated))

@@ -13,7 +13,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, HTTPException, Path, status
 from fastapi.responses import RedirectResponse, StreamingResponse
 
-from quire.artifacts import Manifest, RenderedFile
+from quire.artifacts import RUN_KEY, Manifest, RenderedFile
 from quire.catalog import find_definition
 from quire.definition.presentation import FILE_FORMATS, Delivery
 from quire.errors import DefinitionError, IntegrityError
@@ -31,7 +31,7 @@ from quire.settings import include_folder
 
 router = APIRouter(prefix="/reports/{report}/published", tags=["files"])
 _TRANSFERS = Transfers()
-RunKey = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The published run's key.")]
+RunKey = Annotated[str, Path(pattern=f"^{RUN_KEY}$", description="The published run's key.")]
 
 
 class FilesMissingError(Exception):

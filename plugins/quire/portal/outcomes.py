@@ -14,6 +14,7 @@ from cachetools import TTLCache
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from quire.airflow_dag.handover import NOTIFY, PUBLISH, is_published
+from quire.artifacts import RUN_KEY
 from quire.portal.airflow_api import AirflowApi, NotFoundError, RefusedError
 from quire.portal.explanations import MAX_REASON_LENGTH, shorten
 from quire.portal.progress import failure_of, progress_of
@@ -34,7 +35,7 @@ MAX_CACHE_SECONDS = 300.0  # that a caller who lost their rights still sees what
 class Returned(BaseModel):
     """The part of publish's return value that the portal needs."""
 
-    run: str = Field(pattern="^[0-9a-f]{32}$")
+    run: str = Field(pattern=f"^{RUN_KEY}$")
     reused: bool
     published_at: AwareDatetime | None = None
 
