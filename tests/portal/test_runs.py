@@ -126,6 +126,19 @@ def test_lists_of_runs_carry_no_long_values(portal: Portal) -> None:
     assert len(second["error"]) <= 500
 
 
+def test_pages_name_the_parameters_of_a_run(portal: Portal) -> None:
+    run = airflow_run(1, conf={"start": "2013-01-01", "end": "2013-01-31", "kind": "refund"})
+
+    @portal.host.get("/api/v2/dags/events/dagRuns/{run_id}")
+    def show_run(run_id: str) -> dict[str, Any]:
+        return run
+
+    airflow_runs(portal, [run])
+    for address in ("/reports/events", "/reports/events/runs/ask__1"):
+        page = portal.get(address)
+        assert (page.status_code, "Kind: refund" in page.text) == (200, True), address
+
+
 def test_failed_run_explains_itself_to_readers(portal: Portal) -> None:
     airflow_runs(portal, [airflow_run(1, state="failed")])
     (run,) = portal.get(RUNS).json()
