@@ -69,3 +69,22 @@ def test_empty_partition_of_another_role_makes_nothing_stale(
     run_sql(attacker, NEW)
     track(report, tracker)
     assert stale(before, tokens(report, fresh_database)) == []
+
+
+def test_new_partition_with_forced_row_security_makes_all_stale(
+    tmp_path: Path, fresh_database: str, tracker: str
+) -> None:
+    run_sql(fresh_database, f"GRANT CREATE ON SCHEMA public TO {TRACKER}")
+    run_sql(tracker, TABLES)
+    report = tracked_report(tmp_path)
+    track(report, tracker)
+    before = tokens(report, fresh_database)
+    run_sql(
+        tracker,
+        NEW,
+        "INSERT INTO public.february (id, at) VALUES (1, '2013-02-02')",
+        "ALTER TABLE public.february ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE public.february FORCE ROW LEVEL SECURITY",
+    )
+    assert track(report, tracker) == ("public.events: tracked by at; new partitions: 1",)
+    assert stale(before, tokens(report, fresh_database)) == list(before)

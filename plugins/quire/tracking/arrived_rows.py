@@ -12,7 +12,7 @@ SELECT pg_relation_size(class.oid) > 0 AS has_rows,
        NOT EXISTS (SELECT FROM pg_roles AS role
                     WHERE role.oid IN (class.relowner, space.nspowner) AND NOT role.rolsuper
                       AND role.rolname NOT IN (current_user, 'pg_database_owner') AND role.oid <> base.datdba
-       ) AS is_trusted
+       ) AND NOT row_security_active(class.oid) AS is_trusted  -- a policy would hide rows, and so is an error
   FROM pg_class AS class
   JOIN pg_namespace AS space ON space.oid = class.relnamespace
   JOIN pg_database AS base ON base.datname = current_database()
@@ -25,7 +25,7 @@ def log_arrived_rows(owner: Owner, node: int, time_column: str | None) -> None:
 
     They are read only where trusted roles alone own the partition and its schema. Another role could put a view in
     the partition's place, or a policy on it, and have functions of its own run with the rights of this one. Such a
-    partition makes every stored partition stale instead.
+    partition makes every stored partition stale instead, and so does one whose policies hold for this role.
     """
     state = owner.execute(_NODE_STATE, [node]).fetchone()
     if state is None or not state["has_rows"]:
