@@ -68,6 +68,7 @@ def test_bind_parameters_reads_text_and_json(name: str, given: object, bound: ob
         ("share", "nan", "it must be a number"),
         ("share", float("inf"), "it must be a number"),
         ("share", "1_0", "it must be a number"),
+        ("share", "0" * 400 + "1", "it must be a number"),  # over 400 characters are not even read
         ("cancelled", "yes", "it must be true or false"),
         ("cancelled", 1, "it must be true or false"),
         ("since", "01.02.2013", "write a calendar date as YYYY-MM-DD"),

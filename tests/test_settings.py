@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 from quire.errors import SettingsError
-from quire.settings import CLONE, StoreSettings, bucket_name, include_folder, owner_url, source_url, validate_encoding
+from quire.settings import (
+    CLONE,
+    StoreSettings,
+    bucket_name,
+    include_folder,
+    max_active_runs,
+    owner_url,
+    source_url,
+    validate_encoding,
+)
 
 STORE = "aws://KEY%2F1:s%40cret@/?endpoint_url=http%3A%2F%2F127.0.0.1%3A8333&region_name=eu-central-1"
 
@@ -131,3 +140,16 @@ def test_owner_is_the_source_where_no_owner_is_set() -> None:
     assert owner_url("quire_source", both) == owner
     with pytest.raises(SettingsError, match="AIRFLOW_CONN_QUIRE_SOURCE is not set"):
         owner_url("quire_source", {})
+
+
+@pytest.mark.parametrize(("environment", "runs"), [({}, 10), ({"QUIRE_MAX_ACTIVE_RUNS": "3"}, 3)])
+def test_max_active_runs_suits_a_team_unless_the_environment_sets_another(
+    environment: dict[str, str], runs: int
+) -> None:
+    assert max_active_runs(environment) == runs
+
+
+@pytest.mark.parametrize("text", ["0", "101", "ten", "1" * 5_000, "٣"])
+def test_max_active_runs_out_of_bounds_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="write a number from 1 to 100"):
+        max_active_runs({"QUIRE_MAX_ACTIVE_RUNS": text})

@@ -146,3 +146,12 @@ def test_failed_run_explains_itself_to_readers(portal: Portal) -> None:
         "The database refused the report's query. Contact Finance data (finance@example.org)."
     )
     assert run["error"].startswith("events: no table x")
+
+    @portal.host.get("/api/v2/dags/events/dagRuns/{run_id}")
+    def show_run(run_id: str) -> dict[str, Any]:
+        return airflow_run(1, state="failed")
+
+    page = portal.get("/reports/events/runs/ask__1").text
+    folded = page.partition("<details><summary>Technical details</summary>")[2].partition("</details>")[0]
+    assert folded.startswith("events: no table x")
+    assert page.count("no table x") == 1
