@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from quire.errors import DefinitionError
 from quire.expression_copies import COPYING_FUNCTIONS
-from quire.measure_expression import FUNCTIONS, ensure_expression
+from quire.measure_expression import FUNCTIONS, ensure_expression, parse_expression
 
 NESTED = "inside each other"
 PARSE = """
@@ -59,6 +59,9 @@ HOSTILE = [
     ("kind IN ('x', LOWER(kind))", "LOWER in a list of IN"),
     ("kind IN ('x', (kind))", r"\( in a list of IN"),
     ("kind IN ('x', \"kind\")", "in a list of IN"),
+    ("amount::STRUCT<a INT>", "STRUCT, which is not allowed"),
+    ("CAST(amount AS ARRAY<INT>)", "ARRAY, which is not allowed"),
+    ("kind < CURRENT_TIMESTAMP", "CURRENT_TIMESTAMP, which is not allowed"),
     ("REPLACE(kind, 'a', 'aaaaaaaa')", r"REPLACE\(\), which"),
 ]
 
@@ -115,6 +118,17 @@ def test_expression_that_copies_operands_is_refused(expression: str, reason: str
 )
 def test_ordinary_expression_is_allowed(expression: str) -> None:
     ensure_expression(expression)
+
+
+@pytest.mark.parametrize("expression", ["kind NOTNULL", "amount cents", "CASE WHEN amount > 1 THEN 2 END discount"])
+def test_expression_with_a_name_for_its_result_is_refused(expression: str) -> None:
+    with pytest.raises(DefinitionError, match="takes for a name"):
+        parse_expression(expression)
+
+
+@pytest.mark.parametrize("expression", ["kind IS NOT NULL", "amount", "CASE WHEN amount > 1 THEN 2 END", "-amount"])
+def test_expression_without_a_name_for_its_result_is_parsed(expression: str) -> None:
+    assert parse_expression(expression) is not None
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,10 @@ FUNCTIONS = COPYING_FUNCTIONS | frozenset(
 )
 TYPES = frozenset("CHAR CHARACTER DEC DECIMAL FLOAT NUMERIC TEXT TIME VARCHAR".split())  # that may have a size
 WORDS_BEFORE_PARENTHESES = WORD_OPERATORS | {"CASE", "DISTINCT", "ELSE", "FOR", "FROM", "THEN"}
+# Types of more than one value, and the time of the calculation, which stored summaries would keep.
+OTHER_WORDS = frozenset(
+    "ARRAY ENUM LIST MAP ROW STRUCT CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP LOCALTIME LOCALTIMESTAMP".split()
+)
 LISTED_WORD = re.compile(r"NULL|TRUE|FALSE|E\d*+")  # in a list of IN, whose left side Polars copies for other operands
 
 
@@ -65,9 +69,13 @@ def parse_expression(expression: str) -> pl.Expr:
 
     ensure_expression(expression)
     try:
-        return pl.sql_expr(expression)
+        parsed = pl.sql_expr(expression)
+        has_alias = str(parsed) != str(parsed.meta.undo_aliases())
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise not_an_expression(expression, error) from error
+    if has_alias:  # what SQL reads as another name for the result, such as x NOTNULL, changes nothing
+        raise DefinitionError(f"{expression!r} ends in a word that Polars takes for a name: leave it out")
+    return parsed
 
 
 def not_an_expression(expression: str, error: BaseException) -> DefinitionError:
@@ -137,6 +145,8 @@ def _word_refusals(text: str, following: str, *, before: str, functions: list[st
     word = text.upper()  # as Polars does: a long s becomes S
     if following[:1] in ("'", '"') or following in ("&'", '&"'):
         yield f"{text} right before a quote: put a blank before the quote"
+    if word in OTHER_WORDS:
+        yield f"{text}, which is not allowed here: do such work in source.sql, or put a column of that name into quotes"
     is_query = word in QUERY_WORDS or (word in QUERY_STARTS and before == "(")
     if is_query or (word == "FROM" and not _is_from_of_function(before, functions)):
         yield (

@@ -25,6 +25,7 @@ RAISING = {
     "exits_on_import": "tests.airflow.exiting_module.Notifier",
     "exits_when_made": f"{NOTIFIERS}.ExitingNotifier",
     "exits_when_shown": f"{NOTIFIERS}.UnspeakableNotifier",
+    "builds_dags": "airflow.example_dags.example_passing_params_via_test_command.X",
 }
 
 
@@ -61,6 +62,7 @@ def test_notifier_that_raises_anything_breaks_its_own_report_only(tmp_path: Path
     assert "is of Python's standard library" in reasons["exits"]
     assert "SystemExit: 2" in reasons["exits_on_import"]
     assert "SystemExit: 3" in reasons["exits_when_made"]
+    assert "has no attribute 'X'" in reasons["builds_dags"]  # and its own DAG is not among those of the file
     assert reasons["exits_when_shown"] == "exits_when_shown: it ended with an unforeseen error, SystemExit: 4"
 
 

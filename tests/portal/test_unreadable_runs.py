@@ -187,7 +187,7 @@ def test_run_of_endless_tasks_is_asked_for_few_pages(portal: Portal, monkeypatch
 
 @pytest.mark.parametrize(
     "pushed",
-    [5, "x", [5], {"record": 5}, [[1], None], [{"record": "[" * 100_000}], [{"record": "5"}, {"record": "[1]"}]],
+    [5, "x", [5], {"record": 5}, [[1], None], [{"record": "[1]"}, {"record": 5}]],
 )
 def test_progress_of_a_run_with_edited_xcoms_is_unknown(portal: Portal, pushed: Any) -> None:
     @portal.host.get(XCOM)

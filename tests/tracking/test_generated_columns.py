@@ -37,6 +37,20 @@ def test_expression_that_was_replaced_makes_everything_stale(
     assert stale(before, tokens(tracked, fresh_database)) == MONTHS
 
 
+def test_expression_that_another_partition_has_already_makes_everything_stale(
+    tracked: ReportDefinition, fresh_database: str
+) -> None:
+    leaves = (
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhrelid NOT IN (SELECT inhparent FROM pg_inherits)"
+    )
+    partitions = [name for (name,) in ask(fresh_database, leaves)]
+    assert len(partitions) > 1
+    for partition in partitions:
+        before = tokens(tracked, fresh_database)
+        run_sql(fresh_database, f"ALTER TABLE {partition} ALTER COLUMN twice SET EXPRESSION AS (id * 10)")
+        assert stale(before, tokens(tracked, fresh_database)) == MONTHS, partition
+
+
 def test_new_partition_with_the_same_expressions_leaves_the_others_fresh(
     tracked: ReportDefinition, fresh_database: str
 ) -> None:

@@ -242,13 +242,18 @@ class Handover:
         self._push(DAMAGE, damage)
 
     def _each(self, purpose: str, kind: type[Record], pushed: Any, *, chain: str | None = None) -> list[Record]:
-        """Opens what a task, or each task of a mapped one, has handed on; a copy of one counts once."""
+        """Opens what a task, or each task of a mapped one, has handed on; a copy of one counts once.
+
+        Airflow keeps the XComs of mapped tasks that an earlier attempt of the run had, and this one has not: records of
+        another chain are left out.
+        """
         values = [pushed] if isinstance(pushed, dict) else pushed or ()
         if isinstance(values, str) or not isinstance(values, Iterable):
             raise changed_xcom(purpose)
         sealed = {str(value.get(SEAL)) if isinstance(value, dict) else "": value for value in values}
         chain = self._plan_seal if chain is None else chain
-        return [self._sealer.open(purpose, kind, value, chain=chain) for value in sealed.values()]
+        current = [value for value in sealed.values() if self._sealer.chain_of(purpose, value) == chain]
+        return [self._sealer.open(purpose, kind, value, chain=chain) for value in current]
 
     def _open(self, purpose: str, kind: type[Record], sealed: Any) -> Record:
         return self._sealer.open(purpose, kind, sealed, chain=self._plan_seal)

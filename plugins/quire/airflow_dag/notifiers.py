@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import signature
 from typing import Any
 
 from airflow.sdk import BaseNotifier
+from airflow.sdk.definitions._internal.contextmanager import DagContext
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from quire.airflow_dag.mail import MAIL_NOTIFIER
@@ -83,6 +85,22 @@ def make_notifier(call: NotifierCall) -> BaseNotifier:
     Raises:
         DefinitionError: it cannot be imported, is no notifier, or is not to be called so.
     """
+    with _no_dags_collected():
+        return _make(call)
+
+
+@contextmanager
+def _no_dags_collected() -> Iterator[None]:
+    """Keeps Airflow from taking DAGs of an imported module, such as an example, for those of the file it parses."""
+    collecting = DagContext.current_autoregister_module_name
+    DagContext.current_autoregister_module_name = None
+    try:
+        yield
+    finally:
+        DagContext.current_autoregister_module_name = collecting
+
+
+def _make(call: NotifierCall) -> BaseNotifier:
     kind = _notifier_class(call)
     if reading := [name for name in call.arguments if FILE_ARGUMENT.search(name)]:
         raise DefinitionError(f"{call.field}.{reading[0]}: a definition may not send files of the worker: remove it")

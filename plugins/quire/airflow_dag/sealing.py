@@ -80,18 +80,33 @@ class Sealer:
             IntegrityError: it was not sealed so, or was changed.
             StoreRefusedError, StoreUnavailableError: the key cannot be read.
         """
-        fields = sealed if isinstance(sealed, dict) else {}
-        values = tuple(str(fields.get(name)) for name in FIELDS)
-        expected = self._code(purpose, values)
-        is_own = hmac.compare_digest(expected.encode(), str(fields.get(SEAL)).encode(errors="replace"))
-        version, its_chain, _, text = values
-        if not is_own or chain not in (None, its_chain):
+        if chain is not None and self.chain_of(purpose, sealed) != chain:
             raise changed_xcom(purpose)
+        version, _, _, text = self._verified(purpose, sealed)
         if version != self._version and not any_version:
             raise DefinitionError(
                 "its definition, or Quire, changed during the run: start it again", report=self._report
             )
         return from_json(kind, json.loads(text))
+
+    def chain_of(self, purpose: str, sealed: Any) -> str:
+        """Returns the chain that a record was sealed with.
+
+        Raises:
+            IntegrityError: it was not sealed by a task of this run for this purpose, or was changed.
+            StoreRefusedError, StoreUnavailableError: the key cannot be read.
+        """
+        return self._verified(purpose, sealed)[1]
+
+    def _verified(self, purpose: str, sealed: Any) -> tuple[str, ...]:
+        fields = sealed if isinstance(sealed, dict) else {}
+        texts = [text for name in (*FIELDS, SEAL) if isinstance(text := fields.get(name), str)]
+        if len(texts) <= len(FIELDS):
+            raise changed_xcom(purpose)
+        *values, seal = texts
+        if not hmac.compare_digest(self._code(purpose, values).encode(), seal.encode(errors="replace")):
+            raise changed_xcom(purpose)
+        return tuple(values)
 
     def _code(self, purpose: str, values: Sequence[str]) -> str:
         message = json.dumps([self._run_id, purpose, *values]).encode()
@@ -111,10 +126,12 @@ def changed_xcom(purpose: str) -> IntegrityError:
     return IntegrityError(f"an XCom of this run ({purpose}) is not what its task wrote: start the run again")
 
 
-def unverified_record(sealed: Any) -> Any:
-    """Returns the JSON value of a sealed record, whoever wrote it, for display only; None where there is none."""
+def unverified_count(sealed: Any, field: str) -> int | None:
+    """Returns how many records a sealed list has, for display only: whoever wrote it, nothing is parsed.
+
+    Args:
+        sealed: the value of an XCom.
+        field: that each record has once, and nothing inside it.
+    """
     text = sealed.get("record") if isinstance(sealed, dict) else None
-    try:
-        return json.loads(text) if isinstance(text, str) else None
-    except (ValueError, RecursionError):
-        return None
+    return text.count(f'"{field}": ') if isinstance(text, str) else None

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from quire.airflow_dag.handover import NOTIFY, STORED
 from quire.airflow_dag.reader_links import FAILURE, FAILURE_KIND, MOST_ASKED
-from quire.airflow_dag.sealing import unverified_record
+from quire.airflow_dag.sealing import unverified_count
 from quire.definition import StageName
 from quire.portal.airflow_api import AirflowApi
 from quire.portal.views import ProgressView
@@ -24,26 +24,24 @@ async def progress_of(api: AirflowApi, report: str, run_id: str, tasks: Sequence
         api.xcom(report, run_id, "plan", STORED),
         api.xcom(report, run_id, "layout", "return_value"),
     )
-    groups, shares = _groups(planned), _groups(laid_out)
-    record = unverified_record(stored)
-    known = len(record) if isinstance(record, list) else 0
+    groups, shares = _counts(planned, "key"), _counts(laid_out, "stem")
+    known = unverified_count(stored, "key") or 0
     return ProgressView(
         stage=_stage(tasks),
         partitions_done=known + _done(tasks, "extract", groups),
-        partitions=None if groups is None else known + sum(map(len, groups)),
+        partitions=None if groups is None else known + sum(groups),
         files_done=_done(tasks, "render", shares),
-        files=None if shares is None else sum(map(len, shares)),
+        files=None if shares is None else sum(shares),
         trouble=(await failure_of(api, report, run_id, tasks, "up_for_retry"))[0],
     )
 
 
-def _groups(pushed: Any) -> list[list[Any]] | None:
-    """Returns what a mapped stage works on; None where that is unknown, as whoever may edit XComs can change it."""
+def _counts(pushed: Any, field: str) -> list[int] | None:
+    """Returns how much each task of a mapped stage works on; None where that is unknown, as users can change XComs."""
     if not isinstance(pushed, list):
         return None
-    records = [unverified_record(group) for group in pushed]
-    groups = [record for record in records if isinstance(record, list)]
-    return groups if len(groups) == len(records) else None
+    counts = [unverified_count(group, field) for group in pushed]
+    return None if None in counts else [count or 0 for count in counts]
 
 
 def _stage(tasks: Iterable[Mapping[str, Any]]) -> str:
@@ -52,10 +50,10 @@ def _stage(tasks: Iterable[Mapping[str, Any]]) -> str:
     return next((stage for stage in STAGES if stage in open_stages), STAGES[-1])
 
 
-def _done(tasks: Iterable[Mapping[str, Any]], stage: str, groups: Sequence[Sequence[Any]] | None) -> int:
+def _done(tasks: Iterable[Mapping[str, Any]], stage: str, counts: Sequence[int] | None) -> int:
     """Returns how many units the finished tasks of a mapped stage had."""
     ended = {task["map_index"] for task in tasks if task["task_id"] == stage and task["state"] == "success"}
-    return sum(len(group) for number, group in enumerate(groups or ()) if number in ended)
+    return sum(count for number, count in enumerate(counts or ()) if number in ended)
 
 
 async def failure_of(

@@ -101,6 +101,11 @@ tree (position, node) AS (
     SELECT tree.position, link.inhrelid
       FROM tree JOIN pg_inherits AS link ON link.inhparent = tree.node AND NOT link.inhdetachpending
 ),
+generated AS (
+    SELECT tree.position, tree.node, attname::text AS attname, pg_get_expr(adbin, adrelid) AS expression
+      FROM tree JOIN pg_attribute ON attrelid = tree.node JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+     WHERE attgenerated <> ''
+),
 incomplete AS (
     SELECT tree.position, tree.node
       FROM tree JOIN wanted USING (position) JOIN pg_class AS class ON class.oid = tree.node
@@ -125,10 +130,11 @@ SELECT wanted.position,
          WHERE tree.position = wanted.position AND part.relkind NOT IN ('{ORDINARY}', '{PARTITIONED}')) AS foreign_node,
        (SELECT min(inhparent::regclass::text) FROM pg_inherits
          WHERE inhrelid = class.oid AND inhparent NOT IN (SELECT node FROM tree)) AS parent,
-       (SELECT encode(sha256(convert_to(
-                   string_agg(DISTINCT attname || ' ' || pg_get_expr(adbin, adrelid), ', '), 'UTF8')), 'hex')
-          FROM tree JOIN pg_attribute ON attrelid = tree.node JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
-         WHERE tree.position = wanted.position AND attgenerated <> '') AS generated,
+       (SELECT encode(sha256(convert_to(string_agg(DISTINCT description, ', '), 'UTF8')), 'hex') FROM (
+           SELECT CASE WHEN expression <> first_value(expression) OVER columns THEN node::text || ' ' ELSE '' END
+                  || attname || ' ' || expression AS description
+             FROM generated WHERE generated.position = wanted.position
+           WINDOW columns AS (PARTITION BY attname ORDER BY node <> class.oid, node)) AS described) AS generated,
        (SELECT min(pg_get_userbyid(holder.owner)::text) FROM holder
          WHERE pg_get_userbyid(holder.owner) <> current_user
            AND NOT pg_has_role(holder.owner, class.relowner, 'MEMBER')) AS stranger
