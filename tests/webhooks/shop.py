@@ -132,7 +132,8 @@ class Shop:
                 await asyncio.sleep(0.2)
 
         async def post_all() -> list[httpx.Response]:
-            limits = httpx.Limits(max_connections=None)
+            # a connection each: the server may close one that was kept alive just when it is used again
+            limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
             async with httpx.AsyncClient(limits=limits, **DIRECTLY) as client:
                 return await asyncio.gather(*[post(client, *delivery) for delivery in deliveries])
 

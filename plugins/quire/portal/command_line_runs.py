@@ -21,7 +21,7 @@ from quire.stored_manifests import load_manifest
 
 logger = logging.getLogger(__name__)
 
-RUN_ID = re.compile(f"cli__{RUN_KEY}")
+RUN_ID = re.compile(r"cli__[0-9a-f]{32}")
 MAX_LISTED = 100  # the newest
 MAX_READ = 200  # manifests for one list, the newest first; older ones follow with the next lists
 MAX_READERS = 4  # of manifests at once: each takes up to some 200 MB of memory while it is parsed
