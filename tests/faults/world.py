@@ -47,6 +47,7 @@ class World:
             "AIRFLOW_CONN_QUIRE_GC_SOURCE": self.gc_url,
         }
         self.runner = CommandRunner(folder, environment)
+        self._stores: dict[str, ObjectStore] = {}
         self._garbage: dict[str, bytes] | None = None
         self._lock = threading.Lock()
 
@@ -58,13 +59,17 @@ class World:
 
     def store(self, bucket: str) -> ObjectStore:
         """Returns a bucket, reached without a proxy."""
-        return self._s3.store(bucket)
+        return self._stores[bucket]
 
     @contextmanager
     def new_bucket(self) -> Iterator[str]:
         """Makes a bucket, and deletes it: what a killed process still writes reaches no later case."""
         store = self._s3.create_bucket(f"faults-{uuid.uuid4().hex}")
-        yield store.bucket
+        self._stores[store.bucket] = store
+        try:
+            yield store.bucket
+        finally:
+            del self._stores[store.bucket]
         empty(store)
         store.client.delete_bucket(Bucket=store.bucket)
 
