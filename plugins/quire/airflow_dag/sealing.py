@@ -131,7 +131,7 @@ def unverified_count(sealed: Any, field: str) -> int | None:
 
     Args:
         sealed: the value of an XCom.
-        field: that each record has once, and nothing inside it.
+        field: of text, which each record has once, and nothing inside it.
     """
     text = sealed.get("record") if isinstance(sealed, dict) else None
-    return text.count(f'"{field}": ') if isinstance(text, str) else None
+    return text.count(f'"{field}": "') if isinstance(text, str) else None

@@ -25,7 +25,7 @@ async def progress_of(api: AirflowApi, report: str, run_id: str, tasks: Sequence
         api.xcom(report, run_id, "layout", "return_value"),
     )
     groups, shares = _counts(planned, "key"), _counts(laid_out, "stem")
-    known = unverified_count(stored, "key") or 0
+    known = unverified_count(stored, "object_key") or 0
     return ProgressView(
         stage=_stage(tasks),
         partitions_done=known + _done(tasks, "extract", groups),
