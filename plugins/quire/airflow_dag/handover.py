@@ -125,8 +125,7 @@ class Handover:
             DefinitionError: the definition was changed since.
             IntegrityError: no task of this run sealed it; so do the other methods.
         """
-        plan = self._sealer.open(PLAN, RunPlan, pushed)
-        self._plan_seal = pushed[SEAL]
+        plan = self._open_plan(pushed)
         if stored is None:
             return plan
         return replace(plan, stored=self._open(STORED, tuple[StagedPartition, ...], stored))
@@ -170,9 +169,7 @@ class Handover:
 
     def request(self, pushed: Any) -> RunRequest:
         """Returns the request of a pushed plan, even where the definition was changed since."""
-        request = self._sealer.open(PLAN, RunPlan, pushed, any_version=True).request
-        self._plan_seal = pushed[SEAL]
-        return request
+        return self._open_plan(pushed, any_version=True).request
 
     def published(self, pushed: Any) -> ToldRun:
         """Returns what publish pushed for notifications, even where the definition was changed since."""
@@ -180,17 +177,13 @@ class Handover:
 
     def push_plan(self, plan: RunPlan) -> list[dict[str, str]]:
         """Hands on the plan, and what it found stored by itself, since extracts need not know; returns its groups."""
-        sealed = self._sealer.seal(PLAN, replace(plan, stored=()))
-        self._plan_seal = sealed[SEAL]
-        get_current_context()["ti"].xcom_push(PLAN, sealed)
+        self._plan_seal = self._push(PLAN, replace(plan, stored=()))
         self._push(STORED, plan.stored)
         return [self._seal(PARTITION_GROUPS, group) for group in plan.groups]
 
     def push_run(self, run: StagedRun) -> None:
         """Hands on what is known of the run."""
-        sealed = self._seal(RUN, run)
-        self._run_seal = sealed[SEAL]
-        get_current_context()["ti"].xcom_push(RUN, sealed)
+        self._run_seal = self._push(RUN, run)
 
     def push_published(self, run: ToldRun) -> None:
         """Hands on to notifications what was published."""
@@ -252,8 +245,12 @@ class Handover:
             raise changed_xcom(purpose)
         sealed = {str(value.get(SEAL)) if isinstance(value, dict) else "": value for value in values}
         chain = self._plan_seal if chain is None else chain
-        current = [value for value in sealed.values() if self._sealer.chain_of(purpose, value) == chain]
-        return [self._sealer.open(purpose, kind, value, chain=chain) for value in current]
+        return self._sealer.open_each(purpose, kind, sealed.values(), chain=chain)
+
+    def _open_plan(self, pushed: Any, *, any_version: bool = False) -> RunPlan:
+        plan = self._sealer.open(PLAN, RunPlan, pushed, any_version=any_version)
+        self._plan_seal = pushed[SEAL]
+        return plan
 
     def _open(self, purpose: str, kind: type[Record], sealed: Any) -> Record:
         return self._sealer.open(purpose, kind, sealed, chain=self._plan_seal)
@@ -261,8 +258,11 @@ class Handover:
     def _seal(self, purpose: str, record: Any) -> dict[str, str]:
         return self._sealer.seal(purpose, record, chain=self._plan_seal)
 
-    def _push(self, key: str, record: Any) -> None:
-        get_current_context()["ti"].xcom_push(key, self._seal(key, record))
+    def _push(self, key: str, record: Any) -> str:
+        """Pushes a sealed record, and returns its seal."""
+        sealed = self._seal(key, record)
+        get_current_context()["ti"].xcom_push(key, sealed)
+        return sealed[SEAL]
 
     def _of_partitions(self, partitions: Sequence[StagedPartition]) -> str:
         return digest(self._plan_seal, partitions)

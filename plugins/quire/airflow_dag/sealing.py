@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, TypeVar
@@ -80,25 +80,30 @@ class Sealer:
             IntegrityError: it was not sealed so, or was changed.
             StoreRefusedError, StoreUnavailableError: the key cannot be read.
         """
-        if chain is not None and self.chain_of(purpose, sealed) != chain:
+        values = self._verified(purpose, sealed)
+        if chain not in (None, values[1]):
             raise changed_xcom(purpose)
-        version, _, _, text = self._verified(purpose, sealed)
+        return self._read(kind, values, any_version=any_version)
+
+    def open_each(self, purpose: str, kind: type[Record], sealed: Iterable[Any], *, chain: str) -> list[Record]:
+        """Returns the records that were sealed with a chain, and leaves out those of other chains.
+
+        Raises:
+            DefinitionError, IntegrityError, StoreRefusedError, StoreUnavailableError: as ``open`` does.
+        """
+        verified = [self._verified(purpose, value) for value in sealed]
+        return [self._read(kind, values, any_version=False) for values in verified if values[1] == chain]
+
+    def _read(self, kind: type[Record], values: Sequence[str], *, any_version: bool) -> Record:
+        version, _, _, text = values
         if version != self._version and not any_version:
             raise DefinitionError(
                 "its definition, or Quire, changed during the run: start it again", report=self._report
             )
         return from_json(kind, json.loads(text))
 
-    def chain_of(self, purpose: str, sealed: Any) -> str:
-        """Returns the chain that a record was sealed with.
-
-        Raises:
-            IntegrityError: it was not sealed by a task of this run for this purpose, or was changed.
-            StoreRefusedError, StoreUnavailableError: the key cannot be read.
-        """
-        return self._verified(purpose, sealed)[1]
-
     def _verified(self, purpose: str, sealed: Any) -> tuple[str, ...]:
+        """Returns the values of ``FIELDS`` of a record that a task of this run sealed."""
         fields = sealed if isinstance(sealed, dict) else {}
         texts = [text for name in (*FIELDS, SEAL) if isinstance(text := fields.get(name), str)]
         if len(texts) <= len(FIELDS):
@@ -127,7 +132,7 @@ def changed_xcom(purpose: str) -> IntegrityError:
 
 
 def unverified_count(sealed: Any, field: str) -> int | None:
-    """Returns how many records a sealed list has, for display only: whoever wrote it, nothing is parsed.
+    """Counts the records of a sealed list without verifying or parsing it, for display only.
 
     Args:
         sealed: the value of an XCom.
