@@ -81,8 +81,7 @@ def quoted(value: object) -> str:
     """Returns the ``repr`` of a value as errors quote it: its beginning where it is long."""
     if isinstance(value, str):
         value = value[: MAX_QUOTED_LENGTH + 1]
-    text = repr(value)
-    return text if len(text) <= MAX_QUOTED_LENGTH else f"{text[: MAX_QUOTED_LENGTH - 3]}..."
+    return _cut(repr(value), MAX_QUOTED_LENGTH)
 
 
 def _rebuild(kind: type[ReportError], message: str, report: str | None, partition: str | None) -> ReportError:
@@ -106,8 +105,11 @@ class DefinitionError(UsageError):
 def unforeseen(error: BaseException, *, report: str) -> DefinitionError:
     """Returns an error that makes a report broken, of one that nothing else has translated."""
     text = format_exception_only(error)[-1].strip()  # also where the error cannot say what it is
-    short = text if len(text) <= MAX_UNFORESEEN_LENGTH else f"{text[: MAX_UNFORESEEN_LENGTH - 3]}..."
-    return DefinitionError(f"it ended with an unforeseen error, {short}", report=report)
+    return DefinitionError(f"it ended with an unforeseen error, {_cut(text, MAX_UNFORESEEN_LENGTH)}", report=report)
+
+
+def _cut(text: str, max_length: int) -> str:
+    return text if len(text) <= max_length else f"{text[: max_length - 3]}..."
 
 
 class RangeError(UsageError):
