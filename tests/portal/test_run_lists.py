@@ -6,17 +6,15 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from quire.object_store import ObjectStore
-from quire.portal import command_line_runs, listing, outcomes
+from quire.portal import listing, outcomes
 from quire.portal.work_queue import TurnQueue
 
-from tests.events import events_report
-from tests.portal.in_process import Portal, mounted, open_portal_of_many, serve
+from tests.portal.in_process import Portal, mounted, serve
 from tests.portal.test_runs import RUNS, airflow_run
 
 LONG = 60.0
@@ -70,14 +68,6 @@ class Airflow:
 
     def task(self, run_id: str, task_id: str) -> dict[str, Any]:
         return {"task_id": task_id, "dag_run_id": run_id, "state": "failed", "end_date": None, "map_index": -1}
-
-
-@pytest.fixture
-def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
-    command_line_runs._LISTINGS.clear()
-    events_report(tmp_path)
-    monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
-    return open_portal_of_many(monkeypatch, lambda: bucket)
 
 
 @pytest.fixture(autouse=True)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from quire.object_store import ObjectStore
-from quire.portal import command_line_runs, listing
+from quire.portal import listing
 from quire.portal.work_queue import TurnQueue
 
-from tests.events import events_report
-from tests.portal.in_process import Portal, open_portal_of_many
+from tests.portal.in_process import Portal
 from tests.portal.test_run_lists import LONG, until
 from tests.portal.test_runs import RUNS, airflow_run
 
@@ -40,14 +38,6 @@ class Airflow:
             finally:
                 self.active -= 1
             return airflow_run(1)
-
-
-@pytest.fixture
-def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
-    command_line_runs._LISTINGS.clear()
-    events_report(tmp_path)
-    monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
-    return open_portal_of_many(monkeypatch, lambda: bucket)
 
 
 def use_queue(monkeypatch: pytest.MonkeyPatch, *, places: int, seconds: float = LONG, wait: float = LONG) -> None:

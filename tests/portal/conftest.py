@@ -1,0 +1,21 @@
+"""The portal that tests of several users share; a test file may have another of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from quire.object_store import ObjectStore
+from quire.portal import command_line_runs
+
+from tests.events import events_report
+from tests.portal.in_process import Portal, open_portal_of_many
+
+
+@pytest.fixture
+def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
+    """The portal with the report of events, for users who are named in a header."""
+    command_line_runs._LISTINGS.clear()
+    events_report(tmp_path)
+    monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
+    return open_portal_of_many(monkeypatch, lambda: bucket)
