@@ -78,17 +78,17 @@ def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
 
         session, store = open_session(definition), open_store()
         handover = Handover(definition, store=store)
-        known, partitions = handover.plan(plan), handover.partition_group(group)
+        planned, partitions = handover.plan(plan), handover.partition_group(group)
         with (
-            hold_lease(known.request, store=store, first=False, release=False),
+            hold_lease(planned.request, store=store, first=False, release=False),
             handover.usage_pushed("extract", [part.key for part in partitions], session.statements) as meter,
         ):
-            found = extract_partitions(definition, known, partitions, session=session, store=store)
+            found = extract_partitions(definition, planned, partitions, session=session, store=store)
             meter.count_written(found)
-        if told and outlives_run(definition, known.request):
+        if told and outlives_run(definition, planned.request):
             event = get_current_context()["outlet_events"][asset]
             event.add_partitions([part.key for part in found])
-            event.extra = {"report": definition.name, "parameters": known.request.parameters}
+            event.extra = {"report": definition.name, "parameters": planned.request.parameters}
         return handover.seal_partitions(found)
 
     return extract.partial(plan=plan).expand(group=groups)
@@ -109,15 +109,15 @@ def aggregate_task(definition: ReportDefinition, plan: Any, stored: Any, staged:
 
         store = open_store()
         handover = Handover(definition, store=store)
-        known = handover.plan(plan, stored)
+        planned = handover.plan(plan, stored)
         with (
-            hold_lease(known.request, store=store, first=False, release=False),
+            hold_lease(planned.request, store=store, first=False, release=False),
             handover.usage_pushed("aggregate", [definition.name]) as meter,
         ):
-            partitions = handover.partitions(known, staged)
+            partitions = handover.partitions(planned, staged)
             summaries: tuple[StagedSummary, ...] = ()
             with handover.damage_pushed():
-                summaries = aggregate_summaries(definition, known, partitions, store=store)
+                summaries = aggregate_summaries(definition, planned, partitions, store=store)
             meter.count_written(summaries)
         return handover.seal_summaries(partitions, summaries)
 
@@ -125,7 +125,7 @@ def aggregate_task(definition: ReportDefinition, plan: Any, stored: Any, staged:
 
 
 def layout_task(definition: ReportDefinition, plan: Any, stored: Any, staged: Any, summaries: Any, damage: Any) -> Any:
-    """Returns layout, which pushes what is known of the run; there is nothing to render of one that starts again."""
+    """Returns layout, which pushes the staged run; a run that starts again has nothing to render."""
 
     @own_task(
         task_id="layout",
@@ -139,11 +139,11 @@ def layout_task(definition: ReportDefinition, plan: Any, stored: Any, staged: An
         store = open_store()
         handover = Handover(definition, store=store)
         with handover.usage_pushed("layout", [definition.name]):
-            known = handover.plan(plan, stored)
-            partitions = handover.partitions(known, staged)
-            found = layout_run(definition, known, partitions, store=store)
+            planned = handover.plan(plan, stored)
+            partitions = handover.partitions(planned, staged)
+            found = layout_run(definition, planned, partitions, store=store)
         run = StagedRun(
-            plan=replace(known, stored=()),  # they are among the partitions
+            plan=replace(planned, stored=()),  # they are among the partitions
             partitions=partitions,
             summaries=handover.summaries(partitions, summaries),
             layout=RunLayout(run_key=found.run_key, reused=found.reused, groups=()),
@@ -169,14 +169,14 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any) -> Any:
 
         store = open_store()
         handover = Handover(definition, store=store)
-        known, workbooks = handover.run(run), handover.share_group(shares)
+        staged, workbooks = handover.run(run), handover.share_group(shares)
         with (
-            hold_lease(known.plan.request, store=store, first=False, release=False),
+            hold_lease(staged.plan.request, store=store, first=False, release=False),
             handover.usage_pushed("render", [share.stem for share in workbooks]) as meter,
         ):
             files: tuple[RenderedFile, ...] = ()
             with handover.damage_pushed():
-                files = render_workbooks(definition, known, workbooks, store=store)
+                files = render_workbooks(definition, staged, workbooks, store=store)
             meter.count_written(files)
         return handover.seal_files(files)
 
