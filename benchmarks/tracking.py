@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-from quire.definition import ReportDefinition
-from quire.local_stack.postgres import PostgresServer, program
-from quire.tracking import track, untrack
+from quire.local_stack.postgres_server import PostgresServer, program
+from quire.postgres.tracking import track, untrack
+from quire.report.definition import ReportDefinition
 
 from benchmarks.places import FOLDER
 from benchmarks.results import Result, write_results

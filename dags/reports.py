@@ -1,7 +1,7 @@
 """A DAG for each report under include/reports, and one that stores ahead. A broken definition breaks its own only."""
 
 from quire.airflow_dag import build_report_dags
-from quire.catalog import load_catalog
+from quire.report.catalog import load_catalog
 from quire.settings import include_folder
 
 catalog = load_catalog(include_folder())

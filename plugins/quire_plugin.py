@@ -7,11 +7,11 @@ from typing import Any
 
 from airflow import __version__
 from airflow.plugins_manager import AirflowPlugin
-from quire.airflow_version import unsupported_airflow
-from quire.portal.addresses import PREFIX
-from quire.portal.lazy import LazyApp
+from quire.airflow_dag.airflow_version import unsupported_airflow
+from quire.portal.lazy_app import LazyApp
 from quire.portal.request_limits import RequestLimits
 from quire.portal.webhook_mount import webhook_apps
+from quire.urls import PREFIX
 
 logger = logging.getLogger(__name__)
 UNSUPPORTED = unsupported_airflow(__version__)

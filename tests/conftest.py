@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 from quire.local_stack.flights import READER, load_flights
-from quire.local_stack.postgres import PostgresServer
-from quire.local_stack.s3 import S3Server
+from quire.local_stack.postgres_server import PostgresServer
+from quire.local_stack.s3_server import S3Server
 from quire.object_store import ObjectStore
 
 from tests.faults.counts import pytest_terminal_summary  # noqa: F401 - a hook

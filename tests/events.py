@@ -11,11 +11,11 @@ from typing import Any
 
 import psycopg
 import yaml
-from quire.artifacts import RunRequest
-from quire.catalog import find_definition
-from quire.definition import ReportDefinition
-from quire.run_request import request_range
-from quire.source import SourceSession
+from quire.postgres import SourceSession
+from quire.records.run import RunRequest
+from quire.report.catalog import find_definition
+from quire.report.definition import ReportDefinition
+from quire.report.request import request_range
 
 ZONE = "America/New_York"
 MADE_AT = "2013-04-01T06:00:00+00:00"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import psycopg
 from psycopg.sql import SQL, Literal
-from quire.local_stack.postgres import PostgresServer
+from quire.local_stack.postgres_server import PostgresServer
 
-from tests.tracking.tables import ask, run_sql
+from tests.postgres.tracking.tables import ask, run_sql
 
 ATTACKER = "test_attacker"
 _TYPES = (

@@ -93,7 +93,7 @@ def test_file_is_short_and_named_for_what_it_does(path: Path) -> None:
     assert not EMPTY_NAMES & {part.removesuffix(".py") for part in path.relative_to(CLONE).parts}
 
 
-@pytest.mark.parametrize("module", ["quire.catalog", "quire.definition"])
+@pytest.mark.parametrize("module", ["quire.report.catalog", "quire.report.definition"])
 def test_importing_definitions_loads_nothing_heavy(module: str) -> None:
     code = f"import {module}, sys; print([name for name in {HEAVY!r} if name in sys.modules])"
     loaded = subprocess.run(
@@ -113,7 +113,10 @@ def test_rules_find_what_they_look_for() -> None:
     )
     assert stage_faults("extract", imported) == ["quire.stages.render"]
     assert stage_faults("render", {"quire.stages.render.sheets", "quire.stages.renderer"}) == ["quire.stages.renderer"]
-    assert xlsx_faults(imported | {"quire.errors", "quire.xlsx.model"}) == ["quire.catalog", "quire.stages.render"]
+    assert xlsx_faults(imported | {"quire.errors", "quire.xlsx.model"}) == [
+        "quire.report.catalog",
+        "quire.stages.render",
+    ]
     assert "airflow.sdk" in imported
     assert not may_import_airflow(PLUGINS / "quire" / "stages" / "plan.py")
     assert may_import_airflow(PLUGINS / "quire" / "airflow_dag.py")

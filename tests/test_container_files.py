@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from quire.local_stack.s3 import INNER_KEYS
+from quire.local_stack.s3_server import INNER_KEYS
 from quire.settings import CLONE
 
 STACKS = ("docker-compose.yaml", "docker-compose.own.yaml")

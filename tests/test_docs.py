@@ -7,11 +7,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from quire.catalog import find_definition
-from quire.cli import app
-from quire.definition import ReportDefinition
+from quire.cli.app import app
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
+from quire.report.catalog import find_definition
+from quire.report.definition import ReportDefinition
 from quire.settings import CLONE
 
 from tests.events import request_of, session_of

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from quire.allocation import ARROW_VARIABLES, POLARS_VARIABLES
+from quire.memory import ARROW_VARIABLES, POLARS_VARIABLES
 from quire.settings import CLONE
 
 from tests.test_architecture import identify, sources
@@ -133,7 +133,7 @@ def _modules_beside_ours(paths: list[Path]) -> Iterator[str]:
 
 def test_command_configures_its_own_process() -> None:
     code = (
-        "import os, quire.cli as cli; cli.app = lambda **_: print({k: os.environ.get(k) for k in "
+        "import os, quire.cli.app as cli; cli.app = lambda **_: print({k: os.environ.get(k) for k in "
         f"{[*POLARS_VARIABLES, *ARROW_VARIABLES]!r}}}); cli.main()"
     )
     environment = {"PYTHONPATH": str(CLONE / "plugins"), "POLARS_ROW_GROUP_PREFETCH_SIZE": "7"}

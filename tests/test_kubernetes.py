@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from quire.definition import StageName
+from quire.report.definition import StageName
 from quire.settings import CLONE
 
 STAGES = get_args(StageName)

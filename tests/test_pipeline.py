@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
-from quire.definition import ReportDefinition
 from quire.errors import QueryError
 from quire.object_store import ObjectStore
 from quire.pipeline import RunOutcome, run_report
+from quire.report.definition import ReportDefinition
 
 from tests.events import SQL, events_report, fill_events, request_of, session_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from quire.definition import ReportDefinition
+from quire.report.definition import ReportDefinition
 
 from tests.events import write_report
 

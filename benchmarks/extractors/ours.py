@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import polars as pl  # noqa: F401 - plan would load it inside the measured time
-from quire.allocation import configure_process
-from quire.calendar_range import DatePartition
-from quire.catalog import find_definition
+from quire.date_range import DatePartition
+from quire.memory import configure_process
 from quire.object_store import ObjectStore
-from quire.run_request import request_range
+from quire.postgres import SourceSession
+from quire.report.catalog import find_definition
+from quire.report.request import request_range
 from quire.settings import StoreSettings, include_folder, source_url
-from quire.source import SourceSession
 from quire.stages.extract import extract_partitions
 from quire.stages.plan import plan_partitions
 

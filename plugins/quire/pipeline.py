@@ -9,7 +9,13 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from quire.artifacts import (
+from quire.errors import DefinitionError
+from quire.object_store import ObjectStore
+from quire.partitions.cache import whole_range
+from quire.partitions.damaged_objects import repeat_when_damaged
+from quire.partitions.freshness import outlives_run
+from quire.postgres import SourceSession
+from quire.records.run import (
     PublishedRun,
     RenderedFile,
     RunLayout,
@@ -19,15 +25,9 @@ from quire.artifacts import (
     StagedRun,
     TaskUsage,
 )
-from quire.damage import repeat_when_damaged
-from quire.definition import ReportDefinition
-from quire.errors import DefinitionError
-from quire.freshness import outlives_run
-from quire.leases import Lease, hold_lease
-from quire.object_store import ObjectStore
-from quire.source import SourceSession
-from quire.stored_partitions import whole_range
-from quire.usage import TaskMeter, measured
+from quire.report.definition import ReportDefinition
+from quire.resource_usage import TaskMeter, measured
+from quire.runs.leases import Lease, hold_lease
 
 SIGNAL_SECONDS = 0.2  # a signal that another thread receives waits until the main thread looks up
 

@@ -30,7 +30,7 @@ def begin() -> None:
 def begins_configured(task: Any) -> bool:
     """Whether a task configures its process before it does anything else."""
     function = task.python_callable
-    with mock.patch("quire.airflow_dag.own_task.configure_process", begin):
+    with mock.patch("quire.airflow_dag.task_decorator.configure_process", begin):
         try:
             function(*[None for _ in inspect.signature(function).parameters])
         except BegunError:

@@ -13,10 +13,10 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.execution_time.context import set_current_context
 from quire.airflow_dag import build_dag, connections, tasks
-from quire.airflow_dag.handover import DAMAGE, PLAN, RUN, STORED, USAGE
-from quire.definition import ReportDefinition
+from quire.airflow_dag.xcom import DAMAGE, PLAN, RUN, STORED, USAGE
 from quire.object_store import ObjectStore
-from quire.source import SourceSession
+from quire.postgres import SourceSession
+from quire.report.definition import ReportDefinition
 
 PASSED = (PLAN, STORED, RUN, USAGE, DAMAGE)
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from quire.airflow_dag import dag as dag_module
-from quire.catalog import load_catalog
-from quire.catalog import loading as loading_module
-from quire.catalog.query_file import read_query
-from quire.definition import ReportDefinition
+from quire.report.catalog import load_catalog
+from quire.report.catalog import loading as loading_module
+from quire.report.catalog.query_file import read_query
+from quire.report.definition import ReportDefinition
 from quire.settings import CLONE
 
 from tests.events import DEFINITION, SQL, events_report, write_report

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
-from quire.leases import lease_key
-from quire.local_stack.airflow import returned, task_states, trigger
+from quire.local_stack.airflow_servers import returned, task_states, trigger
 from quire.local_stack.stack import LocalStack
 from quire.object_store import ObjectStore
-from quire.stored_manifests import read_manifest
-from quire.verify import verify_run
+from quire.runs.leases import lease_key
+from quire.runs.manifests import read_manifest
+from quire.runs.verify import verify_run
 
 from tests.airflow.test_scheduler import task_log, wait
 

@@ -143,5 +143,5 @@ def test_loading_the_plugin_loads_nothing_heavy(running_stack: LocalStack) -> No
     names, loaded = json.loads(in_its_surroundings(running_stack, LOADED))
     assert "quire" in names
     assert {name.partition(".")[0] for name in loaded} & HEAVY == set()
-    assert "quire.portal.lazy" in loaded
+    assert "quire.portal.lazy_app" in loaded
     assert "quire.portal.app" not in loaded

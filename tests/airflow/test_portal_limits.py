@@ -9,11 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
-from quire.artifacts import Manifest, manifest_key
 from quire.local_stack.process_table import session_members
 from quire.local_stack.stack import LocalStack
 from quire.object_store import ObjectStore
-from quire.serialization import from_json
+from quire.records.run import Manifest, manifest_key
+from quire.records.serialization import from_json
 from quire.settings import StoreSettings
 
 from tests.airflow.portal import ask, program, wait

@@ -11,14 +11,14 @@ from typing import Any
 
 import psycopg
 import pytest
-from quire.airflow_dag.handover import DAMAGE, PLAN, RUN, STORED, USAGE
 from quire.airflow_dag.sealing import SEALING_KEY, Sealer, unverified_count
+from quire.airflow_dag.xcom import DAMAGE, PLAN, RUN, STORED, USAGE
 from quire.errors import DamagedObjectError, DefinitionError, IntegrityError
-from quire.leases import lease_key
 from quire.object_store import ObjectStore
-from quire.source import SourceSession
-from quire.stored_manifests import read_manifest
-from quire.verify import verify_run
+from quire.postgres import SourceSession
+from quire.runs.leases import lease_key
+from quire.runs.manifests import read_manifest
+from quire.runs.verify import verify_run
 
 from tests.airflow.task_calls import TaskCalls, task_calls
 from tests.events import SQL, events_report, fill_events, session_of

@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 import psycopg
-from quire.leases import lease_key
-from quire.local_stack.airflow import returned, task_states, trigger
+from quire.local_stack.airflow_servers import returned, task_states, trigger
 from quire.local_stack.stack import SOURCE_DATABASE, LocalStack
-from quire.verify import verify_run
+from quire.runs.leases import lease_key
+from quire.runs.verify import verify_run
 
 from tests.airflow.test_scheduler import wait
 

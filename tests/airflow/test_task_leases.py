@@ -7,10 +7,10 @@ from pathlib import Path
 import psycopg
 import pytest
 from quire.airflow_dag import build_store_dag
-from quire.airflow_dag.handover import airflow_run_id
+from quire.airflow_dag.xcom import airflow_run_id
 from quire.errors import ReportError
-from quire.leases import lease_key
 from quire.object_store import ObjectStore
+from quire.runs.leases import lease_key
 
 from tests.airflow.task_calls import TaskCalls, task_calls
 from tests.events import events_report, fill_events, session_of

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from quire.settings import CLONE
 
+from tests.cli.test_app import quire, refusal
 from tests.events import events_report
-from tests.test_cli import quire, refusal
 
 RECORDER = "tests.airflow.recording_notifier.RecordingNotifier"
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"

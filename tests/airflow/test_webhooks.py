@@ -6,10 +6,10 @@ from pathlib import Path
 
 import httpx
 from quire.local_stack.stack import SOURCE_DATABASE, LocalStack
-from quire.webhooks.installation import install
+from quire.webhooks.delivery_tables import install
 from quire.webhooks.sources import find_source
 
-from tests.tracking.tables import ask, run_sql
+from tests.postgres.tracking.tables import ask, run_sql
 from tests.webhooks.shop import DIRECTLY, SECRET, TABLE, body_of, sign
 
 

@@ -22,11 +22,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 LOADED = (
-    "quire.cli",
+    "quire.cli.app",
     "quire.pipeline",
-    "quire.housekeeping",
-    "quire.run_output",
-    "quire.run_progress",
+    "quire.runs.retention",
+    "quire.cli.output",
+    "quire.cli.progress_bars",
     "quire.stages.plan",
     "quire.stages.extract",
     "quire.stages.layout",
@@ -41,7 +41,7 @@ LOADED = (
 
 def run_command(arguments: list[str]) -> int:
     """Runs ``quire`` and returns its exit status; ``gc DAYS`` sweeps as if it were so many days later."""
-    from quire import cli
+    from quire.cli import app as cli
 
     if arguments[0] == "gc":
         return collect(later=timedelta(days=float(arguments[1])))
@@ -55,10 +55,10 @@ def run_command(arguments: list[str]) -> int:
 
 def collect(*, later: timedelta) -> int:
     """Does what ``quire gc`` does in the bucket, at another time."""
-    from quire.catalog import load_catalog
     from quire.errors import ReportError
-    from quire.housekeeping import collect_garbage
     from quire.object_store import ObjectStore
+    from quire.report.catalog import load_catalog
+    from quire.runs.retention import collect_garbage
     from quire.settings import StoreSettings, include_folder
 
     store = ObjectStore(StoreSettings.from_environment())
@@ -102,8 +102,8 @@ def warm_up() -> None:
     for module in LOADED:
         importlib.import_module(module)
     from botocore import session
-    from quire.catalog import load_catalog
     from quire.object_store import ObjectStore
+    from quire.report.catalog import load_catalog
     from quire.settings import StoreSettings, include_folder
 
     # What it reads is the same for every client, and is most of what a short command takes.

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import psycopg
-from quire.local_stack.postgres import PostgresServer
-from quire.local_stack.s3 import S3Server
+from quire.local_stack.postgres_server import PostgresServer
+from quire.local_stack.s3_server import S3Server
 from quire.object_store import ObjectStore
 
 from tests.faults.buckets import empty, keys_of, read_object

@@ -9,7 +9,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 from quire.flat_files import write_csv
-from quire.source import open_transaction
+from quire.postgres import open_transaction
 from quire.xlsx.model import SheetColumn
 
 from tests.events import session_of

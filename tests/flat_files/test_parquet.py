@@ -7,9 +7,9 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from quire.artifacts import SourceColumn
 from quire.flat_files import write_parquet
-from quire.source.arrow_types import PG_TYPE, storage_schema
+from quire.postgres.arrow_types import PG_TYPE, storage_schema
+from quire.records.run import SourceColumn
 
 SCHEMA = storage_schema((SourceColumn(name="n", pg_type="int4"), SourceColumn(name="s", pg_type="text")))
 

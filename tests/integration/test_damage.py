@@ -10,15 +10,15 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from quire.artifacts import Manifest, RowSlice, StagedPartition
-from quire.definition import ReportDefinition
 from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store import ObjectStore
 from quire.object_store.body import READ_ATTEMPTS
+from quire.partitions.row_reader import read_rows
 from quire.pipeline import run_report, store_partitions
+from quire.records.run import Manifest, RowSlice, StagedPartition
+from quire.report.definition import ReportDefinition
+from quire.runs.verify import verify_run
 from quire.settings import StoreSettings
-from quire.stored_rows import read_rows
-from quire.verify import verify_run
 
 from tests.events import events_report, fill_many_events, request_of, session_of
 

@@ -11,12 +11,12 @@ import psycopg
 import pytest
 import yaml
 from quire.local_stack.flights import load_flights
-from quire.local_stack.s3 import S3Server
+from quire.local_stack.s3_server import S3Server
 from quire.object_store import ObjectStore
 from quire.settings import CLONE
 
+from tests.cli.test_app import quire
 from tests.events import write_report
-from tests.test_cli import quire
 
 ONE = "(SELECT ctid FROM flights WHERE time_hour = '2013-01-03 10:00-05' LIMIT 1)"
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import psycopg
 import pytest
-from quire.artifacts import manifest_key
-from quire.catalog import find_definition
-from quire.definition import ReportDefinition
 from quire.object_store import ObjectStore
 from quire.pipeline import RunOutcome, run_report
+from quire.records.run import manifest_key
+from quire.report.catalog import find_definition
+from quire.report.definition import ReportDefinition
+from quire.runs.verify import verify_run
 from quire.settings import CLONE
-from quire.verify import verify_run
 
 from tests.events import ROWS, events_report, fill_events, request_of, session_of
 from tests.workbooks import open_workbook, sheet_rows
@@ -136,7 +136,7 @@ def test_empty_range_ends_in_a_valid_empty_report(
 
 
 def test_parameter_reaches_the_query(flights: ReportDefinition, flights_url: str, bucket: ObjectStore) -> None:
-    from quire.run_request import request_range
+    from quire.report.request import request_range
 
     request = request_range(
         flights, start="2013-01-01", end="2013-01-31", parameters={"carrier": "HA"}, run_id=uuid.uuid4().hex
@@ -238,7 +238,7 @@ def test_two_writers_of_one_run_end_with_one_that_counts(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from quire.catalog import find_definition
+from quire.report.catalog import find_definition
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
 from quire.settings import StoreSettings

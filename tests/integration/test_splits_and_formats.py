@@ -15,12 +15,12 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pyarrow.parquet as pq
 import pytest
-from quire.artifacts import RenderedFile
-from quire.file_names import is_summary
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
 from quire.portal.run_contents import file_views
-from quire.verify import verify_run
+from quire.records.run import RenderedFile
+from quire.runs.file_names import is_summary
+from quire.runs.verify import verify_run
 
 from tests.events import ZONE, events_report, fill_events, fill_many_events, request_of, session_of
 from tests.workbooks import open_workbook, sheet_rows

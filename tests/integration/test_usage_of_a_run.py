@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quire import freshness
 from quire.object_store import ObjectStore
+from quire.partitions import freshness
 from quire.pipeline import run_report
-from quire.serialization import to_json
+from quire.postgres import SourceTransaction
+from quire.records.serialization import to_json
+from quire.resource_usage import MOST_CALLS
 from quire.settings import CLONE
-from quire.source import SourceTransaction
-from quire.usage import MOST_CALLS
 
 from tests.events import ROWS, events_report, fill_events, request_of, session_of
 

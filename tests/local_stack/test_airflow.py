@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from quire.errors import StackError
-from quire.local_stack.airflow import AirflowServer, run_state, task_states, trigger
+from quire.local_stack.airflow_servers import AirflowServer, run_state, task_states, trigger
 
 HEALTH = {part: {"status": "healthy"} for part in ("metadatabase", "scheduler", "triggerer", "dag_processor")}
 

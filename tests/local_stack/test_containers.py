@@ -9,8 +9,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from quire.local_stack.containers import main
 from quire.local_stack.flights import READER
-from quire.local_stack.postgres import PostgresServer
-from quire.local_stack.s3 import S3Server
+from quire.local_stack.postgres_server import PostgresServer
+from quire.local_stack.s3_server import S3Server
 
 
 def test_bucket_is_made_once_and_takes_objects(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:

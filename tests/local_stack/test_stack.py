@@ -18,8 +18,8 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-from quire.local_stack.airflow import run_state, task_states, trigger
-from quire.local_stack.s3 import TEMPORARY
+from quire.local_stack.airflow_servers import run_state, task_states, trigger
+from quire.local_stack.s3_server import TEMPORARY
 from quire.local_stack.stack import AIRFLOW_DATABASE, USUAL_PORTS, LocalStack
 from quire.object_store import ObjectStore
 from quire.settings import DEFAULT_BUCKET, StoreSettings

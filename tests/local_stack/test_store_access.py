@@ -14,7 +14,7 @@ import grpc
 import pytest
 from quire.errors import StoreRefusedError
 from quire.local_stack.certificates import Certificates
-from quire.local_stack.s3 import S3Server
+from quire.local_stack.s3_server import S3Server
 from quire.object_store import ObjectStore
 from quire.settings import CLONE, StoreSettings
 

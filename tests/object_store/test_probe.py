@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from quire.errors import StoreRefusedError, StoreUnavailableError
-from quire.housekeeping import collect_garbage
 from quire.object_store import ObjectStore
 from quire.object_store.probe import probe_store
+from quire.runs.retention import collect_garbage
 
 
 def assert_clean(store: ObjectStore) -> None:

@@ -16,7 +16,7 @@ import pytest
 from botocore.exceptions import ClientError, CredentialRetrievalError
 from quire.errors import IntegrityError, StoreRefusedError, StoreUnavailableError
 from quire.object_store import ObjectStore
-from quire.object_store.translation import translated
+from quire.object_store.error_translation import translated
 from quire.object_store.upload import PART_BYTES
 
 from tests.relay import FAR, Relay

@@ -20,7 +20,7 @@ from quire.object_store import ObjectStore
 from quire.portal import access, reports, services
 from quire.portal.airflow_api import AirflowApi
 from quire.portal.app import create_app
-from quire.portal.lazy import HOST
+from quire.portal.lazy_app import HOST
 from starlette.middleware.base import BaseHTTPMiddleware
 
 READ, EDIT, START = ("GET", None), ("PUT", None), ("POST", "RUN")

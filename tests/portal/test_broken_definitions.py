@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from quire.catalog import Catalog, load_catalog
 from quire.object_store import ObjectStore
 from quire.portal import reports
+from quire.report.catalog import Catalog, load_catalog
 
 from tests.events import events_report
 from tests.portal.in_process import EDIT, READ, Portal, open_portal

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from fastapi import Request
 from quire.errors import SettingsError
-from quire.leases import Lease, lease_key
 from quire.object_store import ObjectStore
 from quire.portal import api
+from quire.runs.leases import Lease, lease_key
 
 from tests.events import events_report, request_of
 from tests.portal.in_process import Portal, open_portal

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quire.artifacts import Manifest, manifest_key
-from quire.definition import ReportDefinition
 from quire.errors import StoreUnavailableError
 from quire.object_store import ObjectStore
+from quire.object_store.commit_records import LOOKUPS, write_once
 from quire.pipeline import run_report
 from quire.portal import command_line_runs as module
 from quire.portal.command_line_runs import command_line_runs
-from quire.portal.manifests import _CACHE
-from quire.records import LOOKUPS, write_once
-from quire.stored_manifests import load_manifest
+from quire.portal.manifest_cache import _CACHE
+from quire.records.run import Manifest, manifest_key
+from quire.report.definition import ReportDefinition
+from quire.runs.manifests import load_manifest
 
 from tests.events import events_report, fill_events, request_of, session_of
 from tests.portal.in_process import Portal, open_portal

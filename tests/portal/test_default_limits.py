@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quire.definition.readers import MAX_READER_DAYS
 from quire.errors import RangeError
 from quire.object_store import ObjectStore
-from quire.portal.questions import read_question
-from quire.run_request import request_range
+from quire.portal.run_requests import read_question
+from quire.report.definition.readers import MAX_READER_DAYS
+from quire.report.request import request_range
 
 from tests.events import events_report
 from tests.portal.in_process import open_portal

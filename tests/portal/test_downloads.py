@@ -14,12 +14,12 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import Request
-from quire.artifacts import Manifest, RenderedFile
-from quire.definition import ReportDefinition, report
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
 from quire.portal.archives import archive_bytes, stream_archive
-from quire.portal.manifests import _CACHE
+from quire.portal.manifest_cache import _CACHE
+from quire.records.run import Manifest, RenderedFile
+from quire.report.definition import ReportDefinition, report
 
 from tests.events import events_report, fill_events, request_of, session_of
 from tests.portal.in_process import READ, Portal, mounted, open_portal, serve

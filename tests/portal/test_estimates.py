@@ -11,15 +11,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from quire.definition import ReportDefinition
 from quire.errors import ReportError, StoreUnavailableError
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
+from quire.portal.deadline_store import hurried_client
 from quire.portal.estimates import MAX_PARTITIONS, estimate
-from quire.portal.hurried_store import hurried_client
-from quire.portal.questions import read_question
+from quire.portal.run_requests import read_question
 from quire.portal.views import EstimateView
 from quire.portal.work_queue import Deadline, WorkQueue, WorkUnavailableError
+from quire.report.definition import ReportDefinition
 
 from tests.events import events_report, fill_many_events, request_of, session_of
 

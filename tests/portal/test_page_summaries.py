@@ -16,17 +16,18 @@ import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from quire.artifacts import Manifest, StagedSummary, manifest_key
-from quire.definition import ReportDefinition
 from quire.errors import StoreUnavailableError
 from quire.object_store import ObjectStore
-from quire.portal import command_line_runs, page_summaries, tables
+from quire.portal import command_line_runs, page_summaries
 from quire.portal.access import Caller, Reading
-from quire.portal.manifests import _CACHE
+from quire.portal.manifest_cache import _CACHE
 from quire.portal.page_summaries import NOT_READY, UNAVAILABLE, UNREADABLE, PageSummaries, summaries_for
-from quire.portal.tables import SummaryTable, summary_tables
 from quire.portal.work_queue import WorkQueue
-from quire.serialization import to_json
+from quire.records.run import Manifest, StagedSummary, manifest_key
+from quire.records.serialization import to_json
+from quire.report.definition import ReportDefinition
+from quire.sheets import tables
+from quire.sheets.tables import SummaryTable, summary_tables
 
 from tests.events import MADE_AT, ZONE, events_report
 from tests.portal.in_process import Portal, open_portal

@@ -12,13 +12,13 @@ import httpx
 import pytest
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from fastapi import FastAPI, Request
-from quire.definition import ReportDefinition
 from quire.errors import ParameterError
 from quire.object_store import ObjectStore
-from quire.portal import requesting
+from quire.portal import request_checks
 from quire.portal.access import Caller, Reading, _caller
 from quire.portal.airflow_api import AirflowApi
 from quire.portal.work_queue import MAX_WAITING, WorkQueue
+from quire.report.definition import ReportDefinition
 
 from tests.events import SQL, events_report
 from tests.portal.in_process import Portal, open_portal
@@ -44,7 +44,7 @@ def test_parameters_are_read_outside_the_event_loop(tmp_path: Path) -> None:
             return super().__iter__()
 
     reading = Reading(caller=caller, definition=definition)
-    asyncio.run(requesting.check_question(reading, **DAYS, parameters=Parameters(kind="a")))
+    asyncio.run(request_checks.check_question(reading, **DAYS, parameters=Parameters(kind="a")))
     assert threads
     assert threading.get_ident() not in threads
 
@@ -54,9 +54,9 @@ class HeldChecks:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, wait: float) -> None:
         self.released, self.held = threading.Event(), 0
-        monkeypatch.setattr(requesting, "read_question", self._read)
+        monkeypatch.setattr(request_checks, "read_question", self._read)
         queue = WorkQueue("check", places=2, seconds=LONG, wait=wait)
-        monkeypatch.setattr(requesting, "_VALIDATIONS", queue)
+        monkeypatch.setattr(request_checks, "_VALIDATIONS", queue)
 
     def _read(self, definition: ReportDefinition, *, start: str, **asked: Any) -> Any:
         if start.startswith("2014"):

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 from fastapi import HTTPException, Query, Request
 from quire.object_store import ObjectStore
-from quire.portal import requesting
-from quire.portal.questions import Question
+from quire.portal import request_checks
+from quire.portal.run_requests import Question
 from quire.portal.views import EstimateView
 from quire.portal.work_queue import Deadline, WorkQueue
 
@@ -179,7 +179,7 @@ def test_more_rows_than_the_definition_allows_are_refused(
     fill_many_events(fresh_database, 20_000, minutes=60)
     with psycopg.connect(fresh_database, autocommit=True) as connection:
         connection.execute("ANALYZE events")
-    monkeypatch.setattr(requesting, "open_session", lambda _: session_of(fresh_database))
+    monkeypatch.setattr(request_checks, "open_session", lambda _: session_of(fresh_database))
     events_report(tmp_path, limits={"rows": 2_000, "days": 365})
     assert portal.post(RUNS, json=DAYS).status_code == 202  # 744 rows
     refused = portal.post(RUNS, json={**DAYS, "end": "2013-12-31"})
@@ -196,9 +196,9 @@ class HeldEstimates:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.started, self.released = threading.Event(), threading.Event()
-        monkeypatch.setattr(requesting, "estimate", self._estimate)
-        monkeypatch.setattr(requesting, "open_session", lambda _: None)
-        monkeypatch.setattr(requesting, "_QUEUE", WorkQueue())
+        monkeypatch.setattr(request_checks, "estimate", self._estimate)
+        monkeypatch.setattr(request_checks, "open_session", lambda _: None)
+        monkeypatch.setattr(request_checks, "_QUEUE", WorkQueue())
 
     def _estimate(self, question: Question, *, session: None, store: ObjectStore, deadline: Deadline) -> EstimateView:
         if not self.started.is_set():

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from quire.object_store import ObjectStore
-from quire.portal import listing, outcomes
+from quire.portal import listing, run_outcomes
 from quire.portal.work_queue import TurnQueue
 
 from tests.portal.in_process import Portal, mounted, serve
@@ -72,7 +72,7 @@ class Airflow:
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    outcomes._FINAL.clear()
+    run_outcomes._FINAL.clear()
     monkeypatch.setattr(listing, "_LISTS", TurnQueue("list", places=8, threads=8, seconds=LONG, wait=LONG))
 
 
@@ -95,7 +95,7 @@ def test_list_of_failed_runs_costs_few_calls_and_then_one(portal: Portal) -> Non
     airflow = Airflow(portal, 60)
     assert {run["error"] for run in listed(portal)} == {REASONS["failure"]}
     assert airflow.calls == {"runs": 1, "tasks": 3, "values": 120}
-    assert 1 < airflow.most <= outcomes.MAX_CALLS
+    assert 1 < airflow.most <= run_outcomes.MAX_CALLS
     airflow.calls.clear()
     assert len(listed(portal)) == 60
     assert airflow.calls == {"runs": 1}
@@ -115,7 +115,7 @@ def test_outcome_is_kept_for_one_user_and_until_the_run_starts_again(portal: Por
 
 def test_run_whose_tasks_were_not_read_is_asked_for_them(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     airflow = Airflow(portal, 60)
-    monkeypatch.setattr(outcomes, "MAX_TASK_PAGES", 1)
+    monkeypatch.setattr(run_outcomes, "MAX_TASK_PAGES", 1)
     assert [run["error"] for run in listed(portal)] == [REASONS["failure"]] * 60
     assert airflow.calls["tasks of one run"] == 10  # one page has the two tasks of 50
 

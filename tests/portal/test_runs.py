@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quire.definition import ReportDefinition
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
 from quire.portal import command_line_runs as module
 from quire.portal.command_line_runs import CommandLineRun, merge_page
+from quire.report.definition import ReportDefinition
 
 from tests.events import SQL, events_report, fill_events, request_of, session_of
 from tests.portal.in_process import Portal, open_portal

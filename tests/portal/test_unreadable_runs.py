@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, HTTPException, Request
 from quire.object_store import ObjectStore
-from quire.portal import airflow_api, command_line_runs, outcomes, runs
+from quire.portal import airflow_api, command_line_runs, run_outcomes, runs
 from quire.portal.airflow_api import AirflowApi, NotFoundError
 from quire.portal.command_line_runs import CommandLineRun
 from quire.portal.unreadable_runs import UNREADABLE
@@ -26,7 +26,7 @@ XCOM = "/api/v2/dags/events/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries
 @pytest.fixture
 def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
     command_line_runs._LISTINGS.clear()
-    outcomes._FINAL.clear()
+    run_outcomes._FINAL.clear()
     events_report(tmp_path, timezone="Asia/Tokyo")
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
     return open_portal(monkeypatch, lambda: bucket)

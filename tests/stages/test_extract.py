@@ -14,11 +14,11 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from quire.artifacts import RunPlan, StagedPartition
-from quire.definition import ReportDefinition
 from quire.errors import IntegrityError, MisplacedRowsError, QueryError, StoreRefusedError
-from quire.local_stack.postgres import PostgresServer
+from quire.local_stack.postgres_server import PostgresServer
 from quire.object_store import ObjectStore
+from quire.records.run import RunPlan, StagedPartition
+from quire.report.definition import ReportDefinition
 from quire.stages.extract import extract_partitions
 from quire.stages.plan import plan_partitions
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quire import run_key
-from quire.artifacts import Manifest, RunLayout, RunPlan, SourceColumn, StagedPartition, WorkbookShare, manifest_key
-from quire.calendar_range import DateRange
-from quire.definition import ReportDefinition
+from quire.date_range import DateRange
 from quire.object_store import ObjectStore
-from quire.records import write_once
+from quire.object_store.commit_records import write_once
+from quire.records.run import Manifest, RunLayout, RunPlan, SourceColumn, StagedPartition, WorkbookShare, manifest_key
+from quire.report.definition import ReportDefinition
+from quire.runs import run_key
 from quire.stages.layout import layout_run
 
 from tests.events import events_report, request_of

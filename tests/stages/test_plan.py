@@ -8,10 +8,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from quire.artifacts import RunPlan
 from quire.errors import DefinitionError
 from quire.object_store import ObjectStore
-from quire.serialization import from_json, to_json
+from quire.records.run import RunPlan
+from quire.records.serialization import from_json, to_json
 from quire.settings import StoreSettings
 from quire.stages.plan import plan_partitions
 

@@ -7,22 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quire.artifacts import RenderedFile, StagedRun, manifest_key
-from quire.definition import ReportDefinition
 from quire.errors import DamagedObjectError, IntegrityError, StoreUnavailableError
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
+from quire.records.run import RenderedFile, StagedRun, manifest_key
+from quire.report.definition import ReportDefinition
+from quire.runs.manifests import read_manifest
+from quire.runs.verify import verify_run
 from quire.stages.aggregate import aggregate_summaries
 from quire.stages.extract import extract_partitions
 from quire.stages.layout import layout_run
 from quire.stages.plan import plan_partitions
 from quire.stages.publish import publish_run
 from quire.stages.render import render_workbooks
-from quire.stored_manifests import read_manifest
-from quire.verify import verify_run
 
 from tests.events import SQL, events_report, fill_events, request_of, session_of
-from tests.test_usage import usage_of
+from tests.test_resource_usage import usage_of
 from tests.workbooks import open_workbook, sheet_rows
 
 

@@ -12,12 +12,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from quire.artifacts import RunPlan, SourceColumn, StagedPartition, StagedRun, WorkbookShare
-from quire.calendar_range import DateRange
-from quire.definition import ReportDefinition
+from quire.date_range import DateRange
 from quire.errors import IntegrityError, StoreUnavailableError
 from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
-from quire.source.arrow_types import storage_schema
+from quire.postgres.arrow_types import storage_schema
+from quire.records.run import RunPlan, SourceColumn, StagedPartition, StagedRun, WorkbookShare
+from quire.report.definition import ReportDefinition
 from quire.stages.layout import layout_run
 from quire.stages.render import render_workbooks
 

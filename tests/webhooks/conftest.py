@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from quire.webhooks.definition import WebhookDefinition
-from quire.webhooks.installation import install
+from quire.webhooks.delivery_tables import install
 
-from tests.tracking.tables import run_sql
+from tests.postgres.tracking.tables import run_sql
 from tests.webhooks.serving import serving_orders
 from tests.webhooks.shop import SECRET, TABLE, Shop, write_source
 

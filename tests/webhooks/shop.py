@@ -20,7 +20,7 @@ from quire.webhooks.event import Event, read_event
 from quire.webhooks.sources import find_source
 from standardwebhooks.webhooks import Webhook
 
-from tests.tracking.tables import ask
+from tests.postgres.tracking.tables import ask
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of the shop's, 32 bytes").decode()
 TABLE = """

@@ -13,9 +13,9 @@ import httpx
 import pytest
 from quire.settings import CLONE
 from quire.webhooks import app as app_module
-from quire.webhooks import lookup
+from quire.webhooks import connections
 
-from tests.tracking.tables import ask, run_sql
+from tests.postgres.tracking.tables import ask, run_sql
 from tests.webhooks.shop import (
     DIRECTLY,
     SECRET,
@@ -97,7 +97,7 @@ def test_delivery_signed_for_another_body_is_refused(shop: Shop) -> None:
 
 
 def test_secrets_in_rotation_are_both_right_and_gone_ones_are_not(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookup, "SECONDS_TO_KEEP", 0.0)
+    monkeypatch.setattr(connections, "SECONDS_TO_KEEP", 0.0)
     by_other = sign(WHOLE, secrets=[OTHER_SECRET])
     assert shop.post(WHOLE, headers=by_other).status_code == 401
     shop.passwords["shop_signing"] = f"{SECRET}  {OTHER_SECRET}"

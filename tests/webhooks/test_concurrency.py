@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.tracking.tables import ask
+from tests.postgres.tracking.tables import ask
 from tests.webhooks.own_process import own_process
 from tests.webhooks.shop import Shop, body_of, told
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from quire.local_stack.postgres import PostgresServer
+from quire.local_stack.postgres_server import PostgresServer
 from quire.webhooks import app as app_module
-from quire.webhooks import held_bodies
+from quire.webhooks import body_memory
 
-from tests.tracking.tables import run_sql
+from tests.postgres.tracking.tables import run_sql
 from tests.webhooks.conftest import open_shop
 from tests.webhooks.shop import (
     WHOLE,
@@ -107,7 +107,7 @@ def test_deliveries_that_wait_too_long_are_asked_to_come_again(shop: Shop, monke
 
 
 def test_bodies_that_are_not_verified_share_a_limit_of_memory(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(held_bodies, "MAX_HELD_BYTES", 100_000)
+    monkeypatch.setattr(body_memory, "MAX_HELD_BYTES", 100_000)
     place = urlsplit(shop.address)
     with ExitStack() as stack:
         waiting = [

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from quire.webhooks.definition import WebhookDefinition
 from quire.webhooks.event import read_event
-from quire.webhooks.refusals import BodyRefused
+from quire.webhooks.rejections import BodyRefused
 
 from tests.webhooks.shop import body_of, event_of, write_source
 

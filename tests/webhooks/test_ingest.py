@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from quire.errors import DefinitionError
 from quire.webhooks.definition import WebhookDefinition
+from quire.webhooks.delivery_tables import install
 from quire.webhooks.ingest import Outcome, ingest
-from quire.webhooks.installation import install
-from quire.webhooks.refusals import BodyRefused
+from quire.webhooks.rejections import BodyRefused
 
-from tests.tracking.tables import ask, run_sql
+from tests.postgres.tracking.tables import ask, run_sql
 from tests.webhooks.shop import body_of, event_of, write_source
 
 INSERT = body_of(1, 1, customer="Ann", status="new", amount=1)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from quire.errors import SettingsError
-from quire.webhooks.refusals import UnsignedDelivery
+from quire.webhooks.rejections import UnsignedDelivery
 from quire.webhooks.signature import Signed, parse_secrets, read_headers, verify_signature
 
 from tests.webhooks.shop import SECRET, sign

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
-from quire.tracking import track
+from quire.postgres.tracking import track
 
 from tests.events import fill_events, request_of, session_of
-from tests.tracking.tables import tracked_report
+from tests.postgres.tracking.tables import tracked_report
 from tests.webhooks.conftest import open_shop
 from tests.webhooks.shop import Shop, body_of, write_source
 

@@ -13,7 +13,7 @@ from typing import Any
 import openpyxl
 import pyarrow as pa
 from python_calamine import CalamineWorkbook
-from quire.xlsx.detail import Limits
+from quire.xlsx.data_sheets import Limits
 from quire.xlsx.model import (
     DetailOutcome,
     DetailTable,

@@ -8,8 +8,8 @@ from decimal import Decimal
 
 import polars as pl
 import pyarrow as pa
-from quire.xlsx.detail_rows import BATCH_BYTES
 from quire.xlsx.model import DetailTable, SheetColumn, Workbook
+from quire.xlsx.row_batches import BATCH_BYTES
 from quire.xlsx.workbook import write_workbook
 
 from tests.xlsx.peak_memory import nowhere

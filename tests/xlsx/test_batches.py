@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from quire.xlsx.detail_rows import BATCH_BYTES, BATCH_CELLS, BATCH_ROWS, even_batches, text_bytes
 from quire.xlsx.model import DetailTable
+from quire.xlsx.row_batches import BATCH_BYTES, BATCH_CELLS, BATCH_ROWS, even_batches, text_bytes
 
 from tests.xlsx.books import book_of
 

@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 import openpyxl
 import pyarrow as pa
 import pytest
-from quire.xlsx.detail import Limits
+from quire.xlsx.data_sheets import Limits
 from quire.xlsx.model import Chart, DetailOutcome, FactSection, FactSheet, SheetColumn, TableSheet, Workbook
 from quire.xlsx.styles import CHART_COLOURS
 

@@ -15,10 +15,10 @@ import pyarrow as pa
 import xlsxwriter
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from quire.xlsx.detail import Limits
+from quire.values.unrepresentable_dates import date_text, timestamp_text
+from quire.xlsx.data_sheets import Limits
 from quire.xlsx.model import SheetColumn
-from quire.xlsx.odd_dates import date_text, timestamp_text
-from quire.xlsx.text import cut_text
+from quire.xlsx.xml_text import cut_text
 
 from tests.xlsx.books import ZONE, calamine, write_rows
 

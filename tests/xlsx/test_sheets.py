@@ -16,10 +16,10 @@ import openpyxl
 import pyarrow as pa
 import pytest
 from quire.errors import WorkbookError
-from quire.xlsx.detail import Limits
+from quire.xlsx.data_sheets import Limits
 from quire.xlsx.model import DetailOutcome, SheetColumn, Workbook
-from quire.xlsx.rows import size_bound
-from quire.xlsx.skeleton import MOST_ROWS
+from quire.xlsx.row_xml import size_bound
+from quire.xlsx.workbook_template import MOST_ROWS
 
 from tests.xlsx.books import MADE_AT, ZONE, Files, about, book_of, by_openpyxl, calamine, cell, parts, write, write_rows
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, urlencode
 
-from quire.definition import ReportDefinition
 from quire.errors import NoConnectionError, SettingsError
+from quire.report.definition import ReportDefinition
 from quire.settings import (
     OWNER_CONNECTION,
     STORE_CONNECTION,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
     from quire.object_store import ObjectStore
-    from quire.source import SourceSession
+    from quire.postgres import SourceSession
 
 
 def connection_address(connection_id: str) -> str:
@@ -70,7 +70,7 @@ def open_session(definition: ReportDefinition) -> SourceSession:
     Raises:
         SettingsError: there is no such connection, or it is no PostgreSQL connection.
     """
-    from quire.source import SourceSession
+    from quire.postgres import SourceSession
 
     url = connection_address(definition.source.connection)
     return SourceSession(url=url, timezone=definition.timezone, timeout=definition.source.timeout)

@@ -10,12 +10,11 @@ from typing import Any
 from airflow.sdk import DAG, ExceptionRetryPolicy, Param, RetryAction, RetryRule, XComArg, task
 from airflow.sdk.definitions.timetables.trigger import CronTriggerTimetable
 
-from quire.airflow_dag.handover import DAMAGE, PLAN, RUN, STORE_SUFFIX, STORED, USAGE, release_lease_of
-from quire.airflow_dag.notices import notify_when_ended
+from quire.airflow_dag.lease_release import release_task
+from quire.airflow_dag.notifications import notify_when_ended
 from quire.airflow_dag.notifiers import ensure_usable_notifiers
+from quire.airflow_dag.operator_links import tell_failure
 from quire.airflow_dag.params import store_params, trigger_params
-from quire.airflow_dag.reader_links import tell_failure
-from quire.airflow_dag.release import release_task
 from quire.airflow_dag.tasks import (
     aggregate_task,
     collect_task,
@@ -26,11 +25,12 @@ from quire.airflow_dag.tasks import (
     publish_task,
     render_task,
 )
-from quire.catalog import Catalog
-from quire.definition import ReportDefinition
-from quire.definition.scalars import REPORT_NAME
+from quire.airflow_dag.xcom import DAMAGE, PLAN, RUN, STORE_SUFFIX, STORED, USAGE, release_lease_of
 from quire.errors import DefinitionError, TerminalError, TransientError, unforeseen
-from quire.serialization import digest
+from quire.records.serialization import digest
+from quire.report.catalog import Catalog
+from quire.report.definition import ReportDefinition
+from quire.report.definition.scalars import REPORT_NAME
 
 logger = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ from airflow.sdk.definitions._internal.contextmanager import DagContext
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from quire.airflow_dag.mail import MAIL_NOTIFIER
-from quire.definition import Notifier, ReportDefinition
-from quire.definition.part import suggestion
 from quire.errors import DefinitionError, first_line, quoted
+from quire.report.definition import Notifier, ReportDefinition
+from quire.report.definition.part import suggestion
 
 # Values reach a notifier by templates: what stands in a title or a reason is never itself taken for one.
 MAIL = {

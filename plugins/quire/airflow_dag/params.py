@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import Param
 
-from quire.definition import Parameter, ReportDefinition
+from quire.report.definition import Parameter, ReportDefinition
 
 
 def trigger_params(definition: ReportDefinition) -> dict[str, Param]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from quire.artifacts import PublishedRun, RenderedFile, StagedRun, TaskUsage
-from quire.definition import ReportDefinition
 from quire.errors import DamagedObjectError
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
-from quire.source import SourceSession
+from quire.postgres import SourceSession
+from quire.records.run import PublishedRun, RenderedFile, StagedRun, TaskUsage
+from quire.report.definition import ReportDefinition
 from quire.stages.publish import publish_run
 
 logger = logging.getLogger(__name__)

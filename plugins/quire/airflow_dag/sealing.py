@@ -18,11 +18,11 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
-from quire.definition import ReportDefinition
 from quire.errors import DefinitionError, IntegrityError
 from quire.object_store import ObjectStore
-from quire.records import COMMIT_ATTEMPTS, find_record, write_once
-from quire.serialization import digest, from_json, to_json
+from quire.object_store.commit_records import COMMIT_ATTEMPTS, find_record, write_once
+from quire.records.serialization import digest, from_json, to_json
+from quire.report.definition import ReportDefinition
 
 SEALING_KEY = "keys/xcom.json"  # the object that holds it
 FIELDS = ("definition", "chain", "nonce", "record")  # of a sealed record, beside its seal

@@ -9,14 +9,14 @@ from typing import Any
 from airflow.sdk import Asset, TriggerRule, get_current_context
 
 from quire.airflow_dag.connections import open_session, open_store, owner_address
-from quire.airflow_dag.handover import PUBLISH, Handover, asked_for
-from quire.airflow_dag.own_task import own_task
-from quire.airflow_dag.reader_links import RunPageLink
-from quire.artifacts import RenderedFile, RunLayout, StagedRun, StagedSummary
-from quire.definition import ReportDefinition, StageName
-from quire.freshness import is_watched, outlives_run
-from quire.notices import ToldRun
-from quire.serialization import from_json, to_json
+from quire.airflow_dag.operator_links import RunPageLink
+from quire.airflow_dag.task_decorator import own_task
+from quire.airflow_dag.xcom import PUBLISH, Handover, asked_for
+from quire.notifications import ToldRun
+from quire.partitions.freshness import is_watched, outlives_run
+from quire.records.run import RenderedFile, RunLayout, StagedRun, StagedSummary
+from quire.records.serialization import from_json, to_json
+from quire.report.definition import ReportDefinition, StageName
 from quire.settings import include_folder, pod_template
 
 EXTRACTS_IN_A_TASK = 8  # times source.timeout: a task of many small partitions ends well before
@@ -41,7 +41,7 @@ def plan_task(definition: ReportDefinition) -> Any:
         **placement(definition, "plan"),
     )
     def plan() -> Any:
-        from quire.leases import hold_lease
+        from quire.runs.leases import hold_lease
         from quire.stages.plan import plan_partitions
 
         request = asked_for(definition)
@@ -73,7 +73,7 @@ def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
         **placement(definition, "extract"),
     )
     def extract(plan: Any, group: Any) -> Any:
-        from quire.leases import hold_lease
+        from quire.runs.leases import hold_lease
         from quire.stages.extract import extract_partitions
 
         session, store = open_session(definition), open_store()
@@ -104,7 +104,7 @@ def aggregate_task(definition: ReportDefinition, plan: Any, stored: Any, staged:
         **placement(definition, "aggregate"),
     )
     def aggregate(plan: Any, stored: Any, staged: Any) -> Any:
-        from quire.leases import hold_lease
+        from quire.runs.leases import hold_lease
         from quire.stages.aggregate import aggregate_summaries
 
         store = open_store()
@@ -164,7 +164,7 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any) -> Any:
         **placement(definition, "render"),
     )
     def render(run: Any, shares: Any) -> Any:
-        from quire.leases import hold_lease
+        from quire.runs.leases import hold_lease
         from quire.stages.render import render_workbooks
 
         store = open_store()
@@ -200,7 +200,7 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
     )
     def publish(run: Any, files: Any, usages: Any, damages: Any) -> Any:
         from quire.airflow_dag.repair import publish_or_repeat
-        from quire.leases import hold_lease, release_lease
+        from quire.runs.leases import hold_lease, release_lease
 
         session, store = open_session(definition), open_store()
         handover = Handover(definition, store=store)
@@ -255,8 +255,8 @@ def collect_task() -> Any:
 
     @own_task(task_id="collect", execution_timeout=timedelta(hours=2))
     def collect() -> Any:
-        from quire.catalog import load_catalog
-        from quire.housekeeping import collect_garbage
+        from quire.report.catalog import load_catalog
+        from quire.runs.retention import collect_garbage
 
         definitions = load_catalog(include_folder()).definitions
         store = open_store()
@@ -270,8 +270,8 @@ def compact_task() -> Any:
 
     @own_task(task_id="compact", execution_timeout=timedelta(hours=2), **pod_of("compact"))
     def compact() -> int:
-        from quire.catalog import load_catalog
-        from quire.tracking import compact_logs
+        from quire.postgres.tracking import compact_logs
+        from quire.report.catalog import load_catalog
 
         definitions = load_catalog(include_folder()).definitions.values()
         return compact_logs({owner_address(found) for found in definitions if found.source.freshness == "tracked"})

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 import pyarrow as pa
 
-from quire.flat_files.postgresql_text import text_of
+from quire.values.postgresql_text import text_of
 from quire.xlsx.model import SheetColumn, Sink
-from quire.xlsx.text import QUOTED
+from quire.xlsx.xml_text import QUOTED
 
 BOM = b"\xef\xbb\xbf"  # without it, Excel takes UTF-8 for the machine's own code page
 

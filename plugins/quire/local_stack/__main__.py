@@ -8,9 +8,9 @@ from pathlib import Path
 
 from quire.errors import ReportError
 from quire.local_stack.demo import run_demo
-from quire.local_stack.interruption import interrupt_on_every_end
+from quire.local_stack.environment import own_environment
+from quire.local_stack.signals import interrupt_on_every_end
 from quire.local_stack.stack import LocalStack
-from quire.local_stack.surroundings import own_environment
 from quire.settings import CLONE, process_environment, replace_environment
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 from psycopg.conninfo import conninfo_to_dict
 
-from quire.definition.source import SOURCE_CONNECTION
 from quire.errors import ReportError, SettingsError, TransientError
 from quire.local_stack.flights import READER, load_flights
-from quire.local_stack.s3 import ensure_bucket
+from quire.local_stack.s3_server import ensure_bucket
 from quire.object_store import ObjectStore
+from quire.report.definition.source import SOURCE_CONNECTION
 from quire.settings import OWNER_CONNECTION, StoreSettings, source_url, variable_of
 
 SECONDS_TO_START = 60

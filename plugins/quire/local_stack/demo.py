@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from quire.catalog import find_definition
 from quire.errors import StackError
-from quire.local_stack.airflow import fail_run, is_paused, returned, run_state, task_states, trigger
-from quire.local_stack.failures import describe_failure
-from quire.local_stack.interruption import uninterrupted
+from quire.local_stack.airflow_servers import fail_run, is_paused, returned, run_state, task_states, trigger
+from quire.local_stack.run_failures import describe_failure
+from quire.local_stack.signals import uninterrupted
 from quire.local_stack.stack import LocalStack
+from quire.report.catalog import find_definition
 from quire.settings import CLONE, include_folder
 
 REPORT = "flights"

@@ -15,12 +15,12 @@ from pathlib import Path
 import psycopg
 from psycopg.sql import SQL, Identifier, Literal
 
-from quire.catalog import find_definition
 from quire.errors import StackError
-from quire.local_stack.postgres import told_errors
+from quire.local_stack.postgres_server import told_errors
+from quire.postgres.tracking import track
+from quire.report.catalog import find_definition
+from quire.report.sql_literal import CLIENT_ENCODING
 from quire.settings import CLONE
-from quire.sql_literal import CLIENT_ENCODING
-from quire.tracking import track
 
 REPORT = "flights"
 READER = "quire_reader"

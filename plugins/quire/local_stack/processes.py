@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from quire.errors import StackError
-from quire.local_stack.interruption import uninterrupted
+from quire.local_stack.environment import own_environment
 from quire.local_stack.process_table import reap, send, session_members, start_time, work_in
-from quire.local_stack.surroundings import own_environment
+from quire.local_stack.signals import uninterrupted
 from quire.settings import process_environment
 
 RECORD = ".pid.json"

@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import Protocol
 
 from quire.errors import StackError
-from quire.local_stack import airflow, postgres, s3
-from quire.local_stack.airflow import ADMIN, AirflowServer, new_fernet_key
+from quire.local_stack import airflow_servers, postgres_server
+from quire.local_stack import s3_server as s3
+from quire.local_stack.airflow_servers import ADMIN, AirflowServer, new_fernet_key
+from quire.local_stack.environment import direct_environment
 from quire.local_stack.flights import READER, load_flights
-from quire.local_stack.interruption import uninterrupted
 from quire.local_stack.ports import free_port, free_ports
-from quire.local_stack.postgres import PostgresServer
+from quire.local_stack.postgres_server import PostgresServer
 from quire.local_stack.processes import any_running
-from quire.local_stack.s3 import S3Server
-from quire.local_stack.surroundings import direct_environment
+from quire.local_stack.s3_server import S3Server
+from quire.local_stack.signals import uninterrupted
 from quire.settings import DEFAULT_BUCKET, OWNER_CONNECTION, include_folder, process_environment, variable_of
 
 PARTS = {"postgresql": "PostgreSQL", "s3": "S3", "airflow": "Airflow"}  # in the order in which they start
-USUAL_PORTS = {"postgresql": postgres.USUAL_PORT, "s3": s3.USUAL_PORT, "airflow": airflow.USUAL_PORT}
+USUAL_PORTS = {"postgresql": postgres_server.USUAL_PORT, "s3": s3.USUAL_PORT, "airflow": airflow_servers.USUAL_PORT}
 SOURCE_DATABASE, AIRFLOW_DATABASE = "flights", "airflow"
 MOVES = 3  # of a part to another port, where somebody else is quicker
 SECRETS = ("postgresql", "reader", "s3", "airflow", "jwt_secret")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from quire.errors import IntegrityError, StoreUnavailableError
-from quire.object_store.translation import translated
+from quire.object_store.error_translation import translated
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef

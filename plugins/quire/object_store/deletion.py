@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from quire.errors import IntegrityError
 from quire.object_store.body import read_body
-from quire.object_store.translation import ExistsError, translated
+from quire.object_store.error_translation import ExistsError, translated
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from quire.errors import NoConnectionError, ReportError, StoreRefusedError
+from quire.object_store.error_translation import translated
 from quire.object_store.store import ObjectStore
-from quire.object_store.translation import translated
 from quire.settings import StoreSettings
 
 logger = logging.getLogger(__name__)

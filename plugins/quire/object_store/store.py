@@ -20,8 +20,8 @@ from botocore.config import Config
 from quire.errors import DamagedObjectError, IntegrityError, StoreUnavailableError
 from quire.object_store.body import MAX_RECORD_BYTES, READ_ATTEMPTS, read_body, read_headers
 from quire.object_store.deletion import delete_objects, delete_unchanged
+from quire.object_store.error_translation import ConflictError, ExistsError, NoSuchKeyError, translated
 from quire.object_store.reader import RangeReader, VerifiedRanges
-from quire.object_store.translation import ConflictError, ExistsError, NoSuchKeyError, translated
 from quire.object_store.upload import Upload
 from quire.object_store.upload_checksums import add_checksums
 from quire.settings import StoreSettings

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 from quire.errors import ReportError
 from quire.object_store.body import read_headers
 from quire.object_store.checksums import BlockChecksums
-from quire.object_store.translation import NoSuchKeyError, NoSuchUploadError, translated
+from quire.object_store.error_translation import NoSuchKeyError, NoSuchUploadError, translated
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

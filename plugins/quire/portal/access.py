@@ -16,11 +16,11 @@ from fastapi import Depends, HTTPException, Path, Request, status
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from pydantic import AfterValidator
 
-from quire.catalog import find_definition
-from quire.definition import ReportDefinition
 from quire.errors import DefinitionError
 from quire.portal.airflow_api import AirflowApi, is_run_id
-from quire.portal.lazy import HOST
+from quire.portal.lazy_app import HOST
+from quire.report.catalog import find_definition
+from quire.report.definition import ReportDefinition
 from quire.settings import include_folder
 
 logger = logging.getLogger(__name__)

@@ -10,16 +10,14 @@ from fastapi import APIRouter, BackgroundTasks, Query, status
 from fastapi import Request as HttpRequest
 
 from quire.airflow_dag.connections import open_store
-from quire.airflow_dag.handover import airflow_run_id
+from quire.airflow_dag.xcom import airflow_run_id
 from quire.errors import ReportError
-from quire.leases import release_lease
 from quire.portal.access import AskingDep, CallerDep, CancellingDep, EstimatingDep, ReadingDep, RunId
-from quire.portal.addresses import run_address
 from quire.portal.listing import list_for, run_for
-from quire.portal.outcomes import is_decided
-from quire.portal.questions import ACTIVE
 from quire.portal.reports import list_broken_reports, list_reports, read_catalog, show_report
-from quire.portal.requesting import check_question, estimate_question, request_run
+from quire.portal.request_checks import check_question, estimate_question, request_run
+from quire.portal.run_outcomes import is_decided
+from quire.portal.run_requests import ACTIVE
 from quire.portal.runs import cancelling_note
 from quire.portal.services import BaseDep, StoreDep
 from quire.portal.views import (
@@ -32,6 +30,8 @@ from quire.portal.views import (
     RunDetails,
     RunView,
 )
+from quire.runs.leases import release_lease
+from quire.urls import run_address
 
 logger = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ from starlette.exceptions import HTTPException as StarletteError
 from quire import __version__
 from quire.errors import ReportError
 from quire.portal import api, downloads, pages
-from quire.portal.addresses import PREFIX
 from quire.portal.airflow_api import NotFoundError, RefusedError
-from quire.portal.explanations import explain
-from quire.portal.questions import BusyError, PausedError, QuotaError
+from quire.portal.error_messages import explain
+from quire.portal.run_requests import BusyError, PausedError, QuotaError
 from quire.portal.services import base_of
 from quire.portal.work_queue import SupersededError
+from quire.urls import PREFIX
 
 SAFETY = {
     # nothing from elsewhere, and no frame but Airflow's own page

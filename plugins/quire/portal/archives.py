@@ -17,9 +17,9 @@ from typing import Any
 
 from stream_zip import ZIP_64, stream_zip
 
-from quire.artifacts import RenderedFile
 from quire.errors import IntegrityError
 from quire.object_store import ObjectStore
+from quire.records.run import RenderedFile
 
 BLOCK_BYTES = 0xFFFF  # the most that a stored block holds
 BLOCK_HEADER = struct.Struct("<BHH")

@@ -13,11 +13,11 @@ from typing import TypeVar
 
 from cachetools import LRUCache, TTLCache, cached
 
-from quire.artifacts import RUN_KEY, Manifest, manifest_key
 from quire.errors import IntegrityError, StoreRefusedError
 from quire.object_store import ObjectStore
-from quire.records import side_by_side
-from quire.stored_manifests import load_manifest
+from quire.object_store.commit_records import side_by_side
+from quire.records.run import RUN_KEY, Manifest, manifest_key
+from quire.runs.manifests import load_manifest
 
 logger = logging.getLogger(__name__)
 

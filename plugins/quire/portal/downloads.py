@@ -13,21 +13,21 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, HTTPException, Path, status
 from fastapi.responses import RedirectResponse, StreamingResponse
 
-from quire.artifacts import RUN_KEY, Manifest, RenderedFile
-from quire.catalog import find_definition
-from quire.definition.presentation import FILE_FORMATS, Delivery
 from quire.errors import DefinitionError, IntegrityError
-from quire.file_names import days_name, is_summary
 from quire.object_store import ObjectStore, attachment
+from quire.object_store.commit_records import side_by_side
 from quire.portal.access import AskingDep, Caller, Named, NamedDep
-from quire.portal.addresses import run_address
 from quire.portal.archives import archive_bytes, stream_archive
-from quire.portal.manifests import cached_manifest
-from quire.portal.requesting import check_question, request_run
+from quire.portal.manifest_cache import cached_manifest
+from quire.portal.request_checks import check_question, request_run
 from quire.portal.services import BaseDep, StoreDep
-from quire.portal.transfers import Place, Transfer, Transfers
-from quire.records import side_by_side
+from quire.portal.zip_transfers import Place, Transfer, Transfers
+from quire.records.run import RUN_KEY, Manifest, RenderedFile
+from quire.report.catalog import find_definition
+from quire.report.definition.presentation import FILE_FORMATS, Delivery
+from quire.runs.file_names import days_name, is_summary
 from quire.settings import include_folder
+from quire.urls import run_address
 
 router = APIRouter(prefix="/reports/{report}/published", tags=["files"])
 _TRANSFERS = Transfers()

@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
-from quire.artifacts import RunPlan, SourceColumn
-from quire.calendar_range import DatePartition
+from quire.date_range import DatePartition
 from quire.errors import concerning
 from quire.object_store import ObjectStore
-from quire.portal.hurried_store import HurriedStore
-from quire.portal.questions import Question
+from quire.portal.deadline_store import HurriedStore
+from quire.portal.run_requests import Question
 from quire.portal.views import EstimateView
 from quire.portal.work_queue import Deadline, WorkUnavailableError
-from quire.query import bound_query, query_columns
-from quire.source import SourceSession, SourceTransaction, open_transaction
-from quire.source.lost_connections import with_defaults
+from quire.postgres import SourceSession, SourceTransaction, open_transaction
+from quire.postgres.keepalive import with_defaults
+from quire.postgres.partition_query import bound_query, query_columns
+from quire.records.run import RunPlan, SourceColumn
 from quire.stages.plan import plan_partitions
 
 MAX_PARTITIONS = 500  # that are looked for in the store; of a range with more, the planner alone is asked

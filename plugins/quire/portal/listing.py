@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 from fastapi import HTTPException, Request
 
-from quire.artifacts import Manifest
 from quire.object_store import ObjectStore
 from quire.portal.access import Reading
 from quire.portal.runs import MAX_MANIFESTS, RunList, list_runs, show_run
 from quire.portal.views import RunDetails
 from quire.portal.work_queue import TurnQueue
+from quire.records.run import Manifest
 
 CLIENT_LEFT = 499  # nobody reads the answer
 MAX_LISTS = 8

@@ -17,16 +17,16 @@ from typing import Any
 
 from cachetools import TTLCache
 
-from quire.artifacts import Manifest
-from quire.definition import ReportDefinition
 from quire.errors import StoreRefusedError, StoreUnavailableError
 from quire.object_store import ObjectStore
 from quire.portal.access import Reading
-from quire.portal.hurried_store import HurriedStore
-from quire.portal.manifests import bytes_of
-from quire.portal.tables import SummaryTable, summary_tables
+from quire.portal.deadline_store import HurriedStore
+from quire.portal.manifest_cache import bytes_of
 from quire.portal.work_queue import Deadline, WorkQueue, WorkUnavailableError
-from quire.serialization import digest
+from quire.records.run import Manifest
+from quire.records.serialization import digest
+from quire.report.definition import ReportDefinition
+from quire.sheets.tables import SummaryTable, summary_tables
 
 logger = logging.getLogger(__name__)
 

@@ -16,16 +16,16 @@ from pydantic import StringConstraints
 
 from quire.errors import TransientError, UsageError
 from quire.portal.access import TOKEN_FIELD, AskingDep, Caller, CallerDep, CancellingDep, Reading, ReadingDep, RunId
-from quire.portal.addresses import PREFIX, run_address
 from quire.portal.api import LIMIT, OFFSET, cancel
-from quire.portal.explanations import explain
+from quire.portal.error_messages import explain
 from quire.portal.listing import list_for, run_for
+from quire.portal.page_formats import FILTERS, shown_range
 from quire.portal.page_summaries import PageSummaries, summaries_for
-from quire.portal.questions import BusyError, PausedError, QuotaError
 from quire.portal.reports import list_broken_reports, list_reports, parameter_titles, read_catalog, show_report
-from quire.portal.requesting import check_question, request_run
+from quire.portal.request_checks import check_question, request_run
+from quire.portal.run_requests import BusyError, PausedError, QuotaError
 from quire.portal.services import BaseDep, StoreDep
-from quire.portal.shown import FILTERS, shown_range
+from quire.urls import PREFIX, run_address
 
 router = APIRouter(include_in_schema=False)
 HERE = Path(__file__).parent

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from anyio.to_thread import run_sync
 
-from quire.catalog import Catalog, load_catalog
-from quire.definition import ReportDefinition
 from quire.portal.access import Caller, Reading, may
-from quire.portal.addresses import report_address
-from quire.portal.questions import presets
+from quire.portal.run_requests import presets
 from quire.portal.views import BrokenReportView, LimitsView, OwnerView, ParameterView, ReportView
+from quire.report.catalog import Catalog, load_catalog
+from quire.report.definition import ReportDefinition
 from quire.settings import include_folder
+from quire.urls import report_address
 
 
 async def read_catalog() -> Catalog:

@@ -11,7 +11,7 @@ import json
 from collections.abc import MutableMapping
 from typing import Any
 
-from quire.portal.lazy import App, Receive, Scope, Send
+from quire.portal.lazy_app import App, Receive, Scope, Send
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_QUERY_BYTES = 8 * 1024

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from quire.artifacts import Manifest, TaskUsage
-from quire.file_names import is_summary
-from quire.portal.addresses import archive_address, file_address
-from quire.portal.explanations import shorten
+from quire.portal.error_messages import shorten
 from quire.portal.views import FileView, StageView
+from quire.records.run import Manifest, TaskUsage
+from quire.runs.file_names import is_summary
+from quire.urls import archive_address, file_address
 
 MAX_WARNINGS = 100  # of one run, in a view of it
 MAX_WARNING_LENGTH = 2_000

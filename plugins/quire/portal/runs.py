@@ -9,25 +9,25 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from quire.airflow_dag.handover import NOTIFY, UNREACHED
-from quire.artifacts import Manifest
-from quire.definition import ReportDefinition
-from quire.definition.presentation import FILE_FORMATS
+from quire.airflow_dag.xcom import NOTIFY, UNREACHED
 from quire.errors import IntegrityError, ReportError, StoreRefusedError, StoreUnavailableError
-from quire.file_names import is_summary
 from quire.object_store import ObjectStore
 from quire.portal.access import Caller
-from quire.portal.addresses import run_address
 from quire.portal.airflow_api import AirflowApi, NotFoundError, RefusedError, is_run_id
 from quire.portal.command_line_runs import RUN_ID, CommandLineRun, command_line_runs, merge_page
-from quire.portal.explanations import MAX_REASON_LENGTH, contact_of, explain_failure, shorten
-from quire.portal.manifests import cached_manifest
-from quire.portal.outcomes import Outcome, Returned, outcome_of, outcomes_of, state_of
-from quire.portal.questions import asked_of
+from quire.portal.error_messages import MAX_REASON_LENGTH, contact_of, explain_failure, shorten
+from quire.portal.manifest_cache import cached_manifest
 from quire.portal.run_contents import contents_of, stage_views
+from quire.portal.run_outcomes import Outcome, Returned, outcome_of, outcomes_of, state_of
+from quire.portal.run_requests import asked_of
 from quire.portal.unreadable_runs import unreadable_view
 from quire.portal.views import RunDetails, RunView
 from quire.portal.work_queue import InThread, WorkUnavailableError
+from quire.records.run import Manifest
+from quire.report.definition import ReportDefinition
+from quire.report.definition.presentation import FILE_FORMATS
+from quire.runs.file_names import is_summary
+from quire.urls import run_address
 
 logger = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from quire.portal.addresses import run_address
 from quire.portal.command_line_runs import CommandLineRun
-from quire.portal.outcomes import Outcome
+from quire.portal.run_outcomes import Outcome
 from quire.portal.views import RunState, RunView
+from quire.urls import run_address
 
 UNREADABLE = "This run cannot be shown. Ask your Airflow administrator."
 

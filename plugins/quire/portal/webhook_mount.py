@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from quire.portal.lazy import LazyApp
+from quire.portal.lazy_app import LazyApp
 from quire.settings import include_folder
 
 if TYPE_CHECKING:

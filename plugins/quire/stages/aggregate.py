@@ -8,15 +8,15 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from quire.artifacts import RunPlan, StagedPartition, StagedSummary
-from quire.definition import ReportDefinition, Summary
 from quire.errors import concerning
-from quire.freshness import outlives_run
-from quire.measures import finish_groups, merge_groups, partial_groups, summarize
 from quire.object_store import ObjectStore
-from quire.parquet_scan import collect_all, scan_rows
-from quire.partial_summaries import merged_summaries, put_frame, read_partials
-from quire.run_key import is_published, run_key_of
+from quire.partitions.freshness import outlives_run
+from quire.records.run import RunPlan, StagedPartition, StagedSummary
+from quire.report.definition import ReportDefinition, Summary
+from quire.runs.run_key import is_published, run_key_of
+from quire.summaries.measures import finish_groups, merge_groups, partial_groups, summarize
+from quire.summaries.parquet_scan import collect_all, scan_rows
+from quire.summaries.partial_summaries import merged_summaries, put_frame, read_partials
 
 logger = logging.getLogger(__name__)
 

@@ -12,23 +12,23 @@ from itertools import zip_longest
 
 import pyarrow as pa
 
-from quire.allocation import give_back_large_blocks
-from quire.artifacts import RunPlan, SourceColumn, StagedPartition
-from quire.calendar_range import DatePartition
-from quire.damage import repeat_when_damaged
-from quire.definition import ReportDefinition
+from quire.date_range import DatePartition
 from quire.errors import IntegrityError, QueryError, concerning
-from quire.freshness import outlives_run, refuse_torn_read, token_reader
+from quire.memory import give_back_large_blocks
 from quire.object_store import ObjectStore, Upload
-from quire.parquet_file import write_row_groups
-from quire.partial_summaries import keep_partials
-from quire.placement import Placement
-from quire.query import bound_query
-from quire.records import commit_once
-from quire.source import SourceSession, SourceTransaction, open_transaction
-from quire.source.arrow_types import storage_schema
-from quire.source_digest import read_source_digest
-from quire.stored_partitions import find_partition, partition_place
+from quire.object_store.commit_records import commit_once
+from quire.partitions.cache import find_partition, partition_place
+from quire.partitions.damaged_objects import repeat_when_damaged
+from quire.partitions.freshness import outlives_run, refuse_torn_read, token_reader
+from quire.partitions.parquet_format import write_row_groups
+from quire.partitions.row_check import Placement
+from quire.partitions.source_digest import read_source_digest
+from quire.postgres import SourceSession, SourceTransaction, open_transaction
+from quire.postgres.arrow_types import storage_schema
+from quire.postgres.partition_query import bound_query
+from quire.records.run import RunPlan, SourceColumn, StagedPartition
+from quire.report.definition import ReportDefinition
+from quire.summaries.partial_summaries import keep_partials
 
 logger = logging.getLogger(__name__)
 

@@ -6,12 +6,12 @@ import logging
 import math
 from collections.abc import Sequence
 
-from quire.artifacts import RunLayout, RunPlan, StagedPartition
-from quire.definition import ReportDefinition
 from quire.errors import concerning
 from quire.object_store import ObjectStore
-from quire.run_key import is_published, run_key_of
-from quire.workbook_shares import workbook_shares
+from quire.records.run import RunLayout, RunPlan, StagedPartition
+from quire.report.definition import ReportDefinition
+from quire.runs.run_key import is_published, run_key_of
+from quire.runs.workbook_shards import workbook_shares
 
 logger = logging.getLogger(__name__)
 

@@ -7,18 +7,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from quire.artifacts import RunPlan, RunRequest, StagedPartition
-from quire.calendar_range import DatePartition
-from quire.definition import ReportDefinition
+from quire.date_range import DatePartition
 from quire.errors import concerning
-from quire.freshness import outlives_run, partition_tokens, refuse_unwatched
 from quire.object_store import ObjectStore
-from quire.partial_summaries import needs_rows
-from quire.query import query_columns
-from quire.result_columns import check_columns
-from quire.source import SourceSession, open_transaction
-from quire.source_digest import read_source_digest
-from quire.stored_partitions import find_partitions, partition_place
+from quire.partitions.cache import find_partitions, partition_place
+from quire.partitions.freshness import outlives_run, partition_tokens, refuse_unwatched
+from quire.partitions.source_digest import read_source_digest
+from quire.postgres import SourceSession, open_transaction
+from quire.postgres.partition_query import query_columns
+from quire.records.run import RunPlan, RunRequest, StagedPartition
+from quire.report.definition import ReportDefinition
+from quire.summaries.partial_summaries import needs_rows
+from quire.summaries.result_columns import check_columns
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
-from quire.artifacts import (
+from quire.errors import DamagedObjectError, IntegrityError, ReportError, concerning
+from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
+from quire.object_store.commit_records import COMMIT_ATTEMPTS, side_by_side, write_once
+from quire.partitions.cache import discard_rows
+from quire.partitions.freshness import changed_since_read, is_watched
+from quire.postgres import SourceSession, open_transaction
+from quire.records.run import (
     Manifest,
     ManifestPartition,
     PublishedRun,
@@ -18,18 +24,12 @@ from quire.artifacts import (
     TaskUsage,
     manifest_key,
 )
-from quire.definition import ReportDefinition
-from quire.errors import DamagedObjectError, IntegrityError, ReportError, concerning
-from quire.file_names import summary_file_name
-from quire.freshness import changed_since_read, is_watched
-from quire.front_sheets import about_sheet, files_sheet, summary_sheets
-from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
-from quire.records import COMMIT_ATTEMPTS, side_by_side, write_once
-from quire.source import SourceSession, open_transaction
-from quire.stored_manifests import find_manifest
-from quire.stored_partitions import discard_rows
-from quire.usage import repeated_statements
-from quire.workbook_shares import workbook_shares
+from quire.report.definition import ReportDefinition
+from quire.resource_usage import repeated_statements
+from quire.runs.file_names import summary_file_name
+from quire.runs.manifests import find_manifest
+from quire.runs.workbook_shards import workbook_shares
+from quire.sheets.front_sheets import about_sheet, files_sheet, summary_sheets
 from quire.xlsx.model import DetailOutcome, FactSheet, TableSheet, Workbook
 from quire.xlsx.workbook import write_workbook
 

@@ -11,16 +11,16 @@ from datetime import date, datetime
 
 import pyarrow as pa
 
-from quire.artifacts import RenderedFile, StagedRun, WorkbookShare
-from quire.definition import ReportDefinition, RowSplit
-from quire.definition.presentation import FileFormat
 from quire.errors import ReportError, concerning
 from quire.flat_files import write_csv, write_parquet
-from quire.front_sheets import about_sheet, detail_columns, rows_by_partition, summary_sheets
 from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
-from quire.row_times import cut_slices, row_times
-from quire.source.arrow_types import storage_schema
-from quire.stored_rows import read_rows
+from quire.partitions.row_reader import read_rows
+from quire.partitions.time_bounds import cut_slices, row_times
+from quire.postgres.arrow_types import storage_schema
+from quire.records.run import RenderedFile, StagedRun, WorkbookShare
+from quire.report.definition import ReportDefinition, RowSplit
+from quire.report.definition.presentation import FileFormat
+from quire.sheets.front_sheets import about_sheet, detail_columns, rows_by_partition, summary_sheets
 from quire.xlsx.model import DetailOutcome, DetailTable, FactSheet, TableSheet, Workbook
 from quire.xlsx.workbook import write_workbook
 

@@ -22,12 +22,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from quire.errors import ReportError
+from quire.webhooks.body_memory import HeldBodies, HeldBody
+from quire.webhooks.connections import Lookup
 from quire.webhooks.definition import WebhookDefinition
 from quire.webhooks.event import Event, read_event
-from quire.webhooks.held_bodies import HeldBodies, HeldBody
 from quire.webhooks.ingest import Outcome, ingest
-from quire.webhooks.lookup import Lookup
-from quire.webhooks.refusals import NOT_NOW, DeliveryDeferred, DeliveryRefused, OversizedBody, SlowBody
+from quire.webhooks.rejections import NOT_NOW, DeliveryDeferred, DeliveryRefused, OversizedBody, SlowBody
 from quire.webhooks.signature import Signed, read_headers, verify_signature
 from quire.webhooks.sources import Sources
 

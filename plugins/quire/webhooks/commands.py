@@ -24,7 +24,7 @@ def install(
     ] = None,
 ) -> None:
     """Make the tables behind deliveries, in the database that a source writes to."""
-    from quire.webhooks.installation import install as install_tables
+    from quire.webhooks.delivery_tables import install as install_tables
 
     include = include_folder()
     for name in [source] if source else source_names(include):
@@ -79,7 +79,7 @@ def _signing_of(name: str) -> str | None:
 
 
 def _check(name: str) -> str:
-    from quire.webhooks.installation import check_source
+    from quire.webhooks.delivery_tables import check_source
 
     definition = find_source(include_folder(), name)
     try:

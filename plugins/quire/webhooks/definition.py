@@ -9,9 +9,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
 
-from quire.definition.part import Part, duplicates, fault
-from quire.definition.scalars import ConnectionId, Duration, Label
 from quire.errors import quoted
+from quire.report.definition.part import Part, duplicates, fault
+from quire.report.definition.scalars import ConnectionId, Duration, Label
 from quire.webhooks.json_path import parse_path
 
 SOURCE_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")

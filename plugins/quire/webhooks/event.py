@@ -10,7 +10,7 @@ from decimal import Decimal
 from quire.webhooks.definition import WebhookDefinition
 from quire.webhooks.exact_json import read_json
 from quire.webhooks.json_path import ABSENT, find_value
-from quire.webhooks.refusals import BodyRefused
+from quire.webhooks.rejections import BodyRefused
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # An event from the future wins over all that happens until then. A clock that is wrong by its time zone is let pass.

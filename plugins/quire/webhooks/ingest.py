@@ -14,13 +14,13 @@ from psycopg import IsolationLevel
 from psycopg.errors import NotNullViolation
 from psycopg.sql import SQL, Composed
 
-from quire.source.owner import SAFE_SEARCH_PATH
-from quire.sql_literal import CLIENT_ENCODING
+from quire.postgres.owner import SAFE_SEARCH_PATH
+from quire.report.sql_literal import CLIENT_ENCODING
 from quire.webhooks import statements
 from quire.webhooks.definition import WebhookDefinition
 from quire.webhooks.event import Event
 from quire.webhooks.merge import Known
-from quire.webhooks.refusals import NOT_NOW, BodyRefused, DeliveryDeferred, UsedIdRefused, answering_for_postgresql
+from quire.webhooks.rejections import NOT_NOW, BodyRefused, DeliveryDeferred, UsedIdRefused, answering_for_postgresql
 from quire.webhooks.target import Connection, TargetColumn, ensure_trusted_schema, read_target
 
 # Seconds, and milliseconds: a connection that falls silent must not keep its turn for ever.

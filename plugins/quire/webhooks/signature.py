@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from quire.errors import SettingsError
-from quire.webhooks.refusals import UnsignedDelivery
+from quire.webhooks.rejections import UnsignedDelivery
 
 PREFIX = "whsec_"
 VERSION = "v1,"

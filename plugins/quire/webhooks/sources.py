@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from quire.catalog.definition_file import SUFFIX, definition_files, read_definition
-from quire.definition.part import suggestion
 from quire.errors import DefinitionError
+from quire.report.catalog.definition_file import SUFFIX, definition_files, read_definition
+from quire.report.definition.part import suggestion
 from quire.webhooks.definition import SOURCE_NAME, WebhookDefinition
 
 FOLDER = "webhooks"

@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 from psycopg.rows import class_row
 
-from quire.definition.part import suggestion
 from quire.errors import DefinitionError, UntrustedSchemaError
+from quire.report.definition.part import suggestion
 from quire.webhooks.definition import WebhookDefinition
 
 Connection = psycopg.Connection[tuple[Any, ...]]

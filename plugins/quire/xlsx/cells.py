@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from quire.xlsx.number_limits import MOST_BYTES, MOST_DIGITS
-from quire.xlsx.odd_dates import LAST_MILLISECOND, OddDate, date_text, timestamp_text
-from quire.xlsx.text import cut_texts, longest
-from quire.xlsx.wall_clock import DAY_MICROSECONDS, wall_clock
+from quire.values.number_limits import MOST_BYTES, MOST_DIGITS
+from quire.values.unrepresentable_dates import LAST_MILLISECOND, OddDate, date_text, timestamp_text
+from quire.values.wall_clock import DAY_MICROSECONDS, wall_clock
+from quire.xlsx.xml_text import cut_texts, longest
 
 EPOCH_SERIAL = 25_569  # 1970-01-01 in Excel's days since 1899-12-30
 FIRST_SERIAL, LAST_SERIAL = 61, 2_958_465  # 1900-03-01, before which Excel counts a day that was not; 9999-12-31

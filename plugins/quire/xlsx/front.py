@@ -18,8 +18,8 @@ from quire.xlsx.front_values import column_values, kept
 from quire.xlsx.model import FactSection, FactSheet, SheetColumn, TableSheet
 from quire.xlsx.names import column_letters, table_headers
 from quire.xlsx.styles import ACCENT, MUTED, Formats, number_format, side_of
-from quire.xlsx.text import FORMULA_STARTS
 from quire.xlsx.widths import FILTER_BUTTON, NARROWEST, display_width, header_height, header_lines, header_width
+from quire.xlsx.xml_text import FORMULA_STARTS
 
 HEADER_ROW = 2  # of a table, below its heading
 

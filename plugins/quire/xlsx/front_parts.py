@@ -11,7 +11,7 @@ from quire.xlsx.model import FactSheet, TableSheet
 from quire.xlsx.names import sheet_name
 from quire.xlsx.package import Part
 from quire.xlsx.shared_strings import SharedStrings
-from quire.xlsx.skeleton import shared_items
+from quire.xlsx.workbook_template import shared_items
 
 OPENING = ("_rels/.rels", "docProps/core.xml")
 STRINGS = "xl/sharedStrings.xml"

@@ -9,11 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from quire.values.number_limits import MOST_BYTES, MOST_DIGITS
+from quire.values.unrepresentable_dates import LAST_MILLISECOND, date_text, timestamp_text
+from quire.values.wall_clock import DAY_MICROSECONDS, offset_at
 from quire.xlsx.model import SheetColumn
-from quire.xlsx.number_limits import MOST_BYTES, MOST_DIGITS
-from quire.xlsx.odd_dates import LAST_MILLISECOND, date_text, timestamp_text
-from quire.xlsx.text import cut_text
-from quire.xlsx.wall_clock import DAY_MICROSECONDS, offset_at
+from quire.xlsx.xml_text import cut_text
 
 FIRST_DATE = dt.date(1900, 3, 1)
 _FIRST_DAY, _LAST_DAY = FIRST_DATE.toordinal(), dt.date.max.toordinal()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from quire.xlsx.text import escape_text
+from quire.xlsx.xml_text import escape_text
 
 MOST_BYTES = 64 * 2**20
 ITEM_BYTES = 400  # of memory that a string takes here and in its column, beside its own letters

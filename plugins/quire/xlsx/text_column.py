@@ -8,10 +8,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from quire.values.series import series_of
 from quire.xlsx.cells import Cells, Styles
-from quire.xlsx.series import series_of
 from quire.xlsx.shared_strings import SharedStrings
-from quire.xlsx.text import FORMULA_STARTS, LONGEST_TEXT, QUOTED, cut_text, cut_texts, escape_texts
+from quire.xlsx.xml_text import FORMULA_STARTS, LONGEST_TEXT, QUOTED, cut_text, cut_texts, escape_texts
 
 MOST_DISTINCT = 10_000
 RARE_BYTES = (b"&", b"<", b">", b"_x", b"\xef\xbf")

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import polars as pl
 import pyarrow as pa
 
+from quire.values.series import series_of
 from quire.xlsx.model import SheetColumn
-from quire.xlsx.series import series_of
 
 NARROWEST, WIDEST = 8.0, 48.0
 HEADER_WIDEST = 16  # longer titles wrap

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from quire.errors import WorkbookError
-from quire.xlsx.detail import DetailWriter, Limits
-from quire.xlsx.detail_rows import DetailRows, even_batches
+from quire.xlsx.data_sheets import DetailWriter, Limits
 from quire.xlsx.front_parts import merge_parts, opening_parts, rename_front
 from quire.xlsx.model import DetailOutcome, OpenFile, Workbook
 from quire.xlsx.package import CountedSink, Part, write_package
 from quire.xlsx.prefetch import reading_ahead
-from quire.xlsx.skeleton import MOST_COLUMNS, build_book
-from quire.xlsx.totals import Totals
+from quire.xlsx.row_batches import DetailRows, even_batches
+from quire.xlsx.totals_row import Totals
 from quire.xlsx.widths import column_widths
+from quire.xlsx.workbook_template import MOST_COLUMNS, build_book
 
 RENDERERS = min(2, os.cpu_count() or 1)
 READ_AHEAD = 2

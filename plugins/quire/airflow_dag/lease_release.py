@@ -1,0 +1,28 @@
+"""The last task of a DAG that publishes nothing: it ends the run's lease, as publish does where there is one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import TriggerRule, get_current_context
+
+from quire.airflow_dag.task_decorator import own_task
+from quire.airflow_dag.tasks import placement
+from quire.airflow_dag.xcom import release_lease_of
+from quire.report.definition import ReportDefinition
+
+
+def release_task(definition: ReportDefinition) -> Any:
+    """Returns the task, which runs where no task before it failed: those that fail end the lease themselves."""
+
+    @own_task(
+        task_id="release",
+        execution_timeout=timedelta(minutes=5),
+        trigger_rule=TriggerRule.NONE_FAILED,  # where all is stored, there was nothing to extract
+        **placement(definition, "plan"),
+    )
+    def release() -> None:
+        release_lease_of(get_current_context())
+
+    return release()

@@ -1,0 +1,25 @@
+"""Airflow's ``@task``, for functions that run Quire's stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from airflow.sdk import task
+
+from quire.memory import configure_process
+
+
+def own_task(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Returns ``@task`` with these options, over a function whose process is configured before it begins."""
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        @wraps(function)
+        def begin(*arguments: Any, **keywords: Any) -> Any:
+            configure_process()
+            return function(*arguments, **keywords)
+
+        return task(**options)(begin)
+
+    return decorate

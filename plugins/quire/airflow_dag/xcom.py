@@ -1,0 +1,268 @@
+"""What tasks hand on to one another through XCom: sealed records, and the usage of each task.
+
+plan and layout return what is mapped over, and push the whole record under a key of its own, since a mapping takes a
+task's return value only.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Context, get_current_context
+
+from quire.airflow_dag.sealing import SEAL, Record, Sealer, changed_xcom
+from quire.date_range import DatePartition
+from quire.errors import DamagedObjectError, ReportError
+from quire.notifications import ToldRun
+from quire.object_store import ObjectStore
+from quire.partitions.cache import whole_range
+from quire.records.run import (
+    RenderedFile,
+    RunPlan,
+    RunRequest,
+    StagedPartition,
+    StagedRun,
+    StagedSummary,
+    TaskUsage,
+    WorkbookShare,
+)
+from quire.records.serialization import digest
+from quire.report.definition import ReportDefinition, StageName
+from quire.report.request import request_conf
+
+if TYPE_CHECKING:
+    from quire.resource_usage import StatementLog, TaskMeter
+
+logger = logging.getLogger(__name__)
+
+PLAN, STORED, RUN, USAGE, DAMAGE, PUBLISHED = "plan", "stored", "run", "usage", "damage", "published"
+STORE_SUFFIX = "__store"  # of the DAG that stores ahead
+PUBLISH: StageName = "publish"
+UNREACHED = "unreached"  # whom notify could not reach, as sentences
+PARTITION_GROUPS, PARTITIONS, SUMMARIES = "groups of partitions", "partitions", "summaries"  # what tasks return
+WORKBOOK_GROUPS, FILES = "groups of workbooks", "files"
+NOTIFY = "notify"  # the task behind all stages, which tells those who want to know
+
+
+def is_published(tasks: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether publish has succeeded, by the states of a run's tasks as Airflow tells them."""
+    return any((task["task_id"], task["state"]) == (PUBLISH, "success") for task in tasks)
+
+
+def asked_for(definition: ReportDefinition) -> RunRequest:
+    """Returns what the run at hand was asked for: its conf, over the form's defaults.
+
+    Raises:
+        ParameterError, RangeError: it cannot be meant so.
+    """
+    context = get_current_context()
+    run = context["dag_run"]
+    return request_conf(
+        definition,
+        {**context["params"], **(run.conf or {})},
+        run_id=own_run_id(run),
+        run_after=run.run_after,
+    )
+
+
+def valid_request(definition: ReportDefinition) -> RunRequest | None:
+    """Returns what the run at hand was asked for, or None where it cannot be meant so."""
+    try:
+        return asked_for(definition)
+    except ReportError:
+        return None
+
+
+def own_run_id(run: Any) -> str:
+    """Returns what the run at hand is called in the store."""
+    return airflow_run_id(run.dag_id, run.run_id)
+
+
+def airflow_run_id(dag_id: str, run_id: str) -> str:
+    """Returns what a run is called in the store: of a report's two DAGs, each may have a run of the same id.
+
+    No DAG id has a colon, so that no two runs share a name, and with it a lease.
+    """
+    return f"{dag_id}:{run_id}"
+
+
+def release_lease_of(context: Context) -> None:
+    """Takes a run's lease away once a task has failed for good; tasks beside it that go on renew it."""
+    from quire.airflow_dag.connections import open_store
+    from quire.runs.leases import release_lease
+
+    run = context["dag_run"]
+    try:
+        release_lease(run.dag_id.removesuffix(STORE_SUFFIX), own_run_id(run), store=open_store())
+    except ReportError as error:  # there is no usable connection, and so no lease
+        logger.warning("the lease of run %s expires by itself: %s", run.run_id, error)
+
+
+class Handover:
+    """What one task of a run receives from the tasks before it, and hands on.
+
+    Records form a chain, so that records of two attempts, or of two runs of one id, do not go together: a record that
+    was made from the plan names the plan's seal, and what was rendered names the seal of the run.
+
+    Args:
+        definition: the report.
+        store: where the key lies that the run's records are sealed with.
+    """
+
+    def __init__(self, definition: ReportDefinition, *, store: ObjectStore) -> None:
+        self._definition = definition
+        self._sealer = Sealer(definition, own_run_id(get_current_context()["dag_run"]), store=store)
+        self._plan_seal = self._run_seal = ""
+
+    def plan(self, pushed: Any, stored: Any = None) -> RunPlan:
+        """Returns a pushed plan, with what it found stored where that is given too; to be opened first.
+
+        Raises:
+            DefinitionError: the definition was changed since.
+            IntegrityError: no task of this run sealed it; so do the other methods.
+        """
+        plan = self._open_plan(pushed)
+        if stored is None:
+            return plan
+        return replace(plan, stored=self._open(STORED, tuple[StagedPartition, ...], stored))
+
+    def run(self, pushed: Any) -> StagedRun:
+        """Returns a pushed run; to be opened first where the plan is not."""
+        run = self._sealer.open(RUN, StagedRun, pushed, chain=None)
+        self._plan_seal, self._run_seal = pushed["chain"], pushed[SEAL]
+        return run
+
+    def partition_group(self, returned: Any) -> tuple[DatePartition, ...]:
+        """Returns the partitions of one extract task."""
+        return self._open(PARTITION_GROUPS, tuple[DatePartition, ...], returned)
+
+    def partitions(self, plan: RunPlan, returned: Any) -> tuple[StagedPartition, ...]:
+        """Returns the partitions of a run in order: those that plan found stored, and those of all extract tasks."""
+        groups = self._each(PARTITIONS, tuple[StagedPartition, ...], returned)
+        return whole_range(self._definition, plan, [partition for group in groups for partition in group])
+
+    def summaries(self, partitions: Sequence[StagedPartition], returned: Any) -> tuple[StagedSummary, ...]:
+        """Returns the summaries that were made from these partitions."""
+        chain = self._of_partitions(partitions)
+        return self._sealer.open(SUMMARIES, tuple[StagedSummary, ...], returned, chain=chain)
+
+    def share_group(self, returned: Any) -> tuple[WorkbookShare, ...]:
+        """Returns the workbooks of one render task."""
+        return self._sealer.open(WORKBOOK_GROUPS, tuple[WorkbookShare, ...], returned, chain=self._run_seal)
+
+    def files(self, returned: Any) -> tuple[RenderedFile, ...]:
+        """Returns the files of all render tasks, in order."""
+        groups = self._each(FILES, tuple[RenderedFile, ...], returned, chain=self._run_seal)
+        return tuple(file for group in groups for file in group)
+
+    def usages(self, *pushed: Any) -> tuple[TaskUsage, ...]:
+        """Returns the resource usage of each earlier task; a mapped one has pushed a list."""
+        return tuple(usage for values in pushed for usage in self._each(USAGE, TaskUsage, values))
+
+    def damage(self, *pushed: Any) -> str:
+        """Returns the error of the first task that met a damaged object; empty where none has."""
+        return next((error for values in pushed for error in self._each(DAMAGE, str, values) if error), "")
+
+    def request(self, pushed: Any) -> RunRequest:
+        """Returns the request of a pushed plan, even where the definition was changed since."""
+        return self._open_plan(pushed, any_version=True).request
+
+    def published(self, pushed: Any) -> ToldRun:
+        """Returns what publish pushed for notifications, even where the definition was changed since."""
+        return self._sealer.open(PUBLISHED, ToldRun, pushed, chain=self._plan_seal, any_version=True)
+
+    def push_plan(self, plan: RunPlan) -> list[dict[str, str]]:
+        """Hands on the plan, and what it found stored by itself, since extracts need not know; returns its groups."""
+        self._plan_seal = self._push(PLAN, replace(plan, stored=()))
+        self._push(STORED, plan.stored)
+        return [self._seal(PARTITION_GROUPS, group) for group in plan.groups]
+
+    def push_run(self, run: StagedRun) -> None:
+        """Hands on what is known of the run."""
+        self._run_seal = self._push(RUN, run)
+
+    def push_published(self, run: ToldRun) -> None:
+        """Hands on to notifications what was published."""
+        self._push(PUBLISHED, run)
+
+    def seal_partitions(self, partitions: Sequence[StagedPartition]) -> dict[str, str]:
+        """Returns what an extract task returns."""
+        return self._seal(PARTITIONS, partitions)
+
+    def seal_summaries(
+        self, partitions: Sequence[StagedPartition], summaries: Sequence[StagedSummary]
+    ) -> dict[str, str]:
+        """Returns what aggregate returns, which made the summaries from these partitions."""
+        return self._sealer.seal(SUMMARIES, summaries, chain=self._of_partitions(partitions))
+
+    def seal_share_groups(self, groups: Sequence[Sequence[WorkbookShare]]) -> list[dict[str, str]]:
+        """Returns what layout returns, for a render task each."""
+        return [self._sealer.seal(WORKBOOK_GROUPS, group, chain=self._run_seal) for group in groups]
+
+    def seal_files(self, files: Sequence[RenderedFile]) -> dict[str, str]:
+        """Returns what a render task returns."""
+        return self._sealer.seal(FILES, files, chain=self._run_seal)
+
+    @contextmanager
+    def usage_pushed(
+        self, stage: str, names: Sequence[str], statements: StatementLog | None = None
+    ) -> Iterator[TaskMeter]:
+        """Measures a task, hands what it took to publish, and names it in Airflow's pages by what it works on."""
+        from quire.resource_usage import measured
+
+        label = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
+        get_current_context()["label"] = label  # type: ignore[typeddict-unknown-key]
+        with measured(stage, label, statements) as meter:
+            yield meter
+            self._push(USAGE, meter.usage())
+
+    @contextmanager
+    def damage_pushed(self) -> Iterator[None]:
+        """Lets a task succeed although it met a damaged object, and tells publish, which starts the run again.
+
+        A task of its own can neither extract the partition again nor have its siblings take the new rows.
+        """
+        damage = ""
+        try:
+            yield
+        except DamagedObjectError as error:
+            logger.warning("%s; publish starts the run again", error)
+            damage = str(error)
+        self._push(DAMAGE, damage)
+
+    def _each(self, purpose: str, kind: type[Record], pushed: Any, *, chain: str | None = None) -> list[Record]:
+        """Opens what a task, or each task of a mapped one, has handed on; a copy of one counts once.
+
+        Airflow keeps the XComs of mapped tasks that an earlier attempt of the run had, and this one has not: records of
+        another chain are left out.
+        """
+        values = [pushed] if isinstance(pushed, dict) else pushed or ()
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise changed_xcom(purpose)
+        sealed = {str(value.get(SEAL)) if isinstance(value, dict) else "": value for value in values}
+        chain = self._plan_seal if chain is None else chain
+        return self._sealer.open_each(purpose, kind, sealed.values(), chain=chain)
+
+    def _open_plan(self, pushed: Any, *, any_version: bool = False) -> RunPlan:
+        plan = self._sealer.open(PLAN, RunPlan, pushed, any_version=any_version)
+        self._plan_seal = pushed[SEAL]
+        return plan
+
+    def _open(self, purpose: str, kind: type[Record], sealed: Any) -> Record:
+        return self._sealer.open(purpose, kind, sealed, chain=self._plan_seal)
+
+    def _seal(self, purpose: str, record: Any) -> dict[str, str]:
+        return self._sealer.seal(purpose, record, chain=self._plan_seal)
+
+    def _push(self, key: str, record: Any) -> str:
+        """Pushes a sealed record, and returns its seal."""
+        sealed = self._seal(key, record)
+        get_current_context()["ti"].xcom_push(key, sealed)
+        return sealed[SEAL]
+
+    def _of_partitions(self, partitions: Sequence[StagedPartition]) -> str:
+        return digest(self._plan_seal, partitions)

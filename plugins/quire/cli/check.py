@@ -1,0 +1,86 @@
+"""``quire check``: a definition against the database that its query runs on."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from quire.date_range import DateRange
+from quire.errors import concerning
+from quire.partitions.freshness import refuse_unwatched
+from quire.postgres import SourceSession, open_transaction
+from quire.postgres.arrow_types import numeric_scale
+from quire.postgres.partition_query import bound_query, query_columns
+from quire.postgres.query_hints import advice_of_query
+from quire.postgres.search_path import search_path_advice
+from quire.postgres.tracking import forgotten_tables
+from quire.records.run import RunRequest, SourceColumn
+from quire.report.definition import Parameter, ReportDefinition
+from quire.summaries.measure_expression import parse_expression
+from quire.summaries.result_columns import check_columns
+
+SAMPLES = {"string": "", "integer": 0, "number": 0.0, "boolean": False, "date": "2000-01-01"}
+
+
+def check_source(definition: ReportDefinition, *, session: SourceSession) -> tuple[str, ...]:
+    """Runs the query for today without asking for a row, compares its columns and tables, and returns advice.
+
+    Raises:
+        DefinitionError: the query is not understood, or does not return what the definition names.
+        NotTrackedError: tables that should be tracked are not; all of them are named.
+        QueryError: PostgreSQL refuses the query.
+        SourceUnavailableError: PostgreSQL cannot be reached.
+    """
+    today = datetime.now(UTC).date()
+    request = RunRequest(
+        report=definition.name,
+        start=today,
+        end=today,
+        timezone=definition.timezone,
+        parameters={name: _sample(parameter) for name, parameter in definition.parameters.items()},
+        run_id=uuid.uuid4().hex,
+        made_at=datetime.now(UTC).isoformat(),
+    )
+    (partition,) = DateRange(start=today, end=today, timezone=definition.timezone).partitions(definition.partition)
+    sql = bound_query(definition, request, partition)
+    with concerning(report=definition.name), open_transaction(session) as transaction:
+        columns = query_columns(definition, request, partition, transaction=transaction)
+        check_columns(definition, columns)
+        path_advice = tuple(search_path_advice(transaction))
+        forgotten: tuple[str, ...] = ()
+        if definition.source.freshness == "tracked":
+            forgotten = forgotten_tables(definition, sql, transaction=transaction)
+            refuse_unwatched(definition, partition, transaction=transaction)
+    return (
+        *advice_of_query(definition.sql_text),
+        *_advice(definition, columns),
+        *map(_forgotten, forgotten),
+        *path_advice,
+    )
+
+
+def _forgotten(table: str) -> str:
+    return f"the query reads {table}, which source.tables does not name: its changes will not be noticed"
+
+
+def _sample(parameter: Parameter) -> object:
+    if not parameter.required:
+        return parameter.default
+    return parameter.enum[0] if parameter.enum else SAMPLES[parameter.type]
+
+
+def _advice(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> Iterator[str]:
+    totalled = {column.name for column in definition.columns if column.total}
+    expressions = {
+        measure.of for summary in definition.summaries for measure in summary.measures.values() if measure.of
+    }
+    measured = {name for of in expressions for name in parse_expression(of).meta.root_names()}
+    for column in columns:
+        if not column.pg_type.startswith("numeric") or numeric_scale(column.pg_type) is not None:
+            continue
+        cast = f"cast it in the query, such as {column.name}::numeric(18,2)"
+        if column.name in totalled:
+            yield f"{column.name} is totalled and is numeric without a scale: {cast}, which Excel takes for numbers"
+        elif column.name in measured:
+            yield f"{column.name} is measured and is numeric without a scale: {cast}, since 18 decimals are kept else"

@@ -1,0 +1,90 @@
+"""What ``quire run`` prints at its end: the contract's JSON, or the files for a person."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import typer
+
+from quire.formatting import format_period
+from quire.object_store import ObjectStore
+from quire.pipeline import RunOutcome
+from quire.records.serialization import to_json
+from quire.report.definition import ReportDefinition
+from quire.runs.file_names import is_summary
+
+
+def run_json(outcome: RunOutcome, definition: ReportDefinition, store: ObjectStore) -> dict[str, Any]:
+    """Returns DESIGN section 7's object; links are minted now and live for the definition's ``link_ttl``."""
+    manifest = outcome.published.manifest
+    return {
+        "report": manifest.report,
+        "run": manifest.run,
+        "start": manifest.start.isoformat(),
+        "end": manifest.end.isoformat(),
+        "timezone": manifest.timezone,
+        "parameters": manifest.parameters,
+        "reused": outcome.published.reused,
+        "rows": manifest.rows,
+        "partitions": [
+            {"key": part.key, "rows": part.rows, "bytes": part.bytes, "sha256": part.sha256, "stored": part.stored}
+            for part in outcome.partitions
+        ],
+        "summaries": [{"name": summary.name, "rows": summary.rows} for summary in manifest.summaries],
+        "files": [
+            {
+                "name": file.name,
+                "key": file.key,
+                "rows": file.rows,
+                "bytes": file.bytes,
+                "sha256": file.sha256,
+                "start": file.start.isoformat(),
+                "end": file.end.isoformat(),
+                "earliest": file.earliest,
+                "latest": file.latest,
+                "is_summary": is_summary(file),
+                "url": store.presign(file.key, seconds=_link_seconds(definition), filename=file.name),
+            }
+            for file in manifest.files
+        ],
+        "warnings": list(manifest.warnings),
+        "seconds": outcome.seconds,
+        "peak_rss_bytes": max(usage.peak_rss_bytes for usage in outcome.usage),
+        "usage": to_json(outcome.usage),
+    }
+
+
+def print_json(outcome: RunOutcome, definition: ReportDefinition, store: ObjectStore) -> None:
+    """Prints the contract's object on standard output."""
+    typer.echo(json.dumps(run_json(outcome, definition, store), ensure_ascii=False))
+
+
+def print_files(outcome: RunOutcome, definition: ReportDefinition, store: ObjectStore) -> None:
+    """Prints the run's files, each with its link on a line of its own, so that it can be copied whole."""
+    manifest = outcome.published.manifest
+    made = "was published already" if outcome.published.reused else f"took {outcome.seconds['total']:.1f} s"
+    typer.echo(f"{manifest.title}, {manifest.start} to {manifest.end}: {manifest.rows:,} rows; {made}")
+    for file in manifest.files:
+        period = format_period(file.earliest, file.latest)
+        typer.echo(f"\n{file.name}  {file.rows:,} rows  {_size(file.bytes)}" + (f"  {period}" if period else ""))
+        typer.echo(store.presign(file.key, seconds=_link_seconds(definition), filename=file.name))
+    for warning in manifest.warnings:
+        typer.echo(f"\nwarning: {warning}")
+    typer.echo(f"\nrun {manifest.run}; links work for {_duration(_link_seconds(definition))}")
+
+
+def _link_seconds(definition: ReportDefinition) -> int:
+    return int(definition.delivery.link_ttl.total_seconds())
+
+
+def _size(bytes: int) -> str:
+    return f"{bytes / 1e6:,.1f} MB" if bytes >= 100_000 else f"{bytes / 1e3:,.1f} kB"
+
+
+def _duration(seconds: int) -> str:
+    """Returns whole units only, as a definition writes them: 3,600 seconds are 1 h."""
+    unit, length = next(
+        (unit, length) for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)) if not seconds % length
+    )
+    return f"{seconds // length} {unit}"

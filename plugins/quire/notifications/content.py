@@ -1,0 +1,233 @@
+"""What a notice says. Its links are the portal's, which stay: whoever follows one is checked anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from quire.formatting import format_period
+from quire.records.run import RunRequest
+from quire.report.definition import ReportDefinition, title_of
+from quire.urls import archive_address, file_address, run_address
+
+MOST_FILES = 10
+MOST_WARNINGS = 5
+LONGEST_LINE = 500  # of a warning or a reason: a notice is short
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeLink:
+    """A place to go to. ``address`` is None where Airflow does not know its own."""
+
+    label: str
+    detail: str = ""
+    address: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What is told, before it is text or HTML.
+
+    Args:
+        subject: one line, which says it all where there is no room for more.
+        heading: the same, above facts that tell the rest.
+        failed: whether it is bad news.
+        facts: label and value.
+        files: to download.
+        more: what else there is of them, in words.
+        pages: the run's page, and all files in one.
+        warnings: what to mind.
+    """
+
+    subject: str
+    heading: str
+    failed: bool
+    facts: tuple[tuple[str, str], ...]
+    files: tuple[NoticeLink, ...] = ()
+    more: str = ""
+    pages: tuple[NoticeLink, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def page(self) -> str:
+        """The address of the run's page; nothing where it is not known."""
+        return next((page.address for page in self.pages if page.address), "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToldFile:
+    """A published file."""
+
+    name: str
+    rows: int
+    bytes: int
+    earliest: str | None = None
+    latest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToldRun:
+    """What publish tells of its run. ``run`` is the run's key; ``reused``: it was published before."""
+
+    run: str
+    reused: bool
+    rows: int
+    files: tuple[ToldFile, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedTask:
+    """A task that failed for good.
+
+    Args:
+        stage: of the pipeline.
+        reason: one line, without secrets; none where its process ended without a word.
+    """
+
+    stage: str
+    reason: str = ""
+
+
+def tell_success(
+    definition: ReportDefinition,
+    request: RunRequest,
+    told: ToldRun,
+    *,
+    totals: Sequence[tuple[str, str]] = (),
+    run_id: str,
+    base_url: str,
+) -> Notice:
+    """Returns what is told of a published run.
+
+    Args:
+        definition: the report.
+        request: what was asked for.
+        told: what came of it.
+        totals: title and value of what its rows add up to.
+        run_id: Airflow's.
+        base_url: where Airflow's readers find it; empty where that is not known, and there are no links.
+    """
+    count, size = len(told.files), size_of(sum(file.bytes for file in told.files))
+    facts = [
+        ("Days", _days(request)),
+        *_parameters(definition, request),
+        ("Rows", f"{told.rows:,}"),
+        *((title, _short(value)) for title, value in totals),
+        ("Files", f"{count}, together {size}" if count > 1 else f"{count}, of {size}"),
+    ]
+    if told.reused:
+        facts.append(("Changed", "nothing since these files were made"))
+    files = tuple(
+        NoticeLink(
+            label=file.name,
+            detail=_file_detail(file),
+            address=_link(base_url, file_address(definition.name, told.run, file.name)),
+        )
+        for file in told.files[:MOST_FILES]
+    )
+    archive = NoticeLink(
+        label="All files in one zip", address=_link(base_url, archive_address(definition.name, told.run))
+    )
+    return Notice(
+        subject=f"{definition.title}, {request.start} to {request.end}: ready",
+        heading=f"{definition.title} is ready",
+        failed=False,
+        facts=tuple(facts),
+        files=files,
+        more=f"and {count - MOST_FILES} more" if count > MOST_FILES else "",
+        pages=(_run_page(definition.name, run_id, base_url), *([archive] if count > 1 else [])),
+        warnings=_shortened(told.warnings),
+    )
+
+
+def tell_failure(
+    definition: ReportDefinition,
+    request: RunRequest | None,
+    failed: Sequence[FailedTask],
+    *,
+    run_id: str,
+    base_url: str,
+) -> Notice:
+    """Returns what is told of a failed run.
+
+    Args:
+        definition: the report.
+        request: what was asked for, where that could be understood.
+        failed: the tasks that failed: the first is told, the others are counted.
+        run_id: Airflow's.
+        base_url: where Airflow's readers find it, or nothing.
+    """
+    facts = [("Days", _days(request)), *_parameters(definition, request)] if request else []
+    days = f", {request.start} to {request.end}" if request else ""
+    return Notice(
+        subject=f"{definition.title}{days}: failed",
+        heading=f"{definition.title} could not be made",
+        failed=True,
+        facts=(*facts, *_causes(failed)),
+        pages=(_run_page(definition.name, run_id, base_url),),
+    )
+
+
+def size_of(count: int) -> str:
+    """Returns a number of bytes as people read it, in powers of ten, as file managers and S3's prices have them."""
+    amount, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if amount < 999.5:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{amount:.1f} {unit}" if amount < 9.95 and unit != "bytes" else f"{amount:.0f} {unit}"
+
+
+def _file_detail(file: ToldFile) -> str:
+    if not file.rows:
+        return size_of(file.bytes)
+    period = format_period(file.earliest, file.latest)
+    return f"{file.rows:,} rows, {size_of(file.bytes)}" + (f", {period}" if period else "")
+
+
+def _causes(failed: Sequence[FailedTask]) -> list[tuple[str, str]]:
+    if not failed:
+        return [("Reason", "it was ended before it was done")]
+    first = next((task for task in failed if task.reason), failed[0])
+    others = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+    reason = first.reason or "its process ended without a word: killed, out of memory, or ended by somebody"
+    return [("Stopped at", f"{first.stage}{others}"), ("Reason", _short(reason))]
+
+
+def _days(request: RunRequest) -> str:
+    return f"{request.start} to {request.end} ({request.timezone})"
+
+
+def _parameters(definition: ReportDefinition, request: RunRequest) -> list[tuple[str, str]]:
+    given = request.parameters.items()
+    return [(_parameter_title(definition, name), _plain(value)) for name, value in given if value is not None]
+
+
+def _parameter_title(definition: ReportDefinition, name: str) -> str:
+    return definition.parameters[name].title if name in definition.parameters else title_of(name)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return _short(str(value))  # of one line: it must not look like a part of the notice
+
+
+def _run_page(report: str, run_id: str, base_url: str) -> NoticeLink:
+    return NoticeLink(label="The run's page", address=_link(base_url, run_address(report, run_id)))
+
+
+def _link(base_url: str, path: str) -> str | None:
+    return f"{base_url.rstrip('/')}{path}" if base_url else None
+
+
+def _shortened(warnings: Sequence[str]) -> tuple[str, ...]:
+    shown = tuple(_short(warning) for warning in warnings[:MOST_WARNINGS])
+    left = len(warnings) - MOST_WARNINGS
+    return (*shown, f"and {left} more, on the run's page") if left > 0 else shown
+
+
+def _short(line: str) -> str:
+    words = " ".join(line.split())
+    return words if len(words) <= LONGEST_LINE else f"{words[: LONGEST_LINE - 1].rstrip()}…"

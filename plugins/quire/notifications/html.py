@@ -1,0 +1,92 @@
+"""A notice as the body of an e-mail.
+
+Mail programs know tables and inline styles, and little else: no stylesheet is fetched, no picture, no font. Colours are
+told for text and ground together, so that a program that darkens one darkens both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+
+from quire.notifications.content import Notice, NoticeLink
+
+FONT = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
+INK, FAINT, LINE, GROUND, PAPER = "#1f2933", "#5f6c7b", "#e4e7eb", "#f5f7fa", "#ffffff"
+GOOD, BAD, LINK = "#1d7a46", "#b3261e", "#0b5cad"
+LONGEST_UNBROKEN = 20  # characters of a label, beside which a phone still has room
+WARNED_GROUND, WARNED_LINE = "#fff8e1", "#e0a800"
+
+
+def as_html(notice: Notice) -> str:
+    """Returns a whole document; every text in it is escaped."""
+    colour = BAD if notice.failed else GOOD
+    return (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{escape(notice.subject)}</title></head>"
+        f'<body style="margin:0;padding:0;background:{GROUND};color:{INK};{FONT}">'
+        f'<table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="background:{GROUND}">'
+        '<tr><td align="center" style="padding:24px 12px">'
+        f'<table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="max-width:600px;'
+        f'background:{PAPER};color:{INK};border:1px solid {LINE};border-top:4px solid {colour};border-radius:6px">'
+        f'<tr><td style="padding:24px 28px;{FONT};font-size:15px;line-height:1.5;text-align:left">'
+        f'<h1 style="margin:0 0 16px;font-size:20px;line-height:1.3;color:{INK}">{escape(notice.heading)}</h1>'
+        f"{_facts(notice)}{''.join(map(_warning, notice.warnings))}{_files(notice)}{_pages(notice)}"
+        "</td></tr></table></td></tr></table></body></html>"
+    )
+
+
+def _facts(notice: Notice) -> str:
+    rows = "".join(
+        f'<tr valign="top"><td style="padding:3px 16px 3px 0;color:{FAINT}{_unbroken(label)}">{escape(label)}</td>'
+        f'<td style="padding:3px 0;word-break:break-word">{escape(value)}</td></tr>'
+        for label, value in notice.facts
+    )
+    return f'<table role="presentation" cellpadding="0" cellspacing="0" style="{FONT};font-size:15px">{rows}</table>'
+
+
+def _unbroken(label: str) -> str:
+    return ";white-space:nowrap" if len(label) <= LONGEST_UNBROKEN else ""
+
+
+def _warning(words: str) -> str:
+    return (
+        f'<p style="margin:14px 0 0;padding:8px 12px;background:{WARNED_GROUND};color:{INK};'
+        f'border-left:3px solid {WARNED_LINE};font-size:14px">{escape(words)}</p>'
+    )
+
+
+def _files(notice: Notice) -> str:
+    if not notice.files:
+        return ""
+    more = (
+        f'<tr><td colspan="2" style="padding:9px 0;color:{FAINT}">{escape(notice.more)}</td></tr>'
+        if notice.more
+        else ""
+    )
+    return (
+        '<table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="margin-top:20px;'
+        f'{FONT};font-size:15px;border-top:1px solid {LINE}">{"".join(_file_rows(notice))}{more}</table>'
+    )
+
+
+def _file_rows(notice: Notice) -> Iterator[str]:
+    border = f"border-bottom:1px solid {LINE}"
+    for file in notice.files:
+        yield (
+            f'<tr><td style="padding:9px 16px 9px 0;{border};word-break:break-word">{_anchor(file)}</td>'
+            f'<td align="right" style="padding:9px 0;{border};color:{FAINT};font-size:14px">{escape(file.detail)}</td>'
+            "</tr>"
+        )
+
+
+def _pages(notice: Notice) -> str:
+    links = " &nbsp;·&nbsp; ".join(_anchor(page) for page in notice.pages if page.address)
+    return f'<p style="margin:20px 0 0">{links}</p>' if links else ""
+
+
+def _anchor(link: NoticeLink) -> str:
+    if not link.address:
+        return escape(link.label)
+    return f'<a href="{escape(link.address)}" style="color:{LINK}">{escape(link.label)}</a>'

@@ -1,0 +1,80 @@
+"""Stored partitions: which rows count under a token. A small JSON, written last and once, decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quire.errors import DamagedObjectError, IntegrityError
+from quire.object_store import ObjectStore
+from quire.object_store.checksums import ensure_checksums
+from quire.object_store.commit_records import find_record, folder_of, side_by_side
+from quire.records.run import RunPlan, StagedPartition
+from quire.report.definition import ReportDefinition
+
+
+def partition_place(report: str, source_digest: str, key: str, token: str) -> str:
+    """Returns the folder of a partition's objects; with ``.json``, the key of the record that decides."""
+    return f"partitions/{report}/{source_digest}/{key}/{token}"
+
+
+def find_partition(store: ObjectStore, place: str, *, with_rows: bool = True) -> StagedPartition | None:
+    """Returns the partition that counts, if there is one.
+
+    Deletes a record that is damaged, was written for another place, or whose rows are lost.
+
+    Args:
+        store: where it may be.
+        place: its folder.
+        with_rows: whether its rows are of interest, and not only what was calculated of them.
+    """
+
+    def ensure(staged: StagedPartition) -> None:
+        ensure_own_place(staged, place)
+        ensure_checksums(staged.object_key, staged.bytes, staged.checksums)
+        if with_rows and not store.has_size(staged.object_key, staged.bytes):
+            raise DamagedObjectError(f"{staged.object_key} is missing, or has another size than was stored")
+
+    return find_record(store, StagedPartition, f"{place}.json", ensure=ensure)
+
+
+def ensure_own_place(staged: StagedPartition, place: str) -> None:
+    """Checks that a record was written for the place that it lies at: its token, its partition, and its rows' folder.
+
+    Raises:
+        DamagedObjectError: it was not.
+    """
+    if place.split("/")[-2:] != [staged.key, staged.token] or folder_of(staged.object_key) != place:
+        raise DamagedObjectError(f"{place}.json is the record of other rows: it was copied or changed")
+
+
+def discard_rows(store: ObjectStore, object_key: str, error: DamagedObjectError) -> None:
+    """Makes a cache miss of a partition whose rows are damaged, unless other rows count by now."""
+
+    def ensure(staged: StagedPartition) -> None:
+        if staged.object_key == object_key:
+            raise error
+
+    find_record(store, StagedPartition, f"{folder_of(object_key)}.json", ensure=ensure)
+
+
+def find_partitions(
+    store: ObjectStore, places: Sequence[str], *, with_rows: bool = True
+) -> list[StagedPartition | None]:
+    """Returns ``find_partition`` of each place, asked side by side."""
+    return side_by_side(lambda place: find_partition(store, place, with_rows=with_rows), places)
+
+
+def whole_range(
+    definition: ReportDefinition, plan: RunPlan, extracted: Sequence[StagedPartition]
+) -> tuple[StagedPartition, ...]:
+    """Returns every partition of a run in order: those that plan found stored, and those that extract has read.
+
+    Raises:
+        IntegrityError: one is missing, or there twice.
+    """
+    wanted = [partition.key for partition in plan.request.days.partitions(definition.partition)]
+    found = tuple(sorted((*plan.stored, *extracted), key=lambda part: part.start))
+    if [part.key for part in found] != wanted:
+        odd = sorted(set(wanted).symmetric_difference(part.key for part in found)) or ["one of them twice"]
+        raise IntegrityError(f"the run has other partitions than its range: {', '.join(odd[:10])}: run it again")
+    return found

@@ -1,0 +1,166 @@
+"""Transactions that others cannot hijack, and the schema ``quire``, which must be the owner's alone.
+
+A role that may create functions in a schema of the search_path can plant some that fit a call better than PostgreSQL's
+own (``public.pg_advisory_xact_lock(integer)``); they run with the caller's rights. Under ``SAFE_SEARCH_PATH`` a name
+without a schema is PostgreSQL's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg.sql import SQL, Composable, Identifier
+
+from quire.errors import SourceUnavailableError, UntrustedSchemaError
+from quire.postgres.error_translation import translated
+from quire.report.sql_literal import CLIENT_ENCODING
+
+SAFE_SEARCH_PATH = "pg_catalog, pg_temp"  # functions and operators are never looked up in pg_temp
+INSTALLATION_LOCK = 0x7175_6972  # "quir": an advisory lock, held by whoever installs or removes
+LOCK_TIMEOUT_SECONDS = 10  # a table that is written to for longer is left alone; others queue behind us meanwhile
+
+Owner = psycopg.Connection[dict[str, Any]]
+
+_FOREIGN_OBJECTS = """
+WITH own (schema) AS (SELECT oid FROM pg_namespace WHERE nspname = 'quire'),
+object (class, id, owner) AS (
+    SELECT 'pg_namespace'::regclass, oid, nspowner FROM pg_namespace JOIN own ON oid = schema
+    UNION ALL SELECT 'pg_class'::regclass, oid, relowner FROM pg_class JOIN own ON relnamespace = schema
+    UNION ALL SELECT 'pg_proc'::regclass, oid, proowner FROM pg_proc JOIN own ON pronamespace = schema
+    UNION ALL SELECT 'pg_type'::regclass, oid, typowner FROM pg_type JOIN own ON typnamespace = schema
+     WHERE typrelid = 0 AND typelem = 0  -- others come with a table or another type
+    UNION ALL SELECT 'pg_operator'::regclass, oid, oprowner FROM pg_operator JOIN own ON oprnamespace = schema
+    UNION ALL SELECT 'pg_opclass'::regclass, oid, opcowner FROM pg_opclass JOIN own ON opcnamespace = schema
+    UNION ALL SELECT 'pg_opfamily'::regclass, oid, opfowner FROM pg_opfamily JOIN own ON opfnamespace = schema
+    UNION ALL SELECT 'pg_collation'::regclass, oid, collowner FROM pg_collation JOIN own ON collnamespace = schema
+    UNION ALL SELECT 'pg_conversion'::regclass, oid, conowner FROM pg_conversion JOIN own ON connamespace = schema
+)
+SELECT pg_describe_object(class, id, 0) AS object, pg_get_userbyid(owner)::text AS owner, current_user::text AS role
+  FROM object WHERE pg_get_userbyid(owner) <> current_user
+ ORDER BY class <> 'pg_namespace'::regclass, 1 LIMIT 1
+"""
+# Rights by which another role could have code of its own run as the owner, or change what is recorded.
+_FOREIGN_GRANTS = """
+WITH own (schema) AS (SELECT oid FROM pg_namespace WHERE nspname = 'quire'),
+granted (object, name, owner, acl) AS (
+    SELECT 'SCHEMA', 'quire', nspowner, nspacl FROM pg_namespace JOIN own ON oid = schema
+    UNION ALL SELECT 'TABLE', relname, relowner, relacl FROM pg_class JOIN own ON relnamespace = schema
+    UNION ALL SELECT 'TABLE', relname, relowner, attacl  -- of a column; revoking on the table revokes these too
+      FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid JOIN own ON relnamespace = schema
+)
+SELECT object, name::text AS name, grantee, coalesce(rolname::text, 'PUBLIC') AS role,
+       string_agg(DISTINCT privilege_type, ', ' ORDER BY privilege_type) AS privileges
+  FROM granted CROSS JOIN LATERAL aclexplode(acl) LEFT JOIN pg_roles ON pg_roles.oid = grantee
+ WHERE grantee <> owner
+   AND privilege_type <> ALL (CASE WHEN object = 'SCHEMA' THEN ARRAY['USAGE']
+                                   WHEN name LIKE 'webhook%' THEN ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']
+                                   ELSE ARRAY['SELECT', 'USAGE'] END)
+ GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 4
+"""
+_TRIGGERS = """
+SELECT tgname::text AS name, tgrelid::regclass::text AS relation FROM pg_trigger
+ WHERE NOT tgisinternal AND tgrelid IN (
+     SELECT pg_class.oid FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE nspname = 'quire')
+ ORDER BY 2, 1 LIMIT 1
+"""
+
+
+@contextmanager
+def owner_transaction(url: str) -> Iterator[Owner]:
+    """Opens a transaction whose statements mean PostgreSQL's own functions, and wait only so long for locks.
+
+    Raises:
+        QueryError: PostgreSQL refuses a statement.
+        SettingsError: libpq does not understand the address, or PostgreSQL turns the connection away.
+        SourceUnavailableError: PostgreSQL is away, or a lock is not free in time.
+    """
+    with translated(url), psycopg.connect(url, client_encoding=CLIENT_ENCODING, row_factory=dict_row) as connection:
+        connection.execute(  # before anything else: SET looks up no function
+            f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}; SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'; "
+            "SET LOCAL client_min_messages = warning; SET LOCAL row_security = off"  # an error, not others' functions
+        )
+        yield connection
+
+
+def lock_tables(owner: Owner, tables: Sequence[Composable], mode: LiteralString) -> None:
+    """Locks tables, all of them within ``LOCK_TIMEOUT_SECONDS``: lock_timeout alone holds for each.
+
+    Writers of a table that is locked already wait no longer either. A view is not to be among the tables: PostgreSQL
+    would lock the tables below it first, for which writers of the others may be waiting.
+
+    Args:
+        owner: the transaction that holds the locks.
+        tables: names for SQL, in the order that they are locked in.
+        mode: such as ``ACCESS EXCLUSIVE``.
+
+    Raises:
+        SourceUnavailableError: one of them is in use for longer.
+    """
+    if not tables:
+        return
+    owner.execute(f"SET LOCAL statement_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
+    try:
+        owner.execute(SQL("LOCK TABLE {} IN {} MODE").format(SQL(", ").join(tables), SQL(mode)))
+    except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as error:
+        raise SourceUnavailableError(
+            f"the tables were in use for {LOCK_TIMEOUT_SECONDS} s, and nothing was changed: try again when fewer "
+            "transactions use them"
+        ) from error
+    owner.execute("SET LOCAL statement_timeout TO DEFAULT")
+
+
+@contextmanager
+def installing(url: str) -> Iterator[Owner]:
+    """Opens an ``owner_transaction`` that no other installation runs beside, in a schema that is the owner's alone.
+
+    Raises:
+        UntrustedSchemaError: the schema ``quire``, or an object in it, is owned by another role.
+    """
+    with owner_transaction(url) as owner:
+        owner.execute("SELECT pg_advisory_xact_lock(%s::bigint)", [INSTALLATION_LOCK])
+        ensure_own_schema(owner)
+        yield owner
+
+
+def ensure_own_schema(owner: Owner) -> None:
+    """Refuses a schema ``quire`` in which another role could have code run with the rights of this one.
+
+    Raises:
+        UntrustedSchemaError: an object belongs to another role, which may change it; another role may create objects
+            or triggers; or a table has a trigger.
+    """
+    if foreign := owner.execute(_FOREIGN_OBJECTS).fetchone():
+        raise UntrustedSchemaError(
+            f"{foreign['object']} belongs to {foreign['owner']}, not to {foreign['role']}: connect as its owner, or "
+            "have an administrator drop it or change its owner"
+        )
+    for grant in owner.execute(_FOREIGN_GRANTS).fetchall():
+        name = "quire" if grant["object"] == "SCHEMA" else f"quire.{grant['name']}"
+        raise UntrustedSchemaError(
+            f"{grant['role']} has {grant['privileges']} on {name}: REVOKE ALL ON {grant['object']} {name} "
+            f"FROM {grant['role']}"
+        )
+    if trigger := owner.execute(_TRIGGERS).fetchone():
+        raise UntrustedSchemaError(
+            f"{trigger['relation']} has a trigger that is not Quire's: DROP TRIGGER {trigger['name']} "
+            f"ON {trigger['relation']}"
+        )
+
+
+def create_schema(owner: Owner) -> None:
+    """Creates the schema ``quire`` where there is none, for its owner alone."""
+    if owner.execute("SELECT FROM pg_namespace WHERE nspname = 'quire'").fetchone() is None:
+        owner.execute("CREATE SCHEMA quire")  # IF NOT EXISTS would trust one that came meanwhile
+        withdraw_default_grants(owner)
+
+
+def withdraw_default_grants(owner: Owner) -> None:
+    """Revokes what ALTER DEFAULT PRIVILEGES granted to others on objects that this transaction created."""
+    for grant in owner.execute(_FOREIGN_GRANTS).fetchall():
+        name = Identifier("quire") if grant["object"] == "SCHEMA" else Identifier("quire", grant["name"])
+        role = Identifier(grant["role"]) if grant["grantee"] else SQL("PUBLIC")
+        owner.execute(SQL("REVOKE ALL ON {} {} FROM {}").format(SQL(grant["object"]), name, role))

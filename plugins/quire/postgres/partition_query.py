@@ -1,0 +1,46 @@
+"""The report's query with its values in place, and what it returns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from quire.date_range import DatePartition
+from quire.errors import DefinitionError, QueryError, StatementError
+from quire.records.run import RunRequest, SourceColumn
+from quire.report import sql_template
+from quire.report.definition import ReportDefinition
+from quire.report.sql_template import Statement
+
+if TYPE_CHECKING:
+    from quire.postgres import SourceTransaction
+
+
+def bound_query(definition: ReportDefinition, request: RunRequest, partition: DatePartition) -> Statement:
+    """Returns the SQL for one partition: its instants and the request's parameters as quoted literals.
+
+    Raises:
+        ParameterError: a value cannot be sent to PostgreSQL.
+    """
+    binds = definition.sql_binds(request.parameters)
+    return sql_template.bind(
+        definition.sql_text, {**binds, "start": partition.start_instant, "end": partition.stop_instant}
+    )
+
+
+def query_columns(
+    definition: ReportDefinition, request: RunRequest, partition: DatePartition, *, transaction: SourceTransaction
+) -> tuple[SourceColumn, ...]:
+    """Returns the columns of the query, without reading a row of it.
+
+    Raises:
+        DefinitionError: PostgreSQL does not understand it.
+        ParameterError: a value cannot be sent to PostgreSQL.
+        QueryError: PostgreSQL refuses it for another reason.
+        SourceUnavailableError: PostgreSQL is away.
+    """
+    try:
+        return transaction.columns(bound_query(definition, request, partition))
+    except QueryError as error:
+        line = f":{error.line}" if error.line else ""
+        kind = DefinitionError if isinstance(error, StatementError) else type(error)
+        raise kind(f"sql/{definition.source.sql}{line}: {error.message}") from error

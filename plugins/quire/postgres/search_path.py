@@ -1,0 +1,100 @@
+"""Who else can put objects where a report's query looks for names without a schema."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from quire.postgres.transaction import SourceTransaction
+from quire.report.sql_literal import literal
+
+NAME = re.compile(r'"(?P<quoted>(?:[^"]++|"")*)"(?!")|(?P<plain>[^\s,"]++)')
+MAX_NAMES = 3
+# Roles other than the reader itself, superusers and the owner of the database, with the right to create objects in
+# schemas of the path, or to create such a schema. The owner of a schema is trusted with it, as the owner of its
+# tables, except for one that is on the path for its name only ("$user"), or that comes before a schema with tables of
+# another owner: objects there are found in the place of those tables.
+_CREATORS = """
+WITH path AS (SELECT * FROM (VALUES {path}) AS p(position, name, is_user)),
+held AS (
+    SELECT p.name, n.oid IS NOT NULL AS is_there, false AS is_owner, acl.grantee
+      FROM path AS p
+      LEFT JOIN pg_namespace AS n ON n.nspname = p.name
+      JOIN pg_database AS d ON d.datname = current_database()
+     CROSS JOIN LATERAL aclexplode(CASE WHEN n.oid IS NULL THEN coalesce(d.datacl, acldefault('d', d.datdba))
+                                        ELSE coalesce(n.nspacl, acldefault('n', n.nspowner)) END) AS acl
+     WHERE acl.privilege_type = 'CREATE' AND (p.is_user OR acl.grantee IS DISTINCT FROM n.nspowner)
+     UNION
+    SELECT p.name, true, true, n.nspowner
+      FROM path AS p
+      JOIN pg_namespace AS n ON n.nspname = p.name
+     WHERE p.is_user
+        OR EXISTS (SELECT FROM path AS later
+                     JOIN pg_namespace AS m ON m.nspname = later.name
+                     JOIN pg_class AS c ON c.relnamespace = m.oid
+                    WHERE later.position > p.position AND c.relowner <> n.nspowner
+                      AND c.relkind IN ('r', 'p', 'v', 'm', 'f'))
+)
+SELECT held.name, held.is_there, held.is_owner, coalesce(quote_ident(r.rolname), 'PUBLIC') AS creator,
+       quote_ident(held.name) AS quoted, quote_ident(current_user) AS reader
+  FROM held
+  LEFT JOIN pg_roles AS r ON r.oid = held.grantee
+ WHERE held.grantee = 0
+    OR NOT (r.rolsuper OR r.rolname IN (current_user, 'pg_database_owner')
+            OR r.oid = (SELECT datdba FROM pg_database WHERE datname = current_database()))
+ ORDER BY held.name, creator
+"""
+
+
+def search_path_advice(transaction: SourceTransaction) -> Iterator[str]:
+    """Gives advice for each schema of a report's search_path in which other roles may create objects.
+
+    A table there can stand in for the one that the query means, and a function or operator can fit a call better than
+    PostgreSQL's own; what they do, they do with the reader's rights.
+    """
+    (row,) = transaction.fetch(
+        "SELECT pg_catalog.current_setting('search_path') AS path, current_user::pg_catalog.text AS reader"
+    )
+    path = list(_schemas(row["path"], row["reader"]))
+    if not path:
+        return
+    values = ", ".join(f"({place}, {literal(name)}, {is_user})" for place, (name, is_user) in enumerate(path))
+    creators: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for creator in transaction.fetch_own(_CREATORS.format(path=values)):
+        creators[creator["name"]].append(creator)
+    for rows in creators.values():
+        yield _advice(rows)
+
+
+def _schemas(path: str, reader: str) -> Iterator[tuple[str, bool]]:
+    """Gives the schemas of a search_path, and whether each stands there as ``"$user"``."""
+    for match in NAME.finditer(path):
+        name = match["plain"] or match["quoted"].replace('""', '"')
+        if name == "$user":
+            yield reader, True
+        elif not name.startswith("pg_"):  # PostgreSQL's own, and temporary objects, which are the session's
+            yield name, False
+
+
+def _advice(rows: Sequence[dict[str, Any]]) -> str:
+    schema, reader = rows[0]["quoted"], rows[0]["reader"]
+    roles = [row["creator"] for row in rows]
+    names = ", ".join("every role (PUBLIC)" if role == "PUBLIC" else role for role in roles[:MAX_NAMES])
+    more = f" and {len(roles) - MAX_NAMES} more" if len(roles) > MAX_NAMES else ""
+    danger = f"the query may then read or call their objects with the rights of {reader}"
+    if rows[0]["is_there"] and any(row["is_owner"] for row in rows):  # who can grant itself the right again
+        return (
+            f"{names}{more} can create objects in schema {schema}, which is on the search_path of {reader}: {danger}. "
+            "Take the schema off the search_path, or behind the schemas with the tables, or change its owner"
+        )
+    if rows[0]["is_there"]:
+        return (
+            f"{names}{more} can create objects in schema {schema}, which is on the search_path of {reader}: {danger}. "
+            f"REVOKE CREATE ON SCHEMA {schema} FROM {', '.join(roles)}, or take the schema off the search_path"
+        )
+    return (
+        f"{names}{more} can create the schema {schema}, which does not exist but is on the search_path of {reader}: "
+        f"{danger}. Set the search_path as reader_role.sql does"
+    )

@@ -1,0 +1,45 @@
+"""The rows that a new partition of a tracked table brings along."""
+
+from __future__ import annotations
+
+from psycopg.sql import SQL, Identifier, Literal
+
+from quire.postgres.owner import Owner
+from quire.postgres.tracking.triggers import node_name
+
+_NODE_STATE = """
+SELECT pg_relation_size(class.oid) > 0 AS has_rows,
+       NOT EXISTS (SELECT FROM pg_roles AS role
+                    WHERE role.oid IN (class.relowner, space.nspowner) AND NOT role.rolsuper
+                      AND role.rolname NOT IN (current_user, 'pg_database_owner') AND role.oid <> base.datdba
+       ) AND NOT row_security_active(class.oid) AS is_trusted  -- a policy would hide rows, and so is an error
+  FROM pg_class AS class
+  JOIN pg_namespace AS space ON space.oid = class.relnamespace
+  JOIN pg_database AS base ON base.datname = current_database()
+ WHERE class.oid = %s::oid
+"""
+
+
+def log_arrived_rows(owner: Owner, node: int, time_column: str | None) -> None:
+    """Logs the rows that a partition brought along.
+
+    They are read only where trusted roles alone own the partition and its schema. Another role could put a view in
+    the partition's place, or a policy on it, and have functions of its own run with the rights of this one. Such a
+    partition makes every stored partition stale instead, and so does one whose policies hold for this role.
+    """
+    state = owner.execute(_NODE_STATE, [node]).fetchone()
+    if state is None or not state["has_rows"]:
+        return
+    if not state["is_trusted"]:
+        owner.execute(
+            "INSERT INTO quire.change_log (relation, time_column, bucket, n) VALUES (%s::oid, %s::name, NULL, 1)",
+            [node, time_column],
+        )
+        return
+    bucket = SQL("quire.bucket({})").format(Identifier(time_column)) if time_column else SQL("NULL::timestamp")
+    owner.execute(
+        SQL(
+            "INSERT INTO quire.change_log (relation, time_column, bucket, n) "
+            "SELECT {node}::oid, {column}, {bucket}, count(*) FROM ONLY {table} GROUP BY 3"
+        ).format(node=Literal(node), column=Literal(time_column), bucket=bucket, table=node_name(owner, node))
+    )

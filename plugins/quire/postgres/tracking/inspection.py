@@ -1,0 +1,202 @@
+"""What PostgreSQL's catalogs say of a report's tables: their partitions, and the triggers on each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from quire.errors import NotTrackedError
+from quire.postgres import SourceTransaction
+from quire.report import sql_literal
+from quire.report.definition import SourceTable
+
+STATEMENTS = ("insert", "update", "delete", "truncate")
+REPLICA = "replica"  # the trigger for rows that a subscription applies
+ORDINARY, PARTITIONED = "r", "p"
+TIMES = ("timestamp with time zone", "timestamp without time zone", "date")
+_KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "i": "an index"}
+_SUFFIX_LENGTH = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableState:
+    """A table as it is now.
+
+    Args:
+        table: as the definition names it.
+        relation: its oid.
+        column_type: of its time column; None where it has none.
+        nodes: oids of the table and all its partitions, sorted.
+        incomplete: those without all their triggers, by oid, as PostgreSQL writes their names.
+        generated: a digest of the expressions of generated columns, of all nodes; None where there are none. ALTER
+            TABLE replaces one, and with it the values of all rows, without running a trigger.
+        stranger: the owner of the schema ``quire`` or of its views, where it is a role that may not do all that the
+            table's owner may; None where it may be trusted.
+    """
+
+    table: SourceTable
+    relation: int
+    column_type: str | None
+    nodes: tuple[int, ...]
+    incomplete: Mapping[int, str]
+    generated: str | None = None
+    stranger: str | None = None
+
+
+def trigger_name(event: str, time_column: str | None) -> str:
+    """Returns the name of a trigger: short enough for PostgreSQL, whatever the column is called."""
+    suffix = hashlib.sha256(time_column.encode()).hexdigest()[:_SUFFIX_LENGTH] if time_column else "all"
+    return f"quire_{event}_{suffix}"
+
+
+def resolution_query(tables: Sequence[SourceTable]) -> str:
+    """Returns the query for the tables' oids, a row each. It runs under the connection's own search_path.
+
+    Under any search_path it calls nothing but PostgreSQL's own: every name has its schema, and there is no operator.
+    """
+    rows = ", ".join(
+        f"({position}, pg_catalog.to_regclass({literal(table.name)}::pg_catalog.text)::pg_catalog.oid::pg_catalog.int8)"
+        for position, table in enumerate(tables)
+    )
+    return f"SELECT position, relation FROM (VALUES {rows}) AS resolved (position, relation)"  # noqa: S608 - quoted literals
+
+
+def resolved_tables(rows: Sequence[Mapping[str, Any]]) -> tuple[int | None, ...]:
+    """Returns the oids in the rows of ``resolution_query``, in the tables' order; None where there is no table."""
+    return tuple(row["relation"] for row in sorted(rows, key=lambda row: int(row["position"])))
+
+
+def _wanted_rows(tables: Sequence[SourceTable], relations: Sequence[int | None]) -> str:
+    """Returns the tables as rows of SQL: position from 0, oid, time column and names of the triggers."""
+    return ", ".join(
+        f"({position}, {'NULL' if relation is None else relation}::oid, {literal(table.time_column)}::name, "
+        f"ARRAY[{', '.join(literal(trigger_name(event, table.time_column)) for event in STATEMENTS)}]::name[], "
+        f"{literal(trigger_name(REPLICA, table.time_column))}::name)"
+        for position, (table, relation) in enumerate(zip(tables, relations, strict=True))
+    )
+
+
+def inspection_query(tables: Sequence[SourceTable], relations: Sequence[int | None]) -> str:
+    """Returns the query that asks for the state of some tables, a row each, in their order.
+
+    It needs ``SAFE_SEARCH_PATH``. A trigger counts where it runs a function of the schema ``quire``. That schema and
+    its views are trusted where their owner has all the rights of the table's owner, whose code readers may run anyway.
+    """
+    return f"""
+WITH RECURSIVE wanted (position, relation, time_column, statements, replica) AS (
+    VALUES {_wanted_rows(tables, relations)}
+),
+own (schema, owner) AS (SELECT oid, nspowner FROM pg_namespace WHERE nspname = 'quire'),
+holder (owner) AS (
+    SELECT owner FROM own UNION
+    SELECT relowner FROM pg_class JOIN own ON relnamespace = schema
+     WHERE relname IN ('readable_tables', 'readable_changes')
+),
+tree (position, node) AS (
+    SELECT position, relation FROM wanted WHERE relation IS NOT NULL
+    UNION
+    SELECT tree.position, link.inhrelid
+      FROM tree JOIN pg_inherits AS link ON link.inhparent = tree.node AND NOT link.inhdetachpending
+),
+generated AS (
+    SELECT tree.position, tree.node, attname::text AS attname, pg_get_expr(adbin, adrelid) AS expression
+      FROM tree JOIN pg_attribute ON attrelid = tree.node JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+     WHERE attgenerated <> ''
+),
+incomplete AS (
+    SELECT tree.position, tree.node
+      FROM tree JOIN wanted USING (position) JOIN pg_class AS class ON class.oid = tree.node
+     WHERE (SELECT count(*) FROM pg_trigger
+              JOIN pg_proc ON pg_proc.oid = tgfoid JOIN own ON pronamespace = own.schema
+             WHERE tgrelid = tree.node
+               AND (tgname = ANY (wanted.statements) AND tgenabled = 'A'
+                    OR tgname = wanted.replica AND tgenabled = 'R'))
+           < cardinality(wanted.statements) + (class.relkind = '{ORDINARY}')::integer
+)
+SELECT wanted.position,
+       class.oid::bigint AS relation,
+       class.relkind::text AS kind,
+       (SELECT format_type(coalesce(nullif(type.typbasetype, 0), type.oid), NULL)
+          FROM pg_attribute AS attribute JOIN pg_type AS type ON type.oid = attribute.atttypid
+         WHERE attrelid = class.oid AND attname = wanted.time_column AND attnum > 0 AND NOT attisdropped
+       ) AS column_type,
+       (SELECT string_agg(node::text, ' ' ORDER BY node) FROM tree WHERE tree.position = wanted.position) AS nodes,
+       (SELECT jsonb_object_agg(node::text, node::regclass::text)::text FROM incomplete
+         WHERE incomplete.position = wanted.position) AS incomplete,
+       (SELECT min(node::regclass::text) FROM tree JOIN pg_class AS part ON part.oid = tree.node
+         WHERE tree.position = wanted.position AND part.relkind NOT IN ('{ORDINARY}', '{PARTITIONED}')) AS foreign_node,
+       (SELECT min(inhparent::regclass::text) FROM pg_inherits
+         WHERE inhrelid = class.oid AND inhparent NOT IN (SELECT node FROM tree)) AS parent,
+       (SELECT encode(sha256(convert_to(string_agg(DISTINCT description, ', '), 'UTF8')), 'hex') FROM (
+           SELECT CASE WHEN expression <> first_value(expression) OVER columns THEN node::text || ' ' ELSE '' END
+                  || attname || ' ' || expression AS description
+             FROM generated WHERE generated.position = wanted.position
+           WINDOW columns AS (PARTITION BY attname ORDER BY node <> class.oid, node)) AS described) AS generated,
+       (SELECT min(pg_get_userbyid(holder.owner)::text) FROM holder
+         WHERE pg_get_userbyid(holder.owner) <> current_user
+           AND NOT pg_has_role(holder.owner, class.relowner, 'MEMBER')) AS stranger
+  FROM wanted LEFT JOIN pg_class AS class ON class.oid = wanted.relation
+ ORDER BY wanted.position
+"""  # noqa: S608 - names are quoted literals
+
+
+def inspect_tables(tables: Sequence[SourceTable], *, transaction: SourceTransaction) -> tuple[TableState, ...]:
+    """Returns the state of tables as a transaction sees them.
+
+    Raises:
+        NotTrackedError: a table cannot be tracked, or has no such time column.
+        QueryError, SourceUnavailableError: PostgreSQL refuses the question, or is away.
+    """
+    relations = resolved_tables(transaction.fetch(resolution_query(tables)))
+    return table_states(tables, transaction.fetch_own(inspection_query(tables, relations)))
+
+
+def table_states(tables: Sequence[SourceTable], rows: Sequence[Mapping[str, Any]]) -> tuple[TableState, ...]:
+    """Returns the states that the rows of ``inspection_query`` tell.
+
+    Raises:
+        NotTrackedError: a table cannot be tracked, or has no such time column.
+    """
+    return tuple(_state(table, row) for table, row in zip(tables, rows, strict=True))
+
+
+def _state(table: SourceTable, row: Mapping[str, Any]) -> TableState:
+    if row["relation"] is None:
+        raise NotTrackedError(f"source.tables: there is no table {table.name}")
+    if row["kind"] not in (ORDINARY, PARTITIONED):
+        kind = _KINDS.get(row["kind"], "no table")
+        raise NotTrackedError(f"source.tables: {table.name} is {kind}: name the tables whose changes count")
+    if row["foreign_node"]:
+        raise NotTrackedError(
+            f"source.tables: {table.name} has the partition {row['foreign_node']}, which lies on another server: "
+            "its changes cannot be tracked"
+        )
+    if row["parent"]:
+        raise NotTrackedError(
+            f"source.tables: {table.name} belongs to {row['parent']}, and what is written through that fires none of "
+            f"its triggers: name {row['parent']}"
+        )
+    if table.time_column and row["column_type"] not in TIMES:
+        found = f"is of type {row['column_type']}" if row["column_type"] else "is not a column of it"
+        raise NotTrackedError(
+            f"source.tables: {table.name}: time_column {table.time_column} {found}: it must be a timestamptz, "
+            "timestamp or date"
+        )
+    incomplete: dict[str, str] = json.loads(row["incomplete"] or "{}")
+    return TableState(
+        table=table,
+        relation=row["relation"],
+        column_type=row["column_type"],
+        nodes=tuple(map(int, row["nodes"].split())),
+        incomplete={int(node): name for node, name in incomplete.items()},
+        generated=row["generated"],
+        stranger=row["stranger"],
+    )
+
+
+def literal(value: str | None) -> str:
+    """Returns an SQL literal."""
+    return sql_literal.literal(value)

@@ -1,0 +1,197 @@
+"""Each partition's token: a digest of what its tables' change logs sum up to, in the snapshot its rows are read in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, time, timedelta
+from typing import Any
+
+from quire.date_range import DatePartition
+from quire.errors import NotTrackedError, SourceUnavailableError
+from quire.postgres import SourceTransaction
+from quire.postgres.tracking.inspection import TableState, inspect_tables, literal, resolution_query, resolved_tables
+from quire.records.serialization import digest
+from quire.report.definition import ReportDefinition
+
+HOUR = timedelta(hours=1)
+EVERYWHERE = -1  # the number of no segment
+_ZONED = "timestamp with time zone"
+
+
+def tracked_tokens(
+    definition: ReportDefinition, partitions: Sequence[DatePartition], *, transaction: SourceTransaction
+) -> dict[str, str]:
+    """Returns each partition's token by its key: three queries, however many partitions and tables there are.
+
+    It digests, for each table, its epoch, the sum of n over the buckets that the partition touches and those that are
+    everywhere, and the expressions of generated columns, if there are any. The sum grows with every change that the
+    transaction can see, in whatever order they committed.
+
+    Args:
+        definition: the report, with ``freshness: tracked``.
+        partitions: in order.
+        transaction: whose snapshot counts.
+
+    Raises:
+        NotTrackedError: a table is not tracked, or not wholly.
+        QueryError, SourceUnavailableError: PostgreSQL refuses the question, or is away.
+    """
+    states = refuse_untracked(definition, transaction=transaction)
+    bounds = {zoned: [_bounds(partition, zoned=zoned) for partition in partitions] for zoned in (True, False)}
+    edges = {zoned: sorted({edge for pair in pairs for edge in pair}) for zoned, pairs in bounds.items()}
+    places = {zoned: {edge: place for place, edge in enumerate(found)} for zoned, found in edges.items()}
+    rows = transaction.fetch_own(_sums_query(states, edges))
+    epochs = [_epoch(definition, state, rows, position) for position, state in enumerate(states)]
+    sums = {(row["position"], row["segment"]): int(row["total"]) for row in rows}
+
+    def total(position: int, number: int) -> int:
+        zoned = states[position].column_type == _ZONED
+        first, last = (places[zoned][edge] for edge in bounds[zoned][number])
+        # segment i lies between edges i - 1 and i, counted from 0
+        return sum(sums.get((position, segment), 0) for segment in (EVERYWHERE, *range(first + 1, last + 1)))
+
+    return {
+        partition.key: digest(
+            "tracked",
+            [
+                [
+                    state.table.name,
+                    state.table.time_column,
+                    epochs[position],
+                    total(position, number),
+                    *([state.generated] if state.generated else []),
+                ]
+                for position, state in enumerate(states)
+            ],
+        )
+        for number, partition in enumerate(partitions)
+    }
+
+
+def refuse_untracked(definition: ReportDefinition, *, transaction: SourceTransaction) -> tuple[TableState, ...]:
+    """Returns the state of the report's tables, each with all its triggers.
+
+    Raises:
+        NotTrackedError: a trigger is missing or disabled, on a table or one of its partitions; or the schema
+            ``quire`` is not in the hands of the table's owner.
+    """
+    states = inspect_tables(definition.source.tables, transaction=transaction)
+    for state in states:
+        if state.stranger:
+            raise NotTrackedError(
+                f"schema quire belongs to {state.stranger}, which does not own {state.table.name}: have an "
+                "administrator drop it or change its owner"
+            )
+    if incomplete := [state for state in states if state.incomplete]:
+        names = ", ".join(state.table.name for state in incomplete)
+        first = incomplete[0]
+        whole = len(incomplete) > 1 or first.relation in first.incomplete
+        partition = "" if whole else f", in its partition {next(iter(first.incomplete.values()))}"
+        raise _not_tracked(definition, f"changes of {names} are not tracked{partition}")
+    return states
+
+
+def refuse_replaced_files(definition: ReportDefinition, *, transaction: SourceTransaction) -> None:
+    """Called when the rows were read: refuses them where a table was emptied or rewritten after the snapshot.
+
+    TRUNCATE, rewriting ALTER TABLE, and partitions that are attached, detached or dropped show in older snapshots too.
+    From the first row on the query's locks keep them away; what came between the snapshot and the locks is found here:
+    the catalogs as of the snapshot (by SQL) and as of now (by functions) differ.
+
+    Raises:
+        SourceUnavailableError: a table has other files now.
+    """
+    tables = definition.source.tables
+    relations = resolved_tables(transaction.fetch(resolution_query(tables)))
+    wanted = ", ".join(
+        f"({literal(table.name)}::text, {'NULL' if relation is None else relation}::oid)"
+        for table, relation in zip(tables, relations, strict=True)
+    )
+    replaced = transaction.fetch_own(f"""
+WITH RECURSIVE tree (name, root, node) AS (
+    SELECT name, relation, relation FROM (VALUES {wanted}) AS wanted (name, relation)
+    UNION
+    SELECT tree.name, tree.root, link.inhrelid
+      FROM tree JOIN pg_inherits AS link ON link.inhparent = tree.node AND NOT link.inhdetachpending
+)
+SELECT min(name) AS name FROM (
+    SELECT name FROM tree LEFT JOIN pg_class AS class ON class.oid = tree.node
+     WHERE class.relkind IS NULL
+        OR class.relkind = 'r' AND class.relfilenode IS DISTINCT FROM pg_relation_filenode(node)
+    UNION ALL
+    SELECT name FROM (SELECT DISTINCT name, root FROM tree) AS roots, pg_partition_tree(root::regclass) AS part
+     WHERE part.relid NOT IN (SELECT node FROM tree WHERE tree.root = roots.root)
+    UNION ALL
+    SELECT name FROM tree JOIN pg_class AS class ON class.oid = tree.root
+     WHERE class.relkind = 'p' AND tree.node NOT IN (SELECT relid FROM pg_partition_tree(tree.root::regclass))
+) AS replaced
+""")[0]["name"]  # noqa: S608 - names are quoted literals
+    if replaced:
+        raise SourceUnavailableError(f"{replaced} was emptied, rewritten or repartitioned while it was read")
+
+
+def _epoch(definition: ReportDefinition, state: TableState, rows: Sequence[dict[str, Any]], position: int) -> str:
+    (seen,) = {(row["epoch"], row["nodes"], row["column_type"]) for row in rows if row["position"] == position}
+    epoch, nodes, column_type = seen
+    name = state.table.name
+    if epoch is None:
+        raise _not_tracked(definition, f"changes of {name} are not tracked, or its rows are not for this role to read")
+    if tuple(sorted(map(int, nodes.split()))) != state.nodes:
+        raise _not_tracked(definition, f"{name} has other partitions than when it was tracked")
+    if column_type != state.column_type:
+        raise _not_tracked(definition, f"{name}: {state.table.time_column} was a {column_type} when it was tracked")
+    return str(epoch)
+
+
+def _not_tracked(definition: ReportDefinition, fact: str) -> NotTrackedError:
+    return NotTrackedError(f"{fact}: run `quire track {definition.name}`")
+
+
+def _bounds(partition: DatePartition, *, zoned: bool) -> tuple[datetime, datetime]:
+    """Returns the partition's buckets, half-open: whole hours of UTC, or of the zone's own clocks.
+
+    Where its zone is off by half an hour, a partition shares a bucket with its neighbour.
+    """
+    if not zoned:
+        return datetime.combine(partition.start, time()), datetime.combine(partition.stop, time())
+    start, stop = (instant.replace(tzinfo=None) for instant in (partition.start_instant, partition.stop_instant))
+    floor = stop.replace(minute=0, second=0, microsecond=0)
+    return start.replace(minute=0, second=0, microsecond=0), floor if floor == stop else floor + HOUR
+
+
+def _sums_query(states: Sequence[TableState], edges: dict[bool, list[datetime]]) -> str:
+    wanted = ", ".join(
+        f"({position}, {state.relation}::oid, {literal(state.table.time_column)}::name)"
+        for position, state in enumerate(states)
+    )
+    sums = " UNION ALL ".join(
+        query
+        for position, state in enumerate(states)
+        for query in _table_sums(position, state, edges[state.column_type == _ZONED])
+    )
+    return f"""
+SELECT wanted.position, tracked.epoch::text AS epoch, array_to_string(tracked.nodes::oid[], ' ') AS nodes,
+       format_type(tracked.column_type, NULL) AS column_type, change.segment, coalesce(change.total, 0)::text AS total
+  FROM (VALUES {wanted}) AS wanted (position, relation, time_column)
+  LEFT JOIN quire.readable_tables AS tracked
+         ON tracked.relation = wanted.relation AND tracked.time_column IS NOT DISTINCT FROM wanted.time_column
+  LEFT JOIN ({sums}) AS change (position, segment, total) ON change.position = wanted.position
+"""  # noqa: S608 - its parts are numbers and quoted literals
+
+
+def _table_sums(position: int, state: TableState, edges: Sequence[datetime]) -> tuple[str, str]:
+    """Returns the queries for a table's sums by segment: of its records everywhere, and of those between the edges.
+
+    Their conditions are answered by the log's index. PostgreSQL pushes them into the view because it knows that these
+    operators leak nothing. The nodes are those of now; where other ones were tracked, the sums are not used.
+    """
+    column = state.table.time_column
+    same_column = "time_column IS NULL" if column is None else f"time_column = {literal(column)}::name"
+    nodes = ", ".join(map(str, state.nodes))
+    bounds = ", ".join(repr(edge.isoformat(sep=" ")) for edge in edges)
+    log = f"FROM quire.readable_changes WHERE relation = ANY (ARRAY[{nodes}]::oid[]::regclass[]) AND {same_column}"
+    return (
+        f"SELECT {position}, {EVERYWHERE}, sum(n) {log} AND bucket IS NULL",
+        f"SELECT {position}, width_bucket(bucket, ARRAY[{bounds}]::timestamp[]), sum(n) {log} "
+        f"AND bucket >= '{edges[0]}'::timestamp AND bucket < '{edges[-1]}'::timestamp GROUP BY 2",
+    )

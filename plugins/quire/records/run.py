@@ -1,0 +1,268 @@
+"""The records that pass between stages: frozen, small, and made of JSON's own types and dates.
+
+Rows never travel in them, only the keys of objects that hold rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+from quire.date_range import DatePartition, DateRange
+from quire.report.definition.presentation import FileFormat
+
+RUN_KEY = r"[0-9a-f]{32}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What somebody asked for, fixed once at the start of plan.
+
+    ``parameters`` are the definition's own, checked, as JSON values. ``run_id`` names this run among all (Airflow's
+    run id, or a uuid). ``made_at`` is the ISO 8601 instant that the workbooks tell. ``formats`` are those of the files;
+    none means the definition's.
+    """
+
+    report: str
+    start: date
+    end: date
+    timezone: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    formats: tuple[FileFormat, ...] = ()
+    force: bool = False
+    run_id: str
+    made_at: str
+
+    @property
+    def days(self) -> DateRange:
+        """The days that were asked for."""
+        return DateRange(start=self.start, end=self.end, timezone=self.timezone)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceColumn:
+    """A column of the report's query: ``pg_type`` as ``format_type`` prints it, such as ``numeric(12,2)``."""
+
+    name: str
+    pg_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionStatistics:
+    """What was seen of the rows on their way: the time column's ends, as text, and NULLs by column where there are."""
+
+    earliest: str | None = None
+    latest: str | None = None
+    nulls: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedPartition:
+    """One partition's rows, as a Parquet object.
+
+    ``stored``: it was there before this run. ``lasts``: other runs may find it. ``read_at``: when its snapshot was
+    taken, ISO 8601. ``checksums``: of the object's blocks; rows stored by earlier versions have none.
+    """
+
+    key: str
+    start: date
+    stop: date
+    object_key: str
+    rows: int
+    bytes: int
+    sha256: str
+    token: str
+    checksums: str = ""
+    read_at: str = ""
+    lasts: bool = True
+    stored: bool = False
+    statistics: PartitionStatistics = field(default_factory=PartitionStatistics)
+
+    @property
+    def last_day(self) -> date:
+        """The last day inside, as readers write it."""
+        return self.stop - timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """The partitions of a run: those that are stored and fresh, and how the others are spread over extract tasks."""
+
+    request: RunRequest
+    source_digest: str
+    columns: tuple[SourceColumn, ...]
+    groups: tuple[tuple[DatePartition, ...], ...]
+    stored: tuple[StagedPartition, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """How many partitions the run has."""
+        return len(self.stored) + sum(map(len, self.groups))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedSummary:
+    """One summary's rows, as a small Parquet object."""
+
+    name: str
+    object_key: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartialSummaries:
+    """What one stored partition adds to each summary that can be merged.
+
+    ``key`` is that of the record itself, which depends on the rows and what was measured. Earlier versions wrote none.
+    """
+
+    summaries: tuple[StagedSummary, ...]
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowSlice:
+    """Rows ``offset`` to ``offset + rows`` of one staged partition, whose object has ``bytes``, with checksums."""
+
+    partition: str
+    object_key: str
+    bytes: int
+    checksums: str
+    offset: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkbookShare:
+    """The rows of one workbook. ``stem`` is its file name without suffix; ``start`` and ``end`` are inclusive."""
+
+    stem: str
+    start: date
+    end: date
+    slices: tuple[RowSlice, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLayout:
+    """Where a run is published, and what is left to render: nothing where it is published already."""
+
+    run_key: str
+    reused: bool
+    groups: tuple[tuple[WorkbookShare, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedRun:
+    """All that is known of a run before its files are written."""
+
+    plan: RunPlan
+    partitions: tuple[StagedPartition, ...]
+    summaries: tuple[StagedSummary, ...]
+    layout: RunLayout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedFile:
+    """A file in the store. ``start`` and ``end`` are the inclusive dates it covers, ``notes`` what it lost.
+
+    ``earliest`` and ``latest`` are the time column's ends among its rows, ISO 8601 in the report's time zone.
+    """
+
+    name: str
+    key: str
+    rows: int
+    bytes: int
+    sha256: str
+    start: date
+    end: date
+    earliest: str | None = None
+    latest: str | None = None
+    summaries_only: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatementUsage:
+    """A statement of a task: its text with ``?`` for each value, and what all its calls took together."""
+
+    sql: str
+    calls: int
+    rows: int
+    milliseconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskUsage:
+    """What a task took.
+
+    Args:
+        stage: of the pipeline.
+        task: what it worked on.
+        units: partitions or files.
+        rows: read or written.
+        bytes: written to the store.
+        seconds: wall time.
+        cpu_seconds: of all its threads.
+        peak_rss_bytes: the most memory its process held meanwhile.
+        statements: that it ran at the source.
+    """
+
+    stage: str
+    task: str
+    units: int
+    rows: int
+    bytes: int
+    seconds: float
+    cpu_seconds: float
+    peak_rss_bytes: int
+    statements: tuple[StatementUsage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestPartition:
+    """What the manifest says of a partition."""
+
+    key: str
+    rows: int
+    bytes: int
+    sha256: str
+    object_key: str
+    stored: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A published run: its existence is the run's. Holds no links; they are minted when asked for."""
+
+    report: str
+    run: str
+    run_id: str
+    title: str
+    made_at: str
+    start: date
+    end: date
+    timezone: str
+    parameters: dict[str, Any]
+    rows: int
+    partitions: tuple[ManifestPartition, ...]
+    summaries: tuple[StagedSummary, ...]
+    files: tuple[RenderedFile, ...]
+    warnings: tuple[str, ...] = ()
+    usage: tuple[TaskUsage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedRun:
+    """What publish hands on: the manifest that counts, and whether another run had written it."""
+
+    manifest: Manifest
+    reused: bool
+
+
+def manifest_key(report: str, run_key: str) -> str:
+    """Returns the key of the object whose existence is the run's."""
+    return f"reports/{report}/{run_key}/manifest.json"

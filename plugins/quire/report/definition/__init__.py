@@ -1,0 +1,61 @@
+"""What a report's YAML file may say (DESIGN section 4), as frozen pydantic models.
+
+    report       ReportDefinition: the file itself, and what its parts must agree on
+    source       where the rows come from and when stored ones are stale
+    presentation columns, workbook, delivery: what the reader gets
+    summary      grouped tables and their charts
+    readers      whom readers contact, and how much they may request
+    parameter    extra binds, and reading what was given for them
+    scalars      durations, zones, crons, windows, names
+    part         the common base: frozen, unknown keys refused
+
+Everything here is known without a database. Files are read by ``quire.report.catalog``; expressions (``of``) and the
+query's columns are checked by ``quire check``.
+"""
+
+from quire.report.definition.parameter import Parameter, ParameterValue
+from quire.report.definition.presentation import (
+    Column,
+    CsvOptions,
+    Delivery,
+    FileFormat,
+    Notifier,
+    Notify,
+    RowSplit,
+    Total,
+    Workbook,
+)
+from quire.report.definition.readers import Limits, Owner
+from quire.report.definition.report import ReportDefinition, StageName
+from quire.report.definition.scalars import title_of
+from quire.report.definition.source import Probe, Source, SourceTable
+from quire.report.definition.summary import Aggregation, Chart, ChartType, GroupKey, Measure, SortKey, Summary
+
+__all__ = [
+    "Aggregation",
+    "Chart",
+    "ChartType",
+    "Column",
+    "CsvOptions",
+    "Delivery",
+    "FileFormat",
+    "GroupKey",
+    "Limits",
+    "Measure",
+    "Notifier",
+    "Notify",
+    "Owner",
+    "Parameter",
+    "ParameterValue",
+    "Probe",
+    "ReportDefinition",
+    "RowSplit",
+    "SortKey",
+    "Source",
+    "SourceTable",
+    "StageName",
+    "Summary",
+    "Total",
+    "Workbook",
+    "title_of",
+]

@@ -1,0 +1,155 @@
+"""ReportDefinition: a report's whole YAML file, and what its parts must agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from quire.date_range import MAX_DAYS, Grain
+from quire.report.definition.parameter import Parameter, ParameterValue, bind_parameters, sql_bind
+from quire.report.definition.part import Part, duplicates, duplicates_for_excel, fault
+from quire.report.definition.presentation import Column, Delivery, FileFormat, Workbook
+from quire.report.definition.readers import MAX_READER_DAYS, Limits, Owner
+from quire.report.definition.scalars import (
+    Cron,
+    Label,
+    ParameterName,
+    Prose,
+    ReportName,
+    TimeZone,
+    Window,
+    parse_window,
+    title_of,
+)
+from quire.report.definition.source import Source
+from quire.report.definition.summary import GroupKey, Summary
+from quire.report.sql_literal import TypedNull
+
+StageName = Literal["plan", "extract", "aggregate", "layout", "render", "publish"]
+RESERVED_PARAMETERS = ("start", "end", "force", "formats")  # a run's own
+
+
+def _title_from_name(fields: dict[str, Any]) -> str:
+    return title_of(fields.get("name", ""))
+
+
+def _window_from_partition(fields: dict[str, Any]) -> str:
+    return f"1 {fields.get('partition', Grain.MONTH)}"
+
+
+class ReportDefinition(Part):
+    """A report.
+
+    ``name`` (the file's stem) and ``sql_text`` (the file that ``source.sql`` names, as it stands, with one line
+    break at its end) are not in the YAML file: the catalog adds them. ``model_dump(mode="json")`` holds everything
+    that decides what the report gives, in an order that a digest keeps.
+    """
+
+    name: ReportName
+    title: Label = Field(default_factory=_title_from_name)
+    description: Prose = ""
+    owner: Owner | None = None
+    limits: Limits = Limits()
+    source: Source
+    partition: Grain
+    timezone: TimeZone = "UTC"
+    schedule: Cron | None = None
+    window: Window = Field(default_factory=_window_from_partition)
+    store_schedule: Cron | None = None
+    parameters: Mapping[ParameterName, Parameter] = Field(default_factory=dict)
+    columns: tuple[Column, ...] = ()
+    summaries: tuple[Summary, ...] = ()
+    workbook: Workbook = Workbook()
+    delivery: Delivery = Delivery()
+    queues: Mapping[StageName, Label] = Field(default_factory=dict)
+    pools: Mapping[StageName, Label] = Field(default_factory=dict)
+    sql_text: str = ""
+
+    @property
+    def window_count(self) -> int:
+        """How many whole periods a scheduled run covers."""
+        return parse_window(self.window)[0]
+
+    @property
+    def window_grain(self) -> Grain:
+        """The length of a scheduled run's periods."""
+        return parse_window(self.window)[1]
+
+    def bind_parameters(self, given: Mapping[str, object]) -> dict[str, ParameterValue]:
+        """Returns a JSON value for every parameter: what was given (text is converted), else its default.
+
+        Raises:
+            ParameterError: a name is unknown, or a value is missing, of another type or not allowed.
+        """
+        return bind_parameters(self.parameters, given, report=self.name)
+
+    def sql_binds(self, bound: Mapping[str, ParameterValue]) -> dict[str, ParameterValue | date | TypedNull]:
+        """Returns what ``bind_parameters`` gave as ``sql_template.bind`` takes it: dates as dates, NULLs typed."""
+        return {name: sql_bind(value, self.parameters[name].type) for name, value in bound.items()}
+
+    def file_formats(self, asked: Sequence[FileFormat]) -> tuple[FileFormat, ...]:
+        """Returns the formats of a run's files: those that were asked for, else the definition's own."""
+        return tuple(asked) or self.workbook.formats
+
+    def column_title(self, name: str) -> str:
+        """Returns the header of a column of the query, listed under ``columns`` or not."""
+        return next((column.title for column in self.columns if column.name == name), title_of(name))
+
+    def group_title(self, key: GroupKey) -> str:
+        """Returns the header of a summary's key: the period's name where the key is truncated to one."""
+        return title_of(key.every) if key.every else self.column_title(key.column)
+
+    @field_validator("parameters")
+    @classmethod
+    def _check_parameters(cls, parameters: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
+        for name in parameters:
+            if name in RESERVED_PARAMETERS:
+                raise fault("start, end, force and formats belong to every run: choose another name", name)
+        return {
+            name: p if p.title else p.model_copy(update={"title": title_of(name)}) for name, p in parameters.items()
+        }
+
+    @model_validator(mode="after")
+    def _check_schedules(self) -> Self:
+        for name, parameter in self.parameters.items():
+            if parameter.required and (self.schedule or self.store_schedule):
+                raise fault("missing: a scheduled report needs one for every parameter", "parameters", name, "default")
+        if self.store_schedule and self.source.freshness == "always":
+            raise fault("stores nothing that lasts while source.freshness is always", "store_schedule")
+        return self
+
+    @property
+    def reader_limits(self) -> Limits:
+        """The largest request that readers may make: where the definition sets no date range, ten years or a window."""
+        window = self.window_count * MAX_DAYS[self.window_grain]
+        return self.limits.model_copy(update={"days": self.limits.days or max(MAX_READER_DAYS, window)})
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> Self:
+        window = self.window_count * MAX_DAYS[self.window_grain]
+        if self.limits.days is not None and window > self.limits.days:
+            reason = f"is {self.limits.days:,}, less than the window: {self.window} may have {window:,} days"
+            raise fault(reason, "limits", "days")
+        return self
+
+    @model_validator(mode="after")
+    def _check_columns(self) -> Self:
+        for name in duplicates(column.name for column in self.columns):
+            raise fault(f"{name} is listed twice", "columns")
+        return self
+
+    @model_validator(mode="after")
+    def _check_summaries(self) -> Self:
+        for name in duplicates_for_excel(summary.name for summary in self.summaries):
+            raise fault(f"two sheets would be called {name!r}", "summaries")
+        for position, summary in enumerate(self.summaries):
+            headers = [self.group_title(key) for key in summary.by]
+            headers += [measure.title for measure in summary.measures.values()]
+            for title in duplicates_for_excel(headers):
+                raise fault(f"two of its columns have the header {title!r}", "summaries", position)
+        if not self.workbook.detail and not self.summaries:
+            raise fault("is false, and there are no summaries: nothing would be written", "workbook", "detail")
+        return self

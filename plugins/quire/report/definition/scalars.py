@@ -1,0 +1,145 @@
+"""The single values of a definition: names, texts, durations, time zones, crons and windows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from quire.date_range import Grain, zone
+from quire.errors import RangeError, quoted
+from quire.format_codes.validation import problem_of
+from quire.report.definition.part import suggestion
+
+DURATION = re.compile(r"(\d{1,6})\s*([smhd])")
+DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+# flights__store is the DAG that stores ahead for flights, flights_partitions the asset of what it stored
+REPORT_NAME = r"(?!.*__)(?!.*_partitions$)[a-z][a-z0-9_]*"
+WINDOW = re.compile(r"([1-9]\d{0,3}) (day|week|month|quarter|year)s?")
+MAX_CRON_LENGTH = 500  # every minute, hour, day, month and weekday in a list of its own has 400
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def title_of(name: str) -> str:
+    """Returns a name as readers write it: ``mean_delay`` becomes ``Mean delay``."""
+    words = " ".join(name.replace("_", " ").split())
+    return words[:1].upper() + words[1:]
+
+
+def _matching(pattern: str, words: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"is {quoted(text)}: {words}")
+        return text
+
+    return check
+
+
+def _one_line(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty")
+    if CONTROL.search(text):
+        raise ValueError(f"is {text[:40]!r}: write it on one line, without control characters")
+    return text
+
+
+def _format_code(code: str) -> str:
+    if problem := problem_of(code):
+        raise ValueError(f"is {quoted(code)}: {problem}")
+    return code
+
+
+def _expression(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty")
+    return text.strip()
+
+
+def _duration(value: Any) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    match = DURATION.fullmatch(value) if isinstance(value, str) else None
+    if not match or not int(match[1]):
+        raise ValueError(f"is {quoted(value)}: write a length of time such as 45s, 30m, 1h or 90d")
+    return timedelta(**{DURATION_UNITS[match[2]]: int(match[1])})
+
+
+def _zone(name: str) -> str:
+    try:
+        return str(zone(name))
+    except RangeError as error:
+        likely = suggestion(name, available_timezones())
+        raise ValueError(f"is {quoted(name)}: use an IANA time zone such as Europe/Berlin{likely}") from error
+
+
+def _cron(text: str) -> str:
+    from croniter import croniter  # only definitions with a schedule pay for it
+
+    fields = text.split()
+    if len(fields) != 5:
+        raise ValueError(
+            f"is {quoted(text)}: a cron has five fields (minute hour day month weekday), this has {len(fields)}"
+        )
+    try:
+        croniter(text, datetime(2024, 1, 1, tzinfo=UTC)).get_next()
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"is {quoted(text)}: {str(error).rstrip('.')}") from error
+    return text
+
+
+def _window(text: str) -> str:
+    match = WINDOW.fullmatch(text)
+    if not match:
+        raise ValueError(f"is {quoted(text)}: write how many whole periods, such as 1 month, 7 days or 2 quarters")
+    return f"{match[1]} {match[2]}{'s' if match[1] != '1' else ''}"
+
+
+def parse_window(window: str) -> tuple[int, Grain]:
+    """Returns the number and the length of a checked window's periods."""
+    count, _, grain = window.partition(" ")
+    return int(count), Grain(grain.rstrip("s"))
+
+
+ReportName = Annotated[
+    str,
+    Field(max_length=100),
+    AfterValidator(
+        _matching(
+            REPORT_NAME,
+            "a report's name has small letters, digits and single _, a letter first, and no _partitions at its end",
+        )
+    ),
+]
+ParameterName = Annotated[
+    str,
+    AfterValidator(_matching(r"[a-z_][a-z0-9_]*", "a parameter's name has small letters, digits and _")),
+]
+ConnectionId = Annotated[
+    str,
+    AfterValidator(_matching(r"[A-Za-z0-9_.-]+", "a connection id has letters, digits, _, . and -")),
+]
+Address = Annotated[
+    str, AfterValidator(_matching(r"[^@\s<>,;]+@[^@\s<>,;]+", "write an address such as ops@example.org"))
+]
+ClassPath = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+",
+            "write a class with its module, such as airflow.providers.slack.notifications.slack.SlackNotifier",
+        )
+    ),
+]
+Prose = Annotated[str, Field(max_length=2000), AfterValidator(lambda text: " ".join(text.split()))]
+Expression = Annotated[str, Field(max_length=2000), AfterValidator(_expression)]
+Label = Annotated[str, Field(max_length=255), AfterValidator(_one_line)]
+"""A header, an Excel format code or a column's name: 255 characters is what Excel's tables take."""
+FormatCode = Annotated[Label, AfterValidator(_format_code)]
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+TimeZone = Annotated[str, AfterValidator(_zone)]
+Cron = Annotated[str, Field(max_length=MAX_CRON_LENGTH), AfterValidator(_cron)]
+Window = Annotated[str, AfterValidator(_window)]

@@ -1,0 +1,1 @@
+"""Runs: their keys, manifests, leases, retention and verification."""

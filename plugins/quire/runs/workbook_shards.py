@@ -1,0 +1,84 @@
+"""Which rows go to which workbook of a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from quire.records.run import RowSlice, RunPlan, StagedPartition, WorkbookShare
+from quire.report.definition import ReportDefinition, RowSplit
+from quire.runs.file_names import partition_name, range_name
+
+
+def workbook_shares(
+    definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]
+) -> tuple[WorkbookShare, ...]:
+    """Returns a run's workbooks in order; none where the report has no detail rows.
+
+    Args:
+        definition: the report.
+        plan: of the run.
+        staged: every partition of the run, in order.
+    """
+    return tuple(_shares(definition, plan, staged)) if definition.workbook.detail else ()
+
+
+def _shares(definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]) -> Iterator[WorkbookShare]:
+    split = definition.workbook.split
+    if split == "partition":
+        for partition in staged:
+            yield _share(f"{definition.name}_{partition_name(partition)}", [_whole(partition)], [partition])
+    elif isinstance(split, RowSplit):
+        shares = list(_row_shares(definition, staged, split.rows))
+        yield from shares or [_whole_share(definition, plan, staged)]
+    else:
+        yield _whole_share(definition, plan, staged)
+
+
+def _row_shares(definition: ReportDefinition, staged: Sequence[StagedPartition], most: int) -> Iterator[WorkbookShare]:
+    """Cuts the rows, in order, into workbooks of ``most`` rows; the last may have fewer."""
+    digits = len(str(math.ceil(sum(partition.rows for partition in staged) / most)))
+    slices: list[RowSlice] = []
+    covered: list[StagedPartition] = []
+    number, room = 1, most
+    for partition in staged:
+        offset = 0
+        while offset < partition.rows:
+            taken = min(room, partition.rows - offset)
+            slices.append(_slice(partition, offset, taken))
+            covered.append(partition)
+            offset, room = offset + taken, room - taken
+            if not room:
+                yield _share(f"{definition.name}_{number:0{digits}d}", slices, covered)
+                slices, covered, number, room = [], [], number + 1, most
+    if slices:
+        yield _share(f"{definition.name}_{number:0{digits}d}", slices, covered)
+
+
+def _whole_share(definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]) -> WorkbookShare:
+    days = plan.request
+    return WorkbookShare(
+        stem=f"{definition.name}_{range_name(days, staged)}",
+        start=days.start,
+        end=days.end,
+        slices=tuple(_whole(partition) for partition in staged),
+    )
+
+
+def _share(stem: str, slices: Sequence[RowSlice], covered: Sequence[StagedPartition]) -> WorkbookShare:
+    return WorkbookShare(stem=stem, start=covered[0].start, end=covered[-1].last_day, slices=tuple(slices))
+
+
+def _whole(partition: StagedPartition) -> RowSlice:
+    return _slice(partition, 0, partition.rows)
+
+
+def _slice(partition: StagedPartition, offset: int, rows: int) -> RowSlice:
+    return RowSlice(
+        partition=partition.key,
+        object_key=partition.object_key,
+        bytes=partition.bytes,
+        checksums=partition.checksums,
+        offset=offset,
+        rows=rows,
+    )

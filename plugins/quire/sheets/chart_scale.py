@@ -1,0 +1,36 @@
+"""The scales of a page's charts: round values, and where a value stands between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from quire.format_codes import format_value
+from quire.sheets.chart_data import GENERAL, Series
+
+SMALLEST = 1e-100
+
+
+def scale_ends(series: Sequence[Series]) -> tuple[float, float]:
+    """Returns the least and the most of all values and zero, which are never the same."""
+    values = [value for one in series for value in one.values if value is not None]
+    low, high = min(0.0, *values, 0.0), max(0.0, *values, 0.0)
+    return low, high if high - low > SMALLEST else low + 1.0
+
+
+def round_ticks(low: float, high: float) -> list[float]:
+    """Returns four or so round values that reach from one end to the other."""
+    rough = max(high - low, abs(high) * 1e-9, SMALLEST) / 3
+    size = 10.0 ** math.floor(math.log10(rough))
+    step = next(round_step * size for round_step in (1, 2, 2.5, 5, 10) if round_step * size >= rough)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return [number * step for number in range(first, max(last, first + 1) + 1)]
+
+
+def tick_texts(ticks: Sequence[float], code: str) -> list[str]:
+    """Returns the scale's values by the column's format; with more digits where it would show two as the same."""
+    if code != GENERAL:
+        texts = [format_value(float(f"{tick:.12g}"), code) for tick in ticks]
+        if len(set(texts)) == len(texts):
+            return texts
+    return [f"{tick:,.6g}" for tick in ticks]

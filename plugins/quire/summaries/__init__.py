@@ -1,0 +1,1 @@
+"""Summaries: measures over the stored rows, merged from partial results."""

@@ -1,0 +1,172 @@
+"""A summary as a lazy Polars query whose answer is PostgreSQL's own, in two steps that partitions can share.
+
+First what each group is made of, such as a mean's sum and count: over all rows, or over those of one partition. Then
+the parts of several partitions, merged, become the measures.
+
+Where Polars and SQL differ, SQL is followed: a sum or mean of no values is NULL, NULL is no distinct value, sums of
+integers do not overflow. Sums of integers and decimals are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import polars as pl
+
+from quire.date_range import Grain
+from quire.records.run import SourceColumn
+from quire.report.definition import Measure, Summary
+from quire.summaries.measure_expression import parse_expression
+from quire.summaries.result_columns import numeric_casts, polars_schema
+from quire.values.periods import period_starts
+
+WIDEST_INTEGER = pl.Decimal(38, 0)  # holds the sum of 10^19 bigints; Arrow has no wider integer than bigint
+
+
+def summarize(rows: pl.LazyFrame, summary: Summary, columns: Sequence[SourceColumn], *, timezone: str) -> pl.LazyFrame:
+    """Returns a summary's rows from the rows of the query, as ``finish_groups`` has them; see ``partial_groups``."""
+    return finish_groups(partial_groups(rows, summary, columns, timezone=timezone), summary)
+
+
+def partial_groups(
+    rows: pl.LazyFrame, summary: Summary, columns: Sequence[SourceColumn], *, timezone: str
+) -> pl.LazyFrame:
+    """Returns the keys of each group, and what its measures are made of.
+
+    Args:
+        rows: the query's columns, as stored.
+        summary: keys, measures and order.
+        columns: of the query.
+        timezone: IANA name; keys with ``every`` are days of this zone.
+    """
+    schema = polars_schema(columns)
+    keys = [_key(key.column, key.every, timezone) for key in summary.by]
+    inputs = [
+        _input(measure, schema).alias(_input_name(position))
+        for position, measure in enumerate(summary.measures.values())
+        if measure.of is not None
+    ]
+    kinds = pl.LazyFrame(schema=schema).select(*inputs).collect_schema()
+    return (
+        rows.with_columns(*numeric_casts(columns))
+        .select(*keys, *inputs)
+        .group_by(*(key.column for key in summary.by))
+        .agg(
+            *(
+                part
+                for position, measure in enumerate(summary.measures.values())
+                for part in _parts(measure, _input_name(position), kinds)
+            )
+        )
+    )
+
+
+def merge_groups(parts: pl.LazyFrame, summary: Summary) -> pl.LazyFrame:
+    """Returns the groups of several partitions as one, of measures that can be merged.
+
+    Args:
+        parts: what ``partial_groups`` gave for each partition, one below the other.
+        summary: keys and measures.
+    """
+    kinds = parts.collect_schema()
+    return parts.group_by(*(key.column for key in summary.by)).agg(
+        *(
+            _merged(measure, part, kinds)
+            for position, measure in enumerate(summary.measures.values())
+            for part in _part_names(measure, _input_name(position))
+        )
+    )
+
+
+def finish_groups(groups: pl.LazyFrame, summary: Summary) -> pl.LazyFrame:
+    """Returns a summary's rows: its keys, then its measures, in the order that it asks for."""
+    keys = [key.column for key in summary.by]
+    measures = [
+        _measure(measure, _input_name(position)).alias(name)
+        for position, (name, measure) in enumerate(summary.measures.items())
+    ]
+    order = [(key.column, key.descending) for key in summary.sort]
+    order += [(key.column, False) for key in summary.by if key.column not in dict(order)]
+    return groups.select(*keys, *measures).sort(
+        [name for name, _ in order], descending=[descending for _, descending in order], nulls_last=True
+    )
+
+
+def _input_name(position: int) -> str:
+    return f"measure {position}"  # a blank, so that it meets no column's name in SQL's usual form
+
+
+def _key(name: str, every: Grain | None, timezone: str) -> pl.Expr:
+    column = pl.col(name)
+    if every is None:
+        return column
+    return column.map_batches(
+        partial(period_starts, every=every, timezone=timezone), return_dtype=pl.Date, is_elementwise=True
+    )
+
+
+def _input(measure: Measure, schema: pl.Schema) -> pl.Expr:
+    """Returns the values that are measured, widened so that no sum overflows."""
+    of = parse_expression(str(measure.of))
+    if measure.agg not in ("sum", "mean"):
+        return of
+    kind = pl.LazyFrame(schema=schema).select(of.alias("of")).collect_schema()["of"]
+    if kind in (pl.Int64, pl.UInt64):
+        return of.cast(WIDEST_INTEGER)
+    if kind == pl.Float32:
+        return of.cast(pl.Float64)  # as PostgreSQL's avg(real) does; of many, 32 bits keep no more than five digits
+    return of.cast(pl.Int64) if kind.is_integer() or kind == pl.Boolean else of
+
+
+def _part_names(measure: Measure, name: str) -> list[str]:
+    return [name, _count_name(name)] if measure.agg in ("sum", "mean") else [name]
+
+
+def _count_name(name: str) -> str:
+    return f"{name} values"
+
+
+def _parts(measure: Measure, name: str, kinds: pl.Schema) -> list[pl.Expr]:
+    values = pl.col(name)
+    match measure.agg:
+        case "count":
+            return [pl.len().cast(pl.Int64).alias(name)]
+        case "sum" | "mean":
+            return [values.sum(), values.count().cast(pl.Int64).alias(_count_name(name))]
+        case "n_unique":
+            return [values.drop_nulls().n_unique().cast(pl.Int64)]
+        case "min":
+            return [values.min()]
+        case "max":
+            return [_most(values, kinds[name])]
+        case "median":
+            return [values.median()]
+
+
+def _merged(measure: Measure, name: str, kinds: pl.Schema) -> pl.Expr:
+    parts = pl.col(name)
+    match measure.agg:
+        case "count" | "sum" | "mean":
+            return parts.sum()
+        case "min":
+            return parts.min()
+        case "max":
+            return _most(parts, kinds[name])
+        case "n_unique" | "median":
+            raise TypeError(f"{measure.agg} cannot be merged")
+
+
+def _measure(measure: Measure, name: str) -> pl.Expr:
+    found, values = pl.col(name), pl.col(_count_name(name))
+    match measure.agg:
+        case "sum":
+            return pl.when(values > 0).then(found)
+        case "mean":
+            return pl.when(values > 0).then(found.cast(pl.Float64) / values)
+        case _:
+            return found
+
+
+def _most(values: pl.Expr, kind: pl.DataType) -> pl.Expr:
+    return values.nan_max() if kind.is_float() else values.max()  # to PostgreSQL, NaN is the most

@@ -1,0 +1,78 @@
+"""Lazy Polars queries over stored rows, verified before Polars sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import polars as pl
+import pyarrow as pa
+from polars.io.plugins import register_io_source
+
+from quire.errors import QueryError, first_line
+from quire.object_store import ObjectStore
+from quire.partitions.row_reader import damage_discarded, open_rows
+from quire.postgres.arrow_types import storage_schema
+from quire.records.run import SourceColumn, StagedPartition
+
+
+def scan_rows(columns: tuple[SourceColumn, ...], staged: Sequence[StagedPartition], store: ObjectStore) -> pl.LazyFrame:
+    """Returns the rows of partitions, as stored.
+
+    Polars verifies no checksum of what it reads, and does not read again what broke off: it gets row groups that
+    PyArrow has decoded from verified ranges, one ahead of the query.
+
+    Args:
+        columns: of the query.
+        staged: whose rows.
+        store: where they are.
+    """
+    schema = pl.DataFrame(storage_schema(columns).empty_table()).schema
+    filled = [partition for partition in staged if partition.rows]
+    if not filled:
+        return pl.LazyFrame(schema=schema)
+
+    def read(
+        with_columns: list[str] | None, predicate: pl.Expr | None, _rows: int | None, _size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        for table in _row_groups(filled, schema.names() if with_columns is None else with_columns, store):
+            frame = pl.DataFrame(table)
+            yield frame if predicate is None else frame.filter(predicate)
+
+    return register_io_source(read, schema=schema, validate_schema=True)
+
+
+def _row_groups(staged: Sequence[StagedPartition], names: Sequence[str], store: ObjectStore) -> Iterator[pa.Table]:
+    """Gives row groups; reads the next one meanwhile."""
+    groups = _read_groups(staged, names, store)
+    with ThreadPoolExecutor(1, thread_name_prefix="row groups") as pool:
+        arriving = pool.submit(next, groups, None)
+        while (table := arriving.result()) is not None:
+            arriving = pool.submit(next, groups, None)
+            yield table
+
+
+def _read_groups(staged: Sequence[StagedPartition], names: Sequence[str], store: ObjectStore) -> Iterator[pa.Table]:
+    for partition in staged:
+        with damage_discarded(store, partition.object_key):
+            file = open_rows(store, partition)
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group, columns=list(names))
+
+
+def collect_all(queries: Sequence[pl.LazyFrame], *, what: str) -> list[pl.DataFrame]:
+    """Runs queries, those over the same rows in one pass.
+
+    Args:
+        queries: in the order of the answers.
+        what: is asked for, in the error.
+
+    Raises:
+        DamagedObjectError: rows are missing, or damaged.
+        QueryError: a value cannot be summed, such as NaN in a ``numeric`` without scale.
+        StoreRefusedError, StoreUnavailableError: rows could not be read.
+    """
+    try:
+        return pl.collect_all(queries, engine="streaming")
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise QueryError(f"{what}: {first_line(error)}") from error

@@ -1,0 +1,141 @@
+"""What the query returns, against what the definition names: found before a row is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from quire.errors import DefinitionError
+from quire.records.run import SourceColumn
+from quire.report.definition import Probe, ReportDefinition
+from quire.report.definition.part import duplicates, suggestion
+from quire.summaries.measure_expression import not_an_expression, parse_expression
+
+if TYPE_CHECKING:
+    import polars as pl
+
+TIME_TYPES = ("date", "timestamp", "timestamptz")
+COUNTED_TYPES = (*TIME_TYPES, "int2", "int4", "int8", "numeric")  # such as a row's version
+SUMMED = ("sum", "mean", "median")
+
+
+def check_columns(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> None:
+    """Refuses a definition that names what the query does not return, or sums what has no sum.
+
+    Raises:
+        DefinitionError: with the file, the field and the likely word.
+    """
+    faults = [*_name_faults(definition, columns)]
+    faults = faults or [*_total_faults(definition, columns), *_measure_faults(definition, columns)]
+    if faults:
+        field, reason = faults[0]
+        more = f"; and {len(faults) - 1} more" if len(faults) > 1 else ""
+        raise DefinitionError(f"reports/{definition.name}.yaml: {field}: {reason}{more}")
+
+
+def _name_faults(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> Iterator[tuple[str, str]]:
+    types = {column.name: column.pg_type for column in columns}
+    for name in duplicates(column.name for column in columns):
+        yield "source.sql", f"the query returns two columns called {name}: give one another name with AS"
+    named = [("source.time_column", definition.source.time_column)]
+    if isinstance(definition.source.freshness, Probe):
+        named.append(("source.freshness.probe", definition.source.freshness.probe))
+    named += [(f"columns[{position}].name", column.name) for position, column in enumerate(definition.columns)]
+    for position, summary in enumerate(definition.summaries):
+        named += [(f"summaries[{position}].by", key.column) for key in summary.by]
+    for field, name in named:
+        if name not in types:
+            listed = suggestion(name, types) or f"; it returns {', '.join(types)}"
+            yield field, f"the query returns no column {name!r}{listed}"
+    kind = types.get(definition.source.time_column)
+    if kind and kind not in TIME_TYPES:
+        yield (
+            "source.time_column",
+            f"{definition.source.time_column} is of type {kind}: it must be {', '.join(TIME_TYPES)}",
+        )
+    yield from _probe_faults(definition, types)
+    for position, summary in enumerate(definition.summaries):
+        for key in summary.by:
+            if key.every and types.get(key.column, "date") not in TIME_TYPES:
+                yield (
+                    f"summaries[{position}].by",
+                    f"every needs a date or timestamp: {key.column} is {types[key.column]}",
+                )
+
+
+def _probe_faults(definition: ReportDefinition, types: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    freshness = definition.source.freshness
+    if isinstance(freshness, Probe):
+        kind = types.get(freshness.probe, "date").partition("(")[0]
+        if kind not in COUNTED_TYPES:
+            yield "source.freshness.probe", f"{freshness.probe} is of type {kind}: it must be a time or a number"
+
+
+def _total_faults(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> Iterator[tuple[str, str]]:
+    schema = polars_schema(columns)
+    for position, column in enumerate(definition.columns):
+        kind = schema[column.name]
+        counts = kind.is_numeric() or str(kind) == "Boolean"
+        if column.total not in (None, "count") and not (counts or (kind.is_temporal() and column.total != "sum")):
+            pg_type = next(found.pg_type for found in columns if found.name == column.name)
+            yield f"columns[{position}].total", f"there is no {column.total} of {column.name}, which is {pg_type}"
+
+
+def _measure_faults(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> Iterator[tuple[str, str]]:
+    for position, summary in enumerate(definition.summaries):
+        for name, measure in summary.measures.items():
+            if measure.of is None:
+                continue
+            field = f"summaries[{position}].measures.{name}.of"
+            try:
+                kind = expression_type(measure.of, columns)
+            except DefinitionError as error:
+                yield field, error.message
+                continue
+            if measure.agg in SUMMED and not (kind.is_numeric() or str(kind) == "Boolean"):
+                yield field, f"{measure.agg} needs a number: {measure.of!r} is {kind}"
+
+
+def expression_type(expression: str, columns: Sequence[SourceColumn]) -> pl.DataType:
+    """Returns the type of a Polars SQL expression over the query's columns.
+
+    Raises:
+        DefinitionError: it cannot be read, names no such column, or does not give a value for each row.
+    """
+    import polars as pl
+
+    parsed = parse_expression(expression).alias("of")
+    try:
+        values = pl.DataFrame(schema=polars_schema(columns)).select(parsed)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise not_an_expression(expression, error) from error
+    if values.height:  # of no rows: a constant, or an aggregate
+        raise DefinitionError(f"{expression!r} must give a value for each row, from the row's columns")
+    return values.schema["of"]
+
+
+def polars_schema(columns: Sequence[SourceColumn]) -> pl.Schema:
+    """Returns the columns as summaries see them: those of ``numeric`` without a scale as decimals."""
+    import polars as pl
+
+    from quire.postgres.arrow_types import storage_schema
+
+    frame = pl.DataFrame(storage_schema(tuple(columns)).empty_table())
+    return frame.lazy().with_columns(*numeric_casts(columns)).collect_schema()
+
+
+def numeric_casts(columns: Sequence[SourceColumn]) -> list[pl.Expr]:
+    """Returns the casts from the text that ``numeric`` without a scale is stored as: 20 digits, and 18 decimals."""
+    import polars as pl
+
+    return [
+        pl.col(column.name).cast(pl.Decimal(38, 18), strict=True)
+        for column in columns
+        if column.pg_type.startswith("numeric") and not _has_scale(column.pg_type)
+    ]
+
+
+def _has_scale(pg_type: str) -> bool:
+    from quire.postgres.arrow_types import numeric_scale
+
+    return numeric_scale(pg_type) is not None

@@ -1,0 +1,106 @@
+"""The tables behind deliveries: installed in the database of a source's table, and looked at by ``quire check``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+from quire.errors import DefinitionError, concerning
+from quire.postgres.error_translation import translated
+from quire.postgres.owner import SAFE_SEARCH_PATH, Owner, create_schema, installing, withdraw_default_grants
+from quire.report.sql_literal import CLIENT_ENCODING
+from quire.webhooks.definition import WebhookDefinition
+from quire.webhooks.target import Connection, check_target, ensure_trusted_schema
+
+FILE = files("quire.webhooks") / "sql" / "webhooks.sql"
+TABLES = ("quire.webhook_event", "quire.webhook_record")
+_UNUSABLE = """
+SELECT name FROM unnest(%s::text[]) AS name, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS word
+ WHERE to_regclass(name) IS NULL OR NOT has_table_privilege(to_regclass(name), word) LIMIT 1
+"""
+
+
+def install(definition: WebhookDefinition, *, writer_url: str, owner_url: str) -> str:
+    """Makes what is missing of the tables, and says so in a line.
+
+    Args:
+        definition: the source.
+        writer_url: of the source's own connection.
+        owner_url: of who makes the tables, in the same database; if it is another role, it grants the writer's
+            their use.
+
+    Raises:
+        DefinitionError: the writer does not see the tables then.
+        QueryError: PostgreSQL refuses.
+        SourceUnavailableError: PostgreSQL is away.
+        UntrustedSchemaError: the schema ``quire``, or an object in it, is owned by another role.
+    """
+    with concerning(report=definition.name):
+        with _writer(writer_url) as writer:
+            if _is_usable(writer):
+                ensure_trusted_schema(definition, writer)
+                return f"{definition.name}: was installed already"
+            (role,) = writer.execute("SELECT current_user").fetchone() or ("",)
+        with installing(owner_url) as owner:
+            _make_tables(owner, role)
+        with _writer(writer_url) as writer:
+            _refuse_missing(definition, writer)
+            ensure_trusted_schema(definition, writer)
+    return f"{definition.name}: installed"
+
+
+def check_source(definition: WebhookDefinition, *, url: str) -> tuple[str, ...]:
+    """Looks whether deliveries can be taken: the table, its columns and unique constraint, rights, and our tables.
+
+    Returns:
+        The columns for whose sake the source cannot make new rows, but only change those that are there.
+
+    Raises:
+        DefinitionError: they cannot.
+        QueryError: PostgreSQL refuses.
+        SourceUnavailableError: PostgreSQL is away.
+        UntrustedSchemaError: the schema ``quire``, or a table in it, is owned by another role.
+    """
+    with concerning(report=definition.name), _writer(url) as connection:
+        missing = check_target(definition, connection)
+        _refuse_missing(definition, connection)
+        ensure_trusted_schema(definition, connection)
+    return missing
+
+
+@contextmanager
+def _writer(url: str) -> Iterator[Connection]:
+    with translated(url), psycopg.connect(url, client_encoding=CLIENT_ENCODING) as connection:
+        connection.execute(f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}")
+        yield connection
+
+
+def _make_tables(owner: Owner, role: str) -> None:
+    create_schema(owner)
+    owner.execute(FILE.read_bytes())
+    withdraw_default_grants(owner)
+    if owner.execute("SELECT WHERE current_user <> %s::name", [role]).rowcount:
+        owner.execute(SQL("GRANT USAGE ON SCHEMA quire TO {}").format(Identifier(role)))
+        owner.execute(
+            SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON quire.webhook_event, quire.webhook_record TO {}").format(
+                Identifier(role)
+            )
+        )
+
+
+def _is_usable(writer: Connection) -> bool:
+    uses = writer.execute("SELECT coalesce(has_schema_privilege(to_regnamespace('quire'), 'USAGE'), false)").fetchone()
+    return uses == (True,) and writer.execute(_UNUSABLE, [list(TABLES)]).fetchone() is None
+
+
+def _refuse_missing(definition: WebhookDefinition, writer: Connection) -> None:
+    if not _is_usable(writer):
+        raise DefinitionError(
+            f"the tables {' and '.join(TABLES)} are not where {definition.connection} writes, or not for its role: run "
+            f"`quire hooks install {definition.name}`",
+            report=definition.name,
+        )

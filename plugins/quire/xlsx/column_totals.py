@@ -1,0 +1,118 @@
+"""What a batch adds to a column's total: exact for integers and decimals, whatever their length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import reduce
+from typing import Any
+
+import polars as pl
+
+from quire.values.unrepresentable_dates import OddDate
+from quire.xlsx.cells import Cells
+from quire.xlsx.xml_text import longest
+
+# PostgreSQL's numeric has up to 131,072 digits before the point and 16,383 behind it. Without traps, as there:
+# infinities of both signs add up to NaN.
+EXACT = Context(prec=160_000, rounding=ROUND_HALF_EVEN, traps=[])
+SUMMED_DIGITS = 34  # of decimals whose sum over a batch surely fits into the 38 that Polars has
+SHORT = 17  # bytes of a text that is a number of so few digits that the same is true of it
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many values there are, and their sum, least or most; that is None where there are none.
+
+    Dates that Excel has not, and 24:00, have no sum: it is NaN then.
+    """
+
+    count: int
+    value: Any = None
+
+
+def tally(cells: Cells, function: str) -> Tally:
+    """Returns what a batch adds to a total.
+
+    Args:
+        cells: of the column.
+        function: sum, mean, min, max or count.
+    """
+    count = len(cells.values) - cells.values.null_count()
+    if function == "count" or cells.numbers is None or not count:
+        return Tally(count)
+    numbers = cells.numbers
+    if numbers.dtype == pl.Float32:  # a total is one of what the cells tell, which is the shortest form
+        numbers = numbers.cast(pl.String).cast(pl.Float64)
+    if function in ("sum", "mean"):
+        return Tally(count, math.nan if cells.odd else _sum(numbers))
+    found = _end(numbers, function)
+    return Tally(count, _last([*cells.odd, *([] if found is None else [found])], function) if cells.odd else found)
+
+
+def joined(first: Tally, second: Tally, function: str) -> Tally:
+    """Returns what two batches add to a total together."""
+    values = [value for value in (first.value, second.value) if value is not None]
+    count = first.count + second.count
+    if len(values) < 2:
+        return Tally(count, *values)
+    if function in ("sum", "mean"):
+        exact = isinstance(values[0], Decimal)
+        return Tally(count, EXACT.add(*values) if exact else values[0] + values[1])
+    return Tally(count, _last([value for value in values if not _is_nan(value)] or values[:1], function))
+
+
+def _sum(numbers: pl.Series) -> Any:
+    if numbers.dtype.is_integer():
+        return int(numbers.cast(pl.Int128).sum())
+    if numbers.dtype.is_float():
+        return _float_sum(numbers.drop_nulls())
+    if isinstance(numbers.dtype, pl.Decimal):
+        if numbers.dtype.precision <= SUMMED_DIGITS:
+            return numbers.cast(pl.Decimal(38, numbers.dtype.scale)).sum()
+    elif longest(numbers) <= SHORT:
+        short = numbers.cast(pl.Decimal(38, SHORT - 1), strict=False)
+        if short.null_count() == numbers.null_count():
+            return short.sum()
+    return reduce(EXACT.add, _decimals(numbers), Decimal(0))
+
+
+def _float_sum(numbers: pl.Series) -> float:
+    if numbers.is_finite().all():
+        try:
+            return math.fsum(numbers)
+        except OverflowError:
+            pass
+    return float(numbers.sum())
+
+
+def _end(numbers: pl.Series, function: str) -> Any:
+    """Returns the least or the most; NaN, which is no number, only where there is nothing else."""
+    if numbers.dtype == pl.String:
+        found = list(_decimals(numbers))
+        return _last([number for number in found if not number.is_nan()] or found[:1], function)
+    if numbers.dtype.is_float():
+        finite = numbers.drop_nulls().drop_nans()
+        if finite.is_empty():
+            return None if numbers.null_count() == len(numbers) else math.nan
+        numbers = finite
+    return numbers.min() if function == "min" else numbers.max()
+
+
+def _decimals(numbers: pl.Series) -> Iterable[Decimal]:
+    return (Decimal(number) for number in numbers.drop_nulls())
+
+
+def _last(values: list[Any], function: str) -> Any:
+    return min(values, key=_order) if function == "min" else max(values, key=_order)
+
+
+def _order(value: Any) -> tuple[int, Any]:
+    """Returns what a value is compared by: a date that Excel has not lies before or after all that it has."""
+    return (1 if value.is_later else -1, value.physical) if isinstance(value, OddDate) else (0, value)
+
+
+def _is_nan(value: Any) -> bool:
+    return value.is_nan() if isinstance(value, Decimal) else isinstance(value, float) and math.isnan(value)

@@ -1,0 +1,189 @@
+"""The sheets of rows of one file."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from quire.errors import WorkbookError
+from quire.xlsx.model import DetailOutcome, Workbook
+from quire.xlsx.names import sheet_name
+from quire.xlsx.package import WRITE_BYTES, CountedSink, Part
+from quire.xlsx.row_batches import DetailRows
+from quire.xlsx.row_xml import RenderedRows, RowRenderer, size_bound
+from quire.xlsx.shared_strings import SharedStrings
+from quire.xlsx.totals_row import Totals
+from quire.xlsx.workbook_template import (
+    MOST_ROWS,
+    DetailSheet,
+    SheetFrame,
+    build_book,
+    cut_frame,
+    has_totals,
+    without_dimension,
+)
+
+IN_FLIGHT = 4  # batches that are rendered ahead of the deflater
+UNWRITTEN = WRITE_BYTES + 256 * 1024  # what the archive and its deflater keep back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one sheet and one file hold at most.
+
+    Args:
+        sheet_rows: Excel's own.
+        sheet_bytes: below the 4 GiB of a ZIP archive's part.
+        file_bytes: below the 4 GiB of a ZIP archive, with room for the parts that follow the rows.
+        shared_rows: of a table that shares all its texts, since some readers show no others.
+    """
+
+    sheet_rows: int = MOST_ROWS
+    sheet_bytes: int = 4 * 2**30 - 64 * 2**20
+    file_bytes: int = 4 * 2**30 - 256 * 2**20
+    shared_rows: int = 65_536
+
+
+class DetailWriter:
+    """Writes sheets of rows into one file until all rows are written or the file is full.
+
+    Args:
+        workbook: with rows.
+        widths: of their columns.
+        rows: what is to be written.
+        totals: of the rows, over all files.
+        pool: that renders.
+        sink: of the file.
+        limits: of sheets and file.
+    """
+
+    def __init__(
+        self,
+        workbook: Workbook,
+        widths: Sequence[float],
+        rows: DetailRows,
+        *,
+        totals: Totals,
+        pool: ThreadPoolExecutor,
+        sink: CountedSink,
+        limits: Limits,
+    ) -> None:
+        if workbook.detail is None:
+            raise WorkbookError("a workbook without rows has no sheet of rows")
+        self.workbook, self.detail, self.widths = workbook, workbook.detail, widths
+        self._rows, self._totals, self._pool, self._sink, self._limits = rows, totals, pool, sink, limits
+        self.written: list[DetailSheet] = []
+        self.taken_names: set[str] = set()
+        first = self._frame(DetailSheet(sheet_name(self.detail.sheet_name, set()), 0))
+        self.strings = SharedStrings(first.strings)
+        self._renderer = RowRenderer(
+            self.detail,
+            first.styles,
+            timezone=workbook.timezone,
+            strings=self.strings,
+            share_all=self.detail.rows <= limits.shared_rows,
+        )
+        self._cut = [0] * len(self.detail.columns)
+        self._row_bytes = 0.0
+
+    def frame_parts(self) -> dict[str, bytes]:
+        """Returns the parts of a workbook of one sheet, of which some are the whole workbook's too."""
+        return build_book(self.workbook, self.widths, [DetailSheet("Rows", 0)], [], opens_with_rows=True)
+
+    def sheets(self) -> Iterator[Part]:
+        """Gives the sheets of rows, at least one."""
+        while True:
+            number = len(self.written) + 1
+            name = sheet_name(self.detail.sheet_name, self.taken_names, number=number)
+            yield f"xl/worksheets/sheet{number}.xml", self._sheet(name)
+            batch = self._rows.peek()
+            if batch is None or size_bound(batch) > self._room_of_file():
+                return
+
+    def outcome(self) -> DetailOutcome:
+        """Returns what became of the rows so far."""
+        notes = [
+            f"{column.title}: {cut:,} {'text is' if cut == 1 else 'texts are'} longer than the 32,767 characters of a "
+            "cell, and cut there."
+            for column, cut in zip(self.detail.columns, self._cut, strict=True)
+            if cut
+        ]
+        return DetailOutcome(
+            rows=sum(sheet.rows for sheet in self.written),
+            sheets=tuple(sheet.name for sheet in self.written),
+            notes=(*notes, *self._totals.notes()) if not self._rows.left else tuple(notes),
+        )
+
+    def _frame(self, sheet: DetailSheet) -> SheetFrame:
+        opens = self.workbook.detail_first and not self.written
+        return cut_frame(self.workbook, self.widths, sheet, opens=opens)
+
+    def _capacity(self) -> int:
+        """Returns how many rows the next sheet holds; the last sheet has a row of totals below them."""
+        most = self._limits.sheet_rows - 1
+        return most - 1 if has_totals(self.detail) and self._rows.left == most else most
+
+    def _sheet(self, name: str) -> Iterator[bytes | memoryview]:
+        capacity = self._capacity()
+        is_last = has_totals(self.detail) and self._rows.left <= capacity
+        planned = min(self._rows.left, capacity)
+        before = self._frame(DetailSheet(name, planned, totals=is_last)).before
+        batches = self._rendered(capacity)
+        first = list(islice(batches, 1))
+        yield before if self._holds(planned, first) else without_dimension(before)
+        rows = 0
+        for rendered in chain(first, batches):
+            rows += rendered.rows
+            for position, column in enumerate(rendered.columns):
+                self._cut[position] += column.cut
+            self._totals.add(rendered.columns)
+            yield rendered.xml
+        sheet = DetailSheet(name, rows, totals=has_totals(self.detail) and not self._rows.left)
+        frame = self._frame(sheet)
+        self._totals.end_sheet(name, rows)
+        if sheet.totals:
+            yield self._totals.row(rows + 2, frame.totals, frame.label).encode()
+        yield frame.after
+        self.written.append(sheet)
+
+    def _holds(self, planned: int, first: Sequence[RenderedRows]) -> bool:
+        """Whether the next sheet surely has all the rows that are planned for it.
+
+        The rows may have twice the bytes of the largest beginning of a sheet so far. A dimension that stands before
+        the rows is better left out than wrong; readers need none.
+        """
+        for rendered in first:
+            self._row_bytes = max(self._row_bytes, len(rendered.xml) / rendered.rows)
+        room = min(self._limits.sheet_bytes, self._room_of_file())
+        return planned == sum(rendered.rows for rendered in first) or 2 * planned * self._row_bytes <= room
+
+    def _room_of_file(self) -> int:
+        """Returns how many bytes of XML the file surely takes: deflated they are never more."""
+        return self._limits.file_bytes - self._sink.bytes - UNWRITTEN
+
+    def _rendered(self, capacity: int) -> Iterator[RenderedRows]:
+        """Gives the rows of one sheet, rendered ahead by the pool.
+
+        How far ahead is fixed, so the sheet's last row is decided by the rows alone and not by the threads' speed.
+        Near a limit, what was rendered ahead is written before more is taken: its bytes are far fewer than its bound.
+        """
+        waiting: deque[tuple[Future[RenderedRows], int]] = deque()
+        rows = size = 0
+        while True:
+            while rows < capacity and len(waiting) < IN_FLIGHT and (batch := self._rows.peek()) is not None:
+                bound = size_bound(batch)
+                ahead = sum(b for _, b in waiting) + bound
+                if rows and ahead > min(self._limits.sheet_bytes - size, self._room_of_file()):
+                    break
+                taken = self._rows.take(capacity - rows)
+                render = self._renderer.prepare(taken, rows + 2)
+                rows += taken.num_rows
+                waiting.append((self._pool.submit(render), bound))
+            if not waiting:
+                return
+            rendered = waiting.popleft()[0].result()
+            size += len(rendered.xml)
+            yield rendered

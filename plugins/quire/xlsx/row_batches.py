@@ -1,0 +1,127 @@
+"""The rows that are still to be written, in batches of one size however they came, and never of more bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from functools import reduce
+from operator import add
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from quire.errors import WorkbookError
+from quire.values.series import series_of
+from quire.xlsx.model import DetailTable
+
+BATCH_ROWS = 8_192
+BATCH_CELLS = 16 * BATCH_ROWS
+BATCH_BYTES = 2 * 2**20
+
+
+class DetailRows:
+    """Gives rows, and makes sure that they are as many as was said.
+
+    Args:
+        detail: columns and number of rows.
+        batches: the rows, in even batches.
+    """
+
+    def __init__(self, detail: DetailTable, batches: Iterator[pa.RecordBatch]) -> None:
+        self._said = detail.rows
+        self._batches = batches
+        self._next: pa.RecordBatch | None = None
+        self.left = detail.rows
+
+    def peek(self) -> pa.RecordBatch | None:
+        """Returns the next batch, which stays the next one; None at the end.
+
+        Raises:
+            WorkbookError: the end comes before all the rows that were counted.
+        """
+        if self._next is None:
+            self._next = next(self._batches, None)
+        if self._next is None and self.left:
+            raise WorkbookError(f"there are {self.left} rows fewer than the {self._said} that were counted")
+        return self._next
+
+    def take(self, most: int) -> pa.RecordBatch:
+        """Returns the next batch, or as many of its rows as fit. There must be a next one.
+
+        Raises:
+            WorkbookError: there are more rows than were counted.
+        """
+        batch = self.peek()
+        if batch is None:
+            raise WorkbookError(f"all {self._said} rows are written")
+        taken, rest = batch.slice(0, most), batch.slice(most)
+        self._next = rest if rest.num_rows else None
+        self.left -= taken.num_rows
+        if self.left < 0:
+            raise WorkbookError(f"there are more rows than the {self._said} that were counted")
+        return taken
+
+    def finish(self) -> None:
+        """Makes sure that no row is left."""
+        if self.peek() is not None:
+            raise WorkbookError(f"there are more rows than the {self._said} that were counted")
+
+
+def even_batches(detail: DetailTable) -> Generator[pa.RecordBatch]:
+    """Gives a table's rows in batches that the rows alone decide, so that the same rows give the same bytes.
+
+    A batch has ``BATCH_ROWS`` rows; fewer where they have so many columns or such long texts that a batch, of which
+    several are in memory at a time, would have more than ``BATCH_CELLS`` cells or ``BATCH_BYTES`` of text. It has at
+    least one row.
+    """
+    places = [detail.schema.get_field_index(column.name) for column in detail.columns]  # a column may be shown twice
+    most = min(BATCH_ROWS, max(1, BATCH_CELLS // len(places)))
+    waiting: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in detail.batches():
+        rest = _columns(batch, places)
+        while rest.num_rows:
+            fitting = rest.slice(0, _fitting(rest, most - rows, None if not rows else BATCH_BYTES - size))
+            if fitting.num_rows:
+                waiting.append(fitting)
+            rows, size = rows + fitting.num_rows, size + text_bytes(fitting)
+            rest = rest.slice(fitting.num_rows)
+            if rows == most or rest.num_rows:
+                yield _one_batch(waiting)
+                waiting, rows, size = [], 0, 0
+    if waiting:
+        yield _one_batch(waiting)
+
+
+def text_bytes(batch: pa.RecordBatch) -> int:
+    """Returns how many bytes the texts of a batch have together."""
+    lengths = (pc.sum(length).as_py() for length in _lengths(batch))
+    return sum(length for length in lengths if isinstance(length, int))
+
+
+def _fitting(batch: pa.RecordBatch, rows: int, size: int | None) -> int:
+    """Returns how many of the first rows, at most ``rows``, have no more bytes of text than ``size``.
+
+    Where ``size`` is None they begin a new batch, which takes its first row whatever that has.
+    """
+    most, batch = BATCH_BYTES if size is None else size, batch.slice(0, rows)
+    if text_bytes(batch) <= most:
+        return int(batch.num_rows)
+    # Not by Arrow: of a number among its arguments it makes a scalar by importing pandas, where that is installed.
+    lengths = reduce(add, (series_of(length).fill_null(0).cast(pl.Int64) for length in _lengths(batch)))
+    return int((lengths.cum_sum() <= most).sum() or size is None)
+
+
+def _lengths(batch: pa.RecordBatch) -> Iterator[pa.Array]:
+    return (pc.binary_length(column) for column in batch.columns if pa.types.is_string(column.type))
+
+
+def _columns(batch: pa.RecordBatch, places: Sequence[int]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([batch.column(place) for place in places], [str(place) for place in places])
+
+
+def _one_batch(waiting: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    if len(waiting) == 1:
+        return waiting[0]
+    (batch,) = pa.Table.from_batches(waiting).combine_chunks().to_batches()
+    return batch

@@ -1,0 +1,180 @@
+"""Batches of rows as the XML of their sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from quire.values.series import series_of
+from quire.xlsx import cells
+from quire.xlsx.cells import Cells, Styles
+from quire.xlsx.column_totals import Tally, tally
+from quire.xlsx.model import DetailTable, SheetColumn
+from quire.xlsx.names import column_letters
+from quire.xlsx.shared_strings import SharedStrings
+from quire.xlsx.text_column import TextColumn
+from quire.xlsx.xml_text import LONGEST_TEXT
+
+Render = Callable[[pl.Series, Styles], Cells]
+Prepare = Callable[[pa.Array], Callable[[], Cells]]
+CELL_BYTES, ESCAPED = 120, 7  # the most that a cell has around its value, and that a UTF-16 unit of it grows to
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedColumn:
+    """What is told of a column of some rows, beside its cells.
+
+    Args:
+        tally: what a total takes from it; None where the column has no total.
+        texts: how many numbers had to be written as text.
+        cut: how many texts were too long for a cell.
+    """
+
+    tally: Tally | None
+    texts: int
+    cut: int
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedRows:
+    """Some rows as XML, and what is told of their columns."""
+
+    xml: memoryview
+    rows: int
+    columns: tuple[RenderedColumn, ...]
+
+
+class RowRenderer:
+    """Turns batches into rows, in order.
+
+    Args:
+        detail: columns and schema.
+        styles: of each column.
+        timezone: that instants are shown in.
+        strings: the workbook's shared strings.
+        share_all: whether they take all texts, and not only those that repeat.
+    """
+
+    def __init__(
+        self,
+        detail: DetailTable,
+        styles: Sequence[Styles],
+        *,
+        timezone: str,
+        strings: SharedStrings,
+        share_all: bool = False,
+    ) -> None:
+        self._columns = detail.columns
+        self._opens = [f'<c r="{column_letters(position)}' for position in range(len(self._columns))]
+        self._prepares: list[Prepare] = []
+        for column, style in zip(detail.columns, styles, strict=True):
+            kind = detail.schema.field(column.name).type
+            if pa.types.is_string(kind) and not column.numeric_text:
+                self._prepares.append(TextColumn(style, strings, share_all=share_all).prepare)
+            else:
+                self._prepares.append(_preparer(kind, column, style, timezone))
+
+    def prepare(self, batch: pa.RecordBatch, first_row: int) -> Callable[[], RenderedRows]:
+        """Does what must be done in order, and returns the rest, to be done on any thread.
+
+        Args:
+            batch: rows, with the detail's columns in their order.
+            first_row: the sheet's number of the first of them, from 1.
+        """
+        renders = [prepare(column) for prepare, column in zip(self._prepares, batch.columns, strict=True)]
+        return partial(self._render, renders, first_row, batch.num_rows)
+
+    def _render(self, renders: Sequence[Callable[[], Cells]], first_row: int, rows: int) -> RenderedRows:
+        found = [render() for render in renders]
+        told = tuple(
+            RenderedColumn(tally(cell, column.total) if column.total else None, cell.texts, cell.cut)
+            for column, cell in zip(self._columns, found, strict=True)
+        )
+        return RenderedRows(self._join(found, first_row, rows), rows, told)
+
+    def _join(self, found: Sequence[Cells], first_row: int, rows: int) -> memoryview:
+        numbers = pl.int_range(first_row, first_row + rows, dtype=pl.Int64, eager=True).cast(pl.String)
+        columns = [numbers.alias("row"), *(cell.values.alias(str(n)) for n, cell in enumerate(found))]
+        columns += [
+            cell.before.alias(f"before {n}") for n, cell in enumerate(found) if isinstance(cell.before, pl.Series)
+        ]
+        frame, row = pl.DataFrame(columns), pl.col("row")
+        pieces: list[pl.Expr] = [pl.lit('<row r="'), row]
+        text = '">'  # what stands between two columns of the frame, joined to one literal
+        for position, (opening, cell) in enumerate(zip(self._opens, found, strict=True)):
+            value, before = pl.col(str(position)), _before(cell, position)
+            if cell.values.null_count():  # where the value is NULL, so is the cell, and is left out
+                cells = pl.concat_str([pl.lit(opening), row, *before, value, *_literal(cell.after)])
+                pieces += [*_literal(text), cells]
+                text = ""
+            else:
+                pieces += [pl.lit(text + opening), row, *before, value]
+                text = cell.after
+        pieces.append(pl.lit(f"{text}</row>"))
+        joined = frame.select(pl.concat_str(pieces, ignore_nulls=True)).to_series()
+        array = joined.to_arrow(compat_level=pl.CompatLevel.oldest())
+        return memoryview(_data(array))
+
+
+def size_bound(batch: pa.RecordBatch) -> int:
+    """Returns how many bytes a batch has as XML at most. It depends on the rows alone, not on how they came."""
+    texts = [column for column in batch.columns if pa.types.is_string(column.type)]
+    cells: int = batch.num_rows * (batch.num_columns + 1)
+    return cells * CELL_BYTES + sum(_letters(column) for column in texts) * ESCAPED
+
+
+def _letters(column: pa.Array) -> int:
+    """Returns how many UTF-16 units the cells of some texts have at most: never more than bytes."""
+    lengths = pc.binary_length(column)
+    if (pc.max(lengths).as_py() or 0) > LONGEST_TEXT:
+        return sum(min(length, LONGEST_TEXT) for length in lengths.to_pylist() if length)
+    return pc.sum(lengths).as_py() or 0
+
+
+def _data(array: pa.LargeStringArray) -> pa.Buffer:
+    """Returns the texts of an array, one behind the other, as they lie."""
+    if not len(array):
+        return pa.py_buffer(b"")
+    offsets = pa.Array.from_buffers(pa.int64(), len(array) + 1, [None, array.buffers()[1]], offset=array.offset)
+    start, stop = offsets[0].as_py(), offsets[len(array)].as_py()
+    return array.buffers()[2].slice(start, stop - start)
+
+
+def _before(cell: Cells, position: int) -> list[pl.Expr]:
+    return _literal(cell.before) if isinstance(cell.before, str) else [pl.col(f"before {position}")]
+
+
+def _literal(text: str) -> list[pl.Expr]:
+    return [pl.lit(text)] if text else []
+
+
+def _preparer(kind: pa.DataType, column: SheetColumn, styles: Styles, timezone: str) -> Prepare:
+    render = cells.numeric_text_cells if column.numeric_text else _render_of(kind, timezone)
+    return lambda values: partial(_rendered, render, values, styles)
+
+
+def _rendered(render: Render, values: pa.Array, styles: Styles) -> Cells:
+    if pa.types.is_time64(values.type):
+        values = values.view(pa.int64())
+    return render(series_of(values), styles)
+
+
+def _render_of(kind: pa.DataType, timezone: str) -> Render:
+    tests: tuple[tuple[Callable[[pa.DataType], bool], Render], ...] = (
+        (pa.types.is_boolean, cells.boolean_cells),
+        (pa.types.is_integer, cells.integer_cells),
+        (pa.types.is_floating, cells.float_cells),
+        (pa.types.is_decimal, cells.decimal_cells),
+        (pa.types.is_date32, cells.date_cells),
+        (pa.types.is_timestamp, partial(cells.timestamp_cells, timezone=timezone)),
+        (pa.types.is_time64, cells.time_cells),
+    )
+    for fits, render in tests:
+        if fits(kind):
+            return render
+    raise TypeError(f"no cell is known for {kind}")

@@ -1,0 +1,220 @@
+"""The row of totals: SUBTOTALs that follow the filter, their values cached; or the exact value itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from decimal import Context, Decimal
+from typing import Any
+from xml.sax.saxutils import escape
+
+import pyarrow as pa
+
+from quire.values.number_limits import MOST_BYTES, MOST_DIGITS
+from quire.values.unrepresentable_dates import OddDate
+from quire.xlsx.column_totals import EXACT, Tally, joined
+from quire.xlsx.model import DetailTable, SheetColumn
+from quire.xlsx.names import column_letters
+from quire.xlsx.row_xml import RenderedColumn
+
+FUNCTIONS = {"mean": 101, "count": 103, "max": 104, "min": 105, "sum": 109}  # those that pass over hidden rows
+LONGEST_FORMULA = 8_000  # Excel's limit is 8,192 characters
+MOST_RANGES = 254  # that SUBTOTAL takes
+TEXT = ' t="inlineStr"><is><t>'
+NEGATIVE_TEXT = f"{TEXT}-"  # edited in Excel, it would become a formula
+_MEAN = Context(prec=60, traps=[])
+
+
+class Totals:
+    """The totals of a workbook's rows, over all its sheets and files.
+
+    Args:
+        detail: whose columns say what is totalled.
+    """
+
+    def __init__(self, detail: DetailTable) -> None:
+        kinds = [detail.schema.field(column.name).type for column in detail.columns]
+        self._totals = [
+            _Total(column, kind, position) if column.total else None
+            for position, (column, kind) in enumerate(zip(detail.columns, kinds, strict=True))
+        ]
+        self._sheets: list[tuple[str, int]] = []
+        self._elsewhere = False
+
+    def add(self, columns: Sequence[RenderedColumn]) -> None:
+        """Takes in some rows."""
+        for total, column in zip(self._totals, columns, strict=True):
+            if total and column.tally:
+                total.add(column.tally, column.texts)
+
+    def end_sheet(self, name: str, rows: int) -> None:
+        """Takes in that a sheet has ended."""
+        self._sheets.append((name, rows))
+
+    def end_file(self) -> None:
+        """Takes in that the rows go on in another file, where no formula can see those of this one."""
+        self._sheets.clear()
+        self._elsewhere = True
+
+    def row(self, number: int, styles: Sequence[tuple[int, int]], label: int | None) -> str:
+        """Returns the row of totals.
+
+        Args:
+            number: of the row, from 1.
+            styles: style numbers of each cell, and of a text in it that begins like a formula.
+            label: the shared string that says what the row is, for the first cell; None where that has a total.
+        """
+        cells = []
+        for position, (total, (style, quoted)) in enumerate(zip(self._totals, styles, strict=True)):
+            content = "/>"
+            if total:
+                content = total.content(None if self._elsewhere else self._sheets)
+            elif position == 0 and label is not None:
+                content = f' t="s"><v>{label}</v></c>'
+            shown = quoted if content.startswith(NEGATIVE_TEXT) else style
+            cells.append(f'<c r="{column_letters(position)}{number}" s="{shown}"{content}')
+        return f'<row r="{number}">{"".join(cells)}</row>'
+
+    def notes(self) -> Iterator[str]:
+        """Gives sentences on totals that are not what a reader may expect of them."""
+        totals = [total for total in self._totals if total]
+        for total in totals:
+            if total.is_impossible:
+                yield f"{total.title}: only numbers, dates and times have a {total.function}, so there is no total."
+            elif total.has_odd_dates and total.function != "count":
+                yield total.odd_note()
+            elif total.texts and total.function != "count":
+                yield (
+                    f"{total.title}: {total.texts:,} {'number is' if total.texts == 1 else 'numbers are'} written as "
+                    f"text, since no number of Excel's is the same; {total.kept}."
+                )
+            elif total.is_too_long:
+                yield (
+                    f"{total.title}: the {total.function} is written as text, since Excel's numbers have at most "
+                    f"{MOST_DIGITS} digits; it is exact, but does not follow the filter."
+                )
+            elif total.is_alone and not self._elsewhere:
+                yield f"{total.title}: the total does not follow the filter."
+        if totals and self._elsewhere:
+            yield "The totals are those of all rows, in this file and those before it; they do not follow the filter."
+
+
+class _Total:
+    """One column's running total."""
+
+    def __init__(self, column: SheetColumn, kind: pa.DataType, position: int) -> None:
+        self.title, self.function, self.texts = column.title, column.total or "count", 0
+        self.is_alone = False  # a value that no formula finds, though there are rows
+        self._letters = column_letters(position)
+        self._tally = Tally(0)
+        self._is_boolean = pa.types.is_boolean(kind)
+        self._is_temporal = pa.types.is_temporal(kind)
+        self.is_impossible = pa.types.is_string(kind) and not column.numeric_text and self.function != "count"
+
+    @property
+    def has_odd_dates(self) -> bool:
+        """Whether some of its dates or times are none of Excel's."""
+        return self._is_temporal and self.texts > 0
+
+    @property
+    def kept(self) -> str:
+        """What is to be said of a total that is a value."""
+        exact = "" if self.function == "mean" else "is exact, but "
+        return f"the total {exact}does not follow the filter"
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether the total of exact numbers is none that Excel keeps."""
+        value = self._value()
+        return isinstance(value, int | Decimal) and not _is_number(value)
+
+    def add(self, tally: Tally, texts: int) -> None:
+        self._tally = joined(self._tally, tally, self.function)
+        self.texts += texts
+
+    def odd_note(self) -> str:
+        """Returns a sentence on dates and times that are none of Excel's."""
+        found = f"{self.texts:,} {'value is' if self.texts == 1 else 'values are'} written as text"
+        if self.function in ("sum", "mean"):
+            return f"{self.title}: {found}, since Excel has no such date or time, so there is no {self.function}."
+        return f"{self.title}: {found}, since Excel has no such date or time; {self.kept}."
+
+    def content(self, sheets: Sequence[tuple[str, int]] | None) -> str:
+        """Returns the rest of the total's cell.
+
+        Args:
+            sheets: names and numbers of rows, the total's own sheet last; None where not all rows are there.
+        """
+        value = self._value()
+        if value is None:
+            return "/>"
+        shown = _shown(value)
+        if sheets is not None and self._follows(value) and (formula := self._formula(sheets)):
+            return f"><f>{formula}</f><v>{shown}</v></c>"
+        self.is_alone = self._tally.count > 0
+        if _is_number(value):
+            return f"><v>{shown}</v></c>"
+        return f"{TEXT}{shown}</t></is></c>"
+
+    def _value(self) -> Any:
+        """Returns the total of what was taken in; None where there is none."""
+        if self.is_impossible:
+            return None
+        if self.function in ("count", "sum") and not self._tally.count:
+            return 0
+        if self.function == "count":
+            return self._tally.count
+        value, count = self._tally.value, self._tally.count
+        if self.has_odd_dates and self.function in ("sum", "mean"):
+            return None
+        if self.function != "mean" or value is None:
+            return value
+        if not isinstance(value, Decimal):
+            return value / count
+        mean = _MEAN.divide(value, Decimal(count))
+        return float(mean) if _has_floats_size(mean) else mean
+
+    def _follows(self, value: Any) -> bool:
+        """Whether SUBTOTAL finds the same: it counts everything, and else sees neither texts nor a 16th digit."""
+        if not self._tally.count:
+            return False
+        return self.function == "count" or not (self.texts or self._is_boolean or not _is_number(value))
+
+    def _formula(self, sheets: Sequence[tuple[str, int]]) -> str:
+        """Returns SUBTOTAL over the column in all sheets; nothing where there is none or are too many."""
+        ranges = []
+        for number, (name, rows) in enumerate(sheets, 1):
+            quoted = name.replace("'", "''")
+            prefix = f"'{quoted}'!" if number < len(sheets) else ""
+            if rows:
+                ranges.append(f"{prefix}{self._letters}2:{self._letters}{rows + 1}")
+        formula = f"SUBTOTAL({FUNCTIONS[self.function]},{','.join(ranges)})"
+        return escape(formula) if len(ranges) <= MOST_RANGES and len(formula) <= LONGEST_FORMULA else ""
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, OddDate):
+        return value.text
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
+    return repr(value)
+
+
+def _is_finite(value: Any) -> bool:
+    return value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether Excel keeps a total as a number."""
+    if isinstance(value, OddDate):
+        return False
+    if isinstance(value, float) or not _is_finite(value):
+        return _is_finite(value)
+    number = Decimal(value).normalize(EXACT)
+    return len(number.as_tuple().digits) <= MOST_DIGITS and _has_floats_size(number)
+
+
+def _has_floats_size(value: Decimal) -> bool:
+    return abs(value.adjusted()) < MOST_BYTES

@@ -1,0 +1,203 @@
+"""The workbook without its rows, by XlsxWriter: everything that a sheet of rows has around them.
+
+XlsxWriter numbers styles and shared strings in the order it meets them, and the sheets of rows are met first. So a
+skeleton of one such sheet and the whole workbook's give the same numbers to whatever belongs to the rows.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC
+
+from xlsxwriter import Workbook as Book
+from xlsxwriter.worksheet import Worksheet
+
+from quire.errors import WorkbookError
+from quire.xlsx.cells import Styles
+from quire.xlsx.front import write_front
+from quire.xlsx.legal_parts import legal_part
+from quire.xlsx.model import DetailTable, FactSheet, TableSheet, Workbook
+from quire.xlsx.names import column_letters, sheet_name
+from quire.xlsx.styles import Formats, number_format, side_of, total_number_format
+from quire.xlsx.widths import header_height, header_lines
+from quire.xlsx.xml_text import cut_text
+
+MOST_ROWS, MOST_COLUMNS = 1_048_576, 16_384
+OPTIONS = {
+    "in_memory": True,
+    "strings_to_formulas": False,
+    "strings_to_urls": False,
+    "strings_to_numbers": False,
+}
+TOTAL = "Total"
+# The skeleton's rows under the header: one for each style, then the totals.
+VALUE_ROW, TEXT_ROW, QUOTED_ROW, TOTAL_ROW, QUOTED_TOTAL_ROW = 1, 2, 3, 4, 5
+_ROW = re.compile(rb'<row r="(\d+)"[^<]*+(?:<(?!row |/row>)[^<]*+)*</row>')
+_STYLE = re.compile(rb'<c r="[A-Z]+\d+"(?: s="(\d+)")?')
+_LABEL = re.compile(rb't="s"><v>(\d+)</v>')
+_DIMENSION = re.compile(rb'<dimension ref="[^"]*"/>')
+_ITEM = re.compile(r"<si>[^<]*+(?:<(?!/?si>)[^<]*+)*</si>")
+
+
+@dataclass(frozen=True, slots=True)
+class DetailSheet:
+    """A sheet of rows.
+
+    Args:
+        name: of the sheet.
+        rows: how many rows it has between the header and the totals.
+        totals: whether it has a row of totals, as the last sheet may.
+    """
+
+    name: str
+    rows: int
+    totals: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SheetFrame:
+    """A sheet of rows, cut open.
+
+    Args:
+        before: its XML up to the first row of data.
+        after: its XML behind the last.
+        styles: of each column.
+        totals: style numbers of the totals row: of each total, and of one that begins like a formula; empty where no
+            column has one.
+        label: the shared string that says "Total"; None where the first column has a total itself.
+        strings: the shared strings of the header.
+    """
+
+    before: bytes
+    after: bytes
+    styles: tuple[Styles, ...]
+    totals: tuple[tuple[int, int], ...]
+    label: int | None
+    strings: tuple[str, ...]
+
+
+def has_totals(detail: DetailTable) -> bool:
+    """Whether the last rows are followed by one of totals."""
+    return any(column.total for column in detail.columns)
+
+
+def build_book(
+    workbook: Workbook,
+    widths: Sequence[float],
+    details: Sequence[DetailSheet],
+    front: Sequence[FactSheet | TableSheet],
+    *,
+    opens_with_rows: bool,
+) -> dict[str, bytes]:
+    """Returns the parts of a workbook's package, the sheets of rows first, with placeholders for their rows.
+
+    Args:
+        workbook: its title, dates and columns.
+        widths: of the columns of rows.
+        details: the sheets of rows.
+        front: the small sheets.
+        opens_with_rows: whether the first sheet of rows is the one that is shown when the file is opened.
+    """
+    body = io.BytesIO()
+    book = Book(body, OPTIONS)
+    made_at = workbook.made_at.astimezone(UTC).replace(tzinfo=None)
+    book.set_properties({"title": workbook.title, "subject": workbook.subject, "created": made_at})
+    book.set_calc_mode("auto")
+    formats = Formats(book)
+    for sheet in details:
+        if workbook.detail is None:
+            raise WorkbookError("a workbook without rows has no sheet of rows")
+        _write_frame(book.add_worksheet(sheet.name), workbook.detail, widths, sheet, formats)
+    small = [write_front(book, formats, sheet, timezone=workbook.timezone) for sheet in front]
+    if not opens_with_rows:
+        (small[0] if small else book.add_worksheet(_other_name(details))).activate()
+    book.close()
+    with zipfile.ZipFile(body) as package:
+        return {name: legal_part(name, package.read(name)) for name in package.namelist()}
+
+
+def cut_frame(workbook: Workbook, widths: Sequence[float], sheet: DetailSheet, *, opens: bool) -> SheetFrame:
+    """Returns what stands around a sheet's rows.
+
+    Args:
+        workbook: with rows.
+        widths: of their columns.
+        sheet: its name and number of rows.
+        opens: whether it is the sheet that is shown when the file is opened.
+    """
+    detail = workbook.detail
+    if detail is None:
+        raise WorkbookError("a workbook without rows has no sheet of rows")
+    parts = build_book(workbook, widths, [sheet], [], opens_with_rows=opens)
+    xml = parts["xl/worksheets/sheet1.xml"]
+    rows = {int(found[1]): found for found in _ROW.finditer(xml)}
+    placeholders = [rows[row + 1] for row in (VALUE_ROW, TEXT_ROW, QUOTED_ROW)]
+    totals = [rows[row + 1] for row in (TOTAL_ROW, QUOTED_TOTAL_ROW) if row + 1 in rows]
+    label = _LABEL.search(totals[0][0]) if totals else None
+    last = f"{column_letters(len(detail.columns) - 1)}{sheet.rows + 1 + sheet.totals}"
+    before = xml[: placeholders[0].start()]
+    return SheetFrame(
+        before=_DIMENSION.sub(f'<dimension ref="A1:{last}"/>'.encode(), before),
+        after=xml[(totals or placeholders)[-1].end() :],
+        styles=tuple(Styles(*column) for column in zip(*map(_styles, placeholders), strict=True)),
+        totals=tuple(zip(*map(_styles, totals), strict=True)),
+        label=int(label[1]) if label else None,
+        strings=shared_items(parts),
+    )
+
+
+def _styles(row: re.Match[bytes]) -> list[int]:
+    return [int(style or 0) for style in _STYLE.findall(row[0])]
+
+
+def without_dimension(before: bytes) -> bytes:
+    """Returns a sheet's XML before its rows without telling how many they are."""
+    return _DIMENSION.sub(b"", before)
+
+
+def shared_items(parts: dict[str, bytes]) -> tuple[str, ...]:
+    """Returns the shared strings of a package, as XML."""
+    return tuple(_ITEM.findall(parts.get("xl/sharedStrings.xml", b"").decode()))
+
+
+def _other_name(details: Sequence[DetailSheet]) -> str:
+    """Returns the name of a sheet that only stands for those that a skeleton has not; a report may have it too."""
+    return sheet_name("Other", {sheet.name.casefold() for sheet in details})
+
+
+def _write_frame(
+    sheet: Worksheet, detail: DetailTable, widths: Sequence[float], planned: DetailSheet, formats: Formats
+) -> None:
+    kinds = [detail.schema.field(column.name).type for column in detail.columns]
+    for position, (column, kind, width) in enumerate(zip(detail.columns, kinds, widths, strict=True)):
+        shown = column.number_format or ("General" if column.numeric_text else number_format(kind))
+        side = "right" if column.numeric_text else side_of(kind)
+        sheet.set_column(position, position, width)
+        sheet.write_string(0, position, cut_text(column.title), formats.header(side))
+        sheet.write_blank(VALUE_ROW, position, None, formats.value(shown, side))
+        sheet.write_blank(TEXT_ROW, position, None, formats.text())
+        sheet.write_blank(QUOTED_ROW, position, None, formats.text(quoted=True))
+        if has_totals(detail):
+            function = column.total or "sum"
+            total = formats.total(total_number_format(shown, function), function)
+            sheet.write_blank(TOTAL_ROW, position, None, total)
+            sheet.write_blank(QUOTED_TOTAL_ROW, position, None, formats.quoted_total())
+    if has_totals(detail) and not detail.columns[0].total:
+        sheet.write_string(TOTAL_ROW, 0, TOTAL, formats.total_label())
+    lines = max(header_lines(column.title, width) for column, width in zip(detail.columns, widths, strict=True))
+    sheet.set_row(0, header_height(lines))
+    last = len(detail.columns) - 1
+    sheet.freeze_panes(1, 0)
+    sheet.autofilter(0, 0, planned.rows, last)
+    sheet.set_landscape()
+    sheet.set_paper(9)  # A4
+    sheet.fit_to_pages(1, 0)
+    sheet.repeat_rows(0)
+    sheet.set_footer("&L&8&A&R&8Page &P of &N")
+    sheet.set_margins(left=0.4, right=0.4, top=0.5, bottom=0.6)
+    cells = f"A1:{column_letters(last)}{MOST_ROWS}"
+    sheet.ignore_errors({"number_stored_as_text": cells, "two_digit_text_year": cells})

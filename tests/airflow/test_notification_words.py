@@ -1,0 +1,224 @@
+"""What a notifier sends: an e-mail with two parts, Slack's texts escaped, and whom it did not reach."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, BaseNotifier
+from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.sdk.execution_time import macros
+from airflow.sdk.execution_time.context import ConnectionAccessor, VariableAccessor
+from quire.airflow_dag import notifications
+from quire.airflow_dag.notifiers import notifier_calls
+from quire.notifications import Notice, ToldRun, as_html, as_text, tell_success
+from quire.records.run import RunRequest
+from quire.report.definition import ReportDefinition
+
+from tests.airflow.mailbox import MAIL_LOGIN, MAIL_PASSWORD, REFUSED, SENDER, Mailbox
+
+HOSTILE = "<!channel> <https://example.org/|Sign in> & *x*"
+
+
+class LateNotifier(BaseNotifier):
+    """Is still at work when its task's time is up."""
+
+    def notify(self, context: Any) -> None:
+        raise AirflowTaskTimeout("the task's time is up")
+
+
+class TextNotifier(BaseNotifier):
+    """Keeps the text that it would send."""
+
+    template_fields = ("text",)
+    sent: ClassVar[list[str]] = []
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+    def notify(self, context: Any) -> None:
+        self.sent.append(self.text)
+
+
+LATE = {"notifier": f"{__name__}.LateNotifier"}
+
+
+class PublishedRun:
+    """A task instance of notify in a run whose publish succeeded, whose API server takes nothing any more."""
+
+    dag_id, run_id = "sales", "r"
+
+    def __init__(self) -> None:
+        self.pushed: list[Any] = []
+
+    def get_task_breadcrumbs(self, dag_id: str, run_id: str) -> list[Mapping[str, Any]]:
+        return [{"task_id": "publish", "state": "success", "map_index": -1}]
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.pushed.append(value)
+        raise RuntimeError("the API server is away")
+
+
+def definition_of(*recipients: Any) -> ReportDefinition:
+    return ReportDefinition.model_validate(
+        {
+            "name": "sales",
+            "title": "Säles & more",
+            "source": {"sql": "a.sql", "time_column": "t"},
+            "partition": "month",
+            "parameters": {"shop": {"type": "string", "default": None}},
+            "delivery": {"notify": {"success": list(recipients)}},
+        }
+    )
+
+
+def notice_of(definition: ReportDefinition) -> Notice:
+    request = RunRequest(
+        report="sales", start=date(2013, 1, 1), end=date(2013, 1, 31), timezone="UTC", parameters={"shop": HOSTILE},
+        run_id="r", made_at="2013-02-01T06:00:00+00:00",
+    )  # fmt: skip
+    told = ToldRun(run="ab12", reused=False, rows=5, files=())
+    return tell_success(definition, request, told, run_id="r", base_url="https://airflow.example.org")
+
+
+@pytest.fixture
+def mail_server(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(notifications, "PAUSES", (0,))
+    with Mailbox() as box:
+        connection = {
+            "conn_type": "smtp", "host": "127.0.0.1", "port": box.port, "login": MAIL_LOGIN, "password": MAIL_PASSWORD,
+            "extra": {"from_email": SENDER, "disable_ssl": True, "disable_tls": True, "retry_limit": 0},
+        }  # fmt: skip
+        monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", json.dumps(connection))
+        yield box
+
+
+def send(definition: ReportDefinition, notice: Notice) -> list[str]:
+    """Sends a notice as the task does, and returns whom it did not reach."""
+    left = list(notifier_calls(definition, "success"))
+    notifications._send(left, notice, {})
+    return [call.recipient for call in left]
+
+
+def test_mail_has_the_plain_text_before_the_html(mail_server: Mailbox) -> None:
+    definition = definition_of("a@example.org")
+    notice = notice_of(definition)
+    assert send(definition, notice) == []
+    (mail,) = mail_server.of("Säles")
+    assert mail.message.get_content_type() == "multipart/alternative"
+    parts = list(mail.message.iter_parts())
+    assert [part.get_content_type() for part in parts] == ["text/plain", "text/html"]
+    contents = [str(part.get_content()).replace("\r\n", "\n").rstrip("\n") for part in parts]
+    assert contents == [as_text(notice).rstrip("\n"), as_html(notice)]
+    assert f"Shop: {HOSTILE}" in contents[0]  # which is no markup in an e-mail
+
+
+def test_send_returns_whom_it_did_not_reach_and_tells_the_others(mail_server: Mailbox) -> None:
+    definition = definition_of(REFUSED, "b@example.org")
+    assert send(definition, notice_of(definition)) == [REFUSED]
+    assert [mail.recipients for mail in mail_server.of("Säles")] == [["b@example.org"]]
+
+
+def test_notify_whose_time_is_up_names_only_those_it_did_not_reach(
+    mail_server: Mailbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    definition, run = definition_of("a@example.org", LATE, "c@example.org"), PublishedRun()
+    monkeypatch.setattr(notifications, "get_current_context", lambda: {"ti": run, "run_id": run.run_id})
+    monkeypatch.setattr(notifications, "_success", notice_of)
+    with DAG("sales", schedule=None) as dag:
+        notifications.notify_when_ended(definition, [])
+    notify: Any = dag.get_task("notify")
+    notify.python_callable.__wrapped__()  # and its failure to note them does not fail the run
+    assert [mail.recipients for mail in mail_server.of("Säles")] == [["a@example.org"]]
+    sentences = [
+        f"{name} was not notified (delivery.notify.success[{index}]): see the log of the task notify"
+        for index, name in ((1, "LateNotifier"), (2, "c@example.org"))
+    ]
+    assert run.pushed == [sentences]
+    logged = [record.getMessage() for record in caplog.records]
+    assert [f"sales: {sentence}" in logged for sentence in sentences] == [True, True]
+
+
+SECRET = "7h1s-1s-s3cr3t"
+
+
+class TaskInstance:
+    """Gives the whole context to a template, as Airflow's own does."""
+
+    def __init__(self, context: dict[str, Any]) -> None:
+        self.context = context
+
+    def get_template_context(self) -> dict[str, Any]:
+        return self.context
+
+
+@pytest.fixture
+def context(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setenv("AIRFLOW_CONN_QUIRE_SOURCE", f"postgresql://reader:{SECRET}@db.example.org/sales")
+    monkeypatch.setattr(notifications, "PAUSES", ())
+    TextNotifier.sent.clear()
+    run = SimpleNamespace(dag_id="sales", run_id="r", conf={"shop": "Oslo"}, get_task_instances=lambda: [])
+    values: dict[str, Any] = {"run_id": "r", "ds": "2013-02-01", "params": {"shop": "Bergen"}, "dag_run": run}
+    values |= {"conn": ConnectionAccessor(), "var": {"value": VariableAccessor(deserialize_json=False)}}
+    with DAG("sales", schedule=None, user_defined_macros={"secret": SECRET}) as dag:
+        notify = EmptyOperator(task_id="notify")
+    ti = TaskInstance(values)
+    values |= {"ti": ti, "task_instance": ti, "task": notify, "dag": dag, "macros": macros}
+    return values
+
+
+def render(text: str, context: dict[str, Any]) -> list[str]:
+    definition = definition_of({"notifier": f"{__name__}.TextNotifier", "text": text})
+    notifications._send(list(notifier_calls(definition, "success")), notice_of(definition), context)
+    return TextNotifier.sent
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ conn.quire_source.password }}",
+        "{{ ti.get_template_context()['conn'].quire_source.password }}",
+        "{{ task_instance.get_template_context()['conn'].quire_source.password }}",
+        "{{ dag.user_defined_macros.secret }}",
+        "{{ task.dag.user_defined_macros.secret }}",
+        "{{ secret }}",
+        "{{ dag_run.get_task_instances() }}",
+        "{{ params.__class__.__mro__ }}",
+        "{{ macros.datetime }}",
+        "{{ var.value.x }}",
+    ],
+)
+def test_template_of_a_notifier_reaches_no_secret(template: str, context: dict[str, Any]) -> None:
+    assert render(template, context) in ([], [""])  # the template fails, or finds nothing
+
+
+def test_template_of_a_notifier_reads_plain_values(context: dict[str, Any]) -> None:
+    text = "{{ run_id }} {{ ds }} {{ params.shop }} {{ dag_run.conf.shop }} {{ dag_run.run_id }} {{ quire_page }}"
+    (sent,) = render(text, context)
+    page = "https://airflow.example.org/quire/reports/sales/runs/r"
+    assert sent == f"r 2013-02-01 Bergen Oslo r {page}"
+
+
+@pytest.mark.parametrize(
+    ("notifier", "is_escaped"),
+    [
+        ("airflow.providers.slack.notifications.slack_webhook.SlackWebhookNotifier", True),
+        ("company.SlackAlert", True),
+        ("airflow.providers.pagerduty.notifications.pagerduty.PagerdutyNotifier", False),
+    ],
+)
+def test_texts_for_slack_hold_no_markup_of_a_parameter(notifier: str, is_escaped: bool) -> None:
+    definition = definition_of({"notifier": notifier, "text": "{{ quire_text }}"})
+    (call,) = notifier_calls(definition, "success")
+    words = notifications.notice_words(notice_of(definition), for_slack=call.is_slack)
+    escaped = "Shop: &lt;!channel&gt; &lt;https:\u200b//example.\u200borg/|Sign in&gt; &amp; \u2217x\u2217"
+    assert (escaped in words["quire_text"]) is is_escaped
+    assert ("<" in words["quire_text"]) is not is_escaped
+    assert escaped in words["quire_slack"]
+    assert ("Säles &amp; more" in words["quire_subject"]) is is_escaped

@@ -1,0 +1,155 @@
+"""Who is told of a run's end, through a standing scheduler and a real mail server."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+from quire.local_stack.airflow_servers import fail_run, returned, run_state, task_states, trigger
+from quire.local_stack.stack import LocalStack
+
+from tests.airflow.mailbox import MAIL_PASSWORD, SENDER, Mailbox
+from tests.airflow.portal import ask, program
+from tests.airflow.portal import show as portal_run
+from tests.airflow.test_scheduler import task_log, wait, wait_for_task
+
+JANUARY = {"start": "2013-01-01", "end": "2013-01-31"}
+
+
+def page_of(stack: LocalStack, report: str, run_id: str) -> str:
+    return f"{stack.airflow.url}/quire/reports/{report}/runs/{quote(run_id, safe='')}"
+
+
+def records(path: Path, run_id: str) -> list[str]:
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [text for known, text in lines if known == run_id]
+
+
+def test_published_run_is_told_once_to_everybody_with_rows_and_links(
+    running_stack: LocalStack, client: httpx.Client, mailbox: Mailbox, recorded: Path
+) -> None:
+    run_id = trigger(client, "told", {**JANUARY, "carrier": "HA"})
+    assert wait(client, "told", run_id) == "success"
+    page = page_of(running_stack, "told", run_id)
+    mail, other = mailbox.of(page)
+    assert [mail.sender, mail.recipients, other.recipients] == [SENDER, ["a@example.org"], ["b@example.org"]]
+    assert mail.body == other.body
+    assert [part.get_content_type() for part in mail.message.iter_parts()] == ["text/plain", "text/html"]
+    assert mail.message["Subject"] == "Flights from New York, 2013-01-01 to 2013-01-31: ready"
+    published = returned(client, "told", run_id, "publish")
+    assert f">{published['rows']}<" in mail.body
+    assert ">HA<" in mail.body
+    assert f">{published['rows'] * 4_983:,}<" in mail.body  # miles: all of its flights go from JFK to Honolulu
+    for file in published["files"]:
+        stable = f"{running_stack.airflow.url}/quire/reports/told/published/{published['run']}/{file['name']}"
+        assert f'<a href="{stable}"' in mail.body
+    assert "Signature" not in mail.body
+    (text,) = records(recorded, run_id)
+    assert f"Rows: {published['rows']}\n" in text
+    assert page in text
+    log = task_log(running_stack, "told", run_id, "notify")
+    assert "delivery.notify.success[1] was told" in log
+    assert MAIL_PASSWORD not in log
+
+
+def test_refused_question_is_told_with_its_reason(
+    running_stack: LocalStack, client: httpx.Client, mailbox: Mailbox, recorded: Path
+) -> None:
+    run_id = trigger(client, "told", {**JANUARY, "carier": "AA"})
+    assert wait(client, "told", run_id) == "failed"
+    (mail,) = mailbox.of(page_of(running_stack, "told", run_id))
+    assert mail.recipients == ["ops@example.org"]
+    assert mail.message["Subject"] == "Flights from New York: failed"
+    assert ">plan<" in mail.body
+    assert "unknown parameter &#x27;carier&#x27;; did you mean carrier?" in mail.body
+    assert records(recorded, run_id) == []
+    states = {task: state for task, _, state in task_states(client, "told", run_id)}
+    assert (states["publish"], states["notify"]) == ("upstream_failed", "failed")
+    client.post("/dags/told/clearTaskInstances", json={"dry_run": False, "only_failed": True, "dag_run_id": run_id})
+    assert wait(client, "told", run_id) == "failed"
+    assert len(mailbox.of(page_of(running_stack, "told", run_id))) == 2
+
+
+def test_pieces_that_fail_are_told_in_one_mail(
+    running_stack: LocalStack, client: httpx.Client, mailbox: Mailbox
+) -> None:
+    run_id = trigger(client, "dividing", {"start": "2013-01-01", "end": "2013-01-04"})
+    assert wait(client, "dividing", run_id) == "failed"
+    (mail,) = mailbox.of(page_of(running_stack, "dividing", run_id))
+    assert mail.message["Subject"] == "Flights from New York, 2013-01-01 to 2013-01-04: failed"
+    assert ">extract, and 1 more<" in mail.body
+    assert ">2013-01-02: " in mail.body
+    assert "division by zero" in mail.body
+
+
+def test_run_stays_published_where_nobody_can_be_told_and_the_log_says_so(
+    running_stack: LocalStack, client: httpx.Client, recorded: Path
+) -> None:
+    run_id = trigger(client, "unheard", {**JANUARY, "carrier": "HA"})
+    assert wait(client, "unheard", run_id) == "success"
+    assert len(records(recorded, run_id)) == 1
+    log = task_log(running_stack, "unheard", run_id, "notify")
+    assert log.count("delivery.notify.success[0] was not told: ConnectionRefusedError") == 3
+    assert "delivery.notify.success[1] was told" in log
+    assert "delivery.notify.success[2] was not told: SMTPRecipientsRefused" in log
+    with program(running_stack) as portal:
+        shown = portal_run(portal, "unheard", run_id)
+        page = portal.get(f"/reports/unheard/runs/{run_id}").text
+        listing = portal.get("/reports/unheard").text
+    assert shown["unreached"] == [
+        "SmtpNotifier was not notified (delivery.notify.success[0]): see the log of the task notify",
+        "nobody@example.org was not notified (delivery.notify.success[2]): see the log of the task notify",
+    ]
+    assert all(sentence in page for sentence in shown["unreached"])
+    assert "<small>Airline: HA</small>" in listing  # the parameter's title, and not its value alone
+
+
+def test_run_has_answered_once_it_is_published_whoever_is_still_to_be_told(
+    running_stack: LocalStack, client: httpx.Client
+) -> None:
+    with program(running_stack) as portal:
+        run_id = ask(portal, "unheard", "2013-02-01", "2013-02-28", parameters={"carrier": "HA"})
+        wait_for_task(client, "unheard", run_id, "publish", {"success"})
+        shown = portal_run(portal, "unheard", run_id)
+        assert run_state(client, "unheard", run_id) == "running"
+        assert (shown["state"], shown["rows"] > 0, shown["ended_at"] is None) == ("done", True, False)
+        cancelled = portal.post(f"/api/reports/unheard/runs/{run_id}/cancel")
+        assert (cancelled.status_code, cancelled.json()["state"]) == (202, "done")
+        again = ask(portal, "unheard", "2013-02-01", "2013-02-28", parameters={"carrier": "HA"})
+        assert again == f"{run_id.removesuffix('__1')}__2"
+        assert run_state(client, "unheard", run_id) == "running"
+    for asked in (run_id, again):
+        assert wait(client, "unheard", asked) == "success"
+
+
+def test_run_has_failed_once_no_stage_is_left_and_cancelling_it_keeps_nobody_from_being_told(
+    running_stack: LocalStack, client: httpx.Client
+) -> None:
+    run_id = trigger(client, "unheard", {**JANUARY, "carier": "HA"})
+    wait_for_task(client, "unheard", run_id, "notify", {"running"})
+    with program(running_stack) as portal:
+        shown = portal_run(portal, "unheard", run_id)
+        cancelled = portal.post(f"/api/reports/unheard/runs/{run_id}/cancel").json()
+        assert run_state(client, "unheard", run_id) == "running"
+    assert (shown["state"], cancelled["state"]) == ("failed", "failed")
+    assert "did you mean carrier?" in shown["error"]
+    assert wait(client, "unheard", run_id) == "failed"
+    log = task_log(running_stack, "unheard", run_id, "notify")
+    assert log.count("delivery.notify.failure[0] was not told: ConnectionRefusedError") == 3
+
+
+def test_run_that_somebody_ends_is_failed_at_once_and_told_to_nobody(
+    running_stack: LocalStack, client: httpx.Client, mailbox: Mailbox
+) -> None:
+    run_id = trigger(client, "unreachable", JANUARY)
+    wait_for_task(client, "unreachable", run_id, "plan", {"up_for_retry"})
+    fail_run(client, "unreachable", run_id)
+    assert run_state(client, "unreachable", run_id) == "failed"
+    time.sleep(5)  # a scheduler's loop is a second
+    assert run_state(client, "unreachable", run_id) == "failed"
+    states = {task: state for task, _, state in task_states(client, "unreachable", run_id)}
+    assert states["notify"] == "skipped"
+    assert mailbox.of(page_of(running_stack, "unreachable", run_id)) == []

@@ -1,0 +1,294 @@
+"""The quire command as a process: the contract's JSON, one line for each mistake, and its exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from quire.object_store import ObjectStore
+from quire.settings import CLONE
+
+from tests.events import SQL, events_report
+
+QUIRE = [sys.executable, "-m", "quire"]
+FLIGHTS_OF_HAWAIIAN = ["--start", "2013-01-01", "--end", "2013-01-31", "--param", "carrier=HA"]
+
+
+def quire(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "QUIRE"))}
+    return subprocess.run(
+        [*QUIRE, *arguments],
+        env={**plain, "PYTHONPATH": str(CLONE / "plugins"), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+CHECKED = "flights: the definition and its query are right\n"
+
+
+def refusal(environment: dict[str, str], *arguments: str, stdout: str = "") -> tuple[int, str]:
+    """Returns exit status and the one line on standard error of a command that prints ``stdout`` and nothing else."""
+    done = quire(environment, *arguments)
+    assert done.stdout == stdout
+    assert done.stderr.startswith("quire: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.returncode, done.stderr.strip()
+
+
+def test_run_prints_the_contracts_json_and_nothing_else(quire_environment: dict[str, str]) -> None:
+    done = quire(quire_environment, "run", "flights", "--start", "2013-03-01", "--end", "2013-03-31", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)
+    assert set(told) >= {
+        "report", "run", "start", "end", "timezone", "reused", "rows", "partitions", "summaries", "files", "warnings",
+        "seconds", "peak_rss_bytes",
+    }  # fmt: skip
+    assert (told["report"], told["start"], told["end"]) == ("flights", "2013-03-01", "2013-03-31")
+    assert (told["timezone"], told["reused"], told["rows"]) == ("America/New_York", False, 28_834)
+    (partition,) = told["partitions"]
+    assert (partition["key"], partition["rows"], partition["stored"]) == ("2013-03", 28_834, False)
+    assert set(partition) >= {"key", "rows", "bytes", "sha256", "stored"}
+    assert {"name": "By airline", "rows": 15} in told["summaries"]
+    assert [file["name"] for file in told["files"]] == ["flights_2013-03.xlsx", "flights_2013-03_summary.xlsx"]
+    assert set(told["seconds"]) == {"plan", "extract", "aggregate", "layout", "render", "publish", "total"}
+    assert told["peak_rss_bytes"] > 50_000_000
+    (rows, summary) = told["files"]
+    assert (rows["start"], rows["end"], rows["is_summary"]) == ("2013-03-01", "2013-03-31", False)
+    assert rows["earliest"] == "2013-03-01T05:00:00-05:00"
+    assert rows["latest"] == "2013-03-31T23:59:00-04:00"
+    assert (summary["is_summary"], summary["earliest"], summary["latest"]) == (True, None, None)
+    for file in told["files"]:
+        answer = httpx.get(file["url"])
+        assert len(answer.content) == file["bytes"]
+        assert file["name"] in answer.headers["content-disposition"]
+
+
+def test_run_for_a_person_lists_files_and_links(quire_environment: dict[str, str]) -> None:
+    done = quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "31 rows" in done.stdout
+    assert "\x1b" not in done.stdout
+    links = [line for line in done.stdout.splitlines() if line.startswith("http")]
+    assert [httpx.get(link).status_code for link in links] == [200, 200]
+
+
+def test_run_on_a_terminal_shows_progress(quire_environment: dict[str, str]) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*QUIRE, "run", "flights", *FLIGHTS_OF_HAWAIIAN],
+        env={**os.environ, "TERM": "xterm", "PYTHONPATH": str(CLONE / "plugins"), **quire_environment},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    seen = b""
+    while True:
+        try:
+            chunk = os.read(ours, 65536)
+        except OSError:  # the other end was closed
+            break
+        if not chunk:
+            break
+        seen += chunk
+    process.communicate(timeout=60)
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"extract" in seen
+    assert b"publish" in seen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["flights", "--start", "2013-02-30", "--end", "2013-03-01"], "start is '2013-02-30': write a calendar date"),
+        (["flights", "--start", "2013-03-02", "--end", "2013-03-01"], "start 2013-03-02 is after end 2013-03-01"),
+        (["flihgts", "--start", "2013-03-01", "--end", "2013-03-01"], "no report is called 'flihgts'"),
+        (["flights", "--start", "2013-03-01"], "give --start and --end"),
+        (["flights", *FLIGHTS_OF_HAWAIIAN[:4], "--param", "carrier=ZZ"], "parameter carrier is 'ZZ': use one of 9E"),
+        (["flights", *FLIGHTS_OF_HAWAIIAN[:4], "--param", "carier=AA"], "unknown parameter 'carier'"),
+        (["flights", *FLIGHTS_OF_HAWAIIAN[:4], "--param", "carrier"], "write NAME=VALUE"),
+        (["flights", *FLIGHTS_OF_HAWAIIAN[:4], "--jsno"], "No such option"),
+    ],
+)
+def test_wrong_input_is_one_line_with_status_2_and_leaves_nothing(
+    quire_environment: dict[str, str], bucket: ObjectStore, arguments: list[str], reason: str
+) -> None:
+    status, line = refusal(quire_environment, "run", *arguments)
+    assert status == 2
+    assert reason in line
+    assert list(bucket.list("")) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("AIRFLOW_CONN_QUIRE_SOURCE", "postgresql://u:s3cr3t@127.0.0.1:9/x", "127.0.0.1:9 is not available"),
+        ("AIRFLOW_CONN_QUIRE_SOURCE", "mysql://u:s3cr3t@127.0.0.1/x", "begins with 'mysql'"),
+        ("AIRFLOW_CONN_QUIRE_SOURCE", "", "is no URI"),
+        ("AIRFLOW_CONN_QUIRE_STORE", "aws://k:s3cr3t@/?endpoint_url=http%3A%2F%2F127.0.0.1%3A9", "does not answer"),
+        ("QUIRE_BUCKET", "there-is-none", "bucket there-is-none: there is no such bucket"),
+    ],
+)
+def test_unreachable_database_or_bucket_is_one_line_with_status_1_and_leaves_nothing(
+    quire_environment: dict[str, str], bucket: ObjectStore, variable: str, value: str, reason: str
+) -> None:
+    status, line = refusal({**quire_environment, variable: value}, "run", "flights", *FLIGHTS_OF_HAWAIIAN)
+    assert status == 1
+    assert reason in line
+    assert "s3cr3t" not in line
+    assert list(bucket.list("")) == []
+
+
+def test_missing_connection_names_the_variable(quire_environment: dict[str, str]) -> None:
+    del quire_environment["AIRFLOW_CONN_QUIRE_STORE"]
+    status, line = refusal(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN)
+    assert status == 1
+    assert "AIRFLOW_CONN_QUIRE_STORE is not set" in line
+
+
+def test_check_without_a_database_reads_the_definitions(tmp_path: Path) -> None:
+    events_report(tmp_path)
+    done = quire({"QUIRE_INCLUDE": str(tmp_path)}, "check")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("events: the definition is right; its query was not tried")
+
+
+def test_check_with_a_database_tries_the_query(quire_environment: dict[str, str]) -> None:
+    done = quire(quire_environment, "check", "flights")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "flights: the definition and its query are right\n"
+        f"bucket {quire_environment['QUIRE_BUCKET']}: conditional writes, range reads and multipart uploads work\n"
+    )
+
+
+def test_check_of_a_bucket_that_is_missing_fails(quire_environment: dict[str, str]) -> None:
+    status, line = refusal({**quire_environment, "QUIRE_BUCKET": "there-is-none"}, "check", "flights", stdout=CHECKED)
+    assert status == 1
+    assert line == (
+        "quire: bucket there-is-none: there is no such bucket: create it, or set QUIRE_BUCKET to one that exists"
+    )
+
+
+def test_check_refuses_a_connection_that_is_set_and_wrong(quire_environment: dict[str, str]) -> None:
+    wrong = {**quire_environment, "AIRFLOW_CONN_QUIRE_SOURCE": "mysql://u:p@127.0.0.1/x"}
+    tried = "conditional writes, range reads and multipart uploads work"
+    status, line = refusal(wrong, "check", "flights", stdout=f"bucket {wrong['QUIRE_BUCKET']}: {tried}\n")
+    assert status == 1
+    assert "begins with 'mysql'" in line
+
+
+def test_check_tells_every_broken_report_in_a_line_of_its_own(
+    quire_environment: dict[str, str], tmp_path: Path
+) -> None:
+    events_report(tmp_path, sql=SQL.replace("public.events", "public.flights"))
+    (tmp_path / "reports" / "torn.yaml").write_text("title: Torn\nsorce: {}\n")
+    done = quire({**quire_environment, "QUIRE_INCLUDE": str(tmp_path)}, "check")
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2
+    assert "reports/torn.yaml:2: sorce: unknown key; did you mean source?" in lines[0]
+    assert lines[1].startswith("quire: events: sql/events/extract.sql:1: PostgreSQL refuses the query: column ")
+
+
+def test_verify_finds_what_was_changed(quire_environment: dict[str, str], bucket: ObjectStore) -> None:
+    told = json.loads(quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN, "--json").stdout)
+    good = quire(quire_environment, "verify", told["run"])
+    assert (good.returncode, good.stderr) == (0, "")
+    assert "31 rows are as the manifest says" in good.stdout
+    key = told["files"][0]["key"]
+    body = bucket.read(key) or b""
+    bucket.put(key, body[:-1] + bytes([body[-1] ^ 1]))
+    bucket.delete([told["files"][1]["key"]])
+    bad = quire(quire_environment, "verify", told["run"])
+    assert bad.returncode == 1
+    lines = bad.stderr.splitlines()
+    assert [key in lines[0], "SHA-256" in lines[0], "is missing" in lines[1]] == [True, True, True]
+
+
+@pytest.mark.parametrize(("kind", "change"), [("summaries", "rows"), ("partitions", "rows"), ("files", "bytes")])
+def test_verify_compares_every_number_of_the_manifest(
+    quire_environment: dict[str, str], bucket: ObjectStore, kind: str, change: str
+) -> None:
+    told = json.loads(quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN, "--json").stdout)
+    key = f"reports/flights/{told['run']}/manifest.json"
+    manifest = bucket.read_json(key) or {}
+    del manifest["checksum"]  # as of a version before there were checksums
+    manifest[kind][0][change] += 1
+    bucket.put(key, json.dumps(manifest).encode())
+    done = quire(quire_environment, "verify", told["run"])
+    assert done.returncode == 1
+    assert manifest[kind][0].get("object_key", manifest[kind][0].get("key")) in done.stderr
+
+
+def test_verify_reads_the_summaries_again(quire_environment: dict[str, str], bucket: ObjectStore) -> None:
+    told = json.loads(quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN, "--json").stdout)
+    (key, *_) = [entry.key for entry in bucket.list("summaries/")]
+    bucket.put(key, b"junk")
+    done = quire(quire_environment, "verify", told["run"])
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"{key} has 4 bytes, the manifest says" in done.stderr
+
+
+def test_verify_of_a_manifest_that_is_none_is_one_line(quire_environment: dict[str, str], bucket: ObjectStore) -> None:
+    bucket.put(f"reports/flights/{'1' * 32}/manifest.json", b"{}")
+    status, line = refusal(quire_environment, "verify", "1" * 32)
+    assert status == 1
+    assert "manifest.json is of another version of Quire: it is no Manifest: report: Field required" in line
+
+
+def test_command_without_arguments_helps() -> None:
+    done = quire({})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "run Run a report from database to download links" in " ".join(done.stdout.split())
+
+
+def test_unexpected_error_is_one_line_and_whole_with_debug(quire_environment: dict[str, str]) -> None:
+    code = "import quire.cli.app as cli; cli.include_folder = lambda: 1 / 0; cli.main()"
+    for option, lines in (([], 1), (["--debug"], 4)):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *option, "check"],
+            env={**os.environ, "PYTHONPATH": str(CLONE / "plugins"), **quire_environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert "quire: unexpected ZeroDivisionError: division by zero" in done.stderr
+        assert (done.stderr.count("\n") == 1) if lines == 1 else ("Traceback" in done.stderr)
+
+
+def test_verify_of_a_run_that_is_not_there_is_refused(quire_environment: dict[str, str]) -> None:
+    status, line = refusal(quire_environment, "verify", "0" * 32)
+    assert status == 2
+    assert "no run '00000000000000000000000000000000' is published" in line
+
+
+def test_interrupted_run_says_so_and_publishes_nothing(quire_environment: dict[str, str], bucket: ObjectStore) -> None:
+    import signal
+    import time
+
+    process = subprocess.Popen(
+        [*QUIRE, "run", "flights", "--start", "2013-01-01", "--end", "2013-12-31"],
+        env={**os.environ, "PYTHONPATH": str(CLONE / "plugins"), **quire_environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not any(True for _ in bucket.list("partitions/")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=60)
+    assert (process.returncode, out, errors) == (130, "", "quire: interrupted\n")
+    assert not [entry.key for entry in bucket.list("reports/")]

@@ -1,0 +1,38 @@
+"""``quire check``: what is advised of a definition that is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quire.cli.check import check_source
+
+from tests.events import events_report, fill_events, session_of
+
+SQL = "SELECT at, kind, amount, {} AS weight FROM events WHERE at >= %(start)s AND at < %(end)s\n"
+
+
+@pytest.mark.parametrize(
+    ("cast", "changes", "word"),
+    [
+        ("weight", {"columns": [{"name": "weight", "total": "sum"}]}, "totalled"),
+        (
+            "weight",
+            {"summaries": [{"name": "S", "by": ["kind"], "measures": {"w": {"agg": "sum", "of": "weight + 1"}}}]},
+            "measured",
+        ),
+        ("weight::numeric(12,0)", {"columns": [{"name": "weight", "total": "sum"}]}, None),
+        ("weight::numeric(12,3)", {"columns": [{"name": "weight", "total": "sum"}]}, None),
+        ("weight", {}, None),
+    ],
+)
+def test_numeric_without_a_scale_that_is_added_up_is_advised_against(
+    tmp_path: Path, fresh_database: str, cast: str, changes: dict[str, Any], word: str | None
+) -> None:
+    fill_events(fresh_database)
+    definition = events_report(tmp_path, sql=SQL.format(cast), **{"columns": [], **changes})
+    advice = check_source(definition, session=session_of(fresh_database))
+    assert [line.split(":")[0] for line in advice] == (
+        [f"weight is {word} and is numeric without a scale"] if word else []
+    )

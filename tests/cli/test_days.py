@@ -1,0 +1,30 @@
+"""The days of ``quire run``: both, or neither for the last complete window."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from quire.date_range import Grain, complete_window
+
+from tests.cli.test_app import quire, refusal
+
+
+def test_run_without_days_covers_the_last_complete_window(quire_environment: dict[str, str]) -> None:
+    before = datetime.now(UTC)
+    done = quire(quire_environment, "run", "flights", "--param", "carrier=HA", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)
+    windows = {
+        (days.start.isoformat(), days.end.isoformat())
+        for moment in (before, datetime.now(UTC))
+        for days in [complete_window(1, Grain.MONTH, before=moment, timezone="America/New_York")]
+    }
+    assert (told["start"], told["end"]) in windows
+
+
+@pytest.mark.parametrize("option", ["--start", "--end"])
+def test_run_with_one_day_alone_is_refused(quire_environment: dict[str, str], option: str) -> None:
+    line = "quire: flights: give --start and --end, or neither for the last complete window"
+    assert refusal(quire_environment, "run", "flights", option, "2013-01-01") == (2, line)

@@ -1,0 +1,94 @@
+"""What a report's first summary adds up to, from what is stored of it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from quire.errors import IntegrityError
+from quire.notifications.headline_totals import summary_totals
+from quire.object_store import ObjectStore
+from quire.records.run import Manifest, StagedSummary
+from quire.report.definition import ReportDefinition
+
+KEY = "partitions/sales/summary.parquet"
+MEASURES: dict[str, dict[str, Any]] = {
+    "orders": {"agg": "count", "format": "#,##0"},
+    "amount": {"agg": "sum", "of": "amount", "title": "Amount (EUR)", "format": "#,##0.00"},
+    "least": {"agg": "min", "of": "amount"},
+    "most": {"agg": "max", "of": "amount"},
+    "mean": {"agg": "mean", "of": "amount"},
+    "kinds": {"agg": "n_unique", "of": "kind"},
+}
+TABLE = pa.table(
+    {
+        "kind": ["a", "b", None],
+        "orders": pa.array([1200, 34, 1], pa.int64()),
+        "amount": pa.array([Decimal("0.10"), Decimal("1234.20"), None], pa.decimal128(38, 2)),
+        "least": pa.array([float("nan"), 2.5, 7.5]),
+        "most": pa.array([9.5, 2.5, float("nan")]),
+        "mean": pa.array([1.0, 2.0, 3.0]),
+        "kinds": pa.array([1, 1, 0], pa.int64()),
+    }
+)
+MANIFEST = Manifest(
+    report="sales", run="ab12", run_id="x", title="Sales", made_at="", start=date(2026, 1, 1), end=date(2026, 1, 31),
+    timezone="UTC", parameters={}, rows=1235, partitions=(), files=(),
+    summaries=(StagedSummary(name="By kind", object_key=KEY, rows=3, bytes=1, sha256=""),),
+)  # fmt: skip
+
+
+def sales(*, name: str = "By kind", **more: dict[str, Any]) -> ReportDefinition:
+    return ReportDefinition.model_validate(
+        {
+            "name": "sales",
+            "source": {"sql": "a.sql", "time_column": "t"},
+            "partition": "month",
+            "summaries": [{"name": name, "by": ["kind"], "measures": {**MEASURES, **more}}],
+        }
+    )
+
+
+def published(bucket: ObjectStore, table: pa.Table = TABLE) -> Manifest:
+    """Stores a summary and returns the manifest that names it."""
+    body = io.BytesIO()
+    pq.write_table(table, body)
+    data = body.getvalue()
+    bucket.put(KEY, data)
+    summary = replace(MANIFEST.summaries[0], bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    return replace(MANIFEST, summaries=(summary,))
+
+
+def test_measures_of_which_groups_tell_all_are_told_as_their_sheet_shows_them(bucket: ObjectStore) -> None:
+    assert summary_totals(sales(), published(bucket), store=bucket) == (
+        ("Orders", "1,235"),
+        ("Amount (EUR)", "1,234.30"),
+        ("Least", "2.5"),
+        ("Most", "9.5"),
+    )
+
+
+def test_report_without_rows_has_counts_of_none(bucket: ObjectStore) -> None:
+    assert summary_totals(sales(), published(bucket, TABLE.slice(0, 0)), store=bucket) == ()
+
+
+@pytest.mark.parametrize("definition", [sales(name="By sort"), sales(later={"agg": "count"})])
+def test_summary_that_was_changed_since_is_not_told(bucket: ObjectStore, definition: ReportDefinition) -> None:
+    manifest = published(bucket)
+    assert summary_totals(definition, manifest, store=bucket) == ()
+    assert summary_totals(definition, replace(manifest, summaries=()), store=bucket) == ()
+
+
+def test_summary_that_is_gone_or_torn_is_an_error(bucket: ObjectStore) -> None:
+    with pytest.raises(IntegrityError, match="is not in the store"):
+        summary_totals(sales(), MANIFEST, store=bucket)
+    bucket.put(KEY, b"PAR1")
+    with pytest.raises(IntegrityError, match="has other bytes than were stored"):
+        summary_totals(sales(), MANIFEST, store=bucket)

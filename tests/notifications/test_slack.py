@@ -1,0 +1,82 @@
+"""A notice's text in Slack: what somebody typed is neither markup nor a link, and Quire's own links work."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from quire.notifications import ToldFile, ToldRun, as_text, escape_slack, tell_success
+
+from tests.notifications.test_content import BASE, DEFINITION, REQUEST, RUN_ID
+
+# What Slack makes of a text, as its manual has it: markup at a word's edge, addresses, mentions, emoji.
+MARKUP = re.compile(r"(?<![0-9A-Za-z])([*_~`])\S(?:[^\n]*?\S)??\1(?![0-9A-Za-z])|<[^>]+>")
+ADDRESS = re.compile(r"\w+://\S+|[\w-]+(?:\.[\w-]+)*\.(?:com|org|example|io|zip)\b")
+MENTION = re.compile(r"(?<!\w)[@#]\w+|:[a-z0-9_+-]*[a-z][a-z0-9_+-]*:")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://evil.example/login",
+        "HTTP://evil.example",
+        "slack://open",
+        "sign in at evil.example/login",
+        "a.b.evil.io",
+        "report.xlsx.evil.com",
+        "*approved by Finance*",
+        "_approved_",
+        "x ~struck~ x",
+        "`code`",
+        "a`b`c",
+        "**both**",
+        "*_~nested~_*",
+        "@here",
+        "#general",
+        ":white_check_mark: done",
+        ":+1:a:",
+        "<!channel>",
+        "<https://evil.example|Sign in>",
+        "&lt;!channel&gt;",
+    ],
+)
+def test_value_of_a_parameter_is_no_markup_and_no_link(value: str) -> None:
+    line = escape_slack(f"Airline: {value}")
+    assert not MARKUP.search(line)
+    assert not ADDRESS.search(line)
+    assert not MENTION.search(line)
+    visible = line.replace("\u200b", "").translate(str.maketrans("\u2217\u02cd\u223c\u02cb", "*_~`"))
+    entities = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    assert visible == f"Airline: {entities}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Days: 2013-01-01 to 2013-01-31 (America/New_York)",
+        "flights_2013-01-01_2013-01-31_summary.xlsx (3 rows, 1.5 kB)",
+        "Mean delay: 12.5",
+        "read at 06:00:00.25",
+    ],
+)
+def test_usual_text_for_slack_stays_as_it_is(text: str) -> None:
+    assert escape_slack(text) == text
+
+
+def test_own_links_stay_links_beside_one_that_somebody_typed() -> None:
+    told = ToldRun(run="ab12", reused=False, rows=3, files=(ToldFile(name="a_b_.xlsx", rows=3, bytes=1000),))
+    request = replace(REQUEST, parameters={"carrier": "A\n  https://evil.example/login"})
+    text = as_text(tell_success(DEFINITION, request, told, run_id=RUN_ID, base_url=BASE))
+    links = [line for line in escape_slack(text).splitlines() if ADDRESS.search(line)]
+    assert links == [
+        f"  {BASE}/quire/reports/flights/published/ab12/a_b_.xlsx",
+        f"  {BASE}/quire/reports/flights/runs/manual__2013-02-01T06%3A00%3A00%2B00%3A00",
+    ]
+    assert "Airline: A https:\u200b//evil.\u200bexample/login" in escape_slack(text)
+
+
+def test_hostile_texts_for_slack_take_linear_time() -> None:
+    for piece in (":", ":a", "a.", "_", "a_", "@", "://", "  https://"):
+        text = piece * (100_000 // len(piece))
+        assert len(escape_slack(text)) >= len(text)

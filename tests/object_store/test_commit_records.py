@@ -1,0 +1,220 @@
+"""Records: what is damaged is deleted; what another version wrote, or another run repaired, stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from quire.errors import DamagedObjectError, IntegrityError
+from quire.object_store import ObjectStore
+from quire.object_store.body import MAX_RECORD_BYTES
+from quire.object_store.commit_records import MANIFEST_LIMITS, PARTITION_LIMITS, write_once
+from quire.partitions.cache import find_partition
+from quire.records.run import manifest_key
+from quire.records.serialization import to_json
+from quire.runs.manifests import find_manifest, load_manifest
+from quire.settings import CLONE
+
+from tests.records.test_records import MANIFEST
+
+KEY = manifest_key(MANIFEST.report, MANIFEST.run)
+
+
+def of_another_version(store: ObjectStore) -> None:
+    """Writes a manifest with a checksum, and without a field that this version needs."""
+    value = to_json(MANIFEST)
+    del value["rows"]
+    write_once(store, KEY, value)
+
+
+def without_checksum(store: ObjectStore) -> None:
+    """Writes a manifest without a checksum, and with a field that this version does not know."""
+    store.put(KEY, json.dumps({**to_json(MANIFEST), "new": 1}).encode())
+
+
+@pytest.mark.parametrize("write", [of_another_version, without_checksum])
+def test_manifest_of_another_version_is_refused_and_stays(
+    bucket: ObjectStore, write: Callable[[ObjectStore], None]
+) -> None:
+    write(bucket)
+    before = bucket.read(KEY)
+    with pytest.raises(IntegrityError, match="another version of Quire") as raised:
+        find_manifest(bucket, MANIFEST.report, MANIFEST.run)
+    assert not isinstance(raised.value, DamagedObjectError)
+    assert bucket.read(KEY) == before
+
+
+def test_partition_of_another_version_is_refused_and_stays(bucket: ObjectStore) -> None:
+    write_once(bucket, "partitions/place.json", {"key": "2013-01"})
+    with pytest.raises(IntegrityError, match="another version of Quire"):
+        find_partition(bucket, "partitions/place")
+    assert bucket.size("partitions/place.json")
+
+
+@pytest.mark.parametrize("spoil", [lambda body: body[:-9], lambda body: body.replace(b'"rows": ', b'"rows": 1', 1)])
+def test_damaged_manifest_is_deleted(bucket: ObjectStore, spoil: Callable[[bytes], bytes]) -> None:
+    write_once(bucket, KEY, MANIFEST)
+    bucket.put(KEY, spoil(bucket.read(KEY) or b""))
+    assert find_manifest(bucket, MANIFEST.report, MANIFEST.run) is None
+    assert bucket.size(KEY) is None
+
+
+class RepairedStore(ObjectStore):
+    """Answers with damaged bytes, while another run replaces the record."""
+
+    def read(self, key: str, **limits: int) -> bytes | None:
+        return b"damaged"
+
+
+def test_record_that_another_run_repaired_stays(bucket: ObjectStore) -> None:
+    write_once(bucket, KEY, MANIFEST)
+    assert find_manifest(RepairedStore(bucket.settings), MANIFEST.report, MANIFEST.run) is None
+    assert find_manifest(bucket, MANIFEST.report, MANIFEST.run) == MANIFEST
+
+
+def test_delete_unchanged_of_an_object_replaced_at_the_last_moment_keeps_it(bucket: ObjectStore) -> None:
+    bucket.put("k", b"old")
+    writer = ObjectStore(bucket.settings)
+
+    def replace(**_: Any) -> None:
+        writer.put("k", b"new")
+
+    bucket.client.meta.events.register("before-parameter-build.s3.DeleteObject", replace)
+    assert not bucket.delete_unchanged("k", b"old")
+    assert writer.read("k") == b"new"
+
+
+DEEP = b"[" * 200_000
+
+
+@pytest.mark.parametrize("deep", [DEEP, b'{"a": ' * 200_000], ids=["lists", "objects"])
+def test_record_nested_too_deeply_is_damaged(bucket: ObjectStore, deep: bytes) -> None:
+    bucket.put(KEY, deep)
+    with pytest.raises(DamagedObjectError, match="nested too deeply"):
+        load_manifest(bucket, KEY)
+    bucket.put("partitions/place.json", deep)
+    assert find_partition(bucket, "partitions/place") is None
+    assert bucket.size("partitions/place.json") is None
+    assert find_manifest(bucket, MANIFEST.report, MANIFEST.run) is None
+    assert bucket.size(KEY) is None
+
+
+def test_record_over_the_size_limit_is_refused_unread(bucket: ObjectStore) -> None:
+    bucket.put(KEY, b" " * 4096 + b"{}")
+    with pytest.raises(IntegrityError, match="4098 bytes, more than the 4097") as raised:
+        bucket.read(KEY, max_bytes=4097)
+    assert not isinstance(raised.value, DamagedObjectError)
+    assert bucket.read(KEY, max_bytes=4098)
+    with pytest.raises(DamagedObjectError, match="other bytes"):
+        bucket.read_verified(KEY, sha256="", size=4097)
+
+
+def test_reads_of_objects_over_the_limit_leave_no_connection_open(bucket: ObjectStore) -> None:
+    bucket.put(KEY, b"x" * 1024 * 1024)
+    for _ in range(40):  # more than the client's pool has
+        with pytest.raises(IntegrityError):
+            bucket.read(KEY, max_bytes=1)
+    assert len(bucket.read(KEY) or b"") == 1024 * 1024
+
+
+def test_record_over_the_size_limit_is_not_written(bucket: ObjectStore) -> None:
+    with pytest.raises(IntegrityError, match="more than a record may"):
+        bucket.put_json_once("large.json", "x" * MAX_RECORD_BYTES)
+    assert bucket.size("large.json") is None
+
+
+class CountingStore(ObjectStore):
+    """Counts the reads of records."""
+
+    reads = 0
+
+    def read(self, key: str, **limits: int) -> bytes | None:
+        self.reads += 1
+        return super().read(key, **limits)
+
+
+@pytest.mark.parametrize(
+    ("write", "reads"),
+    [(of_another_version, 1), (without_checksum, 3), (lambda store: store.put(KEY, b"{"), 3)],
+    ids=["other version", "no checksum", "damaged"],
+)
+def test_record_is_read_again_only_where_it_may_be_damaged(
+    bucket: ObjectStore, write: Callable[[ObjectStore], None], reads: int
+) -> None:
+    write(bucket)
+    store = CountingStore(bucket.settings)
+    with pytest.raises(IntegrityError):
+        load_manifest(store, KEY)
+    assert store.reads == reads
+
+
+MEMORY_OF_A_MANIFEST = """
+import resource, sys
+from quire.errors import DamagedObjectError
+from quire.runs.manifests import load_manifest
+from tests.object_store.test_commit_records import KEY, ExistingBody
+
+unit, count = sys.argv[1].encode(), int(sys.argv[2])
+store = ExistingBody(b'{"x": [' + unit * count + b"0]}")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    load_manifest(store, KEY)
+except DamagedObjectError as error:
+    print(error)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+class ExistingBody(ObjectStore):
+    """Has one object.
+
+    Args:
+        body: of it.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+
+    def read(self, key: str, **limits: int) -> bytes | None:
+        return self.body
+
+
+@pytest.mark.parametrize("unit", ["[],", "{},", '{"a":{}},'])
+def test_record_of_millions_of_items_is_damaged_and_takes_little_memory(unit: str) -> None:
+    count = MANIFEST_LIMITS.max_bytes // len(unit) - 10
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY_OF_A_MANIFEST, unit, str(count)],
+        env={**os.environ, "PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    reason, megabytes = done.stdout.splitlines()
+    assert "more lists, objects and items than a record may" in reason
+    assert int(megabytes) < 300
+
+
+def test_manifest_of_20000_partitions_and_files_is_read(bucket: ObjectStore) -> None:
+    (part, *_), (file, *_) = MANIFEST.partitions, MANIFEST.files
+    large = replace(MANIFEST, partitions=(part,) * 20_000, files=(file,) * 20_000)
+    write_once(bucket, KEY, large)
+    assert load_manifest(bucket, KEY) == large
+
+
+def test_partition_record_has_a_smaller_limit(bucket: ObjectStore) -> None:
+    large = b" " * PARTITION_LIMITS.max_bytes + b"{}"
+    bucket.put("partitions/place.json", large)
+    with pytest.raises(IntegrityError, match="more than the"):
+        find_partition(bucket, "partitions/place")
+    bucket.put(KEY, large)
+    with pytest.raises(IntegrityError, match="another version"):
+        load_manifest(bucket, KEY)
+    bucket.put("partitions/place.json", b"[" + b"0," * PARTITION_LIMITS.max_structures + b"0]")
+    assert find_partition(bucket, "partitions/place") is None
+    assert bucket.size("partitions/place.json") is None

@@ -1,0 +1,168 @@
+"""Probed partitions: read again when their rows changed, and only then; what changes meanwhile is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from quire.errors import DefinitionError
+from quire.object_store import ObjectStore
+from quire.pipeline import RunOutcome, run_report
+from quire.records.run import StagedRun
+from quire.report.definition import ReportDefinition
+from quire.stages.aggregate import aggregate_summaries
+from quire.stages.extract import extract_partitions
+from quire.stages.layout import layout_run
+from quire.stages.plan import plan_partitions
+from quire.stages.publish import publish_run
+
+from tests.events import events_report, fill_events, request_of, session_of
+from tests.stages.test_publish import render
+from tests.workbooks import open_workbook, sheet_rows
+
+SQL = """\
+SELECT id, at::{kind} AS at, kind, amount, changed::{probe} AS changed FROM public.events
+WHERE at >= %(start)s AND at < %(end)s
+"""
+PROBED: dict[str, Any] = {"source": {"freshness": {"probe": "changed"}}, "columns": [], "summaries": []}
+
+
+@pytest.fixture
+def database(fresh_database: str) -> str:
+    fill_events(fresh_database)
+    run_sql(fresh_database, "ALTER TABLE events ADD changed timestamptz DEFAULT '2013-04-01 00:00:00.000001 UTC'")
+    return fresh_database
+
+
+def run_sql(url: str, sql: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql)
+
+
+def probed_report(include: Path, *, kind: str = "timestamptz", probe: str = "timestamptz", **changes: Any) -> Any:
+    return events_report(include, sql=SQL.format(kind=kind, probe=probe), **{**PROBED, **changes})
+
+
+def run(definition: ReportDefinition, url: str, store: ObjectStore, *, force: bool = False) -> RunOutcome:
+    request = replace(request_of(definition), force=force)
+    return run_report(definition, request, session=session_of(url), store=store)
+
+
+def read(outcome: RunOutcome) -> list[str]:
+    return [part.key for part in outcome.partitions if not part.stored]
+
+
+@pytest.mark.parametrize("kind", ["timestamptz", "timestamp", "date"])
+@pytest.mark.parametrize("probe", ["timestamptz", "timestamp"])
+def test_partition_is_read_again_where_its_rows_changed_and_only_there(
+    tmp_path: Path, database: str, bucket: ObjectStore, kind: str, probe: str
+) -> None:
+    definition = probed_report(tmp_path, kind=kind, probe=probe)
+    assert read(run(definition, database, bucket)) == ["2013-01", "2013-02", "2013-03"]
+    again = run(definition, database, bucket)
+    assert (read(again), again.published.reused) == ([], True)
+    run_sql(database, "UPDATE events SET amount = 7, changed = changed + interval '1 microsecond' WHERE id = 6")
+    after = run(definition, database, bucket)
+    assert (read(after), after.published.reused) == (["2013-03"], False)
+
+
+@pytest.mark.parametrize(
+    ("change", "stale"),
+    [
+        ("DELETE FROM events WHERE id = 3", ["2013-02"]),
+        ("INSERT INTO events VALUES (9, '2013-02-03 12:00 America/New_York')", ["2013-02"]),
+        ("INSERT INTO events (id, at, changed) VALUES (9, '2013-02-03 12:00 America/New_York', NULL)", ["2013-02"]),
+        ("UPDATE events SET at = at + interval '40 days' WHERE id = 1", ["2013-01", "2013-02"]),
+        ("UPDATE events SET changed = NULL WHERE id = 1", ["2013-01"]),
+        ("UPDATE events SET changed = 'infinity' WHERE id = 1", ["2013-01"]),
+        ("BEGIN; DELETE FROM events; ROLLBACK", []),
+    ],
+)
+def test_change_of_any_kind_makes_its_partitions_stale(
+    tmp_path: Path, database: str, bucket: ObjectStore, change: str, stale: list[str]
+) -> None:
+    definition = probed_report(tmp_path)
+    run(definition, database, bucket)
+    run_sql(database, change)
+    assert read(run(definition, database, bucket)) == stale
+
+
+def test_probe_by_a_version_number_tells_changes_too(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    definition = events_report(tmp_path, **{**PROBED, "source": {"freshness": {"probe": "amount"}}})
+    run(definition, database, bucket)
+    run_sql(database, "UPDATE events SET amount = 7 WHERE id = 6")
+    assert read(run(definition, database, bucket)) == ["2013-03"]
+
+
+def test_forced_run_reads_everything_anew(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    definition = probed_report(tmp_path)
+    run(definition, database, bucket)
+    forced = run(definition, database, bucket, force=True)
+    assert (len(read(forced)), forced.published.reused) == (3, False)
+
+
+def staged_run(definition: ReportDefinition, url: str, store: ObjectStore) -> StagedRun:
+    session = session_of(url)
+    plan = plan_partitions(definition, request_of(definition), session=session, store=store)
+    partitions = [part for group in plan.groups for part in group]
+    staged = extract_partitions(definition, plan, partitions, session=session, store=store)
+    summaries = aggregate_summaries(definition, plan, staged, store=store)
+    layout = layout_run(definition, plan, staged, store=store)
+    return StagedRun(plan=plan, partitions=staged, summaries=summaries, layout=layout)
+
+
+def test_rows_that_change_after_they_were_read_are_told(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    definition = probed_report(tmp_path)
+    staged = staged_run(definition, database, bucket)
+    run_sql(database, "UPDATE events SET amount = 7, changed = now() WHERE id IN (3, 6)")
+    manifest = publish_run(
+        definition, staged, render(definition, staged, bucket), session=session_of(database), store=bucket
+    ).manifest
+    told = "Rows changed at the source after they were read: 2013-02, 2013-03. Run it again."
+    assert manifest.warnings == (told,)
+    about = sheet_rows(open_workbook(bucket, manifest.files[-1].key), "About")
+    assert any(told in row for row in about)
+
+
+def test_source_that_cannot_be_looked_at_again_is_told(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    definition = probed_report(tmp_path)
+    staged = staged_run(definition, database, bucket)
+    away = session_of("postgresql://someone@127.0.0.1:9/nowhere")
+    (told,) = publish_run(
+        definition, staged, render(definition, staged, bucket), session=away, store=bucket
+    ).manifest.warnings
+    assert told.startswith("Whether rows changed at the source after they were read is not known: PostgreSQL at 127.0")
+
+
+@pytest.mark.parametrize("freshness", ["always", {"probe": "changed"}])
+def test_rows_that_did_not_change_are_not_told(
+    tmp_path: Path, database: str, bucket: ObjectStore, freshness: Any
+) -> None:
+    definition = probed_report(tmp_path, source={"freshness": freshness})
+    staged = staged_run(definition, database, bucket)
+    if freshness == "always":
+        run_sql(database, "UPDATE events SET amount = 7, changed = now()")
+    assert (
+        publish_run(
+            definition, staged, render(definition, staged, bucket), session=session_of(database), store=bucket
+        ).manifest.warnings
+        == ()
+    )
+
+
+@pytest.mark.parametrize(
+    ("probe", "reason"),
+    [
+        ("chnged", "source.freshness.probe: the query returns no column 'chnged'; did you mean changed"),
+        ("kind", "source.freshness.probe: kind is of type text: it must be a time or a number"),
+    ],
+)
+def test_probe_that_cannot_be_summed_is_refused(
+    tmp_path: Path, database: str, bucket: ObjectStore, probe: str, reason: str
+) -> None:
+    definition = probed_report(tmp_path, source={"freshness": {"probe": probe}})
+    with pytest.raises(DefinitionError, match=reason):
+        plan_partitions(definition, request_of(definition), session=session_of(database), store=bucket)

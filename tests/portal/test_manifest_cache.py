@@ -1,0 +1,70 @@
+"""The manifests that the portal keeps: bounded by the memory they take."""
+
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import replace
+from datetime import date
+
+from quire.object_store import ObjectStore
+from quire.portal.manifest_cache import _CACHE, MAX_CACHE_BYTES, bytes_of, cached_manifest
+from quire.records.run import Manifest, ManifestPartition, manifest_key
+from quire.records.serialization import to_json
+
+PARTITIONS = 2_000
+
+
+def manifest(run: str, partitions: int = PARTITIONS) -> Manifest:
+    return Manifest(
+        report="events",
+        run=run,
+        run_id=f"run {run}",
+        title="Events",
+        made_at="2026-01-01T00:00:00+00:00",
+        start=date(2013, 1, 1),
+        end=date(2013, 1, 31),
+        timezone="UTC",
+        parameters={},
+        rows=0,
+        partitions=tuple(
+            ManifestPartition(
+                key=f"{number}",
+                rows=number,
+                bytes=10_000 + number,
+                sha256=f"{run}{number:032d}",
+                object_key=f"partitions/events/{run}/{number:032d}/{number:032d}.parquet",
+                stored=True,
+            )
+            for number in range(partitions)
+        ),
+        summaries=(),
+        files=(),
+    )
+
+
+def test_bytes_of_a_manifest_are_what_it_takes() -> None:
+    tracemalloc.start()
+    try:
+        made = manifest("a" * 32)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0.8 < bytes_of(made) / held < 1.5
+
+
+def test_cached_manifests_take_bounded_memory() -> None:
+    one = manifest("a" * 32)
+    runs = 2 * MAX_CACHE_BYTES // bytes_of(one)
+    _CACHE.clear()
+    for number in range(runs):
+        _CACHE["bucket", None, "events", f"{number:032x}"] = replace(one, run=f"{number:032x}")
+    assert MAX_CACHE_BYTES / 2 < len(_CACHE) * bytes_of(one) <= MAX_CACHE_BYTES
+    _CACHE.clear()
+
+
+def test_manifest_is_read_once(bucket: ObjectStore) -> None:
+    run = "a" * 32
+    bucket.put_json_once(manifest_key("events", run), to_json(manifest(run, 1)))
+    assert cached_manifest(bucket, "events", run).run == run
+    bucket.delete([manifest_key("events", run)])
+    assert cached_manifest(bucket, "events", run).run == run

@@ -1,0 +1,60 @@
+"""How far an active run is, from the sealed records that its tasks handed on."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quire.airflow_dag.sealing import Sealer
+from quire.date_range import DatePartition
+from quire.object_store import ObjectStore
+from quire.portal import command_line_runs, run_outcomes
+from quire.records.run import PartitionStatistics, RowSlice, StagedPartition, WorkbookShare
+
+from tests.events import events_report
+from tests.portal.in_process import open_portal
+from tests.portal.test_runs import RUNS, airflow_run
+from tests.portal.test_unreadable_runs import XCOM, serve_runs
+
+DAY = date(2013, 1, 1)
+STORED = StagedPartition(
+    key="2013-01", start=DAY, stop=DAY, object_key="a", rows=1, bytes=1, sha256="", token="t",
+    statistics=PartitionStatistics(nulls={"key": 1, "object_key": 2}),
+)  # fmt: skip
+SLICE = RowSlice(partition="2013-01", object_key="a", bytes=1, checksums="", offset=0, rows=1)
+
+
+def task(task_id: str, map_index: int, state: str | None) -> dict[str, Any]:
+    return {"task_id": task_id, "map_index": map_index, "state": state, "dag_run_id": "ask__1", "end_date": None}
+
+
+def test_progress_counts_partitions_and_files_of_the_tasks_that_are_over(
+    tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command_line_runs._LISTINGS.clear()
+    run_outcomes._FINAL.clear()
+    sealer = Sealer(events_report(tmp_path), "events:ask__1", store=bucket)
+    parts = [DatePartition(key=f"2013-0{month}", start=DAY, stop=DAY, timezone="UTC") for month in (2, 3, 4)]
+    workbooks = [WorkbookShare(stem=f"events_{number}", start=DAY, end=DAY, slices=(SLICE,) * 3) for number in (1, 2)]
+    pushed = {
+        ("plan", "return_value"): [sealer.seal("groups", parts[:2]), sealer.seal("groups", parts[2:])],
+        ("plan", "stored"): sealer.seal("stored", [STORED]),
+        ("layout", "return_value"): [sealer.seal("workbooks", [workbook]) for workbook in workbooks],
+    }
+    monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
+    portal = open_portal(monkeypatch, lambda: bucket)
+
+    @portal.host.get(XCOM)
+    def show_value(run_id: str, task_id: str, key: str) -> dict[str, Any]:
+        return {"value": pushed.get((task_id, key))}
+
+    tasks = [task("plan", -1, "success"), task("extract", 0, "success"), task("extract", 1, "running")]
+    tasks += [task("render", 0, "success"), task("render", 1, None)]
+    serve_runs(portal, [airflow_run(1, state="running")], tasks=tasks)
+    (run,) = portal.get(RUNS).json()
+    progress = run["progress"]
+    assert (progress["partitions_done"], progress["partitions"]) == (3, 4)
+    assert (progress["files_done"], progress["files"]) == (1, 2)
+    assert progress["stage"] == "extract"

@@ -1,0 +1,156 @@
+"""Zips on their way: few of one user and of a process at once, and none for ever."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from quire.object_store import ObjectStore
+from quire.portal import downloads, zip_transfers
+from quire.portal.manifest_cache import _CACHE
+from quire.portal.zip_transfers import Transfers
+from quire.records.run import Manifest, RenderedFile, manifest_key
+from quire.records.serialization import to_json
+
+from tests.events import MADE_AT, ZONE, events_report
+from tests.portal.in_process import mounted, open_portal_of_many, serve
+
+LONG = 60.0
+RUN = "a" * 32
+FILE_BYTES = 48 * 1024 * 1024  # more than sockets and middleware hold
+BLOCK_BYTES = 64 * 1024
+
+
+@pytest.fixture
+def file(bucket: ObjectStore) -> RenderedFile:
+    """The only file of a published run."""
+    body = os.urandom(1024 * 1024) * (FILE_BYTES // (1024 * 1024))
+    key, day = f"reports/events/{RUN}/events.xlsx", date(2013, 1, 1)
+    bucket.put(key, body)
+    digest = hashlib.sha256(body).hexdigest()
+    file = RenderedFile(name="events.xlsx", key=key, rows=1, bytes=len(body), sha256=digest, start=day, end=day)
+    manifest = Manifest(
+        report="events", run=RUN, run_id="r", title="Events", made_at=MADE_AT, start=day, end=day, timezone=ZONE,
+        parameters={}, rows=1, partitions=(), summaries=(), files=(file,),
+    )  # fmt: skip
+    bucket.put_json_once(manifest_key("events", RUN), to_json(manifest))
+    return file
+
+
+@pytest.fixture
+def streams(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys of objects that are being streamed from the store."""
+    keys: list[str] = []
+    stream = ObjectStore.stream
+
+    def noted(store: ObjectStore, key: str) -> Iterator[bytes]:
+        keys.append(key)
+        try:
+            yield from stream(store, key)
+        finally:
+            keys.remove(key)
+
+    monkeypatch.setattr(ObjectStore, "stream", noted)
+    return keys
+
+
+@pytest.fixture
+def archive(
+    tmp_path: Path, bucket: ObjectStore, file: RenderedFile, streams: list[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """The address of the run's zip, at a real server with the middleware of Airflow's; X-User says who asks."""
+    _CACHE.clear()
+    events_report(tmp_path)
+    monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
+    monkeypatch.setattr(downloads, "_TRANSFERS", Transfers(places=3, of_each=2), raising=False)
+    with serve(mounted(open_portal_of_many(monkeypatch, lambda: bucket))) as address:
+        yield f"{address}/quire/reports/events/published/{RUN}.zip"
+
+
+def until(condition: Callable[[], Any]) -> None:
+    ends = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+def begin(stack: ExitStack, archive: str, user: str = "ann") -> httpx.Response:
+    """Begins a download, and reads nothing of its body."""
+    return stack.enter_context(httpx.stream("GET", archive, headers={"X-User": user}, timeout=LONG))
+
+
+def test_zips_of_one_user_and_of_the_process_are_few_at_once(archive: str, streams: list[str]) -> None:
+    with ExitStack() as stack:
+        assert [begin(stack, archive).status_code for _ in range(2)] == [200, 200]
+        refused = begin(stack, archive)
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "30")
+        assert refused.read() == b'{"detail":"You are downloading 2 zips already. Try again when one is complete."}'
+        assert begin(stack, archive, "bob").status_code == 200
+        full = begin(stack, archive, "carl")
+        assert (full.status_code, full.headers["retry-after"]) == (503, "5")
+        assert full.read() == b'{"detail":"Too many zips are being downloaded: try again in some seconds"}'
+        assert len(streams) <= 3
+    until(lambda: not streams)
+    with ExitStack() as stack:
+        until(lambda: begin(stack, archive).status_code == 200)
+
+
+def test_zip_that_cannot_be_sent_keeps_no_place(archive: str, file: RenderedFile, bucket: ObjectStore) -> None:
+    bucket.delete([file.key])
+    assert [httpx.get(archive, timeout=LONG).status_code for _ in range(4)] == [410] * 4
+
+
+def test_reader_who_takes_nothing_holds_no_connection_to_the_store(
+    archive: str, streams: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(zip_transfers, "MAX_IDLE_SECONDS", 0.3)
+    with ExitStack() as stack:
+        answer = begin(stack, archive)
+        assert answer.status_code == 200
+        until(lambda: "the reader was too slow" in caplog.text and not streams)
+        with pytest.raises(httpx.RemoteProtocolError):
+            answer.read()
+    assert httpx.get(archive, timeout=LONG).status_code == 200  # its place is free
+
+
+def test_reader_who_takes_little_is_ended(archive: str, streams: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zip_transfers, "MIN_TRANSFER_SECONDS", 0.5)
+    monkeypatch.setattr(zip_transfers, "MIN_BYTES_PER_SECOND", float("inf"))
+    with ExitStack() as stack:
+        blocks = begin(stack, archive).iter_raw(BLOCK_BYTES)
+        until(lambda: next(blocks) and not streams)
+        with pytest.raises(httpx.RemoteProtocolError):
+            for _ in blocks:
+                pass
+
+
+def test_transfer_of_a_reader_who_left_is_over(archive: str, streams: list[str]) -> None:
+    with ExitStack() as stack:
+        next(begin(stack, archive).iter_raw(BLOCK_BYTES))
+        assert streams
+    until(lambda: not streams)
+
+
+def test_place_is_released_once() -> None:
+    places = Transfers(places=2, of_each=2)
+    first, _ = places.begin("ann"), places.begin("ann")
+    first.release()
+    first.release()
+    places.begin("ann")
+    with pytest.raises(Exception, match="2 zips already"):
+        places.begin("ann")
+
+
+def test_user_without_transfers_is_forgotten() -> None:
+    places = Transfers()
+    for number in range(100):
+        places.begin(f"user {number}").release()
+    assert not places._active

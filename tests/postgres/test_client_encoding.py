@@ -1,0 +1,114 @@
+"""A value stays a value whatever client encodings other connections of the process have."""
+
+from __future__ import annotations
+
+import ast
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import psycopg2
+import pytest
+from quire.errors import ParameterError
+from quire.postgres import open_transaction
+from quire.report.sql_literal import quoted_text
+from quire.report.sql_template import bind
+
+from tests.events import session_of
+
+PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
+ENCODINGS = ["GBK", "BIG5", "SJIS", "UHC"]  # of their characters, the second byte may be an ASCII letter
+COUNT, BATCH = 10_000, 500
+# Three bytes in UTF-8 each: read in pairs, the last one takes what stands behind it.
+LETTERS = "あ你誠表能ソ한글ｱ\uffee€\u3000éß¿½\U0001f600\u2019\u02bc\uff07"
+ATTACKS = [
+    "'; SELECT 1 --",
+    "' || (SELECT current_user) || '",
+    "\\'; COMMIT; --",
+    "\\",
+    "''",
+    "\\\\'",
+    "E'\\'",
+    "$$",
+    "%(y)s",
+    "\n--\n'",
+    '"',
+]
+
+
+@pytest.fixture(params=ENCODINGS)
+def other_connections(request: pytest.FixtureRequest, fresh_database: str) -> Iterator[None]:
+    """Two connections of another client encoding, of both drivers, opened last: libpq's own state is theirs."""
+    with psycopg.connect(fresh_database, client_encoding=request.param) as one:
+        other = psycopg2.connect(fresh_database)
+        other.set_client_encoding(request.param)
+        one.execute("SELECT 1")
+        yield
+        other.close()
+
+
+def hostile_texts(count: int) -> list[str]:
+    random_texts = random.Random(16)  # noqa: S311 - a fixed sequence
+    parts = [*LETTERS, *ATTACKS, "'", "\\"]
+    many = {"".join(random_texts.choices(parts, k=random_texts.randint(1, 8))) for _ in range(2 * count)}
+    return sorted(many)[:count]
+
+
+@pytest.mark.usefixtures("other_connections")
+def test_hostile_values_come_back_beside_other_client_encodings(fresh_database: str) -> None:
+    texts = hostile_texts(COUNT)
+    assert len(texts) == COUNT
+    back: list[str] = []
+    with open_transaction(session_of(fresh_database)) as transaction:
+        for first in range(0, COUNT, BATCH):
+            binds = {f"v{number}": text for number, text in enumerate(texts[first : first + BATCH])}
+            places = ", ".join(f"%({name})s" for name in binds)
+            statement = bind(f"SELECT unnest(ARRAY[{places}]::text[]) AS value", binds)
+            columns = transaction.columns(statement)
+            for batch in transaction.stream(statement, columns):
+                back += batch["value"].to_pylist()
+    assert back == texts
+
+
+@pytest.mark.usefixtures("other_connections")
+def test_literal_is_the_same_beside_other_client_encodings() -> None:
+    assert quoted_text("あ' OR 1=1 --") == "'あ'' OR 1=1 --'"
+    assert quoted_text("誠\\'") == " E'誠\\\\'''"
+
+
+@pytest.mark.parametrize("setting", ["on", "off"])
+def test_literal_reads_the_same_with_either_setting_of_strings(fresh_database: str, setting: str) -> None:
+    with psycopg.connect(fresh_database, client_encoding="UTF8") as connection:
+        connection.execute(f"SET standard_conforming_strings = {setting}")
+        for text in (*ATTACKS, "あ\\'é", ""):
+            assert connection.execute(f"SELECT {quoted_text(text)}").fetchone() == (text,)
+
+
+@pytest.mark.parametrize("encoding", ["GBK", "LATIN1", "SQL_ASCII"])
+def test_transaction_is_in_utf_8_whatever_address_and_environment_say(
+    fresh_database: str, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", encoding)
+    url = f"{fresh_database}{'&' if '?' in fresh_database else '?'}client_encoding={encoding}"
+    with open_transaction(session_of(url)) as transaction:
+        (row,) = transaction.fetch("SELECT current_setting('client_encoding') AS encoding, 'é誠' AS text")
+    assert row == {"encoding": "UTF8", "text": "é誠"}
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800"])
+def test_text_that_postgresql_cannot_hold_is_refused(text: str) -> None:
+    with pytest.raises(ParameterError, match="the value of x cannot be sent to PostgreSQL"):
+        bind("SELECT %(x)s", {"x": text})
+
+
+def test_every_connection_of_the_code_is_opened_in_utf_8() -> None:
+    opened = 0
+    for path in PLUGINS.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("psycopg.connect", "psycopg2.connect"):
+                given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                assert given.get("client_encoding") == "CLIENT_ENCODING", f"{path.name}:{node.lineno}"
+                opened += 1
+            assert not ast.unparse(node).endswith(".as_string(None)"), path.name
+    assert opened >= 8

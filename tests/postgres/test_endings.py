@@ -1,0 +1,173 @@
+"""However a reading task ends, its query ends on the server, within two seconds, and nothing counts of what it read."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from quire.errors import QueryError, SourceUnavailableError, StoreUnavailableError, TerminalError, TransientError
+from quire.object_store import ObjectStore
+from quire.postgres import open_transaction
+from quire.settings import CLONE
+from quire.stages.extract import extract_partitions
+from quire.stages.plan import plan_partitions
+
+from tests.events import events_report, fill_events, request_of, session_of
+
+SECONDS = 2.0
+# What computes without sending a row, and what sends rows for minutes.
+SILENT = "SELECT id, at, kind, amount, weight, note FROM events, (SELECT pg_sleep(600)) s"
+SENDING = (
+    "SELECT n AS id, %(start)s + n * interval '1 ms' AS at, md5(n::text) AS kind, 1::numeric(12,2) AS amount, "
+    "NULL::numeric AS weight, repeat(md5(n::text), 20) AS note FROM generate_series(1, 100000000) n"
+)
+RANGE = " WHERE %(start)s < %(end)s\n"
+
+TASK = """
+import sys
+from pathlib import Path
+from quire.report.catalog import find_definition
+from quire.object_store import ObjectStore
+from quire.pipeline import run_report
+from quire.settings import StoreSettings
+from tests.events import request_of, session_of
+
+include, url, uri, bucket = sys.argv[1:]
+definition = find_definition(Path(include), "events")
+run_report(
+    definition, request_of(definition, "2013-01-01", "2013-01-31"), session=session_of(url),
+    store=ObjectStore(StoreSettings.from_uri(uri, bucket=bucket)),
+)
+"""
+
+
+def queries(url: str) -> list[tuple[int, str]]:
+    """Returns the extracts that PostgreSQL is at."""
+    with psycopg.connect(url) as connection:
+        return connection.execute(
+            "SELECT pid, application_name FROM pg_stat_activity WHERE datname = current_database() "
+            "AND state = 'active' AND application_name LIKE 'quire events 2%'"
+        ).fetchall()
+
+
+def until(condition: Callable[[], bool], *, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.fixture(params=["silent", "sending"])
+def sql(request: pytest.FixtureRequest) -> str:
+    return (SILENT if request.param == "silent" else SENDING) + RANGE
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_task_that_is_killed_leaves_no_query_behind(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore, store_connection: str, sql: str, how: signal.Signals
+) -> None:
+    fill_events(fresh_database)
+    events_report(tmp_path, sql=sql)
+    process = subprocess.Popen(
+        [sys.executable, "-c", TASK, str(tmp_path), fresh_database, store_connection, bucket.bucket],
+        env={**os.environ, "PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}"},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert until(lambda: bool(queries(fresh_database)), seconds=60)
+        ((_, name),) = queries(fresh_database)
+        assert name == "quire events 2013-01"
+        time.sleep(0.5)
+        process.send_signal(how)
+        assert until(lambda: not queries(fresh_database), seconds=SECONDS), queries(fresh_database)
+    finally:
+        process.kill()
+        process.wait()
+    assert not [entry.key for entry in bucket.list("") if entry.key.endswith(".json")]
+
+
+def drop(url: str) -> None:
+    """Ends the extract's backend, as an administrator or a lost network would."""
+    until(lambda: bool(queries(url)), seconds=30)
+    time.sleep(0.3)
+    with psycopg.connect(url, autocommit=True) as connection:
+        for pid, _ in queries(url):
+            connection.execute("SELECT pg_terminate_backend(%s)", [pid])
+
+
+def test_backend_that_is_terminated_is_an_error_that_may_pass(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore, sql: str
+) -> None:
+    fill_events(fresh_database)
+    definition = events_report(tmp_path, sql=sql)
+    thread = threading.Thread(target=drop, args=[fresh_database])
+    thread.start()
+    with pytest.raises(SourceUnavailableError) as caught:
+        extract(tmp_path, fresh_database, bucket)
+    thread.join()
+    assert isinstance(caught.value, TransientError)
+    assert "\n" not in str(caught.value)
+    assert (caught.value.report, caught.value.partition) == (definition.name, "2013-01")
+    assert [entry.key for entry in bucket.list("")] == []
+
+
+def test_statement_that_takes_too_long_is_an_error_that_stays(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore, sql: str
+) -> None:
+    fill_events(fresh_database)
+    events_report(tmp_path, sql=sql)
+    with pytest.raises(QueryError, match=r"timeout; raise source\.timeout") as caught:
+        extract(tmp_path, fresh_database, bucket, seconds=1)
+    assert isinstance(caught.value, TerminalError)
+    assert until(lambda: not queries(fresh_database), seconds=SECONDS)
+    assert [entry.key for entry in bucket.list("")] == []
+
+
+def test_upload_that_ends_in_the_middle_ends_the_query_too(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+) -> None:
+    fill_events(fresh_database)
+    events_report(tmp_path, sql=SENDING + RANGE)
+
+    def uploads() -> list[Any]:
+        return list(bucket.client.list_multipart_uploads(Bucket=bucket.bucket).get("Uploads", []))
+
+    def end() -> None:
+        assert until(lambda: bool(uploads()), seconds=60)
+        for found in uploads():
+            bucket.client.abort_multipart_upload(Bucket=bucket.bucket, Key=found["Key"], UploadId=found["UploadId"])
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    with pytest.raises(StoreUnavailableError, match="was ended by somebody else") as caught:
+        extract(tmp_path, fresh_database, bucket)
+    thread.join()
+    assert until(lambda: not queries(fresh_database), seconds=SECONDS)
+    assert caught.value.partition == "2013-01"  # it holds what was at work until here
+    assert [entry.key for entry in bucket.list("")] == []
+
+
+def extract(include: Path, url: str, store: ObjectStore, *, seconds: float = 60) -> None:
+    from quire.report.catalog import find_definition
+
+    definition = find_definition(include, "events")
+    session = session_of(url, seconds=seconds)
+    plan = plan_partitions(definition, request_of(definition, "2013-01-01", "2013-01-31"), session=session, store=store)
+    extract_partitions(definition, plan, plan.groups[0], session=session, store=store)
+
+
+def test_name_that_is_too_long_is_cut(fresh_database: str) -> None:
+    with open_transaction(session_of(fresh_database), name="quire " + "x" * 100) as transaction:
+        (row,) = transaction.fetch("SELECT current_setting('application_name') AS name")
+    assert row == {"name": "quire " + "x" * 57}

@@ -1,0 +1,137 @@
+"""A thread that reads, left at any moment: it ends, and so does whoever waits for it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+from concurrent.futures import CancelledError
+from contextlib import closing
+
+import pytest
+from quire.postgres import reader_thread
+from quire.postgres.reader_thread import ITEMS_WAITING, Give, SilenceError, read_in_thread
+
+
+class Line:
+    """A connection that only says something when it is hung up."""
+
+    def __init__(self) -> None:
+        self.hung_up, self.cancelled = threading.Event(), threading.Event()
+
+    def read(self, items: int, *, then_wait: bool = False) -> Generator[int]:
+        def work(give: Give[int]) -> None:
+            for number in range(items):
+                give(number)
+            if then_wait:
+                assert self.hung_up.wait(60)
+                raise ConnectionError("hung up")
+
+        return read_in_thread(work, hang_up=self.hung_up.set, cancelled=self.cancelled)
+
+
+def readers() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "postgresql"]
+
+
+def test_items_come_in_order_and_nobody_hangs_up() -> None:
+    line = Line()
+    assert list(line.read(1000)) == list(range(1000))
+    assert not line.hung_up.is_set()
+    assert readers() == []
+
+
+@pytest.mark.parametrize("taken", [0, 1, 10])
+@pytest.mark.parametrize("then_wait", [False, True], ids=["sending", "silent"])
+def test_reader_that_is_left_ends_at_once(taken: int, then_wait: bool) -> None:
+    line = Line()
+    items = 20 if then_wait else 100_000
+    began = time.monotonic()
+    with closing(line.read(items, then_wait=then_wait)) as arriving:
+        assert [next(arriving) for _ in range(taken)] == list(range(taken))
+    assert time.monotonic() - began < 5
+    assert line.hung_up.is_set() == (taken > 0)  # else it never began
+    assert readers() == []
+
+
+def test_no_more_than_what_may_wait_is_read_ahead() -> None:
+    given: list[int] = []
+
+    def work(give: Give[int]) -> None:
+        for number in range(100):
+            give(number)
+            given.append(number)
+
+    with closing(read_in_thread(work, hang_up=lambda: None, cancelled=threading.Event())) as arriving:
+        next(arriving)
+        time.sleep(0.2)
+        assert len(given) <= 1 + ITEMS_WAITING
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3)])
+def test_error_of_any_kind_is_raised_behind_what_came_before(error: BaseException) -> None:
+    def work(give: Give[int]) -> None:
+        give(1)
+        raise error
+
+    arriving = read_in_thread(work, hang_up=lambda: None, cancelled=threading.Event())
+    assert next(arriving) == 1
+    with pytest.raises(type(error)) as caught:
+        next(arriving)
+    assert caught.value is error
+    assert readers() == []
+
+
+def test_cancelled_reader_ends_while_nothing_comes() -> None:
+    line = Line()
+    threading.Timer(0.3, line.cancelled.set).start()
+    began = time.monotonic()
+    with pytest.raises(CancelledError):
+        list(line.read(5, then_wait=True))
+    assert time.monotonic() - began < 5
+    assert readers() == []
+
+
+@pytest.mark.parametrize("taken", [1, 3, 50])
+def test_reader_behind_a_reader_ends_with_it(taken: int) -> None:
+    line = Line()
+
+    def pass_on(give: Give[int]) -> None:
+        with closing(line.read(60, then_wait=True)) as arriving:
+            for number in arriving:
+                give(number)
+
+    with closing(read_in_thread(pass_on, hang_up=line.hung_up.set, cancelled=line.cancelled)) as arriving:
+        assert [next(arriving) for _ in range(taken)] == list(range(taken))
+    assert readers() == []
+
+
+def test_reader_of_a_silent_line_gives_up_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_thread, "SILENT_SECONDS", 0.3)
+    hung_up = threading.Event()
+
+    def work(give: Give[int]) -> None:
+        give(1)
+        assert hung_up.wait(60)
+
+    arriving = read_in_thread(work, hang_up=hung_up.set, cancelled=threading.Event(), seconds=0.1)
+    assert next(arriving) == 1
+    with pytest.raises(SilenceError):
+        next(arriving)
+    assert hung_up.is_set()
+    assert readers() == []
+
+
+def test_items_that_wait_are_read_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_thread, "SILENT_SECONDS", 0.0)
+
+    def work(give: Give[int]) -> None:
+        for number in range(5):
+            give(number)
+
+    with closing(read_in_thread(work, hang_up=lambda: None, cancelled=threading.Event(), seconds=-1)) as arriving:
+        taken = []
+        for number in arriving:
+            time.sleep(0.01)  # a consumer slower than the deadline
+            taken.append(number)
+    assert taken == list(range(5))

@@ -1,0 +1,236 @@
+"""The source's one transaction: read-only, bounded in time, and gone from the server when we are."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+from concurrent.futures import CancelledError
+from urllib.parse import quote
+
+import psycopg
+import pyarrow as pa
+import pytest
+from quire.errors import QueryError, SettingsError, SourceUnavailableError
+from quire.postgres import SourceTransaction, open_transaction
+
+from tests.events import session_of
+
+MANY = "SELECT n, repeat('x', 1000) AS text FROM generate_series(1, 1000000) AS n"
+
+
+def running_queries(url: str) -> list[str]:
+    """Returns what other connections to this database are doing."""
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' "
+            "AND pid <> pg_backend_pid()"
+        ).fetchall()
+    return [query for (query,) in rows]
+
+
+def stream(transaction: SourceTransaction, sql: str) -> Generator[pa.RecordBatch]:
+    return transaction.stream(sql, transaction.columns(sql))
+
+
+def wait_until_idle(url: str) -> None:
+    deadline = time.monotonic() + 5
+    while running_queries(url):
+        assert time.monotonic() < deadline, running_queries(url)
+        time.sleep(0.05)
+
+
+def test_transaction_has_the_sessions_time_zone_and_reads_only(fresh_database: str) -> None:
+    with open_transaction(session_of(fresh_database, timezone="Asia/Kolkata")) as transaction:
+        (row,) = transaction.fetch(
+            "SELECT current_setting('TimeZone') AS zone, current_setting('transaction_isolation') AS isolation"
+        )
+        with pytest.raises(QueryError, match="read-only"):
+            transaction.fetch("CREATE TABLE made (n int)")
+    assert row == {"zone": "Asia/Kolkata", "isolation": "repeatable read"}
+
+
+def test_transaction_that_waits_for_the_store_is_not_ended(fresh_database: str) -> None:
+    url = f"{fresh_database}?options=-c%20idle_in_transaction_session_timeout%3D100"
+    with open_transaction(session_of(url)) as transaction:
+        time.sleep(0.5)
+        assert transaction.fetch("SELECT 1 AS n") == [{"n": 1}]
+
+
+def test_transaction_sees_one_snapshot(fresh_database: str) -> None:
+    with psycopg.connect(fresh_database, autocommit=True) as other:
+        other.execute("CREATE TABLE t (n int)")
+        with open_transaction(session_of(fresh_database)) as transaction:
+            assert transaction.fetch("SELECT count(*) AS n FROM t") == [{"n": 0}]
+            other.execute("INSERT INTO t VALUES (1)")
+            assert transaction.fetch("SELECT count(*) AS n FROM t") == [{"n": 0}]
+
+
+def test_stream_gives_every_row_in_bounded_batches(fresh_database: str) -> None:
+    with open_transaction(session_of(fresh_database)) as transaction:
+        batches = [
+            (batch.num_rows, batch.nbytes)
+            for batch in stream(transaction, "SELECT n, repeat('x', 100) AS text FROM generate_series(1, 200000) AS n")
+        ]
+    assert sum(rows for rows, _ in batches) == 200_000
+    assert len(batches) > 3
+    assert max(size for _, size in batches) < 8_000_000
+
+
+def test_stream_failing_at_the_last_row_raises_with_postgresqls_reason(fresh_database: str) -> None:
+    sql = "SELECT 1 / (200000 - n) AS q, repeat('x', 100) AS text FROM generate_series(1, 200000) AS n"
+    seen: list[int] = []
+    with (
+        open_transaction(session_of(fresh_database)) as transaction,
+        pytest.raises(QueryError, match="division by zero"),
+    ):
+        seen.extend(batch.num_rows for batch in stream(transaction, sql))
+    assert sum(seen) > 0
+
+
+def test_stream_longer_than_the_timeout_is_ended_by_the_server(fresh_database: str) -> None:
+    with (
+        open_transaction(session_of(fresh_database, seconds=0.3)) as transaction,
+        pytest.raises(QueryError, match=r"timeout; raise source\.timeout"),
+    ):
+        list(stream(transaction, "SELECT pg_sleep(30)::text AS slept"))
+    wait_until_idle(fresh_database)
+
+
+def test_stream_left_early_ends_the_query_on_the_server(fresh_database: str) -> None:
+    with open_transaction(session_of(fresh_database)) as transaction:
+        for batch in stream(transaction, MANY):
+            assert batch.num_rows
+            break
+    wait_until_idle(fresh_database)
+
+
+def test_transaction_whose_stream_was_left_is_over(fresh_database: str) -> None:
+    with open_transaction(session_of(fresh_database)) as transaction:
+        for _ in stream(transaction, MANY):
+            break
+        with pytest.raises(SourceUnavailableError, match="is not available"):
+            transaction.fetch("SELECT 1 AS n")
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["-c timezone=Nowhere/X", "-c nonsense=1", "-c work_mem=1", "-c port=1", "-c fsync=on", "-c geqo=perhaps", "--x"],
+)
+def test_invalid_startup_option_is_a_setting_and_not_tried_again(fresh_database: str, option: str) -> None:
+    session = session_of(f"{fresh_database}?options={quote(option)}")
+    with pytest.raises(SettingsError, match=r"refuses an option of the connection: .*; correct its options"):
+        with open_transaction(session):
+            pass
+
+
+@pytest.mark.parametrize("option", ["sslmode=nonsense", "port=99999", "nonsense=1"])
+def test_address_that_nobody_understands_is_a_setting(fresh_database: str, option: str) -> None:
+    session = session_of(f"{fresh_database}?{option}")
+    with pytest.raises(SettingsError, match="cannot be understood"), open_transaction(session):
+        pass
+
+
+def test_value_that_cannot_be_stored_ends_the_query_that_has_more(fresh_database: str) -> None:
+    query = (
+        "SELECT CASE WHEN n = 100000 THEN 'NaN' ELSE n::text END::numeric(12,2) AS a, repeat('x', 100) AS text "
+        "FROM (SELECT generate_series(1, 1000000000) AS n) AS s"
+    )
+    with (
+        open_transaction(session_of(fresh_database)) as transaction,
+        pytest.raises(QueryError, match=r"column a \(numeric\(12,2\)\) holds a value that is not a number"),
+    ):
+        list(stream(transaction, query))
+    wait_until_idle(fresh_database)
+
+
+def test_server_does_not_send_what_functions_say_for_each_row(fresh_database: str) -> None:
+    with open_transaction(session_of(fresh_database)) as transaction:
+        (row,) = transaction.fetch("SELECT current_setting('client_min_messages') AS least")
+    assert row == {"least": "error"}
+
+
+def test_cancelled_session_ends_its_streams_within_a_second(fresh_database: str) -> None:
+    session = session_of(fresh_database)
+    timer = threading.Timer(0.5, session.cancelled.set)
+    timer.start()
+    began = time.monotonic()
+    with open_transaction(session) as transaction, pytest.raises(CancelledError):
+        list(stream(transaction, "SELECT pg_sleep(30)::text AS slept"))
+    assert time.monotonic() - began < 5
+    wait_until_idle(fresh_database)
+
+
+def test_terminated_backend_is_a_source_that_may_come_back(fresh_database: str) -> None:
+    def terminate() -> None:
+        with psycopg.connect(fresh_database, autocommit=True) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND query LIKE '%pg_sleep(29)%' AND pid <> pg_backend_pid()"
+            )
+
+    timer = threading.Timer(0.5, terminate)
+    timer.start()
+    with open_transaction(session_of(fresh_database)) as transaction, pytest.raises(SourceUnavailableError):
+        list(stream(transaction, "SELECT pg_sleep(29)::text AS slept"))
+    timer.join()
+
+
+def test_connection_refused_names_the_place_and_no_password() -> None:
+    session = session_of("postgresql://someone:s%40crt@127.0.0.1:9/nowhere")
+    with pytest.raises(SourceUnavailableError, match=r"127\.0\.0\.1:9") as caught, open_transaction(session):
+        pass
+    assert "s%40crt" not in str(caught.value)
+    assert "s@crt" not in str(caught.value)
+    assert "s%40crt" not in repr(session)
+
+
+def test_several_hosts_are_all_named() -> None:
+    session = session_of("postgresql://someone@127.0.0.1:9,127.0.0.1:10/nowhere?password=s%25cret")
+    with (
+        pytest.raises(SourceUnavailableError, match=r"at 127\.0\.0\.1:9,127\.0\.0\.1:10 is not") as caught,
+        open_transaction(session),
+    ):
+        pass
+    assert "cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "database", "reason"),
+    [
+        ("nobody", "wr0ngwr0ng", "", 'password authentication failed for user "nobody"'),
+        ("postgres", "postgres", "", 'password authentication failed for user "postgres"'),
+        ("nobody", "p", "", 'password authentication failed for user "nobody"'),
+        ("", "", "nosuch", 'database "nosuch" does not exist'),
+    ],
+)
+def test_connection_that_is_turned_away_is_an_error_that_stays_in_one_line_without_the_password(
+    fresh_database: str, user: str, password: str, database: str, reason: str
+) -> None:
+    identity, _, place = fresh_database.removeprefix("postgresql://").rpartition("@")
+    known, _, secret = identity.partition(":")
+    address = f"postgresql://{user or known}:{password or secret}@{place.rpartition('/')[0]}/{database or 'postgres'}"
+    with pytest.raises(SettingsError, match="check its user, password and database") as caught:
+        with open_transaction(session_of(address)):
+            pass
+    line = str(caught.value)
+    assert f"turns the connection away: {reason};" in line.replace("  ", " ")
+    assert "\n" not in line
+    assert secret not in line
+    assert "wr0ng" not in line
+
+
+def test_columns_have_postgresqls_types_without_running_the_query(fresh_database: str) -> None:
+    with open_transaction(session_of(fresh_database)) as transaction:
+        columns = transaction.columns(
+            "SELECT 1.5::numeric(12,2) AS a, 1.5::numeric AS b, 1.5::numeric(5,-1) AS c, now() AS d, '{}'::jsonb AS e, "
+            "pg_sleep(60) IS NULL AS f"
+        )
+    assert [(column.name, column.pg_type) for column in columns] == [
+        ("a", "numeric(12,2)"),
+        ("b", "numeric"),
+        ("c", "numeric(5,-1)"),
+        ("d", "timestamptz"),
+        ("e", "jsonb"),
+        ("f", "bool"),
+    ]

@@ -1,0 +1,99 @@
+"""`quire check` finds the tables that a query reads and the definition forgot, and those that are not tracked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from quire.cli.check import check_source
+from quire.errors import NotTrackedError
+from quire.postgres.tracking import track
+
+from tests.events import TABLE, fill_events, session_of
+from tests.postgres.tracking.tables import EVENTS, PARTITIONED, run_sql, tracked_report
+
+RANGE = "WHERE e.at >= %(start)s AND e.at < %(end)s"
+COLUMNS = "e.id, e.at, e.kind, e.amount, e.weight, e.note"
+
+
+@pytest.fixture
+def database(fresh_database: str) -> str:
+    fill_events(fresh_database)
+    run_sql(
+        fresh_database,
+        "CREATE TABLE kinds (kind text PRIMARY KEY, name text)",
+        "CREATE VIEW named AS SELECT e.* FROM events AS e JOIN kinds USING (kind)",
+        "CREATE VIEW named_again AS TABLE named",
+    )
+    return fresh_database
+
+
+@pytest.mark.parametrize(
+    ("source", "forgotten"),
+    [
+        ("public.events AS e", []),
+        ("public.events AS e JOIN kinds USING (kind)", ["public.kinds"]),
+        ("public.events AS e LEFT JOIN kinds USING (kind)", ["public.kinds"]),  # the plan leaves it out
+        ("named_again AS e", ["public.kinds"]),
+        (f"(SELECT {COLUMNS} FROM events AS e WHERE false AND EXISTS (SELECT FROM kinds)) AS e", ["public.kinds"]),
+        ("(WITH k AS (SELECT 1 FROM kinds) SELECT e.* FROM events AS e, k) AS e", ["public.kinds"]),
+        ("pg_class AS c, public.events AS e", []),
+    ],
+)
+def test_table_that_the_definition_forgot_is_advised(
+    tmp_path: Path, database: str, source: str, forgotten: list[str]
+) -> None:
+    definition = tracked_report(tmp_path, sql=f"SELECT {COLUMNS} FROM {source} {RANGE}")
+    track(definition, database)
+    advice = check_source(definition, session=session_of(database))
+    told = "the query reads {}, which source.tables does not name: its changes will not be noticed"
+    assert [line for line in advice if "source.tables" in line] == [told.format(name) for name in forgotten]
+
+
+@pytest.mark.parametrize(
+    ("tables", "source", "forgotten"),
+    [
+        ([EVENTS], "public.events AS e", []),
+        ([EVENTS], "public.events_new_a AS e", []),
+    ],
+)
+def test_partitions_are_their_tables(
+    tmp_path: Path, fresh_database: str, tables: list[dict[str, str]], source: str, forgotten: list[str]
+) -> None:
+    run_sql(fresh_database, PARTITIONED.format(kind="timestamptz"))
+    definition = tracked_report(tmp_path, tables=tables, sql=f"SELECT {COLUMNS} FROM {source} {RANGE}")
+    track(definition, fresh_database)
+    advice = check_source(definition, session=session_of(fresh_database))
+    assert [line.split()[3].rstrip(",") for line in advice if "source.tables" in line] == forgotten
+
+
+@pytest.mark.parametrize(
+    ("made", "name", "parent"),
+    [
+        (PARTITIONED.format(kind="timestamptz"), "events_new_a", "public.events_new"),
+        (PARTITIONED.format(kind="timestamptz"), "public.events_new", "public.events"),
+        (f"{TABLE}; CREATE TABLE late () INHERITS (events)", "late", "public.events"),
+    ],
+)
+def test_partition_without_the_table_that_it_belongs_to_is_refused(
+    tmp_path: Path, fresh_database: str, made: str, name: str, parent: str
+) -> None:
+    run_sql(fresh_database, made)
+    definition = tracked_report(tmp_path, tables=[{"name": name, "time_column": "at"}])
+    reason = f"{name} belongs to {parent}, and what is written through that fires none of its triggers: name {parent}"
+    with pytest.raises(NotTrackedError, match=reason):
+        track(definition, fresh_database)
+    both = tracked_report(tmp_path, tables=[EVENTS, {"name": name, "time_column": "at"}])
+    assert len(track(both, fresh_database)) == 2
+
+
+def test_tables_that_are_not_tracked_are_refused_by_name(tmp_path: Path, database: str) -> None:
+    definition = tracked_report(tmp_path, tables=[EVENTS, "kinds"])
+    reason = r"^events: changes of public\.events, kinds are not tracked: run `quire track events`$"
+    with pytest.raises(NotTrackedError, match=reason):
+        check_source(definition, session=session_of(database))
+
+
+def test_report_that_is_not_tracked_is_not_asked_for_its_tables(tmp_path: Path, database: str) -> None:
+    definition = tracked_report(tmp_path, source={"freshness": "always", "tables": []})
+    assert not [line for line in check_source(definition, session=session_of(database)) if "tables" in line]

@@ -1,0 +1,234 @@
+"""Installing and removing: whole, as often as one likes, and without a trace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+from quire.errors import NotTrackedError, SourceUnavailableError
+from quire.postgres import owner
+from quire.postgres.tracking import compact, track, untrack
+
+from tests.events import fill_events
+from tests.postgres.tracking.tables import EVENTS, PARTITIONED, ask, objects, run_sql, stale, tokens, tracked_report
+
+
+@pytest.fixture
+def database(fresh_database: str) -> str:
+    run_sql(fresh_database, PARTITIONED.format(kind="timestamptz"), "CREATE TABLE kinds (kind text, name text)")
+    return fresh_database
+
+
+def test_untracked_report_leaves_no_object_behind(tmp_path: Path, database: str) -> None:
+    before = objects(database)
+    definition = tracked_report(tmp_path, tables=[EVENTS, "kinds"])
+    assert track(definition, database) == ("public.events: tracked by at", "kinds: tracked as a whole")
+    run_sql(database, "UPDATE events SET amount = 7", "INSERT INTO kinds VALUES ('a', 'A')")
+    assert objects(database) != before
+    assert sorted(untrack(definition.name, database)) == [
+        "public.events: no longer tracked",
+        "public.kinds: no longer tracked",
+    ]
+    assert objects(database) == before
+    assert (untrack(definition.name, database), compact(database)) == ((), 0)
+
+
+def test_table_of_two_reports_stays_tracked_until_both_are_untracked(tmp_path: Path, database: str) -> None:
+    before = objects(database)
+    first = tracked_report(tmp_path, tables=[EVENTS, "kinds"])
+    second = first.model_copy(update={"name": "second", "source": tracked_report(tmp_path).source})
+    track(first, database)
+    track(second, database)
+    found = tokens(second, database)
+    assert sorted(untrack(first.name, database)) == [
+        "public.events: another report tracks it still",
+        "public.kinds: no longer tracked",
+    ]
+    assert tokens(second, database) == found
+    with pytest.raises(NotTrackedError, match=r"changes of kinds are not tracked: run `quire track events`"):
+        tokens(first, database)
+    untrack(second.name, database)
+    assert objects(database) == before
+
+
+def test_tables_that_left_the_definition_are_released_when_it_is_tracked_again(tmp_path: Path, database: str) -> None:
+    track(tracked_report(tmp_path, tables=["events", "kinds"]), database)
+    definition = tracked_report(tmp_path)
+    track(definition, database)
+    told = ask(database, "SELECT tgrelid::regclass::text, count(*) FROM pg_trigger GROUP BY 1 ORDER BY 1")
+    assert told == [("events", 4), ("events_new", 4), ("events_new_a", 5), ("events_new_b", 5), ("events_old", 5)]
+    untrack(definition.name, database)
+
+
+def test_tracking_again_changes_nothing_and_waits_for_nobody(tmp_path: Path, database: str) -> None:
+    definition = tracked_report(tmp_path)
+    track(definition, database)
+    before, found = objects(database), tokens(definition, database)
+    with psycopg.connect(database) as writer:
+        writer.execute("UPDATE events SET amount = 7")
+        assert track(definition, database) == ("public.events: was tracked by at already",)
+        writer.rollback()
+    assert (objects(database), tokens(definition, database)) == (before, found)
+
+
+def test_table_that_is_written_to_for_too_long_is_told(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owner, "LOCK_TIMEOUT_SECONDS", 1)
+    before = objects(database)
+    with psycopg.connect(database) as writer:
+        writer.execute("UPDATE events SET amount = 7")
+        with pytest.raises(SourceUnavailableError, match="the tables were in use for 1 s, and nothing was changed"):
+            track(tracked_report(tmp_path), database)
+    assert objects(database) == before
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (
+            "ALTER TABLE events DISABLE TRIGGER ALL",
+            "of public.events are not tracked: run `quire track events`",
+        ),
+        (
+            "ALTER TABLE events_new_a DISABLE TRIGGER ALL",
+            "are not tracked, in its partition public.events_new_a: run",
+        ),
+        (
+            "ALTER TABLE events_new_a ENABLE TRIGGER ALL",
+            "are not tracked, in its partition public.events_new_a: run",
+        ),
+        ("ALTER TABLE events_new DISABLE TRIGGER ALL", "are not tracked, in its partition public.events_new: run"),
+        ("DROP SCHEMA quire CASCADE", "of public.events are not tracked: run `quire track events`"),
+        (
+            "DELETE FROM quire.tracked_table",
+            "are not tracked, or its rows are not for this role to read: run",
+        ),
+        (
+            "CREATE TABLE events_next PARTITION OF events FOR VALUES FROM ('2013-09-01') TO ('2014-01-01')",
+            "public.events are not tracked, in its partition public.events_next: run `quire track events`",
+        ),
+        (
+            "ALTER TABLE events DETACH PARTITION events_old",
+            "has other partitions than when it was tracked: run",
+        ),
+        ("DROP TABLE events_new_b", "public.events has other partitions than when it was tracked: run `quire track"),
+        ("ALTER TABLE events RENAME TO happenings", "source.tables: there is no table public.events"),
+    ],
+)
+def test_tracking_that_is_not_whole_is_refused_and_mended(
+    tmp_path: Path, database: str, harm: str, reason: str
+) -> None:
+    definition = tracked_report(tmp_path)
+    track(definition, database)
+    before = tokens(definition, database)
+    run_sql(database, harm)
+    with pytest.raises(NotTrackedError) as refused:
+        tokens(definition, database)
+    assert reason in str(refused.value)
+    if "no table" in reason:
+        return
+    track(definition, database)
+    after = tokens(definition, database)
+    assert stale(before, after) == ([] if "CREATE TABLE" in harm else list(before))
+    run_sql(database, "DELETE FROM events_new_a")
+    assert stale(after, tokens(definition, database)) == ["2013-02"]
+
+
+def test_partition_that_comes_with_rows_makes_theirs_stale(tmp_path: Path, database: str) -> None:
+    definition = tracked_report(tmp_path)
+    track(definition, database)
+    before = tokens(definition, database, end="2013-10-31")
+    run_sql(
+        database,
+        "CREATE TABLE events_next (LIKE events); INSERT INTO events_next VALUES (9, '2013-10-02', 'a')",
+        "ALTER TABLE events ATTACH PARTITION events_next FOR VALUES FROM ('2013-09-01') TO ('2014-01-01')",
+    )
+    assert track(definition, database) == ("public.events: tracked by at; new partitions: 1",)
+    after = tokens(definition, database, end="2013-10-31")
+    assert stale(before, after) == ["2013-10"]
+    run_sql(database, "DELETE FROM events_next")
+    assert stale(after, tokens(definition, database, end="2013-10-31")) == ["2013-10"]
+
+
+def test_report_over_a_partition_that_another_mended_is_stale_too(tmp_path: Path, database: str) -> None:
+    whole = tracked_report(tmp_path)
+    part = tracked_report(tmp_path, tables=[EVENTS, {"name": "events_old", "time_column": "at"}]).model_copy(
+        update={"name": "part"}
+    )
+    track(whole, database)
+    track(part, database)
+    before = tokens(part, database)
+    run_sql(database, "ALTER TABLE events_old DISABLE TRIGGER ALL; UPDATE events_old SET amount = 7")
+    track(whole, database)
+    assert stale(before, tokens(part, database)) == list(before)
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        ("ALTER TABLE single RENAME at TO moment", "time_column at is not a column of it"),
+        ("ALTER TABLE single ALTER at TYPE timestamp", "at was a timestamp with time zone when it was tracked"),
+        ("ALTER TABLE single ALTER at TYPE text", "time_column at is of type text: it must be a timestamptz,"),
+        ("ALTER TABLE single DROP at", "time_column at is not a column of it"),
+    ],
+)
+def test_column_that_changed_is_refused_and_nobodys_write_fails(
+    tmp_path: Path, database: str, change: str, refused: str
+) -> None:
+    run_sql(database, "CREATE TABLE single (id integer, at timestamptz); INSERT INTO single VALUES (1, now())")
+    definition = tracked_report(tmp_path, tables=[{"name": "single", "time_column": "at"}])
+    track(definition, database)
+    run_sql(database, change)
+    with pytest.raises(NotTrackedError) as error:
+        tokens(definition, database)
+    assert refused in str(error.value)
+    run_sql(database, "INSERT INTO single (id) VALUES (2); UPDATE single SET id = 3; DELETE FROM single")
+
+
+def test_names_of_any_kind_are_tracked(tmp_path: Path, database: str) -> None:
+    column = 'The "time" of it, ' + "x" * 45
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute(SQL("CREATE TABLE {} ({} timestamptz)").format(Identifier("A table's"), Identifier(column)))
+    definition = tracked_report(tmp_path, tables=[{"name": '"A table\'s"', "time_column": column}])
+    track(definition, database)
+    before = tokens(definition, database)
+    run_sql(database, """INSERT INTO "A table's" VALUES ('2013-02-02')""")
+    assert stale(before, tokens(definition, database)) == ["2013-02"]
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ("no_such", "there is no table no_such"),
+        ("seen", "seen is a view: name the tables whose changes count"),
+        ("kept", "kept is a materialized view: name the tables"),
+        ({"name": "kinds", "time_column": "when"}, "kinds: time_column when is not a column of it"),
+        ({"name": "kinds", "time_column": "name"}, "kinds: time_column name is of type text: it must be a timestamptz"),
+    ],
+)
+def test_what_cannot_be_tracked_is_refused_and_nothing_is_installed(
+    tmp_path: Path, database: str, table: Any, reason: str
+) -> None:
+    run_sql(database, "CREATE VIEW seen AS TABLE kinds; CREATE MATERIALIZED VIEW kept AS TABLE kinds")
+    before = objects(database)
+    with pytest.raises(NotTrackedError) as refused:
+        track(tracked_report(tmp_path, tables=[EVENTS, table]), database)
+    assert reason in str(refused.value)
+    assert objects(database) == before
+
+
+def test_table_made_anew_is_refused_until_it_is_tracked(tmp_path: Path, fresh_database: str) -> None:
+    fill_events(fresh_database)
+    definition = tracked_report(tmp_path)
+    track(definition, fresh_database)
+    before = tokens(definition, fresh_database)
+    fill_events(fresh_database)
+    with pytest.raises(NotTrackedError):
+        tokens(definition, fresh_database)
+    track(definition, fresh_database)
+    assert stale(before, tokens(definition, fresh_database)) == list(before)
+    assert ask(fresh_database, "SELECT count(*) FROM quire.tracked_table") == [(1,)]

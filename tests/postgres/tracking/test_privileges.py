@@ -1,0 +1,107 @@
+"""Who may do what with the change log: writers and readers need no right on it, owners need not be superusers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+from quire.errors import NotTrackedError, QueryError
+from quire.local_stack.flights import READER, reader_role_statements
+from quire.local_stack.postgres_server import PostgresServer
+from quire.postgres.tracking import track, untrack
+
+from tests.postgres.tracking.tables import EVENTS, PARTITIONED, ask, objects, run_sql, stale, tokens, tracked_report
+
+
+@pytest.fixture
+def database(fresh_database: str) -> str:
+    run_sql(fresh_database, PARTITIONED.format(kind="timestamptz"), "CREATE TABLE kinds (kind text, name text)")
+    return fresh_database
+
+
+def login(server: PostgresServer, url: str, role: str) -> str:
+    """Lets a role log in and returns its address; roles outlast databases, so all tests give one the same password."""
+    run_sql(
+        url,
+        f"DO $$ BEGIN CREATE ROLE {role}; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
+        f"ALTER ROLE {role} LOGIN PASSWORD 'reader'",
+    )
+    return server.url(url.rpartition("/")[2], user=role, password="reader")
+
+
+def test_writer_without_rights_on_the_log_is_logged_and_cannot_touch_it(
+    tmp_path: Path, database: str, postgres_server: PostgresServer
+) -> None:
+    writer = login(postgres_server, database, "test_writer")
+    run_sql(database, "GRANT INSERT, UPDATE, DELETE, SELECT ON events, events_old TO test_writer")
+    definition = tracked_report(tmp_path)
+    track(definition, database)
+    before = tokens(definition, database)
+    run_sql(
+        writer,
+        "CREATE TEMPORARY TABLE pg_attribute (attrelid oid)",  # a trap for a function whose search_path is not pinned
+        "SET search_path = pg_temp; UPDATE public.events SET amount = 7 WHERE id = 1",
+        "DELETE FROM public.events_old",
+    )
+    assert stale(before, tokens(definition, database)) == ["2013-01"]
+    for statement in (
+        "INSERT INTO quire.change_log VALUES ('events', 'at', NULL, 1)",
+        "DELETE FROM quire.change_log",
+        "SELECT FROM quire.change_log",
+        "UPDATE quire.readable_tables SET epoch = gen_random_uuid()",
+        "DELETE FROM quire.readable_changes",
+        "SELECT quire.bucket(now())",
+        "CREATE TRIGGER mine AFTER INSERT ON pg_temp.t EXECUTE FUNCTION quire.log_row('at')",
+        "CREATE TABLE quire.mine (n integer)",
+    ):
+        with psycopg.connect(writer) as connection:
+            connection.execute("CREATE TEMPORARY TABLE t (n integer)")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)
+
+
+def test_reader_reads_tokens_of_what_it_may_read_and_sees_no_other_table(
+    tmp_path: Path, database: str, postgres_server: PostgresServer
+) -> None:
+    run_sql(database, "CREATE SCHEMA private; CREATE TABLE private.pay (n integer)", reader_role_statements())
+    reader = login(postgres_server, database, READER)
+    definition = tracked_report(tmp_path, tables=[EVENTS, "kinds"])
+    secret = tracked_report(tmp_path, tables=["private.pay"]).model_copy(update={"name": "secret"})
+    track(definition, database)
+    track(secret, database)
+    run_sql(database, "INSERT INTO private.pay VALUES (1)", "UPDATE events SET amount = 7")
+    assert tokens(definition, reader) == tokens(definition, database)
+    assert ask(reader, "SELECT DISTINCT relation::text FROM quire.readable_changes") == [("events",)]
+    assert len(ask(reader, "SELECT FROM quire.readable_tables")) == 2
+    with pytest.raises(QueryError, match="permission denied for schema private"):
+        tokens(secret, reader)
+    run_sql(database, f"REVOKE SELECT ON kinds FROM {READER}")
+    with pytest.raises(NotTrackedError, match="of kinds are not tracked, or its rows are not for this role to read"):
+        tokens(definition, reader)
+
+
+def test_role_that_does_not_own_the_tables_is_refused_in_one_line(
+    tmp_path: Path, database: str, postgres_server: PostgresServer
+) -> None:
+    stranger = login(postgres_server, database, "test_stranger")
+    with pytest.raises(QueryError, match=r"^events: PostgreSQL refuses the query: permission denied for database"):
+        track(tracked_report(tmp_path), stranger)
+
+
+def test_owner_that_is_no_superuser_can_track(tmp_path: Path, database: str, postgres_server: PostgresServer) -> None:
+    owner = login(postgres_server, database, "test_owner")
+    run_sql(
+        database,
+        f"GRANT CREATE ON DATABASE {database.rpartition('/')[2]} TO test_owner",
+        "GRANT ALL ON SCHEMA public TO test_owner",
+    )
+    run_sql(owner, "CREATE TABLE own (at timestamptz)")
+    definition = tracked_report(tmp_path, tables=[{"name": "own", "time_column": "at"}])
+    before = objects(database)
+    track(definition, owner)
+    first = tokens(definition, owner)
+    run_sql(owner, "INSERT INTO own VALUES ('2013-02-02')")
+    assert stale(first, tokens(definition, owner)) == ["2013-02"]
+    untrack(definition.name, owner)
+    assert objects(database) == before

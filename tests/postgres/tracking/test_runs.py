@@ -1,0 +1,225 @@
+"""Tracked reports, run: what is stored is read again where it changed, and what cannot be trusted is refused."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from quire.errors import SourceUnavailableError
+from quire.object_store import ObjectStore
+from quire.partitions import freshness
+from quire.pipeline import RunOutcome, run_report
+from quire.postgres import SourceSession, SourceTransaction
+from quire.postgres.tracking import track
+from quire.records.run import RunPlan, StagedPartition
+from quire.report.definition import ReportDefinition
+from quire.stages import extract
+from quire.stages.extract import extract_partitions
+from quire.stages.plan import plan_partitions
+
+from tests.events import fill_events, request_of, session_of
+from tests.postgres.tracking.tables import EVENTS, PARTITIONED, run_sql, tracked_report
+
+ALL = ["2013-01", "2013-02", "2013-03"]
+
+
+@pytest.fixture
+def database(fresh_database: str) -> str:
+    fill_events(fresh_database)
+    run_sql(fresh_database, "CREATE TABLE kinds (kind text, name text)")
+    return fresh_database
+
+
+@pytest.fixture
+def report(tmp_path: Path, database: str) -> ReportDefinition:
+    definition = tracked_report(tmp_path, tables=[EVENTS, "kinds"])
+    track(definition, database)
+    return definition
+
+
+def run(definition: ReportDefinition, url: str, store: ObjectStore, *, force: bool = False) -> RunOutcome:
+    request = replace(request_of(definition), force=force)
+    return run_report(definition, request, session=session_of(url), store=store)
+
+
+def read(outcome: RunOutcome) -> list[str]:
+    return [part.key for part in outcome.partitions if not part.stored]
+
+
+def test_run_reads_what_changed_and_nothing_else(report: ReportDefinition, database: str, bucket: ObjectStore) -> None:
+    first = run(report, database, bucket)
+    assert (read(first), first.published.reused) == (ALL, False)
+    again = run(report, database, bucket)
+    assert (read(again), again.published.reused) == ([], True)
+    run_sql(database, "UPDATE events SET amount = 7 WHERE id = 6")
+    after = run(report, database, bucket)
+    assert (read(after), after.published.reused) == (["2013-03"], False)
+    assert after.published.manifest.warnings == ()
+    run_sql(database, "INSERT INTO kinds VALUES ('a', 'A')")
+    assert read(run(report, database, bucket)) == ALL
+    assert read(run(report, database, bucket)) == []
+
+
+def test_forced_run_reads_everything_anew(report: ReportDefinition, database: str, bucket: ObjectStore) -> None:
+    run(report, database, bucket)
+    forced = run(report, database, bucket, force=True)
+    assert (read(forced), forced.published.reused) == (ALL, False)
+
+
+def test_change_that_commits_late_is_seen(report: ReportDefinition, database: str, bucket: ObjectStore) -> None:
+    with psycopg.connect(database) as late:
+        late.execute("UPDATE events SET amount = 7 WHERE id = 3")
+        run_sql(database, "UPDATE events SET amount = 8 WHERE id IN (4, 6)")
+        assert read(run(report, database, bucket)) == ALL
+        late.commit()
+    assert read(run(report, database, bucket)) == ["2013-02"]
+
+
+def staged(definition: ReportDefinition, url: str, store: ObjectStore) -> tuple[StagedPartition, ...]:
+    session = session_of(url)
+    plan = plan_partitions(definition, request_of(definition), session=session, store=store)
+    return _extract(definition, plan, session, store)
+
+
+def _extract(
+    definition: ReportDefinition, plan: RunPlan, session: SourceSession, store: ObjectStore
+) -> tuple[StagedPartition, ...]:
+    return extract_partitions(
+        definition, plan, [part for group in plan.groups for part in group], session=session, store=store
+    )
+
+
+@pytest.mark.parametrize(("max_seconds", "snapshots"), [(60, 1), (0, 3)], ids=["young", "old"])
+def test_tokens_of_a_group_are_read_once_for_each_snapshot(
+    report: ReportDefinition,
+    database: str,
+    bucket: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+    max_seconds: int,
+    snapshots: int,
+) -> None:
+    monkeypatch.setattr(extract, "MAX_SNAPSHOT_SECONDS", max_seconds)
+    session = session_of(database)
+    plan = plan_partitions(report, request_of(report), session=session, store=bucket)
+    session = session.with_own_log()
+    parts = _extract(report, plan, session, bucket)
+    assert [part.key for part in parts] == ALL
+    assert len({part.read_at for part in parts}) == snapshots
+    reading = [entry.calls for entry in session.statements.statements() if "readable_changes" in entry.sql]
+    assert sum(reading) == snapshots
+
+
+@pytest.mark.parametrize(
+    ("max_seconds", "expected"),
+    [(60, [8, 8, 8]), (0, [*[8] * 17, 7, 6, 5, 4, 3, 2, 1])],
+    ids=["young", "old"],
+)
+def test_tokens_are_read_for_the_next_partitions_only(
+    tmp_path: Path,
+    database: str,
+    bucket: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+    max_seconds: int,
+    expected: list[int],
+) -> None:
+    """Partitions that outlast their snapshots must not have the tokens of all the others read for each of them."""
+    report = tracked_report(tmp_path, partition="day")
+    track(report, database)
+    session = session_of(database)
+    plan = plan_partitions(report, request_of(report, "2013-03-01", "2013-03-24"), session=session, store=bucket)
+    monkeypatch.setattr(extract, "MAX_SNAPSHOT_SECONDS", max_seconds)
+    counts: list[int] = []
+    tokens = freshness.partition_tokens
+
+    def count_partitions(*arguments: Any, **named: Any) -> dict[str, str]:
+        counts.append(len(arguments[2]))
+        return tokens(*arguments, **named)
+
+    monkeypatch.setattr(freshness, "partition_tokens", count_partitions)
+    parts = _extract(report, plan, session, bucket)
+    assert [part.rows for part in parts if part.rows] == [2]
+    assert counts == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "torn"),
+    [
+        ("TRUNCATE events", True),
+        ("ALTER TABLE events ALTER amount TYPE numeric(12,2) USING amount + 1", True),
+        ("UPDATE events SET amount = 7", False),
+        ("DELETE FROM events", False),
+    ],
+)
+def test_rows_that_the_snapshot_no_longer_tells_are_not_stored(
+    report: ReportDefinition,
+    database: str,
+    bucket: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+    torn: bool,
+) -> None:
+    """TRUNCATE shows in snapshots that are older: between token and rows it would store nothing as what was there."""
+    tokens = freshness.partition_tokens
+
+    def change_after_the_token(*arguments: Any, **named: Any) -> dict[str, str]:
+        found = tokens(*arguments, **named)
+        run_sql(database, change)
+        return found
+
+    monkeypatch.setattr(freshness, "partition_tokens", change_after_the_token)
+    if torn:
+        with pytest.raises(SourceUnavailableError, match=r"2013-01: public\.events was emptied, rewritten or"):
+            staged(report, database, bucket)
+        assert list(bucket.list("partitions/")) == []
+    else:
+        assert staged(report, database, bucket)[0].rows == 2
+
+
+@pytest.mark.parametrize("change", ["DETACH PARTITION events_old", "DETACH PARTITION events_old CONCURRENTLY"])
+def test_partition_that_is_detached_between_token_and_rows_is_missed(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    run_sql(fresh_database, *PARTITIONED.format(kind="timestamptz").split(";"))
+    if "CONCURRENTLY" in change:  # which a default partition forbids
+        run_sql(fresh_database, "ALTER TABLE events_new DETACH PARTITION events_new_b")
+    report = tracked_report(tmp_path)
+    track(report, fresh_database)
+    tokens = freshness.partition_tokens
+
+    def detach_after_the_token(*arguments: Any, **named: Any) -> dict[str, str]:
+        found = tokens(*arguments, **named)
+        with psycopg.connect(fresh_database, autocommit=True) as connection:
+            connection.execute("SET lock_timeout = '2s'")
+            with suppress(psycopg.errors.LockNotAvailable):  # it waits for who has an older snapshot, once it is done
+                connection.execute(f"ALTER TABLE events {change}".encode())
+        return found
+
+    monkeypatch.setattr(freshness, "partition_tokens", detach_after_the_token)
+    with pytest.raises(SourceUnavailableError, match="was emptied, rewritten or repartitioned"):
+        staged(report, fresh_database, bucket)
+    assert list(bucket.list("partitions/")) == []
+
+
+def test_change_while_rows_are_read_is_not_taken_for_them(
+    report: ReportDefinition, database: str, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = threading.Event()
+    stream = SourceTransaction.stream
+
+    def change_first(self: SourceTransaction, *asked: Any) -> Iterator[Any]:
+        if not changed.is_set():
+            run_sql(database, "DELETE FROM events WHERE id = 1")
+            changed.set()
+        return stream(self, *asked)
+
+    monkeypatch.setattr(SourceTransaction, "stream", change_first)
+    before = staged(report, database, bucket)
+    assert [part.rows for part in before] == [2, 1, 3]
+    after = staged(report, database, bucket)
+    assert [(part.key, part.rows, part.stored) for part in after] == [(before[0].key, 1, False)]

@@ -1,0 +1,39 @@
+"""The readers' views of the change log: installing again leaves them alone unless they differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+from quire.postgres.tracking import track
+
+from tests.events import fill_events
+from tests.postgres.tracking.tables import ask, run_sql, tracked_report
+
+
+def test_track_again_does_not_wait_for_a_reader_of_the_views(tmp_path: Path, fresh_database: str) -> None:
+    fill_events(fresh_database)
+    definition = tracked_report(tmp_path)
+    track(definition, fresh_database)
+    with psycopg.connect(fresh_database) as reader:
+        reader.execute("SELECT count(*) FROM quire.readable_changes")
+        reader.execute("SELECT count(*) FROM quire.readable_tables")
+        assert track(definition, fresh_database) == ("public.events: was tracked by at already",)
+
+
+def test_track_again_replaces_a_view_of_another_version(tmp_path: Path, fresh_database: str) -> None:
+    fill_events(fresh_database)
+    definition = tracked_report(tmp_path)
+    track(definition, fresh_database)
+    expected = ask(fresh_database, "SELECT pg_get_viewdef('quire.readable_changes')")
+    run_sql(
+        fresh_database,
+        "CREATE OR REPLACE VIEW quire.readable_changes AS "
+        "SELECT relation, time_column, bucket, n FROM quire.change_log",
+        "COMMENT ON VIEW quire.readable_changes IS NULL",
+    )
+    track(definition, fresh_database)
+    assert ask(fresh_database, "SELECT pg_get_viewdef('quire.readable_changes')") == expected
+    assert ask(fresh_database, "SELECT reloptions FROM pg_class WHERE relname = 'readable_changes'") == [
+        (["security_barrier=true"],)
+    ]

@@ -1,0 +1,252 @@
+"""Reading include/: what is wrong is told with file, line, field, reason and the likely word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from quire.errors import DefinitionError
+from quire.report.catalog import find_definition, load_catalog
+from quire.report.definition import ReportDefinition
+from quire.settings import CLONE
+
+YAML = """\
+title: Flights
+source:
+  sql: flights/extract.sql
+  time_column: scheduled_departure
+  tables: [public.flights]
+  freshness: tracked
+partition: month
+timezone: America/New_York
+parameters:
+  carrier: {type: string, enum: [AA, B6], default: null}
+columns:
+  - {name: distance, title: Miles, width: 12}
+summaries:
+  - name: By airline
+    by: [carrier]
+    measures:
+      flights: {agg: count}
+      mean_delay: {agg: mean, of: arrival_delay}
+    sort: [-flights]
+    chart: {type: column, x: carrier, y: [flights]}
+queues: {extract: near_database}
+"""
+SQL = "SELECT *\nFROM flights\nWHERE t >= %(start)s AND t < %(end)s\n  AND carrier = %(carrier)s\n"
+
+
+@pytest.fixture
+def include(tmp_path: Path) -> Path:
+    folder = tmp_path / "include"
+    (folder / "reports").mkdir(parents=True)
+    (folder / "sql" / "flights").mkdir(parents=True)
+    (folder / "reports" / "flights.yaml").write_text(YAML)
+    (folder / "sql" / "flights" / "extract.sql").write_text(SQL)
+    return folder
+
+
+def refusal(include: Path, yaml: str = YAML, *, sql: str = SQL) -> str:
+    """Returns why a report called flights is refused."""
+    (include / "reports" / "flights.yaml").write_text(yaml)
+    (include / "sql" / "flights" / "extract.sql").write_text(sql)
+    with pytest.raises(DefinitionError) as caught:
+        find_definition(include, "flights")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_report_is_named_for_its_file_and_has_its_sql(include: Path) -> None:
+    definition = find_definition(include, "flights")
+    assert (definition.name, definition.title, definition.sql_text) == ("flights", "Flights", SQL)
+    assert load_catalog(include).definitions == {"flights": definition}
+
+
+def test_broken_report_breaks_itself_only(include: Path) -> None:
+    (include / "reports" / "broken.yaml").write_text("title: [")
+    (include / "reports" / "My Report.yaml").write_text(YAML)
+    (include / "reports" / "old.yml").write_text(YAML)
+    (include / "reports" / ".#flights.yaml").write_text("an editor's lock")
+    (include / "reports" / "notes.txt").write_text("no report")
+    catalog = load_catalog(include)
+    assert list(catalog.definitions) == ["flights"]
+    assert list(catalog.errors) == ["My Report", "broken", "old"]
+    assert str(catalog.errors["old"]) == "include/reports/old.yml: rename it to old.yaml"
+    assert "a report's name has small letters" in str(catalog.errors["My Report"])
+
+
+def test_report_in_two_files_is_refused(include: Path) -> None:
+    (include / "reports" / "flights.yml").write_text(YAML)
+    catalog = load_catalog(include)
+    assert (list(catalog.definitions), list(catalog.errors)) == ([], ["flights"])
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("flight", "no report is called 'flight' in include/reports; did you mean flights?"),
+        ("xyz", "no report is called 'xyz' in include/reports; there are flights"),
+        ("../reports/flights", "no report is called '../reports/flights'"),
+    ],
+)
+def test_unknown_report_is_refused_with_the_likely_one(include: Path, name: str, words: str) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        find_definition(include, name)
+    assert str(caught.value).startswith(words)
+
+
+def test_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError, match=r"there is no folder .*reports: QUIRE_INCLUDE names the one"):
+        load_catalog(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("time_column", "time_colum", "4: source.time_colum: unknown key; did you mean time_column?"),
+        ("  time_column: scheduled_departure\n", "", "2: source.time_column: missing"),
+        ("title: Flights", "titel: Flights", "1: titel: unknown key; did you mean title?"),
+        ("title: Flights", "title:", "1: title: is empty: must be text"),
+        ("title: Flights", "title: 2013", "1: title: is 2013: must be text"),
+        ("title: Flights", "name: flights", "1: name: the file's own name is the report's"),
+        ("title: Flights", "sql_text: SELECT 1", "1: sql_text: unknown key; known are title, description, owner"),
+        ("partition: month", "partition: mnth", "7: partition: is 'mnth': use one of day, week, month, quarter, year"),
+        ("partition: month", "partition: mnth", "; did you mean month?"),
+        ("New_York", "NewYork", "8: timezone: is 'America/NewYork': use an IANA time zone"),
+        ("tracked", "trackd", "6: source.freshness: is 'trackd': use one of tracked, always; did you mean tracked?"),
+        ("tracked", "{prob: a}", "6: source.freshness.prob: unknown key; did you mean probe?"),
+        ("tracked", "5", "6: source.freshness: is 5: must be a mapping"),
+        ("[AA, B6]", "[AA, NO]", "10: parameters.carrier.enum[1]: is false: write the text 'false', in quotes"),
+        ("[AA, B6]", "AA", "10: parameters.carrier.enum: is 'AA': must be a list"),
+        ("default: null", "defalt: null", "10: parameters.carrier.defalt: unknown key; did you mean default?"),
+        ("carrier: {type", "start: {type", "10: parameters.start: start, end, force and formats belong to every run"),
+        ("width: 12", "width: wide", "12: columns[0].width: is 'wide': must be a number"),
+        ("width: 12", "width: 0", "12: columns[0].width: is 0: must be more than 0"),
+        ("width: 12", "width: 256", "12: columns[0].width: is 256: must be at most 255"),
+        ("agg: mean", "agg: maen", "18: summaries[0].measures.mean_delay.agg: is 'maen': use one of count, sum, mean"),
+        ("agg: mean, of: arrival_delay", "agg: mean", "18: summaries[0].measures.mean_delay.of: missing: mean needs"),
+        ("{agg: count}", "{ag: count}", "17: summaries[0].measures.flights.ag: unknown key; did you mean agg?"),
+        ("[-flights]", "[-flight]", "19: summaries[0].sort[0]: is 'flight': this summary has carrier, flights"),
+        ("y: [flights]", "y: [flight]", "20: summaries[0].chart.y[0]: is 'flight': this summary has flights"),
+        (
+            "by: [carrier]",
+            "by: [{column: a, evry: day}]",
+            "15: summaries[0].by[0].evry: unknown key; did you mean every?",
+        ),
+        ("By airline", "About", "14: summaries[0].name: is 'About': that sheet's name is taken"),
+        ("{extract:", "{extrct:", "21: queues.extrct: is 'extrct': use one of plan, extract, aggregate"),
+        (
+            "sql: flights/extract.sql",
+            "sql: flights/extrat.sql",
+            "3: source.sql: there is no file include/sql/flights/ex",
+        ),
+        ("sql: flights/extract.sql", "sql: flights/extrat.sql", "; did you mean flights/extract.sql?"),
+        ("sql: flights/extract.sql", "sql: ../flights.sql", "3: source.sql: is '../flights.sql': name a file under"),
+        ("sql: flights/extract.sql", "sql: /etc/passwd", "3: source.sql: is '/etc/passwd': name a file under"),
+        ("title: Flights", "title: a\ntitle: b", "2: title: this key stands twice"),
+        ("flights: {agg: count}", "flights: {agg: count, agg: sum}", "17: agg: this key stands twice"),
+        ("title: Flights", "on: 1", "1: the key on is not text: write it in quotes"),
+        ("title: Flights", "title: a: b", "1: not valid YAML: mapping values are not allowed"),
+        ("title: Flights", "title: [a", "2: not valid YAML: "),
+        ("title: Flights", "\ttitle: a", "1: not valid YAML: found character that cannot start any token"),
+        ("title: Flights", "title: *a", "1: not valid YAML: found undefined alias"),
+        (
+            "title: Flights",
+            "title: !!python/object:os.system a",
+            "1: not valid YAML: could not determine a constructor",
+        ),
+        ("freshness: tracked", "timeout: 25d", "6: source.timeout: PostgreSQL's statement_timeout ends at 24d"),
+        ("title: Flights", "title: &a [*a]", "1: the alias *a stands inside the value that it repeats"),
+    ],
+)
+def test_mistake_is_told_with_its_line_and_field(include: Path, old: str, new: str, told: str) -> None:
+    assert old in YAML
+    found = refusal(include, YAML.replace(old, new, 1))
+    assert found.startswith("include/reports/flights.yaml:")
+    assert told in found
+    assert found.count("flights.yaml:") == 1, "one mistake is told once"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "include/reports/flights.yaml: is empty"),
+        ("# nothing\n", "include/reports/flights.yaml: is empty"),
+        ("- a\n", "include/reports/flights.yaml:1: must be a mapping, such as title: Flights"),
+        ("a: 1\n---\nb: 2\n", "include/reports/flights.yaml:2: not valid YAML: but found another document"),
+        ("a: \x01", "include/reports/flights.yaml: not valid YAML: control characters are not allowed"),
+        ("a: !!int b", "include/reports/flights.yaml: not valid YAML: invalid literal for int()"),
+        ("a: !!bool b", "include/reports/flights.yaml: not valid YAML: a value is not of the type that its tag says"),
+        ("a: !!timestamp b", "include/reports/flights.yaml: not valid YAML: a value is not of the type"),
+        ('a: !!int ""', "include/reports/flights.yaml: not valid YAML: a value is not of the type"),
+    ],
+)
+def test_file_that_is_no_definition_at_all_is_refused(include: Path, text: str, told: str) -> None:
+    assert refusal(include, text).startswith(told)
+
+
+def test_many_mistakes_are_told_in_their_order_three_and_the_number_of_the_rest(include: Path) -> None:
+    told = refusal(include, YAML.replace("title:", "titel:").replace("sql:", "sqll:").replace("agg", "ag"))
+    assert [part.split(":")[1] for part in told.split("; include/")] == ["1", "3", "12"]
+    assert told.endswith("; and 2 more")
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        (
+            SQL.replace("carrier)s", "carier)s"),
+            "sql/flights/extract.sql:4: %(carier)s is no parameter; did you mean carr",
+        ),
+        (SQL.replace("carrier)s", "x)s"), "declare it in include/reports/flights.yaml under parameters"),
+        (
+            SQL.replace("%(carrier)s", "'AA'"),
+            "flights.yaml:10: parameters.carrier: include/sql/flights/extract.sql does",
+        ),
+        (SQL.replace("%(carrier)s", "'%(carrier)s'"), "sql/flights/extract.sql:4: %(carrier)s stands inside quotes"),
+        (SQL.replace("%(end)s", "now()"), "sql/flights/extract.sql: does not use %(end)s"),
+        (SQL.replace("%(start)s", "now() -- %(start)s\n"), "sql/flights/extract.sql: does not use %(start)s"),
+        (SQL + "  AND a % 2 = 0", "sql/flights/extract.sql:5: '% 2 = 0': write %(name)s for a value, %% for a percent"),
+        ("", "sql/flights/extract.sql: does not use %(start)s"),
+    ],
+)
+def test_query_whose_placeholders_are_wrong_is_refused(include: Path, sql: str, told: str) -> None:
+    assert told in refusal(include, sql=sql)
+
+
+def test_query_ends_in_a_line_break_and_no_semicolon(include: Path) -> None:
+    """It becomes part of a larger statement, which a comment at its end must not swallow."""
+    (include / "sql" / "flights" / "extract.sql").write_text("\ufeff" + SQL.rstrip() + " ;\n\n", encoding="utf-8")
+    assert find_definition(include, "flights").sql_text == SQL
+
+
+def test_query_that_is_no_utf8_is_refused(include: Path) -> None:
+    (include / "sql" / "flights" / "extract.sql").write_bytes(b"SELECT '\xff'")
+    with pytest.raises(DefinitionError, match=r"flights.yaml:3: source.sql: .*utf-8"):
+        find_definition(include, "flights")
+
+
+def test_query_outside_the_folder_behind_a_link_is_refused(include: Path) -> None:
+    (include.parent / "secret.sql").write_text(SQL)
+    (include / "sql" / "link.sql").symlink_to(include.parent / "secret.sql")
+    assert "name a file under include/sql" in refusal(include, YAML.replace("flights/extract.sql", "link.sql"))
+
+
+def test_dates_stay_text_and_anchors_are_read(include: Path) -> None:
+    yaml = YAML.replace("title: Flights", "title: 2013-01-01\ndescription: >\n  Two\n  lines.\n")
+    yaml = yaml.replace("columns:\n", "columns:\n  - &first {name: a, width: 5}\n  - {<<: *first, name: b}\n")
+    (include / "reports" / "flights.yaml").write_text(yaml)
+    definition = find_definition(include, "flights")
+    assert (definition.title, definition.description) == ("2013-01-01", "Two lines.")
+    assert [(column.name, column.width) for column in definition.columns][:2] == [("a", 5), ("b", 5)]
+
+
+def test_mistake_in_a_value_that_overrides_an_anchor_is_told_on_its_own_line(include: Path) -> None:
+    lines = "columns:\n  - &first {name: a, width: 5}\n  - <<: *first\n    name: b\n    width: wide\n"
+    assert refusal(include, YAML.replace("columns:\n", lines)).startswith("include/reports/flights.yaml:15: columns[1]")
+
+
+def test_reports_of_this_repository_are_right() -> None:
+    catalog = load_catalog(CLONE / "include")
+    assert {name: str(error) for name, error in catalog.errors.items()} == {}
+    assert isinstance(catalog.definitions["flights"], ReportDefinition)

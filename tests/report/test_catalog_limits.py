@@ -1,0 +1,187 @@
+"""Hostile definition files: each breaks its own report only, quickly, in a process that has little memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from quire.errors import DefinitionError
+from quire.report.catalog import load_catalog, query_file
+from quire.report.catalog.document import FAULTS_TOLD, read_document
+from quire.report.catalog.text_file import MAX_QUERY_BYTES
+from quire.report.catalog.yaml_limits import MAX_DEPTH, MAX_VALUES
+from quire.report.definition.parameter import MAX_ENUM_VALUES
+from quire.webhooks.sources import find_source
+
+REPORT = "source: {sql: x.sql, time_column: at}\npartition: day\n"
+SQL = "SELECT now() AS at WHERE now() >= %(start)s AND now() < %(end)s"
+LOAD = """
+import json, resource, sys
+from pathlib import Path
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+from quire.report.catalog import load_catalog
+catalog = load_catalog(Path(sys.argv[1]))
+print(json.dumps([list(catalog.definitions), {name: str(error) for name, error in catalog.errors.items()}]))
+"""
+MERGES = "a: &a {a1: 1}\n" + "".join(
+    f"{anchor}: &{anchor}\n  <<: [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, anchor in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.fixture
+def include(tmp_path: Path) -> Path:
+    folder = tmp_path / "include"
+    for name in ("reports", "sql", "webhooks"):
+        (folder / name).mkdir(parents=True)
+    (folder / "reports" / "good.yaml").write_text(REPORT)
+    (folder / "sql" / "x.sql").write_text(SQL)
+    return folder
+
+
+def refusal(include: Path) -> str:
+    """Returns why the report z is refused, and checks that the other one is read."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, str(include)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr[-500:]
+    definitions, errors = json.loads(done.stdout)
+    assert definitions == ["good"]
+    assert list(errors) == ["z"]
+    return str(errors["z"]).removeprefix("include/reports/z.yaml:")
+
+
+@pytest.mark.parametrize(
+    "start",
+    ["title: " + "[" * 100_000, "title: " + "{" * 100_000, "? " * 100_000],
+    ids=["lists", "mappings", "keys"],
+)
+def test_deep_nesting_is_refused_before_the_stack_overflows(include: Path, start: str) -> None:
+    (include / "reports" / "z.yaml").write_text(start)
+    assert refusal(include) == "1: more than 50 lists and mappings inside each other"
+
+
+def test_deep_nesting_in_a_webhook_source_is_refused(include: Path) -> None:
+    (include / "webhooks" / "shop.yaml").write_text("table: " + "[" * 1_000)
+    with pytest.raises(DefinitionError, match=r"shop.yaml:1: more than 50 lists and mappings inside each other$"):
+        find_source(include, "shop")
+
+
+def test_nesting_is_counted_through_aliases() -> None:
+    chain = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, MAX_DEPTH))
+    with pytest.raises(DefinitionError, match=rf"^f:{MAX_DEPTH}: more than {MAX_DEPTH} lists"):
+        read_document(chain, file="f")
+
+
+def test_nesting_up_to_the_limit_is_read() -> None:
+    inner = MAX_DEPTH - 1  # the document itself is a mapping
+    assert read_document(f"a: {'[' * inner}{']' * inner}", file="f").values["a"]
+    with pytest.raises(DefinitionError, match=r"inside each other"):
+        read_document(f"a: [{'[' * inner}{']' * inner}]", file="f")
+
+
+def test_merges_of_merges_are_refused_before_they_are_built(include: Path) -> None:
+    (include / "reports" / "z.yaml").write_text(MERGES + REPORT)
+    assert refusal(include) == "11: more than 50,000 keys and values, counting what aliases repeat"
+
+
+@pytest.mark.parametrize("text", ["a: &a [*a]", "a: &a {<<: *a}", "a: &a [&b [*a]]"])
+def test_alias_inside_its_own_value_is_refused(text: str) -> None:
+    with pytest.raises(DefinitionError, match=r"^f:1: the alias \*a stands inside the value that it repeats$"):
+        read_document(text, file="f")
+
+
+def test_values_up_to_the_limit_are_read() -> None:
+    values = ",".join(["1"] * (MAX_VALUES - 3))  # the mapping, its key and the list count too
+    assert len(read_document(f"a: [{values}]", file="f").values["a"]) == MAX_VALUES - 3
+    with pytest.raises(DefinitionError, match=r"^f:1: more than 50,000 keys and values"):
+        read_document(f"a: [1,{values}]", file="f")
+
+
+def test_link_to_an_endless_device_is_refused(include: Path) -> None:
+    (include / "reports" / "z.yaml").symlink_to("/dev/zero")
+    assert refusal(include) == " cannot be read: is not a regular file"
+
+
+def test_link_to_itself_is_refused(include: Path) -> None:
+    (include / "reports" / "z.yaml").symlink_to("z.yaml")
+    assert refusal(include) == " cannot be read: is not a regular file"
+
+
+def test_link_out_of_the_folder_is_refused_without_its_content(include: Path) -> None:
+    (include.parent / "secret.yaml").write_text("password: hunter2\n")
+    (include / "reports" / "z.yaml").symlink_to(include.parent / "secret.yaml")
+    assert refusal(include) == " cannot be read: leads out of reports/: put the file itself there, not a link"
+
+
+def test_links_of_a_mounted_config_map_are_followed(include: Path) -> None:
+    reports = include / "reports"
+    (reports / "..2026_11_27").mkdir()
+    (reports / "..2026_11_27" / "z.yaml").write_text("titel: Misspelt\n" + REPORT)
+    (reports / "..data").symlink_to("..2026_11_27")
+    (reports / "z.yaml").symlink_to("..data/z.yaml")
+    assert refusal(include) == "1: titel: unknown key; did you mean title?"
+
+
+def test_query_that_is_a_link_to_itself_is_refused(include: Path) -> None:
+    (include / "sql" / "loop.sql").symlink_to("loop.sql")
+    (include / "reports" / "z.yaml").write_text(REPORT.replace("x.sql", "loop.sql"))
+    assert refusal(include).startswith("1: source.sql: ")
+
+
+@pytest.mark.parametrize("name", ["reports/z.yaml", "sql/z.sql"])
+def test_file_of_more_than_a_megabyte_is_refused(include: Path, name: str) -> None:
+    (include / "reports" / "z.yaml").write_text(REPORT.replace("x.sql", "z.sql"))
+    (include / "sql" / "z.sql").write_text(SQL)
+    with (include / name).open("a") as file:
+        file.write("\n# " + "x" * 1_000_000)
+    assert refusal(include).endswith(
+        "is larger than 1000 kB" if name.startswith("reports") else "is larger than 256 kB"
+    )
+
+
+def test_thousands_of_unknown_keys_are_refused_and_counted(include: Path) -> None:
+    (include / "reports" / "z.yaml").write_text(REPORT + "".join(f"k{n}: 1\n" for n in range(20_000)))
+    assert refusal(include).endswith("; and 19997 more")
+
+
+def test_enum_of_too_many_values_is_refused(include: Path) -> None:
+    values = ", ".join(f"a{n}" for n in range(MAX_ENUM_VALUES + 1))
+    (include / "reports" / "z.yaml").write_text(f"{REPORT}parameters: {{p: {{type: string, enum: [{values}]}}}}\n")
+    assert refusal(include) == "3: parameters.p.enum: has 1,001 values: at most 1,000 are allowed"
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "0x" + "f" * 5_000, "1" + ":59" * 3_000], ids=["9", "0xf", "1:59"])
+def test_number_that_python_cannot_write_is_refused(include: Path, number: str) -> None:
+    (include / "reports" / "z.yaml").write_text(f"{REPORT}limits: {{days: {number}}}\n")
+    reason = f"3: limits.days: is a number of {len(number):,} characters: at most 400 are allowed"
+    assert refusal(include) == reason
+
+
+def test_query_file_over_the_limit_is_refused(include: Path) -> None:
+    (include / "reports" / "z.yaml").write_text(REPORT.replace("x.sql", "z.sql"))
+    (include / "sql" / "z.sql").write_text(f"{SQL} --".ljust(MAX_QUERY_BYTES + 1, "x"))
+    assert refusal(include).endswith("source.sql: is larger than 256 kB")
+    (include / "sql" / "z.sql").write_text(f"{SQL} --".ljust(MAX_QUERY_BYTES, "x"))
+    assert "z" in load_catalog(include).definitions
+
+
+@pytest.mark.parametrize("mark", ["; ", "%( ", "'%(a)s' ", "%(a)s "])
+def test_query_file_of_many_mistakes_is_searched_for_the_first_hundred(
+    include: Path, monkeypatch: pytest.MonkeyPatch, mark: str
+) -> None:
+    (include / "reports" / "z.yaml").write_text(REPORT.replace("x.sql", "z.sql"))
+    (include / "sql" / "z.sql").write_text(SQL + mark * 20_000)
+    suggested: list[object] = []
+
+    def suggest(word: object, known: object) -> str:
+        suggested.append(word)
+        return ""
+
+    monkeypatch.setattr(query_file, "suggestion", suggest)
+    error = str(load_catalog(include).errors["z"])
+    assert error.endswith(f"and {100 - FAULTS_TOLD} more")
+    assert len(suggested) <= 100

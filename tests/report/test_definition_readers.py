@@ -1,0 +1,152 @@
+"""Owner, limits and readers' formats of a definition, and which of them change a run's key."""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import partial
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from quire.errors import ParameterError, RangeError
+from quire.records.run import RunPlan, RunRequest
+from quire.report.definition import CsvOptions, Limits, Owner, ReportDefinition
+from quire.report.request import request_conf, request_range
+from quire.runs.run_key import run_key_of
+
+STRING = {"kind": {"type": "string", "default": None}}
+DAY = dt.date(2013, 1, 1)
+
+
+def define(**fields: Any) -> ReportDefinition:
+    source = {"sql": "a.sql", "time_column": "t"}
+    return ReportDefinition.model_validate({"name": "flights", "source": source, "partition": "day", **fields})
+
+
+def refusal(**fields: Any) -> str:
+    with pytest.raises(ValidationError) as caught:
+        define(**fields)
+    (error,) = (error for error in caught.value.errors() if error["type"] != "default_factory_not_called")
+    place = ".".join(map(str, (*error["loc"], *error.get("ctx", {}).get("path", ()))))
+    return f"{place}: {error['msg']}"
+
+
+def key_of(definition: ReportDefinition, *formats: Any) -> str:
+    request = RunRequest(
+        report="flights", start=DAY, end=DAY, timezone="UTC", formats=formats, run_id="r", made_at="now"
+    )
+    return run_key_of(definition, RunPlan(request=request, source_digest="d", columns=(), groups=()), ())
+
+
+def test_definition_without_the_fields_has_no_owner_and_no_limits() -> None:
+    definition = define(parameters=STRING)
+    assert definition.owner is None
+    assert definition.limits == Limits(days=None, rows=None)
+    assert definition.workbook.reader_formats == ("xlsx", "csv", "parquet")
+    assert definition.workbook.csv == CsvOptions(escape_formulas=False)
+    assert definition.parameters["kind"].max_length == 1_000
+
+
+def test_definition_reads_owner_limits_and_readers_formats() -> None:
+    definition = define(
+        owner={"name": "Finance data", "email": "finance-data@example.org"},
+        limits={"days": 400, "rows": 20_000_000},
+        workbook={"reader_formats": ["xlsx", "parquet"], "csv": {"escape_formulas": True}},
+    )
+    assert definition.owner == Owner(name="Finance data", email="finance-data@example.org")
+    assert definition.limits == Limits(days=400, rows=20_000_000)
+    assert definition.workbook.reader_formats == ("xlsx", "parquet")
+    assert definition.workbook.csv.escape_formulas
+    assert define(owner={"name": "Ops"}).owner == Owner(name="Ops", email=None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"owner": {"email": "ops@example.org"}}, "owner.name: Field required"),
+        ({"owner": {"name": "Ops", "email": "ops"}}, "owner.email: Value error, is 'ops': write an address"),
+        ({"limits": {"days": 0}}, "limits.days: Input should be greater than or equal to 1"),
+        ({"limits": {"rows": "many"}}, "limits.rows: Input should be a valid integer"),
+        (
+            {"limits": {"days": 30}, "window": "1 month"},
+            "limits.days: is 30, less than the window: 1 month may have 31",
+        ),
+        ({"workbook": {"reader_formats": []}}, "workbook.reader_formats: is empty"),
+        ({"workbook": {"reader_formats": ["csv", "csv", "xlsx"]}}, "workbook.reader_formats: csv is listed twice"),
+        (
+            {"workbook": {"formats": ["xlsx", "csv"], "reader_formats": ["xlsx"]}},
+            "workbook.reader_formats: csv is missing, but workbook.formats makes it",
+        ),
+        (
+            {"parameters": {"seats": {"type": "integer", "max_length": 5}}},
+            "parameters.seats.max_length: only a string has a maximum length",
+        ),
+        ({"parameters": {"kind": {"type": "string", "max_length": 50_001}}}, "parameters.kind.max_length: Input"),
+        (
+            {"parameters": {"kind": {"type": "string", "max_length": 2, "enum": ["abc"]}}},
+            "parameters.kind.enum.0: is 3 characters long: it may have at most 2",
+        ),
+    ],
+)
+def test_definition_wrong_reader_fields_are_refused_in_place(fields: dict[str, Any], reason: str) -> None:
+    assert refusal(**fields).startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "words"),
+    [
+        ("integer", "1", "is the text '1': write the number 1, without quotes"),
+        ("number", "1.5", "is the text '1.5': write the number 1.5, without quotes"),
+        ("boolean", "true", "is the text 'true': write true, without quotes"),
+        ("string", 1, "is the number 1: write the text '1', in quotes"),
+        ("string", True, "is true: write the text 'true', in quotes"),
+    ],
+)
+def test_enum_of_another_type_says_how_to_write_it(kind: str, value: object, words: str) -> None:
+    place = "parameters.kind.enum.0: "
+    assert refusal(parameters={"kind": {"type": kind, "enum": [value]}}) == place + words
+
+
+@pytest.mark.parametrize("limit", [None, 20])
+def test_string_parameter_over_its_max_length_is_refused_without_echo(limit: int | None) -> None:
+    declared = STRING["kind"] | ({"max_length": limit} if limit else {})
+    definition = define(parameters={"kind": declared})
+    most = limit or 1_000
+    assert definition.bind_parameters({"kind": "é" * most}) == {"kind": "é" * most}
+    with pytest.raises(ParameterError) as caught:
+        definition.bind_parameters({"kind": "é" * (most + 1)})
+    words = f"parameter kind is {most + 1:,} characters long: it may have at most {most:,}"
+    assert caught.value.message == words
+
+
+def test_range_over_the_definitions_days_is_refused_in_readers_terms() -> None:
+    definition = define(limits={"days": 31})
+    request = partial(request_range, definition, start="2013-01-01", parameters={}, run_id="r")
+    assert request(end="2013-01-31").end == dt.date(2013, 1, 31)
+    with pytest.raises(RangeError) as caught:
+        request(end="2013-02-01")
+    assert str(caught.value) == "flights: At most 31 days of this report at once; this is 32"
+    with pytest.raises(RangeError, match="At most 31 days"):
+        request_conf(
+            definition, {"start": "2013-01-01", "end": "2015-01-01"}, run_id="r", run_after=dt.datetime.now(dt.UTC)
+        )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"owner": {"name": "Ops"}},
+        {"limits": {"days": 400, "rows": 1}},
+        {"workbook": {"reader_formats": ["xlsx"]}},
+        {"workbook": {"csv": {"escape_formulas": True}}},  # of a run without CSV
+        {"parameters": {"kind": STRING["kind"] | {"max_length": 10}}},
+    ],
+)
+def test_run_key_ignores_fields_that_change_no_file(changes: dict[str, Any]) -> None:
+    assert key_of(define(parameters=STRING)) == key_of(define(**{"parameters": STRING, **changes}))
+
+
+def test_run_key_of_csv_files_follows_the_escaping_of_formulas() -> None:
+    escaped = define(workbook={"csv": {"escape_formulas": True}})
+    assert key_of(define(), "csv") != key_of(escaped, "csv")
+    assert key_of(define(), "parquet") == key_of(escaped, "parquet")

@@ -1,0 +1,35 @@
+"""YAML that cannot be read says what to do about quotes and tabs."""
+
+from __future__ import annotations
+
+import pytest
+from quire.errors import DefinitionError
+from quire.report.catalog.document import read_document
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "advice"),
+    [
+        ("title: a: b\n", "f:1", "put a value with a colon in it in quotes"),
+        ("\ttitle: a\n", "f:1", "indent with blanks, not with tabs"),
+        ("a:\n\tb: 1\n", "f:2", "indent with blanks, not with tabs"),
+        ("a:\n  b: 1\n\tc: 2\n", "f:3", "indent with blanks, not with tabs"),
+        ("title: *tables\n", "f:1", "a value that begins with * must be in quotes"),
+        ("title: !table x\n", "f:1", "a value that begins with ! must be in quotes"),
+        ("title: *a\n", "f:1", "a value that begins with * must be in quotes"),
+        ("title: %x\n", "f:1", "a value that begins with % must be in quotes"),
+        ("title: @x\n", "f:1", "a value that begins with @ must be in quotes"),
+        ("title: !x y\n", "f:1", "a value that begins with ! must be in quotes"),
+        ("title: & x\n", "f:1", "a value that begins with & must be in quotes"),
+        ("title: 'it's'\n", "f:1", "quote the whole value (an apostrophe inside single quotes is written twice)"),
+        ('title: "a" b\n', "f:1", "quote the whole value"),
+        ("title: 'abc\n", "f:2", "close the quote"),
+        ('title: "C:\\dir"\n', "f:1", "use single quotes"),
+        ("by: [a\n", "f:2", "close the bracket"),
+    ],
+)
+def test_yaml_that_cannot_be_read_says_what_to_do(text: str, place: str, advice: str) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        read_document(text, file="f")
+    assert caught.value.message.startswith(f"{place}: not valid YAML: ")
+    assert advice in caught.value.message

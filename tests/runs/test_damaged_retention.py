@@ -1,0 +1,120 @@
+"""Retention beside damaged records: it goes on with the rest, and deletes nothing that may be named."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from quire.errors import IntegrityError
+from quire.object_store import ObjectStore
+from quire.records.run import manifest_key
+from quire.report.definition import ReportDefinition
+from quire.runs.verify import verify_run
+
+from tests.events import events_report, fill_events
+from tests.integration.test_damage import flip_digit
+from tests.runs.test_retention import DAY, change, collect, keys, places, publish, supersede
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def database(fresh_database: str) -> str:
+    fill_events(fresh_database)
+    return fresh_database
+
+
+@pytest.fixture
+def definition(tmp_path: Path) -> ReportDefinition:
+    return events_report(tmp_path, source={"freshness": {"probe": "amount"}}, delivery={"keep": "30d"})
+
+
+def test_damaged_partition_record_is_deleted_and_the_rest_swept(
+    definition: ReportDefinition, database: str, bucket: ObjectStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    supersede(definition, database, bucket)
+    (february,) = places(bucket, "2013-02")
+    before = places(bucket, "2013-01")
+    flip_digit(bucket, february)
+    bucket.put("reports/events/orphan/x.csv", b"x")
+    with caplog.at_level(logging.WARNING):
+        collect(
+            definition, bucket, after=DAY + HOUR
+        )  # February has one record: it is read with what lies in its folder
+    assert february in caplog.text
+    assert february not in keys(bucket)
+    assert len(places(bucket, "2013-01")) == len(before) - 1
+    assert "reports/events/orphan/x.csv" not in keys(bucket)
+    collect(definition, bucket, after=DAY + HOUR)
+    assert not [key for key in keys(bucket) if key.startswith("partitions/") and "/2013-02/" in key]
+
+
+def test_damaged_superseded_record_leaves_rows_that_a_manifest_names(
+    definition: ReportDefinition, database: str, bucket: ObjectStore
+) -> None:
+    manifest = publish(definition, database, bucket)
+    (old,) = places(bucket, "2013-01")
+    change(database, 1, 5)
+    publish(definition, database, bucket)
+    flip_digit(bucket, old)
+    for _ in range(2):
+        collect(definition, bucket, after=DAY + HOUR)
+    assert old not in keys(bucket)
+    assert verify_run(manifest.run, store=bucket).faults == ()
+
+
+def test_damaged_partial_record_is_deleted_and_the_rows_stay(
+    definition: ReportDefinition, database: str, bucket: ObjectStore
+) -> None:
+    manifest = publish(definition, database, bucket)
+    partial = min(
+        key for key in keys(bucket) if key.startswith("partitions/") and key.count("/") == 5 and ".json" in key
+    )
+    flip_digit(bucket, partial)
+    collect(definition, bucket, after=DAY + HOUR)
+    assert partial not in keys(bucket)
+    assert verify_run(manifest.run, store=bucket).faults == ()
+
+
+def test_damaged_manifest_keeps_its_run_and_older_rows_only(
+    definition: ReportDefinition, database: str, bucket: ObjectStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = publish(definition, database, bucket)
+    flip_digit(bucket, manifest_key("events", first.run))
+    (named,) = places(bucket, "2013-01")
+    older = places(bucket, "2013-02")
+    time.sleep(1.1)  # the store's times are whole seconds
+    for amount in (5, 6):  # of February, after that manifest
+        change(database, 3, amount)
+        publish(definition, database, bucket)
+    change(database, 1, 7)
+    publish(definition, database, bucket)
+    newer = places(bucket, "2013-02") - older
+    for entry in list(bucket.list("reports/events/")):
+        if entry.key.endswith("/manifest.json") and first.run not in entry.key:
+            bucket.delete([entry.key])
+    bucket.put("reports/events/orphan/x.csv", b"x")
+    with caplog.at_level(logging.WARNING), pytest.raises(IntegrityError, match=first.run):
+        collect(definition, bucket, after=2 * DAY)
+    left = keys(bucket)
+    assert "kept" in caplog.text
+    assert {file.key for file in first.files} <= left
+    assert {part.object_key for part in first.partitions} <= left
+    assert {summary.object_key for summary in first.summaries} <= left
+    assert "reports/events/orphan/x.csv" not in left
+    assert named in left
+    assert older <= left
+    assert len(newer) == 2
+    assert len(newer & left) == 1  # the newest
+
+
+def test_damaged_manifest_goes_with_its_run_when_that_is_past_its_time(
+    definition: ReportDefinition, database: str, bucket: ObjectStore
+) -> None:
+    manifest = publish(definition, database, bucket)
+    flip_digit(bucket, manifest_key("events", manifest.run))
+    collect(definition, bucket, after=31 * DAY)
+    assert not [key for key in keys(bucket) if key.startswith("reports/events/")]

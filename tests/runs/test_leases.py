@@ -1,0 +1,274 @@
+"""Leases: held while a run is active, gone when it ends, expired soon when it is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from quire.errors import DamagedObjectError, ReportError, StoreUnavailableError
+from quire.object_store import ObjectStore
+from quire.pipeline import run_report
+from quire.records.run import RunRequest, TaskUsage
+from quire.runs.leases import EXPIRES_AFTER, Lease, active_runs, hold_lease, lease_key, release_lease, seconds_passed
+from quire.settings import CLONE
+from quire.stages.publish import publish_run
+
+from tests.events import events_report, fill_events, request_of, session_of
+from tests.stages.test_publish import render, stage
+
+MINUTE = timedelta(minutes=1)
+LATE = EXPIRES_AFTER + MINUTE
+
+
+@pytest.fixture
+def request_(tmp_path: Path) -> RunRequest:
+    return request_of(events_report(tmp_path))
+
+
+def leases(store: ObjectStore) -> list[str]:
+    return [entry.key for entry in store.list("leases/")]
+
+
+class Clock:
+    """Seconds that a test lets pass."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def pass_by(self, time: timedelta) -> None:
+        self.seconds += time.total_seconds()
+
+
+class AgingStore(ObjectStore):
+    """Tells of objects that they are older than they are."""
+
+    older = timedelta()
+
+    def age(self, key: str) -> timedelta | None:
+        age = super().age(key)
+        return None if age is None else age + self.older
+
+
+def test_lease_is_held_while_the_run_is_active_and_then_released(request_: RunRequest, bucket: ObjectStore) -> None:
+    with hold_lease(request_, store=bucket):
+        (active,) = active_runs("events", store=bucket, now=datetime.now(UTC))
+        assert active.run_id == request_.run_id
+    assert leases(bucket) == []
+
+
+def test_lease_of_a_task_stays_for_the_next_one(request_: RunRequest, bucket: ObjectStore) -> None:
+    with hold_lease(request_, store=bucket, release=False):
+        pass
+    assert leases(bucket) == [lease_key("events", request_.run_id)]
+    with hold_lease(request_, store=bucket, first=False, release=False) as lease:
+        assert not lease.lapsed
+
+
+def test_lease_is_renewed_by_a_thread(request_: RunRequest, bucket: ObjectStore) -> None:
+    renewed = threading.Event()
+
+    def count(**_: Any) -> None:
+        renewed.set()
+
+    with hold_lease(request_, store=bucket, every=timedelta(seconds=0.01)):
+        bucket.delete(leases(bucket))
+        bucket.client.meta.events.register("after-call.s3.PutObject", count)
+        assert renewed.wait(30)
+        assert leases(bucket)
+    assert leases(bucket) == []
+
+
+def test_lease_whose_renewal_fails_is_renewed_later(request_: RunRequest, bucket: ObjectStore) -> None:
+    failures = [StoreUnavailableError("away"), StoreUnavailableError("away")]
+    renewed = threading.Event()
+
+    def fail(**_: Any) -> None:
+        if failures:
+            raise failures.pop()
+        renewed.set()
+
+    with hold_lease(request_, store=bucket, every=timedelta(seconds=0.01)) as lease:
+        bucket.client.meta.events.register("before-call.s3.PutObject", fail)
+        assert renewed.wait(30)
+        assert not lease.lapsed
+
+
+@pytest.mark.parametrize("older", [None, LATE])
+def test_lease_that_was_lost_between_tasks_has_lapsed_for_good(
+    request_: RunRequest, bucket: ObjectStore, older: timedelta | None
+) -> None:
+    store = AgingStore(bucket.settings)
+    Lease(request_, store=store)
+    if older is None:
+        store.delete(leases(store))
+    else:
+        store.older = older
+    assert Lease(request_, store=store, first=False).lapsed
+    store.older = timedelta()
+    assert Lease(request_, store=store, first=False).lapsed  # as the next task has to know
+    assert not Lease(request_, store=store).lapsed  # a run that begins again has found nothing yet
+
+
+def test_lease_of_a_process_that_was_stopped_has_lapsed(request_: RunRequest, bucket: ObjectStore) -> None:
+    clock = Clock()
+    lease = Lease(request_, store=bucket, clock=clock)
+    for _ in range(10):
+        clock.pass_by(MINUTE)
+        lease.renew()
+    assert not lease.lapsed
+    clock.pass_by(LATE)
+    assert lease.lapsed
+    lease.renew()
+    assert Lease(request_, store=bucket, first=False).lapsed
+
+
+def test_lease_that_a_slow_store_takes_in_too_late_has_lapsed(request_: RunRequest, bucket: ObjectStore) -> None:
+    clock = Clock()
+    lease = Lease(request_, store=bucket, clock=clock)
+    bucket.client.meta.events.register("after-call.s3.PutObject", lambda **_: clock.pass_by(EXPIRES_AFTER / 2 + MINUTE))
+    clock.pass_by(EXPIRES_AFTER / 2)
+    lease.renew()
+    assert lease.lapsed
+    assert Lease(request_, store=bucket, first=False).lapsed
+
+
+@pytest.mark.parametrize("is_renewed", [False, True])
+def test_lease_that_somebody_else_released_has_lapsed_for_good(
+    request_: RunRequest, bucket: ObjectStore, is_renewed: bool
+) -> None:
+    lease = Lease(request_, store=bucket)
+    lease.renew()
+    assert not lease.has_lapsed()
+    release_lease(request_.report, request_.run_id, store=bucket)
+    if is_renewed:  # by its thread, before anybody asks
+        lease.renew()
+    assert lease.has_lapsed()
+    lease.renew()
+    assert lease.has_lapsed()
+    assert Lease(request_, store=bucket, first=False).lapsed
+
+
+def test_lease_whose_process_stops_while_it_asks_has_lapsed(request_: RunRequest, bucket: ObjectStore) -> None:
+    clock = Clock()
+    lease = Lease(request_, store=bucket, clock=clock)
+    bucket.client.meta.events.register("after-call.s3.HeadObject", lambda **_: clock.pass_by(LATE))
+    assert lease.has_lapsed()
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="this system has no clock that goes on in its sleep")
+def test_seconds_passed_goes_on_while_a_machine_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    clocks = {time.CLOCK_BOOTTIME: 500.0, time.CLOCK_MONOTONIC: 20.0}  # of a machine that slept
+    monkeypatch.setattr(time, "clock_gettime", clocks.__getitem__)
+    assert seconds_passed() == 500
+
+
+def test_active_runs_takes_expired_leases_away(request_: RunRequest, bucket: ObjectStore) -> None:
+    Lease(request_, store=bucket)
+    now = datetime.now(UTC)
+    assert [run.run_id for run in active_runs("events", store=bucket, now=now)] == [request_.run_id]
+    assert active_runs("events", store=bucket, now=now + LATE) == []
+    assert leases(bucket) == []
+
+
+def test_lease_of_a_run_id_with_any_character_names_it(tmp_path: Path, bucket: ObjectStore) -> None:
+    run_id = "events__scheduled__2026-01-01T00:00:00+00:00/ü"
+    Lease(request_of(events_report(tmp_path), run_id=run_id), store=bucket)
+    assert [run.run_id for run in active_runs("events", store=bucket, now=datetime.now(UTC))] == [run_id]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error"),
+    [
+        pytest.param("ALTER TABLE events DROP COLUMN amount", ReportError, id="failed"),
+        pytest.param(None, KeyboardInterrupt, id="cancelled"),
+    ],
+)
+def test_run_that_fails_or_is_cancelled_releases_its_lease(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore, spoil: str | None, error: type[BaseException]
+) -> None:
+    fill_events(fresh_database)
+    seen: list[str] = []
+
+    def spoil_at_extract(stage_name: str, done: int, total: int) -> None:
+        if stage_name == "extract" and not seen:
+            seen.extend(leases(bucket))
+            if spoil is None:
+                raise KeyboardInterrupt
+            with psycopg.connect(fresh_database, autocommit=True) as connection:
+                connection.execute(spoil)
+
+    definition = events_report(tmp_path)
+    with pytest.raises(error):
+        run_report(
+            definition,
+            request_of(definition),
+            session=session_of(fresh_database),
+            store=bucket,
+            progress=spoil_at_extract,
+        )
+    assert len(seen) == 1
+    assert leases(bucket) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from quire.report.catalog import find_definition
+from quire.runs.leases import hold_lease
+from quire.object_store import ObjectStore
+from quire.settings import StoreSettings
+from tests.events import request_of
+
+include, uri, bucket = sys.argv[1:]
+store = ObjectStore(StoreSettings.from_uri(uri, bucket=bucket))
+with hold_lease(request_of(find_definition(Path(include), "events"), run_id="killed"), store=store):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_lease_of_a_killed_worker_expires_in_minutes(
+    tmp_path: Path, bucket: ObjectStore, store_connection: str
+) -> None:
+    events_report(tmp_path)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path), store_connection, bucket.bucket],
+        env={**os.environ, "PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}"},
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert [run.run_id for run in active_runs("events", store=bucket, now=datetime.now(UTC))] == ["killed"]
+    assert active_runs("events", store=bucket, now=datetime.now(UTC) + LATE) == []
+
+
+def test_publish_of_a_lapsed_run_looks_again_at_the_rows_it_names(
+    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+) -> None:
+    fill_events(fresh_database)
+    definition = events_report(tmp_path)
+    run = stage(definition, fresh_database, bucket)
+    files = render(definition, run, bucket)
+    session = session_of(fresh_database)
+    lapses: list[bool] = []
+
+    def usage() -> tuple[TaskUsage, ...]:  # asked last, when everything but the manifest is written
+        bucket.delete([run.partitions[1].object_key])
+        lapses.append(True)
+        return ()
+
+    with pytest.raises(DamagedObjectError, match="was deleted while the run had no lease"):
+        publish_run(definition, run, files, session=session, store=bucket, usage=usage, lapsed=lambda: bool(lapses))
+    assert not [entry.key for entry in bucket.list("reports/") if entry.key.endswith("manifest.json")]
+    record = f"{run.partitions[1].object_key.rpartition('/')[0]}.json"
+    assert bucket.size(record) is None  # so that the run, started again, reads them anew

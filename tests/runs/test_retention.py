@@ -1,0 +1,280 @@
+"""Housekeeping, at a time of the test's own: what is needed stays, whenever it is stopped and whatever runs beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from quire.errors import IntegrityError
+from quire.object_store import ObjectStore, StoredObject
+from quire.pipeline import run_report, store_partitions
+from quire.records.run import Manifest, RunRequest
+from quire.report.definition import ReportDefinition
+from quire.runs.leases import Lease, lease_key
+from quire.runs.retention import Collected, collect_garbage
+from quire.runs.verify import verify_run
+from quire.settings import StoreSettings
+
+from tests.events import events_report, fill_events, request_of, session_of
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def database(fresh_database: str) -> str:
+    fill_events(fresh_database)
+    return fresh_database
+
+
+@pytest.fixture
+def definition(tmp_path: Path) -> ReportDefinition:
+    return events_report(tmp_path, source={"freshness": {"probe": "amount"}}, delivery={"keep": "30d"})
+
+
+def publish(definition: ReportDefinition, url: str, store: ObjectStore, end: str = "2013-03-31") -> Manifest:
+    request = request_of(definition, "2013-01-01", end)
+    return run_report(definition, request, session=session_of(url), store=store).published.manifest
+
+
+def change(url: str, event: int, amount: float) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("UPDATE events SET amount = %s WHERE id = %s", [amount, event])
+
+
+def supersede(definition: ReportDefinition, url: str, store: ObjectStore) -> None:
+    """Stores all partitions, and January's again after a change."""
+    session, request = session_of(url), request_of(definition)
+    store_partitions(definition, request, session=session, store=store)
+    change(url, 1, 5)
+    store_partitions(definition, request, session=session, store=store)
+
+
+def collect(definition: ReportDefinition, store: ObjectStore, *, after: timedelta) -> Collected:
+    """Sweeps as if it were later; ``DAY + 1 h`` makes everything that a test has written old."""
+    return collect_garbage({definition.name: definition}, store=store, now=datetime.now(UTC) + after)
+
+
+def keys(store: ObjectStore) -> set[str]:
+    return {entry.key for entry in store.list("")}
+
+
+def places(store: ObjectStore, month: str) -> set[str]:
+    """Returns the records of a partition's rows."""
+    return {key for key in keys(store) if f"/{month}/" in key and key.count("/") == 4}
+
+
+def test_nothing_that_counts_is_deleted(definition: ReportDefinition, database: str, bucket: ObjectStore) -> None:
+    manifest = publish(definition, database, bucket)
+    before = keys(bucket)
+    done = collect(definition, bucket, after=29 * DAY)
+    assert (done, keys(bucket)) == (Collected(), before)
+    assert verify_run(manifest.run, store=bucket).faults == ()
+
+
+def test_run_past_its_time_goes_and_the_newest_rows_stay(
+    definition: ReportDefinition, database: str, bucket: ObjectStore
+) -> None:
+    publish(definition, database, bucket)
+    partitions = {key for key in keys(bucket) if key.startswith("partitions/")}
+    done = collect(definition, bucket, after=31 * DAY)
+    assert done.runs == 1
+    assert keys(bucket) == partitions
+    store_partitions(definition, request_of(definition), session=session_of(database), store=bucket)
+    assert keys(bucket) == partitions  # all of them are found again
+
+
+def test_run_of_a_report_without_definition_stays(
+    definition: ReportDefinition, database: str, bucket: ObjectStore
+) -> None:
+    publish(definition, database, bucket)
+    before = keys(bucket)
+    collect_garbage({}, store=bucket, now=datetime.now(UTC) + 1000 * DAY)
+    assert keys(bucket) == before
+
+
+def test_superseded_rows_go_after_a_day_and_no_earlier(
+    definition: ReportDefinition, database: str, bucket: ObjectStore
+) -> None:
+    request = request_of(definition)
+    for amount in (1, 2, 3):
+        change(database, 1, amount)
+        store_partitions(definition, request, session=session_of(database), store=bucket)
+    assert len(places(bucket, "2013-01")) == 3
+    assert collect(definition, bucket, after=DAY / 2).objects == 0
+    newest = max(places(bucket, "2013-01"), key=lambda key: str((bucket.read_json(key) or {})["read_at"]))
+    done = collect(definition, bucket, after=2 * DAY)
+    assert (done.partitions, done.objects) == (2, 6)  # rows, what they add to the summary, and a record of that
+    assert places(bucket, "2013-01") == {newest}
+    assert len(places(bucket, "2013-02")) == 1
+
+
+def test_rows_that_no_run_can_find_do_not_supersede_those_that_some_can(
+    definition: ReportDefinition, database: str, bucket: ObjectStore
+) -> None:
+    request = request_of(definition)
+    store_partitions(definition, request, session=session_of(database), store=bucket)
+    lasting = places(bucket, "2013-01")
+    for _ in range(2):
+        forced = replace(request_of(definition), force=True)
+        run_report(definition, forced, session=session_of(database), store=bucket)
+    collect(definition, bucket, after=31 * DAY)  # their manifests go, and then what they named
+    collect(definition, bucket, after=33 * DAY)
+    assert lasting < places(bucket, "2013-01")
+    assert len(places(bucket, "2013-01")) == 2  # those that are true still, and the newest
+    found = store_partitions(definition, request, session=session_of(database), store=bucket)
+    assert [part.stored for part in found] == [True, True, True]
+
+
+def test_superseded_rows_that_a_manifest_names_stay_until_it_goes(
+    definition: ReportDefinition, database: str, bucket: ObjectStore
+) -> None:
+    first = publish(definition, database, bucket)
+    change(database, 1, 5)
+    store_partitions(definition, request_of(definition), session=session_of(database), store=bucket)
+    collect(definition, bucket, after=2 * DAY)
+    assert verify_run(first.run, store=bucket).faults == ()
+    collect(definition, bucket, after=31 * DAY)  # the manifest goes, and with the next sweep what it named
+    collect(definition, bucket, after=32 * DAY)
+    assert len(places(bucket, "2013-01")) == 1
+    assert not [key for key in keys(bucket) if key.startswith(("reports/", "summaries/"))]
+
+
+def test_orphans_go_after_a_day(definition: ReportDefinition, database: str, bucket: ObjectStore) -> None:
+    manifest = publish(definition, database, bucket)
+    known = keys(bucket)
+    folder = manifest.partitions[0].object_key.rpartition("/")[0]
+    run = f"reports/events/{manifest.run}"
+    orphans = {
+        f"{folder}/loser.parquet",
+        f"{folder.rpartition('/')[0]}/othertoken/rows.parquet",
+        f"{run}/loser/summary.xlsx",
+        "reports/events/killed/uuid/events_2013-01.xlsx",
+        "summaries/events/digest/loser.parquet",
+    }
+    for key in orphans:
+        bucket.put(key, b"x")
+    bucket.client.create_multipart_upload(Bucket=bucket.bucket, Key="reports/events/killed/uuid/torn.xlsx")
+    assert collect(definition, bucket, after=DAY / 2).objects == 0
+    assert keys(bucket) == known | orphans
+    done = collect(definition, bucket, after=DAY * 1.1)
+    assert (done.objects, done.uploads, keys(bucket)) == (len(orphans), 1, known)
+    assert bucket.client.list_multipart_uploads(Bucket=bucket.bucket).get("Uploads", []) == []
+
+
+def test_report_with_an_active_run_is_left_alone_until_its_lease_expires(
+    definition: ReportDefinition, database: str, bucket: ObjectStore
+) -> None:
+    publish(definition, database, bucket)
+    bucket.put("running/events/of-an-earlier-version", b"")
+    lease = Lease(request_of(definition), store=bucket)  # of a run that is killed
+    before = keys(bucket)
+    done = collect(definition, bucket, after=timedelta(minutes=4))
+    assert (list(done.active), done.objects, keys(bucket)) == (["events"], 0, before)
+    assert lease_key("events", done.active["events"].run_id) in before
+    assert collect(definition, bucket, after=timedelta(minutes=6)).active == {}
+    assert keys(bucket) == before - {lease_key("events", done.active["events"].run_id)}
+    assert not lease.lapsed
+    assert collect(definition, bucket, after=31 * DAY).active == {}
+    assert not [key for key in keys(bucket) if key.startswith(("running/", "leases/", "reports/"))]
+
+
+class StoppingStore(ObjectStore):
+    """Stops after some deletions, as a process that is killed does, or lets something happen at the first one."""
+
+    def __init__(self, settings: StoreSettings, *, after: int) -> None:
+        super().__init__(settings)
+        self._left = after
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            if not self._left:
+                raise KeyboardInterrupt
+            self._left -= 1
+            super().delete([key])
+
+
+@pytest.mark.parametrize("after", [0, 1, 3, 8])
+def test_sweep_that_is_killed_is_taken_up_by_the_next(
+    definition: ReportDefinition, database: str, bucket: ObjectStore, after: int
+) -> None:
+    old = publish(definition, database, bucket)
+    change(database, 1, 5)
+    store_partitions(definition, request_of(definition), session=session_of(database), store=bucket)
+    newest = places(bucket, "2013-01")
+    with pytest.raises(KeyboardInterrupt):
+        collect(definition, StoppingStore(bucket.settings, after=after), after=31 * DAY)
+    half = keys(bucket)
+    assert newest & half
+    if f"reports/events/{old.run}/manifest.json" in half:
+        assert verify_run(old.run, store=bucket).faults == ()
+    for _ in range(3):
+        collect(definition, bucket, after=32 * DAY)
+    assert not [key for key in keys(bucket) if key.startswith(("reports/", "summaries/"))]
+    assert len(places(bucket, "2013-01")) == 1
+    again = publish(definition, database, bucket)
+    assert verify_run(again.run, store=bucket).faults == ()
+
+
+class RacingStore(ObjectStore):
+    """Runs a report the moment before the first deletion: it finds what is about to go."""
+
+    def __init__(self, settings: StoreSettings, run: Any) -> None:
+        super().__init__(settings)
+        self._run = run
+        self.manifest: Any = None
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in list(keys):
+            if self.manifest is None:
+                self.manifest = self._run()
+            super().delete([key])
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """Dates leases as if they were written at the time of the sweep, which is later."""
+        for entry in super().list(prefix):
+            yield replace(entry, modified=entry.modified + 7 * DAY) if prefix.startswith("leases/") else entry
+
+
+def lease_once(request: RunRequest, store: ObjectStore) -> bool:
+    Lease(request, store=store)
+    return True
+
+
+def test_rows_stay_while_a_run_that_may_have_found_them_is_at_work(
+    definition: ReportDefinition, database: str, bucket: ObjectStore
+) -> None:
+    supersede(definition, database, bucket)
+    rows = {key for key in keys(bucket) if key.startswith("partitions/") and key.count("/") == 5}
+    racing = RacingStore(bucket.settings, partial(lease_once, request_of(definition), bucket))
+    assert list(collect(definition, racing, after=1.5 * DAY).active) == ["events"]
+    assert rows <= keys(bucket)
+
+
+def test_torn_record_of_one_report_does_not_keep_the_others_from_being_swept(
+    definition: ReportDefinition, database: str, bucket: ObjectStore
+) -> None:
+    publish(definition, database, bucket)
+    bucket.put("reports/aaa/run/manifest.json", b"{}")
+    with pytest.raises(
+        IntegrityError, match=r"reports/aaa/run/manifest\.json is of another version of Quire: it is no Manifest"
+    ):
+        collect(definition, bucket, after=31 * DAY)
+    assert not [key for key in keys(bucket) if key.startswith("reports/events/")]
+
+
+def test_rows_that_a_run_finds_just_before_they_would_go_stay(
+    definition: ReportDefinition, database: str, bucket: ObjectStore
+) -> None:
+    supersede(definition, database, bucket)
+    change(database, 1, 10.1)  # the first rows are the true ones again
+    racing = RacingStore(bucket.settings, lambda: publish(definition, database, bucket))
+    collect(definition, racing, after=2 * DAY)
+    assert racing.manifest
+    assert [part.stored for part in racing.manifest.partitions] == [True, True, True]
+    assert verify_run(racing.manifest.run, store=bucket).faults == ()

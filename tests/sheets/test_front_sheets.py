@@ -1,0 +1,130 @@
+"""About tells the rows of its own workbook, however they are spread over partitions and files."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from quire.date_range import DateRange
+from quire.object_store import ObjectStore
+from quire.partitions.parquet_format import write_row_groups
+from quire.postgres.arrow_types import storage_schema
+from quire.records.run import RunPlan, SourceColumn, StagedPartition, StagedRun
+from quire.sheets.front_sheets import about_sheet
+from quire.stages.layout import layout_run
+from quire.stages.render import render_workbooks
+from quire.xlsx.data_sheets import Limits
+from quire.xlsx.workbook import write_workbook
+
+from tests.events import events_report, request_of
+from tests.workbooks import open_workbook, sheet_rows
+
+COLUMNS = (SourceColumn(name="at", pg_type="timestamptz"), SourceColumn(name="n", pg_type="int4"))
+
+
+def told_rows(include: Path, store: ObjectStore, rows: list[int], split: Any) -> dict[str, tuple[int, dict[str, int]]]:
+    """Renders January to March with so many rows each; returns each file's rows, and what its About tells of them."""
+    definition = events_report(include, columns=[], summaries=[], workbook={"split": split})
+    request = request_of(definition)
+    months = DateRange(start=request.start, end=request.end, timezone=request.timezone).partitions(definition.partition)
+    plan = RunPlan(request=request, source_digest="d" * 32, columns=COLUMNS, groups=(months,))
+    schema = storage_schema(COLUMNS)
+    staged = []
+    for month, count in zip(months, rows, strict=True):
+        columns = [pa.array([0] * count, schema.field(0).type), pa.array(range(count), pa.int32())]
+        with store.open_upload(f"{month.key}.parquet") as upload:
+            write_row_groups([pa.RecordBatch.from_arrays(columns, schema=schema)], schema, sink=upload)
+        staged.append(
+            StagedPartition(
+                key=month.key,
+                start=month.start,
+                stop=month.stop,
+                object_key=f"{month.key}.parquet",
+                rows=count,
+                bytes=upload.bytes,
+                sha256="0",
+                checksums=upload.checksums,
+                token="t",
+            )
+        )
+    layout = layout_run(definition, plan, staged, store=store)
+    run = StagedRun(plan=plan, partitions=tuple(staged), summaries=(), layout=layout)
+    shares = [share for group in layout.groups for share in group]
+    files = render_workbooks(definition, run, shares, store=store)
+    return {file.name: (file.rows, about_rows(store, file.key)) for file in files}
+
+
+def about_rows(store: ObjectStore, key: str) -> dict[str, int]:
+    """Returns what the sheet About tells of each part."""
+    rows = sheet_rows(open_workbook(store, key), "About")
+    (header,) = (place for place, row in enumerate(rows) if [cell for cell in row if cell != ""][:1] == ["Part"])
+    cells = [[cell for cell in row if cell != ""] for row in rows[header + 1 :]]
+    return {row[0]: int(row[-1]) for row in cells if row}
+
+
+def test_about_of_a_workbook_for_each_partition_tells_its_own_rows(tmp_path: Path, bucket: ObjectStore) -> None:
+    assert told_rows(tmp_path, bucket, [3, 0, 2], "partition") == {
+        "events_2013-01.xlsx": (3, {"2013-01": 3}),
+        "events_2013-02.xlsx": (0, {"2013-02": 0}),
+        "events_2013-03.xlsx": (2, {"2013-03": 2}),
+    }
+
+
+def test_about_of_one_workbook_tells_all_rows(tmp_path: Path, bucket: ObjectStore) -> None:
+    assert told_rows(tmp_path, bucket, [3, 0, 2], "none") == {
+        "events_2013-01-01_2013-03-31.xlsx": (5, {"2013-01": 3, "2013-02": 0, "2013-03": 2})
+    }
+
+
+def test_about_tells_the_rows_of_a_partition_that_are_in_its_workbook(tmp_path: Path, bucket: ObjectStore) -> None:
+    assert told_rows(tmp_path, bucket, [3, 0, 6], {"rows": 4}) == {
+        "events_1.xlsx": (4, {"2013-01": 3, "2013-03": 1}),
+        "events_2.xlsx": (4, {"2013-03": 4}),
+        "events_3.xlsx": (1, {"2013-03": 1}),
+    }
+
+
+def test_about_of_no_rows_at_all_tells_each_part(tmp_path: Path, bucket: ObjectStore) -> None:
+    assert told_rows(tmp_path, bucket, [0, 0, 0], {"rows": 4}) == {
+        "events_2013-01-01_2013-03-31.xlsx": (0, {"2013-01": 0, "2013-02": 0, "2013-03": 0})
+    }
+
+
+@pytest.mark.parametrize("rows", [[20_000, 0, 30_000], [0, 20_000, 0], [8_192, 8_192, 0]])
+def test_about_of_a_file_that_rolls_over_tells_the_rows_of_that_file(
+    tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch, rows: list[int]
+) -> None:
+    small = partial(write_workbook, limits=Limits(file_bytes=60_000, sheet_bytes=60_000))
+    monkeypatch.setattr("quire.stages.render.write_workbook", small)
+    found = told_rows(tmp_path, bucket, rows, "none")
+    assert len(found) > 1
+    assert list(found)[1] == "events_2013-01-01_2013-03-31_part2.xlsx"
+    for count, told in found.values():
+        assert sum(told.values()) == count
+    totals: dict[str, int] = {}
+    for _, told in found.values():
+        for part, count in told.items():
+            totals[part] = totals.get(part, 0) + count
+    assert totals == dict(zip(("2013-01", "2013-02", "2013-03"), rows, strict=True))
+    empty = [part for part, count in totals.items() if not count]
+    assert sum(part in told for _, told in found.values() for part in empty) == len(empty)
+
+
+@pytest.mark.parametrize(
+    ("notes", "told"),
+    [
+        (
+            [],
+            ["Nothing was cut. Times are kept to the millisecond; numbers of more than 15 digits are texts."],
+        ),
+        (["N: 1 text was cut."], ["N: 1 text was cut."]),
+    ],
+)
+def test_about_claims_no_more_than_cells_can_keep(tmp_path: Path, notes: list[str], told: list[str]) -> None:
+    definition = events_report(tmp_path, columns=[], summaries=[])
+    sheet = about_sheet(definition, request_of(definition), staged=[], contents={}, notes=notes)
+    (section,) = (section for section in sheet.sections if section.heading == "Left out or changed")
+    assert [row[0] for row in section.rows] == told

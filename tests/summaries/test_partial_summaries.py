@@ -1,0 +1,231 @@
+"""What partitions add to the summaries: merged, it is PostgreSQL's own answer; and it is calculated once."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import psycopg
+import pytest
+from quire.object_store import ObjectStore
+from quire.object_store.commit_records import read_record, write_once
+from quire.pipeline import run_report, store_partitions
+from quire.records.run import PartialSummaries, StagedPartition, StagedSummary
+from quire.report.definition import ReportDefinition
+from quire.stages.aggregate import aggregate_summaries
+from quire.stages.plan import plan_partitions
+
+from tests.events import ZONE, events_report, fill_many_events, request_of, session_of
+
+MEASURES: dict[str, Any] = {
+    "events": {"agg": "count"},
+    "total": {"agg": "sum", "of": "amount"},
+    "weights": {"agg": "sum", "of": "weight"},
+    "numbers": {"agg": "sum", "of": "id"},
+    "big": {"agg": "sum", "of": "large"},
+    "lowest": {"agg": "min", "of": "amount"},
+    "last": {"agg": "max", "of": "note"},
+    "mean": {"agg": "mean", "of": "amount"},
+    "least": {"agg": "min", "of": "odd"},
+    "most": {"agg": "max", "of": "odd"},
+    "odds": {"agg": "sum", "of": "odd"},
+    "narrow": {"agg": "sum", "of": "narrow"},
+}
+SQL = """\
+SELECT id, at, kind, amount, weight, note, 9223372036854775807 AS large,
+       CASE WHEN id %% 900 = 0 THEN 'NaN' WHEN id %% 4 > 0 THEN id / 7.0 END::float8 AS odd,
+       (id / 7.0)::float4 AS narrow
+FROM public.events
+WHERE at >= %(start)s AND at < %(end)s
+ORDER BY at, id
+"""
+
+
+@pytest.fixture
+def database(fresh_database: str) -> str:
+    fill_many_events(fresh_database, 2999, minutes=40)
+    return fresh_database
+
+
+def probed(include: Path, *measures: str, **changes: Any) -> ReportDefinition:
+    """Returns a report whose partitions outlive the run; no row comes later than March 4, so that April is empty."""
+    summary = {
+        "name": "By kind",
+        "by": ["kind"],  # whose groups have rows in every partition
+        "measures": {name: MEASURES[name] for name in measures or MEASURES},
+        "sort": ["kind"],
+    }
+    source = {"freshness": {"probe": "id"}, **changes.pop("source", {})}
+    return events_report(include, **{"sql": SQL, "columns": [], "summaries": [summary], "source": source, **changes})
+
+
+def summary_of(definition: ReportDefinition, url: str, store: ObjectStore, end: str = "2013-04-30") -> StagedSummary:
+    """Runs the report and returns its only summary."""
+    request = request_of(definition, "2013-01-01", end)
+    outcome = run_report(definition, request, session=session_of(url), store=store)
+    (summary,) = outcome.published.manifest.summaries
+    return summary
+
+
+def rows_of(store: ObjectStore, key: str) -> pl.DataFrame:
+    return pl.read_parquet(io.BytesIO(store.read(key) or b""))
+
+
+def parts(store: ObjectStore) -> list[str]:
+    """Returns the keys of the objects beside the rows: records, and what they name."""
+    records = [entry.key for entry in store.list("partitions/") if entry.key.count("/") == 5]
+    named = [key for record in records if record.endswith(".json") for key in named_by(store, record)]
+    return sorted(named)
+
+
+def named_by(store: ObjectStore, record: str) -> list[str]:
+    value: dict[str, Any] = store.read_json(record) or {}
+    return [summary["object_key"] for summary in value["summaries"]]
+
+
+def test_merged_summary_equals_postgresqls_own_answer_now_and_after_changes(
+    tmp_path: Path, database: str, bucket: ObjectStore
+) -> None:
+    definition = probed(tmp_path)
+    assert_equal(rows_of(bucket, summary_of(definition, database, bucket).object_key), database)
+    known = parts(bucket)
+    assert len(known) == 3
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("UPDATE events SET amount = 77, kind = 'a', id = id + 100000 WHERE id = 2000")  # in February
+        connection.execute("DELETE FROM events WHERE id BETWEEN 2500 AND 2600")  # in March
+    assert_equal(rows_of(bucket, summary_of(definition, database, bucket).object_key), database)
+    assert len(set(parts(bucket)) - set(known)) == 2
+
+
+def assert_equal(frame: pl.DataFrame, url: str) -> None:
+    """Compares a summary of all measures with PostgreSQL's own answer."""
+    bound = SQL % {"start": "'2013-01-01'", "end": "'2013-05-01'"}
+    with psycopg.connect(url) as connection:
+        connection.execute(f"SET timezone = '{ZONE}'")
+        expected = connection.execute(
+            f"SELECT kind, count(*), sum(amount), sum(weight), sum(id), "
+            f'sum(large), min(amount), max(note COLLATE "C"), avg(amount)::float8, min(odd), max(odd), sum(odd), '
+            "sum(narrow::float8) "
+            f"FROM ({bound}) e GROUP BY 1 ORDER BY kind NULLS LAST"
+        ).fetchall()
+    assert len(expected) == 6
+    for found, wanted in zip(frame.rows(), expected, strict=True):
+        assert found[:8] == wanted[:8]
+        for ours, theirs in zip(found[8:], wanted[8:], strict=True):
+            assert ours == (None if theirs is None else pytest.approx(theirs, rel=1e-12, nan_ok=True))
+
+
+def test_merged_summary_has_the_rows_of_one_from_the_rows(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    exact = [name for name in MEASURES if name not in ("mean", "odds", "narrow")]
+    merged = rows_of(bucket, summary_of(probed(tmp_path, *exact), database, bucket).object_key)
+    anew = probed(tmp_path, *exact, source={"freshness": "always"})
+    assert merged.equals(rows_of(bucket, summary_of(anew, database, bucket).object_key))
+
+
+def test_stored_parts_are_what_a_later_run_reads(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    definition = probed(tmp_path, "events")
+    summary_of(definition, database, bucket)
+    known = parts(bucket)
+    doctor(bucket, january := known[0], pl.DataFrame({"kind": ["a"], "measure 0": [7]}))
+    frame = rows_of(bucket, summary_of(definition, database, bucket, "2013-01-31").object_key)
+    assert frame.rows() == [("a", 7)]
+    assert parts(bucket) == known
+    bucket.put(january, b"damaged")
+    delete_published(bucket)
+    frame = rows_of(bucket, summary_of(definition, database, bucket, "2013-01-31").object_key)
+    assert frame["kind"].to_list() != ["a"]
+    assert january not in parts(bucket)
+
+
+def doctor(store: ObjectStore, key: str, frame: pl.DataFrame) -> None:
+    """Stores another part under a key, and a record that vouches for it."""
+    body = io.BytesIO()
+    frame.write_parquet(body)
+    store.put(key, body.getvalue())
+    (record,) = (entry.key for entry in store.list(key.rpartition("/")[0] + "/") if entry.key.endswith(".json"))
+    partials = read_record(store, PartialSummaries, record) or pytest.fail(f"{record} is missing")
+    sha256 = hashlib.sha256(body.getvalue()).hexdigest()
+    store.delete([record])
+    assert write_once(store, record, replace(partials, summaries=(replace(partials.summaries[0], sha256=sha256),)))
+
+
+def test_rows_are_asked_for_only_where_a_run_reads_them(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    alone = probed(tmp_path, "events", workbook={"detail": False})
+    first = rows_of(bucket, summary_of(alone, database, bucket, "2013-03-31").object_key)
+    records = [entry.key for entry in bucket.list("partitions/") if entry.key.count("/") == 4]
+    january = (read_record(bucket, StagedPartition, min(records)) or pytest.fail("nothing is stored")).object_key
+    bucket.delete([january])
+    delete_published(bucket)
+    assert rows_of(bucket, summary_of(alone, database, bucket, "2013-03-31").object_key).equals(first)
+    with_rows = probed(tmp_path, "events", workbook={"detail": True})
+    assert rows_of(bucket, summary_of(with_rows, database, bucket, "2013-03-31").object_key).equals(first)
+    assert bucket.size(january) is None
+    assert (read_record(bucket, StagedPartition, min(records)) or pytest.fail("it was not replaced")).rows
+
+
+def delete_published(store: ObjectStore) -> None:
+    store.delete([entry.key for entry in store.list("reports/")])
+
+
+def test_changed_measure_is_calculated_from_the_stored_rows(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    summary_of(probed(tmp_path, "events"), database, bucket)
+    rows_before = [entry.key for entry in bucket.list("partitions/") if entry.key.count("/") == 4]
+    changed = probed(tmp_path, "events", "total")
+    frame = rows_of(bucket, summary_of(changed, database, bucket).object_key)
+    assert frame.columns == ["kind", "events", "total"]
+    assert [entry.key for entry in bucket.list("partitions/") if entry.key.count("/") == 4] == rows_before
+    assert len(parts(bucket)) == 6
+
+
+def test_measure_that_cannot_be_merged_is_taken_from_the_rows(
+    tmp_path: Path, database: str, bucket: ObjectStore
+) -> None:
+    measures = {"n": {"agg": "n_unique", "of": "note"}, "middle": {"agg": "median", "of": "id"}}
+    definition = probed(tmp_path, summaries=[{"name": "S", "by": ["kind"], "measures": measures}])
+    frame = rows_of(bucket, summary_of(definition, database, bucket).object_key)
+    with psycopg.connect(database) as connection:
+        expected = connection.execute(
+            "SELECT kind, count(DISTINCT note), percentile_cont(0.5) WITHIN GROUP (ORDER BY id) "
+            "FROM events GROUP BY kind ORDER BY kind NULLS LAST"
+        ).fetchall()
+    assert frame.rows() == expected
+    assert parts(bucket) == []
+
+
+def test_second_writer_of_parts_drops_its_own(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    definition = probed(tmp_path, "events")
+    session = session_of(database)
+    request = request_of(definition, "2013-01-01", "2013-01-31")
+    store_partitions(definition, request, session=session, store=bucket)
+    known = parts(bucket)
+    plan = plan_partitions(definition, request, session=session, store=bucket)
+    blind = BlindStore(bucket.settings)
+    (summary,) = aggregate_summaries(definition, plan, plan.stored, store=blind)
+    assert rows_of(bucket, summary.object_key)["events"].sum() == plan.stored[0].rows
+    assert parts(bucket) == known
+    assert len(list(bucket.list("partitions/"))) == 4  # rows, parts, and a record of each
+
+
+class BlindStore(ObjectStore):
+    """Does not see the record of parts at its first look, as if another writer put it there just after."""
+
+    def __init__(self, settings: Any) -> None:
+        super().__init__(settings)
+        self._looked: set[str] = set()
+
+    def read(self, key: str, **limits: int) -> bytes | None:
+        if key.endswith(".json") and key.count("/") == 5 and key not in self._looked:
+            self._looked.add(key)
+            return None
+        return super().read(key, **limits)
+
+
+def test_forced_run_keeps_no_parts(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+    definition = probed(tmp_path, "events")
+    request = replace(request_of(definition, "2013-01-01", "2013-01-31"), force=True)
+    run_report(definition, request, session=session_of(database), store=bucket)
+    assert parts(bucket) == []

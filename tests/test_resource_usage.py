@@ -1,0 +1,115 @@
+"""What a task took: counted by statement, measured in memory and processor, and told where it is a habit."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+
+import pytest
+from quire.records.run import StagedSummary, StatementUsage, TaskUsage
+from quire.resource_usage import StatementLog, TaskMeter, measured, repeated_statements
+
+MEGABYTE = 1024 * 1024
+
+
+def usage_of(calls: int, *, units: int = 1, sql: str = "SELECT name FROM airlines WHERE carrier = ?") -> TaskUsage:
+    statement = StatementUsage(sql=sql, calls=calls, rows=calls, milliseconds=1)
+    return TaskUsage(
+        stage="extract",
+        task="2013-01",
+        units=units,
+        rows=1,
+        bytes=1,
+        seconds=1,
+        cpu_seconds=1,
+        peak_rss_bytes=1,
+        statements=(statement,),
+    )
+
+
+def test_statement_log_counts_calls_rows_and_time_by_text() -> None:
+    log = StatementLog()
+    log.add("SELECT ?", rows=1, seconds=0.25)
+    log.add("SELECT a", rows=3, seconds=0.5)
+    log.add("SELECT ?", rows=2, seconds=0.25)
+    assert log.statements() == (
+        StatementUsage(sql="SELECT ?", calls=2, rows=3, milliseconds=500),
+        StatementUsage(sql="SELECT a", calls=1, rows=3, milliseconds=500),
+    )
+
+
+def test_statement_log_of_many_threads_loses_no_call() -> None:
+    log = StatementLog()
+
+    def work() -> None:
+        for _ in range(2000):
+            log.add("SELECT ?", rows=1, seconds=0)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (log.statements()[0].calls, log.statements()[0].rows) == (16_000, 16_000)
+
+
+@pytest.mark.parametrize(("calls", "units", "told"), [(10, 1, False), (11, 1, True), (40, 4, False), (41, 4, True)])
+def test_statement_that_runs_again_and_again_is_a_warning(calls: int, units: int, told: bool) -> None:
+    found = repeated_statements([usage_of(calls, units=units)])
+    sentence = f"extract 2013-01 ran one statement {calls} times: SELECT name FROM airlines WHERE carrier = ?"
+    assert found == ((sentence,) if told else ())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can forget a process's peak")
+def test_peak_memory_is_that_of_the_task_and_not_of_those_before() -> None:
+    before = TaskMeter("extract", "large")
+    held = bytearray(300 * MEGABYTE)
+    del held
+    large = before.usage().peak_rss_bytes
+    small = TaskMeter("extract", "small").usage().peak_rss_bytes
+    assert large - small > 250 * MEGABYTE
+
+
+def test_time_of_every_thread_counts_as_processor_time() -> None:
+    def work() -> None:
+        until = time.thread_time() + 0.2
+        while time.thread_time() < until:
+            pass
+
+    meter = TaskMeter("render", "2013-01")
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = meter.usage()
+    assert found.cpu_seconds >= 0.4
+    assert found.seconds >= 0.2
+
+
+def test_task_that_fails_is_told_in_the_log_too(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="quire.resource_usage")
+    log = StatementLog()
+
+    def fail() -> None:
+        with measured("extract", "2013", log):
+            log.add("SELECT ?", rows=1, seconds=0.25)
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        fail()
+    took, statement = caplog.messages
+    assert took.startswith("extract 2013: 0 rows, 0 bytes, ")
+    assert statement == "extract 2013: 1 calls, 1 rows, 250.0 ms: SELECT ?"
+
+
+def test_measured_task_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    log = StatementLog()
+    caplog.set_level(logging.INFO, logger="quire.resource_usage")
+    with measured("aggregate", "2013", log) as meter:
+        log.add("SELECT ?", rows=1, seconds=0.001)
+        meter.count_written([StagedSummary(name="s", object_key="k", rows=16, bytes=900, sha256="0" * 64)])
+    assert caplog.messages[0].startswith("aggregate 2013: 16 rows, 900 bytes, ")
+    assert caplog.messages[1] == "aggregate 2013: 1 calls, 1 rows, 1.0 ms: SELECT ?"

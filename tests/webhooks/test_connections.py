@@ -1,0 +1,112 @@
+"""Connections of a source whose secrets backend does not answer: its deliveries are deferred, those of others taken."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from quire.webhooks import connections
+from quire.webhooks.definition import WebhookDefinition
+from quire.webhooks.rejections import DeliveryDeferred
+
+from tests.webhooks.serving import serving_orders
+from tests.webhooks.shop import DIRECTLY, SECRET, WHOLE, sign, write_source
+
+HUNG_DELIVERIES = 30  # more than a pool has threads
+
+
+class HangingSecrets(dict[str, str | None]):
+    """Passwords by connection; that of ``hung_signing`` does not come before ``answers`` is set."""
+
+    def __init__(self) -> None:
+        super().__init__(shop_signing=SECRET)
+        self.answers, self.asked = threading.Event(), 0
+
+    def __getitem__(self, connection: str) -> str | None:
+        if connection == "hung_signing":
+            self.asked += 1
+            self.answers.wait()
+        return SECRET
+
+
+def test_secrets_lookup_that_hangs_keeps_no_other_source_waiting(
+    fresh_database: str, tmp_path: Path, orders: WebhookDefinition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MAX_LOOKUP_SECONDS", 3.0)
+    write_source(tmp_path, "hung", signing="hung_signing")
+    passwords = HangingSecrets()
+    with serving_orders(tmp_path, fresh_database, passwords) as address, ThreadPoolExecutor(HUNG_DELIVERIES) as pool:
+
+        def post(source: str) -> httpx.Response:
+            return httpx.post(f"{address}/{source}", content=WHOLE, headers=sign(WHOLE), **DIRECTLY)
+
+        try:
+            hung = [pool.submit(post, "hung") for _ in range(HUNG_DELIVERIES)]
+            while not passwords.asked:
+                pass
+            assert post("orders").json() == {"status": "applied"}
+            assert not passwords.answers.is_set()
+            assert {answer.result().status_code for answer in hung} == {503}
+            assert passwords.asked == 1
+        finally:
+            passwords.answers.set()
+        assert post("hung").json() == {"status": "applied"}
+
+
+class HangingAddresses:
+    """An address that is another for each lookup; those up to ``hung`` wait until ``answers`` is set."""
+
+    def __init__(self, *, hung: int) -> None:
+        self.answers, self.threads, self._hung = threading.Event(), list[threading.Thread](), hung
+        self.lookup = connections.Lookup(address=self._find, password=lambda connection: SECRET)
+
+    def ask(self) -> str:
+        try:
+            return asyncio.run(self._ask())
+        except DeliveryDeferred:
+            return "deferred"
+
+    async def _ask(self) -> str:
+        return await self.lookup.address("shop")
+
+    def _find(self, connection: str) -> str:
+        self.threads.append(threading.current_thread())
+        number = len(self.threads)
+        if number <= self._hung:
+            self.answers.wait()
+        return f"postgresql://{number}"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lookups that count as hung at once."""
+    monkeypatch.setattr(connections, "SECONDS_TO_RETRY", 0.0, raising=False)
+    monkeypatch.setattr(connections, "MAX_LOOKUP_SECONDS", 0.5)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_lookup_that_hangs_for_minutes_is_given_up_for_a_new_one() -> None:
+    addresses = HangingAddresses(hung=1)
+    try:
+        assert [addresses.ask() for _ in range(3)] == ["deferred", "postgresql://2", "postgresql://2"]
+    finally:
+        addresses.answers.set()
+    addresses.threads[0].join()
+    assert addresses.ask() == "postgresql://2"  # and not what the old lookup has answered at last
+
+
+@pytest.mark.usefixtures("impatient")
+def test_lookups_that_all_hang_have_a_bounded_number_of_threads() -> None:
+    addresses = HangingAddresses(hung=connections.MAX_THREADS)
+    try:
+        assert {addresses.ask() for _ in range(connections.MAX_THREADS + 3)} == {"deferred"}
+        assert len(addresses.threads) == connections.MAX_THREADS
+    finally:
+        addresses.answers.set()
+    for thread in addresses.threads[:]:
+        thread.join()
+    assert addresses.ask() == f"postgresql://{connections.MAX_THREADS}"  # the newest lookup's

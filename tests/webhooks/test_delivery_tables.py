@@ -1,0 +1,159 @@
+"""quire hooks install and check, and quire check: what is missing is told in a line, and installed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quire.errors import DefinitionError, QueryError
+from quire.local_stack.postgres_server import PostgresServer
+from quire.postgres.tracking import track, untrack
+from quire.webhooks.delivery_tables import check_source, install
+from quire.webhooks.ingest import Outcome, ingest
+
+from tests.cli.test_app import quire, refusal
+from tests.postgres.tracking.tables import ask, objects, run_sql, tracked_report
+from tests.webhooks.shop import TABLE, body_of, event_of, write_source
+
+
+@pytest.fixture
+def database(fresh_database: str) -> str:
+    run_sql(fresh_database, TABLE)
+    return fresh_database
+
+
+@pytest.fixture
+def writer(postgres_server: PostgresServer, database: str) -> Iterator[str]:
+    """The address of a role that may write to the table, and make nothing."""
+    run_sql(
+        database,
+        "CREATE ROLE shop_writer LOGIN PASSWORD 'writer'",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON orders TO shop_writer",
+    )
+    yield postgres_server.url(database.rpartition("/")[2], user="shop_writer", password="writer")
+    run_sql(database, "DROP OWNED BY shop_writer", "DROP ROLE shop_writer")
+
+
+def test_install_and_check_as_commands(tmp_path: Path, database: str) -> None:
+    write_source(tmp_path)
+    environment = {"QUIRE_INCLUDE": str(tmp_path), "AIRFLOW_CONN_SHOP_WRITER": database}
+    (tmp_path / "reports").mkdir()
+    status, line = refusal(environment, "check")
+    assert (status, "run `quire hooks install orders`" in line) == (2, True)
+    assert quire(environment, "hooks", "install").stdout == "orders: installed\n"
+    before = objects(database)
+    assert quire(environment, "hooks", "install", "orders").stdout == "orders: was installed already\n"
+    assert objects(database) == before
+    right = "webhooks/orders: the definition and its table are right\n"
+    assert quire(environment, "check").stdout == right
+    assert quire(environment, "hooks", "check", "orders").stdout == right
+    del environment["AIRFLOW_CONN_SHOP_WRITER"]
+    assert "its table was not looked at: AIRFLOW_CONN_SHOP_WRITER is not set" in quire(environment, "check").stdout
+
+
+def test_check_tells_a_torn_file_and_an_unknown_source_in_one_line(tmp_path: Path) -> None:
+    write_source(tmp_path)
+    (tmp_path / "reports").mkdir()
+    environment = {"QUIRE_INCLUDE": str(tmp_path)}
+    status, line = refusal(environment, "hooks", "install", "order")
+    assert (status, "did you mean orders?" in line) == (2, True)
+    file = tmp_path / "webhooks" / "orders.yaml"
+    file.write_text(file.read_text().replace("table:", "tabel:"))
+    status, line = refusal(environment, "check")
+    assert (status, "orders.yaml:1: tabel: unknown key; did you mean table?" in line) == (2, True)
+
+
+def test_check_tells_sources_that_share_a_signing_connection(tmp_path: Path) -> None:
+    for name, signing in (("orders", "shop_signing"), ("returns", "Shop_Signing"), ("parcels", "parcel_signing")):
+        write_source(tmp_path, name, signing=signing)
+    (tmp_path / "webhooks" / "torn.yaml").write_text("signing: shop_signing\n")
+    environment = {"QUIRE_INCLUDE": str(tmp_path)}
+    shared = "; it shares its signing connection with {}: a delivery that is signed for one is accepted for the other"
+    assert shared.format("returns") in quire(environment, "hooks", "check", "orders").stdout
+    assert shared.format("orders") in quire(environment, "hooks", "check", "returns").stdout
+    assert "shares" not in quire(environment, "hooks", "check", "parcels").stdout
+
+
+@pytest.mark.parametrize(
+    ("harm", "changes", "reason"),
+    [
+        ("DROP TABLE orders", {}, r"there is no table public\.orders"),
+        ("ALTER TABLE orders RENAME status TO state", {}, "has no column status; did you mean state"),
+        ("ALTER TABLE orders DROP CONSTRAINT orders_pkey", {}, "has no unique constraint on id"),
+        (
+            "SELECT",
+            {"keys": {"customer": "data.order.id"}, "columns": {"note": "n"}},
+            "no unique constraint on customer",
+        ),
+        (
+            "CREATE UNIQUE INDEX ON orders (note) WHERE id > 0",
+            {"keys": {"note": "n"}, "columns": {"id": "i"}},
+            "unique",
+        ),
+        ("ALTER TABLE orders ADD twice int GENERATED ALWAYS AS (1) STORED", {"columns": {"twice": "n"}}, "itself sets"),
+        ("ALTER TABLE orders ADD k float UNIQUE", {"keys": {"k": "n"}}, "the key k is double precision: equal values"),
+        ("ALTER TABLE orders RENAME TO others; CREATE VIEW orders AS SELECT * FROM others", {}, "there is no table"),
+    ],
+)
+def test_table_that_cannot_be_written_is_told(
+    tmp_path: Path, database: str, harm: str, changes: dict[str, Any], reason: str
+) -> None:
+    definition = write_source(tmp_path, **changes)
+    install(definition, writer_url=database, owner_url=database)
+    run_sql(database, harm)
+    with pytest.raises(DefinitionError, match=reason):
+        check_source(definition, url=database)
+
+
+def test_columns_without_which_no_row_can_be_made_are_told(tmp_path: Path, database: str) -> None:
+    source = write_source(tmp_path)
+    install(source, writer_url=database, owner_url=database)
+    run_sql(
+        database,
+        "CREATE DOMAIN places AS int DEFAULT 1; ALTER TABLE orders ADD shop text NOT NULL, ADD till text NOT NULL, "
+        "ADD n int NOT NULL GENERATED ALWAYS AS IDENTITY, ADD at date NOT NULL DEFAULT now(), ADD p places NOT NULL",
+    )
+    environment = {"QUIRE_INCLUDE": str(tmp_path), "AIRFLOW_CONN_SHOP_WRITER": database}
+    assert quire(environment, "hooks", "check", "orders").stdout == (
+        "webhooks/orders: the definition and its table are right; "
+        "it makes no new rows unless a trigger sets shop, till\n"
+    )
+
+
+def test_unique_constraint_of_several_columns_in_any_order_is_found(tmp_path: Path, database: str) -> None:
+    run_sql(database, "ALTER TABLE orders ADD shop text, ADD UNIQUE (shop, customer) INCLUDE (note)")
+    definition = write_source(tmp_path, keys={"customer": "c", "shop": "s"}, columns={"note": "n"})
+    install(definition, writer_url=database, owner_url=database)
+    check_source(definition, url=database)
+
+
+def test_writer_that_may_make_nothing_is_granted_the_use_by_who_installs(
+    tmp_path: Path, database: str, writer: str
+) -> None:
+    definition = write_source(tmp_path)
+    with pytest.raises(QueryError, match="permission denied for database"):
+        install(definition, writer_url=writer, owner_url=writer)
+    assert install(definition, writer_url=writer, owner_url=database) == "orders: installed"
+    assert install(definition, writer_url=writer, owner_url=writer) == "orders: was installed already"
+    check_source(definition, url=writer)
+    event = event_of(definition, body_of(1, customer="Ann"))
+    assert ingest(definition, event, body_sha256=b"", url=writer) == Outcome.APPLIED
+    run_sql(database, "REVOKE DELETE ON orders FROM shop_writer")
+    with pytest.raises(DefinitionError, match=r"the connection shop_writer may not DELETE on public\.orders"):
+        check_source(definition, url=writer)
+
+
+def test_tables_stay_when_the_last_report_is_untracked(tmp_path: Path, database: str) -> None:
+    definition = write_source(tmp_path)
+    install(definition, writer_url=database, owner_url=database)
+    before = objects(database)
+    run_sql(database, "CREATE TABLE events (id integer, at timestamptz)")
+    report = tracked_report(tmp_path)
+    track(report, database)
+    untrack(report.name, database)
+    run_sql(database, "DROP TABLE events")
+    check_source(definition, url=database)
+    assert [row for row in objects(database) if row[0] != "schema"] == [row for row in before if row[0] != "schema"]
+    assert ask(database, "SELECT to_regclass('quire.change_log')") == [(None,)]

@@ -1,0 +1,128 @@
+"""Texts stay texts, letter by letter: formulas, links, numbers, control characters, the longest."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pytest
+from quire.xlsx.data_sheets import Limits
+from quire.xlsx.xml_text import LONGEST_TEXT, cut_text, escape_text
+
+from tests.xlsx.books import book_of, by_openpyxl, calamine, cell, parts, write, write_rows
+
+SCHEMA = pa.schema([("v", pa.string())])
+MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+LOOKALIKES = [
+    "=1+1", "+1", "-5", "@x", "\tx", "{=SUM(A1)}", "https://example.org/", "00123", "1e5", "TRUE", "#N/A", "2013-01-01",
+    "mailto:a@b.c", "=cmd|' /C calc'!A0", "'quoted", " lead", "trail ", "two\nlines", "tab\tin", "&amp;<b>\"'>", "]]>",
+]  # fmt: skip
+
+
+INLINE = Limits(shared_rows=0)
+
+
+@pytest.fixture(params=["shared", "inline"])
+def ballast(request: pytest.FixtureRequest) -> list[str]:
+    """Rows before the one in question, which make the column share its strings, or not."""
+    return ["same"] * 600 if request.param == "shared" else [f"other {number}" for number in range(600)]
+
+
+def column(texts: Sequence[str | None], *, limits: Limits = INLINE) -> bytes:
+    batch = pa.RecordBatch.from_arrays([pa.array(texts, pa.string())], schema=SCHEMA)
+    files, _ = write(book_of([batch], SCHEMA), limits=limits)
+    return files.bodies[0]
+
+
+@pytest.mark.parametrize("text", LOOKALIKES)
+def test_text_stays_text_whatever_it_looks_like(ballast: list[str], text: str) -> None:
+    body = column([*ballast, text])
+    found = cell(body, f"A{len(ballast) + 2}")
+    assert (found.value, found.data_type, found.hyperlink) == (text, "s", None)
+    assert calamine(body)[len(ballast) + 1][0] == text
+    assert found.style is not None
+    assert bool(found.quotePrefix) is (text[0] in "=+-@\t")
+
+
+def test_columns_of_few_values_are_shared_and_others_are_not() -> None:
+    few, many = parts(column(["a", "b"] * 300)), parts(column([f"n{number}" for number in range(8_000)]))
+    assert b"inlineStr" not in few["xl/worksheets/sheet1.xml"]
+    assert b">a</t>" in few["xl/sharedStrings.xml"]
+    assert b"n599" in many["xl/worksheets/sheet1.xml"]
+    assert b"n599" not in many["xl/sharedStrings.xml"]
+
+
+def test_columns_of_a_small_table_are_all_shared_for_readers_that_show_no_other_texts() -> None:
+    package = parts(column([f"n{number}" for number in range(20_000)], limits=Limits()))
+    assert b"inlineStr" not in package["xl/worksheets/sheet1.xml"]
+    assert b">n19999</t>" in package["xl/sharedStrings.xml"]
+
+
+def test_column_that_stops_repeating_changes_over_and_loses_nothing() -> None:
+    texts = [f"v{number % 7}" for number in range(9000)] + [f"w{number}" for number in range(20_000)]
+    assert [row[0] for row in calamine(column(texts))[1:]] == texts
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [
+        ("a\x01b", "a_x0001_b"),
+        ("a\rb", "a_x000D_b"),
+        ("a\r\nb", "a_x000D_\nb"),
+        ("\ufffe\uffff", "_xFFFE__xFFFF_"),
+        ("_x0041_", "_x005F_x0041_"),
+        ("_x0041_x0042_", "_x005F_x0041_x005F_x0042_"),
+        ("_x004_", "_x004_"),
+        ("_X0041_", "_X0041_"),
+        ("<&>", "&lt;&amp;&gt;"),
+        ("\x0b\x0c\x1f", "_x000B__x000C__x001F_"),
+        ("😀", "😀"),
+    ],
+)
+def test_characters_that_xml_forbids_are_escaped_as_excel_does(ballast: list[str], text: str, stored: str) -> None:
+    assert escape_text(text) == stored
+    package = parts(column([*ballast, text]))
+    everything = package["xl/worksheets/sheet1.xml"] + package["xl/sharedStrings.xml"]
+    assert f'<t xml:space="preserve">{stored}</t>'.encode() in everything
+
+
+def test_longest_text_is_kept_and_a_longer_one_is_cut_and_told(ballast: list[str]) -> None:
+    rows = [{"v": text} for text in [*ballast, "x" * LONGEST_TEXT, "y" * (LONGEST_TEXT + 1)]]
+    body, outcome = write_rows(rows, SCHEMA, limits=INLINE)
+    found = [row[0] for row in by_openpyxl(body)[-2:]]
+    assert found == ["x" * LONGEST_TEXT, "y" * LONGEST_TEXT]
+    assert outcome.notes == ("v: 1 text is longer than the 32,767 characters of a cell, and cut there.",)
+
+
+def test_cut_never_leaves_half_a_character() -> None:
+    emoji = "😀" * (LONGEST_TEXT // 2 + 1)  # two UTF-16 units each, and the limit is odd
+    assert cut_text(emoji) == "😀" * (LONGEST_TEXT // 2)
+    assert cut_text("a" + emoji) == "a" + "😀" * (LONGEST_TEXT // 2)
+    body, _ = write_rows([{"v": emoji}], SCHEMA)
+    assert calamine(body)[1][0] == "😀" * (LONGEST_TEXT // 2)
+
+
+def test_65_531_links_are_texts() -> None:
+    texts: list[str | None] = [f"https://example.org/{number}" for number in range(65_531)]
+    package = parts(column(texts))
+    assert not [name for name in package if "worksheets/_rels" in name]
+    assert not re.search(rb"<hyperlink", package["xl/worksheets/sheet1.xml"])
+    assert calamine(column(texts))[-1][0] == texts[-1]
+
+
+@pytest.mark.parametrize("limits", [INLINE, Limits()])
+def test_empty_text_is_a_cell_of_an_empty_string_and_null_is_no_cell(limits: Limits) -> None:
+    package = parts(column(["", None, "x"], limits=limits))
+    sheet = ElementTree.fromstring(package["xl/worksheets/sheet1.xml"])  # noqa: S314 - our own
+    cells = {found.get("r"): found for found in sheet.iter(f"{{{MAIN}}}c")}
+    assert list(cells) == ["A1", "A2", "A4"]
+    if cells["A2"].get("t") == "inlineStr":
+        text = cells["A2"].find(f"{{{MAIN}}}is/{{{MAIN}}}t")
+    else:
+        strings = ElementTree.fromstring(package["xl/sharedStrings.xml"])  # noqa: S314 - our own
+        place = int(cells["A2"].findtext(f"{{{MAIN}}}v") or "-1")
+        text = strings.findall(f"{{{MAIN}}}si")[place].find(f"{{{MAIN}}}t")
+    assert text is not None
+    assert (text.text or "") == ""
