@@ -12,10 +12,9 @@ from typing import Any
 import psycopg
 import yaml
 from quire.postgres import SourceSession
-from quire.records.run import RunRequest
 from quire.report.catalog import find_definition
 from quire.report.definition import ReportDefinition
-from quire.report.request import request_range
+from quire.report.request import RunRequest, request_range
 
 ZONE = "America/New_York"
 MADE_AT = "2013-04-01T06:00:00+00:00"

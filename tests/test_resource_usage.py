@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from quire.records.run import StagedSummary, StatementUsage, TaskUsage
+from quire.records.stage_records import StagedSummary, StatementUsage, TaskUsage
 from quire.resource_usage import StatementLog, TaskMeter, measured, repeated_statements
 
 MEGABYTE = 1024 * 1024

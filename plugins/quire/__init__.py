@@ -7,7 +7,7 @@ The way of the data, one module a step, none of which imports another:
     stages/extract     a group of partitions -> one Parquet object each
     stages/aggregate   all Parquet objects -> one small one per summary
     stages/layout      which rows go to which workbook; is this run published already?
-    stages/render      workbook shares -> XLSX, uploaded while they are written
+    stages/render      workbook shards -> XLSX, uploaded while they are written
     stages/publish     the summaries' workbook, then the manifest, last: a run that exists
 
 ``pipeline`` calls them in one process, ``airflow_dag`` as Airflow tasks.

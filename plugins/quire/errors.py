@@ -62,7 +62,7 @@ class ReportError(Exception):
 
 
 @contextmanager
-def concerning(*, report: str, partition: str | None = None) -> Iterator[None]:
+def error_context(*, report: str, partition: str | None = None) -> Iterator[None]:
     """Puts report and partition on errors that come through without them."""
     try:
         yield

@@ -15,17 +15,10 @@ from quire.partitions.cache import whole_range
 from quire.partitions.damaged_objects import repeat_when_damaged
 from quire.partitions.freshness import outlives_run
 from quire.postgres import SourceSession
-from quire.records.run import (
-    PublishedRun,
-    RenderedFile,
-    RunLayout,
-    RunPlan,
-    RunRequest,
-    StagedPartition,
-    StagedRun,
-    TaskUsage,
-)
+from quire.records.manifest import PublishedRun
+from quire.records.stage_records import RenderedFile, RunLayout, RunPlan, StagedPartition, StagedRun, TaskUsage
 from quire.report.definition import ReportDefinition
+from quire.report.request import RunRequest
 from quire.resource_usage import TaskMeter, measured
 from quire.runs.leases import Lease, hold_lease
 
@@ -241,9 +234,9 @@ def _render(
     files: list[RenderedFile] = []
     done = 0
     for group in layout.groups:
-        for share in group:
+        for shard in group:
             progress("render", done, total)
-            files += render_workbooks(definition, run, [share], store=store)
+            files += render_workbooks(definition, run, [shard], store=store)
             done += 1
     progress("render", done, total)
     return tuple(files)

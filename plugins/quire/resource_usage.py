@@ -12,11 +12,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from quire.memory import give_back_free_memory
-from quire.records.run import RenderedFile, StagedPartition, StagedSummary, StatementUsage, TaskUsage
+from quire.records.stage_records import RenderedFile, StagedPartition, StagedSummary, StatementUsage, TaskUsage
 
 logger = logging.getLogger(__name__)
 
-MOST_CALLS = 10  # of one statement for one partition; more is the habit of a query for each row
+MAX_CALLS = 10  # of one statement for one partition; more is the habit of a query for each row
 _PEAK = Path("/proc/self/status")
 _FORGET_PEAK = Path("/proc/self/clear_refs")
 
@@ -112,7 +112,7 @@ def repeated_statements(usage: Sequence[TaskUsage]) -> tuple[str, ...]:
         f"{task.stage} {task.task} ran one statement {statement.calls:,} times: {statement.sql[:200]}"
         for task in usage
         for statement in task.statements
-        if statement.calls > MOST_CALLS * task.units
+        if statement.calls > MAX_CALLS * task.units
     )
 
 

@@ -17,8 +17,8 @@ from airflow.sdk.execution_time.context import ConnectionAccessor, VariableAcces
 from quire.airflow_dag import notifications
 from quire.airflow_dag.notifiers import notifier_calls
 from quire.notifications import Notice, ToldRun, as_html, as_text, tell_success
-from quire.records.run import RunRequest
 from quire.report.definition import ReportDefinition
+from quire.report.request import RunRequest
 
 from tests.airflow.mailbox import MAIL_LOGIN, MAIL_PASSWORD, REFUSED, SENDER, Mailbox
 

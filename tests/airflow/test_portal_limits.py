@@ -12,7 +12,7 @@ import pytest
 from quire.local_stack.process_table import session_members
 from quire.local_stack.stack import LocalStack
 from quire.object_store import ObjectStore
-from quire.records.run import Manifest, manifest_key
+from quire.records.manifest import Manifest, manifest_key
 from quire.records.serialization import from_json
 from quire.settings import StoreSettings
 

@@ -23,7 +23,7 @@ SECONDS_TO_START = 600
 SECONDS_OF_A_RUN = 900
 ENDED = ("success", "failed")
 SHEET = re.compile(r"xl/worksheets/sheet\d+\.xml")
-SMALLEST_SHEET_OF_ROWS = 1_000_000
+MIN_SHEET_BYTES = 1_000_000
 CELERY = "airflow.providers.celery.executors.celery_executor.app"
 
 
@@ -171,7 +171,7 @@ def digests_of_cells(body: bytes) -> dict[str, str]:
     told = {str(cell) for row in about for cell in row}
     with zipfile.ZipFile(BytesIO(body)) as package:
         parts = [found for found in package.infolist() if SHEET.fullmatch(found.filename)]
-        found = {part.filename: _digest(package, part) for part in parts if part.file_size > SMALLEST_SHEET_OF_ROWS}
+        found = {part.filename: _digest(package, part) for part in parts if part.file_size > MIN_SHEET_BYTES}
         strings = re.findall(r"<si>(.*?)</si>", package.read("xl/sharedStrings.xml").decode(), re.DOTALL)
     kept = ["" if unescape(re.sub(r"<[^>]*>", "", text)) in told else text for text in strings]
     return {**found, "strings": hashlib.sha256("\n".join(kept).encode()).hexdigest()}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-LONGEST_LINE = 65_536
+MAX_LINE_LENGTH = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,11 @@ def read_response(stream: BinaryIO, *, method: str) -> Message:
 
 
 def _read_head(stream: BinaryIO) -> tuple[str, list[tuple[str, str]]] | None:
-    first_line = stream.readline(LONGEST_LINE).decode("latin-1").rstrip("\r\n")
+    first_line = stream.readline(MAX_LINE_LENGTH).decode("latin-1").rstrip("\r\n")
     if not first_line:
         return None
     headers = []
-    while line := stream.readline(LONGEST_LINE).decode("latin-1").rstrip("\r\n"):
+    while line := stream.readline(MAX_LINE_LENGTH).decode("latin-1").rstrip("\r\n"):
         name, _, value = line.partition(":")
         headers.append((name, value.strip()))
     return first_line, headers
@@ -81,9 +81,9 @@ def _with_body(stream: BinaryIO, first_line: str, headers: Sequence[tuple[str, s
 
 def _read_chunks(stream: BinaryIO) -> bytes:
     body = bytearray()
-    while size := int(stream.readline(LONGEST_LINE).split(b";")[0], 16):
+    while size := int(stream.readline(MAX_LINE_LENGTH).split(b";")[0], 16):
         body += stream.read(size)
-        stream.readline(LONGEST_LINE)
-    while stream.readline(LONGEST_LINE).strip():  # trailers
+        stream.readline(MAX_LINE_LENGTH)
+    while stream.readline(MAX_LINE_LENGTH).strip():  # trailers
         pass
     return bytes(body)

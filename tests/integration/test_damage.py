@@ -15,7 +15,8 @@ from quire.object_store import ObjectStore
 from quire.object_store.body import READ_ATTEMPTS
 from quire.partitions.row_reader import read_rows
 from quire.pipeline import run_report, store_partitions
-from quire.records.run import Manifest, RowSlice, StagedPartition
+from quire.records.manifest import Manifest
+from quire.records.stage_records import RowSlice, StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.runs.verify import verify_run
 from quire.settings import StoreSettings

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from quire.object_store import ObjectStore
 from quire.pipeline import RunOutcome, run_report
-from quire.records.run import manifest_key
+from quire.records.manifest import manifest_key
 from quire.report.catalog import find_definition
 from quire.report.definition import ReportDefinition
 from quire.runs.verify import verify_run

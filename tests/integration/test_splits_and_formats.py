@@ -18,7 +18,7 @@ import pytest
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
 from quire.portal.run_contents import file_views
-from quire.records.run import RenderedFile
+from quire.records.stage_records import RenderedFile
 from quire.runs.file_names import is_summary
 from quire.runs.verify import verify_run
 

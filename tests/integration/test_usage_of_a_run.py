@@ -15,7 +15,7 @@ from quire.partitions import freshness
 from quire.pipeline import run_report
 from quire.postgres import SourceTransaction
 from quire.records.serialization import to_json
-from quire.resource_usage import MOST_CALLS
+from quire.resource_usage import MAX_CALLS
 from quire.settings import CLONE
 
 from tests.events import ROWS, events_report, fill_events, request_of, session_of
@@ -65,7 +65,7 @@ def test_query_for_each_row_is_a_warning_of_the_run(
 ) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path)
-    calls, tokens = MOST_CALLS + 1, freshness.partition_tokens
+    calls, tokens = MAX_CALLS + 1, freshness.partition_tokens
 
     def chatty(*arguments: Any, transaction: SourceTransaction) -> dict[str, str]:
         for number in range(calls):

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from quire.notifications import FailedTask, ToldFile, ToldRun, as_html, as_text, tell_failure, tell_success
 from quire.notifications.content import size_of
-from quire.records.run import RunRequest
 from quire.report.definition import ReportDefinition
+from quire.report.request import RunRequest
 
 SUMMARY = "flights_2013-01-01_2013-01-31_summary.xlsx"
 BASE = "https://airflow.example.org/team"

@@ -15,7 +15,8 @@ import pytest
 from quire.errors import IntegrityError
 from quire.notifications.headline_totals import summary_totals
 from quire.object_store import ObjectStore
-from quire.records.run import Manifest, StagedSummary
+from quire.records.manifest import Manifest
+from quire.records.stage_records import StagedSummary
 from quire.report.definition import ReportDefinition
 
 KEY = "partitions/sales/summary.parquet"

@@ -16,7 +16,7 @@ from quire.object_store import ObjectStore
 from quire.object_store.body import MAX_RECORD_BYTES
 from quire.object_store.commit_records import MANIFEST_LIMITS, PARTITION_LIMITS, write_once
 from quire.partitions.cache import find_partition
-from quire.records.run import manifest_key
+from quire.records.manifest import manifest_key
 from quire.records.serialization import to_json
 from quire.runs.manifests import find_manifest, load_manifest
 from quire.settings import CLONE

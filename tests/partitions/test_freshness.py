@@ -11,7 +11,7 @@ import pytest
 from quire.errors import DefinitionError
 from quire.object_store import ObjectStore
 from quire.pipeline import RunOutcome, run_report
-from quire.records.run import StagedRun
+from quire.records.stage_records import StagedRun
 from quire.report.definition import ReportDefinition
 from quire.stages.aggregate import aggregate_summaries
 from quire.stages.extract import extract_partitions

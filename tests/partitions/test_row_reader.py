@@ -11,7 +11,7 @@ import pytest
 from quire.errors import DamagedObjectError
 from quire.object_store import ObjectStore, Upload
 from quire.partitions.row_reader import BATCH_BYTES, BATCH_ROWS, damage_discarded, read_rows
-from quire.records.run import RowSlice
+from quire.records.stage_records import RowSlice
 
 ROWS = 30_000
 

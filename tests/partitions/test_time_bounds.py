@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from quire.object_store import ObjectStore, Upload
 from quire.partitions.time_bounds import cut_slices, row_times
-from quire.records.run import PartitionStatistics, RowSlice, StagedPartition
+from quire.records.stage_records import PartitionStatistics, RowSlice, StagedPartition
 
 ZONE = "America/New_York"
 KEY = "partitions/2013-01.parquet"

@@ -16,7 +16,7 @@ from quire.pipeline import run_report
 from quire.portal import command_line_runs as module
 from quire.portal.command_line_runs import command_line_runs
 from quire.portal.manifest_cache import _CACHE
-from quire.records.run import Manifest, manifest_key
+from quire.records.manifest import Manifest, manifest_key
 from quire.report.definition import ReportDefinition
 from quire.runs.manifests import load_manifest
 

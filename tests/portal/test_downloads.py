@@ -18,7 +18,8 @@ from quire.object_store import ObjectStore
 from quire.pipeline import run_report
 from quire.portal.archives import archive_bytes, stream_archive
 from quire.portal.manifest_cache import _CACHE
-from quire.records.run import Manifest, RenderedFile
+from quire.records.manifest import Manifest
+from quire.records.stage_records import RenderedFile
 from quire.report.definition import ReportDefinition, report
 
 from tests.events import events_report, fill_events, request_of, session_of

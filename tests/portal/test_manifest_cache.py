@@ -8,7 +8,7 @@ from datetime import date
 
 from quire.object_store import ObjectStore
 from quire.portal.manifest_cache import _CACHE, MAX_CACHE_BYTES, bytes_of, cached_manifest
-from quire.records.run import Manifest, ManifestPartition, manifest_key
+from quire.records.manifest import Manifest, ManifestPartition, manifest_key
 from quire.records.serialization import to_json
 
 PARTITIONS = 2_000

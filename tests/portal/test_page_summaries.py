@@ -23,8 +23,9 @@ from quire.portal.access import Caller, Reading
 from quire.portal.manifest_cache import _CACHE
 from quire.portal.page_summaries import NOT_READY, UNAVAILABLE, UNREADABLE, PageSummaries, summaries_for
 from quire.portal.work_queue import WorkQueue
-from quire.records.run import Manifest, StagedSummary, manifest_key
+from quire.records.manifest import Manifest, manifest_key
 from quire.records.serialization import to_json
+from quire.records.stage_records import StagedSummary
 from quire.report.definition import ReportDefinition
 from quire.sheets import tables
 from quire.sheets.tables import SummaryTable, summary_tables
@@ -130,7 +131,7 @@ def test_page_decodes_the_first_rows_of_large_summaries_only(definition: ReportD
     finally:
         pa.set_memory_pool(before)
     assert first.rows[0] == ["kind 000000000", "0", "0", "0"]
-    assert (len(first.rows), first.total_rows, second.total_rows) == (tables.MOST_ROWS, ROWS, ROWS)
+    assert (len(first.rows), first.total_rows, second.total_rows) == (tables.MAX_ROWS, ROWS, ROWS)
     assert f"first 1,000 of {ROWS:,}" in first.chart
     assert pool.max_memory() < 16 * MEGABYTE  # one whole table takes 19 MB, and the old page held two with copies
 

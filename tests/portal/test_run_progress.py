@@ -11,7 +11,7 @@ from quire.airflow_dag.sealing import Sealer
 from quire.date_range import DatePartition
 from quire.object_store import ObjectStore
 from quire.portal import command_line_runs, run_outcomes
-from quire.records.run import PartitionStatistics, RowSlice, StagedPartition, WorkbookShare
+from quire.records.stage_records import PartitionStatistics, RowSlice, StagedPartition, WorkbookShard
 
 from tests.events import events_report
 from tests.portal.in_process import open_portal
@@ -37,7 +37,7 @@ def test_progress_counts_partitions_and_files_of_the_tasks_that_are_over(
     run_outcomes._FINAL.clear()
     sealer = Sealer(events_report(tmp_path), "events:ask__1", store=bucket)
     parts = [DatePartition(key=f"2013-0{month}", start=DAY, stop=DAY, timezone="UTC") for month in (2, 3, 4)]
-    workbooks = [WorkbookShare(stem=f"events_{number}", start=DAY, end=DAY, slices=(SLICE,) * 3) for number in (1, 2)]
+    workbooks = [WorkbookShard(stem=f"events_{number}", start=DAY, end=DAY, slices=(SLICE,) * 3) for number in (1, 2)]
     pushed = {
         ("plan", "return_value"): [sealer.seal("groups", parts[:2]), sealer.seal("groups", parts[2:])],
         ("plan", "stored"): sealer.seal("stored", [STORED]),

@@ -12,28 +12,26 @@ import pytest
 from pydantic import TypeAdapter
 from quire.date_range import DatePartition
 from quire.errors import IntegrityError
-from quire.records import run as run_records
-from quire.records import serialization
-from quire.records.run import (
-    Manifest,
-    ManifestPartition,
+from quire.records import manifest, serialization, stage_records
+from quire.records.manifest import Manifest, ManifestPartition, PublishedRun
+from quire.records.serialization import digest, from_json, to_json
+from quire.records.stage_records import (
     PartialSummaries,
     PartitionStatistics,
-    PublishedRun,
     RenderedFile,
     RowSlice,
     RunLayout,
     RunPlan,
-    RunRequest,
     SourceColumn,
     StagedPartition,
     StagedRun,
     StagedSummary,
     StatementUsage,
     TaskUsage,
-    WorkbookShare,
+    WorkbookShard,
 )
-from quire.records.serialization import digest, from_json, to_json
+from quire.report import request
+from quire.report.request import RunRequest
 
 START, END, STOP = date(2013, 1, 1), date(2013, 1, 31), date(2013, 2, 1)
 PARTITION = DatePartition(key="2013-01", start=START, stop=STOP, timezone="America/New_York")
@@ -55,7 +53,7 @@ SLICE = RowSlice(
     offset=5,
     rows=27_004,
 )
-SHARE = WorkbookShare(stem="flights_2013-01", start=START, end=END, slices=(SLICE, SLICE))
+SHARE = WorkbookShard(stem="flights_2013-01", start=START, end=END, slices=(SLICE, SLICE))
 FILE = RenderedFile(
     name="flights_2013-01.xlsx",
     key=f"reports/flights/{'a' * 32}/flights_2013-01.xlsx",
@@ -152,8 +150,9 @@ def test_record_through_json_and_back_is_equal(record: Any) -> None:
 def test_records_of_the_module_are_all_tried_above_and_all_frozen() -> None:
     declared = {
         kind
-        for _, kind in inspect.getmembers(run_records, dataclasses.is_dataclass)
-        if inspect.isclass(kind) and kind.__module__ == run_records.__name__
+        for module in (stage_records, manifest, request)
+        for _, kind in inspect.getmembers(module, dataclasses.is_dataclass)
+        if inspect.isclass(kind) and kind.__module__ == module.__name__
     }
     assert {type(record) for record in RECORDS} == declared
     assert all(kind.__dataclass_params__.frozen for kind in declared)  # type: ignore[attr-defined]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from quire.errors import ParameterError, RangeError
-from quire.records.run import RunPlan, RunRequest
+from quire.records.stage_records import RunPlan
 from quire.report.definition import CsvOptions, Limits, Owner, ReportDefinition
-from quire.report.request import request_conf, request_range
+from quire.report.request import RunRequest, request_conf, request_range
 from quire.runs.run_key import run_key_of
 
 STRING = {"kind": {"type": "string", "default": None}}

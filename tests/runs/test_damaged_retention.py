@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from quire.errors import IntegrityError
 from quire.object_store import ObjectStore
-from quire.records.run import manifest_key
+from quire.records.manifest import manifest_key
 from quire.report.definition import ReportDefinition
 from quire.runs.verify import verify_run
 

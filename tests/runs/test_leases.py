@@ -17,7 +17,8 @@ import pytest
 from quire.errors import DamagedObjectError, ReportError, StoreUnavailableError
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
-from quire.records.run import RunRequest, TaskUsage
+from quire.records.stage_records import TaskUsage
+from quire.report.request import RunRequest
 from quire.runs.leases import EXPIRES_AFTER, Lease, active_runs, hold_lease, lease_key, release_lease, seconds_passed
 from quire.settings import CLONE
 from quire.stages.publish import publish_run

@@ -15,7 +15,8 @@ from quire.object_store.commit_records import read_record, write_once
 from quire.pipeline import run_report
 from quire.portal.command_line_runs import command_line_runs
 from quire.portal.manifest_cache import cached_manifest
-from quire.records.run import Manifest, StagedPartition, manifest_key
+from quire.records.manifest import Manifest, manifest_key
+from quire.records.stage_records import StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.runs.manifests import find_manifest, read_manifest
 from quire.runs.verify import verify_run

@@ -14,8 +14,9 @@ import pytest
 from quire.errors import IntegrityError
 from quire.object_store import ObjectStore, StoredObject
 from quire.pipeline import run_report, store_partitions
-from quire.records.run import Manifest, RunRequest
+from quire.records.manifest import Manifest
 from quire.report.definition import ReportDefinition
+from quire.report.request import RunRequest
 from quire.runs.leases import Lease, lease_key
 from quire.runs.retention import Collected, collect_garbage
 from quire.runs.verify import verify_run

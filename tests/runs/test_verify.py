@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from quire.errors import ParameterError
 from quire.object_store import ObjectStore
-from quire.records.run import Manifest, ManifestPartition, RenderedFile, manifest_key
+from quire.records.manifest import Manifest, ManifestPartition, manifest_key
 from quire.records.serialization import to_json
+from quire.records.stage_records import RenderedFile
 from quire.runs.verify import READ_BYTES, verify_run
 
 START, END = dt.date(2013, 1, 1), dt.date(2013, 1, 31)

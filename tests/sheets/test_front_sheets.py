@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from quire.date_range import DateRange
+from quire.flat_files.row_groups import write_row_groups
 from quire.object_store import ObjectStore
-from quire.partitions.parquet_format import write_row_groups
 from quire.postgres.arrow_types import storage_schema
-from quire.records.run import RunPlan, SourceColumn, StagedPartition, StagedRun
+from quire.records.stage_records import RunPlan, SourceColumn, StagedPartition, StagedRun
 from quire.sheets.front_sheets import about_sheet
 from quire.stages.layout import layout_run
 from quire.stages.render import render_workbooks

@@ -14,9 +14,10 @@ from quire.errors import DamagedObjectError, IntegrityError
 from quire.notifications.headline_totals import summary_totals
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
-from quire.records.run import Manifest, StagedSummary
+from quire.records.manifest import Manifest
+from quire.records.stage_records import StagedSummary
 from quire.report.definition import ReportDefinition
-from quire.sheets.tables import MOST_ROWS, summary_tables
+from quire.sheets.tables import MAX_ROWS, summary_tables
 
 from tests.events import events_report, fill_events, request_of, session_of
 
@@ -77,7 +78,7 @@ def test_summary_that_expands_without_bounds_is_not_shown(
     changed = forge(manifest, FORGED[forged], bucket)
     assert changed.summaries[0].bytes < 1_000_000
     shown = summary_tables(definition, changed, store=bucket)
-    assert [len(table.rows) for table in shown] == ([MOST_ROWS] if forged in SHOWN else [])
+    assert [len(table.rows) for table in shown] == ([MAX_ROWS] if forged in SHOWN else [])
     with pytest.raises(IntegrityError, match="too large to be shown"):
         summary_totals(definition, changed, store=bucket)
 

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from quire.errors import QueryError
 from quire.object_store import ObjectStore
-from quire.records.run import RunPlan, StagedPartition
+from quire.records.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.stages.aggregate import aggregate_summaries
 from quire.stages.extract import extract_partitions

@@ -17,7 +17,7 @@ import pytest
 from quire.errors import IntegrityError, MisplacedRowsError, QueryError, StoreRefusedError
 from quire.local_stack.postgres_server import PostgresServer
 from quire.object_store import ObjectStore
-from quire.records.run import RunPlan, StagedPartition
+from quire.records.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.stages.extract import extract_partitions
 from quire.stages.plan import plan_partitions

@@ -11,7 +11,8 @@ import pytest
 from quire.date_range import DateRange
 from quire.object_store import ObjectStore
 from quire.object_store.commit_records import write_once
-from quire.records.run import Manifest, RunLayout, RunPlan, SourceColumn, StagedPartition, WorkbookShare, manifest_key
+from quire.records.manifest import Manifest, manifest_key
+from quire.records.stage_records import RunLayout, RunPlan, SourceColumn, StagedPartition, WorkbookShard
 from quire.report.definition import ReportDefinition
 from quire.runs import run_key
 from quire.stages.layout import layout_run
@@ -53,18 +54,18 @@ def layout(include: Path, store: ObjectStore, rows: list[int], **changes: Any) -
     return layout_run(definition, plan, staged(plan, rows), store=store)
 
 
-def shares(found: RunLayout) -> list[WorkbookShare]:
-    return [share for group in found.groups for share in group]
+def shards(found: RunLayout) -> list[WorkbookShard]:
+    return [shard for group in found.groups for shard in group]
 
 
 def test_split_by_partition_gives_each_a_workbook_empty_ones_too(tmp_path: Path, bucket: ObjectStore) -> None:
-    found = shares(layout(tmp_path, bucket, [2, 0, 3]))
-    assert [(share.stem, share.start.isoformat(), share.end.isoformat()) for share in found] == [
+    found = shards(layout(tmp_path, bucket, [2, 0, 3]))
+    assert [(shard.stem, shard.start.isoformat(), shard.end.isoformat()) for shard in found] == [
         ("events_2013-01", "2013-01-01", "2013-01-31"),
         ("events_2013-02", "2013-02-01", "2013-02-28"),
         ("events_2013-03", "2013-03-01", "2013-03-31"),
     ]
-    assert [[(part.partition, part.offset, part.rows) for part in share.slices] for share in found] == [
+    assert [[(part.partition, part.offset, part.rows) for part in shard.slices] for shard in found] == [
         [("2013-01", 0, 2)],
         [("2013-02", 0, 0)],
         [("2013-03", 0, 3)],
@@ -72,9 +73,9 @@ def test_split_by_partition_gives_each_a_workbook_empty_ones_too(tmp_path: Path,
 
 
 def test_split_none_gives_one_workbook_of_all_rows(tmp_path: Path, bucket: ObjectStore) -> None:
-    (share,) = shares(layout(tmp_path, bucket, [2, 0, 3], workbook={"split": "none"}))
-    assert share.stem == "events_2013-01-01_2013-03-31"
-    assert [part.rows for part in share.slices] == [2, 0, 3]
+    (shard,) = shards(layout(tmp_path, bucket, [2, 0, 3], workbook={"split": "none"}))
+    assert shard.stem == "events_2013-01-01_2013-03-31"
+    assert [part.rows for part in shard.slices] == [2, 0, 3]
 
 
 @pytest.mark.parametrize(
@@ -89,9 +90,9 @@ def test_split_none_gives_one_workbook_of_all_rows(tmp_path: Path, bucket: Objec
 def test_split_by_rows_cuts_in_order_and_loses_none(
     tmp_path: Path, bucket: ObjectStore, rows: list[int], most: int, expected: list[Any]
 ) -> None:
-    found = shares(layout(tmp_path, bucket, rows, workbook={"split": {"rows": most}}))
-    assert [[(part.partition, part.offset, part.rows) for part in share.slices] for share in found] == expected
-    assert len({share.stem for share in found}) == len(found)
+    found = shards(layout(tmp_path, bucket, rows, workbook={"split": {"rows": most}}))
+    assert [[(part.partition, part.offset, part.rows) for part in shard.slices] for shard in found] == expected
+    assert len({shard.stem for shard in found}) == len(found)
 
 
 def test_summaries_only_have_no_workbook_of_rows(tmp_path: Path, bucket: ObjectStore) -> None:
@@ -101,7 +102,7 @@ def test_summaries_only_have_no_workbook_of_rows(tmp_path: Path, bucket: ObjectS
 def test_many_workbooks_are_in_at_most_64_groups(tmp_path: Path, bucket: ObjectStore) -> None:
     found = layout(tmp_path, bucket, [1000, 1, 0], workbook={"split": {"rows": 1}})
     assert len(found.groups) <= 64
-    assert len(shares(found)) == 1001
+    assert len(shards(found)) == 1001
 
 
 @pytest.mark.parametrize(
@@ -208,24 +209,24 @@ def test_run_that_is_published_already_is_not_rendered_again(tmp_path: Path, buc
 def test_share_names_both_days_of_a_clipped_partition(tmp_path: Path, bucket: ObjectStore) -> None:
     definition = events_report(tmp_path)
     plan = planned(definition, start="2013-01-10", end="2013-01-20")
-    (share,) = shares(layout_run(definition, plan, staged(plan, [1]), store=bucket))
-    assert share.stem == "events_2013-01-10_2013-01-20"
-    assert (share.start, share.end) == (dt.date(2013, 1, 10), dt.date(2013, 1, 20))
+    (shard,) = shards(layout_run(definition, plan, staged(plan, [1]), store=bucket))
+    assert shard.stem == "events_2013-01-10_2013-01-20"
+    assert (shard.start, shard.end) == (dt.date(2013, 1, 10), dt.date(2013, 1, 20))
 
 
 @pytest.mark.parametrize("split", ["partition", "none"])
 def test_share_of_one_day_names_it_once(tmp_path: Path, bucket: ObjectStore, split: str) -> None:
     definition = events_report(tmp_path, workbook={"split": split})
     plan = planned(definition, start="2013-01-10", end="2013-01-10")
-    (share,) = shares(layout_run(definition, plan, staged(plan, [1]), store=bucket))
-    assert share.stem == "events_2013-01-10"
+    (shard,) = shards(layout_run(definition, plan, staged(plan, [1]), store=bucket))
+    assert shard.stem == "events_2013-01-10"
 
 
 def test_split_by_rows_names_each_workbook_in_order_and_its_own_days(tmp_path: Path, bucket: ObjectStore) -> None:
-    many = shares(layout(tmp_path, bucket, [8, 0, 3], workbook={"split": {"rows": 1}}))
-    assert [share.stem for share in many] == [f"events_{number:02d}" for number in range(1, 12)]
-    found = shares(layout(tmp_path, bucket, [2, 0, 3], workbook={"split": {"rows": 4}}))
-    assert [(share.start.isoformat(), share.end.isoformat()) for share in found] == [
+    many = shards(layout(tmp_path, bucket, [8, 0, 3], workbook={"split": {"rows": 1}}))
+    assert [shard.stem for shard in many] == [f"events_{number:02d}" for number in range(1, 12)]
+    found = shards(layout(tmp_path, bucket, [2, 0, 3], workbook={"split": {"rows": 4}}))
+    assert [(shard.start.isoformat(), shard.end.isoformat()) for shard in found] == [
         ("2013-01-01", "2013-03-31"),
         ("2013-03-01", "2013-03-31"),
     ]
@@ -234,5 +235,5 @@ def test_split_by_rows_names_each_workbook_in_order_and_its_own_days(tmp_path: P
 def test_one_workbook_of_one_whole_partition_has_its_name(tmp_path: Path, bucket: ObjectStore) -> None:
     definition = events_report(tmp_path, workbook={"split": "none"})
     plan = planned(definition, end="2013-01-31")
-    (share,) = shares(layout_run(definition, plan, staged(plan, [1]), store=bucket))
-    assert share.stem == "events_2013-01"
+    (shard,) = shards(layout_run(definition, plan, staged(plan, [1]), store=bucket))
+    assert shard.stem == "events_2013-01"

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from quire.errors import DefinitionError
 from quire.object_store import ObjectStore
-from quire.records.run import RunPlan
 from quire.records.serialization import from_json, to_json
+from quire.records.stage_records import RunPlan
 from quire.settings import StoreSettings
 from quire.stages.plan import plan_partitions
 

@@ -10,7 +10,8 @@ import pytest
 from quire.errors import DamagedObjectError, IntegrityError, StoreUnavailableError
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
-from quire.records.run import RenderedFile, StagedRun, manifest_key
+from quire.records.manifest import manifest_key
+from quire.records.stage_records import RenderedFile, StagedRun
 from quire.report.definition import ReportDefinition
 from quire.runs.manifests import read_manifest
 from quire.runs.verify import verify_run
@@ -40,8 +41,8 @@ def stage(definition: ReportDefinition, url: str, store: ObjectStore, *, run_id:
 
 
 def render(definition: ReportDefinition, run: StagedRun, store: ObjectStore) -> tuple[RenderedFile, ...]:
-    shares = [share for group in run.layout.groups for share in group]
-    return render_workbooks(definition, run, shares, store=store)
+    shards = [shard for group in run.layout.groups for shard in group]
+    return render_workbooks(definition, run, shards, store=store)
 
 
 @pytest.fixture

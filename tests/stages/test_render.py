@@ -1,4 +1,4 @@
-"""Render: the files of each share, or, after an error, nothing at all."""
+"""Render: the files of each shard, or, after an error, nothing at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quire.date_range import DateRange
 from quire.errors import IntegrityError, StoreUnavailableError
 from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
 from quire.postgres.arrow_types import storage_schema
-from quire.records.run import RunPlan, SourceColumn, StagedPartition, StagedRun, WorkbookShare
+from quire.records.stage_records import RunPlan, SourceColumn, StagedPartition, StagedRun, WorkbookShard
 from quire.report.definition import ReportDefinition
 from quire.stages.layout import layout_run
 from quire.stages.render import render_workbooks
@@ -69,8 +69,8 @@ def staged_run(
     )
 
 
-def shares(run: StagedRun) -> tuple[WorkbookShare, ...]:
-    return tuple(share for group in run.layout.groups for share in group)
+def shards(run: StagedRun) -> tuple[WorkbookShard, ...]:
+    return tuple(shard for group in run.layout.groups for shard in group)
 
 
 def tear(store: ObjectStore, key: str) -> None:
@@ -108,7 +108,7 @@ def test_render_torn_rows_in_the_middle_leave_no_object_and_no_open_upload(
     tear(bucket, run.partitions[0].object_key)
     begun, aborted = calls_of(bucket, "CreateMultipartUpload"), calls_of(bucket, "AbortMultipartUpload")
     with pytest.raises(IntegrityError, match=r"2013-01\.parquet has other bytes than were stored"):
-        render_workbooks(definition, run, shares(run), store=bucket)
+        render_workbooks(definition, run, shards(run), store=bucket)
     assert (len(begun), len(aborted)) == (1, 1)
     assert left(bucket) == ([], [])
 
@@ -121,7 +121,7 @@ def test_render_error_in_a_later_share_leaves_no_file_of_earlier_ones(
     run = staged_run(definition, bucket, ["a", "b", "c", "d"] * 1_000, group_rows=2_000)
     tear(bucket, run.partitions[2].object_key)
     with pytest.raises(IntegrityError, match=r"2013-03\.parquet has other bytes than were stored"):
-        render_workbooks(definition, run, shares(run), store=bucket)
+        render_workbooks(definition, run, shards(run), store=bucket)
     assert left(bucket) == ([], [])
 
 
@@ -130,7 +130,7 @@ def test_render_answer_lost_in_a_later_format_leaves_no_file(tmp_path: Path, buc
     run = staged_run(definition, bucket, ["a"] * 10, group_rows=10)
     lose_answers(bucket, ending=".xlsx")
     with pytest.raises(StoreUnavailableError, match="the answer was lost"):
-        render_workbooks(definition, run, shares(run), store=bucket)
+        render_workbooks(definition, run, shards(run), store=bucket)
     assert left(bucket) == ([], [])
 
 
@@ -152,7 +152,7 @@ def lose_answers(store: ObjectStore, *, ending: str) -> None:
 def test_render_of_several_shares_and_formats_keeps_all_their_files(tmp_path: Path, bucket: ObjectStore) -> None:
     definition = report(tmp_path, split="partition", formats=["csv", "parquet", "xlsx"])
     run = staged_run(definition, bucket, ["a"] * 10, group_rows=10)
-    files = render_workbooks(definition, run, shares(run), store=bucket)
+    files = render_workbooks(definition, run, shards(run), store=bucket)
     assert sorted(file.key for file in files) == left(bucket)[0]
     assert len(files) == 9
 
@@ -160,7 +160,7 @@ def test_render_of_several_shares_and_formats_keeps_all_their_files(tmp_path: Pa
 def test_file_has_its_own_days_and_the_type_of_its_format(tmp_path: Path, bucket: ObjectStore) -> None:
     definition = report(tmp_path, split="partition", formats=["csv", "parquet", "xlsx"])
     run = staged_run(definition, bucket, ["a"], group_rows=1)
-    for file in render_workbooks(definition, run, shares(run)[1:2], store=bucket):
+    for file in render_workbooks(definition, run, shards(run)[1:2], store=bucket):
         assert (file.start.isoformat(), file.end.isoformat()) == ("2013-02-01", "2013-02-28")
         found = bucket.client.head_object(Bucket=bucket.bucket, Key=file.key)["ContentType"]
         assert found == CONTENT_TYPES[file.name.rpartition(".")[2]]
@@ -169,7 +169,7 @@ def test_file_has_its_own_days_and_the_type_of_its_format(tmp_path: Path, bucket
 def test_text_that_was_cut_is_told_by_the_file_and_its_about(tmp_path: Path, bucket: ObjectStore) -> None:
     definition = report(tmp_path, split="none", formats=["xlsx"])
     run = staged_run(definition, bucket, ["a" * 40_000], group_rows=1, end="2013-01-31")
-    (file,) = render_workbooks(definition, run, shares(run), store=bucket)
+    (file,) = render_workbooks(definition, run, shards(run), store=bucket)
     assert len(file.notes) == 1
     about = sheet_rows(open_workbook(bucket, file.key), "About")
     assert file.notes[0] in {cell for row in about for cell in row}
@@ -185,7 +185,7 @@ def test_render_that_is_interrupted_leaves_no_file(
     run = staged_run(definition, bucket, ["a"], group_rows=1)
     monkeypatch.setattr("quire.stages.render.write_parquet", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        render_workbooks(definition, run, shares(run), store=bucket)
+        render_workbooks(definition, run, shards(run), store=bucket)
     assert left(bucket) == ([], [])
 
 
@@ -194,7 +194,7 @@ def test_workbook_says_when_its_run_was_asked_for_and_its_own_days(tmp_path: Pat
     run = staged_run(definition, bucket, ["a"], group_rows=1)
     request = replace(run.plan.request, made_at="2013-04-01T06:00:00+00:00")
     run = replace(run, plan=replace(run.plan, request=request))
-    (file,) = render_workbooks(definition, run, shares(run)[1:2], store=bucket)
+    (file,) = render_workbooks(definition, run, shards(run)[1:2], store=bucket)
     with zipfile.ZipFile(io.BytesIO(bucket.read(file.key) or b"")) as parts:
         properties = parts.read("docProps/core.xml").decode()
     assert "2013-04-01T06:00:00" in properties

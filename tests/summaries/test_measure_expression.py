@@ -11,7 +11,7 @@ import pytest
 from quire.errors import DefinitionError, QueryError
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
-from quire.records.run import SourceColumn
+from quire.records.stage_records import SourceColumn
 from quire.summaries.result_columns import expression_type
 
 from tests.events import events_report, fill_events, request_of, session_of

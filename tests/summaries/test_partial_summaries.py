@@ -14,7 +14,7 @@ import pytest
 from quire.object_store import ObjectStore
 from quire.object_store.commit_records import read_record, write_once
 from quire.pipeline import run_report, store_partitions
-from quire.records.run import PartialSummaries, StagedPartition, StagedSummary
+from quire.records.stage_records import PartialSummaries, StagedPartition, StagedSummary
 from quire.report.definition import ReportDefinition
 from quire.stages.aggregate import aggregate_summaries
 from quire.stages.plan import plan_partitions

@@ -19,7 +19,7 @@ from quire.errors import WorkbookError
 from quire.xlsx.data_sheets import Limits
 from quire.xlsx.model import DetailOutcome, SheetColumn, Workbook
 from quire.xlsx.row_xml import size_bound
-from quire.xlsx.workbook_template import MOST_ROWS
+from quire.xlsx.workbook_template import MAX_ROWS
 
 from tests.xlsx.books import MADE_AT, ZONE, Files, about, book_of, by_openpyxl, calamine, cell, parts, write, write_rows
 
@@ -62,7 +62,7 @@ def test_sheet_has_every_row_around_the_size_of_a_batch(rows: int) -> None:
     assert outcomes == (DetailOutcome(rows=rows, sheets=("Rows",), notes=()),)
 
 
-@pytest.mark.parametrize(("rows", "sheets"), [(MOST_ROWS - 1, 1), (MOST_ROWS, 2), (2 * MOST_ROWS - 1, 3)])
+@pytest.mark.parametrize(("rows", "sheets"), [(MAX_ROWS - 1, 1), (MAX_ROWS, 2), (2 * MAX_ROWS - 1, 3)])
 def test_rows_beyond_a_sheet_begin_the_next_with_the_header(rows: int, sheets: int) -> None:
     files, (outcome,) = write(book_of([numbers(rows)], NUMBERS))
     assert outcome.rows == rows
@@ -75,10 +75,10 @@ def test_rows_beyond_a_sheet_begin_the_next_with_the_header(rows: int, sheets: i
     for number in range(1, sheets + 1):
         sheet = package[f"xl/worksheets/sheet{number}.xml"]
         assert sheet.partition(b"<sheetData>")[2].startswith(header[0] + b'<row r="2">')
-        left = rows - (number - 1) * (MOST_ROWS - 1)
-        assert sheet.count(b"<row ") == min(left, MOST_ROWS - 1) + 1
-        assert f'<dimension ref="A1:A{min(left, MOST_ROWS - 1) + 1}"/>'.encode() in sheet[:2000]
-        assert f'<autoFilter ref="A1:A{min(left, MOST_ROWS - 1) + 1}">'.encode()[:-1] in sheet[-3000:]
+        left = rows - (number - 1) * (MAX_ROWS - 1)
+        assert sheet.count(b"<row ") == min(left, MAX_ROWS - 1) + 1
+        assert f'<dimension ref="A1:A{min(left, MAX_ROWS - 1) + 1}"/>'.encode() in sheet[:2000]
+        assert f'<autoFilter ref="A1:A{min(left, MAX_ROWS - 1) + 1}">'.encode()[:-1] in sheet[-3000:]
     last = package[f"xl/worksheets/sheet{sheets}.xml"]
     assert f"<v>{rows - 1}</v></c></row></sheetData>".encode() in last
 

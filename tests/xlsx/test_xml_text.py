@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pytest
 from quire.xlsx.data_sheets import Limits
-from quire.xlsx.xml_text import LONGEST_TEXT, cut_text, escape_text
+from quire.xlsx.xml_text import MAX_TEXT_LENGTH, cut_text, escape_text
 
 from tests.xlsx.books import book_of, by_openpyxl, calamine, cell, parts, write, write_rows
 
@@ -89,19 +89,19 @@ def test_characters_that_xml_forbids_are_escaped_as_excel_does(ballast: list[str
 
 
 def test_longest_text_is_kept_and_a_longer_one_is_cut_and_told(ballast: list[str]) -> None:
-    rows = [{"v": text} for text in [*ballast, "x" * LONGEST_TEXT, "y" * (LONGEST_TEXT + 1)]]
+    rows = [{"v": text} for text in [*ballast, "x" * MAX_TEXT_LENGTH, "y" * (MAX_TEXT_LENGTH + 1)]]
     body, outcome = write_rows(rows, SCHEMA, limits=INLINE)
     found = [row[0] for row in by_openpyxl(body)[-2:]]
-    assert found == ["x" * LONGEST_TEXT, "y" * LONGEST_TEXT]
+    assert found == ["x" * MAX_TEXT_LENGTH, "y" * MAX_TEXT_LENGTH]
     assert outcome.notes == ("v: 1 text is longer than the 32,767 characters of a cell, and cut there.",)
 
 
 def test_cut_never_leaves_half_a_character() -> None:
-    emoji = "😀" * (LONGEST_TEXT // 2 + 1)  # two UTF-16 units each, and the limit is odd
-    assert cut_text(emoji) == "😀" * (LONGEST_TEXT // 2)
-    assert cut_text("a" + emoji) == "a" + "😀" * (LONGEST_TEXT // 2)
+    emoji = "😀" * (MAX_TEXT_LENGTH // 2 + 1)  # two UTF-16 units each, and the limit is odd
+    assert cut_text(emoji) == "😀" * (MAX_TEXT_LENGTH // 2)
+    assert cut_text("a" + emoji) == "a" + "😀" * (MAX_TEXT_LENGTH // 2)
     body, _ = write_rows([{"v": emoji}], SCHEMA)
-    assert calamine(body)[1][0] == "😀" * (LONGEST_TEXT // 2)
+    assert calamine(body)[1][0] == "😀" * (MAX_TEXT_LENGTH // 2)
 
 
 def test_65_531_links_are_texts() -> None:

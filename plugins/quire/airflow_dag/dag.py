@@ -92,13 +92,13 @@ def build_dag(definition: ReportDefinition) -> DAG:
         plan, stored = XComArg(planned.operator, PLAN), XComArg(planned.operator, STORED)
         staged = extract_task(definition, plan, planned)
         summaries = aggregate_task(definition, plan, stored, staged)
-        shares = layout_task(definition, plan, stored, staged, summaries, XComArg(summaries.operator, DAMAGE))
-        run = XComArg(shares.operator, RUN)
-        files = render_task(definition, run, shares)
-        usages = [XComArg(done.operator, USAGE) for done in (planned, staged, summaries, shares, files)]
+        shards = layout_task(definition, plan, stored, staged, summaries, XComArg(summaries.operator, DAMAGE))
+        run = XComArg(shards.operator, RUN)
+        files = render_task(definition, run, shards)
+        usages = [XComArg(done.operator, USAGE) for done in (planned, staged, summaries, shards, files)]
         damages = [XComArg(done.operator, DAMAGE) for done in (summaries, files)]
         published = publish_task(definition, run, files, usages, damages)
-        notify_when_ended(definition, [planned, staged, summaries, shares, files, published])
+        notify_when_ended(definition, [planned, staged, summaries, shards, files, published])
     return dag
 
 

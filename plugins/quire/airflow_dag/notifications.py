@@ -20,7 +20,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 
 from quire.airflow_dag.connections import open_store
 from quire.airflow_dag.notifiers import NotifierCall, make_notifier, notifier_calls
-from quire.airflow_dag.operator_links import FAILURE, MOST_ASKED, base_url
+from quire.airflow_dag.operator_links import FAILURE, MAX_ASKED, base_url
 from quire.airflow_dag.task_decorator import own_task
 from quire.airflow_dag.tasks import placement
 from quire.airflow_dag.xcom import (
@@ -36,8 +36,8 @@ from quire.airflow_dag.xcom import (
 from quire.errors import ReportError, first_line
 from quire.notifications import FailedTask, Notice, as_html, as_text, escape_slack, tell_failure, tell_success
 from quire.object_store import ObjectStore
-from quire.records.run import RunRequest
 from quire.report.definition import ReportDefinition
+from quire.report.request import RunRequest
 from quire.runs.manifests import read_manifest
 
 logger = logging.getLogger(__name__)
@@ -165,7 +165,7 @@ def _failure(definition: ReportDefinition, tasks: Sequence[dict[str, Any]]) -> N
     failed = sorted((found for found in tasks if found["state"] == "failed"), key=lambda found: int(found["map_index"]))
     causes: list[FailedTask] = []
     for found in failed:
-        silent = len(causes) < MOST_ASKED and not any(cause.reason for cause in causes)
+        silent = len(causes) < MAX_ASKED and not any(cause.reason for cause in causes)
         causes.append(FailedTask(stage=found["task_id"], reason=_reason(definition, found) if silent else ""))
     return tell_failure(definition, _planned_request(definition), causes, **_place())
 

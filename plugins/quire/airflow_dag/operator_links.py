@@ -12,7 +12,7 @@ from quire.urls import run_address
 
 FAILURE = "failure"
 FAILURE_KIND = "failure_kind"  # the name of the error's class in quire.errors
-MOST_ASKED = 20  # failed tasks, until one has told its reason: thousands may have failed of one cause
+MAX_ASKED = 20  # failed tasks, until one has told its reason: thousands may have failed of one cause
 
 
 def base_url() -> str:

@@ -9,7 +9,8 @@ from quire.errors import DamagedObjectError
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
 from quire.postgres import SourceSession
-from quire.records.run import PublishedRun, RenderedFile, StagedRun, TaskUsage
+from quire.records.manifest import PublishedRun
+from quire.records.stage_records import RenderedFile, StagedRun, TaskUsage
 from quire.report.definition import ReportDefinition
 from quire.stages.publish import publish_run
 

@@ -14,8 +14,8 @@ from quire.airflow_dag.task_decorator import own_task
 from quire.airflow_dag.xcom import PUBLISH, Handover, asked_for
 from quire.notifications import ToldRun
 from quire.partitions.freshness import is_watched, outlives_run
-from quire.records.run import RenderedFile, RunLayout, StagedRun, StagedSummary
 from quire.records.serialization import from_json, to_json
+from quire.records.stage_records import RenderedFile, RunLayout, StagedRun, StagedSummary
 from quire.report.definition import ReportDefinition, StageName
 from quire.settings import include_folder, pod_template
 
@@ -149,7 +149,7 @@ def layout_task(definition: ReportDefinition, plan: Any, stored: Any, staged: An
             layout=RunLayout(run_key=found.run_key, reused=found.reused, groups=()),
         )
         handover.push_run(run)
-        return handover.seal_share_groups(() if handover.damage(damage) else found.groups)
+        return handover.seal_shard_groups(() if handover.damage(damage) else found.groups)
 
     return layout(plan, stored, staged, summaries, damage)
 
@@ -163,16 +163,16 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any) -> Any:
         map_index_template="{{ label }}",
         **placement(definition, "render"),
     )
-    def render(run: Any, shares: Any) -> Any:
+    def render(run: Any, shards: Any) -> Any:
         from quire.runs.leases import hold_lease
         from quire.stages.render import render_workbooks
 
         store = open_store()
         handover = Handover(definition, store=store)
-        staged, workbooks = handover.run(run), handover.share_group(shares)
+        staged, workbooks = handover.run(run), handover.shard_group(shards)
         with (
             hold_lease(staged.plan.request, store=store, first=False, release=False),
-            handover.usage_pushed("render", [share.stem for share in workbooks]) as meter,
+            handover.usage_pushed("render", [shard.stem for shard in workbooks]) as meter,
         ):
             files: tuple[RenderedFile, ...] = ()
             with handover.damage_pushed():
@@ -180,7 +180,7 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any) -> Any:
             meter.count_written(files)
         return handover.seal_files(files)
 
-    return render.partial(run=run).expand(shares=groups)
+    return render.partial(run=run).expand(shards=groups)
 
 
 def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: list[Any], damages: list[Any]) -> Any:

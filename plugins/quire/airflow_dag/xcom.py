@@ -20,19 +20,18 @@ from quire.errors import DamagedObjectError, ReportError
 from quire.notifications import ToldRun
 from quire.object_store import ObjectStore
 from quire.partitions.cache import whole_range
-from quire.records.run import (
+from quire.records.serialization import digest
+from quire.records.stage_records import (
     RenderedFile,
     RunPlan,
-    RunRequest,
     StagedPartition,
     StagedRun,
     StagedSummary,
     TaskUsage,
-    WorkbookShare,
+    WorkbookShard,
 )
-from quire.records.serialization import digest
 from quire.report.definition import ReportDefinition, StageName
-from quire.report.request import request_conf
+from quire.report.request import RunRequest, request_conf
 
 if TYPE_CHECKING:
     from quire.resource_usage import StatementLog, TaskMeter
@@ -85,7 +84,7 @@ def own_run_id(run: Any) -> str:
 def airflow_run_id(dag_id: str, run_id: str) -> str:
     """Returns what a run is called in the store: of a report's two DAGs, each may have a run of the same id.
 
-    No DAG id has a colon, so that no two runs share a name, and with it a lease.
+    No DAG id has a colon, so that no two runs shard a name, and with it a lease.
     """
     return f"{dag_id}:{run_id}"
 
@@ -150,9 +149,9 @@ class Handover:
         chain = self._of_partitions(partitions)
         return self._sealer.open(SUMMARIES, tuple[StagedSummary, ...], returned, chain=chain)
 
-    def share_group(self, returned: Any) -> tuple[WorkbookShare, ...]:
+    def shard_group(self, returned: Any) -> tuple[WorkbookShard, ...]:
         """Returns the workbooks of one render task."""
-        return self._sealer.open(WORKBOOK_GROUPS, tuple[WorkbookShare, ...], returned, chain=self._run_seal)
+        return self._sealer.open(WORKBOOK_GROUPS, tuple[WorkbookShard, ...], returned, chain=self._run_seal)
 
     def files(self, returned: Any) -> tuple[RenderedFile, ...]:
         """Returns the files of all render tasks, in order."""
@@ -199,7 +198,7 @@ class Handover:
         """Returns what aggregate returns, which made the summaries from these partitions."""
         return self._sealer.seal(SUMMARIES, summaries, chain=self._of_partitions(partitions))
 
-    def seal_share_groups(self, groups: Sequence[Sequence[WorkbookShare]]) -> list[dict[str, str]]:
+    def seal_shard_groups(self, groups: Sequence[Sequence[WorkbookShard]]) -> list[dict[str, str]]:
         """Returns what layout returns, for a render task each."""
         return [self._sealer.seal(WORKBOOK_GROUPS, group, chain=self._run_seal) for group in groups]
 

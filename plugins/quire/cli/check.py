@@ -7,16 +7,17 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from quire.date_range import DateRange
-from quire.errors import concerning
-from quire.partitions.freshness import refuse_unwatched
+from quire.errors import error_context
+from quire.partitions.freshness import ensure_tables_tracked
 from quire.postgres import SourceSession, open_transaction
 from quire.postgres.arrow_types import numeric_scale
 from quire.postgres.partition_query import bound_query, query_columns
 from quire.postgres.query_hints import advice_of_query
 from quire.postgres.search_path import search_path_advice
 from quire.postgres.tracking import forgotten_tables
-from quire.records.run import RunRequest, SourceColumn
+from quire.records.stage_records import SourceColumn
 from quire.report.definition import Parameter, ReportDefinition
+from quire.report.request import RunRequest
 from quire.summaries.measure_expression import parse_expression
 from quire.summaries.result_columns import check_columns
 
@@ -44,14 +45,14 @@ def check_source(definition: ReportDefinition, *, session: SourceSession) -> tup
     )
     (partition,) = DateRange(start=today, end=today, timezone=definition.timezone).partitions(definition.partition)
     sql = bound_query(definition, request, partition)
-    with concerning(report=definition.name), open_transaction(session) as transaction:
+    with error_context(report=definition.name), open_transaction(session) as transaction:
         columns = query_columns(definition, request, partition, transaction=transaction)
         check_columns(definition, columns)
         path_advice = tuple(search_path_advice(transaction))
         forgotten: tuple[str, ...] = ()
         if definition.source.freshness == "tracked":
             forgotten = forgotten_tables(definition, sql, transaction=transaction)
-            refuse_unwatched(definition, partition, transaction=transaction)
+            ensure_tables_tracked(definition, partition, transaction=transaction)
     return (
         *advice_of_query(definition.sql_text),
         *_advice(definition, columns),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from quire.partitions.parquet_format import write_row_groups
+from quire.flat_files.row_groups import write_row_groups
 from quire.xlsx.model import Sink
 
 GROUP_ROWS = 131_072  # what readers work on at a time: large enough to scan fast, small enough to hold

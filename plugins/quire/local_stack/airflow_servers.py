@@ -29,7 +29,7 @@ ADMIN = "admin"
 PAGE = 100  # Airflow's own limit: more is silently cut to it
 SECONDS_TO_MIGRATE = 300
 SECONDS_TO_START = 120
-LONGEST_TASK = 24 * 3600  # seconds: a task speaks with the API for as long, 10 minutes by default
+MAX_TASK_SECONDS = 24 * 3600  # seconds: a task speaks with the API for as long, 10 minutes by default
 HEALTHY_PARTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 COMPONENTS = {
     "scheduler": ("scheduler", "--skip-serve-logs"),
@@ -107,7 +107,7 @@ class AirflowServer:
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API_AUTH__JWT_SECRET": self._secrets["jwt_secret"],
-            "AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME": str(LONGEST_TASK),
+            "AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME": str(MAX_TASK_SECONDS),
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
             "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quire.formatting import format_period
-from quire.records.run import RunRequest
 from quire.report.definition import ReportDefinition, title_of
+from quire.report.request import RunRequest
 from quire.urls import archive_address, file_address, run_address
 
-MOST_FILES = 10
-MOST_WARNINGS = 5
-LONGEST_LINE = 500  # of a warning or a reason: a notice is short
+MAX_FILES = 10
+MAX_WARNINGS = 5
+MAX_LINE_LENGTH = 500  # of a warning or a reason: a notice is short
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,7 @@ def tell_success(
             detail=_file_detail(file),
             address=_link(base_url, file_address(definition.name, told.run, file.name)),
         )
-        for file in told.files[:MOST_FILES]
+        for file in told.files[:MAX_FILES]
     )
     archive = NoticeLink(
         label="All files in one zip", address=_link(base_url, archive_address(definition.name, told.run))
@@ -135,7 +135,7 @@ def tell_success(
         failed=False,
         facts=tuple(facts),
         files=files,
-        more=f"and {count - MOST_FILES} more" if count > MOST_FILES else "",
+        more=f"and {count - MAX_FILES} more" if count > MAX_FILES else "",
         pages=(_run_page(definition.name, run_id, base_url), *([archive] if count > 1 else [])),
         warnings=_shortened(told.warnings),
     )
@@ -223,11 +223,11 @@ def _link(base_url: str, path: str) -> str | None:
 
 
 def _shortened(warnings: Sequence[str]) -> tuple[str, ...]:
-    shown = tuple(_short(warning) for warning in warnings[:MOST_WARNINGS])
-    left = len(warnings) - MOST_WARNINGS
+    shown = tuple(_short(warning) for warning in warnings[:MAX_WARNINGS])
+    left = len(warnings) - MAX_WARNINGS
     return (*shown, f"and {left} more, on the run's page") if left > 0 else shown
 
 
 def _short(line: str) -> str:
     words = " ".join(line.split())
-    return words if len(words) <= LONGEST_LINE else f"{words[: LONGEST_LINE - 1].rstrip()}…"
+    return words if len(words) <= MAX_LINE_LENGTH else f"{words[: MAX_LINE_LENGTH - 1].rstrip()}…"

@@ -7,7 +7,7 @@ from typing import Any
 
 from quire.format_codes import format_value
 from quire.object_store import ObjectStore
-from quire.records.run import Manifest
+from quire.records.manifest import Manifest
 from quire.report.definition import ReportDefinition
 from quire.report.definition.summary import Aggregation
 from quire.sheets.summary_limits import small_summary_sheets

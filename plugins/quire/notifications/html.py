@@ -14,7 +14,7 @@ from quire.notifications.content import Notice, NoticeLink
 FONT = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 INK, FAINT, LINE, GROUND, PAPER = "#1f2933", "#5f6c7b", "#e4e7eb", "#f5f7fa", "#ffffff"
 GOOD, BAD, LINK = "#1d7a46", "#b3261e", "#0b5cad"
-LONGEST_UNBROKEN = 20  # characters of a label, beside which a phone still has room
+MAX_UNBROKEN_LENGTH = 20  # characters of a label, beside which a phone still has room
 WARNED_GROUND, WARNED_LINE = "#fff8e1", "#e0a800"
 
 
@@ -47,7 +47,7 @@ def _facts(notice: Notice) -> str:
 
 
 def _unbroken(label: str) -> str:
-    return ";white-space:nowrap" if len(label) <= LONGEST_UNBROKEN else ""
+    return ";white-space:nowrap" if len(label) <= MAX_UNBROKEN_LENGTH else ""
 
 
 def _warning(words: str) -> str:

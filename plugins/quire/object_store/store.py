@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef, ResponseMetadataTypeDef
 
-LONGEST_LINK = timedelta(days=7)  # SigV4's own limit; other signatures and servers would accept any
+MAX_LINK_LIFETIME = timedelta(days=7)  # SigV4's own limit; other signatures and servers would accept any
 CONFLICT_ATTEMPTS = 5
 MAX_RETRIES = 7  # boto3 waits at most 50 ms before the first and twice as long before each next: 3 s in all on average
 STREAM_BYTES = 1024 * 1024
@@ -296,5 +296,5 @@ class ObjectStore:
                     "Key": key,
                     "ResponseContentDisposition": attachment(filename),
                 },
-                ExpiresIn=min(seconds, int(LONGEST_LINK.total_seconds())),
+                ExpiresIn=min(seconds, int(MAX_LINK_LIFETIME.total_seconds())),
             )

@@ -8,7 +8,7 @@ from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store import ObjectStore
 from quire.object_store.checksums import ensure_checksums
 from quire.object_store.commit_records import find_record, folder_of, side_by_side
-from quire.records.run import RunPlan, StagedPartition
+from quire.records.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
 
 

@@ -9,10 +9,11 @@ from quire.date_range import DatePartition
 from quire.postgres import SourceTransaction
 from quire.postgres.arrow_types import quoted
 from quire.postgres.partition_query import bound_query
-from quire.postgres.tracking import refuse_replaced_files, tracked_tokens
-from quire.records.run import RunRequest, SourceColumn, StagedPartition
+from quire.postgres.tracking import ensure_tables_not_rewritten, tracked_tokens
 from quire.records.serialization import digest
+from quire.records.stage_records import SourceColumn, StagedPartition
 from quire.report.definition import Probe, ReportDefinition
+from quire.report.request import RunRequest
 
 MICROSECONDS = 1_000_000
 MIN_TOKENS_AT_ONCE = 8  # from the change log: one query for them takes hardly longer than for one
@@ -110,7 +111,9 @@ def outlives_run(definition: ReportDefinition, request: RunRequest) -> bool:
     return is_watched(definition) and not request.force
 
 
-def refuse_unwatched(definition: ReportDefinition, partition: DatePartition, *, transaction: SourceTransaction) -> None:
+def ensure_tables_tracked(
+    definition: ReportDefinition, partition: DatePartition, *, transaction: SourceTransaction
+) -> None:
     """Refuses a report whose tables should be tracked and are not, before any task is spent on it.
 
     Raises:
@@ -120,14 +123,14 @@ def refuse_unwatched(definition: ReportDefinition, partition: DatePartition, *, 
         tracked_tokens(definition, [partition], transaction=transaction)
 
 
-def refuse_torn_read(definition: ReportDefinition, *, transaction: SourceTransaction) -> None:
+def ensure_consistent_read(definition: ReportDefinition, *, transaction: SourceTransaction) -> None:
     """Called when a partition's rows were read: refuses them where the token does not tell what was read.
 
     Raises:
         SourceUnavailableError: a tracked table was emptied or rewritten between the token and the rows.
     """
     if definition.source.freshness == "tracked":
-        refuse_replaced_files(definition, transaction=transaction)
+        ensure_tables_not_rewritten(definition, transaction=transaction)
 
 
 def changed_since_read(

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from quire.date_range import DatePartition
 from quire.errors import MisplacedRowsError
-from quire.records.run import PartitionStatistics
+from quire.records.stage_records import PartitionStatistics
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -74,7 +74,7 @@ class Placement:
         earliest, latest = ends or (None, None)
         return PartitionStatistics(earliest=earliest, latest=latest, nulls=dict(self._nulls))
 
-    def refuse_misplaced(self) -> None:
+    def ensure_rows_in_partition(self) -> None:
         """Refuses the partition where a row did not lie in it.
 
         Raises:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from quire.errors import DamagedObjectError, first_line
 from quire.object_store import ObjectStore
 from quire.partitions.cache import discard_rows
-from quire.records.run import RowSlice, StagedPartition
+from quire.records.stage_records import RowSlice, StagedPartition
 
 BATCH_ROWS = 8_192
 BATCH_BYTES = 4 * 1024 * 1024

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from quire.postgres import SourceTransaction
-from quire.records.run import RunRequest, SourceColumn
 from quire.records.serialization import digest
+from quire.records.stage_records import SourceColumn
 from quire.report.definition import ReportDefinition
+from quire.report.request import RunRequest
 
 EXTRACTOR = 2  # raised when the same rows would be stored as other values, so that old objects are not met again
 

@@ -26,7 +26,7 @@ from quire.settings import include_folder
 logger = logging.getLogger(__name__)
 
 TOKEN_FIELD, TOKEN_HEADER = "quire-token", "X-Quire-Token"
-LONGEST_FORM = 24 * 3600  # seconds that a page may lie open before its form is sent
+MAX_FORM_AGE = 24 * 3600  # seconds that a page may lie open before its form is sent
 SECONDS_OF_A_CALL = 120
 
 
@@ -66,7 +66,7 @@ async def _checked_caller(request: Request, caller: CallerDep) -> Caller:
         if given is None and "form" in request.headers.get("content-type", ""):
             given = str((await request.form()).get(TOKEN_FIELD, ""))
         try:
-            if _signer().loads(given or "", max_age=LONGEST_FORM) != caller.user.get_id():
+            if _signer().loads(given or "", max_age=MAX_FORM_AGE) != caller.user.get_id():
                 raise BadSignature("another's")
         except BadSignature as error:
             raise HTTPException(

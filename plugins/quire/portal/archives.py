@@ -19,7 +19,7 @@ from stream_zip import ZIP_64, stream_zip
 
 from quire.errors import IntegrityError
 from quire.object_store import ObjectStore
-from quire.records.run import RenderedFile
+from quire.records.stage_records import RenderedFile
 
 BLOCK_BYTES = 0xFFFF  # the most that a stored block holds
 BLOCK_HEADER = struct.Struct("<BHH")

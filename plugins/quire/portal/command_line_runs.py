@@ -16,7 +16,7 @@ from cachetools import LRUCache, TTLCache, cached
 from quire.errors import IntegrityError, StoreRefusedError
 from quire.object_store import ObjectStore
 from quire.object_store.commit_records import side_by_side
-from quire.records.run import RUN_KEY, Manifest, manifest_key
+from quire.records.manifest import RUN_KEY, Manifest, manifest_key
 from quire.runs.manifests import load_manifest
 
 logger = logging.getLogger(__name__)

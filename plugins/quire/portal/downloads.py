@@ -22,7 +22,8 @@ from quire.portal.manifest_cache import cached_manifest
 from quire.portal.request_checks import check_question, request_run
 from quire.portal.services import BaseDep, StoreDep
 from quire.portal.zip_transfers import Place, Transfer, Transfers
-from quire.records.run import RUN_KEY, Manifest, RenderedFile
+from quire.records.manifest import RUN_KEY, Manifest
+from quire.records.stage_records import RenderedFile
 from quire.report.catalog import find_definition
 from quire.report.definition.presentation import FILE_FORMATS, Delivery
 from quire.runs.file_names import days_name, is_summary

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from quire.date_range import DatePartition
-from quire.errors import concerning
+from quire.errors import error_context
 from quire.object_store import ObjectStore
 from quire.portal.deadline_store import HurriedStore
 from quire.portal.run_requests import Question
@@ -19,7 +19,7 @@ from quire.portal.work_queue import Deadline, WorkUnavailableError
 from quire.postgres import SourceSession, SourceTransaction, open_transaction
 from quire.postgres.keepalive import with_defaults
 from quire.postgres.partition_query import bound_query, query_columns
-from quire.records.run import RunPlan, SourceColumn
+from quire.records.stage_records import RunPlan, SourceColumn
 from quire.stages.plan import plan_partitions
 
 MAX_PARTITIONS = 500  # that are looked for in the store; of a range with more, the planner alone is asked
@@ -86,7 +86,7 @@ def _planned(question: Question, session: SourceSession) -> EstimateView:
 @contextmanager
 def _transaction(question: Question, session: SourceSession) -> Iterator[SourceTransaction]:
     report = question.definition.name
-    with concerning(report=report), open_transaction(session, name=f"quire {report} estimate") as transaction:
+    with error_context(report=report), open_transaction(session, name=f"quire {report} estimate") as transaction:
         yield transaction
 
 

@@ -13,7 +13,7 @@ from quire.portal.access import Reading
 from quire.portal.runs import MAX_MANIFESTS, RunList, list_runs, show_run
 from quire.portal.views import RunDetails
 from quire.portal.work_queue import TurnQueue
-from quire.records.run import Manifest
+from quire.records.manifest import Manifest
 
 CLIENT_LEFT = 499  # nobody reads the answer
 MAX_LISTS = 8

@@ -10,7 +10,7 @@ from typing import Any
 from cachetools import TTLCache, cached
 
 from quire.object_store import ObjectStore
-from quire.records.run import Manifest
+from quire.records.manifest import Manifest
 from quire.runs.manifests import read_manifest
 
 MAX_CACHE_BYTES = 64 * 1024 * 1024  # of one process; a manifest of 20,000 partitions has some 25 MB

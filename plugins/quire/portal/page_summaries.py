@@ -23,7 +23,7 @@ from quire.portal.access import Reading
 from quire.portal.deadline_store import HurriedStore
 from quire.portal.manifest_cache import bytes_of
 from quire.portal.work_queue import Deadline, WorkQueue, WorkUnavailableError
-from quire.records.run import Manifest
+from quire.records.manifest import Manifest
 from quire.records.serialization import digest
 from quire.report.definition import ReportDefinition
 from quire.sheets.tables import SummaryTable, summary_tables

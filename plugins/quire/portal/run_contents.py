@@ -7,7 +7,8 @@ from typing import Any
 
 from quire.portal.error_messages import shorten
 from quire.portal.views import FileView, StageView
-from quire.records.run import Manifest, TaskUsage
+from quire.records.manifest import Manifest
+from quire.records.stage_records import TaskUsage
 from quire.runs.file_names import is_summary
 from quire.urls import archive_address, file_address
 

@@ -19,7 +19,7 @@ from quire.portal.error_messages import MAX_REASON_LENGTH, shorten
 from quire.portal.run_progress import failure_of, progress_of
 from quire.portal.run_requests import OVER
 from quire.portal.views import ProgressView, RunState
-from quire.records.run import RUN_KEY
+from quire.records.manifest import RUN_KEY
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
-from quire.airflow_dag.operator_links import FAILURE, FAILURE_KIND, MOST_ASKED
+from quire.airflow_dag.operator_links import FAILURE, FAILURE_KIND, MAX_ASKED
 from quire.airflow_dag.sealing import unverified_count
 from quire.airflow_dag.xcom import NOTIFY, STORED
 from quire.portal.airflow_api import AirflowApi
@@ -24,14 +24,14 @@ async def progress_of(api: AirflowApi, report: str, run_id: str, tasks: Sequence
         api.xcom(report, run_id, "plan", STORED),
         api.xcom(report, run_id, "layout", "return_value"),
     )
-    groups, shares = _counts(planned, "key"), _counts(laid_out, "stem")
+    groups, shards = _counts(planned, "key"), _counts(laid_out, "stem")
     known = unverified_count(stored, "object_key") or 0
     return ProgressView(
         stage=_stage(tasks),
         partitions_done=known + _done(tasks, "extract", groups),
         partitions=None if groups is None else known + sum(groups),
-        files_done=_done(tasks, "render", shares),
-        files=None if shares is None else sum(shares),
+        files_done=_done(tasks, "render", shards),
+        files=None if shards is None else sum(shards),
         trouble=(await failure_of(api, report, run_id, tasks, "up_for_retry"))[0],
     )
 
@@ -61,7 +61,7 @@ async def failure_of(
 ) -> tuple[str | None, str | None]:
     """Returns the first recorded failure reason among tasks in ``state``, and the kind of its error."""
     found = [task for task in tasks if task["state"] == state and task["task_id"] != NOTIFY]
-    for task in sorted(found, key=lambda task: task["end_date"] or "")[:MOST_ASKED]:
+    for task in sorted(found, key=lambda task: task["end_date"] or "")[:MAX_ASKED]:
         place = {"map_index": task["map_index"]}
         reason = await api.xcom(report, run_id, task["task_id"], FAILURE, **place)
         if reason:

@@ -16,12 +16,11 @@ from quire.date_range import Grain, complete_window, zone
 from quire.errors import ParameterError
 from quire.portal.airflow_api import AirflowApi, RefusedError
 from quire.portal.views import PresetView
-from quire.records.run import RunRequest
 from quire.records.serialization import digest
 from quire.report.definition import ReportDefinition
 from quire.report.definition.presentation import FILE_FORMATS
 from quire.report.definition.readers import Limits
-from quire.report.request import ensure_within_limits, request_conf, request_range
+from quire.report.request import RunRequest, ensure_within_limits, request_conf, request_range
 from quire.settings import max_active_runs
 
 ACTIVE = {"queued", "running"}  # of Airflow's four states of a run

@@ -23,7 +23,7 @@ from quire.portal.run_requests import asked_of
 from quire.portal.unreadable_runs import unreadable_view
 from quire.portal.views import RunDetails, RunView
 from quire.portal.work_queue import InThread, WorkUnavailableError
-from quire.records.run import Manifest
+from quire.records.manifest import Manifest
 from quire.report.definition import ReportDefinition
 from quire.report.definition.presentation import FILE_FORMATS
 from quire.runs.file_names import is_summary

@@ -7,7 +7,7 @@ from datetime import timedelta
 from quire.postgres.keepalive import SERVER
 from quire.report.sql_literal import literal
 
-LONGEST_NAME = 63  # PostgreSQL's NAMEDATALEN - 1; it would cut by itself, with a notice
+MAX_NAME_LENGTH = 63  # PostgreSQL's NAMEDATALEN - 1; it would cut by itself, with a notice
 
 
 def local_settings(timezone: str, timeout: timedelta, *, name: str) -> str:
@@ -20,7 +20,7 @@ def local_settings(timezone: str, timeout: timedelta, *, name: str) -> str:
     """
     wanted = {
         **_reading_settings(timezone),
-        "application_name": name[:LONGEST_NAME],
+        "application_name": name[:MAX_NAME_LENGTH],
         "statement_timeout": f"{int(timeout.total_seconds() * 1000)}ms",
         "client_connection_check_interval": "1s",
         "idle_in_transaction_session_timeout": "0",  # between two partitions of a snapshot, while the store commits

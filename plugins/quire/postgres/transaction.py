@@ -26,15 +26,15 @@ from quire.postgres.error_translation import place_of, translated
 from quire.postgres.keepalive import CLIENT, with_defaults
 from quire.postgres.owner import SAFE_SEARCH_PATH
 from quire.postgres.reader_thread import Give, Item, SilenceError, read_in_thread
-from quire.postgres.session_settings import LONGEST_NAME, local_settings, reading_statements
-from quire.records.run import SourceColumn
+from quire.postgres.session_settings import MAX_NAME_LENGTH, local_settings, reading_statements
+from quire.records.stage_records import SourceColumn
 from quire.report.sql_literal import CLIENT_ENCODING, literal
 from quire.report.sql_template import Statement, normalized
 from quire.resource_usage import StatementLog
 
 UNKNOWN_TYPE = ("unknown", False)  # made since the snapshot
 REPORTS_PATH = "DEFAULT"  # the source's own
-MOST_DIGITS = 1000  # of numeric(p,s)
+MAX_DIGITS = 1000  # of numeric(p,s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ class SourceTransaction:
 
     def rename(self, name: str) -> None:
         """Changes what PostgreSQL shows of this transaction."""
-        self.execute(f"SELECT set_config('application_name', {literal(name[:LONGEST_NAME])}, true)")
+        self.execute(f"SELECT set_config('application_name', {literal(name[:MAX_NAME_LENGTH])}, true)")
 
     def fetch(self, sql: str | Statement) -> list[dict[str, Any]]:
         """Returns the rows of a small query, a dict each; it is left as ``stream`` is.
@@ -264,9 +264,9 @@ def _hang_up(line: socket.socket) -> None:
 def _column(described: Any, name: str, is_own: bool) -> SourceColumn:
     """Returns a column as ``cursor.description`` has it; of its type, that tells precision and scale as 16 bits each.
 
-    A scale has 11, with a sign (src/include/utils/numeric.h), and no precision is more than ``MOST_DIGITS``.
+    A scale has 11, with a sign (src/include/utils/numeric.h), and no precision is more than ``MAX_DIGITS``.
     """
     modifier = None
-    if described.precision is not None and described.precision <= MOST_DIGITS:
+    if described.precision is not None and described.precision <= MAX_DIGITS:
         modifier = described.precision, (described.scale & 0x7FF ^ 1024) - 1024
     return SourceColumn(name=described.name, pg_type=type_name(name, is_own=is_own, modifier=modifier))

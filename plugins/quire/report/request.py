@@ -3,16 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
 
 from quire.date_range import DateRange, complete_window
 from quire.errors import ParameterError, RangeError, quoted
-from quire.records.run import RunRequest
 from quire.report.definition import ReportDefinition
 from quire.report.definition.part import suggestion
 from quire.report.definition.presentation import FILE_FORMATS, FileFormat
 from quire.report.definition.readers import Limits
 from quire.report.definition.report import RESERVED_PARAMETERS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What somebody asked for, fixed once at the start of plan.
+
+    ``parameters`` are the definition's own, checked, as JSON values. ``run_id`` names this run among all (Airflow's
+    run id, or a uuid). ``made_at`` is the ISO 8601 instant that the workbooks tell. ``formats`` are those of the files;
+    none means the definition's.
+    """
+
+    report: str
+    start: date
+    end: date
+    timezone: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    formats: tuple[FileFormat, ...] = ()
+    force: bool = False
+    run_id: str
+    made_at: str
+
+    @property
+    def days(self) -> DateRange:
+        """The days that were asked for."""
+        return DateRange(start=self.start, end=self.end, timezone=self.timezone)
 
 
 def request_range(

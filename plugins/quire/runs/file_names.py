@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
-from quire.records.run import RenderedFile, RunRequest, StagedPartition
+from quire.records.stage_records import RenderedFile, StagedPartition
+from quire.report.request import RunRequest
 
 LEGACY_SUMMARY_FILE = "summary.xlsx"  # of runs published before the name had report and range
 

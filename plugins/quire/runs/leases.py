@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 
 from quire.errors import ReportError
 from quire.object_store import ObjectStore
-from quire.records.run import RunRequest
+from quire.report.request import RunRequest
 
 logger = logging.getLogger(__name__)
 

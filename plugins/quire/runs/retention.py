@@ -18,7 +18,8 @@ from quire.object_store import ObjectStore, StoredObject
 from quire.object_store.commit_records import Record, find_record, folder_of
 from quire.object_store.probe import PROBES
 from quire.partitions.cache import ensure_own_place
-from quire.records.run import PartialSummaries, StagedPartition, manifest_key
+from quire.records.manifest import manifest_key
+from quire.records.stage_records import PartialSummaries, StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.runs.leases import LEASES, ActiveRun, active_runs
 from quire.runs.manifests import load_manifest

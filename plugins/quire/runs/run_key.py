@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from quire.object_store import ObjectStore
-from quire.records.run import RunPlan, StagedPartition
 from quire.records.serialization import digest
+from quire.records.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.runs.manifests import find_manifest
 

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from quire.errors import IntegrityError, ParameterError
 from quire.object_store import ObjectStore
-from quire.records.run import Manifest, ManifestPartition, StagedSummary
+from quire.records.manifest import Manifest, ManifestPartition
+from quire.records.stage_records import StagedSummary
 from quire.runs.file_names import is_summary
 from quire.runs.manifests import load_manifest
 

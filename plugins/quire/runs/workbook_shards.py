@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from quire.records.run import RowSlice, RunPlan, StagedPartition, WorkbookShare
+from quire.records.stage_records import RowSlice, RunPlan, StagedPartition, WorkbookShard
 from quire.report.definition import ReportDefinition, RowSplit
 from quire.runs.file_names import partition_name, range_name
 
 
-def workbook_shares(
+def workbook_shards(
     definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]
-) -> tuple[WorkbookShare, ...]:
+) -> tuple[WorkbookShard, ...]:
     """Returns a run's workbooks in order; none where the report has no detail rows.
 
     Args:
@@ -23,19 +23,19 @@ def workbook_shares(
     return tuple(_shares(definition, plan, staged)) if definition.workbook.detail else ()
 
 
-def _shares(definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]) -> Iterator[WorkbookShare]:
+def _shares(definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]) -> Iterator[WorkbookShard]:
     split = definition.workbook.split
     if split == "partition":
         for partition in staged:
             yield _share(f"{definition.name}_{partition_name(partition)}", [_whole(partition)], [partition])
     elif isinstance(split, RowSplit):
-        shares = list(_row_shares(definition, staged, split.rows))
-        yield from shares or [_whole_share(definition, plan, staged)]
+        shards = list(_row_shards(definition, staged, split.rows))
+        yield from shards or [_whole_shard(definition, plan, staged)]
     else:
-        yield _whole_share(definition, plan, staged)
+        yield _whole_shard(definition, plan, staged)
 
 
-def _row_shares(definition: ReportDefinition, staged: Sequence[StagedPartition], most: int) -> Iterator[WorkbookShare]:
+def _row_shards(definition: ReportDefinition, staged: Sequence[StagedPartition], most: int) -> Iterator[WorkbookShard]:
     """Cuts the rows, in order, into workbooks of ``most`` rows; the last may have fewer."""
     digits = len(str(math.ceil(sum(partition.rows for partition in staged) / most)))
     slices: list[RowSlice] = []
@@ -55,9 +55,9 @@ def _row_shares(definition: ReportDefinition, staged: Sequence[StagedPartition],
         yield _share(f"{definition.name}_{number:0{digits}d}", slices, covered)
 
 
-def _whole_share(definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]) -> WorkbookShare:
+def _whole_shard(definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]) -> WorkbookShard:
     days = plan.request
-    return WorkbookShare(
+    return WorkbookShard(
         stem=f"{definition.name}_{range_name(days, staged)}",
         start=days.start,
         end=days.end,
@@ -65,8 +65,8 @@ def _whole_share(definition: ReportDefinition, plan: RunPlan, staged: Sequence[S
     )
 
 
-def _share(stem: str, slices: Sequence[RowSlice], covered: Sequence[StagedPartition]) -> WorkbookShare:
-    return WorkbookShare(stem=stem, start=covered[0].start, end=covered[-1].last_day, slices=tuple(slices))
+def _share(stem: str, slices: Sequence[RowSlice], covered: Sequence[StagedPartition]) -> WorkbookShard:
+    return WorkbookShard(stem=stem, start=covered[0].start, end=covered[-1].last_day, slices=tuple(slices))
 
 
 def _whole(partition: StagedPartition) -> RowSlice:

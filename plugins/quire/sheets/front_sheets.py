@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 
 from quire.date_range import Grain, zone
 from quire.object_store import ObjectStore
-from quire.records.run import RenderedFile, RowSlice, RunPlan, RunRequest, StagedPartition, StagedSummary
+from quire.records.stage_records import RenderedFile, RowSlice, RunPlan, StagedPartition, StagedSummary
 from quire.report.definition import GroupKey, ReportDefinition, Summary
+from quire.report.request import RunRequest
 from quire.xlsx.model import Chart, FactSection, FactSheet, SheetColumn, TableSheet
 
 PERIOD_FORMATS = {Grain.MONTH: "mmm yyyy", Grain.YEAR: "yyyy"}  # the others are told by their first day

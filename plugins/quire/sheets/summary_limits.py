@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store import ObjectStore
-from quire.records.run import StagedSummary
+from quire.records.stage_records import StagedSummary
 from quire.report.definition import ReportDefinition
 from quire.sheets.front_sheets import sheet_schema, summary_sheets
 from quire.xlsx.model import TableSheet

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from quire.errors import IntegrityError
 from quire.format_codes import format_value
 from quire.object_store import ObjectStore
-from quire.records.run import Manifest, StagedSummary
+from quire.records.manifest import Manifest
+from quire.records.stage_records import StagedSummary
 from quire.report.definition import ReportDefinition, Summary
 from quire.sheets.charts import draw_chart
 from quire.sheets.front_sheets import summary_sheet
@@ -20,7 +21,7 @@ from quire.xlsx.styles import number_format
 
 logger = logging.getLogger(__name__)
 
-MOST_ROWS = 12  # the workbook has all of them
+MAX_ROWS = 12  # the workbook has all of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ def _first_table(
     """Returns what a page shows of a summary; None where the definition has columns by now that it lacks."""
     columns = {*(key.column for key in summary.by), *summary.measures}
     charted = charted_rows(summary.chart.type, MAX_TABLE_ROWS) if summary.chart else 0
-    table, total_rows = read_first_rows(staged, columns, max(MOST_ROWS, charted), store=store)
+    table, total_rows = read_first_rows(staged, columns, max(MAX_ROWS, charted), store=store)
     sheet = summary_sheet(definition, summary, table)
     return _table(sheet, definition.timezone, total_rows=total_rows) if is_shown_whole(sheet) else None
 
@@ -92,7 +93,7 @@ def _table(sheet: TableSheet, timezone: str, *, total_rows: int) -> SummaryTable
 
     schema, formats = sheet.table.schema, sheet_formats(sheet)
     cells = {column.name: column_values(sheet.table, column, timezone=timezone) for column in sheet.columns}
-    texts = [[format_value(value, formats[name]) for value in values[:MOST_ROWS]] for name, values in cells.items()]
+    texts = [[format_value(value, formats[name]) for value in values[:MAX_ROWS]] for name, values in cells.items()]
     header = []
     for column in sheet.columns:
         kind = schema.field(column.name).type

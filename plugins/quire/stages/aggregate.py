@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from quire.errors import concerning
+from quire.errors import error_context
 from quire.object_store import ObjectStore
 from quire.partitions.freshness import outlives_run
-from quire.records.run import RunPlan, StagedPartition, StagedSummary
+from quire.records.stage_records import RunPlan, StagedPartition, StagedSummary
 from quire.report.definition import ReportDefinition, Summary
 from quire.runs.run_key import is_published, run_key_of
 from quire.summaries.measures import finish_groups, merge_groups, partial_groups, summarize
@@ -40,7 +40,7 @@ def aggregate_summaries(
         QueryError: a value cannot be summed, such as NaN in a ``numeric`` without scale.
         StoreRefusedError, StoreUnavailableError: rows could not be read, or summaries not be stored.
     """
-    with concerning(report=definition.name):
+    with error_context(report=definition.name):
         if is_published(store, definition.name, run_key_of(definition, plan, staged)):
             return ()
         began = time.monotonic()

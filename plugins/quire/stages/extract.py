@@ -13,20 +13,20 @@ from itertools import zip_longest
 import pyarrow as pa
 
 from quire.date_range import DatePartition
-from quire.errors import IntegrityError, QueryError, concerning
+from quire.errors import IntegrityError, QueryError, error_context
+from quire.flat_files.row_groups import write_row_groups
 from quire.memory import give_back_large_blocks
 from quire.object_store import ObjectStore, Upload
 from quire.object_store.commit_records import commit_once
 from quire.partitions.cache import find_partition, partition_place
 from quire.partitions.damaged_objects import repeat_when_damaged
-from quire.partitions.freshness import outlives_run, refuse_torn_read, token_reader
-from quire.partitions.parquet_format import write_row_groups
+from quire.partitions.freshness import ensure_consistent_read, outlives_run, token_reader
 from quire.partitions.row_check import Placement
 from quire.partitions.source_digest import read_source_digest
 from quire.postgres import SourceSession, SourceTransaction, open_transaction
 from quire.postgres.arrow_types import storage_schema
 from quire.postgres.partition_query import bound_query
-from quire.records.run import RunPlan, SourceColumn, StagedPartition
+from quire.records.stage_records import RunPlan, SourceColumn, StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.summaries.partial_summaries import keep_partials
 
@@ -64,10 +64,10 @@ def extract_partitions(
     def extract() -> tuple[StagedPartition, ...]:
         staged = list[StagedPartition]()
         while left := group[len(staged) :]:
-            with concerning(report=definition.name, partition=left[0].key):
+            with error_context(report=definition.name, partition=left[0].key):
                 staged += _extract_from_snapshot(definition, plan, left, session=session, store=store)
         if outlives_run(definition, plan.request):
-            with concerning(report=definition.name):
+            with error_context(report=definition.name):
                 keep_partials(definition, plan, staged, store=store)
         return tuple(staged)
 
@@ -91,7 +91,7 @@ def _extract_from_snapshot(
         for partition in group:
             if staged and time.monotonic() - began > MAX_SNAPSHOT_SECONDS:
                 break
-            with concerning(report=definition.name, partition=partition.key):
+            with error_context(report=definition.name, partition=partition.key):
                 if staged:
                     transaction.rename(_name(definition, partition))
                 token = token_of(partition)
@@ -123,7 +123,7 @@ def _extract_partition(
     key = f"{place}/{uuid.uuid4().hex}.parquet"
     with store.open_upload(key) as upload:
         placement = _write_rows(definition, plan, partition, transaction=transaction, sink=upload)
-        refuse_torn_read(definition, transaction=transaction)
+        ensure_consistent_read(definition, transaction=transaction)
     staged = StagedPartition(
         key=partition.key,
         start=partition.start,
@@ -170,7 +170,7 @@ def _write_rows(
 
     with closing(transaction.stream(query, plan.columns)) as arriving:  # not only forgotten, where the sink fails
         write_row_groups(checked(arriving), schema, sink=sink, statistics=[definition.source.time_column], pack=True)
-    placement.refuse_misplaced()
+    placement.ensure_rows_in_partition()
     return placement
 
 

@@ -6,12 +6,12 @@ import logging
 import math
 from collections.abc import Sequence
 
-from quire.errors import concerning
+from quire.errors import error_context
 from quire.object_store import ObjectStore
-from quire.records.run import RunLayout, RunPlan, StagedPartition
+from quire.records.stage_records import RunLayout, RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.runs.run_key import is_published, run_key_of
-from quire.runs.workbook_shards import workbook_shares
+from quire.runs.workbook_shards import workbook_shards
 
 logger = logging.getLogger(__name__)
 
@@ -33,12 +33,12 @@ def layout_run(
         StoreRefusedError, StoreUnavailableError: the object store cannot be asked.
     """
     run_key = run_key_of(definition, plan, staged)
-    with concerning(report=definition.name):
+    with error_context(report=definition.name):
         if is_published(store, definition.name, run_key):
             logger.info("%s: run %s is published already", definition.name, run_key)
             return RunLayout(run_key=run_key, reused=True, groups=())
-    shares = workbook_shares(definition, plan, staged)
-    size = max(1, math.ceil(len(shares) / GROUPS))
-    groups = tuple(shares[first : first + size] for first in range(0, len(shares), size))
-    logger.info("%s: run %s, %s workbooks in %s groups", definition.name, run_key, len(shares), len(groups))
+    shards = workbook_shards(definition, plan, staged)
+    size = max(1, math.ceil(len(shards) / GROUPS))
+    groups = tuple(shards[first : first + size] for first in range(0, len(shards), size))
+    logger.info("%s: run %s, %s workbooks in %s groups", definition.name, run_key, len(shards), len(groups))
     return RunLayout(run_key=run_key, reused=False, groups=groups)

@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from quire.date_range import DatePartition
-from quire.errors import concerning
+from quire.errors import error_context
 from quire.object_store import ObjectStore
 from quire.partitions.cache import find_partitions, partition_place
-from quire.partitions.freshness import outlives_run, partition_tokens, refuse_unwatched
+from quire.partitions.freshness import ensure_tables_tracked, outlives_run, partition_tokens
 from quire.partitions.source_digest import read_source_digest
 from quire.postgres import SourceSession, open_transaction
 from quire.postgres.partition_query import query_columns
-from quire.records.run import RunPlan, RunRequest, StagedPartition
+from quire.records.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
+from quire.report.request import RunRequest
 from quire.summaries.partial_summaries import needs_rows
 from quire.summaries.result_columns import check_columns
 
@@ -45,7 +46,7 @@ def plan_partitions(
     """
     partitions = request.days.partitions(definition.partition)
     with (
-        concerning(report=definition.name),
+        error_context(report=definition.name),
         open_transaction(session, name=f"quire {definition.name} plan") as transaction,
     ):
         columns = query_columns(definition, request, partitions[0], transaction=transaction)
@@ -55,8 +56,8 @@ def plan_partitions(
         if outlives_run(definition, request):
             tokens = partition_tokens(definition, request, partitions, columns, transaction=transaction)
         else:
-            refuse_unwatched(definition, partitions[0], transaction=transaction)
-    with concerning(report=definition.name):
+            ensure_tables_tracked(definition, partitions[0], transaction=transaction)
+    with error_context(report=definition.name):
         stored = _find_stored(definition, source_digest, tokens, store)
     known = {part.key for part in stored}
     groups = _spread([partition for partition in partitions if partition.key not in known])

@@ -9,26 +9,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
-from quire.errors import DamagedObjectError, IntegrityError, ReportError, concerning
+from quire.errors import DamagedObjectError, IntegrityError, ReportError, error_context
 from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
 from quire.object_store.commit_records import COMMIT_ATTEMPTS, side_by_side, write_once
 from quire.partitions.cache import discard_rows
 from quire.partitions.freshness import changed_since_read, is_watched
 from quire.postgres import SourceSession, open_transaction
-from quire.records.run import (
-    Manifest,
-    ManifestPartition,
-    PublishedRun,
-    RenderedFile,
-    StagedRun,
-    TaskUsage,
-    manifest_key,
-)
+from quire.records.manifest import Manifest, ManifestPartition, PublishedRun, manifest_key
+from quire.records.stage_records import RenderedFile, StagedRun, TaskUsage
 from quire.report.definition import ReportDefinition
 from quire.resource_usage import repeated_statements
 from quire.runs.file_names import summary_file_name
 from quire.runs.manifests import find_manifest
-from quire.runs.workbook_shards import workbook_shares
+from quire.runs.workbook_shards import workbook_shards
 from quire.sheets.front_sheets import about_sheet, files_sheet, summary_sheets
 from quire.xlsx.model import DetailOutcome, FactSheet, TableSheet, Workbook
 from quire.xlsx.workbook import write_workbook
@@ -64,7 +57,7 @@ def publish_run(
         DamagedObjectError: something that was written for the run is gone or damaged: it has to start again.
         StoreRefusedError, StoreUnavailableError: the object store does not take it.
     """
-    with concerning(report=definition.name):
+    with error_context(report=definition.name):
         if winner := find_manifest(store, definition.name, run.layout.run_key):
             return _adopt(run, files, store, winner=winner)
         # aggregate makes no summaries for a run that it finds published
@@ -92,8 +85,8 @@ def _ensure_every_file(definition: ReportDefinition, run: StagedRun, files: Sequ
     """Raises where a workbook is missing in one of its formats, or a file is there twice."""
     formats = definition.file_formats(run.plan.request.formats)
     names = Counter(file.name for file in files)
-    for share in workbook_shares(definition, run.plan, run.partitions):
-        for name in (f"{share.stem}.{file_format}" for file_format in formats):
+    for shard in workbook_shards(definition, run.plan, run.partitions):
+        for name in (f"{shard.stem}.{file_format}" for file_format in formats):
             if not names[name]:
                 raise DamagedObjectError(f"{name} is missing among the files of the run: run it again")
     for name, times in names.items():
@@ -136,7 +129,7 @@ def _adopt(run: StagedRun, files: Sequence[RenderedFile], store: ObjectStore, *,
 
 
 def _has_one_workbook(definition: ReportDefinition, run: StagedRun) -> bool:
-    """Whether rows and summaries share a workbook, which render has written."""
+    """Whether rows and summaries shard a workbook, which render has written."""
     workbook = definition.workbook
     return workbook.split == "none" and workbook.detail and "xlsx" in definition.file_formats(run.plan.request.formats)
 

@@ -1,4 +1,4 @@
-"""Render: the rows of each share as files, uploaded while they are written."""
+"""Render: the rows of each shard as files, uploaded while they are written."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from datetime import date, datetime
 
 import pyarrow as pa
 
-from quire.errors import ReportError, concerning
+from quire.errors import ReportError, error_context
 from quire.flat_files import write_csv, write_parquet
 from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
 from quire.partitions.row_reader import read_rows
 from quire.partitions.time_bounds import cut_slices, row_times
 from quire.postgres.arrow_types import storage_schema
-from quire.records.run import RenderedFile, StagedRun, WorkbookShare
+from quire.records.stage_records import RenderedFile, StagedRun, WorkbookShard
 from quire.report.definition import ReportDefinition, RowSplit
 from quire.report.definition.presentation import FileFormat
 from quire.sheets.front_sheets import about_sheet, detail_columns, rows_by_partition, summary_sheets
@@ -28,14 +28,14 @@ logger = logging.getLogger(__name__)
 
 
 def render_workbooks(
-    definition: ReportDefinition, run: StagedRun, shares: Sequence[WorkbookShare], *, store: ObjectStore
+    definition: ReportDefinition, run: StagedRun, shards: Sequence[WorkbookShard], *, store: ObjectStore
 ) -> tuple[RenderedFile, ...]:
-    """Writes each share in every format of the definition. After an error nothing of any share stays in the store.
+    """Writes each shard in every format of the definition. After an error nothing of any shard stays in the store.
 
     Args:
         definition: the report.
         run: what was staged of it.
-        shares: a group of its layout.
+        shards: a group of its layout.
         store: where the rows are, and the files go.
 
     Raises:
@@ -44,16 +44,16 @@ def render_workbooks(
         StoreRefusedError, StoreUnavailableError: the object store does not take the file.
     """
     files: list[RenderedFile] = []
-    with concerning(report=definition.name), _all_or_none(store) as keys:
-        for share in shares:
+    with error_context(report=definition.name), _all_or_none(store) as keys:
+        for shard in shards:
             for file_format in definition.file_formats(run.plan.request.formats):
                 began = time.monotonic()
-                rendering = _Rendering(definition, run, share, file_format, store=store, keys=keys)
+                rendering = _Rendering(definition, run, shard, file_format, store=store, keys=keys)
                 rendered = rendering.write()
                 files += rendered
                 for file in rendered:
                     logger.info("%s: %s rows, %s bytes", file.key, file.rows, file.bytes)
-                logger.info("%s.%s in %.1f s", share.stem, file_format, time.monotonic() - began)
+                logger.info("%s.%s in %.1f s", shard.stem, file_format, time.monotonic() - began)
     return tuple(files)
 
 
@@ -75,19 +75,19 @@ def _all_or_none(store: ObjectStore) -> Iterator[list[str]]:
 
 
 class _Rendering:
-    """One share in one format; adds to ``keys`` whatever it begins to write."""
+    """One shard in one format; adds to ``keys`` whatever it begins to write."""
 
     def __init__(
         self,
         definition: ReportDefinition,
         run: StagedRun,
-        share: WorkbookShare,
+        shard: WorkbookShard,
         file_format: FileFormat,
         *,
         store: ObjectStore,
         keys: list[str],
     ) -> None:
-        self.definition, self.run, self.share, self.format, self.store = definition, run, share, file_format, store
+        self.definition, self.run, self.shard, self.format, self.store = definition, run, shard, file_format, store
         self.keys = keys
         self.columns = detail_columns(definition, run.plan)
         self.folder = f"reports/{definition.name}/{run.layout.run_key}/{uuid.uuid4().hex}"
@@ -119,7 +119,7 @@ class _Rendering:
     def _times(self, rows: int, *, skipped: int) -> tuple[date, date] | None:
         """Returns the earliest and the latest time among the rows of one file."""
         return row_times(
-            cut_slices(self.share.slices, skipped=skipped, rows=rows),
+            cut_slices(self.shard.slices, skipped=skipped, rows=rows),
             self.run.partitions,
             column=self.definition.source.time_column,
             timezone=self.definition.timezone,
@@ -130,17 +130,17 @@ class _Rendering:
         """Returns the dates that a file covers: whole partitions', or those of its own rows where it has a part."""
         is_whole = not isinstance(self.definition.workbook.split, RowSplit) and rows == self._share_rows()
         if times is None or is_whole:
-            return self.share.start, self.share.end
+            return self.shard.start, self.shard.end
         first, last = (time.date() if isinstance(time, datetime) else time for time in times)
         return first, last
 
     def _share_rows(self) -> int:
-        return sum(part.rows for part in self.share.slices)
+        return sum(part.rows for part in self.shard.slices)
 
     @contextmanager
     def _open_file(self, number: int) -> Iterator[Upload]:
         part = f"_part{number + 1}" if number else ""
-        name = f"{self.share.stem}{part}.{self.format}"
+        name = f"{self.shard.stem}{part}.{self.format}"
         key = f"{self.folder}/{name}"
         self.keys.append(key)
         with self.store.open_upload(key, content_type=CONTENT_TYPES[self.format]) as upload:
@@ -148,7 +148,7 @@ class _Rendering:
             yield upload
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
-        return read_rows(self.store, self.share.slices, [column.name for column in self.columns])
+        return read_rows(self.store, self.shard.slices, [column.name for column in self.columns])
 
     def _schema(self) -> pa.Schema:
         stored = storage_schema(self.run.plan.columns)
@@ -172,7 +172,7 @@ class _Rendering:
         alone = self.definition.workbook.split == "none"
         workbook = Workbook(
             title=self.definition.title,
-            subject=f"{self.share.start} to {self.share.end}",
+            subject=f"{self.shard.start} to {self.shard.end}",
             made_at=datetime.fromisoformat(self.run.plan.request.made_at),
             timezone=self.definition.timezone,
             detail=DetailTable(
@@ -188,7 +188,7 @@ class _Rendering:
         return write_workbook(workbook, self._open_file)
 
     def _front(self, outcome: DetailOutcome) -> tuple[FactSheet | TableSheet, ...]:
-        rows = rows_by_partition(self.share.slices, skipped=self.rows_told, rows=outcome.rows)
+        rows = rows_by_partition(self.shard.slices, skipped=self.rows_told, rows=outcome.rows)
         self.rows_told += outcome.rows
         about = about_sheet(
             self.definition,

@@ -15,7 +15,7 @@ from functools import partial
 import polars as pl
 
 from quire.date_range import Grain
-from quire.records.run import SourceColumn
+from quire.records.stage_records import SourceColumn
 from quire.report.definition import Measure, Summary
 from quire.summaries.measure_expression import parse_expression
 from quire.summaries.result_columns import numeric_casts, polars_schema

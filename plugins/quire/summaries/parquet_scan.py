@@ -13,7 +13,7 @@ from quire.errors import QueryError, first_line
 from quire.object_store import ObjectStore
 from quire.partitions.row_reader import damage_discarded, open_rows
 from quire.postgres.arrow_types import storage_schema
-from quire.records.run import SourceColumn, StagedPartition
+from quire.records.stage_records import SourceColumn, StagedPartition
 
 
 def scan_rows(columns: tuple[SourceColumn, ...], staged: Sequence[StagedPartition], store: ObjectStore) -> pl.LazyFrame:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from quire.errors import DamagedObjectError
 from quire.object_store import ObjectStore
 from quire.object_store.commit_records import commit_once, find_record, folder_of, side_by_side
-from quire.records.run import PartialSummaries, RunPlan, StagedPartition, StagedSummary
 from quire.records.serialization import digest
+from quire.records.stage_records import PartialSummaries, RunPlan, StagedPartition, StagedSummary
 from quire.report.definition import ReportDefinition, Summary
 
 if TYPE_CHECKING:

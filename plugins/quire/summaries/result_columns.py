@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from quire.errors import DefinitionError
-from quire.records.run import SourceColumn
+from quire.records.stage_records import SourceColumn
 from quire.report.definition import Probe, ReportDefinition
 from quire.report.definition.part import duplicates, suggestion
 from quire.summaries.measure_expression import not_an_expression, parse_expression

@@ -1,4 +1,4 @@
 """The numbers that Excel keeps: others become text."""
 
-MOST_DIGITS = 15
-MOST_BYTES = 300  # of a number: below 1e300, and with digits no smaller than 1e-298, where Excel's own numbers end
+MAX_DIGITS = 15
+MAX_BYTES = 300  # of a number: below 1e300, and with digits no smaller than 1e-298, where Excel's own numbers end

@@ -15,7 +15,7 @@ from quire.report.definition.scalars import ConnectionId, Duration, Label
 from quire.webhooks.json_path import parse_path
 
 SOURCE_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
-LONGEST_TOLERANCE = timedelta(hours=1)  # a captured delivery may be sent again for so long
+MAX_TOLERANCE = timedelta(hours=1)  # a captured delivery may be sent again for so long
 
 
 def _source_name(text: str) -> str:
@@ -104,6 +104,6 @@ class WebhookDefinition(Part):
             raise fault("name at least one column", "keys")
         for name in duplicates(self.written):
             raise fault(f"{name} is in keys, columns or event_time already", "columns")
-        if self.tolerance > LONGEST_TOLERANCE:
+        if self.tolerance > MAX_TOLERANCE:
             raise fault("is more than 1h: for so long could a captured delivery be sent again", "tolerance")
         return self

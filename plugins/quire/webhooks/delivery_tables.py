@@ -9,7 +9,7 @@ from importlib.resources import files
 import psycopg
 from psycopg.sql import SQL, Identifier
 
-from quire.errors import DefinitionError, concerning
+from quire.errors import DefinitionError, error_context
 from quire.postgres.error_translation import translated
 from quire.postgres.owner import SAFE_SEARCH_PATH, Owner, create_schema, installing, withdraw_default_grants
 from quire.report.sql_literal import CLIENT_ENCODING
@@ -39,7 +39,7 @@ def install(definition: WebhookDefinition, *, writer_url: str, owner_url: str) -
         SourceUnavailableError: PostgreSQL is away.
         UntrustedSchemaError: the schema ``quire``, or an object in it, is owned by another role.
     """
-    with concerning(report=definition.name):
+    with error_context(report=definition.name):
         with _writer(writer_url) as writer:
             if _is_usable(writer):
                 ensure_trusted_schema(definition, writer)
@@ -48,7 +48,7 @@ def install(definition: WebhookDefinition, *, writer_url: str, owner_url: str) -
         with installing(owner_url) as owner:
             _make_tables(owner, role)
         with _writer(writer_url) as writer:
-            _refuse_missing(definition, writer)
+            _ensure_installed(definition, writer)
             ensure_trusted_schema(definition, writer)
     return f"{definition.name}: installed"
 
@@ -65,9 +65,9 @@ def check_source(definition: WebhookDefinition, *, url: str) -> tuple[str, ...]:
         SourceUnavailableError: PostgreSQL is away.
         UntrustedSchemaError: the schema ``quire``, or a table in it, is owned by another role.
     """
-    with concerning(report=definition.name), _writer(url) as connection:
+    with error_context(report=definition.name), _writer(url) as connection:
         missing = check_target(definition, connection)
-        _refuse_missing(definition, connection)
+        _ensure_installed(definition, connection)
         ensure_trusted_schema(definition, connection)
     return missing
 
@@ -97,7 +97,7 @@ def _is_usable(writer: Connection) -> bool:
     return uses == (True,) and writer.execute(_UNUSABLE, [list(TABLES)]).fetchone() is None
 
 
-def _refuse_missing(definition: WebhookDefinition, writer: Connection) -> None:
+def _ensure_installed(definition: WebhookDefinition, writer: Connection) -> None:
     if not _is_usable(writer):
         raise DefinitionError(
             f"the tables {' and '.join(TABLES)} are not where {definition.connection} writes, or not for its role: run "

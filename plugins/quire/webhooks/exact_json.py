@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 
 DEEPEST = 100  # levels of lists and objects: writing them again takes frames of Python's stack
 TOO_DEEP = "it is nested too deep"
-LARGEST_EXPONENT = 400  # beyond any double; a few letters must not become a megabyte of digits
+MAX_EXPONENT = 400  # beyond any double; a few letters must not become a megabyte of digits
 
 
 def read_json(text: str) -> object:
@@ -55,7 +55,7 @@ def _number(digits: str) -> Decimal:
         number = Decimal(digits)
     except InvalidOperation as error:  # an exponent that Decimal itself cannot hold
         raise ValueError(out_of_range) from error
-    if abs(number.adjusted()) <= LARGEST_EXPONENT:
+    if abs(number.adjusted()) <= MAX_EXPONENT:
         return number
     if number:
         raise ValueError(out_of_range)

@@ -88,7 +88,7 @@ def ingest(definition: WebhookDefinition, event: Event, *, body_sha256: bytes, u
         if not _is_new(definition.name, event.stamp[1], body_sha256, connection):
             return Outcome.REPEATED
         columns = read_target(definition, connection)
-        _refuse_nulls(event, columns)
+        _ensure_not_null(event, columns)
         applied = _Row(definition, columns, event, connection).take()
         connection.execute(_PRUNE, [DAYS_TO_REMEMBER, PRUNED_AT_ONCE])
     return Outcome.APPLIED if applied else Outcome.KEPT
@@ -108,7 +108,7 @@ def _is_new(source: str, event_id: str, body_sha256: bytes, connection: Connecti
     return False
 
 
-def _refuse_nulls(event: Event, columns: Mapping[str, TargetColumn]) -> None:
+def _ensure_not_null(event: Event, columns: Mapping[str, TargetColumn]) -> None:
     """Refuses what the table could not take, whether or not this event is the newest: the order must not matter."""
     for name, value in event.values.items():
         if value is None and columns[name].not_null:

@@ -21,7 +21,7 @@ from quire.webhooks.rejections import UnsignedDelivery
 PREFIX = "whsec_"
 VERSION = "v1,"
 _ID = re.compile(r"[!-\-/-~]{1,256}")  # printable, but for the dot that stands between it and the time
-LEAST_KEY = 24  # bytes, by the specification
+MIN_KEY_BYTES = 24  # bytes, by the specification
 _SECONDS = re.compile(r"\d{1,12}", re.ASCII)
 
 
@@ -86,8 +86,8 @@ def _key(word: str, place: int, connection: str) -> bytes:
         key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except binascii.Error:
         key = b""
-    if len(key) < LEAST_KEY or encoded == word:
+    if len(key) < MIN_KEY_BYTES or encoded == word:
         raise SettingsError(
-            f"secret {place} of the connection {connection} is not {PREFIX}… (base64 of at least {LEAST_KEY} bytes)"
+            f"secret {place} of the connection {connection} is not {PREFIX}… (base64 of at least {MIN_KEY_BYTES} bytes)"
         )
     return key

@@ -86,7 +86,7 @@ def read_target(definition: WebhookDefinition, connection: Connection) -> Mappin
     with connection.cursor(row_factory=class_row(TargetColumn)) as cursor:
         found = cursor.execute(_COLUMNS, [list(KEY_TYPES), *definition.table_parts]).fetchall()
     columns = {column.name: column for column in found}
-    refuse_faults(definition, _column_faults(definition, columns))
+    ensure_no_faults(definition, _column_faults(definition, columns))
     return columns
 
 
@@ -100,7 +100,7 @@ def check_target(definition: WebhookDefinition, connection: Connection) -> tuple
         DefinitionError: rows cannot be written to the table.
     """
     columns = read_target(definition, connection)
-    refuse_faults(definition, _table_faults(definition, connection))
+    ensure_no_faults(definition, _table_faults(definition, connection))
     return tuple(
         column.name
         for column in columns.values()
@@ -121,7 +121,7 @@ def ensure_trusted_schema(definition: WebhookDefinition, connection: Connection)
         )
 
 
-def refuse_faults(definition: WebhookDefinition, faults: Iterator[str]) -> None:
+def ensure_no_faults(definition: WebhookDefinition, faults: Iterator[str]) -> None:
     """Raises one error, of one line, for all that is wrong, if anything is.
 
     Raises:

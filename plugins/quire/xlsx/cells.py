@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from quire.values.number_limits import MOST_BYTES, MOST_DIGITS
+from quire.values.number_limits import MAX_BYTES, MAX_DIGITS
 from quire.values.unrepresentable_dates import LAST_MILLISECOND, OddDate, date_text, timestamp_text
 from quire.values.wall_clock import DAY_MICROSECONDS, wall_clock
 from quire.xlsx.xml_text import cut_texts, longest
@@ -19,7 +19,7 @@ from quire.xlsx.xml_text import cut_texts, longest
 EPOCH_SERIAL = 25_569  # 1970-01-01 in Excel's days since 1899-12-30
 FIRST_SERIAL, LAST_SERIAL = 61, 2_958_465  # 1900-03-01, before which Excel counts a day that was not; 9999-12-31
 DAY_MILLISECONDS = 86_400_000
-_WHOLE_LIMIT = 10**MOST_DIGITS
+_WHOLE_LIMIT = 10**MAX_DIGITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +154,11 @@ def _odd_serials(serials: pl.Series, physical: pl.Series, styles: Styles, told: 
 def _keeps_digits(shown: pl.Series) -> pl.Series | None:
     """Returns where 15 significant digits hold a number, None where all are as short."""
     most = longest(shown)
-    if most <= MOST_DIGITS:
+    if most <= MAX_DIGITS:
         return None
     digits = shown.str.replace_all(r"[-.]", "").str.strip_chars_start("0")
-    keeps = digits.str.strip_chars_end("0").str.len_bytes() <= MOST_DIGITS
-    return keeps if most <= MOST_BYTES else keeps & (shown.str.len_bytes() <= MOST_BYTES)
+    keeps = digits.str.strip_chars_end("0").str.len_bytes() <= MAX_DIGITS
+    return keeps if most <= MAX_BYTES else keeps & (shown.str.len_bytes() <= MAX_BYTES)
 
 
 def _numbers(shown: pl.Series, keeps: pl.Series | None, styles: Styles, numbers: pl.Series, *, cut: int = 0) -> Cells:

@@ -17,7 +17,7 @@ from quire.xlsx.row_xml import RenderedRows, RowRenderer, size_bound
 from quire.xlsx.shared_strings import SharedStrings
 from quire.xlsx.totals_row import Totals
 from quire.xlsx.workbook_template import (
-    MOST_ROWS,
+    MAX_ROWS,
     DetailSheet,
     SheetFrame,
     build_book,
@@ -41,7 +41,7 @@ class Limits:
         shared_rows: of a table that shares all its texts, since some readers show no others.
     """
 
-    sheet_rows: int = MOST_ROWS
+    sheet_rows: int = MAX_ROWS
     sheet_bytes: int = 4 * 2**30 - 64 * 2**20
     file_bytes: int = 4 * 2**30 - 256 * 2**20
     shared_rows: int = 65_536

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from quire.values.number_limits import MOST_BYTES, MOST_DIGITS
+from quire.values.number_limits import MAX_BYTES, MAX_DIGITS
 from quire.values.unrepresentable_dates import LAST_MILLISECOND, date_text, timestamp_text
 from quire.values.wall_clock import DAY_MICROSECONDS, offset_at
 from quire.xlsx.model import SheetColumn
@@ -36,7 +36,7 @@ def kept(value: Any, *, timezone: str) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else _special(value)
     if isinstance(value, int):
-        return value if abs(value) < 10**MOST_DIGITS else str(value)
+        return value if abs(value) < 10**MAX_DIGITS else str(value)
     if isinstance(value, Decimal):
         return _number(value)
     if isinstance(value, dt.datetime):
@@ -80,7 +80,7 @@ def _number(value: Decimal) -> float | str:
     if not value.is_finite():
         return _special(float(value))
     number = value.normalize(_ALL_DIGITS)
-    if len(number.as_tuple().digits) <= MOST_DIGITS and abs(number.adjusted()) < MOST_BYTES:
+    if len(number.as_tuple().digits) <= MAX_DIGITS and abs(number.adjusted()) < MAX_BYTES:
         return float(value)
     return cut_text(f"{value:f}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-LONGEST_SHEET_NAME = 31
+MAX_SHEET_NAME_LENGTH = 31
 _FORBIDDEN = re.compile(r"[\[\]:*?/\\\x00-\x1f\ufffe\uffff]")
 _EDGES = "' \t\n\u00a0\u3000"  # no apostrophe may stand there; no blank is seen there
 
@@ -26,7 +26,7 @@ def sheet_name(wanted: str, taken: set[str], *, number: int = 1) -> str:
         plain = f"{plain}-"
     while True:
         suffix = f" ({number})" if number > 1 else ""
-        name = _cut(plain, LONGEST_SHEET_NAME - len(suffix)).rstrip(_EDGES) + suffix
+        name = _cut(plain, MAX_SHEET_NAME_LENGTH - len(suffix)).rstrip(_EDGES) + suffix
         if name.casefold() not in taken:
             taken.add(name.casefold())
             return name

@@ -18,7 +18,7 @@ from quire.xlsx.model import DetailTable, SheetColumn
 from quire.xlsx.names import column_letters
 from quire.xlsx.shared_strings import SharedStrings
 from quire.xlsx.text_column import TextColumn
-from quire.xlsx.xml_text import LONGEST_TEXT
+from quire.xlsx.xml_text import MAX_TEXT_LENGTH
 
 Render = Callable[[pl.Series, Styles], Cells]
 Prepare = Callable[[pa.Array], Callable[[], Cells]]
@@ -131,8 +131,8 @@ def size_bound(batch: pa.RecordBatch) -> int:
 def _letters(column: pa.Array) -> int:
     """Returns how many UTF-16 units the cells of some texts have at most: never more than bytes."""
     lengths = pc.binary_length(column)
-    if (pc.max(lengths).as_py() or 0) > LONGEST_TEXT:
-        return sum(min(length, LONGEST_TEXT) for length in lengths.to_pylist() if length)
+    if (pc.max(lengths).as_py() or 0) > MAX_TEXT_LENGTH:
+        return sum(min(length, MAX_TEXT_LENGTH) for length in lengths.to_pylist() if length)
     return pc.sum(lengths).as_py() or 0
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from quire.xlsx.xml_text import escape_text
 
-MOST_BYTES = 64 * 2**20
+MAX_BYTES = 64 * 2**20
 ITEM_BYTES = 400  # of memory that a string takes here and in its column, beside its own letters
 
 
@@ -28,7 +28,7 @@ class SharedStrings:
 
     def takes(self, count: int, letters: int) -> bool:
         """Whether so many more strings, of so many bytes together, should be added."""
-        return self._bytes + count * ITEM_BYTES + 4 * letters <= MOST_BYTES
+        return self._bytes + count * ITEM_BYTES + 4 * letters <= MAX_BYTES
 
     def number(self, text: str) -> int:
         """Returns the place of a text of at most 32,767 characters in the table, which takes it in where it is new."""

@@ -24,7 +24,7 @@ _SECTION = re.compile(
 )
 # The places of a number's digits in a section, found beside texts and brackets, which may look like them.
 _DIGITS = re.compile(r'"[^"]*+(?:"|\Z)|\[[^\]]*+(?:\]|\Z)|[\\_*].|(?P<digits>[#0?.](?:[#0?,.]*[#0?.])?)', re.DOTALL)
-LONGEST_FORMAT, MOST_DECIMALS = 255, 30  # Excel's own, of a format code
+MAX_FORMAT_LENGTH, MAX_DECIMALS = 255, 30  # Excel's own, of a format code
 # Excel shows booleans as words whatever the code says; LibreOffice prints 1 and 0 on some pages unless told.
 BOOLEAN = '"TRUE";"TRUE";"FALSE"'
 
@@ -81,7 +81,7 @@ def with_word(number_format: str, word: str) -> str:
     Where that would be more than a format code may have, there is no word.
     """
     told = _SECTION.sub(lambda section: f'{section[1]}"{word} "{section[2]}', number_format)
-    return told if len(told) <= LONGEST_FORMAT else number_format
+    return told if len(told) <= MAX_FORMAT_LENGTH else number_format
 
 
 def with_decimal(number_format: str) -> str:
@@ -99,7 +99,7 @@ def _one_decimal(section: str) -> str:
 def number_format(kind: pa.DataType) -> str:
     """Returns the Excel format code of a type's values."""
     if pa.types.is_decimal(kind):
-        return f"#,##0.{'0' * min(kind.scale, MOST_DECIMALS)}" if kind.scale > 0 else "0"
+        return f"#,##0.{'0' * min(kind.scale, MAX_DECIMALS)}" if kind.scale > 0 else "0"
     if pa.types.is_integer(kind):
         return "0"
     if pa.types.is_date(kind):

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from quire.values.series import series_of
 from quire.xlsx.cells import Cells, Styles
 from quire.xlsx.shared_strings import SharedStrings
-from quire.xlsx.xml_text import FORMULA_STARTS, LONGEST_TEXT, QUOTED, cut_text, cut_texts, escape_texts
+from quire.xlsx.xml_text import FORMULA_STARTS, MAX_TEXT_LENGTH, QUOTED, cut_text, cut_texts, escape_texts
 
-MOST_DISTINCT = 10_000
+MAX_DISTINCT = 10_000
 RARE_BYTES = (b"&", b"<", b">", b"_x", b"\xef\xbf")
 
 
@@ -53,7 +53,7 @@ class TextColumn:
     def _few(self, new: pa.Array, rows: int) -> bool:
         if not self._strings.takes(len(new), new.nbytes):
             return False
-        return self._share_all or (len(self._known) + len(new) <= MOST_DISTINCT and len(new) <= rows // 2)
+        return self._share_all or (len(self._known) + len(new) <= MAX_DISTINCT and len(new) <= rows // 2)
 
     def _learn(self, new: pa.Array) -> None:
         cells = []
@@ -76,7 +76,7 @@ def inline_cells(column: pa.Array, styles: Styles) -> Cells:
     """Returns texts that stand in their cells."""
     texts, cut = series_of(column), 0
     letters = _Letters(column)
-    if letters.longest > LONGEST_TEXT:
+    if letters.longest > MAX_TEXT_LENGTH:
         texts, cut = cut_texts(texts)
     if letters.need_escapes:
         texts = escape_texts(texts)

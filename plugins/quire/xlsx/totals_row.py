@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 import pyarrow as pa
 
-from quire.values.number_limits import MOST_BYTES, MOST_DIGITS
+from quire.values.number_limits import MAX_BYTES, MAX_DIGITS
 from quire.values.unrepresentable_dates import OddDate
 from quire.xlsx.column_totals import EXACT, Tally, joined
 from quire.xlsx.model import DetailTable, SheetColumn
@@ -18,8 +18,8 @@ from quire.xlsx.names import column_letters
 from quire.xlsx.row_xml import RenderedColumn
 
 FUNCTIONS = {"mean": 101, "count": 103, "max": 104, "min": 105, "sum": 109}  # those that pass over hidden rows
-LONGEST_FORMULA = 8_000  # Excel's limit is 8,192 characters
-MOST_RANGES = 254  # that SUBTOTAL takes
+MAX_FORMULA_LENGTH = 8_000  # Excel's limit is 8,192 characters
+MAX_RANGES = 254  # that SUBTOTAL takes
 TEXT = ' t="inlineStr"><is><t>'
 NEGATIVE_TEXT = f"{TEXT}-"  # edited in Excel, it would become a formula
 _MEAN = Context(prec=60, traps=[])
@@ -91,7 +91,7 @@ class Totals:
             elif total.is_too_long:
                 yield (
                     f"{total.title}: the {total.function} is written as text, since Excel's numbers have at most "
-                    f"{MOST_DIGITS} digits; it is exact, but does not follow the filter."
+                    f"{MAX_DIGITS} digits; it is exact, but does not follow the filter."
                 )
             elif total.is_alone and not self._elsewhere:
                 yield f"{total.title}: the total does not follow the filter."
@@ -189,7 +189,7 @@ class _Total:
             if rows:
                 ranges.append(f"{prefix}{self._letters}2:{self._letters}{rows + 1}")
         formula = f"SUBTOTAL({FUNCTIONS[self.function]},{','.join(ranges)})"
-        return escape(formula) if len(ranges) <= MOST_RANGES and len(formula) <= LONGEST_FORMULA else ""
+        return escape(formula) if len(ranges) <= MAX_RANGES and len(formula) <= MAX_FORMULA_LENGTH else ""
 
 
 def _shown(value: Any) -> str:
@@ -213,8 +213,8 @@ def _is_number(value: Any) -> bool:
     if isinstance(value, float) or not _is_finite(value):
         return _is_finite(value)
     number = Decimal(value).normalize(EXACT)
-    return len(number.as_tuple().digits) <= MOST_DIGITS and _has_floats_size(number)
+    return len(number.as_tuple().digits) <= MAX_DIGITS and _has_floats_size(number)
 
 
 def _has_floats_size(value: Decimal) -> bool:
-    return abs(value.adjusted()) < MOST_BYTES
+    return abs(value.adjusted()) < MAX_BYTES

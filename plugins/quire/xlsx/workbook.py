@@ -15,7 +15,7 @@ from quire.xlsx.prefetch import reading_ahead
 from quire.xlsx.row_batches import DetailRows, even_batches
 from quire.xlsx.totals_row import Totals
 from quire.xlsx.widths import column_widths
-from quire.xlsx.workbook_template import MOST_COLUMNS, build_book
+from quire.xlsx.workbook_template import MAX_COLUMNS, build_book
 
 RENDERERS = min(2, os.cpu_count() or 1)
 READ_AHEAD = 2
@@ -50,8 +50,8 @@ def write_workbook(
                 iter((name, (body,)) for name, body in parts.items()), CountedSink(sink), made_at=workbook.made_at
             )
         return (outcome,)
-    if not 1 <= len(detail.columns) <= MOST_COLUMNS:
-        raise WorkbookError(f"a sheet has 1 to {MOST_COLUMNS:,} columns, not {len(detail.columns):,}")
+    if not 1 <= len(detail.columns) <= MAX_COLUMNS:
+        raise WorkbookError(f"a sheet has 1 to {MAX_COLUMNS:,} columns, not {len(detail.columns):,}")
     outcomes: list[DetailOutcome] = []
     with (
         reading_ahead(even_batches(detail), depth=READ_AHEAD) as batches,

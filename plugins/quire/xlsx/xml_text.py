@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 if TYPE_CHECKING:
     import polars as pl
 
-LONGEST_TEXT = 32_767  # UTF-16 units, Excel's limit of a cell
+MAX_TEXT_LENGTH = 32_767  # UTF-16 units, Excel's limit of a cell
 # What begins a formula where a person edits the cell; quotePrefix keeps it a text.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 QUOTED = r"^[=+\-@\t\r]"
@@ -29,17 +29,17 @@ def longest(texts: pl.Series) -> int:
 
 def cut_text(text: str) -> str:
     """Returns what a cell holds of a text: its first 32,767 UTF-16 units, never half a surrogate pair."""
-    if len(text) <= LONGEST_TEXT // 2:
+    if len(text) <= MAX_TEXT_LENGTH // 2:
         return text
     units = text.encode("utf-16-le", "surrogatepass")
-    if len(units) <= 2 * LONGEST_TEXT:
+    if len(units) <= 2 * MAX_TEXT_LENGTH:
         return text
-    return units[: 2 * LONGEST_TEXT].decode("utf-16-le", "ignore")
+    return units[: 2 * MAX_TEXT_LENGTH].decode("utf-16-le", "ignore")
 
 
 def cut_texts(texts: pl.Series) -> tuple[pl.Series, int]:
     """Returns the same of a whole column, and how many texts had to be cut."""
-    if longest(texts) <= LONGEST_TEXT:  # never fewer bytes than UTF-16 units
+    if longest(texts) <= MAX_TEXT_LENGTH:  # never fewer bytes than UTF-16 units
         return texts, 0
     import polars as pl  # not where single texts are cut only
 

@@ -20,7 +20,7 @@ from quire.object_store import ObjectStore
 from quire.partitions import freshness
 from quire.postgres import SourceTransaction, open_transaction
 from quire.postgres.tracking import compact, track, tracked_tokens
-from quire.records.run import StagedPartition
+from quire.records.stage_records import StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.stages import extract
 from quire.stages.plan import plan_partitions
@@ -29,7 +29,7 @@ from tests.events import request_of, session_of
 from tests.postgres.tracking.tables import PARTITIONED, ask, run_sql, tokens, tracked_report
 
 WRITERS, SECONDS, ROUNDS = 3, 4, 3
-LONGEST_PAUSE = 0.3  # so that some tokens stay while others are looked at
+MAX_PAUSE = 0.3  # so that some tokens stay while others are looked at
 Rows = list[tuple[int, str, str | None]]
 
 
@@ -164,7 +164,7 @@ def write(url: str, seed: int) -> None:
         while time.monotonic() < end:
             for _ in range(chance.randint(1, 2)):
                 change(chance, connection)
-            time.sleep(chance.random() * LONGEST_PAUSE)
+            time.sleep(chance.random() * MAX_PAUSE)
             connection.rollback() if chance.random() < 0.3 else connection.commit()
 
 

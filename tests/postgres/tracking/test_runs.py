@@ -17,7 +17,7 @@ from quire.partitions import freshness
 from quire.pipeline import RunOutcome, run_report
 from quire.postgres import SourceSession, SourceTransaction
 from quire.postgres.tracking import track
-from quire.records.run import RunPlan, StagedPartition
+from quire.records.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.stages import extract
 from quire.stages.extract import extract_partitions

@@ -9,13 +9,13 @@ coverage       which tables a query reads
 
 from quire.postgres.tracking.coverage import forgotten_tables
 from quire.postgres.tracking.installation import compact, compact_logs, track, untrack
-from quire.postgres.tracking.tokens import refuse_replaced_files, tracked_tokens
+from quire.postgres.tracking.tokens import ensure_tables_not_rewritten, tracked_tokens
 
 __all__ = [
     "compact",
     "compact_logs",
+    "ensure_tables_not_rewritten",
     "forgotten_tables",
-    "refuse_replaced_files",
     "track",
     "tracked_tokens",
     "untrack",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
-from quire.errors import ReportError, concerning
+from quire.errors import ReportError, error_context
 from quire.postgres.owner import (
     SAFE_SEARCH_PATH,
     Owner,
@@ -59,7 +59,7 @@ def track(definition: ReportDefinition, owner_url: str) -> tuple[str, ...]:
         SourceUnavailableError: PostgreSQL is away, or a table is written to for too long.
         UntrustedSchemaError: the schema ``quire``, or an object in it, is owned by another role.
     """
-    with concerning(report=definition.name), installing(owner_url) as owner:
+    with error_context(report=definition.name), installing(owner_url) as owner:
         create_schema(owner)
         owner.execute((FILES / "change_log.sql").read_bytes())
         _create_views(owner)
@@ -84,7 +84,7 @@ def untrack(report: str, owner_url: str) -> tuple[str, ...]:
         SourceUnavailableError: PostgreSQL is away, or a table is used for too long.
         UntrustedSchemaError: the schema ``quire``, or an object in it, is owned by another role.
     """
-    with concerning(report=report), installing(owner_url) as owner:
+    with error_context(report=report), installing(owner_url) as owner:
         if not _is_installed(owner):
             return ()
         claimed = owner.execute(

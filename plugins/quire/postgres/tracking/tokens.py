@@ -36,7 +36,7 @@ def tracked_tokens(
         NotTrackedError: a table is not tracked, or not wholly.
         QueryError, SourceUnavailableError: PostgreSQL refuses the question, or is away.
     """
-    states = refuse_untracked(definition, transaction=transaction)
+    states = ensure_tracked(definition, transaction=transaction)
     bounds = {zoned: [_bounds(partition, zoned=zoned) for partition in partitions] for zoned in (True, False)}
     edges = {zoned: sorted({edge for pair in pairs for edge in pair}) for zoned, pairs in bounds.items()}
     places = {zoned: {edge: place for place, edge in enumerate(found)} for zoned, found in edges.items()}
@@ -68,7 +68,7 @@ def tracked_tokens(
     }
 
 
-def refuse_untracked(definition: ReportDefinition, *, transaction: SourceTransaction) -> tuple[TableState, ...]:
+def ensure_tracked(definition: ReportDefinition, *, transaction: SourceTransaction) -> tuple[TableState, ...]:
     """Returns the state of the report's tables, each with all its triggers.
 
     Raises:
@@ -91,7 +91,7 @@ def refuse_untracked(definition: ReportDefinition, *, transaction: SourceTransac
     return states
 
 
-def refuse_replaced_files(definition: ReportDefinition, *, transaction: SourceTransaction) -> None:
+def ensure_tables_not_rewritten(definition: ReportDefinition, *, transaction: SourceTransaction) -> None:
     """Called when the rows were read: refuses them where a table was emptied or rewritten after the snapshot.
 
     TRUNCATE, rewriting ALTER TABLE, and partitions that are attached, detached or dropped show in older snapshots too.

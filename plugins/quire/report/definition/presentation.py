@@ -13,7 +13,7 @@ from quire.report.definition.scalars import Address, ClassPath, Duration, Format
 Total = Literal["sum", "mean", "min", "max", "count"]
 FileFormat = Literal["xlsx", "csv", "parquet"]
 FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
-LONGEST_LINK = timedelta(days=7)  # S3's own limit for a presigned address
+MAX_LINK_LIFETIME = timedelta(days=7)  # S3's own limit for a presigned address
 
 
 def _title_from_name(fields: dict[str, Any]) -> str:
@@ -127,6 +127,6 @@ class Delivery(Part):
 
     @model_validator(mode="after")
     def _check_link(self) -> Self:
-        if self.link_ttl > LONGEST_LINK:
+        if self.link_ttl > MAX_LINK_LIFETIME:
             raise fault("a presigned link lives at most 7d", "link_ttl")
         return self

@@ -11,7 +11,7 @@ from quire.report.definition.part import Part, duplicates, fault, kind_of_value
 from quire.report.definition.scalars import ConnectionId, Duration, Label
 
 SOURCE_CONNECTION = "quire_source"
-LONGEST_TIMEOUT = timedelta(days=24)  # 2^31 milliseconds are some hours more
+MAX_TIMEOUT = timedelta(days=24)  # 2^31 milliseconds are some hours more
 
 
 class SourceTable(Part):
@@ -63,8 +63,8 @@ class Source(Part):
     def _check_tables(self) -> Self:
         for name in duplicates(table.name for table in self.tables):
             raise fault(f"{name} is listed twice", "tables")
-        if self.timeout > LONGEST_TIMEOUT:
-            raise fault(f"PostgreSQL's statement_timeout ends at {LONGEST_TIMEOUT.days}d", "timeout")
+        if self.timeout > MAX_TIMEOUT:
+            raise fault(f"PostgreSQL's statement_timeout ends at {MAX_TIMEOUT.days}d", "timeout")
         if self.freshness == "tracked" and not self.tables:
             raise fault("tracked needs the tables that the query reads, under source.tables", "freshness")
         return self

@@ -7,37 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any
 
-from quire.date_range import DatePartition, DateRange
-from quire.report.definition.presentation import FileFormat
-
-RUN_KEY = r"[0-9a-f]{32}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
-    """What somebody asked for, fixed once at the start of plan.
-
-    ``parameters`` are the definition's own, checked, as JSON values. ``run_id`` names this run among all (Airflow's
-    run id, or a uuid). ``made_at`` is the ISO 8601 instant that the workbooks tell. ``formats`` are those of the files;
-    none means the definition's.
-    """
-
-    report: str
-    start: date
-    end: date
-    timezone: str
-    parameters: dict[str, Any] = field(default_factory=dict)
-    formats: tuple[FileFormat, ...] = ()
-    force: bool = False
-    run_id: str
-    made_at: str
-
-    @property
-    def days(self) -> DateRange:
-        """The days that were asked for."""
-        return DateRange(start=self.start, end=self.end, timezone=self.timezone)
+from quire.date_range import DatePartition
+from quire.report.request import RunRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +109,7 @@ class RowSlice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkbookShare:
+class WorkbookShard:
     """The rows of one workbook. ``stem`` is its file name without suffix; ``start`` and ``end`` are inclusive."""
 
     stem: str
@@ -152,7 +124,7 @@ class RunLayout:
 
     run_key: str
     reused: bool
-    groups: tuple[tuple[WorkbookShare, ...], ...]
+    groups: tuple[tuple[WorkbookShard, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,49 +192,3 @@ class TaskUsage:
     cpu_seconds: float
     peak_rss_bytes: int
     statements: tuple[StatementUsage, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ManifestPartition:
-    """What the manifest says of a partition."""
-
-    key: str
-    rows: int
-    bytes: int
-    sha256: str
-    object_key: str
-    stored: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
-    """A published run: its existence is the run's. Holds no links; they are minted when asked for."""
-
-    report: str
-    run: str
-    run_id: str
-    title: str
-    made_at: str
-    start: date
-    end: date
-    timezone: str
-    parameters: dict[str, Any]
-    rows: int
-    partitions: tuple[ManifestPartition, ...]
-    summaries: tuple[StagedSummary, ...]
-    files: tuple[RenderedFile, ...]
-    warnings: tuple[str, ...] = ()
-    usage: tuple[TaskUsage, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedRun:
-    """What publish hands on: the manifest that counts, and whether another run had written it."""
-
-    manifest: Manifest
-    reused: bool
-
-
-def manifest_key(report: str, run_key: str) -> str:
-    """Returns the key of the object whose existence is the run's."""
-    return f"reports/{report}/{run_key}/manifest.json"

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 ROW_GROUP_ROWS = 65_536
 ROW_GROUP_BYTES = 32 * 1024 * 1024
-LONGEST_INTEGER = 18  # digits of a decimal that Parquet stores in 64 bits
+MAX_INT64_DIGITS = 18  # digits of a decimal that Parquet stores in 64 bits
 REPEATS = 8  # a column is repetitive where a batch has so many rows for each of its values
 
 
@@ -72,7 +72,7 @@ def _is_whole(field: pa.Field) -> bool:
     """Whether Parquet stores it as INT32 or INT64."""
     kind = field.type
     if pa.types.is_decimal(kind):
-        return bool(kind.precision <= LONGEST_INTEGER)
+        return bool(kind.precision <= MAX_INT64_DIGITS)
     return bool(pa.types.is_integer(kind) or pa.types.is_temporal(kind))
 
 

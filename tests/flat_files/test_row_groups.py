@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from quire.partitions.parquet_format import ROW_GROUP_BYTES, ROW_GROUP_ROWS, write_row_groups
+from quire.flat_files.row_groups import ROW_GROUP_BYTES, ROW_GROUP_ROWS, write_row_groups
 
 SCHEMA = pa.schema([("number", pa.int64()), ("word", pa.string())])
 

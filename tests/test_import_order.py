@@ -1,0 +1,152 @@
+"""The import order of Quire's packages: a package imports only what stands before it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+from quire.settings import CLONE
+
+PACKAGE = CLONE / "plugins" / "quire"
+# The only declaration of the order, from the leaves to the entry points.
+IMPORT_ORDER = (
+    "errors",
+    "settings",
+    "date_range",
+    "urls",
+    "formatting",
+    "memory",
+    "format_codes",
+    "values",
+    "xlsx",
+    "flat_files",
+    "report",
+    "records",
+    "resource_usage",
+    "object_store",
+    "postgres",
+    "partitions",
+    "runs",
+    "summaries",
+    "sheets",
+    "stages",
+    "pipeline",
+    "notifications",
+    "airflow_dag",
+    "webhooks",
+    "portal",
+    "cli",
+    "local_stack",
+)
+# The writers know nothing of reports: of Quire they import these alone.
+WRITER_IMPORTS = {"errors", "values", "xlsx"}
+MAX_LOOSE_MODULES = 10
+
+Imports = Mapping[str, set[str]]
+
+
+def read_package(root: Path) -> dict[str, str]:
+    """Returns the source of each module below a folder, by its dotted name."""
+    sources = {}
+    for path in sorted(root.rglob("*.py")):
+        parts = path.relative_to(root.parent).with_suffix("").parts
+        sources[".".join(parts).removesuffix(".__init__")] = path.read_text()
+    return sources
+
+
+def module_imports(sources: Mapping[str, str]) -> Imports:
+    """Returns which modules each module imports, wherever in its source: in functions and for types, too."""
+    return {name: set(_imported(source, sources)) - {name} for name, source in sources.items()}
+
+
+def _imported(source: str, modules: Mapping[str, str]) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            module = name if name in modules else name.rpartition(".")[0]
+            if module in modules:
+                yield module
+
+
+def package_imports(imports: Imports) -> dict[str, dict[str, list[str]]]:
+    """Returns, for each package, the packages it imports and the imports that do so."""
+    edges: dict[str, dict[str, list[str]]] = {}
+    for module, targets in imports.items():
+        for target in targets:
+            importer, imported = _package(module), _package(target)
+            if importer and imported and importer != imported:
+                edges.setdefault(importer, {}).setdefault(imported, []).append(f"{module} imports {target}")
+    return edges
+
+
+def _package(module: str) -> str | None:
+    """Returns the entry of the order that a module belongs to: none for ``quire`` itself and its ``__main__``."""
+    parts = module.split(".")
+    return None if len(parts) == 1 or parts[1] == "__main__" else parts[1]
+
+
+def upward_imports(edges: Mapping[str, Mapping[str, list[str]]]) -> list[str]:
+    """Returns the imports of packages that stand behind their importer."""
+    position = {name: index for index, name in enumerate(IMPORT_ORDER)}
+    return sorted(
+        line
+        for importer, targets in edges.items()
+        for imported, lines in targets.items()
+        if position[imported] > position[importer]
+        for line in lines
+    )
+
+
+def cycle(edges: Mapping[str, Iterator[str] | set[str] | Mapping[str, object]]) -> list[str]:
+    """Returns the members of a strongly connected component of more than one node, if there is one."""
+    try:
+        TopologicalSorter({name: set(targets) for name, targets in edges.items()}).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+IMPORTS = module_imports(read_package(PACKAGE))
+EDGES = package_imports(IMPORTS)
+
+
+def test_import_order_names_every_package_once() -> None:
+    entries = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    assert sorted(IMPORT_ORDER) == sorted(entries - {"__init__", "__main__"})
+
+
+def test_package_imports_only_what_stands_before_it() -> None:
+    assert upward_imports(EDGES) == []
+
+
+def test_packages_and_modules_import_each_other_in_no_circle() -> None:
+    assert cycle(EDGES) == []
+    assert cycle(IMPORTS) == []
+
+
+@pytest.mark.parametrize("writer", ["xlsx", "flat_files"])
+def test_writer_knows_nothing_of_reports(writer: str) -> None:
+    assert set(EDGES[writer]) <= WRITER_IMPORTS
+
+
+def test_few_modules_stand_beside_the_packages() -> None:
+    assert len([path for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")]) <= MAX_LOOSE_MODULES
+
+
+def test_import_in_a_function_counts_as_upward_and_as_a_circle() -> None:
+    sources = {
+        "quire.errors": "def run():\n    from quire.portal import access\n",
+        "quire.portal": "",
+        "quire.portal.access": "import quire.errors\n",
+    }
+    edges = package_imports(module_imports(sources))
+    assert upward_imports(edges) == ["quire.errors imports quire.portal.access"]
+    assert set(cycle(edges)) == {"errors", "portal"}
