@@ -43,7 +43,7 @@ def test_paths_and_commands_are_there(path: Path) -> None:
 
 
 def test_every_field_of_a_definition_is_documented() -> None:
-    text = (CLONE / "docs" / "report-definition.md").read_text()
+    text = (CLONE / "docs" / "reference" / "report-definition.md").read_text()
     fields = set(ReportDefinition.model_fields) - {"name", "sql_text"}
     assert [field for field in fields if f"`{field}" not in text] == []
 

@@ -1,4 +1,4 @@
-"""The counts of a run of the fault matrix, as tables for docs/reliability.md."""
+"""The counts of a run of the fault matrix, as tables for docs/explanation/reliability.md."""
 
 from __future__ import annotations
 

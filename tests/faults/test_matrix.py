@@ -1,7 +1,7 @@
 """Every request of a command is spoiled in every way: what is promised holds, whichever it was.
 
-docs/reliability.md states the promises. A sample runs with all tests, the whole matrix in ``make test-slow``, which
-prints how many cases of each fault ended how.
+docs/explanation/reliability.md states the promises. A sample runs with all tests, the whole matrix in
+``make test-slow``, which prints how many cases of each fault ended how.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def test_source_whose_name_is_no_address_is_refused(include: Path, name: str) ->
 
 
 def test_documented_source_is_right_and_every_field_is_documented(include: Path) -> None:
-    text = (CLONE / "docs" / "webhooks.md").read_text()
+    text = (CLONE / "docs" / "how-to" / "receive-webhooks.md").read_text()
     (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     (include / "webhooks").mkdir(parents=True)
     (include / "webhooks" / "orders.yaml").write_text(block)

@@ -136,7 +136,7 @@ def _warn_of_mail(definition: ReportDefinition) -> None:
     if any(isinstance(recipient, str) for recipient in (*told.success, *told.failure)) and not has_mail_connection():
         typer.echo(
             f"{definition.name}: warning: delivery.notify names e-mail addresses, but {mail_variable()} is not set: "
-            "nobody is notified unless Airflow has that connection (docs/notices.md)"
+            "nobody is notified unless Airflow has that connection (docs/how-to/send-notifications.md)"
         )
 
 

@@ -70,7 +70,7 @@ class _Deliveries:
         self._readers = anyio.CapacityLimiter(AT_ONCE)  # of its own: the server's other routes must not wait for it
 
     async def answer(self, request: Request) -> Response:
-        """Answers a delivery; each status is told in docs/webhooks.md."""
+        """Answers a delivery; each status is told in docs/how-to/receive-webhooks.md."""
         source = request.path_params["source"]
         try:
             definition = self._sources.find(source)

@@ -1,5 +1,5 @@
 -- What is remembered of deliveries by webhook. `quire hooks install` runs this file in the database of a source's table, as
--- often as it likes. How it works: docs/webhooks.md.
+-- often as it likes. How it works: docs/how-to/receive-webhooks.md.
 --
 -- It needs the schema quire, owned by the role that runs it and by no other, and search_path = pg_catalog, pg_temp.
 

@@ -1,5 +1,5 @@
 -- Change tracking for reports with "freshness: tracked". `quire track REPORT` runs this file as quire_owner, as often as
--- it likes, and adds the triggers; `quire untrack REPORT` takes everything away again. How it works: docs/tracking.md.
+-- it likes, and adds the triggers; `quire untrack REPORT` takes everything away again. How it works: docs/how-to/track-changes.md.
 --
 -- It needs the schema quire, owned by the role that runs it and by no other, and search_path = pg_catalog, pg_temp: then
 -- names without a schema are PostgreSQL's own, whatever others have created in public.
