@@ -16,7 +16,7 @@ from airflow.sdk.execution_time import macros
 from airflow.sdk.execution_time.context import ConnectionAccessor, VariableAccessor
 from quire.airflow_dag import notifications
 from quire.airflow_dag.notifiers import notifier_calls
-from quire.notifications import Notice, ToldRun, as_html, as_text, tell_success
+from quire.notifications import Notification, RunResult, render_html, render_text, success_notification
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
 
@@ -78,13 +78,13 @@ def definition_of(*recipients: Any) -> ReportDefinition:
     )
 
 
-def notice_of(definition: ReportDefinition) -> Notice:
+def notice_of(definition: ReportDefinition) -> Notification:
     request = RunRequest(
         report="sales", start=date(2013, 1, 1), end=date(2013, 1, 31), timezone="UTC", parameters={"shop": HOSTILE},
         run_id="r", made_at="2013-02-01T06:00:00+00:00",
     )  # fmt: skip
-    told = ToldRun(run="ab12", reused=False, rows=5, files=())
-    return tell_success(definition, request, told, run_id="r", base_url="https://airflow.example.org")
+    told = RunResult(run="ab12", reused=False, rows=5, files=())
+    return success_notification(definition, request, told, run_id="r", base_url="https://airflow.example.org")
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def mail_server(monkeypatch: pytest.MonkeyPatch) -> Any:
         yield box
 
 
-def send(definition: ReportDefinition, notice: Notice) -> list[str]:
+def send(definition: ReportDefinition, notice: Notification) -> list[str]:
     """Sends a notice as the task does, and returns whom it did not reach."""
     left = list(notifier_calls(definition, "success"))
     notifications._send(left, notice, {})
@@ -115,7 +115,7 @@ def test_mail_has_the_plain_text_before_the_html(mail_server: Mailbox) -> None:
     parts = list(mail.message.iter_parts())
     assert [part.get_content_type() for part in parts] == ["text/plain", "text/html"]
     contents = [str(part.get_content()).replace("\r\n", "\n").rstrip("\n") for part in parts]
-    assert contents == [as_text(notice).rstrip("\n"), as_html(notice)]
+    assert contents == [render_text(notice).rstrip("\n"), render_html(notice)]
     assert f"Shop: {HOSTILE}" in contents[0]  # which is no markup in an e-mail
 
 
@@ -216,7 +216,7 @@ def test_template_of_a_notifier_reads_plain_values(context: dict[str, Any]) -> N
 def test_texts_for_slack_hold_no_markup_of_a_parameter(notifier: str, is_escaped: bool) -> None:
     definition = definition_of({"notifier": notifier, "text": "{{ quire_text }}"})
     (call,) = notifier_calls(definition, "success")
-    words = notifications.notice_words(notice_of(definition), for_slack=call.is_slack)
+    words = notifications.template_variables(notice_of(definition), for_slack=call.is_slack)
     escaped = "Shop: &lt;!channel&gt; &lt;https:\u200b//example.\u200borg/|Sign in&gt; &amp; \u2217x\u2217"
     assert (escaped in words["quire_text"]) is is_escaped
     assert ("<" in words["quire_text"]) is not is_escaped

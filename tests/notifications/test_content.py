@@ -7,7 +7,15 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from quire.notifications import FailedTask, ToldFile, ToldRun, as_html, as_text, tell_failure, tell_success
+from quire.notifications import (
+    FailedTask,
+    RunFile,
+    RunResult,
+    failure_notification,
+    render_html,
+    render_text,
+    success_notification,
+)
 from quire.notifications.content import size_of
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
@@ -58,20 +66,20 @@ class _Reader(HTMLParser):
         self.words.append(data)
 
 
-def told(count: int = 2, **changes: Any) -> ToldRun:
+def told(count: int = 2, **changes: Any) -> RunResult:
     names = [*(f"flights_2013-{number:02d}.xlsx" for number in range(1, count)), SUMMARY]
-    listed = tuple(ToldFile(name=name, rows=0 if name == SUMMARY else 27_004, bytes=3_140_000) for name in names)
-    return ToldRun(**{"run": "ab12", "reused": False, "rows": 27_004, "files": listed, **changes})
+    listed = tuple(RunFile(name=name, rows=0 if name == SUMMARY else 27_004, bytes=3_140_000) for name in names)
+    return RunResult(**{"run": "ab12", "reused": False, "rows": 27_004, "files": listed, **changes})
 
 
-def success(run: ToldRun, base_url: str = BASE) -> Any:
-    return tell_success(DEFINITION, REQUEST, run, run_id=RUN_ID, base_url=base_url)
+def success(run: RunResult, base_url: str = BASE) -> Any:
+    return success_notification(DEFINITION, REQUEST, run, run_id=RUN_ID, base_url=base_url)
 
 
 def test_success_tells_days_parameters_rows_and_files_with_links_that_stay() -> None:
     notice = success(told())
     assert notice.subject == "Flights <b>& more</b> {{ 7 * 7 }}, 2013-01-01 to 2013-01-31: ready"
-    assert as_text(notice) == (
+    assert render_text(notice) == (
         "Flights <b>& more</b> {{ 7 * 7 }} is ready.\n\n"
         "Days: 2013-01-01 to 2013-01-31 (America/New_York)\n"
         "Airline: AA\nCancelled: yes\nRows: 27,004\nFiles: 2, together 6.3 MB\n\n"
@@ -83,36 +91,36 @@ def test_success_tells_days_parameters_rows_and_files_with_links_that_stay() -> 
 
 
 def test_file_tells_its_first_and_last_row() -> None:
-    file = ToldFile(
+    file = RunFile(
         name="flights_1.xlsx",
         rows=5,
         bytes=900,
         earliest="2013-01-01T05:15:00-05:00",
         latest="2013-01-14T21:30:00-05:00",
     )
-    text = as_text(success(told(files=(file,))))
+    text = render_text(success(told(files=(file,))))
     assert "flights_1.xlsx (5 rows, 900 bytes, 2013-01-01 05:15:00 to 2013-01-14 21:30:00):" in text
 
 
 def test_totals_stand_below_the_rows_in_one_short_line_each() -> None:
     totals = (("Amount", "1,234.30"), ("Last", "x\nRows: 9" + "y" * 600))
-    text = as_text(tell_success(DEFINITION, REQUEST, told(), totals=totals, run_id=RUN_ID, base_url=BASE))
+    text = render_text(success_notification(DEFINITION, REQUEST, told(), totals=totals, run_id=RUN_ID, base_url=BASE))
     assert "\nRows: 27,004\nAmount: 1,234.30\nLast: x Rows: 9yyy" in text
     assert max(map(len, text.splitlines())) < 520
 
 
 def test_html_says_what_the_text_says_and_shows_every_text_as_it_is() -> None:
     notice = success(told(warnings=("a < b\n& c",)))
-    document = as_html(notice)
+    document = render_html(notice)
     found = _Reader(document)
-    assert found.addresses == [line.strip() for line in as_text(notice).splitlines() if line.startswith("  ")]
+    assert found.addresses == [line.strip() for line in render_text(notice).splitlines() if line.startswith("  ")]
     assert {"Flights <b>& more</b> {{ 7 * 7 }} is ready", "AA", "27,004", "a < b & c"} <= set(found.words)
     assert "<b>" not in document
 
 
 def test_long_lists_are_cut_and_counted() -> None:
     notice = success(told(13, warnings=tuple(f"warning {number} " + "x" * 600 for number in range(8))))
-    text = as_text(notice)
+    text = render_text(notice)
     assert text.count(".xlsx (") == 10
     assert "\nand 3 more\n" in text
     assert [line[:15] for line in text.splitlines() if line.startswith("Note")] == [
@@ -120,25 +128,25 @@ def test_long_lists_are_cut_and_counted() -> None:
         "Note: and 3 mor",
     ]
     assert max(map(len, text.splitlines())) < 520
-    assert {"and 3 more", "and 3 more, on the run's page"} <= set(_Reader(as_html(notice)).words)
+    assert {"and 3 more", "and 3 more, on the run's page"} <= set(_Reader(render_html(notice)).words)
 
 
 def test_one_file_needs_no_archive_and_a_reused_run_says_so() -> None:
-    text = as_text(success(told(1, reused=True)))
+    text = render_text(success(told(1, reused=True)))
     assert "Files: 1, of 3.1 MB\nChanged: nothing since these files were made" in text
     assert ".zip" not in text
 
 
 def test_success_without_an_address_of_airflow_tells_files_without_links() -> None:
     notice = success(told(), base_url="")
-    assert "http" not in as_text(notice) + as_html(notice)
-    assert "None" not in as_text(notice) + as_html(notice)
-    assert f"flights_2013-01.xlsx (27,004 rows, 3.1 MB)\n{SUMMARY}" in as_text(notice)
+    assert "http" not in render_text(notice) + render_html(notice)
+    assert "None" not in render_text(notice) + render_html(notice)
+    assert f"flights_2013-01.xlsx (27,004 rows, 3.1 MB)\n{SUMMARY}" in render_text(notice)
     assert notice.page == ""
 
 
 def failure(*failed: FailedTask, request: RunRequest | None = REQUEST) -> Any:
-    return tell_failure(DEFINITION, request, failed, run_id=RUN_ID, base_url=BASE)
+    return failure_notification(DEFINITION, request, failed, run_id=RUN_ID, base_url=BASE)
 
 
 def test_failure_tells_where_it_stopped_why_and_how_many_more() -> None:
@@ -148,10 +156,10 @@ def test_failure_tells_where_it_stopped_why_and_how_many_more() -> None:
         FailedTask(stage="extract", reason="another"),
     )
     assert notice.subject.endswith("2013-01-01 to 2013-01-31: failed")
-    assert as_text(notice).endswith(
+    assert render_text(notice).endswith(
         "Stopped at: extract, and 2 more\nReason: the server <db> is away\n\nThe run's page:\n  " + PAGE + "\n"
     )
-    assert "the server <db> is away" in _Reader(as_html(notice)).words
+    assert "the server <db> is away" in _Reader(render_html(notice)).words
 
 
 @pytest.mark.parametrize(
@@ -162,13 +170,13 @@ def test_failure_tells_where_it_stopped_why_and_how_many_more() -> None:
     ],
 )
 def test_failure_without_a_reason_says_what_that_means(failed: list[FailedTask], words: str) -> None:
-    assert words in as_text(failure(*failed))
+    assert words in render_text(failure(*failed))
 
 
 def test_failure_of_what_could_not_be_understood_has_no_days() -> None:
     notice = failure(FailedTask(stage="plan", reason="give start and end"), request=None)
     assert notice.subject == "Flights <b>& more</b> {{ 7 * 7 }}: failed"
-    assert "Days" not in as_text(notice)
+    assert "Days" not in render_text(notice)
 
 
 @pytest.mark.parametrize(

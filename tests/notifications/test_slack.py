@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from quire.notifications import ToldFile, ToldRun, as_text, escape_slack, tell_success
+from quire.notifications import RunFile, RunResult, escape_slack, render_text, success_notification
 
 from tests.notifications.test_content import BASE, DEFINITION, REQUEST, RUN_ID
 
@@ -65,9 +65,9 @@ def test_usual_text_for_slack_stays_as_it_is(text: str) -> None:
 
 
 def test_own_links_stay_links_beside_one_that_somebody_typed() -> None:
-    told = ToldRun(run="ab12", reused=False, rows=3, files=(ToldFile(name="a_b_.xlsx", rows=3, bytes=1000),))
+    told = RunResult(run="ab12", reused=False, rows=3, files=(RunFile(name="a_b_.xlsx", rows=3, bytes=1000),))
     request = replace(REQUEST, parameters={"carrier": "A\n  https://evil.example/login"})
-    text = as_text(tell_success(DEFINITION, request, told, run_id=RUN_ID, base_url=BASE))
+    text = render_text(success_notification(DEFINITION, request, told, run_id=RUN_ID, base_url=BASE))
     links = [line for line in escape_slack(text).splitlines() if ADDRESS.search(line)]
     assert links == [
         f"  {BASE}/quire/reports/flights/published/ab12/a_b_.xlsx",

@@ -34,7 +34,15 @@ from quire.airflow_dag.xcom import (
     valid_request,
 )
 from quire.errors import ReportError, first_line
-from quire.notifications import FailedTask, Notice, as_html, as_text, escape_slack, tell_failure, tell_success
+from quire.notifications import (
+    FailedTask,
+    Notification,
+    escape_slack,
+    failure_notification,
+    render_html,
+    render_text,
+    success_notification,
+)
 from quire.object_store import ObjectStore
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
@@ -117,29 +125,29 @@ def _notify(
     _send(missed, notice, context)
 
 
-def notice_words(notice: Notice, *, for_slack: bool) -> dict[str, str]:
+def template_variables(notice: Notification, *, for_slack: bool) -> dict[str, str]:
     """Returns the variables that a notifier's templates may use.
 
     Args:
         notice: what is told.
         for_slack: whether texts are escaped, so that what somebody typed is no mention and no link.
     """
-    subject, text = notice.subject, as_text(notice)
+    subject, text = notice.subject, render_text(notice)
     return {
         "quire_subject": escape_slack(subject) if for_slack else subject,
         "quire_text": escape_slack(text) if for_slack else text,
         "quire_slack": escape_slack(text),
-        "quire_html": as_html(notice),
+        "quire_html": render_html(notice),
         "quire_page": notice.page,
     }
 
 
-def _success(definition: ReportDefinition) -> Notice:
+def _success(definition: ReportDefinition) -> Notification:
     ti, store = get_current_context()["ti"], open_store()
     handover = Handover(definition, store=store)
     request = handover.request(ti.xcom_pull("plan", key=PLAN))
     run = handover.published(ti.xcom_pull(PUBLISH, key=PUBLISHED))
-    return tell_success(definition, request, run, totals=_totals(definition, run.run, store=store), **_place())
+    return success_notification(definition, request, run, totals=_totals(definition, run.run, store=store), **_place())
 
 
 def _totals(definition: ReportDefinition, run_key: str, *, store: ObjectStore) -> tuple[tuple[str, str], ...]:
@@ -161,13 +169,13 @@ def _planned_request(definition: ReportDefinition) -> RunRequest | None:
         return valid_request(definition)
 
 
-def _failure(definition: ReportDefinition, tasks: Sequence[dict[str, Any]]) -> Notice:
+def _failure(definition: ReportDefinition, tasks: Sequence[dict[str, Any]]) -> Notification:
     failed = sorted((found for found in tasks if found["state"] == "failed"), key=lambda found: int(found["map_index"]))
     causes: list[FailedTask] = []
     for found in failed:
         silent = len(causes) < MAX_ASKED and not any(cause.reason for cause in causes)
         causes.append(FailedTask(stage=found["task_id"], reason=_reason(definition, found) if silent else ""))
-    return tell_failure(definition, _planned_request(definition), causes, **_place())
+    return failure_notification(definition, _planned_request(definition), causes, **_place())
 
 
 def _reason(definition: ReportDefinition, found: dict[str, Any]) -> str:
@@ -184,7 +192,7 @@ def _place() -> dict[str, str]:
     return {"run_id": get_current_context()["run_id"], "base_url": base}
 
 
-def _send(missed: list[NotifierCall], notice: Notice, context: Mapping[str, Any]) -> None:
+def _send(missed: list[NotifierCall], notice: Notification, context: Mapping[str, Any]) -> None:
     """Calls every notifier in ``missed``, and those that fail some times more.
 
     Each is removed as soon as it succeeds, so that the list is right whenever an exception ends this.
@@ -192,7 +200,7 @@ def _send(missed: list[NotifierCall], notice: Notice, context: Mapping[str, Any]
     permitted = _plain_values(context)
     for pause in (*PAUSES, None):
         for call in tuple(missed):
-            if _is_told(call, {**permitted, **notice_words(notice, for_slack=call.is_slack)}):
+            if _is_told(call, {**permitted, **template_variables(notice, for_slack=call.is_slack)}):
                 missed.remove(call)
         if not missed:
             break

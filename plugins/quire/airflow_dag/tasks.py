@@ -12,7 +12,7 @@ from quire.airflow_dag.connections import open_session, open_store, owner_addres
 from quire.airflow_dag.operator_links import RunPageLink
 from quire.airflow_dag.task_decorator import own_task
 from quire.airflow_dag.xcom import PUBLISH, Handover, asked_for
-from quire.notifications import ToldRun
+from quire.notifications import RunResult
 from quire.partitions.freshness import is_watched, outlives_run
 from quire.records.serialization import from_json, to_json
 from quire.records.stage_records import RenderedFile, RunLayout, StagedRun, StagedSummary
@@ -241,7 +241,7 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
             "warnings": list(manifest.warnings),
             "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        handover.push_published(from_json(ToldRun, told))
+        handover.push_published(from_json(RunResult, told))
         get_current_context()["outlet_events"][asset].extra = told
         return told
 

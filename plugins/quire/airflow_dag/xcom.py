@@ -17,7 +17,7 @@ from airflow.sdk import Context, get_current_context
 from quire.airflow_dag.sealing import SEAL, Record, Sealer, changed_xcom
 from quire.date_range import DatePartition
 from quire.errors import DamagedObjectError, ReportError
-from quire.notifications import ToldRun
+from quire.notifications import RunResult
 from quire.object_store import ObjectStore
 from quire.partitions.cache import whole_range
 from quire.records.serialization import digest
@@ -170,9 +170,9 @@ class Handover:
         """Returns the request of a pushed plan, even where the definition was changed since."""
         return self._open_plan(pushed, any_version=True).request
 
-    def published(self, pushed: Any) -> ToldRun:
+    def published(self, pushed: Any) -> RunResult:
         """Returns what publish pushed for notifications, even where the definition was changed since."""
-        return self._sealer.open(PUBLISHED, ToldRun, pushed, chain=self._plan_seal, any_version=True)
+        return self._sealer.open(PUBLISHED, RunResult, pushed, chain=self._plan_seal, any_version=True)
 
     def push_plan(self, plan: RunPlan) -> list[dict[str, str]]:
         """Hands on the plan, and what it found stored by itself, since extracts need not know; returns its groups."""
@@ -184,7 +184,7 @@ class Handover:
         """Hands on what is known of the run."""
         self._run_seal = self._push(RUN, run)
 
-    def push_published(self, run: ToldRun) -> None:
+    def push_published(self, run: RunResult) -> None:
         """Hands on to notifications what was published."""
         self._push(PUBLISHED, run)
 

@@ -16,7 +16,7 @@ MAX_LINE_LENGTH = 500  # of a warning or a reason: a notice is short
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoticeLink:
+class NotificationLink:
     """A place to go to. ``address`` is None where Airflow does not know its own."""
 
     label: str
@@ -25,7 +25,7 @@ class NoticeLink:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class Notification:
     """What is told, before it is text or HTML.
 
     Args:
@@ -43,9 +43,9 @@ class Notice:
     heading: str
     failed: bool
     facts: tuple[tuple[str, str], ...]
-    files: tuple[NoticeLink, ...] = ()
+    files: tuple[NotificationLink, ...] = ()
     more: str = ""
-    pages: tuple[NoticeLink, ...] = ()
+    pages: tuple[NotificationLink, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -55,7 +55,7 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToldFile:
+class RunFile:
     """A published file."""
 
     name: str
@@ -66,13 +66,13 @@ class ToldFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToldRun:
+class RunResult:
     """What publish tells of its run. ``run`` is the run's key; ``reused``: it was published before."""
 
     run: str
     reused: bool
     rows: int
-    files: tuple[ToldFile, ...]
+    files: tuple[RunFile, ...]
     warnings: tuple[str, ...] = ()
 
 
@@ -89,15 +89,15 @@ class FailedTask:
     reason: str = ""
 
 
-def tell_success(
+def success_notification(
     definition: ReportDefinition,
     request: RunRequest,
-    told: ToldRun,
+    told: RunResult,
     *,
     totals: Sequence[tuple[str, str]] = (),
     run_id: str,
     base_url: str,
-) -> Notice:
+) -> Notification:
     """Returns what is told of a published run.
 
     Args:
@@ -119,17 +119,17 @@ def tell_success(
     if told.reused:
         facts.append(("Changed", "nothing since these files were made"))
     files = tuple(
-        NoticeLink(
+        NotificationLink(
             label=file.name,
             detail=_file_detail(file),
             address=_link(base_url, file_address(definition.name, told.run, file.name)),
         )
         for file in told.files[:MAX_FILES]
     )
-    archive = NoticeLink(
+    archive = NotificationLink(
         label="All files in one zip", address=_link(base_url, archive_address(definition.name, told.run))
     )
-    return Notice(
+    return Notification(
         subject=f"{definition.title}, {request.start} to {request.end}: ready",
         heading=f"{definition.title} is ready",
         failed=False,
@@ -141,14 +141,14 @@ def tell_success(
     )
 
 
-def tell_failure(
+def failure_notification(
     definition: ReportDefinition,
     request: RunRequest | None,
     failed: Sequence[FailedTask],
     *,
     run_id: str,
     base_url: str,
-) -> Notice:
+) -> Notification:
     """Returns what is told of a failed run.
 
     Args:
@@ -160,7 +160,7 @@ def tell_failure(
     """
     facts = [("Days", _days(request)), *_parameters(definition, request)] if request else []
     days = f", {request.start} to {request.end}" if request else ""
-    return Notice(
+    return Notification(
         subject=f"{definition.title}{days}: failed",
         heading=f"{definition.title} could not be made",
         failed=True,
@@ -179,7 +179,7 @@ def size_of(count: int) -> str:
     return f"{amount:.1f} {unit}" if amount < 9.95 and unit != "bytes" else f"{amount:.0f} {unit}"
 
 
-def _file_detail(file: ToldFile) -> str:
+def _file_detail(file: RunFile) -> str:
     if not file.rows:
         return size_of(file.bytes)
     period = format_period(file.earliest, file.latest)
@@ -214,8 +214,8 @@ def _plain(value: object) -> str:
     return _short(str(value))  # of one line: it must not look like a part of the notice
 
 
-def _run_page(report: str, run_id: str, base_url: str) -> NoticeLink:
-    return NoticeLink(label="The run's page", address=_link(base_url, run_address(report, run_id)))
+def _run_page(report: str, run_id: str, base_url: str) -> NotificationLink:
+    return NotificationLink(label="The run's page", address=_link(base_url, run_address(report, run_id)))
 
 
 def _link(base_url: str, path: str) -> str | None:

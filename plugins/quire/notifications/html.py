@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from quire.notifications.content import Notice, NoticeLink
+from quire.notifications.content import Notification, NotificationLink
 
 FONT = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 INK, FAINT, LINE, GROUND, PAPER = "#1f2933", "#5f6c7b", "#e4e7eb", "#f5f7fa", "#ffffff"
@@ -18,7 +18,7 @@ MAX_UNBROKEN_LENGTH = 20  # characters of a label, beside which a phone still ha
 WARNED_GROUND, WARNED_LINE = "#fff8e1", "#e0a800"
 
 
-def as_html(notice: Notice) -> str:
+def render_html(notice: Notification) -> str:
     """Returns a whole document; every text in it is escaped."""
     colour = BAD if notice.failed else GOOD
     return (
@@ -37,7 +37,7 @@ def as_html(notice: Notice) -> str:
     )
 
 
-def _facts(notice: Notice) -> str:
+def _facts(notice: Notification) -> str:
     rows = "".join(
         f'<tr valign="top"><td style="padding:3px 16px 3px 0;color:{FAINT}{_unbroken(label)}">{escape(label)}</td>'
         f'<td style="padding:3px 0;word-break:break-word">{escape(value)}</td></tr>'
@@ -57,7 +57,7 @@ def _warning(words: str) -> str:
     )
 
 
-def _files(notice: Notice) -> str:
+def _files(notice: Notification) -> str:
     if not notice.files:
         return ""
     more = (
@@ -71,7 +71,7 @@ def _files(notice: Notice) -> str:
     )
 
 
-def _file_rows(notice: Notice) -> Iterator[str]:
+def _file_rows(notice: Notification) -> Iterator[str]:
     border = f"border-bottom:1px solid {LINE}"
     for file in notice.files:
         yield (
@@ -81,12 +81,12 @@ def _file_rows(notice: Notice) -> Iterator[str]:
         )
 
 
-def _pages(notice: Notice) -> str:
+def _pages(notice: Notification) -> str:
     links = " &nbsp;·&nbsp; ".join(_anchor(page) for page in notice.pages if page.address)
     return f'<p style="margin:20px 0 0">{links}</p>' if links else ""
 
 
-def _anchor(link: NoticeLink) -> str:
+def _anchor(link: NotificationLink) -> str:
     if not link.address:
         return escape(link.label)
     return f'<a href="{escape(link.address)}" style="color:{LINK}">{escape(link.label)}</a>'

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from quire.notifications.content import Notice, NoticeLink
+from quire.notifications.content import Notification, NotificationLink
 
 
-def as_text(notice: Notice) -> str:
+def render_text(notice: Notification) -> str:
     """Returns the notice in short lines; each address stands alone on its line, so that any program finds its end."""
     blocks = [
         [f"{notice.heading}."],
@@ -19,7 +19,7 @@ def as_text(notice: Notice) -> str:
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
 
 
-def _links(links: Iterator[NoticeLink] | tuple[NoticeLink, ...]) -> Iterator[str]:
+def _links(links: Iterator[NotificationLink] | tuple[NotificationLink, ...]) -> Iterator[str]:
     for link in links:
         detail = f" ({link.detail})" if link.detail else ""
         yield f"{link.label}{detail}{':' if link.address else ''}"

@@ -19,7 +19,7 @@ _LINK = re.compile(
     r":(?=//)|(?<=\S)\.(?=[^\W\d_])(?!(?:xlsx|csv|parquet)\b)|[@#](?=\w)|:(?=[0-9]*+[a-z_+'-][a-z0-9_+'-]*+:)",
     re.IGNORECASE,
 )
-_OWN_LINK = re.compile(r"  https?://\S++")  # a line of its own, as ``as_text`` writes it; no value has a line break
+_OWN_LINK = re.compile(r"  https?://\S++")  # a line of its own, as ``render_text`` writes it; no value has a line break
 
 
 def escape_slack(text: str) -> str:
