@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow import __version__
 from airflow.plugins_manager import AirflowPlugin
-from quire.airflow_dag.airflow_version import unsupported_airflow
+from quire.airflow_api.version import unsupported_airflow
 from quire.portal.lazy_app import LazyApp
 from quire.portal.request_limits import RequestLimits
 from quire.portal.webhook_mount import webhook_apps

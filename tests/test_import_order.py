@@ -35,6 +35,7 @@ IMPORT_ORDER = (
     "stages",
     "pipeline",
     "notifications",
+    "airflow_api",
     "airflow_dag",
     "webhooks",
     "portal",

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from quire.airflow_dag.airflow_version import unsupported_airflow
+from quire.airflow_api.version import unsupported_airflow
 from quire.settings import CLONE
 
 LINE = "Quire needs Airflow 3.3 or newer, and this is 3.1.8: upgrade Airflow"

@@ -16,9 +16,9 @@ import uvicorn
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from fastapi import FastAPI, Request
 from fastapi.middleware.gzip import GZipMiddleware
+from quire.airflow_api.client import AirflowApi
 from quire.object_store import ObjectStore
 from quire.portal import access, reports, services
-from quire.portal.airflow_api import AirflowApi
 from quire.portal.app import create_app
 from quire.portal.lazy_app import HOST
 from starlette.middleware.base import BaseHTTPMiddleware

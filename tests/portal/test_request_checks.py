@@ -12,11 +12,11 @@ import httpx
 import pytest
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from fastapi import FastAPI, Request
+from quire.airflow_api.client import AirflowApi
 from quire.errors import ParameterError
 from quire.object_store import ObjectStore
 from quire.portal import request_checks
 from quire.portal.access import Caller, Reading, _caller
-from quire.portal.airflow_api import AirflowApi
 from quire.portal.work_queue import MAX_WAITING, WorkQueue
 from quire.report.definition import ReportDefinition
 

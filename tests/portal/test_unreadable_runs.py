@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, HTTPException, Request
+from quire.airflow_api import client as airflow_api
+from quire.airflow_api.client import AirflowApi, NotFoundError
 from quire.object_store import ObjectStore
-from quire.portal import airflow_api, command_line_runs, run_outcomes, runs
-from quire.portal.airflow_api import AirflowApi, NotFoundError
+from quire.portal import command_line_runs, run_outcomes, runs
 from quire.portal.command_line_runs import CommandLineRun
 from quire.portal.unreadable_runs import UNREADABLE
 

@@ -13,7 +13,7 @@ connections  Airflow's connections -> the source's session and the object store
 
 from airflow import __version__
 
-from quire.airflow_dag.airflow_version import ensure_supported_airflow
+from quire.airflow_api.version import ensure_supported_airflow
 
 ensure_supported_airflow(__version__)
 

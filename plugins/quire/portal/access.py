@@ -16,8 +16,8 @@ from fastapi import Depends, HTTPException, Path, Request, status
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from pydantic import AfterValidator
 
+from quire.airflow_api.client import AirflowApi, is_run_id
 from quire.errors import DefinitionError
-from quire.portal.airflow_api import AirflowApi, is_run_id
 from quire.portal.lazy_app import HOST
 from quire.report.catalog import find_definition
 from quire.report.definition import ReportDefinition

@@ -10,9 +10,9 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException as StarletteError
 
 from quire import __version__
+from quire.airflow_api.client import NotFoundError, RefusedError
 from quire.errors import ReportError
 from quire.portal import api, downloads, pages
-from quire.portal.airflow_api import NotFoundError, RefusedError
 from quire.portal.error_messages import explain
 from quire.portal.run_requests import BusyError, PausedError, QuotaError
 from quire.portal.services import base_of

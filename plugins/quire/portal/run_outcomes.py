@@ -13,8 +13,8 @@ from typing import Any
 from cachetools import TTLCache
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
+from quire.airflow_api.client import AirflowApi, NotFoundError, RefusedError
 from quire.airflow_dag.xcom import NOTIFY, PUBLISH, is_published
-from quire.portal.airflow_api import AirflowApi, NotFoundError, RefusedError
 from quire.portal.error_messages import MAX_REASON_LENGTH, shorten
 from quire.portal.run_progress import failure_of, progress_of
 from quire.portal.run_requests import OVER

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
+from quire.airflow_api.client import AirflowApi
 from quire.airflow_dag.operator_links import FAILURE, FAILURE_KIND, MAX_ASKED
 from quire.airflow_dag.sealing import unverified_count
 from quire.airflow_dag.xcom import NOTIFY, STORED
-from quire.portal.airflow_api import AirflowApi
 from quire.portal.views import ProgressView
 from quire.report.definition import StageName
 

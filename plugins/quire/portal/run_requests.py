@@ -11,10 +11,10 @@ from itertools import count
 from typing import Any
 from weakref import WeakValueDictionary
 
+from quire.airflow_api.client import AirflowApi, RefusedError
 from quire.airflow_dag.xcom import PUBLISH
 from quire.date_range import Grain, complete_window, zone
 from quire.errors import ParameterError
-from quire.portal.airflow_api import AirflowApi, RefusedError
 from quire.portal.views import PresetView
 from quire.records.serialization import digest
 from quire.report.definition import ReportDefinition

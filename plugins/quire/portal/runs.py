@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from quire.airflow_api.client import AirflowApi, NotFoundError, RefusedError, is_run_id
 from quire.airflow_dag.xcom import NOTIFY, UNREACHED
 from quire.errors import IntegrityError, ReportError, StoreRefusedError, StoreUnavailableError
 from quire.object_store import ObjectStore
 from quire.portal.access import Caller
-from quire.portal.airflow_api import AirflowApi, NotFoundError, RefusedError, is_run_id
 from quire.portal.command_line_runs import RUN_ID, CommandLineRun, command_line_runs, merge_page
 from quire.portal.error_messages import MAX_REASON_LENGTH, contact_of, explain_failure, shorten
 from quire.portal.manifest_cache import cached_manifest
