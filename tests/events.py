@@ -14,7 +14,7 @@ import yaml
 from quire.postgres import SourceSession
 from quire.report.catalog import find_definition
 from quire.report.definition import ReportDefinition
-from quire.report.request import RunRequest, request_range
+from quire.report.request import RunRequest, request_from_dates
 
 ZONE = "America/New_York"
 MADE_AT = "2013-04-01T06:00:00+00:00"
@@ -118,5 +118,5 @@ def request_of(
     definition: ReportDefinition, start: str = "2013-01-01", end: str = "2013-03-31", *, run_id: str | None = None
 ) -> RunRequest:
     """Returns a request for a run of its own; with the same ``run_id``, for the same run."""
-    request = request_range(definition, start=start, end=end, parameters={}, run_id=run_id or uuid.uuid4().hex)
+    request = request_from_dates(definition, start=start, end=end, parameters={}, run_id=run_id or uuid.uuid4().hex)
     return replace(request, made_at=MADE_AT) if run_id else request

@@ -44,8 +44,8 @@ def test_partitions_any_range_cover_every_day_once(whole: DateRange, grain: Grai
 @given(date_ranges(), st.sampled_from(Grain))
 def test_partitions_any_range_meet_at_the_same_instant(whole: DateRange, grain: Grain) -> None:
     partitions = whole.partitions(grain)
-    assert all(first.stop_instant == second.start_instant for first, second in pairwise(partitions))
-    assert all(partition.start_instant <= partition.stop_instant for partition in partitions)
+    assert all(first.stops_at == second.starts_at for first, second in pairwise(partitions))
+    assert all(partition.starts_at <= partition.stops_at for partition in partitions)
 
 
 @given(date_ranges(), st.sampled_from(Grain))
@@ -78,7 +78,7 @@ def test_partitions_hold_each_instant_on_its_own_local_day(day: date, clock: tim
     assume(not any(has_odd_midnight(odd, name) for odd in (day, day + timedelta(days=1))))  # in the examples below
     instant = datetime.combine(day, clock, tzinfo=zone(name)).astimezone(UTC)
     around = DateRange(start=day - timedelta(days=40), end=day + timedelta(days=40), timezone=name)
-    (holder,) = (found for found in around.partitions(grain) if found.start_instant <= instant < found.stop_instant)
+    (holder,) = (found for found in around.partitions(grain) if found.starts_at <= instant < found.stops_at)
     assert holder.start <= day < holder.stop
 
 
@@ -120,7 +120,7 @@ def test_complete_window_is_whole_periods_and_the_last_that_ended(
 )
 def test_partition_of_an_odd_day_is_as_long_as_the_day(name: str, day: str, hours: float) -> None:
     (partition,) = DateRange.parse(day, day, name).partitions(Grain.DAY)
-    assert partition.stop_instant - partition.start_instant == timedelta(hours=hours)
+    assert partition.stops_at - partition.starts_at == timedelta(hours=hours)
 
 
 def test_partition_of_march_in_new_york_begins_in_winter_and_ends_in_summer_time() -> None:
@@ -128,8 +128,8 @@ def test_partition_of_march_in_new_york_begins_in_winter_and_ends_in_summer_time
     assert march == DatePartition(
         key="2013-03", start=date(2013, 3, 1), stop=date(2013, 4, 1), timezone="America/New_York"
     )
-    assert march.start_instant == datetime(2013, 3, 1, 5, tzinfo=UTC)
-    assert march.stop_instant == datetime(2013, 4, 1, 4, tzinfo=UTC)
+    assert march.starts_at == datetime(2013, 3, 1, 5, tzinfo=UTC)
+    assert march.stops_at == datetime(2013, 4, 1, 4, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_range_wrong_input_is_refused_in_one_line(start: str, end: str, name: st
 def test_partition_before_the_calendar_in_utc_is_refused() -> None:
     (first,) = DateRange.parse("0001-01-01", "0001-01-01", "Asia/Tokyo").partitions(Grain.DAY)
     with pytest.raises(RangeError, match="outside the calendar"):
-        _ = first.start_instant
+        _ = first.starts_at
 
 
 def test_window_longer_than_the_calendar_is_refused() -> None:

@@ -16,7 +16,7 @@ from quire.memory import configure_process
 from quire.object_store import ObjectStore
 from quire.postgres import SourceSession
 from quire.report.catalog import find_definition
-from quire.report.request import request_range
+from quire.report.request import request_from_dates
 from quire.settings import StoreSettings, include_folder, source_url
 from quire.stages.extract import extract_partitions
 from quire.stages.plan import plan_partitions
@@ -27,7 +27,7 @@ from benchmarks.days import cut, days_of
 def main(sql: str, tasks: int) -> None:
     definition = find_definition(include_folder(), "lineitem")
     first, stop = days_of(sql)
-    request = request_range(
+    request = request_from_dates(
         definition, start=first.isoformat(), end=first.isoformat(), parameters={}, run_id=str(time.time())
     )
     session = SourceSession(

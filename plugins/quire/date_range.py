@@ -14,7 +14,7 @@ from functools import cache
 from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from quire.errors import RangeError, quoted
+from quire.errors import RangeError, short_repr
 
 MAX_PARTITIONS = 20_000  # days of half a century; each is an object, and a query
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -111,7 +111,9 @@ def parse_date(text: str, *, name: str) -> date:
             raise ValueError(text)
         return date.fromisoformat(text)
     except ValueError as error:
-        raise RangeError(f"{name} is {quoted(text)}: write a calendar date as YYYY-MM-DD, like 2013-01-31") from error
+        raise RangeError(
+            f"{name} is {short_repr(text)}: write a calendar date as YYYY-MM-DD, like 2013-01-31"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,14 +130,14 @@ class DatePartition:
     timezone: str
 
     @property
-    def start_instant(self) -> datetime:
+    def starts_at(self) -> datetime:
         """The first instant of ``start``, aware, in UTC."""
-        return first_instant(self.start, self.timezone)
+        return start_of_day(self.start, self.timezone)
 
     @property
-    def stop_instant(self) -> datetime:
+    def stops_at(self) -> datetime:
         """The first instant of ``stop``, aware, in UTC."""
-        return first_instant(self.stop, self.timezone)
+        return start_of_day(self.stop, self.timezone)
 
     @property
     def last_day(self) -> date:
@@ -205,7 +207,7 @@ class DateRange:
         return tuple(found)
 
 
-def first_instant(day: date, timezone: str) -> datetime:
+def start_of_day(day: date, timezone: str) -> datetime:
     """Returns the first instant of a local day, in UTC.
 
     Where clocks jump over midnight, ``fold=0`` gives the instant of the jump; where midnight comes twice, the first.

@@ -32,7 +32,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from traceback import format_exception_only
 
-MAX_UNFORESEEN_LENGTH = 300
+MAX_UNEXPECTED_LENGTH = 300
 MAX_QUOTED_LENGTH = 60
 
 
@@ -77,7 +77,7 @@ def first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [""])[0]
 
 
-def quoted(value: object) -> str:
+def short_repr(value: object) -> str:
     """Returns the ``repr`` of a value as errors quote it: its beginning where it is long."""
     if isinstance(value, str):
         value = value[: MAX_QUOTED_LENGTH + 1]
@@ -102,10 +102,10 @@ class DefinitionError(UsageError):
     """A report's YAML or SQL file is wrong."""
 
 
-def unforeseen(error: BaseException, *, report: str) -> DefinitionError:
+def unexpected_error(error: BaseException, *, report: str) -> DefinitionError:
     """Returns an error that makes a report broken, of one that nothing else has translated."""
     text = format_exception_only(error)[-1].strip()  # also where the error cannot say what it is
-    return DefinitionError(f"it ended with an unforeseen error, {_cut(text, MAX_UNFORESEEN_LENGTH)}", report=report)
+    return DefinitionError(f"it ended with an unforeseen error, {_cut(text, MAX_UNEXPECTED_LENGTH)}", report=report)
 
 
 def _cut(text: str, max_length: int) -> str:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from quire.errors import DefinitionError
 from quire.object_store import ObjectStore
-from quire.partitions.cache import whole_range
-from quire.partitions.damaged_objects import repeat_when_damaged
-from quire.partitions.freshness import outlives_run
+from quire.partitions.cache import merge_partitions
+from quire.partitions.damaged_objects import retry_on_damage
+from quire.partitions.freshness import is_reusable
 from quire.postgres import SourceSession
 from quire.records.manifest import PublishedRun
 from quire.records.stage_records import RenderedFile, RunLayout, RunPlan, StagedPartition, StagedRun, TaskUsage
@@ -79,7 +79,7 @@ def run_report(
     """
     store.check()
     with hold_lease(request, store=store) as lease:
-        return repeat_when_damaged(
+        return retry_on_damage(
             lambda: _run_stages(definition, request, session=session, store=store, progress=progress, lease=lease)
         )
 
@@ -151,14 +151,14 @@ def store_partitions(
         DefinitionError: the report keeps nothing, for its freshness is ``always``.
         ReportError: what the stages raise; partitions that were stored until then stay.
     """
-    if not outlives_run(definition, request):
+    if not is_reusable(definition, request):
         raise DefinitionError(
             "source.freshness is always: every run reads anew, so that there is nothing to store ahead",
             report=definition.name,
         )
     store.check()
     with hold_lease(request, store=store):
-        _, staged = repeat_when_damaged(
+        _, staged = retry_on_damage(
             lambda: _stage_partitions(
                 definition, request, session=session, store=store, progress=progress, meters=_Meters(request)
             )
@@ -186,7 +186,7 @@ def _stage_partitions(
     with meters.stage("extract", session := session.with_own_log()) as meter:
         extracted = _extract(definition, plan, session=session, store=store, progress=progress)
         meter.count_written(extracted)
-    return plan, whole_range(definition, plan, extracted)
+    return plan, merge_partitions(definition, plan, extracted)
 
 
 def _extract(

@@ -28,7 +28,7 @@ DEFAULT_BUCKET = "quire"
 DEFAULT_ACTIVE_RUNS = 10
 MAX_ACTIVE_RUNS = 100
 CLONE = Path(__file__).resolve().parents[2]
-ENCODE = "encode what is special in user and password (%40 for @, %2F for /, %23 for #, %3F for ?, %25 for %)"
+ENCODING_HINT = "encode what is special in user and password (%40 for @, %2F for /, %23 for #, %3F for ?, %25 for %)"
 _HOSTS = re.compile(r"(?:(?:\[[0-9A-Fa-f:.%]++\]|[^\[\]:,@\s]*+)(?::\d*+)?(?:,|$))+")  # libpq takes several
 _PARAMETERS = re.compile(r"(?:[a-z_]++=[^&@]*+(?:@[^&/@]*+)?(?:&|$))+")
 _ENCODED = re.compile(r"(?:[^%\s]|%[0-9A-Fa-f]{2})*")
@@ -79,14 +79,14 @@ class StoreSettings:
         try:
             parts = urlsplit(uri)
         except ValueError as error:
-            raise SettingsError(f"{variable_of(STORE_CONNECTION)} is not a URI: {error}") from error
+            raise SettingsError(f"{connection_variable(STORE_CONNECTION)} is not a URI: {error}") from error
         if parts.scheme != "aws":
             raise SettingsError(
-                f"{variable_of(STORE_CONNECTION)} begins with {parts.scheme or 'nothing'!r}: "
+                f"{connection_variable(STORE_CONNECTION)} begins with {parts.scheme or 'nothing'!r}: "
                 "write aws://KEY:SECRET@/?endpoint_url=…&region_name=…"
             )
         if _is_torn(parts):  # its key would be lost without a word, and another identity be taken
-            raise SettingsError(f"{variable_of(STORE_CONNECTION)} is not aws://KEY:SECRET@/?…: {ENCODE}")
+            raise SettingsError(f"{connection_variable(STORE_CONNECTION)} is not aws://KEY:SECRET@/?…: {ENCODING_HINT}")
         return cls.from_extra(
             dict(parse_qsl(parts.query)),
             bucket=bucket,
@@ -169,7 +169,9 @@ def source_url(connection_id: str, environment: Mapping[str, str] = os.environ) 
     scheme, separator, rest = url.partition("://")
     if scheme not in ("postgresql", "postgres"):
         seen = f"begins with {scheme!r}" if separator else "is no URI"  # what is no URI may be a secret
-        raise SettingsError(f"{variable_of(connection_id)} {seen}: write postgresql://USER:PASSWORD@HOST/DATABASE")
+        raise SettingsError(
+            f"{connection_variable(connection_id)} {seen}: write postgresql://USER:PASSWORD@HOST/DATABASE"
+        )
     authority = re.split(r"[/?]", rest, maxsplit=1)[0]
     _, _, hosts = authority.rpartition("@")
     if _has_stray_at(rest, authority) or not (_HOSTS.fullmatch(hosts) and _ENCODED.fullmatch(rest)):
@@ -185,7 +187,7 @@ def validate_encoding(connection_id: str, environment: Mapping[str, str] = os.en
     Raises:
         SettingsError: a user or password is not URL-encoded. The message holds nothing of it.
     """
-    uri = environment.get(variable_of(connection_id), "")
+    uri = environment.get(connection_variable(connection_id), "")
     scheme, _, rest = uri.partition("://")
     if scheme == "aws":
         StoreSettings.from_uri(uri, bucket=DEFAULT_BUCKET)
@@ -204,7 +206,9 @@ def _has_stray_at(rest: str, authority: str) -> bool:
 
 
 def _unencoded(connection_id: str) -> SettingsError:
-    return SettingsError(f"{variable_of(connection_id)} is not postgresql://USER:PASSWORD@HOST:PORT/DATABASE: {ENCODE}")
+    return SettingsError(
+        f"{connection_variable(connection_id)} is not postgresql://USER:PASSWORD@HOST:PORT/DATABASE: {ENCODING_HINT}"
+    )
 
 
 def owner_url(source_connection: str, environment: Mapping[str, str] = os.environ) -> str:
@@ -213,7 +217,7 @@ def owner_url(source_connection: str, environment: Mapping[str, str] = os.enviro
     Raises:
         SettingsError: neither is set, or it is not a PostgreSQL address.
     """
-    known = variable_of(OWNER_CONNECTION) in environment
+    known = connection_variable(OWNER_CONNECTION) in environment
     return source_url(OWNER_CONNECTION if known else source_connection, environment)
 
 
@@ -227,15 +231,15 @@ def _is_torn(parts: SplitResult) -> bool:
     )
 
 
-def variable_of(connection_id: str) -> str:
+def connection_variable(connection_id: str) -> str:
     """Returns the environment variable that Airflow reads a connection from."""
     return f"AIRFLOW_CONN_{connection_id.upper()}"
 
 
 def _required(environment: Mapping[str, str], connection_id: str) -> str:
     try:
-        return environment[variable_of(connection_id)]
+        return environment[connection_variable(connection_id)]
     except KeyError as error:
         raise NoConnectionError(
-            f"{variable_of(connection_id)} is not set: the connection {connection_id} is needed"
+            f"{connection_variable(connection_id)} is not set: the connection {connection_id} is needed"
         ) from error

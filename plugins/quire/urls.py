@@ -14,21 +14,21 @@ from urllib.parse import quote
 PREFIX = "/quire"
 
 
-def report_address(report: str) -> str:
+def report_path(report: str) -> str:
     """Returns the path of a report's page, below the address that Airflow has for its readers."""
     return f"{PREFIX}/reports/{quote(report, safe='')}"
 
 
-def run_address(report: str, run_id: str) -> str:
+def run_path(report: str, run_id: str) -> str:
     """Returns the path of the page of one of Airflow's runs, by its ``dag_run_id``."""
-    return f"{report_address(report)}/runs/{quote(run_id, safe='')}"
+    return f"{report_path(report)}/runs/{quote(run_id, safe='')}"
 
 
-def file_address(report: str, run_key: str, name: str) -> str:
+def file_path(report: str, run_key: str, name: str) -> str:
     """Returns the path of a published file."""
-    return f"{report_address(report)}/published/{run_key}/{quote(name, safe='')}"
+    return f"{report_path(report)}/published/{run_key}/{quote(name, safe='')}"
 
 
-def archive_address(report: str, run_key: str) -> str:
+def archive_path(report: str, run_key: str) -> str:
     """Returns the path of all files of a published run in one zip."""
-    return f"{report_address(report)}/published/{run_key}.zip"
+    return f"{report_path(report)}/published/{run_key}.zip"

@@ -9,7 +9,7 @@ from quire.local_stack.airflow_servers import returned, task_states, trigger
 from quire.local_stack.stack import LocalStack
 from quire.object_store import ObjectStore
 from quire.runs.leases import lease_key
-from quire.runs.manifests import read_manifest
+from quire.runs.manifest_store import read_manifest
 from quire.runs.verify import verify_run
 
 from tests.airflow.test_scheduler import task_log, wait

@@ -14,7 +14,7 @@ import httpx
 import psycopg
 from quire.local_stack.airflow_servers import returned, run_state, task_states, trigger
 from quire.local_stack.stack import SOURCE_DATABASE, LocalStack
-from quire.runs.manifests import read_manifest
+from quire.runs.manifest_store import read_manifest
 from quire.runs.verify import verify_run
 
 from tests.workbooks import open_workbook, sheet_rows

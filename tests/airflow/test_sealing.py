@@ -17,7 +17,7 @@ from quire.errors import DamagedObjectError, DefinitionError, IntegrityError
 from quire.object_store import ObjectStore
 from quire.postgres import SourceSession
 from quire.runs.leases import lease_key
-from quire.runs.manifests import read_manifest
+from quire.runs.manifest_store import read_manifest
 from quire.runs.verify import verify_run
 
 from tests.airflow.task_calls import TaskCalls, task_calls

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quire.cli.check import check_source
+from quire.cli.check import check_query
 
 from tests.events import events_report, fill_events, session_of
 
@@ -32,7 +32,7 @@ def test_numeric_without_a_scale_that_is_added_up_is_advised_against(
 ) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path, sql=SQL.format(cast), **{"columns": [], **changes})
-    advice = check_source(definition, session=session_of(fresh_database))
+    advice = check_query(definition, session=session_of(fresh_database))
     assert [line.split(":")[0] for line in advice] == (
         [f"weight is {word} and is numeric without a scale"] if word else []
     )

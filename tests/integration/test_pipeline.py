@@ -136,9 +136,9 @@ def test_empty_range_ends_in_a_valid_empty_report(
 
 
 def test_parameter_reaches_the_query(flights: ReportDefinition, flights_url: str, bucket: ObjectStore) -> None:
-    from quire.report.request import request_range
+    from quire.report.request import request_from_dates
 
-    request = request_range(
+    request = request_from_dates(
         flights, start="2013-01-01", end="2013-01-31", parameters={"carrier": "HA"}, run_id=uuid.uuid4().hex
     )
     outcome = run_report(flights, request, session=session_of(flights_url, timezone=ZONE), store=bucket)

@@ -65,14 +65,14 @@ def test_query_for_each_row_is_a_warning_of_the_run(
 ) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path)
-    calls, tokens = MAX_CALLS + 1, freshness.partition_tokens
+    calls, tokens = MAX_CALLS + 1, freshness.freshness_tokens
 
     def chatty(*arguments: Any, transaction: SourceTransaction) -> dict[str, str]:
         for number in range(calls):
             transaction.fetch(f"SELECT kind FROM public.events WHERE id = {number}")
         return tokens(*arguments, transaction=transaction)
 
-    monkeypatch.setattr(freshness, "partition_tokens", chatty)
+    monkeypatch.setattr(freshness, "freshness_tokens", chatty)
     outcome = run_report(definition, request_of(definition), session=session_of(fresh_database), store=bucket)
     assert outcome.published.manifest.rows == len(ROWS)
     sentence = (

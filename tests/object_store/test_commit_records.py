@@ -15,10 +15,10 @@ from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store import ObjectStore
 from quire.object_store.body import MAX_RECORD_BYTES
 from quire.object_store.commit_records import MANIFEST_LIMITS, PARTITION_LIMITS, write_once
-from quire.partitions.cache import find_partition
+from quire.partitions.cache import find_cached_partition
 from quire.records.manifest import manifest_key
 from quire.records.serialization import to_json
-from quire.runs.manifests import find_manifest, load_manifest
+from quire.runs.manifest_store import find_manifest, load_manifest
 from quire.settings import CLONE
 
 from tests.records.test_records import MANIFEST
@@ -53,7 +53,7 @@ def test_manifest_of_another_version_is_refused_and_stays(
 def test_partition_of_another_version_is_refused_and_stays(bucket: ObjectStore) -> None:
     write_once(bucket, "partitions/place.json", {"key": "2013-01"})
     with pytest.raises(IntegrityError, match="another version of Quire"):
-        find_partition(bucket, "partitions/place")
+        find_cached_partition(bucket, "partitions/place")
     assert bucket.size("partitions/place.json")
 
 
@@ -99,7 +99,7 @@ def test_record_nested_too_deeply_is_damaged(bucket: ObjectStore, deep: bytes) -
     with pytest.raises(DamagedObjectError, match="nested too deeply"):
         load_manifest(bucket, KEY)
     bucket.put("partitions/place.json", deep)
-    assert find_partition(bucket, "partitions/place") is None
+    assert find_cached_partition(bucket, "partitions/place") is None
     assert bucket.size("partitions/place.json") is None
     assert find_manifest(bucket, MANIFEST.report, MANIFEST.run) is None
     assert bucket.size(KEY) is None
@@ -157,7 +157,7 @@ def test_record_is_read_again_only_where_it_may_be_damaged(
 MEMORY_OF_A_MANIFEST = """
 import resource, sys
 from quire.errors import DamagedObjectError
-from quire.runs.manifests import load_manifest
+from quire.runs.manifest_store import load_manifest
 from tests.object_store.test_commit_records import KEY, ExistingBody
 
 unit, count = sys.argv[1].encode(), int(sys.argv[2])
@@ -211,10 +211,10 @@ def test_partition_record_has_a_smaller_limit(bucket: ObjectStore) -> None:
     large = b" " * PARTITION_LIMITS.max_bytes + b"{}"
     bucket.put("partitions/place.json", large)
     with pytest.raises(IntegrityError, match="more than the"):
-        find_partition(bucket, "partitions/place")
+        find_cached_partition(bucket, "partitions/place")
     bucket.put(KEY, large)
     with pytest.raises(IntegrityError, match="another version"):
         load_manifest(bucket, KEY)
     bucket.put("partitions/place.json", b"[" + b"0," * PARTITION_LIMITS.max_structures + b"0]")
-    assert find_partition(bucket, "partitions/place") is None
+    assert find_cached_partition(bucket, "partitions/place") is None
     assert bucket.size("partitions/place.json") is None

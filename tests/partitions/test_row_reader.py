@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from quire.errors import DamagedObjectError
 from quire.object_store import ObjectStore, Upload
-from quire.partitions.row_reader import BATCH_BYTES, BATCH_ROWS, damage_discarded, read_rows
+from quire.partitions.row_reader import BATCH_BYTES, BATCH_ROWS, evict_on_damage, read_rows
 from quire.records.stage_records import RowSlice
 
 ROWS = 30_000
@@ -65,7 +65,7 @@ def test_object_that_is_no_parquet_is_refused(bucket: ObjectStore, stored: Uploa
 def test_error_of_the_operating_system_is_no_damage(bucket: ObjectStore) -> None:
     folder = "partitions/place"
     bucket.put(f"{folder}.json", b"record")
-    with pytest.raises(OSError, match="Too many open files"), damage_discarded(bucket, f"{folder}/rows.parquet"):
+    with pytest.raises(OSError, match="Too many open files"), evict_on_damage(bucket, f"{folder}/rows.parquet"):
         raise OSError(errno.EMFILE, "Too many open files")
     assert bucket.read(f"{folder}.json") == b"record"
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from quire.object_store import ObjectStore, Upload
-from quire.partitions.time_bounds import cut_slices, row_times
+from quire.partitions.time_bounds import cut_slices, row_time_bounds
 from quire.records.stage_records import PartitionStatistics, RowSlice, StagedPartition
 
 ZONE = "America/New_York"
@@ -56,7 +56,7 @@ def test_row_times_are_the_ends_of_the_rows_in_the_reports_zone(
 ) -> None:
     part = slice_of(offset, rows, size=stored.bytes, checksums=stored.checksums)
     partitions = staged(stored.bytes, PartitionStatistics())  # as of a record that an older version wrote
-    times = row_times([part], partitions, column="at", timezone=ZONE, store=bucket)
+    times = row_time_bounds([part], partitions, column="at", timezone=ZONE, store=bucket)
     midnight = dt.datetime.fromisoformat("2013-01-01T00:00:00-05:00")
     assert times is not None
     assert [time.isoformat() for time in times] == [
@@ -66,23 +66,25 @@ def test_row_times_are_the_ends_of_the_rows_in_the_reports_zone(
 
 def test_row_times_of_a_whole_partition_are_its_statistics(bucket: ObjectStore) -> None:
     statistics = PartitionStatistics(earliest="2013-01-02T04:00:00+00:00", latest="2013-01-03T05:30:00.5+00:00")
-    times = row_times([slice_of(0, HOURS)], staged(1, statistics), column="at", timezone=ZONE, store=bucket)
+    times = row_time_bounds([slice_of(0, HOURS)], staged(1, statistics), column="at", timezone=ZONE, store=bucket)
     assert times is not None  # though no object is there to read
     assert [time.isoformat() for time in times] == ["2013-01-01T23:00:00-05:00", "2013-01-03T00:30:00.500000-05:00"]
 
 
 def test_row_times_in_the_hour_that_comes_twice_are_in_order(bucket: ObjectStore) -> None:
     statistics = PartitionStatistics(earliest="2013-10-27T00:50:00+00:00", latest="2013-10-27T01:10:00+00:00")
-    times = row_times([slice_of(0, HOURS)], staged(1, statistics), column="at", timezone="Europe/Berlin", store=bucket)
+    times = row_time_bounds(
+        [slice_of(0, HOURS)], staged(1, statistics), column="at", timezone="Europe/Berlin", store=bucket
+    )
     assert times is not None
     assert [time.isoformat() for time in times] == ["2013-10-27T02:50:00+02:00", "2013-10-27T02:10:00+01:00"]
 
 
 def test_row_times_of_dates_are_dates(bucket: ObjectStore) -> None:
     statistics = PartitionStatistics(earliest="2013-01-02", latest="2013-01-30")
-    times = row_times([slice_of(0, HOURS)], staged(1, statistics), column="at", timezone=ZONE, store=bucket)
+    times = row_time_bounds([slice_of(0, HOURS)], staged(1, statistics), column="at", timezone=ZONE, store=bucket)
     assert times == (dt.date(2013, 1, 2), dt.date(2013, 1, 30))
 
 
 def test_row_times_of_no_rows_are_none(bucket: ObjectStore) -> None:
-    assert row_times([], (), column="at", timezone=ZONE, store=bucket) is None
+    assert row_time_bounds([], (), column="at", timezone=ZONE, store=bucket) is None

@@ -18,7 +18,7 @@ from quire.portal.command_line_runs import command_line_runs
 from quire.portal.manifest_cache import _CACHE
 from quire.records.manifest import Manifest, manifest_key
 from quire.report.definition import ReportDefinition
-from quire.runs.manifests import load_manifest
+from quire.runs.manifest_store import load_manifest
 
 from tests.events import events_report, fill_events, request_of, session_of
 from tests.portal.in_process import Portal, open_portal

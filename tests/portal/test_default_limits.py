@@ -9,8 +9,8 @@ import pytest
 from quire.errors import RangeError
 from quire.object_store import ObjectStore
 from quire.portal.run_requests import read_question
-from quire.report.definition.readers import MAX_READER_DAYS
-from quire.report.request import request_range
+from quire.report.definition.limits import MAX_READER_DAYS
+from quire.report.request import request_from_dates
 
 from tests.events import events_report
 from tests.portal.in_process import open_portal
@@ -24,7 +24,7 @@ def test_reader_may_request_ten_years_and_an_operator_more(tmp_path: Path) -> No
     assert read_question(definition, **TEN_YEARS, parameters={}).request.days.day_count == 3_653
     with pytest.raises(RangeError, match="At most 3,700 days of this report at once; this is 7,305"):
         read_question(definition, **LONGER, parameters={})
-    assert request_range(definition, **LONGER, parameters={}, run_id="r").days.day_count == 7_305  # quire run
+    assert request_from_dates(definition, **LONGER, parameters={}, run_id="r").days.day_count == 7_305  # quire run
 
 
 def test_limit_of_the_definition_replaces_the_default(tmp_path: Path) -> None:

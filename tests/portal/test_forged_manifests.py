@@ -16,7 +16,7 @@ from quire.object_store.commit_records import MANIFEST_LIMITS, write_once
 from quire.pipeline import run_report
 from quire.portal.run_contents import MAX_WARNINGS
 from quire.records.manifest import Manifest, manifest_key
-from quire.runs import manifests
+from quire.runs import manifest_store
 
 from tests.events import events_report, fill_events, request_of, session_of
 from tests.portal.in_process import Portal
@@ -123,7 +123,7 @@ def test_list_of_runs_reads_no_manifest_over_the_limit(
     assert write_once(bucket, manifest_key("events", RUN), manifest)
     size = bucket.size(manifest_key("events", RUN)) or 0
     limits = replace(MANIFEST_LIMITS, max_bytes=size + spare)
-    monkeypatch.setattr(manifests, "MANIFEST_LIMITS", limits)
+    monkeypatch.setattr(manifest_store, "MANIFEST_LIMITS", limits)
     assert [run["run_id"] for run in portal.get(RUNS).json()] == listed
 
 

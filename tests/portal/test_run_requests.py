@@ -11,7 +11,7 @@ import pytest
 from quire.errors import UsageError
 from quire.portal.run_requests import Question, asked_of, presets, read_question
 from quire.report.definition import ReportDefinition
-from quire.report.request import request_conf
+from quire.report.request import request_from_conf
 
 from tests.events import SQL, events_report
 
@@ -100,7 +100,7 @@ def test_past_run_is_read_whatever_the_definition_limits_by_now(tmp_path: Path) 
     assert (request.start, request.end, request.formats) == (dt.date(2013, 1, 1), dt.date(2013, 12, 31), ("csv",))
     for refused in (conf, {**conf, "formats": ["xlsx"]}, {**conf, "end": "2013-01-31"}):  # by plan
         with pytest.raises(UsageError):
-            request_conf(tightened, refused, run_id="r", run_after=dt.datetime.now(dt.UTC))
+            request_from_conf(tightened, refused, run_id="r", run_after=dt.datetime.now(dt.UTC))
 
 
 def test_presets_are_the_reports_own_days(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 from quire.errors import ParameterError
 from quire.postgres import open_transaction
-from quire.report.sql_literal import quoted_text
+from quire.report.sql_literal import text_literal
 from quire.report.sql_template import bind
 
 from tests.events import session_of
@@ -73,8 +73,8 @@ def test_hostile_values_come_back_beside_other_client_encodings(fresh_database: 
 
 @pytest.mark.usefixtures("other_connections")
 def test_literal_is_the_same_beside_other_client_encodings() -> None:
-    assert quoted_text("あ' OR 1=1 --") == "'あ'' OR 1=1 --'"
-    assert quoted_text("誠\\'") == " E'誠\\\\'''"
+    assert text_literal("あ' OR 1=1 --") == "'あ'' OR 1=1 --'"
+    assert text_literal("誠\\'") == " E'誠\\\\'''"
 
 
 @pytest.mark.parametrize("setting", ["on", "off"])
@@ -82,7 +82,7 @@ def test_literal_reads_the_same_with_either_setting_of_strings(fresh_database: s
     with psycopg.connect(fresh_database, client_encoding="UTF8") as connection:
         connection.execute(f"SET standard_conforming_strings = {setting}")
         for text in (*ATTACKS, "あ\\'é", ""):
-            assert connection.execute(f"SELECT {quoted_text(text)}").fetchone() == (text,)
+            assert connection.execute(f"SELECT {text_literal(text)}").fetchone() == (text,)
 
 
 @pytest.mark.parametrize("encoding", ["GBK", "LATIN1", "SQL_ASCII"])

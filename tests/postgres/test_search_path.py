@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from quire.cli.check import check_source
+from quire.cli.check import check_query
 from quire.local_stack.flights import READER, reader_role_statements
 from quire.local_stack.postgres_server import PostgresServer
 from quire.postgres import open_transaction
@@ -38,7 +38,7 @@ def reader(postgres_server: PostgresServer, database: str) -> Iterator[str]:
 
 def advice(tmp_path: Path, url: str) -> list[str]:
     definition = events_report(tmp_path, sql=SQL)
-    return [line for line in check_source(definition, session=session_of(url)) if "search_path" in line]
+    return [line for line in check_query(definition, session=session_of(url)) if "search_path" in line]
 
 
 def path_of(url: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from quire.postgres import open_transaction
 from quire.report.definition import ReportDefinition
-from quire.report.sql_template import Statement, bind, normalized
+from quire.report.sql_template import Statement, bind, normalize
 from quire.resource_usage import StatementLog
 
 from tests.events import session_of
@@ -18,12 +18,12 @@ PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 MAX_GROWTH_MB = 30  # of a text of 1 MB: some copies; with its marks for going back, an expression took 170
 MEASURE = """
 import resource
-from quire.report.sql_template import bind, normalized
+from quire.report.sql_template import bind, normalize
 text = "a'b " * 262_144
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 statement = bind("SELECT %(x)s, 'it''s'", {"x": text}).within("SELECT * FROM (", ") AS report")
-shape = normalized(statement.template)
-normalized(statement.text)
+shape = normalize(statement.template)
+normalize(statement.text)
 print(shape, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, sep="|")
 """
 
@@ -48,7 +48,7 @@ def test_long_value_costs_little_memory_and_stays_out_of_the_shape() -> None:
 def test_statement_within_another_keeps_text_and_template_apart() -> None:
     statement = bind("SELECT %(x)s -- 5\n", {"x": "a'b"}).within("COPY (", ") TO STDOUT")
     assert statement.text == str(statement) == "COPY (SELECT 'a''b' -- 5\n) TO STDOUT"
-    assert normalized(statement.template) == "COPY (SELECT ? ) TO STDOUT"
+    assert normalize(statement.template) == "COPY (SELECT ? ) TO STDOUT"
     assert Statement.of("SELECT 1") == Statement(text="SELECT 1", template="SELECT 1")
 
 

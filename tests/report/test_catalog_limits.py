@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from quire.errors import DefinitionError
 from quire.report.catalog import load_catalog, query_file
-from quire.report.catalog.document import FAULTS_TOLD, read_document
 from quire.report.catalog.text_file import MAX_QUERY_BYTES
+from quire.report.catalog.yaml_document import MAX_LISTED_PROBLEMS, read_document
 from quire.report.catalog.yaml_limits import MAX_DEPTH, MAX_VALUES
 from quire.report.definition.parameter import MAX_ENUM_VALUES
 from quire.webhooks.sources import find_source
@@ -183,5 +183,5 @@ def test_query_file_of_many_mistakes_is_searched_for_the_first_hundred(
 
     monkeypatch.setattr(query_file, "suggestion", suggest)
     error = str(load_catalog(include).errors["z"])
-    assert error.endswith(f"and {100 - FAULTS_TOLD} more")
+    assert error.endswith(f"and {100 - MAX_LISTED_PROBLEMS} more")
     assert len(suggested) <= 100

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from quire.errors import DefinitionError
 from quire.report.catalog import load_catalog
-from quire.report.catalog.document import read_document
+from quire.report.catalog.yaml_document import read_document
 
 REPORT = "source: {sql: x.sql, time_column: at}\npartition: day\n"
 SQL = "SELECT now() AS at WHERE now() >= %(start)s AND now() < %(end)s AND %(p)s <> ''"

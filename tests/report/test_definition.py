@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 from quire.date_range import Grain
 from quire.records.serialization import digest
-from quire.report.definition import Notifier, Probe, ReportDefinition, RowSplit, SourceTable, title_of
+from quire.report.definition import Notifier, Probe, ReportDefinition, RowSplit, SourceTable, default_title
 
 SUMMARY = {
     "name": "By airline",
@@ -80,7 +80,12 @@ def test_titles_come_from_names_unless_given() -> None:
     assert [definition.group_title(key) for key in summary.by] == ["Airline", "Month"]
     assert [measure.title for measure in summary.measures.values()] == ["Flights", "Delay"]
     assert [parameter.title for parameter in definition.parameters.values()] == ["First day", "Code"]
-    assert [title_of(name) for name in ("id", "Net Total", "a__b_", "ärger")] == ["Id", "Net Total", "A b", "Ärger"]
+    assert [default_title(name) for name in ("id", "Net Total", "a__b_", "ärger")] == [
+        "Id",
+        "Net Total",
+        "A b",
+        "Ärger",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 from pydantic import ValidationError
 from quire.errors import ParameterError, RangeError
 from quire.records.stage_records import RunPlan
-from quire.report.definition import CsvOptions, Limits, Owner, ReportDefinition
-from quire.report.request import RunRequest, request_conf, request_range
-from quire.runs.run_key import run_key_of
+from quire.report.definition import CsvOptions, Owner, ReportDefinition, RequestLimits
+from quire.report.request import RunRequest, request_from_conf, request_from_dates
+from quire.runs.run_key import compute_run_key
 
 STRING = {"kind": {"type": "string", "default": None}}
 DAY = dt.date(2013, 1, 1)
@@ -35,13 +35,13 @@ def key_of(definition: ReportDefinition, *formats: Any) -> str:
     request = RunRequest(
         report="flights", start=DAY, end=DAY, timezone="UTC", formats=formats, run_id="r", made_at="now"
     )
-    return run_key_of(definition, RunPlan(request=request, source_digest="d", columns=(), groups=()), ())
+    return compute_run_key(definition, RunPlan(request=request, source_digest="d", columns=(), groups=()), ())
 
 
 def test_definition_without_the_fields_has_no_owner_and_no_limits() -> None:
     definition = define(parameters=STRING)
     assert definition.owner is None
-    assert definition.limits == Limits(days=None, rows=None)
+    assert definition.limits == RequestLimits(days=None, rows=None)
     assert definition.workbook.reader_formats == ("xlsx", "csv", "parquet")
     assert definition.workbook.csv == CsvOptions(escape_formulas=False)
     assert definition.parameters["kind"].max_length == 1_000
@@ -54,7 +54,7 @@ def test_definition_reads_owner_limits_and_readers_formats() -> None:
         workbook={"reader_formats": ["xlsx", "parquet"], "csv": {"escape_formulas": True}},
     )
     assert definition.owner == Owner(name="Finance data", email="finance-data@example.org")
-    assert definition.limits == Limits(days=400, rows=20_000_000)
+    assert definition.limits == RequestLimits(days=400, rows=20_000_000)
     assert definition.workbook.reader_formats == ("xlsx", "parquet")
     assert definition.workbook.csv.escape_formulas
     assert define(owner={"name": "Ops"}).owner == Owner(name="Ops", email=None)
@@ -121,13 +121,13 @@ def test_string_parameter_over_its_max_length_is_refused_without_echo(limit: int
 
 def test_range_over_the_definitions_days_is_refused_in_readers_terms() -> None:
     definition = define(limits={"days": 31})
-    request = partial(request_range, definition, start="2013-01-01", parameters={}, run_id="r")
+    request = partial(request_from_dates, definition, start="2013-01-01", parameters={}, run_id="r")
     assert request(end="2013-01-31").end == dt.date(2013, 1, 31)
     with pytest.raises(RangeError) as caught:
         request(end="2013-02-01")
     assert str(caught.value) == "flights: At most 31 days of this report at once; this is 32"
     with pytest.raises(RangeError, match="At most 31 days"):
-        request_conf(
+        request_from_conf(
             definition, {"start": "2013-01-01", "end": "2015-01-01"}, run_id="r", run_after=dt.datetime.now(dt.UTC)
         )
 

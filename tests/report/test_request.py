@@ -10,9 +10,9 @@ import pytest
 from quire.airflow_dag.params import trigger_params
 from quire.errors import ParameterError, RangeError, ReportError
 from quire.report.definition import ReportDefinition
+from quire.report.definition.name_checks import MAX_SUGGESTED_LENGTH, suggestion
 from quire.report.definition.parameter import Parameter
-from quire.report.definition.part import MAX_SUGGESTED_LENGTH, suggestion
-from quire.report.request import request_conf, request_range
+from quire.report.request import request_from_conf, request_from_dates
 
 from tests.events import SQL, events_report
 
@@ -30,7 +30,7 @@ def definition(tmp_path: Path) -> ReportDefinition:
 
 def test_conf_with_dates_is_that_range(definition: ReportDefinition) -> None:
     conf = {"start": "2013-01-01", "end": "2013-01-31", "kind": "a", "force": True}
-    request = request_conf(definition, conf, run_id="r", run_after=AFTER)
+    request = request_from_conf(definition, conf, run_id="r", run_after=AFTER)
     assert (request.start, request.end) == (dt.date(2013, 1, 1), dt.date(2013, 1, 31))
     assert (request.parameters, request.force, request.run_id) == ({"kind": "a"}, True, "r")
 
@@ -49,7 +49,7 @@ def test_conf_with_dates_is_that_range(definition: ReportDefinition) -> None:
 def test_formats_that_were_asked_for_are_kept_in_one_order(
     definition: ReportDefinition, given: Any, kept: tuple[str, ...]
 ) -> None:
-    request = request_conf(definition, {"formats": given}, run_id="r", run_after=AFTER)
+    request = request_from_conf(definition, {"formats": given}, run_id="r", run_after=AFTER)
     assert request.formats == kept
     assert definition.file_formats(request.formats) == (kept or ("xlsx",))
 
@@ -58,9 +58,9 @@ def test_formats_that_were_asked_for_are_kept_in_one_order(
 def test_conf_without_dates_is_the_last_complete_window_in_the_reports_zone(
     definition: ReportDefinition, conf: dict[str, Any]
 ) -> None:
-    request = request_conf(definition, conf, run_id="r", run_after=AFTER)
+    request = request_from_conf(definition, conf, run_id="r", run_after=AFTER)
     assert (request.start, request.end) == (dt.date(2013, 2, 1), dt.date(2013, 2, 28))
-    later = request_conf(definition, conf, run_id="r", run_after=AFTER + dt.timedelta(hours=1))
+    later = request_from_conf(definition, conf, run_id="r", run_after=AFTER + dt.timedelta(hours=1))
     assert (later.start, later.end) == (dt.date(2013, 3, 1), dt.date(2013, 3, 31))
 
 
@@ -86,14 +86,14 @@ def test_conf_that_is_wrong_is_refused_in_one_line(
     definition: ReportDefinition, conf: dict[str, Any], error: type[ReportError], reason: str
 ) -> None:
     with pytest.raises(error) as caught:
-        request_conf(definition, conf, run_id="r", run_after=AFTER)
+        request_from_conf(definition, conf, run_id="r", run_after=AFTER)
     assert str(caught.value).startswith(f"events: {reason}")
     assert caught.value.exit_status == 2
 
 
 def test_made_at_is_the_clocks_in_utc(definition: ReportDefinition) -> None:
     before = dt.datetime.now(dt.UTC).replace(microsecond=0)
-    request = request_range(definition, start="2013-01-01", end="2013-01-01", parameters={}, run_id="r")
+    request = request_from_dates(definition, start="2013-01-01", end="2013-01-01", parameters={}, run_id="r")
     made_at = dt.datetime.fromisoformat(request.made_at)
     assert before <= made_at <= dt.datetime.now(dt.UTC)
     assert made_at.utcoffset() == dt.timedelta(0)
@@ -104,8 +104,8 @@ def test_conf_with_a_format_kept_from_readers_is_refused(tmp_path: Path, formats
     definition = events_report(tmp_path, workbook={"reader_formats": ["xlsx", "parquet"]})
     conf = {"start": "2013-01-01", "end": "2013-01-31", "formats": formats}
     with pytest.raises(ParameterError, match="this report offers xlsx, parquet, not csv"):
-        request_conf(definition, conf, run_id="r", run_after=AFTER)
-    allowed = request_conf(definition, {**conf, "formats": ["parquet"]}, run_id="r", run_after=AFTER)
+        request_from_conf(definition, conf, run_id="r", run_after=AFTER)
+    allowed = request_from_conf(definition, {**conf, "formats": ["parquet"]}, run_id="r", run_after=AFTER)
     assert allowed.formats == ("parquet",)
 
 
@@ -125,14 +125,14 @@ class Unquoted(str):
 def test_conf_with_a_long_unknown_key_is_refused_in_few_words(definition: ReportDefinition) -> None:
     conf: dict[str, object] = {Unquoted("start" * 100_000): 1}
     with pytest.raises(ParameterError) as caught:
-        request_conf(definition, conf, run_id="r", run_after=AFTER)
+        request_from_conf(definition, conf, run_id="r", run_after=AFTER)
     assert "unknown parameter 'startstart" in str(caught.value)
     assert len(str(caught.value)) < 300
 
 
 def test_conf_with_a_long_date_is_refused_in_few_words(definition: ReportDefinition) -> None:
     with pytest.raises(RangeError) as caught:
-        request_conf(definition, {"start": "1" * 100_000, "end": "2013-01-31"}, run_id="r", run_after=AFTER)
+        request_from_conf(definition, {"start": "1" * 100_000, "end": "2013-01-31"}, run_id="r", run_after=AFTER)
     assert len(str(caught.value)) < 300
 
 

@@ -13,7 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from quire.errors import DefinitionError, ParameterError
-from quire.report.sql_template import ONE_STATEMENT, Placeholder, Problem, bind, normalized, placeholders, problems
+from quire.report.sql_template import (
+    ONE_STATEMENT,
+    Placeholder,
+    TemplateProblem,
+    bind,
+    normalize,
+    placeholders,
+    problems,
+)
 
 
 def unquoted(literal: str) -> str:
@@ -72,7 +80,9 @@ def test_comments_are_left_as_they_are(comment: str) -> None:
 )
 def test_placeholder_inside_quotes_is_refused(quoted: str) -> None:
     sql = f"SELECT 1,\n{quoted}, 2"
-    assert problems(sql) == (Problem("%(x)s stands inside quotes: take them away, the value brings its own", 2),)
+    assert problems(sql) == (
+        TemplateProblem("%(x)s stands inside quotes: take them away, the value brings its own", 2),
+    )
     with pytest.raises(DefinitionError, match="line 2 of the query: %\\(x\\)s stands inside quotes"):
         bind(sql, {"x": "1"})
 
@@ -234,7 +244,7 @@ def test_any_sql_is_read_to_its_end_without_loss(sql: str) -> None:
     ],
 )
 def test_normalized_statement_has_no_values(sql: str, expected: str) -> None:
-    assert normalized(sql) == expected
+    assert normalize(sql) == expected
 
 
 @pytest.mark.parametrize("mark", ["%", ";"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from quire.errors import DefinitionError
-from quire.report.catalog.document import read_document
+from quire.report.catalog.yaml_document import read_document
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from quire.portal.manifest_cache import cached_manifest
 from quire.records.manifest import Manifest, manifest_key
 from quire.records.stage_records import StagedPartition
 from quire.report.definition import ReportDefinition
-from quire.runs.manifests import find_manifest, read_manifest
+from quire.runs.manifest_store import find_manifest, read_manifest
 from quire.runs.verify import verify_run
 
 from tests.events import DEFINITION, SQL, events_report, fill_events, request_of, session_of, write_report

@@ -18,7 +18,7 @@ from quire.records.manifest import Manifest
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
 from quire.runs.leases import Lease, lease_key
-from quire.runs.retention import Collected, collect_garbage
+from quire.runs.retention import CollectionResult, collect_garbage
 from quire.runs.verify import verify_run
 from quire.settings import StoreSettings
 
@@ -56,7 +56,7 @@ def supersede(definition: ReportDefinition, url: str, store: ObjectStore) -> Non
     store_partitions(definition, request, session=session, store=store)
 
 
-def collect(definition: ReportDefinition, store: ObjectStore, *, after: timedelta) -> Collected:
+def collect(definition: ReportDefinition, store: ObjectStore, *, after: timedelta) -> CollectionResult:
     """Sweeps as if it were later; ``DAY + 1 h`` makes everything that a test has written old."""
     return collect_garbage({definition.name: definition}, store=store, now=datetime.now(UTC) + after)
 
@@ -74,7 +74,7 @@ def test_nothing_that_counts_is_deleted(definition: ReportDefinition, database: 
     manifest = publish(definition, database, bucket)
     before = keys(bucket)
     done = collect(definition, bucket, after=29 * DAY)
-    assert (done, keys(bucket)) == (Collected(), before)
+    assert (done, keys(bucket)) == (CollectionResult(), before)
     assert verify_run(manifest.run, store=bucket).faults == ()
 
 

@@ -175,7 +175,9 @@ def test_run_key_follows_the_formats_however_they_were_asked_for(tmp_path: Path,
     plan = planned(definition)
     asked = replace(plan, request=replace(plan.request, formats=("csv",)))
     rows = staged(plan, [1, 1, 1])
-    keys = [run_key.run_key_of(*given, rows) for given in ((definition, plan), (definition, asked), (written, plan))]
+    keys = [
+        run_key.compute_run_key(*given, rows) for given in ((definition, plan), (definition, asked), (written, plan))
+    ]
     assert keys[0] != keys[1] == keys[2]
 
 

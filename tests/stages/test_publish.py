@@ -13,7 +13,7 @@ from quire.pipeline import run_report
 from quire.records.manifest import manifest_key
 from quire.records.stage_records import RenderedFile, StagedRun
 from quire.report.definition import ReportDefinition
-from quire.runs.manifests import read_manifest
+from quire.runs.manifest_store import read_manifest
 from quire.runs.verify import verify_run
 from quire.stages.aggregate import aggregate_summaries
 from quire.stages.extract import extract_partitions

@@ -12,8 +12,8 @@ from quire.settings import (
     STORE_CONNECTION,
     StoreSettings,
     bucket_name,
+    connection_variable,
     validate_encoding,
-    variable_of,
 )
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _connection(connection_id: str) -> Connection:
         connection: Connection = Connection.get(connection_id)
     except AirflowNotFoundException as error:
         raise NoConnectionError(
-            f"Airflow has no connection {connection_id}: add it, or set {variable_of(connection_id)}"
+            f"Airflow has no connection {connection_id}: add it, or set {connection_variable(connection_id)}"
         ) from error
     if connection.password:
         # Airflow masks the password as it is; in an address it stands encoded.

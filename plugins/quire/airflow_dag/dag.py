@@ -26,11 +26,11 @@ from quire.airflow_dag.tasks import (
     render_task,
 )
 from quire.airflow_dag.xcom import DAMAGE, PLAN, RUN, STORE_SUFFIX, STORED, USAGE, release_lease_of
-from quire.errors import DefinitionError, TerminalError, TransientError, unforeseen
+from quire.errors import DefinitionError, TerminalError, TransientError, unexpected_error
 from quire.records.serialization import digest
 from quire.report.catalog import Catalog
 from quire.report.definition import ReportDefinition
-from quire.report.definition.scalars import REPORT_NAME
+from quire.report.definition.field_types import REPORT_NAME
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def _dags_of(definition: ReportDefinition) -> list[DAG]:
         return [build_dag(definition), *stored]
     except (Exception, SystemExit) as error:
         logger.exception("%s: its DAG cannot be built", definition.name)
-        return [build_broken_dag(definition.name, unforeseen(error, report=definition.name))]
+        return [build_broken_dag(definition.name, unexpected_error(error, report=definition.name))]
 
 
 def build_dag(definition: ReportDefinition) -> DAG:

@@ -46,7 +46,7 @@ from quire.notifications import (
 from quire.object_store import ObjectStore
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
-from quire.runs.manifests import read_manifest
+from quire.runs.manifest_store import read_manifest
 
 logger = logging.getLogger(__name__)
 

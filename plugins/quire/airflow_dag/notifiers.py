@@ -21,9 +21,9 @@ from airflow.sdk.definitions._internal.contextmanager import DagContext
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from quire.airflow_dag.mail import MAIL_NOTIFIER
-from quire.errors import DefinitionError, first_line, quoted
+from quire.errors import DefinitionError, first_line, short_repr
 from quire.report.definition import Notifier, ReportDefinition
-from quire.report.definition.part import suggestion
+from quire.report.definition.name_checks import suggestion
 
 # Values reach a notifier by templates: what stands in a title or a reason is never itself taken for one.
 MAIL = {
@@ -140,11 +140,11 @@ def _ensure_importable(call: NotifierCall) -> None:
         DefinitionError: the path is of the standard library, or private.
     """
     segments = call.path.split(".")
-    place = f"{call.field}.notifier: {quoted(call.path)}"
+    place = f"{call.field}.notifier: {short_repr(call.path)}"
     if segments[0] in STANDARD_LIBRARY:
         raise DefinitionError(f"{place} is of Python's standard library, which has no notifier")
     if private := [segment for segment in segments if segment.startswith("_")]:
-        raise DefinitionError(f"{place} is private: {quoted(private[0])} begins with an underscore")
+        raise DefinitionError(f"{place} is private: {short_repr(private[0])} begins with an underscore")
 
 
 def _is_own_argument(name: str) -> bool:

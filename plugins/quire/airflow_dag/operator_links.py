@@ -8,7 +8,7 @@ from airflow.sdk import BaseOperatorLink, Context
 from airflow.sdk.configuration import conf
 
 from quire.errors import ReportError
-from quire.urls import run_address
+from quire.urls import run_path
 
 FAILURE = "failure"
 FAILURE_KIND = "failure_kind"  # the name of the error's class in quire.errors
@@ -27,7 +27,7 @@ class RunPageLink(BaseOperatorLink):
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """Returns the address of the run's page."""
-        return f"{base_url()}{run_address(ti_key.dag_id, ti_key.run_id)}"
+        return f"{base_url()}{run_path(ti_key.dag_id, ti_key.run_id)}"
 
 
 def tell_failure(context: Context) -> None:

@@ -13,7 +13,7 @@ from quire.airflow_dag.operator_links import RunPageLink
 from quire.airflow_dag.task_decorator import own_task
 from quire.airflow_dag.xcom import PUBLISH, Handover, asked_for
 from quire.notifications import RunResult
-from quire.partitions.freshness import is_watched, outlives_run
+from quire.partitions.freshness import detects_changes, is_reusable
 from quire.records.serialization import from_json, to_json
 from quire.records.stage_records import RenderedFile, RunLayout, StagedRun, StagedSummary
 from quire.report.definition import ReportDefinition, StageName
@@ -62,7 +62,7 @@ def plan_task(definition: ReportDefinition) -> Any:
 def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
     """Returns extract, mapped over plan's groups; its asset tells which partitions it has stored to stay."""
     asset = partitions_asset(definition)
-    told = is_watched(definition)
+    told = detects_changes(definition)
 
     @own_task(
         task_id="extract",
@@ -85,7 +85,7 @@ def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
         ):
             found = extract_partitions(definition, planned, partitions, session=session, store=store)
             meter.count_written(found)
-        if told and outlives_run(definition, planned.request):
+        if told and is_reusable(definition, planned.request):
             event = get_current_context()["outlet_events"][asset]
             event.add_partitions([part.key for part in found])
             event.extra = {"report": definition.name, "parameters": planned.request.parameters}

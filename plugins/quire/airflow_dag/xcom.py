@@ -19,7 +19,7 @@ from quire.date_range import DatePartition
 from quire.errors import DamagedObjectError, ReportError
 from quire.notifications import RunResult
 from quire.object_store import ObjectStore
-from quire.partitions.cache import whole_range
+from quire.partitions.cache import merge_partitions
 from quire.records.serialization import digest
 from quire.records.stage_records import (
     RenderedFile,
@@ -31,7 +31,7 @@ from quire.records.stage_records import (
     WorkbookShard,
 )
 from quire.report.definition import ReportDefinition, StageName
-from quire.report.request import RunRequest, request_conf
+from quire.report.request import RunRequest, request_from_conf
 
 if TYPE_CHECKING:
     from quire.resource_usage import StatementLog, TaskMeter
@@ -60,7 +60,7 @@ def asked_for(definition: ReportDefinition) -> RunRequest:
     """
     context = get_current_context()
     run = context["dag_run"]
-    return request_conf(
+    return request_from_conf(
         definition,
         {**context["params"], **(run.conf or {})},
         run_id=own_run_id(run),
@@ -142,7 +142,7 @@ class Handover:
     def partitions(self, plan: RunPlan, returned: Any) -> tuple[StagedPartition, ...]:
         """Returns the partitions of a run in order: those that plan found stored, and those of all extract tasks."""
         groups = self._each(PARTITIONS, tuple[StagedPartition, ...], returned)
-        return whole_range(self._definition, plan, [partition for group in groups for partition in group])
+        return merge_partitions(self._definition, plan, [partition for group in groups for partition in group])
 
     def summaries(self, partitions: Sequence[StagedPartition], returned: Any) -> tuple[StagedSummary, ...]:
         """Returns the summaries that were made from these partitions."""

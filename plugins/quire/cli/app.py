@@ -16,7 +16,7 @@ from quire.memory import configure_process
 from quire.report.catalog import find_definition, load_catalog
 from quire.report.definition import Notifier
 from quire.report.definition.source import SOURCE_CONNECTION
-from quire.report.request import last_window, request_range
+from quire.report.request import last_window, request_from_dates
 from quire.settings import (
     StoreSettings,
     has_mail_connection,
@@ -72,7 +72,7 @@ def run(
     """Run a report from database to download links, in this process: without days, the last complete window."""
     definition = find_definition(include_folder(), report)
     start, end = _days(definition, start, end)
-    request = request_range(
+    request = request_from_dates(
         definition, start=start, end=end, parameters=_parameters(param), force=force, run_id=f"cli__{uuid.uuid4().hex}"
     )
     from quire.cli.output import print_files, print_json
@@ -112,7 +112,7 @@ def check(report: Annotated[str | None, typer.Argument(help="One report; all of 
 
 
 def _check(definition: ReportDefinition) -> None:
-    from quire.cli.check import check_source
+    from quire.cli.check import check_query
 
     told = definition.delivery.notify
     if any(isinstance(recipient, Notifier) for recipient in (*told.success, *told.failure)):
@@ -125,7 +125,7 @@ def _check(definition: ReportDefinition) -> None:
     except NoConnectionError as error:
         typer.echo(f"{definition.name}: the definition is right; its query was not tried: {error.message}")
         return
-    advice = check_source(definition, session=session)
+    advice = check_query(definition, session=session)
     typer.echo(f"{definition.name}: the definition and its query are right")
     for line in advice:
         typer.echo(f"{definition.name}: advice: {line}")
@@ -146,7 +146,7 @@ def backfill(
 ) -> None:
     """Store what is new or stale of a range, with its pre-calculated summaries; write no workbooks."""
     definition = find_definition(include_folder(), report)
-    request = request_range(
+    request = request_from_dates(
         definition, start=start, end=end, parameters=_parameters(param), run_id=f"cli__{uuid.uuid4().hex}"
     )
     from quire.cli.progress_bars import show_progress

@@ -24,7 +24,7 @@ from quire.summaries.result_columns import check_columns
 SAMPLES = {"string": "", "integer": 0, "number": 0.0, "boolean": False, "date": "2000-01-01"}
 
 
-def check_source(definition: ReportDefinition, *, session: SourceSession) -> tuple[str, ...]:
+def check_query(definition: ReportDefinition, *, session: SourceSession) -> tuple[str, ...]:
     """Runs the query for today without asking for a row, compares its columns and tables, and returns advice.
 
     Raises:

@@ -13,7 +13,7 @@ from quire.local_stack.flights import READER, load_flights
 from quire.local_stack.s3_server import ensure_bucket
 from quire.object_store import ObjectStore
 from quire.report.definition.source import SOURCE_CONNECTION
-from quire.settings import OWNER_CONNECTION, StoreSettings, source_url, variable_of
+from quire.settings import OWNER_CONNECTION, StoreSettings, connection_variable, source_url
 
 SECONDS_TO_START = 60
 
@@ -48,7 +48,7 @@ def prepare_flights() -> None:
     owner = source_url(OWNER_CONNECTION)
     reader = conninfo_to_dict(source_url(SOURCE_CONNECTION))
     if reader.get("user") != READER or not reader.get("password"):
-        raise SettingsError(f"{variable_of(SOURCE_CONNECTION)} must be that of {READER}, with its password")
+        raise SettingsError(f"{connection_variable(SOURCE_CONNECTION)} must be that of {READER}, with its password")
     load_flights(owner, reader_password=str(reader["password"]))
 
 

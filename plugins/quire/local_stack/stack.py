@@ -23,7 +23,7 @@ from quire.local_stack.postgres_server import PostgresServer
 from quire.local_stack.processes import any_running
 from quire.local_stack.s3_server import S3Server
 from quire.local_stack.signals import uninterrupted
-from quire.settings import DEFAULT_BUCKET, OWNER_CONNECTION, include_folder, process_environment, variable_of
+from quire.settings import DEFAULT_BUCKET, OWNER_CONNECTION, connection_variable, include_folder, process_environment
 
 PARTS = {"postgresql": "PostgreSQL", "s3": "S3", "airflow": "Airflow"}  # in the order in which they start
 USUAL_PORTS = {"postgresql": postgres_server.USUAL_PORT, "s3": s3.USUAL_PORT, "airflow": airflow_servers.USUAL_PORT}
@@ -189,7 +189,7 @@ class LocalStack:
         self.s3 = S3Server(self.folder / "s3", secret_key=known["s3"], port=ports["s3"])
         include = {"QUIRE_INCLUDE": str(include_folder().resolve())}  # the servers work in folders of their own
         connections = self.environment()
-        variable = variable_of(OWNER_CONNECTION)
+        variable = connection_variable(OWNER_CONNECTION)
         owner = {variable: connections.pop(variable)}
         self.airflow = AirflowServer(
             self.folder / "airflow",

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quire.formatting import format_period
-from quire.report.definition import ReportDefinition, title_of
+from quire.report.definition import ReportDefinition, default_title
 from quire.report.request import RunRequest
-from quire.urls import archive_address, file_address, run_address
+from quire.urls import archive_path, file_path, run_path
 
 MAX_FILES = 10
 MAX_WARNINGS = 5
@@ -122,12 +122,12 @@ def success_notification(
         NotificationLink(
             label=file.name,
             detail=_file_detail(file),
-            address=_link(base_url, file_address(definition.name, told.run, file.name)),
+            address=_link(base_url, file_path(definition.name, told.run, file.name)),
         )
         for file in told.files[:MAX_FILES]
     )
     archive = NotificationLink(
-        label="All files in one zip", address=_link(base_url, archive_address(definition.name, told.run))
+        label="All files in one zip", address=_link(base_url, archive_path(definition.name, told.run))
     )
     return Notification(
         subject=f"{definition.title}, {request.start} to {request.end}: ready",
@@ -205,7 +205,7 @@ def _parameters(definition: ReportDefinition, request: RunRequest) -> list[tuple
 
 
 def _parameter_title(definition: ReportDefinition, name: str) -> str:
-    return definition.parameters[name].title if name in definition.parameters else title_of(name)
+    return definition.parameters[name].title if name in definition.parameters else default_title(name)
 
 
 def _plain(value: object) -> str:
@@ -215,7 +215,7 @@ def _plain(value: object) -> str:
 
 
 def _run_page(report: str, run_id: str, base_url: str) -> NotificationLink:
-    return NotificationLink(label="The run's page", address=_link(base_url, run_address(report, run_id)))
+    return NotificationLink(label="The run's page", address=_link(base_url, run_path(report, run_id)))
 
 
 def _link(base_url: str, path: str) -> str | None:

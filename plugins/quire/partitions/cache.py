@@ -12,12 +12,12 @@ from quire.records.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
 
 
-def partition_place(report: str, source_digest: str, key: str, token: str) -> str:
+def partition_folder(report: str, source_digest: str, key: str, token: str) -> str:
     """Returns the folder of a partition's objects; with ``.json``, the key of the record that decides."""
     return f"partitions/{report}/{source_digest}/{key}/{token}"
 
 
-def find_partition(store: ObjectStore, place: str, *, with_rows: bool = True) -> StagedPartition | None:
+def find_cached_partition(store: ObjectStore, place: str, *, with_rows: bool = True) -> StagedPartition | None:
     """Returns the partition that counts, if there is one.
 
     Deletes a record that is damaged, was written for another place, or whose rows are lost.
@@ -29,7 +29,7 @@ def find_partition(store: ObjectStore, place: str, *, with_rows: bool = True) ->
     """
 
     def ensure(staged: StagedPartition) -> None:
-        ensure_own_place(staged, place)
+        ensure_own_folder(staged, place)
         ensure_checksums(staged.object_key, staged.bytes, staged.checksums)
         if with_rows and not store.has_size(staged.object_key, staged.bytes):
             raise DamagedObjectError(f"{staged.object_key} is missing, or has another size than was stored")
@@ -37,7 +37,7 @@ def find_partition(store: ObjectStore, place: str, *, with_rows: bool = True) ->
     return find_record(store, StagedPartition, f"{place}.json", ensure=ensure)
 
 
-def ensure_own_place(staged: StagedPartition, place: str) -> None:
+def ensure_own_folder(staged: StagedPartition, place: str) -> None:
     """Checks that a record was written for the place that it lies at: its token, its partition, and its rows' folder.
 
     Raises:
@@ -47,7 +47,7 @@ def ensure_own_place(staged: StagedPartition, place: str) -> None:
         raise DamagedObjectError(f"{place}.json is the record of other rows: it was copied or changed")
 
 
-def discard_rows(store: ObjectStore, object_key: str, error: DamagedObjectError) -> None:
+def evict_damaged_rows(store: ObjectStore, object_key: str, error: DamagedObjectError) -> None:
     """Makes a cache miss of a partition whose rows are damaged, unless other rows count by now."""
 
     def ensure(staged: StagedPartition) -> None:
@@ -57,14 +57,14 @@ def discard_rows(store: ObjectStore, object_key: str, error: DamagedObjectError)
     find_record(store, StagedPartition, f"{folder_of(object_key)}.json", ensure=ensure)
 
 
-def find_partitions(
+def find_cached_partitions(
     store: ObjectStore, places: Sequence[str], *, with_rows: bool = True
 ) -> list[StagedPartition | None]:
-    """Returns ``find_partition`` of each place, asked side by side."""
-    return side_by_side(lambda place: find_partition(store, place, with_rows=with_rows), places)
+    """Returns ``find_cached_partition`` of each place, asked side by side."""
+    return side_by_side(lambda place: find_cached_partition(store, place, with_rows=with_rows), places)
 
 
-def whole_range(
+def merge_partitions(
     definition: ReportDefinition, plan: RunPlan, extracted: Sequence[StagedPartition]
 ) -> tuple[StagedPartition, ...]:
     """Returns every partition of a run in order: those that plan found stored, and those that extract has read.

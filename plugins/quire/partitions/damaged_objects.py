@@ -15,7 +15,7 @@ MAX_ATTEMPTS = 3
 Outcome = TypeVar("Outcome")
 
 
-def repeat_when_damaged(work: Callable[[], Outcome]) -> Outcome:
+def retry_on_damage(work: Callable[[], Outcome]) -> Outcome:
     """Does the work, and does it again when it meets damaged objects; readers have made cache misses of them.
 
     Raises:

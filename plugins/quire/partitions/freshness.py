@@ -19,7 +19,7 @@ MICROSECONDS = 1_000_000
 MIN_TOKENS_AT_ONCE = 8  # from the change log: one query for them takes hardly longer than for one
 
 
-def partition_tokens(
+def freshness_tokens(
     definition: ReportDefinition,
     request: RunRequest,
     partitions: Sequence[DatePartition],
@@ -44,7 +44,7 @@ def partition_tokens(
         QueryError, SourceUnavailableError: PostgreSQL refuses the question, or is away.
     """
     run = ("always", request.run_id, request.made_at)
-    forced = () if outlives_run(definition, request) else run
+    forced = () if is_reusable(definition, request) else run
     freshness = definition.source.freshness
     if freshness == "always":
         return {partition.key: digest(*run) for partition in partitions}
@@ -58,7 +58,7 @@ def partition_tokens(
     }
 
 
-def token_reader(
+def freshness_token_reader(
     definition: ReportDefinition,
     request: RunRequest,
     partitions: Sequence[DatePartition],
@@ -86,7 +86,7 @@ def token_reader(
     if isinstance(definition.source.freshness, Probe):
 
         def probe(partition: DatePartition) -> str:
-            (token,) = partition_tokens(definition, request, [partition], columns, transaction=transaction).values()
+            (token,) = freshness_tokens(definition, request, [partition], columns, transaction=transaction).values()
             return token
 
         return probe
@@ -95,20 +95,20 @@ def token_reader(
     def read(partition: DatePartition) -> str:
         while partition.key not in tokens and len(tokens) < len(partitions):
             following = partitions[len(tokens) : len(tokens) + max(MIN_TOKENS_AT_ONCE, len(tokens))]
-            tokens.update(partition_tokens(definition, request, following, columns, transaction=transaction))
+            tokens.update(freshness_tokens(definition, request, following, columns, transaction=transaction))
         return tokens[partition.key]
 
     return read
 
 
-def is_watched(definition: ReportDefinition) -> bool:
+def detects_changes(definition: ReportDefinition) -> bool:
     """Whether tokens tell that rows changed; those of ``always`` tell nothing."""
     return definition.source.freshness != "always"
 
 
-def outlives_run(definition: ReportDefinition, request: RunRequest) -> bool:
+def is_reusable(definition: ReportDefinition, request: RunRequest) -> bool:
     """Whether another run may use what is stored under the tokens of this one."""
-    return is_watched(definition) and not request.force
+    return detects_changes(definition) and not request.force
 
 
 def ensure_tables_tracked(
@@ -133,7 +133,7 @@ def ensure_consistent_read(definition: ReportDefinition, *, transaction: SourceT
         ensure_tables_not_rewritten(definition, transaction=transaction)
 
 
-def changed_since_read(
+def changed_partitions(
     definition: ReportDefinition,
     request: RunRequest,
     staged: Sequence[StagedPartition],
@@ -145,7 +145,7 @@ def changed_since_read(
     partitions = [
         DatePartition(key=part.key, start=part.start, stop=part.stop, timezone=definition.timezone) for part in staged
     ]
-    tokens = partition_tokens(definition, request, partitions, columns, transaction=transaction)
+    tokens = freshness_tokens(definition, request, partitions, columns, transaction=transaction)
     return tuple(part.key for part in staged if part.token != tokens[part.key])
 
 
@@ -180,4 +180,4 @@ def _probed(
 
 
 def _bound(partition: DatePartition, pg_type: str) -> str:
-    return partition.start_instant.isoformat() if pg_type == "timestamptz" else partition.start.isoformat()
+    return partition.starts_at.isoformat() if pg_type == "timestamptz" else partition.start.isoformat()

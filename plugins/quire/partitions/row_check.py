@@ -20,7 +20,7 @@ from quire.records.stage_records import PartitionStatistics
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Placement:
+class RowCheck:
     """Counts the rows of one partition, those that do not belong to it, and their NULLs.
 
     Args:
@@ -39,7 +39,7 @@ class Placement:
         self.rows = self._outside = 0
 
     @classmethod
-    def of(cls, partition: DatePartition, field: pa.Field) -> Placement:
+    def of(cls, partition: DatePartition, field: pa.Field) -> RowCheck:
         """Returns the check for a time column: dates and naive timestamps are local to the partition's zone."""
 
         def bound(day: date, instant: datetime) -> pa.Array:
@@ -51,8 +51,8 @@ class Placement:
         return cls(
             partition,
             field.name,
-            bound(partition.start, partition.start_instant),
-            bound(partition.stop, partition.stop_instant),
+            bound(partition.start, partition.starts_at),
+            bound(partition.stop, partition.stops_at),
         )
 
     def check(self, batch: pa.RecordBatch) -> None:

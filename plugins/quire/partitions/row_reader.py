@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from quire.errors import DamagedObjectError, first_line
 from quire.object_store import ObjectStore
-from quire.partitions.cache import discard_rows
+from quire.partitions.cache import evict_damaged_rows
 from quire.records.stage_records import RowSlice, StagedPartition
 
 BATCH_ROWS = 8_192
@@ -38,7 +38,7 @@ def read_rows(store: ObjectStore, slices: Sequence[RowSlice], names: Sequence[st
 def _read_slice(store: ObjectStore, part: RowSlice, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     if not part.rows:
         return
-    with damage_discarded(store, part.object_key):
+    with evict_on_damage(store, part.object_key):
         file = open_rows(store, part)
         skip, left = part.offset, part.rows
         for group in range(file.num_row_groups):
@@ -70,7 +70,7 @@ def open_rows(store: ObjectStore, part: RowSlice | StagedPartition) -> pq.Parque
 
 
 @contextmanager
-def damage_discarded(store: ObjectStore, object_key: str) -> Iterator[None]:
+def evict_on_damage(store: ObjectStore, object_key: str) -> Iterator[None]:
     """Makes a cache miss of a partition whose rows turn out to be damaged inside the block.
 
     Raises:
@@ -79,13 +79,13 @@ def damage_discarded(store: ObjectStore, object_key: str) -> Iterator[None]:
     try:
         yield
     except DamagedObjectError as error:
-        discard_rows(store, object_key, error)
+        evict_damaged_rows(store, object_key, error)
         raise
     except (pa.ArrowInvalid, OSError) as error:
         if not _is_damage(error):
             raise
         damage = DamagedObjectError(f"{object_key} cannot be read as Parquet: {first_line(error)}")
-        discard_rows(store, object_key, damage)
+        evict_damaged_rows(store, object_key, damage)
         raise damage from error
 
 

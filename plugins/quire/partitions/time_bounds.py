@@ -36,7 +36,7 @@ def cut_slices(slices: Sequence[RowSlice], *, skipped: int, rows: int) -> tuple[
     return tuple(cut)
 
 
-def row_times(
+def row_time_bounds(
     slices: Sequence[RowSlice],
     partitions: Sequence[StagedPartition],
     *,

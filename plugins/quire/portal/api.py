@@ -31,7 +31,7 @@ from quire.portal.views import (
     RunView,
 )
 from quire.runs.leases import release_lease
-from quire.urls import run_address
+from quire.urls import run_path
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ async def post_estimate(reading: EstimatingDep, store: StoreDep, asked: Request)
 async def post_run(asking: AskingDep, store: StoreDep, base: BaseDep, asked: Request) -> AskedView:
     """The run that answers: one that is at work on the same question, else a new one."""
     run_id, started = await request_run(asking, await check_question(asking, **asked.model_dump()), store)
-    return AskedView(run_id=run_id, started=started, url=f"{base}{run_address(asking.definition.name, run_id)}")
+    return AskedView(run_id=run_id, started=started, url=f"{base}{run_path(asking.definition.name, run_id)}")
 
 
 @router.get("/{report}/runs", summary="A report's runs, the newest first")

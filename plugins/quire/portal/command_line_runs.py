@@ -17,7 +17,7 @@ from quire.errors import IntegrityError, StoreRefusedError
 from quire.object_store import ObjectStore
 from quire.object_store.commit_records import side_by_side
 from quire.records.manifest import RUN_KEY, Manifest, manifest_key
-from quire.runs.manifests import load_manifest
+from quire.runs.manifest_store import load_manifest
 
 logger = logging.getLogger(__name__)
 

@@ -25,10 +25,11 @@ from quire.portal.zip_transfers import Place, Transfer, Transfers
 from quire.records.manifest import RUN_KEY, Manifest
 from quire.records.stage_records import RenderedFile
 from quire.report.catalog import find_definition
-from quire.report.definition.presentation import FILE_FORMATS, Delivery
-from quire.runs.file_names import days_name, is_summary
+from quire.report.definition.delivery import Delivery
+from quire.report.definition.workbook import FILE_FORMATS
+from quire.runs.file_names import is_summary, range_name
 from quire.settings import include_folder
-from quire.urls import run_address
+from quire.urls import run_path
 
 router = APIRouter(prefix="/reports/{report}/published", tags=["files"])
 _TRANSFERS = Transfers()
@@ -67,7 +68,7 @@ async def get_archive(reading: NamedDep, run_key: RunKey, store: StoreDep) -> Tr
 def _archive(reading: Named, run_key: str, store: ObjectStore, place: Place) -> Transfer:
     manifest = _manifest(reading, run_key, store)
     ensure_files(reading, manifest, manifest.files, store=store)
-    name = f"{manifest.report}_{days_name(manifest.start, manifest.end)}.zip"
+    name = f"{manifest.report}_{range_name(manifest.start, manifest.end)}.zip"
     made_at = datetime.fromisoformat(manifest.made_at)
     return Transfer(
         stream_archive(manifest.files, made_at, store=store),
@@ -114,7 +115,7 @@ async def post_again(asking: AskingDep, run_key: RunKey, store: StoreDep, base: 
         limits=definition.limits,  # the command line may have published more days than readers may request
     )
     run_id, _ = await request_run(asking, question, store)
-    return RedirectResponse(f"{base}{run_address(definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
+    return RedirectResponse(f"{base}{run_path(definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
 
 
 def ensure_files(reading: Named, manifest: Manifest, files: Sequence[RenderedFile], *, store: ObjectStore) -> None:

@@ -11,7 +11,7 @@ from cachetools import TTLCache, cached
 
 from quire.object_store import ObjectStore
 from quire.records.manifest import Manifest
-from quire.runs.manifests import read_manifest
+from quire.runs.manifest_store import read_manifest
 
 MAX_CACHE_BYTES = 64 * 1024 * 1024  # of one process; a manifest of 20,000 partitions has some 25 MB
 MAX_CACHE_SECONDS = 60.0  # that a deleted run may still be shown

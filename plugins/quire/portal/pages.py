@@ -25,7 +25,7 @@ from quire.portal.reports import list_broken_reports, list_reports, parameter_ti
 from quire.portal.request_checks import check_question, request_run
 from quire.portal.run_requests import BusyError, PausedError, QuotaError
 from quire.portal.services import BaseDep, StoreDep
-from quire.urls import PREFIX, run_address
+from quire.urls import PREFIX, run_path
 
 router = APIRouter(include_in_schema=False)
 HERE = Path(__file__).parent
@@ -115,7 +115,7 @@ async def ask_report(asking: AskingDep, request: Request, store: StoreDep, base:
     except (UsageError, PausedError, BusyError, QuotaError, TransientError) as error:
         status_code, reason = explain(error)
         return await _report_page(request, asking, store, base, given=told, error=reason, status_code=status_code)
-    return RedirectResponse(f"{base}{run_address(asking.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
+    return RedirectResponse(f"{base}{run_path(asking.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
 
 
 @router.get("/reports/{report}/runs/{run_id}")
@@ -138,7 +138,7 @@ async def show_one_run(
 async def cancel_run(cancelling: CancellingDep, run_id: RunId, background: BackgroundTasks, base: BaseDep) -> Response:
     """Ends a run, and shows it."""
     await cancel(cancelling, run_id, background)
-    return RedirectResponse(f"{base}{run_address(cancelling.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
+    return RedirectResponse(f"{base}{run_path(cancelling.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
 
 
 @router.get("/static/{name}")

@@ -10,7 +10,7 @@ from quire.portal.views import BrokenReportView, LimitsView, OwnerView, Paramete
 from quire.report.catalog import Catalog, load_catalog
 from quire.report.definition import ReportDefinition
 from quire.settings import include_folder
-from quire.urls import report_address
+from quire.urls import report_path
 
 
 async def read_catalog() -> Catalog:
@@ -53,7 +53,7 @@ def show_report(reading: Reading, base: str) -> ReportView:
         presets=presets(definition),
         may_ask=reading.may_ask,
         may_cancel=reading.may_cancel,
-        url=f"{base}{report_address(definition.name)}",
+        url=f"{base}{report_path(definition.name)}",
     )
 
 

@@ -10,7 +10,7 @@ from quire.portal.views import FileView, StageView
 from quire.records.manifest import Manifest
 from quire.records.stage_records import TaskUsage
 from quire.runs.file_names import is_summary
-from quire.urls import archive_address, file_address
+from quire.urls import archive_path, file_path
 
 MAX_WARNINGS = 100  # of one run, in a view of it
 MAX_WARNING_LENGTH = 2_000
@@ -27,7 +27,7 @@ def contents_of(manifest: Manifest, base: str) -> dict[str, Any]:
         "bytes": sum(file.bytes for file in manifest.files),
         "files": file_views(manifest, base),
         "warnings": warnings_of(manifest),
-        "archive": f"{base}{archive_address(manifest.report, manifest.run)}",
+        "archive": f"{base}{archive_path(manifest.report, manifest.run)}",
     }
 
 
@@ -51,7 +51,7 @@ def file_views(manifest: Manifest, base: str) -> list[FileView]:
             latest=file.latest,
             sha256=file.sha256,
             is_summary=is_summary(file),
-            url=f"{base}{file_address(manifest.report, manifest.run, file.name)}",
+            url=f"{base}{file_path(manifest.report, manifest.run, file.name)}",
         )
         for file in manifest.files
     ]

@@ -18,9 +18,9 @@ from quire.errors import ParameterError
 from quire.portal.views import PresetView
 from quire.records.serialization import digest
 from quire.report.definition import ReportDefinition
-from quire.report.definition.presentation import FILE_FORMATS
-from quire.report.definition.readers import Limits
-from quire.report.request import RunRequest, ensure_within_limits, request_conf, request_range
+from quire.report.definition.limits import RequestLimits
+from quire.report.definition.workbook import FILE_FORMATS
+from quire.report.request import RunRequest, ensure_within_limits, request_from_conf, request_from_dates
 from quire.settings import max_active_runs
 
 ACTIVE = {"queued", "running"}  # of Airflow's four states of a run
@@ -90,7 +90,7 @@ def read_question(
     parameters: Mapping[str, object],
     formats: Sequence[str] | None = None,
     force: bool = False,
-    limits: Limits | None = None,
+    limits: RequestLimits | None = None,
 ) -> Question:
     """Returns what was asked, checked, before anything is asked of the source.
 
@@ -109,7 +109,7 @@ def read_question(
     """
     if formats is not None:
         _ensure_offered(definition, formats)
-    request = request_range(
+    request = request_from_dates(
         definition, start=start, end=end, parameters=parameters, formats=formats, force=force, run_id="asked"
     )
     request.days.ensure_partitionable(definition.partition)
@@ -208,7 +208,7 @@ def asked_of(definition: ReportDefinition, run: Mapping[str, Any]) -> RunRequest
         RangeError, ParameterError: it was started with something that the report does not take.
     """
     run_after = datetime.fromisoformat(run["run_after"])
-    return request_conf(definition, run["conf"] or {}, run_id=run["dag_run_id"], run_after=run_after, is_past=True)
+    return request_from_conf(definition, run["conf"] or {}, run_id=run["dag_run_id"], run_after=run_after, is_past=True)
 
 
 def presets(definition: ReportDefinition, *, now: datetime | None = None) -> list[PresetView]:

@@ -25,9 +25,9 @@ from quire.portal.views import RunDetails, RunView
 from quire.portal.work_queue import InThread, WorkUnavailableError
 from quire.records.manifest import Manifest
 from quire.report.definition import ReportDefinition
-from quire.report.definition.presentation import FILE_FORMATS
+from quire.report.definition.workbook import FILE_FORMATS
 from quire.runs.file_names import is_summary
-from quire.urls import run_address
+from quire.urls import run_path
 
 logger = logging.getLogger(__name__)
 
@@ -232,7 +232,7 @@ async def _details(
         asked_by=run["triggering_user_name"] or WHO.get(run["run_type"]),
         asked_at=run["queued_at"] or run["run_after"],
         began_at=run["start_date"],
-        url=f"{base}{run_address(report, run_id)}",
+        url=f"{base}{run_path(report, run_id)}",
         **told,
     )
     return view, manifest
@@ -278,7 +278,7 @@ def _command_line_view(
         began_at=None,
         ended_at=None,
         formats=[name for name in FILE_FORMATS if name in suffixes],
-        url=f"{base}{run_address(report, run.run_id)}",
+        url=f"{base}{run_path(report, run.run_id)}",
         **about,
     )
     return view, manifest

@@ -9,7 +9,7 @@ from typing import Any
 from quire.portal.command_line_runs import CommandLineRun
 from quire.portal.run_outcomes import Outcome
 from quire.portal.views import RunState, RunView
-from quire.urls import run_address
+from quire.urls import run_path
 
 UNREADABLE = "This run cannot be shown. Ask your Airflow administrator."
 
@@ -45,5 +45,5 @@ def unreadable_view(
         ended_at=None,
         error=UNREADABLE,
         explanation=UNREADABLE,
-        url=f"{base}{run_address(report, run_id)}",
+        url=f"{base}{run_path(report, run_id)}",
     )

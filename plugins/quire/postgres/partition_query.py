@@ -23,9 +23,7 @@ def bound_query(definition: ReportDefinition, request: RunRequest, partition: Da
         ParameterError: a value cannot be sent to PostgreSQL.
     """
     binds = definition.sql_binds(request.parameters)
-    return sql_template.bind(
-        definition.sql_text, {**binds, "start": partition.start_instant, "end": partition.stop_instant}
-    )
+    return sql_template.bind(definition.sql_text, {**binds, "start": partition.starts_at, "end": partition.stops_at})
 
 
 def query_columns(

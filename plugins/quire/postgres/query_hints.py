@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from quire.report.sql_template import code_of
+from quire.report.sql_template import bare_code
 
 _WORD = re.compile(r"[^\W\d][\w$]*+|[()]")
 
@@ -30,7 +30,7 @@ def advice_of_query(sql: str) -> Iterator[str]:
 def _outer_words(sql: str) -> Iterator[str]:
     """Gives the words outside of parentheses, quotes and comments, in small letters."""
     depth = 0
-    for match in _WORD.finditer(code_of(sql)):
+    for match in _WORD.finditer(bare_code(sql)):
         if match[0] == "(":
             depth += 1
         elif match[0] == ")":

@@ -29,7 +29,7 @@ from quire.postgres.reader_thread import Give, Item, SilenceError, read_in_threa
 from quire.postgres.session_settings import MAX_NAME_LENGTH, local_settings, reading_statements
 from quire.records.stage_records import SourceColumn
 from quire.report.sql_literal import CLIENT_ENCODING, literal
-from quire.report.sql_template import Statement, normalized
+from quire.report.sql_template import Statement, normalize
 from quire.resource_usage import StatementLog
 
 UNKNOWN_TYPE = ("unknown", False)  # made since the snapshot
@@ -235,7 +235,7 @@ class SourceTransaction:
             ) from error
 
     def _log(self, statement: Statement, *, rows: int, began: float) -> None:
-        self._session.statements.add(normalized(statement.template), rows=rows, seconds=time.perf_counter() - began)
+        self._session.statements.add(normalize(statement.template), rows=rows, seconds=time.perf_counter() - began)
 
 
 @contextmanager

@@ -8,12 +8,12 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from quire.date_range import DateRange, complete_window
-from quire.errors import ParameterError, RangeError, quoted
+from quire.errors import ParameterError, RangeError, short_repr
 from quire.report.definition import ReportDefinition
-from quire.report.definition.part import suggestion
-from quire.report.definition.presentation import FILE_FORMATS, FileFormat
-from quire.report.definition.readers import Limits
+from quire.report.definition.limits import RequestLimits
+from quire.report.definition.name_checks import suggestion
 from quire.report.definition.report import RESERVED_PARAMETERS
+from quire.report.definition.workbook import FILE_FORMATS, FileFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class RunRequest:
         return DateRange(start=self.start, end=self.end, timezone=self.timezone)
 
 
-def request_range(
+def request_from_dates(
     definition: ReportDefinition,
     *,
     start: str,
@@ -71,7 +71,7 @@ def request_range(
     return _request(definition, days, parameters=parameters, run_id=run_id, force=force, formats=formats)
 
 
-def request_conf(
+def request_from_conf(
     definition: ReportDefinition,
     conf: Mapping[str, object],
     *,
@@ -97,13 +97,13 @@ def request_conf(
     for name in conf:
         if name not in known:
             likely = suggestion(name, known) or f"; known are {', '.join(known)}"
-            raise ParameterError(f"unknown parameter {quoted(name)}{likely}", report=definition.name)
+            raise ParameterError(f"unknown parameter {short_repr(name)}{likely}", report=definition.name)
     start, end = str(conf.get("start") or ""), str(conf.get("end") or "")
     if bool(start) != bool(end):
         raise ParameterError("give start and end, or neither for the last complete window", report=definition.name)
     force = conf.get("force") or False
     if not isinstance(force, bool):
-        raise ParameterError(f"force is {quoted(force)}: it must be true or false", report=definition.name)
+        raise ParameterError(f"force is {short_repr(force)}: it must be true or false", report=definition.name)
     parameters = {name: conf[name] for name in definition.parameters if name in conf}
     days = _parse_range(definition, start, end) if start else last_window(definition, before=run_after)
     if not is_past:
@@ -112,7 +112,7 @@ def request_conf(
     return _request(definition, days, parameters=parameters, run_id=run_id, force=force, formats=conf.get("formats"))
 
 
-def ensure_within_limits(definition: ReportDefinition, days: DateRange, *, limits: Limits | None = None) -> None:
+def ensure_within_limits(definition: ReportDefinition, days: DateRange, *, limits: RequestLimits | None = None) -> None:
     """Checks that a date range is no longer than ``limits.days`` of the definition, or than that of other limits.
 
     Raises:
@@ -178,7 +178,7 @@ def _read_formats(definition: ReportDefinition, given: object) -> tuple[FileForm
     for name in asked:
         if name not in FILE_FORMATS:
             raise ParameterError(
-                f"format {quoted(name)} is not one of {', '.join(FILE_FORMATS)}", report=definition.name
+                f"format {short_repr(name)} is not one of {', '.join(FILE_FORMATS)}", report=definition.name
             )
     found = tuple(name for name in FILE_FORMATS if name in asked)
     return () if set(found) == set(definition.workbook.formats) else found

@@ -40,7 +40,7 @@ def literal(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            return quoted_text(value)
+            return text_literal(value)
         case int() | float() | Decimal():
             return _number(value)
         case datetime():
@@ -50,7 +50,7 @@ def literal(value: object) -> str:
     raise ValueError(f"no literal holds a {type(value).__name__}")
 
 
-def quoted_text(text: str) -> str:
+def text_literal(text: str) -> str:
     """Returns a text as a string literal of one line that reads the same whatever ``standard_conforming_strings`` is.
 
     So the bound statement has the lines of its template, and an error's position gives the line of the file.

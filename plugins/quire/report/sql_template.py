@@ -52,7 +52,7 @@ class Placeholder:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class TemplateProblem:
     """What cannot be read, and its line."""
 
     reason: str
@@ -91,9 +91,9 @@ def placeholders(sql: str) -> tuple[Placeholder, ...]:
     return tuple(Placeholder(piece.text, piece.line) for piece in _pieces(sql) if piece.kind == "placeholder")
 
 
-def problems(sql: str) -> tuple[Problem, ...]:
+def problems(sql: str) -> tuple[TemplateProblem, ...]:
     """Returns the first of what cannot be read: lone percent signs, placeholders inside quotes, and semicolons."""
-    wrong = (Problem(piece.text, piece.line) for piece in _pieces(sql) if piece.kind == "problem")
+    wrong = (TemplateProblem(piece.text, piece.line) for piece in _pieces(sql) if piece.kind == "problem")
     return tuple(islice(wrong, MAX_PROBLEMS))
 
 
@@ -129,7 +129,7 @@ def bind(sql: str, binds: Mapping[str, Any]) -> Statement:
     )
 
 
-def normalized(sql: str) -> str:
+def normalize(sql: str) -> str:
     """Returns a statement without comments and line breaks, with ``?`` for each value, so that its calls are one."""
     found = []
     for kind, text in _segments(sql):
@@ -140,7 +140,7 @@ def normalized(sql: str) -> str:
     return " ".join("".join(found).split())
 
 
-def code_of(sql: str) -> str:
+def bare_code(sql: str) -> str:
     """Returns SQL with a blank in place of each comment and of each text or name in quotes."""
     return " ".join(text for kind, text in _segments(sql) if kind == "code")
 

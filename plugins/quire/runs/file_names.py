@@ -11,7 +11,7 @@ from quire.report.request import RunRequest
 LEGACY_SUMMARY_FILE = "summary.xlsx"  # of runs published before the name had report and range
 
 
-def days_name(start: date, end: date) -> str:
+def range_name(start: date, end: date) -> str:
     """Returns an inclusive date range as part of a file name; a single day is written once."""
     return start.isoformat() if start == end else f"{start}_{end}"
 
@@ -22,14 +22,14 @@ def partition_name(partition: StagedPartition) -> str:
     return partition.start.isoformat() if is_one_day else partition.key
 
 
-def range_name(request: RunRequest, partitions: Sequence[StagedPartition]) -> str:
+def run_range_name(request: RunRequest, partitions: Sequence[StagedPartition]) -> str:
     """Returns a run's date range as part of a file name: that of its only partition, or first and last day."""
-    return partition_name(partitions[0]) if len(partitions) == 1 else days_name(request.start, request.end)
+    return partition_name(partitions[0]) if len(partitions) == 1 else range_name(request.start, request.end)
 
 
 def summary_file_name(request: RunRequest, partitions: Sequence[StagedPartition]) -> str:
     """Returns the name of the workbook that holds a run's summaries and the index of its files."""
-    return f"{request.report}_{range_name(request, partitions)}_summary.xlsx"
+    return f"{request.report}_{run_range_name(request, partitions)}_summary.xlsx"
 
 
 def is_summary(file: RenderedFile) -> bool:

@@ -47,7 +47,7 @@ class ActiveRun:
         )
 
 
-def seconds_passed() -> float:
+def monotonic_seconds() -> float:
     """Returns the time of a clock that only moves on, in seconds, a sleeping machine's too where that is known."""
     return time.clock_gettime(CLOCK)
 
@@ -68,7 +68,7 @@ class Lease:
         *,
         store: ObjectStore,
         first: bool = True,
-        clock: Callable[[], float] = seconds_passed,
+        clock: Callable[[], float] = monotonic_seconds,
     ) -> None:
         self._key, self._store, self._clock = lease_key(request.report, request.run_id), store, clock
         self._renewed = clock()

@@ -17,12 +17,12 @@ from quire.errors import IntegrityError
 from quire.object_store import ObjectStore, StoredObject
 from quire.object_store.commit_records import Record, find_record, folder_of
 from quire.object_store.probe import PROBES
-from quire.partitions.cache import ensure_own_place
+from quire.partitions.cache import ensure_own_folder
 from quire.records.manifest import manifest_key
 from quire.records.stage_records import PartialSummaries, StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.runs.leases import LEASES, ActiveRun, active_runs
-from quire.runs.manifests import load_manifest
+from quire.runs.manifest_store import load_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ NOTES = "running/"  # what earlier versions had instead of leases
 
 
 @dataclass(slots=True)
-class Collected:
+class CollectionResult:
     """What retention deleted, and the reports that it left for the next time, with a run of each that is active."""
 
     runs: int = 0
@@ -43,7 +43,9 @@ class Collected:
     active: dict[str, ActiveRun] = field(default_factory=dict)
 
 
-def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: ObjectStore, now: datetime) -> Collected:
+def collect_garbage(
+    definitions: Mapping[str, ReportDefinition], *, store: ObjectStore, now: datetime
+) -> CollectionResult:
     """Deletes published runs past ``keep``, superseded partitions, orphans of killed runs, and abandoned uploads.
 
     Kept are, of every partition, the newest rows; whatever a manifest names; and all that is younger than a day. Beside
@@ -59,7 +61,7 @@ def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: Objec
         IntegrityError: a record cannot be read; everything else is swept all the same.
         StoreRefusedError, StoreUnavailableError: the object store cannot be read, or does not delete.
     """
-    done, torn = Collected(), list[IntegrityError]()
+    done, torn = CollectionResult(), list[IntegrityError]()
     reports = {folder.split("/")[1] for root in (*ROOTS, LEASES, NOTES) for folder in store.folders(root)}
     for report in sorted(reports):
         if running := active_runs(report, store=store, now=now):
@@ -79,7 +81,7 @@ def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: Objec
     return done
 
 
-def _delete_probes(store: ObjectStore, *, now: datetime, done: Collected) -> None:
+def _delete_probes(store: ObjectStore, *, now: datetime, done: CollectionResult) -> None:
     """Deletes what a killed ``quire check`` has left."""
     old = [entry for entry in store.list(PROBES) if now - entry.modified > GRACE]
     store.delete(entry.key for entry in old)
@@ -92,7 +94,7 @@ class _Sweep:
     """One report's: first finds what may go, then lets it go."""
 
     def __init__(
-        self, report: str, keep: timedelta | None, *, store: ObjectStore, now: datetime, done: Collected
+        self, report: str, keep: timedelta | None, *, store: ObjectStore, now: datetime, done: CollectionResult
     ) -> None:
         self._report, self._keep, self._store, self._now, self._done = report, keep, store, now, done
         self._read: set[str] = set()  # manifests
@@ -169,7 +171,7 @@ class _Sweep:
 
     def _read_partition(self, place: str) -> StagedPartition | None:
         return self._read_cached(
-            StagedPartition, f"{place}.json", ensure=lambda staged: ensure_own_place(staged, place)
+            StagedPartition, f"{place}.json", ensure=lambda staged: ensure_own_folder(staged, place)
         )
 
     def _find_runs(self) -> None:

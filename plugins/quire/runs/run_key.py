@@ -8,7 +8,7 @@ from quire.object_store import ObjectStore
 from quire.records.serialization import digest
 from quire.records.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
-from quire.runs.manifests import find_manifest
+from quire.runs.manifest_store import find_manifest
 
 RENDERER = 7  # raised when the same rows would give other files
 # What decides neither the rows (the tokens stand for them) nor what the files look like.
@@ -25,7 +25,7 @@ NOT_ASKED: dict[str, bool | set[str] | dict[str, set[str]]] = {
 }
 
 
-def run_key_of(definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]) -> str:
+def compute_run_key(definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]) -> str:
     """Returns the digest of definition, range, parameters, formats and the tokens of the rows that were read.
 
     Args:
@@ -46,6 +46,6 @@ def run_key_of(definition: ReportDefinition, plan: RunPlan, staged: Sequence[Sta
     )
 
 
-def is_published(store: ObjectStore, report: str, run_key: str) -> bool:
+def is_run_published(store: ObjectStore, report: str, run_key: str) -> bool:
     """Whether such a run exists; one whose manifest is damaged does not."""
     return find_manifest(store, report, run_key) is not None

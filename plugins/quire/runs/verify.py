@@ -14,7 +14,7 @@ from quire.object_store import ObjectStore
 from quire.records.manifest import Manifest, ManifestPartition
 from quire.records.stage_records import StagedSummary
 from quire.runs.file_names import is_summary
-from quire.runs.manifests import load_manifest
+from quire.runs.manifest_store import load_manifest
 
 READ_BYTES = 8 * 1024 * 1024
 

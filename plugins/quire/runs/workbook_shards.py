@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from quire.records.stage_records import RowSlice, RunPlan, StagedPartition, WorkbookShard
 from quire.report.definition import ReportDefinition, RowSplit
-from quire.runs.file_names import partition_name, range_name
+from quire.runs.file_names import partition_name, run_range_name
 
 
 def workbook_shards(
@@ -58,7 +58,7 @@ def _row_shards(definition: ReportDefinition, staged: Sequence[StagedPartition],
 def _whole_shard(definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]) -> WorkbookShard:
     days = plan.request
     return WorkbookShard(
-        stem=f"{definition.name}_{range_name(days, staged)}",
+        stem=f"{definition.name}_{run_range_name(days, staged)}",
         start=days.start,
         end=days.end,
         slices=tuple(_whole(partition) for partition in staged),

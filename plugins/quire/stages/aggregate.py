@@ -10,10 +10,10 @@ import polars as pl
 
 from quire.errors import error_context
 from quire.object_store import ObjectStore
-from quire.partitions.freshness import outlives_run
+from quire.partitions.freshness import is_reusable
 from quire.records.stage_records import RunPlan, StagedPartition, StagedSummary
 from quire.report.definition import ReportDefinition, Summary
-from quire.runs.run_key import is_published, run_key_of
+from quire.runs.run_key import compute_run_key, is_run_published
 from quire.summaries.measures import finish_groups, merge_groups, partial_groups, summarize
 from quire.summaries.parquet_scan import collect_all, scan_rows
 from quire.summaries.partial_summaries import merged_summaries, put_frame, read_partials
@@ -41,7 +41,7 @@ def aggregate_summaries(
         StoreRefusedError, StoreUnavailableError: rows could not be read, or summaries not be stored.
     """
     with error_context(report=definition.name):
-        if is_published(store, definition.name, run_key_of(definition, plan, staged)):
+        if is_run_published(store, definition.name, compute_run_key(definition, plan, staged)):
             return ()
         began = time.monotonic()
         merged = _merged(definition, plan, staged, store=store)
@@ -72,7 +72,7 @@ def _merged(
     definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, store: ObjectStore
 ) -> dict[str, pl.LazyFrame]:
     """Returns the queries over what is kept of each partition, by summary; none where nothing outlives the run."""
-    if not outlives_run(definition, plan.request):
+    if not is_reusable(definition, plan.request):
         return {}
     partials = read_partials(definition, plan, staged, store=store)
     nothing = scan_rows(plan.columns, [], store)

@@ -18,10 +18,10 @@ from quire.flat_files.row_groups import write_row_groups
 from quire.memory import give_back_large_blocks
 from quire.object_store import ObjectStore, Upload
 from quire.object_store.commit_records import commit_once
-from quire.partitions.cache import find_partition, partition_place
-from quire.partitions.damaged_objects import repeat_when_damaged
-from quire.partitions.freshness import ensure_consistent_read, outlives_run, token_reader
-from quire.partitions.row_check import Placement
+from quire.partitions.cache import find_cached_partition, partition_folder
+from quire.partitions.damaged_objects import retry_on_damage
+from quire.partitions.freshness import ensure_consistent_read, freshness_token_reader, is_reusable
+from quire.partitions.row_check import RowCheck
 from quire.partitions.source_digest import read_source_digest
 from quire.postgres import SourceSession, SourceTransaction, open_transaction
 from quire.postgres.arrow_types import storage_schema
@@ -66,12 +66,12 @@ def extract_partitions(
         while left := group[len(staged) :]:
             with error_context(report=definition.name, partition=left[0].key):
                 staged += _extract_from_snapshot(definition, plan, left, session=session, store=store)
-        if outlives_run(definition, plan.request):
+        if is_reusable(definition, plan.request):
             with error_context(report=definition.name):
                 keep_partials(definition, plan, staged, store=store)
         return tuple(staged)
 
-    return repeat_when_damaged(extract)
+    return retry_on_damage(extract)
 
 
 def _extract_from_snapshot(
@@ -87,7 +87,7 @@ def _extract_from_snapshot(
     staged = list[StagedPartition]()
     with open_transaction(session, name=_name(definition, group[0])) as transaction:
         _ensure_planned_source(definition, plan, transaction=transaction)
-        token_of = token_reader(definition, plan.request, group, plan.columns, transaction=transaction)
+        token_of = freshness_token_reader(definition, plan.request, group, plan.columns, transaction=transaction)
         for partition in group:
             if staged and time.monotonic() - began > MAX_SNAPSHOT_SECONDS:
                 break
@@ -115,10 +115,10 @@ def _extract_partition(
     store: ObjectStore,
 ) -> StagedPartition:
     began = time.monotonic()
-    place = partition_place(definition.name, plan.source_digest, partition.key, token)
-    if found := find_partition(store, place):
+    place = partition_folder(definition.name, plan.source_digest, partition.key, token)
+    if found := find_cached_partition(store, place):
         logger.info("%s %s: %s rows were stored already", definition.name, partition.key, found.rows)
-        return replace(found, stored=outlives_run(definition, plan.request))
+        return replace(found, stored=is_reusable(definition, plan.request))
     read_at = transaction.began_at()
     key = f"{place}/{uuid.uuid4().hex}.parquet"
     with store.open_upload(key) as upload:
@@ -135,13 +135,13 @@ def _extract_partition(
         checksums=upload.checksums,
         token=token,
         read_at=read_at,
-        lasts=outlives_run(definition, plan.request),
+        lasts=is_reusable(definition, plan.request),
         statistics=placement.statistics(),
     )
     record = f"{place}.json"
-    if winner := commit_once(store, record, staged, objects=[key], find=lambda: find_partition(store, place)):
+    if winner := commit_once(store, record, staged, objects=[key], find=lambda: find_cached_partition(store, place)):
         logger.info("%s %s: another writer was first", definition.name, partition.key)
-        return replace(winner, stored=outlives_run(definition, plan.request))
+        return replace(winner, stored=is_reusable(definition, plan.request))
     logger.info(
         "%s %s: %s rows, %s bytes in %.1f s",
         definition.name, partition.key, placement.rows, upload.bytes, time.monotonic() - began,
@@ -156,12 +156,12 @@ def _write_rows(
     *,
     transaction: SourceTransaction,
     sink: Upload,
-) -> Placement:
+) -> RowCheck:
     """Streams the rows into Parquet, checks that each lies in its partition, and returns what was seen of them."""
     schema = storage_schema(plan.columns)
     query = bound_query(definition, plan.request, partition)
     _ensure_planned_columns(transaction.columns(query), plan.columns)
-    placement = Placement.of(partition, schema.field(definition.source.time_column))
+    placement = RowCheck.of(partition, schema.field(definition.source.time_column))
 
     def checked(arriving: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in arriving:

@@ -10,7 +10,7 @@ from quire.errors import error_context
 from quire.object_store import ObjectStore
 from quire.records.stage_records import RunLayout, RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
-from quire.runs.run_key import is_published, run_key_of
+from quire.runs.run_key import compute_run_key, is_run_published
 from quire.runs.workbook_shards import workbook_shards
 
 logger = logging.getLogger(__name__)
@@ -32,9 +32,9 @@ def layout_run(
     Raises:
         StoreRefusedError, StoreUnavailableError: the object store cannot be asked.
     """
-    run_key = run_key_of(definition, plan, staged)
+    run_key = compute_run_key(definition, plan, staged)
     with error_context(report=definition.name):
-        if is_published(store, definition.name, run_key):
+        if is_run_published(store, definition.name, run_key):
             logger.info("%s: run %s is published already", definition.name, run_key)
             return RunLayout(run_key=run_key, reused=True, groups=())
     shards = workbook_shards(definition, plan, staged)

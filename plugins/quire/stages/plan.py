@@ -10,8 +10,8 @@ from dataclasses import replace
 from quire.date_range import DatePartition
 from quire.errors import error_context
 from quire.object_store import ObjectStore
-from quire.partitions.cache import find_partitions, partition_place
-from quire.partitions.freshness import ensure_tables_tracked, outlives_run, partition_tokens
+from quire.partitions.cache import find_cached_partitions, partition_folder
+from quire.partitions.freshness import ensure_tables_tracked, freshness_tokens, is_reusable
 from quire.partitions.source_digest import read_source_digest
 from quire.postgres import SourceSession, open_transaction
 from quire.postgres.partition_query import query_columns
@@ -53,8 +53,8 @@ def plan_partitions(
         check_columns(definition, columns)
         source_digest = read_source_digest(definition, request, columns, transaction=transaction)
         tokens: dict[str, str] = {}
-        if outlives_run(definition, request):
-            tokens = partition_tokens(definition, request, partitions, columns, transaction=transaction)
+        if is_reusable(definition, request):
+            tokens = freshness_tokens(definition, request, partitions, columns, transaction=transaction)
         else:
             ensure_tables_tracked(definition, partitions[0], transaction=transaction)
     with error_context(report=definition.name):
@@ -72,8 +72,8 @@ def _find_stored(
     definition: ReportDefinition, source_digest: str, tokens: Mapping[str, str], store: ObjectStore
 ) -> tuple[StagedPartition, ...]:
     """Returns the partitions whose rows, as the source has them now, are stored."""
-    places = [partition_place(definition.name, source_digest, key, token) for key, token in tokens.items()]
-    found = find_partitions(store, places, with_rows=needs_rows(definition))
+    places = [partition_folder(definition.name, source_digest, key, token) for key, token in tokens.items()]
+    found = find_cached_partitions(store, places, with_rows=needs_rows(definition))
     return tuple(replace(partition, stored=True) for partition in found if partition)
 
 

@@ -12,15 +12,15 @@ from datetime import datetime
 from quire.errors import DamagedObjectError, IntegrityError, ReportError, error_context
 from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
 from quire.object_store.commit_records import COMMIT_ATTEMPTS, side_by_side, write_once
-from quire.partitions.cache import discard_rows
-from quire.partitions.freshness import changed_since_read, is_watched
+from quire.partitions.cache import evict_damaged_rows
+from quire.partitions.freshness import changed_partitions, detects_changes
 from quire.postgres import SourceSession, open_transaction
 from quire.records.manifest import Manifest, ManifestPartition, PublishedRun, manifest_key
 from quire.records.stage_records import RenderedFile, StagedRun, TaskUsage
 from quire.report.definition import ReportDefinition
 from quire.resource_usage import repeated_statements
 from quire.runs.file_names import summary_file_name
-from quire.runs.manifests import find_manifest
+from quire.runs.manifest_store import find_manifest
 from quire.runs.workbook_shards import workbook_shards
 from quire.sheets.front_sheets import about_sheet, files_sheet, summary_sheets
 from quire.xlsx.model import DetailOutcome, FactSheet, TableSheet, Workbook
@@ -109,7 +109,7 @@ def _ensure_rows(run: StagedRun, *, store: ObjectStore) -> None:
     """Checks that the rows that the manifest would name exist; makes partitions whose rows are gone cache misses."""
     missing = _missing_objects([(part.object_key, part.bytes) for part in run.partitions], store=store)
     for key in missing:
-        discard_rows(store, key, DamagedObjectError(f"{key} is gone"))
+        evict_damaged_rows(store, key, DamagedObjectError(f"{key} is gone"))
     if missing:
         raise DamagedObjectError(f"{missing[0]} was deleted while the run had no lease")
 
@@ -194,12 +194,12 @@ def _changes(definition: ReportDefinition, run: StagedRun, session: SourceSessio
 
     All is written by now: a source that cannot be looked at is told, and no reason to fail.
     """
-    if not is_watched(definition):
+    if not detects_changes(definition):
         return ()
     plan = run.plan
     try:
         with open_transaction(session, name=f"quire {definition.name} publish") as transaction:
-            keys = changed_since_read(definition, plan.request, run.partitions, plan.columns, transaction=transaction)
+            keys = changed_partitions(definition, plan.request, run.partitions, plan.columns, transaction=transaction)
     except ReportError as error:
         return (f"Whether rows changed at the source after they were read is not known: {error.message}",)
     return (f"Rows changed at the source after they were read: {', '.join(keys)}. Run it again.",) if keys else ()

@@ -15,11 +15,11 @@ from quire.errors import ReportError, error_context
 from quire.flat_files import write_csv, write_parquet
 from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
 from quire.partitions.row_reader import read_rows
-from quire.partitions.time_bounds import cut_slices, row_times
+from quire.partitions.time_bounds import cut_slices, row_time_bounds
 from quire.postgres.arrow_types import storage_schema
 from quire.records.stage_records import RenderedFile, StagedRun, WorkbookShard
 from quire.report.definition import ReportDefinition, RowSplit
-from quire.report.definition.presentation import FileFormat
+from quire.report.definition.workbook import FileFormat
 from quire.sheets.front_sheets import about_sheet, detail_columns, rows_by_partition, summary_sheets
 from quire.xlsx.model import DetailOutcome, DetailTable, FactSheet, TableSheet, Workbook
 from quire.xlsx.workbook import write_workbook
@@ -118,7 +118,7 @@ class _Rendering:
 
     def _times(self, rows: int, *, skipped: int) -> tuple[date, date] | None:
         """Returns the earliest and the latest time among the rows of one file."""
-        return row_times(
+        return row_time_bounds(
             cut_slices(self.shard.slices, skipped=skipped, rows=rows),
             self.run.partitions,
             column=self.definition.source.time_column,

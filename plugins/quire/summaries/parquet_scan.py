@@ -11,7 +11,7 @@ from polars.io.plugins import register_io_source
 
 from quire.errors import QueryError, first_line
 from quire.object_store import ObjectStore
-from quire.partitions.row_reader import damage_discarded, open_rows
+from quire.partitions.row_reader import evict_on_damage, open_rows
 from quire.postgres.arrow_types import storage_schema
 from quire.records.stage_records import SourceColumn, StagedPartition
 
@@ -54,7 +54,7 @@ def _row_groups(staged: Sequence[StagedPartition], names: Sequence[str], store: 
 
 def _read_groups(staged: Sequence[StagedPartition], names: Sequence[str], store: ObjectStore) -> Iterator[pa.Table]:
     for partition in staged:
-        with damage_discarded(store, partition.object_key):
+        with evict_on_damage(store, partition.object_key):
             file = open_rows(store, partition)
             for group in range(file.num_row_groups):
                 yield file.read_row_group(group, columns=list(names))

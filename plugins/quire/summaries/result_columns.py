@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from quire.errors import DefinitionError
 from quire.records.stage_records import SourceColumn
 from quire.report.definition import Probe, ReportDefinition
-from quire.report.definition.part import duplicates, suggestion
+from quire.report.definition.name_checks import find_duplicates, suggestion
 from quire.summaries.measure_expression import not_an_expression, parse_expression
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def check_columns(definition: ReportDefinition, columns: Sequence[SourceColumn])
 
 def _name_faults(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> Iterator[tuple[str, str]]:
     types = {column.name: column.pg_type for column in columns}
-    for name in duplicates(column.name for column in columns):
+    for name in find_duplicates(column.name for column in columns):
         yield "source.sql", f"the query returns two columns called {name}: give one another name with AS"
     named = [("source.time_column", definition.source.time_column)]
     if isinstance(definition.source.freshness, Probe):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from quire.errors import DefinitionError, NoConnectionError, ReportError
-from quire.settings import include_folder, source_url, variable_of
+from quire.settings import connection_variable, include_folder, source_url
 from quire.webhooks.sources import find_source, source_names
 
 Source = Annotated[str | None, typer.Argument(help="One source: its file's name, without .yaml; all by default.")]
@@ -61,7 +61,7 @@ def check_sources(source: str | None = None) -> dict[str, ReportError]:
 def _signing_advice(name: str) -> str:
     """Returns a warning where other sources verify with the same secret: a signature does not name its source."""
     include = include_folder()
-    variable = variable_of(find_source(include, name).signing)
+    variable = connection_variable(find_source(include, name).signing)
     others = [other for other in source_names(include) if other != name and _signing_of(other) == variable]
     if not others:
         return ""
@@ -73,7 +73,7 @@ def _signing_advice(name: str) -> str:
 
 def _signing_of(name: str) -> str | None:
     try:
-        return variable_of(find_source(include_folder(), name).signing)
+        return connection_variable(find_source(include_folder(), name).signing)
     except DefinitionError:  # reported when that source is checked
         return None
 

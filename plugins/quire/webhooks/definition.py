@@ -9,9 +9,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
 
-from quire.errors import quoted
-from quire.report.definition.part import Part, duplicates, fault
-from quire.report.definition.scalars import ConnectionId, Duration, Label
+from quire.errors import short_repr
+from quire.report.definition.field_types import ConnectionId, Duration, Label
+from quire.report.definition.name_checks import find_duplicates
+from quire.report.definition.strict_model import StrictModel, field_error
 from quire.webhooks.json_path import parse_path
 
 SOURCE_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
@@ -20,7 +21,7 @@ MAX_TOLERANCE = timedelta(hours=1)  # a captured delivery may be sent again for 
 
 def _source_name(text: str) -> str:
     if not SOURCE_NAME.fullmatch(text):
-        raise ValueError(f"is {quoted(text)}: a source's name has small letters, digits and _, a letter first")
+        raise ValueError(f"is {short_repr(text)}: a source's name has small letters, digits and _, a letter first")
     return text
 
 
@@ -31,7 +32,7 @@ def _json_path(text: str) -> str:
 
 def _table_name(text: str) -> str:
     if not re.fullmatch(r'[^."\s]+\.[^."\s]+', text):
-        raise ValueError(f"is {quoted(text)}: name the schema too, such as public.orders")
+        raise ValueError(f"is {short_repr(text)}: name the schema too, such as public.orders")
     return text
 
 
@@ -40,7 +41,7 @@ JsonPath = Annotated[str, Field(max_length=500), AfterValidator(_json_path)]
 TableName = Annotated[str, AfterValidator(_table_name)]
 
 
-class EventTime(Part):
+class EventTime(StrictModel):
     """Where an event says when it happened, and a column that is given the newest such time; one word is a path."""
 
     path: JsonPath
@@ -52,14 +53,14 @@ class EventTime(Part):
         return {"path": value} if isinstance(value, str) else value
 
 
-class DeleteWhen(Part):
+class DeleteWhen(StrictModel):
     """What tells an event that deletes: a path, and the value that stands there."""
 
     path: JsonPath
     equals: StrictStr | StrictBool | StrictInt
 
 
-class WebhookDefinition(Part):
+class WebhookDefinition(StrictModel):
     """A source.
 
     Args:
@@ -101,9 +102,9 @@ class WebhookDefinition(Part):
     @model_validator(mode="after")
     def _check_columns(self) -> Self:
         if not self.keys:
-            raise fault("name at least one column", "keys")
-        for name in duplicates(self.written):
-            raise fault(f"{name} is in keys, columns or event_time already", "columns")
+            raise field_error("name at least one column", "keys")
+        for name in find_duplicates(self.written):
+            raise field_error(f"{name} is in keys, columns or event_time already", "columns")
         if self.tolerance > MAX_TOLERANCE:
-            raise fault("is more than 1h: for so long could a captured delivery be sent again", "tolerance")
+            raise field_error("is more than 1h: for so long could a captured delivery be sent again", "tolerance")
         return self

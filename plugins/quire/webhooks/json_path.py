@@ -8,7 +8,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import Final
 
-from quire.errors import quoted
+from quire.errors import short_repr
 
 _STEP = re.compile(r'(?:^|(?<=.)\.)(?P<name>[^.\[\]"\s]+)|\[(?P<index>\d{1,6})\]|\["(?P<quoted>[^"]+)"\]')
 
@@ -39,7 +39,7 @@ def parse_path(path: str) -> tuple[str | int, ...]:
         place = step.end()
     if not path or place < len(path) or isinstance(steps[0], int):
         raise ValueError(
-            f'is {quoted(path)}: write names from the body\'s top, such as data.order.id or items[0]["the sku"]'
+            f'is {short_repr(path)}: write names from the body\'s top, such as data.order.id or items[0]["the sku"]'
         )
     return tuple(steps)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from quire.errors import DefinitionError
 from quire.report.catalog.definition_file import SUFFIX, definition_files, read_definition
-from quire.report.definition.part import suggestion
+from quire.report.definition.name_checks import suggestion
 from quire.webhooks.definition import SOURCE_NAME, WebhookDefinition
 
 FOLDER = "webhooks"

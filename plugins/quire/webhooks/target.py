@@ -10,7 +10,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from quire.errors import DefinitionError, UntrustedSchemaError
-from quire.report.definition.part import suggestion
+from quire.report.definition.name_checks import suggestion
 from quire.webhooks.definition import WebhookDefinition
 
 Connection = psycopg.Connection[tuple[Any, ...]]

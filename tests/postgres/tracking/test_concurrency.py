@@ -113,7 +113,7 @@ class Ledger:
         """Notes the rows that a transaction sees; the same token has always the same rows."""
         rows = transaction.fetch(
             "SELECT id, at, amount::text AS amount FROM events "
-            f"WHERE at >= '{part.start_instant}' AND at < '{part.stop_instant}'"
+            f"WHERE at >= '{part.starts_at}' AND at < '{part.stops_at}'"
         )
         seen = sorted((row["id"], row["at"].astimezone(UTC).isoformat(), row["amount"]) for row in rows)
         assert self.held.setdefault((part.key, token), seen) == seen
@@ -181,7 +181,7 @@ def test_what_is_stored_is_what_the_database_held_whatever_writers_do(
     report: ReportDefinition, database: str, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     ledger, over, staged = Ledger(report, database), threading.Event(), list[StagedPartition]()
-    ask_tokens = freshness.partition_tokens
+    ask_tokens = freshness.freshness_tokens
 
     def noted_tokens(*arguments: Any, transaction: SourceTransaction) -> dict[str, str]:
         found = ask_tokens(*arguments, transaction=transaction)
@@ -196,7 +196,7 @@ def test_what_is_stored_is_what_the_database_held_whatever_writers_do(
         for group in plan.groups:
             staged.extend(extract.extract_partitions(report, plan, group, session=session, store=bucket))
 
-    monkeypatch.setattr(freshness, "partition_tokens", noted_tokens)
+    monkeypatch.setattr(freshness, "freshness_tokens", noted_tokens)
     with ThreadPoolExecutor(WRITERS + 3) as pool:
         others = [pool.submit(repeat, action, over) for action in (store_all, ledger.look, lambda: compact(database))]
         writers = [pool.submit(write, database, seed * 1000 + number) for number in range(WRITERS)]

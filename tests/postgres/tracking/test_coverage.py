@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from quire.cli.check import check_source
+from quire.cli.check import check_query
 from quire.errors import NotTrackedError
 from quire.postgres.tracking import track
 
@@ -45,7 +45,7 @@ def test_table_that_the_definition_forgot_is_advised(
 ) -> None:
     definition = tracked_report(tmp_path, sql=f"SELECT {COLUMNS} FROM {source} {RANGE}")
     track(definition, database)
-    advice = check_source(definition, session=session_of(database))
+    advice = check_query(definition, session=session_of(database))
     told = "the query reads {}, which source.tables does not name: its changes will not be noticed"
     assert [line for line in advice if "source.tables" in line] == [told.format(name) for name in forgotten]
 
@@ -63,7 +63,7 @@ def test_partitions_are_their_tables(
     run_sql(fresh_database, PARTITIONED.format(kind="timestamptz"))
     definition = tracked_report(tmp_path, tables=tables, sql=f"SELECT {COLUMNS} FROM {source} {RANGE}")
     track(definition, fresh_database)
-    advice = check_source(definition, session=session_of(fresh_database))
+    advice = check_query(definition, session=session_of(fresh_database))
     assert [line.split()[3].rstrip(",") for line in advice if "source.tables" in line] == forgotten
 
 
@@ -91,9 +91,9 @@ def test_tables_that_are_not_tracked_are_refused_by_name(tmp_path: Path, databas
     definition = tracked_report(tmp_path, tables=[EVENTS, "kinds"])
     reason = r"^events: changes of public\.events, kinds are not tracked: run `quire track events`$"
     with pytest.raises(NotTrackedError, match=reason):
-        check_source(definition, session=session_of(database))
+        check_query(definition, session=session_of(database))
 
 
 def test_report_that_is_not_tracked_is_not_asked_for_its_tables(tmp_path: Path, database: str) -> None:
     definition = tracked_report(tmp_path, source={"freshness": "always", "tables": []})
-    assert not [line for line in check_source(definition, session=session_of(database)) if "tables" in line]
+    assert not [line for line in check_query(definition, session=session_of(database)) if "tables" in line]

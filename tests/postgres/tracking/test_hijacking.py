@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from quire.cli.check import check_source as check_report
+from quire.cli.check import check_query as check_report
 from quire.local_stack.flights import READER, reader_role_statements
 from quire.local_stack.postgres_server import PostgresServer
 from quire.object_store import ObjectStore

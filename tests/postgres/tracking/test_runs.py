@@ -135,13 +135,13 @@ def test_tokens_are_read_for_the_next_partitions_only(
     plan = plan_partitions(report, request_of(report, "2013-03-01", "2013-03-24"), session=session, store=bucket)
     monkeypatch.setattr(extract, "MAX_SNAPSHOT_SECONDS", max_seconds)
     counts: list[int] = []
-    tokens = freshness.partition_tokens
+    tokens = freshness.freshness_tokens
 
     def count_partitions(*arguments: Any, **named: Any) -> dict[str, str]:
         counts.append(len(arguments[2]))
         return tokens(*arguments, **named)
 
-    monkeypatch.setattr(freshness, "partition_tokens", count_partitions)
+    monkeypatch.setattr(freshness, "freshness_tokens", count_partitions)
     parts = _extract(report, plan, session, bucket)
     assert [part.rows for part in parts if part.rows] == [2]
     assert counts == expected
@@ -165,14 +165,14 @@ def test_rows_that_the_snapshot_no_longer_tells_are_not_stored(
     torn: bool,
 ) -> None:
     """TRUNCATE shows in snapshots that are older: between token and rows it would store nothing as what was there."""
-    tokens = freshness.partition_tokens
+    tokens = freshness.freshness_tokens
 
     def change_after_the_token(*arguments: Any, **named: Any) -> dict[str, str]:
         found = tokens(*arguments, **named)
         run_sql(database, change)
         return found
 
-    monkeypatch.setattr(freshness, "partition_tokens", change_after_the_token)
+    monkeypatch.setattr(freshness, "freshness_tokens", change_after_the_token)
     if torn:
         with pytest.raises(SourceUnavailableError, match=r"2013-01: public\.events was emptied, rewritten or"):
             staged(report, database, bucket)
@@ -190,7 +190,7 @@ def test_partition_that_is_detached_between_token_and_rows_is_missed(
         run_sql(fresh_database, "ALTER TABLE events_new DETACH PARTITION events_new_b")
     report = tracked_report(tmp_path)
     track(report, fresh_database)
-    tokens = freshness.partition_tokens
+    tokens = freshness.freshness_tokens
 
     def detach_after_the_token(*arguments: Any, **named: Any) -> dict[str, str]:
         found = tokens(*arguments, **named)
@@ -200,7 +200,7 @@ def test_partition_that_is_detached_between_token_and_rows_is_missed(
                 connection.execute(f"ALTER TABLE events {change}".encode())
         return found
 
-    monkeypatch.setattr(freshness, "partition_tokens", detach_after_the_token)
+    monkeypatch.setattr(freshness, "freshness_tokens", detach_after_the_token)
     with pytest.raises(SourceUnavailableError, match="was emptied, rewritten or repartitioned"):
         staged(report, fresh_database, bucket)
     assert list(bucket.list("partitions/")) == []

@@ -154,7 +154,7 @@ def _bounds(partition: DatePartition, *, zoned: bool) -> tuple[datetime, datetim
     """
     if not zoned:
         return datetime.combine(partition.start, time()), datetime.combine(partition.stop, time())
-    start, stop = (instant.replace(tzinfo=None) for instant in (partition.start_instant, partition.stop_instant))
+    start, stop = (instant.replace(tzinfo=None) for instant in (partition.starts_at, partition.stops_at))
     floor = stop.replace(minute=0, second=0, microsecond=0)
     return start.replace(minute=0, second=0, microsecond=0), floor if floor == stop else floor + HOUR
 

@@ -9,13 +9,19 @@ from typing import Generic, TypeVar
 from pydantic import ValidationError
 
 from quire.errors import DefinitionError
-from quire.report.catalog.document import Document, Fault, definition_error, read_document
 from quire.report.catalog.text_file import read_text_file
-from quire.report.catalog.validation_errors import CATALOG_KEYS, MAX_FAULTS, known_keys, unknown_key, validation_faults
-from quire.report.definition.part import Part
+from quire.report.catalog.validation_errors import (
+    CATALOG_KEYS,
+    MAX_PROBLEMS,
+    known_keys,
+    unknown_key,
+    validation_problems,
+)
+from quire.report.catalog.yaml_document import FileProblem, YamlDocument, definition_error, read_document
+from quire.report.definition.strict_model import StrictModel
 
 SUFFIX = ".yaml"
-Model = TypeVar("Model", bound=Part)
+Model = TypeVar("Model", bound=StrictModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +29,7 @@ class DefinitionFile(Generic[Model]):
     """What a file says, checked and with its lines; ``file`` is its name in errors."""
 
     definition: Model
-    document: Document
+    document: YamlDocument
     file: str
 
 
@@ -49,7 +55,7 @@ def read_definition(path: Path, model: type[Model]) -> DefinitionFile[Model]:
     return DefinitionFile(_validate(path, document, model, file=file), document, file)
 
 
-def _validate(path: Path, document: Document, model: type[Model], *, file: str) -> Model:
+def _validate(path: Path, document: YamlDocument, model: type[Model], *, file: str) -> Model:
     for key in CATALOG_KEYS:
         if key in document.values and key in model.model_fields:
             line, shown = document.locate((key,))
@@ -57,9 +63,9 @@ def _validate(path: Path, document: Document, model: type[Model], *, file: str) 
             reason = (
                 f"the file's own name is the {whose}'s" if key == "name" else unknown_key(key, known_keys((), model))
             )
-            raise definition_error([Fault(file=file, line=line, field=shown, reason=reason)])
+            raise definition_error([FileProblem(file=file, line=line, field=shown, reason=reason)])
     try:
         return model.model_validate({"name": path.stem, **document.values})
     except ValidationError as error:
-        faults = validation_faults(error, document, file=file, model=model)
-        raise definition_error(faults, uncounted=max(0, error.error_count() - MAX_FAULTS)) from error
+        faults = validation_problems(error, document, file=file, model=model)
+        raise definition_error(faults, uncounted=max(0, error.error_count() - MAX_PROBLEMS)) from error

@@ -6,11 +6,11 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quire.errors import DefinitionError, unforeseen
+from quire.errors import DefinitionError, unexpected_error
 from quire.report.catalog.definition_file import definition_files, read_definition
 from quire.report.catalog.query_file import read_query
 from quire.report.definition import ReportDefinition
-from quire.report.definition.part import suggestion
+from quire.report.definition.name_checks import suggestion
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def load_catalog(include: Path) -> Catalog:
         except (Exception, SystemExit) as error:
             logger.exception("%s: its files cannot be read", path.stem)
             catalog.definitions.pop(path.stem, None)
-            catalog.errors[path.stem] = unforeseen(error, report=path.stem)
+            catalog.errors[path.stem] = unexpected_error(error, report=path.stem)
     return catalog
 
 

@@ -7,16 +7,16 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from quire.report import sql_template
-from quire.report.catalog.document import Document, Fault, definition_error
 from quire.report.catalog.text_file import MAX_QUERY_BYTES, read_text_file
+from quire.report.catalog.yaml_document import FileProblem, YamlDocument, definition_error
 from quire.report.definition import ReportDefinition
-from quire.report.definition.part import suggestion
+from quire.report.definition.name_checks import suggestion
 
-MAX_FAULTS = 100  # of a file: errors list a few, and count the others
+MAX_PROBLEMS = 100  # of a file: errors list a few, and count the others
 RANGE_BINDS = ("start", "end")
 
 
-def read_query(definition: ReportDefinition, document: Document, *, include: Path, file: str) -> str:
+def read_query(definition: ReportDefinition, document: YamlDocument, *, include: Path, file: str) -> str:
     """Returns the SQL that ``source.sql`` names, ending in one line break.
 
     The line break matters: a comment at the end would swallow what is put behind the query. A final semicolon is
@@ -36,11 +36,13 @@ def read_query(definition: ReportDefinition, document: Document, *, include: Pat
         text = read_text_file(path, folder=include / "sql", max_bytes=MAX_QUERY_BYTES)
     except (OSError, ValueError, RuntimeError) as error:  # the last: a link to itself
         line, field = document.locate(("source", "sql"))
-        raise definition_error([Fault(file=file, line=line, field=field, reason=str(error))]) from error
+        raise definition_error([FileProblem(file=file, line=line, field=field, reason=str(error))]) from error
     sql = text.rstrip().removesuffix(";").rstrip() + "\n"
     sql_file = path.relative_to(include.parent).as_posix()
-    if faults := list(islice(_placeholder_faults(sql, definition, document, sql_file=sql_file, file=file), MAX_FAULTS)):
-        raise definition_error(faults)
+    if problems := list(
+        islice(_placeholder_problems(sql, definition, document, sql_file=sql_file, file=file), MAX_PROBLEMS)
+    ):
+        raise definition_error(problems)
     return sql
 
 
@@ -56,25 +58,27 @@ def _query_path(name: str, *, include: Path) -> Path:
     return path
 
 
-def _placeholder_faults(
-    sql: str, definition: ReportDefinition, document: Document, *, sql_file: str, file: str
-) -> Iterator[Fault]:
+def _placeholder_problems(
+    sql: str, definition: ReportDefinition, document: YamlDocument, *, sql_file: str, file: str
+) -> Iterator[FileProblem]:
     if "\0" in sql:  # neither PostgreSQL nor Airflow's database has it in a text
         line = sql.count("\n", 0, sql.index("\0")) + 1
-        yield Fault(file=sql_file, line=line, reason="has the control character \\x00: take it out")
+        yield FileProblem(file=sql_file, line=line, reason="has the control character \\x00: take it out")
     for problem in sql_template.problems(sql):
-        yield Fault(file=sql_file, line=problem.line, reason=problem.reason)
+        yield FileProblem(file=sql_file, line=problem.line, reason=problem.reason)
     used = sql_template.placeholders(sql)
     known = (*RANGE_BINDS, *definition.parameters)
     for placeholder in used:
         if placeholder.name not in known:
             likely = suggestion(placeholder.name, known) or f"; declare it in {file} under parameters"
-            yield Fault(file=sql_file, line=placeholder.line, reason=f"%({placeholder.name})s is no parameter{likely}")
+            yield FileProblem(
+                file=sql_file, line=placeholder.line, reason=f"%({placeholder.name})s is no parameter{likely}"
+            )
     names = {placeholder.name for placeholder in used}
     for name in RANGE_BINDS:
         if name not in names:
-            yield Fault(file=sql_file, reason=f"does not use %({name})s: the query must give the rows of a range")
+            yield FileProblem(file=sql_file, reason=f"does not use %({name})s: the query must give the rows of a range")
     for name in definition.parameters:
         if name not in names:
             line, field = document.locate(("parameters", name))
-            yield Fault(file=file, line=line, field=field, reason=f"{sql_file} does not use %({name})s")
+            yield FileProblem(file=file, line=line, field=field, reason=f"{sql_file} does not use %({name})s")

@@ -9,10 +9,11 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from quire.report.catalog.document import Document, Fault
-from quire.report.definition.part import FAULT, suggestion
+from quire.report.catalog.yaml_document import FileProblem, YamlDocument
+from quire.report.definition.name_checks import suggestion
+from quire.report.definition.strict_model import FIELD_ERROR
 
-MAX_FAULTS = 100  # of which lines and likely words are looked up; an error lists the first three
+MAX_PROBLEMS = 100  # of which lines and likely words are looked up; an error lists the first three
 MISSING = "missing"
 FOLLOWING = "default_factory_not_called"  # a default that would have come from a field which is told already
 CATALOG_KEYS = ("name", "sql_text")  # fields of the whole that are not the file's to set
@@ -27,19 +28,21 @@ WORDS = {
 }
 
 
-def validation_faults(error: ValidationError, document: Document, *, file: str, model: type[BaseModel]) -> list[Fault]:
-    """Returns pydantic's first ``MAX_FAULTS`` errors, by line.
+def validation_problems(
+    error: ValidationError, document: YamlDocument, *, file: str, model: type[BaseModel]
+) -> list[FileProblem]:
+    """Returns pydantic's first ``MAX_PROBLEMS`` errors, by line.
 
     A key that is missing because it is misspelt is told once.
     """
-    found: list[Fault] = []
+    found: list[FileProblem] = []
     meant: set[str] = set()
-    for details in error.errors(include_url=False)[:MAX_FAULTS]:
+    for details in error.errors(include_url=False)[:MAX_PROBLEMS]:
         if details["type"] == FOLLOWING:
             continue
         line, field = document.locate(_path(details))
         reason = _reason(details, model)
-        found.append(Fault(file=file, line=line, field=field, reason=reason))
+        found.append(FileProblem(file=file, line=line, field=field, reason=reason))
         if likely := re.search(r"^unknown key; did you mean (\w+)\?", reason):
             meant.add(f"{field.rpartition('.')[0]}.{likely[1]}".lstrip("."))
     kept = [fault for fault in found if not (fault.reason == MISSING and fault.field in meant)]
@@ -80,7 +83,7 @@ def _reason(details: ErrorDetails, model: type[BaseModel]) -> str:
         return MISSING
     if kind == "extra_forbidden":
         return unknown_key(str(details["loc"][-1]), known_keys(details["loc"][:-1], model))
-    if kind == FAULT:
+    if kind == FIELD_ERROR:
         return str(context["reason"])
     if kind == "value_error":
         return str(context["error"])

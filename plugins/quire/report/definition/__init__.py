@@ -13,23 +13,15 @@ Everything here is known without a database. Files are read by ``quire.report.ca
 query's columns are checked by ``quire check``.
 """
 
+from quire.report.definition.delivery import Delivery, Notifier, Notify
+from quire.report.definition.field_types import default_title
+from quire.report.definition.limits import RequestLimits
+from quire.report.definition.owner import Owner
 from quire.report.definition.parameter import Parameter, ParameterValue
-from quire.report.definition.presentation import (
-    Column,
-    CsvOptions,
-    Delivery,
-    FileFormat,
-    Notifier,
-    Notify,
-    RowSplit,
-    Total,
-    Workbook,
-)
-from quire.report.definition.readers import Limits, Owner
 from quire.report.definition.report import ReportDefinition, StageName
-from quire.report.definition.scalars import title_of
 from quire.report.definition.source import Probe, Source, SourceTable
 from quire.report.definition.summary import Aggregation, Chart, ChartType, GroupKey, Measure, SortKey, Summary
+from quire.report.definition.workbook import Column, CsvOptions, FileFormat, RowSplit, Total, Workbook
 
 __all__ = [
     "Aggregation",
@@ -40,7 +32,6 @@ __all__ = [
     "Delivery",
     "FileFormat",
     "GroupKey",
-    "Limits",
     "Measure",
     "Notifier",
     "Notify",
@@ -49,6 +40,7 @@ __all__ = [
     "ParameterValue",
     "Probe",
     "ReportDefinition",
+    "RequestLimits",
     "RowSplit",
     "SortKey",
     "Source",
@@ -57,5 +49,5 @@ __all__ = [
     "Summary",
     "Total",
     "Workbook",
-    "title_of",
+    "default_title",
 ]

@@ -10,9 +10,10 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from quire.date_range import parse_date
-from quire.errors import ParameterError, RangeError, quoted
-from quire.report.definition.part import Part, fault, suggestion
-from quire.report.definition.scalars import Label, Prose
+from quire.errors import ParameterError, RangeError, short_repr
+from quire.report.definition.field_types import Label, Prose
+from quire.report.definition.name_checks import suggestion
+from quire.report.definition.strict_model import StrictModel, field_error
 from quire.report.sql_literal import TypedNull
 
 ParameterType = Literal["string", "integer", "number", "boolean", "date"]
@@ -27,7 +28,7 @@ INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 NUMBER = re.compile(r"[+-]?+(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?+[0-9]++)?")
 
 
-class Parameter(Part):
+class Parameter(StrictModel):
     """One parameter. Without ``default`` it is required; ``default: null`` makes it optional, its bind NULL.
 
     ``enum``, ``default``, ``minimum`` and ``maximum`` are values of ``type``, dates as ``YYYY-MM-DD``. ``max_length``
@@ -63,9 +64,9 @@ class Parameter(Part):
         found = READERS[self.type](value)
         if self.enum is not None and found not in self.enum:
             listed = ", ".join(map(str, self.enum))
-            raise ValueError(f"{quoted(value)}: use one of {listed}{suggestion(value, map(str, self.enum))}")
+            raise ValueError(f"{short_repr(value)}: use one of {listed}{suggestion(value, map(str, self.enum))}")
         if isinstance(found, int | float) and not self._in_bounds(found):
-            raise ValueError(f"{quoted(value)}: it must be {self._bounds()}")
+            raise ValueError(f"{short_repr(value)}: it must be {self._bounds()}")
         return found
 
     def _in_bounds(self, value: float) -> bool:
@@ -79,25 +80,25 @@ class Parameter(Part):
     @model_validator(mode="after")
     def _check_bounds(self) -> Self:
         if "max_length" in self.model_fields_set and self.type != "string":
-            raise fault("only a string has a maximum length", "max_length")
+            raise field_error("only a string has a maximum length", "max_length")
         for name in ("minimum", "maximum"):
             if getattr(self, name) is not None and self.type not in ("integer", "number"):
-                raise fault(f"a {self.type} has none: only integer and number have bounds", name)
+                raise field_error(f"a {self.type} has none: only integer and number have bounds", name)
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            raise fault(f"is {self.minimum:g}, more than the maximum {self.maximum:g}", "minimum")
+            raise field_error(f"is {self.minimum:g}, more than the maximum {self.maximum:g}", "minimum")
         return self
 
     @model_validator(mode="after")
     def _check_values(self) -> Self:
         if self.enum is not None and not self.enum:
-            raise fault("is empty: leave it out to allow every value", "enum")
+            raise field_error("is empty: leave it out to allow every value", "enum")
         members = self.enum or ()
         if len(members) > MAX_ENUM_VALUES:
-            raise fault(f"has {len(members):,} values: at most {MAX_ENUM_VALUES:,} are allowed", "enum")
+            raise field_error(f"has {len(members):,} values: at most {MAX_ENUM_VALUES:,} are allowed", "enum")
         for position, member in enumerate(members):
             self._check_value(member, "enum", position)
             if member in members[:position]:
-                raise fault(f"{quoted(member)} is listed twice", "enum", position)
+                raise field_error(f"{short_repr(member)} is listed twice", "enum", position)
         if self.default is not None:
             self._check_value(self.default, "default")
         return self
@@ -108,11 +109,11 @@ class Parameter(Part):
                 raise ValueError(f"{_kind_and_value(value)}: write the text '{_plain(value)}', in quotes")
             if self.type not in ("string", "date") and isinstance(value, str):
                 meant = READERS[self.type](value)
-                raise ValueError(f"the text {quoted(value)}: write {_kind_and_value(meant)}, without quotes")
+                raise ValueError(f"the text {short_repr(value)}: write {_kind_and_value(meant)}, without quotes")
             if type(self.read(value)) is not type(value) and not (self.type == "number" and isinstance(value, float)):
-                raise ValueError(f"{quoted(value)}: write it as {_article(self.type)}")
+                raise ValueError(f"{short_repr(value)}: write it as {_article(self.type)}")
         except ValueError as error:
-            raise fault(f"is {error}", *path) from error
+            raise field_error(f"is {error}", *path) from error
 
 
 def bind_parameters(
@@ -127,7 +128,9 @@ def bind_parameters(
         if name not in parameters:
             listed = ", ".join(parameters) or "none"
             likely = suggestion(name, parameters)
-            raise ParameterError(f"unknown parameter {quoted(name)}: this report has {listed}{likely}", report=report)
+            raise ParameterError(
+                f"unknown parameter {short_repr(name)}: this report has {listed}{likely}", report=report
+            )
     values = {}
     for name, parameter in parameters.items():
         try:
@@ -165,9 +168,9 @@ def _article(kind: str) -> str:
 
 def _read_string(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{quoted(value)}: write it as text, in quotes")
+        raise ValueError(f"{short_repr(value)}: write it as text, in quotes")
     if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise ValueError(f"{quoted(value)}: PostgreSQL's text cannot hold the character NUL, nor half of another")
+        raise ValueError(f"{short_repr(value)}: PostgreSQL's text cannot hold the character NUL, nor half of another")
     return value
 
 
@@ -176,7 +179,7 @@ def _read_integer(value: object) -> int:
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
         return value
-    raise ValueError(f"{quoted(value)}: it must be an integer, of 18 digits at most")
+    raise ValueError(f"{short_repr(value)}: it must be an integer, of 18 digits at most")
 
 
 def _read_number(value: object) -> int | float:
@@ -184,7 +187,7 @@ def _read_number(value: object) -> int | float:
         value = float(value)
     if isinstance(value, int | float) and not isinstance(value, bool) and -MAX_NUMBER < value < MAX_NUMBER:
         return int(value) if value == int(value) else value  # 5 and 5.0 are one question
-    raise ValueError(f"{quoted(value)}: it must be a number")
+    raise ValueError(f"{short_repr(value)}: it must be a number")
 
 
 def _read_boolean(value: object) -> bool:
@@ -192,7 +195,7 @@ def _read_boolean(value: object) -> bool:
         return value.casefold() == "true"
     if isinstance(value, bool):
         return value
-    raise ValueError(f"{quoted(value)}: it must be true or false")
+    raise ValueError(f"{short_repr(value)}: it must be true or false")
 
 
 def _read_date(value: object) -> str:
@@ -201,7 +204,7 @@ def _read_date(value: object) -> str:
     try:
         return parse_date(str(value), name="value").isoformat()
     except RangeError as error:
-        raise ValueError(f"{quoted(value)}: write a calendar date as YYYY-MM-DD") from error
+        raise ValueError(f"{short_repr(value)}: write a calendar date as YYYY-MM-DD") from error
 
 
 READERS: Mapping[str, Callable[[object], str | int | float | bool]] = {

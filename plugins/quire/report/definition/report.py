@@ -9,11 +9,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from quire.date_range import MAX_DAYS, Grain
-from quire.report.definition.parameter import Parameter, ParameterValue, bind_parameters, sql_bind
-from quire.report.definition.part import Part, duplicates, duplicates_for_excel, fault
-from quire.report.definition.presentation import Column, Delivery, FileFormat, Workbook
-from quire.report.definition.readers import MAX_READER_DAYS, Limits, Owner
-from quire.report.definition.scalars import (
+from quire.report.definition.delivery import Delivery
+from quire.report.definition.field_types import (
     Cron,
     Label,
     ParameterName,
@@ -21,11 +18,17 @@ from quire.report.definition.scalars import (
     ReportName,
     TimeZone,
     Window,
+    default_title,
     parse_window,
-    title_of,
 )
+from quire.report.definition.limits import MAX_READER_DAYS, RequestLimits
+from quire.report.definition.name_checks import duplicates_ignoring_case, find_duplicates
+from quire.report.definition.owner import Owner
+from quire.report.definition.parameter import Parameter, ParameterValue, bind_parameters, sql_bind
 from quire.report.definition.source import Source
+from quire.report.definition.strict_model import StrictModel, field_error
 from quire.report.definition.summary import GroupKey, Summary
+from quire.report.definition.workbook import Column, FileFormat, Workbook
 from quire.report.sql_literal import TypedNull
 
 StageName = Literal["plan", "extract", "aggregate", "layout", "render", "publish"]
@@ -33,14 +36,14 @@ RESERVED_PARAMETERS = ("start", "end", "force", "formats")  # a run's own
 
 
 def _title_from_name(fields: dict[str, Any]) -> str:
-    return title_of(fields.get("name", ""))
+    return default_title(fields.get("name", ""))
 
 
 def _window_from_partition(fields: dict[str, Any]) -> str:
     return f"1 {fields.get('partition', Grain.MONTH)}"
 
 
-class ReportDefinition(Part):
+class ReportDefinition(StrictModel):
     """A report.
 
     ``name`` (the file's stem) and ``sql_text`` (the file that ``source.sql`` names, as it stands, with one line
@@ -52,7 +55,7 @@ class ReportDefinition(Part):
     title: Label = Field(default_factory=_title_from_name)
     description: Prose = ""
     owner: Owner | None = None
-    limits: Limits = Limits()
+    limits: RequestLimits = RequestLimits()
     source: Source
     partition: Grain
     timezone: TimeZone = "UTC"
@@ -96,33 +99,36 @@ class ReportDefinition(Part):
 
     def column_title(self, name: str) -> str:
         """Returns the header of a column of the query, listed under ``columns`` or not."""
-        return next((column.title for column in self.columns if column.name == name), title_of(name))
+        return next((column.title for column in self.columns if column.name == name), default_title(name))
 
     def group_title(self, key: GroupKey) -> str:
         """Returns the header of a summary's key: the period's name where the key is truncated to one."""
-        return title_of(key.every) if key.every else self.column_title(key.column)
+        return default_title(key.every) if key.every else self.column_title(key.column)
 
     @field_validator("parameters")
     @classmethod
     def _check_parameters(cls, parameters: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
         for name in parameters:
             if name in RESERVED_PARAMETERS:
-                raise fault("start, end, force and formats belong to every run: choose another name", name)
+                raise field_error("start, end, force and formats belong to every run: choose another name", name)
         return {
-            name: p if p.title else p.model_copy(update={"title": title_of(name)}) for name, p in parameters.items()
+            name: p if p.title else p.model_copy(update={"title": default_title(name)})
+            for name, p in parameters.items()
         }
 
     @model_validator(mode="after")
     def _check_schedules(self) -> Self:
         for name, parameter in self.parameters.items():
             if parameter.required and (self.schedule or self.store_schedule):
-                raise fault("missing: a scheduled report needs one for every parameter", "parameters", name, "default")
+                raise field_error(
+                    "missing: a scheduled report needs one for every parameter", "parameters", name, "default"
+                )
         if self.store_schedule and self.source.freshness == "always":
-            raise fault("stores nothing that lasts while source.freshness is always", "store_schedule")
+            raise field_error("stores nothing that lasts while source.freshness is always", "store_schedule")
         return self
 
     @property
-    def reader_limits(self) -> Limits:
+    def reader_limits(self) -> RequestLimits:
         """The largest request that readers may make: where the definition sets no date range, ten years or a window."""
         window = self.window_count * MAX_DAYS[self.window_grain]
         return self.limits.model_copy(update={"days": self.limits.days or max(MAX_READER_DAYS, window)})
@@ -132,24 +138,24 @@ class ReportDefinition(Part):
         window = self.window_count * MAX_DAYS[self.window_grain]
         if self.limits.days is not None and window > self.limits.days:
             reason = f"is {self.limits.days:,}, less than the window: {self.window} may have {window:,} days"
-            raise fault(reason, "limits", "days")
+            raise field_error(reason, "limits", "days")
         return self
 
     @model_validator(mode="after")
     def _check_columns(self) -> Self:
-        for name in duplicates(column.name for column in self.columns):
-            raise fault(f"{name} is listed twice", "columns")
+        for name in find_duplicates(column.name for column in self.columns):
+            raise field_error(f"{name} is listed twice", "columns")
         return self
 
     @model_validator(mode="after")
     def _check_summaries(self) -> Self:
-        for name in duplicates_for_excel(summary.name for summary in self.summaries):
-            raise fault(f"two sheets would be called {name!r}", "summaries")
+        for name in duplicates_ignoring_case(summary.name for summary in self.summaries):
+            raise field_error(f"two sheets would be called {name!r}", "summaries")
         for position, summary in enumerate(self.summaries):
             headers = [self.group_title(key) for key in summary.by]
             headers += [measure.title for measure in summary.measures.values()]
-            for title in duplicates_for_excel(headers):
-                raise fault(f"two of its columns have the header {title!r}", "summaries", position)
+            for title in duplicates_ignoring_case(headers):
+                raise field_error(f"two of its columns have the header {title!r}", "summaries", position)
         if not self.workbook.detail and not self.summaries:
-            raise fault("is false, and there are no summaries: nothing would be written", "workbook", "detail")
+            raise field_error("is false, and there are no summaries: nothing would be written", "workbook", "detail")
         return self

@@ -7,14 +7,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from quire.report.definition.part import Part, duplicates, fault, kind_of_value
-from quire.report.definition.scalars import ConnectionId, Duration, Label
+from quire.report.definition.field_types import ConnectionId, Duration, Label
+from quire.report.definition.name_checks import find_duplicates
+from quire.report.definition.strict_model import StrictModel, field_error, value_kind
 
 SOURCE_CONNECTION = "quire_source"
 MAX_TIMEOUT = timedelta(days=24)  # 2^31 milliseconds are some hours more
 
 
-class SourceTable(Part):
+class SourceTable(StrictModel):
     """A table whose changes make stored partitions stale: those its rows lie in, or all without a time column."""
 
     name: Label
@@ -26,7 +27,7 @@ class SourceTable(Part):
         return {"name": value} if isinstance(value, str) else value
 
 
-class Probe(Part):
+class Probe(StrictModel):
     """Freshness by one grouped query over a column of change times."""
 
     probe: Label
@@ -34,11 +35,11 @@ class Probe(Part):
 
 Freshness = Annotated[
     Annotated[Literal["tracked", "always"], Tag("<word>")] | Annotated[Probe, Tag("<mapping>")],
-    Discriminator(kind_of_value),
+    Discriminator(value_kind),
 ]
 
 
-class Source(Part):
+class Source(StrictModel):
     """The query and how it may be run.
 
     Args:
@@ -61,10 +62,10 @@ class Source(Part):
 
     @model_validator(mode="after")
     def _check_tables(self) -> Self:
-        for name in duplicates(table.name for table in self.tables):
-            raise fault(f"{name} is listed twice", "tables")
+        for name in find_duplicates(table.name for table in self.tables):
+            raise field_error(f"{name} is listed twice", "tables")
         if self.timeout > MAX_TIMEOUT:
-            raise fault(f"PostgreSQL's statement_timeout ends at {MAX_TIMEOUT.days}d", "timeout")
+            raise field_error(f"PostgreSQL's statement_timeout ends at {MAX_TIMEOUT.days}d", "timeout")
         if self.freshness == "tracked" and not self.tables:
-            raise fault("tracked needs the tables that the query reads, under source.tables", "freshness")
+            raise field_error("tracked needs the tables that the query reads, under source.tables", "freshness")
         return self

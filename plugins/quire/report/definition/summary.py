@@ -9,8 +9,9 @@ from typing import Any, Literal, Self
 from pydantic import field_serializer, field_validator, model_validator
 
 from quire.date_range import Grain
-from quire.report.definition.part import Part, duplicates_for_excel, fault, suggestion
-from quire.report.definition.scalars import Expression, FormatCode, Label, title_of
+from quire.report.definition.field_types import Expression, FormatCode, Label, default_title
+from quire.report.definition.name_checks import duplicates_ignoring_case, suggestion
+from quire.report.definition.strict_model import StrictModel, field_error
 
 Aggregation = Literal["count", "sum", "mean", "min", "max", "n_unique", "median"]
 ChartType = Literal["column", "bar", "line", "area", "pie", "scatter"]
@@ -18,7 +19,7 @@ SHEET_NAME_LENGTH = 31  # Excel's; its other rules are in _check_sheet_name
 RESERVED_SHEETS = {"about", "files", "history"}  # ours, ours, and Excel's own
 
 
-class GroupKey(Part):
+class GroupKey(StrictModel):
     """A column to group by; with ``every``, truncated to the period's first day in the report's time zone."""
 
     column: Label
@@ -30,7 +31,7 @@ class GroupKey(Part):
         return {"column": value} if isinstance(value, str) else value
 
 
-class Measure(Part):
+class Measure(StrictModel):
     """A number for each group.
 
     Args:
@@ -48,13 +49,13 @@ class Measure(Part):
     @model_validator(mode="after")
     def _check_of(self) -> Self:
         if self.agg == "count" and self.of is not None:
-            raise fault("count counts rows and takes no of; sum a CASE expression to count some of them", "of")
+            raise field_error("count counts rows and takes no of; sum a CASE expression to count some of them", "of")
         if self.agg != "count" and self.of is None:
-            raise fault(f"missing: {self.agg} needs the column or expression it is taken of", "of")
+            raise field_error(f"missing: {self.agg} needs the column or expression it is taken of", "of")
         return self
 
 
-class SortKey(Part):
+class SortKey(StrictModel):
     """A column of the summary to sort by; written ``name``, or ``-name`` for the largest first."""
 
     column: Label
@@ -68,7 +69,7 @@ class SortKey(Part):
         return value
 
 
-class Chart(Part):
+class Chart(StrictModel):
     """A chart over the summary's columns."""
 
     type: ChartType
@@ -78,13 +79,13 @@ class Chart(Part):
     @model_validator(mode="after")
     def _check_series(self) -> Self:
         if not self.y:
-            raise fault("is empty: name at least one measure", "y")
+            raise field_error("is empty: name at least one measure", "y")
         if self.type == "pie" and len(self.y) > 1:
-            raise fault("a pie shows one measure", "y")
+            raise field_error("a pie shows one measure", "y")
         return self
 
 
-class Summary(Part):
+class Summary(StrictModel):
     """A grouped table. ``name`` is its sheet's name; ``measures`` keep the order of the file."""
 
     name: Label
@@ -114,7 +115,9 @@ class Summary(Part):
     @field_validator("measures")
     @classmethod
     def _fill_titles(cls, measures: Mapping[str, Measure]) -> Mapping[str, Measure]:
-        return {name: m if m.title else m.model_copy(update={"title": title_of(name)}) for name, m in measures.items()}
+        return {
+            name: m if m.title else m.model_copy(update={"title": default_title(name)}) for name, m in measures.items()
+        }
 
     @field_serializer("measures", when_used="json")
     def _keep_order(self, measures: Mapping[str, Measure]) -> list[Any]:
@@ -124,11 +127,11 @@ class Summary(Part):
     @model_validator(mode="after")
     def _check_names(self) -> Self:
         if not self.by:
-            raise fault("is empty: name at least one column", "by")
+            raise field_error("is empty: name at least one column", "by")
         if not self.measures:
-            raise fault("is empty: name at least one measure", "measures")
-        for name in duplicates_for_excel(self.column_names):
-            raise fault(f"two of its columns are called {name}")
+            raise field_error("is empty: name at least one measure", "measures")
+        for name in duplicates_ignoring_case(self.column_names):
+            raise field_error(f"two of its columns are called {name}")
         for position, key in enumerate(self.sort):
             self._check_known(key.column, self.column_names, "sort", position)
         if self.chart:
@@ -140,4 +143,4 @@ class Summary(Part):
     def _check_known(self, name: str, known: tuple[str, ...], *path: str | int) -> None:
         if name not in known:
             listed = ", ".join(known)
-            raise fault(f"is {name!r}: this summary has {listed}{suggestion(name, known)}", *path)
+            raise field_error(f"is {name!r}: this summary has {listed}{suggestion(name, known)}", *path)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import ConfigDict, Discriminator, Field, StrictBool, StrictInt, Tag, model_validator
+from pydantic import Discriminator, Field, StrictBool, StrictInt, Tag, model_validator
 
-from quire.report.definition.part import Part, duplicates, fault, kind_of_value
-from quire.report.definition.scalars import Address, ClassPath, Duration, FormatCode, Label, title_of
+from quire.report.definition.field_types import FormatCode, Label, default_title
+from quire.report.definition.name_checks import find_duplicates
+from quire.report.definition.strict_model import StrictModel, field_error, value_kind
 
 Total = Literal["sum", "mean", "min", "max", "count"]
 FileFormat = Literal["xlsx", "csv", "parquet"]
 FILE_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
-MAX_LINK_LIFETIME = timedelta(days=7)  # S3's own limit for a presigned address
 
 
 def _title_from_name(fields: dict[str, Any]) -> str:
-    return title_of(fields.get("name", ""))
+    return default_title(fields.get("name", ""))
 
 
-class Column(Part):
+class Column(StrictModel):
     """A column of the detail sheet.
 
     Args:
@@ -38,7 +37,7 @@ class Column(Part):
     total: Total | None = None
 
 
-class RowSplit(Part):
+class RowSplit(StrictModel):
     """A workbook for every so many rows."""
 
     rows: StrictInt = Field(ge=1)
@@ -46,11 +45,11 @@ class RowSplit(Part):
 
 Split = Annotated[
     Annotated[Literal["partition", "none"], Tag("<word>")] | Annotated[RowSplit, Tag("<mapping>")],
-    Discriminator(kind_of_value),
+    Discriminator(value_kind),
 ]
 
 
-class CsvOptions(Part):
+class CsvOptions(StrictModel):
     """How CSV files are written.
 
     Args:
@@ -60,7 +59,7 @@ class CsvOptions(Part):
     escape_formulas: StrictBool = False
 
 
-class Workbook(Part):
+class Workbook(StrictModel):
     """How the rows become files.
 
     Args:
@@ -82,51 +81,12 @@ class Workbook(Part):
         for field in ("formats", "reader_formats"):
             names: tuple[FileFormat, ...] = getattr(self, field)
             if not names:
-                raise fault("is empty: name at least one of xlsx, csv, parquet", field)
-            for name in duplicates(names):
-                raise fault(f"{name} is listed twice", field)
+                raise field_error("is empty: name at least one of xlsx, csv, parquet", field)
+            for name in find_duplicates(names):
+                raise field_error(f"{name} is listed twice", field)
         for name in self.formats:
             if name not in self.reader_formats:
-                raise fault(
+                raise field_error(
                     f"{name} is missing, but workbook.formats makes it: readers could download it", "reader_formats"
                 )
-        return self
-
-
-class Notifier(Part):
-    """Any of Airflow's notifiers, by its class, with the arguments that are its own: Airflow's side checks them."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    notifier: ClassPath
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """What the class is called with."""
-        return dict(self.__pydantic_extra__ or {})
-
-
-Recipient = Annotated[
-    Annotated[Address, Tag("<word>")] | Annotated[Notifier, Tag("<mapping>")], Discriminator(kind_of_value)
-]
-
-
-class Notify(Part):
-    """Who is told of a run's end: e-mail addresses, and notifiers for whatever else."""
-
-    success: tuple[Recipient, ...] = ()
-    failure: tuple[Recipient, ...] = ()
-
-
-class Delivery(Part):
-    """How long links and runs live, and who is told. Without ``keep``, a run is kept for ever."""
-
-    link_ttl: Duration = timedelta(hours=1)
-    keep: Duration | None = None
-    notify: Notify = Notify()
-
-    @model_validator(mode="after")
-    def _check_link(self) -> Self:
-        if self.link_ttl > MAX_LINK_LIFETIME:
-            raise fault("a presigned link lives at most 7d", "link_ttl")
         return self

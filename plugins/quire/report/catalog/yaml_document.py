@@ -17,7 +17,7 @@ from quire.errors import DefinitionError
 from quire.report.catalog.yaml_hints import advice_of
 from quire.report.catalog.yaml_limits import first_excess
 
-FAULTS_TOLD = 3  # an error is one line
+MAX_LISTED_PROBLEMS = 3  # an error is one line
 STRING = "tag:yaml.org,2002:str"
 TIMESTAMP = "tag:yaml.org,2002:timestamp"
 MERGE = "tag:yaml.org,2002:merge"
@@ -30,7 +30,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class FileProblem:
     """One thing that is wrong in a file. ``line`` counts from 1."""
 
     file: str
@@ -43,10 +43,10 @@ class Fault:
         return ": ".join(part for part in (place, self.field, self.reason) if part)
 
 
-def definition_error(faults: Sequence[Fault], *, uncounted: int = 0) -> DefinitionError:
+def definition_error(faults: Sequence[FileProblem], *, uncounted: int = 0) -> DefinitionError:
     """Returns one error, of one line, for all that is wrong with a report; ``uncounted`` faults are not listed."""
-    told = "; ".join(map(str, faults[:FAULTS_TOLD]))
-    more = len(faults) - FAULTS_TOLD + uncounted
+    told = "; ".join(map(str, faults[:MAX_LISTED_PROBLEMS]))
+    more = len(faults) - MAX_LISTED_PROBLEMS + uncounted
     return DefinitionError(f"{told}; and {more} more" if more > 0 else told)
 
 
@@ -61,7 +61,7 @@ _Loader.yaml_implicit_resolvers = {
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class YamlDocument:
     """What a file says, as plain values, and the nodes they came from."""
 
     values: dict[str, Any]
@@ -92,49 +92,51 @@ class Document:
         return line, field
 
 
-def read_document(text: str, *, file: str) -> Document:
+def read_document(text: str, *, file: str) -> YamlDocument:
     """Reads the content of a YAML file; ``file`` is its name in errors.
 
     Raises:
         DefinitionError: it is not valid YAML, or not such YAML as a definition may be.
     """
     found = _parse(text, file=file)
-    if isinstance(found, Document):
+    if isinstance(found, YamlDocument):
         return found
     raise definition_error(found)
 
 
-def _parse(text: str, *, file: str) -> Document | list[Fault]:
+def _parse(text: str, *, file: str) -> YamlDocument | list[FileProblem]:
     try:
         if excess := first_excess(yaml.parse(text, Loader=_Loader)):
-            return [Fault(file=file, line=excess[0], reason=excess[1])]
+            return [FileProblem(file=file, line=excess[0], reason=excess[1])]
         loader = _Loader(text)
         try:
             root = loader.get_single_node()
             if root is None:
-                return [Fault(file=file, reason="is empty")]
+                return [FileProblem(file=file, reason="is empty")]
             if not isinstance(root, yaml.MappingNode):
-                return [Fault(file=file, line=1, reason="must be a mapping, such as title: Flights")]
-            if faults := list(_node_faults(root, file=file, seen=set())):
+                return [FileProblem(file=file, line=1, reason="must be a mapping, such as title: Flights")]
+            if faults := list(_node_problems(root, file=file, seen=set())):
                 return faults
-            return Document(loader.construct_document(root), root)
+            return YamlDocument(loader.construct_document(root), root)
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         reason = ", ".join(part for part in (error.problem, error.context) if part)
-        return [Fault(file=file, line=line, reason=f"not valid YAML: {reason}{advice_of(error, text)}")]
+        return [FileProblem(file=file, line=line, reason=f"not valid YAML: {reason}{advice_of(error, text)}")]
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # odd characters, or a tag such as !!int on no number
         reason = getattr(error, "reason", None) or str(error)
-        return [Fault(file=file, reason=f"not valid YAML: {reason}")]
+        return [FileProblem(file=file, reason=f"not valid YAML: {reason}")]
     except (
         LookupError,
         AttributeError,
     ) as error:  # a tag such as !!bool or !!timestamp on a word
-        return [Fault(file=file, reason=f"not valid YAML: a value is not of the type that its tag says: {error}")]
+        return [FileProblem(file=file, reason=f"not valid YAML: a value is not of the type that its tag says: {error}")]
 
 
-def _node_faults(node: yaml.Node, *, file: str, seen: set[int], path: tuple[str | int, ...] = ()) -> Iterator[Fault]:
+def _node_problems(
+    node: yaml.Node, *, file: str, seen: set[int], path: tuple[str | int, ...] = ()
+) -> Iterator[FileProblem]:
     """Finds what YAML takes and a definition does not, in a node and in the nodes inside it."""
     if id(node) in seen:  # an alias
         return
@@ -142,34 +144,34 @@ def _node_faults(node: yaml.Node, *, file: str, seen: set[int], path: tuple[str 
     line = node.start_mark.line + 1
     if node.tag in FOREIGN_TAGS:
         reason = f"has the tag {FOREIGN_TAGS[node.tag]}: write text, a number, a list or a mapping"
-        yield Fault(file=file, line=line, field=_field(path), reason=reason)
+        yield FileProblem(file=file, line=line, field=_field(path), reason=reason)
     elif isinstance(node, yaml.SequenceNode):
         for position, item in enumerate(node.value):
-            yield from _node_faults(item, file=file, seen=seen, path=(*path, position))
+            yield from _node_problems(item, file=file, seen=seen, path=(*path, position))
     elif isinstance(node, yaml.MappingNode):
-        yield from _key_faults(node, file=file, path=path)
+        yield from _key_problems(node, file=file, path=path)
         for key, value in node.value:
-            yield from _node_faults(value, file=file, seen=seen, path=(*path, _shown(key)))
+            yield from _node_problems(value, file=file, seen=seen, path=(*path, _shown(key)))
     elif node.tag in NUMBERS and len(node.value) > MAX_NUMBER_LENGTH:
         reason = f"is a number of {len(node.value):,} characters: at most {MAX_NUMBER_LENGTH} are allowed"
-        yield Fault(file=file, line=line, field=_field(path), reason=reason)
+        yield FileProblem(file=file, line=line, field=_field(path), reason=reason)
     elif control := CONTROL.search(node.value):
         reason = f"has the control character {_escaped(control.group())}: take it out"
-        yield Fault(file=file, line=line, field=_field(path), reason=reason)
+        yield FileProblem(file=file, line=line, field=_field(path), reason=reason)
 
 
-def _key_faults(node: yaml.MappingNode, *, file: str, path: tuple[str | int, ...]) -> Iterator[Fault]:
+def _key_problems(node: yaml.MappingNode, *, file: str, path: tuple[str | int, ...]) -> Iterator[FileProblem]:
     """Finds keys that stand twice, of which YAML would keep the last, and keys such as ``on`` that are no text."""
     keys: set[str] = set()
     for key, _ in node.value:
         line = key.start_mark.line + 1
         if isinstance(key, yaml.ScalarNode) and (control := CONTROL.search(key.value)):
             reason = f"the key {key.value!r} has the control character {_escaped(control.group())}: take it out"
-            yield Fault(file=file, line=line, field=_field(path), reason=reason)
+            yield FileProblem(file=file, line=line, field=_field(path), reason=reason)
         elif key.tag not in (STRING, MERGE):
-            yield Fault(file=file, line=line, reason=f"the key {_shown(key)} is not text: write it in quotes")
+            yield FileProblem(file=file, line=line, reason=f"the key {_shown(key)} is not text: write it in quotes")
         elif key.value in keys:
-            yield Fault(file=file, line=line, field=key.value, reason="this key stands twice")
+            yield FileProblem(file=file, line=line, field=key.value, reason="this key stands twice")
         else:
             keys.add(key.value)
 

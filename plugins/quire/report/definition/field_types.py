@@ -11,9 +11,9 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from quire.date_range import Grain, zone
-from quire.errors import RangeError, quoted
+from quire.errors import RangeError, short_repr
 from quire.format_codes.validation import problem_of
-from quire.report.definition.part import suggestion
+from quire.report.definition.name_checks import suggestion
 
 DURATION = re.compile(r"(\d{1,6})\s*([smhd])")
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -24,7 +24,7 @@ MAX_CRON_LENGTH = 500  # every minute, hour, day, month and weekday in a list of
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def title_of(name: str) -> str:
+def default_title(name: str) -> str:
     """Returns a name as readers write it: ``mean_delay`` becomes ``Mean delay``."""
     words = " ".join(name.replace("_", " ").split())
     return words[:1].upper() + words[1:]
@@ -33,7 +33,7 @@ def title_of(name: str) -> str:
 def _matching(pattern: str, words: str) -> Callable[[str], str]:
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
-            raise ValueError(f"is {quoted(text)}: {words}")
+            raise ValueError(f"is {short_repr(text)}: {words}")
         return text
 
     return check
@@ -49,7 +49,7 @@ def _one_line(text: str) -> str:
 
 def _format_code(code: str) -> str:
     if problem := problem_of(code):
-        raise ValueError(f"is {quoted(code)}: {problem}")
+        raise ValueError(f"is {short_repr(code)}: {problem}")
     return code
 
 
@@ -64,7 +64,7 @@ def _duration(value: Any) -> timedelta:
         return value
     match = DURATION.fullmatch(value) if isinstance(value, str) else None
     if not match or not int(match[1]):
-        raise ValueError(f"is {quoted(value)}: write a length of time such as 45s, 30m, 1h or 90d")
+        raise ValueError(f"is {short_repr(value)}: write a length of time such as 45s, 30m, 1h or 90d")
     return timedelta(**{DURATION_UNITS[match[2]]: int(match[1])})
 
 
@@ -73,7 +73,7 @@ def _zone(name: str) -> str:
         return str(zone(name))
     except RangeError as error:
         likely = suggestion(name, available_timezones())
-        raise ValueError(f"is {quoted(name)}: use an IANA time zone such as Europe/Berlin{likely}") from error
+        raise ValueError(f"is {short_repr(name)}: use an IANA time zone such as Europe/Berlin{likely}") from error
 
 
 def _cron(text: str) -> str:
@@ -82,19 +82,19 @@ def _cron(text: str) -> str:
     fields = text.split()
     if len(fields) != 5:
         raise ValueError(
-            f"is {quoted(text)}: a cron has five fields (minute hour day month weekday), this has {len(fields)}"
+            f"is {short_repr(text)}: a cron has five fields (minute hour day month weekday), this has {len(fields)}"
         )
     try:
         croniter(text, datetime(2024, 1, 1, tzinfo=UTC)).get_next()
     except (ValueError, KeyError) as error:
-        raise ValueError(f"is {quoted(text)}: {str(error).rstrip('.')}") from error
+        raise ValueError(f"is {short_repr(text)}: {str(error).rstrip('.')}") from error
     return text
 
 
 def _window(text: str) -> str:
     match = WINDOW.fullmatch(text)
     if not match:
-        raise ValueError(f"is {quoted(text)}: write how many whole periods, such as 1 month, 7 days or 2 quarters")
+        raise ValueError(f"is {short_repr(text)}: write how many whole periods, such as 1 month, 7 days or 2 quarters")
     return f"{match[1]} {match[2]}{'s' if match[1] != '1' else ''}"
 
 
