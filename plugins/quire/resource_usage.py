@@ -66,7 +66,7 @@ class TaskMeter:
 
     def count_written(self, found: Sequence[StagedPartition | StagedSummary | RenderedFile]) -> None:
         """Counts the records of what the task wrote; partitions that were stored before were only looked at."""
-        new = [part for part in found if not (isinstance(part, StagedPartition) and part.stored)]
+        new = [part for part in found if not (isinstance(part, StagedPartition) and part.cache_hit)]
         self.count(rows=sum(part.rows for part in new), bytes=sum(part.bytes for part in new), units=len(found))
 
     def usage(self) -> TaskUsage:

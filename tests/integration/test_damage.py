@@ -182,7 +182,7 @@ def test_backfill_over_lost_rows_stores_them_again(tmp_path: Path, database: str
     store_partitions(definition, request, session=session_of(database), store=bucket)
     lose(bucket, rows_key(bucket))
     staged = store_partitions(definition, request, session=session_of(database), store=bucket)
-    assert [part.stored for part in staged] == [False, True, True]
+    assert [part.cache_hit for part in staged] == [False, True, True]
     assert bucket.size(staged[0].object_key) == staged[0].bytes
 
 

@@ -209,7 +209,7 @@ def test_same_run_again_is_the_published_one(tmp_path: Path, fresh_database: str
     first = run(definition, fresh_database, bucket, "2013-01-01", "2013-03-31", run_id="r")
     keys = {entry.key for entry in bucket.list("reports/")}
     again = run(definition, fresh_database, bucket, "2013-01-01", "2013-03-31", run_id="r")
-    assert (first.published.reused, again.published.reused) == (False, True)
+    assert (first.published.already_published, again.published.already_published) == (False, True)
     assert again.published.manifest == first.published.manifest
     assert {entry.key for entry in bucket.list("reports/")} == keys
 
@@ -229,7 +229,7 @@ def test_two_writers_of_one_run_end_with_one_that_counts(
         outcomes = [future.result() for future in [pool.submit(write) for _ in range(3)]]
     manifests = [outcome.published.manifest for outcome in outcomes]
     assert manifests[0] == manifests[1] == manifests[2]
-    assert sorted(outcome.published.reused for outcome in outcomes) == [False, True, True]
+    assert sorted(outcome.published.already_published for outcome in outcomes) == [False, True, True]
     kept = {file.key for file in manifests[0].files} | {manifest_key("events", manifests[0].run)}
     assert {entry.key for entry in bucket.list("reports/")} == kept
     assert verify_run(manifests[0].run, store=bucket).faults == ()
@@ -292,6 +292,6 @@ def test_run_killed_at_any_stage_leaves_no_manifest_and_ends_when_run_again(
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not [entry.key for entry in bucket.list("") if entry.key.endswith("manifest.json")]
     outcome = run(definition, fresh_database, bucket, "2013-01-01", "2013-03-31", run_id="killed")
-    assert outcome.published.reused is False
+    assert outcome.published.already_published is False
     assert outcome.published.manifest.rows == len(ROWS)
     assert verify_run(outcome.published.manifest.run, store=bucket).faults == ()

@@ -52,7 +52,7 @@ def run(definition: ReportDefinition, url: str, store: ObjectStore, *, force: bo
 
 
 def read(outcome: RunOutcome) -> list[str]:
-    return [part.key for part in outcome.partitions if not part.stored]
+    return [part.key for part in outcome.partitions if not part.cache_hit]
 
 
 @pytest.mark.parametrize("kind", ["timestamptz", "timestamp", "date"])
@@ -63,10 +63,10 @@ def test_partition_is_read_again_where_its_rows_changed_and_only_there(
     definition = probed_report(tmp_path, kind=kind, probe=probe)
     assert read(run(definition, database, bucket)) == ["2013-01", "2013-02", "2013-03"]
     again = run(definition, database, bucket)
-    assert (read(again), again.published.reused) == ([], True)
+    assert (read(again), again.published.already_published) == ([], True)
     run_sql(database, "UPDATE events SET amount = 7, changed = changed + interval '1 microsecond' WHERE id = 6")
     after = run(definition, database, bucket)
-    assert (read(after), after.published.reused) == (["2013-03"], False)
+    assert (read(after), after.published.already_published) == (["2013-03"], False)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_forced_run_reads_everything_anew(tmp_path: Path, database: str, bucket:
     definition = probed_report(tmp_path)
     run(definition, database, bucket)
     forced = run(definition, database, bucket, force=True)
-    assert (len(read(forced)), forced.published.reused) == (3, False)
+    assert (len(read(forced)), forced.published.already_published) == (3, False)
 
 
 def staged_run(definition: ReportDefinition, url: str, store: ObjectStore) -> StagedRun:

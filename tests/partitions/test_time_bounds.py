@@ -36,7 +36,7 @@ def staged(size: int, statistics: PartitionStatistics) -> Sequence[StagedPartiti
     return [
         StagedPartition(
             key="2013-01", start=dt.date(2013, 1, 1), stop=dt.date(2013, 2, 1), object_key=KEY, rows=HOURS,
-            bytes=size, sha256="0", token="t", statistics=statistics,
+            bytes=size, sha256="0", freshness_token="t", statistics=statistics,
         )
     ]  # fmt: skip
 

@@ -21,10 +21,12 @@ LONGER: dict[str, Any] = {"start": "2001-01-01", "end": "2020-12-31"}
 
 def test_reader_may_request_ten_years_and_an_operator_more(tmp_path: Path) -> None:
     definition = events_report(tmp_path)
-    assert read_question(definition, **TEN_YEARS, parameters={}).request.days.day_count == 3_653
+    assert read_question(definition, **TEN_YEARS, parameters={}).request.date_range.day_count == 3_653
     with pytest.raises(RangeError, match="At most 3,700 days of this report at once; this is 7,305"):
         read_question(definition, **LONGER, parameters={})
-    assert request_from_dates(definition, **LONGER, parameters={}, run_id="r").days.day_count == 7_305  # quire run
+    assert (
+        request_from_dates(definition, **LONGER, parameters={}, run_id="r").date_range.day_count == 7_305
+    )  # quire run
 
 
 def test_limit_of_the_definition_replaces_the_default(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from tests.portal.test_unreadable_runs import XCOM, serve_runs
 
 DAY = date(2013, 1, 1)
 STORED = StagedPartition(
-    key="2013-01", start=DAY, stop=DAY, object_key="a", rows=1, bytes=1, sha256="", token="t",
+    key="2013-01", start=DAY, stop=DAY, object_key="a", rows=1, bytes=1, sha256="", freshness_token="t",
     statistics=PartitionStatistics(nulls={"key": 1, "object_key": 2}),
 )  # fmt: skip
 SLICE = RowSlice(partition="2013-01", object_key="a", bytes=1, checksums="", offset=0, rows=1)

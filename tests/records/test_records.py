@@ -107,8 +107,8 @@ STAGED = StagedPartition(
     rows=0,
     bytes=1,
     sha256="0" * 64,
-    token="t",
-    stored=True,
+    freshness_token="t",
+    cache_hit=True,
     statistics=PartitionStatistics(earliest="2013-01-01", latest="2013-01-31", nulls={"note": 3}),
 )
 LAYOUT = RunLayout(run_key="a" * 32, reused=False, groups=((SHARE,), ()))
@@ -138,7 +138,7 @@ RECORDS = (
     MANIFEST.summaries[0],
     PartialSummaries(summaries=(SUMMARY,)),
     MANIFEST,
-    PublishedRun(manifest=MANIFEST, reused=True),
+    PublishedRun(manifest=MANIFEST, already_published=True),
 )
 
 

@@ -75,12 +75,12 @@ def test_record_that_names_another_reports_rows_is_replaced(tmp_path: Path, data
     assert own is not None
     assert foreign is not None
     bucket.delete([mine])
-    assert write_once(bucket, mine, replace(foreign, key=own.key, token=own.token))
+    assert write_once(bucket, mine, replace(foreign, key=own.key, freshness_token=own.freshness_token))
     again = run(events_report(tmp_path, **PROBED, title="Other"), database, bucket)
     assert b"SECRET" not in rows(bucket, again)
 
 
-@pytest.mark.parametrize("change", [{"token": "t"}, {"key": "2013-03"}])
+@pytest.mark.parametrize("change", [{"freshness_token": "t"}, {"key": "2013-03"}])
 def test_record_of_another_token_or_partition_is_replaced(
     tmp_path: Path, database: str, bucket: ObjectStore, change: dict[str, str]
 ) -> None:
@@ -93,7 +93,7 @@ def test_record_of_another_token_or_partition_is_replaced(
     run(events_report(tmp_path, **PROBED, title="Other"), database, bucket)
     staged = read_record(bucket, StagedPartition, key)
     assert staged is not None
-    assert [staged.key, staged.token] == key.removesuffix(".json").split("/")[-2:]
+    assert [staged.key, staged.freshness_token] == key.removesuffix(".json").split("/")[-2:]
 
 
 def test_partial_summaries_of_another_partition_are_replaced(

@@ -108,7 +108,7 @@ def test_superseded_rows_go_after_a_day_and_no_earlier(
         store_partitions(definition, request, session=session_of(database), store=bucket)
     assert len(places(bucket, "2013-01")) == 3
     assert collect(definition, bucket, after=DAY / 2).objects == 0
-    newest = max(places(bucket, "2013-01"), key=lambda key: str((bucket.read_json(key) or {})["read_at"]))
+    newest = max(places(bucket, "2013-01"), key=lambda key: str((bucket.read_json(key) or {})["snapshot_at"]))
     done = collect(definition, bucket, after=2 * DAY)
     assert (done.partitions, done.objects) == (2, 6)  # rows, what they add to the summary, and a record of that
     assert places(bucket, "2013-01") == {newest}
@@ -129,7 +129,7 @@ def test_rows_that_no_run_can_find_do_not_supersede_those_that_some_can(
     assert lasting < places(bucket, "2013-01")
     assert len(places(bucket, "2013-01")) == 2  # those that are true still, and the newest
     found = store_partitions(definition, request, session=session_of(database), store=bucket)
-    assert [part.stored for part in found] == [True, True, True]
+    assert [part.cache_hit for part in found] == [True, True, True]
 
 
 def test_superseded_rows_that_a_manifest_names_stay_until_it_goes(

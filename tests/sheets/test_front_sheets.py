@@ -47,7 +47,7 @@ def told_rows(include: Path, store: ObjectStore, rows: list[int], split: Any) ->
                 bytes=upload.bytes,
                 sha256="0",
                 checksums=upload.checksums,
-                token="t",
+                freshness_token="t",
             )
         )
     layout = layout_run(definition, plan, staged, store=store)

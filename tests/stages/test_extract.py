@@ -83,7 +83,9 @@ def test_stored_object_is_what_the_record_says(tmp_path: Path, database: str, bu
         body = bucket.read(part.object_key)
         assert body is not None
         assert (len(body), hashlib.sha256(body).hexdigest()) == (part.bytes, part.sha256)
-        assert part.object_key.startswith(f"partitions/events/{extraction.plan.source_digest}/{part.key}/{part.token}/")
+        assert part.object_key.startswith(
+            f"partitions/events/{extraction.plan.source_digest}/{part.key}/{part.freshness_token}/"
+        )
 
 
 @pytest.mark.parametrize(
@@ -294,4 +296,4 @@ def test_run_of_another_name_or_planned_again_reads_anew(
     extraction = Extraction.of(tmp_path, database, bucket)
     first = extraction.run()
     extraction.plan = replace(extraction.plan, request=replace(extraction.plan.request, **change))
-    assert {part.token for part in extraction.run()}.isdisjoint(part.token for part in first)
+    assert {part.freshness_token for part in extraction.run()}.isdisjoint(part.freshness_token for part in first)

@@ -42,7 +42,7 @@ def staged(plan: RunPlan, rows: list[int], *, token: str = "t") -> tuple[StagedP
             rows=count,
             bytes=1,
             sha256="0",
-            token=token,
+            freshness_token=token,
         )
         for partition, count in zip(partitions, rows, strict=True)
     )

@@ -60,7 +60,7 @@ def test_second_writer_drops_its_files_and_adopts_the_first_ones(
     session = session_of(fresh_database)
     won = publish_run(definition, first, files[0], session=session, store=bucket)
     lost = publish_run(definition, second, files[1], session=session, store=bucket)
-    assert (won.reused, lost.reused) == (False, True)
+    assert (won.already_published, lost.already_published) == (False, True)
     assert lost.manifest == won.manifest
     kept = {file.key for file in won.manifest.files} | {manifest_key("events", first.layout.run_key)}
     assert {entry.key for entry in bucket.list("reports/")} == kept
@@ -76,7 +76,7 @@ def test_run_that_is_published_already_leaves_nothing_of_its_own(
     publish_run(definition, first, render(definition, first, bucket), session=session, store=bucket)
     before = {entry.key for entry in bucket.list("")}
     again = stage(definition, fresh_database, bucket, run_id="again")
-    assert publish_run(definition, again, (), session=session, store=bucket).reused
+    assert publish_run(definition, again, (), session=session, store=bucket).already_published
     assert {entry.key for entry in bucket.list("")} == before
 
 
@@ -165,7 +165,7 @@ def test_manifest_says_what_was_asked_and_what_was_stored_before(
     run = stage(definition, fresh_database, bucket)
     asked = replace(run.plan.request, parameters={"kind": "a"})
     first, *others = run.partitions
-    run = replace(run, plan=replace(run.plan, request=asked), partitions=(replace(first, stored=True), *others))
+    run = replace(run, plan=replace(run.plan, request=asked), partitions=(replace(first, cache_hit=True), *others))
     files = render(definition, run, bucket)
     manifest = publish_run(definition, run, files, session=session_of(fresh_database), store=bucket).manifest
     assert manifest.parameters == {"kind": "a"}

@@ -60,7 +60,7 @@ def staged_run(
             bytes=upload.bytes,
             sha256=upload.sha256,
             checksums=upload.checksums,
-            token="t",
+            freshness_token="t",
         )
         for month, upload in zip(months, uploads, strict=True)
     )

@@ -39,7 +39,7 @@ def test_row_that_arrives_is_in_the_next_run_of_a_tracked_report(
 
     def run() -> tuple[list[str], int]:
         outcome = run_report(report, request_of(report), session=session_of(shop.database), store=bucket)
-        read = [part.key for part in outcome.partitions if not part.stored]
+        read = [part.key for part in outcome.partitions if not part.cache_hit]
         return read, sum(part.rows for part in outcome.partitions)
 
     assert run() == (["2013-01", "2013-02", "2013-03"], 6)

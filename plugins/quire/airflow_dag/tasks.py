@@ -225,7 +225,7 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
         told: dict[str, Any] = {
             "report": manifest.report,
             "run": manifest.run,
-            "reused": found.reused,
+            "reused": found.already_published,
             "rows": manifest.rows,
             "files": [
                 {

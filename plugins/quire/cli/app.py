@@ -154,7 +154,7 @@ def backfill(
 
     with show_progress(definition.title) as progress:
         found = store_partitions(definition, request, session=_session(definition), store=_store(), progress=progress)
-    new = [part for part in found if not part.stored]
+    new = [part for part in found if not part.cache_hit]
     typer.echo(
         f"{report}: {len(new)} of {len(found)} partitions stored now, with {sum(part.rows for part in new):,} rows; "
         "the others were stored and fresh"

@@ -25,10 +25,10 @@ def run_json(outcome: RunOutcome, definition: ReportDefinition, store: ObjectSto
         "end": manifest.end.isoformat(),
         "timezone": manifest.timezone,
         "parameters": manifest.parameters,
-        "reused": outcome.published.reused,
+        "reused": outcome.published.already_published,
         "rows": manifest.rows,
         "partitions": [
-            {"key": part.key, "rows": part.rows, "bytes": part.bytes, "sha256": part.sha256, "stored": part.stored}
+            {"key": part.key, "rows": part.rows, "bytes": part.bytes, "sha256": part.sha256, "stored": part.cache_hit}
             for part in outcome.partitions
         ],
         "summaries": [{"name": summary.name, "rows": summary.rows} for summary in manifest.summaries],
@@ -63,7 +63,7 @@ def print_json(outcome: RunOutcome, definition: ReportDefinition, store: ObjectS
 def print_files(outcome: RunOutcome, definition: ReportDefinition, store: ObjectStore) -> None:
     """Prints the run's files, each with its link on a line of its own, so that it can be copied whole."""
     manifest = outcome.published.manifest
-    made = "was published already" if outcome.published.reused else f"took {outcome.seconds['total']:.1f} s"
+    made = "was published already" if outcome.published.already_published else f"took {outcome.seconds['total']:.1f} s"
     typer.echo(f"{manifest.title}, {manifest.start} to {manifest.end}: {manifest.rows:,} rows; {made}")
     for file in manifest.files:
         period = format_period(file.earliest, file.latest)

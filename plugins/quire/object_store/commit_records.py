@@ -11,13 +11,13 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from quire.errors import DamagedObjectError, IntegrityError, first_line
 from quire.object_store import ObjectStore
 from quire.object_store.body import MAX_RECORD_BYTES
-from quire.records.serialization import from_json, to_json
+from quire.records.serialization import field_names, from_json, to_json
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ def _validate_fields(value: Any, kind: Any) -> None:
     """Refuses fields that a record without a checksum cannot have; records of earlier versions have no checksum."""
     if not isinstance(value, dict):
         raise IntegrityError("it is not a record")
-    unknown = sorted(set(value) - {field.name for field in fields(kind)})
+    unknown = sorted(set(value) - field_names(kind))
     if unknown:
         raise IntegrityError(f"it has a field {unknown[0]!r} and no checksum")
 

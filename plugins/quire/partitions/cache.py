@@ -43,7 +43,7 @@ def ensure_own_folder(staged: StagedPartition, place: str) -> None:
     Raises:
         DamagedObjectError: it was not.
     """
-    if place.split("/")[-2:] != [staged.key, staged.token] or folder_of(staged.object_key) != place:
+    if place.split("/")[-2:] != [staged.key, staged.freshness_token] or folder_of(staged.object_key) != place:
         raise DamagedObjectError(f"{place}.json is the record of other rows: it was copied or changed")
 
 
@@ -72,7 +72,7 @@ def merge_partitions(
     Raises:
         IntegrityError: one is missing, or there twice.
     """
-    wanted = [partition.key for partition in plan.request.days.partitions(definition.partition)]
+    wanted = [partition.key for partition in plan.request.date_range.partitions(definition.partition)]
     found = tuple(sorted((*plan.stored, *extracted), key=lambda part: part.start))
     if [part.key for part in found] != wanted:
         odd = sorted(set(wanted).symmetric_difference(part.key for part in found)) or ["one of them twice"]

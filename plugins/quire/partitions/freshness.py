@@ -146,7 +146,7 @@ def changed_partitions(
         DatePartition(key=part.key, start=part.start, stop=part.stop, timezone=definition.timezone) for part in staged
     ]
     tokens = freshness_tokens(definition, request, partitions, columns, transaction=transaction)
-    return tuple(part.key for part in staged if part.token != tokens[part.key])
+    return tuple(part.key for part in staged if part.freshness_token != tokens[part.key])
 
 
 def _probed(

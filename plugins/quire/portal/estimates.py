@@ -60,7 +60,7 @@ def _counted(question: Question, plan: RunPlan, session: SourceSession) -> Estim
         with _transaction(question, session) as transaction:
             planned = _planned_rows(question, transaction)
         rows += round(
-            planned * sum((part.stop - part.start).days for part in missing) / question.request.days.day_count
+            planned * sum((part.stop - part.start).days for part in missing) / question.request.date_range.day_count
         )
     return EstimateView(
         rows=rows,

@@ -112,8 +112,8 @@ def read_question(
     request = request_from_dates(
         definition, start=start, end=end, parameters=parameters, formats=formats, force=force, run_id="asked"
     )
-    request.days.ensure_partitionable(definition.partition)
-    ensure_within_limits(definition, request.days, limits=limits or definition.reader_limits)
+    request.date_range.ensure_partitionable(definition.partition)
+    ensure_within_limits(definition, request.date_range, limits=limits or definition.reader_limits)
     return Question(definition=definition, request=request)
 
 

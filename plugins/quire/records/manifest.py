@@ -46,10 +46,10 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedRun:
-    """What publish hands on: the manifest that counts, and whether another run had written it."""
+    """What publish hands on: the manifest that counts, and whether it existed before this run."""
 
     manifest: Manifest
-    reused: bool
+    already_published: bool
 
 
 def manifest_key(report: str, run_key: str) -> str:

@@ -8,9 +8,10 @@ from collections.abc import Hashable
 from dataclasses import asdict, is_dataclass
 from datetime import date
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AliasChoices, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from quire.errors import IntegrityError
 
@@ -43,6 +44,20 @@ def from_json(kind: type[Record], value: Any, *, source: str = "what a task retu
             f"{source} is no {getattr(kind, '__name__', 'record')}: {place}: {first['msg']}"
         ) from error
     return record
+
+
+def field_names(kind: type[Any]) -> frozenset[str]:
+    """Returns the names of a record's fields, including those that earlier versions wrote."""
+    hints = get_type_hints(kind, include_extras=True)
+    aliases = [
+        alias
+        for hint in hints.values()
+        for info in getattr(hint, "__metadata__", ())
+        if isinstance(info, FieldInfo) and isinstance(info.validation_alias, AliasChoices)
+        for alias in info.validation_alias.choices
+        if isinstance(alias, str)
+    ]
+    return frozenset((*hints, *aliases))
 
 
 def digest(*parts: Any) -> str:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import Annotated
+
+from pydantic import AliasChoices, Field
 
 from quire.date_range import DatePartition
 from quire.report.request import RunRequest
@@ -31,10 +34,14 @@ class PartitionStatistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedPartition:
-    """One partition's rows, as a Parquet object.
+    """The rows of one partition, stored as a Parquet object. Earlier versions wrote four fields under other names.
 
-    ``stored``: it was there before this run. ``lasts``: other runs may find it. ``read_at``: when its snapshot was
-    taken, ISO 8601. ``checksums``: of the object's blocks; rows stored by earlier versions have none.
+    Args:
+        freshness_token: digest that identifies the rows.
+        checksums: of the object's blocks; empty for objects of earlier versions.
+        snapshot_at: when the rows were read, ISO 8601 in UTC.
+        reusable: whether other runs may use the partition.
+        cache_hit: whether the partition existed before this run.
     """
 
     key: str
@@ -44,11 +51,11 @@ class StagedPartition:
     rows: int
     bytes: int
     sha256: str
-    token: str
+    freshness_token: Annotated[str, Field(validation_alias=AliasChoices("freshness_token", "token"))]
     checksums: str = ""
-    read_at: str = ""
-    lasts: bool = True
-    stored: bool = False
+    snapshot_at: Annotated[str, Field(validation_alias=AliasChoices("snapshot_at", "read_at"))] = ""
+    reusable: Annotated[bool, Field(validation_alias=AliasChoices("reusable", "lasts"))] = True
+    cache_hit: Annotated[bool, Field(validation_alias=AliasChoices("cache_hit", "stored"))] = False
     statistics: PartitionStatistics = field(default_factory=PartitionStatistics)
 
     @property

@@ -36,8 +36,8 @@ class RunRequest:
     made_at: str
 
     @property
-    def days(self) -> DateRange:
-        """The days that were asked for."""
+    def date_range(self) -> DateRange:
+        """The inclusive dates that the report covers."""
         return DateRange(start=self.start, end=self.end, timezone=self.timezone)
 
 

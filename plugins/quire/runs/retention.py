@@ -220,9 +220,9 @@ class _Sweep:
             return
         read = ((self._read_partition(_place(record)), record) for record in records)
         found = [(staged, record) for staged, record in read if staged]  # else damaged, or another sweep was quicker
-        found.sort(key=lambda pair: pair[0].read_at)
+        found.sort(key=lambda pair: pair[0].snapshot_at)
         for position, (staged, record) in enumerate(found):
-            later = [other.modified for newer, other in found[position + 1 :] if newer.lasts or not staged.lasts]
+            later = [other.modified for newer, other in found[position + 1 :] if newer.reusable or not staged.reusable]
             if later and self._now - min(later) > GRACE:
                 yield staged, record
 

@@ -42,7 +42,7 @@ def compute_run_key(definition: ReportDefinition, plan: RunPlan, staged: Sequenc
         (definition.source.sql, [table.name for table in definition.source.tables]),  # the sheet About names them
         (request.start, request.end, request.parameters, formats),
         definition.workbook.csv.model_dump(mode="json") if "csv" in formats else None,
-        [(partition.key, partition.token) for partition in staged],
+        [(partition.key, partition.freshness_token) for partition in staged],
     )
 
 

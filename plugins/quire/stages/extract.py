@@ -118,8 +118,8 @@ def _extract_partition(
     place = partition_folder(definition.name, plan.source_digest, partition.key, token)
     if found := find_cached_partition(store, place):
         logger.info("%s %s: %s rows were stored already", definition.name, partition.key, found.rows)
-        return replace(found, stored=is_reusable(definition, plan.request))
-    read_at = transaction.began_at()
+        return replace(found, cache_hit=is_reusable(definition, plan.request))
+    snapshot_at = transaction.began_at()
     key = f"{place}/{uuid.uuid4().hex}.parquet"
     with store.open_upload(key) as upload:
         placement = _write_rows(definition, plan, partition, transaction=transaction, sink=upload)
@@ -133,15 +133,15 @@ def _extract_partition(
         bytes=upload.bytes,
         sha256=upload.sha256,
         checksums=upload.checksums,
-        token=token,
-        read_at=read_at,
-        lasts=is_reusable(definition, plan.request),
+        freshness_token=token,
+        snapshot_at=snapshot_at,
+        reusable=is_reusable(definition, plan.request),
         statistics=placement.statistics(),
     )
     record = f"{place}.json"
     if winner := commit_once(store, record, staged, objects=[key], find=lambda: find_cached_partition(store, place)):
         logger.info("%s %s: another writer was first", definition.name, partition.key)
-        return replace(winner, stored=is_reusable(definition, plan.request))
+        return replace(winner, cache_hit=is_reusable(definition, plan.request))
     logger.info(
         "%s %s: %s rows, %s bytes in %.1f s",
         definition.name, partition.key, placement.rows, upload.bytes, time.monotonic() - began,

@@ -44,7 +44,7 @@ def plan_partitions(
         SourceUnavailableError: PostgreSQL cannot be reached.
         StoreRefusedError, StoreUnavailableError: the object store cannot be asked.
     """
-    partitions = request.days.partitions(definition.partition)
+    partitions = request.date_range.partitions(definition.partition)
     with (
         error_context(report=definition.name),
         open_transaction(session, name=f"quire {definition.name} plan") as transaction,
@@ -74,7 +74,7 @@ def _find_stored(
     """Returns the partitions whose rows, as the source has them now, are stored."""
     places = [partition_folder(definition.name, source_digest, key, token) for key, token in tokens.items()]
     found = find_cached_partitions(store, places, with_rows=needs_rows(definition))
-    return tuple(replace(partition, stored=True) for partition in found if partition)
+    return tuple(replace(partition, cache_hit=True) for partition in found if partition)
 
 
 def _spread(partitions: Sequence[DatePartition]) -> tuple[tuple[DatePartition, ...], ...]:

@@ -74,7 +74,7 @@ def publish_run(
         for _ in range(COMMIT_ATTEMPTS):
             if write_once(store, manifest_key(definition.name, run.layout.run_key), manifest):
                 logger.info("%s: published run %s, %s rows", definition.name, run.layout.run_key, manifest.rows)
-                return PublishedRun(manifest=manifest, reused=False)
+                return PublishedRun(manifest=manifest, already_published=False)
             if winner := find_manifest(store, definition.name, run.layout.run_key):
                 logger.info("%s: run %s was published by another meanwhile", definition.name, run.layout.run_key)
                 return _adopt(run, files, store, winner=winner)
@@ -125,7 +125,7 @@ def _adopt(run: StagedRun, files: Sequence[RenderedFile], store: ObjectStore, *,
     kept = {file.key for file in winner.files} | {summary.object_key for summary in winner.summaries}
     own = [*(file.key for file in files), *(summary.object_key for summary in run.summaries)]
     store.delete(key for key in own if key not in kept)
-    return PublishedRun(manifest=winner, reused=True)
+    return PublishedRun(manifest=winner, already_published=True)
 
 
 def _has_one_workbook(definition: ReportDefinition, run: StagedRun) -> bool:
@@ -231,7 +231,7 @@ def _manifest(
                 bytes=part.bytes,
                 sha256=part.sha256,
                 object_key=part.object_key,
-                stored=part.stored,
+                stored=part.cache_hit,
             )
             for part in run.partitions
         ),

@@ -208,6 +208,6 @@ def test_what_is_stored_is_what_the_database_held_whatever_writers_do(
         assert all(other.result() for other in others)
     quiet = ledger.look()
     store_all()
-    assert {part.key: part.token for part in staged[-len(quiet) :]} == quiet
+    assert {part.key: part.freshness_token for part in staged[-len(quiet) :]} == quiet
     for part in staged:
-        assert stored_rows(bucket, part) == ledger.held[part.key, part.token], part.key
+        assert stored_rows(bucket, part) == ledger.held[part.key, part.freshness_token], part.key

@@ -49,17 +49,17 @@ def run(definition: ReportDefinition, url: str, store: ObjectStore, *, force: bo
 
 
 def read(outcome: RunOutcome) -> list[str]:
-    return [part.key for part in outcome.partitions if not part.stored]
+    return [part.key for part in outcome.partitions if not part.cache_hit]
 
 
 def test_run_reads_what_changed_and_nothing_else(report: ReportDefinition, database: str, bucket: ObjectStore) -> None:
     first = run(report, database, bucket)
-    assert (read(first), first.published.reused) == (ALL, False)
+    assert (read(first), first.published.already_published) == (ALL, False)
     again = run(report, database, bucket)
-    assert (read(again), again.published.reused) == ([], True)
+    assert (read(again), again.published.already_published) == ([], True)
     run_sql(database, "UPDATE events SET amount = 7 WHERE id = 6")
     after = run(report, database, bucket)
-    assert (read(after), after.published.reused) == (["2013-03"], False)
+    assert (read(after), after.published.already_published) == (["2013-03"], False)
     assert after.published.manifest.warnings == ()
     run_sql(database, "INSERT INTO kinds VALUES ('a', 'A')")
     assert read(run(report, database, bucket)) == ALL
@@ -69,7 +69,7 @@ def test_run_reads_what_changed_and_nothing_else(report: ReportDefinition, datab
 def test_forced_run_reads_everything_anew(report: ReportDefinition, database: str, bucket: ObjectStore) -> None:
     run(report, database, bucket)
     forced = run(report, database, bucket, force=True)
-    assert (read(forced), forced.published.reused) == (ALL, False)
+    assert (read(forced), forced.published.already_published) == (ALL, False)
 
 
 def test_change_that_commits_late_is_seen(report: ReportDefinition, database: str, bucket: ObjectStore) -> None:
@@ -110,7 +110,7 @@ def test_tokens_of_a_group_are_read_once_for_each_snapshot(
     session = session.with_own_log()
     parts = _extract(report, plan, session, bucket)
     assert [part.key for part in parts] == ALL
-    assert len({part.read_at for part in parts}) == snapshots
+    assert len({part.snapshot_at for part in parts}) == snapshots
     reading = [entry.calls for entry in session.statements.statements() if "readable_changes" in entry.sql]
     assert sum(reading) == snapshots
 
@@ -222,4 +222,4 @@ def test_change_while_rows_are_read_is_not_taken_for_them(
     before = staged(report, database, bucket)
     assert [part.rows for part in before] == [2, 1, 3]
     after = staged(report, database, bucket)
-    assert [(part.key, part.rows, part.stored) for part in after] == [(before[0].key, 1, False)]
+    assert [(part.key, part.rows, part.cache_hit) for part in after] == [(before[0].key, 1, False)]
