@@ -245,7 +245,7 @@ def test_what_nobody_expected_is_told_in_one_line_too(shop: Shop) -> None:
 
 def test_delivery_by_curl_and_openssl_as_documented_is_taken(shop: Shop) -> None:
     text = (CLONE / "docs" / "how-to" / "receive-webhooks.md").read_text()
-    (script,) = re.findall(r"## Send one.*?```sh\n(.*?)```", text, re.DOTALL)
+    (script,) = re.findall(r"## Send a delivery.*?```sh\n(.*?)```", text, re.DOTALL)
     script = script.replace("http://localhost:8080/quire-hooks", shop.address)
     done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == {"status": "applied"}
