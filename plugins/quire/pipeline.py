@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from quire.errors import DefinitionError
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.partitions.cache import merge_partitions
 from quire.partitions.damaged_objects import retry_on_damage
 from quire.partitions.freshness import is_reusable
@@ -62,7 +62,7 @@ def run_report(
     request: RunRequest,
     *,
     session: SourceSession,
-    store: ObjectStore,
+    store: Store,
     progress: StageProgress = lambda stage, done, total: None,
 ) -> RunOutcome:
     """Runs plan, extract, aggregate, layout, render and publish; starts again when a stored object is damaged.
@@ -89,7 +89,7 @@ def _run_stages(
     request: RunRequest,
     *,
     session: SourceSession,
-    store: ObjectStore,
+    store: Store,
     progress: StageProgress,
     lease: Lease,
 ) -> RunOutcome:
@@ -132,7 +132,7 @@ def store_partitions(
     request: RunRequest,
     *,
     session: SourceSession,
-    store: ObjectStore,
+    store: Store,
     progress: StageProgress = lambda stage, done, total: None,
 ) -> tuple[StagedPartition, ...]:
     """Runs plan and extract: stores what is new or stale of a range, so that later runs find it.
@@ -171,7 +171,7 @@ def _stage_partitions(
     request: RunRequest,
     *,
     session: SourceSession,
-    store: ObjectStore,
+    store: Store,
     progress: StageProgress,
     meters: _Meters,
 ) -> tuple[RunPlan, tuple[StagedPartition, ...]]:
@@ -194,7 +194,7 @@ def _extract(
     plan: RunPlan,
     *,
     session: SourceSession,
-    store: ObjectStore,
+    store: Store,
     progress: StageProgress,
 ) -> tuple[StagedPartition, ...]:
     from quire.stages.extract import extract_partitions
@@ -225,7 +225,7 @@ def _render(
     run: StagedRun,
     layout: RunLayout,
     *,
-    store: ObjectStore,
+    store: Store,
     progress: StageProgress,
 ) -> tuple[RenderedFile, ...]:
     from quire.stages.render import render_workbooks

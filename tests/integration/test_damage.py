@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store import ObjectStore
-from quire.object_store.body import READ_ATTEMPTS
+from quire.object_store.range_reader import READ_ATTEMPTS
 from quire.partitions.row_reader import read_rows
 from quire.pipeline import run_report, store_partitions
 from quire.records.manifest import Manifest

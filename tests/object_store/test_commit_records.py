@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store import ObjectStore
-from quire.object_store.body import MAX_RECORD_BYTES
 from quire.object_store.commit_records import MANIFEST_LIMITS, PARTITION_LIMITS, write_once
+from quire.object_store.store import MAX_RECORD_BYTES
 from quire.partitions.cache import find_cached_partition
 from quire.records.manifest import manifest_key
 from quire.records.serialization import to_json

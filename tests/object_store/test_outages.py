@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 from quire.errors import StoreUnavailableError
 from quire.object_store import ObjectStore
-from quire.object_store.body import READ_ATTEMPTS
-from quire.object_store.store import MAX_RETRIES
+from quire.object_store.range_reader import READ_ATTEMPTS
+from quire.object_store.s3_store import MAX_RETRIES
 
 from tests.faults.http_messages import Message
 from tests.faults.s3_proxy import Exchange, S3Proxy

@@ -16,8 +16,8 @@ import pytest
 from botocore.exceptions import ClientError, CredentialRetrievalError
 from quire.errors import IntegrityError, StoreRefusedError, StoreUnavailableError
 from quire.object_store import ObjectStore
-from quire.object_store.error_translation import translated
-from quire.object_store.upload import PART_BYTES
+from quire.object_store.s3_errors import translate_s3_errors
+from quire.object_store.s3_upload import PART_BYTES
 
 from tests.relay import FAR, Relay
 
@@ -175,12 +175,12 @@ def test_json_that_is_none_is_told_with_its_key(bucket: ObjectStore) -> None:
 def test_answer_that_may_be_another_the_next_time_is_transient(code: str, status: int, kind: type[Exception]) -> None:
     """Answers of busy servers, which none here gives."""
     answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    with pytest.raises(kind, match="bucket b"), translated("bucket b"):
+    with pytest.raises(kind, match="bucket b"), translate_s3_errors("bucket b"):
         raise ClientError(answer, "GetObject")  # type: ignore[arg-type]
 
 
 def test_credentials_that_are_not_given_just_now_are_transient() -> None:
-    with pytest.raises(StoreUnavailableError, match="no credentials for a just now"), translated("a"):
+    with pytest.raises(StoreUnavailableError, match="no credentials for a just now"), translate_s3_errors("a"):
         raise CredentialRetrievalError(provider="iam-role", error_msg="busy")
 
 

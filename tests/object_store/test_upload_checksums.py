@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from quire.errors import StoreUnavailableError
 from quire.object_store import ObjectStore
-from quire.object_store.upload import PART_BYTES
+from quire.object_store.s3_upload import PART_BYTES
 
 from tests.faults.s3_proxy import Exchange, S3Proxy
 from tests.faults.spoilers import flipped

@@ -57,7 +57,7 @@ def test_cached_manifests_take_bounded_memory() -> None:
     runs = 2 * MAX_CACHE_BYTES // bytes_of(one)
     _CACHE.clear()
     for number in range(runs):
-        _CACHE["bucket", None, "events", f"{number:032x}"] = replace(one, run=f"{number:032x}")
+        _CACHE["bucket", "events", f"{number:032x}"] = replace(one, run=f"{number:032x}")
     assert MAX_CACHE_BYTES / 2 < len(_CACHE) * bytes_of(one) <= MAX_CACHE_BYTES
     _CACHE.clear()
 

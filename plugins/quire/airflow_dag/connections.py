@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
     from sqlalchemy.engine import URL
 
-    from quire.object_store import ObjectStore
+    from quire.object_store import S3Store
     from quire.postgres import SourceSession
 
 
@@ -98,16 +98,16 @@ def _libpq_url(address: URL) -> str:
     return f"postgresql://{user}{'@' if user else ''}{place}{port}/{quote(address.database or '', safe='')}?{query}"
 
 
-def open_store() -> ObjectStore:
+def open_store() -> S3Store:
     """Returns the object store of the connection ``quire_store``.
 
     Raises:
         SettingsError: there is no such connection.
     """
-    from quire.object_store import ObjectStore
+    from quire.object_store import S3Store
 
     connection = _connection(STORE_CONNECTION)
-    return ObjectStore(
+    return S3Store(
         StoreSettings.from_extra(
             connection.extra_dejson,
             bucket=bucket_name(),

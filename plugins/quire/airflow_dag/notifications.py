@@ -43,7 +43,7 @@ from quire.notifications import (
     render_text,
     success_notification,
 )
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
 from quire.runs.manifest_store import read_manifest
@@ -150,7 +150,7 @@ def _success(definition: ReportDefinition) -> Notification:
     return success_notification(definition, request, run, totals=_totals(definition, run.run, store=store), **_place())
 
 
-def _totals(definition: ReportDefinition, run_key: str, *, store: ObjectStore) -> tuple[tuple[str, str], ...]:
+def _totals(definition: ReportDefinition, run_key: str, *, store: Store) -> tuple[tuple[str, str], ...]:
     from quire.notifications.headline_totals import summary_totals
 
     try:

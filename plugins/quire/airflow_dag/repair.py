@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from quire.errors import DamagedObjectError
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.pipeline import run_report
 from quire.postgres import SourceSession
 from quire.records.manifest import PublishedRun
@@ -23,7 +23,7 @@ def publish_or_repeat(
     files: Sequence[RenderedFile],
     *,
     session: SourceSession,
-    store: ObjectStore,
+    store: Store,
     usage: Callable[[], tuple[TaskUsage, ...]],
     damage: str,
     lapsed: Callable[[], bool],

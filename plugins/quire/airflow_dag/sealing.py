@@ -19,7 +19,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field
 
 from quire.errors import DefinitionError, IntegrityError
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.object_store.commit_records import COMMIT_ATTEMPTS, find_record, write_once
 from quire.records.serialization import digest, from_json, to_json
 from quire.report.definition import ReportDefinition
@@ -47,7 +47,7 @@ class Sealer:
         store: where the key lies; it is made at first use.
     """
 
-    def __init__(self, definition: ReportDefinition, run_id: str, *, store: ObjectStore) -> None:
+    def __init__(self, definition: ReportDefinition, run_id: str, *, store: Store) -> None:
         self._report, self._run_id, self._store = definition.name, run_id, store
         self._version = digest(definition.model_dump(mode="json"))
 

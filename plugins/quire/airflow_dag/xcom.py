@@ -18,7 +18,7 @@ from quire.airflow_dag.sealing import SEAL, Record, Sealer, changed_xcom
 from quire.date_range import DatePartition
 from quire.errors import DamagedObjectError, ReportError
 from quire.notifications import RunResult
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.partitions.cache import merge_partitions
 from quire.records.serialization import digest
 from quire.records.stage_records import (
@@ -112,7 +112,7 @@ class Handover:
         store: where the key lies that the run's records are sealed with.
     """
 
-    def __init__(self, definition: ReportDefinition, *, store: ObjectStore) -> None:
+    def __init__(self, definition: ReportDefinition, *, store: Store) -> None:
         self._definition = definition
         self._sealer = Sealer(definition, own_run_id(get_current_context()["dag_run"]), store=store)
         self._plan_seal = self._run_seal = ""

@@ -29,7 +29,7 @@ from quire.webhooks.commands import app as hooks_app
 from quire.webhooks.commands import check_sources, tell_errors
 
 if TYPE_CHECKING:
-    from quire.object_store import ObjectStore
+    from quire.object_store import S3Store
     from quire.postgres import SourceSession
     from quire.report.definition import ReportDefinition
 
@@ -261,10 +261,10 @@ def _session(definition: ReportDefinition) -> SourceSession:
     )
 
 
-def _store() -> ObjectStore:
-    from quire.object_store import ObjectStore
+def _store() -> S3Store:
+    from quire.object_store import S3Store
 
-    return ObjectStore(StoreSettings.from_environment())
+    return S3Store(StoreSettings.from_environment())
 
 
 def main() -> None:

@@ -8,14 +8,14 @@ from typing import Any
 import typer
 
 from quire.formatting import format_period
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.pipeline import RunOutcome
 from quire.records.serialization import to_json
 from quire.report.definition import ReportDefinition
 from quire.runs.file_names import is_summary
 
 
-def run_json(outcome: RunOutcome, definition: ReportDefinition, store: ObjectStore) -> dict[str, Any]:
+def run_json(outcome: RunOutcome, definition: ReportDefinition, store: Store) -> dict[str, Any]:
     """Returns DESIGN section 7's object; links are minted now and live for the definition's ``link_ttl``."""
     manifest = outcome.published.manifest
     return {
@@ -55,12 +55,12 @@ def run_json(outcome: RunOutcome, definition: ReportDefinition, store: ObjectSto
     }
 
 
-def print_json(outcome: RunOutcome, definition: ReportDefinition, store: ObjectStore) -> None:
+def print_json(outcome: RunOutcome, definition: ReportDefinition, store: Store) -> None:
     """Prints the contract's object on standard output."""
     typer.echo(json.dumps(run_json(outcome, definition, store), ensure_ascii=False))
 
 
-def print_files(outcome: RunOutcome, definition: ReportDefinition, store: ObjectStore) -> None:
+def print_files(outcome: RunOutcome, definition: ReportDefinition, store: Store) -> None:
     """Prints the run's files, each with its link on a line of its own, so that it can be copied whole."""
     manifest = outcome.published.manifest
     made = "was published already" if outcome.published.already_published else f"took {outcome.seconds['total']:.1f} s"

@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 from quire.errors import ReportError, SettingsError, TransientError
 from quire.local_stack.flights import READER, load_flights
 from quire.local_stack.s3_server import ensure_bucket
-from quire.object_store import ObjectStore
+from quire.object_store import S3Store
 from quire.report.definition.source import SOURCE_CONNECTION
 from quire.settings import OWNER_CONNECTION, StoreSettings, connection_variable, source_url
 
@@ -25,7 +25,7 @@ def prepare_bucket() -> None:
         SettingsError: ``quire_store`` is missing or malformed.
         StoreRefusedError, StoreUnavailableError: the store refuses, or does not answer in a minute.
     """
-    store = ObjectStore(StoreSettings.from_environment())
+    store = S3Store(StoreSettings.from_environment())
     deadline = time.monotonic() + SECONDS_TO_START
     while True:
         try:

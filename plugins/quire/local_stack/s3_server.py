@@ -17,8 +17,8 @@ from quire.errors import ReportError, StackError
 from quire.local_stack.certificates import write_certificates
 from quire.local_stack.ports import LOOPBACK, free_port, free_ports
 from quire.local_stack.processes import Server
-from quire.object_store import ObjectStore
-from quire.object_store.error_translation import translated
+from quire.object_store import S3Store
+from quire.object_store.s3_errors import translate_s3_errors
 from quire.settings import DEFAULT_BUCKET, StoreSettings
 
 USUAL_PORT = 8333
@@ -87,11 +87,11 @@ class S3Server:
         self._server.stop(seconds=2)
         self._remove_sockets()
 
-    def store(self, bucket: str = DEFAULT_BUCKET) -> ObjectStore:
+    def store(self, bucket: str = DEFAULT_BUCKET) -> S3Store:
         """Returns one of its buckets."""
-        return ObjectStore(StoreSettings.from_uri(self.connection, bucket=bucket))
+        return S3Store(StoreSettings.from_uri(self.connection, bucket=bucket))
 
-    def create_bucket(self, bucket: str) -> ObjectStore:
+    def create_bucket(self, bucket: str) -> S3Store:
         """Makes a bucket, unless it exists."""
         store = self.store(bucket)
         ensure_bucket(store)
@@ -186,9 +186,9 @@ class S3Server:
         return True
 
 
-def ensure_bucket(store: ObjectStore) -> None:
+def ensure_bucket(store: S3Store) -> None:
     """Makes a store's bucket, unless it exists."""
-    with translated(f"bucket {store.bucket}"):
+    with translate_s3_errors(f"bucket {store.bucket}"):
         if store.bucket not in {entry["Name"] for entry in store.client.list_buckets()["Buckets"]}:
             store.client.create_bucket(Bucket=store.bucket)
 

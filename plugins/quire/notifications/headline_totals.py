@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from quire.format_codes import format_value
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.records.manifest import Manifest
 from quire.report.definition import ReportDefinition
 from quire.report.definition.summary import Aggregation
@@ -22,9 +22,7 @@ def _is_number(value: Any) -> bool:
     return value is not None and value == value  # as NaN is not
 
 
-def summary_totals(
-    definition: ReportDefinition, manifest: Manifest, *, store: ObjectStore
-) -> tuple[tuple[str, str], ...]:
+def summary_totals(definition: ReportDefinition, manifest: Manifest, *, store: Store) -> tuple[tuple[str, str], ...]:
     """Returns title and value of the first summary's measures over all its groups, as its sheet shows them.
 
     There are none where the definition has other summaries by now than the run.

@@ -1,9 +1,13 @@
-"""S3: objects that count only when they are whole, range reads, presigned links.
+"""Object stores: objects that are complete or absent, commit-once records, range reads, links.
 
-Any S3 API will do that has multipart uploads, range reads and conditional writes (``If-None-Match: *``).
+``Store`` is the interface; ``s3_store`` (any S3 API with multipart uploads, range reads and conditional writes),
+``folder_store`` and ``memory_store`` implement it.
 """
 
-from quire.object_store.store import CONTENT_TYPES, ObjectStore, StoredObject, attachment
+from quire.object_store.s3_store import S3Store
+from quire.object_store.store import CONTENT_TYPES, Store, StoredObject, attachment
 from quire.object_store.upload import Upload
 
-__all__ = ["CONTENT_TYPES", "ObjectStore", "StoredObject", "Upload", "attachment"]
+ObjectStore = S3Store
+
+__all__ = ["CONTENT_TYPES", "ObjectStore", "S3Store", "Store", "StoredObject", "Upload", "attachment"]

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from quire.errors import DamagedObjectError, IntegrityError, first_line
-from quire.object_store import ObjectStore
-from quire.object_store.body import MAX_RECORD_BYTES
+from quire.object_store import Store
+from quire.object_store.store import MAX_RECORD_BYTES
 from quire.records.serialization import field_names, from_json, to_json
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ Record = TypeVar("Record")
 
 
 def read_record(
-    store: ObjectStore, kind: type[Record], key: str, *, limits: RecordLimits = PARTITION_LIMITS
+    store: Store, kind: type[Record], key: str, *, limits: RecordLimits = PARTITION_LIMITS
 ) -> Record | None:
     """Returns a record, or None where there is none.
 
@@ -58,7 +58,7 @@ def read_record(
 
 
 def find_record(
-    store: ObjectStore,
+    store: Store,
     kind: type[Record],
     key: str,
     *,
@@ -105,7 +105,7 @@ class UnverifiedRecordError(IntegrityError):
     """A record without a checksum, which another version of Quire wrote, unless the connection has damaged it."""
 
 
-def _read(store: ObjectStore, kind: type[Record], key: str, limits: RecordLimits) -> tuple[Record | None, bytes]:
+def _read(store: Store, kind: type[Record], key: str, limits: RecordLimits) -> tuple[Record | None, bytes]:
     """Returns a record and its bytes; reads it again where it is damaged, since the connection may have damaged it."""
     for _ in range(READ_ATTEMPTS - 1):
         try:
@@ -115,7 +115,7 @@ def _read(store: ObjectStore, kind: type[Record], key: str, limits: RecordLimits
     return _read_once(store, kind, key, limits)
 
 
-def _read_once(store: ObjectStore, kind: type[Record], key: str, limits: RecordLimits) -> tuple[Record | None, bytes]:
+def _read_once(store: Store, kind: type[Record], key: str, limits: RecordLimits) -> tuple[Record | None, bytes]:
     body = store.read(key, max_bytes=limits.max_bytes)
     if body is None:
         return None, b""
@@ -157,7 +157,7 @@ def _checksum(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _discard(store: ObjectStore, key: str, body: bytes, error: DamagedObjectError) -> None:
+def _discard(store: Store, key: str, body: bytes, error: DamagedObjectError) -> None:
     """Deletes a record with these bytes, so that it is a cache miss. Retention finds what it named."""
     if store.delete_unchanged(key, body):
         logger.warning("%s; deleted %s, so that it is made again", error.message, key)
@@ -165,14 +165,14 @@ def _discard(store: ObjectStore, key: str, body: bytes, error: DamagedObjectErro
         logger.warning("%s; kept %s, which was replaced or deleted meanwhile", error.message, key)
 
 
-def write_once(store: ObjectStore, key: str, record: Any) -> bool:
+def write_once(store: Store, key: str, record: Any) -> bool:
     """Writes a record with its checksum unless there is one; of several writers at once, one gets True."""
     value = to_json(record)
     return store.put_json_once(key, {**value, CHECKSUM: _checksum(value)})
 
 
 def commit_once(
-    store: ObjectStore, key: str, record: Any, *, objects: Iterable[str], find: Callable[[], Record | None]
+    store: Store, key: str, record: Any, *, objects: Iterable[str], find: Callable[[], Record | None]
 ) -> Record | None:
     """Writes a record once; returns None where it counts.
 

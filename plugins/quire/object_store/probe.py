@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from quire.errors import NoConnectionError, ReportError, StoreRefusedError
-from quire.object_store.error_translation import translated
-from quire.object_store.store import ObjectStore
+from quire.object_store.s3_errors import translate_s3_errors
+from quire.object_store.s3_store import S3Store
 from quire.settings import StoreSettings
 
 logger = logging.getLogger(__name__)
@@ -29,14 +29,14 @@ def check_store() -> tuple[str, ...]:
         StoreRefusedError, StoreUnavailableError: as ``probe_store`` does.
     """
     try:
-        store = ObjectStore(StoreSettings.from_environment())
+        store = S3Store(StoreSettings.from_environment())
     except NoConnectionError:
         return ()
     probe_store(store)
     return (f"bucket {store.bucket}: conditional writes, range reads and multipart uploads work",)
 
 
-def probe_store(store: ObjectStore) -> None:
+def probe_store(store: S3Store) -> None:
     """Tries conditional writes, range reads and multipart uploads, and compares clocks.
 
     Deletes its objects at the end; those of a killed check are left to ``quire gc``.
@@ -56,7 +56,7 @@ def probe_store(store: ObjectStore) -> None:
 
 
 @contextmanager
-def _cleaned(store: ObjectStore, folder: str) -> Iterator[None]:
+def _cleaned(store: S3Store, folder: str) -> Iterator[None]:
     """Deletes a folder's objects and uploads; an error of the block matters more than one of the deletion."""
     try:
         yield
@@ -69,12 +69,12 @@ def _cleaned(store: ObjectStore, folder: str) -> Iterator[None]:
     _clean(store, folder)
 
 
-def _clean(store: ObjectStore, folder: str) -> None:
+def _clean(store: S3Store, folder: str) -> None:
     store.delete([entry.key for entry in store.list(folder)])
     store.abort_uploads(folder, before=datetime.now(UTC) + timedelta(days=1))
 
 
-def _ensure_clocks_agree(store: ObjectStore) -> None:
+def _ensure_clocks_agree(store: S3Store) -> None:
     skew = datetime.now(UTC) - store.now()
     if abs(skew) > MAX_SKEW:
         direction = "ahead of" if skew > timedelta() else "behind"
@@ -84,32 +84,32 @@ def _ensure_clocks_agree(store: ObjectStore) -> None:
         )
 
 
-def _ensure_condition_holds(store: ObjectStore, key: str) -> None:
+def _ensure_condition_holds(store: S3Store, key: str) -> None:
     if not store.put_json_once(key, "first"):
         raise _refusal(store, "refuses a conditional write of a new object")
     if store.put_json_once(key, "second") or store.read_json(key) != "first":
         raise _ignores_condition(store)
 
 
-def _ensure_one_winner(store: ObjectStore, key: str) -> None:
+def _ensure_one_winner(store: S3Store, key: str) -> None:
     with ThreadPoolExecutor(WRITERS, thread_name_prefix="probe") as pool:
         won = list(pool.map(lambda writer: store.put_json_once(key, writer), range(WRITERS)))
     if won.count(True) != 1 or store.read_json(key) != won.index(True):
         raise _ignores_condition(store)
 
 
-def _ensure_ranges(store: ObjectStore, key: str) -> None:
+def _ensure_ranges(store: S3Store, key: str) -> None:
     store.put(key, bytes(range(256)))
-    with translated(key):
+    with translate_s3_errors(key):
         answer = store.client.get_object(Bucket=store.bucket, Key=key, Range="bytes=100-103")
         body = answer["Body"].read()
     if body != bytes(range(100, 104)):
         raise _refusal(store, "ignores the range of a read")
 
 
-def _ensure_multipart(store: ObjectStore, key: str) -> None:
+def _ensure_multipart(store: S3Store, key: str) -> None:
     first, second = b"a" * PART_BYTES, b"b"
-    with translated(key):
+    with translate_s3_errors(key):
         upload = store.client.create_multipart_upload(Bucket=store.bucket, Key=key)["UploadId"]
         parts = [
             {
@@ -132,11 +132,11 @@ def _ensure_multipart(store: ObjectStore, key: str) -> None:
         raise _refusal(store, "does not put the parts of an upload together")
 
 
-def _ignores_condition(store: ObjectStore) -> StoreRefusedError:
+def _ignores_condition(store: S3Store) -> StoreRefusedError:
     return _refusal(
         store, "ignores the condition of a write (If-None-Match: *), so that two writers of a run would both win"
     )
 
 
-def _refusal(store: ObjectStore, fault: str) -> StoreRefusedError:
+def _refusal(store: S3Store, fault: str) -> StoreRefusedError:
     return StoreRefusedError(f"the object store of bucket {store.bucket} {fault}: use one that does not")

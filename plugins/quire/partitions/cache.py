@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from quire.errors import DamagedObjectError, IntegrityError
-from quire.object_store import ObjectStore
-from quire.object_store.checksums import ensure_checksums
+from quire.object_store import Store
+from quire.object_store.block_checksums import ensure_checksums
 from quire.object_store.commit_records import find_record, folder_of, side_by_side
 from quire.records.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
@@ -17,7 +17,7 @@ def partition_folder(report: str, source_digest: str, key: str, token: str) -> s
     return f"partitions/{report}/{source_digest}/{key}/{token}"
 
 
-def find_cached_partition(store: ObjectStore, place: str, *, with_rows: bool = True) -> StagedPartition | None:
+def find_cached_partition(store: Store, place: str, *, with_rows: bool = True) -> StagedPartition | None:
     """Returns the partition that counts, if there is one.
 
     Deletes a record that is damaged, was written for another place, or whose rows are lost.
@@ -47,7 +47,7 @@ def ensure_own_folder(staged: StagedPartition, place: str) -> None:
         raise DamagedObjectError(f"{place}.json is the record of other rows: it was copied or changed")
 
 
-def evict_damaged_rows(store: ObjectStore, object_key: str, error: DamagedObjectError) -> None:
+def evict_damaged_rows(store: Store, object_key: str, error: DamagedObjectError) -> None:
     """Makes a cache miss of a partition whose rows are damaged, unless other rows count by now."""
 
     def ensure(staged: StagedPartition) -> None:
@@ -58,7 +58,7 @@ def evict_damaged_rows(store: ObjectStore, object_key: str, error: DamagedObject
 
 
 def find_cached_partitions(
-    store: ObjectStore, places: Sequence[str], *, with_rows: bool = True
+    store: Store, places: Sequence[str], *, with_rows: bool = True
 ) -> list[StagedPartition | None]:
     """Returns ``find_cached_partition`` of each place, asked side by side."""
     return side_by_side(lambda place: find_cached_partition(store, place, with_rows=with_rows), places)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quire.errors import DamagedObjectError, first_line
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.partitions.cache import evict_damaged_rows
 from quire.records.stage_records import RowSlice, StagedPartition
 
@@ -17,7 +17,7 @@ BATCH_ROWS = 8_192
 BATCH_BYTES = 4 * 1024 * 1024
 
 
-def read_rows(store: ObjectStore, slices: Sequence[RowSlice], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def read_rows(store: Store, slices: Sequence[RowSlice], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Gives the rows of the slices, one after the other; holds one row group.
 
     A batch has at most ``BATCH_ROWS``, and at most ``BATCH_BYTES`` unless a single row has more.
@@ -35,7 +35,7 @@ def read_rows(store: ObjectStore, slices: Sequence[RowSlice], names: Sequence[st
         yield from _read_slice(store, part, names)
 
 
-def _read_slice(store: ObjectStore, part: RowSlice, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _read_slice(store: Store, part: RowSlice, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     if not part.rows:
         return
     with evict_on_damage(store, part.object_key):
@@ -59,7 +59,7 @@ def _read_slice(store: ObjectStore, part: RowSlice, names: Sequence[str]) -> Ite
         )
 
 
-def open_rows(store: ObjectStore, part: RowSlice | StagedPartition) -> pq.ParquetFile:
+def open_rows(store: Store, part: RowSlice | StagedPartition) -> pq.ParquetFile:
     """Returns a partition's rows; whatever is read of them is verified, footer and page headers too.
 
     Raises:
@@ -70,7 +70,7 @@ def open_rows(store: ObjectStore, part: RowSlice | StagedPartition) -> pq.Parque
 
 
 @contextmanager
-def evict_on_damage(store: ObjectStore, object_key: str) -> Iterator[None]:
+def evict_on_damage(store: Store, object_key: str) -> Iterator[None]:
     """Makes a cache miss of a partition whose rows turn out to be damaged inside the block.
 
     Raises:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from quire.date_range import zone
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.partitions.row_reader import read_rows
 from quire.records.stage_records import RowSlice, StagedPartition
 
@@ -42,7 +42,7 @@ def row_time_bounds(
     *,
     column: str,
     timezone: str,
-    store: ObjectStore,
+    store: Store,
 ) -> tuple[date, date] | None:
     """Returns the earliest and the latest time among rows, dates or date-times; None where there are no rows.
 
@@ -84,7 +84,7 @@ def _parse(text: str) -> date:
     return date.fromisoformat(text) if len(text) == len("2013-01-31") else datetime.fromisoformat(text)
 
 
-def _stored_ends(part: RowSlice, column: str, store: ObjectStore) -> Iterator[date]:
+def _stored_ends(part: RowSlice, column: str, store: Store) -> Iterator[date]:
     for batch in read_rows(store, [part], [column]):
         values = batch.column(0)
         number = pa.int32() if pa.types.is_date32(values.type) else pa.int64()

@@ -18,7 +18,7 @@ from typing import Any
 from stream_zip import ZIP_64, stream_zip
 
 from quire.errors import IntegrityError
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.records.stage_records import RenderedFile
 
 BLOCK_BYTES = 0xFFFF  # the most that a stored block holds
@@ -53,7 +53,7 @@ def archive_bytes(files: Sequence[RenderedFile], made_at: datetime) -> int:
     return empty + sum(file.bytes + file.bytes // BLOCK_BYTES * BLOCK_HEADER.size for file in files)
 
 
-def stream_archive(files: Sequence[RenderedFile], made_at: datetime, *, store: ObjectStore) -> Generator[bytes]:
+def stream_archive(files: Sequence[RenderedFile], made_at: datetime, *, store: Store) -> Generator[bytes]:
     """Gives a zip of files from the store.
 
     Raises:
@@ -69,7 +69,7 @@ def _zip(members: Iterable[tuple[str, Iterable[bytes]]], made_at: datetime) -> I
     return stream_zip(entries, get_compressobj=make)
 
 
-def _verified(file: RenderedFile, store: ObjectStore) -> Iterator[bytes]:
+def _verified(file: RenderedFile, store: Store) -> Iterator[bytes]:
     digest = hashlib.sha256()
     with closing(store.stream(file.key)) as parts:
         for part in parts:

@@ -14,7 +14,7 @@ from typing import TypeVar
 from cachetools import LRUCache, TTLCache, cached
 
 from quire.errors import IntegrityError, StoreRefusedError
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.object_store.commit_records import side_by_side
 from quire.records.manifest import RUN_KEY, Manifest, manifest_key
 from quire.runs.manifest_store import load_manifest
@@ -31,7 +31,7 @@ MAX_LISTING_SECONDS = 30.0
 MAX_UNREADABLE_SECONDS = 300.0  # that a manifest which cannot be read is left alone
 
 Run = TypeVar("Run")
-Place = tuple[str, str | None, str]  # bucket, endpoint and report
+Place = tuple[str, str]  # location of the store, report
 Version = tuple[str, datetime]  # a run's key, and when its manifest was written
 
 
@@ -44,8 +44,8 @@ class CommandLineRun:
     run_id: str
 
 
-def _listing_key(store: ObjectStore, report: str) -> Place:
-    return store.bucket, store.settings.endpoint_url, report
+def _listing_key(store: Store, report: str) -> Place:
+    return store.location, report
 
 
 _LISTINGS: TTLCache[Place, tuple[Version, ...]] = TTLCache(
@@ -57,7 +57,7 @@ _LOCK = threading.Lock()
 
 
 @cached(_LISTINGS, key=_listing_key, lock=threading.Lock())
-def _versions(store: ObjectStore, report: str) -> tuple[Version, ...]:
+def _versions(store: Store, report: str) -> tuple[Version, ...]:
     """Returns the newest manifests of a report, the newest first; folders without one are not runs."""
     prefix = f"reports/{report}/"
     dated = (
@@ -69,7 +69,7 @@ def _versions(store: ObjectStore, report: str) -> tuple[Version, ...]:
     return tuple((run_key, modified) for modified, run_key in heapq.nlargest(MAX_REMEMBERED, dated))
 
 
-def command_line_runs(store: ObjectStore, report: str) -> list[CommandLineRun]:
+def command_line_runs(store: Store, report: str) -> list[CommandLineRun]:
     """Returns the runs of a report that the command line published, the newest first.
 
     A manifest that is damaged, or that the store refuses to give, is of no such run.
@@ -94,7 +94,7 @@ def command_line_runs(store: ObjectStore, report: str) -> list[CommandLineRun]:
     return sorted(runs, reverse=True)[:MAX_LISTED]
 
 
-def _read_origin(store: ObjectStore, report: str, run_key: str) -> tuple[bool, CommandLineRun | None]:
+def _read_origin(store: Store, report: str, run_key: str) -> tuple[bool, CommandLineRun | None]:
     """Returns whether a run's manifest can be read, and the run where the command line published it.
 
     Manifests are large: of each one no more than this is kept, so that few are in memory at once.

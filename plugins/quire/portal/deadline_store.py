@@ -6,7 +6,7 @@ import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from quire.object_store import ObjectStore
+from quire.object_store import S3Store
 from quire.portal.work_queue import Deadline
 from quire.settings import StoreSettings
 
@@ -20,12 +20,12 @@ logger = logging.getLogger(__name__)
 @lru_cache(maxsize=4)
 def hurried_client(settings: StoreSettings) -> S3Client:
     """Returns a client that gives up early, so that a store that hangs keeps no place in a queue for long."""
-    store = ObjectStore(settings)
+    store = S3Store(settings)
     store.connect_seconds, store.read_seconds, store.max_retries = 2, 5, 0
     return store.client
 
 
-class HurriedStore(ObjectStore):
+class HurriedStore(S3Store):
     """A store that only reads, and sends no request once nobody waits for the answer.
 
     Args:
@@ -33,7 +33,7 @@ class HurriedStore(ObjectStore):
         deadline: of the work that reads.
     """
 
-    def __init__(self, store: ObjectStore, deadline: Deadline) -> None:
+    def __init__(self, store: S3Store, deadline: Deadline) -> None:
         super().__init__(store.settings)
         self.client, self._deadline = hurried_client(store.settings), deadline
 

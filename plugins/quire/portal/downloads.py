@@ -14,7 +14,7 @@ from fastapi import APIRouter, HTTPException, Path, status
 from fastapi.responses import RedirectResponse, StreamingResponse
 
 from quire.errors import DefinitionError, IntegrityError
-from quire.object_store import ObjectStore, attachment
+from quire.object_store import Store, attachment
 from quire.object_store.commit_records import side_by_side
 from quire.portal.access import AskingDep, Caller, Named, NamedDep
 from quire.portal.archives import archive_bytes, stream_archive
@@ -65,7 +65,7 @@ async def get_archive(reading: NamedDep, run_key: RunKey, store: StoreDep) -> Tr
         raise
 
 
-def _archive(reading: Named, run_key: str, store: ObjectStore, place: Place) -> Transfer:
+def _archive(reading: Named, run_key: str, store: Store, place: Place) -> Transfer:
     manifest = _manifest(reading, run_key, store)
     ensure_files(reading, manifest, manifest.files, store=store)
     name = f"{manifest.report}_{range_name(manifest.start, manifest.end)}.zip"
@@ -118,7 +118,7 @@ async def post_again(asking: AskingDep, run_key: RunKey, store: StoreDep, base: 
     return RedirectResponse(f"{base}{run_path(definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
 
 
-def ensure_files(reading: Named, manifest: Manifest, files: Sequence[RenderedFile], *, store: ObjectStore) -> None:
+def ensure_files(reading: Named, manifest: Manifest, files: Sequence[RenderedFile], *, store: Store) -> None:
     """Checks that files of a run are in the store, with the size that they were stored with.
 
     Raises:
@@ -129,7 +129,7 @@ def ensure_files(reading: Named, manifest: Manifest, files: Sequence[RenderedFil
         raise FilesMissingError(manifest, reading.caller if reading.may_ask else None)
 
 
-def _missing(files: Sequence[RenderedFile], store: ObjectStore) -> bool:
+def _missing(files: Sequence[RenderedFile], store: Store) -> bool:
     sizes = side_by_side(store.size, [file.key for file in files])
     return any(size != file.bytes for size, file in zip(sizes, files, strict=True))
 
@@ -143,7 +143,7 @@ def _link_seconds(report: str) -> int:
     return int(delivery.link_ttl.total_seconds())
 
 
-def _manifest(reading: Named, run_key: str, store: ObjectStore) -> Manifest:
+def _manifest(reading: Named, run_key: str, store: Store) -> Manifest:
     try:
         return cached_manifest(store, reading.report, run_key)
     except IntegrityError as error:

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from quire.date_range import DatePartition
 from quire.errors import error_context
-from quire.object_store import ObjectStore
+from quire.object_store import S3Store
 from quire.portal.deadline_store import HurriedStore
 from quire.portal.run_requests import Question
 from quire.portal.views import EstimateView
@@ -28,7 +28,7 @@ GRACE_SECONDS = 2
 CELL_BYTES = {"xlsx": 6.5, "csv": 7.5, "parquet": 1.3}
 
 
-def estimate(question: Question, *, session: SourceSession, store: ObjectStore, deadline: Deadline) -> EstimateView:
+def estimate(question: Question, *, session: SourceSession, store: S3Store, deadline: Deadline) -> EstimateView:
     """Returns what a question would give; nothing is read but what plan reads.
 
     Raises:

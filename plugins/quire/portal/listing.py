@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from fastapi import HTTPException, Request
 
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.portal.access import Reading
 from quire.portal.runs import MAX_MANIFESTS, RunList, list_runs, show_run
 from quire.portal.views import RunDetails
@@ -25,9 +25,7 @@ _RUNS = TurnQueue("request", places=MAX_RUNS, threads=MAX_RUNS, seconds=20.0, wa
 Answer = TypeVar("Answer")
 
 
-async def list_for(
-    request: Request, reading: Reading, store: ObjectStore, base: str, *, limit: int, offset: int
-) -> RunList:
+async def list_for(request: Request, reading: Reading, store: Store, base: str, *, limit: int, offset: int) -> RunList:
     """Returns one page of a report's runs, as ``list_runs`` does.
 
     Raises:
@@ -50,7 +48,7 @@ async def list_for(
 
 
 async def run_for(
-    request: Request, reading: Reading, run_id: str, store: ObjectStore, base: str
+    request: Request, reading: Reading, run_id: str, store: Store, base: str
 ) -> tuple[RunDetails, Manifest | None]:
     """Returns one run, and its manifest where it is published, as ``show_run`` does.
 

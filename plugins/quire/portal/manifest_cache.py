@@ -9,7 +9,7 @@ from typing import Any
 
 from cachetools import TTLCache, cached
 
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.records.manifest import Manifest
 from quire.runs.manifest_store import read_manifest
 
@@ -29,17 +29,15 @@ def bytes_of(value: Any) -> int:
     return size
 
 
-_CACHE: TTLCache[tuple[str, str | None, str, str], Manifest] = TTLCache(
-    MAX_CACHE_BYTES, MAX_CACHE_SECONDS, getsizeof=bytes_of
-)
+_CACHE: TTLCache[tuple[str, str, str], Manifest] = TTLCache(MAX_CACHE_BYTES, MAX_CACHE_SECONDS, getsizeof=bytes_of)
 
 
-def _key(store: ObjectStore, report: str, run_key: str) -> tuple[str, str | None, str, str]:
-    return store.bucket, store.settings.endpoint_url, report, run_key
+def _key(store: Store, report: str, run_key: str) -> tuple[str, str, str]:
+    return store.location, report, run_key
 
 
 @cached(_CACHE, key=_key, lock=threading.Lock())
-def cached_manifest(store: ObjectStore, report: str, run_key: str) -> Manifest:
+def cached_manifest(store: Store, report: str, run_key: str) -> Manifest:
     """Returns a published run's manifest.
 
     Raises:

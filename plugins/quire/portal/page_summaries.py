@@ -18,7 +18,7 @@ from typing import Any
 from cachetools import TTLCache
 
 from quire.errors import StoreRefusedError, StoreUnavailableError
-from quire.object_store import ObjectStore
+from quire.object_store import S3Store
 from quire.portal.access import Reading
 from quire.portal.deadline_store import HurriedStore
 from quire.portal.manifest_cache import bytes_of
@@ -60,7 +60,7 @@ class PageSummaries:
     notice: str = ""
 
 
-async def summaries_for(reading: Reading, manifest: Manifest, *, store: ObjectStore) -> PageSummaries:
+async def summaries_for(reading: Reading, manifest: Manifest, *, store: S3Store) -> PageSummaries:
     """Returns what a run's page shows of its summaries; the page does without them where they cannot be prepared.
 
     Args:
@@ -82,7 +82,7 @@ async def summaries_for(reading: Reading, manifest: Manifest, *, store: ObjectSt
         return PageSummaries(notice=UNREADABLE)
 
 
-async def _tables(definition: ReportDefinition, manifest: Manifest, user: str, store: ObjectStore) -> Tables:
+async def _tables(definition: ReportDefinition, manifest: Manifest, user: str, store: S3Store) -> Tables:
     key = _key(definition, manifest, store)
     with _LOCK:
         tables, running = _CACHE.get(key), _RUNNING.get(key)
@@ -93,11 +93,10 @@ async def _tables(definition: ReportDefinition, manifest: Manifest, user: str, s
     return await _QUEUE.run(user, partial(_prepare, key, definition, manifest, store), supersedes=False)
 
 
-def _key(definition: ReportDefinition, manifest: Manifest, store: ObjectStore) -> Key:
+def _key(definition: ReportDefinition, manifest: Manifest, store: S3Store) -> Key:
     """Returns what decides the tables: the stored summaries, and the definition that they are shown by."""
     shown_by = digest(definition.model_dump(mode="json"))
-    place = store.bucket, store.settings.endpoint_url
-    return (*place, definition.name, manifest.run, manifest.summaries, shown_by)
+    return (store.location, definition.name, manifest.run, manifest.summaries, shown_by)
 
 
 async def _join(running: Future[Tables]) -> Tables:
@@ -109,9 +108,7 @@ async def _join(running: Future[Tables]) -> Tables:
         raise WorkUnavailableError("Another request's preparation took too long") from error
 
 
-def _prepare(
-    key: Key, definition: ReportDefinition, manifest: Manifest, store: ObjectStore, deadline: Deadline
-) -> Tables:
+def _prepare(key: Key, definition: ReportDefinition, manifest: Manifest, store: S3Store, deadline: Deadline) -> Tables:
     """Returns the tables, unless another thread has them or prepares them; runs in a thread of the queue."""
     own = Future[Tables]()
     own.set_running_or_notify_cancel()  # so that no request that waits for it can cancel it

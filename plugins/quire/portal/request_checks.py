@@ -7,7 +7,7 @@ from typing import Any
 
 from quire.airflow_dag.connections import open_session
 from quire.errors import RangeError
-from quire.object_store import ObjectStore
+from quire.object_store import S3Store
 from quire.portal.access import Reading
 from quire.portal.estimates import estimate
 from quire.portal.run_requests import Question, ask, read_question
@@ -29,7 +29,7 @@ async def check_question(reading: Reading, **asked: Any) -> Question:
     return await _VALIDATIONS.run(user, lambda _: read_question(reading.definition, **asked), supersedes=False)
 
 
-async def estimate_question(reading: Reading, question: Question, store: ObjectStore) -> EstimateView:
+async def estimate_question(reading: Reading, question: Question, store: S3Store) -> EstimateView:
     """Returns what a question would give.
 
     Raises:
@@ -40,14 +40,14 @@ async def estimate_question(reading: Reading, question: Question, store: ObjectS
     return await _QUEUE.run(reading.caller.user.get_id(), _estimation(reading, question, store))
 
 
-def _estimation(reading: Reading, question: Question, store: ObjectStore) -> Callable[[Deadline], EstimateView]:
+def _estimation(reading: Reading, question: Question, store: S3Store) -> Callable[[Deadline], EstimateView]:
     def work(deadline: Deadline) -> EstimateView:
         return estimate(question, session=open_session(reading.definition), store=store, deadline=deadline)
 
     return work
 
 
-async def request_run(asking: Reading, question: Question, store: ObjectStore) -> tuple[str, bool]:
+async def request_run(asking: Reading, question: Question, store: S3Store) -> tuple[str, bool]:
     """Returns the run that answers a question, and whether it was started for it.
 
     Raises:

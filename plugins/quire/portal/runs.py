@@ -12,7 +12,7 @@ from typing import Any
 from quire.airflow_api.client import AirflowApi, NotFoundError, RefusedError, is_run_id
 from quire.airflow_dag.xcom import NOTIFY, UNREACHED
 from quire.errors import IntegrityError, ReportError, StoreRefusedError, StoreUnavailableError
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.portal.access import Caller
 from quire.portal.command_line_runs import RUN_ID, CommandLineRun, command_line_runs, merge_page
 from quire.portal.error_messages import MAX_REASON_LENGTH, contact_of, explain_failure, shorten
@@ -61,7 +61,7 @@ async def list_runs(
     definition: ReportDefinition,
     *,
     caller: Caller,
-    store: ObjectStore,
+    store: Store,
     base: str,
     limit: int,
     offset: int = 0,
@@ -104,7 +104,7 @@ async def list_runs(
 
 
 async def _own_runs(
-    definition: ReportDefinition, store: ObjectStore, in_thread: InThread
+    definition: ReportDefinition, store: Store, in_thread: InThread
 ) -> tuple[list[CommandLineRun], str]:
     """Returns the runs of the command line; none where the store cannot be asked, and a sentence that says so."""
     try:
@@ -119,7 +119,7 @@ async def show_run(
     run_id: str,
     *,
     api: AirflowApi,
-    store: ObjectStore,
+    store: Store,
     base: str,
     in_thread: InThread,
 ) -> tuple[RunDetails, Manifest | None]:
@@ -146,7 +146,7 @@ async def show_run(
         return RunDetails(**dict(unreadable_view(definition.name, run, outcomes, base))), None
 
 
-def _own_run(store: ObjectStore, report: str, run_id: str) -> CommandLineRun | None:
+def _own_run(store: Store, report: str, run_id: str) -> CommandLineRun | None:
     return next((run for run in command_line_runs(store, report) if run.run_id == run_id), None)
 
 
@@ -164,7 +164,7 @@ async def _view(
     run: Mapping[str, Any] | CommandLineRun,
     outcomes: Mapping[str, Outcome],
     *,
-    store: ObjectStore,
+    store: Store,
     base: str,
     in_thread: InThread,
 ) -> RunView | None:
@@ -200,7 +200,7 @@ async def _details(
     run: Mapping[str, Any],
     outcome: Outcome,
     *,
-    store: ObjectStore,
+    store: Store,
     base: str,
     in_thread: InThread,
 ) -> tuple[RunView, Manifest | None]:
@@ -239,7 +239,7 @@ async def _details(
 
 
 def _published(
-    definition: ReportDefinition, published: Returned | None, store: ObjectStore, base: str
+    definition: ReportDefinition, published: Returned | None, store: Store, base: str
 ) -> tuple[Manifest | None, dict[str, Any]]:
     """Returns the manifest of a run that ended well, and what there is to tell of it."""
     if published is None:
@@ -257,9 +257,7 @@ def _published(
     }
 
 
-def _command_line_view(
-    run: CommandLineRun, report: str, store: ObjectStore, base: str
-) -> tuple[RunView, Manifest | None]:
+def _command_line_view(run: CommandLineRun, report: str, store: Store, base: str) -> tuple[RunView, Manifest | None]:
     manifest = None
     about: dict[str, Any] = {"start": None, "end": None, "parameters": {}}
     suffixes = set[str]()

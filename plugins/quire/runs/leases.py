@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from urllib.parse import quote, unquote
 
 from quire.errors import ReportError
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.report.request import RunRequest
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Lease:
         self,
         request: RunRequest,
         *,
-        store: ObjectStore,
+        store: Store,
         first: bool = True,
         clock: Callable[[], float] = monotonic_seconds,
     ) -> None:
@@ -120,7 +120,7 @@ class Lease:
 
 @contextmanager
 def hold_lease(
-    request: RunRequest, *, store: ObjectStore, first: bool = True, release: bool = True, every: timedelta = RENEW_EVERY
+    request: RunRequest, *, store: Store, first: bool = True, release: bool = True, every: timedelta = RENEW_EVERY
 ) -> Iterator[Lease]:
     """Holds a run's lease for as long as the block lasts; a thread renews it.
 
@@ -152,7 +152,7 @@ def hold_lease(
             release_lease(request.report, request.run_id, store=store)
 
 
-def release_lease(report: str, run_id: str, *, store: ObjectStore) -> None:
+def release_lease(report: str, run_id: str, *, store: Store) -> None:
     """Takes a run's lease away; where the store does not do it, the lease expires."""
     try:
         store.delete([lease_key(report, run_id)])
@@ -160,7 +160,7 @@ def release_lease(report: str, run_id: str, *, store: ObjectStore) -> None:
         logger.warning("the lease of run %s expires by itself: %s", run_id, error)
 
 
-def active_runs(report: str, *, store: ObjectStore, now: datetime) -> list[ActiveRun]:
+def active_runs(report: str, *, store: Store, now: datetime) -> list[ActiveRun]:
     """Returns the runs of a report that hold a lease; takes expired ones away."""
     leases = list(store.list(f"{LEASES}{report}/"))
     expired = {lease.key for lease in leases if now - lease.modified > EXPIRES_AFTER}

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from quire.errors import DamagedObjectError, IntegrityError
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.object_store.commit_records import MANIFEST_LIMITS, find_record, read_record
 from quire.records.manifest import Manifest, manifest_key
 from quire.records.stage_records import RenderedFile
@@ -18,7 +18,7 @@ MAX_PARAMETER_LENGTH = 100_000  # characters
 SUMMARY_ROOTS = ("summaries", "partitions", "reports")
 
 
-def load_manifest(store: ObjectStore, key: str) -> Manifest | None:
+def load_manifest(store: Store, key: str) -> Manifest | None:
     """Returns the manifest at a key, or None where there is none.
 
     Raises:
@@ -31,7 +31,7 @@ def load_manifest(store: ObjectStore, key: str) -> Manifest | None:
     return manifest
 
 
-def find_manifest(store: ObjectStore, report: str, run_key: str) -> Manifest | None:
+def find_manifest(store: Store, report: str, run_key: str) -> Manifest | None:
     """Returns a published run's manifest, if there is one; deletes a damaged or foreign one, so that it is made again.
 
     Raises:
@@ -43,7 +43,7 @@ def find_manifest(store: ObjectStore, report: str, run_key: str) -> Manifest | N
     )
 
 
-def read_manifest(store: ObjectStore, report: str, run_key: str) -> Manifest:
+def read_manifest(store: Store, report: str, run_key: str) -> Manifest:
     """Returns a published run's manifest.
 
     Raises:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from quire.errors import IntegrityError
-from quire.object_store import ObjectStore, StoredObject
+from quire.object_store import Store, StoredObject
 from quire.object_store.commit_records import Record, find_record, folder_of
 from quire.object_store.probe import PROBES
 from quire.partitions.cache import ensure_own_folder
@@ -43,9 +43,7 @@ class CollectionResult:
     active: dict[str, ActiveRun] = field(default_factory=dict)
 
 
-def collect_garbage(
-    definitions: Mapping[str, ReportDefinition], *, store: ObjectStore, now: datetime
-) -> CollectionResult:
+def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: Store, now: datetime) -> CollectionResult:
     """Deletes published runs past ``keep``, superseded partitions, orphans of killed runs, and abandoned uploads.
 
     Kept are, of every partition, the newest rows; whatever a manifest names; and all that is younger than a day. Beside
@@ -81,7 +79,7 @@ def collect_garbage(
     return done
 
 
-def _delete_probes(store: ObjectStore, *, now: datetime, done: CollectionResult) -> None:
+def _delete_probes(store: Store, *, now: datetime, done: CollectionResult) -> None:
     """Deletes what a killed ``quire check`` has left."""
     old = [entry for entry in store.list(PROBES) if now - entry.modified > GRACE]
     store.delete(entry.key for entry in old)
@@ -94,7 +92,7 @@ class _Sweep:
     """One report's: first finds what may go, then lets it go."""
 
     def __init__(
-        self, report: str, keep: timedelta | None, *, store: ObjectStore, now: datetime, done: CollectionResult
+        self, report: str, keep: timedelta | None, *, store: Store, now: datetime, done: CollectionResult
     ) -> None:
         self._report, self._keep, self._store, self._now, self._done = report, keep, store, now, done
         self._read: set[str] = set()  # manifests

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.records.serialization import digest
 from quire.records.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
@@ -46,6 +46,6 @@ def compute_run_key(definition: ReportDefinition, plan: RunPlan, staged: Sequenc
     )
 
 
-def is_run_published(store: ObjectStore, report: str, run_key: str) -> bool:
+def is_run_published(store: Store, report: str, run_key: str) -> bool:
     """Whether such a run exists; one whose manifest is damaged does not."""
     return find_manifest(store, report, run_key) is not None

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quire.errors import IntegrityError, ParameterError
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.records.manifest import Manifest, ManifestPartition
 from quire.records.stage_records import StagedSummary
 from quire.runs.file_names import is_summary
@@ -29,7 +29,7 @@ class Verification:
     faults: tuple[str, ...]
 
 
-def verify_run(run: str, *, store: ObjectStore) -> Verification:
+def verify_run(run: str, *, store: Store) -> Verification:
     """Reads a run's objects again and compares sizes, checksums and row counts with its manifest.
 
     Args:
@@ -67,7 +67,7 @@ def verify_run(run: str, *, store: ObjectStore) -> Verification:
     )
 
 
-def _find_manifest(run: str, store: ObjectStore) -> Manifest:
+def _find_manifest(run: str, store: Store) -> Manifest:
     keys = (
         [run]
         if run.endswith("/manifest.json")
@@ -76,10 +76,10 @@ def _find_manifest(run: str, store: ObjectStore) -> Manifest:
     for key in keys:
         if manifest := load_manifest(store, key):
             return manifest
-    raise ParameterError(f"no run {run!r} is published in bucket {store.bucket}")
+    raise ParameterError(f"no run {run!r} is published in {store.location}")
 
 
-def _object_faults(store: ObjectStore, key: str, size: int, sha256: str) -> Iterator[str]:
+def _object_faults(store: Store, key: str, size: int, sha256: str) -> Iterator[str]:
     if not store.has_size(key, size):
         actual = store.size(key)
         yield f"{key} is missing" if actual is None else f"{key} has {actual} bytes, the manifest says {size}"
@@ -87,14 +87,14 @@ def _object_faults(store: ObjectStore, key: str, size: int, sha256: str) -> Iter
         yield f"{key} has the SHA-256 {digest}, the manifest says {sha256}"
 
 
-def _sha256(store: ObjectStore, key: str, size: int) -> str:
+def _sha256(store: Store, key: str, size: int) -> str:
     digest = hashlib.sha256()
     for start in range(0, size, READ_BYTES):
         digest.update(store.read_range(key, start, min(READ_BYTES, size - start)))
     return digest.hexdigest()
 
 
-def _row_faults(store: ObjectStore, key: str, size: int, rows: int) -> Iterator[str]:
+def _row_faults(store: Store, key: str, size: int, rows: int) -> Iterator[str]:
     try:
         found = pq.ParquetFile(store.open_object(key, size)).metadata.num_rows
     except (pa.ArrowInvalid, IntegrityError) as error:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quire.date_range import Grain, zone
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.records.stage_records import RenderedFile, RowSlice, RunPlan, StagedPartition, StagedSummary
 from quire.report.definition import GroupKey, ReportDefinition, Summary
 from quire.report.request import RunRequest
@@ -158,7 +158,7 @@ def summary_sheets(
     definition: ReportDefinition,
     summaries: Sequence[StagedSummary],
     *,
-    store: ObjectStore,
+    store: Store,
     ensure: Callable[[bytes, str], None] = lambda body, key: None,
 ) -> tuple[TableSheet, ...]:
     """Returns a sheet for each summary, with its chart.
@@ -211,7 +211,7 @@ def _key_format(definition: ReportDefinition, key: GroupKey) -> str | None:
     return next((column.format for column in definition.columns if column.name == key.column), None)
 
 
-def _read_table(store: ObjectStore, summary: StagedSummary, ensure: Callable[[bytes, str], None]) -> pa.Table:
+def _read_table(store: Store, summary: StagedSummary, ensure: Callable[[bytes, str], None]) -> pa.Table:
     body = store.read_verified(summary.object_key, sha256=summary.sha256, size=summary.bytes)
     ensure(body, summary.object_key)
     table = pq.read_table(io.BytesIO(body))

@@ -11,7 +11,7 @@ import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
 from quire.errors import DamagedObjectError, IntegrityError
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.records.stage_records import StagedSummary
 from quire.report.definition import ReportDefinition
 from quire.sheets.front_sheets import sheet_schema, summary_sheets
@@ -26,7 +26,7 @@ _DECODING = threading.Lock()  # one file at a time in a process: each may take M
 
 
 def small_summary_sheets(
-    definition: ReportDefinition, summaries: Sequence[StagedSummary], *, store: ObjectStore
+    definition: ReportDefinition, summaries: Sequence[StagedSummary], *, store: Store
 ) -> tuple[TableSheet, ...]:
     """Returns a sheet for each summary, as ``summary_sheets`` does, of a size that a page or a notification can take.
 
@@ -50,7 +50,7 @@ def ensure_small_object(summary: StagedSummary) -> None:
 
 
 def read_first_rows(
-    summary: StagedSummary, columns: Collection[str], count: int, *, store: ObjectStore
+    summary: StagedSummary, columns: Collection[str], count: int, *, store: Store
 ) -> tuple[pa.Table, int]:
     """Returns the first rows of a summary, and how many it has in all; no other row is decoded.
 

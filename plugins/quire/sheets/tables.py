@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from quire.errors import IntegrityError
 from quire.format_codes import format_value
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.records.manifest import Manifest
 from quire.records.stage_records import StagedSummary
 from quire.report.definition import ReportDefinition, Summary
@@ -43,7 +43,7 @@ class SummaryTable:
     chart: str
 
 
-def summary_tables(definition: ReportDefinition, manifest: Manifest, *, store: ObjectStore) -> list[SummaryTable]:
+def summary_tables(definition: ReportDefinition, manifest: Manifest, *, store: Store) -> list[SummaryTable]:
     """Returns a run's summaries; none where the definition has other ones by now, or they are gone or too large.
 
     They are read one after the other, and of each no more is kept than the page shows.
@@ -60,7 +60,7 @@ def summary_tables(definition: ReportDefinition, manifest: Manifest, *, store: O
 
 
 def _first_table(
-    definition: ReportDefinition, summary: Summary, staged: StagedSummary, store: ObjectStore
+    definition: ReportDefinition, summary: Summary, staged: StagedSummary, store: Store
 ) -> SummaryTable | None:
     """Returns what a page shows of a summary; None where the definition has columns by now that it lacks."""
     columns = {*(key.column for key in summary.by), *summary.measures}

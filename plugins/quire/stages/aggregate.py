@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from quire.errors import error_context
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.partitions.freshness import is_reusable
 from quire.records.stage_records import RunPlan, StagedPartition, StagedSummary
 from quire.report.definition import ReportDefinition, Summary
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def aggregate_summaries(
-    definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, store: ObjectStore
+    definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, store: Store
 ) -> tuple[StagedSummary, ...]:
     """Stores each summary of the definition as one small Parquet object; none where the run is published already.
 
@@ -69,7 +69,7 @@ def aggregate_summaries(
 
 
 def _merged(
-    definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, store: ObjectStore
+    definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, store: Store
 ) -> dict[str, pl.LazyFrame]:
     """Returns the queries over what is kept of each partition, by summary; none where nothing outlives the run."""
     if not is_reusable(definition, plan.request):

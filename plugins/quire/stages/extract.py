@@ -16,7 +16,7 @@ from quire.date_range import DatePartition
 from quire.errors import IntegrityError, QueryError, error_context
 from quire.flat_files.row_groups import write_row_groups
 from quire.memory import give_back_large_blocks
-from quire.object_store import ObjectStore, Upload
+from quire.object_store import Store, Upload
 from quire.object_store.commit_records import commit_once
 from quire.partitions.cache import find_cached_partition, partition_folder
 from quire.partitions.damaged_objects import retry_on_damage
@@ -41,7 +41,7 @@ def extract_partitions(
     group: Sequence[DatePartition],
     *,
     session: SourceSession,
-    store: ObjectStore,
+    store: Store,
 ) -> tuple[StagedPartition, ...]:
     """Stores the rows of each partition of a group, unless these very rows are stored already.
 
@@ -80,7 +80,7 @@ def _extract_from_snapshot(
     group: Sequence[DatePartition],
     *,
     session: SourceSession,
-    store: ObjectStore,
+    store: Store,
 ) -> list[StagedPartition]:
     """Extracts the first partitions of a group from one snapshot: at least one, and none once the snapshot is old."""
     began = time.monotonic()
@@ -112,7 +112,7 @@ def _extract_partition(
     *,
     token: str,
     transaction: SourceTransaction,
-    store: ObjectStore,
+    store: Store,
 ) -> StagedPartition:
     began = time.monotonic()
     place = partition_folder(definition.name, plan.source_digest, partition.key, token)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 from quire.errors import error_context
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.records.stage_records import RunLayout, RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.runs.run_key import compute_run_key, is_run_published
@@ -19,7 +19,7 @@ GROUPS = 64  # mapped tasks of one run: each costs Airflow 0.2 to 0.7 s
 
 
 def layout_run(
-    definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, store: ObjectStore
+    definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, store: Store
 ) -> RunLayout:
     """Returns the run's key and its workbooks, in at most 64 groups; no workbooks where it is published already.
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from quire.date_range import DatePartition
 from quire.errors import error_context
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.partitions.cache import find_cached_partitions, partition_folder
 from quire.partitions.freshness import ensure_tables_tracked, freshness_tokens, is_reusable
 from quire.partitions.source_digest import read_source_digest
@@ -27,7 +27,7 @@ GROUPS = 64  # mapped tasks of one run: each costs Airflow 0.2 to 0.7 s
 
 
 def plan_partitions(
-    definition: ReportDefinition, request: RunRequest, *, session: SourceSession, store: ObjectStore
+    definition: ReportDefinition, request: RunRequest, *, session: SourceSession, store: Store
 ) -> RunPlan:
     """Splits the range into partitions, finds those that are stored and fresh, and groups the others, at most 64.
 
@@ -69,7 +69,7 @@ def plan_partitions(
 
 
 def _find_stored(
-    definition: ReportDefinition, source_digest: str, tokens: Mapping[str, str], store: ObjectStore
+    definition: ReportDefinition, source_digest: str, tokens: Mapping[str, str], store: Store
 ) -> tuple[StagedPartition, ...]:
     """Returns the partitions whose rows, as the source has them now, are stored."""
     places = [partition_folder(definition.name, source_digest, key, token) for key, token in tokens.items()]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from quire.errors import DamagedObjectError, IntegrityError, ReportError, error_context
-from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
+from quire.object_store import CONTENT_TYPES, Store, Upload
 from quire.object_store.commit_records import COMMIT_ATTEMPTS, side_by_side, write_once
 from quire.partitions.cache import evict_damaged_rows
 from quire.partitions.freshness import changed_partitions, detects_changes
@@ -35,7 +35,7 @@ def publish_run(
     files: Sequence[RenderedFile],
     *,
     session: SourceSession,
-    store: ObjectStore,
+    store: Store,
     usage: Callable[[], tuple[TaskUsage, ...]] = tuple,
     lapsed: Callable[[], bool] = lambda: False,
 ) -> PublishedRun:
@@ -94,7 +94,7 @@ def _ensure_every_file(definition: ReportDefinition, run: StagedRun, files: Sequ
             raise DamagedObjectError(f"{name} occurs {times} times among the files of the run: run it again")
 
 
-def _ensure_objects(run: StagedRun, files: Sequence[RenderedFile], *, store: ObjectStore) -> None:
+def _ensure_objects(run: StagedRun, files: Sequence[RenderedFile], *, store: Store) -> None:
     """Checks that every summary and file the manifest lists still exists: a run may be resumed days after it failed.
 
     Where there is a manifest already, it is that one which counts.
@@ -105,7 +105,7 @@ def _ensure_objects(run: StagedRun, files: Sequence[RenderedFile], *, store: Obj
         raise DamagedObjectError(f"{missing[0]} was deleted or changed since it was written: start the run again")
 
 
-def _ensure_rows(run: StagedRun, *, store: ObjectStore) -> None:
+def _ensure_rows(run: StagedRun, *, store: Store) -> None:
     """Checks that the rows that the manifest would name exist; makes partitions whose rows are gone cache misses."""
     missing = _missing_objects([(part.object_key, part.bytes) for part in run.partitions], store=store)
     for key in missing:
@@ -114,13 +114,13 @@ def _ensure_rows(run: StagedRun, *, store: ObjectStore) -> None:
         raise DamagedObjectError(f"{missing[0]} was deleted while the run had no lease")
 
 
-def _missing_objects(sizes: Sequence[tuple[str, int]], *, store: ObjectStore) -> list[str]:
+def _missing_objects(sizes: Sequence[tuple[str, int]], *, store: Store) -> list[str]:
     """Returns the keys at which there is no object of the size."""
     exist = side_by_side(lambda named: store.has_size(*named), sizes)
     return [key for (key, _), exists in zip(sizes, exist, strict=True) if not exists]
 
 
-def _adopt(run: StagedRun, files: Sequence[RenderedFile], store: ObjectStore, *, winner: Manifest) -> PublishedRun:
+def _adopt(run: StagedRun, files: Sequence[RenderedFile], store: Store, *, winner: Manifest) -> PublishedRun:
     """Takes the run that was published first for this one, and drops what this one wrote for itself."""
     kept = {file.key for file in winner.files} | {summary.object_key for summary in winner.summaries}
     own = [*(file.key for file in files), *(summary.object_key for summary in run.summaries)]
@@ -140,7 +140,7 @@ def _write_summary(
     files: Sequence[RenderedFile],
     notes: Sequence[str],
     *,
-    store: ObjectStore,
+    store: Store,
 ) -> RenderedFile:
     request = run.plan.request
     name = summary_file_name(request, run.partitions)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from quire.errors import ReportError, error_context
 from quire.flat_files import write_csv, write_parquet
-from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
+from quire.object_store import CONTENT_TYPES, Store, Upload
 from quire.partitions.row_reader import read_rows
 from quire.partitions.time_bounds import cut_slices, row_time_bounds
 from quire.postgres.arrow_types import storage_schema
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 def render_workbooks(
-    definition: ReportDefinition, run: StagedRun, shards: Sequence[WorkbookShard], *, store: ObjectStore
+    definition: ReportDefinition, run: StagedRun, shards: Sequence[WorkbookShard], *, store: Store
 ) -> tuple[RenderedFile, ...]:
     """Writes each shard in every format of the definition. After an error nothing of any shard stays in the store.
 
@@ -58,7 +58,7 @@ def render_workbooks(
 
 
 @contextmanager
-def _all_or_none(store: ObjectStore) -> Iterator[list[str]]:
+def _all_or_none(store: Store) -> Iterator[list[str]]:
     """Gives a list for the keys of what is written; deletes those objects when the context is left by an error.
 
     Keys of unfinished uploads are among them: an object may be whole in the store though its answer was lost.
@@ -84,7 +84,7 @@ class _Rendering:
         shard: WorkbookShard,
         file_format: FileFormat,
         *,
-        store: ObjectStore,
+        store: Store,
         keys: list[str],
     ) -> None:
         self.definition, self.run, self.shard, self.format, self.store = definition, run, shard, file_format, store

@@ -10,13 +10,13 @@ import pyarrow as pa
 from polars.io.plugins import register_io_source
 
 from quire.errors import QueryError, first_line
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.partitions.row_reader import evict_on_damage, open_rows
 from quire.postgres.arrow_types import storage_schema
 from quire.records.stage_records import SourceColumn, StagedPartition
 
 
-def scan_rows(columns: tuple[SourceColumn, ...], staged: Sequence[StagedPartition], store: ObjectStore) -> pl.LazyFrame:
+def scan_rows(columns: tuple[SourceColumn, ...], staged: Sequence[StagedPartition], store: Store) -> pl.LazyFrame:
     """Returns the rows of partitions, as stored.
 
     Polars verifies no checksum of what it reads, and does not read again what broke off: it gets row groups that
@@ -42,7 +42,7 @@ def scan_rows(columns: tuple[SourceColumn, ...], staged: Sequence[StagedPartitio
     return register_io_source(read, schema=schema, validate_schema=True)
 
 
-def _row_groups(staged: Sequence[StagedPartition], names: Sequence[str], store: ObjectStore) -> Iterator[pa.Table]:
+def _row_groups(staged: Sequence[StagedPartition], names: Sequence[str], store: Store) -> Iterator[pa.Table]:
     """Gives row groups; reads the next one meanwhile."""
     groups = _read_groups(staged, names, store)
     with ThreadPoolExecutor(1, thread_name_prefix="row groups") as pool:
@@ -52,7 +52,7 @@ def _row_groups(staged: Sequence[StagedPartition], names: Sequence[str], store: 
             yield table
 
 
-def _read_groups(staged: Sequence[StagedPartition], names: Sequence[str], store: ObjectStore) -> Iterator[pa.Table]:
+def _read_groups(staged: Sequence[StagedPartition], names: Sequence[str], store: Store) -> Iterator[pa.Table]:
     for partition in staged:
         with evict_on_damage(store, partition.object_key):
             file = open_rows(store, partition)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from quire.errors import DamagedObjectError
-from quire.object_store import ObjectStore
+from quire.object_store import Store
 from quire.object_store.commit_records import commit_once, find_record, folder_of, side_by_side
 from quire.records.serialization import digest
 from quire.records.stage_records import PartialSummaries, RunPlan, StagedPartition, StagedSummary
@@ -40,7 +40,7 @@ def needs_rows(definition: ReportDefinition) -> bool:
 
 
 def keep_partials(
-    definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, store: ObjectStore
+    definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, store: Store
 ) -> list[PartialSummaries]:
     """Returns what each partition that has rows adds to the summaries; what is not stored yet is calculated and kept.
 
@@ -68,7 +68,7 @@ def keep_partials(
 
 
 def _calculate(
-    definition: ReportDefinition, plan: RunPlan, partition: StagedPartition, *, key: str, store: ObjectStore
+    definition: ReportDefinition, plan: RunPlan, partition: StagedPartition, *, key: str, store: Store
 ) -> PartialSummaries:
     from quire.summaries.measures import partial_groups
     from quire.summaries.parquet_scan import collect_all, scan_rows
@@ -91,7 +91,7 @@ def _calculate(
     return winner or found
 
 
-def _find(store: ObjectStore, key: str) -> PartialSummaries | None:
+def _find(store: Store, key: str) -> PartialSummaries | None:
     """Returns what is stored; deletes a record that is damaged, or was written for another place."""
 
     def ensure(partial: PartialSummaries) -> None:
@@ -102,7 +102,7 @@ def _find(store: ObjectStore, key: str) -> PartialSummaries | None:
     return find_record(store, PartialSummaries, key, ensure=ensure)
 
 
-def _discard(store: ObjectStore, key: str, partial: PartialSummaries, error: DamagedObjectError) -> None:
+def _discard(store: Store, key: str, partial: PartialSummaries, error: DamagedObjectError) -> None:
     """Deletes a record that names what is damaged, unless it names something else by now."""
 
     def ensure(current: PartialSummaries) -> None:
@@ -113,7 +113,7 @@ def _discard(store: ObjectStore, key: str, partial: PartialSummaries, error: Dam
 
 
 def read_partials(
-    definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, store: ObjectStore
+    definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, store: Store
 ) -> list[tuple[pl.DataFrame, ...]]:
     """Returns what each partition that has rows adds to the summaries; calculates anew what is damaged.
 
@@ -136,14 +136,14 @@ def read_partials(
     return side_by_side(read, range(len(partials)))
 
 
-def _frames(store: ObjectStore, partial: PartialSummaries) -> tuple[pl.DataFrame, ...]:
+def _frames(store: Store, partial: PartialSummaries) -> tuple[pl.DataFrame, ...]:
     import polars as pl
 
     bodies = (store.read_verified(part.object_key, sha256=part.sha256, size=part.bytes) for part in partial.summaries)
     return tuple(pl.read_parquet(io.BytesIO(body)) for body in bodies)
 
 
-def put_frame(frame: pl.DataFrame, name: str, *, folder: str, store: ObjectStore) -> StagedSummary:
+def put_frame(frame: pl.DataFrame, name: str, *, folder: str, store: Store) -> StagedSummary:
     """Stores a small table as Parquet under a name of its own."""
     body = io.BytesIO()
     frame.write_parquet(body)

@@ -1,4 +1,4 @@
-"""botocore's errors as Quire's, in one place."""
+"""Translates botocore's errors to Quire's."""
 
 from __future__ import annotations
 
@@ -15,53 +15,50 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as NoConnectionError
 
-from quire.errors import DamagedObjectError, ReportError, StoreRefusedError, StoreUnavailableError
+from quire.errors import ReportError, StoreRefusedError, StoreUnavailableError
+from quire.object_store.store import NoSuchKeyError
 
 _BUSY = {
     "SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted",
     "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests",
-    "ExpiredToken",  # of a role: boto3 asks for another at the next attempt
-    "RequestTimeTooSkewed", "BadDigest", "IncompleteBody",  # what a clock or a connection did to one request
+    "ExpiredToken",  # of a role: boto3 refreshes it before the next attempt
+    "RequestTimeTooSkewed", "BadDigest", "IncompleteBody",  # a clock or the connection damaged one request
 }  # fmt: skip
 _BUSY_STATUS = (408, 429)
 
 
-class NoSuchKeyError(DamagedObjectError):
-    """The object does not exist."""
-
-
 class NoSuchUploadError(StoreUnavailableError):
-    """A multipart upload was ended by somebody else, or is complete already."""
+    """A multipart upload was aborted or completed by another process."""
 
 
 class ExistsError(StoreRefusedError):
-    """A conditional write met an object that exists (HTTP 412)."""
+    """A conditional write failed because the object exists (HTTP 412)."""
 
 
 class ConflictError(StoreUnavailableError):
-    """A conditional write met another one under way (HTTP 409)."""
+    """A conditional write collided with a concurrent one (HTTP 409)."""
 
 
 @contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Turns botocore's errors into Quire's; ``what`` names the object or bucket concerned."""
+def translate_s3_errors(what: str) -> Iterator[None]:
+    """Raises Quire's errors in place of botocore's; ``what`` names the object or bucket."""
     try:
         yield
     except ClientError as error:
-        raise _of_answer(error, what) from error
+        raise _translate_response(error, what) from error
     except (
         HTTPClientError,
         IncompleteReadError,
         NoConnectionError,
-    ) as error:  # nobody there, timed out, connection lost
+    ) as error:  # connection refused, timed out or lost
         raise StoreUnavailableError(f"the object store does not answer for {what}: {error}") from error
-    except (CredentialRetrievalError, MetadataRetrievalError) as error:  # whoever gives a role its keys is busy
+    except (CredentialRetrievalError, MetadataRetrievalError) as error:  # the credential provider of a role is busy
         raise StoreUnavailableError(f"there are no credentials for {what} just now: {error}") from error
     except (BotoCoreError, ValueError) as error:
         raise StoreRefusedError(f"the object store cannot be used for {what}: {error}") from error
 
 
-def _of_answer(error: ClientError, what: str) -> ReportError:
+def _translate_response(error: ClientError, what: str) -> ReportError:
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if status == 412:
@@ -75,5 +72,5 @@ def _of_answer(error: ClientError, what: str) -> ReportError:
     if code == "NoSuchBucket" or (status == 404 and what.startswith("bucket ")):
         return StoreRefusedError(f"{what}: there is no such bucket: create it, or set QUIRE_BUCKET to one that exists")
     if code in ("NoSuchKey", "404"):
-        return NoSuchKeyError(f"{what} is not in the store: it was deleted, or never written")
+        return NoSuchKeyError.of(what)
     return StoreRefusedError(f"the object store refuses {what}: {code or status}; check its key and rights")

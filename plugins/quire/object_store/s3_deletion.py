@@ -1,4 +1,4 @@
-"""Deletes objects by the thousand, or a single one on the condition that nobody has replaced it."""
+"""Deletes objects in batches, or a single object on the condition that it is unchanged."""
 
 from __future__ import annotations
 
@@ -10,57 +10,57 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from quire.errors import IntegrityError
-from quire.object_store.body import read_body
-from quire.object_store.error_translation import ExistsError, translated
+from quire.object_store.s3_errors import ExistsError, translate_s3_errors
+from quire.object_store.s3_responses import read_body
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-BATCH_KEYS = 1_000  # S3's own limit
-UNSUPPORTED = {"NotImplemented", "MethodNotAllowed"}  # of stores without DeleteObjects, or without conditions
+BATCH_KEYS = 1_000  # the limit of S3
+UNSUPPORTED = {"NotImplemented", "MethodNotAllowed"}  # by stores without DeleteObjects or conditional deletes
 
 
 def delete_objects(client: S3Client, bucket: str, keys: Iterable[str]) -> None:
     """Deletes objects in batches of 1,000; ignores keys that do not exist.
 
-    Keys that a batch could not delete are deleted one at a time, which retries what is transient and raises the rest.
+    Keys that a batch could not delete are deleted one at a time: boto3 then retries transient errors and raises others.
     """
     remaining = iter(keys)
     while batch := list(islice(remaining, BATCH_KEYS)):
         for key in _delete_batch(client, bucket, batch):
-            with translated(key):
+            with translate_s3_errors(key):
                 client.delete_object(Bucket=bucket, Key=key)
 
 
 def _delete_batch(client: S3Client, bucket: str, keys: Sequence[str]) -> Sequence[str]:
-    """Returns the keys that are left: all of them where the store has no DeleteObjects."""
+    """Returns the keys that were not deleted: all of them if the store has no DeleteObjects."""
     if len(keys) == 1:
         return keys
-    with translated(f"{keys[0]} and {len(keys) - 1} more objects"):
+    with translate_s3_errors(f"{keys[0]} and {len(keys) - 1} more objects"):
         try:
-            answer = client.delete_objects(
+            response = client.delete_objects(
                 Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
             )
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") in UNSUPPORTED:
                 return keys
             raise
-    return [entry["Key"] for entry in answer.get("Errors", ())]
+    return [entry["Key"] for entry in response.get("Errors", ())]
 
 
 def delete_unchanged(client: S3Client, bucket: str, key: str, body: bytes) -> bool:
-    """Deletes an object unless it has other bytes by now; returns whether it did.
+    """Deletes an object if it still has these bytes; returns whether it did.
 
-    The bytes are compared immediately before, for stores that ignore or do not know the condition of a deletion.
-    An object with more bytes than ``body`` is not read.
+    Compares the bytes immediately before the deletion, because some stores ignore its condition. Does not read an
+    object with more bytes than ``body``.
     """
     try:
         current = read_body(partial(client.get_object, Bucket=bucket, Key=key), key, max_bytes=len(body))
         if current.data != body:
             return False
-        with translated(key):
+        with translate_s3_errors(key):
             _delete_matching(client, bucket, key, current.etag)
-    except (IntegrityError, ExistsError):  # somebody else deleted it, or replaced it, perhaps by something larger
+    except (IntegrityError, ExistsError):  # another process deleted it or replaced it, perhaps by a larger object
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""A stored object as a seekable file, for readers that know which ranges they want (PyArrow's Parquet)."""
+"""Reads a stored object as a seekable file, by ranges (PyArrow's Parquet reader needs one)."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ import io
 from collections.abc import Callable
 
 from quire.errors import DamagedObjectError
-from quire.object_store.body import READ_ATTEMPTS
-from quire.object_store.checksums import BLOCK_BYTES, blocks_match, ensure_checksums
+from quire.object_store.block_checksums import BLOCK_BYTES, blocks_match, ensure_checksums
+
+READ_ATTEMPTS = 3
 
 
 class RangeReader(io.RawIOBase):
     """A read-only, seekable file over one object of ``size`` bytes.
 
-    Every read is one call of ``read_range(start, size)``, so the caller should coalesce its reads.
+    Every read calls ``read_range(start, size)`` once, so callers should coalesce their reads.
     """
 
     def __init__(self, read_range: Callable[[int, int], bytes], size: int) -> None:
         self._read_range, self._size, self._position = read_range, size, 0
 
     def readable(self) -> bool:
-        """Says that it reads."""
+        """Returns True."""
         return True
 
     def seekable(self) -> bool:
-        """Says that it seeks."""
+        """Returns True."""
         return True
 
     def tell(self) -> int:
@@ -32,25 +33,25 @@ class RangeReader(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Moves the position, without a request."""
+        """Sets the position; sends no request."""
         origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         self._position = origin + offset
         return self._position
 
     def read(self, size: int | None = -1) -> bytes:
-        """Returns up to ``size`` bytes from the position on, all that is left for -1."""
-        left = max(self._size - self._position, 0)
-        wanted = left if size is None or size < 0 else min(size, left)
-        found = self._read_range(self._position, wanted) if wanted else b""
-        self._position += len(found)
-        return found
+        """Returns up to ``size`` bytes from the position, or all remaining bytes for -1."""
+        remaining = max(self._size - self._position, 0)
+        count = remaining if size is None or size < 0 else min(size, remaining)
+        data = self._read_range(self._position, count) if count else b""
+        self._position += len(data)
+        return data
 
 
 class VerifiedRanges:
-    """Reads ranges of one object, and compares every block that they touch with its checksum.
+    """Reads ranges of one object and verifies every block that they touch.
 
-    A block that does not match is read again, since the connection may have damaged it; one that never matches is
-    damaged in the store. Keeps the last block, which the next range often begins in.
+    Reads a block that does not match again, because the connection may have damaged it. A block that never matches is
+    damaged in the store. Keeps the last block, because the next range often starts in it.
 
     Args:
         key: of the object, for errors.
@@ -59,7 +60,7 @@ class VerifiedRanges:
         checksums: of its blocks.
 
     Raises:
-        DamagedObjectError: there are not as many checksums as blocks.
+        DamagedObjectError: the number of checksums differs from the number of blocks.
     """
 
     def __init__(self, key: str, read_range: Callable[[int, int], bytes], *, size: int, checksums: str) -> None:
@@ -71,12 +72,12 @@ class VerifiedRanges:
         """Returns verified bytes.
 
         Raises:
-            DamagedObjectError: the object is missing, shorter, or has other bytes.
+            DamagedObjectError: the object is missing or shorter, or its bytes do not match.
         """
         first, end = start // BLOCK_BYTES, min(-(-(start + size) // BLOCK_BYTES) * BLOCK_BYTES, self._size)
-        kept = self._last[1] if self._last[0] == first else b""
-        begin = first * BLOCK_BYTES + len(kept)
-        data = kept + (self._read_blocks(begin, end - begin) if begin < end else b"")
+        cached = self._last[1] if self._last[0] == first else b""
+        begin = first * BLOCK_BYTES + len(cached)
+        data = cached + (self._read_blocks(begin, end - begin) if begin < end else b"")
         last = (end - 1) // BLOCK_BYTES
         self._last = (last, data[(last - first) * BLOCK_BYTES :])
         offset = start - first * BLOCK_BYTES

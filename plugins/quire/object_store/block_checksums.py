@@ -1,4 +1,4 @@
-"""Checksums of an object's blocks, so that any range of it can be verified without reading the rest."""
+"""Checksums of an object's blocks: a reader can verify any range without reading the rest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class BlockChecksums:
         self._crc = self._filled = 0
 
     def update(self, data: bytes | memoryview) -> None:
-        """Adds the next bytes."""
+        """Adds the next bytes of the object."""
         with memoryview(data) as view:
             start = 0
             while start < len(view):
@@ -31,21 +31,25 @@ class BlockChecksums:
                     self._crc = self._filled = 0
 
     def hexdigest(self) -> str:
-        """Returns the checksums of all blocks, eight hex digits each; the last block may be shorter."""
+        """Returns the checksums of all blocks, eight hex digits each. The last block may be shorter."""
         last = [f"{self._crc:08x}"] if self._filled else []
         return "".join((*self._complete, *last))
 
 
 def blocks_match(data: bytes, first_block: int, checksums: str) -> bool:
-    """Whether bytes that begin with a block are what was written."""
-    found = BlockChecksums()
-    found.update(data)
-    digits = found.hexdigest()
+    """Returns whether data that starts with block ``first_block`` matches the checksums of an object."""
+    actual = BlockChecksums()
+    actual.update(data)
+    digits = actual.hexdigest()
     start = first_block * DIGITS
     return checksums[start : start + len(digits)] == digits
 
 
 def ensure_checksums(key: str, size: int, checksums: str) -> None:
-    """Raises DamagedObjectError where an object has not one checksum for each of its blocks."""
+    """Checks that an object has one checksum per block.
+
+    Raises:
+        DamagedObjectError: it has fewer or more.
+    """
     if len(checksums) != -(-size // BLOCK_BYTES) * DIGITS:
         raise DamagedObjectError(f"{key} was stored without checksums of all its blocks")

@@ -1,0 +1,97 @@
+"""Reads bodies and headers of S3 responses, and repeats requests whose responses are truncated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from quire.errors import StoreUnavailableError
+from quire.object_store.range_reader import READ_ATTEMPTS
+from quire.object_store.s3_errors import translate_s3_errors
+from quire.object_store.store import too_large
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """The bytes of an object and their ETag."""
+
+    data: bytes
+    etag: str
+
+
+def read_body(request: Callable[[], GetObjectOutputTypeDef], key: str, *, max_bytes: int) -> Body:
+    """Returns the body of a response; sends the request up to ``READ_ATTEMPTS`` times.
+
+    boto3 repeats a request until the headers of a response arrive, and never after that. A request that fails before
+    its headers arrive has used all its attempts, so it is not repeated here.
+
+    Args:
+        request: sends the request.
+        key: of the object, for errors.
+        max_bytes: the maximum size of the body. A larger body is not read, except for one byte where the response
+            does not declare its length. A declared length above the limit is requested again, because the connection
+            may have damaged the header.
+
+    Raises:
+        IntegrityError: the body is larger.
+        StoreUnavailableError: the request failed, or every response was truncated.
+    """
+    for attempt in range(1, READ_ATTEMPTS + 1):
+        with translate_s3_errors(key):
+            response = request()
+        if response.get("ContentLength", 0) > max_bytes and attempt < READ_ATTEMPTS:
+            response["Body"].close()
+            continue
+        try:
+            with translate_s3_errors(key):
+                return Body(data=_read_bounded(response, key, max_bytes), etag=response.get("ETag", ""))
+        except StoreUnavailableError:
+            if attempt == READ_ATTEMPTS:
+                raise
+    raise AssertionError  # the last attempt returns or raises
+
+
+def _read_bounded(response: GetObjectOutputTypeDef, key: str, max_bytes: int) -> bytes:
+    """Returns the bytes of a body, or closes the connection if the body is too large."""
+    size = response.get("ContentLength")
+    if size is None:  # chunked transfer encoding
+        data = response["Body"].read(max_bytes + 1)
+        if len(data) <= max_bytes:
+            return data
+    elif size <= max_bytes:
+        return response["Body"].read()
+    response["Body"].close()
+    raise too_large(key, max_bytes, size=size)
+
+
+def read_headers(request: Callable[[], HeadObjectOutputTypeDef], key: str) -> HeadObjectOutputTypeDef:
+    """Returns the headers of an object; sends the request up to ``READ_ATTEMPTS`` times.
+
+    Python's HTTP client accepts headers that end early. A truncated response is recognised here: a header is missing,
+    or its value cannot be parsed.
+
+    Args:
+        request: sends the request.
+        key: of the object, for errors.
+
+    Raises:
+        NoSuchKeyError: the object does not exist.
+        StoreUnavailableError: the request failed, or every response was truncated.
+    """
+    undated = None
+    for _ in range(READ_ATTEMPTS):
+        with translate_s3_errors(key), suppress(ValueError):  # botocore raises it for a truncated date
+            response = request()
+            if not response.keys() >= {"ContentLength", "LastModified"}:
+                continue
+            if "date" in response["ResponseMetadata"]["HTTPHeaders"]:
+                return response
+            undated = response
+    if undated is not None:  # some stores send no Date header
+        return undated
+    raise StoreUnavailableError(f"the object store's answers for {key} broke off")

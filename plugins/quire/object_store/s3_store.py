@@ -1,0 +1,233 @@
+"""A bucket of an S3 API, through boto3."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from quire.errors import DamagedObjectError, IntegrityError, StoreUnavailableError
+from quire.object_store.s3_body_checksums import add_checksums
+from quire.object_store.s3_deletion import delete_objects, delete_unchanged
+from quire.object_store.s3_errors import ConflictError, ExistsError, translate_s3_errors
+from quire.object_store.s3_responses import read_body, read_headers
+from quire.object_store.s3_upload import S3Upload
+from quire.object_store.store import (
+    BINARY,
+    MAX_RECORD_BYTES,
+    STREAM_BYTES,
+    NoSuchKeyError,
+    Store,
+    StoredObject,
+    attachment,
+)
+from quire.settings import StoreSettings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef, ResponseMetadataTypeDef
+
+MAX_LINK_LIFETIME = timedelta(days=7)  # the limit of SigV4; other signatures and some servers accept any lifetime
+CONFLICT_ATTEMPTS = 5
+MAX_RETRIES = 7  # boto3 waits up to 50 ms before the first retry and doubles it each time: about 3 s in total
+
+
+def _response_time(response: ResponseMetadataTypeDef) -> datetime:
+    """Returns the time of a response by the store's clock, to the second."""
+    date = response["HTTPHeaders"].get("date")
+    return parsedate_to_datetime(date) if date else datetime.now(UTC)
+
+
+class S3Store(Store):
+    """A bucket. Uploads are multipart, commit-once writes use ``If-None-Match: *``, links are presigned URLs."""
+
+    connect_seconds, read_seconds, max_retries = 5, 60, MAX_RETRIES  # of the client
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self.settings = settings
+
+    @property
+    def bucket(self) -> str:
+        """The name of the bucket."""
+        return self.settings.bucket
+
+    @property
+    def location(self) -> str:
+        """Names the bucket, and its endpoint unless that is AWS's own."""
+        endpoint = self.settings.endpoint_url
+        return f"bucket {self.bucket} at {endpoint}" if endpoint else f"bucket {self.bucket}"
+
+    @cached_property
+    def client(self) -> S3Client:
+        """The boto3 client for the endpoint that this process reaches."""
+        return self._connect(self.settings.endpoint_url)
+
+    @cached_property
+    def _public_client(self) -> S3Client:
+        public = self.settings.public_endpoint_url
+        return self._connect(public) if public else self.client
+
+    @cached_property
+    def _session(self) -> boto3.session.Session:
+        settings = self.settings
+        region = settings.region_name or boto3.session.Session().region_name
+        return boto3.session.Session(
+            aws_access_key_id=settings.access_key,
+            aws_secret_access_key=settings.secret_key,
+            aws_session_token=settings.session_token,
+            # signatures need a region; servers other than AWS accept any
+            region_name=region or ("us-east-1" if settings.endpoint_url else None),
+        )
+
+    def _connect(self, endpoint_url: str | None) -> S3Client:
+        config = Config(
+            signature_version="s3v4",
+            retries={"mode": "standard", "max_attempts": self.max_retries},
+            connect_timeout=self.connect_seconds,
+            read_timeout=self.read_seconds,
+            max_pool_connections=16,
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path" if endpoint_url else "auto"},
+        )
+        with translate_s3_errors(f"the store {endpoint_url or ''}"):
+            client = self._session.client("s3", endpoint_url=endpoint_url, config=config)
+        add_checksums(client)
+        return client
+
+    def check(self) -> None:
+        """Checks that the bucket exists and can be used."""
+        with translate_s3_errors(f"bucket {self.bucket}"):
+            self.client.head_bucket(Bucket=self.bucket)
+
+    def now(self) -> datetime:
+        """Returns the time by the store's clock."""
+        with translate_s3_errors(f"bucket {self.bucket}"):
+            return _response_time(self.client.head_bucket(Bucket=self.bucket)["ResponseMetadata"])
+
+    def read(self, key: str, *, max_bytes: int = MAX_RECORD_BYTES) -> bytes | None:
+        """Returns the bytes of a small object, or None if it does not exist."""
+        try:
+            return read_body(partial(self._get, key), key, max_bytes=max_bytes).data
+        except NoSuchKeyError:
+            return None
+
+    def _get(self, key: str) -> GetObjectOutputTypeDef:
+        return self.client.get_object(Bucket=self.bucket, Key=key)
+
+    def read_range(self, key: str, start: int, size: int) -> bytes:
+        """Returns ``size`` bytes from offset ``start``."""
+        where: Any = {"Bucket": self.bucket, "Key": key, "Range": f"bytes={start}-{start + size - 1}"}
+        try:
+            data = read_body(lambda: self.client.get_object(**where), key, max_bytes=size).data
+        except NoSuchKeyError:
+            raise
+        except IntegrityError as error:
+            raise DamagedObjectError(f"{key}: the object store returns more bytes than were requested") from error
+        if len(data) != size:
+            raise DamagedObjectError(f"{key} ends {size - len(data)} bytes too early: run it again")
+        return data
+
+    def stream(self, key: str) -> Generator[bytes]:
+        """Yields the bytes of an object in pieces."""
+        with translate_s3_errors(key), closing(self.client.get_object(Bucket=self.bucket, Key=key)["Body"]) as body:
+            yield from body.iter_chunks(STREAM_BYTES)
+
+    def size(self, key: str) -> int | None:
+        """Returns the size of an object in bytes, or None if it does not exist."""
+        headers = self._headers(key)
+        return None if headers is None else headers["ContentLength"]
+
+    def age(self, key: str) -> timedelta | None:
+        """Returns the time since an object was written, or None if it does not exist."""
+        headers = self._headers(key)
+        return None if headers is None else _response_time(headers["ResponseMetadata"]) - headers["LastModified"]
+
+    def _headers(self, key: str) -> HeadObjectOutputTypeDef | None:
+        try:
+            return read_headers(partial(self.client.head_object, Bucket=self.bucket, Key=key), key)
+        except NoSuchKeyError:
+            return None
+
+    def put(self, key: str, body: bytes, *, content_type: str = BINARY) -> None:
+        """Writes a small object; replaces an existing one."""
+        with translate_s3_errors(key):
+            self.client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
+
+    def put_once(self, key: str, body: bytes, *, content_type: str = BINARY) -> bool:
+        """Writes a small object unless it exists; returns whether the object has these bytes."""
+        for attempt in range(CONFLICT_ATTEMPTS):
+            try:
+                with translate_s3_errors(key):
+                    self.client.put_object(
+                        Bucket=self.bucket, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*"
+                    )
+                return True
+            except ExistsError:
+                return self.read(key) == body
+            except ConflictError:  # another write is in progress: AWS asks for a retry
+                time.sleep(0.1 * 2**attempt)
+        raise StoreUnavailableError(f"{key} is being written by others without end: try again")
+
+    def open_upload(self, key: str, *, content_type: str = BINARY) -> S3Upload:
+        """Returns a context manager that uploads a large object in parts."""
+        return S3Upload(self.client, self.bucket, key, content_type=content_type)
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """Yields every object whose key starts with ``prefix``, by key."""
+        with translate_s3_errors(prefix):
+            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+                for entry in page.get("Contents", ()):
+                    yield StoredObject(key=entry["Key"], bytes=entry["Size"], modified=entry["LastModified"])
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """Yields the folders directly below ``prefix``, each with a trailing slash."""
+        pages = self.client.get_paginator("list_objects_v2")
+        with translate_s3_errors(prefix):
+            for page in pages.paginate(Bucket=self.bucket, Prefix=prefix, Delimiter="/"):
+                yield from (entry["Prefix"] for entry in page.get("CommonPrefixes", ()))
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Deletes objects in any order; ignores keys that do not exist."""
+        delete_objects(self.client, self.bucket, keys)
+
+    def delete_unchanged(self, key: str, body: bytes) -> bool:
+        """Deletes a small object if it still has these bytes; returns whether it did."""
+        return delete_unchanged(self.client, self.bucket, key, body)
+
+    def abort_uploads(self, prefix: str, *, before: datetime) -> int:
+        """Aborts unfinished multipart uploads that started before a time; returns their number."""
+        pages = self.client.get_paginator("list_multipart_uploads")
+        aborted = 0
+        with translate_s3_errors(prefix):
+            for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
+                for upload in page.get("Uploads", ()):
+                    if upload["Initiated"] < before:
+                        self.client.abort_multipart_upload(
+                            Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                        )
+                        aborted += 1
+        return aborted
+
+    def presign(self, key: str, *, seconds: int, filename: str) -> str:
+        """Returns a URL that downloads an object as ``filename`` for ``seconds``, at most 7 days.
+
+        The URL is signed for the host that readers use. It also expires with the credentials that signed it.
+        """
+        with translate_s3_errors(key):
+            return self._public_client.generate_presigned_url(
+                "get_object",
+                Params={
+                    "Bucket": self.bucket,
+                    "Key": key,
+                    "ResponseContentDisposition": attachment(filename),
+                },
+                ExpiresIn=min(seconds, int(MAX_LINK_LIFETIME.total_seconds())),
+            )
