@@ -16,7 +16,6 @@ from quire.notifications import (
     render_text,
     success_notification,
 )
-from quire.notifications.content import size_of
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
 
@@ -177,21 +176,3 @@ def test_failure_of_what_could_not_be_understood_has_no_days() -> None:
     notice = failure(FailedTask(stage="plan", reason="give start and end"), request=None)
     assert notice.subject == "Flights <b>& more</b> {{ 7 * 7 }}: failed"
     assert "Days" not in render_text(notice)
-
-
-@pytest.mark.parametrize(
-    ("count", "words"),
-    [
-        (0, "0 bytes"),
-        (999, "999 bytes"),
-        (1000, "1.0 kB"),
-        (9_949, "9.9 kB"),
-        (9_950, "10 kB"),
-        (999_499, "999 kB"),
-        (999_500, "1.0 MB"),
-        (435_000_000, "435 MB"),
-        (5_123_000_000, "5.1 GB"),
-    ],
-)
-def test_size_is_short(count: int, words: str) -> None:
-    assert size_of(count) == words

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from quire.formatting import format_period
+from quire.formatting import format_count, format_duration, format_period, format_size
 from quire.object_store import Store
 from quire.pipeline import RunOutcome
 from quire.records.serialization import to_json
@@ -63,28 +63,18 @@ def print_json(outcome: RunOutcome, definition: ReportDefinition, store: Store) 
 def print_files(outcome: RunOutcome, definition: ReportDefinition, store: Store) -> None:
     """Prints the run's files, each with its link on a line of its own, so that it can be copied whole."""
     manifest = outcome.published.manifest
-    made = "was published already" if outcome.published.already_published else f"took {outcome.seconds['total']:.1f} s"
-    typer.echo(f"{manifest.title}, {manifest.start} to {manifest.end}: {manifest.rows:,} rows; {made}")
+    duration = format_duration(outcome.seconds["total"])
+    status = "was published already" if outcome.published.already_published else f"took {duration}"
+    typer.echo(f"{manifest.title}, {manifest.start} to {manifest.end}: {format_count(manifest.rows, 'row')}; {status}")
     for file in manifest.files:
         period = format_period(file.earliest, file.latest)
-        typer.echo(f"\n{file.name}  {file.rows:,} rows  {_size(file.bytes)}" + (f"  {period}" if period else ""))
+        rows, size = format_count(file.rows, "row"), format_size(file.bytes)
+        typer.echo(f"\n{file.name}  {rows}  {size}" + (f"  {period}" if period else ""))
         typer.echo(store.presign(file.key, seconds=_link_seconds(definition), filename=file.name))
     for warning in manifest.warnings:
         typer.echo(f"\nwarning: {warning}")
-    typer.echo(f"\nrun {manifest.run}; links work for {_duration(_link_seconds(definition))}")
+    typer.echo(f"\nrun {manifest.run}; links work for {format_duration(_link_seconds(definition))}")
 
 
 def _link_seconds(definition: ReportDefinition) -> int:
     return int(definition.delivery.link_ttl.total_seconds())
-
-
-def _size(bytes: int) -> str:
-    return f"{bytes / 1e6:,.1f} MB" if bytes >= 100_000 else f"{bytes / 1e3:,.1f} kB"
-
-
-def _duration(seconds: int) -> str:
-    """Returns whole units only, as a definition writes them: 3,600 seconds are 1 h."""
-    unit, length = next(
-        (unit, length) for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)) if not seconds % length
-    )
-    return f"{seconds // length} {unit}"

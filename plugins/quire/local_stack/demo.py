@@ -10,10 +10,10 @@ from typing import Any
 
 import httpx
 from rich.console import Console
-from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from quire.errors import StackError
+from quire.formatting import format_count, format_size
 from quire.local_stack.airflow_servers import fail_run, is_paused, returned, run_state, task_states, trigger
 from quire.local_stack.run_failures import describe_failure
 from quire.local_stack.signals import uninterrupted
@@ -122,8 +122,8 @@ def _download(link: str, path: Path, *, size: int) -> None:
 
 
 def _described(file: Mapping[str, Any]) -> str:
-    rows = f"{file['rows']:,} rows" if file["rows"] else ""  # a summary has none of its own
-    return "  ".join(filter(None, [file["name"], rows, decimal(file["bytes"])]))
+    rows = format_count(file["rows"], "row") if file["rows"] else ""  # a summary has none of its own
+    return "  ".join(filter(None, [file["name"], rows, format_size(file["bytes"])]))
 
 
 def _shown(path: Path) -> Any:

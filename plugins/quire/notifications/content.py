@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quire.formatting import format_period
+from quire.formatting import format_count, format_parameter, format_period, format_size
 from quire.report.definition import ReportDefinition, default_title
 from quire.report.request import RunRequest
 from quire.urls import archive_path, file_path, run_path
@@ -108,7 +108,7 @@ def success_notification(
         run_id: Airflow's.
         base_url: where Airflow's readers find it; empty where that is not known, and there are no links.
     """
-    count, size = len(told.files), size_of(sum(file.bytes for file in told.files))
+    count, size = len(told.files), format_size(sum(file.bytes for file in told.files))
     facts = [
         ("Days", _days(request)),
         *_parameters(definition, request),
@@ -169,21 +169,11 @@ def failure_notification(
     )
 
 
-def size_of(count: int) -> str:
-    """Returns a number of bytes as people read it, in powers of ten, as file managers and S3's prices have them."""
-    amount, unit = float(count), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if amount < 999.5:
-            break
-        amount, unit = amount / 1000, larger
-    return f"{amount:.1f} {unit}" if amount < 9.95 and unit != "bytes" else f"{amount:.0f} {unit}"
-
-
 def _file_detail(file: RunFile) -> str:
     if not file.rows:
-        return size_of(file.bytes)
+        return format_size(file.bytes)
     period = format_period(file.earliest, file.latest)
-    return f"{file.rows:,} rows, {size_of(file.bytes)}" + (f", {period}" if period else "")
+    return f"{format_count(file.rows, 'row')}, {format_size(file.bytes)}" + (f", {period}" if period else "")
 
 
 def _causes(failed: Sequence[FailedTask]) -> list[tuple[str, str]]:
@@ -201,17 +191,15 @@ def _days(request: RunRequest) -> str:
 
 def _parameters(definition: ReportDefinition, request: RunRequest) -> list[tuple[str, str]]:
     given = request.parameters.items()
-    return [(_parameter_title(definition, name), _plain(value)) for name, value in given if value is not None]
+    return [
+        (_parameter_title(definition, name), _short(format_parameter(value)))
+        for name, value in given
+        if value is not None
+    ]
 
 
 def _parameter_title(definition: ReportDefinition, name: str) -> str:
     return definition.parameters[name].title if name in definition.parameters else default_title(name)
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return _short(str(value))  # of one line: it must not look like a part of the notice
 
 
 def _run_page(report: str, run_id: str, base_url: str) -> NotificationLink:

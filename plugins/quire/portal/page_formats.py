@@ -1,37 +1,13 @@
-"""How the pages write sizes, durations, moments and addresses."""
+"""Formats ages and date ranges for the pages, and names the filters of their templates."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from typing import Any
 
-from quire.formatting import format_time
+from quire.formatting import format_count, format_duration, format_parameter, format_size, format_time
 
-DURATIONS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
-UNITS = ("bytes", "KB", "MB", "GB", "TB")
 AGES = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3_600), ("minute", 60))
-
-
-def shown_bytes(size: float) -> str:
-    """Returns a size in the largest unit that gives at least one of it, by thousands: 1.3 MB."""
-    unit = 0
-    while size >= 1000 and unit < len(UNITS) - 1:
-        size, unit = size / 1000, unit + 1
-    return f"{size:,.0f} {UNITS[unit]}" if size >= 100 or not unit else f"{size:,.1f} {UNITS[unit]}"
-
-
-def shown_seconds(seconds: float) -> str:
-    """Returns a duration in its two largest units: 0.4 s, 12 s, 3 min 5 s, 2 h, 7 d."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    for (unit, length), (smaller, part) in itertools.pairwise(DURATIONS):
-        if whole >= length:
-            rest = whole % length // part
-            return f"{whole // length} {unit}" + (f" {rest} {smaller}" if rest else "")
-    return f"{whole} s"
 
 
 def shown_age(moment: datetime, now: datetime) -> str:
@@ -40,7 +16,7 @@ def shown_age(moment: datetime, now: datetime) -> str:
     for unit, length in AGES:
         count = int(seconds // length)
         if count > 0:
-            return f"{count} {unit}{'' if count == 1 else 's'} ago"
+            return f"{format_count(count, unit)} ago"
     return "just now"
 
 
@@ -64,19 +40,11 @@ def shown_range(start: date | None, end: date | None) -> str:
     return f"{start.day} {start:%B %Y} to {last}"
 
 
-def shown_plain(value: Any) -> str:
-    """Returns a parameter's value for people; without one, the report is of all."""
-    if value is None:
-        return "all"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value)
-
-
 FILTERS: dict[str, Callable[..., str]] = {
-    "size": shown_bytes,
-    "duration": shown_seconds,
+    "number": format_count,
+    "size": format_size,
+    "duration": format_duration,
     "age": shown_age,
-    "plain": shown_plain,
+    "plain": format_parameter,
     "time": format_time,
 }

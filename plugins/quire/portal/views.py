@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from quire.formatting import format_count
+
 RunState = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 
@@ -55,9 +57,7 @@ class LimitsView(View):
     def text(self) -> str:
         """The limits as a sentence; nothing where there are none."""
         limits = [
-            f"{most:,} {unit if most != 1 else unit[:-1]}"
-            for most, unit in ((self.days, "days"), (self.rows, "rows"))
-            if most is not None
+            format_count(limit, noun) for limit, noun in ((self.days, "day"), (self.rows, "row")) if limit is not None
         ]
         return f"At most {' and '.join(limits)} at once." if limits else ""
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quire.date_range import Grain, zone
+from quire.formatting import format_parameter
 from quire.object_store import Store
 from quire.records.stage_records import RenderedFile, RowSlice, RunPlan, StagedPartition, StagedSummary
 from quire.report.definition import GroupKey, ReportDefinition, Summary
@@ -73,10 +74,7 @@ def about_sheet(
                 ("First day", request.start),
                 ("Last day", request.end),
                 ("Time zone", f"{definition.timezone} (every date and time in this workbook)"),
-                *(
-                    (definition.parameters[name].title, "all" if value is None else _plain(value))
-                    for name, value in request.parameters.items()
-                ),
+                *((definition.parameters[name].title, _fact(value)) for name, value in request.parameters.items()),
                 *contents.items(),
             ),
         ),
@@ -136,7 +134,7 @@ def files_sheet(files: Sequence[RenderedFile]) -> FactSheet:
         sections=(
             FactSection(
                 heading="",
-                header=("File", "First day", "Last day", "First row", "Last row", "Rows", "Size (KB)"),
+                header=("File", "First day", "Last day", "First row", "Last row", "Rows", "Size (kB)"),
                 rows=tuple(
                     (
                         file.name,
@@ -239,7 +237,7 @@ def _wall_clock(text: str | None) -> date | None:
     return datetime.fromisoformat(text).replace(tzinfo=None)
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return value if isinstance(value, int | float | date) else str(value)
+def _fact(value: object) -> object:
+    """Returns a parameter's value for a cell: numbers and dates stay what they are."""
+    is_cell_value = isinstance(value, int | float | date) and not isinstance(value, bool)
+    return value if is_cell_value else format_parameter(value)

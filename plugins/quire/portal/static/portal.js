@@ -46,11 +46,11 @@ function requireFormat(form) { // one of several boxes, which HTML itself cannot
   check();
 }
 
-function size(bytes) {
-  const units = ["bytes", "KB", "MB", "GB", "TB"];
+function size(bytes) { // as quire.formatting.format_size
+  const units = ["bytes", "kB", "MB", "GB", "TB"];
   let unit = 0;
-  while (bytes >= 1000 && unit < units.length - 1) { bytes /= 1000; unit += 1; }
-  return `${bytes >= 100 || unit === 0 ? Math.round(bytes).toLocaleString("en") : bytes.toFixed(1)} ${units[unit]}`;
+  while (bytes >= 999.5 && unit < units.length - 1) { bytes /= 1000; unit += 1; }
+  return `${bytes >= 99.95 || unit === 0 ? Math.round(bytes).toLocaleString("en") : bytes.toFixed(1)} ${units[unit]}`;
 }
 
 function sentence(found) {
