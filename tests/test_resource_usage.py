@@ -8,25 +8,10 @@ import threading
 import time
 
 import pytest
-from quire.records.stage_records import StagedSummary, StatementUsage, TaskUsage
-from quire.resource_usage import StatementLog, TaskMeter, measured, repeated_statements
+from quire.records.stage_records import StagedSummary, StatementUsage
+from quire.resource_usage import StatementLog, TaskMeter, measured
 
 MEGABYTE = 1024 * 1024
-
-
-def usage_of(calls: int, *, units: int = 1, sql: str = "SELECT name FROM airlines WHERE carrier = ?") -> TaskUsage:
-    statement = StatementUsage(sql=sql, calls=calls, rows=calls, milliseconds=1)
-    return TaskUsage(
-        stage="extract",
-        task="2013-01",
-        units=units,
-        rows=1,
-        bytes=1,
-        seconds=1,
-        cpu_seconds=1,
-        peak_rss_bytes=1,
-        statements=(statement,),
-    )
 
 
 def test_statement_log_counts_calls_rows_and_time_by_text() -> None:
@@ -53,13 +38,6 @@ def test_statement_log_of_many_threads_loses_no_call() -> None:
     for thread in threads:
         thread.join()
     assert (log.statements()[0].calls, log.statements()[0].rows) == (16_000, 16_000)
-
-
-@pytest.mark.parametrize(("calls", "units", "told"), [(10, 1, False), (11, 1, True), (40, 4, False), (41, 4, True)])
-def test_statement_that_runs_again_and_again_is_a_warning(calls: int, units: int, told: bool) -> None:
-    found = repeated_statements([usage_of(calls, units=units)])
-    sentence = f"extract 2013-01 ran one statement {calls} times: SELECT name FROM airlines WHERE carrier = ?"
-    assert found == ((sentence,) if told else ())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can forget a process's peak")

@@ -16,7 +16,6 @@ from quire.records.stage_records import RenderedFile, StagedPartition, StagedSum
 
 logger = logging.getLogger(__name__)
 
-MAX_CALLS = 10  # of one statement for one partition; more is the habit of a query for each row
 _PEAK = Path("/proc/self/status")
 _FORGET_PEAK = Path("/proc/self/clear_refs")
 
@@ -104,16 +103,6 @@ def _log(found: TaskUsage) -> None:
             "%s %s: %s calls, %s rows, %.1f ms: %s",
             found.stage, found.task, statement.calls, statement.rows, statement.milliseconds, statement.sql,
         )  # fmt: skip
-
-
-def repeated_statements(usage: Sequence[TaskUsage]) -> tuple[str, ...]:
-    """Returns a sentence for every statement that a task ran again and again."""
-    return tuple(
-        f"{task.stage} {task.task} ran one statement {statement.calls:,} times: {statement.sql[:200]}"
-        for task in usage
-        for statement in task.statements
-        if statement.calls > MAX_CALLS * task.units
-    )
 
 
 def peak_rss_bytes() -> int:

@@ -1,4 +1,4 @@
-"""What a run took: told by ``quire run --json`` and the manifest, and a statement for each row is a warning."""
+"""``quire run --json`` and the manifest record the resources that each stage used."""
 
 from __future__ import annotations
 
@@ -6,19 +6,10 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
-import pytest
 from quire.object_store import ObjectStore
-from quire.partitions import freshness
-from quire.pipeline import run_report
-from quire.postgres import SourceTransaction
-from quire.records.serialization import to_json
-from quire.resource_usage import MAX_CALLS
 from quire.settings import CLONE
-
-from tests.events import ROWS, events_report, fill_events, request_of, session_of
 
 STAGES = ["plan", "extract", "aggregate", "layout", "render", "publish"]
 
@@ -58,27 +49,3 @@ def test_run_tells_what_each_stage_took_in_its_json_and_in_the_manifest(
     # publish is still under way when it writes its own
     assert [task["stage"] for task in manifest["usage"]] == STAGES
     assert manifest["usage"][:-1] == told["usage"][:-1]
-
-
-def test_query_for_each_row_is_a_warning_of_the_run(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fill_events(fresh_database)
-    definition = events_report(tmp_path)
-    calls, tokens = MAX_CALLS + 1, freshness.freshness_tokens
-
-    def chatty(*arguments: Any, transaction: SourceTransaction) -> dict[str, str]:
-        for number in range(calls):
-            transaction.fetch(f"SELECT kind FROM public.events WHERE id = {number}")
-        return tokens(*arguments, transaction=transaction)
-
-    monkeypatch.setattr(freshness, "freshness_tokens", chatty)
-    outcome = run_report(definition, request_of(definition), session=session_of(fresh_database), store=bucket)
-    assert outcome.published.manifest.rows == len(ROWS)
-    sentence = (
-        f"extract 2013-01-01 to 2013-03-31 ran one statement {3 * calls} times: "
-        "SELECT kind FROM public.events WHERE id = ?"
-    )
-    assert outcome.published.manifest.warnings == (sentence,)
-    statements = to_json(outcome.usage)[1]["statements"]
-    assert [found["calls"] for found in statements if found["sql"].endswith("id = ?")] == [3 * calls]

@@ -18,7 +18,6 @@ from quire.postgres import SourceSession, open_transaction
 from quire.records.manifest import Manifest, ManifestPartition, PublishedRun, manifest_key
 from quire.records.stage_records import RenderedFile, StagedRun, TaskUsage
 from quire.report.definition import ReportDefinition
-from quire.resource_usage import repeated_statements
 from quire.runs.file_names import summary_file_name
 from quire.runs.manifest_store import find_manifest
 from quire.runs.workbook_shards import workbook_shards
@@ -237,6 +236,6 @@ def _manifest(
         ),
         summaries=run.summaries,
         files=tuple(files),
-        warnings=(*notes, *repeated_statements(usage)),
+        warnings=tuple(notes),
         usage=usage,
     )
