@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from quire.local_stack.s3_server import INNER_KEYS
+from quire.local_stack.s3_server import SIGNING_KEYS
 from quire.settings import CLONE
 
 STACKS = ("docker-compose.yaml", "docker-compose.own.yaml")
@@ -115,8 +115,8 @@ def test_secrets_that_an_older_file_lacks_are_added_and_nothing_else_changes(tmp
 
 def test_store_requires_a_token_of_every_inner_request() -> None:
     store = services("docker-compose.yaml")["seaweedfs"]
-    keys = {store["environment"][f"WEED_JWT_{name}_KEY"] for name in INNER_KEYS}
-    assert len(keys) == len(INNER_KEYS)
+    keys = {store["environment"][f"WEED_JWT_{name}_KEY"] for name in SIGNING_KEYS}
+    assert len(keys) == len(SIGNING_KEYS)
     assert "-disableHttp" in store["command"]
     assert {"-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3.ip.bind=0.0.0.0"} <= set(store["command"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
-from quire.local_stack.airflow_servers import returned, task_states, trigger
+from quire.local_stack.airflow_runs import return_value, start_run, task_states
 from quire.local_stack.stack import LocalStack
 from quire.object_store import ObjectStore
 from quire.runs.leases import lease_key
@@ -18,9 +18,9 @@ DAYS = {"start": "2013-08-01", "end": "2013-08-03", "formats": ["csv"]}
 
 
 def publish(client: httpx.Client, conf: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    run_id = trigger(client, "daily", conf)
+    run_id = start_run(client, "daily", conf)
     assert wait(client, "daily", run_id) == "success"
-    told: dict[str, Any] = returned(client, "daily", run_id, "publish")
+    told: dict[str, Any] = return_value(client, "daily", run_id, "publish")
     return run_id, told
 
 
@@ -53,6 +53,6 @@ def test_run_over_a_damaged_partition_replaces_it_and_succeeds(running_stack: Lo
 
 
 def test_run_that_fails_holds_no_lease(running_stack: LocalStack, client: httpx.Client) -> None:
-    run_id = trigger(client, "dividing", {"start": "2013-06-02", "end": "2013-06-02"})  # where its query divides by 0
+    run_id = start_run(client, "dividing", {"start": "2013-06-02", "end": "2013-06-02"})  # where its query divides by 0
     assert wait(client, "dividing", run_id) == "failed"
     assert not [entry.key for entry in running_stack.s3.store().list("leases/dividing/")]

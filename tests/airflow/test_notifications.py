@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import httpx
-from quire.local_stack.airflow_servers import fail_run, returned, run_state, task_states, trigger
+from quire.local_stack.airflow_runs import fail_run, return_value, run_state, start_run, task_states
 from quire.local_stack.stack import LocalStack
 
 from tests.airflow.mailbox import MAIL_PASSWORD, SENDER, Mailbox
@@ -31,7 +31,7 @@ def records(path: Path, run_id: str) -> list[str]:
 def test_published_run_is_told_once_to_everybody_with_rows_and_links(
     running_stack: LocalStack, client: httpx.Client, mailbox: Mailbox, recorded: Path
 ) -> None:
-    run_id = trigger(client, "told", {**JANUARY, "carrier": "HA"})
+    run_id = start_run(client, "told", {**JANUARY, "carrier": "HA"})
     assert wait(client, "told", run_id) == "success"
     page = page_of(running_stack, "told", run_id)
     mail, other = mailbox.of(page)
@@ -39,7 +39,7 @@ def test_published_run_is_told_once_to_everybody_with_rows_and_links(
     assert mail.body == other.body
     assert [part.get_content_type() for part in mail.message.iter_parts()] == ["text/plain", "text/html"]
     assert mail.message["Subject"] == "Flights from New York, 2013-01-01 to 2013-01-31: ready"
-    published = returned(client, "told", run_id, "publish")
+    published = return_value(client, "told", run_id, "publish")
     assert f">{published['rows']}<" in mail.body
     assert ">HA<" in mail.body
     assert f">{published['rows'] * 4_983:,}<" in mail.body  # miles: all of its flights go from JFK to Honolulu
@@ -58,7 +58,7 @@ def test_published_run_is_told_once_to_everybody_with_rows_and_links(
 def test_refused_question_is_told_with_its_reason(
     running_stack: LocalStack, client: httpx.Client, mailbox: Mailbox, recorded: Path
 ) -> None:
-    run_id = trigger(client, "told", {**JANUARY, "carier": "AA"})
+    run_id = start_run(client, "told", {**JANUARY, "carier": "AA"})
     assert wait(client, "told", run_id) == "failed"
     (mail,) = mailbox.of(page_of(running_stack, "told", run_id))
     assert mail.recipients == ["ops@example.org"]
@@ -76,7 +76,7 @@ def test_refused_question_is_told_with_its_reason(
 def test_pieces_that_fail_are_told_in_one_mail(
     running_stack: LocalStack, client: httpx.Client, mailbox: Mailbox
 ) -> None:
-    run_id = trigger(client, "dividing", {"start": "2013-01-01", "end": "2013-01-04"})
+    run_id = start_run(client, "dividing", {"start": "2013-01-01", "end": "2013-01-04"})
     assert wait(client, "dividing", run_id) == "failed"
     (mail,) = mailbox.of(page_of(running_stack, "dividing", run_id))
     assert mail.message["Subject"] == "Flights from New York, 2013-01-01 to 2013-01-04: failed"
@@ -88,7 +88,7 @@ def test_pieces_that_fail_are_told_in_one_mail(
 def test_run_stays_published_where_nobody_can_be_told_and_the_log_says_so(
     running_stack: LocalStack, client: httpx.Client, recorded: Path
 ) -> None:
-    run_id = trigger(client, "unheard", {**JANUARY, "carrier": "HA"})
+    run_id = start_run(client, "unheard", {**JANUARY, "carrier": "HA"})
     assert wait(client, "unheard", run_id) == "success"
     assert len(records(recorded, run_id)) == 1
     log = task_log(running_stack, "unheard", run_id, "notify")
@@ -128,7 +128,7 @@ def test_run_has_answered_once_it_is_published_whoever_is_still_to_be_told(
 def test_run_has_failed_once_no_stage_is_left_and_cancelling_it_keeps_nobody_from_being_told(
     running_stack: LocalStack, client: httpx.Client
 ) -> None:
-    run_id = trigger(client, "unheard", {**JANUARY, "carier": "HA"})
+    run_id = start_run(client, "unheard", {**JANUARY, "carier": "HA"})
     wait_for_task(client, "unheard", run_id, "notify", {"running"})
     with program(running_stack) as portal:
         shown = portal_run(portal, "unheard", run_id)
@@ -144,7 +144,7 @@ def test_run_has_failed_once_no_stage_is_left_and_cancelling_it_keeps_nobody_fro
 def test_run_that_somebody_ends_is_failed_at_once_and_told_to_nobody(
     running_stack: LocalStack, client: httpx.Client, mailbox: Mailbox
 ) -> None:
-    run_id = trigger(client, "unreachable", JANUARY)
+    run_id = start_run(client, "unreachable", JANUARY)
     wait_for_task(client, "unreachable", run_id, "plan", {"up_for_retry"})
     fail_run(client, "unreachable", run_id)
     assert run_state(client, "unreachable", run_id) == "failed"

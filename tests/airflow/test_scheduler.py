@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import psycopg
-from quire.local_stack.airflow_servers import returned, run_state, task_states, trigger
+from quire.local_stack.airflow_runs import return_value, run_state, start_run, task_states
 from quire.local_stack.stack import SOURCE_DATABASE, LocalStack
 from quire.runs.manifest_store import read_manifest
 from quire.runs.verify import verify_run
@@ -49,12 +49,12 @@ def task_log(stack: LocalStack, dag_id: str, run_id: str, task_id: str) -> str:
 
 def test_year_of_flights_is_published_by_mapped_tasks(running_stack: LocalStack, client: httpx.Client) -> None:
     # forced, since other tests have stored some months
-    run_id = trigger(client, "flights", {"start": "2013-01-01", "end": "2013-12-31", "force": True})
+    run_id = start_run(client, "flights", {"start": "2013-01-01", "end": "2013-12-31", "force": True})
     assert wait(client, "flights", run_id) == "success"
     states = task_states(client, "flights", run_id)
     assert sorted(index for task, index, _ in states if task == "extract") == list(range(12))
     assert sorted(index for task, index, _ in states if task == "render") == list(range(12))
-    published = returned(client, "flights", run_id, "publish")
+    published = return_value(client, "flights", run_id, "publish")
     assert (published["report"], published["rows"], published["reused"]) == ("flights", 336_776, False)
     assert [file["name"] for file in published["files"]] == [
         *(f"flights_2013-{month:02d}.xlsx" for month in range(1, 13)),
@@ -79,7 +79,7 @@ def test_year_of_flights_is_published_by_mapped_tasks(running_stack: LocalStack,
 
 
 def test_published_run_is_an_event_of_the_reports_asset(running_stack: LocalStack, client: httpx.Client) -> None:
-    run_id = trigger(client, "flights", {"start": "2013-05-01", "end": "2013-05-31", "carrier": "HA"})
+    run_id = start_run(client, "flights", {"start": "2013-05-01", "end": "2013-05-31", "carrier": "HA"})
     assert wait(client, "flights", run_id) == "success"
     events = client.get("/assets/events", params={"source_dag_id": "flights"}).raise_for_status().json()
     (event,) = [
@@ -88,17 +88,17 @@ def test_published_run_is_an_event_of_the_reports_asset(running_stack: LocalStac
         if (event["source_run_id"], event["uri"]) == (run_id, "quire://reports/flights")
     ]
     assert event["extra"]["rows"] == 31
-    assert event["extra"]["run"] == returned(client, "flights", run_id, "publish")["run"]
+    assert event["extra"]["run"] == return_value(client, "flights", run_id, "publish")["run"]
 
 
 def test_empty_range_ends_in_an_empty_report(client: httpx.Client) -> None:
-    run_id = trigger(client, "flights", {"start": "2012-02-01", "end": "2012-02-29"})
+    run_id = start_run(client, "flights", {"start": "2012-02-01", "end": "2012-02-29"})
     assert wait(client, "flights", run_id) == "success"
-    assert [file["rows"] for file in returned(client, "flights", run_id, "publish")["files"]] == [0, 0]
+    assert [file["rows"] for file in return_value(client, "flights", run_id, "publish")["files"]] == [0, 0]
 
 
 def test_unknown_parameter_fails_at_once_with_its_reason(running_stack: LocalStack, client: httpx.Client) -> None:
-    run_id = trigger(client, "flights", {"start": "2013-01-01", "end": "2013-01-31", "carier": "AA"})
+    run_id = start_run(client, "flights", {"start": "2013-01-01", "end": "2013-01-31", "carier": "AA"})
     task = wait_for_task(client, "flights", run_id, "plan", {"failed", "up_for_retry", "success"})
     assert (task["state"], task["try_number"]) == ("failed", 1)
     assert "unknown parameter 'carier'; did you mean carrier?" in task_log(running_stack, "flights", run_id, "plan")
@@ -108,7 +108,7 @@ def test_unknown_parameter_fails_at_once_with_its_reason(running_stack: LocalSta
 def test_database_that_is_away_is_tried_again_and_its_password_is_not_logged(
     running_stack: LocalStack, client: httpx.Client
 ) -> None:
-    run_id = trigger(client, "unreachable", {"start": "2013-01-01", "end": "2013-01-31"})
+    run_id = start_run(client, "unreachable", {"start": "2013-01-01", "end": "2013-01-31"})
     wait_for_task(client, "unreachable", run_id, "plan", {"up_for_retry"})
     log = task_log(running_stack, "unreachable", run_id, "plan")
     assert "127.0.0.1:9 is not available" in log
@@ -120,7 +120,7 @@ def test_torn_definition_breaks_its_own_dag_only(running_stack: LocalStack, clie
     dags = {dag["dag_id"]: dag for dag in client.get("/dags").raise_for_status().json()["dags"]}
     assert set(dags) >= {"flights", "unreachable", "torn"}
     assert client.get("/importErrors").raise_for_status().json()["total_entries"] == 0
-    run_id = trigger(client, "torn", {})
+    run_id = start_run(client, "torn", {})
     assert wait(client, "torn", run_id) == "failed"
     log = task_log(running_stack, "torn", run_id, "definition")
     assert "torn.yaml:2: partition: is 'mnth': use one of day, week, month, quarter, year; did you mean month?" in log
@@ -139,7 +139,7 @@ def test_backfill_covers_the_window_before_each_date(running_stack: LocalStack, 
     runs = client.get("/dags/flights/dagRuns", params={"run_type": "backfill"}).raise_for_status().json()["dag_runs"]
     (run,) = [run for run in runs if run["run_type"] == "backfill"]
     assert wait(client, "flights", run["dag_run_id"]) == "success"
-    published = returned(client, "flights", run["dag_run_id"], "publish")
+    published = return_value(client, "flights", run["dag_run_id"], "publish")
     assert [file["name"] for file in published["files"]] == ["flights_2013-01.xlsx", "flights_2013-01_summary.xlsx"]
     assert published["rows"] == 27_004
 

@@ -22,7 +22,7 @@ def records(stack: LocalStack) -> dict[str, str]:
 def test_second_start_joins_the_running_stack(running_stack: LocalStack) -> None:
     before = records(running_stack)
     told: list[str] = []
-    again = LocalStack(running_stack.folder, tell=told.append)
+    again = LocalStack(running_stack.folder, log=told.append)
     assert again.running
     again.start()
     assert records(running_stack) == before

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import psycopg
-from quire.local_stack.airflow_servers import returned, task_states, trigger
+from quire.local_stack.airflow_runs import return_value, start_run, task_states
 from quire.local_stack.stack import SOURCE_DATABASE, LocalStack
 from quire.runs.leases import lease_key
 from quire.runs.verify import verify_run
@@ -18,7 +18,7 @@ KEYS = [f"2013-06-{day:02d}" for day in range(1, 6)]
 
 
 def run(client: httpx.Client, dag_id: str = "daily") -> str:
-    run_id = trigger(client, dag_id, DAYS)
+    run_id = start_run(client, dag_id, DAYS)
     assert wait(client, dag_id, run_id) == "success"
     return run_id
 
@@ -35,7 +35,7 @@ def extracted(client: httpx.Client, run_id: str) -> int:
 
 
 def published(client: httpx.Client, run_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = returned(client, "daily", run_id, "publish")
+    found: dict[str, Any] = return_value(client, "daily", run_id, "publish")
     return found
 
 
@@ -84,8 +84,8 @@ def test_changed_row_makes_its_partition_and_a_moved_one_both(running_stack: Loc
 
 
 def test_housekeeping_runs_and_tells_what_it_deleted(client: httpx.Client) -> None:
-    run_id = trigger(client, "quire__housekeeping", {})
+    run_id = start_run(client, "quire__housekeeping", {})
     assert wait(client, "quire__housekeeping", run_id) == "success"
-    told = returned(client, "quire__housekeeping", run_id, "collect")
+    told = return_value(client, "quire__housekeeping", run_id, "collect")
     assert (told["runs"], told["objects"]) == (0, 0)
     assert "flights" not in told["active"]  # no run of it is, whatever runs before it came to

@@ -1,4 +1,4 @@
-"""What is asked of Airflow over HTTP, where a standing one would take too long or be too well."""
+"""Requests to Airflow's REST API, against stand-ins: a real Airflow starts too slowly and fails too rarely."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from typing import Any
 import httpx
 import pytest
 from quire.errors import StackError
-from quire.local_stack.airflow_servers import AirflowServer, run_state, task_states, trigger
+from quire.local_stack.airflow_runs import run_state, start_run, task_states
+from quire.local_stack.airflow_servers import AirflowServer
 
-HEALTH = {part: {"status": "healthy"} for part in ("metadatabase", "scheduler", "triggerer", "dag_processor")}
+HEALTH = {component: {"status": "healthy"} for component in ("metadatabase", "scheduler", "triggerer", "dag_processor")}
 
 
 @contextmanager
-def answering(token: int) -> Iterator[int]:
-    """Somebody else's Airflow, as well as can be, that answers with this status to who signs in; gives its port."""
+def healthy_airflow(sign_in_status: int) -> Iterator[int]:
+    """Runs an Airflow that reports good health and answers sign-ins with a status. Yields its port."""
 
-    class Stranger(http.server.BaseHTTPRequestHandler):
+    class Airflow(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self._answer(200, HEALTH)
 
         def do_POST(self) -> None:
-            self._answer(token, {"access_token": "t"})
+            self._answer(sign_in_status, {"access_token": "t"})
 
         def _answer(self, status: int, value: Any) -> None:
             body = json.dumps(value).encode()
@@ -39,26 +40,30 @@ def answering(token: int) -> Iterator[int]:
         def log_message(self, format: str, *args: Any) -> None:
             return
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Airflow) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
         server.shutdown()
 
 
-@pytest.mark.parametrize(("token", "well"), [(201, True), (401, False)])
-def test_airflow_that_does_not_know_our_password_is_not_ours(tmp_path: Path, token: int, well: bool) -> None:
-    with answering(token) as port:
+@pytest.mark.parametrize(("sign_in_status", "healthy"), [(201, True), (401, False)])
+def test_healthy_of_an_airflow_with_another_password_is_false(
+    tmp_path: Path, sign_in_status: int, healthy: bool
+) -> None:
+    with healthy_airflow(sign_in_status) as port:
         secrets = {"password": "p", "fernet_key": "f", "jwt_secret": "j"}
         server = AirflowServer(tmp_path, database_url="postgresql://", secrets=secrets, environment={}, port=port)
-        assert server.well is well
+        assert server.healthy is healthy
 
 
 def client(answer: Callable[[httpx.Request], httpx.Response]) -> httpx.Client:
     return httpx.Client(base_url="http://airflow/api/v2", transport=httpx.MockTransport(answer))
 
 
-def test_tasks_beyond_airflows_page_of_100_are_listed() -> None:
-    tasks = [{"task_id": "extract", "map_index": index, "state": "success"} for index in range(230)]
+def test_task_states_of_more_tasks_than_a_page_holds_lists_all() -> None:
+    tasks = [
+        {"dag_run_id": "run", "task_id": "extract", "map_index": index, "state": "success"} for index in range(230)
+    ]
 
     def answer(request: httpx.Request) -> httpx.Response:
         first, limit = int(request.url.params["offset"]), min(int(request.url.params["limit"]), 100)
@@ -68,23 +73,33 @@ def test_tasks_beyond_airflows_page_of_100_are_listed() -> None:
         assert [index for _, index, _ in task_states(airflow, "flights", "run")] == list(range(230))
 
 
-def test_tasks_that_vanish_while_they_are_listed_end_the_list() -> None:
+def test_task_states_of_tasks_that_vanish_meanwhile_ends_the_list() -> None:
     with client(lambda request: httpx.Response(200, json={"task_instances": [], "total_entries": 5})) as airflow:
         assert task_states(airflow, "flights", "run") == []
 
 
-def test_refusal_and_silence_of_airflow_are_told_in_one_line() -> None:
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        (httpx.Response(404, json={"detail": "no DAG of that name"}), "no DAG of that name"),
+        (httpx.Response(409, json={"detail": "it exists"}), "it exists"),
+        (httpx.Response(502, text="<html>"), "Airflow responded with status 502"),
+    ],
+)
+def test_start_run_that_airflow_rejects_raises_its_reason(response: httpx.Response, reason: str) -> None:
     with (
-        client(lambda request: httpx.Response(404, text="no DAG of that name")) as airflow,
-        pytest.raises(StackError, match=r"^Airflow does not start flights: 404 no DAG of that name$"),
+        client(lambda request: response) as airflow,
+        pytest.raises(StackError, match=rf"^cannot start flights: {reason}$"),
     ):
-        trigger(airflow, "flights", {})
+        start_run(airflow, "flights", {})
 
-    def fall_silent(request: httpx.Request) -> httpx.Response:
+
+def test_run_state_of_an_unreachable_airflow_raises_the_reason() -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("Connection refused")
 
     with (
-        client(fall_silent) as airflow,
-        pytest.raises(StackError, match=r"^Airflow does not answer when asked to tell of run: Connection refused$"),
+        client(refuse) as airflow,
+        pytest.raises(StackError, match=r"^cannot look up run: Airflow is unreachable: Connection refused$"),
     ):
         run_state(airflow, "flights", "run")

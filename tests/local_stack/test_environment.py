@@ -81,15 +81,15 @@ def test_signal_waits_for_the_end_of_the_block_and_then_comes() -> None:
 
 TOGETHER = """
 import os, signal
-from quire.local_stack.signals import ENDING, interrupt_on_every_end
+from quire.local_stack.signals import STOP_SIGNALS, interrupt_on_stop_signals
 
-interrupt_on_every_end()
+interrupt_on_stop_signals()
 try:
     try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-        for number in ENDING:
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        for number in STOP_SIGNALS:
             os.kill(os.getpid(), number)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # now all of them are there at once
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # now all of them are there at once
     except KeyboardInterrupt:
         print("cleaned", sum(range(1000)))  # a second exception would come here
         raise

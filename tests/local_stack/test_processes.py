@@ -145,7 +145,7 @@ def test_torn_record_stands_for_no_server(tmp_path: Path, text: str) -> None:
 def test_server_that_ends_at_once_is_told_with_its_last_line(tmp_path: Path) -> None:
     server = Server("broken", tmp_path)
     server.start([sys.executable, "-c", "print('first'); raise SystemExit('no such disk')"])
-    with pytest.raises(StackError, match=r"broken ended: no such disk \(.*broken\.log\)"):
+    with pytest.raises(StackError, match=r"broken exited: no such disk \(.*broken\.log\)"):
         server.wait(lambda: False, seconds=20)
 
 

@@ -79,7 +79,7 @@ def test_data_of_another_password_are_told_at_once(tmp_path: Path) -> None:
     PostgresServer(tmp_path, password="first").stop()
     server = PostgresServer(tmp_path, password="second")
     try:
-        with pytest.raises(StackError, match="have another password: remove that folder"):
+        with pytest.raises(StackError, match="has another password: remove that folder"):
             server.start()
     finally:
         server.stop()
@@ -101,15 +101,15 @@ def test_servers_that_lose_their_ports_move_and_a_failed_start_leaves_nothing(tm
                 thief.bind(("127.0.0.1", port))
                 thief.listen()
 
-        stack = LocalStack(tmp_path / "stack", fast=True, tell=steal)
+        stack = LocalStack(tmp_path / "stack", fast=True, log=steal)
         try:
             with pytest.raises(StackError, match="that will do"):
                 stack.start()
         finally:
             stack.stop()
-    moves = [line for line in told if "was taken meanwhile" in line]
+    moves = [line for line in told if "is now in use" in line]
     assert [re.sub(r"\d+", "N", line) for line in moves] == [
-        f"port N was taken meanwhile: {name} listens on N" for name in ("postgresql", "sN")
+        f"port N is now in use: {name} uses N" for name in ("postgresql", "sN")
     ]
     assert pids(stack.folder) == {}
     assert not stack.started

@@ -18,9 +18,9 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-from quire.local_stack.airflow_servers import run_state, task_states, trigger
+from quire.local_stack.airflow_runs import run_state, start_run, task_states
 from quire.local_stack.s3_server import TEMPORARY
-from quire.local_stack.stack import AIRFLOW_DATABASE, USUAL_PORTS, LocalStack
+from quire.local_stack.stack import AIRFLOW_DATABASE, DEFAULT_PORTS, LocalStack
 from quire.object_store import ObjectStore
 from quire.settings import DEFAULT_BUCKET, StoreSettings
 
@@ -47,7 +47,7 @@ FOREIGN = {  # what another project's shell may have: none of it is for this sta
 def taken() -> Iterator[None]:
     """The usual ports, all taken: by others, or by us."""
     with ExitStack() as held:
-        for port in USUAL_PORTS.values():
+        for port in DEFAULT_PORTS.values():
             listener = held.enter_context(socket.socket())
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -98,7 +98,7 @@ def stack(told: list[str], folder: Path) -> LocalStack:
 def test_two_that_start_at_the_same_time_have_one_stack(told: list[str], folder: Path) -> None:
     first, second = told
     assert "started in" in first
-    assert "joined the stack that runs" in second
+    assert "joined the running stack" in second
     assert "starting" not in second.replace("starts", "")
     assert first.partition("Airflow  ")[2] == second.partition("Airflow  ")[2] != ""
     assert len(pids(folder)) == 6
@@ -106,10 +106,10 @@ def test_two_that_start_at_the_same_time_have_one_stack(told: list[str], folder:
 
 def test_taken_ports_are_told_and_passed_over(told: list[str], stack: LocalStack) -> None:
     ports = json.loads((stack.folder / "ports.json").read_text())
-    for name, usual in USUAL_PORTS.items():
+    for name, usual in DEFAULT_PORTS.items():
         assert ports[name] != usual
-        assert f"port {usual} is taken: {name} listens on " in told[0]
-    stolen = next(line for line in told[0].splitlines() if "was taken meanwhile" in line)
+        assert f"port {usual} is in use: {name} uses " in told[0]
+    stolen = next(line for line in told[0].splitlines() if "is now in use" in line)
     assert stolen.endswith(f": airflow listens on {ports['airflow']}")
 
 
@@ -217,7 +217,7 @@ def test_demo_tells_that_airflow_died_and_the_next_start_mends_it(stack: LocalSt
     os.kill(scheduler, signal.SIGKILL)
     _, complained = demo.communicate(timeout=60)
     assert demo.returncode == 1
-    assert complained.startswith("quire: scheduler ended: ")
+    assert complained.startswith("quire: scheduler exited: ")
     assert len(complained.splitlines()) == 1
     assert not stack.running
     again = LocalStack(stack.folder)
@@ -232,7 +232,7 @@ def test_demo_tells_that_airflow_died_and_the_next_start_mends_it(stack: LocalSt
 def test_down_ends_running_tasks_and_leaves_nothing(told: list[str], stack: LocalStack) -> None:
     """The last test of the stack that runs: it ends it."""
     with stack.airflow.client() as client:
-        run = trigger(client, "flights", {"start": "2013-01-01", "end": "2013-12-31"})
+        run = start_run(client, "flights", {"start": "2013-01-01", "end": "2013-12-31"})
         deadline = time.monotonic() + 120
         while not [
             task for task, _, state in task_states(client, "flights", run) if (task, state) == ("extract", "running")

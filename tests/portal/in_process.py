@@ -17,6 +17,7 @@ from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from fastapi import FastAPI, Request
 from fastapi.middleware.gzip import GZipMiddleware
 from quire.airflow_api.client import AirflowApi
+from quire.airflow_api.transports import InProcessTransport
 from quire.object_store import ObjectStore
 from quire.portal import access, reports, services
 from quire.portal.app import create_app
@@ -69,7 +70,7 @@ def open_portal(monkeypatch: pytest.MonkeyPatch, store: Callable[[], ObjectStore
 
     def caller() -> access.Caller:
         user = SimpleAuthManagerUser(username=portal.user, role="user")
-        return access.Caller(user=user, api=AirflowApi(portal.host, "token"), is_program=True)
+        return access.Caller(user=user, api=AirflowApi(InProcessTransport(portal.host, "token")), is_program=True)
 
     def may(caller: access.Caller, report: str, method: str, entity: Any) -> bool:
         return (method, getattr(entity, "name", None)) in portal.rights
@@ -86,7 +87,7 @@ def open_portal_of_many(monkeypatch: pytest.MonkeyPatch, store: Callable[[], Obj
 
     def caller(request: Request) -> access.Caller:
         user = SimpleAuthManagerUser(username=request.headers.get("x-user", "ann"), role="user")
-        return access.Caller(user=user, api=AirflowApi(portal.host, "token"), is_program=True)
+        return access.Caller(user=user, api=AirflowApi(InProcessTransport(portal.host, "token")), is_program=True)
 
     portal.app.dependency_overrides[access._caller] = caller
     return portal

@@ -13,6 +13,7 @@ import pytest
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from fastapi import FastAPI, Request
 from quire.airflow_api.client import AirflowApi
+from quire.airflow_api.transports import InProcessTransport
 from quire.errors import ParameterError
 from quire.object_store import ObjectStore
 from quire.portal import request_checks
@@ -35,7 +36,7 @@ def test_parameters_are_read_outside_the_event_loop(tmp_path: Path) -> None:
         parameters={"kind": {"type": "string", "default": None}},
     )
     user = SimpleAuthManagerUser(username="ann", role="user")
-    caller = Caller(user=user, api=AirflowApi(FastAPI(), "token"), is_program=True)
+    caller = Caller(user=user, api=AirflowApi(InProcessTransport(FastAPI(), "token")), is_program=True)
     threads = list[int]()
 
     class Parameters(dict[str, object]):
@@ -73,7 +74,7 @@ def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch)
 
     def caller(request: Request) -> Caller:
         user = SimpleAuthManagerUser(username=request.headers["x-user"], role="user")
-        return Caller(user=user, api=AirflowApi(opened.host, "token"), is_program=True)
+        return Caller(user=user, api=AirflowApi(InProcessTransport(opened.host, "token")), is_program=True)
 
     opened.app.dependency_overrides[_caller] = caller
     return opened

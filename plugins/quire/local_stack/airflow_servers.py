@@ -1,6 +1,6 @@
-"""Airflow on this machine: its components with the LocalExecutor, and its REST API.
+"""Airflow's components with the LocalExecutor, listening on loopback.
 
-The components are started one by one, since ``airflow standalone`` also serves logs on every interface.
+They are started one by one because ``airflow standalone`` also serves logs on every interface.
 """
 
 from __future__ import annotations
@@ -10,27 +10,26 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import httpx
 
+from quire.airflow_api.transports import sign_in
 from quire.errors import StackError
+from quire.local_stack.airflow_runs import component_health, dag_ids, import_errors, stack_errors
 from quire.local_stack.environment import own_environment
 from quire.local_stack.ports import LOOPBACK, free_port
 from quire.local_stack.processes import Server
 from quire.report.catalog import load_catalog
 from quire.settings import CLONE, include_folder, process_environment
 
-USUAL_PORT = 8080
+DEFAULT_PORT = 8080
 ADMIN = "admin"
-PAGE = 100  # Airflow's own limit: more is silently cut to it
-SECONDS_TO_MIGRATE = 300
-SECONDS_TO_START = 120
-MAX_TASK_SECONDS = 24 * 3600  # seconds: a task speaks with the API for as long, 10 minutes by default
-HEALTHY_PARTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+MIGRATION_TIMEOUT = 300
+START_TIMEOUT = 120
+TASK_TOKEN_LIFETIME = 24 * 3600  # seconds; Airflow's default of 10 minutes ends before a long task does
+REQUIRED_COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 COMPONENTS = {
     "scheduler": ("scheduler", "--skip-serve-logs"),
     "dag-processor": ("dag-processor",),
@@ -39,15 +38,15 @@ COMPONENTS = {
 
 
 class AirflowServer:
-    """Airflow under ``folder``, listening on loopback.
+    """Airflow with its home in ``folder``, listening on loopback.
 
     Args:
-        folder: its home, logs and records; made where it is missing.
-        database_url: libpq address of its own database.
-        secrets: ``password`` of the user admin, ``fernet_key``, ``jwt_secret``.
-        environment: what every component needs besides, such as connections.
-        task_environment: what tasks alone need, which the scheduler runs.
-        port: a free one by default.
+        folder: AIRFLOW_HOME, with logs and process records; created if missing.
+        database_url: libpq URL of the metadata database.
+        secrets: ``password`` of the user admin, ``fernet_key`` and ``jwt_secret``.
+        environment: additional variables of every component, such as connections.
+        task_environment: variables of the scheduler and its tasks only.
+        port: defaults to a free port.
     """
 
     def __init__(
@@ -63,32 +62,32 @@ class AirflowServer:
         self.folder, self.port = folder, port or free_port()
         self._password = secrets["password"]
         self._secrets, self._database_url, self._environment = secrets, database_url, environment
-        self._own_environments = {"scheduler": task_environment or {}}
+        self._component_environments = {"scheduler": task_environment or {}}
         self._api = Server("api-server", folder)
         self._servers = [self._api, *(Server(name, folder) for name in COMPONENTS)]
 
     @property
     def running(self) -> bool:
-        """Whether every component was started and not stopped."""
+        """Whether every component is running."""
         return all(server.running for server in self._servers)
 
     @property
-    def well(self) -> bool:
-        """Whether every component is well, and it is ours that answers: who has taken the port knows no password."""
+    def healthy(self) -> bool:
+        """Whether every component is healthy. False if another Airflow owns the port: it rejects our password."""
         try:
-            with self.client(seconds=5) as client, _told_errors("tell of its health"):
-                health = client.get("/monitor/health").raise_for_status().json()
+            with self.client(seconds=5) as client:
+                health = component_health(client)
         except StackError:
             return False
-        return all(health[part]["status"] == "healthy" for part in HEALTHY_PARTS)
+        return all(health[component] == "healthy" for component in REQUIRED_COMPONENTS)
 
     @property
     def url(self) -> str:
-        """The address of its pages and its API."""
+        """Base URL of its pages and its API."""
         return f"http://{LOOPBACK}:{self.port}"
 
     def environment(self) -> dict[str, str]:
-        """Returns what makes any ``airflow`` command speak of this Airflow."""
+        """Returns the variables that point any ``airflow`` command to this Airflow."""
         passwords = self.folder / "passwords.json"
         return {
             "AIRFLOW_HOME": str(self.folder),
@@ -107,7 +106,7 @@ class AirflowServer:
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API_AUTH__JWT_SECRET": self._secrets["jwt_secret"],
-            "AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME": str(MAX_TASK_SECONDS),
+            "AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME": str(TASK_TOKEN_LIFETIME),
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
             "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
@@ -115,10 +114,10 @@ class AirflowServer:
         }
 
     def start(self) -> None:
-        """Starts every component that does not run, and waits until all are well and every report has its DAG.
+        """Starts missing components, and waits until all are healthy and every report has a DAG.
 
         Raises:
-            StackError: one cannot be started.
+            StackError: a component does not start.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         passwords = self.folder / "passwords.json"
@@ -127,46 +126,45 @@ class AirflowServer:
         environment = self.environment()
         if not self.running:
             self._migrate(environment)
-        if not self._api.running and free_port(self.port) != self.port:  # half a minute later it would find out itself
-            raise StackError(f"port {self.port} is taken: Airflow cannot listen there")
+        if not self._api.running and free_port(self.port) != self.port:  # Airflow itself would notice after 30 s
+            raise StackError(f"port {self.port} is in use, so Airflow cannot start")
         program = [sys.executable, "-m", "airflow"]
         self._api.start([*program, "api-server", "--host", LOOPBACK, "--port", str(self.port)], environment=environment)
         for server in self._servers[1:]:
-            own = self._own_environments.get(server.name, {})
-            server.start([*program, *COMPONENTS[server.name]], environment={**environment, **own})
-        self._wait(lambda: self.well, "not every component is well")
+            component_environment = {**environment, **self._component_environments.get(server.name, {})}
+            server.start([*program, *COMPONENTS[server.name]], environment=component_environment)
+        self._wait(lambda: self.healthy, "not every component is healthy")
         reports = set(load_catalog(include_folder(environment)).definitions)
-        self._wait(lambda: reports <= self._dags(), "not every report has its DAG")
+        self._wait(lambda: reports <= self._dag_ids(), "not every report has a DAG")
 
-    def require(self) -> None:
-        """Raises StackError, with its log's last line, where a component is gone."""
-        for server in self._servers:
-            server.require()
-
-    def stop(self) -> None:
-        """Stops every component; tasks that run are told to end, and have a few seconds for it."""
-        for server in self._servers[1:]:
-            server.ask_to_stop()
-        for server in self._servers[1:]:
-            server.finish(seconds=15)
-        self._api.stop(seconds=10)  # last, since tasks tell it how they ended
-
-    def client(self, *, seconds: float = 30) -> httpx.Client:
-        """Returns a client of the REST API, signed in as admin, which waits ``seconds`` for an answer.
+    def ensure_running(self) -> None:
+        """Checks that every component is running.
 
         Raises:
-            StackError: it does not answer, or knows another password.
+            StackError: a component has exited. The message contains the last line of its log.
         """
-        credentials = {"username": ADMIN, "password": self._password}
-        with _told_errors("sign in"):
-            answer = httpx.post(f"{self.url}/auth/token", json=credentials, timeout=seconds, trust_env=False)
-            token = answer.raise_for_status().json()["access_token"]
-        return httpx.Client(
-            base_url=f"{self.url}/api/v2",
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=seconds,
-            trust_env=False,  # no proxy stands between us and loopback
-        )
+        for server in self._servers:
+            server.ensure_running()
+
+    def stop(self) -> None:
+        """Stops every component. Running tasks receive SIGTERM and have a few seconds to finish."""
+        for server in self._servers[1:]:
+            server.send_stop_signal()
+        for server in self._servers[1:]:
+            server.wait_until_stopped(seconds=15)
+        self._api.stop(seconds=10)  # last, because tasks report their final state to it
+
+    def client(self, *, seconds: float = 30) -> httpx.Client:
+        """Returns a client of the REST API, signed in as admin.
+
+        Args:
+            seconds: timeout of each request.
+
+        Raises:
+            StackError: Airflow is unreachable, or rejects the password.
+        """
+        with stack_errors("sign in to Airflow"):
+            return sign_in(self.url, user=ADMIN, password=self._password, seconds=seconds)
 
     def _migrate(self, environment: Mapping[str, str]) -> None:
         log = self.folder / "migrate.log"
@@ -179,99 +177,34 @@ class AirflowServer:
                     stdin=subprocess.DEVNULL,
                     stdout=file,
                     stderr=file,
-                    timeout=SECONDS_TO_MIGRATE,
+                    timeout=MIGRATION_TIMEOUT,
                     check=True,
                 )
         except subprocess.SubprocessError as error:
-            raise StackError(f"Airflow's database cannot be made: see {log}") from error
+            raise StackError(f"Airflow's database migration failed: see {log}") from error
 
-    def _wait(self, ready: Callable[[], bool], otherwise: str) -> None:
-        deadline = time.monotonic() + SECONDS_TO_START
+    def _wait(self, ready: Callable[[], bool], problem: str) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
         while not ready():
-            self.require()
+            self.ensure_running()
             if time.monotonic() > deadline:
-                raise StackError(f"Airflow: {otherwise} after {SECONDS_TO_START} s: {self._import_error()}")
+                raise StackError(f"Airflow: {problem} after {START_TIMEOUT} s: {self._import_error()}")
             time.sleep(0.2)
 
-    def _dags(self) -> set[str]:
+    def _dag_ids(self) -> set[str]:
         with self.client() as client:
-            return {dag["dag_id"] for dag in _all(client, "/dags", "dags")}
+            return dag_ids(client)
 
     def _import_error(self) -> str:
         try:
             with self.client() as client:
-                errors = _all(client, "/importErrors", "import_errors")
+                stack_traces = import_errors(client)
         except StackError:
-            errors = []
-        last = str(errors[0]["stack_trace"]).strip().splitlines()[-1:] if errors else []
-        return last[0] if last else f"see the logs in {self.folder}"
+            stack_traces = []
+        last_lines = stack_traces[0].strip().splitlines()[-1:] if stack_traces else []
+        return last_lines[0] if last_lines else f"see the logs in {self.folder}"
 
 
 def new_fernet_key(random: bytes) -> str:
-    """Returns 32 random bytes as Airflow takes them."""
+    """Returns 32 random bytes in the encoding that Airflow expects."""
     return base64.urlsafe_b64encode(random).decode()
-
-
-def trigger(client: httpx.Client, dag_id: str, conf: Mapping[str, Any]) -> str:
-    """Starts a run and returns its id.
-
-    Raises:
-        StackError: Airflow refuses it, with its reason.
-    """
-    with _told_errors(f"start {dag_id}"):
-        answer = client.post(f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": dict(conf)})
-        return str(answer.raise_for_status().json()["dag_run_id"])
-
-
-def is_paused(client: httpx.Client, dag_id: str) -> bool:
-    """Whether runs of a DAG would wait until somebody lets them."""
-    with _told_errors(f"tell of {dag_id}"):
-        return bool(client.get(f"/dags/{dag_id}").raise_for_status().json()["is_paused"])
-
-
-def fail_run(client: httpx.Client, dag_id: str, run_id: str) -> None:
-    """Ends a run and its tasks."""
-    with _told_errors(f"end {run_id}"):
-        client.patch(f"/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"}).raise_for_status()
-
-
-def task_states(client: httpx.Client, dag_id: str, run_id: str) -> list[tuple[str, int, str | None]]:
-    """Returns each task instance of a run: task, map index, state."""
-    tasks = _all(client, f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", "task_instances")
-    return [(task["task_id"], task["map_index"], task["state"]) for task in tasks]
-
-
-def run_state(client: httpx.Client, dag_id: str, run_id: str) -> str:
-    """Returns a run's state: queued, running, success or failed."""
-    with _told_errors(f"tell of {run_id}"):
-        return str(client.get(f"/dags/{dag_id}/dagRuns/{run_id}").raise_for_status().json()["state"])
-
-
-def returned(client: httpx.Client, dag_id: str, run_id: str, task_id: str) -> Any:
-    """Returns what a task of a run returned."""
-    path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
-    with _told_errors(f"tell what {task_id} returned"):
-        return client.get(path, params={"deserialize": False}).raise_for_status().json()["value"]
-
-
-def _all(client: httpx.Client, path: str, name: str) -> list[dict[str, Any]]:
-    """Returns every entry of a collection, page by page."""
-    found: list[dict[str, Any]] = []
-    while True:
-        with _told_errors(f"list {name}"):
-            page = client.get(path, params={"limit": PAGE, "offset": len(found)}).raise_for_status().json()
-        found += page[name]
-        if not page[name] or len(found) >= page["total_entries"]:
-            return found
-
-
-@contextmanager
-def _told_errors(what: str) -> Iterator[None]:
-    """Turns httpx's errors into one line of ours."""
-    try:
-        yield
-    except httpx.HTTPStatusError as error:
-        answer = error.response
-        raise StackError(f"Airflow does not {what}: {answer.status_code} {answer.text[:300]}") from error
-    except httpx.HTTPError as error:
-        raise StackError(f"Airflow does not answer when asked to {what}: {error}") from error

@@ -1,4 +1,4 @@
-"""Certificates with which the servers of one stack recognize each other, and nobody else."""
+"""Certificates for mutual TLS between the servers of one stack."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from quire.local_stack.ports import LOOPBACK
 
-LIFETIME = timedelta(days=3650)  # they are made anew at every start
+LIFETIME = timedelta(days=3650)  # replaced at every start
 CLOCK_SKEW = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificates:
-    """Paths of PEM files: an authority, and the one certificate that it ever signed, with its key."""
+    """Paths of PEM files: an authority, the only certificate it signed, and that certificate's key."""
 
     authority: Path
     certificate: Path
@@ -29,9 +29,9 @@ class Certificates:
 
 
 def write_certificates(folder: Path) -> Certificates:
-    """Creates an authority and a certificate for both ends of a connection, readable by this user only.
+    """Creates an authority and a certificate for clients and servers, readable by this user only.
 
-    The authority's own key is never written, so that no second certificate can be signed.
+    The authority's key is never written to disk, so nobody can sign a second certificate.
     """
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority_name, name = _name("quire local authority"), _name("quire local server")

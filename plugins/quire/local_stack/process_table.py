@@ -1,7 +1,7 @@
-"""What the kernel knows of processes: when they began, and which session they belong to.
+"""Start times and sessions of processes, from the kernel.
 
-A task of Airflow's has a process group of its own, and yet the session of the scheduler that started it: sessions, not
-groups, are what a server can be stopped by. The kernel gives no pid away while it names a session that has members.
+An Airflow task has its own process group but shares the session of the scheduler that started it, so a server is
+stopped by session, not by group. The kernel does not reuse a pid that still identifies a session with members.
 """
 
 from __future__ import annotations
@@ -13,37 +13,37 @@ from collections.abc import Iterable
 from pathlib import Path
 
 PROC = Path("/proc")
-HAS_PROC = (PROC / "self" / "stat").exists()  # Linux; elsewhere ps(1) is asked
+HAS_PROC = (PROC / "self" / "stat").exists()  # Linux; other systems use ps(1)
 BOOT = PROC / "sys" / "kernel" / "random" / "boot_id"
 
 
 def start_time(pid: int) -> str | None:
-    """Returns when a process began, in words that no other process of this pid has, or None where it is gone."""
+    """Returns a text that identifies a process among all with its pid, or None if it has exited."""
     if not HAS_PROC:
-        return _ask_ps("-o", "lstart=", "-p", str(pid)).strip() or None
+        return _run_ps("-o", "lstart=", "-p", str(pid)).strip() or None
     fields = _stat(pid)
     if not fields or fields[0] in "ZX":
         return None
-    boot = BOOT.read_text().strip() if BOOT.exists() else ""  # ticks count from there
-    return f"{boot} {fields[19]}"  # proc(5): starttime is field 22, and pid and name are cut off here
+    boot = BOOT.read_text().strip() if BOOT.exists() else ""  # start times count from boot
+    return f"{boot} {fields[19]}"  # proc(5): starttime is field 22; pid and name are removed
 
 
 def session_members(leader: int) -> list[int]:
-    """Returns the pids of a session, the leader's among them while it lives."""
+    """Returns the pids of a session, including the leader's if it is alive."""
     if HAS_PROC:
         pids = [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
         return [pid for pid in pids if (fields := _stat(pid)) and fields[3] == str(leader) and fields[0] not in "ZX"]
-    listed = [line.split() for line in _ask_ps("-axo", "pid=,stat=").splitlines()]
-    return [int(pid) for pid, state, *_ in listed if not state.startswith("Z") and _session(int(pid)) == leader]
+    processes = [line.split() for line in _run_ps("-axo", "pid=,stat=").splitlines()]
+    return [int(pid) for pid, state, *_ in processes if not state.startswith("Z") and _session(int(pid)) == leader]
 
 
 def work_in(pids: Iterable[int], folder: Path) -> bool:
-    """Whether one of the processes has ``folder`` as its working directory; never, where that cannot be known."""
+    """Returns whether a process has ``folder`` as its working directory. False where /proc does not tell."""
     return any(_working_folder(pid) == str(folder.resolve()) for pid in pids)
 
 
 def send(pids: Iterable[int], number: signal.Signals) -> None:
-    """Sends a signal to processes of ours; those that are gone are no error."""
+    """Sends a signal to processes, and ignores those that have exited."""
     for pid in pids:
         try:
             os.kill(pid, number)
@@ -52,15 +52,15 @@ def send(pids: Iterable[int], number: signal.Signals) -> None:
 
 
 def reap(pid: int) -> None:
-    """Takes note of a child's end, so that it leaves the table; does nothing where it is nobody's or lives."""
+    """Reaps a child process if it has exited."""
     try:
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:  # another process of ours started it
+    except ChildProcessError:  # not a child of this process
         return
 
 
 def _stat(pid: int) -> list[str] | None:
-    """Returns what follows pid and name: state, parent, group, session and more."""
+    """Returns the fields after pid and name: state, parent, group, session and more."""
     try:
         return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -81,5 +81,5 @@ def _working_folder(pid: int) -> str | None:
         return None
 
 
-def _ask_ps(*arguments: str) -> str:
+def _run_ps(*arguments: str) -> str:
     return subprocess.run(["ps", *arguments], capture_output=True, text=True, check=False).stdout

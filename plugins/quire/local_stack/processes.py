@@ -1,4 +1,4 @@
-"""Servers as processes of their own, known by what cannot be mistaken for another: pid and start time."""
+"""Servers as separate processes, identified by pid and start time so that a reused pid is never mistaken for one."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from quire.local_stack.signals import uninterrupted
 from quire.settings import process_environment
 
 RECORD = ".pid.json"
-SECONDS_TO_DIE = 10  # of a killed process: more, and it hangs in the kernel
+KILL_TIMEOUT = 10  # seconds; a killed process that outlives it is stuck in the kernel
 
 
 class Server:
-    """A process in a session of its own, with a log and a record, both named for it, in ``folder``.
+    """A process in its own session, with a log and a record of its pid.
 
     Args:
-        name: of the server, in messages and file names.
-        folder: where log and record lie, and where it works.
+        name: appears in messages and in the names of log and record.
+        folder: working directory; contains log and record.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -35,20 +35,20 @@ class Server:
 
     @property
     def running(self) -> bool:
-        """Whether the process that was started is still there, and not another of the same pid."""
-        return self._alive(*self._known())
+        """Whether the recorded process is running. Another process with the same pid does not count."""
+        return self._alive(*self._read_record())
 
     def start(self, command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> None:
-        """Starts the process, unless it runs.
+        """Starts the process unless it is running.
 
         Raises:
             StackError: the program cannot be started.
         """
         if self.running:
             return
-        self._finish_orphans()
+        self._stop_orphans()
         self._folder.mkdir(parents=True, exist_ok=True)
-        with uninterrupted():  # what is started is written down
+        with uninterrupted():  # never leave a process without a record
             try:
                 with self.log.open("ab") as log:
                     process = subprocess.Popen(
@@ -65,72 +65,76 @@ class Server:
             self._write_record(process.pid)
 
     def wait(self, ready: Callable[[], bool], *, seconds: float) -> None:
-        """Returns once ``ready`` says so.
+        """Waits until ``ready`` returns True.
 
         Raises:
-            StackError: the process ended before, or took too long; with the log's last line.
+            StackError: the process exited or timed out. The message contains the last line of its log.
         """
         deadline = time.monotonic() + seconds
         while not ready():
-            self.require()
+            self.ensure_running()
             if time.monotonic() > deadline:
                 raise StackError(f"{self.name} is not ready after {seconds:.0f} s: {self._last_line()} ({self.log})")
             time.sleep(0.1)
 
-    def require(self) -> None:
-        """Raises StackError, with the log's last line, where the process is gone."""
+    def ensure_running(self) -> None:
+        """Checks that the process is running.
+
+        Raises:
+            StackError: it has exited. The message contains the last line of its log.
+        """
         if not self.running:
-            raise StackError(f"{self.name} ended: {self._last_line()} ({self.log})")
+            raise StackError(f"{self.name} exited: {self._last_line()} ({self.log})")
 
     def stop(self, stop_signal: signal.Signals = signal.SIGTERM, *, seconds: float = 15) -> None:
-        """Stops the process and all of its session; by force after ``seconds``."""
-        self.ask_to_stop(stop_signal)
-        self.finish(seconds=seconds)
+        """Stops the process and its session, and kills them after ``seconds``."""
+        self.send_stop_signal(stop_signal)
+        self.wait_until_stopped(seconds=seconds)
 
-    def ask_to_stop(self, stop_signal: signal.Signals = signal.SIGTERM) -> None:
-        """Sends the process the signal on which it ends, and does not wait."""
-        pid, started = self._known()
+    def send_stop_signal(self, stop_signal: signal.Signals = signal.SIGTERM) -> None:
+        """Sends the process a signal without waiting for its exit."""
+        pid, started = self._read_record()
         if self._alive(pid, started):
             send([pid], stop_signal)
 
-    def finish(self, *, seconds: float) -> None:
-        """Waits until nothing of the session is left.
+    def wait_until_stopped(self, *, seconds: float) -> None:
+        """Waits until every process of the session has exited.
 
-        After a third of ``seconds``, or once the process itself is gone, the others are asked to end too, such as tasks
-        that a scheduler would wait for; after all of them, what is left is ended by force.
+        The other processes of the session, such as tasks that a scheduler waits for, receive SIGTERM after a third of
+        ``seconds`` or once the server has exited. After ``seconds``, the remaining processes are killed.
 
         Raises:
-            StackError: a process does not even end by force.
+            StackError: a process survives SIGKILL.
         """
-        pid, _ = self._known()
-        began = time.monotonic()
-        asked = forced = False
+        pid, _ = self._read_record()
+        started_at = time.monotonic()
+        terminated = killed = False
         while members := self._members():
-            passed = time.monotonic() - began
-            if passed > seconds + SECONDS_TO_DIE:
-                raise StackError(f"{self.name} cannot be ended: the processes {members} do not answer to the kernel")
-            if passed > seconds and not forced:
-                forced = True
+            elapsed = time.monotonic() - started_at
+            if elapsed > seconds + KILL_TIMEOUT:
+                raise StackError(f"{self.name} cannot be stopped: the processes {members} survive SIGKILL")
+            if elapsed > seconds and not killed:
+                killed = True
                 send(members, signal.SIGKILL)
-            elif not asked and (pid not in members or passed > seconds / 3):
-                asked = True
+            elif not terminated and (pid not in members or elapsed > seconds / 3):
+                terminated = True
                 send([member for member in members if member != pid], signal.SIGTERM)
             time.sleep(0.05)
         self._record.unlink(missing_ok=True)
 
-    def _finish_orphans(self) -> None:
-        """Ends what a process that died left behind, such as tasks of a killed scheduler."""
+    def _stop_orphans(self) -> None:
+        """Stops processes that a dead server left behind, such as tasks of a killed scheduler."""
         if self._members():
-            self.finish(seconds=5)
+            self.wait_until_stopped(seconds=5)
 
     def _members(self) -> list[int]:
-        """Returns the pids of the process's session, in so far as it is certain to be that one."""
-        pid, started = self._known()
+        """Returns the pids of the server's session, or nothing if they may belong to another session."""
+        pid, started = self._read_record()
         if not pid:
             return []
         if self._alive(pid, started):
             return [pid, *(member for member in session_members(pid) if member != pid)]
-        if start_time(pid) is not None:  # another process has the pid: so the session is gone
+        if start_time(pid) is not None:  # the pid was reused, so the session is gone
             return []
         orphans = session_members(pid)
         return orphans if work_in(orphans, self._folder) else []
@@ -141,8 +145,8 @@ class Server:
         reap(pid)
         return start_time(pid) == started
 
-    def _known(self) -> tuple[int, str]:
-        """Returns pid and start time of the record, or 0 where there is none."""
+    def _read_record(self) -> tuple[int, str]:
+        """Returns pid and start time from the record; the pid is 0 if there is no record."""
         try:
             record = json.loads(self._record.read_text())
             return int(record["pid"]), str(record["started"])
@@ -150,18 +154,18 @@ class Server:
             return 0, ""
 
     def _write_record(self, pid: int) -> None:
-        whole = self._record.with_suffix(".part")
-        whole.write_text(json.dumps({"pid": pid, "started": start_time(pid)}))
-        whole.replace(self._record)
+        part = self._record.with_suffix(".part")
+        part.write_text(json.dumps({"pid": pid, "started": start_time(pid)}))
+        part.replace(self._record)
 
     def _last_line(self) -> str:
         try:
             lines = self.log.read_text(errors="replace").strip().splitlines()
         except OSError:
             lines = []
-        return lines[-1][-300:] if lines else "it said nothing"
+        return lines[-1][-300:] if lines else "its log is empty"
 
 
-def any_running(folder: Path) -> bool:
-    """Whether a server with a record in ``folder`` runs."""
+def any_running_in(folder: Path) -> bool:
+    """Returns whether any server with a record in ``folder`` is running."""
     return any(Server(record.name.removesuffix(RECORD), folder).running for record in folder.glob(f"*{RECORD}"))

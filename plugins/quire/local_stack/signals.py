@@ -1,4 +1,4 @@
-"""Signals that ask us to end, held back while ending would leave something behind."""
+"""Signals that end the command, delayed while an interruption would leave processes behind."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def interrupt_on_every_end() -> None:
-    """Makes the end that others ask for the same as Ctrl-C, once: what was started is stopped without a second one."""
-    for number in ENDING:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
+def interrupt_on_stop_signals() -> None:
+    """Turns the first stop signal into KeyboardInterrupt and ignores later ones, so that cleanup can finish."""
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _interrupt)
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Lets the block come to its end first, and then passes on a signal that came meanwhile."""
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+    """Delays stop signals until the block has finished."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
         yield
         return
-    came: list[int] = []
-    before = {number: signal.getsignal(number) for number in ENDING}
-    ours = {number: handler for number, handler in before.items() if callable(handler)}
-    for number in ours:
-        # Never SIG_IGN: a program that is started inherits that.
-        signal.signal(number, lambda number, frame: came.append(number))
+    received: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    own_handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in own_handlers:
+        # Never SIG_IGN: child processes would inherit it.
+        signal.signal(number, lambda number, frame: received.append(number))
     try:
         yield
     finally:
-        for number, handler in ours.items():
+        for number, handler in own_handlers.items():
             signal.signal(number, handler)
-    if came:
-        signal.raise_signal(came[0])
+    if received:
+        signal.raise_signal(received[0])
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    for ending in ENDING:
-        if callable(signal.getsignal(ending)):
-            signal.signal(ending, _pass)
+    for stop_signal in STOP_SIGNALS:
+        if callable(signal.getsignal(stop_signal)):
+            signal.signal(stop_signal, _ignore)
     raise KeyboardInterrupt
 
 
-def _pass(number: int, frame: FrameType | None) -> None:
-    """Takes a signal that is too many; as with SIG_IGN, but a program that is started does not inherit it."""
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Ignores a signal. Unlike SIG_IGN, child processes do not inherit it."""

@@ -17,6 +17,7 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 from pydantic import AfterValidator
 
 from quire.airflow_api.client import AirflowApi, is_run_id
+from quire.airflow_api.transports import InProcessTransport
 from quire.errors import DefinitionError
 from quire.portal.lazy_app import HOST
 from quire.report.catalog import find_definition
@@ -53,7 +54,7 @@ class Caller:
 def _caller(request: Request, user: GetUserDep) -> Caller:
     token = get_auth_manager().generate_jwt(user, expiration_time_in_seconds=SECONDS_OF_A_CALL)
     is_program = request.headers.get("authorization", "").lower().startswith("bearer ")
-    return Caller(user=user, api=AirflowApi(request.scope[HOST], token), is_program=is_program)
+    return Caller(user=user, api=AirflowApi(InProcessTransport(request.scope[HOST], token)), is_program=is_program)
 
 
 CallerDep = Annotated[Caller, Depends(_caller)]

@@ -1,0 +1,98 @@
+"""How calls reach Airflow's REST API: within its own process, or over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import httpx
+
+Result = TypeVar("Result")
+
+API_PATH = "/api/v2"
+# Each of Airflow's routes takes one thread for its database session and another for itself. More concurrent routes
+# than its pool has connections (15) deadlock: threads that wait for a connection block those that would return one.
+_CONCURRENT_CALLS = asyncio.Semaphore(8)
+
+
+class Transport(Protocol):
+    """Sends requests to Airflow's REST API."""
+
+    async def send(self, method: str, path: str, *, params: Mapping[str, Any], json: Any) -> httpx.Response:
+        """Returns Airflow's response to a request for a path below ``/api/v2``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class InProcessTransport:
+    """Calls the ASGI app that serves Airflow's API, in the same process.
+
+    Args:
+        app: Airflow's app.
+        token: identifies the user on whose behalf the calls are made.
+    """
+
+    app: Any
+    token: str = field(repr=False)
+
+    async def send(self, method: str, path: str, *, params: Mapping[str, Any], json: Any) -> httpx.Response:
+        """Returns the app's response, a 500 where it raises."""
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        client = httpx.AsyncClient(transport=transport, base_url=f"http://quire{API_PATH}", headers=bearer(self.token))
+        async with _CONCURRENT_CALLS, client:
+            return await client.request(method, path, params=params, json=json)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockingTransport:
+    """Calls a running Airflow over HTTP. Never suspends, so ``run_blocking`` can drive its coroutines.
+
+    Args:
+        client: from ``sign_in``.
+    """
+
+    client: httpx.Client
+
+    async def send(self, method: str, path: str, *, params: Mapping[str, Any], json: Any) -> httpx.Response:
+        """Returns Airflow's response.
+
+        Raises:
+            httpx.HTTPError: Airflow cannot be reached.
+        """
+        return self.client.request(method, path, params=params, json=json)
+
+
+def run_blocking(call: Coroutine[Any, Any, Result]) -> Result:
+    """Returns the result of a call over a ``BlockingTransport``."""
+    try:
+        call.send(None)
+    except StopIteration as stop:
+        result: Result = stop.value
+        return result
+    call.close()
+    raise RuntimeError("the call suspended: its transport does not block")
+
+
+def sign_in(url: str, *, user: str, password: str, seconds: float = 30) -> httpx.Client:
+    """Returns a client of a running Airflow's REST API.
+
+    Args:
+        url: Airflow's base URL.
+        user: to sign in as.
+        password: of the user.
+        seconds: timeout of each request.
+
+    Raises:
+        httpx.HTTPError: Airflow cannot be reached, or rejects the password.
+    """
+    credentials = {"username": user, "password": password}
+    response = httpx.post(f"{url}/auth/token", json=credentials, timeout=seconds, trust_env=False)
+    token = response.raise_for_status().json()["access_token"]
+    return httpx.Client(base_url=f"{url}{API_PATH}", headers=bearer(token), timeout=seconds, trust_env=False)
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Returns the header that carries a token."""
+    return {"Authorization": f"Bearer {token}"}
