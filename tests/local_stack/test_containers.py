@@ -24,7 +24,7 @@ def test_bucket_is_made_once_and_takes_objects(s3_server: S3Server, monkeypatch:
     store.client.delete_bucket(Bucket=name)
 
 
-def test_flights_are_loaded_once_for_their_reader(
+def test_flights_a_second_time_changes_nothing(
     postgres_server: PostgresServer, fresh_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = str(conninfo_to_dict(fresh_database)["dbname"])
@@ -36,18 +36,18 @@ def test_flights_are_loaded_once_for_their_reader(
         assert connection.execute("SELECT count(*) FROM flights").fetchone() == (336_776,)
 
 
-def test_flights_for_another_reader_are_refused_with_one_line(
+def test_flights_for_another_role_than_the_reader_fails_with_one_line(
     fresh_database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_QUIRE_OWNER", fresh_database)
     monkeypatch.setenv("AIRFLOW_CONN_QUIRE_SOURCE", fresh_database)
     assert main(["flights"]) == 1
-    told = capsys.readouterr().err
-    assert told == f"quire: AIRFLOW_CONN_QUIRE_SOURCE must be that of {READER}, with its password\n"
-    assert str(conninfo_to_dict(fresh_database)["password"]) not in told
+    error = capsys.readouterr().err
+    assert error == f"quire: AIRFLOW_CONN_QUIRE_SOURCE must contain the user {READER} and a password\n"
+    assert str(conninfo_to_dict(fresh_database)["password"]) not in error
 
 
 @pytest.mark.parametrize("arguments", [[], ["bucket", "flights"], ["buckets"]])
-def test_other_arguments_are_told_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_main_with_wrong_arguments_prints_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     assert capsys.readouterr().err == "usage: python -m quire.local_stack.containers bucket|flights\n"

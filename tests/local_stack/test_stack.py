@@ -109,8 +109,8 @@ def test_taken_ports_are_told_and_passed_over(told: list[str], stack: LocalStack
     for name, usual in DEFAULT_PORTS.items():
         assert ports[name] != usual
         assert f"port {usual} is in use: {name} uses " in told[0]
-    stolen = next(line for line in told[0].splitlines() if "is now in use" in line)
-    assert stolen.endswith(f": airflow listens on {ports['airflow']}")
+    port_change = next(line for line in told[0].splitlines() if "is now in use" in line)
+    assert port_change.endswith(f": airflow uses {ports['airflow']}")
 
 
 def test_every_process_listens_on_loopback_only(stack: LocalStack) -> None:
