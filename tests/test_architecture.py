@@ -1,4 +1,4 @@
-"""DESIGN section 2's rules of the house, read from the imports."""
+"""The rules of the package, read from its imports: stages, file sizes, names, where Airflow may be imported."""
 
 from __future__ import annotations
 

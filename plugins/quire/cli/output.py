@@ -16,7 +16,7 @@ from quire.runs.file_names import is_summary
 
 
 def run_json(outcome: RunOutcome, definition: ReportDefinition, store: Store) -> dict[str, Any]:
-    """Returns DESIGN section 7's object; links are minted now and live for the definition's ``link_ttl``."""
+    """Returns the object of ``quire run --json``. Links are signed now and work for the definition's ``link_ttl``."""
     manifest = outcome.published.manifest
     return {
         "report": manifest.report,

@@ -1,4 +1,4 @@
-"""What a report's YAML file may say (DESIGN section 4), as frozen pydantic models.
+"""The fields of a report's YAML file, as frozen pydantic models.
 
     report       ReportDefinition: the file itself, and what its parts must agree on
     source       where the rows come from and when stored ones are stale

@@ -1,0 +1,58 @@
+"""The fields of a report definition, by the paths that the documentation uses."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from quire.report.definition import ReportDefinition
+
+_REQUIRED: dict[str, Any] = {
+    "name": "example",
+    "sql_text": "SELECT 1",
+    "partition": "month",
+    "source": {"sql": "example.sql", "time_column": "at"},
+}
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Returns the models that a field's value can hold, in unions, tuples and mappings too."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in typing.get_args(annotation):
+        yield from _models(argument)
+
+
+def field_names(model: type[BaseModel] = ReportDefinition) -> set[str]:
+    """Returns the names of all fields of a definition, at any depth."""
+    names = set(model.model_fields)
+    return names.union(
+        *(field_names(part) for field in model.model_fields.values() for part in _models(field.annotation))
+    )
+
+
+def has_path(path: str) -> bool:
+    """Whether a definition can contain a dotted path; a field inside a summary or parameter may stand alone."""
+    first, *rest = path.split(".")
+    if first not in ReportDefinition.model_fields:
+        return set(path.split(".")) - {"name"} <= field_names()
+    models = list(_models(ReportDefinition.model_fields[first].annotation))
+    mapping = typing.get_origin(ReportDefinition.model_fields[first].annotation) is Mapping
+    for name in rest[1:] if mapping else rest:
+        fields = [model.model_fields[name] for model in models if name in model.model_fields]
+        if not fields:
+            return False
+        models = [part for field in fields for part in _models(field.annotation)]
+    return True
+
+
+def validate_fragment(fragment: Mapping[str, Any]) -> None:
+    """Validates a part of a definition, with the required fields that it leaves out.
+
+    Raises:
+        pydantic.ValidationError: it has an unknown field or an invalid value.
+    """
+    source = {**_REQUIRED["source"], **fragment.get("source", {})}
+    ReportDefinition.model_validate({**_REQUIRED, **fragment, "source": source})
