@@ -58,7 +58,7 @@ def main(table: Path, out: Path, rows: int) -> None:
         made_at=datetime(2026, 1, 1, tzinfo=UTC),
         timezone="UTC",
         detail=detail,
-        front=lambda outcome: (),
+        static_sheets=lambda outcome: (),
     )
     write_workbook(workbook, open_file)
 

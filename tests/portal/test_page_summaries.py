@@ -27,8 +27,8 @@ from quire.records.manifest import Manifest, manifest_key
 from quire.records.serialization import to_json
 from quire.records.stage_records import StagedSummary
 from quire.report.definition import ReportDefinition
-from quire.sheets import tables
-from quire.sheets.tables import SummaryTable, summary_tables
+from quire.sheets import page_tables
+from quire.sheets.page_tables import SummaryTable, summary_tables
 
 from tests.events import MADE_AT, ZONE, events_report
 from tests.portal.in_process import Portal, open_portal
@@ -131,7 +131,7 @@ def test_page_decodes_the_first_rows_of_large_summaries_only(definition: ReportD
     finally:
         pa.set_memory_pool(before)
     assert first.rows[0] == ["kind 000000000", "0", "0", "0"]
-    assert (len(first.rows), first.total_rows, second.total_rows) == (tables.MAX_ROWS, ROWS, ROWS)
+    assert (len(first.rows), first.total_rows, second.total_rows) == (page_tables.MAX_ROWS, ROWS, ROWS)
     assert f"first 1,000 of {ROWS:,}" in first.chart
     assert pool.max_memory() < 16 * MEGABYTE  # one whole table takes 19 MB, and the old page held two with copies
 
@@ -248,7 +248,7 @@ def test_page_whose_summaries_cannot_be_read_says_so(
     def fail(*args: Any, **named: Any) -> None:
         raise error
 
-    monkeypatch.setattr(tables, "read_first_rows", fail)
+    monkeypatch.setattr(page_tables, "read_first_rows", fail)
     page = run_page(portal)
     assert (page.status_code, sentence in page.text) == (200, True)
     assert f"events {'a' * 32}: its summaries" in caplog.text

@@ -17,7 +17,7 @@ from quire.pipeline import run_report
 from quire.records.manifest import Manifest
 from quire.records.stage_records import StagedSummary
 from quire.report.definition import ReportDefinition
-from quire.sheets.tables import MAX_ROWS, summary_tables
+from quire.sheets.page_tables import MAX_ROWS, summary_tables
 
 from tests.events import events_report, fill_events, request_of, session_of
 

@@ -13,7 +13,7 @@ from typing import Any
 import openpyxl
 import pyarrow as pa
 from python_calamine import CalamineWorkbook
-from quire.xlsx.data_sheets import Limits
+from quire.xlsx.detail_sheets import Limits
 from quire.xlsx.model import (
     DetailOutcome,
     DetailTable,
@@ -56,7 +56,7 @@ def book_of(
     *,
     columns: Sequence[SheetColumn] | None = None,
     sheet_name: str = "Rows",
-    front: Any = about,
+    static_sheets: Any = about,
     detail_first: bool = True,
     timezone: str = ZONE,
 ) -> Workbook:
@@ -74,7 +74,7 @@ def book_of(
         made_at=MADE_AT,
         timezone=timezone,
         detail=detail,
-        front=front,
+        static_sheets=static_sheets,
         detail_first=detail_first,
     )
 

@@ -45,7 +45,7 @@ def main() -> None:
         batches=lambda: iter(table.to_batches()),
     )
     made_at = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
-    book = Workbook(title="t", subject="s", made_at=made_at, timezone="UTC", detail=detail, front=lambda _: ())
+    book = Workbook(title="t", subject="s", made_at=made_at, timezone="UTC", detail=detail, static_sheets=lambda _: ())
     write_workbook(book, nowhere)
     print(*(name for name in sys.modules if name == "pandas"))
 

@@ -63,7 +63,7 @@ def main(case: str) -> None:
         batches=lambda: (make() for _ in range(times)),
     )
     made_at = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
-    book = Workbook(title="t", subject="s", made_at=made_at, timezone="UTC", detail=detail, front=lambda _: ())
+    book = Workbook(title="t", subject="s", made_at=made_at, timezone="UTC", detail=detail, static_sheets=lambda _: ())
     write_workbook(book, nowhere)
     (peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     print(int(peak.split()[1]) // 1024)

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
-from quire.xlsx.data_sheets import Limits
+from quire.xlsx.detail_sheets import Limits
 from quire.xlsx.model import SheetColumn
 
 from tests.programs import require_program

@@ -16,7 +16,7 @@ import xlsxwriter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from quire.values.unrepresentable_dates import date_text, timestamp_text
-from quire.xlsx.data_sheets import Limits
+from quire.xlsx.detail_sheets import Limits
 from quire.xlsx.model import SheetColumn
 from quire.xlsx.xml_text import cut_text
 

@@ -16,7 +16,7 @@ import openpyxl
 import pyarrow as pa
 import pytest
 from quire.errors import WorkbookError
-from quire.xlsx.data_sheets import Limits
+from quire.xlsx.detail_sheets import Limits
 from quire.xlsx.model import DetailOutcome, SheetColumn, Workbook
 from quire.xlsx.row_xml import size_bound
 from quire.xlsx.workbook_template import MAX_ROWS
@@ -172,7 +172,7 @@ def test_error_among_the_rows_leaves_the_file_by_it_and_no_thread_behind() -> No
         sheet_name="Rows", columns=book.detail.columns, schema=NUMBERS, rows=819_200, batches=broken
     )
     workbook = Workbook(
-        title="t", subject="s", made_at=MADE_AT, timezone=ZONE, detail=detail, front=about, detail_first=True
+        title="t", subject="s", made_at=MADE_AT, timezone=ZONE, detail=detail, static_sheets=about, detail_first=True
     )
     from quire.xlsx.workbook import write_workbook
 
@@ -190,7 +190,7 @@ def test_rows_that_are_not_as_many_as_was_said_are_refused(said: int) -> None:
         sheet_name="Rows", columns=book.detail.columns, schema=NUMBERS, rows=said, batches=book.detail.batches
     )
     workbook = Workbook(
-        title="t", subject="s", made_at=MADE_AT, timezone=ZONE, detail=detail, front=about, detail_first=True
+        title="t", subject="s", made_at=MADE_AT, timezone=ZONE, detail=detail, static_sheets=about, detail_first=True
     )
     with pytest.raises(WorkbookError, match=f"{said}"):
         write(workbook)

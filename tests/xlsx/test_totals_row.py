@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from quire.xlsx.data_sheets import Limits
+from quire.xlsx.detail_sheets import Limits
 from quire.xlsx.model import DetailOutcome, SheetColumn
 from quire.xlsx.totals_row import FUNCTIONS
 

@@ -188,7 +188,7 @@ def test_date_kept_as_text_is_quoted_in_rows_as_in_small_sheets(days: int) -> No
     sheet = TableSheet(
         sheet_name="T", heading="T", columns=(SheetColumn(name="v", title="V"),), table=pa.Table.from_batches([batch])
     )
-    files, _ = write(book_of([batch], batch.schema, front=lambda _: (sheet,)))
+    files, _ = write(book_of([batch], batch.schema, static_sheets=lambda _: (sheet,)))
     small = list(openpyxl.load_workbook(io.BytesIO(files.bodies[0]))["T"])[-1][0]
     rows = cell(files.bodies[0], "A2")
     assert (rows.value, bool(rows.quotePrefix)) == (small.value, bool(small.quotePrefix))

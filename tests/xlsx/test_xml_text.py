@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 import pytest
-from quire.xlsx.data_sheets import Limits
+from quire.xlsx.detail_sheets import Limits
 from quire.xlsx.xml_text import MAX_TEXT_LENGTH, cut_text, escape_text
 
 from tests.xlsx.books import book_of, by_openpyxl, calamine, cell, parts, write, write_rows

@@ -49,7 +49,7 @@ def on_both_sheets(batch: pa.RecordBatch, *, timezone: str) -> tuple[list[Any], 
     """Returns what a reader finds of a batch on the sheet of rows, and on a small one."""
     columns = (SheetColumn(name="v", title="V"),)
     small = TableSheet(sheet_name="T", heading="T", columns=columns, table=pa.Table.from_batches([batch]))
-    files, _ = write(book_of([batch], batch.schema, timezone=timezone, front=lambda _: (small,)))
+    files, _ = write(book_of([batch], batch.schema, timezone=timezone, static_sheets=lambda _: (small,)))
     return read(files.bodies[0], "Rows", 1), read(files.bodies[0], "T", 3)
 
 

@@ -7,7 +7,7 @@ import math
 from decimal import Decimal
 from typing import Any
 
-from quire.format_codes.moments import EXCEL_EPOCH, format_moment
+from quire.format_codes.date_times import EXCEL_EPOCH, format_date_time
 from quire.format_codes.numbers import format_general, format_number
 from quire.format_codes.sections import MAX_SECTIONS, Kind, parse_sections, section_of
 
@@ -36,7 +36,7 @@ def _format_moment(value: dt.date | dt.time, code: str) -> str:
     section = parse_sections(code)[0]
     if not section.has(Kind.MOMENT, Kind.ELAPSED):  # a cell would show a serial number, which tells a reader nothing
         return str(value)
-    return format_moment(section, _moment(value)).strip()
+    return format_date_time(section, _moment(value)).strip()
 
 
 def _moment(value: dt.date | dt.time) -> dt.datetime:

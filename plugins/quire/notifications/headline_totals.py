@@ -10,9 +10,9 @@ from quire.object_store import Store
 from quire.records.manifest import Manifest
 from quire.report.definition import ReportDefinition
 from quire.report.definition.summary import Aggregation
+from quire.sheets.page_tables import has_summaries, is_shown_whole, sheet_formats
 from quire.sheets.summary_limits import small_summary_sheets
-from quire.sheets.tables import has_summaries, is_shown_whole, sheet_formats
-from quire.xlsx.front_values import kept
+from quire.xlsx.cell_values import to_cell_value
 
 # Of all rows, from those of each group; a mean or a median cannot be told so.
 OVER_GROUPS: Mapping[Aggregation, Callable[[Sequence[Any]], Any]] = {"count": sum, "sum": sum, "min": min, "max": max}
@@ -42,6 +42,6 @@ def summary_totals(definition: ReportDefinition, manifest: Manifest, *, store: S
         merge = OVER_GROUPS.get(summary.measures[column.name].agg) if column.name in summary.measures else None
         values = [value for value in sheet.table.column(column.name).to_pylist() if _is_number(value)]
         if merge and values:
-            total = kept(merge(values), timezone=definition.timezone)
+            total = to_cell_value(merge(values), timezone=definition.timezone)
             totals.append((column.title, format_value(total, formats[column.name])))
     return tuple(totals)

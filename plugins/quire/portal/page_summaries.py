@@ -26,7 +26,7 @@ from quire.portal.work_queue import Deadline, WorkQueue, WorkUnavailableError
 from quire.records.manifest import Manifest
 from quire.records.serialization import digest
 from quire.report.definition import ReportDefinition
-from quire.sheets.tables import SummaryTable, summary_tables
+from quire.sheets.page_tables import SummaryTable, summary_tables
 
 logger = logging.getLogger(__name__)
 

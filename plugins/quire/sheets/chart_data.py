@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from quire.format_codes import format_value
-from quire.format_codes.moments import EXCEL_EPOCH
+from quire.format_codes.date_times import EXCEL_EPOCH
 from quire.xlsx.chart_points import charted_rows
 from quire.xlsx.model import TableSheet
 

@@ -14,7 +14,7 @@ from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store import Store
 from quire.records.stage_records import StagedSummary
 from quire.report.definition import ReportDefinition
-from quire.sheets.front_sheets import sheet_schema, summary_sheets
+from quire.sheets.summary_sheets import sheet_schema, summary_sheets
 from quire.xlsx.model import TableSheet
 
 MAX_STORED_BYTES = 32 * 1024 * 1024

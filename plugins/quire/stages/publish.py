@@ -21,7 +21,9 @@ from quire.report.definition import ReportDefinition
 from quire.runs.file_names import summary_file_name
 from quire.runs.manifest_store import find_manifest
 from quire.runs.workbook_shards import workbook_shards
-from quire.sheets.front_sheets import about_sheet, files_sheet, summary_sheets
+from quire.sheets.about_sheet import about_sheet
+from quire.sheets.files_sheet import files_sheet
+from quire.sheets.summary_sheets import summary_sheets
 from quire.xlsx.model import DetailOutcome, FactSheet, TableSheet, Workbook
 from quire.xlsx.workbook import write_workbook
 
@@ -152,7 +154,7 @@ def _write_summary(
             uploads.append(upload)
             yield upload
 
-    def front(_: DetailOutcome) -> tuple[FactSheet | TableSheet, ...]:
+    def static_sheets(_: DetailOutcome) -> tuple[FactSheet | TableSheet, ...]:
         about = about_sheet(
             definition,
             request,
@@ -169,7 +171,7 @@ def _write_summary(
         made_at=datetime.fromisoformat(request.made_at),
         timezone=definition.timezone,
         detail=None,
-        front=front,
+        static_sheets=static_sheets,
     )
     write_workbook(workbook, open_file)
     return RenderedFile(

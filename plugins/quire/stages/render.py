@@ -20,7 +20,9 @@ from quire.postgres.arrow_types import storage_schema
 from quire.records.stage_records import RenderedFile, StagedRun, WorkbookShard
 from quire.report.definition import ReportDefinition, RowSplit
 from quire.report.definition.workbook import FileFormat
-from quire.sheets.front_sheets import about_sheet, detail_columns, rows_by_partition, summary_sheets
+from quire.sheets.about_sheet import about_sheet, rows_by_partition
+from quire.sheets.detail_columns import detail_columns
+from quire.sheets.summary_sheets import summary_sheets
 from quire.xlsx.model import DetailOutcome, DetailTable, FactSheet, TableSheet, Workbook
 from quire.xlsx.workbook import write_workbook
 
@@ -182,12 +184,12 @@ class _Rendering:
                 rows=self._share_rows(),
                 batches=self._batches,
             ),
-            front=self._front,
+            static_sheets=self._static_sheets,
             detail_first=not alone,
         )
         return write_workbook(workbook, self._open_file)
 
-    def _front(self, outcome: DetailOutcome) -> tuple[FactSheet | TableSheet, ...]:
+    def _static_sheets(self, outcome: DetailOutcome) -> tuple[FactSheet | TableSheet, ...]:
         rows = rows_by_partition(self.shard.slices, skipped=self.rows_told, rows=outcome.rows)
         self.rows_told += outcome.rows
         about = about_sheet(

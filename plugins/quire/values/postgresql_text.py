@@ -10,7 +10,7 @@ from decimal import Decimal
 import polars as pl
 import pyarrow as pa
 
-from quire.values.series import series_of
+from quire.values.polars_series import to_series
 from quire.values.unrepresentable_dates import date_text, timestamp_text
 from quire.values.wall_clock import DAY_MICROSECONDS, INFINITE, YEAR_1, YEAR_10000, wall_clock
 
@@ -23,8 +23,8 @@ PLAIN_FROM, PLAIN_BEFORE, PLAIN_BEFORE_OF_FLOAT4 = 1e-4, 1e15, 1e6
 def text_of(column: pa.Array, *, timezone: str) -> pl.Series:
     """Returns a column's values as PostgreSQL casts them to text in a session of ``timezone``; NULL stays NULL."""
     if pa.types.is_time64(column.type):
-        return _clock_text(series_of(column.view(pa.int64())))  # Polars has no 24:00
-    series = series_of(column)
+        return _clock_text(to_series(column.view(pa.int64())))  # Polars has no 24:00
+    series = to_series(column)
     kind = series.dtype
     if kind == pl.Date:
         return _date_text(series)

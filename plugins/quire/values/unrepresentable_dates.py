@@ -13,7 +13,7 @@ _INFINITE_MICROSECONDS = dict(zip(INFINITE, ("infinity", "-infinity", "-infinity
 
 
 @dataclass(frozen=True, slots=True)
-class OddDate:
+class UnrepresentableDate:
     """The least or the most of a column's dates that Excel has not.
 
     Args:

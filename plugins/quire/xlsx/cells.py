@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from quire.values.number_limits import MAX_BYTES, MAX_DIGITS
-from quire.values.unrepresentable_dates import LAST_MILLISECOND, OddDate, date_text, timestamp_text
+from quire.values.unrepresentable_dates import LAST_MILLISECOND, UnrepresentableDate, date_text, timestamp_text
 from quire.values.wall_clock import DAY_MICROSECONDS, wall_clock
 from quire.xlsx.xml_text import cut_texts, longest
 
@@ -51,7 +51,7 @@ class Cells:
     numbers: pl.Series | None = None
     texts: int = 0
     cut: int = 0
-    odd: tuple[OddDate, ...] = ()
+    odd: tuple[UnrepresentableDate, ...] = ()
 
 
 def boolean_cells(column: pl.Series, styles: Styles) -> Cells:
@@ -128,7 +128,7 @@ def time_cells(column: pl.Series, styles: Styles) -> Cells:
     keeps = column < DAY_MICROSECONDS
     shown = fractions.cast(pl.String).set(~keeps.fill_null(value=True), "24:00:00")
     cells = _numbers(shown, keeps, styles, fractions.set(~keeps, None))
-    return replace(cells, odd=(OddDate(DAY_MICROSECONDS, "24:00:00"),))
+    return replace(cells, odd=(UnrepresentableDate(DAY_MICROSECONDS, "24:00:00"),))
 
 
 def _within(values: pl.Series, lowest: float, highest: float) -> bool:
@@ -148,7 +148,7 @@ def _odd_serials(serials: pl.Series, physical: pl.Series, styles: Styles, told: 
     shown = physical.replace_strict(distinct, texts, default=shown)
     cells = _numbers(shown, keeps | physical.is_null(), styles, serials.set(~keeps, None))
     ends = {distinct[end]: texts[end] for end in (0, -1)} if len(distinct) else {}
-    return replace(cells, odd=tuple(OddDate(*end) for end in ends.items()))
+    return replace(cells, odd=tuple(UnrepresentableDate(*end) for end in ends.items()))
 
 
 def _keeps_digits(shown: pl.Series) -> pl.Series | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from quire.values.unrepresentable_dates import OddDate
+from quire.values.unrepresentable_dates import UnrepresentableDate
 from quire.xlsx.cells import Cells
 from quire.xlsx.xml_text import longest
 
@@ -23,7 +23,7 @@ SHORT = 17  # bytes of a text that is a number of so few digits that the same is
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class PartialTotal:
     """How many values there are, and their sum, least or most; that is None where there are none.
 
     Dates that Excel has not, and 24:00, have no sum: it is NaN then.
@@ -33,7 +33,7 @@ class Tally:
     value: Any = None
 
 
-def tally(cells: Cells, function: str) -> Tally:
+def partial_total(cells: Cells, function: str) -> PartialTotal:
     """Returns what a batch adds to a total.
 
     Args:
@@ -42,26 +42,28 @@ def tally(cells: Cells, function: str) -> Tally:
     """
     count = len(cells.values) - cells.values.null_count()
     if function == "count" or cells.numbers is None or not count:
-        return Tally(count)
+        return PartialTotal(count)
     numbers = cells.numbers
     if numbers.dtype == pl.Float32:  # a total is one of what the cells tell, which is the shortest form
         numbers = numbers.cast(pl.String).cast(pl.Float64)
     if function in ("sum", "mean"):
-        return Tally(count, math.nan if cells.odd else _sum(numbers))
+        return PartialTotal(count, math.nan if cells.odd else _sum(numbers))
     found = _end(numbers, function)
-    return Tally(count, _last([*cells.odd, *([] if found is None else [found])], function) if cells.odd else found)
+    return PartialTotal(
+        count, _last([*cells.odd, *([] if found is None else [found])], function) if cells.odd else found
+    )
 
 
-def joined(first: Tally, second: Tally, function: str) -> Tally:
+def combine(first: PartialTotal, second: PartialTotal, function: str) -> PartialTotal:
     """Returns what two batches add to a total together."""
     values = [value for value in (first.value, second.value) if value is not None]
     count = first.count + second.count
     if len(values) < 2:
-        return Tally(count, *values)
+        return PartialTotal(count, *values)
     if function in ("sum", "mean"):
         exact = isinstance(values[0], Decimal)
-        return Tally(count, EXACT.add(*values) if exact else values[0] + values[1])
-    return Tally(count, _last([value for value in values if not _is_nan(value)] or values[:1], function))
+        return PartialTotal(count, EXACT.add(*values) if exact else values[0] + values[1])
+    return PartialTotal(count, _last([value for value in values if not _is_nan(value)] or values[:1], function))
 
 
 def _sum(numbers: pl.Series) -> Any:
@@ -111,7 +113,7 @@ def _last(values: list[Any], function: str) -> Any:
 
 def _order(value: Any) -> tuple[int, Any]:
     """Returns what a value is compared by: a date that Excel has not lies before or after all that it has."""
-    return (1 if value.is_later else -1, value.physical) if isinstance(value, OddDate) else (0, value)
+    return (1 if value.is_later else -1, value.physical) if isinstance(value, UnrepresentableDate) else (0, value)
 
 
 def _is_nan(value: Any) -> bool:

@@ -2,7 +2,7 @@
 
 A workbook has small sheets, given whole, and at most one detail table, which is streamed and may need several
 sheets and even several files. What is only known after the rows were written (how many sheets, what was cut)
-reaches the small sheets through ``Workbook.front``, which is called last.
+reaches the small sheets through ``Workbook.static_sheets``, which is called last.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Workbook:
         made_at: aware; pins every date in the file, so that the same rows give the same bytes.
         timezone: IANA name; instants are shown in it.
         detail: the rows, or None for a workbook of small sheets only.
-        front: called after the rows of each file; gives the small sheets.
+        static_sheets: called after the rows of each file; gives the small sheets.
         detail_first: whether the detail sheets stand before or after the small ones.
     """
 
@@ -129,7 +129,7 @@ class Workbook:
     made_at: datetime
     timezone: str
     detail: DetailTable | None
-    front: Callable[[DetailOutcome], tuple[FactSheet | TableSheet, ...]]
+    static_sheets: Callable[[DetailOutcome], tuple[FactSheet | TableSheet, ...]]
     detail_first: bool = True
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from quire.errors import WorkbookError
-from quire.values.series import series_of
+from quire.values.polars_series import to_series
 from quire.xlsx.model import DetailTable
 
 BATCH_ROWS = 8_192
@@ -108,7 +108,7 @@ def _fitting(batch: pa.RecordBatch, rows: int, size: int | None) -> int:
     if text_bytes(batch) <= most:
         return int(batch.num_rows)
     # Not by Arrow: of a number among its arguments it makes a scalar by importing pandas, where that is installed.
-    lengths = reduce(add, (series_of(length).fill_null(0).cast(pl.Int64) for length in _lengths(batch)))
+    lengths = reduce(add, (to_series(length).fill_null(0).cast(pl.Int64) for length in _lengths(batch)))
     return int((lengths.cum_sum() <= most).sum() or size is None)
 
 

@@ -10,10 +10,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from quire.values.series import series_of
+from quire.values.polars_series import to_series
 from quire.xlsx import cells
 from quire.xlsx.cells import Cells, Styles
-from quire.xlsx.column_totals import Tally, tally
+from quire.xlsx.column_totals import PartialTotal, partial_total
 from quire.xlsx.model import DetailTable, SheetColumn
 from quire.xlsx.names import column_letters
 from quire.xlsx.shared_strings import SharedStrings
@@ -35,7 +35,7 @@ class RenderedColumn:
         cut: how many texts were too long for a cell.
     """
 
-    tally: Tally | None
+    tally: PartialTotal | None
     texts: int
     cut: int
 
@@ -92,7 +92,7 @@ class RowRenderer:
     def _render(self, renders: Sequence[Callable[[], Cells]], first_row: int, rows: int) -> RenderedRows:
         found = [render() for render in renders]
         told = tuple(
-            RenderedColumn(tally(cell, column.total) if column.total else None, cell.texts, cell.cut)
+            RenderedColumn(partial_total(cell, column.total) if column.total else None, cell.texts, cell.cut)
             for column, cell in zip(self._columns, found, strict=True)
         )
         return RenderedRows(self._join(found, first_row, rows), rows, told)
@@ -161,7 +161,7 @@ def _preparer(kind: pa.DataType, column: SheetColumn, styles: Styles, timezone: 
 def _rendered(render: Render, values: pa.Array, styles: Styles) -> Cells:
     if pa.types.is_time64(values.type):
         values = values.view(pa.int64())
-    return render(series_of(values), styles)
+    return render(to_series(values), styles)
 
 
 def _render_of(kind: pa.DataType, timezone: str) -> Render:

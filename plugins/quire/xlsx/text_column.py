@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from quire.values.series import series_of
+from quire.values.polars_series import to_series
 from quire.xlsx.cells import Cells, Styles
 from quire.xlsx.shared_strings import SharedStrings
 from quire.xlsx.xml_text import FORMULA_STARTS, MAX_TEXT_LENGTH, QUOTED, cut_text, cut_texts, escape_texts
@@ -68,13 +68,13 @@ class TextColumn:
 
 
 def _shared_cells(places: pa.Array, known: pl.Series, cut: tuple[int, ...]) -> Cells:
-    numbers = series_of(places)
+    numbers = to_series(places)
     return Cells(known.gather(numbers), cut=int(numbers.is_in(cut).sum()) if cut else 0)
 
 
 def inline_cells(column: pa.Array, styles: Styles) -> Cells:
     """Returns texts that stand in their cells."""
-    texts, cut = series_of(column), 0
+    texts, cut = to_series(column), 0
     letters = _Letters(column)
     if letters.longest > MAX_TEXT_LENGTH:
         texts, cut = cut_texts(texts)
@@ -82,7 +82,7 @@ def inline_cells(column: pa.Array, styles: Styles) -> Cells:
         texts = escape_texts(texts)
     after = "</t></is></c>"
     before = f'" s="{styles.text}" t="inlineStr"><is><t xml:space="preserve">'
-    if not letters.begin_formulas or not (quoted := series_of(column).str.contains(QUOTED)).any():
+    if not letters.begin_formulas or not (quoted := to_series(column).str.contains(QUOTED)).any():
         return Cells(texts, before, after, cut=cut)
     quoted_before = f'" s="{styles.quoted}" t="inlineStr"><is><t xml:space="preserve">'
     both = pl.Series([before, quoted_before])

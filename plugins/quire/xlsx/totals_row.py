@@ -11,8 +11,8 @@ from xml.sax.saxutils import escape
 import pyarrow as pa
 
 from quire.values.number_limits import MAX_BYTES, MAX_DIGITS
-from quire.values.unrepresentable_dates import OddDate
-from quire.xlsx.column_totals import EXACT, Tally, joined
+from quire.values.unrepresentable_dates import UnrepresentableDate
+from quire.xlsx.column_totals import EXACT, PartialTotal, combine
 from quire.xlsx.model import DetailTable, SheetColumn
 from quire.xlsx.names import column_letters
 from quire.xlsx.row_xml import RenderedColumn
@@ -106,7 +106,7 @@ class _Total:
         self.title, self.function, self.texts = column.title, column.total or "count", 0
         self.is_alone = False  # a value that no formula finds, though there are rows
         self._letters = column_letters(position)
-        self._tally = Tally(0)
+        self._tally = PartialTotal(0)
         self._is_boolean = pa.types.is_boolean(kind)
         self._is_temporal = pa.types.is_temporal(kind)
         self.is_impossible = pa.types.is_string(kind) and not column.numeric_text and self.function != "count"
@@ -128,8 +128,8 @@ class _Total:
         value = self._value()
         return isinstance(value, int | Decimal) and not _is_number(value)
 
-    def add(self, tally: Tally, texts: int) -> None:
-        self._tally = joined(self._tally, tally, self.function)
+    def add(self, tally: PartialTotal, texts: int) -> None:
+        self._tally = combine(self._tally, tally, self.function)
         self.texts += texts
 
     def odd_note(self) -> str:
@@ -193,7 +193,7 @@ class _Total:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, OddDate):
+    if isinstance(value, UnrepresentableDate):
         return value.text
     if isinstance(value, Decimal):
         return f"{value:f}"
@@ -208,7 +208,7 @@ def _is_finite(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     """Whether Excel keeps a total as a number."""
-    if isinstance(value, OddDate):
+    if isinstance(value, UnrepresentableDate):
         return False
     if isinstance(value, float) or not _is_finite(value):
         return _is_finite(value)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import polars as pl
 import pyarrow as pa
 
-from quire.values.series import series_of
+from quire.values.polars_series import to_series
 from quire.xlsx.model import SheetColumn
 
 NARROWEST, WIDEST = 8.0, 48.0
@@ -79,7 +79,7 @@ def _width(column: SheetColumn, kind: pa.DataType, sample: pa.Array | None) -> f
 
 
 def _content_width(values: pa.Array, kind: pa.DataType) -> float:
-    shown = series_of(values.slice(0, 1000)).cast(pl.String).drop_nulls().str.slice(0, MEASURED)
+    shown = to_series(values.slice(0, 1000)).cast(pl.String).drop_nulls().str.slice(0, MEASURED)
     if shown.is_empty():
         return NARROWEST
     longest = max(display_width(text) for text in shown.to_list())

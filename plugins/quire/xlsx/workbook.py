@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from quire.errors import WorkbookError
-from quire.xlsx.data_sheets import DetailWriter, Limits
-from quire.xlsx.front_parts import merge_parts, opening_parts, rename_front
+from quire.xlsx.detail_sheets import DetailWriter, Limits
 from quire.xlsx.model import DetailOutcome, OpenFile, Workbook
 from quire.xlsx.package import CountedSink, Part, write_package
-from quire.xlsx.prefetch import reading_ahead
+from quire.xlsx.package_parts import merge_parts, opening_parts, rename_sheets
+from quire.xlsx.read_ahead import read_ahead
 from quire.xlsx.row_batches import DetailRows, even_batches
 from quire.xlsx.totals_row import Totals
 from quire.xlsx.widths import column_widths
@@ -44,8 +44,8 @@ def write_workbook(
     if detail is None:
         with open_file(0) as sink:
             outcome = DetailOutcome(rows=0, sheets=(), notes=())
-            front = rename_front(workbook.front(outcome), set())
-            parts = build_book(workbook, (), (), front, opens_with_rows=False)
+            static_sheets = rename_sheets(workbook.static_sheets(outcome), set())
+            parts = build_book(workbook, (), (), static_sheets, opens_with_rows=False)
             write_package(
                 iter((name, (body,)) for name, body in parts.items()), CountedSink(sink), made_at=workbook.made_at
             )
@@ -54,7 +54,7 @@ def write_workbook(
         raise WorkbookError(f"a sheet has 1 to {MAX_COLUMNS:,} columns, not {len(detail.columns):,}")
     outcomes: list[DetailOutcome] = []
     with (
-        reading_ahead(even_batches(detail), depth=READ_AHEAD) as batches,
+        read_ahead(even_batches(detail), depth=READ_AHEAD) as batches,
         ThreadPoolExecutor(RENDERERS, thread_name_prefix="render") as pool,
     ):
         rows, totals = DetailRows(detail, batches), Totals(detail)
@@ -77,7 +77,7 @@ def _parts(writer: DetailWriter) -> Iterator[Part]:
     workbook = writer.workbook
     yield from opening_parts(writer.frame_parts())
     yield from writer.sheets()
-    front = rename_front(workbook.front(writer.outcome()), writer.taken_names)
-    opens_with_rows = workbook.detail_first or not front
-    parts = build_book(workbook, writer.widths, writer.written, front, opens_with_rows=opens_with_rows)
+    static_sheets = rename_sheets(workbook.static_sheets(writer.outcome()), writer.taken_names)
+    opens_with_rows = workbook.detail_first or not static_sheets
+    parts = build_book(workbook, writer.widths, writer.written, static_sheets, opens_with_rows=opens_with_rows)
     yield from merge_parts(parts, writer.strings, details=len(writer.written), rows_first=opens_with_rows)

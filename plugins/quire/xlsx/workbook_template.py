@@ -18,10 +18,10 @@ from xlsxwriter.worksheet import Worksheet
 
 from quire.errors import WorkbookError
 from quire.xlsx.cells import Styles
-from quire.xlsx.front import write_front
-from quire.xlsx.legal_parts import legal_part
+from quire.xlsx.illegal_characters import escape_illegal_characters
 from quire.xlsx.model import DetailTable, FactSheet, TableSheet, Workbook
 from quire.xlsx.names import column_letters, sheet_name
+from quire.xlsx.static_sheets import add_static_sheet
 from quire.xlsx.styles import Formats, number_format, side_of, total_number_format
 from quire.xlsx.widths import header_height, header_lines
 from quire.xlsx.xml_text import cut_text
@@ -89,7 +89,7 @@ def build_book(
     workbook: Workbook,
     widths: Sequence[float],
     details: Sequence[DetailSheet],
-    front: Sequence[FactSheet | TableSheet],
+    static_sheets: Sequence[FactSheet | TableSheet],
     *,
     opens_with_rows: bool,
 ) -> dict[str, bytes]:
@@ -99,7 +99,7 @@ def build_book(
         workbook: its title, dates and columns.
         widths: of the columns of rows.
         details: the sheets of rows.
-        front: the small sheets.
+        static_sheets: the small sheets.
         opens_with_rows: whether the first sheet of rows is the one that is shown when the file is opened.
     """
     body = io.BytesIO()
@@ -112,12 +112,12 @@ def build_book(
         if workbook.detail is None:
             raise WorkbookError("a workbook without rows has no sheet of rows")
         _write_frame(book.add_worksheet(sheet.name), workbook.detail, widths, sheet, formats)
-    small = [write_front(book, formats, sheet, timezone=workbook.timezone) for sheet in front]
+    small = [add_static_sheet(book, formats, sheet, timezone=workbook.timezone) for sheet in static_sheets]
     if not opens_with_rows:
         (small[0] if small else book.add_worksheet(_other_name(details))).activate()
     book.close()
     with zipfile.ZipFile(body) as package:
-        return {name: legal_part(name, package.read(name)) for name in package.namelist()}
+        return {name: escape_illegal_characters(name, package.read(name)) for name in package.namelist()}
 
 
 def cut_frame(workbook: Workbook, widths: Sequence[float], sheet: DetailSheet, *, opens: bool) -> SheetFrame:

@@ -11,7 +11,7 @@ EXCEL_EPOCH = dt.datetime(1899, 12, 30)  # noqa: DTZ001 - a wall clock's
 _ELAPSED = {"h": 3600, "m": 60, "s": 1}
 
 
-def format_moment(section: Section, moment: dt.datetime) -> str:
+def format_date_time(section: Section, moment: dt.datetime) -> str:
     """Returns a moment as a section shows it."""
     tokens = section.tokens
     decimals = _second_decimals(tokens)

@@ -24,7 +24,7 @@ _LOCAL = re.compile(r'localSheetId="(\d+)"')
 _ACTIVE = re.compile(r' (?:activeTab|firstSheet)="\d+"')
 
 
-def rename_front(sheets: Sequence[FactSheet | TableSheet], taken: set[str]) -> tuple[FactSheet | TableSheet, ...]:
+def rename_sheets(sheets: Sequence[FactSheet | TableSheet], taken: set[str]) -> tuple[FactSheet | TableSheet, ...]:
     """Returns the small sheets under names that Excel takes and no other sheet has."""
     return tuple(replace(sheet, sheet_name=sheet_name(sheet.sheet_name, taken)) for sheet in sheets)
 

@@ -13,7 +13,7 @@ _END = object()
 
 
 @contextmanager
-def reading_ahead(items: Generator[Item], *, depth: int) -> Iterator[Iterator[Item]]:
+def read_ahead(items: Generator[Item], *, depth: int) -> Iterator[Iterator[Item]]:
     """Gives the items of an iterator, ``depth`` of them read before they are asked for.
 
     An error of the iterator is raised where its item would have come. Leaving the context closes the iterator and ends

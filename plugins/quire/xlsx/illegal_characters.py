@@ -14,7 +14,7 @@ _TITLE = re.compile(rb'(?<=<tableColumn )(id="\d+" name=")([^"]*)')
 _ESCAPED = re.compile(rb"[\x00-\x09\x0b-\x1f]|\xef\xbf[\xbe\xbf]|_(?=x[0-9A-Fa-f]{4}_)")
 
 
-def legal_part(name: str, body: bytes) -> bytes:
+def escape_illegal_characters(name: str, body: bytes) -> bytes:
     """Returns a part of a package with Excel's own escapes where XlsxWriter has none.
 
     Args:

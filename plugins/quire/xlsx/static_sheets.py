@@ -13,10 +13,10 @@ from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
 from quire.errors import WorkbookError
-from quire.xlsx.front_chart import insert_chart
-from quire.xlsx.front_values import column_values, kept
+from quire.xlsx.cell_values import column_values, to_cell_value
 from quire.xlsx.model import FactSection, FactSheet, SheetColumn, TableSheet
 from quire.xlsx.names import column_letters, table_headers
+from quire.xlsx.native_chart import insert_chart
 from quire.xlsx.styles import ACCENT, MUTED, Formats, number_format, side_of
 from quire.xlsx.widths import FILTER_BUTTON, NARROWEST, display_width, header_height, header_lines, header_width
 from quire.xlsx.xml_text import FORMULA_STARTS
@@ -24,7 +24,7 @@ from quire.xlsx.xml_text import FORMULA_STARTS
 HEADER_ROW = 2  # of a table, below its heading
 
 
-def write_front(book: Book, formats: Formats, sheet: FactSheet | TableSheet, *, timezone: str) -> Worksheet:
+def add_static_sheet(book: Book, formats: Formats, sheet: FactSheet | TableSheet, *, timezone: str) -> Worksheet:
     """Adds one small sheet to a workbook.
 
     Args:
@@ -62,7 +62,7 @@ def _write_facts(page: Worksheet, formats: Formats, sheet: FactSheet, timezone: 
         _write(page, row, 0, sheet.subheading, formats.of(font_color=MUTED))
         row += 1
     for section in sheet.sections:
-        values = tuple(tuple(kept(value, timezone=timezone) for value in line) for line in section.rows)
+        values = tuple(tuple(to_cell_value(value, timezone=timezone) for value in line) for line in section.rows)
         row = _write_section(page, formats, replace(section, rows=values), row + 1)
 
 

@@ -11,11 +11,11 @@ from quire.object_store import Store
 from quire.records.manifest import Manifest
 from quire.records.stage_records import StagedSummary
 from quire.report.definition import ReportDefinition, Summary
-from quire.sheets.charts import draw_chart
-from quire.sheets.front_sheets import summary_sheet
 from quire.sheets.summary_limits import MAX_TABLE_ROWS, read_first_rows
+from quire.sheets.summary_sheets import summary_sheet
+from quire.sheets.svg_chart import draw_chart
+from quire.xlsx.cell_values import column_values
 from quire.xlsx.chart_points import charted_rows
-from quire.xlsx.front_values import column_values
 from quire.xlsx.model import TableSheet
 from quire.xlsx.styles import number_format
 

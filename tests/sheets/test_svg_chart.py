@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from quire.sheets.chart_marks import HEIGHT
-from quire.sheets.charts import draw_chart
+from quire.sheets.svg_chart import draw_chart
 from quire.xlsx.chart_points import MAX_BARS, MAX_MARKED
 from quire.xlsx.model import Chart, SheetColumn, TableSheet
 

@@ -24,7 +24,7 @@ _MICROSECOND, _MILLISECOND = dt.timedelta(microseconds=1), dt.timedelta(millisec
 _ALL_DIGITS = Context(prec=160_000, traps=[InvalidOperation])
 
 
-def kept(value: Any, *, timezone: str) -> Any:
+def to_cell_value(value: Any, *, timezone: str) -> Any:
     """Returns a value as a cell keeps it: what Excel would round or refuse becomes text.
 
     Args:
@@ -69,7 +69,7 @@ def column_values(table: pa.Table, column: SheetColumn, *, timezone: str) -> lis
     found = values.to_pylist()
     if column.numeric_text:
         found = [None if text is None else Decimal(text) for text in found]
-    return [kept(value, timezone=timezone) for value in found]
+    return [to_cell_value(value, timezone=timezone) for value in found]
 
 
 def _special(value: float) -> str:

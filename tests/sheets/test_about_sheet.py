@@ -13,10 +13,10 @@ from quire.flat_files.row_groups import write_row_groups
 from quire.object_store import ObjectStore
 from quire.postgres.arrow_types import storage_schema
 from quire.records.stage_records import RunPlan, SourceColumn, StagedPartition, StagedRun
-from quire.sheets.front_sheets import about_sheet
+from quire.sheets.about_sheet import about_sheet
 from quire.stages.layout import layout_run
 from quire.stages.render import render_workbooks
-from quire.xlsx.data_sheets import Limits
+from quire.xlsx.detail_sheets import Limits
 from quire.xlsx.workbook import write_workbook
 
 from tests.events import events_report, request_of

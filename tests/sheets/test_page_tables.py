@@ -15,9 +15,9 @@ from quire.object_store import ObjectStore
 from quire.pipeline import run_report
 from quire.report.definition import ReportDefinition
 from quire.settings import CLONE
-from quire.sheets import tables
-from quire.sheets.tables import summary_tables
-from quire.xlsx.front_values import column_values
+from quire.sheets import page_tables
+from quire.sheets.page_tables import summary_tables
+from quire.xlsx.cell_values import column_values
 
 from tests.events import events_report, fill_events, request_of, session_of
 from tests.format_codes.test_values import csv_of_sheet
@@ -73,7 +73,7 @@ def test_page_converts_only_the_rows_it_shows(
         lengths.append(len(values))
         return values
 
-    monkeypatch.setattr(tables, "column_values", counted)
+    monkeypatch.setattr(page_tables, "column_values", counted)
     chart = {"chart": {"type": kind, "x": "kind", "y": ["events"]}} if kind else {}
     definition = events_report(tmp_path, summaries=[{**summary, "chart": None, **chart} for summary in SUMMARIES])
     first, _ = summary_tables(definition, publish(bucket, rows=50_000), store=bucket)
@@ -84,7 +84,7 @@ def test_page_converts_only_the_rows_it_shows(
 
 def test_importing_the_pages_loads_no_polars() -> None:
     code = (
-        "import sys, pyarrow as pa; from quire.portal.pages import router; from quire.sheets.tables import _table;"
+        "import sys, pyarrow as pa; from quire.portal.pages import router; from quire.sheets.page_tables import _table;"
         "from quire.xlsx.model import SheetColumn, TableSheet;"
         "table = pa.table({'t': pa.array([0], pa.timestamp('us', 'UTC')), 'x': ['a']});"
         "columns = tuple(SheetColumn(name=name, title=name) for name in ('t', 'x'));"

@@ -6,7 +6,7 @@ import polars as pl
 import pyarrow as pa
 
 
-def series_of(column: pa.Array) -> pl.Series:
+def to_series(column: pa.Array) -> pl.Series:
     """Returns an array as a series, mostly without a copy."""
     series = pl.from_arrow(column)
     if not isinstance(series, pl.Series):

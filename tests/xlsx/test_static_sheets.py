@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 import openpyxl
 import pyarrow as pa
 import pytest
-from quire.xlsx.data_sheets import Limits
+from quire.xlsx.detail_sheets import Limits
 from quire.xlsx.model import Chart, DetailOutcome, FactSection, FactSheet, SheetColumn, TableSheet, Workbook
 from quire.xlsx.styles import CHART_COLOURS
 
@@ -20,7 +20,7 @@ from tests.xlsx.books import MADE_AT, ZONE, about, calamine, cell, parts, write,
 NUMBERS = pa.schema([("n", pa.int32())])
 
 
-def front(outcome: DetailOutcome) -> tuple[FactSheet | TableSheet, ...]:
+def about_and_table(outcome: DetailOutcome) -> tuple[FactSheet | TableSheet, ...]:
     table = pa.table({"k": ["a", "b", None], "v": [1, 2, 10**16], "f": [0.5, float("nan"), None]})
     columns = (
         SheetColumn(name="k", title="Kind"),
@@ -42,7 +42,7 @@ def front(outcome: DetailOutcome) -> tuple[FactSheet | TableSheet, ...]:
 
 @pytest.mark.parametrize("detail_first", [True, False])
 def test_small_sheets_are_tables_with_native_charts_beside_the_rows(detail_first: bool) -> None:
-    body, _ = write_rows([{"n": 1}, {"n": 2}], NUMBERS, front=front, detail_first=detail_first)
+    body, _ = write_rows([{"n": 1}, {"n": 2}], NUMBERS, static_sheets=about_and_table, detail_first=detail_first)
     book = openpyxl.load_workbook(io.BytesIO(body))
     small = ["About", "By column", "By bar", "By line", "By area", "By pie", "By scatter"]
     assert book.sheetnames == (["Rows", *small] if detail_first else [*small, "Rows"])
@@ -67,7 +67,9 @@ def test_small_sheets_are_tables_with_native_charts_beside_the_rows(detail_first
 @pytest.mark.parametrize("detail_first", [True, False])
 def test_sheets_are_told_in_the_order_they_are_shown(detail_first: bool) -> None:
     rows = [{"n": number} for number in range(5)]
-    body, _ = write_rows(rows, NUMBERS, front=front, detail_first=detail_first, limits=Limits(sheet_rows=3))
+    body, _ = write_rows(
+        rows, NUMBERS, static_sheets=about_and_table, detail_first=detail_first, limits=Limits(sheet_rows=3)
+    )
     package = parts(body)
     shown = [escape(name) for name in openpyxl.load_workbook(io.BytesIO(body)).sheetnames]
     assert shown[:2] == (["Rows", "Rows (2)"] if detail_first else ["About", "By column"])
@@ -86,7 +88,7 @@ def test_lengths_of_a_chart_begin_at_nothing(values: list[int], least: int | Non
     for kind in ("column", "bar", "area"):
         chart = Chart(kind=kind, x="k", y=("v",))
         sheet = TableSheet(sheet_name="S", heading="S", columns=columns, table=table, chart=chart)
-        body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda outcome, sheet=sheet: (sheet,))
+        body, _ = write_rows([{"n": 1}], NUMBERS, static_sheets=lambda outcome, sheet=sheet: (sheet,))
         drawn = parts(body)["xl/charts/chart1.xml"]
         assert (b'<c:min val="0"/>' in drawn) is (least == 0)
         assert b'formatCode="None"' not in drawn
@@ -95,14 +97,20 @@ def test_lengths_of_a_chart_begin_at_nothing(values: list[int], least: int | Non
 def test_column_of_a_small_table_has_room_for_the_marks_of_its_thousands() -> None:
     columns = (SheetColumn(name="v", title="V", number_format="#,##0"),)
     sheet = TableSheet(sheet_name="S", heading="S", columns=columns, table=pa.table({"v": [89_705_524]}))
-    body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda outcome: (sheet,))
+    body, _ = write_rows([{"n": 1}], NUMBERS, static_sheets=lambda outcome: (sheet,))
     width = openpyxl.load_workbook(io.BytesIO(body))["S"].column_dimensions["A"].width
     assert width >= len("89,705,524") + 2
 
 
 def test_workbook_without_rows_has_its_small_sheets() -> None:
     workbook = Workbook(
-        title="t", subject="s", made_at=MADE_AT, timezone=ZONE, detail=None, front=front, detail_first=True
+        title="t",
+        subject="s",
+        made_at=MADE_AT,
+        timezone=ZONE,
+        detail=None,
+        static_sheets=about_and_table,
+        detail_first=True,
     )
     files, outcomes = write(workbook)
     assert outcomes == (DetailOutcome(rows=0, sheets=(), notes=()),)
@@ -118,7 +126,7 @@ def test_small_sheets_keep_the_last_microsecond_of_a_day_in_its_day(zone: str | 
         columns=(SheetColumn(name="m", title="M"),),
         table=pa.table({"m": moment}),
     )
-    body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda _: (sheet,))
+    body, _ = write_rows([{"n": 1}], NUMBERS, static_sheets=lambda _: (sheet,))
     day = dt.date(1969, 12, 31) if zone else dt.date(1970, 1, 1)
     assert calamine(body, "T")[-1][0] == dt.datetime.combine(day, dt.time(23, 59, 59, 999_000))
 
@@ -139,7 +147,7 @@ def test_small_sheets_keep_a_time_of_the_days_last_millisecond_from_its_midnight
     sheet = TableSheet(
         sheet_name="T", heading="T", columns=(SheetColumn(name="m", title="M"),), table=pa.table({"m": times})
     )
-    body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda _: (sheet,))
+    body, _ = write_rows([{"n": 1}], NUMBERS, static_sheets=lambda _: (sheet,))
     assert calamine(body, "T")[-1][0] == shown
 
 
@@ -161,7 +169,7 @@ def test_table_header_of_letters_that_xml_forbids_is_escaped_as_excel_does(title
     sheet = TableSheet(
         sheet_name="S", heading=title, columns=columns, table=pa.table({"k": ["a"], "v": [1]}), chart=chart
     )
-    package = parts(write_rows([{"n": 1}], NUMBERS, front=lambda _: (sheet,))[0])
+    package = parts(write_rows([{"n": 1}], NUMBERS, static_sheets=lambda _: (sheet,))[0])
     trees = {name: ElementTree.fromstring(body) for name, body in package.items()}  # noqa: S314 - our own
     found = [element.get("name") for element in trees["xl/tables/table1.xml"].iter() if element.tag.endswith("Column")]
     assert found == [escaped, f"{escaped}2"]
@@ -174,7 +182,7 @@ def test_float4_on_a_small_sheet_has_its_shortest_digits_as_in_rows() -> None:
     sheet = TableSheet(
         sheet_name="T", heading="T", columns=(SheetColumn(name="v", title="V"),), table=pa.table({"v": given})
     )
-    body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda _: (sheet,))
+    body, _ = write_rows([{"n": 1}], NUMBERS, static_sheets=lambda _: (sheet,))
     assert [row[0] for row in calamine(body, "T")[3:]] == [0.1, "", 16777216.0, 1e-45, "NaN", "-Infinity"]
 
 
@@ -192,7 +200,7 @@ def test_line_has_marks_where_a_point_would_be_invisible(values: list[int | None
     columns = (SheetColumn(name="k", title="K"), SheetColumn(name="v", title="V"))
     chart = Chart(kind="line", x="k", y=("v",))
     sheet = TableSheet(sheet_name="S", heading="S", columns=columns, table=table, chart=chart)
-    body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda _: (sheet,))
+    body, _ = write_rows([{"n": 1}], NUMBERS, static_sheets=lambda _: (sheet,))
     drawn = parts(body)["xl/charts/chart1.xml"].decode()
     assert re.findall(r'<c:symbol val="(\w+)"/>', drawn) == [symbol]
 
@@ -205,7 +213,7 @@ def test_chart_shows_every_point_of_a_line_and_as_many_bars_as_can_be_read(kind:
     columns = (SheetColumn(name="k", title="K"), SheetColumn(name="v", title="V"))
     chart = Chart(kind=kind, x="k", y=("v",))
     sheet = TableSheet(sheet_name="S", heading="S", columns=columns, table=table, chart=chart)
-    body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda _: (sheet,))
+    body, _ = write_rows([{"n": 1}], NUMBERS, static_sheets=lambda _: (sheet,))
     drawn = parts(body)["xl/charts/chart1.xml"].decode()
     assert f"$B$4:$B${rows + 3}<" in drawn
     assert ("S (first 30 of 365)" in drawn) is (rows == 30)
@@ -217,7 +225,7 @@ def test_points_of_a_pie_have_the_palettes_colours_in_turn() -> None:
     sheet = TableSheet(
         sheet_name="S", heading="S", columns=columns, table=table, chart=Chart(kind="pie", x="k", y=("v",))
     )
-    body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda _: (sheet,))
+    body, _ = write_rows([{"n": 1}], NUMBERS, static_sheets=lambda _: (sheet,))
     drawn = parts(body)["xl/charts/chart1.xml"].decode()
     points = re.findall(r'<c:dPt><c:idx val="(\d+)"/>.*?<a:srgbClr val="(\w+)"/>', drawn)
     palette = [colour.removeprefix("#") for colour in CHART_COLOURS]
@@ -229,7 +237,7 @@ def test_title_at_the_right_leaves_room_for_the_filter_button() -> None:
     sheet = TableSheet(sheet_name="S", heading="S", columns=columns, table=pa.table({"k": ["a"], "v": [1]}))
     facts = FactSection(heading="", header=("K", "V"), rows=(("a", 1),))
     about = FactSheet(sheet_name="F", heading="F", subheading="", sections=(facts,))
-    body, _ = write_rows([{"n": 1}], NUMBERS, front=lambda _: (sheet, about))
+    body, _ = write_rows([{"n": 1}], NUMBERS, static_sheets=lambda _: (sheet, about))
     for name, address, indent in (("Rows", "A1", 2), ("S", "B3", 2), ("F", "B3", 0)):
         look = cell(body, address, name).alignment
         assert (look.horizontal, look.indent) == ("right", indent)

@@ -1,0 +1,45 @@
+"""The Files sheet: an index of the run's other files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+from quire.records.stage_records import RenderedFile
+from quire.xlsx.model import FactSection, FactSheet
+
+
+def files_sheet(files: Sequence[RenderedFile]) -> FactSheet:
+    """Returns the index: every file with its days, its first and last row, and its size."""
+    return FactSheet(
+        sheet_name="Files",
+        heading="Files",
+        subheading="The rows are in these files, which are downloaded one by one.",
+        sections=(
+            FactSection(
+                heading="",
+                header=("File", "First day", "Last day", "First row", "Last row", "Rows", "Size (kB)"),
+                rows=tuple(
+                    (
+                        file.name,
+                        file.start,
+                        file.end,
+                        _wall_clock(file.earliest),
+                        _wall_clock(file.latest),
+                        file.rows,
+                        max(1, round(file.bytes / 1000)),
+                    )
+                    for file in files
+                ),
+            ),
+        ),
+    )
+
+
+def _wall_clock(text: str | None) -> date | None:
+    """Returns a time of the rows as a cell takes it: in the report's time zone, without naming it."""
+    if not text:
+        return None
+    if len(text) == len("2013-01-31"):
+        return date.fromisoformat(text)
+    return datetime.fromisoformat(text).replace(tzinfo=None)
