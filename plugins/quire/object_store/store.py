@@ -129,11 +129,18 @@ class Store(Protocol):
 
     @abstractmethod
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Yields every object whose key starts with ``prefix``, in the order of the keys' UTF-8 bytes."""
+        """Yields every object whose key starts with ``prefix``.
+
+        Objects of the same folder come in the order of their keys' UTF-8 bytes. Servers differ in whether ``a/b``
+        comes before or after ``a-b``.
+        """
 
     @abstractmethod
     def folders(self, prefix: str) -> Iterator[str]:
-        """Yields the distinct folders directly below ``prefix``, each with a trailing slash."""
+        """Yields the distinct folders directly below ``prefix``, each with a trailing slash.
+
+        Some servers also yield a folder for a short time after its last object was deleted.
+        """
 
     @abstractmethod
     def delete(self, keys: Iterable[str]) -> None:

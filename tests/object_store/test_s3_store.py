@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from botocore.exceptions import ClientError, CredentialRetrievalError
-from quire.errors import IntegrityError, StoreRefusedError, StoreUnavailableError
+from quire.errors import StoreRefusedError, StoreUnavailableError
 from quire.object_store import ObjectStore
 from quire.object_store.s3_errors import translate_s3_errors
 from quire.object_store.s3_upload import PART_BYTES
@@ -26,79 +23,6 @@ def uploads(store: ObjectStore) -> list[str]:
     """Returns the multipart uploads that are under way."""
     found = store.client.list_multipart_uploads(Bucket=store.bucket).get("Uploads", [])
     return [upload["Key"] for upload in found]
-
-
-@pytest.mark.parametrize("size", [0, 1, PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 3 * PART_BYTES + 5])
-def test_upload_stores_every_byte_and_its_sum(bucket: ObjectStore, size: int) -> None:
-    body = (b"0123456789abcdef" * (size // 16 + 1))[:size]
-    with bucket.open_upload("large") as upload:
-        for start in range(0, size, 1_000_000):
-            upload.write(memoryview(body)[start : start + 1_000_000])
-    assert bucket.read("large") == body
-    assert (upload.bytes, upload.sha256) == (size, hashlib.sha256(body).hexdigest())
-    assert uploads(bucket) == []
-
-
-@pytest.mark.parametrize("size", [10, 2 * PART_BYTES + 1])
-def test_upload_left_by_an_error_leaves_nothing(bucket: ObjectStore, size: int) -> None:
-    def write_half() -> None:
-        with bucket.open_upload("broken") as upload:
-            upload.write(b"x" * size)
-            raise RuntimeError("half way")
-
-    with pytest.raises(RuntimeError, match="half way"):
-        write_half()
-    assert bucket.read("broken") is None
-    assert uploads(bucket) == []
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("upload")]
-
-
-def test_of_many_writers_at_once_one_is_first(bucket: ObjectStore) -> None:
-    barrier = threading.Barrier(8)
-
-    def write(number: int) -> bool:
-        barrier.wait()
-        return bucket.put_json_once("one.json", {"writer": number})
-
-    with ThreadPoolExecutor(8) as pool:
-        won = list(pool.map(write, range(8)))
-    assert won.count(True) == 1
-    assert bucket.read_json("one.json") == {"writer": won.index(True)}
-
-
-def test_writer_whose_answer_was_lost_finds_its_own_words(bucket: ObjectStore) -> None:
-    assert bucket.put_json_once("one.json", {"a": 1})
-    assert bucket.put_json_once("one.json", {"a": 1})
-    assert not bucket.put_json_once("one.json", {"a": 2})
-
-
-def test_reader_reads_ranges_like_a_file(bucket: ObjectStore) -> None:
-    body = bytes(range(256)) * 100
-    bucket.put("a", body)
-    with bucket.open_object("a", len(body)) as file:
-        file.seek(1000)
-        assert file.read(5) == body[1000:1005]
-        assert file.tell() == 1005
-        file.seek(-3, 2)
-        assert file.read() == body[-3:]
-
-
-def test_range_beyond_the_end_is_an_integrity_error(bucket: ObjectStore) -> None:
-    bucket.put("a", b"12345")
-    with pytest.raises(IntegrityError, match="a ends 5 bytes too early"):
-        bucket.read_range("a", 0, 10)
-    with pytest.raises(IntegrityError, match="is not in the store"):
-        bucket.read_range("b", 0, 10)
-
-
-def test_listing_and_folders_are_by_prefix(bucket: ObjectStore) -> None:
-    for key in ("a/1/x", "a/2/y", "b/z"):
-        bucket.put(key, b"")
-    assert [entry.key for entry in bucket.list("a/")] == ["a/1/x", "a/2/y"]
-    assert list(bucket.folders("a/")) == ["a/1/", "a/2/"]
-    bucket.delete(["a/1/x", "never/there"])
-    assert bucket.size("a/1/x") is None
-    assert bucket.size("a/2/y") == 0
 
 
 def test_link_downloads_under_its_name_until_its_time(bucket: ObjectStore) -> None:
@@ -150,13 +74,6 @@ def test_store_that_is_away_may_come_back(bucket: ObjectStore) -> None:
 def test_bucket_that_is_missing_is_refused(bucket: ObjectStore) -> None:
     with pytest.raises(StoreRefusedError, match="there is no such bucket"):
         ObjectStore(replace(bucket.settings, bucket="there-is-none")).check()
-
-
-def test_json_that_is_none_is_told_with_its_key(bucket: ObjectStore) -> None:
-    bucket.put("torn.json", b"{")
-    with pytest.raises(IntegrityError, match=r"torn\.json is not JSON"):
-        bucket.read_json("torn.json")
-    assert bucket.read_json("none.json") is None
 
 
 @pytest.mark.parametrize(
@@ -212,18 +129,6 @@ def test_upload_whose_last_answer_was_lost_is_whole(bucket: ObjectStore) -> None
     with bucket.open_upload("whole") as upload:
         upload.write(b"x" * (PART_BYTES + 1))
     assert bucket.size("whole") == PART_BYTES + 1
-
-
-def test_upload_that_somebody_ended_is_told(bucket: ObjectStore) -> None:
-    def write_and_lose() -> None:
-        with bucket.open_upload("ended") as upload:
-            upload.write(b"x" * (PART_BYTES + 1))
-            (found,) = bucket.client.list_multipart_uploads(Bucket=bucket.bucket)["Uploads"]
-            bucket.client.abort_multipart_upload(Bucket=bucket.bucket, Key="ended", UploadId=found["UploadId"])
-
-    with pytest.raises(StoreUnavailableError, match="the upload of ended was ended by somebody else"):
-        write_and_lose()
-    assert bucket.size("ended") is None
 
 
 def test_range_whose_answer_breaks_in_the_middle_is_read_again(bucket: ObjectStore) -> None:

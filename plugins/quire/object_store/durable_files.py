@@ -1,0 +1,121 @@
+"""File operations that survive a crash: temporary files, atomic renames, synced folders."""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+ATTEMPTS = 20
+NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}  # by file systems without hard links
+
+Result = TypeVar("Result")
+
+
+class StagedFile:
+    """A temporary file with a unique name, opened for writing.
+
+    Args:
+        folder: holds the file. It is created if necessary.
+        top: when the file is deleted, folders below this one are removed if they are empty.
+    """
+
+    def __init__(self, folder: Path, *, top: Path) -> None:
+        self.path, self._top = folder / uuid.uuid4().hex, top
+        self._file = with_parents(self.path, lambda: self.path.open("xb"))
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Writes the next bytes."""
+        self._file.write(data)
+
+    def sync(self) -> None:
+        """Waits until the bytes are on disk, and closes the file."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def discard(self) -> None:
+        """Closes and deletes the file, unless it was renamed."""
+        with suppress(OSError):  # of buffered bytes: the disk may be full
+            self._file.close()
+        remove_file(self.path, top=self._top)
+
+
+def with_parents(path: Path, create: Callable[[], Result]) -> Result:
+    """Creates a file after its parent folders; tries again if a concurrent deletion removes them in between."""
+    for attempt in range(ATTEMPTS):
+        try:
+            _make_folder(path.parent)
+            return create()
+        except FileNotFoundError:
+            if attempt == ATTEMPTS - 1:
+                raise
+    raise AssertionError  # the last attempt returns or raises
+
+
+def _make_folder(folder: Path) -> None:
+    """Creates a folder and its parents, and syncs the parents of those that it created."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def replace_file(source: Path, target: Path) -> None:
+    """Renames a file; replaces an existing target.
+
+    Raises:
+        FileNotFoundError: the source does not exist.
+    """
+    source.stat()
+    with_parents(target, lambda: source.replace(target))
+
+
+def link_exclusively(source: Path, target: Path) -> bool:
+    """Gives a file a second name unless that name exists; returns whether it did.
+
+    Renames the file where the file system has no hard links. Then only the caller's lock prevents that a target that
+    appears in between is replaced.
+    """
+    try:
+        with_parents(target, lambda: os.link(source, target))
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        if target.exists():
+            return False
+        replace_file(source, target)
+    return True
+
+
+def remove_file(path: Path, *, top: Path) -> None:
+    """Deletes a file if it exists, and the folders below ``top`` that become empty."""
+    if not path.is_dir():
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
+    for folder in path.parents:
+        if folder == top:
+            return
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError:  # it has other files
+            return
+
+
+def sync_folder(folder: Path) -> None:
+    """Waits until a folder's entries are on disk; a folder that was removed needs no sync."""
+    with suppress(FileNotFoundError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
