@@ -9,7 +9,7 @@ from airflow import __version__
 from airflow.plugins_manager import AirflowPlugin
 from quire.airflow_api.version import unsupported_airflow
 from quire.portal.lazy_app import LazyApp
-from quire.portal.request_limits import RequestLimits
+from quire.portal.request_limits import RequestSizeLimits
 from quire.portal.webhook_mount import webhook_apps
 from quire.urls import PREFIX
 
@@ -27,7 +27,7 @@ class QuirePlugin(AirflowPlugin):
         []
         if UNSUPPORTED
         else [  # Airflow's own way
-            {"app": RequestLimits(LazyApp("quire.portal.app")), "url_prefix": PREFIX, "name": "Quire's reports"},
+            {"app": RequestSizeLimits(LazyApp("quire.portal.app")), "url_prefix": PREFIX, "name": "Quire's reports"},
             *webhook_apps(),
         ]
     )

@@ -19,7 +19,7 @@ from fastapi.middleware.gzip import GZipMiddleware
 from quire.airflow_api.client import AirflowApi
 from quire.airflow_api.transports import InProcessTransport
 from quire.object_store import ObjectStore
-from quire.portal import access, reports, services
+from quire.portal import access, dependencies, reports
 from quire.portal.app import create_app
 from quire.portal.lazy_app import HOST
 from starlette.middleware.base import BaseHTTPMiddleware
@@ -72,12 +72,12 @@ def open_portal(monkeypatch: pytest.MonkeyPatch, store: Callable[[], ObjectStore
         user = SimpleAuthManagerUser(username=portal.user, role="user")
         return access.Caller(user=user, api=AirflowApi(InProcessTransport(portal.host, "token")), is_program=True)
 
-    def may(caller: access.Caller, report: str, method: str, entity: Any) -> bool:
+    def is_authorized(caller: access.Caller, report: str, method: str, entity: Any) -> bool:
         return (method, getattr(entity, "name", None)) in portal.rights
 
-    portal.app.dependency_overrides = {access._caller: caller, services._store: store}
-    monkeypatch.setattr(access, "may", may)
-    monkeypatch.setattr(reports, "may", may)
+    portal.app.dependency_overrides = {access._caller: caller, dependencies._store: store}
+    monkeypatch.setattr(access, "is_authorized", is_authorized)
+    monkeypatch.setattr(reports, "is_authorized", is_authorized)
     return portal
 
 

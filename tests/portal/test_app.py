@@ -52,11 +52,11 @@ def test_address_of_nothing_is_not_found_in_plain_words(portal: Portal, path: st
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ({"start": "2013-01-01"}, "end is missing"),
+        ({"start": "2013-01-01"}, "end is required"),
         ({**DAYS, "force": True}, "force is not a field of this request"),
         ({**DAYS, "x" * 40_000: 1}, f"{'x' * 59}… is not a field of this request"),
         ({**DAYS, "parameters": []}, "parameters must be an object with a value for each parameter"),
-        ({**DAYS, "start": 5}, "start must be text"),
+        ({**DAYS, "start": 5}, "start must be a string"),
         ([], "body must be a JSON object"),
     ],
 )

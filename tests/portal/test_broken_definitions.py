@@ -44,7 +44,7 @@ def test_reader_sees_whom_to_contact_and_no_reason(portal: Portal) -> None:
     answer = portal.get("/api/reports/torn")
     assert answer.status_code == 409
     assert answer.json()["detail"] == (
-        "This report cannot be used: its definition has a mistake. Contact your Airflow administrator."
+        "This report is unavailable because its definition is invalid. Contact your Airflow administrator."
     )
     assert portal.get("/api/reports/nothing").json()["detail"] == "There is no report nothing."
 

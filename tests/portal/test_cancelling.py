@@ -71,4 +71,7 @@ def test_run_is_cancelled_without_a_usable_store(
     run = serve_run(portal, "running")
     answer = portal.post("/reports/events/runs/ask__1/cancel", follow_redirects=False)
     assert (answer.status_code, run["state"]) == (303, "failed")
-    assert "the lease of run ask__1 expires by itself: there is no connection quire_store" in caplog.text
+    assert (
+        "the lease of run ask__1 could not be released and will expire: there is no connection quire_store"
+        in caplog.text
+    )

@@ -97,7 +97,7 @@ def test_store_that_is_away_leaves_the_runs_of_airflow(
     airflow_runs(portal, [airflow_run(2), airflow_run(1, state="success")])
     waiting, done = portal.get(RUNS).json()
     assert (waiting["run_id"], done["run_id"]) == ("ask__2", "ask__1")
-    assert done["error"].startswith("Its files cannot be shown just now: ")
+    assert done["error"].startswith("The files of this run are unavailable: ")
     page = portal.get("/reports/events")
     assert (page.status_code, 'name="start"' in page.text) == (200, True)
     assert "Runs of the command line are unavailable: " in page.text
@@ -117,7 +117,7 @@ def test_listed_run_stays_in_the_list_when_the_store_goes_away(
 
     monkeypatch.setattr(bucket, "read", lose)
     (run,) = portal.get(RUNS).json()
-    assert (run["run_id"], run["error"]) == (run_id, "Its files cannot be shown just now: the store is away")
+    assert (run["run_id"], run["error"]) == (run_id, "The files of this run are unavailable: the store is away")
 
 
 def test_few_manifests_are_in_memory_at_once(

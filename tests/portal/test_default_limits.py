@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from quire.errors import RangeError
 from quire.object_store import ObjectStore
-from quire.portal.run_requests import read_question
+from quire.portal.run_requests import parse_request
 from quire.report.definition.limits import MAX_READER_DAYS
 from quire.report.request import request_from_dates
 
@@ -21,25 +21,25 @@ LONGER: dict[str, Any] = {"start": "2001-01-01", "end": "2020-12-31"}
 
 def test_reader_may_request_ten_years_and_an_operator_more(tmp_path: Path) -> None:
     definition = events_report(tmp_path)
-    assert read_question(definition, **TEN_YEARS, parameters={}).request.date_range.day_count == 3_653
+    assert parse_request(definition, **TEN_YEARS, parameters={}).request.date_range.day_count == 3_653
     with pytest.raises(RangeError, match="At most 3,700 days of this report at once; this is 7,305"):
-        read_question(definition, **LONGER, parameters={})
+        parse_request(definition, **LONGER, parameters={})
     assert (
         request_from_dates(definition, **LONGER, parameters={}, run_id="r").date_range.day_count == 7_305
     )  # quire run
 
 
 def test_limit_of_the_definition_replaces_the_default(tmp_path: Path) -> None:
-    assert read_question(events_report(tmp_path, limits={"days": 8_000}), **LONGER, parameters={})
+    assert parse_request(events_report(tmp_path, limits={"days": 8_000}), **LONGER, parameters={})
     short = events_report(tmp_path, limits={"days": 31})
     with pytest.raises(RangeError, match="At most 31 days"):
-        read_question(short, **TEN_YEARS, parameters={})
+        parse_request(short, **TEN_YEARS, parameters={})
 
 
 def test_window_longer_than_the_default_may_be_requested(tmp_path: Path) -> None:
     definition = events_report(tmp_path, window="20 years")
     assert definition.reader_limits.days == 20 * 366 > MAX_READER_DAYS
-    assert read_question(definition, **LONGER, parameters={})
+    assert parse_request(definition, **LONGER, parameters={})
 
 
 def test_form_says_what_the_default_allows(
@@ -50,4 +50,4 @@ def test_form_says_what_the_default_allows(
     portal = open_portal(monkeypatch, lambda: bucket)
     assert portal.get("/api/reports/events").json()["limits"] == {"days": 3_700, "rows": None}
     portal.host.get("/api/v2/dags/events/dagRuns")(lambda: {"dag_runs": [], "total_entries": 0})
-    assert "At most 3,700 days at once." in portal.get("/reports/events").text
+    assert "Up to 3,700 days per report." in portal.get("/reports/events").text

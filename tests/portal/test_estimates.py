@@ -14,9 +14,9 @@ import pytest
 from quire.errors import ReportError, StoreUnavailableError
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
-from quire.portal.deadline_store import hurried_client
+from quire.portal.deadline_store import short_timeout_client
 from quire.portal.estimates import MAX_PARTITIONS, estimate
-from quire.portal.run_requests import read_question
+from quire.portal.run_requests import parse_request
 from quire.portal.views import EstimateView
 from quire.portal.work_queue import Deadline, WorkQueue, WorkUnavailableError
 from quire.report.definition import ReportDefinition
@@ -32,7 +32,7 @@ class CountingStore(ObjectStore):
     def __init__(self, store: ObjectStore) -> None:
         super().__init__(store.settings)
         self.requests = 0
-        for client in (self.client, hurried_client(store.settings)):
+        for client in (self.client, short_timeout_client(store.settings)):
             client.meta.events.register("before-call.s3", self._count)
 
     def _count(self, **_: object) -> None:
@@ -50,7 +50,7 @@ def definition(tmp_path: Path, fresh_database: str) -> ReportDefinition:
 def estimation(
     definition: ReportDefinition, url: str, store: ObjectStore, *, end: str
 ) -> Callable[[Deadline], EstimateView]:
-    question = read_question(definition, start="2013-01-01", end=end, parameters={})
+    question = parse_request(definition, start="2013-01-01", end=end, parameters={})
     return lambda deadline: estimate(question, session=session_of(url), store=store, deadline=deadline)
 
 
@@ -72,14 +72,14 @@ def test_estimate_that_waits_for_a_lock_ends_at_its_deadline(
     work = estimation(definition, fresh_database, bucket, end="2013-01-10")
 
     async def test() -> None:
-        queue = WorkQueue(places=1, seconds=2, wait=LONG)
+        queue = WorkQueue(slots=1, seconds=2, wait=LONG)
         with psycopg.connect(fresh_database) as other:
             other.execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
-            with pytest.raises(WorkUnavailableError, match="took too long"):
+            with pytest.raises(WorkUnavailableError, match="timed out"):
                 await queue.run("ann", work)
         # its thread has left, and with it the only place and the connection
-        longer = WorkQueue(places=1, seconds=LONG)
-        longer._places, longer._threads = queue._places, queue._threads
+        longer = WorkQueue(slots=1, seconds=LONG)
+        longer._slots, longer._threads = queue._slots, queue._threads
         assert (await longer.run("bob", work)).partitions == 10
 
     asyncio.run(test())

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date
 
 from quire.object_store import ObjectStore
-from quire.portal.manifest_cache import _CACHE, MAX_CACHE_BYTES, bytes_of, cached_manifest
+from quire.portal.manifest_cache import _CACHE, MAX_CACHE_BYTES, cached_manifest, estimate_memory
 from quire.records.manifest import Manifest, ManifestPartition, manifest_key
 from quire.records.serialization import to_json
 
@@ -42,23 +42,23 @@ def manifest(run: str, partitions: int = PARTITIONS) -> Manifest:
     )
 
 
-def test_bytes_of_a_manifest_are_what_it_takes() -> None:
+def test_estimate_memory_of_a_manifest_is_close_to_its_real_memory() -> None:
     tracemalloc.start()
     try:
         made = manifest("a" * 32)
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert 0.8 < bytes_of(made) / held < 1.5
+    assert 0.8 < estimate_memory(made) / held < 1.5
 
 
 def test_cached_manifests_take_bounded_memory() -> None:
     one = manifest("a" * 32)
-    runs = 2 * MAX_CACHE_BYTES // bytes_of(one)
+    runs = 2 * MAX_CACHE_BYTES // estimate_memory(one)
     _CACHE.clear()
     for number in range(runs):
         _CACHE["bucket", "events", f"{number:032x}"] = replace(one, run=f"{number:032x}")
-    assert MAX_CACHE_BYTES / 2 < len(_CACHE) * bytes_of(one) <= MAX_CACHE_BYTES
+    assert MAX_CACHE_BYTES / 2 < len(_CACHE) * estimate_memory(one) <= MAX_CACHE_BYTES
     _CACHE.clear()
 
 

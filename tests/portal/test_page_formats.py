@@ -1,26 +1,26 @@
-"""How the pages write things."""
+"""Ages and date ranges on the pages."""
 
 from __future__ import annotations
 
 import datetime as dt
 
 import pytest
-from quire.portal.page_formats import shown_age, shown_range
+from quire.portal.page_formats import format_age, format_date_range
 
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 
 
 @pytest.mark.parametrize(
-    ("before", "shown"),
+    ("before", "text"),
     [(0, "just now"), (59, "just now"), (60, "1 minute ago"), (7_300, "2 hours ago"), (86_400, "1 day ago"),
      (40 * 86_400, "1 month ago"), (800 * 86_400, "2 years ago"), (-30, "just now")],
 )  # fmt: skip
-def test_shown_age_has_one_unit(before: float, shown: str) -> None:
-    assert shown_age(NOW - dt.timedelta(seconds=before), NOW) == shown
+def test_format_age_uses_one_unit(before: float, text: str) -> None:
+    assert format_age(NOW - dt.timedelta(seconds=before), NOW) == text
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "shown"),
+    ("start", "end", "text"),
     [
         ("2013-01-01", "2013-12-31", "2013"),
         ("2013-02-01", "2013-02-28", "February 2013"),
@@ -31,9 +31,9 @@ def test_shown_age_has_one_unit(before: float, shown: str) -> None:
         ("2012-01-01", "2013-12-31", "1 January 2012 to 31 December 2013"),
     ],
 )
-def test_shown_range_is_as_short_as_it_is_clear(start: str, end: str, shown: str) -> None:
-    assert shown_range(dt.date.fromisoformat(start), dt.date.fromisoformat(end)) == shown
+def test_format_date_range_is_the_shortest_unambiguous_form(start: str, end: str, text: str) -> None:
+    assert format_date_range(dt.date.fromisoformat(start), dt.date.fromisoformat(end)) == text
 
 
-def test_shown_range_without_days_says_so() -> None:
-    assert shown_range(None, None) == "days that it does not know"
+def test_format_date_range_without_days_is_empty() -> None:
+    assert format_date_range(None, None) == ""

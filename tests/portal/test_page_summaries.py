@@ -19,9 +19,9 @@ import pytest
 from quire.errors import StoreUnavailableError
 from quire.object_store import ObjectStore
 from quire.portal import command_line_runs, page_summaries
-from quire.portal.access import Caller, Reading
+from quire.portal.access import Caller, ReportAccess
 from quire.portal.manifest_cache import _CACHE
-from quire.portal.page_summaries import NOT_READY, UNAVAILABLE, UNREADABLE, PageSummaries, summaries_for
+from quire.portal.page_summaries import NOT_READY, UNAVAILABLE, UNREADABLE, PageSummaries, load_summaries
 from quire.portal.work_queue import WorkQueue
 from quire.records.manifest import Manifest, manifest_key
 from quire.records.serialization import to_json
@@ -67,8 +67,8 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def use_queue(monkeypatch: pytest.MonkeyPatch, *, seconds: float = LONG, wait: float = LONG) -> None:
-    places = page_summaries.MAX_PREPARATIONS
-    monkeypatch.setattr(page_summaries, "_QUEUE", WorkQueue("summary", places=places, seconds=seconds, wait=wait))
+    slots = page_summaries.MAX_PREPARATIONS
+    monkeypatch.setattr(page_summaries, "_QUEUE", WorkQueue("summary", slots=slots, seconds=seconds, wait=wait))
 
 
 def publish(store: ObjectStore, *, rows: int = 3, run: str = "a" * 32) -> Manifest:
@@ -94,7 +94,7 @@ def publish(store: ObjectStore, *, rows: int = 3, run: str = "a" * 32) -> Manife
 
 async def prepared(definition: ReportDefinition, manifest: Manifest, store: ObjectStore, user: str) -> PageSummaries:
     caller: Any = Caller(user=User(user), api=None, is_program=True)  # type: ignore[arg-type]
-    return await summaries_for(Reading(caller=caller, definition=definition), manifest, store=store)
+    return await load_summaries(ReportAccess(caller=caller, definition=definition), manifest, store=store)
 
 
 class Preparations:
@@ -251,7 +251,7 @@ def test_page_whose_summaries_cannot_be_read_says_so(
     monkeypatch.setattr(page_tables, "read_first_rows", fail)
     page = run_page(portal)
     assert (page.status_code, sentence in page.text) == (200, True)
-    assert f"events {'a' * 32}: its summaries" in caplog.text
+    assert f"events {'a' * 32}: the summaries" in caplog.text
 
 
 async def until_begun(preparations: Preparations, count: int) -> None:

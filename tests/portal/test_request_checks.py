@@ -17,7 +17,7 @@ from quire.airflow_api.transports import InProcessTransport
 from quire.errors import ParameterError
 from quire.object_store import ObjectStore
 from quire.portal import request_checks
-from quire.portal.access import Caller, Reading, _caller
+from quire.portal.access import Caller, ReportAccess, _caller
 from quire.portal.work_queue import MAX_WAITING, WorkQueue
 from quire.report.definition import ReportDefinition
 
@@ -44,8 +44,8 @@ def test_parameters_are_read_outside_the_event_loop(tmp_path: Path) -> None:
             threads.append(threading.get_ident())
             return super().__iter__()
 
-    reading = Reading(caller=caller, definition=definition)
-    asyncio.run(request_checks.check_question(reading, **DAYS, parameters=Parameters(kind="a")))
+    reading = ReportAccess(caller=caller, definition=definition)
+    asyncio.run(request_checks.validate_request(reading, **DAYS, parameters=Parameters(kind="a")))
     assert threads
     assert threading.get_ident() not in threads
 
@@ -55,8 +55,8 @@ class HeldChecks:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, wait: float) -> None:
         self.released, self.held = threading.Event(), 0
-        monkeypatch.setattr(request_checks, "read_question", self._read)
-        queue = WorkQueue("check", places=2, seconds=LONG, wait=wait)
+        monkeypatch.setattr(request_checks, "parse_request", self._read)
+        queue = WorkQueue("check", slots=2, seconds=LONG, wait=wait)
         monkeypatch.setattr(request_checks, "_VALIDATIONS", queue)
 
     def _read(self, definition: ReportDefinition, *, start: str, **asked: Any) -> Any:
@@ -111,7 +111,7 @@ def test_flood_of_one_user_keeps_no_other_user_waiting(portal: Portal, monkeypat
     statuses = [answer.status_code for answer in flood]
     assert (statuses.count(422), statuses.count(503)) == (1 + MAX_WAITING, 120 - MAX_WAITING)
     refused = next(answer for answer in flood if answer.status_code == 503)
-    assert refused.json()["detail"] == "Too many of your requests are waiting: try again in some seconds"
+    assert refused.json()["detail"] == "Too many of your requests are waiting. Try again in a few seconds."
     assert int(refused.headers["retry-after"]) >= 1
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from quire.portal import request_limits
-from quire.portal.request_limits import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_QUERY_BYTES, RequestLimits
+from quire.portal.request_limits import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_QUERY_BYTES, RequestSizeLimits
 
 from tests.portal.in_process import serve
 
@@ -37,7 +37,7 @@ def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     """The port of a server with the layer, by each of uvicorn's parsers, and the app behind it."""
     monkeypatch.setattr(request_limits, "MAX_READ_SECONDS", 1.0)
     echo = Echo()
-    with serve(RequestLimits(echo), http=request.param) as url:
+    with serve(RequestSizeLimits(echo), http=request.param) as url:
         yield int(url.rpartition(":")[2]), echo
 
 
@@ -68,7 +68,7 @@ def test_body_at_the_limit_arrives_whole(server: tuple[int, Echo]) -> None:
 def test_body_over_the_limit_is_refused(server: tuple[int, Echo], size: int) -> None:
     port, echo = server
     answer = httpx.post(f"http://127.0.0.1:{port}/", content=b"x" * size)
-    assert (answer.status_code, answer.json()) == (413, {"detail": "The body is longer than 64 kB."})
+    assert (answer.status_code, answer.json()) == (413, {"detail": "The body exceeds 64 kB."})
     assert echo.bodies == []
 
 
@@ -120,7 +120,7 @@ def test_client_that_leaves_reaches_no_app() -> None:
         sent.append(message)
 
     scope = {"type": "http", "path": "/", "query_string": b"", "headers": []}
-    asyncio.run(RequestLimits(echo)(scope, receive, send))
+    asyncio.run(RequestSizeLimits(echo)(scope, receive, send))
     assert (echo.bodies, sent) == ([], [])
 
 

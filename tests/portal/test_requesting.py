@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from fastapi import HTTPException, Query, Request
 from quire.object_store import ObjectStore
 from quire.portal import request_checks
-from quire.portal.run_requests import Question
+from quire.portal.run_requests import ReportRequest
 from quire.portal.views import EstimateView
 from quire.portal.work_queue import Deadline, WorkQueue
 
@@ -102,7 +103,9 @@ def test_user_with_too_many_active_runs_starts_no_more(portal: Portal, airflow: 
     assert portal.post(RUNS, json=DAYS).status_code == 202
     refused = portal.post(RUNS, json={**DAYS, "end": "2013-01-30"})
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "30")
-    assert refused.json()["detail"] == ("You have 3 active runs, the limit is 3: wait for one to end, or cancel one")
+    assert refused.json()["detail"] == (
+        "You have 3 active runs, the limit is 3. Wait for a run to finish, or cancel one."
+    )
     # a run that is active already answers the same question again
     again = portal.post(RUNS, json=DAYS)
     assert (again.status_code, again.json()["started"]) == (202, False)
@@ -161,7 +164,7 @@ def test_requests_at_once_do_not_pass_the_quota(portal: Portal, airflow: Airflow
 
 def test_empty_list_of_formats_is_refused(portal: Portal, airflow: Airflow) -> None:
     answer = portal.post(RUNS, json={**DAYS, "formats": []})
-    assert (answer.status_code, answer.json()["detail"]) == (422, "Choose at least one format: xlsx, parquet")
+    assert (answer.status_code, answer.json()["detail"]) == (422, "Choose at least one format: xlsx, parquet.")
     page = portal.post("/reports/events", data=DAYS)
     assert (page.status_code, "Choose at least one format" in page.text) == (422, True)
     assert portal.post(RUNS, json=DAYS).status_code == 202  # the report's own
@@ -169,7 +172,10 @@ def test_empty_list_of_formats_is_refused(portal: Portal, airflow: Airflow) -> N
 
 def test_format_that_readers_may_not_choose_is_refused(portal: Portal, airflow: Airflow) -> None:
     answer = portal.post(RUNS, json={**DAYS, "formats": ["csv"]})
-    assert (answer.status_code, answer.json()["detail"]) == (422, "This report offers no csv: choose xlsx or parquet")
+    assert (answer.status_code, answer.json()["detail"]) == (
+        422,
+        "This report is not available as csv. Choose xlsx or parquet.",
+    )
     assert 'value="csv"' not in portal.get("/reports/events").text
 
 
@@ -184,11 +190,12 @@ def test_more_rows_than_the_definition_allows_are_refused(
     assert portal.post(RUNS, json=DAYS).status_code == 202  # 744 rows
     refused = portal.post(RUNS, json={**DAYS, "end": "2013-12-31"})
     assert refused.status_code == 422
-    assert refused.json()["detail"].startswith("At most 2,000 rows of this report at once; this is about ")
+    message = r"This range has about [0-9,]+ rows, the limit is 2,000\. Choose fewer days\."
+    assert re.fullmatch(message, refused.json()["detail"])
     longer = portal.post(RUNS, json={**DAYS, "end": "2014-12-31"})
     assert longer.json()["detail"] == "At most 365 days of this report at once; this is 730"
     assert portal.get("/api/reports/events").json()["limits"] == {"days": 365, "rows": 2_000}
-    assert "At most 365 days and 2,000 rows at once." in portal.get("/reports/events").text
+    assert "Up to 365 days and 2,000 rows per report." in portal.get("/reports/events").text
 
 
 class HeldEstimates:
@@ -200,7 +207,9 @@ class HeldEstimates:
         monkeypatch.setattr(request_checks, "open_session", lambda _: None)
         monkeypatch.setattr(request_checks, "_QUEUE", WorkQueue())
 
-    def _estimate(self, question: Question, *, session: None, store: ObjectStore, deadline: Deadline) -> EstimateView:
+    def _estimate(
+        self, question: ReportRequest, *, session: None, store: ObjectStore, deadline: Deadline
+    ) -> EstimateView:
         if not self.started.is_set():
             self.started.set()
             while not self.released.wait(0.01):

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from quire.object_store import ObjectStore
-from quire.portal import listing, run_outcomes
+from quire.portal import run_outcomes, run_queues
 from quire.portal.work_queue import TurnQueue
 
 from tests.portal.in_process import Portal, mounted, serve
@@ -73,7 +73,7 @@ class Airflow:
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     run_outcomes._FINAL.clear()
-    monkeypatch.setattr(listing, "_LISTS", TurnQueue("list", places=8, threads=8, seconds=LONG, wait=LONG))
+    monkeypatch.setattr(run_queues, "_LISTS", TurnQueue("list", slots=8, threads=8, seconds=LONG, wait=LONG))
 
 
 def listed(portal: Portal, user: str = "ann") -> list[dict[str, Any]]:
@@ -155,9 +155,9 @@ def test_list_past_its_deadline_is_refused(portal: Portal, monkeypatch: pytest.M
             ended.set()
 
     airflow.hold = hold  # type: ignore[method-assign]
-    monkeypatch.setattr(listing, "_LISTS", TurnQueue("list", places=1, threads=1, seconds=0.3, wait=0.3))
+    monkeypatch.setattr(run_queues, "_LISTS", TurnQueue("list", slots=1, threads=1, seconds=0.3, wait=0.3))
     refused = portal.get(RUNS)
-    assert (refused.status_code, refused.json()["detail"]) == (503, "The list took too long: try again")
+    assert (refused.status_code, refused.json()["detail"]) == (503, "The list timed out. Try again.")
     assert "retry-after" in refused.headers
     assert ended.is_set()
 
@@ -174,7 +174,7 @@ def test_lists_of_a_hanging_store_hold_no_more_threads_than_places(
         return []
 
     monkeypatch.setattr(ObjectStore, "list", hang)
-    monkeypatch.setattr(listing, "_LISTS", TurnQueue("list", places=2, threads=2, seconds=0.3, wait=0.1))
+    monkeypatch.setattr(run_queues, "_LISTS", TurnQueue("list", slots=2, threads=2, seconds=0.3, wait=0.1))
 
     async def test() -> None:
         try:

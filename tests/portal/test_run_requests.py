@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from quire.errors import UsageError
-from quire.portal.run_requests import Question, asked_of, presets, read_question
+from quire.portal.run_requests import ReportRequest, parse_request, parse_run_conf, presets
 from quire.report.definition import ReportDefinition
 from quire.report.request import request_from_conf
 
@@ -27,8 +27,8 @@ def definition(tmp_path: Path) -> ReportDefinition:
     )
 
 
-def question(definition: ReportDefinition, **changes: Any) -> Question:
-    return read_question(definition, **{**JANUARY, "parameters": {}, **changes})
+def question(definition: ReportDefinition, **changes: Any) -> ReportRequest:
+    return parse_request(definition, **{**JANUARY, "parameters": {}, **changes})
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_question_that_is_wrong_is_refused_with_its_reason(
 def test_conf_of_a_question_is_what_plan_reads_as_that_question(definition: ReportDefinition) -> None:
     asked = question(definition, parameters={"kind": "b"}, formats=["parquet", "csv"])
     run = {"conf": asked.conf, "dag_run_id": "r", "run_after": "2026-01-01T00:00:00Z"}
-    found = asked_of(definition, run)
+    found = parse_run_conf(definition, run)
     assert (found.start, found.end, found.parameters, found.formats) == (
         asked.request.start, asked.request.end, asked.request.parameters, asked.request.formats,
     )  # fmt: skip
@@ -96,7 +96,7 @@ def test_past_run_is_read_whatever_the_definition_limits_by_now(tmp_path: Path) 
     conf = {"start": "2013-01-01", "end": "2013-12-31", "formats": ["csv"]}
     run = {"run_after": "2014-01-01T00:00:00Z", "conf": conf, "dag_run_id": "ask__1"}
     tightened = events_report(tmp_path, limits={"days": 31}, workbook={"reader_formats": ["xlsx"]})
-    request = asked_of(tightened, run)
+    request = parse_run_conf(tightened, run)
     assert (request.start, request.end, request.formats) == (dt.date(2013, 1, 1), dt.date(2013, 12, 31), ("csv",))
     for refused in (conf, {**conf, "formats": ["xlsx"]}, {**conf, "end": "2013-01-31"}):  # by plan
         with pytest.raises(UsageError):

@@ -143,7 +143,7 @@ def test_failed_run_explains_itself_to_readers(portal: Portal) -> None:
     airflow_runs(portal, [airflow_run(1, state="failed")])
     (run,) = portal.get(RUNS).json()
     assert run["explanation"] == (
-        "The database refused the report's query. Contact Finance data (finance@example.org)."
+        "The database rejected the query of this report. Contact Finance data (finance@example.org)."
     )
     assert run["error"].startswith("events: no table x")
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from quire.object_store import ObjectStore
-from quire.portal import listing
+from quire.portal import run_queues
 from quire.portal.work_queue import TurnQueue
 
 from tests.portal.in_process import Portal
@@ -40,11 +40,11 @@ class Airflow:
             return airflow_run(1)
 
 
-def use_queue(monkeypatch: pytest.MonkeyPatch, *, places: int, seconds: float = LONG, wait: float = LONG) -> None:
+def use_queue(monkeypatch: pytest.MonkeyPatch, *, slots: int, seconds: float = LONG, wait: float = LONG) -> None:
     queue = TurnQueue(
-        "request", places=places, threads=places, seconds=seconds, wait=wait, of_each=listing.MAX_USER_RUNS
+        "request", slots=slots, threads=slots, seconds=seconds, wait=wait, per_user=run_queues.MAX_USER_RUNS
     )
-    monkeypatch.setattr(listing, "_RUNS", queue, raising=False)
+    monkeypatch.setattr(run_queues, "_RUNS", queue, raising=False)
 
 
 async def request(portal: Portal, path: str, user: str, **headers: str) -> httpx.Response:
@@ -54,31 +54,31 @@ async def request(portal: Portal, path: str, user: str, **headers: str) -> httpx
 @pytest.mark.parametrize("path", [PAGE, API, f"{API}/files"])
 def test_flood_of_one_user_does_not_keep_others_out(portal: Portal, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     airflow = Airflow(portal)
-    use_queue(monkeypatch, places=4)
+    use_queue(monkeypatch, slots=4)
 
     async def test() -> list[int]:
         tasks = [asyncio.create_task(request(portal, path, "ann")) for _ in range(20)]
-        await until(lambda: airflow.active == listing.MAX_USER_RUNS)
+        await until(lambda: airflow.active == run_queues.MAX_USER_RUNS)
         other = asyncio.create_task(request(portal, path, "bob"))
-        await until(lambda: airflow.active > listing.MAX_USER_RUNS)
-        assert airflow.active == listing.MAX_USER_RUNS + 1
+        await until(lambda: airflow.active > run_queues.MAX_USER_RUNS)
+        assert airflow.active == run_queues.MAX_USER_RUNS + 1
         airflow.released.set()
         return [(await task).status_code for task in (*tasks, other)]
 
     assert asyncio.run(test()) == [200] * 21
-    assert airflow.most == listing.MAX_USER_RUNS + 1
+    assert airflow.most == run_queues.MAX_USER_RUNS + 1
 
 
 def test_run_without_a_place_is_refused(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     airflow = Airflow(portal)
-    use_queue(monkeypatch, places=1, wait=0.1)
+    use_queue(monkeypatch, slots=1, wait=0.1)
 
     async def test() -> None:
         first = asyncio.create_task(request(portal, PAGE, "ann"))
         await until(lambda: airflow.active == 1)
         refused = await request(portal, API, "bob")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
-        assert refused.json()["detail"] == "Too many requests are running: try again in some seconds"
+        assert refused.json()["detail"] == "Too many requests are running. Try again in a few seconds."
         page = await request(portal, PAGE, "bob", Accept="text/html")
         assert (page.status_code, "Too many requests are running" in page.text) == (503, True)
         airflow.released.set()
@@ -91,9 +91,9 @@ def test_run_past_its_deadline_is_refused_and_asks_airflow_no_more(
     portal: Portal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     airflow = Airflow(portal)
-    use_queue(monkeypatch, places=1, seconds=0.3, wait=0.3)
+    use_queue(monkeypatch, slots=1, seconds=0.3, wait=0.3)
     refused = portal.get(API)
-    assert (refused.status_code, refused.json()["detail"]) == (503, "The request took too long: try again")
+    assert (refused.status_code, refused.json()["detail"]) == (503, "The request timed out. Try again.")
     assert (airflow.calls, airflow.active) == (1, 0)
 
 
@@ -108,7 +108,7 @@ def test_runs_of_a_hanging_store_hold_no_more_threads_than_places(
         return []
 
     monkeypatch.setattr(ObjectStore, "list", hang)
-    use_queue(monkeypatch, places=2, seconds=0.3, wait=0.1)
+    use_queue(monkeypatch, slots=2, seconds=0.3, wait=0.1)
 
     async def test() -> None:
         try:

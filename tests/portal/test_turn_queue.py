@@ -11,14 +11,14 @@ from quire.portal.work_queue import TurnQueue, WorkUnavailableError
 from tests.portal.test_work_queue import LONG, run, wait_for
 
 
-def queue_of(*, places: int = 1, threads: int = 4, seconds: float = 0.2) -> TurnQueue:
-    return TurnQueue("list", places=places, threads=threads, seconds=seconds, wait=0.1)
+def queue_of(*, slots: int = 1, threads: int = 4, seconds: float = 0.2) -> TurnQueue:
+    return TurnQueue("list", slots=slots, threads=threads, seconds=seconds, wait=0.1)
 
 
 def test_turn_past_its_deadline_is_kept_while_a_thread_runs() -> None:
     async def test() -> None:
-        queue, released = queue_of(places=2), threading.Event()
-        with pytest.raises(WorkUnavailableError, match="took too long"):
+        queue, released = queue_of(slots=2), threading.Event()
+        with pytest.raises(WorkUnavailableError, match="timed out"):
             async with queue.turn("ann") as in_thread:
                 await in_thread(released.wait, LONG)
         with pytest.raises(WorkUnavailableError, match="still running"):
@@ -60,9 +60,9 @@ def test_place_of_a_cancelled_turn_is_kept_while_a_thread_runs() -> None:
 
 def test_work_that_has_not_begun_does_not_keep_a_cancelled_turn() -> None:
     async def test() -> None:
-        queue, released = queue_of(places=2, threads=1), threading.Event()
+        queue, released = queue_of(slots=2, threads=1), threading.Event()
         begun: list[str] = []
-        with pytest.raises(WorkUnavailableError, match="took too long"):
+        with pytest.raises(WorkUnavailableError, match="timed out"):
             async with queue.turn("ann") as in_thread:
                 await asyncio.gather(in_thread(released.wait, LONG), in_thread(begun.append, "second"))
         released.set()

@@ -68,7 +68,7 @@ def test_list_survives_a_run_whose_view_fails(portal: Portal, caplog: pytest.Log
     broken, sound = portal.get(RUNS).json()
     assert (broken["run_id"], broken["state"], broken["error"]) == ("ask__2", "waiting", UNREADABLE)
     assert (sound["run_id"], sound["error"]) == ("ask__1", None)
-    assert "events: run ask__2 cannot be shown" in caplog.text
+    assert "events: run ask__2 cannot be displayed" in caplog.text
     assert "Traceback" in caplog.text
     assert UNREADABLE in portal.get("/reports/events").text
 
@@ -79,7 +79,7 @@ def test_page_and_answer_of_a_run_whose_view_fails_say_so(portal: Portal, caplog
     assert (answer.status_code, answer.json()["state"], answer.json()["error"]) == (200, "waiting", UNREADABLE)
     page = portal.get("/reports/events/runs/ask__1")
     assert (page.status_code, UNREADABLE in page.text) == (200, True)
-    assert caplog.text.count("events: run ask__1 cannot be shown") == 2
+    assert caplog.text.count("events: run ask__1 cannot be displayed") == 2
     assert "Traceback" in caplog.text
 
 
@@ -96,7 +96,7 @@ def test_run_of_the_command_line_whose_view_fails_says_so(
     monkeypatch.setattr(runs, "cached_manifest", fail)
     answer = portal.get(f"{RUNS}/{run_id}")
     assert (answer.status_code, answer.json()["state"], answer.json()["error"]) == (200, "done", UNREADABLE)
-    assert f"events: run {run_id} cannot be shown" in caplog.text
+    assert f"events: run {run_id} cannot be displayed" in caplog.text
 
 
 @pytest.mark.parametrize(("status", "answered"), [(403, 403), (404, 404), (500, 503)])
@@ -118,8 +118,8 @@ def test_list_survives_a_run_whose_xcoms_airflow_cannot_read(portal: Portal, cap
     serve_runs(portal, [airflow_run(2, state="success"), airflow_run(1, state="success")])
     broken, sound = portal.get(RUNS).json()
     assert (broken["run_id"], broken["error"]) == ("ask__2", UNREADABLE)
-    assert (sound["run_id"], sound["error"]) == ("ask__1", "Airflow no longer knows what came of it.")
-    assert "events: the outcome of run ask__2 cannot be read" in caplog.text
+    assert (sound["run_id"], sound["error"]) == ("ask__1", "Airflow has no result of this run.")
+    assert "events: the outcome of run ask__2 cannot be loaded" in caplog.text
 
 
 def test_list_of_a_caller_who_may_not_read_xcoms_is_refused(portal: Portal) -> None:
@@ -211,4 +211,4 @@ def test_run_published_at_a_time_without_an_offset_has_a_page(portal: Portal) ->
     times = {"start_date": "2026-01-01T00:00:00Z", "end_date": "2026-01-01T00:01:00Z"}
     serve_runs(portal, [airflow_run(1, state="success", **times)])
     page = portal.get("/reports/events/runs/ask__1")
-    assert (page.status_code, "Airflow no longer knows what came of it." in page.text) == (200, True)
+    assert (page.status_code, "Airflow has no result of this run." in page.text) == (200, True)

@@ -1,4 +1,4 @@
-"""Estimates take turns: places, one of each user, and the deadline."""
+"""Estimates take turns: slots, one of each user, and the deadline."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 def test_estimate_beyond_the_places_is_refused() -> None:
     async def test() -> None:
-        queue, released = WorkQueue(places=2, seconds=LONG, wait=0.1), threading.Event()
+        queue, released = WorkQueue(slots=2, seconds=LONG, wait=0.1), threading.Event()
         started = [threading.Event(), threading.Event()]
 
         def work(number: int) -> Callable[[Deadline], int]:
@@ -59,7 +59,7 @@ def test_estimate_beyond_the_places_is_refused() -> None:
 
 def test_users_newer_estimate_supersedes_the_older_ones() -> None:
     async def test() -> None:
-        queue, started = WorkQueue(places=4, seconds=LONG), threading.Event()
+        queue, started = WorkQueue(slots=4, seconds=LONG), threading.Event()
         at_once, most = [0], [0]
 
         def counted(deadline: Deadline) -> str:
@@ -84,7 +84,7 @@ def test_users_newer_estimate_supersedes_the_older_ones() -> None:
 
 def test_users_do_not_wait_for_one_another() -> None:
     async def test() -> None:
-        queue, started = WorkQueue(places=2, seconds=LONG), threading.Event()
+        queue, started = WorkQueue(slots=2, seconds=LONG), threading.Event()
         first = asyncio.create_task(queue.run("ann", work_until_cancelled(started)))
         await wait_for(started)
         assert await queue.run("bob", lambda _: "bob's") == "bob's"
@@ -98,8 +98,8 @@ def test_users_do_not_wait_for_one_another() -> None:
 
 def test_estimate_past_its_deadline_is_given_up_and_leaves_its_place() -> None:
     async def test() -> None:
-        queue, started = WorkQueue(places=1, seconds=0.3, wait=LONG), threading.Event()
-        with pytest.raises(WorkUnavailableError, match="took too long"):
+        queue, started = WorkQueue(slots=1, seconds=0.3, wait=LONG), threading.Event()
+        with pytest.raises(WorkUnavailableError, match="timed out"):
             await queue.run("ann", work_until_cancelled(started))
         assert started.is_set()
         assert await queue.run("bob", lambda _: "place") == "place"
@@ -109,8 +109,8 @@ def test_estimate_past_its_deadline_is_given_up_and_leaves_its_place() -> None:
 
 def test_thread_that_does_not_leave_keeps_its_place() -> None:
     async def test() -> None:
-        queue, released = WorkQueue(places=1, seconds=0.2, wait=0.1), threading.Event()
-        with pytest.raises(WorkUnavailableError, match="took too long"):
+        queue, released = WorkQueue(slots=1, seconds=0.2, wait=0.1), threading.Event()
+        with pytest.raises(WorkUnavailableError, match="timed out"):
             await queue.run("ann", lambda _: released.wait(LONG))
         with pytest.raises(WorkUnavailableError, match="still running"):
             await queue.run("ann", lambda _: None)
@@ -123,7 +123,7 @@ def test_thread_that_does_not_leave_keeps_its_place() -> None:
 
 def test_superseded_estimate_behind_a_hung_one_is_superseded() -> None:
     async def test() -> None:
-        queue, released = WorkQueue(places=1, seconds=0.2, wait=0.1), threading.Event()
+        queue, released = WorkQueue(slots=1, seconds=0.2, wait=0.1), threading.Event()
         hung = asyncio.create_task(queue.run("ann", lambda _: released.wait(LONG)))
         await asyncio.sleep(0)
         waiting = asyncio.create_task(queue.run("ann", lambda _: None))
@@ -138,7 +138,7 @@ def test_superseded_estimate_behind_a_hung_one_is_superseded() -> None:
 
 def test_estimate_that_supersedes_none_waits_its_turn() -> None:
     async def test() -> None:
-        queue, started, released = WorkQueue(places=2, seconds=LONG), threading.Event(), threading.Event()
+        queue, started, released = WorkQueue(slots=2, seconds=LONG), threading.Event(), threading.Event()
 
         def hold(deadline: Deadline) -> bool:
             started.set()

@@ -71,7 +71,7 @@ def archive(
     _CACHE.clear()
     events_report(tmp_path)
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
-    monkeypatch.setattr(downloads, "_TRANSFERS", Transfers(places=3, of_each=2), raising=False)
+    monkeypatch.setattr(downloads, "_TRANSFERS", Transfers(slots=3, per_user=2), raising=False)
     with serve(mounted(open_portal_of_many(monkeypatch, lambda: bucket))) as address:
         yield f"{address}/quire/reports/events/published/{RUN}.zip"
 
@@ -93,11 +93,11 @@ def test_zips_of_one_user_and_of_the_process_are_few_at_once(archive: str, strea
         assert [begin(stack, archive).status_code for _ in range(2)] == [200, 200]
         refused = begin(stack, archive)
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "30")
-        assert refused.read() == b'{"detail":"You are downloading 2 zips already. Try again when one is complete."}'
+        assert refused.read() == b'{"detail":"You are already downloading 2 zips. Try again when one has finished."}'
         assert begin(stack, archive, "bob").status_code == 200
         full = begin(stack, archive, "carl")
         assert (full.status_code, full.headers["retry-after"]) == (503, "5")
-        assert full.read() == b'{"detail":"Too many zips are being downloaded: try again in some seconds"}'
+        assert full.read() == b'{"detail":"Too many zips are being downloaded. Try again in a few seconds."}'
         assert len(streams) <= 3
     until(lambda: not streams)
     with ExitStack() as stack:
@@ -141,17 +141,17 @@ def test_transfer_of_a_reader_who_left_is_over(archive: str, streams: list[str])
 
 
 def test_place_is_released_once() -> None:
-    places = Transfers(places=2, of_each=2)
-    first, _ = places.begin("ann"), places.begin("ann")
+    transfers = Transfers(slots=2, per_user=2)
+    first, _ = transfers.begin("ann"), transfers.begin("ann")
     first.release()
     first.release()
-    places.begin("ann")
-    with pytest.raises(Exception, match="2 zips already"):
-        places.begin("ann")
+    transfers.begin("ann")
+    with pytest.raises(Exception, match="already downloading 2 zips"):
+        transfers.begin("ann")
 
 
 def test_user_without_transfers_is_forgotten() -> None:
-    places = Transfers()
+    transfers = Transfers()
     for number in range(100):
-        places.begin(f"user {number}").release()
-    assert not places._active
+        transfers.begin(f"user {number}").release()
+    assert not transfers._active

@@ -1,1 +1,1 @@
-"""The reader's side: reports and their runs as pages and as a JSON API, inside Airflow's API server."""
+"""The portal: pages and a JSON API for reports and their runs, served by Airflow's API server."""

@@ -1,4 +1,7 @@
-"""Who asks, and what they may: by Airflow's auth manager, with the report's name from the path and nowhere else."""
+"""Authentication and authorization of requests, by Airflow's auth manager.
+
+The name of the report comes from the path only: a query parameter never decides what a request may do.
+"""
 
 from __future__ import annotations
 
@@ -27,18 +30,18 @@ from quire.settings import include_folder
 logger = logging.getLogger(__name__)
 
 TOKEN_FIELD, TOKEN_HEADER = "quire-token", "X-Quire-Token"
-MAX_FORM_AGE = 24 * 3600  # seconds that a page may lie open before its form is sent
-SECONDS_OF_A_CALL = 120
+MAX_FORM_AGE_SECONDS = 24 * 3600  # between loading a page and submitting its form
+API_TOKEN_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks.
+    """The user who sent a request.
 
     Args:
-        user: as the auth manager knows them.
-        api: Airflow's own, as this user.
-        is_program: whether the request carries its credential itself; else a browser added the session's cookie.
+        user: from the auth manager.
+        api: Airflow's API, called on behalf of this user.
+        is_program: whether the request carries its own credential; otherwise the browser added the session cookie.
     """
 
     user: BaseUser = field(repr=False)
@@ -47,12 +50,12 @@ class Caller:
 
     @property
     def token(self) -> str:
-        """What a form of ours carries, so that no other site's form is taken for one."""
+        """The CSRF token of this user's forms."""
         return _signer().dumps(self.user.get_id())
 
 
 def _caller(request: Request, user: GetUserDep) -> Caller:
-    token = get_auth_manager().generate_jwt(user, expiration_time_in_seconds=SECONDS_OF_A_CALL)
+    token = get_auth_manager().generate_jwt(user, expiration_time_in_seconds=API_TOKEN_SECONDS)
     is_program = request.headers.get("authorization", "").lower().startswith("bearer ")
     return Caller(user=user, api=AirflowApi(InProcessTransport(request.scope[HOST], token)), is_program=is_program)
 
@@ -60,128 +63,126 @@ def _caller(request: Request, user: GetUserDep) -> Caller:
 CallerDep = Annotated[Caller, Depends(_caller)]
 
 
-async def _checked_caller(request: Request, caller: CallerDep) -> Caller:
-    """Refuses what another site's page may have sent in the name of somebody who is signed in."""
+async def _verified_caller(request: Request, caller: CallerDep) -> Caller:
+    """Rejects requests of a browser without a valid CSRF token: another site may have sent them."""
     if not caller.is_program:
-        given = request.headers.get(TOKEN_HEADER)
-        if given is None and "form" in request.headers.get("content-type", ""):
-            given = str((await request.form()).get(TOKEN_FIELD, ""))
+        token = request.headers.get(TOKEN_HEADER)
+        if token is None and "form" in request.headers.get("content-type", ""):
+            token = str((await request.form()).get(TOKEN_FIELD, ""))
         try:
-            if _signer().loads(given or "", max_age=MAX_FORM_AGE) != caller.user.get_id():
-                raise BadSignature("another's")
+            if _signer().loads(token or "", max_age=MAX_FORM_AGE_SECONDS) != caller.user.get_id():
+                raise BadSignature("the token belongs to another user")
         except BadSignature as error:
-            raise HTTPException(
-                status.HTTP_403_FORBIDDEN, "this page is too old, or the request is not its own: load it again"
-            ) from error
+            raise HTTPException(status.HTTP_403_FORBIDDEN, "This page has expired. Reload it and try again.") from error
     return caller
 
 
-CheckedCallerDep = Annotated[Caller, Depends(_checked_caller)]
+VerifiedCallerDep = Annotated[Caller, Depends(_verified_caller)]
 
 
 def _check_run_id(run_id: str) -> str:
     if not is_run_id(run_id):
-        raise ValueError("no run has such an id")
+        raise ValueError("not a valid run id")
     return run_id
 
 
-RunId = Annotated[str, Path(max_length=250, description="The run's id."), AfterValidator(_check_run_id)]
-ReportName = Annotated[str, Path(pattern="^[a-z][a-z0-9_]*$", description="The report's name.")]
+RunId = Annotated[str, Path(max_length=250, description="Run id."), AfterValidator(_check_run_id)]
+ReportName = Annotated[str, Path(pattern="^[a-z][a-z0-9_]*$", description="Report name.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
-    """A report's name, and somebody who may read it, whether its definition can be read or not."""
+class FileAccess:
+    """A caller's access to the published files of a report, even if its definition is broken."""
 
     caller: Caller
     report: str
 
     @property
-    def may_ask(self) -> bool:
-        """Whether they may start runs of it."""
-        return may(self.caller, self.report, "POST", DagAccessEntity.RUN)
+    def may_request(self) -> bool:
+        """Whether the caller may start runs of the report."""
+        return is_authorized(self.caller, self.report, "POST", DagAccessEntity.RUN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """A report, and somebody who may read it."""
+class ReportAccess:
+    """A caller's access to a report."""
 
     caller: Caller
     definition: ReportDefinition
 
     @property
-    def may_ask(self) -> bool:
-        """Whether they may start runs of it."""
-        return may(self.caller, self.definition.name, "POST", DagAccessEntity.RUN)
+    def may_request(self) -> bool:
+        """Whether the caller may start runs of the report."""
+        return is_authorized(self.caller, self.definition.name, "POST", DagAccessEntity.RUN)
 
     @property
     def may_cancel(self) -> bool:
-        """Whether they may end its runs."""
-        return may(self.caller, self.definition.name, "PUT", DagAccessEntity.RUN)
+        """Whether the caller may cancel runs of the report."""
+        return is_authorized(self.caller, self.definition.name, "PUT", DagAccessEntity.RUN)
 
 
-def _named(report: ReportName, caller: CallerDep) -> Named:
-    _refuse(report, caller, "GET", None)
-    return Named(caller=caller, report=report)
+def _file_access(report: ReportName, caller: CallerDep) -> FileAccess:
+    _ensure_authorized(report, caller, "GET", None)
+    return FileAccess(caller=caller, report=report)
 
 
-def _reading(report: ReportName, caller: CallerDep) -> Reading:
-    return _open(report, caller, "GET", None)
+def _read_access(report: ReportName, caller: CallerDep) -> ReportAccess:
+    return _authorize(report, caller, "GET", None)
 
 
-def _estimating(report: ReportName, caller: CheckedCallerDep) -> Reading:
-    return _open(report, caller, "GET", None)
+def _estimate_access(report: ReportName, caller: VerifiedCallerDep) -> ReportAccess:
+    return _authorize(report, caller, "GET", None)
 
 
-def _asking(report: ReportName, caller: CheckedCallerDep) -> Reading:
-    return _open(report, caller, "POST", DagAccessEntity.RUN)
+def _request_access(report: ReportName, caller: VerifiedCallerDep) -> ReportAccess:
+    return _authorize(report, caller, "POST", DagAccessEntity.RUN)
 
 
-def _cancelling(report: ReportName, caller: CheckedCallerDep) -> Reading:
-    return _open(report, caller, "PUT", DagAccessEntity.RUN)
+def _cancel_access(report: ReportName, caller: VerifiedCallerDep) -> ReportAccess:
+    return _authorize(report, caller, "PUT", DagAccessEntity.RUN)
 
 
-NamedDep = Annotated[Named, Depends(_named)]
-ReadingDep = Annotated[Reading, Depends(_reading)]
-EstimatingDep = Annotated[Reading, Depends(_estimating)]
-AskingDep = Annotated[Reading, Depends(_asking)]
-CancellingDep = Annotated[Reading, Depends(_cancelling)]
+FileAccessDep = Annotated[FileAccess, Depends(_file_access)]
+ReadAccessDep = Annotated[ReportAccess, Depends(_read_access)]
+EstimateAccessDep = Annotated[ReportAccess, Depends(_estimate_access)]
+RequestAccessDep = Annotated[ReportAccess, Depends(_request_access)]
+CancelAccessDep = Annotated[ReportAccess, Depends(_cancel_access)]
 
 
-def _open(report: str, caller: Caller, method: Any, entity: DagAccessEntity | None) -> Reading:
-    """Returns the report where the caller may; whether there is such a report is told to nobody else."""
-    _refuse(report, caller, method, entity)
+def _authorize(report: str, caller: Caller, method: Any, entity: DagAccessEntity | None) -> ReportAccess:
+    """Returns the access of an authorized caller; other callers do not learn whether the report exists."""
+    _ensure_authorized(report, caller, method, entity)
     try:
-        return Reading(caller=caller, definition=find_definition(include_folder(), report))
-    except DefinitionError as error:  # which may name other reports
-        logger.info("a report was asked for that cannot be read: %s", error)
-        raise _unusable(report, caller, error) from error
+        return ReportAccess(caller=caller, definition=find_definition(include_folder(), report))
+    except DefinitionError as error:  # its message may name other reports
+        logger.info("%s: the definition cannot be loaded: %s", report, error)
+        raise _definition_error(report, caller, error) from error
 
 
-def _unusable(report: str, caller: Caller, error: DefinitionError) -> HTTPException:
-    """Returns why a report cannot be used: the reason itself only to who may edit it."""
-    is_there = any(path.stem == report for path in (include_folder() / "reports").glob("*.y*ml"))
-    if not is_there:
+def _definition_error(report: str, caller: Caller, error: DefinitionError) -> HTTPException:
+    """Returns the response for a report without a valid definition; only its editors see the details."""
+    exists = any(path.stem == report for path in (include_folder() / "reports").glob("*.y*ml"))
+    if not exists:
         return HTTPException(status.HTTP_404_NOT_FOUND, f"There is no report {report}.")
-    if may(caller, report, "PUT", None):
-        return HTTPException(status.HTTP_409_CONFLICT, f"The definition of this report has a mistake: {error.message}")
-    reason = "This report cannot be used: its definition has a mistake. Contact your Airflow administrator."
-    return HTTPException(status.HTTP_409_CONFLICT, reason)
+    if is_authorized(caller, report, "PUT", None):
+        return HTTPException(status.HTTP_409_CONFLICT, f"The definition of this report is invalid: {error.message}")
+    message = "This report is unavailable because its definition is invalid. Contact your Airflow administrator."
+    return HTTPException(status.HTTP_409_CONFLICT, message)
 
 
-def _refuse(report: str, caller: Caller, method: Any, entity: DagAccessEntity | None) -> None:
-    needed = {("GET", None), (method, entity)}  # one question where it is only read
-    if not all(may(caller, report, *right) for right in needed):
-        raise HTTPException(status.HTTP_403_FORBIDDEN, f"you may not do this with the report {report}")
+def _ensure_authorized(report: str, caller: Caller, method: Any, entity: DagAccessEntity | None) -> None:
+    permissions = {("GET", None), (method, entity)}  # a single check where only GET is needed
+    if not all(is_authorized(caller, report, *permission) for permission in permissions):
+        raise HTTPException(status.HTTP_403_FORBIDDEN, f"You don't have permission to do this with report {report}.")
 
 
-def may(caller: Caller, report: str, method: Any, entity: DagAccessEntity | None) -> bool:
-    """Whether the auth manager lets a caller do something with a report's DAG, or with a part of it."""
+def is_authorized(caller: Caller, report: str, method: Any, entity: DagAccessEntity | None) -> bool:
+    """Returns whether the auth manager permits a method on a report's DAG, or on one of its entities."""
     details = DagDetails(id=report, team_name=DagModel.get_team_name(report))
     return get_auth_manager().is_authorized_dag(method=method, access_entity=entity, details=details, user=caller.user)
 
 
 def _signer() -> URLSafeTimedSerializer:
-    # What all API servers share; [api] secret_key is another one in each process unless it is set.
+    # All API servers share jwt_secret; unless it is set, [api] secret_key differs between processes.
     secret = conf.get("api_auth", "jwt_secret", fallback="") or conf.get("api", "secret_key")
     return URLSafeTimedSerializer(secret, salt="quire.portal")

@@ -6,27 +6,34 @@ import logging
 from typing import Annotated
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, BackgroundTasks, Query, status
-from fastapi import Request as HttpRequest
+from fastapi import APIRouter, BackgroundTasks, Query, Request, status
 
 from quire.airflow_dag.connections import open_store
 from quire.airflow_dag.xcom import airflow_run_id
 from quire.errors import ReportError
-from quire.portal.access import AskingDep, CallerDep, CancellingDep, EstimatingDep, ReadingDep, RunId
-from quire.portal.listing import list_for, run_for
+from quire.portal.access import (
+    CallerDep,
+    CancelAccessDep,
+    EstimateAccessDep,
+    ReadAccessDep,
+    ReportAccess,
+    RequestAccessDep,
+    RunId,
+)
+from quire.portal.dependencies import BaseDep, StoreDep
 from quire.portal.reports import list_broken_reports, list_reports, read_catalog, show_report
-from quire.portal.request_checks import check_question, estimate_question, request_run
-from quire.portal.run_outcomes import is_decided
+from quire.portal.request_checks import estimate_request, request_run, validate_request
+from quire.portal.run_outcomes import is_outcome_final
+from quire.portal.run_queues import read_run, read_run_list
 from quire.portal.run_requests import ACTIVE
 from quire.portal.runs import cancelling_note
-from quire.portal.services import BaseDep, StoreDep
 from quire.portal.views import (
-    AskedView,
     BrokenReportView,
     EstimateView,
     FileView,
+    ReportRequestBody,
     ReportView,
-    Request,
+    RequestedRunView,
     RunDetails,
     RunView,
 )
@@ -37,105 +44,105 @@ logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/api/reports", tags=["reports"])
 broken_router = APIRouter(prefix="/api/broken-reports", tags=["reports"])
-REFUSALS = {
-    401: {"description": "Nobody is signed in."},
-    403: {"description": "The caller may not, or a browser sent no token of ours."},
-    404: {"description": "There is no such thing."},
-    409: {"description": "The report cannot do it as it is."},
+ERROR_RESPONSES = {
+    401: {"description": "Not signed in."},
+    403: {"description": "No permission, or a browser request without a valid token."},
+    404: {"description": "Not found."},
+    409: {"description": "The current state of the report does not allow this."},
     410: {"description": "Files of the run are missing from the store."},
-    413: {"description": "The body is longer than 64 kB."},
-    422: {"description": "What was sent is wrong; the reason is told."},
-    429: {"description": "The caller has too many active runs, or has asked for another estimate meanwhile."},
-    503: {"description": "The source, the store or Airflow is away, or there is no place for the request: try again."},
+    413: {"description": "The body exceeds 64 kB."},
+    422: {"description": "The request is invalid; `detail` says why."},
+    429: {"description": "Too many active runs, or a newer estimate replaced this one."},
+    503: {"description": "The database, the store or Airflow is unavailable, or too many requests are running. Retry."},
 }
-LIMIT = Query(ge=1, le=100, description="How many at most.")
-OFFSET = Query(ge=0, le=1_000_000, description="How many of the newest to leave out.")
+LIMIT = Query(ge=1, le=100, description="Maximum number of runs.")
+OFFSET = Query(ge=0, le=1_000_000, description="Number of newest runs to skip.")
 
 
-@router.get("", summary="The reports that the caller may see")
+@router.get("", summary="List reports")
 async def get_reports(caller: CallerDep, base: BaseDep) -> list[ReportView]:
-    """Those whose DAGs they may read."""
+    """Returns the reports whose DAGs you may read."""
     return await list_reports(caller, await read_catalog(), base)
 
 
-@broken_router.get("", summary="The reports whose definitions have a mistake")
+@broken_router.get("", summary="List reports with invalid definitions")
 async def get_broken_reports(caller: CallerDep) -> list[BrokenReportView]:
-    """Those that the caller may edit, and what is wrong with them."""
+    """Returns the ones whose DAGs you may edit, with their errors."""
     return await list_broken_reports(caller, await read_catalog())
 
 
-@router.get("/{report}", summary="One report")
-def get_report(reading: ReadingDep, base: BaseDep) -> ReportView:
-    """With its parameters, and the ranges that people often want."""
-    return show_report(reading, base)
+@router.get("/{report}", summary="Get a report")
+def get_report(access: ReadAccessDep, base: BaseDep) -> ReportView:
+    """Includes its parameters and common date ranges."""
+    return show_report(access, base)
 
 
-@router.post("/{report}/estimate", summary="What a request would give")
-async def post_estimate(reading: EstimatingDep, store: StoreDep, asked: Request) -> EstimateView:
-    """Changes nothing. Rows are counted where they are stored, and else guessed by PostgreSQL's planner."""
-    return await estimate_question(reading, await check_question(reading, **asked.model_dump()), store)
+@router.post("/{report}/estimate", summary="Estimate a report")
+async def post_estimate(access: EstimateAccessDep, store: StoreDep, body: ReportRequestBody) -> EstimateView:
+    """Starts nothing. Rows of cached partitions are exact; PostgreSQL's planner estimates the rest."""
+    return await estimate_request(access, await validate_request(access, **body.model_dump()), store)
 
 
-@router.post("/{report}/runs", summary="Ask", status_code=status.HTTP_202_ACCEPTED)
-async def post_run(asking: AskingDep, store: StoreDep, base: BaseDep, asked: Request) -> AskedView:
-    """The run that answers: one that is at work on the same question, else a new one."""
-    run_id, started = await request_run(asking, await check_question(asking, **asked.model_dump()), store)
-    return AskedView(run_id=run_id, started=started, url=f"{base}{run_path(asking.definition.name, run_id)}")
+@router.post("/{report}/runs", summary="Request a run", status_code=status.HTTP_202_ACCEPTED)
+async def post_run(
+    access: RequestAccessDep, store: StoreDep, base: BaseDep, body: ReportRequestBody
+) -> RequestedRunView:
+    """Returns the active run of an identical request if there is one; otherwise starts a run."""
+    run_id, started = await request_run(access, await validate_request(access, **body.model_dump()), store)
+    return RequestedRunView(run_id=run_id, started=started, url=f"{base}{run_path(access.definition.name, run_id)}")
 
 
-@router.get("/{report}/runs", summary="A report's runs, the newest first")
+@router.get("/{report}/runs", summary="List runs, newest first")
 async def get_runs(
-    request: HttpRequest,
-    reading: ReadingDep,
+    request: Request,
+    access: ReadAccessDep,
     store: StoreDep,
     base: BaseDep,
     limit: Annotated[int, LIMIT] = 20,
     offset: Annotated[int, OFFSET] = 0,
 ) -> list[RunView]:
-    """Those of its schedule too."""
-    page = await list_for(request, reading, store, base, limit=limit, offset=offset)
+    """Includes scheduled runs and runs of the command line."""
+    page = await read_run_list(request, access, store, base, limit=limit, offset=offset)
     return page.runs
 
 
-@router.get("/{report}/runs/{run_id}", summary="One run")
-async def get_run(
-    request: HttpRequest, reading: ReadingDep, run_id: RunId, store: StoreDep, base: BaseDep
-) -> RunDetails:
-    """Its progress while it is at work; then its files and what its stages took."""
-    return (await run_for(request, reading, run_id, store, base))[0]
+@router.get("/{report}/runs/{run_id}", summary="Get a run")
+async def get_run(request: Request, access: ReadAccessDep, run_id: RunId, store: StoreDep, base: BaseDep) -> RunDetails:
+    """Returns the progress of an active run, and the files and stage usage of a published one."""
+    return (await read_run(request, access, run_id, store, base))[0]
 
 
-@router.get("/{report}/runs/{run_id}/files", summary="A run's files")
+@router.get("/{report}/runs/{run_id}/files", summary="List the files of a run")
 async def get_files(
-    request: HttpRequest, reading: ReadingDep, run_id: RunId, store: StoreDep, base: BaseDep
+    request: Request, access: ReadAccessDep, run_id: RunId, store: StoreDep, base: BaseDep
 ) -> list[FileView]:
-    """Their addresses stay; whoever follows one is checked, and sent to a link that was signed that moment."""
-    run, _ = await run_for(request, reading, run_id, store, base)
+    """Each file has a permanent URL, which checks access and redirects to a freshly signed link."""
+    run, _ = await read_run(request, access, run_id, store, base)
     return run.files
 
 
-@router.post("/{report}/runs/{run_id}/cancel", summary="End a run", status_code=status.HTTP_202_ACCEPTED)
+@router.post("/{report}/runs/{run_id}/cancel", summary="Cancel a run", status_code=status.HTTP_202_ACCEPTED)
 async def post_cancel(
-    request: HttpRequest, cancelling: CancellingDep, run_id: RunId, background: BackgroundTasks, base: BaseDep
+    request: Request, access: CancelAccessDep, run_id: RunId, background: BackgroundTasks, base: BaseDep
 ) -> RunDetails:
-    """Its queries at the source end too. A run that is over stays as it is."""
-    await cancel(cancelling, run_id, background)
-    store = await run_sync(open_store)  # which has to be configured, but not available
-    return (await run_for(request, cancelling, run_id, store, base))[0]
+    """Also ends the run's queries at the source. A finished run does not change."""
+    await cancel(access, run_id, background)
+    store = await run_sync(open_store)  # must be configured, but need not be available
+    return (await read_run(request, access, run_id, store, base))[0]
 
 
-async def cancel(cancelling: CancellingDep, run_id: str, background: BackgroundTasks) -> None:
-    """Ends a run that is not over; after the answer its lease too, which the tasks that Airflow ends do not release."""
-    caller, report = cancelling.caller, cancelling.definition.name
+async def cancel(access: ReportAccess, run_id: str, background: BackgroundTasks) -> None:
+    """Cancels an active run, and releases its lease after the response, because tasks that Airflow kills do not."""
+    caller, report = access.caller, access.definition.name
     run = await caller.api.run(report, run_id)
-    if run["state"] in ACTIVE and not is_decided(await caller.api.task_instances(report, run_id)):
+    if run["state"] in ACTIVE and not is_outcome_final(await caller.api.task_instances(report, run_id)):
         await caller.api.fail(report, run_id, note=cancelling_note(caller.user.get_name()))
         background.add_task(_release, report, run_id)
 
 
 def _release(report: str, run_id: str) -> None:
-    """Releases a run's lease; without a usable store, the lease expires."""
+    """Releases a run's lease; if the store is unavailable, the lease expires later."""
     try:
         release_lease(report, airflow_run_id(report, run_id), store=open_store())
     except ReportError as error:
-        logger.warning("the lease of run %s expires by itself: %s", run_id, error)
+        logger.warning("the lease of run %s could not be released and will expire: %s", run_id, error)

@@ -13,31 +13,38 @@ from quire import __version__
 from quire.airflow_api.client import NotFoundError, RefusedError
 from quire.errors import ReportError
 from quire.portal import api, downloads, pages
+from quire.portal.dependencies import base_path
 from quire.portal.error_messages import explain
 from quire.portal.run_requests import BusyError, PausedError, QuotaError
-from quire.portal.services import base_of
 from quire.portal.work_queue import SupersededError
 from quire.urls import PREFIX
 
-SAFETY = {
-    # nothing from elsewhere, and no frame but Airflow's own page
+SECURITY_HEADERS = {
+    # no resources from other origins; only Airflow's own pages may frame the portal
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
 RETRY_AFTER = {status.HTTP_429_TOO_MANY_REQUESTS: "30", status.HTTP_503_SERVICE_UNAVAILABLE: "5"}  # seconds
+HEADINGS = {
+    status.HTTP_403_FORBIDDEN: "Access denied",
+    status.HTTP_404_NOT_FOUND: "Not found",
+    status.HTTP_422_UNPROCESSABLE_CONTENT: "Invalid request",
+    status.HTTP_429_TOO_MANY_REQUESTS: "Too many requests",
+    status.HTTP_503_SERVICE_UNAVAILABLE: "Temporarily unavailable",
+}
 SUPERSEDED_RETRY_AFTER = "2"  # the newer estimate is the caller's own
 
 
 def create_app() -> FastAPI:
-    """Returns the app. It has no route that answers somebody who is not signed in."""
+    """Returns the app. All of its routes require authentication."""
     app = FastAPI(
         title="Quire", version=__version__, docs_url=None, redoc_url=None, openapi_url=None,
-        description="Reports over any range of days, as workbooks, with links that stay.",
-        responses=api.REFUSALS,  # type: ignore[arg-type]
+        description="Request reports for any date range and download them as workbooks with permanent links.",
+        responses=api.ERROR_RESPONSES,  # type: ignore[arg-type]
     )  # fmt: skip
-    app.router.redirect_slashes = False  # Starlette would build the address from the Host header
+    app.router.redirect_slashes = False  # Starlette would build the redirect from the Host header
     app.include_router(api.router)
     app.include_router(api.broken_router)
     app.include_router(downloads.router)
@@ -53,46 +60,47 @@ def create_app() -> FastAPI:
         QuotaError,
         SupersededError,
     ):
-        app.add_exception_handler(error, _told)
-    app.add_exception_handler(downloads.FilesMissingError, _offer_again)
-    app.middleware("http")(_safely)
+        app.add_exception_handler(error, _respond_with_error)
+    app.add_exception_handler(downloads.FilesMissingError, _respond_with_missing_files)
+    app.middleware("http")(_add_security_headers)
     return app
 
 
-async def _safely(request: Request, proceed: object) -> Response:
-    answer: Response = await proceed(request)  # type: ignore[operator]
-    for name, value in SAFETY.items():
-        answer.headers.setdefault(name, value)
-    return answer
+async def _add_security_headers(request: Request, call_next: object) -> Response:
+    response: Response = await call_next(request)  # type: ignore[operator]
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
 
 
-async def _told(request: Request, error: Exception) -> Response:
-    """Returns what went wrong, as JSON to programs, and as a page to people."""
-    status_code, reason = explain(error)
-    base = base_of(request)
+async def _respond_with_error(request: Request, error: Exception) -> Response:
+    """Returns an error as JSON for programs and as a page for people."""
+    status_code, message = explain(error)
+    base = base_path(request)
     retry_after = SUPERSEDED_RETRY_AFTER if isinstance(error, SupersededError) else RETRY_AFTER.get(status_code)
     headers = {"Retry-After": retry_after} if retry_after else {}
     path = request.url.path.removeprefix(base)
-    if path.startswith(f"{PREFIX}/api/") or not _reads_pages(request):
-        return JSONResponse({"detail": reason}, status_code, headers=headers)
+    if path.startswith(f"{PREFIX}/api/") or not _accepts_html(request):
+        return JSONResponse({"detail": message}, status_code, headers=headers)
     if status_code == status.HTTP_401_UNAUTHORIZED and request.method == "GET":
-        asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return RedirectResponse(f"{base}/api/v2/auth/login?{urlencode({'next': asked})}", status.HTTP_302_FOUND)
-    answer = pages.page("error.html", None, base, status_code=status_code, reason=reason)
-    answer.headers.update(headers)
-    return answer
+        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"{base}/api/v2/auth/login?{urlencode({'next': target})}", status.HTTP_302_FOUND)
+    heading = HEADINGS.get(status_code, "Something went wrong")
+    page = pages.render_page("error.html", None, base, status_code=status_code, heading=heading, message=message)
+    page.headers.update(headers)
+    return page
 
 
-async def _offer_again(request: Request, error: Exception) -> Response:
-    """Returns that files are missing; to people who may, with a button that creates the report again."""
-    assert isinstance(error, downloads.FilesMissingError)  # noqa: S101 - registered for nothing else
-    if not _reads_pages(request):
+async def _respond_with_missing_files(request: Request, error: Exception) -> Response:
+    """Returns that files are missing; authorized people get a button that creates the report again."""
+    assert isinstance(error, downloads.FilesMissingError)  # noqa: S101 - registered for this class only
+    if not _accepts_html(request):
         return JSONResponse({"detail": str(error)}, status.HTTP_410_GONE)
-    return pages.page(
-        "missing.html", error.caller, base_of(request), status_code=status.HTTP_410_GONE,
-        reason=str(error), manifest=error.manifest,
+    return pages.render_page(
+        "missing.html", error.caller, base_path(request), status_code=status.HTTP_410_GONE,
+        message=str(error), manifest=error.manifest,
     )  # fmt: skip
 
 
-def _reads_pages(request: Request) -> bool:
+def _accepts_html(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")

@@ -1,8 +1,8 @@
-"""A zip of a run's files, made while it is sent, whose size is known before its first byte.
+"""A zip of a run's files, created while it is sent, whose size is known before its first byte.
 
-The size goes into ``Content-Length``. Middleware between here and the server (Starlette's ``BaseHTTPMiddleware``) ends
-an answer as if all were well when its source fails; with the length, the server notices what is missing and closes the
-connection, and so does the client.
+The size goes into ``Content-Length``. If the source of a streamed response fails, middleware such as Starlette's
+``BaseHTTPMiddleware`` ends the response as if it were complete. With the length, the server notices the missing bytes
+and closes the connection, so that the client fails, too.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from quire.errors import IntegrityError
 from quire.object_store import Store
 from quire.records.stage_records import RenderedFile
 
-BLOCK_BYTES = 0xFFFF  # the most that a stored block holds
+BLOCK_BYTES = 0xFFFF  # maximum size of a stored block
 BLOCK_HEADER = struct.Struct("<BHH")
 
 
 class StoredBlocks:
-    """Deflate that only stores (RFC 1951, 3.2.4): what is deflated already gets no smaller."""
+    """A deflate stream of stored blocks (RFC 1951, 3.2.4), because the files are compressed already."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -48,32 +48,32 @@ def _block(data: bytes, *, is_last: bool = False) -> bytes:
 
 
 def archive_bytes(files: Sequence[RenderedFile], made_at: datetime) -> int:
-    """Returns the size of ``stream_archive``: of a zip of empty files with these names, and of what these hold."""
+    """Returns the size of ``stream_archive``: a zip of empty files with the same names, plus the stored blocks."""
     empty = sum(map(len, _zip([(file.name, ()) for file in files], made_at)))
     return empty + sum(file.bytes + file.bytes // BLOCK_BYTES * BLOCK_HEADER.size for file in files)
 
 
 def stream_archive(files: Sequence[RenderedFile], made_at: datetime, *, store: Store) -> Generator[bytes]:
-    """Gives a zip of files from the store.
+    """Yields a zip of files from the store.
 
     Raises:
-        IntegrityError: a file is not what was stored.
-        StoreRefusedError, StoreUnavailableError: the object store does not give it.
+        IntegrityError: the bytes of a file do not match its SHA-256.
+        StoreRefusedError, StoreUnavailableError: a file cannot be read.
     """
-    yield from _zip([(file.name, _verified(file, store)) for file in files], made_at)
+    yield from _zip([(file.name, _read_verified(file, store)) for file in files], made_at)
 
 
 def _zip(members: Iterable[tuple[str, Iterable[bytes]]], made_at: datetime) -> Iterable[bytes]:
     entries: Any = ((name, made_at, S_IFREG | 0o644, ZIP_64, content) for name, content in members)
-    make: Any = StoredBlocks
-    return stream_zip(entries, get_compressobj=make)
+    new_compressor: Any = StoredBlocks
+    return stream_zip(entries, get_compressobj=new_compressor)
 
 
-def _verified(file: RenderedFile, store: Store) -> Iterator[bytes]:
+def _read_verified(file: RenderedFile, store: Store) -> Iterator[bytes]:
     digest = hashlib.sha256()
     with closing(store.stream(file.key)) as parts:
         for part in parts:
             digest.update(part)
             yield part
     if digest.hexdigest() != file.sha256:
-        raise IntegrityError(f"{file.key} is not what was stored")
+        raise IntegrityError(f"{file.key} does not match its SHA-256")

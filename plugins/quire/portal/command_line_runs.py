@@ -1,4 +1,4 @@
-"""Runs that the command line published: Airflow knows nothing of them, but their manifests are in the store."""
+"""Runs that the command line published. Airflow has no record of them, so they are listed from their manifests."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from quire.runs.manifest_store import load_manifest
 logger = logging.getLogger(__name__)
 
 RUN_ID = re.compile(r"cli__[0-9a-f]{32}")
-MAX_LISTED = 100  # the newest
-MAX_READ = 200  # manifests for one list, the newest first; older ones follow with the next lists
-MAX_READERS = 4  # of manifests at once: each takes up to some 200 MB of memory while it is parsed
-MAX_REMEMBERED = 20_000  # manifests, by whether the command line published them: some 400 bytes each
+MAX_LISTED = 100  # newest runs
+MAX_READ = 200  # manifests per list, newest first; the following lists read older ones
+MAX_READERS = 4  # concurrent readers of manifests: parsing one takes up to about 200 MB of memory
+MAX_CACHED_ORIGINS = 20_000  # about 400 bytes each
 MAX_LISTING_BYTES = 16 * 1024 * 1024
 MAX_LISTING_SECONDS = 30.0
-MAX_UNREADABLE_SECONDS = 300.0  # that a manifest which cannot be read is left alone
+MAX_UNREADABLE_SECONDS = 300.0  # before an unreadable manifest is read again
 
 Run = TypeVar("Run")
-Place = tuple[str, str]  # location of the store, report
-Version = tuple[str, datetime]  # a run's key, and when its manifest was written
+Location = tuple[str, str]  # location of the store, report
+Version = tuple[str, datetime]  # run key and modification time of its manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -44,21 +44,21 @@ class CommandLineRun:
     run_id: str
 
 
-def _listing_key(store: Store, report: str) -> Place:
+def _listing_key(store: Store, report: str) -> Location:
     return store.location, report
 
 
-_LISTINGS: TTLCache[Place, tuple[Version, ...]] = TTLCache(
+_LISTINGS: TTLCache[Location, tuple[Version, ...]] = TTLCache(
     MAX_LISTING_BYTES, MAX_LISTING_SECONDS, getsizeof=lambda versions: 250 * len(versions) + 100
 )
-_ORIGINS: LRUCache[tuple[Place, Version], CommandLineRun | None] = LRUCache(MAX_REMEMBERED)
-_UNREADABLE: TTLCache[tuple[Place, Version], None] = TTLCache(MAX_REMEMBERED, MAX_UNREADABLE_SECONDS)
+_ORIGINS: LRUCache[tuple[Location, Version], CommandLineRun | None] = LRUCache(MAX_CACHED_ORIGINS)
+_UNREADABLE: TTLCache[tuple[Location, Version], None] = TTLCache(MAX_CACHED_ORIGINS, MAX_UNREADABLE_SECONDS)
 _LOCK = threading.Lock()
 
 
 @cached(_LISTINGS, key=_listing_key, lock=threading.Lock())
 def _versions(store: Store, report: str) -> tuple[Version, ...]:
-    """Returns the newest manifests of a report, the newest first; folders without one are not runs."""
+    """Returns the newest manifests of a report, newest first; folders without a manifest are not runs."""
     prefix = f"reports/{report}/"
     dated = (
         (entry.modified, run_key)
@@ -66,44 +66,44 @@ def _versions(store: Store, report: str) -> tuple[Version, ...]:
         if re.fullmatch(RUN_KEY, run_key := entry.key.removeprefix(prefix).partition("/")[0])
         and entry.key == manifest_key(report, run_key)
     )
-    return tuple((run_key, modified) for modified, run_key in heapq.nlargest(MAX_REMEMBERED, dated))
+    return tuple((run_key, modified) for modified, run_key in heapq.nlargest(MAX_CACHED_ORIGINS, dated))
 
 
 def command_line_runs(store: Store, report: str) -> list[CommandLineRun]:
-    """Returns the runs of a report that the command line published, the newest first.
+    """Returns the runs of a report that the command line published, newest first.
 
-    A manifest that is damaged, or that the store refuses to give, is of no such run.
+    Ignores manifests that are damaged or that the store refuses to return.
 
     Raises:
-        StoreRefusedError, StoreUnavailableError: the object store cannot be asked.
+        StoreRefusedError, StoreUnavailableError: the manifests cannot be listed.
     """
-    versions, place = _versions(store, report), _listing_key(store, report)
+    versions, location = _versions(store, report), _listing_key(store, report)
     with _LOCK:
-        origins = {version: _ORIGINS[place, version] for version in versions if (place, version) in _ORIGINS}
-        unread = [version for version in versions if version not in origins and (place, version) not in _UNREADABLE][
+        origins = {version: _ORIGINS[location, version] for version in versions if (location, version) in _ORIGINS}
+        unread = [version for version in versions if version not in origins and (location, version) not in _UNREADABLE][
             :MAX_READ
         ]
     read = side_by_side(lambda version: _read_origin(store, report, version[0]), unread, max_lookups=MAX_READERS)
     with _LOCK:
         for version, (is_readable, origin) in zip(unread, read, strict=True):
             if is_readable:
-                _ORIGINS[place, version] = origin
+                _ORIGINS[location, version] = origin
             else:
-                _UNREADABLE[place, version] = None
+                _UNREADABLE[location, version] = None
     runs = [run for run in (*origins.values(), *(origin for _, origin in read)) if run]
     return sorted(runs, reverse=True)[:MAX_LISTED]
 
 
 def _read_origin(store: Store, report: str, run_key: str) -> tuple[bool, CommandLineRun | None]:
-    """Returns whether a run's manifest can be read, and the run where the command line published it.
+    """Returns whether a run's manifest can be read, and the run if the command line published it.
 
-    Manifests are large: of each one no more than this is kept, so that few are in memory at once.
+    Manifests are large: returning only this limits how many are in memory at the same time.
     """
     try:
         manifest = load_manifest(store, manifest_key(report, run_key))
         return manifest is not None, _origin(manifest, run_key) if manifest else None
     except (IntegrityError, StoreRefusedError, ValueError) as error:
-        logger.warning("%s %s: its manifest cannot be read: %s", report, run_key, error)
+        logger.warning("%s: the manifest of run %s cannot be read: %s", report, run_key, error)
         return False, None
 
 
@@ -117,16 +117,16 @@ def _origin(manifest: Manifest, run_key: str) -> CommandLineRun | None:
 
 
 def merge_page(
-    others: Sequence[tuple[datetime, Run]], own: Sequence[CommandLineRun], *, skip: int, limit: int
+    airflow_runs: Sequence[tuple[datetime, Run]], own: Sequence[CommandLineRun], *, skip: int, limit: int
 ) -> list[Run | CommandLineRun]:
-    """Returns one page of two lists of runs, the newest first.
+    """Returns one page of two merged lists of runs, newest first.
 
     Args:
-        others: Airflow's, from the first that can be on the page on.
-        own: all of the command line's.
-        skip: how many of both together come before the page.
-        limit: how many at most.
+        airflow_runs: Airflow's runs, starting with the first that may be on the page.
+        own: all runs of the command line.
+        skip: number of merged runs before the page.
+        limit: maximum number of runs.
     """
-    both: list[tuple[datetime, Run | CommandLineRun]] = [*others, *((run.made_at, run) for run in own)]
-    both.sort(key=lambda pair: pair[0], reverse=True)
-    return [run for _, run in both[skip : skip + limit]]
+    merged: list[tuple[datetime, Run | CommandLineRun]] = [*airflow_runs, *((run.made_at, run) for run in own)]
+    merged.sort(key=lambda pair: pair[0], reverse=True)
+    return [run for _, run in merged[skip : skip + limit]]

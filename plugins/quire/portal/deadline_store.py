@@ -1,4 +1,4 @@
-"""The object store for a reader who waits: it gives up early, and sends no request after the deadline."""
+"""An object store for interactive requests, with short timeouts and a deadline."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ logger = logging.getLogger(__name__)
 
 
 @lru_cache(maxsize=4)
-def hurried_client(settings: StoreSettings) -> S3Client:
-    """Returns a client that gives up early, so that a store that hangs keeps no place in a queue for long."""
+def short_timeout_client(settings: StoreSettings) -> S3Client:
+    """Returns a client with short timeouts, so that an unresponsive store does not block a queue for long."""
     store = S3Store(settings)
     store.connect_seconds, store.read_seconds, store.max_retries = 2, 5, 0
     return store.client
 
 
-class HurriedStore(S3Store):
-    """A store that only reads, and sends no request once nobody waits for the answer.
+class DeadlineStore(S3Store):
+    """A read-only store that sends no requests after the deadline.
 
     Args:
-        store: the store itself.
+        store: the store to read.
         deadline: of the work that reads.
     """
 
     def __init__(self, store: S3Store, deadline: Deadline) -> None:
         super().__init__(store.settings)
-        self.client, self._deadline = hurried_client(store.settings), deadline
+        self.client, self._deadline = short_timeout_client(store.settings), deadline
 
-    def _get(self, key: str) -> GetObjectOutputTypeDef:  # each attempt of a read
+    def _get(self, key: str) -> GetObjectOutputTypeDef:  # called for each attempt of a read
         self._deadline.ensure_time_left()
         return super()._get(key)
 
     def size(self, key: str) -> int | None:
-        """Returns an object's size in bytes, or None where there is no such object."""
+        """Returns an object's size in bytes, or None if it does not exist."""
         self._deadline.ensure_time_left()
         return super().size(key)
 
     def delete_unchanged(self, key: str, body: bytes) -> bool:
-        """Leaves a damaged record to the next run: an estimate counts it as a cache miss and changes nothing."""
-        logger.info("%s is damaged, and stays until the next run", key)
+        """Keeps a damaged record for the next run to delete; an estimate counts it as a cache miss."""
+        logger.info("%s is damaged; the next run deletes it", key)
         return False

@@ -1,6 +1,6 @@
-"""Stable addresses of published files: who follows one is checked, and gets a link that was signed that moment.
+"""Permanent URLs of published files. Each request is authorized and redirected to a freshly signed link.
 
-Before anything is sent, the store is asked whether all of it is there: a reader never meets the store's own answer.
+The portal checks that all files exist before it responds, so that readers never see an error page of the store.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 from quire.errors import DefinitionError, IntegrityError
 from quire.object_store import Store, attachment
 from quire.object_store.commit_records import side_by_side
-from quire.portal.access import AskingDep, Caller, Named, NamedDep
+from quire.portal.access import Caller, FileAccess, FileAccessDep, RequestAccessDep
 from quire.portal.archives import archive_bytes, stream_archive
+from quire.portal.dependencies import BaseDep, StoreDep
 from quire.portal.manifest_cache import cached_manifest
-from quire.portal.request_checks import check_question, request_run
-from quire.portal.services import BaseDep, StoreDep
-from quire.portal.zip_transfers import Place, Transfer, Transfers
+from quire.portal.request_checks import request_run, validate_request
+from quire.portal.zip_transfers import Transfer, Transfers, TransferSlot
 from quire.records.manifest import RUN_KEY, Manifest
 from quire.records.stage_records import RenderedFile
 from quire.report.catalog import find_definition
@@ -33,15 +33,15 @@ from quire.urls import run_path
 
 router = APIRouter(prefix="/reports/{report}/published", tags=["files"])
 _TRANSFERS = Transfers()
-RunKey = Annotated[str, Path(pattern=f"^{RUN_KEY}$", description="The published run's key.")]
+RunKey = Annotated[str, Path(pattern=f"^{RUN_KEY}$", description="Key of the published run.")]
 
 
 class FilesMissingError(Exception):
-    """Files of a published run are not in the store, or not what was stored.
+    """Files of a published run are missing from the store, or have a different size.
 
     Args:
         manifest: of the run.
-        caller: who may create it again; None where they may not.
+        caller: the caller if they may create the report again, otherwise None.
     """
 
     def __init__(self, manifest: Manifest, caller: Caller | None) -> None:
@@ -51,28 +51,28 @@ class FilesMissingError(Exception):
 
 @router.get(
     "/{run_key}.zip",
-    summary="All files of a published run",
+    summary="Download all files of a run",
     response_class=StreamingResponse,
-    responses={200: {"content": {"application/zip": {}}, "description": "The files as they are, not deflated again."}},
+    responses={200: {"content": {"application/zip": {}}, "description": "A zip of the files, uncompressed."}},
 )
-async def get_archive(reading: NamedDep, run_key: RunKey, store: StoreDep) -> Transfer:
-    """Made while it is sent: nothing is kept, whatever its size. Where a file fails meanwhile, the connection ends."""
-    place = _TRANSFERS.begin(reading.caller.user.get_id())
+async def get_archive(access: FileAccessDep, run_key: RunKey, store: StoreDep) -> Transfer:
+    """The zip is created while it is sent. If a file turns out to be damaged, the connection is closed early."""
+    slot = _TRANSFERS.begin(access.caller.user.get_id())
     try:
-        return await run_sync(_archive, reading, run_key, store, place)
+        return await run_sync(_archive, access, run_key, store, slot)
     except BaseException:
-        place.release()
+        slot.release()
         raise
 
 
-def _archive(reading: Named, run_key: str, store: Store, place: Place) -> Transfer:
-    manifest = _manifest(reading, run_key, store)
-    ensure_files(reading, manifest, manifest.files, store=store)
+def _archive(access: FileAccess, run_key: str, store: Store, slot: TransferSlot) -> Transfer:
+    manifest = _manifest(access, run_key, store)
+    ensure_files(access, manifest, manifest.files, store=store)
     name = f"{manifest.report}_{range_name(manifest.start, manifest.end)}.zip"
     made_at = datetime.fromisoformat(manifest.made_at)
     return Transfer(
         stream_archive(manifest.files, made_at, store=store),
-        place=place,
+        slot=slot,
         size=archive_bytes(manifest.files, made_at),
         media_type="application/zip",
         headers={"Content-Disposition": attachment(name)},
@@ -81,61 +81,61 @@ def _archive(reading: Named, run_key: str, store: Store, place: Place) -> Transf
 
 @router.get(
     "/{run_key}/{name}",
-    summary="A published file",
+    summary="Download a file",
     status_code=status.HTTP_302_FOUND,
     response_class=RedirectResponse,
-    responses={302: {"description": "To a link that works for as long as the report's definition says."}},
+    responses={302: {"description": "A signed link, valid for the `delivery.link_ttl` of the report."}},
 )
-def get_file(reading: NamedDep, run_key: RunKey, name: str, store: StoreDep) -> RedirectResponse:
-    """The object's key is the manifest's: nothing of the address reaches the store."""
-    manifest = _manifest(reading, run_key, store)
+def get_file(access: FileAccessDep, run_key: RunKey, name: str, store: StoreDep) -> RedirectResponse:
+    """Redirects to the object that the manifest lists under this name."""
+    manifest = _manifest(access, run_key, store)
     file = next((file for file in manifest.files if file.name == name), None)
     if file is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such file.")
-    ensure_files(reading, manifest, [file], store=store)
-    link = store.presign(file.key, seconds=_link_seconds(reading.report), filename=file.name)
+    ensure_files(access, manifest, [file], store=store)
+    link = store.presign(file.key, seconds=_link_seconds(access.report), filename=file.name)
     return RedirectResponse(link, status.HTTP_302_FOUND)
 
 
 @router.post("/{run_key}/again", include_in_schema=False)
-async def post_again(asking: AskingDep, run_key: RunKey, store: StoreDep, base: BaseDep) -> RedirectResponse:
-    """Starts a run of what a run with missing files was asked for, which reads every row again."""
-    definition = asking.definition
-    manifest = await run_sync(_manifest, Named(caller=asking.caller, report=definition.name), run_key, store)
-    if not await run_sync(lambda: _missing(manifest.files, store)):
-        raise HTTPException(status.HTTP_409_CONFLICT, "All files of this run are in the store.")
+async def post_again(access: RequestAccessDep, run_key: RunKey, store: StoreDep, base: BaseDep) -> RedirectResponse:
+    """Repeats the request of a run with missing files, ignoring cached partitions."""
+    definition = access.definition
+    manifest = await run_sync(_manifest, FileAccess(caller=access.caller, report=definition.name), run_key, store)
+    if not await run_sync(lambda: _is_any_missing(manifest.files, store)):
+        raise HTTPException(status.HTTP_409_CONFLICT, "No files of this run are missing.")
     suffixes = {file.name.rpartition(".")[2] for file in manifest.files if not is_summary(file)}
-    question = await check_question(
-        asking,
+    report_request = await validate_request(
+        access,
         start=manifest.start.isoformat(),
         end=manifest.end.isoformat(),
         parameters=manifest.parameters,
         formats=[name for name in FILE_FORMATS if name in suffixes] or None,
         force=True,
-        limits=definition.limits,  # the command line may have published more days than readers may request
+        limits=definition.limits,  # the command line may publish more days than readers may request
     )
-    run_id, _ = await request_run(asking, question, store)
+    run_id, _ = await request_run(access, report_request, store)
     return RedirectResponse(f"{base}{run_path(definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
 
 
-def ensure_files(reading: Named, manifest: Manifest, files: Sequence[RenderedFile], *, store: Store) -> None:
-    """Checks that files of a run are in the store, with the size that they were stored with.
+def ensure_files(access: FileAccess, manifest: Manifest, files: Sequence[RenderedFile], *, store: Store) -> None:
+    """Checks that files of a run exist in the store with the size that the manifest lists.
 
     Raises:
-        FilesMissingError: one is not.
-        StoreRefusedError, StoreUnavailableError: the object store cannot be asked.
+        FilesMissingError: a file is missing or has a different size.
+        StoreRefusedError, StoreUnavailableError: the store cannot be queried.
     """
-    if _missing(files, store):
-        raise FilesMissingError(manifest, reading.caller if reading.may_ask else None)
+    if _is_any_missing(files, store):
+        raise FilesMissingError(manifest, access.caller if access.may_request else None)
 
 
-def _missing(files: Sequence[RenderedFile], store: Store) -> bool:
+def _is_any_missing(files: Sequence[RenderedFile], store: Store) -> bool:
     sizes = side_by_side(store.size, [file.key for file in files])
     return any(size != file.bytes for size, file in zip(sizes, files, strict=True))
 
 
 def _link_seconds(report: str) -> int:
-    """Returns how long links live; a mistake in the report's files does not keep anybody from what is published."""
+    """Returns the lifetime of links; published files stay available even if the definition is broken."""
     try:
         delivery = find_definition(include_folder(), report).delivery
     except DefinitionError:
@@ -143,10 +143,10 @@ def _link_seconds(report: str) -> int:
     return int(delivery.link_ttl.total_seconds())
 
 
-def _manifest(reading: Named, run_key: str, store: Store) -> Manifest:
+def _manifest(access: FileAccess, run_key: str, store: Store) -> Manifest:
     try:
-        return cached_manifest(store, reading.report, run_key)
+        return cached_manifest(store, access.report, run_key)
     except IntegrityError as error:
         raise HTTPException(
-            status.HTTP_404_NOT_FOUND, "These files do not exist: they were deleted, or never published."
+            status.HTTP_404_NOT_FOUND, "These files do not exist. They may have been deleted."
         ) from error

@@ -1,4 +1,4 @@
-"""How much a question would give, told before it is asked: from stored partitions, else by PostgreSQL's planner."""
+"""Estimates the size of a report before it runs, from cached partitions and PostgreSQL's planner."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from datetime import timedelta
 from quire.date_range import DatePartition
 from quire.errors import error_context
 from quire.object_store import S3Store
-from quire.portal.deadline_store import HurriedStore
-from quire.portal.run_requests import Question
+from quire.portal.deadline_store import DeadlineStore
+from quire.portal.run_requests import ReportRequest
 from quire.portal.views import EstimateView
 from quire.portal.work_queue import Deadline, WorkUnavailableError
 from quire.postgres import SourceSession, SourceTransaction, open_transaction
@@ -22,88 +22,94 @@ from quire.postgres.partition_query import bound_query, query_columns
 from quire.records.stage_records import RunPlan, SourceColumn
 from quire.stages.plan import plan_partitions
 
-MAX_PARTITIONS = 500  # that are looked for in the store; of a range with more, the planner alone is asked
+MAX_PARTITIONS = 500  # to look up in the store; a range with more is estimated by the planner alone
 GRACE_SECONDS = 2
-# Bytes of a cell, by format, as TPC-H's lineitem (16 columns) and the flights of 2013 (19 columns) have them.
+# Bytes per cell by format, measured with TPC-H's lineitem (16 columns) and the flights of 2013 (19 columns).
 CELL_BYTES = {"xlsx": 6.5, "csv": 7.5, "parquet": 1.3}
 
 
-def estimate(question: Question, *, session: SourceSession, store: S3Store, deadline: Deadline) -> EstimateView:
-    """Returns what a question would give; nothing is read but what plan reads.
+def estimate(
+    report_request: ReportRequest, *, session: SourceSession, store: S3Store, deadline: Deadline
+) -> EstimateView:
+    """Returns the expected size of a report. Reads only what the plan stage reads.
 
     Raises:
-        ReportError: what plan raises; WorkUnavailableError after the deadline.
+        ReportError: the source or the store failed; WorkUnavailableError after the deadline.
     """
-    session = _hurried(session, deadline)
-    request, definition = question.request, question.definition
+    session = _limit_session(session, deadline)
+    request, definition = report_request.request, report_request.definition
     try:
         if definition.partition.periods(request.start, request.end) > MAX_PARTITIONS:
-            return _planned(question, session)
-        plan = plan_partitions(definition, request, session=session, store=HurriedStore(store, deadline))
-        return _counted(question, plan, session)
+            return _estimate_range(report_request, session)
+        plan = plan_partitions(definition, request, session=session, store=DeadlineStore(store, deadline))
+        return _estimate_partitions(report_request, plan, session)
     except CancelledError as error:
-        raise WorkUnavailableError("The estimate was given up") from error
+        raise WorkUnavailableError("The estimate was cancelled.") from error
 
 
-def _hurried(session: SourceSession, deadline: Deadline) -> SourceSession:
-    """Returns a session that ends with the deadline; PostgreSQL itself ends its statements a little later."""
+def _limit_session(session: SourceSession, deadline: Deadline) -> SourceSession:
+    """Returns a session that ends with the deadline; PostgreSQL cancels its statements a little later."""
     seconds = math.ceil(deadline.remaining) + GRACE_SECONDS
     url = with_defaults(session.url, connect_timeout=str(seconds))
     timeout = min(timedelta(seconds=seconds), session.timeout)
     return replace(session.with_own_log(), url=url, timeout=timeout, cancelled=deadline.cancelled)
 
 
-def _counted(question: Question, plan: RunPlan, session: SourceSession) -> EstimateView:
-    missing = [partition for group in plan.groups for partition in group]
+def _estimate_partitions(report_request: ReportRequest, plan: RunPlan, session: SourceSession) -> EstimateView:
+    uncached = [partition for group in plan.groups for partition in group]
     rows = sum(part.rows for part in plan.stored)
-    if missing:
-        with _transaction(question, session) as transaction:
-            planned = _planned_rows(question, transaction)
+    if uncached:
+        with _transaction(report_request, session) as transaction:
+            planned = _plan_rows(report_request, transaction)
         rows += round(
-            planned * sum((part.stop - part.start).days for part in missing) / question.request.date_range.day_count
+            planned
+            * sum((part.stop - part.start).days for part in uncached)
+            / report_request.request.date_range.day_count
         )
     return EstimateView(
         rows=rows,
-        bytes=_size(question, plan.columns, rows),
+        bytes=_estimate_bytes(report_request, plan.columns, rows),
         partitions=plan.size,
         stored=len(plan.stored),
-        is_exact=not missing,
+        is_exact=not uncached,
     )
 
 
-def _planned(question: Question, session: SourceSession) -> EstimateView:
-    """Returns what the planner alone expects."""
-    request, definition = question.request, question.definition
-    with _transaction(question, session) as transaction:
-        rows = round(_planned_rows(question, transaction))
-        columns = query_columns(definition, request, _whole(question), transaction=transaction)
+def _estimate_range(report_request: ReportRequest, session: SourceSession) -> EstimateView:
+    """Returns an estimate by the planner alone."""
+    request, definition = report_request.request, report_request.definition
+    with _transaction(report_request, session) as transaction:
+        rows = round(_plan_rows(report_request, transaction))
+        columns = query_columns(definition, request, _range_partition(report_request), transaction=transaction)
     partitions = definition.partition.periods(request.start, request.end)
     return EstimateView(
-        rows=rows, bytes=_size(question, columns, rows), partitions=partitions, stored=0, is_exact=False
+        rows=rows, bytes=_estimate_bytes(report_request, columns, rows), partitions=partitions, stored=0, is_exact=False
     )
 
 
 @contextmanager
-def _transaction(question: Question, session: SourceSession) -> Iterator[SourceTransaction]:
-    report = question.definition.name
+def _transaction(report_request: ReportRequest, session: SourceSession) -> Iterator[SourceTransaction]:
+    report = report_request.definition.name
     with error_context(report=report), open_transaction(session, name=f"quire {report} estimate") as transaction:
         yield transaction
 
 
-def _whole(question: Question) -> DatePartition:
-    request = question.request
+def _range_partition(report_request: ReportRequest) -> DatePartition:
+    request = report_request.request
     stop = request.end + timedelta(days=1)
-    return DatePartition(key="all", start=request.start, stop=stop, timezone=question.definition.timezone)
+    return DatePartition(key="all", start=request.start, stop=stop, timezone=report_request.definition.timezone)
 
 
-def _planned_rows(question: Question, transaction: SourceTransaction) -> float:
-    """Returns how many rows PostgreSQL's planner expects of the whole range."""
-    plan = transaction.explain(bound_query(question.definition, question.request, _whole(question)))
+def _plan_rows(report_request: ReportRequest, transaction: SourceTransaction) -> float:
+    """Returns the number of rows that PostgreSQL's planner expects for the complete range."""
+    plan = transaction.explain(
+        bound_query(report_request.definition, report_request.request, _range_partition(report_request))
+    )
     return float(plan[0]["Plan"]["Plan Rows"])
 
 
-def _size(question: Question, columns: Sequence[SourceColumn], rows: int) -> int:
-    if not question.definition.workbook.detail:
+def _estimate_bytes(report_request: ReportRequest, columns: Sequence[SourceColumn], rows: int) -> int:
+    if not report_request.definition.workbook.detail:
         return 0
-    cells = rows * len(question.definition.columns or columns)
-    return round(sum(cells * CELL_BYTES[name] for name in question.formats))
+    cells = rows * len(report_request.definition.columns or columns)
+    return round(sum(cells * CELL_BYTES[name] for name in report_request.formats))

@@ -1,4 +1,4 @@
-"""Manifests of published runs, kept for a while: they never change, but may be deleted."""
+"""A short-lived cache of manifests, which never change but may be deleted."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ from quire.object_store import Store
 from quire.records.manifest import Manifest
 from quire.runs.manifest_store import read_manifest
 
-MAX_CACHE_BYTES = 64 * 1024 * 1024  # of one process; a manifest of 20,000 partitions has some 25 MB
-MAX_CACHE_SECONDS = 60.0  # that a deleted run may still be shown
+MAX_CACHE_BYTES = 64 * 1024 * 1024  # per process; a manifest of 20,000 partitions takes about 25 MB
+MAX_CACHE_SECONDS = 60.0  # a deleted run may remain visible for this long
 
 
-def bytes_of(value: Any) -> int:
-    """Returns how much memory a record takes, with all it holds; what several parts share is counted several times."""
+def estimate_memory(value: Any) -> int:
+    """Returns the memory of a record and its contents; objects that it references twice count twice."""
     size = sys.getsizeof(value)
     if is_dataclass(value) and not isinstance(value, type):
-        return size + sum(bytes_of(getattr(value, field.name)) for field in fields(value))
+        return size + sum(estimate_memory(getattr(value, field.name)) for field in fields(value))
     if isinstance(value, dict):
-        return size + sum(bytes_of(key) + bytes_of(item) for key, item in value.items())
+        return size + sum(estimate_memory(key) + estimate_memory(item) for key, item in value.items())
     if isinstance(value, tuple | list):
-        return size + sum(map(bytes_of, value))
+        return size + sum(map(estimate_memory, value))
     return size
 
 
-_CACHE: TTLCache[tuple[str, str, str], Manifest] = TTLCache(MAX_CACHE_BYTES, MAX_CACHE_SECONDS, getsizeof=bytes_of)
+_CACHE: TTLCache[tuple[str, str, str], Manifest] = TTLCache(
+    MAX_CACHE_BYTES, MAX_CACHE_SECONDS, getsizeof=estimate_memory
+)
 
 
 def _key(store: Store, report: str, run_key: str) -> tuple[str, str, str]:
@@ -41,6 +43,6 @@ def cached_manifest(store: Store, report: str, run_key: str) -> Manifest:
     """Returns a published run's manifest.
 
     Raises:
-        IntegrityError: there is none, or it is not a manifest.
+        IntegrityError: the manifest does not exist or is damaged.
     """
     return read_manifest(store, report, run_key)

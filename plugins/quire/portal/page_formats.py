@@ -10,9 +10,9 @@ from quire.formatting import format_count, format_duration, format_parameter, fo
 AGES = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3_600), ("minute", 60))
 
 
-def shown_age(moment: datetime, now: datetime) -> str:
-    """Returns how long ago something was: just now, 5 minutes ago."""
-    seconds = (now - moment).total_seconds()
+def format_age(time: datetime, now: datetime) -> str:
+    """Returns the age of a time: ``just now``, ``5 minutes ago``."""
+    seconds = (now - time).total_seconds()
     for unit, length in AGES:
         count = int(seconds // length)
         if count > 0:
@@ -20,10 +20,10 @@ def shown_age(moment: datetime, now: datetime) -> str:
     return "just now"
 
 
-def shown_range(start: date | None, end: date | None) -> str:
-    """Returns days as short as they are clear: 1 to 31 January 2013, 2013, 15 March 2013."""
+def format_date_range(start: date | None, end: date | None) -> str:
+    """Returns the shortest unambiguous form of a date range: ``2013``, ``1 to 30 March 2013``; empty if unknown."""
     if start is None or end is None:
-        return "days that it does not know"
+        return ""
     following = end + timedelta(days=1)
     if start.day == following.day == 1:
         if start.month == following.month == 1 and end.year == start.year:
@@ -44,7 +44,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "number": format_count,
     "size": format_size,
     "duration": format_duration,
-    "age": shown_age,
+    "age": format_age,
     "plain": format_parameter,
     "time": format_time,
 }

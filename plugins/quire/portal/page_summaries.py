@@ -1,7 +1,7 @@
-"""Summaries of run pages: prepared by a small queue within a bound of memory, and cached.
+"""Summaries on run pages: prepared by a small queue within a memory limit, and cached.
 
-A preparation takes at most ``MAX_STORED_BYTES`` for the stored object, and all preparations of a process together
-``MAX_TABLE_BYTES`` to decode one, because they decode in turn.
+Each preparation holds at most ``MAX_STORED_BYTES`` of stored data. All preparations of a process together hold at most
+``MAX_TABLE_BYTES`` of decoded data, because they decode one at a time.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from cachetools import TTLCache
 
 from quire.errors import StoreRefusedError, StoreUnavailableError
 from quire.object_store import S3Store
-from quire.portal.access import Reading
-from quire.portal.deadline_store import HurriedStore
-from quire.portal.manifest_cache import bytes_of
+from quire.portal.access import ReportAccess
+from quire.portal.deadline_store import DeadlineStore
+from quire.portal.manifest_cache import estimate_memory
 from quire.portal.work_queue import Deadline, WorkQueue, WorkUnavailableError
 from quire.records.manifest import Manifest
 from quire.records.serialization import digest
@@ -30,21 +30,21 @@ from quire.sheets.page_tables import SummaryTable, summary_tables
 
 logger = logging.getLogger(__name__)
 
-MAX_PREPARATIONS = 2  # at once, in one process of the API server
-MAX_SECONDS = 10.0  # that a page waits for its summaries
-MAX_CACHE_BYTES = 16 * 1024 * 1024  # of one process
-MAX_CACHE_SECONDS = 60.0  # that summaries may be shown after they were deleted
+MAX_PREPARATIONS = 2  # concurrent preparations per process
+MAX_SECONDS = 10.0  # a page waits for its summaries
+MAX_CACHE_BYTES = 16 * 1024 * 1024  # per process
+MAX_CACHE_SECONDS = 60.0  # deleted summaries may remain visible for this long
 NOT_READY = "The summaries are not ready yet. Reload this page in a few seconds."
-UNAVAILABLE = "The summaries are unavailable because the file store does not answer. Reload this page later."
-UNREADABLE = "The summaries cannot be shown. Ask your Airflow administrator."
+UNAVAILABLE = "The summaries are unavailable because the file store is not responding. Reload this page later."
+UNREADABLE = "The summaries cannot be displayed. Contact your Airflow administrator."
 
 Tables = Sequence[SummaryTable]
 Key = tuple[Any, ...]
 
-_QUEUE = WorkQueue("summary", places=MAX_PREPARATIONS, seconds=MAX_SECONDS, wait=MAX_SECONDS / 2)
-_CACHE: TTLCache[Key, Tables] = TTLCache(MAX_CACHE_BYTES, MAX_CACHE_SECONDS, getsizeof=bytes_of)
+_QUEUE = WorkQueue("summary", slots=MAX_PREPARATIONS, seconds=MAX_SECONDS, wait=MAX_SECONDS / 2)
+_CACHE: TTLCache[Key, Tables] = TTLCache(MAX_CACHE_BYTES, MAX_CACHE_SECONDS, getsizeof=estimate_memory)
 _RUNNING: dict[Key, Future[Tables]] = {}
-_LOCK = threading.Lock()  # of both
+_LOCK = threading.Lock()  # guards both
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,34 +52,28 @@ class PageSummaries:
     """The summaries of a run's page.
 
     Args:
-        tables: with their charts.
-        notice: a sentence that says why there are none, and what to do; empty where nothing is wrong.
+        tables: summaries with their charts.
+        message: why the summaries are missing and what to do; empty if they are not.
     """
 
     tables: Tables = ()
-    notice: str = ""
+    message: str = ""
 
 
-async def summaries_for(reading: Reading, manifest: Manifest, *, store: S3Store) -> PageSummaries:
-    """Returns what a run's page shows of its summaries; the page does without them where they cannot be prepared.
-
-    Args:
-        reading: the report and its reader.
-        manifest: of the run.
-        store: where the summaries are.
-    """
-    definition, place = reading.definition, f"{manifest.report} {manifest.run}"
+async def load_summaries(access: ReportAccess, manifest: Manifest, *, store: S3Store) -> PageSummaries:
+    """Returns the summaries of a run, or a message if they cannot be prepared."""
+    definition, run = access.definition, f"{manifest.report} {manifest.run}"
     try:
-        return PageSummaries(tables=await _tables(definition, manifest, reading.caller.user.get_id(), store))
+        return PageSummaries(tables=await _tables(definition, manifest, access.caller.user.get_id(), store))
     except WorkUnavailableError as error:
-        logger.info("%s: its summaries are not ready: %s", place, error)
-        return PageSummaries(notice=NOT_READY)
+        logger.info("%s: the summaries are not ready: %s", run, error)
+        return PageSummaries(message=NOT_READY)
     except (StoreRefusedError, StoreUnavailableError) as error:
-        logger.warning("%s: its summaries are not shown: %s", place, error)
-        return PageSummaries(notice=UNAVAILABLE)
+        logger.warning("%s: the summaries are unavailable: %s", run, error)
+        return PageSummaries(message=UNAVAILABLE)
     except Exception:
-        logger.exception("%s: its summaries cannot be shown", place)
-        return PageSummaries(notice=UNREADABLE)
+        logger.exception("%s: the summaries cannot be prepared", run)
+        return PageSummaries(message=UNREADABLE)
 
 
 async def _tables(definition: ReportDefinition, manifest: Manifest, user: str, store: S3Store) -> Tables:
@@ -94,24 +88,24 @@ async def _tables(definition: ReportDefinition, manifest: Manifest, user: str, s
 
 
 def _key(definition: ReportDefinition, manifest: Manifest, store: S3Store) -> Key:
-    """Returns what decides the tables: the stored summaries, and the definition that they are shown by."""
-    shown_by = digest(definition.model_dump(mode="json"))
-    return (store.location, definition.name, manifest.run, manifest.summaries, shown_by)
+    """Returns the cache key: everything that determines the tables."""
+    definition_digest = digest(definition.model_dump(mode="json"))
+    return (store.location, definition.name, manifest.run, manifest.summaries, definition_digest)
 
 
 async def _join(running: Future[Tables]) -> Tables:
-    """Waits for a preparation that another request has begun."""
+    """Waits for a preparation that another request started."""
     try:
         async with asyncio.timeout(MAX_SECONDS):
             return await asyncio.shield(asyncio.wrap_future(running))
     except TimeoutError as error:
-        raise WorkUnavailableError("Another request's preparation took too long") from error
+        raise WorkUnavailableError("The preparation of another request timed out.") from error
 
 
 def _prepare(key: Key, definition: ReportDefinition, manifest: Manifest, store: S3Store, deadline: Deadline) -> Tables:
-    """Returns the tables, unless another thread has them or prepares them; runs in a thread of the queue."""
+    """Returns the tables, reusing the result of another thread if there is one; runs in a thread of the queue."""
     own = Future[Tables]()
-    own.set_running_or_notify_cancel()  # so that no request that waits for it can cancel it
+    own.set_running_or_notify_cancel()  # so that waiting requests cannot cancel it
     with _LOCK:
         if (tables := _CACHE.get(key)) is not None:
             return tables
@@ -122,7 +116,7 @@ def _prepare(key: Key, definition: ReportDefinition, manifest: Manifest, store: 
         except TimeoutError as error:
             raise deadline.exceeded() from error
     try:
-        tables = tuple(summary_tables(definition, manifest, store=HurriedStore(store, deadline)))
+        tables = tuple(summary_tables(definition, manifest, store=DeadlineStore(store, deadline)))
     except BaseException as error:
         _finish(key, own, None)
         own.set_exception(error)
@@ -132,10 +126,10 @@ def _prepare(key: Key, definition: ReportDefinition, manifest: Manifest, store: 
 
 
 def _finish(key: Key, own: Future[Tables], tables: Tables | None) -> None:
-    """Caches tables, unless they are larger than the whole cache, and hands them to whoever waits."""
+    """Passes tables to the waiting requests and caches them, unless they exceed the size of the cache."""
     with _LOCK:
         del _RUNNING[key]
-        if tables is not None and bytes_of(tables) <= MAX_CACHE_BYTES:
+        if tables is not None and estimate_memory(tables) <= MAX_CACHE_BYTES:
             _CACHE[key] = tables
     if tables is not None:
         own.set_result(tables)

@@ -1,4 +1,4 @@
-"""The pages: what the API tells, for people."""
+"""The HTML pages, which show the same records as the API."""
 
 from __future__ import annotations
 
@@ -15,148 +15,161 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from pydantic import StringConstraints
 
 from quire.errors import TransientError, UsageError
-from quire.portal.access import TOKEN_FIELD, AskingDep, Caller, CallerDep, CancellingDep, Reading, ReadingDep, RunId
+from quire.portal.access import (
+    TOKEN_FIELD,
+    Caller,
+    CallerDep,
+    CancelAccessDep,
+    ReadAccessDep,
+    ReportAccess,
+    RequestAccessDep,
+    RunId,
+)
 from quire.portal.api import LIMIT, OFFSET, cancel
+from quire.portal.dependencies import BaseDep, StoreDep
 from quire.portal.error_messages import explain
-from quire.portal.listing import list_for, run_for
-from quire.portal.page_formats import FILTERS, shown_range
-from quire.portal.page_summaries import PageSummaries, summaries_for
+from quire.portal.page_formats import FILTERS, format_date_range
+from quire.portal.page_summaries import PageSummaries, load_summaries
 from quire.portal.reports import list_broken_reports, list_reports, parameter_titles, read_catalog, show_report
-from quire.portal.request_checks import check_question, request_run
+from quire.portal.request_checks import request_run, validate_request
+from quire.portal.run_queues import read_run, read_run_list
 from quire.portal.run_requests import BusyError, PausedError, QuotaError
-from quire.portal.services import BaseDep, StoreDep
 from quire.urls import PREFIX, run_path
 
 router = APIRouter(include_in_schema=False)
-HERE = Path(__file__).parent
-LISTED = 20
+FOLDER = Path(__file__).parent
+RUNS_PER_PAGE = 20
 _TEMPLATES = Environment(
-    loader=FileSystemLoader(HERE / "templates"), autoescape=select_autoescape(), undefined=StrictUndefined,
+    loader=FileSystemLoader(FOLDER / "templates"), autoescape=select_autoescape(), undefined=StrictUndefined,
     trim_blocks=True, lstrip_blocks=True,
 )  # fmt: skip
 _TEMPLATES.filters.update(FILTERS)
-_TEMPLATES.globals["days"] = shown_range
+_TEMPLATES.globals["date_range"] = format_date_range
 FileName = Annotated[str, StringConstraints(pattern=r"^[a-z]+\.(css|js|svg)$")]
 
 
-def page(name: str, caller: Caller | None, base: str, *, status_code: int = 200, **shown: Any) -> HTMLResponse:
-    """Returns a page made from a template."""
-    body = _TEMPLATES.get_template(name).render(
-        base=base, caller=caller, now=datetime.now(UTC), token_field=TOKEN_FIELD, **shown
+def render_page(
+    template: str, caller: Caller | None, base: str, *, status_code: int = 200, **variables: Any
+) -> HTMLResponse:
+    """Returns a page rendered from a template."""
+    body = _TEMPLATES.get_template(template).render(
+        base=base, caller=caller, now=datetime.now(UTC), token_field=TOKEN_FIELD, **variables
     )
     return HTMLResponse(body, status_code)
 
 
 @router.get("/")
 async def show_reports(caller: CallerDep, base: BaseDep) -> Response:
-    """The reports that the caller may see."""
+    """Shows the reports that the caller may read."""
     catalog = await read_catalog()
     reports, broken = await list_reports(caller, catalog, base), await list_broken_reports(caller, catalog)
-    return page("reports.html", caller, base, reports=reports, broken=broken)
+    return render_page("reports.html", caller, base, reports=reports, broken=broken)
 
 
 @router.get("/reports/{report}")
-async def show_one(
+async def show_report_page(
     request: Request,
-    reading: ReadingDep,
+    access: ReadAccessDep,
     store: StoreDep,
     base: BaseDep,
-    limit: Annotated[int, LIMIT] = LISTED,
+    limit: Annotated[int, LIMIT] = RUNS_PER_PAGE,
     offset: Annotated[int, OFFSET] = 0,
 ) -> Response:
-    """A report's form and its runs."""
-    return await _report_page(request, reading, store, base, limit=limit, offset=offset)
+    """Shows a report's form and its runs."""
+    return await _report_page(request, access, store, base, limit=limit, offset=offset)
 
 
 async def _report_page(
     request: Request,
-    reading: Reading,
+    access: ReportAccess,
     store: StoreDep,
     base: str,
     *,
-    limit: int = LISTED,
+    limit: int = RUNS_PER_PAGE,
     offset: int = 0,
-    given: Mapping[str, Any] | None = None,
+    fields: Mapping[str, Any] | None = None,
     error: str = "",
     status_code: int = 200,
 ) -> Response:
-    listed = await list_for(request, reading, store, base, limit=limit, offset=offset)
-    report = await run_sync(show_report, reading, base)
-    return page(
-        "report.html", reading.caller, base, status_code=status_code,
-        report=report, runs=listed.runs, notice=listed.notice, titles=parameter_titles(reading.definition),
-        all_formats=report.reader_formats, given=given or {}, error=error,
-        newer=_query(max(offset - limit, 0), limit) if offset else "",
-        older=_query(offset + limit, limit) if listed.total > offset + limit else "",
+    run_list = await read_run_list(request, access, store, base, limit=limit, offset=offset)
+    report = await run_sync(show_report, access, base)
+    return render_page(
+        "report.html", access.caller, base, status_code=status_code,
+        report=report, runs=run_list.runs, message=run_list.message, titles=parameter_titles(access.definition),
+        all_formats=report.reader_formats, fields=fields or {}, error=error,
+        newer=_page_query(max(offset - limit, 0), limit) if offset else "",
+        older=_page_query(offset + limit, limit) if run_list.total > offset + limit else "",
     )  # fmt: skip
 
 
-def _query(offset: int, limit: int) -> str:
+def _page_query(offset: int, limit: int) -> str:
     return urlencode({"offset": offset, "limit": limit})
 
 
 @router.post("/reports/{report}")
-async def ask_report(asking: AskingDep, request: Request, store: StoreDep, base: BaseDep) -> Response:
-    """Asks what the form says, and goes to the run's page."""
+async def request_report(access: RequestAccessDep, request: Request, store: StoreDep, base: BaseDep) -> Response:
+    """Requests a run with the values of the form, and redirects to its page."""
     form = await request.form()
-    given = {name: value for name, value in form.items() if name != TOKEN_FIELD and isinstance(value, str)}
-    parameters = {name: given[name] for name in asking.definition.parameters if given.get(name)}
+    fields = {name: value for name, value in form.items() if name != TOKEN_FIELD and isinstance(value, str)}
+    parameters = {name: fields[name] for name in access.definition.parameters if fields.get(name)}
     formats = [value for value in form.getlist("formats") if isinstance(value, str)]
-    told = {**given, "formats": formats}
     try:
-        question = await check_question(
-            asking,
-            start=given.get("start", ""),
-            end=given.get("end", ""),
+        report_request = await validate_request(
+            access,
+            start=fields.get("start", ""),
+            end=fields.get("end", ""),
             parameters=parameters,
             formats=formats,
         )
-        run_id, _ = await request_run(asking, question, store)
+        run_id, _ = await request_run(access, report_request, store)
     except (UsageError, PausedError, BusyError, QuotaError, TransientError) as error:
-        status_code, reason = explain(error)
-        return await _report_page(request, asking, store, base, given=told, error=reason, status_code=status_code)
-    return RedirectResponse(f"{base}{run_path(asking.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
+        status_code, message = explain(error)
+        fields_and_formats = {**fields, "formats": formats}
+        return await _report_page(
+            request, access, store, base, fields=fields_and_formats, error=message, status_code=status_code
+        )
+    return RedirectResponse(f"{base}{run_path(access.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
 
 
 @router.get("/reports/{report}/runs/{run_id}")
-async def show_one_run(
-    request: Request, reading: ReadingDep, run_id: RunId, store: StoreDep, base: BaseDep
+async def show_run_page(
+    request: Request, access: ReadAccessDep, run_id: RunId, store: StoreDep, base: BaseDep
 ) -> Response:
-    """A run: its progress, then what came of it."""
-    definition = reading.definition
-    run, manifest = await run_for(request, reading, run_id, store, base)
-    report = await run_sync(show_report, reading, base)
-    summaries = await summaries_for(reading, manifest, store=store) if manifest else PageSummaries()
-    return page(
-        "run.html", reading.caller, base,
+    """Shows the progress or the outcome of a run."""
+    definition = access.definition
+    run, manifest = await read_run(request, access, run_id, store, base)
+    report = await run_sync(show_report, access, base)
+    summaries = await load_summaries(access, manifest, store=store) if manifest else PageSummaries()
+    return render_page(
+        "run.html", access.caller, base,
         report=report, run=run, summaries=summaries,
         titles=parameter_titles(definition), link_ttl=definition.delivery.link_ttl,
     )  # fmt: skip
 
 
 @router.post("/reports/{report}/runs/{run_id}/cancel")
-async def cancel_run(cancelling: CancellingDep, run_id: RunId, background: BackgroundTasks, base: BaseDep) -> Response:
-    """Ends a run, and shows it."""
-    await cancel(cancelling, run_id, background)
-    return RedirectResponse(f"{base}{run_path(cancelling.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
+async def cancel_run(access: CancelAccessDep, run_id: RunId, background: BackgroundTasks, base: BaseDep) -> Response:
+    """Cancels a run, and redirects to its page."""
+    await cancel(access, run_id, background)
+    return RedirectResponse(f"{base}{run_path(access.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
 
 
 @router.get("/static/{name}")
 def get_static(caller: CallerDep, name: FileName) -> Response:
-    """The pages' style and script."""
-    path = HERE / "static" / name
+    """Returns a style sheet, script or image."""
+    path = FOLDER / "static" / name
     if not path.is_file():
-        raise HTTPException(status.HTTP_404_NOT_FOUND, f"there is no file {name}")
+        raise HTTPException(status.HTTP_404_NOT_FOUND, f"There is no file {name}.")
     return FileResponse(path, headers={"Cache-Control": "no-cache"})
 
 
 @router.get("/openapi.json")
 def get_openapi(caller: CallerDep, request: Request, base: BaseDep) -> dict[str, Any]:
-    """The API's description."""
+    """Returns the OpenAPI description of the API."""
     return {**request.app.openapi(), "servers": [{"url": f"{base}{PREFIX}"}]}
 
 
 @router.get("/docs")
 def show_docs(caller: CallerDep, request: Request, base: BaseDep) -> Response:
-    """The API's description, for people."""
-    return page("docs.html", caller, base, api=request.app.openapi())
+    """Shows the API reference."""
+    return render_page("docs.html", caller, base, api=request.app.openapi())

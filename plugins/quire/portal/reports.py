@@ -1,10 +1,10 @@
-"""Reports as the caller sees them."""
+"""Reports as the caller may see them."""
 
 from __future__ import annotations
 
 from anyio.to_thread import run_sync
 
-from quire.portal.access import Caller, Reading, may
+from quire.portal.access import Caller, ReportAccess, is_authorized
 from quire.portal.run_requests import presets
 from quire.portal.views import BrokenReportView, LimitsView, OwnerView, ParameterView, ReportView
 from quire.report.catalog import Catalog, load_catalog
@@ -14,30 +14,32 @@ from quire.urls import report_path
 
 
 async def read_catalog() -> Catalog:
-    """Returns the catalog, read in a thread."""
+    """Returns the catalog, loaded in a thread."""
     return await run_sync(load_catalog, include_folder())
 
 
 async def list_reports(caller: Caller, catalog: Catalog, base: str) -> list[ReportView]:
-    """Returns the reports whose DAGs the caller may read, by title; ``list_broken_reports`` has the others."""
+    """Returns the valid reports whose DAGs the caller may read, sorted by title."""
     readable = {dag["dag_id"] for dag in await caller.api.dags()}
-    definitions = catalog.definitions
-    found = [definitions[name] for name in definitions if name in readable]
-    readings = [Reading(caller=caller, definition=definition) for definition in found]
-    views = await run_sync(lambda: [show_report(reading, base) for reading in readings])
+    accesses = [
+        ReportAccess(caller=caller, definition=definition)
+        for name, definition in catalog.definitions.items()
+        if name in readable
+    ]
+    views = await run_sync(lambda: [show_report(access, base) for access in accesses])
     return sorted(views, key=lambda report: report.title)
 
 
 async def list_broken_reports(caller: Caller, catalog: Catalog) -> list[BrokenReportView]:
-    """Returns the reports whose definitions cannot be read, and why: those that the caller may edit."""
+    """Returns the reports with an invalid definition that the caller may edit, with their errors."""
     errors = catalog.errors
-    editable = await run_sync(lambda: [name for name in errors if may(caller, name, "PUT", None)])
+    editable = await run_sync(lambda: [name for name in errors if is_authorized(caller, name, "PUT", None)])
     return [BrokenReportView(name=name, error=errors[name].message) for name in sorted(editable)]
 
 
-def show_report(reading: Reading, base: str) -> ReportView:
-    """Returns a report with what its form needs."""
-    definition = reading.definition
+def show_report(access: ReportAccess, base: str) -> ReportView:
+    """Returns a report with everything that its form needs."""
+    definition = access.definition
     return ReportView(
         name=definition.name,
         title=definition.title,
@@ -51,14 +53,14 @@ def show_report(reading: Reading, base: str) -> ReportView:
         owner=OwnerView(**definition.owner.model_dump()) if definition.owner else None,
         parameters=_parameters(definition),
         presets=presets(definition),
-        may_ask=reading.may_ask,
-        may_cancel=reading.may_cancel,
+        may_ask=access.may_request,
+        may_cancel=access.may_cancel,
         url=f"{base}{report_path(definition.name)}",
     )
 
 
 def parameter_titles(definition: ReportDefinition) -> dict[str, str]:
-    """Returns each parameter's title by its name."""
+    """Returns the title of each parameter by name."""
     return {name: parameter.title for name, parameter in definition.parameters.items()}
 
 

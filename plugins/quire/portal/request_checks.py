@@ -1,4 +1,4 @@
-"""A request is checked, and becomes an estimate, or a run within the caller's quota and the definition's limits."""
+"""Validates report requests, estimates them, and starts runs within the quota and the definition's limits."""
 
 from __future__ import annotations
 
@@ -8,62 +8,64 @@ from typing import Any
 from quire.airflow_dag.connections import open_session
 from quire.errors import RangeError
 from quire.object_store import S3Store
-from quire.portal.access import Reading
+from quire.portal.access import ReportAccess
 from quire.portal.estimates import estimate
-from quire.portal.run_requests import Question, ask, read_question
+from quire.portal.run_requests import ReportRequest, find_or_start_run, parse_request
 from quire.portal.views import EstimateView
 from quire.portal.work_queue import Deadline, WorkQueue
 
 _QUEUE = WorkQueue()
-_VALIDATIONS = WorkQueue("check", places=2)
+_VALIDATIONS = WorkQueue("check", slots=2)
 
 
-async def check_question(reading: Reading, **asked: Any) -> Question:
-    """Returns ``read_question`` of what was asked, read in a thread: other requests do not wait for it.
-
-    Raises:
-        RangeError, ParameterError: what ``read_question`` raises.
-        WorkUnavailableError: too many others are being checked, or too many of the caller's wait.
-    """
-    user = reading.caller.user.get_id()
-    return await _VALIDATIONS.run(user, lambda _: read_question(reading.definition, **asked), supersedes=False)
-
-
-async def estimate_question(reading: Reading, question: Question, store: S3Store) -> EstimateView:
-    """Returns what a question would give.
+async def validate_request(access: ReportAccess, **fields: Any) -> ReportRequest:
+    """Returns the result of ``parse_request``, called in a thread so that it does not block other requests.
 
     Raises:
-        WorkUnavailableError: too many others are being estimated, or it took too long.
-        ReportError: the source or the store cannot be asked.
-        SupersededError: the caller asked for another estimate meanwhile.
+        RangeError, ParameterError: the request is invalid.
+        WorkUnavailableError: too many requests are being validated.
     """
-    return await _QUEUE.run(reading.caller.user.get_id(), _estimation(reading, question, store))
+    user = access.caller.user.get_id()
+    return await _VALIDATIONS.run(user, lambda _: parse_request(access.definition, **fields), supersedes=False)
 
 
-def _estimation(reading: Reading, question: Question, store: S3Store) -> Callable[[Deadline], EstimateView]:
+async def estimate_request(access: ReportAccess, report_request: ReportRequest, store: S3Store) -> EstimateView:
+    """Returns the expected size of a report.
+
+    Raises:
+        WorkUnavailableError: too many estimates are running, or this one timed out.
+        ReportError: the source or the store failed.
+        SupersededError: the caller requested another estimate in the meantime.
+    """
+    return await _QUEUE.run(access.caller.user.get_id(), _estimation(access, report_request, store))
+
+
+def _estimation(
+    access: ReportAccess, report_request: ReportRequest, store: S3Store
+) -> Callable[[Deadline], EstimateView]:
     def work(deadline: Deadline) -> EstimateView:
-        return estimate(question, session=open_session(reading.definition), store=store, deadline=deadline)
+        return estimate(report_request, session=open_session(access.definition), store=store, deadline=deadline)
 
     return work
 
 
-async def request_run(asking: Reading, question: Question, store: S3Store) -> tuple[str, bool]:
-    """Returns the run that answers a question, and whether it was started for it.
+async def request_run(access: ReportAccess, report_request: ReportRequest, store: S3Store) -> tuple[str, bool]:
+    """Returns the id of the run that serves a request, and whether this call started it.
 
     Raises:
-        RangeError: it would give more rows than the definition allows.
-        WorkUnavailableError, ReportError: how many rows it would give cannot be estimated.
-        BusyError, PausedError, QuotaError, RefusedError: what ``ask`` raises.
+        RangeError: the report would have more rows than the definition allows.
+        WorkUnavailableError, ReportError: the number of rows cannot be estimated.
+        BusyError, PausedError, QuotaError, RefusedError: the run cannot be started.
     """
-    most = asking.definition.limits.rows
-    if most is not None:
-        # The form estimates too, at the same time: neither supersedes the other.
-        user = f"run:{asking.caller.user.get_id()}"
-        expected = await _QUEUE.run(user, _estimation(asking, question, store), supersedes=False)
-        if expected.rows > most:
+    max_rows = access.definition.limits.rows
+    if max_rows is not None:
+        # The form estimates at the same time under the plain user id: neither may supersede the other.
+        user = f"run:{access.caller.user.get_id()}"
+        expected = await _QUEUE.run(user, _estimation(access, report_request, store), supersedes=False)
+        if expected.rows > max_rows:
             about = "" if expected.is_exact else "about "
             raise RangeError(
-                f"At most {most:,} rows of this report at once; this is {about}{expected.rows:,}: choose fewer days",
-                report=asking.definition.name,
+                f"This range has {about}{expected.rows:,} rows, the limit is {max_rows:,}. Choose fewer days.",
+                report=access.definition.name,
             )
-    return await ask(asking.caller.api, question, user=asking.caller.user.get_name())
+    return await find_or_start_run(access.caller.api, report_request, user=access.caller.user.get_name())

@@ -1,7 +1,7 @@
-"""An ASGI layer that bounds a request before anything parses it: its body, its query string and its headers.
+"""An ASGI middleware that limits the size of a request's body, URL and headers.
 
-FastAPI reads and parses a JSON body before it asks who sent it. Behind this layer, nobody can make it hold more than
-``MAX_BODY_BYTES`` of one.
+FastAPI reads and parses a JSON body before it authenticates the caller. This middleware limits how much of a body an
+anonymous caller can make it hold to ``MAX_BODY_BYTES``.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from quire.portal.lazy_app import App, Receive, Scope, Send
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_QUERY_BYTES = 8 * 1024
-MAX_HEADER_BYTES = 32 * 1024  # all of them together; a session's cookie has one or two kB
+MAX_HEADER_BYTES = 32 * 1024  # all headers together; a session cookie takes 1 to 2 kB
 MAX_PATH_BYTES = 2 * 1024
 MAX_READ_SECONDS = 15.0
 
 
-class RequestLimits:
-    """Refuses oversized requests, and hands the others on with their whole body.
+class RequestSizeLimits:
+    """Rejects oversized requests, and forwards the others with their complete body.
 
     Args:
-        app: the app behind it.
+        app: the app to protect.
     """
 
     def __init__(self, app: App) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers an oversized request itself; the body of no other request is longer than ``MAX_BODY_BYTES``."""
+        """Forwards a request, or rejects it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -39,10 +39,10 @@ class RequestLimits:
             _ensure_small_head(scope)
             async with asyncio.timeout(MAX_READ_SECONDS):
                 body = await _read_body(receive)
-        except _Oversized as refusal:
-            await _refuse(send, refusal.status, refusal.reason)
+        except _Oversized as error:
+            await _reject(send, error.status, error.message)
         except TimeoutError:
-            await _refuse(send, 408, f"The body did not arrive within {MAX_READ_SECONDS:g} seconds.")
+            await _reject(send, 408, f"The body did not arrive within {MAX_READ_SECONDS:g} seconds.")
         except _Disconnected:
             return
         else:
@@ -50,33 +50,33 @@ class RequestLimits:
 
 
 class _Oversized(Exception):
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status, self.reason = status, reason
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message
 
 
 class _Disconnected(Exception):
-    """The client left before its body was complete."""
+    """The client disconnected before its body was complete."""
 
 
 def _ensure_small_head(scope: Scope) -> None:
     if len(scope.get("raw_path") or scope["path"].encode()) > MAX_PATH_BYTES:
-        raise _Oversized(414, f"The path is longer than {MAX_PATH_BYTES // 1024} kB.")
+        raise _Oversized(414, f"The path exceeds {MAX_PATH_BYTES // 1024} kB.")
     if len(scope["query_string"]) > MAX_QUERY_BYTES:
-        raise _Oversized(414, f"The query string is longer than {MAX_QUERY_BYTES // 1024} kB.")
+        raise _Oversized(414, f"The query string exceeds {MAX_QUERY_BYTES // 1024} kB.")
     if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
-        raise _Oversized(431, f"The headers are longer than {MAX_HEADER_BYTES // 1024} kB.")
+        raise _Oversized(431, f"The headers exceed {MAX_HEADER_BYTES // 1024} kB.")
     for name, value in scope["headers"]:
         if name == b"content-length" and (not value.isdigit() or int(value[:20]) > MAX_BODY_BYTES):
             raise _oversized_body()
 
 
 def _oversized_body() -> _Oversized:
-    return _Oversized(413, f"The body is longer than {MAX_BODY_BYTES // 1024} kB.")
+    return _Oversized(413, f"The body exceeds {MAX_BODY_BYTES // 1024} kB.")
 
 
 async def _read_body(receive: Receive) -> bytes:
-    """Reads a body, whatever length its headers claim, and stops at the first byte too many."""
+    """Reads a body up to the limit, regardless of the Content-Length header."""
     body = bytearray()
     while True:
         message = await receive()
@@ -90,7 +90,7 @@ async def _read_body(receive: Receive) -> bytes:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Returns what gives the whole body once, and then whatever the server gives."""
+    """Returns a ``receive`` that yields the complete body first, then the messages of the server."""
     parts = [body]
 
     async def replay() -> MutableMapping[str, Any]:
@@ -101,8 +101,8 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-async def _refuse(send: Send, status: int, reason: str) -> None:
-    body = json.dumps({"detail": reason}).encode()
+async def _reject(send: Send, status: int, message: str) -> None:
+    body = json.dumps({"detail": message}).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),

@@ -1,4 +1,4 @@
-"""How far one of Airflow's runs is, and why its tasks failed."""
+"""The progress of an active run, and why its tasks failed."""
 
 from __future__ import annotations
 
@@ -17,54 +17,54 @@ STAGES: tuple[str, ...] = get_args(StageName)
 DONE = {"success", "skipped"}
 
 
-async def progress_of(api: AirflowApi, report: str, run_id: str, tasks: Sequence[Mapping[str, Any]]) -> ProgressView:
-    """Returns how far a run is, from its tasks and what plan and layout returned."""
+async def load_progress(api: AirflowApi, report: str, run_id: str, tasks: Sequence[Mapping[str, Any]]) -> ProgressView:
+    """Returns the progress of a run from its tasks and the return values of plan and layout."""
     planned, stored, laid_out = await asyncio.gather(
         api.xcom(report, run_id, "plan", "return_value"),
         api.xcom(report, run_id, "plan", STORED),
         api.xcom(report, run_id, "layout", "return_value"),
     )
-    groups, shards = _counts(planned, "key"), _counts(laid_out, "stem")
-    known = unverified_count(stored, "object_key") or 0
+    groups, shards = _group_sizes(planned, "key"), _group_sizes(laid_out, "stem")
+    cached = unverified_count(stored, "object_key") or 0
     return ProgressView(
-        stage=_stage(tasks),
-        partitions_done=known + _done(tasks, "extract", groups),
-        partitions=None if groups is None else known + sum(groups),
-        files_done=_done(tasks, "render", shards),
+        stage=_current_stage(tasks),
+        partitions_done=cached + _count_done(tasks, "extract", groups),
+        partitions=None if groups is None else cached + sum(groups),
+        files_done=_count_done(tasks, "render", shards),
         files=None if shards is None else sum(shards),
-        trouble=(await failure_of(api, report, run_id, tasks, "up_for_retry"))[0],
+        trouble=(await load_failure(api, report, run_id, tasks, "up_for_retry"))[0],
     )
 
 
-def _counts(pushed: Any, field: str) -> list[int] | None:
-    """Returns how much each task of a mapped stage works on; None where that is unknown, as users can change XComs."""
+def _group_sizes(pushed: Any, field: str) -> list[int] | None:
+    """Returns the number of units of each task of a mapped stage; None if unknown, because users can edit XComs."""
     if not isinstance(pushed, list):
         return None
     counts = [unverified_count(group, field) for group in pushed]
     return None if None in counts else [count or 0 for count in counts]
 
 
-def _stage(tasks: Iterable[Mapping[str, Any]]) -> str:
-    """Returns the first stage that is not over."""
-    open_stages = {task["task_id"] for task in tasks if task["state"] not in DONE}
-    return next((stage for stage in STAGES if stage in open_stages), STAGES[-1])
+def _current_stage(tasks: Iterable[Mapping[str, Any]]) -> str:
+    """Returns the first stage with an unfinished task."""
+    unfinished = {task["task_id"] for task in tasks if task["state"] not in DONE}
+    return next((stage for stage in STAGES if stage in unfinished), STAGES[-1])
 
 
-def _done(tasks: Iterable[Mapping[str, Any]], stage: str, counts: Sequence[int] | None) -> int:
-    """Returns how many units the finished tasks of a mapped stage had."""
-    ended = {task["map_index"] for task in tasks if task["task_id"] == stage and task["state"] == "success"}
-    return sum(count for number, count in enumerate(counts or ()) if number in ended)
+def _count_done(tasks: Iterable[Mapping[str, Any]], stage: str, counts: Sequence[int] | None) -> int:
+    """Returns the number of units of a mapped stage's successful tasks."""
+    successful = {task["map_index"] for task in tasks if task["task_id"] == stage and task["state"] == "success"}
+    return sum(count for number, count in enumerate(counts or ()) if number in successful)
 
 
-async def failure_of(
+async def load_failure(
     api: AirflowApi, report: str, run_id: str, tasks: Iterable[Mapping[str, Any]], state: str
 ) -> tuple[str | None, str | None]:
-    """Returns the first recorded failure reason among tasks in ``state``, and the kind of its error."""
-    found = [task for task in tasks if task["state"] == state and task["task_id"] != NOTIFY]
-    for task in sorted(found, key=lambda task: task["end_date"] or "")[:MAX_ASKED]:
-        place = {"map_index": task["map_index"]}
-        reason = await api.xcom(report, run_id, task["task_id"], FAILURE, **place)
+    """Returns the first recorded failure reason among tasks in ``state``, and the name of its error class."""
+    candidates = [task for task in tasks if task["state"] == state and task["task_id"] != NOTIFY]
+    for task in sorted(candidates, key=lambda task: task["end_date"] or "")[:MAX_ASKED]:
+        instance = {"map_index": task["map_index"]}
+        reason = await api.xcom(report, run_id, task["task_id"], FAILURE, **instance)
         if reason:
-            kind = await api.xcom(report, run_id, task["task_id"], FAILURE_KIND, **place)
+            kind = await api.xcom(report, run_id, task["task_id"], FAILURE_KIND, **instance)
             return str(reason), kind if isinstance(kind, str) else None
     return None, None

@@ -1,4 +1,4 @@
-"""Airflow's runs of a report as readers see them: what was asked, how far it is, what came of it."""
+"""Runs of a report as readers see them: the request, the progress and the outcome."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from quire.errors import IntegrityError, ReportError, StoreRefusedError, StoreUn
 from quire.object_store import Store
 from quire.portal.access import Caller
 from quire.portal.command_line_runs import RUN_ID, CommandLineRun, command_line_runs, merge_page
-from quire.portal.error_messages import MAX_REASON_LENGTH, contact_of, explain_failure, shorten
+from quire.portal.error_messages import MAX_MESSAGE_LENGTH, contact_text, explain_failure, truncate
 from quire.portal.manifest_cache import cached_manifest
-from quire.portal.run_contents import contents_of, stage_views
-from quire.portal.run_outcomes import Outcome, Returned, outcome_of, outcomes_of, state_of
-from quire.portal.run_requests import asked_of
+from quire.portal.run_contents import manifest_fields, stage_views
+from quire.portal.run_outcomes import PublishReturnValue, RunOutcome, load_outcome, load_outcomes, parse_state
+from quire.portal.run_requests import parse_run_conf
 from quire.portal.unreadable_runs import unreadable_view
 from quire.portal.views import RunDetails, RunView
 from quire.portal.work_queue import InThread, WorkUnavailableError
@@ -31,10 +31,10 @@ from quire.urls import run_path
 
 logger = logging.getLogger(__name__)
 
-MAX_MANIFESTS = 4  # that one list reads at once
+MAX_MANIFESTS = 4  # concurrent reads per list
 MAX_LISTED_LENGTH = 100  # of a parameter's value in a list of runs
-WHO = {"scheduled": "the schedule", "backfill": "a backfill", "asset_triggered": "an asset's event"}
-NO_REASON = "One of its tasks was ended from outside: it was killed, or ran out of memory. Airflow's log has more."
+TRIGGERS = {"scheduled": "the schedule", "backfill": "a backfill", "asset_triggered": "an asset event"}
+NO_REASON = "A task was killed or ran out of memory. See Airflow's task logs."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,18 +42,18 @@ class RunList:
     """One page of a report's runs.
 
     Args:
-        runs: of the page.
-        total: how many there are on all pages.
-        notice: a sentence that says which runs are not listed; empty where all are.
+        runs: runs of the page.
+        total: number of runs on all pages.
+        message: which runs are missing; empty if none are.
     """
 
     runs: list[RunView]
     total: int
-    notice: str
+    message: str
 
 
 def cancelling_note(name: str) -> str:
-    """Returns the note of a run that is ended now: it counts until the run is started again."""
+    """Returns the Airflow note of a run that is cancelled now; it applies until the run is restarted."""
     return f"Cancelled at {datetime.now(UTC).isoformat(timespec='seconds')} by {name}"
 
 
@@ -67,51 +67,51 @@ async def list_runs(
     offset: int = 0,
     in_thread: InThread,
 ) -> RunList:
-    """Returns a report's runs, the newest first; Airflow's alone while the store is unavailable.
+    """Returns a report's runs, newest first; only Airflow's runs while the store is unavailable.
 
     Args:
         definition: the report.
-        caller: who lists them.
-        store: where manifests are.
-        base: what stands before the portal's addresses.
-        limit: how many at most.
-        offset: how many of the newest to leave out.
-        in_thread: runs what waits for the store.
+        caller: the caller, whose permissions apply.
+        store: store of the manifests.
+        base: path prefix of the portal's URLs.
+        limit: maximum number of runs.
+        offset: number of newest runs to skip.
+        in_thread: runs functions that wait for the store.
     """
-    own, notice = await _own_runs(definition, store, in_thread)
-    first = max(offset - len(own), 0)  # of Airflow's runs, that may be on the page
-    found, total = await caller.api.runs_between(definition.name, first, offset + limit)
-    dated = [(datetime.fromisoformat(run["run_after"]), run) for run in found]
+    own, message = await _load_command_line_runs(definition, store, in_thread)
+    first = max(offset - len(own), 0)  # the first of Airflow's runs that may be on the page
+    airflow_runs, total = await caller.api.runs_between(definition.name, first, offset + limit)
+    dated = [(datetime.fromisoformat(run["run_after"]), run) for run in airflow_runs]
     page = merge_page(dated, own, skip=offset - first, limit=limit)
     page = [run for run in page if isinstance(run, CommandLineRun) or is_run_id(run["dag_run_id"])]
     others = [run for run in page if not isinstance(run, CommandLineRun)]
-    outcomes = await outcomes_of(definition.name, others, api=caller.api, user=caller.user.get_id())
-    few = asyncio.Semaphore(MAX_MANIFESTS)
+    outcomes = await load_outcomes(definition.name, others, api=caller.api, user=caller.user.get_id())
+    semaphore = asyncio.Semaphore(MAX_MANIFESTS)
 
     async def view(run: Mapping[str, Any] | CommandLineRun) -> RunView | None:
-        async with few:
+        async with semaphore:
             try:
                 return await _view(definition, run, outcomes, store=store, base=base, in_thread=in_thread)
-            except WorkUnavailableError:  # of the whole list
+            except WorkUnavailableError:  # applies to the complete list
                 raise
             except Exception:
                 unreadable = unreadable_view(definition.name, run, outcomes, base)
-                logger.exception("%s: run %s cannot be shown", definition.name, unreadable.run_id)
+                logger.exception("%s: run %s cannot be displayed", definition.name, unreadable.run_id)
                 return unreadable
 
     views = await asyncio.gather(*map(view, page))
-    return RunList(runs=[view for view in views if view], total=total + len(own), notice=notice)
+    return RunList(runs=[view for view in views if view], total=total + len(own), message=message)
 
 
-async def _own_runs(
+async def _load_command_line_runs(
     definition: ReportDefinition, store: Store, in_thread: InThread
 ) -> tuple[list[CommandLineRun], str]:
-    """Returns the runs of the command line; none where the store cannot be asked, and a sentence that says so."""
+    """Returns the runs of the command line; an empty list and a message if the store is unavailable."""
     try:
         return await in_thread(command_line_runs, store, definition.name), ""
     except (StoreRefusedError, StoreUnavailableError) as error:
-        logger.warning("%s: runs of the command line are not listed: %s", definition.name, error.message)
-        return [], shorten(f"Runs of the command line are unavailable: {error.message}", MAX_REASON_LENGTH)
+        logger.warning("%s: runs of the command line cannot be listed: %s", definition.name, error.message)
+        return [], truncate(f"Runs of the command line are unavailable: {error.message}", MAX_MESSAGE_LENGTH)
 
 
 async def show_run(
@@ -123,34 +123,35 @@ async def show_run(
     base: str,
     in_thread: InThread,
 ) -> tuple[RunDetails, Manifest | None]:
-    """Returns one run, and its manifest where it is published; without details where these cannot be read.
+    """Returns a run, and its manifest if it is published; a run without details if these cannot be loaded.
 
     Raises:
-        NotFoundError: there is no such run.
+        NotFoundError: the run does not exist.
     """
-    own = await in_thread(_own_run, store, definition.name, run_id) if RUN_ID.fullmatch(run_id) else None
+    own = await in_thread(_find_command_line_run, store, definition.name, run_id) if RUN_ID.fullmatch(run_id) else None
     run: Mapping[str, Any] | CommandLineRun = own or await api.run(definition.name, run_id)
     try:
         if isinstance(run, CommandLineRun):
             view, manifest = await in_thread(_command_line_view, run, definition.name, store, base)
             return RunDetails(**dict(view), stages=stage_views(manifest.usage) if manifest else []), manifest
-        outcome = await outcome_of(definition.name, run, api=api)
+        outcome = await load_outcome(definition.name, run, api=api)
         view, manifest = await _details(definition, run, outcome, store=store, base=base, in_thread=in_thread)
-        stages, unreached = stage_views(manifest.usage) if manifest else [], await _unreached(definition, run_id, api)
+        stages = stage_views(manifest.usage) if manifest else []
+        unreached = await _load_unreached(definition, run_id, api)
         return RunDetails(**dict(view), stages=stages, unreached=unreached), manifest
-    except (ReportError, NotFoundError, RefusedError):  # which have an answer of their own
+    except (ReportError, NotFoundError, RefusedError):  # have their own error responses
         raise
     except Exception:
-        logger.exception("%s: run %s cannot be shown", definition.name, run_id)
-        outcomes = {} if isinstance(run, CommandLineRun) else {run_id: Outcome(state=state_of(run))}
+        logger.exception("%s: run %s cannot be displayed", definition.name, run_id)
+        outcomes = {} if isinstance(run, CommandLineRun) else {run_id: RunOutcome(state=parse_state(run))}
         return RunDetails(**dict(unreadable_view(definition.name, run, outcomes, base))), None
 
 
-def _own_run(store: Store, report: str, run_id: str) -> CommandLineRun | None:
+def _find_command_line_run(store: Store, report: str, run_id: str) -> CommandLineRun | None:
     return next((run for run in command_line_runs(store, report) if run.run_id == run_id), None)
 
 
-async def _unreached(definition: ReportDefinition, run_id: str, api: AirflowApi) -> list[str]:
+async def _load_unreached(definition: ReportDefinition, run_id: str, api: AirflowApi) -> list[str]:
     """Returns a sentence for each recipient whom the run's notification did not reach."""
     recipients = definition.delivery.notify
     if not (recipients.success or recipients.failure):
@@ -162,7 +163,7 @@ async def _unreached(definition: ReportDefinition, run_id: str, api: AirflowApi)
 async def _view(
     definition: ReportDefinition,
     run: Mapping[str, Any] | CommandLineRun,
-    outcomes: Mapping[str, Outcome],
+    outcomes: Mapping[str, RunOutcome],
     *,
     store: Store,
     base: str,
@@ -170,103 +171,103 @@ async def _view(
 ) -> RunView | None:
     try:
         if isinstance(run, CommandLineRun):
-            return _shortened((await in_thread(_command_line_view, run, definition.name, store, base))[0])
+            return _limit_parameters((await in_thread(_command_line_view, run, definition.name, store, base))[0])
         if outcome := outcomes.get(run["dag_run_id"]):
             if not outcome.is_readable:
                 return unreadable_view(definition.name, run, outcomes, base)
             details = await _details(definition, run, outcome, store=store, base=base, in_thread=in_thread)
-            return _shortened(details[0])
+            return _limit_parameters(details[0])
     except IntegrityError:
-        logger.debug("%s: a run was deleted this moment", definition.name)
+        logger.debug("%s: a run was deleted in the meantime", definition.name)
     return None
 
 
-def _shortened(view: RunView) -> RunView:
-    """Returns a run as lists show it: without the long values of its parameters."""
-    values = {name: _short(value) for name, value in view.parameters.items()}
+def _limit_parameters(view: RunView) -> RunView:
+    """Returns a run as lists show it, with truncated parameter values."""
+    values = {name: _limit_value(value) for name, value in view.parameters.items()}
     return view.model_copy(update={"parameters": values})
 
 
-def _short(value: Any) -> Any:
+def _limit_value(value: Any) -> Any:
     if isinstance(value, str):
-        return shorten(value, MAX_LISTED_LENGTH)
+        return truncate(value, MAX_LISTED_LENGTH)
     if isinstance(value, list):
-        return [_short(item) for item in value[:MAX_LISTED_LENGTH]]
+        return [_limit_value(item) for item in value[:MAX_LISTED_LENGTH]]
     return value
 
 
 async def _details(
     definition: ReportDefinition,
     run: Mapping[str, Any],
-    outcome: Outcome,
+    outcome: RunOutcome,
     *,
     store: Store,
     base: str,
     in_thread: InThread,
 ) -> tuple[RunView, Manifest | None]:
     report, run_id = definition.name, str(run["dag_run_id"])
-    told: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     try:
-        asked = await in_thread(asked_of, definition, run)
-        told = {"start": asked.start, "end": asked.end, "parameters": asked.parameters, "formats": asked.formats}
+        request = await in_thread(parse_run_conf, definition, run)
+        fields = {name: getattr(request, name) for name in ("start", "end", "parameters", "formats")}
     except ReportError as error:
-        told = {"start": None, "end": None, "parameters": {}, "formats": (), "error": error.message}
-    told["formats"] = list(definition.file_formats(told["formats"]))
-    told["ended_at"] = run["end_date"]
-    told["progress"] = outcome.progress
+        fields = {"start": None, "end": None, "parameters": {}, "formats": (), "error": error.message}
+    fields["formats"] = list(definition.file_formats(fields["formats"]))
+    fields["ended_at"] = run["end_date"]
+    fields["progress"] = outcome.progress
     manifest = None
     if outcome.state == "done":
-        manifest, about = await in_thread(_published, definition, outcome.returned, store, base)
-        told |= about
-        told["error"] = about.get("error")  # whatever the definition would say of it today
+        manifest, published = await in_thread(_published, definition, outcome.returned, store, base)
+        fields |= published
+        fields["error"] = published.get("error")  # whether or not the current definition accepts the request
     elif outcome.state == "failed":
-        told["error"] = outcome.cause or told.get("error") or NO_REASON
-        contact = contact_of(definition.owner)
-        told["explanation"] = shorten(explain_failure(outcome.kind, told["error"], contact=contact), MAX_REASON_LENGTH)
-    if told.get("error"):
-        told["error"] = shorten(told["error"], MAX_REASON_LENGTH)
+        fields["error"] = outcome.cause or fields.get("error") or NO_REASON
+        explanation = explain_failure(outcome.kind, fields["error"], contact=contact_text(definition.owner))
+        fields["explanation"] = truncate(explanation, MAX_MESSAGE_LENGTH)
+    if fields.get("error"):
+        fields["error"] = truncate(fields["error"], MAX_MESSAGE_LENGTH)
     view = RunView(
         run_id=run_id,
         report=report,
         state=outcome.state,
-        asked_by=run["triggering_user_name"] or WHO.get(run["run_type"]),
+        asked_by=run["triggering_user_name"] or TRIGGERS.get(run["run_type"]),
         asked_at=run["queued_at"] or run["run_after"],
         began_at=run["start_date"],
         url=f"{base}{run_path(report, run_id)}",
-        **told,
+        **fields,
     )
     return view, manifest
 
 
 def _published(
-    definition: ReportDefinition, published: Returned | None, store: Store, base: str
+    definition: ReportDefinition, returned: PublishReturnValue | None, store: Store, base: str
 ) -> tuple[Manifest | None, dict[str, Any]]:
-    """Returns the manifest of a run that ended well, and what there is to tell of it."""
-    if published is None:
-        return None, {"error": "Airflow no longer knows what came of it."}
+    """Returns the manifest of a successful run, and the fields of its view."""
+    if returned is None:
+        return None, {"error": "Airflow has no result of this run."}
     try:
-        manifest = cached_manifest(store, definition.name, published.run)
+        manifest = cached_manifest(store, definition.name, returned.run)
     except IntegrityError:
-        return None, {"error": "Its files were deleted, for they were older than the report keeps them."}
+        return None, {"error": "The files of this run were deleted because their retention period has ended."}
     except ReportError as error:
         return None, {"error": _unavailable(error)}
     return manifest, {
-        **contents_of(manifest, base),
-        "reused": published.reused,
-        **({"ended_at": published.published_at} if published.published_at else {}),
+        **manifest_fields(manifest, base),
+        "reused": returned.reused,
+        **({"ended_at": returned.published_at} if returned.published_at else {}),
     }
 
 
 def _command_line_view(run: CommandLineRun, report: str, store: Store, base: str) -> tuple[RunView, Manifest | None]:
     manifest = None
-    about: dict[str, Any] = {"start": None, "end": None, "parameters": {}}
+    fields: dict[str, Any] = {"start": None, "end": None, "parameters": {}}
     suffixes = set[str]()
     try:
         manifest = cached_manifest(store, report, run.run_key)
-        about = contents_of(manifest, base)
+        fields = manifest_fields(manifest, base)
         suffixes = {file.name.rpartition(".")[2] for file in manifest.files if not is_summary(file)}
     except (StoreRefusedError, StoreUnavailableError) as error:
-        about["error"] = _unavailable(error)
+        fields["error"] = _unavailable(error)
     view = RunView(
         run_id=run.run_id,
         report=report,
@@ -277,10 +278,10 @@ def _command_line_view(run: CommandLineRun, report: str, store: Store, base: str
         ended_at=None,
         formats=[name for name in FILE_FORMATS if name in suffixes],
         url=f"{base}{run_path(report, run.run_id)}",
-        **about,
+        **fields,
     )
     return view, manifest
 
 
 def _unavailable(error: ReportError) -> str:
-    return shorten(f"Its files cannot be shown just now: {error.message}", MAX_REASON_LENGTH)
+    return truncate(f"The files of this run are unavailable: {error.message}", MAX_MESSAGE_LENGTH)

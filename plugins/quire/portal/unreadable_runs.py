@@ -1,4 +1,4 @@
-"""What a list shows of a run whose details cannot be read, so that it does not hide the other runs."""
+"""How a list shows a run whose details cannot be loaded, so that the other runs remain visible."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from datetime import datetime
 from typing import Any
 
 from quire.portal.command_line_runs import CommandLineRun
-from quire.portal.run_outcomes import Outcome
+from quire.portal.run_outcomes import RunOutcome
 from quire.portal.views import RunState, RunView
 from quire.urls import run_path
 
-UNREADABLE = "This run cannot be shown. Ask your Airflow administrator."
+UNREADABLE = "This run cannot be displayed. Contact your Airflow administrator."
 
 
 def unreadable_view(
-    report: str, run: Mapping[str, Any] | CommandLineRun, outcomes: Mapping[str, Outcome], base: str
+    report: str, run: Mapping[str, Any] | CommandLineRun, outcomes: Mapping[str, RunOutcome], base: str
 ) -> RunView:
     """Returns a run without any of its details.
 
     Args:
-        report: whose run it is.
-        run: Airflow's or the command line's.
-        outcomes: of Airflow's runs, by id.
-        base: what stands before the portal's addresses.
+        report: name of the report.
+        run: a run of Airflow or of the command line.
+        outcomes: outcomes of Airflow's runs by id.
+        base: path prefix of the portal's URLs.
     """
     state: RunState
     if isinstance(run, CommandLineRun):

@@ -1,4 +1,4 @@
-"""What the API answers, and what the pages show: one set of records for both."""
+"""The records that the API returns and the pages show."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class View(BaseModel):
 
 
 class ParameterView(View):
-    """A parameter that a report declares."""
+    """A parameter of a report."""
 
     name: str
     title: str
@@ -33,14 +33,14 @@ class ParameterView(View):
 
 
 class BrokenReportView(View):
-    """A report whose definition cannot be read, for those who may edit it."""
+    """A report with an invalid definition."""
 
     name: str
     error: str
 
 
 class PresetView(View):
-    """A range that people often want; both days are included."""
+    """A common date range; both days are included."""
 
     title: str
     start: date
@@ -48,105 +48,107 @@ class PresetView(View):
 
 
 class LimitsView(View):
-    """The largest request that a reader may make; ``rows`` is null where the definition sets no limit."""
+    """The limits of a request; null means no limit."""
 
     days: int | None = None
     rows: int | None = None
 
     @property
     def text(self) -> str:
-        """The limits as a sentence; nothing where there are none."""
+        """The limits as a sentence; empty if there are none."""
         limits = [
             format_count(limit, noun) for limit, noun in ((self.days, "day"), (self.rows, "row")) if limit is not None
         ]
-        return f"At most {' and '.join(limits)} at once." if limits else ""
+        return f"Up to {' and '.join(limits)} per report." if limits else ""
 
 
 class OwnerView(View):
-    """Whom a report's readers contact."""
+    """The person or team that readers contact."""
 
     name: str
     email: str | None = None
 
 
 class ReportView(View):
-    """A report that the caller may see."""
+    """A report."""
 
     name: str
     title: str
     description: str
-    timezone: str = Field(description="Where its days begin.")
+    timezone: str = Field(description="Time zone in which its days begin.")
     partition: str
     schedule: str | None = None
-    formats: list[str] = Field(description="Of its files, unless a request names others.")
-    reader_formats: list[str] = Field(description="That a request may name.")
+    formats: list[str] = Field(description="Default formats of its files.")
+    reader_formats: list[str] = Field(description="Formats that a request may choose.")
     limits: LimitsView
     owner: OwnerView | None = None
     parameters: list[ParameterView]
     presets: list[PresetView]
-    may_ask: bool
-    may_cancel: bool
-    url: str = Field(description="Of its page.")
+    may_ask: bool = Field(description="Whether you may request runs.")
+    may_cancel: bool = Field(description="Whether you may cancel runs.")
+    url: str = Field(description="Path of its page.")
 
 
-class Request(BaseModel):
-    """What is asked of a report. Both days are included."""
+class ReportRequestBody(BaseModel):
+    """A report request. Both days are included."""
 
     model_config = ConfigDict(extra="forbid")
 
     start: str = Field(description="First day, YYYY-MM-DD.", examples=["2013-01-01"])
     end: str = Field(description="Last day, YYYY-MM-DD.", examples=["2013-01-31"])
-    parameters: dict[str, Any] = Field(default_factory=dict, description="By name; the others have their defaults.")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="Values by name; omitted parameters use their defaults."
+    )
     formats: list[str] | None = Field(
-        default=None, description="xlsx, csv or parquet, one at least; without them, the report's own."
+        default=None, description="One or more of xlsx, csv and parquet; defaults to the formats of the report."
     )
 
 
 class EstimateView(View):
-    """What a request would give."""
+    """The expected size of a report."""
 
     rows: int
-    bytes: int = Field(description="Of all files, roughly.")
+    bytes: int = Field(description="Approximate size of all files.")
     partitions: int
-    stored: int = Field(description="How many partitions need not be read again.")
-    is_exact: bool = Field(description="Whether the rows were counted, and not guessed by the planner.")
+    stored: int = Field(description="Number of cached partitions.")
+    is_exact: bool = Field(description="Whether all rows were counted, rather than estimated by the planner.")
 
 
 class ProgressView(View):
-    """How far a run is: partitions that are read, and files that are written, of all."""
+    """The progress of a run: partitions read and files written."""
 
     stage: str
     partitions_done: int
-    partitions: int | None = Field(description="Null until plan has ended.")
+    partitions: int | None = Field(description="Null until plan has finished.")
     files_done: int
-    files: int | None = Field(description="Workbooks and other files with rows; null until layout has ended.")
-    trouble: str | None = Field(default=None, description="Why a task that has failed waits to be tried again.")
+    files: int | None = Field(description="Number of files with rows; null until layout has finished.")
+    trouble: str | None = Field(default=None, description="Error of a task that will be retried.")
 
     @property
     def share(self) -> float:
-        """How much is done, from 0 to 1: reading is taken for as much as writing."""
+        """Completed fraction, from 0 to 1; reading and writing count equally."""
         read = self.partitions_done / self.partitions if self.partitions else 0.0
         written = (self.files_done / self.files if self.files else 1.0) if self.files is not None else 0.0
         return (read + written) / 2
 
 
 class FileView(View):
-    """A file of a run. ``url`` stays: who follows it is checked, and sent to a link that was signed that moment."""
+    """A file of a run. Its permanent URL checks access and redirects to a freshly signed link."""
 
     name: str
     rows: int
     bytes: int
     start: date
     end: date
-    earliest: str | None = Field(description="The earliest time among its rows, in the report's time zone.")
-    latest: str | None = Field(description="The latest time among its rows.")
+    earliest: str | None = Field(description="Earliest time of its rows, in the report's time zone.")
+    latest: str | None = Field(description="Latest time of its rows.")
     sha256: str
-    is_summary: bool = Field(description="Whether it is the summaries' workbook, with the index of the others.")
+    is_summary: bool = Field(description="Whether it is the summary workbook, which also lists the other files.")
     url: str
 
 
 class StageView(View):
-    """What a stage of a run took, all its tasks together; the memory is that of its largest."""
+    """The resource usage of a stage, summed over its tasks; memory is that of the largest task."""
 
     stage: str
     tasks: int
@@ -167,38 +169,38 @@ class RunView(View):
     end: date | None
     parameters: dict[str, Any]
     formats: list[str]
-    asked_by: str | None
+    asked_by: str | None = Field(description="User or trigger that requested the run.")
     asked_at: datetime
     began_at: datetime | None
     ended_at: datetime | None
     progress: ProgressView | None = None
-    run: str | None = Field(default=None, description="The published run's key.")
-    reused: bool | None = Field(default=None, description="Whether it was published already.")
+    run: str | None = Field(default=None, description="Key of the published run.")
+    reused: bool | None = Field(default=None, description="Whether the run was already published.")
     rows: int | None = None
     bytes: int | None = None
     files: list[FileView] = []
     warnings: list[str] = []
-    error: str | None = Field(default=None, description="Why it failed, in technical words.")
-    explanation: str | None = Field(default=None, description="Why it failed and whom to contact, for readers.")
-    archive: str | None = Field(default=None, description="All files in one zip.")
-    url: str = Field(description="Of its page.")
+    error: str | None = Field(default=None, description="Technical error message.")
+    explanation: str | None = Field(default=None, description="Error message for readers, with a contact.")
+    archive: str | None = Field(default=None, description="Path of a zip of all files.")
+    url: str = Field(description="Path of its page.")
 
     @property
     def is_active(self) -> bool:
-        """Whether it is not over."""
+        """Whether the run is waiting or running."""
         return self.state in ("waiting", "running")
 
 
 class RunDetails(RunView):
-    """A run with what its stages took."""
+    """A run with the resource usage of its stages."""
 
     stages: list[StageView] = []
-    unreached: list[str] = Field(default=[], description="Whom its notification did not reach.")
+    unreached: list[str] = Field(default=[], description="Recipients whom the notification did not reach.")
 
 
-class AskedView(View):
-    """The answer to a request: a run, and whether it was started for it."""
+class RequestedRunView(View):
+    """The run that serves a request."""
 
     run_id: str
-    started: bool
+    started: bool = Field(description="Whether this request started the run.")
     url: str

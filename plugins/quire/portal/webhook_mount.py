@@ -1,4 +1,4 @@
-"""Where Airflow's API server takes deliveries by webhook: nowhere, unless a source is defined."""
+"""The mount of the webhooks in Airflow's API server, if a webhook source is defined."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ PREFIX = "/quire-hooks"
 
 
 def webhook_apps() -> list[dict[str, Any]]:
-    """Returns what the plugin adds to its ``fastapi_apps``; importing and calling this loads nothing heavy."""
+    """Returns the plugin's additional ``fastapi_apps``, without importing any large library."""
     if not any((include_folder() / "webhooks").glob("*.yaml")):
         return []
     return [{"app": LazyApp(__name__, "create_app"), "url_prefix": PREFIX, "name": "Quire's webhooks"}]
 
 
 def create_app() -> Starlette:
-    """Returns the app, with Airflow's connections."""
+    """Returns the webhook app, which uses Airflow's connections."""
     from quire.airflow_dag.connections import connection_address, connection_password
     from quire.webhooks.app import create_app
 

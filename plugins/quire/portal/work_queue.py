@@ -1,7 +1,7 @@
-"""Work for requests takes turns: a few at once, one or a few of each user, and each within one deadline.
+"""Queues that limit concurrent work per process and per user, each piece of work within a deadline.
 
-A thread that waits for a database or a store cannot be ended from outside. It is told to leave, and keeps its place
-until it has left, so that there are never more of them than places.
+A thread that waits for a database or a store cannot be stopped from outside. It is asked to stop and keeps its slot
+until it has returned, so that there are never more threads than slots.
 """
 
 from __future__ import annotations
@@ -19,104 +19,105 @@ from weakref import WeakValueDictionary
 
 from quire.errors import TransientError
 
-MAX_PLACES = 4  # at once, in one process of the API server
-MAX_SECONDS = 10.0  # of one piece of work, from its request to its answer
-MAX_WAIT_SECONDS = 2.0  # for a place
-MAX_WAITING = 100  # requests of one user that wait for their turn
+MAX_SLOTS = 4  # concurrent pieces of work per process
+MAX_SECONDS = 10.0  # from request to response
+MAX_WAIT_SECONDS = 2.0  # for a slot
+MAX_WAITING = 100  # waiting requests per user
 
-SOON = "try again in some seconds"
+RETRY_HINT = "Try again in a few seconds."
 
 Answer = TypeVar("Answer")
 
 
 class WorkUnavailableError(TransientError):
-    """Work took too long, or there was no place for it."""
+    """The work timed out, or all slots are taken."""
 
 
 class SupersededError(Exception):
-    """The same user asked for another estimate meanwhile."""
+    """The same user requested another estimate in the meantime."""
 
 
 class Deadline:
-    """When work must be done; ``cancelled`` is set when nobody waits for it any more.
+    """The deadline of a piece of work.
 
-    ``is_superseded`` says that this is so because the same user requested another one.
+    ``cancelled`` is set when no caller waits for the result any more; ``is_superseded`` says that this is because the
+    same user requested newer work.
 
     Args:
-        seconds: from now.
-        noun: what the work is called.
+        seconds: time from now.
+        noun: name of the work in error messages.
     """
 
     def __init__(self, seconds: float, noun: str = "estimate") -> None:
-        self._ends = time.monotonic() + seconds
+        self._end = time.monotonic() + seconds
         self._noun = noun
         self.cancelled = threading.Event()
         self.is_superseded = False
 
     @property
     def remaining(self) -> float:
-        """Seconds until it ends, at least 0."""
-        return max(0.0, self._ends - time.monotonic())
+        """Seconds left, at least 0."""
+        return max(0.0, self._end - time.monotonic())
 
     def ensure_time_left(self) -> None:
-        """Checks that somebody still waits for the work.
+        """Checks that a caller still waits for the result.
 
         Raises:
-            WorkUnavailableError: nobody does.
+            WorkUnavailableError: the deadline has passed, or the work was cancelled.
         """
         if self.cancelled.is_set() or not self.remaining:
             raise self.exceeded()
 
     def exceeded(self) -> WorkUnavailableError:
-        """Returns the error of work that took too long."""
-        advice = "choose a shorter date range, or try again" if self._noun == "estimate" else "try again"
-        return WorkUnavailableError(f"The {self._noun} took too long: {advice}")
+        """Returns the error of work that timed out."""
+        advice = "Choose a shorter date range, or try again." if self._noun == "estimate" else "Try again."
+        return WorkUnavailableError(f"The {self._noun} timed out. {advice}")
 
     def ensure_newest(self) -> None:
-        """Checks that the same user requested no other estimate meanwhile.
+        """Checks that the same user requested no newer estimate.
 
         Raises:
-            SupersededError: they did.
+            SupersededError: a newer estimate was requested.
         """
         if self.is_superseded:
-            raise SupersededError("Another estimate was requested meanwhile")
+            raise SupersededError("A newer estimate has replaced this one.")
 
 
 class _Turns:
-    """Turns of users, and places, for work of one kind.
+    """Slots for work of one kind, and turns of users within them.
 
     Args:
-        noun: what the work is called.
-        places: how many at once.
-        seconds: of each, waiting included.
-        wait: seconds for a place.
-        of_each: how many of one user at once.
+        noun: name of the work in error messages.
+        slots: maximum concurrent pieces of work.
+        seconds: time limit of each, including waiting.
+        wait: maximum seconds to wait for a slot.
+        per_user: maximum concurrent pieces of work of a user.
     """
 
-    def __init__(self, noun: str, *, places: int, seconds: float, wait: float, of_each: int = 1) -> None:
-        self._noun, self._seconds, self._wait, self._of_each = noun, seconds, wait, of_each
-        self._places = asyncio.Semaphore(places)
+    def __init__(self, noun: str, *, slots: int, seconds: float, wait: float, per_user: int = 1) -> None:
+        self._noun, self._seconds, self._wait, self._per_user = noun, seconds, wait, per_user
+        self._slots = asyncio.Semaphore(slots)
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._waiting: Counter[str] = Counter()
 
     async def _enter(self, user: str, deadline: Deadline, *, is_bounded: bool) -> asyncio.Semaphore:
-        """Waits for the user's turn, and then for a place."""
-        turn = self._turns.setdefault(user, asyncio.Semaphore(self._of_each))
+        """Waits for the user's turn, then for a slot."""
+        turn = self._turns.setdefault(user, asyncio.Semaphore(self._per_user))
         if is_bounded and self._waiting[user] >= MAX_WAITING:
-            raise WorkUnavailableError("Too many of your requests are waiting: try again in some seconds")
+            raise WorkUnavailableError(f"Too many of your requests are waiting. {RETRY_HINT}")
         self._waiting[user] += 1
         try:
-            await _acquire(turn, deadline.remaining, f"Your last {self._noun} is still running: {SOON}")
+            await _acquire(turn, deadline.remaining, f"Your previous {self._noun} is still running. {RETRY_HINT}")
         except WorkUnavailableError:
             deadline.ensure_newest()
             raise
         finally:
             self._waiting[user] -= 1
-            self._waiting += Counter()  # forgets those whose count is 0
+            self._waiting += Counter()  # removes users with a count of 0
         try:
             deadline.ensure_newest()
             wait = min(self._wait, deadline.remaining)
-            await _acquire(self._places, wait, f"Too many {self._noun}s are running: {SOON}")
+            await _acquire(self._slots, wait, f"Too many {_plural(self._noun)} are running. {RETRY_HINT}")
         except BaseException:
             turn.release()
             raise
@@ -124,35 +125,35 @@ class _Turns:
 
     def _leave(self, turn: asyncio.Semaphore) -> None:
         turn.release()
-        self._places.release()
+        self._slots.release()
 
 
 class WorkQueue(_Turns):
-    """Runs each piece of work in a thread; arguments as for ``_Turns``."""
+    """Runs each piece of work in a thread; see ``_Turns`` for the arguments."""
 
     def __init__(
         self,
         noun: str = "estimate",
         *,
-        places: int = MAX_PLACES,
+        slots: int = MAX_SLOTS,
         seconds: float = MAX_SECONDS,
         wait: float = MAX_WAIT_SECONDS,
     ) -> None:
-        super().__init__(noun, places=places, seconds=seconds, wait=wait)
-        self._threads = ThreadPoolExecutor(places, thread_name_prefix=noun)
+        super().__init__(noun, slots=slots, seconds=seconds, wait=wait)
+        self._threads = ThreadPoolExecutor(slots, thread_name_prefix=noun)
         self._latest: WeakValueDictionary[str, Deadline] = WeakValueDictionary()
 
     async def run(self, user: str, work: Callable[[Deadline], Answer], *, supersedes: bool = True) -> Answer:
-        """Returns what ``work`` returns, called in a thread.
+        """Returns the result of ``work``, called in a thread.
 
         Args:
-            user: whose work it is; that of one user runs one after the other.
-            work: calculates the answer.
-            supersedes: whether the user's earlier work is cancelled, instead of waited for.
+            user: user who requested the work; the work of a user runs sequentially.
+            work: computes the result.
+            supersedes: whether to cancel the user's earlier work instead of waiting for it.
 
         Raises:
-            WorkUnavailableError: all places are taken, or it took too long.
-            SupersededError: the same user asked for other work meanwhile.
+            WorkUnavailableError: all slots are taken, or the work timed out.
+            SupersededError: the same user requested newer work.
         """
         deadline = Deadline(self._seconds, self._noun)
         if supersedes:
@@ -173,11 +174,11 @@ class WorkQueue(_Turns):
         try:
             async with timeout:
                 return await asyncio.shield(asyncio.wrap_future(running))
-        except asyncio.CancelledError:  # the client left
+        except asyncio.CancelledError:  # the client disconnected
             deadline.cancelled.set()
             raise
         except Exception as error:
-            deadline.ensure_newest()  # whatever its thread raised when it gave up
+            deadline.ensure_newest()  # regardless of the error that the cancelled thread raised
             if not timeout.expired():
                 raise
             deadline.cancelled.set()
@@ -188,33 +189,33 @@ class InThread(Protocol):
     """Awaits a function that runs in a thread."""
 
     async def __call__(self, work: Callable[..., Answer], *arguments: Any) -> Answer:
-        """Returns what ``work`` returns."""
+        """Returns the result of ``work``."""
         ...
 
 
 class TurnQueue(_Turns):
-    """Lets coroutines take turns, which do their blocking work in threads of the queue.
+    """Gives turns to coroutines, which run their blocking functions in threads of the queue.
 
     Args:
-        noun: what the work is called.
-        places: how many at once.
-        threads: how many functions run at once, of all places together.
-        seconds: of each, waiting included.
-        wait: seconds for a place.
-        of_each: how many of one user at once.
+        noun: name of the work in error messages.
+        slots: maximum concurrent coroutines.
+        threads: maximum concurrent functions of all coroutines together.
+        seconds: time limit of each coroutine, including waiting.
+        wait: maximum seconds to wait for a slot.
+        per_user: maximum concurrent coroutines of a user.
     """
 
-    def __init__(self, noun: str, *, places: int, threads: int, seconds: float, wait: float, of_each: int = 1) -> None:
-        super().__init__(noun, places=places, seconds=seconds, wait=wait, of_each=of_each)
+    def __init__(self, noun: str, *, slots: int, threads: int, seconds: float, wait: float, per_user: int = 1) -> None:
+        super().__init__(noun, slots=slots, seconds=seconds, wait=wait, per_user=per_user)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=noun)
         self._leaving: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def turn(self, user: str) -> AsyncIterator[InThread]:
-        """Holds the user's turn and a place until the block and its threads have ended; yields how to start those.
+        """Holds the user's turn and a slot until the block and its threads have finished; yields ``in_thread``.
 
         Raises:
-            WorkUnavailableError: all places are taken, or the block took too long.
+            WorkUnavailableError: all slots are taken, or the block timed out.
         """
         deadline, running = Deadline(self._seconds, self._noun), set[Future[Any]]()
 
@@ -223,7 +224,7 @@ class TurnQueue(_Turns):
             future = self._threads.submit(copy_context().run, work, *arguments)
             running.add(future)
             try:
-                return await asyncio.wrap_future(future)  # if cancelled, cancels what has not begun
+                return await asyncio.wrap_future(future)  # cancellation also cancels a function that has not started
             finally:
                 if future.done():
                     running.discard(future)
@@ -242,7 +243,7 @@ class TurnQueue(_Turns):
             self._leave_after(running, turn)
 
     def _leave_after(self, running: set[Future[Any]], turn: asyncio.Semaphore) -> None:
-        """Leaves at once, or when threads that nothing can end from outside have returned."""
+        """Releases the slot now, or once all running threads have returned."""
         if not running:
             self._leave(turn)
             return
@@ -256,9 +257,13 @@ class TurnQueue(_Turns):
         leaving.add_done_callback(self._leaving.discard)
 
 
-async def _acquire(what: Any, seconds: float, otherwise: str) -> None:
+async def _acquire(semaphore: asyncio.Semaphore, seconds: float, message: str) -> None:
     try:
         async with asyncio.timeout(seconds):
-            await what.acquire()
+            await semaphore.acquire()
     except TimeoutError as error:
-        raise WorkUnavailableError(otherwise) from error
+        raise WorkUnavailableError(message) from error
+
+
+def _plural(noun: str) -> str:
+    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"

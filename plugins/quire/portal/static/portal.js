@@ -1,16 +1,16 @@
-// Presets, the estimate, and pages that follow their runs. Everything else works without a script.
+// Presets, estimates and live updates of active runs. Everything else works without JavaScript.
 "use strict";
 
 const token = document.currentScript.dataset.token;
-const SECONDS_BETWEEN_LOOKS = 2;
+const REFRESH_SECONDS = 2;
 
-if (window.top !== window.self) document.documentElement.classList.add("embedded"); // in Airflow's own page
+if (window.top !== window.self) document.documentElement.classList.add("embedded"); // in Airflow's UI
 
-function field(form, name) { // a parameter may be called like any property of a form
+function field(form, name) { // by selector, because a parameter may have the name of a form's property
   return form.querySelector(`[name="${name}"]`);
 }
 
-function followPresets(form) {
+function enablePresets(form) {
   for (const button of form.querySelectorAll("[data-start]")) {
     button.addEventListener("click", () => {
       field(form, "start").value = button.dataset.start;
@@ -20,13 +20,13 @@ function followPresets(form) {
   }
   form.addEventListener("change", () => {
     for (const button of form.querySelectorAll("[data-start]")) {
-      const chosen = button.dataset.start === field(form, "start").value && button.dataset.end === field(form, "end").value;
-      button.setAttribute("aria-pressed", chosen);
+      const isSelected = button.dataset.start === field(form, "start").value && button.dataset.end === field(form, "end").value;
+      button.setAttribute("aria-pressed", isSelected);
     }
   });
 }
 
-function asked(form) {
+function requestBody(form) {
   const fields = new FormData(form);
   const parameters = {};
   for (const [name, value] of fields) {
@@ -35,92 +35,92 @@ function asked(form) {
   return { start: fields.get("start"), end: fields.get("end"), formats: fields.getAll("formats"), parameters };
 }
 
-function requireFormat(form) { // one of several boxes, which HTML itself cannot require
+function requireFormat(form) { // HTML cannot require one of several checkboxes
   const boxes = form.querySelectorAll('[name="formats"]');
   if (!boxes.length) return;
   const check = () => {
-    const chosen = Array.from(boxes).some((box) => box.checked);
-    boxes[0].setCustomValidity(chosen ? "" : "Choose at least one format.");
+    const isAnyChecked = Array.from(boxes).some((box) => box.checked);
+    boxes[0].setCustomValidity(isAnyChecked ? "" : "Choose at least one format.");
   };
   form.addEventListener("change", check);
   check();
 }
 
-function size(bytes) { // as quire.formatting.format_size
+function formatSize(bytes) { // like format_size in quire/formatting.py
   const units = ["bytes", "kB", "MB", "GB", "TB"];
   let unit = 0;
   while (bytes >= 999.5 && unit < units.length - 1) { bytes /= 1000; unit += 1; }
   return `${bytes >= 99.95 || unit === 0 ? Math.round(bytes).toLocaleString("en") : bytes.toFixed(1)} ${units[unit]}`;
 }
 
-function sentence(found) {
-  if (found.rows === 0) return "No rows, as far as is known.";
-  const about = found.is_exact ? "" : "About ";
-  const rows = found.is_exact ? found.rows : Number(found.rows.toPrecision(2));
-  const stored = found.stored ? ` ${found.stored} of ${found.partitions} parts are ready.` : "";
-  const bytes = found.bytes ? `, some ${size(Number(found.bytes.toPrecision(2)))}` : "";
-  return `${about}${rows.toLocaleString("en")} ${rows === 1 ? "row" : "rows"}${bytes}.${stored}`;
+function formatEstimate(estimate) {
+  if (estimate.rows === 0) return estimate.is_exact ? "No rows in this range." : "Probably no rows in this range.";
+  const about = estimate.is_exact ? "" : "About ";
+  const rows = estimate.is_exact ? estimate.rows : Number(estimate.rows.toPrecision(2));
+  const cached = estimate.stored ? ` ${estimate.stored} of ${estimate.partitions} ${estimate.partitions === 1 ? "partition" : "partitions"} cached.` : "";
+  const bytes = estimate.bytes ? `, about ${formatSize(Number(estimate.bytes.toPrecision(2)))}` : "";
+  return `${about}${rows.toLocaleString("en")} ${rows === 1 ? "row" : "rows"}${bytes}.${cached}`;
 }
 
-function followEstimate(form) {
+function enableEstimate(form) {
   const output = form.querySelector("#estimate");
-  let waiting, latest = 0;
+  let timer, latest = 0;
   form.addEventListener("change", () => {
-    clearTimeout(waiting);
+    clearTimeout(timer);
     if (!field(form, "start").value || !field(form, "end").value) return;
-    waiting = setTimeout(async () => {
-      const own = ++latest;
-      output.textContent = "Looking how much that is …";
+    timer = setTimeout(async () => {
+      const number = ++latest;
+      output.textContent = "Estimating…";
       try {
-        const answer = await fetch(form.getAttribute("data-estimate"), {
+        const response = await fetch(form.getAttribute("data-estimate"), {
           method: "POST",
           headers: { "Content-Type": "application/json", "X-Quire-Token": token },
-          body: JSON.stringify(asked(form)),
+          body: JSON.stringify(requestBody(form)),
         });
-        const told = await answer.json();
-        if (own === latest) output.textContent = answer.ok ? sentence(told) : told.detail;
+        const body = await response.json();
+        if (number === latest) output.textContent = response.ok ? formatEstimate(body) : body.detail;
       } catch {
-        if (own === latest) output.textContent = "How much that is cannot be told just now.";
+        if (number === latest) output.textContent = "Estimate unavailable.";
       }
     }, 300);
   });
 }
 
-function shown(live) { // without the tokens of its forms, which are others each time
+function visibleState(live) { // without the tokens of its forms, which differ in each response
   return live.textContent + Array.from(live.querySelectorAll("progress"), (bar) => bar.value).join();
 }
 
-function refresh(live, found) {
+function replaceLive(live, updated) {
   const focused = live.contains(document.activeElement) ? document.activeElement : null;
-  live.replaceWith(document.adoptNode(found));
+  live.replaceWith(document.adoptNode(updated));
   if (!focused) return;
-  const same = (other) => other.textContent === focused.textContent && other.getAttribute("href") === focused.getAttribute("href");
-  Array.from(found.querySelectorAll(focused.tagName)).find(same)?.focus();
+  const isSame = (other) => other.textContent === focused.textContent && other.getAttribute("href") === focused.getAttribute("href");
+  Array.from(updated.querySelectorAll(focused.tagName)).find(isSame)?.focus();
 }
 
 async function followRuns() {
-  const said = document.getElementById("said");
+  const announcement = document.getElementById("announcement");
   let live = document.getElementById("live");
   while (live && Number(live.dataset.active)) {
-    await new Promise((proceed) => setTimeout(proceed, SECONDS_BETWEEN_LOOKS * 1000));
+    await new Promise((resolve) => setTimeout(resolve, REFRESH_SECONDS * 1000));
     if (document.hidden) continue;
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-      if (!answer.ok || answer.redirected) continue;
-      const found = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("live");
-      if (!found || shown(found) === shown(live)) continue;
-      refresh(live, found);
-      live = found;
-      said.textContent = Array.from(live.querySelectorAll(".badge, .steps"), (part) => part.textContent.trim()).slice(0, 2).join(": ");
+      const response = await fetch(location.href, { headers: { Accept: "text/html" } });
+      if (!response.ok || response.redirected) continue;
+      const updated = new DOMParser().parseFromString(await response.text(), "text/html").getElementById("live");
+      if (!updated || visibleState(updated) === visibleState(live)) continue;
+      replaceLive(live, updated);
+      live = updated;
+      announcement.textContent = Array.from(live.querySelectorAll(".badge, .steps"), (part) => part.textContent.trim()).slice(0, 2).join(". ");
     } catch {
-      continue; // the next look may find the server again
+      continue; // retry with the next refresh
     }
   }
 }
 
 for (const form of document.querySelectorAll("form[data-estimate]")) {
-  followPresets(form);
+  enablePresets(form);
   requireFormat(form);
-  followEstimate(form);
+  enableEstimate(form);
 }
 followRuns();

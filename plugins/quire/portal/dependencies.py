@@ -1,0 +1,34 @@
+"""FastAPI dependencies that many routes share: the object store and the base path."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from quire.airflow_dag.connections import open_store
+from quire.object_store import S3Store
+from quire.settings import StoreSettings
+from quire.urls import PREFIX
+
+
+@lru_cache(maxsize=4)
+def _cached_store(settings: StoreSettings) -> S3Store:
+    store = S3Store(settings)
+    _ = store.client  # created here, once, rather than by several threads at the same time
+    return store
+
+
+def _store() -> S3Store:
+    """Returns the store of Airflow's connection, cached because creating a client takes longer than a request."""
+    return _cached_store(open_store().settings)
+
+
+def base_path(request: Request) -> str:
+    """Returns the path prefix of Airflow itself: empty, or for example ``/airflow`` with some proxies."""
+    return str(request.scope.get("root_path", "")).removesuffix(PREFIX)
+
+
+StoreDep = Annotated[S3Store, Depends(_store)]
+BaseDep = Annotated[str, Depends(base_path)]
