@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 from quire.local_stack.postgres_server import PostgresServer, program
-from quire.postgres.tracking import track, untrack
+from quire.postgres.tracking.installation import track, untrack
 from quire.report.definition import ReportDefinition
 
 from benchmarks.places import FOLDER

@@ -197,7 +197,7 @@ def test_check_tells_every_broken_report_in_a_line_of_its_own(
     lines = done.stderr.splitlines()
     assert len(lines) == 2
     assert "reports/torn.yaml:2: sorce: unknown key; did you mean source?" in lines[0]
-    assert lines[1].startswith("quire: events: sql/events/extract.sql:1: PostgreSQL refuses the query: column ")
+    assert lines[1].startswith("quire: events: sql/events/extract.sql:1: PostgreSQL rejected the query: column ")
 
 
 def test_verify_finds_what_was_changed(quire_environment: dict[str, str], bucket: ObjectStore) -> None:

@@ -127,7 +127,7 @@ def test_statement_that_takes_too_long_is_an_error_that_stays(
 ) -> None:
     fill_events(fresh_database)
     events_report(tmp_path, sql=sql)
-    with pytest.raises(QueryError, match=r"timeout; raise source\.timeout") as caught:
+    with pytest.raises(QueryError, match=r"timeout\. Raise source\.timeout") as caught:
         extract(tmp_path, fresh_database, bucket, seconds=1)
     assert isinstance(caught.value, TerminalError)
     assert until(lambda: not queries(fresh_database), seconds=SECONDS)

@@ -29,7 +29,7 @@ def test_unknown_column_is_refused_with_file_line_and_hint(tmp_path: Path, fresh
     sql = "SELECT at,\n  kindd AS kind,\n  amount\nFROM events\nWHERE at >= %(start)s AND at < %(end)s\n"
     error = refusal(tmp_path, fresh_database, sql)
     assert isinstance(error, DefinitionError)
-    assert error.message.startswith('sql/events/extract.sql:2: PostgreSQL refuses the query: column "kindd" does')
+    assert error.message.startswith('sql/events/extract.sql:2: PostgreSQL rejected the query: column "kindd" does')
     assert error.message.endswith('PostgreSQL\'s hint: Perhaps you meant to reference the column "events.kind".')
 
 
@@ -39,7 +39,7 @@ def test_line_of_an_error_is_the_files_behind_a_value_of_many_lines(tmp_path: Pa
     parameters = {"kind": {"type": "string", "default": "a\nb\\\n"}}
     line = sql[: sql.index("nothing")].count("\n") + 1
     error = refusal(tmp_path, fresh_database, sql, parameters=parameters)
-    assert error.message.startswith(f'sql/events/extract.sql:{line}: PostgreSQL refuses the query: column "nothing"')
+    assert error.message.startswith(f'sql/events/extract.sql:{line}: PostgreSQL rejected the query: column "nothing"')
 
 
 def test_value_of_another_type_is_refused_with_its_line(tmp_path: Path, fresh_database: str) -> None:
@@ -60,7 +60,7 @@ def test_table_without_a_right_is_refused_with_the_grant(
     url = postgres_server.url(name, user="No_Rights", password="secret word")
     error = refusal(tmp_path, url, SQL)
     assert error.message.endswith(
-        'permission denied for table events (SQLSTATE 42501). Its owner can run: GRANT SELECT ON events TO "No_Rights"'
+        'permission denied for table events (SQLSTATE 42501). The owner can run: GRANT SELECT ON events TO "No_Rights"'
     )
     with psycopg.connect(fresh_database, autocommit=True) as connection:
         connection.execute('DROP ROLE "No_Rights"')
@@ -78,7 +78,7 @@ def test_table_without_a_right_is_refused_with_the_grant(
     ],
 )
 def test_missing_grant_names_the_right_of_each_kind(message: str, command: str) -> None:
-    assert missing_grant(message, role="reader") == (f". Its owner can run: {command}" if command else "")
+    assert missing_grant(message, role="reader") == (f". The owner can run: {command}" if command else "")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from quire.errors import IntegrityError
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
-from quire.postgres.tracking import track
+from quire.postgres.tracking.installation import track
 from quire.records.manifest import Manifest, manifest_key
 from quire.report.definition import ReportDefinition
 from quire.runs.verify import verify_run

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from quire.errors import DefinitionError, QueryError
 from quire.local_stack.postgres_server import PostgresServer
-from quire.postgres.tracking import track, untrack
+from quire.postgres.tracking.installation import track, untrack
 from quire.webhooks.delivery_tables import check_source, install
 from quire.webhooks.ingest import Outcome, ingest
 

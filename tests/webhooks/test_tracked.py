@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
-from quire.postgres.tracking import track
+from quire.postgres.tracking.installation import track
 
 from tests.events import fill_events, request_of, session_of
 from tests.postgres.tracking.tables import tracked_report

@@ -270,7 +270,7 @@ def compact_task() -> Any:
 
     @own_task(task_id="compact", execution_timeout=timedelta(hours=2), **pod_of("compact"))
     def compact() -> int:
-        from quire.postgres.tracking import compact_logs
+        from quire.postgres.tracking.installation import compact_logs
         from quire.report.catalog import load_catalog
 
         definitions = load_catalog(include_folder()).definitions.values()

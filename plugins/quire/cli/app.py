@@ -180,7 +180,7 @@ def gc() -> None:
     finally:  # one has nothing to do with the other
         tracked = [found for found in catalog.definitions.values() if found.source.freshness == "tracked"]
         if tracked:
-            from quire.postgres.tracking import compact_logs
+            from quire.postgres.tracking.installation import compact_logs
 
             shrunk = compact_logs({owner_url(definition.source.connection) for definition in tracked})
             typer.echo(f"replaced {shrunk} records of the change log by their sums")
@@ -189,7 +189,7 @@ def gc() -> None:
 @app.command()
 def track(report: Annotated[str, typer.Argument(help="A report with freshness: tracked.")]) -> None:
     """Install change tracking on a report's tables, by the connection quire_owner."""
-    from quire.postgres.tracking import track as install
+    from quire.postgres.tracking.installation import track as install
 
     definition = find_definition(include_folder(), report)
     if definition.source.freshness != "tracked":
@@ -201,7 +201,7 @@ def track(report: Annotated[str, typer.Argument(help="A report with freshness: t
 @app.command()
 def untrack(report: Report) -> None:
     """Remove every trace of a report's change tracking, but for tables that another report tracks too."""
-    from quire.postgres.tracking import untrack as remove
+    from quire.postgres.tracking.installation import untrack as remove
 
     try:
         connection = find_definition(include_folder(), report).source.connection

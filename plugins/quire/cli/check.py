@@ -14,7 +14,7 @@ from quire.postgres.arrow_types import numeric_scale
 from quire.postgres.partition_query import bound_query, query_columns
 from quire.postgres.query_hints import advice_of_query
 from quire.postgres.search_path import search_path_advice
-from quire.postgres.tracking import forgotten_tables
+from quire.postgres.tracking.coverage import forgotten_tables
 from quire.records.stage_records import SourceColumn
 from quire.report.definition import Parameter, ReportDefinition
 from quire.report.request import RunRequest

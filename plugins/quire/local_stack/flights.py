@@ -17,7 +17,7 @@ from psycopg.sql import SQL, Identifier, Literal
 
 from quire.errors import StackError
 from quire.local_stack.postgres_server import stack_errors
-from quire.postgres.tracking import track
+from quire.postgres.tracking.installation import track
 from quire.report.catalog import find_definition
 from quire.report.sql_literal import CLIENT_ENCODING
 from quire.settings import CLONE

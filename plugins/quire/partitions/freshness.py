@@ -9,7 +9,7 @@ from quire.date_range import DatePartition
 from quire.postgres import SourceTransaction
 from quire.postgres.arrow_types import quoted
 from quire.postgres.partition_query import bound_query
-from quire.postgres.tracking import ensure_tables_not_rewritten, tracked_tokens
+from quire.postgres.tracking.tokens import ensure_tables_not_rewritten, tracked_tokens
 from quire.records.serialization import digest
 from quire.records.stage_records import SourceColumn, StagedPartition
 from quire.report.definition import Probe, ReportDefinition

@@ -1,17 +1,13 @@
-"""The errors of psycopg2 and of psycopg as Quire's, in one place, by SQLSTATE.
-
-The codes are those of PostgreSQL's manual, appendix A.
-"""
+"""Translates PostgreSQL drivers' errors into Quire's, by SQLSTATE (PostgreSQL manual, appendix A)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
 from urllib.parse import parse_qsl, unquote
-
-import psycopg
-import psycopg2
 
 from quire.errors import QueryError, ReportError, SettingsError, SourceUnavailableError, StatementError
 from quire.postgres.grant_hints import missing_grant
@@ -22,21 +18,21 @@ _TRANSIENT = (
     "40",  # serialization failure, deadlock
     "55P03",  # lock not available
     "57P",  # shut down, crashed, starting up
-    "25P03",  # the session was idle in its transaction for too long
-    "25P04",  # the transaction took too long
+    "25P03",  # idle-in-transaction timeout
+    "25P04",  # transaction timeout
 )
 _QUERY_CANCELED = "57014"
-_NO_RIGHT = "42501"
-# The driver gives no code where PostgreSQL turns a connection away.
-_TURNED_AWAY = (
+_INSUFFICIENT_PRIVILEGE = "42501"
+# The drivers report no SQLSTATE when PostgreSQL rejects a connection.
+_REJECTED_CONNECTION = (
     "authentication failed",
     "does not exist",
     "no pg_hba.conf entry",
     "not permitted to log in",
     "permission denied",
 )
-# Of the options that a connection asks for, in the words of PostgreSQL's guc.c and postgres.c.
-_WRONG_OPTION = (
+# Connection options, as worded in PostgreSQL's guc.c and postgres.c.
+_REJECTED_OPTION = (
     "invalid value for parameter",
     "unrecognized configuration parameter",
     "permission denied to set parameter",
@@ -46,68 +42,86 @@ _WRONG_OPTION = (
     " requires a ",
     "invalid command-line argument",
 )
-_NO_ADDRESS = re.compile(r"invalid (?:port number|\w+ value)|weak sslmode")
-_SHORT = 6  # letters: a password of fewer may be part of any word
+_INVALID_URL = re.compile(r"invalid (?:port number|\w+ value)|weak sslmode")
+_MIN_SECRET_LENGTH = 6  # a shorter password may occur in any word
 _SEVERITY = re.compile(r"^(?:ERROR|FATAL): +")
 
 
 @contextmanager
-def translated(url: str, *, reads: bool = False) -> Iterator[None]:
-    """Turns a driver's errors into Quire's.
+def translate_driver_errors(url: str, *, driver: ModuleType, reads: bool = False) -> Iterator[None]:
+    """Raises a driver's errors as Quire's.
 
     Args:
-        url: where it was connected to.
-        reads: whether only reading was tried, so that a refusal tells which GRANT is missing.
+        url: the URL of the connection.
+        driver: the DB-API module in use, psycopg or psycopg2. Passing it keeps this module from importing both.
+        reads: whether the connection only reads. A permission error then names the missing GRANT.
 
     Raises:
-        SettingsError: PostgreSQL turns the connection away.
-        SourceUnavailableError: it is away, or too busy.
-        StatementError: it does not understand the statement.
-        QueryError: it refuses it for another reason.
+        SettingsError: PostgreSQL rejected the connection, or libpq cannot parse the URL.
+        SourceUnavailableError: PostgreSQL cannot be reached or is overloaded.
+        StatementError: PostgreSQL cannot parse or resolve the statement.
+        QueryError: PostgreSQL rejected the statement for another reason.
     """
     try:
         yield
-    except (psycopg2.Error, psycopg.Error) as error:
-        raise _of_driver(error, url, reads=reads) from error
+    except driver.Error as error:
+        is_misuse = isinstance(error, driver.ProgrammingError)
+        raise _translate_error(error, url, is_misuse=is_misuse, reads=reads) from error
 
 
-def _of_driver(error: psycopg2.Error | psycopg.Error, url: str, *, reads: bool) -> ReportError:
-    line = _without_password(_SEVERITY.sub("", error.diag.message_primary or str(error)).strip(), url)
-    code = (error.sqlstate if isinstance(error, psycopg.Error) else error.pgcode) or ""
+def _translate_error(error: Any, url: str, *, is_misuse: bool, reads: bool) -> ReportError:
+    """Returns Quire's error for a driver's.
+
+    Args:
+        error: of psycopg, which names the SQLSTATE ``sqlstate``, or of psycopg2, which names it ``pgcode``.
+        url: the URL of the connection.
+        is_misuse: whether it is a ProgrammingError; one without SQLSTATE is about the URL.
+        reads: whether the connection only reads.
+    """
+    line = _mask_password(_SEVERITY.sub("", error.diag.message_primary or str(error)).strip(), url)
+    code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    if not code:
+        return _translate_connection_error(line, url, is_misuse=is_misuse)
     if code == _QUERY_CANCELED:
-        advice = "; raise source.timeout, or choose shorter partitions" if "timeout" in line else ""
-        return QueryError(f"PostgreSQL ended the query: {line}{advice}")
-    if not code and (refusal := _refusal(line, _WRONG_OPTION)):
-        return SettingsError(
-            f"PostgreSQL at {place_of(url)} refuses an option of the connection: {refusal}; correct its options"
-        )
-    if not code and (refusal := _refusal(line, _TURNED_AWAY)):
-        return SettingsError(
-            f"PostgreSQL at {place_of(url)} turns the connection away: {refusal}; check its user, password and database"
-        )
-    is_of_address = isinstance(error, psycopg.ProgrammingError | psycopg2.ProgrammingError) or _NO_ADDRESS.match(line)
-    if is_of_address and not code:
-        return SettingsError(f"the address of PostgreSQL at {place_of(url)} cannot be understood: {line}")
-    if not code or code.startswith(_TRANSIENT):
-        return SourceUnavailableError(f"PostgreSQL at {place_of(url)} is not available: {line}")
-    kind = StatementError if code.startswith("42") and code != _NO_RIGHT else QueryError
-    advice = missing_grant(line, role=_role(url)) if reads and code == _NO_RIGHT else _hint(error, url)
-    refused = kind(f"PostgreSQL refuses the query: {line} (SQLSTATE {code}){advice}")
-    refused.position = int(error.diag.statement_position) if error.diag.statement_position else None
-    return refused
+        advice = ". Raise source.timeout, or choose shorter partitions" if "timeout" in line else ""
+        return QueryError(f"PostgreSQL canceled the query: {line}{advice}")
+    if code.startswith(_TRANSIENT):
+        return _unavailable(line, url)
+    kind = StatementError if code.startswith("42") and code != _INSUFFICIENT_PRIVILEGE else QueryError
+    advice = missing_grant(line, role=_role(url)) if reads and code == _INSUFFICIENT_PRIVILEGE else _hint(error, url)
+    rejected = kind(f"PostgreSQL rejected the query: {line} (SQLSTATE {code}){advice}")
+    rejected.position = int(error.diag.statement_position) if error.diag.statement_position else None
+    return rejected
 
 
-def _hint(error: psycopg2.Error | psycopg.Error, url: str) -> str:
+def _translate_connection_error(line: str, url: str, *, is_misuse: bool) -> ReportError:
+    place = format_place(url)
+    if reason := _rejection(line, _REJECTED_OPTION):
+        return SettingsError(f"PostgreSQL at {place} rejected a connection option: {reason}. Correct the options")
+    if reason := _rejection(line, _REJECTED_CONNECTION):
+        return SettingsError(
+            f"PostgreSQL at {place} rejected the connection: {reason}. Check its user, password and database"
+        )
+    if is_misuse or _INVALID_URL.match(line):
+        return SettingsError(f"cannot parse the URL of PostgreSQL at {place}: {line}")
+    return _unavailable(line, url)
+
+
+def _unavailable(line: str, url: str) -> SourceUnavailableError:
+    return SourceUnavailableError(f"PostgreSQL at {format_place(url)} is not available: {line}")
+
+
+def _hint(error: Any, url: str) -> str:
     hint = error.diag.message_hint
-    return f". PostgreSQL's hint: {_without_password(hint, url)}" if hint else ""
+    return f". PostgreSQL's hint: {_mask_password(hint, url)}" if hint else ""
 
 
 def _role(url: str) -> str:
     return unquote(_authority(url).rpartition("@")[0].partition(":")[0])
 
 
-def _refusal(text: str, phrases: tuple[str, ...]) -> str:
-    """Returns why PostgreSQL turned a connection away, where a line of the text says so in one of these phrases."""
+def _rejection(text: str, phrases: tuple[str, ...]) -> str:
+    """Returns PostgreSQL's reason for rejecting a connection, from the first line with one of these phrases."""
     for line in text.splitlines():
         reason = line.partition("FATAL:")[2].strip()
         if any(phrase in reason for phrase in phrases):
@@ -115,8 +129,8 @@ def _refusal(text: str, phrases: tuple[str, ...]) -> str:
     return ""
 
 
-def place_of(url: str) -> str:
-    """Returns an address' hosts and ports, for errors."""
+def format_place(url: str) -> str:
+    """Returns the hosts and ports of a URL, for errors."""
     hosts = _authority(url).rpartition("@")[2]
     return ",".join(
         host if re.search(r":\d+$", host) else f"{host or 'the default host'}:5432" for host in hosts.split(",")
@@ -127,10 +141,10 @@ def _authority(url: str) -> str:
     return re.split(r"[/?]", url.partition("://")[2], maxsplit=1)[0]
 
 
-def _without_password(text: str, url: str) -> str:
-    """Returns the text without any secret of the address, as it stands there or decoded.
+def _mask_password(text: str, url: str) -> str:
+    """Returns the text with every secret of the URL masked, both URL-encoded and decoded.
 
-    A short one, or one that is a name as well, is left out in the address only.
+    A short secret, or one that equals the user or database, is masked only inside the URL itself.
     """
     identity = _authority(url).rpartition("@")[0]
     user, _, password = identity.partition(":")
@@ -141,7 +155,7 @@ def _without_password(text: str, url: str) -> str:
     if password:
         text = text.replace(identity, f"{user}:***").replace(unquote(identity), f"{user}:***")
     for secret in sorted(secrets - names, key=len, reverse=True):
-        if len(secret) >= _SHORT:
+        if len(secret) >= _MIN_SECRET_LENGTH:
             text = text.replace(secret, "***").replace(unquote(secret), "***")
         elif secret:
             text = re.sub(rf"(password=){re.escape(secret)}", r"\1***", text)

@@ -31,7 +31,7 @@ def missing_grant(message: str, *, role: str) -> str:
         return ""
     right = _GRANTS.get(refused[1], "SELECT ON")
     grantee = _quoted(role) if role else "the role"
-    return f". Its owner can run: GRANT {right} {_quoted(refused[2])} TO {grantee}"
+    return f". The owner can run: GRANT {right} {_quoted(refused[2])} TO {grantee}"
 
 
 def _quoted(name: str) -> str:

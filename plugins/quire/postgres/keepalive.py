@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from psycopg.conninfo import conninfo_to_dict
+from psycopg2.extensions import parse_dsn
 
 # libpq's (PostgreSQL's manual, 34.1.2), in seconds: 30 in all
 CLIENT = {
@@ -33,9 +33,9 @@ def with_defaults(url: str, **wanted: str) -> str:
     """Returns an address for libpq with parameters of it that the address does not set itself.
 
     Raises:
-        psycopg.ProgrammingError: libpq does not understand the address.
+        psycopg2.ProgrammingError: libpq cannot parse the URL.
     """
-    given = conninfo_to_dict(url)
-    missing = urlencode({name: value for name, value in wanted.items() if name not in given})
+    parameters = parse_dsn(url)
+    missing = urlencode({name: value for name, value in wanted.items() if name not in parameters})
     separator = "" if url.endswith("?") or not missing else "&" if "?" in url else "?"
     return f"{url}{separator}{missing}"

@@ -16,10 +16,10 @@ from psycopg.rows import dict_row
 from psycopg.sql import SQL, Composable, Identifier
 
 from quire.errors import SourceUnavailableError, UntrustedSchemaError
-from quire.postgres.error_translation import translated
+from quire.postgres.error_translation import translate_driver_errors
+from quire.postgres.session_settings import SAFE_SEARCH_PATH
 from quire.report.sql_literal import CLIENT_ENCODING
 
-SAFE_SEARCH_PATH = "pg_catalog, pg_temp"  # functions and operators are never looked up in pg_temp
 INSTALLATION_LOCK = 0x7175_6972  # "quir": an advisory lock, held by whoever installs or removes
 LOCK_TIMEOUT_SECONDS = 10  # a table that is written to for longer is left alone; others queue behind us meanwhile
 
@@ -78,7 +78,10 @@ def owner_transaction(url: str) -> Iterator[Owner]:
         SettingsError: libpq does not understand the address, or PostgreSQL turns the connection away.
         SourceUnavailableError: PostgreSQL is away, or a lock is not free in time.
     """
-    with translated(url), psycopg.connect(url, client_encoding=CLIENT_ENCODING, row_factory=dict_row) as connection:
+    with (
+        translate_driver_errors(url, driver=psycopg),
+        psycopg.connect(url, client_encoding=CLIENT_ENCODING, row_factory=dict_row) as connection,
+    ):
         connection.execute(  # before anything else: SET looks up no function
             f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}; SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'; "
             "SET LOCAL client_min_messages = warning; SET LOCAL row_security = off"  # an error, not others' functions

@@ -7,6 +7,7 @@ from datetime import timedelta
 from quire.postgres.keepalive import SERVER
 from quire.report.sql_literal import literal
 
+SAFE_SEARCH_PATH = "pg_catalog, pg_temp"  # PostgreSQL never looks up functions and operators in pg_temp
 MAX_NAME_LENGTH = 63  # PostgreSQL's NAMEDATALEN - 1; it would cut by itself, with a notice
 
 

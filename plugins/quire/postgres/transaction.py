@@ -22,11 +22,10 @@ from psycopg2.extensions import cursor as Cursor
 from quire.errors import QueryError, SourceUnavailableError
 from quire.postgres.arrow_types import select_list, storage_schema, type_name
 from quire.postgres.copy_text import CopyTextReader, LineBlocks
-from quire.postgres.error_translation import place_of, translated
+from quire.postgres.error_translation import format_place, translate_driver_errors
 from quire.postgres.keepalive import CLIENT, with_defaults
-from quire.postgres.owner import SAFE_SEARCH_PATH
 from quire.postgres.reader_thread import Give, Item, SilenceError, read_in_thread
-from quire.postgres.session_settings import MAX_NAME_LENGTH, local_settings, reading_statements
+from quire.postgres.session_settings import MAX_NAME_LENGTH, SAFE_SEARCH_PATH, local_settings, reading_statements
 from quire.records.stage_records import SourceColumn
 from quire.report.sql_literal import CLIENT_ENCODING, literal
 from quire.report.sql_template import Statement, normalize
@@ -73,11 +72,11 @@ def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator
         SourceUnavailableError: PostgreSQL cannot be reached.
         QueryError: it does not know the time zone.
     """
-    with translated(session.url):
+    with translate_driver_errors(session.url, driver=psycopg2):
         connection = psycopg2.connect(with_defaults(session.url, **CLIENT), client_encoding=CLIENT_ENCODING)
     # Closing it ends the transaction. The line is the same connection, by a number that libpq does not give back.
     with closing(connection), socket.socket(fileno=os.dup(connection.fileno())) as line:
-        with translated(session.url):
+        with translate_driver_errors(session.url, driver=psycopg2):
             connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         transaction = SourceTransaction(connection, session, hang_up=partial(_hang_up, line))
         transaction.execute(local_settings(session.timezone, session.timeout, name=name))
@@ -218,7 +217,10 @@ class SourceTransaction:
             self._search_path = search_path
             work(cursor, give)
 
-        with translated(self._session.url, reads=True), self._connection.cursor() as cursor:
+        with (
+            translate_driver_errors(self._session.url, driver=psycopg2, reads=True),
+            self._connection.cursor() as cursor,
+        ):
             yield from self._in_thread(work_there)
 
     def _in_thread(self, work: Callable[[Give[Item]], None]) -> Generator[Item]:
@@ -231,7 +233,7 @@ class SourceTransaction:
             )
         except SilenceError as error:  # what lies between keeps the connection, so that TCP does not notice
             raise SourceUnavailableError(
-                f"PostgreSQL at {place_of(self._session.url)} is not available: it sends nothing any more"
+                f"PostgreSQL at {format_place(self._session.url)} is not available: it sends nothing any more"
             ) from error
 
     def _log(self, statement: Statement, *, rows: int, began: float) -> None:

@@ -10,8 +10,9 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from quire.errors import DefinitionError, error_context
-from quire.postgres.error_translation import translated
-from quire.postgres.owner import SAFE_SEARCH_PATH, Owner, create_schema, installing, withdraw_default_grants
+from quire.postgres.error_translation import translate_driver_errors
+from quire.postgres.owner import Owner, create_schema, installing, withdraw_default_grants
+from quire.postgres.session_settings import SAFE_SEARCH_PATH
 from quire.report.sql_literal import CLIENT_ENCODING
 from quire.webhooks.definition import WebhookDefinition
 from quire.webhooks.target import Connection, check_target, ensure_trusted_schema
@@ -74,7 +75,10 @@ def check_source(definition: WebhookDefinition, *, url: str) -> tuple[str, ...]:
 
 @contextmanager
 def _writer(url: str) -> Iterator[Connection]:
-    with translated(url), psycopg.connect(url, client_encoding=CLIENT_ENCODING) as connection:
+    with (
+        translate_driver_errors(url, driver=psycopg),
+        psycopg.connect(url, client_encoding=CLIENT_ENCODING) as connection,
+    ):
         connection.execute(f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}")
         yield connection
 

@@ -14,7 +14,7 @@ from psycopg import IsolationLevel
 from psycopg.errors import NotNullViolation
 from psycopg.sql import SQL, Composed
 
-from quire.postgres.owner import SAFE_SEARCH_PATH
+from quire.postgres.session_settings import SAFE_SEARCH_PATH
 from quire.report.sql_literal import CLIENT_ENCODING
 from quire.webhooks import statements
 from quire.webhooks.definition import WebhookDefinition

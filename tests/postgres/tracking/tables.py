@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from quire.date_range import DateRange
 from quire.postgres import open_transaction
-from quire.postgres.tracking import tracked_tokens
+from quire.postgres.tracking.tokens import tracked_tokens
 from quire.report.definition import ReportDefinition
 
 from tests.events import ZONE, events_report, session_of

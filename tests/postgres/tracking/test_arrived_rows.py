@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from quire.local_stack.postgres_server import PostgresServer
-from quire.postgres.tracking import track
+from quire.postgres.tracking.installation import track
 
 from tests.planted import ATTACKER, attacker_url
 from tests.postgres.tracking.tables import ask, run_sql, stale, tokens, tracked_report

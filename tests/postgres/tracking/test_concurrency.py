@@ -19,7 +19,8 @@ from quire.date_range import DatePartition, DateRange
 from quire.object_store import ObjectStore
 from quire.partitions import freshness
 from quire.postgres import SourceTransaction, open_transaction
-from quire.postgres.tracking import compact, track, tracked_tokens
+from quire.postgres.tracking.installation import compact, track
+from quire.postgres.tracking.tokens import tracked_tokens
 from quire.records.stage_records import StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.stages import extract

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from quire.cli.check import check_query
 from quire.errors import NotTrackedError
-from quire.postgres.tracking import track
+from quire.postgres.tracking.installation import track
 
 from tests.events import TABLE, fill_events, session_of
 from tests.postgres.tracking.tables import EVENTS, PARTITIONED, run_sql, tracked_report

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from quire.postgres.tracking import track
+from quire.postgres.tracking.installation import track
 from quire.report.definition import ReportDefinition
 
 from tests.postgres.tracking.tables import PARTITIONED, ask, run_sql, stale, tokens, tracked_report

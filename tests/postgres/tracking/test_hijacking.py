@@ -11,7 +11,7 @@ from quire.local_stack.flights import READER, reader_role_statements
 from quire.local_stack.postgres_server import PostgresServer
 from quire.object_store import ObjectStore
 from quire.pipeline import run_report
-from quire.postgres.tracking import compact, track, untrack
+from quire.postgres.tracking.installation import compact, track, untrack
 from quire.webhooks.delivery_tables import check_source, install
 from quire.webhooks.ingest import Outcome, ingest
 

@@ -10,7 +10,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 from quire.errors import NotTrackedError, SourceUnavailableError
 from quire.postgres import owner
-from quire.postgres.tracking import compact, track, untrack
+from quire.postgres.tracking.installation import compact, track, untrack
 
 from tests.events import fill_events
 from tests.postgres.tracking.tables import EVENTS, PARTITIONED, ask, objects, run_sql, stale, tokens, tracked_report

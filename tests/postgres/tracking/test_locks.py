@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from quire.errors import SourceUnavailableError
 from quire.postgres import owner
-from quire.postgres.tracking import track, untrack
+from quire.postgres.tracking.installation import track, untrack
 from quire.report.definition import ReportDefinition
 
 from tests.events import fill_events

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 import quire
 from quire.report.catalog import find_definition
-from quire.postgres.tracking import compact_logs, track
+from quire.postgres.tracking.installation import compact_logs, track
 include, url, plugins = sys.argv[1:]
 assert Path(quire.__file__).is_relative_to(plugins), quire.__file__
 track(find_definition(Path(include), "events"), url)

@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 import quire
 from quire.report.catalog import find_definition
-from quire.postgres.tracking import compact, track, untrack
+from quire.postgres.tracking.installation import compact, track, untrack
 from quire.webhooks.delivery_tables import install
 from quire.webhooks.sources import find_source
 include, url = Path(sys.argv[1]), sys.argv[2]

@@ -9,7 +9,7 @@ import pytest
 from quire.errors import NotTrackedError, QueryError
 from quire.local_stack.flights import READER, reader_role_statements
 from quire.local_stack.postgres_server import PostgresServer
-from quire.postgres.tracking import track, untrack
+from quire.postgres.tracking.installation import track, untrack
 
 from tests.postgres.tracking.tables import EVENTS, PARTITIONED, ask, objects, run_sql, stale, tokens, tracked_report
 
@@ -85,7 +85,7 @@ def test_role_that_does_not_own_the_tables_is_refused_in_one_line(
     tmp_path: Path, database: str, postgres_server: PostgresServer
 ) -> None:
     stranger = login(postgres_server, database, "test_stranger")
-    with pytest.raises(QueryError, match=r"^events: PostgreSQL refuses the query: permission denied for database"):
+    with pytest.raises(QueryError, match=r"^events: PostgreSQL rejected the query: permission denied for database"):
         track(tracked_report(tmp_path), stranger)
 
 

@@ -16,7 +16,7 @@ from quire.object_store import ObjectStore
 from quire.partitions import freshness
 from quire.pipeline import RunOutcome, run_report
 from quire.postgres import SourceSession, SourceTransaction
-from quire.postgres.tracking import track
+from quire.postgres.tracking.installation import track
 from quire.records.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.stages import extract

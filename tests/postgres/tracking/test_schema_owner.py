@@ -11,7 +11,7 @@ from quire.errors import NotTrackedError, SourceUnavailableError, UntrustedSchem
 from quire.local_stack.flights import READER, reader_role_statements
 from quire.local_stack.postgres_server import PostgresServer
 from quire.postgres import owner as owner_module
-from quire.postgres.tracking import compact, track, untrack
+from quire.postgres.tracking.installation import compact, track, untrack
 from quire.webhooks.delivery_tables import check_source, install
 from quire.webhooks.ingest import ingest
 

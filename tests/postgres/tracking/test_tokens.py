@@ -9,7 +9,8 @@ import psycopg
 import pytest
 from quire.date_range import DateRange, Grain
 from quire.postgres import SourceTransaction, open_transaction
-from quire.postgres.tracking import track, tracked_tokens
+from quire.postgres.tracking.installation import track
+from quire.postgres.tracking.tokens import tracked_tokens
 
 from tests.events import ZONE, fill_events, session_of
 from tests.postgres.tracking.tables import EVENTS, PARTITIONED, run_sql, stale, tokens, tracked_report

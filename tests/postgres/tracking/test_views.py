@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import psycopg
-from quire.postgres.tracking import track
+from quire.postgres.tracking.installation import track
 
 from tests.events import fill_events
 from tests.postgres.tracking.tables import ask, run_sql, tracked_report

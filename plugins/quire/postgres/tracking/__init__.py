@@ -1,22 +1,11 @@
-"""Change tracking: triggers that log when and where a table changed, and the tokens that are read from that log.
+"""Change tracking: triggers log when and where a table changed, and freshness tokens are read from that log.
 
-installation   installs and removes triggers and log, as the owner
-triggers       those of a node, and the functions that they run
-inspection     what PostgreSQL's catalogs say of the tables and their triggers
-tokens         each partition's token, from the log
-coverage       which tables a query reads
+installation   installs and removes the triggers and the log, as the tables' owner
+triggers       the triggers of a table or partition, and the functions they execute
+arrived_rows   logs the rows of a partition that was attached after tracking began
+inspection     the state of tables and their triggers, from PostgreSQL's catalogs
+tokens         each partition's freshness token, from the log
+coverage       the tables that a query reads
+
+Reading tokens needs psycopg2 only, so this package imports none of its modules.
 """
-
-from quire.postgres.tracking.coverage import forgotten_tables
-from quire.postgres.tracking.installation import compact, compact_logs, track, untrack
-from quire.postgres.tracking.tokens import ensure_tables_not_rewritten, tracked_tokens
-
-__all__ = [
-    "compact",
-    "compact_logs",
-    "ensure_tables_not_rewritten",
-    "forgotten_tables",
-    "track",
-    "tracked_tokens",
-    "untrack",
-]

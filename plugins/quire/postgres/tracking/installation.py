@@ -10,7 +10,6 @@ from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from quire.errors import ReportError, error_context
 from quire.postgres.owner import (
-    SAFE_SEARCH_PATH,
     Owner,
     create_schema,
     ensure_own_schema,
@@ -19,6 +18,7 @@ from quire.postgres.owner import (
     owner_transaction,
     withdraw_default_grants,
 )
+from quire.postgres.session_settings import SAFE_SEARCH_PATH
 from quire.postgres.tracking.arrived_rows import log_arrived_rows
 from quire.postgres.tracking.inspection import (
     TableState,

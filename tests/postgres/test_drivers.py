@@ -1,0 +1,45 @@
+"""psycopg2 reads, psycopg 3 writes: a process imports only the drivers that it needs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+from quire.settings import CLONE
+
+PACKAGE = CLONE / "plugins" / "quire"
+READING = ("quire.pipeline", "quire.stages.extract", "quire.postgres.tracking.tokens", "quire.cli.check")
+PROGRAM = """
+import importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(*sorted({"psycopg", "psycopg2"} & set(sys.modules)))
+"""
+
+
+def imported_drivers(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or "").partition(".")[0])
+    return names & {"psycopg", "psycopg2"}
+
+
+def test_reading_process_imports_no_psycopg_3() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *READING],
+        env={"PYTHONPATH": str(PACKAGE.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["psycopg2"]
+
+
+def test_psycopg2_is_imported_by_the_reading_modules_only() -> None:
+    users = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if "psycopg2" in imported_drivers(path)}
+    assert users == {"postgres/keepalive.py", "postgres/transaction.py"}
