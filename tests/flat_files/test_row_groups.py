@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from quire.flat_files.row_groups import ROW_GROUP_BYTES, ROW_GROUP_ROWS, write_row_groups
+from quire.flat_files.row_groups import ROW_GROUP_BYTES, ROW_GROUP_ROWS, cut_row_groups, write_row_groups
 
 SCHEMA = pa.schema([("number", pa.int64()), ("word", pa.string())])
 
@@ -27,7 +27,7 @@ def batches(rows: int, size: int, *, width: int = 1) -> Iterator[pa.RecordBatch]
 
 def written(arriving: Iterator[pa.RecordBatch]) -> pq.ParquetFile:
     sink = io.BytesIO()
-    rows = write_row_groups(arriving, SCHEMA, sink=sink, statistics=["number"])
+    rows = write_row_groups(cut_row_groups(arriving, SCHEMA), SCHEMA, sink=sink, statistics=["number"])
     found = pq.ParquetFile(sink)
     assert found.metadata.num_rows == rows
     return found
@@ -85,7 +85,7 @@ def test_packed_values_are_read_back_by_arrow_and_by_polars(kind: str, repeats: 
     values = pa.array([ends[0], None, ends[1], ends[0]] * repeats, arrow_type)
     schema = pa.schema([("value", arrow_type)])
     sink = io.BytesIO()
-    write_row_groups([pa.RecordBatch.from_arrays([values], schema=schema)], schema, sink=sink, pack=True)
+    write_row_groups([pa.Table.from_arrays([values], schema=schema)], schema, sink=sink, pack=True)
     found = pq.ParquetFile(sink)
     is_packed = kind not in ("numeric(19,2)", "float8", "text", "bool") and repeats > 1
     assert ("DELTA_BINARY_PACKED" in found.metadata.row_group(0).column(0).encodings) == is_packed
@@ -97,7 +97,7 @@ def test_packed_values_are_read_back_by_arrow_and_by_polars(kind: str, repeats: 
 
 def test_only_packed_files_have_encodings_that_some_programs_do_not_read() -> None:
     plain, packed = io.BytesIO(), io.BytesIO()
-    write_row_groups(batches(10_000, 10_000), SCHEMA, sink=plain)
-    write_row_groups(batches(10_000, 10_000), SCHEMA, sink=packed, pack=True)
+    write_row_groups(cut_row_groups(batches(10_000, 10_000), SCHEMA), SCHEMA, sink=plain)
+    write_row_groups(cut_row_groups(batches(10_000, 10_000), SCHEMA), SCHEMA, sink=packed, pack=True)
     found = [pq.ParquetFile(sink).metadata.row_group(0).column(0).encodings for sink in (plain, packed)]
     assert ["DELTA_BINARY_PACKED" in encodings for encodings in found] == [False, True]

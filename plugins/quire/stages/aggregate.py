@@ -1,4 +1,4 @@
-"""Aggregate: the summaries, by lazy queries over the Parquet objects where they lie."""
+"""Aggregate: computes the summaries of a run."""
 
 from __future__ import annotations
 
@@ -13,46 +13,43 @@ from quire.object_store import Store
 from quire.partitions.freshness import is_reusable
 from quire.records.stage_records import RunPlan, StagedPartition, StagedSummary
 from quire.report.definition import ReportDefinition, Summary
-from quire.runs.run_key import compute_run_key, is_run_published
-from quire.summaries.measures import finish_groups, merge_groups, partial_groups, summarize
+from quire.summaries.measures import finish_groups, merge_groups, partial_schema, summarize
 from quire.summaries.parquet_scan import collect_all, scan_rows
-from quire.summaries.partial_summaries import merged_summaries, put_frame, read_partials
+from quire.summaries.partial_summaries import mergeable_summaries, put_frame, read_partials
 
 logger = logging.getLogger(__name__)
 
 
 def aggregate_summaries(
-    definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, store: Store
+    definition: ReportDefinition, plan: RunPlan, partitions: Sequence[StagedPartition], *, store: Store
 ) -> tuple[StagedSummary, ...]:
-    """Stores each summary of the definition as one small Parquet object; none where the run is published already.
+    """Stores each summary of the definition as a small Parquet object.
 
-    Where rows outlive the run, summaries that can be merged are made of what was calculated once for each partition;
-    the others, such as those with a median, of the rows.
+    Where partitions are reusable, mergeable summaries are built from the partial summaries of each partition. Other
+    summaries, such as those with a median, are computed from the rows.
 
     Args:
         definition: the report.
-        plan: of the run.
-        staged: every partition of the run, in order.
-        store: where the rows are, and the summaries go.
+        plan: the run's plan.
+        partitions: all partitions of the run, in order.
+        store: the store that holds the rows and receives the summaries.
 
     Raises:
-        DamagedObjectError: rows are missing or damaged; their partition is a cache miss now.
+        DamagedObjectError: rows are missing or damaged; their partition is now a cache miss.
         QueryError: a value cannot be summed, such as NaN in a ``numeric`` without scale.
-        StoreRefusedError, StoreUnavailableError: rows could not be read, or summaries not be stored.
+        StoreRefusedError, StoreUnavailableError: rows cannot be read, or summaries cannot be stored.
     """
     with error_context(report=definition.name):
-        if is_run_published(store, definition.name, compute_run_key(definition, plan, staged)):
-            return ()
         began = time.monotonic()
-        merged = _merged(definition, plan, staged, store=store)
-        rows = scan_rows(plan.columns, staged, store)
+        merged = _merge_partials(definition, plan, partitions, store=store)
+        rows = scan_rows(plan.columns, partitions, store)
         queries = {
             summary.name: merged[summary.name]
             if summary.name in merged
             else summarize(rows, summary, plan.columns, timezone=definition.timezone)
             for summary in definition.summaries
         }
-        found = [
+        summaries = tuple(
             put_frame(
                 collect_all([query], what=f"summary {name}")[0],
                 name,
@@ -60,26 +57,25 @@ def aggregate_summaries(
                 store=store,
             )
             for name, query in queries.items()
-        ]
+        )
         logger.info(
-            "%s: %s summaries, %s of them from stored parts, in %.1f s",
-            definition.name, len(found), len(merged), time.monotonic() - began,
+            "%s: %s summaries, %s of them merged from partial summaries, in %.1f s",
+            definition.name, len(summaries), len(merged), time.monotonic() - began,
         )  # fmt: skip
-        return tuple(found)
+        return summaries
 
 
-def _merged(
-    definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, store: Store
+def _merge_partials(
+    definition: ReportDefinition, plan: RunPlan, partitions: Sequence[StagedPartition], *, store: Store
 ) -> dict[str, pl.LazyFrame]:
-    """Returns the queries over what is kept of each partition, by summary; none where nothing outlives the run."""
+    """Returns a query over the partial summaries for each mergeable summary; none where partitions are not reusable."""
     if not is_reusable(definition, plan.request):
         return {}
-    partials = read_partials(definition, plan, staged, store=store)
-    nothing = scan_rows(plan.columns, [], store)
+    partials = read_partials(definition, plan, partitions, store=store)
 
     def query(summary: Summary, position: int) -> pl.LazyFrame:
-        empty = partial_groups(nothing, summary, plan.columns, timezone=definition.timezone).collect_schema()
-        parts = pl.concat([pl.DataFrame(schema=empty), *(frames[position] for frames in partials)])
+        empty = pl.DataFrame(schema=partial_schema(summary, plan.columns, timezone=definition.timezone))
+        parts = pl.concat([empty, *(frames[position] for frames in partials)])
         return finish_groups(merge_groups(parts.lazy(), summary), summary)
 
-    return {summary.name: query(summary, position) for position, summary in enumerate(merged_summaries(definition))}
+    return {summary.name: query(summary, position) for position, summary in enumerate(mergeable_summaries(definition))}

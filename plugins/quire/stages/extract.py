@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from quire.date_range import DatePartition
 from quire.errors import IntegrityError, QueryError, error_context
-from quire.flat_files.row_groups import write_row_groups
+from quire.flat_files.row_groups import cut_row_groups, write_row_groups
 from quire.memory import give_back_large_blocks
 from quire.object_store import Store, Upload
 from quire.object_store.commit_records import commit_once
@@ -28,7 +29,10 @@ from quire.postgres.arrow_types import storage_schema
 from quire.postgres.partition_query import bound_query
 from quire.records.stage_records import RunPlan, SourceColumn, StagedPartition
 from quire.report.definition import ReportDefinition
-from quire.summaries.partial_summaries import keep_partials
+from quire.summaries.partial_summaries import ensure_partials, mergeable_summaries, store_partials
+
+if TYPE_CHECKING:
+    from quire.summaries.partial_builder import PartialSummaryBuilder
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +50,7 @@ def extract_partitions(
     """Stores the rows of each partition of a group, unless these very rows are stored already.
 
     A partition's token and its rows are read in one snapshot. Partitions share it while it is young, so that the
-    tokens of many are read in one query. What the rows add to the summaries is kept beside them.
+    tokens of many are read in one query. Partial summaries are computed while the rows stream.
 
     Of two writers of the same partition, the one whose JSON is there first counts; the other drops its rows and
     adopts the winner's.
@@ -63,12 +67,11 @@ def extract_partitions(
 
     def extract() -> tuple[StagedPartition, ...]:
         staged = list[StagedPartition]()
-        while left := group[len(staged) :]:
-            with error_context(report=definition.name, partition=left[0].key):
-                staged += _extract_from_snapshot(definition, plan, left, session=session, store=store)
-        if is_reusable(definition, plan.request):
-            with error_context(report=definition.name):
-                keep_partials(definition, plan, staged, store=store)
+        while remaining := group[len(staged) :]:
+            with error_context(report=definition.name, partition=remaining[0].key):
+                staged += _extract_from_snapshot(definition, plan, remaining, session=session, store=store)
+        with error_context(report=definition.name):  # of those that another run or attempt has extracted
+            ensure_partials(definition, plan, [part for part in staged if part.cache_hit], store=store)
         return tuple(staged)
 
     return retry_on_damage(extract)
@@ -120,33 +123,48 @@ def _extract_partition(
         logger.info("%s %s: %s rows were stored already", definition.name, partition.key, found.rows)
         return replace(found, cache_hit=is_reusable(definition, plan.request))
     snapshot_at = transaction.began_at()
+    builder = _partial_builder(definition, plan, partition)
     key = f"{place}/{uuid.uuid4().hex}.parquet"
     with store.open_upload(key) as upload:
-        placement = _write_rows(definition, plan, partition, transaction=transaction, sink=upload)
+        row_check = _write_rows(definition, plan, partition, transaction=transaction, builder=builder, sink=upload)
         ensure_consistent_read(definition, transaction=transaction)
     staged = StagedPartition(
         key=partition.key,
         start=partition.start,
         stop=partition.stop,
         object_key=key,
-        rows=placement.rows,
+        rows=row_check.rows,
         bytes=upload.bytes,
         sha256=upload.sha256,
         checksums=upload.checksums,
         freshness_token=token,
         snapshot_at=snapshot_at,
         reusable=is_reusable(definition, plan.request),
-        statistics=placement.statistics(),
+        statistics=row_check.statistics(),
     )
     record = f"{place}.json"
     if winner := commit_once(store, record, staged, objects=[key], find=lambda: find_cached_partition(store, place)):
         logger.info("%s %s: another writer was first", definition.name, partition.key)
         return replace(winner, cache_hit=is_reusable(definition, plan.request))
+    if builder and staged.rows:
+        store_partials(definition, staged, builder.frames(), store=store)
     logger.info(
         "%s %s: %s rows, %s bytes in %.1f s",
-        definition.name, partition.key, placement.rows, upload.bytes, time.monotonic() - began,
+        definition.name, partition.key, row_check.rows, upload.bytes, time.monotonic() - began,
     )  # fmt: skip
     return staged
+
+
+def _partial_builder(
+    definition: ReportDefinition, plan: RunPlan, partition: DatePartition
+) -> PartialSummaryBuilder | None:
+    """Returns the builder of a partition's partial summaries; None where no other run can use them."""
+    summaries = mergeable_summaries(definition)
+    if not summaries or not is_reusable(definition, plan.request):
+        return None
+    from quire.summaries.partial_builder import PartialSummaryBuilder
+
+    return PartialSummaryBuilder(summaries, plan.columns, timezone=definition.timezone, partition=partition.key)
 
 
 def _write_rows(
@@ -155,23 +173,31 @@ def _write_rows(
     partition: DatePartition,
     *,
     transaction: SourceTransaction,
+    builder: PartialSummaryBuilder | None,
     sink: Upload,
 ) -> RowCheck:
-    """Streams the rows into Parquet, checks that each lies in its partition, and returns what was seen of them."""
+    """Streams the rows into Parquet, checks that they belong to the partition, and returns their statistics."""
     schema = storage_schema(plan.columns)
     query = bound_query(definition, plan.request, partition)
     _ensure_planned_columns(transaction.columns(query), plan.columns)
-    placement = RowCheck.of(partition, schema.field(definition.source.time_column))
+    row_check = RowCheck.of(partition, schema.field(definition.source.time_column))
 
-    def checked(arriving: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in arriving:
-            placement.check(batch)
+    def check(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            row_check.check(batch)
             yield batch
 
-    with closing(transaction.stream(query, plan.columns)) as arriving:  # not only forgotten, where the sink fails
-        write_row_groups(checked(arriving), schema, sink=sink, statistics=[definition.source.time_column], pack=True)
-    placement.ensure_rows_in_partition()
-    return placement
+    with closing(transaction.stream(query, plan.columns)) as batches:  # close it even where the sink fails
+        row_groups = cut_row_groups(check(batches), schema)
+        write_row_groups(
+            builder.observe(row_groups) if builder else row_groups,
+            schema,
+            sink=sink,
+            statistics=[definition.source.time_column],
+            pack=True,
+        )
+    row_check.ensure_rows_in_partition()
+    return row_check
 
 
 def _ensure_planned_source(definition: ReportDefinition, plan: RunPlan, *, transaction: SourceTransaction) -> None:

@@ -15,6 +15,7 @@ from functools import partial
 import polars as pl
 
 from quire.date_range import Grain
+from quire.postgres.arrow_types import storage_schema
 from quire.records.stage_records import SourceColumn
 from quire.report.definition import Measure, Summary
 from quire.summaries.measure_expression import parse_expression
@@ -60,6 +61,21 @@ def partial_groups(
             )
         )
     )
+
+
+def partial_schema(summary: Summary, columns: Sequence[SourceColumn], *, timezone: str) -> pl.Schema:
+    """Returns the schema of ``partial_groups``."""
+    no_rows = pl.DataFrame(storage_schema(tuple(columns)).empty_table()).lazy()
+    return partial_groups(no_rows, summary, columns, timezone=timezone).collect_schema()
+
+
+def input_columns(summary: Summary, columns: Sequence[SourceColumn]) -> tuple[SourceColumn, ...]:
+    """Returns the columns that a summary's keys and measures read."""
+    names = {key.column for key in summary.by}
+    for measure in summary.measures.values():
+        if measure.of is not None:
+            names.update(parse_expression(measure.of).meta.root_names())
+    return tuple(column for column in columns if column.name in names)
 
 
 def merge_groups(parts: pl.LazyFrame, summary: Summary) -> pl.LazyFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import polars as pl
 import pyarrow as pa
@@ -60,12 +61,15 @@ def _read_groups(staged: Sequence[StagedPartition], names: Sequence[str], store:
                 yield file.read_row_group(group, columns=list(names))
 
 
-def collect_all(queries: Sequence[pl.LazyFrame], *, what: str) -> list[pl.DataFrame]:
-    """Runs queries, those over the same rows in one pass.
+def collect_all(
+    queries: Sequence[pl.LazyFrame], *, what: str, engine: Literal["streaming", "in-memory"] = "streaming"
+) -> list[pl.DataFrame]:
+    """Runs queries; queries over the same rows share one pass.
 
     Args:
-        queries: in the order of the answers.
-        what: is asked for, in the error.
+        queries: in the order of the results.
+        what: what is computed, for the error message.
+        engine: "in-memory" suits a few rows, which Polars would not split anyway.
 
     Raises:
         DamagedObjectError: rows are missing, or damaged.
@@ -73,6 +77,6 @@ def collect_all(queries: Sequence[pl.LazyFrame], *, what: str) -> list[pl.DataFr
         StoreRefusedError, StoreUnavailableError: rows could not be read.
     """
     try:
-        return pl.collect_all(queries, engine="streaming")
+        return pl.collect_all(queries, engine=engine)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise QueryError(f"{what}: {first_line(error)}") from error

@@ -1,6 +1,6 @@
-"""Pre-calculated summaries: what a stored partition adds to each, kept beside its rows and merged when asked for.
+"""Partial summaries: what one partition contributes to each summary, stored next to its rows.
 
-They are true as long as the rows are: they lie under the rows' token, and under a digest of what is measured.
+They are keyed by the rows' object and by a digest of the measures, so they stay valid as long as the rows do.
 """
 
 from __future__ import annotations
@@ -21,89 +21,100 @@ from quire.report.definition import ReportDefinition, Summary
 if TYPE_CHECKING:
     import polars as pl
 
-MERGED = ("count", "sum", "mean", "min", "max")
-MEASURER = 2  # raised when the same rows would give other parts
+MERGEABLE = ("count", "sum", "mean", "min", "max")
+MEASURER = 2  # raised when the same rows would give other partial summaries
 
 
-def merged_summaries(definition: ReportDefinition) -> tuple[Summary, ...]:
-    """Returns the summaries all of whose measures can be merged from those of the partitions."""
+def mergeable_summaries(definition: ReportDefinition) -> tuple[Summary, ...]:
+    """Returns the summaries whose measures can all be merged from those of the partitions."""
     return tuple(
         summary
         for summary in definition.summaries
-        if all(measure.agg in MERGED for measure in summary.measures.values())
+        if all(measure.agg in MERGEABLE for measure in summary.measures.values())
     )
 
 
 def needs_rows(definition: ReportDefinition) -> bool:
-    """Whether a run reads the rows of partitions that are stored: for their workbooks, or for what cannot be merged."""
-    return definition.workbook.detail or len(merged_summaries(definition)) < len(definition.summaries)
+    """Whether a run reads the rows of cached partitions, for workbooks or for summaries that cannot be merged."""
+    return definition.workbook.detail or len(mergeable_summaries(definition)) < len(definition.summaries)
 
 
-def keep_partials(
-    definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, store: Store
+def ensure_partials(
+    definition: ReportDefinition, plan: RunPlan, partitions: Sequence[StagedPartition], *, store: Store
 ) -> list[PartialSummaries]:
-    """Returns what each partition that has rows adds to the summaries; what is not stored yet is calculated and kept.
-
-    Of two writers, the one whose record is there first counts; the other drops its own and adopts the winner's.
+    """Returns the partial summaries of each partition that has rows; computes missing ones from the stored rows.
 
     Args:
         definition: the report.
-        plan: of the run.
-        staged: partitions that outlive the run.
-        store: where the rows are.
+        plan: the run's plan.
+        partitions: reusable partitions.
+        store: the store that holds the rows.
 
     Raises:
         QueryError: a value cannot be summed.
-        StoreRefusedError, StoreUnavailableError: the object store cannot be read or does not take it.
+        StoreRefusedError, StoreUnavailableError: the store cannot be read or written.
     """
-    filled = [partition for partition in staged if partition.rows]
-    if not filled or not merged_summaries(definition):
+    filled = [partition for partition in partitions if partition.rows]
+    if not filled or not mergeable_summaries(definition):
         return []
     keys = [_record_key(definition, partition) for partition in filled]
-    found = side_by_side(lambda key: _find(store, key), keys)
+    stored = side_by_side(lambda key: _find(store, key), keys)
     return [
-        known or _calculate(definition, plan, partition, key=key, store=store)
-        for known, partition, key in zip(found, filled, keys, strict=True)
+        partials
+        or store_partials(definition, partition, _compute(definition, plan, partition, store=store), store=store)
+        for partials, partition in zip(stored, filled, strict=True)
     ]
 
 
-def _calculate(
-    definition: ReportDefinition, plan: RunPlan, partition: StagedPartition, *, key: str, store: Store
+def store_partials(
+    definition: ReportDefinition, partition: StagedPartition, frames: Sequence[pl.DataFrame], *, store: Store
 ) -> PartialSummaries:
+    """Stores the partial summaries of a partition, one frame for each mergeable summary, and their commit record.
+
+    Of two writers, the one that commits first wins. The other deletes its own objects and adopts the winner's.
+
+    Raises:
+        StoreRefusedError, StoreUnavailableError: the store cannot be written.
+    """
+    key = _record_key(definition, partition)
+    partials = PartialSummaries(
+        summaries=tuple(
+            put_frame(frame, summary.name, folder=folder_of(partition.object_key), store=store)
+            for summary, frame in zip(mergeable_summaries(definition), frames, strict=True)
+        ),
+        key=key,
+    )
+    own = [summary.object_key for summary in partials.summaries]
+    return commit_once(store, key, partials, objects=own, find=lambda: _find(store, key)) or partials
+
+
+def _compute(
+    definition: ReportDefinition, plan: RunPlan, partition: StagedPartition, *, store: Store
+) -> list[pl.DataFrame]:
     from quire.summaries.measures import partial_groups
     from quire.summaries.parquet_scan import collect_all, scan_rows
 
     rows = scan_rows(plan.columns, [partition], store).cache()  # one pass for all summaries
-    summaries = merged_summaries(definition)
-    frames = collect_all(
-        [partial_groups(rows, summary, plan.columns, timezone=definition.timezone) for summary in summaries],
-        what=f"the summaries of {partition.key}",
-    )
-    found = PartialSummaries(
-        summaries=tuple(
-            put_frame(frame, summary.name, folder=folder_of(partition.object_key), store=store)
-            for summary, frame in zip(summaries, frames, strict=True)
-        ),
-        key=key,
-    )
-    own = [summary.object_key for summary in found.summaries]
-    winner = commit_once(store, key, found, objects=own, find=lambda: _find(store, key))
-    return winner or found
+    queries = [
+        partial_groups(rows, summary, plan.columns, timezone=definition.timezone)
+        for summary in mergeable_summaries(definition)
+    ]
+    return collect_all(queries, what=f"the summaries of {partition.key}")
 
 
 def _find(store: Store, key: str) -> PartialSummaries | None:
-    """Returns what is stored; deletes a record that is damaged, or was written for another place."""
+    """Returns the stored partial summaries; deletes a record that is damaged or was copied from another place."""
 
     def ensure(partial: PartialSummaries) -> None:
         folder = folder_of(key)
         if partial.key != key or any(folder_of(part.object_key) != folder for part in partial.summaries):
-            raise DamagedObjectError(f"{key} does not say that it was calculated of these rows")
+            raise DamagedObjectError(f"{key} does not belong to these rows")
 
     return find_record(store, PartialSummaries, key, ensure=ensure)
 
 
 def _discard(store: Store, key: str, partial: PartialSummaries, error: DamagedObjectError) -> None:
-    """Deletes a record that names what is damaged, unless it names something else by now."""
+    """Deletes a record that names damaged objects, unless it was replaced meanwhile."""
 
     def ensure(current: PartialSummaries) -> None:
         if current == partial:
@@ -113,24 +124,24 @@ def _discard(store: Store, key: str, partial: PartialSummaries, error: DamagedOb
 
 
 def read_partials(
-    definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, store: Store
+    definition: ReportDefinition, plan: RunPlan, partitions: Sequence[StagedPartition], *, store: Store
 ) -> list[tuple[pl.DataFrame, ...]]:
-    """Returns what each partition that has rows adds to the summaries; calculates anew what is damaged.
+    """Returns the partial summaries of each partition that has rows; computes missing and damaged ones from the rows.
 
     Raises:
-        DamagedObjectError: the rows are damaged too, or what was calculated anew is at once.
+        DamagedObjectError: the rows are damaged too, or the store damages new partial summaries.
         QueryError: a value cannot be summed.
-        StoreRefusedError, StoreUnavailableError: the object store cannot be read or does not take it.
+        StoreRefusedError, StoreUnavailableError: the store cannot be read or written.
     """
-    filled = [partition for partition in staged if partition.rows]
-    partials = keep_partials(definition, plan, filled, store=store)
+    filled = [partition for partition in partitions if partition.rows]
+    partials = ensure_partials(definition, plan, filled, store=store)
 
     def read(position: int) -> tuple[pl.DataFrame, ...]:
         try:
             return _frames(store, partials[position])
         except DamagedObjectError as error:
             _discard(store, _record_key(definition, filled[position]), partials[position], error)
-        (partial,) = keep_partials(definition, plan, [filled[position]], store=store)
+        (partial,) = ensure_partials(definition, plan, [filled[position]], store=store)
         return _frames(store, partial)
 
     return side_by_side(read, range(len(partials)))
@@ -144,7 +155,7 @@ def _frames(store: Store, partial: PartialSummaries) -> tuple[pl.DataFrame, ...]
 
 
 def put_frame(frame: pl.DataFrame, name: str, *, folder: str, store: Store) -> StagedSummary:
-    """Stores a small table as Parquet under a name of its own."""
+    """Stores a small table as Parquet under a new name."""
     body = io.BytesIO()
     frame.write_parquet(body)
     stored = body.getvalue()
@@ -158,9 +169,9 @@ def put_frame(frame: pl.DataFrame, name: str, *, folder: str, store: Store) -> S
 def _record_key(definition: ReportDefinition, partition: StagedPartition) -> str:
     measured = [
         (summary.name, [key.model_dump(mode="json") for key in summary.by], _measures(summary))
-        for summary in merged_summaries(definition)
+        for summary in mergeable_summaries(definition)
     ]
-    # of these very rows: where they were deleted and are read again, what was calculated of them is of no use
+    # The key includes the rows' object: rows that are extracted again get new partial summaries.
     return f"{folder_of(partition.object_key)}/{digest(MEASURER, partition.object_key, measured)}.json"
 
 
