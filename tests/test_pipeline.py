@@ -13,7 +13,7 @@ from quire.report.definition import ReportDefinition
 
 from tests.events import SQL, events_report, fill_events, request_of, session_of
 
-STAGES = ["plan", "extract", "aggregate", "layout", "render", "publish"]
+STAGES = ["plan", "extract", "layout", "aggregate", "render", "publish"]
 LONGER_THAN_ANY_TEST = 120  # s
 
 

@@ -34,7 +34,7 @@ def main(sql: str, tasks: int) -> None:
         url=source_url(definition.source.connection), timezone="UTC", timeout=definition.source.timeout
     )
     store = ObjectStore(StoreSettings.from_environment())
-    plan = plan_partitions(definition, request, session=session, store=store)
+    plan = plan_partitions(definition, request, session=session, store=store).plan
 
     def extract(days: tuple[date, date]) -> int:
         partition = DatePartition(key=f"{days[0]}_{days[1]}", start=days[0], stop=days[1], timezone="UTC")

@@ -5,8 +5,8 @@ The way of the data, one module a step, none of which imports another:
     catalog            YAML files -> ReportDefinition
     stages/plan        definition, range, parameters -> partitions, in groups
     stages/extract     a group of partitions -> one Parquet object each
-    stages/aggregate   all Parquet objects -> one small one per summary
-    stages/layout      which rows go to which workbook; is this run published already?
+    stages/layout      which rows go to which workbook; is this run already published?
+    stages/aggregate   partial summaries or rows -> one small Parquet object per summary
     stages/render      workbook shards -> XLSX, uploaded while they are written
     stages/publish     the summaries' workbook, then the manifest, last: a run that exists
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +16,16 @@ from quire.partitions.damaged_objects import retry_on_damage
 from quire.partitions.freshness import is_reusable
 from quire.postgres import SourceSession
 from quire.records.manifest import PublishedRun
-from quire.records.stage_records import RenderedFile, RunLayout, RunPlan, StagedPartition, StagedRun, TaskUsage
+from quire.records.stage_records import (
+    LaidOutRun,
+    PlannedRun,
+    RenderedFile,
+    RunPlan,
+    StagedPartition,
+    StagedRun,
+    StagedSummary,
+    TaskUsage,
+)
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
 from quire.resource_usage import TaskMeter, measured
@@ -65,7 +74,7 @@ def run_report(
     store: Store,
     progress: StageProgress = lambda stage, done, total: None,
 ) -> RunOutcome:
-    """Runs plan, extract, aggregate, layout, render and publish; starts again when a stored object is damaged.
+    """Runs plan, extract, layout, aggregate, render and publish; starts again when a stored object is damaged.
 
     Args:
         definition: the report.
@@ -93,30 +102,29 @@ def _run_stages(
     progress: StageProgress,
     lease: Lease,
 ) -> RunOutcome:
-    from quire.stages.aggregate import aggregate_summaries
     from quire.stages.layout import layout_run
     from quire.stages.publish import publish_run
 
     meters = _Meters(request)
-    plan, staged = _stage_partitions(
+    plan, partitions = _stage_partitions(
         definition, request, session=session, store=store, progress=progress, meters=meters
     )
-    with meters.stage("aggregate") as meter:
-        progress("aggregate", 0, 1)
-        summaries = aggregate_summaries(definition, plan, staged, store=store)
-        meter.count_written(summaries)
-        progress("aggregate", 1, 1)
     with meters.stage("layout"):
-        layout = layout_run(definition, plan, staged, store=store)
-    run = StagedRun(plan=plan, partitions=staged, summaries=summaries, layout=layout)
+        laid_out = layout_run(definition, plan, partitions, store=store)
+    run = laid_out.run
+    # One after the other: at once they would need the memory of both.
+    with meters.stage("aggregate") as meter:
+        summaries = _aggregate(definition, run, store=store, progress=progress)
+        meter.count_written(summaries)
     with meters.stage("render") as meter:
-        files = _render(definition, run, layout, store=store, progress=progress)
+        files = _render(definition, laid_out, summaries, store=store, progress=progress)
         meter.count_written(files)
     with meters.stage("publish", session := session.with_own_log()) as meter:
         progress("publish", 0, 1)
         published = publish_run(
             definition,
             run,
+            summaries,
             files,
             session=session,
             store=store,
@@ -124,7 +132,7 @@ def _run_stages(
             lapsed=lease.has_lapsed,
         )
         progress("publish", 1, 1)
-    return RunOutcome(published=published, partitions=staged, seconds=meters.seconds(), usage=tuple(meters.usages))
+    return RunOutcome(published=published, partitions=partitions, seconds=meters.seconds(), usage=tuple(meters.usages))
 
 
 def store_partitions(
@@ -180,18 +188,18 @@ def _stage_partitions(
 
     with meters.stage("plan", session := session.with_own_log()) as meter:
         progress("plan", 0, 1)
-        plan = plan_partitions(definition, request, session=session, store=store)
-        meter.count(units=plan.size)
+        planned = plan_partitions(definition, request, session=session, store=store)
+        meter.count(units=planned.partition_count)
         progress("plan", 1, 1)
     with meters.stage("extract", session := session.with_own_log()) as meter:
-        extracted = _extract(definition, plan, session=session, store=store, progress=progress)
+        extracted = _extract(definition, planned, session=session, store=store, progress=progress)
         meter.count_written(extracted)
-    return plan, merge_partitions(definition, plan, extracted)
+    return planned.plan, merge_partitions(definition, planned.plan, (*planned.cached, *extracted))
 
 
 def _extract(
     definition: ReportDefinition,
-    plan: RunPlan,
+    planned: PlannedRun,
     *,
     session: SourceSession,
     store: Store,
@@ -199,44 +207,54 @@ def _extract(
 ) -> tuple[StagedPartition, ...]:
     from quire.stages.extract import extract_partitions
 
-    stored = len(plan.stored)
-    progress("extract", stored, plan.size)
-    found: dict[int, tuple[StagedPartition, ...]] = {}
-    workers = max(1, min(definition.source.parallel, os.cpu_count() or 1, len(plan.groups)))
+    cached, total = len(planned.cached), planned.partition_count
+    progress("extract", cached, total)
+    extracted: dict[int, tuple[StagedPartition, ...]] = {}
+    workers = max(1, min(definition.source.parallel, os.cpu_count() or 1, len(planned.groups)))
     with ThreadPoolExecutor(workers, thread_name_prefix="extract") as pool:
         waiting = {
-            pool.submit(extract_partitions, definition, plan, group, session=session, store=store): number
-            for number, group in enumerate(plan.groups)
+            pool.submit(extract_partitions, definition, planned.plan, group, session=session, store=store): number
+            for number, group in enumerate(planned.groups)
         }
         try:
             while waiting:
                 for done in wait(waiting, timeout=SIGNAL_SECONDS, return_when=FIRST_COMPLETED).done:
-                    found[waiting.pop(done)] = done.result()
-                    progress("extract", stored + sum(map(len, found.values())), plan.size)
+                    extracted[waiting.pop(done)] = done.result()
+                    progress("extract", cached + sum(map(len, extracted.values())), total)
         except BaseException:
             session.cancelled.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    return tuple(partition for number in sorted(found) for partition in found[number])
+    return tuple(partition for number in sorted(extracted) for partition in extracted[number])
+
+
+def _aggregate(
+    definition: ReportDefinition, run: StagedRun, *, store: Store, progress: StageProgress
+) -> tuple[StagedSummary, ...]:
+    from quire.stages.aggregate import aggregate_summaries
+
+    progress("aggregate", 0, 1)
+    summaries: tuple[StagedSummary, ...] = ()
+    if not run.layout.already_published:
+        summaries = aggregate_summaries(definition, run.plan, run.partitions, store=store)
+    progress("aggregate", 1, 1)
+    return summaries
 
 
 def _render(
     definition: ReportDefinition,
-    run: StagedRun,
-    layout: RunLayout,
+    laid_out: LaidOutRun,
+    summaries: Sequence[StagedSummary],
     *,
     store: Store,
     progress: StageProgress,
 ) -> tuple[RenderedFile, ...]:
     from quire.stages.render import render_workbooks
 
-    total = sum(len(group) for group in layout.groups)
+    shards = [shard for group in laid_out.groups for shard in group]
     files: list[RenderedFile] = []
-    done = 0
-    for group in layout.groups:
-        for shard in group:
-            progress("render", done, total)
-            files += render_workbooks(definition, run, [shard], store=store)
-            done += 1
-    progress("render", done, total)
+    for done, shard in enumerate(shards):
+        progress("render", done, len(shards))
+        files += render_workbooks(definition, laid_out.run, [shard], summaries=summaries, store=store)
+    progress("render", len(shards), len(shards))
     return tuple(files)

@@ -86,8 +86,8 @@ def test_tasks_follow_the_stages(events: dict[str, Any]) -> None:
     assert {name: task["upstream"] for name, task in tasks.items()} == {
         "plan": [],
         "extract": ["plan"],
-        "aggregate": ["extract", "plan"],
-        "layout": ["aggregate", "extract", "plan"],
+        "layout": ["extract", "plan"],
+        "aggregate": ["layout"],
         "render": ["layout"],
         "publish": ["aggregate", "extract", "layout", "plan", "render"],
     }
@@ -183,8 +183,8 @@ def test_stages_go_on_where_all_is_stored(events: dict[str, Any]) -> None:
     assert rules == {
         "plan": "all_success",
         "extract": "all_success",
-        "aggregate": "none_failed",
         "layout": "none_failed",
+        "aggregate": "all_success",
         "render": "all_success",
         "publish": "none_failed",
     }

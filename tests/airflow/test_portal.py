@@ -54,7 +54,7 @@ def test_run_is_asked_for_and_tells_its_files(portal: httpx.Client, february: di
         ("flights_2013-02.xlsx", ROWS), ("flights_2013-02.csv", ROWS), ("flights_2013-02_summary.xlsx", 0),
     ]  # fmt: skip
     assert {stage["stage"] for stage in february["stages"]} == {
-        "plan", "extract", "aggregate", "layout", "render", "publish",
+        "plan", "extract", "layout", "aggregate", "render", "publish",
     }  # fmt: skip
     assert portal.get(f"/api/reports/flights/runs/{february['run_id']}/files").json() == february["files"]
     listed = portal.get("/api/reports/flights/runs", params={"limit": 100}).json()

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 from quire.airflow_dag.sealing import SEALING_KEY, Sealer, unverified_count
-from quire.airflow_dag.xcom import DAMAGE, PLAN, RUN, STORED, USAGE
+from quire.airflow_dag.xcom import CACHED, DAMAGE, PLAN, RUN, USAGE
 from quire.errors import DamagedObjectError, DefinitionError, IntegrityError
 from quire.object_store import ObjectStore
 from quire.postgres import SourceSession
@@ -25,7 +25,7 @@ from tests.events import SQL, events_report, fill_events, session_of
 
 CONF = {"start": "2013-01-01", "end": "2013-02-28", "formats": ["csv"]}
 OTHER = "a" * 32
-STAGES = ("plan", "extract", "aggregate", "layout", "render", "publish")
+STAGES = ("plan", "extract", "layout", "aggregate", "render", "publish")
 
 Forgery = Callable[[TaskCalls], Any]
 
@@ -56,19 +56,22 @@ FORGERIES: dict[str, tuple[str, Forgery]] = {  # the first task that uses it, an
     "plan of no form": ("extract", lambda c: c.xcoms["plan"].update({PLAN: 1})),
     "group": ("extract", lambda c: change(c.of("plan")[0], "0.key", "../../other")),
     "group for the plan": ("extract", lambda c: swap(c, "plan", PLAN, c.of("plan")[0])),
-    "rows stored before": ("aggregate", lambda c: c.of("plan", STORED).update(record="[1]")),
-    "extracted rows": ("aggregate", lambda c: change(c.of("extract")[0], "0.object_key", "partitions/other/x.parquet")),
-    "count of rows": ("aggregate", lambda c: change(c.of("extract")[0], "0.rows", 1)),
-    "group left out": ("aggregate", lambda c: c.of("extract").pop()),
-    "summary": ("layout", lambda c: change(c.of("aggregate"), "0.object_key", f"summaries/other/{OTHER}.parquet")),
+    "cached rows": ("layout", lambda c: c.of("plan", CACHED).update(record="[1]")),
+    "extracted rows": ("layout", lambda c: change(c.of("extract")[0], "0.object_key", "partitions/other/x.parquet")),
+    "count of rows": ("layout", lambda c: change(c.of("extract")[0], "0.rows", 1)),
+    "group left out": ("layout", lambda c: c.of("extract").pop()),
+    "rows of the run": ("aggregate", lambda c: change(c.of("layout", RUN), "partitions.0.object_key", OTHER)),
+    "published run": ("aggregate", lambda c: change(c.of("layout", RUN), "layout.already_published", True)),
+    "summary": ("publish", lambda c: change(c.of("aggregate"), "0.object_key", f"summaries/other/{OTHER}.parquet")),
     "columns of the run": ("render", lambda c: change(c.of("layout", RUN), "plan.columns.3.pg_type", "int8")),
     "rendered rows": ("render", lambda c: change(c.of("layout")[0], "0.slices.0.rows", 1)),
     "run key": ("publish", lambda c: change(c.of("layout", RUN), "layout.run_key", "e" * 32)),
-    "summaries of the run": ("publish", lambda c: change(c.of("layout", RUN), "summaries", [])),
+    "summaries left out": ("publish", lambda c: c.xcoms["aggregate"].update(return_value=None)),
+    "files of the run": ("publish", lambda c: change(c.of("layout", RUN), "layout.file_names", [])),
     "file": ("publish", lambda c: change(c.of("render")[0], "0.key", f"reports/other/{OTHER}/{OTHER}/paid.csv")),
     "digest of a file": ("publish", lambda c: change(c.of("render")[0], "0.sha256", "0" * 64)),
     "files for the run": ("publish", lambda c: swap(c, "layout", RUN, c.of("render")[0])),
-    "damage": ("layout", lambda c: c.xcoms["aggregate"].update({DAMAGE: "x" * 1_000_000})),
+    "damage": ("publish", lambda c: c.xcoms["aggregate"].update({DAMAGE: "x" * 1_000_000})),
     "damage of a workbook": ("publish", lambda c: c.xcoms["render"].update({DAMAGE: 5})),
     "no list of files": ("publish", lambda c: c.xcoms["render"].update(return_value=5)),
     "usages as text": ("publish", lambda c: c.xcoms["extract"].update({USAGE: "usages"})),
@@ -115,7 +118,7 @@ def test_task_with_a_changed_xcom_is_refused_in_one_line(
     assert {entry.key for entry in bucket.list("")} - {lease_key("events", "events:r1")} <= stored
 
 
-@pytest.mark.parametrize("task_and_stage", [("render", "publish"), ("extract", "aggregate")], ids=lambda pair: pair[0])
+@pytest.mark.parametrize("task_and_stage", [("render", "publish"), ("extract", "layout")], ids=lambda pair: pair[0])
 def test_copy_of_a_record_counts_once(calls: TaskCalls, bucket: ObjectStore, task_and_stage: tuple[str, str]) -> None:
     task_id, stage = task_and_stage
     call(calls, *STAGES[: STAGES.index(stage)])
@@ -140,9 +143,9 @@ def test_run_of_which_files_were_left_out_starts_again(
 
 MIXTURES: dict[str, tuple[str, tuple[str, str]]] = {  # what an earlier run of the same id gave is put into a later one
     "groups": ("extract", ("plan", "return_value")),
-    "stored": ("aggregate", ("plan", STORED)),
-    "rows": ("aggregate", ("extract", "return_value")),
-    "summaries": ("layout", ("aggregate", "return_value")),
+    "cached": ("layout", ("plan", CACHED)),
+    "rows": ("layout", ("extract", "return_value")),
+    "summaries": ("publish", ("aggregate", "return_value")),
     "workbooks": ("render", ("layout", "return_value")),
     "run": ("render", ("layout", RUN)),
 }
@@ -204,15 +207,15 @@ def test_files_of_an_earlier_attempt_are_rendered_again(
 def test_summaries_of_rows_that_have_changed_since_are_refused(
     calls: TaskCalls, session: SourceSession, bucket: ObjectStore
 ) -> None:
-    call(calls, "plan", "extract", "aggregate")
+    call(calls, *STAGES[:-1])
     earlier = calls.of("aggregate")
     with psycopg.connect(session.url, autocommit=True) as connection:
         connection.execute("UPDATE events SET amount = 5000 WHERE id = 2")
     bucket.delete([entry.key for entry in bucket.list("partitions/")])  # so that extract, cleared, reads anew
-    call(calls, "extract", "aggregate")
+    call(calls, *STAGES[1:-1])
     calls.xcoms["aggregate"]["return_value"] = earlier
     with pytest.raises(IntegrityError, match=r"XCom of this run \(summaries\)"):
-        call(calls, "layout")
+        call(calls, "publish")
 
 
 def test_count_of_what_anybody_wrote_parses_nothing(tmp_path: Path, bucket: ObjectStore) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from quire.object_store import ObjectStore
 from quire.settings import CLONE
 
-STAGES = ["plan", "extract", "aggregate", "layout", "render", "publish"]
+STAGES = ["plan", "extract", "layout", "aggregate", "render", "publish"]
 
 
 def test_run_tells_what_each_stage_took_in_its_json_and_in_the_manifest(

@@ -173,7 +173,7 @@ def test_demo_in_a_joined_stack_fills_out_and_leaves_it_running(stack: LocalStac
     names = ["flights_2013-02.xlsx", "flights_2013-02_summary.xlsx"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     assert [line for line in said.splitlines() if ": 1 of 1" in line] == [
-        f"{stage}: 1 of 1" for stage in ("plan", "extract", "aggregate", "layout", "render", "publish")
+        f"{stage}: 1 of 1" for stage in ("plan", "extract", "layout", "aggregate", "render", "publish")
     ]
     assert "flights_2013-02.xlsx  24,951 rows  2.9 MB" in said
     links = [line for line in said.splitlines() if line.startswith("http")]

@@ -11,16 +11,11 @@ import pytest
 from quire.errors import DefinitionError
 from quire.object_store import ObjectStore
 from quire.pipeline import RunOutcome, run_report
-from quire.records.stage_records import StagedRun
 from quire.report.definition import ReportDefinition
-from quire.stages.aggregate import aggregate_summaries
-from quire.stages.extract import extract_partitions
-from quire.stages.layout import layout_run
 from quire.stages.plan import plan_partitions
-from quire.stages.publish import publish_run
 
+from tests.aggregated_runs import aggregate_run
 from tests.events import events_report, fill_events, request_of, session_of
-from tests.stages.test_publish import render
 from tests.workbooks import open_workbook, sheet_rows
 
 SQL = """\
@@ -104,23 +99,11 @@ def test_forced_run_reads_everything_anew(tmp_path: Path, database: str, bucket:
     assert (len(read(forced)), forced.published.already_published) == (3, False)
 
 
-def staged_run(definition: ReportDefinition, url: str, store: ObjectStore) -> StagedRun:
-    session = session_of(url)
-    plan = plan_partitions(definition, request_of(definition), session=session, store=store)
-    partitions = [part for group in plan.groups for part in group]
-    staged = extract_partitions(definition, plan, partitions, session=session, store=store)
-    summaries = aggregate_summaries(definition, plan, staged, store=store)
-    layout = layout_run(definition, plan, staged, store=store)
-    return StagedRun(plan=plan, partitions=staged, summaries=summaries, layout=layout)
-
-
 def test_rows_that_change_after_they_were_read_are_told(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
     definition = probed_report(tmp_path)
-    staged = staged_run(definition, database, bucket)
+    staged = aggregate_run(definition, database, bucket)
     run_sql(database, "UPDATE events SET amount = 7, changed = now() WHERE id IN (3, 6)")
-    manifest = publish_run(
-        definition, staged, render(definition, staged, bucket), session=session_of(database), store=bucket
-    ).manifest
+    manifest = staged.publish(staged.render(), database).manifest
     told = "Rows changed at the source after they were read: 2013-02, 2013-03. Run it again."
     assert manifest.warnings == (told,)
     about = sheet_rows(open_workbook(bucket, manifest.files[-1].key), "About")
@@ -129,11 +112,9 @@ def test_rows_that_change_after_they_were_read_are_told(tmp_path: Path, database
 
 def test_source_that_cannot_be_looked_at_again_is_told(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
     definition = probed_report(tmp_path)
-    staged = staged_run(definition, database, bucket)
-    away = session_of("postgresql://someone@127.0.0.1:9/nowhere")
-    (told,) = publish_run(
-        definition, staged, render(definition, staged, bucket), session=away, store=bucket
-    ).manifest.warnings
+    staged = aggregate_run(definition, database, bucket)
+    away = "postgresql://someone@127.0.0.1:9/nowhere"
+    (told,) = staged.publish(staged.render(), away).manifest.warnings
     assert told.startswith("Whether rows changed at the source after they were read is not known: PostgreSQL at 127.0")
 
 
@@ -142,15 +123,10 @@ def test_rows_that_did_not_change_are_not_told(
     tmp_path: Path, database: str, bucket: ObjectStore, freshness: Any
 ) -> None:
     definition = probed_report(tmp_path, source={"freshness": freshness})
-    staged = staged_run(definition, database, bucket)
+    staged = aggregate_run(definition, database, bucket)
     if freshness == "always":
         run_sql(database, "UPDATE events SET amount = 7, changed = now()")
-    assert (
-        publish_run(
-            definition, staged, render(definition, staged, bucket), session=session_of(database), store=bucket
-        ).manifest.warnings
-        == ()
-    )
+    assert staged.publish(staged.render(), database).manifest.warnings == ()
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from tests.portal.test_runs import RUNS, airflow_run
 from tests.portal.test_unreadable_runs import XCOM, serve_runs
 
 DAY = date(2013, 1, 1)
-STORED = StagedPartition(
+CACHED = StagedPartition(
     key="2013-01", start=DAY, stop=DAY, object_key="a", rows=1, bytes=1, sha256="", freshness_token="t",
     statistics=PartitionStatistics(nulls={"key": 1, "object_key": 2}),
 )  # fmt: skip
@@ -40,7 +40,7 @@ def test_progress_counts_partitions_and_files_of_the_tasks_that_are_over(
     workbooks = [WorkbookShard(stem=f"events_{number}", start=DAY, end=DAY, slices=(SLICE,) * 3) for number in (1, 2)]
     pushed = {
         ("plan", "return_value"): [sealer.seal("groups", parts[:2]), sealer.seal("groups", parts[2:])],
-        ("plan", "stored"): sealer.seal("stored", [STORED]),
+        ("plan", "cached"): sealer.seal("cached", [CACHED]),
         ("layout", "return_value"): [sealer.seal("workbooks", [workbook]) for workbook in workbooks],
     }
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))

@@ -163,8 +163,9 @@ def extract(include: Path, url: str, store: ObjectStore, *, seconds: float = 60)
 
     definition = find_definition(include, "events")
     session = session_of(url, seconds=seconds)
-    plan = plan_partitions(definition, request_of(definition, "2013-01-01", "2013-01-31"), session=session, store=store)
-    extract_partitions(definition, plan, plan.groups[0], session=session, store=store)
+    request = request_of(definition, "2013-01-01", "2013-01-31")
+    planned = plan_partitions(definition, request, session=session, store=store)
+    extract_partitions(definition, planned.plan, planned.groups[0], session=session, store=store)
 
 
 def test_name_that_is_too_long_is_cut(fresh_database: str) -> None:

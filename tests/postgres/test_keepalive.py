@@ -65,7 +65,7 @@ def test_connection_that_is_lost_in_the_middle_of_copy_is_an_error_that_may_pass
     definition = events_report(tmp_path, sql=SENDING + RANGE)
     began = time.monotonic()
     near, request = session_of(fresh_database), request_of(definition, "2013-01-01", "2013-01-31")
-    plan = plan_partitions(definition, request, session=near, store=bucket)
+    planned = plan_partitions(definition, request, session=near, store=bucket)
     session = replace(near, url=far(fresh_database, relay))
     with ExitStack() as network:
 
@@ -80,7 +80,7 @@ def test_connection_that_is_lost_in_the_middle_of_copy_is_an_error_that_may_pass
         thread = threading.Thread(target=lose)
         thread.start()
         with pytest.raises(SourceUnavailableError, match="is not available") as caught:
-            extract_partitions(definition, plan, plan.groups[0], session=session, store=bucket)
+            extract_partitions(definition, planned.plan, planned.groups[0], session=session, store=bucket)
         thread.join()
     assert time.monotonic() - began < SECONDS_TO_NOTICE
     assert isinstance(caught.value, TransientError)

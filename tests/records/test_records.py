@@ -16,8 +16,10 @@ from quire.records import manifest, serialization, stage_records
 from quire.records.manifest import Manifest, ManifestPartition, PublishedRun
 from quire.records.serialization import digest, from_json, to_json
 from quire.records.stage_records import (
+    LaidOutRun,
     PartialSummaries,
     PartitionStatistics,
+    PlannedRun,
     RenderedFile,
     RowSlice,
     RunLayout,
@@ -53,7 +55,7 @@ SLICE = RowSlice(
     offset=5,
     rows=27_004,
 )
-SHARE = WorkbookShard(stem="flights_2013-01", start=START, end=END, slices=(SLICE, SLICE))
+SHARD = WorkbookShard(stem="flights_2013-01", start=START, end=END, slices=(SLICE, SLICE))
 FILE = RenderedFile(
     name="flights_2013-01.xlsx",
     key=f"reports/flights/{'a' * 32}/flights_2013-01.xlsx",
@@ -111,14 +113,16 @@ STAGED = StagedPartition(
     cache_hit=True,
     statistics=PartitionStatistics(earliest="2013-01-01", latest="2013-01-31", nulls={"note": 3}),
 )
-LAYOUT = RunLayout(run_key="a" * 32, reused=False, groups=((SHARE,), ()))
+LAYOUT = RunLayout(
+    run_key="a" * 32, already_published=False, file_names=("flights_2013-01.xlsx",), summaries_with_rows=False
+)
 PLAN = RunPlan(
     request=REQUEST,
     source_digest="b" * 32,
     columns=(SourceColumn(name="distance", pg_type="integer"),),
-    groups=((PARTITION, PARTITION), (PARTITION,)),
     warnings=("The range ends in the future.",),
 )
+RUN = StagedRun(plan=PLAN, partitions=(STAGED,), layout=LAYOUT)
 SUMMARY = StagedSummary(name="By airline", object_key="reports/x.parquet", rows=16, bytes=900, sha256="0" * 64)
 RECORDS = (
     REQUEST,
@@ -130,9 +134,11 @@ RECORDS = (
     USAGE,
     SUMMARY,
     SLICE,
-    SHARE,
+    SHARD,
     LAYOUT,
-    StagedRun(plan=PLAN, partitions=(STAGED,), summaries=(), layout=LAYOUT),
+    PlannedRun(plan=PLAN, cached=(STAGED,), groups=((PARTITION, PARTITION), (PARTITION,))),
+    RUN,
+    LaidOutRun(run=RUN, groups=((SHARD,), ())),
     FILE,
     MANIFEST.partitions[0],
     MANIFEST.summaries[0],

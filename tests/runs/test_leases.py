@@ -21,10 +21,9 @@ from quire.records.stage_records import TaskUsage
 from quire.report.request import RunRequest
 from quire.runs.leases import EXPIRES_AFTER, Lease, active_runs, hold_lease, lease_key, monotonic_seconds, release_lease
 from quire.settings import CLONE
-from quire.stages.publish import publish_run
 
+from tests.aggregated_runs import aggregate_run
 from tests.events import events_report, fill_events, request_of, session_of
-from tests.stages.test_publish import render, stage
 
 MINUTE = timedelta(minutes=1)
 LATE = EXPIRES_AFTER + MINUTE
@@ -230,6 +229,7 @@ from quire.report.catalog import find_definition
 from quire.runs.leases import hold_lease
 from quire.object_store import ObjectStore
 from quire.settings import StoreSettings
+from tests.aggregated_runs import aggregate_run
 from tests.events import request_of
 
 include, uri, bucket = sys.argv[1:]
@@ -258,18 +258,17 @@ def test_publish_of_a_lapsed_run_looks_again_at_the_rows_it_names(
 ) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path)
-    run = stage(definition, fresh_database, bucket)
-    files = render(definition, run, bucket)
-    session = session_of(fresh_database)
+    aggregated = aggregate_run(definition, fresh_database, bucket)
+    files, partition = aggregated.render(), aggregated.run.partitions[1]
     lapses: list[bool] = []
 
     def usage() -> tuple[TaskUsage, ...]:  # asked last, when everything but the manifest is written
-        bucket.delete([run.partitions[1].object_key])
+        bucket.delete([partition.object_key])
         lapses.append(True)
         return ()
 
     with pytest.raises(DamagedObjectError, match="was deleted while the run had no lease"):
-        publish_run(definition, run, files, session=session, store=bucket, usage=usage, lapsed=lambda: bool(lapses))
+        aggregated.publish(files, fresh_database, usage=usage, lapsed=lambda: bool(lapses))
     assert not [entry.key for entry in bucket.list("reports/") if entry.key.endswith("manifest.json")]
-    record = f"{run.partitions[1].object_key.rpartition('/')[0]}.json"
+    record = f"{partition.object_key.rpartition('/')[0]}.json"
     assert bucket.size(record) is None  # so that the run, started again, reads them anew

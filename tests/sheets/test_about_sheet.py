@@ -8,11 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from quire.date_range import DateRange
 from quire.flat_files.row_groups import write_row_groups
 from quire.object_store import ObjectStore
 from quire.postgres.arrow_types import storage_schema
-from quire.records.stage_records import RunPlan, SourceColumn, StagedPartition, StagedRun
+from quire.records.stage_records import RunPlan, SourceColumn, StagedPartition
 from quire.sheets.about_sheet import about_sheet
 from quire.stages.layout import layout_run
 from quire.stages.render import render_workbooks
@@ -29,14 +28,14 @@ def told_rows(include: Path, store: ObjectStore, rows: list[int], split: Any) ->
     """Renders January to March with so many rows each; returns each file's rows, and what its About tells of them."""
     definition = events_report(include, columns=[], summaries=[], workbook={"split": split})
     request = request_of(definition)
-    months = DateRange(start=request.start, end=request.end, timezone=request.timezone).partitions(definition.partition)
-    plan = RunPlan(request=request, source_digest="d" * 32, columns=COLUMNS, groups=(months,))
+    months = request.date_range.partitions(definition.partition)
+    plan = RunPlan(request=request, source_digest="d" * 32, columns=COLUMNS)
     schema = storage_schema(COLUMNS)
     staged = []
     for month, count in zip(months, rows, strict=True):
         columns = [pa.array([0] * count, schema.field(0).type), pa.array(range(count), pa.int32())]
         with store.open_upload(f"{month.key}.parquet") as upload:
-            write_row_groups([pa.RecordBatch.from_arrays(columns, schema=schema)], schema, sink=upload)
+            write_row_groups([pa.Table.from_arrays(columns, schema=schema)], schema, sink=upload)
         staged.append(
             StagedPartition(
                 key=month.key,
@@ -50,10 +49,9 @@ def told_rows(include: Path, store: ObjectStore, rows: list[int], split: Any) ->
                 freshness_token="t",
             )
         )
-    layout = layout_run(definition, plan, staged, store=store)
-    run = StagedRun(plan=plan, partitions=tuple(staged), summaries=(), layout=layout)
-    shares = [share for group in layout.groups for share in group]
-    files = render_workbooks(definition, run, shares, store=store)
+    laid_out = layout_run(definition, plan, staged, store=store)
+    shards = [shard for group in laid_out.groups for shard in group]
+    files = render_workbooks(definition, laid_out.run, shards, store=store)
     return {file.name: (file.rows, about_rows(store, file.key)) for file in files}
 
 

@@ -33,9 +33,10 @@ def staged_events(
     """Extracts three months of events."""
     definition = events_report(include, **changes)
     session = session_of(url)
-    plan = plan_partitions(definition, request_of(definition), session=session, store=store)
-    partitions = [partition for group in plan.groups for partition in group]
-    return definition, plan, extract_partitions(definition, plan, partitions, session=session, store=store)
+    planned = plan_partitions(definition, request_of(definition), session=session, store=store)
+    partitions = [partition for group in planned.groups for partition in group]
+    staged = extract_partitions(definition, planned.plan, partitions, session=session, store=store)
+    return definition, planned.plan, staged
 
 
 def summary_rows(include: Path, url: str, store: ObjectStore, summary: dict[str, Any], **changes: Any) -> pl.DataFrame:

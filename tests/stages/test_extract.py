@@ -14,6 +14,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from quire.date_range import DatePartition
 from quire.errors import IntegrityError, MisplacedRowsError, QueryError, StoreRefusedError
 from quire.local_stack.postgres_server import PostgresServer
 from quire.object_store import ObjectStore
@@ -27,10 +28,11 @@ from tests.events import ROWS, SQL, events_report, fill_events, request_of, sess
 
 @dataclass
 class Extraction:
-    """A report, its plan and its parts, to extract from."""
+    """A report, its plan and its partitions, to extract from."""
 
     definition: ReportDefinition
     plan: RunPlan
+    partitions: list[DatePartition]
     url: str
     store: ObjectStore
 
@@ -41,17 +43,13 @@ class Extraction:
         definition = events_report(include, **changes)
         start, end = days or ("2013-01-01", "2013-03-31")
         session = session_of(url, timezone=definition.timezone)
-        return cls(
-            definition,
-            plan_partitions(definition, request_of(definition, start, end), session=session, store=store),
-            url,
-            store,
-        )
+        planned = plan_partitions(definition, request_of(definition, start, end), session=session, store=store)
+        partitions = [partition for group in planned.groups for partition in group]
+        return cls(definition, planned.plan, partitions, url, store)
 
     def run(self) -> tuple[StagedPartition, ...]:
         session = session_of(self.url, timezone=self.definition.timezone)
-        partitions = [partition for group in self.plan.groups for partition in group]
-        return extract_partitions(self.definition, self.plan, partitions, session=session, store=self.store)
+        return extract_partitions(self.definition, self.plan, self.partitions, session=session, store=self.store)
 
     def rows(self, staged: StagedPartition) -> pa.Table:
         return pq.read_table(self.store.open_object(staged.object_key, staged.bytes))
@@ -185,13 +183,13 @@ def test_database_other_than_the_planned_one_is_refused_and_nothing_is_stored(
     tmp_path: Path, database: str, postgres_server: PostgresServer, bucket: ObjectStore
 ) -> None:
     definition = events_report(tmp_path)
-    plan = plan_partitions(definition, request_of(definition), session=session_of(database), store=bucket)
+    planned = plan_partitions(definition, request_of(definition), session=session_of(database), store=bucket)
     name = f"test_{uuid.uuid4().hex}"
     postgres_server.create_database(name)
     other = postgres_server.url(name)
     fill_events(other)
     with pytest.raises(IntegrityError, match="planned for another source"):
-        extract_partitions(definition, plan, plan.groups[0], session=session_of(other), store=bucket)
+        extract_partitions(definition, planned.plan, planned.groups[0], session=session_of(other), store=bucket)
     postgres_server.drop_database(name)
     assert list(bucket.list("partitions/")) == []
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quire.date_range import DateRange
 from quire.object_store import ObjectStore
 from quire.object_store.commit_records import write_once
 from quire.records.manifest import Manifest, manifest_key
-from quire.records.stage_records import RunLayout, RunPlan, SourceColumn, StagedPartition, WorkbookShard
+from quire.records.stage_records import LaidOutRun, RunPlan, SourceColumn, StagedPartition, WorkbookShard
 from quire.report.definition import ReportDefinition
 from quire.runs import run_key
 from quire.stages.layout import layout_run
@@ -21,18 +20,17 @@ from tests.events import events_report, request_of
 
 
 def planned(definition: ReportDefinition, **request: Any) -> RunPlan:
-    asked = request_of(definition, **request)
-    days = DateRange(start=asked.start, end=asked.end, timezone=asked.timezone)
     return RunPlan(
-        request=asked,
+        request=request_of(definition, **request),
         source_digest="d" * 32,
         columns=(SourceColumn(name="at", pg_type="timestamptz"),),
-        groups=tuple((partition,) for partition in days.partitions(definition.partition)),
     )
 
 
-def staged(plan: RunPlan, rows: list[int], *, token: str = "t") -> tuple[StagedPartition, ...]:
-    partitions = [partition for group in plan.groups for partition in group]
+def staged(
+    definition: ReportDefinition, plan: RunPlan, rows: list[int], *, token: str = "t"
+) -> tuple[StagedPartition, ...]:
+    partitions = plan.request.date_range.partitions(definition.partition)
     return tuple(
         StagedPartition(
             key=partition.key,
@@ -48,13 +46,13 @@ def staged(plan: RunPlan, rows: list[int], *, token: str = "t") -> tuple[StagedP
     )
 
 
-def layout(include: Path, store: ObjectStore, rows: list[int], **changes: Any) -> RunLayout:
+def layout(include: Path, store: ObjectStore, rows: list[int], **changes: Any) -> LaidOutRun:
     definition = events_report(include, **changes)
     plan = planned(definition)
-    return layout_run(definition, plan, staged(plan, rows), store=store)
+    return layout_run(definition, plan, staged(definition, plan, rows), store=store)
 
 
-def shards(found: RunLayout) -> list[WorkbookShard]:
+def shards(found: LaidOutRun) -> list[WorkbookShard]:
     return [shard for group in found.groups for shard in group]
 
 
@@ -120,8 +118,8 @@ def test_run_key_is_the_same_where_neither_rows_nor_files_differ(
     tmp_path: Path, bucket: ObjectStore, changes: dict[str, Any]
 ) -> None:
     first = layout(tmp_path, bucket, [1, 1, 1])
-    assert first.run_key == layout(tmp_path, bucket, [1, 1, 1]).run_key
-    assert first.run_key == layout(tmp_path, bucket, [1, 1, 1], **changes).run_key
+    assert first.run.layout.run_key == layout(tmp_path, bucket, [1, 1, 1]).run.layout.run_key
+    assert first.run.layout.run_key == layout(tmp_path, bucket, [1, 1, 1], **changes).run.layout.run_key
 
 
 @pytest.mark.parametrize(
@@ -142,7 +140,7 @@ def test_run_key_is_the_same_where_neither_rows_nor_files_differ(
 )
 def test_run_key_follows_the_definition(tmp_path: Path, bucket: ObjectStore, changes: dict[str, Any]) -> None:
     first = layout(tmp_path, bucket, [1, 1, 1])
-    assert first.run_key != layout(tmp_path, bucket, [1, 1, 1], **changes).run_key
+    assert first.run.layout.run_key != layout(tmp_path, bucket, [1, 1, 1], **changes).run.layout.run_key
 
 
 @pytest.mark.parametrize(
@@ -164,8 +162,13 @@ def test_run_key_follows_range_parameters_tokens_and_source(
     parameters = request_changes.pop("parameters", {})
     other = planned(definition, **request_changes)
     other = replace(other, request=replace(other.request, parameters=parameters), source_digest=source_digest * 32)
-    first = layout_run(definition, plan, staged(plan, [1, 1, 1]), store=bucket)
-    assert first.run_key != layout_run(definition, other, staged(other, [1, 1, 1], token=token), store=bucket).run_key
+    first = layout_run(definition, plan, staged(definition, plan, [1, 1, 1]), store=bucket)
+    assert (
+        first.run.layout.run_key
+        != layout_run(
+            definition, other, staged(definition, other, [1, 1, 1], token=token), store=bucket
+        ).run.layout.run_key
+    )
 
 
 def test_run_key_follows_the_formats_however_they_were_asked_for(tmp_path: Path, bucket: ObjectStore) -> None:
@@ -174,7 +177,7 @@ def test_run_key_follows_the_formats_however_they_were_asked_for(tmp_path: Path,
     written = definition.model_copy(update={"workbook": workbook})
     plan = planned(definition)
     asked = replace(plan, request=replace(plan.request, formats=("csv",)))
-    rows = staged(plan, [1, 1, 1])
+    rows = staged(definition, plan, [1, 1, 1])
     keys = [
         run_key.compute_run_key(*given, rows) for given in ((definition, plan), (definition, asked), (written, plan))
     ]
@@ -184,7 +187,15 @@ def test_run_key_follows_the_formats_however_they_were_asked_for(tmp_path: Path,
 def test_run_key_is_the_same_for_another_run_of_the_same_question(tmp_path: Path, bucket: ObjectStore) -> None:
     definition = events_report(tmp_path)
     plans = [planned(definition, run_id=run_id) for run_id in ("one", "two")]
-    assert len({layout_run(definition, plan, staged(plan, [1, 1, 1]), store=bucket).run_key for plan in plans}) == 1
+    assert (
+        len(
+            {
+                layout_run(definition, plan, staged(definition, plan, [1, 1, 1]), store=bucket).run.layout.run_key
+                for plan in plans
+            }
+        )
+        == 1
+    )
 
 
 def test_run_key_follows_the_renderers_version(
@@ -193,25 +204,27 @@ def test_run_key_follows_the_renderers_version(
     first = layout(tmp_path, bucket, [1, 1, 1])
     assert run_key.RENDERER >= 2  # the first one printed CSV's instants and floats in other words
     monkeypatch.setattr(run_key, "RENDERER", run_key.RENDERER - 1)
-    assert layout(tmp_path, bucket, [1, 1, 1]).run_key != first.run_key
+    assert layout(tmp_path, bucket, [1, 1, 1]).run.layout.run_key != first.run.layout.run_key
 
 
 def test_run_that_is_published_already_is_not_rendered_again(tmp_path: Path, bucket: ObjectStore) -> None:
     first = layout(tmp_path, bucket, [1, 1, 1])
-    assert not first.reused
+    assert not first.run.layout.already_published
     manifest = Manifest(
-        report="events", run=first.run_key, run_id="one", title="Events", made_at="", start=dt.date(2013, 1, 1),
-        end=dt.date(2013, 3, 31), timezone="UTC", parameters={}, rows=3, partitions=(), summaries=(), files=(),
+        report="events", run=first.run.layout.run_key, run_id="one", title="Events", made_at="",
+        start=dt.date(2013, 1, 1), end=dt.date(2013, 3, 31), timezone="UTC", parameters={}, rows=3,
+        partitions=(), summaries=(), files=(),
     )  # fmt: skip
-    assert write_once(bucket, manifest_key("events", first.run_key), manifest)
+    assert write_once(bucket, manifest_key("events", first.run.layout.run_key), manifest)
     again = layout(tmp_path, bucket, [1, 1, 1])
-    assert (again.run_key, again.reused, again.groups) == (first.run_key, True, ())
+    assert again.run.layout == replace(first.run.layout, already_published=True, file_names=())
+    assert again.groups == ()
 
 
 def test_share_names_both_days_of_a_clipped_partition(tmp_path: Path, bucket: ObjectStore) -> None:
     definition = events_report(tmp_path)
     plan = planned(definition, start="2013-01-10", end="2013-01-20")
-    (shard,) = shards(layout_run(definition, plan, staged(plan, [1]), store=bucket))
+    (shard,) = shards(layout_run(definition, plan, staged(definition, plan, [1]), store=bucket))
     assert shard.stem == "events_2013-01-10_2013-01-20"
     assert (shard.start, shard.end) == (dt.date(2013, 1, 10), dt.date(2013, 1, 20))
 
@@ -220,7 +233,7 @@ def test_share_names_both_days_of_a_clipped_partition(tmp_path: Path, bucket: Ob
 def test_share_of_one_day_names_it_once(tmp_path: Path, bucket: ObjectStore, split: str) -> None:
     definition = events_report(tmp_path, workbook={"split": split})
     plan = planned(definition, start="2013-01-10", end="2013-01-10")
-    (shard,) = shards(layout_run(definition, plan, staged(plan, [1]), store=bucket))
+    (shard,) = shards(layout_run(definition, plan, staged(definition, plan, [1]), store=bucket))
     assert shard.stem == "events_2013-01-10"
 
 
@@ -237,5 +250,5 @@ def test_split_by_rows_names_each_workbook_in_order_and_its_own_days(tmp_path: P
 def test_one_workbook_of_one_whole_partition_has_its_name(tmp_path: Path, bucket: ObjectStore) -> None:
     definition = events_report(tmp_path, workbook={"split": "none"})
     plan = planned(definition, end="2013-01-31")
-    (shard,) = shards(layout_run(definition, plan, staged(plan, [1]), store=bucket))
+    (shard,) = shards(layout_run(definition, plan, staged(definition, plan, [1]), store=bucket))
     assert shard.stem == "events_2013-01"

@@ -11,7 +11,7 @@ import pytest
 from quire.errors import DefinitionError
 from quire.object_store import ObjectStore
 from quire.records.serialization import from_json, to_json
-from quire.records.stage_records import RunPlan
+from quire.records.stage_records import PlannedRun
 from quire.settings import StoreSettings
 from quire.stages.plan import plan_partitions
 
@@ -29,7 +29,7 @@ def database(fresh_database: str) -> str:
 
 def plan(
     include: Path, database: str, *, start: str = "2013-01-01", end: str = "2013-03-31", **changes: Any
-) -> RunPlan:
+) -> PlannedRun:
     definition = events_report(include, **changes)
     return plan_partitions(definition, request_of(definition, start, end), session=session_of(database), store=NOWHERE)
 
@@ -41,7 +41,7 @@ def test_plan_splits_the_range_and_knows_the_columns(tmp_path: Path, database: s
         "2013-02",
         "2013-03-01_2013-03-10",
     ]
-    assert [(column.name, column.pg_type) for column in found.columns] == [
+    assert [(column.name, column.pg_type) for column in found.plan.columns] == [
         ("id", "int4"),
         ("at", "timestamptz"),
         ("kind", "text"),
@@ -49,7 +49,7 @@ def test_plan_splits_the_range_and_knows_the_columns(tmp_path: Path, database: s
         ("weight", "numeric"),
         ("note", "text"),
     ]
-    assert from_json(RunPlan, to_json(found)) == found
+    assert from_json(PlannedRun, to_json(found)) == found
 
 
 def test_plan_of_many_partitions_has_at_most_64_groups_in_order(tmp_path: Path, database: str) -> None:
@@ -61,15 +61,15 @@ def test_plan_of_many_partitions_has_at_most_64_groups_in_order(tmp_path: Path, 
 
 
 def test_source_digest_follows_what_decides_the_rows(tmp_path: Path, database: str) -> None:
-    first = plan(tmp_path, database).source_digest
-    assert plan(tmp_path, database, title="Another", end="2013-02-01").source_digest == first
+    first = plan(tmp_path, database).plan.source_digest
+    assert plan(tmp_path, database, title="Another", end="2013-02-01").plan.source_digest == first
     changed = {
-        plan(tmp_path, database, sql=SQL.replace("ORDER BY at, id", "ORDER BY id")).source_digest,
-        plan(tmp_path, database, timezone="UTC").source_digest,
+        plan(tmp_path, database, sql=SQL.replace("ORDER BY at, id", "ORDER BY id")).plan.source_digest,
+        plan(tmp_path, database, timezone="UTC").plan.source_digest,
     }
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("ALTER TABLE events ALTER amount TYPE numeric(14,3)")
-    changed.add(plan(tmp_path, database).source_digest)
+    changed.add(plan(tmp_path, database).plan.source_digest)
     assert first not in changed
     assert len(changed) == 3
 
@@ -82,7 +82,7 @@ def test_source_digest_follows_the_parameters(tmp_path: Path, database: str) -> 
     )
     requests = [replace(request_of(definition), parameters={"kind": kind}) for kind in ("a", "b", None, "a")]
     a, b, every, again = (
-        plan_partitions(definition, request, session=session_of(database), store=NOWHERE).source_digest
+        plan_partitions(definition, request, session=session_of(database), store=NOWHERE).plan.source_digest
         for request in requests
     )
     assert len({a, b, every}) == 3
@@ -155,9 +155,10 @@ def test_role_without_the_clusters_number_can_plan_too(tmp_path: Path, database:
     try:
         found = plan(tmp_path, f"postgresql://plain:p@{database.rpartition('@')[2]}")
         assert (
-            found.source_digest == plan(tmp_path, f"postgresql://plain:p@{database.rpartition('@')[2]}").source_digest
+            found.plan.source_digest
+            == plan(tmp_path, f"postgresql://plain:p@{database.rpartition('@')[2]}").plan.source_digest
         )
-        assert found.source_digest != plan(tmp_path, database).source_digest
+        assert found.plan.source_digest != plan(tmp_path, database).plan.source_digest
     finally:
         with psycopg.connect(database, autocommit=True) as connection:
             connection.execute("DROP OWNED BY plain; DROP ROLE plain")

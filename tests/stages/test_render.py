@@ -12,11 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from quire.date_range import DateRange
 from quire.errors import IntegrityError, StoreUnavailableError
 from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
 from quire.postgres.arrow_types import storage_schema
-from quire.records.stage_records import RunPlan, SourceColumn, StagedPartition, StagedRun, WorkbookShard
+from quire.records.stage_records import LaidOutRun, RunPlan, SourceColumn, StagedPartition, WorkbookShard
 from quire.report.definition import ReportDefinition
 from quire.stages.layout import layout_run
 from quire.stages.render import render_workbooks
@@ -43,12 +42,11 @@ def store_rows(store: ObjectStore, key: str, notes: list[str], *, group_rows: in
 
 def staged_run(
     definition: ReportDefinition, store: ObjectStore, notes: list[str], *, group_rows: int, end: str = "2013-03-31"
-) -> StagedRun:
+) -> LaidOutRun:
     """Stages the months from January on, each with the same rows."""
     request = request_of(definition, end=end)
-    days = DateRange(start=request.start, end=request.end, timezone=request.timezone)
-    months = days.partitions(definition.partition)
-    plan = RunPlan(request=request, source_digest="d" * 32, columns=COLUMNS, groups=tuple((month,) for month in months))
+    months = request.date_range.partitions(definition.partition)
+    plan = RunPlan(request=request, source_digest="d" * 32, columns=COLUMNS)
     uploads = [store_rows(store, f"partitions/{month.key}.parquet", notes, group_rows=group_rows) for month in months]
     staged = tuple(
         StagedPartition(
@@ -64,13 +62,11 @@ def staged_run(
         )
         for month, upload in zip(months, uploads, strict=True)
     )
-    return StagedRun(
-        plan=plan, partitions=staged, summaries=(), layout=layout_run(definition, plan, staged, store=store)
-    )
+    return layout_run(definition, plan, staged, store=store)
 
 
-def shards(run: StagedRun) -> tuple[WorkbookShard, ...]:
-    return tuple(shard for group in run.layout.groups for shard in group)
+def shards(laid_out: LaidOutRun) -> tuple[WorkbookShard, ...]:
+    return tuple(shard for group in laid_out.groups for shard in group)
 
 
 def tear(store: ObjectStore, key: str) -> None:
@@ -104,11 +100,11 @@ def test_render_torn_rows_in_the_middle_leave_no_object_and_no_open_upload(
 ) -> None:
     definition = report(tmp_path, split="none", formats=[file_format])
     notes = [hashlib.shake_256(str(n).encode()).hexdigest(NOTE_LETTERS // 2) for n in range(group_rows + 5_000)]
-    run = staged_run(definition, bucket, notes, group_rows=group_rows, end="2013-01-31")
-    tear(bucket, run.partitions[0].object_key)
+    laid_out = staged_run(definition, bucket, notes, group_rows=group_rows, end="2013-01-31")
+    tear(bucket, laid_out.run.partitions[0].object_key)
     begun, aborted = calls_of(bucket, "CreateMultipartUpload"), calls_of(bucket, "AbortMultipartUpload")
     with pytest.raises(IntegrityError, match=r"2013-01\.parquet has other bytes than were stored"):
-        render_workbooks(definition, run, shards(run), store=bucket)
+        render_workbooks(definition, laid_out.run, shards(laid_out), store=bucket)
     assert (len(begun), len(aborted)) == (1, 1)
     assert left(bucket) == ([], [])
 
@@ -118,19 +114,19 @@ def test_render_error_in_a_later_share_leaves_no_file_of_earlier_ones(
     tmp_path: Path, bucket: ObjectStore, file_format: str
 ) -> None:
     definition = report(tmp_path, split="partition", formats=[file_format])
-    run = staged_run(definition, bucket, ["a", "b", "c", "d"] * 1_000, group_rows=2_000)
-    tear(bucket, run.partitions[2].object_key)
+    laid_out = staged_run(definition, bucket, ["a", "b", "c", "d"] * 1_000, group_rows=2_000)
+    tear(bucket, laid_out.run.partitions[2].object_key)
     with pytest.raises(IntegrityError, match=r"2013-03\.parquet has other bytes than were stored"):
-        render_workbooks(definition, run, shards(run), store=bucket)
+        render_workbooks(definition, laid_out.run, shards(laid_out), store=bucket)
     assert left(bucket) == ([], [])
 
 
 def test_render_answer_lost_in_a_later_format_leaves_no_file(tmp_path: Path, bucket: ObjectStore) -> None:
     definition = report(tmp_path, split="none", formats=["csv", "parquet", "xlsx"])
-    run = staged_run(definition, bucket, ["a"] * 10, group_rows=10)
+    laid_out = staged_run(definition, bucket, ["a"] * 10, group_rows=10)
     lose_answers(bucket, ending=".xlsx")
     with pytest.raises(StoreUnavailableError, match="the answer was lost"):
-        render_workbooks(definition, run, shards(run), store=bucket)
+        render_workbooks(definition, laid_out.run, shards(laid_out), store=bucket)
     assert left(bucket) == ([], [])
 
 
@@ -151,16 +147,16 @@ def lose_answers(store: ObjectStore, *, ending: str) -> None:
 
 def test_render_of_several_shares_and_formats_keeps_all_their_files(tmp_path: Path, bucket: ObjectStore) -> None:
     definition = report(tmp_path, split="partition", formats=["csv", "parquet", "xlsx"])
-    run = staged_run(definition, bucket, ["a"] * 10, group_rows=10)
-    files = render_workbooks(definition, run, shards(run), store=bucket)
+    laid_out = staged_run(definition, bucket, ["a"] * 10, group_rows=10)
+    files = render_workbooks(definition, laid_out.run, shards(laid_out), store=bucket)
     assert sorted(file.key for file in files) == left(bucket)[0]
     assert len(files) == 9
 
 
 def test_file_has_its_own_days_and_the_type_of_its_format(tmp_path: Path, bucket: ObjectStore) -> None:
     definition = report(tmp_path, split="partition", formats=["csv", "parquet", "xlsx"])
-    run = staged_run(definition, bucket, ["a"], group_rows=1)
-    for file in render_workbooks(definition, run, shards(run)[1:2], store=bucket):
+    laid_out = staged_run(definition, bucket, ["a"], group_rows=1)
+    for file in render_workbooks(definition, laid_out.run, shards(laid_out)[1:2], store=bucket):
         assert (file.start.isoformat(), file.end.isoformat()) == ("2013-02-01", "2013-02-28")
         found = bucket.client.head_object(Bucket=bucket.bucket, Key=file.key)["ContentType"]
         assert found == CONTENT_TYPES[file.name.rpartition(".")[2]]
@@ -168,8 +164,8 @@ def test_file_has_its_own_days_and_the_type_of_its_format(tmp_path: Path, bucket
 
 def test_text_that_was_cut_is_told_by_the_file_and_its_about(tmp_path: Path, bucket: ObjectStore) -> None:
     definition = report(tmp_path, split="none", formats=["xlsx"])
-    run = staged_run(definition, bucket, ["a" * 40_000], group_rows=1, end="2013-01-31")
-    (file,) = render_workbooks(definition, run, shards(run), store=bucket)
+    laid_out = staged_run(definition, bucket, ["a" * 40_000], group_rows=1, end="2013-01-31")
+    (file,) = render_workbooks(definition, laid_out.run, shards(laid_out), store=bucket)
     assert len(file.notes) == 1
     about = sheet_rows(open_workbook(bucket, file.key), "About")
     assert file.notes[0] in {cell for row in about for cell in row}
@@ -182,19 +178,19 @@ def test_render_that_is_interrupted_leaves_no_file(
         raise KeyboardInterrupt
 
     definition = report(tmp_path, split="none", formats=["csv", "parquet"])
-    run = staged_run(definition, bucket, ["a"], group_rows=1)
+    laid_out = staged_run(definition, bucket, ["a"], group_rows=1)
     monkeypatch.setattr("quire.stages.render.write_parquet", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        render_workbooks(definition, run, shards(run), store=bucket)
+        render_workbooks(definition, laid_out.run, shards(laid_out), store=bucket)
     assert left(bucket) == ([], [])
 
 
 def test_workbook_says_when_its_run_was_asked_for_and_its_own_days(tmp_path: Path, bucket: ObjectStore) -> None:
     definition = report(tmp_path, split="partition", formats=["xlsx"])
-    run = staged_run(definition, bucket, ["a"], group_rows=1)
-    request = replace(run.plan.request, made_at="2013-04-01T06:00:00+00:00")
-    run = replace(run, plan=replace(run.plan, request=request))
-    (file,) = render_workbooks(definition, run, shards(run)[1:2], store=bucket)
+    laid_out = staged_run(definition, bucket, ["a"], group_rows=1)
+    request = replace(laid_out.run.plan.request, made_at="2013-04-01T06:00:00+00:00")
+    run = replace(laid_out.run, plan=replace(laid_out.run.plan, request=request))
+    (file,) = render_workbooks(definition, run, shards(laid_out)[1:2], store=bucket)
     with zipfile.ZipFile(io.BytesIO(bucket.read(file.key) or b"")) as parts:
         properties = parts.read("docProps/core.xml").decode()
     assert "2013-04-01T06:00:00" in properties

@@ -202,10 +202,10 @@ def test_second_writer_of_parts_drops_its_own(tmp_path: Path, database: str, buc
     request = request_of(definition, "2013-01-01", "2013-01-31")
     store_partitions(definition, request, session=session, store=bucket)
     known = parts(bucket)
-    plan = plan_partitions(definition, request, session=session, store=bucket)
+    planned = plan_partitions(definition, request, session=session, store=bucket)
     blind = BlindStore(bucket.settings)
-    (summary,) = aggregate_summaries(definition, plan, plan.stored, store=blind)
-    assert rows_of(bucket, summary.object_key)["events"].sum() == plan.stored[0].rows
+    (summary,) = aggregate_summaries(definition, planned.plan, planned.cached, store=blind)
+    assert rows_of(bucket, summary.object_key)["events"].sum() == planned.cached[0].rows
     assert parts(bucket) == known
     assert len(list(bucket.list("partitions/"))) == 4  # rows, parts, and a record of each
 

@@ -25,12 +25,13 @@ from quire.airflow_dag.tasks import (
     publish_task,
     render_task,
 )
-from quire.airflow_dag.xcom import DAMAGE, PLAN, RUN, STORE_SUFFIX, STORED, USAGE, release_lease_of
+from quire.airflow_dag.xcom import CACHED, DAMAGE, PLAN, RUN, STORE_SUFFIX, USAGE, release_lease_of
 from quire.errors import DefinitionError, TerminalError, TransientError, unexpected_error
 from quire.records.serialization import digest
 from quire.report.catalog import Catalog
 from quire.report.definition import ReportDefinition
 from quire.report.definition.field_types import REPORT_NAME
+from quire.runs.workbook_shards import combines_rows_and_summaries
 
 logger = logging.getLogger(__name__)
 
@@ -89,16 +90,18 @@ def build_dag(definition: ReportDefinition) -> DAG:
         return build_broken_dag(definition.name, error)
     with _dag(definition, definition.name, definition.title, definition.schedule, trigger_params(definition)) as dag:
         planned = plan_task(definition)
-        plan, stored = XComArg(planned.operator, PLAN), XComArg(planned.operator, STORED)
-        staged = extract_task(definition, plan, planned)
-        summaries = aggregate_task(definition, plan, stored, staged)
-        shards = layout_task(definition, plan, stored, staged, summaries, XComArg(summaries.operator, DAMAGE))
-        run = XComArg(shards.operator, RUN)
-        files = render_task(definition, run, shards)
-        usages = [XComArg(done.operator, USAGE) for done in (planned, staged, summaries, shards, files)]
-        damages = [XComArg(done.operator, DAMAGE) for done in (summaries, files)]
-        published = publish_task(definition, run, files, usages, damages)
-        notify_when_ended(definition, [planned, staged, summaries, shards, files, published])
+        plan, cached = XComArg(planned.operator, PLAN), XComArg(planned.operator, CACHED)
+        partitions = extract_task(definition, plan, planned)
+        groups = layout_task(definition, plan, cached, partitions)
+        run = XComArg(groups.operator, RUN)
+        summaries = aggregate_task(definition, run)
+        damage = XComArg(summaries.operator, DAMAGE)
+        needed = (summaries, damage) if combines_rows_and_summaries(definition) else (None, None)
+        files = render_task(definition, run, groups, summaries=needed[0], damage=needed[1])
+        usages = [XComArg(stage.operator, USAGE) for stage in (planned, partitions, groups, summaries, files)]
+        damages = [damage, XComArg(files.operator, DAMAGE)]
+        published = publish_task(definition, run, summaries, files, usages, damages)
+        notify_when_ended(definition, [planned, partitions, groups, summaries, files, published])
     return dag
 
 

@@ -10,7 +10,7 @@ from quire.object_store import Store
 from quire.pipeline import run_report
 from quire.postgres import SourceSession
 from quire.records.manifest import PublishedRun
-from quire.records.stage_records import RenderedFile, StagedRun, TaskUsage
+from quire.records.stage_records import RenderedFile, StagedRun, StagedSummary, TaskUsage
 from quire.report.definition import ReportDefinition
 from quire.stages.publish import publish_run
 
@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 def publish_or_repeat(
     definition: ReportDefinition,
     run: StagedRun,
+    summaries: Sequence[StagedSummary],
     files: Sequence[RenderedFile],
     *,
     session: SourceSession,
@@ -32,8 +33,9 @@ def publish_or_repeat(
 
     Args:
         definition: the report.
-        run: what was staged of it.
-        files: what render wrote.
+        run: the staged run.
+        summaries: the summaries that aggregate stored.
+        files: the files that render wrote.
         session: the source.
         store: where everything is kept.
         usage: as ``publish_run`` has it.
@@ -46,11 +48,11 @@ def publish_or_repeat(
     try:
         if damage:
             raise DamagedObjectError(damage)
-        return publish_run(definition, run, files, session=session, store=store, usage=usage, lapsed=lapsed)
+        return publish_run(definition, run, summaries, files, session=session, store=store, usage=usage, lapsed=lapsed)
     except DamagedObjectError as error:
         logger.warning("%s; the run starts again", error)
     published = run_report(definition, run.plan.request, session=session, store=store).published
-    own = {file.key for file in files} | {summary.object_key for summary in run.summaries}
+    own = {file.key for file in files} | {summary.object_key for summary in summaries}
     manifest = published.manifest
     named = {file.key for file in manifest.files} | {summary.object_key for summary in manifest.summaries}
     store.delete(own - named)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Asset, TriggerRule, get_current_context
+from airflow.sdk.exceptions import AirflowSkipException
 
 from quire.airflow_dag.connections import open_session, open_store, owner_address
 from quire.airflow_dag.operator_links import RunPageLink
@@ -15,7 +15,7 @@ from quire.airflow_dag.xcom import PUBLISH, Handover, asked_for
 from quire.notifications import RunResult
 from quire.partitions.freshness import detects_changes, is_reusable
 from quire.records.serialization import from_json, to_json
-from quire.records.stage_records import RenderedFile, RunLayout, StagedRun, StagedSummary
+from quire.records.stage_records import RenderedFile, StagedSummary
 from quire.report.definition import ReportDefinition, StageName
 from quire.settings import include_folder, pod_template
 
@@ -51,9 +51,9 @@ def plan_task(definition: ReportDefinition) -> Any:
             hold_lease(request, store=store, release=False),
             handover.usage_pushed("plan", [definition.name], session.statements) as meter,
         ):
-            found = plan_partitions(definition, request, session=session, store=store)
-            meter.count(units=found.size)
-            groups = handover.push_plan(found)
+            planned = plan_partitions(definition, request, session=session, store=store)
+            meter.count(units=planned.partition_count)
+            groups = handover.push_planned(planned)
         return groups
 
     return plan()
@@ -94,68 +94,68 @@ def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
     return extract.partial(plan=plan).expand(group=groups)
 
 
-def aggregate_task(definition: ReportDefinition, plan: Any, stored: Any, staged: Any) -> Any:
-    """Returns aggregate, over what plan found stored and what extract has read."""
-
-    @own_task(
-        task_id="aggregate",
-        execution_timeout=timedelta(hours=2),
-        trigger_rule=TriggerRule.NONE_FAILED,  # where all is stored, there is nothing to extract
-        **placement(definition, "aggregate"),
-    )
-    def aggregate(plan: Any, stored: Any, staged: Any) -> Any:
-        from quire.runs.leases import hold_lease
-        from quire.stages.aggregate import aggregate_summaries
-
-        store = open_store()
-        handover = Handover(definition, store=store)
-        planned = handover.plan(plan, stored)
-        with (
-            hold_lease(planned.request, store=store, first=False, release=False),
-            handover.usage_pushed("aggregate", [definition.name]) as meter,
-        ):
-            partitions = handover.partitions(planned, staged)
-            summaries: tuple[StagedSummary, ...] = ()
-            with handover.damage_pushed():
-                summaries = aggregate_summaries(definition, planned, partitions, store=store)
-            meter.count_written(summaries)
-        return handover.seal_summaries(partitions, summaries)
-
-    return aggregate(plan, stored, staged)
-
-
-def layout_task(definition: ReportDefinition, plan: Any, stored: Any, staged: Any, summaries: Any, damage: Any) -> Any:
-    """Returns layout, which pushes the staged run; a run that starts again has nothing to render."""
+def layout_task(definition: ReportDefinition, plan: Any, cached: Any, partitions: Any) -> Any:
+    """Returns layout, which decides whether aggregate and render have work to do."""
 
     @own_task(
         task_id="layout",
         execution_timeout=timedelta(minutes=10),
-        trigger_rule=TriggerRule.NONE_FAILED,
+        trigger_rule=TriggerRule.NONE_FAILED,  # extract is skipped where all partitions are cached
         **placement(definition, "layout"),
     )
-    def layout(plan: Any, stored: Any, staged: Any, summaries: Any, damage: Any) -> Any:
+    def layout(plan: Any, cached: Any, partitions: Any) -> Any:
         from quire.stages.layout import layout_run
 
         store = open_store()
         handover = Handover(definition, store=store)
         with handover.usage_pushed("layout", [definition.name]):
-            planned = handover.plan(plan, stored)
-            partitions = handover.partitions(planned, staged)
-            found = layout_run(definition, planned, partitions, store=store)
-        run = StagedRun(
-            plan=replace(planned, stored=()),  # they are among the partitions
-            partitions=partitions,
-            summaries=handover.summaries(partitions, summaries),
-            layout=RunLayout(run_key=found.run_key, reused=found.reused, groups=()),
-        )
-        handover.push_run(run)
-        return handover.seal_shard_groups(() if handover.damage(damage) else found.groups)
+            opened = handover.plan(plan)
+            merged = handover.partitions(opened, cached, partitions)
+            return handover.push_laid_out(layout_run(definition, opened, merged, store=store))
 
-    return layout(plan, stored, staged, summaries, damage)
+    return layout(plan, cached, partitions)
 
 
-def render_task(definition: ReportDefinition, run: Any, groups: Any) -> Any:
-    """Returns render, mapped over layout's groups."""
+def aggregate_task(definition: ReportDefinition, run: Any) -> Any:
+    """Returns aggregate, which is skipped where the run is already published."""
+
+    @own_task(
+        task_id="aggregate",
+        execution_timeout=timedelta(hours=2),
+        **placement(definition, "aggregate"),
+    )
+    def aggregate(run: Any) -> Any:
+        from quire.runs.leases import hold_lease
+        from quire.stages.aggregate import aggregate_summaries
+
+        store = open_store()
+        handover = Handover(definition, store=store)
+        staged = handover.run(run)
+        if staged.layout.already_published:
+            raise AirflowSkipException(f"run {staged.layout.run_key} is already published")
+        with (
+            hold_lease(staged.plan.request, store=store, first=False, release=False),
+            handover.usage_pushed("aggregate", [definition.name]) as meter,
+        ):
+            summaries: tuple[StagedSummary, ...] = ()
+            with handover.damage_pushed():
+                summaries = aggregate_summaries(definition, staged.plan, staged.partitions, store=store)
+            meter.count_written(summaries)
+        return handover.seal_summaries(summaries)
+
+    return aggregate(run)
+
+
+def render_task(definition: ReportDefinition, run: Any, groups: Any, *, summaries: Any, damage: Any) -> Any:
+    """Returns render, mapped over layout's groups.
+
+    Args:
+        definition: the report.
+        run: the staged run.
+        groups: of workbooks.
+        summaries: what aggregate returns, where the workbook contains the summaries; else None.
+        damage: what aggregate pushes under ``DAMAGE``, or None.
+    """
 
     @own_task(
         task_id="render",
@@ -163,27 +163,32 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any) -> Any:
         map_index_template="{{ label }}",
         **placement(definition, "render"),
     )
-    def render(run: Any, shards: Any) -> Any:
+    def render(run: Any, shards: Any, summaries: Any, damage: Any) -> Any:
         from quire.runs.leases import hold_lease
         from quire.stages.render import render_workbooks
 
         store = open_store()
         handover = Handover(definition, store=store)
         staged, workbooks = handover.run(run), handover.shard_group(shards)
+        files: tuple[RenderedFile, ...] = ()
+        if handover.damage(damage):  # publish repeats the run
+            return handover.seal_files(files)
+        opened = handover.summaries(staged, summaries) if staged.layout.summaries_with_rows else ()
         with (
             hold_lease(staged.plan.request, store=store, first=False, release=False),
             handover.usage_pushed("render", [shard.stem for shard in workbooks]) as meter,
         ):
-            files: tuple[RenderedFile, ...] = ()
             with handover.damage_pushed():
-                files = render_workbooks(definition, staged, workbooks, store=store)
+                files = render_workbooks(definition, staged, workbooks, summaries=opened, store=store)
             meter.count_written(files)
         return handover.seal_files(files)
 
-    return render.partial(run=run).expand(shards=groups)
+    return render.partial(run=run, summaries=summaries, damage=damage).expand(shards=groups)
 
 
-def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: list[Any], damages: list[Any]) -> Any:
+def publish_task(
+    definition: ReportDefinition, run: Any, summaries: Any, files: Any, usages: list[Any], damages: list[Any]
+) -> Any:
     """Returns publish, which updates the report's asset and returns the files.
 
     Where a task before it met a damaged object, or publish itself does, it starts the run again, all stages in its own
@@ -194,18 +199,18 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
     @own_task(
         task_id=PUBLISH,
         execution_timeout=timedelta(hours=6),  # where it starts the run again
-        trigger_rule=TriggerRule.NONE_FAILED,  # where a run is published already, there is nothing to render
+        trigger_rule=TriggerRule.NONE_FAILED,  # aggregate and render are skipped where the run is already published
         outlets=[asset],
         **placement(definition, "publish"),
     )
-    def publish(run: Any, files: Any, usages: Any, damages: Any) -> Any:
+    def publish(run: Any, summaries: Any, files: Any, usages: Any, damages: Any) -> Any:
         from quire.airflow_dag.repair import publish_or_repeat
         from quire.runs.leases import hold_lease, release_lease
 
         session, store = open_session(definition), open_store()
         handover = Handover(definition, store=store)
-        staged, rendered, damage = handover.run(run), handover.files(files), handover.damage(*damages)
-        earlier = handover.usages(*usages)
+        staged, damage, earlier = handover.run(run), handover.damage(*damages), handover.usages(*usages)
+        aggregated, rendered = handover.summaries(staged, summaries), handover.files(files)
         with (
             hold_lease(staged.plan.request, store=store, first=False, release=False) as lease,
             handover.usage_pushed("publish", [definition.name], session.statements) as meter,
@@ -213,6 +218,7 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
             found = publish_or_repeat(
                 definition,
                 staged,
+                aggregated,
                 rendered,
                 session=session,
                 store=store,
@@ -245,7 +251,7 @@ def publish_task(definition: ReportDefinition, run: Any, files: Any, usages: lis
         get_current_context()["outlet_events"][asset].extra = told
         return told
 
-    published: Any = publish(run, files, usages, damages)
+    published: Any = publish(run, summaries, files, usages, damages)
     published.operator.operator_extra_links = (RunPageLink(),)
     return published
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Context, get_current_context
@@ -20,8 +19,9 @@ from quire.errors import DamagedObjectError, ReportError
 from quire.notifications import RunResult
 from quire.object_store import Store
 from quire.partitions.cache import merge_partitions
-from quire.records.serialization import digest
 from quire.records.stage_records import (
+    LaidOutRun,
+    PlannedRun,
     RenderedFile,
     RunPlan,
     StagedPartition,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PLAN, STORED, RUN, USAGE, DAMAGE, PUBLISHED = "plan", "stored", "run", "usage", "damage", "published"
+PLAN, CACHED, RUN, USAGE, DAMAGE, PUBLISHED = "plan", "cached", "run", "usage", "damage", "published"
 STORE_SUFFIX = "__store"  # of the DAG that stores ahead
 PUBLISH: StageName = "publish"
 UNREACHED = "unreached"  # whom notify could not reach, as sentences
@@ -104,12 +104,12 @@ def release_lease_of(context: Context) -> None:
 class Handover:
     """What one task of a run receives from the tasks before it, and hands on.
 
-    Records form a chain, so that records of two attempts, or of two runs of one id, do not go together: a record that
-    was made from the plan names the plan's seal, and what was rendered names the seal of the run.
+    Records form a chain, so that records of two attempts, or of two runs with the same id, cannot be combined. A record
+    that was made from the plan names the plan's seal; summaries, workbooks and files name the seal of the staged run.
 
     Args:
         definition: the report.
-        store: where the key lies that the run's records are sealed with.
+        store: the store that holds the key of the seals.
     """
 
     def __init__(self, definition: ReportDefinition, *, store: Store) -> None:
@@ -117,20 +117,17 @@ class Handover:
         self._sealer = Sealer(definition, own_run_id(get_current_context()["dag_run"]), store=store)
         self._plan_seal = self._run_seal = ""
 
-    def plan(self, pushed: Any, stored: Any = None) -> RunPlan:
-        """Returns a pushed plan, with what it found stored where that is given too; to be opened first.
+    def plan(self, pushed: Any) -> RunPlan:
+        """Returns a pushed plan. Open it first: other records name its seal.
 
         Raises:
-            DefinitionError: the definition was changed since.
+            DefinitionError: the definition has changed since.
             IntegrityError: no task of this run sealed it; so do the other methods.
         """
-        plan = self._open_plan(pushed)
-        if stored is None:
-            return plan
-        return replace(plan, stored=self._open(STORED, tuple[StagedPartition, ...], stored))
+        return self._open_plan(pushed)
 
     def run(self, pushed: Any) -> StagedRun:
-        """Returns a pushed run; to be opened first where the plan is not."""
+        """Returns a pushed run. Open it first where the plan is not opened."""
         run = self._sealer.open(RUN, StagedRun, pushed, chain=None)
         self._plan_seal, self._run_seal = pushed["chain"], pushed[SEAL]
         return run
@@ -139,15 +136,17 @@ class Handover:
         """Returns the partitions of one extract task."""
         return self._open(PARTITION_GROUPS, tuple[DatePartition, ...], returned)
 
-    def partitions(self, plan: RunPlan, returned: Any) -> tuple[StagedPartition, ...]:
-        """Returns the partitions of a run in order: those that plan found stored, and those of all extract tasks."""
+    def partitions(self, plan: RunPlan, cached: Any, returned: Any) -> tuple[StagedPartition, ...]:
+        """Returns all partitions of a run in order: the cached ones, and those that the extract tasks returned."""
         groups = self._each(PARTITIONS, tuple[StagedPartition, ...], returned)
+        groups.append(self._open(CACHED, tuple[StagedPartition, ...], cached))
         return merge_partitions(self._definition, plan, [partition for group in groups for partition in group])
 
-    def summaries(self, partitions: Sequence[StagedPartition], returned: Any) -> tuple[StagedSummary, ...]:
-        """Returns the summaries that were made from these partitions."""
-        chain = self._of_partitions(partitions)
-        return self._sealer.open(SUMMARIES, tuple[StagedSummary, ...], returned, chain=chain)
+    def summaries(self, run: StagedRun, returned: Any) -> tuple[StagedSummary, ...]:
+        """Returns the summaries of a run; none where it is already published, since aggregate is skipped then."""
+        if run.layout.already_published:
+            return ()
+        return self._sealer.open(SUMMARIES, tuple[StagedSummary, ...], returned, chain=self._run_seal)
 
     def shard_group(self, returned: Any) -> tuple[WorkbookShard, ...]:
         """Returns the workbooks of one render task."""
@@ -174,15 +173,16 @@ class Handover:
         """Returns what publish pushed for notifications, even where the definition was changed since."""
         return self._sealer.open(PUBLISHED, RunResult, pushed, chain=self._plan_seal, any_version=True)
 
-    def push_plan(self, plan: RunPlan) -> list[dict[str, str]]:
-        """Hands on the plan, and what it found stored by itself, since extracts need not know; returns its groups."""
-        self._plan_seal = self._push(PLAN, replace(plan, stored=()))
-        self._push(STORED, plan.stored)
-        return [self._seal(PARTITION_GROUPS, group) for group in plan.groups]
+    def push_planned(self, planned: PlannedRun) -> list[dict[str, str]]:
+        """Hands on the plan and the cached partitions, and returns a sealed group for each extract task."""
+        self._plan_seal = self._push(PLAN, planned.plan)
+        self._push(CACHED, planned.cached)
+        return [self._seal(PARTITION_GROUPS, group) for group in planned.groups]
 
-    def push_run(self, run: StagedRun) -> None:
-        """Hands on what is known of the run."""
-        self._run_seal = self._push(RUN, run)
+    def push_laid_out(self, laid_out: LaidOutRun) -> list[dict[str, str]]:
+        """Hands on the staged run, and returns a sealed group for each render task."""
+        self._run_seal = self._push(RUN, laid_out.run)
+        return [self._sealer.seal(WORKBOOK_GROUPS, group, chain=self._run_seal) for group in laid_out.groups]
 
     def push_published(self, run: RunResult) -> None:
         """Hands on to notifications what was published."""
@@ -192,15 +192,9 @@ class Handover:
         """Returns what an extract task returns."""
         return self._seal(PARTITIONS, partitions)
 
-    def seal_summaries(
-        self, partitions: Sequence[StagedPartition], summaries: Sequence[StagedSummary]
-    ) -> dict[str, str]:
-        """Returns what aggregate returns, which made the summaries from these partitions."""
-        return self._sealer.seal(SUMMARIES, summaries, chain=self._of_partitions(partitions))
-
-    def seal_shard_groups(self, groups: Sequence[Sequence[WorkbookShard]]) -> list[dict[str, str]]:
-        """Returns what layout returns, for a render task each."""
-        return [self._sealer.seal(WORKBOOK_GROUPS, group, chain=self._run_seal) for group in groups]
+    def seal_summaries(self, summaries: Sequence[StagedSummary]) -> dict[str, str]:
+        """Returns what aggregate returns."""
+        return self._sealer.seal(SUMMARIES, summaries, chain=self._run_seal)
 
     def seal_files(self, files: Sequence[RenderedFile]) -> dict[str, str]:
         """Returns what a render task returns."""
@@ -262,6 +256,3 @@ class Handover:
         sealed = self._seal(key, record)
         get_current_context()["ti"].xcom_push(key, sealed)
         return sealed[SEAL]
-
-    def _of_partitions(self, partitions: Sequence[StagedPartition]) -> str:
-        return digest(self._plan_seal, partitions)

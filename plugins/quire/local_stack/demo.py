@@ -23,7 +23,7 @@ from quire.settings import CLONE, include_folder
 
 REPORT = "flights"
 DAYS = {"start": "2013-01-01", "end": "2013-12-31"}
-STAGES = ("plan", "extract", "aggregate", "layout", "render", "publish")
+STAGES = ("plan", "extract", "layout", "aggregate", "render", "publish")
 FINAL_STATES = ("success", "failed")
 POLL_INTERVAL = 1.0  # seconds
 

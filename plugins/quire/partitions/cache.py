@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store import Store
@@ -65,16 +65,16 @@ def find_cached_partitions(
 
 
 def merge_partitions(
-    definition: ReportDefinition, plan: RunPlan, extracted: Sequence[StagedPartition]
+    definition: ReportDefinition, plan: RunPlan, partitions: Iterable[StagedPartition]
 ) -> tuple[StagedPartition, ...]:
-    """Returns every partition of a run in order: those that plan found stored, and those that extract has read.
+    """Returns all partitions of a run, cached and extracted, in order.
 
     Raises:
-        IntegrityError: one is missing, or there twice.
+        IntegrityError: a partition is missing or occurs twice.
     """
-    wanted = [partition.key for partition in plan.request.date_range.partitions(definition.partition)]
-    found = tuple(sorted((*plan.stored, *extracted), key=lambda part: part.start))
-    if [part.key for part in found] != wanted:
-        odd = sorted(set(wanted).symmetric_difference(part.key for part in found)) or ["one of them twice"]
-        raise IntegrityError(f"the run has other partitions than its range: {', '.join(odd[:10])}: run it again")
-    return found
+    keys = [partition.key for partition in plan.request.date_range.partitions(definition.partition)]
+    merged = tuple(sorted(partitions, key=lambda partition: partition.start))
+    if [partition.key for partition in merged] != keys:
+        differing = sorted(set(keys).symmetric_difference(part.key for part in merged)) or ["one of them twice"]
+        raise IntegrityError(f"the run has other partitions than its range: {', '.join(differing[:10])}: run it again")
+    return merged

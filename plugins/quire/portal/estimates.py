@@ -19,7 +19,7 @@ from quire.portal.work_queue import Deadline, WorkUnavailableError
 from quire.postgres import SourceSession, SourceTransaction, open_transaction
 from quire.postgres.keepalive import with_defaults
 from quire.postgres.partition_query import bound_query, query_columns
-from quire.records.stage_records import RunPlan, SourceColumn
+from quire.records.stage_records import PlannedRun, SourceColumn
 from quire.stages.plan import plan_partitions
 
 MAX_PARTITIONS = 500  # to look up in the store; a range with more is estimated by the planner alone
@@ -41,8 +41,8 @@ def estimate(
     try:
         if definition.partition.periods(request.start, request.end) > MAX_PARTITIONS:
             return _estimate_range(report_request, session)
-        plan = plan_partitions(definition, request, session=session, store=DeadlineStore(store, deadline))
-        return _estimate_partitions(report_request, plan, session)
+        planned = plan_partitions(definition, request, session=session, store=DeadlineStore(store, deadline))
+        return _estimate_partitions(report_request, planned, session)
     except CancelledError as error:
         raise WorkUnavailableError("The estimate was cancelled.") from error
 
@@ -55,22 +55,22 @@ def _limit_session(session: SourceSession, deadline: Deadline) -> SourceSession:
     return replace(session.with_own_log(), url=url, timeout=timeout, cancelled=deadline.cancelled)
 
 
-def _estimate_partitions(report_request: ReportRequest, plan: RunPlan, session: SourceSession) -> EstimateView:
-    uncached = [partition for group in plan.groups for partition in group]
-    rows = sum(part.rows for part in plan.stored)
+def _estimate_partitions(report_request: ReportRequest, planned: PlannedRun, session: SourceSession) -> EstimateView:
+    uncached = [partition for group in planned.groups for partition in group]
+    rows = sum(part.rows for part in planned.cached)
     if uncached:
         with _transaction(report_request, session) as transaction:
-            planned = _plan_rows(report_request, transaction)
+            expected = _plan_rows(report_request, transaction)
         rows += round(
-            planned
+            expected
             * sum((part.stop - part.start).days for part in uncached)
             / report_request.request.date_range.day_count
         )
     return EstimateView(
         rows=rows,
-        bytes=_estimate_bytes(report_request, plan.columns, rows),
-        partitions=plan.size,
-        stored=len(plan.stored),
+        bytes=_estimate_bytes(report_request, planned.plan.columns, rows),
+        partitions=planned.partition_count,
+        stored=len(planned.cached),
         is_exact=not uncached,
     )
 

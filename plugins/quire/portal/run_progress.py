@@ -9,7 +9,7 @@ from typing import Any, get_args
 from quire.airflow_api.client import AirflowApi
 from quire.airflow_dag.operator_links import FAILURE, FAILURE_KIND, MAX_ASKED
 from quire.airflow_dag.sealing import unverified_count
-from quire.airflow_dag.xcom import NOTIFY, STORED
+from quire.airflow_dag.xcom import CACHED, NOTIFY
 from quire.portal.views import ProgressView
 from quire.report.definition import StageName
 
@@ -19,13 +19,13 @@ DONE = {"success", "skipped"}
 
 async def load_progress(api: AirflowApi, report: str, run_id: str, tasks: Sequence[Mapping[str, Any]]) -> ProgressView:
     """Returns the progress of a run from its tasks and the return values of plan and layout."""
-    planned, stored, laid_out = await asyncio.gather(
+    planned, cached_partitions, laid_out = await asyncio.gather(
         api.xcom(report, run_id, "plan", "return_value"),
-        api.xcom(report, run_id, "plan", STORED),
+        api.xcom(report, run_id, "plan", CACHED),
         api.xcom(report, run_id, "layout", "return_value"),
     )
     groups, shards = _group_sizes(planned, "key"), _group_sizes(laid_out, "stem")
-    cached = unverified_count(stored, "object_key") or 0
+    cached = unverified_count(cached_partitions, "object_key") or 0
     return ProgressView(
         stage=_current_stage(tasks),
         partitions_done=cached + _count_done(tasks, "extract", groups),

@@ -66,19 +66,26 @@ class StagedPartition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
-    """The partitions of a run: those that are stored and fresh, and how the others are spread over extract tasks."""
+    """What every stage needs to know of a run: the request, the source and the columns of the report's query."""
 
     request: RunRequest
     source_digest: str
     columns: tuple[SourceColumn, ...]
-    groups: tuple[tuple[DatePartition, ...], ...]
-    stored: tuple[StagedPartition, ...] = ()
     warnings: tuple[str, ...] = ()
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRun:
+    """A run whose partitions are known: cache hits, and groups of partitions for one extract task each."""
+
+    plan: RunPlan
+    cached: tuple[StagedPartition, ...]
+    groups: tuple[tuple[DatePartition, ...], ...]
+
     @property
-    def size(self) -> int:
-        """How many partitions the run has."""
-        return len(self.stored) + sum(map(len, self.groups))
+    def partition_count(self) -> int:
+        """The number of partitions, cached or not."""
+        return len(self.cached) + sum(map(len, self.groups))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,21 +134,37 @@ class WorkbookShard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLayout:
-    """Where a run is published, and what is left to render: nothing where it is published already."""
+    """Where a run is published, and which files it consists of.
+
+    Args:
+        run_key: of the run.
+        already_published: whether the run exists; then neither aggregate nor render has anything to do.
+        file_names: of the files that render writes; empty where the run exists. A workbook that exceeds Excel's limits
+            continues in files that are not listed here.
+        summaries_with_rows: whether the workbook of the rows contains the summaries, so that render needs them.
+    """
 
     run_key: str
-    reused: bool
-    groups: tuple[tuple[WorkbookShard, ...], ...]
+    already_published: bool
+    file_names: tuple[str, ...]
+    summaries_with_rows: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedRun:
-    """All that is known of a run before its files are written."""
+    """A run whose rows are in the store and whose files are laid out."""
 
     plan: RunPlan
     partitions: tuple[StagedPartition, ...]
-    summaries: tuple[StagedSummary, ...]
     layout: RunLayout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaidOutRun:
+    """A staged run, and groups of workbooks for one render task each; no groups where the run exists."""
+
+    run: StagedRun
+    groups: tuple[tuple[WorkbookShard, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

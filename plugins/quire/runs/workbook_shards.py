@@ -23,6 +23,11 @@ def workbook_shards(
     return tuple(_shares(definition, plan, staged)) if definition.workbook.detail else ()
 
 
+def combines_rows_and_summaries(definition: ReportDefinition) -> bool:
+    """Whether a report has one workbook for rows and summaries, if it has any workbook."""
+    return definition.workbook.detail and definition.workbook.split == "none"
+
+
 def _shares(definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]) -> Iterator[WorkbookShard]:
     split = definition.workbook.split
     if split == "partition":

@@ -1,4 +1,4 @@
-"""Layout: which rows go to which workbook, and whether this very run is published already."""
+"""Layout: decides whether a run is published already, and which rows go into which workbook."""
 
 from __future__ import annotations
 
@@ -8,37 +8,49 @@ from collections.abc import Sequence
 
 from quire.errors import error_context
 from quire.object_store import Store
-from quire.records.stage_records import RunLayout, RunPlan, StagedPartition
+from quire.records.stage_records import LaidOutRun, RunLayout, RunPlan, StagedPartition, StagedRun, WorkbookShard
 from quire.report.definition import ReportDefinition
 from quire.runs.run_key import compute_run_key, is_run_published
-from quire.runs.workbook_shards import workbook_shards
+from quire.runs.workbook_shards import combines_rows_and_summaries, workbook_shards
 
 logger = logging.getLogger(__name__)
 
-GROUPS = 64  # mapped tasks of one run: each costs Airflow 0.2 to 0.7 s
+MAX_GROUPS = 64  # mapped tasks of one run: each costs Airflow 0.2 to 0.7 s
 
 
 def layout_run(
-    definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, store: Store
-) -> RunLayout:
-    """Returns the run's key and its workbooks, in at most 64 groups; no workbooks where it is published already.
+    definition: ReportDefinition, plan: RunPlan, partitions: Sequence[StagedPartition], *, store: Store
+) -> LaidOutRun:
+    """Returns the staged run and its workbooks, in at most 64 groups.
+
+    This is the only place that decides whether aggregate and render have work to do.
 
     Args:
         definition: the report.
-        plan: of the run.
-        staged: every partition of the run, in order.
-        store: where a manifest would be.
+        plan: the run's plan.
+        partitions: all partitions of the run, in order.
+        store: the store that holds the manifest if the run is published.
 
     Raises:
-        StoreRefusedError, StoreUnavailableError: the object store cannot be asked.
+        StoreRefusedError, StoreUnavailableError: the store cannot be read.
     """
-    run_key = compute_run_key(definition, plan, staged)
+    run_key = compute_run_key(definition, plan, partitions)
+    formats = definition.file_formats(plan.request.formats)
+    shards: tuple[WorkbookShard, ...] = ()
     with error_context(report=definition.name):
-        if is_run_published(store, definition.name, run_key):
-            logger.info("%s: run %s is published already", definition.name, run_key)
-            return RunLayout(run_key=run_key, reused=True, groups=())
-    shards = workbook_shards(definition, plan, staged)
-    size = max(1, math.ceil(len(shards) / GROUPS))
+        already_published = is_run_published(store, definition.name, run_key)
+    if not already_published:
+        shards = workbook_shards(definition, plan, partitions)
+    layout = RunLayout(
+        run_key=run_key,
+        already_published=already_published,
+        file_names=tuple(f"{shard.stem}.{file_format}" for shard in shards for file_format in formats),
+        summaries_with_rows=combines_rows_and_summaries(definition) and "xlsx" in formats,
+    )
+    size = max(1, math.ceil(len(shards) / MAX_GROUPS))
     groups = tuple(shards[first : first + size] for first in range(0, len(shards), size))
-    logger.info("%s: run %s, %s workbooks in %s groups", definition.name, run_key, len(shards), len(groups))
-    return RunLayout(run_key=run_key, reused=False, groups=groups)
+    if already_published:
+        logger.info("%s: run %s is already published", definition.name, run_key)
+    else:
+        logger.info("%s: run %s, %s workbooks in %s groups", definition.name, run_key, len(shards), len(groups))
+    return LaidOutRun(run=StagedRun(plan=plan, partitions=tuple(partitions), layout=layout), groups=groups)

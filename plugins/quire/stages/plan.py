@@ -15,7 +15,7 @@ from quire.partitions.freshness import ensure_tables_tracked, freshness_tokens, 
 from quire.partitions.source_digest import read_source_digest
 from quire.postgres import SourceSession, open_transaction
 from quire.postgres.partition_query import query_columns
-from quire.records.stage_records import RunPlan, StagedPartition
+from quire.records.stage_records import PlannedRun, RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
 from quire.summaries.partial_summaries import needs_rows
@@ -23,12 +23,12 @@ from quire.summaries.result_columns import check_columns
 
 logger = logging.getLogger(__name__)
 
-GROUPS = 64  # mapped tasks of one run: each costs Airflow 0.2 to 0.7 s
+MAX_GROUPS = 64  # mapped tasks of one run: each costs Airflow 0.2 to 0.7 s
 
 
 def plan_partitions(
     definition: ReportDefinition, request: RunRequest, *, session: SourceSession, store: Store
-) -> RunPlan:
+) -> PlannedRun:
     """Splits the range into partitions, finds those that are stored and fresh, and groups the others, at most 64.
 
     Args:
@@ -58,25 +58,26 @@ def plan_partitions(
         else:
             ensure_tables_tracked(definition, partitions[0], transaction=transaction)
     with error_context(report=definition.name):
-        stored = _find_stored(definition, source_digest, tokens, store)
-    known = {part.key for part in stored}
-    groups = _spread([partition for partition in partitions if partition.key not in known])
+        cached = _find_cached(definition, source_digest, tokens, store)
+    cached_keys = {partition.key for partition in cached}
+    groups = _group([partition for partition in partitions if partition.key not in cached_keys])
     logger.info(
-        "%s: %s of %s partitions are stored, the others in %s groups, source %s",
-        request.report, len(stored), len(partitions), len(groups), source_digest,
+        "%s: %s of %s partitions are cached, the others in %s groups, source %s",
+        request.report, len(cached), len(partitions), len(groups), source_digest,
     )  # fmt: skip
-    return RunPlan(request=request, source_digest=source_digest, columns=columns, groups=groups, stored=stored)
+    plan = RunPlan(request=request, source_digest=source_digest, columns=columns)
+    return PlannedRun(plan=plan, cached=cached, groups=groups)
 
 
-def _find_stored(
+def _find_cached(
     definition: ReportDefinition, source_digest: str, tokens: Mapping[str, str], store: Store
 ) -> tuple[StagedPartition, ...]:
-    """Returns the partitions whose rows, as the source has them now, are stored."""
+    """Returns the cached partitions whose freshness token is current."""
     places = [partition_folder(definition.name, source_digest, key, token) for key, token in tokens.items()]
-    found = find_cached_partitions(store, places, with_rows=needs_rows(definition))
-    return tuple(replace(partition, cache_hit=True) for partition in found if partition)
+    cached = find_cached_partitions(store, places, with_rows=needs_rows(definition))
+    return tuple(replace(partition, cache_hit=True) for partition in cached if partition)
 
 
-def _spread(partitions: Sequence[DatePartition]) -> tuple[tuple[DatePartition, ...], ...]:
-    size = max(1, math.ceil(len(partitions) / GROUPS))
+def _group(partitions: Sequence[DatePartition]) -> tuple[tuple[DatePartition, ...], ...]:
+    size = max(1, math.ceil(len(partitions) / MAX_GROUPS))
     return tuple(tuple(partitions[first : first + size]) for first in range(0, len(partitions), size))

@@ -16,11 +16,10 @@ from quire.partitions.cache import evict_damaged_rows
 from quire.partitions.freshness import changed_partitions, detects_changes
 from quire.postgres import SourceSession, open_transaction
 from quire.records.manifest import Manifest, ManifestPartition, PublishedRun, manifest_key
-from quire.records.stage_records import RenderedFile, StagedRun, TaskUsage
+from quire.records.stage_records import RenderedFile, StagedRun, StagedSummary, TaskUsage
 from quire.report.definition import ReportDefinition
 from quire.runs.file_names import summary_file_name
 from quire.runs.manifest_store import find_manifest
-from quire.runs.workbook_shards import workbook_shards
 from quire.sheets.about_sheet import about_sheet
 from quire.sheets.files_sheet import files_sheet
 from quire.sheets.summary_sheets import summary_sheets
@@ -33,6 +32,7 @@ logger = logging.getLogger(__name__)
 def publish_run(
     definition: ReportDefinition,
     run: StagedRun,
+    summaries: Sequence[StagedSummary],
     files: Sequence[RenderedFile],
     *,
     session: SourceSession,
@@ -46,30 +46,30 @@ def publish_run(
 
     Args:
         definition: the report.
-        run: what was staged of it.
-        files: what render wrote, in order.
-        session: the source, which is looked at again where tokens tell what changed.
-        store: where all of it is.
-        usage: asked last, for what all tasks have taken, this one included.
-        lapsed: whether the run was without its lease for a while, so that retention may have deleted what it found;
-            asked immediately before the manifest is written.
+        run: the staged run.
+        summaries: all summaries of the run, in order.
+        files: the files that render wrote, in order.
+        session: the source; publish checks whether rows have changed where freshness tokens can tell.
+        store: the store that holds all objects of the run.
+        usage: returns the usage of all tasks, including this one; called last.
+        lapsed: returns whether the lease lapsed, so that retention may have deleted objects that the run uses; called
+            immediately before the manifest is written.
 
     Raises:
-        DamagedObjectError: something that was written for the run is gone or damaged: it has to start again.
-        StoreRefusedError, StoreUnavailableError: the object store does not take it.
+        DamagedObjectError: an object of the run is missing or damaged, and the run has to start again.
+        StoreRefusedError, StoreUnavailableError: the store cannot be written.
     """
     with error_context(report=definition.name):
         if winner := find_manifest(store, definition.name, run.layout.run_key):
-            return _adopt(run, files, store, winner=winner)
-        # aggregate makes no summaries for a run that it finds published
-        if run.layout.reused or len(run.summaries) != len(definition.summaries):
+            return _adopt(winner, summaries, files, store=store)
+        if run.layout.already_published:  # so there are neither summaries nor files
             raise DamagedObjectError(f"run {run.layout.run_key} was published, and then deleted: run it again")
-        _ensure_every_file(definition, run, files)
+        _ensure_complete(definition, run, summaries, files)
         notes = (*_notes(run, files), *_changes(definition, run, session))
-        if not _has_one_workbook(definition, run):
-            files = (*files, _write_summary(definition, run, files, notes, store=store))
-        _ensure_objects(run, files, store=store)
-        manifest = _manifest(definition, run, files, notes, usage())
+        if not run.layout.summaries_with_rows:
+            files = (*files, _write_summary_workbook(definition, run, summaries, files, notes, store=store))
+        _ensure_objects(run, summaries, files, store=store)
+        manifest = _manifest(definition, run, summaries, files, notes, usage())
         if lapsed():
             _ensure_rows(run, store=store)
         for _ in range(COMMIT_ATTEMPTS):
@@ -78,29 +78,40 @@ def publish_run(
                 return PublishedRun(manifest=manifest, already_published=False)
             if winner := find_manifest(store, definition.name, run.layout.run_key):
                 logger.info("%s: run %s was published by another meanwhile", definition.name, run.layout.run_key)
-                return _adopt(run, files, store, winner=winner)
+                return _adopt(winner, summaries, files, store=store)
         raise IntegrityError(f"the manifest of run {run.layout.run_key} was there and is gone: run it again")
 
 
-def _ensure_every_file(definition: ReportDefinition, run: StagedRun, files: Sequence[RenderedFile]) -> None:
-    """Raises where a workbook is missing in one of its formats, or a file is there twice."""
-    formats = definition.file_formats(run.plan.request.formats)
+def _ensure_complete(
+    definition: ReportDefinition,
+    run: StagedRun,
+    summaries: Sequence[StagedSummary],
+    files: Sequence[RenderedFile],
+) -> None:
+    """Checks that each summary and each file of the layout exists exactly once.
+
+    Raises:
+        DamagedObjectError: one is missing, or a file occurs twice.
+    """
+    if [summary.name for summary in summaries] != [summary.name for summary in definition.summaries]:
+        raise DamagedObjectError("the summaries of the run are incomplete: run it again")
     names = Counter(file.name for file in files)
-    for shard in workbook_shards(definition, run.plan, run.partitions):
-        for name in (f"{shard.stem}.{file_format}" for file_format in formats):
-            if not names[name]:
-                raise DamagedObjectError(f"{name} is missing among the files of the run: run it again")
+    for name in run.layout.file_names:
+        if not names[name]:
+            raise DamagedObjectError(f"{name} is missing among the files of the run: run it again")
     for name, times in names.items():
         if times > 1:
             raise DamagedObjectError(f"{name} occurs {times} times among the files of the run: run it again")
 
 
-def _ensure_objects(run: StagedRun, files: Sequence[RenderedFile], *, store: Store) -> None:
-    """Checks that every summary and file the manifest lists still exists: a run may be resumed days after it failed.
+def _ensure_objects(
+    run: StagedRun, summaries: Sequence[StagedSummary], files: Sequence[RenderedFile], *, store: Store
+) -> None:
+    """Checks that every summary and file that the manifest will list still exists: a run can be resumed days later.
 
-    Where there is a manifest already, it is that one which counts.
+    If the run is published by now, its manifest counts instead.
     """
-    sizes = [(part.object_key, part.bytes) for part in run.summaries] + [(file.key, file.bytes) for file in files]
+    sizes = [(summary.object_key, summary.bytes) for summary in summaries] + [(file.key, file.bytes) for file in files]
     missing = _missing_objects(sizes, store=store)
     if missing and store.size(manifest_key(run.plan.request.report, run.layout.run_key)) is None:
         raise DamagedObjectError(f"{missing[0]} was deleted or changed since it was written: start the run again")
@@ -121,23 +132,20 @@ def _missing_objects(sizes: Sequence[tuple[str, int]], *, store: Store) -> list[
     return [key for (key, _), exists in zip(sizes, exist, strict=True) if not exists]
 
 
-def _adopt(run: StagedRun, files: Sequence[RenderedFile], store: Store, *, winner: Manifest) -> PublishedRun:
-    """Takes the run that was published first for this one, and drops what this one wrote for itself."""
-    kept = {file.key for file in winner.files} | {summary.object_key for summary in winner.summaries}
-    own = [*(file.key for file in files), *(summary.object_key for summary in run.summaries)]
-    store.delete(key for key in own if key not in kept)
+def _adopt(
+    winner: Manifest, summaries: Sequence[StagedSummary], files: Sequence[RenderedFile], *, store: Store
+) -> PublishedRun:
+    """Adopts the run that was published first, and deletes the objects of this one that its manifest does not list."""
+    listed = {file.key for file in winner.files} | {summary.object_key for summary in winner.summaries}
+    own = [*(file.key for file in files), *(summary.object_key for summary in summaries)]
+    store.delete(key for key in own if key not in listed)
     return PublishedRun(manifest=winner, already_published=True)
 
 
-def _has_one_workbook(definition: ReportDefinition, run: StagedRun) -> bool:
-    """Whether rows and summaries shard a workbook, which render has written."""
-    workbook = definition.workbook
-    return workbook.split == "none" and workbook.detail and "xlsx" in definition.file_formats(run.plan.request.formats)
-
-
-def _write_summary(
+def _write_summary_workbook(
     definition: ReportDefinition,
     run: StagedRun,
+    summaries: Sequence[StagedSummary],
     files: Sequence[RenderedFile],
     notes: Sequence[str],
     *,
@@ -163,7 +171,7 @@ def _write_summary(
             notes=notes,
         )
         index = (files_sheet(files),) if files else ()
-        return (about, *summary_sheets(definition, run.summaries, store=store), *index)
+        return (about, *summary_sheets(definition, summaries, store=store), *index)
 
     workbook = Workbook(
         title=definition.title,
@@ -209,6 +217,7 @@ def _changes(definition: ReportDefinition, run: StagedRun, session: SourceSessio
 def _manifest(
     definition: ReportDefinition,
     run: StagedRun,
+    summaries: Sequence[StagedSummary],
     files: Sequence[RenderedFile],
     notes: Sequence[str],
     usage: tuple[TaskUsage, ...],
@@ -236,7 +245,7 @@ def _manifest(
             )
             for part in run.partitions
         ),
-        summaries=run.summaries,
+        summaries=tuple(summaries),
         files=tuple(files),
         warnings=tuple(notes),
         usage=usage,

@@ -17,7 +17,7 @@ from quire.object_store import CONTENT_TYPES, Store, Upload
 from quire.partitions.row_reader import read_rows
 from quire.partitions.time_bounds import cut_slices, row_time_bounds
 from quire.postgres.arrow_types import storage_schema
-from quire.records.stage_records import RenderedFile, StagedRun, WorkbookShard
+from quire.records.stage_records import RenderedFile, StagedRun, StagedSummary, WorkbookShard
 from quire.report.definition import ReportDefinition, RowSplit
 from quire.report.definition.workbook import FileFormat
 from quire.sheets.about_sheet import about_sheet, rows_by_partition
@@ -30,15 +30,21 @@ logger = logging.getLogger(__name__)
 
 
 def render_workbooks(
-    definition: ReportDefinition, run: StagedRun, shards: Sequence[WorkbookShard], *, store: Store
+    definition: ReportDefinition,
+    run: StagedRun,
+    shards: Sequence[WorkbookShard],
+    *,
+    summaries: Sequence[StagedSummary] = (),
+    store: Store,
 ) -> tuple[RenderedFile, ...]:
-    """Writes each shard in every format of the definition. After an error nothing of any shard stays in the store.
+    """Writes each shard in every format of the run. After an error no file of any shard stays in the store.
 
     Args:
         definition: the report.
-        run: what was staged of it.
-        shards: a group of its layout.
-        store: where the rows are, and the files go.
+        run: the staged run.
+        shards: a group of its workbooks.
+        summaries: of the run, where its workbook contains them (``RunLayout.summaries_with_rows``).
+        store: the store that holds the rows and receives the files.
 
     Raises:
         WorkbookError: no workbook can hold this.
@@ -50,7 +56,7 @@ def render_workbooks(
         for shard in shards:
             for file_format in definition.file_formats(run.plan.request.formats):
                 began = time.monotonic()
-                rendering = _Rendering(definition, run, shard, file_format, store=store, keys=keys)
+                rendering = _Rendering(definition, run, shard, file_format, summaries=summaries, store=store, keys=keys)
                 rendered = rendering.write()
                 files += rendered
                 for file in rendered:
@@ -86,11 +92,12 @@ class _Rendering:
         shard: WorkbookShard,
         file_format: FileFormat,
         *,
+        summaries: Sequence[StagedSummary],
         store: Store,
         keys: list[str],
     ) -> None:
         self.definition, self.run, self.shard, self.format, self.store = definition, run, shard, file_format, store
-        self.keys = keys
+        self.summaries, self.keys = summaries, keys
         self.columns = detail_columns(definition, run.plan)
         self.folder = f"reports/{definition.name}/{run.layout.run_key}/{uuid.uuid4().hex}"
         self.uploads: list[tuple[str, str, Upload]] = []
@@ -171,7 +178,6 @@ class _Rendering:
         return (DetailOutcome(rows=rows, sheets=(), notes=()),)
 
     def _write_workbook(self) -> tuple[DetailOutcome, ...]:
-        alone = self.definition.workbook.split == "none"
         workbook = Workbook(
             title=self.definition.title,
             subject=f"{self.shard.start} to {self.shard.end}",
@@ -185,7 +191,7 @@ class _Rendering:
                 batches=self._batches,
             ),
             static_sheets=self._static_sheets,
-            detail_first=not alone,
+            detail_first=not self.run.layout.summaries_with_rows,
         )
         return write_workbook(workbook, self._open_file)
 
@@ -200,6 +206,6 @@ class _Rendering:
             contents={"Rows in this workbook": outcome.rows, "Sheets of rows": ", ".join(outcome.sheets)},
             notes=outcome.notes,
         )
-        if self.definition.workbook.split != "none":
+        if not self.run.layout.summaries_with_rows:
             return (about,)
-        return (about, *summary_sheets(self.definition, self.run.summaries, store=self.store))
+        return (about, *summary_sheets(self.definition, self.summaries, store=self.store))

@@ -192,10 +192,10 @@ def test_what_is_stored_is_what_the_database_held_whatever_writers_do(
 
     def store_all() -> None:
         session = session_of(database)
-        plan = plan_partitions(report, request_of(report), session=session, store=bucket)
-        staged.extend(plan.stored)
-        for group in plan.groups:
-            staged.extend(extract.extract_partitions(report, plan, group, session=session, store=bucket))
+        planned = plan_partitions(report, request_of(report), session=session, store=bucket)
+        staged.extend(planned.cached)
+        for group in planned.groups:
+            staged.extend(extract.extract_partitions(report, planned.plan, group, session=session, store=bucket))
 
     monkeypatch.setattr(freshness, "freshness_tokens", noted_tokens)
     with ThreadPoolExecutor(WRITERS + 3) as pool:

@@ -17,7 +17,7 @@ from quire.partitions import freshness
 from quire.pipeline import RunOutcome, run_report
 from quire.postgres import SourceSession, SourceTransaction
 from quire.postgres.tracking.installation import track
-from quire.records.stage_records import RunPlan, StagedPartition
+from quire.records.stage_records import PlannedRun, StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.stages import extract
 from quire.stages.extract import extract_partitions
@@ -83,16 +83,15 @@ def test_change_that_commits_late_is_seen(report: ReportDefinition, database: st
 
 def staged(definition: ReportDefinition, url: str, store: ObjectStore) -> tuple[StagedPartition, ...]:
     session = session_of(url)
-    plan = plan_partitions(definition, request_of(definition), session=session, store=store)
-    return _extract(definition, plan, session, store)
+    planned = plan_partitions(definition, request_of(definition), session=session, store=store)
+    return _extract(definition, planned, session, store)
 
 
 def _extract(
-    definition: ReportDefinition, plan: RunPlan, session: SourceSession, store: ObjectStore
+    definition: ReportDefinition, planned: PlannedRun, session: SourceSession, store: ObjectStore
 ) -> tuple[StagedPartition, ...]:
-    return extract_partitions(
-        definition, plan, [part for group in plan.groups for part in group], session=session, store=store
-    )
+    missing = [part for group in planned.groups for part in group]
+    return extract_partitions(definition, planned.plan, missing, session=session, store=store)
 
 
 @pytest.mark.parametrize(("max_seconds", "snapshots"), [(60, 1), (0, 3)], ids=["young", "old"])
@@ -106,9 +105,9 @@ def test_tokens_of_a_group_are_read_once_for_each_snapshot(
 ) -> None:
     monkeypatch.setattr(extract, "MAX_SNAPSHOT_SECONDS", max_seconds)
     session = session_of(database)
-    plan = plan_partitions(report, request_of(report), session=session, store=bucket)
+    planned = plan_partitions(report, request_of(report), session=session, store=bucket)
     session = session.with_own_log()
-    parts = _extract(report, plan, session, bucket)
+    parts = _extract(report, planned, session, bucket)
     assert [part.key for part in parts] == ALL
     assert len({part.snapshot_at for part in parts}) == snapshots
     reading = [entry.calls for entry in session.statements.statements() if "readable_changes" in entry.sql]
@@ -132,7 +131,7 @@ def test_tokens_are_read_for_the_next_partitions_only(
     report = tracked_report(tmp_path, partition="day")
     track(report, database)
     session = session_of(database)
-    plan = plan_partitions(report, request_of(report, "2013-03-01", "2013-03-24"), session=session, store=bucket)
+    planned = plan_partitions(report, request_of(report, "2013-03-01", "2013-03-24"), session=session, store=bucket)
     monkeypatch.setattr(extract, "MAX_SNAPSHOT_SECONDS", max_seconds)
     counts: list[int] = []
     tokens = freshness.freshness_tokens
@@ -142,7 +141,7 @@ def test_tokens_are_read_for_the_next_partitions_only(
         return tokens(*arguments, **named)
 
     monkeypatch.setattr(freshness, "freshness_tokens", count_partitions)
-    parts = _extract(report, plan, session, bucket)
+    parts = _extract(report, planned, session, bucket)
     assert [part.rows for part in parts if part.rows] == [2]
     assert counts == expected
 

@@ -31,7 +31,7 @@ from quire.report.definition.summary import GroupKey, Summary
 from quire.report.definition.workbook import Column, FileFormat, Workbook
 from quire.report.sql_literal import TypedNull
 
-StageName = Literal["plan", "extract", "aggregate", "layout", "render", "publish"]
+StageName = Literal["plan", "extract", "layout", "aggregate", "render", "publish"]
 RESERVED_PARAMETERS = ("start", "end", "force", "formats")  # a run's own
 
 
