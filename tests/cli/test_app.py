@@ -243,7 +243,7 @@ def test_verify_of_a_manifest_that_is_none_is_one_line(quire_environment: dict[s
     bucket.put(f"reports/flights/{'1' * 32}/manifest.json", b"{}")
     status, line = refusal(quire_environment, "verify", "1" * 32)
     assert status == 1
-    assert "manifest.json is of another version of Quire: it is no Manifest: report: Field required" in line
+    assert "manifest.json is of another version of Quire: it is not a valid Manifest: report: Field required" in line
 
 
 def test_command_without_arguments_helps() -> None:

@@ -169,8 +169,10 @@ def test_sequence_of_records_through_json_and_back_is_equal() -> None:
     assert again == (SUMMARY, SUMMARY)
 
 
-def test_value_that_is_no_such_record_is_told_in_one_line_with_its_source() -> None:
-    with pytest.raises(IntegrityError, match=r"^reports/x/manifest\.json is no Manifest: report: Field required$"):
+def test_from_json_of_an_invalid_value_fails_in_one_line_with_its_source() -> None:
+    with pytest.raises(
+        IntegrityError, match=r"^reports/x/manifest\.json is not a valid Manifest: report: Field required$"
+    ):
         from_json(Manifest, {}, source="reports/x/manifest.json")
 
 

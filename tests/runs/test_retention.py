@@ -263,7 +263,8 @@ def test_torn_record_of_one_report_does_not_keep_the_others_from_being_swept(
     publish(definition, database, bucket)
     bucket.put("reports/aaa/run/manifest.json", b"{}")
     with pytest.raises(
-        IntegrityError, match=r"reports/aaa/run/manifest\.json is of another version of Quire: it is no Manifest"
+        IntegrityError,
+        match=r"aaa/run/manifest\.json is of another version of Quire: it is not a valid Manifest",
     ):
         collect(definition, bucket, after=31 * DAY)
     assert not [key for key in keys(bucket) if key.startswith("reports/events/")]

@@ -115,7 +115,7 @@ def test_expression_with_a_query_never_reaches_polars(monkeypatch: pytest.Monkey
         ("LPAD(kind, 10000000000)", "LPAD.*source.sql"),
         ("amount -- all of it", "--"),
         ("kind = 'x", "quote that is not closed"),
-        ("kind = E'x'", "blank before the quote"),
+        ("kind = E'x'", "space before the quote"),
         ("amount" + "%2" * 480, "480 operators.*at most 200"),  # overflowed the stack
         ("amount" + " IS NULL" * 240, "240 operators.*at most 200"),  # so did this, at 5,000
         ("id=1" + " and id" * 240, "241 operators.*at most 200"),  # took 8 s, at 400

@@ -1,1 +1,1 @@
-"""The records that pass between stages, and their JSON."""
+"""The frozen records that stages exchange, and their JSON form."""

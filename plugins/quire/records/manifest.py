@@ -13,7 +13,7 @@ RUN_KEY = r"[0-9a-f]{32}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestPartition:
-    """What the manifest says of a partition."""
+    """A partition as the manifest lists it. ``stored``: it was a cache hit."""
 
     key: str
     rows: int
@@ -25,7 +25,7 @@ class ManifestPartition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A published run: its existence is the run's. Holds no links; they are minted when asked for."""
+    """A published run: the run exists once its manifest exists. Contains no links, which expire."""
 
     report: str
     run: str
@@ -46,12 +46,12 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedRun:
-    """What publish hands on: the manifest that counts, and whether it existed before this run."""
+    """The manifest of a run, and whether the run was published before."""
 
     manifest: Manifest
     already_published: bool
 
 
 def manifest_key(report: str, run_key: str) -> str:
-    """Returns the key of the object whose existence is the run's."""
+    """Returns the object key of a run's manifest."""
     return f"reports/{report}/{run_key}/manifest.json"

@@ -1,4 +1,4 @@
-"""Records as JSON values, JSON values as records, and the digest of either."""
+"""Converts records to JSON values and back, and computes digests of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Record = TypeVar("Record")
 
 
 def to_json(record: Any) -> Any:
-    """Returns a record, or a sequence of records, as plain JSON values (dates as ISO text)."""
+    """Returns a record, or a sequence of records, as JSON values. Dates become ISO 8601 text."""
     if is_dataclass(record) and not isinstance(record, type):
         return {name: to_json(value) for name, value in asdict(record).items()}
     if isinstance(record, dict):
@@ -30,18 +30,23 @@ def to_json(record: Any) -> Any:
 
 
 def from_json(kind: type[Record], value: Any, *, source: str = "what a task returned") -> Record:
-    """Rebuilds a record of ``kind`` from what ``to_json`` gave; ``source`` says in the error where that lay.
+    """Returns the record that ``to_json`` converted.
+
+    Args:
+        kind: the type of the record.
+        value: JSON values.
+        source: names the origin of the value in the error message.
 
     Raises:
-        IntegrityError: the value is not such a record.
+        IntegrityError: the value is not a record of this type.
     """
     try:
         record: Record = _adapter(cast(Hashable, kind)).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "it"
+        place = ".".join(map(str, first["loc"])) or "value"
         raise IntegrityError(
-            f"{source} is no {getattr(kind, '__name__', 'record')}: {place}: {first['msg']}"
+            f"{source} is not a valid {getattr(kind, '__name__', 'record')}: {place}: {first['msg']}"
         ) from error
     return record
 
@@ -61,12 +66,12 @@ def field_names(kind: type[Any]) -> frozenset[str]:
 
 
 def digest(*parts: Any) -> str:
-    """Returns 32 hex digits that stand for the parts: equal JSON, equal digest (SHA-256, first 128 bits)."""
+    """Returns the first 128 bits of the SHA-256 of the parts' JSON, as 32 hexadecimal digits."""
     text = json.dumps(to_json(parts), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
-    """Returns the validator of a record type; building one takes a millisecond, so each is built once."""
+    """Returns the validator of a record type. Building one takes a millisecond."""
     return TypeAdapter(kind)

@@ -1,6 +1,6 @@
-"""The records that pass between stages: frozen, small, and made of JSON's own types and dates.
+"""The records that stages exchange: frozen, and made of JSON types and dates.
 
-Rows never travel in them, only the keys of objects that hold rows.
+They contain no rows, only the keys of objects that do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from quire.report.request import RunRequest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceColumn:
-    """A column of the report's query: ``pg_type`` as ``format_type`` prints it, such as ``numeric(12,2)``."""
+    """A column of the report's query. ``pg_type`` is PostgreSQL's type name, such as ``numeric(12,2)``."""
 
     name: str
     pg_type: str
@@ -25,7 +25,7 @@ class SourceColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionStatistics:
-    """What was seen of the rows on their way: the time column's ends, as text, and NULLs by column where there are."""
+    """Minimum and maximum of the time column, as ISO 8601 text, and the number of NULLs in columns that have any."""
 
     earliest: str | None = None
     latest: str | None = None
@@ -60,7 +60,7 @@ class StagedPartition:
 
     @property
     def last_day(self) -> date:
-        """The last day inside, as readers write it."""
+        """The inclusive end date."""
         return self.stop - timedelta(days=1)
 
 
@@ -90,7 +90,7 @@ class PlannedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedSummary:
-    """One summary's rows, as a small Parquet object."""
+    """The rows of one summary, stored as a small Parquet object."""
 
     name: str
     object_key: str
@@ -101,9 +101,11 @@ class StagedSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartialSummaries:
-    """What one stored partition adds to each summary that can be merged.
+    """The partial summaries of one partition, one for each mergeable summary.
 
-    ``key`` is that of the record itself, which depends on the rows and what was measured. Earlier versions wrote none.
+    Args:
+        key: the record's own object key, which identifies the rows and the measures; empty in records of earlier
+            versions.
     """
 
     summaries: tuple[StagedSummary, ...]
@@ -112,7 +114,7 @@ class PartialSummaries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowSlice:
-    """Rows ``offset`` to ``offset + rows`` of one staged partition, whose object has ``bytes``, with checksums."""
+    """Rows ``offset`` to ``offset + rows`` of a partition. ``bytes`` and ``checksums`` are those of its object."""
 
     partition: str
     object_key: str
@@ -124,7 +126,7 @@ class RowSlice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkbookShard:
-    """The rows of one workbook. ``stem`` is its file name without suffix; ``start`` and ``end`` are inclusive."""
+    """The rows of one workbook. ``stem`` is its file name without the suffix; ``start`` and ``end`` are inclusive."""
 
     stem: str
     start: date
@@ -169,9 +171,15 @@ class LaidOutRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderedFile:
-    """A file in the store. ``start`` and ``end`` are the inclusive dates it covers, ``notes`` what it lost.
+    """A file that readers can download.
 
-    ``earliest`` and ``latest`` are the time column's ends among its rows, ISO 8601 in the report's time zone.
+    Args:
+        start: the first date that the file covers.
+        end: the last date, inclusive.
+        earliest: the minimum of the time column, ISO 8601 in the report's time zone.
+        latest: the maximum.
+        summaries_only: whether the file has summaries and no rows.
+        notes: sentences about values that the file could not keep.
     """
 
     name: str
@@ -189,7 +197,7 @@ class RenderedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatementUsage:
-    """A statement of a task: its text with ``?`` for each value, and what all its calls took together."""
+    """A statement that a task ran, with ``?`` for each value, and the totals of its calls."""
 
     sql: str
     calls: int
@@ -199,18 +207,18 @@ class StatementUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskUsage:
-    """What a task took.
+    """The resources that a task used.
 
     Args:
-        stage: of the pipeline.
-        task: what it worked on.
-        units: partitions or files.
-        rows: read or written.
-        bytes: written to the store.
+        stage: the stage of the pipeline.
+        task: what the task worked on, such as a partition's key.
+        units: the number of partitions or files.
+        rows: rows read or written.
+        bytes: bytes written to the store.
         seconds: wall time.
-        cpu_seconds: of all its threads.
-        peak_rss_bytes: the most memory its process held meanwhile.
-        statements: that it ran at the source.
+        cpu_seconds: processor time of all threads.
+        peak_rss_bytes: peak resident memory of the process.
+        statements: statements run at the source.
     """
 
     stage: str

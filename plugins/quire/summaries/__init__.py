@@ -1,1 +1,1 @@
-"""Summaries: measures over the stored rows, merged from partial results."""
+"""Summaries: grouped measures over the rows of a run, merged from partial summaries of its partitions."""

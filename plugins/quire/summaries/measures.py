@@ -1,9 +1,9 @@
-"""A summary as a lazy Polars query whose answer is PostgreSQL's own, in two steps that partitions can share.
+"""Builds the Polars queries of summaries, whose results equal PostgreSQL's, in two steps.
 
-First what each group is made of, such as a mean's sum and count: over all rows, or over those of one partition. Then
-the parts of several partitions, merged, become the measures.
+The first step computes the components of each measure, such as the sum and count of a mean, over all rows or over the
+rows of one partition. The second step merges the components of all partitions and turns them into measures.
 
-Where Polars and SQL differ, SQL is followed: a sum or mean of no values is NULL, NULL is no distinct value, sums of
+Where Polars and SQL differ, SQL decides: a sum or mean of no values is NULL, NULL is not a distinct value, and sums of
 integers do not overflow. Sums of integers and decimals are exact.
 """
 
@@ -26,20 +26,20 @@ WIDEST_INTEGER = pl.Decimal(38, 0)  # holds the sum of 10^19 bigints; Arrow has 
 
 
 def summarize(rows: pl.LazyFrame, summary: Summary, columns: Sequence[SourceColumn], *, timezone: str) -> pl.LazyFrame:
-    """Returns a summary's rows from the rows of the query, as ``finish_groups`` has them; see ``partial_groups``."""
+    """Returns the rows of a summary, computed from the rows of the query; see ``partial_groups``."""
     return finish_groups(partial_groups(rows, summary, columns, timezone=timezone), summary)
 
 
 def partial_groups(
     rows: pl.LazyFrame, summary: Summary, columns: Sequence[SourceColumn], *, timezone: str
 ) -> pl.LazyFrame:
-    """Returns the keys of each group, and what its measures are made of.
+    """Returns the keys of each group and the components of its measures.
 
     Args:
-        rows: the query's columns, as stored.
-        summary: keys, measures and order.
-        columns: of the query.
-        timezone: IANA name; keys with ``every`` are days of this zone.
+        rows: rows of the query, as stored.
+        summary: the summary's definition.
+        columns: the columns of ``rows``.
+        timezone: IANA name; keys with ``every`` are dates in this zone.
     """
     schema = polars_schema(columns)
     keys = [_key(key.column, key.every, timezone) for key in summary.by]
@@ -79,11 +79,11 @@ def input_columns(summary: Summary, columns: Sequence[SourceColumn]) -> tuple[So
 
 
 def merge_groups(parts: pl.LazyFrame, summary: Summary) -> pl.LazyFrame:
-    """Returns the groups of several partitions as one, of measures that can be merged.
+    """Merges partial groups.
 
     Args:
-        parts: what ``partial_groups`` gave for each partition, one below the other.
-        summary: keys and measures.
+        parts: concatenated results of ``partial_groups``.
+        summary: a mergeable summary.
     """
     kinds = parts.collect_schema()
     return parts.group_by(*(key.column for key in summary.by)).agg(
@@ -96,7 +96,7 @@ def merge_groups(parts: pl.LazyFrame, summary: Summary) -> pl.LazyFrame:
 
 
 def finish_groups(groups: pl.LazyFrame, summary: Summary) -> pl.LazyFrame:
-    """Returns a summary's rows: its keys, then its measures, in the order that it asks for."""
+    """Returns the rows of a summary: its keys, then its measures, in its sort order."""
     keys = [key.column for key in summary.by]
     measures = [
         _measure(measure, _input_name(position)).alias(name)
@@ -110,7 +110,7 @@ def finish_groups(groups: pl.LazyFrame, summary: Summary) -> pl.LazyFrame:
 
 
 def _input_name(position: int) -> str:
-    return f"measure {position}"  # a blank, so that it meets no column's name in SQL's usual form
+    return f"measure {position}"  # contains a space, unlike most column names
 
 
 def _key(name: str, every: Grain | None, timezone: str) -> pl.Expr:
@@ -123,7 +123,7 @@ def _key(name: str, every: Grain | None, timezone: str) -> pl.Expr:
 
 
 def _input(measure: Measure, schema: pl.Schema) -> pl.Expr:
-    """Returns the values that are measured, widened so that no sum overflows."""
+    """Returns the expression of a measure, widened so that no sum overflows."""
     of = parse_expression(str(measure.of))
     if measure.agg not in ("sum", "mean"):
         return of
@@ -131,7 +131,7 @@ def _input(measure: Measure, schema: pl.Schema) -> pl.Expr:
     if kind in (pl.Int64, pl.UInt64):
         return of.cast(WIDEST_INTEGER)
     if kind == pl.Float32:
-        return of.cast(pl.Float64)  # as PostgreSQL's avg(real) does; of many, 32 bits keep no more than five digits
+        return of.cast(pl.Float64)  # like PostgreSQL's avg(real): a 32-bit sum of many values keeps five digits
     return of.cast(pl.Int64) if kind.is_integer() or kind == pl.Boolean else of
 
 
@@ -155,7 +155,7 @@ def _parts(measure: Measure, name: str, kinds: pl.Schema) -> list[pl.Expr]:
         case "min":
             return [values.min()]
         case "max":
-            return [_most(values, kinds[name])]
+            return [_maximum(values, kinds[name])]
         case "median":
             return [values.median()]
 
@@ -168,21 +168,21 @@ def _merged(measure: Measure, name: str, kinds: pl.Schema) -> pl.Expr:
         case "min":
             return parts.min()
         case "max":
-            return _most(parts, kinds[name])
+            return _maximum(parts, kinds[name])
         case "n_unique" | "median":
             raise TypeError(f"{measure.agg} cannot be merged")
 
 
 def _measure(measure: Measure, name: str) -> pl.Expr:
-    found, values = pl.col(name), pl.col(_count_name(name))
+    component, values = pl.col(name), pl.col(_count_name(name))
     match measure.agg:
         case "sum":
-            return pl.when(values > 0).then(found)
+            return pl.when(values > 0).then(component)
         case "mean":
-            return pl.when(values > 0).then(found.cast(pl.Float64) / values)
+            return pl.when(values > 0).then(component.cast(pl.Float64) / values)
         case _:
-            return found
+            return component
 
 
-def _most(values: pl.Expr, kind: pl.DataType) -> pl.Expr:
-    return values.nan_max() if kind.is_float() else values.max()  # to PostgreSQL, NaN is the most
+def _maximum(values: pl.Expr, kind: pl.DataType) -> pl.Expr:
+    return values.nan_max() if kind.is_float() else values.max()  # PostgreSQL sorts NaN last

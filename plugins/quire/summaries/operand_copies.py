@@ -1,4 +1,4 @@
-"""Bounds the operands that Polars copies: a few nested BETWEEN or CASE can take all memory and abort the process.
+"""Limits the operands that Polars copies: a few nested BETWEEN or CASE can use all memory and abort the process.
 
 Polars expands ``x BETWEEN a AND b`` to ``x >= a AND x <= b``, and each WHEN of ``CASE x WHEN …`` compares a copy of
 ``x``. Copies multiply with each level of nesting.
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-MAX_PARENTHESES = 10  # inside each other
+MAX_PARENTHESES = 10  # nested
 MAX_COPYING = 10
 MAX_NESTED_COPYING = 3
-MAX_NESTED_WHENS = 5  # of a CASE whose operand copies, too: three of 44 took more than 3 GB
+MAX_NESTED_WHENS = 5  # of a CASE whose operand copies as well: three CASEs of 44 WHENs used more than 3 GB
 COPYING_FUNCTIONS = frozenset("NULLIF LEFT RIGHT SPLIT_PART SUBSTR SUBSTRING DATE_PART EXTRACT".split())
 COPYING = COPYING_FUNCTIONS | {"BETWEEN", "CASE"}
 LISTED = "BETWEEN, CASE, " + ", ".join(sorted(COPYING_FUNCTIONS))
@@ -21,12 +21,12 @@ ENDS_OF_OPERAND = frozenset({"AND", "OR", "XOR", ",", "WHEN", "THEN", "ELSE"})
 
 @dataclass(slots=True)
 class _Group:
-    """What a parenthesis, or a CASE, has read. Levels count nested copying words."""
+    """The state of an open parenthesis or CASE. Levels count nested copying words."""
 
     opened_by: str = ""
-    level: int = 0  # of the operand that is being read
+    level: int = 0  # of the current operand
     max_level: int = 0
-    bounds: int = 0  # BETWEEN whose AND is still to come
+    bounds: int = 0  # BETWEENs that still need their AND
     whens: int = 0
     operand_level: int = 0  # of the operand of a CASE
 
@@ -35,32 +35,32 @@ class _Group:
         self.level = 0
 
 
-def copying_refusal(words: Iterable[str]) -> str | None:
-    """Returns why an expression could take too much memory, or None.
+def find_excessive_copying(words: Iterable[str]) -> str | None:
+    """Returns why an expression could use too much memory, or None.
 
     Args:
-        words: the expression's words and characters, in capitals.
+        words: the words and characters of the expression, in upper case.
     """
     groups = [_Group()]
     copying, before = 0, ""
     for word in words:
         copying += word in COPYING - COPYING_FUNCTIONS or (word == "(" and before in COPYING_FUNCTIONS)
         if word == "OVER":
-            return "OVER: window functions are not allowed; put a column of that name into double quotes"
+            return "OVER: window functions are not allowed; write a column of that name in double quotes"
         if copying > MAX_COPYING:
             return f"more than {MAX_COPYING} of {LISTED}"
         if sum(group.opened_by != "CASE" for group in groups[1:]) > MAX_PARENTHESES:
-            return f"more than {MAX_PARENTHESES} parentheses inside each other"
+            return f"more than {MAX_PARENTHESES} nested parentheses"
         if _read(groups, word, before) > MAX_NESTED_COPYING:
-            return f"more than {MAX_NESTED_COPYING} of {LISTED} inside each other"
+            return f"more than {MAX_NESTED_COPYING} nested {LISTED}"
         if groups[-1].operand_level and groups[-1].whens > MAX_NESTED_WHENS:
-            return f"a CASE of more than {MAX_NESTED_WHENS} WHEN over another of {LISTED}"
+            return f"a CASE with more than {MAX_NESTED_WHENS} WHEN over another of {LISTED}"
         before = word
     return None
 
 
 def _read(groups: list[_Group], word: str, before: str) -> int:
-    """Adds a word to the innermost group, and returns that operand's level."""
+    """Adds a word to the innermost group and returns the level of its operand."""
     group = groups[-1]
     if word in ("(", "["):
         groups.append(_Group(before or "("))

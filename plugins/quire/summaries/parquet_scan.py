@@ -1,4 +1,4 @@
-"""Lazy Polars queries over stored rows, verified before Polars sees them."""
+"""Runs Polars queries over stored rows that were verified before."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from quire.records.stage_records import SourceColumn, StagedPartition
 
 
 def scan_rows(columns: tuple[SourceColumn, ...], staged: Sequence[StagedPartition], store: Store) -> pl.LazyFrame:
-    """Returns the rows of partitions, as stored.
+    """Returns the rows of partitions as a lazy frame.
 
-    Polars verifies no checksum of what it reads, and does not read again what broke off: it gets row groups that
-    PyArrow has decoded from verified ranges, one ahead of the query.
+    Polars itself verifies no checksums and does not retry reads that break off. It therefore receives row groups that
+    PyArrow decoded from verified ranges, one ahead of the query.
 
     Args:
-        columns: of the query.
-        staged: whose rows.
-        store: where they are.
+        columns: the columns of the query.
+        staged: the partitions.
+        store: the store that holds their rows.
     """
     schema = pl.DataFrame(storage_schema(columns).empty_table()).schema
     filled = [partition for partition in staged if partition.rows]
@@ -44,7 +44,7 @@ def scan_rows(columns: tuple[SourceColumn, ...], staged: Sequence[StagedPartitio
 
 
 def _row_groups(staged: Sequence[StagedPartition], names: Sequence[str], store: Store) -> Iterator[pa.Table]:
-    """Gives row groups; reads the next one meanwhile."""
+    """Yields row groups, and reads the next one in the background."""
     groups = _read_groups(staged, names, store)
     with ThreadPoolExecutor(1, thread_name_prefix="row groups") as pool:
         arriving = pool.submit(next, groups, None)
@@ -72,9 +72,9 @@ def collect_all(
         engine: "in-memory" suits a few rows, which Polars would not split anyway.
 
     Raises:
-        DamagedObjectError: rows are missing, or damaged.
+        DamagedObjectError: rows are missing or damaged.
         QueryError: a value cannot be summed, such as NaN in a ``numeric`` without scale.
-        StoreRefusedError, StoreUnavailableError: rows could not be read.
+        StoreRefusedError, StoreUnavailableError: rows cannot be read.
     """
     try:
         return pl.collect_all(queries, engine=engine)

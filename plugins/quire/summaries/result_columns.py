@@ -1,4 +1,4 @@
-"""What the query returns, against what the definition names: found before a row is read."""
+"""Checks the columns of the query against the definition, before a row is read."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ if TYPE_CHECKING:
     import polars as pl
 
 TIME_TYPES = ("date", "timestamp", "timestamptz")
-COUNTED_TYPES = (*TIME_TYPES, "int2", "int4", "int8", "numeric")  # such as a row's version
+PROBE_TYPES = (*TIME_TYPES, "int2", "int4", "int8", "numeric")
 SUMMED = ("sum", "mean", "median")
 
 
 def check_columns(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> None:
-    """Refuses a definition that names what the query does not return, or sums what has no sum.
+    """Checks that the query returns every column that the definition names, with suitable types.
 
     Raises:
-        DefinitionError: with the file, the field and the likely word.
+        DefinitionError: with the file, the field and the most similar column.
     """
-    faults = [*_name_faults(definition, columns)]
-    faults = faults or [*_total_faults(definition, columns), *_measure_faults(definition, columns)]
-    if faults:
-        field, reason = faults[0]
-        more = f"; and {len(faults) - 1} more" if len(faults) > 1 else ""
+    problems = [*_name_problems(definition, columns)]
+    problems = problems or [*_total_problems(definition, columns), *_measure_problems(definition, columns)]
+    if problems:
+        field, reason = problems[0]
+        more = f"; and {len(problems) - 1} more" if len(problems) > 1 else ""
         raise DefinitionError(f"reports/{definition.name}.yaml: {field}: {reason}{more}")
 
 
-def _name_faults(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> Iterator[tuple[str, str]]:
+def _name_problems(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> Iterator[tuple[str, str]]:
     types = {column.name: column.pg_type for column in columns}
     for name in find_duplicates(column.name for column in columns):
-        yield "source.sql", f"the query returns two columns called {name}: give one another name with AS"
+        yield "source.sql", f"the query returns two columns called {name}: rename one with AS"
     named = [("source.time_column", definition.source.time_column)]
     if isinstance(definition.source.freshness, Probe):
         named.append(("source.freshness.probe", definition.source.freshness.probe))
@@ -53,7 +53,7 @@ def _name_faults(definition: ReportDefinition, columns: Sequence[SourceColumn]) 
             "source.time_column",
             f"{definition.source.time_column} is of type {kind}: it must be {', '.join(TIME_TYPES)}",
         )
-    yield from _probe_faults(definition, types)
+    yield from _probe_problems(definition, types)
     for position, summary in enumerate(definition.summaries):
         for key in summary.by:
             if key.every and types.get(key.column, "date") not in TIME_TYPES:
@@ -63,25 +63,25 @@ def _name_faults(definition: ReportDefinition, columns: Sequence[SourceColumn]) 
                 )
 
 
-def _probe_faults(definition: ReportDefinition, types: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _probe_problems(definition: ReportDefinition, types: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     freshness = definition.source.freshness
     if isinstance(freshness, Probe):
         kind = types.get(freshness.probe, "date").partition("(")[0]
-        if kind not in COUNTED_TYPES:
+        if kind not in PROBE_TYPES:
             yield "source.freshness.probe", f"{freshness.probe} is of type {kind}: it must be a time or a number"
 
 
-def _total_faults(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> Iterator[tuple[str, str]]:
+def _total_problems(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> Iterator[tuple[str, str]]:
     schema = polars_schema(columns)
     for position, column in enumerate(definition.columns):
         kind = schema[column.name]
-        counts = kind.is_numeric() or str(kind) == "Boolean"
-        if column.total not in (None, "count") and not (counts or (kind.is_temporal() and column.total != "sum")):
-            pg_type = next(found.pg_type for found in columns if found.name == column.name)
+        is_number = kind.is_numeric() or str(kind) == "Boolean"
+        if column.total not in (None, "count") and not (is_number or (kind.is_temporal() and column.total != "sum")):
+            pg_type = next(source.pg_type for source in columns if source.name == column.name)
             yield f"columns[{position}].total", f"there is no {column.total} of {column.name}, which is {pg_type}"
 
 
-def _measure_faults(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> Iterator[tuple[str, str]]:
+def _measure_problems(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> Iterator[tuple[str, str]]:
     for position, summary in enumerate(definition.summaries):
         for name, measure in summary.measures.items():
             if measure.of is None:
@@ -97,10 +97,10 @@ def _measure_faults(definition: ReportDefinition, columns: Sequence[SourceColumn
 
 
 def expression_type(expression: str, columns: Sequence[SourceColumn]) -> pl.DataType:
-    """Returns the type of a Polars SQL expression over the query's columns.
+    """Returns the type of a Polars SQL expression over the columns of the query.
 
     Raises:
-        DefinitionError: it cannot be read, names no such column, or does not give a value for each row.
+        DefinitionError: it cannot be parsed, names an unknown column, or does not return a value for each row.
     """
     import polars as pl
 
@@ -109,13 +109,13 @@ def expression_type(expression: str, columns: Sequence[SourceColumn]) -> pl.Data
         values = pl.DataFrame(schema=polars_schema(columns)).select(parsed)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise not_an_expression(expression, error) from error
-    if values.height:  # of no rows: a constant, or an aggregate
-        raise DefinitionError(f"{expression!r} must give a value for each row, from the row's columns")
+    if values.height:  # from no rows: it is a constant or an aggregate
+        raise DefinitionError(f"{expression!r} must return a value for each row, computed from its columns")
     return values.schema["of"]
 
 
 def polars_schema(columns: Sequence[SourceColumn]) -> pl.Schema:
-    """Returns the columns as summaries see them: those of ``numeric`` without a scale as decimals."""
+    """Returns the schema that summaries use: ``numeric`` columns without a scale are decimals."""
     import polars as pl
 
     from quire.postgres.arrow_types import storage_schema
@@ -125,7 +125,7 @@ def polars_schema(columns: Sequence[SourceColumn]) -> pl.Schema:
 
 
 def numeric_casts(columns: Sequence[SourceColumn]) -> list[pl.Expr]:
-    """Returns the casts from the text that ``numeric`` without a scale is stored as: 20 digits, and 18 decimals."""
+    """Returns casts for ``numeric`` columns without a scale, which are stored as text: 20 digits and 18 decimals."""
     import polars as pl
 
     return [
