@@ -67,3 +67,8 @@ def format_period(earliest: str | None, latest: str | None) -> str:
     """Returns the first and last time of a file's rows, or an empty string if it has no rows."""
     first, last = format_time(earliest), format_time(latest)
     return first if first == last else f"{first} to {last}"
+
+
+def truncate(text: str, max_length: int) -> str:
+    """Returns at most ``max_length`` characters of a text, ending with an ellipsis if it was longer."""
+    return text if len(text) <= max_length else f"{text[: max_length - 1].rstrip()}…"

@@ -1,4 +1,4 @@
-"""The portal of a running stack, as different people meet it."""
+"""Clients of the portal of a running stack, for different users."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ import httpx
 from quire.local_stack.stack import LocalStack
 
 ADMIN, READER, OUTSIDER = "admin", "reader", "outsider"
-HIDDEN = "flights"  # from the outsider
+HIDDEN = "flights"  # from OUTSIDER
 ACTIVE = ("waiting", "running")
 SECONDS = 240
 
 
 def password_of(stack: LocalStack, user: str) -> str:
-    """Returns the password of one of the stack's users, as Airflow has made it."""
+    """Returns the password that Airflow generated for a user of the stack."""
     return str(json.loads((stack.airflow.folder / "passwords.json").read_text())[user])
 
 
 def token_of(stack: LocalStack, user: str) -> str:
-    """Returns the credential of one of the stack's users."""
+    """Returns a JWT for a user of the stack."""
     credentials = {"username": user, "password": password_of(stack, user)}
     answer = httpx.post(f"{stack.airflow.url}/auth/token", json=credentials)
     return str(answer.raise_for_status().json()["access_token"])
 
 
 def program(stack: LocalStack, user: str = ADMIN) -> httpx.Client:
-    """Returns a client of the portal that carries its credential, as programs do."""
+    """Returns a client that authenticates with a token, as programs do."""
     headers = {"Authorization": f"Bearer {token_of(stack, user)}"}
     return httpx.Client(base_url=f"{stack.airflow.url}/quire", headers=headers, timeout=60)
 
 
 def browser(stack: LocalStack, user: str = ADMIN) -> httpx.Client:
-    """Returns a client of the portal that has a session's cookie, as browsers do."""
+    """Returns a client that authenticates with a session cookie, as browsers do."""
     return httpx.Client(
         base_url=f"{stack.airflow.url}/quire",
         cookies={"_token": token_of(stack, user)},
@@ -43,15 +43,15 @@ def browser(stack: LocalStack, user: str = ADMIN) -> httpx.Client:
     )
 
 
-def ask(client: httpx.Client, report: str, start: str, end: str, **asked: Any) -> str:
-    """Asks a report, and returns the run that answers."""
-    answer = client.post(f"/api/reports/{report}/runs", json={"start": start, "end": end, **asked})
+def ask(client: httpx.Client, report: str, start: str, end: str, **fields: Any) -> str:
+    """Requests a report, and returns the id of the run."""
+    answer = client.post(f"/api/reports/{report}/runs", json={"start": start, "end": end, **fields})
     assert answer.status_code == 202, answer.text
     return str(answer.json()["run_id"])
 
 
 def wait(client: httpx.Client, report: str, run_id: str) -> dict[str, Any]:
-    """Waits until a run is over, and returns it."""
+    """Waits until a run has finished, and returns it."""
     deadline = time.monotonic() + SECONDS
     while (run := show(client, report, run_id))["state"] in ACTIVE:
         assert time.monotonic() < deadline, run
@@ -61,5 +61,5 @@ def wait(client: httpx.Client, report: str, run_id: str) -> dict[str, Any]:
 
 def show(client: httpx.Client, report: str, run_id: str) -> dict[str, Any]:
     """Returns a run."""
-    found: dict[str, Any] = client.get(f"/api/reports/{report}/runs/{run_id}").raise_for_status().json()
-    return found
+    run: dict[str, Any] = client.get(f"/api/reports/{report}/runs/{run_id}").raise_for_status().json()
+    return run

@@ -1,4 +1,4 @@
-"""Who is told of a run's end, through a standing scheduler and a real mail server."""
+"""Recipients of notifications, with a running scheduler and a real mail server."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def page_of(stack: LocalStack, report: str, run_id: str) -> str:
 
 def records(path: Path, run_id: str) -> list[str]:
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return [text for known, text in lines if known == run_id]
+    return [text for recorded_id, text in lines if recorded_id == run_id]
 
 
-def test_published_run_is_told_once_to_everybody_with_rows_and_links(
+def test_published_run_notifies_each_recipient_once_with_rows_and_links(
     running_stack: LocalStack, client: httpx.Client, mailbox: Mailbox, recorded: Path
 ) -> None:
     run_id = start_run(client, "told", {**JANUARY, "carrier": "HA"})
@@ -42,7 +42,7 @@ def test_published_run_is_told_once_to_everybody_with_rows_and_links(
     published = return_value(client, "told", run_id, "publish")
     assert f">{published['rows']}<" in mail.body
     assert ">HA<" in mail.body
-    assert f">{published['rows'] * 4_983:,}<" in mail.body  # miles: all of its flights go from JFK to Honolulu
+    assert f">{published['rows'] * 4_983:,}<" in mail.body  # miles: all of its flights are from JFK to Honolulu
     for file in published["files"]:
         stable = f"{running_stack.airflow.url}/quire/reports/told/published/{published['run']}/{file['name']}"
         assert f'<a href="{stable}"' in mail.body
@@ -55,7 +55,7 @@ def test_published_run_is_told_once_to_everybody_with_rows_and_links(
     assert MAIL_PASSWORD not in log
 
 
-def test_refused_question_is_told_with_its_reason(
+def test_invalid_request_notifies_with_its_reason(
     running_stack: LocalStack, client: httpx.Client, mailbox: Mailbox, recorded: Path
 ) -> None:
     run_id = start_run(client, "told", {**JANUARY, "carier": "AA"})
@@ -73,19 +73,17 @@ def test_refused_question_is_told_with_its_reason(
     assert len(mailbox.of(page_of(running_stack, "told", run_id))) == 2
 
 
-def test_pieces_that_fail_are_told_in_one_mail(
-    running_stack: LocalStack, client: httpx.Client, mailbox: Mailbox
-) -> None:
+def test_several_failed_tasks_send_one_mail(running_stack: LocalStack, client: httpx.Client, mailbox: Mailbox) -> None:
     run_id = start_run(client, "dividing", {"start": "2013-01-01", "end": "2013-01-04"})
     assert wait(client, "dividing", run_id) == "failed"
     (mail,) = mailbox.of(page_of(running_stack, "dividing", run_id))
     assert mail.message["Subject"] == "Flights from New York, 2013-01-01 to 2013-01-04: failed"
-    assert ">extract, and 1 more<" in mail.body
+    assert ">extract (and 1 more task)<" in mail.body
     assert ">2013-01-02: " in mail.body
     assert "division by zero" in mail.body
 
 
-def test_run_stays_published_where_nobody_can_be_told_and_the_log_says_so(
+def test_run_stays_published_when_recipients_cannot_be_reached(
     running_stack: LocalStack, client: httpx.Client, recorded: Path
 ) -> None:
     run_id = start_run(client, "unheard", {**JANUARY, "carrier": "HA"})
@@ -96,59 +94,57 @@ def test_run_stays_published_where_nobody_can_be_told_and_the_log_says_so(
     assert "delivery.notify.success[1] was told" in log
     assert "delivery.notify.success[2] was not told: SMTPRecipientsRefused" in log
     with program(running_stack) as portal:
-        shown = portal_run(portal, "unheard", run_id)
+        run = portal_run(portal, "unheard", run_id)
         page = portal.get(f"/reports/unheard/runs/{run_id}").text
         listing = portal.get("/reports/unheard").text
-    assert shown["unreached"] == [
+    assert run["unreached"] == [
         "SmtpNotifier was not notified (delivery.notify.success[0]): see the log of the task notify",
         "nobody@example.org was not notified (delivery.notify.success[2]): see the log of the task notify",
     ]
-    assert all(sentence in page for sentence in shown["unreached"])
+    assert all(sentence in page for sentence in run["unreached"])
     assert "<small>Airline: HA</small>" in listing  # the parameter's title, and not its value alone
 
 
-def test_run_has_answered_once_it_is_published_whoever_is_still_to_be_told(
-    running_stack: LocalStack, client: httpx.Client
-) -> None:
+def test_run_is_done_once_published_while_notify_still_runs(running_stack: LocalStack, client: httpx.Client) -> None:
     with program(running_stack) as portal:
         run_id = ask(portal, "unheard", "2013-02-01", "2013-02-28", parameters={"carrier": "HA"})
         wait_for_task(client, "unheard", run_id, "publish", {"success"})
-        shown = portal_run(portal, "unheard", run_id)
+        run = portal_run(portal, "unheard", run_id)
         assert run_state(client, "unheard", run_id) == "running"
-        assert (shown["state"], shown["rows"] > 0, shown["ended_at"] is None) == ("done", True, False)
+        assert (run["state"], run["rows"] > 0, run["ended_at"] is None) == ("done", True, False)
         cancelled = portal.post(f"/api/reports/unheard/runs/{run_id}/cancel")
         assert (cancelled.status_code, cancelled.json()["state"]) == (202, "done")
         again = ask(portal, "unheard", "2013-02-01", "2013-02-28", parameters={"carrier": "HA"})
         assert again == f"{run_id.removesuffix('__1')}__2"
         assert run_state(client, "unheard", run_id) == "running"
-    for asked in (run_id, again):
-        assert wait(client, "unheard", asked) == "success"
+    for requested in (run_id, again):
+        assert wait(client, "unheard", requested) == "success"
 
 
-def test_run_has_failed_once_no_stage_is_left_and_cancelling_it_keeps_nobody_from_being_told(
+def test_run_is_failed_once_no_stage_is_left_and_cannot_be_cancelled(
     running_stack: LocalStack, client: httpx.Client
 ) -> None:
     run_id = start_run(client, "unheard", {**JANUARY, "carier": "HA"})
     wait_for_task(client, "unheard", run_id, "notify", {"running"})
     with program(running_stack) as portal:
-        shown = portal_run(portal, "unheard", run_id)
+        run = portal_run(portal, "unheard", run_id)
         cancelled = portal.post(f"/api/reports/unheard/runs/{run_id}/cancel").json()
         assert run_state(client, "unheard", run_id) == "running"
-    assert (shown["state"], cancelled["state"]) == ("failed", "failed")
-    assert "did you mean carrier?" in shown["error"]
+    assert (run["state"], cancelled["state"]) == ("failed", "failed")
+    assert "did you mean carrier?" in run["error"]
     assert wait(client, "unheard", run_id) == "failed"
     log = task_log(running_stack, "unheard", run_id, "notify")
     assert log.count("delivery.notify.failure[0] was not told: ConnectionRefusedError") == 3
 
 
-def test_run_that_somebody_ends_is_failed_at_once_and_told_to_nobody(
+def test_run_failed_by_a_user_notifies_nobody(
     running_stack: LocalStack, client: httpx.Client, mailbox: Mailbox
 ) -> None:
     run_id = start_run(client, "unreachable", JANUARY)
     wait_for_task(client, "unreachable", run_id, "plan", {"up_for_retry"})
     fail_run(client, "unreachable", run_id)
     assert run_state(client, "unreachable", run_id) == "failed"
-    time.sleep(5)  # a scheduler's loop is a second
+    time.sleep(5)  # a loop of the scheduler takes a second
     assert run_state(client, "unreachable", run_id) == "failed"
     states = {task: state for task, _, state in task_states(client, "unreachable", run_id)}
     assert states["notify"] == "skipped"

@@ -1,4 +1,4 @@
-"""The portal's API and its links, over HTTP, against a standing Airflow and a real store."""
+"""The portal's API and its links, over HTTP, with a running Airflow and a real store."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def portal(running_stack: LocalStack) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def february(portal: httpx.Client) -> dict[str, Any]:
-    """A run that is published."""
+    """A published run."""
     return wait(portal, "flights", ask(portal, "flights", **FEBRUARY, formats=["xlsx", "csv"]))
 
 
-def test_reports_are_listed_with_what_their_form_needs(portal: httpx.Client) -> None:
-    found = {report["name"]: report for report in portal.get("/api/reports").json()}
-    assert {"flights", "daily", "unreachable"} <= set(found)
-    assert "torn" not in found  # whose definition is
-    flights = found["flights"]
+def test_reports_are_listed_with_parameters_and_presets(portal: httpx.Client) -> None:
+    reports = {report["name"]: report for report in portal.get("/api/reports").json()}
+    assert {"flights", "daily", "unreachable"} <= set(reports)
+    assert "torn" not in reports  # its definition is invalid
+    flights = reports["flights"]
     assert flights == portal.get("/api/reports/flights").json()
     assert (flights["title"], flights["partition"], flights["formats"]) == ("Flights from New York", "month", ["xlsx"])
     assert [parameter["name"] for parameter in flights["parameters"]] == ["carrier"]
@@ -48,7 +48,7 @@ def test_reports_are_listed_with_what_their_form_needs(portal: httpx.Client) -> 
     assert (flights["may_ask"], flights["may_cancel"]) == (True, True)
 
 
-def test_run_is_asked_for_and_tells_its_files(portal: httpx.Client, february: dict[str, Any]) -> None:
+def test_requested_run_lists_its_files_and_stages(portal: httpx.Client, february: dict[str, Any]) -> None:
     assert (february["state"], february["rows"], february["asked_by"]) == ("done", ROWS, "admin")
     assert [(file["name"], file["rows"]) for file in february["files"]] == [
         ("flights_2013-02.xlsx", ROWS), ("flights_2013-02.csv", ROWS), ("flights_2013-02_summary.xlsx", 0),
@@ -61,7 +61,7 @@ def test_run_is_asked_for_and_tells_its_files(portal: httpx.Client, february: di
     assert february["run_id"] in [run["run_id"] for run in listed]
 
 
-def test_older_runs_are_on_further_pages(
+def test_older_runs_are_on_the_next_pages(
     running_stack: LocalStack, portal: httpx.Client, february: dict[str, Any]
 ) -> None:
     wait(portal, "flights", ask(portal, "flights", **FEBRUARY, parameters={"carrier": "HA"}))
@@ -77,13 +77,13 @@ def test_older_runs_are_on_further_pages(
         assert pages.get("/reports/flights", params={"offset": -1}).status_code == 422
 
 
-def test_file_is_downloaded_from_its_stable_address(
+def test_file_is_downloaded_from_its_permanent_url(
     running_stack: LocalStack, portal: httpx.Client, february: dict[str, Any]
 ) -> None:
-    found = portal.get(f"{running_stack.airflow.url}{february['files'][0]['url']}")
-    assert found.status_code == 302
-    assert found.headers["cache-control"] == "no-store"
-    answer = httpx.get(found.headers["location"])
+    redirect = portal.get(f"{running_stack.airflow.url}{february['files'][0]['url']}")
+    assert redirect.status_code == 302
+    assert redirect.headers["cache-control"] == "no-store"
+    answer = httpx.get(redirect.headers["location"])
     disposition = "attachment; filename=\"flights_2013-02.xlsx\"; filename*=UTF-8''flights_2013-02.xlsx"
     assert answer.headers["content-disposition"] == disposition
     rows = sheet_rows(CalamineWorkbook.from_filelike(io.BytesIO(answer.content)), "Flights from New York")
@@ -95,7 +95,7 @@ def test_file_is_downloaded_from_its_stable_address(
     assert sum(row[distance] for row in rows[1:-1]) == float(found_rows[0])
 
 
-def test_link_dies_in_its_time_and_with_a_changed_key_and_lives_again_from_the_stable_address(
+def test_link_expires_and_rejects_another_key_while_the_url_stays_valid(
     running_stack: LocalStack, portal: httpx.Client
 ) -> None:
     run = wait(portal, "daily", ask(portal, "daily", "2013-02-03", "2013-02-03"))
@@ -111,7 +111,7 @@ def test_link_dies_in_its_time_and_with_a_changed_key_and_lives_again_from_the_s
     assert httpx.get(portal.get(address).headers["location"]).status_code == 200
 
 
-def test_archive_has_every_file_as_it_is(
+def test_archive_contains_every_file_unchanged(
     running_stack: LocalStack, portal: httpx.Client, february: dict[str, Any]
 ) -> None:
     answer = portal.get(f"{running_stack.airflow.url}{february['archive']}")
@@ -143,13 +143,13 @@ def test_archive_has_every_file_as_it_is(
         "/static/..%2Fapp.py",
     ],
 )
-def test_address_of_nothing_leads_nowhere(portal: httpx.Client, february: dict[str, Any], path: str) -> None:
+def test_url_without_a_resource_returns_an_error(portal: httpx.Client, february: dict[str, Any], path: str) -> None:
     answer = portal.get(path.format(run=february["run"]))
     assert answer.status_code in (403, 404, 422), answer.text
     assert set(answer.json()) == {"detail"}
 
 
-def test_hundred_requests_at_once_make_one_run(running_stack: LocalStack, portal: httpx.Client) -> None:
+def test_hundred_concurrent_requests_start_one_run(running_stack: LocalStack, portal: httpx.Client) -> None:
     asked: dict[str, Any] = {"start": "2013-03-03", "end": "2013-03-04", "parameters": {"carrier": "HA"}}
     limits = httpx.Limits(max_connections=100)
     with (
@@ -164,7 +164,7 @@ def test_hundred_requests_at_once_make_one_run(running_stack: LocalStack, portal
     runs = portal.get("/api/reports/flights/runs", params={"limit": 100}).json()
     assert [run["run_id"] for run in runs if run["run_id"].startswith(run_id.rpartition("__")[0])] == [run_id]
     assert run_id.endswith("__1")
-    # once it is over, the next one is another run, which finds that nothing has changed
+    # after it has finished, the next request starts another run, which finds no changes
     first = wait(portal, "flights", run_id)
     again = ask(portal, "flights", **asked)
     assert again == f"{run_id.removesuffix('1')}2"
@@ -172,7 +172,7 @@ def test_hundred_requests_at_once_make_one_run(running_stack: LocalStack, portal
     assert (second["run"], first["reused"], second["reused"]) == (first["run"], False, True)
 
 
-def test_estimate_tells_rows_that_are_stored_exactly(portal: httpx.Client, february: dict[str, Any]) -> None:
+def test_estimate_counts_cached_rows_exactly(portal: httpx.Client, february: dict[str, Any]) -> None:
     stored = portal.post("/api/reports/flights/estimate", json=FEBRUARY).json()
     assert stored == {"rows": ROWS, "bytes": stored["bytes"], "partitions": 1, "stored": 1, "is_exact": True}
     xlsx = february["files"][0]["bytes"]
@@ -191,19 +191,19 @@ def test_estimate_tells_rows_that_are_stored_exactly(portal: httpx.Client, febru
         ({**FEBRUARY, "parameters": {"carrier": "'; DROP TABLE flights"}}, "use one of"),
         ({**FEBRUARY, "formats": ["pdf"]}, "format 'pdf'"),
         ({**FEBRUARY, "force": True}, "force is not a field of this request"),
-        ({"start": "2013-02-01"}, "end is missing"),
+        ({"start": "2013-02-01"}, "end is required"),
         ([], "must be a JSON object"),
     ],
 )
-def test_wrong_request_is_refused_with_its_reason(portal: httpx.Client, asked: Any, reason: str) -> None:
+def test_invalid_request_is_rejected_with_its_reason(portal: httpx.Client, asked: Any, reason: str) -> None:
     for place in ("estimate", "runs"):
         answer = portal.post(f"/api/reports/flights/{place}", json=asked)
         assert answer.status_code == 422
         assert reason in answer.json()["detail"]
 
 
-def test_runs_that_fail_tell_why_in_plain_words_and_in_the_list(portal: httpx.Client) -> None:
-    # nothing is known of a run that was started past the portal, and wrongly
+def test_failed_runs_show_their_errors_in_the_list(portal: httpx.Client) -> None:
+    # the date range of a run that was triggered in Airflow with an invalid conf is unknown
     reasons = {}
     for wrong in ("carier", "carrie"):
         answer = httpx.post(
@@ -215,12 +215,12 @@ def test_runs_that_fail_tell_why_in_plain_words_and_in_the_list(portal: httpx.Cl
         assert (run["state"], run["start"]) == ("failed", None)
         assert run["error"] == f"flights: unknown parameter '{wrong}'; did you mean carrier?"
         reasons[run["run_id"]] = run["error"]
-    for _ in range(2):  # asked of Airflow, and then kept
+    for _ in range(2):  # from Airflow, then from the cache
         runs = portal.get("/api/reports/flights/runs", params={"limit": 100}).json()
         assert {run["run_id"]: run["error"] for run in runs if run["run_id"] in reasons} == reasons
 
 
-def test_cancelled_run_is_told_as_such(portal: httpx.Client) -> None:
+def test_cancelled_run_is_listed_as_cancelled(portal: httpx.Client) -> None:
     run_id = ask(portal, "unreachable", "2013-01-01", "2013-01-31")
     deadline = time.monotonic() + 120
     while not (trouble := (show(portal, "unreachable", run_id)["progress"] or {}).get("trouble")):
@@ -230,29 +230,29 @@ def test_cancelled_run_is_told_as_such(portal: httpx.Client) -> None:
     answer = portal.post(f"/api/reports/unreachable/runs/{run_id}/cancel")
     assert answer.status_code == 202
     assert wait(portal, "unreachable", run_id)["state"] == "cancelled"
-    # a run that is over stays as it is
+    # a finished run does not change
     assert portal.post(f"/api/reports/unreachable/runs/{run_id}/cancel").json()["state"] == "cancelled"
 
 
-def test_estimate_of_a_source_that_is_away_says_so(portal: httpx.Client) -> None:
+def test_estimate_with_an_unavailable_source_returns_503(portal: httpx.Client) -> None:
     answer = portal.post("/api/reports/unreachable/estimate", json=FEBRUARY)
     assert answer.status_code == 503
     assert "127.0.0.1:9 is not available" in answer.json()["detail"]
     assert "s3cr3t" not in answer.text
 
 
-def test_report_that_is_paused_is_not_asked(running_stack: LocalStack, portal: httpx.Client) -> None:
+def test_request_for_a_paused_report_is_rejected(running_stack: LocalStack, portal: httpx.Client) -> None:
     airflow = f"{running_stack.airflow.url}/api/v2/dags/daily"
     httpx.patch(airflow, headers=portal.headers, json={"is_paused": True}).raise_for_status()
     try:
         answer = portal.post("/api/reports/daily/runs", json={"start": "2013-07-01", "end": "2013-07-01"})
         assert answer.status_code == 409
-        assert "daily is paused in Airflow" in answer.json()["detail"]
+        assert "Report daily is paused in Airflow" in answer.json()["detail"]
     finally:
         httpx.patch(airflow, headers=portal.headers, json={"is_paused": False}).raise_for_status()
 
 
-def test_page_of_a_run_shows_its_summaries_and_files(running_stack: LocalStack, february: dict[str, Any]) -> None:
+def test_run_page_shows_summaries_and_files(running_stack: LocalStack, february: dict[str, Any]) -> None:
     with browser(running_stack) as pages:
         text = pages.get(f"/reports/flights/runs/{february['run_id']}").raise_for_status().text
     assert all(file["url"] in text for file in february["files"])
@@ -261,7 +261,7 @@ def test_page_of_a_run_shows_its_summaries_and_files(running_stack: LocalStack, 
     assert "24,951 rows" in text
 
 
-def test_form_asks_and_leads_to_the_run(running_stack: LocalStack) -> None:
+def test_form_requests_a_run_and_redirects_to_it(running_stack: LocalStack) -> None:
     with browser(running_stack) as pages:
         text = pages.get("/reports/flights").raise_for_status().text
         (token,) = set(re.findall(r'name="quire-token" value="([^"]+)"', text))
@@ -272,13 +272,13 @@ def test_form_asks_and_leads_to_the_run(running_stack: LocalStack) -> None:
         wrong = pages.post("/reports/flights", data={**fields, "end": "2013-02-04"})
         assert wrong.status_code == 422
         assert "is after end" in wrong.text
-        assert 'value="2013-02-05"' in wrong.text  # what was filled in is not lost
+        assert 'value="2013-02-05"' in wrong.text  # the form keeps its values
     with program(running_stack) as portal:
         assert show(portal, "flights", run_id)["start"] == "2013-02-05"
         assert wait(portal, "flights", run_id)["state"] == "done"
 
 
-def test_publish_has_a_link_to_the_runs_page(running_stack: LocalStack, february: dict[str, Any]) -> None:
+def test_publish_task_links_to_the_run_page(running_stack: LocalStack, february: dict[str, Any]) -> None:
     with running_stack.airflow.client() as client:
         path = f"/dags/flights/dagRuns/{february['run_id']}/taskInstances/publish/links"
         links = client.get(path).raise_for_status().json()["extra_links"]

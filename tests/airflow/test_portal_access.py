@@ -1,4 +1,4 @@
-"""Who may do what: every route, as everybody."""
+"""Permissions: every route, as every kind of user."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ QUERIES = ["", "?dag_id=daily", "?report=daily", "?dag_id=~"]
 FILL = {"report": HIDDEN, "run_id": "any", "run_key": "0" * 32, "name": "summary.xlsx"}
 
 
-def in_its_surroundings(stack: LocalStack, code: str) -> str:
-    """Returns what Python prints as a process of the stack's Airflow."""
+def run_in_airflow(stack: LocalStack, code: str) -> str:
+    """Returns the last line that Python prints in the environment of the stack's Airflow."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, **stack.airflow.environment()},
@@ -46,11 +46,11 @@ def in_its_surroundings(stack: LocalStack, code: str) -> str:
 
 @pytest.fixture(scope="module")
 def requests(running_stack: LocalStack) -> list[tuple[str, str]]:
-    """Every method and path that the portal has."""
-    routes: list[tuple[str, list[str]]] = json.loads(in_its_surroundings(running_stack, ROUTES))
-    found = [(method, path.format(**FILL)) for path, methods in routes for method in methods]
-    assert len(found) >= 18
-    return found
+    """Every method and path of the portal."""
+    routes: list[tuple[str, list[str]]] = json.loads(run_in_airflow(running_stack, ROUTES))
+    requests = [(method, path.format(**FILL)) for path, methods in routes for method in methods]
+    assert len(requests) >= 18
+    return requests
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +60,7 @@ def anonymous(running_stack: LocalStack) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_nobody_is_answered_who_is_not_signed_in(
-    anonymous: httpx.Client, requests: list[tuple[str, str]], query: str
-) -> None:
+def test_anonymous_requests_are_rejected(anonymous: httpx.Client, requests: list[tuple[str, str]], query: str) -> None:
     for method, path in requests:
         answer = anonymous.request(method, f"{path}{query}")
         assert answer.status_code == 401, (method, path, answer.text)
@@ -71,14 +69,14 @@ def test_nobody_is_answered_who_is_not_signed_in(
         assert anonymous.get("/api/reports", headers=wrong).status_code in (401, 403)
 
 
-def test_page_leads_who_is_not_signed_in_to_where_they_can(anonymous: httpx.Client) -> None:
+def test_anonymous_page_redirects_to_the_login(anonymous: httpx.Client) -> None:
     answer = anonymous.get("/reports/flights?start=x", headers={"Accept": "text/html"})
     assert answer.status_code == 302
     assert answer.headers["location"] == "/api/v2/auth/login?next=%2Fquire%2Freports%2Fflights%3Fstart%3Dx"
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_report_is_closed_to_who_may_not_read_its_dag(
+def test_report_is_forbidden_without_read_access_to_its_dag(
     running_stack: LocalStack, requests: list[tuple[str, str]], query: str
 ) -> None:
     with program(running_stack, OUTSIDER) as client:
@@ -92,29 +90,29 @@ def test_report_is_closed_to_who_may_not_read_its_dag(
         assert client.get("/api/reports/daily").json()["may_ask"]
 
 
-def test_whether_a_report_exists_is_told_to_nobody_who_may_not_read_it(running_stack: LocalStack) -> None:
+def test_report_without_access_does_not_reveal_whether_it_exists(running_stack: LocalStack) -> None:
     with program(running_stack, OUTSIDER) as client:
         hidden = client.get(f"/api/reports/{HIDDEN}").json()["detail"]
-        assert hidden == f"you may not do this with the report {HIDDEN}"
+        assert hidden == f"You don't have permission to do this with report {HIDDEN}."
         for name, status in (("flight", 404), ("nothing", 404), ("torn", 409)):
             answer = client.get(f"/api/reports/{name}")
             assert answer.status_code == status
             assert HIDDEN not in answer.text
 
 
-def test_who_may_only_read_neither_asks_nor_cancels(running_stack: LocalStack) -> None:
-    asked = {"start": "2013-01-01", "end": "2013-01-31"}
+def test_reader_may_neither_request_nor_cancel_runs(running_stack: LocalStack) -> None:
+    body = {"start": "2013-01-01", "end": "2013-01-31"}
     with program(running_stack, READER) as client:
         report = client.get("/api/reports/flights").json()
         assert (report["may_ask"], report["may_cancel"]) == (False, False)
-        assert client.post("/api/reports/flights/runs", json=asked).status_code == 403
+        assert client.post("/api/reports/flights/runs", json=body).status_code == 403
         assert client.post("/api/reports/flights/runs/any/cancel").status_code == 403
-        assert client.post("/api/reports/flights/estimate", json=asked).status_code == 200
+        assert client.post("/api/reports/flights/estimate", json=body).status_code == 200
     with browser(running_stack, READER) as pages:
-        assert "Make the report" not in pages.get("/reports/flights").text
+        assert "Create report" not in pages.get("/reports/flights").text
 
 
-def test_browsers_session_without_our_token_changes_nothing(running_stack: LocalStack) -> None:
+def test_browser_session_without_token_changes_nothing(running_stack: LocalStack) -> None:
     fields = {"start": "2013-01-01", "end": "2013-01-31"}
     with browser(running_stack) as pages, browser(running_stack, OUTSIDER) as others:
         other_token = re.findall(r'data-token="([^"]+)"', others.get("/").text)[0]
@@ -127,20 +125,20 @@ def test_browsers_session_without_our_token_changes_nothing(running_stack: Local
             for place in ("runs", "runs/any/cancel", "estimate"):
                 place = f"/api/reports/flights/{place}"
                 assert pages.post(place, json=fields, headers=header).status_code == 403
-        # and with it, the run that is not there is looked for
+        # with its token, the request reaches the run, which does not exist
         own = {"X-Quire-Token": own_token}
         assert pages.post("/api/reports/flights/runs/any/cancel", headers=own).status_code == 404
 
 
-def test_answers_keep_to_themselves(running_stack: LocalStack) -> None:
+def test_responses_have_security_headers(running_stack: LocalStack) -> None:
     with browser(running_stack) as pages:
         headers = pages.get("/").headers
     assert headers["content-security-policy"].startswith("default-src 'self'; frame-ancestors 'self'")
     assert headers["x-content-type-options"] == "nosniff"
 
 
-def test_loading_the_plugin_loads_nothing_heavy(running_stack: LocalStack) -> None:
-    names, loaded = json.loads(in_its_surroundings(running_stack, LOADED))
+def test_loading_the_plugin_imports_no_large_library(running_stack: LocalStack) -> None:
+    names, loaded = json.loads(run_in_airflow(running_stack, LOADED))
     assert "quire" in names
     assert {name.partition(".")[0] for name in loaded} & HEAVY == set()
     assert "quire.portal.lazy_app" in loaded

@@ -1,4 +1,4 @@
-"""A reader's way in a real browser: sign in, ask for last month, watch, download, open."""
+"""The portal in a real browser: sign in, request last month, follow the run, download and open its files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package
 
 @pytest.fixture(scope="module")
 def last_month(running_stack: LocalStack) -> date:
-    """The first day of New York's last month, in which the flights of February 2013 depart once more."""
+    """The first day of last month in New York, to which the flights of February 2013 are copied."""
     first = (datetime.now(UTC).astimezone(ZoneInfo("America/New_York")).date().replace(day=1) - timedelta(1)).replace(
         day=1
     )
@@ -64,23 +64,23 @@ def sign_in(page: Page, stack: LocalStack, path: str) -> None:
     page.wait_for_url(f"**{path}")
 
 
-def ask_for_last_month(page: Page, place: Page | FrameLocator, airline: str, first: date) -> set[str]:
-    """Asks in the form, and returns what was said of the progress until the files were there."""
+def request_last_month(page: Page, place: Page | FrameLocator, airline: str, first: date) -> set[str]:
+    """Submits the form, and returns the progress messages until the files are ready."""
     place.locator('a.card[href$="/reports/flights"]').click()
     place.get_by_role("button", name="Last month").click()
     expect(place.get_by_label("First day")).to_have_value(first.isoformat())
     place.get_by_label("Airline").select_option(airline)
     expect(place.locator("#estimate")).to_contain_text(re.compile(r"rows|row,"))
-    place.get_by_role("button", name="Make the report").click()
-    ready, steps, said = place.locator(".badge.done"), place.locator(".steps"), set[str]()
+    place.get_by_role("button", name="Create report").click()
+    ready, steps, messages = place.locator(".badge.done"), place.locator(".steps"), set[str]()
     expect(place.locator("h1")).to_contain_text(f"{first:%B %Y}")
     for _ in range(MILLISECONDS // 200):
         if ready.count():
             break
-        said |= {text.strip() for text in steps.all_inner_texts()}
+        messages |= {text.strip() for text in steps.all_inner_texts()}
         page.wait_for_timeout(200)
     expect(ready).to_be_visible()
-    return said
+    return messages
 
 
 def download(page: Page, place: Page | FrameLocator, name: str, folder: Path) -> CalamineWorkbook:
@@ -108,7 +108,7 @@ def rows_of(stack: LocalStack, first: date, airline: str) -> int:
     [(WIDE, "/quire/", ""), (PHONE, "/quire/", "HA"), (WIDE, "/plugin/quire-reports/quire/", "AS")],
     ids=["wide", "phone", "in Airflow's navigation"],
 )
-def test_reader_asks_for_last_month_and_finds_the_rows(
+def test_reader_requests_last_month_and_downloads_its_rows(
     running_stack: LocalStack,
     chromium: Browser,
     last_month: date,
@@ -119,17 +119,17 @@ def test_reader_asks_for_last_month_and_finds_the_rows(
 ) -> None:
     page = chromium.new_page(viewport=viewport, accept_downloads=True)
     page.set_default_timeout(30_000)
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
     sign_in(page, running_stack, path)
     place: Page | FrameLocator = page
     if path.startswith("/plugin"):
         page.goto(running_stack.airflow.url)
         page.get_by_role("link", name="Reports").click()
         place = page.frame_locator("iframe")
-    said = ask_for_last_month(page, place, airline, last_month)
-    assert {"0 of 1 part read", "all parts read, 0 of 1 workbook written"} & said, said
-    assert len(said) >= 2, said
+    messages = request_last_month(page, place, airline, last_month)
+    assert {"Reading partitions: 0 of 1", "Writing files: 0 of 1"} & messages, messages
+    assert len(messages) >= 2, messages
     name = f"flights_{last_month:%Y-%m}.xlsx"
     rows = sheet_rows(download(page, place, name, tmp_path), "Flights from New York")
     expected = rows_of(running_stack, last_month, airline)
@@ -137,11 +137,13 @@ def test_reader_asks_for_last_month_and_finds_the_rows(
     assert expected > (20_000 if not airline else 20)
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= viewport["width"]
-    assert faults == []
+    assert errors == []
     page.close()
 
 
-def test_page_is_used_by_keyboard_alone(running_stack: LocalStack, chromium: Browser, last_month: date) -> None:
+def test_report_page_works_with_the_keyboard_alone(
+    running_stack: LocalStack, chromium: Browser, last_month: date
+) -> None:
     page = chromium.new_page(viewport=WIDE)
     sign_in(page, running_stack, "/quire/reports/flights")
     page.keyboard.press("Tab")
@@ -150,13 +152,13 @@ def test_page_is_used_by_keyboard_alone(running_stack: LocalStack, chromium: Bro
     page.keyboard.press("Enter")
     expect(page.get_by_label("First day")).to_have_value(last_month.isoformat())
     expect(page.get_by_role("button", name="Last month")).to_have_attribute("aria-pressed", "true")
-    page.get_by_role("button", name="Make the report").focus()
+    page.get_by_role("button", name="Create report").focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**/runs/**")
     page.close()
 
 
-def test_form_without_a_format_is_not_sent(running_stack: LocalStack, chromium: Browser) -> None:
+def test_form_without_a_format_is_not_submitted(running_stack: LocalStack, chromium: Browser) -> None:
     page = chromium.new_page(viewport=WIDE)
     sign_in(page, running_stack, "/quire/reports/flights")
     page.get_by_role("button", name="Last month").click()
@@ -165,13 +167,13 @@ def test_form_without_a_format_is_not_sent(running_stack: LocalStack, chromium: 
         boxes.nth(number).uncheck()
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.url) if request.is_navigation_request() else None)
-    page.get_by_role("button", name="Make the report").click()
+    page.get_by_role("button", name="Create report").click()
     first = boxes.first
     assert first.evaluate("box => box.validationMessage") == "Choose at least one format."
     assert (page.url.endswith("/quire/reports/flights"), sent) == (True, [])
-    boxes.last.check()  # whichever it is
+    boxes.last.check()  # any format
     assert first.evaluate("box => box.checkValidity()")
-    page.get_by_role("button", name="Make the report").click()
+    page.get_by_role("button", name="Create report").click()
     page.wait_for_url("**/runs/**")
     assert boxes.count() == 0
     page.close()

@@ -1,4 +1,4 @@
-"""What the API server itself withstands: large anonymous bodies, other hosts' names, files that go missing."""
+"""Robustness of the API server: large anonymous bodies, forged Host headers, missing files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def forget_peak(pid: int) -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
-def test_anonymous_bodies_cost_no_memory(running_stack: LocalStack) -> None:
+def test_anonymous_bodies_do_not_grow_the_api_server(running_stack: LocalStack) -> None:
     url = f"{running_stack.airflow.url}/quire/api/reports/flights"
 
     def send(number: int) -> int:
@@ -46,7 +46,7 @@ def test_anonymous_bodies_cost_no_memory(running_stack: LocalStack) -> None:
         content: Any = BODY if number % 3 else iter([BODY[:MEGABYTE], BODY[MEGABYTE:]])  # chunked, without a length
         return httpx.post(f"{url}/{place}", content=content, headers=headers, timeout=120).status_code
 
-    assert httpx.post(f"{url}/runs", json={}).status_code == 401  # the app is loaded by now
+    assert httpx.post(f"{url}/runs", json={}).status_code == 401  # loads the app
     pids = api_server_pids(running_stack)
     for pid in pids:
         forget_peak(pid)
@@ -54,10 +54,10 @@ def test_anonymous_bodies_cost_no_memory(running_stack: LocalStack) -> None:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         assert set(pool.map(send, range(3 * AT_ONCE))) == {413}
     grown = {pid: peak_bytes(pid) - before[pid] for pid in pids}
-    assert max(grown.values()) < len(BODY), grown  # of twelve such bodies, four at once
+    assert max(grown.values()) < len(BODY), grown  # twelve bodies were sent, four at a time
 
 
-def test_redirect_does_not_follow_the_host_header(running_stack: LocalStack) -> None:
+def test_redirect_ignores_the_host_header(running_stack: LocalStack) -> None:
     with program(running_stack) as client:
         for path in ("/docs/", "/reports/flights/", "/api/reports/", "/static/portal.css/"):
             answer = client.get(path, headers={"Host": "evil.example"})
@@ -66,7 +66,7 @@ def test_redirect_does_not_follow_the_host_header(running_stack: LocalStack) -> 
 
 @pytest.fixture
 def published(running_stack: LocalStack) -> tuple[httpx.URL, Manifest, ObjectStore]:
-    """The address of a run's zip, its manifest, and the store."""
+    """The URL of a run's zip, its manifest, and the store."""
     store = ObjectStore(StoreSettings.from_uri(running_stack.s3.connection, bucket="quire"))
     with program(running_stack) as client:
         run = wait(client, "daily", ask(client, "daily", "2013-02-07", "2013-02-07"))
@@ -74,7 +74,7 @@ def published(running_stack: LocalStack) -> tuple[httpx.URL, Manifest, ObjectSto
         return httpx.URL(f"{running_stack.airflow.url}{run['archive']}"), manifest, store
 
 
-def test_damaged_and_missing_files_end_downloads_as_errors(
+def test_downloads_of_damaged_and_missing_files_fail(
     running_stack: LocalStack, published: tuple[httpx.URL, Manifest, ObjectStore]
 ) -> None:
     archive, manifest, store = published

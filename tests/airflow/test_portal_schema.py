@@ -1,4 +1,4 @@
-"""Whatever is sent to the API as its description allows, or does not: it answers, and never breaks."""
+"""The API with generated requests, valid and invalid: it never returns a server error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quire.local_stack.stack import LocalStack
 
 from tests.airflow.portal import ACTIVE, ask, program, wait
 
-EXAMPLES = 25  # of each route
+EXAMPLES = 25  # per route
 REPORT = "daily"
 DAYS = ("2013-01-05", "2013-01-06")
 
@@ -27,38 +27,38 @@ def portal(running_stack: LocalStack) -> Iterator[httpx.Client]:
                 client.post(f"/api/reports/{REPORT}/runs/{run['run_id']}/cancel")
 
 
-def test_api_never_breaks(portal: httpx.Client) -> None:
+def test_api_with_generated_requests_never_fails(portal: httpx.Client) -> None:
     description = schemathesis.openapi.from_dict(portal.get("/openapi.json").raise_for_status().json())
-    operations = [found.ok() for found in description.get_all_operations()]  # type: ignore[union-attr]
+    operations = [operation.ok() for operation in description.get_all_operations()]  # type: ignore[union-attr]
     assert len(operations) >= 10
     run = wait(portal, REPORT, ask(portal, REPORT, *DAYS))
-    known = {"report": REPORT, "run_id": run["run_id"], "run_key": run["run"], "name": run["files"][0]["name"]}
-    reached = {operation.label: statuses(portal, operation, known) & {200, 202, 302} for operation in operations}
+    existing = {"report": REPORT, "run_id": run["run_id"], "run_key": run["run"], "name": run["files"][0]["name"]}
+    reached = {operation.label: statuses(portal, operation, existing) & {200, 202, 302} for operation in operations}
     assert all(reached.values()), reached
 
 
-def statuses(portal: httpx.Client, operation: Any, known: dict[str, str]) -> set[int]:
-    """Returns how an operation answers whatever its description allows, or does not.
+def statuses(portal: httpx.Client, operation: Any, existing: dict[str, str]) -> set[int]:
+    """Returns the status codes of an operation for generated requests.
 
     Args:
-        portal: who asks.
-        operation: of the API.
-        known: values of what there really is, which stand in for two of three that were made up.
+        portal: the client.
+        operation: operation of the API.
+        existing: existing path parameters, which replace two of three generated ones.
     """
-    found: set[int] = set()
+    status_codes: set[int] = set()
 
     @given(case=operation.as_strategy())
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     def send(case: schemathesis.Case[Any]) -> None:
-        for name, value in known.items():
+        for name, value in existing.items():
             if name in case.path_parameters and len(str(case.path_parameters[name])) % 3:
                 case.path_parameters[name] = value
-        if isinstance(case.body, dict) and len(str(case.body)) % 3:  # one question: each other one would be a run
+        if isinstance(case.body, dict) and len(str(case.body)) % 3:  # another request would start a run
             case.body = dict(zip(("start", "end"), DAYS, strict=True))
         headers = {"Authorization": portal.headers["Authorization"]}
         answer = case.call(base_url=str(portal.base_url), headers=headers, allow_redirects=False)
         assert answer.status_code < 500, answer.text
-        found.add(answer.status_code)
+        status_codes.add(answer.status_code)
 
     send()
-    return found
+    return status_codes

@@ -1,4 +1,4 @@
-"""What a report's first summary adds up to, from what is stored of it."""
+"""Headline totals from the stored first summary."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def published(bucket: ObjectStore, table: pa.Table = TABLE) -> Manifest:
     return replace(MANIFEST, summaries=(summary,))
 
 
-def test_measures_of_which_groups_tell_all_are_told_as_their_sheet_shows_them(bucket: ObjectStore) -> None:
+def test_summary_totals_combine_groups_and_use_the_formats_of_the_sheet(bucket: ObjectStore) -> None:
     assert summary_totals(sales(), published(bucket), store=bucket) == (
         ("Orders", "1,235"),
         ("Amount (EUR)", "1,234.30"),
@@ -76,18 +76,18 @@ def test_measures_of_which_groups_tell_all_are_told_as_their_sheet_shows_them(bu
     )
 
 
-def test_report_without_rows_has_counts_of_none(bucket: ObjectStore) -> None:
+def test_summary_totals_without_rows_are_empty(bucket: ObjectStore) -> None:
     assert summary_totals(sales(), published(bucket, TABLE.slice(0, 0)), store=bucket) == ()
 
 
 @pytest.mark.parametrize("definition", [sales(name="By sort"), sales(later={"agg": "count"})])
-def test_summary_that_was_changed_since_is_not_told(bucket: ObjectStore, definition: ReportDefinition) -> None:
+def test_summary_totals_of_a_changed_summary_are_empty(bucket: ObjectStore, definition: ReportDefinition) -> None:
     manifest = published(bucket)
     assert summary_totals(definition, manifest, store=bucket) == ()
     assert summary_totals(definition, replace(manifest, summaries=()), store=bucket) == ()
 
 
-def test_summary_that_is_gone_or_torn_is_an_error(bucket: ObjectStore) -> None:
+def test_summary_totals_of_a_missing_or_damaged_summary_raise(bucket: ObjectStore) -> None:
     with pytest.raises(IntegrityError, match="is not in the store"):
         summary_totals(sales(), MANIFEST, store=bucket)
     bucket.put(KEY, b"PAR1")

@@ -1,4 +1,4 @@
-"""A notice's text in Slack: what somebody typed is neither markup nor a link, and Quire's own links work."""
+"""Escaping for Slack: user input is neither markup nor a link, and Quire's own links work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quire.notifications import RunFile, RunResult, escape_slack, render_text, s
 
 from tests.notifications.test_content import BASE, DEFINITION, REQUEST, RUN_ID
 
-# What Slack makes of a text, as its manual has it: markup at a word's edge, addresses, mentions, emoji.
+# What Slack recognizes according to its manual: markup at the edge of a word, URLs, mentions, emoji.
 MARKUP = re.compile(r"(?<![0-9A-Za-z])([*_~`])\S(?:[^\n]*?\S)??\1(?![0-9A-Za-z])|<[^>]+>")
 ADDRESS = re.compile(r"\w+://\S+|[\w-]+(?:\.[\w-]+)*\.(?:com|org|example|io|zip)\b")
 MENTION = re.compile(r"(?<!\w)[@#]\w+|:[a-z0-9_+-]*[a-z][a-z0-9_+-]*:")
@@ -41,7 +41,7 @@ MENTION = re.compile(r"(?<!\w)[@#]\w+|:[a-z0-9_+-]*[a-z][a-z0-9_+-]*:")
         "&lt;!channel&gt;",
     ],
 )
-def test_value_of_a_parameter_is_no_markup_and_no_link(value: str) -> None:
+def test_escape_slack_parameter_value_is_neither_markup_nor_link(value: str) -> None:
     line = escape_slack(f"Airline: {value}")
     assert not MARKUP.search(line)
     assert not ADDRESS.search(line)
@@ -54,20 +54,21 @@ def test_value_of_a_parameter_is_no_markup_and_no_link(value: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "Days: 2013-01-01 to 2013-01-31 (America/New_York)",
+        "Date range: 2013-01-01 to 2013-01-31",
+        "Time zone: America/New_York",
         "flights_2013-01-01_2013-01-31_summary.xlsx (3 rows, 1.5 kB)",
         "Mean delay: 12.5",
         "read at 06:00:00.25",
     ],
 )
-def test_usual_text_for_slack_stays_as_it_is(text: str) -> None:
+def test_escape_slack_ordinary_text_is_unchanged(text: str) -> None:
     assert escape_slack(text) == text
 
 
-def test_own_links_stay_links_beside_one_that_somebody_typed() -> None:
-    told = RunResult(run="ab12", reused=False, rows=3, files=(RunFile(name="a_b_.xlsx", rows=3, bytes=1000),))
+def test_escape_slack_keeps_own_links_but_no_typed_ones() -> None:
+    result = RunResult(run="ab12", reused=False, rows=3, files=(RunFile(name="a_b_.xlsx", rows=3, bytes=1000),))
     request = replace(REQUEST, parameters={"carrier": "A\n  https://evil.example/login"})
-    text = render_text(success_notification(DEFINITION, request, told, run_id=RUN_ID, base_url=BASE))
+    text = render_text(success_notification(DEFINITION, request, result, run_id=RUN_ID, base_url=BASE))
     links = [line for line in escape_slack(text).splitlines() if ADDRESS.search(line)]
     assert links == [
         f"  {BASE}/quire/reports/flights/published/ab12/a_b_.xlsx",
@@ -76,7 +77,7 @@ def test_own_links_stay_links_beside_one_that_somebody_typed() -> None:
     assert "Airline: A https:\u200b//evil.\u200bexample/login" in escape_slack(text)
 
 
-def test_hostile_texts_for_slack_take_linear_time() -> None:
+def test_escape_slack_hostile_text_takes_linear_time() -> None:
     for piece in (":", ":a", "a.", "_", "a_", "@", "://", "  https://"):
         text = piece * (100_000 // len(piece))
         assert len(escape_slack(text)) >= len(text)

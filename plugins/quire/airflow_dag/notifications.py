@@ -138,7 +138,7 @@ def template_variables(notice: Notification, *, for_slack: bool) -> dict[str, st
         "quire_text": escape_slack(text) if for_slack else text,
         "quire_slack": escape_slack(text),
         "quire_html": render_html(notice),
-        "quire_page": notice.page,
+        "quire_page": notice.page_url,
     }
 
 

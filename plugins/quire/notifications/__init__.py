@@ -1,9 +1,9 @@
-"""What those who asked to be told are told when a run ends, whoever carries it.
+"""Builds end-of-run notifications, independent of transport.
 
-content   a published or failed run -> Notification: title, facts, stable links, what to mind
-text      Notification -> plain text
-slack     plain text -> the same without Slack's markup
-html      Notification -> the body of an e-mail
+content      a published or failed run -> Notification: heading, facts, permanent links, warnings
+plain_text   Notification -> plain text
+slack        plain text -> plain text without Slack's markup
+html         Notification -> HTML body of an e-mail
 """
 
 from quire.notifications.content import (

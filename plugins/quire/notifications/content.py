@@ -1,42 +1,42 @@
-"""What a notice says. Its links are the portal's, which stay: whoever follows one is checked anew."""
+"""The content of notifications. Their links are the portal's permanent URLs, which check access on every visit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quire.formatting import format_count, format_parameter, format_period, format_size
+from quire.formatting import format_count, format_parameter, format_period, format_size, truncate
 from quire.report.definition import ReportDefinition, default_title
 from quire.report.request import RunRequest
 from quire.urls import archive_path, file_path, run_path
 
 MAX_FILES = 10
 MAX_WARNINGS = 5
-MAX_LINE_LENGTH = 500  # of a warning or a reason: a notice is short
+MAX_LINE_LENGTH = 500  # of a warning, a reason or a parameter's value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationLink:
-    """A place to go to. ``address`` is None where Airflow does not know its own."""
+    """A link. ``url`` is None if Airflow's base URL is not configured."""
 
     label: str
     detail: str = ""
-    address: str | None
+    url: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """What is told, before it is text or HTML.
+    """A notification, independent of its format.
 
     Args:
-        subject: one line, which says it all where there is no room for more.
-        heading: the same, above facts that tell the rest.
-        failed: whether it is bad news.
-        facts: label and value.
-        files: to download.
-        more: what else there is of them, in words.
-        pages: the run's page, and all files in one.
-        warnings: what to mind.
+        subject: one line, complete without the rest.
+        heading: headline above the facts.
+        failed: whether the run failed.
+        facts: labels and values.
+        files: files to download.
+        more: number of files that are not listed, as text.
+        pages: the run's page, and the zip of all files.
+        warnings: warnings of the run.
     """
 
     subject: str
@@ -49,9 +49,9 @@ class Notification:
     warnings: tuple[str, ...] = ()
 
     @property
-    def page(self) -> str:
-        """The address of the run's page; nothing where it is not known."""
-        return next((page.address for page in self.pages if page.address), "")
+    def page_url(self) -> str:
+        """The URL of the run's page; empty if unknown."""
+        return next((page.url for page in self.pages if page.url), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ class RunFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """What publish tells of its run. ``run`` is the run's key; ``reused``: it was published before."""
+    """The return value of publish. ``run`` is the run key; ``reused`` means that the run was already published."""
 
     run: str
     reused: bool
@@ -78,11 +78,11 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedTask:
-    """A task that failed for good.
+    """A task that failed after all retries.
 
     Args:
-        stage: of the pipeline.
-        reason: one line, without secrets; none where its process ended without a word.
+        stage: stage of the pipeline.
+        reason: one line without secrets; empty if the process ended without recording a reason.
     """
 
     stage: str
@@ -92,52 +92,51 @@ class FailedTask:
 def success_notification(
     definition: ReportDefinition,
     request: RunRequest,
-    told: RunResult,
+    result: RunResult,
     *,
     totals: Sequence[tuple[str, str]] = (),
     run_id: str,
     base_url: str,
 ) -> Notification:
-    """Returns what is told of a published run.
+    """Returns the notification of a published run.
 
     Args:
         definition: the report.
-        request: what was asked for.
-        told: what came of it.
-        totals: title and value of what its rows add up to.
-        run_id: Airflow's.
-        base_url: where Airflow's readers find it; empty where that is not known, and there are no links.
+        request: the request that the run served.
+        result: the return value of publish.
+        totals: titles and values of the headline totals.
+        run_id: Airflow's run id.
+        base_url: Airflow's public URL; empty for a notification without links.
     """
-    count, size = len(told.files), format_size(sum(file.bytes for file in told.files))
+    count, size = len(result.files), format_size(sum(file.bytes for file in result.files))
     facts = [
-        ("Days", _days(request)),
-        *_parameters(definition, request),
-        ("Rows", f"{told.rows:,}"),
-        *((title, _short(value)) for title, value in totals),
-        ("Files", f"{count}, together {size}" if count > 1 else f"{count}, of {size}"),
+        *_request_facts(definition, request),
+        ("Rows", format_count(result.rows)),
+        *((title, _limit_line(value)) for title, value in totals),
+        ("Files", f"{count} ({size})"),
     ]
-    if told.reused:
-        facts.append(("Changed", "nothing since these files were made"))
+    if result.reused:
+        facts.append(("Changes", "none since an earlier run"))
     files = tuple(
         NotificationLink(
             label=file.name,
             detail=_file_detail(file),
-            address=_link(base_url, file_path(definition.name, told.run, file.name)),
+            url=_url(base_url, file_path(definition.name, result.run, file.name)),
         )
-        for file in told.files[:MAX_FILES]
+        for file in result.files[:MAX_FILES]
     )
     archive = NotificationLink(
-        label="All files in one zip", address=_link(base_url, archive_path(definition.name, told.run))
+        label="Download all files (zip)", url=_url(base_url, archive_path(definition.name, result.run))
     )
     return Notification(
-        subject=f"{definition.title}, {request.start} to {request.end}: ready",
+        subject=f"{definition.title}, {_date_range(request)}: ready",
         heading=f"{definition.title} is ready",
         failed=False,
         facts=tuple(facts),
         files=files,
-        more=f"and {count - MAX_FILES} more" if count > MAX_FILES else "",
+        more=f"and {format_count(count - MAX_FILES, 'more file')}" if count > MAX_FILES else "",
         pages=(_run_page(definition.name, run_id, base_url), *([archive] if count > 1 else [])),
-        warnings=_shortened(told.warnings),
+        warnings=_limit_warnings(result.warnings),
     )
 
 
@@ -149,22 +148,22 @@ def failure_notification(
     run_id: str,
     base_url: str,
 ) -> Notification:
-    """Returns what is told of a failed run.
+    """Returns the notification of a failed run.
 
     Args:
         definition: the report.
-        request: what was asked for, where that could be understood.
-        failed: the tasks that failed: the first is told, the others are counted.
-        run_id: Airflow's.
-        base_url: where Airflow's readers find it, or nothing.
+        request: the request that the run served; None if it was invalid.
+        failed: the failed tasks; the notification names the first and counts the others.
+        run_id: Airflow's run id.
+        base_url: Airflow's public URL; empty for a notification without links.
     """
-    facts = [("Days", _days(request)), *_parameters(definition, request)] if request else []
-    days = f", {request.start} to {request.end}" if request else ""
+    facts = _request_facts(definition, request) if request else []
+    date_range = f", {_date_range(request)}" if request else ""
     return Notification(
-        subject=f"{definition.title}{days}: failed",
-        heading=f"{definition.title} could not be made",
+        subject=f"{definition.title}{date_range}: failed",
+        heading=f"{definition.title} failed",
         failed=True,
-        facts=(*facts, *_causes(failed)),
+        facts=(*facts, *_failure_facts(failed)),
         pages=(_run_page(definition.name, run_id, base_url),),
     )
 
@@ -176,26 +175,26 @@ def _file_detail(file: RunFile) -> str:
     return f"{format_count(file.rows, 'row')}, {format_size(file.bytes)}" + (f", {period}" if period else "")
 
 
-def _causes(failed: Sequence[FailedTask]) -> list[tuple[str, str]]:
+def _failure_facts(failed: Sequence[FailedTask]) -> list[tuple[str, str]]:
     if not failed:
-        return [("Reason", "it was ended before it was done")]
+        return [("Reason", "The run was stopped before it finished.")]
     first = next((task for task in failed if task.reason), failed[0])
-    others = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
-    reason = first.reason or "its process ended without a word: killed, out of memory, or ended by somebody"
-    return [("Stopped at", f"{first.stage}{others}"), ("Reason", _short(reason))]
+    others = f" (and {format_count(len(failed) - 1, 'more task')})" if len(failed) > 1 else ""
+    reason = first.reason or "The task was killed or ran out of memory. See Airflow's task logs."
+    return [("Failed stage", f"{first.stage}{others}"), ("Reason", _limit_line(reason))]
 
 
-def _days(request: RunRequest) -> str:
-    return f"{request.start} to {request.end} ({request.timezone})"
-
-
-def _parameters(definition: ReportDefinition, request: RunRequest) -> list[tuple[str, str]]:
-    given = request.parameters.items()
-    return [
-        (_parameter_title(definition, name), _short(format_parameter(value)))
-        for name, value in given
+def _request_facts(definition: ReportDefinition, request: RunRequest) -> list[tuple[str, str]]:
+    parameters = [
+        (_parameter_title(definition, name), _limit_line(format_parameter(value)))
+        for name, value in request.parameters.items()
         if value is not None
     ]
+    return [("Date range", _date_range(request)), ("Time zone", request.timezone), *parameters]
+
+
+def _date_range(request: RunRequest) -> str:
+    return f"{request.start} to {request.end}" if request.start != request.end else f"{request.start}"
 
 
 def _parameter_title(definition: ReportDefinition, name: str) -> str:
@@ -203,19 +202,19 @@ def _parameter_title(definition: ReportDefinition, name: str) -> str:
 
 
 def _run_page(report: str, run_id: str, base_url: str) -> NotificationLink:
-    return NotificationLink(label="The run's page", address=_link(base_url, run_path(report, run_id)))
+    return NotificationLink(label="View run", url=_url(base_url, run_path(report, run_id)))
 
 
-def _link(base_url: str, path: str) -> str | None:
+def _url(base_url: str, path: str) -> str | None:
     return f"{base_url.rstrip('/')}{path}" if base_url else None
 
 
-def _shortened(warnings: Sequence[str]) -> tuple[str, ...]:
-    shown = tuple(_short(warning) for warning in warnings[:MAX_WARNINGS])
-    left = len(warnings) - MAX_WARNINGS
-    return (*shown, f"and {left} more, on the run's page") if left > 0 else shown
+def _limit_warnings(warnings: Sequence[str]) -> tuple[str, ...]:
+    lines = tuple(_limit_line(warning) for warning in warnings[:MAX_WARNINGS])
+    more = len(warnings) - MAX_WARNINGS
+    return (*lines, f"{format_count(more, 'more warning')} on the run's page") if more > 0 else lines
 
 
-def _short(line: str) -> str:
-    words = " ".join(line.split())
-    return words if len(words) <= MAX_LINE_LENGTH else f"{words[: MAX_LINE_LENGTH - 1].rstrip()}…"
+def _limit_line(text: str) -> str:
+    """Returns a text as one line of limited length, so that it cannot look like another part of the message."""
+    return truncate(" ".join(text.split()), MAX_LINE_LENGTH)

@@ -1,4 +1,4 @@
-"""What a report's first summary adds up to: the figures that people look for first."""
+"""Headline totals of a report: the measures of its first summary, over all groups."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quire.sheets.page_tables import has_summaries, is_shown_whole, sheet_format
 from quire.sheets.summary_limits import small_summary_sheets
 from quire.xlsx.cell_values import to_cell_value
 
-# Of all rows, from those of each group; a mean or a median cannot be told so.
+# Combines the values of all groups; means and medians cannot be combined.
 OVER_GROUPS: Mapping[Aggregation, Callable[[Sequence[Any]], Any]] = {"count": sum, "sum": sum, "min": min, "max": max}
 
 
@@ -23,13 +23,13 @@ def _is_number(value: Any) -> bool:
 
 
 def summary_totals(definition: ReportDefinition, manifest: Manifest, *, store: Store) -> tuple[tuple[str, str], ...]:
-    """Returns title and value of the first summary's measures over all its groups, as its sheet shows them.
+    """Returns titles and values of the first summary's measures over all groups, formatted as on its sheet.
 
-    There are none where the definition has other summaries by now than the run.
+    The result is empty if the summaries of the definition differ from those of the run.
 
     Raises:
-        IntegrityError: what the summary was stored as is gone, or has changed, or is too large.
-        StoreUnavailableError: the object store is away.
+        IntegrityError: the stored summary is missing, damaged or too large.
+        StoreUnavailableError: the object store is unavailable.
     """
     if not manifest.summaries or not has_summaries(definition, manifest):
         return ()

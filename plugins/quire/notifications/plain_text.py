@@ -1,4 +1,4 @@
-"""A notice as plain text: what Slack, a pager or a log takes."""
+"""A notification as plain text, for Slack, pagers and logs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from quire.notifications.content import Notification, NotificationLink
 
 
-def render_text(notice: Notification) -> str:
-    """Returns the notice in short lines; each address stands alone on its line, so that any program finds its end."""
+def render_text(notification: Notification) -> str:
+    """Returns short lines; each URL has its own line, so that every program recognizes where it ends."""
     blocks = [
-        [f"{notice.heading}."],
-        [f"{label}: {value}" for label, value in notice.facts],
-        [f"Note: {warning}" for warning in notice.warnings],
-        [*_links(notice.files), *([notice.more] if notice.more else [])],
-        list(_links(page for page in notice.pages if page.address)),
+        [f"{notification.heading}."],
+        [f"{label}: {value}" for label, value in notification.facts],
+        [f"Note: {warning}" for warning in notification.warnings],
+        [*_links(notification.files), *([notification.more] if notification.more else [])],
+        list(_links(page for page in notification.pages if page.url)),
     ]
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
 
@@ -22,6 +22,6 @@ def render_text(notice: Notification) -> str:
 def _links(links: Iterator[NotificationLink] | tuple[NotificationLink, ...]) -> Iterator[str]:
     for link in links:
         detail = f" ({link.detail})" if link.detail else ""
-        yield f"{link.label}{detail}{':' if link.address else ''}"
-        if link.address:
-            yield f"  {link.address}"
+        yield f"{link.label}{detail}{':' if link.url else ''}"
+        if link.url:
+            yield f"  {link.url}"

@@ -1,7 +1,7 @@
-"""A notice's text for Slack: what somebody typed into it stays text.
+"""Escapes text for Slack, so that user input in it is never interpreted as markup, a mention or a link.
 
-Slack has entities for &, < and > only. Its other markup cannot be escaped, so it is replaced by characters that look
-the same, or broken by one that nobody sees (https://docs.slack.dev/messaging/formatting-message-text).
+Slack has entities for &, < and > only. Its other markup cannot be escaped: it is replaced with lookalike characters or
+interrupted by an invisible one (https://docs.slack.dev/messaging/formatting-message-text).
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import re
 _BREAK = "\u200b"  # a zero-width space
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _LOOK_ALIKES = {"*": "\u2217", "_": "\u02cd", "~": "\u223c", "`": "\u02cb"}
-# Within a word, as in flights_2013.xlsx, Slack takes them as they are; all but the last.
+# Slack ignores all but the backtick within a word, as in flights_2013.xlsx.
 _MARKUP = re.compile(r"(?<![0-9A-Za-z])[*_~]|[*_~](?![0-9A-Za-z])|`")
-# After these Slack goes on to an address with its scheme, a bare one (example.org, but not the suffixes of our files),
-# somebody's name or a channel's, and an emoji's name.
+# The characters after which Slack recognizes a URL with a scheme, a bare host name (example.org, but not the suffixes
+# of our files), a user or channel, and an emoji.
 _LINK = re.compile(
     r":(?=//)|(?<=\S)\.(?=[^\W\d_])(?!(?:xlsx|csv|parquet)\b)|[@#](?=\w)|:(?=[0-9]*+[a-z_+'-][a-z0-9_+'-]*+:)",
     re.IGNORECASE,
 )
-_OWN_LINK = re.compile(r"  https?://\S++")  # a line of its own, as ``render_text`` writes it; no value has a line break
+_OWN_LINK = re.compile(r"  https?://\S++")  # as ``render_text`` writes it; values contain no line breaks
 
 
 def escape_slack(text: str) -> str:
-    """Returns a notice's text, or one line of it, without markup, mentions or links but for Quire's own links."""
+    """Returns the text of a notification without markup, mentions and links, except for Quire's own links."""
     return "\n".join(
         line.translate(_ENTITIES) if _OWN_LINK.fullmatch(line) else _escape_line(line) for line in text.split("\n")
     )

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException as StarletteError
 from quire import errors
 from quire.airflow_api.client import NotFoundError, RefusedError
 from quire.errors import TransientError, UsageError
+from quire.formatting import truncate
 from quire.portal.run_requests import BusyError, QuotaError
 from quire.portal.work_queue import SupersededError
 from quire.report.definition import Owner
@@ -79,11 +80,6 @@ def contact_text(owner: Owner | None) -> str:
     if owner is None:
         return "your Airflow administrator"
     return f"{owner.name} ({owner.email})" if owner.email else owner.name
-
-
-def truncate(text: str, max_length: int) -> str:
-    """Returns at most ``max_length`` characters of a text, ending with an ellipsis if it was longer."""
-    return text if len(text) <= max_length else f"{text[: max_length - 1]}…"
 
 
 def explain(error: Exception) -> tuple[int, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from quire.portal.error_messages import truncate
+from quire.formatting import format_count, truncate
 from quire.portal.views import FileView, StageView
 from quire.records.manifest import Manifest
 from quire.records.stage_records import TaskUsage
@@ -35,7 +35,7 @@ def limit_warnings(manifest: Manifest) -> list[str]:
     """Returns the first warnings of a run, each of limited length, and the number of further warnings."""
     warnings = [truncate(warning, MAX_WARNING_LENGTH) for warning in manifest.warnings[:MAX_WARNINGS]]
     more = len(manifest.warnings) - len(warnings)
-    return [*warnings, f"{more:,} more warnings are in the run's manifest."] if more else warnings
+    return [*warnings, f"{format_count(more, 'more warning')} in the run's manifest."] if more else warnings
 
 
 def file_views(manifest: Manifest, base: str) -> list[FileView]:

@@ -15,7 +15,8 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from quire.airflow_api.client import AirflowApi, NotFoundError, RefusedError
 from quire.airflow_dag.xcom import NOTIFY, PUBLISH, is_published
-from quire.portal.error_messages import MAX_MESSAGE_LENGTH, truncate
+from quire.formatting import truncate
+from quire.portal.error_messages import MAX_MESSAGE_LENGTH
 from quire.portal.run_progress import load_failure, load_progress
 from quire.portal.run_requests import OVER
 from quire.portal.views import ProgressView, RunState

@@ -12,10 +12,11 @@ from typing import Any
 from quire.airflow_api.client import AirflowApi, NotFoundError, RefusedError, is_run_id
 from quire.airflow_dag.xcom import NOTIFY, UNREACHED
 from quire.errors import IntegrityError, ReportError, StoreRefusedError, StoreUnavailableError
+from quire.formatting import truncate
 from quire.object_store import Store
 from quire.portal.access import Caller
 from quire.portal.command_line_runs import RUN_ID, CommandLineRun, command_line_runs, merge_page
-from quire.portal.error_messages import MAX_MESSAGE_LENGTH, contact_text, explain_failure, truncate
+from quire.portal.error_messages import MAX_MESSAGE_LENGTH, contact_text, explain_failure
 from quire.portal.manifest_cache import cached_manifest
 from quire.portal.run_contents import manifest_fields, stage_views
 from quire.portal.run_outcomes import PublishReturnValue, RunOutcome, load_outcome, load_outcomes, parse_state

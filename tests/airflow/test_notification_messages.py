@@ -1,4 +1,4 @@
-"""What a notifier sends: an e-mail with two parts, Slack's texts escaped, and whom it did not reach."""
+"""What notifiers send: an e-mail with two parts, escaped texts for Slack, and the recipients they did not reach."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ HOSTILE = "<!channel> <https://example.org/|Sign in> & *x*"
 
 
 class LateNotifier(BaseNotifier):
-    """Is still at work when its task's time is up."""
+    """Still runs when its task times out."""
 
     def notify(self, context: Any) -> None:
-        raise AirflowTaskTimeout("the task's time is up")
+        raise AirflowTaskTimeout("the task timed out")
 
 
 class TextNotifier(BaseNotifier):
-    """Keeps the text that it would send."""
+    """Records the text that it would send."""
 
     template_fields = ("text",)
     sent: ClassVar[list[str]] = []
@@ -49,8 +49,8 @@ class TextNotifier(BaseNotifier):
 LATE = {"notifier": f"{__name__}.LateNotifier"}
 
 
-class PublishedRun:
-    """A task instance of notify in a run whose publish succeeded, whose API server takes nothing any more."""
+class UnreachableApi:
+    """A task instance of notify after a successful publish, with an API server that no longer responds."""
 
     dag_id, run_id = "sales", "r"
 
@@ -62,7 +62,7 @@ class PublishedRun:
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.pushed.append(value)
-        raise RuntimeError("the API server is away")
+        raise RuntimeError("the API server is unavailable")
 
 
 def definition_of(*recipients: Any) -> ReportDefinition:
@@ -78,13 +78,13 @@ def definition_of(*recipients: Any) -> ReportDefinition:
     )
 
 
-def notice_of(definition: ReportDefinition) -> Notification:
+def notification_of(definition: ReportDefinition) -> Notification:
     request = RunRequest(
         report="sales", start=date(2013, 1, 1), end=date(2013, 1, 31), timezone="UTC", parameters={"shop": HOSTILE},
         run_id="r", made_at="2013-02-01T06:00:00+00:00",
     )  # fmt: skip
-    told = RunResult(run="ab12", reused=False, rows=5, files=())
-    return success_notification(definition, request, told, run_id="r", base_url="https://airflow.example.org")
+    result = RunResult(run="ab12", reused=False, rows=5, files=())
+    return success_notification(definition, request, result, run_id="r", base_url="https://airflow.example.org")
 
 
 @pytest.fixture
@@ -99,42 +99,42 @@ def mail_server(monkeypatch: pytest.MonkeyPatch) -> Any:
         yield box
 
 
-def send(definition: ReportDefinition, notice: Notification) -> list[str]:
-    """Sends a notice as the task does, and returns whom it did not reach."""
-    left = list(notifier_calls(definition, "success"))
-    notifications._send(left, notice, {})
-    return [call.recipient for call in left]
+def send(definition: ReportDefinition, notification: Notification) -> list[str]:
+    """Sends a notification as the task does, and returns the recipients that it did not reach."""
+    missed = list(notifier_calls(definition, "success"))
+    notifications._send(missed, notification, {})
+    return [call.recipient for call in missed]
 
 
-def test_mail_has_the_plain_text_before_the_html(mail_server: Mailbox) -> None:
+def test_mail_has_plain_text_before_html(mail_server: Mailbox) -> None:
     definition = definition_of("a@example.org")
-    notice = notice_of(definition)
-    assert send(definition, notice) == []
+    notification = notification_of(definition)
+    assert send(definition, notification) == []
     (mail,) = mail_server.of("Säles")
     assert mail.message.get_content_type() == "multipart/alternative"
     parts = list(mail.message.iter_parts())
     assert [part.get_content_type() for part in parts] == ["text/plain", "text/html"]
     contents = [str(part.get_content()).replace("\r\n", "\n").rstrip("\n") for part in parts]
-    assert contents == [render_text(notice).rstrip("\n"), render_html(notice)]
-    assert f"Shop: {HOSTILE}" in contents[0]  # which is no markup in an e-mail
+    assert contents == [render_text(notification).rstrip("\n"), render_html(notification)]
+    assert f"Shop: {HOSTILE}" in contents[0]  # not markup in an e-mail
 
 
-def test_send_returns_whom_it_did_not_reach_and_tells_the_others(mail_server: Mailbox) -> None:
+def test_send_returns_missed_recipients_and_reaches_the_others(mail_server: Mailbox) -> None:
     definition = definition_of(REFUSED, "b@example.org")
-    assert send(definition, notice_of(definition)) == [REFUSED]
+    assert send(definition, notification_of(definition)) == [REFUSED]
     assert [mail.recipients for mail in mail_server.of("Säles")] == [["b@example.org"]]
 
 
-def test_notify_whose_time_is_up_names_only_those_it_did_not_reach(
+def test_notify_that_times_out_names_only_missed_recipients(
     mail_server: Mailbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    definition, run = definition_of("a@example.org", LATE, "c@example.org"), PublishedRun()
+    definition, run = definition_of("a@example.org", LATE, "c@example.org"), UnreachableApi()
     monkeypatch.setattr(notifications, "get_current_context", lambda: {"ti": run, "run_id": run.run_id})
-    monkeypatch.setattr(notifications, "_success", notice_of)
+    monkeypatch.setattr(notifications, "_success", notification_of)
     with DAG("sales", schedule=None) as dag:
         notifications.notify_when_ended(definition, [])
     notify: Any = dag.get_task("notify")
-    notify.python_callable.__wrapped__()  # and its failure to note them does not fail the run
+    notify.python_callable.__wrapped__()  # although its API server is unavailable
     assert [mail.recipients for mail in mail_server.of("Säles")] == [["a@example.org"]]
     sentences = [
         f"{name} was not notified (delivery.notify.success[{index}]): see the log of the task notify"
@@ -149,7 +149,7 @@ SECRET = "7h1s-1s-s3cr3t"
 
 
 class TaskInstance:
-    """Gives the whole context to a template, as Airflow's own does."""
+    """Exposes the complete context to a template, like Airflow's own task instance."""
 
     def __init__(self, context: dict[str, Any]) -> None:
         self.context = context
@@ -175,7 +175,7 @@ def context(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def render(text: str, context: dict[str, Any]) -> list[str]:
     definition = definition_of({"notifier": f"{__name__}.TextNotifier", "text": text})
-    notifications._send(list(notifier_calls(definition, "success")), notice_of(definition), context)
+    notifications._send(list(notifier_calls(definition, "success")), notification_of(definition), context)
     return TextNotifier.sent
 
 
@@ -194,11 +194,11 @@ def render(text: str, context: dict[str, Any]) -> list[str]:
         "{{ var.value.x }}",
     ],
 )
-def test_template_of_a_notifier_reaches_no_secret(template: str, context: dict[str, Any]) -> None:
-    assert render(template, context) in ([], [""])  # the template fails, or finds nothing
+def test_notifier_template_reaches_no_secret(template: str, context: dict[str, Any]) -> None:
+    assert render(template, context) in ([], [""])  # the template fails, or renders nothing
 
 
-def test_template_of_a_notifier_reads_plain_values(context: dict[str, Any]) -> None:
+def test_notifier_template_reads_plain_values(context: dict[str, Any]) -> None:
     text = "{{ run_id }} {{ ds }} {{ params.shop }} {{ dag_run.conf.shop }} {{ dag_run.run_id }} {{ quire_page }}"
     (sent,) = render(text, context)
     page = "https://airflow.example.org/quire/reports/sales/runs/r"
@@ -213,12 +213,12 @@ def test_template_of_a_notifier_reads_plain_values(context: dict[str, Any]) -> N
         ("airflow.providers.pagerduty.notifications.pagerduty.PagerdutyNotifier", False),
     ],
 )
-def test_texts_for_slack_hold_no_markup_of_a_parameter(notifier: str, is_escaped: bool) -> None:
+def test_slack_texts_contain_no_markup_from_parameters(notifier: str, is_escaped: bool) -> None:
     definition = definition_of({"notifier": notifier, "text": "{{ quire_text }}"})
     (call,) = notifier_calls(definition, "success")
-    words = notifications.template_variables(notice_of(definition), for_slack=call.is_slack)
+    variables = notifications.template_variables(notification_of(definition), for_slack=call.is_slack)
     escaped = "Shop: &lt;!channel&gt; &lt;https:\u200b//example.\u200borg/|Sign in&gt; &amp; \u2217x\u2217"
-    assert (escaped in words["quire_text"]) is is_escaped
-    assert ("<" in words["quire_text"]) is not is_escaped
-    assert escaped in words["quire_slack"]
-    assert ("Säles &amp; more" in words["quire_subject"]) is is_escaped
+    assert (escaped in variables["quire_text"]) is is_escaped
+    assert ("<" in variables["quire_text"]) is not is_escaped
+    assert escaped in variables["quire_slack"]
+    assert ("Säles &amp; more" in variables["quire_subject"]) is is_escaped
