@@ -97,7 +97,7 @@ def test_hardening_takes_later_functions_from_every_role_and_names_earlier_ones(
     with psycopg.connect(application_url, autocommit=True) as application:
         done = psql(fresh_database, "-f", str(HARDENING))
         assert (done.returncode, done.stderr.count("\n")) == (0, 1)
-        assert "every role may call these functions, which run with the rights of their owner: early(integer). " in (
+        assert "every role can call these functions, which run with their owner's rights: early(integer). " in (
             done.stderr
         )
         run_sql(fresh_database, create.format("FUNCTION", "late", "RETURNS integer") + " RETURN n")
@@ -113,12 +113,12 @@ def test_hardening_takes_later_functions_from_every_role_and_names_earlier_ones(
         ("CREATE ROLE planted_reader LOGIN NOINHERIT", []),
         (
             "SET ROLE planter; CREATE ROLE planted_reader LOGIN PASSWORD 'known'; RESET ROLE",
-            ["others can read as planted_reader, and may know its password: REVOKE planted_reader FROM planter, and"],
+            ["other roles can act as planted_reader and may know its password: REVOKE planted_reader FROM planter, and"],
         ),
         (
             "CREATE ROLE planted_reader LOGIN CREATEDB BYPASSRLS; "
             "GRANT pg_read_all_data, pg_write_all_data TO planted_reader",
-            ["it is CREATEDB, BYPASSRLS, member of pg_read_all_data, pg_write_all_data. ALTER or REVOKE"],
+            ["rights beyond reading: CREATEDB, BYPASSRLS, member of pg_read_all_data, pg_write_all_data. Revoke"],
         ),
     ],
 )

@@ -1,8 +1,8 @@
--- Departures from New York, one row each, with what is known of airline, airports, aircraft and weather.
+-- Departures from New York, one row each, with airline, airports, aircraft and weather.
 --
--- scheduled_departure places a row in its partition. time_hour is the same instant without its minutes. Days of New
--- York begin on the hour, so that both lie in the same day; and time_hour is a column, which has an index, and whose
--- rows PostgreSQL can estimate.
+-- scheduled_departure assigns a row to its partition. time_hour is the same time without its minutes. Days in New York
+-- begin on the hour, so both are on the same day. The filter uses time_hour because it is an indexed column, and because
+-- PostgreSQL can estimate its rows.
 SELECT
     departure.scheduled                                             AS scheduled_departure,
     departure.scheduled + make_interval(mins => f.dep_delay::int)   AS departed,

@@ -1,25 +1,25 @@
--- Takes from PUBLIC, which is every role, the rights that PostgreSQL grants to it by default. Optional: Quire works
--- without it. Run it as the owner of a database that no other application uses, or grant those applications what they
--- lose before you run it:
+-- Revokes the rights that PostgreSQL grants to PUBLIC (every role) by default. Optional: Quire works without it. Run it as
+-- the owner of a database that no other application uses, or first grant other applications what they would lose:
 --
 --     psql -d shop -f include/sql/quire/harden_database.sql
 --
--- What else it affects, in this database, apart from the role quire_reader:
+-- It affects other roles in this database as follows:
 --
--- CONNECT       Roles that connect without a grant of their own cannot connect any more: applications, monitoring, backups.
---               Grant it back by name: GRANT CONNECT ON DATABASE shop TO backend;
--- TEMPORARY     They cannot create temporary tables either, which can fill the disk.
---               GRANT TEMPORARY ON DATABASE shop TO backend;
--- large objects Roles that store them cannot create new ones. Only a superuser may change this right; for any other role
---               the statement is a warning. GRANT EXECUTE ON FUNCTION lo_creat(integer) TO backend;
--- public        Roles that create tables or functions in schema public cannot any more. PostgreSQL 15 and newer are made
---               this way, but databases that were upgraded keep the old right. GRANT CREATE ON SCHEMA public TO backend;
--- functions     Functions and procedures that the role which runs this file creates later, in this database, can be called by
---               that role only. Every role may call new functions by default, those with SECURITY DEFINER too, which run with
---               their owner's rights and may write. GRANT EXECUTE ON FUNCTION sales.total(integer) TO quire_reader, backend;
---               An extension that this role installs later needs such grants as well. Functions that exist already keep
---               their grants, because revoking them would break what uses them: a warning names those with SECURITY DEFINER
---               that every role may call.
+-- CONNECT       Roles without a grant of their own can no longer connect: applications, monitoring, backups.
+--               To restore: GRANT CONNECT ON DATABASE shop TO backend;
+-- TEMPORARY     They can no longer create temporary tables, which can fill the disk.
+--               To restore: GRANT TEMPORARY ON DATABASE shop TO backend;
+-- large objects Roles that store them can no longer create new ones. Only a superuser can change this right; for other
+--               roles, the statement is a warning. To restore: GRANT EXECUTE ON FUNCTION lo_creat(integer) TO backend;
+-- public        Roles can no longer create tables or functions in the schema public. This is the default since
+--               PostgreSQL 15, but upgraded databases keep the old right.
+--               To restore: GRANT CREATE ON SCHEMA public TO backend;
+-- functions     Functions and procedures that the current role creates later in this database can be called by that role
+--               only. By default every role can call new functions, including those with SECURITY DEFINER, which run with
+--               their owner's rights and may write. To restore: GRANT EXECUTE ON FUNCTION sales.total(integer) TO
+--               quire_reader, backend; extensions that this role installs later need such grants as well. Existing
+--               functions keep their grants, because revoking them would break their users; a warning lists those with
+--               SECURITY DEFINER that every role can call.
 --
 -- Owners and superusers keep all rights. Each statement can be run alone.
 
@@ -48,8 +48,8 @@ BEGIN
      WHERE p.prosecdef AND acl.grantee OPERATOR(pg_catalog.=) 0
        AND NOT n.nspname OPERATOR(pg_catalog.=) ANY (ARRAY['pg_catalog', 'information_schema']::pg_catalog.name[]);
     IF routines IS NOT NULL THEN
-        RAISE WARNING 'every role may call these functions, which run with the rights of their owner: %. '
-            'REVOKE EXECUTE ON ROUTINE … FROM PUBLIC, where no other role needs them', routines;
+        RAISE WARNING 'every role can call these functions, which run with their owner''s rights: %. '
+            'REVOKE EXECUTE ON ROUTINE … FROM PUBLIC unless other roles need them', routines;
     END IF;
 END
 $$;

@@ -1,21 +1,24 @@
 -- Creates quire_reader, the role that Quire reads with, and grants it what it needs. It revokes nothing: no other role
--- gains or loses a right. Run it with psql as the owner of the database, who may create roles, as often as you like:
+-- gains or loses a right. Run it with psql as the owner of the database, who must be able to create roles. It can be
+-- repeated:
 --
 --     psql -d shop -f include/sql/quire/reader_role.sql                                  schema public
 --     psql -d shop -v schemas='sales, archive' -f include/sql/quire/reader_role.sql      other schemas
 --     psql -d shop -c '\password quire_reader'
 --
--- The role may connect, and may read the tables of these schemas: those that exist and those that the same owner creates
--- later. A name without a schema, in a query of the role's, means one of these schemas (public first, then by name) and no
--- other, not even a schema called quire_reader that somebody else creates: its search_path in this database says so. Run
--- again, the script adds schemas to that search_path and takes none off, except those that were dropped. Only schemas named
--- here get there: a role that creates a schema and grants it to quire_reader does not put it on the search_path. The
--- report's stored partitions are read again after a change of it. It cannot write because no right to write was granted
--- to it; read-only transactions and timeouts are settings, which every session may change. What PostgreSQL grants to
--- every role (PUBLIC), it has too: harden_database.sql takes that away, from all roles.
+-- The role can connect and read the tables of these schemas: existing ones and those that the same owner creates later.
+-- Its search_path in this database contains these schemas (public first, then by name) and no others. A table name
+-- without a schema therefore never refers to another schema, not even to one named quire_reader that somebody else
+-- creates. Running the script again adds schemas to the search_path and removes only those that were dropped. A role that
+-- creates a schema and grants it to quire_reader does not put it on the search_path. After a change of the search_path, the
+-- report's partitions are read again.
 --
--- A role that exists already is taken as it is. A warning of one line names what it may do beyond reading, and each other
--- role that can become it or change its password: since PostgreSQL 16 the role that created it can, without being a superuser.
+-- The role cannot write because it has no right to write. Read-only transactions and timeouts are settings that every
+-- session can change. It also has the rights that PostgreSQL grants to every role (PUBLIC); harden_database.sql revokes
+-- these from all roles.
+--
+-- An existing role is not replaced. A one-line warning lists the rights it has beyond reading. Another lists the roles
+-- that can become it or change its password: since PostgreSQL 16, that includes the role that created it.
 
 \set ON_ERROR_STOP on
 \if :{?schemas}
@@ -24,7 +27,7 @@
 \endif
 SET quire.reader_schemas = :'schemas';
 
--- Every name has its schema: this runs as the owner, and others may be allowed to create functions in public.
+-- All names are qualified: this runs as the owner, and others may have the right to create functions in public.
 DO $$
 DECLARE
     words pg_catalog.text[];
@@ -58,10 +61,10 @@ BEGIN
       FROM pg_catalog.pg_roles AS r
      WHERE r.rolname OPERATOR(pg_catalog.=) 'quire_reader';
     IF powers IS NOT NULL THEN
-        RAISE WARNING 'quire_reader can do more than read: it is %. ALTER or REVOKE what reports do not need', powers;
+        RAISE WARNING 'quire_reader has rights beyond reading: %. Revoke those that reports do not need', powers;
     END IF;
     IF others IS NOT NULL THEN
-        RAISE WARNING 'others can read as quire_reader, and may know its password: REVOKE quire_reader FROM %, and '
+        RAISE WARNING 'other roles can act as quire_reader and may know its password: REVOKE quire_reader FROM %, and '
             'set a new password', others;
     END IF;
     EXECUTE pg_catalog.format(
@@ -69,7 +72,7 @@ BEGIN
     FOREACH schema_name IN ARRAY
         pg_catalog.string_to_array(pg_catalog.current_setting('quire.reader_schemas'), ',')
     LOOP
-        words := pg_catalog.parse_ident(schema_name);  -- without blanks and quotes, as SQL reads a name
+        words := pg_catalog.parse_ident(schema_name);  -- removes spaces and quotes, as SQL does
         IF pg_catalog.cardinality(words) OPERATOR(pg_catalog.<>) 1 THEN
             RAISE EXCEPTION 'schemas: % is not the name of a schema', schema_name;
         END IF;
@@ -80,7 +83,7 @@ BEGIN
             'ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT SELECT ON TABLES TO quire_reader', schema_name);
         path := pg_catalog.array_append(path, schema_name);
     END LOOP;
-    -- and those that the role's own setting names, in quotes or not
+    -- Adds the schemas of the role's existing search_path, which may be quoted.
     SELECT pg_catalog.array_cat(path, pg_catalog.array_agg(
                COALESCE(pg_catalog.replace(name[1], '""', '"'), name[2])))
       INTO STRICT path
