@@ -113,7 +113,7 @@ def test_hardening_takes_later_functions_from_every_role_and_names_earlier_ones(
         ("CREATE ROLE planted_reader LOGIN NOINHERIT", []),
         (
             "SET ROLE planter; CREATE ROLE planted_reader LOGIN PASSWORD 'known'; RESET ROLE",
-            ["other roles can act as planted_reader and may know its password: REVOKE planted_reader FROM planter, and"],
+            ["other roles can act as planted_reader and may know its password: REVOKE planted_reader FROM planter,"],
         ),
         (
             "CREATE ROLE planted_reader LOGIN CREATEDB BYPASSRLS; "
