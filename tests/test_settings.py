@@ -35,13 +35,13 @@ def test_store_without_a_key_leaves_it_to_boto3() -> None:
     ("environment", "reason"),
     [
         ({}, "AIRFLOW_CONN_QUIRE_STORE is not set"),
-        ({"AIRFLOW_CONN_QUIRE_STORE": "s3://KEY:SECRET@host"}, "begins with 's3'"),
+        ({"AIRFLOW_CONN_QUIRE_STORE": "s3://KEY:SECRET@host"}, "has the scheme 's3'"),
         ({"AIRFLOW_CONN_QUIRE_STORE": "KEY:SECRET"}, "write aws://KEY:SECRET@/"),
         ({"AIRFLOW_CONN_QUIRE_STORE": "aws://[SECRET"}, "is not a URI"),
-        ({"AIRFLOW_CONN_QUIRE_STORE": "aws://KEY:SEC/SECRET@host/?region_name=x"}, "encode what is special"),
-        ({"AIRFLOW_CONN_QUIRE_STORE": "aws://KEY:SEC#SECRET@host"}, "encode what is special"),
-        ({"AIRFLOW_CONN_QUIRE_STORE": "aws://KEY:SECRET@host"}, "encode what is special"),
-        ({"AIRFLOW_CONN_QUIRE_STORE": "aws://KEY@/?region_name=x"}, "encode what is special"),
+        ({"AIRFLOW_CONN_QUIRE_STORE": "aws://KEY:SEC/SECRET@host/?region_name=x"}, "URL-encode special characters"),
+        ({"AIRFLOW_CONN_QUIRE_STORE": "aws://KEY:SEC#SECRET@host"}, "URL-encode special characters"),
+        ({"AIRFLOW_CONN_QUIRE_STORE": "aws://KEY:SECRET@host"}, "URL-encode special characters"),
+        ({"AIRFLOW_CONN_QUIRE_STORE": "aws://KEY@/?region_name=x"}, "URL-encode special characters"),
     ],
 )
 def test_store_that_is_wrong_is_told_without_its_secret(environment: dict[str, str], reason: str) -> None:
@@ -100,7 +100,7 @@ def test_source_may_be_whatever_libpq_reads(rest: str) -> None:
     ],
 )
 def test_source_with_a_password_that_is_not_encoded_is_refused_without_it(rest: str) -> None:
-    with pytest.raises(SettingsError, match="encode what is special in user and password") as caught:
+    with pytest.raises(SettingsError, match="URL-encode special characters in user and password") as caught:
         source_url("warehouse", {"AIRFLOW_CONN_WAREHOUSE": f"postgresql://{rest}"})
     assert "s3cr" not in str(caught.value)
 
@@ -109,7 +109,7 @@ def test_source_with_a_password_that_is_not_encoded_is_refused_without_it(rest: 
     "rest", ["u:p@s3cr/w#rd@h:5432/d", "u:12#s3cr@h/d", "u:p@s3cr@h/d", "u:12/s3cr@h/d", "u:12#x?k=s3cr@h/d"]
 )
 def test_validate_encoding_of_a_cut_off_password_refuses_without_it(rest: str) -> None:
-    with pytest.raises(SettingsError, match="encode what is special in user and password") as caught:
+    with pytest.raises(SettingsError, match="URL-encode special characters in user and password") as caught:
         validate_encoding("warehouse", {"AIRFLOW_CONN_WAREHOUSE": f"postgres://{rest}"})
     assert "s3cr" not in str(caught.value)
 

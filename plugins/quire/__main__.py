@@ -1,4 +1,4 @@
-"""``python -m quire``: the same as the ``quire`` command."""
+"""Makes ``python -m quire`` run the ``quire`` command."""
 
 from quire.cli.app import main
 

@@ -1,7 +1,7 @@
-"""Date ranges and their partitions, in a time zone.
+"""Date ranges and their partitions in a time zone.
 
-Readers give inclusive dates; everything inside is half-open. A day begins at its first instant in the report's
-zone, so days of 23 and 25 hours, and the rare day that a zone skips altogether, need no special case.
+Readers enter inclusive dates; internally, ranges are half-open. A day starts at its first timestamp in the report's
+time zone, so days of 23 or 25 hours, and the rare day that a zone skips entirely, need no special case.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from quire.errors import RangeError, short_repr
 
-MAX_PARTITIONS = 20_000  # days of half a century; each is an object, and a query
+MAX_PARTITIONS = 20_000  # half a century of days; each partition is one query and one object
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -30,7 +30,7 @@ class Grain(StrEnum):
     YEAR = "year"
 
     def floor(self, day: date) -> date:
-        """Returns the first day of the period that ``day`` lies in."""
+        """Returns the first day of the period that contains ``day``."""
         match self:
             case Grain.DAY:
                 return day
@@ -44,10 +44,10 @@ class Grain(StrEnum):
                 return day.replace(month=1, day=1)
 
     def shift(self, day: date, count: int) -> date:
-        """Returns the first day of the period ``count`` periods after the one of ``day``.
+        """Returns the first day of the period ``count`` periods after the one that contains ``day``.
 
         Raises:
-            RangeError: the calendar ends at the years 1 and 9999.
+            RangeError: the result is outside the years 1 to 9999.
         """
         start = self.floor(day)
         try:
@@ -60,14 +60,14 @@ class Grain(StrEnum):
             raise RangeError(f"{count} {self.value}s from {day} is outside the calendar") from error
 
     def periods(self, first: date, last: date) -> int:
-        """Returns how many periods the days from ``first`` to ``last`` lie in."""
+        """Returns how many periods the days from ``first`` to ``last`` touch."""
         if self in (Grain.DAY, Grain.WEEK):
             return (self.floor(last) - self.floor(first)).days // MAX_DAYS[self] + 1
         months = {Grain.MONTH: 1, Grain.QUARTER: 3, Grain.YEAR: 12}[self]
         return (last.year * 12 + last.month - 1) // months - (first.year * 12 + first.month - 1) // months + 1
 
     def key(self, start: date) -> str:
-        """Returns the name of the whole period that begins on ``start``: ``2013-01``, ``2013-W05``, ``2013-Q1``."""
+        """Returns the name of the period that begins on ``start``: ``2013-01``, ``2013-W05``, ``2013-Q1``."""
         match self:
             case Grain.DAY:
                 return start.isoformat()
@@ -87,10 +87,10 @@ MAX_DAYS = {Grain.DAY: 1, Grain.WEEK: 7, Grain.MONTH: 31, Grain.QUARTER: 92, Gra
 
 @cache
 def zone(name: str) -> ZoneInfo:
-    """Returns the IANA time zone called ``name``.
+    """Returns the IANA time zone ``name``.
 
     Raises:
-        RangeError: there is no such zone.
+        RangeError: the zone is unknown.
     """
     try:
         if name not in available_timezones():
@@ -101,10 +101,10 @@ def zone(name: str) -> ZoneInfo:
 
 
 def parse_date(text: str, *, name: str) -> date:
-    """Returns the date written as ``YYYY-MM-DD``; ``name`` says in the error whose value was wrong.
+    """Parses a date written as ``YYYY-MM-DD``; the error message calls the value ``name``.
 
     Raises:
-        RangeError: the text is not such a date.
+        RangeError: the text is not a date in that format.
     """
     try:
         if not ISO_DATE.fullmatch(text):
@@ -112,16 +112,16 @@ def parse_date(text: str, *, name: str) -> date:
         return date.fromisoformat(text)
     except ValueError as error:
         raise RangeError(
-            f"{name} is {short_repr(text)}: write a calendar date as YYYY-MM-DD, like 2013-01-31"
+            f"{name} is {short_repr(text)}: write a calendar date as YYYY-MM-DD, such as 2013-01-31"
         ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatePartition:
-    """Whole days from ``start`` until before ``stop``, local to ``timezone``.
+    """The days from ``start`` up to, but excluding, ``stop`` in ``timezone``.
 
-    ``key`` names it: the period's own name (``2013-01``) where it is a whole one, both dates where the range
-    clipped it (``2013-01-10_2013-01-20``), so that a part is never taken for the whole.
+    ``key`` is the name of a complete period (``2013-01``), or first and last day of a period that the date range
+    clips (``2013-01-10_2013-01-20``): a clipped period never shares a key with the complete one.
     """
 
     key: str
@@ -131,23 +131,23 @@ class DatePartition:
 
     @property
     def starts_at(self) -> datetime:
-        """The first instant of ``start``, aware, in UTC."""
+        """The time at which ``start`` begins, in UTC."""
         return start_of_day(self.start, self.timezone)
 
     @property
     def stops_at(self) -> datetime:
-        """The first instant of ``stop``, aware, in UTC."""
+        """The time at which ``stop`` begins, in UTC."""
         return start_of_day(self.stop, self.timezone)
 
     @property
     def last_day(self) -> date:
-        """The last day inside, as readers write it."""
+        """The last day, inclusive."""
         return self.stop - timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DateRange:
-    """Days from ``start`` to ``end``, both included, local to ``timezone``."""
+    """The days from ``start`` to ``end``, both inclusive, in ``timezone``."""
 
     start: date
     end: date
@@ -162,76 +162,78 @@ class DateRange:
 
     @property
     def day_count(self) -> int:
-        """How many days the range has."""
+        """Number of days."""
         return (self.end - self.start).days + 1
 
     @classmethod
     def parse(cls, start: str, end: str, timezone: str) -> Self:
-        """Reads two inclusive dates.
+        """Parses two inclusive dates.
 
         Raises:
-            RangeError: one does not parse, start is after end, or the zone is unknown.
+            RangeError: a date cannot be parsed, start is after end, or the zone is unknown.
         """
         return cls(start=parse_date(start, name="start"), end=parse_date(end, name="end"), timezone=timezone)
 
     def ensure_partitionable(self, grain: Grain) -> None:
-        """Checks the number of partitions without building them.
+        """Checks the number of partitions without creating them.
 
         Raises:
             RangeError: there would be more than ``MAX_PARTITIONS``.
         """
         count = grain.periods(self.start, self.end)
         if count > MAX_PARTITIONS:
-            raise RangeError(f"At most {MAX_PARTITIONS:,} {grain}s at once; this is {count:,}")
+            raise RangeError(
+                f"the date range has {count:,} {grain}s; a run may have at most {MAX_PARTITIONS:,}: shorten the range"
+            )
 
     def partitions(self, grain: Grain) -> tuple[DatePartition, ...]:
-        """Splits the range at the grain's borders: every day in exactly one partition, in order.
+        """Splits the range at period boundaries, in order; every day is in exactly one partition.
 
         Raises:
-            RangeError: there would be more than ``MAX_PARTITIONS``, as with a mistyped year.
+            RangeError: there would be more than ``MAX_PARTITIONS``, for example after a mistyped year.
         """
         self.ensure_partitionable(grain)
-        found: list[DatePartition] = []
-        stop_of_range = self.end + timedelta(days=1)
+        partitions: list[DatePartition] = []
+        range_stop = self.end + timedelta(days=1)
         start = self.start
-        while start < stop_of_range:
+        while start < range_stop:
             try:
-                whole_stop = grain.shift(start, 1)
-            except RangeError:  # the period reaches past the year 9999, so the range clips it
-                whole_stop = None
-            stop = min(whole_stop or stop_of_range, stop_of_range)
-            whole = start == grain.floor(start) and stop == whole_stop
-            key = grain.key(start) if whole else f"{start}_{stop - timedelta(days=1)}"
-            found.append(DatePartition(key=key, start=start, stop=stop, timezone=self.timezone))
+                period_stop = grain.shift(start, 1)
+            except RangeError:  # the period extends past the year 9999: the range clips it
+                period_stop = None
+            stop = min(period_stop or range_stop, range_stop)
+            is_complete = start == grain.floor(start) and stop == period_stop
+            key = grain.key(start) if is_complete else f"{start}_{stop - timedelta(days=1)}"
+            partitions.append(DatePartition(key=key, start=start, stop=stop, timezone=self.timezone))
             start = stop
-        return tuple(found)
+        return tuple(partitions)
 
 
 def start_of_day(day: date, timezone: str) -> datetime:
-    """Returns the first instant of a local day, in UTC.
+    """Returns the time at which a local day begins, in UTC.
 
-    Where clocks jump over midnight, ``fold=0`` gives the instant of the jump; where midnight comes twice, the first.
+    Where clocks skip midnight, ``fold=0`` gives the time of the change; where midnight occurs twice, the first.
 
     Raises:
-        RangeError: it lies in the year 0 or 10000 in UTC.
+        RangeError: the result is in the year 0 or 10000 in UTC.
     """
     try:
         return datetime.combine(day, time(), tzinfo=zone(timezone)).astimezone(UTC)
     except OverflowError as error:
-        raise RangeError(f"the beginning of {day} in {timezone} is outside the calendar") from error
+        raise RangeError(f"the start of {day} in {timezone} is outside the calendar") from error
 
 
 def complete_window(count: int, grain: Grain, *, before: datetime, timezone: str) -> DateRange:
-    """Returns the last ``count`` whole periods that have ended at the instant ``before``, in ``timezone``.
+    """Returns the last ``count`` complete periods that have ended by the time ``before`` in ``timezone``.
 
     Args:
-        count: how many periods, at least 1.
+        count: number of periods, at least 1.
         grain: their length.
-        before: an aware instant: a scheduled run's ``run_after``, never the clock.
-        timezone: the zone whose days count.
+        before: timezone-aware; a scheduled run's ``run_after``, never the current time.
+        timezone: the zone that defines the days.
 
     Raises:
-        RangeError: the window or the instant's local day lies outside the years 1 to 9999.
+        RangeError: the window, or the local day of ``before``, is outside the years 1 to 9999.
     """
     try:
         stop = grain.floor(before.astimezone(zone(timezone)).date())

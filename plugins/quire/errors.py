@@ -1,29 +1,29 @@
-"""What can go wrong, as one tree.
+"""The exception hierarchy.
 
     ReportError
-    ├── TerminalError                 trying again gives the same; Airflow does not retry
-    │   ├── UsageError                the user's own input; exit status 2
+    ├── TerminalError                 a retry fails the same way; Airflow does not retry
+    │   ├── UsageError                invalid input from the user; exit status 2
     │   │   ├── DefinitionError       a report's YAML or SQL file
-    │   │   ├── RangeError            dates
-    │   │   └── ParameterError        parameters, commands' arguments
-    │   ├── SettingsError             environment and connections
-    │   │   └── NoConnectionError     not set at all
-    │   ├── QueryError                PostgreSQL refused the query
-    │   │   └── StatementError        for what it says
-    │   ├── NotTrackedError           changes of a table are not, or not wholly, tracked
-    │   ├── UntrustedSchemaError      schema quire is owned by another role
-    │   ├── MisplacedRowsError        rows that belong to no partition
-    │   ├── StoreRefusedError         no such bucket, no right, a wrong key
-    │   ├── IntegrityError            a stored object is not what was stored
-    │   │   └── DamagedObjectError    and a new run replaces it
-    │   ├── WorkbookError             what no workbook can hold
-    │   └── StackError                the stack on this machine could not start
-    └── TransientError                trying again may help; Airflow retries
-        ├── SourceUnavailableError    PostgreSQL is away, or ended the query
-        └── StoreUnavailableError     the object store is away or overloaded
+    │   │   ├── RangeError            a date or date range
+    │   │   └── ParameterError        a parameter or command-line argument
+    │   ├── SettingsError             an environment variable or connection
+    │   │   └── NoConnectionError     a connection that is not set
+    │   ├── QueryError                PostgreSQL rejected the query
+    │   │   └── StatementError        syntax error, unknown table, column or function
+    │   ├── NotTrackedError           a table without complete change tracking
+    │   ├── UntrustedSchemaError      schema quire belongs to another role
+    │   ├── MisplacedRowsError        rows outside their partition
+    │   ├── StoreRefusedError         the object store denied the request
+    │   ├── IntegrityError            a stored object is missing or has changed
+    │   │   └── DamagedObjectError    the next run replaces the object
+    │   ├── WorkbookError             content that no workbook can hold
+    │   └── StackError                the local stack did not start
+    └── TransientError                a retry may succeed; Airflow retries
+        ├── SourceUnavailableError    PostgreSQL is unreachable or interrupted the query
+        └── StoreUnavailableError     the object store is unreachable or overloaded
 
-Libraries' errors are translated once, where they are called: those of psycopg and psycopg2 in ``source``, botocore's
-in ``object_store``, pydantic's in ``catalog``.
+Errors of libraries are translated once, in the package that calls them: psycopg's in ``postgres``, botocore's in
+``object_store``, pydantic's in ``report.catalog``.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ MAX_QUOTED_LENGTH = 60
 
 
 class ReportError(Exception):
-    """Root of the tree. Its text is one line for a person: what, where and what to do.
+    """Base class. The message is one line: what failed, where, and how to fix it.
 
     Args:
         message: the line, without the report's name.
-        report: the report concerned, where one is.
-        partition: the partition key concerned, where one is.
+        report: name of the affected report, if any.
+        partition: key of the affected partition, if any.
     """
 
     exit_status = 1
@@ -63,7 +63,7 @@ class ReportError(Exception):
 
 @contextmanager
 def error_context(*, report: str, partition: str | None = None) -> Iterator[None]:
-    """Puts report and partition on errors that come through without them."""
+    """Adds report and partition to errors that leave the block without them."""
     try:
         yield
     except ReportError as error:
@@ -73,12 +73,12 @@ def error_context(*, report: str, partition: str | None = None) -> Iterator[None
 
 
 def first_line(error: BaseException) -> str:
-    """Returns the first line of what a library's error says."""
+    """Returns the first line of an error's message."""
     return (str(error).splitlines() or [""])[0]
 
 
 def short_repr(value: object) -> str:
-    """Returns the ``repr`` of a value as errors quote it: its beginning where it is long."""
+    """Returns the ``repr`` of a value for an error message, truncated to ``MAX_QUOTED_LENGTH`` characters."""
     if isinstance(value, str):
         value = value[: MAX_QUOTED_LENGTH + 1]
     return _cut(repr(value), MAX_QUOTED_LENGTH)
@@ -89,23 +89,23 @@ def _rebuild(kind: type[ReportError], message: str, report: str | None, partitio
 
 
 class TerminalError(ReportError):
-    """Trying again gives the same."""
+    """A retry fails the same way."""
 
 
 class UsageError(TerminalError):
-    """The user's own input is wrong."""
+    """The user's input is invalid."""
 
     exit_status = 2
 
 
 class DefinitionError(UsageError):
-    """A report's YAML or SQL file is wrong."""
+    """A report's YAML or SQL file is invalid."""
 
 
 def unexpected_error(error: BaseException, *, report: str) -> DefinitionError:
-    """Returns an error that makes a report broken, of one that nothing else has translated."""
-    text = format_exception_only(error)[-1].strip()  # also where the error cannot say what it is
-    return DefinitionError(f"it ended with an unforeseen error, {_cut(text, MAX_UNEXPECTED_LENGTH)}", report=report)
+    """Wraps an exception that no other code translated, so that only this report counts as broken."""
+    text = format_exception_only(error)[-1].strip()  # works even if the exception's own __str__ raises
+    return DefinitionError(f"unexpected error: {_cut(text, MAX_UNEXPECTED_LENGTH)}", report=report)
 
 
 def _cut(text: str, max_length: int) -> str:
@@ -113,11 +113,11 @@ def _cut(text: str, max_length: int) -> str:
 
 
 class RangeError(UsageError):
-    """A date does not parse, or a range has no day."""
+    """A date cannot be parsed, or a date range is empty, too long or outside the calendar."""
 
 
 class ParameterError(UsageError):
-    """A parameter or argument is unknown or has a value that is not allowed."""
+    """A parameter or argument is unknown or has an invalid value."""
 
 
 class SettingsError(TerminalError):
@@ -125,14 +125,14 @@ class SettingsError(TerminalError):
 
 
 class NoConnectionError(SettingsError):
-    """A connection is not set at all."""
+    """A connection is not set."""
 
 
 class QueryError(TerminalError):
-    """PostgreSQL refused the query.
+    """PostgreSQL rejected the query.
 
-    Where it says at which character, ``position`` has it, counted from 1 in the statement as it was sent, and ``line``
-    the line of the report's query.
+    If PostgreSQL reports a position, ``position`` holds it as a character offset from 1 in the statement sent, and
+    ``line`` is the corresponding line of the report's query.
     """
 
     position: int | None = None
@@ -140,48 +140,48 @@ class QueryError(TerminalError):
 
 
 class StatementError(QueryError):
-    """PostgreSQL does not understand the query, or finds no such table, column or function."""
+    """The query has a syntax error or names an unknown table, column or function."""
 
 
 class NotTrackedError(TerminalError):
-    """Changes of a table that the report reads are not tracked, or cannot be."""
+    """Changes to a table that the report reads are not tracked, or cannot be."""
 
 
 class UntrustedSchemaError(TerminalError):
-    """The schema ``quire``, or an object in it, is in the hands of a role that is not its owner."""
+    """Schema ``quire``, or an object in it, belongs to another role."""
 
 
 class MisplacedRowsError(TerminalError):
-    """The query returned rows whose time column is NULL or outside their partition."""
+    """The query returned rows whose time column is NULL or outside the partition."""
 
 
 class StoreRefusedError(TerminalError):
-    """The object store refuses: no such bucket, no right, a wrong key."""
+    """The object store denied the request: unknown bucket, missing permission or wrong key."""
 
 
 class IntegrityError(TerminalError):
-    """A stored object is missing or is not what was stored."""
+    """A stored object is missing or differs from what was written."""
 
 
 class DamagedObjectError(IntegrityError):
-    """A stored object is missing, or its bytes are not those that were stored; a run that starts again replaces it."""
+    """A stored object is missing or damaged; the next run replaces it."""
 
 
 class WorkbookError(TerminalError):
-    """Something that no workbook can hold."""
+    """Content that no workbook can hold."""
 
 
 class StackError(TerminalError):
-    """The stack on this machine could not be started or reached."""
+    """The local stack did not start or is unreachable."""
 
 
 class TransientError(ReportError):
-    """Trying again may help."""
+    """A retry may succeed."""
 
 
 class SourceUnavailableError(TransientError):
-    """PostgreSQL cannot be reached, or ended the query before it was done."""
+    """PostgreSQL is unreachable, or interrupted the query."""
 
 
 class StoreUnavailableError(TransientError):
-    """The object store cannot be reached, or is overloaded."""
+    """The object store is unreachable or overloaded."""

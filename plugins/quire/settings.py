@@ -1,13 +1,13 @@
-"""The only reader of the environment: connections as Airflow writes them, the bucket, the include folder.
+"""Settings from environment variables. No other module reads the environment.
 
-AIRFLOW_CONN_<ID>   postgresql://USER:PASSWORD@HOST:PORT/DATABASE        a report's source
-AIRFLOW_CONN_QUIRE_OWNER   the same, of who may make triggers: change tracking; default the source's
-AIRFLOW_CONN_QUIRE_STORE   aws://KEY:SECRET@/?endpoint_url=…&region_name=…
-AIRFLOW_CONN_SMTP_DEFAULT   what e-mails are sent by; only whether it is set counts here
-QUIRE_BUCKET        default quire
-QUIRE_INCLUDE       default the clone's include/
-QUIRE_MAX_ACTIVE_RUNS   of one user of the portal, default 10, at most 100
-QUIRE_POD_TEMPLATES   a folder of pod templates, one for each stage: for the KubernetesExecutor
+AIRFLOW_CONN_<ID>           postgresql://USER:PASSWORD@HOST:PORT/DATABASE: a report's source
+AIRFLOW_CONN_QUIRE_OWNER    the same for the role that installs change tracking; default: the source connection
+AIRFLOW_CONN_QUIRE_STORE    aws://KEY:SECRET@/?endpoint_url=…&region_name=…
+AIRFLOW_CONN_SMTP_DEFAULT   the connection that sends e-mail; Quire only checks whether it is set
+QUIRE_BUCKET                default: quire
+QUIRE_INCLUDE               default: the clone's include/
+QUIRE_MAX_ACTIVE_RUNS       active runs per portal user: default 10, at most 100
+QUIRE_POD_TEMPLATES         folder of pod templates for the KubernetesExecutor, one per stage
 """
 
 from __future__ import annotations
@@ -28,18 +28,20 @@ DEFAULT_BUCKET = "quire"
 DEFAULT_ACTIVE_RUNS = 10
 MAX_ACTIVE_RUNS = 100
 CLONE = Path(__file__).resolve().parents[2]
-ENCODING_HINT = "encode what is special in user and password (%40 for @, %2F for /, %23 for #, %3F for ?, %25 for %)"
-_HOSTS = re.compile(r"(?:(?:\[[0-9A-Fa-f:.%]++\]|[^\[\]:,@\s]*+)(?::\d*+)?(?:,|$))+")  # libpq takes several
+ENCODING_HINT = (
+    "URL-encode special characters in user and password (%40 for @, %2F for /, %23 for #, %3F for ?, %25 for %)"
+)
+_HOSTS = re.compile(r"(?:(?:\[[0-9A-Fa-f:.%]++\]|[^\[\]:,@\s]*+)(?::\d*+)?(?:,|$))+")  # libpq accepts several
 _PARAMETERS = re.compile(r"(?:[a-z_]++=[^&@]*+(?:@[^&/@]*+)?(?:&|$))+")
 _ENCODED = re.compile(r"(?:[^%\s]|%[0-9A-Fa-f]{2})*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
-    """How to reach the bucket. Without a key, boto3's own chain applies (roles, profiles, IRSA).
+    """Bucket, endpoint and credentials. Without a key, boto3's credential chain applies (roles, profiles, IRSA).
 
-    ``public_endpoint_url`` is the address that readers' browsers use, where it differs from ``endpoint_url``: a
-    presigned link is only valid for the host it was signed for.
+    ``public_endpoint_url`` is the URL that readers' browsers use if it differs from ``endpoint_url``: a presigned URL
+    is valid only for the host it was signed for.
     """
 
     bucket: str
@@ -54,7 +56,7 @@ class StoreSettings:
     def from_extra(
         cls, extra: Mapping[str, object], *, bucket: str, access_key: str | None, secret_key: str | None
     ) -> StoreSettings:
-        """Takes an Airflow connection's login, password and extras (those of the amazon provider's aws type)."""
+        """Creates settings from the extras of an Airflow connection of the amazon provider's type ``aws``."""
 
         def text(name: str) -> str | None:
             return str(extra[name]) if extra.get(name) else None
@@ -74,18 +76,19 @@ class StoreSettings:
         """Reads ``aws://KEY:SECRET@/?endpoint_url=…&region_name=…``, each part URL-encoded.
 
         Raises:
-            SettingsError: it is no such address. The message holds no secret.
+            SettingsError: the URI is malformed. The message contains no secret.
         """
         try:
             parts = urlsplit(uri)
         except ValueError as error:
             raise SettingsError(f"{connection_variable(STORE_CONNECTION)} is not a URI: {error}") from error
         if parts.scheme != "aws":
+            scheme = f"has the scheme {parts.scheme!r}" if parts.scheme else "is not a URI"
             raise SettingsError(
-                f"{connection_variable(STORE_CONNECTION)} begins with {parts.scheme or 'nothing'!r}: "
+                f"{connection_variable(STORE_CONNECTION)} {scheme}: "
                 "write aws://KEY:SECRET@/?endpoint_url=…&region_name=…"
             )
-        if _is_torn(parts):  # its key would be lost without a word, and another identity be taken
+        if _is_split_key(parts):  # else the key is lost silently and boto3 uses another identity
             raise SettingsError(f"{connection_variable(STORE_CONNECTION)} is not aws://KEY:SECRET@/?…: {ENCODING_HINT}")
         return cls.from_extra(
             dict(parse_qsl(parts.query)),
@@ -96,10 +99,10 @@ class StoreSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> StoreSettings:
-        """Reads the store's connection and the bucket.
+        """Reads the store's connection and the bucket name.
 
         Raises:
-            SettingsError: the connection is missing or malformed.
+            SettingsError: the connection is not set or malformed.
         """
         return cls.from_uri(_required(environment, STORE_CONNECTION), bucket=bucket_name(environment))
 
@@ -110,48 +113,48 @@ def process_environment() -> dict[str, str]:
 
 
 def replace_environment(environment: Mapping[str, str]) -> None:
-    """Makes this process, and what it starts, see these variables only."""
+    """Replaces the environment of this process and of its future children."""
     os.environ.clear()
     os.environ.update(environment)
 
 
 def set_defaults(variables: Mapping[str, str]) -> None:
-    """Sets variables of this process that are not set yet."""
+    """Sets those variables of this process that are not set yet."""
     for name, value in variables.items():
         os.environ.setdefault(name, value)
 
 
 def bucket_name(environment: Mapping[str, str] = os.environ) -> str:
-    """Returns the bucket that everything is stored in."""
+    """Returns the name of the bucket."""
     return environment.get("QUIRE_BUCKET") or DEFAULT_BUCKET
 
 
 def mail_variable() -> str:
-    """Returns the variable of the connection that e-mails are sent by: Airflow's ``[email] email_conn_id``."""
+    """Returns the environment variable of the connection that sends e-mail, Airflow's ``[email] email_conn_id``."""
     return f"AIRFLOW_CONN_{(os.environ.get('AIRFLOW__EMAIL__EMAIL_CONN_ID') or MAIL_CONNECTION).upper()}"
 
 
 def has_mail_connection() -> bool:
-    """Returns whether that variable is set."""
+    """Returns whether the connection that sends e-mail is set as a variable."""
     return bool(os.environ.get(mail_variable()))
 
 
 def include_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """Returns the folder of reports/ and sql/."""
+    """Returns the folder that contains reports/ and sql/."""
     return Path(environment.get("QUIRE_INCLUDE") or CLONE / "include")
 
 
 def pod_template(stage: str, environment: Mapping[str, str] = os.environ) -> str | None:
-    """Returns the file that the KubernetesExecutor makes a stage's pods from; nothing where Airflow's own is used."""
+    """Returns the pod template of a stage for the KubernetesExecutor, or None for Airflow's default."""
     folder = environment.get("QUIRE_POD_TEMPLATES")
     return str(Path(folder) / f"{stage}.yaml") if folder else None
 
 
 def max_active_runs(environment: Mapping[str, str] = os.environ) -> int:
-    """Returns how many runs that a user has requested in the portal may be active at once.
+    """Returns how many portal runs of one user may be active at once.
 
     Raises:
-        SettingsError: it is no number from 1 to ``MAX_ACTIVE_RUNS``.
+        SettingsError: the value is not a number from 1 to ``MAX_ACTIVE_RUNS``.
     """
     text = environment.get("QUIRE_MAX_ACTIVE_RUNS") or str(DEFAULT_ACTIVE_RUNS)
     if text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MAX_ACTIVE_RUNS:
@@ -160,15 +163,15 @@ def max_active_runs(environment: Mapping[str, str] = os.environ) -> int:
 
 
 def source_url(connection_id: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Returns the libpq address of an Airflow connection.
+    """Returns the libpq URL of an Airflow connection.
 
     Raises:
-        SettingsError: it is not set, or is not a PostgreSQL address.
+        SettingsError: the connection is not set, or is not a PostgreSQL URL.
     """
     url = _required(environment, connection_id)
     scheme, separator, rest = url.partition("://")
     if scheme not in ("postgresql", "postgres"):
-        seen = f"begins with {scheme!r}" if separator else "is no URI"  # what is no URI may be a secret
+        seen = f"has the scheme {scheme!r}" if separator else "is not a URI"  # may be a secret: not quoted
         raise SettingsError(
             f"{connection_variable(connection_id)} {seen}: write postgresql://USER:PASSWORD@HOST/DATABASE"
         )
@@ -180,12 +183,12 @@ def source_url(connection_id: str, environment: Mapping[str, str] = os.environ) 
 
 
 def validate_encoding(connection_id: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Checks that no part of a password is taken for a host when Airflow reads a connection from its variable.
+    """Checks that Airflow does not read part of a password as a host when it parses the connection's variable.
 
-    Airflow's own reader ends user and password at ``#`` as well, which libpq does not.
+    Unlike libpq, Airflow's parser also ends user and password at ``#``.
 
     Raises:
-        SettingsError: a user or password is not URL-encoded. The message holds nothing of it.
+        SettingsError: user or password is not URL-encoded. The message contains neither.
     """
     uri = environment.get(connection_variable(connection_id), "")
     scheme, _, rest = uri.partition("://")
@@ -196,10 +199,10 @@ def validate_encoding(connection_id: str, environment: Mapping[str, str] = os.en
 
 
 def _has_stray_at(rest: str, authority: str) -> bool:
-    """Whether a password is cut off: libpq ends it at its first ``@``, and an authority at the first slash.
+    """Returns whether a password is truncated: libpq ends it at the first ``@``, and the authority at the first slash.
 
-    A parameter's value may hold an ``@``, but no slash behind it: that is where the host and database of a password
-    with a question mark would stand.
+    The value of a query parameter may contain ``@``, but no slash after it: there, host and database would follow a
+    password that contains a question mark.
     """
     path, _, query = rest[len(authority) :].partition("?")
     return authority.count("@") > 1 or "@" in path or ("@" in query and not _PARAMETERS.fullmatch(query))
@@ -212,17 +215,17 @@ def _unencoded(connection_id: str) -> SettingsError:
 
 
 def owner_url(source_connection: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Returns the libpq address of who installs change tracking: the source's own where ``quire_owner`` is not set.
+    """Returns the libpq URL of the role that installs change tracking: ``quire_owner``, or else the source connection.
 
     Raises:
-        SettingsError: neither is set, or it is not a PostgreSQL address.
+        SettingsError: neither connection is set, or its value is not a PostgreSQL URL.
     """
-    known = connection_variable(OWNER_CONNECTION) in environment
-    return source_url(OWNER_CONNECTION if known else source_connection, environment)
+    has_owner = connection_variable(OWNER_CONNECTION) in environment
+    return source_url(OWNER_CONNECTION if has_owner else source_connection, environment)
 
 
-def _is_torn(parts: SplitResult) -> bool:
-    """Whether an address of the store ended early: at a slash, a question mark or a hash inside its key."""
+def _is_split_key(parts: SplitResult) -> bool:
+    """Returns whether the store's URI was split at an unencoded slash, question mark or hash inside its key."""
     return (
         bool(parts.netloc and not parts.netloc.endswith("@"))
         or parts.path not in ("", "/")
@@ -232,7 +235,7 @@ def _is_torn(parts: SplitResult) -> bool:
 
 
 def connection_variable(connection_id: str) -> str:
-    """Returns the environment variable that Airflow reads a connection from."""
+    """Returns the name of the environment variable that defines an Airflow connection."""
     return f"AIRFLOW_CONN_{connection_id.upper()}"
 
 
@@ -241,5 +244,5 @@ def _required(environment: Mapping[str, str], connection_id: str) -> str:
         return environment[connection_variable(connection_id)]
     except KeyError as error:
         raise NoConnectionError(
-            f"{connection_variable(connection_id)} is not set: the connection {connection_id} is needed"
+            f"{connection_variable(connection_id)} is not set: it defines the connection {connection_id}"
         ) from error

@@ -1,9 +1,9 @@
-"""The portal's addresses. They stay: people keep them, and whoever follows one is checked anew.
+"""URL paths of the portal. They are stable because readers bookmark them; each request is authorized again.
 
-PREFIX/                                             the reports that one may see
+PREFIX/                                             the reports that a reader has access to
 PREFIX/reports/REPORT                               a report: its form and its runs
-PREFIX/reports/REPORT/runs/RUN_ID                   one of Airflow's runs
-PREFIX/reports/REPORT/published/RUN_KEY/FILE        a file; redirects to a link that was signed that moment
+PREFIX/reports/REPORT/runs/RUN_ID                   an Airflow run
+PREFIX/reports/REPORT/published/RUN_KEY/FILE        a file; redirects to a newly presigned URL
 PREFIX/reports/REPORT/published/RUN_KEY.zip         all files of a published run
 """
 
@@ -15,12 +15,12 @@ PREFIX = "/quire"
 
 
 def report_path(report: str) -> str:
-    """Returns the path of a report's page, below the address that Airflow has for its readers."""
+    """Returns the path of a report's page, relative to Airflow's base URL."""
     return f"{PREFIX}/reports/{quote(report, safe='')}"
 
 
 def run_path(report: str, run_id: str) -> str:
-    """Returns the path of the page of one of Airflow's runs, by its ``dag_run_id``."""
+    """Returns the path of an Airflow run's page, by its ``dag_run_id``."""
     return f"{report_path(report)}/runs/{quote(run_id, safe='')}"
 
 
@@ -30,5 +30,5 @@ def file_path(report: str, run_key: str, name: str) -> str:
 
 
 def archive_path(report: str, run_key: str) -> str:
-    """Returns the path of all files of a published run in one zip."""
+    """Returns the path of the zip with all files of a published run."""
     return f"{report_path(report)}/published/{run_key}.zip"

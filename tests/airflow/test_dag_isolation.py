@@ -63,7 +63,7 @@ def test_notifier_that_raises_anything_breaks_its_own_report_only(tmp_path: Path
     assert "SystemExit: 2" in reasons["exits_on_import"]
     assert "SystemExit: 3" in reasons["exits_when_made"]
     assert "has no attribute 'X'" in reasons["builds_dags"]  # and its own DAG is not among those of the file
-    assert reasons["exits_when_shown"] == "exits_when_shown: it ended with an unforeseen error, SystemExit: 4"
+    assert reasons["exits_when_shown"] == "exits_when_shown: unexpected error: SystemExit: 4"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no tasks"), SystemExit(5)])

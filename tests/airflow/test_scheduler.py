@@ -61,7 +61,7 @@ def test_year_of_flights_is_published_by_mapped_tasks(running_stack: LocalStack,
         "flights_2013-01-01_2013-12-31_summary.xlsx",
     ]
     store = running_stack.s3.store()
-    assert verify_run(published["run"], store=store).faults == ()
+    assert verify_run(published["run"], store=store).problems == ()
     usage = read_manifest(store, "flights", published["run"]).usage
     assert Counter(task.stage for task in usage) == {
         "plan": 1, "extract": 12, "aggregate": 1, "layout": 1, "render": 12, "publish": 1,

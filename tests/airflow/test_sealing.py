@@ -110,7 +110,7 @@ def test_task_with_a_changed_xcom_is_refused_in_one_line(
     call(calls, *STAGES[: STAGES.index(stage)])
     forge(calls)
     stored = {entry.key for entry in bucket.list("")}
-    with pytest.raises(IntegrityError, match=r"XCom of this run|other partitions than its range") as raised:
+    with pytest.raises(IntegrityError, match=r"XCom of this run|partitions do not match its date range") as raised:
         call(calls, stage)
     assert not isinstance(raised.value, DamagedObjectError)  # which would start the run again
     assert "\n" not in str(raised.value)
@@ -138,7 +138,7 @@ def test_run_of_which_files_were_left_out_starts_again(
     call(calls, "publish")
     manifest = read_manifest(bucket, "events", calls.of("publish")["run"])
     assert [file.name for file in manifest.files][:2] == ["events_2013-01.csv", "events_2013-02.csv"]
-    assert verify_run(manifest.run, store=bucket).faults == ()
+    assert verify_run(manifest.run, store=bucket).problems == ()
 
 
 MIXTURES: dict[str, tuple[str, tuple[str, str]]] = {  # what an earlier run of the same id gave is put into a later one
@@ -173,7 +173,7 @@ def test_record_of_an_earlier_run_of_the_same_id_is_refused(
     call(later, *STAGES[: STAGES.index(stage)])
     task_id, key = place
     later.xcoms[task_id][key] = earlier.of(task_id, key)
-    with pytest.raises(IntegrityError, match=r"XCom of this run|other partitions than its range"):
+    with pytest.raises(IntegrityError, match=r"XCom of this run|partitions do not match its date range"):
         call(later, stage)
 
 
@@ -188,7 +188,7 @@ def test_records_of_an_earlier_attempt_beside_new_ones_are_left_out(
             for key in ("return_value", USAGE):
                 later.of(stage, key).extend(earlier.of(stage, key))
     manifest = read_manifest(bucket, "events", later.of("publish")["run"])
-    assert (manifest.parameters, verify_run(manifest.run, store=bucket).faults) == ({"kind": "a"}, ())
+    assert (manifest.parameters, verify_run(manifest.run, store=bucket).problems) == ({"kind": "a"}, ())
     assert [file.name for file in manifest.files][:2] == ["events_2013-01.csv", "events_2013-02.csv"]
     assert [usage.stage for usage in manifest.usage].count("extract") == 2
 
@@ -201,7 +201,7 @@ def test_files_of_an_earlier_attempt_are_rendered_again(
     later.xcoms["render"]["return_value"] = earlier.of("render")
     call(later, "publish")
     manifest = read_manifest(bucket, "events", later.of("publish")["run"])
-    assert (manifest.parameters, verify_run(manifest.run, store=bucket).faults) == ({"kind": "a"}, ())
+    assert (manifest.parameters, verify_run(manifest.run, store=bucket).problems) == ({"kind": "a"}, ())
 
 
 def test_summaries_of_rows_that_have_changed_since_are_refused(

@@ -69,7 +69,7 @@ def test_run_after_it_extracts_nothing_and_the_next_is_published_already(
     assert (extracted(client, second), indexes(client, second, "render")) == (0, [])
     told = published(client, second)
     assert told == {**published(client, first), "reused": True, "published_at": told["published_at"]}
-    assert verify_run(published(client, second)["run"], store=running_stack.s3.store()).faults == ()
+    assert verify_run(published(client, second)["run"], store=running_stack.s3.store()).problems == ()
 
 
 def test_changed_row_makes_its_partition_and_a_moved_one_both(running_stack: LocalStack, client: httpx.Client) -> None:

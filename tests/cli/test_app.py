@@ -111,7 +111,7 @@ def test_run_on_a_terminal_shows_progress(quire_environment: dict[str, str]) -> 
     [
         (["flights", "--start", "2013-02-30", "--end", "2013-03-01"], "start is '2013-02-30': write a calendar date"),
         (["flights", "--start", "2013-03-02", "--end", "2013-03-01"], "start 2013-03-02 is after end 2013-03-01"),
-        (["flihgts", "--start", "2013-03-01", "--end", "2013-03-01"], "no report is called 'flihgts'"),
+        (["flihgts", "--start", "2013-03-01", "--end", "2013-03-01"], "no report 'flihgts'"),
         (["flights", "--start", "2013-03-01"], "give --start and --end"),
         (["flights", *FLIGHTS_OF_HAWAIIAN[:4], "--param", "carrier=ZZ"], "parameter carrier is 'ZZ': use one of 9E"),
         (["flights", *FLIGHTS_OF_HAWAIIAN[:4], "--param", "carier=AA"], "unknown parameter 'carier'"),
@@ -236,7 +236,7 @@ def test_verify_reads_the_summaries_again(quire_environment: dict[str, str], buc
     bucket.put(key, b"junk")
     done = quire(quire_environment, "verify", told["run"])
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert f"{key} has 4 bytes, the manifest says" in done.stderr
+    assert f"{key} has 4 bytes; the manifest states" in done.stderr
 
 
 def test_verify_of_a_manifest_that_is_none_is_one_line(quire_environment: dict[str, str], bucket: ObjectStore) -> None:

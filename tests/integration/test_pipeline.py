@@ -70,7 +70,7 @@ def test_year_of_flights_has_the_rows_that_sql_counts_month_by_month(
         workbook = open_workbook(bucket, file.key)
         assert file.rows == rows
         assert len(sheet_rows(workbook, flights.title)) == 1 + rows + 1  # with header and totals
-    assert verify_run(manifest.run, store=bucket).faults == ()
+    assert verify_run(manifest.run, store=bucket).problems == ()
 
 
 def test_summaries_equal_postgresqls_own_group_by(
@@ -132,7 +132,7 @@ def test_empty_range_ends_in_a_valid_empty_report(
     header = sheet_rows(open_workbook(bucket, manifest.files[0].key), flights.title)[0]
     assert header[:3] == ["Scheduled", "Departed", "Code"]
     assert "By airline" in open_workbook(bucket, manifest.files[1].key).sheet_names
-    assert verify_run(manifest.run, store=bucket).faults == ()
+    assert verify_run(manifest.run, store=bucket).problems == ()
 
 
 def test_parameter_reaches_the_query(flights: ReportDefinition, flights_url: str, bucket: ObjectStore) -> None:
@@ -165,7 +165,7 @@ def test_every_split_and_format_holds_every_row_once(
     definition = events_report(tmp_path, workbook=workbook)
     manifest = run(definition, fresh_database, bucket, "2013-01-01", "2013-03-31").published.manifest
     assert [file.name for file in manifest.files] == names
-    assert verify_run(manifest.run, store=bucket).faults == ()
+    assert verify_run(manifest.run, store=bucket).problems == ()
     numbers = []
     for file in manifest.files:
         if file.name.endswith(".xlsx") and file.name != SUMMARY:
@@ -232,7 +232,7 @@ def test_two_writers_of_one_run_end_with_one_that_counts(
     assert sorted(outcome.published.already_published for outcome in outcomes) == [False, True, True]
     kept = {file.key for file in manifests[0].files} | {manifest_key("events", manifests[0].run)}
     assert {entry.key for entry in bucket.list("reports/")} == kept
-    assert verify_run(manifests[0].run, store=bucket).faults == ()
+    assert verify_run(manifests[0].run, store=bucket).problems == ()
 
 
 KILLED = """
@@ -294,4 +294,4 @@ def test_run_killed_at_any_stage_leaves_no_manifest_and_ends_when_run_again(
     outcome = run(definition, fresh_database, bucket, "2013-01-01", "2013-03-31", run_id="killed")
     assert outcome.published.already_published is False
     assert outcome.published.manifest.rows == len(ROWS)
-    assert verify_run(outcome.published.manifest.run, store=bucket).faults == ()
+    assert verify_run(outcome.published.manifest.run, store=bucket).problems == ()

@@ -155,7 +155,7 @@ def test_split_in_format_reads_back_as_postgresqls_own_rows(
     assert manifest.rows == len(expected) == COUNT
     if split == "rows":
         assert [file.rows for file in files] == [MOST] * 4 + [COUNT - 4 * MOST]
-    assert verify_run(manifest.run, store=bucket).faults == ()
+    assert verify_run(manifest.run, store=bucket).problems == ()
 
 
 def test_files_of_a_split_by_rows_tell_their_first_and_last_row(

@@ -176,6 +176,6 @@ def test_failure_without_a_reason_explains_it(failed: list[FailedTask], text: st
 
 
 def test_failure_of_an_invalid_request_has_no_date_range() -> None:
-    notification = failure(FailedTask(stage="plan", reason="give start and end"), request=None)
+    notification = failure(FailedTask(stage="plan", reason="set both start and end"), request=None)
     assert notification.subject == "Flights <b>& more</b> {{ 7 * 7 }}: failed"
     assert "Date range" not in render_text(notification)

@@ -51,7 +51,7 @@ def test_slices_follow_one_another(bucket: ObjectStore, stored: Upload) -> None:
 
 
 def test_slice_of_rows_that_are_not_there_is_refused(bucket: ObjectStore, stored: Upload) -> None:
-    with pytest.raises(DamagedObjectError, match=r"rows\.parquet gave 10 rows where there were 11"):
+    with pytest.raises(DamagedObjectError, match=r"rows\.parquet has 10 of the expected 11 rows"):
         numbers(bucket, stored, (29_990, 11))
 
 

@@ -73,7 +73,7 @@ def test_question_is_another_once_the_definition_was_changed(definition: ReportD
         ({"parameters": {"kind": 5}}, "parameter kind is 5"),
         ({"formats": ["pdf"]}, "format 'pdf' is not one of"),
         ({"start": "1000-01-01", "end": "9000-01-01"}, "At most 20,000 months at once; this is 96,001"),
-        ({"parameters": {"kind": "a\ud800"}}, "cannot hold the character"),
+        ({"parameters": {"kind": "a\ud800"}}, "cannot contain NUL or unpaired surrogates"),
     ],
 )
 def test_question_that_is_wrong_is_refused_with_its_reason(

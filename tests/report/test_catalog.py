@@ -71,8 +71,8 @@ def test_broken_report_breaks_itself_only(include: Path) -> None:
     catalog = load_catalog(include)
     assert list(catalog.definitions) == ["flights"]
     assert list(catalog.errors) == ["My Report", "broken", "old"]
-    assert str(catalog.errors["old"]) == "include/reports/old.yml: rename it to old.yaml"
-    assert "a report's name has small letters" in str(catalog.errors["My Report"])
+    assert str(catalog.errors["old"]) == "include/reports/old.yml: rename the file to old.yaml"
+    assert "use lowercase letters, digits and single underscores" in str(catalog.errors["My Report"])
 
 
 def test_report_in_two_files_is_refused(include: Path) -> None:
@@ -84,9 +84,9 @@ def test_report_in_two_files_is_refused(include: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("flight", "no report is called 'flight' in include/reports; did you mean flights?"),
-        ("xyz", "no report is called 'xyz' in include/reports; there are flights"),
-        ("../reports/flights", "no report is called '../reports/flights'"),
+        ("flight", "no report 'flight' in include/reports; did you mean flights?"),
+        ("xyz", "no report 'xyz' in include/reports; existing reports: flights"),
+        ("../reports/flights", "no report '../reports/flights'"),
     ],
 )
 def test_unknown_report_is_refused_with_the_likely_one(include: Path, name: str, words: str) -> None:
@@ -96,7 +96,7 @@ def test_unknown_report_is_refused_with_the_likely_one(include: Path, name: str,
 
 
 def test_missing_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DefinitionError, match=r"there is no folder .*reports: QUIRE_INCLUDE names the one"):
+    with pytest.raises(DefinitionError, match=r"folder .*reports does not exist: set QUIRE_INCLUDE"):
         load_catalog(tmp_path)
 
 
@@ -108,44 +108,44 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
         ("title: Flights", "titel: Flights", "1: titel: unknown key; did you mean title?"),
         ("title: Flights", "title:", "1: title: is empty: must be text"),
         ("title: Flights", "title: 2013", "1: title: is 2013: must be text"),
-        ("title: Flights", "name: flights", "1: name: the file's own name is the report's"),
-        ("title: Flights", "sql_text: SELECT 1", "1: sql_text: unknown key; known are title, description, owner"),
+        ("title: Flights", "name: flights", "1: name: remove this key: the file name is the report's"),
+        ("title: Flights", "sql_text: SELECT 1", "1: sql_text: unknown key; valid keys: title, description, owner"),
         ("partition: month", "partition: mnth", "7: partition: is 'mnth': use one of day, week, month, quarter, year"),
         ("partition: month", "partition: mnth", "; did you mean month?"),
         ("New_York", "NewYork", "8: timezone: is 'America/NewYork': use an IANA time zone"),
         ("tracked", "trackd", "6: source.freshness: is 'trackd': use one of tracked, always; did you mean tracked?"),
         ("tracked", "{prob: a}", "6: source.freshness.prob: unknown key; did you mean probe?"),
         ("tracked", "5", "6: source.freshness: is 5: must be a mapping"),
-        ("[AA, B6]", "[AA, NO]", "10: parameters.carrier.enum[1]: is false: write the text 'false', in quotes"),
+        ("[AA, B6]", "[AA, NO]", "10: parameters.carrier.enum[1]: is false: quote it, as in 'false'"),
         ("[AA, B6]", "AA", "10: parameters.carrier.enum: is 'AA': must be a list"),
         ("default: null", "defalt: null", "10: parameters.carrier.defalt: unknown key; did you mean default?"),
-        ("carrier: {type", "start: {type", "10: parameters.start: start, end, force and formats belong to every run"),
+        ("carrier: {type", "start: {type", "10: parameters.start: start, end, force and formats are reserved"),
         ("width: 12", "width: wide", "12: columns[0].width: is 'wide': must be a number"),
         ("width: 12", "width: 0", "12: columns[0].width: is 0: must be more than 0"),
         ("width: 12", "width: 256", "12: columns[0].width: is 256: must be at most 255"),
         ("agg: mean", "agg: maen", "18: summaries[0].measures.mean_delay.agg: is 'maen': use one of count, sum, mean"),
         ("agg: mean, of: arrival_delay", "agg: mean", "18: summaries[0].measures.mean_delay.of: missing: mean needs"),
         ("{agg: count}", "{ag: count}", "17: summaries[0].measures.flights.ag: unknown key; did you mean agg?"),
-        ("[-flights]", "[-flight]", "19: summaries[0].sort[0]: is 'flight': this summary has carrier, flights"),
-        ("y: [flights]", "y: [flight]", "20: summaries[0].chart.y[0]: is 'flight': this summary has flights"),
+        ("[-flights]", "[-flight]", "19: summaries[0].sort[0]: is 'flight': use one of carrier, flights"),
+        ("y: [flights]", "y: [flight]", "20: summaries[0].chart.y[0]: is 'flight': use one of flights"),
         (
             "by: [carrier]",
             "by: [{column: a, evry: day}]",
             "15: summaries[0].by[0].evry: unknown key; did you mean every?",
         ),
-        ("By airline", "About", "14: summaries[0].name: is 'About': that sheet's name is taken"),
+        ("By airline", "About", "14: summaries[0].name: is 'About': this sheet name is reserved"),
         ("{extract:", "{extrct:", "21: queues.extrct: is 'extrct': use one of plan, extract, aggregate"),
         (
             "sql: flights/extract.sql",
             "sql: flights/extrat.sql",
-            "3: source.sql: there is no file include/sql/flights/ex",
+            "3: source.sql: include/sql/flights/extrat.sql does not exist",
         ),
         ("sql: flights/extract.sql", "sql: flights/extrat.sql", "; did you mean flights/extract.sql?"),
-        ("sql: flights/extract.sql", "sql: ../flights.sql", "3: source.sql: is '../flights.sql': name a file under"),
-        ("sql: flights/extract.sql", "sql: /etc/passwd", "3: source.sql: is '/etc/passwd': name a file under"),
-        ("title: Flights", "title: a\ntitle: b", "2: title: this key stands twice"),
-        ("flights: {agg: count}", "flights: {agg: count, agg: sum}", "17: agg: this key stands twice"),
-        ("title: Flights", "on: 1", "1: the key on is not text: write it in quotes"),
+        ("sql: flights/extract.sql", "sql: ../flights.sql", "3: source.sql: '../flights.sql' is outside"),
+        ("sql: flights/extract.sql", "sql: /etc/passwd", "3: source.sql: '/etc/passwd' is outside"),
+        ("title: Flights", "title: a\ntitle: b", "2: title: duplicate key"),
+        ("flights: {agg: count}", "flights: {agg: count, agg: sum}", "17: agg: duplicate key"),
+        ("title: Flights", "on: 1", "1: the key on is not text: quote it"),
         ("title: Flights", "title: a: b", "1: not valid YAML: mapping values are not allowed"),
         ("title: Flights", "title: [a", "2: not valid YAML: "),
         ("title: Flights", "\ttitle: a", "1: not valid YAML: found character that cannot start any token"),
@@ -155,8 +155,8 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
             "title: !!python/object:os.system a",
             "1: not valid YAML: could not determine a constructor",
         ),
-        ("freshness: tracked", "timeout: 25d", "6: source.timeout: PostgreSQL's statement_timeout ends at 24d"),
-        ("title: Flights", "title: &a [*a]", "1: the alias *a stands inside the value that it repeats"),
+        ("freshness: tracked", "timeout: 25d", "6: source.timeout: must be at most 24d, PostgreSQL's limit"),
+        ("title: Flights", "title: &a [*a]", "1: the alias *a refers to a value that contains it"),
     ],
 )
 def test_mistake_is_told_with_its_line_and_field(include: Path, old: str, new: str, told: str) -> None:
@@ -170,15 +170,15 @@ def test_mistake_is_told_with_its_line_and_field(include: Path, old: str, new: s
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "include/reports/flights.yaml: is empty"),
-        ("# nothing\n", "include/reports/flights.yaml: is empty"),
-        ("- a\n", "include/reports/flights.yaml:1: must be a mapping, such as title: Flights"),
+        ("", "include/reports/flights.yaml: the file is empty"),
+        ("# nothing\n", "include/reports/flights.yaml: the file is empty"),
+        ("- a\n", "include/reports/flights.yaml:1: the file must be a mapping, such as title: Flights"),
         ("a: 1\n---\nb: 2\n", "include/reports/flights.yaml:2: not valid YAML: but found another document"),
         ("a: \x01", "include/reports/flights.yaml: not valid YAML: control characters are not allowed"),
         ("a: !!int b", "include/reports/flights.yaml: not valid YAML: invalid literal for int()"),
-        ("a: !!bool b", "include/reports/flights.yaml: not valid YAML: a value is not of the type that its tag says"),
-        ("a: !!timestamp b", "include/reports/flights.yaml: not valid YAML: a value is not of the type"),
-        ('a: !!int ""', "include/reports/flights.yaml: not valid YAML: a value is not of the type"),
+        ("a: !!bool b", "include/reports/flights.yaml: not valid YAML: a value does not match its type tag"),
+        ("a: !!timestamp b", "include/reports/flights.yaml: not valid YAML: a value does not match its type tag"),
+        ('a: !!int ""', "include/reports/flights.yaml: not valid YAML: a value does not match its type tag"),
     ],
 )
 def test_file_that_is_no_definition_at_all_is_refused(include: Path, text: str, told: str) -> None:
@@ -196,18 +196,18 @@ def test_many_mistakes_are_told_in_their_order_three_and_the_number_of_the_rest(
     [
         (
             SQL.replace("carrier)s", "carier)s"),
-            "sql/flights/extract.sql:4: %(carier)s is no parameter; did you mean carr",
+            "sql/flights/extract.sql:4: %(carier)s is not a parameter; did you mean carr",
         ),
-        (SQL.replace("carrier)s", "x)s"), "declare it in include/reports/flights.yaml under parameters"),
+        (SQL.replace("carrier)s", "x)s"), "declare it under parameters in include/reports/flights.yaml"),
         (
             SQL.replace("%(carrier)s", "'AA'"),
-            "flights.yaml:10: parameters.carrier: include/sql/flights/extract.sql does",
+            "flights.yaml:10: parameters.carrier: unused: include/sql/flights/extract.sql does",
         ),
-        (SQL.replace("%(carrier)s", "'%(carrier)s'"), "sql/flights/extract.sql:4: %(carrier)s stands inside quotes"),
-        (SQL.replace("%(end)s", "now()"), "sql/flights/extract.sql: does not use %(end)s"),
-        (SQL.replace("%(start)s", "now() -- %(start)s\n"), "sql/flights/extract.sql: does not use %(start)s"),
+        (SQL.replace("%(carrier)s", "'%(carrier)s'"), "sql/flights/extract.sql:4: %(carrier)s is inside quotes"),
+        (SQL.replace("%(end)s", "now()"), "sql/flights/extract.sql: %(end)s is missing"),
+        (SQL.replace("%(start)s", "now() -- %(start)s\n"), "sql/flights/extract.sql: %(start)s is missing"),
         (SQL + "  AND a % 2 = 0", "sql/flights/extract.sql:5: '% 2 = 0': write %(name)s for a value, %% for a percent"),
-        ("", "sql/flights/extract.sql: does not use %(start)s"),
+        ("", "sql/flights/extract.sql: %(start)s is missing"),
     ],
 )
 def test_query_whose_placeholders_are_wrong_is_refused(include: Path, sql: str, told: str) -> None:
@@ -229,7 +229,7 @@ def test_query_that_is_no_utf8_is_refused(include: Path) -> None:
 def test_query_outside_the_folder_behind_a_link_is_refused(include: Path) -> None:
     (include.parent / "secret.sql").write_text(SQL)
     (include / "sql" / "link.sql").symlink_to(include.parent / "secret.sql")
-    assert "name a file under include/sql" in refusal(include, YAML.replace("flights/extract.sql", "link.sql"))
+    assert "is outside include/sql" in refusal(include, YAML.replace("flights/extract.sql", "link.sql"))
 
 
 def test_dates_stay_text_and_anchors_are_read(include: Path) -> None:

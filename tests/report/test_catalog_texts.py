@@ -41,27 +41,27 @@ def errors_of(folder: Path, yaml: str, *, sql: str = SQL) -> dict[str, str]:
 )
 def test_nul_in_any_text_is_refused_at_its_field(tmp_path: Path, yaml: str, place: str) -> None:
     assert errors_of(tmp_path, yaml) == {
-        "evil": f"include/reports/evil.yaml:{place}: has the control character \\x00: take it out"
+        "evil": f"include/reports/evil.yaml:{place}: contains the control character \\x00: remove it"
     }
 
 
 def test_nul_in_a_key_is_refused_and_never_repeated(tmp_path: Path) -> None:
     assert errors_of(tmp_path, NOTIFIER + '"a\\0b": "\\0"}]}}\n') == {
-        "evil": "include/reports/evil.yaml:3: delivery.notify.failure[0]: the key 'a\\x00b' has the control character "
-        "\\x00: take it out; include/reports/evil.yaml:3: delivery.notify.failure[0].a\\x00b: has the control "
-        "character \\x00: take it out"
+        "evil": "include/reports/evil.yaml:3: delivery.notify.failure[0]: the key 'a\\x00b' contains the control "
+        "character \\x00: remove it; include/reports/evil.yaml:3: delivery.notify.failure[0].a\\x00b: contains the "
+        "control character \\x00: remove it"
     }
 
 
 @pytest.mark.parametrize("place", ["/* a\0b */", "'\0'", "\0", "1 -- \0"])
 def test_nul_in_a_query_is_refused_at_its_line(tmp_path: Path, place: str) -> None:
     errors = errors_of(tmp_path, f"{PARAMETER}}}}}\n", sql=f"{SQL}\nAND 1 =\n{place}\n")
-    assert errors["evil"] == "include/sql/x.sql:3: has the control character \\x00: take it out"
+    assert errors["evil"] == "include/sql/x.sql:3: contains the control character \\x00: remove it"
 
 
 @pytest.mark.parametrize("escape", ["\\x01", "\\e", "\\r", "\\x7f", "\\x85", "\\x9f"])
 def test_control_character_is_refused(escape: str) -> None:
-    with pytest.raises(DefinitionError, match=r"^f:1: description: has the control character \\"):
+    with pytest.raises(DefinitionError, match=r"^f:1: description: contains the control character \\"):
         read_document(f'description: "a{escape}b"', file="f")
 
 
@@ -72,7 +72,7 @@ def test_lines_and_tabs_of_a_text_stay(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["!!binary YQBi", "!!set {a, b}", "!!omap [a: 1]", "!!pairs [a: 1]"])
 def test_value_of_a_type_that_json_lacks_is_refused(tmp_path: Path, value: str) -> None:
-    reason = f"has the tag {value.split()[0]}: write text, a number, a list or a mapping"
+    reason = f"the tag {value.split()[0]} is not supported: write text, a number, a list or a mapping"
     assert errors_of(tmp_path, f"description: {value}\n") == {
         "evil": f"include/reports/evil.yaml:3: description: {reason}"
     }

@@ -103,7 +103,7 @@ def test_duration_is_read(text: str, length: timedelta) -> None:
 
 @pytest.mark.parametrize("wrong", ["30", 30, "0m", "-1h", "1.5h", "1w", "", None, "1h30m"])
 def test_duration_of_another_form_is_refused(wrong: object) -> None:
-    assert "write a length of time such as 45s, 30m, 1h or 90d" in refusal(delivery={"link_ttl": wrong})
+    assert "write a duration such as 45s, 30m, 1h or 90d" in refusal(delivery={"link_ttl": wrong})
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_window_defaults_to_one_partition() -> None:
 
 @pytest.mark.parametrize("wrong", ["0 days", "month", "1 hour", "-1 day", "1.5 days", "1  day"])
 def test_window_of_another_form_is_refused(wrong: str) -> None:
-    assert "write how many whole periods" in refusal(window=wrong)
+    assert "write a number of periods" in refusal(window=wrong)
 
 
 def test_freshness_and_split_take_a_word_or_a_mapping() -> None:
@@ -147,40 +147,46 @@ def test_notifier_keeps_the_arguments_that_are_its_own() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"name": "Flights"}, "a report's name has small letters"),
-        ({"name": "../flights"}, "a report's name has small letters"),
+        ({"name": "Flights"}, "use lowercase letters, digits and single underscores"),
+        ({"name": "../flights"}, "use lowercase letters, digits and single underscores"),
         ({"title": " "}, "is empty"),
-        ({"title": "a\nb"}, "write it on one line"),
+        ({"title": "a\nb"}, "write a single line"),
         ({"partition": "hour"}, "'day', 'week', 'month', 'quarter' or 'year'"),
         ({"timezone": "America/NewYork"}, "did you mean America/New_York?"),
         ({"schedule": "0 6 1 *"}, "five fields"),
         ({"schedule": "0 66 1 * *"}, "out of range"),
         ({"schedule": "0 0 31 2 *"}, "failed to find next date"),
-        ({"parameters": {"force": {"type": "boolean"}}}, "belong to every run"),
-        ({"parameters": {"Carrier": {"type": "string"}}}, "a parameter's name has small letters"),
+        ({"parameters": {"force": {"type": "boolean"}}}, "are reserved"),
+        ({"parameters": {"Carrier": {"type": "string"}}}, "use lowercase letters, digits and underscores"),
         ({"columns": [{"name": "a"}, {"name": "a"}]}, "a is listed twice"),
         ({"columns": [{"name": "a", "width": 0}]}, "greater than 0"),
         ({"columns": [{"name": "a", "total": "median"}]}, "'sum', 'mean', 'min', 'max' or 'count'"),
-        ({"summaries": [SUMMARY, {**SUMMARY, "name": "BY AIRLINE"}]}, "two sheets would be called 'BY AIRLINE'"),
+        ({"summaries": [SUMMARY, {**SUMMARY, "name": "BY AIRLINE"}]}, "two sheets are named 'BY AIRLINE'"),
         ({"columns": [{"name": "carrier_name", "title": "delay"}], "summaries": [SUMMARY]}, "have the header 'Delay'"),
-        ({"workbook": {"detail": False}}, "nothing would be written"),
+        ({"workbook": {"detail": False}}, "the run would be empty"),
         ({"workbook": {"formats": []}}, "is empty"),
         ({"workbook": {"formats": ["xlsx", "xlsx"]}}, "xlsx is listed twice"),
         ({"workbook": {"split": {"rows": 0}}}, "greater than or equal to 1"),
         ({"delivery": {"link_ttl": "8d"}}, "at most 7d"),
         ({"delivery": {"notify": {"success": ["ops"]}}}, "ops@example.org"),
-        ({"delivery": {"notify": {"success": [{"notifier": "Slack"}]}}}, "write a class with its module"),
+        ({"delivery": {"notify": {"success": [{"notifier": "Slack"}]}}}, "write the full path of a class"),
         ({"delivery": {"notify": {"failure": [{"channel": "#ops"}]}}}, "Field required"),
         ({"queues": {"extrakt": "q"}}, "'extract'"),
         ({"pools": {"extrakt": "p"}}, "'extract'"),
         ({"pools": {"extract": ""}}, "is empty"),
-        ({"store_schedule": "0 2 * * *"}, "stores nothing that lasts"),
-        ({"schedule": "0 6 1 * *", "parameters": {"a": {"type": "string"}}}, "a scheduled report needs one"),
-        ({"source": {"sql": "a.sql", "time_column": "t", "freshness": "tracked"}}, "tracked needs the tables"),
+        ({"store_schedule": "0 2 * * *"}, "has no effect with source.freshness: always"),
+        (
+            {"schedule": "0 6 1 * *", "parameters": {"a": {"type": "string"}}},
+            "every parameter of a scheduled report needs a default",
+        ),
+        ({"source": {"sql": "a.sql", "time_column": "t", "freshness": "tracked"}}, "tracked requires source.tables"),
         ({"source": {"sql": "a.sql", "time_column": "t", "tables": ["a", "a"]}}, "a is listed twice"),
         ({"source": {"sql": "a.sql", "time_column": "t", "parallel": 65}}, "less than or equal to 64"),
         ({"source": {"sql": "a.sql", "time_column": "t", "parallel": 0}}, "greater than or equal to 1"),
-        ({"source": {"sql": "a.sql", "time_column": "t", "connection": "a b"}}, "a connection id has letters"),
+        (
+            {"source": {"sql": "a.sql", "time_column": "t", "connection": "a b"}},
+            "use letters, digits, underscores, dots and hyphens",
+        ),
     ],
 )
 def test_definition_that_cannot_be_meant_is_refused(fields: dict[str, Any], words: str) -> None:
@@ -190,24 +196,27 @@ def test_definition_that_cannot_be_meant_is_refused(fields: dict[str, Any], word
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"name": "About"}, "that sheet's name is taken"),
-        ({"name": "files"}, "that sheet's name is taken"),
-        ({"name": "History"}, "that sheet's name is taken"),
-        ({"name": "a/b"}, "it names a sheet"),
-        ({"name": "'a"}, "it names a sheet"),
+        ({"name": "About"}, "this sheet name is reserved"),
+        ({"name": "files"}, "this sheet name is reserved"),
+        ({"name": "History"}, "this sheet name is reserved"),
+        ({"name": "a/b"}, "a sheet name must not contain"),
+        ({"name": "'a"}, "a sheet name must not contain"),
         ({"name": "x" * 32}, "has 32 characters"),
         ({"by": []}, "is empty: name at least one column"),
-        ({"by": ["flights"]}, "two of its columns are called flights"),
+        ({"by": ["flights"]}, "two columns are named flights"),
         ({"by": [{"column": "t", "every": "hour"}]}, "'day', 'week', 'month', 'quarter' or 'year'"),
         ({"measures": {}}, "is empty: name at least one measure"),
-        ({"measures": {"flights": {"agg": "sum"}}}, "sum needs the column or expression"),
-        ({"measures": {"flights": {"agg": "count", "of": "a"}}}, "count counts rows and takes no of"),
+        ({"measures": {"flights": {"agg": "sum"}}}, "sum needs a column or expression"),
+        ({"measures": {"flights": {"agg": "count", "of": "a"}}}, "not allowed with agg: count"),
         ({"measures": {"flights": {"agg": "avg", "of": "a"}}}, "'count', 'sum', 'mean'"),
         ({"sort": ["-flight"]}, "did you mean flights?"),
         ({"chart": {"type": "column", "x": "carier_name", "y": ["flights"]}}, "did you mean carrier_name?"),
-        ({"chart": {"type": "column", "x": "carrier_name", "y": ["carrier_name"]}}, "this summary has flights"),
+        ({"chart": {"type": "column", "x": "carrier_name", "y": ["carrier_name"]}}, "use one of flights"),
         ({"chart": {"type": "column", "x": "carrier_name", "y": []}}, "name at least one measure"),
-        ({"chart": {"type": "pie", "x": "carrier_name", "y": ["flights", "mean_delay"]}}, "a pie shows one measure"),
+        (
+            {"chart": {"type": "pie", "x": "carrier_name", "y": ["flights", "mean_delay"]}},
+            "a pie chart shows one measure",
+        ),
     ],
 )
 def test_summary_that_cannot_be_made_is_refused(fields: dict[str, Any], words: str) -> None:

@@ -58,19 +58,19 @@ def test_bind_parameters_reads_text_and_json(name: str, given: object, bound: ob
         ("carier", "AA", "unknown parameter 'carier'"),
         ("carier", "AA", "did you mean carrier?"),
         ("carrier", "AB", "parameter carrier is 'AB': use one of AA, B6"),
-        ("carrier", 5, "write it as text"),
-        ("seats", "many", "parameter seats is 'many': it must be an integer"),
-        ("seats", "1.0", "it must be an integer"),
-        ("seats", True, "it must be an integer"),
-        ("seats", "9" * 19, "it must be an integer, of 18 digits at most"),
-        ("seats", 0, "it must be at least 1 and at most 500"),
-        ("seats", "501", "it must be at least 1 and at most 500"),
-        ("share", "nan", "it must be a number"),
-        ("share", float("inf"), "it must be a number"),
-        ("share", "1_0", "it must be a number"),
-        ("share", "0" * 400 + "1", "it must be a number"),  # over 400 characters are not even read
-        ("cancelled", "yes", "it must be true or false"),
-        ("cancelled", 1, "it must be true or false"),
+        ("carrier", 5, "write it as quoted text"),
+        ("seats", "many", "parameter seats is 'many': must be an integer"),
+        ("seats", "1.0", "must be an integer"),
+        ("seats", True, "must be an integer"),
+        ("seats", "9" * 19, "must be an integer of at most 18 digits"),
+        ("seats", 0, "must be at least 1 and at most 500"),
+        ("seats", "501", "must be at least 1 and at most 500"),
+        ("share", "nan", "must be a number"),
+        ("share", float("inf"), "must be a number"),
+        ("share", "1_0", "must be a number"),
+        ("share", "0" * 400 + "1", "must be a number"),  # over 400 characters are not even read
+        ("cancelled", "yes", "must be true or false"),
+        ("cancelled", 1, "must be true or false"),
         ("since", "01.02.2013", "write a calendar date as YYYY-MM-DD"),
         ("since", 20130201, "write a calendar date as YYYY-MM-DD"),
     ],
@@ -84,7 +84,7 @@ def test_bind_parameters_refuses_in_one_line(name: str, given: object, words: st
 
 
 def test_bind_parameters_without_a_required_one_is_refused() -> None:
-    with pytest.raises(ParameterError, match="parameter day is not given, and has no default"):
+    with pytest.raises(ParameterError, match="parameter day is required: pass a value"):
         define({"day": {"type": "date"}}).bind_parameters({"day": None})
 
 
@@ -99,17 +99,17 @@ def test_sql_binds_are_dates_where_the_parameter_is_one() -> None:
     ("fields", "words"),
     [
         ({"type": "text"}, "'string', 'integer', 'number', 'boolean' or 'date'"),
-        ({"type": "string", "enum": ["AA", False]}, "is false: write the text 'false', in quotes"),
+        ({"type": "string", "enum": ["AA", False]}, "is false: quote it, as in 'false'"),
         ({"type": "string", "enum": ["AA", "AA"]}, "'AA' is listed twice"),
         ({"type": "string", "enum": []}, "is empty"),
         ({"type": "string", "enum": ["AA"], "default": "B6"}, "is 'B6': use one of AA"),
-        ({"type": "integer", "default": "5"}, "is the text '5': write the number 5, without quotes"),
-        ({"type": "integer", "default": 5.0}, "it must be an integer"),
-        ({"type": "integer", "minimum": 5, "default": 4}, "it must be at least 5"),
-        ({"type": "integer", "minimum": 5, "maximum": 4}, "more than the maximum"),
-        ({"type": "string", "minimum": 5}, "only integer and number have bounds"),
+        ({"type": "integer", "default": "5"}, "is the text '5': write the number 5 without quotes"),
+        ({"type": "integer", "default": 5.0}, "must be an integer"),
+        ({"type": "integer", "minimum": 5, "default": 4}, "must be at least 5"),
+        ({"type": "integer", "minimum": 5, "maximum": 4}, "greater than the maximum"),
+        ({"type": "string", "minimum": 5}, "applies to integer and number only"),
         ({"type": "date", "default": "2013-02-30"}, "write a calendar date"),
-        ({"type": "number", "default": float("nan")}, "it must be a number"),
+        ({"type": "number", "default": float("nan")}, "must be a number"),
     ],
 )
 def test_parameter_that_contradicts_itself_is_refused(fields: dict[str, Any], words: str) -> None:

@@ -64,27 +64,27 @@ def test_definition_reads_owner_limits_and_readers_formats() -> None:
     ("fields", "reason"),
     [
         ({"owner": {"email": "ops@example.org"}}, "owner.name: Field required"),
-        ({"owner": {"name": "Ops", "email": "ops"}}, "owner.email: Value error, is 'ops': write an address"),
+        ({"owner": {"name": "Ops", "email": "ops"}}, "owner.email: Value error, is 'ops': write an e-mail address"),
         ({"limits": {"days": 0}}, "limits.days: Input should be greater than or equal to 1"),
         ({"limits": {"rows": "many"}}, "limits.rows: Input should be a valid integer"),
         (
             {"limits": {"days": 30}, "window": "1 month"},
-            "limits.days: is 30, less than the window: 1 month may have 31",
+            "limits.days: is 30, but the window of 1 month may have 31",
         ),
         ({"workbook": {"reader_formats": []}}, "workbook.reader_formats: is empty"),
         ({"workbook": {"reader_formats": ["csv", "csv", "xlsx"]}}, "workbook.reader_formats: csv is listed twice"),
         (
             {"workbook": {"formats": ["xlsx", "csv"], "reader_formats": ["xlsx"]}},
-            "workbook.reader_formats: csv is missing, but workbook.formats makes it",
+            "workbook.reader_formats: must include csv, because workbook.formats does",
         ),
         (
             {"parameters": {"seats": {"type": "integer", "max_length": 5}}},
-            "parameters.seats.max_length: only a string has a maximum length",
+            "parameters.seats.max_length: applies to strings only",
         ),
         ({"parameters": {"kind": {"type": "string", "max_length": 50_001}}}, "parameters.kind.max_length: Input"),
         (
             {"parameters": {"kind": {"type": "string", "max_length": 2, "enum": ["abc"]}}},
-            "parameters.kind.enum.0: is 3 characters long: it may have at most 2",
+            "parameters.kind.enum.0: is 3 characters long: the maximum is 2",
         ),
     ],
 )
@@ -95,11 +95,11 @@ def test_definition_wrong_reader_fields_are_refused_in_place(fields: dict[str, A
 @pytest.mark.parametrize(
     ("kind", "value", "words"),
     [
-        ("integer", "1", "is the text '1': write the number 1, without quotes"),
-        ("number", "1.5", "is the text '1.5': write the number 1.5, without quotes"),
-        ("boolean", "true", "is the text 'true': write true, without quotes"),
-        ("string", 1, "is the number 1: write the text '1', in quotes"),
-        ("string", True, "is true: write the text 'true', in quotes"),
+        ("integer", "1", "is the text '1': write the number 1 without quotes"),
+        ("number", "1.5", "is the text '1.5': write the number 1.5 without quotes"),
+        ("boolean", "true", "is the text 'true': write true without quotes"),
+        ("string", 1, "is the number 1: quote it, as in '1'"),
+        ("string", True, "is true: quote it, as in 'true'"),
     ],
 )
 def test_enum_of_another_type_says_how_to_write_it(kind: str, value: object, words: str) -> None:
@@ -115,7 +115,7 @@ def test_string_parameter_over_its_max_length_is_refused_without_echo(limit: int
     assert definition.bind_parameters({"kind": "é" * most}) == {"kind": "é" * most}
     with pytest.raises(ParameterError) as caught:
         definition.bind_parameters({"kind": "é" * (most + 1)})
-    words = f"parameter kind is {most + 1:,} characters long: it may have at most {most:,}"
+    words = f"parameter kind is {most + 1:,} characters long: the maximum is {most:,}"
     assert caught.value.message == words
 
 

@@ -67,8 +67,8 @@ def test_conf_without_dates_is_the_last_complete_window_in_the_reports_zone(
 @pytest.mark.parametrize(
     ("conf", "error", "reason"),
     [
-        ({"start": "2013-01-01"}, ParameterError, "give start and end, or neither"),
-        ({"end": "2013-01-01"}, ParameterError, "give start and end, or neither"),
+        ({"start": "2013-01-01"}, ParameterError, "set both start and end, or neither"),
+        ({"end": "2013-01-01"}, ParameterError, "set both start and end, or neither"),
         (
             {"strat": "2013-01-01", "end": "2013-01-01"},
             ParameterError,
@@ -77,7 +77,7 @@ def test_conf_without_dates_is_the_last_complete_window_in_the_reports_zone(
         ({"start": "2013-02-30", "end": "2013-03-01"}, RangeError, "start is '2013-02-30': write a calendar date"),
         ({"start": "2013-03-02", "end": "2013-03-01"}, RangeError, "start 2013-03-02 is after end 2013-03-01"),
         ({"kind": "c"}, ParameterError, "parameter kind is 'c': use one of a, b"),
-        ({"force": "yes"}, ParameterError, "force is 'yes': it must be true or false"),
+        ({"force": "yes"}, ParameterError, "force is 'yes': must be true or false"),
         ({"formats": ["xls"]}, ParameterError, "format 'xls' is not one of xlsx, csv, parquet"),
         ({"formats": [{"a": 1}]}, ParameterError, "format {'a': 1} is not one of xlsx, csv, parquet"),
     ],
@@ -103,7 +103,7 @@ def test_made_at_is_the_clocks_in_utc(definition: ReportDefinition) -> None:
 def test_conf_with_a_format_kept_from_readers_is_refused(tmp_path: Path, formats: object) -> None:
     definition = events_report(tmp_path, workbook={"reader_formats": ["xlsx", "parquet"]})
     conf = {"start": "2013-01-01", "end": "2013-01-31", "formats": formats}
-    with pytest.raises(ParameterError, match="this report offers xlsx, parquet, not csv"):
+    with pytest.raises(ParameterError, match="format csv is not available for this report: use xlsx, parquet"):
         request_from_conf(definition, conf, run_id="r", run_after=AFTER)
     allowed = request_from_conf(definition, {**conf, "formats": ["parquet"]}, run_id="r", run_after=AFTER)
     assert allowed.formats == ("parquet",)
@@ -143,5 +143,5 @@ def test_suggestion_for_a_long_word_is_not_searched() -> None:
 
 
 def test_parameter_too_long_is_refused_before_its_characters_are_read() -> None:
-    with pytest.raises(ValueError, match="11 characters long: it may have at most 10"):
+    with pytest.raises(ValueError, match="11 characters long: the maximum is 10"):
         Parameter(type="string", max_length=10).read("\0" * 11)

@@ -81,9 +81,9 @@ def test_comments_are_left_as_they_are(comment: str) -> None:
 def test_placeholder_inside_quotes_is_refused(quoted: str) -> None:
     sql = f"SELECT 1,\n{quoted}, 2"
     assert problems(sql) == (
-        TemplateProblem("%(x)s stands inside quotes: take them away, the value brings its own", 2),
+        TemplateProblem("%(x)s is inside quotes: remove them, the value is quoted automatically", 2),
     )
-    with pytest.raises(DefinitionError, match="line 2 of the query: %\\(x\\)s stands inside quotes"):
+    with pytest.raises(DefinitionError, match="line 2 of the query: %\\(x\\)s is inside quotes"):
         bind(sql, {"x": "1"})
 
 
@@ -167,7 +167,7 @@ def test_semicolon_is_refused_unless_it_is_quoted_or_commented() -> None:
     (problem,) = problems("SELECT ';', \";\", $$;$$ -- ;\n/* ; */;")
     assert (problem.line, problem.reason) == (
         2,
-        "a semicolon: write one query; only the last character of the file may be one",
+        "unexpected semicolon: write one query; a semicolon is allowed only at the end of the file",
     )
     assert bind("SELECT ';' -- ;", {}).text == "SELECT ';' -- ;"
 

@@ -63,7 +63,7 @@ def test_damaged_superseded_record_leaves_rows_that_a_manifest_names(
     for _ in range(2):
         collect(definition, bucket, after=DAY + HOUR)
     assert old not in keys(bucket)
-    assert verify_run(manifest.run, store=bucket).faults == ()
+    assert verify_run(manifest.run, store=bucket).problems == ()
 
 
 def test_damaged_partial_record_is_deleted_and_the_rows_stay(
@@ -76,7 +76,7 @@ def test_damaged_partial_record_is_deleted_and_the_rows_stay(
     flip_digit(bucket, partial)
     collect(definition, bucket, after=DAY + HOUR)
     assert partial not in keys(bucket)
-    assert verify_run(manifest.run, store=bucket).faults == ()
+    assert verify_run(manifest.run, store=bucket).problems == ()
 
 
 def test_damaged_manifest_keeps_its_run_and_older_rows_only(

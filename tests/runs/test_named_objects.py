@@ -66,7 +66,7 @@ def test_gc_after_a_record_was_replaced_keeps_rows_that_manifests_name(
     assert again.partitions[0].object_key != january.partitions[0].object_key
     collect(definition, bucket, after=2 * DAY)
     assert named(january) | named(whole) | named(again) <= keys(bucket)
-    assert [verify_run(each.run, store=bucket).faults for each in (january, whole, again)] == [(), (), ()]
+    assert [verify_run(each.run, store=bucket).problems for each in (january, whole, again)] == [(), (), ()]
     assert record in keys(bucket)
     assert loser not in keys(bucket)
 

@@ -75,7 +75,7 @@ def test_nothing_that_counts_is_deleted(definition: ReportDefinition, database: 
     before = keys(bucket)
     done = collect(definition, bucket, after=29 * DAY)
     assert (done, keys(bucket)) == (CollectionResult(), before)
-    assert verify_run(manifest.run, store=bucket).faults == ()
+    assert verify_run(manifest.run, store=bucket).problems == ()
 
 
 def test_run_past_its_time_goes_and_the_newest_rows_stay(
@@ -139,7 +139,7 @@ def test_superseded_rows_that_a_manifest_names_stay_until_it_goes(
     change(database, 1, 5)
     store_partitions(definition, request_of(definition), session=session_of(database), store=bucket)
     collect(definition, bucket, after=2 * DAY)
-    assert verify_run(first.run, store=bucket).faults == ()
+    assert verify_run(first.run, store=bucket).problems == ()
     collect(definition, bucket, after=31 * DAY)  # the manifest goes, and with the next sweep what it named
     collect(definition, bucket, after=32 * DAY)
     assert len(places(bucket, "2013-01")) == 1
@@ -213,13 +213,13 @@ def test_sweep_that_is_killed_is_taken_up_by_the_next(
     half = keys(bucket)
     assert newest & half
     if f"reports/events/{old.run}/manifest.json" in half:
-        assert verify_run(old.run, store=bucket).faults == ()
+        assert verify_run(old.run, store=bucket).problems == ()
     for _ in range(3):
         collect(definition, bucket, after=32 * DAY)
     assert not [key for key in keys(bucket) if key.startswith(("reports/", "summaries/"))]
     assert len(places(bucket, "2013-01")) == 1
     again = publish(definition, database, bucket)
-    assert verify_run(again.run, store=bucket).faults == ()
+    assert verify_run(again.run, store=bucket).problems == ()
 
 
 class RacingStore(ObjectStore):
@@ -279,4 +279,4 @@ def test_rows_that_a_run_finds_just_before_they_would_go_stay(
     collect(definition, racing, after=2 * DAY)
     assert racing.manifest
     assert [part.stored for part in racing.manifest.partitions] == [True, True, True]
-    assert verify_run(racing.manifest.run, store=bucket).faults == ()
+    assert verify_run(racing.manifest.run, store=bucket).problems == ()

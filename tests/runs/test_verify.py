@@ -70,7 +70,7 @@ def published(store: ObjectStore, *files: RenderedFile) -> Manifest:
 
 def faults(store: ObjectStore, manifest: Manifest) -> tuple[str, ...]:
     store.put_json_once(manifest_key("events", "r"), to_json(manifest))
-    return verify_run("r", store=store).faults
+    return verify_run("r", store=store).problems
 
 
 def test_verify_run_that_is_as_it_was_has_no_fault(bucket: ObjectStore) -> None:
@@ -92,17 +92,17 @@ def test_verify_run_of_an_older_version_has_no_fault(bucket: ObjectStore) -> Non
     for file in manifest["files"]:
         del file["earliest"], file["latest"], file["summaries_only"]  # which it did not write
     bucket.put_json_once(manifest_key("events", "r"), manifest)
-    assert verify_run("r", store=bucket).faults == ()
+    assert verify_run("r", store=bucket).problems == ()
 
 
 def test_verify_counts_rows_of_a_file_that_only_looks_like_a_summary(bucket: ObjectStore) -> None:
     file = stored_file(bucket, "events_monthly_summary.xlsx", b"xlsx", rows=ROWS - 1)
-    assert faults(bucket, published(bucket, file)) == ("the xlsx files have 2 rows, the manifest says 3",)
+    assert faults(bucket, published(bucket, file)) == ("the xlsx files have 2 rows; the manifest states 3",)
 
 
 def test_verify_partitions_of_other_rows_than_the_run_is_a_fault(bucket: ObjectStore) -> None:
     manifest = replace(published(bucket), rows=ROWS + 1)
-    assert faults(bucket, manifest) == ("the partitions have 3 rows, the manifest says 4",)
+    assert faults(bucket, manifest) == ("the partitions have 3 rows; the manifest states 4",)
 
 
 def test_verify_format_whose_files_miss_rows_is_a_fault(bucket: ObjectStore) -> None:
@@ -110,7 +110,7 @@ def test_verify_format_whose_files_miss_rows_is_a_fault(bucket: ObjectStore) -> 
         stored_file(bucket, "a.csv", b"csv", rows=ROWS - 1),
         stored_file(bucket, "a.xlsx", b"xlsx", rows=ROWS),
     ]
-    assert faults(bucket, published(bucket, *files)) == ("the csv files have 2 rows, the manifest says 3",)
+    assert faults(bucket, published(bucket, *files)) == ("the csv files have 2 rows; the manifest states 3",)
 
 
 def test_verify_last_byte_of_a_large_file_is_read_again(bucket: ObjectStore) -> None:

@@ -135,14 +135,14 @@ def test_empty_partition_is_stored_with_its_columns(tmp_path: Path, database: st
     [
         (
             "SELECT * FROM events WHERE at < %(end)s OR at > %(start)s\n",
-            "6 rows, of which 4 whose at is not from 2013-01-01",
+            "6 rows, including 4 with at outside 2013-01-01",
         ),
         (
             "SELECT id, CASE WHEN id > 1 THEN at END AS at, kind, amount FROM events "
             "WHERE at >= %(start)s AND at < %(end)s\n",
-            "2 rows, of which 1 with no at",
+            "2 rows, including 1 without at",
         ),
-        ("SELECT * FROM events WHERE at >= %(start)s AND at <= %(end)s\n", "3 rows, of which 1 whose at"),
+        ("SELECT * FROM events WHERE at >= %(start)s AND at <= %(end)s\n", "3 rows, including 1 with at outside"),
     ],
 )
 def test_row_outside_its_partition_fails_the_extract_and_leaves_nothing(

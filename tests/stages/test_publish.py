@@ -63,7 +63,7 @@ def test_publish_tried_again_keeps_the_files_that_count(
     first = run.publish(files, fresh_database)
     again = run.publish(files, fresh_database)  # as after a kill between manifest and answer
     assert again.manifest == first.manifest
-    assert verify_run(first.manifest.run, store=bucket).faults == ()
+    assert verify_run(first.manifest.run, store=bucket).problems == ()
 
 
 @pytest.mark.parametrize("prefix", ["reports/", "summaries/"])

@@ -35,17 +35,17 @@ def test_source_is_named_for_its_file_and_has_defaults(include: Path) -> None:
     ("changes", "told"),
     [
         ({"tabel": "public.orders"}, "tabel: unknown key; did you mean table?"),
-        ({"sql_text": ""}, "sql_text: unknown key; known are table, connection"),
+        ({"sql_text": ""}, "sql_text: unknown key; valid keys: table, connection"),
         ({"table": "orders"}, "table: is 'orders': name the schema too, such as public.orders"),
         ({"connection": None}, "connection: missing"),
-        ({"signing": "whsec_a/b+c="}, "signing: is 'whsec_a/b+c=': a connection id has"),
+        ({"signing": "whsec_a/b+c="}, "signing: is 'whsec_a/b+c=': use letters, digits"),
         ({"keys": {}}, "keys: name at least one column"),
         ({"keys": {"id": "data..id"}}, "keys.id: is 'data..id': write names from the body's top"),
         ({"columns": {"id": "data.id"}}, "columns: id is in keys, columns or event_time already"),
         ({"columns": {"seen_at": "data.at"}}, "columns: seen_at is in keys, columns or event_time already"),
         ({"event_time": {"path": "at", "colum": "x"}}, "event_time.colum: unknown key; did you mean column?"),
         ({"tolerance": "2h"}, "tolerance: is more than 1h"),
-        ({"tolerance": "soon"}, "tolerance: is 'soon': write a length of time such as"),
+        ({"tolerance": "soon"}, "tolerance: is 'soon': write a duration such as"),
         ({"max_bytes": 0}, "max_bytes: is 0: must be at least 1"),
         ({"delete_when": {"path": "type"}}, "delete_when.equals: missing"),
     ],
@@ -61,7 +61,7 @@ def test_name_is_the_files_own(include: Path) -> None:
     write_source(include)
     file = include / "webhooks" / "orders.yaml"
     file.write_text(f"{file.read_text()}name: orders\n")
-    with pytest.raises(DefinitionError, match="name: the file's own name is the webhook's"):
+    with pytest.raises(DefinitionError, match="name: remove this key: the file name is the webhook's"):
         find_source(include, "orders")
 
 

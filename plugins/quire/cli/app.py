@@ -218,9 +218,9 @@ def verify(run: Annotated[str, typer.Argument(help="A run's key.")]) -> None:
     from quire.runs.verify import verify_run
 
     found = verify_run(run, store=_store())
-    for fault in found.faults:
+    for fault in found.problems:
         typer.echo(f"quire: {fault}", err=True)
-    if found.faults:
+    if found.problems:
         raise typer.Exit(1)
     manifest = found.manifest
     typer.echo(

@@ -1,1 +1,1 @@
-"""Partitions of a report's rows: cached in the store, validated, and read back."""
+"""Partitions of a report's rows: freshness, the cache in the store, and reading rows back."""

@@ -1,4 +1,4 @@
-"""Stored partitions: which rows count under a token. A small JSON, written last and once, decides."""
+"""Cached partitions. The commit record, a small JSON object written last and only once, makes a partition valid."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from quire.report.definition import ReportDefinition
 
 
 def partition_folder(report: str, source_digest: str, key: str, token: str) -> str:
-    """Returns the folder of a partition's objects; with ``.json``, the key of the record that decides."""
+    """Returns the folder of a partition's objects; with the suffix ``.json``, it is the key of the commit record."""
     return f"partitions/{report}/{source_digest}/{key}/{token}"
 
 
-def find_cached_partition(store: Store, place: str, *, with_rows: bool = True) -> StagedPartition | None:
-    """Returns the partition that counts, if there is one.
+def find_cached_partition(store: Store, folder: str, *, with_rows: bool = True) -> StagedPartition | None:
+    """Returns the committed partition of a folder, or None on a cache miss.
 
-    Deletes a record that is damaged, was written for another place, or whose rows are lost.
+    Deletes a commit record that is damaged, belongs to another folder, or whose rows are missing.
 
     Args:
-        store: where it may be.
-        place: its folder.
-        with_rows: whether its rows are of interest, and not only what was calculated of them.
+        store: the object store.
+        folder: the partition's folder.
+        with_rows: whether to check that the rows still exist; not needed if only their summaries are used.
     """
 
     def ensure(staged: StagedPartition) -> None:
-        ensure_own_folder(staged, place)
+        ensure_own_folder(staged, folder)
         ensure_checksums(staged.object_key, staged.bytes, staged.checksums)
         if with_rows and not store.has_size(staged.object_key, staged.bytes):
-            raise DamagedObjectError(f"{staged.object_key} is missing, or has another size than was stored")
+            raise DamagedObjectError(f"{staged.object_key} is missing or its size has changed")
 
-    return find_record(store, StagedPartition, f"{place}.json", ensure=ensure)
+    return find_record(store, StagedPartition, f"{folder}.json", ensure=ensure)
 
 
-def ensure_own_folder(staged: StagedPartition, place: str) -> None:
-    """Checks that a record was written for the place that it lies at: its token, its partition, and its rows' folder.
+def ensure_own_folder(staged: StagedPartition, folder: str) -> None:
+    """Checks that a commit record matches its folder: partition key, freshness token, and folder of the rows.
 
     Raises:
-        DamagedObjectError: it was not.
+        DamagedObjectError: the record belongs to another folder.
     """
-    if place.split("/")[-2:] != [staged.key, staged.freshness_token] or folder_of(staged.object_key) != place:
-        raise DamagedObjectError(f"{place}.json is the record of other rows: it was copied or changed")
+    if folder.split("/")[-2:] != [staged.key, staged.freshness_token] or folder_of(staged.object_key) != folder:
+        raise DamagedObjectError(f"{folder}.json describes rows of another folder: it was copied or modified")
 
 
 def evict_damaged_rows(store: Store, object_key: str, error: DamagedObjectError) -> None:
-    """Makes a cache miss of a partition whose rows are damaged, unless other rows count by now."""
+    """Deletes the commit record of damaged rows, unless it names other rows by now."""
 
     def ensure(staged: StagedPartition) -> None:
         if staged.object_key == object_key:
@@ -58,10 +58,10 @@ def evict_damaged_rows(store: Store, object_key: str, error: DamagedObjectError)
 
 
 def find_cached_partitions(
-    store: Store, places: Sequence[str], *, with_rows: bool = True
+    store: Store, folders: Sequence[str], *, with_rows: bool = True
 ) -> list[StagedPartition | None]:
-    """Returns ``find_cached_partition`` of each place, asked side by side."""
-    return side_by_side(lambda place: find_cached_partition(store, place, with_rows=with_rows), places)
+    """Returns ``find_cached_partition`` for each folder; the lookups run concurrently."""
+    return side_by_side(lambda folder: find_cached_partition(store, folder, with_rows=with_rows), folders)
 
 
 def merge_partitions(
@@ -72,9 +72,10 @@ def merge_partitions(
     Raises:
         IntegrityError: a partition is missing or occurs twice.
     """
-    keys = [partition.key for partition in plan.request.date_range.partitions(definition.partition)]
+    expected = [partition.key for partition in plan.request.date_range.partitions(definition.partition)]
     merged = tuple(sorted(partitions, key=lambda partition: partition.start))
-    if [partition.key for partition in merged] != keys:
-        differing = sorted(set(keys).symmetric_difference(part.key for part in merged)) or ["one of them twice"]
-        raise IntegrityError(f"the run has other partitions than its range: {', '.join(differing[:10])}: run it again")
+    if [partition.key for partition in merged] != expected:
+        differing = sorted(set(expected).symmetric_difference(part.key for part in merged)) or ["duplicates"]
+        keys = ", ".join(differing[:10])
+        raise IntegrityError(f"the run's partitions do not match its date range ({keys}): run the report again")
     return merged

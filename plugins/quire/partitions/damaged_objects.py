@@ -1,4 +1,4 @@
-"""What a damaged or lost object costs: the work that met it starts again, and meets a cache miss in its place."""
+"""Retries work after a damaged or missing object, which its reader has evicted from the cache."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ Outcome = TypeVar("Outcome")
 
 
 def retry_on_damage(work: Callable[[], Outcome]) -> Outcome:
-    """Does the work, and does it again when it meets damaged objects; readers have made cache misses of them.
+    """Calls ``work``, again if it finds damaged objects, because readers evict those from the cache.
 
     Raises:
-        IntegrityError: objects were damaged each time.
+        IntegrityError: every attempt found damaged objects.
     """
     for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
             return work()
         except DamagedObjectError as error:
-            logger.warning("%s; that was attempt %s of %s", error, attempt, MAX_ATTEMPTS)
-            last = error
+            logger.warning("%s (attempt %s of %s)", error, attempt, MAX_ATTEMPTS)
+            last_error = error
     raise IntegrityError(
-        f"{last.message}; damaged in all {MAX_ATTEMPTS} attempts. Check the object store.",
-        report=last.report,
-        partition=last.partition,
-    ) from last
+        f"{last_error.message}; all {MAX_ATTEMPTS} attempts failed. Check the object store.",
+        report=last_error.report,
+        partition=last_error.partition,
+    ) from last_error

@@ -1,4 +1,4 @@
-"""Tokens: is a stored partition still true? A stored partition counts under the token of the rows it holds."""
+"""Freshness tokens: digests of the state of a partition's rows. A cached partition is valid while its token matches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quire.report.definition import Probe, ReportDefinition
 from quire.report.request import RunRequest
 
 MICROSECONDS = 1_000_000
-MIN_TOKENS_AT_ONCE = 8  # from the change log: one query for them takes hardly longer than for one
+MIN_TOKENS_AT_ONCE = 8  # one query of the change log takes about as long for 8 partitions as for one
 
 
 def freshness_tokens(
@@ -27,21 +27,21 @@ def freshness_tokens(
     *,
     transaction: SourceTransaction,
 ) -> dict[str, str]:
-    """Returns each partition's token by its key: that of the rows which the transaction sees.
+    """Returns the freshness token of each partition by key, for the rows in the transaction's snapshot.
 
-    ``--force`` and ``freshness: always`` put the run into it: a task that is tried again finds what its earlier
-    attempt stored, a run that is planned again reads anew.
+    With ``--force`` or ``freshness: always``, tokens include the run: a retried task finds what its previous attempt
+    stored, and a new run reads all rows again.
 
     Args:
         definition: the report.
-        request: of the run.
-        partitions: without a gap, in order.
+        request: the run request.
+        partitions: contiguous, in order.
         columns: of the query.
-        transaction: whose snapshot the rows are read in.
+        transaction: its snapshot also reads the rows.
 
     Raises:
         NotTrackedError: a table of ``freshness: tracked`` is not tracked.
-        QueryError, SourceUnavailableError: PostgreSQL refuses the question, or is away.
+        QueryError, SourceUnavailableError: PostgreSQL rejects the query, or is unreachable.
     """
     run = ("always", request.run_id, request.made_at)
     forced = () if is_reusable(definition, request) else run
@@ -51,9 +51,9 @@ def freshness_tokens(
     if freshness == "tracked":
         tokens = tracked_tokens(definition, partitions, transaction=transaction)
         return {key: digest(token, *forced) if forced else token for key, token in tokens.items()}
-    seen = _probed(definition, request, partitions, columns, transaction=transaction, column=freshness.probe)
+    states = _probe(definition, request, partitions, columns, transaction=transaction, probe_column=freshness.probe)
     return {
-        partition.key: digest("probe", freshness.probe, seen.get(number, (0, 0, 0)), *forced)
+        partition.key: digest("probe", freshness.probe, states.get(number, (0, 0, 0)), *forced)
         for number, partition in enumerate(partitions, start=1)
     }
 
@@ -66,22 +66,21 @@ def freshness_token_reader(
     *,
     transaction: SourceTransaction,
 ) -> Callable[[DatePartition], str]:
-    """Returns what gives the token of any of some partitions, in the transaction's snapshot.
+    """Returns a function that gives a partition's freshness token in the transaction's snapshot.
 
-    Those from the change log are read for several partitions at once: for the next few, and then for twice as many
-    each time, because a snapshot may grow too old before it comes to the last of them. A probe reads a partition's
-    rows, so it waits until that partition is asked for.
+    Tokens from the change log are read in batches that double in size, starting small because the snapshot may expire
+    before the last partition. A probe reads a partition's rows, so it runs only when that partition's token is needed.
 
     Args:
         definition: the report.
-        request: of the run.
-        partitions: in order; there may be gaps.
+        request: the run request.
+        partitions: in order; gaps are allowed.
         columns: of the query.
-        transaction: whose snapshot the rows are read in.
+        transaction: its snapshot also reads the rows.
 
     Raises:
         NotTrackedError: a table of ``freshness: tracked`` is not tracked.
-        QueryError, SourceUnavailableError: PostgreSQL refuses the question, or is away.
+        QueryError, SourceUnavailableError: PostgreSQL rejects the query, or is unreachable.
     """
     if isinstance(definition.source.freshness, Probe):
 
@@ -102,32 +101,32 @@ def freshness_token_reader(
 
 
 def detects_changes(definition: ReportDefinition) -> bool:
-    """Whether tokens tell that rows changed; those of ``always`` tell nothing."""
+    """Returns whether freshness tokens detect changed rows; with ``freshness: always``, they do not."""
     return definition.source.freshness != "always"
 
 
 def is_reusable(definition: ReportDefinition, request: RunRequest) -> bool:
-    """Whether another run may use what is stored under the tokens of this one."""
+    """Returns whether other runs may reuse the partitions that this run caches."""
     return detects_changes(definition) and not request.force
 
 
 def ensure_tables_tracked(
     definition: ReportDefinition, partition: DatePartition, *, transaction: SourceTransaction
 ) -> None:
-    """Refuses a report whose tables should be tracked and are not, before any task is spent on it.
+    """Checks that the tables of a report with ``freshness: tracked`` are tracked.
 
     Raises:
-        NotTrackedError: a trigger is missing or disabled, on a table or one of its partitions.
+        NotTrackedError: a trigger is missing or disabled on a table or one of its partitions.
     """
     if definition.source.freshness == "tracked":
         tracked_tokens(definition, [partition], transaction=transaction)
 
 
 def ensure_consistent_read(definition: ReportDefinition, *, transaction: SourceTransaction) -> None:
-    """Called when a partition's rows were read: refuses them where the token does not tell what was read.
+    """Checks, after a partition's rows were read, that they match the freshness token.
 
     Raises:
-        SourceUnavailableError: a tracked table was emptied or rewritten between the token and the rows.
+        SourceUnavailableError: a tracked table was truncated or rewritten between reading token and rows.
     """
     if definition.source.freshness == "tracked":
         ensure_tables_not_rewritten(definition, transaction=transaction)
@@ -141,7 +140,7 @@ def changed_partitions(
     *,
     transaction: SourceTransaction,
 ) -> tuple[str, ...]:
-    """Returns the keys of the partitions whose rows are not what they were when they were read."""
+    """Returns the keys of the partitions whose rows have changed since they were read."""
     partitions = [
         DatePartition(key=part.key, start=part.start, stop=part.stop, timezone=definition.timezone) for part in staged
     ]
@@ -149,34 +148,34 @@ def changed_partitions(
     return tuple(part.key for part in staged if part.freshness_token != tokens[part.key])
 
 
-def _probed(
+def _probe(
     definition: ReportDefinition,
     request: RunRequest,
     partitions: Sequence[DatePartition],
     columns: Sequence[SourceColumn],
     *,
     transaction: SourceTransaction,
-    column: str,
+    probe_column: str,
 ) -> dict[int, tuple[Any, ...]]:
-    """Returns rows, values and sum of a column by partition, counted from 1: one query, over the whole range."""
+    """Returns row count, value count and sum of a column per partition, numbered from 1, in one query."""
     whole = DatePartition(
         key="all", start=partitions[0].start, stop=partitions[-1].stop, timezone=partitions[0].timezone
     )
-    kinds = {found.name: found.pg_type for found in columns}
-    time_column, probe = definition.source.time_column, quoted(column)
-    bounds = ", ".join(f"'{_bound(partition, kinds[time_column])}'" for partition in partitions)
-    is_number = kinds[column].startswith(("int", "numeric"))
-    seconds = f"extract(epoch FROM {probe})"  # SQL's own syntax: always PostgreSQL's
+    types = {column.name: column.pg_type for column in columns}
+    time_column, probe = definition.source.time_column, quoted(probe_column)
+    bounds = ", ".join(f"'{_bound(partition, types[time_column])}'" for partition in partitions)
+    is_number = types[probe_column].startswith(("int", "numeric"))
+    seconds = f"extract(epoch FROM {probe})"  # SQL syntax: always PostgreSQL's own function
     number = probe if is_number else f"{seconds} OPERATOR(pg_catalog.*) {MICROSECONDS}::pg_catalog.numeric"
-    # The report's query decides the search_path here, so each name of ours has its schema.
+    # The search_path is that of the report's query, so every name is schema-qualified.
     query = bound_query(definition, request, whole).within(
-        f"SELECT pg_catalog.width_bucket({quoted(time_column)}, ARRAY[{bounds}]::pg_catalog.{kinds[time_column]}[]) "  # noqa: S608
-        f"AS number, pg_catalog.count(*) AS rows, pg_catalog.count({probe}) AS told, "
+        f"SELECT pg_catalog.width_bucket({quoted(time_column)}, ARRAY[{bounds}]::pg_catalog.{types[time_column]}[]) "  # noqa: S608
+        f"AS number, pg_catalog.count(*) AS rows, pg_catalog.count({probe}) AS present, "
         f"coalesce(pg_catalog.sum({number}), 0)::pg_catalog.text AS total FROM (\n",
         f") AS report WHERE {quoted(time_column)} IS NOT NULL GROUP BY 1",
     )
     rows = transaction.fetch(query)
-    return {row["number"]: (row["rows"], row["told"], row["total"]) for row in rows}
+    return {row["number"]: (row["rows"], row["present"], row["total"]) for row in rows}
 
 
 def _bound(partition: DatePartition, pg_type: str) -> str:

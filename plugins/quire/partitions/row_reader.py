@@ -1,4 +1,4 @@
-"""Staged rows, read back in order and in small batches, by ranges of the Parquet objects."""
+"""Reads staged rows back in order and in small batches, through range reads of the Parquet objects."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ BATCH_BYTES = 4 * 1024 * 1024
 
 
 def read_rows(store: Store, slices: Sequence[RowSlice], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Gives the rows of the slices, one after the other; holds one row group.
+    """Yields the rows of the slices in order, with one row group in memory at a time.
 
-    A batch has at most ``BATCH_ROWS``, and at most ``BATCH_BYTES`` unless a single row has more.
+    A batch has at most ``BATCH_ROWS`` rows, and at most ``BATCH_BYTES`` unless a single row is larger.
 
     Args:
-        store: where the objects are.
-        slices: which rows.
-        names: which columns, in this order.
+        store: the object store.
+        slices: the rows to read.
+        names: the columns, in this order.
 
     Raises:
-        DamagedObjectError: an object is not what it was, or has fewer rows than the slice says; its partition is a
-            cache miss now.
+        DamagedObjectError: an object is damaged or has fewer rows than the slice; its partition is evicted.
     """
     for part in slices:
         yield from _read_slice(store, part, names)
@@ -40,7 +39,7 @@ def _read_slice(store: Store, part: RowSlice, names: Sequence[str]) -> Iterator[
         return
     with evict_on_damage(store, part.object_key):
         file = open_rows(store, part)
-        skip, left = part.offset, part.rows
+        skip, remaining = part.offset, part.rows
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
             if skip >= rows:
@@ -48,22 +47,22 @@ def _read_slice(store: Store, part: RowSlice, names: Sequence[str]) -> Iterator[
                 continue
             size = _batch_rows(file.metadata.row_group(group), names)
             for batch in file.iter_batches(size, row_groups=[group], columns=list(names)):
-                taken = batch.slice(skip, left)
+                taken = batch.slice(skip, remaining)
                 skip = max(0, skip - batch.num_rows)
-                left -= taken.num_rows
-                yield from _cut(taken.select(list(names)))
-            if not left:
+                remaining -= taken.num_rows
+                yield from _split(taken.select(list(names)))
+            if not remaining:
                 return
         raise DamagedObjectError(
-            f"{part.object_key} gave {part.rows - left} rows where there were {part.rows}: run it again"
+            f"{part.object_key} has {part.rows - remaining} of the expected {part.rows} rows: run the report again"
         )
 
 
 def open_rows(store: Store, part: RowSlice | StagedPartition) -> pq.ParquetFile:
-    """Returns a partition's rows; whatever is read of them is verified, footer and page headers too.
+    """Opens a partition's rows; all reads verify checksums, including those of the footer and page headers.
 
     Raises:
-        DamagedObjectError: the object is missing, or not what was stored.
+        DamagedObjectError: the object is missing or damaged.
     """
     file = store.open_verified(part.object_key, part.bytes, part.checksums)
     return pq.ParquetFile(file, pre_buffer=True, page_checksum_verification=True)
@@ -71,10 +70,10 @@ def open_rows(store: Store, part: RowSlice | StagedPartition) -> pq.ParquetFile:
 
 @contextmanager
 def evict_on_damage(store: Store, object_key: str) -> Iterator[None]:
-    """Makes a cache miss of a partition whose rows turn out to be damaged inside the block.
+    """Evicts a partition from the cache if reading its rows inside the block fails because they are damaged.
 
     Raises:
-        DamagedObjectError: they are.
+        DamagedObjectError: the rows are damaged.
     """
     try:
         yield
@@ -90,27 +89,27 @@ def evict_on_damage(store: Store, object_key: str) -> Iterator[None]:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Whether PyArrow reports bytes that it cannot decode.
+    """Returns whether PyArrow failed to decode bytes.
 
-    It raises a plain OSError without a number for those. The operating system's errors have a number, or a class.
+    It then raises a plain OSError without errno. Errors of the operating system have an errno or a subclass.
     """
     return isinstance(error, pa.ArrowInvalid) or (type(error) is OSError and error.errno is None)
 
 
 def _batch_rows(group: pq.RowGroupMetaData, names: Sequence[str]) -> int:
-    """Returns how many rows to decode at a time, so far as the encoded sizes of the columns tell."""
+    """Returns how many rows to decode at a time, estimated from the encoded sizes of the columns."""
     wanted = set(names)
-    chunks = (group.column(place) for place in range(group.num_columns))
+    chunks = (group.column(index) for index in range(group.num_columns))
     size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in wanted)
     rows: int = group.num_rows * BATCH_BYTES // max(1, size)
     return min(BATCH_ROWS, max(1, rows))
 
 
-def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Halves a batch until no piece is too large: rows may be uneven, and larger than they were encoded."""
+def _split(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Halves a batch until no piece is too large: rows differ in size and may be larger decoded than encoded."""
     if batch.num_rows > 1 and batch.nbytes > BATCH_BYTES:
         middle = batch.num_rows // 2
-        yield from _cut(batch.slice(0, middle))
-        yield from _cut(batch.slice(middle))
+        yield from _split(batch.slice(0, middle))
+        yield from _split(batch.slice(middle))
     elif batch.num_rows:
         yield batch

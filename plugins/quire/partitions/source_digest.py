@@ -1,4 +1,4 @@
-"""The source digest: what decides which rows a query returns, apart from the data, as a folder name in the store."""
+"""The source digest identifies everything except the data that determines a query's rows; it names a folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quire.records.stage_records import SourceColumn
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
 
-EXTRACTOR = 2  # raised when the same rows would be stored as other values, so that old objects are not met again
+EXTRACTOR = 2  # increment when the same rows would be stored as different values, to invalidate cached partitions
 
 
 def read_source_digest(
@@ -20,10 +20,10 @@ def read_source_digest(
     *,
     transaction: SourceTransaction,
 ) -> str:
-    """Returns the digest of the query, its parameters and columns, and the database that the transaction is in.
+    """Returns a digest of the query, its parameters and columns, and the transaction's database.
 
     Raises:
-        QueryError, SourceUnavailableError: PostgreSQL refuses the question, or is away.
+        QueryError, SourceUnavailableError: PostgreSQL rejects the query, or is unreachable.
     """
     return digest(
         EXTRACTOR, definition.sql_text, request.parameters, definition.timezone, definition.source.time_column,
@@ -32,17 +32,17 @@ def read_source_digest(
 
 
 def _database_identity(transaction: SourceTransaction) -> list[str]:
-    """Returns what else decides what a query reads: the cluster, by its own number, the database, and the role.
+    """Returns cluster identifier, database, role and search_path.
 
-    Where a role may not read the number, the server's address stands for it. Of one query, roles may see different rows
-    (row-level security), and different tables (search_path).
+    If the role may not read the cluster's identifier, the server's address replaces it. Role and search_path matter
+    because roles may see different rows (row-level security) and different tables.
     """
-    allowed = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE') AS yes"
-    number = "(SELECT system_identifier::text FROM pg_control_system())"
+    may_read_identifier = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE') AS yes"
+    identifier = "(SELECT system_identifier::text FROM pg_control_system())"
     address = "concat(inet_server_addr(), ' ', inet_server_port())"
     (row,) = transaction.fetch_own(
-        f"SELECT {number if transaction.fetch_own(allowed)[0]['yes'] else address} AS cluster, "  # noqa: S608 - ours
+        f"SELECT {identifier if transaction.fetch_own(may_read_identifier)[0]['yes'] else address} AS cluster, "  # noqa: S608 - ours
         "current_database()::text AS database, current_user::text AS role, "
-        "(SELECT reset_val FROM pg_settings WHERE name = 'search_path') AS path"  # the report's query runs under it
+        "(SELECT reset_val FROM pg_settings WHERE name = 'search_path') AS path"  # applies to the report's query
     )
     return [row["cluster"], row["database"], row["role"], row["path"]]

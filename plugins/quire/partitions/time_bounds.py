@@ -1,4 +1,4 @@
-"""The time column's ends among the rows of one file: what its first and last rows are, to a reader."""
+"""Computes the earliest and latest time among the rows of a file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quire.records.stage_records import RowSlice, StagedPartition
 
 
 def cut_slices(slices: Sequence[RowSlice], *, skipped: int, rows: int) -> tuple[RowSlice, ...]:
-    """Returns the slices that hold ``rows`` rows after the first ``skipped`` ones."""
+    """Returns the slices that contain ``rows`` rows after the first ``skipped``."""
     cut = []
     first = 0
     for part in slices:
@@ -44,29 +44,29 @@ def row_time_bounds(
     timezone: str,
     store: Store,
 ) -> tuple[date, date] | None:
-    """Returns the earliest and the latest time among rows, dates or date-times; None where there are no rows.
+    """Returns the earliest and latest time among the rows, as dates or datetimes, or None if there are no rows.
 
-    The statistics of a partition tell it where all of its rows are among them. Else its time column is read.
+    Slices of complete partitions use the partition's statistics; for others, the time column is read.
 
     Args:
         slices: the rows.
         partitions: of the run.
         column: the time column.
-        timezone: what instants are converted to.
-        store: where the rows are.
+        timezone: time zone of the result.
+        store: the object store.
 
     Raises:
-        IntegrityError: stored rows are not what they were.
+        IntegrityError: stored rows are damaged.
     """
     staged = {partition.object_key: partition for partition in partitions}
-    ends: list[date] = []
+    bounds: list[date] = []
     for part in slices:
-        ends += _statistics(part, staged.get(part.object_key)) or _stored_ends(part, column, store)
-    if not ends:
+        bounds += _statistics(part, staged.get(part.object_key)) or _stored_bounds(part, column, store)
+    if not bounds:
         return None
-    # Date-times of one zone compare by their wall clocks, which run through the same hour twice in autumn.
-    instants = [_in_zone(end, UTC) for end in ends]
-    return _in_zone(min(instants), zone(timezone)), _in_zone(max(instants), zone(timezone))
+    # Datetimes of one zone compare by wall clock, which repeats an hour in autumn: compare them in UTC.
+    times = [_in_zone(bound, UTC) for bound in bounds]
+    return _in_zone(min(times), zone(timezone)), _in_zone(max(times), zone(timezone))
 
 
 def _in_zone(time: date, timezone: tzinfo) -> date:
@@ -76,18 +76,18 @@ def _in_zone(time: date, timezone: tzinfo) -> date:
 def _statistics(part: RowSlice, partition: StagedPartition | None) -> list[date]:
     if partition is None or part.rows != partition.rows:
         return []
-    ends = (partition.statistics.earliest, partition.statistics.latest)
-    return [_parse(end) for end in ends if end]
+    bounds = (partition.statistics.earliest, partition.statistics.latest)
+    return [_parse(bound) for bound in bounds if bound]
 
 
 def _parse(text: str) -> date:
     return date.fromisoformat(text) if len(text) == len("2013-01-31") else datetime.fromisoformat(text)
 
 
-def _stored_ends(part: RowSlice, column: str, store: Store) -> Iterator[date]:
+def _stored_bounds(part: RowSlice, column: str, store: Store) -> Iterator[date]:
     for batch in read_rows(store, [part], [column]):
         values = batch.column(0)
         number = pa.int32() if pa.types.is_date32(values.type) else pa.int64()
-        found = pc.min_max(values.view(number)).as_py()
-        ends = pa.array(found.values(), number).view(values.type)
-        yield from (end for end in ends.to_pylist() if end is not None)
+        min_max = pc.min_max(values.view(number)).as_py()
+        bounds = pa.array(min_max.values(), number).view(values.type)
+        yield from (bound for bound in bounds.to_pylist() if bound is not None)

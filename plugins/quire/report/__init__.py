@@ -1,1 +1,1 @@
-"""What a report is: its definition, the catalog of definitions, and requests for it."""
+"""Report definitions, the catalog that loads them, and run requests."""

@@ -1,4 +1,4 @@
-"""What somebody asked for, as a checked RunRequest: dates, parameters, and the window where no dates were given."""
+"""Validates run requests: date range or default window, parameters, file formats."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ from quire.report.definition.workbook import FILE_FORMATS, FileFormat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What somebody asked for, fixed once at the start of plan.
+    """A validated request for a run, created before the plan stage.
 
-    ``parameters`` are the definition's own, checked, as JSON values. ``run_id`` names this run among all (Airflow's
-    run id, or a uuid). ``made_at`` is the ISO 8601 instant that the workbooks tell. ``formats`` are those of the files;
-    none means the definition's.
+    Args:
+        parameters: validated JSON values.
+        formats: file formats; empty for the definition's.
+        force: ignores cached partitions.
+        run_id: unique across all runs: Airflow's run id, or a UUID.
+        made_at: ISO 8601 timestamp, shown in the workbooks.
     """
 
     report: str
@@ -37,7 +40,7 @@ class RunRequest:
 
     @property
     def date_range(self) -> DateRange:
-        """The inclusive dates that the report covers."""
+        """The requested date range."""
         return DateRange(start=self.start, end=self.end, timezone=self.timezone)
 
 
@@ -51,24 +54,24 @@ def request_from_dates(
     force: bool = False,
     formats: object = None,
 ) -> RunRequest:
-    """Returns the request for inclusive dates written as ``YYYY-MM-DD``.
+    """Creates a request from inclusive dates written as ``YYYY-MM-DD``.
 
     Args:
         definition: the report.
         start: first day.
         end: last day.
         parameters: by name, as JSON values or text.
-        run_id: names this run among all.
-        force: whether stored rows are passed over.
-        formats: of the files, a list; None or nothing for the definition's.
+        run_id: unique across all runs.
+        force: ignores cached partitions.
+        formats: list of file formats; None or empty for the definition's.
 
     Raises:
-        RangeError: a date does not parse, start is after end, or the range is longer than the definition allows.
+        RangeError: a date cannot be parsed, start is after end, or the definition does not allow a range this long.
         ParameterError: a parameter or format is unknown, missing or not allowed.
     """
-    days = _parse_range(definition, start, end)
-    ensure_within_limits(definition, days)
-    return _request(definition, days, parameters=parameters, run_id=run_id, force=force, formats=formats)
+    date_range = _parse_range(definition, start, end)
+    ensure_within_limits(definition, date_range)
+    return _request(definition, date_range, parameters=parameters, run_id=run_id, force=force, formats=formats)
 
 
 def request_from_conf(
@@ -79,55 +82,62 @@ def request_from_conf(
     run_after: datetime,
     is_past: bool = False,
 ) -> RunRequest:
-    """Returns the request of an Airflow run: its params, where both dates empty mean the definition's window.
+    """Creates the request of an Airflow run from its conf; without dates, the range is the definition's window.
 
     Args:
         definition: the report.
-        conf: ``start``, ``end``, ``force``, ``formats`` and the definition's own parameters.
-        run_id: Airflow's.
-        run_after: the aware instant that the window ends before.
-        is_past: whether the run was requested before, maybe under an earlier definition: then the definition's limits
-            and the formats that it offers to readers are not checked.
+        conf: ``start``, ``end``, ``force``, ``formats`` and the definition's parameters.
+        run_id: Airflow's run id.
+        run_after: timezone-aware; the window ends before it.
+        is_past: whether the run was requested earlier, possibly under another version of the definition. Its limits
+            and reader formats are not checked then.
 
     Raises:
-        ParameterError: a key is unknown (Airflow itself would ignore it), or one date is given without the other.
-        RangeError: a date does not parse, start is after end, or the range is longer than the definition allows.
+        ParameterError: a key is unknown (Airflow ignores unknown keys), or only one date is given.
+        RangeError: a date cannot be parsed, start is after end, or the definition does not allow a range this long.
     """
-    known = (*RESERVED_PARAMETERS, *definition.parameters)
+    names = (*RESERVED_PARAMETERS, *definition.parameters)
     for name in conf:
-        if name not in known:
-            likely = suggestion(name, known) or f"; known are {', '.join(known)}"
-            raise ParameterError(f"unknown parameter {short_repr(name)}{likely}", report=definition.name)
+        if name not in names:
+            hint = suggestion(name, names) or f"; valid parameters: {', '.join(names)}"
+            raise ParameterError(f"unknown parameter {short_repr(name)}{hint}", report=definition.name)
     start, end = str(conf.get("start") or ""), str(conf.get("end") or "")
     if bool(start) != bool(end):
-        raise ParameterError("give start and end, or neither for the last complete window", report=definition.name)
+        raise ParameterError(
+            "set both start and end, or neither to use the last complete window", report=definition.name
+        )
     force = conf.get("force") or False
     if not isinstance(force, bool):
-        raise ParameterError(f"force is {short_repr(force)}: it must be true or false", report=definition.name)
+        raise ParameterError(f"force is {short_repr(force)}: must be true or false", report=definition.name)
     parameters = {name: conf[name] for name in definition.parameters if name in conf}
-    days = _parse_range(definition, start, end) if start else last_window(definition, before=run_after)
+    date_range = _parse_range(definition, start, end) if start else last_window(definition, before=run_after)
     if not is_past:
         _ensure_reader_formats(definition, conf.get("formats"))
-        ensure_within_limits(definition, days)
-    return _request(definition, days, parameters=parameters, run_id=run_id, force=force, formats=conf.get("formats"))
+        ensure_within_limits(definition, date_range)
+    return _request(
+        definition, date_range, parameters=parameters, run_id=run_id, force=force, formats=conf.get("formats")
+    )
 
 
-def ensure_within_limits(definition: ReportDefinition, days: DateRange, *, limits: RequestLimits | None = None) -> None:
-    """Checks that a date range is no longer than ``limits.days`` of the definition, or than that of other limits.
+def ensure_within_limits(
+    definition: ReportDefinition, date_range: DateRange, *, limits: RequestLimits | None = None
+) -> None:
+    """Checks that a date range is no longer than ``days`` of the given limits, by default the definition's.
 
     Raises:
-        RangeError: it is longer.
+        RangeError: the range is longer.
     """
     limit = (limits or definition.limits).days
-    if limit is not None and days.day_count > limit:
+    if limit is not None and date_range.day_count > limit:
         unit = "day" if limit == 1 else "days"
         raise RangeError(
-            f"At most {limit:,} {unit} of this report at once; this is {days.day_count:,}", report=definition.name
+            f"the date range has {date_range.day_count:,} days; this report allows at most {limit:,} {unit} per run",
+            report=definition.name,
         )
 
 
 def last_window(definition: ReportDefinition, *, before: datetime) -> DateRange:
-    """Returns the definition's window of whole periods, the last one that has ended at an aware instant."""
+    """Returns the definition's last complete window that has ended by a timezone-aware time."""
     return complete_window(
         definition.window_count, definition.window_grain, before=before, timezone=definition.timezone
     )
@@ -142,7 +152,7 @@ def _parse_range(definition: ReportDefinition, start: str, end: str) -> DateRang
 
 def _request(
     definition: ReportDefinition,
-    days: DateRange,
+    date_range: DateRange,
     *,
     parameters: Mapping[str, object],
     run_id: str,
@@ -151,11 +161,11 @@ def _request(
 ) -> RunRequest:
     return RunRequest(
         report=definition.name,
-        start=days.start,
-        end=days.end,
+        start=date_range.start,
+        end=date_range.end,
         timezone=definition.timezone,
         parameters=definition.bind_parameters(parameters),
-        formats=_read_formats(definition, formats),
+        formats=_parse_formats(definition, formats),
         force=force,
         run_id=run_id,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -163,22 +173,24 @@ def _request(
 
 
 def _ensure_reader_formats(definition: ReportDefinition, formats: object) -> None:
-    """Refuses a format that the definition keeps from readers: whoever may start a run of Airflow's is one."""
+    """Checks that the definition offers the formats to readers; anyone who can trigger the DAG counts as a reader."""
     offered = definition.workbook.reader_formats
     for name in formats if isinstance(formats, list | tuple) else [formats]:
         if name in FILE_FORMATS and name not in offered:
-            raise ParameterError(f"this report offers {', '.join(offered)}, not {name}", report=definition.name)
+            raise ParameterError(
+                f"format {name} is not available for this report: use {', '.join(offered)}", report=definition.name
+            )
 
 
-def _read_formats(definition: ReportDefinition, given: object) -> tuple[FileFormat, ...]:
-    """Returns the formats that were asked for, in one order; none where they are the definition's own."""
-    if given is None:
+def _parse_formats(definition: ReportDefinition, value: object) -> tuple[FileFormat, ...]:
+    """Returns the requested formats in canonical order, or an empty tuple if they are the definition's."""
+    if value is None:
         return ()
-    asked = given if isinstance(given, list | tuple) else [given]
-    for name in asked:
+    names = value if isinstance(value, list | tuple) else [value]
+    for name in names:
         if name not in FILE_FORMATS:
             raise ParameterError(
                 f"format {short_repr(name)} is not one of {', '.join(FILE_FORMATS)}", report=definition.name
             )
-    found = tuple(name for name in FILE_FORMATS if name in asked)
-    return () if set(found) == set(definition.workbook.formats) else found
+    formats = tuple(name for name in FILE_FORMATS if name in names)
+    return () if set(formats) == set(definition.workbook.formats) else formats

@@ -1,9 +1,9 @@
-"""Values as SQL literals, without a connection and without any state of the process.
+"""Formats values as SQL literals, independent of connections and process state.
 
-COPY takes no binds, so values go into the statement itself. psycopg's ``Literal.as_string(None)`` quotes by libpq's
-process-wide client encoding, which is that of the connection opened last: beside one in GBK, BIG5, SJIS or UHC, the
-second byte of a character may pass for a quote or a backslash. Here a text is quoted by its characters. That holds on
-every connection whose client encoding is UTF8, in which no byte of a longer character is an ASCII one.
+COPY accepts no bind parameters, so values become part of the statement. psycopg's ``Literal.as_string(None)`` quotes by
+libpq's process-wide client encoding, which the last opened connection set: if that is GBK, BIG5, SJIS or UHC, the
+second byte of a character may be read as a quote or backslash. This module quotes by character, which is safe on every
+connection with client encoding UTF8, where no byte of a multi-byte character is ASCII.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-CLIENT_ENCODING = "UTF8"  # what every connection must be opened with
+CLIENT_ENCODING = "UTF8"  # of every connection
 
 
 @dataclass(frozen=True, slots=True)
 class TypedNull:
-    """A NULL of a PostgreSQL type, one of our own choice: ``coalesce`` and functions resolve by it."""
+    """A NULL of a PostgreSQL type, which ``coalesce`` and function calls need to resolve."""
 
     pg_type: str
 
@@ -26,11 +26,11 @@ class TypedNull:
 def literal(value: object) -> str:
     """Returns a value as an SQL literal.
 
-    An aware datetime becomes a ``timestamptz``, a date a ``date``. A text stays of unknown type, so that PostgreSQL
-    takes the type it is compared with.
+    A timezone-aware datetime becomes a ``timestamptz``, a date a ``date``. Text has the type ``unknown``: PostgreSQL
+    resolves it to the type of the other operand.
 
     Raises:
-        ValueError: PostgreSQL has no such value.
+        ValueError: PostgreSQL cannot represent the value.
     """
     match value:
         case None:
@@ -47,25 +47,25 @@ def literal(value: object) -> str:
             return f"'{value}'::{'timestamp' if value.tzinfo is None else 'timestamptz'}"
         case date():
             return f"'{value}'::date"
-    raise ValueError(f"no literal holds a {type(value).__name__}")
+    raise ValueError(f"no SQL literal for type {type(value).__name__}")
 
 
 def text_literal(text: str) -> str:
-    """Returns a text as a string literal of one line that reads the same whatever ``standard_conforming_strings`` is.
+    """Returns text as a string literal of one line, independent of ``standard_conforming_strings``.
 
-    So the bound statement has the lines of its template, and an error's position gives the line of the file.
+    The bound statement keeps the line numbers of its template, so positions in errors map to lines of the file.
 
     Raises:
-        ValueError: it has a NUL, or half of a surrogate pair.
+        ValueError: the text contains NUL or an unpaired surrogate.
     """
     if "\0" in text:
-        raise ValueError("PostgreSQL's text cannot hold the character NUL")
+        raise ValueError("PostgreSQL text cannot contain NUL")
     text.encode()  # raises UnicodeEncodeError, a ValueError
     body = text.replace("'", "''")
     if "\\" not in body and "\n" not in body:
         return f"'{body}'"
     body = body.replace("\\", "\\\\").replace("\n", "\\n")
-    return f" E'{body}'"  # the blank keeps E apart from a word before it
+    return f" E'{body}'"  # the space separates E from a preceding word
 
 
 def _number(value: float | Decimal) -> str:
@@ -73,4 +73,4 @@ def _number(value: float | Decimal) -> str:
         kind = "numeric" if isinstance(value, Decimal) else "float8"
         return f"'{value}'::{kind}"
     text = str(value)
-    return f" {text}" if text.startswith("-") else text  # two minus signs would begin a comment
+    return f" {text}" if text.startswith("-") else text  # two minus signs would start a comment

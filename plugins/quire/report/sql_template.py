@@ -1,12 +1,12 @@
-"""A report's SQL with its named placeholders: finding them, and putting values in their places.
+"""Finds and replaces the named placeholders in a report's SQL.
 
-``%(name)s`` is a placeholder and ``%%`` a percent sign, as in every Python database driver; anything else that
-begins with ``%`` is a mistake. Three things are stricter than in a driver, since COPY takes no binds, a reader's text
-becomes a literal here, and the query is put into a larger one:
+``%(name)s`` is a placeholder and ``%%`` a percent sign, as in every Python database driver; any other use of ``%`` is
+an error. COPY accepts no bind parameters, so readers' values become literals in the statement, and the query becomes
+part of a larger one. Three rules are therefore stricter than a driver's:
 
-- Comments are left as they are. A value put into one could end it with a line break and go on as SQL.
-- A placeholder inside quotes is refused. The value brings its own quotes, which would end the outer ones.
-- A semicolon is refused. Behind it another statement could begin, outside of the transaction that only reads.
+- Comments stay unchanged. A value in a comment could end it with a newline and continue as SQL.
+- Placeholders inside quotes are rejected. The literal's own quotes would end the outer ones.
+- Semicolons are rejected. A second statement after one could run outside the read-only transaction.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any, Literal
 from quire.errors import DefinitionError, ParameterError
 from quire.report.sql_literal import literal
 
-# PostgreSQL's own lexical rules (its manual, section 4.1, and src/backend/parser/scan.l): what stands in quotes or in a
-# comment. Words are taken whole, so that the E of an escape string and the $ of a dollar quote are only seen where a
-# token begins. To PostgreSQL every character beyond ASCII is a letter, and only ASCII's blanks are blanks; Python's \w
-# and \s differ. An escape string may go on in quotes on the next line.
+# PostgreSQL's lexical rules for quotes and comments (manual, section 4.1, and src/backend/parser/scan.l). Each word is
+# matched as a unit, so the E of an escape string and the $ of a dollar quote count only at the start of a token. Unlike
+# Python's \w and \s, PostgreSQL treats every non-ASCII character as a letter, and only ASCII whitespace as whitespace.
+# An escape string may continue in quotes on the next line.
 TOKEN = re.compile(
     r"""
       (?P<comment>   --[^\r\n]*+ | /\* )
@@ -37,15 +37,15 @@ TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 NUMBER = re.compile(r"(?<![\w$])-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w$])")
-MAX_PROBLEMS = 100  # that are searched for: nobody reads more, and a file may have a hundred thousand
-ONE_STATEMENT = "a semicolon: write one query; only the last character of the file may be one"
+MAX_PROBLEMS = 100  # per file: a file may contain a hundred thousand
+ONE_STATEMENT = "unexpected semicolon: write one query; a semicolon is allowed only at the end of the file"
 COMMENT_MARK = re.compile(r"/\*|\*/")
 MARK = re.compile(r"(?P<end>;)|%(?:(?P<double>%)|\((?P<name>[^()]+)\)s)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
-    """A ``%(name)s`` and the line it stands on, from 1."""
+    """A ``%(name)s`` and its line, counted from 1."""
 
     name: str
     line: int
@@ -53,7 +53,7 @@ class Placeholder:
 
 @dataclass(frozen=True, slots=True)
 class TemplateProblem:
-    """What cannot be read, and its line."""
+    """A syntax problem and its line."""
 
     reason: str
     line: int
@@ -68,18 +68,18 @@ class _Piece:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """SQL to run, and the same with ``?`` for each value, from which logs take it: values may be long, and secret."""
+    """SQL to execute, and its template with ``?`` for each value; logs show the template, as values may be secret."""
 
     text: str
     template: str
 
     @classmethod
     def of(cls, sql: str | Statement) -> Statement:
-        """Returns a statement as it is, and one without values of a text."""
+        """Returns a statement unchanged, or one without values for text."""
         return sql if isinstance(sql, Statement) else cls(text=sql, template=sql)
 
     def within(self, before: str, after: str = "") -> Statement:
-        """Returns the statement as part of a larger one."""
+        """Returns a larger statement that contains this one."""
         return Statement(text=f"{before}{self.text}{after}", template=f"{before}{self.template}{after}")
 
     def __str__(self) -> str:
@@ -87,37 +87,37 @@ class Statement:
 
 
 def placeholders(sql: str) -> tuple[Placeholder, ...]:
-    """Returns every placeholder, in the order of the text."""
+    """Returns the placeholders in order of appearance."""
     return tuple(Placeholder(piece.text, piece.line) for piece in _pieces(sql) if piece.kind == "placeholder")
 
 
 def problems(sql: str) -> tuple[TemplateProblem, ...]:
-    """Returns the first of what cannot be read: lone percent signs, placeholders inside quotes, and semicolons."""
-    wrong = (TemplateProblem(piece.text, piece.line) for piece in _pieces(sql) if piece.kind == "problem")
-    return tuple(islice(wrong, MAX_PROBLEMS))
+    """Returns the first ``MAX_PROBLEMS`` problems: lone percent signs, placeholders inside quotes, semicolons."""
+    all_problems = (TemplateProblem(piece.text, piece.line) for piece in _pieces(sql) if piece.kind == "problem")
+    return tuple(islice(all_problems, MAX_PROBLEMS))
 
 
 def bind(sql: str, binds: Mapping[str, Any]) -> Statement:
-    """Returns the SQL with each placeholder replaced by its value, as ``sql_literal`` quotes it.
+    """Replaces each placeholder with its value as an SQL literal.
 
-    A value is never searched for placeholders itself.
+    Placeholders inside values are not replaced.
 
     Args:
-        sql: as it stands in the file.
-        binds: a value for every placeholder; more are ignored.
+        sql: text of the SQL file.
+        binds: a value for every placeholder; others are ignored.
 
     Raises:
-        DefinitionError: the SQL has problems (the catalog refuses such a file before).
-        ParameterError: a value is missing, or no literal can hold it.
+        DefinitionError: the SQL has problems; the catalog rejects such files earlier.
+        ParameterError: a value is missing, or has no SQL literal.
     """
 
     def bound(name: str) -> str:
         if name not in binds:
-            raise ParameterError(f"the query's placeholder %({name})s has no value")
+            raise ParameterError(f"placeholder %({name})s of the query has no value")
         try:
             return literal(binds[name])
         except ValueError as error:
-            raise ParameterError(f"the value of {name} cannot be sent to PostgreSQL: {error}") from error
+            raise ParameterError(f"parameter {name} cannot be sent to PostgreSQL: {error}") from error
 
     pieces = tuple(_pieces(sql))
     for piece in pieces:
@@ -130,18 +130,18 @@ def bind(sql: str, binds: Mapping[str, Any]) -> Statement:
 
 
 def normalize(sql: str) -> str:
-    """Returns a statement without comments and line breaks, with ``?`` for each value, so that its calls are one."""
-    found = []
+    """Returns a statement without comments and newlines and with ``?`` for each value, to group equal statements."""
+    parts = []
     for kind, text in _segments(sql):
         if kind == "quoted" and not text.startswith('"'):
-            found.append("?")
+            parts.append("?")
         elif kind != "comment":
-            found.append(NUMBER.sub("?", text) if kind == "code" else text)
-    return " ".join("".join(found).split())
+            parts.append(NUMBER.sub("?", text) if kind == "code" else text)
+    return " ".join("".join(parts).split())
 
 
 def bare_code(sql: str) -> str:
-    """Returns SQL with a blank in place of each comment and of each text or name in quotes."""
+    """Returns SQL with a space in place of each comment, string and quoted name."""
     return " ".join(text for kind, text in _segments(sql) if kind == "code")
 
 
@@ -170,7 +170,7 @@ def _segments(sql: str) -> Iterator[tuple[Literal["code", "quoted", "comment"], 
 
 
 def _end_of_comment(sql: str, token: re.Match[str]) -> int:
-    """Returns where a comment ends. Block comments nest in PostgreSQL, which no regular expression can follow."""
+    """Returns where a comment ends. PostgreSQL's block comments nest, which a regular expression cannot match."""
     if token["comment"] != "/*":
         return token.end()
     depth, position = 1, token.end()
@@ -182,22 +182,22 @@ def _end_of_comment(sql: str, token: re.Match[str]) -> int:
 
 def _read_marks(text: str, *, line: int, quoted: bool) -> Iterator[_Piece]:
     position = counted = 0
-    here = line
+    current_line = line
     for mark in MARK.finditer(text):
-        here += text.count("\n", counted, mark.start())
+        current_line += text.count("\n", counted, mark.start())
         counted = mark.start()
-        yield _Piece("text", text[position : mark.start()], here)
+        yield _Piece("text", text[position : mark.start()], current_line)
         position = mark.end()
         if mark["end"]:
-            yield _Piece("text", ";", here) if quoted else _Piece("problem", ONE_STATEMENT, here)
+            yield _Piece("text", ";", current_line) if quoted else _Piece("problem", ONE_STATEMENT, current_line)
         elif mark["double"]:
-            yield _Piece("text", "%", here)
+            yield _Piece("text", "%", current_line)
         elif mark["name"] is None:
-            seen = text[mark.start() : mark.start() + 12].splitlines()[0]
-            yield _Piece("problem", f"{seen!r}: write %(name)s for a value, %% for a percent sign", here)
+            excerpt = text[mark.start() : mark.start() + 12].splitlines()[0]
+            yield _Piece("problem", f"{excerpt!r}: write %(name)s for a value, %% for a percent sign", current_line)
         elif quoted:
-            reason = f"%({mark['name']})s stands inside quotes: take them away, the value brings its own"
-            yield _Piece("problem", reason, here)
+            reason = f"%({mark['name']})s is inside quotes: remove them, the value is quoted automatically"
+            yield _Piece("problem", reason, current_line)
         else:
-            yield _Piece("placeholder", mark["name"], here)
+            yield _Piece("placeholder", mark["name"], current_line)
     yield _Piece("text", text[position:], line)

@@ -1,7 +1,7 @@
-"""Leases: a run renews its own while it is active, and retention leaves the run's report alone meanwhile.
+"""Leases: a run acquires one, renews it while active and releases it; retention skips reports with a lease.
 
-A lease ends when its run does. Where a worker is killed, or no worker takes the next task of a run in time, it expires;
-the run notices when it goes on, and publish then looks again at each partition that it is about to name.
+If a worker is killed, or no worker starts the run's next task in time, the lease expires. The run detects this when it
+continues, and publish then checks again that every partition still exists.
 """
 
 from __future__ import annotations
@@ -24,42 +24,42 @@ logger = logging.getLogger(__name__)
 LEASES = "leases/"
 RENEW_EVERY = timedelta(minutes=1)
 EXPIRES_AFTER = timedelta(minutes=5)
-RELEASE_SECONDS = 10  # to wait for a renewal under way; one that arrives later expires by itself
-CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while a machine sleeps, where there is one
+RELEASE_SECONDS = 10  # to wait for a renewal in progress; a later one simply expires
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # CLOCK_BOOTTIME includes the time a machine sleeps
 LAPSED = b"lapsed"
 UNBROKEN = b"unbroken"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActiveRun:
-    """A run that holds a lease, and when it was renewed, by the store's clock."""
+    """A run that holds a lease, and the time of its last renewal by the store's clock."""
 
     run_id: str
     renewed_at: datetime
 
     def describe(self, now: datetime) -> str:
-        """Returns what somebody who waits for the run wants to know."""
+        """Describes the lease: the run, the last renewal, and when the lease expires."""
         seconds = max(0, round((now - self.renewed_at).total_seconds()))
         minutes = round(EXPIRES_AFTER.total_seconds() / 60)
         return (
-            f"run {self.run_id} is active, its lease was renewed {seconds} s ago; "
-            f"the lease ends with the run, or {minutes} minutes after its last renewal"
+            f"run {self.run_id} is active: its lease was renewed {seconds} s ago "
+            f"and expires {minutes} min after the last renewal"
         )
 
 
 def monotonic_seconds() -> float:
-    """Returns the time of a clock that only moves on, in seconds, a sleeping machine's too where that is known."""
+    """Returns the seconds of a monotonic clock, which includes the time a machine sleeps where supported."""
     return time.clock_gettime(CLOCK)
 
 
 class Lease:
-    """One run's lease in the store.
+    """A run's lease in the store; creating the object acquires or takes over the lease.
 
     Args:
-        request: of the run.
-        store: where the lease lies.
-        first: whether this is the beginning of the run; else the lease must be there still.
-        clock: seconds that pass.
+        request: the run request.
+        store: the object store.
+        first: whether the run starts now; otherwise its lease must still exist.
+        clock: monotonic clock in seconds.
     """
 
     def __init__(
@@ -71,46 +71,46 @@ class Lease:
         clock: Callable[[], float] = monotonic_seconds,
     ) -> None:
         self._key, self._store, self._clock = lease_key(request.report, request.run_id), store, clock
-        self._renewed = clock()
+        self._renewed_at = clock()
         self._lapsed = not first and self._is_broken()
         self._write()
 
     @property
     def lapsed(self) -> bool:
-        """Whether there was a time since the run began when retention may have seen no lease."""
-        if self._clock() - self._renewed > EXPIRES_AFTER.total_seconds():
+        """Whether retention may have seen no lease at some time since the run started."""
+        if self._clock() - self._renewed_at > EXPIRES_AFTER.total_seconds():
             self._lapsed = True
         return self._lapsed
 
     def has_lapsed(self) -> bool:
-        """Whether ``lapsed``, or somebody else released the lease, as a cancellation does.
+        """Returns whether the lease has lapsed or was released by another process, for example by a cancellation.
 
         Raises:
-            StoreRefusedError, StoreUnavailableError: the store cannot be asked.
+            StoreRefusedError, StoreUnavailableError: the store denies the request or is unreachable.
         """
         if self._is_broken():
             self._lapsed = True
         return self.lapsed
 
     def renew(self) -> None:
-        """Writes the lease again; marks it as lapsed where it was gone, or marked so by another task.
+        """Renews the lease; marks it as lapsed if it was missing or another task has marked it so.
 
         Raises:
-            StoreRefusedError, StoreUnavailableError: the store cannot be asked, or does not take it.
+            StoreRefusedError, StoreUnavailableError: the store denies the request or is unreachable.
         """
         self.has_lapsed()
         self._write()
 
     def _write(self) -> None:
         unbroken = not self.lapsed
-        began = self._clock()
+        started_at = self._clock()
         self._store.put(self._key, UNBROKEN if unbroken else LAPSED, content_type="text/plain")
-        if unbroken and self.lapsed:  # meanwhile, in a slow store: the next task has to know
+        if unbroken and self.lapsed:  # the write took too long: the next task must know
             self._store.put(self._key, LAPSED, content_type="text/plain")
-        self._renewed = began
+        self._renewed_at = started_at
 
     def release(self) -> None:
-        """Takes the lease away."""
+        """Deletes the lease."""
         self._store.delete([self._key])
 
     def _is_broken(self) -> bool:
@@ -122,46 +122,46 @@ class Lease:
 def hold_lease(
     request: RunRequest, *, store: Store, first: bool = True, release: bool = True, every: timedelta = RENEW_EVERY
 ) -> Iterator[Lease]:
-    """Holds a run's lease for as long as the block lasts; a thread renews it.
+    """Holds a run's lease for the duration of the block; a thread renews it.
 
     Args:
-        request: of the run.
-        store: where the lease lies.
-        first: as ``Lease`` has it.
-        release: takes the lease away at the end; else another task of the run takes it over.
-        every: how often it is renewed.
+        request: the run request.
+        store: the object store.
+        first: whether the run starts now; see ``Lease``.
+        release: whether to release the lease at the end; otherwise the run's next task takes it over.
+        every: interval between renewals.
     """
     lease = Lease(request, store=store, first=first)
-    ended = threading.Event()
+    stopped = threading.Event()
 
     def renew() -> None:
-        while not ended.wait(every.total_seconds()):
+        while not stopped.wait(every.total_seconds()):
             try:
                 lease.renew()
             except ReportError as error:
-                logger.warning("the lease of run %s was not renewed: %s", request.run_id, error)
+                logger.warning("cannot renew the lease of run %s: %s", request.run_id, error)
 
-    renewing = threading.Thread(target=renew, name="lease", daemon=True)
-    renewing.start()
+    renewer = threading.Thread(target=renew, name="lease", daemon=True)
+    renewer.start()
     try:
         yield lease
     finally:
-        ended.set()
-        renewing.join(RELEASE_SECONDS)
+        stopped.set()
+        renewer.join(RELEASE_SECONDS)
         if release:
             release_lease(request.report, request.run_id, store=store)
 
 
 def release_lease(report: str, run_id: str, *, store: Store) -> None:
-    """Takes a run's lease away; where the store does not do it, the lease expires."""
+    """Releases a run's lease; if the store fails, logs a warning and lets the lease expire."""
     try:
         store.delete([lease_key(report, run_id)])
-    except ReportError as error:  # the run's own error matters more
-        logger.warning("the lease of run %s expires by itself: %s", run_id, error)
+    except ReportError as error:  # must not hide the run's own error
+        logger.warning("cannot release the lease of run %s, which will expire: %s", run_id, error)
 
 
 def active_runs(report: str, *, store: Store, now: datetime) -> list[ActiveRun]:
-    """Returns the runs of a report that hold a lease; takes expired ones away."""
+    """Returns the runs of a report that hold a lease; deletes expired leases."""
     leases = list(store.list(f"{LEASES}{report}/"))
     expired = {lease.key for lease in leases if now - lease.modified > EXPIRES_AFTER}
     store.delete(expired)

@@ -1,4 +1,4 @@
-"""A run's key: the same question about the same rows has the same one."""
+"""Run keys: equal requests for equal rows have the same key."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from quire.records.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.runs.manifest_store import find_manifest
 
-RENDERER = 7  # raised when the same rows would give other files
-# What decides neither the rows (the tokens stand for them) nor what the files look like.
-NOT_ASKED: dict[str, bool | set[str] | dict[str, set[str]]] = {
+RENDERER = 7  # increment when the same rows would produce different files
+# Fields that affect neither the rows, which freshness tokens identify, nor the files.
+EXCLUDED_FIELDS: dict[str, bool | set[str] | dict[str, set[str]]] = {
     **dict.fromkeys(
         (
             *("schedule", "window", "store_schedule", "delivery", "queues", "pools", "source", "sql_text"),
@@ -20,26 +20,26 @@ NOT_ASKED: dict[str, bool | set[str] | dict[str, set[str]]] = {
         ),
         True,
     ),
-    "parameters": {"__all__": {"max_length"}},  # their values are in the request
-    "workbook": {"formats", "reader_formats", "csv"},  # the request may have other formats
+    "parameters": {"__all__": {"max_length"}},  # the request contains their values
+    "workbook": {"formats", "reader_formats", "csv"},  # the request may choose other formats
 }
 
 
 def compute_run_key(definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]) -> str:
-    """Returns the digest of definition, range, parameters, formats and the tokens of the rows that were read.
+    """Returns a digest of definition, date range, parameters, file formats and freshness tokens.
 
     Args:
         definition: the report.
-        plan: of the run.
-        staged: every partition of the run, in order.
+        plan: the run's plan.
+        staged: all partitions of the run, in order.
     """
     request = plan.request
     formats = definition.file_formats(request.formats)
     return digest(
         RENDERER,
-        definition.model_dump(mode="json", exclude=NOT_ASKED),
+        definition.model_dump(mode="json", exclude=EXCLUDED_FIELDS),
         plan.source_digest,
-        (definition.source.sql, [table.name for table in definition.source.tables]),  # the sheet About names them
+        (definition.source.sql, [table.name for table in definition.source.tables]),  # shown on the About sheet
         (request.start, request.end, request.parameters, formats),
         definition.workbook.csv.model_dump(mode="json") if "csv" in formats else None,
         [(partition.key, partition.freshness_token) for partition in staged],
@@ -47,5 +47,5 @@ def compute_run_key(definition: ReportDefinition, plan: RunPlan, staged: Sequenc
 
 
 def is_run_published(store: Store, report: str, run_key: str) -> bool:
-    """Whether such a run exists; one whose manifest is damaged does not."""
+    """Returns whether the run is published; a run with a damaged manifest is not."""
     return find_manifest(store, report, run_key) is not None

@@ -1,4 +1,4 @@
-"""Is a published run still what its manifest says? Every object is read again."""
+"""Verifies a published run: reads every object and compares it with the manifest."""
 
 from __future__ import annotations
 
@@ -21,49 +21,49 @@ READ_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """What was read again, and each thing that is not as it was."""
+    """The result of a verification: what was read, and the differences from the manifest."""
 
     manifest: Manifest
     objects: int
     bytes: int
-    faults: tuple[str, ...]
+    problems: tuple[str, ...]
 
 
 def verify_run(run: str, *, store: Store) -> Verification:
-    """Reads a run's objects again and compares sizes, checksums and row counts with its manifest.
+    """Reads all objects of a run and compares sizes, checksums and row counts with its manifest.
 
     Args:
-        run: a run key, or the key of its manifest.
-        store: where it was published.
+        run: the run's key, or the object key of its manifest.
+        store: the object store.
 
     Raises:
-        ParameterError: there is no such run.
-        IntegrityError: its manifest cannot be read.
+        ParameterError: no such run is published.
+        IntegrityError: the manifest cannot be read.
     """
     manifest = _find_manifest(run, store)
-    faults: list[str] = []
+    problems: list[str] = []
     expected = {file.key: (file.bytes, file.sha256) for file in manifest.files}
     stored: list[ManifestPartition | StagedSummary] = [*manifest.partitions, *manifest.summaries]
     expected |= {part.object_key: (part.bytes, part.sha256) for part in stored}
     for key, (size, sha256) in expected.items():
-        faults += _object_faults(store, key, size, sha256)
-    changed = {fault.partition(" ")[0] for fault in faults}
+        problems += _object_problems(store, key, size, sha256)
+    changed = {problem.partition(" ")[0] for problem in problems}
     for part in stored:
         if part.object_key not in changed:
-            faults += _row_faults(store, part.object_key, part.bytes, part.rows)
+            problems += _row_problems(store, part.object_key, part.bytes, part.rows)
     detail = [file for file in manifest.files if not is_summary(file)]
     counted = sum(part.rows for part in manifest.partitions)
     if counted != manifest.rows:
-        faults.append(f"the partitions have {counted} rows, the manifest says {manifest.rows}")
+        problems.append(f"the partitions have {counted} rows; the manifest states {manifest.rows}")
     for suffix in sorted({file.name.rpartition(".")[2] for file in detail}):
         rows = sum(file.rows for file in detail if file.name.endswith(f".{suffix}"))
         if rows != manifest.rows:
-            faults.append(f"the {suffix} files have {rows} rows, the manifest says {manifest.rows}")
+            problems.append(f"the {suffix} files have {rows} rows; the manifest states {manifest.rows}")
     return Verification(
         manifest=manifest,
         objects=len(expected),
         bytes=sum(size for size, _ in expected.values()),
-        faults=tuple(faults),
+        problems=tuple(problems),
     )
 
 
@@ -76,15 +76,15 @@ def _find_manifest(run: str, store: Store) -> Manifest:
     for key in keys:
         if manifest := load_manifest(store, key):
             return manifest
-    raise ParameterError(f"no run {run!r} is published in {store.location}")
+    raise ParameterError(f"run {run!r} is not published in {store.location}")
 
 
-def _object_faults(store: Store, key: str, size: int, sha256: str) -> Iterator[str]:
+def _object_problems(store: Store, key: str, size: int, sha256: str) -> Iterator[str]:
     if not store.has_size(key, size):
         actual = store.size(key)
-        yield f"{key} is missing" if actual is None else f"{key} has {actual} bytes, the manifest says {size}"
+        yield f"{key} is missing" if actual is None else f"{key} has {actual} bytes; the manifest states {size}"
     elif (digest := _sha256(store, key, size)) != sha256:
-        yield f"{key} has the SHA-256 {digest}, the manifest says {sha256}"
+        yield f"{key} has the SHA-256 {digest}; the manifest states {sha256}"
 
 
 def _sha256(store: Store, key: str, size: int) -> str:
@@ -94,11 +94,11 @@ def _sha256(store: Store, key: str, size: int) -> str:
     return digest.hexdigest()
 
 
-def _row_faults(store: Store, key: str, size: int, rows: int) -> Iterator[str]:
+def _row_problems(store: Store, key: str, size: int, rows: int) -> Iterator[str]:
     try:
-        found = pq.ParquetFile(store.open_object(key, size)).metadata.num_rows
+        actual_rows = pq.ParquetFile(store.open_object(key, size)).metadata.num_rows
     except (pa.ArrowInvalid, IntegrityError) as error:
         yield f"{key} cannot be read: {error}"
     else:
-        if found != rows:
-            yield f"{key} has {found} rows, the manifest says {rows}"
+        if actual_rows != rows:
+            yield f"{key} has {actual_rows} rows; the manifest states {rows}"

@@ -1,4 +1,4 @@
-"""Which rows go to which workbook of a run."""
+"""Assigns the rows of a run to its workbooks."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from quire.runs.file_names import partition_name, run_range_name
 def workbook_shards(
     definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]
 ) -> tuple[WorkbookShard, ...]:
-    """Returns a run's workbooks in order; none where the report has no detail rows.
+    """Returns the shards of a run in order, or none if the report has no detail rows.
 
     Args:
         definition: the report.
-        plan: of the run.
-        staged: every partition of the run, in order.
+        plan: the run's plan.
+        staged: all partitions of the run, in order.
     """
-    return tuple(_shares(definition, plan, staged)) if definition.workbook.detail else ()
+    return tuple(_shards(definition, plan, staged)) if definition.workbook.detail else ()
 
 
 def combines_rows_and_summaries(definition: ReportDefinition) -> bool:
-    """Whether a report has one workbook for rows and summaries, if it has any workbook."""
+    """Returns whether a report writes its rows and summaries to one workbook, if it writes a workbook at all."""
     return definition.workbook.detail and definition.workbook.split == "none"
 
 
-def _shares(definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]) -> Iterator[WorkbookShard]:
+def _shards(definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]) -> Iterator[WorkbookShard]:
     split = definition.workbook.split
     if split == "partition":
         for partition in staged:
-            yield _share(f"{definition.name}_{partition_name(partition)}", [_whole(partition)], [partition])
+            yield _shard(f"{definition.name}_{partition_name(partition)}", [_whole(partition)], [partition])
     elif isinstance(split, RowSplit):
         shards = list(_row_shards(definition, staged, split.rows))
         yield from shards or [_whole_shard(definition, plan, staged)]
@@ -40,37 +40,39 @@ def _shares(definition: ReportDefinition, plan: RunPlan, staged: Sequence[Staged
         yield _whole_shard(definition, plan, staged)
 
 
-def _row_shards(definition: ReportDefinition, staged: Sequence[StagedPartition], most: int) -> Iterator[WorkbookShard]:
-    """Cuts the rows, in order, into workbooks of ``most`` rows; the last may have fewer."""
-    digits = len(str(math.ceil(sum(partition.rows for partition in staged) / most)))
+def _row_shards(
+    definition: ReportDefinition, staged: Sequence[StagedPartition], max_rows: int
+) -> Iterator[WorkbookShard]:
+    """Splits the rows in order into workbooks of ``max_rows`` rows; the last may have fewer."""
+    digits = len(str(math.ceil(sum(partition.rows for partition in staged) / max_rows)))
     slices: list[RowSlice] = []
     covered: list[StagedPartition] = []
-    number, room = 1, most
+    number, capacity = 1, max_rows
     for partition in staged:
         offset = 0
         while offset < partition.rows:
-            taken = min(room, partition.rows - offset)
+            taken = min(capacity, partition.rows - offset)
             slices.append(_slice(partition, offset, taken))
             covered.append(partition)
-            offset, room = offset + taken, room - taken
-            if not room:
-                yield _share(f"{definition.name}_{number:0{digits}d}", slices, covered)
-                slices, covered, number, room = [], [], number + 1, most
+            offset, capacity = offset + taken, capacity - taken
+            if not capacity:
+                yield _shard(f"{definition.name}_{number:0{digits}d}", slices, covered)
+                slices, covered, number, capacity = [], [], number + 1, max_rows
     if slices:
-        yield _share(f"{definition.name}_{number:0{digits}d}", slices, covered)
+        yield _shard(f"{definition.name}_{number:0{digits}d}", slices, covered)
 
 
 def _whole_shard(definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]) -> WorkbookShard:
-    days = plan.request
+    request = plan.request
     return WorkbookShard(
-        stem=f"{definition.name}_{run_range_name(days, staged)}",
-        start=days.start,
-        end=days.end,
+        stem=f"{definition.name}_{run_range_name(request, staged)}",
+        start=request.start,
+        end=request.end,
         slices=tuple(_whole(partition) for partition in staged),
     )
 
 
-def _share(stem: str, slices: Sequence[RowSlice], covered: Sequence[StagedPartition]) -> WorkbookShard:
+def _shard(stem: str, slices: Sequence[RowSlice], covered: Sequence[StagedPartition]) -> WorkbookShard:
     return WorkbookShard(stem=stem, start=covered[0].start, end=covered[-1].last_day, slices=tuple(slices))
 
 

@@ -1,4 +1,4 @@
-"""A YAML file of include/ that is read into a model of its own kind: a report, or a source of webhooks."""
+"""Reads a YAML file under include/ into a pydantic model: a report or a webhook source."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Model = TypeVar("Model", bound=StrictModel)
 
 @dataclass(frozen=True, slots=True)
 class DefinitionFile(Generic[Model]):
-    """What a file says, checked and with its lines; ``file`` is its name in errors."""
+    """A validated definition with its source document; ``file`` is the name used in errors."""
 
     definition: Model
     document: YamlDocument
@@ -34,23 +34,23 @@ class DefinitionFile(Generic[Model]):
 
 
 def definition_files(folder: Path) -> list[Path]:
-    """Returns the YAML files of a folder, those with a suffix that will be refused too."""
+    """Returns the YAML files of a folder, including ``.yml`` files, which ``read_definition`` rejects."""
     return sorted(path for path in folder.iterdir() if path.suffix in (SUFFIX, ".yml") and path.name[0] not in ".#")
 
 
 def read_definition(path: Path, model: type[Model]) -> DefinitionFile[Model]:
-    """Reads a file of a folder under include/ into a model that is named for the file.
+    """Reads a YAML file into a model whose ``name`` is the file's stem.
 
     Raises:
-        DefinitionError: it cannot be read, or says what the model does not take.
+        DefinitionError: the file cannot be read, is not valid YAML, or does not match the model.
     """
     file = path.relative_to(path.parents[2]).as_posix()
     if path.suffix != SUFFIX:
-        raise DefinitionError(f"{file}: rename it to {path.stem}{SUFFIX}")
+        raise DefinitionError(f"{file}: rename the file to {path.stem}{SUFFIX}")
     try:
         text = read_text_file(path, folder=path.parent)
     except (OSError, ValueError) as error:
-        raise DefinitionError(f"{file}: cannot be read: {error}") from error
+        raise DefinitionError(f"{file}: cannot read the file: {error}") from error
     document = read_document(text, file=file)
     return DefinitionFile(_validate(path, document, model, file=file), document, file)
 
@@ -58,14 +58,16 @@ def read_definition(path: Path, model: type[Model]) -> DefinitionFile[Model]:
 def _validate(path: Path, document: YamlDocument, model: type[Model], *, file: str) -> Model:
     for key in CATALOG_KEYS:
         if key in document.values and key in model.model_fields:
-            line, shown = document.locate((key,))
-            whose = path.parent.name.removesuffix("s")
+            line, field = document.locate((key,))
+            kind = path.parent.name.removesuffix("s")
             reason = (
-                f"the file's own name is the {whose}'s" if key == "name" else unknown_key(key, known_keys((), model))
+                f"remove this key: the file name is the {kind}'s name"
+                if key == "name"
+                else unknown_key(key, known_keys((), model))
             )
-            raise definition_error([FileProblem(file=file, line=line, field=shown, reason=reason)])
+            raise definition_error([FileProblem(file=file, line=line, field=field, reason=reason)])
     try:
         return model.model_validate({"name": path.stem, **document.values})
     except ValidationError as error:
-        faults = validation_problems(error, document, file=file, model=model)
-        raise definition_error(faults, uncounted=max(0, error.error_count() - MAX_PROBLEMS)) from error
+        problems = validation_problems(error, document, file=file, model=model)
+        raise definition_error(problems, unlisted=max(0, error.error_count() - MAX_PROBLEMS)) from error

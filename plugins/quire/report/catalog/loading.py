@@ -1,4 +1,4 @@
-"""Reading include/reports: every report on its own, so that a broken file breaks its own report only."""
+"""Loads include/reports. Each report loads separately: a broken file affects only its own report."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All reports, by name: those that can be read, and why the others cannot.
+    """All reports by name: valid definitions, and errors for the others.
 
-    A name under ``errors`` is a file's stem as it is, and need not be one that Airflow takes.
+    Keys of ``errors`` are file stems and may not be valid Airflow DAG ids.
     """
 
     definitions: dict[str, ReportDefinition] = field(default_factory=dict)
@@ -27,46 +27,46 @@ class Catalog:
 
 
 def load_catalog(include: Path) -> Catalog:
-    """Reads every report under ``include``/reports.
+    """Loads every report under ``include``/reports.
 
     Raises:
-        DefinitionError: there is no such folder.
+        DefinitionError: the folder does not exist.
     """
     catalog = Catalog()
     for path in _report_files(include):
         try:
             catalog.definitions[path.stem] = _read_report(path)
         except DefinitionError as error:
-            catalog.definitions.pop(path.stem, None)  # flights.yaml, when there is a flights.yml too
+            catalog.definitions.pop(path.stem, None)  # flights.yaml, if flights.yml exists as well
             catalog.errors[path.stem] = error
         except (Exception, SystemExit) as error:
-            logger.exception("%s: its files cannot be read", path.stem)
+            logger.exception("%s: cannot load the report", path.stem)
             catalog.definitions.pop(path.stem, None)
             catalog.errors[path.stem] = unexpected_error(error, report=path.stem)
     return catalog
 
 
 def find_definition(include: Path, name: str) -> ReportDefinition:
-    """Reads one report.
+    """Loads one report.
 
     Raises:
-        DefinitionError: there is none of that name, or its files are wrong.
+        DefinitionError: no report has that name, or its files are invalid.
     """
     paths = {path.stem: path for path in _report_files(include)}
     if name not in paths:
-        likely = suggestion(name, paths) or f"; there are {', '.join(paths) or 'none'}"
-        raise DefinitionError(f"no report is called {name!r} in {include.name}/reports{likely}")
+        hint = suggestion(name, paths) or f"; existing reports: {', '.join(paths) or 'none'}"
+        raise DefinitionError(f"no report {name!r} in {include.name}/reports{hint}")
     return _read_report(paths[name])
 
 
 def _report_files(include: Path) -> list[Path]:
     folder = include.absolute() / "reports"
     if not folder.is_dir():
-        raise DefinitionError(f"there is no folder {folder}: QUIRE_INCLUDE names the one that holds reports/ and sql/")
+        raise DefinitionError(f"folder {folder} does not exist: set QUIRE_INCLUDE to the folder of reports/ and sql/")
     return definition_files(folder)
 
 
 def _read_report(path: Path) -> ReportDefinition:
-    found = read_definition(path, ReportDefinition)
-    query = read_query(found.definition, found.document, include=path.parents[1], file=found.file)
-    return found.definition.model_copy(update={"sql_text": query})
+    file = read_definition(path, ReportDefinition)
+    query = read_query(file.definition, file.document, include=path.parents[1], file=file.file)
+    return file.definition.model_copy(update={"sql_text": query})

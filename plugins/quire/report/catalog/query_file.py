@@ -1,4 +1,4 @@
-"""The SQL file of a report: where it may lie, and that its placeholders are the parameters."""
+"""Reads a report's SQL file and checks that its placeholders match the parameters."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from quire.report.catalog.yaml_document import FileProblem, YamlDocument, defini
 from quire.report.definition import ReportDefinition
 from quire.report.definition.name_checks import suggestion
 
-MAX_PROBLEMS = 100  # of a file: errors list a few, and count the others
+MAX_PROBLEMS = 100  # per file; errors list the first few and count the others
 RANGE_BINDS = ("start", "end")
 
 
 def read_query(definition: ReportDefinition, document: YamlDocument, *, include: Path, file: str) -> str:
-    """Returns the SQL that ``source.sql`` names, ending in one line break.
+    """Returns the SQL in the file that ``source.sql`` names, with one newline at the end.
 
-    The line break matters: a comment at the end would swallow what is put behind the query. A final semicolon is
-    dropped, since the query becomes part of a larger statement.
+    The query becomes part of a larger statement. The newline ends a trailing comment, which would otherwise comment
+    out the SQL after the query, and a final semicolon is removed.
 
     Args:
         definition: as read from YAML.
-        document: for the lines of its fields.
-        include: the folder of reports/ and sql/.
+        document: locates fields for error messages.
+        include: the folder that contains reports/ and sql/.
         file: the YAML file's name in errors.
 
     Raises:
-        DefinitionError: there is no such file, or its placeholders are not the parameters.
+        DefinitionError: the file cannot be read, or its placeholders do not match the parameters.
     """
     try:
         path = _query_path(definition.source.sql, include=include)
         text = read_text_file(path, folder=include / "sql", max_bytes=MAX_QUERY_BYTES)
-    except (OSError, ValueError, RuntimeError) as error:  # the last: a link to itself
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a symbolic link to itself
         line, field = document.locate(("source", "sql"))
         raise definition_error([FileProblem(file=file, line=line, field=field, reason=str(error))]) from error
     sql = text.rstrip().removesuffix(";").rstrip() + "\n"
@@ -51,34 +51,37 @@ def _query_path(name: str, *, include: Path) -> Path:
     pure = PurePosixPath(name)
     path = folder / pure
     if pure.is_absolute() or ".." in pure.parts or not path.resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"is {name!r}: name a file under {include.name}/sql, without ..")
+        raise ValueError(f"{name!r} is outside {include.name}/sql: write a path relative to that folder, without ..")
     if not path.is_file():
-        known = [found.relative_to(folder).as_posix() for found in folder.rglob("*.sql")]
-        raise ValueError(f"there is no file {include.name}/sql/{pure}{suggestion(name, known)}")
+        names = [file.relative_to(folder).as_posix() for file in folder.rglob("*.sql")]
+        raise ValueError(f"{include.name}/sql/{pure} does not exist{suggestion(name, names)}")
     return path
 
 
 def _placeholder_problems(
     sql: str, definition: ReportDefinition, document: YamlDocument, *, sql_file: str, file: str
 ) -> Iterator[FileProblem]:
-    if "\0" in sql:  # neither PostgreSQL nor Airflow's database has it in a text
+    if "\0" in sql:  # PostgreSQL cannot store it in text, and neither can Airflow's database
         line = sql.count("\n", 0, sql.index("\0")) + 1
-        yield FileProblem(file=sql_file, line=line, reason="has the control character \\x00: take it out")
+        yield FileProblem(file=sql_file, line=line, reason="contains the control character \\x00: remove it")
     for problem in sql_template.problems(sql):
         yield FileProblem(file=sql_file, line=problem.line, reason=problem.reason)
     used = sql_template.placeholders(sql)
-    known = (*RANGE_BINDS, *definition.parameters)
+    names = (*RANGE_BINDS, *definition.parameters)
     for placeholder in used:
-        if placeholder.name not in known:
-            likely = suggestion(placeholder.name, known) or f"; declare it in {file} under parameters"
+        if placeholder.name not in names:
+            hint = suggestion(placeholder.name, names) or f"; declare it under parameters in {file}"
             yield FileProblem(
-                file=sql_file, line=placeholder.line, reason=f"%({placeholder.name})s is no parameter{likely}"
+                file=sql_file, line=placeholder.line, reason=f"%({placeholder.name})s is not a parameter{hint}"
             )
-    names = {placeholder.name for placeholder in used}
+    used_names = {placeholder.name for placeholder in used}
     for name in RANGE_BINDS:
-        if name not in names:
-            yield FileProblem(file=sql_file, reason=f"does not use %({name})s: the query must give the rows of a range")
+        if name not in used_names:
+            reason = f"%({name})s is missing: the query must select the rows between %(start)s and %(end)s"
+            yield FileProblem(file=sql_file, reason=reason)
     for name in definition.parameters:
-        if name not in names:
+        if name not in used_names:
             line, field = document.locate(("parameters", name))
-            yield FileProblem(file=file, line=line, field=field, reason=f"{sql_file} does not use %({name})s")
+            yield FileProblem(
+                file=file, line=line, field=field, reason=f"unused: {sql_file} does not contain %({name})s"
+            )

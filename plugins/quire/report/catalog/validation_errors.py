@@ -1,4 +1,4 @@
-"""Pydantic's errors in the words of somebody who edits a YAML file."""
+"""Rewords pydantic's errors for authors of YAML files."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from quire.report.catalog.yaml_document import FileProblem, YamlDocument
 from quire.report.definition.name_checks import suggestion
 from quire.report.definition.strict_model import FIELD_ERROR
 
-MAX_PROBLEMS = 100  # of which lines and likely words are looked up; an error lists the first three
+MAX_PROBLEMS = 100  # that are located; an error lists the first three
 MISSING = "missing"
-FOLLOWING = "default_factory_not_called"  # a default that would have come from a field which is told already
-CATALOG_KEYS = ("name", "sql_text")  # fields of the whole that are not the file's to set
-WORDS = {
-    "string_type": "must be text (in quotes, where YAML would read something else)",
+DEFAULT_FROM_INVALID_FIELD = "default_factory_not_called"  # the invalid field has an error of its own
+CATALOG_KEYS = ("name", "sql_text")  # fields that the catalog sets, not the file
+REQUIREMENTS = {
+    "string_type": "must be text; quote it if YAML reads another type",
     "int_type": "must be a whole number",
     "float_type": "must be a number",
     "bool_type": "must be true or false",
@@ -31,38 +31,38 @@ WORDS = {
 def validation_problems(
     error: ValidationError, document: YamlDocument, *, file: str, model: type[BaseModel]
 ) -> list[FileProblem]:
-    """Returns pydantic's first ``MAX_PROBLEMS`` errors, by line.
+    """Returns pydantic's first ``MAX_PROBLEMS`` errors, sorted by line.
 
-    A key that is missing because it is misspelt is told once.
+    A misspelled required key is one problem: the report that it is missing is omitted.
     """
-    found: list[FileProblem] = []
-    meant: set[str] = set()
+    problems: list[FileProblem] = []
+    misspelled: set[str] = set()
     for details in error.errors(include_url=False)[:MAX_PROBLEMS]:
-        if details["type"] == FOLLOWING:
+        if details["type"] == DEFAULT_FROM_INVALID_FIELD:
             continue
         line, field = document.locate(_path(details))
         reason = _reason(details, model)
-        found.append(FileProblem(file=file, line=line, field=field, reason=reason))
-        if likely := re.search(r"^unknown key; did you mean (\w+)\?", reason):
-            meant.add(f"{field.rpartition('.')[0]}.{likely[1]}".lstrip("."))
-    kept = [fault for fault in found if not (fault.reason == MISSING and fault.field in meant)]
-    return sorted(kept, key=lambda fault: fault.line or 0)
+        problems.append(FileProblem(file=file, line=line, field=field, reason=reason))
+        if intended := re.search(r"^unknown key; did you mean (\w+)\?", reason):
+            misspelled.add(f"{field.rpartition('.')[0]}.{intended[1]}".lstrip("."))
+    remaining = [problem for problem in problems if problem.reason != MISSING or problem.field not in misspelled]
+    return sorted(remaining, key=lambda problem: problem.line or 0)
 
 
 def unknown_key(key: str, known: Sequence[str]) -> str:
-    """Returns the reason for a key that no definition has."""
-    return f"unknown key{suggestion(key, known) or '; known are ' + ', '.join(known)}"
+    """Returns the reason for a key that the model does not have."""
+    return f"unknown key{suggestion(key, known) or '; valid keys: ' + ', '.join(known)}"
 
 
 def known_keys(path: Sequence[str | int], model: type[BaseModel]) -> tuple[str, ...]:
-    """Returns the keys that the mapping at ``path`` of a file of that model may have."""
+    """Returns the valid keys of the mapping at ``path`` in a file of that model."""
     models: tuple[type[BaseModel], ...] = (model,)
     for part in path:
-        # An index, or a name that the file's author chose, stays within the same part.
-        inner = [found.model_fields[part] for found in models if isinstance(part, str) and part in found.model_fields]
-        if inner:
-            models = tuple(found for field in inner for found in _models_in(field.annotation))
-    names = dict.fromkeys(name for found in models for name in found.model_fields)
+        # An index, or a name that the author chose, stays within the same models.
+        fields = [kind.model_fields[part] for kind in models if isinstance(part, str) and part in kind.model_fields]
+        if fields:
+            models = tuple(kind for field in fields for kind in _models_in(field.annotation))
+    names = dict.fromkeys(name for kind in models for name in kind.model_fields)
     return tuple(name for name in names if model not in models or name not in CATALOG_KEYS)
 
 
@@ -87,25 +87,25 @@ def _reason(details: ErrorDetails, model: type[BaseModel]) -> str:
         return str(context["reason"])
     if kind == "value_error":
         return str(context["error"])
-    if kind in WORDS:
-        return f"is {_shown(value)}: {WORDS[kind]}"
+    if kind in REQUIREMENTS:
+        return f"is {_display(value)}: {REQUIREMENTS[kind]}"
     if kind in ("literal_error", "enum"):
-        known = re.findall(r"'([^']*)'", str(context["expected"]))
-        return f"is {_shown(value)}: use one of {', '.join(known)}{suggestion(value, known)}"
-    return f"is {_shown(value)}: {_bound(details) or details['msg']}"
+        choices = re.findall(r"'([^']*)'", str(context["expected"]))
+        return f"is {_display(value)}: use one of {', '.join(choices)}{suggestion(value, choices)}"
+    return f"is {_display(value)}: {_bound(details) or details['msg']}"
 
 
 def _bound(details: ErrorDetails) -> str:
-    words: dict[str, Callable[[Any], str]] = {
+    phrases: dict[str, Callable[[Any], str]] = {
         "ge": lambda bound: f"must be at least {bound}",
         "gt": lambda bound: f"must be more than {bound:g}",
         "le": lambda bound: f"must be at most {bound:g}",
         "max_length": lambda bound: f"must have at most {bound} characters",
     }
-    return next((words[name](bound) for name, bound in details.get("ctx", {}).items() if name in words), "")
+    return next((phrases[name](bound) for name, bound in details.get("ctx", {}).items() if name in phrases), "")
 
 
-def _shown(value: object) -> str:
+def _display(value: object) -> str:
     if value is None:
         return "empty"
     if isinstance(value, bool):

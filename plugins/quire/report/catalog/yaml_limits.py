@@ -1,8 +1,8 @@
 """Limits on the depth and size of a YAML document.
 
-They are checked on the parser's events, before anything is built: libyaml's composer recurses in C, where nesting of
-30,000 levels overflows the stack and ends the process. Aliases count as what they repeat, and so do merges (``<<``):
-a few lines of aliases to aliases make millions of values.
+The limits are checked on the parser's events, before any node is built: libyaml's composer recurses in C, where 30,000
+nested levels overflow the stack and crash the process. Aliases and merges (``<<``) count as the values that they
+repeat, because a few lines of aliases to aliases expand to millions of values.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 
 import yaml
 
-MAX_DEPTH = 50  # lists and mappings inside each other
-MAX_VALUES = 50_000  # and keys: the widest table of PostgreSQL has 1,600 columns, which take 11 each
+MAX_DEPTH = 50  # nested lists and mappings
+MAX_VALUES = 50_000  # including keys: PostgreSQL's widest table has 1,600 columns, each with 11
 
 
 @dataclass(slots=True)
 class _Node:
-    """A value, with how many levels and how many values it has, itself included."""
+    """A value with its nesting depth and its number of values, including itself."""
 
     anchor: str | None
     depth: int = 0
@@ -31,29 +31,29 @@ class _Node:
 
 @dataclass(slots=True)
 class _Counter:
-    """Counts a document as it is parsed. ``parents`` are the lists and mappings that have not ended."""
+    """Counts depth and values while a document is parsed; ``parents`` are the open lists and mappings."""
 
     values: int = 0
     parents: list[_Node] = field(default_factory=list)
     anchors: dict[str, _Node] = field(default_factory=dict)
 
     def read(self, event: yaml.NodeEvent | yaml.CollectionEndEvent) -> str | None:
-        """Counts an event. Returns why the document is refused, if it is."""
+        """Counts an event; returns the reason if the document exceeds a limit."""
         if isinstance(event, yaml.CollectionEndEvent):
             self._end(self.parents.pop())
             return None
         if isinstance(event, yaml.AliasEvent):
             if any(parent.anchor == event.anchor for parent in self.parents):
-                return f"the alias *{event.anchor} stands inside the value that it repeats"
-            target = self.anchors.get(event.anchor or "", _Node(None))  # the composer refuses unknown ones
+                return f"the alias *{event.anchor} refers to a value that contains it"
+            target = self.anchors.get(event.anchor or "", _Node(None))  # the composer rejects unknown aliases
             node = _Node(None, depth=target.depth, values=target.values)
         else:
             node = _Node(event.anchor, depth=int(isinstance(event, yaml.CollectionStartEvent)))
         self.values += node.values
         if self.values > MAX_VALUES:
-            return f"more than {MAX_VALUES:,} keys and values, counting what aliases repeat"
+            return f"more than {MAX_VALUES:,} keys and values, including those that aliases repeat"
         if len(self.parents) + node.depth > MAX_DEPTH:
-            return f"more than {MAX_DEPTH} lists and mappings inside each other"
+            return f"more than {MAX_DEPTH} nested lists and mappings"
         if isinstance(event, yaml.CollectionStartEvent):
             self.parents.append(node)
         else:
@@ -68,7 +68,7 @@ class _Counter:
 
 
 def first_excess(events: Iterable[yaml.Event]) -> tuple[int, str] | None:
-    """Returns the line and the reason where a document passes a limit, or None. Reads no event behind it."""
+    """Returns line and reason where a document exceeds a limit, or None; reads no event after that."""
     counter = _Counter()
     for event in events:
         if isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent) and (reason := counter.read(event)):

@@ -1,16 +1,19 @@
-"""The fields of a report's YAML file, as frozen pydantic models.
+"""Frozen pydantic models of a report's YAML file.
 
-    report       ReportDefinition: the file itself, and what its parts must agree on
-    source       where the rows come from and when stored ones are stale
-    presentation columns, workbook, delivery: what the reader gets
-    summary      grouped tables and their charts
-    readers      whom readers contact, and how much they may request
-    parameter    extra binds, and reading what was given for them
-    scalars      durations, zones, crons, windows, names
-    part         the common base: frozen, unknown keys refused
+    report        ReportDefinition: the complete file, and the checks across its parts
+    source        query, tables and freshness
+    workbook      columns, splitting into files, file formats
+    summary       grouped tables and their charts
+    delivery      lifetime of links and runs, notification recipients
+    owner         the contact for readers
+    limits        the largest request that a report accepts
+    parameter     parameters of the query, and conversion of their values
+    field_types   types of single fields: names, durations, time zones, cron expressions, windows
+    name_checks   duplicate names, suggestions for misspelled ones
+    strict_model  the parent class: frozen, rejects unknown keys
 
-Everything here is known without a database. Files are read by ``quire.report.catalog``; expressions (``of``) and the
-query's columns are checked by ``quire check``.
+No check here needs a database. ``quire.report.catalog`` reads the files; ``quire check`` validates expressions (``of``)
+and the query's columns.
 """
 
 from quire.report.definition.delivery import Delivery, Notifier, Notify

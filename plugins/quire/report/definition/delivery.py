@@ -1,4 +1,4 @@
-"""How long links and runs live, and whom a run's end is reported to."""
+"""Lifetime of links and runs, and recipients of notifications."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pydantic import ConfigDict, Discriminator, Tag, model_validator
 from quire.report.definition.field_types import Address, ClassPath, Duration
 from quire.report.definition.strict_model import StrictModel, field_error, value_kind
 
-MAX_LINK_LIFETIME = timedelta(days=7)  # S3's own limit for a presigned address
+MAX_LINK_LIFETIME = timedelta(days=7)  # S3's limit for presigned URLs
 
 
 class Notifier(StrictModel):
-    """Any of Airflow's notifiers, by its class, with the arguments that are its own: Airflow's side checks them."""
+    """An Airflow notifier class and its arguments, which ``quire.airflow_dag`` checks."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -22,7 +22,7 @@ class Notifier(StrictModel):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What the class is called with."""
+        """Keyword arguments of the class."""
         return dict(self.__pydantic_extra__ or {})
 
 
@@ -32,14 +32,14 @@ Recipient = Annotated[
 
 
 class Notify(StrictModel):
-    """Who is told of a run's end: e-mail addresses, and notifiers for whatever else."""
+    """Recipients of notifications: e-mail addresses, or notifiers for other channels."""
 
     success: tuple[Recipient, ...] = ()
     failure: tuple[Recipient, ...] = ()
 
 
 class Delivery(StrictModel):
-    """How long links and runs live, and who is told. Without ``keep``, a run is kept for ever."""
+    """Lifetime of links and runs, and recipients. Without ``keep``, retention never deletes published runs."""
 
     link_ttl: Duration = timedelta(hours=1)
     keep: Duration | None = None
@@ -48,5 +48,5 @@ class Delivery(StrictModel):
     @model_validator(mode="after")
     def _check_link(self) -> Self:
         if self.link_ttl > MAX_LINK_LIFETIME:
-            raise field_error("a presigned link lives at most 7d", "link_ttl")
+            raise field_error("must be at most 7d, S3's limit for presigned URLs", "link_ttl")
         return self

@@ -1,4 +1,4 @@
-"""The single values of a definition: names, texts, durations, time zones, crons and windows."""
+"""Types of single fields: names, text, durations, time zones, cron expressions and windows."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from quire.report.definition.name_checks import suggestion
 
 DURATION = re.compile(r"(\d{1,6})\s*([smhd])")
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-# flights__store is the DAG that stores ahead for flights, flights_partitions the asset of what it stored
+# flights__store is the DAG that caches partitions for flights ahead of runs; flights_partitions is its asset
 REPORT_NAME = r"(?!.*__)(?!.*_partitions$)[a-z][a-z0-9_]*"
 WINDOW = re.compile(r"([1-9]\d{0,3}) (day|week|month|quarter|year)s?")
-MAX_CRON_LENGTH = 500  # every minute, hour, day, month and weekday in a list of its own has 400
+MAX_CRON_LENGTH = 500  # a cron expression that lists every minute, hour, day, month and weekday has 400
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def default_title(name: str) -> str:
-    """Returns a name as readers write it: ``mean_delay`` becomes ``Mean delay``."""
+    """Returns the default title for a name: ``mean_delay`` becomes ``Mean delay``."""
     words = " ".join(name.replace("_", " ").split())
     return words[:1].upper() + words[1:]
 
 
-def _matching(pattern: str, words: str) -> Callable[[str], str]:
+def _matching(pattern: str, requirement: str) -> Callable[[str], str]:
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
-            raise ValueError(f"is {short_repr(text)}: {words}")
+            raise ValueError(f"is {short_repr(text)}: {requirement}")
         return text
 
     return check
@@ -43,7 +43,7 @@ def _one_line(text: str) -> str:
     if not text.strip():
         raise ValueError("is empty")
     if CONTROL.search(text):
-        raise ValueError(f"is {text[:40]!r}: write it on one line, without control characters")
+        raise ValueError(f"is {text[:40]!r}: write a single line without control characters")
     return text
 
 
@@ -64,7 +64,7 @@ def _duration(value: Any) -> timedelta:
         return value
     match = DURATION.fullmatch(value) if isinstance(value, str) else None
     if not match or not int(match[1]):
-        raise ValueError(f"is {short_repr(value)}: write a length of time such as 45s, 30m, 1h or 90d")
+        raise ValueError(f"is {short_repr(value)}: write a duration such as 45s, 30m, 1h or 90d")
     return timedelta(**{DURATION_UNITS[match[2]]: int(match[1])})
 
 
@@ -72,17 +72,17 @@ def _zone(name: str) -> str:
     try:
         return str(zone(name))
     except RangeError as error:
-        likely = suggestion(name, available_timezones())
-        raise ValueError(f"is {short_repr(name)}: use an IANA time zone such as Europe/Berlin{likely}") from error
+        hint = suggestion(name, available_timezones())
+        raise ValueError(f"is {short_repr(name)}: use an IANA time zone such as Europe/Berlin{hint}") from error
 
 
 def _cron(text: str) -> str:
-    from croniter import croniter  # only definitions with a schedule pay for it
+    from croniter import croniter  # imported only for definitions with a schedule
 
     fields = text.split()
     if len(fields) != 5:
         raise ValueError(
-            f"is {short_repr(text)}: a cron has five fields (minute hour day month weekday), this has {len(fields)}"
+            f"is {short_repr(text)}: write the five fields minute hour day month weekday, not {len(fields)}"
         )
     try:
         croniter(text, datetime(2024, 1, 1, tzinfo=UTC)).get_next()
@@ -94,12 +94,12 @@ def _cron(text: str) -> str:
 def _window(text: str) -> str:
     match = WINDOW.fullmatch(text)
     if not match:
-        raise ValueError(f"is {short_repr(text)}: write how many whole periods, such as 1 month, 7 days or 2 quarters")
+        raise ValueError(f"is {short_repr(text)}: write a number of periods, such as 1 month, 7 days or 2 quarters")
     return f"{match[1]} {match[2]}{'s' if match[1] != '1' else ''}"
 
 
 def parse_window(window: str) -> tuple[int, Grain]:
-    """Returns the number and the length of a checked window's periods."""
+    """Returns the number of periods of a valid window, and their length."""
     count, _, grain = window.partition(" ")
     return int(count), Grain(grain.rstrip("s"))
 
@@ -110,34 +110,36 @@ ReportName = Annotated[
     AfterValidator(
         _matching(
             REPORT_NAME,
-            "a report's name has small letters, digits and single _, a letter first, and no _partitions at its end",
+            "use lowercase letters, digits and single underscores; start with a letter, do not end in _partitions",
         )
     ),
 ]
 ParameterName = Annotated[
     str,
-    AfterValidator(_matching(r"[a-z_][a-z0-9_]*", "a parameter's name has small letters, digits and _")),
+    AfterValidator(
+        _matching(r"[a-z_][a-z0-9_]*", "use lowercase letters, digits and underscores, and do not start with a digit")
+    ),
 ]
 ConnectionId = Annotated[
     str,
-    AfterValidator(_matching(r"[A-Za-z0-9_.-]+", "a connection id has letters, digits, _, . and -")),
+    AfterValidator(_matching(r"[A-Za-z0-9_.-]+", "use letters, digits, underscores, dots and hyphens")),
 ]
 Address = Annotated[
-    str, AfterValidator(_matching(r"[^@\s<>,;]+@[^@\s<>,;]+", "write an address such as ops@example.org"))
+    str, AfterValidator(_matching(r"[^@\s<>,;]+@[^@\s<>,;]+", "write an e-mail address such as ops@example.org"))
 ]
 ClassPath = Annotated[
     str,
     AfterValidator(
         _matching(
             r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+",
-            "write a class with its module, such as airflow.providers.slack.notifications.slack.SlackNotifier",
+            "write the full path of a class, such as airflow.providers.slack.notifications.slack.SlackNotifier",
         )
     ),
 ]
 Prose = Annotated[str, Field(max_length=2000), AfterValidator(lambda text: " ".join(text.split()))]
 Expression = Annotated[str, Field(max_length=2000), AfterValidator(_expression)]
 Label = Annotated[str, Field(max_length=255), AfterValidator(_one_line)]
-"""A header, an Excel format code or a column's name: 255 characters is what Excel's tables take."""
+"""A column name, header or Excel format code. Excel tables allow 255 characters."""
 FormatCode = Annotated[Label, AfterValidator(_format_code)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 TimeZone = Annotated[str, AfterValidator(_zone)]

@@ -6,17 +6,15 @@ from pydantic import Field
 
 from quire.report.definition.strict_model import StrictModel
 
-MAX_READER_DAYS = 3_700  # ten years: the longest date range of a reader where the definition sets none
+MAX_READER_DAYS = 3_700  # about ten years: the default limit for readers
 
 
 class RequestLimits(StrictModel):
-    """The largest request the report accepts. None means that the definition sets no limit of its own.
-
-    ``days`` applies to every run, ``rows`` to requests in the portal: other runs are not estimated.
+    """The largest request that the report accepts; None if the definition sets no limit.
 
     Args:
-        days: the longest date range, in days.
-        rows: the most rows a reader may request, by the estimate.
+        days: maximum length of the date range of any run.
+        rows: maximum number of rows of a portal request, by estimate; other runs are not estimated.
     """
 
     days: int | None = Field(default=None, ge=1, strict=True)

@@ -1,4 +1,4 @@
-"""Checks on lists of names: duplicates, and the known name closest to a misspelling."""
+"""Finds duplicate names, and suggests the closest known name for a misspelled one."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable
 
-MAX_SUGGESTED_LENGTH = 100  # of a word: the search for a similar one takes time with its length
+MAX_SUGGESTED_LENGTH = 100  # characters of a word: the time to compare grows with its length
 
 
 def suggestion(word: object, known: Iterable[str]) -> str:
-    """Returns ``; did you mean X?`` for a likely misspelling of a known word, else nothing.
+    """Returns ``; did you mean X?`` if a word resembles a known one, else an empty string.
 
-    Words over ``MAX_SUGGESTED_LENGTH`` are no misspelling of anything.
+    Words longer than ``MAX_SUGGESTED_LENGTH`` get no suggestion.
     """
     text = str(word)
     if len(text) > MAX_SUGGESTED_LENGTH:
@@ -27,11 +27,11 @@ def find_duplicates(words: Iterable[str]) -> list[str]:
 
 
 def duplicates_ignoring_case(words: Iterable[str]) -> list[str]:
-    """Returns the words that Excel takes for the same as an earlier one: it has no regard to case."""
+    """Returns the words that equal an earlier one when case is ignored, as Excel does."""
     seen: set[str] = set()
-    again = []
+    repeated = []
     for word in words:
         if word.casefold() in seen:
-            again.append(word)
+            repeated.append(word)
         seen.add(word.casefold())
-    return again
+    return repeated

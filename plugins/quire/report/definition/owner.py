@@ -1,4 +1,4 @@
-"""Whom a report's readers contact."""
+"""The contact for a report's readers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,7 @@ from quire.report.definition.strict_model import StrictModel
 
 
 class Owner(StrictModel):
-    """The person or team that answers questions about the report.
-
-    Args:
-        name: as readers see it.
-        email: the address readers write to.
-    """
+    """The person or team that answers questions about the report."""
 
     name: Label
     email: Address | None = None

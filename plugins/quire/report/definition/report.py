@@ -1,4 +1,4 @@
-"""ReportDefinition: a report's whole YAML file, and what its parts must agree on."""
+"""ReportDefinition: a report's complete YAML file, and the checks across its parts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from quire.report.definition.workbook import Column, FileFormat, Workbook
 from quire.report.sql_literal import TypedNull
 
 StageName = Literal["plan", "extract", "layout", "aggregate", "render", "publish"]
-RESERVED_PARAMETERS = ("start", "end", "force", "formats")  # a run's own
+RESERVED_PARAMETERS = ("start", "end", "force", "formats")  # of every run
 
 
 def _title_from_name(fields: dict[str, Any]) -> str:
@@ -46,9 +46,9 @@ def _window_from_partition(fields: dict[str, Any]) -> str:
 class ReportDefinition(StrictModel):
     """A report.
 
-    ``name`` (the file's stem) and ``sql_text`` (the file that ``source.sql`` names, as it stands, with one line
-    break at its end) are not in the YAML file: the catalog adds them. ``model_dump(mode="json")`` holds everything
-    that decides what the report gives, in an order that a digest keeps.
+    The catalog sets two fields that are not in the YAML file: ``name``, the file's stem, and ``sql_text``, the content
+    of the file that ``source.sql`` names, with one newline at the end. ``model_dump(mode="json")`` contains everything
+    that determines the report's output, in an order suitable for a digest.
     """
 
     name: ReportName
@@ -73,36 +73,36 @@ class ReportDefinition(StrictModel):
 
     @property
     def window_count(self) -> int:
-        """How many whole periods a scheduled run covers."""
+        """Number of complete periods that a scheduled run covers."""
         return parse_window(self.window)[0]
 
     @property
     def window_grain(self) -> Grain:
-        """The length of a scheduled run's periods."""
+        """Length of a scheduled run's periods."""
         return parse_window(self.window)[1]
 
-    def bind_parameters(self, given: Mapping[str, object]) -> dict[str, ParameterValue]:
-        """Returns a JSON value for every parameter: what was given (text is converted), else its default.
+    def bind_parameters(self, values: Mapping[str, object]) -> dict[str, ParameterValue]:
+        """Returns a JSON value for every parameter: the given value (converted from text), or the default.
 
         Raises:
-            ParameterError: a name is unknown, or a value is missing, of another type or not allowed.
+            ParameterError: a name is unknown, or a value is missing, has the wrong type or is not allowed.
         """
-        return bind_parameters(self.parameters, given, report=self.name)
+        return bind_parameters(self.parameters, values, report=self.name)
 
     def sql_binds(self, bound: Mapping[str, ParameterValue]) -> dict[str, ParameterValue | date | TypedNull]:
-        """Returns what ``bind_parameters`` gave as ``sql_template.bind`` takes it: dates as dates, NULLs typed."""
+        """Converts the result of ``bind_parameters`` for ``sql_template.bind``: dates as dates, NULLs with a type."""
         return {name: sql_bind(value, self.parameters[name].type) for name, value in bound.items()}
 
-    def file_formats(self, asked: Sequence[FileFormat]) -> tuple[FileFormat, ...]:
-        """Returns the formats of a run's files: those that were asked for, else the definition's own."""
-        return tuple(asked) or self.workbook.formats
+    def file_formats(self, requested: Sequence[FileFormat]) -> tuple[FileFormat, ...]:
+        """Returns the requested file formats, or the definition's if none were requested."""
+        return tuple(requested) or self.workbook.formats
 
     def column_title(self, name: str) -> str:
-        """Returns the header of a column of the query, listed under ``columns`` or not."""
+        """Returns the header of a query column, whether or not ``columns`` lists it."""
         return next((column.title for column in self.columns if column.name == name), default_title(name))
 
     def group_title(self, key: GroupKey) -> str:
-        """Returns the header of a summary's key: the period's name where the key is truncated to one."""
+        """Returns the header of a group key: the name of the period if ``every`` truncates the key."""
         return default_title(key.every) if key.every else self.column_title(key.column)
 
     @field_validator("parameters")
@@ -110,7 +110,7 @@ class ReportDefinition(StrictModel):
     def _check_parameters(cls, parameters: Mapping[str, Parameter]) -> Mapping[str, Parameter]:
         for name in parameters:
             if name in RESERVED_PARAMETERS:
-                raise field_error("start, end, force and formats belong to every run: choose another name", name)
+                raise field_error("start, end, force and formats are reserved: choose another name", name)
         return {
             name: p if p.title else p.model_copy(update={"title": default_title(name)})
             for name, p in parameters.items()
@@ -121,15 +121,17 @@ class ReportDefinition(StrictModel):
         for name, parameter in self.parameters.items():
             if parameter.required and (self.schedule or self.store_schedule):
                 raise field_error(
-                    "missing: a scheduled report needs one for every parameter", "parameters", name, "default"
+                    "missing: every parameter of a scheduled report needs a default", "parameters", name, "default"
                 )
         if self.store_schedule and self.source.freshness == "always":
-            raise field_error("stores nothing that lasts while source.freshness is always", "store_schedule")
+            raise field_error(
+                "has no effect with source.freshness: always, which never reuses partitions", "store_schedule"
+            )
         return self
 
     @property
     def reader_limits(self) -> RequestLimits:
-        """The largest request that readers may make: where the definition sets no date range, ten years or a window."""
+        """The largest request by readers; ``days`` defaults to ten years, or to the window if that is longer."""
         window = self.window_count * MAX_DAYS[self.window_grain]
         return self.limits.model_copy(update={"days": self.limits.days or max(MAX_READER_DAYS, window)})
 
@@ -137,7 +139,7 @@ class ReportDefinition(StrictModel):
     def _check_limits(self) -> Self:
         window = self.window_count * MAX_DAYS[self.window_grain]
         if self.limits.days is not None and window > self.limits.days:
-            reason = f"is {self.limits.days:,}, less than the window: {self.window} may have {window:,} days"
+            reason = f"is {self.limits.days:,}, but the window of {self.window} may have {window:,} days"
             raise field_error(reason, "limits", "days")
         return self
 
@@ -150,12 +152,12 @@ class ReportDefinition(StrictModel):
     @model_validator(mode="after")
     def _check_summaries(self) -> Self:
         for name in duplicates_ignoring_case(summary.name for summary in self.summaries):
-            raise field_error(f"two sheets would be called {name!r}", "summaries")
+            raise field_error(f"two sheets are named {name!r}: rename one", "summaries")
         for position, summary in enumerate(self.summaries):
             headers = [self.group_title(key) for key in summary.by]
             headers += [measure.title for measure in summary.measures.values()]
             for title in duplicates_ignoring_case(headers):
-                raise field_error(f"two of its columns have the header {title!r}", "summaries", position)
+                raise field_error(f"two columns have the header {title!r}: change one title", "summaries", position)
         if not self.workbook.detail and not self.summaries:
-            raise field_error("is false, and there are no summaries: nothing would be written", "workbook", "detail")
+            raise field_error("is false, but the report has no summaries: the run would be empty", "workbook", "detail")
         return self

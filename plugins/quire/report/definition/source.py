@@ -1,4 +1,4 @@
-"""Where a report's rows come from, and when stored ones are stale."""
+"""A report's query, its tables, and how cached partitions become stale."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from quire.report.definition.name_checks import find_duplicates
 from quire.report.definition.strict_model import StrictModel, field_error, value_kind
 
 SOURCE_CONNECTION = "quire_source"
-MAX_TIMEOUT = timedelta(days=24)  # 2^31 milliseconds are some hours more
+MAX_TIMEOUT = timedelta(days=24)  # a little less than 2^31 milliseconds
 
 
 class SourceTable(StrictModel):
-    """A table whose changes make stored partitions stale: those its rows lie in, or all without a time column."""
+    """A table whose changes make cached partitions stale: those that contain its rows, or all without a time column."""
 
     name: Label
     time_column: Label | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _read_word(cls, value: Any) -> Any:
+    def _accept_name(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
 
 
 class Probe(StrictModel):
-    """Freshness by one grouped query over a column of change times."""
+    """Freshness from one grouped query over a column of modification times."""
 
     probe: Label
 
@@ -40,16 +40,16 @@ Freshness = Annotated[
 
 
 class Source(StrictModel):
-    """The query and how it may be run.
+    """The query and how it is executed.
 
     Args:
         sql: the file, relative to include/sql.
-        time_column: the result's column that places a row in its partition.
-        tables: what the query reads.
+        time_column: the result column that assigns a row to its partition.
+        tables: the tables that the query reads.
         connection: Airflow connection id.
         freshness: ``tracked``, ``always`` or a ``Probe``.
-        parallel: extracts of one run at a time.
-        timeout: of one extract.
+        parallel: maximum number of concurrent extracts per run.
+        timeout: maximum duration of one extract.
     """
 
     sql: Label
@@ -65,7 +65,9 @@ class Source(StrictModel):
         for name in find_duplicates(table.name for table in self.tables):
             raise field_error(f"{name} is listed twice", "tables")
         if self.timeout > MAX_TIMEOUT:
-            raise field_error(f"PostgreSQL's statement_timeout ends at {MAX_TIMEOUT.days}d", "timeout")
+            raise field_error(
+                f"must be at most {MAX_TIMEOUT.days}d, PostgreSQL's limit for statement_timeout", "timeout"
+            )
         if self.freshness == "tracked" and not self.tables:
-            raise field_error("tracked needs the tables that the query reads, under source.tables", "freshness")
+            raise field_error("tracked requires source.tables: list the tables that the query reads", "freshness")
         return self

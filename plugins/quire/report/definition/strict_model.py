@@ -1,4 +1,4 @@
-"""What all parts of a definition share: they are frozen, refuse unknown keys, and say where they are wrong."""
+"""The parent class of all models in a definition, and the error that its validators raise."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
 
-FIELD_ERROR = "quire_fault"
+FIELD_ERROR = "quire_field_error"
 
 
 class StrictModel(BaseModel):
-    """A mapping of the YAML file."""
+    """A mapping in the YAML file: frozen, without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def field_error(reason: str, *path: str | int) -> PydanticCustomError:
-    """Returns an error for a validator of a whole part to raise.
+    """Returns an error that a model validator raises for one of the model's fields.
 
     Args:
-        reason: what is wrong, in words that follow the field's path and a colon.
-        path: the field inside the part; pydantic alone would only name the part.
+        reason: the message, shown after the field's path and a colon.
+        path: the field within the model; pydantic by default names only the model.
     """
     return PydanticCustomError(FIELD_ERROR, "{reason}", {"reason": reason, "path": path})
 
 
 def value_kind(value: Any) -> str:
-    """Tells apart what may be written as one word or as a mapping, so that errors speak of the one that was meant."""
+    """Discriminates a value written as a word from one written as a mapping, so that errors concern the form in use."""
     return "<word>" if isinstance(value, str) else "<mapping>"

@@ -1,4 +1,4 @@
-"""Summaries: tables grouped from the detail rows, each on its own sheet, with a chart."""
+"""Summaries: tables grouped from the detail rows, each on a separate sheet with an optional chart."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from quire.report.definition.strict_model import StrictModel, field_error
 
 Aggregation = Literal["count", "sum", "mean", "min", "max", "n_unique", "median"]
 ChartType = Literal["column", "bar", "line", "area", "pie", "scatter"]
-SHEET_NAME_LENGTH = 31  # Excel's; its other rules are in _check_sheet_name
-RESERVED_SHEETS = {"about", "files", "history"}  # ours, ours, and Excel's own
+SHEET_NAME_LENGTH = 31  # Excel's limit; _check_sheet_name checks Excel's other rules
+RESERVED_SHEETS = {"about", "files", "history"}  # two sheets of Quire's, and Excel's own
 
 
 class GroupKey(StrictModel):
-    """A column to group by; with ``every``, truncated to the period's first day in the report's time zone."""
+    """A column to group by; ``every`` truncates it to the first day of a period in the report's time zone."""
 
     column: Label
     every: Grain | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _read_word(cls, value: Any) -> Any:
+    def _accept_name(cls, value: Any) -> Any:
         return {"column": value} if isinstance(value, str) else value
 
 
 class Measure(StrictModel):
-    """A number for each group.
+    """An aggregate per group.
 
     Args:
-        agg: ``count`` counts rows and takes no ``of``; the others need one.
+        agg: ``count`` counts rows and takes no ``of``; every other aggregation requires it.
         of: a Polars SQL expression over the query's columns.
         format: an Excel format code.
-        title: the header's text; by default from the measure's name.
+        title: the header; derived from the measure's name by default.
     """
 
     agg: Aggregation
@@ -49,21 +49,21 @@ class Measure(StrictModel):
     @model_validator(mode="after")
     def _check_of(self) -> Self:
         if self.agg == "count" and self.of is not None:
-            raise field_error("count counts rows and takes no of; sum a CASE expression to count some of them", "of")
+            raise field_error("not allowed with agg: count; to count some of the rows, sum a CASE expression", "of")
         if self.agg != "count" and self.of is None:
-            raise field_error(f"missing: {self.agg} needs the column or expression it is taken of", "of")
+            raise field_error(f"missing: {self.agg} needs a column or expression to aggregate", "of")
         return self
 
 
 class SortKey(StrictModel):
-    """A column of the summary to sort by; written ``name``, or ``-name`` for the largest first."""
+    """A summary column to sort by, written ``name`` or, for descending order, ``-name``."""
 
     column: Label
     descending: bool = False
 
     @model_validator(mode="before")
     @classmethod
-    def _read_word(cls, value: Any) -> Any:
+    def _accept_name(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {"column": value.removeprefix("-"), "descending": value.startswith("-")}
         return value
@@ -81,12 +81,12 @@ class Chart(StrictModel):
         if not self.y:
             raise field_error("is empty: name at least one measure", "y")
         if self.type == "pie" and len(self.y) > 1:
-            raise field_error("a pie shows one measure", "y")
+            raise field_error("a pie chart shows one measure: name only one", "y")
         return self
 
 
 class Summary(StrictModel):
-    """A grouped table. ``name`` is its sheet's name; ``measures`` keep the order of the file."""
+    """A grouped table. ``name`` is the sheet's name; ``measures`` keep their order in the file."""
 
     name: Label
     by: tuple[GroupKey, ...]
@@ -96,20 +96,20 @@ class Summary(StrictModel):
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """The summary's columns: the keys, then the measures."""
+        """Names of the columns: group keys, then measures."""
         return (*(key.column for key in self.by), *self.measures)
 
     @field_validator("name")
     @classmethod
     def _check_sheet_name(cls, name: str) -> str:
         if len(name) > SHEET_NAME_LENGTH:
-            raise ValueError(f"has {len(name)} characters: it names a sheet, Excel takes {SHEET_NAME_LENGTH}")
+            raise ValueError(f"has {len(name)} characters: Excel allows {SHEET_NAME_LENGTH} in a sheet name")
         if re.search(r"[\[\]:*?/\\]|^'|'$", name) or name != name.strip():
             raise ValueError(
-                f"is {name!r}: it names a sheet, and may not have []:*?/\\, nor begin or end with ' or a blank"
+                f"is {name!r}: a sheet name must not contain []:*?/\\, nor start or end with an apostrophe or a space"
             )
         if name.casefold() in RESERVED_SHEETS:
-            raise ValueError(f"is {name!r}: that sheet's name is taken")
+            raise ValueError(f"is {name!r}: this sheet name is reserved; choose another name")
         return name
 
     @field_validator("measures")
@@ -121,7 +121,7 @@ class Summary(StrictModel):
 
     @field_serializer("measures", when_used="json")
     def _keep_order(self, measures: Mapping[str, Measure]) -> list[Any]:
-        # A digest sorts the keys of mappings, but the order of the measures is the order of the sheet.
+        # Digests sort the keys of mappings, but the order of measures is the order of columns on the sheet.
         return [[name, measure.model_dump(mode="json")] for name, measure in measures.items()]
 
     @model_validator(mode="after")
@@ -131,16 +131,16 @@ class Summary(StrictModel):
         if not self.measures:
             raise field_error("is empty: name at least one measure", "measures")
         for name in duplicates_ignoring_case(self.column_names):
-            raise field_error(f"two of its columns are called {name}")
+            raise field_error(f"two columns are named {name}: rename one")
         for position, key in enumerate(self.sort):
-            self._check_known(key.column, self.column_names, "sort", position)
+            self._check_column(key.column, self.column_names, "sort", position)
         if self.chart:
-            self._check_known(self.chart.x, self.column_names, "chart", "x")
+            self._check_column(self.chart.x, self.column_names, "chart", "x")
             for position, name in enumerate(self.chart.y):
-                self._check_known(name, tuple(self.measures), "chart", "y", position)
+                self._check_column(name, tuple(self.measures), "chart", "y", position)
         return self
 
-    def _check_known(self, name: str, known: tuple[str, ...], *path: str | int) -> None:
-        if name not in known:
-            listed = ", ".join(known)
-            raise field_error(f"is {name!r}: this summary has {listed}{suggestion(name, known)}", *path)
+    def _check_column(self, name: str, columns: tuple[str, ...], *path: str | int) -> None:
+        if name not in columns:
+            listed = ", ".join(columns)
+            raise field_error(f"is {name!r}: use one of {listed}{suggestion(name, columns)}", *path)

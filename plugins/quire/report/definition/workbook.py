@@ -1,4 +1,4 @@
-"""What the reader gets: the columns' dress, the workbooks, their delivery."""
+"""Columns of the detail sheet, and how rows become files."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Column(StrictModel):
     """A column of the detail sheet.
 
     Args:
-        name: the query's.
-        title: the header's text; by default from the name.
-        width: in Excel's character units; by default from the content.
-        format: an Excel format code; by default from the type.
-        total: what the totals row shows.
+        name: the column's name in the query.
+        title: the header; derived from the name by default.
+        width: in Excel's character units; derived from the content by default.
+        format: an Excel format code; derived from the type by default.
+        total: aggregation in the totals row.
     """
 
     name: Label
@@ -38,7 +38,7 @@ class Column(StrictModel):
 
 
 class RowSplit(StrictModel):
-    """A workbook for every so many rows."""
+    """Splits the rows into workbooks of ``rows`` rows each."""
 
     rows: StrictInt = Field(ge=1)
 
@@ -50,24 +50,24 @@ Split = Annotated[
 
 
 class CsvOptions(StrictModel):
-    """How CSV files are written.
+    """Options for CSV files.
 
     Args:
-        escape_formulas: whether a text that a spreadsheet would take for a formula gets an apostrophe in front.
+        escape_formulas: prefixes an apostrophe to text that a spreadsheet would read as a formula.
     """
 
     escape_formulas: StrictBool = False
 
 
 class Workbook(StrictModel):
-    """How the rows become files.
+    """How rows become files.
 
     Args:
-        split: what makes a file of its own.
-        detail: whether there is a sheet of rows; without it, there are summaries only.
-        formats: of the files of a run that does not name its formats.
-        reader_formats: what readers may choose from; ``formats`` must be among them.
-        csv: how CSV files are written.
+        split: one file per partition, per number of rows, or ``none`` for a single file.
+        detail: whether to write the rows; if false, the run contains summaries only.
+        formats: default file formats of a run.
+        reader_formats: formats that readers may choose; includes ``formats``.
+        csv: options for CSV files.
     """
 
     split: Split = "partition"
@@ -86,7 +86,5 @@ class Workbook(StrictModel):
                 raise field_error(f"{name} is listed twice", field)
         for name in self.formats:
             if name not in self.reader_formats:
-                raise field_error(
-                    f"{name} is missing, but workbook.formats makes it: readers could download it", "reader_formats"
-                )
+                raise field_error(f"must include {name}, because workbook.formats does", "reader_formats")
         return self
