@@ -208,9 +208,9 @@ def test_parse_date_reads_back_what_isoformat_wrote(day: date) -> None:
 @pytest.mark.parametrize(
     ("start", "end", "grain", "words"),
     [
-        ("1900-01-01", "2020-12-31", Grain.DAY, "At most 20,000 days at once; this is 44,195"),
-        ("0203-01-01", "2013-01-31", Grain.WEEK, "At most 20,000 weeks at once; this is 94,447"),
-        ("0001-01-01", "9999-12-30", Grain.MONTH, "At most 20,000 months at once; this is 119,988"),
+        ("1900-01-01", "2020-12-31", Grain.DAY, "The date range has 44,195 days; a run allows at most 20,000"),
+        ("0203-01-01", "2013-01-31", Grain.WEEK, "The date range has 94,447 weeks; a run allows at most 20,000"),
+        ("0001-01-01", "9999-12-30", Grain.MONTH, "The date range has 119,988 months; a run allows at most 20,000"),
     ],
 )
 def test_range_of_too_many_partitions_is_refused_with_both_counts(

@@ -182,9 +182,7 @@ class DateRange:
         """
         count = grain.periods(self.start, self.end)
         if count > MAX_PARTITIONS:
-            raise RangeError(
-                f"the date range has {count:,} {grain}s; a run may have at most {MAX_PARTITIONS:,}: shorten the range"
-            )
+            raise RangeError(f"The date range has {count:,} {grain}s; a run allows at most {MAX_PARTITIONS:,}")
 
     def partitions(self, grain: Grain) -> tuple[DatePartition, ...]:
         """Splits the range at period boundaries, in order; every day is in exactly one partition.

@@ -79,7 +79,7 @@ def test_run_whose_manifest_goes_after_layout_is_made_anew(
     bucket.delete([f"reports/events/{first.of('publish')['run']}/manifest.json"])
     run_stages(again, "publish")
     assert again.of("publish")["reused"] is False
-    assert verify_run(again.of("publish")["run"], store=bucket).faults == ()
+    assert verify_run(again.of("publish")["run"], store=bucket).problems == ()
 
 
 def test_one_workbook_of_rows_and_summaries_has_both(
@@ -104,7 +104,7 @@ def test_one_workbook_is_not_rendered_without_summaries_that_aggregate_could_not
     assert json.loads(calls.of("aggregate", DAMAGE)["record"])
     assert [json.loads(files["record"]) for files in calls.of("render")] == [[]]
     run_stages(calls, "publish")  # which repeats the run
-    assert verify_run(calls.of("publish")["run"], store=bucket).faults == ()
+    assert verify_run(calls.of("publish")["run"], store=bucket).problems == ()
 
 
 def test_records_in_xcoms_are_those_of_one_process(

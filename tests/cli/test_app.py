@@ -270,7 +270,7 @@ def test_unexpected_error_is_one_line_and_whole_with_debug(quire_environment: di
 def test_verify_of_a_run_that_is_not_there_is_refused(quire_environment: dict[str, str]) -> None:
     status, line = refusal(quire_environment, "verify", "0" * 32)
     assert status == 2
-    assert "no run '00000000000000000000000000000000' is published" in line
+    assert "run '00000000000000000000000000000000' is not published" in line
 
 
 def test_interrupted_run_says_so_and_publishes_nothing(quire_environment: dict[str, str], bucket: ObjectStore) -> None:

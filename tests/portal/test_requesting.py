@@ -193,7 +193,7 @@ def test_more_rows_than_the_definition_allows_are_refused(
     message = r"This range has about [0-9,]+ rows, the limit is 2,000\. Choose fewer days\."
     assert re.fullmatch(message, refused.json()["detail"])
     longer = portal.post(RUNS, json={**DAYS, "end": "2014-12-31"})
-    assert longer.json()["detail"] == "At most 365 days of this report at once; this is 730"
+    assert longer.json()["detail"] == "The date range has 730 days; this report allows at most 365"
     assert portal.get("/api/reports/events").json()["limits"] == {"days": 365, "rows": 2_000}
     assert "Up to 365 days and 2,000 rows per report." in portal.get("/reports/events").text
 

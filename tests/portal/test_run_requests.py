@@ -72,7 +72,7 @@ def test_question_is_another_once_the_definition_was_changed(definition: ReportD
         ({"parameters": {"knid": "a"}}, "unknown parameter 'knid'"),
         ({"parameters": {"kind": 5}}, "parameter kind is 5"),
         ({"formats": ["pdf"]}, "format 'pdf' is not one of"),
-        ({"start": "1000-01-01", "end": "9000-01-01"}, "At most 20,000 months at once; this is 96,001"),
+        ({"start": "1000-01-01", "end": "9000-01-01"}, "The date range has 96,001 months; a run allows at most 20,000"),
         ({"parameters": {"kind": "a\ud800"}}, "cannot contain NUL or unpaired surrogates"),
     ],
 )

@@ -98,7 +98,7 @@ def test_transaction_is_in_utf_8_whatever_address_and_environment_say(
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800"])
 def test_text_that_postgresql_cannot_hold_is_refused(text: str) -> None:
-    with pytest.raises(ParameterError, match="the value of x cannot be sent to PostgreSQL"):
+    with pytest.raises(ParameterError, match="parameter x cannot be sent to PostgreSQL"):
         bind("SELECT %(x)s", {"x": text})
 
 

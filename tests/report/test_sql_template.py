@@ -209,13 +209,13 @@ def test_name_of_any_letter_of_postgresql_ends_before_no_escape_string(name: str
 
 
 def test_value_that_is_missing_is_refused() -> None:
-    with pytest.raises(ParameterError, match=r"%\(end\)s has no value"):
+    with pytest.raises(ParameterError, match=r"placeholder %\(end\)s of the query has no value"):
         bind("%(start)s %(end)s", {"start": 1})
 
 
 @pytest.mark.parametrize("value", ["a\0b", object()])
 def test_value_that_no_literal_holds_is_refused(value: object) -> None:
-    with pytest.raises(ParameterError, match="the value of x cannot be sent to PostgreSQL"):
+    with pytest.raises(ParameterError, match="parameter x cannot be sent to PostgreSQL"):
         bind("%(x)s", {"x": value})
 
 

@@ -124,5 +124,5 @@ def test_verify_last_byte_of_a_large_file_is_read_again(bucket: ObjectStore) -> 
 
 
 def test_verify_run_that_is_not_there_is_refused(bucket: ObjectStore) -> None:
-    with pytest.raises(ParameterError, match="no run 'r' is published"):
+    with pytest.raises(ParameterError, match="run 'r' is not published"):
         verify_run("r", store=bucket)

@@ -129,9 +129,8 @@ def ensure_within_limits(
     """
     limit = (limits or definition.limits).days
     if limit is not None and date_range.day_count > limit:
-        unit = "day" if limit == 1 else "days"
         raise RangeError(
-            f"the date range has {date_range.day_count:,} days; this report allows at most {limit:,} {unit} per run",
+            f"The date range has {date_range.day_count:,} days; this report allows at most {limit:,}",
             report=definition.name,
         )
 
