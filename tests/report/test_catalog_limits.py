@@ -72,7 +72,7 @@ def test_deep_nesting_in_a_webhook_source_is_refused(include: Path) -> None:
 
 def test_nesting_is_counted_through_aliases() -> None:
     chain = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, MAX_DEPTH))
-    with pytest.raises(DefinitionError, match=rf"^f:{MAX_DEPTH}: more than {MAX_DEPTH} lists"):
+    with pytest.raises(DefinitionError, match=rf"^f:{MAX_DEPTH}: more than {MAX_DEPTH} nested lists"):
         read_document(chain, file="f")
 
 
