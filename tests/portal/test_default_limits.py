@@ -32,7 +32,7 @@ def test_reader_may_request_ten_years_and_an_operator_more(tmp_path: Path) -> No
 def test_limit_of_the_definition_replaces_the_default(tmp_path: Path) -> None:
     assert parse_request(events_report(tmp_path, limits={"days": 8_000}), **LONGER, parameters={})
     short = events_report(tmp_path, limits={"days": 31})
-    with pytest.raises(RangeError, match="this report allows at most 31$"):
+    with pytest.raises(RangeError, match=r"this report allows at most 31$"):
         parse_request(short, **TEN_YEARS, parameters={})
 
 

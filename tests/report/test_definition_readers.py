@@ -126,7 +126,7 @@ def test_range_over_the_definitions_days_is_refused_in_readers_terms() -> None:
     with pytest.raises(RangeError) as caught:
         request(end="2013-02-01")
     assert str(caught.value) == "flights: The date range has 32 days; this report allows at most 31"
-    with pytest.raises(RangeError, match="this report allows at most 31$"):
+    with pytest.raises(RangeError, match=r"this report allows at most 31$"):
         request_from_conf(
             definition, {"start": "2013-01-01", "end": "2015-01-01"}, run_id="r", run_after=dt.datetime.now(dt.UTC)
         )
