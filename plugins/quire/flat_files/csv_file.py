@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 import pyarrow as pa
 
-from quire.values.postgresql_text import text_of
+from quire.values.postgresql_text import column_text
 from quire.xlsx.model import SheetColumn, Sink
 from quire.xlsx.xml_text import QUOTED
 
@@ -33,7 +33,7 @@ def write_csv(
     sink.write(BOM + _lines([_escaped(title) for title in titles] if escape_formulas else titles))
     rows = 0
     for batch in batches:
-        fields = [text_of(column, timezone=timezone) for column in batch.columns]
+        fields = [column_text(column, timezone=timezone) for column in batch.columns]
         if escape_formulas:
             fields = [
                 _escaped(field) if pa.types.is_string(values.type) and not column.numeric_text else field

@@ -16,7 +16,7 @@ from pyarrow import csv
 
 from quire.errors import QueryError
 from quire.postgres.arrow_types import PG_TYPE
-from quire.postgres.time_texts import StyleError, times_of
+from quire.postgres.time_texts import StyleError, parse_times
 
 BLOCK_BYTES = 4 * 1024 * 1024
 _BACKSLASH = "\\"
@@ -129,7 +129,7 @@ def _unescaped(texts: pa.Array) -> pa.Array:
 
 def _times(texts: pa.Array, field: pa.Field) -> pa.Array:
     try:
-        return times_of(texts, field.type)
+        return parse_times(texts, field.type)
     except OverflowError as error:
         raise QueryError(f"column {_named(field)} holds a time after the year 294246: select it as text") from error
     except StyleError as error:

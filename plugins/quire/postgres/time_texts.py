@@ -1,21 +1,24 @@
-"""Dates and times as PostgreSQL prints them in the style ISO.
+"""Dates and times as PostgreSQL prints them in its ISO style.
 
-Among them are some that Arrow does not read: infinity, years BC and after 9999, 24:00, and offsets with seconds, as
+Arrow does not parse all of them: infinity, years BC and after 9999, 24:00, and UTC offsets with seconds, which time
 zones had in the 19th century.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_MICROSECONDS = 1_000_000
-_DAY = 86_400 * _MICROSECONDS
-_EPOCH = date(1970, 1, 1).toordinal()
-_CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097  # after which the Gregorian calendar repeats itself
+from quire.values.unrepresentable_dates import (
+    DAY_MICROSECONDS,
+    DAYS_BOUNDS,
+    MICROSECONDS_BOUNDS,
+    SECOND,
+    days_since_epoch,
+)
+
 _DATE = r"\d{4}-\d\d-\d\d"
 _CLOCK = r"(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,6})?"
 _READ_BY_ARROW = {
@@ -24,9 +27,7 @@ _READ_BY_ARROW = {
     pa.timestamp("us"): rf"^{_DATE} {_CLOCK}$",
     pa.timestamp("us", tz="UTC"): rf"^{_DATE} {_CLOCK}[+-]\d\d(?::\d\d)?$",
 }
-# What stands for infinity: the integers' ends, but one above the lowest of 64 bits, which numpy and pandas readers take
-# for "not a time".
-_ENDS = {pa.int32(): (-(2**31), 2**31 - 1), pa.int64(): (-(2**63) + 1, 2**63 - 1)}
+_BOUNDS = {pa.int32(): DAYS_BOUNDS, pa.int64(): MICROSECONDS_BOUNDS}
 _PRINTED = re.compile(
     r"(?:(?P<year>\d{4,})-(?P<month>\d\d)-(?P<day>\d\d))? ?"
     r"(?:(?P<hours>\d\d):(?P<minutes>\d\d):(?P<seconds>\d\d)(?:\.(?P<fraction>\d+))?)?"
@@ -35,64 +36,63 @@ _PRINTED = re.compile(
 
 
 class StyleError(ValueError):
-    """A time is in another style, as after a change of DateStyle."""
+    """A value is not in the ISO style, for example because DateStyle changed."""
 
 
-def times_of(texts: pa.Array, kind: pa.DataType) -> pa.Array:
+def parse_times(texts: pa.Array, kind: pa.DataType) -> pa.Array:
     """Returns the dates, times or timestamps that PostgreSQL printed.
 
-    Infinite ones become the ends of their integers, so that they sort as they should.
+    Infinity becomes the end of its integer type, so that it sorts as in PostgreSQL.
 
     Args:
         texts: strings.
         kind: date32, time64("us"), timestamp("us") or timestamp("us", tz="UTC").
 
     Raises:
-        OverflowError: one lies outside of what 64 bits of microseconds hold.
-        StyleError: one is not in the style ISO.
+        OverflowError: a timestamp does not fit in 64 bits of microseconds.
+        StyleError: a value is not in the ISO style.
     """
-    number = pa.int32() if pa.types.is_date32(kind) else pa.int64()
+    integer = pa.int32() if pa.types.is_date32(kind) else pa.int64()
     is_usual = pc.match_substring_regex(texts, _READ_BY_ARROW[kind])
-    numbers = _read_by_arrow(pc.if_else(is_usual, texts, pa.scalar(None, pa.string())), kind).view(number)
-    is_odd = pc.fill_null(pc.invert(is_usual), fill_value=False)
-    odd = texts.filter(is_odd).dictionary_encode()
-    values = pa.array([_number(text, number) for text in odd.dictionary.to_pylist()], number)
-    return pc.replace_with_mask(numbers, is_odd, values.take(odd.indices)).view(kind)
+    usual = _parse_usual(pc.if_else(is_usual, texts, pa.scalar(None, pa.string())), kind).view(integer)
+    is_unusual = pc.fill_null(pc.invert(is_usual), fill_value=False)
+    unusual = texts.filter(is_unusual).dictionary_encode()
+    values = pa.array([_parse(text, integer) for text in unusual.dictionary.to_pylist()], integer)
+    return pc.replace_with_mask(usual, is_unusual, values.take(unusual.indices)).view(kind)
 
 
-def _read_by_arrow(texts: pa.Array, kind: pa.DataType) -> pa.Array:
-    if pa.types.is_time(kind):  # which Arrow casts from no text
+def _parse_usual(texts: pa.Array, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_time(kind):  # Arrow casts no text to times
         since_epoch = pc.binary_join_element_wise("1970-01-01", texts, " ")
         return pc.cast(since_epoch, pa.timestamp("us"))
     return pc.cast(texts, kind)
 
 
-def _number(text: str, number: pa.DataType) -> int:
-    """Returns days (32 bits) or microseconds (64) since 1970; since midnight for a time of day."""
-    lowest, highest = _ENDS[number]
+def _parse(text: str, integer: pa.DataType) -> int:
+    """Returns days (32 bits) or microseconds (64 bits) since 1970, or since midnight for a time of day."""
+    lowest, highest = _BOUNDS[integer]
     if text in ("infinity", "-infinity"):
         return lowest if text.startswith("-") else highest
-    part = _PRINTED.fullmatch(text)
-    if not part:
+    match = _PRINTED.fullmatch(text)
+    if not match:
         raise StyleError(f"{text}, which is not in PostgreSQL's style ISO")
-    days = _days(part) if part["year"] else 0
-    if number == pa.int32():
+    days = _days(match) if match["year"] else 0
+    if integer == pa.int32():
         return days
-    seconds = int(part["hours"]) * 3600 + int(part["minutes"]) * 60 + int(part["seconds"]) - _seconds(part["offset"])
-    microseconds = days * _DAY + seconds * _MICROSECONDS + int((part["fraction"] or "").ljust(6, "0"))
+    seconds = int(match["hours"]) * 3600 + int(match["minutes"]) * 60 + int(match["seconds"])
+    seconds -= _offset_seconds(match["offset"])
+    microseconds = days * DAY_MICROSECONDS + seconds * SECOND + int((match["fraction"] or "").ljust(6, "0"))
     if not lowest < microseconds < highest:
         raise OverflowError(text)
     return microseconds
 
 
-def _days(part: re.Match[str]) -> int:
-    year = 1 - int(part["year"]) if part["bc"] else int(part["year"])
-    cycles, year = divmod(year, _CYCLE_YEARS)  # a year that Python's calendar has, once a cycle is added
-    ordinal = date(year + _CYCLE_YEARS, int(part["month"]), int(part["day"])).toordinal()
-    return ordinal + (cycles - 1) * _CYCLE_DAYS - _EPOCH
+def _days(match: re.Match[str]) -> int:
+    year = 1 - int(match["year"]) if match["bc"] else int(match["year"])
+    return days_since_epoch(year, int(match["month"]), int(match["day"]))
 
 
-def _seconds(offset: str | None) -> int:
+def _offset_seconds(offset: str | None) -> int:
     if not offset:
         return 0
     hours, minutes, seconds = ([int(number) for number in offset[1:].split(":")] + [0, 0])[:3]

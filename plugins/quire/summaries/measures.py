@@ -20,7 +20,7 @@ from quire.records.stage_records import SourceColumn
 from quire.report.definition import Measure, Summary
 from quire.summaries.measure_expression import parse_expression
 from quire.summaries.result_columns import numeric_casts, polars_schema
-from quire.values.periods import period_starts
+from quire.values.date_columns import period_starts
 
 WIDEST_INTEGER = pl.Decimal(38, 0)  # holds the sum of 10^19 bigints; Arrow has no wider integer than bigint
 

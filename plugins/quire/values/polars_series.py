@@ -1,14 +1,35 @@
-"""Arrow columns as Polars has them."""
+"""Polars series of Arrow columns."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
 
 
 def to_series(column: pa.Array) -> pl.Series:
-    """Returns an array as a series, mostly without a copy."""
+    """Returns an Arrow array as a series, without a copy where the type allows it."""
     series = pl.from_arrow(column)
     if not isinstance(series, pl.Series):
-        raise TypeError("a column is a series")
+        raise TypeError(f"expected an array, not {type(column).__name__}")
     return series
+
+
+def map_distinct(
+    values: pl.Series, selected: pl.Series, function: Callable[[Any], Any], *, default: pl.Series
+) -> pl.Series:
+    """Returns ``default`` with the selected rows replaced by a function of their values.
+
+    The function is called once per distinct value.
+
+    Args:
+        values: the function's arguments.
+        selected: whether to call the function for a row, depending on the row's value only.
+        function: returns a value of ``default``'s type.
+        default: the results for all other rows.
+    """
+    distinct = values.filter(selected).unique()
+    results = pl.Series([function(value) for value in distinct], dtype=default.dtype)
+    return values.replace_strict(distinct, results, default=default)

@@ -1,7 +1,4 @@
-"""Columns as texts, as PostgreSQL prints their values.
-
-What most values have in common is done for the whole column; what is odd, for each distinct value.
-"""
+"""Columns as text, as PostgreSQL prints their values."""
 
 from __future__ import annotations
 
@@ -10,62 +7,60 @@ from decimal import Decimal
 import polars as pl
 import pyarrow as pa
 
-from quire.values.polars_series import to_series
-from quire.values.unrepresentable_dates import date_text, timestamp_text
-from quire.values.wall_clock import DAY_MICROSECONDS, INFINITE, YEAR_1, YEAR_10000, wall_clock
+from quire.values.date_columns import wall_clock
+from quire.values.polars_series import map_distinct, to_series
+from quire.values.unrepresentable_dates import (
+    DAY_MICROSECONDS,
+    SECOND,
+    YEAR_1,
+    YEAR_10000,
+    date_text,
+    offset_text,
+    timestamp_text,
+)
 
-SECOND = 1_000_000
-BC = " BC"
-# where PostgreSQL begins to write exponents: at the digits that are sure to survive
-PLAIN_FROM, PLAIN_BEFORE, PLAIN_BEFORE_OF_FLOAT4 = 1e-4, 1e15, 1e6
+# PostgreSQL prints an exponent below and from these sizes on: beyond them, a float has no digits to spare.
+EXPONENT_BELOW, EXPONENT_FROM, FLOAT4_EXPONENT_FROM = 1e-4, 1e15, 1e6
 
 
-def text_of(column: pa.Array, *, timezone: str) -> pl.Series:
-    """Returns a column's values as PostgreSQL casts them to text in a session of ``timezone``; NULL stays NULL."""
+def column_text(column: pa.Array, *, timezone: str) -> pl.Series:
+    """Returns a column's values as PostgreSQL prints them in a session with ``timezone``; NULL stays NULL."""
     if pa.types.is_time64(column.type):
-        return _clock_text(to_series(column.view(pa.int64())))  # Polars has no 24:00
+        return _time_texts(to_series(column.view(pa.int64())))  # Polars does not support 24:00
     series = to_series(column)
     kind = series.dtype
     if kind == pl.Date:
-        return _date_text(series)
+        return _date_texts(series)
     if isinstance(kind, pl.Datetime):
-        return _timestamp_text(series, timezone if kind.time_zone else None)
+        return _timestamp_texts(series, timezone if kind.time_zone else None)
     if kind.is_float():
-        return _float_text(series)
+        return _float_texts(series)
     return series.cast(pl.String)
 
 
-def _date_text(dates: pl.Series) -> pl.Series:
+def _date_texts(dates: pl.Series) -> pl.Series:
     days = dates.to_physical()
-    odd = ~days.is_between(YEAR_1 // DAY_MICROSECONDS, YEAR_10000 // DAY_MICROSECONDS, closed="left")
-    if not odd.any():
+    is_unusual = ~days.is_between(YEAR_1 // DAY_MICROSECONDS, YEAR_10000 // DAY_MICROSECONDS, closed="left")
+    if not is_unusual.any():
         return dates.dt.strftime("%Y-%m-%d")
-    distinct = days.filter(odd).unique()
-    told = pl.Series([date_text(day) for day in distinct], dtype=pl.String)
-    return days.replace_strict(distinct, told, default=dates.set(odd, None).dt.strftime("%Y-%m-%d"))
+    texts = dates.set(is_unusual, None).dt.strftime("%Y-%m-%d")
+    return map_distinct(days, is_unusual, date_text, default=texts)
 
 
-def _timestamp_text(times: pl.Series, timezone: str | None) -> pl.Series:
-    instants = times.to_physical()
-    local = wall_clock(times, timezone) if timezone else instants
-    odd = ~local.is_between(YEAR_1, YEAR_10000, closed="left")
-    usual = local.set(odd, None) if odd.any() else local
-    shown = usual.cast(pl.Datetime("us")).dt.strftime("%Y-%m-%d %H:%M:%S") + _fraction(usual)
-    offset = _offset_text(local - instants) if timezone else pl.Series([""])
-    if not odd.any():
-        return shown + offset
-    distinct = local.filter(odd).unique()
-    told = [timestamp_text(value, None) for value in distinct]
-    bodies = pl.Series([text.removesuffix(BC) for text in told], dtype=pl.String)
-    eras = pl.Series([BC if text.endswith(BC) else "" for text in told], dtype=pl.String)
-    shown = local.replace_strict(distinct, bodies, default=shown)
-    era = local.replace_strict(distinct, eras, default="")
-    finite = ~local.is_in(INFINITE)
-    return pl.select(pl.when(finite).then(shown + offset + era).otherwise(shown)).to_series()
+def _timestamp_texts(times: pl.Series, timezone: str | None) -> pl.Series:
+    microseconds = times.to_physical()
+    local = wall_clock(times, timezone) if timezone else microseconds
+    is_unusual = ~local.is_between(YEAR_1, YEAR_10000, closed="left")
+    usual = local.set(is_unusual, None) if is_unusual.any() else local
+    offsets = _offset_texts(local - microseconds) if timezone else pl.Series([""])
+    texts = usual.cast(pl.Datetime("us")).dt.strftime("%Y-%m-%d %H:%M:%S") + _fraction(usual) + offsets
+    if not is_unusual.any():
+        return texts
+    return map_distinct(microseconds, is_unusual, lambda time: timestamp_text(time, timezone), default=texts)
 
 
 def _fraction(microseconds: pl.Series) -> pl.Series:
-    """Returns the digits behind a second's point, with the point; nothing where there are none."""
+    """Returns the fraction of each second with its decimal point, or an empty string for whole seconds."""
     rest = microseconds % SECOND
     if not (rest > 0).any():
         return pl.Series([""])
@@ -73,44 +68,31 @@ def _fraction(microseconds: pl.Series) -> pl.Series:
     return pl.select(pl.when(rest == 0).then(pl.lit("")).otherwise(digits)).to_series()
 
 
-def _offset_text(offsets: pl.Series) -> pl.Series:
+def _offset_texts(offsets: pl.Series) -> pl.Series:
     distinct = offsets.drop_nulls().unique()
-    told = pl.Series([_one_offset(offset // SECOND) for offset in distinct], dtype=pl.String)
-    return offsets.replace_strict(distinct, told, default=None, return_dtype=pl.String)
+    texts = pl.Series([offset_text(offset) for offset in distinct], dtype=pl.String)
+    return offsets.replace_strict(distinct, texts, default=None, return_dtype=pl.String)
 
 
-def _one_offset(seconds: int) -> str:
-    """Returns an offset from UTC: hours, and minutes and seconds where it has them, as old mean times do."""
-    size = abs(seconds)
-    parts = [size // 3600, size // 60 % 60, size % 60]
-    while len(parts) > 1 and not parts[-1]:
-        parts.pop()
-    return ("-" if seconds < 0 else "+") + ":".join(f"{part:02d}" for part in parts)
-
-
-def _clock_text(microseconds: pl.Series) -> pl.Series:
+def _time_texts(microseconds: pl.Series) -> pl.Series:
     seconds = microseconds // SECOND
     parts = [seconds // 3600, seconds // 60 % 60, seconds % 60]
     hours, minutes, rest = (part.cast(pl.String).str.zfill(2) for part in parts)
     return hours + ":" + minutes + ":" + rest + _fraction(microseconds)
 
 
-def _float_text(numbers: pl.Series) -> pl.Series:
-    most = PLAIN_BEFORE_OF_FLOAT4 if numbers.dtype == pl.Float32 else PLAIN_BEFORE
+def _float_texts(numbers: pl.Series) -> pl.Series:
+    limit = FLOAT4_EXPONENT_FROM if numbers.dtype == pl.Float32 else EXPONENT_FROM
     size = numbers.abs()
-    shown = numbers.cast(pl.String).str.strip_suffix(".0")
-    odd = ~(size.is_between(PLAIN_FROM, most, closed="left") | (size == 0))
-    if not odd.any():
-        return shown
-    distinct = shown.filter(odd & numbers.is_not_null()).unique()
-    told = pl.Series([_odd_float(text) for text in distinct], dtype=pl.String)
-    return shown.replace_strict(distinct, told, default=shown)
+    texts = numbers.cast(pl.String).str.strip_suffix(".0")
+    is_unusual = ~(size.is_between(EXPONENT_BELOW, limit, closed="left") | (size == 0)) & numbers.is_not_null()
+    return map_distinct(texts, is_unusual, _with_exponent, default=texts) if is_unusual.any() else texts
 
 
-def _odd_float(text: str) -> str:
-    """Returns a number's shortest digits, given in any notation, as PostgreSQL notes it.
+def _with_exponent(text: str) -> str:
+    """Returns a number's shortest digits in PostgreSQL's notation.
 
-    Where the shortest digits lie exactly between two numbers, PostgreSQL itself writes more. Both read the same.
+    Where the shortest digits are halfway between two numbers, PostgreSQL prints more of them. Both forms read the same.
     """
     number = Decimal(text)
     if not number.is_finite():

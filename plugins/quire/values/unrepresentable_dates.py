@@ -1,24 +1,36 @@
-"""Dates that Excel has not, as PostgreSQL prints them: before March 1900, after 9999, BC, infinity."""
+"""Dates and times that Python and Excel cannot represent: years BC and after 9999, and infinity.
+
+Values are integers, as Arrow stores them: days or microseconds since 1970-01-01. The Gregorian calendar repeats every
+400 years, weekdays included, so a date is calculated in a year that Python supports and moved by whole cycles.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
-from quire.values.wall_clock import DAY_MICROSECONDS, INFINITE, offset_at
-
-# Readers round to the millisecond: later times of a day would become its midnight.
-LAST_MILLISECOND = DAY_MICROSECONDS - 1000
-_INFINITE_DAYS = {2**31 - 1: "infinity", -(2**31): "-infinity"}
-_INFINITE_MICROSECONDS = dict(zip(INFINITE, ("infinity", "-infinity", "-infinity"), strict=True))
+SECOND = 1_000_000
+DAY_MICROSECONDS = 86_400 * SECOND
+CYCLE_YEARS, CYCLE_DAYS = 400, 146_097
+YEAR_1, YEAR_10000 = -62_135_596_800 * SECOND, 253_402_300_800 * SECOND
+# Infinity is the end of its integer type. The lowest 64-bit integer is not used: numpy and pandas read it as NaT.
+DAYS_BOUNDS = (-(2**31), 2**31 - 1)
+MICROSECONDS_BOUNDS = (-(2**63) + 1, 2**63 - 1)
+INFINITE_DAYS = {DAYS_BOUNDS[0]: "-infinity", DAYS_BOUNDS[1]: "infinity"}
+INFINITE_MICROSECONDS = {-(2**63): "-infinity", MICROSECONDS_BOUNDS[0]: "-infinity", MICROSECONDS_BOUNDS[1]: "infinity"}
+END_OF_DAY = "24:00:00"
+_EPOCH = date(1970, 1, 1)
+_EPOCH_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class UnrepresentableDate:
-    """The least or the most of a column's dates that Excel has not.
+    """A date or time that a writer stores as text.
 
     Args:
-        physical: days or microseconds since 1970-01-01, or since midnight where it is a time of day.
-        text: that stands in its cell.
+        physical: days or microseconds since 1970-01-01; microseconds since midnight for a time of day.
+        text: as PostgreSQL prints it.
     """
 
     physical: int
@@ -26,52 +38,83 @@ class UnrepresentableDate:
 
     @property
     def is_later(self) -> bool:
-        """Whether it is after all dates that Excel has, and not before them: 1970 is one of those."""
+        """Whether it is after all dates that Excel represents, rather than before them."""
         return self.physical > 0
 
 
+def to_python_date(days: int) -> tuple[date, int]:
+    """Returns the same day of a year from 1970 to 2369, and how many 400-year cycles it is away."""
+    cycles, rest = divmod(days, CYCLE_DAYS)
+    return _EPOCH + timedelta(days=rest), cycles
+
+
+def days_since_epoch(year: int, month: int, day: int) -> int:
+    """Returns a date of the proleptic Gregorian calendar as days since 1970-01-01.
+
+    Args:
+        year: 0 is 1 BC.
+        month: from 1.
+        day: from 1.
+
+    Raises:
+        ValueError: the calendar has no such date.
+    """
+    cycles, year_of_cycle = divmod(year, CYCLE_YEARS)
+    return (date(year_of_cycle + CYCLE_YEARS, month, day) - _EPOCH).days + (cycles - 1) * CYCLE_DAYS
+
+
 def date_text(days: int) -> str:
-    """Returns a date given as days since 1970-01-01."""
-    if days in _INFINITE_DAYS:
-        return _INFINITE_DAYS[days]
-    day, era = _calendar(days)
+    """Returns a date as PostgreSQL prints it, such as ``0044-03-15 BC``."""
+    if days in INFINITE_DAYS:
+        return INFINITE_DAYS[days]
+    day, era = _date_and_era(days)
     return day + era
 
 
 def timestamp_text(microseconds: int, timezone: str | None) -> str:
-    """Returns an instant given as microseconds since 1970-01-01, UTC, or a wall clock's where there is no zone."""
-    if microseconds in _INFINITE_MICROSECONDS:
-        return _INFINITE_MICROSECONDS[microseconds]
-    offset = offset_at(microseconds, timezone) if timezone else 0
+    """Returns a timestamp as PostgreSQL prints it.
+
+    Args:
+        microseconds: since 1970-01-01: UTC with a time zone, local time without one.
+        timezone: IANA name of the session's time zone, or None for a timestamp without time zone.
+    """
+    if microseconds in INFINITE_MICROSECONDS:
+        return INFINITE_MICROSECONDS[microseconds]
+    offset = utc_offset(microseconds, timezone) if timezone else 0
     days, rest = divmod(microseconds + offset, DAY_MICROSECONDS)
-    seconds, fraction = divmod(rest, 1_000_000)
-    day, era = _calendar(days)
+    seconds, fraction = divmod(rest, SECOND)
+    day, era = _date_and_era(days)
     clock = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
     if fraction:
         clock += f".{fraction:06d}".rstrip("0")
-    return f"{day} {clock}{_shown(offset) if timezone else ''}{era}"
+    return f"{day} {clock}{offset_text(offset) if timezone else ''}{era}"
 
 
-def _shown(offset: int) -> str:
-    sign = "-" if offset < 0 else "+"
-    seconds = abs(offset) // 1_000_000
-    text = f"{sign}{seconds // 3600:02d}"
-    if seconds % 3600:
-        text += f":{seconds // 60 % 60:02d}"
-    return f"{text}:{seconds % 60:02d}" if seconds % 60 else text
+def offset_text(microseconds: int) -> str:
+    """Returns a UTC offset: ``+01``, with minutes and seconds if it has them, as local mean times do."""
+    seconds = abs(microseconds) // SECOND
+    parts = [seconds // 3600, seconds // 60 % 60, seconds % 60]
+    while len(parts) > 1 and not parts[-1]:
+        parts.pop()
+    return ("-" if microseconds < 0 else "+") + ":".join(f"{part:02d}" for part in parts)
 
 
-def _calendar(days: int) -> tuple[str, str]:
-    """Returns year, month and day of the proleptic Gregorian calendar, and its era where that is BC.
+def utc_offset(microseconds: int, timezone: str) -> int:
+    """Returns the UTC offset of a time zone at a time, both in microseconds.
 
-    Years are shifted to begin in March, so that the leap day is the last; 400 years have 146,097 days.
+    Before the year 1 it is the zone's local mean time; after 9999, the offset of the same day some cycles earlier.
     """
-    cycle, day = divmod(days + 719_468, 146_097)
-    year = (day - day // 1_460 + day // 36_524 - day // 146_096) // 365
-    day -= 365 * year + year // 4 - year // 100
-    month = (5 * day + 2) // 153
-    day -= (153 * month + 2) // 5
-    month = month + 3 if month < 10 else month - 9
-    year += 400 * cycle + (month <= 2)
+    time = max(microseconds, YEAR_1 + DAY_MICROSECONDS)
+    last = YEAR_10000 - DAY_MICROSECONDS
+    if time >= last:
+        cycle = CYCLE_DAYS * DAY_MICROSECONDS
+        time = last - cycle + (time - last) % cycle
+    offset = (_EPOCH_TIME + timedelta(microseconds=time)).astimezone(ZoneInfo(timezone)).utcoffset()
+    return (offset or timedelta()) // timedelta(microseconds=1)
+
+
+def _date_and_era(days: int) -> tuple[str, str]:
+    day, cycles = to_python_date(days)
+    year = day.year + CYCLE_YEARS * cycles
     era = "" if year > 0 else " BC"
-    return f"{year if year > 0 else 1 - year:04d}-{month:02d}-{day + 1:02d}", era
+    return f"{year if year > 0 else 1 - year:04d}-{day.month:02d}-{day.day:02d}", era

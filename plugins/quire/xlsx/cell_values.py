@@ -9,18 +9,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from quire.values.number_limits import MAX_BYTES, MAX_DIGITS
-from quire.values.unrepresentable_dates import LAST_MILLISECOND, date_text, timestamp_text
-from quire.values.wall_clock import DAY_MICROSECONDS, offset_at
+from quire.values.unrepresentable_dates import DAY_MICROSECONDS, END_OF_DAY, date_text, timestamp_text, utc_offset
+from quire.xlsx.excel_limits import FIRST_DAY, LAST_DAY, LAST_TIME, MAX_DIGITS, MAX_NUMBER_LENGTH
 from quire.xlsx.model import SheetColumn
 from quire.xlsx.xml_text import cut_text
 
-FIRST_DATE = dt.date(1900, 3, 1)
-_FIRST_DAY, _LAST_DAY = FIRST_DATE.toordinal(), dt.date.max.toordinal()
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock's
 _UTC_EPOCH = _EPOCH.replace(tzinfo=dt.UTC)
-_EPOCH_DAY = _EPOCH.toordinal()
-_MICROSECOND, _MILLISECOND = dt.timedelta(microseconds=1), dt.timedelta(milliseconds=1)
+_DAY, _MICROSECOND = dt.timedelta(days=1), dt.timedelta(microseconds=1)
 _ALL_DIGITS = Context(prec=160_000, traps=[InvalidOperation])
 
 
@@ -42,7 +38,7 @@ def to_cell_value(value: Any, *, timezone: str) -> Any:
     if isinstance(value, dt.datetime):
         return _moment(value, timezone)
     if isinstance(value, dt.date):
-        return value if value >= FIRST_DATE else value.isoformat()
+        return _date((value - _EPOCH.date()).days)
     return cut_text(value) if isinstance(value, str) else value
 
 
@@ -80,7 +76,7 @@ def _number(value: Decimal) -> float | str:
     if not value.is_finite():
         return _special(float(value))
     number = value.normalize(_ALL_DIGITS)
-    if len(number.as_tuple().digits) <= MAX_DIGITS and abs(number.adjusted()) < MAX_BYTES:
+    if len(number.as_tuple().digits) <= MAX_DIGITS and abs(number.adjusted()) < MAX_NUMBER_LENGTH:
         return float(value)
     return cut_text(f"{value:f}")
 
@@ -92,18 +88,17 @@ def _moment(value: dt.datetime, timezone: str) -> dt.datetime | str:
 
 
 def _timestamp(microseconds: int, timezone: str | None) -> dt.datetime | str:
-    local = microseconds + (offset_at(microseconds, timezone) if timezone else 0)
-    if _FIRST_DAY <= local // DAY_MICROSECONDS + _EPOCH_DAY <= _LAST_DAY:
-        return _EPOCH + local // 1000 * _MILLISECOND
+    local = microseconds + (utc_offset(microseconds, timezone) if timezone else 0)
+    if FIRST_DAY <= local // DAY_MICROSECONDS <= LAST_DAY:
+        return _EPOCH + local // 1000 * 1000 * _MICROSECOND
     return timestamp_text(microseconds, timezone)
 
 
 def _date(days: int) -> dt.date | str:
-    ordinal = days + _EPOCH_DAY
-    return dt.date.fromordinal(ordinal) if _FIRST_DAY <= ordinal <= _LAST_DAY else date_text(days)
+    return _EPOCH.date() + days * _DAY if FIRST_DAY <= days <= LAST_DAY else date_text(days)
 
 
 def _time(microseconds: int) -> dt.time | str:
     if microseconds >= DAY_MICROSECONDS:
-        return "24:00:00"
-    return (_EPOCH + min(microseconds, LAST_MILLISECOND) * _MICROSECOND).time()
+        return END_OF_DAY
+    return (_EPOCH + min(microseconds, LAST_TIME) * _MICROSECOND).time()

@@ -11,13 +11,20 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from quire.values.number_limits import MAX_BYTES, MAX_DIGITS
-from quire.values.unrepresentable_dates import LAST_MILLISECOND, UnrepresentableDate, date_text, timestamp_text
-from quire.values.wall_clock import DAY_MICROSECONDS, wall_clock
+from quire.values.date_columns import wall_clock
+from quire.values.polars_series import map_distinct
+from quire.values.unrepresentable_dates import (
+    DAY_MICROSECONDS,
+    END_OF_DAY,
+    UnrepresentableDate,
+    date_text,
+    timestamp_text,
+)
+from quire.xlsx.excel_limits import FIRST_DAY, LAST_DAY, LAST_TIME, MAX_DIGITS, MAX_NUMBER_LENGTH
 from quire.xlsx.xml_text import cut_texts, longest
 
 EPOCH_SERIAL = 25_569  # 1970-01-01 in Excel's days since 1899-12-30
-FIRST_SERIAL, LAST_SERIAL = 61, 2_958_465  # 1900-03-01, before which Excel counts a day that was not; 9999-12-31
+FIRST_SERIAL, LAST_SERIAL = FIRST_DAY + EPOCH_SERIAL, LAST_DAY + EPOCH_SERIAL
 DAY_MILLISECONDS = 86_400_000
 _WHOLE_LIMIT = 10**MAX_DIGITS
 
@@ -42,7 +49,7 @@ class Cells:
         numbers: the values as totals take them, strings where only their digits are exact; None where they are texts.
         texts: how many numbers had to be written as text.
         cut: how many texts were too long for a cell.
-        odd: the least and the most of the dates and times that are written as text; those are not in ``numbers``.
+        unrepresentable: the earliest and latest of the dates and times written as text, which ``numbers`` leaves out.
     """
 
     values: pl.Series
@@ -51,7 +58,7 @@ class Cells:
     numbers: pl.Series | None = None
     texts: int = 0
     cut: int = 0
-    odd: tuple[UnrepresentableDate, ...] = ()
+    unrepresentable: tuple[UnrepresentableDate, ...] = ()
 
 
 def boolean_cells(column: pl.Series, styles: Styles) -> Cells:
@@ -96,11 +103,11 @@ def float_cells(column: pl.Series, styles: Styles) -> Cells:
 def date_cells(column: pl.Series, styles: Styles) -> Cells:
     """Returns dates as Excel's days where it has them."""
     days = column.to_physical()
-    if _within(days, FIRST_SERIAL - EPOCH_SERIAL, LAST_SERIAL - EPOCH_SERIAL):
+    if _within(days, FIRST_DAY, LAST_DAY):
         serials = days + EPOCH_SERIAL
         return _numbers(serials.cast(pl.String), None, styles, serials)
     days = days.cast(pl.Int64)
-    return _odd_serials(days + EPOCH_SERIAL, days, styles, date_text)
+    return _serials_or_texts(days + EPOCH_SERIAL, days, styles, date_text)
 
 
 def timestamp_cells(column: pl.Series, styles: Styles, *, timezone: str) -> Cells:
@@ -112,7 +119,7 @@ def timestamp_cells(column: pl.Series, styles: Styles, *, timezone: str) -> Cell
     if _within(serials, FIRST_SERIAL, LAST_SERIAL + 0.999_999_99):
         return _numbers(serials.cast(pl.String), None, styles, serials)
     zone = timezone if aware else None
-    return _odd_serials(serials, microseconds, styles, lambda us: timestamp_text(us, zone))
+    return _serials_or_texts(serials, microseconds, styles, lambda time: timestamp_text(time, zone))
 
 
 def time_cells(column: pl.Series, styles: Styles) -> Cells:
@@ -122,13 +129,13 @@ def time_cells(column: pl.Series, styles: Styles) -> Cells:
         column: microseconds since midnight: Polars has no 24:00.
         styles: of the column.
     """
-    fractions = column.clip(None, LAST_MILLISECOND) / DAY_MICROSECONDS
+    fractions = column.clip(None, LAST_TIME) / DAY_MICROSECONDS
     if _within(column, 0, DAY_MICROSECONDS - 1):
         return _numbers(fractions.cast(pl.String), None, styles, fractions)
     keeps = column < DAY_MICROSECONDS
-    shown = fractions.cast(pl.String).set(~keeps.fill_null(value=True), "24:00:00")
+    shown = fractions.cast(pl.String).set(~keeps.fill_null(value=True), END_OF_DAY)
     cells = _numbers(shown, keeps, styles, fractions.set(~keeps, None))
-    return replace(cells, odd=(UnrepresentableDate(DAY_MICROSECONDS, "24:00:00"),))
+    return replace(cells, unrepresentable=(UnrepresentableDate(DAY_MICROSECONDS, END_OF_DAY),))
 
 
 def _within(values: pl.Series, lowest: float, highest: float) -> bool:
@@ -139,16 +146,15 @@ def _within(values: pl.Series, lowest: float, highest: float) -> bool:
     return lowest <= least and most <= highest
 
 
-def _odd_serials(serials: pl.Series, physical: pl.Series, styles: Styles, told: Callable[[int], str]) -> Cells:
-    """Returns days, and where Excel has no such day, its text."""
-    shown = serials.cast(pl.String)
+def _serials_or_texts(serials: pl.Series, physical: pl.Series, styles: Styles, to_text: Callable[[int], str]) -> Cells:
+    """Returns Excel's serial numbers, and text for dates outside Excel's range."""
     keeps = serials.is_between(FIRST_SERIAL, LAST_SERIAL + 1, closed="left").fill_null(value=False)
-    distinct = physical.filter(~keeps & physical.is_not_null()).unique().sort()
-    texts = pl.Series([told(value) for value in distinct], dtype=pl.String)
-    shown = physical.replace_strict(distinct, texts, default=shown)
-    cells = _numbers(shown, keeps | physical.is_null(), styles, serials.set(~keeps, None))
-    ends = {distinct[end]: texts[end] for end in (0, -1)} if len(distinct) else {}
-    return replace(cells, odd=tuple(UnrepresentableDate(*end) for end in ends.items()))
+    is_text = ~keeps & physical.is_not_null()
+    values = map_distinct(physical, is_text, to_text, default=serials.cast(pl.String))
+    cells = _numbers(values, ~is_text, styles, serials.set(~keeps, None))
+    times = physical.filter(is_text).sort()
+    bounds = dict.fromkeys([*times.head(1), *times.tail(1)])
+    return replace(cells, unrepresentable=tuple(UnrepresentableDate(time, to_text(time)) for time in bounds))
 
 
 def _keeps_digits(shown: pl.Series) -> pl.Series | None:
@@ -158,7 +164,7 @@ def _keeps_digits(shown: pl.Series) -> pl.Series | None:
         return None
     digits = shown.str.replace_all(r"[-.]", "").str.strip_chars_start("0")
     keeps = digits.str.strip_chars_end("0").str.len_bytes() <= MAX_DIGITS
-    return keeps if most <= MAX_BYTES else keeps & (shown.str.len_bytes() <= MAX_BYTES)
+    return keeps if most <= MAX_NUMBER_LENGTH else keeps & (shown.str.len_bytes() <= MAX_NUMBER_LENGTH)
 
 
 def _numbers(shown: pl.Series, keeps: pl.Series | None, styles: Styles, numbers: pl.Series, *, cut: int = 0) -> Cells:

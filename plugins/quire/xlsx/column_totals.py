@@ -47,11 +47,11 @@ def partial_total(cells: Cells, function: str) -> PartialTotal:
     if numbers.dtype == pl.Float32:  # a total is one of what the cells tell, which is the shortest form
         numbers = numbers.cast(pl.String).cast(pl.Float64)
     if function in ("sum", "mean"):
-        return PartialTotal(count, math.nan if cells.odd else _sum(numbers))
-    found = _end(numbers, function)
-    return PartialTotal(
-        count, _last([*cells.odd, *([] if found is None else [found])], function) if cells.odd else found
-    )
+        return PartialTotal(count, math.nan if cells.unrepresentable else _sum(numbers))
+    extreme = _end(numbers, function)
+    if cells.unrepresentable:
+        extreme = _last([*cells.unrepresentable, *([] if extreme is None else [extreme])], function)
+    return PartialTotal(count, extreme)
 
 
 def combine(first: PartialTotal, second: PartialTotal, function: str) -> PartialTotal:

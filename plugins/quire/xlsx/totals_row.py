@@ -10,9 +10,9 @@ from xml.sax.saxutils import escape
 
 import pyarrow as pa
 
-from quire.values.number_limits import MAX_BYTES, MAX_DIGITS
 from quire.values.unrepresentable_dates import UnrepresentableDate
 from quire.xlsx.column_totals import EXACT, PartialTotal, combine
+from quire.xlsx.excel_limits import MAX_DIGITS, MAX_NUMBER_LENGTH
 from quire.xlsx.model import DetailTable, SheetColumn
 from quire.xlsx.names import column_letters
 from quire.xlsx.row_xml import RenderedColumn
@@ -217,4 +217,4 @@ def _is_number(value: Any) -> bool:
 
 
 def _has_floats_size(value: Decimal) -> bool:
-    return abs(value.adjusted()) < MAX_BYTES
+    return abs(value.adjusted()) < MAX_NUMBER_LENGTH

@@ -6,7 +6,7 @@ import polars as pl
 import psycopg
 import pytest
 from quire.date_range import Grain
-from quire.values.periods import period_starts
+from quire.values.date_columns import period_starts
 from quire.values.unrepresentable_dates import date_text
 
 ZONE = "America/New_York"
