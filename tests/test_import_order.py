@@ -43,7 +43,7 @@ IMPORT_ORDER = (
     "local_stack",
 )
 # The writers know nothing of reports: of Quire they import these alone.
-WRITER_IMPORTS = {"errors", "values", "xlsx"}
+WRITER_IMPORTS = {"errors", "formatting", "values", "xlsx"}
 MAX_LOOSE_MODULES = 10
 
 Imports = Mapping[str, set[str]]

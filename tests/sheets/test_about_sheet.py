@@ -58,7 +58,7 @@ def told_rows(include: Path, store: ObjectStore, rows: list[int], split: Any) ->
 def about_rows(store: ObjectStore, key: str) -> dict[str, int]:
     """Returns what the sheet About tells of each part."""
     rows = sheet_rows(open_workbook(store, key), "About")
-    (header,) = (place for place, row in enumerate(rows) if [cell for cell in row if cell != ""][:1] == ["Part"])
+    (header,) = (place for place, row in enumerate(rows) if [cell for cell in row if cell != ""][:1] == ["Period"])
     cells = [[cell for cell in row if cell != ""] for row in rows[header + 1 :]]
     return {row[0]: int(row[-1]) for row in cells if row}
 
@@ -116,7 +116,10 @@ def test_about_of_a_file_that_rolls_over_tells_the_rows_of_that_file(
     [
         (
             [],
-            ["Nothing was cut. Times are kept to the millisecond; numbers of more than 15 digits are texts."],
+            [
+                "No values were truncated. Times are precise to the millisecond; "
+                "numbers with more than 15 digits are written as text."
+            ],
         ),
         (["N: 1 text was cut."], ["N: 1 text was cut."]),
     ],
@@ -124,5 +127,5 @@ def test_about_of_a_file_that_rolls_over_tells_the_rows_of_that_file(
 def test_about_claims_no_more_than_cells_can_keep(tmp_path: Path, notes: list[str], told: list[str]) -> None:
     definition = events_report(tmp_path, columns=[], summaries=[])
     sheet = about_sheet(definition, request_of(definition), staged=[], contents={}, notes=notes)
-    (section,) = (section for section in sheet.sections if section.heading == "Left out or changed")
+    (section,) = (section for section in sheet.sections if section.heading == "Changed or omitted values")
     assert [row[0] for row in section.rows] == told

@@ -181,7 +181,7 @@ def test_summaries_without_rows_are_published_where_rows_would_share_their_workb
     manifest = run.publish((), fresh_database).manifest
     assert [file.name for file in manifest.files] == ["events_2013-01-01_2013-03-31_summary.xlsx"]
     about = sheet_rows(open_workbook(bucket, manifest.files[0].key), "About")
-    assert [row[1] for row in about if row[0] == "Files of rows"] == [0]
+    assert [row[1] for row in about if row[0] == "Data files"] == [0]
 
 
 @pytest.mark.parametrize(

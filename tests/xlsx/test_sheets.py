@@ -226,8 +226,8 @@ def test_total_over_numbers_written_as_text_is_a_value_and_told() -> None:
     formula, value, outcome = totals(pa.int64(), [10**15, 1], "sum")
     assert (formula, value) == (str(10**15 + 1), str(10**15 + 1))
     assert outcome.notes == (
-        "V: 1 number is written as text, since no number of Excel's is the same; "
-        "the total is exact, but does not follow the filter.",
+        "V: 1 number is written as text because Excel cannot represent it exactly; "
+        "the total is exact but does not follow the filter.",
     )
     formula, value, _ = totals(pa.string(), ["1.5", "NaN"], "max", numeric_text=True)
     assert (formula, value) == (1.5, 1.5)

@@ -93,7 +93,7 @@ def test_longest_text_is_kept_and_a_longer_one_is_cut_and_told(ballast: list[str
     body, outcome = write_rows(rows, SCHEMA, limits=INLINE)
     found = [row[0] for row in by_openpyxl(body)[-2:]]
     assert found == ["x" * MAX_TEXT_LENGTH, "y" * MAX_TEXT_LENGTH]
-    assert outcome.notes == ("v: 1 text is longer than the 32,767 characters of a cell, and cut there.",)
+    assert outcome.notes == ("v: 1 text exceeded the limit of 32,767 characters per cell and was truncated.",)
 
 
 def test_cut_never_leaves_half_a_character() -> None:

@@ -69,7 +69,7 @@ def write_row_groups(
     arriving = iter(row_groups)
     first = next(arriving, None)
     # The first batch decides, whose size does not depend on the row group.
-    repetitive = _repetitive(None if first is None else first.to_batches()[0], schema)
+    repetitive = _repetitive(next(iter(first.to_batches()), None) if first is not None else None, schema)
     options: dict[str, Any] = {
         "compression": "zstd",
         "write_statistics": statistics if isinstance(statistics, bool) else list(statistics),

@@ -12,8 +12,11 @@ from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
 from quire.xlsx.model import FactSection, FactSheet
 
-# true of every workbook: what cells cannot keep of a value, whatever it is
-UNCHANGED = "Nothing was cut. Times are kept to the millisecond; numbers of more than 15 digits are texts."
+# Shown without other notes: the limits of every workbook.
+UNCHANGED = (
+    "No values were truncated. Times are precise to the millisecond; "
+    "numbers with more than 15 digits are written as text."
+)
 
 
 def about_sheet(
@@ -25,44 +28,44 @@ def about_sheet(
     contents: Mapping[str, object],
     notes: Sequence[str],
 ) -> FactSheet:
-    """Returns the sheet About: what this is, of which days, from what, and what could not be kept.
+    """Returns the About sheet: the request, its source, and which values the workbook changed or left out.
 
     Args:
         definition: the report.
-        request: what was asked for.
+        request: the date range and the parameters.
         staged: the run's partitions.
-        rows: how many rows of which partitions are in this workbook, where it is not all of them.
-        contents: what the workbook holds, label and value.
-        notes: sentences on what was cut or left out.
+        rows: this workbook's rows per partition; None for all rows of all partitions.
+        contents: labels and values that describe the workbook.
+        notes: sentences on truncated, changed or omitted values.
     """
     made_at = datetime.fromisoformat(request.made_at).astimezone(zone(definition.timezone))
     sections = [
         FactSection(
-            heading="The report",
+            heading="Report",
             rows=(
                 ("First day", request.start),
                 ("Last day", request.end),
-                ("Time zone", f"{definition.timezone} (every date and time in this workbook)"),
+                ("Time zone", f"{definition.timezone} (all dates and times in this workbook)"),
                 *((definition.parameters[name].title, _fact(value)) for name, value in request.parameters.items()),
                 *contents.items(),
             ),
         ),
         FactSection(
-            heading="How it was made",
+            heading="Source",
             rows=(
-                ("Made at", made_at.strftime("%Y-%m-%d %H:%M:%S %Z")),
+                ("Created", made_at.strftime("%Y-%m-%d %H:%M:%S %Z")),
                 ("Query", f"sql/{definition.source.sql}"),
-                ("Tables", ", ".join(table.name for table in definition.source.tables) or "not named"),
-                ("Report's name", definition.name),
+                ("Tables", ", ".join(table.name for table in definition.source.tables) or "not declared"),
+                ("Report name", definition.name),
             ),
         ),
         FactSection(
-            heading="Left out or changed",
+            heading="Changed or omitted values",
             rows=tuple((note,) for note in notes) or ((UNCHANGED,),),
         ),
         FactSection(
-            heading="Rows",
-            header=("Part", "First day", "Last day", "Rows"),
+            heading="Rows by period",
+            header=("Period", "First day", "Last day", "Rows"),
             rows=tuple(
                 (part.key, part.start, part.last_day, part.rows if rows is None else rows[part.key])
                 for part in staged
@@ -76,25 +79,25 @@ def about_sheet(
 
 
 def rows_by_partition(slices: Sequence[RowSlice], *, skipped: int, rows: int) -> dict[str, int]:
-    """Returns how many of ``rows`` rows are of which partition, after ``skipped`` rows of the slices.
+    """Returns the number of rows per partition among ``rows`` rows that follow the first ``skipped`` ones.
 
-    A partition without rows is told where its place is: before the next row, or at the end of the last.
+    A partition without rows counts as part of the file whose rows surround it.
     """
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     end, total = skipped + rows, sum(part.rows for part in slices)
     first = 0
     for part in slices:
         last = first + part.rows
         inside = min(end, last) - max(skipped, first)
         if inside > 0:
-            found[part.partition] = found.get(part.partition, 0) + inside
+            counts[part.partition] = counts.get(part.partition, 0) + inside
         elif not part.rows and skipped <= first and (first < end or end == total):
-            found.setdefault(part.partition, 0)
+            counts.setdefault(part.partition, 0)
         first = last
-    return found
+    return counts
 
 
 def _fact(value: object) -> object:
-    """Returns a parameter's value for a cell: numbers and dates stay what they are."""
+    """Returns a parameter's value for a cell: numbers and dates keep their type."""
     is_cell_value = isinstance(value, int | float | date) and not isinstance(value, bool)
     return value if is_cell_value else format_parameter(value)

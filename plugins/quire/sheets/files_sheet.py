@@ -10,11 +10,11 @@ from quire.xlsx.model import FactSection, FactSheet
 
 
 def files_sheet(files: Sequence[RenderedFile]) -> FactSheet:
-    """Returns the index: every file with its days, its first and last row, and its size."""
+    """Returns the index of files: the date range, first and last time, rows and size of each."""
     return FactSheet(
         sheet_name="Files",
         heading="Files",
-        subheading="The rows are in these files, which are downloaded one by one.",
+        subheading="The rows are in these files. Download each file separately.",
         sections=(
             FactSection(
                 heading="",
@@ -37,7 +37,7 @@ def files_sheet(files: Sequence[RenderedFile]) -> FactSheet:
 
 
 def _wall_clock(text: str | None) -> date | None:
-    """Returns a time of the rows as a cell takes it: in the report's time zone, without naming it."""
+    """Returns an ISO 8601 time for a cell: local time without its offset."""
     if not text:
         return None
     if len(text) == len("2013-01-31"):

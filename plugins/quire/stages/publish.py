@@ -167,7 +167,7 @@ def _write_summary_workbook(
             definition,
             request,
             staged=run.partitions,
-            contents={"Rows": sum(part.rows for part in run.partitions), "Files of rows": len(files)},
+            contents={"Rows": sum(part.rows for part in run.partitions), "Data files": len(files)},
             notes=notes,
         )
         index = (files_sheet(files),) if files else ()

@@ -203,7 +203,7 @@ class _Rendering:
             self.run.plan.request,
             staged=self.run.partitions,
             rows=rows,
-            contents={"Rows in this workbook": outcome.rows, "Sheets of rows": ", ".join(outcome.sheets)},
+            contents={"Rows in this workbook": outcome.rows, "Data sheets": ", ".join(outcome.sheets)},
             notes=outcome.notes,
         )
         if not self.run.layout.summaries_with_rows:

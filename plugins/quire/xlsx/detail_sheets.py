@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from quire.errors import WorkbookError
+from quire.formatting import format_count
 from quire.xlsx.model import DetailOutcome, Workbook
 from quire.xlsx.names import sheet_name
 from quire.xlsx.package import WRITE_BYTES, CountedSink, Part
@@ -25,6 +26,7 @@ from quire.xlsx.workbook_template import (
     has_totals,
     without_dimension,
 )
+from quire.xlsx.xml_text import MAX_TEXT_LENGTH
 
 IN_FLIGHT = 4  # batches that are rendered ahead of the deflater
 UNWRITTEN = WRITE_BYTES + 256 * 1024  # what the archive and its deflater keep back
@@ -104,10 +106,10 @@ class DetailWriter:
                 return
 
     def outcome(self) -> DetailOutcome:
-        """Returns what became of the rows so far."""
+        """Returns the number of rows and sheets so far, with notes on changed values."""
         notes = [
-            f"{column.title}: {cut:,} {'text is' if cut == 1 else 'texts are'} longer than the 32,767 characters of a "
-            "cell, and cut there."
+            f"{column.title}: {format_count(cut, 'text')} exceeded the limit of {MAX_TEXT_LENGTH:,} characters per "
+            f"cell and {'was' if cut == 1 else 'were'} truncated."
             for column, cut in zip(self.detail.columns, self._cut, strict=True)
             if cut
         ]

@@ -10,6 +10,7 @@ from xml.sax.saxutils import escape
 
 import pyarrow as pa
 
+from quire.formatting import format_count
 from quire.values.unrepresentable_dates import UnrepresentableDate
 from quire.xlsx.column_totals import EXACT, PartialTotal, combine
 from quire.xlsx.excel_limits import MAX_DIGITS, MAX_NUMBER_LENGTH
@@ -80,23 +81,20 @@ class Totals:
         totals = [total for total in self._totals if total]
         for total in totals:
             if total.is_impossible:
-                yield f"{total.title}: only numbers, dates and times have a {total.function}, so there is no total."
-            elif total.has_odd_dates and total.function != "count":
-                yield total.odd_note()
+                yield f"{total.title}: no {total.function}, because its values are neither numbers nor dates or times."
+            elif total.has_unrepresentable_dates and total.function != "count":
+                yield total.unrepresentable_note()
             elif total.texts and total.function != "count":
-                yield (
-                    f"{total.title}: {total.texts:,} {'number is' if total.texts == 1 else 'numbers are'} written as "
-                    f"text, since no number of Excel's is the same; {total.kept}."
-                )
+                yield f"{total.title}: {total.texts_note('number')} exactly; {total.value_note}."
             elif total.is_too_long:
                 yield (
-                    f"{total.title}: the {total.function} is written as text, since Excel's numbers have at most "
-                    f"{MAX_DIGITS} digits; it is exact, but does not follow the filter."
+                    f"{total.title}: the {total.function} is written as text because Excel's numbers have at most "
+                    f"{MAX_DIGITS} digits; it is exact but does not follow the filter."
                 )
             elif total.is_alone and not self._elsewhere:
                 yield f"{total.title}: the total does not follow the filter."
         if totals and self._elsewhere:
-            yield "The totals are those of all rows, in this file and those before it; they do not follow the filter."
+            yield "The totals cover all rows of this file and the preceding files and do not follow the filter."
 
 
 class _Total:
@@ -112,14 +110,14 @@ class _Total:
         self.is_impossible = pa.types.is_string(kind) and not column.numeric_text and self.function != "count"
 
     @property
-    def has_odd_dates(self) -> bool:
-        """Whether some of its dates or times are none of Excel's."""
+    def has_unrepresentable_dates(self) -> bool:
+        """Whether some of its dates or times are outside Excel's range."""
         return self._is_temporal and self.texts > 0
 
     @property
-    def kept(self) -> str:
-        """What is to be said of a total that is a value."""
-        exact = "" if self.function == "mean" else "is exact, but "
+    def value_note(self) -> str:
+        """A clause on a total that is written as a value instead of a formula."""
+        exact = "" if self.function == "mean" else "is exact but "
         return f"the total {exact}does not follow the filter"
 
     @property
@@ -132,12 +130,16 @@ class _Total:
         self._tally = combine(self._tally, tally, self.function)
         self.texts += texts
 
-    def odd_note(self) -> str:
-        """Returns a sentence on dates and times that are none of Excel's."""
-        found = f"{self.texts:,} {'value is' if self.texts == 1 else 'values are'} written as text"
-        if self.function in ("sum", "mean"):
-            return f"{self.title}: {found}, since Excel has no such date or time, so there is no {self.function}."
-        return f"{self.title}: {found}, since Excel has no such date or time; {self.kept}."
+    def texts_note(self, noun: str) -> str:
+        """Returns the beginning of a sentence on the values written as text."""
+        is_one = self.texts == 1
+        written = f"{format_count(self.texts, noun)} {'is' if is_one else 'are'} written as text"
+        return f"{written} because Excel cannot represent {'it' if is_one else 'them'}"
+
+    def unrepresentable_note(self) -> str:
+        """Returns a sentence on dates and times outside Excel's range."""
+        total = f"there is no {self.function}" if self.function in ("sum", "mean") else self.value_note
+        return f"{self.title}: {self.texts_note('value')}; {total}."
 
     def content(self, sheets: Sequence[tuple[str, int]] | None) -> str:
         """Returns the rest of the total's cell.
@@ -165,7 +167,7 @@ class _Total:
         if self.function == "count":
             return self._tally.count
         value, count = self._tally.value, self._tally.count
-        if self.has_odd_dates and self.function in ("sum", "mean"):
+        if self.has_unrepresentable_dates and self.function in ("sum", "mean"):
             return None
         if self.function != "mean" or value is None:
             return value
