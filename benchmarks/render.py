@@ -13,13 +13,14 @@ SHEET_ROWS = 1_048_575  # what a peer of one sheet can hold below its header
 RUNS = 3
 QUICK = 20_000  # rows, to see that it runs
 NOTES = (
-    "Seconds are those of the work, as each contender tells them: reading Parquet and writing, all modules imported. "
-    "Those of the process, and its memory, are measured from outside.",
+    "`seconds` is the time that each contender reports for the work alone: reading Parquet and writing, with all "
+    "modules imported. `process` and memory are measured from outside.",
     "XlsxWriter, Polars and rustpy-xlsxwriter write typed dates, times and decimals with formats, as Quire does. "
-    "Polars and rustpy-xlsxwriter are given the whole table in memory; the latter has no decimals, and writes floats.",
-    "DuckDB takes no formats: numbers are shown as they come, dates in its own way (dd/mm/yy). It writes no widths, "
-    "filter or frozen header; Quire's sheets have them.",
-    "ISA-L alone is the floor: the same XML deflated at the same level, without making, checking or packing it.",
+    "Polars and rustpy-xlsxwriter hold the complete table in memory; the latter has no decimals and writes floats.",
+    "DuckDB supports no formats: numbers are unformatted, and dates use its own format (dd/mm/yy). It writes no column "
+    "widths, filter or frozen header; Quire does.",
+    "ISA-L alone is the lower bound: it compresses the same XML at the same level, without creating, checking or "
+    "packaging it.",
 )
 
 

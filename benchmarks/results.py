@@ -144,7 +144,7 @@ def _written(out: Path | None) -> list[Path]:
 def ratio_table(results: Sequence[Result]) -> str:
     """Returns everybody's figures as a Markdown table, with ours over theirs."""
     lines = [
-        "| table | contender | rows | runs | seconds | process | rows/s | Quire's over it | peak MB | MB written |",
+        "| table | contender | rows | runs | seconds | process | rows/s | Quire / contender | peak MB | MB written |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for result in results:

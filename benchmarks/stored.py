@@ -29,9 +29,10 @@ SELECT l_returnflag, l_linestatus, sum(l_quantity), sum(l_extendedprice), sum(l_
 FROM lineitem GROUP BY 1, 2 ORDER BY 1, 2
 """
 NOTES = (
-    "Seconds are those that `quire run --json` tells (`seconds.total`), without Python's start; or the query's own.",
-    "From the rows: `quire run --force`, which extracts and summarizes all of them; its aggregate stage is told too.",
-    "Each run over stored partitions has its published run deleted before, so that it is made anew.",
+    "`seconds` is what `quire run --json` reports (`seconds.total`), without Python's start, or the time of the query "
+    "itself.",
+    "From the rows: `quire run --force`, which extracts and summarizes all rows; its aggregate stage is also listed.",
+    "Before each run over cached partitions, the published run is deleted, so that the run is created again.",
 )
 
 

@@ -41,9 +41,9 @@ COPY sales (at, amount, note) FROM PROGRAM
 $$seq 1 {COPIED} | awk '{{printf "2026-03-%02d 12:00:00+00\\t%d.25\\tnote %d\\n", $1 % 28 + 1, $1, $1}}'$$
 """
 NOTES = (
-    f"{CLIENTS} clients of pgbench, the median of {ROUNDS} rounds, tracked and not by turns; fsync is on.",
-    "pg_locks, asked every 20 ms meanwhile, showed nobody waiting for another writer on the change log; the moment in "
-    "which a file grows (locktype extend), as that of any table does, is not counted.",
+    f"{CLIENTS} pgbench clients, median of {ROUNDS} rounds, tracked and untracked in turn; fsync is on.",
+    "pg_locks, sampled every 20 ms, showed no writer waiting for another on the change log. Waits while a file is "
+    "extended (locktype extend), which every table has, are not counted.",
 )
 
 
