@@ -1,4 +1,4 @@
-"""A DAG that deletes each day what nobody needs any more."""
+"""The daily DAG that deletes objects no report needs any more, and compacts change logs."""
 
 from quire.airflow_dag import build_housekeeping_dag
 

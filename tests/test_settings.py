@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from quire.errors import SettingsError
 from quire.settings import (
     CLONE,
     StoreSettings,
     bucket_name,
+    default_include_folder,
     include_folder,
     max_active_runs,
     owner_url,
@@ -131,6 +134,15 @@ def test_validate_encoding_of_what_airflow_reads_whole_accepts_it(value: str) ->
 def test_defaults_are_the_clones_own() -> None:
     assert bucket_name({}) == "quire"
     assert include_folder({}) == CLONE / "include"
+
+
+def test_default_include_folder_of_the_wheel_is_in_airflows_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    site_packages = Path("/venv/lib/python3.12/site-packages")
+    monkeypatch.setenv("HOME", "/home/ann")
+    home = {"AIRFLOW_HOME": "/opt/airflow"}
+    assert default_include_folder(home, package_parent=site_packages) == Path("/opt/airflow/include")
+    assert default_include_folder({}, package_parent=site_packages) == Path("/home/ann/airflow/include")
+    assert default_include_folder(home, package_parent=Path("/app/plugins")) == Path("/app/include")
 
 
 def test_owner_is_the_source_where_no_owner_is_set() -> None:

@@ -5,7 +5,7 @@ AIRFLOW_CONN_QUIRE_OWNER    the same for the role that installs change tracking;
 AIRFLOW_CONN_QUIRE_STORE    aws://KEY:SECRET@/?endpoint_url=…&region_name=…
 AIRFLOW_CONN_SMTP_DEFAULT   the connection that sends e-mail; Quire only checks whether it is set
 QUIRE_BUCKET                default: quire
-QUIRE_INCLUDE               default: the clone's include/
+QUIRE_INCLUDE               default: include/ next to plugins/, or $AIRFLOW_HOME/include for an installed wheel
 QUIRE_MAX_ACTIVE_RUNS       active runs per portal user: default 10, at most 100
 QUIRE_POD_TEMPLATES         folder of pod templates for the KubernetesExecutor, one per stage
 """
@@ -27,7 +27,8 @@ MAIL_CONNECTION = "smtp_default"
 DEFAULT_BUCKET = "quire"
 DEFAULT_ACTIVE_RUNS = 10
 MAX_ACTIVE_RUNS = 100
-CLONE = Path(__file__).resolve().parents[2]
+PACKAGE_PARENT = Path(__file__).resolve().parents[1]  # plugins/ in a clone or an image, site-packages for the wheel
+CLONE = PACKAGE_PARENT.parent
 ENCODING_HINT = (
     "URL-encode special characters in user and password (%40 for @, %2F for /, %23 for #, %3F for ?, %25 for %)"
 )
@@ -141,7 +142,14 @@ def has_mail_connection() -> bool:
 
 def include_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """Returns the folder that contains reports/ and sql/."""
-    return Path(environment.get("QUIRE_INCLUDE") or CLONE / "include")
+    return Path(environment.get("QUIRE_INCLUDE") or default_include_folder(environment, package_parent=PACKAGE_PARENT))
+
+
+def default_include_folder(environment: Mapping[str, str], *, package_parent: Path) -> Path:
+    """Returns include/ next to a plugins folder that contains Quire, else include/ in Airflow's home."""
+    if package_parent.name == "plugins":
+        return package_parent.parent / "include"
+    return Path(environment.get("AIRFLOW_HOME") or "~/airflow").expanduser() / "include"
 
 
 def pod_template(stage: str, environment: Mapping[str, str] = os.environ) -> str | None:

@@ -15,6 +15,8 @@ from unittest import mock
 from airflow.sdk import DAG
 from quire.airflow_dag.connections import open_session
 from quire.errors import ReportError
+from quire.report.catalog import find_definition
+from quire.settings import include_folder
 
 reports: Any = importlib.import_module("reports")
 
@@ -61,7 +63,7 @@ def task_facts(task: Any) -> dict[str, Any]:
 
 def address(connection: str) -> str:
     try:
-        definition = reports.catalog.definitions["flights"]
+        definition = find_definition(include_folder(), "flights")
         source = definition.source.model_copy(update={"connection": connection})
         return open_session(definition.model_copy(update={"source": source})).url
     except ReportError as error:

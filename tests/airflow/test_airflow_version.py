@@ -45,8 +45,8 @@ def test_dags_on_an_older_airflow_fail_with_one_line(module: str, tmp_path: Path
 
 
 def test_plugin_on_an_older_airflow_says_so_and_mounts_nothing(tmp_path: Path) -> None:
-    show = "plugin = quire_plugin.QuirePlugin; print([plugin.fastapi_apps, plugin.external_views])"
-    done = import_on_older_airflow("quire_plugin", tmp_path, more=show)
+    show = "plugin = quire.portal.airflow_plugin.QuirePlugin; print([plugin.fastapi_apps, plugin.external_views])"
+    done = import_on_older_airflow("quire.portal.airflow_plugin", tmp_path, more=show)
     assert done.stdout.splitlines()[-1] == "[[], []]"
     assert sum(LINE in line for line in (done.stdout + done.stderr).splitlines()) == 1
     assert "Traceback" not in done.stderr

@@ -147,7 +147,7 @@ def test_backfill_covers_the_window_before_each_date(running_stack: LocalStack, 
 def test_dag_test_runs_the_report_in_one_process(running_stack: LocalStack, tmp_path: Path) -> None:
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import reports;"
-        "run = reports.dag_flights.test(run_conf={'start': '2013-03-10', 'end': '2013-03-10'});"
+        "run = reports.flights.test(run_conf={'start': '2013-03-10', 'end': '2013-03-10'});"
         "print('ended', run.state)"
     )
     # with metadata of its own: the standing scheduler would take up the run as well, and get into its way

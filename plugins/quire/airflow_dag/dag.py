@@ -28,10 +28,11 @@ from quire.airflow_dag.tasks import (
 from quire.airflow_dag.xcom import CACHED, DAMAGE, PLAN, RUN, STORE_SUFFIX, USAGE, release_lease_of
 from quire.errors import DefinitionError, TerminalError, TransientError, unexpected_error
 from quire.records.serialization import digest
-from quire.report.catalog import Catalog
+from quire.report.catalog import Catalog, load_catalog
 from quire.report.definition import ReportDefinition
 from quire.report.definition.field_types import REPORT_NAME
 from quire.runs.workbook_shards import combines_rows_and_summaries
+from quire.settings import include_folder
 
 logger = logging.getLogger(__name__)
 
@@ -63,11 +64,18 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def build_report_dags(catalog: Catalog) -> dict[str, DAG]:
-    """Returns the DAGs of all reports, by id: each report's own, and one more where it stores ahead.
+def build_report_dags(catalog: Catalog | None = None) -> dict[str, DAG]:
+    """Returns the DAGs of all reports by id: each report's own, and a second one if it fills the cache on a schedule.
 
-    Where any error ends the building, the report has a broken DAG that says why, and the others have theirs.
+    A report whose DAG cannot be built has a DAG that fails with the reason, so that other reports keep theirs.
+
+    Args:
+        catalog: defaults to the reports in the include folder.
+
+    Raises:
+        DefinitionError: there is no such folder.
     """
+    catalog = load_catalog(include_folder()) if catalog is None else catalog
     broken = [build_broken_dag(name, error) for name, error in catalog.errors.items()]
     built = [dag for definition in catalog.definitions.values() for dag in _dags_of(definition)]
     return {dag.dag_id: dag for dag in (*built, *broken)}

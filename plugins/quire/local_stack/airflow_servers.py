@@ -47,6 +47,7 @@ class AirflowServer:
         environment: additional variables of every component, such as connections.
         task_environment: variables of the scheduler and its tasks only.
         port: defaults to a free port.
+        python: interpreter with Airflow installed.
     """
 
     def __init__(
@@ -58,8 +59,9 @@ class AirflowServer:
         environment: Mapping[str, str],
         task_environment: Mapping[str, str] | None = None,
         port: int | None = None,
+        python: str = sys.executable,
     ) -> None:
-        self.folder, self.port = folder, port or free_port()
+        self.folder, self.port, self._program = folder, port or free_port(), [python, "-m", "airflow"]
         self._password = secrets["password"]
         self._secrets, self._database_url, self._environment = secrets, database_url, environment
         self._component_environments = {"scheduler": task_environment or {}}
@@ -128,11 +130,12 @@ class AirflowServer:
             self._migrate(environment)
         if not self._api.running and free_port(self.port) != self.port:  # Airflow itself would notice after 30 s
             raise StackError(f"port {self.port} is in use, so Airflow cannot start")
-        program = [sys.executable, "-m", "airflow"]
-        self._api.start([*program, "api-server", "--host", LOOPBACK, "--port", str(self.port)], environment=environment)
+        self._api.start(
+            [*self._program, "api-server", "--host", LOOPBACK, "--port", str(self.port)], environment=environment
+        )
         for server in self._servers[1:]:
             component_environment = {**environment, **self._component_environments.get(server.name, {})}
-            server.start([*program, *COMPONENTS[server.name]], environment=component_environment)
+            server.start([*self._program, *COMPONENTS[server.name]], environment=component_environment)
         self._wait(lambda: self.healthy, "not every component is healthy")
         reports = set(load_catalog(include_folder(environment)).definitions)
         self._wait(lambda: reports <= self._dag_ids(), "not every report has a DAG")
@@ -171,7 +174,7 @@ class AirflowServer:
         try:
             with log.open("wb") as file:
                 subprocess.run(
-                    [sys.executable, "-m", "airflow", "db", "migrate"],
+                    [*self._program, "db", "migrate"],
                     env={**own_environment(process_environment()), **environment},
                     cwd=self.folder,
                     stdin=subprocess.DEVNULL,

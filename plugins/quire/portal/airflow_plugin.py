@@ -1,0 +1,47 @@
+"""Airflow's plugin: mounts the portal and the webhooks. Loads neither until the first request."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from airflow import __version__
+from airflow.plugins_manager import AirflowPlugin
+
+from quire.airflow_api.version import unsupported_airflow
+from quire.portal.lazy_app import LazyApp
+from quire.portal.request_limits import RequestSizeLimits
+from quire.portal.webhook_mount import webhook_apps
+from quire.urls import PREFIX
+
+logger = logging.getLogger(__name__)
+UNSUPPORTED = unsupported_airflow(__version__)
+if UNSUPPORTED:  # without this, an older Airflow would fail only when a page is opened
+    logger.error("%s", UNSUPPORTED)
+
+
+class QuirePlugin(AirflowPlugin):
+    """Adds the portal at /quire/ and a link to it in Airflow's navigation."""
+
+    name = "quire"
+    fastapi_apps: list[Any] = (
+        []
+        if UNSUPPORTED
+        else [
+            {"app": RequestSizeLimits(LazyApp("quire.portal.app")), "url_prefix": PREFIX, "name": "Quire's reports"},
+            *webhook_apps(),
+        ]
+    )
+    external_views: list[Any] = (
+        []
+        if UNSUPPORTED
+        else [
+            {
+                "name": "Reports",
+                "href": f"{PREFIX}/".removeprefix("/"),  # relative to the path that Airflow is served under
+                "destination": "nav",
+                "url_route": "quire-reports",
+                "icon": f"{PREFIX}/static/nav.svg".removeprefix("/"),
+            },
+        ]
+    )

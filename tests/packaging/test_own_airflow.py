@@ -1,0 +1,101 @@
+"""The wheel in an Airflow without a clone: change tracking, a run, the portal, the command line, garbage collection."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from python_calamine import CalamineWorkbook
+from quire.local_stack.airflow_runs import component_health, dag_ids
+from quire.local_stack.airflow_servers import AirflowServer
+from quire.local_stack.postgres_server import PostgresServer
+from quire.local_stack.s3_server import S3Server
+from quire.object_store import S3Store
+
+from tests.events import ROWS, fill_events
+from tests.packaging.own_airflow import OwnAirflow, install
+from tests.packaging.wheels import build_wheel
+from tests.postgres.tracking.tables import tracked_report
+
+pytestmark = pytest.mark.slow
+
+RANGE = {"start": "2013-01-01", "end": "2013-03-31"}
+RUN_TIMEOUT = 240  # seconds
+
+
+@pytest.fixture
+def own_airflow(tmp_path: Path, fresh_database: str, s3_server: S3Server, bucket: S3Store) -> OwnAirflow:
+    """A virtual environment with the wheel, and a report over a table of events."""
+    fill_events(fresh_database)
+    tracked_report(tmp_path / "reports")
+    return OwnAirflow(
+        environment=install(build_wheel(tmp_path / "dist"), tmp_path),
+        home=tmp_path / "home",
+        include=tmp_path / "reports",
+        variables={
+            "AIRFLOW_CONN_QUIRE_SOURCE": fresh_database,
+            "AIRFLOW_CONN_QUIRE_STORE": s3_server.connection,
+            "QUIRE_BUCKET": bucket.bucket,
+        },
+    )
+
+
+@pytest.fixture
+def server(own_airflow: OwnAirflow, postgres_server: PostgresServer) -> Iterator[AirflowServer]:
+    """Its Airflow, not started yet."""
+    postgres_server.create_database("own_airflow", private=True)
+    server = own_airflow.server(postgres_server.url("own_airflow"))
+    try:
+        yield server
+    finally:
+        server.stop()
+        postgres_server.drop_database("own_airflow")
+
+
+def wait_for_run(portal: httpx.Client, run_id: str) -> dict[str, Any]:
+    """Waits for a run to end and returns it."""
+    deadline = time.monotonic() + RUN_TIMEOUT
+    while True:
+        run: dict[str, Any] = portal.get(f"/api/reports/events/runs/{run_id}").raise_for_status().json()
+        if run["state"] not in ("waiting", "running"):
+            return run
+        assert time.monotonic() < deadline, run
+        time.sleep(0.5)
+
+
+def test_wheel_in_an_airflow_without_a_clone_runs_a_report(own_airflow: OwnAirflow, server: AirflowServer) -> None:
+    tracked = own_airflow.quire("track", "events")
+    assert tracked.returncode == 0, tracked.stderr
+
+    server.start()
+    with server.client() as client:
+        assert {"events", "quire__housekeeping"} <= dag_ids(client)
+        assert set(component_health(client).values()) == {"healthy"}
+        assert client.get("/plugins/importErrors").raise_for_status().json()["total_entries"] == 0
+        headers = client.headers
+    with httpx.Client(base_url=f"{server.url}/quire", headers=headers, timeout=60, trust_env=False) as portal:
+        assert "Events" in portal.get("/", headers={"Accept": "text/html"}).raise_for_status().text
+        assert portal.get("/static/portal.css").raise_for_status().headers["content-type"].startswith("text/css")
+        requested = portal.post("/api/reports/events/runs", json=RANGE)
+        assert requested.status_code == 202, requested.text
+        run = wait_for_run(portal, requested.json()["run_id"])
+        assert run["state"] == "done", run
+        (file,) = (file for file in run["files"] if file["rows"])
+        page = portal.get(run["url"], headers={"Accept": "text/html"}).raise_for_status().text
+        assert file["name"] in page
+        link = portal.get(f"{server.url}{file['url']}").headers["location"]
+    workbook = CalamineWorkbook.from_filelike(BytesIO(httpx.get(link, trust_env=False).raise_for_status().content))
+    assert len(workbook.get_sheet_by_name("Events").to_python()) == len(ROWS) + 2  # header and totals
+
+    repeated = own_airflow.quire("run", "events", "--start", RANGE["start"], "--end", RANGE["end"], "--json")
+    assert repeated.returncode == 0, repeated.stderr
+    assert json.loads(repeated.stdout)["reused"] is True
+    collected = own_airflow.quire("gc")
+    assert collected.returncode == 0, collected.stderr
+    assert own_airflow.quire("verify", json.loads(repeated.stdout)["run"]).returncode == 0

@@ -1,0 +1,47 @@
+"""The wheel contains the package with its data, the command and the plugin, and nothing else of the clone."""
+
+from __future__ import annotations
+
+import configparser
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.packaging.wheels import build_wheel, package_files
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel of this clone."""
+    return zipfile.ZipFile(build_wheel(tmp_path_factory.mktemp("dist")))
+
+
+def read_metadata(wheel: zipfile.ZipFile, name: str) -> str:
+    (path,) = (path for path in wheel.namelist() if path.endswith(f".dist-info/{name}"))
+    return wheel.read(path).decode()
+
+
+def test_wheel_contains_the_package_and_its_data_only(wheel: zipfile.ZipFile) -> None:
+    files = {path for path in wheel.namelist() if ".dist-info/" not in path}
+    assert files == package_files()
+    suffixes = {Path(path).suffix for path in files}
+    assert suffixes == {".py", ".sql", ".html", ".css", ".js", ".svg"}
+
+
+def test_wheel_declares_the_command_and_the_plugin(wheel: zipfile.ZipFile) -> None:
+    entry_points = configparser.ConfigParser()
+    entry_points.read_string(read_metadata(wheel, "entry_points.txt"))
+    assert {section: dict(entry_points[section]) for section in entry_points.sections()} == {
+        "console_scripts": {"quire": "quire.cli.app:main"},
+        "airflow.plugins": {"quire": "quire.portal.airflow_plugin:QuirePlugin"},
+    }
+
+
+def test_wheel_requires_ranges_and_no_pins(wheel: zipfile.ZipFile) -> None:
+    lines = Parser().parsestr(read_metadata(wheel, "METADATA")).get_all("Requires-Dist") or []
+    requirements = [Requirement(line) for line in lines]
+    assert {"apache-airflow", "polars", "xlsxwriter"} <= {requirement.name for requirement in requirements}
+    assert [str(item) for item in requirements if "==" in str(item.specifier) or item.url] == []
