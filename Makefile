@@ -12,7 +12,7 @@ TOOLS := soffice:libreoffice-calc chromium:chromium ip:iproute2
 BENCH_VENV := .venv-bench
 BENCH_READY := $(BENCH_VENV)/.ready
 
-.PHONY: help setup tools demo up down test test-slow test-containers pin-images lint bench lock
+.PHONY: help setup tools demo up down test test-fast test-slow test-containers pin-images lint bench lock
 
 help: ## this list
 	@grep -hE '^[.a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([.a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -44,6 +44,9 @@ down: setup ## stops what `make up` started
 
 test: setup ## every test, against real PostgreSQL, S3 and Airflow
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+
+test-fast: setup ## the tests that need no server, in under a minute
+	@$(BIN)/python -m pytest --fast --numprocesses 2
 
 test-slow: setup ## the tests of millions of rows, for minutes
 	@$(BIN)/python -m pytest -m slow --timeout 3600

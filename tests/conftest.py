@@ -1,23 +1,36 @@
-"""What tests run against: a real PostgreSQL, a real S3 server, a real Airflow, started once and stopped at the end."""
+"""Servers that the tests of a process share: PostgreSQL and S3, started once and stopped at the end."""
 
 from __future__ import annotations
 
 import signal
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 
+import boto3
 import pytest
 from quire.local_stack.flights import READER, load_flights
 from quire.local_stack.postgres_server import PostgresServer
-from quire.local_stack.s3_server import S3Server
-from quire.object_store import ObjectStore
+from quire.local_stack.s3_server import S3Server, ensure_bucket
+from quire.object_store import S3Store
 
+from tests.fast_mode import REASON, begin_fast_run, select_fast_tests
 from tests.faults.counts import pytest_terminal_summary  # noqa: F401 - a hook
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """A PostgreSQL that forgets quickly."""
+def servers(request: pytest.FixtureRequest) -> None:
+    """Permission to start servers and desktop programs. A test that uses it gets the marker ``server``.
+
+    Every fixture that starts one depends on this one; so does a test that starts one itself.
+    """
+    if request.config.getoption("--fast"):
+        pytest.fail(REASON, pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A PostgreSQL server without durability."""
     server = PostgresServer(tmp_path_factory.mktemp("postgresql"), password="s3cret/ pass", fast=True)
     try:
         server.start()
@@ -28,7 +41,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
 
 @pytest.fixture
 def fresh_database(postgres_server: PostgresServer) -> Iterator[str]:
-    """The owner's address of an empty database."""
+    """The owner's URL of an empty database."""
     name = f"test_{uuid.uuid4().hex}"
     postgres_server.create_database(name)
     yield postgres_server.url(name)
@@ -37,7 +50,7 @@ def fresh_database(postgres_server: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def flights_owner_url(postgres_server: PostgresServer) -> str:
-    """The owner's address of the flights of 2013."""
+    """The owner's URL of a database with the flights of 2013."""
     postgres_server.create_database("flights")
     url = postgres_server.url("flights")
     load_flights(url, reader_password="reader")
@@ -46,12 +59,12 @@ def flights_owner_url(postgres_server: PostgresServer) -> str:
 
 @pytest.fixture(scope="session")
 def flights_url(postgres_server: PostgresServer, flights_owner_url: str) -> str:
-    """The address by which the flights are read, and nothing else."""
+    """The URL of the role that may only read the flights."""
     return postgres_server.url("flights", user=READER, password="reader")
 
 
 @pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+def s3_server(servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """An S3 server."""
     server = S3Server(tmp_path_factory.mktemp("s3"), secret_key="s3cret/+ key")
     try:
@@ -61,10 +74,23 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def s3_session(s3_server: S3Server) -> boto3.session.Session:
+    """A boto3 session for the S3 server: it loads the service description of S3 once, in 0.15 s of CPU time."""
+    settings = s3_server.store().settings
+    return boto3.session.Session(
+        aws_access_key_id=settings.access_key,
+        aws_secret_access_key=settings.secret_key,
+        region_name=settings.region_name or "us-east-1",
+    )
+
+
 @pytest.fixture
-def bucket(s3_server: S3Server) -> Iterator[ObjectStore]:
-    """An empty bucket."""
-    store = s3_server.create_bucket(f"test-{uuid.uuid4().hex}")
+def bucket(s3_server: S3Server, s3_session: boto3.session.Session) -> Iterator[S3Store]:
+    """An empty bucket, with a client of its own."""
+    settings = replace(s3_server.store().settings, bucket=f"test-{uuid.uuid4().hex}")
+    store = S3Store(settings, session=s3_session)
+    ensure_bucket(store)
     yield store
     store.delete([entry.key for entry in store.list("")])
     store.client.delete_bucket(Bucket=store.bucket)
@@ -72,13 +98,13 @@ def bucket(s3_server: S3Server) -> Iterator[ObjectStore]:
 
 @pytest.fixture
 def store_connection(s3_server: S3Server) -> str:
-    """The S3 server's address and key, as Airflow has them."""
+    """The S3 server as an Airflow connection URI."""
     return s3_server.connection
 
 
 @pytest.fixture
-def quire_environment(flights_url: str, s3_server: S3Server, bucket: ObjectStore) -> dict[str, str]:
-    """The environment of a ``quire`` command over the flights and an empty bucket."""
+def quire_environment(flights_url: str, s3_server: S3Server, bucket: S3Store) -> dict[str, str]:
+    """The environment of a ``quire`` command with the flights and an empty bucket."""
     return {
         "AIRFLOW_CONN_QUIRE_SOURCE": flights_url,
         "AIRFLOW_CONN_QUIRE_STORE": s3_server.connection,
@@ -86,15 +112,27 @@ def quire_environment(flights_url: str, s3_server: S3Server, bucket: ObjectStore
     }
 
 
-def pytest_configure() -> None:
-    """Lets Ctrl-C end what tests start and interrupt, where a shell had it ignored for its background jobs."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds ``--fast``."""
+    parser.addoption("--fast", action="store_true", help="run only the tests that need no server, with fewer examples")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begins a fast run, and lets Ctrl-C interrupt tests where the shell ignores it for background jobs."""
+    if config.getoption("--fast"):
+        begin_fast_run()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps the tests of whole stacks in one process, since they compete for ports; the others run beside them."""
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks tests by the fixtures they use: those that need servers, and those that share an Airflow in one process."""
     for item in items:
-        if item.path.parent.name in ("airflow", "local_stack"):
-            item.add_marker(pytest.mark.xdist_group("stack"))
+        fixtures = getattr(item, "fixturenames", ())
+        if "servers" in fixtures:
+            item.add_marker(pytest.mark.server)
+        if "running_stack" in fixtures:
+            item.add_marker(pytest.mark.xdist_group("airflow"))
+    if config.getoption("--fast"):
+        select_fast_tests(config, items)

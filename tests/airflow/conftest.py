@@ -17,6 +17,7 @@ from quire.settings import CLONE
 from tests.airflow.mailbox import MAIL_LOGIN, MAIL_PASSWORD, REFUSED, SENDER, Mailbox
 from tests.airflow.portal import ADMIN, OUTSIDER, READER
 from tests.events import write_report
+from tests.local_stack.taken_ports import default_ports_taken
 from tests.webhooks.shop import write_source
 
 RECORDER = "tests.airflow.recording_notifier.RecordingNotifier"
@@ -73,7 +74,7 @@ def airflow_include(tmp_path_factory: pytest.TempPathFactory, recorded: Path) ->
 
 @pytest.fixture(scope="session")
 def running_stack(
-    tmp_path_factory: pytest.TempPathFactory, airflow_include: Path, mailbox: Mailbox
+    servers: None, tmp_path_factory: pytest.TempPathFactory, airflow_include: Path, mailbox: Mailbox
 ) -> Iterator[LocalStack]:
     """A whole stack with a standing scheduler, apart from the servers of the other tests."""
     mail = {"conn_type": "smtp", "host": "127.0.0.1", "port": mailbox.port, "login": MAIL_LOGIN}
@@ -89,7 +90,8 @@ def running_stack(
     }
     stack = LocalStack(tmp_path_factory.mktemp("stack"), fast=True, environment=environment)
     try:
-        stack.start()
+        with default_ports_taken():  # they are for the stack in tests/local_stack, which may run at the same time
+            stack.start()
         yield stack
     finally:
         stack.stop()

@@ -15,6 +15,8 @@ from quire.settings import CLONE
 
 from tests.events import DEFINITION, SQL, events_report, write_report
 
+pytestmark = pytest.mark.usefixtures("servers")  # each test starts an Airflow of its own
+
 CONNECTIONS = {
     "PLAIN": "postgresql://reader:secret@db.example.org:5433/shop?sslmode=require",
     "ODD": "postgresql://re%20ader:p%20w%2F%40%3A%2B@db.example.org/my%20shop?options=-c%20search_path%3Dfoo&application_name=my%20app",

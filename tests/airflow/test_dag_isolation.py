@@ -19,6 +19,8 @@ from quire.settings import CLONE
 
 from tests.events import DEFINITION, SQL, events_report, write_report
 
+pytestmark = pytest.mark.usefixtures("servers")  # each test starts an Airflow of its own
+
 NOTIFIERS = "tests.airflow.recording_notifier"
 RAISING = {
     "exits": "unittest.__main__.X",

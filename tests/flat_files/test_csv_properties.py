@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from quire.flat_files import write_csv
 from quire.xlsx.model import SheetColumn
 
+from tests.fast_mode import examples
+
 EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock's
 DAY = 86_400_000_000
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
@@ -101,7 +103,7 @@ def column_of(kind: str, values: list[Any]) -> pa.Array:
 
 
 @given(tables(), ZONES)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 def test_any_table_is_in_its_csv_file(table: tuple[list[str], list[list[Any]]], zone: str) -> None:
     kinds, rows = table
     names = [f"{number} {kind}" for number, kind in enumerate(kinds)]

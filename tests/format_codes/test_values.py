@@ -57,6 +57,7 @@ def csv_of_sheet(path: Path, *, sheet: int) -> list[list[str]]:
         return [[cell.strip() for cell in row] for row in csv.reader(file)]
 
 
+@pytest.mark.usefixtures("servers")
 @pytest.mark.skipif(not shutil.which("soffice"), reason="LibreOffice is not installed")
 @pytest.mark.parametrize(("values", "codes"), [(NUMBERS, NUMBER_CODES), (MOMENTS, MOMENT_CODES)])
 def test_format_value_is_what_libreoffice_shows(

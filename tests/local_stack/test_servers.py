@@ -29,6 +29,7 @@ from quire.settings import StoreSettings
 
 from tests.local_stack.commands import pids
 
+pytestmark = pytest.mark.usefixtures("servers")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
@@ -85,6 +86,7 @@ def test_data_of_another_password_are_told_at_once(tmp_path: Path) -> None:
         server.stop()
 
 
+@pytest.mark.xdist_group("local_stack")  # it needs the default ports to itself
 def test_servers_that_lose_their_ports_move_and_a_failed_start_leaves_nothing(tmp_path: Path) -> None:
     """The ports are lost between choosing and listening; the start ends before Airflow, which would take a while."""
     told: list[str] = []

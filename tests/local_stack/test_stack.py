@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -25,8 +24,13 @@ from quire.object_store import ObjectStore
 from quire.settings import DEFAULT_BUCKET, StoreSettings
 
 from tests.local_stack.commands import begin, left_of, listening, pids, read_until, session
+from tests.local_stack.taken_ports import default_ports_taken
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
+    pytest.mark.usefixtures("servers"),
+    pytest.mark.xdist_group("local_stack"),  # its tests share one stack
+]
 
 LOOPBACK = "0100007F"
 FOREIGN = {  # what another project's shell may have: none of it is for this stack
@@ -44,17 +48,9 @@ FOREIGN = {  # what another project's shell may have: none of it is for this sta
 
 
 @pytest.fixture(scope="module")
-def taken() -> Iterator[None]:
+def taken(servers: None) -> Iterator[None]:
     """The usual ports, all taken: by others, or by us."""
-    with ExitStack() as held:
-        for port in DEFAULT_PORTS.values():
-            listener = held.enter_context(socket.socket())
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listener.bind(("127.0.0.1", port))
-                listener.listen()
-            except OSError:
-                continue
+    with default_ports_taken():
         yield
 
 

@@ -45,6 +45,7 @@ def definition(tmp_path: Path, fresh_database: str) -> ReportDefinition:
     return events_report(tmp_path, summaries=[SUMMARY])
 
 
+@pytest.mark.usefixtures("servers")
 @pytest.mark.skipif(not shutil.which("soffice"), reason="LibreOffice is not installed")
 def test_page_and_notification_show_numbers_as_the_workbook_does(
     definition: ReportDefinition, fresh_database: str, bucket: ObjectStore, tmp_path: Path

@@ -77,7 +77,7 @@ def test_row_whose_parent_is_still_to_come_is_to_be_delivered_again(shop: Shop) 
 
 
 @pytest.fixture
-def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def own_server(servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     server = PostgresServer(tmp_path_factory.mktemp("hooks"), password="secret")
     server.start()
     yield server

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 from quire.xlsx.detail_sheets import Limits
 from quire.xlsx.model import SheetColumn
 
@@ -33,6 +34,8 @@ SCHEMA = pa.schema(
         ("yes", pa.bool_()),
     ]
 )
+
+pytestmark = pytest.mark.usefixtures("servers")
 
 
 def exported(body: bytes, folder: Path) -> dict[str, list[list[str]]]:

@@ -20,6 +20,7 @@ from quire.xlsx.detail_sheets import Limits
 from quire.xlsx.model import SheetColumn
 from quire.xlsx.xml_text import cut_text
 
+from tests.fast_mode import examples
 from tests.xlsx.books import ZONE, calamine, write_rows
 
 DAY = 86_400_000_000
@@ -173,7 +174,7 @@ def compare(rows: list[dict[str, Any]], found: list[Any], *, undo: Any = lambda 
 
 
 @given(tables(), st.sampled_from([0, 100]))
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 def test_any_table_reads_back_by_calamine(table: tuple[pa.Schema, list[dict[str, Any]]], shared_rows: int) -> None:
     schema, rows = table
     body, outcome = write_rows(rows, schema, columns=columns_of(schema), limits=Limits(shared_rows=shared_rows))
@@ -188,7 +189,7 @@ def late(text: str) -> str:
 
 
 @given(tables(), st.sampled_from([0, 100]))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 def test_any_table_reads_back_by_openpyxl_as_xlsxwriters_own_does(
     table: tuple[pa.Schema, list[dict[str, Any]]], shared_rows: int
 ) -> None:

@@ -46,12 +46,17 @@ def _response_time(response: ResponseMetadataTypeDef) -> datetime:
 
 
 class S3Store(Store):
-    """A bucket. Uploads are multipart, commit-once writes use ``If-None-Match: *``, links are presigned URLs."""
+    """A bucket. Uploads are multipart, commit-once writes use ``If-None-Match: *``, links are presigned URLs.
+
+    Args:
+        settings: bucket, endpoint and credentials.
+        session: used instead of a new session with the credentials of ``settings``.
+    """
 
     connect_seconds, read_seconds, max_retries = 5, 60, MAX_RETRIES  # of the client
 
-    def __init__(self, settings: StoreSettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: StoreSettings, *, session: boto3.session.Session | None = None) -> None:
+        self.settings, self._given_session = settings, session
 
     @property
     def bucket(self) -> str:
@@ -76,6 +81,8 @@ class S3Store(Store):
 
     @cached_property
     def _session(self) -> boto3.session.Session:
+        if self._given_session:
+            return self._given_session
         settings = self.settings
         region = settings.region_name or boto3.session.Session().region_name
         return boto3.session.Session(

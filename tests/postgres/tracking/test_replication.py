@@ -18,7 +18,7 @@ TABLES = ("events", "events_old", "events_new_a", "events_new_b")
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[PostgresServer]:
+def server(servers: None, tmp_path: Path) -> Iterator[PostgresServer]:
     """A server of its own: it takes a restart to publish anything."""
     server = PostgresServer(tmp_path / "postgresql", password="secret", fast=True)
     try:

@@ -1,0 +1,49 @@
+"""The fast run (``pytest --fast``): tests that need no server, and a guard that keeps servers from starting."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+FULL_EXAMPLES, FAST_EXAMPLES = 100, 25
+SERVER_PROGRAMS = {"chromium", "docker", "initdb", "pg_ctl", "postgres", "soffice", "weed"}
+SERVER_MODULES = {"airflow", "quire.local_stack"}  # started by ``python -m``
+REASON = "a fast test cannot start a server or a desktop program: let it use the fixture `servers`"
+
+
+def examples(count: int) -> int:
+    """Returns a number of Hypothesis examples: all of them, or a quarter in a fast run."""
+    return max(1, count * settings().max_examples // FULL_EXAMPLES)
+
+
+def begin_fast_run() -> None:
+    """Makes this process try fewer examples and refuse to start servers, until it ends."""
+    settings.register_profile("fast", max_examples=FAST_EXAMPLES)
+    settings.load_profile("fast")
+    sys.addaudithook(_refuse_servers)
+
+
+def _refuse_servers(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "subprocess.Popen":
+        program = _server_program([str(word) for word in arguments[1]])
+        if program:
+            raise RuntimeError(f"{program}: {REASON}")
+
+
+def _server_program(command: list[str]) -> str | None:
+    """Returns the server that a command starts, or None."""
+    names = {Path(word).name for word in command[:1]} & SERVER_PROGRAMS
+    modules = {after for word, after in itertools.pairwise(command) if word == "-m"} & SERVER_MODULES
+    return next(iter(names | modules), None)
+
+
+def select_fast_tests(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselects the tests that are marked ``server``."""
+    slow = [item for item in items if item.get_closest_marker("server")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if not item.get_closest_marker("server")]

@@ -1,0 +1,47 @@
+"""A fast run starts no server, whichever way a test asks for one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from quire.settings import CLONE
+
+from tests.fast_mode import REASON, SERVER_PROGRAMS
+
+TESTS = """
+import subprocess, sys
+import pytest
+
+def test_plain(): pass
+def test_bucket(bucket): pass
+def test_hidden_fixture(request): request.getfixturevalue("postgres_server")
+
+@pytest.mark.parametrize("command", [
+    ["/usr/lib/postgresql/bin/postgres", "-D", "."], ["soffice"], [sys.executable, "-m", "airflow", "version"]])
+def test_command(command): subprocess.run(command)
+"""
+
+
+def test_fast_run_refuses_servers_and_deselects_their_tests(tmp_path: Path) -> None:
+    (tmp_path / "test_made.py").write_text(TESTS)
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "--fast", "-n", "0", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, "-c", CLONE / "pyproject.toml", "--rootdir", tmp_path, tmp_path / "test_made.py"],
+        env={**os.environ, "PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 deselected" in done.stdout, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+    assert "4 failed" in done.stdout
+    for program in ("postgres", "soffice", "airflow"):
+        assert f"RuntimeError: {program}: {REASON}" in done.stdout
+    assert f"Failed: {REASON}" in done.stdout or f"\n{REASON}" in done.stdout  # of the fixture
+
+
+def test_server_programs_are_those_that_the_local_stack_starts() -> None:
+    assert {"postgres", "initdb", "weed"} <= SERVER_PROGRAMS
