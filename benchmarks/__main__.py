@@ -1,4 +1,4 @@
-"""``make bench``: measures, and writes results as tables, as JSON and as pictures.
+"""``make bench``: runs the benchmarks and writes their results as tables, JSON and pictures.
 
 python -m benchmarks [--quick] [PART ...]
 """
@@ -26,10 +26,10 @@ PARTS = {
 
 
 def main(arguments: list[str]) -> None:
-    """Measures the parts that are named, by default all."""
+    """Runs the named parts, by default all."""
     named = [argument for argument in arguments if argument != "--quick"]
     if unknown := set(named) - set(PARTS):
-        sys.exit(f"benchmarks: no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+        sys.exit(f"benchmarks: unknown part: {', '.join(sorted(unknown))}; choose from {', '.join(PARTS)}")
     FOLDER.mkdir(exist_ok=True)
     for name in named or PARTS:
         PARTS[name](quick="--quick" in arguments)

@@ -1,4 +1,4 @@
-"""TPC-H lineitem in a PostgreSQL of the benchmarks' own, beside an S3 server; both are kept from run to run."""
+"""PostgreSQL with TPC-H lineitem and an S3 server for the benchmarks; both keep their data between runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ BUCKET = "bench"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
-    """Running servers: ``url`` of the database ``lineitem_<scale>``, ``store`` as Airflow writes a connection."""
+    """Running servers.
+
+    Args:
+        url: of the database ``lineitem_<scale>``.
+        store: the S3 server, as an Airflow connection.
+    """
 
     url: str
     store: str
@@ -25,7 +30,7 @@ class Servers:
 
 @contextmanager
 def lineitem_servers(scale: float) -> Iterator[Servers]:
-    """Starts both servers, with lineitem of a scale factor loaded, and stops them at the end."""
+    """Starts both servers, loads lineitem of a scale factor, and stops the servers at the end."""
     postgres = PostgresServer(FOLDER / "postgresql", password="bench", fast=True)  # noqa: S106 - loopback only
     s3 = S3Server(FOLDER / "s3", secret_key="bench-secret")  # noqa: S106 - loopback only
     try:

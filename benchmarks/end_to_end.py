@@ -1,4 +1,4 @@
-"""End to end: a million rows from PostgreSQL to a workbook, ours (in S3) beside what people write (a file)."""
+"""End to end: a million rows from PostgreSQL to one workbook. Quire writes to S3, its peers to a file."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ OURS_RUNS = 3
 
 
 def measure_end_to_end(*, quick: bool) -> None:
-    """Measures one workbook of a million rows, of a tenth of them when ``quick``."""
+    """Measures one workbook of a million rows, or of a tenth of them if ``quick``."""
     out = FOLDER / "end_to_end.xlsx"
     sql = query_of(*MILLION)
     with lineitem_servers(0.1 if quick else 1) as servers:
         rows = count_rows(servers.url, sql)
         jobs: list[tuple[str, Sequence[str | Path], int]] = [
-            (OURS_NAME, quire_run("workbook", *MILLION, told=FOLDER / "end_to_end.json"), OURS_RUNS)
+            (OURS_NAME, quire_run("workbook", *MILLION, output=FOLDER / "end_to_end.json"), OURS_RUNS)
         ]
         for name, script in (
             ("DuckDB postgres and excel", "duckdb_both"),

@@ -1,4 +1,4 @@
-"""Extracting: PostgreSQL's rows into Parquet in S3, ours beside who reads them and beside COPY, which bounds us all."""
+"""Extraction: rows from PostgreSQL to Parquet in S3, against other readers and against COPY, the upper bound."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Command = list[str | Path]
 
 
 def measure_extract(*, quick: bool) -> None:
-    """Measures on lineitem of scale factor 1, a tenth of it when ``quick``: one partition, and two at once."""
+    """Measures lineitem of scale factor 1, or a tenth of it if ``quick``: one partition, and two at once."""
     sql = query_of(FIRST, STOP)
     with lineitem_servers(0.1 if quick else 1) as servers:
         rows = count_rows(servers.url, sql)

@@ -1,4 +1,4 @@
-"""One command's time and memory, seen from outside: the whole process tree, so that nobody's helpers are left out."""
+"""Measures a command's time and memory from outside, for its complete process tree."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SECONDS_BETWEEN_LOOKS = 0.02
+SAMPLE_SECONDS = 0.02
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """Wall seconds, the tree's largest resident memory in bytes, and the seconds that the command itself told.
+    """What a command used.
 
-    ``own_seconds`` is what it printed last as ``seconds 1.23``: for those that time a part of what they do.
+    Args:
+        seconds: wall time.
+        peak_bytes: peak resident memory of the process tree.
+        own_seconds: the time that the command printed as its last line, ``seconds 1.23``, if it times its work alone.
     """
 
     seconds: float
@@ -27,12 +30,12 @@ class Measurement:
 
 
 def measure(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> Measurement:
-    """Runs a command to its end.
+    """Runs a command and measures it.
 
     Raises:
-        RuntimeError: it failed, with what it printed.
+        RuntimeError: the command failed; the message contains its output.
     """
-    began = time.perf_counter()
+    started = time.perf_counter()
     process = subprocess.Popen(
         command,
         env={**os.environ, **(environment or {})},
@@ -46,33 +49,33 @@ def measure(command: Sequence[str], *, environment: Mapping[str, str] | None = N
         nonlocal peak
         while process.poll() is None:
             peak = max(peak, tree_bytes(process.pid))
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+            time.sleep(SAMPLE_SECONDS)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    said, _ = process.communicate()
-    seconds = time.perf_counter() - began
+    output, _ = process.communicate()
+    seconds = time.perf_counter() - started
     watcher.join()
     if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{said[-2000:]}")
-    lines = said.strip().splitlines()
-    told = lines[-1].split() if lines else []
-    own = float(told[1]) if len(told) == 2 and told[0] == "seconds" else None
-    return Measurement(seconds=seconds, peak_bytes=peak, own_seconds=own)
+        raise RuntimeError(f"{' '.join(command)} failed:\n{output[-2000:]}")
+    lines = output.strip().splitlines()
+    words = lines[-1].split() if lines else []
+    own_seconds = float(words[1]) if len(words) == 2 and words[0] == "seconds" else None
+    return Measurement(seconds=seconds, peak_bytes=peak, own_seconds=own_seconds)
 
 
 def tree_bytes(root: int) -> int:
-    """Returns the resident memory of a process and all below it, as /proc has it (shared pages count for each).
+    """Returns the resident memory of a process and its descendants from /proc; shared pages count for each process.
 
-    Only the tree is read, not all of /proc: looking must not take the time that is measured.
+    Only the tree is read, not all of /proc, so that sampling does not affect the measurement.
     """
-    size, waiting = 0, [root]
-    while waiting:
-        process = Path("/proc") / str(waiting.pop())
+    size, pending = 0, [root]
+    while pending:
+        process = Path("/proc") / str(pending.pop())
         try:
             size += int((process / "statm").read_text().split()[1]) * PAGE
             for children in process.glob("task/*/children"):
-                waiting += map(int, children.read_text().split())
-        except OSError:  # it has just ended
+                pending += map(int, children.read_text().split())
+        except OSError:  # the process has just ended
             continue
     return size

@@ -1,4 +1,4 @@
-"""Draws a benchmark as PNG and SVG beside its JSON, in the peers' environment: ``picture.py RESULTS.json``."""
+"""Draws benchmark results as PNG and SVG next to their JSON, in the peers' environment: ``picture.py RESULTS.json``."""
 
 from __future__ import annotations
 
@@ -10,32 +10,34 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib import pyplot
 
-OURS, OURS_COLOUR, PEER_COLOUR, FLOOR_COLOUR = "quire", "#1F5A85", "#B8C2CC", "#E8EDF2"
+OURS, OURS_COLOR, PEER_COLOR, BOUND_COLOR = "quire", "#1F5A85", "#B8C2CC", "#E8EDF2"
 INK, MUTED = "#1F2933", "#66727F"
-FLOOR = "alone"  # in the name of what only bounds the contenders
+BOUND = "alone"  # in the names of bounds, which are not contenders
 
 
 def main(path: Path) -> None:
-    told = json.loads(path.read_text())
+    report = json.loads(path.read_text())
     tables: dict[str, list[dict[str, Any]]] = {}
-    for result in told["results"]:
+    for result in report["results"]:
         tables.setdefault(result["table"], []).append(result)
     mpl.rcParams.update({"font.family": "DejaVu Sans", "font.size": 9, "text.color": INK, "svg.hashsalt": "quire"})
-    heights = [len(chosen(results)) for results in tables.values()]
+    heights = [len(largest_runs(results)) for results in tables.values()]
     figure, panels = pyplot.subplots(
         len(tables), 1, figsize=(8.5, 0.32 * sum(heights) + 0.75 * len(tables) + 0.5),
         gridspec_kw={"height_ratios": heights}, squeeze=False, layout="constrained",
     )  # fmt: skip
     for (name, results), (panel,) in zip(tables.items(), panels, strict=True):
-        draw(panel, name, chosen(results))
-    cores, processor = told["machine"]["cores"], told["machine"]["processor"]
-    figure.suptitle(f"{told['title']}: thousand rows a second, {cores} cores ({processor})", x=0.01, ha="left", size=11)
+        draw(panel, name, largest_runs(results))
+    cores, processor = report["machine"]["cores"], report["machine"]["processor"]
+    figure.suptitle(
+        f"{report['title']}: thousand rows per second, {cores} cores ({processor})", x=0.01, ha="left", size=11
+    )
     figure.savefig(path.with_suffix(".png"), dpi=150, metadata={"Software": None})
     figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
 
 
-def chosen(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns one run of each contender, the one of most rows, the slowest first."""
+def largest_runs(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the run with the most rows of each contender, slowest first."""
     largest: dict[str, dict[str, Any]] = {}
     for result in sorted(results, key=lambda result: result["rows"]):
         largest[result["contender"]] = result
@@ -44,13 +46,13 @@ def chosen(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def draw(panel: Any, name: str, results: list[dict[str, Any]]) -> None:
     fastest = max(result["rows_per_second"] for result in results)
-    for place, result in enumerate(results):
+    for position, result in enumerate(results):
         speed, ours = result["rows_per_second"], result["contender"] == OURS
-        colour = OURS_COLOUR if ours else FLOOR_COLOUR if FLOOR in result["contender"] else PEER_COLOUR
-        panel.barh(place, speed, color=colour, height=0.7)
-        memory = f", {result['peak_bytes'] / 1e6:,.0f} MB of memory" if result["peak_bytes"] else ""
+        color = OURS_COLOR if ours else BOUND_COLOR if BOUND in result["contender"] else PEER_COLOR
+        panel.barh(position, speed, color=color, height=0.7)
+        memory = f", {result['peak_bytes'] / 1e6:,.0f} MB memory" if result["peak_bytes"] else ""
         panel.text(
-            speed + fastest * 0.01, place, f"{speed / 1000:,.0f}  ({result['rows']:,} rows{memory})",
+            speed + fastest * 0.01, position, f"{speed / 1000:,.0f}  ({result['rows']:,} rows{memory})",
             va="center", color=INK if ours else MUTED, weight="bold" if ours else "normal",
         )  # fmt: skip
     panel.set_yticks(range(len(results)), [result["contender"] for result in results])

@@ -1,11 +1,11 @@
-"""Where benchmarks find and leave things."""
+"""Paths of the benchmarks."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 CLONE = Path(__file__).resolve().parents[1]
-FOLDER = CLONE / ".bench"  # data and outputs, kept from run to run, not committed
+FOLDER = CLONE / ".bench"  # data and outputs; kept between runs, not committed
 RESULTS = CLONE / "benchmarks" / "results"
 OURS = CLONE / ".venv" / "bin" / "python"
 PEERS = CLONE / ".venv-bench" / "bin" / "python"  # the peers' own environment

@@ -9,9 +9,9 @@ from benchmarks.results import OURS_NAME, Result, contend, write_results
 from benchmarks.tables import FLIGHTS_ROWS, LINEITEM_ROWS, flights, lineitem
 
 WRITERS = CLONE / "benchmarks" / "writers"
-SHEET_ROWS = 1_048_575  # what a peer of one sheet can hold below its header
+SHEET_ROWS = 1_048_575  # rows of a single sheet below its header
 RUNS = 3
-QUICK = 20_000  # rows, to see that it runs
+QUICK = 20_000  # rows
 NOTES = (
     "`seconds` is the time that each contender reports for the work alone: reading Parquet and writing, with all "
     "modules imported. `process` and memory are measured from outside.",
@@ -25,11 +25,11 @@ NOTES = (
 
 
 def measure_render(*, quick: bool) -> None:
-    """Measures every writer on lineitem and on flights: memory's gluttons, and those of one sheet, on fewer rows."""
+    """Measures every writer on lineitem and flights; on fewer rows if it needs much memory or writes one sheet only."""
     results: list[Result] = []
     for table, rows in ((lineitem(FOLDER, PEERS), LINEITEM_ROWS), (flights(FOLDER), FLIGHTS_ROWS)):
         every = min(rows, 2 * QUICK) if quick else rows
-        sheet, few = (min(every, most) for most in ((QUICK, QUICK // 3) if quick else (SHEET_ROWS, 200_000)))
+        sheet, few = (min(every, limit) for limit in ((QUICK, QUICK // 3) if quick else (SHEET_ROWS, 200_000)))
         peers = (
             ("XlsxWriter constant_memory", "xlsxwriter_constant", sheet, 1),
             ("Polars write_excel", "polars_excel", few, 1),
@@ -38,7 +38,7 @@ def measure_render(*, quick: bool) -> None:
         )
         jobs = [(name, script, rows, runs, PEERS) for name, script, rows, runs in peers]
         jobs += [(OURS_NAME, "ours", rows, RUNS, OURS) for rows in sorted({few, sheet, every})]
-        # last, since it deflates the workbook that ours has just written
+        # Last, because it compresses the workbook that ours has just written.
         jobs.append(("ISA-L alone, same XML", "deflate_only", every, RUNS, OURS))
         for name, script, rows, runs, python in jobs:
             out = FOLDER / f"{script}.xlsx"

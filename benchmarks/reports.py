@@ -1,4 +1,4 @@
-"""``quire run`` over the benchmarks' own reports, under benchmarks/include."""
+"""Runs ``quire run`` with the reports in benchmarks/include."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ REDIRECT = ("sh", "-c", 'out="$1"; shift; exec "$@" > "$out"', "sh")
 
 
 def count_rows(url: str, sql: str) -> int:
-    """Returns how many rows a query gives, once they are in the server's cache."""
+    """Returns the number of rows of a query; reads them into the server's cache first."""
     with psycopg.connect(url) as connection:
-        ((rows,),) = connection.execute(f"SELECT count(*) FROM ({sql}) AS found".encode()).fetchall()
+        ((rows,),) = connection.execute(f"SELECT count(*) FROM ({sql}) AS counted".encode()).fetchall()
     return int(rows)
 
 
 def quire_environment(servers: Servers) -> dict[str, str]:
-    """Returns the environment of Quire's commands over these servers and the benchmarks' reports."""
+    """Returns the environment in which ``quire`` uses these servers and the benchmarks' reports."""
     return {
         **os.environ,
         "AIRFLOW_CONN_QUIRE_SOURCE": servers.url,
@@ -35,13 +35,13 @@ def quire_environment(servers: Servers) -> dict[str, str]:
     }
 
 
-def quire_run(report: str, first: date, stop: date, *, told: Path) -> Sequence[str | Path]:
-    """Returns the command that makes a report of some days, and writes what ``--json`` tells into a file."""
+def quire_run(report: str, first: date, stop: date, *, output: Path) -> Sequence[str | Path]:
+    """Returns the command that runs a report for a date range and writes the output of ``--json`` to a file."""
     days = ["--start", first.isoformat(), "--end", (stop - timedelta(days=1)).isoformat()]
-    return [*REDIRECT, told, OURS, "-m", "quire", "run", report, *days, "--force", "--json"]
+    return [*REDIRECT, output, OURS, "-m", "quire", "run", report, *days, "--force", "--json"]
 
 
 def empty_bucket(servers: Servers) -> None:
-    """Deletes what runs have left, so that the next one finds as much room."""
+    """Deletes all objects, so that each benchmark starts with the same free space."""
     store = ObjectStore(StoreSettings.from_uri(servers.store, bucket=BUCKET))
     store.delete([entry.key for entry in store.list("")])

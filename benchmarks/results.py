@@ -1,4 +1,4 @@
-"""What was measured: one line for each contender, and tables and JSON of all of them."""
+"""Benchmark results: one line per contender on the terminal, a table and JSON for all of them."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Table = Callable[[Sequence["Result"]], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The median of some runs of one contender over one table.
+    """The median of several runs of one contender on one table.
 
     Args:
-        table: what was measured on.
-        contender: who was measured; ``quire`` is ours.
-        rows: how many of the table's.
-        runs: how often it ran.
-        seconds: wall time of the work, where the contender tells it, else of the whole process.
-        process_seconds: wall time of the whole process: Python's start and its imports too.
-        peak_bytes: the largest resident memory of the process and all below it.
-        out_bytes: what it wrote.
+        table: the data.
+        contender: name of the contender; ``quire`` is ours.
+        rows: number of rows read.
+        runs: number of runs.
+        seconds: wall time of the work if the contender reports it, otherwise of the process.
+        process_seconds: wall time of the process, including Python's start and imports.
+        peak_bytes: peak resident memory of the process tree.
+        out_bytes: bytes written.
     """
 
     table: str
@@ -45,7 +45,7 @@ class Result:
 
     @property
     def rows_per_second(self) -> int:
-        """Rows over wall seconds."""
+        """Rows per second of wall time."""
         return round(self.rows / self.seconds)
 
 
@@ -60,43 +60,43 @@ def contend(
     environment: Mapping[str, str] | None = None,
     has_memory: bool = True,
 ) -> Result:
-    """Runs a contender some times and returns the median run.
+    """Runs a contender several times and returns the median run.
 
     Args:
-        command: what to run.
-        table: what it is measured on.
-        contender: its name.
-        rows: how many it takes.
-        runs: how often.
-        out: what it writes; ``name1.suffix`` and so on count too, for those that write several files.
-        environment: for it, beside ours.
-        has_memory: whether its memory says something: not where its work is only a part of what it does.
+        command: the command to run.
+        table: the data.
+        contender: name of the contender.
+        rows: number of rows it reads.
+        runs: number of runs.
+        out: the file it writes; ``name1.suffix`` and so on count too, for contenders that write several files.
+        environment: variables in addition to ours.
+        has_memory: whether its memory is meaningful, which it is not if the measured work is a part of the process.
     """
     measured = []
     for _ in range(runs):
-        for stale in _written(out):  # of other runs, which may have needed more files
+        for stale in _written_files(out):  # an earlier run may have written more files
             stale.unlink()
         measured.append(_run(command, environment))
-    return _told(measured, table=table, contender=contender, rows=rows, out=out, has_memory=has_memory)
+    return _median_result(measured, table=table, contender=contender, rows=rows, out=out, has_memory=has_memory)
 
 
 def contend_in_turn(
     commands: Mapping[str, Sequence[str | Path]], *, table: str, rows: int, runs: int, environment: Mapping[str, str]
 ) -> list[Result]:
-    """Runs contenders one after the other, some rounds of them, since a machine's speed changes from minute to minute.
+    """Runs contenders in turn for several rounds, because a machine's speed changes from minute to minute.
 
     Args:
-        commands: what to run, by contender.
-        table: what it is measured on.
-        rows: how many each takes.
-        runs: how many rounds.
-        environment: for them, beside ours.
+        commands: the commands to run, by contender.
+        table: the data.
+        rows: number of rows each reads.
+        runs: number of rounds.
+        environment: variables in addition to ours.
     """
     measured: dict[str, list[Measurement]] = {name: [] for name in commands}
     for _ in range(runs):
         for name, command in commands.items():
             measured[name].append(_run(command, environment))
-    return [_told(found, table=table, contender=name, rows=rows) for name, found in measured.items()]
+    return [_median_result(runs_of, table=table, contender=name, rows=rows) for name, runs_of in measured.items()]
 
 
 def _run(command: Sequence[str | Path], environment: Mapping[str, str] | None) -> Measurement:
@@ -104,7 +104,7 @@ def _run(command: Sequence[str | Path], environment: Mapping[str, str] | None) -
     return measure(list(map(str, command)), environment=path)
 
 
-def _told(
+def _median_result(
     measured: Sequence[Measurement],
     *,
     table: str,
@@ -121,7 +121,7 @@ def _told(
         runs=len(measured),
         seconds=round(median.own_seconds or median.seconds, 3),
         peak_bytes=max(run.peak_bytes for run in measured) if has_memory else 0,
-        out_bytes=sum(written.stat().st_size for written in _written(out)),
+        out_bytes=sum(path.stat().st_size for path in _written_files(out)),
         process_seconds=round(median.seconds, 3),
     )
     print(
@@ -132,8 +132,8 @@ def _told(
     return result
 
 
-def _written(out: Path | None) -> list[Path]:
-    """Returns the files that a contender has written: the named one, and those with a number behind the name."""
+def _written_files(out: Path | None) -> list[Path]:
+    """Returns the files that a contender has written: the named one, and those with a number after the name."""
     if out is None:
         return []
     return [
@@ -142,7 +142,7 @@ def _written(out: Path | None) -> list[Path]:
 
 
 def ratio_table(results: Sequence[Result]) -> str:
-    """Returns everybody's figures as a Markdown table, with ours over theirs."""
+    """Returns all results as a Markdown table, with Quire's speed divided by the contender's."""
     lines = [
         "| table | contender | rows | runs | seconds | process | rows/s | Quire / contender | peak MB | MB written |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -152,9 +152,9 @@ def ratio_table(results: Sequence[Result]) -> str:
         ratio = f"{ours.rows_per_second / result.rows_per_second:.2f}" if ours is not result else ""
         lines.append(
             f"| {result.table} | {result.contender} | {result.rows:,} | {result.runs} | {result.seconds:,.2f} | "
-            f"{_shown(result.process_seconds, '{:,.2f}')} | "
-            f"{result.rows_per_second:,} | {ratio} | {_shown(result.peak_bytes / 1e6, '{:,.0f}')} | "
-            f"{_shown(result.out_bytes / 1e6, '{:,.1f}')} |"
+            f"{_format_figure(result.process_seconds, '{:,.2f}')} | "
+            f"{result.rows_per_second:,} | {ratio} | {_format_figure(result.peak_bytes / 1e6, '{:,.0f}')} | "
+            f"{_format_figure(result.out_bytes / 1e6, '{:,.1f}')} |"
         )
     return "\n".join(lines)
 
@@ -168,39 +168,39 @@ def write_results(
     notes: Sequence[str] = (),
     tabulate: Table | None = None,
 ) -> None:
-    """Writes a benchmark's results as JSON, as a Markdown table and as pictures.
+    """Writes a benchmark's results as JSON, a Markdown table and pictures.
 
     Args:
-        name: of the files.
+        name: stem of the file names.
         results: in the order of the table.
-        title: above them.
-        quick: whether to write them beside what is committed, which was measured in full.
-        notes: sentences that a reader needs to judge them.
-        tabulate: makes the table; by default everybody's figures, with ours over theirs.
+        title: heading of the table and the picture.
+        quick: whether to write to a separate folder, because committed results are measured in full.
+        notes: sentences that a reader needs to interpret the results.
+        tabulate: formats the table; ``ratio_table`` by default.
     """
     folder = FOLDER / "quick" if quick else RESULTS
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "processor": _processor()}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    told = [{**asdict(result), "rows_per_second": result.rows_per_second} for result in results]
+    records = [{**asdict(result), "rows_per_second": result.rows_per_second} for result in results]
     path.write_text(
-        json.dumps({"title": title, "machine": machine, "notes": list(notes), "results": told}, indent=1) + "\n"
+        json.dumps({"title": title, "machine": machine, "notes": list(notes), "results": records}, indent=1) + "\n"
     )
     table = (tabulate or ratio_table)(results)
-    told_notes = "".join(f"- {note}\n" for note in notes)
+    note_lines = "".join(f"- {note}\n" for note in notes)
     text = f"# {title}\n\n{machine['cores']} cores, {machine['processor']}\n\n{table}\n"
-    path.with_suffix(".md").write_text(f"{text}\n{told_notes}" if notes else text)
-    print(f"\n{title}\n\n{table}\n\n{told_notes}", flush=True)
+    path.with_suffix(".md").write_text(f"{text}\n{note_lines}" if notes else text)
+    print(f"\n{title}\n\n{table}\n\n{note_lines}", flush=True)
     subprocess.run([PEERS, CLONE / "benchmarks" / "picture.py", path], check=True)
 
 
-def _shown(figure: float, form: str) -> str:
-    """Returns a figure, nothing where there is none."""
+def _format_figure(figure: float, form: str) -> str:
+    """Returns a formatted figure; an empty text for zero."""
     return form.format(figure) if figure else ""
 
 
 def _ours(results: Sequence[Result], other: Result) -> Result:
-    """Returns our run on the same table: on as many rows, else on the most."""
+    """Returns our run on the same table: with the same number of rows, otherwise the largest."""
     mine = [result for result in results if result.contender == OURS_NAME and result.table == other.table]
     same = [result for result in mine if result.rows == other.rows]
     return (same or sorted(mine, key=lambda result: -result.rows))[0]

@@ -1,4 +1,4 @@
-"""Scale: ``quire run`` over 1, 6 and 60 million rows, in a gigabyte that the kernel enforces."""
+"""Scale: ``quire run`` over 1, 6 and 60 million rows, in one GiB enforced by the kernel."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ STAGES = ("extract", "aggregate", "render", "publish")
 
 
 def measure_scale(*, quick: bool) -> None:
-    """Measures whole runs by years, workbooks and summary, and what each stage took by its own telling."""
+    """Measures complete runs by year, with workbooks and a summary, and each stage as the run reports it."""
     small, large = (0.1, 0.2) if quick else (1, 10)
     results: list[Result] = []
     for scale, days in ((small, MILLION), (small, (FIRST, STOP)), (large, (FIRST, STOP))):
         results += _measure_run(scale, days)
-    write_results("scale", results, quick=quick, title="A whole run, in 1 GiB", tabulate=stage_table)
+    write_results("scale", results, quick=quick, title="A complete run in 1 GiB", tabulate=stage_table)
 
 
 def _measure_run(scale: float, days: tuple[date, date]) -> list[Result]:
-    told = FOLDER / "scale.json"
+    output = FOLDER / "scale.json"
     with lineitem_servers(scale) as servers, memory_limit(LIMIT_BYTES) as limited:
         rows = count_rows(servers.url, query_of(*days))
-        command = [*limited, *quire_run("lineitem", *days, told=told)]
+        command = [*limited, *quire_run("lineitem", *days, output=output)]
         whole = contend(
             command, table=f"{rows:,} rows", contender=OURS_NAME, rows=rows, runs=1,
             environment=quire_environment(servers),
         )  # fmt: skip
         empty_bucket(servers)
-    run = json.loads(told.read_text())
+    run = json.loads(output.read_text())
     if run["rows"] != rows:
-        raise RuntimeError(f"quire made a report of {run['rows']} rows, there are {rows}")
+        raise RuntimeError(f"quire reported {run['rows']} rows, but the table has {rows}")
     return [whole, *(_stage(usage, whole) for usage in run["usage"] if usage["stage"] in STAGES)]
 
 

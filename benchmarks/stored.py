@@ -1,4 +1,4 @@
-"""Stored partitions: a summary over seven years, from what was calculated once, beside reading all of it again."""
+"""Cached partitions: a summary over seven years from partial summaries, against reading all rows again."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NOTES = (
 
 
 def measure_stored(*, quick: bool) -> None:
-    """Measures on lineitem of scale factor 10, a hundredth of it when ``quick``, by months."""
+    """Measures lineitem of scale factor 10 by month, or a hundredth of it if ``quick``."""
     with lineitem_servers(0.1 if quick else 10) as servers:
         rows = count_rows(servers.url, query_of(FIRST, STOP))
         empty_bucket(servers)
@@ -52,33 +52,33 @@ def measure_stored(*, quick: bool) -> None:
 
 def _results(servers: Servers, rows: int) -> list[Result]:
     forced = _run(servers, "--force")
-    began = time.perf_counter()
+    started = time.perf_counter()
     _quire(servers, "backfill", "pricing", *DAYS)
-    stored = time.perf_counter() - began
+    stored = time.perf_counter() - started
 
-    def anew() -> float:
+    def run_unpublished() -> float:
         _unpublish(servers)
         return float(_run(servers)["seconds"]["total"])
 
-    def again() -> float:
-        told = _run(servers)
-        if not told["reused"]:
-            raise RuntimeError("the published run was not found")
-        return float(told["seconds"]["total"])
+    def run_published() -> float:
+        run = _run(servers)
+        if not run["reused"]:
+            raise RuntimeError("quire published the run again")
+        return float(run["seconds"]["total"])
 
-    def asked() -> float:
+    def group_by() -> float:
         with psycopg.connect(servers.url) as connection:
-            began = time.perf_counter()
+            started = time.perf_counter()
             connection.execute(GROUP_BY).fetchall()
-            return time.perf_counter() - began
+            return time.perf_counter() - started
 
     return [
-        _result("quire", rows, _median(anew), runs=RUNS),
-        _result("quire, published already", rows, _median(again), runs=RUNS),
+        _result("quire", rows, _median(run_unpublished), runs=RUNS),
+        _result("quire, published already", rows, _median(run_published), runs=RUNS),
         _result("quire, from the rows", rows, forced["seconds"]["total"]),
         _result("its aggregate stage alone", rows, forced["seconds"]["aggregate"]),
         _result("quire backfill, all months", rows, stored),
-        _result("PostgreSQL GROUP BY", rows, _median(asked), runs=RUNS),
+        _result("PostgreSQL GROUP BY", rows, _median(group_by), runs=RUNS),
     ]
 
 
@@ -87,22 +87,22 @@ def _result(contender: str, rows: int, seconds: float, *, runs: int = 1) -> Resu
     return Result(table="lineitem", contender=contender, rows=rows, runs=runs, seconds=round(seconds, 3), peak_bytes=0)
 
 
-def _median(ask: Callable[[], float]) -> float:
-    return sorted(ask() for _ in range(RUNS))[RUNS // 2]
+def _median(measure: Callable[[], float]) -> float:
+    return sorted(measure() for _ in range(RUNS))[RUNS // 2]
 
 
 def _run(servers: Servers, *options: str) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(_quire(servers, "run", "pricing", *DAYS, "--json", *options))
-    return told
+    run: dict[str, Any] = json.loads(_quire(servers, "run", "pricing", *DAYS, "--json", *options))
+    return run
 
 
 def _quire(servers: Servers, *arguments: str) -> str:
     command: Sequence[str] = [str(OURS), "-m", "quire", *arguments]
     environment = {**quire_environment(servers), "PYTHONPATH": "plugins"}
-    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr}")
-    return done.stdout
+    completed = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    if completed.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed: {completed.stderr}")
+    return completed.stdout
 
 
 def _unpublish(servers: Servers) -> None:

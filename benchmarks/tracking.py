@@ -1,4 +1,4 @@
-"""What change tracking costs those who write: pgbench and COPY on a table that is tracked, and on one that is not."""
+"""The cost of change tracking for writers: pgbench and COPY on a tracked and on an untracked table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ INSERT INTO sales (at, amount, note)
 SELECT timestamptz '2026-01-01' + n * interval '1 second', n / 100.0, md5(n::text) FROM generate_series(1, 100000) n;
 ANALYZE sales
 """
-# A hot day: all clients write into the same hours.
+# All clients write to the hours of one day.
 INSERT = (
     "INSERT INTO sales (at, amount, note) VALUES (timestamptz '2026-02-01' + random() * interval '1 day', 1.5, 'x');\n"
 )
@@ -48,7 +48,7 @@ NOTES = (
 
 
 def measure_tracking(*, quick: bool) -> None:
-    """Measures single-row inserts and updates, and a COPY of a million rows, tracked and not."""
+    """Measures single-row inserts and updates, and a COPY of a million rows, tracked and untracked."""
     seconds = 5 if quick else 30
     server = PostgresServer(FOLDER / "postgresql-durable", password="bench")  # noqa: S106 - loopback only
     try:
@@ -61,22 +61,22 @@ def measure_tracking(*, quick: bool) -> None:
 
 
 def _results(url: str, seconds: int) -> list[Result]:
-    found: dict[tuple[str, bool], list[tuple[int, float]]] = {}
+    measured: dict[tuple[str, bool], list[tuple[int, float]]] = {}
     for _ in range(ROUNDS):
         for tracked in (False, True):
             with _table(url, tracked=tracked):
                 for name, script in (("inserts", INSERT), ("updates", UPDATE)):
-                    with _no_waits(url, rows=name == "updates"):  # of which two may meet in one row
+                    with _no_waits(url, rows=name == "updates"):  # two updates can meet in one row
                         rate = _pgbench(url, script, seconds)
-                    found.setdefault((name, tracked), []).append((round(rate * seconds), seconds))
-                began = time.perf_counter()
+                    measured.setdefault((name, tracked), []).append((round(rate * seconds), seconds))
+                started = time.perf_counter()
                 with psycopg.connect(url, autocommit=True) as connection:
                     connection.execute(COPY.encode())
-                found.setdefault(("COPY", tracked), []).append((COPIED, time.perf_counter() - began))
+                measured.setdefault(("COPY", tracked), []).append((COPIED, time.perf_counter() - started))
     results = []
     for name in ("inserts", "updates", "COPY"):
         for tracked in (True, False):
-            rows, spent = sorted(found[name, tracked], key=lambda run: run[0] / run[1])[ROUNDS // 2]
+            rows, spent = sorted(measured[name, tracked], key=lambda run: run[0] / run[1])[ROUNDS // 2]
             contender = "quire" if tracked else "not tracked"
             print(f"{name:10} {contender:12} {rows / spent:12,.0f} rows/s", flush=True)
             results.append(
@@ -110,36 +110,36 @@ def _table(url: str, *, tracked: bool) -> Iterator[None]:
 
 @contextmanager
 def _no_waits(url: str, *, rows: bool) -> Iterator[None]:
-    """Watches the sessions, and raises where one waited for another; ``rows``: not where it was for a row."""
-    over, waited = threading.Event(), list[str]()
+    """Samples the sessions and raises if one waited for another; with ``rows``, waits for a row are allowed."""
+    finished, waits = threading.Event(), list[str]()
 
     def watch() -> None:
         with psycopg.connect(url, autocommit=True) as connection:
-            while not over.wait(0.02):
-                found = connection.execute(
+            while not finished.wait(0.02):
+                locks = connection.execute(
                     "SELECT l.locktype FROM pg_locks l LEFT JOIN pg_class c ON c.oid = l.relation "
                     "WHERE NOT l.granted AND l.locktype <> 'extend' AND (c.relname = 'change_log' OR "
                     "NOT %s AND l.locktype IN ('transactionid', 'tuple'))",
                     [rows],
                 ).fetchall()
-                waited.extend(kind for (kind,) in found)
+                waits.extend(kind for (kind,) in locks)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
         yield
     finally:
-        over.set()
+        finished.set()
         watcher.join()
-    if waited:
-        raise RuntimeError(f"writers waited for one another: {waited[:5]}")
+    if waits:
+        raise RuntimeError(f"writers waited for each other: {waits[:5]}")
 
 
 def _pgbench(url: str, script: str, seconds: int) -> float:
-    """Returns transactions a second."""
+    """Returns transactions per second."""
     path = Path(FOLDER / "pgbench.sql")
     path.write_text(script)
     command = [program("pgbench"), "-n", "-c", str(CLIENTS), "-j", "2", "-T", str(seconds), "-f", str(path), url]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    (rate,) = re.findall(r"tps = ([\d.]+)", said)
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    (rate,) = re.findall(r"tps = ([\d.]+)", output)
     return float(rate)

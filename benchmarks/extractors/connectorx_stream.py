@@ -1,4 +1,4 @@
-"""ConnectorX's stream of Arrow batches, which are dropped: ``connectorx_stream.py SQL URL``."""
+"""ConnectorX's stream of Arrow batches, which are discarded: ``connectorx_stream.py SQL URL``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import connectorx
 
 
 def main(sql: str, url: str) -> None:
-    began = time.perf_counter()
+    started = time.perf_counter()
     for _ in connectorx.read_sql(url, sql, return_type="arrow_stream", batch_size=65_536):
         pass
-    print(f"seconds {time.perf_counter() - began:.3f}")
+    print(f"seconds {time.perf_counter() - started:.3f}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""DuckDB's postgres extension to Parquet, in files or in S3: ``duckdb_postgres.py SQL URL PREFIX TASKS``.
+"""DuckDB's postgres extension to Parquet in files or S3: ``duckdb_postgres.py SQL URL PREFIX TASKS``.
 
-A PREFIX of S3 is ``s3://bucket/…``, of the store in AIRFLOW_CONN_QUIRE_STORE.
+An S3 PREFIX is ``s3://bucket/…`` in the store of AIRFLOW_CONN_QUIRE_STORE.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main(sql: str, url: str, prefix: str, tasks: int) -> None:
         _load(connection, duckdb_extension_httpfs)
         connection.execute(_secret(os.environ["AIRFLOW_CONN_QUIRE_STORE"]))
     connection.execute(f"ATTACH '{url}' AS source (TYPE postgres, READ_ONLY)")
-    began = time.perf_counter()
+    started = time.perf_counter()
 
     def extract(days: tuple[date, date]) -> None:
         query = query_of(*days).replace("lineitem", "source.lineitem")
@@ -38,7 +38,7 @@ def main(sql: str, url: str, prefix: str, tasks: int) -> None:
 
     with ThreadPoolExecutor(tasks) as pool:
         list(pool.map(extract, cut(*days_of(sql), tasks)))
-    print(f"seconds {time.perf_counter() - began:.3f}")
+    print(f"seconds {time.perf_counter() - started:.3f}")
 
 
 def _load(connection: duckdb.DuckDBPyConnection, package: ModuleType) -> None:
@@ -48,10 +48,10 @@ def _load(connection: duckdb.DuckDBPyConnection, package: ModuleType) -> None:
 
 def _secret(store: str) -> str:
     place = urlsplit(store)
-    given = parse_qs(place.query)
+    parameters = parse_qs(place.query)
     return (
         f"CREATE SECRET (TYPE s3, KEY_ID '{place.username}', SECRET '{unquote(place.password or '')}', "
-        f"ENDPOINT '{urlsplit(given['endpoint_url'][0]).netloc}', REGION '{given['region_name'][0]}', "
+        f"ENDPOINT '{urlsplit(parameters['endpoint_url'][0]).netloc}', REGION '{parameters['region_name'][0]}', "
         "URL_STYLE 'path', USE_SSL false)"
     )
 

@@ -1,4 +1,4 @@
-"""psycopg's server-side cursor, each row a tuple that is dropped: ``named_cursor.py SQL URL``."""
+"""psycopg's server-side cursor, each row a tuple that is discarded: ``named_cursor.py SQL URL``."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ ROWS_AT_ONCE = 10_000
 
 
 def main(sql: str, url: str) -> None:
-    began = time.perf_counter()
+    started = time.perf_counter()
     with psycopg.connect(url) as connection, connection.cursor("rows") as cursor:
         cursor.itersize = ROWS_AT_ONCE
         cursor.execute(sql.encode())
         for _ in cursor:
             pass
-    print(f"seconds {time.perf_counter() - began:.3f}")
+    print(f"seconds {time.perf_counter() - started:.3f}")
 
 
 if __name__ == "__main__":

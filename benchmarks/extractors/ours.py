@@ -1,6 +1,6 @@
-"""Quire's extract stage, PostgreSQL to Parquet in S3: ``ours.py SQL TASKS``, in the environment of ``quire``.
+"""Quire's extract stage, PostgreSQL to Parquet in S3: ``ours.py SQL TASKS``, with ``quire``'s environment variables.
 
-Of the SQL only the days are taken: the query is the report's own. TASKS partitions are extracted at once.
+Only the date range is taken from the SQL; the query is the report's own. TASKS partitions are extracted at once.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ def main(sql: str, tasks: int) -> None:
         (staged,) = extract_partitions(definition, plan, [partition], session=session, store=store)
         return staged.rows
 
-    began = time.perf_counter()
+    started = time.perf_counter()
     with ThreadPoolExecutor(tasks) as pool:
         rows = sum(pool.map(extract, cut(first, stop, tasks)))
     print(f"{rows} rows")
-    print(f"seconds {time.perf_counter() - began:.3f}")
+    print(f"seconds {time.perf_counter() - started:.3f}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The floor: ISA-L deflating the XML of the workbook that ours wrote: ``deflate_only.py TABLE.parquet OUT.xlsx ROWS``.
+"""The lower bound: ISA-L compressing the XML of our workbook: ``deflate_only.py TABLE.parquet OUT.xlsx ROWS``.
 
-Prints the seconds that the deflating took, without the reading of the workbook.
+Prints the seconds of compression alone, without reading the workbook.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ def deflate(book: Path, sink: BinaryIO) -> float:
             compressor = isal_zlib.compressobj(1, isal_zlib.DEFLATED, -15)
             with package.open(entry) as part:
                 while block := part.read(BLOCK):
-                    began = time.perf_counter()
+                    started = time.perf_counter()
                     deflated = compressor.compress(block)
-                    seconds += time.perf_counter() - began
+                    seconds += time.perf_counter() - started
                     sink.write(deflated)
-            began = time.perf_counter()
+            started = time.perf_counter()
             rest = compressor.flush()
-            seconds += time.perf_counter() - began
+            seconds += time.perf_counter() - started
             sink.write(rest)
     return seconds
 

@@ -33,7 +33,7 @@ def main(table: Path, out: Path, rows: int) -> None:
 
     def batches() -> Iterator[pa.RecordBatch]:
         left = rows
-        for group in range(file.num_row_groups):  # as the render stage: read as a whole, a file stays in memory
+        for group in range(file.num_row_groups):  # like the render stage; read in one go, the file stays in memory
             for batch in file.iter_batches(BATCH_ROWS, row_groups=[group]):
                 yield batch.slice(0, left).cast(schema)
                 left -= batch.num_rows
@@ -65,6 +65,6 @@ def main(table: Path, out: Path, rows: int) -> None:
 
 if __name__ == "__main__":
     configure_process()
-    began = time.perf_counter()
+    started = time.perf_counter()
     main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
-    print("seconds", time.perf_counter() - began)
+    print("seconds", time.perf_counter() - started)

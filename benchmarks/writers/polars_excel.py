@@ -13,6 +13,6 @@ def main(table: str, out: str, rows: int) -> None:
 
 
 if __name__ == "__main__":
-    began = time.perf_counter()
+    started = time.perf_counter()
     main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
-    print("seconds", time.perf_counter() - began)
+    print("seconds", time.perf_counter() - started)

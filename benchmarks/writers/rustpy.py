@@ -11,15 +11,15 @@ from rustpy_xlsxwriter import FastExcel
 
 def main(table: str, out: str, rows: int) -> None:
     frame = pl.read_parquet(table, n_rows=rows)
-    # it writes decimals as texts: as floats they are numbers with the same format
+    # It writes decimals as texts; floats become numbers with the same format.
     frame = frame.with_columns(pl.selectors.decimal().cast(pl.Float64))
-    # one format for whatever is a date or a time: the tables have either dates or timestamps
-    moments = frame.select(pl.selectors.datetime()).width
-    shown = "yyyy-mm-dd hh:mm:ss" if moments else "yyyy-mm-dd"
-    FastExcel(out).format(float_format="#,##0.00", datetime_format=shown).sheet("Rows", frame).save()
+    # It has one format for dates and timestamps; each table has only one of them.
+    timestamps = frame.select(pl.selectors.datetime()).width
+    datetime_format = "yyyy-mm-dd hh:mm:ss" if timestamps else "yyyy-mm-dd"
+    FastExcel(out).format(float_format="#,##0.00", datetime_format=datetime_format).sheet("Rows", frame).save()
 
 
 if __name__ == "__main__":
-    began = time.perf_counter()
+    started = time.perf_counter()
     main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
-    print("seconds", time.perf_counter() - began)
+    print("seconds", time.perf_counter() - started)

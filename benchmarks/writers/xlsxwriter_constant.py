@@ -21,7 +21,7 @@ OPTIONS = {
 
 
 def main(table: str, out: str, rows: int) -> None:
-    file = pq.ParquetFile(table, pre_buffer=False)  # else what was read stays in memory, which is not the writer's
+    file = pq.ParquetFile(table, pre_buffer=False)  # otherwise read pages stay in memory and count against the writer
     with xlsxwriter.Workbook(out, OPTIONS) as book:
         sheet = book.add_worksheet()
         writers = [writer(book, sheet, field.type) for field in file.schema_arrow]
@@ -39,7 +39,7 @@ def each_row(file: pq.ParquetFile) -> Iterator[tuple[Any, ...]]:
 
 
 def writer(book: Any, sheet: Any, kind: pa.DataType) -> tuple[Callable[..., Any], Any]:
-    """Returns the method that writes a column's values, and its type's format; none where there is nothing to it."""
+    """Returns the method that writes a column's values, and the cell format of its type, if any."""
     if pa.types.is_date(kind):
         return sheet.write_datetime, book.add_format({"num_format": "yyyy-mm-dd"})
     if pa.types.is_timestamp(kind):
@@ -51,6 +51,6 @@ def writer(book: Any, sheet: Any, kind: pa.DataType) -> tuple[Callable[..., Any]
 
 
 if __name__ == "__main__":
-    began = time.perf_counter()
+    started = time.perf_counter()
     main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
-    print("seconds", time.perf_counter() - began)
+    print("seconds", time.perf_counter() - started)
