@@ -1,4 +1,4 @@
-"""The portal that tests of several users share; a test file may have another of its own."""
+"""A portal with several users, shared by the tests; a test module may define its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.portal.in_process import Portal, open_portal_of_many
 
 @pytest.fixture
 def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
-    """The portal with the report of events, for users who are named in a header."""
+    """The portal with the events report; a header names the user."""
     command_line_runs._LISTINGS.clear()
     events_report(tmp_path)
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))

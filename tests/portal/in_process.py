@@ -1,4 +1,4 @@
-"""The portal's own app in this process: real routes, real definitions, real store; who asks is set by the test."""
+"""The portal in this process, with real routes, definitions and store; the test chooses the caller."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ READ, EDIT, START = ("GET", None), ("PUT", None), ("POST", "RUN")
 
 @dataclass
 class Portal:
-    """The app and who asks it.
+    """The app and its caller.
 
     Args:
         app: the portal's.
@@ -44,7 +44,7 @@ class Portal:
     rights: set[tuple[str, str | None]] = field(default_factory=lambda: {READ, START})
 
     def request(self, method: str, path: str, **sent: Any) -> httpx.Response:
-        """Returns the answer to one request; an app that fails after it began to answer raises."""
+        """Returns the response to a request; raises if the app fails after it has started to respond."""
         return asyncio.run(self._request(method, path, **sent))
 
     async def _request(self, method: str, path: str, **sent: Any) -> httpx.Response:
@@ -56,17 +56,17 @@ class Portal:
             return await client.request(method, path, **sent)
 
     def get(self, path: str, **sent: Any) -> httpx.Response:
-        """Returns the answer to a GET."""
+        """Returns the response to a GET request."""
         return self.request("GET", path, **sent)
 
     def post(self, path: str, **sent: Any) -> httpx.Response:
-        """Returns the answer to a POST."""
+        """Returns the response to a POST request."""
         return self.request("POST", path, **sent)
 
 
 def open_portal(monkeypatch: pytest.MonkeyPatch, store: Callable[[], ObjectStore]) -> Portal:
-    """Returns the portal over a store and the definitions of ``QUIRE_INCLUDE``."""
-    portal = Portal(_made_app(), FastAPI())
+    """Returns a portal with a store and the definitions in ``QUIRE_INCLUDE``."""
+    portal = Portal(_cached_app(), FastAPI())
 
     def caller() -> access.Caller:
         user = SimpleAuthManagerUser(username=portal.user, role="user")
@@ -82,7 +82,7 @@ def open_portal(monkeypatch: pytest.MonkeyPatch, store: Callable[[], ObjectStore
 
 
 def open_portal_of_many(monkeypatch: pytest.MonkeyPatch, store: Callable[[], ObjectStore]) -> Portal:
-    """Returns the same, where the header X-User of a request names its caller; ann is the caller of the others."""
+    """Returns a portal whose callers are named by the header X-User; without one, the caller is ann."""
     portal = open_portal(monkeypatch, store)
 
     def caller(request: Request) -> access.Caller:
@@ -94,14 +94,14 @@ def open_portal_of_many(monkeypatch: pytest.MonkeyPatch, store: Callable[[], Obj
 
 
 @cache
-def _made_app() -> FastAPI:
-    """Making its routes takes a second."""
+def _cached_app() -> FastAPI:
+    """Returns the app, cached because creating its routes takes a second."""
     return create_app()
 
 
 @contextmanager
 def serve(app: Any, **options: Any) -> Iterator[str]:
-    """Serves an app by uvicorn, as Airflow does, and gives its address."""
+    """Serves an app with uvicorn, as Airflow does, and yields its URL."""
     running = uvicorn.Server(
         uvicorn.Config(app, port=0, loop="asyncio", lifespan="off", log_level="critical", **options)
     )
@@ -126,7 +126,7 @@ def serve(app: Any, **options: Any) -> Iterator[str]:
 
 
 def mounted(portal: Portal) -> FastAPI:
-    """Returns an app that has the portal at ``/quire``, behind the middleware that Airflow's API server has."""
+    """Returns an app with the portal at ``/quire`` and the middleware of Airflow's API server."""
     host = FastAPI()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

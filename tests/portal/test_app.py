@@ -1,4 +1,4 @@
-"""The portal's app: what it answers to requests that are wrong."""
+"""Responses of the portal to invalid requests."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("suffix", ["", "/"])
-def test_no_redirect_is_built_from_the_host_header(portal: Portal, suffix: str) -> None:
+def test_app_redirects_ignore_the_host_header(portal: Portal, suffix: str) -> None:
     routes = [route for route in portal.app.routes if isinstance(route, APIRoute) and "GET" in route.methods]
     assert len(routes) >= 10
     for route in routes:
         path = route.path.format(**FILL).rstrip("/") + suffix
-        answer = portal.get(path, headers={"Host": "evil.example", "Accept": "text/html"})
-        assert "evil.example" not in answer.headers.get("location", ""), path
+        response = portal.get(path, headers={"Host": "evil.example", "Accept": "text/html"})
+        assert "evil.example" not in response.headers.get("location", ""), path
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,9 @@ def test_no_redirect_is_built_from_the_host_header(portal: Portal, suffix: str) 
         ("/nothing", "There is no such page."),
     ],
 )
-def test_address_of_nothing_is_not_found_in_plain_words(portal: Portal, path: str, reason: str) -> None:
-    answer = portal.get(path)
-    assert (answer.status_code, answer.json()) == (404, {"detail": reason})
+def test_app_unknown_path_returns_404_with_a_message(portal: Portal, path: str, reason: str) -> None:
+    response = portal.get(path)
+    assert (response.status_code, response.json()) == (404, {"detail": reason})
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ def test_address_of_nothing_is_not_found_in_plain_words(portal: Portal, path: st
         ([], "body must be a JSON object"),
     ],
 )
-def test_wrong_body_is_refused_in_plain_words(portal: Portal, body: object, reason: str) -> None:
-    answer = portal.post("/api/reports/events/estimate", json=body)
-    assert (answer.status_code, answer.json()["detail"]) == (422, reason)
+def test_app_invalid_body_returns_422_with_a_message(portal: Portal, body: object, reason: str) -> None:
+    response = portal.post("/api/reports/events/estimate", json=body)
+    assert (response.status_code, response.json()["detail"]) == (422, reason)
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,12 @@ def test_wrong_body_is_refused_in_plain_words(portal: Portal, body: object, reas
         {"formats": ["f" * 60_000]},
     ],
 )
-def test_refusal_does_not_repeat_long_input(portal: Portal, wrong: dict[str, object]) -> None:
-    answer = portal.post("/api/reports/events/runs", json={**DAYS, **wrong})
-    assert answer.status_code == 422
-    assert len(answer.text) < 600
+def test_app_error_message_truncates_long_input(portal: Portal, wrong: dict[str, object]) -> None:
+    response = portal.post("/api/reports/events/runs", json={**DAYS, **wrong})
+    assert response.status_code == 422
+    assert len(response.text) < 600
 
 
-def test_page_number_out_of_range_is_refused_in_plain_words(portal: Portal) -> None:
-    answer = portal.get("/api/reports/events/runs", params={"limit": 101})
-    assert (answer.status_code, answer.json()["detail"]) == (422, "limit is too large")
+def test_app_limit_out_of_range_returns_422_with_a_message(portal: Portal) -> None:
+    response = portal.get("/api/reports/events/runs", params={"limit": 101})
+    assert (response.status_code, response.json()["detail"]) == (422, "limit is too large")

@@ -1,4 +1,4 @@
-"""Reports whose definitions have a mistake: who sees what of it."""
+"""Reports with invalid definitions, as editors and readers see them."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch)
     return portal
 
 
-def test_editor_sees_the_broken_report_and_its_reason(portal: Portal) -> None:
+def test_broken_report_shows_its_error_to_editors(portal: Portal) -> None:
     portal.rights = {READ, EDIT}
     (broken,) = portal.get("/api/broken-reports").json()
     assert broken["name"] == "torn"
     assert "mnth" in broken["error"]
     page = portal.get("/").text
     assert "torn.yaml:2" in page
-    answer = portal.get("/api/reports/torn")
-    assert (answer.status_code, "torn.yaml:2" in answer.json()["detail"]) == (409, True)
+    response = portal.get("/api/reports/torn")
+    assert (response.status_code, "torn.yaml:2" in response.json()["detail"]) == (409, True)
 
 
-def test_reader_sees_whom_to_contact_and_no_reason(portal: Portal) -> None:
+def test_broken_report_shows_readers_only_a_contact(portal: Portal) -> None:
     assert portal.get("/api/broken-reports").json() == []
     assert "torn" not in portal.get("/").text
-    answer = portal.get("/api/reports/torn")
-    assert answer.status_code == 409
-    assert answer.json()["detail"] == (
+    response = portal.get("/api/reports/torn")
+    assert response.status_code == 409
+    assert response.json()["detail"] == (
         "This report is unavailable because its definition is invalid. Contact your Airflow administrator."
     )
     assert portal.get("/api/reports/nothing").json()["detail"] == "There is no report nothing."
 
 
-def test_first_page_reads_the_catalog_once(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_list_page_reads_the_catalog_once(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     folders = list[Path]()
 
     def counted(folder: Path) -> Catalog:

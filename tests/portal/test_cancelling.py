@@ -1,4 +1,4 @@
-"""A run that a reader cancels in the portal: Airflow ends its tasks, and its lease ends with them."""
+"""Cancelling a run in the portal: Airflow ends its tasks, and its lease is released."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.portal.test_runs import RUNS, airflow_run
 
 
 def serve_run(portal: Portal, state: str) -> dict[str, Any]:
-    """Returns a run of Airflow's, which the portal may change."""
+    """Returns an Airflow run that the portal may change."""
     run = airflow_run(1, state=state)
     portal.rights.add(("PUT", "RUN"))
 
@@ -41,7 +41,7 @@ def serve_run(portal: Portal, state: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("page", "state", "held"), [(False, "running", 1), (True, "running", 1), (False, "success", 2)]
 )
-def test_cancelled_run_releases_its_lease_and_a_finished_one_is_left_alone(
+def test_cancel_releases_the_lease_of_an_active_run_only(
     tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch, page: bool, state: str, held: int
 ) -> None:
     definition = events_report(tmp_path)
@@ -58,7 +58,7 @@ def test_cancelled_run_releases_its_lease_and_a_finished_one_is_left_alone(
     assert lease_key("events", "events:ask__2") in leases
 
 
-def test_run_is_cancelled_without_a_usable_store(
+def test_cancel_without_a_configured_store_succeeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def no_store() -> ObjectStore:
@@ -69,8 +69,8 @@ def test_run_is_cancelled_without_a_usable_store(
     portal = open_portal(monkeypatch, no_store)
     monkeypatch.setattr(api, "open_store", no_store, raising=False)
     run = serve_run(portal, "running")
-    answer = portal.post("/reports/events/runs/ask__1/cancel", follow_redirects=False)
-    assert (answer.status_code, run["state"]) == (303, "failed")
+    response = portal.post("/reports/events/runs/ask__1/cancel", follow_redirects=False)
+    assert (response.status_code, run["state"]) == (303, "failed")
     assert (
         "the lease of run ask__1 could not be released and will expire: there is no connection quire_store"
         in caplog.text

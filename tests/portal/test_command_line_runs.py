@@ -1,4 +1,4 @@
-"""Runs of the command line in the lists: which manifests are read, and what one that cannot be read takes away."""
+"""Runs of the command line in run lists: which manifests are read, and the effect of an unreadable one."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def manifest(definition: ReportDefinition, bucket: ObjectStore, fresh_database: 
 
 
 def publish(manifest: Manifest, store: ObjectStore, number: int) -> str:
-    """Publishes the same run again under a key and a command line's id of its own; returns the id."""
+    """Publishes the same run under a new key and a command-line run id; returns the id."""
     key = f"{number:032x}"
     files = tuple(replace(file, key=file.key.replace(manifest.run, key)) for file in manifest.files)
     run = replace(manifest, run=key, run_id=f"cli__{key}", files=files)
@@ -48,7 +48,7 @@ def publish(manifest: Manifest, store: ObjectStore, number: int) -> str:
 
 
 def list_now(store: ObjectStore) -> list[str]:
-    """Returns the runs' ids, listed anew."""
+    """Returns the ids of the runs, without the cache."""
     module._LISTINGS.clear()
     return [run.run_id for run in command_line_runs(store, "events")]
 
@@ -60,30 +60,30 @@ def open_reader(monkeypatch: pytest.MonkeyPatch, include: Path, store: ObjectSto
 
 
 @pytest.mark.parametrize("damaged", [b"{}", b"no JSON", b'{"made_at": "2013"}'])
-def test_damaged_manifest_takes_no_other_run_away(
+def test_run_list_with_a_damaged_manifest_shows_other_runs(
     manifest: Manifest, bucket: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: bytes
 ) -> None:
     own = publish(manifest, bucket, 1)
     bucket.put(manifest_key("events", "f" * 32), damaged)
     portal = open_reader(monkeypatch, tmp_path, bucket)
     airflow_runs(portal, [airflow_run(1)])
-    answer = portal.get(RUNS)
-    assert (answer.status_code, [run["run_id"] for run in answer.json()]) == (200, ["ask__1", own])
+    response = portal.get(RUNS)
+    assert (response.status_code, [run["run_id"] for run in response.json()]) == (200, ["ask__1", own])
     assert 'name="start"' in portal.get("/reports/events").text
     assert bucket.read(manifest_key("events", "f" * 32)) == damaged
 
 
-def test_repaired_manifest_is_read_again(manifest: Manifest, bucket: ObjectStore) -> None:
+def test_command_line_runs_read_a_repaired_manifest(manifest: Manifest, bucket: ObjectStore) -> None:
     key = manifest_key("events", f"{7:032x}")
     bucket.put(key, b"damaged")
     assert list_now(bucket) == []
     bucket.delete([key])
-    time.sleep(1.1)  # the store dates to the second
+    time.sleep(1.1)  # the store's modification times are in seconds
     assert list_now(bucket) == []
     assert publish(manifest, bucket, 7) in list_now(bucket)
 
 
-def test_store_that_is_away_leaves_the_runs_of_airflow(
+def test_run_list_without_the_store_shows_airflow_runs(
     definition: ReportDefinition, bucket: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = ObjectStore(replace(bucket.settings, endpoint_url="http://127.0.0.1:9"))
@@ -103,7 +103,7 @@ def test_store_that_is_away_leaves_the_runs_of_airflow(
     assert "Runs of the command line are unavailable: " in page.text
 
 
-def test_listed_run_stays_in_the_list_when_the_store_goes_away(
+def test_run_list_keeps_a_listed_run_when_the_store_fails(
     manifest: Manifest, bucket: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = publish(manifest, bucket, 1)
@@ -120,7 +120,7 @@ def test_listed_run_stays_in_the_list_when_the_store_goes_away(
     assert (run["run_id"], run["error"]) == (run_id, "The files of this run are unavailable: the store is away")
 
 
-def test_few_manifests_are_in_memory_at_once(
+def test_command_line_runs_hold_few_manifests_in_memory(
     manifest: Manifest, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = {publish(manifest, bucket, number) for number in range(100)}
@@ -140,13 +140,13 @@ def test_few_manifests_are_in_memory_at_once(
     assert max(alive) - before <= 2 * LOOKUPS
 
 
-def test_newest_manifests_are_read_first(
+def test_command_line_runs_read_the_newest_manifests_first(
     manifest: Manifest, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_READ", 1)
     for number in (1, 2, 3):
         publish(manifest, bucket, number)
-    time.sleep(1.1)  # the store dates to the second
+    time.sleep(1.1)  # the store's modification times are in seconds
     newest = publish(manifest, bucket, 4)
     assert list_now(bucket) == [newest]
     for _ in range(4):
@@ -154,13 +154,13 @@ def test_newest_manifests_are_read_first(
     assert (len(listed), listed[0]) == (4, newest)
 
 
-def test_folders_without_a_readable_manifest_take_no_place(
+def test_command_line_runs_skip_folders_without_a_valid_manifest(
     manifest: Manifest, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_READ", 2)
     own = publish(manifest, bucket, 16**31)
     bucket.delete([manifest_key("events", manifest.run)])
-    for number in range(3):  # a run that is being published, or was lost
+    for number in range(3):  # runs without a manifest
         bucket.put(f"reports/events/{number:032x}/events.xlsx", b"x")
     assert list_now(bucket) == [own]
     time.sleep(1.1)

@@ -1,4 +1,4 @@
-"""The date range of readers where a definition sets no limit: ten years, and never less than the report's window."""
+"""The default limit of date ranges: ten years, and never less than the window of the report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEN_YEARS: dict[str, Any] = {"start": "2011-01-01", "end": "2020-12-31"}
 LONGER: dict[str, Any] = {"start": "2001-01-01", "end": "2020-12-31"}
 
 
-def test_reader_may_request_ten_years_and_an_operator_more(tmp_path: Path) -> None:
+def test_parse_request_default_limit_is_ten_years_for_readers(tmp_path: Path) -> None:
     definition = events_report(tmp_path)
     assert parse_request(definition, **TEN_YEARS, parameters={}).request.date_range.day_count == 3_653
     with pytest.raises(RangeError, match="The date range has 7,305 days; this report allows at most 3,700"):
@@ -29,20 +29,20 @@ def test_reader_may_request_ten_years_and_an_operator_more(tmp_path: Path) -> No
     )  # quire run
 
 
-def test_limit_of_the_definition_replaces_the_default(tmp_path: Path) -> None:
+def test_parse_request_limit_of_the_definition_replaces_the_default(tmp_path: Path) -> None:
     assert parse_request(events_report(tmp_path, limits={"days": 8_000}), **LONGER, parameters={})
     short = events_report(tmp_path, limits={"days": 31})
     with pytest.raises(RangeError, match=r"this report allows at most 31$"):
         parse_request(short, **TEN_YEARS, parameters={})
 
 
-def test_window_longer_than_the_default_may_be_requested(tmp_path: Path) -> None:
+def test_parse_request_allows_a_window_longer_than_the_default(tmp_path: Path) -> None:
     definition = events_report(tmp_path, window="20 years")
     assert definition.reader_limits.days == 20 * 366 > MAX_READER_DAYS
     assert parse_request(definition, **LONGER, parameters={})
 
 
-def test_form_says_what_the_default_allows(
+def test_report_page_shows_the_default_limit(
     tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events_report(tmp_path)

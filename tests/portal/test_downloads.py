@@ -1,4 +1,4 @@
-"""Downloads of a run whose files are missing or damaged: no reader takes them for whole."""
+"""Downloads of complete, missing and damaged files: no damaged download looks complete."""
 
 from __future__ import annotations
 
@@ -56,34 +56,34 @@ def server(portal: Portal) -> Iterator[str]:
         yield f"{url}/quire/reports/events/published"
 
 
-def test_whole_run_is_downloaded(server: str, manifest: Manifest) -> None:
-    answer = httpx.get(f"{server}/{manifest.run}.zip")
-    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+def test_download_of_a_run_returns_all_files(server: str, manifest: Manifest) -> None:
+    response = httpx.get(f"{server}/{manifest.run}.zip")
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
         assert archive.testzip() is None
         assert archive.namelist() == [file.name for file in manifest.files]
-    assert answer.headers["content-length"] == str(len(answer.content))
+    assert response.headers["content-length"] == str(len(response.content))
     link = httpx.get(f"{server}/{manifest.run}/{manifest.files[0].name}")
     assert (link.status_code, httpx.get(link.headers["location"]).status_code) == (302, 200)
 
 
-def test_missing_file_is_gone_before_anything_is_sent(server: str, manifest: Manifest, bucket: ObjectStore) -> None:
+def test_download_of_a_missing_file_returns_410(server: str, manifest: Manifest, bucket: ObjectStore) -> None:
     bucket.delete([manifest.files[-1].key])
     for name in (f"{manifest.run}.zip", f"{manifest.run}/{manifest.files[-1].name}"):
-        answer = httpx.get(f"{server}/{name}")
-        assert answer.status_code == 410
-        assert answer.json()["detail"] == "Files of this run are missing from the store. Create the report again."
+        response = httpx.get(f"{server}/{name}")
+        assert response.status_code == 410
+        assert response.json()["detail"] == "Files of this run are missing from the store. Create the report again."
         assert "<?xml" not in httpx.get(f"{server}/{name}", headers=PAGE, follow_redirects=True).text
     assert httpx.get(f"{server}/{manifest.run}/{manifest.files[0].name}").status_code == 302
 
 
-def test_truncated_file_is_gone(server: str, manifest: Manifest, bucket: ObjectStore) -> None:
+def test_download_of_a_truncated_file_returns_410(server: str, manifest: Manifest, bucket: ObjectStore) -> None:
     file = manifest.files[0]
     bucket.put(file.key, (bucket.read(file.key) or b"")[:-1])
     assert httpx.get(f"{server}/{manifest.run}.zip").status_code == 410
     assert httpx.get(f"{server}/{manifest.run}/{file.name}").status_code == 410
 
 
-def test_large_files_have_the_size_that_was_announced(bucket: ObjectStore) -> None:
+def test_archive_bytes_equals_the_size_of_the_archive(bucket: ObjectStore) -> None:
     bodies = [b"", b"x", b"y" * 65_535, b"z" * 5_000_000]
     files = []
     for number, body in enumerate(bodies):
@@ -104,7 +104,7 @@ def test_large_files_have_the_size_that_was_announced(bucket: ObjectStore) -> No
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
-def test_archive_that_fails_on_the_way_ends_as_an_error(
+def test_download_of_a_damaged_archive_closes_the_connection(
     server: str, manifest: Manifest, bucket: ObjectStore, encoding: str
 ) -> None:
     file = manifest.files[-1]
@@ -116,7 +116,7 @@ def test_archive_that_fails_on_the_way_ends_as_an_error(
 
 
 def triggered_runs(portal: Portal) -> list[Any]:
-    """Returns the list that the conf of each run is added to which the portal starts in Airflow."""
+    """Returns a list that collects the conf of each run that the portal starts in Airflow."""
     triggered = list[Any]()
     airflow = portal.host
 
@@ -136,7 +136,7 @@ def triggered_runs(portal: Portal) -> list[Any]:
     return triggered
 
 
-def test_run_longer_than_the_default_of_readers_is_created_again(
+def test_create_again_ignores_the_reader_limit(
     portal: Portal, manifest: Manifest, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     triggered = triggered_runs(portal)
@@ -146,18 +146,18 @@ def test_run_longer_than_the_default_of_readers_is_created_again(
     assert [(conf["start"], conf["end"]) for conf in triggered] == [("2013-01-01", "2013-03-31")]
 
 
-def test_page_offers_to_create_the_report_again(portal: Portal, manifest: Manifest, bucket: ObjectStore) -> None:
+def test_missing_files_page_offers_to_create_it_again(portal: Portal, manifest: Manifest, bucket: ObjectStore) -> None:
     triggered = triggered_runs(portal)
     again = f"/reports/events/published/{manifest.run}/again"
-    assert portal.post(again).status_code == 409  # all files are there
+    assert portal.post(again).status_code == 409  # no file is missing
     bucket.delete([manifest.files[0].key])
-    answer = portal.get(f"/reports/events/published/{manifest.run}.zip", headers=PAGE)
-    assert answer.status_code == 410
-    assert re.search(rf'action="[^"]*{again}"', answer.text)
-    answer = portal.post(again)
-    assert (answer.status_code, "/reports/events/runs/ask__" in answer.headers["location"]) == (303, True)
+    response = portal.get(f"/reports/events/published/{manifest.run}.zip", headers=PAGE)
+    assert response.status_code == 410
+    assert re.search(rf'action="[^"]*{again}"', response.text)
+    response = portal.post(again)
+    assert (response.status_code, "/reports/events/runs/ask__" in response.headers["location"]) == (303, True)
     assert triggered == [{"start": "2013-01-01", "end": "2013-03-31", "formats": ["xlsx"], "force": True}]
     portal.rights = {READ}
-    answer = portal.get(f"/reports/events/published/{manifest.run}.zip", headers=PAGE)
-    assert (answer.status_code, "/again" in answer.text) == (410, False)
+    response = portal.get(f"/reports/events/published/{manifest.run}.zip", headers=PAGE)
+    assert (response.status_code, "/again" in response.text) == (410, False)
     assert portal.post(again).status_code == 403

@@ -1,4 +1,4 @@
-"""Estimates over a real database and store: what they look at, and that they end."""
+"""Estimates with a real database and store: what they read, and that they end in time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LONG = 60.0
 
 
 class CountingStore(ObjectStore):
-    """Counts the requests to it."""
+    """A store that counts its requests."""
 
     def __init__(self, store: ObjectStore) -> None:
         super().__init__(store.settings)
@@ -54,7 +54,7 @@ def estimation(
     return lambda deadline: estimate(question, session=session_of(url), store=store, deadline=deadline)
 
 
-def test_estimate_of_many_partitions_looks_at_none_of_them(
+def test_estimate_of_many_partitions_reads_nothing_from_the_store(
     definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
 ) -> None:
     store = CountingStore(bucket)
@@ -66,7 +66,7 @@ def test_estimate_of_many_partitions_looks_at_none_of_them(
     assert 0.5 < wide.rows / 18_000 < 1.5
 
 
-def test_estimate_that_waits_for_a_lock_ends_at_its_deadline(
+def test_estimate_blocked_by_a_lock_ends_at_its_deadline(
     definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
 ) -> None:
     work = estimation(definition, fresh_database, bucket, end="2013-01-10")
@@ -77,7 +77,7 @@ def test_estimate_that_waits_for_a_lock_ends_at_its_deadline(
             other.execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
             with pytest.raises(WorkUnavailableError, match="timed out"):
                 await queue.run("ann", work)
-        # its thread has left, and with it the only place and the connection
+        # its thread has returned and released the only slot and the connection
         longer = WorkQueue(slots=1, seconds=LONG)
         longer._slots, longer._threads = queue._slots, queue._threads
         assert (await longer.run("bob", work)).partitions == 10
@@ -85,7 +85,7 @@ def test_estimate_that_waits_for_a_lock_ends_at_its_deadline(
     asyncio.run(test())
 
 
-def test_estimate_that_nobody_waits_for_asks_no_store(
+def test_estimate_that_was_cancelled_sends_no_store_requests(
     definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
 ) -> None:
     store, deadline = CountingStore(bucket), Deadline(LONG)
@@ -96,7 +96,7 @@ def test_estimate_that_nobody_waits_for_asks_no_store(
     assert store.requests == 0
 
 
-def test_estimate_leaves_a_damaged_record(
+def test_estimate_does_not_delete_a_damaged_record(
     definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
 ) -> None:
     request = request_of(definition, end="2013-01-03")
@@ -108,10 +108,10 @@ def test_estimate_leaves_a_damaged_record(
     assert bucket.read(damaged) == b"damaged"
 
 
-def test_estimate_of_a_store_that_hangs_leaves_its_place(
+def test_estimate_with_an_unresponsive_store_fails_soon(
     definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as hung:  # takes connections, and never answers
+    with socket.create_server(("127.0.0.1", 0)) as hung:  # accepts connections but never responds
         store = ObjectStore(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{hung.getsockname()[1]}"))
         work = estimation(definition, fresh_database, store, end="2013-01-10")
         ended = list[Exception]()
@@ -124,5 +124,5 @@ def test_estimate_of_a_store_that_hangs_leaves_its_place(
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
-        thread.join(45)  # one attempt of a run's own client takes 60 s alone, and is repeated
+        thread.join(45)  # a single attempt of a run's client takes 60 s, and is retried
         assert [type(error) for error in ended] == [StoreUnavailableError]

@@ -1,4 +1,4 @@
-"""Pages beside a manifest that somebody with the right to write to the bucket has forged."""
+"""Pages with a manifest that was forged by someone with write access to the bucket."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ FORGED: dict[str, Callable[[Manifest], Manifest]] = {
 
 @pytest.fixture
 def manifest(tmp_path: Path, bucket: ObjectStore, fresh_database: str) -> Manifest:
-    """Returns the manifest of a run, which is published no more, under a run of the command line."""
+    """Returns the manifest of an unpublished run, with the id of a command-line run."""
     fill_events(fresh_database)
     definition = events_report(tmp_path)
     request = replace(request_of(definition), formats=("csv",))
@@ -75,7 +75,7 @@ def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("forged", FORGED)
-def test_page_beside_a_forged_manifest_is_shown(
+def test_report_page_with_a_forged_manifest_is_shown(
     portal: Portal, manifest: Manifest, bucket: ObjectStore, forged: str
 ) -> None:
     assert write_once(bucket, manifest_key("events", RUN), FORGED[forged](manifest))
@@ -84,15 +84,13 @@ def test_page_beside_a_forged_manifest_is_shown(
     assert portal.get(f"/reports/events/runs/cli__{RUN}").status_code in (404, 502, 503)
 
 
-def test_manifest_as_published_is_shown(portal: Portal, manifest: Manifest, bucket: ObjectStore) -> None:
+def test_run_page_with_a_valid_manifest_is_shown(portal: Portal, manifest: Manifest, bucket: ObjectStore) -> None:
     assert write_once(bucket, manifest_key("events", RUN), manifest)
     assert [run["run_id"] for run in portal.get(RUNS).json()] == [f"cli__{RUN}"]
     assert portal.get(f"/reports/events/runs/cli__{RUN}").status_code == 200
 
 
-def test_page_of_a_run_with_many_warnings_shows_the_first(
-    portal: Portal, manifest: Manifest, bucket: ObjectStore
-) -> None:
+def test_run_page_with_many_warnings_shows_the_first(portal: Portal, manifest: Manifest, bucket: ObjectStore) -> None:
     forged = replace(manifest, warnings=("w" * 10_000, *("<b>x</b>",) * 20_000))
     assert write_once(bucket, manifest_key("events", RUN), forged)
     page = portal.get(f"/reports/events/runs/cli__{RUN}")
@@ -103,7 +101,7 @@ def test_page_of_a_run_with_many_warnings_shows_the_first(
     assert len(run["warnings"]) == MAX_WARNINGS + 1
 
 
-def test_page_beside_a_manifest_that_is_nested_without_end_is_shown(
+def test_report_page_with_a_deeply_nested_manifest_is_shown(
     portal: Portal, manifest: Manifest, bucket: ObjectStore
 ) -> None:
     bucket.put(manifest_key("events", RUN), b"[" * 200_000)
@@ -112,7 +110,7 @@ def test_page_beside_a_manifest_that_is_nested_without_end_is_shown(
 
 
 @pytest.mark.parametrize(("spare", "listed"), [(0, [f"cli__{RUN}"]), (-1, [])])
-def test_list_of_runs_reads_no_manifest_over_the_limit(
+def test_run_list_skips_a_manifest_over_the_size_limit(
     portal: Portal,
     manifest: Manifest,
     bucket: ObjectStore,
@@ -127,7 +125,7 @@ def test_list_of_runs_reads_no_manifest_over_the_limit(
     assert [run["run_id"] for run in portal.get(RUNS).json()] == listed
 
 
-def test_list_of_runs_reads_few_manifests_at_once(
+def test_run_list_reads_few_manifests_concurrently(
     portal: Portal, manifest: Manifest, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for digit in "0123456789ab":
@@ -139,7 +137,7 @@ def test_list_of_runs_reads_few_manifests_at_once(
         with lock:
             reading[0] += 1
             peaks.append(reading[0])
-        time.sleep(0.05)  # so that all threads that there are begin
+        time.sleep(0.05)  # long enough for all threads to start
         with lock:
             reading[0] -= 1
         return read(key, **limits)

@@ -1,4 +1,4 @@
-"""The manifests that the portal keeps: bounded by the memory they take."""
+"""The portal's cache of manifests, which is limited by memory."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_estimate_memory_of_a_manifest_is_close_to_its_real_memory() -> None:
     assert 0.8 < estimate_memory(made) / held < 1.5
 
 
-def test_cached_manifests_take_bounded_memory() -> None:
+def test_manifest_cache_memory_is_bounded() -> None:
     one = manifest("a" * 32)
     runs = 2 * MAX_CACHE_BYTES // estimate_memory(one)
     _CACHE.clear()
@@ -62,7 +62,7 @@ def test_cached_manifests_take_bounded_memory() -> None:
     _CACHE.clear()
 
 
-def test_manifest_is_read_once(bucket: ObjectStore) -> None:
+def test_cached_manifest_is_read_once(bucket: ObjectStore) -> None:
     run = "a" * 32
     bucket.put_json_once(manifest_key("events", run), to_json(manifest(run, 1)))
     assert cached_manifest(bucket, "events", run).run == run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-from quire.portal.page_formats import format_age, format_date_range
+from quire.portal.page_formats import format_age, format_date_range, format_sentence
 
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 
@@ -37,3 +37,17 @@ def test_format_date_range_is_the_shortest_unambiguous_form(start: str, end: str
 
 def test_format_date_range_without_days_is_empty() -> None:
     assert format_date_range(None, None) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("start 2013-03-02 is after end 2013-03-01", "Start 2013-03-02 is after end 2013-03-01."),
+        ("unknown parameter 'carier'; did you mean carrier?", "Unknown parameter 'carier'; did you mean carrier?"),
+        ("flights_2013.xlsx is missing", "flights_2013.xlsx is missing."),
+        ("events: no table x", "events: no table x."),
+        ("Choose fewer days.", "Choose fewer days."),
+    ],
+)
+def test_format_sentence_capitalizes_words_but_not_names(text: str, sentence: str) -> None:
+    assert format_sentence(text) == sentence

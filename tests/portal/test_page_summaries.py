@@ -1,4 +1,4 @@
-"""Summaries of run pages: little memory, few preparations at once, each once, and a page in any case."""
+"""Summaries on run pages: little memory, few concurrent preparations, each once, and always a page."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def use_queue(monkeypatch: pytest.MonkeyPatch, *, seconds: float = LONG, wait: f
 
 
 def publish(store: ObjectStore, *, rows: int = 3, run: str = "a" * 32) -> Manifest:
-    """Stores two summaries and the manifest of a run of the command line that names them."""
+    """Stores two summaries and the manifest of a command-line run that lists them."""
     texts = pa.array([f"kind {number:09d}" for number in range(rows)])
     table = pa.table({"kind": texts, **dict.fromkeys(("events", "amount", "weight"), pa.array(range(rows)))})
     body = io.BytesIO()
@@ -98,7 +98,7 @@ async def prepared(definition: ReportDefinition, manifest: Manifest, store: Obje
 
 
 class Preparations:
-    """Stands for ``summary_tables``: counts what runs, and holds it until a test releases it."""
+    """Replaces ``summary_tables``: counts running preparations, and holds them until a test releases them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun: list[str] = []
@@ -122,7 +122,7 @@ def names(summaries: PageSummaries) -> list[str]:
     return [table.name for table in summaries.tables]
 
 
-def test_page_decodes_the_first_rows_of_large_summaries_only(definition: ReportDefinition, bucket: ObjectStore) -> None:
+def test_summaries_decode_only_first_rows_of_large_tables(definition: ReportDefinition, bucket: ObjectStore) -> None:
     manifest = publish(bucket, rows=ROWS)
     pool, before = pa.proxy_memory_pool(pa.default_memory_pool()), pa.default_memory_pool()
     pa.set_memory_pool(pool)
@@ -133,19 +133,19 @@ def test_page_decodes_the_first_rows_of_large_summaries_only(definition: ReportD
     assert first.rows[0] == ["kind 000000000", "0", "0", "0"]
     assert (len(first.rows), first.total_rows, second.total_rows) == (page_tables.MAX_ROWS, ROWS, ROWS)
     assert f"first 1,000 of {ROWS:,}" in first.chart
-    assert pool.max_memory() < 16 * MEGABYTE  # one whole table takes 19 MB, and the old page held two with copies
+    assert pool.max_memory() < 16 * MEGABYTE  # a complete table takes 19 MB
 
 
-def test_page_keeps_no_more_of_a_summary_than_it_shows(definition: ReportDefinition, bucket: ObjectStore) -> None:
+def test_summaries_cache_no_more_rows_than_the_page_shows(definition: ReportDefinition, bucket: ObjectStore) -> None:
     manifest = publish(bucket, rows=ROWS)
-    shown = asyncio.run(prepared(definition, manifest, bucket, "ann"))
-    assert len(shown.tables) == 2
-    (kept,) = page_summaries._CACHE.values()
-    assert kept is shown.tables
+    summaries = asyncio.run(prepared(definition, manifest, bucket, "ann"))
+    assert len(summaries.tables) == 2
+    (cached,) = page_summaries._CACHE.values()
+    assert cached is summaries.tables
     assert 0 < page_summaries._CACHE.currsize < MEGABYTE < page_summaries._CACHE.maxsize
 
 
-def test_summaries_of_a_page_are_prepared_once(
+def test_summaries_of_concurrent_requests_are_prepared_once(
     definition: ReportDefinition, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     preparations, manifest = Preparations(monkeypatch), publish(bucket)
@@ -163,7 +163,7 @@ def test_summaries_of_a_page_are_prepared_once(
     assert preparations.begun == [manifest.run]
 
 
-def test_few_summaries_are_prepared_at_once_and_one_of_each_user(
+def test_summaries_are_prepared_in_few_slots_and_one_per_user(
     definition: ReportDefinition, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     preparations, manifest = Preparations(monkeypatch), publish(bucket)
@@ -186,7 +186,7 @@ def test_few_summaries_are_prepared_at_once_and_one_of_each_user(
     assert (preparations.most, sorted(preparations.begun)) == (page_summaries.MAX_PREPARATIONS, runs)
 
 
-def test_changed_definition_and_changed_summary_are_prepared_anew(
+def test_summaries_are_prepared_again_after_a_change(
     definition: ReportDefinition, bucket: ObjectStore, tmp_path: Path
 ) -> None:
     manifest = publish(bucket)
@@ -211,20 +211,20 @@ def run_page(portal: Portal) -> httpx.Response:
     return portal.get(f"/reports/events/runs/cli__{'a' * 32}", headers={"Accept": "text/html"})
 
 
-def test_page_shows_its_summaries(portal: Portal, bucket: ObjectStore) -> None:
+def test_run_page_shows_its_summaries(portal: Portal, bucket: ObjectStore) -> None:
     publish(bucket)
     page = run_page(portal)
     assert (page.status_code, page.text.count("<td>kind 000000002</td>")) == (200, 2)
 
 
-def test_page_without_a_place_for_its_summaries_says_so(
+def test_run_page_without_a_free_slot_shows_a_message(
     portal: Portal, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(bucket)
     preparations = Preparations(monkeypatch)
     use_queue(monkeypatch, seconds=0.2, wait=0.1)
     try:
-        for _ in range(2):  # the second finds the first still running
+        for _ in range(2):  # the first is still running during the second
             page = run_page(portal)
             assert (page.status_code, NOT_READY in page.text) == (200, True)
     finally:
@@ -235,7 +235,7 @@ def test_page_without_a_place_for_its_summaries_says_so(
 @pytest.mark.parametrize(
     ("error", "sentence"), [(StoreUnavailableError("away"), UNAVAILABLE), (ZeroDivisionError(), UNREADABLE)]
 )
-def test_page_whose_summaries_cannot_be_read_says_so(
+def test_run_page_with_unreadable_summaries_shows_a_message(
     portal: Portal,
     bucket: ObjectStore,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,4 +1,4 @@
-"""Requests are checked off the event loop, one of each user at a time, and nobody fills the queue for the others."""
+"""Validation of requests: outside the event loop, one per user at a time, without blocking other users."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ESTIMATE = "/api/reports/events/estimate"
 LONG = 60.0
 
 
-def test_parameters_are_read_outside_the_event_loop(tmp_path: Path) -> None:
+def test_validate_request_runs_outside_the_event_loop(tmp_path: Path) -> None:
     definition = events_report(
         tmp_path,
         sql=SQL.replace("ORDER", "AND (%(kind)s IS NULL OR kind = %(kind)s)\nORDER"),
@@ -51,7 +51,7 @@ def test_parameters_are_read_outside_the_event_loop(tmp_path: Path) -> None:
 
 
 class HeldChecks:
-    """Checks that refuse every request; those of dates in 2014 are held until they are released."""
+    """Validations that reject every request; those of dates in 2014 block until they are released."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, wait: float) -> None:
         self.released, self.held = threading.Event(), 0
@@ -59,7 +59,7 @@ class HeldChecks:
         queue = WorkQueue("check", slots=2, seconds=LONG, wait=wait)
         monkeypatch.setattr(request_checks, "_VALIDATIONS", queue)
 
-    def _read(self, definition: ReportDefinition, *, start: str, **asked: Any) -> Any:
+    def _read(self, definition: ReportDefinition, *, start: str, **fields: Any) -> Any:
         if start.startswith("2014"):
             self.held += 1
             assert self.released.wait(LONG)
@@ -91,14 +91,14 @@ async def until_held(checks: HeldChecks, count: int) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_flood_of_one_user_keeps_no_other_user_waiting(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_validate_request_of_one_user_does_not_block_others(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     checks = HeldChecks(monkeypatch, wait=LONG)
 
     async def test() -> tuple[httpx.Response, list[httpx.Response]]:
         first = asyncio.create_task(request(portal, "ann", "2014-01-01"))
         await until_held(checks, 1)
         flood = [asyncio.create_task(request(portal, "ann", "2014-01-01")) for _ in range(120)]
-        await asyncio.sleep(0.2)  # they get as far as they can
+        await asyncio.sleep(0.2)  # as many as possible start
         try:
             async with asyncio.timeout(LONG / 4):
                 other = await request(portal, "bob")
@@ -108,14 +108,14 @@ def test_flood_of_one_user_keeps_no_other_user_waiting(portal: Portal, monkeypat
 
     other, flood = asyncio.run(test())
     assert (other.status_code, other.json()["detail"]) == (422, "checked")
-    statuses = [answer.status_code for answer in flood]
+    statuses = [response.status_code for response in flood]
     assert (statuses.count(422), statuses.count(503)) == (1 + MAX_WAITING, 120 - MAX_WAITING)
-    refused = next(answer for answer in flood if answer.status_code == 503)
+    refused = next(response for response in flood if response.status_code == 503)
     assert refused.json()["detail"] == "Too many of your requests are waiting. Try again in a few seconds."
     assert int(refused.headers["retry-after"]) >= 1
 
 
-def test_request_without_a_place_is_refused(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_validate_request_without_a_free_slot_returns_503(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     checks = HeldChecks(monkeypatch, wait=0.1)
 
     async def test() -> httpx.Response:

@@ -1,4 +1,4 @@
-"""What a request may weigh, over real connections: refused before an app sees it, and never held in memory."""
+"""Size limits over real connections: oversized requests never reach the app and are never held in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MEGABYTE = b"x" * 1_000_000
 
 
 class Echo:
-    """An app that answers with the length of each body that reaches it."""
+    """An app that responds with the length of the body."""
 
     def __init__(self) -> None:
         self.bodies: list[int] = []
@@ -34,7 +34,7 @@ class Echo:
 
 @pytest.fixture(params=["h11", "httptools"])
 def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, Echo]]:
-    """The port of a server with the layer, by each of uvicorn's parsers, and the app behind it."""
+    """The port of a server with the middleware, for each of uvicorn's parsers, and the app."""
     monkeypatch.setattr(request_limits, "MAX_READ_SECONDS", 1.0)
     echo = Echo()
     with serve(RequestSizeLimits(echo), http=request.param) as url:
@@ -42,71 +42,71 @@ def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def exchange(port: int, request: bytes) -> bytes:
-    """Sends bytes as they are, and returns the head and body of the answer."""
+    """Sends raw bytes, and returns the head and body of the response."""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(request)
         return _read_answer(connection)
 
 
 def _read_answer(connection: socket.socket) -> bytes:
-    answer = b""
-    while b"\r\n\r\n" not in answer or b"}" not in answer:
+    response = b""
+    while b"\r\n\r\n" not in response or b"}" not in response:
         part = connection.recv(65536)
         if not part:
             break
-        answer += part
-    return answer
+        response += part
+    return response
 
 
-def test_body_at_the_limit_arrives_whole(server: tuple[int, Echo]) -> None:
+def test_size_limit_forwards_a_body_at_the_limit(server: tuple[int, Echo]) -> None:
     port, echo = server
-    answer = httpx.post(f"http://127.0.0.1:{port}/", content=b"x" * MAX_BODY_BYTES)
-    assert (answer.status_code, answer.text, echo.bodies) == (200, str(MAX_BODY_BYTES), [MAX_BODY_BYTES])
+    response = httpx.post(f"http://127.0.0.1:{port}/", content=b"x" * MAX_BODY_BYTES)
+    assert (response.status_code, response.text, echo.bodies) == (200, str(MAX_BODY_BYTES), [MAX_BODY_BYTES])
 
 
 @pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 5_000_000])
-def test_body_over_the_limit_is_refused(server: tuple[int, Echo], size: int) -> None:
+def test_size_limit_rejects_a_body_over_the_limit(server: tuple[int, Echo], size: int) -> None:
     port, echo = server
-    answer = httpx.post(f"http://127.0.0.1:{port}/", content=b"x" * size)
-    assert (answer.status_code, answer.json()) == (413, {"detail": "The body exceeds 64 kB."})
+    response = httpx.post(f"http://127.0.0.1:{port}/", content=b"x" * size)
+    assert (response.status_code, response.json()) == (413, {"detail": "The body exceeds 64 kB."})
     assert echo.bodies == []
 
 
-def test_chunked_body_over_the_limit_is_refused(server: tuple[int, Echo]) -> None:
+def test_size_limit_rejects_a_chunked_body_over_the_limit(server: tuple[int, Echo]) -> None:
     port, echo = server
-    answer = httpx.post(f"http://127.0.0.1:{port}/", content=iter([MEGABYTE] * 3))
-    assert (answer.status_code, echo.bodies) == (413, [])
+    response = httpx.post(f"http://127.0.0.1:{port}/", content=iter([MEGABYTE] * 3))
+    assert (response.status_code, echo.bodies) == (413, [])
 
 
-def test_length_that_lies_is_refused_before_the_body(server: tuple[int, Echo]) -> None:
+def test_size_limit_rejects_a_wrong_content_length(server: tuple[int, Echo]) -> None:
     port, echo = server
-    answer = exchange(port, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\r\n{}")
-    assert answer.startswith(b"HTTP/1.1 413")
+    response = exchange(port, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\r\n{}")
+    assert response.startswith(b"HTTP/1.1 413")
     assert echo.bodies == []
 
 
-def test_body_that_does_not_arrive_is_given_up(server: tuple[int, Echo]) -> None:
+def test_size_limit_times_out_on_an_incomplete_body(server: tuple[int, Echo]) -> None:
     port, echo = server
-    answer = exchange(port, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-    assert answer.startswith(b"HTTP/1.1 408")
+    response = exchange(port, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    assert response.startswith(b"HTTP/1.1 408")
     assert echo.bodies == []
 
 
-def test_query_over_the_limit_is_refused(server: tuple[int, Echo]) -> None:
+def test_size_limit_rejects_a_query_over_the_limit(server: tuple[int, Echo]) -> None:
     port, echo = server
-    answer = httpx.get(f"http://127.0.0.1:{port}/?{'q' * (MAX_QUERY_BYTES + 1)}")
-    assert (answer.status_code, echo.bodies) == (414, [])
+    response = httpx.get(f"http://127.0.0.1:{port}/?{'q' * (MAX_QUERY_BYTES + 1)}")
+    assert (response.status_code, echo.bodies) == (414, [])
     assert httpx.get(f"http://127.0.0.1:{port}/?{'q' * 100}").status_code == 200
 
 
-def test_headers_over_the_limit_are_refused(server: tuple[int, Echo]) -> None:
+def test_size_limit_rejects_headers_over_the_limit(server: tuple[int, Echo]) -> None:
     port, echo = server
     headers = {f"X-{number}": "h" * 8000 for number in range(MAX_HEADER_BYTES // 8000 + 1)}
     assert httpx.get(f"http://127.0.0.1:{port}/", headers=headers).status_code == 431
     assert echo.bodies == []
 
 
-def test_client_that_leaves_reaches_no_app() -> None:
+def test_size_limit_drops_the_request_of_a_disconnected_client() -> None:
     echo, sent = Echo(), list[Any]()
     messages = [
         {"type": "http.request", "body": b"{", "more_body": True},
@@ -124,7 +124,7 @@ def test_client_that_leaves_reaches_no_app() -> None:
     assert (echo.bodies, sent) == ([], [])
 
 
-def test_refusal_is_json(server: tuple[int, Echo]) -> None:
+def test_size_limit_error_is_json(server: tuple[int, Echo]) -> None:
     port, _ = server
-    answer = exchange(port, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n")
-    assert json.loads(answer.partition(b"\r\n\r\n")[2])["detail"]
+    response = exchange(port, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n")
+    assert json.loads(response.partition(b"\r\n\r\n")[2])["detail"]

@@ -1,4 +1,4 @@
-"""What may be requested: quotas, formats, rows; and how its estimates meet those of the form."""
+"""Limits of requests: quota, formats and rows; and how their estimates interact with those of the form."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ESTIMATE = "/api/reports/events/estimate"
 
 
 class Airflow:
-    """Airflow's runs: those of others, and those that the portal starts, all of them active."""
+    """Airflow's active runs: those of other users, and those that the portal starts."""
 
     def __init__(self, portal: Portal) -> None:
         self.runs: list[dict[str, Any]] = []
@@ -94,11 +94,11 @@ def airflow(portal: Portal) -> Iterator[Airflow]:
     portal.host.router.routes.clear()
 
 
-def test_user_with_too_many_active_runs_starts_no_more(portal: Portal, airflow: Airflow) -> None:
+def test_request_over_the_quota_of_active_runs_returns_429(portal: Portal, airflow: Airflow) -> None:
     airflow.add("ask__a__1", "reader")
     airflow.add("ask__b__1", "reader")
     airflow.add("ask__c__1", "reader", state="success")  # over
-    airflow.add("ask__d__1", "readers")  # somebody else's
+    airflow.add("ask__d__1", "readers")  # of another user
     airflow.add("scheduled__1", "reader")
     assert portal.post(RUNS, json=DAYS).status_code == 202
     refused = portal.post(RUNS, json={**DAYS, "end": "2013-01-30"})
@@ -106,7 +106,7 @@ def test_user_with_too_many_active_runs_starts_no_more(portal: Portal, airflow: 
     assert refused.json()["detail"] == (
         "You have 3 active runs, the limit is 3. Wait for a run to finish, or cancel one."
     )
-    # a run that is active already answers the same question again
+    # an active run also serves identical requests
     again = portal.post(RUNS, json=DAYS)
     assert (again.status_code, again.json()["started"]) == (202, False)
     page = portal.post("/reports/events", data={**DAYS, "end": "2013-01-29", "formats": "xlsx"})
@@ -116,7 +116,7 @@ def test_user_with_too_many_active_runs_starts_no_more(portal: Portal, airflow: 
 @pytest.mark.parametrize(
     "change", [{"end": "2013-12-31"}, {"force": True}, {"force": 1}, {"formats": ["parquet"]}, {"fan_out": True}, None]
 )
-def test_run_of_the_same_id_with_another_conf_is_not_adopted(
+def test_request_ignores_a_run_with_its_id_but_another_conf(
     portal: Portal, airflow: Airflow, change: dict[str, Any] | None
 ) -> None:
     first = portal.post(RUNS, json=DAYS).json()["run_id"]
@@ -129,22 +129,22 @@ def test_run_of_the_same_id_with_another_conf_is_not_adopted(
 
 
 @pytest.mark.parametrize("number", ["2", "999999999", "9" * 150])
-def test_runs_planted_under_the_next_ids_are_passed_over(portal: Portal, airflow: Airflow, number: str) -> None:
+def test_request_skips_ids_that_other_runs_have_taken(portal: Portal, airflow: Airflow, number: str) -> None:
     prefix = portal.post(RUNS, json=DAYS).json()["run_id"].removesuffix("1")
     airflow.runs[0]["state"] = "success"
     airflow.add(f"{prefix}{number}", "editor", dag_id="events", conf={**airflow.runs[0]["conf"], "end": "2014-01-01"})
-    answer = portal.post(RUNS, json=DAYS).json()
-    assert (answer["run_id"], answer["started"]) == (f"{prefix}{'3' if number == '2' else '2'}", True)
+    response = portal.post(RUNS, json=DAYS).json()
+    assert (response["run_id"], response["started"]) == (f"{prefix}{'3' if number == '2' else '2'}", True)
 
 
-def test_quota_counts_the_reports_runs_where_all_may_not_be_listed(portal: Portal, airflow: Airflow) -> None:
+def test_quota_without_access_to_all_runs_counts_those_of_the_report(portal: Portal, airflow: Airflow) -> None:
     airflow.may_list_all = False
     for number in range(3):
         airflow.add(f"ask__{number}__1", "reader", dag_id="events")
     assert portal.post(RUNS, json=DAYS).status_code == 429
 
 
-def test_quota_counts_runs_behind_many_of_users_with_longer_names(portal: Portal, airflow: Airflow) -> None:
+def test_quota_counts_runs_on_all_pages_of_similar_user_names(portal: Portal, airflow: Airflow) -> None:
     for number in range(150):
         airflow.add(f"ask__{number}__1", "readers")
     for number in range(3):
@@ -152,34 +152,34 @@ def test_quota_counts_runs_behind_many_of_users_with_longer_names(portal: Portal
     assert portal.post(RUNS, json=DAYS).status_code == 429
 
 
-def test_requests_at_once_do_not_pass_the_quota(portal: Portal, airflow: Airflow) -> None:
+def test_concurrent_requests_do_not_exceed_the_quota(portal: Portal, airflow: Airflow) -> None:
     async def test() -> list[int]:
-        asked = [{**DAYS, "end": f"2013-01-{day}"} for day in range(11, 31)]
-        answers = await asyncio.gather(*(portal._request("POST", RUNS, json=body) for body in asked))
-        return [answer.status_code for answer in answers]
+        bodies = [{**DAYS, "end": f"2013-01-{day}"} for day in range(11, 31)]
+        answers = await asyncio.gather(*(portal._request("POST", RUNS, json=body) for body in bodies))
+        return [response.status_code for response in answers]
 
     statuses = asyncio.run(test())
     assert (statuses.count(202), statuses.count(429), len(airflow.runs)) == (3, 17, 3)
 
 
-def test_empty_list_of_formats_is_refused(portal: Portal, airflow: Airflow) -> None:
-    answer = portal.post(RUNS, json={**DAYS, "formats": []})
-    assert (answer.status_code, answer.json()["detail"]) == (422, "Choose at least one format: xlsx, parquet.")
+def test_request_without_formats_returns_422(portal: Portal, airflow: Airflow) -> None:
+    response = portal.post(RUNS, json={**DAYS, "formats": []})
+    assert (response.status_code, response.json()["detail"]) == (422, "Choose at least one format: xlsx, parquet.")
     page = portal.post("/reports/events", data=DAYS)
     assert (page.status_code, "Choose at least one format" in page.text) == (422, True)
-    assert portal.post(RUNS, json=DAYS).status_code == 202  # the report's own
+    assert portal.post(RUNS, json=DAYS).status_code == 202  # the default formats
 
 
-def test_format_that_readers_may_not_choose_is_refused(portal: Portal, airflow: Airflow) -> None:
-    answer = portal.post(RUNS, json={**DAYS, "formats": ["csv"]})
-    assert (answer.status_code, answer.json()["detail"]) == (
+def test_request_for_an_unavailable_format_returns_422(portal: Portal, airflow: Airflow) -> None:
+    response = portal.post(RUNS, json={**DAYS, "formats": ["csv"]})
+    assert (response.status_code, response.json()["detail"]) == (
         422,
         "This report is not available as csv. Choose xlsx or parquet.",
     )
     assert 'value="csv"' not in portal.get("/reports/events").text
 
 
-def test_more_rows_than_the_definition_allows_are_refused(
+def test_request_over_the_row_limit_returns_422(
     portal: Portal, airflow: Airflow, tmp_path: Path, fresh_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill_many_events(fresh_database, 20_000, minutes=60)
@@ -199,7 +199,7 @@ def test_more_rows_than_the_definition_allows_are_refused(
 
 
 class HeldEstimates:
-    """Estimates of one row; the first one is held until it is released or cancelled."""
+    """Estimates of one row; the first one blocks until it is released or cancelled."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.started, self.released = threading.Event(), threading.Event()
@@ -217,7 +217,7 @@ class HeldEstimates:
         return EstimateView(rows=1, bytes=1, partitions=1, stored=0, is_exact=False)
 
 
-def test_estimate_of_the_form_does_not_supersede_that_of_a_request(
+def test_form_estimate_does_not_supersede_a_request_estimate(
     portal: Portal, airflow: Airflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events_report(tmp_path, limits={"rows": 2_000})
@@ -233,7 +233,7 @@ def test_estimate_of_the_form_does_not_supersede_that_of_a_request(
     assert asyncio.run(test()) == (202, 200)
 
 
-def test_superseded_estimate_may_be_tried_again_soon(
+def test_superseded_estimate_returns_a_short_retry_after(
     portal: Portal, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = HeldEstimates(monkeypatch)

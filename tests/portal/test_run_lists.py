@@ -1,4 +1,4 @@
-"""Lists of runs: few calls of Airflow's API, one list of each user at a time, none that nobody waits for."""
+"""Run lists: few calls of Airflow's API, one list per user at a time, cancelled when the client disconnects."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REASONS = {"failure": "events: no table x", "failure_kind": "StatementError"}
 
 
 class Airflow:
-    """Airflow's failed runs, each with two tasks that failed, and what is asked of it."""
+    """Airflow with failed runs of two failed tasks each; counts its calls."""
 
     def __init__(self, portal: Portal, count: int) -> None:
         self.runs = [
@@ -64,7 +64,7 @@ class Airflow:
             return {"value": REASONS[key]}
 
     async def hold(self) -> None:
-        """Keeps a list of runs waiting, where a test says so."""
+        """Blocks a run list if a test replaces this method."""
 
     def task(self, run_id: str, task_id: str) -> dict[str, Any]:
         return {"task_id": task_id, "dag_run_id": run_id, "state": "failed", "end_date": None, "map_index": -1}
@@ -77,8 +77,8 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def listed(portal: Portal, user: str = "ann") -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = portal.get(RUNS, params={"limit": 100}, headers={"X-User": user}).json()
-    return found
+    runs: list[dict[str, Any]] = portal.get(RUNS, params={"limit": 100}, headers={"X-User": user}).json()
+    return runs
 
 
 async def request(portal: Portal, user: str) -> httpx.Response:
@@ -91,7 +91,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_list_of_failed_runs_costs_few_calls_and_then_one(portal: Portal) -> None:
+def test_run_list_of_failed_runs_needs_few_airflow_calls(portal: Portal) -> None:
     airflow = Airflow(portal, 60)
     assert {run["error"] for run in listed(portal)} == {REASONS["failure"]}
     assert airflow.calls == {"runs": 1, "tasks": 3, "values": 120}
@@ -101,11 +101,11 @@ def test_list_of_failed_runs_costs_few_calls_and_then_one(portal: Portal) -> Non
     assert airflow.calls == {"runs": 1}
 
 
-def test_outcome_is_kept_for_one_user_and_until_the_run_starts_again(portal: Portal) -> None:
+def test_outcomes_are_cached_per_user_until_the_run_restarts(portal: Portal) -> None:
     airflow = Airflow(portal, 3)
     listed(portal)
     airflow.calls.clear()
-    listed(portal, "bob")  # whose rights Airflow has to check
+    listed(portal, "bob")  # Airflow has to authorize each user
     assert airflow.calls["values"] == 6
     airflow.calls.clear()
     airflow.runs[0].update(start_date="2026-02-01T00:00:00Z", end_date="2026-02-01T00:01:00Z")
@@ -113,14 +113,14 @@ def test_outcome_is_kept_for_one_user_and_until_the_run_starts_again(portal: Por
     assert (airflow.calls["values"], airflow.calls["tasks of one run"]) == (2, 1)
 
 
-def test_run_whose_tasks_were_not_read_is_asked_for_them(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_list_loads_tasks_that_the_bulk_query_missed(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     airflow = Airflow(portal, 60)
     monkeypatch.setattr(run_outcomes, "MAX_TASK_PAGES", 1)
     assert [run["error"] for run in listed(portal)] == [REASONS["failure"]] * 60
-    assert airflow.calls["tasks of one run"] == 10  # one page has the two tasks of 50
+    assert airflow.calls["tasks of one run"] == 10  # a page contains the two tasks of 50 runs
 
 
-def test_user_has_one_list_at_a_time_and_others_do_not_wait(portal: Portal) -> None:
+def test_run_lists_are_read_one_at_a_time_per_user(portal: Portal) -> None:
     airflow, released = Airflow(portal, 1), threading.Event()
 
     async def hold() -> None:
@@ -144,7 +144,7 @@ def test_user_has_one_list_at_a_time_and_others_do_not_wait(portal: Portal) -> N
     assert asyncio.run(test()) == [200] * 11
 
 
-def test_list_past_its_deadline_is_refused(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_list_past_its_deadline_returns_503(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     airflow = Airflow(portal, 1)
     ended = threading.Event()
 
@@ -162,9 +162,7 @@ def test_list_past_its_deadline_is_refused(portal: Portal, monkeypatch: pytest.M
     assert ended.is_set()
 
 
-def test_lists_of_a_hanging_store_hold_no_more_threads_than_places(
-    portal: Portal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_lists_with_a_hung_store_use_limited_threads(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     Airflow(portal, 0)
     entered, released = [], threading.Event()
 
@@ -190,7 +188,7 @@ def test_lists_of_a_hanging_store_hold_no_more_threads_than_places(
     asyncio.run(test())
 
 
-def test_list_that_nobody_waits_for_is_cancelled(portal: Portal) -> None:
+def test_run_list_of_a_disconnected_client_is_cancelled(portal: Portal) -> None:
     airflow = Airflow(portal, 1)
     started, ended = threading.Event(), threading.Event()
 

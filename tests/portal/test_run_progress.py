@@ -1,4 +1,4 @@
-"""How far an active run is, from the sealed records that its tasks handed on."""
+"""The progress of an active run, from the sealed records of its tasks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def task(task_id: str, map_index: int, state: str | None) -> dict[str, Any]:
     return {"task_id": task_id, "map_index": map_index, "state": state, "dag_run_id": "ask__1", "end_date": None}
 
 
-def test_progress_counts_partitions_and_files_of_the_tasks_that_are_over(
+def test_progress_counts_partitions_and_files_of_finished_tasks(
     tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command_line_runs._LISTINGS.clear()

@@ -1,4 +1,4 @@
-"""A question's identity, and the ranges that people often want."""
+"""Identity of report requests, and common date ranges."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def definition(tmp_path: Path) -> ReportDefinition:
     )
 
 
-def question(definition: ReportDefinition, **changes: Any) -> ReportRequest:
+def report_request(definition: ReportDefinition, **changes: Any) -> ReportRequest:
     return parse_request(definition, **{**JANUARY, "parameters": {}, **changes})
 
 
@@ -35,33 +35,33 @@ def question(definition: ReportDefinition, **changes: Any) -> ReportRequest:
     "changes",
     [{}, {"parameters": {"kind": "a"}}, {"parameters": {"kind": None}}, {"formats": ["xlsx"]}],
 )
-def test_question_is_the_same_with_its_defaults_said(definition: ReportDefinition, changes: dict[str, Any]) -> None:
-    assert question(definition, **changes).prefix == question(definition).prefix
+def test_parse_request_explicit_defaults_keep_the_prefix(definition: ReportDefinition, changes: dict[str, Any]) -> None:
+    assert report_request(definition, **changes).prefix == report_request(definition).prefix
 
 
 @pytest.mark.parametrize("value", [5, 5.0, "5", "5.0", "5e0"])
-def test_number_is_the_same_question_however_it_is_written(tmp_path: Path, value: object) -> None:
+def test_parse_request_number_as_text_has_the_same_prefix(tmp_path: Path, value: object) -> None:
     definition = events_report(
         tmp_path,
         sql=SQL.replace("ORDER", "AND id >= %(least)s\nORDER"),
         parameters={"least": {"type": "number", "default": 5.0}},
     )
-    assert question(definition, parameters={"least": value}).prefix == question(definition).prefix
+    assert report_request(definition, parameters={"least": value}).prefix == report_request(definition).prefix
 
 
 @pytest.mark.parametrize(
     "changes",
     [{"start": "2013-01-02"}, {"end": "2013-01-30"}, {"parameters": {"kind": "b"}}, {"formats": ["csv"]}],
 )
-def test_question_is_another_where_something_else_is_asked(
+def test_parse_request_with_other_values_has_another_prefix(
     definition: ReportDefinition, changes: dict[str, Any]
 ) -> None:
-    assert question(definition, **changes).prefix != question(definition).prefix
+    assert report_request(definition, **changes).prefix != report_request(definition).prefix
 
 
-def test_question_is_another_once_the_definition_was_changed(definition: ReportDefinition) -> None:
+def test_parse_request_after_a_definition_change_has_another_prefix(definition: ReportDefinition) -> None:
     changed = definition.model_copy(update={"sql_text": f"{definition.sql_text} "})
-    assert question(changed).prefix != question(definition).prefix
+    assert report_request(changed).prefix != report_request(definition).prefix
 
 
 @pytest.mark.parametrize(
@@ -76,23 +76,23 @@ def test_question_is_another_once_the_definition_was_changed(definition: ReportD
         ({"parameters": {"kind": "a\ud800"}}, "cannot contain NUL or unpaired surrogates"),
     ],
 )
-def test_question_that_is_wrong_is_refused_with_its_reason(
+def test_parse_request_invalid_values_raise_with_a_reason(
     definition: ReportDefinition, changes: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(UsageError, match=reason):
-        question(definition, **changes)
+        report_request(definition, **changes)
 
 
-def test_conf_of_a_question_is_what_plan_reads_as_that_question(definition: ReportDefinition) -> None:
-    asked = question(definition, parameters={"kind": "b"}, formats=["parquet", "csv"])
-    run = {"conf": asked.conf, "dag_run_id": "r", "run_after": "2026-01-01T00:00:00Z"}
-    found = parse_run_conf(definition, run)
-    assert (found.start, found.end, found.parameters, found.formats) == (
-        asked.request.start, asked.request.end, asked.request.parameters, asked.request.formats,
+def test_report_request_conf_parses_to_the_same_request(definition: ReportDefinition) -> None:
+    requested = report_request(definition, parameters={"kind": "b"}, formats=["parquet", "csv"])
+    run = {"conf": requested.conf, "dag_run_id": "r", "run_after": "2026-01-01T00:00:00Z"}
+    parsed = parse_run_conf(definition, run)
+    assert (parsed.start, parsed.end, parsed.parameters, parsed.formats) == (
+        requested.request.start, requested.request.end, requested.request.parameters, requested.request.formats,
     )  # fmt: skip
 
 
-def test_past_run_is_read_whatever_the_definition_limits_by_now(tmp_path: Path) -> None:
+def test_parse_run_conf_ignores_current_limits(tmp_path: Path) -> None:
     conf = {"start": "2013-01-01", "end": "2013-12-31", "formats": ["csv"]}
     run = {"run_after": "2014-01-01T00:00:00Z", "conf": conf, "dag_run_id": "ask__1"}
     tightened = events_report(tmp_path, limits={"days": 31}, workbook={"reader_formats": ["xlsx"]})
@@ -103,12 +103,12 @@ def test_past_run_is_read_whatever_the_definition_limits_by_now(tmp_path: Path) 
             request_from_conf(tightened, refused, run_id="r", run_after=dt.datetime.now(dt.UTC))
 
 
-def test_presets_are_the_reports_own_days(tmp_path: Path) -> None:
+def test_presets_use_the_time_zone_of_the_report(tmp_path: Path) -> None:
     definition = events_report(tmp_path, timezone="America/New_York")
     still_february = dt.datetime(2024, 3, 1, 4, 59, tzinfo=dt.UTC)
-    found = {preset.title: (preset.start, preset.end) for preset in presets(definition, now=still_february)}
+    ranges = {preset.title: (preset.start, preset.end) for preset in presets(definition, now=still_february)}
     day = dt.date
-    assert found == {
+    assert ranges == {
         "Yesterday": (day(2024, 2, 28), day(2024, 2, 28)),
         "Last week": (day(2024, 2, 19), day(2024, 2, 25)),
         "Last month": (day(2024, 1, 1), day(2024, 1, 31)),
@@ -119,15 +119,15 @@ def test_presets_are_the_reports_own_days(tmp_path: Path) -> None:
         "This year": (day(2024, 1, 1), day(2024, 2, 29)),
     }
     later = presets(definition, now=still_february + dt.timedelta(minutes=1))
-    assert found["Last month"] != (later[2].start, later[2].end) == (day(2024, 2, 1), day(2024, 2, 29))
+    assert ranges["Last month"] != (later[2].start, later[2].end) == (day(2024, 2, 1), day(2024, 2, 29))
 
 
-def test_question_over_a_long_range_builds_no_partitions(tmp_path: Path) -> None:
+def test_parse_request_of_a_long_range_creates_no_partitions(tmp_path: Path) -> None:
     daily = events_report(tmp_path, sql=SQL, partition="day", limits={"days": 20_000})
-    question(daily)  # what is loaded once
+    report_request(daily)  # imports and caches
     tracemalloc.start()
     try:
-        question(daily, start="1960-01-01", end="2013-01-01")  # 19,360 days
+        report_request(daily, start="1960-01-01", end="2013-01-01")  # 19,360 days
         assert tracemalloc.get_traced_memory()[1] < 500_000
     finally:
         tracemalloc.stop()

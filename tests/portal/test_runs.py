@@ -1,4 +1,4 @@
-"""Runs in lists: those of the command line among Airflow's, and never with long values."""
+"""Run lists: command-line runs among Airflow's, and truncated values."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def portal(
 
 
 def airflow_runs(portal: Portal, runs: list[dict[str, Any]]) -> None:
-    """Lets Airflow have these runs, and a task of each that failed."""
+    """Serves runs as Airflow does, each with a failed task."""
 
     @portal.host.get("/api/v2/dags/{dag_id}/dagRuns")
     def list_runs(dag_id: str, limit: int, offset: int) -> dict[str, Any]:
@@ -65,11 +65,11 @@ def airflow_run(number: int, **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_runs_of_the_command_line_are_listed_and_shown(
+def test_run_list_includes_runs_of_the_command_line(
     portal: Portal, definition: ReportDefinition, bucket: ObjectStore, fresh_database: str
 ) -> None:
     fill_events(fresh_database)
-    run_id = f"cli__{'a' * 32}"  # made_at is 2013: the oldest
+    run_id = f"cli__{'a' * 32}"  # made_at is in 2013, so it is the oldest
     session = session_of(fresh_database)
     run_report(definition, request_of(definition, run_id=run_id), session=session, store=bucket)
     run_report(definition, request_of(definition, end="2013-02-28", run_id="events__x"), session=session, store=bucket)
@@ -79,15 +79,15 @@ def test_runs_of_the_command_line_are_listed_and_shown(
     assert (own["state"], own["asked_by"], own["rows"]) == ("done", "the command line", 6)
     assert (own["start"], own["end"], own["formats"]) == ("2013-01-01", "2013-03-31", ["xlsx"])
     assert [run["run_id"] for run in portal.get(RUNS, params={"limit": 1, "offset": 2}).json()] == [run_id]
-    shown = portal.get(f"{RUNS}/{run_id}").json()
-    assert {name: shown[name] for name in own} == own
-    assert [stage["stage"] for stage in shown["stages"]]
+    details = portal.get(f"{RUNS}/{run_id}").json()
+    assert {name: details[name] for name in own} == own
+    assert [stage["stage"] for stage in details["stages"]]
     assert portal.get(f"{RUNS}/cli__{'b' * 32}").status_code == 404
     page = portal.get("/reports/events")
     assert (page.status_code, run_id in page.text) == (200, True)
 
 
-def test_run_of_airflow_named_as_the_command_line_does_has_a_page(portal: Portal) -> None:
+def test_run_page_of_an_airflow_run_with_a_command_line_id_is_shown(portal: Portal) -> None:
     run = airflow_run(1, dag_run_id=f"cli__{'c' * 32}")
 
     @portal.host.get("/api/v2/dags/events/dagRuns/{run_id}")
@@ -97,12 +97,12 @@ def test_run_of_airflow_named_as_the_command_line_does_has_a_page(portal: Portal
 
     airflow_runs(portal, [run])
     (listed,) = portal.get(RUNS).json()
-    shown = portal.get(f"{RUNS}/{listed['run_id']}")
-    assert (shown.status_code, shown.json()["asked_by"]) == (200, "ann")
+    details = portal.get(f"{RUNS}/{listed['run_id']}")
+    assert (details.status_code, details.json()["asked_by"]) == (200, "ann")
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7])
-def test_pages_of_merged_runs_are_the_whole_list_in_order(limit: int) -> None:
+def test_merge_page_pages_together_are_the_complete_sorted_list(limit: int) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     days = [start + timedelta(days=number) for number in range(12, 0, -1)]
     for places in itertools.combinations(range(12), 3):
@@ -117,7 +117,7 @@ def test_pages_of_merged_runs_are_the_whole_list_in_order(limit: int) -> None:
         assert merged == days
 
 
-def test_lists_of_runs_carry_no_long_values(portal: Portal) -> None:
+def test_run_list_truncates_long_values(portal: Portal) -> None:
     long = {"start": "2013-01-01", "end": "2013-01-31", "kind": LONG}
     unknown = {"y" * 50_000: 1}
     airflow_runs(portal, [airflow_run(2, conf=long), airflow_run(1, conf=unknown, state="failed")])
@@ -126,7 +126,7 @@ def test_lists_of_runs_carry_no_long_values(portal: Portal) -> None:
     assert len(second["error"]) <= 500
 
 
-def test_pages_name_the_parameters_of_a_run(portal: Portal) -> None:
+def test_pages_show_the_parameter_titles_of_a_run(portal: Portal) -> None:
     run = airflow_run(1, conf={"start": "2013-01-01", "end": "2013-01-31", "kind": "refund"})
 
     @portal.host.get("/api/v2/dags/events/dagRuns/{run_id}")
@@ -139,7 +139,7 @@ def test_pages_name_the_parameters_of_a_run(portal: Portal) -> None:
         assert (page.status_code, "Kind: refund" in page.text) == (200, True), address
 
 
-def test_failed_run_explains_itself_to_readers(portal: Portal) -> None:
+def test_failed_run_shows_an_explanation_and_folds_the_error(portal: Portal) -> None:
     airflow_runs(portal, [airflow_run(1, state="failed")])
     (run,) = portal.get(RUNS).json()
     assert run["explanation"] == (

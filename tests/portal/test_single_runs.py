@@ -1,4 +1,4 @@
-"""Single runs: pages and API answers take turns, so that no flood grows threads or keeps others out."""
+"""Single runs: requests take turns, so that many requests neither add threads nor block other users."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OWN = f"{RUNS}/cli__{'a' * 32}"
 
 
 class Airflow:
-    """Airflow with one run, which it holds back until a test releases it."""
+    """Airflow with one run, whose response blocks until a test releases it."""
 
     def __init__(self, portal: Portal) -> None:
         self.active = self.most = self.calls = 0
@@ -52,7 +52,7 @@ async def request(portal: Portal, path: str, user: str, **headers: str) -> httpx
 
 
 @pytest.mark.parametrize("path", [PAGE, API, f"{API}/files"])
-def test_flood_of_one_user_does_not_keep_others_out(portal: Portal, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+def test_run_reads_of_one_user_do_not_block_others(portal: Portal, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     airflow = Airflow(portal)
     use_queue(monkeypatch, slots=4)
 
@@ -69,7 +69,7 @@ def test_flood_of_one_user_does_not_keep_others_out(portal: Portal, monkeypatch:
     assert airflow.most == run_queues.MAX_USER_RUNS + 1
 
 
-def test_run_without_a_place_is_refused(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_read_without_a_free_slot_returns_503(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     airflow = Airflow(portal)
     use_queue(monkeypatch, slots=1, wait=0.1)
 
@@ -87,9 +87,7 @@ def test_run_without_a_place_is_refused(portal: Portal, monkeypatch: pytest.Monk
     asyncio.run(test())
 
 
-def test_run_past_its_deadline_is_refused_and_asks_airflow_no_more(
-    portal: Portal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_read_past_its_deadline_stops_calling_airflow(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     airflow = Airflow(portal)
     use_queue(monkeypatch, slots=1, seconds=0.3, wait=0.3)
     refused = portal.get(API)
@@ -97,9 +95,7 @@ def test_run_past_its_deadline_is_refused_and_asks_airflow_no_more(
     assert (airflow.calls, airflow.active) == (1, 0)
 
 
-def test_runs_of_a_hanging_store_hold_no_more_threads_than_places(
-    portal: Portal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_reads_with_a_hung_store_use_limited_threads(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     entered, released = list[str](), threading.Event()
 
     def hang(store: ObjectStore, prefix: str) -> list[Any]:

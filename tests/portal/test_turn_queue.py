@@ -1,4 +1,4 @@
-"""Turns of coroutines: threads that nothing can end keep their turn and their place until they return."""
+"""Turns of coroutines: threads that cannot be stopped hold their turn and slot until they return."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def queue_of(*, slots: int = 1, threads: int = 4, seconds: float = 0.2) -> TurnQ
     return TurnQueue("list", slots=slots, threads=threads, seconds=seconds, wait=0.1)
 
 
-def test_turn_past_its_deadline_is_kept_while_a_thread_runs() -> None:
+def test_turn_past_its_deadline_is_held_while_a_thread_runs() -> None:
     async def test() -> None:
         queue, released = queue_of(slots=2), threading.Event()
         with pytest.raises(WorkUnavailableError, match="timed out"):
@@ -32,7 +32,7 @@ def test_turn_past_its_deadline_is_kept_while_a_thread_runs() -> None:
     run(test)
 
 
-def test_place_of_a_cancelled_turn_is_kept_while_a_thread_runs() -> None:
+def test_turn_that_was_cancelled_holds_its_slot_while_a_thread_runs() -> None:
     async def test() -> None:
         queue, started, released = queue_of(seconds=LONG), threading.Event(), threading.Event()
 
@@ -58,7 +58,7 @@ def test_place_of_a_cancelled_turn_is_kept_while_a_thread_runs() -> None:
     run(test)
 
 
-def test_work_that_has_not_begun_does_not_keep_a_cancelled_turn() -> None:
+def test_turn_that_was_cancelled_drops_work_that_has_not_started() -> None:
     async def test() -> None:
         queue, released = queue_of(slots=2, threads=1), threading.Event()
         begun: list[str] = []
@@ -72,7 +72,7 @@ def test_work_that_has_not_begun_does_not_keep_a_cancelled_turn() -> None:
     run(test)
 
 
-def test_timeout_of_the_work_itself_is_not_the_queues() -> None:
+def test_turn_propagates_a_timeout_of_the_work_itself() -> None:
     async def test() -> None:
         queue = queue_of(seconds=LONG)
         with pytest.raises(TimeoutError, match="its own"):
@@ -83,7 +83,7 @@ def test_timeout_of_the_work_itself_is_not_the_queues() -> None:
     run(test)
 
 
-def test_thread_is_refused_once_the_turn_has_ended() -> None:
+def test_in_thread_after_the_turn_raises() -> None:
     async def test() -> None:
         queue = queue_of(seconds=LONG)
         async with queue.turn("ann") as in_thread:
@@ -95,7 +95,7 @@ def test_thread_is_refused_once_the_turn_has_ended() -> None:
 
 
 async def enter(queue: TurnQueue, user: str) -> None:
-    """Enters as soon as a turn and a place are free."""
+    """Enters as soon as a turn and a slot are free."""
     while True:
         try:
             async with queue.turn(user):

@@ -1,4 +1,4 @@
-"""Runs that cannot be read or shown: a report's list and page survive each of them."""
+"""Runs that cannot be loaded or displayed: list and page show the others."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch)
 
 
 def serve_runs(portal: Portal, served: list[dict[str, Any]], *, tasks: Sequence[dict[str, Any]] = ()) -> list[str]:
-    """Lets Airflow have these runs, each with the same tasks; returns the ids whose tasks are asked for."""
+    """Serves runs as Airflow does, each with the same tasks; returns the ids whose tasks were requested."""
     ids: list[str] = []
 
     @portal.host.get("/api/v2/dags/events/dagRuns")
@@ -55,15 +55,15 @@ def serve_runs(portal: Portal, served: list[dict[str, Any]], *, tasks: Sequence[
 
 
 @pytest.mark.parametrize("run_after", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
-def test_run_with_an_extreme_run_after_is_listed(portal: Portal, run_after: str) -> None:
+def test_run_list_with_an_extreme_run_after_is_shown(portal: Portal, run_after: str) -> None:
     serve_runs(portal, [airflow_run(2, run_after=run_after), airflow_run(1)])
-    answer = portal.get(RUNS)
-    assert (answer.status_code, {run["run_id"] for run in answer.json()}) == (200, {"ask__1", "ask__2"})
+    response = portal.get(RUNS)
+    assert (response.status_code, {run["run_id"] for run in response.json()}) == (200, {"ask__1", "ask__2"})
     assert portal.get("/reports/events").status_code == 200
     assert portal.get("/reports/events/runs/ask__2").status_code == 200
 
 
-def test_list_survives_a_run_whose_view_fails(portal: Portal, caplog: pytest.LogCaptureFixture) -> None:
+def test_run_list_with_a_failing_view_shows_other_runs(portal: Portal, caplog: pytest.LogCaptureFixture) -> None:
     serve_runs(portal, [airflow_run(2, conf=5), airflow_run(1)])
     broken, sound = portal.get(RUNS).json()
     assert (broken["run_id"], broken["state"], broken["error"]) == ("ask__2", "waiting", UNREADABLE)
@@ -73,17 +73,17 @@ def test_list_survives_a_run_whose_view_fails(portal: Portal, caplog: pytest.Log
     assert UNREADABLE in portal.get("/reports/events").text
 
 
-def test_page_and_answer_of_a_run_whose_view_fails_say_so(portal: Portal, caplog: pytest.LogCaptureFixture) -> None:
+def test_run_whose_view_fails_shows_a_message(portal: Portal, caplog: pytest.LogCaptureFixture) -> None:
     serve_runs(portal, [airflow_run(1, conf=5, state="queued")])
-    answer = portal.get(f"{RUNS}/ask__1")
-    assert (answer.status_code, answer.json()["state"], answer.json()["error"]) == (200, "waiting", UNREADABLE)
+    response = portal.get(f"{RUNS}/ask__1")
+    assert (response.status_code, response.json()["state"], response.json()["error"]) == (200, "waiting", UNREADABLE)
     page = portal.get("/reports/events/runs/ask__1")
     assert (page.status_code, UNREADABLE in page.text) == (200, True)
     assert caplog.text.count("events: run ask__1 cannot be displayed") == 2
     assert "Traceback" in caplog.text
 
 
-def test_run_of_the_command_line_whose_view_fails_says_so(
+def test_command_line_run_whose_view_fails_shows_a_message(
     portal: Portal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     run_id = f"cli__{'a' * 32}"
@@ -94,13 +94,13 @@ def test_run_of_the_command_line_whose_view_fails_says_so(
 
     monkeypatch.setattr(runs, "command_line_runs", lambda store, report: [own])
     monkeypatch.setattr(runs, "cached_manifest", fail)
-    answer = portal.get(f"{RUNS}/{run_id}")
-    assert (answer.status_code, answer.json()["state"], answer.json()["error"]) == (200, "done", UNREADABLE)
+    response = portal.get(f"{RUNS}/{run_id}")
+    assert (response.status_code, response.json()["state"], response.json()["error"]) == (200, "done", UNREADABLE)
     assert f"events: run {run_id} cannot be displayed" in caplog.text
 
 
 @pytest.mark.parametrize(("status", "answered"), [(403, 403), (404, 404), (500, 503)])
-def test_run_that_airflow_does_not_give_is_answered_as_before(portal: Portal, status: int, answered: int) -> None:
+def test_run_that_airflow_refuses_returns_its_status(portal: Portal, status: int, answered: int) -> None:
     @portal.host.get("/api/v2/dags/events/dagRuns/{run_id}")
     def refuse(run_id: str) -> None:
         raise HTTPException(status)
@@ -108,7 +108,7 @@ def test_run_that_airflow_does_not_give_is_answered_as_before(portal: Portal, st
     assert portal.get(f"{RUNS}/ask__1").status_code == answered
 
 
-def test_list_survives_a_run_whose_xcoms_airflow_cannot_read(portal: Portal, caplog: pytest.LogCaptureFixture) -> None:
+def test_run_list_with_unreadable_xcoms_shows_other_runs(portal: Portal, caplog: pytest.LogCaptureFixture) -> None:
     @portal.host.get(XCOM)
     def show_value(run_id: str, task_id: str, key: str) -> dict[str, Any]:
         if run_id == "ask__2":
@@ -122,7 +122,7 @@ def test_list_survives_a_run_whose_xcoms_airflow_cannot_read(portal: Portal, cap
     assert "events: the outcome of run ask__2 cannot be loaded" in caplog.text
 
 
-def test_list_of_a_caller_who_may_not_read_xcoms_is_refused(portal: Portal) -> None:
+def test_run_list_without_access_to_xcoms_is_forbidden(portal: Portal) -> None:
     @portal.host.get(XCOM)
     def show_value(run_id: str, task_id: str, key: str) -> dict[str, Any]:
         raise HTTPException(403)
@@ -142,13 +142,13 @@ CALLS: dict[str, Callable[[AirflowApi, str], Coroutine[Any, Any, Any]]] = {
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("run_id", [".", "..", "~", "a\u202eb"])
-def test_airflow_is_never_asked_for_an_id_that_names_no_single_run(
+def test_reserved_run_ids_never_reach_airflow(
     run_id: str, call: Callable[[AirflowApi, str], Coroutine[Any, Any, Any]]
 ) -> None:
     host, paths = FastAPI(), list[str]()
 
     @host.api_route("/{path:path}", methods=["GET", "PATCH"])
-    def answer(request: Request, path: str) -> dict[str, Any]:
+    def response(request: Request, path: str) -> dict[str, Any]:
         paths.append(path)
         return {"task_instances": [], "total_entries": 0, "state": "success", "value": 1}
 
@@ -157,7 +157,7 @@ def test_airflow_is_never_asked_for_an_id_that_names_no_single_run(
     assert paths == []
 
 
-def test_run_whose_id_means_every_run_to_airflow_is_left_out(portal: Portal) -> None:
+def test_run_list_omits_a_run_with_a_reserved_id(portal: Portal) -> None:
     everything, one = airflow_run(2, dag_run_id="~", state="failed"), airflow_run(1, state="failed")
     waiting = airflow_run(3, dag_run_id="..")
     ids = serve_runs(portal, [waiting, everything, one])
@@ -165,14 +165,14 @@ def test_run_whose_id_means_every_run_to_airflow_is_left_out(portal: Portal) -> 
     assert ids == ["ask__1"]
 
 
-def test_tasks_of_other_runs_do_not_count(portal: Portal) -> None:
+def test_run_state_ignores_tasks_of_other_runs(portal: Portal) -> None:
     task = {"dag_run_id": "ask__2", "task_id": "publish", "state": "success", "end_date": None, "map_index": -1}
     serve_runs(portal, [airflow_run(1, state="running")], tasks=[task])
     (run,) = portal.get(RUNS).json()
     assert run["state"] == "running"
 
 
-def test_run_of_endless_tasks_is_asked_for_few_pages(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_with_endless_tasks_reads_few_pages(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     offsets: list[int] = []
     monkeypatch.setattr(airflow_api, "MAX_PAGES", 3)
 
@@ -191,7 +191,7 @@ def test_run_of_endless_tasks_is_asked_for_few_pages(portal: Portal, monkeypatch
     "pushed",
     [5, "x", [5], {"record": 5}, [[1], None], [{"record": "[1]"}, {"record": 5}]],
 )
-def test_progress_of_a_run_with_edited_xcoms_is_unknown(portal: Portal, pushed: Any) -> None:
+def test_progress_with_edited_xcoms_is_unknown(portal: Portal, pushed: Any) -> None:
     @portal.host.get(XCOM)
     def show_value(run_id: str, task_id: str, key: str) -> dict[str, Any]:
         return {"value": pushed}
@@ -203,7 +203,7 @@ def test_progress_of_a_run_with_edited_xcoms_is_unknown(portal: Portal, pushed: 
     assert portal.get("/reports/events/runs/ask__1").status_code == 200
 
 
-def test_run_published_at_a_time_without_an_offset_has_a_page(portal: Portal) -> None:
+def test_run_page_with_a_time_without_offset_is_shown(portal: Portal) -> None:
     @portal.host.get(XCOM)
     def show_value(run_id: str, task_id: str, key: str) -> dict[str, Any]:
         return {"value": {"run": "a" * 32, "reused": True, "published_at": "2026-01-01T00:00:00"}}

@@ -1,4 +1,4 @@
-"""Estimates take turns: slots, one of each user, and the deadline."""
+"""The work queue: slots, one turn per user, and deadlines."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(asyncio.wait_for(test(), LONG))
 
 
-def test_estimate_beyond_the_places_is_refused() -> None:
+def test_work_queue_without_a_free_slot_raises() -> None:
     async def test() -> None:
         queue, released = WorkQueue(slots=2, seconds=LONG, wait=0.1), threading.Event()
         started = [threading.Event(), threading.Event()]
@@ -52,12 +52,12 @@ def test_estimate_beyond_the_places_is_refused() -> None:
             await queue.run("third", lambda _: None)
         released.set()
         assert await asyncio.gather(*tasks) == [0, 1]
-        assert await queue.run("third", lambda _: "place") == "place"
+        assert await queue.run("third", lambda _: "slot") == "slot"
 
     run(test)
 
 
-def test_users_newer_estimate_supersedes_the_older_ones() -> None:
+def test_work_queue_newer_work_supersedes_older_work_of_the_user() -> None:
     async def test() -> None:
         queue, started = WorkQueue(slots=4, seconds=LONG), threading.Event()
         at_once, most = [0], [0]
@@ -82,7 +82,7 @@ def test_users_newer_estimate_supersedes_the_older_ones() -> None:
     run(test)
 
 
-def test_users_do_not_wait_for_one_another() -> None:
+def test_work_queue_users_do_not_wait_for_each_other() -> None:
     async def test() -> None:
         queue, started = WorkQueue(slots=2, seconds=LONG), threading.Event()
         first = asyncio.create_task(queue.run("ann", work_until_cancelled(started)))
@@ -96,18 +96,18 @@ def test_users_do_not_wait_for_one_another() -> None:
     run(test)
 
 
-def test_estimate_past_its_deadline_is_given_up_and_leaves_its_place() -> None:
+def test_work_queue_work_past_its_deadline_releases_its_slot() -> None:
     async def test() -> None:
         queue, started = WorkQueue(slots=1, seconds=0.3, wait=LONG), threading.Event()
         with pytest.raises(WorkUnavailableError, match="timed out"):
             await queue.run("ann", work_until_cancelled(started))
         assert started.is_set()
-        assert await queue.run("bob", lambda _: "place") == "place"
+        assert await queue.run("bob", lambda _: "slot") == "slot"
 
     run(test)
 
 
-def test_thread_that_does_not_leave_keeps_its_place() -> None:
+def test_work_queue_thread_that_does_not_stop_holds_its_slot() -> None:
     async def test() -> None:
         queue, released = WorkQueue(slots=1, seconds=0.2, wait=0.1), threading.Event()
         with pytest.raises(WorkUnavailableError, match="timed out"):
@@ -121,7 +121,7 @@ def test_thread_that_does_not_leave_keeps_its_place() -> None:
     run(test)
 
 
-def test_superseded_estimate_behind_a_hung_one_is_superseded() -> None:
+def test_work_queue_waiting_work_can_be_superseded() -> None:
     async def test() -> None:
         queue, released = WorkQueue(slots=1, seconds=0.2, wait=0.1), threading.Event()
         hung = asyncio.create_task(queue.run("ann", lambda _: released.wait(LONG)))
@@ -136,7 +136,7 @@ def test_superseded_estimate_behind_a_hung_one_is_superseded() -> None:
     run(test)
 
 
-def test_estimate_that_supersedes_none_waits_its_turn() -> None:
+def test_work_queue_without_superseding_work_waits_its_turn() -> None:
     async def test() -> None:
         queue, started, released = WorkQueue(slots=2, seconds=LONG), threading.Event(), threading.Event()
 

@@ -1,4 +1,4 @@
-"""Zips on their way: few of one user and of a process at once, and none for ever."""
+"""Downloads of zips: limited per user and per process, and in time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.portal.in_process import mounted, open_portal_of_many, serve
 
 LONG = 60.0
 RUN = "a" * 32
-FILE_BYTES = 48 * 1024 * 1024  # more than sockets and middleware hold
+FILE_BYTES = 48 * 1024 * 1024  # more than sockets and middleware buffer
 BLOCK_BYTES = 64 * 1024
 
 
@@ -48,7 +48,7 @@ def file(bucket: ObjectStore) -> RenderedFile:
 
 @pytest.fixture
 def streams(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The keys of objects that are being streamed from the store."""
+    """The keys of the objects being streamed from the store."""
     keys: list[str] = []
     stream = ObjectStore.stream
 
@@ -67,7 +67,7 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def archive(
     tmp_path: Path, bucket: ObjectStore, file: RenderedFile, streams: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
-    """The address of the run's zip, at a real server with the middleware of Airflow's; X-User says who asks."""
+    """The URL of the run's zip on a real server with Airflow's middleware; X-User names the caller."""
     _CACHE.clear()
     events_report(tmp_path)
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
@@ -84,11 +84,11 @@ def until(condition: Callable[[], Any]) -> None:
 
 
 def begin(stack: ExitStack, archive: str, user: str = "ann") -> httpx.Response:
-    """Begins a download, and reads nothing of its body."""
+    """Starts a download without reading its body."""
     return stack.enter_context(httpx.stream("GET", archive, headers={"X-User": user}, timeout=LONG))
 
 
-def test_zips_of_one_user_and_of_the_process_are_few_at_once(archive: str, streams: list[str]) -> None:
+def test_transfers_are_limited_per_user_and_per_process(archive: str, streams: list[str]) -> None:
     with ExitStack() as stack:
         assert [begin(stack, archive).status_code for _ in range(2)] == [200, 200]
         refused = begin(stack, archive)
@@ -104,25 +104,25 @@ def test_zips_of_one_user_and_of_the_process_are_few_at_once(archive: str, strea
         until(lambda: begin(stack, archive).status_code == 200)
 
 
-def test_zip_that_cannot_be_sent_keeps_no_place(archive: str, file: RenderedFile, bucket: ObjectStore) -> None:
+def test_transfer_that_fails_to_start_releases_its_slot(archive: str, file: RenderedFile, bucket: ObjectStore) -> None:
     bucket.delete([file.key])
     assert [httpx.get(archive, timeout=LONG).status_code for _ in range(4)] == [410] * 4
 
 
-def test_reader_who_takes_nothing_holds_no_connection_to_the_store(
+def test_transfer_of_an_idle_reader_ends(
     archive: str, streams: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(zip_transfers, "MAX_IDLE_SECONDS", 0.3)
     with ExitStack() as stack:
-        answer = begin(stack, archive)
-        assert answer.status_code == 200
+        response = begin(stack, archive)
+        assert response.status_code == 200
         until(lambda: "the reader was too slow" in caplog.text and not streams)
         with pytest.raises(httpx.RemoteProtocolError):
-            answer.read()
-    assert httpx.get(archive, timeout=LONG).status_code == 200  # its place is free
+            response.read()
+    assert httpx.get(archive, timeout=LONG).status_code == 200  # its slot is free
 
 
-def test_reader_who_takes_little_is_ended(archive: str, streams: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transfer_of_a_slow_reader_ends(archive: str, streams: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zip_transfers, "MIN_TRANSFER_SECONDS", 0.5)
     monkeypatch.setattr(zip_transfers, "MIN_BYTES_PER_SECOND", float("inf"))
     with ExitStack() as stack:
@@ -133,14 +133,14 @@ def test_reader_who_takes_little_is_ended(archive: str, streams: list[str], monk
                 pass
 
 
-def test_transfer_of_a_reader_who_left_is_over(archive: str, streams: list[str]) -> None:
+def test_transfer_of_a_disconnected_reader_ends(archive: str, streams: list[str]) -> None:
     with ExitStack() as stack:
         next(begin(stack, archive).iter_raw(BLOCK_BYTES))
         assert streams
     until(lambda: not streams)
 
 
-def test_place_is_released_once() -> None:
+def test_transfer_slot_is_released_once() -> None:
     transfers = Transfers(slots=2, per_user=2)
     first, _ = transfers.begin("ann"), transfers.begin("ann")
     first.release()
@@ -150,7 +150,7 @@ def test_place_is_released_once() -> None:
         transfers.begin("ann")
 
 
-def test_user_without_transfers_is_forgotten() -> None:
+def test_transfers_forget_users_without_active_transfers() -> None:
     transfers = Transfers()
     for number in range(100):
         transfers.begin(f"user {number}").release()

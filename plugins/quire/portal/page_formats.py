@@ -40,6 +40,13 @@ def format_date_range(start: date | None, end: date | None) -> str:
     return f"{start.day} {start:%B %Y} to {last}"
 
 
+def format_sentence(text: str) -> str:
+    """Returns a message as a sentence: with a capital first letter, unless it starts with a name, and a full stop."""
+    first_word = text.partition(" ")[0]
+    capitalized = text[:1].upper() + text[1:] if first_word.isalpha() else text
+    return capitalized if text.endswith((".", "!", "?", "…")) else f"{capitalized}."
+
+
 FILTERS: dict[str, Callable[..., str]] = {
     "number": format_count,
     "size": format_size,
@@ -47,4 +54,5 @@ FILTERS: dict[str, Callable[..., str]] = {
     "age": format_age,
     "plain": format_parameter,
     "time": format_time,
+    "sentence": format_sentence,
 }
