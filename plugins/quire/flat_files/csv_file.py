@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import polars as pl
 import pyarrow as pa
@@ -11,6 +12,7 @@ from quire.values.postgresql_text import column_text
 from quire.xlsx.model import SheetColumn, Sink
 from quire.xlsx.xml_text import QUOTED
 
+MAX_BATCH_BYTES = 4 * 1024 * 1024  # converted to text at a time
 BOM = b"\xef\xbb\xbf"  # without it, Excel takes UTF-8 for the machine's own code page
 
 
@@ -32,7 +34,7 @@ def write_csv(
     titles = [pl.Series([column.title]) for column in columns]
     sink.write(BOM + _lines([_escaped(title) for title in titles] if escape_formulas else titles))
     rows = 0
-    for batch in batches:
+    for batch in chain.from_iterable(map(_split, batches)):
         fields = [column_text(column, timezone=timezone) for column in batch.columns]
         if escape_formulas:
             fields = [
@@ -42,6 +44,16 @@ def write_csv(
         sink.write(_lines(fields))
         rows += batch.num_rows
     return rows
+
+
+def _split(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Halves a batch until no piece exceeds ``MAX_BATCH_BYTES``, unless it is a single row."""
+    if batch.num_rows > 1 and batch.nbytes > MAX_BATCH_BYTES:
+        middle = batch.num_rows // 2
+        yield from _split(batch.slice(0, middle))
+        yield from _split(batch.slice(middle))
+    else:
+        yield batch
 
 
 def _escaped(texts: pl.Series) -> pl.Series:

@@ -18,9 +18,10 @@ BATCH_BYTES = 4 * 1024 * 1024
 
 
 def read_rows(store: Store, slices: Sequence[RowSlice], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yields the rows of the slices in order, with one row group in memory at a time.
+    """Yields the rows of the slices in order, as they are decoded, with one row group in memory at a time.
 
-    A batch has at most ``BATCH_ROWS`` rows, and at most ``BATCH_BYTES`` unless a single row is larger.
+    A batch has at most ``BATCH_ROWS`` rows, and about ``BATCH_BYTES`` by the encoded size of its columns. It is larger
+    where rows are uneven or repetitive, but never larger than its row group. Writers cut batches to their own size.
 
     Args:
         store: the object store.
@@ -50,7 +51,8 @@ def _read_slice(store: Store, part: RowSlice, names: Sequence[str]) -> Iterator[
                 taken = batch.slice(skip, remaining)
                 skip = max(0, skip - batch.num_rows)
                 remaining -= taken.num_rows
-                yield from _split(taken.select(list(names)))
+                if taken.num_rows:
+                    yield taken.select(list(names))
             if not remaining:
                 return
         raise DamagedObjectError(
@@ -103,13 +105,3 @@ def _batch_rows(group: pq.RowGroupMetaData, names: Sequence[str]) -> int:
     size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in wanted)
     rows: int = group.num_rows * BATCH_BYTES // max(1, size)
     return min(BATCH_ROWS, max(1, rows))
-
-
-def _split(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Halves a batch until no piece is too large: rows differ in size and may be larger decoded than encoded."""
-    if batch.num_rows > 1 and batch.nbytes > BATCH_BYTES:
-        middle = batch.num_rows // 2
-        yield from _split(batch.slice(0, middle))
-        yield from _split(batch.slice(middle))
-    elif batch.num_rows:
-        yield batch
