@@ -1,4 +1,4 @@
-"""All stages in one process: what the command line and the tests run."""
+"""Runs all stages in one process, for the command line and for tests."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from quire.report.request import RunRequest
 from quire.resource_usage import TaskMeter, measured
 from quire.runs.leases import Lease, hold_lease
 
-SIGNAL_SECONDS = 0.2  # a signal that another thread receives waits until the main thread looks up
+SIGNAL_SECONDS = 0.2  # the main thread must wake up to handle a signal that another thread received
 
 StageProgress = Callable[[str, int, int], None]
-"""Told of a stage's name, its units that are done, and their number."""
+"""Called with the name of a stage, the number of finished units, and their total."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
-    """A published run, the partitions as this run met them, and what its stages took."""
+    """A published run, its partitions as this process found or stored them, and the resources that each stage used."""
 
     published: PublishedRun
     partitions: tuple[StagedPartition, ...]
@@ -48,7 +48,7 @@ class RunOutcome:
 
 
 class _Meters:
-    """Measures the stages of one run, each with a log of its statements."""
+    """Measures each stage of one run and the statements that it ran."""
 
     def __init__(self, request: RunRequest) -> None:
         self._task = f"{request.start} to {request.end}"
@@ -74,17 +74,17 @@ def run_report(
     store: Store,
     progress: StageProgress = lambda stage, done, total: None,
 ) -> RunOutcome:
-    """Runs plan, extract, layout, aggregate, render and publish; starts again when a stored object is damaged.
+    """Runs plan, extract, layout, aggregate, render and publish; starts again if a stored object is damaged.
 
     Args:
         definition: the report.
-        request: what was asked for.
+        request: the validated request.
         session: the source.
-        store: where everything is kept.
-        progress: told whenever a stage begins, moves on or ends.
+        store: the store of all objects.
+        progress: called when a stage starts, advances or ends.
 
     Raises:
-        ReportError: what any stage raises; nothing that a reader could take for a run is left.
+        ReportError: as the stages raise it; then no manifest exists.
     """
     store.check()
     with hold_lease(request, store=store) as lease:
@@ -112,7 +112,7 @@ def _run_stages(
     with meters.stage("layout"):
         laid_out = layout_run(definition, plan, partitions, store=store)
     run = laid_out.run
-    # One after the other: at once they would need the memory of both.
+    # One after the other: in parallel they would need the memory of both.
     with meters.stage("aggregate") as meter:
         summaries = _aggregate(definition, run, store=store, progress=progress)
         meter.count_written(summaries)
@@ -143,25 +143,25 @@ def store_partitions(
     store: Store,
     progress: StageProgress = lambda stage, done, total: None,
 ) -> tuple[StagedPartition, ...]:
-    """Runs plan and extract: stores what is new or stale of a range, so that later runs find it.
+    """Runs plan and extract: stores the stale partitions of a date range for later runs.
 
     Args:
         definition: the report.
-        request: what is to be stored.
+        request: the validated request.
         session: the source.
-        store: where partitions are kept.
-        progress: told whenever a stage begins, moves on or ends.
+        store: the store of the partitions.
+        progress: called when a stage starts, advances or ends.
 
     Returns:
-        every partition of the range, ``stored`` where it was there before.
+        all partitions of the date range.
 
     Raises:
-        DefinitionError: the report keeps nothing, for its freshness is ``always``.
-        ReportError: what the stages raise; partitions that were stored until then stay.
+        DefinitionError: the report's freshness is ``always``, so nothing can be reused.
+        ReportError: as the stages raise it; partitions that were stored before remain.
     """
     if not is_reusable(definition, request):
         raise DefinitionError(
-            "source.freshness is always: every run reads anew, so that there is nothing to store ahead",
+            "source.freshness is always: every run reads all rows, so there is nothing to store ahead",
             report=definition.name,
         )
     store.check()
@@ -183,7 +183,7 @@ def _stage_partitions(
     progress: StageProgress,
     meters: _Meters,
 ) -> tuple[RunPlan, tuple[StagedPartition, ...]]:
-    """Runs plan and extract, and returns every partition of the range, in order."""
+    """Runs plan and extract, and returns the plan and all partitions in order."""
     from quire.stages.plan import plan_partitions
 
     with meters.stage("plan", session := session.with_own_log()) as meter:

@@ -1,1 +1,1 @@
-"""The steps of a report: one module, one public function each."""
+"""The stages of a run: one module and one public function each. No stage imports another."""

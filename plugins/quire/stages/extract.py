@@ -1,4 +1,4 @@
-"""Extract: each partition from PostgreSQL, as Arrow batches, into one Parquet object."""
+"""Extract: streams the rows of each partition from PostgreSQL into a Parquet object."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_SNAPSHOT_SECONDS = 10.0  # before the next partition is read in a new one: old snapshots hold back VACUUM
+MAX_SNAPSHOT_SECONDS = 10.0  # then the next partition gets a new snapshot: old ones hold back VACUUM
 
 
 def extract_partitions(
@@ -47,21 +47,20 @@ def extract_partitions(
     session: SourceSession,
     store: Store,
 ) -> tuple[StagedPartition, ...]:
-    """Stores the rows of each partition of a group, unless these very rows are stored already.
+    """Stores the rows of each partition of a group, unless the same rows are already stored.
 
-    A partition's token and its rows are read in one snapshot. Partitions share it while it is young, so that the
-    tokens of many are read in one query. Partial summaries are computed while the rows stream.
+    The freshness token of a partition and its rows are read in one snapshot. Several partitions share a snapshot while
+    it is young, so that one query reads their tokens. Partial summaries are computed while the rows stream.
 
-    Of two writers of the same partition, the one whose JSON is there first counts; the other drops its rows and
-    adopts the winner's.
+    Of two writers of a partition, the one that commits first wins. The other deletes its rows and adopts the winner's.
 
     Raises:
-        IntegrityError: the plan is of another source, or of other parameters.
-        MisplacedRowsError: the query gives rows that do not lie in their partition, or whose time is NULL.
-        NotTrackedError: changes of a table are not tracked, where they should be.
-        QueryError: PostgreSQL refuses the query, or ends it for its time; or it returns other columns than it did.
-        SourceUnavailableError: PostgreSQL is away.
-        StoreRefusedError, StoreUnavailableError: the object store does not take the rows.
+        IntegrityError: the run was planned for another source or other parameters.
+        MisplacedRowsError: the query returns rows outside their partition, or rows whose time is NULL.
+        NotTrackedError: the definition requires change tracking, and a table is not tracked.
+        QueryError: PostgreSQL rejects the query, the query times out, or its columns have changed since the plan.
+        SourceUnavailableError: PostgreSQL cannot be reached.
+        StoreRefusedError, StoreUnavailableError: the store cannot be written.
     """
     give_back_large_blocks()
 
@@ -70,7 +69,7 @@ def extract_partitions(
         while remaining := group[len(staged) :]:
             with error_context(report=definition.name, partition=remaining[0].key):
                 staged += _extract_from_snapshot(definition, plan, remaining, session=session, store=store)
-        with error_context(report=definition.name):  # of those that another run or attempt has extracted
+        with error_context(report=definition.name):  # partitions that another run or attempt has extracted
             ensure_partials(definition, plan, [part for part in staged if part.cache_hit], store=store)
         return tuple(staged)
 
@@ -85,7 +84,7 @@ def _extract_from_snapshot(
     session: SourceSession,
     store: Store,
 ) -> list[StagedPartition]:
-    """Extracts the first partitions of a group from one snapshot: at least one, and none once the snapshot is old."""
+    """Extracts at least one partition of a group, and further ones while the snapshot is young."""
     began = time.monotonic()
     staged = list[StagedPartition]()
     with open_transaction(session, name=_name(definition, group[0])) as transaction:
@@ -119,9 +118,9 @@ def _extract_partition(
 ) -> StagedPartition:
     began = time.monotonic()
     place = partition_folder(definition.name, plan.source_digest, partition.key, token)
-    if found := find_cached_partition(store, place):
-        logger.info("%s %s: %s rows were stored already", definition.name, partition.key, found.rows)
-        return replace(found, cache_hit=is_reusable(definition, plan.request))
+    if cached := find_cached_partition(store, place):
+        logger.info("%s %s: %s rows are already stored", definition.name, partition.key, cached.rows)
+        return replace(cached, cache_hit=is_reusable(definition, plan.request))
     snapshot_at = transaction.began_at()
     builder = _partial_builder(definition, plan, partition)
     key = f"{place}/{uuid.uuid4().hex}.parquet"
@@ -144,7 +143,7 @@ def _extract_partition(
     )
     record = f"{place}.json"
     if winner := commit_once(store, record, staged, objects=[key], find=lambda: find_cached_partition(store, place)):
-        logger.info("%s %s: another writer was first", definition.name, partition.key)
+        logger.info("%s %s: another writer committed first", definition.name, partition.key)
         return replace(winner, cache_hit=is_reusable(definition, plan.request))
     if builder and staged.rows:
         store_partials(definition, staged, builder.frames(), store=store)
@@ -201,10 +200,10 @@ def _write_rows(
 
 
 def _ensure_planned_source(definition: ReportDefinition, plan: RunPlan, *, transaction: SourceTransaction) -> None:
-    """Checks that this is the database that the run was planned for, whose name the rows are stored under.
+    """Checks that the run was planned for this database, whose identity is part of the object keys.
 
-    In Airflow the connection may have been changed since. The report's tables are not read for this: a lock on them
-    before the first token would hold back TRUNCATE.
+    In Airflow the connection may have changed since the plan. The check does not read the report's tables: a lock on
+    them before the first token would block TRUNCATE.
     """
     current = read_source_digest(definition, plan.request, plan.columns, transaction=transaction)
     if current != plan.source_digest:
@@ -212,7 +211,7 @@ def _ensure_planned_source(definition: ReportDefinition, plan: RunPlan, *, trans
 
 
 def _ensure_planned_columns(current: Sequence[SourceColumn], planned: Sequence[SourceColumn]) -> None:
-    """Checks that the query's tables were not altered since the plan: values would be read as another type."""
+    """Checks that the query still has the columns of the plan, which decide how values are parsed."""
     for now, then in zip_longest(current, planned):
         if now != then:
             was, is_now = (f"{column.name} ({column.pg_type})" if column else "nothing" for column in (then, now))

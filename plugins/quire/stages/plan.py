@@ -1,4 +1,4 @@
-"""Plan: what is to be read, split into partitions, before anything is read."""
+"""Plan: validates the query and divides the date range into partitions, before any row is read."""
 
 from __future__ import annotations
 
@@ -29,20 +29,21 @@ MAX_GROUPS = 64  # mapped tasks of one run: each costs Airflow 0.2 to 0.7 s
 def plan_partitions(
     definition: ReportDefinition, request: RunRequest, *, session: SourceSession, store: Store
 ) -> PlannedRun:
-    """Splits the range into partitions, finds those that are stored and fresh, and groups the others, at most 64.
+    """Divides the date range into partitions, finds cache hits, and puts the others into at most 64 groups.
 
     Args:
         definition: the report.
-        request: what was asked for.
+        request: the validated request.
         session: the source.
-        store: where stored partitions are.
+        store: the store that holds cached partitions.
 
     Raises:
-        DefinitionError: the query is not understood, or does not return what the definition names.
-        NotTrackedError: changes of a table are not tracked, where they should be.
-        QueryError: PostgreSQL refuses the query.
+        DefinitionError: PostgreSQL rejects the query as written, or the query does not return what the definition
+            names.
+        NotTrackedError: the definition requires change tracking, and a table is not tracked.
+        QueryError: PostgreSQL rejects the query.
         SourceUnavailableError: PostgreSQL cannot be reached.
-        StoreRefusedError, StoreUnavailableError: the object store cannot be asked.
+        StoreRefusedError, StoreUnavailableError: the store cannot be read.
     """
     partitions = request.date_range.partitions(definition.partition)
     with (

@@ -1,4 +1,4 @@
-"""Publish: the summaries' workbook, then the manifest, last: with it, the run exists."""
+"""Publish: writes the summary workbook, and then the manifest, which makes the run exist."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def publish_run(
     usage: Callable[[], tuple[TaskUsage, ...]] = tuple,
     lapsed: Callable[[], bool] = lambda: False,
 ) -> PublishedRun:
-    """Makes the run exist, or adopts the one that was published already.
+    """Publishes a run, or adopts it if it is already published.
 
-    Of two writers of the same run, the one whose manifest is there first counts; the other deletes its own objects.
+    Of two writers of a run, the one whose manifest is written first wins. The other deletes its own objects.
 
     Args:
         definition: the report.
@@ -62,10 +62,10 @@ def publish_run(
     with error_context(report=definition.name):
         if winner := find_manifest(store, definition.name, run.layout.run_key):
             return _adopt(winner, summaries, files, store=store)
-        if run.layout.already_published:  # so there are neither summaries nor files
-            raise DamagedObjectError(f"run {run.layout.run_key} was published, and then deleted: run it again")
+        if run.layout.already_published:  # aggregate and render had nothing to do
+            raise DamagedObjectError(f"run {run.layout.run_key} was published and has been deleted since: run it again")
         _ensure_complete(definition, run, summaries, files)
-        notes = (*_notes(run, files), *_changes(definition, run, session))
+        notes = (*_notes(run, files), *_change_warnings(definition, run, session))
         if not run.layout.summaries_with_rows:
             files = (*files, _write_summary_workbook(definition, run, summaries, files, notes, store=store))
         _ensure_objects(run, summaries, files, store=store)
@@ -77,9 +77,11 @@ def publish_run(
                 logger.info("%s: published run %s, %s rows", definition.name, run.layout.run_key, manifest.rows)
                 return PublishedRun(manifest=manifest, already_published=False)
             if winner := find_manifest(store, definition.name, run.layout.run_key):
-                logger.info("%s: run %s was published by another meanwhile", definition.name, run.layout.run_key)
+                logger.info("%s: another process published run %s first", definition.name, run.layout.run_key)
                 return _adopt(winner, summaries, files, store=store)
-        raise IntegrityError(f"the manifest of run {run.layout.run_key} was there and is gone: run it again")
+        raise IntegrityError(
+            f"the manifest of run {run.layout.run_key} was deleted while it was published: run it again"
+        )
 
 
 def _ensure_complete(
@@ -118,7 +120,7 @@ def _ensure_objects(
 
 
 def _ensure_rows(run: StagedRun, *, store: Store) -> None:
-    """Checks that the rows that the manifest would name exist; makes partitions whose rows are gone cache misses."""
+    """Checks that the rows of all partitions exist; makes cache misses of partitions whose rows were deleted."""
     missing = _missing_objects([(part.object_key, part.bytes) for part in run.partitions], store=store)
     for key in missing:
         evict_damaged_rows(store, key, DamagedObjectError(f"{key} is gone"))
@@ -127,8 +129,8 @@ def _ensure_rows(run: StagedRun, *, store: Store) -> None:
 
 
 def _missing_objects(sizes: Sequence[tuple[str, int]], *, store: Store) -> list[str]:
-    """Returns the keys at which there is no object of the size."""
-    exist = side_by_side(lambda named: store.has_size(*named), sizes)
+    """Returns the keys without an object of the expected size."""
+    exist = side_by_side(lambda expected: store.has_size(*expected), sizes)
     return [key for (key, _), exists in zip(sizes, exist, strict=True) if not exists]
 
 
@@ -198,10 +200,10 @@ def _notes(run: StagedRun, files: Sequence[RenderedFile]) -> tuple[str, ...]:
     return (*run.plan.warnings, *(f"{file.name}: {note}" for file in files for note in file.notes))
 
 
-def _changes(definition: ReportDefinition, run: StagedRun, session: SourceSession) -> tuple[str, ...]:
-    """Looks again at the source, and tells which partitions' rows changed after they were read.
+def _change_warnings(definition: ReportDefinition, run: StagedRun, session: SourceSession) -> tuple[str, ...]:
+    """Returns a warning that lists the partitions whose rows have changed since they were read.
 
-    All is written by now: a source that cannot be looked at is told, and no reason to fail.
+    All files exist by now, so an unavailable source is a warning rather than an error.
     """
     if not detects_changes(definition):
         return ()
@@ -210,7 +212,7 @@ def _changes(definition: ReportDefinition, run: StagedRun, session: SourceSessio
         with open_transaction(session, name=f"quire {definition.name} publish") as transaction:
             keys = changed_partitions(definition, plan.request, run.partitions, plan.columns, transaction=transaction)
     except ReportError as error:
-        return (f"Whether rows changed at the source after they were read is not known: {error.message}",)
+        return (f"Quire could not check whether rows changed at the source after they were read: {error.message}",)
     return (f"Rows changed at the source after they were read: {', '.join(keys)}. Run it again.",) if keys else ()
 
 

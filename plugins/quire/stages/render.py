@@ -1,4 +1,4 @@
-"""Render: the rows of each shard as files, uploaded while they are written."""
+"""Render: writes the rows of each shard as files and uploads them while it writes."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def render_workbooks(
         store: the store that holds the rows and receives the files.
 
     Raises:
-        WorkbookError: no workbook can hold this.
+        WorkbookError: the rows or summaries do not fit into a workbook.
         DamagedObjectError: stored rows or summaries are missing or damaged.
-        StoreRefusedError, StoreUnavailableError: the object store does not take the file.
+        StoreRefusedError, StoreUnavailableError: the store cannot be read or written.
     """
     files: list[RenderedFile] = []
     with error_context(report=definition.name), _all_or_none(store) as keys:
@@ -67,9 +67,9 @@ def render_workbooks(
 
 @contextmanager
 def _all_or_none(store: Store) -> Iterator[list[str]]:
-    """Gives a list for the keys of what is written; deletes those objects when the context is left by an error.
+    """Yields a list for the keys of written objects, and deletes these objects if the block raises an error.
 
-    Keys of unfinished uploads are among them: an object may be whole in the store though its answer was lost.
+    The list includes the keys of unfinished uploads: an upload can be complete although its response was lost.
     """
     keys: list[str] = []
     try:
@@ -77,13 +77,13 @@ def _all_or_none(store: Store) -> Iterator[list[str]]:
     except BaseException:
         try:
             store.delete(keys)
-        except ReportError as error:  # the first error matters more; `quire gc` finds what is left
-            logger.warning("files of a render that failed could not be deleted: %s", error)
+        except ReportError as error:  # the original error matters more; `quire gc` finds the files
+            logger.warning("files of a failed render could not be deleted: %s", error)
         raise
 
 
 class _Rendering:
-    """One shard in one format; adds to ``keys`` whatever it begins to write."""
+    """Writes one shard in one format; adds the key of each file to ``keys`` before writing it."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class _Rendering:
         self.columns = detail_columns(definition, run.plan)
         self.folder = f"reports/{definition.name}/{run.layout.run_key}/{uuid.uuid4().hex}"
         self.uploads: list[tuple[str, str, Upload]] = []
-        self.rows_told = 0  # by the sheets About of the files before
+        self.rows_before = 0  # in the previous files of this shard
 
     def write(self) -> tuple[RenderedFile, ...]:
         outcomes = self._write_flat() if self.format != "xlsx" else self._write_workbook()
@@ -126,7 +126,7 @@ class _Rendering:
         return tuple(files)
 
     def _times(self, rows: int, *, skipped: int) -> tuple[date, date] | None:
-        """Returns the earliest and the latest time among the rows of one file."""
+        """Returns the minimum and maximum time of the rows of one file."""
         return row_time_bounds(
             cut_slices(self.shard.slices, skipped=skipped, rows=rows),
             self.run.partitions,
@@ -136,14 +136,14 @@ class _Rendering:
         )
 
     def _dates(self, times: tuple[date, date] | None, rows: int) -> tuple[date, date]:
-        """Returns the dates that a file covers: whole partitions', or those of its own rows where it has a part."""
-        is_whole = not isinstance(self.definition.workbook.split, RowSplit) and rows == self._share_rows()
+        """Returns the dates that a file covers: those of its shard, or of its rows where it contains only some."""
+        is_whole = not isinstance(self.definition.workbook.split, RowSplit) and rows == self._shard_rows()
         if times is None or is_whole:
             return self.shard.start, self.shard.end
         first, last = (time.date() if isinstance(time, datetime) else time for time in times)
         return first, last
 
-    def _share_rows(self) -> int:
+    def _shard_rows(self) -> int:
         return sum(part.rows for part in self.shard.slices)
 
     @contextmanager
@@ -187,7 +187,7 @@ class _Rendering:
                 sheet_name=self.definition.title,
                 columns=self.columns,
                 schema=self._schema(),
-                rows=self._share_rows(),
+                rows=self._shard_rows(),
                 batches=self._batches,
             ),
             static_sheets=self._static_sheets,
@@ -196,8 +196,8 @@ class _Rendering:
         return write_workbook(workbook, self._open_file)
 
     def _static_sheets(self, outcome: DetailOutcome) -> tuple[FactSheet | TableSheet, ...]:
-        rows = rows_by_partition(self.shard.slices, skipped=self.rows_told, rows=outcome.rows)
-        self.rows_told += outcome.rows
+        rows = rows_by_partition(self.shard.slices, skipped=self.rows_before, rows=outcome.rows)
+        self.rows_before += outcome.rows
         about = about_sheet(
             self.definition,
             self.run.plan.request,
