@@ -51,7 +51,7 @@ def test_published_run_notifies_each_recipient_once_with_rows_and_links(
     assert f"Rows: {published['rows']}\n" in text
     assert page in text
     log = task_log(running_stack, "told", run_id, "notify")
-    assert "delivery.notify.success[1] was told" in log
+    assert "delivery.notify.success[1] was notified" in log
     assert MAIL_PASSWORD not in log
 
 
@@ -90,9 +90,9 @@ def test_run_stays_published_when_recipients_cannot_be_reached(
     assert wait(client, "unheard", run_id) == "success"
     assert len(records(recorded, run_id)) == 1
     log = task_log(running_stack, "unheard", run_id, "notify")
-    assert log.count("delivery.notify.success[0] was not told: ConnectionRefusedError") == 3
-    assert "delivery.notify.success[1] was told" in log
-    assert "delivery.notify.success[2] was not told: SMTPRecipientsRefused" in log
+    assert log.count("delivery.notify.success[0] was not notified: ConnectionRefusedError") == 3
+    assert "delivery.notify.success[1] was notified" in log
+    assert "delivery.notify.success[2] was not notified: SMTPRecipientsRefused" in log
     with program(running_stack) as portal:
         run = portal_run(portal, "unheard", run_id)
         page = portal.get(f"/reports/unheard/runs/{run_id}").text
@@ -134,7 +134,7 @@ def test_run_is_failed_once_no_stage_is_left_and_cannot_be_cancelled(
     assert "did you mean carrier?" in run["error"]
     assert wait(client, "unheard", run_id) == "failed"
     log = task_log(running_stack, "unheard", run_id, "notify")
-    assert log.count("delivery.notify.failure[0] was not told: ConnectionRefusedError") == 3
+    assert log.count("delivery.notify.failure[0] was not notified: ConnectionRefusedError") == 3
 
 
 def test_run_failed_by_a_user_notifies_nobody(

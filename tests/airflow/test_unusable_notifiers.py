@@ -39,21 +39,21 @@ def environment(tmp_path: Path) -> dict[str, str]:
         ),
         (
             {"notifier": "airflow.sdk.DAG"},
-            "delivery.notify.failure[1].notifier: airflow.sdk.DAG is no class derived from airflow.sdk.BaseNotifier",
+            "delivery.notify.failure[1].notifier: airflow.sdk.DAG is not a subclass of airflow.sdk.BaseNotifier",
         ),
         (
             {"notifier": "unittest.__main__.X"},
-            "delivery.notify.failure[1].notifier: 'unittest.__main__.X' is of Python's standard library, which has no "
-            "notifier",
+            "delivery.notify.failure[1].notifier: 'unittest.__main__.X' belongs to Python's standard library, "
+            "which has no notifiers",
         ),
         (
             {"notifier": "test.regrtest.X"},
-            "delivery.notify.failure[1].notifier: 'test.regrtest.X' is of Python's standard library, which has no "
-            "notifier",
+            "delivery.notify.failure[1].notifier: 'test.regrtest.X' belongs to Python's standard library, "
+            "which has no notifiers",
         ),
         (
             {"notifier": "pip.__main__.X"},
-            "delivery.notify.failure[1].notifier: 'pip.__main__.X' is private: '__main__' begins with an underscore",
+            "delivery.notify.failure[1].notifier: 'pip.__main__.X' is private: '__main__' starts with an underscore",
         ),
         (
             {"notifier": "tests.airflow.exiting_module.Notifier"},
@@ -66,7 +66,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         ),
         (
             {"notifier": RECORDER, "targt": "a", "words": []},
-            "delivery.notify.failure[1]: RecordingNotifier takes no targt; did you mean target?",
+            "delivery.notify.failure[1]: RecordingNotifier does not accept targt; did you mean target?",
         ),
         (
             {"notifier": RECORDER, "target": "a"},
@@ -74,23 +74,23 @@ def environment(tmp_path: Path) -> dict[str, str]:
         ),
         (
             {"notifier": SMTP, "to": "a@example.org", "colour": "red"},
-            "delivery.notify.failure[1]: SmtpNotifier takes no colour; it takes to, from_email, subject, html_content, "
-            "cc, bcc, mime_subtype, mime_charset, custom_headers, smtp_conn_id, auth_type",
+            "delivery.notify.failure[1]: SmtpNotifier does not accept colour; it accepts to, from_email, "
+            "subject, html_content, cc, bcc, mime_subtype, mime_charset, custom_headers, smtp_conn_id, auth_type",
         ),
         *(
             (
                 {"notifier": RECORDER, name: "/proc/self/environ"},
-                f"delivery.notify.failure[1].{name}: a definition may not send files of the worker: remove it",
+                f"delivery.notify.failure[1].{name}: notifications cannot send files of the worker: remove it",
             )
             for name in ("file_path", "filename", "attachment", "attachment_paths", "html_template", "log_dir", "path")
         ),
         (
             {"notifier": SMTP, "to": "a@example.org", "files": ["/proc/self/environ"]},
-            "delivery.notify.failure[1].files: a definition may not send files of the worker: remove it",
+            "delivery.notify.failure[1].files: notifications cannot send files of the worker: remove it",
         ),
         (
             {"notifier": SMTP, "to": "a@example.org", "template": "/proc/self/environ"},
-            "delivery.notify.failure[1].template: a definition may not send files of the worker: remove it",
+            "delivery.notify.failure[1].template: notifications cannot send files of the worker: remove it",
         ),
     ],
 )

@@ -1,14 +1,17 @@
-"""All stages as Airflow tasks: a DAG for each report.
+"""Runs the stages as Airflow tasks: one DAG for each report.
 
-dag          how the tasks follow one another
-tasks        the stages as tasks
-own_task     @task, in a process that is configured for them
-handover     what they hand on
-sealing      seals on it, since users can write XComs too
-notices      who is told of a run's end
-notifiers    the notifiers that a definition names
-params       the trigger form
-connections  Airflow's connections -> the source's session and the object store
+dag              builds the DAGs
+tasks            the stages as tasks
+task_decorator   @task in a configured process
+xcom             the records that tasks hand on
+sealing          seals on these records, because users can write XComs
+repair           repeats a run that met damaged objects
+lease_release    the last task of a DAG that only stores partitions
+notifications    sends notifications after a run
+notifiers, mail  the notifiers that a definition names
+params           the trigger form
+operator_links   links and failure reasons on Airflow's pages
+connections      Airflow's connections as source session and store
 """
 
 from airflow import __version__

@@ -1,4 +1,4 @@
-"""Airflow's connections as the stages need them. Whatever is secret is masked in the logs."""
+"""Converts Airflow's connections to sessions and stores, and masks their secrets in logs."""
 
 from __future__ import annotations
 

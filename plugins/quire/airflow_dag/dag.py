@@ -1,4 +1,4 @@
-"""How tasks follow one another: a report's stages, plan, extract and release to store ahead, and housekeeping."""
+"""Builds the DAGs: one for each report, one for each report that stores partitions ahead, and housekeeping."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ from quire.settings import include_folder
 
 logger = logging.getLogger(__name__)
 
-MAX_SHOWN_NAME_LENGTH = 200  # of a file, in the id of its broken DAG: Airflow takes 250 characters
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # backfills may go back as far as they like
+MAX_FILE_NAME_LENGTH = 200  # in the id of a broken DAG: Airflow allows 250 characters
+EARLIEST_DATE = datetime(1970, 1, 1, tzinfo=UTC)  # of backfills
 RETRIES: dict[str, Any] = {
     "on_failure_callback": [tell_failure, release_lease_of],
     "on_retry_callback": tell_failure,
@@ -47,7 +47,7 @@ RETRIES: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=10),
     "retry_policy": ExceptionRetryPolicy(
         rules=[
-            RetryRule(exception=TerminalError, action=RetryAction.FAIL, reason="trying again gives the same"),
+            RetryRule(exception=TerminalError, action=RetryAction.FAIL, reason="a retry would fail in the same way"),
             RetryRule(exception=TransientError, action=RetryAction.DEFAULT),
         ]
     ),
@@ -55,19 +55,19 @@ RETRIES: dict[str, Any] = {
 
 
 SETTINGS: dict[str, Any] = {
-    "start_date": BEGINNING,
+    "start_date": EARLIEST_DATE,
     "catchup": False,
     "is_paused_upon_creation": False,
-    "auto_register": False,  # a DAG counts once it is returned, not where an error ends its building
+    "auto_register": False,  # a DAG whose construction fails must not be registered
     "default_args": RETRIES,
     "tags": ["quire"],
 }
 
 
 def build_report_dags(catalog: Catalog | None = None) -> dict[str, DAG]:
-    """Returns the DAGs of all reports by id: each report's own, and a second one if it fills the cache on a schedule.
+    """Returns the DAGs of all reports by id, including those that store partitions ahead.
 
-    A report whose DAG cannot be built has a DAG that fails with the reason, so that other reports keep theirs.
+    A report whose DAG cannot be built gets a broken DAG that shows the error. Other reports are not affected.
 
     Args:
         catalog: defaults to the reports in the include folder.
@@ -83,15 +83,15 @@ def build_report_dags(catalog: Catalog | None = None) -> dict[str, DAG]:
 
 def _dags_of(definition: ReportDefinition) -> list[DAG]:
     try:
-        stored = [build_store_dag(definition)] if definition.store_schedule else []
-        return [build_dag(definition), *stored]
+        store_dags = [build_store_dag(definition)] if definition.store_schedule else []
+        return [build_dag(definition), *store_dags]
     except (Exception, SystemExit) as error:
-        logger.exception("%s: its DAG cannot be built", definition.name)
+        logger.exception("%s: cannot build the DAG", definition.name)
         return [build_broken_dag(definition.name, unexpected_error(error, report=definition.name))]
 
 
 def build_dag(definition: ReportDefinition) -> DAG:
-    """Returns the DAG of a report; its id is the report's name. It is a broken one where a notifier is unusable."""
+    """Returns the DAG of a report, whose id is the report's name; a broken DAG if a notifier is unusable."""
     try:
         ensure_usable_notifiers(definition)
     except DefinitionError as error:
@@ -114,7 +114,7 @@ def build_dag(definition: ReportDefinition) -> DAG:
 
 
 def build_store_dag(definition: ReportDefinition) -> DAG:
-    """Returns the DAG that stores a report's partitions ahead of its readers; its last task ends the lease."""
+    """Returns the DAG that stores partitions before readers request them; its last task releases the lease."""
     title = f"{definition.title}: storing ahead"
     with _dag(
         definition, f"{definition.name}{STORE_SUFFIX}", title, definition.store_schedule, store_params(definition)
@@ -126,7 +126,7 @@ def build_store_dag(definition: ReportDefinition) -> DAG:
 
 
 def build_housekeeping_dag() -> DAG:
-    """Returns the DAG that deletes each day what nobody needs any more."""
+    """Returns the DAG that runs garbage collection every day."""
     with DAG(
         dag_id="quire__housekeeping",  # no report's id has two underscores
         dag_display_name="Quire: housekeeping",
@@ -151,7 +151,7 @@ def _dag(definition: ReportDefinition, dag_id: str, title: str, schedule: str | 
 
 
 def build_broken_dag(name: str, error: DefinitionError) -> DAG:
-    """Returns a DAG of one task, which fails with what is wrong with the report's files."""
+    """Returns a DAG with one task, which fails with the error of the report's files."""
     with DAG(
         dag_id=_broken_dag_id(name),
         description=str(error),
@@ -160,7 +160,7 @@ def build_broken_dag(name: str, error: DefinitionError) -> DAG:
         auto_register=False,
         default_args={"on_failure_callback": tell_failure},
         tags=["quire", "broken definition"],
-        doc_md=f"This report cannot run until its definition is mended:\n\n    {error}\n",
+        doc_md=f"This report cannot run until its definition is fixed:\n\n    {error}\n",
     ) as dag:
 
         @task(retries=0)
@@ -172,7 +172,7 @@ def build_broken_dag(name: str, error: DefinitionError) -> DAG:
 
 
 def _broken_dag_id(name: str) -> str:
-    """Returns an id that Airflow takes and no other report has, whatever the file is called."""
+    """Returns a valid and unique DAG id for any file name."""
     if re.fullmatch(REPORT_NAME, name):
         return name
-    return f"{re.sub(r'[^A-Za-z0-9_-]', '_', name)[:MAX_SHOWN_NAME_LENGTH]}.{digest(name)[:8]}"
+    return f"{re.sub(r'[^A-Za-z0-9_-]', '_', name)[:MAX_FILE_NAME_LENGTH]}.{digest(name)[:8]}"

@@ -1,4 +1,4 @@
-"""The last task of a DAG that publishes nothing: it ends the run's lease, as publish does where there is one."""
+"""The last task of a DAG that publishes nothing: it releases the run's lease, as publish does in other DAGs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from quire.report.definition import ReportDefinition
 
 
 def release_task(definition: ReportDefinition) -> Any:
-    """Returns the task, which runs where no task before it failed: those that fail end the lease themselves."""
+    """Returns the task. It runs if no task failed; a failed task releases the lease itself."""
 
     @own_task(
         task_id="release",
         execution_timeout=timedelta(minutes=5),
-        trigger_rule=TriggerRule.NONE_FAILED,  # where all is stored, there was nothing to extract
+        trigger_rule=TriggerRule.NONE_FAILED,  # extract is skipped where all partitions are cached
         **placement(definition, "plan"),
     )
     def release() -> None:

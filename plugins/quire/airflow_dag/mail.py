@@ -1,4 +1,4 @@
-"""E-mails with a plain-text part beside the HTML: Airflow's own notifier sends HTML alone."""
+"""Sends e-mails with HTML and plain text; Airflow's own notifier sends only HTML."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MAIL_NOTIFIER = f"{__name__}.MailNotifier"
 
 
 class MailNotifier(SmtpNotifier):
-    """Sends HTML and the same as plain text, of which a mail program shows what it can.
+    """Sends the same content as HTML and as plain text, so that any mail program can show it.
 
     Args:
-        text_content: the plain text; a template, as the other contents are.
-        arguments: those of Airflow's SmtpNotifier.
+        text_content: the plain text, a template like the other contents.
+        arguments: arguments of Airflow's SmtpNotifier.
     """
 
     template_fields: Sequence[str] = (  # type: ignore[assignment]  # narrower above
@@ -38,7 +38,7 @@ class MailNotifier(SmtpNotifier):
 
 
 class _AlternativeHook(SmtpHook):
-    """Builds messages with a text part before the others: of alternatives, the last one is preferred."""
+    """Builds messages whose first part is plain text: mail programs prefer the last alternative."""
 
     def __init__(self, text: str, **arguments: Any) -> None:
         super().__init__(**arguments)

@@ -1,10 +1,11 @@
-"""Telling who asked to be told of a run's end, by Airflow's notifiers, in a task behind the stages.
+"""Sends notifications through Airflow's notifiers, in a task that follows the stages.
 
-It runs when every stage has ended, however it ended: so there is one notice a run, from a worker, which knows what
-publish returned and why a task failed, and whose log says who could not be told. It never fails for that, but always
-where the report did: it is the DAG's last task, from which Airflow takes the run's state, and who clears what failed
-clears it too. It is no teardown: those Airflow lets run on when somebody ends a run, whose state would then be success,
-since all that was left was skipped.
+The task runs after every stage has ended, whatever its outcome. Each run therefore sends one notification, from a
+worker that knows the result of publish or the reason of a failure, and whose log lists recipients it could not reach.
+
+The task fails if and only if the report failed. It is the last task of the DAG, which decides the state of the run, and
+clearing failed tasks clears it too. It is not a teardown: Airflow lets teardowns run when a user fails a run, and would
+then mark the run as successful because all other tasks were skipped.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ from quire.runs.manifest_store import read_manifest
 
 logger = logging.getLogger(__name__)
 
-# The context values that templates may use: plain ones, since the password of every connection can be reached from ti,
-# task, dag, conn or var, and authors of definitions must not read those. Without dag, templates run in a sandbox.
+# Context values that templates may use. From ti, task, dag, conn or var, templates could read the password of every
+# connection, which authors of definitions must not see. Without dag, Airflow renders templates in a sandbox.
 PERMITTED = (
     *("run_id", "logical_date", "ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz"),
     *("data_interval_start", "data_interval_end"),
@@ -60,26 +61,26 @@ PERMITTED_OF_RUN = (
     *("dag_id", "run_id", "run_type", "logical_date", "run_after", "start_date", "end_date"),
     *("data_interval_start", "data_interval_end", "conf"),
 )
-PAUSES = (5, 20)  # seconds before those who could not be told are tried again
+PAUSES = (5, 20)  # seconds before recipients that were not reached are tried again
 
 
 def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -> None:
-    """Adds to the DAG at hand what tells of a run's end, where the definition names anybody.
+    """Adds the task that sends notifications to the current DAG, if the definition names recipients.
 
     Args:
         definition: the report.
-        stages: every task that may fail.
+        stages: all tasks that can fail.
     """
-    told = definition.delivery.notify
-    if not (told.success or told.failure):
+    recipients = definition.delivery.notify
+    if not (recipients.success or recipients.failure):
         return
 
     @own_task(
         task_id=NOTIFY,
         trigger_rule=TriggerRule.ALL_DONE,
-        retries=1,  # for a worker that dies
+        retries=1,  # in case the worker dies
         execution_timeout=timedelta(minutes=15),
-        on_failure_callback=None,  # it has no reason of its own
+        on_failure_callback=None,  # it records no failure reason
         on_retry_callback=None,
         **placement(definition, PUBLISH),
     )
@@ -91,8 +92,8 @@ def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -
         missed = list(calls)
         try:
             _notify(definition, missed, tasks, succeeded=succeeded)
-        except (Exception, SystemExit, AirflowTaskTimeout):  # whatever it is, the run is what it is
-            logger.exception("%s: not everybody was told", definition.name)
+        except (Exception, SystemExit, AirflowTaskTimeout):  # it must not change the state of the run
+            logger.exception("%s: some recipients were not notified", definition.name)
         failures = [
             f"{call.recipient} was not notified ({call.field}): see the log of the task notify" for call in missed
         ]
@@ -100,8 +101,8 @@ def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -
             logger.error("%s: %s", definition.name, failure)
         try:
             ti.xcom_push(UNREACHED, failures)
-        except (Exception, SystemExit, AirflowTaskTimeout):  # the run's page will not show them; the log does
-            logger.exception("%s: the run's page does not show who was not reached", definition.name)
+        except (Exception, SystemExit, AirflowTaskTimeout):  # only the log shows them then
+            logger.exception("%s: the run's page does not show the recipients that were not reached", definition.name)
         if not succeeded:
             count = f"{len(calls) - len(missed)} of {len(calls)} recipients were notified"
             raise AirflowFailException("; ".join(["Report failed", count, *failures]))
@@ -112,33 +113,33 @@ def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -
 def _notify(
     definition: ReportDefinition, missed: list[NotifierCall], tasks: Sequence[dict[str, Any]], *, succeeded: bool
 ) -> None:
-    """Notifies every recipient in ``missed``, and removes each from it that was reached."""
+    """Notifies the recipients in ``missed``, and removes those that were reached from the list."""
     context = get_current_context()
     if not missed:
-        logger.info("%s: nobody is to be told of this", definition.name)
+        logger.info("%s: there are no recipients for this outcome", definition.name)
         return
     try:
-        notice = _success(definition) if succeeded else _failure(definition, tasks)
+        notification = _success(definition) if succeeded else _failure(definition, tasks)
     except ReportError as error:
-        logger.error("%s: nobody was told: %s", definition.name, error.message)
+        logger.error("%s: no recipient was notified: %s", definition.name, error.message)
         return
-    _send(missed, notice, context)
+    _send(missed, notification, context)
 
 
-def template_variables(notice: Notification, *, for_slack: bool) -> dict[str, str]:
-    """Returns the variables that a notifier's templates may use.
+def template_variables(notification: Notification, *, for_slack: bool) -> dict[str, str]:
+    """Returns the variables that the templates of a notifier may use.
 
     Args:
-        notice: what is told.
-        for_slack: whether texts are escaped, so that what somebody typed is no mention and no link.
+        notification: the notification.
+        for_slack: whether to escape texts, so that user input contains no mentions and no links.
     """
-    subject, text = notice.subject, render_text(notice)
+    subject, text = notification.subject, render_text(notification)
     return {
         "quire_subject": escape_slack(subject) if for_slack else subject,
         "quire_text": escape_slack(text) if for_slack else text,
         "quire_slack": escape_slack(text),
-        "quire_html": render_html(notice),
-        "quire_page": notice.page_url,
+        "quire_html": render_html(notification),
+        "quire_page": notification.page_url,
     }
 
 
@@ -147,7 +148,9 @@ def _success(definition: ReportDefinition) -> Notification:
     handover = Handover(definition, store=store)
     request = handover.request(ti.xcom_pull("plan", key=PLAN))
     run = handover.published(ti.xcom_pull(PUBLISH, key=PUBLISHED))
-    return success_notification(definition, request, run, totals=_totals(definition, run.run, store=store), **_place())
+    return success_notification(
+        definition, request, run, totals=_totals(definition, run.run, store=store), **_run_location()
+    )
 
 
 def _totals(definition: ReportDefinition, run_key: str, *, store: Store) -> tuple[tuple[str, str], ...]:
@@ -156,12 +159,12 @@ def _totals(definition: ReportDefinition, run_key: str, *, store: Store) -> tupl
     try:
         return summary_totals(definition, read_manifest(store, definition.name, run_key), store=store)
     except ReportError as error:
-        logger.warning("%s: told without totals: %s", definition.name, error.message)
+        logger.warning("%s: the notification has no totals: %s", definition.name, error.message)
         return ()
 
 
 def _planned_request(definition: ReportDefinition) -> RunRequest | None:
-    """Returns the request that plan pushed; where plan had failed, the one that the conf makes, if it makes one."""
+    """Returns the request that plan pushed. If plan failed, returns the request in the conf, if it is valid."""
     pushed = get_current_context()["ti"].xcom_pull("plan", key=PLAN)
     try:
         return Handover(definition, store=open_store()).request(pushed)
@@ -170,37 +173,37 @@ def _planned_request(definition: ReportDefinition) -> RunRequest | None:
 
 
 def _failure(definition: ReportDefinition, tasks: Sequence[dict[str, Any]]) -> Notification:
-    failed = sorted((found for found in tasks if found["state"] == "failed"), key=lambda found: int(found["map_index"]))
+    failed = sorted((task for task in tasks if task["state"] == "failed"), key=lambda task: int(task["map_index"]))
     causes: list[FailedTask] = []
-    for found in failed:
-        silent = len(causes) < MAX_ASKED and not any(cause.reason for cause in causes)
-        causes.append(FailedTask(stage=found["task_id"], reason=_reason(definition, found) if silent else ""))
-    return failure_notification(definition, _planned_request(definition), causes, **_place())
+    for task in failed:
+        is_needed = len(causes) < MAX_ASKED and not any(cause.reason for cause in causes)
+        causes.append(FailedTask(stage=task["task_id"], reason=_reason(definition, task) if is_needed else ""))
+    return failure_notification(definition, _planned_request(definition), causes, **_run_location())
 
 
-def _reason(definition: ReportDefinition, found: dict[str, Any]) -> str:
-    """Returns a recorded failure reason on one line, without the report's name, which the notice has in its title."""
-    reason = get_current_context()["ti"].xcom_pull(found["task_id"], key=FAILURE, map_indexes=found["map_index"])
+def _reason(definition: ReportDefinition, task: dict[str, Any]) -> str:
+    """Returns the failure reason of a task on one line, without the report's name, which is in the subject."""
+    reason = get_current_context()["ti"].xcom_pull(task["task_id"], key=FAILURE, map_indexes=task["map_index"])
     text = " ".join(reason.split()) if isinstance(reason, str) else ""
     return text.removeprefix(definition.name).lstrip(": ")
 
 
-def _place() -> dict[str, str]:
+def _run_location() -> dict[str, str]:
     base = base_url()
     if not base:
-        logger.warning("[api] base_url is not set: there are no links in what is told")
+        logger.warning("[api] base_url is not set: the notification has no links")
     return {"run_id": get_current_context()["run_id"], "base_url": base}
 
 
-def _send(missed: list[NotifierCall], notice: Notification, context: Mapping[str, Any]) -> None:
-    """Calls every notifier in ``missed``, and those that fail some times more.
+def _send(missed: list[NotifierCall], notification: Notification, context: Mapping[str, Any]) -> None:
+    """Calls the notifiers in ``missed``, and retries those that fail.
 
-    Each is removed as soon as it succeeds, so that the list is right whenever an exception ends this.
+    Removes each notifier as soon as it succeeds, so that the list is correct after an exception.
     """
     permitted = _plain_values(context)
     for pause in (*PAUSES, None):
         for call in tuple(missed):
-            if _is_told(call, {**permitted, **template_variables(notice, for_slack=call.is_slack)}):
+            if _has_succeeded(call, {**permitted, **template_variables(notification, for_slack=call.is_slack)}):
                 missed.remove(call)
         if not missed:
             break
@@ -209,7 +212,7 @@ def _send(missed: list[NotifierCall], notice: Notification, context: Mapping[str
 
 
 def _plain_values(context: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what notifiers may see of the task's context; ``params`` and ``dag_run`` as mappings of plain values."""
+    """Returns the context values that notifiers may use; ``params`` and ``dag_run`` are mappings of plain values."""
     values = {name: context[name] for name in PERMITTED if name in context}
     values["params"] = dict(context.get("params") or {})
     run = context.get("dag_run")
@@ -217,11 +220,11 @@ def _plain_values(context: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _is_told(call: NotifierCall, context: dict[str, Any]) -> bool:
+def _has_succeeded(call: NotifierCall, context: dict[str, Any]) -> bool:
     try:
         make_notifier(call)(dict(context))
     except (Exception, SystemExit) as error:  # a notifier may raise anything
-        logger.warning("%s was not told: %s: %s", call.field, type(error).__name__, first_line(error))
+        logger.warning("%s was not notified: %s: %s", call.field, type(error).__name__, first_line(error))
         return False
-    logger.info("%s was told", call.field)
+    logger.info("%s was notified", call.field)
     return True

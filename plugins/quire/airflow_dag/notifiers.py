@@ -1,8 +1,8 @@
 """Builds the notifiers that a definition names.
 
-A definition is data of its author, and a module runs code when it is imported: in the DAG processor, whose parse of one
-file serves every report. So modules of the standard library, and private ones, are never imported, and nothing that an
-import or a constructor raises concerns another report.
+Importing a module runs its code in the DAG processor, which parses one file for all reports, and the author of a
+definition chooses the module. Modules of the standard library and private modules are therefore never imported, and an
+exception during an import or in a constructor affects only its own report.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from quire.errors import DefinitionError, first_line, short_repr
 from quire.report.definition import Notifier, ReportDefinition
 from quire.report.definition.name_checks import suggestion
 
-# Values reach a notifier by templates: what stands in a title or a reason is never itself taken for one.
+# Values reach a notifier through template variables, so that titles and reasons are never rendered as templates.
 MAIL = {
     "subject": "{{ quire_subject }}",
     "html_content": "{{ quire_html }}",
     "text_content": "{{ quire_text }}",
 }
-# Names of arguments by which a notifier may read files of the worker, as providers name them.
+# Names that providers use for arguments with which a notifier reads files of the worker.
 FILE_ARGUMENT = re.compile(r"attach|(?<!pro)file|template|(?:^|_)(?:path|dir|directory|folder)s?$", re.IGNORECASE)
-# `test` comes with Python and runs its tests on import, but sys.stdlib_module_names leaves it out.
+# Python's package `test` runs tests on import, and sys.stdlib_module_names does not list it.
 STANDARD_LIBRARY = sys.stdlib_module_names | {"test"}
 OUTCOMES = ("success", "failure")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotifierCall:
-    """A notifier to be made: the field of the definition that wants it, whom it reaches, its class, its arguments."""
+    """A notifier to build: its field in the definition, its recipient, its class and its arguments."""
 
     field: str
     recipient: str
@@ -49,15 +49,15 @@ class NotifierCall:
 
     @property
     def is_slack(self) -> bool:
-        """Whether its texts may hold Slack's markup."""
+        """Whether the notifier sends Slack markup."""
         return "slack" in self.path.casefold()
 
 
 def ensure_usable_notifiers(definition: ReportDefinition) -> None:
-    """Makes every notifier of a definition once.
+    """Checks that every notifier of a definition can be built.
 
     Raises:
-        DefinitionError: one cannot be imported, is no notifier, or is not to be called so.
+        DefinitionError: a class cannot be imported, is not a notifier, or does not accept its arguments.
     """
     try:
         for outcome in OUTCOMES:
@@ -68,7 +68,7 @@ def ensure_usable_notifiers(definition: ReportDefinition) -> None:
 
 
 def notifier_calls(definition: ReportDefinition, outcome: str) -> Iterator[NotifierCall]:
-    """Yields a call for each recipient: an address that a mail server refuses keeps the mail from nobody else."""
+    """Yields a call for each recipient, so that a rejected e-mail address affects no other recipient."""
     for index, recipient in enumerate(getattr(definition.delivery.notify, outcome)):
         field = f"delivery.notify.{outcome}[{index}]"
         if isinstance(recipient, Notifier):
@@ -83,7 +83,7 @@ def make_notifier(call: NotifierCall) -> BaseNotifier:
     """Returns the notifier of a call.
 
     Raises:
-        DefinitionError: it cannot be imported, is no notifier, or is not to be called so.
+        DefinitionError: the class cannot be imported, is not a notifier, or does not accept the arguments.
     """
     with _no_dags_collected():
         return _make(call)
@@ -91,7 +91,7 @@ def make_notifier(call: NotifierCall) -> BaseNotifier:
 
 @contextmanager
 def _no_dags_collected() -> Iterator[None]:
-    """Keeps Airflow from taking DAGs of an imported module, such as an example, for those of the file it parses."""
+    """Prevents Airflow from registering the DAGs of an imported module, such as an example, for the parsed file."""
     collecting = DagContext.current_autoregister_module_name
     DagContext.current_autoregister_module_name = None
     try:
@@ -103,20 +103,20 @@ def _no_dags_collected() -> Iterator[None]:
 def _make(call: NotifierCall) -> BaseNotifier:
     kind = _notifier_class(call)
     if reading := [name for name in call.arguments if FILE_ARGUMENT.search(name)]:
-        raise DefinitionError(f"{call.field}.{reading[0]}: a definition may not send files of the worker: remove it")
+        raise DefinitionError(f"{call.field}.{reading[0]}: notifications cannot send files of the worker: remove it")
     try:
         return kind(**call.arguments)
     except (KeyboardInterrupt, AirflowTaskTimeout):
         raise
-    except BaseException as error:  # its constructor may refuse in any way, also with SystemExit
+    except BaseException as error:  # a constructor may raise anything, even SystemExit
         taken = [name for name in signature(kind).parameters if _is_own_argument(name)]
         unknown = [name for name in call.arguments if name not in taken]
         if not isinstance(error, TypeError) or not unknown:
             reason = _reason(error)
             named = reason if kind.__name__ in reason else f"{kind.__name__}: {reason}"
             raise DefinitionError(f"{call.field}: {named}") from error
-        likely = suggestion(unknown[0], taken) or f"; it takes {', '.join(taken)}"
-        raise DefinitionError(f"{call.field}: {kind.__name__} takes no {unknown[0]}{likely}") from error
+        likely = suggestion(unknown[0], taken) or f"; it accepts {', '.join(taken)}"
+        raise DefinitionError(f"{call.field}: {kind.__name__} does not accept {unknown[0]}{likely}") from error
 
 
 def _notifier_class(call: NotifierCall) -> type[BaseNotifier]:
@@ -126,25 +126,25 @@ def _notifier_class(call: NotifierCall) -> type[BaseNotifier]:
         kind = getattr(import_module(module), name)
     except (KeyboardInterrupt, AirflowTaskTimeout):
         raise
-    except BaseException as error:  # a module may raise anything when it is imported, also SystemExit
+    except BaseException as error:  # an import may raise anything, even SystemExit
         raise DefinitionError(f"{call.field}.notifier: {call.path} cannot be imported: {_reason(error)}") from error
     if not (isinstance(kind, type) and issubclass(kind, BaseNotifier)):
-        raise DefinitionError(f"{call.field}.notifier: {call.path} is no class derived from airflow.sdk.BaseNotifier")
+        raise DefinitionError(f"{call.field}.notifier: {call.path} is not a subclass of airflow.sdk.BaseNotifier")
     return kind
 
 
 def _ensure_importable(call: NotifierCall) -> None:
-    """Refuses paths that lead to no notifier and whose import may do anything: unittest.__main__ runs tests, and exits.
+    """Checks that importing the module is safe: unittest.__main__, for example, runs tests and exits.
 
     Raises:
-        DefinitionError: the path is of the standard library, or private.
+        DefinitionError: the module is private or belongs to the standard library.
     """
     segments = call.path.split(".")
     place = f"{call.field}.notifier: {short_repr(call.path)}"
     if segments[0] in STANDARD_LIBRARY:
-        raise DefinitionError(f"{place} is of Python's standard library, which has no notifier")
+        raise DefinitionError(f"{place} belongs to Python's standard library, which has no notifiers")
     if private := [segment for segment in segments if segment.startswith("_")]:
-        raise DefinitionError(f"{place} is private: {short_repr(private[0])} begins with an underscore")
+        raise DefinitionError(f"{place} is private: {short_repr(private[0])} starts with an underscore")
 
 
 def _is_own_argument(name: str) -> bool:
@@ -152,6 +152,6 @@ def _is_own_argument(name: str) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """Returns what an error says, after its type where it says too little, as the status of a SystemExit does."""
+    """Returns the message of an error, with its type if the message alone says too little, as for a SystemExit."""
     text = first_line(error)
     return text if text and isinstance(error, Exception) else f"{type(error).__name__}: {text}".rstrip(": ")

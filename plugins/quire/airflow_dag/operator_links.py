@@ -1,4 +1,4 @@
-"""What Airflow's own pages tell of a run: a link to where its readers are, and why a task failed."""
+"""Adds to Airflow's own pages a link to the run's page in the portal, and the reason of a failed task."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quire.urls import run_path
 
 FAILURE = "failure"
 FAILURE_KIND = "failure_kind"  # the name of the error's class in quire.errors
-MAX_ASKED = 20  # failed tasks, until one has told its reason: thousands may have failed of one cause
+MAX_ASKED = 20  # failed tasks to search for a reason: thousands may have failed for the same one
 
 
 def base_url() -> str:
@@ -21,7 +21,7 @@ def base_url() -> str:
 
 
 class RunPageLink(BaseOperatorLink):
-    """The button "Report" of publish: the run's page, and never a presigned address, for it is stored."""
+    """The link "Report" of publish. It leads to the run's page, because Airflow stores it and presigned URLs expire."""
 
     name = "Report"
 

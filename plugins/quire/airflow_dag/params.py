@@ -1,4 +1,4 @@
-"""A report's trigger form: its dates, its own parameters, force."""
+"""Builds the trigger form of a report: dates, its own parameters, formats and force."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from quire.report.definition import Parameter, ReportDefinition
 
 
 def trigger_params(definition: ReportDefinition) -> dict[str, Param]:
-    """Returns the DAG's params. Empty dates mean the definition's window."""
+    """Returns the params of a report's DAG. Empty dates select the definition's window."""
     force = Param(
         False,
         type="boolean",
         title="Read every row again",
-        description="Passes over what is stored, and publishes a run of its own.",
+        description="Ignore cached partitions and publish a new run.",
     )
     formats = Param(
         list(definition.workbook.formats),
         type="array",
         items={"type": "string", "enum": list(definition.workbook.reader_formats)},
-        examples=list(definition.workbook.reader_formats),  # which makes the form offer them
+        examples=list(definition.workbook.reader_formats),  # shown as choices in the form
         title="Formats",
-        description="Of the files with rows.",
+        description="File formats of the rows.",
     )
     return {**store_params(definition), "formats": formats, "force": force}
 
 
 def store_params(definition: ReportDefinition) -> dict[str, Param]:
-    """Returns the params of the DAG that stores ahead."""
+    """Returns the params of the DAG that stores partitions ahead."""
     return {
-        "start": _day("First day", f"Empty, with the last day: the last complete window, {definition.window}."),
-        "end": _day("Last day", "Included."),
-        **{name: _own(parameter) for name, parameter in definition.parameters.items()},
+        "start": _date("First day", f"Leave both dates empty for the last complete window ({definition.window})."),
+        "end": _date("Last day", "Included in the report."),
+        **{name: _own_param(parameter) for name, parameter in definition.parameters.items()},
     }
 
 
-def _day(title: str, description: str) -> Param:
+def _date(title: str, description: str) -> Param:
     return Param(None, type=["null", "string"], format="date", title=title, description=description)
 
 
-def _own(parameter: Parameter) -> Param:
+def _own_param(parameter: Parameter) -> Param:
     kind = "string" if parameter.type == "date" else parameter.type
     optional = not parameter.required and parameter.default is None
     schema: dict[str, Any] = {
@@ -53,5 +53,5 @@ def _own(parameter: Parameter) -> Param:
         "format": "date" if parameter.type == "date" else None,
         "enum": [*parameter.enum, *([None] if optional else [])] if parameter.enum else None,
     }
-    told = {name: value for name, value in schema.items() if value is not None}
-    return Param(**told) if parameter.required else Param(parameter.default, **told)
+    set_fields = {name: value for name, value in schema.items() if value is not None}
+    return Param(**set_fields) if parameter.required else Param(parameter.default, **set_fields)

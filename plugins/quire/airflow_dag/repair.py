@@ -1,4 +1,4 @@
-"""Publish, when something of what the tasks before it wrote is damaged: the run starts again, in publish's process."""
+"""Repeats a run in the process of publish if an object of the run is damaged."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def publish_or_repeat(
     damage: str,
     lapsed: Callable[[], bool],
 ) -> PublishedRun:
-    """Publishes what tasks have staged and rendered; runs all stages again where something of it is damaged.
+    """Publishes a run; runs all its stages again if one of its objects is damaged.
 
     Args:
         definition: the report.
@@ -37,13 +37,13 @@ def publish_or_repeat(
         summaries: the summaries that aggregate stored.
         files: the files that render wrote.
         session: the source.
-        store: where everything is kept.
-        usage: as ``publish_run`` has it.
-        damage: what a task said of the damaged object that it met, if one has.
-        lapsed: as ``publish_run`` has it.
+        store: the store of all objects.
+        usage: see ``publish_run``.
+        damage: the error of an earlier task that met a damaged object, or an empty text.
+        lapsed: see ``publish_run``.
 
     Raises:
-        ReportError: what any stage raises.
+        ReportError: as the stages raise it.
     """
     try:
         if damage:

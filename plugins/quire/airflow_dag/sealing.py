@@ -1,8 +1,8 @@
-"""Seals on the records in XComs.
+"""Seals the records in XComs.
 
-A user with edit access to a DAG can write its XComs through Airflow's API, but the tasks have rights on every report's
-objects. So each record carries a message authentication code, with a key that lies in the store: only what a task of
-the same run wrote for the same purpose is opened.
+A user with edit access to a DAG can write its XComs through Airflow's API, but tasks can access the objects of every
+report. Each record therefore carries a message authentication code whose key is in the store. Tasks open only records
+that a task of the same run sealed for the same purpose.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from quire.object_store.commit_records import COMMIT_ATTEMPTS, find_record, writ
 from quire.records.serialization import digest, from_json, to_json
 from quire.report.definition import ReportDefinition
 
-SEALING_KEY = "keys/xcom.json"  # the object that holds it
-FIELDS = ("definition", "chain", "nonce", "record")  # of a sealed record, beside its seal
+SEALING_KEY = "keys/xcom.json"  # the object that contains the key
+FIELDS = ("definition", "chain", "nonce", "record")  # of a sealed record, in addition to its seal
 SEAL = "seal"
 
 Record = TypeVar("Record")
@@ -33,18 +33,18 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealingKey:
-    """The key that every task of a store seals with: 64 hexadecimal digits."""
+    """The key that all tasks of a store use: 64 hexadecimal digits."""
 
     secret: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Sealer:
-    """Seals records of one run, and opens those that its tasks have sealed.
+    """Seals records of one run, and opens records that its tasks have sealed.
 
     Args:
-        definition: the report. Every task reads its files anew: rows of one query must not be stored as another's.
-        run_id: what the run is called in the store.
-        store: where the key lies; it is made at first use.
+        definition: the report. Each task reads its files again, and rows of one query must not be stored as another's.
+        run_id: the run's name in the store.
+        store: the store that contains the key, which is created on first use.
     """
 
     def __init__(self, definition: ReportDefinition, run_id: str, *, store: Store) -> None:
@@ -52,12 +52,12 @@ class Sealer:
         self._version = digest(definition.model_dump(mode="json"))
 
     def seal(self, purpose: str, record: Any, *, chain: str = "") -> dict[str, str]:
-        """Returns a record as JSON text, which no database changes, with its seal.
+        """Returns a record with its seal, as JSON text that no database rewrites.
 
         Args:
-            purpose: what the record is for.
-            record: of the run.
-            chain: names what the record was made from: it can be opened together with that only.
+            purpose: the purpose of the record.
+            record: a record of the run.
+            chain: the seal of the record that this one was derived from.
         """
         text = json.dumps(to_json(record), ensure_ascii=False)
         values = (self._version, chain, secrets.token_hex(16), text)
@@ -69,15 +69,15 @@ class Sealer:
         """Returns the record that a task of this run sealed for a purpose.
 
         Args:
-            purpose: as it was sealed for.
-            kind: of record.
+            purpose: the purpose of the record.
+            kind: the type of the record.
             sealed: the value of the XCom.
-            chain: as it was sealed with; None: any.
-            any_version: whether the definition may have been changed since.
+            chain: the seal of the record that this one was derived from; None accepts any.
+            any_version: whether the definition may have changed since.
 
         Raises:
-            DefinitionError: the definition was changed since.
-            IntegrityError: it was not sealed so, or was changed.
+            DefinitionError: the definition has changed since.
+            IntegrityError: no task sealed the record with these arguments, or the record was changed.
             StoreRefusedError, StoreUnavailableError: the key cannot be read.
         """
         values = self._verified(purpose, sealed)
@@ -86,7 +86,7 @@ class Sealer:
         return self._read(kind, values, any_version=any_version)
 
     def open_each(self, purpose: str, kind: type[Record], sealed: Iterable[Any], *, chain: str) -> list[Record]:
-        """Returns the records that were sealed with a chain, and leaves out those of other chains.
+        """Returns the records that were sealed with a chain, and ignores those of other chains.
 
         Raises:
             DefinitionError, IntegrityError, StoreRefusedError, StoreUnavailableError: as ``open`` does.
@@ -97,13 +97,11 @@ class Sealer:
     def _read(self, kind: type[Record], values: Sequence[str], *, any_version: bool) -> Record:
         version, _, _, text = values
         if version != self._version and not any_version:
-            raise DefinitionError(
-                "its definition, or Quire, changed during the run: start it again", report=self._report
-            )
+            raise DefinitionError("the definition or Quire changed during the run: start it again", report=self._report)
         return from_json(kind, json.loads(text))
 
     def _verified(self, purpose: str, sealed: Any) -> tuple[str, ...]:
-        """Returns the values of ``FIELDS`` of a record that a task of this run sealed."""
+        """Checks the seal of a record and returns the values of its ``FIELDS``."""
         fields = sealed if isinstance(sealed, dict) else {}
         texts = [text for name in (*FIELDS, SEAL) if isinstance(text := fields.get(name), str)]
         if len(texts) <= len(FIELDS):
@@ -123,11 +121,11 @@ class Sealer:
             if key := find_record(self._store, SealingKey, SEALING_KEY):
                 return key.secret.encode()
             write_once(self._store, SEALING_KEY, SealingKey(secret=secrets.token_hex(32)))
-        raise IntegrityError(f"{SEALING_KEY} was there and is gone: start the run again")
+        raise IntegrityError(f"{SEALING_KEY} was deleted while it was read: start the run again")
 
 
 def changed_xcom(purpose: str) -> IntegrityError:
-    """Returns the error for an XCom that is not what its task wrote."""
+    """Returns the error for an XCom that its task did not write."""
     return IntegrityError(f"an XCom of this run ({purpose}) is not what its task wrote: start the run again")
 
 
@@ -136,7 +134,7 @@ def unverified_count(sealed: Any, field: str) -> int | None:
 
     Args:
         sealed: the value of an XCom.
-        field: of text, which each record has once, and nothing inside it.
+        field: a text field that each record has exactly once, at any level.
     """
     text = sealed.get("record") if isinstance(sealed, dict) else None
     return text.count(f'"{field}": "') if isinstance(text, str) else None

@@ -1,4 +1,4 @@
-"""Airflow's ``@task``, for functions that run Quire's stages."""
+"""Airflow's ``@task`` for functions that run stages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quire.memory import configure_process
 
 
 def own_task(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Returns ``@task`` with these options, over a function whose process is configured before it begins."""
+    """Returns ``@task`` with these options, which configures the process before it calls the function."""
 
     def decorate(function: Callable[..., Any]) -> Any:
         @wraps(function)

@@ -1,4 +1,4 @@
-"""The stages as Airflow tasks, from which the DAGs are put together."""
+"""The stages as Airflow tasks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from quire.airflow_dag.connections import open_session, open_store, owner_address
 from quire.airflow_dag.operator_links import RunPageLink
 from quire.airflow_dag.task_decorator import own_task
-from quire.airflow_dag.xcom import PUBLISH, Handover, asked_for
+from quire.airflow_dag.xcom import PUBLISH, Handover, current_request
 from quire.notifications import RunResult
 from quire.partitions.freshness import detects_changes, is_reusable
 from quire.records.serialization import from_json, to_json
@@ -19,21 +19,21 @@ from quire.records.stage_records import RenderedFile, StagedSummary
 from quire.report.definition import ReportDefinition, StageName
 from quire.settings import include_folder, pod_template
 
-EXTRACTS_IN_A_TASK = 8  # times source.timeout: a task of many small partitions ends well before
+EXTRACT_TIMEOUTS = 8  # times source.timeout: a task with many small partitions ends well before
 
 
 def report_asset(definition: ReportDefinition) -> Asset:
-    """Returns the asset that publish updates: other DAGs may wait for it."""
+    """Returns the asset that publish updates, which other DAGs can depend on."""
     return Asset(name=definition.name, uri=f"quire://reports/{definition.name}")
 
 
 def partitions_asset(definition: ReportDefinition) -> Asset:
-    """Returns the asset that extract updates, with the keys of the partitions it has stored."""
+    """Returns the asset that extract updates with the keys of stored partitions."""
     return Asset(name=f"{definition.name}_partitions", uri=f"quire://partitions/{definition.name}")
 
 
 def plan_task(definition: ReportDefinition) -> Any:
-    """Returns plan."""
+    """Returns the task plan."""
 
     @own_task(
         task_id="plan",
@@ -44,7 +44,7 @@ def plan_task(definition: ReportDefinition) -> Any:
         from quire.runs.leases import hold_lease
         from quire.stages.plan import plan_partitions
 
-        request = asked_for(definition)
+        request = current_request(definition)
         session, store = open_session(definition), open_store()
         handover = Handover(definition, store=store)
         with (
@@ -60,16 +60,16 @@ def plan_task(definition: ReportDefinition) -> Any:
 
 
 def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
-    """Returns extract, mapped over plan's groups; its asset tells which partitions it has stored to stay."""
+    """Returns the task extract, mapped over the groups of plan. Its asset lists the reusable partitions."""
     asset = partitions_asset(definition)
-    told = detects_changes(definition)
+    has_events = detects_changes(definition)
 
     @own_task(
         task_id="extract",
-        execution_timeout=definition.source.timeout * EXTRACTS_IN_A_TASK,
+        execution_timeout=definition.source.timeout * EXTRACT_TIMEOUTS,
         max_active_tis_per_dagrun=definition.source.parallel,
         map_index_template="{{ label }}",
-        outlets=[asset] if told else [],
+        outlets=[asset] if has_events else [],
         **placement(definition, "extract"),
     )
     def extract(plan: Any, group: Any) -> Any:
@@ -83,19 +83,19 @@ def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
             hold_lease(planned.request, store=store, first=False, release=False),
             handover.usage_pushed("extract", [part.key for part in partitions], session.statements) as meter,
         ):
-            found = extract_partitions(definition, planned, partitions, session=session, store=store)
-            meter.count_written(found)
-        if told and is_reusable(definition, planned.request):
+            extracted = extract_partitions(definition, planned, partitions, session=session, store=store)
+            meter.count_written(extracted)
+        if has_events and is_reusable(definition, planned.request):
             event = get_current_context()["outlet_events"][asset]
-            event.add_partitions([part.key for part in found])
+            event.add_partitions([part.key for part in extracted])
             event.extra = {"report": definition.name, "parameters": planned.request.parameters}
-        return handover.seal_partitions(found)
+        return handover.seal_partitions(extracted)
 
     return extract.partial(plan=plan).expand(group=groups)
 
 
 def layout_task(definition: ReportDefinition, plan: Any, cached: Any, partitions: Any) -> Any:
-    """Returns layout, which decides whether aggregate and render have work to do."""
+    """Returns the task layout, which decides whether aggregate and render have work to do."""
 
     @own_task(
         task_id="layout",
@@ -117,7 +117,7 @@ def layout_task(definition: ReportDefinition, plan: Any, cached: Any, partitions
 
 
 def aggregate_task(definition: ReportDefinition, run: Any) -> Any:
-    """Returns aggregate, which is skipped where the run is already published."""
+    """Returns the task aggregate, which is skipped if the run is already published."""
 
     @own_task(
         task_id="aggregate",
@@ -147,7 +147,7 @@ def aggregate_task(definition: ReportDefinition, run: Any) -> Any:
 
 
 def render_task(definition: ReportDefinition, run: Any, groups: Any, *, summaries: Any, damage: Any) -> Any:
-    """Returns render, mapped over layout's groups.
+    """Returns the task render, mapped over the groups of layout.
 
     Args:
         definition: the report.
@@ -189,16 +189,16 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any, *, summarie
 def publish_task(
     definition: ReportDefinition, run: Any, summaries: Any, files: Any, usages: list[Any], damages: list[Any]
 ) -> Any:
-    """Returns publish, which updates the report's asset and returns the files.
+    """Returns the task publish, which updates the report's asset and returns the files.
 
-    Where a task before it met a damaged object, or publish itself does, it starts the run again, all stages in its own
-    process: what was extracted is a cache hit, what was damaged a miss.
+    If this or an earlier task meets a damaged object, publish repeats all stages in its own process. Extracted
+    partitions are cache hits then, and damaged ones are cache misses.
     """
     asset = report_asset(definition)
 
     @own_task(
         task_id=PUBLISH,
-        execution_timeout=timedelta(hours=6),  # where it starts the run again
+        execution_timeout=timedelta(hours=6),  # including a repeated run
         trigger_rule=TriggerRule.NONE_FAILED,  # aggregate and render are skipped where the run is already published
         outlets=[asset],
         **placement(definition, "publish"),
@@ -215,7 +215,7 @@ def publish_task(
             hold_lease(staged.plan.request, store=store, first=False, release=False) as lease,
             handover.usage_pushed("publish", [definition.name], session.statements) as meter,
         ):
-            found = publish_or_repeat(
+            published = publish_or_repeat(
                 definition,
                 staged,
                 aggregated,
@@ -227,11 +227,11 @@ def publish_task(
                 lapsed=lease.has_lapsed,
             )
         release_lease(staged.plan.request.report, staged.plan.request.run_id, store=store)
-        manifest = found.manifest
-        told: dict[str, Any] = {
+        manifest = published.manifest
+        summary: dict[str, Any] = {
             "report": manifest.report,
             "run": manifest.run,
-            "reused": found.already_published,
+            "reused": published.already_published,
             "rows": manifest.rows,
             "files": [
                 {
@@ -247,17 +247,17 @@ def publish_task(
             "warnings": list(manifest.warnings),
             "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        handover.push_published(from_json(RunResult, told))
-        get_current_context()["outlet_events"][asset].extra = told
-        return told
+        handover.push_published(from_json(RunResult, summary))
+        get_current_context()["outlet_events"][asset].extra = summary
+        return summary
 
-    published: Any = publish(run, summaries, files, usages, damages)
-    published.operator.operator_extra_links = (RunPageLink(),)
-    return published
+    returned: Any = publish(run, summaries, files, usages, damages)
+    returned.operator.operator_extra_links = (RunPageLink(),)
+    return returned
 
 
 def collect_task() -> Any:
-    """Returns the task that sweeps the store, and returns what it deleted."""
+    """Returns the task that runs garbage collection on the store and returns what it deleted."""
 
     @own_task(task_id="collect", execution_timeout=timedelta(hours=2))
     def collect() -> Any:
@@ -272,7 +272,7 @@ def collect_task() -> Any:
 
 
 def compact_task() -> Any:
-    """Returns the task that replaces the change logs' records by their sums, and returns how many went."""
+    """Returns the task that compacts the change logs and returns how many records it removed."""
 
     @own_task(task_id="compact", execution_timeout=timedelta(hours=2), **pod_of("compact"))
     def compact() -> int:
@@ -286,12 +286,12 @@ def compact_task() -> Any:
 
 
 def placement(definition: ReportDefinition, stage: StageName) -> dict[str, Any]:
-    """Returns where a stage's tasks run, and among how many others, so far as definition and settings say."""
-    asked = {"queue": definition.queues.get(stage), "pool": definition.pools.get(stage)}
-    return {**{name: value for name, value in asked.items() if value}, **pod_of(stage)}
+    """Returns queue, pool and pod template of a stage, where the definition or the settings name them."""
+    configured = {"queue": definition.queues.get(stage), "pool": definition.pools.get(stage)}
+    return {**{name: value for name, value in configured.items() if value}, **pod_of(stage)}
 
 
 def pod_of(task_name: str) -> dict[str, Any]:
-    """Returns the pod template of a task, for the KubernetesExecutor, where the settings name a folder of them."""
+    """Returns the pod template of a task for the KubernetesExecutor, where the settings name a folder."""
     template = pod_template(task_name)
     return {"executor_config": {"pod_template_file": template}} if template else {}

@@ -1,7 +1,7 @@
-"""What tasks hand on to one another through XCom: sealed records, and the usage of each task.
+"""Hands records from task to task through XComs: sealed, with the resource usage of each task.
 
-plan and layout return what is mapped over, and push the whole record under a key of its own, since a mapping takes a
-task's return value only.
+Plan and layout return the groups that the next task is mapped over, and push their other records under separate keys,
+because Airflow maps a task only over a return value.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PLAN, CACHED, RUN, USAGE, DAMAGE, PUBLISHED = "plan", "cached", "run", "usage", "damage", "published"
-STORE_SUFFIX = "__store"  # of the DAG that stores ahead
+STORE_SUFFIX = "__store"  # of the id of a DAG that stores partitions ahead
 PUBLISH: StageName = "publish"
-UNREACHED = "unreached"  # whom notify could not reach, as sentences
-PARTITION_GROUPS, PARTITIONS, SUMMARIES = "groups of partitions", "partitions", "summaries"  # what tasks return
+UNREACHED = "unreached"  # sentences about recipients that notify could not reach
+PARTITION_GROUPS, PARTITIONS, SUMMARIES = "groups of partitions", "partitions", "summaries"  # purposes of return values
 WORKBOOK_GROUPS, FILES = "groups of workbooks", "files"
-NOTIFY = "notify"  # the task behind all stages, which tells those who want to know
+NOTIFY = "notify"  # the task after all stages, which sends notifications
 
 
 def is_published(tasks: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether publish has succeeded, by the states of a run's tasks as Airflow tells them."""
+    """Whether publish has succeeded, by the states of a run's tasks."""
     return any((task["task_id"], task["state"]) == (PUBLISH, "success") for task in tasks)
 
 
-def asked_for(definition: ReportDefinition) -> RunRequest:
-    """Returns what the run at hand was asked for: its conf, over the form's defaults.
+def current_request(definition: ReportDefinition) -> RunRequest:
+    """Returns the request of the current run: its conf, with the form's defaults.
 
     Raises:
-        ParameterError, RangeError: it cannot be meant so.
+        ParameterError, RangeError: the conf is not a valid request.
     """
     context = get_current_context()
     run = context["dag_run"]
@@ -69,36 +69,33 @@ def asked_for(definition: ReportDefinition) -> RunRequest:
 
 
 def valid_request(definition: ReportDefinition) -> RunRequest | None:
-    """Returns what the run at hand was asked for, or None where it cannot be meant so."""
+    """Returns the request of the current run, or None if its conf is not valid."""
     try:
-        return asked_for(definition)
+        return current_request(definition)
     except ReportError:
         return None
 
 
 def own_run_id(run: Any) -> str:
-    """Returns what the run at hand is called in the store."""
+    """Returns the name of a run in the store."""
     return airflow_run_id(run.dag_id, run.run_id)
 
 
 def airflow_run_id(dag_id: str, run_id: str) -> str:
-    """Returns what a run is called in the store: of a report's two DAGs, each may have a run of the same id.
-
-    No DAG id has a colon, so that no two runs shard a name, and with it a lease.
-    """
+    """Returns the name of a run in the store, which is unique among the DAGs: no DAG id contains a colon."""
     return f"{dag_id}:{run_id}"
 
 
 def release_lease_of(context: Context) -> None:
-    """Takes a run's lease away once a task has failed for good; tasks beside it that go on renew it."""
+    """Releases the lease of a run after the last attempt of a task; tasks that still run renew it."""
     from quire.airflow_dag.connections import open_store
     from quire.runs.leases import release_lease
 
     run = context["dag_run"]
     try:
         release_lease(run.dag_id.removesuffix(STORE_SUFFIX), own_run_id(run), store=open_store())
-    except ReportError as error:  # there is no usable connection, and so no lease
-        logger.warning("the lease of run %s expires by itself: %s", run.run_id, error)
+    except ReportError as error:  # without a usable connection there is no lease
+        logger.warning("could not release the lease of run %s, which will expire: %s", run.run_id, error)
 
 
 class Handover:
@@ -158,19 +155,19 @@ class Handover:
         return tuple(file for group in groups for file in group)
 
     def usages(self, *pushed: Any) -> tuple[TaskUsage, ...]:
-        """Returns the resource usage of each earlier task; a mapped one has pushed a list."""
+        """Returns the resource usage of each earlier task; a mapped task has pushed a list."""
         return tuple(usage for values in pushed for usage in self._each(USAGE, TaskUsage, values))
 
     def damage(self, *pushed: Any) -> str:
-        """Returns the error of the first task that met a damaged object; empty where none has."""
+        """Returns the error of the first task that met a damaged object, or an empty text."""
         return next((error for values in pushed for error in self._each(DAMAGE, str, values) if error), "")
 
     def request(self, pushed: Any) -> RunRequest:
-        """Returns the request of a pushed plan, even where the definition was changed since."""
+        """Returns the request of a pushed plan, even if the definition has changed since."""
         return self._open_plan(pushed, any_version=True).request
 
     def published(self, pushed: Any) -> RunResult:
-        """Returns what publish pushed for notifications, even where the definition was changed since."""
+        """Returns what publish pushed for notifications, even if the definition has changed since."""
         return self._sealer.open(PUBLISHED, RunResult, pushed, chain=self._plan_seal, any_version=True)
 
     def push_planned(self, planned: PlannedRun) -> list[dict[str, str]]:
@@ -185,26 +182,26 @@ class Handover:
         return [self._sealer.seal(WORKBOOK_GROUPS, group, chain=self._run_seal) for group in laid_out.groups]
 
     def push_published(self, run: RunResult) -> None:
-        """Hands on to notifications what was published."""
+        """Hands the published run on to notifications."""
         self._push(PUBLISHED, run)
 
     def seal_partitions(self, partitions: Sequence[StagedPartition]) -> dict[str, str]:
-        """Returns what an extract task returns."""
+        """Returns the return value of an extract task."""
         return self._seal(PARTITIONS, partitions)
 
     def seal_summaries(self, summaries: Sequence[StagedSummary]) -> dict[str, str]:
-        """Returns what aggregate returns."""
+        """Returns the return value of aggregate."""
         return self._sealer.seal(SUMMARIES, summaries, chain=self._run_seal)
 
     def seal_files(self, files: Sequence[RenderedFile]) -> dict[str, str]:
-        """Returns what a render task returns."""
+        """Returns the return value of a render task."""
         return self._sealer.seal(FILES, files, chain=self._run_seal)
 
     @contextmanager
     def usage_pushed(
         self, stage: str, names: Sequence[str], statements: StatementLog | None = None
     ) -> Iterator[TaskMeter]:
-        """Measures a task, hands what it took to publish, and names it in Airflow's pages by what it works on."""
+        """Measures a task, pushes its resource usage, and labels it in Airflow's pages by what it works on."""
         from quire.resource_usage import measured
 
         label = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
@@ -215,9 +212,9 @@ class Handover:
 
     @contextmanager
     def damage_pushed(self) -> Iterator[None]:
-        """Lets a task succeed although it met a damaged object, and tells publish, which starts the run again.
+        """Lets a task succeed although it met a damaged object, and pushes the error to publish, which repeats the run.
 
-        A task of its own can neither extract the partition again nor have its siblings take the new rows.
+        One task can neither extract the partition again nor give the new rows to its siblings.
         """
         damage = ""
         try:
@@ -228,10 +225,10 @@ class Handover:
         self._push(DAMAGE, damage)
 
     def _each(self, purpose: str, kind: type[Record], pushed: Any, *, chain: str | None = None) -> list[Record]:
-        """Opens what a task, or each task of a mapped one, has handed on; a copy of one counts once.
+        """Opens the records of a task, or of each instance of a mapped task; copies count once.
 
-        Airflow keeps the XComs of mapped tasks that an earlier attempt of the run had, and this one has not: records of
-        another chain are left out.
+        Airflow keeps the XComs of mapped instances that only an earlier attempt of the run had. Their records name
+        another chain and are ignored.
         """
         values = [pushed] if isinstance(pushed, dict) else pushed or ()
         if isinstance(values, str) or not isinstance(values, Iterable):
@@ -252,7 +249,7 @@ class Handover:
         return self._sealer.seal(purpose, record, chain=self._plan_seal)
 
     def _push(self, key: str, record: Any) -> str:
-        """Pushes a sealed record, and returns its seal."""
+        """Pushes a sealed record and returns its seal."""
         sealed = self._seal(key, record)
         get_current_context()["ti"].xcom_push(key, sealed)
         return sealed[SEAL]
