@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 OUTCOMES = "outcomes"
-COLUMNS = ("succeeded", "failed", "killed", "not met", "broken")
+COLUMNS = ("succeeded", "failed", "killed", "not reached", "broken")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

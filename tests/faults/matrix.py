@@ -33,7 +33,7 @@ class CaseResult:
     """How a spoiled command ended, and each promise that was broken."""
 
     case: str
-    outcome: str = "not met"
+    outcome: str = "not reached"
     broken: list[str] = field(default_factory=list)
 
 
