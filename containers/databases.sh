@@ -1,6 +1,6 @@
 #!/bin/bash
-# Run by the image of PostgreSQL over an empty data folder: Airflow's database and the demo's, each with an owner who can
-# do nothing else.
+# Creates the databases of Airflow and the demo, each with an owner that has no other rights. PostgreSQL's image runs this
+# script on an empty data folder.
 set -euo pipefail
 execute() { psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname postgres "$@"; }
 
@@ -14,7 +14,7 @@ case "$QUIRE_OWNER" in
     postgresql://flights:*@postgres/flights)
         password=${QUIRE_OWNER#postgresql://flights:}
         execute --set password="${password%@postgres/flights}" <<'SQL'
-CREATE ROLE flights LOGIN CREATEROLE PASSWORD :'password'; -- it makes the role that reads
+CREATE ROLE flights LOGIN CREATEROLE PASSWORD :'password'; -- creates the reader role
 CREATE DATABASE flights OWNER flights;
 REVOKE ALL ON DATABASE flights FROM PUBLIC;
 SQL

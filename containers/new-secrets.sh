@@ -1,6 +1,6 @@
 #!/bin/sh
-# Writes .env from .env.example: whatever is empty or GENERATED there gets a secret of its own. Never changes what a .env
-# says already; with `add`, it adds the secrets that an older .env lacks.
+# Creates .env from .env.example and generates each secret that is empty or GENERATED there. It never changes existing
+# values; with `add`, it adds the secrets that an older .env lacks.
 set -eu
 cd "$(dirname "$0")/.."
 umask 077
@@ -8,7 +8,7 @@ secret() { head -c "$1" /dev/urandom | base64 | tr -d '\n'; }
 fill() {
     while IFS= read -r line; do
         case "$line" in
-            AIRFLOW_FERNET_KEY=) printf '%s%s\n' "$line" "$(secret 32 | tr '+/' '-_')" ;;  # base64 for URLs, as Fernet wants it
+            AIRFLOW_FERNET_KEY=) printf '%s%s\n' "$line" "$(secret 32 | tr '+/' '-_')" ;;  # Fernet requires URL-safe base64
             [A-Z]*_PASSWORD=|[A-Z]*_SECRET=) printf '%s%s\n' "$line" "$(secret 33 | tr -d '+/=')" ;;
             [A-Z]*:GENERATED@*) printf '%s%s%s\n' "${line%%GENERATED*}" "$(secret 33 | tr -d '+/=')" "${line#*GENERATED}" ;;
             *) printf '%s\n' "$line" ;;
@@ -16,7 +16,7 @@ fill() {
     done
 }
 if [ "${1:-}" = add ]; then
-    [ -e .env ] || { echo "there is no .env to add to: run this without \`add\`" >&2; exit 1; }
+    [ -e .env ] || { echo "there is no .env to add to: run this script without \`add\`" >&2; exit 1; }
     cp -p .env .env.part
     [ -z "$(tail -c 1 .env)" ] || echo >> .env.part
     grep -E '^[A-Z0-9_]+_SECRET=$' .env.example | while IFS= read -r line; do
@@ -26,7 +26,7 @@ if [ "${1:-}" = add ]; then
     exit
 fi
 [ ! -e .env ] || {
-    echo "there is an .env already: its secrets are those of the data; containers/new-secrets.sh add adds what it lacks" >&2
+    echo "there is an .env already, and the data depends on its secrets: run containers/new-secrets.sh add to add missing ones" >&2
     exit 1
 }
 fill < .env.example > .env.part

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Pins every base image of Dockerfile and compose files to the digest that its tag has in the registry today; run it
-# again to take a newer one. Needs docker and a way to the registry. Nothing changes unless every digest is known.
+# Pins every base image of the Dockerfile and compose files to the current digest of its tag in the registry. Run it again
+# to update. It requires docker and access to the registry, and changes nothing unless every digest is found.
 set -eu
 cd "$(dirname "$0")/.."
 files="Dockerfile docker-compose.yaml containers/redis.yaml"
 named='^(ARG QUIRE_[A-Z]+_IMAGE=|[[:space:]]+image: \$\{QUIRE_[A-Z]+_IMAGE:-)'
 images=$(sed -nE "s#$named([a-z0-9./_-]+:[A-Za-z0-9._-]+)(@sha256:[0-9a-f]+)?(}?)\$#\2#p" $files | grep -v ':latest$' | sort -u)
-[ -n "$images" ] || { echo "no base image was found in $files" >&2; exit 1; }
+[ -n "$images" ] || { echo "found no base image in $files" >&2; exit 1; }
 edits=$(mktemp)
 trap 'rm -f "$edits"' EXIT
 for image in $images; do

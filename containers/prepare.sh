@@ -1,6 +1,6 @@
 #!/bin/bash
-# What a stack needs before its first task: tables, the administrator and, asked for by `bucket`, the bucket. Run again,
-# it changes nothing.
+# Prepares a stack for its first task: Airflow's tables, the administrator and, with the argument `bucket`, the bucket. It
+# can be repeated.
 set -euo pipefail
 airflow db migrate
 airflow users create --role Admin --username "$QUIRE_ADMIN" --password "$QUIRE_ADMIN_PASSWORD" \
