@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import psycopg
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.settings import StoreSettings
 
 from benchmarks.database import BUCKET, Servers
@@ -43,5 +43,5 @@ def quire_run(report: str, first: date, stop: date, *, output: Path) -> Sequence
 
 def empty_bucket(servers: Servers) -> None:
     """Deletes all objects, so that each benchmark starts with the same free space."""
-    store = ObjectStore(StoreSettings.from_uri(servers.store, bucket=BUCKET))
+    store = S3Store(StoreSettings.from_uri(servers.store, bucket=BUCKET))
     store.delete([entry.key for entry in store.list("")])

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import psycopg
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.settings import StoreSettings
 
 from benchmarks.database import BUCKET, Servers, lineitem_servers
@@ -106,5 +106,5 @@ def _quire(servers: Servers, *arguments: str) -> str:
 
 
 def _unpublish(servers: Servers) -> None:
-    store = ObjectStore(StoreSettings.from_uri(servers.store, bucket=BUCKET))
+    store = S3Store(StoreSettings.from_uri(servers.store, bucket=BUCKET))
     store.delete([entry.key for entry in store.list("reports/pricing/")])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.partitions.cache import merge_partitions
 from quire.records.manifest import PublishedRun
 from quire.records.stage_records import RenderedFile, StagedRun, StagedSummary, WorkbookShard
@@ -29,7 +29,7 @@ class AggregatedRun:
     run: StagedRun
     summaries: tuple[StagedSummary, ...]
     shards: tuple[WorkbookShard, ...]
-    store: ObjectStore
+    store: S3Store
 
     def with_changes(self, **changes: Any) -> AggregatedRun:
         """Returns this one with other fields of its staged run."""
@@ -44,7 +44,7 @@ class AggregatedRun:
         )
 
 
-def aggregate_run(definition: ReportDefinition, url: str, store: ObjectStore, *, run_id: str = "r") -> AggregatedRun:
+def aggregate_run(definition: ReportDefinition, url: str, store: S3Store, *, run_id: str = "r") -> AggregatedRun:
     """Runs the stages that precede render."""
     session = session_of(url)
     planned = plan_partitions(definition, request_of(definition, run_id="r"), session=session, store=store)

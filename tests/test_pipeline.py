@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from quire.errors import QueryError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import RunOutcome, run_report
 from quire.report.definition import ReportDefinition
 
@@ -23,12 +23,12 @@ def sleepy_sql(seconds: int, *, others: str = "0") -> str:
     return SQL.replace("WHERE", f"WHERE ({waits}) = 0 AND")
 
 
-def run(definition: ReportDefinition, url: str, store: ObjectStore) -> RunOutcome:
+def run(definition: ReportDefinition, url: str, store: S3Store) -> RunOutcome:
     return run_report(definition, request_of(definition), session=session_of(url, seconds=300), store=store)
 
 
 def test_partitions_and_files_are_in_order_whatever_extract_ends_first(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+    tmp_path: Path, fresh_database: str, bucket: S3Store
 ) -> None:
     fill_events(fresh_database)
     outcome = run(events_report(tmp_path, sql=sleepy_sql(2)), fresh_database, bucket)
@@ -38,7 +38,7 @@ def test_partitions_and_files_are_in_order_whatever_extract_ends_first(
 
 
 def test_manifest_tells_what_every_stage_took_with_its_own_statements(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+    tmp_path: Path, fresh_database: str, bucket: S3Store
 ) -> None:
     fill_events(fresh_database)
     usage = run(events_report(tmp_path), fresh_database, bucket).published.manifest.usage
@@ -52,9 +52,7 @@ def test_manifest_tells_what_every_stage_took_with_its_own_statements(
     assert calls == [1, 3]
 
 
-def test_extract_that_fails_ends_those_that_still_read(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore
-) -> None:
+def test_extract_that_fails_ends_those_that_still_read(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path, sql=sleepy_sql(LONGER_THAN_ANY_TEST, others="1 / (id - id)"))
     began = time.monotonic()

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import psycopg
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.report.catalog import find_definition
 from quire.settings import CLONE
@@ -19,7 +19,7 @@ from tests.workbooks import open_workbook, sheet_rows
 README = CLONE / "README.md"
 
 
-def test_readme_report_runs_as_written(tmp_path: Path, fresh_database: str, bucket: ObjectStore) -> None:
+def test_readme_report_runs_as_written(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
     texts = {block.language: block.text for block in blocks(README) if block.language in ("sql", "yaml")}
     (tmp_path / "reports").mkdir()
     (tmp_path / "sql" / "sales").mkdir(parents=True)

@@ -13,7 +13,7 @@ from datetime import date
 import polars as pl  # noqa: F401 - plan would load it inside the measured time
 from quire.date_range import DatePartition
 from quire.memory import configure_process
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.postgres import SourceSession
 from quire.report.catalog import find_definition
 from quire.report.request import request_from_dates
@@ -33,7 +33,7 @@ def main(sql: str, tasks: int) -> None:
     session = SourceSession(
         url=source_url(definition.source.connection), timezone="UTC", timeout=definition.source.timeout
     )
-    store = ObjectStore(StoreSettings.from_environment())
+    store = S3Store(StoreSettings.from_environment())
     plan = plan_partitions(definition, request, session=session, store=store).plan
 
     def extract(days: tuple[date, date]) -> int:

@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time.context import set_current_context
 from quire.airflow_dag import build_dag, connections, tasks
 from quire.airflow_dag.xcom import CACHED, DAMAGE, PLAN, RUN, USAGE
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.postgres import SourceSession
 from quire.report.definition import ReportDefinition
 
@@ -122,7 +122,7 @@ def task_calls(
     conf: dict[str, Any],
     *,
     session: SourceSession,
-    store: ObjectStore,
+    store: S3Store,
     build: Callable[[ReportDefinition], DAG] = build_dag,
 ) -> TaskCalls:
     """Returns a run whose tasks use this source and this store."""

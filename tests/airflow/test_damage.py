@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 from quire.local_stack.airflow_runs import return_value, start_run, task_states
 from quire.local_stack.stack import LocalStack
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.runs.leases import lease_key
 from quire.runs.manifest_store import read_manifest
 from quire.runs.verify import verify_run
@@ -24,13 +24,13 @@ def publish(client: httpx.Client, conf: dict[str, Any]) -> tuple[str, dict[str, 
     return run_id, told
 
 
-def flip_bit(store: ObjectStore, key: str) -> None:
+def flip_bit(store: S3Store, key: str) -> None:
     body = store.read(key) or b""
     middle = len(body) // 2
     store.put(key, body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :])
 
 
-def csv_bodies(store: ObjectStore, told: dict[str, Any]) -> list[bytes | None]:
+def csv_bodies(store: S3Store, told: dict[str, Any]) -> list[bytes | None]:
     return [store.read(file["key"]) for file in told["files"] if file["name"].endswith(".csv")]
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from quire.local_stack.process_table import session_members
 from quire.local_stack.stack import LocalStack
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.records.manifest import Manifest, manifest_key
 from quire.records.serialization import from_json
 from quire.settings import StoreSettings
@@ -65,9 +65,9 @@ def test_redirect_ignores_the_host_header(running_stack: LocalStack) -> None:
 
 
 @pytest.fixture
-def published(running_stack: LocalStack) -> tuple[httpx.URL, Manifest, ObjectStore]:
+def published(running_stack: LocalStack) -> tuple[httpx.URL, Manifest, S3Store]:
     """The URL of a run's zip, its manifest, and the store."""
-    store = ObjectStore(StoreSettings.from_uri(running_stack.s3.connection, bucket="quire"))
+    store = S3Store(StoreSettings.from_uri(running_stack.s3.connection, bucket="quire"))
     with program(running_stack) as client:
         run = wait(client, "daily", ask(client, "daily", "2013-02-07", "2013-02-07"))
         manifest = from_json(Manifest, store.read_json(manifest_key("daily", run["run"])))
@@ -75,7 +75,7 @@ def published(running_stack: LocalStack) -> tuple[httpx.URL, Manifest, ObjectSto
 
 
 def test_downloads_of_damaged_and_missing_files_fail(
-    running_stack: LocalStack, published: tuple[httpx.URL, Manifest, ObjectStore]
+    running_stack: LocalStack, published: tuple[httpx.URL, Manifest, S3Store]
 ) -> None:
     archive, manifest, store = published
     file = manifest.files[-1]

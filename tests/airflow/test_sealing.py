@@ -14,7 +14,7 @@ import pytest
 from quire.airflow_dag.sealing import SEALING_KEY, Sealer, unverified_count
 from quire.airflow_dag.xcom import CACHED, DAMAGE, PLAN, RUN, USAGE
 from quire.errors import DamagedObjectError, DefinitionError, IntegrityError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.postgres import SourceSession
 from quire.runs.leases import lease_key
 from quire.runs.manifest_store import read_manifest
@@ -86,7 +86,7 @@ def session(fresh_database: str) -> SourceSession:
 
 
 @pytest.fixture
-def calls(tmp_path: Path, session: SourceSession, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> TaskCalls:
+def calls(tmp_path: Path, session: SourceSession, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> TaskCalls:
     return task_calls(monkeypatch, events_report(tmp_path), CONF, session=session, store=bucket)
 
 
@@ -95,7 +95,7 @@ def call(calls: TaskCalls, *stages: str) -> None:
         getattr(calls, stage)()
 
 
-def test_tasks_of_an_unchanged_run_publish_it(calls: TaskCalls, bucket: ObjectStore) -> None:
+def test_tasks_of_an_unchanged_run_publish_it(calls: TaskCalls, bucket: S3Store) -> None:
     call(calls, *STAGES)
     manifest = read_manifest(bucket, "events", calls.of("publish")["run"])
     assert [file.name for file in manifest.files][:2] == ["events_2013-01.csv", "events_2013-02.csv"]
@@ -105,7 +105,7 @@ def test_tasks_of_an_unchanged_run_publish_it(calls: TaskCalls, bucket: ObjectSt
 
 @pytest.mark.parametrize(("stage", "forge"), FORGERIES.values(), ids=list(FORGERIES))
 def test_task_with_a_changed_xcom_is_refused_in_one_line(
-    calls: TaskCalls, bucket: ObjectStore, stage: str, forge: Forgery
+    calls: TaskCalls, bucket: S3Store, stage: str, forge: Forgery
 ) -> None:
     call(calls, *STAGES[: STAGES.index(stage)])
     forge(calls)
@@ -119,7 +119,7 @@ def test_task_with_a_changed_xcom_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize("task_and_stage", [("render", "publish"), ("extract", "layout")], ids=lambda pair: pair[0])
-def test_copy_of_a_record_counts_once(calls: TaskCalls, bucket: ObjectStore, task_and_stage: tuple[str, str]) -> None:
+def test_copy_of_a_record_counts_once(calls: TaskCalls, bucket: S3Store, task_and_stage: tuple[str, str]) -> None:
     task_id, stage = task_and_stage
     call(calls, *STAGES[: STAGES.index(stage)])
     calls.of(task_id).append(calls.of(task_id)[0])
@@ -131,7 +131,7 @@ def test_copy_of_a_record_counts_once(calls: TaskCalls, bucket: ObjectStore, tas
 
 
 def test_run_of_which_files_were_left_out_starts_again(
-    calls: TaskCalls, session: SourceSession, bucket: ObjectStore
+    calls: TaskCalls, session: SourceSession, bucket: S3Store
 ) -> None:
     call(calls, *STAGES[:-1])
     calls.of("render").pop()
@@ -153,7 +153,7 @@ MIXTURES: dict[str, tuple[str, tuple[str, str]]] = {  # what an earlier run of t
 
 @pytest.fixture
 def attempts(
-    tmp_path: Path, session: SourceSession, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, session: SourceSession, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[TaskCalls, TaskCalls]:
     """Two runs of one id, for other rows, as after a deletion; all but publish of the earlier one has run."""
     sql = SQL.replace("ORDER BY", "AND kind = %(kind)s ORDER BY")
@@ -178,7 +178,7 @@ def test_record_of_an_earlier_run_of_the_same_id_is_refused(
 
 
 def test_records_of_an_earlier_attempt_beside_new_ones_are_left_out(
-    attempts: tuple[TaskCalls, TaskCalls], bucket: ObjectStore
+    attempts: tuple[TaskCalls, TaskCalls], bucket: S3Store
 ) -> None:
     """Airflow keeps XComs of mapped tasks that a cleared run no longer has."""
     earlier, later = attempts
@@ -193,9 +193,7 @@ def test_records_of_an_earlier_attempt_beside_new_ones_are_left_out(
     assert [usage.stage for usage in manifest.usage].count("extract") == 2
 
 
-def test_files_of_an_earlier_attempt_are_rendered_again(
-    attempts: tuple[TaskCalls, TaskCalls], bucket: ObjectStore
-) -> None:
+def test_files_of_an_earlier_attempt_are_rendered_again(attempts: tuple[TaskCalls, TaskCalls], bucket: S3Store) -> None:
     earlier, later = attempts
     call(later, *STAGES[:-1])
     later.xcoms["render"]["return_value"] = earlier.of("render")
@@ -205,7 +203,7 @@ def test_files_of_an_earlier_attempt_are_rendered_again(
 
 
 def test_summaries_of_rows_that_have_changed_since_are_refused(
-    calls: TaskCalls, session: SourceSession, bucket: ObjectStore
+    calls: TaskCalls, session: SourceSession, bucket: S3Store
 ) -> None:
     call(calls, *STAGES[:-1])
     earlier = calls.of("aggregate")
@@ -218,7 +216,7 @@ def test_summaries_of_rows_that_have_changed_since_are_refused(
         call(calls, "publish")
 
 
-def test_count_of_what_anybody_wrote_parses_nothing(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_count_of_what_anybody_wrote_parses_nothing(tmp_path: Path, bucket: S3Store) -> None:
     sealed = Sealer(events_report(tmp_path), "events:r1", store=bucket).seal(
         "groups", [{"key": "a"}, {"key": '"key": '}]
     )
@@ -228,7 +226,7 @@ def test_count_of_what_anybody_wrote_parses_nothing(tmp_path: Path, bucket: Obje
     assert [unverified_count(value, "key") for value in values] == [None] * 5
 
 
-def test_record_is_opened_by_its_own_run_report_and_version_only(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_record_is_opened_by_its_own_run_report_and_version_only(tmp_path: Path, bucket: S3Store) -> None:
     definition = events_report(tmp_path)
     sealer = Sealer(definition, "events:r1", store=bucket)
     sealed = sealer.seal("plan", ["ä\u0000", 1e20, 0.1])
@@ -241,7 +239,7 @@ def test_record_is_opened_by_its_own_run_report_and_version_only(tmp_path: Path,
         Sealer(changed, "events:r1", store=bucket).open("plan", list[Any], sealed)
 
 
-def test_tasks_that_begin_at_once_agree_on_one_key(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_tasks_that_begin_at_once_agree_on_one_key(tmp_path: Path, bucket: S3Store) -> None:
     definition = events_report(tmp_path)
     sealers = [Sealer(definition, "events:r1", store=bucket) for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
@@ -249,7 +247,7 @@ def test_tasks_that_begin_at_once_agree_on_one_key(tmp_path: Path, bucket: Objec
     assert [sealers[0].open("plan", list[int], item) for item in sealed] == [[1]] * 8
 
 
-def test_damaged_key_is_made_again(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_damaged_key_is_made_again(tmp_path: Path, bucket: S3Store) -> None:
     definition = events_report(tmp_path)
     sealed = Sealer(definition, "events:r1", store=bucket).seal("plan", [1])
     bucket.put(SEALING_KEY, b"{}garbage")

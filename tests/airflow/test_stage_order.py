@@ -10,7 +10,7 @@ import pytest
 from quire.airflow_dag import build_dag
 from quire.airflow_dag.sealing import Sealer
 from quire.airflow_dag.xcom import CACHED, DAMAGE, PLAN, RUN
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.postgres import SourceSession
 from quire.records.stage_records import PlannedRun, StagedPartition, StagedRun, StagedSummary
 from quire.runs.manifest_store import read_manifest
@@ -58,7 +58,7 @@ def test_render_waits_for_aggregate_only_where_the_workbook_has_the_summaries(
 
 
 def test_published_run_skips_aggregate_and_render_and_is_adopted(
-    tmp_path: Path, session: SourceSession, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, session: SourceSession, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     definition = events_report(tmp_path, source=PROBED)
     first = run_stages(task_calls(monkeypatch, definition, CONF, session=session, store=bucket), *STAGES)
@@ -71,7 +71,7 @@ def test_published_run_skips_aggregate_and_render_and_is_adopted(
 
 
 def test_run_whose_manifest_goes_after_layout_is_made_anew(
-    tmp_path: Path, session: SourceSession, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, session: SourceSession, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     definition = events_report(tmp_path, source=PROBED)
     first = run_stages(task_calls(monkeypatch, definition, CONF, session=session, store=bucket), *STAGES)
@@ -83,7 +83,7 @@ def test_run_whose_manifest_goes_after_layout_is_made_anew(
 
 
 def test_one_workbook_of_rows_and_summaries_has_both(
-    tmp_path: Path, session: SourceSession, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, session: SourceSession, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     definition = events_report(tmp_path, workbook={"split": "none"})
     calls = run_stages(task_calls(monkeypatch, definition, CONF, session=session, store=bucket), *STAGES)
@@ -94,7 +94,7 @@ def test_one_workbook_of_rows_and_summaries_has_both(
 
 
 def test_one_workbook_is_not_rendered_without_summaries_that_aggregate_could_not_compute(
-    tmp_path: Path, session: SourceSession, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, session: SourceSession, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     definition = events_report(tmp_path, workbook={"split": "none"})
     calls = run_stages(task_calls(monkeypatch, definition, CONF, session=session, store=bucket), *STAGES[:3])
@@ -108,7 +108,7 @@ def test_one_workbook_is_not_rendered_without_summaries_that_aggregate_could_not
 
 
 def test_records_in_xcoms_are_those_of_one_process(
-    tmp_path: Path, session: SourceSession, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, session: SourceSession, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     definition = events_report(tmp_path, source=PROBED)
     run_stages(

@@ -9,7 +9,7 @@ import pytest
 from quire.airflow_dag import build_store_dag
 from quire.airflow_dag.xcom import airflow_run_id
 from quire.errors import ReportError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.runs.leases import lease_key
 
 from tests.airflow.task_calls import TaskCalls, task_calls
@@ -19,18 +19,18 @@ LEASE = lease_key("events", "events__store:r1")
 
 
 @pytest.fixture
-def storing(tmp_path: Path, fresh_database: str, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> TaskCalls:
+def storing(tmp_path: Path, fresh_database: str, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> TaskCalls:
     fill_events(fresh_database)
     conf = {"start": "2013-01-01", "end": "2013-02-28"}
     session = session_of(fresh_database)
     return task_calls(monkeypatch, events_report(tmp_path), conf, session=session, store=bucket, build=build_store_dag)
 
 
-def leases(store: ObjectStore) -> list[str]:
+def leases(store: S3Store) -> list[str]:
     return [entry.key for entry in store.list("leases/")]
 
 
-def test_run_that_stores_ahead_holds_its_lease_until_its_last_task(storing: TaskCalls, bucket: ObjectStore) -> None:
+def test_run_that_stores_ahead_holds_its_lease_until_its_last_task(storing: TaskCalls, bucket: S3Store) -> None:
     storing.plan()
     assert leases(bucket) == [LEASE]
     storing.extract()
@@ -41,7 +41,7 @@ def test_run_that_stores_ahead_holds_its_lease_until_its_last_task(storing: Task
 
 
 def test_run_that_stores_ahead_and_fails_releases_its_lease(
-    storing: TaskCalls, fresh_database: str, bucket: ObjectStore
+    storing: TaskCalls, fresh_database: str, bucket: S3Store
 ) -> None:
     storing.plan()
     with psycopg.connect(fresh_database, autocommit=True) as connection:

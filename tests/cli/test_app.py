@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.settings import CLONE
 
 from tests.events import SQL, events_report
@@ -120,7 +120,7 @@ def test_run_on_a_terminal_shows_progress(quire_environment: dict[str, str]) -> 
     ],
 )
 def test_wrong_input_is_one_line_with_status_2_and_leaves_nothing(
-    quire_environment: dict[str, str], bucket: ObjectStore, arguments: list[str], reason: str
+    quire_environment: dict[str, str], bucket: S3Store, arguments: list[str], reason: str
 ) -> None:
     status, line = refusal(quire_environment, "run", *arguments)
     assert status == 2
@@ -139,7 +139,7 @@ def test_wrong_input_is_one_line_with_status_2_and_leaves_nothing(
     ],
 )
 def test_unreachable_database_or_bucket_is_one_line_with_status_1_and_leaves_nothing(
-    quire_environment: dict[str, str], bucket: ObjectStore, variable: str, value: str, reason: str
+    quire_environment: dict[str, str], bucket: S3Store, variable: str, value: str, reason: str
 ) -> None:
     status, line = refusal({**quire_environment, variable: value}, "run", "flights", *FLIGHTS_OF_HAWAIIAN)
     assert status == 1
@@ -200,7 +200,7 @@ def test_check_tells_every_broken_report_in_a_line_of_its_own(
     assert lines[1].startswith("quire: events: sql/events/extract.sql:1: PostgreSQL rejected the query: column ")
 
 
-def test_verify_finds_what_was_changed(quire_environment: dict[str, str], bucket: ObjectStore) -> None:
+def test_verify_finds_what_was_changed(quire_environment: dict[str, str], bucket: S3Store) -> None:
     told = json.loads(quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN, "--json").stdout)
     good = quire(quire_environment, "verify", told["run"])
     assert (good.returncode, good.stderr) == (0, "")
@@ -217,7 +217,7 @@ def test_verify_finds_what_was_changed(quire_environment: dict[str, str], bucket
 
 @pytest.mark.parametrize(("kind", "change"), [("summaries", "rows"), ("partitions", "rows"), ("files", "bytes")])
 def test_verify_compares_every_number_of_the_manifest(
-    quire_environment: dict[str, str], bucket: ObjectStore, kind: str, change: str
+    quire_environment: dict[str, str], bucket: S3Store, kind: str, change: str
 ) -> None:
     told = json.loads(quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN, "--json").stdout)
     key = f"reports/flights/{told['run']}/manifest.json"
@@ -230,7 +230,7 @@ def test_verify_compares_every_number_of_the_manifest(
     assert manifest[kind][0].get("object_key", manifest[kind][0].get("key")) in done.stderr
 
 
-def test_verify_reads_the_summaries_again(quire_environment: dict[str, str], bucket: ObjectStore) -> None:
+def test_verify_reads_the_summaries_again(quire_environment: dict[str, str], bucket: S3Store) -> None:
     told = json.loads(quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN, "--json").stdout)
     (key, *_) = [entry.key for entry in bucket.list("summaries/")]
     bucket.put(key, b"junk")
@@ -239,7 +239,7 @@ def test_verify_reads_the_summaries_again(quire_environment: dict[str, str], buc
     assert f"{key} has 4 bytes; the manifest states" in done.stderr
 
 
-def test_verify_of_a_manifest_that_is_none_is_one_line(quire_environment: dict[str, str], bucket: ObjectStore) -> None:
+def test_verify_of_a_manifest_that_is_none_is_one_line(quire_environment: dict[str, str], bucket: S3Store) -> None:
     bucket.put(f"reports/flights/{'1' * 32}/manifest.json", b"{}")
     status, line = refusal(quire_environment, "verify", "1" * 32)
     assert status == 1
@@ -273,7 +273,7 @@ def test_verify_of_a_run_that_is_not_there_is_refused(quire_environment: dict[st
     assert "run '00000000000000000000000000000000' is not published" in line
 
 
-def test_interrupted_run_says_so_and_publishes_nothing(quire_environment: dict[str, str], bucket: ObjectStore) -> None:
+def test_interrupted_run_says_so_and_publishes_nothing(quire_environment: dict[str, str], bucket: S3Store) -> None:
     import signal
     import time
 

@@ -14,7 +14,7 @@ from xml.sax.saxutils import unescape
 
 import httpx
 from python_calamine import CalamineWorkbook
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.settings import StoreSettings
 
 from tests.container.engine import Project
@@ -47,10 +47,10 @@ class ContainerStack:
         headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
         return httpx.Client(base_url=self.url, headers=headers, timeout=60)
 
-    def store(self) -> ObjectStore:
+    def store(self) -> S3Store:
         """Returns the bucket, as it is reached from the host."""
         key = self._settings["S3_PASSWORD"]
-        return ObjectStore(
+        return S3Store(
             StoreSettings(
                 bucket="quire", access_key="quire", secret_key=key, endpoint_url=self.store_url, region_name="us-east-1"
             )

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 from quire.errors import StoreRefusedError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.settings import StoreSettings
 
 from tests.container.stack import ContainerStack
@@ -44,7 +44,7 @@ def test_nobody_becomes_administrator_of_s3(stack: ContainerStack, host: str) ->
         region_name="us-east-1",
     )
     with pytest.raises(StoreRefusedError):
-        list(ObjectStore(evil).list(""))
+        list(S3Store(evil).list(""))
 
 
 def test_owner_of_the_tables_is_named_in_workers_alone(stack: ContainerStack) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from python_calamine import CalamineWorkbook
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 
 OF_A_RUN = ("About", "Files")  # sheets that tell when a run was made, and how large its files are
 _RANDOM = re.compile(r"[0-9a-f]{12,}")
@@ -33,13 +33,13 @@ class PublishedState:
     layout: Counter[str]
 
 
-def keys_of(store: ObjectStore) -> list[str]:
+def keys_of(store: S3Store) -> list[str]:
     """Returns every key."""
     pages = store.client.get_paginator("list_objects_v2").paginate(Bucket=store.bucket)
     return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
 
 
-def read_object(store: ObjectStore, key: str) -> bytes | None:
+def read_object(store: S3Store, key: str) -> bytes | None:
     """Returns an object's bytes, or None where there is none."""
     try:
         return store.client.get_object(Bucket=store.bucket, Key=key)["Body"].read()
@@ -47,7 +47,7 @@ def read_object(store: ObjectStore, key: str) -> bytes | None:
         return None
 
 
-def empty(store: ObjectStore) -> None:
+def empty(store: S3Store) -> None:
     """Deletes every object, and aborts every upload."""
     if keys := keys_of(store):
         objects = [{"Key": key} for key in keys]
@@ -56,7 +56,7 @@ def empty(store: ObjectStore) -> None:
         store.client.abort_multipart_upload(Bucket=store.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
 
 
-def read_state(store: ObjectStore) -> tuple[PublishedState, list[str]]:
+def read_state(store: S3Store) -> tuple[PublishedState, list[str]]:
     """Returns what a bucket holds, and each object of a manifest that is not what the manifest says."""
     keys = keys_of(store)
     manifests: dict[str, bytes] = {}

@@ -56,12 +56,12 @@ def run_command(arguments: list[str]) -> int:
 def collect(*, later: timedelta) -> int:
     """Does what ``quire gc`` does in the bucket, at another time."""
     from quire.errors import ReportError
-    from quire.object_store import ObjectStore
+    from quire.object_store.s3_store import S3Store
     from quire.report.catalog import load_catalog
     from quire.runs.retention import collect_garbage
     from quire.settings import StoreSettings, include_folder
 
-    store = ObjectStore(StoreSettings.from_environment())
+    store = S3Store(StoreSettings.from_environment())
     try:
         collect_garbage(load_catalog(include_folder()).definitions, store=store, now=datetime.now(UTC) + later)
     except ReportError as error:
@@ -102,14 +102,14 @@ def warm_up() -> None:
     for module in LOADED:
         importlib.import_module(module)
     from botocore import session
-    from quire.object_store import ObjectStore
+    from quire.object_store.s3_store import S3Store
     from quire.report.catalog import load_catalog
     from quire.settings import StoreSettings, include_folder
 
     # What it reads is the same for every client, and is most of what a short command takes.
     session.create_loader = functools.cache(session.create_loader)
     connection = "aws://key:secret@/?endpoint_url=http%3A%2F%2F127.0.0.1&region_name=us-east-1"
-    ObjectStore(StoreSettings.from_uri(connection, bucket="none")).client.meta  # noqa: B018 - made when it is asked for
+    S3Store(StoreSettings.from_uri(connection, bucket="none")).client.meta  # noqa: B018 - made when it is asked for
     load_catalog(include_folder())
     assert threading.active_count() == 1
     gc.freeze()

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import psycopg
 from quire.local_stack.postgres_server import PostgresServer
 from quire.local_stack.s3_server import S3Server
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 
 from tests.faults.buckets import empty, keys_of, read_object
 from tests.faults.postgres_proxy import PostgresProxy
@@ -47,7 +47,7 @@ class World:
             "AIRFLOW_CONN_QUIRE_GC_SOURCE": self.gc_url,
         }
         self.runner = CommandRunner(folder, environment)
-        self._stores: dict[str, ObjectStore] = {}
+        self._stores: dict[str, S3Store] = {}
         self._garbage: dict[str, bytes] | None = None
         self._lock = threading.Lock()
 
@@ -57,7 +57,7 @@ class World:
         for name in DATABASES:
             self._postgres.drop_database(name)
 
-    def store(self, bucket: str) -> ObjectStore:
+    def store(self, bucket: str) -> S3Store:
         """Returns a bucket, reached without a proxy."""
         return self._stores[bucket]
 

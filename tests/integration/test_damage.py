@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from quire.errors import DamagedObjectError, IntegrityError
-from quire.object_store import ObjectStore
 from quire.object_store.range_reader import READ_ATTEMPTS
+from quire.object_store.s3_store import S3Store
 from quire.partitions.row_reader import read_rows
 from quire.pipeline import run_report, store_partitions
 from quire.records.manifest import Manifest
@@ -34,18 +34,18 @@ def probed(include: Path, **changes: Any) -> ReportDefinition:
     return events_report(include, **{"source": {"freshness": {"probe": "id"}}, **changes})
 
 
-def run(definition: ReportDefinition, url: str, store: ObjectStore, **options: Any) -> Manifest:
+def run(definition: ReportDefinition, url: str, store: S3Store, **options: Any) -> Manifest:
     request = replace(request_of(definition), formats=("xlsx", "csv"))
     return run_report(definition, request, session=session_of(url), store=store, **options).published.manifest
 
 
-def flip_bit(store: ObjectStore, key: str, position: float = 0.5) -> None:
+def flip_bit(store: S3Store, key: str, position: float = 0.5) -> None:
     body = bytearray(store.read(key) or pytest.fail(f"{key} is missing"))
     body[min(int(len(body) * position), len(body) - 1)] ^= 1
     store.put(key, bytes(body))
 
 
-def flip_digit(store: ObjectStore, key: str) -> None:
+def flip_digit(store: S3Store, key: str) -> None:
     """Changes a number in a record, which stays valid JSON of the same size."""
     body = (store.read(key) or b"").decode()
     place = body.index('"rows": ') + len('"rows": ')
@@ -53,51 +53,51 @@ def flip_digit(store: ObjectStore, key: str) -> None:
     store.put(key, f"{body[:place]}{digit}{body[place + 1 :]}".encode())
 
 
-def lose(store: ObjectStore, key: str) -> None:
+def lose(store: S3Store, key: str) -> None:
     store.delete([key])
 
 
-def keys(store: ObjectStore, prefix: str, depth: int, suffix: str) -> list[str]:
+def keys(store: S3Store, prefix: str, depth: int, suffix: str) -> list[str]:
     return [entry.key for entry in store.list(prefix) if entry.key.count("/") == depth and entry.key.endswith(suffix)]
 
 
-def rows_key(store: ObjectStore) -> str:
+def rows_key(store: S3Store) -> str:
     record: Any = store.read_json(record_key(store))
     return str(record["object_key"])
 
 
-def record_key(store: ObjectStore) -> str:
+def record_key(store: S3Store) -> str:
     return keys(store, "partitions/", 4, ".json")[0]
 
 
-def part_record_key(store: ObjectStore) -> str:
+def part_record_key(store: S3Store) -> str:
     return keys(store, "partitions/", 5, ".json")[0]
 
 
-def part_key(store: ObjectStore) -> str:
+def part_key(store: S3Store) -> str:
     record: Any = store.read_json(part_record_key(store))
     return str(record["summaries"][0]["object_key"])
 
 
-def summary_key(store: ObjectStore) -> str:
+def summary_key(store: S3Store) -> str:
     return keys(store, "summaries/", 3, ".parquet")[-1]
 
 
-def manifest_key(store: ObjectStore) -> str:
+def manifest_key(store: S3Store) -> str:
     return keys(store, "reports/", 3, "/manifest.json")[0]
 
 
-def contents(store: ObjectStore, manifest: Manifest) -> dict[str, bytes | None]:
+def contents(store: S3Store, manifest: Manifest) -> dict[str, bytes | None]:
     """Returns a run's files: equal rows give equal bytes, but for the workbooks' sheet of facts."""
     return {file.name: store.read(file.key) for file in manifest.files if file.name.endswith(".csv")}
 
 
-def summaries(store: ObjectStore, manifest: Manifest) -> list[Any]:
+def summaries(store: S3Store, manifest: Manifest) -> list[Any]:
     bodies = [store.read(summary.object_key) or b"" for summary in manifest.summaries]
     return [pq.read_table(io.BytesIO(body)).to_pylist() for body in bodies]
 
 
-def assert_same_run(store: ObjectStore, first: Manifest, again: Manifest) -> None:
+def assert_same_run(store: S3Store, first: Manifest, again: Manifest) -> None:
     assert contents(store, again) == contents(store, first)
     assert summaries(store, again) == summaries(store, first)
     assert [part.rows for part in again.partitions] == [part.rows for part in first.partitions]
@@ -122,9 +122,9 @@ def assert_same_run(store: ObjectStore, first: Manifest, again: Manifest) -> Non
 def test_run_over_a_damaged_cached_object_replaces_it(
     tmp_path: Path,
     database: str,
-    bucket: ObjectStore,
-    find: Callable[[ObjectStore], str],
-    spoil: Callable[[ObjectStore, str], None],
+    bucket: S3Store,
+    find: Callable[[S3Store], str],
+    spoil: Callable[[S3Store, str], None],
 ) -> None:
     first = run(probed(tmp_path), database, bucket)
     spoil(bucket, find(bucket))
@@ -147,10 +147,10 @@ def test_run_over_a_damaged_cached_object_replaces_it(
 def test_run_whose_object_is_damaged_before_a_stage_succeeds(
     tmp_path: Path,
     database: str,
-    bucket: ObjectStore,
+    bucket: S3Store,
     stage: str,
-    find: Callable[[ObjectStore], str],
-    spoil: Callable[[ObjectStore, str], None],
+    find: Callable[[S3Store], str],
+    spoil: Callable[[S3Store, str], None],
     freshness: Any,
 ) -> None:
     definition = events_report(tmp_path, source={"freshness": freshness})
@@ -167,7 +167,7 @@ def test_run_whose_object_is_damaged_before_a_stage_succeeds(
     assert_same_run(bucket, run(probed(tmp_path, title="Other"), database, bucket), manifest)
 
 
-def test_run_whose_manifest_is_damaged_is_published_again(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_run_whose_manifest_is_damaged_is_published_again(tmp_path: Path, database: str, bucket: S3Store) -> None:
     definition = probed(tmp_path)
     first = run(definition, database, bucket)
     flip_digit(bucket, manifest_key(bucket))
@@ -176,7 +176,7 @@ def test_run_whose_manifest_is_damaged_is_published_again(tmp_path: Path, databa
     assert_same_run(bucket, first, again)
 
 
-def test_backfill_over_lost_rows_stores_them_again(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_backfill_over_lost_rows_stores_them_again(tmp_path: Path, database: str, bucket: S3Store) -> None:
     definition = probed(tmp_path)
     request = request_of(definition)
     store_partitions(definition, request, session=session_of(database), store=bucket)
@@ -186,9 +186,7 @@ def test_backfill_over_lost_rows_stores_them_again(tmp_path: Path, database: str
     assert bucket.size(staged[0].object_key) == staged[0].bytes
 
 
-def test_read_rows_with_any_bit_flipped_raises_and_makes_a_miss(
-    tmp_path: Path, database: str, bucket: ObjectStore
-) -> None:
+def test_read_rows_with_any_bit_flipped_raises_and_makes_a_miss(tmp_path: Path, database: str, bucket: S3Store) -> None:
     definition = probed(tmp_path, workbook={"detail": False})
     request = request_of(definition, "2013-01-01", "2013-01-31")
     (part,) = store_partitions(definition, request, session=session_of(database), store=bucket)
@@ -200,7 +198,7 @@ def test_read_rows_with_any_bit_flipped_raises_and_makes_a_miss(
     assert bucket.size(record_of(part)) is None
 
 
-def test_read_rows_of_too_few_rows_raises_and_makes_a_miss(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_read_rows_of_too_few_rows_raises_and_makes_a_miss(tmp_path: Path, database: str, bucket: S3Store) -> None:
     definition = probed(tmp_path, workbook={"detail": False})
     request = request_of(definition, "2013-01-01", "2013-01-31")
     (part,) = store_partitions(definition, request, session=session_of(database), store=bucket)
@@ -224,7 +222,7 @@ def record_of(part: StagedPartition) -> str:
     return f"{part.object_key.rpartition('/')[0]}.json"
 
 
-def test_stored_rows_carry_page_checksums(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_stored_rows_carry_page_checksums(tmp_path: Path, database: str, bucket: S3Store) -> None:
     """What PyArrow alone notices, without the checksums of blocks."""
     definition = probed(tmp_path)
     request = request_of(definition, "2013-01-01", "2013-01-31")
@@ -236,7 +234,7 @@ def test_stored_rows_carry_page_checksums(tmp_path: Path, database: str, bucket:
         pq.ParquetFile(io.BytesIO(bytes(body)), page_checksum_verification=True).read()
 
 
-class FlippingStore(ObjectStore):
+class FlippingStore(S3Store):
     """Spoils the first answers to each question about some objects, as a bad connection does."""
 
     def __init__(self, settings: StoreSettings, suffix: str, *, times: int) -> None:
@@ -262,7 +260,7 @@ class FlippingStore(ObjectStore):
 
 @pytest.mark.parametrize("suffix", [".parquet", ".json"])
 def test_damage_on_the_way_is_read_again_and_nothing_is_replaced(
-    tmp_path: Path, database: str, bucket: ObjectStore, suffix: str
+    tmp_path: Path, database: str, bucket: S3Store, suffix: str
 ) -> None:
     first = run(probed(tmp_path), database, bucket)
     partitions = {entry.key for entry in bucket.list("partitions/")}
@@ -272,7 +270,7 @@ def test_damage_on_the_way_is_read_again_and_nothing_is_replaced(
     assert_same_run(bucket, first, again)
 
 
-def test_store_that_damages_every_answer_ends_the_run(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_store_that_damages_every_answer_ends_the_run(tmp_path: Path, database: str, bucket: S3Store) -> None:
     store = FlippingStore(bucket.settings, ".parquet", times=1_000)
     with pytest.raises(IntegrityError, match=r"were stored; all 3 attempts failed\. Check the object store\."):
         run(probed(tmp_path), database, store)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from quire.local_stack.flights import load_flights
 from quire.local_stack.s3_server import S3Server
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.settings import CLONE
 
 from tests.cli.test_app import quire
@@ -53,7 +53,7 @@ class Days:
 
 @pytest.fixture(params=["2013-01-08", pytest.param("2013-12-31", marks=pytest.mark.slow)])
 def days(
-    request: pytest.FixtureRequest, tmp_path: Path, fresh_database: str, s3_server: S3Server, bucket: ObjectStore
+    request: pytest.FixtureRequest, tmp_path: Path, fresh_database: str, s3_server: S3Server, bucket: S3Store
 ) -> Days:
     load_flights(fresh_database, reader_password="reader")
     definition = yaml.safe_load((CLONE / "include" / "reports" / "flights.yaml").read_text())

@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import RunOutcome, run_report
 from quire.records.manifest import manifest_key
 from quire.report.catalog import find_definition
@@ -37,7 +37,7 @@ def flights() -> ReportDefinition:
 
 
 def run(
-    definition: ReportDefinition, url: str, store: ObjectStore, start: str, end: str, *, run_id: str | None = None
+    definition: ReportDefinition, url: str, store: S3Store, start: str, end: str, *, run_id: str | None = None
 ) -> RunOutcome:
     request = request_of(definition, start, end, run_id=run_id)
     return run_report(definition, request, session=session_of(url, timezone=definition.timezone), store=store)
@@ -51,7 +51,7 @@ def ask(url: str, sql: str) -> Sequence[Sequence[Any]]:
 
 
 def test_year_of_flights_has_the_rows_that_sql_counts_month_by_month(
-    flights: ReportDefinition, flights_url: str, bucket: ObjectStore
+    flights: ReportDefinition, flights_url: str, bucket: S3Store
 ) -> None:
     outcome = run(flights, flights_url, bucket, "2013-01-01", "2013-12-31")
     manifest = outcome.published.manifest
@@ -73,9 +73,7 @@ def test_year_of_flights_has_the_rows_that_sql_counts_month_by_month(
     assert verify_run(manifest.run, store=bucket).problems == ()
 
 
-def test_summaries_equal_postgresqls_own_group_by(
-    flights: ReportDefinition, flights_url: str, bucket: ObjectStore
-) -> None:
+def test_summaries_equal_postgresqls_own_group_by(flights: ReportDefinition, flights_url: str, bucket: S3Store) -> None:
     outcome = run(flights, flights_url, bucket, "2013-01-01", "2013-12-31")
     workbook = open_workbook(bucket, outcome.published.manifest.files[-1].key)
     expected = ask(
@@ -101,7 +99,7 @@ def test_summaries_equal_postgresqls_own_group_by(
 
 
 def test_march_has_its_day_of_23_hours_and_every_cell_of_the_database(
-    flights: ReportDefinition, flights_url: str, bucket: ObjectStore
+    flights: ReportDefinition, flights_url: str, bucket: S3Store
 ) -> None:
     outcome = run(flights, flights_url, bucket, "2013-03-01", "2013-03-31")
     workbook = open_workbook(bucket, outcome.published.manifest.files[0].key)
@@ -123,9 +121,7 @@ def test_march_has_its_day_of_23_hours_and_every_cell_of_the_database(
     assert sum(row[0].date() == short_day for row in found) == sum(row[0].date() == short_day for row in expected)
 
 
-def test_empty_range_ends_in_a_valid_empty_report(
-    flights: ReportDefinition, flights_url: str, bucket: ObjectStore
-) -> None:
+def test_empty_range_ends_in_a_valid_empty_report(flights: ReportDefinition, flights_url: str, bucket: S3Store) -> None:
     manifest = run(flights, flights_url, bucket, "2012-02-01", "2012-02-29").published.manifest
     names = ["flights_2012-02.xlsx", "flights_2012-02_summary.xlsx"]
     assert (manifest.rows, [file.name for file in manifest.files]) == (0, names)
@@ -135,7 +131,7 @@ def test_empty_range_ends_in_a_valid_empty_report(
     assert verify_run(manifest.run, store=bucket).problems == ()
 
 
-def test_parameter_reaches_the_query(flights: ReportDefinition, flights_url: str, bucket: ObjectStore) -> None:
+def test_parameter_reaches_the_query(flights: ReportDefinition, flights_url: str, bucket: S3Store) -> None:
     from quire.report.request import request_from_dates
 
     request = request_from_dates(
@@ -159,7 +155,7 @@ def test_parameter_reaches_the_query(flights: ReportDefinition, flights_url: str
     ],
 )
 def test_every_split_and_format_holds_every_row_once(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore, workbook: dict[str, Any], names: list[str]
+    tmp_path: Path, fresh_database: str, bucket: S3Store, workbook: dict[str, Any], names: list[str]
 ) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path, workbook=workbook)
@@ -175,14 +171,14 @@ def test_every_split_and_format_holds_every_row_once(
     assert numbers == ([row[0] for row in ROWS] if has_workbooks else [])
 
 
-def test_one_workbook_has_about_summaries_and_rows(tmp_path: Path, fresh_database: str, bucket: ObjectStore) -> None:
+def test_one_workbook_has_about_summaries_and_rows(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path, workbook={"split": "none"})
     manifest = run(definition, fresh_database, bucket, "2013-01-01", "2013-03-31").published.manifest
     assert open_workbook(bucket, manifest.files[0].key).sheet_names == ["About", "By kind", "Events"]
 
 
-def test_csv_is_rfc_4180_with_a_byte_order_mark(tmp_path: Path, fresh_database: str, bucket: ObjectStore) -> None:
+def test_csv_is_rfc_4180_with_a_byte_order_mark(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
     rows = [
         *ROWS,
         (7, "2013-01-02 UTC", 'say "a, b"\r\nc', "1.50", None, ""),
@@ -203,7 +199,7 @@ def test_csv_is_rfc_4180_with_a_byte_order_mark(tmp_path: Path, fresh_database: 
     assert body.startswith(b"\xef\xbb\xbf")
 
 
-def test_same_run_again_is_the_published_one(tmp_path: Path, fresh_database: str, bucket: ObjectStore) -> None:
+def test_same_run_again_is_the_published_one(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path)
     first = run(definition, fresh_database, bucket, "2013-01-01", "2013-03-31", run_id="r")
@@ -214,9 +210,7 @@ def test_same_run_again_is_the_published_one(tmp_path: Path, fresh_database: str
     assert {entry.key for entry in bucket.list("reports/")} == keys
 
 
-def test_two_writers_of_one_run_end_with_one_that_counts(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore
-) -> None:
+def test_two_writers_of_one_run_end_with_one_that_counts(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path)
     barrier = threading.Barrier(3)
@@ -239,7 +233,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from quire.report.catalog import find_definition
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.settings import StoreSettings
 from tests.events import request_of, session_of
@@ -255,7 +249,7 @@ run_report(
     definition,
     request_of(definition, run_id="killed"),
     session=session_of(url),
-    store=ObjectStore(StoreSettings.from_uri(uri, bucket=bucket)),
+    store=S3Store(StoreSettings.from_uri(uri, bucket=bucket)),
     progress=kill,
 )
 """
@@ -277,7 +271,7 @@ run_report(
     ],
 )
 def test_run_killed_at_any_stage_leaves_no_manifest_and_ends_when_run_again(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore, store_connection: str, stage: str, moment: float
+    tmp_path: Path, fresh_database: str, bucket: S3Store, store_connection: str, stage: str, moment: float
 ) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path)

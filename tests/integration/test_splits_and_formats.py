@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pyarrow.parquet as pq
 import pytest
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.portal.run_contents import file_views
 from quire.records.stage_records import RenderedFile
@@ -57,7 +57,7 @@ SELECT = (
 Row = Sequence[Any]
 
 
-def read_csv(store: ObjectStore, file: RenderedFile) -> list[Row]:
+def read_csv(store: S3Store, file: RenderedFile) -> list[Row]:
     """Returns a CSV file's rows with numbers and times as such."""
     body = store.read(file.key)
     assert body is not None
@@ -77,7 +77,7 @@ def read_csv(store: ObjectStore, file: RenderedFile) -> list[Row]:
     ]
 
 
-def read_parquet(store: ObjectStore, file: RenderedFile) -> list[Row]:
+def read_parquet(store: S3Store, file: RenderedFile) -> list[Row]:
     body = store.read(file.key)
     assert body is not None
     table = pq.read_table(io.BytesIO(body))
@@ -88,7 +88,7 @@ def read_parquet(store: ObjectStore, file: RenderedFile) -> list[Row]:
     ]
 
 
-def read_xlsx(store: ObjectStore, file: RenderedFile) -> list[Row]:
+def read_xlsx(store: S3Store, file: RenderedFile) -> list[Row]:
     header, *found, totals = sheet_rows(open_workbook(store, file.key), "Events")
     assert header == [column["title"] for column in COLUMNS]
     rows: list[Row] = [
@@ -132,7 +132,7 @@ def own_rows(url: str) -> list[Row]:
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("file_format", READERS)
 def test_split_in_format_reads_back_as_postgresqls_own_rows(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore, split: str, file_format: str
+    tmp_path: Path, fresh_database: str, bucket: S3Store, split: str, file_format: str
 ) -> None:
     fill_events(fresh_database, [])
     with psycopg.connect(fresh_database, autocommit=True) as connection:
@@ -159,7 +159,7 @@ def test_split_in_format_reads_back_as_postgresqls_own_rows(
 
 
 def test_files_of_a_split_by_rows_tell_their_first_and_last_row(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+    tmp_path: Path, fresh_database: str, bucket: S3Store
 ) -> None:
     fill_many_events(fresh_database, 999, minutes=60)
     definition = events_report(tmp_path, workbook={"split": {"rows": 400}, "formats": ["xlsx", "csv"]})
@@ -190,9 +190,7 @@ def test_files_of_a_split_by_rows_tell_their_first_and_last_row(
     ]  # fmt: skip
 
 
-def test_all_splits_and_formats_at_once_are_the_same_rows(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore
-) -> None:
+def test_all_splits_and_formats_at_once_are_the_same_rows(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
     fill_events(fresh_database, [])
     with psycopg.connect(fresh_database, autocommit=True) as connection:
         connection.execute(FILL)
@@ -211,7 +209,7 @@ def test_all_splits_and_formats_at_once_are_the_same_rows(
 
 
 def test_formats_that_a_run_asks_for_replace_the_definitions(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+    tmp_path: Path, fresh_database: str, bucket: S3Store
 ) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path, workbook={"split": "none", "formats": ["xlsx"]})

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import psycopg
 import pytest
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 
 from benchmarks.lineitem import load_lineitem
@@ -23,7 +23,7 @@ EXACT = [*range(6), 9]  # keys, sums and the count; the others are averages
 AVERAGES = [6, 7, 8]
 
 
-def run_pricing_summary(include: Path, url: str, store: ObjectStore) -> tuple[list[list[Any]], int]:
+def run_pricing_summary(include: Path, url: str, store: S3Store) -> tuple[list[list[Any]], int]:
     """Returns the summary's rows, and how many rows it is of; the workbook shows the same."""
     definition = pricing_summary(include)
     request = request_of(definition, FIRST_DAY, LAST_DAY)
@@ -47,7 +47,7 @@ def assert_equal_answers(found: Sequence[Sequence[Any]], wanted: Sequence[Sequen
 
 
 def test_pricing_summary_equals_postgresqls_own_to_the_digit(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+    tmp_path: Path, fresh_database: str, bucket: S3Store
 ) -> None:
     load_lineitem(fresh_database, 0.1)
     with psycopg.connect(fresh_database) as connection:
@@ -60,7 +60,7 @@ def test_pricing_summary_equals_postgresqls_own_to_the_digit(
 
 @pytest.mark.slow
 def test_pricing_summary_of_six_million_rows_is_the_published_answer(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+    tmp_path: Path, fresh_database: str, bucket: S3Store
 ) -> None:
     load_lineitem(fresh_database, 1)
     with psycopg.connect(fresh_database) as connection:

@@ -8,14 +8,14 @@ import subprocess
 import sys
 from typing import Any
 
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.settings import CLONE
 
 STAGES = ["plan", "extract", "layout", "aggregate", "render", "publish"]
 
 
 def test_run_tells_what_each_stage_took_in_its_json_and_in_the_manifest(
-    quire_environment: dict[str, str], bucket: ObjectStore
+    quire_environment: dict[str, str], bucket: S3Store
 ) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "quire", "run", "flights", "--start", "2013-01-01", "--end", "2013-03-31", "--json"],

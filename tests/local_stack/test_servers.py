@@ -24,7 +24,7 @@ from quire.local_stack.flights import ROWS, load_flights
 from quire.local_stack.postgres_server import PostgresServer
 from quire.local_stack.s3_server import TEMPORARY, S3Server
 from quire.local_stack.stack import LocalStack
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.settings import StoreSettings
 
 from tests.local_stack.commands import pids
@@ -150,11 +150,11 @@ def test_socket_that_somebody_else_left_does_not_matter_and_ours_are_removed(tmp
         foreign.rmdir()
 
 
-def test_store_refuses_a_wrong_key_and_an_anonymous_caller(s3_server: S3Server, bucket: ObjectStore) -> None:
+def test_store_refuses_a_wrong_key_and_an_anonymous_caller(s3_server: S3Server, bucket: S3Store) -> None:
     bucket.put("a", b"1")
     wrong = s3_server.connection.replace("aws://quire:", "aws://quire:wrong", 1)
     with pytest.raises(StoreRefusedError):
-        ObjectStore(StoreSettings.from_uri(wrong, bucket=bucket.bucket)).read("a")
+        S3Store(StoreSettings.from_uri(wrong, bucket=bucket.bucket)).read("a")
     assert httpx.get(f"{s3_server.endpoint_url}/{bucket.bucket}/a").status_code == 403
 
 

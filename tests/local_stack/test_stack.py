@@ -20,7 +20,7 @@ import pytest
 from quire.local_stack.airflow_runs import run_state, start_run, task_states
 from quire.local_stack.s3_server import TEMPORARY
 from quire.local_stack.stack import AIRFLOW_DATABASE, DEFAULT_PORTS, LocalStack
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.settings import DEFAULT_BUCKET, StoreSettings
 
 from tests.local_stack.commands import begin, left_of, listening, pids, read_until, session
@@ -143,7 +143,7 @@ def test_exports_are_printed_and_can_be_sourced(told: list[str], stack: LocalSta
     for name, value in stack.environment().items():
         assert found[name] == value
         assert f"export {name}={shlex.quote(value)}\n" in told[0]
-    ObjectStore(StoreSettings.from_environment(found)).check()
+    S3Store(StoreSettings.from_environment(found)).check()
     with psycopg.connect(found["AIRFLOW_CONN_QUIRE_SOURCE"]) as connection:
         assert connection.execute("SELECT count(*) FROM flights").fetchone() == (336_776,)
 

@@ -15,7 +15,7 @@ import pytest
 from quire.errors import StoreRefusedError
 from quire.local_stack.certificates import Certificates
 from quire.local_stack.s3_server import S3Server
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.settings import CLONE, StoreSettings
 
 from tests.local_stack import strangers
@@ -43,7 +43,7 @@ def files_of(server: S3Server) -> Certificates:
     return Certificates(authority=folder / "ca.pem", certificate=folder / "cert.pem", key=folder / "key.pem")
 
 
-def file_id(server: S3Server, bucket: ObjectStore) -> str:
+def file_id(server: S3Server, bucket: S3Store) -> str:
     """Returns where the volume server keeps an object, asked for with the servers' own certificate."""
     files = files_of(server)
     credentials = grpc.ssl_channel_credentials(
@@ -57,7 +57,7 @@ def file_id(server: S3Server, bucket: ObjectStore) -> str:
     return str(fid, "ascii")
 
 
-def attempts_of_a_stranger(server: S3Server, bucket: ObjectStore, fid: str) -> dict[str, str]:
+def attempts_of_a_stranger(server: S3Server, bucket: S3Store, fid: str) -> dict[str, str]:
     """Returns what user nobody gets, or this very user where it cannot become another: ports do not ask who calls."""
     uid = NOBODY if os.geteuid() == 0 else 0
     told = {"ports": ports_of(server), "bucket": bucket.bucket, "key": KEY, "fid": fid, "uid": uid}
@@ -75,7 +75,7 @@ def attempts_of_a_stranger(server: S3Server, bucket: ObjectStore, fid: str) -> d
     return answers
 
 
-def test_every_port_refuses_a_stranger_and_all_data_stay(s3_server: S3Server, bucket: ObjectStore) -> None:
+def test_every_port_refuses_a_stranger_and_all_data_stay(s3_server: S3Server, bucket: S3Store) -> None:
     bucket.put(KEY, CONTENT)
 
     answers = attempts_of_a_stranger(s3_server, bucket, file_id(s3_server, bucket))
@@ -86,7 +86,7 @@ def test_every_port_refuses_a_stranger_and_all_data_stay(s3_server: S3Server, bu
     assert bucket.read(KEY) == CONTENT
     evil = s3_server.connection.replace("aws://quire:", f"aws://{strangers.EVIL_KEY}:", 1)
     with pytest.raises(StoreRefusedError):
-        ObjectStore(StoreSettings.from_uri(evil, bucket=bucket.bucket)).read(KEY)
+        S3Store(StoreSettings.from_uri(evil, bucket=bucket.bucket)).read(KEY)
 
 
 def test_servers_own_certificate_is_answered_where_strangers_are_refused(s3_server: S3Server) -> None:

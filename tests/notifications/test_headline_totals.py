@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from quire.errors import IntegrityError
 from quire.notifications.headline_totals import summary_totals
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.records.manifest import Manifest
 from quire.records.stage_records import StagedSummary
 from quire.report.definition import ReportDefinition
@@ -57,7 +57,7 @@ def sales(*, name: str = "By kind", **more: dict[str, Any]) -> ReportDefinition:
     )
 
 
-def published(bucket: ObjectStore, table: pa.Table = TABLE) -> Manifest:
+def published(bucket: S3Store, table: pa.Table = TABLE) -> Manifest:
     """Stores a summary and returns the manifest that names it."""
     body = io.BytesIO()
     pq.write_table(table, body)
@@ -67,7 +67,7 @@ def published(bucket: ObjectStore, table: pa.Table = TABLE) -> Manifest:
     return replace(MANIFEST, summaries=(summary,))
 
 
-def test_summary_totals_combine_groups_and_use_the_formats_of_the_sheet(bucket: ObjectStore) -> None:
+def test_summary_totals_combine_groups_and_use_the_formats_of_the_sheet(bucket: S3Store) -> None:
     assert summary_totals(sales(), published(bucket), store=bucket) == (
         ("Orders", "1,235"),
         ("Amount (EUR)", "1,234.30"),
@@ -76,18 +76,18 @@ def test_summary_totals_combine_groups_and_use_the_formats_of_the_sheet(bucket: 
     )
 
 
-def test_summary_totals_without_rows_are_empty(bucket: ObjectStore) -> None:
+def test_summary_totals_without_rows_are_empty(bucket: S3Store) -> None:
     assert summary_totals(sales(), published(bucket, TABLE.slice(0, 0)), store=bucket) == ()
 
 
 @pytest.mark.parametrize("definition", [sales(name="By sort"), sales(later={"agg": "count"})])
-def test_summary_totals_of_a_changed_summary_are_empty(bucket: ObjectStore, definition: ReportDefinition) -> None:
+def test_summary_totals_of_a_changed_summary_are_empty(bucket: S3Store, definition: ReportDefinition) -> None:
     manifest = published(bucket)
     assert summary_totals(definition, manifest, store=bucket) == ()
     assert summary_totals(definition, replace(manifest, summaries=()), store=bucket) == ()
 
 
-def test_summary_totals_of_a_missing_or_damaged_summary_raise(bucket: ObjectStore) -> None:
+def test_summary_totals_of_a_missing_or_damaged_summary_raise(bucket: S3Store) -> None:
     with pytest.raises(IntegrityError, match="is not in the store"):
         summary_totals(sales(), MANIFEST, store=bucket)
     bucket.put(KEY, b"PAR1")

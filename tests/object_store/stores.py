@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from quire.object_store import S3Store
+from quire.object_store.s3_store import S3Store
 
 PAGE_SIZE = 2
 LISTINGS = {"ListObjectsV2": "MaxKeys", "ListMultipartUploads": "MaxUploads"}

@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 from quire.errors import DamagedObjectError, IntegrityError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.settings import StoreSettings
 
 BLOCK = b"x" * 65_536
@@ -50,13 +50,13 @@ class Answer(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def chunked(blocks: list[bytes]) -> Iterator[tuple[ChunkedStore, ObjectStore]]:
+def chunked(blocks: list[bytes]) -> Iterator[tuple[ChunkedStore, S3Store]]:
     with ChunkedStore(blocks) as server:
         thread = Thread(target=server.serve_forever, args=[0.01])
         thread.start()
         try:
             address = f"http://127.0.0.1:{server.server_port}"
-            yield server, ObjectStore(StoreSettings(bucket="b", endpoint_url=address, access_key="a", secret_key="s"))
+            yield server, S3Store(StoreSettings(bucket="b", endpoint_url=address, access_key="a", secret_key="s"))
         finally:
             server.shutdown()
             thread.join()
@@ -72,7 +72,7 @@ def test_object_without_a_length_is_read_up_to_the_limit_only() -> None:
 
 
 @contextmanager
-def wrong_lengths(count: int) -> Iterator[ObjectStore]:
+def wrong_lengths(count: int) -> Iterator[S3Store]:
     """Gives a store whose first answers have a length that the connection has damaged."""
 
     class MeasuredAnswer(Answer):
@@ -111,7 +111,7 @@ def test_range_of_a_store_that_returns_the_whole_object_is_not_read_whole() -> N
         assert server.sent < BLOCKS / 2
 
 
-def test_delete_unchanged_does_not_read_whatever_replaced_the_object(bucket: ObjectStore) -> None:
+def test_delete_unchanged_does_not_read_whatever_replaced_the_object(bucket: S3Store) -> None:
     with chunked([BLOCK] * BLOCKS) as (server, store):
         assert not store.delete_unchanged("k", SMALL)
         assert server.sent < BLOCKS / 2

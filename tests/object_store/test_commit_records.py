@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from quire.errors import DamagedObjectError, IntegrityError
-from quire.object_store import ObjectStore
 from quire.object_store.commit_records import MANIFEST_LIMITS, PARTITION_LIMITS, write_once
+from quire.object_store.s3_store import S3Store
 from quire.object_store.store import MAX_RECORD_BYTES
 from quire.partitions.cache import find_cached_partition
 from quire.records.manifest import manifest_key
@@ -26,22 +26,20 @@ from tests.records.test_records import MANIFEST
 KEY = manifest_key(MANIFEST.report, MANIFEST.run)
 
 
-def of_another_version(store: ObjectStore) -> None:
+def of_another_version(store: S3Store) -> None:
     """Writes a manifest with a checksum, and without a field that this version needs."""
     value = to_json(MANIFEST)
     del value["rows"]
     write_once(store, KEY, value)
 
 
-def without_checksum(store: ObjectStore) -> None:
+def without_checksum(store: S3Store) -> None:
     """Writes a manifest without a checksum, and with a field that this version does not know."""
     store.put(KEY, json.dumps({**to_json(MANIFEST), "new": 1}).encode())
 
 
 @pytest.mark.parametrize("write", [of_another_version, without_checksum])
-def test_manifest_of_another_version_is_refused_and_stays(
-    bucket: ObjectStore, write: Callable[[ObjectStore], None]
-) -> None:
+def test_manifest_of_another_version_is_refused_and_stays(bucket: S3Store, write: Callable[[S3Store], None]) -> None:
     write(bucket)
     before = bucket.read(KEY)
     with pytest.raises(IntegrityError, match="another version of Quire") as raised:
@@ -50,7 +48,7 @@ def test_manifest_of_another_version_is_refused_and_stays(
     assert bucket.read(KEY) == before
 
 
-def test_partition_of_another_version_is_refused_and_stays(bucket: ObjectStore) -> None:
+def test_partition_of_another_version_is_refused_and_stays(bucket: S3Store) -> None:
     write_once(bucket, "partitions/place.json", {"key": "2013-01"})
     with pytest.raises(IntegrityError, match="another version of Quire"):
         find_cached_partition(bucket, "partitions/place")
@@ -58,29 +56,29 @@ def test_partition_of_another_version_is_refused_and_stays(bucket: ObjectStore) 
 
 
 @pytest.mark.parametrize("spoil", [lambda body: body[:-9], lambda body: body.replace(b'"rows": ', b'"rows": 1', 1)])
-def test_damaged_manifest_is_deleted(bucket: ObjectStore, spoil: Callable[[bytes], bytes]) -> None:
+def test_damaged_manifest_is_deleted(bucket: S3Store, spoil: Callable[[bytes], bytes]) -> None:
     write_once(bucket, KEY, MANIFEST)
     bucket.put(KEY, spoil(bucket.read(KEY) or b""))
     assert find_manifest(bucket, MANIFEST.report, MANIFEST.run) is None
     assert bucket.size(KEY) is None
 
 
-class RepairedStore(ObjectStore):
+class RepairedStore(S3Store):
     """Answers with damaged bytes, while another run replaces the record."""
 
     def read(self, key: str, **limits: int) -> bytes | None:
         return b"damaged"
 
 
-def test_record_that_another_run_repaired_stays(bucket: ObjectStore) -> None:
+def test_record_that_another_run_repaired_stays(bucket: S3Store) -> None:
     write_once(bucket, KEY, MANIFEST)
     assert find_manifest(RepairedStore(bucket.settings), MANIFEST.report, MANIFEST.run) is None
     assert find_manifest(bucket, MANIFEST.report, MANIFEST.run) == MANIFEST
 
 
-def test_delete_unchanged_of_an_object_replaced_at_the_last_moment_keeps_it(bucket: ObjectStore) -> None:
+def test_delete_unchanged_of_an_object_replaced_at_the_last_moment_keeps_it(bucket: S3Store) -> None:
     bucket.put("k", b"old")
-    writer = ObjectStore(bucket.settings)
+    writer = S3Store(bucket.settings)
 
     def replace(**_: Any) -> None:
         writer.put("k", b"new")
@@ -94,7 +92,7 @@ DEEP = b"[" * 200_000
 
 
 @pytest.mark.parametrize("deep", [DEEP, b'{"a": ' * 200_000], ids=["lists", "objects"])
-def test_record_nested_too_deeply_is_damaged(bucket: ObjectStore, deep: bytes) -> None:
+def test_record_nested_too_deeply_is_damaged(bucket: S3Store, deep: bytes) -> None:
     bucket.put(KEY, deep)
     with pytest.raises(DamagedObjectError, match="nested too deeply"):
         load_manifest(bucket, KEY)
@@ -105,7 +103,7 @@ def test_record_nested_too_deeply_is_damaged(bucket: ObjectStore, deep: bytes) -
     assert bucket.size(KEY) is None
 
 
-def test_record_over_the_size_limit_is_refused_unread(bucket: ObjectStore) -> None:
+def test_record_over_the_size_limit_is_refused_unread(bucket: S3Store) -> None:
     bucket.put(KEY, b" " * 4096 + b"{}")
     with pytest.raises(IntegrityError, match="4098 bytes, more than the 4097") as raised:
         bucket.read(KEY, max_bytes=4097)
@@ -115,7 +113,7 @@ def test_record_over_the_size_limit_is_refused_unread(bucket: ObjectStore) -> No
         bucket.read_verified(KEY, sha256="", size=4097)
 
 
-def test_reads_of_objects_over_the_limit_leave_no_connection_open(bucket: ObjectStore) -> None:
+def test_reads_of_objects_over_the_limit_leave_no_connection_open(bucket: S3Store) -> None:
     bucket.put(KEY, b"x" * 1024 * 1024)
     for _ in range(40):  # more than the client's pool has
         with pytest.raises(IntegrityError):
@@ -123,13 +121,13 @@ def test_reads_of_objects_over_the_limit_leave_no_connection_open(bucket: Object
     assert len(bucket.read(KEY) or b"") == 1024 * 1024
 
 
-def test_record_over_the_size_limit_is_not_written(bucket: ObjectStore) -> None:
+def test_record_over_the_size_limit_is_not_written(bucket: S3Store) -> None:
     with pytest.raises(IntegrityError, match="more than a record may"):
         bucket.put_json_once("large.json", "x" * MAX_RECORD_BYTES)
     assert bucket.size("large.json") is None
 
 
-class CountingStore(ObjectStore):
+class CountingStore(S3Store):
     """Counts the reads of records."""
 
     reads = 0
@@ -145,7 +143,7 @@ class CountingStore(ObjectStore):
     ids=["other version", "no checksum", "damaged"],
 )
 def test_record_is_read_again_only_where_it_may_be_damaged(
-    bucket: ObjectStore, write: Callable[[ObjectStore], None], reads: int
+    bucket: S3Store, write: Callable[[S3Store], None], reads: int
 ) -> None:
     write(bucket)
     store = CountingStore(bucket.settings)
@@ -171,7 +169,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
-class ExistingBody(ObjectStore):
+class ExistingBody(S3Store):
     """Has one object.
 
     Args:
@@ -200,14 +198,14 @@ def test_record_of_millions_of_items_is_damaged_and_takes_little_memory(unit: st
     assert int(megabytes) < 300
 
 
-def test_manifest_of_20000_partitions_and_files_is_read(bucket: ObjectStore) -> None:
+def test_manifest_of_20000_partitions_and_files_is_read(bucket: S3Store) -> None:
     (part, *_), (file, *_) = MANIFEST.partitions, MANIFEST.files
     large = replace(MANIFEST, partitions=(part,) * 20_000, files=(file,) * 20_000)
     write_once(bucket, KEY, large)
     assert load_manifest(bucket, KEY) == large
 
 
-def test_partition_record_has_a_smaller_limit(bucket: ObjectStore) -> None:
+def test_partition_record_has_a_smaller_limit(bucket: S3Store) -> None:
     large = b" " * PARTITION_LIMITS.max_bytes + b"{}"
     bucket.put("partitions/place.json", large)
     with pytest.raises(IntegrityError, match="more than the"):

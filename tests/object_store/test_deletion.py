@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from quire.errors import StoreRefusedError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 
 
-def count_requests(store: ObjectStore) -> list[str]:
+def count_requests(store: S3Store) -> list[str]:
     """Returns the list that each deletion's operation is added to, as it is sent."""
     sent: list[str] = []
     for operation in ("DeleteObject", "DeleteObjects"):
@@ -20,7 +20,7 @@ def count_requests(store: ObjectStore) -> list[str]:
     return sent
 
 
-def fail_keys(store: ObjectStore, code: str, *names: str) -> None:
+def fail_keys(store: S3Store, code: str, *names: str) -> None:
     """Lets the store's answer to a batch say that it has not deleted some keys: none here refuses single ones."""
 
     def add_errors(parsed: dict[str, Any], **_: Any) -> None:
@@ -29,14 +29,14 @@ def fail_keys(store: ObjectStore, code: str, *names: str) -> None:
     store.client.meta.events.register("after-call.s3.DeleteObjects", add_errors)
 
 
-def refuse_call(store: ObjectStore, operation: str, code: str) -> None:
+def refuse_call(store: S3Store, operation: str, code: str) -> None:
     def refuse(**_: Any) -> None:
         raise ClientError({"Error": {"Code": code}}, operation)
 
     store.client.meta.events.register(f"before-call.s3.{operation}", refuse)
 
 
-def test_delete_of_many_keys_takes_a_request_per_thousand(bucket: ObjectStore) -> None:
+def test_delete_of_many_keys_takes_a_request_per_thousand(bucket: S3Store) -> None:
     bucket.put("there", b"x")
     sent = count_requests(bucket)
     bucket.delete([*(f"never/{number}" for number in range(2_000)), "there"])
@@ -44,7 +44,7 @@ def test_delete_of_many_keys_takes_a_request_per_thousand(bucket: ObjectStore) -
     assert list(bucket.list("")) == []
 
 
-def test_delete_with_a_failed_key_deletes_it_by_itself(bucket: ObjectStore) -> None:
+def test_delete_with_a_failed_key_deletes_it_by_itself(bucket: S3Store) -> None:
     for key in ("a", "b"):
         bucket.put(key, b"x")
     fail_keys(bucket, "InternalError", "b")
@@ -54,14 +54,14 @@ def test_delete_with_a_failed_key_deletes_it_by_itself(bucket: ObjectStore) -> N
     assert list(bucket.list("")) == []
 
 
-def test_delete_with_a_refused_key_raises(bucket: ObjectStore) -> None:
+def test_delete_with_a_refused_key_raises(bucket: S3Store) -> None:
     fail_keys(bucket, "AccessDenied", "b")
     refuse_call(bucket, "DeleteObject", "AccessDenied")
     with pytest.raises(StoreRefusedError, match="the object store refuses b: AccessDenied"):
         bucket.delete(["a", "b"])
 
 
-def test_delete_in_a_store_without_batches_deletes_each_key(bucket: ObjectStore) -> None:
+def test_delete_in_a_store_without_batches_deletes_each_key(bucket: S3Store) -> None:
     for key in ("a", "b"):
         bucket.put(key, b"x")
     refuse_call(bucket, "DeleteObjects", "NotImplemented")
@@ -69,7 +69,7 @@ def test_delete_in_a_store_without_batches_deletes_each_key(bucket: ObjectStore)
     assert list(bucket.list("")) == []
 
 
-def test_delete_in_a_store_that_refuses_the_batch_raises(bucket: ObjectStore) -> None:
+def test_delete_in_a_store_that_refuses_the_batch_raises(bucket: S3Store) -> None:
     refuse_call(bucket, "DeleteObjects", "AccessDenied")
     with pytest.raises(StoreRefusedError, match="a and 1 more objects: AccessDenied"):
         bucket.delete(["a", "b"])

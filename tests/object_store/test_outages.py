@@ -8,9 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from quire.errors import StoreUnavailableError
-from quire.object_store import ObjectStore
 from quire.object_store.range_reader import READ_ATTEMPTS
-from quire.object_store.s3_store import MAX_RETRIES
+from quire.object_store.s3_store import MAX_RETRIES, S3Store
 
 from tests.faults.http_messages import Message
 from tests.faults.s3_proxy import Exchange, S3Proxy
@@ -25,26 +24,24 @@ def refuse(exchange: Exchange) -> None:
     exchange.reset()
 
 
-def test_store_that_refuses_connections_for_a_moment_is_waited_for(bucket: ObjectStore) -> None:
+def test_store_that_refuses_connections_for_a_moment_is_waited_for(bucket: S3Store) -> None:
     random.seed(16)  # botocore's delays are random
     bucket.put("k", b"body")
     place = urlsplit(bucket.settings.endpoint_url or "")
     with S3Proxy((place.hostname or "", place.port or 0), target="GET k #1", spoil=refuse) as proxy:
-        behind = ObjectStore(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
+        behind = S3Store(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
         assert behind.read("k") == b"body"
         assert proxy.met.is_set()
 
 
-def behind_proxy(store: ObjectStore, proxy: S3Proxy) -> ObjectStore:
-    return ObjectStore(replace(store.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
+def behind_proxy(store: S3Store, proxy: S3Proxy) -> S3Store:
+    return S3Store(replace(store.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
 
 
 @pytest.mark.parametrize(
     ("fault", "requests"), [("500", MAX_RETRIES + 1), ("truncated", READ_ATTEMPTS)], ids=["no answer", "broken answer"]
 )
-def test_read_that_fails_every_time_is_repeated_in_one_layer_only(
-    bucket: ObjectStore, fault: str, requests: int
-) -> None:
+def test_read_that_fails_every_time_is_repeated_in_one_layer_only(bucket: S3Store, fault: str, requests: int) -> None:
     bucket.put("k", BODY)
     place = urlsplit(bucket.settings.endpoint_url or "")
     spoiled: list[str] = []
@@ -60,7 +57,7 @@ def test_read_that_fails_every_time_is_repeated_in_one_layer_only(
 
 
 @pytest.mark.parametrize("part", [0.2, 0.4, 0.5, 0.6, 0.8])
-def test_headers_that_break_off_are_asked_for_again(bucket: ObjectStore, part: float) -> None:
+def test_headers_that_break_off_are_asked_for_again(bucket: S3Store, part: float) -> None:
     bucket.put("k", BODY)
     place = urlsplit(bucket.settings.endpoint_url or "")
 
@@ -69,7 +66,7 @@ def test_headers_that_break_off_are_asked_for_again(bucket: ObjectStore, part: f
         exchange.client.sendall(headers[: round(len(headers) * part)])
         exchange.hang_up()
 
-    for ask in (ObjectStore.size, ObjectStore.age):
+    for ask in (S3Store.size, S3Store.age):
         with S3Proxy((place.hostname or "", place.port or 0), target="HEAD k #1", spoil=cut) as proxy:
             whole = ask(bucket, "k")
             answer = ask(behind_proxy(bucket, proxy), "k")
@@ -77,7 +74,7 @@ def test_headers_that_break_off_are_asked_for_again(bucket: ObjectStore, part: f
         assert answer == whole if isinstance(whole, int) else answer is not None
 
 
-def test_size_that_is_cut_in_the_last_header_is_asked_for_again(bucket: ObjectStore) -> None:
+def test_size_that_is_cut_in_the_last_header_is_asked_for_again(bucket: S3Store) -> None:
     bucket.put("k", BODY)
     place = urlsplit(bucket.settings.endpoint_url or "")
 
@@ -95,7 +92,7 @@ def test_size_that_is_cut_in_the_last_header_is_asked_for_again(bucket: ObjectSt
         assert not far.has_size("k", len(BODY) // 10)
 
 
-def test_headers_without_a_date_are_believed_when_no_answer_has_one(bucket: ObjectStore) -> None:
+def test_headers_without_a_date_are_believed_when_no_answer_has_one(bucket: S3Store) -> None:
     bucket.put("k", BODY)
     place = urlsplit(bucket.settings.endpoint_url or "")
 
@@ -108,7 +105,7 @@ def test_headers_without_a_date_are_believed_when_no_answer_has_one(bucket: Obje
         assert behind_proxy(bucket, proxy).size("k") == len(BODY)
 
 
-def test_headers_that_always_break_off_make_the_store_unavailable(bucket: ObjectStore) -> None:
+def test_headers_that_always_break_off_make_the_store_unavailable(bucket: S3Store) -> None:
     bucket.put("k", BODY)
     place = urlsplit(bucket.settings.endpoint_url or "")
 

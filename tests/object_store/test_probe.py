@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 from quire.errors import StoreRefusedError, StoreUnavailableError
-from quire.object_store import ObjectStore
 from quire.object_store.probe import probe_store
+from quire.object_store.s3_store import S3Store
 from quire.runs.retention import collect_garbage
 
 
-def assert_clean(store: ObjectStore) -> None:
+def assert_clean(store: S3Store) -> None:
     assert list(store.list("")) == []
     assert store.client.list_multipart_uploads(Bucket=store.bucket).get("Uploads", []) == []
 
 
-def alter(store: ObjectStore, operation: str, **changes: Any) -> None:
+def alter(store: S3Store, operation: str, **changes: Any) -> None:
     """Changes an operation's parameters before it is signed, as if the store had not looked at them."""
 
     def change(params: dict[str, Any], **_: Any) -> None:
@@ -30,12 +30,12 @@ def alter(store: ObjectStore, operation: str, **changes: Any) -> None:
     store.client.meta.events.register(f"provide-client-params.s3.{operation}", change)
 
 
-def test_probe_of_a_sound_store_passes_and_leaves_nothing(bucket: ObjectStore) -> None:
+def test_probe_of_a_sound_store_passes_and_leaves_nothing(bucket: S3Store) -> None:
     probe_store(bucket)
     assert_clean(bucket)
 
 
-def test_probe_of_a_store_that_ignores_conditions_is_refused(bucket: ObjectStore) -> None:
+def test_probe_of_a_store_that_ignores_conditions_is_refused(bucket: S3Store) -> None:
     alter(bucket, "PutObject", IfNoneMatch=None)
     with pytest.raises(
         StoreRefusedError, match=r"ignores the condition .* two writers of a run would both win"
@@ -45,7 +45,7 @@ def test_probe_of_a_store_that_ignores_conditions_is_refused(bucket: ObjectStore
     assert_clean(bucket)
 
 
-def test_probe_of_a_store_whose_condition_loses_races_is_refused(bucket: ObjectStore) -> None:
+def test_probe_of_a_store_whose_condition_loses_races_is_refused(bucket: S3Store) -> None:
     """A store that looks first and writes then, as a gateway without locks does."""
 
     def change(params: dict[str, Any], **_: Any) -> None:
@@ -58,14 +58,14 @@ def test_probe_of_a_store_whose_condition_loses_races_is_refused(bucket: ObjectS
     assert_clean(bucket)
 
 
-def test_probe_of_a_store_that_ignores_ranges_is_refused(bucket: ObjectStore) -> None:
+def test_probe_of_a_store_that_ignores_ranges_is_refused(bucket: S3Store) -> None:
     alter(bucket, "GetObject", Range=None)
     with pytest.raises(StoreRefusedError, match="ignores the range of a read"):
         probe_store(bucket)
     assert_clean(bucket)
 
 
-def test_probe_of_a_store_without_multipart_leaves_nothing(bucket: ObjectStore) -> None:
+def test_probe_of_a_store_without_multipart_leaves_nothing(bucket: S3Store) -> None:
     def refuse(**_: Any) -> None:
         raise StoreUnavailableError("no UploadPart")
 
@@ -76,8 +76,8 @@ def test_probe_of_a_store_without_multipart_leaves_nothing(bucket: ObjectStore) 
 
 
 @pytest.mark.parametrize(("minutes", "direction"), [(6, "360 s behind"), (-6, "360 s ahead of")])
-def test_probe_of_a_store_with_another_time_is_refused(bucket: ObjectStore, minutes: int, direction: str) -> None:
-    class OtherTime(ObjectStore):
+def test_probe_of_a_store_with_another_time_is_refused(bucket: S3Store, minutes: int, direction: str) -> None:
+    class OtherTime(S3Store):
         def now(self) -> datetime:
             return datetime.now(UTC) + timedelta(minutes=minutes, seconds=0.4 * (1 if minutes > 0 else -1))
 
@@ -86,7 +86,7 @@ def test_probe_of_a_store_with_another_time_is_refused(bucket: ObjectStore, minu
     assert_clean(bucket)
 
 
-def test_now_is_the_stores_own_clock(bucket: ObjectStore) -> None:
+def test_now_is_the_stores_own_clock(bucket: S3Store) -> None:
     def date(parsed: dict[str, Any], **_: Any) -> None:
         parsed["ResponseMetadata"]["HTTPHeaders"]["date"] = "Sat, 01 Feb 2025 03:04:05 GMT"
 
@@ -94,18 +94,18 @@ def test_now_is_the_stores_own_clock(bucket: ObjectStore) -> None:
     assert bucket.now() == datetime(2025, 2, 1, 3, 4, 5, tzinfo=UTC)
 
 
-def test_probe_that_cannot_delete_reports_what_it_was_refused_first(bucket: ObjectStore) -> None:
+def test_probe_that_cannot_delete_reports_what_it_was_refused_first(bucket: S3Store) -> None:
     def refuse(**_: Any) -> None:
         raise StoreUnavailableError("no deletion")
 
-    store = ObjectStore(bucket.settings)
+    store = S3Store(bucket.settings)
     alter(store, "GetObject", Range=None)
     store.client.meta.events.register("before-parameter-build.s3.DeleteObjects", refuse)
     with pytest.raises(StoreRefusedError, match="ignores the range of a read"):
         probe_store(store)
 
 
-def test_garbage_collection_deletes_the_objects_of_a_killed_probe(bucket: ObjectStore) -> None:
+def test_garbage_collection_deletes_the_objects_of_a_killed_probe(bucket: S3Store) -> None:
     bucket.put("probes/killed/range", b"x")
     bucket.client.create_multipart_upload(Bucket=bucket.bucket, Key="probes/killed/multipart")
     now = datetime.now(UTC)

@@ -12,20 +12,20 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError, CredentialRetrievalError
 from quire.errors import StoreRefusedError, StoreUnavailableError
-from quire.object_store import ObjectStore
 from quire.object_store.s3_errors import translate_s3_errors
+from quire.object_store.s3_store import S3Store
 from quire.object_store.s3_upload import PART_BYTES
 
 from tests.relay import FAR, Relay
 
 
-def uploads(store: ObjectStore) -> list[str]:
+def uploads(store: S3Store) -> list[str]:
     """Returns the multipart uploads that are under way."""
     found = store.client.list_multipart_uploads(Bucket=store.bucket).get("Uploads", [])
     return [upload["Key"] for upload in found]
 
 
-def test_link_downloads_under_its_name_until_its_time(bucket: ObjectStore) -> None:
+def test_link_downloads_under_its_name_until_its_time(bucket: S3Store) -> None:
     bucket.put("k", b"body")
     link = bucket.presign("k", seconds=2, filename="März 1.xlsx")
     answer = httpx.get(link)
@@ -38,7 +38,7 @@ def test_link_downloads_under_its_name_until_its_time(bucket: ObjectStore) -> No
     assert httpx.get(link).status_code == 403
 
 
-def test_link_for_another_key_or_a_longer_time_is_refused(bucket: ObjectStore) -> None:
+def test_link_for_another_key_or_a_longer_time_is_refused(bucket: S3Store) -> None:
     bucket.put("k", b"body")
     bucket.put("l", b"other")
     link = bucket.presign("k", seconds=60, filename="k")
@@ -47,33 +47,33 @@ def test_link_for_another_key_or_a_longer_time_is_refused(bucket: ObjectStore) -
     assert "X-Amz-Expires=604800" in bucket.presign("k", seconds=10**9, filename="k")
 
 
-def test_link_is_signed_for_the_host_that_readers_use(bucket: ObjectStore) -> None:
-    public = ObjectStore(replace(bucket.settings, public_endpoint_url="https://files.example.org"))
+def test_link_is_signed_for_the_host_that_readers_use(bucket: S3Store) -> None:
+    public = S3Store(replace(bucket.settings, public_endpoint_url="https://files.example.org"))
     assert public.presign("k", seconds=60, filename="k").startswith("https://files.example.org/")
 
 
 def test_store_without_any_identity_is_refused_in_one_line(
-    bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    bucket: S3Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    nobody = ObjectStore(replace(bucket.settings, access_key=None, secret_key=None))
+    nobody = S3Store(replace(bucket.settings, access_key=None, secret_key=None))
     with pytest.raises(StoreRefusedError, match="Unable to locate credentials"):
         nobody.check()
 
 
-def test_store_that_is_away_may_come_back(bucket: ObjectStore) -> None:
-    away = ObjectStore(replace(bucket.settings, endpoint_url="http://127.0.0.1:9"))
+def test_store_that_is_away_may_come_back(bucket: S3Store) -> None:
+    away = S3Store(replace(bucket.settings, endpoint_url="http://127.0.0.1:9"))
     with pytest.raises(StoreUnavailableError, match="does not answer"):
         away.check()
 
 
-def test_bucket_that_is_missing_is_refused(bucket: ObjectStore) -> None:
+def test_bucket_that_is_missing_is_refused(bucket: S3Store) -> None:
     with pytest.raises(StoreRefusedError, match="there is no such bucket"):
-        ObjectStore(replace(bucket.settings, bucket="there-is-none")).check()
+        S3Store(replace(bucket.settings, bucket="there-is-none")).check()
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_credentials_that_are_not_given_just_now_are_transient() -> None:
         raise CredentialRetrievalError(provider="iam-role", error_msg="busy")
 
 
-def refuse(store: ObjectStore, operation: str) -> None:
+def refuse(store: S3Store, operation: str) -> None:
     """Lets every call of an operation fail before it is sent."""
 
     def fail(**_: Any) -> None:
@@ -111,7 +111,7 @@ def refuse(store: ObjectStore, operation: str) -> None:
 
 
 @pytest.mark.parametrize("operation", ["UploadPart", "CompleteMultipartUpload"])
-def test_upload_whose_part_or_end_is_refused_leaves_nothing(bucket: ObjectStore, operation: str) -> None:
+def test_upload_whose_part_or_end_is_refused_leaves_nothing(bucket: S3Store, operation: str) -> None:
     refuse(bucket, operation)
     with pytest.raises(StoreUnavailableError, match=f"no {operation}"), bucket.open_upload("broken") as upload:
         upload.write(b"x" * (PART_BYTES + 1))
@@ -119,7 +119,7 @@ def test_upload_whose_part_or_end_is_refused_leaves_nothing(bucket: ObjectStore,
     assert bucket.size("broken") is None
 
 
-def test_upload_whose_last_answer_was_lost_is_whole(bucket: ObjectStore) -> None:
+def test_upload_whose_last_answer_was_lost_is_whole(bucket: S3Store) -> None:
     """boto3 then asks again, and is told that there is no such upload any more."""
 
     def lose(**_: Any) -> None:
@@ -131,20 +131,20 @@ def test_upload_whose_last_answer_was_lost_is_whole(bucket: ObjectStore) -> None
     assert bucket.size("whole") == PART_BYTES + 1
 
 
-def test_range_whose_answer_breaks_in_the_middle_is_read_again(bucket: ObjectStore) -> None:
+def test_range_whose_answer_breaks_in_the_middle_is_read_again(bucket: S3Store) -> None:
     body = bytes(range(256)) * 32_768
     bucket.put("long", body)
     place = urlsplit(bucket.settings.endpoint_url or "")
     relay = Relay((place.hostname or "", place.port or 0), first_ends_after=1_000_000)
     try:
-        far = ObjectStore(replace(bucket.settings, endpoint_url=f"http://{FAR}:{relay.port}"))
+        far = S3Store(replace(bucket.settings, endpoint_url=f"http://{FAR}:{relay.port}"))
         assert far.read_range("long", 0, len(body)) == body
         assert relay.connections == 2
     finally:
         relay.close()
 
 
-def test_upload_that_cannot_be_aborted_tells_the_first_error(bucket: ObjectStore) -> None:
+def test_upload_that_cannot_be_aborted_tells_the_first_error(bucket: S3Store) -> None:
     refuse(bucket, "UploadPart")
     refuse(bucket, "AbortMultipartUpload")
     with pytest.raises(StoreUnavailableError, match="no UploadPart"), bucket.open_upload("broken") as upload:
@@ -152,7 +152,7 @@ def test_upload_that_cannot_be_aborted_tells_the_first_error(bucket: ObjectStore
 
 
 @pytest.mark.parametrize("size", [1, PART_BYTES + 1])
-def test_upload_of_any_size_keeps_its_content_type(bucket: ObjectStore, size: int) -> None:
+def test_upload_of_any_size_keeps_its_content_type(bucket: S3Store, size: int) -> None:
     with bucket.open_upload("a.csv", content_type="text/csv") as upload:
         upload.write(b"x" * size)
     assert bucket.client.head_object(Bucket=bucket.bucket, Key="a.csv")["ContentType"] == "text/csv"

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from quire.errors import StoreUnavailableError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.object_store.s3_upload import PART_BYTES
 
 from tests.faults.s3_proxy import Exchange, S3Proxy
@@ -21,7 +21,7 @@ def flip_upload(exchange: Exchange) -> None:
     exchange.answer(exchange.forward(flipped(exchange.request.body, "seed")))
 
 
-def upload(store: ObjectStore, body: bytes) -> None:
+def upload(store: S3Store, body: bytes) -> None:
     with store.open_upload("k") as sink:
         sink.write(body)
 
@@ -36,20 +36,20 @@ def upload(store: ObjectStore, body: bytes) -> None:
     ids=["put", "small upload", "part"],
 )
 def test_upload_damaged_on_its_way_is_sent_again(
-    bucket: ObjectStore, write: Callable[[ObjectStore, bytes], None], body: bytes, name: str
+    bucket: S3Store, write: Callable[[S3Store, bytes], None], body: bytes, name: str
 ) -> None:
     place = urlsplit(bucket.settings.endpoint_url or "")
     with S3Proxy((place.hostname or "", place.port or 0), target=name, spoil=flip_upload) as proxy:
-        behind = ObjectStore(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
+        behind = S3Store(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
         write(behind, body)
         assert proxy.met.is_set()
     assert bucket.read("k") == body
 
 
-def test_upload_damaged_every_time_is_a_transient_error(bucket: ObjectStore) -> None:
+def test_upload_damaged_every_time_is_a_transient_error(bucket: S3Store) -> None:
     place = urlsplit(bucket.settings.endpoint_url or "")
     with S3Proxy((place.hostname or "", place.port or 0), target="PUT k", spoil=flip_upload) as proxy:
-        behind = ObjectStore(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
+        behind = S3Store(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
         with pytest.raises(StoreUnavailableError, match="failed for k: BadDigest"):
             behind.put("k", BODY)
     assert bucket.size("k") is None

@@ -16,7 +16,7 @@ from quire.local_stack.airflow_runs import component_health, dag_ids
 from quire.local_stack.airflow_servers import AirflowServer
 from quire.local_stack.postgres_server import PostgresServer
 from quire.local_stack.s3_server import S3Server
-from quire.object_store import S3Store
+from quire.object_store.s3_store import S3Store
 
 from tests.events import ROWS, fill_events
 from tests.packaging.own_airflow import OwnAirflow, install

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from quire.errors import DefinitionError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import RunOutcome, run_report
 from quire.report.definition import ReportDefinition
 from quire.stages.plan import plan_partitions
@@ -41,7 +41,7 @@ def probed_report(include: Path, *, kind: str = "timestamptz", probe: str = "tim
     return events_report(include, sql=SQL.format(kind=kind, probe=probe), **{**PROBED, **changes})
 
 
-def run(definition: ReportDefinition, url: str, store: ObjectStore, *, force: bool = False) -> RunOutcome:
+def run(definition: ReportDefinition, url: str, store: S3Store, *, force: bool = False) -> RunOutcome:
     request = replace(request_of(definition), force=force)
     return run_report(definition, request, session=session_of(url), store=store)
 
@@ -53,7 +53,7 @@ def read(outcome: RunOutcome) -> list[str]:
 @pytest.mark.parametrize("kind", ["timestamptz", "timestamp", "date"])
 @pytest.mark.parametrize("probe", ["timestamptz", "timestamp"])
 def test_partition_is_read_again_where_its_rows_changed_and_only_there(
-    tmp_path: Path, database: str, bucket: ObjectStore, kind: str, probe: str
+    tmp_path: Path, database: str, bucket: S3Store, kind: str, probe: str
 ) -> None:
     definition = probed_report(tmp_path, kind=kind, probe=probe)
     assert read(run(definition, database, bucket)) == ["2013-01", "2013-02", "2013-03"]
@@ -77,7 +77,7 @@ def test_partition_is_read_again_where_its_rows_changed_and_only_there(
     ],
 )
 def test_change_of_any_kind_makes_its_partitions_stale(
-    tmp_path: Path, database: str, bucket: ObjectStore, change: str, stale: list[str]
+    tmp_path: Path, database: str, bucket: S3Store, change: str, stale: list[str]
 ) -> None:
     definition = probed_report(tmp_path)
     run(definition, database, bucket)
@@ -85,21 +85,21 @@ def test_change_of_any_kind_makes_its_partitions_stale(
     assert read(run(definition, database, bucket)) == stale
 
 
-def test_probe_by_a_version_number_tells_changes_too(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_probe_by_a_version_number_tells_changes_too(tmp_path: Path, database: str, bucket: S3Store) -> None:
     definition = events_report(tmp_path, **{**PROBED, "source": {"freshness": {"probe": "amount"}}})
     run(definition, database, bucket)
     run_sql(database, "UPDATE events SET amount = 7 WHERE id = 6")
     assert read(run(definition, database, bucket)) == ["2013-03"]
 
 
-def test_forced_run_reads_everything_anew(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_forced_run_reads_everything_anew(tmp_path: Path, database: str, bucket: S3Store) -> None:
     definition = probed_report(tmp_path)
     run(definition, database, bucket)
     forced = run(definition, database, bucket, force=True)
     assert (len(read(forced)), forced.published.already_published) == (3, False)
 
 
-def test_rows_that_change_after_they_were_read_are_told(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_rows_that_change_after_they_were_read_are_told(tmp_path: Path, database: str, bucket: S3Store) -> None:
     definition = probed_report(tmp_path)
     staged = aggregate_run(definition, database, bucket)
     run_sql(database, "UPDATE events SET amount = 7, changed = now() WHERE id IN (3, 6)")
@@ -110,7 +110,7 @@ def test_rows_that_change_after_they_were_read_are_told(tmp_path: Path, database
     assert any(told in row for row in about)
 
 
-def test_source_that_cannot_be_looked_at_again_is_told(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_source_that_cannot_be_looked_at_again_is_told(tmp_path: Path, database: str, bucket: S3Store) -> None:
     definition = probed_report(tmp_path)
     staged = aggregate_run(definition, database, bucket)
     away = "postgresql://someone@127.0.0.1:9/nowhere"
@@ -120,9 +120,7 @@ def test_source_that_cannot_be_looked_at_again_is_told(tmp_path: Path, database:
 
 
 @pytest.mark.parametrize("freshness", ["always", {"probe": "changed"}])
-def test_rows_that_did_not_change_are_not_told(
-    tmp_path: Path, database: str, bucket: ObjectStore, freshness: Any
-) -> None:
+def test_rows_that_did_not_change_are_not_told(tmp_path: Path, database: str, bucket: S3Store, freshness: Any) -> None:
     definition = probed_report(tmp_path, source={"freshness": freshness})
     staged = aggregate_run(definition, database, bucket)
     if freshness == "always":
@@ -138,7 +136,7 @@ def test_rows_that_did_not_change_are_not_told(
     ],
 )
 def test_probe_that_cannot_be_summed_is_refused(
-    tmp_path: Path, database: str, bucket: ObjectStore, probe: str, reason: str
+    tmp_path: Path, database: str, bucket: S3Store, probe: str, reason: str
 ) -> None:
     definition = probed_report(tmp_path, source={"freshness": {"probe": probe}})
     with pytest.raises(DefinitionError, match=reason):

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from quire.object_store import ObjectStore, Upload
+from quire.object_store import Upload
+from quire.object_store.s3_store import S3Store
 from quire.partitions.time_bounds import cut_slices, row_time_bounds
 from quire.records.stage_records import PartitionStatistics, RowSlice, StagedPartition
 
@@ -22,7 +23,7 @@ def slice_of(offset: int, rows: int, *, size: int = 1, checksums: str = "") -> R
 
 
 @pytest.fixture
-def stored(bucket: ObjectStore) -> Upload:
+def stored(bucket: S3Store) -> Upload:
     """An object with a row for each of 48 hours from New York's midnight on, the latest first."""
     first = dt.datetime(2013, 1, 1, 5, tzinfo=dt.UTC)
     times = [first + dt.timedelta(hours=hour) for hour in reversed(range(HOURS))]
@@ -52,7 +53,7 @@ def test_cut_slices_keeps_the_rows_that_are_wanted(skipped: int, rows: int, expe
 
 @pytest.mark.parametrize(("offset", "rows"), [(0, HOURS), (3, 20), (47, 1), (9, 2)])
 def test_row_times_are_the_ends_of_the_rows_in_the_reports_zone(
-    bucket: ObjectStore, stored: Upload, offset: int, rows: int
+    bucket: S3Store, stored: Upload, offset: int, rows: int
 ) -> None:
     part = slice_of(offset, rows, size=stored.bytes, checksums=stored.checksums)
     partitions = staged(stored.bytes, PartitionStatistics())  # as of a record that an older version wrote
@@ -64,14 +65,14 @@ def test_row_times_are_the_ends_of_the_rows_in_the_reports_zone(
     ]
 
 
-def test_row_times_of_a_whole_partition_are_its_statistics(bucket: ObjectStore) -> None:
+def test_row_times_of_a_whole_partition_are_its_statistics(bucket: S3Store) -> None:
     statistics = PartitionStatistics(earliest="2013-01-02T04:00:00+00:00", latest="2013-01-03T05:30:00.5+00:00")
     times = row_time_bounds([slice_of(0, HOURS)], staged(1, statistics), column="at", timezone=ZONE, store=bucket)
     assert times is not None  # though no object is there to read
     assert [time.isoformat() for time in times] == ["2013-01-01T23:00:00-05:00", "2013-01-03T00:30:00.500000-05:00"]
 
 
-def test_row_times_in_the_hour_that_comes_twice_are_in_order(bucket: ObjectStore) -> None:
+def test_row_times_in_the_hour_that_comes_twice_are_in_order(bucket: S3Store) -> None:
     statistics = PartitionStatistics(earliest="2013-10-27T00:50:00+00:00", latest="2013-10-27T01:10:00+00:00")
     times = row_time_bounds(
         [slice_of(0, HOURS)], staged(1, statistics), column="at", timezone="Europe/Berlin", store=bucket
@@ -80,11 +81,11 @@ def test_row_times_in_the_hour_that_comes_twice_are_in_order(bucket: ObjectStore
     assert [time.isoformat() for time in times] == ["2013-10-27T02:50:00+02:00", "2013-10-27T02:10:00+01:00"]
 
 
-def test_row_times_of_dates_are_dates(bucket: ObjectStore) -> None:
+def test_row_times_of_dates_are_dates(bucket: S3Store) -> None:
     statistics = PartitionStatistics(earliest="2013-01-02", latest="2013-01-30")
     times = row_time_bounds([slice_of(0, HOURS)], staged(1, statistics), column="at", timezone=ZONE, store=bucket)
     assert times == (dt.date(2013, 1, 2), dt.date(2013, 1, 30))
 
 
-def test_row_times_of_no_rows_are_none(bucket: ObjectStore) -> None:
+def test_row_times_of_no_rows_are_none(bucket: S3Store) -> None:
     assert row_time_bounds([], (), column="at", timezone=ZONE, store=bucket) is None

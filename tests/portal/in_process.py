@@ -18,7 +18,7 @@ from fastapi import FastAPI, Request
 from fastapi.middleware.gzip import GZipMiddleware
 from quire.airflow_api.client import AirflowApi
 from quire.airflow_api.transports import InProcessTransport
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.portal import access, dependencies, reports
 from quire.portal.app import create_app
 from quire.portal.lazy_app import HOST
@@ -64,7 +64,7 @@ class Portal:
         return self.request("POST", path, **sent)
 
 
-def open_portal(monkeypatch: pytest.MonkeyPatch, store: Callable[[], ObjectStore]) -> Portal:
+def open_portal(monkeypatch: pytest.MonkeyPatch, store: Callable[[], S3Store]) -> Portal:
     """Returns a portal with a store and the definitions in ``QUIRE_INCLUDE``."""
     portal = Portal(_cached_app(), FastAPI())
 
@@ -81,7 +81,7 @@ def open_portal(monkeypatch: pytest.MonkeyPatch, store: Callable[[], ObjectStore
     return portal
 
 
-def open_portal_of_many(monkeypatch: pytest.MonkeyPatch, store: Callable[[], ObjectStore]) -> Portal:
+def open_portal_of_many(monkeypatch: pytest.MonkeyPatch, store: Callable[[], S3Store]) -> Portal:
     """Returns a portal whose callers are named by the header X-User; without one, the caller is ann."""
     portal = open_portal(monkeypatch, store)
 

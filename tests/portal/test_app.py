@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.routing import APIRoute
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 
 from tests.events import events_report
 from tests.portal.in_process import Portal, open_portal
@@ -16,7 +16,7 @@ FILL = {"report": "events", "run_id": "any", "run_key": "0" * 32, "name": "summa
 
 
 @pytest.fixture
-def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
+def portal(tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> Portal:
     events_report(tmp_path)
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
     return open_portal(monkeypatch, lambda: bucket)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.portal import reports
 from quire.report.catalog import Catalog, load_catalog
 
@@ -14,7 +14,7 @@ from tests.portal.in_process import EDIT, READ, Portal, open_portal
 
 
 @pytest.fixture
-def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
+def portal(tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> Portal:
     events_report(tmp_path)
     (tmp_path / "reports" / "torn.yaml").write_text("title: Torn\npartition: mnth\n")
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))

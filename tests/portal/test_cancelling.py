@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi import Request
 from quire.errors import SettingsError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.portal import api
 from quire.runs.leases import Lease, lease_key
 
@@ -42,7 +42,7 @@ def serve_run(portal: Portal, state: str) -> dict[str, Any]:
     ("page", "state", "held"), [(False, "running", 1), (True, "running", 1), (False, "success", 2)]
 )
 def test_cancel_releases_the_lease_of_an_active_run_only(
-    tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch, page: bool, state: str, held: int
+    tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch, page: bool, state: str, held: int
 ) -> None:
     definition = events_report(tmp_path)
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
@@ -61,7 +61,7 @@ def test_cancel_releases_the_lease_of_an_active_run_only(
 def test_cancel_without_a_configured_store_succeeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def no_store() -> ObjectStore:
+    def no_store() -> S3Store:
         raise SettingsError("there is no connection quire_store")
 
     events_report(tmp_path)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from quire.errors import StoreUnavailableError
-from quire.object_store import ObjectStore
 from quire.object_store.commit_records import LOOKUPS, write_once
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.portal import command_line_runs as module
 from quire.portal.command_line_runs import command_line_runs
@@ -31,14 +31,14 @@ def definition(tmp_path: Path) -> ReportDefinition:
 
 
 @pytest.fixture
-def manifest(definition: ReportDefinition, bucket: ObjectStore, fresh_database: str) -> Manifest:
+def manifest(definition: ReportDefinition, bucket: S3Store, fresh_database: str) -> Manifest:
     """Returns the manifest of a run that the command line did not publish."""
     fill_events(fresh_database)
     request = request_of(definition, run_id="events__x")
     return run_report(definition, request, session=session_of(fresh_database), store=bucket).published.manifest
 
 
-def publish(manifest: Manifest, store: ObjectStore, number: int) -> str:
+def publish(manifest: Manifest, store: S3Store, number: int) -> str:
     """Publishes the same run under a new key and a command-line run id; returns the id."""
     key = f"{number:032x}"
     files = tuple(replace(file, key=file.key.replace(manifest.run, key)) for file in manifest.files)
@@ -47,13 +47,13 @@ def publish(manifest: Manifest, store: ObjectStore, number: int) -> str:
     return run.run_id
 
 
-def list_now(store: ObjectStore) -> list[str]:
+def list_now(store: S3Store) -> list[str]:
     """Returns the ids of the runs, without the cache."""
     module._LISTINGS.clear()
     return [run.run_id for run in command_line_runs(store, "events")]
 
 
-def open_reader(monkeypatch: pytest.MonkeyPatch, include: Path, store: ObjectStore) -> Portal:
+def open_reader(monkeypatch: pytest.MonkeyPatch, include: Path, store: S3Store) -> Portal:
     module._LISTINGS.clear()
     monkeypatch.setenv("QUIRE_INCLUDE", str(include))
     return open_portal(monkeypatch, lambda: store)
@@ -61,7 +61,7 @@ def open_reader(monkeypatch: pytest.MonkeyPatch, include: Path, store: ObjectSto
 
 @pytest.mark.parametrize("damaged", [b"{}", b"no JSON", b'{"made_at": "2013"}'])
 def test_run_list_with_a_damaged_manifest_shows_other_runs(
-    manifest: Manifest, bucket: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: bytes
+    manifest: Manifest, bucket: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: bytes
 ) -> None:
     own = publish(manifest, bucket, 1)
     bucket.put(manifest_key("events", "f" * 32), damaged)
@@ -73,7 +73,7 @@ def test_run_list_with_a_damaged_manifest_shows_other_runs(
     assert bucket.read(manifest_key("events", "f" * 32)) == damaged
 
 
-def test_command_line_runs_read_a_repaired_manifest(manifest: Manifest, bucket: ObjectStore) -> None:
+def test_command_line_runs_read_a_repaired_manifest(manifest: Manifest, bucket: S3Store) -> None:
     key = manifest_key("events", f"{7:032x}")
     bucket.put(key, b"damaged")
     assert list_now(bucket) == []
@@ -84,9 +84,9 @@ def test_command_line_runs_read_a_repaired_manifest(manifest: Manifest, bucket: 
 
 
 def test_run_list_without_the_store_shows_airflow_runs(
-    definition: ReportDefinition, bucket: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    definition: ReportDefinition, bucket: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    away = ObjectStore(replace(bucket.settings, endpoint_url="http://127.0.0.1:9"))
+    away = S3Store(replace(bucket.settings, endpoint_url="http://127.0.0.1:9"))
     portal = open_reader(monkeypatch, tmp_path, away)
     published = {"run": "a" * 32, "reused": False, "published_at": None}
 
@@ -104,7 +104,7 @@ def test_run_list_without_the_store_shows_airflow_runs(
 
 
 def test_run_list_keeps_a_listed_run_when_the_store_fails(
-    manifest: Manifest, bucket: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    manifest: Manifest, bucket: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = publish(manifest, bucket, 1)
     portal = open_reader(monkeypatch, tmp_path, bucket)
@@ -121,12 +121,12 @@ def test_run_list_keeps_a_listed_run_when_the_store_fails(
 
 
 def test_command_line_runs_hold_few_manifests_in_memory(
-    manifest: Manifest, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    manifest: Manifest, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = {publish(manifest, bucket, number) for number in range(100)}
     alive = list[int]()
 
-    def counted(store: ObjectStore, key: str) -> Manifest | None:
+    def counted(store: S3Store, key: str) -> Manifest | None:
         record = load_manifest(store, key)
         if f"cli__{key.split('/')[2]}" in ids and int(key.split("/")[2], 16) % 10 == 9:
             alive.append(sum(type(value) is Manifest for value in gc.get_objects()))
@@ -141,7 +141,7 @@ def test_command_line_runs_hold_few_manifests_in_memory(
 
 
 def test_command_line_runs_read_the_newest_manifests_first(
-    manifest: Manifest, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    manifest: Manifest, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_READ", 1)
     for number in (1, 2, 3):
@@ -155,7 +155,7 @@ def test_command_line_runs_read_the_newest_manifests_first(
 
 
 def test_command_line_runs_skip_folders_without_a_valid_manifest(
-    manifest: Manifest, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    manifest: Manifest, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_READ", 2)
     own = publish(manifest, bucket, 16**31)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from quire.errors import RangeError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.portal.run_requests import parse_request
 from quire.report.definition.limits import MAX_READER_DAYS
 from quire.report.request import request_from_dates
@@ -42,9 +42,7 @@ def test_parse_request_allows_a_window_longer_than_the_default(tmp_path: Path) -
     assert parse_request(definition, **LONGER, parameters={})
 
 
-def test_report_page_shows_the_default_limit(
-    tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_report_page_shows_the_default_limit(tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
     events_report(tmp_path)
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
     portal = open_portal(monkeypatch, lambda: bucket)

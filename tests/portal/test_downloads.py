@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import Request
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.portal.archives import archive_bytes, stream_archive
 from quire.portal.manifest_cache import _CACHE
@@ -34,7 +34,7 @@ def definition(tmp_path: Path) -> ReportDefinition:
 
 
 @pytest.fixture
-def manifest(definition: ReportDefinition, fresh_database: str, bucket: ObjectStore) -> Manifest:
+def manifest(definition: ReportDefinition, fresh_database: str, bucket: S3Store) -> Manifest:
     """A published run of four files."""
     fill_events(fresh_database)
     run = run_report(definition, request_of(definition), session=session_of(fresh_database), store=bucket)
@@ -42,9 +42,7 @@ def manifest(definition: ReportDefinition, fresh_database: str, bucket: ObjectSt
 
 
 @pytest.fixture
-def portal(
-    definition: ReportDefinition, tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
-) -> Portal:
+def portal(definition: ReportDefinition, tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> Portal:
     _CACHE.clear()
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
     return open_portal(monkeypatch, lambda: bucket)
@@ -66,7 +64,7 @@ def test_download_of_a_run_returns_all_files(server: str, manifest: Manifest) ->
     assert (link.status_code, httpx.get(link.headers["location"]).status_code) == (302, 200)
 
 
-def test_download_of_a_missing_file_returns_410(server: str, manifest: Manifest, bucket: ObjectStore) -> None:
+def test_download_of_a_missing_file_returns_410(server: str, manifest: Manifest, bucket: S3Store) -> None:
     bucket.delete([manifest.files[-1].key])
     for name in (f"{manifest.run}.zip", f"{manifest.run}/{manifest.files[-1].name}"):
         response = httpx.get(f"{server}/{name}")
@@ -76,14 +74,14 @@ def test_download_of_a_missing_file_returns_410(server: str, manifest: Manifest,
     assert httpx.get(f"{server}/{manifest.run}/{manifest.files[0].name}").status_code == 302
 
 
-def test_download_of_a_truncated_file_returns_410(server: str, manifest: Manifest, bucket: ObjectStore) -> None:
+def test_download_of_a_truncated_file_returns_410(server: str, manifest: Manifest, bucket: S3Store) -> None:
     file = manifest.files[0]
     bucket.put(file.key, (bucket.read(file.key) or b"")[:-1])
     assert httpx.get(f"{server}/{manifest.run}.zip").status_code == 410
     assert httpx.get(f"{server}/{manifest.run}/{file.name}").status_code == 410
 
 
-def test_archive_bytes_equals_the_size_of_the_archive(bucket: ObjectStore) -> None:
+def test_archive_bytes_equals_the_size_of_the_archive(bucket: S3Store) -> None:
     bodies = [b"", b"x", b"y" * 65_535, b"z" * 5_000_000]
     files = []
     for number, body in enumerate(bodies):
@@ -105,7 +103,7 @@ def test_archive_bytes_equals_the_size_of_the_archive(bucket: ObjectStore) -> No
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
 def test_download_of_a_damaged_archive_closes_the_connection(
-    server: str, manifest: Manifest, bucket: ObjectStore, encoding: str
+    server: str, manifest: Manifest, bucket: S3Store, encoding: str
 ) -> None:
     file = manifest.files[-1]
     body = bytearray(bucket.read(file.key) or b"")
@@ -137,7 +135,7 @@ def triggered_runs(portal: Portal) -> list[Any]:
 
 
 def test_create_again_ignores_the_reader_limit(
-    portal: Portal, manifest: Manifest, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    portal: Portal, manifest: Manifest, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     triggered = triggered_runs(portal)
     monkeypatch.setattr(report, "MAX_READER_DAYS", 31)
@@ -146,7 +144,7 @@ def test_create_again_ignores_the_reader_limit(
     assert [(conf["start"], conf["end"]) for conf in triggered] == [("2013-01-01", "2013-03-31")]
 
 
-def test_missing_files_page_offers_to_create_it_again(portal: Portal, manifest: Manifest, bucket: ObjectStore) -> None:
+def test_missing_files_page_offers_to_create_it_again(portal: Portal, manifest: Manifest, bucket: S3Store) -> None:
     triggered = triggered_runs(portal)
     again = f"/reports/events/published/{manifest.run}/again"
     assert portal.post(again).status_code == 409  # no file is missing

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from quire.errors import ReportError, StoreUnavailableError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.portal.deadline_store import short_timeout_client
 from quire.portal.estimates import MAX_PARTITIONS, estimate
@@ -26,10 +26,10 @@ from tests.events import events_report, fill_many_events, request_of, session_of
 LONG = 60.0
 
 
-class CountingStore(ObjectStore):
+class CountingStore(S3Store):
     """A store that counts its requests."""
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: S3Store) -> None:
         super().__init__(store.settings)
         self.requests = 0
         for client in (self.client, short_timeout_client(store.settings)):
@@ -48,14 +48,14 @@ def definition(tmp_path: Path, fresh_database: str) -> ReportDefinition:
 
 
 def estimation(
-    definition: ReportDefinition, url: str, store: ObjectStore, *, end: str
+    definition: ReportDefinition, url: str, store: S3Store, *, end: str
 ) -> Callable[[Deadline], EstimateView]:
     question = parse_request(definition, start="2013-01-01", end=end, parameters={})
     return lambda deadline: estimate(question, session=session_of(url), store=store, deadline=deadline)
 
 
 def test_estimate_of_many_partitions_reads_nothing_from_the_store(
-    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
+    definition: ReportDefinition, fresh_database: str, bucket: S3Store
 ) -> None:
     store = CountingStore(bucket)
     narrow = estimation(definition, fresh_database, store, end="2013-01-10")(Deadline(LONG))
@@ -67,7 +67,7 @@ def test_estimate_of_many_partitions_reads_nothing_from_the_store(
 
 
 def test_estimate_blocked_by_a_lock_ends_at_its_deadline(
-    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
+    definition: ReportDefinition, fresh_database: str, bucket: S3Store
 ) -> None:
     work = estimation(definition, fresh_database, bucket, end="2013-01-10")
 
@@ -86,7 +86,7 @@ def test_estimate_blocked_by_a_lock_ends_at_its_deadline(
 
 
 def test_estimate_that_was_cancelled_sends_no_store_requests(
-    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
+    definition: ReportDefinition, fresh_database: str, bucket: S3Store
 ) -> None:
     store, deadline = CountingStore(bucket), Deadline(LONG)
     work = estimation(definition, fresh_database, store, end="2013-01-10")
@@ -97,7 +97,7 @@ def test_estimate_that_was_cancelled_sends_no_store_requests(
 
 
 def test_estimate_does_not_delete_a_damaged_record(
-    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
+    definition: ReportDefinition, fresh_database: str, bucket: S3Store
 ) -> None:
     request = request_of(definition, end="2013-01-03")
     run_report(definition, request, session=session_of(fresh_database), store=bucket)
@@ -109,10 +109,10 @@ def test_estimate_does_not_delete_a_damaged_record(
 
 
 def test_estimate_with_an_unresponsive_store_fails_soon(
-    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
+    definition: ReportDefinition, fresh_database: str, bucket: S3Store
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as hung:  # accepts connections but never responds
-        store = ObjectStore(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{hung.getsockname()[1]}"))
+        store = S3Store(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{hung.getsockname()[1]}"))
         work = estimation(definition, fresh_database, store, end="2013-01-10")
         ended = list[Exception]()
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quire.object_store import ObjectStore
 from quire.object_store.commit_records import MANIFEST_LIMITS, write_once
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.portal.run_contents import MAX_WARNINGS
 from quire.records.manifest import Manifest, manifest_key
@@ -56,7 +56,7 @@ FORGED: dict[str, Callable[[Manifest], Manifest]] = {
 
 
 @pytest.fixture
-def manifest(tmp_path: Path, bucket: ObjectStore, fresh_database: str) -> Manifest:
+def manifest(tmp_path: Path, bucket: S3Store, fresh_database: str) -> Manifest:
     """Returns the manifest of an unpublished run, with the id of a command-line run."""
     fill_events(fresh_database)
     definition = events_report(tmp_path)
@@ -68,7 +68,7 @@ def manifest(tmp_path: Path, bucket: ObjectStore, fresh_database: str) -> Manife
 
 
 @pytest.fixture
-def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
+def portal(tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> Portal:
     portal = open_reader(monkeypatch, tmp_path, bucket)
     airflow_runs(portal, [])
     return portal
@@ -76,7 +76,7 @@ def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("forged", FORGED)
 def test_report_page_with_a_forged_manifest_is_shown(
-    portal: Portal, manifest: Manifest, bucket: ObjectStore, forged: str
+    portal: Portal, manifest: Manifest, bucket: S3Store, forged: str
 ) -> None:
     assert write_once(bucket, manifest_key("events", RUN), FORGED[forged](manifest))
     assert portal.get("/reports/events").status_code == 200
@@ -84,13 +84,13 @@ def test_report_page_with_a_forged_manifest_is_shown(
     assert portal.get(f"/reports/events/runs/cli__{RUN}").status_code in (404, 502, 503)
 
 
-def test_run_page_with_a_valid_manifest_is_shown(portal: Portal, manifest: Manifest, bucket: ObjectStore) -> None:
+def test_run_page_with_a_valid_manifest_is_shown(portal: Portal, manifest: Manifest, bucket: S3Store) -> None:
     assert write_once(bucket, manifest_key("events", RUN), manifest)
     assert [run["run_id"] for run in portal.get(RUNS).json()] == [f"cli__{RUN}"]
     assert portal.get(f"/reports/events/runs/cli__{RUN}").status_code == 200
 
 
-def test_run_page_with_many_warnings_shows_the_first(portal: Portal, manifest: Manifest, bucket: ObjectStore) -> None:
+def test_run_page_with_many_warnings_shows_the_first(portal: Portal, manifest: Manifest, bucket: S3Store) -> None:
     forged = replace(manifest, warnings=("w" * 10_000, *("<b>x</b>",) * 20_000))
     assert write_once(bucket, manifest_key("events", RUN), forged)
     page = portal.get(f"/reports/events/runs/cli__{RUN}")
@@ -102,7 +102,7 @@ def test_run_page_with_many_warnings_shows_the_first(portal: Portal, manifest: M
 
 
 def test_report_page_with_a_deeply_nested_manifest_is_shown(
-    portal: Portal, manifest: Manifest, bucket: ObjectStore
+    portal: Portal, manifest: Manifest, bucket: S3Store
 ) -> None:
     bucket.put(manifest_key("events", RUN), b"[" * 200_000)
     assert portal.get("/reports/events").status_code == 200
@@ -113,7 +113,7 @@ def test_report_page_with_a_deeply_nested_manifest_is_shown(
 def test_run_list_skips_a_manifest_over_the_size_limit(
     portal: Portal,
     manifest: Manifest,
-    bucket: ObjectStore,
+    bucket: S3Store,
     monkeypatch: pytest.MonkeyPatch,
     spare: int,
     listed: list[str],
@@ -126,7 +126,7 @@ def test_run_list_skips_a_manifest_over_the_size_limit(
 
 
 def test_run_list_reads_few_manifests_concurrently(
-    portal: Portal, manifest: Manifest, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    portal: Portal, manifest: Manifest, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for digit in "0123456789ab":
         bucket.put(manifest_key("events", digit * 32), b"{}")

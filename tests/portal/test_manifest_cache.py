@@ -6,7 +6,7 @@ import tracemalloc
 from dataclasses import replace
 from datetime import date
 
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.portal.manifest_cache import _CACHE, MAX_CACHE_BYTES, cached_manifest, estimate_memory
 from quire.records.manifest import Manifest, ManifestPartition, manifest_key
 from quire.records.serialization import to_json
@@ -62,7 +62,7 @@ def test_manifest_cache_memory_is_bounded() -> None:
     _CACHE.clear()
 
 
-def test_cached_manifest_is_read_once(bucket: ObjectStore) -> None:
+def test_cached_manifest_is_read_once(bucket: S3Store) -> None:
     run = "a" * 32
     bucket.put_json_once(manifest_key("events", run), to_json(manifest(run, 1)))
     assert cached_manifest(bucket, "events", run).run == run

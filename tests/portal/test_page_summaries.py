@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from quire.errors import StoreUnavailableError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.portal import command_line_runs, page_summaries
 from quire.portal.access import Caller, ReportAccess
 from quire.portal.manifest_cache import _CACHE
@@ -71,7 +71,7 @@ def use_queue(monkeypatch: pytest.MonkeyPatch, *, seconds: float = LONG, wait: f
     monkeypatch.setattr(page_summaries, "_QUEUE", WorkQueue("summary", slots=slots, seconds=seconds, wait=wait))
 
 
-def publish(store: ObjectStore, *, rows: int = 3, run: str = "a" * 32) -> Manifest:
+def publish(store: S3Store, *, rows: int = 3, run: str = "a" * 32) -> Manifest:
     """Stores two summaries and the manifest of a command-line run that lists them."""
     texts = pa.array([f"kind {number:09d}" for number in range(rows)])
     table = pa.table({"kind": texts, **dict.fromkeys(("events", "amount", "weight"), pa.array(range(rows)))})
@@ -92,7 +92,7 @@ def publish(store: ObjectStore, *, rows: int = 3, run: str = "a" * 32) -> Manife
     return manifest
 
 
-async def prepared(definition: ReportDefinition, manifest: Manifest, store: ObjectStore, user: str) -> PageSummaries:
+async def prepared(definition: ReportDefinition, manifest: Manifest, store: S3Store, user: str) -> PageSummaries:
     caller: Any = Caller(user=User(user), api=None, is_program=True)  # type: ignore[arg-type]
     return await load_summaries(ReportAccess(caller=caller, definition=definition), manifest, store=store)
 
@@ -122,7 +122,7 @@ def names(summaries: PageSummaries) -> list[str]:
     return [table.name for table in summaries.tables]
 
 
-def test_summaries_decode_only_first_rows_of_large_tables(definition: ReportDefinition, bucket: ObjectStore) -> None:
+def test_summaries_decode_only_first_rows_of_large_tables(definition: ReportDefinition, bucket: S3Store) -> None:
     manifest = publish(bucket, rows=ROWS)
     pool, before = pa.proxy_memory_pool(pa.default_memory_pool()), pa.default_memory_pool()
     pa.set_memory_pool(pool)
@@ -136,7 +136,7 @@ def test_summaries_decode_only_first_rows_of_large_tables(definition: ReportDefi
     assert pool.max_memory() < 16 * MEGABYTE  # a complete table takes 19 MB
 
 
-def test_summaries_cache_no_more_rows_than_the_page_shows(definition: ReportDefinition, bucket: ObjectStore) -> None:
+def test_summaries_cache_no_more_rows_than_the_page_shows(definition: ReportDefinition, bucket: S3Store) -> None:
     manifest = publish(bucket, rows=ROWS)
     summaries = asyncio.run(prepared(definition, manifest, bucket, "ann"))
     assert len(summaries.tables) == 2
@@ -146,7 +146,7 @@ def test_summaries_cache_no_more_rows_than_the_page_shows(definition: ReportDefi
 
 
 def test_summaries_of_concurrent_requests_are_prepared_once(
-    definition: ReportDefinition, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    definition: ReportDefinition, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     preparations, manifest = Preparations(monkeypatch), publish(bucket)
 
@@ -164,7 +164,7 @@ def test_summaries_of_concurrent_requests_are_prepared_once(
 
 
 def test_summaries_are_prepared_in_few_slots_and_one_per_user(
-    definition: ReportDefinition, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    definition: ReportDefinition, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     preparations, manifest = Preparations(monkeypatch), publish(bucket)
     runs = [f"{number:032x}" for number in range(12)]
@@ -187,7 +187,7 @@ def test_summaries_are_prepared_in_few_slots_and_one_per_user(
 
 
 def test_summaries_are_prepared_again_after_a_change(
-    definition: ReportDefinition, bucket: ObjectStore, tmp_path: Path
+    definition: ReportDefinition, bucket: S3Store, tmp_path: Path
 ) -> None:
     manifest = publish(bucket)
     first = asyncio.run(prepared(definition, manifest, bucket, "ann"))
@@ -200,9 +200,7 @@ def test_summaries_are_prepared_again_after_a_change(
 
 
 @pytest.fixture
-def portal(
-    definition: ReportDefinition, tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
-) -> Portal:
+def portal(definition: ReportDefinition, tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> Portal:
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
     return open_portal(monkeypatch, lambda: bucket)
 
@@ -211,14 +209,14 @@ def run_page(portal: Portal) -> httpx.Response:
     return portal.get(f"/reports/events/runs/cli__{'a' * 32}", headers={"Accept": "text/html"})
 
 
-def test_run_page_shows_its_summaries(portal: Portal, bucket: ObjectStore) -> None:
+def test_run_page_shows_its_summaries(portal: Portal, bucket: S3Store) -> None:
     publish(bucket)
     page = run_page(portal)
     assert (page.status_code, page.text.count("<td>kind 000000002</td>")) == (200, 2)
 
 
 def test_run_page_without_a_free_slot_shows_a_message(
-    portal: Portal, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    portal: Portal, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(bucket)
     preparations = Preparations(monkeypatch)
@@ -237,7 +235,7 @@ def test_run_page_without_a_free_slot_shows_a_message(
 )
 def test_run_page_with_unreadable_summaries_shows_a_message(
     portal: Portal,
-    bucket: ObjectStore,
+    bucket: S3Store,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     error: Exception,

@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request
 from quire.airflow_api.client import AirflowApi
 from quire.airflow_api.transports import InProcessTransport
 from quire.errors import ParameterError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.portal import request_checks
 from quire.portal.access import Caller, ReportAccess, _caller
 from quire.portal.work_queue import MAX_WAITING, WorkQueue
@@ -67,7 +67,7 @@ class HeldChecks:
 
 
 @pytest.fixture
-def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
+def portal(tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> Portal:
     events_report(tmp_path)
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
     opened = open_portal(monkeypatch, lambda: bucket)

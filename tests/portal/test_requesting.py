@@ -13,7 +13,7 @@ import httpx
 import psycopg
 import pytest
 from fastapi import HTTPException, Query, Request
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.portal import request_checks
 from quire.portal.run_requests import ReportRequest
 from quire.portal.views import EstimateView
@@ -81,7 +81,7 @@ class Airflow:
 
 
 @pytest.fixture
-def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
+def portal(tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> Portal:
     events_report(tmp_path, workbook={"reader_formats": ["xlsx", "parquet"]})
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
     monkeypatch.setenv("QUIRE_MAX_ACTIVE_RUNS", "3")
@@ -207,9 +207,7 @@ class HeldEstimates:
         monkeypatch.setattr(request_checks, "open_session", lambda _: None)
         monkeypatch.setattr(request_checks, "_QUEUE", WorkQueue())
 
-    def _estimate(
-        self, question: ReportRequest, *, session: None, store: ObjectStore, deadline: Deadline
-    ) -> EstimateView:
+    def _estimate(self, question: ReportRequest, *, session: None, store: S3Store, deadline: Deadline) -> EstimateView:
         if not self.started.is_set():
             self.started.set()
             while not self.released.wait(0.01):

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.portal import run_outcomes, run_queues
 from quire.portal.work_queue import TurnQueue
 
@@ -166,12 +166,12 @@ def test_run_lists_with_a_hung_store_use_limited_threads(portal: Portal, monkeyp
     Airflow(portal, 0)
     entered, released = [], threading.Event()
 
-    def hang(store: ObjectStore, prefix: str) -> list[Any]:
+    def hang(store: S3Store, prefix: str) -> list[Any]:
         entered.append(prefix)
         released.wait(LONG)
         return []
 
-    monkeypatch.setattr(ObjectStore, "list", hang)
+    monkeypatch.setattr(S3Store, "list", hang)
     monkeypatch.setattr(run_queues, "_LISTS", TurnQueue("list", slots=2, threads=2, seconds=0.3, wait=0.1))
 
     async def test() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from quire.airflow_dag.sealing import Sealer
 from quire.date_range import DatePartition
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.portal import command_line_runs, run_outcomes
 from quire.records.stage_records import PartitionStatistics, RowSlice, StagedPartition, WorkbookShard
 
@@ -31,7 +31,7 @@ def task(task_id: str, map_index: int, state: str | None) -> dict[str, Any]:
 
 
 def test_progress_counts_partitions_and_files_of_finished_tasks(
-    tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command_line_runs._LISTINGS.clear()
     run_outcomes._FINAL.clear()

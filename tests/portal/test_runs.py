@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.portal import command_line_runs as module
 from quire.portal.command_line_runs import CommandLineRun, merge_page
@@ -32,9 +32,7 @@ def definition(tmp_path: Path) -> ReportDefinition:
 
 
 @pytest.fixture
-def portal(
-    definition: ReportDefinition, tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
-) -> Portal:
+def portal(definition: ReportDefinition, tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> Portal:
     module._LISTINGS.clear()
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
     return open_portal(monkeypatch, lambda: bucket)
@@ -66,7 +64,7 @@ def airflow_run(number: int, **changes: Any) -> dict[str, Any]:
 
 
 def test_run_list_includes_runs_of_the_command_line(
-    portal: Portal, definition: ReportDefinition, bucket: ObjectStore, fresh_database: str
+    portal: Portal, definition: ReportDefinition, bucket: S3Store, fresh_database: str
 ) -> None:
     fill_events(fresh_database)
     run_id = f"cli__{'a' * 32}"  # made_at is in 2013, so it is the oldest

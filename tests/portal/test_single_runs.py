@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.portal import run_queues
 from quire.portal.work_queue import TurnQueue
 
@@ -98,12 +98,12 @@ def test_run_read_past_its_deadline_stops_calling_airflow(portal: Portal, monkey
 def test_run_reads_with_a_hung_store_use_limited_threads(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     entered, released = list[str](), threading.Event()
 
-    def hang(store: ObjectStore, prefix: str) -> list[Any]:
+    def hang(store: S3Store, prefix: str) -> list[Any]:
         entered.append(prefix)
         released.wait(LONG)
         return []
 
-    monkeypatch.setattr(ObjectStore, "list", hang)
+    monkeypatch.setattr(S3Store, "list", hang)
     use_queue(monkeypatch, slots=2, seconds=0.3, wait=0.1)
 
     async def test() -> None:

@@ -13,7 +13,7 @@ from fastapi import FastAPI, HTTPException, Request
 from quire.airflow_api import client as airflow_api
 from quire.airflow_api.client import AirflowApi, NotFoundError
 from quire.airflow_api.transports import InProcessTransport
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.portal import command_line_runs, run_outcomes, runs
 from quire.portal.command_line_runs import CommandLineRun
 from quire.portal.unreadable_runs import UNREADABLE
@@ -26,7 +26,7 @@ XCOM = "/api/v2/dags/events/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries
 
 
 @pytest.fixture
-def portal(tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
+def portal(tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> Portal:
     command_line_runs._LISTINGS.clear()
     run_outcomes._FINAL.clear()
     events_report(tmp_path, timezone="Asia/Tokyo")

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.portal import downloads, zip_transfers
 from quire.portal.manifest_cache import _CACHE
 from quire.portal.zip_transfers import Transfers
@@ -31,7 +31,7 @@ BLOCK_BYTES = 64 * 1024
 
 
 @pytest.fixture
-def file(bucket: ObjectStore) -> RenderedFile:
+def file(bucket: S3Store) -> RenderedFile:
     """The only file of a published run."""
     body = os.urandom(1024 * 1024) * (FILE_BYTES // (1024 * 1024))
     key, day = f"reports/events/{RUN}/events.xlsx", date(2013, 1, 1)
@@ -50,22 +50,22 @@ def file(bucket: ObjectStore) -> RenderedFile:
 def streams(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The keys of the objects being streamed from the store."""
     keys: list[str] = []
-    stream = ObjectStore.stream
+    stream = S3Store.stream
 
-    def noted(store: ObjectStore, key: str) -> Iterator[bytes]:
+    def noted(store: S3Store, key: str) -> Iterator[bytes]:
         keys.append(key)
         try:
             yield from stream(store, key)
         finally:
             keys.remove(key)
 
-    monkeypatch.setattr(ObjectStore, "stream", noted)
+    monkeypatch.setattr(S3Store, "stream", noted)
     return keys
 
 
 @pytest.fixture
 def archive(
-    tmp_path: Path, bucket: ObjectStore, file: RenderedFile, streams: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, bucket: S3Store, file: RenderedFile, streams: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
     """The URL of the run's zip on a real server with Airflow's middleware; X-User names the caller."""
     _CACHE.clear()
@@ -104,7 +104,7 @@ def test_transfers_are_limited_per_user_and_per_process(archive: str, streams: l
         until(lambda: begin(stack, archive).status_code == 200)
 
 
-def test_transfer_that_fails_to_start_releases_its_slot(archive: str, file: RenderedFile, bucket: ObjectStore) -> None:
+def test_transfer_that_fails_to_start_releases_its_slot(archive: str, file: RenderedFile, bucket: S3Store) -> None:
     bucket.delete([file.key])
     assert [httpx.get(archive, timeout=LONG).status_code for _ in range(4)] == [410] * 4
 

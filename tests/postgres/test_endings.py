@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 from quire.errors import QueryError, SourceUnavailableError, StoreUnavailableError, TerminalError, TransientError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.postgres import open_transaction
 from quire.settings import CLONE
 from quire.stages.extract import extract_partitions
@@ -36,7 +36,7 @@ TASK = """
 import sys
 from pathlib import Path
 from quire.report.catalog import find_definition
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.settings import StoreSettings
 from tests.events import request_of, session_of
@@ -45,7 +45,7 @@ include, url, uri, bucket = sys.argv[1:]
 definition = find_definition(Path(include), "events")
 run_report(
     definition, request_of(definition, "2013-01-01", "2013-01-31"), session=session_of(url),
-    store=ObjectStore(StoreSettings.from_uri(uri, bucket=bucket)),
+    store=S3Store(StoreSettings.from_uri(uri, bucket=bucket)),
 )
 """
 
@@ -75,7 +75,7 @@ def sql(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_task_that_is_killed_leaves_no_query_behind(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore, store_connection: str, sql: str, how: signal.Signals
+    tmp_path: Path, fresh_database: str, bucket: S3Store, store_connection: str, sql: str, how: signal.Signals
 ) -> None:
     fill_events(fresh_database)
     events_report(tmp_path, sql=sql)
@@ -107,7 +107,7 @@ def drop(url: str) -> None:
 
 
 def test_backend_that_is_terminated_is_an_error_that_may_pass(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore, sql: str
+    tmp_path: Path, fresh_database: str, bucket: S3Store, sql: str
 ) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path, sql=sql)
@@ -123,7 +123,7 @@ def test_backend_that_is_terminated_is_an_error_that_may_pass(
 
 
 def test_statement_that_takes_too_long_is_an_error_that_stays(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore, sql: str
+    tmp_path: Path, fresh_database: str, bucket: S3Store, sql: str
 ) -> None:
     fill_events(fresh_database)
     events_report(tmp_path, sql=sql)
@@ -135,7 +135,7 @@ def test_statement_that_takes_too_long_is_an_error_that_stays(
 
 
 def test_upload_that_ends_in_the_middle_ends_the_query_too(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+    tmp_path: Path, fresh_database: str, bucket: S3Store
 ) -> None:
     fill_events(fresh_database)
     events_report(tmp_path, sql=SENDING + RANGE)
@@ -158,7 +158,7 @@ def test_upload_that_ends_in_the_middle_ends_the_query_too(
     assert [entry.key for entry in bucket.list("")] == []
 
 
-def extract(include: Path, url: str, store: ObjectStore, *, seconds: float = 60) -> None:
+def extract(include: Path, url: str, store: S3Store, *, seconds: float = 60) -> None:
     from quire.report.catalog import find_definition
 
     definition = find_definition(include, "events")

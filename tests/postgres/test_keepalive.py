@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from quire.errors import SourceUnavailableError, TransientError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.postgres import open_transaction
 from quire.postgres.keepalive import with_defaults
 from quire.stages.extract import extract_partitions
@@ -57,7 +57,7 @@ def unreachable(address: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("how", ["reset", "silent"])
 def test_connection_that_is_lost_in_the_middle_of_copy_is_an_error_that_may_pass(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore, relay: Relay, how: str
+    tmp_path: Path, fresh_database: str, bucket: S3Store, relay: Relay, how: str
 ) -> None:
     if how == "silent" and (os.geteuid() or not shutil.which("ip")):
         pytest.skip("only root, with iproute2's ip, can cut a network")

@@ -8,8 +8,8 @@ from datetime import date
 from typing import Any
 
 import pytest
-from quire.object_store import ObjectStore
 from quire.object_store.commit_records import read_record, write_once
+from quire.object_store.s3_store import S3Store
 from quire.partitions.cache import find_cached_partition
 from quire.records.serialization import field_names, to_json
 from quire.records.stage_records import PartitionStatistics, StagedPartition
@@ -54,18 +54,18 @@ def with_checksum(value: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("earlier", [with_checksum(EARLIER), EARLIER], ids=["with checksum", "without checksum"])
-def test_partition_record_of_an_earlier_version_is_read(bucket: ObjectStore, earlier: dict[str, Any]) -> None:
+def test_partition_record_of_an_earlier_version_is_read(bucket: S3Store, earlier: dict[str, Any]) -> None:
     bucket.put(f"{PLACE}.json", json.dumps(earlier).encode())
     assert read_record(bucket, StagedPartition, f"{PLACE}.json") == CURRENT
 
 
-def test_partition_of_an_earlier_version_is_a_cache_hit(bucket: ObjectStore) -> None:
+def test_partition_of_an_earlier_version_is_a_cache_hit(bucket: S3Store) -> None:
     bucket.put(CURRENT.object_key, BODY)
     bucket.put(f"{PLACE}.json", json.dumps(with_checksum(EARLIER)).encode())
     assert find_cached_partition(bucket, PLACE) == CURRENT
 
 
-def test_partition_record_has_the_names_of_today(bucket: ObjectStore) -> None:
+def test_partition_record_has_the_names_of_today(bucket: S3Store) -> None:
     assert write_once(bucket, f"{PLACE}.json", CURRENT)
     written: Any = bucket.read_json(f"{PLACE}.json")
     assert set(written) - {"checksum"} == set(to_json(CURRENT))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from quire.errors import IntegrityError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.records.manifest import manifest_key
 from quire.report.definition import ReportDefinition
 from quire.runs.verify import verify_run
@@ -33,7 +33,7 @@ def definition(tmp_path: Path) -> ReportDefinition:
 
 
 def test_damaged_partition_record_is_deleted_and_the_rest_swept(
-    definition: ReportDefinition, database: str, bucket: ObjectStore, caplog: pytest.LogCaptureFixture
+    definition: ReportDefinition, database: str, bucket: S3Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     supersede(definition, database, bucket)
     (february,) = places(bucket, "2013-02")
@@ -53,7 +53,7 @@ def test_damaged_partition_record_is_deleted_and_the_rest_swept(
 
 
 def test_damaged_superseded_record_leaves_rows_that_a_manifest_names(
-    definition: ReportDefinition, database: str, bucket: ObjectStore
+    definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     manifest = publish(definition, database, bucket)
     (old,) = places(bucket, "2013-01")
@@ -67,7 +67,7 @@ def test_damaged_superseded_record_leaves_rows_that_a_manifest_names(
 
 
 def test_damaged_partial_record_is_deleted_and_the_rows_stay(
-    definition: ReportDefinition, database: str, bucket: ObjectStore
+    definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     manifest = publish(definition, database, bucket)
     partial = min(
@@ -80,7 +80,7 @@ def test_damaged_partial_record_is_deleted_and_the_rows_stay(
 
 
 def test_damaged_manifest_keeps_its_run_and_older_rows_only(
-    definition: ReportDefinition, database: str, bucket: ObjectStore, caplog: pytest.LogCaptureFixture
+    definition: ReportDefinition, database: str, bucket: S3Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = publish(definition, database, bucket)
     flip_digit(bucket, manifest_key("events", first.run))
@@ -112,7 +112,7 @@ def test_damaged_manifest_keeps_its_run_and_older_rows_only(
 
 
 def test_damaged_manifest_goes_with_its_run_when_that_is_past_its_time(
-    definition: ReportDefinition, database: str, bucket: ObjectStore
+    definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     manifest = publish(definition, database, bucket)
     flip_digit(bucket, manifest_key("events", manifest.run))

@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 from quire.errors import DamagedObjectError, ReportError, StoreUnavailableError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.records.stage_records import TaskUsage
 from quire.report.request import RunRequest
@@ -34,7 +34,7 @@ def request_(tmp_path: Path) -> RunRequest:
     return request_of(events_report(tmp_path))
 
 
-def leases(store: ObjectStore) -> list[str]:
+def leases(store: S3Store) -> list[str]:
     return [entry.key for entry in store.list("leases/")]
 
 
@@ -51,7 +51,7 @@ class Clock:
         self.seconds += time.total_seconds()
 
 
-class AgingStore(ObjectStore):
+class AgingStore(S3Store):
     """Tells of objects that they are older than they are."""
 
     older = timedelta()
@@ -61,14 +61,14 @@ class AgingStore(ObjectStore):
         return None if age is None else age + self.older
 
 
-def test_lease_is_held_while_the_run_is_active_and_then_released(request_: RunRequest, bucket: ObjectStore) -> None:
+def test_lease_is_held_while_the_run_is_active_and_then_released(request_: RunRequest, bucket: S3Store) -> None:
     with hold_lease(request_, store=bucket):
         (active,) = active_runs("events", store=bucket, now=datetime.now(UTC))
         assert active.run_id == request_.run_id
     assert leases(bucket) == []
 
 
-def test_lease_of_a_task_stays_for_the_next_one(request_: RunRequest, bucket: ObjectStore) -> None:
+def test_lease_of_a_task_stays_for_the_next_one(request_: RunRequest, bucket: S3Store) -> None:
     with hold_lease(request_, store=bucket, release=False):
         pass
     assert leases(bucket) == [lease_key("events", request_.run_id)]
@@ -76,7 +76,7 @@ def test_lease_of_a_task_stays_for_the_next_one(request_: RunRequest, bucket: Ob
         assert not lease.lapsed
 
 
-def test_lease_is_renewed_by_a_thread(request_: RunRequest, bucket: ObjectStore) -> None:
+def test_lease_is_renewed_by_a_thread(request_: RunRequest, bucket: S3Store) -> None:
     renewed = threading.Event()
 
     def count(**_: Any) -> None:
@@ -90,7 +90,7 @@ def test_lease_is_renewed_by_a_thread(request_: RunRequest, bucket: ObjectStore)
     assert leases(bucket) == []
 
 
-def test_lease_whose_renewal_fails_is_renewed_later(request_: RunRequest, bucket: ObjectStore) -> None:
+def test_lease_whose_renewal_fails_is_renewed_later(request_: RunRequest, bucket: S3Store) -> None:
     failures = [StoreUnavailableError("away"), StoreUnavailableError("away")]
     renewed = threading.Event()
 
@@ -107,7 +107,7 @@ def test_lease_whose_renewal_fails_is_renewed_later(request_: RunRequest, bucket
 
 @pytest.mark.parametrize("older", [None, LATE])
 def test_lease_that_was_lost_between_tasks_has_lapsed_for_good(
-    request_: RunRequest, bucket: ObjectStore, older: timedelta | None
+    request_: RunRequest, bucket: S3Store, older: timedelta | None
 ) -> None:
     store = AgingStore(bucket.settings)
     Lease(request_, store=store)
@@ -121,7 +121,7 @@ def test_lease_that_was_lost_between_tasks_has_lapsed_for_good(
     assert not Lease(request_, store=store).lapsed  # a run that begins again has found nothing yet
 
 
-def test_lease_of_a_process_that_was_stopped_has_lapsed(request_: RunRequest, bucket: ObjectStore) -> None:
+def test_lease_of_a_process_that_was_stopped_has_lapsed(request_: RunRequest, bucket: S3Store) -> None:
     clock = Clock()
     lease = Lease(request_, store=bucket, clock=clock)
     for _ in range(10):
@@ -134,7 +134,7 @@ def test_lease_of_a_process_that_was_stopped_has_lapsed(request_: RunRequest, bu
     assert Lease(request_, store=bucket, first=False).lapsed
 
 
-def test_lease_that_a_slow_store_takes_in_too_late_has_lapsed(request_: RunRequest, bucket: ObjectStore) -> None:
+def test_lease_that_a_slow_store_takes_in_too_late_has_lapsed(request_: RunRequest, bucket: S3Store) -> None:
     clock = Clock()
     lease = Lease(request_, store=bucket, clock=clock)
     bucket.client.meta.events.register("after-call.s3.PutObject", lambda **_: clock.pass_by(EXPIRES_AFTER / 2 + MINUTE))
@@ -146,7 +146,7 @@ def test_lease_that_a_slow_store_takes_in_too_late_has_lapsed(request_: RunReque
 
 @pytest.mark.parametrize("is_renewed", [False, True])
 def test_lease_that_somebody_else_released_has_lapsed_for_good(
-    request_: RunRequest, bucket: ObjectStore, is_renewed: bool
+    request_: RunRequest, bucket: S3Store, is_renewed: bool
 ) -> None:
     lease = Lease(request_, store=bucket)
     lease.renew()
@@ -160,7 +160,7 @@ def test_lease_that_somebody_else_released_has_lapsed_for_good(
     assert Lease(request_, store=bucket, first=False).lapsed
 
 
-def test_lease_whose_process_stops_while_it_asks_has_lapsed(request_: RunRequest, bucket: ObjectStore) -> None:
+def test_lease_whose_process_stops_while_it_asks_has_lapsed(request_: RunRequest, bucket: S3Store) -> None:
     clock = Clock()
     lease = Lease(request_, store=bucket, clock=clock)
     bucket.client.meta.events.register("after-call.s3.HeadObject", lambda **_: clock.pass_by(LATE))
@@ -174,7 +174,7 @@ def test_seconds_passed_goes_on_while_a_machine_sleeps(monkeypatch: pytest.Monke
     assert monotonic_seconds() == 500
 
 
-def test_active_runs_takes_expired_leases_away(request_: RunRequest, bucket: ObjectStore) -> None:
+def test_active_runs_takes_expired_leases_away(request_: RunRequest, bucket: S3Store) -> None:
     Lease(request_, store=bucket)
     now = datetime.now(UTC)
     assert [run.run_id for run in active_runs("events", store=bucket, now=now)] == [request_.run_id]
@@ -182,7 +182,7 @@ def test_active_runs_takes_expired_leases_away(request_: RunRequest, bucket: Obj
     assert leases(bucket) == []
 
 
-def test_lease_of_a_run_id_with_any_character_names_it(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_lease_of_a_run_id_with_any_character_names_it(tmp_path: Path, bucket: S3Store) -> None:
     run_id = "events__scheduled__2026-01-01T00:00:00+00:00/ü"
     Lease(request_of(events_report(tmp_path), run_id=run_id), store=bucket)
     assert [run.run_id for run in active_runs("events", store=bucket, now=datetime.now(UTC))] == [run_id]
@@ -196,7 +196,7 @@ def test_lease_of_a_run_id_with_any_character_names_it(tmp_path: Path, bucket: O
     ],
 )
 def test_run_that_fails_or_is_cancelled_releases_its_lease(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore, spoil: str | None, error: type[BaseException]
+    tmp_path: Path, fresh_database: str, bucket: S3Store, spoil: str | None, error: type[BaseException]
 ) -> None:
     fill_events(fresh_database)
     seen: list[str] = []
@@ -227,21 +227,19 @@ import os, signal, sys
 from pathlib import Path
 from quire.report.catalog import find_definition
 from quire.runs.leases import hold_lease
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.settings import StoreSettings
 from tests.aggregated_runs import aggregate_run
 from tests.events import request_of
 
 include, uri, bucket = sys.argv[1:]
-store = ObjectStore(StoreSettings.from_uri(uri, bucket=bucket))
+store = S3Store(StoreSettings.from_uri(uri, bucket=bucket))
 with hold_lease(request_of(find_definition(Path(include), "events"), run_id="killed"), store=store):
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_lease_of_a_killed_worker_expires_in_minutes(
-    tmp_path: Path, bucket: ObjectStore, store_connection: str
-) -> None:
+def test_lease_of_a_killed_worker_expires_in_minutes(tmp_path: Path, bucket: S3Store, store_connection: str) -> None:
     events_report(tmp_path)
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path), store_connection, bucket.bucket],
@@ -254,7 +252,7 @@ def test_lease_of_a_killed_worker_expires_in_minutes(
 
 
 def test_publish_of_a_lapsed_run_looks_again_at_the_rows_it_names(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+    tmp_path: Path, fresh_database: str, bucket: S3Store
 ) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from quire.errors import IntegrityError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.postgres.tracking.installation import track
 from quire.records.manifest import Manifest, manifest_key
@@ -33,7 +33,7 @@ def definition(tmp_path: Path) -> ReportDefinition:
     return events_report(tmp_path, source={"freshness": {"probe": "amount"}}, delivery={"keep": "30d"})
 
 
-def run(definition: ReportDefinition, url: str, store: ObjectStore, **changes: Any) -> Manifest:
+def run(definition: ReportDefinition, url: str, store: S3Store, **changes: Any) -> Manifest:
     request = replace(request_of(definition), **changes)
     return run_report(definition, request, session=session_of(url), store=store).published.manifest
 
@@ -48,7 +48,7 @@ def named(manifest: Manifest) -> set[str]:
 
 @pytest.mark.parametrize("detail", [True, False])
 def test_gc_after_a_record_was_replaced_keeps_rows_that_manifests_name(
-    tmp_path: Path, database: str, bucket: ObjectStore, detail: bool
+    tmp_path: Path, database: str, bucket: S3Store, detail: bool
 ) -> None:
     definition = tracked_report(
         tmp_path,
@@ -72,7 +72,7 @@ def test_gc_after_a_record_was_replaced_keeps_rows_that_manifests_name(
 
 
 def test_superseded_record_and_its_summaries_stay_while_a_manifest_names_its_rows(
-    definition: ReportDefinition, database: str, bucket: ObjectStore
+    definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     manifest = publish(definition, database, bucket)
     (record,) = places(bucket, "2013-01")
@@ -86,7 +86,7 @@ def test_superseded_record_and_its_summaries_stay_while_a_manifest_names_its_row
 
 
 def test_manifest_in_a_folder_below_a_run_is_not_its_record(
-    definition: ReportDefinition, database: str, bucket: ObjectStore
+    definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     manifest = publish(definition, database, bucket)
     nested = f"reports/events/{manifest.run}/0/manifest.json"
@@ -98,7 +98,7 @@ def test_manifest_in_a_folder_below_a_run_is_not_its_record(
 
 
 def test_partition_record_of_another_version_is_reported_once(
-    definition: ReportDefinition, database: str, bucket: ObjectStore, caplog: pytest.LogCaptureFixture
+    definition: ReportDefinition, database: str, bucket: S3Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     supersede(definition, database, bucket)
     record = min(places(bucket, "2013-01"))

@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 from quire.errors import DamagedObjectError
-from quire.object_store import ObjectStore
 from quire.object_store.commit_records import read_record, write_once
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.portal.command_line_runs import command_line_runs
 from quire.portal.manifest_cache import cached_manifest
@@ -34,23 +34,21 @@ def database(fresh_database: str) -> str:
     return fresh_database
 
 
-def run(definition: ReportDefinition, url: str, store: ObjectStore) -> Manifest:
+def run(definition: ReportDefinition, url: str, store: S3Store) -> Manifest:
     request = replace(request_of(definition), formats=("csv",))
     return run_report(definition, request, session=session_of(url), store=store).published.manifest
 
 
-def rows(store: ObjectStore, manifest: Manifest) -> bytes:
+def rows(store: S3Store, manifest: Manifest) -> bytes:
     return b"".join(store.read(file.key) or b"" for file in manifest.files if file.name.endswith(".csv"))
 
 
-def record_of(store: ObjectStore, report: str, month: str) -> str:
+def record_of(store: S3Store, report: str, month: str) -> str:
     (key,) = (key for key in keys(store, f"partitions/{report}/", 4, ".json") if month in key)
     return key
 
 
-def test_old_record_of_a_partition_at_a_new_token_is_replaced(
-    tmp_path: Path, database: str, bucket: ObjectStore
-) -> None:
+def test_old_record_of_a_partition_at_a_new_token_is_replaced(tmp_path: Path, database: str, bucket: S3Store) -> None:
     run(events_report(tmp_path, **PROBED), database, bucket)
     old = record_of(bucket, "events", "2013-02")
     with psycopg.connect(database) as connection:
@@ -65,7 +63,7 @@ def test_old_record_of_a_partition_at_a_new_token_is_replaced(
     assert staged.object_key.startswith(new.removesuffix(".json"))
 
 
-def test_record_that_names_another_reports_rows_is_replaced(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_record_that_names_another_reports_rows_is_replaced(tmp_path: Path, database: str, bucket: S3Store) -> None:
     run(events_report(tmp_path, **PROBED), database, bucket)
     changes = {"source": {**DEFINITION["source"], "sql": "secret/extract.sql", "freshness": {"probe": "id"}}}
     secret = write_report(tmp_path, "secret", {**DEFINITION, **changes}, SQL.replace("kind,", "'SECRET' AS kind,"))
@@ -82,7 +80,7 @@ def test_record_that_names_another_reports_rows_is_replaced(tmp_path: Path, data
 
 @pytest.mark.parametrize("change", [{"freshness_token": "t"}, {"key": "2013-03"}])
 def test_record_of_another_token_or_partition_is_replaced(
-    tmp_path: Path, database: str, bucket: ObjectStore, change: dict[str, str]
+    tmp_path: Path, database: str, bucket: S3Store, change: dict[str, str]
 ) -> None:
     run(events_report(tmp_path, **PROBED), database, bucket)
     key = record_of(bucket, "events", "2013-02")
@@ -96,9 +94,7 @@ def test_record_of_another_token_or_partition_is_replaced(
     assert [staged.key, staged.freshness_token] == key.removesuffix(".json").split("/")[-2:]
 
 
-def test_partial_summaries_of_another_partition_are_replaced(
-    tmp_path: Path, database: str, bucket: ObjectStore
-) -> None:
+def test_partial_summaries_of_another_partition_are_replaced(tmp_path: Path, database: str, bucket: S3Store) -> None:
     first = run(events_report(tmp_path, **PROBED), database, bucket)
     january, february = (
         next(key for key in keys(bucket, "partitions/", 5, ".json") if month in key) for month in ("2013-01", "2013-02")
@@ -133,7 +129,7 @@ FORGED: dict[str, Callable[[], Manifest]] = {
         MANIFEST, summaries=(replace(MANIFEST.summaries[0], object_key="summaries/secret/k"),)
     ),
 }
-READERS: dict[str, Callable[[ObjectStore, str], object]] = {
+READERS: dict[str, Callable[[S3Store, str], object]] = {
     "read": lambda store, run: read_manifest(store, MANIFEST.report, run),
     "portal": lambda store, run: cached_manifest(store, MANIFEST.report, run),
     "verify": lambda store, run: verify_run(manifest_key(MANIFEST.report, run), store=store),
@@ -143,28 +139,28 @@ READERS: dict[str, Callable[[ObjectStore, str], object]] = {
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("forged", FORGED)
-def test_forged_manifest_is_refused_by_every_reader(bucket: ObjectStore, forged: str, reader: str) -> None:
+def test_forged_manifest_is_refused_by_every_reader(bucket: S3Store, forged: str, reader: str) -> None:
     write_once(bucket, manifest_key(MANIFEST.report, MANIFEST.run), FORGED[forged]())
     with pytest.raises(DamagedObjectError, match=r"^reports/flights/a{32}/manifest\.json "):
         READERS[reader](bucket, MANIFEST.run)
 
 
 @pytest.mark.parametrize("forged", FORGED)
-def test_forged_manifest_is_deleted_by_the_next_run(bucket: ObjectStore, forged: str) -> None:
+def test_forged_manifest_is_deleted_by_the_next_run(bucket: S3Store, forged: str) -> None:
     key = manifest_key(MANIFEST.report, MANIFEST.run)
     write_once(bucket, key, FORGED[forged]())
     assert find_manifest(bucket, MANIFEST.report, MANIFEST.run) is None
     assert bucket.size(key) is None
 
 
-def test_forged_manifest_is_in_no_list_of_runs(bucket: ObjectStore) -> None:
+def test_forged_manifest_is_in_no_list_of_runs(bucket: S3Store) -> None:
     value = replace(MANIFEST, run_id="cli__" + "c" * 32)
     write_once(bucket, manifest_key(MANIFEST.report, value.run), value)
     write_once(bucket, manifest_key(MANIFEST.report, "b" * 32), value)
     assert [run.run_key for run in command_line_runs(bucket, MANIFEST.report)] == [value.run]
 
 
-def test_own_manifest_is_read_by_every_reader(bucket: ObjectStore) -> None:
+def test_own_manifest_is_read_by_every_reader(bucket: S3Store) -> None:
     write_once(bucket, manifest_key(MANIFEST.report, MANIFEST.run), MANIFEST)
     assert read_manifest(bucket, MANIFEST.report, MANIFEST.run) == MANIFEST
     assert find_manifest(bucket, MANIFEST.report, MANIFEST.run) == MANIFEST

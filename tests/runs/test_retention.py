@@ -12,7 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 from quire.errors import IntegrityError
-from quire.object_store import ObjectStore, StoredObject
+from quire.object_store import StoredObject
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report, store_partitions
 from quire.records.manifest import Manifest
 from quire.report.definition import ReportDefinition
@@ -38,7 +39,7 @@ def definition(tmp_path: Path) -> ReportDefinition:
     return events_report(tmp_path, source={"freshness": {"probe": "amount"}}, delivery={"keep": "30d"})
 
 
-def publish(definition: ReportDefinition, url: str, store: ObjectStore, end: str = "2013-03-31") -> Manifest:
+def publish(definition: ReportDefinition, url: str, store: S3Store, end: str = "2013-03-31") -> Manifest:
     request = request_of(definition, "2013-01-01", end)
     return run_report(definition, request, session=session_of(url), store=store).published.manifest
 
@@ -48,7 +49,7 @@ def change(url: str, event: int, amount: float) -> None:
         connection.execute("UPDATE events SET amount = %s WHERE id = %s", [amount, event])
 
 
-def supersede(definition: ReportDefinition, url: str, store: ObjectStore) -> None:
+def supersede(definition: ReportDefinition, url: str, store: S3Store) -> None:
     """Stores all partitions, and January's again after a change."""
     session, request = session_of(url), request_of(definition)
     store_partitions(definition, request, session=session, store=store)
@@ -56,21 +57,21 @@ def supersede(definition: ReportDefinition, url: str, store: ObjectStore) -> Non
     store_partitions(definition, request, session=session, store=store)
 
 
-def collect(definition: ReportDefinition, store: ObjectStore, *, after: timedelta) -> CollectionResult:
+def collect(definition: ReportDefinition, store: S3Store, *, after: timedelta) -> CollectionResult:
     """Sweeps as if it were later; ``DAY + 1 h`` makes everything that a test has written old."""
     return collect_garbage({definition.name: definition}, store=store, now=datetime.now(UTC) + after)
 
 
-def keys(store: ObjectStore) -> set[str]:
+def keys(store: S3Store) -> set[str]:
     return {entry.key for entry in store.list("")}
 
 
-def places(store: ObjectStore, month: str) -> set[str]:
+def places(store: S3Store, month: str) -> set[str]:
     """Returns the records of a partition's rows."""
     return {key for key in keys(store) if f"/{month}/" in key and key.count("/") == 4}
 
 
-def test_nothing_that_counts_is_deleted(definition: ReportDefinition, database: str, bucket: ObjectStore) -> None:
+def test_nothing_that_counts_is_deleted(definition: ReportDefinition, database: str, bucket: S3Store) -> None:
     manifest = publish(definition, database, bucket)
     before = keys(bucket)
     done = collect(definition, bucket, after=29 * DAY)
@@ -79,7 +80,7 @@ def test_nothing_that_counts_is_deleted(definition: ReportDefinition, database: 
 
 
 def test_run_past_its_time_goes_and_the_newest_rows_stay(
-    definition: ReportDefinition, database: str, bucket: ObjectStore
+    definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     publish(definition, database, bucket)
     partitions = {key for key in keys(bucket) if key.startswith("partitions/")}
@@ -90,9 +91,7 @@ def test_run_past_its_time_goes_and_the_newest_rows_stay(
     assert keys(bucket) == partitions  # all of them are found again
 
 
-def test_run_of_a_report_without_definition_stays(
-    definition: ReportDefinition, database: str, bucket: ObjectStore
-) -> None:
+def test_run_of_a_report_without_definition_stays(definition: ReportDefinition, database: str, bucket: S3Store) -> None:
     publish(definition, database, bucket)
     before = keys(bucket)
     collect_garbage({}, store=bucket, now=datetime.now(UTC) + 1000 * DAY)
@@ -100,7 +99,7 @@ def test_run_of_a_report_without_definition_stays(
 
 
 def test_superseded_rows_go_after_a_day_and_no_earlier(
-    definition: ReportDefinition, database: str, bucket: ObjectStore
+    definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     request = request_of(definition)
     for amount in (1, 2, 3):
@@ -116,7 +115,7 @@ def test_superseded_rows_go_after_a_day_and_no_earlier(
 
 
 def test_rows_that_no_run_can_find_do_not_supersede_those_that_some_can(
-    definition: ReportDefinition, database: str, bucket: ObjectStore
+    definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     request = request_of(definition)
     store_partitions(definition, request, session=session_of(database), store=bucket)
@@ -133,7 +132,7 @@ def test_rows_that_no_run_can_find_do_not_supersede_those_that_some_can(
 
 
 def test_superseded_rows_that_a_manifest_names_stay_until_it_goes(
-    definition: ReportDefinition, database: str, bucket: ObjectStore
+    definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     first = publish(definition, database, bucket)
     change(database, 1, 5)
@@ -146,7 +145,7 @@ def test_superseded_rows_that_a_manifest_names_stay_until_it_goes(
     assert not [key for key in keys(bucket) if key.startswith(("reports/", "summaries/"))]
 
 
-def test_orphans_go_after_a_day(definition: ReportDefinition, database: str, bucket: ObjectStore) -> None:
+def test_orphans_go_after_a_day(definition: ReportDefinition, database: str, bucket: S3Store) -> None:
     manifest = publish(definition, database, bucket)
     known = keys(bucket)
     folder = manifest.partitions[0].object_key.rpartition("/")[0]
@@ -169,7 +168,7 @@ def test_orphans_go_after_a_day(definition: ReportDefinition, database: str, buc
 
 
 def test_report_with_an_active_run_is_left_alone_until_its_lease_expires(
-    definition: ReportDefinition, database: str, bucket: ObjectStore
+    definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     publish(definition, database, bucket)
     bucket.put("running/events/of-an-earlier-version", b"")
@@ -185,7 +184,7 @@ def test_report_with_an_active_run_is_left_alone_until_its_lease_expires(
     assert not [key for key in keys(bucket) if key.startswith(("running/", "leases/", "reports/"))]
 
 
-class StoppingStore(ObjectStore):
+class StoppingStore(S3Store):
     """Stops after some deletions, as a process that is killed does, or lets something happen at the first one."""
 
     def __init__(self, settings: StoreSettings, *, after: int) -> None:
@@ -202,7 +201,7 @@ class StoppingStore(ObjectStore):
 
 @pytest.mark.parametrize("after", [0, 1, 3, 8])
 def test_sweep_that_is_killed_is_taken_up_by_the_next(
-    definition: ReportDefinition, database: str, bucket: ObjectStore, after: int
+    definition: ReportDefinition, database: str, bucket: S3Store, after: int
 ) -> None:
     old = publish(definition, database, bucket)
     change(database, 1, 5)
@@ -222,7 +221,7 @@ def test_sweep_that_is_killed_is_taken_up_by_the_next(
     assert verify_run(again.run, store=bucket).problems == ()
 
 
-class RacingStore(ObjectStore):
+class RacingStore(S3Store):
     """Runs a report the moment before the first deletion: it finds what is about to go."""
 
     def __init__(self, settings: StoreSettings, run: Any) -> None:
@@ -242,13 +241,13 @@ class RacingStore(ObjectStore):
             yield replace(entry, modified=entry.modified + 7 * DAY) if prefix.startswith("leases/") else entry
 
 
-def lease_once(request: RunRequest, store: ObjectStore) -> bool:
+def lease_once(request: RunRequest, store: S3Store) -> bool:
     Lease(request, store=store)
     return True
 
 
 def test_rows_stay_while_a_run_that_may_have_found_them_is_at_work(
-    definition: ReportDefinition, database: str, bucket: ObjectStore
+    definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     supersede(definition, database, bucket)
     rows = {key for key in keys(bucket) if key.startswith("partitions/") and key.count("/") == 5}
@@ -258,7 +257,7 @@ def test_rows_stay_while_a_run_that_may_have_found_them_is_at_work(
 
 
 def test_torn_record_of_one_report_does_not_keep_the_others_from_being_swept(
-    definition: ReportDefinition, database: str, bucket: ObjectStore
+    definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     publish(definition, database, bucket)
     bucket.put("reports/aaa/run/manifest.json", b"{}")
@@ -271,7 +270,7 @@ def test_torn_record_of_one_report_does_not_keep_the_others_from_being_swept(
 
 
 def test_rows_that_a_run_finds_just_before_they_would_go_stay(
-    definition: ReportDefinition, database: str, bucket: ObjectStore
+    definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     supersede(definition, database, bucket)
     change(database, 1, 10.1)  # the first rows are the true ones again

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from quire.errors import ParameterError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.records.manifest import Manifest, ManifestPartition, manifest_key
 from quire.records.serialization import to_json
 from quire.records.stage_records import RenderedFile
@@ -21,7 +21,7 @@ START, END = dt.date(2013, 1, 1), dt.date(2013, 1, 31)
 ROWS = 3
 
 
-def stored_partition(store: ObjectStore) -> ManifestPartition:
+def stored_partition(store: S3Store) -> ManifestPartition:
     body = io.BytesIO()
     pq.write_table(pa.table({"id": list(range(ROWS))}), body)
     store.put("partitions/events/a.parquet", body.getvalue())
@@ -35,7 +35,7 @@ def stored_partition(store: ObjectStore) -> ManifestPartition:
     )
 
 
-def stored_file(store: ObjectStore, name: str, body: bytes, *, rows: int) -> RenderedFile:
+def stored_file(store: S3Store, name: str, body: bytes, *, rows: int) -> RenderedFile:
     store.put(f"reports/events/r/{name}", body)
     return RenderedFile(
         name=name,
@@ -48,7 +48,7 @@ def stored_file(store: ObjectStore, name: str, body: bytes, *, rows: int) -> Ren
     )
 
 
-def published(store: ObjectStore, *files: RenderedFile) -> Manifest:
+def published(store: S3Store, *files: RenderedFile) -> Manifest:
     return Manifest(
         report="events",
         run="r",
@@ -68,12 +68,12 @@ def published(store: ObjectStore, *files: RenderedFile) -> Manifest:
     )
 
 
-def faults(store: ObjectStore, manifest: Manifest) -> tuple[str, ...]:
+def faults(store: S3Store, manifest: Manifest) -> tuple[str, ...]:
     store.put_json_once(manifest_key("events", "r"), to_json(manifest))
     return verify_run("r", store=store).problems
 
 
-def test_verify_run_that_is_as_it_was_has_no_fault(bucket: ObjectStore) -> None:
+def test_verify_run_that_is_as_it_was_has_no_fault(bucket: S3Store) -> None:
     files = [
         stored_file(bucket, "a.csv", b"csv", rows=1),
         stored_file(bucket, "b.csv", b"more", rows=2),
@@ -83,7 +83,7 @@ def test_verify_run_that_is_as_it_was_has_no_fault(bucket: ObjectStore) -> None:
     assert faults(bucket, published(bucket, *files)) == ()
 
 
-def test_verify_run_of_an_older_version_has_no_fault(bucket: ObjectStore) -> None:
+def test_verify_run_of_an_older_version_has_no_fault(bucket: S3Store) -> None:
     files = [
         stored_file(bucket, "a.xlsx", b"xlsx", rows=ROWS),
         stored_file(bucket, "summary.xlsx", b"none", rows=0),
@@ -95,17 +95,17 @@ def test_verify_run_of_an_older_version_has_no_fault(bucket: ObjectStore) -> Non
     assert verify_run("r", store=bucket).problems == ()
 
 
-def test_verify_counts_rows_of_a_file_that_only_looks_like_a_summary(bucket: ObjectStore) -> None:
+def test_verify_counts_rows_of_a_file_that_only_looks_like_a_summary(bucket: S3Store) -> None:
     file = stored_file(bucket, "events_monthly_summary.xlsx", b"xlsx", rows=ROWS - 1)
     assert faults(bucket, published(bucket, file)) == ("the xlsx files have 2 rows; the manifest states 3",)
 
 
-def test_verify_partitions_of_other_rows_than_the_run_is_a_fault(bucket: ObjectStore) -> None:
+def test_verify_partitions_of_other_rows_than_the_run_is_a_fault(bucket: S3Store) -> None:
     manifest = replace(published(bucket), rows=ROWS + 1)
     assert faults(bucket, manifest) == ("the partitions have 3 rows; the manifest states 4",)
 
 
-def test_verify_format_whose_files_miss_rows_is_a_fault(bucket: ObjectStore) -> None:
+def test_verify_format_whose_files_miss_rows_is_a_fault(bucket: S3Store) -> None:
     files = [
         stored_file(bucket, "a.csv", b"csv", rows=ROWS - 1),
         stored_file(bucket, "a.xlsx", b"xlsx", rows=ROWS),
@@ -113,7 +113,7 @@ def test_verify_format_whose_files_miss_rows_is_a_fault(bucket: ObjectStore) -> 
     assert faults(bucket, published(bucket, *files)) == ("the csv files have 2 rows; the manifest states 3",)
 
 
-def test_verify_last_byte_of_a_large_file_is_read_again(bucket: ObjectStore) -> None:
+def test_verify_last_byte_of_a_large_file_is_read_again(bucket: S3Store) -> None:
     body = b"x" * (READ_BYTES + 1)
     file = stored_file(bucket, "a.csv", body, rows=ROWS)
     manifest = published(bucket, file)
@@ -123,6 +123,6 @@ def test_verify_last_byte_of_a_large_file_is_read_again(bucket: ObjectStore) -> 
     assert fault.startswith(f"{file.key} has the SHA-256 ")
 
 
-def test_verify_run_that_is_not_there_is_refused(bucket: ObjectStore) -> None:
+def test_verify_run_that_is_not_there_is_refused(bucket: S3Store) -> None:
     with pytest.raises(ParameterError, match="run 'r' is not published"):
         verify_run("r", store=bucket)

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from quire.flat_files.row_groups import write_row_groups
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.postgres.arrow_types import storage_schema
 from quire.records.stage_records import RunPlan, SourceColumn, StagedPartition
 from quire.sheets.about_sheet import about_sheet
@@ -24,7 +24,7 @@ from tests.workbooks import open_workbook, sheet_rows
 COLUMNS = (SourceColumn(name="at", pg_type="timestamptz"), SourceColumn(name="n", pg_type="int4"))
 
 
-def told_rows(include: Path, store: ObjectStore, rows: list[int], split: Any) -> dict[str, tuple[int, dict[str, int]]]:
+def told_rows(include: Path, store: S3Store, rows: list[int], split: Any) -> dict[str, tuple[int, dict[str, int]]]:
     """Renders January to March with so many rows each; returns each file's rows, and what its About tells of them."""
     definition = events_report(include, columns=[], summaries=[], workbook={"split": split})
     request = request_of(definition)
@@ -55,7 +55,7 @@ def told_rows(include: Path, store: ObjectStore, rows: list[int], split: Any) ->
     return {file.name: (file.rows, about_rows(store, file.key)) for file in files}
 
 
-def about_rows(store: ObjectStore, key: str) -> dict[str, int]:
+def about_rows(store: S3Store, key: str) -> dict[str, int]:
     """Returns what the sheet About tells of each part."""
     rows = sheet_rows(open_workbook(store, key), "About")
     (header,) = (place for place, row in enumerate(rows) if [cell for cell in row if cell != ""][:1] == ["Period"])
@@ -63,7 +63,7 @@ def about_rows(store: ObjectStore, key: str) -> dict[str, int]:
     return {row[0]: int(row[-1]) for row in cells if row}
 
 
-def test_about_of_a_workbook_for_each_partition_tells_its_own_rows(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_about_of_a_workbook_for_each_partition_tells_its_own_rows(tmp_path: Path, bucket: S3Store) -> None:
     assert told_rows(tmp_path, bucket, [3, 0, 2], "partition") == {
         "events_2013-01.xlsx": (3, {"2013-01": 3}),
         "events_2013-02.xlsx": (0, {"2013-02": 0}),
@@ -71,13 +71,13 @@ def test_about_of_a_workbook_for_each_partition_tells_its_own_rows(tmp_path: Pat
     }
 
 
-def test_about_of_one_workbook_tells_all_rows(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_about_of_one_workbook_tells_all_rows(tmp_path: Path, bucket: S3Store) -> None:
     assert told_rows(tmp_path, bucket, [3, 0, 2], "none") == {
         "events_2013-01-01_2013-03-31.xlsx": (5, {"2013-01": 3, "2013-02": 0, "2013-03": 2})
     }
 
 
-def test_about_tells_the_rows_of_a_partition_that_are_in_its_workbook(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_about_tells_the_rows_of_a_partition_that_are_in_its_workbook(tmp_path: Path, bucket: S3Store) -> None:
     assert told_rows(tmp_path, bucket, [3, 0, 6], {"rows": 4}) == {
         "events_1.xlsx": (4, {"2013-01": 3, "2013-03": 1}),
         "events_2.xlsx": (4, {"2013-03": 4}),
@@ -85,7 +85,7 @@ def test_about_tells_the_rows_of_a_partition_that_are_in_its_workbook(tmp_path: 
     }
 
 
-def test_about_of_no_rows_at_all_tells_each_part(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_about_of_no_rows_at_all_tells_each_part(tmp_path: Path, bucket: S3Store) -> None:
     assert told_rows(tmp_path, bucket, [0, 0, 0], {"rows": 4}) == {
         "events_2013-01-01_2013-03-31.xlsx": (0, {"2013-01": 0, "2013-02": 0, "2013-03": 0})
     }
@@ -93,7 +93,7 @@ def test_about_of_no_rows_at_all_tells_each_part(tmp_path: Path, bucket: ObjectS
 
 @pytest.mark.parametrize("rows", [[20_000, 0, 30_000], [0, 20_000, 0], [8_192, 8_192, 0]])
 def test_about_of_a_file_that_rolls_over_tells_the_rows_of_that_file(
-    tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch, rows: list[int]
+    tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch, rows: list[int]
 ) -> None:
     small = partial(write_workbook, limits=Limits(file_bytes=60_000, sheet_bytes=60_000))
     monkeypatch.setattr("quire.stages.render.write_workbook", small)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from quire.notifications.headline_totals import summary_totals
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.report.definition import ReportDefinition
 from quire.settings import CLONE
@@ -48,7 +48,7 @@ def definition(tmp_path: Path, fresh_database: str) -> ReportDefinition:
 @pytest.mark.usefixtures("servers")
 @pytest.mark.skipif(not shutil.which("soffice"), reason="LibreOffice is not installed")
 def test_page_and_notification_show_numbers_as_the_workbook_does(
-    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore, tmp_path: Path
+    definition: ReportDefinition, fresh_database: str, bucket: S3Store, tmp_path: Path
 ) -> None:
     session = session_of(fresh_database)
     manifest = run_report(definition, request_of(definition), session=session, store=bucket).published.manifest
@@ -65,7 +65,7 @@ def test_page_and_notification_show_numbers_as_the_workbook_does(
 
 @pytest.mark.parametrize(("kind", "converted"), [(None, 12), ("column", 30), ("line", 1_000)])
 def test_page_converts_only_the_rows_it_shows(
-    tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch, kind: str | None, converted: int
+    tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch, kind: str | None, converted: int
 ) -> None:
     lengths = list[int]()
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from quire.errors import DamagedObjectError, IntegrityError
 from quire.notifications.headline_totals import summary_totals
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.records.manifest import Manifest
 from quire.records.stage_records import StagedSummary
@@ -48,12 +48,12 @@ def definition(tmp_path: Path, fresh_database: str) -> ReportDefinition:
 
 
 @pytest.fixture
-def manifest(definition: ReportDefinition, fresh_database: str, bucket: ObjectStore) -> Manifest:
+def manifest(definition: ReportDefinition, fresh_database: str, bucket: S3Store) -> Manifest:
     session = session_of(fresh_database)
     return run_report(definition, request_of(definition), session=session, store=bucket).published.manifest
 
 
-def forge(manifest: Manifest, table: pa.Table, store: ObjectStore) -> Manifest:
+def forge(manifest: Manifest, table: pa.Table, store: S3Store) -> Manifest:
     """Returns a manifest that names a summary of these rows, with the right size and SHA-256."""
     extra = {name: pa.array([None] * table.num_rows, pa.int64()) for name in ("last", "sum")}
     for name, values in extra.items():
@@ -71,7 +71,7 @@ def forge(manifest: Manifest, table: pa.Table, store: ObjectStore) -> Manifest:
 def test_summary_that_expands_without_bounds_is_not_shown(
     definition: ReportDefinition,
     manifest: Manifest,
-    bucket: ObjectStore,
+    bucket: S3Store,
     monkeypatch: pytest.MonkeyPatch,
     forged: str,
 ) -> None:
@@ -84,14 +84,14 @@ def test_summary_that_expands_without_bounds_is_not_shown(
 
 
 def test_summary_that_is_stored_with_too_many_bytes_is_not_read(
-    definition: ReportDefinition, manifest: Manifest, bucket: ObjectStore
+    definition: ReportDefinition, manifest: Manifest, bucket: S3Store
 ) -> None:
     changed = replace(manifest, summaries=(replace(manifest.summaries[0], bytes=2**40),))
     assert summary_tables(definition, changed, store=bucket) == []
 
 
 def test_summary_that_is_no_parquet_is_damaged(
-    definition: ReportDefinition, manifest: Manifest, bucket: ObjectStore
+    definition: ReportDefinition, manifest: Manifest, bucket: S3Store
 ) -> None:
     bucket.put(KEY, b"PAR1")
     sha256 = hashlib.sha256(b"PAR1").hexdigest()
@@ -100,7 +100,7 @@ def test_summary_that_is_no_parquet_is_damaged(
         summary_totals(definition, replace(manifest, summaries=(summary,)), store=bucket)
 
 
-def test_summary_as_stored_is_shown(definition: ReportDefinition, manifest: Manifest, bucket: ObjectStore) -> None:
+def test_summary_as_stored_is_shown(definition: ReportDefinition, manifest: Manifest, bucket: S3Store) -> None:
     (table,) = summary_tables(definition, manifest, store=bucket)
     assert table.total_rows
     assert summary_totals(definition, manifest, store=bucket)

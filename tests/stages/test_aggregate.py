@@ -13,7 +13,7 @@ import polars as pl
 import psycopg
 import pytest
 from quire.errors import QueryError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.records.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.stages.aggregate import aggregate_summaries
@@ -28,7 +28,7 @@ from tests.faults.spoilers import FAULTS
 
 
 def staged_events(
-    include: Path, url: str, store: ObjectStore, **changes: Any
+    include: Path, url: str, store: S3Store, **changes: Any
 ) -> tuple[ReportDefinition, RunPlan, tuple[StagedPartition, ...]]:
     """Extracts three months of events."""
     definition = events_report(include, **changes)
@@ -39,7 +39,7 @@ def staged_events(
     return definition, planned.plan, staged
 
 
-def summary_rows(include: Path, url: str, store: ObjectStore, summary: dict[str, Any], **changes: Any) -> pl.DataFrame:
+def summary_rows(include: Path, url: str, store: S3Store, summary: dict[str, Any], **changes: Any) -> pl.DataFrame:
     """Returns the only summary's rows."""
     definition, plan, staged = staged_events(include, url, store, summaries=[{"name": "S", **summary}], **changes)
     (stored,) = aggregate_summaries(definition, plan, staged, store=store)
@@ -63,7 +63,7 @@ def database(fresh_database: str) -> str:
     return fresh_database
 
 
-def test_every_measure_equals_postgresqls_own_answer(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_every_measure_equals_postgresqls_own_answer(tmp_path: Path, database: str, bucket: S3Store) -> None:
     frame = summary_rows(
         tmp_path,
         database,
@@ -99,7 +99,7 @@ def test_every_measure_equals_postgresqls_own_answer(tmp_path: Path, database: s
         assert found[6] == (None if wanted[6] is None else pytest.approx(wanted[6], rel=1e-12))
 
 
-def test_nan_is_more_than_any_number_as_in_postgresql(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_nan_is_more_than_any_number_as_in_postgresql(tmp_path: Path, database: str, bucket: S3Store) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("ALTER TABLE events ALTER weight TYPE float8")
         connection.execute("UPDATE events SET weight = 'NaN' WHERE id % 100 = 0 OR kind = 'b'")
@@ -115,7 +115,7 @@ def test_nan_is_more_than_any_number_as_in_postgresql(tmp_path: Path, database: 
         assert found == pytest.approx(wanted, rel=1e-12, nan_ok=True)
 
 
-def test_group_without_a_value_has_no_sum_and_no_mean(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_group_without_a_value_has_no_sum_and_no_mean(tmp_path: Path, database: str, bucket: S3Store) -> None:
     frame = summary_rows(
         tmp_path,
         database,
@@ -137,7 +137,7 @@ def test_group_without_a_value_has_no_sum_and_no_mean(tmp_path: Path, database: 
 @pytest.mark.parametrize("every", ["day", "week", "month", "quarter", "year"])
 @pytest.mark.parametrize("kind", ["timestamptz", "timestamp", "date"])
 def test_key_is_truncated_in_the_reports_zone(
-    tmp_path: Path, database: str, bucket: ObjectStore, every: str, kind: str
+    tmp_path: Path, database: str, bucket: S3Store, every: str, kind: str
 ) -> None:
     frame = summary_rows(
         tmp_path,
@@ -164,7 +164,7 @@ ODD_TIMES = (
 @pytest.mark.parametrize("every", ["day", "week", "month", "quarter", "year"])
 @pytest.mark.parametrize("kind", ["timestamptz", "timestamp", "date"])
 def test_key_of_any_year_is_truncated_as_postgresql_does(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore, every: str, kind: str
+    tmp_path: Path, fresh_database: str, bucket: S3Store, every: str, kind: str
 ) -> None:
     fill_events(fresh_database, [(n, "2013-01-02 UTC", None, None, None, t) for n, t in enumerate(ODD_TIMES)])
     odd = f"note::timestamptz::{kind}"
@@ -188,9 +188,7 @@ def test_key_of_any_year_is_truncated_as_postgresql_does(
     assert frame["odd"].dtype == pl.Date
 
 
-def test_order_is_the_definitions_then_the_keys_with_null_last(
-    tmp_path: Path, database: str, bucket: ObjectStore
-) -> None:
+def test_order_is_the_definitions_then_the_keys_with_null_last(tmp_path: Path, database: str, bucket: S3Store) -> None:
     frame = summary_rows(
         tmp_path,
         database,
@@ -200,7 +198,7 @@ def test_order_is_the_definitions_then_the_keys_with_null_last(
     assert frame.rows() == [("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 1), (None, 0)]
 
 
-def test_sum_of_bigints_does_not_overflow(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_sum_of_bigints_does_not_overflow(tmp_path: Path, database: str, bucket: S3Store) -> None:
     frame = summary_rows(
         tmp_path,
         database,
@@ -213,14 +211,14 @@ def test_sum_of_bigints_does_not_overflow(tmp_path: Path, database: str, bucket:
     assert frame.rows() == [("x", rows * 9223372036854775807)]
 
 
-def test_streaming_engine_agrees_with_the_in_memory_engine(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_streaming_engine_agrees_with_the_in_memory_engine(tmp_path: Path, database: str, bucket: S3Store) -> None:
     definition, plan, staged = staged_events(tmp_path, database, bucket)
     parts = [pl.read_parquet(io.BytesIO(bucket.read(part.object_key) or b"")) for part in staged]
     query = summarize(pl.concat(parts).lazy(), definition.summaries[0], plan.columns, timezone=ZONE)
     assert query.collect(engine="streaming").equals(query.collect(engine="in-memory"))
 
 
-def test_rows_whose_answers_break_off_are_read_again(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_rows_whose_answers_break_off_are_read_again(tmp_path: Path, database: str, bucket: S3Store) -> None:
     summary = {
         "name": "S",
         "by": ["kind"],
@@ -241,16 +239,14 @@ def test_rows_whose_answers_break_off_are_read_again(tmp_path: Path, database: s
 
     target = request_name(Message(f"GET /bucket/{staged[1].object_key} HTTP/1.1", (), b""))
     with S3Proxy((place.hostname or "", place.port or 0), target=target, spoil=break_first_answer_of_a_range) as proxy:
-        far = ObjectStore(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
+        far = S3Store(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
         (stored,) = aggregate_summaries(definition, plan, staged, store=far)
     assert ranges
     frame = pl.read_parquet(io.BytesIO(bucket.read(stored.object_key) or b""))
     assert set(frame.select("kind", "n").rows()) == {tuple(row) for row in expected}
 
 
-def test_summary_over_all_null_first_partition_keeps_its_types(
-    tmp_path: Path, database: str, bucket: ObjectStore
-) -> None:
+def test_summary_over_all_null_first_partition_keeps_its_types(tmp_path: Path, database: str, bucket: S3Store) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("UPDATE events SET amount = NULL, kind = NULL WHERE at < '2013-02-01 America/New_York'")
     frame = summary_rows(
@@ -263,7 +259,7 @@ def test_summary_over_all_null_first_partition_keeps_its_types(
     assert frame["total"][1] is not None
 
 
-def test_empty_range_gives_an_empty_summary(tmp_path: Path, fresh_database: str, bucket: ObjectStore) -> None:
+def test_empty_range_gives_an_empty_summary(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
     fill_events(fresh_database, [])
     frame = summary_rows(
         tmp_path, fresh_database, bucket, {"by": ["kind"], "measures": {"n": {"agg": "sum", "of": "amount"}}}
@@ -272,7 +268,7 @@ def test_empty_range_gives_an_empty_summary(tmp_path: Path, fresh_database: str,
     assert frame.columns == ["kind", "n"]
 
 
-def test_numeric_that_is_no_number_is_told_with_the_summary(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_numeric_that_is_no_number_is_told_with_the_summary(tmp_path: Path, database: str, bucket: S3Store) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("UPDATE events SET weight = 'NaN' WHERE id = 101")
     with pytest.raises(QueryError, match=r"summary S: .*NaN"):
@@ -280,7 +276,7 @@ def test_numeric_that_is_no_number_is_told_with_the_summary(tmp_path: Path, data
 
 
 def test_summary_whose_first_partition_is_empty_has_the_rows_of_the_others(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+    tmp_path: Path, fresh_database: str, bucket: S3Store
 ) -> None:
     fill_events(fresh_database, [(1, "2013-03-10 12:00 UTC", "a", "1.00", None, None)])
     frame = summary_rows(tmp_path, fresh_database, bucket, {"by": ["kind"], "measures": {"n": {"agg": "count"}}})

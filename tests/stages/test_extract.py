@@ -17,7 +17,7 @@ import pytest
 from quire.date_range import DatePartition
 from quire.errors import IntegrityError, MisplacedRowsError, QueryError, StoreRefusedError
 from quire.local_stack.postgres_server import PostgresServer
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.records.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.stages.extract import extract_partitions
@@ -34,11 +34,11 @@ class Extraction:
     plan: RunPlan
     partitions: list[DatePartition]
     url: str
-    store: ObjectStore
+    store: S3Store
 
     @classmethod
     def of(
-        cls, include: Path, url: str, store: ObjectStore, *, days: tuple[str, str] | None = None, **changes: Any
+        cls, include: Path, url: str, store: S3Store, *, days: tuple[str, str] | None = None, **changes: Any
     ) -> Extraction:
         definition = events_report(include, **changes)
         start, end = days or ("2013-01-01", "2013-03-31")
@@ -64,7 +64,7 @@ def database(fresh_database: str) -> str:
     return fresh_database
 
 
-def test_every_row_lies_in_its_month_of_the_reports_zone(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_every_row_lies_in_its_month_of_the_reports_zone(tmp_path: Path, database: str, bucket: S3Store) -> None:
     extraction = Extraction.of(tmp_path, database, bucket)
     staged = extraction.run()
     assert [part.key for part in staged] == ["2013-01", "2013-02", "2013-03"]
@@ -73,7 +73,7 @@ def test_every_row_lies_in_its_month_of_the_reports_zone(tmp_path: Path, databas
     assert sum(part.rows for part in staged) == len(ROWS)
 
 
-def test_stored_object_is_what_the_record_says(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_stored_object_is_what_the_record_says(tmp_path: Path, database: str, bucket: S3Store) -> None:
     import hashlib
 
     extraction = Extraction.of(tmp_path, database, bucket)
@@ -94,7 +94,7 @@ def test_stored_object_is_what_the_record_says(tmp_path: Path, database: str, bu
     ],
 )
 def test_dates_and_wall_clocks_are_local_to_the_report(
-    tmp_path: Path, database: str, bucket: ObjectStore, kind: str, rows: dict[str, list[int]]
+    tmp_path: Path, database: str, bucket: S3Store, kind: str, rows: dict[str, list[int]]
 ) -> None:
     sql = f"SELECT id, at, kind, amount FROM (SELECT id, at::{kind} AS at, kind, amount FROM events) e " + (
         "WHERE at >= %(start)s AND at < %(end)s ORDER BY id\n"
@@ -104,7 +104,7 @@ def test_dates_and_wall_clocks_are_local_to_the_report(
 
 
 def test_day_of_23_hours_and_day_of_25_hours_lose_no_row_and_double_none(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+    tmp_path: Path, fresh_database: str, bucket: S3Store
 ) -> None:
     import psycopg
 
@@ -123,7 +123,7 @@ def test_day_of_23_hours_and_day_of_25_hours_lose_no_row_and_double_none(
     assert counts == {"2013-03-10": 23 * 6, "2013-11-03": 25 * 6}
 
 
-def test_empty_partition_is_stored_with_its_columns(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_empty_partition_is_stored_with_its_columns(tmp_path: Path, database: str, bucket: S3Store) -> None:
     extraction = Extraction.of(tmp_path, database, bucket, days=("2012-02-01", "2012-02-29"))
     (part,) = extraction.run()
     assert (part.key, part.rows) == ("2012-02", 0)
@@ -146,7 +146,7 @@ def test_empty_partition_is_stored_with_its_columns(tmp_path: Path, database: st
     ],
 )
 def test_row_outside_its_partition_fails_the_extract_and_leaves_nothing(
-    tmp_path: Path, database: str, bucket: ObjectStore, sql: str, reason: str
+    tmp_path: Path, database: str, bucket: S3Store, sql: str, reason: str
 ) -> None:
     extraction = Extraction.of(tmp_path, database, bucket, sql=sql)
     with pytest.raises(MisplacedRowsError, match=reason) as caught:
@@ -155,7 +155,7 @@ def test_row_outside_its_partition_fails_the_extract_and_leaves_nothing(
     assert extraction.keys() == []
 
 
-def test_query_that_fails_half_way_leaves_nothing(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_query_that_fails_half_way_leaves_nothing(tmp_path: Path, database: str, bucket: S3Store) -> None:
     sql = (
         "SELECT n AS id, %(start)s + n * interval '1 second' AS at, 1 / (150000 - n) AS amount, md5(n::text) AS kind "
         "FROM generate_series(0, 150000) n WHERE %(end)s IS NOT NULL\n"
@@ -169,7 +169,7 @@ def test_query_that_fails_half_way_leaves_nothing(tmp_path: Path, database: str,
 
 
 def test_column_that_was_altered_since_the_plan_is_told_and_nothing_is_stored(
-    tmp_path: Path, database: str, bucket: ObjectStore
+    tmp_path: Path, database: str, bucket: S3Store
 ) -> None:
     extraction = Extraction.of(tmp_path, database, bucket)
     with psycopg.connect(database) as connection:
@@ -180,7 +180,7 @@ def test_column_that_was_altered_since_the_plan_is_told_and_nothing_is_stored(
 
 
 def test_database_other_than_the_planned_one_is_refused_and_nothing_is_stored(
-    tmp_path: Path, database: str, postgres_server: PostgresServer, bucket: ObjectStore
+    tmp_path: Path, database: str, postgres_server: PostgresServer, bucket: S3Store
 ) -> None:
     definition = events_report(tmp_path)
     planned = plan_partitions(definition, request_of(definition), session=session_of(database), store=bucket)
@@ -194,7 +194,7 @@ def test_database_other_than_the_planned_one_is_refused_and_nothing_is_stored(
     assert list(bucket.list("partitions/")) == []
 
 
-def test_retry_of_the_same_run_uses_what_was_stored(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_retry_of_the_same_run_uses_what_was_stored(tmp_path: Path, database: str, bucket: S3Store) -> None:
     extraction = Extraction.of(tmp_path, database, bucket)
     first, keys = extraction.run(), extraction.keys()
     fill_events(database, [])
@@ -202,7 +202,7 @@ def test_retry_of_the_same_run_uses_what_was_stored(tmp_path: Path, database: st
     assert extraction.keys() == keys
 
 
-def test_another_run_reads_the_rows_again(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_another_run_reads_the_rows_again(tmp_path: Path, database: str, bucket: S3Store) -> None:
     extraction = Extraction.of(tmp_path, database, bucket)
     first = extraction.run()
     fill_events(database, ROWS[:1])
@@ -211,7 +211,7 @@ def test_another_run_reads_the_rows_again(tmp_path: Path, database: str, bucket:
     assert [part.rows for part in first] == [2, 1, 3]
 
 
-def test_two_writers_at_once_end_with_one_that_counts(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_two_writers_at_once_end_with_one_that_counts(tmp_path: Path, database: str, bucket: S3Store) -> None:
     extraction = Extraction.of(tmp_path, database, bucket)
     barrier = threading.Barrier(4)
 
@@ -227,9 +227,7 @@ def test_two_writers_at_once_end_with_one_that_counts(tmp_path: Path, database: 
     assert len([key for key in extraction.keys() if key.endswith(".json")]) == 3
 
 
-def test_stored_rows_that_were_deleted_are_not_taken_for_whole(
-    tmp_path: Path, database: str, bucket: ObjectStore
-) -> None:
+def test_stored_rows_that_were_deleted_are_not_taken_for_whole(tmp_path: Path, database: str, bucket: S3Store) -> None:
     extraction = Extraction.of(tmp_path, database, bucket)
     first = extraction.run()
     bucket.delete([first[0].object_key])
@@ -238,14 +236,14 @@ def test_stored_rows_that_were_deleted_are_not_taken_for_whole(
     assert again[1:] == first[1:]
 
 
-def test_bucket_that_does_not_exist_is_told_in_one_line(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
-    missing = ObjectStore(replace(bucket.settings, bucket="there-is-none"))
+def test_bucket_that_does_not_exist_is_told_in_one_line(tmp_path: Path, database: str, bucket: S3Store) -> None:
+    missing = S3Store(replace(bucket.settings, bucket="there-is-none"))
     with pytest.raises(StoreRefusedError, match="no such bucket"):
         Extraction.of(tmp_path, database, missing).run()
 
 
 def test_large_partition_is_stored_in_several_row_groups_in_order(
-    tmp_path: Path, database: str, bucket: ObjectStore
+    tmp_path: Path, database: str, bucket: S3Store
 ) -> None:
     sql = (
         "SELECT n AS id, %(start)s + n * interval '1 second' AS at, md5(n::text) AS kind, 1.5::numeric(12,2) AS amount "
@@ -259,14 +257,14 @@ def test_large_partition_is_stored_in_several_row_groups_in_order(
     assert file.read(["id"])["id"].to_pylist() == list(range(1, 200_001))
 
 
-def test_extract_uses_the_sql_of_the_definition(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_extract_uses_the_sql_of_the_definition(tmp_path: Path, database: str, bucket: S3Store) -> None:
     sql = SQL.replace("ORDER BY at, id", "AND kind = 'b' ORDER BY at, id -- the b's only") + "-- a comment at the end\n"
     extraction = Extraction.of(tmp_path, database, bucket, sql=sql)
     assert [part.rows for part in extraction.run()] == [1, 0, 2]
 
 
 def test_partition_knows_its_times_and_its_nulls_and_so_does_its_object(
-    tmp_path: Path, database: str, bucket: ObjectStore
+    tmp_path: Path, database: str, bucket: S3Store
 ) -> None:
     january, february, _ = Extraction.of(tmp_path, database, bucket).run()
     ends = [dt.datetime.fromisoformat(end or "") for end in (january.statistics.earliest, january.statistics.latest)]
@@ -279,9 +277,7 @@ def test_partition_knows_its_times_and_its_nulls_and_so_does_its_object(
     assert [group.column(1).statistics.min, group.column(1).statistics.max] == ends
 
 
-def test_stored_rows_of_another_size_are_not_taken_for_whole(
-    tmp_path: Path, database: str, bucket: ObjectStore
-) -> None:
+def test_stored_rows_of_another_size_are_not_taken_for_whole(tmp_path: Path, database: str, bucket: S3Store) -> None:
     extraction = Extraction.of(tmp_path, database, bucket)
     bucket.put(extraction.run()[0].object_key, b"torn")
     assert extraction.rows(extraction.run()[0])["id"].to_pylist() == [1, 2]
@@ -289,7 +285,7 @@ def test_stored_rows_of_another_size_are_not_taken_for_whole(
 
 @pytest.mark.parametrize("change", [{"run_id": "another"}, {"made_at": "2013-04-01T06:00:01+00:00"}])
 def test_run_of_another_name_or_planned_again_reads_anew(
-    tmp_path: Path, database: str, bucket: ObjectStore, change: dict[str, Any]
+    tmp_path: Path, database: str, bucket: S3Store, change: dict[str, Any]
 ) -> None:
     extraction = Extraction.of(tmp_path, database, bucket)
     first = extraction.run()

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quire.object_store import ObjectStore
 from quire.object_store.commit_records import write_once
+from quire.object_store.s3_store import S3Store
 from quire.records.manifest import Manifest, manifest_key
 from quire.records.stage_records import LaidOutRun, RunPlan, SourceColumn, StagedPartition, WorkbookShard
 from quire.report.definition import ReportDefinition
@@ -46,7 +46,7 @@ def staged(
     )
 
 
-def layout(include: Path, store: ObjectStore, rows: list[int], **changes: Any) -> LaidOutRun:
+def layout(include: Path, store: S3Store, rows: list[int], **changes: Any) -> LaidOutRun:
     definition = events_report(include, **changes)
     plan = planned(definition)
     return layout_run(definition, plan, staged(definition, plan, rows), store=store)
@@ -56,7 +56,7 @@ def shards(found: LaidOutRun) -> list[WorkbookShard]:
     return [shard for group in found.groups for shard in group]
 
 
-def test_split_by_partition_gives_each_a_workbook_empty_ones_too(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_split_by_partition_gives_each_a_workbook_empty_ones_too(tmp_path: Path, bucket: S3Store) -> None:
     found = shards(layout(tmp_path, bucket, [2, 0, 3]))
     assert [(shard.stem, shard.start.isoformat(), shard.end.isoformat()) for shard in found] == [
         ("events_2013-01", "2013-01-01", "2013-01-31"),
@@ -70,7 +70,7 @@ def test_split_by_partition_gives_each_a_workbook_empty_ones_too(tmp_path: Path,
     ]
 
 
-def test_split_none_gives_one_workbook_of_all_rows(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_split_none_gives_one_workbook_of_all_rows(tmp_path: Path, bucket: S3Store) -> None:
     (shard,) = shards(layout(tmp_path, bucket, [2, 0, 3], workbook={"split": "none"}))
     assert shard.stem == "events_2013-01-01_2013-03-31"
     assert [part.rows for part in shard.slices] == [2, 0, 3]
@@ -86,18 +86,18 @@ def test_split_none_gives_one_workbook_of_all_rows(tmp_path: Path, bucket: Objec
     ],
 )
 def test_split_by_rows_cuts_in_order_and_loses_none(
-    tmp_path: Path, bucket: ObjectStore, rows: list[int], most: int, expected: list[Any]
+    tmp_path: Path, bucket: S3Store, rows: list[int], most: int, expected: list[Any]
 ) -> None:
     found = shards(layout(tmp_path, bucket, rows, workbook={"split": {"rows": most}}))
     assert [[(part.partition, part.offset, part.rows) for part in shard.slices] for shard in found] == expected
     assert len({shard.stem for shard in found}) == len(found)
 
 
-def test_summaries_only_have_no_workbook_of_rows(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_summaries_only_have_no_workbook_of_rows(tmp_path: Path, bucket: S3Store) -> None:
     assert layout(tmp_path, bucket, [1, 1, 1], workbook={"detail": False}).groups == ()
 
 
-def test_many_workbooks_are_in_at_most_64_groups(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_many_workbooks_are_in_at_most_64_groups(tmp_path: Path, bucket: S3Store) -> None:
     found = layout(tmp_path, bucket, [1000, 1, 0], workbook={"split": {"rows": 1}})
     assert len(found.groups) <= 64
     assert len(shards(found)) == 1001
@@ -115,7 +115,7 @@ def test_many_workbooks_are_in_at_most_64_groups(tmp_path: Path, bucket: ObjectS
     ],
 )
 def test_run_key_is_the_same_where_neither_rows_nor_files_differ(
-    tmp_path: Path, bucket: ObjectStore, changes: dict[str, Any]
+    tmp_path: Path, bucket: S3Store, changes: dict[str, Any]
 ) -> None:
     first = layout(tmp_path, bucket, [1, 1, 1])
     assert first.run.layout.run_key == layout(tmp_path, bucket, [1, 1, 1]).run.layout.run_key
@@ -138,7 +138,7 @@ def test_run_key_is_the_same_where_neither_rows_nor_files_differ(
         {"workbook": {"formats": ["xlsx", "csv"]}},
     ],
 )
-def test_run_key_follows_the_definition(tmp_path: Path, bucket: ObjectStore, changes: dict[str, Any]) -> None:
+def test_run_key_follows_the_definition(tmp_path: Path, bucket: S3Store, changes: dict[str, Any]) -> None:
     first = layout(tmp_path, bucket, [1, 1, 1])
     assert first.run.layout.run_key != layout(tmp_path, bucket, [1, 1, 1], **changes).run.layout.run_key
 
@@ -155,7 +155,7 @@ def test_run_key_follows_the_definition(tmp_path: Path, bucket: ObjectStore, cha
     ],
 )
 def test_run_key_follows_range_parameters_tokens_and_source(
-    tmp_path: Path, bucket: ObjectStore, request_changes: dict[str, Any], token: str, source_digest: str
+    tmp_path: Path, bucket: S3Store, request_changes: dict[str, Any], token: str, source_digest: str
 ) -> None:
     definition = events_report(tmp_path)
     plan = planned(definition)
@@ -171,7 +171,7 @@ def test_run_key_follows_range_parameters_tokens_and_source(
     )
 
 
-def test_run_key_follows_the_formats_however_they_were_asked_for(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_run_key_follows_the_formats_however_they_were_asked_for(tmp_path: Path, bucket: S3Store) -> None:
     definition = events_report(tmp_path)
     workbook = definition.workbook.model_copy(update={"formats": ("csv",)})
     written = definition.model_copy(update={"workbook": workbook})
@@ -184,7 +184,7 @@ def test_run_key_follows_the_formats_however_they_were_asked_for(tmp_path: Path,
     assert keys[0] != keys[1] == keys[2]
 
 
-def test_run_key_is_the_same_for_another_run_of_the_same_question(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_run_key_is_the_same_for_another_run_of_the_same_question(tmp_path: Path, bucket: S3Store) -> None:
     definition = events_report(tmp_path)
     plans = [planned(definition, run_id=run_id) for run_id in ("one", "two")]
     assert (
@@ -199,7 +199,7 @@ def test_run_key_is_the_same_for_another_run_of_the_same_question(tmp_path: Path
 
 
 def test_run_key_follows_the_renderers_version(
-    tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = layout(tmp_path, bucket, [1, 1, 1])
     assert run_key.RENDERER >= 2  # the first one printed CSV's instants and floats in other words
@@ -207,7 +207,7 @@ def test_run_key_follows_the_renderers_version(
     assert layout(tmp_path, bucket, [1, 1, 1]).run.layout.run_key != first.run.layout.run_key
 
 
-def test_run_that_is_published_already_is_not_rendered_again(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_run_that_is_published_already_is_not_rendered_again(tmp_path: Path, bucket: S3Store) -> None:
     first = layout(tmp_path, bucket, [1, 1, 1])
     assert not first.run.layout.already_published
     manifest = Manifest(
@@ -221,7 +221,7 @@ def test_run_that_is_published_already_is_not_rendered_again(tmp_path: Path, buc
     assert again.groups == ()
 
 
-def test_share_names_both_days_of_a_clipped_partition(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_share_names_both_days_of_a_clipped_partition(tmp_path: Path, bucket: S3Store) -> None:
     definition = events_report(tmp_path)
     plan = planned(definition, start="2013-01-10", end="2013-01-20")
     (shard,) = shards(layout_run(definition, plan, staged(definition, plan, [1]), store=bucket))
@@ -230,14 +230,14 @@ def test_share_names_both_days_of_a_clipped_partition(tmp_path: Path, bucket: Ob
 
 
 @pytest.mark.parametrize("split", ["partition", "none"])
-def test_share_of_one_day_names_it_once(tmp_path: Path, bucket: ObjectStore, split: str) -> None:
+def test_share_of_one_day_names_it_once(tmp_path: Path, bucket: S3Store, split: str) -> None:
     definition = events_report(tmp_path, workbook={"split": split})
     plan = planned(definition, start="2013-01-10", end="2013-01-10")
     (shard,) = shards(layout_run(definition, plan, staged(definition, plan, [1]), store=bucket))
     assert shard.stem == "events_2013-01-10"
 
 
-def test_split_by_rows_names_each_workbook_in_order_and_its_own_days(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_split_by_rows_names_each_workbook_in_order_and_its_own_days(tmp_path: Path, bucket: S3Store) -> None:
     many = shards(layout(tmp_path, bucket, [8, 0, 3], workbook={"split": {"rows": 1}}))
     assert [shard.stem for shard in many] == [f"events_{number:02d}" for number in range(1, 12)]
     found = shards(layout(tmp_path, bucket, [2, 0, 3], workbook={"split": {"rows": 4}}))
@@ -247,7 +247,7 @@ def test_split_by_rows_names_each_workbook_in_order_and_its_own_days(tmp_path: P
     ]
 
 
-def test_one_workbook_of_one_whole_partition_has_its_name(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_one_workbook_of_one_whole_partition_has_its_name(tmp_path: Path, bucket: S3Store) -> None:
     definition = events_report(tmp_path, workbook={"split": "none"})
     plan = planned(definition, end="2013-01-31")
     (shard,) = shards(layout_run(definition, plan, staged(definition, plan, [1]), store=bucket))

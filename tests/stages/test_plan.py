@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from quire.errors import DefinitionError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.records.serialization import from_json, to_json
 from quire.records.stage_records import PlannedRun
 from quire.settings import StoreSettings
@@ -18,7 +18,7 @@ from quire.stages.plan import plan_partitions
 from tests.events import SQL, events_report, fill_events, request_of, session_of
 
 # What is read anew by every run is looked up nowhere.
-NOWHERE = ObjectStore(StoreSettings.from_uri("aws://key:secret@/?endpoint_url=http://127.0.0.1:1", bucket="none"))
+NOWHERE = S3Store(StoreSettings.from_uri("aws://key:secret@/?endpoint_url=http://127.0.0.1:1", bucket="none"))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from quire.errors import DamagedObjectError, IntegrityError, StoreUnavailableError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.records.manifest import manifest_key
 from quire.records.stage_records import StatementUsage
@@ -29,7 +29,7 @@ def definition(tmp_path: Path, fresh_database: str) -> ReportDefinition:
 
 
 def test_second_writer_drops_its_files_and_adopts_the_first_ones(
-    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
+    definition: ReportDefinition, fresh_database: str, bucket: S3Store
 ) -> None:
     first, second = (aggregate_run(definition, fresh_database, bucket, run_id=run_id) for run_id in ("first", "second"))
     assert first.run.layout.run_key == second.run.layout.run_key
@@ -45,7 +45,7 @@ def test_second_writer_drops_its_files_and_adopts_the_first_ones(
 
 
 def test_run_that_is_published_already_leaves_nothing_of_its_own(
-    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
+    definition: ReportDefinition, fresh_database: str, bucket: S3Store
 ) -> None:
     first = aggregate_run(definition, fresh_database, bucket)
     first.publish(first.render(), fresh_database)
@@ -56,7 +56,7 @@ def test_run_that_is_published_already_leaves_nothing_of_its_own(
 
 
 def test_publish_tried_again_keeps_the_files_that_count(
-    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
+    definition: ReportDefinition, fresh_database: str, bucket: S3Store
 ) -> None:
     run = aggregate_run(definition, fresh_database, bucket)
     files = run.render()
@@ -68,7 +68,7 @@ def test_publish_tried_again_keeps_the_files_that_count(
 
 @pytest.mark.parametrize("prefix", ["reports/", "summaries/"])
 def test_run_whose_objects_are_gone_is_not_published(
-    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore, prefix: str
+    definition: ReportDefinition, fresh_database: str, bucket: S3Store, prefix: str
 ) -> None:
     """As where it had failed, housekeeping took what it left for a killed run's, and it is taken up again then."""
     run = aggregate_run(definition, fresh_database, bucket)
@@ -80,9 +80,7 @@ def test_run_whose_objects_are_gone_is_not_published(
     assert bucket.size(manifest_key("events", run.run.layout.run_key)) is None
 
 
-def test_render_that_fails_leaves_no_file(
-    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
-) -> None:
+def test_render_that_fails_leaves_no_file(definition: ReportDefinition, fresh_database: str, bucket: S3Store) -> None:
     run = aggregate_run(definition, fresh_database, bucket)
     bucket.delete([run.run.partitions[2].object_key])
     with pytest.raises(IntegrityError, match="is not in the store"):
@@ -91,13 +89,13 @@ def test_render_that_fails_leaves_no_file(
     assert bucket.client.list_multipart_uploads(Bucket=bucket.bucket).get("Uploads", []) == []
 
 
-def test_manifest_that_is_missing_is_told(bucket: ObjectStore) -> None:
+def test_manifest_that_is_missing_is_told(bucket: S3Store) -> None:
     with pytest.raises(IntegrityError, match="was deleted, or never published"):
         read_manifest(bucket, "events", "0" * 32)
 
 
 def test_run_without_its_summaries_is_not_published(
-    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
+    definition: ReportDefinition, fresh_database: str, bucket: S3Store
 ) -> None:
     run = aggregate_run(definition, fresh_database, bucket)
     with pytest.raises(DamagedObjectError, match="the summaries of the run are incomplete"):
@@ -106,7 +104,7 @@ def test_run_without_its_summaries_is_not_published(
 
 
 def test_publish_manifest_deleted_after_layout_starts_the_run_again(
-    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
+    definition: ReportDefinition, fresh_database: str, bucket: S3Store
 ) -> None:
     first = aggregate_run(definition, fresh_database, bucket)
     first.publish(first.render(), fresh_database)
@@ -119,7 +117,7 @@ def test_publish_manifest_deleted_after_layout_starts_the_run_again(
 
 
 def test_manifest_and_about_tell_what_plan_files_and_tasks_warn_of(
-    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
+    definition: ReportDefinition, fresh_database: str, bucket: S3Store
 ) -> None:
     run = aggregate_run(definition, fresh_database, bucket)
     run = run.with_changes(plan=replace(run.run.plan, warnings=("The range ends in the future.",)))
@@ -136,7 +134,7 @@ def test_manifest_and_about_tell_what_plan_files_and_tasks_warn_of(
 
 
 def test_manifest_says_what_was_asked_and_what_was_stored_before(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+    tmp_path: Path, fresh_database: str, bucket: S3Store
 ) -> None:
     fill_events(fresh_database)
     definition = events_report(
@@ -157,7 +155,7 @@ def test_manifest_says_what_was_asked_and_what_was_stored_before(
 
 
 def test_publish_whose_summary_cannot_be_stored_leaves_no_run(
-    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore
+    definition: ReportDefinition, fresh_database: str, bucket: S3Store
 ) -> None:
     run = aggregate_run(definition, fresh_database, bucket)
     files = run.render()
@@ -173,7 +171,7 @@ def test_publish_whose_summary_cannot_be_stored_leaves_no_run(
 
 
 def test_summaries_without_rows_are_published_where_rows_would_share_their_workbook(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+    tmp_path: Path, fresh_database: str, bucket: S3Store
 ) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path, workbook={"split": "none", "detail": False})
@@ -194,7 +192,7 @@ def test_summaries_without_rows_are_published_where_rows_would_share_their_workb
     ],
 )
 def test_summary_file_is_named_for_report_and_range(
-    definition: ReportDefinition, fresh_database: str, bucket: ObjectStore, start: str, end: str, name: str
+    definition: ReportDefinition, fresh_database: str, bucket: S3Store, start: str, end: str, name: str
 ) -> None:
     request = request_of(definition, start, end)
     published = run_report(definition, request, session=session_of(fresh_database), store=bucket).published
@@ -209,7 +207,7 @@ def test_summary_file_is_named_for_report_and_range(
     ],
 )
 def test_run_is_published_with_each_of_its_files_once_or_not_at_all(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore, change: Any, fault: str
+    tmp_path: Path, fresh_database: str, bucket: S3Store, change: Any, fault: str
 ) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path, workbook={"formats": ["csv", "xlsx"]})

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from quire.errors import IntegrityError, StoreUnavailableError
-from quire.object_store import CONTENT_TYPES, ObjectStore, Upload
+from quire.object_store import CONTENT_TYPES, Upload
+from quire.object_store.s3_store import S3Store
 from quire.postgres.arrow_types import storage_schema
 from quire.records.stage_records import LaidOutRun, RunPlan, SourceColumn, StagedPartition, WorkbookShard
 from quire.report.definition import ReportDefinition
@@ -31,7 +32,7 @@ def report(include: Path, **workbook: Any) -> ReportDefinition:
     return events_report(include, columns=[], summaries=[], workbook=workbook)
 
 
-def store_rows(store: ObjectStore, key: str, notes: list[str], *, group_rows: int) -> Upload:
+def store_rows(store: S3Store, key: str, notes: list[str], *, group_rows: int) -> Upload:
     """Stores a partition's rows and returns the upload, which knows their size and checksums."""
     schema = storage_schema(COLUMNS)
     table = pa.table([pa.array([0] * len(notes), schema.field("at").type), pa.array(notes)], schema=schema)
@@ -41,7 +42,7 @@ def store_rows(store: ObjectStore, key: str, notes: list[str], *, group_rows: in
 
 
 def staged_run(
-    definition: ReportDefinition, store: ObjectStore, notes: list[str], *, group_rows: int, end: str = "2013-03-31"
+    definition: ReportDefinition, store: S3Store, notes: list[str], *, group_rows: int, end: str = "2013-03-31"
 ) -> LaidOutRun:
     """Stages the months from January on, each with the same rows."""
     request = request_of(definition, end=end)
@@ -69,7 +70,7 @@ def shards(laid_out: LaidOutRun) -> tuple[WorkbookShard, ...]:
     return tuple(shard for group in laid_out.groups for shard in group)
 
 
-def tear(store: ObjectStore, key: str) -> None:
+def tear(store: S3Store, key: str) -> None:
     """Overwrites some of the second row group's values."""
     body = store.read(key, max_bytes=1 << 30)
     assert body is not None
@@ -79,13 +80,13 @@ def tear(store: ObjectStore, key: str) -> None:
     store.put(key, body[:middle] + b"\xff" * 100 + body[middle + 100 :])
 
 
-def left(store: ObjectStore) -> tuple[list[str], list[str]]:
+def left(store: S3Store) -> tuple[list[str], list[str]]:
     """Returns what is below ``reports/``, and the uploads that are still open."""
     uploads = store.client.list_multipart_uploads(Bucket=store.bucket).get("Uploads", [])
     return [entry.key for entry in store.list("reports/")], [upload["Key"] for upload in uploads]
 
 
-def calls_of(store: ObjectStore, operation: str) -> list[str]:
+def calls_of(store: S3Store, operation: str) -> list[str]:
     """Returns a list to which each call of an operation adds itself from now on."""
     calls: list[str] = []
     store.client.meta.events.register(f"before-call.s3.{operation}", lambda **_: calls.append(operation))
@@ -96,7 +97,7 @@ def calls_of(store: ObjectStore, operation: str) -> list[str]:
 # sheets are written some batches after they were read.
 @pytest.mark.parametrize(("file_format", "group_rows"), [("xlsx", 62_000), ("csv", 14_000), ("parquet", 46_000)])
 def test_render_torn_rows_in_the_middle_leave_no_object_and_no_open_upload(
-    tmp_path: Path, bucket: ObjectStore, file_format: str, group_rows: int
+    tmp_path: Path, bucket: S3Store, file_format: str, group_rows: int
 ) -> None:
     definition = report(tmp_path, split="none", formats=[file_format])
     notes = [hashlib.shake_256(str(n).encode()).hexdigest(NOTE_LETTERS // 2) for n in range(group_rows + 5_000)]
@@ -111,7 +112,7 @@ def test_render_torn_rows_in_the_middle_leave_no_object_and_no_open_upload(
 
 @pytest.mark.parametrize("file_format", ["xlsx", "csv", "parquet"])
 def test_render_error_in_a_later_share_leaves_no_file_of_earlier_ones(
-    tmp_path: Path, bucket: ObjectStore, file_format: str
+    tmp_path: Path, bucket: S3Store, file_format: str
 ) -> None:
     definition = report(tmp_path, split="partition", formats=[file_format])
     laid_out = staged_run(definition, bucket, ["a", "b", "c", "d"] * 1_000, group_rows=2_000)
@@ -121,7 +122,7 @@ def test_render_error_in_a_later_share_leaves_no_file_of_earlier_ones(
     assert left(bucket) == ([], [])
 
 
-def test_render_answer_lost_in_a_later_format_leaves_no_file(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_render_answer_lost_in_a_later_format_leaves_no_file(tmp_path: Path, bucket: S3Store) -> None:
     definition = report(tmp_path, split="none", formats=["csv", "parquet", "xlsx"])
     laid_out = staged_run(definition, bucket, ["a"] * 10, group_rows=10)
     lose_answers(bucket, ending=".xlsx")
@@ -130,7 +131,7 @@ def test_render_answer_lost_in_a_later_format_leaves_no_file(tmp_path: Path, buc
     assert left(bucket) == ([], [])
 
 
-def lose_answers(store: ObjectStore, *, ending: str) -> None:
+def lose_answers(store: S3Store, *, ending: str) -> None:
     """Lets the store take an object of such a key, but its answer be lost."""
     asked: list[str] = []
 
@@ -145,7 +146,7 @@ def lose_answers(store: ObjectStore, *, ending: str) -> None:
     store.client.meta.events.register("after-call.s3.PutObject", lose)
 
 
-def test_render_of_several_shares_and_formats_keeps_all_their_files(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_render_of_several_shares_and_formats_keeps_all_their_files(tmp_path: Path, bucket: S3Store) -> None:
     definition = report(tmp_path, split="partition", formats=["csv", "parquet", "xlsx"])
     laid_out = staged_run(definition, bucket, ["a"] * 10, group_rows=10)
     files = render_workbooks(definition, laid_out.run, shards(laid_out), store=bucket)
@@ -153,7 +154,7 @@ def test_render_of_several_shares_and_formats_keeps_all_their_files(tmp_path: Pa
     assert len(files) == 9
 
 
-def test_file_has_its_own_days_and_the_type_of_its_format(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_file_has_its_own_days_and_the_type_of_its_format(tmp_path: Path, bucket: S3Store) -> None:
     definition = report(tmp_path, split="partition", formats=["csv", "parquet", "xlsx"])
     laid_out = staged_run(definition, bucket, ["a"], group_rows=1)
     for file in render_workbooks(definition, laid_out.run, shards(laid_out)[1:2], store=bucket):
@@ -162,7 +163,7 @@ def test_file_has_its_own_days_and_the_type_of_its_format(tmp_path: Path, bucket
         assert found == CONTENT_TYPES[file.name.rpartition(".")[2]]
 
 
-def test_text_that_was_cut_is_told_by_the_file_and_its_about(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_text_that_was_cut_is_told_by_the_file_and_its_about(tmp_path: Path, bucket: S3Store) -> None:
     definition = report(tmp_path, split="none", formats=["xlsx"])
     laid_out = staged_run(definition, bucket, ["a" * 40_000], group_rows=1, end="2013-01-31")
     (file,) = render_workbooks(definition, laid_out.run, shards(laid_out), store=bucket)
@@ -172,7 +173,7 @@ def test_text_that_was_cut_is_told_by_the_file_and_its_about(tmp_path: Path, buc
 
 
 def test_render_that_is_interrupted_leaves_no_file(
-    tmp_path: Path, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: Any, **__: Any) -> int:
         raise KeyboardInterrupt
@@ -185,7 +186,7 @@ def test_render_that_is_interrupted_leaves_no_file(
     assert left(bucket) == ([], [])
 
 
-def test_workbook_says_when_its_run_was_asked_for_and_its_own_days(tmp_path: Path, bucket: ObjectStore) -> None:
+def test_workbook_says_when_its_run_was_asked_for_and_its_own_days(tmp_path: Path, bucket: S3Store) -> None:
     definition = report(tmp_path, split="partition", formats=["xlsx"])
     laid_out = staged_run(definition, bucket, ["a"], group_rows=1)
     request = replace(laid_out.run.plan.request, made_at="2013-04-01T06:00:00+00:00")

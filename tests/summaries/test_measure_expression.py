@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from quire.errors import DefinitionError, QueryError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.records.stage_records import SourceColumn
 from quire.summaries.result_columns import expression_type
@@ -124,7 +124,7 @@ def test_expression_with_a_query_never_reaches_polars(monkeypatch: pytest.Monkey
     ],
 )
 def test_refused_expression_names_the_field_and_what_to_do(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore, expression: str, reason: str
+    tmp_path: Path, fresh_database: str, bucket: S3Store, expression: str, reason: str
 ) -> None:
     fill_events(fresh_database)
     sql = "SELECT id, at, kind, id AS amount, weight, note FROM public.events WHERE at >= %(start)s AND at < %(end)s\n"
@@ -144,7 +144,7 @@ def test_only_the_checked_parser_calls_polars() -> None:
 
 
 def test_expression_that_makes_polars_panic_fails_the_query(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+    tmp_path: Path, fresh_database: str, bucket: S3Store
 ) -> None:
     fill_events(fresh_database)
     summary: dict[str, Any] = {"by": ["kind"], "measures": {"m": {"agg": "max", "of": "CAST(id AS DECIMAL(900, 3))"}}}

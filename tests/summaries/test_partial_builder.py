@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from quire.errors import QueryError
 from quire.flat_files.row_groups import cut_row_groups
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import store_partitions
 from quire.postgres.arrow_types import storage_schema
 from quire.records.stage_records import SourceColumn
@@ -117,7 +117,7 @@ def test_builder_of_values_that_cannot_be_summed_passes_the_rows_on_and_fails_at
         builder.frames()
 
 
-class WatchedStore(ObjectStore):
+class WatchedStore(S3Store):
     """Records the keys of the objects that are read."""
 
     def __init__(self, settings: Any) -> None:
@@ -134,7 +134,7 @@ class WatchedStore(ObjectStore):
 
 
 def test_extract_stores_partial_summaries_without_reading_rows_back(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore
+    tmp_path: Path, fresh_database: str, bucket: S3Store
 ) -> None:
     fill_many_events(fresh_database, 2999, minutes=40)
     definition, session, store = probed(tmp_path), session_of(fresh_database), WatchedStore(bucket.settings)

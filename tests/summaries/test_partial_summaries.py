@@ -11,8 +11,8 @@ from typing import Any
 import polars as pl
 import psycopg
 import pytest
-from quire.object_store import ObjectStore
 from quire.object_store.commit_records import read_record, write_once
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report, store_partitions
 from quire.records.stage_records import PartialSummaries, StagedPartition, StagedSummary
 from quire.report.definition import ReportDefinition
@@ -63,7 +63,7 @@ def probed(include: Path, *measures: str, **changes: Any) -> ReportDefinition:
     return events_report(include, **{"sql": SQL, "columns": [], "summaries": [summary], "source": source, **changes})
 
 
-def summary_of(definition: ReportDefinition, url: str, store: ObjectStore, end: str = "2013-04-30") -> StagedSummary:
+def summary_of(definition: ReportDefinition, url: str, store: S3Store, end: str = "2013-04-30") -> StagedSummary:
     """Runs the report and returns its only summary."""
     request = request_of(definition, "2013-01-01", end)
     outcome = run_report(definition, request, session=session_of(url), store=store)
@@ -71,24 +71,24 @@ def summary_of(definition: ReportDefinition, url: str, store: ObjectStore, end: 
     return summary
 
 
-def rows_of(store: ObjectStore, key: str) -> pl.DataFrame:
+def rows_of(store: S3Store, key: str) -> pl.DataFrame:
     return pl.read_parquet(io.BytesIO(store.read(key) or b""))
 
 
-def parts(store: ObjectStore) -> list[str]:
+def parts(store: S3Store) -> list[str]:
     """Returns the keys of the objects beside the rows: records, and what they name."""
     records = [entry.key for entry in store.list("partitions/") if entry.key.count("/") == 5]
     named = [key for record in records if record.endswith(".json") for key in named_by(store, record)]
     return sorted(named)
 
 
-def named_by(store: ObjectStore, record: str) -> list[str]:
+def named_by(store: S3Store, record: str) -> list[str]:
     value: dict[str, Any] = store.read_json(record) or {}
     return [summary["object_key"] for summary in value["summaries"]]
 
 
 def test_merged_summary_equals_postgresqls_own_answer_now_and_after_changes(
-    tmp_path: Path, database: str, bucket: ObjectStore
+    tmp_path: Path, database: str, bucket: S3Store
 ) -> None:
     definition = probed(tmp_path)
     assert_equal(rows_of(bucket, summary_of(definition, database, bucket).object_key), database)
@@ -119,14 +119,14 @@ def assert_equal(frame: pl.DataFrame, url: str) -> None:
             assert ours == (None if theirs is None else pytest.approx(theirs, rel=1e-12, nan_ok=True))
 
 
-def test_merged_summary_has_the_rows_of_one_from_the_rows(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_merged_summary_has_the_rows_of_one_from_the_rows(tmp_path: Path, database: str, bucket: S3Store) -> None:
     exact = [name for name in MEASURES if name not in ("mean", "odds", "narrow")]
     merged = rows_of(bucket, summary_of(probed(tmp_path, *exact), database, bucket).object_key)
     anew = probed(tmp_path, *exact, source={"freshness": "always"})
     assert merged.equals(rows_of(bucket, summary_of(anew, database, bucket).object_key))
 
 
-def test_stored_parts_are_what_a_later_run_reads(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_stored_parts_are_what_a_later_run_reads(tmp_path: Path, database: str, bucket: S3Store) -> None:
     definition = probed(tmp_path, "events")
     summary_of(definition, database, bucket)
     known = parts(bucket)
@@ -141,7 +141,7 @@ def test_stored_parts_are_what_a_later_run_reads(tmp_path: Path, database: str, 
     assert january not in parts(bucket)
 
 
-def doctor(store: ObjectStore, key: str, frame: pl.DataFrame) -> None:
+def doctor(store: S3Store, key: str, frame: pl.DataFrame) -> None:
     """Stores another part under a key, and a record that vouches for it."""
     body = io.BytesIO()
     frame.write_parquet(body)
@@ -153,7 +153,7 @@ def doctor(store: ObjectStore, key: str, frame: pl.DataFrame) -> None:
     assert write_once(store, record, replace(partials, summaries=(replace(partials.summaries[0], sha256=sha256),)))
 
 
-def test_rows_are_asked_for_only_where_a_run_reads_them(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_rows_are_asked_for_only_where_a_run_reads_them(tmp_path: Path, database: str, bucket: S3Store) -> None:
     alone = probed(tmp_path, "events", workbook={"detail": False})
     first = rows_of(bucket, summary_of(alone, database, bucket, "2013-03-31").object_key)
     records = [entry.key for entry in bucket.list("partitions/") if entry.key.count("/") == 4]
@@ -167,11 +167,11 @@ def test_rows_are_asked_for_only_where_a_run_reads_them(tmp_path: Path, database
     assert (read_record(bucket, StagedPartition, min(records)) or pytest.fail("it was not replaced")).rows
 
 
-def delete_published(store: ObjectStore) -> None:
+def delete_published(store: S3Store) -> None:
     store.delete([entry.key for entry in store.list("reports/")])
 
 
-def test_changed_measure_is_calculated_from_the_stored_rows(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_changed_measure_is_calculated_from_the_stored_rows(tmp_path: Path, database: str, bucket: S3Store) -> None:
     summary_of(probed(tmp_path, "events"), database, bucket)
     rows_before = [entry.key for entry in bucket.list("partitions/") if entry.key.count("/") == 4]
     changed = probed(tmp_path, "events", "total")
@@ -181,9 +181,7 @@ def test_changed_measure_is_calculated_from_the_stored_rows(tmp_path: Path, data
     assert len(parts(bucket)) == 6
 
 
-def test_measure_that_cannot_be_merged_is_taken_from_the_rows(
-    tmp_path: Path, database: str, bucket: ObjectStore
-) -> None:
+def test_measure_that_cannot_be_merged_is_taken_from_the_rows(tmp_path: Path, database: str, bucket: S3Store) -> None:
     measures = {"n": {"agg": "n_unique", "of": "note"}, "middle": {"agg": "median", "of": "id"}}
     definition = probed(tmp_path, summaries=[{"name": "S", "by": ["kind"], "measures": measures}])
     frame = rows_of(bucket, summary_of(definition, database, bucket).object_key)
@@ -196,7 +194,7 @@ def test_measure_that_cannot_be_merged_is_taken_from_the_rows(
     assert parts(bucket) == []
 
 
-def test_second_writer_of_parts_drops_its_own(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_second_writer_of_parts_drops_its_own(tmp_path: Path, database: str, bucket: S3Store) -> None:
     definition = probed(tmp_path, "events")
     session = session_of(database)
     request = request_of(definition, "2013-01-01", "2013-01-31")
@@ -210,7 +208,7 @@ def test_second_writer_of_parts_drops_its_own(tmp_path: Path, database: str, buc
     assert len(list(bucket.list("partitions/"))) == 4  # rows, parts, and a record of each
 
 
-class BlindStore(ObjectStore):
+class BlindStore(S3Store):
     """Does not see the record of parts at its first look, as if another writer put it there just after."""
 
     def __init__(self, settings: Any) -> None:
@@ -224,7 +222,7 @@ class BlindStore(ObjectStore):
         return super().read(key, **limits)
 
 
-def test_forced_run_keeps_no_parts(tmp_path: Path, database: str, bucket: ObjectStore) -> None:
+def test_forced_run_keeps_no_parts(tmp_path: Path, database: str, bucket: S3Store) -> None:
     definition = probed(tmp_path, "events")
     request = replace(request_of(definition, "2013-01-01", "2013-01-31"), force=True)
     run_report(definition, request, session=session_of(database), store=bucket)

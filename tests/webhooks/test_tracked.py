@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.postgres.tracking.installation import track
 
@@ -31,9 +31,7 @@ def shop(fresh_database: str, tmp_path: Path) -> Iterator[Shop]:
         yield shop
 
 
-def test_row_that_arrives_is_in_the_next_run_of_a_tracked_report(
-    shop: Shop, tmp_path: Path, bucket: ObjectStore
-) -> None:
+def test_row_that_arrives_is_in_the_next_run_of_a_tracked_report(shop: Shop, tmp_path: Path, bucket: S3Store) -> None:
     report = tracked_report(tmp_path)
     track(report, shop.database)
 

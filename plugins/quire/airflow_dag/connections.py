@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
     from sqlalchemy.engine import URL
 
-    from quire.object_store import S3Store
+    from quire.object_store.s3_store import S3Store
     from quire.postgres import SourceSession
 
 
@@ -104,7 +104,7 @@ def open_store() -> S3Store:
     Raises:
         SettingsError: there is no such connection.
     """
-    from quire.object_store import S3Store
+    from quire.object_store.s3_store import S3Store
 
     connection = _connection(STORE_CONNECTION)
     return S3Store(

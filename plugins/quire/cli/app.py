@@ -29,7 +29,7 @@ from quire.webhooks.commands import app as hooks_app
 from quire.webhooks.commands import check_sources, tell_errors
 
 if TYPE_CHECKING:
-    from quire.object_store import S3Store
+    from quire.object_store.s3_store import S3Store
     from quire.postgres import SourceSession
     from quire.report.definition import ReportDefinition
 
@@ -262,7 +262,7 @@ def _session(definition: ReportDefinition) -> SourceSession:
 
 
 def _store() -> S3Store:
-    from quire.object_store import S3Store
+    from quire.object_store.s3_store import S3Store
 
     return S3Store(StoreSettings.from_environment())
 

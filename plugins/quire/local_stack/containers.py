@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 from quire.errors import ReportError, SettingsError, TransientError
 from quire.local_stack.flights import READER, load_flights
 from quire.local_stack.s3_server import ensure_bucket
-from quire.object_store import S3Store
+from quire.object_store.s3_store import S3Store
 from quire.report.definition.source import SOURCE_CONNECTION
 from quire.settings import OWNER_CONNECTION, StoreSettings, connection_variable, source_url
 

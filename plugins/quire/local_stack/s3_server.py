@@ -17,8 +17,8 @@ from quire.errors import ReportError, StackError
 from quire.local_stack.certificates import write_certificates
 from quire.local_stack.ports import LOOPBACK, free_port, free_ports
 from quire.local_stack.processes import Server
-from quire.object_store import S3Store
 from quire.object_store.s3_errors import translate_s3_errors
+from quire.object_store.s3_store import S3Store
 from quire.settings import DEFAULT_BUCKET, StoreSettings
 
 DEFAULT_PORT = 8333

@@ -4,10 +4,7 @@
 ``folder_store`` and ``memory_store`` implement it.
 """
 
-from quire.object_store.s3_store import S3Store
 from quire.object_store.store import CONTENT_TYPES, Store, StoredObject, attachment
 from quire.object_store.upload import Upload
 
-ObjectStore = S3Store
-
-__all__ = ["CONTENT_TYPES", "ObjectStore", "S3Store", "Store", "StoredObject", "Upload", "attachment"]
+__all__ = ["CONTENT_TYPES", "Store", "StoredObject", "Upload", "attachment"]

@@ -6,7 +6,7 @@ import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from quire.object_store import S3Store
+from quire.object_store.s3_store import S3Store
 from quire.portal.work_queue import Deadline
 from quire.settings import StoreSettings
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from quire.airflow_dag.connections import open_store
-from quire.object_store import S3Store
+from quire.object_store.s3_store import S3Store
 from quire.settings import StoreSettings
 from quire.urls import PREFIX
 

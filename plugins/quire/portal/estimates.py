@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from quire.date_range import DatePartition
 from quire.errors import error_context
-from quire.object_store import S3Store
+from quire.object_store.s3_store import S3Store
 from quire.portal.deadline_store import DeadlineStore
 from quire.portal.run_requests import ReportRequest
 from quire.portal.views import EstimateView

@@ -18,7 +18,7 @@ from typing import Any
 from cachetools import TTLCache
 
 from quire.errors import StoreRefusedError, StoreUnavailableError
-from quire.object_store import S3Store
+from quire.object_store.s3_store import S3Store
 from quire.portal.access import ReportAccess
 from quire.portal.deadline_store import DeadlineStore
 from quire.portal.manifest_cache import estimate_memory

@@ -7,7 +7,7 @@ from typing import Any
 
 from quire.airflow_dag.connections import open_session
 from quire.errors import RangeError
-from quire.object_store import S3Store
+from quire.object_store.s3_store import S3Store
 from quire.portal.access import ReportAccess
 from quire.portal.estimates import estimate
 from quire.portal.run_requests import ReportRequest, find_or_start_run, parse_request

@@ -16,7 +16,7 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 from quire.date_range import DatePartition, DateRange
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.partitions import freshness
 from quire.postgres import SourceTransaction, open_transaction
 from quire.postgres.tracking.installation import compact, track
@@ -128,7 +128,7 @@ class Ledger:
         return found
 
 
-def stored_rows(store: ObjectStore, staged: StagedPartition) -> Rows:
+def stored_rows(store: S3Store, staged: StagedPartition) -> Rows:
     table = pq.read_table(io.BytesIO(store.read(staged.object_key) or b""))
     rows = zip(*(table[name].to_pylist() for name in ("id", "at", "amount")), strict=True)
     return sorted((number, at.isoformat(), None if amount is None else str(amount)) for number, at, amount in rows)
@@ -179,7 +179,7 @@ def repeat(action: Callable[[], object], over: threading.Event) -> int:
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_what_is_stored_is_what_the_database_held_whatever_writers_do(
-    report: ReportDefinition, database: str, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch, seed: int
+    report: ReportDefinition, database: str, bucket: S3Store, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     ledger, over, staged = Ledger(report, database), threading.Event(), list[StagedPartition]()
     ask_tokens = freshness.freshness_tokens

@@ -9,7 +9,7 @@ import pytest
 from quire.cli.check import check_query as check_report
 from quire.local_stack.flights import READER, reader_role_statements
 from quire.local_stack.postgres_server import PostgresServer
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.postgres.tracking.installation import compact, track, untrack
 from quire.webhooks.delivery_tables import check_source, install
@@ -57,7 +57,7 @@ def urls(postgres_server: PostgresServer, fresh_database: str) -> dict[str, str]
 
 @pytest.mark.parametrize("owner", ["owner", "admin"])
 def test_planted_functions_run_with_nobodys_rights(
-    tmp_path: Path, urls: dict[str, str], bucket: ObjectStore, owner: str
+    tmp_path: Path, urls: dict[str, str], bucket: S3Store, owner: str
 ) -> None:
     tracked = tracked_report(tmp_path, tables=[EVENTS, "kinds"])
     session = session_of(urls["reader"])

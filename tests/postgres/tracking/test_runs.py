@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 from quire.errors import SourceUnavailableError
-from quire.object_store import ObjectStore
+from quire.object_store.s3_store import S3Store
 from quire.partitions import freshness
 from quire.pipeline import RunOutcome, run_report
 from quire.postgres import SourceSession, SourceTransaction
@@ -43,7 +43,7 @@ def report(tmp_path: Path, database: str) -> ReportDefinition:
     return definition
 
 
-def run(definition: ReportDefinition, url: str, store: ObjectStore, *, force: bool = False) -> RunOutcome:
+def run(definition: ReportDefinition, url: str, store: S3Store, *, force: bool = False) -> RunOutcome:
     request = replace(request_of(definition), force=force)
     return run_report(definition, request, session=session_of(url), store=store)
 
@@ -52,7 +52,7 @@ def read(outcome: RunOutcome) -> list[str]:
     return [part.key for part in outcome.partitions if not part.cache_hit]
 
 
-def test_run_reads_what_changed_and_nothing_else(report: ReportDefinition, database: str, bucket: ObjectStore) -> None:
+def test_run_reads_what_changed_and_nothing_else(report: ReportDefinition, database: str, bucket: S3Store) -> None:
     first = run(report, database, bucket)
     assert (read(first), first.published.already_published) == (ALL, False)
     again = run(report, database, bucket)
@@ -66,13 +66,13 @@ def test_run_reads_what_changed_and_nothing_else(report: ReportDefinition, datab
     assert read(run(report, database, bucket)) == []
 
 
-def test_forced_run_reads_everything_anew(report: ReportDefinition, database: str, bucket: ObjectStore) -> None:
+def test_forced_run_reads_everything_anew(report: ReportDefinition, database: str, bucket: S3Store) -> None:
     run(report, database, bucket)
     forced = run(report, database, bucket, force=True)
     assert (read(forced), forced.published.already_published) == (ALL, False)
 
 
-def test_change_that_commits_late_is_seen(report: ReportDefinition, database: str, bucket: ObjectStore) -> None:
+def test_change_that_commits_late_is_seen(report: ReportDefinition, database: str, bucket: S3Store) -> None:
     with psycopg.connect(database) as late:
         late.execute("UPDATE events SET amount = 7 WHERE id = 3")
         run_sql(database, "UPDATE events SET amount = 8 WHERE id IN (4, 6)")
@@ -81,14 +81,14 @@ def test_change_that_commits_late_is_seen(report: ReportDefinition, database: st
     assert read(run(report, database, bucket)) == ["2013-02"]
 
 
-def staged(definition: ReportDefinition, url: str, store: ObjectStore) -> tuple[StagedPartition, ...]:
+def staged(definition: ReportDefinition, url: str, store: S3Store) -> tuple[StagedPartition, ...]:
     session = session_of(url)
     planned = plan_partitions(definition, request_of(definition), session=session, store=store)
     return _extract(definition, planned, session, store)
 
 
 def _extract(
-    definition: ReportDefinition, planned: PlannedRun, session: SourceSession, store: ObjectStore
+    definition: ReportDefinition, planned: PlannedRun, session: SourceSession, store: S3Store
 ) -> tuple[StagedPartition, ...]:
     missing = [part for group in planned.groups for part in group]
     return extract_partitions(definition, planned.plan, missing, session=session, store=store)
@@ -98,7 +98,7 @@ def _extract(
 def test_tokens_of_a_group_are_read_once_for_each_snapshot(
     report: ReportDefinition,
     database: str,
-    bucket: ObjectStore,
+    bucket: S3Store,
     monkeypatch: pytest.MonkeyPatch,
     max_seconds: int,
     snapshots: int,
@@ -122,7 +122,7 @@ def test_tokens_of_a_group_are_read_once_for_each_snapshot(
 def test_tokens_are_read_for_the_next_partitions_only(
     tmp_path: Path,
     database: str,
-    bucket: ObjectStore,
+    bucket: S3Store,
     monkeypatch: pytest.MonkeyPatch,
     max_seconds: int,
     expected: list[int],
@@ -158,7 +158,7 @@ def test_tokens_are_read_for_the_next_partitions_only(
 def test_rows_that_the_snapshot_no_longer_tells_are_not_stored(
     report: ReportDefinition,
     database: str,
-    bucket: ObjectStore,
+    bucket: S3Store,
     monkeypatch: pytest.MonkeyPatch,
     change: str,
     torn: bool,
@@ -182,7 +182,7 @@ def test_rows_that_the_snapshot_no_longer_tells_are_not_stored(
 
 @pytest.mark.parametrize("change", ["DETACH PARTITION events_old", "DETACH PARTITION events_old CONCURRENTLY"])
 def test_partition_that_is_detached_between_token_and_rows_is_missed(
-    tmp_path: Path, fresh_database: str, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch, change: str
+    tmp_path: Path, fresh_database: str, bucket: S3Store, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     run_sql(fresh_database, *PARTITIONED.format(kind="timestamptz").split(";"))
     if "CONCURRENTLY" in change:  # which a default partition forbids
@@ -206,7 +206,7 @@ def test_partition_that_is_detached_between_token_and_rows_is_missed(
 
 
 def test_change_while_rows_are_read_is_not_taken_for_them(
-    report: ReportDefinition, database: str, bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    report: ReportDefinition, database: str, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed = threading.Event()
     stream = SourceTransaction.stream
