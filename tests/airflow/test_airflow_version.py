@@ -11,11 +11,10 @@ import pytest
 from quire.airflow_api.version import unsupported_airflow
 from quire.settings import CLONE
 
+pytestmark = pytest.mark.usefixtures("servers")  # most tests import Airflow in a process of their own
 LINE = "Quire needs Airflow 3.3 or newer, and this is 3.1.8: upgrade Airflow"
 OLDER = """
 import airflow, airflow.sdk
-
-pytestmark = pytest.mark.usefixtures("servers")  # each test starts an Airflow of its own
 airflow.__version__ = "3.1.8"
 for name in ("ExceptionRetryPolicy", "RetryAction", "RetryRule"):  # not in 3.1 and 3.2
     airflow.sdk.__dict__.pop(name, None)

@@ -15,6 +15,8 @@ from quire.settings import CLONE
 
 from tests.packaging.wheels import build_wheel, unpack
 
+pytestmark = pytest.mark.usefixtures("servers")  # each test loads Airflow's plugins in a process of its own
+
 PROGRAM = """
 import importlib.metadata, json, sys
 
