@@ -1,4 +1,4 @@
-# The commands of this clone. Every target sets up what it needs; `make setup` alone is quick when done.
+# The commands of this clone. Each target sets up what it needs; `make setup` does nothing if it is up to date.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -7,17 +7,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Programs that some tests use, each with Debian's package that has it.
+# Programs that some tests use, and the Debian package of each.
 TOOLS := soffice:libreoffice-calc chromium:chromium ip:iproute2
 BENCH_VENV := .venv-bench
 BENCH_READY := $(BENCH_VENV)/.ready
 
 .PHONY: help setup tools demo up down test test-fast test-slow test-containers pin-images lint bench lock
 
-help: ## this list
+help: ## show this list
 	@grep -hE '^[.a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([.a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
-setup: $(READY) ## .venv from the lock files, with the quire command in it
+setup: $(READY) ## create .venv from the lock files, with the quire command
 
 $(READY): requirements.txt requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("quire needs Python 3.11 to 3.13, this is %d.%d: make setup PYTHON=python3.12" % v)'
@@ -29,43 +29,43 @@ $(READY): requirements.txt requirements-dev.txt pyproject.toml
 	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-tools: ## the programs that some tests use, from Debian's packages (as root)
+tools: ## install programs that some tests use, from Debian's packages (as root)
 	@missing=$$(for tool in $(TOOLS); do command -v $${tool%%:*} > /dev/null || echo $${tool##*:}; done); \
 	[ -z "$$missing" ] || { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; } > /dev/null
 
-demo: setup ## the whole way once: database, storage, Airflow, the flights report, links, out/
+demo: setup ## start PostgreSQL, S3 and Airflow, run the flights report, fill out/, stop
 	@$(BIN)/python -m quire.local_stack demo
 
-up: setup ## PostgreSQL, S3 and Airflow on this machine, kept running
+up: setup ## start PostgreSQL, S3 and Airflow on this machine and keep them running
 	@$(BIN)/python -m quire.local_stack up
 
-down: setup ## stops what `make up` started
+down: setup ## stop what `make up` started
 	@$(BIN)/python -m quire.local_stack down
 
-test: setup ## every test, against real PostgreSQL, S3 and Airflow
+test: setup ## run every test against real PostgreSQL, S3 and Airflow
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
-test-fast: setup ## the tests that need no server, in under a minute
+test-fast: setup ## run the tests that need no server, in under a minute
 	@$(BIN)/python -m pytest --fast --numprocesses 2
 
-test-slow: setup ## the tests of millions of rows, for minutes
+test-slow: setup ## run the tests with millions of rows, which take minutes
 	@$(BIN)/python -m pytest -m slow --timeout 3600
 
-test-containers: setup ## the container stack, really run: needs a Docker engine, and skips without one
+test-containers: setup ## test the container stack; skipped without a Docker engine
 	@$(BIN)/python -m pytest -m container --timeout 3600 tests/container
 
-.env: ## what docker-compose.yaml needs, with secrets of its own
+.env: ## create the settings of docker-compose.yaml, with new secrets
 	@containers/new-secrets.sh
 
-pin-images: ## base images of the container stack to their digests of today: needs Docker and a registry
+pin-images: ## pin base images to their current digests; needs Docker and a registry
 	@containers/pin-images.sh
 
-lint: setup ## ruff (check and format) and mypy --strict
+lint: setup ## run ruff (check and format) and mypy --strict
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: setup $(BENCH_READY) ## against peers, as a table and as JSON under benchmarks/results/
+bench: setup $(BENCH_READY) ## run the benchmarks against peers; results go to benchmarks/results/
 	@$(BIN)/python -m benchmarks
 
 $(BENCH_READY): requirements-bench.txt
@@ -73,7 +73,7 @@ $(BENCH_READY): requirements-bench.txt
 	@VIRTUAL_ENV="$(CURDIR)/$(BENCH_VENV)" $(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements-bench.txt
 	@touch $@
 
-lock: setup ## remakes the requirements*.txt
+lock: setup ## update the requirements*.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml requirements-dev.in -o requirements-dev.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements-dev.txt pyproject.toml requirements.in -o requirements.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements-dev.txt pyproject.toml requirements-container.in -o requirements-container.txt
