@@ -15,7 +15,7 @@ BENCH_READY := $(BENCH_VENV)/.ready
 .PHONY: help setup tools demo up down test test-fast test-slow test-containers pin-images lint bench lock
 
 help: ## show this list
-	@grep -hE '^[.a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([.a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[.a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([.a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
 setup: $(READY) ## create .venv from the lock files, with the quire command
 
