@@ -1,6 +1,6 @@
 """Any date range of PostgreSQL rows as Excel workbooks in S3-compatible storage.
 
-The way of the data, one module a step, none of which imports another:
+Data passes through one module per stage; no stage imports another:
 
     catalog            YAML files -> ReportDefinition
     stages/plan        definition, range, parameters -> partitions, in groups

@@ -32,7 +32,7 @@ def quire(environment: dict[str, str], *arguments: str) -> subprocess.CompletedP
     )
 
 
-CHECKED = "flights: the definition and its query are right\n"
+CHECKED = "flights: the definition and its query are valid\n"
 
 
 def refusal(environment: dict[str, str], *arguments: str, stdout: str = "") -> tuple[int, str]:
@@ -112,7 +112,7 @@ def test_run_on_a_terminal_shows_progress(quire_environment: dict[str, str]) -> 
         (["flights", "--start", "2013-02-30", "--end", "2013-03-01"], "start is '2013-02-30': write a calendar date"),
         (["flights", "--start", "2013-03-02", "--end", "2013-03-01"], "start 2013-03-02 is after end 2013-03-01"),
         (["flihgts", "--start", "2013-03-01", "--end", "2013-03-01"], "no report 'flihgts'"),
-        (["flights", "--start", "2013-03-01"], "give --start and --end"),
+        (["flights", "--start", "2013-03-01"], "set both --start and --end"),
         (["flights", *FLIGHTS_OF_HAWAIIAN[:4], "--param", "carrier=ZZ"], "parameter carrier is 'ZZ': use one of 9E"),
         (["flights", *FLIGHTS_OF_HAWAIIAN[:4], "--param", "carier=AA"], "unknown parameter 'carier'"),
         (["flights", *FLIGHTS_OF_HAWAIIAN[:4], "--param", "carrier"], "write NAME=VALUE"),
@@ -132,7 +132,7 @@ def test_wrong_input_is_one_line_with_status_2_and_leaves_nothing(
     ("variable", "value", "reason"),
     [
         ("AIRFLOW_CONN_QUIRE_SOURCE", "postgresql://u:s3cr3t@127.0.0.1:9/x", "127.0.0.1:9 is not available"),
-        ("AIRFLOW_CONN_QUIRE_SOURCE", "mysql://u:s3cr3t@127.0.0.1/x", "begins with 'mysql'"),
+        ("AIRFLOW_CONN_QUIRE_SOURCE", "mysql://u:s3cr3t@127.0.0.1/x", "has the scheme 'mysql'"),
         ("AIRFLOW_CONN_QUIRE_SOURCE", "", "is no URI"),
         ("AIRFLOW_CONN_QUIRE_STORE", "aws://k:s3cr3t@/?endpoint_url=http%3A%2F%2F127.0.0.1%3A9", "does not answer"),
         ("QUIRE_BUCKET", "there-is-none", "bucket there-is-none: there is no such bucket"),
@@ -159,14 +159,14 @@ def test_check_without_a_database_reads_the_definitions(tmp_path: Path) -> None:
     events_report(tmp_path)
     done = quire({"QUIRE_INCLUDE": str(tmp_path)}, "check")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("events: the definition is right; its query was not tried")
+    assert done.stdout.startswith("events: the definition is valid; the query was not tested")
 
 
 def test_check_with_a_database_tries_the_query(quire_environment: dict[str, str]) -> None:
     done = quire(quire_environment, "check", "flights")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
-        "flights: the definition and its query are right\n"
+        "flights: the definition and its query are valid\n"
         f"bucket {quire_environment['QUIRE_BUCKET']}: conditional writes, range reads and multipart uploads work\n"
     )
 
@@ -184,7 +184,7 @@ def test_check_refuses_a_connection_that_is_set_and_wrong(quire_environment: dic
     tried = "conditional writes, range reads and multipart uploads work"
     status, line = refusal(wrong, "check", "flights", stdout=f"bucket {wrong['QUIRE_BUCKET']}: {tried}\n")
     assert status == 1
-    assert "begins with 'mysql'" in line
+    assert "has the scheme 'mysql'" in line
 
 
 def test_check_tells_every_broken_report_in_a_line_of_its_own(
@@ -204,7 +204,7 @@ def test_verify_finds_what_was_changed(quire_environment: dict[str, str], bucket
     told = json.loads(quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN, "--json").stdout)
     good = quire(quire_environment, "verify", told["run"])
     assert (good.returncode, good.stderr) == (0, "")
-    assert "31 rows are as the manifest says" in good.stdout
+    assert "31 rows match the manifest" in good.stdout
     key = told["files"][0]["key"]
     body = bucket.read(key) or b""
     bucket.put(key, body[:-1] + bytes([body[-1] ^ 1]))
@@ -249,7 +249,7 @@ def test_verify_of_a_manifest_that_is_none_is_one_line(quire_environment: dict[s
 def test_command_without_arguments_helps() -> None:
     done = quire({})
     assert (done.returncode, done.stderr) == (0, "")
-    assert "run Run a report from database to download links" in " ".join(done.stdout.split())
+    assert "run Run a report in this process and print download links" in " ".join(done.stdout.split())
 
 
 def test_unexpected_error_is_one_line_and_whole_with_debug(quire_environment: dict[str, str]) -> None:

@@ -16,11 +16,11 @@ SQL = "SELECT at, kind, amount, {} AS weight FROM events WHERE at >= %(start)s A
 @pytest.mark.parametrize(
     ("cast", "changes", "word"),
     [
-        ("weight", {"columns": [{"name": "weight", "total": "sum"}]}, "totalled"),
+        ("weight", {"columns": [{"name": "weight", "total": "sum"}]}, "has a total"),
         (
             "weight",
             {"summaries": [{"name": "S", "by": ["kind"], "measures": {"w": {"agg": "sum", "of": "weight + 1"}}}]},
-            "measured",
+            "is aggregated",
         ),
         ("weight::numeric(12,0)", {"columns": [{"name": "weight", "total": "sum"}]}, None),
         ("weight::numeric(12,3)", {"columns": [{"name": "weight", "total": "sum"}]}, None),
@@ -34,5 +34,5 @@ def test_numeric_without_a_scale_that_is_added_up_is_advised_against(
     definition = events_report(tmp_path, sql=SQL.format(cast), **{"columns": [], **changes})
     advice = check_query(definition, session=session_of(fresh_database))
     assert [line.split(":")[0] for line in advice] == (
-        [f"weight is {word} and is numeric without a scale"] if word else []
+        [f"weight {word} but is numeric without a scale"] if word else []
     )

@@ -26,5 +26,5 @@ def test_run_without_days_covers_the_last_complete_window(quire_environment: dic
 
 @pytest.mark.parametrize("option", ["--start", "--end"])
 def test_run_with_one_day_alone_is_refused(quire_environment: dict[str, str], option: str) -> None:
-    line = "quire: flights: give --start and --end, or neither for the last complete window"
+    line = "quire: flights: set both --start and --end, or neither to use the last complete window"
     assert refusal(quire_environment, "run", "flights", option, "2013-01-01") == (2, line)

@@ -1,4 +1,4 @@
-"""The ``quire`` command. Exit status: 0 done, 2 the user's input is wrong, 1 anything else; each in one line."""
+"""The ``quire`` command. Exit status: 0 success, 2 invalid input, 1 any other error; errors are one line."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from quire.errors import DefinitionError, NoConnectionError, ParameterError, ReportError, UsageError
+from quire.formatting import format_count, format_size
 from quire.memory import configure_process
 from quire.report.catalog import find_definition, load_catalog
 from quire.report.definition import Notifier
@@ -19,9 +20,7 @@ from quire.report.definition.source import SOURCE_CONNECTION
 from quire.report.request import last_window, request_from_dates
 from quire.settings import (
     StoreSettings,
-    has_mail_connection,
     include_folder,
-    mail_variable,
     owner_url,
     source_url,
 )
@@ -35,13 +34,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+INTERRUPTED = 130  # 128 + SIGINT, as in shells
 
-Report = Annotated[str, typer.Argument(help="The report's name: its file's, without .yaml.")]
+Report = Annotated[str, typer.Argument(help="Name of the report: its file name without .yaml.")]
 FIRST_DAY = typer.Option("--start", help="First day, YYYY-MM-DD.", metavar="DAY")
-LAST_DAY = typer.Option("--end", help="Last day, included, YYYY-MM-DD.", metavar="DAY")
+LAST_DAY = typer.Option("--end", help="Last day (inclusive), YYYY-MM-DD.", metavar="DAY")
 Parameters = Annotated[
-    list[str] | None, typer.Option("--param", help="A parameter of the report; may be repeated.", metavar="NAME=VALUE")
+    list[str] | None, typer.Option("--param", help="Report parameter; repeatable.", metavar="NAME=VALUE")
 ]
 
 app = typer.Typer(
@@ -53,7 +52,7 @@ app.add_typer(hooks_app, name="hooks")
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Log every step, and errors in full.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Log every step, and print full tracebacks.")] = False,
 ) -> None:
     """Any date range of PostgreSQL rows as Excel workbooks in S3-compatible storage."""
     if debug:
@@ -66,18 +65,18 @@ def run(
     start: Annotated[str | None, FIRST_DAY] = None,
     end: Annotated[str | None, LAST_DAY] = None,
     param: Parameters = None,
-    force: Annotated[bool, typer.Option("--force", help="Read every row again, whatever is stored.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Ignore cached partitions and read all rows again.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a single JSON object.")] = False,
 ) -> None:
-    """Run a report from database to download links, in this process: without days, the last complete window."""
+    """Run a report in this process and print download links. Without dates, it covers the last complete window."""
     definition = find_definition(include_folder(), report)
-    start, end = _days(definition, start, end)
+    start, end = _resolve_dates(definition, start, end)
     request = request_from_dates(
         definition, start=start, end=end, parameters=_parameters(param), force=force, run_id=f"cli__{uuid.uuid4().hex}"
     )
     from quire.cli.output import print_files, print_json
     from quire.cli.progress_bars import show_progress
-    from quire.pipeline import run_report  # only now: it takes seconds to load
+    from quire.pipeline import run_report  # takes seconds to import
 
     session, store = _session(definition), _store()
     with show_progress(definition.title) as progress:
@@ -86,8 +85,8 @@ def run(
 
 
 @app.command()
-def check(report: Annotated[str | None, typer.Argument(help="One report; all of them by default.")] = None) -> None:
-    """Validate definitions; try their queries, and the object store, where a connection is set."""
+def check(report: Annotated[str | None, typer.Argument(help="Report to check; all by default.")] = None) -> None:
+    """Validate definitions. Also tests queries and the object store if their connections are set."""
     include = include_folder()
     if report:
         definitions, errors = {report: find_definition(include, report)}, {}
@@ -102,7 +101,7 @@ def check(report: Annotated[str | None, typer.Argument(help="One report; all of 
     if not report:
         errors.update(check_sources())
     try:
-        from quire.object_store.probe import check_store  # only now: it loads boto3
+        from quire.object_store.probe import check_store  # imports boto3
 
         for line in check_store():
             typer.echo(line)
@@ -112,143 +111,139 @@ def check(report: Annotated[str | None, typer.Argument(help="One report; all of 
 
 
 def _check(definition: ReportDefinition) -> None:
-    from quire.cli.check import check_query
+    from quire.cli.check import check_query, mail_warnings
 
-    told = definition.delivery.notify
-    if any(isinstance(recipient, Notifier) for recipient in (*told.success, *told.failure)):
-        from quire.airflow_dag.notifiers import ensure_usable_notifiers  # only now: it loads Airflow
+    if any(isinstance(recipient, Notifier) for recipient in definition.delivery.notify.recipients):
+        from quire.airflow_dag.notifiers import ensure_usable_notifiers  # imports Airflow
 
         ensure_usable_notifiers(definition)
-    _warn_of_mail(definition)
+    for warning in mail_warnings(definition):
+        typer.echo(f"{definition.name}: warning: {warning}")
     try:
         session = _session(definition)
     except NoConnectionError as error:
-        typer.echo(f"{definition.name}: the definition is right; its query was not tried: {error.message}")
+        typer.echo(f"{definition.name}: the definition is valid; the query was not tested: {error.message}")
         return
     advice = check_query(definition, session=session)
-    typer.echo(f"{definition.name}: the definition and its query are right")
+    typer.echo(f"{definition.name}: the definition and its query are valid")
     for line in advice:
         typer.echo(f"{definition.name}: advice: {line}")
-
-
-def _warn_of_mail(definition: ReportDefinition) -> None:
-    told = definition.delivery.notify
-    if any(isinstance(recipient, str) for recipient in (*told.success, *told.failure)) and not has_mail_connection():
-        typer.echo(
-            f"{definition.name}: warning: delivery.notify names e-mail addresses, but {mail_variable()} is not set: "
-            "nobody is notified unless Airflow has that connection (docs/how-to/send-notifications.md)"
-        )
 
 
 @app.command()
 def backfill(
     report: Report, start: Annotated[str, FIRST_DAY], end: Annotated[str, LAST_DAY], param: Parameters = None
 ) -> None:
-    """Store what is new or stale of a range, with its pre-calculated summaries; write no workbooks."""
+    """Cache partitions, without workbooks. Stores the new and stale ones of a date range, with partial summaries."""
     definition = find_definition(include_folder(), report)
     request = request_from_dates(
         definition, start=start, end=end, parameters=_parameters(param), run_id=f"cli__{uuid.uuid4().hex}"
     )
     from quire.cli.progress_bars import show_progress
-    from quire.pipeline import store_partitions  # only now: it takes seconds to load
+    from quire.pipeline import store_partitions  # takes seconds to import
 
     with show_progress(definition.title) as progress:
-        found = store_partitions(definition, request, session=_session(definition), store=_store(), progress=progress)
-    new = [part for part in found if not part.cache_hit]
-    typer.echo(
-        f"{report}: {len(new)} of {len(found)} partitions stored now, with {sum(part.rows for part in new):,} rows; "
-        "the others were stored and fresh"
-    )
+        partitions = store_partitions(
+            definition, request, session=_session(definition), store=_store(), progress=progress
+        )
+    new = [part for part in partitions if not part.cache_hit]
+    rows = format_count(sum(part.rows for part in new), "row")
+    hits = format_count(len(partitions) - len(new), "cache hit")
+    typer.echo(f"{report}: stored {len(new):,} of {format_count(len(partitions), 'partition')} with {rows}; {hits}")
 
 
 @app.command()
 def gc() -> None:
-    """Delete runs past their time, superseded partitions and what killed runs left; compact the change log."""
+    """Delete expired and orphaned objects. Also deletes superseded partitions and compacts the change log."""
     from quire.runs.retention import collect_garbage
 
     catalog = load_catalog(include_folder())
     try:
         store = _store()
         now = store.now()
-        done = collect_garbage(catalog.definitions, store=store, now=now)
+        result = collect_garbage(catalog.definitions, store=store, now=now)
         typer.echo(
-            f"deleted {done.runs} runs, {done.partitions} superseded partitions, {done.objects} objects of "
-            f"{done.bytes:,} bytes, and {done.uploads} abandoned uploads"
+            f"deleted {format_count(result.runs, 'run')}, {format_count(result.partitions, 'superseded partition')}, "
+            f"{format_count(result.objects, 'object')} ({format_size(result.bytes)}) "
+            f"and {format_count(result.uploads, 'abandoned upload')}"
         )
-        for report, run in done.active.items():
+        for report, run in result.active.items():
             typer.echo(f"{report}: skipped: {run.describe(now)}")
-    finally:  # one has nothing to do with the other
-        tracked = [found for found in catalog.definitions.values() if found.source.freshness == "tracked"]
+    finally:  # independent of the store
+        tracked = [
+            definition for definition in catalog.definitions.values() if definition.source.freshness == "tracked"
+        ]
         if tracked:
             from quire.postgres.tracking.installation import compact_logs
 
-            shrunk = compact_logs({owner_url(definition.source.connection) for definition in tracked})
-            typer.echo(f"replaced {shrunk} records of the change log by their sums")
+            compacted = compact_logs({owner_url(definition.source.connection) for definition in tracked})
+            typer.echo(f"compacted {format_count(compacted, 'record')} of the change log")
 
 
 @app.command()
-def track(report: Annotated[str, typer.Argument(help="A report with freshness: tracked.")]) -> None:
-    """Install change tracking on a report's tables, by the connection quire_owner."""
+def track(report: Annotated[str, typer.Argument(help="Report with freshness: tracked.")]) -> None:
+    """Install change tracking. Creates triggers on a report's tables through the connection quire_owner."""
     from quire.postgres.tracking.installation import track as install
 
     definition = find_definition(include_folder(), report)
     if definition.source.freshness != "tracked":
-        raise DefinitionError("source.freshness is not tracked: nothing to install", report=report)
+        raise DefinitionError("set source.freshness to tracked before installing change tracking", report=report)
     for line in install(definition, owner_url(definition.source.connection)):
         typer.echo(line)
 
 
 @app.command()
 def untrack(report: Report) -> None:
-    """Remove every trace of a report's change tracking, but for tables that another report tracks too."""
+    """Remove change tracking. Keeps it on tables that other reports track."""
     from quire.postgres.tracking.installation import untrack as remove
 
     try:
         connection = find_definition(include_folder(), report).source.connection
-    except DefinitionError as error:  # its files may be gone, and writers pay still
-        typer.echo(f"quire: {error.message}; its triggers are looked for by quire_owner", err=True)
+    except DefinitionError as error:  # the files may be deleted while the triggers still exist
+        typer.echo(f"quire: {error.message}; looking for its triggers through quire_owner", err=True)
         connection = SOURCE_CONNECTION
-    for line in remove(report, owner_url(connection)) or ("nothing of it was tracked",):
+    for line in remove(report, owner_url(connection)) or ("no table of this report was tracked",):
         typer.echo(line)
 
 
 @app.command()
-def verify(run: Annotated[str, typer.Argument(help="A run's key.")]) -> None:
-    """Read a published run's objects again: sizes, checksums and row counts."""
+def verify(run: Annotated[str, typer.Argument(help="Key of the run.")]) -> None:
+    """Verify a published run. Compares sizes, checksums and row counts of its objects with the manifest."""
     from quire.runs.verify import verify_run
 
-    found = verify_run(run, store=_store())
-    for fault in found.problems:
-        typer.echo(f"quire: {fault}", err=True)
-    if found.problems:
+    verification = verify_run(run, store=_store())
+    for problem in verification.problems:
+        typer.echo(f"quire: {problem}", err=True)
+    if verification.problems:
         raise typer.Exit(1)
-    manifest = found.manifest
-    typer.echo(
-        f"{manifest.report} {manifest.run}: {found.objects} objects, {found.bytes} bytes and {manifest.rows} rows "
-        "are as the manifest says"
-    )
+    manifest = verification.manifest
+    objects, rows = format_count(verification.objects, "object"), format_count(manifest.rows, "row")
+    size = format_size(verification.bytes)
+    typer.echo(f"{manifest.report} {manifest.run}: {objects} ({size}) with {rows} match the manifest")
 
 
-def _days(definition: ReportDefinition, start: str | None, end: str | None) -> tuple[str, str]:
-    """Returns the days that were given, or those of the last complete window."""
+def _resolve_dates(definition: ReportDefinition, start: str | None, end: str | None) -> tuple[str, str]:
+    """Returns the given dates, or those of the last complete window."""
     if start and end:
         return start, end
     if start or end:
-        raise ParameterError("give --start and --end, or neither for the last complete window", report=definition.name)
+        raise ParameterError(
+            "set both --start and --end, or neither to use the last complete window", report=definition.name
+        )
     window = last_window(definition, before=datetime.now(UTC))
     return window.start.isoformat(), window.end.isoformat()
 
 
-def _parameters(given: list[str] | None) -> dict[str, object]:
-    found: dict[str, object] = {}
-    for entry in given or ():
+def _parameters(entries: list[str] | None) -> dict[str, object]:
+    parameters: dict[str, object] = {}
+    for entry in entries or ():
         name, equals, value = entry.partition("=")
         if not equals:
-            raise ParameterError(f"--param {entry!r}: write NAME=VALUE")
-        if name in found:
-            raise ParameterError(f"--param {name} is given twice")
-        found[name] = value
-    return found
+            raise ParameterError(f"--param {entry!r} is invalid: write NAME=VALUE")
+        if name in parameters:
+            raise ParameterError(f"--param {name} is set twice: remove one")
+        parameters[name] = value
+    return parameters
 
 
 def _session(definition: ReportDefinition) -> SourceSession:
@@ -282,9 +277,9 @@ def main() -> None:
     except BaseException as error:  # a panic in Polars is not an Exception
         logger.debug("unexpected", exc_info=True)
         status = _fail(
-            f"unexpected {type(error).__name__}: {error}; `quire --debug …` tells more", ReportError.exit_status
+            f"unexpected {type(error).__name__}: {error}; run `quire --debug …` for details", ReportError.exit_status
         )
-    if status == INTERRUPTED:  # typer's word for a KeyboardInterrupt
+    if status == INTERRUPTED:  # typer's status for a KeyboardInterrupt
         _fail("interrupted", INTERRUPTED)
     sys.exit(status)
 

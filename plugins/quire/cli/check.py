@@ -1,4 +1,4 @@
-"""``quire check``: a definition against the database that its query runs on."""
+"""``quire check``: tests a definition's query against the database."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from quire.postgres.tracking.coverage import forgotten_tables
 from quire.records.stage_records import SourceColumn
 from quire.report.definition import Parameter, ReportDefinition
 from quire.report.request import RunRequest
+from quire.settings import has_mail_connection, mail_variable
 from quire.summaries.measure_expression import parse_expression
 from quire.summaries.result_columns import check_columns
 
@@ -25,13 +26,13 @@ SAMPLES = {"string": "", "integer": 0, "number": 0.0, "boolean": False, "date": 
 
 
 def check_query(definition: ReportDefinition, *, session: SourceSession) -> tuple[str, ...]:
-    """Runs the query for today without asking for a row, compares its columns and tables, and returns advice.
+    """Runs the query for today without fetching rows, checks its columns and tables, and returns advice.
 
     Raises:
-        DefinitionError: the query is not understood, or does not return what the definition names.
-        NotTrackedError: tables that should be tracked are not; all of them are named.
-        QueryError: PostgreSQL refuses the query.
-        SourceUnavailableError: PostgreSQL cannot be reached.
+        DefinitionError: the query is invalid, or lacks columns that the definition names.
+        NotTrackedError: tables are not tracked; the message names all of them.
+        QueryError: PostgreSQL rejected the query.
+        SourceUnavailableError: PostgreSQL is unreachable.
     """
     today = datetime.now(UTC).date()
     request = RunRequest(
@@ -49,20 +50,30 @@ def check_query(definition: ReportDefinition, *, session: SourceSession) -> tupl
         columns = query_columns(definition, request, partition, transaction=transaction)
         check_columns(definition, columns)
         path_advice = tuple(search_path_advice(transaction))
-        forgotten: tuple[str, ...] = ()
+        unlisted: tuple[str, ...] = ()
         if definition.source.freshness == "tracked":
-            forgotten = forgotten_tables(definition, sql, transaction=transaction)
+            unlisted = forgotten_tables(definition, sql, transaction=transaction)
             ensure_tables_tracked(definition, partition, transaction=transaction)
     return (
         *advice_of_query(definition.sql_text),
         *_advice(definition, columns),
-        *map(_forgotten, forgotten),
+        *map(_unlisted_advice, unlisted),
         *path_advice,
     )
 
 
-def _forgotten(table: str) -> str:
-    return f"the query reads {table}, which source.tables does not name: its changes will not be noticed"
+def mail_warnings(definition: ReportDefinition) -> Iterator[str]:
+    """Yields a warning if the report sends e-mails but the connection for e-mail is not set."""
+    has_addresses = any(isinstance(recipient, str) for recipient in definition.delivery.notify.recipients)
+    if has_addresses and not has_mail_connection():
+        yield (
+            f"delivery.notify has e-mail addresses, but {mail_variable()} is not set. "
+            "No e-mails are sent unless Airflow has that connection (docs/how-to/send-notifications.md)"
+        )
+
+
+def _unlisted_advice(table: str) -> str:
+    return f"the query reads {table}, which is not in source.tables: changes to it will not be detected"
 
 
 def _sample(parameter: Parameter) -> object:
@@ -82,6 +93,6 @@ def _advice(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> It
             continue
         cast = f"cast it in the query, such as {column.name}::numeric(18,2)"
         if column.name in totalled:
-            yield f"{column.name} is totalled and is numeric without a scale: {cast}, which Excel takes for numbers"
+            yield f"{column.name} has a total but is numeric without a scale: {cast}, to get number cells in Excel"
         elif column.name in measured:
-            yield f"{column.name} is measured and is numeric without a scale: {cast}, since 18 decimals are kept else"
+            yield f"{column.name} is aggregated but is numeric without a scale: {cast}; otherwise 18 decimals are kept"

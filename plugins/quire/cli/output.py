@@ -1,4 +1,4 @@
-"""What ``quire run`` prints at its end: the contract's JSON, or the files for a person."""
+"""The output of ``quire run``: a JSON object, or a list of files for people."""
 
 from __future__ import annotations
 
@@ -56,15 +56,15 @@ def run_json(outcome: RunOutcome, definition: ReportDefinition, store: Store) ->
 
 
 def print_json(outcome: RunOutcome, definition: ReportDefinition, store: Store) -> None:
-    """Prints the contract's object on standard output."""
+    """Prints the result as one JSON object."""
     typer.echo(json.dumps(run_json(outcome, definition, store), ensure_ascii=False))
 
 
 def print_files(outcome: RunOutcome, definition: ReportDefinition, store: Store) -> None:
-    """Prints the run's files, each with its link on a line of its own, so that it can be copied whole."""
+    """Prints the run's files, with each link on a separate line for copying."""
     manifest = outcome.published.manifest
     duration = format_duration(outcome.seconds["total"])
-    status = "was published already" if outcome.published.already_published else f"took {duration}"
+    status = "already published" if outcome.published.already_published else f"took {duration}"
     typer.echo(f"{manifest.title}, {manifest.start} to {manifest.end}: {format_count(manifest.rows, 'row')}; {status}")
     for file in manifest.files:
         period = format_period(file.earliest, file.latest)

@@ -1,4 +1,4 @@
-"""Progress bars on a terminal, one a stage; nothing at all in a pipe."""
+"""Progress bars, one per stage, if standard error is a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quire.pipeline import StageProgress
 
 @contextmanager
 def show_progress(title: str) -> Iterator[StageProgress]:
-    """Gives what the pipeline tells its progress to; bars go to standard error, where that is a terminal."""
+    """Yields a callback for the pipeline's progress; it draws bars on standard error if that is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -23,11 +23,11 @@ def show_progress(title: str) -> Iterator[StageProgress]:
     )
     tasks = {}
 
-    def tell(stage: str, done: int, total: int) -> None:
+    def update(stage: str, done: int, total: int) -> None:
         if stage not in tasks:
             tasks[stage] = bars.add_task(stage, total=total)
         bars.update(tasks[stage], completed=done, total=total)
 
     console.print(title)
     with bars:
-        yield tell
+        yield update

@@ -1,8 +1,8 @@
-"""Housekeeping: deletes what nobody needs any more, in an order that may be interrupted anywhere.
+"""Retention and garbage collection: deletes objects that no run needs. It may be interrupted at any time.
 
-A record (manifest or partition's JSON) goes before what it names, so that nobody finds half a run; what is left behind
-has no record, and goes the next time. A report with an active run is left alone: leases are looked for before the
-records go, and again before the rest.
+A commit record (a manifest or a partition's JSON) is deleted before the objects that it names, so that no reader finds
+an incomplete run; objects without a record are deleted the next time. Reports with an active run are skipped: leases
+are checked before records are deleted, and again before the other objects.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from quire.runs.manifest_store import load_manifest
 
 logger = logging.getLogger(__name__)
 
-GRACE = timedelta(days=1)  # what is younger may be at work, though nothing names it yet
+GRACE = timedelta(days=1)  # a run may still be writing younger objects that no record names yet
 ROOTS = ("partitions/", "reports/", "summaries/")
-NOTES = "running/"  # what earlier versions had instead of leases
+LEGACY_LEASES = "running/"  # of earlier versions
 
 
 @dataclass(slots=True)
 class CollectionResult:
-    """What retention deleted, and the reports that it left for the next time, with a run of each that is active."""
+    """What was deleted, and for each report that was skipped, one of its active runs."""
 
     runs: int = 0
     partitions: int = 0
@@ -46,62 +46,62 @@ class CollectionResult:
 def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: Store, now: datetime) -> CollectionResult:
     """Deletes published runs past ``keep``, superseded partitions, orphans of killed runs, and abandoned uploads.
 
-    Kept are, of every partition, the newest rows; whatever a manifest names; and all that is younger than a day. Beside
-    an unreadable manifest, the files of its run are kept, and all rows and summaries that are older than it.
-    Damaged records of partitions, which no run can use, are deleted.
+    It keeps the newest rows of every partition, everything that a manifest names, and objects younger than one day. If
+    a manifest is unreadable, it keeps the files of that run, and all rows and summaries older than the manifest.
+    Damaged commit records of partitions, which no run can use, are deleted.
 
     Args:
-        definitions: by name; of a report without one, published runs are kept.
-        store: where all of it is.
-        now: an aware instant.
+        definitions: by name; without a definition, a report's published runs are kept.
+        store: the object store.
+        now: timezone-aware time by the store's clock.
 
     Raises:
-        IntegrityError: a record cannot be read; everything else is swept all the same.
-        StoreRefusedError, StoreUnavailableError: the object store cannot be read, or does not delete.
+        IntegrityError: a record cannot be read; the other objects were still processed.
+        StoreRefusedError, StoreUnavailableError: the object store denies the request or is unreachable.
     """
-    done, torn = CollectionResult(), list[IntegrityError]()
-    reports = {folder.split("/")[1] for root in (*ROOTS, LEASES, NOTES) for folder in store.folders(root)}
+    result, unreadable = CollectionResult(), list[IntegrityError]()
+    reports = {folder.split("/")[1] for root in (*ROOTS, LEASES, LEGACY_LEASES) for folder in store.folders(root)}
     for report in sorted(reports):
-        if running := active_runs(report, store=store, now=now):
-            done.active[report] = running[0]
+        if active := active_runs(report, store=store, now=now):
+            result.active[report] = active[0]
             continue
         definition = definitions.get(report)
         keep = definition.delivery.keep if definition else None
-        sweep = _Sweep(report, keep, store=store, now=now, done=done)
-        sweep.run()
-        torn += sweep.unreadable
-    for report in sorted(reports - set(done.active)):
+        collector = _ReportCollector(report, keep, store=store, now=now, result=result)
+        collector.run()
+        unreadable += collector.unreadable
+    for report in sorted(reports - set(result.active)):
         for root in ROOTS:
-            done.uploads += store.abort_uploads(f"{root}{report}/", before=now - GRACE)
-    _delete_probes(store, now=now, done=done)
-    if torn:
-        raise torn[0]
-    return done
+            result.uploads += store.abort_uploads(f"{root}{report}/", before=now - GRACE)
+    _delete_probes(store, now=now, result=result)
+    if unreadable:
+        raise unreadable[0]
+    return result
 
 
-def _delete_probes(store: Store, *, now: datetime, done: CollectionResult) -> None:
-    """Deletes what a killed ``quire check`` has left."""
+def _delete_probes(store: Store, *, now: datetime, result: CollectionResult) -> None:
+    """Deletes objects that a killed ``quire check`` left behind."""
     old = [entry for entry in store.list(PROBES) if now - entry.modified > GRACE]
     store.delete(entry.key for entry in old)
-    done.objects += len(old)
-    done.bytes += sum(entry.bytes for entry in old)
-    done.uploads += store.abort_uploads(PROBES, before=now - GRACE)
+    result.objects += len(old)
+    result.bytes += sum(entry.bytes for entry in old)
+    result.uploads += store.abort_uploads(PROBES, before=now - GRACE)
 
 
-class _Sweep:
-    """One report's: first finds what may go, then lets it go."""
+class _ReportCollector:
+    """Collects the garbage of one report: first finds the objects to delete, then deletes them."""
 
     def __init__(
-        self, report: str, keep: timedelta | None, *, store: Store, now: datetime, done: CollectionResult
+        self, report: str, keep: timedelta | None, *, store: Store, now: datetime, result: CollectionResult
     ) -> None:
-        self._report, self._keep, self._store, self._now, self._done = report, keep, store, now, done
-        self._read: set[str] = set()  # manifests
-        self._needed: set[str] = set()  # keys that a manifest names
+        self._report, self._keep, self._store, self._now, self._result = report, keep, store, now, result
+        self._read_manifests: set[str] = set()  # keys
+        self._needed: set[str] = set()  # keys that manifests name
         self._records: list[str] = []
-        self._data: list[StoredObject] = []  # unless a manifest comes that names it
-        self._undecided_until: datetime | None = None  # an unreadable manifest may name rows that are older
-        self._kept_runs: set[str] = set()  # folders
-        self._unreadable_records: set[str] = set()  # keys, of another version
+        self._data: list[StoredObject] = []  # deleted unless a new manifest names them
+        self._keep_until: datetime | None = None  # an unreadable manifest may name any older rows
+        self._kept_runs: set[str] = set()  # folders of runs with an unreadable manifest
+        self._unreadable_records: set[str] = set()  # keys of records of another version
         self.unreadable: list[IntegrityError] = []
 
     def run(self) -> None:
@@ -109,31 +109,31 @@ class _Sweep:
         self._find_partitions()
         self._find_summaries()
         self._store.delete(self._records)
-        # A run that found one of these records just before is active still, or has published what it found.
-        if running := active_runs(self._report, store=self._store, now=self._now):
-            self._done.active[self._report] = running[0]
+        # A run that read one of these records shortly before is still active, or has published it in its manifest.
+        if active := active_runs(self._report, store=self._store, now=self._now):
+            self._result.active[self._report] = active[0]
             return
         for entry in self._store.list(f"reports/{self._report}/"):
-            if self._is_manifest(entry) and entry.key not in self._read:
-                self._need(entry)
-        going = [entry for entry in self._data if not self._may_be_needed(entry.key, entry.modified)]
-        # Records of parts go before what they name: a batch is deleted in any order.
-        self._store.delete(entry.key for entry in going if entry.key.endswith(".json"))
-        self._store.delete(entry.key for entry in going if not entry.key.endswith(".json"))
-        self._done.objects += len(going)
-        self._done.bytes += sum(entry.bytes for entry in going)
+            if self._is_manifest(entry) and entry.key not in self._read_manifests:
+                self._mark_needed(entry)
+        unneeded = [entry for entry in self._data if not self._may_be_needed(entry.key, entry.modified)]
+        # Records first, in a request of their own: a batch is deleted in any order.
+        self._store.delete(entry.key for entry in unneeded if entry.key.endswith(".json"))
+        self._store.delete(entry.key for entry in unneeded if not entry.key.endswith(".json"))
+        self._result.objects += len(unneeded)
+        self._result.bytes += sum(entry.bytes for entry in unneeded)
 
-    def _need(self, record: StoredObject) -> None:
-        """Notes what a manifest names; of one that cannot be read, what it may name."""
-        self._read.add(record.key)
+    def _mark_needed(self, record: StoredObject) -> None:
+        """Marks the objects that a manifest names as needed; if it is unreadable, all that it may name."""
+        self._read_manifests.add(record.key)
         try:
             manifest = load_manifest(self._store, record.key)
         except IntegrityError as error:
-            self._note_unreadable(error, kept="its run and all older rows of the report are kept")
-            self._undecided_until = max(self._undecided_until or record.modified, record.modified)
+            self._note_unreadable(error, kept="keeping its run and all older rows of the report")
+            self._keep_until = max(self._keep_until or record.modified, record.modified)
             self._kept_runs.add(folder_of(record.key))
             return
-        if manifest is None:  # another sweep was quicker
+        if manifest is None:  # deleted by a concurrent collection
             return
         self._needed |= {file.key for file in manifest.files}
         self._needed |= {summary.object_key for summary in manifest.summaries}
@@ -144,10 +144,10 @@ class _Sweep:
             return True
         if key.startswith("reports/"):
             return _run_folder(key) in self._kept_runs
-        return self._undecided_until is not None and modified <= self._undecided_until
+        return self._keep_until is not None and modified <= self._keep_until
 
     def _is_manifest(self, entry: StoredObject) -> bool:
-        """Whether an object lies where the manifest of a run does, and not in a folder below it."""
+        """Returns whether an object has the key of a run's manifest, rather than that of an object in a subfolder."""
         return entry.key == manifest_key(self._report, _run_folder(entry.key).rpartition("/")[2])
 
     def _note_unreadable(self, error: IntegrityError, *, kept: str) -> None:
@@ -157,19 +157,19 @@ class _Sweep:
     def _read_cached(
         self, kind: type[Record], key: str, *, ensure: Callable[[Record], None] = lambda record: None
     ) -> Record | None:
-        """Returns a record of cached objects; deletes a damaged one, as a run would; keeps one of another version."""
+        """Returns a commit record; deletes a damaged one, as a run does, and keeps one of another version."""
         if key in self._unreadable_records:
             return None
         try:
             return find_record(self._store, kind, key, ensure=ensure)
         except IntegrityError as error:
             self._unreadable_records.add(key)
-            self._note_unreadable(error, kept="what it may name is kept")
+            self._note_unreadable(error, kept="keeping all objects that it may name")
             return None
 
-    def _read_partition(self, place: str) -> StagedPartition | None:
+    def _read_partition(self, folder: str) -> StagedPartition | None:
         return self._read_cached(
-            StagedPartition, f"{place}.json", ensure=lambda staged: ensure_own_folder(staged, place)
+            StagedPartition, f"{folder}.json", ensure=lambda staged: ensure_own_folder(staged, folder)
         )
 
     def _find_runs(self) -> None:
@@ -180,75 +180,76 @@ class _Sweep:
             elif self._keep is not None and self._now - record.modified > self._keep:
                 self._records.append(record.key)
                 self._data += [entry for entry in entries if entry is not record]
-                self._done.runs += 1
+                self._result.runs += 1
             else:
-                self._need(record)
+                self._mark_needed(record)
                 self._data += [entry for entry in entries if entry is not record and self._is_old(entry)]
 
     def _find_partitions(self) -> None:
-        """Goes through ``partitions/<report>/<source digest>/<key>/<token>``: its record, and the objects in it."""
+        """Processes ``partitions/<report>/<source digest>/<key>/<freshness token>``: commit records and objects."""
         for entries in self._grouped(f"partitions/{self._report}/", 4).values():
             records = [entry for entry in entries if entry.key.count("/") == 4]
             superseded = {
-                _place(record)
+                _folder(record)
                 for staged, record in self._superseded(records)
                 if not self._may_be_needed(staged.object_key, record.modified)
             }
-            self._records += [f"{place}.json" for place in sorted(superseded)]
-            self._done.partitions += len(superseded)
-            counting = {_place(entry) for entry in records} - superseded
-            inside = defaultdict(list)
+            self._records += [f"{folder}.json" for folder in sorted(superseded)]
+            self._result.partitions += len(superseded)
+            valid = {_folder(entry) for entry in records} - superseded
+            contents = defaultdict(list)
             for entry in entries:
                 if entry.key.count("/") > 4:
-                    inside[folder_of(entry.key)].append(entry)
-            for place, objects in inside.items():
-                if place in superseded:
+                    contents[folder_of(entry.key)].append(entry)
+            for folder, objects in contents.items():
+                if folder in superseded:
                     self._data += objects
-                elif place in counting:
-                    self._data += [entry for entry in self._unnamed(place, objects) if self._is_old(entry)]
+                elif folder in valid:
+                    self._data += [entry for entry in self._unnamed(folder, objects) if self._is_old(entry)]
                 else:
                     self._data += [entry for entry in objects if self._is_old(entry)]
 
     def _superseded(self, records: Sequence[StoredObject]) -> Iterator[tuple[StagedPartition, StoredObject]]:
-        """Gives the records of rows that others follow: rows that no other run can find do not supersede rows that may.
+        """Yields the records of rows that newer rows supersede. Only reusable rows supersede reusable rows.
 
-        What counts is when the rows were read: one may be stored long after another that was read later.
+        The time of the snapshot decides, because rows may be stored long after others that were read later.
         """
         if len(records) < 2:
             return
-        read = ((self._read_partition(_place(record)), record) for record in records)
-        found = [(staged, record) for staged, record in read if staged]  # else damaged, or another sweep was quicker
-        found.sort(key=lambda pair: pair[0].snapshot_at)
-        for position, (staged, record) in enumerate(found):
-            later = [other.modified for newer, other in found[position + 1 :] if newer.reusable or not staged.reusable]
+        read = ((self._read_partition(_folder(record)), record) for record in records)
+        readable = [(staged, record) for staged, record in read if staged]  # others are damaged or deleted concurrently
+        readable.sort(key=lambda pair: pair[0].snapshot_at)
+        for position, (staged, record) in enumerate(readable):
+            newer = readable[position + 1 :]
+            later = [other.modified for other_staged, other in newer if other_staged.reusable or not staged.reusable]
             if later and self._now - min(later) > GRACE:
                 yield staged, record
 
-    def _unnamed(self, place: str, objects: list[StoredObject]) -> Iterator[StoredObject]:
-        """Gives what no record of a partition names: of writers that were second, and killed before they dropped it."""
-        staged = self._read_partition(place)
-        if staged is None:  # damaged, or another sweep was quicker; a run may have found it before
+    def _unnamed(self, folder: str, objects: list[StoredObject]) -> Iterator[StoredObject]:
+        """Yields objects that no record of a partition names, left by losing writers that were killed."""
+        staged = self._read_partition(folder)
+        if staged is None:  # damaged or deleted concurrently; an active run may still use the objects
             return iter(())
         named = {staged.object_key}
-        unreadable = len(self.unreadable)
+        unreadable_count = len(self.unreadable)
         for entry in objects:
             if entry.key.endswith(".json") and (partials := self._read_cached(PartialSummaries, entry.key)):
                 named.add(entry.key)
                 named |= {summary.object_key for summary in partials.summaries}
-        if len(self.unreadable) > unreadable:  # and may name any of the others
+        if len(self.unreadable) > unreadable_count:  # the unreadable record may name any of them
             return iter(())
         return (entry for entry in objects if entry.key not in named)
 
     def _find_summaries(self) -> None:
-        for root in ("summaries/", NOTES):
+        for root in ("summaries/", LEGACY_LEASES):
             self._data += [entry for entry in self._store.list(f"{root}{self._report}/") if self._is_old(entry)]
 
     def _grouped(self, prefix: str, depth: int) -> dict[str, list[StoredObject]]:
-        """Returns what lies below a prefix, by its first ``depth`` folders."""
-        found = defaultdict(list)
+        """Returns the objects below a prefix, grouped by their first ``depth`` folders."""
+        groups = defaultdict(list)
         for entry in self._store.list(prefix):
-            found["/".join(entry.key.split("/")[:depth])].append(entry)
-        return found
+            groups["/".join(entry.key.split("/")[:depth])].append(entry)
+        return groups
 
     def _is_old(self, entry: StoredObject) -> bool:
         return self._now - entry.modified > GRACE
@@ -258,5 +259,5 @@ def _run_folder(key: str) -> str:
     return "/".join(key.split("/")[:3])
 
 
-def _place(record: StoredObject) -> str:
+def _folder(record: StoredObject) -> str:
     return record.key.removesuffix(".json")

@@ -50,7 +50,7 @@ def test_track_run_change_and_untrack(environment: dict[str, str]) -> None:
     assert json.loads(quire(environment, *RUN).stdout)["reused"] is True
     done = quire(environment, "untrack", "events")
     assert (done.returncode, done.stdout, done.stderr) == (0, "public.events: no longer tracked\n", "")
-    assert quire(environment, "untrack", "events").stdout == "nothing of it was tracked\n"
+    assert quire(environment, "untrack", "events").stdout == "no table of this report was tracked\n"
 
 
 def test_report_without_a_definition_is_untracked_by_its_name(environment: dict[str, str]) -> None:
@@ -58,7 +58,7 @@ def test_report_without_a_definition_is_untracked_by_its_name(environment: dict[
     (Path(environment["QUIRE_INCLUDE"]) / "reports" / "events.yaml").unlink()
     done = quire(environment, "untrack", "events")
     assert (done.returncode, done.stdout) == (0, "public.events: no longer tracked\n")
-    assert "its triggers are looked for by quire_owner" in done.stderr
+    assert "looking for its triggers through quire_owner" in done.stderr
 
 
 def test_track_by_the_reader_is_refused_in_one_line(environment: dict[str, str]) -> None:
@@ -70,4 +70,4 @@ def test_track_by_the_reader_is_refused_in_one_line(environment: dict[str, str])
 def test_track_of_a_report_that_is_not_tracked_is_refused(environment: dict[str, str], tmp_path: Path) -> None:
     events_report(tmp_path)
     status, line = refusal(environment, "track", "events")
-    assert (status, line) == (2, "quire: events: source.freshness is not tracked: nothing to install")
+    assert (status, line) == (2, "quire: events: set source.freshness to tracked before installing change tracking")

@@ -46,7 +46,7 @@ def test_table_that_the_definition_forgot_is_advised(
     definition = tracked_report(tmp_path, sql=f"SELECT {COLUMNS} FROM {source} {RANGE}")
     track(definition, database)
     advice = check_query(definition, session=session_of(database))
-    told = "the query reads {}, which source.tables does not name: its changes will not be noticed"
+    told = "the query reads {}, which is not in source.tables: changes to it will not be detected"
     assert [line for line in advice if "source.tables" in line] == [told.format(name) for name in forgotten]
 
 

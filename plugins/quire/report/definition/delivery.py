@@ -37,6 +37,11 @@ class Notify(StrictModel):
     success: tuple[Recipient, ...] = ()
     failure: tuple[Recipient, ...] = ()
 
+    @property
+    def recipients(self) -> tuple[str | Notifier, ...]:
+        """All recipients, whether of success or of failure."""
+        return (*self.success, *self.failure)
+
 
 class Delivery(StrictModel):
     """Lifetime of links and runs, and recipients. Without ``keep``, retention never deletes published runs."""
