@@ -75,10 +75,12 @@ def test_partition_key_says_both_dates_exactly_where_the_range_clips(whole: Date
 
 @given(MODERN_DAYS, st.times(), st.sampled_from(ZONES), st.sampled_from(Grain))
 def test_partitions_hold_each_instant_on_its_own_local_day(day: date, clock: time, name: str, grain: Grain) -> None:
-    assume(not any(has_odd_midnight(odd, name) for odd in (day, day + timedelta(days=1))))  # in the examples below
+    assume(
+        not any(has_odd_midnight(candidate, name) for candidate in (day, day + timedelta(days=1)))
+    )  # in the examples below
     instant = datetime.combine(day, clock, tzinfo=zone(name)).astimezone(UTC)
     around = DateRange(start=day - timedelta(days=40), end=day + timedelta(days=40), timezone=name)
-    (holder,) = (found for found in around.partitions(grain) if found.starts_at <= instant < found.stops_at)
+    (holder,) = (part for part in around.partitions(grain) if part.starts_at <= instant < part.stops_at)
     assert holder.start <= day < holder.stop
 
 
@@ -152,7 +154,7 @@ def test_partitions_known_ranges_have_these_keys(start: str, end: str, grain: Gr
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "name", "words"),
+    ("start", "end", "name", "message"),
     [
         ("2013-02-01", "2013-01-31", "UTC", "start 2013-02-01 is after end 2013-01-31"),
         ("2013-02-30", "2013-03-01", "UTC", "start is '2013-02-30': write a calendar date as YYYY-MM-DD"),
@@ -168,10 +170,10 @@ def test_partitions_known_ranges_have_these_keys(start: str, end: str, grain: Gr
         ("2013-01-01", "2013-01-31", "", "unknown time zone ''"),
     ],
 )
-def test_range_wrong_input_is_refused_in_one_line(start: str, end: str, name: str, words: str) -> None:
+def test_range_wrong_input_is_refused_in_one_line(start: str, end: str, name: str, message: str) -> None:
     with pytest.raises(RangeError) as caught:
         DateRange.parse(start, end, name)
-    assert str(caught.value).startswith(words)
+    assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_status == 2
 
@@ -206,7 +208,7 @@ def test_parse_date_reads_back_what_isoformat_wrote(day: date) -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "grain", "words"),
+    ("start", "end", "grain", "message"),
     [
         ("1900-01-01", "2020-12-31", Grain.DAY, "The date range has 44,195 days; a run allows at most 20,000"),
         ("0203-01-01", "2013-01-31", Grain.WEEK, "The date range has 94,447 weeks; a run allows at most 20,000"),
@@ -214,11 +216,11 @@ def test_parse_date_reads_back_what_isoformat_wrote(day: date) -> None:
     ],
 )
 def test_range_of_too_many_partitions_is_refused_with_both_counts(
-    start: str, end: str, grain: Grain, words: str
+    start: str, end: str, grain: Grain, message: str
 ) -> None:
     with pytest.raises(RangeError) as caught:
         DateRange.parse(start, end, "UTC").partitions(grain)
-    assert str(caught.value) == words
+    assert str(caught.value) == message
 
 
 @given(st.dates(date(1800, 1, 1), date(1830, 1, 1)), st.integers(0, 5000), st.sampled_from(Grain))

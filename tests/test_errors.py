@@ -13,7 +13,7 @@ from quire.errors import DefinitionError, ParameterError, RangeError, ReportErro
 def descendants(kind: type[ReportError]) -> list[type[ReportError]]:
     """Returns a kind and those below it; what other modules refine for themselves is none of the tree's."""
     children = [child for child in kind.__subclasses__() if child.__module__ == errors.__name__]
-    return [kind, *(found for child in children for found in descendants(child))]
+    return [kind, *(descendant for child in children for descendant in descendants(child))]
 
 
 TREE = descendants(ReportError)
@@ -55,5 +55,5 @@ def test_error_without_a_place_is_its_message_alone() -> None:
 
 
 def test_every_exception_of_the_module_is_in_the_tree() -> None:
-    found = {kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, BaseException)}
-    assert found == set(TREE)
+    classes = {kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, BaseException)}
+    assert classes == set(TREE)

@@ -1,16 +1,16 @@
 """Any date range of PostgreSQL rows as Excel workbooks in S3-compatible storage.
 
-Data passes through one module per stage; no stage imports another:
+The catalog reads a report's YAML and SQL files into a ReportDefinition. Each stage is one module, and none imports
+another:
 
-    catalog            YAML files -> ReportDefinition
-    stages/plan        definition, range, parameters -> partitions, in groups
-    stages/extract     a group of partitions -> one Parquet object each
-    stages/layout      which rows go to which workbook; is this run already published?
+    stages/plan        request -> cache hits, and groups of partitions to extract
+    stages/extract     a group of partitions -> one Parquet object per partition
+    stages/layout      assigns rows to workbook shards; stops if the run is already published
     stages/aggregate   partial summaries or rows -> one small Parquet object per summary
-    stages/render      workbook shards -> XLSX, uploaded while they are written
-    stages/publish     the summaries' workbook, then the manifest, last: a run that exists
+    stages/render      workbook shards -> XLSX, uploaded while being written
+    stages/publish     the summary workbook, then the manifest, which makes the run exist
 
-``pipeline`` calls them in one process, ``airflow_dag`` as Airflow tasks.
+``pipeline`` runs the stages in one process, ``airflow_dag`` as Airflow tasks.
 """
 
-__version__ = "0.1.0"  # here, since an image or an Airflow of one's own has the folder and no installed package
+__version__ = "0.1.0"  # also available where the package is copied, not installed

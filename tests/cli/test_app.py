@@ -47,26 +47,26 @@ def refusal(environment: dict[str, str], *arguments: str, stdout: str = "") -> t
 def test_run_prints_the_contracts_json_and_nothing_else(quire_environment: dict[str, str]) -> None:
     done = quire(quire_environment, "run", "flights", "--start", "2013-03-01", "--end", "2013-03-31", "--json")
     assert (done.returncode, done.stderr) == (0, "")
-    told = json.loads(done.stdout)
-    assert set(told) >= {
+    result = json.loads(done.stdout)
+    assert set(result) >= {
         "report", "run", "start", "end", "timezone", "reused", "rows", "partitions", "summaries", "files", "warnings",
         "seconds", "peak_rss_bytes",
     }  # fmt: skip
-    assert (told["report"], told["start"], told["end"]) == ("flights", "2013-03-01", "2013-03-31")
-    assert (told["timezone"], told["reused"], told["rows"]) == ("America/New_York", False, 28_834)
-    (partition,) = told["partitions"]
+    assert (result["report"], result["start"], result["end"]) == ("flights", "2013-03-01", "2013-03-31")
+    assert (result["timezone"], result["reused"], result["rows"]) == ("America/New_York", False, 28_834)
+    (partition,) = result["partitions"]
     assert (partition["key"], partition["rows"], partition["stored"]) == ("2013-03", 28_834, False)
     assert set(partition) >= {"key", "rows", "bytes", "sha256", "stored"}
-    assert {"name": "By airline", "rows": 15} in told["summaries"]
-    assert [file["name"] for file in told["files"]] == ["flights_2013-03.xlsx", "flights_2013-03_summary.xlsx"]
-    assert set(told["seconds"]) == {"plan", "extract", "aggregate", "layout", "render", "publish", "total"}
-    assert told["peak_rss_bytes"] > 50_000_000
-    (rows, summary) = told["files"]
+    assert {"name": "By airline", "rows": 15} in result["summaries"]
+    assert [file["name"] for file in result["files"]] == ["flights_2013-03.xlsx", "flights_2013-03_summary.xlsx"]
+    assert set(result["seconds"]) == {"plan", "extract", "aggregate", "layout", "render", "publish", "total"}
+    assert result["peak_rss_bytes"] > 50_000_000
+    (rows, summary) = result["files"]
     assert (rows["start"], rows["end"], rows["is_summary"]) == ("2013-03-01", "2013-03-31", False)
     assert rows["earliest"] == "2013-03-01T05:00:00-05:00"
     assert rows["latest"] == "2013-03-31T23:59:00-04:00"
     assert (summary["is_summary"], summary["earliest"], summary["latest"]) == (True, None, None)
-    for file in told["files"]:
+    for file in result["files"]:
         answer = httpx.get(file["url"])
         assert len(answer.content) == file["bytes"]
         assert file["name"] in answer.headers["content-disposition"]
@@ -133,7 +133,7 @@ def test_wrong_input_is_one_line_with_status_2_and_leaves_nothing(
     [
         ("AIRFLOW_CONN_QUIRE_SOURCE", "postgresql://u:s3cr3t@127.0.0.1:9/x", "127.0.0.1:9 is not available"),
         ("AIRFLOW_CONN_QUIRE_SOURCE", "mysql://u:s3cr3t@127.0.0.1/x", "has the scheme 'mysql'"),
-        ("AIRFLOW_CONN_QUIRE_SOURCE", "", "is no URI"),
+        ("AIRFLOW_CONN_QUIRE_SOURCE", "", "is not a URI"),
         ("AIRFLOW_CONN_QUIRE_STORE", "aws://k:s3cr3t@/?endpoint_url=http%3A%2F%2F127.0.0.1%3A9", "does not answer"),
         ("QUIRE_BUCKET", "there-is-none", "bucket there-is-none: there is no such bucket"),
     ],
@@ -201,15 +201,15 @@ def test_check_tells_every_broken_report_in_a_line_of_its_own(
 
 
 def test_verify_finds_what_was_changed(quire_environment: dict[str, str], bucket: S3Store) -> None:
-    told = json.loads(quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN, "--json").stdout)
-    good = quire(quire_environment, "verify", told["run"])
+    result = json.loads(quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN, "--json").stdout)
+    good = quire(quire_environment, "verify", result["run"])
     assert (good.returncode, good.stderr) == (0, "")
     assert "31 rows match the manifest" in good.stdout
-    key = told["files"][0]["key"]
+    key = result["files"][0]["key"]
     body = bucket.read(key) or b""
     bucket.put(key, body[:-1] + bytes([body[-1] ^ 1]))
-    bucket.delete([told["files"][1]["key"]])
-    bad = quire(quire_environment, "verify", told["run"])
+    bucket.delete([result["files"][1]["key"]])
+    bad = quire(quire_environment, "verify", result["run"])
     assert bad.returncode == 1
     lines = bad.stderr.splitlines()
     assert [key in lines[0], "SHA-256" in lines[0], "is missing" in lines[1]] == [True, True, True]
@@ -219,22 +219,22 @@ def test_verify_finds_what_was_changed(quire_environment: dict[str, str], bucket
 def test_verify_compares_every_number_of_the_manifest(
     quire_environment: dict[str, str], bucket: S3Store, kind: str, change: str
 ) -> None:
-    told = json.loads(quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN, "--json").stdout)
-    key = f"reports/flights/{told['run']}/manifest.json"
+    result = json.loads(quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN, "--json").stdout)
+    key = f"reports/flights/{result['run']}/manifest.json"
     manifest = bucket.read_json(key) or {}
     del manifest["checksum"]  # as of a version before there were checksums
     manifest[kind][0][change] += 1
     bucket.put(key, json.dumps(manifest).encode())
-    done = quire(quire_environment, "verify", told["run"])
+    done = quire(quire_environment, "verify", result["run"])
     assert done.returncode == 1
     assert manifest[kind][0].get("object_key", manifest[kind][0].get("key")) in done.stderr
 
 
 def test_verify_reads_the_summaries_again(quire_environment: dict[str, str], bucket: S3Store) -> None:
-    told = json.loads(quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN, "--json").stdout)
+    result = json.loads(quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN, "--json").stdout)
     (key, *_) = [entry.key for entry in bucket.list("summaries/")]
     bucket.put(key, b"junk")
-    done = quire(quire_environment, "verify", told["run"])
+    done = quire(quire_environment, "verify", result["run"])
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert f"{key} has 4 bytes; the manifest states" in done.stderr
 

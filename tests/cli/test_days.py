@@ -15,13 +15,13 @@ def test_run_without_days_covers_the_last_complete_window(quire_environment: dic
     before = datetime.now(UTC)
     done = quire(quire_environment, "run", "flights", "--param", "carrier=HA", "--json")
     assert (done.returncode, done.stderr) == (0, "")
-    told = json.loads(done.stdout)
+    result = json.loads(done.stdout)
     windows = {
         (days.start.isoformat(), days.end.isoformat())
         for moment in (before, datetime.now(UTC))
         for days in [complete_window(1, Grain.MONTH, before=moment, timezone="America/New_York")]
     }
-    assert (told["start"], told["end"]) in windows
+    assert (result["start"], result["end"]) in windows
 
 
 @pytest.mark.parametrize("option", ["--start", "--end"])

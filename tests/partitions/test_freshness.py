@@ -1,4 +1,4 @@
-"""Probed partitions: read again when their rows changed, and only then; what changes meanwhile is told."""
+"""Probed partitions: read again only after their rows changed; changes during the run cause a warning."""
 
 from __future__ import annotations
 
@@ -99,28 +99,28 @@ def test_forced_run_reads_everything_anew(tmp_path: Path, database: str, bucket:
     assert (len(read(forced)), forced.published.already_published) == (3, False)
 
 
-def test_rows_that_change_after_they_were_read_are_told(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_rows_changed_after_the_read_cause_a_warning(tmp_path: Path, database: str, bucket: S3Store) -> None:
     definition = probed_report(tmp_path)
     staged = aggregate_run(definition, database, bucket)
     run_sql(database, "UPDATE events SET amount = 7, changed = now() WHERE id IN (3, 6)")
     manifest = staged.publish(staged.render(), database).manifest
-    told = "Rows changed at the source after they were read: 2013-02, 2013-03. Run it again."
-    assert manifest.warnings == (told,)
+    warning = "Rows changed at the source after they were read: 2013-02, 2013-03. Run it again."
+    assert manifest.warnings == (warning,)
     about = sheet_rows(open_workbook(bucket, manifest.files[-1].key), "About")
-    assert any(told in row for row in about)
+    assert any(warning in row for row in about)
 
 
-def test_source_that_cannot_be_looked_at_again_is_told(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_source_unreachable_after_the_read_causes_a_warning(tmp_path: Path, database: str, bucket: S3Store) -> None:
     definition = probed_report(tmp_path)
     staged = aggregate_run(definition, database, bucket)
     away = "postgresql://someone@127.0.0.1:9/nowhere"
-    (told,) = staged.publish(staged.render(), away).manifest.warnings
+    (warning,) = staged.publish(staged.render(), away).manifest.warnings
     reason = "Quire could not check whether rows changed at the source after they were read"
-    assert told.startswith(f"{reason}: PostgreSQL at 127.0")
+    assert warning.startswith(f"{reason}: PostgreSQL at 127.0")
 
 
 @pytest.mark.parametrize("freshness", ["always", {"probe": "changed"}])
-def test_rows_that_did_not_change_are_not_told(tmp_path: Path, database: str, bucket: S3Store, freshness: Any) -> None:
+def test_unchanged_rows_cause_no_warning(tmp_path: Path, database: str, bucket: S3Store, freshness: Any) -> None:
     definition = probed_report(tmp_path, source={"freshness": freshness})
     staged = aggregate_run(definition, database, bucket)
     if freshness == "always":

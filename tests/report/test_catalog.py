@@ -1,4 +1,4 @@
-"""Reading include/: what is wrong is told with file, line, field, reason and the likely word."""
+"""Loading include/: errors name the file, line, field, reason and the closest known name."""
 
 from __future__ import annotations
 
@@ -82,17 +82,17 @@ def test_report_in_two_files_is_refused(include: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "message"),
     [
         ("flight", "no report 'flight' in include/reports; did you mean flights?"),
         ("xyz", "no report 'xyz' in include/reports; existing reports: flights"),
         ("../reports/flights", "no report '../reports/flights'"),
     ],
 )
-def test_unknown_report_is_refused_with_the_likely_one(include: Path, name: str, words: str) -> None:
+def test_unknown_report_is_refused_with_the_likely_one(include: Path, name: str, message: str) -> None:
     with pytest.raises(DefinitionError) as caught:
         find_definition(include, name)
-    assert str(caught.value).startswith(words)
+    assert str(caught.value).startswith(message)
 
 
 def test_missing_folder_is_refused(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("time_column", "time_colum", "4: source.time_colum: unknown key; did you mean time_column?"),
         ("  time_column: scheduled_departure\n", "", "2: source.time_column: missing"),
@@ -134,7 +134,7 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
             "15: summaries[0].by[0].evry: unknown key; did you mean every?",
         ),
         ("By airline", "About", "14: summaries[0].name: is 'About': this sheet name is reserved"),
-        ("{extract:", "{extrct:", "21: queues.extrct: is 'extrct': use one of plan, extract, aggregate"),
+        ("{extract:", "{extrct:", "21: queues.extrct: is 'extrct': use one of plan, extract, layout"),
         (
             "sql: flights/extract.sql",
             "sql: flights/extrat.sql",
@@ -159,16 +159,16 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
         ("title: Flights", "title: &a [*a]", "1: the alias *a refers to a value that contains it"),
     ],
 )
-def test_mistake_is_told_with_its_line_and_field(include: Path, old: str, new: str, told: str) -> None:
+def test_mistake_is_reported_with_its_line_and_field(include: Path, old: str, new: str, message: str) -> None:
     assert old in YAML
-    found = refusal(include, YAML.replace(old, new, 1))
-    assert found.startswith("include/reports/flights.yaml:")
-    assert told in found
-    assert found.count("flights.yaml:") == 1, "one mistake is told once"
+    error = refusal(include, YAML.replace(old, new, 1))
+    assert error.startswith("include/reports/flights.yaml:")
+    assert message in error
+    assert error.count("flights.yaml:") == 1, "one mistake is reported once"
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "include/reports/flights.yaml: the file is empty"),
         ("# nothing\n", "include/reports/flights.yaml: the file is empty"),
@@ -181,18 +181,18 @@ def test_mistake_is_told_with_its_line_and_field(include: Path, old: str, new: s
         ('a: !!int ""', "include/reports/flights.yaml: not valid YAML: a value does not match its type tag"),
     ],
 )
-def test_file_that_is_no_definition_at_all_is_refused(include: Path, text: str, told: str) -> None:
-    assert refusal(include, text).startswith(told)
+def test_file_that_is_no_definition_at_all_is_refused(include: Path, text: str, message: str) -> None:
+    assert refusal(include, text).startswith(message)
 
 
 def test_many_mistakes_are_told_in_their_order_three_and_the_number_of_the_rest(include: Path) -> None:
-    told = refusal(include, YAML.replace("title:", "titel:").replace("sql:", "sqll:").replace("agg", "ag"))
-    assert [part.split(":")[1] for part in told.split("; include/")] == ["1", "3", "12"]
-    assert told.endswith("; and 2 more")
+    error = refusal(include, YAML.replace("title:", "titel:").replace("sql:", "sqll:").replace("agg", "ag"))
+    assert [part.split(":")[1] for part in error.split("; include/")] == ["1", "3", "12"]
+    assert error.endswith("; and 2 more")
 
 
 @pytest.mark.parametrize(
-    ("sql", "told"),
+    ("sql", "message"),
     [
         (
             SQL.replace("carrier)s", "carier)s"),
@@ -210,8 +210,8 @@ def test_many_mistakes_are_told_in_their_order_three_and_the_number_of_the_rest(
         ("", "sql/flights/extract.sql: %(start)s is missing"),
     ],
 )
-def test_query_whose_placeholders_are_wrong_is_refused(include: Path, sql: str, told: str) -> None:
-    assert told in refusal(include, sql=sql)
+def test_query_whose_placeholders_are_wrong_is_refused(include: Path, sql: str, message: str) -> None:
+    assert message in refusal(include, sql=sql)
 
 
 def test_query_ends_in_a_line_break_and_no_semicolon(include: Path) -> None:

@@ -145,7 +145,7 @@ def test_notifier_keeps_the_arguments_that_are_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "message"),
     [
         ({"name": "Flights"}, "use lowercase letters, digits and single underscores"),
         ({"name": "../flights"}, "use lowercase letters, digits and single underscores"),
@@ -189,12 +189,12 @@ def test_notifier_keeps_the_arguments_that_are_its_own() -> None:
         ),
     ],
 )
-def test_definition_that_cannot_be_meant_is_refused(fields: dict[str, Any], words: str) -> None:
-    assert words in refusal(**fields)
+def test_definition_that_cannot_be_meant_is_refused(fields: dict[str, Any], message: str) -> None:
+    assert message in refusal(**fields)
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "message"),
     [
         ({"name": "About"}, "this sheet name is reserved"),
         ({"name": "files"}, "this sheet name is reserved"),
@@ -219,8 +219,8 @@ def test_definition_that_cannot_be_meant_is_refused(fields: dict[str, Any], word
         ),
     ],
 )
-def test_summary_that_cannot_be_made_is_refused(fields: dict[str, Any], words: str) -> None:
-    assert words in refusal(summaries=[{**SUMMARY, **fields}])
+def test_summary_that_cannot_be_made_is_refused(fields: dict[str, Any], message: str) -> None:
+    assert message in refusal(summaries=[{**SUMMARY, **fields}])
 
 
 @pytest.mark.parametrize("piece", ["x", "[", "a ", "\n", "%Y"])

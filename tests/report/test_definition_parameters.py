@@ -1,4 +1,4 @@
-"""A report's parameters: what may be declared, and what is bound for what was given."""
+"""A report's parameters: their declaration, and the conversion of values."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_bind_parameters_given_nothing_gives_the_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "bound"),
+    ("name", "value", "bound"),
     [
         ("carrier", "AA", "AA"),
         ("carrier", None, None),
@@ -46,14 +46,14 @@ def test_bind_parameters_given_nothing_gives_the_defaults() -> None:
         ("since", date(2012, 2, 29), "2012-02-29"),
     ],
 )
-def test_bind_parameters_reads_text_and_json(name: str, given: object, bound: object) -> None:
-    found = define(PARAMETERS).bind_parameters({name: given})[name]
-    assert found == bound
-    assert type(found) is type(bound)
+def test_bind_parameters_reads_text_and_json(name: str, value: object, bound: object) -> None:
+    result = define(PARAMETERS).bind_parameters({name: value})[name]
+    assert result == bound
+    assert type(result) is type(bound)
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "words"),
+    ("name", "value", "message"),
     [
         ("carier", "AA", "unknown parameter 'carier'"),
         ("carier", "AA", "did you mean carrier?"),
@@ -75,10 +75,10 @@ def test_bind_parameters_reads_text_and_json(name: str, given: object, bound: ob
         ("since", 20130201, "write a calendar date as YYYY-MM-DD"),
     ],
 )
-def test_bind_parameters_refuses_in_one_line(name: str, given: object, words: str) -> None:
+def test_bind_parameters_refuses_in_one_line(name: str, value: object, message: str) -> None:
     with pytest.raises(ParameterError) as caught:
-        define(PARAMETERS).bind_parameters({name: given})
-    assert words in str(caught.value)
+        define(PARAMETERS).bind_parameters({name: value})
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.report == "flights"
 
@@ -96,7 +96,7 @@ def test_sql_binds_are_dates_where_the_parameter_is_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "message"),
     [
         ({"type": "text"}, "'string', 'integer', 'number', 'boolean' or 'date'"),
         ({"type": "string", "enum": ["AA", False]}, "is false: quote it, as in 'false'"),
@@ -112,7 +112,7 @@ def test_sql_binds_are_dates_where_the_parameter_is_one() -> None:
         ({"type": "number", "default": float("nan")}, "must be a number"),
     ],
 )
-def test_parameter_that_contradicts_itself_is_refused(fields: dict[str, Any], words: str) -> None:
+def test_parameter_that_contradicts_itself_is_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Parameter.model_validate(fields)
-    assert words in str(caught.value)
+    assert message in str(caught.value)

@@ -93,7 +93,7 @@ def test_definition_wrong_reader_fields_are_refused_in_place(fields: dict[str, A
 
 
 @pytest.mark.parametrize(
-    ("kind", "value", "words"),
+    ("kind", "value", "message"),
     [
         ("integer", "1", "is the text '1': write the number 1 without quotes"),
         ("number", "1.5", "is the text '1.5': write the number 1.5 without quotes"),
@@ -102,21 +102,21 @@ def test_definition_wrong_reader_fields_are_refused_in_place(fields: dict[str, A
         ("string", True, "is true: quote it, as in 'true'"),
     ],
 )
-def test_enum_of_another_type_says_how_to_write_it(kind: str, value: object, words: str) -> None:
+def test_enum_of_another_type_says_how_to_write_it(kind: str, value: object, message: str) -> None:
     place = "parameters.kind.enum.0: "
-    assert refusal(parameters={"kind": {"type": kind, "enum": [value]}}) == place + words
+    assert refusal(parameters={"kind": {"type": kind, "enum": [value]}}) == place + message
 
 
 @pytest.mark.parametrize("limit", [None, 20])
 def test_string_parameter_over_its_max_length_is_refused_without_echo(limit: int | None) -> None:
     declared = STRING["kind"] | ({"max_length": limit} if limit else {})
     definition = define(parameters={"kind": declared})
-    most = limit or 1_000
-    assert definition.bind_parameters({"kind": "é" * most}) == {"kind": "é" * most}
+    max_length = limit or 1_000
+    assert definition.bind_parameters({"kind": "é" * max_length}) == {"kind": "é" * max_length}
     with pytest.raises(ParameterError) as caught:
-        definition.bind_parameters({"kind": "é" * (most + 1)})
-    words = f"parameter kind is {most + 1:,} characters long: the maximum is {most:,}"
-    assert caught.value.message == words
+        definition.bind_parameters({"kind": "é" * (max_length + 1)})
+    message = f"parameter kind is {max_length + 1:,} characters long: the maximum is {max_length:,}"
+    assert caught.value.message == message
 
 
 def test_range_over_the_definitions_days_is_refused_in_readers_terms() -> None:

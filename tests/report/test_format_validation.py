@@ -9,7 +9,7 @@ from quire.report.definition import Column, Measure
 
 
 @pytest.mark.parametrize(
-    ("code", "words"),
+    ("code", "message"),
     [
         ("#.##0,00 €", "did you mean #,##0.00 €?"),
         ("#.###.##0,00", "did you mean #,###,##0.00?"),
@@ -26,12 +26,12 @@ from quire.report.definition import Column, Measure
         ("0.0.0", ". before decimals"),
     ],
 )
-def test_format_that_excel_refuses_is_refused_with_what_to_write(code: str, words: str) -> None:
-    assert words in problem_of(code)
+def test_format_that_excel_refuses_is_refused_with_what_to_write(code: str, message: str) -> None:
+    assert message in problem_of(code)
     for model, fields in ((Column, {"name": "a"}), (Measure, {"agg": "count"})):
         with pytest.raises(ValidationError) as caught:
             TypeAdapter(model).validate_python({**fields, "format": code})
-        assert words in str(caught.value)
+        assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What somebody asked for: dates, parameters, the window, and what is refused."""
+"""Run requests: date range, default window, parameters, and rejected input."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_conf_with_dates_is_that_range(definition: ReportDefinition) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("requested", "expected"),
     [
         (None, ()),
         ([], ()),
@@ -47,11 +47,11 @@ def test_conf_with_dates_is_that_range(definition: ReportDefinition) -> None:
     ],
 )
 def test_formats_that_were_asked_for_are_kept_in_one_order(
-    definition: ReportDefinition, given: Any, kept: tuple[str, ...]
+    definition: ReportDefinition, requested: Any, expected: tuple[str, ...]
 ) -> None:
-    request = request_from_conf(definition, {"formats": given}, run_id="r", run_after=AFTER)
-    assert request.formats == kept
-    assert definition.file_formats(request.formats) == (kept or ("xlsx",))
+    request = request_from_conf(definition, {"formats": requested}, run_id="r", run_after=AFTER)
+    assert request.formats == expected
+    assert definition.file_formats(request.formats) == (expected or ("xlsx",))
 
 
 @pytest.mark.parametrize("conf", [{}, {"start": None, "end": None}, {"start": "", "end": ""}])

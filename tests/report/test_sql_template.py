@@ -30,17 +30,17 @@ def unquoted(literal: str) -> str:
     escapes = text.startswith("E")
     body = text.removeprefix("E")
     assert body[0] == body[-1] == "'"
-    found, position = "", 1
+    decoded, position = "", 1
     while position < len(body) - 1:
         pair = body[position : position + 2]
         if pair == "''" or (escapes and pair == "\\\\"):
-            found, position = found + pair[0], position + 2
+            decoded, position = decoded + pair[0], position + 2
         elif escapes and pair == "\\n":
-            found, position = found + "\n", position + 2
+            decoded, position = decoded + "\n", position + 2
         else:
             assert pair[0] not in ("'", "\\" if escapes else "'"), literal
-            found, position = found + pair[0], position + 1
-    return found
+            decoded, position = decoded + pair[0], position + 1
+    return decoded
 
 
 def test_placeholders_are_found_with_their_lines() -> None:
@@ -106,11 +106,11 @@ def test_placeholder_inside_quotes_is_refused(quoted: str) -> None:
     ],
 )
 def test_placeholder_after_quotes_and_comments_is_found(before: str) -> None:
-    assert [found.name for found in placeholders(f"SELECT {before}, %(x)s")] == ["x"]
+    assert [placeholder.name for placeholder in placeholders(f"SELECT {before}, %(x)s")] == ["x"]
 
 
 def test_placeholder_right_behind_a_comment_is_found() -> None:
-    assert [found.name for found in placeholders("SELECT /* a /* b */ */%(x)s --\n%(y)s")] == ["x", "y"]
+    assert [placeholder.name for placeholder in placeholders("SELECT /* a /* b */ */%(x)s --\n%(y)s")] == ["x", "y"]
 
 
 @pytest.mark.parametrize("wrong", ["a % b", "%s", "%(x)d", "%(x)", "%()s", "% (x)s", "%(x s", "LIKE 'A%'", "100%"])
@@ -227,7 +227,7 @@ def test_values_that_no_placeholder_asks_for_are_ignored() -> None:
 def test_any_sql_is_read_to_its_end_without_loss(sql: str) -> None:
     """Whatever the tokens, only placeholders and doubled percent signs change."""
     if not problems(sql):
-        binds = {found.name: None for found in placeholders(sql)}
+        binds = {placeholder.name: None for placeholder in placeholders(sql)}
         unchanged = bind(sql.replace("%", ""), {}).text
         assert unchanged == sql.replace("%", "")
         assert len(bind(sql, binds).text) <= len(sql)

@@ -99,16 +99,16 @@ def test_damaged_manifest_keeps_its_run_and_older_rows_only(
     bucket.put("reports/events/orphan/x.csv", b"x")
     with caplog.at_level(logging.WARNING), pytest.raises(IntegrityError, match=first.run):
         collect(definition, bucket, after=2 * DAY)
-    left = keys(bucket)
-    assert "kept" in caplog.text
-    assert {file.key for file in first.files} <= left
-    assert {part.object_key for part in first.partitions} <= left
-    assert {summary.object_key for summary in first.summaries} <= left
-    assert "reports/events/orphan/x.csv" not in left
-    assert named in left
-    assert older <= left
+    remaining = keys(bucket)
+    assert "keeping" in caplog.text
+    assert {file.key for file in first.files} <= remaining
+    assert {part.object_key for part in first.partitions} <= remaining
+    assert {summary.object_key for summary in first.summaries} <= remaining
+    assert "reports/events/orphan/x.csv" not in remaining
+    assert named in remaining
+    assert older <= remaining
     assert len(newer) == 2
-    assert len(newer & left) == 1  # the newest
+    assert len(newer & remaining) == 1  # the newest
 
 
 def test_damaged_manifest_goes_with_its_run_when_that_is_past_its_time(

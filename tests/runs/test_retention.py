@@ -127,8 +127,8 @@ def test_rows_that_no_run_can_find_do_not_supersede_those_that_some_can(
     collect(definition, bucket, after=33 * DAY)
     assert lasting < places(bucket, "2013-01")
     assert len(places(bucket, "2013-01")) == 2  # those that are true still, and the newest
-    found = store_partitions(definition, request, session=session_of(database), store=bucket)
-    assert [part.cache_hit for part in found] == [True, True, True]
+    cached = store_partitions(definition, request, session=session_of(database), store=bucket)
+    assert [part.cache_hit for part in cached] == [True, True, True]
 
 
 def test_superseded_rows_that_a_manifest_names_stay_until_it_goes(
@@ -147,7 +147,7 @@ def test_superseded_rows_that_a_manifest_names_stay_until_it_goes(
 
 def test_orphans_go_after_a_day(definition: ReportDefinition, database: str, bucket: S3Store) -> None:
     manifest = publish(definition, database, bucket)
-    known = keys(bucket)
+    existing = keys(bucket)
     folder = manifest.partitions[0].object_key.rpartition("/")[0]
     run = f"reports/events/{manifest.run}"
     orphans = {
@@ -161,9 +161,9 @@ def test_orphans_go_after_a_day(definition: ReportDefinition, database: str, buc
         bucket.put(key, b"x")
     bucket.client.create_multipart_upload(Bucket=bucket.bucket, Key="reports/events/killed/uuid/torn.xlsx")
     assert collect(definition, bucket, after=DAY / 2).objects == 0
-    assert keys(bucket) == known | orphans
+    assert keys(bucket) == existing | orphans
     done = collect(definition, bucket, after=DAY * 1.1)
-    assert (done.objects, done.uploads, keys(bucket)) == (len(orphans), 1, known)
+    assert (done.objects, done.uploads, keys(bucket)) == (len(orphans), 1, existing)
     assert bucket.client.list_multipart_uploads(Bucket=bucket.bucket).get("Uploads", []) == []
 
 

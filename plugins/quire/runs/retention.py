@@ -129,7 +129,7 @@ class _ReportCollector:
         try:
             manifest = load_manifest(self._store, record.key)
         except IntegrityError as error:
-            self._note_unreadable(error, kept="keeping its run and all older rows of the report")
+            self._note_unreadable(error, consequence="keeping its run and all older rows of the report")
             self._keep_until = max(self._keep_until or record.modified, record.modified)
             self._kept_runs.add(folder_of(record.key))
             return
@@ -150,8 +150,8 @@ class _ReportCollector:
         """Returns whether an object has the key of a run's manifest, rather than that of an object in a subfolder."""
         return entry.key == manifest_key(self._report, _run_folder(entry.key).rpartition("/")[2])
 
-    def _note_unreadable(self, error: IntegrityError, *, kept: str) -> None:
-        logger.warning("%s; %s", error.message, kept)
+    def _note_unreadable(self, error: IntegrityError, *, consequence: str) -> None:
+        logger.warning("%s; %s", error.message, consequence)
         self.unreadable.append(error)
 
     def _read_cached(
@@ -164,7 +164,7 @@ class _ReportCollector:
             return find_record(self._store, kind, key, ensure=ensure)
         except IntegrityError as error:
             self._unreadable_records.add(key)
-            self._note_unreadable(error, kept="keeping all objects that it may name")
+            self._note_unreadable(error, consequence="keeping all objects that it may name")
             return None
 
     def _read_partition(self, folder: str) -> StagedPartition | None:

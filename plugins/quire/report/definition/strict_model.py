@@ -27,5 +27,5 @@ def field_error(reason: str, *path: str | int) -> PydanticCustomError:
 
 
 def value_kind(value: Any) -> str:
-    """Discriminates a value written as a word from one written as a mapping, so that errors concern the form in use."""
+    """Tags a value as a word or a mapping, so that errors concern the form in use."""
     return "<word>" if isinstance(value, str) else "<mapping>"
