@@ -1,4 +1,4 @@
-"""The same rows as CSV and as Parquet: one file a share, streamed."""
+"""Writes the rows of a workbook shard as CSV and Parquet."""
 
 from quire.flat_files.csv_file import write_csv
 from quire.flat_files.parquet_file import write_parquet

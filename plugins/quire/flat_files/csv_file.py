@@ -1,4 +1,4 @@
-"""Rows as CSV (RFC 4180)."""
+"""Writes rows as CSV (RFC 4180)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quire.xlsx.model import SheetColumn, Sink
 from quire.xlsx.xml_text import QUOTED
 
 MAX_BATCH_BYTES = 4 * 1024 * 1024  # converted to text at a time
-BOM = b"\xef\xbb\xbf"  # without it, Excel takes UTF-8 for the machine's own code page
+BOM = b"\xef\xbb\xbf"  # without it, Excel reads UTF-8 in the system's code page
 
 
 def write_csv(
@@ -26,10 +26,10 @@ def write_csv(
 ) -> int:
     """Writes CSV with a byte order mark and returns the number of rows.
 
-    Values are as PostgreSQL prints them in a session of ``timezone``. NULL is nothing between two commas, and an empty
-    text is ``""``, as PostgreSQL's COPY writes and reads them: in a file of one column, NULL is an empty line.
+    Values appear as PostgreSQL prints them in a session with ``timezone``. NULL is an empty field and an empty text is
+    ``""``, as in PostgreSQL's COPY; in a file of one column, NULL is an empty line.
 
-    With ``escape_formulas``, an apostrophe stands before each text, titles too, that a spreadsheet would run.
+    With ``escape_formulas``, texts and titles that a spreadsheet would run as formulas begin with an apostrophe.
     """
     titles = [pl.Series([column.title]) for column in columns]
     sink.write(BOM + _lines([_escaped(title) for title in titles] if escape_formulas else titles))
@@ -57,7 +57,7 @@ def _split(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _escaped(texts: pl.Series) -> pl.Series:
-    """Returns texts with an apostrophe before each that begins as a formula does."""
+    """Returns texts with an apostrophe before those that begin like a formula."""
     begins = texts.str.contains(QUOTED)
     if not begins.any():
         return texts

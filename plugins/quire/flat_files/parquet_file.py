@@ -1,4 +1,4 @@
-"""Rows as Parquet."""
+"""Writes rows as Parquet."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Excel format codes, read and applied: pages and notifications show values as a workbook's cells do.
+"""Parses and applies Excel format codes: pages and notifications show values as cells do.
 
-sections   a code -> its sections, each a list of tokens, and the section that applies to a number
-numbers    a number in a section: digits, grouping, percent, scaling, exponent
-moments    a date, a time or both in a section
+sections     parses a code into sections of tokens, and selects the section for a number
+numbers      formats a number: digits, grouping, percent, scaling, exponent
+date_times   formats a date, a time or both
+validation   reports codes that Excel rejects or misreads
 """
 
 from quire.format_codes.values import format_value

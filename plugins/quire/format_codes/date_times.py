@@ -1,4 +1,4 @@
-"""A date, a time or both in a section of a format code."""
+"""Formats dates and times by a section of a format code."""
 
 from __future__ import annotations
 
@@ -7,63 +7,63 @@ from collections.abc import Sequence
 
 from quire.format_codes.sections import Kind, Section, Token
 
-EXCEL_EPOCH = dt.datetime(1899, 12, 30)  # noqa: DTZ001 - a wall clock's
+EXCEL_EPOCH = dt.datetime(1899, 12, 30)  # noqa: DTZ001 - local time
 _ELAPSED = {"h": 3600, "m": 60, "s": 1}
 
 
-def format_date_time(section: Section, moment: dt.datetime) -> str:
-    """Returns a moment as a section shows it."""
+def format_date_time(section: Section, time: dt.datetime) -> str:
+    """Returns a date and time as a section shows it."""
     tokens = section.tokens
     decimals = _second_decimals(tokens)
     if any(token.kind in (Kind.MOMENT, Kind.ELAPSED) and token.text[0] in "sS" for token in tokens):
-        moment = _rounded(moment, decimals)
+        time = _rounded(time, decimals)
     has_noon = section.has(Kind.NOON)
     parts = []
-    behind_point = False
+    is_fraction = False
     for place, token in enumerate(tokens):
         if token.kind is Kind.POINT and decimals:
-            fraction = f"{moment.microsecond:06d}"[:decimals].ljust(decimals, "0")
+            fraction = f"{time.microsecond:06d}"[:decimals].ljust(decimals, "0")
             parts.append(f".{fraction}")
-            behind_point = True
-        elif token.kind is Kind.DIGIT and behind_point:
+            is_fraction = True
+        elif token.kind is Kind.DIGIT and is_fraction:
             continue
         else:
-            behind_point = False
-            parts.append(_part(tokens, place, moment, has_noon=has_noon))
+            is_fraction = False
+            parts.append(_part(tokens, place, time, has_noon=has_noon))
     return "".join(parts)
 
 
-def _part(tokens: Sequence[Token], place: int, moment: dt.datetime, *, has_noon: bool) -> str:
+def _part(tokens: Sequence[Token], place: int, time: dt.datetime, *, has_noon: bool) -> str:
     token = tokens[place]
     if token.kind is Kind.NOON:
-        word = "AM" if moment.hour < 12 else "PM"
+        word = "AM" if time.hour < 12 else "PM"
         return word if "M" in token.text.upper() else word[0]
     if token.kind is Kind.ELAPSED:
-        seconds = int((moment - EXCEL_EPOCH).total_seconds())
+        seconds = int((time - EXCEL_EPOCH).total_seconds())
         return str(seconds // _ELAPSED[token.text[0].lower()]).zfill(len(token.text))
     if token.kind is not Kind.MOMENT:
         return token.text
     letter, width = token.text[0].lower(), len(token.text)
     if letter in ("h", "s") or (letter == "m" and width < 3 and _is_minute(tokens, place)):
-        hour = (moment.hour % 12 or 12) if has_noon else moment.hour
-        number = {"h": hour, "m": moment.minute, "s": moment.second}[letter]
+        hour = (time.hour % 12 or 12) if has_noon else time.hour
+        number = {"h": hour, "m": time.minute, "s": time.second}[letter]
         return f"{number:0{min(width, 2)}d}"
-    return _date_part(letter, width, moment)
+    return _date_part(letter, width, time)
 
 
-def _date_part(letter: str, width: int, moment: dt.datetime) -> str:
+def _date_part(letter: str, width: int, time: dt.datetime) -> str:
     if letter == "y":
-        return f"{moment.year:04d}" if width > 2 else f"{moment.year % 100:02d}"
+        return f"{time.year:04d}" if width > 2 else f"{time.year % 100:02d}"
     if width < 3:
-        return f"{moment.day if letter == 'd' else moment.month:0{width}d}"
-    name = f"{moment:%A}" if letter == "d" else f"{moment:%B}"
+        return f"{time.day if letter == 'd' else time.month:0{width}d}"
+    name = f"{time:%A}" if letter == "d" else f"{time:%B}"
     if letter == "m" and width == 5:
         return name[0]
     return name[:3] if width == 3 else name
 
 
 def _is_minute(tokens: Sequence[Token], place: int) -> bool:
-    """Returns whether an m stands for minutes: it is the next unit behind hours, or the last one before seconds."""
+    """Returns whether an m means minutes: it follows hours or precedes seconds."""
     units = (Kind.MOMENT, Kind.ELAPSED)
     before = next((token.text[0].lower() for token in reversed(tokens[:place]) if token.kind in units), "")
     behind = next((token.text[0].lower() for token in tokens[place + 1 :] if token.kind in units), "")
@@ -71,7 +71,7 @@ def _is_minute(tokens: Sequence[Token], place: int) -> bool:
 
 
 def _second_decimals(tokens: Sequence[Token]) -> int:
-    """Returns how many decimals of a second a section shows."""
+    """Returns the number of decimals of a second that a section shows."""
     for place, token in enumerate(tokens[:-1]):
         is_seconds = token.kind in (Kind.MOMENT, Kind.ELAPSED) and token.text[0] in "sS"
         if is_seconds and tokens[place + 1].kind is Kind.POINT:
@@ -80,11 +80,11 @@ def _second_decimals(tokens: Sequence[Token]) -> int:
     return 0
 
 
-def _rounded(moment: dt.datetime, decimals: int) -> dt.datetime:
-    """Returns a moment rounded as a cell shows it: to the last decimal of its seconds."""
+def _rounded(time: dt.datetime, decimals: int) -> dt.datetime:
+    """Returns a time rounded as in a cell: to the last decimal of its seconds."""
     unit = 10 ** (6 - min(decimals, 6))
-    rest = moment.microsecond % unit
+    rest = time.microsecond % unit
     try:
-        return moment + dt.timedelta(microseconds=unit - rest if rest * 2 >= unit else -rest)
-    except OverflowError:  # the last moment of the year 9999
-        return moment - dt.timedelta(microseconds=rest)
+        return time + dt.timedelta(microseconds=unit - rest if rest * 2 >= unit else -rest)
+    except OverflowError:  # the end of the year 9999
+        return time - dt.timedelta(microseconds=rest)

@@ -1,4 +1,4 @@
-"""A number in a section of a format code."""
+"""Formats numbers by a section of a format code."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 
 from quire.format_codes.sections import Kind, Section, Token
 
-# More digits than PostgreSQL's numeric, per cents and decimals of a code together: nothing is rounded but to places.
+# Enough digits for PostgreSQL's numeric with all scaling of a code: only the code's own decimals round a number.
 _EXACT = Context(prec=200_000, rounding=ROUND_HALF_UP, Emax=1_000_000, Emin=-1_000_000)
 GROUP = 3  # digits between commas
-# Of a number without a format: larger and smaller ones are written with an exponent.
+# Without a format, larger and smaller numbers have an exponent.
 GENERAL_DIGITS, MAX_PLAIN_DIGITS, MIN_PLAIN_POWER = 10, 15, -4
 
 
 def format_number(section: Section, number: Decimal) -> str:
-    """Returns a number that is not negative as a section shows it."""
+    """Returns a non-negative number as a section shows it."""
     mantissa, exponent = _cut(section.tokens, Kind.EXPONENT)
     whole, decimals = _cut(mantissa, Kind.POINT)
     whole, thousands = _without_scaling(whole)
@@ -31,7 +31,7 @@ def format_number(section: Section, number: Decimal) -> str:
 
 
 def format_general(number: Decimal) -> str:
-    """Returns a number as a cell without a format shows it, where the cell is wide enough."""
+    """Returns a number as a sufficiently wide cell without a format shows it."""
     if number == number.to_integral_value() and abs(number) < 10**MAX_PLAIN_DIGITS:
         return str(int(number))
     rounded = number.normalize(Context(prec=GENERAL_DIGITS, rounding=ROUND_HALF_UP))
@@ -43,13 +43,13 @@ def format_general(number: Decimal) -> str:
 
 
 def _cut(tokens: Sequence[Token], kind: Kind) -> tuple[list[Token], list[Token]]:
-    """Returns the tokens before the first one of a kind, and those from it on."""
+    """Splits tokens before the first one of a kind."""
     place = next((place for place, token in enumerate(tokens) if token.kind is kind), len(tokens))
     return list(tokens[:place]), list(tokens[place:])
 
 
 def _without_scaling(tokens: list[Token]) -> tuple[list[Token], int]:
-    """Returns tokens without the commas behind their last digit, and how many those are: each means thousands."""
+    """Returns tokens without the commas after their last digit, and their number: each divides by a thousand."""
     last = max((place for place, token in enumerate(tokens) if token.kind is Kind.DIGIT), default=len(tokens))
     stop = last + 1
     while stop < len(tokens) and tokens[stop].kind is Kind.COMMA:
@@ -66,7 +66,7 @@ def _round(number: Decimal, places: int) -> Decimal:
 
 
 def _normalize(number: Decimal, digits: int, places: int) -> tuple[Decimal, int]:
-    """Returns a number's digits before and behind the point, and the power of ten, a multiple of ``digits``."""
+    """Returns a number scaled by a power of ten, and the power, a multiple of ``digits``."""
     power = number.adjusted() // digits * digits if number else 0
     scaled = _round(number.scaleb(-power, _EXACT), places)
     if scaled >= 10**digits:
@@ -76,12 +76,12 @@ def _normalize(number: Decimal, digits: int, places: int) -> tuple[Decimal, int]
 
 
 def _mantissa(whole: Sequence[Token], decimals: Sequence[Token], number: Decimal) -> str:
-    before, _, behind = f"{number:f}".partition(".")
-    return _whole_part(whole, before.lstrip("0")) + _decimal_part(decimals, behind.rstrip("0"))
+    whole_digits, _, fraction = f"{number:f}".partition(".")
+    return _whole_part(whole, whole_digits.lstrip("0")) + _decimal_part(decimals, fraction.rstrip("0"))
 
 
 def _whole_part(tokens: Sequence[Token], digits: str) -> str:
-    """Returns digits in their places, from the right; the leftmost place takes all that are left."""
+    """Returns digits placed from the right; the leftmost placeholder takes all remaining ones."""
     is_grouped = any(token.kind is Kind.COMMA for token in tokens)
     left, places, count = list(digits), _count_digits(tokens), 0
     parts: list[str] = []
@@ -100,7 +100,7 @@ def _whole_part(tokens: Sequence[Token], digits: str) -> str:
 
 
 def _decimal_part(tokens: Sequence[Token], digits: str) -> str:
-    """Returns the point and the digits behind it, without zeros where the code wants none."""
+    """Returns the decimal point and the digits after it, with trailing zeros only as the code asks for."""
     left = list(reversed(digits))
     parts = []
     for token in tokens:

@@ -1,4 +1,4 @@
-"""A format code as sections of tokens: what stands in quotes or brackets, or behind a backslash, is no placeholder."""
+"""Parses a format code into sections of tokens; quoted, bracketed and escaped text contains no placeholders."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COMPARISONS: Mapping[str, Callable[[Decimal, Decimal], bool]] = {
 
 
 class Kind(Enum):
-    """What a token stands for."""
+    """The kind of a token."""
 
     LITERAL = "literal"
     GENERAL = "general"
@@ -42,7 +42,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A placeholder, or a text that is shown as it stands."""
+    """A placeholder or a literal text."""
 
     kind: Kind
     text: str
@@ -50,7 +50,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Which numbers a section applies to."""
+    """The numbers that a section applies to."""
 
     comparison: str
     limit: Decimal
@@ -61,7 +61,7 @@ class Condition:
 
     @property
     def takes_only_negatives(self) -> bool:
-        """Whether the section's own text says that its numbers are negative."""
+        """Whether the condition selects negative numbers only, so that Excel shows no minus sign."""
         return self.comparison in ("<", "<=") and (self.limit < 0 or (self.limit == 0 and self.comparison == "<"))
 
 
@@ -100,13 +100,13 @@ def parse_sections(code: str) -> tuple[Section, ...]:
 def _tokens(group: str, text: str) -> list[Token]:
     if group in ("quoted", "escaped", "other"):
         return [Token(Kind.LITERAL, text)] if text else []
-    if group == "blank":  # as wide as the character that it names
+    if group == "blank":  # as wide as the character after it
         return [Token(Kind.LITERAL, " ")]
     return [] if group == "fill" else [Token(Kind(group), text)]
 
 
 def _bracket_tokens(text: str) -> list[Token]:
-    """Returns a currency's symbol, or an elapsed time; colours, locales and conditions show nothing."""
+    """Returns a currency symbol or an elapsed time; colors, locales and conditions show nothing."""
     if text.startswith("$"):
         symbol = text[1:].partition("-")[0]
         return [Token(Kind.LITERAL, symbol)] if symbol else []
@@ -119,9 +119,9 @@ def _condition(text: str) -> Condition | None:
 
 
 def section_of(sections: Sequence[Section], number: Decimal) -> tuple[Section | None, bool]:
-    """Returns the section that applies to a number, and whether its own text stands for the minus sign.
+    """Returns the section that applies to a number, and whether it replaces the minus sign.
 
-    There is none where a code has conditions that the number does not meet.
+    There is no section if the number meets none of the code's conditions.
     """
     numeric = sections[:3]
     if any(section.condition for section in numeric):

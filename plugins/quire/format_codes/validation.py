@@ -1,4 +1,4 @@
-"""Format codes that Excel would refuse, or show as something else than was meant: each with what to write."""
+"""Detects format codes that Excel rejects or misreads, and suggests corrections."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _TOKEN = re.compile(
     r"|(?P<word>[A-Za-z]++)|[^;]",
     re.IGNORECASE | re.DOTALL,
 )
-MAX_ECHOED_LENGTH = 100  # of a code or a word of it: a longer one is cut, or not suggested
+MAX_ECHOED_LENGTH = 100  # a longer code or word is truncated or not suggested
 _DATE_WORD = re.compile(r"[ymdhsegb]++", re.IGNORECASE)
 
 
 def problem_of(code: str) -> str:
-    """Returns what is wrong with a format code and what to write instead; nothing where it is right."""
+    """Returns the problem with a format code and a correction, or an empty string for a valid code."""
     if _DIRECTIVE.search(code) and not re.search(r'[0#?"%]', _DIRECTIVE.sub("", code)):
         meant = _DIRECTIVE.sub(lambda directive: _STRFTIME.get(directive[1], directive[0]), code)
         return f"This is a strftime format{_likely(meant, '. In Excel, write {}')}"
@@ -100,7 +100,7 @@ def _unknown_bracket(text: str) -> str:
 
 
 def _likely(meant: str, words: str) -> str:
-    """Returns the words with what was probably meant; nothing if that is too long for a line."""
+    """Returns the message with a suggestion, or an empty string if the suggestion is too long for a line."""
     return words.format(meant) if len(meant) <= MAX_ECHOED_LENGTH else ""
 
 

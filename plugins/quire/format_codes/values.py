@@ -1,4 +1,4 @@
-"""Any value of a cell by its format code."""
+"""Formats cell values by their format code."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ GENERAL = ("", "General", "@")
 
 
 def format_value(value: Any, code: str) -> str:
-    """Returns a value as a cell with a format code shows it; a cell's own blanks for alignment are left out.
+    """Returns a value as a cell with a format code shows it, without blanks for alignment.
 
     Args:
-        value: as the cell keeps it: text is shown as text whatever the code says, except by a section for text.
-        code: Excel's.
+        value: a cell value; only a section for text changes text.
+        code: an Excel format code.
     """
     if value is None:
         return ""
@@ -34,7 +34,9 @@ def format_value(value: Any, code: str) -> str:
 
 def _format_moment(value: dt.date | dt.time, code: str) -> str:
     section = parse_sections(code)[0]
-    if not section.has(Kind.MOMENT, Kind.ELAPSED):  # a cell would show a serial number, which tells a reader nothing
+    if not section.has(
+        Kind.MOMENT, Kind.ELAPSED
+    ):  # a cell would show the serial number, which means nothing to a reader
         return str(value)
     return format_date_time(section, _moment(value)).strip()
 
@@ -66,7 +68,7 @@ def _format_number(value: float | Decimal, code: str) -> str:
 
 
 def _format_serial(number: Decimal, code: str) -> str:
-    """Returns a number by a code for dates: it counts days since 1899-12-30."""
+    """Returns a number, as days since 1899-12-30, in a format for dates."""
     try:
         return _format_moment(EXCEL_EPOCH + dt.timedelta(days=float(number)), code)
     except OverflowError:

@@ -1,4 +1,4 @@
-"""What a page's chart shows: the same rows, numbers and texts as the chart of the summary's sheet."""
+"""The data of a page's chart: the same rows, numbers and texts as in the chart of the workbook."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GENERAL = "General"
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One measure: its values as numbers and as texts, a missing one as None."""
+    """A measure: its values as numbers, with None for missing ones, and as text."""
 
     title: str
     values: list[float | None]
@@ -28,15 +28,15 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartData:
-    """A chart's content.
+    """The data of a chart.
 
     Args:
-        labels: of the rows, as texts.
-        places: of the rows along a scale, where they are numbers or dates.
+        labels: the text of each row.
+        places: position of each row on the x scale; None unless it is a number or a date.
         series: the measures.
-        x_title: of the rows' column.
+        x_title: title of the x column.
         x_format: its format code.
-        y_format: the first measure's format code, which the scale has too.
+        y_format: format code of the first measure and of the y scale.
     """
 
     labels: list[str]
@@ -48,12 +48,12 @@ class ChartData:
 
 
 def chart_data(sheet: TableSheet, cells: Mapping[str, Sequence[Any]], formats: Mapping[str, str]) -> ChartData | None:
-    """Returns what a sheet's chart shows; None where it has none, or nothing with a length.
+    """Returns the data of a sheet's chart; None if it has no chart or no numbers.
 
     Args:
-        sheet: with its table.
-        cells: of each column, as the workbook keeps them.
-        formats: each column's format code.
+        sheet: the sheet with its table.
+        cells: the cell values of each column, as in the workbook.
+        formats: the format code of each column.
     """
     chart = sheet.chart
     if chart is None or not sheet.table.num_rows:
@@ -70,7 +70,7 @@ def chart_data(sheet: TableSheet, cells: Mapping[str, Sequence[Any]], formats: M
         for name in chart.y
     ]
     if not any(value is not None for one in series for value in one.values):
-        return None  # measures of dates and texts have no lengths
+        return None  # dates and texts cannot be drawn
     return ChartData(
         labels=[format_value(value, formats[chart.x]) for value in rows],
         places=[_place(value) for value in rows],
@@ -84,13 +84,13 @@ def chart_data(sheet: TableSheet, cells: Mapping[str, Sequence[Any]], formats: M
 def _place(value: Any) -> float | None:
     if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
         value = dt.datetime.combine(value, dt.time())
-    if isinstance(value, dt.datetime):  # days since Excel's epoch, as its cell has them
+    if isinstance(value, dt.datetime):  # Excel's serial number
         return (value - EXCEL_EPOCH) / dt.timedelta(days=1)
     return _finite(value)
 
 
 def _finite(value: Any) -> float | None:
-    """Returns a number that can be drawn; None for what is none, and for those of another world's size."""
+    """Returns a number that can be drawn; None for other values and for numbers beyond any scale."""
     if not isinstance(value, int | float | Decimal) or isinstance(value, bool):
         return None
     number = float(value)

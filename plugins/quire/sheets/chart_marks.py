@@ -1,4 +1,4 @@
-"""The marks of a page's charts: columns, bars, lines, areas, slices and points, each with its texts."""
+"""Draws the marks of a page's charts: columns, bars, lines, areas, slices and points, with their texts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Drawn = tuple[list[str], float]
 
 
 def draw_bars(data: ChartData) -> Drawn:
-    """Draws horizontal bars from a common zero, a group for each row, with their values behind them."""
+    """Draws horizontal bars, a group per row, with their values at the end."""
     low, high = scale_ends(data.series)
     scale = (WIDTH - LABEL_WIDTH - VALUE_WIDTH) / (high - low)
     zero = LABEL_WIDTH - low * scale
@@ -43,7 +43,7 @@ def draw_bars(data: ChartData) -> Drawn:
 
 
 def draw_columns(data: ChartData) -> Drawn:
-    """Draws upright columns from a common zero, a group for each row, over the rows' names."""
+    """Draws columns, a group per row, with the rows' labels below."""
     ticks = round_ticks(*scale_ends(data.series))
     low, high = ticks[0], ticks[-1]
     parts = _grid(ticks, data.y_format)
@@ -63,7 +63,7 @@ def draw_columns(data: ChartData) -> Drawn:
 
 
 def _column_labels(labels: Sequence[str], group: float) -> tuple[list[str], int]:
-    """Returns the names below columns, slanted where they do not fit side by side, and their height."""
+    """Returns the labels below columns, slanted if they do not fit side by side, and their height."""
     shown = [shorten(label) for label in labels]
     y = HEIGHT - BOTTOM + 14
     if max(map(len, shown)) * LETTER_WIDTH <= group:
@@ -79,9 +79,9 @@ def _column_labels(labels: Sequence[str], group: float) -> tuple[list[str], int]
 
 
 def draw_lines(data: ChartData, *, is_filled: bool = False) -> Drawn:
-    """Draws a line for each series over evenly spread rows, with gaps where a value is missing.
+    """Draws a line per series over evenly spaced rows, with gaps for missing values.
 
-    The first and the last row have their names below. ``is_filled``: down to zero, as an area.
+    Only the first and last row are labeled. With ``is_filled``, the area down to zero is filled.
     """
     ticks = round_ticks(*scale_ends(data.series))
     low, high = ticks[0], ticks[-1]
@@ -119,7 +119,7 @@ def _line_marks(data: ChartData, one: Series, colour: int, points: Sequence[tupl
 
 
 def _runs(points: Sequence[tuple[float, float] | None]) -> list[list[tuple[float, float]]]:
-    """Returns the points that follow each other without a gap."""
+    """Returns the runs of points without gaps."""
     runs: list[list[tuple[float, float]]] = [[]]
     for point in points:
         if point:
@@ -130,7 +130,7 @@ def _runs(points: Sequence[tuple[float, float] | None]) -> list[list[tuple[float
 
 
 def draw_points(data: ChartData) -> Drawn:
-    """Draws a point for each value over a scale of the rows' own numbers; rows without numbers are counted from 1."""
+    """Draws a point per value on a scale of the x values, or of row numbers if the x values are no numbers."""
     places = data.places
     if not any(place is not None for place in places):
         places = [float(number) for number in range(1, len(places) + 1)]
@@ -156,7 +156,7 @@ def draw_points(data: ChartData) -> Drawn:
 
 
 def draw_pie(data: ChartData) -> Drawn:
-    """Draws a slice for each row, clockwise from the top, with names and values beside them."""
+    """Draws a slice per row, clockwise from the top, with a legend of labels and values."""
     (one, *_) = data.series
     sizes = [abs(value or 0.0) for value in one.values]
     total = sum(sizes) or 1.0
@@ -181,7 +181,7 @@ def draw_pie(data: ChartData) -> Drawn:
 
 
 def _slice(x: float, y: float, start: float, stop: float) -> str:
-    """Returns the outline of a slice between two shares of the circle."""
+    """Returns the path of a slice between two fractions of the circle."""
     if stop - start > 0.9999:
         return f"M{x} {y - RADIUS}a{RADIUS} {RADIUS} 0 1 1 0 {2 * RADIUS}a{RADIUS} {RADIUS} 0 1 1 0 {-2 * RADIUS}z"
     ends = [
@@ -193,7 +193,7 @@ def _slice(x: float, y: float, start: float, stop: float) -> str:
 
 
 def _grid(ticks: Sequence[float], code: str) -> list[str]:
-    """Returns horizontal lines at round values, with the values."""
+    """Returns horizontal grid lines with the text of their ticks."""
     parts = []
     for tick, text in zip(ticks, tick_texts(ticks, code), strict=True):
         y = _level(tick, ticks[0], ticks[-1])
@@ -203,13 +203,13 @@ def _grid(ticks: Sequence[float], code: str) -> list[str]:
 
 
 def scale_overhang(data: ChartData) -> float:
-    """Returns how far the texts of the upright scale reach over the left edge."""
+    """Returns how far the texts of the y scale extend beyond the left edge."""
     texts = tick_texts(round_ticks(*scale_ends(data.series)), data.y_format)
     return max(0.0, max(map(len, texts)) * LETTER_WIDTH - (LEFT - 8))
 
 
 def _hint(label: str, one: Series, place: int) -> str:
-    """Returns what a browser shows when somebody points at a mark."""
+    """Returns the tooltip of a mark."""
     return f"<title>{escape(f'{label}: {one.texts[place]}')}</title>"
 
 
@@ -218,5 +218,5 @@ def _level(value: float, low: float, high: float) -> float:
 
 
 def shorten(label: str) -> str:
-    """Returns a name that fits beside a chart."""
+    """Returns a label short enough to fit next to a chart."""
     return label if len(label) <= LETTERS else f"{label[: LETTERS - 1]}…"

@@ -1,4 +1,4 @@
-"""The scales of a page's charts: round values, and where a value stands between them."""
+"""Scales of a page's charts, with ticks at round values."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ SMALLEST = 1e-100
 
 
 def scale_ends(series: Sequence[Series]) -> tuple[float, float]:
-    """Returns the least and the most of all values and zero, which are never the same."""
+    """Returns the minimum and maximum of all values and zero, which always differ."""
     values = [value for one in series for value in one.values if value is not None]
     low, high = min(0.0, *values, 0.0), max(0.0, *values, 0.0)
     return low, high if high - low > SMALLEST else low + 1.0
 
 
 def round_ticks(low: float, high: float) -> list[float]:
-    """Returns four or so round values that reach from one end to the other."""
+    """Returns about four round values that span a range."""
     rough = max(high - low, abs(high) * 1e-9, SMALLEST) / 3
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(round_step * size for round_step in (1, 2, 2.5, 5, 10) if round_step * size >= rough)
@@ -28,7 +28,7 @@ def round_ticks(low: float, high: float) -> list[float]:
 
 
 def tick_texts(ticks: Sequence[float], code: str) -> list[str]:
-    """Returns the scale's values by the column's format; with more digits where it would show two as the same."""
+    """Returns ticks in the column's format, or with more digits if two ticks would look the same."""
     if code != GENERAL:
         texts = [format_value(float(f"{tick:.12g}"), code) for tick in ticks]
         if len(set(texts)) == len(texts):

@@ -1,4 +1,4 @@
-"""A run's summaries as small tables with charts, from the same stored objects as the summaries' workbook."""
+"""Summary tables with charts for pages, from the same stored objects as the workbook."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from quire.xlsx.styles import number_format
 
 logger = logging.getLogger(__name__)
 
-MAX_ROWS = 12  # the workbook has all of them
+MAX_ROWS = 12  # the workbook has all rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +29,11 @@ class SummaryTable:
     """A summary on a page.
 
     Args:
-        name: of the summary.
-        header: titles, and whether the column is one of numbers.
-        rows: their cells as text, the first few.
-        total_rows: how many there are in all.
-        chart: SVG, or nothing.
+        name: the summary's name.
+        header: title of each column, and whether it holds numbers.
+        rows: the formatted cells of the first rows.
+        total_rows: the number of all rows.
+        chart: SVG, or an empty string.
     """
 
     name: str
@@ -44,9 +44,9 @@ class SummaryTable:
 
 
 def summary_tables(definition: ReportDefinition, manifest: Manifest, *, store: Store) -> list[SummaryTable]:
-    """Returns a run's summaries; none where the definition has other ones by now, or they are gone or too large.
+    """Returns a run's summaries; none if the definition's summaries changed, or if they are missing or too large.
 
-    They are read one after the other, and of each no more is kept than the page shows.
+    Summaries are read one at a time, and only the rows that the page shows are retained.
     """
     if not has_summaries(definition, manifest):
         return []
@@ -62,7 +62,7 @@ def summary_tables(definition: ReportDefinition, manifest: Manifest, *, store: S
 def _first_table(
     definition: ReportDefinition, summary: Summary, staged: StagedSummary, store: Store
 ) -> SummaryTable | None:
-    """Returns what a page shows of a summary; None where the definition has columns by now that it lacks."""
+    """Returns the first rows of a summary; None if it lacks a column of the current definition."""
     columns = {*(key.column for key in summary.by), *summary.measures}
     charted = charted_rows(summary.chart.type, MAX_TABLE_ROWS) if summary.chart else 0
     table, total_rows = read_first_rows(staged, columns, max(MAX_ROWS, charted), store=store)
@@ -71,17 +71,17 @@ def _first_table(
 
 
 def has_summaries(definition: ReportDefinition, manifest: Manifest) -> bool:
-    """Whether a run has the summaries that the definition has by now, by their names."""
+    """Returns whether the names of a run's summaries are those of the current definition."""
     return {staged.name for staged in manifest.summaries} == {summary.name for summary in definition.summaries}
 
 
 def is_shown_whole(sheet: TableSheet) -> bool:
-    """Whether every column that the definition has by now is in what was stored."""
+    """Returns whether the stored table has every column of the current definition."""
     return {column.name for column in sheet.columns} <= set(sheet.table.schema.names)
 
 
 def sheet_formats(sheet: TableSheet) -> dict[str, str]:
-    """Returns the format code of each column of a sheet, as its workbook has it."""
+    """Returns the format code of each column, as in the workbook."""
     schema = sheet.table.schema
     return {
         column.name: column.number_format or number_format(schema.field(column.name).type) for column in sheet.columns

@@ -1,4 +1,4 @@
-"""Summaries that are too large for a page or a notification: a few stored kB can expand to gigabytes of memory."""
+"""Limits for summaries on pages and in notifications: a few stored kB can expand to gigabytes of memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from quire.xlsx.model import TableSheet
 
 MAX_STORED_BYTES = 32 * 1024 * 1024
 MAX_TABLE_ROWS = 1_048_576  # of a sheet in Excel
-MAX_FIXED_BYTES = 32  # of one value: a decimal has at most these
+MAX_FIXED_BYTES = 32  # of a value, the size of the largest decimal
 MAX_TABLE_BYTES = 128 * 1024 * 1024  # of all columns, uncompressed and without dictionaries
 MAX_FIRST_BYTES = 8 * 1024 * 1024  # of the rows that a page shows
 _DECODING = threading.Lock()  # one file at a time in a process: each may take MAX_TABLE_BYTES
@@ -28,10 +28,10 @@ _DECODING = threading.Lock()  # one file at a time in a process: each may take M
 def small_summary_sheets(
     definition: ReportDefinition, summaries: Sequence[StagedSummary], *, store: Store
 ) -> tuple[TableSheet, ...]:
-    """Returns a sheet for each summary, as ``summary_sheets`` does, of a size that a page or a notification can take.
+    """Returns a sheet per summary like ``summary_sheets``, within the limits of pages and notifications.
 
     Raises:
-        DamagedObjectError: a summary is no longer stored, or damaged.
+        DamagedObjectError: a summary is missing or damaged.
         IntegrityError: a summary is too large.
     """
     for summary in summaries:
@@ -40,7 +40,7 @@ def small_summary_sheets(
 
 
 def ensure_small_object(summary: StagedSummary) -> None:
-    """Checks how large a summary's object is.
+    """Checks the size of a summary's object.
 
     Raises:
         IntegrityError: it is too large.
@@ -52,16 +52,16 @@ def ensure_small_object(summary: StagedSummary) -> None:
 def read_first_rows(
     summary: StagedSummary, columns: Collection[str], count: int, *, store: Store
 ) -> tuple[pa.Table, int]:
-    """Returns the first rows of a summary, and how many it has in all; no other row is decoded.
+    """Returns the first rows of a summary and the number of all its rows, without decoding the others.
 
     Args:
-        summary: of a run.
-        columns: their names; those that the summary does not have are left out.
-        count: how many rows.
-        store: where the summary is.
+        summary: a summary of a run.
+        columns: names of the columns; missing ones are ignored.
+        count: the number of rows to return.
+        store: the object store.
 
     Raises:
-        DamagedObjectError: the summary is no longer stored, or damaged.
+        DamagedObjectError: the summary is missing or damaged.
         IntegrityError: it is too large.
     """
     ensure_small_object(summary)
@@ -99,7 +99,7 @@ def _damaged(key: str) -> DamagedObjectError:
 
 
 def ensure_small_table(body: bytes, key: str) -> None:
-    """Checks how large the table in a Parquet file is, by its footer, and then by its dictionaries.
+    """Checks the size of the table in a Parquet file by its footer and its dictionaries.
 
     Raises:
         DamagedObjectError: it is not a Parquet file.
@@ -115,7 +115,11 @@ def ensure_small_table(body: bytes, key: str) -> None:
 
 
 def _texts_of(footer: pq.FileMetaData, key: str) -> list[str]:
-    """Returns the columns of texts; IntegrityError where the footer says that the table is too large."""
+    """Returns the text columns.
+
+    Raises:
+        IntegrityError: the table is too large according to the footer.
+    """
     columns = [footer.schema.column(position) for position in range(footer.num_columns)]
     uncompressed = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
     is_plain = all(column.max_repetition_level == 0 and column.length <= MAX_FIXED_BYTES for column in columns)
@@ -125,7 +129,7 @@ def _texts_of(footer: pq.FileMetaData, key: str) -> list[str]:
 
 
 def _expanded_bytes(column: pa.ChunkedArray) -> int:
-    """Returns how many bytes a column's values have, each counted as often as it occurs."""
+    """Returns the size of a column's values in bytes, counting repeated values each time."""
     total = 0
     for chunk in column.chunks:
         if isinstance(chunk, pa.DictionaryArray):

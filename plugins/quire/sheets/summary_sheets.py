@@ -14,7 +14,7 @@ from quire.records.stage_records import StagedSummary
 from quire.report.definition import GroupKey, ReportDefinition, Summary
 from quire.xlsx.model import Chart, SheetColumn, TableSheet
 
-PERIOD_FORMATS = {Grain.MONTH: "mmm yyyy", Grain.YEAR: "yyyy"}  # the others are told by their first day
+PERIOD_FORMATS = {Grain.MONTH: "mmm yyyy", Grain.YEAR: "yyyy"}  # other periods are shown by their first day
 DAY_FORMAT = "yyyy-mm-dd"
 
 
@@ -25,16 +25,16 @@ def summary_sheets(
     store: Store,
     ensure: Callable[[bytes, str], None] = lambda body, key: None,
 ) -> tuple[TableSheet, ...]:
-    """Returns a sheet for each summary, with its chart.
+    """Returns a sheet per summary, with its chart.
 
     Args:
         definition: the report.
-        summaries: of the run.
-        store: where they are.
-        ensure: checks the stored bytes of a summary, before they are read as a table.
+        summaries: the run's summaries.
+        store: the object store.
+        ensure: checks the stored bytes of a summary before they are read as a table.
 
     Raises:
-        DamagedObjectError: a summary is no longer stored, or damaged.
+        DamagedObjectError: a summary is missing or damaged.
     """
     stored = {staged.name: staged for staged in summaries}
     return tuple(
@@ -48,8 +48,8 @@ def summary_sheet(definition: ReportDefinition, summary: Summary, table: pa.Tabl
 
     Args:
         definition: the report.
-        summary: of the definition.
-        table: its rows.
+        summary: one of its summaries.
+        table: the summary's rows.
     """
     columns = [
         SheetColumn(name=key.column, title=definition.group_title(key), number_format=_key_format(definition, key))
@@ -83,6 +83,6 @@ def _read_table(store: Store, summary: StagedSummary, ensure: Callable[[bytes, s
 
 
 def sheet_schema(stored: pa.Schema) -> pa.Schema:
-    """Returns the schema of a sheet's table: that of the stored rows, without large strings."""
+    """Returns the schema of a sheet's table: the stored schema with strings instead of large strings."""
     fields = [(field.name, pa.string() if pa.types.is_large_string(field.type) else field.type) for field in stored]
     return pa.schema(fields)

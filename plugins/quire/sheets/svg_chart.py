@@ -1,4 +1,4 @@
-"""A summary's chart as SVG, of the kind that the definition names. Colours come from the page's style sheet."""
+"""Draws a summary's chart as SVG. Its colors come from the page's style sheet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from quire.sheets.chart_marks import (
 from quire.xlsx.chart_points import chart_heading
 from quire.xlsx.model import TableSheet
 
-LEGEND_ROW, LETTER = 22, 7  # heights and widths of a legend's texts
+LEGEND_ROW, LETTER = 22, 7  # height of a legend's row, width of a letter
 Mark = tuple[list[str], float]
 DRAWINGS: Mapping[str, Callable[[ChartData], Mark]] = {
     "column": draw_columns,
@@ -35,13 +35,13 @@ DRAWINGS: Mapping[str, Callable[[ChartData], Mark]] = {
 def draw_chart(
     sheet: TableSheet, cells: Mapping[str, Sequence[Any]], formats: Mapping[str, str], *, total_rows: int
 ) -> str:
-    """Returns the chart of a small sheet as SVG; nothing where it has none, or nothing to show.
+    """Returns the chart of a summary sheet as SVG, or an empty string if there is nothing to draw.
 
     Args:
-        sheet: with its table.
-        cells: of each column, as the workbook keeps them.
-        formats: each column's format code.
-        total_rows: of the summary; the sheet has the first of them, all that the chart shows.
+        sheet: the sheet with its table.
+        cells: the cell values of each column, as in the workbook.
+        formats: the format code of each column.
+        total_rows: the number of all rows; the sheet has only the first ones, which the chart shows.
     """
     data = chart_data(sheet, cells, formats)
     if data is None or sheet.chart is None:
@@ -59,7 +59,7 @@ def draw_chart(
 
 
 def _legend(series: Sequence[Series]) -> tuple[str, int]:
-    """Returns what tells several series apart, and its height above the chart."""
+    """Returns the legend of several series, and its height above the chart."""
     if len(series) == 1:
         return "", 0
     rows = list(_legend_rows(series))

@@ -1,1 +1,1 @@
-"""Rows to XLSX: cells, sheets, package. Knows nothing of reports and imports nothing of quire but errors."""
+"""Writes XLSX workbooks: cells, sheets and the package. It does not depend on reports."""

@@ -1,4 +1,4 @@
-"""The values of small sheets, as cells keep them: the same rules as for rows, for Python's own values."""
+"""Cell values of static sheets: the rules of ``cells``, applied to Python values."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from quire.xlsx.excel_limits import FIRST_DAY, LAST_DAY, LAST_TIME, MAX_DIGITS, 
 from quire.xlsx.model import SheetColumn
 from quire.xlsx.xml_text import cut_text
 
-_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock's
+_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - local time
 _UTC_EPOCH = _EPOCH.replace(tzinfo=dt.UTC)
 _DAY, _MICROSECOND = dt.timedelta(days=1), dt.timedelta(microseconds=1)
 _ALL_DIGITS = Context(prec=160_000, traps=[InvalidOperation])
 
 
 def to_cell_value(value: Any, *, timezone: str) -> Any:
-    """Returns a value as a cell keeps it: what Excel would round or refuse becomes text.
+    """Returns the value of a cell: text if Excel cannot represent the value exactly.
 
     Args:
-        value: of any type that PostgreSQL's become in Python.
-        timezone: that instants are shown in.
+        value: a value of any type that PostgreSQL's types have in Python.
+        timezone: IANA name of the zone that aware date-times are converted to.
     """
     if isinstance(value, bool | None):
         return value
@@ -43,15 +43,15 @@ def to_cell_value(value: Any, *, timezone: str) -> Any:
 
 
 def column_values(table: pa.Table, column: SheetColumn, *, timezone: str) -> list[Any]:
-    """Returns a column of a table as cells keep it.
+    """Returns the cell values of a table's column.
 
     Args:
-        table: small.
-        column: of it.
-        timezone: that instants are shown in.
+        table: a table that fits in memory.
+        column: one of its columns.
+        timezone: IANA name of the zone that timestamps with time zone are converted to.
     """
     values, kind = table[column.name], table.schema.field(column.name).type
-    if pa.types.is_date32(kind):  # Python has neither BC nor infinity
+    if pa.types.is_date32(kind):  # Python supports neither BC nor infinity
         return [None if days is None else _date(days) for days in values.cast(pa.int32()).to_pylist()]
     if pa.types.is_timestamp(kind):
         numbers = values.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.int64()).to_pylist()
@@ -60,12 +60,12 @@ def column_values(table: pa.Table, column: SheetColumn, *, timezone: str) -> lis
     if pa.types.is_time64(kind):
         numbers = values.cast(pa.time64("us"), safe=False).cast(pa.int64()).to_pylist()
         return [None if number is None else _time(number) for number in numbers]
-    if pa.types.is_float32(kind):  # as doubles they would have digits that nobody gave them
+    if pa.types.is_float32(kind):  # converted to doubles directly, they would get additional digits
         values = values.cast(pa.string()).cast(pa.float64())
-    found = values.to_pylist()
+    items = values.to_pylist()
     if column.numeric_text:
-        found = [None if text is None else Decimal(text) for text in found]
-    return [to_cell_value(value, timezone=timezone) for value in found]
+        items = [None if text is None else Decimal(text) for text in items]
+    return [to_cell_value(value, timezone=timezone) for value in items]
 
 
 def _special(value: float) -> str:

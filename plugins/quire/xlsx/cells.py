@@ -1,7 +1,7 @@
-"""One column's values as cells: numbers where Excel keeps them exactly, text where it would not.
+"""Renders columns as cells: as numbers if Excel represents them exactly, otherwise as text.
 
-Every function takes a column of a batch and returns what stands in the cells' XML behind the row number:
-``<c r="B`` row ``before`` value ``after``. Odd values make ``before`` and ``after`` part of the value.
+Every function takes a column of a batch and returns the XML of its cells after the row number: ``<c r="B`` row
+``before`` value ``after``. If a column mixes numbers and text, ``before`` and ``after`` are part of the values.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _WHOLE_LIMIT = 10**MAX_DIGITS
 
 @dataclass(frozen=True, slots=True)
 class Styles:
-    """A column's style numbers: of its values, of texts among them, of texts that begin like a formula."""
+    """A column's style numbers: for values, for text among them, and for text that begins like a formula."""
 
     value: int
     text: int
@@ -40,15 +40,15 @@ class Styles:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """A column of a batch as XML.
+    """The cells of a column of a batch, as XML.
 
     Args:
-        values: a string for each row, NULL where there is no cell.
-        before: what stands between row number and value; a series where it is not the same in all rows.
-        after: what follows the value.
-        numbers: the values as totals take them, strings where only their digits are exact; None where they are texts.
-        texts: how many numbers had to be written as text.
-        cut: how many texts were too long for a cell.
+        values: a string per row; NULL for no cell.
+        before: the XML between row number and value; a series if it differs between rows.
+        after: the XML after the value.
+        numbers: the values for totals, as strings if only their digits are exact; None for a column of text.
+        texts: the number of numbers, dates and times written as text.
+        cut: the number of texts truncated to the length of a cell.
         unrepresentable: the earliest and latest of the dates and times written as text, which ``numbers`` leaves out.
     """
 
@@ -62,26 +62,26 @@ class Cells:
 
 
 def boolean_cells(column: pl.Series, styles: Styles) -> Cells:
-    """Returns booleans."""
+    """Renders booleans."""
     bits = column.cast(pl.Int8)
     return Cells(bits.cast(pl.String), f'" s="{styles.value}" t="b"><v>', "</v></c>", bits)
 
 
 def integer_cells(column: pl.Series, styles: Styles) -> Cells:
-    """Returns integers of at most 15 digits as numbers, longer ones as text."""
+    """Renders integers of at most 15 digits as numbers, longer ones as text."""
     fits = column.dtype != pl.Int64 or _within(column, 1 - _WHOLE_LIMIT, _WHOLE_LIMIT - 1)
     keeps = None if fits else (column > -_WHOLE_LIMIT) & (column < _WHOLE_LIMIT)
     return _numbers(column.cast(pl.String), keeps, styles, column)
 
 
 def decimal_cells(column: pl.Series, styles: Styles) -> Cells:
-    """Returns decimals as numbers where 15 significant digits hold them."""
+    """Renders decimals of at most 15 significant digits as numbers, others as text."""
     shown = column.cast(pl.String)
     return _numbers(shown, _keeps_digits(shown), styles, column)
 
 
 def numeric_text_cells(column: pl.Series, styles: Styles) -> Cells:
-    """Returns numbers that PostgreSQL printed, NaN and infinities among them, like decimals."""
+    """Renders the text of PostgreSQL's ``numeric`` like decimals; NaN and infinity stay text."""
     keeps = _keeps_digits(column)
     numbers = column.str.contains(r"^-?[0-9.]+$")
     if not numbers.all():
@@ -91,7 +91,7 @@ def numeric_text_cells(column: pl.Series, styles: Styles) -> Cells:
 
 
 def float_cells(column: pl.Series, styles: Styles) -> Cells:
-    """Returns floats in the shortest form that reads back the same; NaN and infinities as PostgreSQL prints them."""
+    """Renders floats in the shortest form that reads back the same; NaN and infinity as PostgreSQL prints them."""
     shown = column.cast(pl.String)
     finite = column.is_finite()
     if finite.all():
@@ -101,7 +101,7 @@ def float_cells(column: pl.Series, styles: Styles) -> Cells:
 
 
 def date_cells(column: pl.Series, styles: Styles) -> Cells:
-    """Returns dates as Excel's days where it has them."""
+    """Renders dates as Excel's serial numbers, or as text outside Excel's range."""
     days = column.to_physical()
     if _within(days, FIRST_DAY, LAST_DAY):
         serials = days + EPOCH_SERIAL
@@ -111,7 +111,7 @@ def date_cells(column: pl.Series, styles: Styles) -> Cells:
 
 
 def timestamp_cells(column: pl.Series, styles: Styles, *, timezone: str) -> Cells:
-    """Returns timestamps to the millisecond, rounded down so that none is in the next day; instants in ``timezone``."""
+    """Renders timestamps, rounded down to the millisecond; those with time zone are converted to ``timezone``."""
     aware = isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None
     microseconds = column.to_physical()
     local = wall_clock(column, timezone) if aware else microseconds
@@ -123,11 +123,11 @@ def timestamp_cells(column: pl.Series, styles: Styles, *, timezone: str) -> Cell
 
 
 def time_cells(column: pl.Series, styles: Styles) -> Cells:
-    """Returns times of day as fractions of one; 24:00, the end of a day, is none and stays text.
+    """Renders times of day as fractions of a day; 24:00 stays text.
 
     Args:
-        column: microseconds since midnight: Polars has no 24:00.
-        styles: of the column.
+        column: microseconds since midnight, because Polars does not support 24:00.
+        styles: the column's style numbers.
     """
     fractions = column.clip(None, LAST_TIME) / DAY_MICROSECONDS
     if _within(column, 0, DAY_MICROSECONDS - 1):
@@ -139,10 +139,10 @@ def time_cells(column: pl.Series, styles: Styles) -> Cells:
 
 
 def _within(values: pl.Series, lowest: float, highest: float) -> bool:
-    """Whether all values lie between two bounds, both of them included."""
+    """Returns whether all values are between two inclusive bounds."""
     least, most = values.min(), values.max()
     if not isinstance(least, int | float) or not isinstance(most, int | float):
-        return True  # there is none
+        return True  # no values
     return lowest <= least and most <= highest
 
 
@@ -158,7 +158,7 @@ def _serials_or_texts(serials: pl.Series, physical: pl.Series, styles: Styles, t
 
 
 def _keeps_digits(shown: pl.Series) -> pl.Series | None:
-    """Returns where 15 significant digits hold a number, None where all are as short."""
+    """Returns which numbers have at most 15 significant digits; None if all of them do."""
     most = longest(shown)
     if most <= MAX_DIGITS:
         return None
@@ -176,7 +176,7 @@ def _numbers(shown: pl.Series, keeps: pl.Series | None, styles: Styles, numbers:
     values = pl.select(
         pl.when(keeps)
         .then(before + shown + after)
-        .when(shown.str.starts_with("-"))  # edited in Excel, it would become a formula
+        .when(shown.str.starts_with("-"))  # if edited in Excel, it would become a formula
         .then(quoted + shown + text_after)
         .otherwise(plain + shown + text_after)
     ).to_series()

@@ -1,4 +1,4 @@
-"""What a batch adds to a column's total: exact for integers and decimals, whatever their length."""
+"""Partial totals of a column, per batch; exact for integers and decimals of any length."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from quire.values.unrepresentable_dates import UnrepresentableDate
 from quire.xlsx.cells import Cells
 from quire.xlsx.xml_text import longest
 
-# PostgreSQL's numeric has up to 131,072 digits before the point and 16,383 behind it. Without traps, as there:
-# infinities of both signs add up to NaN.
+# PostgreSQL's numeric has up to 131,072 digits before the decimal point and 16,383 after it. Without traps, infinities
+# of both signs add up to NaN, as in PostgreSQL.
 EXACT = Context(prec=160_000, rounding=ROUND_HALF_EVEN, traps=[])
-SUMMED_DIGITS = 34  # of decimals whose sum over a batch surely fits into the 38 that Polars has
-SHORT = 17  # bytes of a text that is a number of so few digits that the same is true of it
+SUMMED_DIGITS = 34  # the sum of a batch of such decimals fits in the 38 digits that Polars supports
+SHORT = 17  # characters of a number in text form for which the same holds
 
 
 @dataclass(frozen=True, slots=True)
 class PartialTotal:
-    """How many values there are, and their sum, least or most; that is None where there are none.
+    """The number of values, and their sum, minimum or maximum, which is None without values.
 
-    Dates that Excel has not, and 24:00, have no sum: it is NaN then.
+    The sum is NaN if there is a date outside Excel's range or a time of 24:00.
     """
 
     count: int
@@ -34,17 +34,17 @@ class PartialTotal:
 
 
 def partial_total(cells: Cells, function: str) -> PartialTotal:
-    """Returns what a batch adds to a total.
+    """Returns the partial total of a batch.
 
     Args:
-        cells: of the column.
+        cells: the column's cells.
         function: sum, mean, min, max or count.
     """
     count = len(cells.values) - cells.values.null_count()
     if function == "count" or cells.numbers is None or not count:
         return PartialTotal(count)
     numbers = cells.numbers
-    if numbers.dtype == pl.Float32:  # a total is one of what the cells tell, which is the shortest form
+    if numbers.dtype == pl.Float32:  # the cells show the shortest form, so the total has to use it
         numbers = numbers.cast(pl.String).cast(pl.Float64)
     if function in ("sum", "mean"):
         return PartialTotal(count, math.nan if cells.unrepresentable else _sum(numbers))
@@ -55,7 +55,7 @@ def partial_total(cells: Cells, function: str) -> PartialTotal:
 
 
 def combine(first: PartialTotal, second: PartialTotal, function: str) -> PartialTotal:
-    """Returns what two batches add to a total together."""
+    """Returns the partial total of two batches."""
     values = [value for value in (first.value, second.value) if value is not None]
     count = first.count + second.count
     if len(values) < 2:
@@ -91,10 +91,10 @@ def _float_sum(numbers: pl.Series) -> float:
 
 
 def _end(numbers: pl.Series, function: str) -> Any:
-    """Returns the least or the most; NaN, which is no number, only where there is nothing else."""
+    """Returns the minimum or maximum; NaN only if there are no other values."""
     if numbers.dtype == pl.String:
-        found = list(_decimals(numbers))
-        return _last([number for number in found if not number.is_nan()] or found[:1], function)
+        values = list(_decimals(numbers))
+        return _last([value for value in values if not value.is_nan()] or values[:1], function)
     if numbers.dtype.is_float():
         finite = numbers.drop_nulls().drop_nans()
         if finite.is_empty():
@@ -112,7 +112,7 @@ def _last(values: list[Any], function: str) -> Any:
 
 
 def _order(value: Any) -> tuple[int, Any]:
-    """Returns what a value is compared by: a date that Excel has not lies before or after all that it has."""
+    """Returns a sort key that puts unrepresentable dates before or after all others."""
     return (1 if value.is_later else -1, value.physical) if isinstance(value, UnrepresentableDate) else (0, value)
 
 

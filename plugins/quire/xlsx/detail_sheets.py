@@ -1,4 +1,4 @@
-"""The sheets of rows of one file."""
+"""The detail sheets of one file."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from quire.xlsx.workbook_template import (
 )
 from quire.xlsx.xml_text import MAX_TEXT_LENGTH
 
-IN_FLIGHT = 4  # batches that are rendered ahead of the deflater
-UNWRITTEN = WRITE_BYTES + 256 * 1024  # what the archive and its deflater keep back
+IN_FLIGHT = 4  # batches rendered ahead of compression
+UNWRITTEN = WRITE_BYTES + 256 * 1024  # bytes that the archive and its compressor may still buffer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one sheet and one file hold at most.
+    """Limits of a sheet and of a file.
 
     Args:
-        sheet_rows: Excel's own.
-        sheet_bytes: below the 4 GiB of a ZIP archive's part.
-        file_bytes: below the 4 GiB of a ZIP archive, with room for the parts that follow the rows.
-        shared_rows: of a table that shares all its texts, since some readers show no others.
+        sheet_rows: Excel's limit.
+        sheet_bytes: XML of a sheet, below ZIP's limit of 4 GiB per entry.
+        file_bytes: below ZIP's limit of 4 GiB, with room for the parts that follow the rows.
+        shared_rows: rows up to which all texts are shared strings, because some readers show no inline strings.
     """
 
     sheet_rows: int = MAX_ROWS
@@ -50,15 +50,15 @@ class Limits:
 
 
 class DetailWriter:
-    """Writes sheets of rows into one file until all rows are written or the file is full.
+    """Writes detail sheets into one file until all rows are written or the file is full.
 
     Args:
-        workbook: with rows.
-        widths: of their columns.
-        rows: what is to be written.
-        totals: of the rows, over all files.
-        pool: that renders.
-        sink: of the file.
+        workbook: a workbook with detail rows.
+        widths: the widths of its columns.
+        rows: the rows that are left to write.
+        totals: the totals over all files.
+        pool: renders batches.
+        sink: receives the file.
         limits: of sheets and file.
     """
 
@@ -74,7 +74,7 @@ class DetailWriter:
         limits: Limits,
     ) -> None:
         if workbook.detail is None:
-            raise WorkbookError("a workbook without rows has no sheet of rows")
+            raise WorkbookError("a workbook without detail rows has no detail sheet")
         self.workbook, self.detail, self.widths = workbook, workbook.detail, widths
         self._rows, self._totals, self._pool, self._sink, self._limits = rows, totals, pool, sink, limits
         self.written: list[DetailSheet] = []
@@ -92,11 +92,11 @@ class DetailWriter:
         self._row_bytes = 0.0
 
     def frame_parts(self) -> dict[str, bytes]:
-        """Returns the parts of a workbook of one sheet, of which some are the whole workbook's too."""
+        """Returns the parts of a workbook with one empty detail sheet."""
         return build_book(self.workbook, self.widths, [DetailSheet("Rows", 0)], [], opens_with_rows=True)
 
     def sheets(self) -> Iterator[Part]:
-        """Gives the sheets of rows, at least one."""
+        """Yields the detail sheets, at least one."""
         while True:
             number = len(self.written) + 1
             name = sheet_name(self.detail.sheet_name, self.taken_names, number=number)
@@ -124,7 +124,7 @@ class DetailWriter:
         return cut_frame(self.workbook, self.widths, sheet, opens=opens)
 
     def _capacity(self) -> int:
-        """Returns how many rows the next sheet holds; the last sheet has a row of totals below them."""
+        """Returns how many rows the next sheet holds; the last sheet also has a totals row."""
         most = self._limits.sheet_rows - 1
         return most - 1 if has_totals(self.detail) and self._rows.left == most else most
 
@@ -152,10 +152,10 @@ class DetailWriter:
         self.written.append(sheet)
 
     def _holds(self, planned: int, first: Sequence[RenderedRows]) -> bool:
-        """Whether the next sheet surely has all the rows that are planned for it.
+        """Returns whether the next sheet certainly has room for all planned rows.
 
-        The rows may have twice the bytes of the largest beginning of a sheet so far. A dimension that stands before
-        the rows is better left out than wrong; readers need none.
+        Rows may take up to twice the bytes per row seen so far. A wrong dimension before the rows is worse than none,
+        which readers do not need.
         """
         for rendered in first:
             self._row_bytes = max(self._row_bytes, len(rendered.xml) / rendered.rows)
@@ -163,14 +163,14 @@ class DetailWriter:
         return planned == sum(rendered.rows for rendered in first) or 2 * planned * self._row_bytes <= room
 
     def _room_of_file(self) -> int:
-        """Returns how many bytes of XML the file surely takes: deflated they are never more."""
+        """Returns how many bytes of XML the file certainly has room for; compression never adds any."""
         return self._limits.file_bytes - self._sink.bytes - UNWRITTEN
 
     def _rendered(self, capacity: int) -> Iterator[RenderedRows]:
-        """Gives the rows of one sheet, rendered ahead by the pool.
+        """Yields the rows of one sheet, rendered ahead by the pool.
 
-        How far ahead is fixed, so the sheet's last row is decided by the rows alone and not by the threads' speed.
-        Near a limit, what was rendered ahead is written before more is taken: its bytes are far fewer than its bound.
+        The number of batches ahead is fixed, so the last row of a sheet depends on the rows and not on thread timing.
+        Near a limit, pending batches are written before more are taken, because their bytes are far below their bound.
         """
         waiting: deque[tuple[Future[RenderedRows], int]] = deque()
         rows = size = 0

@@ -1,7 +1,7 @@
-"""Parts by XlsxWriter, mended where they hold letters that XML forbids.
+"""Escapes characters that XML forbids in the parts that XlsxWriter writes.
 
-XlsxWriter 3.3.1 escapes those in cells, but not in the attributes of a table or the texts of a chart, and a package
-with one ill-formed part does not open.
+XlsxWriter 3.3.1 escapes them in cells, but not in the attributes of a table or the texts of a chart. A package with an
+ill-formed part does not open.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ from __future__ import annotations
 import re
 
 _FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
-# The title of a table's column, which must be that of its header cell. An attribute keeps no tab and no CR.
+# The title of a table's column must equal its header cell. Attributes do not preserve tabs and CR.
 _TITLE = re.compile(rb'(?<=<tableColumn )(id="\d+" name=")([^"]*)')
 _ESCAPED = re.compile(rb"[\x00-\x09\x0b-\x1f]|\xef\xbf[\xbe\xbf]|_(?=x[0-9A-Fa-f]{4}_)")
 
 
 def escape_illegal_characters(name: str, body: bytes) -> bytes:
-    """Returns a part of a package with Excel's own escapes where XlsxWriter has none.
+    """Returns a part with Excel's escapes for characters that XML forbids.
 
     Args:
-        name: of the part.
-        body: its XML.
+        name: the part's name.
+        body: the part's XML.
     """
     if name.startswith("xl/tables/"):
-        body = _TITLE.sub(lambda found: found[1] + _ESCAPED.sub(_escape, found[2]), body)
+        body = _TITLE.sub(lambda match: match[1] + _ESCAPED.sub(_escape, match[2]), body)
     return _FORBIDDEN.sub(_escape, body)
 
 
-def _escape(found: re.Match[bytes]) -> bytes:
-    return b"_x%04X_" % ord(found[0].decode())
+def _escape(match: re.Match[bytes]) -> bytes:
+    return b"_x%04X_" % ord(match[0].decode())

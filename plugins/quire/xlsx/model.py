@@ -1,8 +1,8 @@
-"""What a workbook is made of: the interface between a caller who has rows and the writer.
+"""The workbook model: the interface of the writer.
 
-A workbook has small sheets, given whole, and at most one detail table, which is streamed and may need several
-sheets and even several files. What is only known after the rows were written (how many sheets, what was cut)
-reaches the small sheets through ``Workbook.static_sheets``, which is called last.
+A workbook has static sheets, which fit in memory, and at most one detail table, which is streamed and may need several
+sheets and several files. ``Workbook.static_sheets`` is called last, so static sheets can show what is only known after
+the rows were written, such as the number of sheets and the truncated texts.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import pyarrow as pa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SheetColumn:
-    """How one column of the rows is dressed.
+    """Name and format of a column.
 
     Args:
-        name: the column in the rows.
-        title: the header's text.
-        width: in Excel's character units; None: from the header and a sample of the rows.
-        number_format: an Excel format code; None: from the column's type.
-        total: count, sum, mean, min or max in a totals row, as SUBTOTAL so that it follows the filter.
-        numeric_text: the column is text that PostgreSQL's ``numeric`` without scale was printed to.
+        name: the column's name in the rows.
+        title: the text of its header.
+        width: in Excel's character units; None to derive it from the header and a sample of the rows.
+        number_format: an Excel format code; None for the default of the column's type.
+        total: count, sum, mean, min or max, shown in the totals row.
+        numeric_text: whether the column holds the text of PostgreSQL's ``numeric`` without a scale.
     """
 
     name: str
@@ -39,14 +39,14 @@ class SheetColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetailTable:
-    """Rows that are streamed, in order.
+    """Rows to stream, in order.
 
     Args:
-        sheet_name: of the first sheet; the next ones are called ``<sheet_name> (2)`` and so on.
+        sheet_name: name of the first sheet; the next ones are ``<sheet_name> (2)`` and so on.
         columns: in the order of the sheet.
-        schema: of every batch.
-        rows: how many there are, exactly (Parquet's metadata has it).
-        batches: called once; gives the rows.
+        schema: the schema of every batch.
+        rows: the exact number of rows, which Parquet's metadata has.
+        batches: yields the rows; called once.
     """
 
     sheet_name: str
@@ -58,7 +58,7 @@ class DetailTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """A native chart over a table's columns. ``kind``: column, bar, line, area, pie or scatter."""
+    """An Excel chart of a table's columns; ``kind`` is column, bar, line, area, pie or scatter."""
 
     kind: str
     x: str
@@ -67,7 +67,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableSheet:
-    """A small table, written as a real Excel table, with its chart beside it."""
+    """A static sheet with an Excel table and, optionally, a chart next to it."""
 
     sheet_name: str
     heading: str
@@ -78,7 +78,7 @@ class TableSheet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactSection:
-    """A part of a fact sheet: pairs of label and value, or, with ``header``, rows of a small plain table."""
+    """A section of a fact sheet: pairs of label and value or, with a ``header``, the rows of a plain table."""
 
     heading: str
     rows: tuple[tuple[Any, ...], ...]
@@ -87,7 +87,7 @@ class FactSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactSheet:
-    """A sheet of facts for a reader, such as About or the index of files."""
+    """A static sheet of facts, such as About or the index of files."""
 
     sheet_name: str
     heading: str
@@ -97,12 +97,12 @@ class FactSheet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetailOutcome:
-    """What became of the rows of one file.
+    """The detail rows that one file received.
 
     Args:
-        rows: how many of them this file holds.
+        rows: the number of rows in this file.
         sheets: the names of its detail sheets.
-        notes: sentences for a reader on what could not be kept as it was.
+        notes: sentences for the reader on values that were changed.
     """
 
     rows: int
@@ -115,13 +115,13 @@ class Workbook:
     """A workbook to write.
 
     Args:
-        title: of the document properties.
-        subject: of the document properties.
-        made_at: aware; pins every date in the file, so that the same rows give the same bytes.
-        timezone: IANA name; instants are shown in it.
-        detail: the rows, or None for a workbook of small sheets only.
-        static_sheets: called after the rows of each file; gives the small sheets.
-        detail_first: whether the detail sheets stand before or after the small ones.
+        title: title in the document properties.
+        subject: subject in the document properties.
+        made_at: aware; used for every date in the package, so the same rows give the same bytes.
+        timezone: IANA name of the zone that timestamps with time zone are converted to.
+        detail: the rows, or None for a workbook of static sheets only.
+        static_sheets: returns the static sheets; called after the rows of each file.
+        detail_first: whether the detail sheets precede the static ones.
     """
 
     title: str
@@ -134,12 +134,11 @@ class Workbook:
 
 
 class Sink(Protocol):
-    """Where the bytes of one file go, in order."""
+    """Receives the bytes of one file in order."""
 
     def write(self, data: bytes, /) -> object:
-        """Takes the next bytes."""
+        """Writes the next bytes."""
 
 
 OpenFile = Callable[[int], AbstractContextManager[Sink]]
-"""Opens the n-th file (from 0) of a workbook. Leaving the context normally completes the file; leaving it by an
-exception must leave nothing behind."""
+"""Opens the n-th file of a workbook, from 0. Leaving the context completes the file; an exception must discard it."""

@@ -1,4 +1,4 @@
-"""The charts of small sheets: native ones, so that they follow their tables and can be edited."""
+"""Excel charts of static sheets, which follow their tables and can be edited."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from quire.xlsx.model import Chart, TableSheet
 from quire.xlsx.styles import CHART_COLOURS, LINE
 
 KINDS = ("column", "bar", "line", "area", "pie", "scatter")
-FROM_NOTHING = ("column", "bar", "area")  # a length that does not begin at nothing tells a lie
+FROM_ZERO = ("column", "bar", "area")  # a truncated axis would distort their lengths
 BAR_HEIGHT = 20
 
 
 def insert_chart(book: Book, page: Worksheet, sheet: TableSheet, model: Chart, *, header_row: int) -> None:
-    """Puts a chart of a table's columns beside it.
+    """Inserts a chart next to its table.
 
     Args:
         book: the workbook.
-        page: where the table is.
+        page: the worksheet of the table.
         sheet: the table.
-        model: which columns, and how.
-        header_row: the table's, from 0.
+        model: kind and columns of the chart.
+        header_row: row of the table's header, from 0.
 
     Raises:
-        WorkbookError: there is no such chart.
+        WorkbookError: the chart's kind is unknown.
     """
     if model.kind not in KINDS:
         raise WorkbookError(f"there is no chart of type {model.kind}: use one of {', '.join(KINDS)}")
@@ -42,11 +42,11 @@ def insert_chart(book: Book, page: Worksheet, sheet: TableSheet, model: Chart, *
     heading = chart_heading(sheet.heading, model.kind, rows)
     chart.set_title({"name": heading, "name_font": {"size": 13, "bold": True}, "overlay": False})
     if model.kind != "pie":
-        _dress_axes(chart, sheet, model)
+        _format_axes(chart, sheet, model)
     alone = len(model.y) == 1 and model.kind != "pie"
     chart.set_legend({"none": True} if alone else {"position": "bottom"})
     chart.set_size({"width": 720, "height": max(380, BAR_HEIGHT * points) if model.kind == "bar" else 400})
-    # below the header row, which is repeated on every printed page with whatever stands beside it
+    # below the header row, which repeats on every printed page together with anything next to it
     page.insert_chart(header_row + 1, len(sheet.columns) + 1, chart, {"object_position": 3})
 
 
@@ -66,9 +66,9 @@ def _series(sheet: TableSheet, model: Chart, name: str, number: int, first: int,
         series["line"] = {"color": colour, "width": 2.25}
         if needs_marks(sheet.table[name].slice(0, last - first + 1).to_pylist()):
             series["marker"] = mark
-    elif model.kind == "area" and first == last:  # which has no width: its edge is all that can be seen of it
+    elif model.kind == "area" and first == last:  # has no width, so only its border is visible
         series["border"] = {"color": colour, "width": 2.25}
-    elif model.kind == "pie":  # its points are told apart, not its series
+    elif model.kind == "pie":  # its points have different colors, not its series
         colours = (CHART_COLOURS[point % len(CHART_COLOURS)] for point in range(last - first + 1))
         series["points"] = [{"fill": {"color": colour}} for colour in colours]
     else:
@@ -77,14 +77,14 @@ def _series(sheet: TableSheet, model: Chart, name: str, number: int, first: int,
     return series
 
 
-def _dress_axes(chart: Any, sheet: TableSheet, model: Chart) -> None:
+def _format_axes(chart: Any, sheet: TableSheet, model: Chart) -> None:
     columns = {column.name: column for column in sheet.columns}
     x, first = columns[model.x], columns[model.y[0]]
     across: dict[str, Any] = {
         "name": x.title, "name_font": {"bold": False}, "line": {"color": LINE}, "num_font": {"size": 9},
     }  # fmt: skip
     if model.kind not in ("bar", "scatter"):
-        across["label_position"] = "low"  # below values that are less than nothing
+        across["label_position"] = "low"  # below negative values
     if x.number_format:
         across["num_format"] = x.number_format
     up: dict[str, Any] = {
@@ -92,13 +92,13 @@ def _dress_axes(chart: Any, sheet: TableSheet, model: Chart) -> None:
         "line": {"none": True},
         "major_gridlines": {"visible": True, "line": {"color": "#E3E8ED"}},
     }
-    if first.number_format:  # None would be written as a code of its own
+    if first.number_format:  # XlsxWriter would write None as a code
         up["num_format"] = first.number_format
-    if model.kind in FROM_NOTHING and all(_is_never_negative(sheet.table[name]) for name in model.y):
+    if model.kind in FROM_ZERO and all(_is_never_negative(sheet.table[name]) for name in model.y):
         up["min"] = 0
     if len(model.y) == 1:
         up |= {"name": first.title, "name_font": {"bold": False}}
-    if model.kind == "bar":  # lies on its side, the first row on top
+    if model.kind == "bar":  # horizontal, with the first row on top
         across["reverse"] = True
         up["label_position"] = "high"
         across, up = up, across

@@ -1,4 +1,4 @@
-"""The package: a ZIP archive that is written in one go, deflated by ISA-L, without ZIP64."""
+"""Streams the package: a ZIP archive compressed by ISA-L, without ZIP64."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ Part = tuple[str, Iterable[bytes | memoryview]]
 
 
 class CountedSink:
-    """A sink that knows how many bytes it has taken."""
+    """A sink that counts its bytes."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self.bytes = 0
 
     def write(self, data: bytes) -> None:
-        """Takes the next bytes."""
+        """Writes the next bytes."""
         self._sink.write(data)
         self.bytes += len(data)
 
 
 def write_package(parts: Iterator[Part], sink: CountedSink, *, made_at: datetime) -> None:
-    """Writes parts as they come, each deflated while it is given.
+    """Writes an archive, compressing each part as it arrives.
 
     Args:
-        parts: names and contents; a content is exhausted before the next part is asked for.
-        sink: where the archive goes.
-        made_at: what every part tells as its time.
+        parts: names and contents; each content is exhausted before the next part is requested.
+        sink: receives the archive.
+        made_at: modification time of every part.
 
     Raises:
-        WorkbookError: the archive would need ZIP64, which Excel dislikes.
+        WorkbookError: the archive would need ZIP64, which Excel repairs or rejects.
     """
     at = made_at.astimezone(UTC).replace(tzinfo=None)
-    # stream-zip only measures, sums and deflates what it is given: any buffer will do
+    # stream-zip accepts any buffer: it only measures, sums and compresses it
     members = ((name, at, MODE, ZIP_32, cast("Iterable[bytes]", content)) for name, content in parts)
     try:
         for chunk in stream_zip(

@@ -1,4 +1,4 @@
-"""The rest of the package, once the rows are written: what XlsxWriter made, fitted to the rows' shared strings."""
+"""The other parts of the package: XlsxWriter's parts, adapted to the shared strings of the rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quire.xlsx.workbook_template import shared_items
 OPENING = ("_rels/.rels", "docProps/core.xml")
 STRINGS = "xl/sharedStrings.xml"
 BOOK = "xl/workbook.xml"
-TOLD = "docProps/app.xml"
+PROPERTIES = "docProps/app.xml"
 _SHARED = re.compile(rb'( t="s"><v>)(\d+)(</v>)')
 _SHEET = re.compile(r"<sheet [^<>]*/>")
 _TITLE = re.compile(r"<vt:lpstr>[^<]*</vt:lpstr>")
@@ -25,32 +25,32 @@ _ACTIVE = re.compile(r' (?:activeTab|firstSheet)="\d+"')
 
 
 def rename_sheets(sheets: Sequence[FactSheet | TableSheet], taken: set[str]) -> tuple[FactSheet | TableSheet, ...]:
-    """Returns the small sheets under names that Excel takes and no other sheet has."""
+    """Returns the static sheets with valid, unique names."""
     return tuple(replace(sheet, sheet_name=sheet_name(sheet.sheet_name, taken)) for sheet in sheets)
 
 
 def opening_parts(parts: dict[str, bytes]) -> Iterator[Part]:
-    """Gives the parts that no row changes: programs that look at a file's beginning find a workbook's."""
+    """Yields the parts that do not depend on the rows, so that programs recognize the beginning of a workbook."""
     for name in OPENING:
         yield name, (parts[name],)
 
 
 def merge_parts(parts: dict[str, bytes], strings: SharedStrings, *, details: int, rows_first: bool) -> Iterator[Part]:
-    """Gives what has not been written of a package.
+    """Yields the parts of a package that have not been written yet.
 
     Args:
-        parts: of the whole workbook, with placeholders where the rows are.
-        strings: the shared strings of the rows, those of the header first.
-        details: how many sheets of rows there are; they are the first, and written already.
-        rows_first: whether they are shown before the small sheets.
+        parts: the parts of the complete workbook, with placeholders for the rows.
+        strings: the shared strings of the rows, header first.
+        details: the number of detail sheets, which come first and are written already.
+        rows_first: whether detail sheets are shown before static sheets.
 
     Raises:
-        WorkbookError: XlsxWriter gave the header other numbers than before.
+        WorkbookError: XlsxWriter numbered the header's strings differently than before.
     """
     items = shared_items(parts)
     header = strings.header
     if items[:header] != tuple(strings.items[:header]):
-        raise WorkbookError("the header's shared strings have moved: the workbook would show wrong titles")
+        raise WorkbookError("XlsxWriter renumbered the header's shared strings: the workbook would show wrong titles")
     shift = len(strings.items) - header
     written = {*OPENING, *(f"xl/worksheets/sheet{number}.xml" for number in range(1, details + 1))}
     for name, body in parts.items():
@@ -61,9 +61,12 @@ def merge_parts(parts: dict[str, bytes], strings: SharedStrings, *, details: int
         elif name.startswith("xl/worksheets/sheet"):
             yield name, (_shifted(body, header, shift),)
         elif name == BOOK and not rows_first:
-            yield name, (_small_sheets_first(body.decode(), details).encode(),)
-        elif name == TOLD and not rows_first:
-            yield name, (_told_small_first(body.decode(), details, len(_SHEET.findall(parts[BOOK].decode()))).encode(),)
+            yield name, (_static_sheets_first(body.decode(), details).encode(),)
+        elif name == PROPERTIES and not rows_first:
+            yield (
+                name,
+                (_static_titles_first(body.decode(), details, len(_SHEET.findall(parts[BOOK].decode()))).encode(),),
+            )
         else:
             yield name, (body,)
 
@@ -79,31 +82,31 @@ def _shared_strings(items: Sequence[str]) -> Iterator[bytes]:
 
 
 def _shifted(xml: bytes, header: int, shift: int) -> bytes:
-    """Returns a small sheet whose strings stand behind those of the rows."""
+    """Returns a static sheet with its strings numbered after those of the rows."""
 
-    def moved(found: re.Match[bytes]) -> bytes:
-        number = int(found[2])
-        return found[1] + str(number + shift if number >= header else number).encode() + found[3]
+    def moved(match: re.Match[bytes]) -> bytes:
+        number = int(match[2])
+        return match[1] + str(number + shift if number >= header else number).encode() + match[3]
 
     return _SHARED.sub(moved, xml)
 
 
-def _small_sheets_first(xml: str, details: int) -> str:
-    """Returns the workbook's list of sheets with those of rows at its end; names defined for a sheet move with it."""
+def _static_sheets_first(xml: str, details: int) -> str:
+    """Returns the workbook with its detail sheets last; names defined for a sheet move with it."""
     sheets = _SHEET.findall(xml)
-    small = len(sheets) - details
+    static = len(sheets) - details
     head, tail = xml.index(sheets[0]), xml.index(sheets[-1]) + len(sheets[-1])
 
-    def moved(found: re.Match[str]) -> str:
-        place = int(found[1])
-        return f'localSheetId="{place + small if place < details else place - details}"'
+    def moved(match: re.Match[str]) -> str:
+        place = int(match[1])
+        return f'localSheetId="{place + static if place < details else place - details}"'
 
     reordered = "".join((*sheets[details:], *sheets[:details]))
     return _ACTIVE.sub("", _LOCAL.sub(moved, xml[:head] + reordered + xml[tail:]))
 
 
-def _told_small_first(xml: str, details: int, sheets: int) -> str:
-    """Returns the list of sheets that the document's properties have, in the same order."""
+def _static_titles_first(xml: str, details: int, sheets: int) -> str:
+    """Returns the document properties with their list of sheets in the same order."""
     head, opening, list_ = xml.partition("<TitlesOfParts>")
     titles = list(_TITLE.finditer(list_))[:sheets]
     names = [title[0] for title in titles]

@@ -1,4 +1,4 @@
-"""Reading ahead on another thread."""
+"""Reads ahead on another thread."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ _END = object()
 
 @contextmanager
 def read_ahead(items: Generator[Item], *, depth: int) -> Iterator[Iterator[Item]]:
-    """Gives the items of an iterator, ``depth`` of them read before they are asked for.
+    """Provides the items of a generator, up to ``depth`` of them read ahead.
 
-    An error of the iterator is raised where its item would have come. Leaving the context closes the iterator and ends
-    the thread.
+    An error of the generator is raised in place of its next item. Leaving the context closes the generator and ends the
+    thread.
     """
     arrived: queue.Queue[Any] = queue.Queue(depth)
-    given_up = threading.Event()
-    thread = threading.Thread(target=_read, args=(items, arrived, given_up), name="read-ahead", daemon=True)
+    is_abandoned = threading.Event()
+    thread = threading.Thread(target=_read, args=(items, arrived, is_abandoned), name="read-ahead", daemon=True)
     thread.start()
     try:
-        yield _give(arrived)
+        yield _items(arrived)
     finally:
-        given_up.set()
+        is_abandoned.set()
         thread.join()
 
 
-def _read(items: Generator[Any], arrived: queue.Queue[Any], given_up: threading.Event) -> None:
+def _read(items: Generator[Any], arrived: queue.Queue[Any], is_abandoned: threading.Event) -> None:
     end: tuple[Any, BaseException | None] = (_END, None)
     try:
         with closing(items):
             for item in items:
-                if not _put((item, None), arrived, given_up):
+                if not _put((item, None), arrived, is_abandoned):
                     return
-    except BaseException as error:  # whatever it is: raised again where somebody waits
+    except BaseException as error:  # raised again by the consumer
         end = (_END, error)
-    _put(end, arrived, given_up)
+    _put(end, arrived, is_abandoned)
 
 
-def _put(entry: Any, arrived: queue.Queue[Any], given_up: threading.Event) -> bool:
-    while not given_up.is_set():
+def _put(entry: Any, arrived: queue.Queue[Any], is_abandoned: threading.Event) -> bool:
+    while not is_abandoned.is_set():
         try:
             arrived.put(entry, timeout=0.2)
         except queue.Full:
@@ -52,7 +52,7 @@ def _put(entry: Any, arrived: queue.Queue[Any], given_up: threading.Event) -> bo
     return False
 
 
-def _give(arrived: queue.Queue[Any]) -> Iterator[Any]:
+def _items(arrived: queue.Queue[Any]) -> Iterator[Any]:
     while True:
         item, error = arrived.get()
         if error is not None:

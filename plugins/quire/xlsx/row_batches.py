@@ -1,4 +1,4 @@
-"""The rows that are still to be written, in batches of one size however they came, and never of more bytes."""
+"""Detail rows in batches of uniform size, whatever the size of the batches they arrive in."""
 
 from __future__ import annotations
 
@@ -20,61 +20,66 @@ BATCH_BYTES = 2 * 2**20
 
 
 class DetailRows:
-    """Gives rows, and makes sure that they are as many as was said.
+    """The rows that are left to write; checks that there are as many as announced.
 
     Args:
         detail: columns and number of rows.
-        batches: the rows, in even batches.
+        batches: the rows, as ``even_batches`` yields them.
     """
 
     def __init__(self, detail: DetailTable, batches: Iterator[pa.RecordBatch]) -> None:
-        self._said = detail.rows
+        self._expected = detail.rows
         self._batches = batches
         self._next: pa.RecordBatch | None = None
         self.left = detail.rows
 
     def peek(self) -> pa.RecordBatch | None:
-        """Returns the next batch, which stays the next one; None at the end.
+        """Returns the next batch without taking it; None at the end.
 
         Raises:
-            WorkbookError: the end comes before all the rows that were counted.
+            WorkbookError: there are fewer rows than announced.
         """
         if self._next is None:
             self._next = next(self._batches, None)
         if self._next is None and self.left:
-            raise WorkbookError(f"there are {self.left} rows fewer than the {self._said} that were counted")
+            raise WorkbookError(f"there are {self.left} rows fewer than the {self._expected} that were counted")
         return self._next
 
     def take(self, most: int) -> pa.RecordBatch:
-        """Returns the next batch, or as many of its rows as fit. There must be a next one.
+        """Takes the next batch, or its first ``most`` rows.
 
         Raises:
-            WorkbookError: there are more rows than were counted.
+            WorkbookError: there are more rows than announced, or none left.
         """
         batch = self.peek()
         if batch is None:
-            raise WorkbookError(f"all {self._said} rows are written")
+            raise WorkbookError(f"all {self._expected} rows are written")
         taken, rest = batch.slice(0, most), batch.slice(most)
         self._next = rest if rest.num_rows else None
         self.left -= taken.num_rows
         if self.left < 0:
-            raise WorkbookError(f"there are more rows than the {self._said} that were counted")
+            raise WorkbookError(f"there are more rows than the {self._expected} that were counted")
         return taken
 
     def finish(self) -> None:
-        """Makes sure that no row is left."""
+        """Checks that no row is left.
+
+        Raises:
+            WorkbookError: there are more rows than announced.
+        """
         if self.peek() is not None:
-            raise WorkbookError(f"there are more rows than the {self._said} that were counted")
+            raise WorkbookError(f"there are more rows than the {self._expected} that were counted")
 
 
 def even_batches(detail: DetailTable) -> Generator[pa.RecordBatch]:
-    """Gives a table's rows in batches that the rows alone decide, so that the same rows give the same bytes.
+    """Yields a table's rows in batches whose size depends on the rows only, so the same rows give the same bytes.
 
-    A batch has ``BATCH_ROWS`` rows; fewer where they have so many columns or such long texts that a batch, of which
-    several are in memory at a time, would have more than ``BATCH_CELLS`` cells or ``BATCH_BYTES`` of text. It has at
-    least one row.
+    A batch has ``BATCH_ROWS`` rows, or fewer if it would exceed ``BATCH_CELLS`` cells or ``BATCH_BYTES`` of text, since
+    several batches are in memory at a time. It has at least one row.
     """
-    places = [detail.schema.get_field_index(column.name) for column in detail.columns]  # a column may be shown twice
+    places = [
+        detail.schema.get_field_index(column.name) for column in detail.columns
+    ]  # the same column may occur twice
     most = min(BATCH_ROWS, max(1, BATCH_CELLS // len(places)))
     waiting: list[pa.RecordBatch] = []
     rows = size = 0
@@ -94,20 +99,20 @@ def even_batches(detail: DetailTable) -> Generator[pa.RecordBatch]:
 
 
 def text_bytes(batch: pa.RecordBatch) -> int:
-    """Returns how many bytes the texts of a batch have together."""
+    """Returns the total size of a batch's texts in bytes."""
     lengths = (pc.sum(length).as_py() for length in _lengths(batch))
     return sum(length for length in lengths if isinstance(length, int))
 
 
 def _fitting(batch: pa.RecordBatch, rows: int, size: int | None) -> int:
-    """Returns how many of the first rows, at most ``rows``, have no more bytes of text than ``size``.
+    """Returns how many of the first ``rows`` rows have at most ``size`` bytes of text.
 
-    Where ``size`` is None they begin a new batch, which takes its first row whatever that has.
+    If ``size`` is None, the rows begin a new batch, which always takes its first row.
     """
     most, batch = BATCH_BYTES if size is None else size, batch.slice(0, rows)
     if text_bytes(batch) <= most:
         return int(batch.num_rows)
-    # Not by Arrow: of a number among its arguments it makes a scalar by importing pandas, where that is installed.
+    # Not with Arrow, which imports pandas, if installed, to convert a number among its arguments.
     lengths = reduce(add, (to_series(length).fill_null(0).cast(pl.Int64) for length in _lengths(batch)))
     return int((lengths.cum_sum() <= most).sum() or size is None)
 

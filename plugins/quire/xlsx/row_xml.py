@@ -1,4 +1,4 @@
-"""Batches of rows as the XML of their sheet."""
+"""Renders batches of rows as the XML of a sheet."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from quire.xlsx.xml_text import MAX_TEXT_LENGTH
 
 Render = Callable[[pl.Series, Styles], Cells]
 Prepare = Callable[[pa.Array], Callable[[], Cells]]
-CELL_BYTES, ESCAPED = 120, 7  # the most that a cell has around its value, and that a UTF-16 unit of it grows to
+CELL_BYTES, ESCAPED = 120, 7  # at most: XML around a value, and bytes per escaped UTF-16 unit
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedColumn:
-    """What is told of a column of some rows, beside its cells.
+    """Facts about a column of some rows, in addition to its cells.
 
     Args:
-        tally: what a total takes from it; None where the column has no total.
-        texts: how many numbers had to be written as text.
-        cut: how many texts were too long for a cell.
+        partial_total: its part of the total; None if the column has no total.
+        texts: the number of values written as text.
+        cut: the number of truncated texts.
     """
 
-    tally: PartialTotal | None
+    partial_total: PartialTotal | None
     texts: int
     cut: int
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedRows:
-    """Some rows as XML, and what is told of their columns."""
+    """Rows as XML, with facts about their columns."""
 
     xml: memoryview
     rows: int
@@ -54,10 +54,10 @@ class RowRenderer:
 
     Args:
         detail: columns and schema.
-        styles: of each column.
-        timezone: that instants are shown in.
+        styles: style numbers of each column.
+        timezone: IANA name of the zone that timestamps with time zone are converted to.
         strings: the workbook's shared strings.
-        share_all: whether they take all texts, and not only those that repeat.
+        share_all: whether to share all texts instead of only those that repeat.
     """
 
     def __init__(
@@ -80,35 +80,37 @@ class RowRenderer:
                 self._prepares.append(_preparer(kind, column, style, timezone))
 
     def prepare(self, batch: pa.RecordBatch, first_row: int) -> Callable[[], RenderedRows]:
-        """Does what must be done in order, and returns the rest, to be done on any thread.
+        """Does the work that depends on the order of batches, and returns the rest as a function for any thread.
 
         Args:
-            batch: rows, with the detail's columns in their order.
-            first_row: the sheet's number of the first of them, from 1.
+            batch: rows with the detail's columns, in the same order.
+            first_row: number of its first row in the sheet, from 1.
         """
         renders = [prepare(column) for prepare, column in zip(self._prepares, batch.columns, strict=True)]
         return partial(self._render, renders, first_row, batch.num_rows)
 
     def _render(self, renders: Sequence[Callable[[], Cells]], first_row: int, rows: int) -> RenderedRows:
-        found = [render() for render in renders]
-        told = tuple(
+        cells = [render() for render in renders]
+        facts = tuple(
             RenderedColumn(partial_total(cell, column.total) if column.total else None, cell.texts, cell.cut)
-            for column, cell in zip(self._columns, found, strict=True)
+            for column, cell in zip(self._columns, cells, strict=True)
         )
-        return RenderedRows(self._join(found, first_row, rows), rows, told)
+        return RenderedRows(self._join(cells, first_row, rows), rows, facts)
 
-    def _join(self, found: Sequence[Cells], first_row: int, rows: int) -> memoryview:
+    def _join(self, columns_cells: Sequence[Cells], first_row: int, rows: int) -> memoryview:
         numbers = pl.int_range(first_row, first_row + rows, dtype=pl.Int64, eager=True).cast(pl.String)
-        columns = [numbers.alias("row"), *(cell.values.alias(str(n)) for n, cell in enumerate(found))]
+        columns = [numbers.alias("row"), *(cell.values.alias(str(n)) for n, cell in enumerate(columns_cells))]
         columns += [
-            cell.before.alias(f"before {n}") for n, cell in enumerate(found) if isinstance(cell.before, pl.Series)
+            cell.before.alias(f"before {n}")
+            for n, cell in enumerate(columns_cells)
+            if isinstance(cell.before, pl.Series)
         ]
         frame, row = pl.DataFrame(columns), pl.col("row")
         pieces: list[pl.Expr] = [pl.lit('<row r="'), row]
-        text = '">'  # what stands between two columns of the frame, joined to one literal
-        for position, (opening, cell) in enumerate(zip(self._opens, found, strict=True)):
+        text = '">'  # XML between two columns of the frame, joined to one literal
+        for position, (opening, cell) in enumerate(zip(self._opens, columns_cells, strict=True)):
             value, before = pl.col(str(position)), _before(cell, position)
-            if cell.values.null_count():  # where the value is NULL, so is the cell, and is left out
+            if cell.values.null_count():  # a NULL value makes the cell NULL, which omits it
                 cells = pl.concat_str([pl.lit(opening), row, *before, value, *_literal(cell.after)])
                 pieces += [*_literal(text), cells]
                 text = ""
@@ -122,14 +124,14 @@ class RowRenderer:
 
 
 def size_bound(batch: pa.RecordBatch) -> int:
-    """Returns how many bytes a batch has as XML at most. It depends on the rows alone, not on how they came."""
+    """Returns an upper bound of a batch's size as XML."""
     texts = [column for column in batch.columns if pa.types.is_string(column.type)]
     cells: int = batch.num_rows * (batch.num_columns + 1)
     return cells * CELL_BYTES + sum(_letters(column) for column in texts) * ESCAPED
 
 
 def _letters(column: pa.Array) -> int:
-    """Returns how many UTF-16 units the cells of some texts have at most: never more than bytes."""
+    """Returns an upper bound of the UTF-16 units in the cells of texts: their bytes."""
     lengths = pc.binary_length(column)
     if (pc.max(lengths).as_py() or 0) > MAX_TEXT_LENGTH:
         return sum(min(length, MAX_TEXT_LENGTH) for length in lengths.to_pylist() if length)
@@ -137,7 +139,7 @@ def _letters(column: pa.Array) -> int:
 
 
 def _data(array: pa.LargeStringArray) -> pa.Buffer:
-    """Returns the texts of an array, one behind the other, as they lie."""
+    """Returns the concatenated texts of an array without copying them."""
     if not len(array):
         return pa.py_buffer(b"")
     offsets = pa.Array.from_buffers(pa.int64(), len(array) + 1, [None, array.buffers()[1]], offset=array.offset)
@@ -177,4 +179,4 @@ def _render_of(kind: pa.DataType, timezone: str) -> Render:
     for fits, render in tests:
         if fits(kind):
             return render
-    raise TypeError(f"no cell is known for {kind}")
+    raise TypeError(f"no cell type for {kind}")

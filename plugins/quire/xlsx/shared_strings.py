@@ -1,6 +1,6 @@
-"""The workbook's table of shared strings, bounded: for columns of few distinct values.
+"""The workbook's table of shared strings, which has a bounded size and serves columns of few distinct values.
 
-Such columns make a smaller file, and Apple's Numbers shows no other texts.
+Shared strings make the file smaller, and Apple Numbers shows no inline strings.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from quire.xlsx.xml_text import escape_text
 
 MAX_BYTES = 64 * 2**20
-ITEM_BYTES = 400  # of memory that a string takes here and in its column, beside its own letters
+ITEM_BYTES = 400  # memory per string, here and in its column, in addition to its characters
 
 
 class SharedStrings:
-    """Strings in the order they were met, after those of the header.
+    """Strings in order of their first use, after those of the header.
 
     Args:
-        first: strings that are in the table already, as XML items.
+        first: the header's strings, as XML items.
     """
 
     def __init__(self, first: Iterable[str]) -> None:
@@ -27,11 +27,11 @@ class SharedStrings:
         self._bytes = 0
 
     def takes(self, count: int, letters: int) -> bool:
-        """Whether so many more strings, of so many bytes together, should be added."""
+        """Returns whether there is room for ``count`` more strings with a total of ``letters`` bytes."""
         return self._bytes + count * ITEM_BYTES + 4 * letters <= MAX_BYTES
 
     def number(self, text: str) -> int:
-        """Returns the place of a text of at most 32,767 characters in the table, which takes it in where it is new."""
+        """Returns the position of a text of at most 32,767 characters, which is added to the table if it is new."""
         number = self._numbers.get(text)
         if number is None:
             number = self._numbers[text] = len(self.items)

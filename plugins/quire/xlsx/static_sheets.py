@@ -1,4 +1,4 @@
-"""The small sheets, written whole by XlsxWriter: facts for a reader, and tables with their charts."""
+"""Writes static sheets with XlsxWriter: facts for the reader, and tables with their charts."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ HEADER_ROW = 2  # of a table, below its heading
 
 
 def add_static_sheet(book: Book, formats: Formats, sheet: FactSheet | TableSheet, *, timezone: str) -> Worksheet:
-    """Adds one small sheet to a workbook.
+    """Adds a static sheet to a workbook.
 
     Args:
         book: the workbook.
-        formats: of it.
-        sheet: what to add.
-        timezone: that instants are shown in.
+        formats: the workbook's formats.
+        sheet: the sheet to add.
+        timezone: IANA name of the zone that timestamps with time zone are converted to.
 
     Raises:
-        WorkbookError: it does not fit on a sheet.
+        WorkbookError: the content does not fit on a sheet.
     """
     page = book.add_worksheet(sheet.sheet_name)
     page.hide_gridlines(2)
@@ -67,7 +67,7 @@ def _write_facts(page: Worksheet, formats: Formats, sheet: FactSheet, timezone: 
 
 
 def _write_section(page: Worksheet, formats: Formats, section: FactSection, row: int) -> int:
-    """Writes a section from a row on and returns the row behind it."""
+    """Writes a section from a row on, and returns the row after it."""
     if section.heading:
         _write(page, row, 0, section.heading, formats.of(bold=True, font_size=13))
         row += 1
@@ -175,7 +175,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _write(page: Worksheet, row: int, column: int, value: Any, look: Format) -> None:
-    """Writes one value; XlsxWriter tells by its return value what it would not write."""
+    """Writes one value, and raises if XlsxWriter reports by its return value that it did not write it."""
     if value is None:
         refused = page.write_blank(row, column, None, look)
     elif isinstance(value, str):

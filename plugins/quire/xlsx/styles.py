@@ -1,4 +1,4 @@
-"""How a workbook looks: one restrained set of formats, and the number formats of types."""
+"""The formats of a workbook, and the default number formats of column types."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ INK, MUTED, LINE, SHADE, ACCENT = "#1F2933", "#66727F", "#B8C2CC", "#E8EDF2", "#
 CHART_COLOURS = ("#1F5A85", "#D9822B", "#6B8E4E", "#8A5A83", "#66727F", "#B03A48")
 FONT = {"font_name": "Calibri", "font_size": 11, "font_color": INK}
 
-# of titles: those at the right make room for Excel's filter button, which would cover their last letters
+# Right-aligned titles leave room for Excel's filter button, which would cover their last letters.
 HEADER_INDENTS = {"left": 1, "center": 0, "right": 2}
 
-# One section of a format code: colours and conditions, which must come first in it, then whatever else it has. What
-# stands in quotes or brackets, or behind one of \ _ *, divides nothing; [h], [m] and [s] are times, [$…] a currency.
+# One section of a format code: colors and conditions, which must come first, then everything else. Semicolons in
+# quotes, in brackets or after one of \ _ * end no section; [h], [m] and [s] are times, [$…] is a currency.
 _SECTION = re.compile(
     r'((?:\[(?!h+\]|m+\]|s+\]|\$)[^\[\]]*+\])*)((?:"[^"]*+(?:"|\Z)|[\\_*].|\[[^\[\]]*+\]|[^;])+)',
     re.IGNORECASE | re.DOTALL,
 )
-# The places of a number's digits in a section, found beside texts and brackets, which may look like them.
+# The digits of a number in a section; text and brackets, which may look like digits, are matched first.
 _DIGITS = re.compile(r'"[^"]*+(?:"|\Z)|\[[^\]]*+(?:\]|\Z)|[\\_*].|(?P<digits>[#0?.](?:[#0?,.]*[#0?.])?)', re.DOTALL)
-MAX_FORMAT_LENGTH, MAX_DECIMALS = 255, 30  # Excel's own, of a format code
-# Excel shows booleans as words whatever the code says; LibreOffice prints 1 and 0 on some pages unless told.
+MAX_FORMAT_LENGTH, MAX_DECIMALS = 255, 30  # Excel's limits for a format code
+# Excel shows booleans as words with any code; LibreOffice prints 1 and 0 on some pages without this one.
 BOOLEAN = '"TRUE";"TRUE";"FALSE"'
 
 
 class Formats:
-    """The formats of one workbook, each made once, in the order they are asked for."""
+    """The formats of one workbook, each created once, in order of first use."""
 
     def __init__(self, book: Book) -> None:
         self._book = book
         self._made: dict[tuple[tuple[str, Any], ...], Format] = {}
 
     def of(self, **properties: Any) -> Format:
-        """Returns the format with these properties over the usual font."""
+        """Returns the format with these properties and the default font."""
         wanted = {**FONT, **properties}
         key = tuple(sorted(wanted.items()))
         if key not in self._made:
@@ -45,7 +45,7 @@ class Formats:
         return self._made[key]
 
     def header(self, side: str, *, has_filter: bool = True) -> Format:
-        """Returns the format of a column's title: left, center or right, as its values are."""
+        """Returns the format of a column's title, aligned as its values: left, center or right."""
         indent = HEADER_INDENTS[side] if has_filter or side == "left" else 0
         return self.of(
             bold=True, bg_color=SHADE, bottom=1, bottom_color=LINE, text_wrap=True, valign="vcenter",
@@ -57,47 +57,48 @@ class Formats:
         return self.of(num_format=number_format, valign="vcenter", align=side)
 
     def text(self, *, quoted: bool = False) -> Format:
-        """Returns the format of a text; a quoted one stays text where a person edits it."""
-        look = {"align": "left", "indent": 1, "valign": "vcenter"}  # the indent keeps it apart from a number before it
+        """Returns the format of a text; a quoted one stays text if edited."""
+        look = {"align": "left", "indent": 1, "valign": "vcenter"}  # the indent separates it from a number to its left
         return self.of(**look, quote_prefix=True) if quoted else self.of(**look)
 
     def total(self, number_format: str, function: str = "sum") -> Format:
-        """Returns the format of a total, which says its function where that is not the one everybody expects."""
-        said = number_format if function in ("sum", "count") else with_word(number_format, function)
-        return self.of(num_format=said, bold=True, top=1, top_color=LINE, valign="vcenter")
+        """Returns the format of a total, which names its function unless it is a sum or a count."""
+        code = number_format if function in ("sum", "count") else with_word(number_format, function)
+        return self.of(num_format=code, bold=True, top=1, top_color=LINE, valign="vcenter")
 
     def quoted_total(self) -> Format:
-        """Returns the format of a total that is a text which stays one where a person edits it."""
+        """Returns the format of a total that is text and stays text if edited."""
         return self.of(bold=True, top=1, top_color=LINE, valign="vcenter", align="right", quote_prefix=True)
 
     def total_label(self) -> Format:
-        """Returns the format of what stands before the totals."""
+        """Returns the format of the label in front of the totals."""
         return self.of(bold=True, top=1, top_color=LINE, align="left", indent=1, valign="vcenter")
 
 
 def with_word(number_format: str, word: str) -> str:
-    """Returns a format code that shows a word before the number, in each of its sections that shows anything.
+    """Returns a format code that shows a word before the number, in every section that shows anything.
 
-    Where that would be more than a format code may have, there is no word.
+    Returns the code unchanged if the result would exceed Excel's limit.
     """
-    told = _SECTION.sub(lambda section: f'{section[1]}"{word} "{section[2]}', number_format)
-    return told if len(told) <= MAX_FORMAT_LENGTH else number_format
+    code = _SECTION.sub(lambda section: f'{section[1]}"{word} "{section[2]}', number_format)
+    return code if len(code) <= MAX_FORMAT_LENGTH else number_format
 
 
 def with_decimal(number_format: str) -> str:
-    """Returns a format code that shows a decimal, in each of its sections that shows a whole number."""
+    """Returns a format code that shows one decimal in every section that shows a whole number."""
     return _SECTION.sub(lambda section: section[1] + _one_decimal(section[2]), number_format)
 
 
 def _one_decimal(section: str) -> str:
-    found = [match for match in _DIGITS.finditer(section) if match["digits"]]
-    if len(found) != 1 or "." in found[0]["digits"]:
+    matches = [match for match in _DIGITS.finditer(section) if match["digits"]]
+    if len(matches) != 1 or "." in matches[0]["digits"]:
         return section
-    return f"{section[: found[0].end()]}.0{section[found[0].end() :]}"
+    end = matches[0].end()
+    return f"{section[:end]}.0{section[end:]}"
 
 
 def number_format(kind: pa.DataType) -> str:
-    """Returns the Excel format code of a type's values."""
+    """Returns the default format code of a type."""
     if pa.types.is_decimal(kind):
         return f"#,##0.{'0' * min(kind.scale, MAX_DECIMALS)}" if kind.scale > 0 else "0"
     if pa.types.is_integer(kind):
@@ -112,16 +113,16 @@ def number_format(kind: pa.DataType) -> str:
 
 
 def total_number_format(shown: str, function: str) -> str:
-    """Returns the Excel format code of a total over values that are shown by another: a number, whatever it counts."""
+    """Returns the format code of a total over values with the format code ``shown``."""
     if function == "count":
         return "#,##0"
     if shown == BOOLEAN:
         return "General"
-    return with_decimal(shown) if function == "mean" else shown  # 1.5 of whole numbers is not 2
+    return with_decimal(shown) if function == "mean" else shown  # the mean of whole numbers may be 1.5
 
 
 def side_of(kind: pa.DataType) -> str:
-    """Returns where a type's values stand in their cells: left, center or right."""
+    """Returns the alignment of a type's values: left, center or right."""
     if pa.types.is_boolean(kind):
         return "center"
     return "left" if pa.types.is_string(kind) else "right"

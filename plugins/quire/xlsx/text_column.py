@@ -1,4 +1,4 @@
-"""A text column's cells: shared strings while they are few, inline ones from then on."""
+"""Renders a text column: as shared strings while there are few distinct ones, then as inline strings."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ class TextColumn:
 
     Args:
         styles: its style numbers.
-        strings: the workbook's table.
-        share_all: whether to share whatever the table takes, and not only what repeats.
+        strings: the workbook's shared strings.
+        share_all: whether to share all texts that fit in the table instead of only those that repeat.
     """
 
     def __init__(self, styles: Styles, strings: SharedStrings, *, share_all: bool) -> None:
         self._styles, self._strings, self._share_all = styles, strings, share_all
         self._shares = True
-        # Not pa.array([]): of a list it makes an array by importing pandas, where that is installed.
+        # Not pa.array([]), which imports pandas, if installed, to convert a list.
         self._known = pa.nulls(0, pa.string())
-        self._cells = pl.Series(dtype=pl.String)  # of each known text, what stands behind the row number
-        self._cut: list[int] = []  # which of them are shorter than they were
+        self._cells = pl.Series(dtype=pl.String)  # per known text, its cell's XML after the row number
+        self._cut: list[int] = []  # positions of truncated texts
 
     def prepare(self, column: pa.Array) -> Callable[[], Cells]:
-        """Gives new strings their places, in order, and returns what renders the batch, on any thread."""
+        """Adds new strings in order, and returns a function that renders the batch on any thread."""
         if self._shares:
             places = pc.index_in(column, value_set=self._known)
             if places.null_count > column.null_count:
@@ -58,11 +58,11 @@ class TextColumn:
     def _learn(self, new: pa.Array) -> None:
         cells = []
         for place, text in enumerate(new.to_pylist(), len(self._known)):
-            kept = cut_text(text)
-            if len(kept) < len(text):
+            cell_text = cut_text(text)
+            if len(cell_text) < len(text):
                 self._cut.append(place)
             style = self._styles.quoted if text[:1] in FORMULA_STARTS else self._styles.text
-            cells.append(f'" s="{style}" t="s"><v>{self._strings.number(kept)}</v></c>')
+            cells.append(f'" s="{style}" t="s"><v>{self._strings.number(cell_text)}</v></c>')
         self._known = pa.concat_arrays([self._known, new])
         self._cells = pl.concat([self._cells, pl.Series(cells, dtype=pl.String)], rechunk=True)
 
@@ -73,7 +73,7 @@ def _shared_cells(places: pa.Array, known: pl.Series, cut: tuple[int, ...]) -> C
 
 
 def inline_cells(column: pa.Array, styles: Styles) -> Cells:
-    """Returns texts that stand in their cells."""
+    """Renders texts as inline strings."""
     texts, cut = to_series(column), 0
     letters = _Letters(column)
     if letters.longest > MAX_TEXT_LENGTH:
@@ -90,7 +90,7 @@ def inline_cells(column: pa.Array, styles: Styles) -> Cells:
 
 
 class _Letters:
-    """What the bytes of a column tell at once, without looking at its texts one by one."""
+    """Properties of a column derived from all its bytes at once, without inspecting single texts."""
 
     def __init__(self, column: pa.Array) -> None:
         offsets, letters = column.buffers()[1:]
@@ -103,11 +103,11 @@ class _Letters:
 
     @property
     def need_escapes(self) -> bool:
-        """Whether some text may need an escape; surely none does where this is False."""
+        """Whether some text may need escapes; if False, none does."""
         return self._least < 0x20 or any(self._have(rare) for rare in RARE_BYTES)
 
     def _have(self, rare: bytes) -> bool:
-        """Whether some bytes are there; one alone is found, or not, several times as fast as two."""
+        """Returns whether the bytes occur; a single byte is searched for several times as fast as two."""
         return rare[:1] in self._bytes and rare in self._bytes
 
     @property

@@ -1,4 +1,4 @@
-"""The row of totals: SUBTOTALs that follow the filter, their values cached; or the exact value itself."""
+"""The totals row: SUBTOTAL formulas, which follow the filter, with cached values; or the exact values."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from quire.xlsx.model import DetailTable, SheetColumn
 from quire.xlsx.names import column_letters
 from quire.xlsx.row_xml import RenderedColumn
 
-FUNCTIONS = {"mean": 101, "count": 103, "max": 104, "min": 105, "sum": 109}  # those that pass over hidden rows
+FUNCTIONS = {"mean": 101, "count": 103, "max": 104, "min": 105, "sum": 109}  # these ignore hidden rows
 MAX_FORMULA_LENGTH = 8_000  # Excel's limit is 8,192 characters
-MAX_RANGES = 254  # that SUBTOTAL takes
+MAX_RANGES = 254  # of a SUBTOTAL
 TEXT = ' t="inlineStr"><is><t>'
-NEGATIVE_TEXT = f"{TEXT}-"  # edited in Excel, it would become a formula
+NEGATIVE_TEXT = f"{TEXT}-"  # if edited in Excel, it would become a formula
 _MEAN = Context(prec=60, traps=[])
 
 
 class Totals:
-    """The totals of a workbook's rows, over all its sheets and files.
+    """The totals of a workbook over all its sheets and files.
 
     Args:
-        detail: whose columns say what is totalled.
+        detail: the columns, with the function of each total.
     """
 
     def __init__(self, detail: DetailTable) -> None:
@@ -43,27 +43,27 @@ class Totals:
         self._elsewhere = False
 
     def add(self, columns: Sequence[RenderedColumn]) -> None:
-        """Takes in some rows."""
+        """Adds rows."""
         for total, column in zip(self._totals, columns, strict=True):
-            if total and column.tally:
-                total.add(column.tally, column.texts)
+            if total and column.partial_total:
+                total.add(column.partial_total, column.texts)
 
     def end_sheet(self, name: str, rows: int) -> None:
-        """Takes in that a sheet has ended."""
+        """Records that a sheet has ended."""
         self._sheets.append((name, rows))
 
     def end_file(self) -> None:
-        """Takes in that the rows go on in another file, where no formula can see those of this one."""
+        """Records that the rows continue in another file, whose formulas cannot refer to this one."""
         self._sheets.clear()
         self._elsewhere = True
 
     def row(self, number: int, styles: Sequence[tuple[int, int]], label: int | None) -> str:
-        """Returns the row of totals.
+        """Returns the totals row as XML.
 
         Args:
-            number: of the row, from 1.
-            styles: style numbers of each cell, and of a text in it that begins like a formula.
-            label: the shared string that says what the row is, for the first cell; None where that has a total.
+            number: the row's number, from 1.
+            styles: style numbers of each cell, and of a text that begins like a formula.
+            label: number of the shared string that labels the row; None if the first cell has a total.
         """
         cells = []
         for position, (total, (style, quoted)) in enumerate(zip(self._totals, styles, strict=True)):
@@ -72,12 +72,12 @@ class Totals:
                 content = total.content(None if self._elsewhere else self._sheets)
             elif position == 0 and label is not None:
                 content = f' t="s"><v>{label}</v></c>'
-            shown = quoted if content.startswith(NEGATIVE_TEXT) else style
-            cells.append(f'<c r="{column_letters(position)}{number}" s="{shown}"{content}')
+            cell_style = quoted if content.startswith(NEGATIVE_TEXT) else style
+            cells.append(f'<c r="{column_letters(position)}{number}" s="{cell_style}"{content}')
         return f'<row r="{number}">{"".join(cells)}</row>'
 
     def notes(self) -> Iterator[str]:
-        """Gives sentences on totals that are not what a reader may expect of them."""
+        """Yields sentences on totals that may surprise a reader."""
         totals = [total for total in self._totals if total]
         for total in totals:
             if total.is_impossible:
@@ -102,7 +102,7 @@ class _Total:
 
     def __init__(self, column: SheetColumn, kind: pa.DataType, position: int) -> None:
         self.title, self.function, self.texts = column.title, column.total or "count", 0
-        self.is_alone = False  # a value that no formula finds, though there are rows
+        self.is_alone = False  # a value instead of a formula, though there are rows
         self._letters = column_letters(position)
         self._tally = PartialTotal(0)
         self._is_boolean = pa.types.is_boolean(kind)
@@ -122,7 +122,7 @@ class _Total:
 
     @property
     def is_too_long(self) -> bool:
-        """Whether the total of exact numbers is none that Excel keeps."""
+        """Whether the total of exact numbers has more digits than Excel represents."""
         value = self._value()
         return isinstance(value, int | Decimal) and not _is_number(value)
 
@@ -142,24 +142,24 @@ class _Total:
         return f"{self.title}: {self.texts_note('value')}; {total}."
 
     def content(self, sheets: Sequence[tuple[str, int]] | None) -> str:
-        """Returns the rest of the total's cell.
+        """Returns the content of the total's cell.
 
         Args:
-            sheets: names and numbers of rows, the total's own sheet last; None where not all rows are there.
+            sheets: names and numbers of rows, the sheet of the total last; None if other files have rows, too.
         """
         value = self._value()
         if value is None:
             return "/>"
-        shown = _shown(value)
+        text = _value_text(value)
         if sheets is not None and self._follows(value) and (formula := self._formula(sheets)):
-            return f"><f>{formula}</f><v>{shown}</v></c>"
+            return f"><f>{formula}</f><v>{text}</v></c>"
         self.is_alone = self._tally.count > 0
         if _is_number(value):
-            return f"><v>{shown}</v></c>"
-        return f"{TEXT}{shown}</t></is></c>"
+            return f"><v>{text}</v></c>"
+        return f"{TEXT}{text}</t></is></c>"
 
     def _value(self) -> Any:
-        """Returns the total of what was taken in; None where there is none."""
+        """Returns the total; None if there is none."""
         if self.is_impossible:
             return None
         if self.function in ("count", "sum") and not self._tally.count:
@@ -177,13 +177,13 @@ class _Total:
         return float(mean) if _has_floats_size(mean) else mean
 
     def _follows(self, value: Any) -> bool:
-        """Whether SUBTOTAL finds the same: it counts everything, and else sees neither texts nor a 16th digit."""
+        """Returns whether SUBTOTAL gives the same: apart from counting, it ignores text and digits after the 15th."""
         if not self._tally.count:
             return False
         return self.function == "count" or not (self.texts or self._is_boolean or not _is_number(value))
 
     def _formula(self, sheets: Sequence[tuple[str, int]]) -> str:
-        """Returns SUBTOTAL over the column in all sheets; nothing where there is none or are too many."""
+        """Returns SUBTOTAL over the column in all sheets; an empty string for no or too many ranges."""
         ranges = []
         for number, (name, rows) in enumerate(sheets, 1):
             quoted = name.replace("'", "''")
@@ -194,7 +194,7 @@ class _Total:
         return escape(formula) if len(ranges) <= MAX_RANGES and len(formula) <= MAX_FORMULA_LENGTH else ""
 
 
-def _shown(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, UnrepresentableDate):
         return value.text
     if isinstance(value, Decimal):
@@ -209,7 +209,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether Excel keeps a total as a number."""
+    """Returns whether Excel represents a total as a number."""
     if isinstance(value, UnrepresentableDate):
         return False
     if isinstance(value, float) or not _is_finite(value):

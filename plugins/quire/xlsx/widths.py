@@ -1,4 +1,4 @@
-"""How wide a column should be, from its header and a sample of its values."""
+"""Column widths, derived from the header and a sample of the values."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ FIXED = {"date": 11.5, "timestamp": 19.5, "time": 10.0, "bool": 8.0}
 HIGHEST = 409.0  # of Excel's rows, in points
 MEASURED = 255  # Excel's widest column
 TOTAL_WORD = 5.0  # "mean " before a total
-MEAN_DECIMAL = 2.0  # that whole numbers have not
+MEAN_DECIMAL = 2.0  # which whole numbers do not have
 
 
 def display_width(text: str) -> float:
-    """Returns the width of a text's first line in Latin letters: those of East Asia are twice as wide.
+    """Returns the width of a text's first line in Latin letters; East Asian letters count twice.
 
-    What is beyond ``MEASURED`` letters is not looked at: a cell may have 32,767, and no column is as wide.
+    Only the first ``MEASURED`` letters are measured, because no column is wider.
     """
     first = text[:MEASURED].split("\n", 1)[0]
     if first.isascii():
@@ -33,7 +33,7 @@ def display_width(text: str) -> float:
 
 
 def header_width(title: str) -> float:
-    """Returns the width a title needs, wrapped between its words where it is long."""
+    """Returns the width of a title, which wraps between words if it is long."""
     longest_word = max((display_width(word) for word in title.split()), default=0.0)
     return max(longest_word, min(display_width(title), HEADER_WIDEST))
 
@@ -51,7 +51,7 @@ def header_lines(title: str, width: float) -> int:
 
 
 def header_height(lines: int) -> float:
-    """Returns a header row's height in points. Set by us, since not every program measures it when it opens a file."""
+    """Returns a header row's height in points, because some programs do not calculate it when they open a file."""
     return min(6.0 + 15.0 * lines, HIGHEST)
 
 
@@ -59,9 +59,9 @@ def column_widths(columns: Sequence[SheetColumn], schema: pa.Schema, sample: pa.
     """Returns each column's width in Excel's units.
 
     Args:
-        columns: with their titles, and widths where they are given.
-        schema: of the rows.
-        sample: their first rows, column by column, if there are any.
+        columns: titles, and widths if the definition sets them.
+        schema: the schema of the rows.
+        sample: the first rows, if there are any.
     """
     return [
         column.width or _width(column, schema.field(column.name).type, sample.column(position) if sample else None)

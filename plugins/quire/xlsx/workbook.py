@@ -1,4 +1,4 @@
-"""A workbook, streamed: rows are read, rendered, deflated and written while more of them are read."""
+"""Streams a workbook: rows are rendered, compressed and written while more rows are read."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ READ_AHEAD = 2
 def write_workbook(
     workbook: Workbook, open_file: OpenFile, *, limits: Limits | None = None
 ) -> tuple[DetailOutcome, ...]:
-    """Writes a workbook as one file, or as several where the rows are too many bytes for one.
+    """Writes a workbook as one file, or as several files if the rows do not fit in one.
 
-    Sheets roll over at 1,048,576 rows, and before 4 GiB of XML; files before 4 GiB. The same rows give the same bytes,
-    however they come in batches.
+    Sheets roll over at 1,048,576 rows and before 4 GiB of XML, files before 4 GiB. The same rows give the same bytes,
+    whatever their batches.
 
     Args:
         workbook: what to write.
         open_file: opens the n-th file, from 0.
-        limits: smaller ones, for tests.
+        limits: smaller limits, for tests.
 
     Returns:
-        What became of the rows, for each file.
+        The outcome of each file's rows.
 
     Raises:
-        WorkbookError: no workbook can hold this, or the rows are not as many as was said.
+        WorkbookError: no workbook can hold the rows, or their number differs from the announced one.
     """
     detail = workbook.detail
     if detail is None:
@@ -73,7 +73,7 @@ def write_workbook(
 
 
 def _parts(writer: DetailWriter) -> Iterator[Part]:
-    """Gives a file's parts: first what is known before the rows, then their sheets, then the rest."""
+    """Yields a file's parts: those known before the rows, the detail sheets, then all others."""
     workbook = writer.workbook
     yield from opening_parts(writer.frame_parts())
     yield from writer.sheets()

@@ -1,7 +1,7 @@
-"""The workbook without its rows, by XlsxWriter: everything that a sheet of rows has around them.
+"""The workbook without its rows, created by XlsxWriter: everything around the rows of a detail sheet.
 
-XlsxWriter numbers styles and shared strings in the order it meets them, and the sheets of rows are met first. So a
-skeleton of one such sheet and the whole workbook's give the same numbers to whatever belongs to the rows.
+XlsxWriter numbers styles and shared strings in order of first use, and the detail sheets come first. A template with
+one detail sheet therefore assigns the same numbers to them as the complete workbook.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ OPTIONS = {
     "strings_to_numbers": False,
 }
 TOTAL = "Total"
-# The skeleton's rows under the header: one for each style, then the totals.
+# The template's rows below the header: one per style, then the totals.
 VALUE_ROW, TEXT_ROW, QUOTED_ROW, TOTAL_ROW, QUOTED_TOTAL_ROW = 1, 2, 3, 4, 5
 _ROW = re.compile(rb'<row r="(\d+)"[^<]*+(?:<(?!row |/row>)[^<]*+)*</row>')
 _STYLE = re.compile(rb'<c r="[A-Z]+\d+"(?: s="(\d+)")?')
@@ -45,12 +45,12 @@ _ITEM = re.compile(r"<si>[^<]*+(?:<(?!/?si>)[^<]*+)*</si>")
 
 @dataclass(frozen=True, slots=True)
 class DetailSheet:
-    """A sheet of rows.
+    """A detail sheet.
 
     Args:
-        name: of the sheet.
-        rows: how many rows it has between the header and the totals.
-        totals: whether it has a row of totals, as the last sheet may.
+        name: its name.
+        rows: the number of rows between the header and the totals.
+        totals: whether it has a totals row, as the last sheet may.
     """
 
     name: str
@@ -60,15 +60,14 @@ class DetailSheet:
 
 @dataclass(frozen=True, slots=True)
 class SheetFrame:
-    """A sheet of rows, cut open.
+    """The parts of a detail sheet around its rows.
 
     Args:
-        before: its XML up to the first row of data.
-        after: its XML behind the last.
-        styles: of each column.
-        totals: style numbers of the totals row: of each total, and of one that begins like a formula; empty where no
-            column has one.
-        label: the shared string that says "Total"; None where the first column has a total itself.
+        before: its XML up to the first row.
+        after: its XML after the last row.
+        styles: style numbers of each column.
+        totals: style numbers of each total, and of a total that begins like a formula; empty without totals.
+        label: the number of the shared string "Total"; None if the first column has a total itself.
         strings: the shared strings of the header.
     """
 
@@ -81,7 +80,7 @@ class SheetFrame:
 
 
 def has_totals(detail: DetailTable) -> bool:
-    """Whether the last rows are followed by one of totals."""
+    """Returns whether a totals row follows the last row."""
     return any(column.total for column in detail.columns)
 
 
@@ -93,14 +92,14 @@ def build_book(
     *,
     opens_with_rows: bool,
 ) -> dict[str, bytes]:
-    """Returns the parts of a workbook's package, the sheets of rows first, with placeholders for their rows.
+    """Returns the parts of a workbook's package, detail sheets first, with placeholders for their rows.
 
     Args:
-        workbook: its title, dates and columns.
-        widths: of the columns of rows.
-        details: the sheets of rows.
-        static_sheets: the small sheets.
-        opens_with_rows: whether the first sheet of rows is the one that is shown when the file is opened.
+        workbook: title, dates and columns.
+        widths: widths of the detail columns.
+        details: the detail sheets.
+        static_sheets: the static sheets.
+        opens_with_rows: whether the first detail sheet is the active one.
     """
     body = io.BytesIO()
     book = Book(body, OPTIONS)
@@ -110,7 +109,7 @@ def build_book(
     formats = Formats(book)
     for sheet in details:
         if workbook.detail is None:
-            raise WorkbookError("a workbook without rows has no sheet of rows")
+            raise WorkbookError("a workbook without detail rows has no detail sheet")
         _write_frame(book.add_worksheet(sheet.name), workbook.detail, widths, sheet, formats)
     small = [add_static_sheet(book, formats, sheet, timezone=workbook.timezone) for sheet in static_sheets]
     if not opens_with_rows:
@@ -121,17 +120,17 @@ def build_book(
 
 
 def cut_frame(workbook: Workbook, widths: Sequence[float], sheet: DetailSheet, *, opens: bool) -> SheetFrame:
-    """Returns what stands around a sheet's rows.
+    """Returns the parts of a detail sheet around its rows.
 
     Args:
-        workbook: with rows.
-        widths: of their columns.
-        sheet: its name and number of rows.
-        opens: whether it is the sheet that is shown when the file is opened.
+        workbook: a workbook with detail rows.
+        widths: widths of its columns.
+        sheet: name and number of rows.
+        opens: whether it is the active sheet.
     """
     detail = workbook.detail
     if detail is None:
-        raise WorkbookError("a workbook without rows has no sheet of rows")
+        raise WorkbookError("a workbook without detail rows has no detail sheet")
     parts = build_book(workbook, widths, [sheet], [], opens_with_rows=opens)
     xml = parts["xl/worksheets/sheet1.xml"]
     rows = {int(found[1]): found for found in _ROW.finditer(xml)}
@@ -155,7 +154,7 @@ def _styles(row: re.Match[bytes]) -> list[int]:
 
 
 def without_dimension(before: bytes) -> bytes:
-    """Returns a sheet's XML before its rows without telling how many they are."""
+    """Returns a sheet's XML before its rows without the dimension."""
     return _DIMENSION.sub(b"", before)
 
 
@@ -165,7 +164,7 @@ def shared_items(parts: dict[str, bytes]) -> tuple[str, ...]:
 
 
 def _other_name(details: Sequence[DetailSheet]) -> str:
-    """Returns the name of a sheet that only stands for those that a skeleton has not; a report may have it too."""
+    """Returns the name of the sheet that stands for the static sheets in a template."""
     return sheet_name("Other", {sheet.name.casefold() for sheet in details})
 
 
