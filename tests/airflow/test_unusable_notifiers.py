@@ -106,7 +106,7 @@ def test_check_takes_a_notifier_that_can_be_made(tmp_path: Path, environment: di
     events_report(tmp_path / "include", delivery={"notify": {"success": [recording]}})
     done = quire(environment, "check", "events")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "events: the definition is right" in done.stdout
+    assert "events: the definition is valid" in done.stdout
 
 
 @pytest.mark.parametrize("connection", ["", '{"conn_type": "smtp"}'])
