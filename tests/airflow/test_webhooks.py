@@ -6,8 +6,8 @@ from pathlib import Path
 
 import httpx
 from quire.local_stack.stack import SOURCE_DATABASE, LocalStack
-from quire.webhooks.delivery_tables import install
-from quire.webhooks.sources import find_source
+from quire.webhooks.delivery_tables import install_tables
+from quire.webhooks.webhook_files import find_webhook
 
 from tests.postgres.tracking.tables import ask, run_sql
 from tests.webhooks.shop import DIRECTLY, SECRET, TABLE, body_of, sign
@@ -39,8 +39,8 @@ def test_delivery_is_taken_with_airflows_connections_and_without_signing_in(
     }
     for name, fields in {"shop_writer": writer, "shop_signing": signing}.items():
         client.post("/connections", json={"connection_id": name, **fields}).raise_for_status()
-    definition = find_source(airflow_include, "orders")
-    install(definition, writer_url=database, owner_url=database)
+    definition = find_webhook(airflow_include, "orders")
+    install_tables(definition, writer_url=database, owner_url=database)
     assert deliver({}).status_code == 401
     answer = deliver(sign(body))
     assert (answer.status_code, answer.json()) == (200, {"status": "applied"})

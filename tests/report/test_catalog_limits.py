@@ -14,7 +14,7 @@ from quire.report.catalog.text_file import MAX_QUERY_BYTES
 from quire.report.catalog.yaml_document import MAX_LISTED_PROBLEMS, read_document
 from quire.report.catalog.yaml_limits import MAX_DEPTH, MAX_VALUES
 from quire.report.definition.parameter import MAX_ENUM_VALUES
-from quire.webhooks.sources import find_source
+from quire.webhooks.webhook_files import find_webhook
 
 REPORT = "source: {sql: x.sql, time_column: at}\npartition: day\n"
 SQL = "SELECT now() AS at WHERE now() >= %(start)s AND now() < %(end)s"
@@ -67,7 +67,7 @@ def test_deep_nesting_is_refused_before_the_stack_overflows(include: Path, start
 def test_deep_nesting_in_a_webhook_source_is_refused(include: Path) -> None:
     (include / "webhooks" / "shop.yaml").write_text("table: " + "[" * 1_000)
     with pytest.raises(DefinitionError, match=r"shop.yaml:1: more than 50 nested lists and mappings$"):
-        find_source(include, "shop")
+        find_webhook(include, "shop")
 
 
 def test_nesting_is_counted_through_aliases() -> None:

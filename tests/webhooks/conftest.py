@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from quire.webhooks.definition import WebhookDefinition
-from quire.webhooks.delivery_tables import install
+from quire.webhooks.delivery_tables import install_tables
+from quire.webhooks.webhook_definition import WebhookDefinition
 
 from tests.postgres.tracking.tables import run_sql
 from tests.webhooks.serving import serving_orders
@@ -20,7 +20,7 @@ def open_shop(database: str, include: Path) -> Iterator[Shop]:
     """Makes table and source, and serves it."""
     definition = write_source(include)
     run_sql(database, TABLE)
-    install(definition, writer_url=database, owner_url=database)
+    install_tables(definition, writer_url=database, owner_url=database)
     passwords: dict[str, str | None] = {"shop_signing": SECRET}
     with serving_orders(include, database, passwords) as address:
         yield Shop(address=address, database=database, include=include, passwords=passwords)
@@ -37,5 +37,5 @@ def orders(fresh_database: str, tmp_path: Path) -> WebhookDefinition:
     """The source of orders, its table empty and all installed in the fresh database."""
     definition = write_source(tmp_path)
     run_sql(fresh_database, TABLE)
-    install(definition, writer_url=fresh_database, owner_url=fresh_database)
+    install_tables(definition, writer_url=fresh_database, owner_url=fresh_database)
     return definition

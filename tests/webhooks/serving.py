@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
-from quire.webhooks.app import create_app
+from quire.webhooks.delivery_app import create_webhook_app
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -19,7 +19,7 @@ from starlette.routing import Mount
 def serving_orders(include: Path, database: str, passwords: Mapping[str, str | None]) -> Iterator[str]:
     """Serves the sources of a folder, which write to one database, and yields the address."""
     addresses = {"shop_writer": database}
-    app = create_app(include, address=addresses.__getitem__, password=passwords.__getitem__)
+    app = create_webhook_app(include, address=addresses.__getitem__, password=passwords.__getitem__)
     config = uvicorn.Config(
         Starlette(routes=[Mount("/quire-hooks", app)]), log_level="warning", lifespan="off", backlog=2048
     )

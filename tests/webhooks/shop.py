@@ -15,9 +15,9 @@ from typing import Any
 
 import httpx
 import yaml
-from quire.webhooks.definition import WebhookDefinition
 from quire.webhooks.event import Event, read_event
-from quire.webhooks.sources import find_source
+from quire.webhooks.webhook_definition import WebhookDefinition
+from quire.webhooks.webhook_files import find_webhook
 from standardwebhooks.webhooks import Webhook
 
 from tests.postgres.tracking.tables import ask
@@ -58,7 +58,7 @@ def write_source(include: Path, name: str = "orders", **changes: Any) -> Webhook
     (include / "webhooks").mkdir(parents=True, exist_ok=True)
     fields = {key: value for key, value in {**SOURCE, **changes}.items() if value is not None}
     (include / "webhooks" / f"{name}.yaml").write_text(yaml.safe_dump(fields, sort_keys=False))
-    return find_source(include, name)
+    return find_webhook(include, name)
 
 
 def body_of(

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from quire.local_stack.postgres_server import PostgresServer
-from quire.webhooks import app as app_module
 from quire.webhooks import body_memory
+from quire.webhooks import delivery_app as app_module
 
 from tests.postgres.tracking.tables import run_sql
 from tests.webhooks.conftest import open_shop
@@ -43,7 +43,7 @@ def test_source_that_is_not_set_up_is_ours_to_mend_and_tells_nothing(
 ) -> None:
     run_sql(shop.database, harm)
     answer = shop.post(WHOLE)
-    assert refusal(answer) == (503, "the source cannot take deliveries now: deliver again later")
+    assert refusal(answer) == (503, "the webhook cannot accept deliveries right now. Retry later")
     assert answer.headers["retry-after"] == "30"
     assert "deferred" in caplog.text
 
@@ -99,7 +99,7 @@ def test_delivery_while_postgresql_is_away_is_taken_when_it_comes_again(
 
 
 def test_deliveries_that_wait_too_long_are_asked_to_come_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module, "SECONDS_TO_WAIT", 0.05)
+    monkeypatch.setattr(app_module, "MAX_WAIT_SECONDS", 0.05)
     bodies = [(f"msg_{n}", body_of(n, customer="Ann")) for n in range(40)]
     assert told(shop.post_all(bodies), lambda answer: answer.json()["status"]) == {"applied": 40}
     assert len(rows(shop)) == 40

@@ -10,8 +10,8 @@ import pytest
 from quire.errors import DefinitionError, QueryError
 from quire.local_stack.postgres_server import PostgresServer
 from quire.postgres.tracking.installation import track, untrack
-from quire.webhooks.delivery_tables import check_source, install
-from quire.webhooks.ingest import Outcome, ingest
+from quire.webhooks.delivery_tables import check_webhook, install_tables
+from quire.webhooks.ingest import DeliveryOutcome, ingest
 
 from tests.cli.test_app import quire, refusal
 from tests.postgres.tracking.tables import ask, objects, run_sql, tracked_report
@@ -41,12 +41,12 @@ def test_install_and_check_as_commands(tmp_path: Path, database: str) -> None:
     environment = {"QUIRE_INCLUDE": str(tmp_path), "AIRFLOW_CONN_SHOP_WRITER": database}
     (tmp_path / "reports").mkdir()
     status, line = refusal(environment, "check")
-    assert (status, "run `quire hooks install orders`" in line) == (2, True)
+    assert (status, "Run `quire hooks install orders`" in line) == (2, True)
     assert quire(environment, "hooks", "install").stdout == "orders: installed\n"
     before = objects(database)
-    assert quire(environment, "hooks", "install", "orders").stdout == "orders: was installed already\n"
+    assert quire(environment, "hooks", "install", "orders").stdout == "orders: already installed\n"
     assert objects(database) == before
-    right = "webhooks/orders: the definition and its table are right\n"
+    right = "webhooks/orders: the definition and its table are valid\n"
     assert quire(environment, "check").stdout == right
     assert quire(environment, "hooks", "check", "orders").stdout == right
     del environment["AIRFLOW_CONN_SHOP_WRITER"]
@@ -70,7 +70,7 @@ def test_check_tells_sources_that_share_a_signing_connection(tmp_path: Path) -> 
         write_source(tmp_path, name, signing=signing)
     (tmp_path / "webhooks" / "torn.yaml").write_text("signing: shop_signing\n")
     environment = {"QUIRE_INCLUDE": str(tmp_path)}
-    shared = "; it shares its signing connection with {}: a delivery that is signed for one is accepted for the other"
+    shared = ". Warning: it shares its signing connection with {}, so each accepts deliveries signed for the other"
     assert shared.format("returns") in quire(environment, "hooks", "check", "orders").stdout
     assert shared.format("orders") in quire(environment, "hooks", "check", "returns").stdout
     assert "shares" not in quire(environment, "hooks", "check", "parcels").stdout
@@ -79,7 +79,7 @@ def test_check_tells_sources_that_share_a_signing_connection(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("harm", "changes", "reason"),
     [
-        ("DROP TABLE orders", {}, r"there is no table public\.orders"),
+        ("DROP TABLE orders", {}, r"the table public\.orders does not exist"),
         ("ALTER TABLE orders RENAME status TO state", {}, "has no column status; did you mean state"),
         ("ALTER TABLE orders DROP CONSTRAINT orders_pkey", {}, "has no unique constraint on id"),
         (
@@ -92,24 +92,32 @@ def test_check_tells_sources_that_share_a_signing_connection(tmp_path: Path) -> 
             {"keys": {"note": "n"}, "columns": {"id": "i"}},
             "unique",
         ),
-        ("ALTER TABLE orders ADD twice int GENERATED ALWAYS AS (1) STORED", {"columns": {"twice": "n"}}, "itself sets"),
-        ("ALTER TABLE orders ADD k float UNIQUE", {"keys": {"k": "n"}}, "the key k is double precision: equal values"),
-        ("ALTER TABLE orders RENAME TO others; CREATE VIEW orders AS SELECT * FROM others", {}, "there is no table"),
+        (
+            "ALTER TABLE orders ADD twice int GENERATED ALWAYS AS (1) STORED",
+            {"columns": {"twice": "n"}},
+            "generates",
+        ),
+        (
+            "ALTER TABLE orders ADD k float UNIQUE",
+            {"keys": {"k": "n"}},
+            "the key k is of type double precision, whose equal values",
+        ),
+        ("ALTER TABLE orders RENAME TO others; CREATE VIEW orders AS SELECT * FROM others", {}, "does not exist"),
     ],
 )
 def test_table_that_cannot_be_written_is_told(
     tmp_path: Path, database: str, harm: str, changes: dict[str, Any], reason: str
 ) -> None:
     definition = write_source(tmp_path, **changes)
-    install(definition, writer_url=database, owner_url=database)
+    install_tables(definition, writer_url=database, owner_url=database)
     run_sql(database, harm)
     with pytest.raises(DefinitionError, match=reason):
-        check_source(definition, url=database)
+        check_webhook(definition, url=database)
 
 
 def test_columns_without_which_no_row_can_be_made_are_told(tmp_path: Path, database: str) -> None:
     source = write_source(tmp_path)
-    install(source, writer_url=database, owner_url=database)
+    install_tables(source, writer_url=database, owner_url=database)
     run_sql(
         database,
         "CREATE DOMAIN places AS int DEFAULT 1; ALTER TABLE orders ADD shop text NOT NULL, ADD till text NOT NULL, "
@@ -117,16 +125,16 @@ def test_columns_without_which_no_row_can_be_made_are_told(tmp_path: Path, datab
     )
     environment = {"QUIRE_INCLUDE": str(tmp_path), "AIRFLOW_CONN_SHOP_WRITER": database}
     assert quire(environment, "hooks", "check", "orders").stdout == (
-        "webhooks/orders: the definition and its table are right; "
-        "it makes no new rows unless a trigger sets shop, till\n"
+        "webhooks/orders: the definition and its table are valid; "
+        "it cannot insert rows unless a trigger sets shop, till\n"
     )
 
 
 def test_unique_constraint_of_several_columns_in_any_order_is_found(tmp_path: Path, database: str) -> None:
     run_sql(database, "ALTER TABLE orders ADD shop text, ADD UNIQUE (shop, customer) INCLUDE (note)")
     definition = write_source(tmp_path, keys={"customer": "c", "shop": "s"}, columns={"note": "n"})
-    install(definition, writer_url=database, owner_url=database)
-    check_source(definition, url=database)
+    install_tables(definition, writer_url=database, owner_url=database)
+    check_webhook(definition, url=database)
 
 
 def test_writer_that_may_make_nothing_is_granted_the_use_by_who_installs(
@@ -134,26 +142,26 @@ def test_writer_that_may_make_nothing_is_granted_the_use_by_who_installs(
 ) -> None:
     definition = write_source(tmp_path)
     with pytest.raises(QueryError, match="permission denied for database"):
-        install(definition, writer_url=writer, owner_url=writer)
-    assert install(definition, writer_url=writer, owner_url=database) == "orders: installed"
-    assert install(definition, writer_url=writer, owner_url=writer) == "orders: was installed already"
-    check_source(definition, url=writer)
+        install_tables(definition, writer_url=writer, owner_url=writer)
+    assert install_tables(definition, writer_url=writer, owner_url=database) == "orders: installed"
+    assert install_tables(definition, writer_url=writer, owner_url=writer) == "orders: already installed"
+    check_webhook(definition, url=writer)
     event = event_of(definition, body_of(1, customer="Ann"))
-    assert ingest(definition, event, body_sha256=b"", url=writer) == Outcome.APPLIED
+    assert ingest(definition, event, body_sha256=b"", url=writer) == DeliveryOutcome.APPLIED
     run_sql(database, "REVOKE DELETE ON orders FROM shop_writer")
-    with pytest.raises(DefinitionError, match=r"the connection shop_writer may not DELETE on public\.orders"):
-        check_source(definition, url=writer)
+    with pytest.raises(DefinitionError, match=r"the connection shop_writer lacks DELETE on public\.orders"):
+        check_webhook(definition, url=writer)
 
 
 def test_tables_stay_when_the_last_report_is_untracked(tmp_path: Path, database: str) -> None:
     definition = write_source(tmp_path)
-    install(definition, writer_url=database, owner_url=database)
+    install_tables(definition, writer_url=database, owner_url=database)
     before = objects(database)
     run_sql(database, "CREATE TABLE events (id integer, at timestamptz)")
     report = tracked_report(tmp_path)
     track(report, database)
     untrack(report.name, database)
     run_sql(database, "DROP TABLE events")
-    check_source(definition, url=database)
+    check_webhook(definition, url=database)
     assert [row for row in objects(database) if row[0] != "schema"] == [row for row in before if row[0] != "schema"]
     assert ask(database, "SELECT to_regclass('quire.change_log')") == [(None,)]

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from quire.errors import DefinitionError
-from quire.webhooks.definition import WebhookDefinition
-from quire.webhooks.delivery_tables import install
-from quire.webhooks.ingest import Outcome, ingest
+from quire.webhooks.delivery_tables import install_tables
+from quire.webhooks.ingest import DeliveryOutcome, ingest
 from quire.webhooks.rejections import BodyRefused
+from quire.webhooks.webhook_definition import WebhookDefinition
 
 from tests.postgres.tracking.tables import ask, run_sql
 from tests.webhooks.shop import body_of, event_of, write_source
@@ -25,7 +25,7 @@ REOPEN = body_of(1, 4, status="again")
 RENEW = body_of(1, 5, customer="Bob")
 
 
-def take(definition: WebhookDefinition, url: str, body: bytes, *, event_id: str | None = None) -> Outcome:
+def take(definition: WebhookDefinition, url: str, body: bytes, *, event_id: str | None = None) -> DeliveryOutcome:
     event = event_of(definition, body, event_id=event_id)
     return ingest(definition, event, body_sha256=event_id.encode() if event_id else uuid.uuid4().bytes, url=url)
 
@@ -57,19 +57,19 @@ def test_events_in_every_order_end_the_same(
 def test_update_before_its_insert_is_kept_until_the_rest_arrives(
     orders: WebhookDefinition, fresh_database: str
 ) -> None:
-    assert take(orders, fresh_database, UPDATE) == Outcome.KEPT
+    assert take(orders, fresh_database, UPDATE) == DeliveryOutcome.KEPT
     assert rows(fresh_database) == []
     assert ask(fresh_database, "SELECT key FROM quire.webhook_record WHERE NOT applied") == [(["1"],)]
-    assert take(orders, fresh_database, body_of(1, 2.5, amount=3)) == Outcome.KEPT
-    assert take(orders, fresh_database, INSERT) == Outcome.APPLIED
+    assert take(orders, fresh_database, body_of(1, 2.5, amount=3)) == DeliveryOutcome.KEPT
+    assert take(orders, fresh_database, INSERT) == DeliveryOutcome.APPLIED
     assert rows(fresh_database) == [(1, "Ann", "paid", 3, None)]
 
 
 def test_update_of_a_row_that_others_made_changes_that_row(orders: WebhookDefinition, fresh_database: str) -> None:
     run_sql(fresh_database, "INSERT INTO orders (id, customer, amount) VALUES (1, 'Zoe', 9), (2, 'Eve', 8)")
-    assert take(orders, fresh_database, UPDATE) == Outcome.APPLIED
+    assert take(orders, fresh_database, UPDATE) == DeliveryOutcome.APPLIED
     assert rows(fresh_database) == [(1, "Zoe", "paid", 9, None), (2, "Eve", None, 8, "none")]
-    assert take(orders, fresh_database, DELETE) == Outcome.APPLIED
+    assert take(orders, fresh_database, DELETE) == DeliveryOutcome.APPLIED
     assert rows(fresh_database) == [(2, "Eve", None, 8, "none")]
 
 
@@ -79,7 +79,7 @@ def test_deletion_that_comes_after_what_made_the_row_again_leaves_the_row_and_wh
     run_sql(fresh_database, "CREATE TABLE parcels (order_id bigint REFERENCES orders ON DELETE CASCADE)")
     take(orders, fresh_database, RENEW)
     run_sql(fresh_database, "INSERT INTO parcels VALUES (1)")
-    assert take(orders, fresh_database, DELETE) == Outcome.APPLIED
+    assert take(orders, fresh_database, DELETE) == DeliveryOutcome.APPLIED
     assert rows(fresh_database) == [(1, "Bob", None, None, "none")]
     assert ask(fresh_database, "SELECT order_id FROM parcels") == [(1,)]
 
@@ -87,7 +87,7 @@ def test_deletion_that_comes_after_what_made_the_row_again_leaves_the_row_and_wh
 def test_event_that_is_older_in_everything_does_not_write(orders: WebhookDefinition, fresh_database: str) -> None:
     take(orders, fresh_database, body_of(1, 9, customer="New", status="new", note="new", amount=0))
     before = ask(fresh_database, "SELECT xmin::text FROM orders")
-    assert take(orders, fresh_database, body_of(1, 1, customer="Old", status="old")) == Outcome.APPLIED
+    assert take(orders, fresh_database, body_of(1, 1, customer="Old", status="old")) == DeliveryOutcome.APPLIED
     assert ask(fresh_database, "SELECT xmin::text FROM orders") == before
 
 
@@ -133,7 +133,7 @@ def test_odd_names_and_types_go_through_postgresqls_own_conversion(tmp_path: Pat
     columns = {name: f"data.order.{name}" for name in ("mood", "words", "flag", "doc", "n", "d", "t")}
     keys = {ODD: "data.order.id", "at": "timestamp"}
     definition = write_source(tmp_path, table="My%s.all", keys=keys, columns=columns, event_time="timestamp")
-    install(definition, writer_url=fresh_database, owner_url=fresh_database)
+    install_tables(definition, writer_url=fresh_database, owner_url=fresh_database)
     values: dict[str, Any] = {"mood": "sad", "words": ["a", "b, c"], "flag": True, "d": "2013-03-01"}
     values["t"] = {"a": [1]}
     take(definition, fresh_database, body_of(1.10, **values, doc="text", n=1), event_id="msg_1")
@@ -149,9 +149,9 @@ def test_odd_names_and_types_go_through_postgresqls_own_conversion(tmp_path: Pat
 def test_table_of_keys_alone_is_filled(tmp_path: Path, fresh_database: str) -> None:
     run_sql(fresh_database, "CREATE TABLE seen (id int PRIMARY KEY, at timestamptz)")
     definition = write_source(tmp_path, table="public.seen", columns={"at": "at"}, event_time="timestamp")
-    install(definition, writer_url=fresh_database, owner_url=fresh_database)
+    install_tables(definition, writer_url=fresh_database, owner_url=fresh_database)
     for second in range(2):
-        assert take(definition, fresh_database, body_of(1, second)) == Outcome.APPLIED
+        assert take(definition, fresh_database, body_of(1, second)) == DeliveryOutcome.APPLIED
     assert ask(fresh_database, "SELECT * FROM seen") == [(1, None)]
 
 
@@ -160,7 +160,7 @@ def test_null_that_a_column_does_not_take_is_refused_even_where_it_is_older(
 ) -> None:
     """Else it would depend on the order whether the rest of the event counts."""
     take(orders, fresh_database, body_of(1, 2, customer="Ann"))
-    with pytest.raises(BodyRefused, match="the column customer takes no null"):
+    with pytest.raises(BodyRefused, match="the column customer does not accept null"):
         take(orders, fresh_database, body_of(1, 1, customer=None, amount=5))
     with pytest.raises(BodyRefused, match="invalid input syntax for type numeric"):
         take(orders, fresh_database, body_of(1, 1, amount="five"))
@@ -179,7 +179,7 @@ def test_key_that_is_too_long_for_an_index_is_refused(tmp_path: Path, fresh_data
     definition = write_source(
         tmp_path, table="public.words", keys={"word": "data.order.id"}, columns={"n": "n"}, event_time="timestamp"
     )
-    install(definition, writer_url=fresh_database, owner_url=fresh_database)
+    install_tables(definition, writer_url=fresh_database, owner_url=fresh_database)
     with pytest.raises(BodyRefused, match="index row"):
         take(definition, fresh_database, body_of("".join(map(chr, range(0x4E00, 0x4E00 + 9000)))))
 

@@ -33,5 +33,5 @@ def test_value_is_found_or_absent(path: str, value: object) -> None:
     "path", ["", ".", "a.", ".a", "a..b", "[0]", "[0].a", "a[", "a[x]", "a[-1]", 'a["b]', "a b", "a]b", "$.a b"]
 )
 def test_path_that_is_none_is_refused(path: str) -> None:
-    with pytest.raises(ValueError, match="write names from the body's top"):
+    with pytest.raises(ValueError, match="start at the top of the body"):
         parse_path(path)

@@ -7,7 +7,7 @@ from functools import reduce
 from hypothesis import given
 from hypothesis import strategies as st
 from quire.webhooks.event import Event
-from quire.webhooks.merge import Known
+from quire.webhooks.merge import RowState
 
 EVENTS = st.lists(
     st.builds(
@@ -29,8 +29,8 @@ EVENTS = st.lists(
 )
 
 
-def merge(events: list[Event]) -> Known:
-    return reduce(Known.merged, events, Known())
+def merge(events: list[Event]) -> RowState:
+    return reduce(RowState.merge, events, RowState())
 
 
 @given(EVENTS, st.randoms(use_true_random=False))
@@ -48,16 +48,16 @@ def test_known_is_what_events_in_order_make(events: list[Event], random: object)
 @given(EVENTS)
 def test_known_stored_and_read_again_is_the_same(events: list[Event]) -> None:
     known = merge(events)
-    assert Known.from_json(known.to_json()) == known
+    assert RowState.from_json(known.to_json()) == known
 
 
 @given(EVENTS)
 def test_event_taken_again_changes_nothing(events: list[Event]) -> None:
     """As after 30 days, when its id is forgotten."""
     known = merge(events)
-    assert reduce(Known.merged, events, known) == known
+    assert reduce(RowState.merge, events, known) == known
 
 
 def test_nothing_is_known_of_a_new_record() -> None:
-    assert Known.from_json(None) == Known()
-    assert not Known().exists
+    assert RowState.from_json(None) == RowState()
+    assert not RowState().exists

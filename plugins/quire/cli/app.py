@@ -25,7 +25,7 @@ from quire.settings import (
     source_url,
 )
 from quire.webhooks.commands import app as hooks_app
-from quire.webhooks.commands import check_sources, tell_errors
+from quire.webhooks.commands import check_webhooks, exit_on_errors
 
 if TYPE_CHECKING:
     from quire.object_store.s3_store import S3Store
@@ -99,7 +99,7 @@ def check(report: Annotated[str | None, typer.Argument(help="Report to check; al
         except ReportError as error:
             errors[name] = error
     if not report:
-        errors.update(check_sources())
+        errors.update(check_webhooks())
     try:
         from quire.object_store.probe import check_store  # imports boto3
 
@@ -107,7 +107,7 @@ def check(report: Annotated[str | None, typer.Argument(help="Report to check; al
             typer.echo(line)
     except ReportError as error:
         errors["quire_store"] = error
-    tell_errors(errors)
+    exit_on_errors(errors)
 
 
 def _check(definition: ReportDefinition) -> None:

@@ -1,4 +1,4 @@
-"""The mount of the webhooks in Airflow's API server, if a webhook source is defined."""
+"""The mount of the webhooks in Airflow's API server, if a webhook is defined."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def webhook_apps() -> list[dict[str, Any]]:
     """Returns the plugin's additional ``fastapi_apps``, without importing any large library."""
     if not any((include_folder() / "webhooks").glob("*.yaml")):
         return []
-    return [{"app": LazyApp(__name__, "create_app"), "url_prefix": PREFIX, "name": "Quire's webhooks"}]
+    return [{"app": LazyApp(__name__, "create_mounted_app"), "url_prefix": PREFIX, "name": "Quire's webhooks"}]
 
 
-def create_app() -> Starlette:
+def create_mounted_app() -> Starlette:
     """Returns the webhook app, which uses Airflow's connections."""
     from quire.airflow_dag.connections import connection_address, connection_password
-    from quire.webhooks.app import create_app
+    from quire.webhooks.delivery_app import create_webhook_app
 
-    return create_app(include_folder(), address=connection_address, password=connection_password)
+    return create_webhook_app(include_folder(), address=connection_address, password=connection_password)

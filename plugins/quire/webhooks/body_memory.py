@@ -1,4 +1,4 @@
-"""Bodies whose signatures are not verified yet: anybody may send them, so together they hold little memory."""
+"""Limits the memory of bodies whose signatures are not verified yet, which anybody can send."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from dataclasses import dataclass, field
 
 import anyio
 
-MAX_HELD_BYTES = 16 * 1024 * 1024  # in a server process; as much as the largest body that a source may allow
+MAX_HELD_BYTES = 16 * 1024 * 1024  # per server process; equals the largest ``max_bytes`` of a webhook
 
 
 @dataclass(slots=True, eq=False)
 class HeldBody:
-    """One body, as far as it has come, and the scope of the work on it."""
+    """The received part of a body, and the cancel scope of the task that receives it."""
 
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     data: bytearray = field(default_factory=bytearray)
 
 
 class HeldBodies:
-    """All of them. Where they get too large, the oldest is given up: a sender's own arrives at once."""
+    """The unverified bodies of a process. At the limit the oldest is dropped: honest senders send theirs quickly."""
 
     def __init__(self) -> None:
-        self._bodies: dict[HeldBody, None] = {}  # in the order in which they began
+        self._bodies: dict[HeldBody, None] = {}  # oldest first
         self._bytes = 0
 
     @contextmanager
     def hold(self) -> Iterator[HeldBody]:
-        """Holds a body while the context lasts; ``add`` of another one may cancel its scope."""
+        """Registers a body for the context; adding to another body may cancel its scope."""
         body = HeldBody()
         self._bodies[body] = None
         try:
@@ -37,7 +37,7 @@ class HeldBodies:
             self._forget(body)
 
     def add(self, body: HeldBody, chunk: bytes) -> None:
-        """Appends what has come, and gives up the oldest bodies until all fit."""
+        """Appends a received chunk, and drops the oldest bodies until all fit."""
         body.data += chunk
         if body in self._bodies:
             self._bytes += len(chunk)

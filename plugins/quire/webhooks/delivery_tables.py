@@ -1,4 +1,4 @@
-"""The tables behind deliveries: installed in the database of a source's table, and looked at by ``quire check``."""
+"""The tables that record deliveries: installed next to a webhook's table, and verified by ``quire check``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from quire.postgres.error_translation import translate_driver_errors
 from quire.postgres.owner import Owner, create_schema, installing, withdraw_default_grants
 from quire.postgres.session_settings import SAFE_SEARCH_PATH
 from quire.report.sql_literal import CLIENT_ENCODING
-from quire.webhooks.definition import WebhookDefinition
 from quire.webhooks.target import Connection, check_target, ensure_trusted_schema
+from quire.webhooks.webhook_definition import WebhookDefinition
 
 FILE = files("quire.webhooks") / "sql" / "webhooks.sql"
 TABLES = ("quire.webhook_event", "quire.webhook_record")
@@ -25,46 +25,46 @@ SELECT name FROM unnest(%s::text[]) AS name, unnest(ARRAY['SELECT', 'INSERT', 'U
 """
 
 
-def install(definition: WebhookDefinition, *, writer_url: str, owner_url: str) -> str:
-    """Makes what is missing of the tables, and says so in a line.
+def install_tables(definition: WebhookDefinition, *, writer_url: str, owner_url: str) -> str:
+    """Creates the tables that are missing, and returns a line that says so.
 
     Args:
-        definition: the source.
-        writer_url: of the source's own connection.
-        owner_url: of who makes the tables, in the same database; if it is another role, it grants the writer's
-            their use.
+        definition: the webhook.
+        writer_url: the URL of the webhook's connection.
+        owner_url: the URL of a role that may create the tables in the same database. If it is another role, it grants
+            the writer access to them.
 
     Raises:
-        DefinitionError: the writer does not see the tables then.
-        QueryError: PostgreSQL refuses.
-        SourceUnavailableError: PostgreSQL is away.
-        UntrustedSchemaError: the schema ``quire``, or an object in it, is owned by another role.
+        DefinitionError: the writer still cannot use the tables.
+        QueryError: PostgreSQL rejected a statement.
+        SourceUnavailableError: PostgreSQL cannot be reached.
+        UntrustedSchemaError: another role owns the schema ``quire`` or an object in it.
     """
     with error_context(report=definition.name):
         with _writer(writer_url) as writer:
             if _is_usable(writer):
                 ensure_trusted_schema(definition, writer)
-                return f"{definition.name}: was installed already"
+                return f"{definition.name}: already installed"
             (role,) = writer.execute("SELECT current_user").fetchone() or ("",)
         with installing(owner_url) as owner:
-            _make_tables(owner, role)
+            _create_tables(owner, role)
         with _writer(writer_url) as writer:
             _ensure_installed(definition, writer)
             ensure_trusted_schema(definition, writer)
     return f"{definition.name}: installed"
 
 
-def check_source(definition: WebhookDefinition, *, url: str) -> tuple[str, ...]:
-    """Looks whether deliveries can be taken: the table, its columns and unique constraint, rights, and our tables.
+def check_webhook(definition: WebhookDefinition, *, url: str) -> tuple[str, ...]:
+    """Checks that deliveries can be applied: the table, its columns, constraint and privileges, and Quire's tables.
 
     Returns:
-        The columns for whose sake the source cannot make new rows, but only change those that are there.
+        The required columns that the webhook does not write. With any, it can only change existing rows.
 
     Raises:
-        DefinitionError: they cannot.
-        QueryError: PostgreSQL refuses.
-        SourceUnavailableError: PostgreSQL is away.
-        UntrustedSchemaError: the schema ``quire``, or a table in it, is owned by another role.
+        DefinitionError: deliveries cannot be applied.
+        QueryError: PostgreSQL rejected a statement.
+        SourceUnavailableError: PostgreSQL cannot be reached.
+        UntrustedSchemaError: another role owns the schema ``quire`` or a table in it.
     """
     with error_context(report=definition.name), _writer(url) as connection:
         missing = check_target(definition, connection)
@@ -83,7 +83,7 @@ def _writer(url: str) -> Iterator[Connection]:
         yield connection
 
 
-def _make_tables(owner: Owner, role: str) -> None:
+def _create_tables(owner: Owner, role: str) -> None:
     create_schema(owner)
     owner.execute(FILE.read_bytes())
     withdraw_default_grants(owner)
@@ -104,7 +104,7 @@ def _is_usable(writer: Connection) -> bool:
 def _ensure_installed(definition: WebhookDefinition, writer: Connection) -> None:
     if not _is_usable(writer):
         raise DefinitionError(
-            f"the tables {' and '.join(TABLES)} are not where {definition.connection} writes, or not for its role: run "
+            f"{' and '.join(TABLES)} are missing, or {definition.connection} may not use them. Run "
             f"`quire hooks install {definition.name}`",
             report=definition.name,
         )

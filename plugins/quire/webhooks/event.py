@@ -1,4 +1,4 @@
-"""A body, read: which row it speaks of, when that was, and what it says."""
+"""Reads a body as an event: the row, the time, and the values."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from quire.webhooks.definition import WebhookDefinition
 from quire.webhooks.exact_json import read_json
 from quire.webhooks.json_path import ABSENT, find_value
 from quire.webhooks.rejections import BodyRefused
+from quire.webhooks.webhook_definition import WebhookDefinition
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# An event from the future wins over all that happens until then. A clock that is wrong by its time zone is let pass.
+# A future event would win over every real one until then. One day allows for a clock that is off by its time zone.
 MAX_AHEAD = timedelta(days=1)
 Stamp = tuple[str, str]
-"""When, in UTC to the microsecond and always as long, and the event's id: what comes later is greater."""
+"""An event's time (UTC, microseconds, fixed length) and its id. Newer stamps compare greater."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,10 @@ class Event:
     """One change of one row.
 
     Args:
-        stamp: its place in the order.
-        keys: of the row, as the body has them.
-        values: by column; what the body does not have is not here, and null is None.
-        deletes: whether it ends the row; then there are no values.
+        stamp: determines the order of events.
+        keys: the values of the key columns.
+        values: by column. Values missing from the body are left out; null is None.
+        deletes: whether the event deletes the row; it then has no values.
     """
 
     stamp: Stamp
@@ -40,26 +40,26 @@ def read_event(body: bytes | bytearray, *, event_id: str, definition: WebhookDef
     """Reads a body.
 
     Raises:
-        BodyRefused: it is no JSON object; key or time are not where the definition says; or the time is more than
-            ``MAX_AHEAD`` ahead of now.
+        BodyRefused: the body is not a JSON object, a key or the time is missing or invalid, or the time is more than
+            ``MAX_AHEAD`` in the future.
     """
-    content = _object(body)
-    keys = {column: _key(content, column, path) for column, path in definition.keys.items()}
-    at = _instant(find_value(content, definition.event_time.path), definition.event_time.path)
+    content = _parse_object(body)
+    keys = {column: _read_key(content, column, path) for column, path in definition.keys.items()}
+    at = _parse_time(find_value(content, definition.event_time.path), definition.event_time.path)
     if at - datetime.now(UTC) > MAX_AHEAD:
-        raise BodyRefused(f"{definition.event_time.path} is more than a day ahead of now: {at.isoformat()}")
+        raise BodyRefused(f"{definition.event_time.path} is more than one day in the future: {at.isoformat()}")
     stamp = (at.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z", event_id)
     rule = definition.delete_when
-    if rule and _same(find_value(content, rule.path), rule.equals):
+    if rule and _is_equal(find_value(content, rule.path), rule.equals):
         return Event(stamp, keys, {}, deletes=True)
-    found = {column: find_value(content, path) for column, path in definition.columns.items()}
-    values = {column: value for column, value in found.items() if value is not ABSENT}
+    content_values = {column: find_value(content, path) for column, path in definition.columns.items()}
+    values = {column: value for column, value in content_values.items() if value is not ABSENT}
     if definition.event_time.column:
         values[definition.event_time.column] = stamp[0]
     return Event(stamp, keys, values)
 
 
-def _object(body: bytes | bytearray) -> Mapping[str, object]:
+def _parse_object(body: bytes | bytearray) -> Mapping[str, object]:
     try:
         content = read_json(body.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -71,21 +71,21 @@ def _object(body: bytes | bytearray) -> Mapping[str, object]:
     return content
 
 
-def _key(content: Mapping[str, object], column: str, path: str) -> object:
+def _read_key(content: Mapping[str, object], column: str, path: str) -> object:
     value = find_value(content, path)
     if value is ABSENT or value is None:
-        raise BodyRefused(f"{path} is {'missing' if value is ABSENT else 'null'}: it is the row's key {column}")
+        raise BodyRefused(f"{path} is {'missing' if value is ABSENT else 'null'}: the key {column} needs a value")
     return value
 
 
-def _same(value: object, wanted: object) -> bool:
-    """Whether they are equal, and of one type: true is not 1."""
+def _is_equal(value: object, wanted: object) -> bool:
+    """Returns whether two values are equal and of the same type: true does not equal 1."""
     return type(value) is type(wanted) and value == wanted
 
 
-def _instant(value: object, path: str) -> datetime:
+def _parse_time(value: object, path: str) -> datetime:
     if value is ABSENT or value is None:
-        raise BodyRefused(f"{path} is {'missing' if value is ABSENT else 'null'}: it is the event's time")
+        raise BodyRefused(f"{path} is {'missing' if value is ABSENT else 'null'}: the event needs a time")
     try:
         if isinstance(value, int | Decimal) and not isinstance(value, bool):
             return EPOCH + timedelta(microseconds=int(Decimal(value) * 1_000_000))
@@ -94,4 +94,4 @@ def _instant(value: object, path: str) -> datetime:
             return at.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise BodyRefused(f"{path} is not a time with a zone (ISO 8601), nor in seconds since 1970")
+    raise BodyRefused(f"{path} is neither an ISO 8601 time with a zone nor seconds since 1970")

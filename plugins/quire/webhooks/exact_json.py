@@ -1,6 +1,6 @@
-"""JSON whose numbers stay what they are: 0.10 keeps its digits, and so does an integer of any length.
+"""JSON that keeps every digit of a number: 0.10 stays 0.10, and integers have any length.
 
-Python's own floats would not; PostgreSQL's numeric and jsonb do.
+Floats would lose digits; PostgreSQL's numeric and jsonb keep them.
 """
 
 from __future__ import annotations
@@ -9,31 +9,31 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
-DEEPEST = 100  # levels of lists and objects: writing them again takes frames of Python's stack
-TOO_DEEP = "it is nested too deep"
-MAX_EXPONENT = 400  # beyond any double; a few letters must not become a megabyte of digits
+MAX_DEPTH = 100  # of lists and objects: ``write_json`` recurses
+TOO_DEEP = "it is nested too deeply"
+MAX_EXPONENT = 400  # beyond any double; limits the digits that a short text expands to
 
 
 def read_json(text: str) -> object:
-    """Reads JSON; of a name that stands twice in an object, the last counts, as it does for PostgreSQL's jsonb.
+    """Parses JSON. Of duplicate names in an object the last counts, as in PostgreSQL's jsonb.
 
     Raises:
-        ValueError: it is no JSON, or nested too deep; NaN and Infinity are none.
+        ValueError: the text is not JSON (NaN and Infinity are not), or nested too deeply.
     """
     try:
-        value = json.loads(text, parse_float=_number, parse_constant=_refuse)
+        value = json.loads(text, parse_float=_parse_number, parse_constant=_reject_constant)
     except RecursionError as error:
         raise ValueError(TOO_DEEP) from error
     level: list[object] = [value]
-    for _ in range(DEEPEST + 1):
-        level = [inner for outer in level for inner in _inside(outer)]
+    for _ in range(MAX_DEPTH + 1):
+        level = [inner for outer in level for inner in _children(outer)]
         if not level:
             return value
     raise ValueError(TOO_DEEP)
 
 
 def write_json(value: object) -> str:
-    """Returns what ``read_json`` read, as text; NUL is left to PostgreSQL to refuse."""
+    """Returns a value of ``read_json`` as JSON text. PostgreSQL rejects NUL characters."""
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, Mapping):
@@ -43,24 +43,24 @@ def write_json(value: object) -> str:
     return json.dumps(value, allow_nan=False)
 
 
-def _inside(value: object) -> Iterable[object]:
+def _children(value: object) -> Iterable[object]:
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()
 
 
-def _number(digits: str) -> Decimal:
+def _parse_number(digits: str) -> Decimal:
     out_of_range = f"the number {digits[:40]} is out of range"
     try:
         number = Decimal(digits)
-    except InvalidOperation as error:  # an exponent that Decimal itself cannot hold
+    except InvalidOperation as error:  # an exponent beyond Decimal's own limit
         raise ValueError(out_of_range) from error
     if abs(number.adjusted()) <= MAX_EXPONENT:
         return number
     if number:
         raise ValueError(out_of_range)
-    return Decimal(0)  # a zero keeps its value, and not the thousands of digits that PostgreSQL would print
+    return Decimal(0)  # PostgreSQL would print a zero with thousands of digits
 
 
-def _refuse(word: str) -> object:
-    raise ValueError(f"{word} is no JSON")
+def _reject_constant(word: str) -> object:
+    raise ValueError(f"{word} is not JSON")

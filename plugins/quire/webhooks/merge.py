@@ -1,7 +1,7 @@
-"""What is known of a key, and what an event adds to it: in every column, the newest event wins.
+"""The state of a row, and how an event changes it: in every column the newest event wins.
 
-Events may come in any order, and what comes out is the same for all orders. Each column remembers the stamp of the
-event that wrote it; a deletion remembers its own, and ends whatever is older.
+The result does not depend on the order in which events arrive. Each column keeps the stamp of the event that wrote it.
+A deletion keeps its own stamp, and removes every older value.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ NEVER: Stamp = ("", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """All that is known of a key.
+class RowState:
+    """The state of a row, merged from its events.
 
     Args:
-        seen: the newest event that did not delete.
-        deleted: the newest that did.
-        columns: by name, the stamp and the value, newer than the deletion.
+        seen: the stamp of the newest event that did not delete the row.
+        deleted: the stamp of the newest event that did.
+        columns: the stamp and value of each column that is newer than the deletion.
     """
 
     seen: Stamp = NEVER
@@ -32,33 +32,33 @@ class Known:
 
     @property
     def exists(self) -> bool:
-        """Whether there is such a row, now."""
+        """Whether the row exists now."""
         return self.seen > self.deleted
 
     @property
     def values(self) -> dict[str, object]:
-        """The newest value of every column that is known."""
+        """The newest value of each column."""
         return {column: value for column, (_, value) in self.columns.items()}
 
-    def merged(self, event: Event) -> Known:
-        """Returns what is known with one event more."""
+    def merge(self, event: Event) -> RowState:
+        """Returns the state with one more event."""
         deleted = max(self.deleted, event.stamp) if event.deletes else self.deleted
         seen = self.seen if event.deletes else max(self.seen, event.stamp)
         columns = dict(self.columns)
         for column, value in event.values.items():
             if event.stamp > columns.get(column, (NEVER, None))[0]:
                 columns[column] = (event.stamp, value)
-        live = {column: known for column, known in columns.items() if known[0] > deleted}
-        return Known(seen=seen, deleted=deleted, columns=live)
+        live = {column: stamped for column, stamped in columns.items() if stamped[0] > deleted}
+        return RowState(seen=seen, deleted=deleted, columns=live)
 
     def to_json(self) -> str:
-        """Returns it as it is stored."""
+        """Returns the state as stored in PostgreSQL."""
         columns = {column: [*stamp, value] for column, (stamp, value) in self.columns.items()}
         return write_json({"seen": self.seen, "deleted": self.deleted, "columns": columns})
 
     @classmethod
-    def from_json(cls, text: str | None) -> Known:
-        """Reads what ``to_json`` wrote; nothing is known of None."""
+    def from_json(cls, text: str | None) -> RowState:
+        """Parses the text of ``to_json``; None is the state of a row without events."""
         if text is None:
             return cls()
         stored = cast("dict[str, Any]", read_json(text))

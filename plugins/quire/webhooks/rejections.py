@@ -1,14 +1,15 @@
-"""What a delivery is answered when it is not taken.
+"""The answers to deliveries that are not applied.
 
-    DeliveryRefused            the same delivery will be refused again
-    ├── UnsignedDelivery       401: signature or time
-    ├── UsedIdRefused          409: its id was used for another body
+    DeliveryRefused            the same delivery will be rejected again
+    ├── UnsignedDelivery       401: invalid signature or time
+    ├── UsedIdRefused          409: the id was used for another body
     ├── SlowBody               408
     ├── OversizedBody          413
-    └── BodyRefused            422: what it says
-    DeliveryDeferred           503: the sender had better deliver again
+    └── BodyRefused            422: invalid content
+    DeliveryDeferred           503: the sender should retry
 
-Each text is one line for the sender's developer: of PostgreSQL's it is what names the value, table or constraint.
+Each message is one line for the sender's developer. Of PostgreSQL's error it contains the first line, which names the
+value, table or constraint.
 """
 
 from __future__ import annotations
@@ -23,65 +24,65 @@ from quire.errors import ReportError, TerminalError, TransientError, first_line
 
 logger = logging.getLogger(__name__)
 
-_OF_THE_BODY = (
-    "22",  # data exception: no such number, date, text
+_CONTENT_ERRORS = (
+    "22",  # data exception: an invalid number, date or text
     "23",  # integrity constraint
-    "54",  # a key that is too long for an index
+    "54",  # limit exceeded: a key too long for an index
     "P0001",  # raised by a trigger of the table
 )
 _FOREIGN_KEY = "23503"
-_TAKEN = ("23505", "23P01")  # by another row, which an event that is still to come may change
-NOT_NOW = "the source cannot take deliveries now: deliver again later"
+_UNIQUE_VIOLATIONS = ("23505", "23P01")  # unique and exclusion violations: a later event may free the value
+NOT_NOW = "the webhook cannot accept deliveries right now. Retry later"
 
 
 class DeliveryRefused(TerminalError):
-    """The delivery leaves nothing behind, and would not another time."""
+    """The delivery changed nothing, and a retry will be rejected too."""
 
     status = 422
 
 
 class UnsignedDelivery(DeliveryRefused):
-    """It cannot be told from whom it is."""
+    """The signature does not prove the sender."""
 
     status = 401
 
 
 class UsedIdRefused(DeliveryRefused):
-    """An event of this id was taken already, and it was another."""
+    """Another event with this id was applied already."""
 
     status = 409
 
 
 class SlowBody(DeliveryRefused):
-    """The body did not come in time."""
+    """The body did not arrive in time."""
 
     status = 408
 
 
 class OversizedBody(DeliveryRefused):
-    """The body is longer than the source allows."""
+    """The body is larger than the webhook allows."""
 
     status = 413
 
 
 class BodyRefused(DeliveryRefused):
-    """The body is no event of this source."""
+    """The body is not an event of this webhook."""
 
 
 class DeliveryDeferred(TransientError):
-    """The delivery leaves nothing behind; another time it may be taken."""
+    """The delivery changed nothing, and a retry may succeed."""
 
     status = 503
 
 
 @contextmanager
-def answering_for_postgresql() -> Iterator[None]:
-    """Turns psycopg's errors into answers: of what the body says, or to deliver again; the log has the rest.
+def answer_postgres_errors() -> Iterator[None]:
+    """Raises psycopg's errors as answers: about the body, or to retry. Other details go to the log.
 
     Raises:
-        BodyRefused: PostgreSQL does not take a value.
-        DeliveryDeferred: it is away, too busy, or the source is not set up; or a row that this one refers to is
-            still to come.
+        BodyRefused: PostgreSQL rejected a value.
+        DeliveryDeferred: PostgreSQL is unavailable or overloaded, the webhook is not set up, or a referenced row does
+            not exist yet.
     """
     try:
         yield
@@ -92,10 +93,10 @@ def answering_for_postgresql() -> Iterator[None]:
 def _answer(error: psycopg.Error) -> ReportError:
     code, line = error.sqlstate or "", first_line(error)
     if code == _FOREIGN_KEY:
-        return DeliveryDeferred(f"a row that this one refers to is not there yet: {line}")
-    if code in _TAKEN:
-        return DeliveryDeferred(f"another row has what this one would: {line}")
-    if code.startswith(_OF_THE_BODY):
+        return DeliveryDeferred(f"a referenced row does not exist yet: {line}")
+    if code in _UNIQUE_VIOLATIONS:
+        return DeliveryDeferred(f"another row still holds this value: {line}")
+    if code.startswith(_CONTENT_ERRORS):
         return BodyRefused(line)
-    logger.warning("a delivery is deferred: PostgreSQL says %s (%s)", line, code or "no connection")
+    logger.warning("a delivery is deferred: %s (%s)", line, code or "no connection")
     return DeliveryDeferred(NOT_NOW)

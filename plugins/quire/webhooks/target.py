@@ -1,4 +1,4 @@
-"""The table that a source writes to, as PostgreSQL's catalogs have it."""
+"""The table that a webhook writes to, as described by PostgreSQL's catalogs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from psycopg.rows import class_row
 
 from quire.errors import DefinitionError, UntrustedSchemaError
 from quire.report.definition.name_checks import suggestion
-from quire.webhooks.definition import WebhookDefinition
+from quire.webhooks.webhook_definition import WebhookDefinition
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-# Of these types, and of enums, two values are equal where their texts are (numeric without its trailing zeros).
+# Values of these types and of enums are equal if their texts are (numeric without trailing zeros).
 KEY_TYPES = (
     "smallint", "integer", "bigint", "numeric", "text", "character varying", "character", "uuid", "boolean", "date",
     "timestamp without time zone", "timestamp with time zone",
@@ -44,12 +44,12 @@ SELECT EXISTS (
               JOIN pg_attribute ON attrelid = indrelid AND attnum = part.number
              WHERE place <= indnkeyatts) = %s::text[])
 """
-_RIGHTS = """
+_MISSING_PRIVILEGES = """
 SELECT array_agg(word) FROM unnest(%s::text[]) AS word
  WHERE NOT has_table_privilege(format('%%I.%%I', %s::text, %s::text)::regclass, word)
 """
-# Whose tables take the deliveries: their owner can have code of its own run by the writer.
-_STRANGERS = """
+# The owner of the tables that record deliveries can make the writer execute its code.
+_UNTRUSTED_OWNERS = """
 SELECT pg_get_userbyid(holder.owner)::text
   FROM (SELECT nspowner FROM pg_namespace WHERE nspname = 'quire' UNION
         SELECT relowner FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
@@ -66,7 +66,7 @@ SELECT pg_get_userbyid(holder.owner)::text
 
 @dataclass(frozen=True, slots=True)
 class TargetColumn:
-    """A column. ``computed``: PostgreSQL alone sets it. ``fit_for_key``: equal values have one text."""
+    """A column. ``computed``: only PostgreSQL sets it. ``fit_for_key``: equal values have equal texts."""
 
     name: str
     type: str
@@ -81,26 +81,26 @@ def read_target(definition: WebhookDefinition, connection: Connection) -> Mappin
     """Returns the table's columns by name.
 
     Raises:
-        DefinitionError: there is no such table, or a column that the source cannot write.
+        DefinitionError: the table does not exist, or the webhook cannot write a column.
     """
     with connection.cursor(row_factory=class_row(TargetColumn)) as cursor:
-        found = cursor.execute(_COLUMNS, [list(KEY_TYPES), *definition.table_parts]).fetchall()
-    columns = {column.name: column for column in found}
-    ensure_no_faults(definition, _column_faults(definition, columns))
+        rows = cursor.execute(_COLUMNS, [list(KEY_TYPES), *definition.table_parts]).fetchall()
+    columns = {column.name: column for column in rows}
+    ensure_no_problems(definition, _column_problems(definition, columns))
     return columns
 
 
 def check_target(definition: WebhookDefinition, connection: Connection) -> tuple[str, ...]:
-    """Looks also at what a delivery leaves to PostgreSQL: the unique constraint, and the rights.
+    """Checks the columns, and what a delivery leaves to PostgreSQL: the unique constraint and the privileges.
 
     Returns:
-        The columns without which the table takes no new row, and that the source never writes.
+        The required columns that the webhook does not write.
 
     Raises:
         DefinitionError: rows cannot be written to the table.
     """
     columns = read_target(definition, connection)
-    ensure_no_faults(definition, _table_faults(definition, connection))
+    ensure_no_problems(definition, _table_problems(definition, connection))
     return tuple(
         column.name
         for column in columns.values()
@@ -109,47 +109,47 @@ def check_target(definition: WebhookDefinition, connection: Connection) -> tuple
 
 
 def ensure_trusted_schema(definition: WebhookDefinition, connection: Connection) -> None:
-    """Refuses a schema ``quire`` that a role made which owns neither the table nor the database.
+    """Checks that the owner of the schema ``quire`` owns the table or the database too.
 
     Raises:
-        UntrustedSchemaError: it did.
+        UntrustedSchemaError: it owns neither.
     """
-    if row := connection.execute(_STRANGERS, definition.table_parts).fetchone():
+    if row := connection.execute(_UNTRUSTED_OWNERS, definition.table_parts).fetchone():
         raise UntrustedSchemaError(
-            f"schema quire belongs to {row[0]}, which owns neither {definition.table} nor the database: have an "
-            "administrator drop it or change its owner"
+            f"schema quire belongs to {row[0]}, which owns neither {definition.table} nor the database. Ask an "
+            "administrator to drop it or change its owner"
         )
 
 
-def ensure_no_faults(definition: WebhookDefinition, faults: Iterator[str]) -> None:
-    """Raises one error, of one line, for all that is wrong, if anything is.
+def ensure_no_problems(definition: WebhookDefinition, problems: Iterator[str]) -> None:
+    """Checks that there are no problems.
 
     Raises:
-        DefinitionError: something is.
+        DefinitionError: there are; the message lists all of them in one line.
     """
-    if told := "; ".join(faults):
-        raise DefinitionError(told, report=definition.name)
+    if message := "; ".join(problems):
+        raise DefinitionError(message, report=definition.name)
 
 
-def _column_faults(definition: WebhookDefinition, columns: Mapping[str, TargetColumn]) -> Iterator[str]:
+def _column_problems(definition: WebhookDefinition, columns: Mapping[str, TargetColumn]) -> Iterator[str]:
     if not columns:
-        yield f"there is no table {definition.table}, or no right to use its schema"
+        yield f"the table {definition.table} does not exist, or its schema is not accessible"
         return
     for name in definition.written:
         column = columns.get(name)
         if column is None:
             yield f"{definition.table} has no column {name}{suggestion(name, columns)}"
         elif column.computed:
-            yield f"PostgreSQL itself sets {definition.table}'s column {name}: leave it out"
+            yield f"PostgreSQL generates {definition.table}.{name}: leave it out"
         elif name in definition.keys and not column.fit_for_key:
-            yield f"the key {name} is {column.type}: equal values may be written in two ways"
+            yield f"the key {name} is of type {column.type}, whose equal values can have different texts"
 
 
-def _table_faults(definition: WebhookDefinition, connection: Connection) -> Iterator[str]:
+def _table_problems(definition: WebhookDefinition, connection: Connection) -> Iterator[str]:
     schema, table = definition.table_parts
     if connection.execute(_UNIQUE, [schema, table, sorted(definition.keys)]).fetchone() != (True,):
         yield f"{definition.table} has no unique constraint on {', '.join(definition.keys)}"
-    rights = ["SELECT", "INSERT", "UPDATE", *(["DELETE"] if definition.delete_when else [])]
-    (missing,) = connection.execute(_RIGHTS, [rights, schema, table]).fetchone() or (None,)
+    privileges = ["SELECT", "INSERT", "UPDATE", *(["DELETE"] if definition.delete_when else [])]
+    (missing,) = connection.execute(_MISSING_PRIVILEGES, [privileges, schema, table]).fetchone() or (None,)
     if missing:
-        yield f"the connection {definition.connection} may not {', '.join(missing)} on {definition.table}"
+        yield f"the connection {definition.connection} lacks {', '.join(missing)} on {definition.table}"

@@ -12,8 +12,8 @@ from quire.local_stack.postgres_server import PostgresServer
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.postgres.tracking.installation import compact, track, untrack
-from quire.webhooks.delivery_tables import check_source, install
-from quire.webhooks.ingest import Outcome, ingest
+from quire.webhooks.delivery_tables import check_webhook, install_tables
+from quire.webhooks.ingest import DeliveryOutcome, ingest
 
 from tests.events import events_report, fill_events, request_of, session_of
 from tests.planted import attacker_url, plant, was_hijacked
@@ -80,8 +80,8 @@ def test_planted_functions_run_with_nobodys_rights(
 
 def test_planted_functions_run_with_no_rights_of_a_webhooks_writer(tmp_path: Path, urls: dict[str, str]) -> None:
     source = write_source(tmp_path, delete_when={"path": "type", "equals": "order.deleted"})
-    install(source, writer_url=urls["writer"], owner_url=urls["owner"])
-    check_source(source, url=urls["writer"])
+    install_tables(source, writer_url=urls["writer"], owner_url=urls["owner"])
+    check_webhook(source, url=urls["writer"])
     for number, body in enumerate(
         (
             body_of("a", 0, customer="Ann"),
@@ -91,7 +91,7 @@ def test_planted_functions_run_with_no_rights_of_a_webhooks_writer(tmp_path: Pat
         )
     ):
         event = event_of(source, body, event_id=f"msg_{number}")
-        assert ingest(source, event, body_sha256=b"", url=urls["writer"]) in Outcome
+        assert ingest(source, event, body_sha256=b"", url=urls["writer"]) in DeliveryOutcome
     assert ask(urls["owner"], "SELECT id, customer, status FROM orders") == [("b", "Bob", "late")]
     assert not was_hijacked(urls["admin"])
 

@@ -22,13 +22,13 @@ from pathlib import Path
 import quire
 from quire.report.catalog import find_definition
 from quire.postgres.tracking.installation import compact, track, untrack
-from quire.webhooks.delivery_tables import install
-from quire.webhooks.sources import find_source
+from quire.webhooks.delivery_tables import install_tables
+from quire.webhooks.webhook_files import find_webhook
 include, url = Path(sys.argv[1]), sys.argv[2]
 print(Path(quire.__file__).parents[1])
 definition = find_definition(include, "events")
 print(len(track(definition, url)), compact(url), len(untrack("events", url)))
-print(install(find_source(include, "orders"), writer_url=url, owner_url=url))
+print(install_tables(find_webhook(include, "orders"), writer_url=url, owner_url=url))
 """
 
 

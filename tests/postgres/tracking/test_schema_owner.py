@@ -12,7 +12,7 @@ from quire.local_stack.flights import READER, reader_role_statements
 from quire.local_stack.postgres_server import PostgresServer
 from quire.postgres import owner as owner_module
 from quire.postgres.tracking.installation import compact, track, untrack
-from quire.webhooks.delivery_tables import check_source, install
+from quire.webhooks.delivery_tables import check_webhook, install_tables
 from quire.webhooks.ingest import ingest
 
 from tests.events import fill_events
@@ -72,8 +72,8 @@ def test_schema_that_another_role_made_is_refused_and_none_of_its_code_runs(
         lambda: track(definition, fresh_database),
         lambda: untrack(definition.name, fresh_database),
         lambda: compact(fresh_database),
-        lambda: install(source, writer_url=fresh_database, owner_url=fresh_database),
-        lambda: check_source(source, url=fresh_database),
+        lambda: install_tables(source, writer_url=fresh_database, owner_url=fresh_database),
+        lambda: check_webhook(source, url=fresh_database),
         lambda: ingest(source, event, body_sha256=b"", url=fresh_database),
     ]
     for action in actions:
@@ -199,7 +199,7 @@ def test_default_privileges_grant_nothing_on_what_is_installed(
     definition, source = tracked_report(tmp_path, tables=[EVENTS]), write_source(tmp_path)
     for _ in range(2):
         track(definition, fresh_database)
-        install(source, writer_url=fresh_database, owner_url=fresh_database)
+        install_tables(source, writer_url=fresh_database, owner_url=fresh_database)
     run_sql(attacker, "CREATE FUNCTION public.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
     for statement in (
         "CREATE TRIGGER mine AFTER INSERT ON quire.change_log EXECUTE FUNCTION public.f()",

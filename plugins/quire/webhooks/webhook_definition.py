@@ -1,4 +1,4 @@
-"""A source of webhooks: include/webhooks/<source>.yaml as a frozen pydantic model."""
+"""A webhook: include/webhooks/<webhook>.yaml as a frozen pydantic model."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from quire.report.definition.name_checks import find_duplicates
 from quire.report.definition.strict_model import StrictModel, field_error
 from quire.webhooks.json_path import parse_path
 
-SOURCE_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
-MAX_TOLERANCE = timedelta(hours=1)  # a captured delivery may be sent again for so long
+WEBHOOK_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
+MAX_TOLERANCE = timedelta(hours=1)  # a captured delivery can be replayed for this long
 
 
-def _source_name(text: str) -> str:
-    if not SOURCE_NAME.fullmatch(text):
-        raise ValueError(f"is {short_repr(text)}: a source's name has small letters, digits and _, a letter first")
+def _webhook_name(text: str) -> str:
+    if not WEBHOOK_NAME.fullmatch(text):
+        raise ValueError(f"is {short_repr(text)}: use lowercase letters, digits and _, with a letter first")
     return text
 
 
@@ -32,51 +32,51 @@ def _json_path(text: str) -> str:
 
 def _table_name(text: str) -> str:
     if not re.fullmatch(r'[^."\s]+\.[^."\s]+', text):
-        raise ValueError(f"is {short_repr(text)}: name the schema too, such as public.orders")
+        raise ValueError(f"is {short_repr(text)}: include the schema, such as public.orders")
     return text
 
 
-SourceName = Annotated[str, AfterValidator(_source_name)]
+WebhookName = Annotated[str, AfterValidator(_webhook_name)]
 JsonPath = Annotated[str, Field(max_length=500), AfterValidator(_json_path)]
 TableName = Annotated[str, AfterValidator(_table_name)]
 
 
 class EventTime(StrictModel):
-    """Where an event says when it happened, and a column that is given the newest such time; one word is a path."""
+    """The path of an event's time, and a column that receives the newest time. A plain string is the path."""
 
     path: JsonPath
     column: Label | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _read_word(cls, value: Any) -> Any:
+    def _accept_path(cls, value: Any) -> Any:
         return {"path": value} if isinstance(value, str) else value
 
 
 class DeleteWhen(StrictModel):
-    """What tells an event that deletes: a path, and the value that stands there."""
+    """Identifies events that delete a row: a path, and the value at that path."""
 
     path: JsonPath
     equals: StrictStr | StrictBool | StrictInt
 
 
 class WebhookDefinition(StrictModel):
-    """A source.
+    """A webhook: a table, and the paths from which its columns are filled.
 
     Args:
-        name: the file's stem, and the last part of its address.
-        table: with its schema; letters count as they are written.
-        connection: Airflow connection id of a role that writes to it.
-        signing: Airflow connection id whose password is one or more secrets, with blanks between.
+        name: the file's stem and the last part of the URL.
+        table: with its schema, case-sensitive.
+        connection: id of the Airflow connection that writes to the table.
+        signing: id of the Airflow connection whose password is one or more secrets, separated by spaces.
         keys: the columns of a unique constraint, each with the path of its value.
         event_time: ISO 8601 with a time zone, or seconds since 1970.
-        columns: what else is written, each with the path of its value.
-        delete_when: which events delete; by default none does.
-        max_bytes: of a body.
-        tolerance: how far an event's signed time may be from now, before and after.
+        columns: the other columns to write, each with the path of its value.
+        delete_when: identifies events that delete a row; by default no event does.
+        max_bytes: the maximum size of a body.
+        tolerance: the maximum difference between a signature's time and now, in either direction.
     """
 
-    name: SourceName
+    name: WebhookName
     table: TableName
     connection: ConnectionId
     signing: ConnectionId
@@ -89,13 +89,13 @@ class WebhookDefinition(StrictModel):
 
     @property
     def table_parts(self) -> tuple[str, str]:
-        """Schema and table."""
+        """The schema and the table."""
         schema, _, table = self.table.partition(".")
         return schema, table
 
     @property
     def written(self) -> tuple[str, ...]:
-        """All columns that are ever written."""
+        """All columns that the webhook writes."""
         extra = (self.event_time.column,) if self.event_time.column else ()
         return (*self.keys, *self.columns, *extra)
 
@@ -104,7 +104,7 @@ class WebhookDefinition(StrictModel):
         if not self.keys:
             raise field_error("name at least one column", "keys")
         for name in find_duplicates(self.written):
-            raise field_error(f"{name} is in keys, columns or event_time already", "columns")
+            raise field_error(f"{name} is already in keys, columns or event_time", "columns")
         if self.tolerance > MAX_TOLERANCE:
-            raise field_error("is more than 1h: for so long could a captured delivery be sent again", "tolerance")
+            raise field_error("is more than 1h: a captured delivery could be replayed for that long", "tolerance")
         return self

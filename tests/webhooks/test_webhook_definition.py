@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from quire.errors import DefinitionError
 from quire.settings import CLONE
-from quire.webhooks.definition import WebhookDefinition
-from quire.webhooks.sources import Sources, find_source, source_names
+from quire.webhooks.webhook_definition import WebhookDefinition
+from quire.webhooks.webhook_files import WebhookFiles, find_webhook, webhook_names
 
 from tests.webhooks.shop import SOURCE, write_source
 
@@ -36,13 +36,13 @@ def test_source_is_named_for_its_file_and_has_defaults(include: Path) -> None:
     [
         ({"tabel": "public.orders"}, "tabel: unknown key; did you mean table?"),
         ({"sql_text": ""}, "sql_text: unknown key; valid keys: table, connection"),
-        ({"table": "orders"}, "table: is 'orders': name the schema too, such as public.orders"),
+        ({"table": "orders"}, "table: is 'orders': include the schema, such as public.orders"),
         ({"connection": None}, "connection: missing"),
         ({"signing": "whsec_a/b+c="}, "signing: is 'whsec_a/b+c=': use letters, digits"),
         ({"keys": {}}, "keys: name at least one column"),
-        ({"keys": {"id": "data..id"}}, "keys.id: is 'data..id': write names from the body's top"),
-        ({"columns": {"id": "data.id"}}, "columns: id is in keys, columns or event_time already"),
-        ({"columns": {"seen_at": "data.at"}}, "columns: seen_at is in keys, columns or event_time already"),
+        ({"keys": {"id": "data..id"}}, "keys.id: is 'data..id': start at the top of the body"),
+        ({"columns": {"id": "data.id"}}, "columns: id is already in keys, columns or event_time"),
+        ({"columns": {"seen_at": "data.at"}}, "columns: seen_at is already in keys, columns or event_time"),
         ({"event_time": {"path": "at", "colum": "x"}}, "event_time.colum: unknown key; did you mean column?"),
         ({"tolerance": "2h"}, "tolerance: is more than 1h"),
         ({"tolerance": "soon"}, "tolerance: is 'soon': write a duration such as"),
@@ -62,23 +62,23 @@ def test_name_is_the_files_own(include: Path) -> None:
     file = include / "webhooks" / "orders.yaml"
     file.write_text(f"{file.read_text()}name: orders\n")
     with pytest.raises(DefinitionError, match="name: remove this key: the file name is the webhook's"):
-        find_source(include, "orders")
+        find_webhook(include, "orders")
 
 
 def test_unknown_source_is_told_with_the_likely_one(include: Path) -> None:
     write_source(include)
-    with pytest.raises(DefinitionError, match="no source is called 'order' in include/webhooks; did you mean orders"):
-        find_source(include, "order")
+    with pytest.raises(DefinitionError, match="no webhook is named 'order' in include/webhooks; did you mean orders"):
+        find_webhook(include, "order")
 
 
 def test_folder_that_is_not_there_has_no_sources(include: Path) -> None:
-    assert source_names(include) == ()
-    assert Sources(include).find("orders") is None
+    assert webhook_names(include) == ()
+    assert WebhookFiles(include).find("orders") is None
 
 
 @pytest.mark.parametrize("name", ["Orders", "my-orders", "_orders"])
 def test_source_whose_name_is_no_address_is_refused(include: Path, name: str) -> None:
-    with pytest.raises(DefinitionError, match="a source's name has small letters"):
+    with pytest.raises(DefinitionError, match="use lowercase letters, digits and _"):
         write_source(include, name)
 
 
@@ -87,5 +87,5 @@ def test_documented_source_is_right_and_every_field_is_documented(include: Path)
     (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     (include / "webhooks").mkdir(parents=True)
     (include / "webhooks" / "orders.yaml").write_text(block)
-    definition = find_source(include, "orders")
+    definition = find_webhook(include, "orders")
     assert definition.model_fields_set == set(WebhookDefinition.model_fields)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from quire.webhooks import connections
-from quire.webhooks.definition import WebhookDefinition
+from quire.webhooks import connection_cache
 from quire.webhooks.rejections import DeliveryDeferred
+from quire.webhooks.webhook_definition import WebhookDefinition
 
 from tests.webhooks.serving import serving_orders
 from tests.webhooks.shop import DIRECTLY, SECRET, WHOLE, sign, write_source
@@ -36,7 +36,7 @@ class HangingSecrets(dict[str, str | None]):
 def test_secrets_lookup_that_hangs_keeps_no_other_source_waiting(
     fresh_database: str, tmp_path: Path, orders: WebhookDefinition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "MAX_LOOKUP_SECONDS", 3.0)
+    monkeypatch.setattr(connection_cache, "MAX_LOOKUP_SECONDS", 3.0)
     write_source(tmp_path, "hung", signing="hung_signing")
     passwords = HangingSecrets()
     with serving_orders(tmp_path, fresh_database, passwords) as address, ThreadPoolExecutor(HUNG_DELIVERIES) as pool:
@@ -62,7 +62,7 @@ class HangingAddresses:
 
     def __init__(self, *, hung: int) -> None:
         self.answers, self.threads, self._hung = threading.Event(), list[threading.Thread](), hung
-        self.lookup = connections.Lookup(address=self._find, password=lambda connection: SECRET)
+        self.lookup = connection_cache.ConnectionCache(address=self._find, password=lambda connection: SECRET)
 
     def ask(self) -> str:
         try:
@@ -84,8 +84,8 @@ class HangingAddresses:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lookups that count as hung at once."""
-    monkeypatch.setattr(connections, "SECONDS_TO_RETRY", 0.0, raising=False)
-    monkeypatch.setattr(connections, "MAX_LOOKUP_SECONDS", 0.5)
+    monkeypatch.setattr(connection_cache, "RETRY_SECONDS", 0.0, raising=False)
+    monkeypatch.setattr(connection_cache, "MAX_LOOKUP_SECONDS", 0.5)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -101,12 +101,12 @@ def test_lookup_that_hangs_for_minutes_is_given_up_for_a_new_one() -> None:
 
 @pytest.mark.usefixtures("impatient")
 def test_lookups_that_all_hang_have_a_bounded_number_of_threads() -> None:
-    addresses = HangingAddresses(hung=connections.MAX_THREADS)
+    addresses = HangingAddresses(hung=connection_cache.MAX_THREADS)
     try:
-        assert {addresses.ask() for _ in range(connections.MAX_THREADS + 3)} == {"deferred"}
-        assert len(addresses.threads) == connections.MAX_THREADS
+        assert {addresses.ask() for _ in range(connection_cache.MAX_THREADS + 3)} == {"deferred"}
+        assert len(addresses.threads) == connection_cache.MAX_THREADS
     finally:
         addresses.answers.set()
     for thread in addresses.threads[:]:
         thread.join()
-    assert addresses.ask() == f"postgresql://{connections.MAX_THREADS}"  # the newest lookup's
+    assert addresses.ask() == f"postgresql://{connection_cache.MAX_THREADS}"  # the newest lookup's
