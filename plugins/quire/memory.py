@@ -1,4 +1,4 @@
-"""Memory that is freed goes back to the kernel, so that a task's peak is what it holds, and not what it once held."""
+"""Returns freed memory to the kernel, so the peak of a task does not include memory of earlier ones."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def give_back_large_blocks() -> None:
 
 
 def give_back_free_memory() -> None:
-    """Gives back what Arrow and glibc hold and nobody uses: a task does not count what the last one had."""
+    """Returns the unused memory of Arrow and glibc to the kernel."""
     if arrow := sys.modules.get("pyarrow"):
         arrow.default_memory_pool().release_unused()
     with suppress(OSError, AttributeError, TypeError):

@@ -1,4 +1,4 @@
-"""What a task took: seconds, processor, memory, and its SQL statements; measured by the task itself."""
+"""Measures the resources of a task: elapsed and processor time, memory, and its SQL statements."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ _FORGET_PEAK = Path("/proc/self/clear_refs")
 
 
 class StatementLog:
-    """The statements of a task, by their text without values. Safe to use from several threads."""
+    """Counts the statements of a task by their text without values. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._found: dict[str, tuple[int, int, float]] = {}
+        self._usage: dict[str, tuple[int, int, float]] = {}
 
     def add(self, sql: str, *, rows: int, seconds: float) -> None:
         """Counts one call of a statement, as ``normalized`` gives it."""
         with self._lock:
-            calls, total, spent = self._found.get(sql, (0, 0, 0.0))
-            self._found[sql] = calls + 1, total + rows, spent + seconds
+            calls, total, spent = self._usage.get(sql, (0, 0, 0.0))
+            self._usage[sql] = calls + 1, total + rows, spent + seconds
 
     def statements(self) -> tuple[StatementUsage, ...]:
-        """Returns what was counted, in the order of the first calls."""
+        """Returns the usage of each statement, in the order of first calls."""
         with self._lock:
             return tuple(
                 StatementUsage(sql=sql, calls=calls, rows=rows, milliseconds=round(seconds * 1000, 1))
-                for sql, (calls, rows, seconds) in self._found.items()
+                for sql, (calls, rows, seconds) in self._usage.items()
             )
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from quire.errors import QueryError
 from quire.postgres import open_transaction
-from quire.postgres.arrow_types import PG_TYPE, quoted, storage_schema
+from quire.postgres.arrow_types import PG_TYPE, quote_identifier, storage_schema
 
 from tests.events import ZONE, session_of
 
@@ -116,4 +116,4 @@ def test_schema_keeps_postgresqls_type_names(fresh_database: str) -> None:
 
 
 def test_quoted_doubles_quotes() -> None:
-    assert quoted('a "b"') == '"a ""b"""'
+    assert quote_identifier('a "b"') == '"a ""b"""'

@@ -7,7 +7,7 @@ from typing import Any
 
 from quire.date_range import DatePartition
 from quire.postgres import SourceTransaction
-from quire.postgres.arrow_types import quoted
+from quire.postgres.arrow_types import quote_identifier
 from quire.postgres.partition_query import bound_query
 from quire.postgres.tracking.tokens import ensure_tables_not_rewritten, tracked_tokens
 from quire.records.serialization import digest
@@ -162,17 +162,18 @@ def _probe(
         key="all", start=partitions[0].start, stop=partitions[-1].stop, timezone=partitions[0].timezone
     )
     types = {column.name: column.pg_type for column in columns}
-    time_column, probe = definition.source.time_column, quoted(probe_column)
+    time_column, probe = definition.source.time_column, quote_identifier(probe_column)
     bounds = ", ".join(f"'{_bound(partition, types[time_column])}'" for partition in partitions)
     is_number = types[probe_column].startswith(("int", "numeric"))
     seconds = f"extract(epoch FROM {probe})"  # SQL syntax: always PostgreSQL's own function
     number = probe if is_number else f"{seconds} OPERATOR(pg_catalog.*) {MICROSECONDS}::pg_catalog.numeric"
     # The search_path is that of the report's query, so every name is schema-qualified.
     query = bound_query(definition, request, whole).within(
-        f"SELECT pg_catalog.width_bucket({quoted(time_column)}, ARRAY[{bounds}]::pg_catalog.{types[time_column]}[]) "  # noqa: S608
+        f"SELECT pg_catalog.width_bucket({quote_identifier(time_column)}, "  # noqa: S608
+        f"ARRAY[{bounds}]::pg_catalog.{types[time_column]}[]) "
         f"AS number, pg_catalog.count(*) AS rows, pg_catalog.count({probe}) AS present, "
         f"coalesce(pg_catalog.sum({number}), 0)::pg_catalog.text AS total FROM (\n",
-        f") AS report WHERE {quoted(time_column)} IS NOT NULL GROUP BY 1",
+        f") AS report WHERE {quote_identifier(time_column)} IS NOT NULL GROUP BY 1",
     )
     rows = transaction.fetch(query)
     return {row["number"]: (row["rows"], row["present"], row["total"]) for row in rows}

@@ -1,4 +1,4 @@
-"""What each PostgreSQL type becomes in Arrow and Parquet, so that no value changes on the way.
+"""The Arrow and Parquet type of each PostgreSQL type. No value changes on the way.
 
 A type that neither Arrow nor a cell has (json, uuid, arrays, inet, money, …) travels as COPY and psql print it: a
 cast to text may differ, as that of ``inet`` does. ``numeric(p,s)`` becomes a decimal; ``numeric`` without scale becomes
@@ -35,11 +35,11 @@ _DIRECT = {
 
 
 def numeric_scale(pg_type: str) -> tuple[int, int] | None:
-    """Returns precision and scale of ``numeric(p,s)`` where a 128-bit decimal holds it, else None."""
-    found = _NUMERIC.fullmatch(pg_type)
-    if not found:
+    """Returns precision and scale of ``numeric(p,s)`` if a 128-bit decimal can hold it, else None."""
+    match = _NUMERIC.fullmatch(pg_type)
+    if not match:
         return None
-    precision, scale = int(found[1]), int(found[2])
+    precision, scale = int(match[1]), int(match[2])
     return (precision, scale) if 0 <= scale <= precision <= 38 else None
 
 
@@ -50,7 +50,7 @@ def arrow_type(pg_type: str) -> pa.DataType:
 
 
 def type_name(name: str, *, is_own: bool, modifier: tuple[int, int] | None) -> str:
-    """Returns a type as a definition's columns tell it.
+    """Returns the name of a type as reports show it.
 
     Args:
         name: of the type, in PostgreSQL's catalogue.
@@ -58,17 +58,17 @@ def type_name(name: str, *, is_own: bool, modifier: tuple[int, int] | None) -> s
         modifier: precision and scale of ``numeric(p,s)``, else None.
     """
     if not is_own and name in _DIRECT:
-        return quoted(name)
+        return quote_identifier(name)
     return f"numeric({modifier[0]},{modifier[1]})" if name == "numeric" and modifier else name
 
 
 def select_list(columns: tuple[SourceColumn, ...]) -> str:
-    """Returns the columns for SELECT. None is cast: COPY prints a value by its type's own output, as psql does."""
-    return ", ".join(quoted(column.name) for column in columns)
+    """Returns the columns for SELECT, without casts: COPY prints values like psql, by their type's output function."""
+    return ", ".join(quote_identifier(column.name) for column in columns)
 
 
-def quoted(identifier: str) -> str:
-    """Returns an SQL identifier, quoted."""
+def quote_identifier(identifier: str) -> str:
+    """Returns a name as a quoted SQL identifier."""
     return '"' + identifier.replace('"', '""') + '"'
 
 

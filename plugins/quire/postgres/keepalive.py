@@ -1,8 +1,7 @@
-"""Connections whose other end is gone without a word: both ends notice, instead of waiting for hours.
+"""Keepalive settings, so both ends of a connection notice within seconds or minutes that the other is gone.
 
-A network that is cut, or a machine that loses its power, ends no connection. Linux asks after two hours of silence
-whether the other end is there (tcp(7), tcp_keepalive_time), and sends what nobody acknowledges again for a quarter of
-an hour (tcp_retries2).
+A cut network or a power loss closes no connection. By default, Linux sends the first keepalive probe after two hours
+(tcp(7), tcp_keepalive_time) and retransmits unacknowledged data for 15 minutes (tcp_retries2).
 """
 
 from __future__ import annotations
@@ -19,18 +18,18 @@ CLIENT = {
     "keepalives_count": "4",
     "tcp_user_timeout": "30000",
 }
-# PostgreSQL's own (20.3.2), for the session's end of the connection
+# PostgreSQL's (20.3.2), for the server's end of the connection
 SERVER = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "4",
-    # Of a client that is there but reads nothing, too: as long as a store may keep it waiting with all its attempts.
+    # Also applies to a client that reads nothing while it waits for the object store and its retries.
     "tcp_user_timeout": "10min",
 }
 
 
 def with_defaults(url: str, **wanted: str) -> str:
-    """Returns an address for libpq with parameters of it that the address does not set itself.
+    """Adds libpq parameters to a URL unless the URL sets them itself.
 
     Raises:
         psycopg2.ProgrammingError: libpq cannot parse the URL.

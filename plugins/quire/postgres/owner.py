@@ -1,8 +1,8 @@
-"""Transactions that others cannot hijack, and the schema ``quire``, which must be the owner's alone.
+"""Transactions that other roles cannot hijack, and the schema ``quire``, which only its owner may control.
 
-A role that may create functions in a schema of the search_path can plant some that fit a call better than PostgreSQL's
-own (``public.pg_advisory_xact_lock(integer)``); they run with the caller's rights. Under ``SAFE_SEARCH_PATH`` a name
-without a schema is PostgreSQL's own.
+A role that may create functions in a schema of the search_path can plant one that matches a call better than
+PostgreSQL's own (``public.pg_advisory_xact_lock(integer)``). It then runs with the caller's privileges. Under
+``SAFE_SEARCH_PATH``, unqualified names are PostgreSQL's own.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from quire.postgres.error_translation import translate_driver_errors
 from quire.postgres.session_settings import SAFE_SEARCH_PATH
 from quire.report.sql_literal import CLIENT_ENCODING
 
-INSTALLATION_LOCK = 0x7175_6972  # "quir": an advisory lock, held by whoever installs or removes
-LOCK_TIMEOUT_SECONDS = 10  # a table that is written to for longer is left alone; others queue behind us meanwhile
+INSTALLATION_LOCK = 0x7175_6972  # "quir": an advisory lock, held while installing or removing
+LOCK_TIMEOUT_SECONDS = 10  # then give up: writers queue behind a waiting lock
 
 Owner = psycopg.Connection[dict[str, Any]]
 
@@ -43,7 +43,7 @@ SELECT pg_describe_object(class, id, 0) AS object, pg_get_userbyid(owner)::text 
   FROM object WHERE pg_get_userbyid(owner) <> current_user
  ORDER BY class <> 'pg_namespace'::regclass, 1 LIMIT 1
 """
-# Rights by which another role could have code of its own run as the owner, or change what is recorded.
+# Privileges with which another role could execute its code as the owner, or change the records.
 _FOREIGN_GRANTS = """
 WITH own (schema) AS (SELECT oid FROM pg_namespace WHERE nspname = 'quire'),
 granted (object, name, owner, acl) AS (
@@ -71,18 +71,18 @@ SELECT tgname::text AS name, tgrelid::regclass::text AS relation FROM pg_trigger
 
 @contextmanager
 def owner_transaction(url: str) -> Iterator[Owner]:
-    """Opens a transaction whose statements mean PostgreSQL's own functions, and wait only so long for locks.
+    """Opens a transaction whose unqualified names are PostgreSQL's own and whose lock waits are limited.
 
     Raises:
-        QueryError: PostgreSQL refuses a statement.
-        SettingsError: libpq does not understand the address, or PostgreSQL turns the connection away.
-        SourceUnavailableError: PostgreSQL is away, or a lock is not free in time.
+        QueryError: PostgreSQL rejected a statement.
+        SettingsError: libpq cannot parse the URL, or PostgreSQL rejected the connection.
+        SourceUnavailableError: PostgreSQL cannot be reached, or a lock was not released in time.
     """
     with (
         translate_driver_errors(url, driver=psycopg),
         psycopg.connect(url, client_encoding=CLIENT_ENCODING, row_factory=dict_row) as connection,
     ):
-        connection.execute(  # before anything else: SET looks up no function
+        connection.execute(  # first of all: SET looks up no function
             f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}; SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'; "
             "SET LOCAL client_min_messages = warning; SET LOCAL row_security = off"  # an error, not others' functions
         )
@@ -90,18 +90,18 @@ def owner_transaction(url: str) -> Iterator[Owner]:
 
 
 def lock_tables(owner: Owner, tables: Sequence[Composable], mode: LiteralString) -> None:
-    """Locks tables, all of them within ``LOCK_TIMEOUT_SECONDS``: lock_timeout alone holds for each.
+    """Locks several tables within ``LOCK_TIMEOUT_SECONDS`` in total; lock_timeout alone applies to each lock.
 
-    Writers of a table that is locked already wait no longer either. A view is not to be among the tables: PostgreSQL
-    would lock the tables below it first, for which writers of the others may be waiting.
+    Writers of the tables locked so far wait no longer than that either. Pass no views: PostgreSQL would first lock
+    their underlying tables, for which writers of the other tables may be waiting.
 
     Args:
         owner: the transaction that holds the locks.
-        tables: names for SQL, in the order that they are locked in.
-        mode: such as ``ACCESS EXCLUSIVE``.
+        tables: SQL identifiers, in locking order.
+        mode: a lock mode, such as ``ACCESS EXCLUSIVE``.
 
     Raises:
-        SourceUnavailableError: one of them is in use for longer.
+        SourceUnavailableError: a table was in use for longer.
     """
     if not tables:
         return
@@ -118,10 +118,10 @@ def lock_tables(owner: Owner, tables: Sequence[Composable], mode: LiteralString)
 
 @contextmanager
 def installing(url: str) -> Iterator[Owner]:
-    """Opens an ``owner_transaction`` that no other installation runs beside, in a schema that is the owner's alone.
+    """Opens an exclusive ``owner_transaction`` for installing, after checking that the owner controls the schema.
 
     Raises:
-        UntrustedSchemaError: the schema ``quire``, or an object in it, is owned by another role.
+        UntrustedSchemaError: another role owns the schema ``quire`` or an object in it.
     """
     with owner_transaction(url) as owner:
         owner.execute("SELECT pg_advisory_xact_lock(%s::bigint)", [INSTALLATION_LOCK])
@@ -130,7 +130,7 @@ def installing(url: str) -> Iterator[Owner]:
 
 
 def ensure_own_schema(owner: Owner) -> None:
-    """Refuses a schema ``quire`` in which another role could have code run with the rights of this one.
+    """Checks that no other role can execute code with this role's privileges through the schema ``quire``.
 
     Raises:
         UntrustedSchemaError: an object belongs to another role, which may change it; another role may create objects
@@ -155,14 +155,14 @@ def ensure_own_schema(owner: Owner) -> None:
 
 
 def create_schema(owner: Owner) -> None:
-    """Creates the schema ``quire`` where there is none, for its owner alone."""
+    """Creates the schema ``quire`` if it does not exist, accessible to its owner only."""
     if owner.execute("SELECT FROM pg_namespace WHERE nspname = 'quire'").fetchone() is None:
-        owner.execute("CREATE SCHEMA quire")  # IF NOT EXISTS would trust one that came meanwhile
+        owner.execute("CREATE SCHEMA quire")  # IF NOT EXISTS would trust a schema created meanwhile
         withdraw_default_grants(owner)
 
 
 def withdraw_default_grants(owner: Owner) -> None:
-    """Revokes what ALTER DEFAULT PRIVILEGES granted to others on objects that this transaction created."""
+    """Revokes the privileges that ALTER DEFAULT PRIVILEGES granted on objects of this transaction."""
     for grant in owner.execute(_FOREIGN_GRANTS).fetchall():
         name = Identifier("quire") if grant["object"] == "SCHEMA" else Identifier("quire", grant["name"])
         role = Identifier(grant["role"]) if grant["grantee"] else SQL("PUBLIC")

@@ -1,7 +1,6 @@
-"""A thread that reads from the server, whose caller can leave at any time.
+"""Reads from the server in a thread, which the caller can abandon at any time.
 
-PostgreSQL's client waits in C, where neither Ctrl-C nor a timeout of Airflow's reaches it: so it waits in a thread of
-its own, and the caller looks now and then whether to go on.
+libpq blocks in C, where neither Ctrl-C nor an Airflow timeout interrupts it. The caller instead waits in short steps.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from typing import Any, TypeVar
 
 ITEMS_WAITING = 1
 CANCEL_SECONDS = 0.2
-SILENT_SECONDS = 15  # a busy server may be as late with the word that a statement took too long
+SILENT_SECONDS = 15  # a busy server may report a statement timeout this late
 Item = TypeVar("Item")
 Give = Callable[[Item], None]
 _END = object()
 
 
 class SilenceError(Exception):
-    """Nothing has arrived for longer than the server may take."""
+    """The server sent nothing, not even its statement timeout."""
 
 
 def read_in_thread(
@@ -32,19 +31,19 @@ def read_in_thread(
     cancelled: threading.Event,
     seconds: float | None = None,
 ) -> Generator[Item]:
-    """Gives what ``work`` gives, which runs in a thread; ``ITEMS_WAITING`` of it at most wait to be taken.
+    """Yields the items that ``work`` passes on from a thread. At most ``ITEMS_WAITING`` items are buffered.
 
-    When the generator ends, however it does, the thread has ended.
+    The thread has ended when the generator ends, for whatever reason.
 
     Args:
-        work: is called with a function that it gives each item to. What it raises is raised here.
-        hang_up: ends whatever ``work`` waits for, at once and for good.
-        cancelled: whether to leave; looked at every ``CANCEL_SECONDS``.
-        seconds: after which the server ends the work by itself; unlimited by default.
+        work: receives a function to call with each item. Its exceptions are raised here.
+        hang_up: ends whatever ``work`` waits for, immediately and permanently.
+        cancelled: stops reading when set; checked every ``CANCEL_SECONDS``.
+        seconds: the server's own timeout for the work; unlimited by default.
 
     Raises:
         CancelledError: ``cancelled`` was set.
-        SilenceError: ``seconds`` are over, and nothing has arrived for ``SILENT_SECONDS``.
+        SilenceError: ``seconds`` have passed, and nothing arrived for another ``SILENT_SECONDS``.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
     arrived: queue.Queue[Any] = queue.Queue(ITEMS_WAITING)
@@ -55,7 +54,7 @@ def read_in_thread(
         thread.start()
         while not has_ended:
             item = _next(arrived, cancelled, deadline)
-            has_ended = item is _END or isinstance(item, BaseException)  # nothing comes after
+            has_ended = item is _END or isinstance(item, BaseException)  # the last item
             if isinstance(item, BaseException):
                 raise item
             if not has_ended:
@@ -67,7 +66,7 @@ def read_in_thread(
                 hang_up()
         finally:
             while thread.is_alive():
-                _empty(arrived)  # it may wait until there is room
+                _empty(arrived)  # unblocks a thread that waits for room
                 thread.join(0.1)
 
 
@@ -79,7 +78,7 @@ def _work(work: Callable[[Give[Any]], None], arrived: queue.Queue[Any], given_up
     try:
         work(give)
         give(_END)
-    except BaseException as error:  # whatever it is: raised again where somebody waits
+    except BaseException as error:  # raised again in the caller
         give(error)
 
 

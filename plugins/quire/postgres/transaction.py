@@ -1,4 +1,4 @@
-"""One REPEATABLE READ READ ONLY transaction, whose rows arrive as COPY's text."""
+"""A REPEATABLE READ READ ONLY transaction that streams rows in COPY's text format."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from quire.report.sql_literal import CLIENT_ENCODING, literal
 from quire.report.sql_template import Statement, normalize
 from quire.resource_usage import StatementLog
 
-UNKNOWN_TYPE = ("unknown", False)  # made since the snapshot
-REPORTS_PATH = "DEFAULT"  # the source's own
+UNKNOWN_TYPE = ("unknown", False)  # created after the snapshot
+REPORTS_PATH = "DEFAULT"  # the connection's own
 MAX_DIGITS = 1000  # of numeric(p,s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSession:
-    """How to connect: ``url`` for libpq, the session's time zone, and how long a statement may take.
+    """How to connect: the libpq URL, the session's time zone, and the statement timeout.
 
-    Setting ``cancelled``, from any thread, ends every stream of this session. ``statements`` counts what was run.
+    Setting ``cancelled`` from any thread ends every stream of this session. ``statements`` logs executed statements.
     """
 
     url: str = field(repr=False)
@@ -50,31 +50,31 @@ class SourceSession:
     cancelled: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     def with_own_log(self) -> SourceSession:
-        """Returns this session with a log of statements that has none yet."""
+        """Returns this session with an empty statement log."""
         return replace(self, statements=StatementLog())
 
 
 @contextmanager
 def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator[SourceTransaction]:
-    """Opens a snapshot of the source; nothing can be written through it.
+    """Opens a read-only snapshot of the source.
 
-    Name, time zone, timeouts and output styles hold for this transaction only. A client that died is noticed by the
-    server within a second (PostgreSQL 14 on), so that its query does not run on. One that cannot be reached any more is
-    noticed within ten minutes; the client itself notices within half a minute that it cannot reach the server. Where
-    something in between keeps a dead connection, it notices once a statement has outlasted its timeout.
+    Name, time zone, timeouts and output styles apply to this transaction only. The server notices a dead client within
+    a second (PostgreSQL 14 and newer) and ends its query; it notices an unreachable client within ten minutes. The
+    client notices an unreachable server within 30 seconds. If a proxy keeps a dead connection open, the client notices
+    after the statement timeout.
 
     Args:
-        session: where to connect.
-        name: what PostgreSQL shows of it, in pg_stat_activity and in its log.
+        session: the connection and its settings.
+        name: the application name, for pg_stat_activity and the log.
 
     Raises:
-        SettingsError: libpq does not understand the address, or PostgreSQL turns the connection away.
+        SettingsError: libpq cannot parse the URL, or PostgreSQL rejected the connection.
         SourceUnavailableError: PostgreSQL cannot be reached.
-        QueryError: it does not know the time zone.
+        QueryError: PostgreSQL does not know the time zone.
     """
     with translate_driver_errors(session.url, driver=psycopg2):
         connection = psycopg2.connect(with_defaults(session.url, **CLIENT), client_encoding=CLIENT_ENCODING)
-    # Closing it ends the transaction. The line is the same connection, by a number that libpq does not give back.
+    # Closing the connection ends the transaction. The duplicate of its socket stays valid when libpq closes its own.
     with closing(connection), socket.socket(fileno=os.dup(connection.fileno())) as line:
         with translate_driver_errors(session.url, driver=psycopg2):
             connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
@@ -84,20 +84,20 @@ def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator
 
 
 class SourceTransaction:
-    """Runs queries in one snapshot.
+    """Executes queries in one snapshot.
 
-    A report's query runs under the source's own search_path, Quire's own queries under one where each name is
-    PostgreSQL's: whoever may create functions in a schema of the former must not have them called by the latter.
-    Before each report's query the settings are set that its values depend on: an earlier one may have changed them.
+    A report's query runs under the connection's search_path. Quire's queries run under ``SAFE_SEARCH_PATH``, so they
+    never call functions that other roles created. Before each report's query, the settings that affect its values are
+    set again, because an earlier query may have changed them.
     """
 
     def __init__(self, connection: Connection, session: SourceSession, *, hang_up: Callable[[], None]) -> None:
         self._connection, self._session, self._hang_up = connection, session, hang_up
-        self._search_path = ""  # set with the first statement
+        self._search_path = ""  # set by the first statement
         self._report_settings = f"SET LOCAL search_path TO {REPORTS_PATH}; {reading_statements(session.timezone)}"
 
     def execute(self, sql: str) -> None:
-        """Runs a statement of the session's own, whose rows nobody needs and which no log counts."""
+        """Executes a statement for the session itself. It returns no rows and is not logged."""
 
         def work(cursor: Cursor, give: Give[None]) -> None:
             cursor.execute(sql)
@@ -106,18 +106,18 @@ class SourceTransaction:
             pass
 
     def rename(self, name: str) -> None:
-        """Changes what PostgreSQL shows of this transaction."""
+        """Changes the application name of this transaction."""
         self.execute(f"SELECT set_config('application_name', {literal(name[:MAX_NAME_LENGTH])}, true)")
 
     def fetch(self, sql: str | Statement) -> list[dict[str, Any]]:
-        """Returns the rows of a small query, a dict each; it is left as ``stream`` is.
+        """Returns the rows of a small query, one dict each.
 
-        Of what a report's query is put into, each function, operator and type names its schema, ``pg_catalog``.
+        SQL that wraps a report's query must qualify every function, operator and type with ``pg_catalog``.
         """
         return self._fetch(sql, search_path=REPORTS_PATH)
 
     def fetch_own(self, sql: str) -> list[dict[str, Any]]:
-        """Returns the rows of a small query of Quire's own, whose names without a schema are PostgreSQL's."""
+        """Returns the rows of one of Quire's queries, whose unqualified names are PostgreSQL's."""
         return self._fetch(sql, search_path=SAFE_SEARCH_PATH)
 
     def _fetch(self, sql: str | Statement, *, search_path: str) -> list[dict[str, Any]]:
@@ -129,28 +129,28 @@ class SourceTransaction:
             give([dict(zip(names, row, strict=True)) for row in cursor.fetchall()])
 
         began = time.perf_counter()
-        found: list[dict[str, Any]] = []
+        fetched: list[dict[str, Any]] = []
         try:
             for rows in self._run(work, search_path=search_path):
-                found += rows
+                fetched += rows
         finally:
-            self._log(statement, rows=len(found), began=began)
-        return found
+            self._log(statement, rows=len(fetched), began=began)
+        return fetched
 
     def explain(self, sql: str | Statement) -> Any:
-        """Returns the plan of a query, as PostgreSQL's JSON has it, without running it."""
+        """Returns PostgreSQL's plan of a query as JSON, without executing the query."""
         ((plan,),) = (row.values() for row in self.fetch(Statement.of(sql).within("EXPLAIN (FORMAT JSON) ")))
         return plan
 
     def began_at(self) -> str:
-        """Returns the instant of the transaction's beginning, by the server's clock, in UTC as ISO 8601."""
+        """Returns the transaction's start by the server's clock, in UTC as ISO 8601."""
         (row,) = self.fetch_own(
             "SELECT to_char(transaction_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS began"
         )
         return str(row["began"])
 
     def columns(self, sql: str | Statement) -> tuple[SourceColumn, ...]:
-        """Returns the columns of a query's result, without reading a row of it."""
+        """Returns the columns of a query's result without reading rows."""
         query = Statement.of(sql).within("SELECT * FROM (\n", "\n) AS report LIMIT 0")
         began = time.perf_counter()
 
@@ -164,25 +164,25 @@ class SourceTransaction:
         finally:
             self._log(query, rows=0, began=began)
         kinds = ", ".join(str(column.type_code) for column in described) or "0"
-        found = self.fetch_own(
+        rows = self.fetch_own(
             "SELECT oid::bigint AS oid, typname::text AS name, typnamespace = 'pg_catalog'::regnamespace AS is_own "  # noqa: S608 - numbers
             f"FROM pg_type WHERE oid IN ({kinds})"
         )
-        types = {row["oid"]: (row["name"], row["is_own"]) for row in found}
+        types = {row["oid"]: (row["name"], row["is_own"]) for row in rows}
         return tuple(_column(column, *types.get(column.type_code, UNKNOWN_TYPE)) for column in described)
 
     def stream(self, sql: str | Statement, columns: tuple[SourceColumn, ...]) -> Generator[pa.RecordBatch]:
-        """Gives the rows of a query as they arrive, a few megabytes at a time, in the schema of their storage.
+        """Yields the rows of a query as they arrive, in batches of a few megabytes, with the schema of their storage.
 
-        Closing the iterator early ends the connection, and with it the query; it must be closed before the transaction.
+        Closing the iterator early ends the connection and the query. Close it before the transaction.
 
         Args:
             sql: the query.
             columns: its columns, as ``columns`` returns them.
 
         Raises:
-            QueryError: PostgreSQL refuses the query, which may come after the first rows; or its storage has no such
-                value, as ``CopyTextReader`` says.
+            QueryError: PostgreSQL rejected the query, possibly after the first rows; or a value cannot be stored, as
+                described by ``CopyTextReader``.
             SourceUnavailableError: the connection was lost.
             CancelledError: the session was cancelled.
         """
@@ -201,7 +201,7 @@ class SourceTransaction:
                     give(reader.read(block))
 
         try:
-            with closing(self._in_thread(parse)) as batches:  # beside the thread that copies, and the caller's
+            with closing(self._in_thread(parse)) as batches:  # in addition to the copying thread and the caller's
                 for batch in batches:
                     rows += batch.num_rows
                     yield batch
@@ -231,9 +231,9 @@ class SourceTransaction:
                 cancelled=self._session.cancelled,
                 seconds=self._session.timeout.total_seconds(),
             )
-        except SilenceError as error:  # what lies between keeps the connection, so that TCP does not notice
+        except SilenceError as error:  # a proxy keeps the connection open
             raise SourceUnavailableError(
-                f"PostgreSQL at {format_place(self._session.url)} is not available: it sends nothing any more"
+                f"PostgreSQL at {format_place(self._session.url)} is not available: it stopped responding"
             ) from error
 
     def _log(self, statement: Statement, *, rows: int, began: float) -> None:
@@ -242,7 +242,7 @@ class SourceTransaction:
 
 @contextmanager
 def _located(query: Statement) -> Iterator[None]:
-    """Puts the line of the report's query on errors: it stands behind one line of ours, and values add none."""
+    """Sets the line of the report's query on errors. The query follows one line of Quire's; values add no lines."""
     try:
         yield
     except QueryError as error:
@@ -252,21 +252,20 @@ def _located(query: Statement) -> Iterator[None]:
 
 
 def _hang_up(line: socket.socket) -> None:
-    """Ends a connection under whoever waits for it in another thread; PostgreSQL ends its query within a second.
+    """Ends a connection while another thread waits for it. PostgreSQL ends its query within a second.
 
-    A request to cancel would need a second connection to the server, for which psycopg2 keeps every thread of Python
-    waiting (seen in 2.9.13). Closed without lingering, the connection is reset: a server that waits until it can go on
-    sending would else find out when it next tries.
+    A cancel request needs a second connection, during which psycopg2 (2.9.13) blocks all Python threads. Without
+    lingering, the connection is reset. Otherwise a server that is blocked sending would notice only at its next write.
     """
-    with suppress(OSError):  # the other end did before
+    with suppress(OSError):  # the server closed it first
         line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         line.shutdown(socket.SHUT_RDWR)
 
 
 def _column(described: Any, name: str, is_own: bool) -> SourceColumn:
-    """Returns a column as ``cursor.description`` has it; of its type, that tells precision and scale as 16 bits each.
+    """Returns a column of ``cursor.description``, which reports precision and scale of its type as 16 bits each.
 
-    A scale has 11, with a sign (src/include/utils/numeric.h), and no precision is more than ``MAX_DIGITS``.
+    A scale has 11 bits including the sign (src/include/utils/numeric.h), and a precision is at most ``MAX_DIGITS``.
     """
     modifier = None
     if described.precision is not None and described.precision <= MAX_DIGITS:

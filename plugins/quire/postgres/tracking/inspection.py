@@ -10,8 +10,8 @@ from typing import Any
 
 from quire.errors import NotTrackedError
 from quire.postgres import SourceTransaction
-from quire.report import sql_literal
 from quire.report.definition import SourceTable
+from quire.report.sql_literal import literal
 
 STATEMENTS = ("insert", "update", "delete", "truncate")
 REPLICA = "replica"  # the trigger for rows that a subscription applies
@@ -195,8 +195,3 @@ def _state(table: SourceTable, row: Mapping[str, Any]) -> TableState:
         generated=row["generated"],
         stranger=row["stranger"],
     )
-
-
-def literal(value: str | None) -> str:
-    """Returns an SQL literal."""
-    return sql_literal.literal(value)

@@ -64,7 +64,7 @@ def track(definition: ReportDefinition, owner_url: str) -> tuple[str, ...]:
         owner.execute((FILES / "change_log.sql").read_bytes())
         _create_views(owner)
         withdraw_default_grants(owner)
-        states = _table_states(owner, definition.source.tables)
+        states = _inspect_as_owner(owner, definition.source.tables)
         _forget_dropped_tables(owner)
         incomplete = sorted({node for state in states for node in state.incomplete})
         lock_tables(owner, _only(owner, incomplete), "SHARE ROW EXCLUSIVE")  # as CREATE TRIGGER does, one by one
@@ -162,8 +162,8 @@ def _create_views(owner: Owner) -> None:
     )
 
 
-def _table_states(owner: Owner, tables: Sequence[SourceTable]) -> tuple[TableState, ...]:
-    """Looks at the tables; those without a schema are looked for where the connection itself looks."""
+def _inspect_as_owner(owner: Owner, tables: Sequence[SourceTable]) -> tuple[TableState, ...]:
+    """Returns the state of tables; unqualified names are resolved by the connection's own search_path."""
     owner.execute("SET LOCAL search_path TO DEFAULT")
     resolved = owner.execute(resolution_query(tables).encode()).fetchall()
     owner.execute(f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}")

@@ -9,9 +9,10 @@ from typing import Any
 from quire.date_range import DatePartition
 from quire.errors import NotTrackedError, SourceUnavailableError
 from quire.postgres import SourceTransaction
-from quire.postgres.tracking.inspection import TableState, inspect_tables, literal, resolution_query, resolved_tables
+from quire.postgres.tracking.inspection import TableState, inspect_tables, resolution_query, resolved_tables
 from quire.records.serialization import digest
 from quire.report.definition import ReportDefinition
+from quire.report.sql_literal import literal
 
 HOUR = timedelta(hours=1)
 EVERYWHERE = -1  # the number of no segment
