@@ -50,7 +50,7 @@ def test_install_and_check_as_commands(tmp_path: Path, database: str) -> None:
     assert quire(environment, "check").stdout == right
     assert quire(environment, "hooks", "check", "orders").stdout == right
     del environment["AIRFLOW_CONN_SHOP_WRITER"]
-    assert "its table was not looked at: AIRFLOW_CONN_SHOP_WRITER is not set" in quire(environment, "check").stdout
+    assert "its table was not checked: AIRFLOW_CONN_SHOP_WRITER is not set" in quire(environment, "check").stdout
 
 
 def test_check_tells_a_torn_file_and_an_unknown_source_in_one_line(tmp_path: Path) -> None:
