@@ -58,7 +58,7 @@ function formatEstimate(estimate) {
   const about = estimate.is_exact ? "" : "About ";
   const rows = estimate.is_exact ? estimate.rows : Number(estimate.rows.toPrecision(2));
   const cached = estimate.stored ? ` ${estimate.stored} of ${estimate.partitions} ${estimate.partitions === 1 ? "partition" : "partitions"} cached.` : "";
-  const bytes = estimate.bytes ? `, about ${formatSize(Number(estimate.bytes.toPrecision(2)))}` : "";
+  const bytes = estimate.bytes ? `, ${estimate.is_exact ? "about " : ""}${formatSize(Number(estimate.bytes.toPrecision(2)))}` : "";
   return `${about}${rows.toLocaleString("en")} ${rows === 1 ? "row" : "rows"}${bytes}.${cached}`;
 }
 
