@@ -39,9 +39,16 @@ def test_error_below_the_root_is_either_terminal_or_transient(kind: type[ReportE
     assert kind is ReportError or issubclass(kind, TerminalError) != issubclass(kind, TransientError)
 
 
-def test_exit_status_is_two_for_what_the_user_gave_and_one_for_all_else() -> None:
+def test_exit_status_is_two_for_input_and_settings_and_one_for_other_errors() -> None:
     of_two = {kind for kind in TREE if kind.exit_status == 2}
-    assert of_two == {errors.UsageError, DefinitionError, ParameterError, RangeError}
+    assert of_two == {
+        errors.UsageError,
+        DefinitionError,
+        ParameterError,
+        RangeError,
+        errors.SettingsError,
+        errors.NoConnectionError,
+    }
     assert {kind.exit_status for kind in set(TREE) - of_two} == {1}
 
 

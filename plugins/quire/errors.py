@@ -6,7 +6,7 @@
     │   │   ├── DefinitionError       a report's YAML or SQL file
     │   │   ├── RangeError            a date or date range
     │   │   └── ParameterError        a parameter or command-line argument
-    │   ├── SettingsError             an environment variable or connection
+    │   ├── SettingsError             an environment variable or connection; exit status 2
     │   │   └── NoConnectionError     a connection that is not set
     │   ├── QueryError                PostgreSQL rejected the query
     │   │   └── StatementError        syntax error, unknown table, column or function
@@ -122,6 +122,8 @@ class ParameterError(UsageError):
 
 class SettingsError(TerminalError):
     """A connection or an environment variable is missing or malformed."""
+
+    exit_status = 2
 
 
 class NoConnectionError(SettingsError):

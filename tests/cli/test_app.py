@@ -129,20 +129,20 @@ def test_wrong_input_is_one_line_with_status_2_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "reason"),
+    ("variable", "value", "status", "reason"),
     [
-        ("AIRFLOW_CONN_QUIRE_SOURCE", "postgresql://u:s3cr3t@127.0.0.1:9/x", "127.0.0.1:9 is not available"),
-        ("AIRFLOW_CONN_QUIRE_SOURCE", "mysql://u:s3cr3t@127.0.0.1/x", "has the scheme 'mysql'"),
-        ("AIRFLOW_CONN_QUIRE_SOURCE", "", "is not a URI"),
-        ("AIRFLOW_CONN_QUIRE_STORE", "aws://k:s3cr3t@/?endpoint_url=http%3A%2F%2F127.0.0.1%3A9", "does not answer"),
-        ("QUIRE_BUCKET", "there-is-none", "bucket there-is-none: there is no such bucket"),
+        ("AIRFLOW_CONN_QUIRE_SOURCE", "postgresql://u:s3cr3t@127.0.0.1:9/x", 1, "127.0.0.1:9 is not available"),
+        ("AIRFLOW_CONN_QUIRE_SOURCE", "mysql://u:s3cr3t@127.0.0.1/x", 2, "has the scheme 'mysql'"),
+        ("AIRFLOW_CONN_QUIRE_SOURCE", "", 2, "is not a URI"),
+        ("AIRFLOW_CONN_QUIRE_STORE", "aws://k:s3cr3t@/?endpoint_url=http%3A%2F%2F127.0.0.1%3A9", 1, "does not answer"),
+        ("QUIRE_BUCKET", "there-is-none", 1, "bucket there-is-none: there is no such bucket"),
     ],
 )
-def test_unreachable_database_or_bucket_is_one_line_with_status_1_and_leaves_nothing(
-    quire_environment: dict[str, str], bucket: S3Store, variable: str, value: str, reason: str
+def test_run_without_usable_database_or_bucket_fails_in_one_line_and_leaves_nothing(
+    quire_environment: dict[str, str], bucket: S3Store, variable: str, value: str, status: int, reason: str
 ) -> None:
-    status, line = refusal({**quire_environment, variable: value}, "run", "flights", *FLIGHTS_OF_HAWAIIAN)
-    assert status == 1
+    actual, line = refusal({**quire_environment, variable: value}, "run", "flights", *FLIGHTS_OF_HAWAIIAN)
+    assert actual == status
     assert reason in line
     assert "s3cr3t" not in line
     assert list(bucket.list("")) == []
@@ -151,7 +151,7 @@ def test_unreachable_database_or_bucket_is_one_line_with_status_1_and_leaves_not
 def test_missing_connection_names_the_variable(quire_environment: dict[str, str]) -> None:
     del quire_environment["AIRFLOW_CONN_QUIRE_STORE"]
     status, line = refusal(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN)
-    assert status == 1
+    assert status == 2
     assert "AIRFLOW_CONN_QUIRE_STORE is not set" in line
 
 
@@ -183,7 +183,7 @@ def test_check_refuses_a_connection_that_is_set_and_wrong(quire_environment: dic
     wrong = {**quire_environment, "AIRFLOW_CONN_QUIRE_SOURCE": "mysql://u:p@127.0.0.1/x"}
     tried = "conditional writes, range reads and multipart uploads work"
     status, line = refusal(wrong, "check", "flights", stdout=f"bucket {wrong['QUIRE_BUCKET']}: {tried}\n")
-    assert status == 1
+    assert status == 2
     assert "has the scheme 'mysql'" in line
 
 
