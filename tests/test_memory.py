@@ -12,13 +12,13 @@ MEGABYTE = 1024 * 1024
 PROGRAM = """
 import sys
 from pathlib import Path
-from quire.memory import give_back_large_blocks
+from quire.memory import map_large_blocks
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 if sys.argv[1] == "given back":
-    give_back_large_blocks()
+    map_large_blocks()
 del (raising := [bytearray(30 << 20)])[:]  # after which glibc would keep blocks of up to 30 MB
 blocks = [bytearray(1 << 20) for _ in range(200)]
 before = resident()

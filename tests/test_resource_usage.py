@@ -9,7 +9,7 @@ import time
 
 import pytest
 from quire.records.stage_records import StagedSummary, StatementUsage
-from quire.resource_usage import StatementLog, TaskMeter, measured
+from quire.resource_usage import StatementLog, TaskMeter, measure_task
 
 MEGABYTE = 1024 * 1024
 
@@ -72,7 +72,7 @@ def test_task_that_fails_is_told_in_the_log_too(caplog: pytest.LogCaptureFixture
     log = StatementLog()
 
     def fail() -> None:
-        with measured("extract", "2013", log):
+        with measure_task("extract", "2013", log):
             log.add("SELECT ?", rows=1, seconds=0.25)
             raise ValueError("no")
 
@@ -86,7 +86,7 @@ def test_task_that_fails_is_told_in_the_log_too(caplog: pytest.LogCaptureFixture
 def test_measured_task_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     log = StatementLog()
     caplog.set_level(logging.INFO, logger="quire.resource_usage")
-    with measured("aggregate", "2013", log) as meter:
+    with measure_task("aggregate", "2013", log) as meter:
         log.add("SELECT ?", rows=1, seconds=0.001)
         meter.count_written([StagedSummary(name="s", object_key="k", rows=16, bytes=900, sha256="0" * 64)])
     assert caplog.messages[0].startswith("aggregate 2013: 16 rows, 900 bytes, ")

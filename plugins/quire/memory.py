@@ -1,4 +1,4 @@
-"""Returns freed memory to the kernel, so the peak of a task does not include memory of earlier ones."""
+"""Returns freed memory to the kernel, so the peak of a task does not include memory of earlier tasks."""
 
 from __future__ import annotations
 
@@ -12,48 +12,46 @@ from quire.settings import set_defaults
 LARGE_BYTES = 128 * 1024
 _MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
 
-
-# Read by Polars' allocator when it is loaded: freed pages go back to the kernel soon. A run over TPC-H lineitem of
-# scale factor 1 holds 40 MB less, for a processor time that is the same.
+# Polars' allocator reads this when it is loaded, and then returns freed pages to the kernel quickly. A run over TPC-H
+# lineitem at scale factor 1 uses 40 MB less memory and the same CPU time.
 POLARS_VARIABLES = {
     "_RJEM_MALLOC_CONF": "dirty_decay_ms:100,muzzy_decay_ms:0",
-    # How many row groups Polars fetches before they are asked for; by itself it goes to hundreds of MB with large
-    # files. TPC-H's first query over the 60 million rows of seven years, in S3: a peak of 255 MB; of 400 with 6, and
-    # no sooner.
+    # The number of row groups that Polars prefetches. Its default uses hundreds of MB for large files. TPC-H's first
+    # query over seven years (60 million rows) in S3 peaks at 255 MB; with 6, it peaks at 400 MB and is no faster.
     "POLARS_ROW_GROUP_PREFETCH_SIZE": "2",
 }
-# Arrow's allocator of the same kind, which keeps less of what is freed than the one it takes by itself: 50 MB less
-# while rows are extracted, 25 MB while they are written, for 3% of the time. It would keep freed pages for a second,
-# into the next stage: 50 to 80 MB more at its peak, for no time at all.
+# Arrow with jemalloc retains less freed memory than with its default allocator: 50 MB less while extracting rows and
+# 25 MB less while writing them, for 3% more time. By default, jemalloc retains freed pages for a second, into the next
+# stage, whose peak is then 50 to 80 MB higher without being faster.
 ARROW_VARIABLES = {
     "ARROW_DEFAULT_MEMORY_POOL": "jemalloc",
     "JE_ARROW_MALLOC_CONF": "dirty_decay_ms:200,muzzy_decay_ms:0",
 }
-JEMALLOC_PAGE_BYTES = 4096  # Arrow's jemalloc supports memory pages of no other size
+JEMALLOC_PAGE_BYTES = 4096  # the only page size that Arrow's jemalloc supports
 
 
 def configure_process() -> None:
-    """Chooses how Polars and Arrow allocate, in a process or task of Quire's own, before either is loaded.
+    """Configures the allocators of Polars and Arrow. Call it before either is loaded, in Quire's own processes only.
 
-    Variables that the user has set stay. Other processes of Airflow that only load the plugin are left alone.
+    Variables that the user has set take precedence.
     """
     set_defaults(POLARS_VARIABLES)
     if os.sysconf("SC_PAGE_SIZE") == JEMALLOC_PAGE_BYTES:
         set_defaults(ARROW_VARIABLES)
 
 
-def give_back_large_blocks() -> None:
-    """Makes glibc map every large block by itself, from now on, in all threads of this process.
+def map_large_blocks() -> None:
+    """Makes glibc allocate every large block with its own mmap, in all threads of this process.
 
-    By itself it raises that threshold to the largest block that was freed (mallopt(3)); batches and parts of uploads
-    then lie in heaps of their threads, which stay as large as they were once: 100 MB of a run over TPC-H lineitem with
-    two extracts at once. Other systems' allocators have no such option, and are left alone.
+    By default, glibc raises the threshold for this to the largest block freed so far (mallopt(3)). Batches and upload
+    parts are then allocated in per-thread heaps, which never shrink: 100 MB in a run over TPC-H lineitem with two
+    concurrent extracts. Other allocators have no such option; this function does nothing there.
     """
     with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, LARGE_BYTES)
 
 
-def give_back_free_memory() -> None:
+def release_free_memory() -> None:
     """Returns the unused memory of Arrow and glibc to the kernel."""
     if arrow := sys.modules.get("pyarrow"):
         arrow.default_memory_pool().release_unused()

@@ -28,7 +28,7 @@ from quire.records.stage_records import (
 )
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
-from quire.resource_usage import TaskMeter, measured
+from quire.resource_usage import TaskMeter, measure_task
 from quire.runs.leases import Lease, hold_lease
 
 SIGNAL_SECONDS = 0.2  # the main thread must wake up to handle a signal that another thread received
@@ -57,7 +57,7 @@ class _Meters:
 
     @contextmanager
     def stage(self, name: str, session: SourceSession | None = None) -> Iterator[TaskMeter]:
-        with measured(name, self._task, session.statements if session else None) as meter:
+        with measure_task(name, self._task, session.statements if session else None) as meter:
             yield meter
             self.usages.append(meter.usage())
 

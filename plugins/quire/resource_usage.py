@@ -11,30 +11,36 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from quire.memory import give_back_free_memory
+from quire.memory import release_free_memory
 from quire.records.stage_records import RenderedFile, StagedPartition, StagedSummary, StatementUsage, TaskUsage
 
 logger = logging.getLogger(__name__)
 
-_PEAK = Path("/proc/self/status")
-_FORGET_PEAK = Path("/proc/self/clear_refs")
+_STATUS = Path("/proc/self/status")
+_RESET_PEAK = Path("/proc/self/clear_refs")
 
 
 class StatementLog:
-    """Counts the statements of a task by their text without values. Thread-safe."""
+    """Counts a task's statements, grouped by their text without values. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._usage: dict[str, tuple[int, int, float]] = {}
 
     def add(self, sql: str, *, rows: int, seconds: float) -> None:
-        """Counts one call of a statement, as ``normalized`` gives it."""
+        """Counts one call of a statement.
+
+        Args:
+            sql: the text, as ``normalize`` returns it.
+            rows: the number of rows that it returned.
+            seconds: its elapsed time.
+        """
         with self._lock:
             calls, total, spent = self._usage.get(sql, (0, 0, 0.0))
             self._usage[sql] = calls + 1, total + rows, spent + seconds
 
     def statements(self) -> tuple[StatementUsage, ...]:
-        """Returns the usage of each statement, in the order of first calls."""
+        """Returns the usage of each statement, ordered by first call."""
         with self._lock:
             return tuple(
                 StatementUsage(sql=sql, calls=calls, rows=rows, milliseconds=round(seconds * 1000, 1))
@@ -43,12 +49,12 @@ class StatementLog:
 
 
 class TaskMeter:
-    """Measures one task from now on.
+    """Measures one task, from the creation of the meter.
 
     Args:
-        stage: of the pipeline.
-        task: what it works on, such as a partition's key.
-        statements: of its session; None where it has none.
+        stage: the stage of the pipeline.
+        task: what the task works on, such as a partition's key.
+        statements: the log of the task's session, if it has one.
     """
 
     def __init__(self, stage: str, task: str, statements: StatementLog | None = None) -> None:
@@ -56,20 +62,20 @@ class TaskMeter:
         self._began, self._processor = time.perf_counter(), time.process_time()
         self._units = 1
         self._rows = self._bytes = 0
-        give_back_free_memory()
-        _forget_peak()
+        release_free_memory()
+        _reset_peak()
 
     def count(self, *, rows: int = 0, bytes: int = 0, units: int = 1) -> None:
-        """Sets what the task did: rows, bytes written, and the partitions or files it worked on."""
+        """Sets the task's totals: rows, bytes written, and units, which are partitions or files."""
         self._rows, self._bytes, self._units = rows, bytes, max(units, 1)
 
-    def count_written(self, found: Sequence[StagedPartition | StagedSummary | RenderedFile]) -> None:
-        """Counts the records of what the task wrote; partitions that were stored before were only looked at."""
-        new = [part for part in found if not (isinstance(part, StagedPartition) and part.cache_hit)]
-        self.count(rows=sum(part.rows for part in new), bytes=sum(part.bytes for part in new), units=len(found))
+    def count_written(self, parts: Sequence[StagedPartition | StagedSummary | RenderedFile]) -> None:
+        """Counts the rows and bytes that the task wrote. Cache hits count as units only."""
+        new = [part for part in parts if not (isinstance(part, StagedPartition) and part.cache_hit)]
+        self.count(rows=sum(part.rows for part in new), bytes=sum(part.bytes for part in new), units=len(parts))
 
     def usage(self) -> TaskUsage:
-        """Returns what the task has taken until now."""
+        """Returns the resources that the task has used so far."""
         return TaskUsage(
             stage=self._stage,
             task=self._task,
@@ -84,8 +90,8 @@ class TaskMeter:
 
 
 @contextmanager
-def measured(stage: str, task: str, statements: StatementLog | None = None) -> Iterator[TaskMeter]:
-    """Gives the meter of a task, and logs what it took at its end, however that comes."""
+def measure_task(stage: str, task: str, statements: StatementLog | None = None) -> Iterator[TaskMeter]:
+    """Yields a task's meter, and logs its usage when the task ends, even if it fails."""
     meter = TaskMeter(stage, task, statements)
     try:
         yield meter
@@ -93,29 +99,29 @@ def measured(stage: str, task: str, statements: StatementLog | None = None) -> I
         _log(meter.usage())
 
 
-def _log(found: TaskUsage) -> None:
+def _log(usage: TaskUsage) -> None:
     logger.info(
-        "%s %s: %s rows, %s bytes, %.2f s, %.2f s of processor, %.0f MB at most",
-        found.stage, found.task, found.rows, found.bytes, found.seconds, found.cpu_seconds, found.peak_rss_bytes / 1e6,
+        "%s %s: %s rows, %s bytes, %.2f s, %.2f s CPU, %.0f MB peak",
+        usage.stage, usage.task, usage.rows, usage.bytes, usage.seconds, usage.cpu_seconds, usage.peak_rss_bytes / 1e6,
     )  # fmt: skip
-    for statement in found.statements:
+    for statement in usage.statements:
         logger.info(
             "%s %s: %s calls, %s rows, %.1f ms: %s",
-            found.stage, found.task, statement.calls, statement.rows, statement.milliseconds, statement.sql,
+            usage.stage, usage.task, statement.calls, statement.rows, statement.milliseconds, statement.sql,
         )  # fmt: skip
 
 
 def peak_rss_bytes() -> int:
-    """Returns the most memory that this process has held, on Linux since its last task began."""
+    """Returns the peak memory of this process; on Linux, since its last task started."""
     with suppress(OSError):
-        for line in _PEAK.read_text().splitlines():
+        for line in _STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _forget_peak() -> None:
-    """Makes the kernel count the peak anew (man 5 proc, clear_refs: 5); where it cannot, peaks are those until now."""
+def _reset_peak() -> None:
+    """Resets the kernel's peak (man 5 proc, clear_refs: 5). Without this support, peaks include earlier tasks."""
     with suppress(OSError):
-        _FORGET_PEAK.write_text("5")
+        _RESET_PEAK.write_text("5")

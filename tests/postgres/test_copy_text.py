@@ -93,7 +93,7 @@ def test_number_keeps_its_digits_whatever_the_role_prints(fresh_database: str) -
 def test_nan_among_odd_times_is_refused_with_its_own_column(fresh_database: str) -> None:
     query = "SELECT DATE 'infinity' AS d, n::numeric(5,2) AS a FROM (VALUES ('1'), ('NaN')) AS v(n)"
     with pytest.raises(
-        QueryError, match=r"column a \(numeric\(5,2\)\) holds a value that is not a number, such as NaN"
+        QueryError, match=r"column a \(numeric\(5,2\)\) contains a value that is not a number, such as NaN"
     ):
         store(fresh_database, query)
 

@@ -265,7 +265,7 @@ def test_extreme_number_or_time_is_stored_to_its_last_bit(
 @pytest.mark.parametrize("kind", ["timestamp", "timestamptz"])
 def test_time_that_no_arrow_timestamp_has_is_refused_with_the_column(database: str, kind: str) -> None:
     fill(database, kind, ["294276-12-31 23:59:59.999999 UTC"])
-    with pytest.raises(QueryError, match=rf"column value \({kind}\).*294246: select it as text"):
+    with pytest.raises(QueryError, match=rf"column value \({kind}\).*294246\. Cast it to text"):
         store(database, "SELECT value FROM t ORDER BY n")
 
 

@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 from quire.postgres import reader_thread
-from quire.postgres.reader_thread import ITEMS_WAITING, Give, SilenceError, read_in_thread
+from quire.postgres.reader_thread import ITEMS_WAITING, Emit, SilenceError, read_in_thread
 
 
 class Line:
@@ -20,9 +20,9 @@ class Line:
         self.hung_up, self.cancelled = threading.Event(), threading.Event()
 
     def read(self, items: int, *, then_wait: bool = False) -> Generator[int]:
-        def work(give: Give[int]) -> None:
+        def work(emit: Emit[int]) -> None:
             for number in range(items):
-                give(number)
+                emit(number)
             if then_wait:
                 assert self.hung_up.wait(60)
                 raise ConnectionError("hung up")
@@ -57,9 +57,9 @@ def test_reader_that_is_left_ends_at_once(taken: int, then_wait: bool) -> None:
 def test_no_more_than_what_may_wait_is_read_ahead() -> None:
     given: list[int] = []
 
-    def work(give: Give[int]) -> None:
+    def work(emit: Emit[int]) -> None:
         for number in range(100):
-            give(number)
+            emit(number)
             given.append(number)
 
     with closing(read_in_thread(work, hang_up=lambda: None, cancelled=threading.Event())) as arriving:
@@ -70,8 +70,8 @@ def test_no_more_than_what_may_wait_is_read_ahead() -> None:
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3)])
 def test_error_of_any_kind_is_raised_behind_what_came_before(error: BaseException) -> None:
-    def work(give: Give[int]) -> None:
-        give(1)
+    def work(emit: Emit[int]) -> None:
+        emit(1)
         raise error
 
     arriving = read_in_thread(work, hang_up=lambda: None, cancelled=threading.Event())
@@ -96,10 +96,10 @@ def test_cancelled_reader_ends_while_nothing_comes() -> None:
 def test_reader_behind_a_reader_ends_with_it(taken: int) -> None:
     line = Line()
 
-    def pass_on(give: Give[int]) -> None:
+    def pass_on(emit: Emit[int]) -> None:
         with closing(line.read(60, then_wait=True)) as arriving:
             for number in arriving:
-                give(number)
+                emit(number)
 
     with closing(read_in_thread(pass_on, hang_up=line.hung_up.set, cancelled=line.cancelled)) as arriving:
         assert [next(arriving) for _ in range(taken)] == list(range(taken))
@@ -110,8 +110,8 @@ def test_reader_of_a_silent_line_gives_up_after_the_deadline(monkeypatch: pytest
     monkeypatch.setattr(reader_thread, "SILENT_SECONDS", 0.3)
     hung_up = threading.Event()
 
-    def work(give: Give[int]) -> None:
-        give(1)
+    def work(emit: Emit[int]) -> None:
+        emit(1)
         assert hung_up.wait(60)
 
     arriving = read_in_thread(work, hang_up=hung_up.set, cancelled=threading.Event(), seconds=0.1)
@@ -125,9 +125,9 @@ def test_reader_of_a_silent_line_gives_up_after_the_deadline(monkeypatch: pytest
 def test_items_that_wait_are_read_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader_thread, "SILENT_SECONDS", 0.0)
 
-    def work(give: Give[int]) -> None:
+    def work(emit: Emit[int]) -> None:
         for number in range(5):
-            give(number)
+            emit(number)
 
     with closing(read_in_thread(work, hang_up=lambda: None, cancelled=threading.Event(), seconds=-1)) as arriving:
         taken = []

@@ -12,7 +12,7 @@ from quire.cli.check import check_query
 from quire.errors import DefinitionError, QueryError, ReportError
 from quire.local_stack.postgres_server import PostgresServer
 from quire.postgres.grant_hints import missing_grant
-from quire.postgres.query_hints import advice_of_query
+from quire.postgres.query_hints import query_advice
 
 from tests.events import SQL, events_report, fill_events, session_of
 
@@ -95,7 +95,7 @@ def test_missing_grant_names_the_right_of_each_kind(message: str, command: str) 
     ],
 )
 def test_advice_of_query_names_outer_clauses_that_count_per_partition(sql: str, clauses: list[str]) -> None:
-    advice = "\n".join(advice_of_query(sql))
+    advice = "\n".join(query_advice(sql))
     assert re.findall(r"^the query (?:has|is) ([A-Z ]*[A-Z]),", advice, re.MULTILINE) == clauses
 
 
@@ -103,4 +103,4 @@ def test_check_advises_against_a_limit(tmp_path: Path, fresh_database: str) -> N
     fill_events(fresh_database)
     definition = events_report(tmp_path, sql=f"{SQL.rstrip()} LIMIT 10\n")
     (advice,) = check_query(definition, session=session_of(fresh_database))
-    assert advice.startswith("the query has LIMIT, which counts in each partition by itself")
+    assert advice.startswith("the query has LIMIT, which applies to each partition separately")

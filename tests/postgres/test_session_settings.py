@@ -78,4 +78,4 @@ def test_query_that_changes_the_style_of_its_own_dates_is_refused(
     with open_transaction(session_of(fresh_database)) as transaction, pytest.raises(QueryError) as caught:
         rows_of(transaction, query)
     assert f"column at ({value.split()[0]}) holds {printed}" in caught.value.message
-    assert caught.value.message.endswith("not in PostgreSQL's style ISO: the query must not change DateStyle")
+    assert caught.value.message.endswith("not in PostgreSQL's ISO style. The query must not change DateStyle")

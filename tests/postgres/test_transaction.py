@@ -138,7 +138,7 @@ def test_value_that_cannot_be_stored_ends_the_query_that_has_more(fresh_database
     )
     with (
         open_transaction(session_of(fresh_database)) as transaction,
-        pytest.raises(QueryError, match=r"column a \(numeric\(12,2\)\) holds a value that is not a number"),
+        pytest.raises(QueryError, match=r"column a \(numeric\(12,2\)\) contains a value that is not a number"),
     ):
         list(stream(transaction, query))
     wait_until_idle(fresh_database)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from quire.webhooks.event import read_event
-from quire.webhooks.rejections import BodyRefused
+from quire.webhooks.rejections import BodyRejected
 from quire.webhooks.webhook_definition import WebhookDefinition
 
 from tests.webhooks.shop import body_of, event_of, write_source
@@ -46,7 +46,7 @@ def test_time_is_told_in_utc_and_always_as_long(definition: WebhookDefinition, w
 @pytest.mark.parametrize("written", ['"0001-01-01T00:00:00+01:00"', '"yesterday"', '"2013-03-01"', "1e300", "[]", "{}"])
 def test_time_that_is_none_is_refused(definition: WebhookDefinition, written: str) -> None:
     body = f'{{"timestamp": {written}, "data": {{"order": {{"id": 1}}}}}}'.encode()
-    with pytest.raises(BodyRefused, match="timestamp is neither an ISO 8601 time"):
+    with pytest.raises(BodyRejected, match="timestamp is neither an ISO 8601 time"):
         event_of(definition, body)
 
 
@@ -62,5 +62,5 @@ def test_value_that_deletes_is_of_the_same_type(tmp_path: Path, equals: Any, del
 
 
 def test_body_that_is_no_text_is_refused(definition: WebhookDefinition) -> None:
-    with pytest.raises(BodyRefused, match="not UTF-8"):
+    with pytest.raises(BodyRejected, match="not UTF-8"):
         read_event(b"\xff", event_id="m", definition=definition)

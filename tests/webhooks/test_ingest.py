@@ -12,7 +12,7 @@ import pytest
 from quire.errors import DefinitionError
 from quire.webhooks.delivery_tables import install_tables
 from quire.webhooks.ingest import DeliveryOutcome, ingest
-from quire.webhooks.rejections import BodyRefused
+from quire.webhooks.rejections import BodyRejected
 from quire.webhooks.webhook_definition import WebhookDefinition
 
 from tests.postgres.tracking.tables import ask, run_sql
@@ -160,16 +160,16 @@ def test_null_that_a_column_does_not_take_is_refused_even_where_it_is_older(
 ) -> None:
     """Else it would depend on the order whether the rest of the event counts."""
     take(orders, fresh_database, body_of(1, 2, customer="Ann"))
-    with pytest.raises(BodyRefused, match="the column customer does not accept null"):
+    with pytest.raises(BodyRejected, match="the column customer does not accept null"):
         take(orders, fresh_database, body_of(1, 1, customer=None, amount=5))
-    with pytest.raises(BodyRefused, match="invalid input syntax for type numeric"):
+    with pytest.raises(BodyRejected, match="invalid input syntax for type numeric"):
         take(orders, fresh_database, body_of(1, 1, amount="five"))
     assert rows(fresh_database) == [(1, "Ann", None, None, "none")]
 
 
 def test_constraint_that_a_row_breaks_refuses_the_event(orders: WebhookDefinition, fresh_database: str) -> None:
     run_sql(fresh_database, "ALTER TABLE orders ADD CHECK (amount > 0)")
-    with pytest.raises(BodyRefused, match="violates check constraint"):
+    with pytest.raises(BodyRejected, match="violates check constraint"):
         take(orders, fresh_database, body_of(1, customer="Ann", amount=-1))
     assert ask(fresh_database, "SELECT count(*) FROM quire.webhook_record") == [(0,)]
 
@@ -180,7 +180,7 @@ def test_key_that_is_too_long_for_an_index_is_refused(tmp_path: Path, fresh_data
         tmp_path, table="public.words", keys={"word": "data.order.id"}, columns={"n": "n"}, event_time="timestamp"
     )
     install_tables(definition, writer_url=fresh_database, owner_url=fresh_database)
-    with pytest.raises(BodyRefused, match="index row"):
+    with pytest.raises(BodyRejected, match="index row"):
         take(definition, fresh_database, body_of("".join(map(chr, range(0x4E00, 0x4E00 + 9000)))))
 
 

@@ -202,11 +202,11 @@ class Handover:
         self, stage: str, names: Sequence[str], statements: StatementLog | None = None
     ) -> Iterator[TaskMeter]:
         """Measures a task, pushes its resource usage, and labels it in Airflow's pages by what it works on."""
-        from quire.resource_usage import measured
+        from quire.resource_usage import measure_task
 
         label = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
         get_current_context()["label"] = label  # type: ignore[typeddict-unknown-key]
-        with measured(stage, label, statements) as meter:
+        with measure_task(stage, label, statements) as meter:
             yield meter
             self._push(USAGE, meter.usage())
 

@@ -12,9 +12,9 @@ from quire.partitions.freshness import ensure_tables_tracked
 from quire.postgres import SourceSession, open_transaction
 from quire.postgres.arrow_types import numeric_scale
 from quire.postgres.partition_query import bound_query, query_columns
-from quire.postgres.query_hints import advice_of_query
+from quire.postgres.query_hints import query_advice
 from quire.postgres.search_path import search_path_advice
-from quire.postgres.tracking.coverage import forgotten_tables
+from quire.postgres.tracking.coverage import unlisted_tables
 from quire.records.stage_records import SourceColumn
 from quire.report.definition import Parameter, ReportDefinition
 from quire.report.request import RunRequest
@@ -52,10 +52,10 @@ def check_query(definition: ReportDefinition, *, session: SourceSession) -> tupl
         path_advice = tuple(search_path_advice(transaction))
         unlisted: tuple[str, ...] = ()
         if definition.source.freshness == "tracked":
-            unlisted = forgotten_tables(definition, sql, transaction=transaction)
+            unlisted = unlisted_tables(definition, sql, transaction=transaction)
             ensure_tables_tracked(definition, partition, transaction=transaction)
     return (
-        *advice_of_query(definition.sql_text),
+        *query_advice(definition.sql_text),
         *_advice(definition, columns),
         *map(_unlisted_advice, unlisted),
         *path_advice,

@@ -1,8 +1,8 @@
-"""The Arrow and Parquet type of each PostgreSQL type. No value changes on the way.
+"""Maps PostgreSQL types to Arrow and Parquet types without losing information.
 
-A type that neither Arrow nor a cell has (json, uuid, arrays, inet, money, …) travels as COPY and psql print it: a
-cast to text may differ, as that of ``inet`` does. ``numeric(p,s)`` becomes a decimal; ``numeric`` without scale becomes
-text, since no one scale fits.
+Types without an Arrow equivalent (json, uuid, arrays, inet, money, …) become the text that COPY and psql print. A cast
+to text can differ, for example for ``inet``. ``numeric(p,s)`` becomes a decimal; ``numeric`` without a scale becomes
+text, because no single scale fits all values.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _DIRECT = {
 
 
 def numeric_scale(pg_type: str) -> tuple[int, int] | None:
-    """Returns precision and scale of ``numeric(p,s)`` if a 128-bit decimal can hold it, else None."""
+    """Returns the precision and scale of ``numeric(p,s)`` if a 128-bit decimal can hold it, otherwise None."""
     match = _NUMERIC.fullmatch(pg_type)
     if not match:
         return None
@@ -44,7 +44,7 @@ def numeric_scale(pg_type: str) -> tuple[int, int] | None:
 
 
 def arrow_type(pg_type: str) -> pa.DataType:
-    """Returns the Arrow type that holds every value of a PostgreSQL type."""
+    """Returns the Arrow type that can hold every value of a PostgreSQL type."""
     decimal = numeric_scale(pg_type)
     return pa.decimal128(*decimal) if decimal else _DIRECT.get(pg_type, pa.string())
 
@@ -53,9 +53,9 @@ def type_name(name: str, *, is_own: bool, modifier: tuple[int, int] | None) -> s
     """Returns the name of a type as reports show it.
 
     Args:
-        name: of the type, in PostgreSQL's catalogue.
-        is_own: whether it is PostgreSQL's own, and not a user's who may have called it the same: that is quoted.
-        modifier: precision and scale of ``numeric(p,s)``, else None.
+        name: the name in PostgreSQL's catalog.
+        is_own: whether the type is built in. A user-defined type with the name of a built-in type is quoted.
+        modifier: the precision and scale of ``numeric(p,s)``, otherwise None.
     """
     if not is_own and name in _DIRECT:
         return quote_identifier(name)
@@ -63,7 +63,7 @@ def type_name(name: str, *, is_own: bool, modifier: tuple[int, int] | None) -> s
 
 
 def select_list(columns: tuple[SourceColumn, ...]) -> str:
-    """Returns the columns for SELECT, without casts: COPY prints values like psql, by their type's output function."""
+    """Returns the columns for SELECT. They need no casts: COPY prints each value with its type's output function."""
     return ", ".join(quote_identifier(column.name) for column in columns)
 
 
@@ -73,7 +73,7 @@ def quote_identifier(identifier: str) -> str:
 
 
 def storage_schema(columns: tuple[SourceColumn, ...]) -> pa.Schema:
-    """Returns the Parquet schema; each field's metadata keeps the PostgreSQL type."""
+    """Returns the Parquet schema, with each column's PostgreSQL type in the field metadata."""
     return pa.schema(
         [
             pa.field(column.name, arrow_type(column.pg_type), metadata={PG_TYPE: column.pg_type.encode()})

@@ -1,8 +1,8 @@
-"""Arrow without pandas: imported before whatever uses Arrow's scalars, arrays and datasets.
+"""Keeps pyarrow from importing pandas. Import this module before using Arrow scalars, arrays or datasets.
 
-For each of them pyarrow asks whether it was given something of pandas, and imports pandas to know, where that is
-installed (as beside Airflow): 1.5 s of processor time and 30 MB in every task, for nothing. It asks once in a process
-(``pandas-shim.pxi``, pyarrow 26), so that it is enough to let it find no pandas that one time; others may import it.
+To check whether an argument is a pandas object, pyarrow imports pandas if it is installed, as it is with Airflow. This
+costs every task 1.5 s of CPU time and 30 MB. pyarrow tries once per process (``pandas-shim.pxi``, pyarrow 26), so
+hiding pandas during that attempt is enough. Other code can still import it.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ PANDAS = "pandas"
 
 
 class _NoPandas(MetaPathFinder):
-    """Finds that there is no pandas, and leaves the rest to others."""
+    """Hides pandas, and leaves all other modules to the other finders."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
         if fullname == PANDAS:
             raise ModuleNotFoundError(fullname)
 
 
-def _let_arrow_find_no_pandas() -> None:
-    if PANDAS in sys.modules:  # somebody has use for it
+def _hide_pandas_from_arrow() -> None:
+    if PANDAS in sys.modules:  # already imported, so nothing is saved
         return
     finder = _NoPandas()
     sys.meta_path.insert(0, finder)
@@ -36,4 +36,4 @@ def _let_arrow_find_no_pandas() -> None:
         sys.meta_path.remove(finder)
 
 
-_let_arrow_find_no_pandas()
+_hide_pandas_from_arrow()

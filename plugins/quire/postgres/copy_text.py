@@ -1,8 +1,7 @@
-r"""The text that COPY sends, as Arrow's arrays: the format of PostgreSQL's manual, COPY, section "Text Format".
+r"""Parses COPY's text format (PostgreSQL manual, COPY, "Text Format") into Arrow arrays.
 
-A row is a line, tabs separate its values, ``\N`` is NULL, and a backslash in a value stands before the name of a
-letter that would be mistaken for one of these. So every newline and tab is a separator, and Arrow's reader of CSV cuts
-the text up without looking for quotes.
+Each row is one line, tabs separate its values, and ``\N`` is NULL. Special characters in values are escaped with a
+backslash, so every newline and tab is a separator. Arrow's CSV reader can therefore split the text without quoting.
 """
 
 from __future__ import annotations
@@ -22,25 +21,25 @@ BLOCK_BYTES = 4 * 1024 * 1024
 _BACKSLASH = "\\"
 _NULL = "\\N"
 _LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-_NEVER_IN_TEXT = "\x00"  # PostgreSQL allows it in no value
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # Arrow takes one away from where a text begins
+_NEVER_IN_TEXT = "\x00"  # PostgreSQL rejects it in every value
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # Arrow strips one from the start of the text
 _SEPARATED = csv.ParseOptions(delimiter="\t", quote_char=False, escape_char=False, ignore_empty_lines=False)
 
 
 class LineBlocks:
-    """A file for what COPY sends: takes it row by row, and gives on whole lines, at least ``BLOCK_BYTES`` at a time."""
+    """A file that receives COPY's output row by row, and passes on blocks of lines, at least ``BLOCK_BYTES`` each."""
 
-    def __init__(self, give: Callable[[bytes], None]) -> None:
-        self._give = give
+    def __init__(self, emit: Callable[[bytes], None]) -> None:
+        self._emit = emit
         self._lines = io.BytesIO()
         collecting = self._collect()
         next(collecting)
         self.write = collecting.send  # for each row, 0.1 µs less than io.BufferedWriter
 
     def flush(self) -> None:
-        """Gives on the last lines."""
+        """Passes on the last lines."""
         if self._lines.tell():
-            self._give(self._lines.getvalue())
+            self._emit(self._lines.getvalue())
 
     def _collect(self) -> Generator[None, bytes]:
         lines = self._lines
@@ -48,43 +47,43 @@ class LineBlocks:
         while True:
             write((yield))
             if size() >= BLOCK_BYTES:
-                self._give(lines.getvalue())
+                self._emit(lines.getvalue())
                 lines.seek(0)
                 lines.truncate()
 
 
 class CopyTextReader:
-    """Reads lines of COPY's text into record batches of one schema, that of ``storage_schema``."""
+    """Parses lines of COPY's text into record batches with the schema that ``storage_schema`` returns."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self._schema = schema
         self._names = [str(number) for number in range(len(schema))]
-        self._has_odd_times = False
+        self._has_unusual_times = False
 
     def read(self, lines: bytes) -> pa.RecordBatch:
-        """Returns the rows of at least one line; the last is ended too.
+        """Returns the rows of one or more lines, each of which ends with a newline.
 
         Raises:
-            QueryError: a numeric(p,s) column holds NaN, which no decimal has; or a time lies after the year 294246,
-                which no Arrow timestamp has, or is not in the style ISO.
+            QueryError: a numeric(p,s) column contains NaN, which decimals cannot represent; a time is after the year
+                294246, which Arrow timestamps cannot represent; or a time is not in the ISO style.
         """
-        if not self._has_odd_times:
+        if not self._has_unusual_times:
             try:
                 return self._batch(lines, self._schema.types)
-            except pa.ArrowInvalid:  # from now on times are read as text first, so that only these lines are read twice
-                self._has_odd_times = True
+            except pa.ArrowInvalid:  # from now on, read times as text first, so only these lines are parsed twice
+                self._has_unusual_times = True
         kinds = [pa.string() if pa.types.is_temporal(kind) else kind for kind in self._schema.types]
         try:
             return self._batch(lines, kinds)
         except pa.ArrowInvalid as error:
-            raise self._refusal(lines, kinds) from error
+            raise self._column_error(lines, kinds) from error
 
     def _batch(self, lines: bytes, kinds: list[pa.DataType]) -> pa.RecordBatch:
         columns = self._columns(lines, kinds, self._names)
         if _BACKSLASH.encode() in lines:
-            columns = [_unescaped(column) if pa.types.is_string(column.type) else column for column in columns]
+            columns = [_unescape(column) if pa.types.is_string(column.type) else column for column in columns]
         arrays = [
-            column if column.type == field.type else _times(column, field)
+            column if column.type == field.type else _parse_times(column, field)
             for column, field in zip(columns, self._schema, strict=True)
         ]
         return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
@@ -107,18 +106,20 @@ class CopyTextReader:
         )
         return [column.combine_chunks() for column in table.columns]
 
-    def _refusal(self, lines: bytes, kinds: list[pa.DataType]) -> QueryError:
-        """Returns what is wrong with the first column that cannot be read: only of decimals there are such."""
+    def _column_error(self, lines: bytes, kinds: list[pa.DataType]) -> QueryError:
+        """Returns the error for the first column that cannot be parsed, which is always a decimal."""
         for name, field in zip(self._names, self._schema, strict=True):
             try:
                 self._columns(lines, kinds, [name])
             except pa.ArrowInvalid:
-                what = "a value that is not a number, such as NaN: select it as float8 or text"
-                return QueryError(f"column {_named(field)} holds {what}")
-        raise AssertionError("what could not be read before could be read now")
+                return QueryError(
+                    f"column {_label(field)} contains a value that is not a number, such as NaN. Cast it to float8 or "
+                    "text"
+                )
+        raise AssertionError("the batch was invalid, but each of its columns is valid")
 
 
-def _unescaped(texts: pa.Array) -> pa.Array:
+def _unescape(texts: pa.Array) -> pa.Array:
     if not pc.any(pc.match_substring(texts, _BACKSLASH)).as_py():
         return texts
     texts = pc.replace_substring(texts, _BACKSLASH * 2, _NEVER_IN_TEXT)
@@ -127,14 +128,14 @@ def _unescaped(texts: pa.Array) -> pa.Array:
     return pc.replace_substring(texts, _NEVER_IN_TEXT, _BACKSLASH)
 
 
-def _times(texts: pa.Array, field: pa.Field) -> pa.Array:
+def _parse_times(texts: pa.Array, field: pa.Field) -> pa.Array:
     try:
         return parse_times(texts, field.type)
     except OverflowError as error:
-        raise QueryError(f"column {_named(field)} holds a time after the year 294246: select it as text") from error
+        raise QueryError(f"column {_label(field)} contains a time after the year 294246. Cast it to text") from error
     except StyleError as error:
-        raise QueryError(f"column {_named(field)} holds {error}: the query must not change DateStyle") from error
+        raise QueryError(f"column {_label(field)} contains {error}. The query must not change DateStyle") from error
 
 
-def _named(field: pa.Field) -> str:
+def _label(field: pa.Field) -> str:
     return f"{field.name} ({field.metadata[PG_TYPE].decode()})"

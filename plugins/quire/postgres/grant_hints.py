@@ -1,11 +1,11 @@
-"""The GRANT that a role lacks, from the words of PostgreSQL's refusal."""
+"""Suggests the missing GRANT for PostgreSQL's permission errors."""
 
 from __future__ import annotations
 
 import re
 
 _SIMPLE = re.compile(r"[a-z_][a-z0-9_$]*")
-_REFUSED = re.compile(
+_PERMISSION_DENIED = re.compile(
     r"permission denied for (table|view|materialized view|foreign table|sequence|schema|function|type|foreign server) "
     r"(.{1,200})",
     re.DOTALL,
@@ -20,19 +20,19 @@ _GRANTS = {
 
 
 def missing_grant(message: str, *, role: str) -> str:
-    """Returns ``. `` and the command that the owner can run, or nothing where the message does not say for what.
+    """Returns ``. `` and the GRANT for the object's owner to run, or an empty string if the message names no object.
 
     Args:
-        message: of SQLSTATE 42501, in English.
-        role: that was refused.
+        message: PostgreSQL's message in English, with SQLSTATE 42501.
+        role: the role without the privilege.
     """
-    refused = _REFUSED.fullmatch(message)
-    if not refused:
+    match = _PERMISSION_DENIED.fullmatch(message)
+    if not match:
         return ""
-    right = _GRANTS.get(refused[1], "SELECT ON")
-    grantee = _quoted(role) if role else "the role"
-    return f". The owner can run: GRANT {right} {_quoted(refused[2])} TO {grantee}"
+    privilege = _GRANTS.get(match[1], "SELECT ON")
+    grantee = _quote(role) if role else "the role"
+    return f". The owner can run: GRANT {privilege} {_quote(match[2])} TO {grantee}"
 
 
-def _quoted(name: str) -> str:
+def _quote(name: str) -> str:
     return name if _SIMPLE.fullmatch(name) else '"' + name.replace('"', '""') + '"'

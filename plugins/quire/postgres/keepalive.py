@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from psycopg2.extensions import parse_dsn
 
-# libpq's (PostgreSQL's manual, 34.1.2), in seconds: 30 in all
+# libpq's parameters (PostgreSQL manual, 34.1.2): each detects a dead server within 30 s.
 CLIENT = {
     "connect_timeout": "30",
     "keepalives_idle": "10",
@@ -18,7 +18,7 @@ CLIENT = {
     "keepalives_count": "4",
     "tcp_user_timeout": "30000",
 }
-# PostgreSQL's (20.3.2), for the server's end of the connection
+# PostgreSQL's settings (20.3.2) for the server's end of the connection
 SERVER = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",

@@ -117,8 +117,8 @@ def lock_tables(owner: Owner, tables: Sequence[Composable], mode: LiteralString)
 
 
 @contextmanager
-def installing(url: str) -> Iterator[Owner]:
-    """Opens an exclusive ``owner_transaction`` for installing, after checking that the owner controls the schema.
+def installation_transaction(url: str) -> Iterator[Owner]:
+    """Opens an exclusive ``owner_transaction`` after checking that the owner controls the schema ``quire``.
 
     Raises:
         UntrustedSchemaError: another role owns the schema ``quire`` or an object in it.

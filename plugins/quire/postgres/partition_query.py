@@ -1,4 +1,4 @@
-"""The report's query with its values in place, and what it returns."""
+"""Binds a report's query to a partition, and reads the columns of its result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def bound_query(definition: ReportDefinition, request: RunRequest, partition: DatePartition) -> Statement:
-    """Returns the SQL for one partition: its instants and the request's parameters as quoted literals.
+    """Returns the SQL for one partition, with its bounds and the request's parameters as quoted literals.
 
     Raises:
         ParameterError: a value cannot be sent to PostgreSQL.
@@ -29,13 +29,13 @@ def bound_query(definition: ReportDefinition, request: RunRequest, partition: Da
 def query_columns(
     definition: ReportDefinition, request: RunRequest, partition: DatePartition, *, transaction: SourceTransaction
 ) -> tuple[SourceColumn, ...]:
-    """Returns the columns of the query, without reading a row of it.
+    """Returns the columns of the query's result without reading rows.
 
     Raises:
-        DefinitionError: PostgreSQL does not understand it.
+        DefinitionError: PostgreSQL cannot parse or resolve the query.
         ParameterError: a value cannot be sent to PostgreSQL.
-        QueryError: PostgreSQL refuses it for another reason.
-        SourceUnavailableError: PostgreSQL is away.
+        QueryError: PostgreSQL rejected the query for another reason.
+        SourceUnavailableError: PostgreSQL cannot be reached.
     """
     try:
         return transaction.columns(bound_query(definition, request, partition))

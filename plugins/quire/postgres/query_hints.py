@@ -1,4 +1,4 @@
-"""What ``quire check`` advises of a query's text alone."""
+"""Advice from ``quire check`` that needs only the text of a query."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from quire.report.sql_template import bare_code
 _WORD = re.compile(r"[^\W\d][\w$]*+|[()]")
 
 
-def advice_of_query(sql: str) -> Iterator[str]:
-    """Gives what would surprise its author: the query runs once for each partition, not once for the range."""
+def query_advice(sql: str) -> Iterator[str]:
+    """Yields warnings for clauses whose effect is surprising because the query runs once per partition."""
     words = list(_outer_words(sql))
     for clause in ("limit", "offset", "fetch"):
         if clause in words:
             yield (
-                f"the query has {clause.upper()}, which counts in each partition by itself: another partition or range "
-                "gives other rows; leave it out, or put it into a subquery that does not depend on the range"
+                f"the query has {clause.upper()}, which applies to each partition separately: the rows depend on the "
+                "partition size and the date range. Remove it, or move it into a subquery that does not depend on the "
+                "date range"
             )
     if any(pair == ("select", "distinct") for pair in pairwise(words)):
         yield (
-            "the query is SELECT DISTINCT, which holds in each partition by itself: a row can repeat in "
-            "another partition"
+            "the query is SELECT DISTINCT, which applies to each partition separately: a row can appear in more than "
+            "one partition"
         )
 
 
 def _outer_words(sql: str) -> Iterator[str]:
-    """Gives the words outside of parentheses, quotes and comments, in small letters."""
+    """Yields the words outside parentheses, quotes and comments, in lower case."""
     depth = 0
     for match in _WORD.finditer(bare_code(sql)):
         if match[0] == "(":

@@ -16,7 +16,7 @@ ITEMS_WAITING = 1
 CANCEL_SECONDS = 0.2
 SILENT_SECONDS = 15  # a busy server may report a statement timeout this late
 Item = TypeVar("Item")
-Give = Callable[[Item], None]
+Emit = Callable[[Item], None]
 _END = object()
 
 
@@ -25,7 +25,7 @@ class SilenceError(Exception):
 
 
 def read_in_thread(
-    work: Callable[[Give[Item]], None],
+    work: Callable[[Emit[Item]], None],
     *,
     hang_up: Callable[[], None],
     cancelled: threading.Event,
@@ -46,56 +46,56 @@ def read_in_thread(
         SilenceError: ``seconds`` have passed, and nothing arrived for another ``SILENT_SECONDS``.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
-    arrived: queue.Queue[Any] = queue.Queue(ITEMS_WAITING)
-    given_up = threading.Event()
-    thread = threading.Thread(target=_work, args=(work, arrived, given_up), name="postgresql", daemon=True)
+    items: queue.Queue[Any] = queue.Queue(ITEMS_WAITING)
+    abandoned = threading.Event()
+    thread = threading.Thread(target=_work, args=(work, items, abandoned), name="postgresql", daemon=True)
     has_ended = False
     try:
         thread.start()
         while not has_ended:
-            item = _next(arrived, cancelled, deadline)
+            item = _next(items, cancelled, deadline)
             has_ended = item is _END or isinstance(item, BaseException)  # the last item
             if isinstance(item, BaseException):
                 raise item
             if not has_ended:
                 yield item
     finally:
-        given_up.set()
+        abandoned.set()
         try:
             if not has_ended:
                 hang_up()
         finally:
             while thread.is_alive():
-                _empty(arrived)  # unblocks a thread that waits for room
+                _empty(items)  # unblocks a thread that waits for room
                 thread.join(0.1)
 
 
-def _work(work: Callable[[Give[Any]], None], arrived: queue.Queue[Any], given_up: threading.Event) -> None:
-    def give(item: Any) -> None:
-        if not given_up.is_set():
-            arrived.put(item)
+def _work(work: Callable[[Emit[Any]], None], items: queue.Queue[Any], abandoned: threading.Event) -> None:
+    def emit(item: Any) -> None:
+        if not abandoned.is_set():
+            items.put(item)
 
     try:
-        work(give)
-        give(_END)
+        work(emit)
+        emit(_END)
     except BaseException as error:  # raised again in the caller
-        give(error)
+        emit(error)
 
 
-def _next(arrived: queue.Queue[Any], cancelled: threading.Event, deadline: float | None) -> Any:
+def _next(items: queue.Queue[Any], cancelled: threading.Event, deadline: float | None) -> Any:
     latest = None if deadline is None else max(deadline, time.monotonic()) + SILENT_SECONDS
     while not cancelled.is_set():
         try:
-            return arrived.get(timeout=CANCEL_SECONDS)
+            return items.get(timeout=CANCEL_SECONDS)
         except queue.Empty:
             if latest is not None and time.monotonic() > latest:
                 raise SilenceError from None
     raise CancelledError
 
 
-def _empty(arrived: queue.Queue[Any]) -> None:
+def _empty(items: queue.Queue[Any]) -> None:
     try:
         while True:
-            arrived.get_nowait()
+            items.get_nowait()
     except queue.Empty:
         return

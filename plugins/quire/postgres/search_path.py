@@ -1,4 +1,4 @@
-"""Who else can put objects where a report's query looks for names without a schema."""
+"""Finds roles that can create objects in the schemas where a report's query resolves unqualified names."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from quire.report.sql_literal import literal
 
 NAME = re.compile(r'"(?P<quoted>(?:[^"]++|"")*)"(?!")|(?P<plain>[^\s,"]++)')
 MAX_NAMES = 3
-# Roles other than the reader itself, superusers and the owner of the database, with the right to create objects in
-# schemas of the path, or to create such a schema. The owner of a schema is trusted with it, as the owner of its
-# tables, except for one that is on the path for its name only ("$user"), or that comes before a schema with tables of
-# another owner: objects there are found in the place of those tables.
+# Roles that can create objects in a schema of the path, or create a missing one; the reader, superusers and the
+# database's owner are left out. The owner of a schema is trusted like the owner of its tables, with two exceptions: a
+# schema that is on the path only as "$user", and a schema that precedes one with another owner's tables, which its
+# objects can shadow.
 _CREATORS = """
 WITH path AS (SELECT * FROM (VALUES {path}) AS p(position, name, is_user)),
 held AS (
@@ -49,10 +49,10 @@ SELECT held.name, held.is_there, held.is_owner, coalesce(quote_ident(r.rolname),
 
 
 def search_path_advice(transaction: SourceTransaction) -> Iterator[str]:
-    """Gives advice for each schema of a report's search_path in which other roles may create objects.
+    """Yields a warning for each schema of a report's search_path in which other roles can create objects.
 
-    A table there can stand in for the one that the query means, and a function or operator can fit a call better than
-    PostgreSQL's own; what they do, they do with the reader's rights.
+    A table there can shadow the intended one, and a function or operator can match a call better than PostgreSQL's
+    own. Such code runs with the reader's privileges.
     """
     (row,) = transaction.fetch(
         "SELECT pg_catalog.current_setting('search_path') AS path, current_user::pg_catalog.text AS reader"
@@ -69,12 +69,12 @@ def search_path_advice(transaction: SourceTransaction) -> Iterator[str]:
 
 
 def _schemas(path: str, reader: str) -> Iterator[tuple[str, bool]]:
-    """Gives the schemas of a search_path, and whether each stands there as ``"$user"``."""
+    """Yields the schemas of a search_path, and whether each is written as ``"$user"``."""
     for match in NAME.finditer(path):
         name = match["plain"] or match["quoted"].replace('""', '"')
         if name == "$user":
             yield reader, True
-        elif not name.startswith("pg_"):  # PostgreSQL's own, and temporary objects, which are the session's
+        elif not name.startswith("pg_"):  # system schemas, and the session's temporary objects
             yield name, False
 
 
@@ -83,16 +83,16 @@ def _advice(rows: Sequence[dict[str, Any]]) -> str:
     roles = [row["creator"] for row in rows]
     names = ", ".join("every role (PUBLIC)" if role == "PUBLIC" else role for role in roles[:MAX_NAMES])
     more = f" and {len(roles) - MAX_NAMES} more" if len(roles) > MAX_NAMES else ""
-    danger = f"the query may then read or call their objects with the rights of {reader}"
-    if rows[0]["is_there"] and any(row["is_owner"] for row in rows):  # who can grant itself the right again
+    danger = f"the query may then read or call their objects with the privileges of {reader}"
+    if rows[0]["is_there"] and any(row["is_owner"] for row in rows):  # could grant itself a revoked privilege again
         return (
             f"{names}{more} can create objects in schema {schema}, which is on the search_path of {reader}: {danger}. "
-            "Take the schema off the search_path, or behind the schemas with the tables, or change its owner"
+            "Remove the schema from the search_path, move it after the schemas with the tables, or change its owner"
         )
     if rows[0]["is_there"]:
         return (
             f"{names}{more} can create objects in schema {schema}, which is on the search_path of {reader}: {danger}. "
-            f"REVOKE CREATE ON SCHEMA {schema} FROM {', '.join(roles)}, or take the schema off the search_path"
+            f"REVOKE CREATE ON SCHEMA {schema} FROM {', '.join(roles)}, or remove the schema from the search_path"
         )
     return (
         f"{names}{more} can create the schema {schema}, which does not exist but is on the search_path of {reader}: "

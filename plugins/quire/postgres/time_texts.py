@@ -75,7 +75,7 @@ def _parse(text: str, integer: pa.DataType) -> int:
         return lowest if text.startswith("-") else highest
     match = _PRINTED.fullmatch(text)
     if not match:
-        raise StyleError(f"{text}, which is not in PostgreSQL's style ISO")
+        raise StyleError(f"{text}, which is not in PostgreSQL's ISO style")
     days = _days(match) if match["year"] else 0
     if integer == pa.int32():
         return days

@@ -24,7 +24,7 @@ from quire.postgres.arrow_types import select_list, storage_schema, type_name
 from quire.postgres.copy_text import CopyTextReader, LineBlocks
 from quire.postgres.error_translation import format_place, translate_driver_errors
 from quire.postgres.keepalive import CLIENT, with_defaults
-from quire.postgres.reader_thread import Give, Item, SilenceError, read_in_thread
+from quire.postgres.reader_thread import Emit, Item, SilenceError, read_in_thread
 from quire.postgres.session_settings import MAX_NAME_LENGTH, SAFE_SEARCH_PATH, local_settings, reading_statements
 from quire.records.stage_records import SourceColumn
 from quire.report.sql_literal import CLIENT_ENCODING, literal
@@ -99,7 +99,7 @@ class SourceTransaction:
     def execute(self, sql: str) -> None:
         """Executes a statement for the session itself. It returns no rows and is not logged."""
 
-        def work(cursor: Cursor, give: Give[None]) -> None:
+        def work(cursor: Cursor, emit: Emit[None]) -> None:
             cursor.execute(sql)
 
         for _ in self._run(work, search_path=SAFE_SEARCH_PATH):
@@ -123,10 +123,10 @@ class SourceTransaction:
     def _fetch(self, sql: str | Statement, *, search_path: str) -> list[dict[str, Any]]:
         statement = Statement.of(sql)
 
-        def work(cursor: Cursor, give: Give[list[dict[str, Any]]]) -> None:
+        def work(cursor: Cursor, emit: Emit[list[dict[str, Any]]]) -> None:
             cursor.execute(statement.text)
             names = [column.name for column in cursor.description or ()]
-            give([dict(zip(names, row, strict=True)) for row in cursor.fetchall()])
+            emit([dict(zip(names, row, strict=True)) for row in cursor.fetchall()])
 
         began = time.perf_counter()
         fetched: list[dict[str, Any]] = []
@@ -154,9 +154,9 @@ class SourceTransaction:
         query = Statement.of(sql).within("SELECT * FROM (\n", "\n) AS report LIMIT 0")
         began = time.perf_counter()
 
-        def work(cursor: Cursor, give: Give[Sequence[Any]]) -> None:
+        def work(cursor: Cursor, emit: Emit[Sequence[Any]]) -> None:
             cursor.execute(query.text)
-            give(cursor.description or ())
+            emit(cursor.description or ())
 
         try:
             with _located(query):
@@ -190,15 +190,15 @@ class SourceTransaction:
         reader = CopyTextReader(storage_schema(columns))
         began, rows = time.perf_counter(), 0
 
-        def copy(cursor: Cursor, give: Give[bytes]) -> None:
-            blocks = LineBlocks(give)
+        def copy(cursor: Cursor, emit: Emit[bytes]) -> None:
+            blocks = LineBlocks(emit)
             cursor.copy_expert(f"COPY ({query.text}) TO STDOUT", blocks)
             blocks.flush()
 
-        def parse(give: Give[pa.RecordBatch]) -> None:
+        def parse(emit: Emit[pa.RecordBatch]) -> None:
             with closing(self._run(copy, search_path=REPORTS_PATH)) as blocks:
                 for block in blocks:
-                    give(reader.read(block))
+                    emit(reader.read(block))
 
         try:
             with closing(self._in_thread(parse)) as batches:  # in addition to the copying thread and the caller's
@@ -208,14 +208,14 @@ class SourceTransaction:
         finally:
             self._log(query, rows=rows, began=began)
 
-    def _run(self, work: Callable[[Cursor, Give[Item]], None], *, search_path: str) -> Generator[Item]:
-        def work_there(give: Give[Item]) -> None:
+    def _run(self, work: Callable[[Cursor, Emit[Item]], None], *, search_path: str) -> Generator[Item]:
+        def work_there(emit: Emit[Item]) -> None:
             if search_path == REPORTS_PATH:
                 cursor.execute(self._report_settings)
             elif self._search_path != search_path:
                 cursor.execute(f"SET LOCAL search_path TO {search_path}")
             self._search_path = search_path
-            work(cursor, give)
+            work(cursor, emit)
 
         with (
             translate_driver_errors(self._session.url, driver=psycopg2, reads=True),
@@ -223,7 +223,7 @@ class SourceTransaction:
         ):
             yield from self._in_thread(work_there)
 
-    def _in_thread(self, work: Callable[[Give[Item]], None]) -> Generator[Item]:
+    def _in_thread(self, work: Callable[[Emit[Item]], None]) -> Generator[Item]:
         try:
             yield from read_in_thread(
                 work,

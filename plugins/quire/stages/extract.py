@@ -16,7 +16,7 @@ import pyarrow as pa
 from quire.date_range import DatePartition
 from quire.errors import IntegrityError, QueryError, error_context
 from quire.flat_files.row_groups import cut_row_groups, write_row_groups
-from quire.memory import give_back_large_blocks
+from quire.memory import map_large_blocks
 from quire.object_store import Store, Upload
 from quire.object_store.commit_records import commit_once
 from quire.partitions.cache import find_cached_partition, partition_folder
@@ -62,7 +62,7 @@ def extract_partitions(
         SourceUnavailableError: PostgreSQL cannot be reached.
         StoreRefusedError, StoreUnavailableError: the store cannot be written.
     """
-    give_back_large_blocks()
+    map_large_blocks()
 
     def extract() -> tuple[StagedPartition, ...]:
         staged = list[StagedPartition]()

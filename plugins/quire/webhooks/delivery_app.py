@@ -26,7 +26,7 @@ from quire.webhooks.body_memory import HeldBodies, HeldBody
 from quire.webhooks.connection_cache import ConnectionCache
 from quire.webhooks.event import Event, read_event
 from quire.webhooks.ingest import DeliveryOutcome, ingest
-from quire.webhooks.rejections import NOT_NOW, DeliveryDeferred, DeliveryRefused, OversizedBody, SlowBody
+from quire.webhooks.rejections import NOT_NOW, DeliveryDeferred, DeliveryRejected, OversizedBody, SlowBody
 from quire.webhooks.signature import SignatureHeaders, parse_signature_headers, verify_signature
 from quire.webhooks.webhook_definition import WebhookDefinition
 from quire.webhooks.webhook_files import WebhookFiles
@@ -80,8 +80,8 @@ class _Deliveries:
             if definition is None:
                 return JSONResponse({"error": "no such webhook"}, 404)
             return await self._apply(request, definition)
-        except DeliveryRefused as refusal:
-            return JSONResponse({"error": refusal.message}, refusal.status)
+        except DeliveryRejected as rejection:
+            return JSONResponse({"error": rejection.message}, rejection.status)
         except DeliveryDeferred as deferral:
             return JSONResponse({"error": deferral.message}, deferral.status, headers={"Retry-After": RETRY_AFTER})
         except ReportError as error:  # a definition, connection or table that the operator has to fix

@@ -11,7 +11,7 @@ from psycopg.sql import SQL, Identifier
 
 from quire.errors import DefinitionError, error_context
 from quire.postgres.error_translation import translate_driver_errors
-from quire.postgres.owner import Owner, create_schema, installing, withdraw_default_grants
+from quire.postgres.owner import Owner, create_schema, installation_transaction, withdraw_default_grants
 from quire.postgres.session_settings import SAFE_SEARCH_PATH
 from quire.report.sql_literal import CLIENT_ENCODING
 from quire.webhooks.target import Connection, check_target, ensure_trusted_schema
@@ -46,7 +46,7 @@ def install_tables(definition: WebhookDefinition, *, writer_url: str, owner_url:
                 ensure_trusted_schema(definition, writer)
                 return f"{definition.name}: already installed"
             (role,) = writer.execute("SELECT current_user").fetchone() or ("",)
-        with installing(owner_url) as owner:
+        with installation_transaction(owner_url) as owner:
             _create_tables(owner, role)
         with _writer(writer_url) as writer:
             _ensure_installed(definition, writer)

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from quire.webhooks.exact_json import read_json
 from quire.webhooks.json_path import ABSENT, find_value
-from quire.webhooks.rejections import BodyRefused
+from quire.webhooks.rejections import BodyRejected
 from quire.webhooks.webhook_definition import WebhookDefinition
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,14 +40,14 @@ def read_event(body: bytes | bytearray, *, event_id: str, definition: WebhookDef
     """Reads a body.
 
     Raises:
-        BodyRefused: the body is not a JSON object, a key or the time is missing or invalid, or the time is more than
+        BodyRejected: the body is not a JSON object, a key or the time is missing or invalid, or the time is more than
             ``MAX_AHEAD`` in the future.
     """
     content = _parse_object(body)
     keys = {column: _read_key(content, column, path) for column, path in definition.keys.items()}
     at = _parse_time(find_value(content, definition.event_time.path), definition.event_time.path)
     if at - datetime.now(UTC) > MAX_AHEAD:
-        raise BodyRefused(f"{definition.event_time.path} is more than one day in the future: {at.isoformat()}")
+        raise BodyRejected(f"{definition.event_time.path} is more than one day in the future: {at.isoformat()}")
     stamp = (at.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z", event_id)
     rule = definition.delete_when
     if rule and _is_equal(find_value(content, rule.path), rule.equals):
@@ -63,18 +63,18 @@ def _parse_object(body: bytes | bytearray) -> Mapping[str, object]:
     try:
         content = read_json(body.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise BodyRefused("the body is not UTF-8") from error
+        raise BodyRejected("the body is not UTF-8") from error
     except ValueError as error:
-        raise BodyRefused(f"the body is not JSON: {error}") from error
+        raise BodyRejected(f"the body is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise BodyRefused("the body is not a JSON object")
+        raise BodyRejected("the body is not a JSON object")
     return content
 
 
 def _read_key(content: Mapping[str, object], column: str, path: str) -> object:
     value = find_value(content, path)
     if value is ABSENT or value is None:
-        raise BodyRefused(f"{path} is {'missing' if value is ABSENT else 'null'}: the key {column} needs a value")
+        raise BodyRejected(f"{path} is {'missing' if value is ABSENT else 'null'}: the key {column} needs a value")
     return value
 
 
@@ -85,7 +85,7 @@ def _is_equal(value: object, wanted: object) -> bool:
 
 def _parse_time(value: object, path: str) -> datetime:
     if value is ABSENT or value is None:
-        raise BodyRefused(f"{path} is {'missing' if value is ABSENT else 'null'}: the event needs a time")
+        raise BodyRejected(f"{path} is {'missing' if value is ABSENT else 'null'}: the event needs a time")
     try:
         if isinstance(value, int | Decimal) and not isinstance(value, bool):
             return EPOCH + timedelta(microseconds=int(Decimal(value) * 1_000_000))
@@ -94,4 +94,4 @@ def _parse_time(value: object, path: str) -> datetime:
             return at.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise BodyRefused(f"{path} is neither an ISO 8601 time with a zone nor seconds since 1970")
+    raise BodyRejected(f"{path} is neither an ISO 8601 time with a zone nor seconds since 1970")

@@ -19,7 +19,7 @@ from quire.report.sql_literal import CLIENT_ENCODING
 from quire.webhooks import statements
 from quire.webhooks.event import Event
 from quire.webhooks.merge import RowState
-from quire.webhooks.rejections import NOT_NOW, BodyRefused, DeliveryDeferred, UsedIdRefused, answer_postgres_errors
+from quire.webhooks.rejections import NOT_NOW, BodyRejected, DeliveryDeferred, UsedIdRejected, answer_postgres_errors
 from quire.webhooks.target import Connection, TargetColumn, ensure_trusted_schema, read_target
 from quire.webhooks.webhook_definition import WebhookDefinition
 
@@ -75,8 +75,8 @@ def ingest(definition: WebhookDefinition, event: Event, *, body_sha256: bytes, u
         url: the libpq URL of the database.
 
     Raises:
-        BodyRefused: a value does not fit its column's type, or violates a constraint.
-        UsedIdRefused: an event with this id and another body was applied already.
+        BodyRejected: a value does not fit its column's type, or violates a constraint.
+        UsedIdRejected: an event with this id and another body was applied already.
         DeliveryDeferred: PostgreSQL cannot be reached, or cannot apply the event yet.
         DefinitionError: the table does not match the definition.
         UntrustedSchemaError: another role owns the schema ``quire``.
@@ -104,7 +104,7 @@ def _is_new(webhook: str, event_id: str, body_sha256: bytes, connection: Connect
     if recorded is None:  # pruned between the two statements
         raise DeliveryDeferred(NOT_NOW)
     if recorded != (body_sha256,):
-        raise UsedIdRefused("an event with this webhook-id and another body was received before")
+        raise UsedIdRejected("an event with this webhook-id and another body was received before")
     return False
 
 
@@ -112,7 +112,7 @@ def _ensure_not_null(event: Event, columns: Mapping[str, TargetColumn]) -> None:
     """Rejects null for a NOT NULL column, even if a newer event exists: the order of events must not matter."""
     for name, value in event.values.items():
         if value is None and columns[name].not_null:
-            raise BodyRefused(f"the column {name} does not accept null")
+            raise BodyRejected(f"the column {name} does not accept null")
 
 
 class _RowWriter:

@@ -1,15 +1,15 @@
 """The answers to deliveries that are not applied.
 
-    DeliveryRefused            the same delivery will be rejected again
+    DeliveryRejected           the same delivery will be rejected again
     ├── UnsignedDelivery       401: invalid signature or time
-    ├── UsedIdRefused          409: the id was used for another body
+    ├── UsedIdRejected         409: the id was used for another body
     ├── SlowBody               408
     ├── OversizedBody          413
-    └── BodyRefused            422: invalid content
+    └── BodyRejected           422: invalid content
     DeliveryDeferred           503: the sender should retry
 
-Each message is one line for the sender's developer. Of PostgreSQL's error it contains the first line, which names the
-value, table or constraint.
+Each message is one line for the sender's developer. For PostgreSQL errors, it is PostgreSQL's first line, which names
+the value, table or constraint.
 """
 
 from __future__ import annotations
@@ -35,37 +35,37 @@ _UNIQUE_VIOLATIONS = ("23505", "23P01")  # unique and exclusion violations: a la
 NOT_NOW = "the webhook cannot accept deliveries right now. Retry later"
 
 
-class DeliveryRefused(TerminalError):
+class DeliveryRejected(TerminalError):
     """The delivery changed nothing, and a retry will be rejected too."""
 
     status = 422
 
 
-class UnsignedDelivery(DeliveryRefused):
+class UnsignedDelivery(DeliveryRejected):
     """The signature does not prove the sender."""
 
     status = 401
 
 
-class UsedIdRefused(DeliveryRefused):
+class UsedIdRejected(DeliveryRejected):
     """Another event with this id was applied already."""
 
     status = 409
 
 
-class SlowBody(DeliveryRefused):
+class SlowBody(DeliveryRejected):
     """The body did not arrive in time."""
 
     status = 408
 
 
-class OversizedBody(DeliveryRefused):
+class OversizedBody(DeliveryRejected):
     """The body is larger than the webhook allows."""
 
     status = 413
 
 
-class BodyRefused(DeliveryRefused):
+class BodyRejected(DeliveryRejected):
     """The body is not an event of this webhook."""
 
 
@@ -80,7 +80,7 @@ def answer_postgres_errors() -> Iterator[None]:
     """Raises psycopg's errors as answers: about the body, or to retry. Other details go to the log.
 
     Raises:
-        BodyRefused: PostgreSQL rejected a value.
+        BodyRejected: PostgreSQL rejected a value.
         DeliveryDeferred: PostgreSQL is unavailable or overloaded, the webhook is not set up, or a referenced row does
             not exist yet.
     """
@@ -97,6 +97,6 @@ def _answer(error: psycopg.Error) -> ReportError:
     if code in _UNIQUE_VIOLATIONS:
         return DeliveryDeferred(f"another row still holds this value: {line}")
     if code.startswith(_CONTENT_ERRORS):
-        return BodyRefused(line)
+        return BodyRejected(line)
     logger.warning("a delivery is deferred: %s (%s)", line, code or "no connection")
     return DeliveryDeferred(NOT_NOW)

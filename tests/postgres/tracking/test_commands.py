@@ -35,7 +35,7 @@ def environment(
 
 
 def test_track_run_change_and_untrack(environment: dict[str, str]) -> None:
-    line = "quire: events: changes of public.events are not tracked: run `quire track events`"
+    line = "quire: events: changes to public.events are not tracked. Run `quire track events`"
     assert refusal(environment, *RUN) == (1, line)
     done = quire(environment, "check", "events")
     probed = f"bucket {environment['QUIRE_BUCKET']}: conditional writes, range reads and multipart uploads work\n"

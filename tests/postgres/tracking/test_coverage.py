@@ -80,7 +80,7 @@ def test_partition_without_the_table_that_it_belongs_to_is_refused(
 ) -> None:
     run_sql(fresh_database, made)
     definition = tracked_report(tmp_path, tables=[{"name": name, "time_column": "at"}])
-    reason = f"{name} belongs to {parent}, and what is written through that fires none of its triggers: name {parent}"
+    reason = f"{name} is a child of {parent}, and writes to {parent} do not fire its triggers. List {parent} instead"
     with pytest.raises(NotTrackedError, match=reason):
         track(definition, fresh_database)
     both = tracked_report(tmp_path, tables=[EVENTS, {"name": name, "time_column": "at"}])
@@ -89,7 +89,7 @@ def test_partition_without_the_table_that_it_belongs_to_is_refused(
 
 def test_tables_that_are_not_tracked_are_refused_by_name(tmp_path: Path, database: str) -> None:
     definition = tracked_report(tmp_path, tables=[EVENTS, "kinds"])
-    reason = r"^events: changes of public\.events, kinds are not tracked: run `quire track events`$"
+    reason = r"^events: changes to public\.events, kinds are not tracked\. Run `quire track events`$"
     with pytest.raises(NotTrackedError, match=reason):
         check_query(definition, session=session_of(database))
 

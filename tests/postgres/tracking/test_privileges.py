@@ -77,7 +77,7 @@ def test_reader_reads_tokens_of_what_it_may_read_and_sees_no_other_table(
     with pytest.raises(QueryError, match="permission denied for schema private"):
         tokens(secret, reader)
     run_sql(database, f"REVOKE SELECT ON kinds FROM {READER}")
-    with pytest.raises(NotTrackedError, match="of kinds are not tracked, or its rows are not for this role to read"):
+    with pytest.raises(NotTrackedError, match="changes to kinds are not tracked, or this role cannot read it"):
         tokens(definition, reader)
 
 

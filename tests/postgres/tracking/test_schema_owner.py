@@ -221,7 +221,7 @@ def test_trigger_that_runs_another_function_counts_for_none(tmp_path: Path, fres
         "public.f(); ALTER TABLE events ENABLE ALWAYS TRIGGER %1$I', tgname) FROM pg_trigger WHERE tgname LIKE "
         "'quire\\_insert%'); END $$",
     )
-    with pytest.raises(NotTrackedError, match=r"changes of public\.events are not tracked"):
+    with pytest.raises(NotTrackedError, match=r"changes to public\.events are not tracked"):
         tokens(definition, fresh_database)
 
 

@@ -18,7 +18,7 @@ def test_track_again_does_not_wait_for_a_reader_of_the_views(tmp_path: Path, fre
     with psycopg.connect(fresh_database) as reader:
         reader.execute("SELECT count(*) FROM quire.readable_changes")
         reader.execute("SELECT count(*) FROM quire.readable_tables")
-        assert track(definition, fresh_database) == ("public.events: was tracked by at already",)
+        assert track(definition, fresh_database) == ("public.events: already tracked by at",)
 
 
 def test_track_again_replaces_a_view_of_another_version(tmp_path: Path, fresh_database: str) -> None:

@@ -1,4 +1,4 @@
-"""The rows that a new partition of a tracked table brings along."""
+"""Logs the rows that a new partition of a tracked table already contains."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ SELECT pg_relation_size(class.oid) > 0 AS has_rows,
 
 
 def log_arrived_rows(owner: Owner, node: int, time_column: str | None) -> None:
-    """Logs the rows that a partition brought along.
+    """Logs the existing rows of a new partition.
 
-    They are read only where trusted roles alone own the partition and its schema. Another role could put a view in
-    the partition's place, or a policy on it, and have functions of its own run with the rights of this one. Such a
-    partition makes every stored partition stale instead, and so does one whose policies hold for this role.
+    The rows are read only if trusted roles own the partition and its schema. Another owner could replace the partition
+    with a view, or add a policy to it, and thus execute its own functions with this role's privileges. If an owner is
+    not trusted, or row-level security applies to this role, all stored partitions become stale instead.
     """
     state = owner.execute(_NODE_STATE, [node]).fetchone()
     if state is None or not state["has_rows"]:

@@ -1,4 +1,4 @@
-"""Which tables a query reads: views are their tables, partitions the table that they belong to."""
+"""Finds the tables that a query reads. A view counts as its tables, and a partition as its partitioned table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from quire.postgres.tracking.inspection import inspect_tables
 from quire.report.definition import ReportDefinition
 from quire.report.sql_template import Statement
 
-_TABLES_LOCKED = """
+_LOCKED_TABLES = """
 WITH RECURSIVE tree (node, root) AS (
     SELECT class.oid, class.oid
       FROM pg_locks JOIN pg_class AS class ON class.oid = pg_locks.relation
@@ -25,26 +25,25 @@ SELECT node::bigint AS node, format('%I.%I', nspname, relname) AS name
 """
 
 
-def forgotten_tables(
-    definition: ReportDefinition, sql: Statement, *, transaction: SourceTransaction
-) -> tuple[str, ...]:
-    """Returns the tables that a query reads and the definition does not name.
+def unlisted_tables(definition: ReportDefinition, sql: Statement, *, transaction: SourceTransaction) -> tuple[str, ...]:
+    """Returns the tables that a query reads but the definition does not list.
 
-    EXPLAIN plans the query, for which PostgreSQL locks every relation of it; these locks name more than the plan
-    does, which leaves out joins that change nothing, and conditions and partitions that today's values rule out.
-    What functions read that PostgreSQL does not look into is in neither.
+    To plan the query for EXPLAIN, PostgreSQL locks every relation in it. The locks are more complete than the plan,
+    which omits redundant joins, and conditions and partitions that the current values exclude. Neither includes tables
+    that are read inside functions that PostgreSQL does not inline.
 
     Args:
         definition: the report.
         sql: its query, bound.
-        transaction: which has run nothing else but this query.
+        transaction: a transaction that has executed nothing but this query.
 
     Raises:
-        NotTrackedError: a table that is named cannot be tracked.
-        QueryError, SourceUnavailableError: PostgreSQL refuses the query, or is away.
+        NotTrackedError: a listed table cannot be tracked.
+        QueryError: PostgreSQL rejected the query.
+        SourceUnavailableError: PostgreSQL cannot be reached.
     """
     transaction.explain(sql)
-    read = transaction.fetch_own(_TABLES_LOCKED)
+    locked = transaction.fetch_own(_LOCKED_TABLES)
     states = inspect_tables(definition.source.tables, transaction=transaction)
-    named = {node for state in states for node in state.nodes}
-    return tuple(dict.fromkeys(row["name"] for row in read if row["node"] not in named))
+    listed = {node for state in states for node in state.nodes}
+    return tuple(dict.fromkeys(row["name"] for row in locked if row["node"] not in listed))

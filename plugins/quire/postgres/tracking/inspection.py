@@ -1,4 +1,4 @@
-"""What PostgreSQL's catalogs say of a report's tables: their partitions, and the triggers on each."""
+"""Inspects a report's tables in PostgreSQL's catalogs: their partitions, and the triggers on each."""
 
 from __future__ import annotations
 
@@ -23,18 +23,17 @@ _SUFFIX_LENGTH = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableState:
-    """A table as it is now.
+    """The current state of a table.
 
     Args:
-        table: as the definition names it.
+        table: the table's entry in the definition.
         relation: its oid.
-        column_type: of its time column; None where it has none.
-        nodes: oids of the table and all its partitions, sorted.
-        incomplete: those without all their triggers, by oid, as PostgreSQL writes their names.
-        generated: a digest of the expressions of generated columns, of all nodes; None where there are none. ALTER
-            TABLE replaces one, and with it the values of all rows, without running a trigger.
-        stranger: the owner of the schema ``quire`` or of its views, where it is a role that may not do all that the
-            table's owner may; None where it may be trusted.
+        column_type: the type of its time column, if it has one.
+        nodes: the oids of the table and all its partitions, sorted.
+        incomplete: the nodes that lack a trigger: their names by oid.
+        generated: a digest of the expressions of all nodes' generated columns, if there are any. ALTER TABLE can
+            change an expression, and thus the values of all rows, without firing a trigger.
+        untrusted_owner: the owner of the schema ``quire`` or its views, if it lacks privileges of the table's owner.
     """
 
     table: SourceTable
@@ -43,19 +42,19 @@ class TableState:
     nodes: tuple[int, ...]
     incomplete: Mapping[int, str]
     generated: str | None = None
-    stranger: str | None = None
+    untrusted_owner: str | None = None
 
 
 def trigger_name(event: str, time_column: str | None) -> str:
-    """Returns the name of a trigger: short enough for PostgreSQL, whatever the column is called."""
+    """Returns the name of a trigger, which fits PostgreSQL's limit for any column name."""
     suffix = hashlib.sha256(time_column.encode()).hexdigest()[:_SUFFIX_LENGTH] if time_column else "all"
     return f"quire_{event}_{suffix}"
 
 
 def resolution_query(tables: Sequence[SourceTable]) -> str:
-    """Returns the query for the tables' oids, a row each. It runs under the connection's own search_path.
+    """Returns the query for the tables' oids, one row per table. It runs under the connection's own search_path.
 
-    Under any search_path it calls nothing but PostgreSQL's own: every name has its schema, and there is no operator.
+    Under any search_path, it calls only PostgreSQL's own functions: every name is qualified, and it uses no operators.
     """
     rows = ", ".join(
         f"({position}, pg_catalog.to_regclass({literal(table.name)}::pg_catalog.text)::pg_catalog.oid::pg_catalog.int8)"
@@ -65,12 +64,12 @@ def resolution_query(tables: Sequence[SourceTable]) -> str:
 
 
 def resolved_tables(rows: Sequence[Mapping[str, Any]]) -> tuple[int | None, ...]:
-    """Returns the oids in the rows of ``resolution_query``, in the tables' order; None where there is no table."""
+    """Returns the oids from the rows of ``resolution_query``, in the tables' order; None for a missing table."""
     return tuple(row["relation"] for row in sorted(rows, key=lambda row: int(row["position"])))
 
 
 def _wanted_rows(tables: Sequence[SourceTable], relations: Sequence[int | None]) -> str:
-    """Returns the tables as rows of SQL: position from 0, oid, time column and names of the triggers."""
+    """Returns the tables as SQL rows: position (from 0), oid, time column and trigger names."""
     return ", ".join(
         f"({position}, {'NULL' if relation is None else relation}::oid, {literal(table.time_column)}::name, "
         f"ARRAY[{', '.join(literal(trigger_name(event, table.time_column)) for event in STATEMENTS)}]::name[], "
@@ -80,10 +79,11 @@ def _wanted_rows(tables: Sequence[SourceTable], relations: Sequence[int | None])
 
 
 def inspection_query(tables: Sequence[SourceTable], relations: Sequence[int | None]) -> str:
-    """Returns the query that asks for the state of some tables, a row each, in their order.
+    """Returns the query for the state of tables, one row per table, in their order.
 
-    It needs ``SAFE_SEARCH_PATH``. A trigger counts where it runs a function of the schema ``quire``. That schema and
-    its views are trusted where their owner has all the rights of the table's owner, whose code readers may run anyway.
+    It must run under ``SAFE_SEARCH_PATH``. A trigger counts only if it executes a function in the schema ``quire``.
+    The schema and its views are trusted if their owner is a member of the table owner's role, because readers may
+    already execute the table owner's code.
     """
     return f"""
 WITH RECURSIVE wanted (position, relation, time_column, statements, replica) AS (
@@ -144,45 +144,46 @@ SELECT wanted.position,
 
 
 def inspect_tables(tables: Sequence[SourceTable], *, transaction: SourceTransaction) -> tuple[TableState, ...]:
-    """Returns the state of tables as a transaction sees them.
+    """Returns the state of tables in a transaction's snapshot.
 
     Raises:
-        NotTrackedError: a table cannot be tracked, or has no such time column.
-        QueryError, SourceUnavailableError: PostgreSQL refuses the question, or is away.
+        NotTrackedError: a table cannot be tracked, or its time column does not exist.
+        QueryError: PostgreSQL rejected a statement.
+        SourceUnavailableError: PostgreSQL cannot be reached.
     """
     relations = resolved_tables(transaction.fetch(resolution_query(tables)))
     return table_states(tables, transaction.fetch_own(inspection_query(tables, relations)))
 
 
 def table_states(tables: Sequence[SourceTable], rows: Sequence[Mapping[str, Any]]) -> tuple[TableState, ...]:
-    """Returns the states that the rows of ``inspection_query`` tell.
+    """Returns the states from the rows of ``inspection_query``.
 
     Raises:
-        NotTrackedError: a table cannot be tracked, or has no such time column.
+        NotTrackedError: a table cannot be tracked, or its time column does not exist.
     """
     return tuple(_state(table, row) for table, row in zip(tables, rows, strict=True))
 
 
 def _state(table: SourceTable, row: Mapping[str, Any]) -> TableState:
     if row["relation"] is None:
-        raise NotTrackedError(f"source.tables: there is no table {table.name}")
+        raise NotTrackedError(f"source.tables: the table {table.name} does not exist")
     if row["kind"] not in (ORDINARY, PARTITIONED):
-        kind = _KINDS.get(row["kind"], "no table")
-        raise NotTrackedError(f"source.tables: {table.name} is {kind}: name the tables whose changes count")
+        kind = _KINDS.get(row["kind"], "not a table")
+        raise NotTrackedError(f"source.tables: {table.name} is {kind}. List the tables that it depends on")
     if row["foreign_node"]:
         raise NotTrackedError(
-            f"source.tables: {table.name} has the partition {row['foreign_node']}, which lies on another server: "
-            "its changes cannot be tracked"
+            f"source.tables: {table.name} cannot be tracked, because its partition {row['foreign_node']} is on another "
+            "server"
         )
     if row["parent"]:
         raise NotTrackedError(
-            f"source.tables: {table.name} belongs to {row['parent']}, and what is written through that fires none of "
-            f"its triggers: name {row['parent']}"
+            f"source.tables: {table.name} is a child of {row['parent']}, and writes to {row['parent']} do not fire "
+            f"its triggers. List {row['parent']} instead"
         )
     if table.time_column and row["column_type"] not in TIMES:
-        found = f"is of type {row['column_type']}" if row["column_type"] else "is not a column of it"
+        problem = f"is of type {row['column_type']}" if row["column_type"] else "does not exist"
         raise NotTrackedError(
-            f"source.tables: {table.name}: time_column {table.time_column} {found}: it must be a timestamptz, "
+            f"source.tables: {table.name}: time_column {table.time_column} {problem}. It must be a timestamptz, "
             "timestamp or date"
         )
     incomplete: dict[str, str] = json.loads(row["incomplete"] or "{}")
@@ -193,5 +194,5 @@ def _state(table: SourceTable, row: Mapping[str, Any]) -> TableState:
         nodes=tuple(map(int, row["nodes"].split())),
         incomplete={int(node): name for node, name in incomplete.items()},
         generated=row["generated"],
-        stranger=row["stranger"],
+        untrusted_owner=row["stranger"],
     )

@@ -1,4 +1,4 @@
-"""Installs and removes change tracking, as the owner of the tables: each in one transaction, whole or not at all."""
+"""Installs and removes change tracking as the owner of the tables, each in one transaction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quire.postgres.owner import (
     Owner,
     create_schema,
     ensure_own_schema,
-    installing,
+    installation_transaction,
     lock_tables,
     owner_transaction,
     withdraw_default_grants,
@@ -35,7 +35,7 @@ VIEWS = ("readable_tables", "readable_changes")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Registered:
-    """What was tracked when tracking was last installed: a table, its column's type, and its nodes."""
+    """A table as of the last installation, with its time column's type and its nodes."""
 
     relation: int
     time_column: str | None
@@ -44,22 +44,26 @@ class _Registered:
 
 
 def track(definition: ReportDefinition, owner_url: str) -> tuple[str, ...]:
-    """Installs what is missing of the change log and the triggers of a report's tables; says so in a line for each.
+    """Installs the missing parts of the change log and of the triggers on a report's tables.
 
-    Done again it changes nothing and waits for nobody. Where changes may have gone unseen, stored partitions become
-    stale: all of them where a trigger was gone, those of its rows where a partition was added.
+    If nothing is missing, this changes nothing and waits for no locks. If changes may have been missed, stored
+    partitions become stale: all of them after a trigger was missing, and those with its rows after a partition was
+    added.
 
     Args:
         definition: the report.
-        owner_url: of a role that owns the tables and may create a schema.
+        owner_url: the URL of a role that owns the tables and may create a schema.
+
+    Returns:
+        One line per table.
 
     Raises:
-        NotTrackedError: one of its tables cannot be tracked.
-        QueryError: PostgreSQL refuses.
-        SourceUnavailableError: PostgreSQL is away, or a table is written to for too long.
-        UntrustedSchemaError: the schema ``quire``, or an object in it, is owned by another role.
+        NotTrackedError: a table cannot be tracked.
+        QueryError: PostgreSQL rejected a statement.
+        SourceUnavailableError: PostgreSQL cannot be reached, or a writer holds a table's lock for too long.
+        UntrustedSchemaError: another role owns the schema ``quire`` or an object in it.
     """
-    with error_context(report=definition.name), installing(owner_url) as owner:
+    with error_context(report=definition.name), installation_transaction(owner_url) as owner:
         create_schema(owner)
         owner.execute((FILES / "change_log.sql").read_bytes())
         _create_views(owner)
@@ -67,7 +71,9 @@ def track(definition: ReportDefinition, owner_url: str) -> tuple[str, ...]:
         states = _inspect_as_owner(owner, definition.source.tables)
         _forget_dropped_tables(owner)
         incomplete = sorted({node for state in states for node in state.incomplete})
-        lock_tables(owner, _only(owner, incomplete), "SHARE ROW EXCLUSIVE")  # as CREATE TRIGGER does, one by one
+        lock_tables(
+            owner, _only(owner, incomplete), "SHARE ROW EXCLUSIVE"
+        )  # CREATE TRIGGER would take the same locks one by one
         lines = tuple(_track_table(owner, state) for state in states)
         _replace_registration(owner, definition.name, states)
         _release_unclaimed(owner)
@@ -75,61 +81,70 @@ def track(definition: ReportDefinition, owner_url: str) -> tuple[str, ...]:
 
 
 def untrack(report: str, owner_url: str) -> tuple[str, ...]:
-    """Removes every trace of a report's tracking, but for what another report tracks too; a line for each table.
+    """Removes a report's tracking, except for tables that another report tracks too.
 
-    With the last report, the schema goes. The report may have no definition any more.
+    Untracking the last report also drops the schema. The report's definition may have been deleted.
+
+    Returns:
+        One line per table.
 
     Raises:
-        QueryError: PostgreSQL refuses.
-        SourceUnavailableError: PostgreSQL is away, or a table is used for too long.
-        UntrustedSchemaError: the schema ``quire``, or an object in it, is owned by another role.
+        QueryError: PostgreSQL rejected a statement.
+        SourceUnavailableError: PostgreSQL cannot be reached, or a table is in use for too long.
+        UntrustedSchemaError: another role owns the schema ``quire`` or an object in it.
     """
-    with error_context(report=report), installing(owner_url) as owner:
+    with error_context(report=report), installation_transaction(owner_url) as owner:
         if not _is_installed(owner):
             return ()
-        claimed = owner.execute(
+        removed = owner.execute(
             "DELETE FROM quire.tracking WHERE report = %s::text "
             "RETURNING relation::text AS name, relation::oid::bigint AS oid",
             [report],
         ).fetchall()
-        kept = {row["oid"] for row in owner.execute("SELECT relation::oid::bigint AS oid FROM quire.tracking")}
-        if not kept:  # waits for readers of the log before any writer has to wait
+        tracked = {row["oid"] for row in owner.execute("SELECT relation::oid::bigint AS oid FROM quire.tracking")}
+        if not tracked:  # wait for the log's readers first, so no writer has to wait for them
             owner.execute("DROP VIEW quire.readable_changes, quire.readable_tables")
         _release_unclaimed(owner)
-        if not kept:
+        if not tracked:
             owner.execute((FILES / "untrack.sql").read_bytes())
     return tuple(
-        f"{row['name']}: {'another report tracks it still' if row['oid'] in kept else 'no longer tracked'}"
-        for row in claimed
+        f"{row['name']}: {'still tracked for another report' if row['oid'] in tracked else 'no longer tracked'}"
+        for row in removed
     )
 
 
 def compact_logs(owner_urls: Iterable[str]) -> int:
-    """Compacts several databases' logs, whatever comes of one; returns by how many records they shrank.
+    """Compacts the logs of several databases. An error in one does not affect the others; the first is raised last.
+
+    Returns:
+        The number of records by which the logs shrank.
 
     Raises:
-        QueryError: PostgreSQL refuses, for one of them.
-        SourceUnavailableError: a PostgreSQL is away.
-        UntrustedSchemaError: in one of them, the schema ``quire`` is owned by another role.
+        QueryError: PostgreSQL rejected a statement.
+        SourceUnavailableError: a database cannot be reached.
+        UntrustedSchemaError: in one of the databases, another role owns the schema ``quire``.
     """
-    shrunk, failed = 0, list[ReportError]()
+    removed, errors = 0, list[ReportError]()
     for owner_url in sorted(owner_urls):
         try:
-            shrunk += compact(owner_url)
+            removed += compact(owner_url)
         except ReportError as error:
-            failed.append(error)
-    if failed:
-        raise failed[0]
-    return shrunk
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return removed
 
 
 def compact(owner_url: str) -> int:
-    """Replaces the records of each bucket by their sum; no token changes. Returns by how many records the log shrank.
+    """Replaces the records of each bucket with their sum, which changes no freshness token.
+
+    Returns:
+        The number of records by which the log shrank.
 
     Raises:
-        QueryError: PostgreSQL refuses.
-        SourceUnavailableError: PostgreSQL is away.
-        UntrustedSchemaError: the schema ``quire``, or an object in it, is owned by another role.
+        QueryError: PostgreSQL rejected a statement.
+        SourceUnavailableError: PostgreSQL cannot be reached.
+        UntrustedSchemaError: another role owns the schema ``quire`` or an object in it.
     """
     with owner_transaction(owner_url) as owner:
         ensure_own_schema(owner)
@@ -145,15 +160,15 @@ def _is_installed(owner: Owner) -> bool:
 
 
 def _create_views(owner: Owner) -> None:
-    """Creates the readers' views where they are missing or differ; a comment on each says which text made it."""
+    """Creates the readers' views unless they are current. A comment on each contains the digest of its SQL file."""
     text = (FILES / "change_views.sql").read_bytes()
     comment = f"Quire {hashlib.sha256(text).hexdigest()}"
-    made = owner.execute(
+    current = owner.execute(
         "SELECT count(*) AS views FROM pg_class WHERE oid IN (to_regclass('quire.readable_tables'), "
         "to_regclass('quire.readable_changes')) AND obj_description(oid, 'pg_class') = %s::text",
         [comment],
     ).fetchone()
-    if not made or made["views"] < len(VIEWS):
+    if not current or current["views"] < len(VIEWS):
         owner.execute(text)
         for view in VIEWS:
             owner.execute(SQL("COMMENT ON VIEW quire.{} IS {}").format(Identifier(view), Literal(comment)))
@@ -163,7 +178,7 @@ def _create_views(owner: Owner) -> None:
 
 
 def _inspect_as_owner(owner: Owner, tables: Sequence[SourceTable]) -> tuple[TableState, ...]:
-    """Returns the state of tables; unqualified names are resolved by the connection's own search_path."""
+    """Returns the state of tables. Resolves unqualified names under the connection's own search_path."""
     owner.execute("SET LOCAL search_path TO DEFAULT")
     resolved = owner.execute(resolution_query(tables).encode()).fetchall()
     owner.execute(f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}")
@@ -180,12 +195,12 @@ def _track_table(owner: Owner, state: TableState) -> str:
     if registered is None:
         _register(owner, state)
         return f"{state.table.name}: tracked {how}"
-    if _went_unseen(registered, state):
+    if _may_have_missed_changes(registered, state):
         _unregister(owner, registered)
         _register(owner, state)
-        gone = unclaimed_nodes(owner, set(registered.nodes) - set(state.nodes), state.table.time_column)
-        drop_triggers(owner, gone, state.table.time_column)
-        return f"{state.table.name}: tracked {how}, anew: changes may have gone unseen, all that is stored is stale"
+        removed = unclaimed_nodes(owner, set(registered.nodes) - set(state.nodes), state.table.time_column)
+        drop_triggers(owner, removed, state.table.time_column)
+        return f"{state.table.name}: tracked {how} again; stored partitions are stale, as changes may have been missed"
     if added:
         for node in sorted(added):
             log_arrived_rows(owner, node, state.table.time_column)
@@ -195,15 +210,15 @@ def _track_table(owner: Owner, state: TableState) -> str:
             [list(state.nodes), state.relation, state.table.time_column],
         )
         return f"{state.table.name}: tracked {how}; new partitions: {len(added)}"
-    return f"{state.table.name}: was tracked {how} already"
+    return f"{state.table.name}: already tracked {how}"
 
 
-def _went_unseen(registered: _Registered, state: TableState) -> bool:
-    known = set(registered.nodes)
+def _may_have_missed_changes(registered: _Registered, state: TableState) -> bool:
+    nodes = set(registered.nodes)
     return (
         registered.column_type != state.column_type
-        or bool(known - set(state.nodes))
-        or bool(known & set(state.incomplete))
+        or bool(nodes - set(state.nodes))
+        or bool(nodes & set(state.incomplete))
     )
 
 
@@ -254,12 +269,12 @@ def _replace_registration(owner: Owner, report: str, states: Sequence[TableState
 
 
 def _only(owner: Owner, nodes: Iterable[int]) -> list[Composed]:
-    """Returns the names of the nodes that still exist, without their partitions, which are nodes themselves."""
+    """Returns ``ONLY name`` for each node that still exists. Partitions are nodes themselves."""
     return [SQL("ONLY {}").format(node_name(owner, node)) for node in nodes if kind_of(owner, node)]
 
 
 def _release_unclaimed(owner: Owner) -> None:
-    """Removes what no report tracks any more."""
+    """Removes the tracking of tables that no report tracks any longer."""
     unclaimed = owner.execute(
         "DELETE FROM quire.tracked_table AS tracked WHERE NOT EXISTS (SELECT FROM quire.tracking AS claim "
         "WHERE claim.relation = tracked.relation AND claim.time_column IS NOT DISTINCT FROM tracked.time_column) "
@@ -267,7 +282,7 @@ def _release_unclaimed(owner: Owner) -> None:
     ).fetchall()
     released = [(row["time_column"], unclaimed_nodes(owner, row["nodes"], row["time_column"])) for row in unclaimed]
     nodes = sorted({node for _, nodes in released for node in nodes})
-    lock_tables(owner, _only(owner, nodes), "ACCESS EXCLUSIVE")  # as DROP TRIGGER does, one by one
+    lock_tables(owner, _only(owner, nodes), "ACCESS EXCLUSIVE")  # DROP TRIGGER would take the same locks one by one
     for time_column, nodes in released:
         drop_triggers(owner, nodes, time_column)
     owner.execute((FILES / "drop_idle_loggers.sql").read_bytes())

@@ -1,4 +1,4 @@
-"""Each partition's token: a digest of what its tables' change logs sum up to, in the snapshot its rows are read in."""
+"""Computes each partition's freshness token, a digest of change log sums in the snapshot that its rows come from."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ from quire.report.definition import ReportDefinition
 from quire.report.sql_literal import literal
 
 HOUR = timedelta(hours=1)
-EVERYWHERE = -1  # the number of no segment
+EVERYWHERE = -1  # the segment of records without a bucket, which affect every partition
 _ZONED = "timestamp with time zone"
 
 
 def tracked_tokens(
     definition: ReportDefinition, partitions: Sequence[DatePartition], *, transaction: SourceTransaction
 ) -> dict[str, str]:
-    """Returns each partition's token by its key: three queries, however many partitions and tables there are.
+    """Returns each partition's freshness token by its key. Always executes three queries.
 
-    It digests, for each table, its epoch, the sum of n over the buckets that the partition touches and those that are
-    everywhere, and the expressions of generated columns, if there are any. The sum grows with every change that the
-    transaction can see, in whatever order they committed.
+    A token is a digest, for each table, of its epoch, the sum of n over the partition's buckets and the records without
+    a bucket, and the expressions of generated columns, if there are any. The sum grows with every change that is
+    visible to the transaction, regardless of the order of commits.
 
     Args:
         definition: the report, with ``freshness: tracked``.
-        partitions: in order.
-        transaction: whose snapshot counts.
+        partitions: the partitions, in order.
+        transaction: the transaction whose snapshot is used.
 
     Raises:
-        NotTrackedError: a table is not tracked, or not wholly.
-        QueryError, SourceUnavailableError: PostgreSQL refuses the question, or is away.
+        NotTrackedError: a table is not tracked, or not completely.
+        QueryError: PostgreSQL rejected a statement.
+        SourceUnavailableError: PostgreSQL cannot be reached.
     """
     states = ensure_tracked(definition, transaction=transaction)
     bounds = {zoned: [_bounds(partition, zoned=zoned) for partition in partitions] for zoned in (True, False)}
     edges = {zoned: sorted({edge for pair in pairs for edge in pair}) for zoned, pairs in bounds.items()}
-    places = {zoned: {edge: place for place, edge in enumerate(found)} for zoned, found in edges.items()}
+    places = {zoned: {edge: place for place, edge in enumerate(sorted_edges)} for zoned, sorted_edges in edges.items()}
     rows = transaction.fetch_own(_sums_query(states, edges))
     epochs = [_epoch(definition, state, rows, position) for position, state in enumerate(states)]
     sums = {(row["position"], row["segment"]): int(row["total"]) for row in rows}
@@ -48,7 +49,7 @@ def tracked_tokens(
     def total(position: int, number: int) -> int:
         zoned = states[position].column_type == _ZONED
         first, last = (places[zoned][edge] for edge in bounds[zoned][number])
-        # segment i lies between edges i - 1 and i, counted from 0
+        # segment i is between edges i - 1 and i
         return sum(sums.get((position, segment), 0) for segment in (EVERYWHERE, *range(first + 1, last + 1)))
 
     return {
@@ -70,37 +71,37 @@ def tracked_tokens(
 
 
 def ensure_tracked(definition: ReportDefinition, *, transaction: SourceTransaction) -> tuple[TableState, ...]:
-    """Returns the state of the report's tables, each with all its triggers.
+    """Returns the state of the report's tables after checking that each has all its triggers.
 
     Raises:
-        NotTrackedError: a trigger is missing or disabled, on a table or one of its partitions; or the schema
-            ``quire`` is not in the hands of the table's owner.
+        NotTrackedError: a trigger is missing or disabled on a table or one of its partitions, or the owner of the
+            schema ``quire`` is not trusted.
     """
     states = inspect_tables(definition.source.tables, transaction=transaction)
     for state in states:
-        if state.stranger:
+        if state.untrusted_owner:
             raise NotTrackedError(
-                f"schema quire belongs to {state.stranger}, which does not own {state.table.name}: have an "
-                "administrator drop it or change its owner"
+                f"schema quire belongs to {state.untrusted_owner}, which does not own {state.table.name}. Ask an "
+                "administrator to drop it or change its owner"
             )
     if incomplete := [state for state in states if state.incomplete]:
         names = ", ".join(state.table.name for state in incomplete)
         first = incomplete[0]
-        whole = len(incomplete) > 1 or first.relation in first.incomplete
-        partition = "" if whole else f", in its partition {next(iter(first.incomplete.values()))}"
-        raise _not_tracked(definition, f"changes of {names} are not tracked{partition}")
+        is_table = len(incomplete) > 1 or first.relation in first.incomplete
+        partition = "" if is_table else f" in its partition {next(iter(first.incomplete.values()))}"
+        raise _not_tracked(definition, f"changes to {names} are not tracked{partition}")
     return states
 
 
 def ensure_tables_not_rewritten(definition: ReportDefinition, *, transaction: SourceTransaction) -> None:
-    """Called when the rows were read: refuses them where a table was emptied or rewritten after the snapshot.
+    """Checks, after the rows were read, that no table was emptied or rewritten since the snapshot.
 
-    TRUNCATE, rewriting ALTER TABLE, and partitions that are attached, detached or dropped show in older snapshots too.
-    From the first row on the query's locks keep them away; what came between the snapshot and the locks is found here:
-    the catalogs as of the snapshot (by SQL) and as of now (by functions) differ.
+    TRUNCATE, rewriting ALTER TABLE, and attaching, detaching or dropping partitions affect older snapshots too. Once
+    the query has its locks, it blocks such statements. Those between the snapshot and the locks are detected here:
+    catalog queries return the state as of the snapshot, while catalog functions return the current state.
 
     Raises:
-        SourceUnavailableError: a table has other files now.
+        SourceUnavailableError: a table was emptied, rewritten or repartitioned.
     """
     tables = definition.source.tables
     relations = resolved_tables(transaction.fetch(resolution_query(tables)))
@@ -132,26 +133,29 @@ SELECT min(name) AS name FROM (
 
 
 def _epoch(definition: ReportDefinition, state: TableState, rows: Sequence[dict[str, Any]], position: int) -> str:
-    (seen,) = {(row["epoch"], row["nodes"], row["column_type"]) for row in rows if row["position"] == position}
-    epoch, nodes, column_type = seen
+    ((epoch, nodes, column_type),) = {
+        (row["epoch"], row["nodes"], row["column_type"]) for row in rows if row["position"] == position
+    }
     name = state.table.name
     if epoch is None:
-        raise _not_tracked(definition, f"changes of {name} are not tracked, or its rows are not for this role to read")
+        raise _not_tracked(definition, f"changes to {name} are not tracked, or this role cannot read it")
     if tuple(sorted(map(int, nodes.split()))) != state.nodes:
-        raise _not_tracked(definition, f"{name} has other partitions than when it was tracked")
+        raise _not_tracked(definition, f"the partitions of {name} have changed since it was tracked")
     if column_type != state.column_type:
-        raise _not_tracked(definition, f"{name}: {state.table.time_column} was a {column_type} when it was tracked")
+        raise _not_tracked(
+            definition, f"the type of {name}.{state.table.time_column} was {column_type} when it was tracked"
+        )
     return str(epoch)
 
 
 def _not_tracked(definition: ReportDefinition, fact: str) -> NotTrackedError:
-    return NotTrackedError(f"{fact}: run `quire track {definition.name}`")
+    return NotTrackedError(f"{fact}. Run `quire track {definition.name}`")
 
 
 def _bounds(partition: DatePartition, *, zoned: bool) -> tuple[datetime, datetime]:
-    """Returns the partition's buckets, half-open: whole hours of UTC, or of the zone's own clocks.
+    """Returns the half-open range of the partition's buckets: full hours in UTC, or in local time if not ``zoned``.
 
-    Where its zone is off by half an hour, a partition shares a bucket with its neighbour.
+    If the zone's UTC offset is not a full hour, adjacent partitions share a bucket.
     """
     if not zoned:
         return datetime.combine(partition.start, time()), datetime.combine(partition.stop, time())
@@ -181,10 +185,10 @@ SELECT wanted.position, tracked.epoch::text AS epoch, array_to_string(tracked.no
 
 
 def _table_sums(position: int, state: TableState, edges: Sequence[datetime]) -> tuple[str, str]:
-    """Returns the queries for a table's sums by segment: of its records everywhere, and of those between the edges.
+    """Returns the queries for a table's sums by segment: of the records without a bucket, and of those between edges.
 
-    Their conditions are answered by the log's index. PostgreSQL pushes them into the view because it knows that these
-    operators leak nothing. The nodes are those of now; where other ones were tracked, the sums are not used.
+    The log's index serves their conditions. PostgreSQL pushes them down into the view because these operators are
+    leakproof. The queries use the current nodes. If those differ from the tracked nodes, ``_epoch`` raises an error.
     """
     column = state.table.time_column
     same_column = "time_column IS NULL" if column is None else f"time_column = {literal(column)}::name"

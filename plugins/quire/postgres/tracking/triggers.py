@@ -1,4 +1,4 @@
-"""The triggers of a node, and the functions that they run."""
+"""Creates and drops the triggers of a node, and the functions that they execute."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _ROWS = {
 
 
 def create_triggers(owner: Owner, node: int, time_column: str | None) -> None:
-    """Makes a node's triggers anew; CREATE TRIGGER waits for who writes, so that none of their changes is missed."""
+    """Creates or replaces a node's triggers. CREATE TRIGGER waits for writers, so none of their changes is missed."""
     table = node_name(owner, node)
-    owner.execute(  # what else knows the node has missed changes too
+    owner.execute(  # other tracked tables with this node have missed changes too
         "UPDATE quire.tracked_table SET epoch = gen_random_uuid() "
         "WHERE %s::oid = ANY (nodes::oid[]) AND time_column IS NOT DISTINCT FROM %s::name",
         [node, time_column],
@@ -54,7 +54,7 @@ def create_triggers(owner: Owner, node: int, time_column: str | None) -> None:
 
 
 def _create_logger(owner: Owner, time_column: str | None) -> Identifier:
-    """Makes the function that logs the statements on nodes of a time column, and returns its name."""
+    """Creates the function that logs statements on nodes with a time column, and returns its name."""
     function = Identifier("quire", trigger_name("log", time_column))
     buckets = {
         name: SQL("quire.bucket({})").format(Identifier(f"{name}_rows", time_column))
@@ -69,7 +69,7 @@ def _create_logger(owner: Owner, time_column: str | None) -> Identifier:
 
 
 def unclaimed_nodes(owner: Owner, nodes: Collection[int], time_column: str | None) -> list[int]:
-    """Returns the nodes that nothing tracks by that column any more."""
+    """Returns the nodes that are no longer tracked by a time column."""
     rows = owner.execute(
         "SELECT node::bigint FROM unnest(%s::oid[]) AS node WHERE NOT EXISTS (SELECT FROM quire.tracked_table "
         "WHERE node = ANY (nodes::oid[]) AND time_column IS NOT DISTINCT FROM %s::name)",
@@ -95,13 +95,13 @@ def drop_triggers(owner: Owner, nodes: Collection[int], time_column: str | None)
 
 
 def kind_of(owner: Owner, node: int) -> str | None:
-    """Returns a node's relkind; None where it was dropped."""
+    """Returns a node's relkind, or None if it was dropped."""
     row = owner.execute("SELECT relkind::text AS kind FROM pg_class WHERE oid = %s::oid", [node]).fetchone()
     return row["kind"] if row else None
 
 
 def node_name(owner: Owner, node: int) -> Composed:
-    """Returns a node's name for SQL."""
+    """Returns a node's qualified name as an SQL identifier."""
     row = owner.execute(
         "SELECT nspname, relname FROM pg_class JOIN pg_namespace AS space ON space.oid = relnamespace "
         "WHERE pg_class.oid = %s::oid",

@@ -1,9 +1,9 @@
--- What is remembered of deliveries by webhook. `quire hooks install` runs this file in the database of a source's table, as
--- often as it likes. How it works: docs/how-to/receive-webhooks.md.
+-- The tables that record webhook deliveries. `quire hooks install` runs this file in the database of a webhook's table.
+-- The file is idempotent. See docs/how-to/receive-webhooks.md.
 --
--- It needs the schema quire, owned by the role that runs it and by no other, and search_path = pg_catalog, pg_temp.
+-- It requires the schema quire, owned by the role that runs it, and search_path = pg_catalog, pg_temp.
 
--- The deliveries that were taken, so that none is taken twice; each new one removes some that are older than 30 days.
+-- The applied deliveries, so none is applied twice. Each new delivery deletes some that are older than 30 days.
 CREATE TABLE IF NOT EXISTS quire.webhook_event (
     source      text        NOT NULL,
     event_id    text        NOT NULL,
@@ -13,8 +13,8 @@ CREATE TABLE IF NOT EXISTS quire.webhook_event (
 );
 CREATE INDEX IF NOT EXISTS webhook_event_received_at ON quire.webhook_event (received_at);
 
--- The newest that is known of every column of a row, and of which event; it stays, since an old event may always come.
--- Where applied is false, the row lacks a column that it must have, and waits for it.
+-- The newest value of every column of a row, and the event that set it. Records are kept forever, because an old event
+-- can arrive at any time. If applied is false, the row is not written yet because a required column is missing.
 CREATE TABLE IF NOT EXISTS quire.webhook_record (
     source     text        NOT NULL,
     key        text[]      NOT NULL,

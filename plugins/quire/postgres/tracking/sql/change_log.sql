@@ -1,21 +1,23 @@
--- Change tracking for reports with "freshness: tracked". `quire track REPORT` runs this file as quire_owner, as often as
--- it likes, and adds the triggers; `quire untrack REPORT` takes everything away again. How it works: docs/how-to/track-changes.md.
+-- Change tracking for reports with "freshness: tracked". `quire track REPORT` runs this file as quire_owner and creates
+-- the triggers; `quire untrack REPORT` removes everything. The file is idempotent. See docs/how-to/track-changes.md.
 --
--- It needs the schema quire, owned by the role that runs it and by no other, and search_path = pg_catalog, pg_temp: then
--- names without a schema are PostgreSQL's own, whatever others have created in public.
+-- It requires the schema quire, owned by the role that runs it, and search_path = pg_catalog, pg_temp: unqualified
+-- names are then PostgreSQL's own, even if other roles created objects in public.
 --
--- Writers only ever append to the log: there is no counter to update and no unique index, so none waits for another.
+-- Writers only append to the log. It has no counters to update and no unique index, so writers never wait for each
+-- other.
 
--- n rows of a bucket were touched by a statement on that very relation: a table, or one of its partitions. A bucket is
--- the time column cut to its hour (timestamptz in UTC, timestamp and date as they stand); NULL is everywhere.
+-- A statement on this relation (a table or one of its partitions) changed n rows of a bucket. A bucket is the time
+-- column truncated to the hour (timestamptz in UTC, timestamp and date unconverted). A NULL bucket affects every
+-- partition.
 CREATE TABLE IF NOT EXISTS quire.change_log (
     relation    regclass  NOT NULL,
     time_column name,
     bucket      timestamp,
     n           bigint    NOT NULL
 );
--- Tokens are sums over some buckets of a few relations. Not unique, so that no writer waits for another. With IF NOT
--- EXISTS alone, CREATE INDEX would lock the log against writers even where the index is there.
+-- Freshness tokens are sums over buckets of relations. The index is not unique, so writers never wait for each other.
+-- CREATE INDEX IF NOT EXISTS would block writers even if the index exists.
 DO $$
 BEGIN
     IF to_regclass('quire.change_log_bucket') IS NULL THEN
@@ -24,8 +26,8 @@ BEGIN
 END
 $$;
 
--- What is tracked, and by which column: nodes are the table itself and all its partitions, sorted. The epoch is drawn
--- when tracking begins, and anew whenever changes may have gone unseen: no token of before is met again.
+-- The tracked tables and their time columns. nodes are the table and all its partitions, sorted. The epoch is random.
+-- It is replaced whenever changes may have been missed, so no earlier freshness token matches again.
 CREATE TABLE IF NOT EXISTS quire.tracked_table (
     relation    regclass   NOT NULL,
     time_column name,
@@ -34,7 +36,7 @@ CREATE TABLE IF NOT EXISTS quire.tracked_table (
     epoch       uuid       NOT NULL DEFAULT gen_random_uuid()
 );
 
--- Which report asked for it: what two reports track stays until both are untracked.
+-- The reports that track a table. It stays tracked until the last of them is untracked.
 CREATE TABLE IF NOT EXISTS quire.tracking (
     report      text     NOT NULL,
     relation    regclass NOT NULL,
@@ -47,15 +49,15 @@ CREATE OR REPLACE FUNCTION quire.bucket(moment timestamptz) RETURNS timestamp
 CREATE OR REPLACE FUNCTION quire.bucket(moment timestamp) RETURNS timestamp
     LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN pg_catalog.date_trunc('hour', moment);
 
--- A date may lie millions of years after the last timestamp: no write may fail for that.
+-- A date can be millions of years after the last timestamp. This must not make a write fail.
 CREATE OR REPLACE FUNCTION quire.bucket(day date) RETURNS timestamp
     LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN least(day, date '294276-12-31')::timestamp;
 
--- A column that was given another type since: everywhere, until `quire track` looks again.
+-- For a column whose type changed: a NULL bucket, until the next `quire track`.
 CREATE OR REPLACE FUNCTION quire.bucket(other anyelement) RETURNS timestamp
     LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT NULL::pg_catalog.timestamp $$;
 
--- Of a node's column as it is now: a column that was renamed since must not make anybody's write fail.
+-- Looks up the column when it runs, because a renamed column must not make a write fail.
 CREATE OR REPLACE FUNCTION quire.bucket_expression(node oid, time_column name, prefix text) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(
@@ -64,8 +66,8 @@ CREATE OR REPLACE FUNCTION quire.bucket_expression(node oid, time_column name, p
         'NULL::timestamp')
 $$;
 
--- For every row that a subscription applies: logical replication fires no trigger for statements. ENABLE REPLICA keeps
--- it from firing for anybody else.
+-- Logs each row that a subscription applies, because logical replication fires no statement triggers. ENABLE REPLICA
+-- keeps the trigger from firing for other writers.
 CREATE OR REPLACE FUNCTION quire.log_row() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -85,5 +87,5 @@ BEGIN
 END
 $$;
 
--- Triggers run it for whoever writes; nobody else needs to.
+-- Firing a trigger needs no privilege on its function, so no role needs EXECUTE.
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA quire FROM PUBLIC;

@@ -1,7 +1,7 @@
--- What readers see of the change log. `quire track` runs this only where the views are missing, or were made by another
--- text than this one: replacing a view waits for everybody who reads it.
+-- The readers' views of the change log. `quire track` runs this file only if the views are missing or were created by a
+-- different version of it, because replacing a view waits for its readers.
 
--- Who reads a table may see when and how much of it changed, and nothing of other tables.
+-- A role sees the changes only of tables that it can read.
 CREATE OR REPLACE VIEW quire.readable_tables WITH (security_barrier) AS
     SELECT relation, time_column, column_type, nodes, epoch
       FROM quire.tracked_table

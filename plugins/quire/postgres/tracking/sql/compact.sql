@@ -1,5 +1,6 @@
--- Replaces the records of each bucket by their sum. One statement: every snapshot sees the old records or the new one,
--- and the same sum of n. Writers append beside it; of two that run at once, each sums up what it removed itself.
+-- Replaces the records of each bucket with their sum, in one statement: every snapshot sees either the old records or
+-- the new one, with the same sum of n. Writers can append meanwhile. Concurrent compactions each sum the records that
+-- they removed.
 WITH removed AS (
     DELETE FROM quire.change_log
      WHERE ctid IN (SELECT place

@@ -1,4 +1,4 @@
--- Functions that log the statements of no node any more; run by `quire track` and `quire untrack`.
+-- Drops logging functions that no trigger uses any longer. Run by `quire track` and `quire untrack`.
 DO $$
 DECLARE
     idle regprocedure;

@@ -1,14 +1,13 @@
--- For every statement on a node, with the rows that it touched: one function for each time column, in whose place
--- `quire track` puts {function}, {column} (its name as a text), and {new} and {old} (the buckets of the rows that came
--- and went). PostgreSQL plans its statements once for each session and node; a text that is built anew for each write
--- would be planned each time, which costs the most of all.
+-- Logs each statement on a node and the rows that it changed. There is one function per time column: `quire track`
+-- replaces the placeholders with the function's name, the column's name as a literal, and the buckets of new and old
+-- rows. PostgreSQL plans the function's statements once per session and node. Dynamic SQL would be planned for every
+-- write, which costs more than everything else.
 --
--- Every name has its schema, and the function a search_path of its own: it runs with the owner's rights, whatever the
--- writer's search_path is.
+-- The function runs with its owner's privileges. It therefore sets its own search_path and qualifies every name.
 CREATE OR REPLACE FUNCTION {function}() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    -- A column that was renamed since must not make anybody's write fail: its rows are everywhere.
+    -- A renamed column must not make a write fail: its changes get a NULL bucket, which affects every partition.
     IF TG_OP OPERATOR(pg_catalog.=) 'TRUNCATE' OR {column} IS NOT NULL AND NOT EXISTS (
         SELECT FROM pg_catalog.pg_attribute AS known
          WHERE known.attrelid OPERATOR(pg_catalog.=) TG_RELID AND known.attname OPERATOR(pg_catalog.=) {column}

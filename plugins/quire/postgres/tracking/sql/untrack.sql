@@ -1,6 +1,6 @@
--- What change_log.sql made; run by `quire untrack` when the last report goes, after its views and triggers.
+-- Drops the objects that change_log.sql created. Run by `quire untrack` for the last report, after views and triggers.
 DROP TABLE quire.tracking, quire.tracked_table, quire.change_log;
-DROP FUNCTION IF EXISTS quire.log_statement();  -- of a version before
+DROP FUNCTION IF EXISTS quire.log_statement();  -- created by an earlier version
 DROP FUNCTION quire.log_row(), quire.bucket_expression(oid, name, text),
     quire.bucket(timestamptz), quire.bucket(timestamp), quire.bucket(date), quire.bucket(anyelement);
 
