@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from quire.xlsx.detail_sheets import Limits
 from quire.xlsx.model import Chart, DetailOutcome, FactSection, FactSheet, SheetColumn, TableSheet, Workbook
-from quire.xlsx.styles import CHART_COLOURS
+from quire.xlsx.styles import CHART_COLORS
 
 from tests.xlsx.books import MADE_AT, ZONE, about, calamine, cell, parts, write, write_rows
 
@@ -228,7 +228,7 @@ def test_points_of_a_pie_have_the_palettes_colours_in_turn() -> None:
     body, _ = write_rows([{"n": 1}], NUMBERS, static_sheets=lambda _: (sheet,))
     drawn = parts(body)["xl/charts/chart1.xml"].decode()
     points = re.findall(r'<c:dPt><c:idx val="(\d+)"/>.*?<a:srgbClr val="(\w+)"/>', drawn)
-    palette = [colour.removeprefix("#") for colour in CHART_COLOURS]
+    palette = [colour.removeprefix("#") for colour in CHART_COLORS]
     assert points == [(str(point), colour) for point, colour in enumerate([*palette, palette[0]])]
 
 

@@ -24,19 +24,19 @@ def to_cell_value(value: Any, *, timezone: str) -> Any:
     """Returns the value of a cell: text if Excel cannot represent the value exactly.
 
     Args:
-        value: a value of any type that PostgreSQL's types have in Python.
+        value: the Python value of any PostgreSQL type.
         timezone: IANA name of the zone that aware date-times are converted to.
     """
     if isinstance(value, bool | None):
         return value
     if isinstance(value, float):
-        return value if math.isfinite(value) else _special(value)
+        return value if math.isfinite(value) else _non_finite_text(value)
     if isinstance(value, int):
         return value if abs(value) < 10**MAX_DIGITS else str(value)
     if isinstance(value, Decimal):
-        return _number(value)
+        return _decimal(value)
     if isinstance(value, dt.datetime):
-        return _moment(value, timezone)
+        return _date_time(value, timezone)
     if isinstance(value, dt.date):
         return _date((value - _EPOCH.date()).days)
     return cut_text(value) if isinstance(value, str) else value
@@ -60,7 +60,7 @@ def column_values(table: pa.Table, column: SheetColumn, *, timezone: str) -> lis
     if pa.types.is_time64(kind):
         numbers = values.cast(pa.time64("us"), safe=False).cast(pa.int64()).to_pylist()
         return [None if number is None else _time(number) for number in numbers]
-    if pa.types.is_float32(kind):  # converted to doubles directly, they would get additional digits
+    if pa.types.is_float32(kind):  # a direct conversion to doubles would add digits
         values = values.cast(pa.string()).cast(pa.float64())
     items = values.to_pylist()
     if column.numeric_text:
@@ -68,20 +68,20 @@ def column_values(table: pa.Table, column: SheetColumn, *, timezone: str) -> lis
     return [to_cell_value(value, timezone=timezone) for value in items]
 
 
-def _special(value: float) -> str:
+def _non_finite_text(value: float) -> str:
     return {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
 
 
-def _number(value: Decimal) -> float | str:
+def _decimal(value: Decimal) -> float | str:
     if not value.is_finite():
-        return _special(float(value))
+        return _non_finite_text(float(value))
     number = value.normalize(_ALL_DIGITS)
     if len(number.as_tuple().digits) <= MAX_DIGITS and abs(number.adjusted()) < MAX_NUMBER_LENGTH:
         return float(value)
     return cut_text(f"{value:f}")
 
 
-def _moment(value: dt.datetime, timezone: str) -> dt.datetime | str:
+def _date_time(value: dt.datetime, timezone: str) -> dt.datetime | str:
     if value.tzinfo is None:
         return _timestamp((value - _EPOCH) // _MICROSECOND, None)
     return _timestamp((value - _UTC_EPOCH) // _MICROSECOND, timezone)

@@ -1,7 +1,7 @@
 """Renders columns as cells: as numbers if Excel represents them exactly, otherwise as text.
 
 Every function takes a column of a batch and returns the XML of its cells after the row number: ``<c r="B`` row
-``before`` value ``after``. If a column mixes numbers and text, ``before`` and ``after`` are part of the values.
+``before`` value ``after``. If a column mixes numbers and text, the values include ``before`` and ``after``.
 """
 
 from __future__ import annotations
@@ -69,35 +69,35 @@ def boolean_cells(column: pl.Series, styles: Styles) -> Cells:
 
 def integer_cells(column: pl.Series, styles: Styles) -> Cells:
     """Renders integers of at most 15 digits as numbers, longer ones as text."""
-    fits = column.dtype != pl.Int64 or _within(column, 1 - _WHOLE_LIMIT, _WHOLE_LIMIT - 1)
-    keeps = None if fits else (column > -_WHOLE_LIMIT) & (column < _WHOLE_LIMIT)
-    return _numbers(column.cast(pl.String), keeps, styles, column)
+    all_fit = column.dtype != pl.Int64 or _within(column, 1 - _WHOLE_LIMIT, _WHOLE_LIMIT - 1)
+    is_number = None if all_fit else (column > -_WHOLE_LIMIT) & (column < _WHOLE_LIMIT)
+    return _numbers(column.cast(pl.String), is_number, styles, column)
 
 
 def decimal_cells(column: pl.Series, styles: Styles) -> Cells:
     """Renders decimals of at most 15 significant digits as numbers, others as text."""
-    shown = column.cast(pl.String)
-    return _numbers(shown, _keeps_digits(shown), styles, column)
+    texts = column.cast(pl.String)
+    return _numbers(texts, _has_exact_digits(texts), styles, column)
 
 
 def numeric_text_cells(column: pl.Series, styles: Styles) -> Cells:
     """Renders the text of PostgreSQL's ``numeric`` like decimals; NaN and infinity stay text."""
-    keeps = _keeps_digits(column)
-    numbers = column.str.contains(r"^-?[0-9.]+$")
-    if not numbers.all():
-        keeps = numbers if keeps is None else keeps & numbers
-    shown, cut = cut_texts(column)
-    return _numbers(shown, keeps, styles, column, cut=cut)
+    is_number = _has_exact_digits(column)
+    is_finite = column.str.contains(r"^-?[0-9.]+$")
+    if not is_finite.all():
+        is_number = is_finite if is_number is None else is_number & is_finite
+    texts, cut = cut_texts(column)
+    return _numbers(texts, is_number, styles, column, cut=cut)
 
 
 def float_cells(column: pl.Series, styles: Styles) -> Cells:
-    """Renders floats in the shortest form that reads back the same; NaN and infinity as PostgreSQL prints them."""
-    shown = column.cast(pl.String)
-    finite = column.is_finite()
-    if finite.all():
-        return _numbers(shown, None, styles, column)
-    shown = shown.replace(["inf", "-inf"], ["Infinity", "-Infinity"])
-    return _numbers(shown, finite, styles, column)
+    """Renders floats in their shortest exact form; NaN and infinity as PostgreSQL prints them."""
+    texts = column.cast(pl.String)
+    is_finite = column.is_finite()
+    if is_finite.all():
+        return _numbers(texts, None, styles, column)
+    texts = texts.replace(["inf", "-inf"], ["Infinity", "-Infinity"])
+    return _numbers(texts, is_finite, styles, column)
 
 
 def date_cells(column: pl.Series, styles: Styles) -> Cells:
@@ -132,52 +132,54 @@ def time_cells(column: pl.Series, styles: Styles) -> Cells:
     fractions = column.clip(None, LAST_TIME) / DAY_MICROSECONDS
     if _within(column, 0, DAY_MICROSECONDS - 1):
         return _numbers(fractions.cast(pl.String), None, styles, fractions)
-    keeps = column < DAY_MICROSECONDS
-    shown = fractions.cast(pl.String).set(~keeps.fill_null(value=True), END_OF_DAY)
-    cells = _numbers(shown, keeps, styles, fractions.set(~keeps, None))
+    is_number = column < DAY_MICROSECONDS
+    texts = fractions.cast(pl.String).set(~is_number.fill_null(value=True), END_OF_DAY)
+    cells = _numbers(texts, is_number, styles, fractions.set(~is_number, None))
     return replace(cells, unrepresentable=(UnrepresentableDate(DAY_MICROSECONDS, END_OF_DAY),))
 
 
 def _within(values: pl.Series, lowest: float, highest: float) -> bool:
     """Returns whether all values are between two inclusive bounds."""
-    least, most = values.min(), values.max()
-    if not isinstance(least, int | float) or not isinstance(most, int | float):
+    minimum, maximum = values.min(), values.max()
+    if not isinstance(minimum, int | float) or not isinstance(maximum, int | float):
         return True  # no values
-    return lowest <= least and most <= highest
+    return lowest <= minimum and maximum <= highest
 
 
 def _serials_or_texts(serials: pl.Series, physical: pl.Series, styles: Styles, to_text: Callable[[int], str]) -> Cells:
     """Returns Excel's serial numbers, and text for dates outside Excel's range."""
-    keeps = serials.is_between(FIRST_SERIAL, LAST_SERIAL + 1, closed="left").fill_null(value=False)
-    is_text = ~keeps & physical.is_not_null()
+    is_number = serials.is_between(FIRST_SERIAL, LAST_SERIAL + 1, closed="left").fill_null(value=False)
+    is_text = ~is_number & physical.is_not_null()
     values = map_distinct(physical, is_text, to_text, default=serials.cast(pl.String))
-    cells = _numbers(values, ~is_text, styles, serials.set(~keeps, None))
+    cells = _numbers(values, ~is_text, styles, serials.set(~is_number, None))
     times = physical.filter(is_text).sort()
     bounds = dict.fromkeys([*times.head(1), *times.tail(1)])
     return replace(cells, unrepresentable=tuple(UnrepresentableDate(time, to_text(time)) for time in bounds))
 
 
-def _keeps_digits(shown: pl.Series) -> pl.Series | None:
+def _has_exact_digits(texts: pl.Series) -> pl.Series | None:
     """Returns which numbers have at most 15 significant digits; None if all of them do."""
-    most = longest(shown)
-    if most <= MAX_DIGITS:
+    max_length = longest(texts)
+    if max_length <= MAX_DIGITS:
         return None
-    digits = shown.str.replace_all(r"[-.]", "").str.strip_chars_start("0")
-    keeps = digits.str.strip_chars_end("0").str.len_bytes() <= MAX_DIGITS
-    return keeps if most <= MAX_NUMBER_LENGTH else keeps & (shown.str.len_bytes() <= MAX_NUMBER_LENGTH)
+    digits = texts.str.replace_all(r"[-.]", "").str.strip_chars_start("0")
+    is_number = digits.str.strip_chars_end("0").str.len_bytes() <= MAX_DIGITS
+    return is_number if max_length <= MAX_NUMBER_LENGTH else is_number & (texts.str.len_bytes() <= MAX_NUMBER_LENGTH)
 
 
-def _numbers(shown: pl.Series, keeps: pl.Series | None, styles: Styles, numbers: pl.Series, *, cut: int = 0) -> Cells:
+def _numbers(
+    texts: pl.Series, is_number: pl.Series | None, styles: Styles, numbers: pl.Series, *, cut: int = 0
+) -> Cells:
     before, after = f'" s="{styles.value}"><v>', "</v></c>"
-    if keeps is None or keeps.all():
-        return Cells(shown, before, after, numbers)
+    if is_number is None or is_number.all():
+        return Cells(texts, before, after, numbers)
     plain, quoted = (f'" s="{style}" t="inlineStr"><is><t>' for style in (styles.text, styles.quoted))
     text_after = "</t></is></c>"
     values = pl.select(
-        pl.when(keeps)
-        .then(before + shown + after)
-        .when(shown.str.starts_with("-"))  # if edited in Excel, it would become a formula
-        .then(quoted + shown + text_after)
-        .otherwise(plain + shown + text_after)
+        pl.when(is_number)
+        .then(before + texts + after)
+        .when(texts.str.starts_with("-"))  # if edited in Excel, it would become a formula
+        .then(quoted + texts + text_after)
+        .otherwise(plain + texts + text_after)
     ).to_series()
-    return Cells(values, numbers=numbers, texts=int((~keeps).sum()), cut=cut)
+    return Cells(values, numbers=numbers, texts=int((~is_number).sum()), cut=cut)

@@ -18,8 +18,8 @@ from quire.xlsx.xml_text import longest
 # PostgreSQL's numeric has up to 131,072 digits before the decimal point and 16,383 after it. Without traps, infinities
 # of both signs add up to NaN, as in PostgreSQL.
 EXACT = Context(prec=160_000, rounding=ROUND_HALF_EVEN, traps=[])
-SUMMED_DIGITS = 34  # the sum of a batch of such decimals fits in the 38 digits that Polars supports
-SHORT = 17  # characters of a number in text form for which the same holds
+MAX_SUMMED_DIGITS = 34  # the sum of a batch then fits in the 38 digits that Polars supports
+MAX_SUMMED_LENGTH = 17  # of numbers in text form, for the same reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,13 @@ def partial_total(cells: Cells, function: str) -> PartialTotal:
     if function == "count" or cells.numbers is None or not count:
         return PartialTotal(count)
     numbers = cells.numbers
-    if numbers.dtype == pl.Float32:  # the cells show the shortest form, so the total has to use it
+    if numbers.dtype == pl.Float32:  # the cells show the shortest form, which the total must match
         numbers = numbers.cast(pl.String).cast(pl.Float64)
     if function in ("sum", "mean"):
         return PartialTotal(count, math.nan if cells.unrepresentable else _sum(numbers))
-    extreme = _end(numbers, function)
+    extreme = _column_extreme(numbers, function)
     if cells.unrepresentable:
-        extreme = _last([*cells.unrepresentable, *([] if extreme is None else [extreme])], function)
+        extreme = _extreme([*cells.unrepresentable, *([] if extreme is None else [extreme])], function)
     return PartialTotal(count, extreme)
 
 
@@ -63,7 +63,7 @@ def combine(first: PartialTotal, second: PartialTotal, function: str) -> Partial
     if function in ("sum", "mean"):
         exact = isinstance(values[0], Decimal)
         return PartialTotal(count, EXACT.add(*values) if exact else values[0] + values[1])
-    return PartialTotal(count, _last([value for value in values if not _is_nan(value)] or values[:1], function))
+    return PartialTotal(count, _extreme([value for value in values if not _is_nan(value)] or values[:1], function))
 
 
 def _sum(numbers: pl.Series) -> Any:
@@ -72,10 +72,10 @@ def _sum(numbers: pl.Series) -> Any:
     if numbers.dtype.is_float():
         return _float_sum(numbers.drop_nulls())
     if isinstance(numbers.dtype, pl.Decimal):
-        if numbers.dtype.precision <= SUMMED_DIGITS:
+        if numbers.dtype.precision <= MAX_SUMMED_DIGITS:
             return numbers.cast(pl.Decimal(38, numbers.dtype.scale)).sum()
-    elif longest(numbers) <= SHORT:
-        short = numbers.cast(pl.Decimal(38, SHORT - 1), strict=False)
+    elif longest(numbers) <= MAX_SUMMED_LENGTH:
+        short = numbers.cast(pl.Decimal(38, MAX_SUMMED_LENGTH - 1), strict=False)
         if short.null_count() == numbers.null_count():
             return short.sum()
     return reduce(EXACT.add, _decimals(numbers), Decimal(0))
@@ -90,11 +90,11 @@ def _float_sum(numbers: pl.Series) -> float:
     return float(numbers.sum())
 
 
-def _end(numbers: pl.Series, function: str) -> Any:
+def _column_extreme(numbers: pl.Series, function: str) -> Any:
     """Returns the minimum or maximum; NaN only if there are no other values."""
     if numbers.dtype == pl.String:
         values = list(_decimals(numbers))
-        return _last([value for value in values if not value.is_nan()] or values[:1], function)
+        return _extreme([value for value in values if not value.is_nan()] or values[:1], function)
     if numbers.dtype.is_float():
         finite = numbers.drop_nulls().drop_nans()
         if finite.is_empty():
@@ -107,11 +107,11 @@ def _decimals(numbers: pl.Series) -> Iterable[Decimal]:
     return (Decimal(number) for number in numbers.drop_nulls())
 
 
-def _last(values: list[Any], function: str) -> Any:
-    return min(values, key=_order) if function == "min" else max(values, key=_order)
+def _extreme(values: list[Any], function: str) -> Any:
+    return min(values, key=_sort_key) if function == "min" else max(values, key=_sort_key)
 
 
-def _order(value: Any) -> tuple[int, Any]:
+def _sort_key(value: Any) -> tuple[int, Any]:
     """Returns a sort key that puts unrepresentable dates before or after all others."""
     return (1 if value.is_later else -1, value.physical) if isinstance(value, UnrepresentableDate) else (0, value)
 

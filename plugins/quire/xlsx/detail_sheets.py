@@ -29,7 +29,7 @@ from quire.xlsx.workbook_template import (
 from quire.xlsx.xml_text import MAX_TEXT_LENGTH
 
 IN_FLIGHT = 4  # batches rendered ahead of compression
-UNWRITTEN = WRITE_BYTES + 256 * 1024  # bytes that the archive and its compressor may still buffer
+BUFFERED_BYTES = WRITE_BYTES + 256 * 1024  # that the archive and its compressor may still buffer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +37,9 @@ class Limits:
     """Limits of a sheet and of a file.
 
     Args:
-        sheet_rows: Excel's limit.
+        sheet_rows: rows of a sheet, header and totals included; Excel's limit.
         sheet_bytes: XML of a sheet, below ZIP's limit of 4 GiB per entry.
-        file_bytes: below ZIP's limit of 4 GiB, with room for the parts that follow the rows.
+        file_bytes: size of a file, below ZIP's limit of 4 GiB, with room for the parts after the rows.
         shared_rows: rows up to which all texts are shared strings, because some readers show no inline strings.
     """
 
@@ -55,11 +55,11 @@ class DetailWriter:
     Args:
         workbook: a workbook with detail rows.
         widths: the widths of its columns.
-        rows: the rows that are left to write.
+        rows: the remaining rows.
         totals: the totals over all files.
         pool: renders batches.
         sink: receives the file.
-        limits: of sheets and file.
+        limits: the limits of sheets and file.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class DetailWriter:
             name = sheet_name(self.detail.sheet_name, self.taken_names, number=number)
             yield f"xl/worksheets/sheet{number}.xml", self._sheet(name)
             batch = self._rows.peek()
-            if batch is None or size_bound(batch) > self._room_of_file():
+            if batch is None or size_bound(batch) > self._remaining_bytes():
                 return
 
     def outcome(self) -> DetailOutcome:
@@ -125,17 +125,17 @@ class DetailWriter:
 
     def _capacity(self) -> int:
         """Returns how many rows the next sheet holds; the last sheet also has a totals row."""
-        most = self._limits.sheet_rows - 1
-        return most - 1 if has_totals(self.detail) and self._rows.left == most else most
+        max_rows = self._limits.sheet_rows - 1
+        return max_rows - 1 if has_totals(self.detail) and self._rows.left == max_rows else max_rows
 
     def _sheet(self, name: str) -> Iterator[bytes | memoryview]:
         capacity = self._capacity()
         is_last = has_totals(self.detail) and self._rows.left <= capacity
         planned = min(self._rows.left, capacity)
         before = self._frame(DetailSheet(name, planned, totals=is_last)).before
-        batches = self._rendered(capacity)
+        batches = self._render_rows(capacity)
         first = list(islice(batches, 1))
-        yield before if self._holds(planned, first) else without_dimension(before)
+        yield before if self._has_room(planned, first) else without_dimension(before)
         rows = 0
         for rendered in chain(first, batches):
             rows += rendered.rows
@@ -151,41 +151,41 @@ class DetailWriter:
         yield frame.after
         self.written.append(sheet)
 
-    def _holds(self, planned: int, first: Sequence[RenderedRows]) -> bool:
+    def _has_room(self, planned: int, first: Sequence[RenderedRows]) -> bool:
         """Returns whether the next sheet certainly has room for all planned rows.
 
-        Rows may take up to twice the bytes per row seen so far. A wrong dimension before the rows is worse than none,
-        which readers do not need.
+        Rows may take up to twice the bytes per row seen so far. A wrong dimension before the rows is worse than none:
+        readers do not need it.
         """
         for rendered in first:
             self._row_bytes = max(self._row_bytes, len(rendered.xml) / rendered.rows)
-        room = min(self._limits.sheet_bytes, self._room_of_file())
-        return planned == sum(rendered.rows for rendered in first) or 2 * planned * self._row_bytes <= room
+        available = min(self._limits.sheet_bytes, self._remaining_bytes())
+        return planned == sum(rendered.rows for rendered in first) or 2 * planned * self._row_bytes <= available
 
-    def _room_of_file(self) -> int:
-        """Returns how many bytes of XML the file certainly has room for; compression never adds any."""
-        return self._limits.file_bytes - self._sink.bytes - UNWRITTEN
+    def _remaining_bytes(self) -> int:
+        """Returns how many bytes of XML the file certainly has room for; compression never adds bytes."""
+        return self._limits.file_bytes - self._sink.bytes - BUFFERED_BYTES
 
-    def _rendered(self, capacity: int) -> Iterator[RenderedRows]:
+    def _render_rows(self, capacity: int) -> Iterator[RenderedRows]:
         """Yields the rows of one sheet, rendered ahead by the pool.
 
         The number of batches ahead is fixed, so the last row of a sheet depends on the rows and not on thread timing.
         Near a limit, pending batches are written before more are taken, because their bytes are far below their bound.
         """
-        waiting: deque[tuple[Future[RenderedRows], int]] = deque()
+        pending: deque[tuple[Future[RenderedRows], int]] = deque()
         rows = size = 0
         while True:
-            while rows < capacity and len(waiting) < IN_FLIGHT and (batch := self._rows.peek()) is not None:
+            while rows < capacity and len(pending) < IN_FLIGHT and (batch := self._rows.peek()) is not None:
                 bound = size_bound(batch)
-                ahead = sum(b for _, b in waiting) + bound
-                if rows and ahead > min(self._limits.sheet_bytes - size, self._room_of_file()):
+                pending_bytes = sum(pending_bound for _, pending_bound in pending) + bound
+                if rows and pending_bytes > min(self._limits.sheet_bytes - size, self._remaining_bytes()):
                     break
                 taken = self._rows.take(capacity - rows)
                 render = self._renderer.prepare(taken, rows + 2)
                 rows += taken.num_rows
-                waiting.append((self._pool.submit(render), bound))
-            if not waiting:
+                pending.append((self._pool.submit(render), bound))
+            if not pending:
                 return
-            rendered = waiting.popleft()[0].result()
+            rendered = pending.popleft()[0].result()
             size += len(rendered.xml)
             yield rendered

@@ -5,7 +5,7 @@ from __future__ import annotations
 from quire.values.unrepresentable_dates import DAY_MICROSECONDS, days_since_epoch
 
 MAX_DIGITS = 15
-# Characters of a number: it is then below 1e300 and, with all its digits, at least 1e-298, near the limits of a double.
+# In characters. A number of this length is below 1e300 and at least 1e-298, near the limits of a double.
 MAX_NUMBER_LENGTH = 300
 # In days since 1970-01-01. Before 1 March 1900, Excel counts a 29 February that did not exist.
 FIRST_DAY, LAST_DAY = days_since_epoch(1900, 3, 1), days_since_epoch(9999, 12, 31)

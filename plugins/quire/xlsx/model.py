@@ -1,8 +1,8 @@
 """The workbook model: the interface of the writer.
 
 A workbook has static sheets, which fit in memory, and at most one detail table, which is streamed and may need several
-sheets and several files. ``Workbook.static_sheets`` is called last, so static sheets can show what is only known after
-the rows were written, such as the number of sheets and the truncated texts.
+sheets and several files. ``Workbook.static_sheets`` is called last, so static sheets can show the number of sheets, the
+truncated texts and anything else that is known only after the rows were written.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class DetailTable:
         sheet_name: name of the first sheet; the next ones are ``<sheet_name> (2)`` and so on.
         columns: in the order of the sheet.
         schema: the schema of every batch.
-        rows: the exact number of rows, which Parquet's metadata has.
+        rows: the exact number of rows, known from Parquet metadata.
         batches: yields the rows; called once.
     """
 
@@ -102,7 +102,7 @@ class DetailOutcome:
     Args:
         rows: the number of rows in this file.
         sheets: the names of its detail sheets.
-        notes: sentences for the reader on values that were changed.
+        notes: sentences for the reader about changed values.
     """
 
     rows: int

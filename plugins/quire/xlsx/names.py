@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 MAX_SHEET_NAME_LENGTH = 31
 _FORBIDDEN = re.compile(r"[\[\]:*?/\\\x00-\x1f\ufffe\uffff]")
-_EDGES = "' \t\n\u00a0\u3000"  # Excel rejects apostrophes there and shows no blanks
+_EDGES = "' \t\n\u00a0\u3000"  # Excel rejects apostrophes there and hides blanks
 
 
 def sheet_name(wanted: str, taken: set[str], *, number: int = 1) -> str:

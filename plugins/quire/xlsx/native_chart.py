@@ -12,10 +12,10 @@ from xlsxwriter.worksheet import Worksheet
 from quire.errors import WorkbookError
 from quire.xlsx.chart_points import chart_heading, charted_rows, needs_marks
 from quire.xlsx.model import Chart, TableSheet
-from quire.xlsx.styles import CHART_COLOURS, LINE
+from quire.xlsx.styles import CHART_COLORS, LINE
 
 KINDS = ("column", "bar", "line", "area", "pie", "scatter")
-FROM_ZERO = ("column", "bar", "area")  # a truncated axis would distort their lengths
+FROM_ZERO = ("column", "bar", "area")  # a truncated axis would distort lengths
 BAR_HEIGHT = 20
 
 
@@ -33,7 +33,7 @@ def insert_chart(book: Book, page: Worksheet, sheet: TableSheet, model: Chart, *
         WorkbookError: the chart's kind is unknown.
     """
     if model.kind not in KINDS:
-        raise WorkbookError(f"there is no chart of type {model.kind}: use one of {', '.join(KINDS)}")
+        raise WorkbookError(f"unknown chart type {model.kind}. Use one of {', '.join(KINDS)}")
     rows = sheet.table.num_rows
     points = charted_rows(model.kind, rows)
     chart = book.add_chart({"type": model.kind})
@@ -43,36 +43,36 @@ def insert_chart(book: Book, page: Worksheet, sheet: TableSheet, model: Chart, *
     chart.set_title({"name": heading, "name_font": {"size": 13, "bold": True}, "overlay": False})
     if model.kind != "pie":
         _format_axes(chart, sheet, model)
-    alone = len(model.y) == 1 and model.kind != "pie"
-    chart.set_legend({"none": True} if alone else {"position": "bottom"})
+    is_single_series = len(model.y) == 1 and model.kind != "pie"
+    chart.set_legend({"none": True} if is_single_series else {"position": "bottom"})
     chart.set_size({"width": 720, "height": max(380, BAR_HEIGHT * points) if model.kind == "bar" else 400})
-    # below the header row, which repeats on every printed page together with anything next to it
+    # below the header row: anything next to it would be repeated on every printed page
     page.insert_chart(header_row + 1, len(sheet.columns) + 1, chart, {"object_position": 3})
 
 
 def _series(sheet: TableSheet, model: Chart, name: str, number: int, first: int, last: int) -> dict[str, Any]:
     names = [column.name for column in sheet.columns]
     x, y = names.index(model.x), names.index(name)
-    colour = CHART_COLOURS[number % len(CHART_COLOURS)]
+    color = CHART_COLORS[number % len(CHART_COLORS)]
     series: dict[str, Any] = {
         "name": sheet.columns[y].title,
         "categories": [sheet.sheet_name, first, x, last, x],
         "values": [sheet.sheet_name, first, y, last, y],
     }
-    mark = {"type": "circle", "size": 6, "fill": {"color": colour}, "border": {"none": True}}
+    mark = {"type": "circle", "size": 6, "fill": {"color": color}, "border": {"none": True}}
     if model.kind == "scatter":
         series["marker"] = mark
     elif model.kind == "line":
-        series["line"] = {"color": colour, "width": 2.25}
+        series["line"] = {"color": color, "width": 2.25}
         if needs_marks(sheet.table[name].slice(0, last - first + 1).to_pylist()):
             series["marker"] = mark
-    elif model.kind == "area" and first == last:  # has no width, so only its border is visible
-        series["border"] = {"color": colour, "width": 2.25}
+    elif model.kind == "area" and first == last:  # without a width, only its border is visible
+        series["border"] = {"color": color, "width": 2.25}
     elif model.kind == "pie":  # its points have different colors, not its series
-        colours = (CHART_COLOURS[point % len(CHART_COLOURS)] for point in range(last - first + 1))
-        series["points"] = [{"fill": {"color": colour}} for colour in colours]
+        colors = (CHART_COLORS[point % len(CHART_COLORS)] for point in range(last - first + 1))
+        series["points"] = [{"fill": {"color": color}} for color in colors]
     else:
-        series["fill"] = {"color": colour}
+        series["fill"] = {"color": color}
         series["gap"] = 60
     return series
 
@@ -110,5 +110,5 @@ def _is_never_negative(values: pa.ChunkedArray) -> bool:
     kind = values.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         return False
-    least = pc.min(values).as_py()
-    return least is None or bool(least >= 0)
+    minimum = pc.min(values).as_py()
+    return minimum is None or bool(minimum >= 0)

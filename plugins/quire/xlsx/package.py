@@ -43,16 +43,16 @@ def write_package(parts: Iterator[Part], sink: CountedSink, *, made_at: datetime
     Raises:
         WorkbookError: the archive would need ZIP64, which Excel repairs or rejects.
     """
-    at = made_at.astimezone(UTC).replace(tzinfo=None)
+    modified_at = made_at.astimezone(UTC).replace(tzinfo=None)
     # stream-zip accepts any buffer: it only measures, sums and compresses it
-    members = ((name, at, MODE, ZIP_32, cast("Iterable[bytes]", content)) for name, content in parts)
+    members = ((name, modified_at, MODE, ZIP_32, cast("Iterable[bytes]", content)) for name, content in parts)
     try:
         for chunk in stream_zip(
             members, chunk_size=WRITE_BYTES, get_compressobj=_compressor, extended_timestamps=False
         ):
             sink.write(chunk)
     except ZipError as error:
-        raise WorkbookError(f"the workbook is larger than a ZIP archive of 4 GiB: {type(error).__name__}") from error
+        raise WorkbookError(f"the workbook exceeds ZIP's limit of 4 GiB: {type(error).__name__}") from error
 
 
 def _compressor() -> Any:

@@ -1,4 +1,4 @@
-"""The other parts of the package: XlsxWriter's parts, adapted to the shared strings of the rows."""
+"""The parts of the package other than detail sheets: XlsxWriter's, adapted to the shared strings of the rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def rename_sheets(sheets: Sequence[FactSheet | TableSheet], taken: set[str]) -> 
 
 
 def opening_parts(parts: dict[str, bytes]) -> Iterator[Part]:
-    """Yields the parts that do not depend on the rows, so that programs recognize the beginning of a workbook."""
+    """Yields the parts that do not depend on the rows, from which programs recognize a workbook."""
     for name in OPENING:
         yield name, (parts[name],)
 
@@ -41,7 +41,7 @@ def merge_parts(parts: dict[str, bytes], strings: SharedStrings, *, details: int
     Args:
         parts: the parts of the complete workbook, with placeholders for the rows.
         strings: the shared strings of the rows, header first.
-        details: the number of detail sheets, which come first and are written already.
+        details: the number of detail sheets, which come first and have been written.
         rows_first: whether detail sheets are shown before static sheets.
 
     Raises:
@@ -59,14 +59,12 @@ def merge_parts(parts: dict[str, bytes], strings: SharedStrings, *, details: int
         if name == STRINGS:
             yield name, _shared_strings((*strings.items, *items[header:]))
         elif name.startswith("xl/worksheets/sheet"):
-            yield name, (_shifted(body, header, shift),)
+            yield name, (_shift_strings(body, header, shift),)
         elif name == BOOK and not rows_first:
             yield name, (_static_sheets_first(body.decode(), details).encode(),)
         elif name == PROPERTIES and not rows_first:
-            yield (
-                name,
-                (_static_titles_first(body.decode(), details, len(_SHEET.findall(parts[BOOK].decode()))).encode(),),
-            )
+            sheets = len(_SHEET.findall(parts[BOOK].decode()))
+            yield name, (_static_titles_first(body.decode(), details, sheets).encode(),)
         else:
             yield name, (body,)
 
@@ -81,14 +79,14 @@ def _shared_strings(items: Sequence[str]) -> Iterator[bytes]:
     yield b"</sst>"
 
 
-def _shifted(xml: bytes, header: int, shift: int) -> bytes:
+def _shift_strings(xml: bytes, header: int, shift: int) -> bytes:
     """Returns a static sheet with its strings numbered after those of the rows."""
 
-    def moved(match: re.Match[bytes]) -> bytes:
+    def move(match: re.Match[bytes]) -> bytes:
         number = int(match[2])
         return match[1] + str(number + shift if number >= header else number).encode() + match[3]
 
-    return _SHARED.sub(moved, xml)
+    return _SHARED.sub(move, xml)
 
 
 def _static_sheets_first(xml: str, details: int) -> str:
@@ -97,18 +95,18 @@ def _static_sheets_first(xml: str, details: int) -> str:
     static = len(sheets) - details
     head, tail = xml.index(sheets[0]), xml.index(sheets[-1]) + len(sheets[-1])
 
-    def moved(match: re.Match[str]) -> str:
-        place = int(match[1])
-        return f'localSheetId="{place + static if place < details else place - details}"'
+    def move(match: re.Match[str]) -> str:
+        position = int(match[1])
+        return f'localSheetId="{position + static if position < details else position - details}"'
 
     reordered = "".join((*sheets[details:], *sheets[:details]))
-    return _ACTIVE.sub("", _LOCAL.sub(moved, xml[:head] + reordered + xml[tail:]))
+    return _ACTIVE.sub("", _LOCAL.sub(move, xml[:head] + reordered + xml[tail:]))
 
 
 def _static_titles_first(xml: str, details: int, sheets: int) -> str:
     """Returns the document properties with their list of sheets in the same order."""
-    head, opening, list_ = xml.partition("<TitlesOfParts>")
-    titles = list(_TITLE.finditer(list_))[:sheets]
+    head, opening, rest = xml.partition("<TitlesOfParts>")
+    titles = list(_TITLE.finditer(rest))[:sheets]
     names = [title[0] for title in titles]
     reordered = "".join((*names[details:], *names[:details]))
-    return f"{head}{opening}{list_[: titles[0].start()]}{reordered}{list_[titles[-1].end() :]}"
+    return f"{head}{opening}{rest[: titles[0].start()]}{reordered}{rest[titles[-1].end() :]}"

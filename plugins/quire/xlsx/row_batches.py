@@ -1,4 +1,4 @@
-"""Detail rows in batches of uniform size, whatever the size of the batches they arrive in."""
+"""Detail rows in batches of uniform size, regardless of the batches that they arrive in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BATCH_BYTES = 2 * 2**20
 
 
 class DetailRows:
-    """The rows that are left to write; checks that there are as many as announced.
+    """The remaining rows; checks that their number is the announced one.
 
     Args:
         detail: columns and number of rows.
@@ -42,23 +42,23 @@ class DetailRows:
         if self._next is None:
             self._next = next(self._batches, None)
         if self._next is None and self.left:
-            raise WorkbookError(f"there are {self.left} rows fewer than the {self._expected} that were counted")
+            raise WorkbookError(f"expected {self._expected} rows, but {self.left} of them are missing")
         return self._next
 
-    def take(self, most: int) -> pa.RecordBatch:
-        """Takes the next batch, or its first ``most`` rows.
+    def take(self, max_rows: int) -> pa.RecordBatch:
+        """Takes the next batch, or its first ``max_rows`` rows.
 
         Raises:
             WorkbookError: there are more rows than announced, or none left.
         """
         batch = self.peek()
         if batch is None:
-            raise WorkbookError(f"all {self._expected} rows are written")
-        taken, rest = batch.slice(0, most), batch.slice(most)
+            raise WorkbookError(f"all {self._expected} rows have already been written")
+        taken, rest = batch.slice(0, max_rows), batch.slice(max_rows)
         self._next = rest if rest.num_rows else None
         self.left -= taken.num_rows
         if self.left < 0:
-            raise WorkbookError(f"there are more rows than the {self._expected} that were counted")
+            raise WorkbookError(f"expected {self._expected} rows, but there are more")
         return taken
 
     def finish(self) -> None:
@@ -68,34 +68,33 @@ class DetailRows:
             WorkbookError: there are more rows than announced.
         """
         if self.peek() is not None:
-            raise WorkbookError(f"there are more rows than the {self._expected} that were counted")
+            raise WorkbookError(f"expected {self._expected} rows, but there are more")
 
 
 def even_batches(detail: DetailTable) -> Generator[pa.RecordBatch]:
     """Yields a table's rows in batches whose size depends on the rows only, so the same rows give the same bytes.
 
-    A batch has ``BATCH_ROWS`` rows, or fewer if it would exceed ``BATCH_CELLS`` cells or ``BATCH_BYTES`` of text, since
-    several batches are in memory at a time. It has at least one row.
+    A batch has ``BATCH_ROWS`` rows, or fewer if it would exceed ``BATCH_CELLS`` cells or ``BATCH_BYTES`` of text,
+    because several batches are in memory at a time. It has at least one row.
     """
-    places = [
-        detail.schema.get_field_index(column.name) for column in detail.columns
-    ]  # the same column may occur twice
-    most = min(BATCH_ROWS, max(1, BATCH_CELLS // len(places)))
-    waiting: list[pa.RecordBatch] = []
+    # A column may occur twice.
+    positions = [detail.schema.get_field_index(column.name) for column in detail.columns]
+    max_rows = min(BATCH_ROWS, max(1, BATCH_CELLS // len(positions)))
+    pieces: list[pa.RecordBatch] = []
     rows = size = 0
     for batch in detail.batches():
-        rest = _columns(batch, places)
+        rest = _select_columns(batch, positions)
         while rest.num_rows:
-            fitting = rest.slice(0, _fitting(rest, most - rows, None if not rows else BATCH_BYTES - size))
-            if fitting.num_rows:
-                waiting.append(fitting)
-            rows, size = rows + fitting.num_rows, size + text_bytes(fitting)
-            rest = rest.slice(fitting.num_rows)
-            if rows == most or rest.num_rows:
-                yield _one_batch(waiting)
-                waiting, rows, size = [], 0, 0
-    if waiting:
-        yield _one_batch(waiting)
+            piece = rest.slice(0, _count_fitting(rest, max_rows - rows, None if not rows else BATCH_BYTES - size))
+            if piece.num_rows:
+                pieces.append(piece)
+            rows, size = rows + piece.num_rows, size + text_bytes(piece)
+            rest = rest.slice(piece.num_rows)
+            if rows == max_rows or rest.num_rows:
+                yield _combine(pieces)
+                pieces, rows, size = [], 0, 0
+    if pieces:
+        yield _combine(pieces)
 
 
 def text_bytes(batch: pa.RecordBatch) -> int:
@@ -104,29 +103,29 @@ def text_bytes(batch: pa.RecordBatch) -> int:
     return sum(length for length in lengths if isinstance(length, int))
 
 
-def _fitting(batch: pa.RecordBatch, rows: int, size: int | None) -> int:
+def _count_fitting(batch: pa.RecordBatch, rows: int, size: int | None) -> int:
     """Returns how many of the first ``rows`` rows have at most ``size`` bytes of text.
 
     If ``size`` is None, the rows begin a new batch, which always takes its first row.
     """
-    most, batch = BATCH_BYTES if size is None else size, batch.slice(0, rows)
-    if text_bytes(batch) <= most:
+    max_bytes, batch = BATCH_BYTES if size is None else size, batch.slice(0, rows)
+    if text_bytes(batch) <= max_bytes:
         return int(batch.num_rows)
-    # Not with Arrow, which imports pandas, if installed, to convert a number among its arguments.
+    # Arrow would import pandas, if installed, to convert a number among its arguments.
     lengths = reduce(add, (to_series(length).fill_null(0).cast(pl.Int64) for length in _lengths(batch)))
-    return int((lengths.cum_sum() <= most).sum() or size is None)
+    return int((lengths.cum_sum() <= max_bytes).sum() or size is None)
 
 
 def _lengths(batch: pa.RecordBatch) -> Iterator[pa.Array]:
     return (pc.binary_length(column) for column in batch.columns if pa.types.is_string(column.type))
 
 
-def _columns(batch: pa.RecordBatch, places: Sequence[int]) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([batch.column(place) for place in places], [str(place) for place in places])
+def _select_columns(batch: pa.RecordBatch, positions: Sequence[int]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([batch.column(n) for n in positions], [str(n) for n in positions])
 
 
-def _one_batch(waiting: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    if len(waiting) == 1:
-        return waiting[0]
-    (batch,) = pa.Table.from_batches(waiting).combine_chunks().to_batches()
+def _combine(pieces: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    if len(pieces) == 1:
+        return pieces[0]
+    (batch,) = pa.Table.from_batches(pieces).combine_chunks().to_batches()
     return batch

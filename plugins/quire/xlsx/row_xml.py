@@ -22,12 +22,12 @@ from quire.xlsx.xml_text import MAX_TEXT_LENGTH
 
 Render = Callable[[pl.Series, Styles], Cells]
 Prepare = Callable[[pa.Array], Callable[[], Cells]]
-CELL_BYTES, ESCAPED = 120, 7  # at most: XML around a value, and bytes per escaped UTF-16 unit
+MAX_CELL_BYTES, MAX_ESCAPED_BYTES = 120, 7  # XML around a value, and per escaped UTF-16 unit
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedColumn:
-    """Facts about a column of some rows, in addition to its cells.
+    """Facts about one column of a batch, in addition to its cells.
 
     Args:
         partial_total: its part of the total; None if the column has no total.
@@ -80,7 +80,7 @@ class RowRenderer:
                 self._prepares.append(_preparer(kind, column, style, timezone))
 
     def prepare(self, batch: pa.RecordBatch, first_row: int) -> Callable[[], RenderedRows]:
-        """Does the work that depends on the order of batches, and returns the rest as a function for any thread.
+        """Does the work that depends on the order of batches, and returns a function that does the rest on any thread.
 
         Args:
             batch: rows with the detail's columns, in the same order.
@@ -120,25 +120,25 @@ class RowRenderer:
         pieces.append(pl.lit(f"{text}</row>"))
         joined = frame.select(pl.concat_str(pieces, ignore_nulls=True)).to_series()
         array = joined.to_arrow(compat_level=pl.CompatLevel.oldest())
-        return memoryview(_data(array))
+        return memoryview(_joined_bytes(array))
 
 
 def size_bound(batch: pa.RecordBatch) -> int:
     """Returns an upper bound of a batch's size as XML."""
     texts = [column for column in batch.columns if pa.types.is_string(column.type)]
     cells: int = batch.num_rows * (batch.num_columns + 1)
-    return cells * CELL_BYTES + sum(_letters(column) for column in texts) * ESCAPED
+    return cells * MAX_CELL_BYTES + sum(_max_units(column) for column in texts) * MAX_ESCAPED_BYTES
 
 
-def _letters(column: pa.Array) -> int:
-    """Returns an upper bound of the UTF-16 units in the cells of texts: their bytes."""
+def _max_units(column: pa.Array) -> int:
+    """Returns an upper bound of the UTF-16 units in a column's cells: its bytes."""
     lengths = pc.binary_length(column)
     if (pc.max(lengths).as_py() or 0) > MAX_TEXT_LENGTH:
         return sum(min(length, MAX_TEXT_LENGTH) for length in lengths.to_pylist() if length)
     return pc.sum(lengths).as_py() or 0
 
 
-def _data(array: pa.LargeStringArray) -> pa.Buffer:
+def _joined_bytes(array: pa.LargeStringArray) -> pa.Buffer:
     """Returns the concatenated texts of an array without copying them."""
     if not len(array):
         return pa.py_buffer(b"")
@@ -156,18 +156,18 @@ def _literal(text: str) -> list[pl.Expr]:
 
 
 def _preparer(kind: pa.DataType, column: SheetColumn, styles: Styles, timezone: str) -> Prepare:
-    render = cells.numeric_text_cells if column.numeric_text else _render_of(kind, timezone)
-    return lambda values: partial(_rendered, render, values, styles)
+    render = cells.numeric_text_cells if column.numeric_text else _render_for(kind, timezone)
+    return lambda values: partial(_render_values, render, values, styles)
 
 
-def _rendered(render: Render, values: pa.Array, styles: Styles) -> Cells:
+def _render_values(render: Render, values: pa.Array, styles: Styles) -> Cells:
     if pa.types.is_time64(values.type):
         values = values.view(pa.int64())
     return render(to_series(values), styles)
 
 
-def _render_of(kind: pa.DataType, timezone: str) -> Render:
-    tests: tuple[tuple[Callable[[pa.DataType], bool], Render], ...] = (
+def _render_for(kind: pa.DataType, timezone: str) -> Render:
+    renders: tuple[tuple[Callable[[pa.DataType], bool], Render], ...] = (
         (pa.types.is_boolean, cells.boolean_cells),
         (pa.types.is_integer, cells.integer_cells),
         (pa.types.is_floating, cells.float_cells),
@@ -176,7 +176,7 @@ def _render_of(kind: pa.DataType, timezone: str) -> Render:
         (pa.types.is_timestamp, partial(cells.timestamp_cells, timezone=timezone)),
         (pa.types.is_time64, cells.time_cells),
     )
-    for fits, render in tests:
-        if fits(kind):
+    for is_type, render in renders:
+        if is_type(kind):
             return render
-    raise TypeError(f"no cell type for {kind}")
+    raise TypeError(f"a column of type {kind} cannot be written to a sheet")

@@ -1,4 +1,4 @@
-"""The workbook's table of shared strings, which has a bounded size and serves columns of few distinct values.
+"""The workbook's table of shared strings, bounded in size, for columns with few distinct values.
 
 Shared strings make the file smaller, and Apple Numbers shows no inline strings.
 """
@@ -26,9 +26,9 @@ class SharedStrings:
         self._numbers: dict[str, int] = {}
         self._bytes = 0
 
-    def takes(self, count: int, letters: int) -> bool:
-        """Returns whether there is room for ``count`` more strings with a total of ``letters`` bytes."""
-        return self._bytes + count * ITEM_BYTES + 4 * letters <= MAX_BYTES
+    def has_room(self, count: int, size: int) -> bool:
+        """Returns whether there is room for ``count`` more strings with a total of ``size`` bytes."""
+        return self._bytes + count * ITEM_BYTES + 4 * size <= MAX_BYTES
 
     def number(self, text: str) -> int:
         """Returns the position of a text of at most 32,767 characters, which is added to the table if it is new."""

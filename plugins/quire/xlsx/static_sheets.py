@@ -18,7 +18,7 @@ from quire.xlsx.model import FactSection, FactSheet, SheetColumn, TableSheet
 from quire.xlsx.names import column_letters, table_headers
 from quire.xlsx.native_chart import insert_chart
 from quire.xlsx.styles import ACCENT, MUTED, Formats, number_format, side_of
-from quire.xlsx.widths import FILTER_BUTTON, NARROWEST, display_width, header_height, header_lines, header_width
+from quire.xlsx.widths import FILTER_BUTTON, MIN_WIDTH, display_width, header_height, header_lines, header_width
 from quire.xlsx.xml_text import FORMULA_STARTS
 
 HEADER_ROW = 2  # of a table, below its heading
@@ -34,7 +34,7 @@ def add_static_sheet(book: Book, formats: Formats, sheet: FactSheet | TableSheet
         timezone: IANA name of the zone that timestamps with time zone are converted to.
 
     Raises:
-        WorkbookError: the content does not fit on a sheet.
+        WorkbookError: the content exceeds Excel's limits of a sheet.
     """
     page = book.add_worksheet(sheet.sheet_name)
     page.hide_gridlines(2)
@@ -67,13 +67,13 @@ def _write_facts(page: Worksheet, formats: Formats, sheet: FactSheet, timezone: 
 
 
 def _write_section(page: Worksheet, formats: Formats, section: FactSection, row: int) -> int:
-    """Writes a section from a row on, and returns the row after it."""
+    """Writes a section that begins at ``row``, and returns the row after it."""
     if section.heading:
         _write(page, row, 0, section.heading, formats.of(bold=True, font_size=13))
         row += 1
     for position, title in enumerate(section.header):
-        right = position > 0 and all(_is_number(line[position]) for line in section.rows)
-        _write(page, row, position, title, formats.header("right" if right else "left", has_filter=False))
+        is_numeric = position > 0 and all(_is_number(line[position]) for line in section.rows)
+        _write(page, row, position, title, formats.header("right" if is_numeric else "left", has_filter=False))
     row += bool(section.header)
     for line in section.rows:
         for position, value in enumerate(line):
@@ -96,8 +96,8 @@ def _fact_format(formats: Formats, value: Any, *, in_table: bool) -> Format:
         return formats.of(num_format="yyyy-mm-dd hh:mm:ss", **look)
     if isinstance(value, dt.date):
         return formats.of(num_format="yyyy-mm-dd", **look)
-    whole = isinstance(value, int) and _is_number(value)
-    return formats.of(num_format="#,##0", **look) if whole else formats.of(**look)
+    is_integer = isinstance(value, int) and _is_number(value)
+    return formats.of(num_format="#,##0", **look) if is_integer else formats.of(**look)
 
 
 def _fact_widths(sections: Sequence[FactSection]) -> list[float]:
@@ -119,14 +119,14 @@ def _write_table(page: Worksheet, formats: Formats, sheet: TableSheet, timezone:
     lines = 1
     for position, column in enumerate(columns):
         kind = table.schema.field(column.name).type
-        shown = column.number_format or ("General" if column.numeric_text else number_format(kind))
+        code = column.number_format or ("General" if column.numeric_text else number_format(kind))
         side = "right" if column.numeric_text else side_of(kind)
         values = column_values(table, column, timezone=timezone)
         width = _table_width(column, headers[position], values)
         lines = max(lines, header_lines(headers[position], width))
         page.set_column(position, position, width)
         for row, value in enumerate(values, HEADER_ROW + 1):
-            _write(page, row, position, value, _table_format(formats, value, shown, side))
+            _write(page, row, position, value, _table_format(formats, value, code, side))
     page.set_row(HEADER_ROW, header_height(lines))
     page.freeze_panes(HEADER_ROW + 1, 0)
     page.repeat_rows(HEADER_ROW)
@@ -144,25 +144,25 @@ def _add_table(page: Worksheet, formats: Formats, sheet: TableSheet, headers: Se
         ],
     }
     if page.add_table(HEADER_ROW, 0, last, len(columns) - 1, options):
-        raise WorkbookError(f"the table of the sheet {page.name} does not fit on a sheet")
+        raise WorkbookError(f"the table of sheet {page.name} exceeds Excel's limits")
     cells = f"A{HEADER_ROW + 2}:{column_letters(len(columns) - 1)}{last + 1}"
     page.ignore_errors({"number_stored_as_text": cells, "two_digit_text_year": cells})
 
 
-def _table_format(formats: Formats, value: Any, shown: str, side: str) -> Format:
+def _table_format(formats: Formats, value: Any, code: str, side: str) -> Format:
     if isinstance(value, str):
         return formats.text(quoted=value.startswith(FORMULA_STARTS))
-    return formats.value(shown, side)
+    return formats.value(code, side)
 
 
 def _table_width(column: SheetColumn, header: str, values: Sequence[Any]) -> float:
     if column.width:
         return column.width
-    longest = max((display_width(_sample(value)) for value in values[:500]), default=0)
-    return min(max(longest + 2, header_width(header) + FILTER_BUTTON, NARROWEST), 60.0)
+    longest = max((display_width(_approximate_text(value)) for value in values[:500]), default=0)
+    return min(max(longest + 2, header_width(header) + FILTER_BUTTON, MIN_WIDTH), 60.0)
 
 
-def _sample(value: Any) -> str:
+def _approximate_text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
@@ -175,16 +175,20 @@ def _is_number(value: Any) -> bool:
 
 
 def _write(page: Worksheet, row: int, column: int, value: Any, look: Format) -> None:
-    """Writes one value, and raises if XlsxWriter reports by its return value that it did not write it."""
+    """Writes a value.
+
+    Raises:
+        WorkbookError: XlsxWriter did not write the value, which it reports by its return value only.
+    """
     if value is None:
-        refused = page.write_blank(row, column, None, look)
+        status = page.write_blank(row, column, None, look)
     elif isinstance(value, str):
-        refused = page.write_string(row, column, value, look)
+        status = page.write_string(row, column, value, look)
     elif isinstance(value, bool):
-        refused = page.write_boolean(row, column, value, look)
+        status = page.write_boolean(row, column, value, look)
     elif isinstance(value, dt.datetime | dt.date | dt.time):
-        refused = page.write_datetime(row, column, value, look)
+        status = page.write_datetime(row, column, value, look)
     else:
-        refused = page.write_number(row, column, value, look)
-    if refused:
-        raise WorkbookError(f"row {row + 1} of the sheet {page.name} cannot be written")
+        status = page.write_number(row, column, value, look)
+    if status:
+        raise WorkbookError(f"cannot write row {row + 1} of sheet {page.name}: XlsxWriter returned {status}")

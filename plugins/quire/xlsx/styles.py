@@ -10,7 +10,7 @@ from xlsxwriter import Workbook as Book
 from xlsxwriter.format import Format
 
 INK, MUTED, LINE, SHADE, ACCENT = "#1F2933", "#66727F", "#B8C2CC", "#E8EDF2", "#1F5A85"
-CHART_COLOURS = ("#1F5A85", "#D9822B", "#6B8E4E", "#8A5A83", "#66727F", "#B03A48")
+CHART_COLORS = ("#1F5A85", "#D9822B", "#6B8E4E", "#8A5A83", "#66727F", "#B03A48")
 FONT = {"font_name": "Calibri", "font_size": 11, "font_color": INK}
 
 # Right-aligned titles leave room for Excel's filter button, which would cover their last letters.
@@ -34,15 +34,15 @@ class Formats:
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        self._made: dict[tuple[tuple[str, Any], ...], Format] = {}
+        self._formats: dict[tuple[tuple[str, Any], ...], Format] = {}
 
     def of(self, **properties: Any) -> Format:
         """Returns the format with these properties and the default font."""
-        wanted = {**FONT, **properties}
-        key = tuple(sorted(wanted.items()))
-        if key not in self._made:
-            self._made[key] = self._book.add_format(wanted)
-        return self._made[key]
+        properties = {**FONT, **properties}
+        key = tuple(sorted(properties.items()))
+        if key not in self._formats:
+            self._formats[key] = self._book.add_format(properties)
+        return self._formats[key]
 
     def header(self, side: str, *, has_filter: bool = True) -> Format:
         """Returns the format of a column's title, aligned as its values: left, center or right."""
@@ -57,7 +57,7 @@ class Formats:
         return self.of(num_format=number_format, valign="vcenter", align=side)
 
     def text(self, *, quoted: bool = False) -> Format:
-        """Returns the format of a text; a quoted one stays text if edited."""
+        """Returns the format of a text; if quoted, the cell stays text when edited."""
         look = {"align": "left", "indent": 1, "valign": "vcenter"}  # the indent separates it from a number to its left
         return self.of(**look, quote_prefix=True) if quoted else self.of(**look)
 
@@ -67,11 +67,11 @@ class Formats:
         return self.of(num_format=code, bold=True, top=1, top_color=LINE, valign="vcenter")
 
     def quoted_total(self) -> Format:
-        """Returns the format of a total that is text and stays text if edited."""
+        """Returns the format of a total that is text and stays text when edited."""
         return self.of(bold=True, top=1, top_color=LINE, valign="vcenter", align="right", quote_prefix=True)
 
     def total_label(self) -> Format:
-        """Returns the format of the label in front of the totals."""
+        """Returns the format of the label to the left of the totals."""
         return self.of(bold=True, top=1, top_color=LINE, align="left", indent=1, valign="vcenter")
 
 
@@ -86,10 +86,10 @@ def with_word(number_format: str, word: str) -> str:
 
 def with_decimal(number_format: str) -> str:
     """Returns a format code that shows one decimal in every section that shows a whole number."""
-    return _SECTION.sub(lambda section: section[1] + _one_decimal(section[2]), number_format)
+    return _SECTION.sub(lambda section: section[1] + _section_with_decimal(section[2]), number_format)
 
 
-def _one_decimal(section: str) -> str:
+def _section_with_decimal(section: str) -> str:
     matches = [match for match in _DIGITS.finditer(section) if match["digits"]]
     if len(matches) != 1 or "." in matches[0]["digits"]:
         return section
@@ -112,13 +112,13 @@ def number_format(kind: pa.DataType) -> str:
     return BOOLEAN if pa.types.is_boolean(kind) else "General"
 
 
-def total_number_format(shown: str, function: str) -> str:
-    """Returns the format code of a total over values with the format code ``shown``."""
+def total_number_format(code: str, function: str) -> str:
+    """Returns the format code of a total over values with the format code ``code``."""
     if function == "count":
         return "#,##0"
-    if shown == BOOLEAN:
+    if code == BOOLEAN:
         return "General"
-    return with_decimal(shown) if function == "mean" else shown  # the mean of whole numbers may be 1.5
+    return with_decimal(code) if function == "mean" else code  # the mean of whole numbers may be 1.5
 
 
 def side_of(kind: pa.DataType) -> str:

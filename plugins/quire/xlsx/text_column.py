@@ -1,4 +1,4 @@
-"""Renders a text column: as shared strings while there are few distinct ones, then as inline strings."""
+"""Renders a text column: as shared strings while few are distinct, then as inline strings."""
 
 from __future__ import annotations
 
@@ -28,89 +28,89 @@ class TextColumn:
 
     def __init__(self, styles: Styles, strings: SharedStrings, *, share_all: bool) -> None:
         self._styles, self._strings, self._share_all = styles, strings, share_all
-        self._shares = True
-        # Not pa.array([]), which imports pandas, if installed, to convert a list.
-        self._known = pa.nulls(0, pa.string())
-        self._cells = pl.Series(dtype=pl.String)  # per known text, its cell's XML after the row number
+        self._is_shared = True
+        # pa.array([]) would import pandas, if installed, to convert the list.
+        self._distinct = pa.nulls(0, pa.string())
+        self._cells = pl.Series(dtype=pl.String)  # per distinct text, its cell's XML after the row number
         self._cut: list[int] = []  # positions of truncated texts
 
     def prepare(self, column: pa.Array) -> Callable[[], Cells]:
         """Adds new strings in order, and returns a function that renders the batch on any thread."""
-        if self._shares:
-            places = pc.index_in(column, value_set=self._known)
-            if places.null_count > column.null_count:
-                new = pc.unique(column.filter(pc.and_(pc.is_null(places), pc.is_valid(column))))
-                self._shares = self._few(new, len(column))
-                if self._shares:
-                    self._learn(new)
-                    places = pc.index_in(column, value_set=self._known)
-            if self._shares:
-                known, cut = self._cells, tuple(self._cut)
-                return lambda: _shared_cells(places, known, cut)
-            self._known, self._cells = pa.nulls(0, pa.string()), pl.Series(dtype=pl.String)
+        if self._is_shared:
+            positions = pc.index_in(column, value_set=self._distinct)
+            if positions.null_count > column.null_count:
+                new = pc.unique(column.filter(pc.and_(pc.is_null(positions), pc.is_valid(column))))
+                self._is_shared = self._can_share(new, len(column))
+                if self._is_shared:
+                    self._add_strings(new)
+                    positions = pc.index_in(column, value_set=self._distinct)
+            if self._is_shared:
+                cells, cut = self._cells, tuple(self._cut)
+                return lambda: _shared_cells(positions, cells, cut)
+            self._distinct, self._cells = pa.nulls(0, pa.string()), pl.Series(dtype=pl.String)
         return lambda: inline_cells(column, self._styles)
 
-    def _few(self, new: pa.Array, rows: int) -> bool:
-        if not self._strings.takes(len(new), new.nbytes):
+    def _can_share(self, new: pa.Array, rows: int) -> bool:
+        if not self._strings.has_room(len(new), new.nbytes):
             return False
-        return self._share_all or (len(self._known) + len(new) <= MAX_DISTINCT and len(new) <= rows // 2)
+        return self._share_all or (len(self._distinct) + len(new) <= MAX_DISTINCT and len(new) <= rows // 2)
 
-    def _learn(self, new: pa.Array) -> None:
+    def _add_strings(self, new: pa.Array) -> None:
         cells = []
-        for place, text in enumerate(new.to_pylist(), len(self._known)):
+        for position, text in enumerate(new.to_pylist(), len(self._distinct)):
             cell_text = cut_text(text)
             if len(cell_text) < len(text):
-                self._cut.append(place)
+                self._cut.append(position)
             style = self._styles.quoted if text[:1] in FORMULA_STARTS else self._styles.text
             cells.append(f'" s="{style}" t="s"><v>{self._strings.number(cell_text)}</v></c>')
-        self._known = pa.concat_arrays([self._known, new])
+        self._distinct = pa.concat_arrays([self._distinct, new])
         self._cells = pl.concat([self._cells, pl.Series(cells, dtype=pl.String)], rechunk=True)
 
 
-def _shared_cells(places: pa.Array, known: pl.Series, cut: tuple[int, ...]) -> Cells:
-    numbers = to_series(places)
-    return Cells(known.gather(numbers), cut=int(numbers.is_in(cut).sum()) if cut else 0)
+def _shared_cells(positions: pa.Array, cells: pl.Series, cut: tuple[int, ...]) -> Cells:
+    numbers = to_series(positions)
+    return Cells(cells.gather(numbers), cut=int(numbers.is_in(cut).sum()) if cut else 0)
 
 
 def inline_cells(column: pa.Array, styles: Styles) -> Cells:
     """Renders texts as inline strings."""
     texts, cut = to_series(column), 0
-    letters = _Letters(column)
-    if letters.longest > MAX_TEXT_LENGTH:
+    column_bytes = _ColumnBytes(column)
+    if column_bytes.longest > MAX_TEXT_LENGTH:
         texts, cut = cut_texts(texts)
-    if letters.need_escapes:
+    if column_bytes.need_escapes:
         texts = escape_texts(texts)
     after = "</t></is></c>"
     before = f'" s="{styles.text}" t="inlineStr"><is><t xml:space="preserve">'
-    if not letters.begin_formulas or not (quoted := to_series(column).str.contains(QUOTED)).any():
+    if not column_bytes.begin_formulas or not (quoted := to_series(column).str.contains(QUOTED)).any():
         return Cells(texts, before, after, cut=cut)
     quoted_before = f'" s="{styles.quoted}" t="inlineStr"><is><t xml:space="preserve">'
-    both = pl.Series([before, quoted_before])
-    return Cells(texts, both.gather(quoted.fill_null(value=False).cast(pl.UInt32)), after, cut=cut)
+    alternatives = pl.Series([before, quoted_before])
+    return Cells(texts, alternatives.gather(quoted.fill_null(value=False).cast(pl.UInt32)), after, cut=cut)
 
 
-class _Letters:
+class _ColumnBytes:
     """Properties of a column derived from all its bytes at once, without inspecting single texts."""
 
     def __init__(self, column: pa.Array) -> None:
-        offsets, letters = column.buffers()[1:]
+        offsets, data = column.buffers()[1:]
         self.longest = pc.max(pc.binary_length(column)).as_py() or 0
         bounds = pa.Array.from_buffers(pa.int32(), len(column) + 1, [None, offsets], offset=column.offset)
         start, stop = bounds[0].as_py(), bounds[len(column)].as_py()
-        self._bytes = letters.slice(start, stop - start).to_pybytes() if letters is not None else b""
+        self._bytes = data.slice(start, stop - start).to_pybytes() if data is not None else b""
         octets = pa.Array.from_buffers(pa.uint8(), len(self._bytes), [None, pa.py_buffer(self._bytes)])
-        self._least = pc.min(octets).as_py() or 0
+        self._lowest = pc.min(octets).as_py() or 0
 
     @property
     def need_escapes(self) -> bool:
-        """Whether some text may need escapes; if False, none does."""
-        return self._least < 0x20 or any(self._have(rare) for rare in RARE_BYTES)
+        """Whether any text may need escapes; if False, none does."""
+        return self._lowest < 0x20 or any(self._contains(rare) for rare in RARE_BYTES)
 
-    def _have(self, rare: bytes) -> bool:
-        """Returns whether the bytes occur; a single byte is searched for several times as fast as two."""
+    def _contains(self, rare: bytes) -> bool:
+        """Returns whether the bytes occur; searching for one byte first is several times as fast as for two."""
         return rare[:1] in self._bytes and rare in self._bytes
 
     @property
     def begin_formulas(self) -> bool:
-        """Whether some text may begin like a formula."""
-        return self._least < 0x20 or any(start.encode() in self._bytes for start in FORMULA_STARTS)
+        """Whether any text may begin like a formula."""
+        return self._lowest < 0x20 or any(start.encode() in self._bytes for start in FORMULA_STARTS)

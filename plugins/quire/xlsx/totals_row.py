@@ -22,7 +22,7 @@ FUNCTIONS = {"mean": 101, "count": 103, "max": 104, "min": 105, "sum": 109}  # t
 MAX_FORMULA_LENGTH = 8_000  # Excel's limit is 8,192 characters
 MAX_RANGES = 254  # of a SUBTOTAL
 TEXT = ' t="inlineStr"><is><t>'
-NEGATIVE_TEXT = f"{TEXT}-"  # if edited in Excel, it would become a formula
+NEGATIVE_TEXT = f"{TEXT}-"  # a formula when edited in Excel
 _MEAN = Context(prec=60, traps=[])
 
 
@@ -40,22 +40,22 @@ class Totals:
             for position, (column, kind) in enumerate(zip(detail.columns, kinds, strict=True))
         ]
         self._sheets: list[tuple[str, int]] = []
-        self._elsewhere = False
+        self._has_previous_files = False
 
     def add(self, columns: Sequence[RenderedColumn]) -> None:
-        """Adds rows."""
+        """Adds the columns of a batch."""
         for total, column in zip(self._totals, columns, strict=True):
             if total and column.partial_total:
                 total.add(column.partial_total, column.texts)
 
     def end_sheet(self, name: str, rows: int) -> None:
-        """Records that a sheet has ended."""
+        """Records the end of a sheet."""
         self._sheets.append((name, rows))
 
     def end_file(self) -> None:
-        """Records that the rows continue in another file, whose formulas cannot refer to this one."""
+        """Records the end of a file, which the formulas of the next file cannot refer to."""
         self._sheets.clear()
-        self._elsewhere = True
+        self._has_previous_files = True
 
     def row(self, number: int, styles: Sequence[tuple[int, int]], label: int | None) -> str:
         """Returns the totals row as XML.
@@ -69,7 +69,7 @@ class Totals:
         for position, (total, (style, quoted)) in enumerate(zip(self._totals, styles, strict=True)):
             content = "/>"
             if total:
-                content = total.content(None if self._elsewhere else self._sheets)
+                content = total.content(None if self._has_previous_files else self._sheets)
             elif position == 0 and label is not None:
                 content = f' t="s"><v>{label}</v></c>'
             cell_style = quoted if content.startswith(NEGATIVE_TEXT) else style
@@ -77,10 +77,10 @@ class Totals:
         return f'<row r="{number}">{"".join(cells)}</row>'
 
     def notes(self) -> Iterator[str]:
-        """Yields sentences on totals that may surprise a reader."""
+        """Yields sentences that explain unexpected totals."""
         totals = [total for total in self._totals if total]
         for total in totals:
-            if total.is_impossible:
+            if total.has_no_total:
                 yield f"{total.title}: no {total.function}, because its values are neither numbers nor dates or times."
             elif total.has_unrepresentable_dates and total.function != "count":
                 yield total.unrepresentable_note()
@@ -91,9 +91,9 @@ class Totals:
                     f"{total.title}: the {total.function} is written as text because Excel's numbers have at most "
                     f"{MAX_DIGITS} digits; it is exact but does not follow the filter."
                 )
-            elif total.is_alone and not self._elsewhere:
+            elif total.is_fixed_value and not self._has_previous_files:
                 yield f"{total.title}: the total does not follow the filter."
-        if totals and self._elsewhere:
+        if totals and self._has_previous_files:
             yield "The totals cover all rows of this file and the preceding files and do not follow the filter."
 
 
@@ -102,12 +102,12 @@ class _Total:
 
     def __init__(self, column: SheetColumn, kind: pa.DataType, position: int) -> None:
         self.title, self.function, self.texts = column.title, column.total or "count", 0
-        self.is_alone = False  # a value instead of a formula, though there are rows
+        self.is_fixed_value = False  # written as a value instead of a formula, although there are rows
         self._letters = column_letters(position)
-        self._tally = PartialTotal(0)
+        self._partial = PartialTotal(0)
         self._is_boolean = pa.types.is_boolean(kind)
         self._is_temporal = pa.types.is_temporal(kind)
-        self.is_impossible = pa.types.is_string(kind) and not column.numeric_text and self.function != "count"
+        self.has_no_total = pa.types.is_string(kind) and not column.numeric_text and self.function != "count"
 
     @property
     def has_unrepresentable_dates(self) -> bool:
@@ -126,8 +126,8 @@ class _Total:
         value = self._value()
         return isinstance(value, int | Decimal) and not _is_number(value)
 
-    def add(self, tally: PartialTotal, texts: int) -> None:
-        self._tally = combine(self._tally, tally, self.function)
+    def add(self, partial: PartialTotal, texts: int) -> None:
+        self._partial = combine(self._partial, partial, self.function)
         self.texts += texts
 
     def texts_note(self, noun: str) -> str:
@@ -145,28 +145,28 @@ class _Total:
         """Returns the content of the total's cell.
 
         Args:
-            sheets: names and numbers of rows, the sheet of the total last; None if other files have rows, too.
+            sheets: names and numbers of rows, the sheet of the total last; None if preceding files have rows.
         """
         value = self._value()
         if value is None:
             return "/>"
         text = _value_text(value)
-        if sheets is not None and self._follows(value) and (formula := self._formula(sheets)):
+        if sheets is not None and self._can_use_subtotal(value) and (formula := self._formula(sheets)):
             return f"><f>{formula}</f><v>{text}</v></c>"
-        self.is_alone = self._tally.count > 0
+        self.is_fixed_value = self._partial.count > 0
         if _is_number(value):
             return f"><v>{text}</v></c>"
         return f"{TEXT}{text}</t></is></c>"
 
     def _value(self) -> Any:
-        """Returns the total; None if there is none."""
-        if self.is_impossible:
+        """Returns the total, or None if there is no total."""
+        if self.has_no_total:
             return None
-        if self.function in ("count", "sum") and not self._tally.count:
+        if self.function in ("count", "sum") and not self._partial.count:
             return 0
         if self.function == "count":
-            return self._tally.count
-        value, count = self._tally.value, self._tally.count
+            return self._partial.count
+        value, count = self._partial.value, self._partial.count
         if self.has_unrepresentable_dates and self.function in ("sum", "mean"):
             return None
         if self.function != "mean" or value is None:
@@ -174,11 +174,11 @@ class _Total:
         if not isinstance(value, Decimal):
             return value / count
         mean = _MEAN.divide(value, Decimal(count))
-        return float(mean) if _has_floats_size(mean) else mean
+        return float(mean) if _fits_float(mean) else mean
 
-    def _follows(self, value: Any) -> bool:
-        """Returns whether SUBTOTAL gives the same: apart from counting, it ignores text and digits after the 15th."""
-        if not self._tally.count:
+    def _can_use_subtotal(self, value: Any) -> bool:
+        """Returns whether SUBTOTAL returns the same value: except COUNTA, it ignores text and digits after the 15th."""
+        if not self._partial.count:
             return False
         return self.function == "count" or not (self.texts or self._is_boolean or not _is_number(value))
 
@@ -215,8 +215,8 @@ def _is_number(value: Any) -> bool:
     if isinstance(value, float) or not _is_finite(value):
         return _is_finite(value)
     number = Decimal(value).normalize(EXACT)
-    return len(number.as_tuple().digits) <= MAX_DIGITS and _has_floats_size(number)
+    return len(number.as_tuple().digits) <= MAX_DIGITS and _fits_float(number)
 
 
-def _has_floats_size(value: Decimal) -> bool:
+def _fits_float(value: Decimal) -> bool:
     return abs(value.adjusted()) < MAX_NUMBER_LENGTH

@@ -27,7 +27,7 @@ def write_workbook(
     """Writes a workbook as one file, or as several files if the rows do not fit in one.
 
     Sheets roll over at 1,048,576 rows and before 4 GiB of XML, files before 4 GiB. The same rows give the same bytes,
-    whatever their batches.
+    regardless of their batches.
 
     Args:
         workbook: what to write.
@@ -73,7 +73,7 @@ def write_workbook(
 
 
 def _parts(writer: DetailWriter) -> Iterator[Part]:
-    """Yields a file's parts: those known before the rows, the detail sheets, then all others."""
+    """Yields a file's parts: those that do not depend on the rows, the detail sheets, then all others."""
     workbook = writer.workbook
     yield from opening_parts(writer.frame_parts())
     yield from writer.sheets()

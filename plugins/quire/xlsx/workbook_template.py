@@ -1,7 +1,7 @@
 """The workbook without its rows, created by XlsxWriter: everything around the rows of a detail sheet.
 
 XlsxWriter numbers styles and shared strings in order of first use, and the detail sheets come first. A template with
-one detail sheet therefore assigns the same numbers to them as the complete workbook.
+one detail sheet therefore assigns them the same numbers as the complete workbook.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class DetailSheet:
     Args:
         name: its name.
         rows: the number of rows between the header and the totals.
-        totals: whether it has a totals row, as the last sheet may.
+        totals: whether it has a totals row; only the last sheet may.
     """
 
     name: str
@@ -67,7 +67,7 @@ class SheetFrame:
         after: its XML after the last row.
         styles: style numbers of each column.
         totals: style numbers of each total, and of a total that begins like a formula; empty without totals.
-        label: the number of the shared string "Total"; None if the first column has a total itself.
+        label: the number of the shared string "Total"; None if the first column has a total.
         strings: the shared strings of the header.
     """
 
@@ -111,9 +111,9 @@ def build_book(
         if workbook.detail is None:
             raise WorkbookError("a workbook without detail rows has no detail sheet")
         _write_frame(book.add_worksheet(sheet.name), workbook.detail, widths, sheet, formats)
-    small = [add_static_sheet(book, formats, sheet, timezone=workbook.timezone) for sheet in static_sheets]
+    pages = [add_static_sheet(book, formats, sheet, timezone=workbook.timezone) for sheet in static_sheets]
     if not opens_with_rows:
-        (small[0] if small else book.add_worksheet(_other_name(details))).activate()
+        (pages[0] if pages else book.add_worksheet(_other_name(details))).activate()
     book.close()
     with zipfile.ZipFile(body) as package:
         return {name: escape_illegal_characters(name, package.read(name)) for name in package.namelist()}
@@ -133,7 +133,7 @@ def cut_frame(workbook: Workbook, widths: Sequence[float], sheet: DetailSheet, *
         raise WorkbookError("a workbook without detail rows has no detail sheet")
     parts = build_book(workbook, widths, [sheet], [], opens_with_rows=opens)
     xml = parts["xl/worksheets/sheet1.xml"]
-    rows = {int(found[1]): found for found in _ROW.finditer(xml)}
+    rows = {int(match[1]): match for match in _ROW.finditer(xml)}
     placeholders = [rows[row + 1] for row in (VALUE_ROW, TEXT_ROW, QUOTED_ROW)]
     totals = [rows[row + 1] for row in (TOTAL_ROW, QUOTED_TOTAL_ROW) if row + 1 in rows]
     label = _LABEL.search(totals[0][0]) if totals else None
@@ -164,7 +164,7 @@ def shared_items(parts: dict[str, bytes]) -> tuple[str, ...]:
 
 
 def _other_name(details: Sequence[DetailSheet]) -> str:
-    """Returns the name of the sheet that stands for the static sheets in a template."""
+    """Returns the name of the sheet that represents the static sheets in a template."""
     return sheet_name("Other", {sheet.name.casefold() for sheet in details})
 
 
@@ -173,16 +173,16 @@ def _write_frame(
 ) -> None:
     kinds = [detail.schema.field(column.name).type for column in detail.columns]
     for position, (column, kind, width) in enumerate(zip(detail.columns, kinds, widths, strict=True)):
-        shown = column.number_format or ("General" if column.numeric_text else number_format(kind))
+        code = column.number_format or ("General" if column.numeric_text else number_format(kind))
         side = "right" if column.numeric_text else side_of(kind)
         sheet.set_column(position, position, width)
         sheet.write_string(0, position, cut_text(column.title), formats.header(side))
-        sheet.write_blank(VALUE_ROW, position, None, formats.value(shown, side))
+        sheet.write_blank(VALUE_ROW, position, None, formats.value(code, side))
         sheet.write_blank(TEXT_ROW, position, None, formats.text())
         sheet.write_blank(QUOTED_ROW, position, None, formats.text(quoted=True))
         if has_totals(detail):
             function = column.total or "sum"
-            total = formats.total(total_number_format(shown, function), function)
+            total = formats.total(total_number_format(code, function), function)
             sheet.write_blank(TOTAL_ROW, position, None, total)
             sheet.write_blank(QUOTED_TOTAL_ROW, position, None, formats.quoted_total())
     if has_totals(detail) and not detail.columns[0].total:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MAX_TEXT_LENGTH = 32_767  # UTF-16 units, Excel's limit of a cell
-# A text that begins like this becomes a formula if edited in Excel; quotePrefix keeps it a text.
+# Excel turns a text that begins like this into a formula when it is edited; quotePrefix prevents that.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 QUOTED = r"^[=+\-@\t\r]"
 # Excel escapes characters that XML forbids, CR (which XML would turn into LF), and text that looks like an escape.
@@ -23,8 +23,8 @@ _ENTITIES = ["&amp;", "&lt;", "&gt;"]
 
 def longest(texts: pl.Series) -> int:
     """Returns the length of the longest text in bytes of UTF-8."""
-    most = texts.str.len_bytes().max()
-    return most if isinstance(most, int) else 0
+    length = texts.str.len_bytes().max()
+    return length if isinstance(length, int) else 0
 
 
 def cut_text(text: str) -> str:
@@ -39,7 +39,7 @@ def cut_text(text: str) -> str:
 
 def cut_texts(texts: pl.Series) -> tuple[pl.Series, int]:
     """Truncates the texts of a column like ``cut_text``, and returns them with the number of truncated ones."""
-    if longest(texts) <= MAX_TEXT_LENGTH:  # never fewer bytes than UTF-16 units
+    if longest(texts) <= MAX_TEXT_LENGTH:  # a text has at least as many bytes as UTF-16 units
         return texts, 0
     import polars as pl  # not needed to truncate single texts
 
@@ -49,7 +49,7 @@ def cut_texts(texts: pl.Series) -> tuple[pl.Series, int]:
 
 def escape_text(text: str) -> str:
     """Returns a text as the content of an XML element, with Excel's escapes."""
-    return escape(_ESCAPED.sub(lambda found: f"_x{ord(found[0]):04X}_", text))
+    return escape(_ESCAPED.sub(lambda match: f"_x{ord(match[0]):04X}_", text))
 
 
 def escape_texts(texts: pl.Series) -> pl.Series:
@@ -58,8 +58,8 @@ def escape_texts(texts: pl.Series) -> pl.Series:
 
     rare = texts.str.contains(RARE)
     if rare.any():
-        odd = texts.filter(rare).unique()
-        changed = pl.Series([escape_text(text) for text in odd], dtype=pl.String)
+        rare_texts = texts.filter(rare).unique()
+        escaped = pl.Series([escape_text(text) for text in rare_texts], dtype=pl.String)
         plain = texts.str.replace_many(_MARKUP, _ENTITIES)
-        return texts.replace_strict(odd, changed, default=plain)
+        return texts.replace_strict(rare_texts, escaped, default=plain)
     return texts.str.replace_many(_MARKUP, _ENTITIES)
