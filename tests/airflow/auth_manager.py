@@ -1,4 +1,4 @@
-"""Airflow's simple auth manager, with one user whom it keeps from one report: by itself it knows no rights per DAG."""
+"""Airflow's simple auth manager plus one user without access to one report, since it has no permissions per DAG."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from tests.airflow.portal import HIDDEN, OUTSIDER
 
 
 class PartialAuthManager(SimpleAuthManager):
-    """Lets ``outsider`` do with other reports what users do, and nothing with ``flights``."""
+    """Denies ``outsider`` all access to ``flights``; the role ``user`` decides about the other reports."""
 
     def is_authorized_dag(self, *, method: Any, user: Any, access_entity: Any = None, details: Any = None) -> bool:
-        """Whether a user may do something with a DAG."""
         if user.get_name() == OUTSIDER and details is not None and details.id == HIDDEN:
             return False
         return bool(super().is_authorized_dag(method=method, user=user, access_entity=access_entity, details=details))

@@ -1,4 +1,4 @@
-"""Prints what Airflow's own DAG processor collects from dags/reports.py, as JSON: descriptions and tags by id."""
+"""Prints the DAGs that Airflow's DAG processor collects from dags/reports.py as JSON: descriptions and tags by id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A standing Airflow over the flights report and some that are meant to fail."""
+"""A running Airflow with the flights report and some reports that fail."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
 
 @pytest.fixture(scope="session")
 def mailbox() -> Iterator[Mailbox]:
-    """A mail server."""
+    """A running mail server."""
     with Mailbox() as box:
         yield box
 
 
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file that the recording notifier writes to."""
-    return tmp_path_factory.mktemp("notices") / "recorded.jsonl"
+    """The file that the recording notifier appends to."""
+    return tmp_path_factory.mktemp("notifications") / "recorded.jsonl"
 
 
-def told_definition(definition: dict[str, Any], notify: dict[str, Any]) -> dict[str, Any]:
-    """Returns a report that tells of its runs, and asks for nothing else."""
+def notifying_definition(definition: dict[str, Any], notify: dict[str, Any]) -> dict[str, Any]:
+    """Returns a manual report whose only delivery option is ``notify``."""
     return {**definition, "schedule": None, "delivery": {"notify": notify}}
 
 
 @pytest.fixture(scope="session")
 def airflow_include(tmp_path_factory: pytest.TempPathFactory, recorded: Path) -> Path:
-    """The clone's include/, with a torn report, one whose database is away, and some that tell of their runs."""
+    """A copy of include/ with an invalid report, one with an unavailable database, and some with notifications."""
     include = tmp_path_factory.mktemp("airflow") / "include"
     shutil.copytree(CLONE / "include", include)
     definition = yaml.safe_load((include / "reports" / "flights.yaml").read_text())
@@ -52,16 +52,19 @@ def airflow_include(tmp_path_factory: pytest.TempPathFactory, recorded: Path) ->
     daily = {**definition, "partition": "day", "store_schedule": "0 2 * * *", "schedule": None}
     daily["delivery"] = {"link_ttl": "2s"}
     write_report(include, "daily", daily, sql)
-    recording = {"notifier": RECORDER, "target": str(recorded), "words": ["{{ run_id }}", "{{ quire_text }}"]}
+    recording = {"notifier": RECORDER, "target": str(recorded), "texts": ["{{ run_id }}", "{{ quire_text }}"]}
     people = {"success": ["a@example.org", "b@example.org", recording], "failure": ["ops@example.org"]}
-    write_report(include, "told", told_definition(definition, people), sql)
+    write_report(include, "notifying", notifying_definition(definition, people), sql)
     divided = sql.replace("SELECT\n", "SELECT 1 / mod(f.day::int, 2) AS odd,\n", 1)
     source = {**definition["source"], "sql": "dividing/extract.sql"}
-    dividing = {**told_definition(definition, people), "partition": "day", "source": source}
+    dividing = {**notifying_definition(definition, people), "partition": "day", "source": source}
     write_report(include, "dividing", dividing, divided)
     away = {"notifier": SMTP, "to": "c@example.org", "smtp_conn_id": "mail_away", "subject": "s", "html_content": "h"}
     write_report(
-        include, "unheard", told_definition(definition, {"success": [away, recording, REFUSED], "failure": [away]}), sql
+        include,
+        "undelivered",
+        notifying_definition(definition, {"success": [away, recording, REFUSED], "failure": [away]}),
+        sql,
     )
     definition["source"]["connection"] = "away"
     definition["delivery"] = {"notify": people}
@@ -76,7 +79,7 @@ def airflow_include(tmp_path_factory: pytest.TempPathFactory, recorded: Path) ->
 def running_stack(
     servers: None, tmp_path_factory: pytest.TempPathFactory, airflow_include: Path, mailbox: Mailbox
 ) -> Iterator[LocalStack]:
-    """A whole stack with a standing scheduler, apart from the servers of the other tests."""
+    """A complete stack with a running scheduler, separate from the servers of the other tests."""
     mail = {"conn_type": "smtp", "host": "127.0.0.1", "port": mailbox.port, "login": MAIL_LOGIN}
     plain = {"from_email": SENDER, "disable_ssl": True, "disable_tls": True}
     environment = {
@@ -86,11 +89,11 @@ def running_stack(
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{READER}:viewer,{OUTSIDER}:user",
         "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps({**mail, "password": MAIL_PASSWORD, "extra": plain}),
         "AIRFLOW_CONN_MAIL_AWAY": json.dumps({**mail, "port": 9, "password": MAIL_PASSWORD, "extra": plain}),
-        "PYTHONPATH": str(CLONE),  # where the auth manager and the recording notifier are
+        "PYTHONPATH": str(CLONE),  # for the auth manager and the recording notifier
     }
     stack = LocalStack(tmp_path_factory.mktemp("stack"), fast=True, environment=environment)
     try:
-        with default_ports_taken():  # they are for the stack in tests/local_stack, which may run at the same time
+        with default_ports_taken():  # the stack of tests/local_stack, which may run at the same time, needs them
             stack.start()
         yield stack
     finally:
@@ -99,6 +102,6 @@ def running_stack(
 
 @pytest.fixture(scope="module")
 def client(running_stack: LocalStack) -> Iterator[httpx.Client]:
-    """What asks its API, as the administrator."""
+    """A client of Airflow's API, signed in as the administrator."""
     with running_stack.airflow.client() as client:
         yield client

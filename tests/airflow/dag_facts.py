@@ -1,6 +1,6 @@
-"""Prints what Airflow makes of dags/reports.py, as JSON: a process of its own, since Airflow keeps a home.
+"""Prints the DAGs of dags/reports.py as JSON, in a separate process because Airflow needs a home directory.
 
-``dag_facts.py CONNECTION …`` also tells the source address that each connection gives.
+``dag_facts.py CONNECTION …`` also prints the source address of each connection.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from quire.settings import include_folder
 reports: Any = importlib.import_module("reports")
 
 
-class BegunError(Exception):
-    """Raised in place of configuring the process."""
+class ConfigureCalledError(Exception):
+    """Raised instead of configuring the process."""
 
 
-def begin() -> None:
-    raise BegunError
+def raise_configure_called() -> None:
+    raise ConfigureCalledError
 
 
-def begins_configured(task: Any) -> bool:
-    """Whether a task configures its process before it does anything else."""
+def configures_first(task: Any) -> bool:
+    """Returns whether a task configures its process before it does anything else."""
     function = task.python_callable
-    with mock.patch("quire.airflow_dag.task_decorator.configure_process", begin):
+    with mock.patch("quire.airflow_dag.task_decorator.configure_process", raise_configure_called):
         try:
             function(*[None for _ in inspect.signature(function).parameters])
-        except BegunError:
+        except ConfigureCalledError:
             return True
-        except Exception:  # whatever a task does without its arguments
+        except Exception:  # tasks fail in different ways without their arguments
             return False
     return False
 
@@ -45,7 +45,7 @@ def begins_configured(task: Any) -> bool:
 def task_facts(task: Any) -> dict[str, Any]:
     policy = task.partial_kwargs.get("retry_policy") if task.is_mapped else task.retry_policy
     return {
-        "configured": begins_configured(task),
+        "configured": configures_first(task),
         "upstream": sorted(task.upstream_task_ids),
         "mapped": bool(task.is_mapped),
         "retries": task.retries,
@@ -70,7 +70,7 @@ def address(connection: str) -> str:
         return f"{type(error).__name__}: {error}"
 
 
-found = {name: value for name, value in vars(reports).items() if isinstance(value, DAG)}
+dags = {name: value for name, value in vars(reports).items() if isinstance(value, DAG)}
 facts = {
     dag.dag_id: {
         "variable": name,
@@ -82,18 +82,19 @@ facts = {
         "start": dag.start_date,
         "cron": [getattr(dag.timetable, "expression", None), str(getattr(dag.timetable, "timezone", ""))],
     }
-    for name, dag in found.items()
+    for name, dag in dags.items()
 }
 housekeeping = importlib.import_module("housekeeping").housekeeping
-swept = {
+housekeeping_facts = {
     "dag_id": housekeeping.dag_id,
     "cron": housekeeping.timetable.expression,
     "tasks": [task.task_id for task in housekeeping.tasks],
-    "configured": all(begins_configured(task) for task in housekeeping.tasks),
+    "configured": all(configures_first(task) for task in housekeeping.tasks),
     "pods": {task.task_id: task.executor_config for task in housekeeping.tasks},
 }
 print(
     json.dumps(
-        {"dags": facts, "housekeeping": swept, "sources": {name: address(name) for name in sys.argv[1:]}}, default=str
+        {"dags": facts, "housekeeping": housekeeping_facts, "sources": {name: address(name) for name in sys.argv[1:]}},
+        default=str,
     )
 )

@@ -1,4 +1,4 @@
-"""A mail server on loopback, which keeps what it takes from who knows the password."""
+"""A mail server on loopback that keeps the messages of clients that authenticate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REFUSED = "nobody@example.org"
 
 @dataclass(frozen=True)
 class Mail:
-    """A message, and whom the server was asked to bring it to."""
+    """A message with its envelope."""
 
     sender: str
     recipients: list[str]
@@ -28,14 +28,14 @@ class Mail:
 
     @property
     def body(self) -> str:
-        """Its HTML."""
+        """The HTML part."""
         part = self.message.get_body(("html",))
         assert part is not None
         return str(part.get_content())
 
 
 class Mailbox:
-    """The server, while it is entered."""
+    """The mail server, as a context manager."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -58,28 +58,28 @@ class Mailbox:
         self._controller.stop()
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
-        """Refuses one address, as a server does that knows no such person: aiosmtpd calls it by this name."""
+        """Rejects one address, like a server without such a mailbox. aiosmtpd calls it by this name."""
         if address == REFUSED:
             return "550 no such mailbox"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        """Keeps a message: aiosmtpd calls it by this name."""
+        """Stores a message. aiosmtpd calls it by this name."""
         message = email.message_from_bytes(envelope.content, policy=email.policy.default)
         with self._lock:
             self._mails.append(Mail(envelope.mail_from, list(envelope.rcpt_tos), message))
         return "250 OK"
 
-    def of(self, words: str) -> list[Mail]:
-        """Returns the mails whose HTML has these words, such as a run's address."""
+    def containing(self, text: str) -> list[Mail]:
+        """Returns the messages whose HTML contains a text, such as the URL of a run."""
         with self._lock:
-            return [mail for mail in self._mails if words in mail.body]
+            return [mail for mail in self._mails if text in mail.body]
 
 
 def _authenticate(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
-    known = isinstance(data, LoginPassword) and (data.login, data.password) == (
+    is_valid = isinstance(data, LoginPassword) and (data.login, data.password) == (
         MAIL_LOGIN.encode(),
         MAIL_PASSWORD.encode(),
     )
-    return AuthResult(success=known)
+    return AuthResult(success=is_valid)

@@ -10,7 +10,7 @@ import httpx
 from quire.local_stack.stack import LocalStack
 
 ADMIN, READER, OUTSIDER = "admin", "reader", "outsider"
-HIDDEN = "flights"  # from OUTSIDER
+HIDDEN = "flights"  # OUTSIDER has no access to it
 ACTIVE = ("waiting", "running")
 SECONDS = 240
 
@@ -44,14 +44,14 @@ def browser(stack: LocalStack, user: str = ADMIN) -> httpx.Client:
 
 
 def ask(client: httpx.Client, report: str, start: str, end: str, **fields: Any) -> str:
-    """Requests a report, and returns the id of the run."""
+    """Requests a report and returns the id of the run."""
     answer = client.post(f"/api/reports/{report}/runs", json={"start": start, "end": end, **fields})
     assert answer.status_code == 202, answer.text
     return str(answer.json()["run_id"])
 
 
 def wait(client: httpx.Client, report: str, run_id: str) -> dict[str, Any]:
-    """Waits until a run has finished, and returns it."""
+    """Waits until a run has finished and returns it."""
     deadline = time.monotonic() + SECONDS
     while (run := show(client, report, run_id))["state"] in ACTIVE:
         assert time.monotonic() < deadline, run

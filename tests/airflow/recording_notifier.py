@@ -1,4 +1,4 @@
-"""A notifier of somebody's own, as a definition may name it."""
+"""Custom notifiers, to be named in definitions."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from airflow.sdk import BaseNotifier
 
 
 class RecordingNotifier(BaseNotifier):
-    """Adds its words to a file, a line each time."""
+    """Appends its texts to a file, one line per notification."""
 
-    template_fields: Sequence[str] = ("words",)
+    template_fields: Sequence[str] = ("texts",)
 
-    def __init__(self, target: str, words: list[str]) -> None:
+    def __init__(self, target: str, texts: list[str]) -> None:
         super().__init__()
-        self.target, self.words = target, words
+        self.target, self.texts = target, texts
 
     def notify(self, context: Any) -> None:
         with Path(self.target).open("a") as file:
-            file.write(json.dumps(self.words) + "\n")
+            file.write(json.dumps(self.texts) + "\n")
 
 
 class ExitingNotifier(BaseNotifier):
-    """Ends the process that makes it."""
+    """Exits the process in its constructor."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,14 +36,14 @@ class ExitingNotifier(BaseNotifier):
 
 
 class UnspeakableError(Exception):
-    """Ends the process that asks it what went wrong."""
+    """Exits the process when converted to text."""
 
     def __str__(self) -> str:
         raise SystemExit(4)
 
 
 class UnspeakableNotifier(ExitingNotifier):
-    """Raises an error that raises another one when it is shown."""
+    """Raises an error that cannot be converted to text."""
 
     def __init__(self) -> None:
         raise UnspeakableError

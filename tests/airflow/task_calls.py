@@ -1,4 +1,4 @@
-"""A run of a report's DAG, task by task in this process: what each returns and pushes passes on as JSON, as by XCom."""
+"""Runs a report's DAG task by task in this process, and passes XComs on as JSON, like Airflow."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from quire.object_store.s3_store import S3Store
 from quire.postgres import SourceSession
 from quire.report.definition import ReportDefinition
 
-PASSED = (PLAN, CACHED, RUN, USAGE, DAMAGE)
+XCOM_KEYS = (PLAN, CACHED, RUN, USAGE, DAMAGE)
 
 
 @dataclass
 class TaskCalls:
-    """Calls the tasks of a DAG, and keeps their XComs.
+    """Calls the tasks of a DAG and stores their XComs.
 
     Args:
         definition: the report.
-        conf: of the run.
-        build: makes the DAG.
-        xcoms: by task and key; of a mapped task, a list.
+        conf: the run's conf.
+        build: builds the DAG.
+        xcoms: XComs by task and key; those of a mapped task are lists.
     """
 
     definition: ReportDefinition
@@ -64,7 +64,7 @@ class TaskCalls:
         return passed
 
     def fail(self, task_id: str, error: Exception) -> None:
-        """Calls what Airflow calls where a task has failed for good."""
+        """Calls the callbacks that Airflow calls after the last attempt of a task."""
         task = cast(Any, self.dag.get_task(task_id))
         callbacks = (task.partial_kwargs if task.is_mapped else vars(task))["on_failure_callback"]
         for callback in callbacks:
@@ -83,7 +83,7 @@ class TaskCalls:
         self.xcoms["plan"] = self._call("plan")
 
     def extract(self) -> None:
-        """Calls extract for each of plan's groups."""
+        """Calls extract for each group of plan."""
         self._mapped("extract", [(self.of("plan", PLAN), group) for group in self.of("plan")])
 
     def layout(self) -> None:
@@ -91,14 +91,14 @@ class TaskCalls:
         self.xcoms["layout"] = self._call("layout", self.of("plan", PLAN), self.of("plan", CACHED), self.of("extract"))
 
     def aggregate(self) -> None:
-        """Calls aggregate; where it skips itself, it has no XComs, as in Airflow."""
+        """Calls aggregate. If it skips itself, it has no XComs, as in Airflow."""
         try:
             self.xcoms["aggregate"] = self._call("aggregate", self.of("layout", RUN))
         except AirflowSkipException:
             self.xcoms["aggregate"] = {"return_value": None, USAGE: None, DAMAGE: None}
 
     def render(self) -> None:
-        """Calls render for each of layout's groups, with what aggregate returned where it depends on aggregate."""
+        """Calls render for each group of layout, with the XComs of aggregate if it depends on aggregate."""
         depends = "aggregate" in self.dag.get_task("render").upstream_task_ids
         needed = (self.of("aggregate"), self.of("aggregate", DAMAGE)) if depends else (None, None)
         self._mapped("render", [(self.of("layout", RUN), group, *needed) for group in self.of("layout")])
@@ -112,8 +112,10 @@ class TaskCalls:
         )
 
     def _mapped(self, task_id: str, arguments: Sequence[tuple[Any, ...]]) -> None:
-        calls = [self._call(task_id, *given) for given in arguments]
-        self.xcoms[task_id] = {key: [call[key] for call in calls if key in call] for key in (*PASSED, "return_value")}
+        calls = [self._call(task_id, *call_arguments) for call_arguments in arguments]
+        self.xcoms[task_id] = {
+            key: [call[key] for call in calls if key in call] for key in (*XCOM_KEYS, "return_value")
+        }
 
 
 def task_calls(
@@ -125,7 +127,7 @@ def task_calls(
     store: S3Store,
     build: Callable[[ReportDefinition], DAG] = build_dag,
 ) -> TaskCalls:
-    """Returns a run whose tasks use this source and this store."""
+    """Returns a run whose tasks use ``session`` and ``store``."""
     monkeypatch.setattr(tasks, "open_session", lambda _: session)
     monkeypatch.setattr(tasks, "open_store", lambda: store)
     monkeypatch.setattr(connections, "open_store", lambda: store)

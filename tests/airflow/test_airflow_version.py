@@ -1,4 +1,4 @@
-"""An Airflow that is too old is named in one line, by the DAGs and by the plugin."""
+"""Airflow versions that are too old: the DAGs and the plugin fail with one line that names the version."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from quire.airflow_api.version import unsupported_airflow
 from quire.settings import CLONE
 
-pytestmark = pytest.mark.usefixtures("servers")  # most tests import Airflow in a process of their own
+pytestmark = pytest.mark.usefixtures("servers")  # most tests import Airflow in a separate process
 LINE = "Quire needs Airflow 3.3 or newer, and this is 3.1.8: upgrade Airflow"
 OLDER = """
 import airflow, airflow.sdk
@@ -45,7 +45,7 @@ def test_dags_on_an_older_airflow_fail_with_one_line(module: str, tmp_path: Path
     assert done.stderr.splitlines()[-1] == f"quire.errors.SettingsError: {LINE}"
 
 
-def test_plugin_on_an_older_airflow_says_so_and_mounts_nothing(tmp_path: Path) -> None:
+def test_plugin_on_an_older_airflow_logs_one_line_and_mounts_nothing(tmp_path: Path) -> None:
     show = "plugin = quire.portal.airflow_plugin.QuirePlugin; print([plugin.fastapi_apps, plugin.external_views])"
     done = import_on_older_airflow("quire.portal.airflow_plugin", tmp_path, more=show)
     assert done.stdout.splitlines()[-1] == "[[], []]"
@@ -54,10 +54,10 @@ def test_plugin_on_an_older_airflow_says_so_and_mounts_nothing(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("version", ["3.3.0", "3.3.0rc1", "3.3.2.dev0", "3.10.0", "4.0.0"])
-def test_unsupported_airflow_of_a_newer_version_is_none(version: str) -> None:
+def test_unsupported_airflow_with_a_newer_version_is_none(version: str) -> None:
     assert unsupported_airflow(version) is None
 
 
 @pytest.mark.parametrize("version", ["2.11.2", "3.0.6", "3.2.9", "unknown"])
-def test_unsupported_airflow_of_an_older_version_names_both(version: str) -> None:
+def test_unsupported_airflow_with_an_older_version_names_both(version: str) -> None:
     assert unsupported_airflow(version) == f"Quire needs Airflow 3.3 or newer, and this is {version}: upgrade Airflow"

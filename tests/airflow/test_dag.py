@@ -1,4 +1,4 @@
-"""The DAGs as Airflow reads them, without a scheduler: order, retries, limits, forms, connections."""
+"""The DAGs as Airflow parses them, without a scheduler: order, retries, limits, forms, connections."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from quire.settings import CLONE
 
 from tests.events import DEFINITION, SQL, events_report, write_report
 
-pytestmark = pytest.mark.usefixtures("servers")  # each test starts an Airflow of its own
+pytestmark = pytest.mark.usefixtures("servers")  # each test starts its own Airflow
 
 CONNECTIONS = {
     "PLAIN": "postgresql://reader:secret@db.example.org:5433/shop?sslmode=require",
-    "ODD": "postgresql://re%20ader:p%20w%2F%40%3A%2B@db.example.org/my%20shop?options=-c%20search_path%3Dfoo&application_name=my%20app",
+    "ESCAPED": "postgresql://re%20ader:p%20w%2F%40%3A%2B@db.example.org/my%20shop?options=-c%20search_path%3Dfoo&application_name=my%20app",
     "STRICT": "postgresql://reader@h/d?ssl_min_protocol_version=TLSv1.3&require_auth=scram-sha-256",
     "OTHER": "mysql://reader@h/d",
     "UNENCODED": "postgresql://reader:p@zz/w#rd@db.example.org:5433/shop",
@@ -45,12 +45,12 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     )
     source = {"sql": "watched/extract.sql", "time_column": "at", "freshness": {"probe": "id"}}
     write_report(include, "watched", {**DEFINITION, "source": source, "store_schedule": "0 2 * * *"}, SQL)
-    recording = {"notifier": "tests.airflow.recording_notifier.RecordingNotifier", "target": "a", "words": []}
-    told = {"success": ["a@example.org", recording], "failure": ["b@example.org"]}
-    own = {**DEFINITION, "source": {"sql": "told/extract.sql", "time_column": "at"}}
-    write_report(include, "told", {**own, "delivery": {"notify": told}}, SQL)
+    recording = {"notifier": "tests.airflow.recording_notifier.RecordingNotifier", "target": "a", "texts": []}
+    notify = {"success": ["a@example.org", recording], "failure": ["b@example.org"]}
+    base = {**DEFINITION, "source": {"sql": "notifying/extract.sql", "time_column": "at"}}
+    write_report(include, "notifying", {**base, "delivery": {"notify": notify}}, SQL)
     unusable = {"failure": ["b@example.org", {**recording, "targt": "b"}]}
-    write_report(include, "unusable", {**own, "delivery": {"notify": unusable}}, SQL)
+    write_report(include, "unusable", {**base, "delivery": {"notify": unusable}}, SQL)
     flights = yaml.safe_load((CLONE / "include" / "reports" / "flights.yaml").read_text())
     (include / "sql" / "flights").mkdir()
     (include / "sql" / "flights" / "extract.sql").write_text((CLONE / "include/sql/flights/extract.sql").read_text())
@@ -72,14 +72,14 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    dags: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return dags
 
 
 @pytest.fixture
 def events(facts: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = facts["dags"]["events"]
-    return found
+    report: dict[str, Any] = facts["dags"]["events"]
+    return report
 
 
 def test_tasks_follow_the_stages(events: dict[str, Any]) -> None:
@@ -95,45 +95,45 @@ def test_tasks_follow_the_stages(events: dict[str, Any]) -> None:
     }
 
 
-def test_tasks_are_tried_again_for_what_may_pass_and_not_for_what_stays(events: dict[str, Any]) -> None:
+def test_tasks_retry_transient_errors_and_fail_on_terminal_errors(events: dict[str, Any]) -> None:
     for name, task in events["tasks"].items():
         assert (task["retries"], task["backoff"]) == (4, 2), name
         assert task["rules"] == [["TerminalError", "FAIL"], ["TransientError", "DEFAULT"]]
 
 
 def test_tasks_configure_their_process_before_anything_else(facts: dict[str, Any]) -> None:
-    own = {name: dag["tasks"] for name, dag in facts["dags"].items() if "plan" in dag["tasks"]}
-    assert {"events", "told", "watched__store"} <= set(own)
-    assert [task for tasks in own.values() for task, told in tasks.items() if not told["configured"]] == []
+    reports = {name: dag["tasks"] for name, dag in facts["dags"].items() if "plan" in dag["tasks"]}
+    assert {"events", "notifying", "watched__store"} <= set(reports)
+    assert [name for tasks in reports.values() for name, task in tasks.items() if not task["configured"]] == []
 
 
-def test_tasks_end_in_time_and_extracts_are_as_many_at_once_as_the_source_allows(events: dict[str, Any]) -> None:
+def test_tasks_have_timeouts_and_extracts_respect_the_source_limit(events: dict[str, Any]) -> None:
     tasks = events["tasks"]
     assert all(task["timeout"] for task in tasks.values())
     assert tasks["extract"]["timeout"] == 8 * 600
     assert (tasks["extract"]["at_once"], tasks["render"]["at_once"]) == (3, None)
 
 
-def test_tasks_wait_in_the_queues_and_pools_of_their_stages(events: dict[str, Any]) -> None:
-    placed = {name: (task["queue"], task["pool"]) for name, task in events["tasks"].items()}
-    assert placed == {
+def test_tasks_use_the_queues_and_pools_of_their_stages(events: dict[str, Any]) -> None:
+    placements = {name: (task["queue"], task["pool"]) for name, task in events["tasks"].items()}
+    assert placements == {
         **dict.fromkeys(("plan", "aggregate", "layout", "render"), ("default", "default_pool")),
         "extract": ("near_database", "warehouse"),
         "publish": ("default", "mails"),
     }
 
 
-def test_pods_are_made_from_the_template_of_their_stage(events: dict[str, Any]) -> None:
-    found = {name: task["executor_config"] for name, task in events["tasks"].items()}
-    assert found == {name: {"pod_template_file": f"/opt/pods/{name}.yaml"} for name in events["tasks"]}
+def test_pods_use_the_template_of_their_stage(events: dict[str, Any]) -> None:
+    configs = {name: task["executor_config"] for name, task in events["tasks"].items()}
+    assert configs == {name: {"pod_template_file": f"/opt/pods/{name}.yaml"} for name in events["tasks"]}
 
 
-def test_publish_updates_the_reports_asset_even_where_nothing_was_rendered(events: dict[str, Any]) -> None:
+def test_publish_updates_the_asset_even_if_nothing_was_rendered(events: dict[str, Any]) -> None:
     publish = events["tasks"]["publish"]
     assert (publish["outlets"], publish["trigger_rule"]) == (["quire://reports/events"], "none_failed")
 
 
-def test_form_has_dates_the_reports_parameters_and_force(events: dict[str, Any]) -> None:
+def test_form_has_dates_parameters_and_force(events: dict[str, Any]) -> None:
     schemas, defaults = events["params"], events["defaults"]
     assert list(schemas) == ["start", "end", "kind", "most", "since", "formats", "force"]
     assert schemas["formats"]["items"]["enum"] == ["xlsx", "csv", "parquet"]
@@ -151,36 +151,36 @@ def test_schedule_is_in_the_reports_time_zone(facts: dict[str, Any]) -> None:
     assert facts["dags"]["flights"]["cron"] == ["0 6 1 * *", "America/New_York"]
 
 
-def test_schedule_makes_up_for_nothing_by_itself_and_for_any_day_when_asked(events: dict[str, Any]) -> None:
+def test_schedule_catches_up_nothing_but_allows_backfills_of_any_day(events: dict[str, Any]) -> None:
     assert (events["catchup"], events["start"]) == (False, "1970-01-01 00:00:00+00:00")
 
 
-def test_store_schedule_makes_a_dag_of_plan_extract_and_release(facts: dict[str, Any]) -> None:
+def test_store_schedule_adds_a_dag_of_plan_extract_and_release(facts: dict[str, Any]) -> None:
     store = facts["dags"]["watched__store"]
     assert store["cron"] == ["0 2 * * *", "America/New_York"]
     tasks = store["tasks"]
     upstream = {"plan": [], "extract": ["plan"], "release": ["extract"]}
     assert {name: task["upstream"] for name, task in tasks.items()} == upstream
-    assert tasks["release"]["trigger_rule"] == "none_failed"  # else a run whose extract failed would end well
+    assert tasks["release"]["trigger_rule"] == "none_failed"  # otherwise a run with a failed extract would succeed
     assert store["tasks"]["extract"]["outlets"] == ["quire://partitions/watched"]
     assert facts["dags"]["watched"]["tasks"]["extract"]["outlets"] == ["quire://partitions/watched"]
     assert "events__store" not in facts["dags"]
 
 
-def test_partitions_that_end_with_the_run_are_no_event(events: dict[str, Any]) -> None:
+def test_report_without_reusable_partitions_updates_no_partition_asset(events: dict[str, Any]) -> None:
     assert events["tasks"]["extract"]["outlets"] == []
 
 
-def test_report_that_tells_has_one_task_behind_its_stages_and_no_other_has(
+def test_only_reports_with_notifications_have_a_task_after_their_stages(
     facts: dict[str, Any], events: dict[str, Any]
 ) -> None:
-    told = facts["dags"]["told"]["tasks"]
-    assert set(told) - set(events["tasks"]) == {"notify"}
-    assert told["notify"]["upstream"] == sorted(events["tasks"])
-    assert told["notify"]["trigger_rule"] == "all_done"
+    tasks = facts["dags"]["notifying"]["tasks"]
+    assert set(tasks) - set(events["tasks"]) == {"notify"}
+    assert tasks["notify"]["upstream"] == sorted(events["tasks"])
+    assert tasks["notify"]["trigger_rule"] == "all_done"
 
 
-def test_stages_go_on_where_all_is_stored(events: dict[str, Any]) -> None:
+def test_layout_and_publish_run_after_skipped_tasks(events: dict[str, Any]) -> None:
     rules = {name: task["trigger_rule"] for name, task in events["tasks"].items()}
     assert rules == {
         "plan": "all_success",
@@ -206,22 +206,22 @@ def test_new_report_is_not_paused(facts: dict[str, Any]) -> None:
     assert {name: dag["paused"] for name, dag in facts["dags"].items()} == dict.fromkeys(facts["dags"], False)
 
 
-def test_broken_file_has_a_dag_of_its_own_and_takes_nobody_elses(facts: dict[str, Any]) -> None:
-    broken = set(facts["dags"]) - {"events", "flights", "told", "watched", "watched__store"}
+def test_broken_file_gets_a_separate_dag_and_leaves_other_dags_alone(facts: dict[str, Any]) -> None:
+    broken = set(facts["dags"]) - {"events", "flights", "notifying", "watched", "watched__store"}
     assert len(broken) == 4
     assert {"torn", "unusable"} < broken
     assert all(list(facts["dags"][name]["tasks"]) == ["definition"] for name in broken)
     assert {facts["dags"][name]["tasks"]["definition"]["retries"] for name in broken} == {0}
 
 
-@pytest.mark.parametrize("name", ["plain", "odd", "strict"])
-def test_source_in_airflow_is_the_one_of_the_command(facts: dict[str, Any], name: str) -> None:
+@pytest.mark.parametrize("name", ["plain", "escaped", "strict"])
+def test_source_address_in_airflow_equals_that_of_the_command_line(facts: dict[str, Any], name: str) -> None:
     from psycopg.conninfo import conninfo_to_dict
 
     assert conninfo_to_dict(facts["sources"][name]) == conninfo_to_dict(CONNECTIONS[name.upper()])
 
 
-def test_source_that_is_missing_or_no_postgresql_is_refused(facts: dict[str, Any]) -> None:
+def test_source_without_a_postgresql_connection_is_rejected(facts: dict[str, Any]) -> None:
     assert facts["sources"]["missing"] == (
         "NoConnectionError: Airflow has no connection missing: add it, or set AIRFLOW_CONN_MISSING"
     )
@@ -229,6 +229,6 @@ def test_source_that_is_missing_or_no_postgresql_is_refused(facts: dict[str, Any
 
 
 @pytest.mark.parametrize("name", ["unencoded", "pasted"])
-def test_source_whose_password_is_cut_off_is_refused_without_it(facts: dict[str, Any], name: str) -> None:
+def test_source_with_a_truncated_password_is_rejected_without_showing_it(facts: dict[str, Any], name: str) -> None:
     assert facts["sources"][name].startswith("SettingsError: ")
     assert "zz" not in facts["sources"][name]

@@ -1,4 +1,4 @@
-"""One report whose notifier raises anything, among others: Airflow still collects the DAGs of all of them."""
+"""A report whose notifier raises an arbitrary exception: Airflow still collects the DAGs of all reports."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from quire.settings import CLONE
 
 from tests.events import DEFINITION, SQL, events_report, write_report
 
-pytestmark = pytest.mark.usefixtures("servers")  # each test starts an Airflow of its own
+pytestmark = pytest.mark.usefixtures("servers")  # each test starts its own Airflow
 
 NOTIFIERS = "tests.airflow.recording_notifier"
 RAISING = {
     "exits": "unittest.__main__.X",
     "exits_on_import": "tests.airflow.exiting_module.Notifier",
-    "exits_when_made": f"{NOTIFIERS}.ExitingNotifier",
-    "exits_when_shown": f"{NOTIFIERS}.UnspeakableNotifier",
+    "exits_when_created": f"{NOTIFIERS}.ExitingNotifier",
+    "exits_when_printed": f"{NOTIFIERS}.UnspeakableNotifier",
     "builds_dags": "airflow.example_dags.example_passing_params_via_test_command.X",
 }
 
@@ -39,7 +39,7 @@ def write_reports(include: Path) -> None:
         write_report(include, name, {**DEFINITION, "source": source, "delivery": {"notify": notify}}, SQL)
 
 
-def test_notifier_that_raises_anything_breaks_its_own_report_only(tmp_path: Path) -> None:
+def test_notifier_that_raises_breaks_only_its_report(tmp_path: Path) -> None:
     write_reports(tmp_path / "include")
     done = subprocess.run(
         [sys.executable, Path(__file__).with_name("bagged_dags.py")],
@@ -63,13 +63,13 @@ def test_notifier_that_raises_anything_breaks_its_own_report_only(tmp_path: Path
     reasons = {name: bagged["dags"][name][0] for name in RAISING}
     assert "is of Python's standard library" in reasons["exits"]
     assert "SystemExit: 2" in reasons["exits_on_import"]
-    assert "SystemExit: 3" in reasons["exits_when_made"]
-    assert "has no attribute 'X'" in reasons["builds_dags"]  # and its own DAG is not among those of the file
-    assert reasons["exits_when_shown"] == "exits_when_shown: unexpected error: SystemExit: 4"
+    assert "SystemExit: 3" in reasons["exits_when_created"]
+    assert "has no attribute 'X'" in reasons["builds_dags"]  # and the DAG of that module is not collected
+    assert reasons["exits_when_printed"] == "exits_when_printed: unexpected error: SystemExit: 4"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no tasks"), SystemExit(5)])
-def test_dag_whose_building_ends_halfway_is_broken(
+def test_dag_whose_build_fails_halfway_is_broken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     events_report(tmp_path)
@@ -83,21 +83,21 @@ def test_dag_whose_building_ends_halfway_is_broken(
     dags = dag_module.build_report_dags(load_catalog(tmp_path))
     assert {name: "broken definition" in dag.tags for name, dag in dags.items()} == {"events": False, "other": True}
     assert str(error) in str(dags["other"].description)
-    assert not any(dag.auto_register for dag in dags.values())  # else Airflow might take the half that was built
+    assert not any(dag.auto_register for dag in dags.values())  # otherwise Airflow might collect the unfinished DAG
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no file"), SystemExit(5)])
-def test_catalog_survives_an_unforeseen_error_of_one_report(
+def test_catalog_survives_an_unexpected_error_in_one_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     events_report(tmp_path)
     write_report(tmp_path, "other", {**DEFINITION, "source": {"sql": "other/extract.sql", "time_column": "at"}}, SQL)
-    read = read_query
+    original_read_query = read_query
 
     def end(definition: ReportDefinition, *arguments: Any, **options: Any) -> str:
         if definition.name == "other":
             raise error
-        return read(definition, *arguments, **options)
+        return original_read_query(definition, *arguments, **options)
 
     monkeypatch.setattr(loading_module, "read_query", end)
     catalog = load_catalog(tmp_path)

@@ -1,4 +1,4 @@
-"""Damage and leases through a standing scheduler: a damaged partition is replaced, and a failed run holds nothing."""
+"""Damage and leases with a running scheduler: a run replaces a damaged partition, and a failed run has no lease."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ DAYS = {"start": "2013-08-01", "end": "2013-08-03", "formats": ["csv"]}
 def publish(client: httpx.Client, conf: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     run_id = start_run(client, "daily", conf)
     assert wait(client, "daily", run_id) == "success"
-    told: dict[str, Any] = return_value(client, "daily", run_id, "publish")
-    return run_id, told
+    published: dict[str, Any] = return_value(client, "daily", run_id, "publish")
+    return run_id, published
 
 
 def flip_bit(store: S3Store, key: str) -> None:
@@ -30,8 +30,8 @@ def flip_bit(store: S3Store, key: str) -> None:
     store.put(key, body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :])
 
 
-def csv_bodies(store: S3Store, told: dict[str, Any]) -> list[bytes | None]:
-    return [store.read(file["key"]) for file in told["files"] if file["name"].endswith(".csv")]
+def csv_bodies(store: S3Store, published: dict[str, Any]) -> list[bytes | None]:
+    return [store.read(file["key"]) for file in published["files"] if file["name"].endswith(".csv")]
 
 
 def test_run_over_a_damaged_partition_replaces_it_and_succeeds(running_stack: LocalStack, client: httpx.Client) -> None:
@@ -39,7 +39,7 @@ def test_run_over_a_damaged_partition_replaces_it_and_succeeds(running_stack: Lo
     _, first = publish(client, DAYS)
     rows = read_manifest(store, "daily", first["run"]).partitions[1].object_key
     flip_bit(store, rows)
-    store.delete([f"reports/daily/{first['run']}/manifest.json"])  # so that it is rendered once more
+    store.delete([f"reports/daily/{first['run']}/manifest.json"])  # to render it again
     run_id, again = publish(client, DAYS)
     assert again["rows"] == first["rows"]
     assert csv_bodies(store, again) == csv_bodies(store, first)
@@ -48,11 +48,11 @@ def test_run_over_a_damaged_partition_replaces_it_and_succeeds(running_stack: Lo
     assert "publish starts the run again" in task_log(running_stack, "daily", run_id, "aggregate")
     states = {task: state for task, _, state in task_states(client, "daily", run_id)}
     assert {state for task, state in states.items() if task not in ("extract", "render")} == {"success"}
-    assert (states["extract"], states["render"]) == ("skipped", "skipped")  # all is stored, and nothing to render
+    assert (states["extract"], states["render"]) == ("skipped", "skipped")  # all partitions are cached
     assert store.size(lease_key("daily", f"daily:{run_id}")) is None  # other runs of the report may be active
 
 
-def test_run_that_fails_holds_no_lease(running_stack: LocalStack, client: httpx.Client) -> None:
-    run_id = start_run(client, "dividing", {"start": "2013-06-02", "end": "2013-06-02"})  # where its query divides by 0
+def test_failed_run_has_no_lease(running_stack: LocalStack, client: httpx.Client) -> None:
+    run_id = start_run(client, "dividing", {"start": "2013-06-02", "end": "2013-06-02"})  # a division by zero
     assert wait(client, "dividing", run_id) == "failed"
     assert not [entry.key for entry in running_stack.s3.store().list("leases/dividing/")]

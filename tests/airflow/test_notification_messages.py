@@ -1,4 +1,4 @@
-"""What notifiers send: an e-mail with two parts, escaped texts for Slack, and the recipients they did not reach."""
+"""The messages that notifiers send: two-part e-mails, texts escaped for Slack, and the recipients not reached."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ HOSTILE = "<!channel> <https://example.org/|Sign in> & *x*"
 
 
 class LateNotifier(BaseNotifier):
-    """Still runs when its task times out."""
+    """Is still running when its task times out."""
 
     def notify(self, context: Any) -> None:
         raise AirflowTaskTimeout("the task timed out")
 
 
 class TextNotifier(BaseNotifier):
-    """Records the text that it would send."""
+    """Records each text instead of sending it."""
 
     template_fields = ("text",)
     sent: ClassVar[list[str]] = []
@@ -50,7 +50,7 @@ LATE = {"notifier": f"{__name__}.LateNotifier"}
 
 
 class UnreachableApi:
-    """A task instance of notify after a successful publish, with an API server that no longer responds."""
+    """Task instance of notify after a successful publish, with an unavailable API server."""
 
     dag_id, run_id = "sales", "r"
 
@@ -100,7 +100,7 @@ def mail_server(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def send(definition: ReportDefinition, notification: Notification) -> list[str]:
-    """Sends a notification as the task does, and returns the recipients that it did not reach."""
+    """Sends a notification, like the task, and returns the recipients it did not reach."""
     missed = list(notifier_calls(definition, "success"))
     notifications._send(missed, notification, {})
     return [call.recipient for call in missed]
@@ -110,19 +110,19 @@ def test_mail_has_plain_text_before_html(mail_server: Mailbox) -> None:
     definition = definition_of("a@example.org")
     notification = notification_of(definition)
     assert send(definition, notification) == []
-    (mail,) = mail_server.of("Säles")
+    (mail,) = mail_server.containing("Säles")
     assert mail.message.get_content_type() == "multipart/alternative"
     parts = list(mail.message.iter_parts())
     assert [part.get_content_type() for part in parts] == ["text/plain", "text/html"]
     contents = [str(part.get_content()).replace("\r\n", "\n").rstrip("\n") for part in parts]
     assert contents == [render_text(notification).rstrip("\n"), render_html(notification)]
-    assert f"Shop: {HOSTILE}" in contents[0]  # not markup in an e-mail
+    assert f"Shop: {HOSTILE}" in contents[0]  # Slack's markup has no meaning in an e-mail
 
 
 def test_send_returns_missed_recipients_and_reaches_the_others(mail_server: Mailbox) -> None:
     definition = definition_of(REFUSED, "b@example.org")
     assert send(definition, notification_of(definition)) == [REFUSED]
-    assert [mail.recipients for mail in mail_server.of("Säles")] == [["b@example.org"]]
+    assert [mail.recipients for mail in mail_server.containing("Säles")] == [["b@example.org"]]
 
 
 def test_notify_that_times_out_names_only_missed_recipients(
@@ -135,7 +135,7 @@ def test_notify_that_times_out_names_only_missed_recipients(
         notifications.notify_when_ended(definition, [])
     notify: Any = dag.get_task("notify")
     notify.python_callable.__wrapped__()  # although its API server is unavailable
-    assert [mail.recipients for mail in mail_server.of("Säles")] == [["a@example.org"]]
+    assert [mail.recipients for mail in mail_server.containing("Säles")] == [["a@example.org"]]
     sentences = [
         f"{name} was not notified (delivery.notify.success[{index}]): see the log of the task notify"
         for index, name in ((1, "LateNotifier"), (2, "c@example.org"))

@@ -31,26 +31,26 @@ def records(path: Path, run_id: str) -> list[str]:
 def test_published_run_notifies_each_recipient_once_with_rows_and_links(
     running_stack: LocalStack, client: httpx.Client, mailbox: Mailbox, recorded: Path
 ) -> None:
-    run_id = start_run(client, "told", {**JANUARY, "carrier": "HA"})
-    assert wait(client, "told", run_id) == "success"
-    page = page_of(running_stack, "told", run_id)
-    mail, other = mailbox.of(page)
+    run_id = start_run(client, "notifying", {**JANUARY, "carrier": "HA"})
+    assert wait(client, "notifying", run_id) == "success"
+    page = page_of(running_stack, "notifying", run_id)
+    mail, other = mailbox.containing(page)
     assert [mail.sender, mail.recipients, other.recipients] == [SENDER, ["a@example.org"], ["b@example.org"]]
     assert mail.body == other.body
     assert [part.get_content_type() for part in mail.message.iter_parts()] == ["text/plain", "text/html"]
     assert mail.message["Subject"] == "Flights from New York, 2013-01-01 to 2013-01-31: ready"
-    published = return_value(client, "told", run_id, "publish")
+    published = return_value(client, "notifying", run_id, "publish")
     assert f">{published['rows']}<" in mail.body
     assert ">HA<" in mail.body
-    assert f">{published['rows'] * 4_983:,}<" in mail.body  # miles: all of its flights are from JFK to Honolulu
+    assert f">{published['rows'] * 4_983:,}<" in mail.body  # miles: all these flights are from JFK to Honolulu
     for file in published["files"]:
-        stable = f"{running_stack.airflow.url}/quire/reports/told/published/{published['run']}/{file['name']}"
+        stable = f"{running_stack.airflow.url}/quire/reports/notifying/published/{published['run']}/{file['name']}"
         assert f'<a href="{stable}"' in mail.body
     assert "Signature" not in mail.body
     (text,) = records(recorded, run_id)
     assert f"Rows: {published['rows']}\n" in text
     assert page in text
-    log = task_log(running_stack, "told", run_id, "notify")
+    log = task_log(running_stack, "notifying", run_id, "notify")
     assert "delivery.notify.success[1] was notified" in log
     assert MAIL_PASSWORD not in log
 
@@ -58,25 +58,27 @@ def test_published_run_notifies_each_recipient_once_with_rows_and_links(
 def test_invalid_request_notifies_with_its_reason(
     running_stack: LocalStack, client: httpx.Client, mailbox: Mailbox, recorded: Path
 ) -> None:
-    run_id = start_run(client, "told", {**JANUARY, "carier": "AA"})
-    assert wait(client, "told", run_id) == "failed"
-    (mail,) = mailbox.of(page_of(running_stack, "told", run_id))
+    run_id = start_run(client, "notifying", {**JANUARY, "carier": "AA"})
+    assert wait(client, "notifying", run_id) == "failed"
+    (mail,) = mailbox.containing(page_of(running_stack, "notifying", run_id))
     assert mail.recipients == ["ops@example.org"]
     assert mail.message["Subject"] == "Flights from New York: failed"
     assert ">plan<" in mail.body
     assert "unknown parameter &#x27;carier&#x27;; did you mean carrier?" in mail.body
     assert records(recorded, run_id) == []
-    states = {task: state for task, _, state in task_states(client, "told", run_id)}
+    states = {task: state for task, _, state in task_states(client, "notifying", run_id)}
     assert (states["publish"], states["notify"]) == ("upstream_failed", "failed")
-    client.post("/dags/told/clearTaskInstances", json={"dry_run": False, "only_failed": True, "dag_run_id": run_id})
-    assert wait(client, "told", run_id) == "failed"
-    assert len(mailbox.of(page_of(running_stack, "told", run_id))) == 2
+    client.post(
+        "/dags/notifying/clearTaskInstances", json={"dry_run": False, "only_failed": True, "dag_run_id": run_id}
+    )
+    assert wait(client, "notifying", run_id) == "failed"
+    assert len(mailbox.containing(page_of(running_stack, "notifying", run_id))) == 2
 
 
 def test_several_failed_tasks_send_one_mail(running_stack: LocalStack, client: httpx.Client, mailbox: Mailbox) -> None:
     run_id = start_run(client, "dividing", {"start": "2013-01-01", "end": "2013-01-04"})
     assert wait(client, "dividing", run_id) == "failed"
-    (mail,) = mailbox.of(page_of(running_stack, "dividing", run_id))
+    (mail,) = mailbox.containing(page_of(running_stack, "dividing", run_id))
     assert mail.message["Subject"] == "Flights from New York, 2013-01-01 to 2013-01-04: failed"
     assert ">extract (and 1 more task)<" in mail.body
     assert ">2013-01-02: " in mail.body
@@ -86,54 +88,54 @@ def test_several_failed_tasks_send_one_mail(running_stack: LocalStack, client: h
 def test_run_stays_published_when_recipients_cannot_be_reached(
     running_stack: LocalStack, client: httpx.Client, recorded: Path
 ) -> None:
-    run_id = start_run(client, "unheard", {**JANUARY, "carrier": "HA"})
-    assert wait(client, "unheard", run_id) == "success"
+    run_id = start_run(client, "undelivered", {**JANUARY, "carrier": "HA"})
+    assert wait(client, "undelivered", run_id) == "success"
     assert len(records(recorded, run_id)) == 1
-    log = task_log(running_stack, "unheard", run_id, "notify")
+    log = task_log(running_stack, "undelivered", run_id, "notify")
     assert log.count("delivery.notify.success[0] was not notified: ConnectionRefusedError") == 3
     assert "delivery.notify.success[1] was notified" in log
     assert "delivery.notify.success[2] was not notified: SMTPRecipientsRefused" in log
     with program(running_stack) as portal:
-        run = portal_run(portal, "unheard", run_id)
-        page = portal.get(f"/reports/unheard/runs/{run_id}").text
-        listing = portal.get("/reports/unheard").text
+        run = portal_run(portal, "undelivered", run_id)
+        page = portal.get(f"/reports/undelivered/runs/{run_id}").text
+        listing = portal.get("/reports/undelivered").text
     assert run["unreached"] == [
         "SmtpNotifier was not notified (delivery.notify.success[0]): see the log of the task notify",
         "nobody@example.org was not notified (delivery.notify.success[2]): see the log of the task notify",
     ]
     assert all(sentence in page for sentence in run["unreached"])
-    assert "<small>Airline: HA</small>" in listing  # the parameter's title, and not its value alone
+    assert "<small>Airline: HA</small>" in listing  # the parameter's title as well as its value
 
 
 def test_run_is_done_once_published_while_notify_still_runs(running_stack: LocalStack, client: httpx.Client) -> None:
     with program(running_stack) as portal:
-        run_id = ask(portal, "unheard", "2013-02-01", "2013-02-28", parameters={"carrier": "HA"})
-        wait_for_task(client, "unheard", run_id, "publish", {"success"})
-        run = portal_run(portal, "unheard", run_id)
-        assert run_state(client, "unheard", run_id) == "running"
+        run_id = ask(portal, "undelivered", "2013-02-01", "2013-02-28", parameters={"carrier": "HA"})
+        wait_for_task(client, "undelivered", run_id, "publish", {"success"})
+        run = portal_run(portal, "undelivered", run_id)
+        assert run_state(client, "undelivered", run_id) == "running"
         assert (run["state"], run["rows"] > 0, run["ended_at"] is None) == ("done", True, False)
-        cancelled = portal.post(f"/api/reports/unheard/runs/{run_id}/cancel")
+        cancelled = portal.post(f"/api/reports/undelivered/runs/{run_id}/cancel")
         assert (cancelled.status_code, cancelled.json()["state"]) == (202, "done")
-        again = ask(portal, "unheard", "2013-02-01", "2013-02-28", parameters={"carrier": "HA"})
+        again = ask(portal, "undelivered", "2013-02-01", "2013-02-28", parameters={"carrier": "HA"})
         assert again == f"{run_id.removesuffix('__1')}__2"
-        assert run_state(client, "unheard", run_id) == "running"
+        assert run_state(client, "undelivered", run_id) == "running"
     for requested in (run_id, again):
-        assert wait(client, "unheard", requested) == "success"
+        assert wait(client, "undelivered", requested) == "success"
 
 
 def test_run_is_failed_once_no_stage_is_left_and_cannot_be_cancelled(
     running_stack: LocalStack, client: httpx.Client
 ) -> None:
-    run_id = start_run(client, "unheard", {**JANUARY, "carier": "HA"})
-    wait_for_task(client, "unheard", run_id, "notify", {"running"})
+    run_id = start_run(client, "undelivered", {**JANUARY, "carier": "HA"})
+    wait_for_task(client, "undelivered", run_id, "notify", {"running"})
     with program(running_stack) as portal:
-        run = portal_run(portal, "unheard", run_id)
-        cancelled = portal.post(f"/api/reports/unheard/runs/{run_id}/cancel").json()
-        assert run_state(client, "unheard", run_id) == "running"
+        run = portal_run(portal, "undelivered", run_id)
+        cancelled = portal.post(f"/api/reports/undelivered/runs/{run_id}/cancel").json()
+        assert run_state(client, "undelivered", run_id) == "running"
     assert (run["state"], cancelled["state"]) == ("failed", "failed")
     assert "did you mean carrier?" in run["error"]
-    assert wait(client, "unheard", run_id) == "failed"
-    log = task_log(running_stack, "unheard", run_id, "notify")
+    assert wait(client, "undelivered", run_id) == "failed"
+    log = task_log(running_stack, "undelivered", run_id, "notify")
     assert log.count("delivery.notify.failure[0] was not notified: ConnectionRefusedError") == 3
 
 
@@ -144,8 +146,8 @@ def test_run_failed_by_a_user_notifies_nobody(
     wait_for_task(client, "unreachable", run_id, "plan", {"up_for_retry"})
     fail_run(client, "unreachable", run_id)
     assert run_state(client, "unreachable", run_id) == "failed"
-    time.sleep(5)  # a loop of the scheduler takes a second
+    time.sleep(5)  # several loops of the scheduler, which take a second each
     assert run_state(client, "unreachable", run_id) == "failed"
     states = {task: state for task, _, state in task_states(client, "unreachable", run_id)}
     assert states["notify"] == "skipped"
-    assert mailbox.of(page_of(running_stack, "unreachable", run_id)) == []
+    assert mailbox.containing(page_of(running_stack, "unreachable", run_id)) == []

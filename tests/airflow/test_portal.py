@@ -21,7 +21,7 @@ from tests.airflow.portal import ask, browser, program, show, wait
 from tests.workbooks import sheet_rows
 
 FEBRUARY = {"start": "2013-02-01", "end": "2013-02-28"}
-ROWS = 24_951  # of February
+ROWS = 24_951  # in February
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +66,8 @@ def test_older_runs_are_on_the_next_pages(
 ) -> None:
     wait(portal, "flights", ask(portal, "flights", **FEBRUARY, parameters={"carrier": "HA"}))
     newest, second = portal.get("/api/reports/flights/runs", params={"limit": 2}).json()
-    (found,) = portal.get("/api/reports/flights/runs", params={"limit": 1, "offset": 1}).json()
-    assert (found["run_id"], found["run_id"] == newest["run_id"]) == (second["run_id"], False)
+    (older_run,) = portal.get("/api/reports/flights/runs", params={"limit": 1, "offset": 1}).json()
+    assert (older_run["run_id"], older_run["run_id"] == newest["run_id"]) == (second["run_id"], False)
     with browser(running_stack) as pages:
         first = pages.get("/reports/flights", params={"limit": 1}).text
         assert (newest["url"] in first, second["url"] in first, 'rel="prev"' in first) == (True, False, False)
@@ -89,10 +89,10 @@ def test_file_is_downloaded_from_its_permanent_url(
     rows = sheet_rows(CalamineWorkbook.from_filelike(io.BytesIO(answer.content)), "Flights from New York")
     assert len(rows) == 1 + ROWS + 1
     with psycopg.connect(running_stack.postgres.url(SOURCE_DATABASE)) as connection:
-        found_rows = connection.execute("SELECT sum(distance) FROM flights WHERE month = 2").fetchone()
-    assert found_rows is not None
+        total = connection.execute("SELECT sum(distance) FROM flights WHERE month = 2").fetchone()
+    assert total is not None
     distance = rows[0].index("Miles")
-    assert sum(row[distance] for row in rows[1:-1]) == float(found_rows[0])
+    assert sum(row[distance] for row in rows[1:-1]) == float(total[0])
 
 
 def test_link_expires_and_rejects_another_key_while_the_url_stays_valid(
@@ -150,13 +150,13 @@ def test_url_without_a_resource_returns_an_error(portal: httpx.Client, february:
 
 
 def test_hundred_concurrent_requests_start_one_run(running_stack: LocalStack, portal: httpx.Client) -> None:
-    asked: dict[str, Any] = {"start": "2013-03-03", "end": "2013-03-04", "parameters": {"carrier": "HA"}}
+    request: dict[str, Any] = {"start": "2013-03-03", "end": "2013-03-04", "parameters": {"carrier": "HA"}}
     limits = httpx.Limits(max_connections=100)
     with (
         httpx.Client(base_url=portal.base_url, headers=portal.headers, timeout=120, limits=limits) as client,
         ThreadPoolExecutor(100) as pool,
     ):
-        answers = list(pool.map(lambda _: client.post("/api/reports/flights/runs", json=asked), range(100)))
+        answers = list(pool.map(lambda _: client.post("/api/reports/flights/runs", json=request), range(100)))
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["run_id"] for answer in answers}) == 1
     assert sum(answer.json()["started"] for answer in answers) == 1
@@ -166,7 +166,7 @@ def test_hundred_concurrent_requests_start_one_run(running_stack: LocalStack, po
     assert run_id.endswith("__1")
     # after it has finished, the next request starts another run, which finds no changes
     first = wait(portal, "flights", run_id)
-    again = ask(portal, "flights", **asked)
+    again = ask(portal, "flights", **request)
     assert again == f"{run_id.removesuffix('1')}2"
     second = wait(portal, "flights", again)
     assert (second["run"], first["reused"], second["reused"]) == (first["run"], False, True)
@@ -183,7 +183,7 @@ def test_estimate_counts_cached_rows_exactly(portal: httpx.Client, february: dic
 
 
 @pytest.mark.parametrize(
-    ("asked", "reason"),
+    ("body", "reason"),
     [
         ({"start": "2013-02-30", "end": "2013-03-01"}, "start is '2013-02-30'"),
         ({"start": "2013-03-02", "end": "2013-03-01"}, "is after end"),
@@ -195,9 +195,9 @@ def test_estimate_counts_cached_rows_exactly(portal: httpx.Client, february: dic
         ([], "must be a JSON object"),
     ],
 )
-def test_invalid_request_is_rejected_with_its_reason(portal: httpx.Client, asked: Any, reason: str) -> None:
+def test_invalid_request_is_rejected_with_its_reason(portal: httpx.Client, body: Any, reason: str) -> None:
     for place in ("estimate", "runs"):
-        answer = portal.post(f"/api/reports/flights/{place}", json=asked)
+        answer = portal.post(f"/api/reports/flights/{place}", json=body)
         assert answer.status_code == 422
         assert reason in answer.json()["detail"]
 

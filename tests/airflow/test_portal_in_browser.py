@@ -92,15 +92,15 @@ def download(page: Page, place: Page | FrameLocator, name: str, folder: Path) ->
     return CalamineWorkbook.from_path(str(path))
 
 
-def rows_of(stack: LocalStack, first: date, airline: str) -> int:
+def count_rows(stack: LocalStack, first: date, airline: str) -> int:
     with psycopg.connect(stack.postgres.url(SOURCE_DATABASE)) as connection:
-        found = connection.execute(
+        row = connection.execute(
             "SELECT count(*) FROM flights WHERE time_hour >= %s::date - 1 AND time_hour > '2014-01-01' "
             "AND (%s = '' OR carrier = %s)",
             [first, airline, airline],
         ).fetchone()
-    assert found is not None
-    return int(found[0])
+    assert row is not None
+    return int(row[0])
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_reader_requests_last_month_and_downloads_its_rows(
     assert len(messages) >= 2, messages
     name = f"flights_{last_month:%Y-%m}.xlsx"
     rows = sheet_rows(download(page, place, name, tmp_path), "Flights from New York")
-    expected = rows_of(running_stack, last_month, airline)
+    expected = count_rows(running_stack, last_month, airline)
     assert len(rows) == 1 + expected + 1
     assert expected > (20_000 if not airline else 20)
     width = page.evaluate("document.documentElement.scrollWidth")

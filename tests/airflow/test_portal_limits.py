@@ -33,7 +33,7 @@ def peak_bytes(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
 
-def forget_peak(pid: int) -> None:
+def reset_peak(pid: int) -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
@@ -49,7 +49,7 @@ def test_anonymous_bodies_do_not_grow_the_api_server(running_stack: LocalStack) 
     assert httpx.post(f"{url}/runs", json={}).status_code == 401  # loads the app
     pids = api_server_pids(running_stack)
     for pid in pids:
-        forget_peak(pid)
+        reset_peak(pid)
     before = {pid: peak_bytes(pid) for pid in pids}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         assert set(pool.map(send, range(3 * AT_ONCE))) == {413}

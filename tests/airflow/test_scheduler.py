@@ -1,4 +1,4 @@
-"""Runs through a standing scheduler, asked for over the REST API, as users do."""
+"""Runs with a running scheduler, started through the REST API, as users do."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def task_log(stack: LocalStack, dag_id: str, run_id: str, task_id: str) -> str:
 
 
 def test_year_of_flights_is_published_by_mapped_tasks(running_stack: LocalStack, client: httpx.Client) -> None:
-    # forced, since other tests have stored some months
+    # forced because other tests may have stored some of these months
     run_id = start_run(client, "flights", {"start": "2013-01-01", "end": "2013-12-31", "force": True})
     assert wait(client, "flights", run_id) == "success"
     states = task_states(client, "flights", run_id)
@@ -73,12 +73,12 @@ def test_year_of_flights_is_published_by_mapped_tasks(running_stack: LocalStack,
         (july,) = connection.execute("SELECT count(*) FROM flights WHERE month = 7").fetchone() or (0,)
     assert published["files"][6]["rows"] == july
     rows = sheet_rows(open_workbook(store, published["files"][6]["key"]), "Flights from New York")
-    assert len(rows) == 1 + july + 1  # with header and totals
+    assert len(rows) == 1 + july + 1  # with the header and the totals
     link = store.presign(published["files"][6]["key"], seconds=60, filename="july.xlsx")
     assert len(httpx.get(link).content) == published["files"][6]["bytes"]
 
 
-def test_published_run_is_an_event_of_the_reports_asset(running_stack: LocalStack, client: httpx.Client) -> None:
+def test_published_run_creates_an_event_of_the_report_asset(running_stack: LocalStack, client: httpx.Client) -> None:
     run_id = start_run(client, "flights", {"start": "2013-05-01", "end": "2013-05-31", "carrier": "HA"})
     assert wait(client, "flights", run_id) == "success"
     events = client.get("/assets/events", params={"source_dag_id": "flights"}).raise_for_status().json()
@@ -91,13 +91,15 @@ def test_published_run_is_an_event_of_the_reports_asset(running_stack: LocalStac
     assert event["extra"]["run"] == return_value(client, "flights", run_id, "publish")["run"]
 
 
-def test_empty_range_ends_in_an_empty_report(client: httpx.Client) -> None:
+def test_empty_date_range_publishes_an_empty_report(client: httpx.Client) -> None:
     run_id = start_run(client, "flights", {"start": "2012-02-01", "end": "2012-02-29"})
     assert wait(client, "flights", run_id) == "success"
     assert [file["rows"] for file in return_value(client, "flights", run_id, "publish")["files"]] == [0, 0]
 
 
-def test_unknown_parameter_fails_at_once_with_its_reason(running_stack: LocalStack, client: httpx.Client) -> None:
+def test_unknown_parameter_fails_without_retries_and_logs_its_reason(
+    running_stack: LocalStack, client: httpx.Client
+) -> None:
     run_id = start_run(client, "flights", {"start": "2013-01-01", "end": "2013-01-31", "carier": "AA"})
     task = wait_for_task(client, "flights", run_id, "plan", {"failed", "up_for_retry", "success"})
     assert (task["state"], task["try_number"]) == ("failed", 1)
@@ -105,7 +107,7 @@ def test_unknown_parameter_fails_at_once_with_its_reason(running_stack: LocalSta
     assert wait(client, "flights", run_id) == "failed"
 
 
-def test_database_that_is_away_is_tried_again_and_its_password_is_not_logged(
+def test_unavailable_database_is_retried_without_logging_its_password(
     running_stack: LocalStack, client: httpx.Client
 ) -> None:
     run_id = start_run(client, "unreachable", {"start": "2013-01-01", "end": "2013-01-31"})
@@ -116,7 +118,7 @@ def test_database_that_is_away_is_tried_again_and_its_password_is_not_logged(
     client.patch(f"/dags/unreachable/dagRuns/{run_id}", json={"state": "failed"}).raise_for_status()
 
 
-def test_torn_definition_breaks_its_own_dag_only(running_stack: LocalStack, client: httpx.Client) -> None:
+def test_invalid_definition_breaks_only_its_own_dag(running_stack: LocalStack, client: httpx.Client) -> None:
     dags = {dag["dag_id"]: dag for dag in client.get("/dags").raise_for_status().json()["dags"]}
     assert set(dags) >= {"flights", "unreachable", "torn"}
     assert client.get("/importErrors").raise_for_status().json()["total_entries"] == 0
@@ -150,7 +152,7 @@ def test_dag_test_runs_the_report_in_one_process(running_stack: LocalStack, tmp_
         "run = reports.flights.test(run_conf={'start': '2013-03-10', 'end': '2013-03-10'});"
         "print('ended', run.state)"
     )
-    # with metadata of its own: the standing scheduler would take up the run as well, and get into its way
+    # A separate metadata database, because the running scheduler would also execute the run
     metadata = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path / 'metadata.db'}"}
     environment = {**os.environ, **running_stack.airflow.environment(), **metadata}
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=environment, check=True, capture_output=True)

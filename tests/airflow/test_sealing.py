@@ -1,4 +1,4 @@
-"""XComs that somebody changed: a task opens only what a task of its own run wrote for it."""
+"""Changed XComs: a task accepts only what another task of the same run wrote for it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Forgery = Callable[[TaskCalls], Any]
 
 
 def change(sealed: Any, path: str, value: Any) -> None:
-    """Writes a value into a sealed record, as whoever may edit XComs can; ``path`` has names and positions."""
+    """Changes a value in a sealed record, as a user who edits XComs can. ``path`` consists of names and indexes."""
     record = json.loads(sealed["record"])
     *places, last = (int(step) if step.isdigit() else step for step in path.split("."))
     place = record
@@ -45,7 +45,7 @@ def swap(calls: TaskCalls, task_id: str, key: str, other: Any) -> None:
     calls.xcoms[task_id][key] = copy.deepcopy(other)
 
 
-FORGERIES: dict[str, tuple[str, Forgery]] = {  # the first task that uses it, and what somebody writes
+FORGERIES: dict[str, tuple[str, Forgery]] = {  # the first task that reads the XCom, and the change
     "source digest": ("extract", lambda c: change(c.of("plan", PLAN), "source_digest", OTHER)),
     "time column": ("extract", lambda c: change(c.of("plan", PLAN), "columns.1.pg_type", "text), (SELECT 'forged'")),
     "dates": ("extract", lambda c: change(c.of("plan", PLAN), "request.end", "2014-12-31")),
@@ -53,27 +53,27 @@ FORGERIES: dict[str, tuple[str, Forgery]] = {  # the first task that uses it, an
     "version": ("extract", lambda c: c.of("plan", PLAN).update(definition=OTHER)),
     "seal": ("extract", lambda c: c.of("plan", PLAN).update(seal="\ud800")),
     "no seal": ("extract", lambda c: c.of("plan", PLAN).pop("seal")),
-    "plan of no form": ("extract", lambda c: c.xcoms["plan"].update({PLAN: 1})),
+    "malformed plan": ("extract", lambda c: c.xcoms["plan"].update({PLAN: 1})),
     "group": ("extract", lambda c: change(c.of("plan")[0], "0.key", "../../other")),
     "group for the plan": ("extract", lambda c: swap(c, "plan", PLAN, c.of("plan")[0])),
     "cached rows": ("layout", lambda c: c.of("plan", CACHED).update(record="[1]")),
     "extracted rows": ("layout", lambda c: change(c.of("extract")[0], "0.object_key", "partitions/other/x.parquet")),
     "count of rows": ("layout", lambda c: change(c.of("extract")[0], "0.rows", 1)),
-    "group left out": ("layout", lambda c: c.of("extract").pop()),
+    "missing group": ("layout", lambda c: c.of("extract").pop()),
     "rows of the run": ("aggregate", lambda c: change(c.of("layout", RUN), "partitions.0.object_key", OTHER)),
     "published run": ("aggregate", lambda c: change(c.of("layout", RUN), "layout.already_published", True)),
     "summary": ("publish", lambda c: change(c.of("aggregate"), "0.object_key", f"summaries/other/{OTHER}.parquet")),
     "columns of the run": ("render", lambda c: change(c.of("layout", RUN), "plan.columns.3.pg_type", "int8")),
     "rendered rows": ("render", lambda c: change(c.of("layout")[0], "0.slices.0.rows", 1)),
     "run key": ("publish", lambda c: change(c.of("layout", RUN), "layout.run_key", "e" * 32)),
-    "summaries left out": ("publish", lambda c: c.xcoms["aggregate"].update(return_value=None)),
+    "missing summaries": ("publish", lambda c: c.xcoms["aggregate"].update(return_value=None)),
     "files of the run": ("publish", lambda c: change(c.of("layout", RUN), "layout.file_names", [])),
     "file": ("publish", lambda c: change(c.of("render")[0], "0.key", f"reports/other/{OTHER}/{OTHER}/paid.csv")),
     "digest of a file": ("publish", lambda c: change(c.of("render")[0], "0.sha256", "0" * 64)),
     "files for the run": ("publish", lambda c: swap(c, "layout", RUN, c.of("render")[0])),
     "damage": ("publish", lambda c: c.xcoms["aggregate"].update({DAMAGE: "x" * 1_000_000})),
     "damage of a workbook": ("publish", lambda c: c.xcoms["render"].update({DAMAGE: 5})),
-    "no list of files": ("publish", lambda c: c.xcoms["render"].update(return_value=5)),
+    "files that are no list": ("publish", lambda c: c.xcoms["render"].update(return_value=5)),
     "usages as text": ("publish", lambda c: c.xcoms["extract"].update({USAGE: "usages"})),
     "usage": ("publish", lambda c: change(c.of("extract", USAGE)[0], "task", "x" * 40_000_000)),
 }
@@ -95,7 +95,7 @@ def call(calls: TaskCalls, *stages: str) -> None:
         getattr(calls, stage)()
 
 
-def test_tasks_of_an_unchanged_run_publish_it(calls: TaskCalls, bucket: S3Store) -> None:
+def test_tasks_with_unchanged_xcoms_publish_the_run(calls: TaskCalls, bucket: S3Store) -> None:
     call(calls, *STAGES)
     manifest = read_manifest(bucket, "events", calls.of("publish")["run"])
     assert [file.name for file in manifest.files][:2] == ["events_2013-01.csv", "events_2013-02.csv"]
@@ -104,7 +104,7 @@ def test_tasks_of_an_unchanged_run_publish_it(calls: TaskCalls, bucket: S3Store)
 
 
 @pytest.mark.parametrize(("stage", "forge"), FORGERIES.values(), ids=list(FORGERIES))
-def test_task_with_a_changed_xcom_is_refused_in_one_line(
+def test_task_with_a_changed_xcom_fails_with_one_line(
     calls: TaskCalls, bucket: S3Store, stage: str, forge: Forgery
 ) -> None:
     call(calls, *STAGES[: STAGES.index(stage)])
@@ -112,14 +112,14 @@ def test_task_with_a_changed_xcom_is_refused_in_one_line(
     stored = {entry.key for entry in bucket.list("")}
     with pytest.raises(IntegrityError, match=r"XCom of this run|partitions do not match its date range") as raised:
         call(calls, stage)
-    assert not isinstance(raised.value, DamagedObjectError)  # which would start the run again
+    assert not isinstance(raised.value, DamagedObjectError)  # which would repeat the run
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 200
     assert {entry.key for entry in bucket.list("")} - {lease_key("events", "events:r1")} <= stored
 
 
 @pytest.mark.parametrize("task_and_stage", [("render", "publish"), ("extract", "layout")], ids=lambda pair: pair[0])
-def test_copy_of_a_record_counts_once(calls: TaskCalls, bucket: S3Store, task_and_stage: tuple[str, str]) -> None:
+def test_duplicate_record_counts_once(calls: TaskCalls, bucket: S3Store, task_and_stage: tuple[str, str]) -> None:
     task_id, stage = task_and_stage
     call(calls, *STAGES[: STAGES.index(stage)])
     calls.of(task_id).append(calls.of(task_id)[0])
@@ -130,9 +130,7 @@ def test_copy_of_a_record_counts_once(calls: TaskCalls, bucket: S3Store, task_an
     assert [usage.stage for usage in manifest.usage].count(task_id) == 2
 
 
-def test_run_of_which_files_were_left_out_starts_again(
-    calls: TaskCalls, session: SourceSession, bucket: S3Store
-) -> None:
+def test_run_with_missing_files_is_repeated(calls: TaskCalls, session: SourceSession, bucket: S3Store) -> None:
     call(calls, *STAGES[:-1])
     calls.of("render").pop()
     call(calls, "publish")
@@ -141,7 +139,7 @@ def test_run_of_which_files_were_left_out_starts_again(
     assert verify_run(manifest.run, store=bucket).problems == ()
 
 
-MIXTURES: dict[str, tuple[str, tuple[str, str]]] = {  # what an earlier run of the same id gave is put into a later one
+MIXTURES: dict[str, tuple[str, tuple[str, str]]] = {  # the task that reads a record, and the XCom to replace
     "groups": ("extract", ("plan", "return_value")),
     "cached": ("layout", ("plan", CACHED)),
     "rows": ("layout", ("extract", "return_value")),
@@ -155,7 +153,7 @@ MIXTURES: dict[str, tuple[str, tuple[str, str]]] = {  # what an earlier run of t
 def attempts(
     tmp_path: Path, session: SourceSession, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[TaskCalls, TaskCalls]:
-    """Two runs of one id, for other rows, as after a deletion; all but publish of the earlier one has run."""
+    """Two runs with one id and different rows, as after a deletion. All tasks of the first but publish have run."""
     sql = SQL.replace("ORDER BY", "AND kind = %(kind)s ORDER BY")
     definition = events_report(tmp_path, sql=sql, parameters={"kind": {"type": "string", "default": "a"}})
     earlier, later = (
@@ -166,7 +164,7 @@ def attempts(
 
 
 @pytest.mark.parametrize(("stage", "place"), MIXTURES.values(), ids=list(MIXTURES))
-def test_record_of_an_earlier_run_of_the_same_id_is_refused(
+def test_record_of_an_earlier_run_with_the_same_id_is_rejected(
     attempts: tuple[TaskCalls, TaskCalls], stage: str, place: tuple[str, str]
 ) -> None:
     earlier, later = attempts
@@ -177,10 +175,10 @@ def test_record_of_an_earlier_run_of_the_same_id_is_refused(
         call(later, stage)
 
 
-def test_records_of_an_earlier_attempt_beside_new_ones_are_left_out(
+def test_records_of_an_earlier_attempt_next_to_new_ones_are_ignored(
     attempts: tuple[TaskCalls, TaskCalls], bucket: S3Store
 ) -> None:
-    """Airflow keeps XComs of mapped tasks that a cleared run no longer has."""
+    """Airflow keeps the XComs of mapped tasks that a cleared run no longer has."""
     earlier, later = attempts
     for stage in STAGES:
         call(later, stage)
@@ -202,21 +200,21 @@ def test_files_of_an_earlier_attempt_are_rendered_again(attempts: tuple[TaskCall
     assert (manifest.parameters, verify_run(manifest.run, store=bucket).problems) == ({"kind": "a"}, ())
 
 
-def test_summaries_of_rows_that_have_changed_since_are_refused(
+def test_summaries_of_rows_that_have_changed_since_are_rejected(
     calls: TaskCalls, session: SourceSession, bucket: S3Store
 ) -> None:
     call(calls, *STAGES[:-1])
     earlier = calls.of("aggregate")
     with psycopg.connect(session.url, autocommit=True) as connection:
         connection.execute("UPDATE events SET amount = 5000 WHERE id = 2")
-    bucket.delete([entry.key for entry in bucket.list("partitions/")])  # so that extract, cleared, reads anew
+    bucket.delete([entry.key for entry in bucket.list("partitions/")])  # so that extract, cleared, reads them again
     call(calls, *STAGES[1:-1])
     calls.xcoms["aggregate"]["return_value"] = earlier
     with pytest.raises(IntegrityError, match=r"XCom of this run \(summaries\)"):
         call(calls, "publish")
 
 
-def test_count_of_what_anybody_wrote_parses_nothing(tmp_path: Path, bucket: S3Store) -> None:
+def test_unverified_count_does_not_parse_the_record(tmp_path: Path, bucket: S3Store) -> None:
     sealed = Sealer(events_report(tmp_path), "events:r1", store=bucket).seal(
         "groups", [{"key": "a"}, {"key": '"key": '}]
     )
@@ -226,7 +224,7 @@ def test_count_of_what_anybody_wrote_parses_nothing(tmp_path: Path, bucket: S3St
     assert [unverified_count(value, "key") for value in values] == [None] * 5
 
 
-def test_record_is_opened_by_its_own_run_report_and_version_only(tmp_path: Path, bucket: S3Store) -> None:
+def test_record_opens_only_for_its_own_run_report_and_version(tmp_path: Path, bucket: S3Store) -> None:
     definition = events_report(tmp_path)
     sealer = Sealer(definition, "events:r1", store=bucket)
     sealed = sealer.seal("plan", ["ä\u0000", 1e20, 0.1])
@@ -239,7 +237,7 @@ def test_record_is_opened_by_its_own_run_report_and_version_only(tmp_path: Path,
         Sealer(changed, "events:r1", store=bucket).open("plan", list[Any], sealed)
 
 
-def test_tasks_that_begin_at_once_agree_on_one_key(tmp_path: Path, bucket: S3Store) -> None:
+def test_concurrent_tasks_agree_on_one_key(tmp_path: Path, bucket: S3Store) -> None:
     definition = events_report(tmp_path)
     sealers = [Sealer(definition, "events:r1", store=bucket) for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
@@ -247,7 +245,7 @@ def test_tasks_that_begin_at_once_agree_on_one_key(tmp_path: Path, bucket: S3Sto
     assert [sealers[0].open("plan", list[int], item) for item in sealed] == [[1]] * 8
 
 
-def test_damaged_key_is_made_again(tmp_path: Path, bucket: S3Store) -> None:
+def test_damaged_key_is_replaced(tmp_path: Path, bucket: S3Store) -> None:
     definition = events_report(tmp_path)
     sealed = Sealer(definition, "events:r1", store=bucket).seal("plan", [1])
     bucket.put(SEALING_KEY, b"{}garbage")

@@ -1,4 +1,4 @@
-"""The stack on one machine: joined by whoever comes second, on loopback only."""
+"""The local stack: a second start joins it, and it listens only on loopback."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def records(stack: LocalStack) -> dict[str, str]:
 
 def test_second_start_joins_the_running_stack(running_stack: LocalStack) -> None:
     before = records(running_stack)
-    told: list[str] = []
-    again = LocalStack(running_stack.folder, log=told.append)
+    messages: list[str] = []
+    again = LocalStack(running_stack.folder, log=messages.append)
     assert again.running
     again.start()
     assert records(running_stack) == before
     assert len(before) == 6
     assert (again.airflow.url, again.s3.endpoint_url) == (running_stack.airflow.url, running_stack.s3.endpoint_url)
-    assert told == []
+    assert messages == []
 
 
-def test_secrets_are_for_their_owner_only(running_stack: LocalStack) -> None:
+def test_secrets_are_readable_only_by_their_owner(running_stack: LocalStack) -> None:
     secrets = json.loads((running_stack.folder / "secrets.json").read_text())
     assert len(set(secrets.values())) == len(secrets)
     for name in ("secrets.json", "environment", "s3/s3.json", "airflow/passwords.json"):
@@ -39,7 +39,7 @@ def test_secrets_are_for_their_owner_only(running_stack: LocalStack) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_owners_connection_is_only_where_compaction_runs(running_stack: LocalStack) -> None:
+def test_owner_connection_is_only_in_the_scheduler_environment(running_stack: LocalStack) -> None:
     leaders = {name.removesuffix(".pid.json"): json.loads(text)["pid"] for name, text in records(running_stack).items()}
     environments = {name: Path(f"/proc/{pid}/environ").read_bytes() for name, pid in leaders.items()}
     assert {"scheduler", "api-server", "dag-processor", "triggerer"} < set(environments)
@@ -47,23 +47,23 @@ def test_owners_connection_is_only_where_compaction_runs(running_stack: LocalSta
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_every_process_listens_on_loopback_only(running_stack: LocalStack) -> None:
+def test_processes_listen_only_on_loopback(running_stack: LocalStack) -> None:
     leaders = {json.loads(text)["pid"] for text in records(running_stack).values()}
     pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and session_of(path) in leaders]
     inodes = {inode for pid in pids for inode in socket_inodes(pid)}
-    found = set()
+    addresses = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:]:
             fields = line.split()
             if fields[3] == LISTENING and fields[9] in inodes:
-                found.add(fields[1].partition(":")[0])
-    assert found == {LOOPBACK}
+                addresses.add(fields[1].partition(":")[0])
+    assert addresses == {LOOPBACK}
 
 
 def session_of(process: Path) -> int | None:
     try:
         return int((process / "stat").read_text().rpartition(")")[2].split()[3])
-    except OSError:  # it has just ended
+    except OSError:  # the process has just ended
         return None
 
 

@@ -1,4 +1,4 @@
-"""Layout decides once: aggregate and render follow it, and do nothing for a published run."""
+"""The order of the stages: aggregate and render depend on layout, and do nothing for a published run."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def run_stages(calls: TaskCalls, *stages: str) -> TaskCalls:
         ({"split": "none", "detail": False}, {"layout"}),
     ],
 )
-def test_render_waits_for_aggregate_only_where_the_workbook_has_the_summaries(
+def test_render_depends_on_aggregate_only_if_its_workbook_has_summaries(
     tmp_path: Path, workbook: dict[str, Any], upstream: set[str]
 ) -> None:
     dag = build_dag(events_report(tmp_path, workbook=workbook))
@@ -70,7 +70,7 @@ def test_published_run_skips_aggregate_and_render_and_is_adopted(
     assert {entry.key for entry in bucket.list("")} == before
 
 
-def test_run_whose_manifest_goes_after_layout_is_made_anew(
+def test_run_whose_manifest_disappears_after_layout_is_repeated(
     tmp_path: Path, session: SourceSession, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     definition = events_report(tmp_path, source=PROBED)
@@ -82,7 +82,7 @@ def test_run_whose_manifest_goes_after_layout_is_made_anew(
     assert verify_run(again.of("publish")["run"], store=bucket).problems == ()
 
 
-def test_one_workbook_of_rows_and_summaries_has_both(
+def test_single_workbook_contains_rows_and_summaries(
     tmp_path: Path, session: SourceSession, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     definition = events_report(tmp_path, workbook={"split": "none"})
@@ -93,7 +93,7 @@ def test_one_workbook_of_rows_and_summaries_has_both(
     assert definition.title in names
 
 
-def test_one_workbook_is_not_rendered_without_summaries_that_aggregate_could_not_compute(
+def test_single_workbook_is_not_rendered_if_aggregate_failed(
     tmp_path: Path, session: SourceSession, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     definition = events_report(tmp_path, workbook={"split": "none"})
@@ -107,7 +107,7 @@ def test_one_workbook_is_not_rendered_without_summaries_that_aggregate_could_not
     assert verify_run(calls.of("publish")["run"], store=bucket).problems == ()
 
 
-def test_records_in_xcoms_are_those_of_one_process(
+def test_records_in_xcoms_equal_those_of_a_single_process(
     tmp_path: Path, session: SourceSession, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     definition = events_report(tmp_path, source=PROBED)

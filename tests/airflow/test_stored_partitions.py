@@ -1,4 +1,4 @@
-"""Stored partitions through a standing scheduler: stored ahead, found again, and read anew where the tables changed."""
+"""Partitions with a running scheduler: stored ahead, reused, and read again after changes of the tables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run(client: httpx.Client, dag_id: str = "daily") -> str:
 
 
 def indexes(client: httpx.Client, run_id: str, task_id: str, dag_id: str = "daily") -> list[int]:
-    """Returns the mapped tasks that ran."""
+    """Returns the map indexes of the successful instances of a task."""
     return sorted(
         index for task, index, state in task_states(client, dag_id, run_id) if (task, state) == (task_id, "success")
     )
@@ -35,8 +35,8 @@ def extracted(client: httpx.Client, run_id: str) -> int:
 
 
 def published(client: httpx.Client, run_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = return_value(client, "daily", run_id, "publish")
-    return found
+    result: dict[str, Any] = return_value(client, "daily", run_id, "publish")
+    return result
 
 
 def execute(stack: LocalStack, sql: str) -> None:
@@ -44,7 +44,7 @@ def execute(stack: LocalStack, sql: str) -> None:
         assert connection.execute(sql).rowcount == 1
 
 
-def test_store_dag_stores_without_workbooks_and_tells_each_partition(
+def test_store_dag_stores_partitions_with_one_event_each_and_no_workbook(
     running_stack: LocalStack, client: httpx.Client
 ) -> None:
     store = running_stack.s3.store()
@@ -59,7 +59,7 @@ def test_store_dag_stores_without_workbooks_and_tells_each_partition(
     assert {event["extra"]["report"] for event in events} == {"daily"}
 
 
-def test_run_after_it_extracts_nothing_and_the_next_is_published_already(
+def test_first_run_extracts_nothing_and_second_is_already_published(
     running_stack: LocalStack, client: httpx.Client
 ) -> None:
     first = run(client)
@@ -67,12 +67,14 @@ def test_run_after_it_extracts_nothing_and_the_next_is_published_already(
     assert not published(client, first)["reused"]
     second = run(client)
     assert (extracted(client, second), indexes(client, second, "render")) == (0, [])
-    told = published(client, second)
-    assert told == {**published(client, first), "reused": True, "published_at": told["published_at"]}
+    again = published(client, second)
+    assert again == {**published(client, first), "reused": True, "published_at": again["published_at"]}
     assert verify_run(published(client, second)["run"], store=running_stack.s3.store()).problems == ()
 
 
-def test_changed_row_makes_its_partition_and_a_moved_one_both(running_stack: LocalStack, client: httpx.Client) -> None:
+def test_changed_row_extracts_one_partition_and_a_moved_row_both(
+    running_stack: LocalStack, client: httpx.Client
+) -> None:
     run(client)
     one = "(SELECT ctid FROM flights WHERE time_hour = '2013-06-02 10:00-04' LIMIT 1)"
     execute(running_stack, f"UPDATE flights SET distance = distance + 1 WHERE ctid = {one}")
@@ -83,9 +85,9 @@ def test_changed_row_makes_its_partition_and_a_moved_one_both(running_stack: Loc
     assert extracted(client, run(client)) == 2
 
 
-def test_housekeeping_runs_and_tells_what_it_deleted(client: httpx.Client) -> None:
+def test_housekeeping_returns_what_it_deleted(client: httpx.Client) -> None:
     run_id = start_run(client, "quire__housekeeping", {})
     assert wait(client, "quire__housekeeping", run_id) == "success"
-    told = return_value(client, "quire__housekeeping", run_id, "collect")
-    assert (told["runs"], told["objects"]) == (0, 0)
-    assert "flights" not in told["active"]  # no run of it is, whatever runs before it came to
+    result = return_value(client, "quire__housekeeping", run_id, "collect")
+    assert (result["runs"], result["objects"]) == (0, 0)
+    assert "flights" not in result["active"]  # earlier runs of the report have released their leases

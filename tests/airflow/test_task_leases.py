@@ -1,4 +1,4 @@
-"""Leases of runs in Airflow: held between tasks, and released by the last one, a failure or a cancellation."""
+"""Leases of Airflow runs: held between tasks, released by the last task, on failure or on cancellation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def leases(store: S3Store) -> list[str]:
     return [entry.key for entry in store.list("leases/")]
 
 
-def test_run_that_stores_ahead_holds_its_lease_until_its_last_task(storing: TaskCalls, bucket: S3Store) -> None:
+def test_store_run_holds_its_lease_until_its_last_task(storing: TaskCalls, bucket: S3Store) -> None:
     storing.plan()
     assert leases(bucket) == [LEASE]
     storing.extract()
@@ -40,9 +40,7 @@ def test_run_that_stores_ahead_holds_its_lease_until_its_last_task(storing: Task
     assert leases(bucket) == []
 
 
-def test_run_that_stores_ahead_and_fails_releases_its_lease(
-    storing: TaskCalls, fresh_database: str, bucket: S3Store
-) -> None:
+def test_store_run_that_fails_releases_its_lease(storing: TaskCalls, fresh_database: str, bucket: S3Store) -> None:
     storing.plan()
     with psycopg.connect(fresh_database, autocommit=True) as connection:
         connection.execute("ALTER TABLE events DROP COLUMN amount")
@@ -53,6 +51,6 @@ def test_run_that_stores_ahead_and_fails_releases_its_lease(
     assert leases(bucket) == []
 
 
-def test_run_named_like_the_dag_that_stores_ahead_has_a_lease_of_its_own() -> None:
+def test_run_id_that_resembles_a_store_dag_has_a_separate_lease() -> None:
     assert airflow_run_id("events", "store__r1") != airflow_run_id("events__store", "r1")
     assert airflow_run_id("cli", "a" * 32) != f"cli__{'a' * 32}"

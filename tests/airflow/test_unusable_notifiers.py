@@ -1,4 +1,4 @@
-"""Notifiers that cannot be made, as ``quire check`` tells of them: one line, before anything runs."""
+"""Unusable notifiers, which ``quire check`` reports in one line before any run."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ def environment(tmp_path: Path) -> dict[str, str]:
             "delivery.notify.failure[1]: ExitingNotifier: SystemExit: 3",
         ),
         (
-            {"notifier": RECORDER, "targt": "a", "words": []},
+            {"notifier": RECORDER, "targt": "a", "texts": []},
             "delivery.notify.failure[1]: RecordingNotifier does not accept targt; did you mean target?",
         ),
         (
             {"notifier": RECORDER, "target": "a"},
-            "delivery.notify.failure[1]: RecordingNotifier.__init__() missing 1 required positional argument: 'words'",
+            "delivery.notify.failure[1]: RecordingNotifier.__init__() missing 1 required positional argument: 'texts'",
         ),
         (
             {"notifier": SMTP, "to": "a@example.org", "colour": "red"},
@@ -94,15 +94,15 @@ def environment(tmp_path: Path) -> dict[str, str]:
         ),
     ],
 )
-def test_check_tells_what_is_wrong_with_a_notifier(
+def test_check_reports_an_unusable_notifier(
     tmp_path: Path, environment: dict[str, str], notifier: dict[str, Any], line: str
 ) -> None:
     events_report(tmp_path / "include", delivery={"notify": {"failure": ["a@example.org", notifier]}})
     assert refusal(environment, "check", "events") == (2, f"quire: events: {line}")
 
 
-def test_check_takes_a_notifier_that_can_be_made(tmp_path: Path, environment: dict[str, str]) -> None:
-    recording = {"notifier": RECORDER, "target": "a", "words": ["{{ quire_text }}"]}
+def test_check_accepts_a_usable_notifier(tmp_path: Path, environment: dict[str, str]) -> None:
+    recording = {"notifier": RECORDER, "target": "a", "texts": ["{{ quire_text }}"]}
     events_report(tmp_path / "include", delivery={"notify": {"success": [recording]}})
     done = quire(environment, "check", "events")
     assert (done.returncode, done.stderr) == (0, "")
@@ -110,7 +110,7 @@ def test_check_takes_a_notifier_that_can_be_made(tmp_path: Path, environment: di
 
 
 @pytest.mark.parametrize("connection", ["", '{"conn_type": "smtp"}'])
-def test_check_warns_of_recipients_without_a_mail_connection(
+def test_check_warns_about_recipients_without_a_mail_connection(
     tmp_path: Path, environment: dict[str, str], connection: str
 ) -> None:
     events_report(tmp_path / "include", delivery={"notify": {"failure": ["ops@example.org"]}})

@@ -1,4 +1,4 @@
-"""Deliveries to a real API server of Airflow's, with connections that are made there."""
+"""Deliveries to a real Airflow API server, with connections stored in Airflow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.postgres.tracking.tables import ask, run_sql
 from tests.webhooks.shop import DIRECTLY, SECRET, TABLE, body_of, sign
 
 
-def test_delivery_is_taken_with_airflows_connections_and_without_signing_in(
+def test_delivery_uses_airflow_connections_and_needs_no_sign_in(
     running_stack: LocalStack, client: httpx.Client, airflow_include: Path
 ) -> None:
     address, body = f"{running_stack.airflow.url}/quire-hooks/orders", body_of(1, customer="Ann")
