@@ -1,4 +1,4 @@
-"""The commands behind ``make up``, ``make down`` and ``make demo``, over a folder of the test's own."""
+"""Runs the commands behind ``make up``, ``make down`` and ``make demo`` with a temporary folder."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ sys.exit(__main__.main([command], folder=Path(folder), out=Path(out)))
 FEBRUARY = ("2013-02-01", "2013-02-28")
 
 
-def begin(
+def start_command(
     command: str,
     folder: Path,
     *,
     out: Path | None = None,
     days: tuple[str, str] = FEBRUARY,
-    misspelt: str = "",
+    misspelled: str = "",
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[str]:
-    """Starts a command; ``days`` and a misspelt parameter are the demo's."""
+    """Starts a command. ``days`` and a misspelled parameter apply to the demo."""
     return subprocess.Popen(
-        [sys.executable, "-c", CODE, command, str(folder), str(out or folder / "out"), *days, misspelt],
+        [sys.executable, "-c", CODE, command, str(folder), str(out or folder / "out"), *days, misspelled],
         env={**os.environ, "PYTHONPATH": str(CLONE / "plugins"), **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -42,7 +42,7 @@ def begin(
 
 
 def read_until(process: subprocess.Popen[str], beginning: str) -> None:
-    """Reads a command's lines up to one that begins so."""
+    """Reads the output of a command up to a line that starts with ``beginning``."""
     assert process.stdout
     for line in process.stdout:
         if line.startswith(beginning):
@@ -55,35 +55,35 @@ def pids(folder: Path) -> dict[str, int]:
     return {path.name: json.loads(path.read_text())["pid"] for path in sorted(folder.glob("*/*.pid.json"))}
 
 
-def session(leaders: set[int]) -> set[int]:
-    """Returns every living process of some sessions, and those that they started in sessions of their own."""
+def session_processes(leaders: set[int]) -> set[int]:
+    """Returns all living processes of some sessions, and their descendants in other sessions."""
     table = _living()
-    found = {pid for pid, (_, leader) in table.items() if leader in leaders}
-    while more := {pid for pid, (parent, _) in table.items() if parent in found} - found:
-        found |= more
-    return found
+    members = {pid for pid, (_, leader) in table.items() if leader in leaders}
+    while more := {pid for pid, (parent, _) in table.items() if parent in members} - members:
+        members |= more
+    return members
 
 
-def left_of(processes: set[int]) -> set[int]:
-    """Returns those that still live; the dead that nobody has asked for yet do not count."""
+def still_running(processes: set[int]) -> set[int]:
+    """Returns the processes that still run; zombies do not count."""
     return processes & _living().keys()
 
 
 def _living() -> dict[int, tuple[int, int]]:
-    """Returns parent and session of every process."""
-    found = {}
+    """Returns the parent and session of every process."""
+    table = {}
     for entry in Path("/proc").iterdir():
         try:
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue
         if entry.name.isdigit() and fields[0] not in "ZX":
-            found[int(entry.name)] = (int(fields[1]), int(fields[3]))
-    return found
+            table[int(entry.name)] = (int(fields[1]), int(fields[3]))
+    return table
 
 
 def listening(processes: set[int]) -> set[tuple[str, int]]:
-    """Returns address (as the kernel writes it) and port of every socket that some processes listen on."""
+    """Returns the address (in the kernel's notation) and port of every socket that some processes listen on."""
     inodes = set()
     for pid in processes:
         for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
@@ -91,11 +91,11 @@ def listening(processes: set[int]) -> set[tuple[str, int]]:
                 inodes.add(os.readlink(descriptor).removeprefix("socket:[").removesuffix("]"))
             except OSError:
                 continue
-    found = set()
+    sockets = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:]:
             fields = line.split()
             if fields[3] == "0A" and fields[9] in inodes:
                 address, _, port = fields[1].rpartition(":")
-                found.add((address, int(port, 16)))
-    return found
+                sockets.add((address, int(port, 16)))
+    return sockets

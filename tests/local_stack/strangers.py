@@ -1,12 +1,12 @@
-"""What a local user who has none of the stack's secrets tries against the ports of SeaweedFS; run as a program.
+"""Attempts of a local user without the stack's secrets to use the ports of SeaweedFS. Run as a program.
 
-Reads ``{"ports": {option: port}, "bucket": …, "key": …, "fid": …, "uid": …}`` from standard input, becomes that user
-where ``uid`` is set, and prints what each attempt got: ``{attempt: answer}``.
+Reads ``{"ports": {option: port}, "bucket": …, "key": …, "fid": …, "uid": …}`` from standard input, changes to the user
+``uid`` unless it is 0, and prints the response to each attempt: ``{attempt: answer}``.
 """
 
 from __future__ import annotations
 
-import encodings.idna  # noqa: F401 - whatever is imported later may lie where only root reads
+import encodings.idna  # noqa: F401 - only root may be able to read modules that are imported later
 import http.client
 import json
 import os
@@ -31,7 +31,7 @@ def message(*fields: tuple[int, bytes]) -> bytes:
 
 
 def grpc_calls(bucket: str, key: str) -> dict[str, list[tuple[str, bytes]]]:
-    """Returns calls that read, delete or give rights, by the option that names their port."""
+    """Returns calls that read, delete or grant permissions, by the option that sets their port."""
     credential = message((1, EVIL_KEY.encode()), (2, EVIL_SECRET.encode()), (3, b"Active"))
     identity = message((1, b"evil"), (2, credential), (3, b"Admin"))
     entry = message((1, f"/buckets/{bucket}".encode()), (2, key.encode()))
@@ -59,7 +59,7 @@ def grpc_calls(bucket: str, key: str) -> dict[str, list[tuple[str, bytes]]]:
 
 
 def http_requests(bucket: str, key: str, fid: str) -> dict[str, list[tuple[str, str]]]:
-    """Returns requests that read, delete or hand out tokens, by the option that names their port."""
+    """Returns requests that read, delete or issue tokens, by the option that sets their port."""
     return {
         "master.port": [
             ("GET", "/dir/status"),
@@ -80,13 +80,13 @@ def http_requests(bucket: str, key: str, fid: str) -> dict[str, list[tuple[str, 
 
 
 def call(channel: grpc.Channel, method: str, body: bytes) -> bytes:
-    """Makes one gRPC call with a message that is encoded already."""
-    made = channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
-    return bytes(made(body, timeout=SECONDS))
+    """Makes a gRPC call with an encoded message."""
+    unary = channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
+    return bytes(unary(body, timeout=SECONDS))
 
 
 def over_grpc(port: int, method: str, body: bytes, *, host: str = "127.0.0.1") -> str:
-    """Returns ``answered`` or the status that a call over plain gRPC ended with."""
+    """Returns ``answered`` or the status of a failed call over plain gRPC."""
     with grpc.insecure_channel(f"{host}:{port}") as channel:
         try:
             call(channel, method, body)
@@ -96,7 +96,7 @@ def over_grpc(port: int, method: str, body: bytes, *, host: str = "127.0.0.1") -
 
 
 def over_http(port: int, method: str, path: str) -> str:
-    """Returns the status of a plain request."""
+    """Returns the status of a request over plain HTTP."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
     try:
         connection.request(method, path, headers={"Tus-Resumable": "1.0.0", "Upload-Length": "1"})
@@ -108,7 +108,7 @@ def over_http(port: int, method: str, path: str) -> str:
 
 
 def over_tls(port: int, first: bytes, identity: Certificates | None) -> str:
-    """Returns ``answered``, or ``refused`` where a server ends the connection of a client with such a certificate."""
+    """Returns ``answered``, or ``refused`` if the server closes the connection of a client with this certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if identity:
@@ -125,9 +125,9 @@ def over_tls(port: int, first: bytes, identity: Certificates | None) -> str:
         return "refused"
 
 
-def main(told: dict[str, Any]) -> dict[str, str]:
-    """Makes every attempt."""
-    ports, bucket, key, fid = told["ports"], told["bucket"], told["key"], told["fid"]
+def main(arguments: dict[str, Any]) -> dict[str, str]:
+    """Makes all attempts and returns their results."""
+    ports, bucket, key, fid = arguments["ports"], arguments["bucket"], arguments["key"], arguments["fid"]
     answers: dict[str, str] = {}
     for option, calls in grpc_calls(bucket, key).items():
         for method, body in calls:
@@ -145,9 +145,9 @@ def main(told: dict[str, Any]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    told = json.load(sys.stdin)
-    if told["uid"]:
+    arguments = json.load(sys.stdin)
+    if arguments["uid"]:
         os.setgroups([])
-        os.setgid(told["uid"])
-        os.setuid(told["uid"])
-    print(json.dumps(main(told)))
+        os.setgid(arguments["uid"])
+        os.setuid(arguments["uid"])
+    print(json.dumps(main(arguments)))

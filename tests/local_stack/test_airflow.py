@@ -47,9 +47,7 @@ def healthy_airflow(sign_in_status: int) -> Iterator[int]:
 
 
 @pytest.mark.parametrize(("sign_in_status", "healthy"), [(201, True), (401, False)])
-def test_healthy_of_an_airflow_with_another_password_is_false(
-    tmp_path: Path, sign_in_status: int, healthy: bool
-) -> None:
+def test_healthy_with_another_airflow_password_is_false(tmp_path: Path, sign_in_status: int, healthy: bool) -> None:
     with healthy_airflow(sign_in_status) as port:
         secrets = {"password": "p", "fernet_key": "f", "jwt_secret": "j"}
         server = AirflowServer(tmp_path, database_url="postgresql://", secrets=secrets, environment={}, port=port)
@@ -73,7 +71,7 @@ def test_task_states_of_more_tasks_than_a_page_holds_lists_all() -> None:
         assert [index for _, index, _ in task_states(airflow, "flights", "run")] == list(range(230))
 
 
-def test_task_states_of_tasks_that_vanish_meanwhile_ends_the_list() -> None:
+def test_task_states_of_tasks_that_are_deleted_meanwhile_ends_the_list() -> None:
     with client(lambda request: httpx.Response(200, json={"task_instances": [], "total_entries": 5})) as airflow:
         assert task_states(airflow, "flights", "run") == []
 

@@ -1,4 +1,4 @@
-"""What the container stack runs once: the bucket, and the flights."""
+"""The one-time setup of the container stack: the bucket and the flights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quire.local_stack.postgres_server import PostgresServer
 from quire.local_stack.s3_server import S3Server
 
 
-def test_bucket_is_made_once_and_takes_objects(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bucket_is_created_once_and_accepts_objects(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"containers-{uuid.uuid4().hex}"
     monkeypatch.setenv("AIRFLOW_CONN_QUIRE_STORE", s3_server.connection)
     monkeypatch.setenv("QUIRE_BUCKET", name)
@@ -24,7 +24,7 @@ def test_bucket_is_made_once_and_takes_objects(s3_server: S3Server, monkeypatch:
     store.client.delete_bucket(Bucket=name)
 
 
-def test_flights_a_second_time_changes_nothing(
+def test_flights_loaded_twice_changes_nothing(
     postgres_server: PostgresServer, fresh_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = str(conninfo_to_dict(fresh_database)["dbname"])
@@ -36,7 +36,7 @@ def test_flights_a_second_time_changes_nothing(
         assert connection.execute("SELECT count(*) FROM flights").fetchone() == (336_776,)
 
 
-def test_flights_for_another_role_than_the_reader_fails_with_one_line(
+def test_flights_for_a_role_other_than_the_reader_fails_with_one_line(
     fresh_database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_QUIRE_OWNER", fresh_database)

@@ -1,4 +1,4 @@
-"""What the servers inherit, which ports they get, and which signals wait."""
+"""The environment of the servers, their ports, and deferred signals."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from quire.local_stack.ports import free_port, free_ports
 from quire.local_stack.signals import uninterrupted
 
 
-def test_settings_of_other_installations_are_left_behind() -> None:
-    kept = {"PATH": "/bin", "AIRFLOW_CONN_SHOP": "postgresql://shop", "AIRFLOW_VAR_X": "1", "QUIRE_INCLUDE": "/srv"}
+def test_own_environment_drops_settings_of_other_installations() -> None:
+    retained = {"PATH": "/bin", "AIRFLOW_CONN_SHOP": "postgresql://shop", "AIRFLOW_VAR_X": "1", "QUIRE_INCLUDE": "/srv"}
     foreign = {
         "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
         "AIRFLOW_HOME": "/opt/airflow",
@@ -25,22 +25,22 @@ def test_settings_of_other_installations_are_left_behind() -> None:
         "AWS_PROFILE": "work",
         "WEED_MASTER_PEERS": "elsewhere",
     }
-    assert own_environment({**kept, **foreign}) == kept
+    assert own_environment({**retained, **foreign}) == retained
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTPS_PROXY", "all_proxy"])
-def test_proxy_is_passed_by_on_the_way_to_loopback(variable: str) -> None:
-    found = own_environment({variable: "http://proxy:3128", "NO_PROXY": "example.org, 127.0.0.1"})
-    assert found["NO_PROXY"] == found["no_proxy"] == "example.org,127.0.0.1,localhost"
-    assert found[variable] == "http://proxy:3128"
-    assert own_environment(found) == found
+def test_own_environment_bypasses_the_proxy_for_loopback(variable: str) -> None:
+    environment = own_environment({variable: "http://proxy:3128", "NO_PROXY": "example.org, 127.0.0.1"})
+    assert environment["NO_PROXY"] == environment["no_proxy"] == "example.org,127.0.0.1,localhost"
+    assert environment[variable] == "http://proxy:3128"
+    assert own_environment(environment) == environment
 
 
-def test_without_a_proxy_nothing_is_said_of_one() -> None:
+def test_direct_environment_without_a_proxy_is_empty() -> None:
     assert direct_environment({"PATH": "/bin"}) == {}
 
 
-def test_taken_port_is_passed_over() -> None:
+def test_free_port_skips_a_port_in_use() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -49,22 +49,22 @@ def test_taken_port_is_passed_over() -> None:
     assert free_port(port) == port
 
 
-def test_port_of_a_server_on_every_interface_is_passed_over() -> None:
+def test_free_port_skips_a_port_in_use_on_every_interface() -> None:
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(("0.0.0.0", 0))  # noqa: S104 - somebody else's, for an instant
+        taken.bind(("0.0.0.0", 0))  # noqa: S104 - for a moment, like a server of another user
         taken.listen()
         port = taken.getsockname()[1]
         assert free_port(port) != port
 
 
-def test_ports_found_together_are_all_different() -> None:
+def test_free_ports_are_all_different() -> None:
     for _ in range(20):
-        found = free_ports(*[None] * 200)
-        assert len(set(found)) == 200
+        ports = free_ports(*[None] * 200)
+        assert len(set(ports)) == 200
 
 
-def test_signal_waits_for_the_end_of_the_block_and_then_comes() -> None:
+def test_uninterrupted_defers_signals_to_the_end_of_the_block() -> None:
     done = []
 
     def work() -> None:
@@ -79,7 +79,7 @@ def test_signal_waits_for_the_end_of_the_block_and_then_comes() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-TOGETHER = """
+SIMULTANEOUS_SIGNALS = """
 import os, signal
 from quire.local_stack.signals import STOP_SIGNALS, interrupt_on_stop_signals
 
@@ -89,29 +89,29 @@ try:
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         for number in STOP_SIGNALS:
             os.kill(os.getpid(), number)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # now all of them are there at once
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # now all of them are pending
     except KeyboardInterrupt:
-        print("cleaned", sum(range(1000)))  # a second exception would come here
+        print("cleaned", sum(range(1000)))  # a second exception would be raised here
         raise
 except KeyboardInterrupt:
     print("interrupted")
 """
 
 
-def test_signals_that_come_together_interrupt_once() -> None:
-    """In a process of one thread: in others a signal that one blocks comes to another."""
-    done = subprocess.run([sys.executable, "-c", TOGETHER], capture_output=True, text=True, check=False)
+def test_simultaneous_signals_interrupt_once() -> None:
+    """Runs in a single-threaded process, because another thread would receive a signal that one thread blocks."""
+    done = subprocess.run([sys.executable, "-c", SIMULTANEOUS_SIGNALS], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "cleaned 499500\ninterrupted\n"), done.stderr
 
 
 def test_uninterrupted_in_a_thread_does_nothing() -> None:
-    found: list[str] = []
+    completed: list[str] = []
 
     def work() -> None:
         with uninterrupted():
-            found.append("done")
+            completed.append("done")
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert found == ["done"]
+    assert completed == ["done"]

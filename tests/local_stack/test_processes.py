@@ -1,4 +1,4 @@
-"""A server is known by pid and start time: what is not ours is never stopped."""
+"""A server is identified by its pid and start time, so other processes are never stopped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from quire.errors import StackError
 from quire.local_stack.processes import Server
 
-from tests.local_stack.commands import left_of
+from tests.local_stack.commands import still_running
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
 STUBBORN = [
@@ -26,7 +26,7 @@ STUBBORN = [
 ]
 
 
-FORGETFUL = [  # a child in a group of its own, as Airflow's tasks are
+FORGETFUL = [  # its child is in a separate process group, like Airflow's tasks
     sys.executable,
     "-c",
     "import subprocess, sys, time;"
@@ -37,7 +37,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 def start_with_child(server: Server, command: list[str]) -> tuple[int, int]:
-    """Starts a server that says the pid of its child, and returns its own and that."""
+    """Starts a server that prints the pid of its child. Returns both pids."""
     server.start(command)
     server.wait(lambda: server.log.read_text().strip().isdigit(), seconds=20)
     pid: int = json.loads(next(server.log.parent.glob("*.pid.json")).read_text())["pid"]
@@ -67,7 +67,7 @@ def test_second_start_starts_nothing(tmp_path: Path) -> None:
         server.stop()
 
 
-def test_stale_record_of_a_pid_that_is_another_process_now_stops_nothing(tmp_path: Path) -> None:
+def test_stale_record_of_a_reused_pid_stops_nothing(tmp_path: Path) -> None:
     other = subprocess.Popen(["sleep", "60"])
     try:
         (tmp_path / "server.pid.json").write_text(json.dumps({"pid": other.pid, "started": "1"}))
@@ -81,43 +81,43 @@ def test_stale_record_of_a_pid_that_is_another_process_now_stops_nothing(tmp_pat
 
 
 @linux
-def test_server_that_does_not_listen_is_stopped_by_force_with_its_children(tmp_path: Path) -> None:
+def test_server_that_ignores_sigterm_is_killed_with_its_children(tmp_path: Path) -> None:
     server = Server("stubborn", tmp_path)
     both = set(start_with_child(server, STUBBORN))
-    assert left_of(both) == both
+    assert still_running(both) == both
     server.stop(seconds=0.5)
     assert not server.running
-    assert left_of(both) == set()
+    assert still_running(both) == set()
 
 
 @linux
-def test_children_in_groups_of_their_own_are_ended_too(tmp_path: Path) -> None:
+def test_children_in_other_process_groups_are_stopped_too(tmp_path: Path) -> None:
     server = Server("forgetful", tmp_path)
     both = set(start_with_child(server, FORGETFUL))
     server.stop(seconds=10)
-    assert left_of(both) == set()
+    assert still_running(both) == set()
 
 
 @linux
 @pytest.mark.parametrize("again", [False, True], ids=["stop", "start"])
-def test_what_a_killed_server_left_behind_is_ended(tmp_path: Path, again: bool) -> None:
+def test_orphans_of_a_killed_server_are_stopped(tmp_path: Path, again: bool) -> None:
     server = Server("forgetful", tmp_path)
     pid, child = start_with_child(server, FORGETFUL)
     os.kill(pid, signal.SIGKILL)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert not server.running
-    assert left_of({child}) == {child}
+    assert still_running({child}) == {child}
     if again:
         server.start(SLEEP)
         assert server.running
-    assert left_of({child}) == (set() if again else {child})
+    assert still_running({child}) == (set() if again else {child})
     server.stop()
-    assert left_of({child}) == set()
+    assert still_running({child}) == set()
 
 
 @linux
-def test_orphans_of_another_place_are_left_alone(tmp_path: Path) -> None:
-    """A record that is older than the machine's last boot, say, may name anybody's session."""
+def test_orphans_of_another_folder_keep_running(tmp_path: Path) -> None:
+    """A record from before the last boot, for example, may contain the session of an unrelated process."""
     elsewhere, mine = tmp_path / "elsewhere", tmp_path / "mine"
     mine.mkdir()
     other = Server("forgetful", elsewhere)
@@ -127,13 +127,13 @@ def test_orphans_of_another_place_are_left_alone(tmp_path: Path) -> None:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         shutil.copy(elsewhere / "forgetful.pid.json", mine)
         Server("forgetful", mine).stop()
-        assert left_of({child}) == {child}
+        assert still_running({child}) == {child}
     finally:
         other.stop()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"pid": "x", "started": "1"}', "null"])
-def test_torn_record_stands_for_no_server(tmp_path: Path, text: str) -> None:
+def test_invalid_record_means_no_server(tmp_path: Path, text: str) -> None:
     (tmp_path / "torn.pid.json").write_text(text)
     server = Server("torn", tmp_path)
     assert not server.running
@@ -142,19 +142,19 @@ def test_torn_record_stands_for_no_server(tmp_path: Path, text: str) -> None:
     server.stop()
 
 
-def test_server_that_ends_at_once_is_told_with_its_last_line(tmp_path: Path) -> None:
+def test_server_that_exits_raises_an_error_with_its_last_line(tmp_path: Path) -> None:
     server = Server("broken", tmp_path)
     server.start([sys.executable, "-c", "print('first'); raise SystemExit('no such disk')"])
     with pytest.raises(StackError, match=r"broken exited: no such disk \(.*broken\.log\)"):
         server.wait(lambda: False, seconds=20)
 
 
-def test_program_that_does_not_exist_is_told(tmp_path: Path) -> None:
+def test_start_of_a_missing_program_raises_an_error(tmp_path: Path) -> None:
     with pytest.raises(StackError, match="nothing cannot be started"):
         Server("nothing", tmp_path).start([str(tmp_path / "there-is-none")])
 
 
-def test_child_of_ours_that_died_does_not_count_as_running(tmp_path: Path) -> None:
+def test_exited_child_does_not_count_as_running(tmp_path: Path) -> None:
     server = Server("short", tmp_path)
     server.start([sys.executable, "-c", "pass"])
     pid = json.loads((tmp_path / "short.pid.json").read_text())["pid"]

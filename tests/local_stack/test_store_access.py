@@ -1,4 +1,4 @@
-"""SeaweedFS gives nothing to a local user without the stack's secrets, at whichever of its ports."""
+"""SeaweedFS rejects a local user without the stack's secrets on every port."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from quire.object_store.s3_store import S3Store
 from quire.settings import CLONE, StoreSettings
 
 from tests.local_stack import strangers
-from tests.local_stack.commands import listening, session
+from tests.local_stack.commands import listening
 
 NOBODY = 65534
 CONTENT = b"x" * 100_000
@@ -32,9 +32,9 @@ def pid_of(server: S3Server) -> int:
 
 
 def ports_of(server: S3Server) -> dict[str, int]:
-    """Returns the ports of a running server by the option that chose each."""
+    """Returns the ports of a running server by the option that sets each."""
     command = Path(f"/proc/{pid_of(server)}/cmdline").read_text().split("\0")
-    options = dict(word[1:].split("=", 1) for word in command if re.match(r"-\w+\.port[.\w]*=[1-9]", word))
+    options = dict(argument[1:].split("=", 1) for argument in command if re.match(r"-\w+\.port[.\w]*=[1-9]", argument))
     return {option: int(port) for option, port in options.items()}
 
 
@@ -44,7 +44,7 @@ def files_of(server: S3Server) -> Certificates:
 
 
 def file_id(server: S3Server, bucket: S3Store) -> str:
-    """Returns where the volume server keeps an object, asked for with the servers' own certificate."""
+    """Returns the id of an object on the volume server, using the servers' own certificate."""
     files = files_of(server)
     credentials = grpc.ssl_channel_credentials(
         *(path.read_bytes() for path in (files.authority, files.key, files.certificate))
@@ -58,12 +58,12 @@ def file_id(server: S3Server, bucket: S3Store) -> str:
 
 
 def attempts_of_a_stranger(server: S3Server, bucket: S3Store, fid: str) -> dict[str, str]:
-    """Returns what user nobody gets, or this very user where it cannot become another: ports do not ask who calls."""
+    """Returns the results for the user nobody, or for the current user if it is not root: ports ignore the user."""
     uid = NOBODY if os.geteuid() == 0 else 0
-    told = {"ports": ports_of(server), "bucket": bucket.bucket, "key": KEY, "fid": fid, "uid": uid}
+    arguments = {"ports": ports_of(server), "bucket": bucket.bucket, "key": KEY, "fid": fid, "uid": uid}
     done = subprocess.run(
         [sys.executable, "-m", "tests.local_stack.strangers"],
-        input=json.dumps(told),
+        input=json.dumps(arguments),
         env={**os.environ, "PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}"},
         capture_output=True,
         text=True,
@@ -75,7 +75,7 @@ def attempts_of_a_stranger(server: S3Server, bucket: S3Store, fid: str) -> dict[
     return answers
 
 
-def test_every_port_refuses_a_stranger_and_all_data_stay(s3_server: S3Server, bucket: S3Store) -> None:
+def test_ports_reject_a_stranger_and_data_remain(s3_server: S3Server, bucket: S3Store) -> None:
     bucket.put(KEY, CONTENT)
 
     answers = attempts_of_a_stranger(s3_server, bucket, file_id(s3_server, bucket))
@@ -89,21 +89,21 @@ def test_every_port_refuses_a_stranger_and_all_data_stay(s3_server: S3Server, bu
         S3Store(StoreSettings.from_uri(evil, bucket=bucket.bucket)).read(KEY)
 
 
-def test_servers_own_certificate_is_answered_where_strangers_are_refused(s3_server: S3Server) -> None:
+def test_grpc_ports_accept_the_servers_own_certificate(s3_server: S3Server) -> None:
     for option, port in ports_of(s3_server).items():
         if option.endswith("grpc"):
             assert strangers.over_tls(port, strangers.HTTP_2, files_of(s3_server)) == "answered", option
 
 
-def test_server_listens_on_loopback_and_on_no_port_that_is_not_tried(s3_server: S3Server) -> None:
-    sockets = listening(session({pid_of(s3_server)}))
-    tried = set(ports_of(s3_server).values())
-    assert {port for _, port in sockets} == tried
+def test_server_listens_only_on_loopback_and_tested_ports(s3_server: S3Server) -> None:
+    sockets = listening(session_processes({pid_of(s3_server)}))
+    tested = set(ports_of(s3_server).values())
+    assert {port for _, port in sockets} == tested
     assert {address for address, _ in sockets} == {"0100007F"}
     named = {*strangers.grpc_calls("", ""), *strangers.http_requests("", "", "")}
     assert set(ports_of(s3_server)) == named
 
 
-def test_keys_and_data_are_readable_by_their_owner_only(s3_server: S3Server) -> None:
+def test_keys_and_data_are_readable_only_by_their_owner(s3_server: S3Server) -> None:
     private = [s3_server.folder / name for name in ("tls", "data", "s3.json")]
     assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in [*private, *private[0].iterdir()]} == {0}
