@@ -23,13 +23,7 @@ from quire.local_stack.stack import AIRFLOW_DATABASE, DEFAULT_PORTS, LocalStack
 from quire.object_store.s3_store import S3Store
 from quire.settings import DEFAULT_BUCKET, StoreSettings
 
-from tests.local_stack.commands import (
-    listening,
-    pids,
-    read_until,
-    start_command,
-    still_running,
-)
+from tests.local_stack.commands import listening, pids, read_until, session_processes, start_command, still_running
 from tests.local_stack.taken_ports import default_ports_taken
 
 pytestmark = [

@@ -19,7 +19,7 @@ from quire.object_store.s3_store import S3Store
 from quire.settings import CLONE, StoreSettings
 
 from tests.local_stack import strangers
-from tests.local_stack.commands import listening
+from tests.local_stack.commands import listening, session_processes
 
 NOBODY = 65534
 CONTENT = b"x" * 100_000
