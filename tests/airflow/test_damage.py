@@ -45,7 +45,7 @@ def test_run_over_a_damaged_partition_replaces_it_and_succeeds(running_stack: Lo
     assert csv_bodies(store, again) == csv_bodies(store, first)
     assert verify_run(again["run"], store=store).problems == ()
     assert read_manifest(store, "daily", again["run"]).partitions[1].object_key != rows
-    assert "publish starts the run again" in task_log(running_stack, "daily", run_id, "aggregate")
+    assert "publish will run all stages again" in task_log(running_stack, "daily", run_id, "aggregate")
     states = {task: state for task, _, state in task_states(client, "daily", run_id)}
     assert {state for task, state in states.items() if task not in ("extract", "render")} == {"success"}
     assert (states["extract"], states["render"]) == ("skipped", "skipped")  # all partitions are cached

@@ -272,6 +272,6 @@ def test_damage_on_the_way_is_read_again_and_nothing_is_replaced(
 
 def test_store_that_damages_every_answer_ends_the_run(tmp_path: Path, database: str, bucket: S3Store) -> None:
     store = FlippingStore(bucket.settings, ".parquet", times=1_000)
-    with pytest.raises(IntegrityError, match=r"were stored; all 3 attempts failed\. Check the object store\."):
+    with pytest.raises(IntegrityError, match=r"its checksum; all 3 attempts failed\. Check the object store\."):
         run(probed(tmp_path), database, store)
     assert not keys(bucket, "reports/", 3, "/manifest.json")

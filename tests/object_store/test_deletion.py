@@ -57,7 +57,7 @@ def test_delete_with_a_failed_key_deletes_it_by_itself(bucket: S3Store) -> None:
 def test_delete_with_a_refused_key_raises(bucket: S3Store) -> None:
     fail_keys(bucket, "AccessDenied", "b")
     refuse_call(bucket, "DeleteObject", "AccessDenied")
-    with pytest.raises(StoreRefusedError, match="the object store refuses b: AccessDenied"):
+    with pytest.raises(StoreRefusedError, match="the object store denies access to b: AccessDenied"):
         bucket.delete(["a", "b"])
 
 

@@ -67,7 +67,7 @@ def test_store_without_any_identity_is_refused_in_one_line(
 
 def test_store_that_is_away_may_come_back(bucket: S3Store) -> None:
     away = S3Store(replace(bucket.settings, endpoint_url="http://127.0.0.1:9"))
-    with pytest.raises(StoreUnavailableError, match="does not answer"):
+    with pytest.raises(StoreUnavailableError, match="does not respond"):
         away.check()
 
 
@@ -97,7 +97,7 @@ def test_answer_that_may_be_another_the_next_time_is_transient(code: str, status
 
 
 def test_credentials_that_are_not_given_just_now_are_transient() -> None:
-    with pytest.raises(StoreUnavailableError, match="no credentials for a just now"), translate_s3_errors("a"):
+    with pytest.raises(StoreUnavailableError, match="no credentials are available for a"), translate_s3_errors("a"):
         raise CredentialRetrievalError(provider="iam-role", error_msg="busy")
 
 

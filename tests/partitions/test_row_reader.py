@@ -73,7 +73,7 @@ def test_error_of_the_operating_system_is_no_damage(bucket: S3Store) -> None:
 
 def test_object_of_other_bytes_is_refused(bucket: S3Store, stored: Upload) -> None:
     bucket.put("rows.parquet", b"x" * stored.bytes)
-    with pytest.raises(DamagedObjectError, match=r"rows\.parquet has other bytes than were stored"):
+    with pytest.raises(DamagedObjectError, match=r"rows\.parquet does not match its checksum"):
         numbers(bucket, stored, (0, 1))
 
 

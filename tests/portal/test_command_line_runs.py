@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from quire.errors import StoreUnavailableError
-from quire.object_store.commit_records import LOOKUPS, write_once
+from quire.object_store.commit_records import MAX_LOOKUPS, write_once
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.portal import command_line_runs as module
@@ -137,7 +137,7 @@ def test_command_line_runs_hold_few_manifests_in_memory(
     before = sum(type(value) is Manifest for value in gc.get_objects())
     assert set(list_now(bucket)) == ids
     assert len(alive) == 10
-    assert max(alive) - before <= 2 * LOOKUPS
+    assert max(alive) - before <= 2 * MAX_LOOKUPS
 
 
 def test_command_line_runs_read_the_newest_manifests_first(

@@ -150,7 +150,7 @@ def test_upload_that_ends_in_the_middle_ends_the_query_too(
 
     thread = threading.Thread(target=end)
     thread.start()
-    with pytest.raises(StoreUnavailableError, match="was ended by somebody else") as caught:
+    with pytest.raises(StoreUnavailableError, match="was aborted by another process") as caught:
         extract(tmp_path, fresh_database, bucket)
     thread.join()
     assert until(lambda: not queries(fresh_database), seconds=SECONDS)

@@ -3,15 +3,15 @@
 dag              builds the DAGs
 tasks            the stages as tasks
 task_decorator   @task in a configured process
-xcom             the records that tasks hand on
-sealing          seals on these records, because users can write XComs
-repair           repeats a run that met damaged objects
+xcom             passes records between tasks
+sealing          authenticates these records, because users can write XComs
+repair           repeats a run that read damaged objects
 lease_release    the last task of a DAG that only stores partitions
 notifications    sends notifications after a run
 notifiers, mail  the notifiers that a definition names
 params           the trigger form
 operator_links   links and failure reasons on Airflow's pages
-connections      Airflow's connections as source session and store
+connections      builds sessions and stores from Airflow's connections
 """
 
 from airflow import __version__

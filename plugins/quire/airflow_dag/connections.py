@@ -28,7 +28,7 @@ def connection_address(connection_id: str) -> str:
     """Returns the libpq address of a PostgreSQL connection.
 
     Raises:
-        SettingsError: there is no such connection, or it is no PostgreSQL connection.
+        SettingsError: the connection does not exist, or is not a PostgreSQL connection.
     """
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
@@ -41,7 +41,7 @@ def connection_address(connection_id: str) -> str:
     if set(host) & set("@?#") or ("/" in host and not host.startswith("/")):  # failures to connect print the host
         raise SettingsError(
             f"the host of the connection {connection.conn_id} is not a host name: "
-            "user, password and database have fields of their own"
+            "enter user, password and database in their own fields"
         )
     hook = PostgresHook(connection=connection)
     extras = {
@@ -51,10 +51,10 @@ def connection_address(connection_id: str) -> str:
 
 
 def connection_password(connection_id: str) -> str | None:
-    """Returns a connection's password, of which each word is masked in the logs.
+    """Returns a connection's password. Each word of it is masked in the logs.
 
     Raises:
-        SettingsError: there is no such connection.
+        SettingsError: the connection does not exist.
     """
     from airflow.sdk.log import mask_secret
 
@@ -65,10 +65,10 @@ def connection_password(connection_id: str) -> str | None:
 
 
 def open_session(definition: ReportDefinition) -> SourceSession:
-    """Returns how to reach the report's source, by the PostgresHook.
+    """Returns a session for the report's source, with the address that the PostgresHook builds.
 
     Raises:
-        SettingsError: there is no such connection, or it is no PostgreSQL connection.
+        SettingsError: the connection does not exist, or is not a PostgreSQL connection.
     """
     from quire.postgres import SourceSession
 
@@ -77,10 +77,10 @@ def open_session(definition: ReportDefinition) -> SourceSession:
 
 
 def owner_address(definition: ReportDefinition) -> str:
-    """Returns the libpq address of who owns the change log: the source's own where there is no ``quire_owner``.
+    """Returns the libpq address for change tracking: of ``quire_owner``, or of the source if that is not set.
 
     Raises:
-        SettingsError: there is neither, or it is no PostgreSQL connection.
+        SettingsError: neither connection exists, or the one used is not a PostgreSQL connection.
     """
     try:
         return connection_address(OWNER_CONNECTION)
@@ -89,20 +89,22 @@ def owner_address(definition: ReportDefinition) -> str:
 
 
 def _libpq_url(address: URL) -> str:
-    """Returns the address for libpq, which reads neither a blank nor the + that SQLAlchemy itself writes for one."""
+    """Returns the address for libpq, which accepts neither a space nor the + that SQLAlchemy writes for one."""
     user = ":".join(quote(part, safe="") for part in (address.username, address.password) if part)
     host = address.host or ""
-    place = f"[{host}]" if ":" in host else quote(host, safe=",")
+    netloc_host = f"[{host}]" if ":" in host else quote(host, safe=",")
     port = f":{address.port}" if address.port else ""
     query = urlencode(address.normalized_query, doseq=True, quote_via=quote, safe="")
-    return f"postgresql://{user}{'@' if user else ''}{place}{port}/{quote(address.database or '', safe='')}?{query}"
+    return (
+        f"postgresql://{user}{'@' if user else ''}{netloc_host}{port}/{quote(address.database or '', safe='')}?{query}"
+    )
 
 
 def open_store() -> S3Store:
     """Returns the object store of the connection ``quire_store``.
 
     Raises:
-        SettingsError: there is no such connection.
+        SettingsError: the connection does not exist.
     """
     from quire.object_store.s3_store import S3Store
 
@@ -130,7 +132,7 @@ def _connection(connection_id: str) -> Connection:
             f"Airflow has no connection {connection_id}: add it, or set {connection_variable(connection_id)}"
         ) from error
     if connection.password:
-        # Airflow masks the password as it is; in an address it stands encoded.
+        # Airflow masks only the plain password; addresses contain it URL-encoded.
         for encoded in {quote(connection.password, safe=""), quote_plus(connection.password)}:
             mask_secret(encoded)
     return connection

@@ -13,7 +13,7 @@ from airflow.sdk.definitions.timetables.trigger import CronTriggerTimetable
 from quire.airflow_dag.lease_release import release_task
 from quire.airflow_dag.notifications import notify_when_ended
 from quire.airflow_dag.notifiers import ensure_usable_notifiers
-from quire.airflow_dag.operator_links import tell_failure
+from quire.airflow_dag.operator_links import push_failure
 from quire.airflow_dag.params import store_params, trigger_params
 from quire.airflow_dag.tasks import (
     aggregate_task,
@@ -36,11 +36,11 @@ from quire.settings import include_folder
 
 logger = logging.getLogger(__name__)
 
-MAX_FILE_NAME_LENGTH = 200  # in the id of a broken DAG: Airflow allows 250 characters
-EARLIEST_DATE = datetime(1970, 1, 1, tzinfo=UTC)  # of backfills
-RETRIES: dict[str, Any] = {
-    "on_failure_callback": [tell_failure, release_lease_of],
-    "on_retry_callback": tell_failure,
+MAX_FILE_NAME_LENGTH = 200  # in the id of a broken DAG; Airflow allows ids of 250 characters
+EARLIEST_BACKFILL = datetime(1970, 1, 1, tzinfo=UTC)
+TASK_DEFAULTS: dict[str, Any] = {
+    "on_failure_callback": [push_failure, release_lease_of],
+    "on_retry_callback": push_failure,
     "retries": 4,
     "retry_delay": timedelta(seconds=15),
     "retry_exponential_backoff": 2,
@@ -52,14 +52,12 @@ RETRIES: dict[str, Any] = {
         ]
     ),
 }
-
-
-SETTINGS: dict[str, Any] = {
-    "start_date": EARLIEST_DATE,
+DAG_DEFAULTS: dict[str, Any] = {
+    "start_date": EARLIEST_BACKFILL,
     "catchup": False,
     "is_paused_upon_creation": False,
     "auto_register": False,  # a DAG whose construction fails must not be registered
-    "default_args": RETRIES,
+    "default_args": TASK_DEFAULTS,
     "tags": ["quire"],
 }
 
@@ -73,7 +71,7 @@ def build_report_dags(catalog: Catalog | None = None) -> dict[str, DAG]:
         catalog: defaults to the reports in the include folder.
 
     Raises:
-        DefinitionError: there is no such folder.
+        DefinitionError: the include folder does not exist.
     """
     catalog = load_catalog(include_folder()) if catalog is None else catalog
     broken = [build_broken_dag(name, error) for name, error in catalog.errors.items()]
@@ -104,8 +102,10 @@ def build_dag(definition: ReportDefinition) -> DAG:
         run = XComArg(groups.operator, RUN)
         summaries = aggregate_task(definition, run)
         damage = XComArg(summaries.operator, DAMAGE)
-        needed = (summaries, damage) if combines_rows_and_summaries(definition) else (None, None)
-        files = render_task(definition, run, groups, summaries=needed[0], damage=needed[1])
+        combines = combines_rows_and_summaries(definition)
+        files = render_task(
+            definition, run, groups, summaries=summaries if combines else None, damage=damage if combines else None
+        )
         usages = [XComArg(stage.operator, USAGE) for stage in (planned, partitions, groups, summaries, files)]
         damages = [damage, XComArg(files.operator, DAMAGE)]
         published = publish_task(definition, run, summaries, files, usages, damages)
@@ -132,7 +132,7 @@ def build_housekeeping_dag() -> DAG:
         dag_display_name="Quire: housekeeping",
         schedule=CronTriggerTimetable("0 4 * * *", timezone="UTC"),
         max_active_runs=1,
-        **SETTINGS,
+        **DAG_DEFAULTS,
     ) as dag:
         collect_task()
         compact_task()
@@ -146,7 +146,7 @@ def _dag(definition: ReportDefinition, dag_id: str, title: str, schedule: str | 
         description=definition.description or None,
         schedule=CronTriggerTimetable(schedule, timezone=definition.timezone) if schedule else None,
         params=params,
-        **SETTINGS,
+        **DAG_DEFAULTS,
     )
 
 
@@ -158,7 +158,7 @@ def build_broken_dag(name: str, error: DefinitionError) -> DAG:
         schedule=None,
         is_paused_upon_creation=False,
         auto_register=False,
-        default_args={"on_failure_callback": tell_failure},
+        default_args={"on_failure_callback": push_failure},
         tags=["quire", "broken definition"],
         doc_md=f"This report cannot run until its definition is fixed:\n\n    {error}\n",
     ) as dag:

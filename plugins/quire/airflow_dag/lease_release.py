@@ -19,7 +19,7 @@ def release_task(definition: ReportDefinition) -> Any:
     @own_task(
         task_id="release",
         execution_timeout=timedelta(minutes=5),
-        trigger_rule=TriggerRule.NONE_FAILED,  # extract is skipped where all partitions are cached
+        trigger_rule=TriggerRule.NONE_FAILED,  # extract is skipped if all partitions are cached
         **placement(definition, "plan"),
     )
     def release() -> None:

@@ -15,7 +15,7 @@ MAIL_NOTIFIER = f"{__name__}.MailNotifier"
 
 
 class MailNotifier(SmtpNotifier):
-    """Sends the same content as HTML and as plain text, so that any mail program can show it.
+    """Sends the same content as HTML and as plain text, which any mail program can display.
 
     Args:
         text_content: the plain text, a template like the other contents.

@@ -21,7 +21,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 
 from quire.airflow_dag.connections import open_store
 from quire.airflow_dag.notifiers import NotifierCall, make_notifier, notifier_calls
-from quire.airflow_dag.operator_links import FAILURE, MAX_ASKED, base_url
+from quire.airflow_dag.operator_links import FAILURE, MAX_REASON_LOOKUPS, base_url
 from quire.airflow_dag.task_decorator import own_task
 from quire.airflow_dag.tasks import placement
 from quire.airflow_dag.xcom import (
@@ -131,7 +131,7 @@ def template_variables(notification: Notification, *, for_slack: bool) -> dict[s
 
     Args:
         notification: the notification.
-        for_slack: whether to escape texts, so that user input contains no mentions and no links.
+        for_slack: whether to escape texts, which prevents mentions and links in user input.
     """
     subject, text = notification.subject, render_text(notification)
     return {
@@ -176,7 +176,7 @@ def _failure(definition: ReportDefinition, tasks: Sequence[dict[str, Any]]) -> N
     failed = sorted((task for task in tasks if task["state"] == "failed"), key=lambda task: int(task["map_index"]))
     causes: list[FailedTask] = []
     for task in failed:
-        is_needed = len(causes) < MAX_ASKED and not any(cause.reason for cause in causes)
+        is_needed = len(causes) < MAX_REASON_LOOKUPS and not any(cause.reason for cause in causes)
         causes.append(FailedTask(stage=task["task_id"], reason=_reason(definition, task) if is_needed else ""))
     return failure_notification(definition, _planned_request(definition), causes, **_run_location())
 

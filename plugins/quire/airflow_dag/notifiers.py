@@ -25,13 +25,13 @@ from quire.errors import DefinitionError, first_line, short_repr
 from quire.report.definition import Notifier, ReportDefinition
 from quire.report.definition.name_checks import suggestion
 
-# Values reach a notifier through template variables, so that titles and reasons are never rendered as templates.
+# Values reach a notifier through template variables, because titles and reasons must not be rendered as templates.
 MAIL = {
     "subject": "{{ quire_subject }}",
     "html_content": "{{ quire_html }}",
     "text_content": "{{ quire_text }}",
 }
-# Names that providers use for arguments with which a notifier reads files of the worker.
+# Names that providers give to arguments that make a notifier read files of the worker.
 FILE_ARGUMENT = re.compile(r"attach|(?<!pro)file|template|(?:^|_)(?:path|dir|directory|folder)s?$", re.IGNORECASE)
 # Python's package `test` runs tests on import, and sys.stdlib_module_names does not list it.
 STANDARD_LIBRARY = sys.stdlib_module_names | {"test"}
@@ -68,7 +68,7 @@ def ensure_usable_notifiers(definition: ReportDefinition) -> None:
 
 
 def notifier_calls(definition: ReportDefinition, outcome: str) -> Iterator[NotifierCall]:
-    """Yields a call for each recipient, so that a rejected e-mail address affects no other recipient."""
+    """Yields one call per recipient: a rejected e-mail address must not affect other recipients."""
     for index, recipient in enumerate(getattr(definition.delivery.notify, outcome)):
         field = f"delivery.notify.{outcome}[{index}]"
         if isinstance(recipient, Notifier):
@@ -102,21 +102,23 @@ def _no_dags_collected() -> Iterator[None]:
 
 def _make(call: NotifierCall) -> BaseNotifier:
     kind = _notifier_class(call)
-    if reading := [name for name in call.arguments if FILE_ARGUMENT.search(name)]:
-        raise DefinitionError(f"{call.field}.{reading[0]}: notifications cannot send files of the worker: remove it")
+    if file_arguments := [name for name in call.arguments if FILE_ARGUMENT.search(name)]:
+        raise DefinitionError(
+            f"{call.field}.{file_arguments[0]}: notifications cannot send files of the worker: remove it"
+        )
     try:
         return kind(**call.arguments)
     except (KeyboardInterrupt, AirflowTaskTimeout):
         raise
     except BaseException as error:  # a constructor may raise anything, even SystemExit
-        taken = [name for name in signature(kind).parameters if _is_own_argument(name)]
-        unknown = [name for name in call.arguments if name not in taken]
+        accepted = [name for name in signature(kind).parameters if _is_accepted(name)]
+        unknown = [name for name in call.arguments if name not in accepted]
         if not isinstance(error, TypeError) or not unknown:
             reason = _reason(error)
-            named = reason if kind.__name__ in reason else f"{kind.__name__}: {reason}"
-            raise DefinitionError(f"{call.field}: {named}") from error
-        likely = suggestion(unknown[0], taken) or f"; it accepts {', '.join(taken)}"
-        raise DefinitionError(f"{call.field}: {kind.__name__} does not accept {unknown[0]}{likely}") from error
+            message = reason if kind.__name__ in reason else f"{kind.__name__}: {reason}"
+            raise DefinitionError(f"{call.field}: {message}") from error
+        hint = suggestion(unknown[0], accepted) or f"; it accepts {', '.join(accepted)}"
+        raise DefinitionError(f"{call.field}: {kind.__name__} does not accept {unknown[0]}{hint}") from error
 
 
 def _notifier_class(call: NotifierCall) -> type[BaseNotifier]:
@@ -147,7 +149,7 @@ def _ensure_importable(call: NotifierCall) -> None:
         raise DefinitionError(f"{place} is private: {short_repr(private[0])} starts with an underscore")
 
 
-def _is_own_argument(name: str) -> bool:
+def _is_accepted(name: str) -> bool:
     return name not in {"kwargs", "context"} and not FILE_ARGUMENT.search(name)
 
 

@@ -1,4 +1,4 @@
-"""Adds to Airflow's own pages a link to the run's page in the portal, and the reason of a failed task."""
+"""Adds a link to the portal's run page to Airflow's own pages, and records why a task failed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from quire.urls import run_path
 
 FAILURE = "failure"
 FAILURE_KIND = "failure_kind"  # the name of the error's class in quire.errors
-MAX_ASKED = 20  # failed tasks to search for a reason: thousands may have failed for the same one
+MAX_REASON_LOOKUPS = 20  # failed tasks to search for a reason: thousands may have failed for the same one
 
 
 def base_url() -> str:
-    """Returns the address at which readers find Airflow; nothing where it was not told its own."""
+    """Returns the address at which readers reach Airflow, or an empty text if ``[api] base_url`` is not set."""
     return (conf.get("api", "base_url", fallback="") or "").rstrip("/")
 
 
@@ -30,17 +30,17 @@ class RunPageLink(BaseOperatorLink):
         return f"{base_url()}{run_path(ti_key.dag_id, ti_key.run_id)}"
 
 
-def tell_failure(context: Context) -> None:
-    """Pushes why a task has failed, for good or until it is tried again, in the words of its error.
+def push_failure(context: Context) -> None:
+    """Pushes the reason why a task failed: the message of a ReportError, or only the type of any other error.
 
-    Of others' errors it only says that they were unexpected.
+    Called for each failed attempt, whether or not Airflow retries the task.
     """
-    from airflow.sdk.log import redact  # type: ignore[attr-defined]  # beside mask_secret, which is exported
+    from airflow.sdk.log import redact  # type: ignore[attr-defined]  # the module does not export it
 
     error = context.get("exception")
     if error is not None:
-        known = isinstance(error, ReportError)
-        reason = str(error) if known else f"Something unexpected happened ({type(error).__name__}): see Airflow's log."
+        is_translated = isinstance(error, ReportError)
+        reason = str(error) if is_translated else f"Unexpected error ({type(error).__name__}): see Airflow's log."
         context["ti"].xcom_push(FAILURE, redact(reason))
         kind = next((kind for kind in type(error).__mro__ if kind.__module__ == ReportError.__module__), type(error))
         context["ti"].xcom_push(FAILURE_KIND, kind.__name__)

@@ -39,7 +39,7 @@ def publish_or_repeat(
         session: the source.
         store: the store of all objects.
         usage: see ``publish_run``.
-        damage: the error of an earlier task that met a damaged object, or an empty text.
+        damage: the error of an earlier task that read a damaged object, or an empty text.
         lapsed: see ``publish_run``.
 
     Raises:
@@ -50,10 +50,10 @@ def publish_or_repeat(
             raise DamagedObjectError(damage)
         return publish_run(definition, run, summaries, files, session=session, store=store, usage=usage, lapsed=lapsed)
     except DamagedObjectError as error:
-        logger.warning("%s; the run starts again", error)
+        logger.warning("%s; running all stages again", error)
     published = run_report(definition, run.plan.request, session=session, store=store).published
     own = {file.key for file in files} | {summary.object_key for summary in summaries}
     manifest = published.manifest
-    named = {file.key for file in manifest.files} | {summary.object_key for summary in manifest.summaries}
-    store.delete(own - named)
+    listed = {file.key for file in manifest.files} | {summary.object_key for summary in manifest.summaries}
+    store.delete(own - listed)
     return published

@@ -12,14 +12,14 @@ from quire.memory import configure_process
 
 
 def own_task(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Returns ``@task`` with these options, which configures the process before it calls the function."""
+    """Returns ``@task`` with these options; the task configures its process before it calls the function."""
 
     def decorate(function: Callable[..., Any]) -> Any:
         @wraps(function)
-        def begin(*arguments: Any, **keywords: Any) -> Any:
+        def configured(*arguments: Any, **keywords: Any) -> Any:
             configure_process()
             return function(*arguments, **keywords)
 
-        return task(**options)(begin)
+        return task(**options)(configured)
 
     return decorate

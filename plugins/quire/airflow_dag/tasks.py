@@ -19,7 +19,7 @@ from quire.records.stage_records import RenderedFile, StagedSummary
 from quire.report.definition import ReportDefinition, StageName
 from quire.settings import include_folder, pod_template
 
-EXTRACT_TIMEOUTS = 8  # times source.timeout: a task with many small partitions ends well before
+EXTRACT_TIMEOUTS = 8  # times source.timeout, which is ample for a task with many small partitions
 
 
 def report_asset(definition: ReportDefinition) -> Asset:
@@ -100,7 +100,7 @@ def layout_task(definition: ReportDefinition, plan: Any, cached: Any, partitions
     @own_task(
         task_id="layout",
         execution_timeout=timedelta(minutes=10),
-        trigger_rule=TriggerRule.NONE_FAILED,  # extract is skipped where all partitions are cached
+        trigger_rule=TriggerRule.NONE_FAILED,  # extract is skipped if all partitions are cached
         **placement(definition, "layout"),
     )
     def layout(plan: Any, cached: Any, partitions: Any) -> Any:
@@ -152,9 +152,9 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any, *, summarie
     Args:
         definition: the report.
         run: the staged run.
-        groups: of workbooks.
-        summaries: what aggregate returns, where the workbook contains the summaries; else None.
-        damage: what aggregate pushes under ``DAMAGE``, or None.
+        groups: groups of workbooks.
+        summaries: the return value of aggregate if the workbook contains the summaries, else None.
+        damage: what aggregate pushes under ``DAMAGE`` in the same case, else None.
     """
 
     @own_task(
@@ -191,7 +191,7 @@ def publish_task(
 ) -> Any:
     """Returns the task publish, which updates the report's asset and returns the files.
 
-    If this or an earlier task meets a damaged object, publish repeats all stages in its own process. Extracted
+    If this or an earlier task reads a damaged object, publish repeats all stages in its own process. Extracted
     partitions are cache hits then, and damaged ones are cache misses.
     """
     asset = report_asset(definition)
@@ -199,7 +199,7 @@ def publish_task(
     @own_task(
         task_id=PUBLISH,
         execution_timeout=timedelta(hours=6),  # including a repeated run
-        trigger_rule=TriggerRule.NONE_FAILED,  # aggregate and render are skipped where the run is already published
+        trigger_rule=TriggerRule.NONE_FAILED,  # aggregate and render are skipped if the run is already published
         outlets=[asset],
         **placement(definition, "publish"),
     )
@@ -280,18 +280,19 @@ def compact_task() -> Any:
         from quire.report.catalog import load_catalog
 
         definitions = load_catalog(include_folder()).definitions.values()
-        return compact_logs({owner_address(found) for found in definitions if found.source.freshness == "tracked"})
+        tracked = [definition for definition in definitions if definition.source.freshness == "tracked"]
+        return compact_logs({owner_address(definition) for definition in tracked})
 
     return compact()
 
 
 def placement(definition: ReportDefinition, stage: StageName) -> dict[str, Any]:
-    """Returns queue, pool and pod template of a stage, where the definition or the settings name them."""
+    """Returns the queue, pool and pod template of a stage that the definition or the settings name."""
     configured = {"queue": definition.queues.get(stage), "pool": definition.pools.get(stage)}
     return {**{name: value for name, value in configured.items() if value}, **pod_of(stage)}
 
 
 def pod_of(task_name: str) -> dict[str, Any]:
-    """Returns the pod template of a task for the KubernetesExecutor, where the settings name a folder."""
+    """Returns the pod template of a task for the KubernetesExecutor, if the settings name a folder of them."""
     template = pod_template(task_name)
     return {"executor_config": {"pod_template_file": template}} if template else {}

@@ -1,4 +1,4 @@
-"""Hands records from task to task through XComs: sealed, with the resource usage of each task.
+"""Passes sealed records from task to task through XComs, along with the resource usage of each task.
 
 Plan and layout return the groups that the next task is mapped over, and push their other records under separate keys,
 because Airflow maps a task only over a return value.
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 PLAN, CACHED, RUN, USAGE, DAMAGE, PUBLISHED = "plan", "cached", "run", "usage", "damage", "published"
 STORE_SUFFIX = "__store"  # of the id of a DAG that stores partitions ahead
 PUBLISH: StageName = "publish"
-UNREACHED = "unreached"  # sentences about recipients that notify could not reach
+UNREACHED = "unreached"  # one sentence per recipient that notify could not reach
 PARTITION_GROUPS, PARTITIONS, SUMMARIES = "groups of partitions", "partitions", "summaries"  # purposes of return values
 WORKBOOK_GROUPS, FILES = "groups of workbooks", "files"
 NOTIFY = "notify"  # the task after all stages, which sends notifications
@@ -99,10 +99,10 @@ def release_lease_of(context: Context) -> None:
 
 
 class Handover:
-    """What one task of a run receives from the tasks before it, and hands on.
+    """Opens the records of earlier tasks of a run, and seals and pushes those of the current task.
 
-    Records form a chain, so that records of two attempts, or of two runs with the same id, cannot be combined. A record
-    that was made from the plan names the plan's seal; summaries, workbooks and files name the seal of the staged run.
+    Records form a chain: those of two attempts, or of two runs with the same id, cannot be combined. A record that was
+    derived from the plan names the plan's seal; summaries, workbooks and files name the seal of the staged run.
 
     Args:
         definition: the report.
@@ -119,12 +119,12 @@ class Handover:
 
         Raises:
             DefinitionError: the definition has changed since.
-            IntegrityError: no task of this run sealed it; so do the other methods.
+            IntegrityError: no task of this run sealed it. The other methods raise it, too.
         """
         return self._open_plan(pushed)
 
     def run(self, pushed: Any) -> StagedRun:
-        """Returns a pushed run. Open it first where the plan is not opened."""
+        """Returns a pushed run. Open it first in a task that does not open the plan."""
         run = self._sealer.open(RUN, StagedRun, pushed, chain=None)
         self._plan_seal, self._run_seal = pushed["chain"], pushed[SEAL]
         return run
@@ -134,13 +134,13 @@ class Handover:
         return self._open(PARTITION_GROUPS, tuple[DatePartition, ...], returned)
 
     def partitions(self, plan: RunPlan, cached: Any, returned: Any) -> tuple[StagedPartition, ...]:
-        """Returns all partitions of a run in order: the cached ones, and those that the extract tasks returned."""
+        """Returns all partitions of a run in order: cached ones and those that the extract tasks returned."""
         groups = self._each(PARTITIONS, tuple[StagedPartition, ...], returned)
         groups.append(self._open(CACHED, tuple[StagedPartition, ...], cached))
         return merge_partitions(self._definition, plan, [partition for group in groups for partition in group])
 
     def summaries(self, run: StagedRun, returned: Any) -> tuple[StagedSummary, ...]:
-        """Returns the summaries of a run; none where it is already published, since aggregate is skipped then."""
+        """Returns the summaries of a run; none if it is already published, because aggregate is skipped then."""
         if run.layout.already_published:
             return ()
         return self._sealer.open(SUMMARIES, tuple[StagedSummary, ...], returned, chain=self._run_seal)
@@ -155,11 +155,11 @@ class Handover:
         return tuple(file for group in groups for file in group)
 
     def usages(self, *pushed: Any) -> tuple[TaskUsage, ...]:
-        """Returns the resource usage of each earlier task; a mapped task has pushed a list."""
+        """Returns the resource usage of each earlier task; a mapped task pushes a list."""
         return tuple(usage for values in pushed for usage in self._each(USAGE, TaskUsage, values))
 
     def damage(self, *pushed: Any) -> str:
-        """Returns the error of the first task that met a damaged object, or an empty text."""
+        """Returns the error of the first task that read a damaged object, or an empty text."""
         return next((error for values in pushed for error in self._each(DAMAGE, str, values) if error), "")
 
     def request(self, pushed: Any) -> RunRequest:
@@ -171,18 +171,18 @@ class Handover:
         return self._sealer.open(PUBLISHED, RunResult, pushed, chain=self._plan_seal, any_version=True)
 
     def push_planned(self, planned: PlannedRun) -> list[dict[str, str]]:
-        """Hands on the plan and the cached partitions, and returns a sealed group for each extract task."""
+        """Pushes the plan and the cached partitions, and returns a sealed group for each extract task."""
         self._plan_seal = self._push(PLAN, planned.plan)
         self._push(CACHED, planned.cached)
         return [self._seal(PARTITION_GROUPS, group) for group in planned.groups]
 
     def push_laid_out(self, laid_out: LaidOutRun) -> list[dict[str, str]]:
-        """Hands on the staged run, and returns a sealed group for each render task."""
+        """Pushes the staged run, and returns a sealed group for each render task."""
         self._run_seal = self._push(RUN, laid_out.run)
         return [self._sealer.seal(WORKBOOK_GROUPS, group, chain=self._run_seal) for group in laid_out.groups]
 
     def push_published(self, run: RunResult) -> None:
-        """Hands the published run on to notifications."""
+        """Pushes the published run for notifications."""
         self._push(PUBLISHED, run)
 
     def seal_partitions(self, partitions: Sequence[StagedPartition]) -> dict[str, str]:
@@ -201,7 +201,7 @@ class Handover:
     def usage_pushed(
         self, stage: str, names: Sequence[str], statements: StatementLog | None = None
     ) -> Iterator[TaskMeter]:
-        """Measures a task, pushes its resource usage, and labels it in Airflow's pages by what it works on."""
+        """Measures a task, pushes its resource usage, and labels it in Airflow's pages with ``names``."""
         from quire.resource_usage import measure_task
 
         label = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
@@ -212,22 +212,22 @@ class Handover:
 
     @contextmanager
     def damage_pushed(self) -> Iterator[None]:
-        """Lets a task succeed although it met a damaged object, and pushes the error to publish, which repeats the run.
+        """Lets a task succeed after it read a damaged object, and pushes the error to publish, which repeats the run.
 
-        One task can neither extract the partition again nor give the new rows to its siblings.
+        A single task can neither extract the partition again nor pass the new rows to its siblings.
         """
         damage = ""
         try:
             yield
         except DamagedObjectError as error:
-            logger.warning("%s; publish starts the run again", error)
+            logger.warning("%s; publish will run all stages again", error)
             damage = str(error)
         self._push(DAMAGE, damage)
 
     def _each(self, purpose: str, kind: type[Record], pushed: Any, *, chain: str | None = None) -> list[Record]:
-        """Opens the records of a task, or of each instance of a mapped task; copies count once.
+        """Opens the records of a task, or of each instance of a mapped task; duplicates count once.
 
-        Airflow keeps the XComs of mapped instances that only an earlier attempt of the run had. Their records name
+        Airflow keeps XComs of mapped instances that existed only in an earlier attempt of the run. Their records name
         another chain and are ignored.
         """
         values = [pushed] if isinstance(pushed, dict) else pushed or ()

@@ -7,7 +7,7 @@ from isal.isal_zlib import crc32
 from quire.errors import DamagedObjectError
 
 BLOCK_BYTES = 256 * 1024
-DIGITS = 8  # of a CRC-32 in hex
+DIGITS = 8  # hex digits of a CRC-32
 
 
 class BlockChecksums:

@@ -1,7 +1,8 @@
-"""Records in the store: small JSON objects, each written once, that decide which of the large ones count.
+"""Commit records: small JSON objects, each written once, that determine which large objects are valid.
 
-Whoever may write to the bucket decides what a reader has to parse. JSON takes up to some 100 bytes of memory for each
-list, object and item, so that a record's length alone bounds no memory: its structural characters are counted first.
+Anyone with write access to the bucket can store a record for Quire to parse. Parsed JSON takes about 100 bytes of
+memory for each list, object and item, so limiting the length of a record is not enough: its structural characters are
+counted before it is parsed.
 """
 
 from __future__ import annotations
@@ -21,24 +22,24 @@ from quire.records.serialization import field_names, from_json, to_json
 
 logger = logging.getLogger(__name__)
 
-LOOKUPS = 16  # at once: as many connections as a store keeps
+MAX_LOOKUPS = 16  # concurrent: the size of the S3 client's connection pool
 READ_ATTEMPTS = 3
 COMMIT_ATTEMPTS = 3
-STRUCTURES = (b"[", b"{", b",")
+STRUCTURAL_CHARACTERS = (b"[", b"{", b",")
 CHECKSUM = "checksum"  # SHA-256 of all other fields, as JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordLimits:
-    """How large a record may be to be read: its bytes, and the ``[``, ``{`` and ``,`` in it."""
+    """Limits of a record that is read: its bytes, and the number of ``[``, ``{`` and ``,`` in it."""
 
     max_bytes: int
     max_structures: int
 
 
-# 20,000 partitions and as many files have 12 MB and 400,000 structures; a million take some 100 MB once parsed.
+# A manifest of 20,000 partitions and 20,000 files has 12 MB and 400,000 structures. A million take 100 MB when parsed.
 MANIFEST_LIMITS = RecordLimits(max_bytes=MAX_RECORD_BYTES, max_structures=1_000_000)
-# Most of a partition's record are eight digits for each 256 kB of its rows: 2.6 MB for the largest object of an upload.
+# Most of a partition's record is eight digits per 256 kB of its rows: 2.6 MB for the largest object of an upload.
 PARTITION_LIMITS = RecordLimits(max_bytes=4 * 1024 * 1024, max_structures=100_000)
 
 Item = TypeVar("Item")
@@ -48,11 +49,11 @@ Record = TypeVar("Record")
 def read_record(
     store: Store, kind: type[Record], key: str, *, limits: RecordLimits = PARTITION_LIMITS
 ) -> Record | None:
-    """Returns a record, or None where there is none.
+    """Returns a record, or None if it does not exist.
 
     Raises:
-        DamagedObjectError: its bytes are not those that were written.
-        IntegrityError: it is undamaged, but not a record that this version of Quire understands.
+        DamagedObjectError: the record's bytes differ from those that were written.
+        IntegrityError: the record is intact, but another version of Quire wrote it.
     """
     return _read(store, kind, key, limits)[0]
 
@@ -65,19 +66,19 @@ def find_record(
     ensure: Callable[[Record], None] = lambda record: None,
     limits: RecordLimits = PARTITION_LIMITS,
 ) -> Record | None:
-    """Returns a record, or None where there is none; deletes one that is damaged, or that names damaged objects.
+    """Returns a record, or None if it does not exist; deletes a record that is damaged or names damaged objects.
 
-    A record that another run has replaced meanwhile stays, and so does one of another version of Quire.
+    Does not delete a record that another run has replaced since, or that another version of Quire wrote.
 
     Args:
-        store: where it may be.
-        kind: of record.
-        key: of the record.
-        ensure: raises DamagedObjectError where an object that the record names is missing or damaged.
-        limits: of the record.
+        store: the object store.
+        kind: the type of the record.
+        key: the record's key.
+        ensure: raises DamagedObjectError if an object that the record names is missing or damaged.
+        limits: the record's limits.
 
     Raises:
-        IntegrityError: it is undamaged, but not a record that this version of Quire understands.
+        IntegrityError: the record is intact, but another version of Quire wrote it.
     """
     body = b""
     try:
@@ -94,7 +95,7 @@ def find_record(
 
 
 class DamagedRecordError(DamagedObjectError):
-    """The bytes of a record, which it carries, are not those that were written."""
+    """A record's bytes differ from those that were written. The error carries these bytes."""
 
     def __init__(self, message: str, *, body: bytes = b"", **place: str | None) -> None:
         super().__init__(message, **place)
@@ -102,11 +103,11 @@ class DamagedRecordError(DamagedObjectError):
 
 
 class UnverifiedRecordError(IntegrityError):
-    """A record without a checksum, which another version of Quire wrote, unless the connection has damaged it."""
+    """A record without a checksum: another version of Quire wrote it, or the connection damaged it."""
 
 
 def _read(store: Store, kind: type[Record], key: str, limits: RecordLimits) -> tuple[Record | None, bytes]:
-    """Returns a record and its bytes; reads it again where it is damaged, since the connection may have damaged it."""
+    """Returns a record and its bytes; reads a damaged record again, because the connection may have damaged it."""
     for _ in range(READ_ATTEMPTS - 1):
         try:
             return _read_once(store, kind, key, limits)
@@ -119,7 +120,7 @@ def _read_once(store: Store, kind: type[Record], key: str, limits: RecordLimits)
     body = store.read(key, max_bytes=limits.max_bytes)
     if body is None:
         return None, b""
-    if sum(map(body.count, STRUCTURES)) > limits.max_structures:
+    if sum(map(body.count, STRUCTURAL_CHARACTERS)) > limits.max_structures:
         raise DamagedRecordError(f"{key} is damaged: it has more lists, objects and items than a record may", body=body)
     try:
         return _parse(body, kind, key), body
@@ -140,12 +141,12 @@ def _parse(body: bytes, kind: type[Record], key: str) -> Record:
             _validate_fields(value, kind)
         return from_json(kind, value, source="it")
     except IntegrityError as error:
-        other = UnverifiedRecordError if checksum is None else IntegrityError
-        raise other(f"{key} is of another version of Quire: {error.message}") from error
+        error_type = UnverifiedRecordError if checksum is None else IntegrityError
+        raise error_type(f"{key} is of another version of Quire: {error.message}") from error
 
 
 def _validate_fields(value: Any, kind: Any) -> None:
-    """Refuses fields that a record without a checksum cannot have; records of earlier versions have no checksum."""
+    """Rejects fields that a record without a checksum cannot have. Only early versions wrote no checksum."""
     if not isinstance(value, dict):
         raise IntegrityError("it is not a record")
     unknown = sorted(set(value) - field_names(kind))
@@ -158,15 +159,15 @@ def _checksum(value: Any) -> str:
 
 
 def _discard(store: Store, key: str, body: bytes, error: DamagedObjectError) -> None:
-    """Deletes a record with these bytes, so that it is a cache miss. Retention finds what it named."""
+    """Deletes a record if it still has these bytes: a cache miss. Retention deletes the objects that it named."""
     if store.delete_unchanged(key, body):
-        logger.warning("%s; deleted %s, so that it is made again", error.message, key)
+        logger.warning("%s; deleted %s, the next run creates it again", error.message, key)
     else:
-        logger.warning("%s; kept %s, which was replaced or deleted meanwhile", error.message, key)
+        logger.warning("%s; did not delete %s, which was replaced or deleted since", error.message, key)
 
 
 def write_once(store: Store, key: str, record: Any) -> bool:
-    """Writes a record with its checksum unless there is one; of several writers at once, one gets True."""
+    """Writes a record with its checksum unless it exists; of several concurrent writers, exactly one gets True."""
     value = to_json(record)
     return store.put_json_once(key, {**value, CHECKSUM: _checksum(value)})
 
@@ -174,34 +175,36 @@ def write_once(store: Store, key: str, record: Any) -> bool:
 def commit_once(
     store: Store, key: str, record: Any, *, objects: Iterable[str], find: Callable[[], Record | None]
 ) -> Record | None:
-    """Writes a record once; returns None where it counts.
+    """Commits a record and returns None, or returns the record of a writer that committed first.
 
-    Where another writer was first, this one's objects are deleted, and the winner's record is returned.
+    In the second case, the objects of this writer are deleted.
 
     Args:
-        store: where the record goes.
-        key: of the record.
-        record: of this writer.
-        objects: keys of what it names.
-        find: reads the record that counts, and deletes one that is damaged.
+        store: the object store.
+        key: the record's key.
+        record: this writer's record.
+        objects: keys of the objects that the record names.
+        find: returns the committed record; deletes it if it is damaged.
 
     Raises:
-        IntegrityError: the winner's record is gone each time.
+        IntegrityError: the winner's record was deleted after each attempt.
     """
     for _ in range(COMMIT_ATTEMPTS):
         if write_once(store, key, record):
             return None
         winner = find()
-        if winner == record:  # our own, whose answer was lost
+        if winner == record:  # ours: the response to the write was lost
             return None
         if winner is not None:
             store.delete(objects)
             return winner
-    raise IntegrityError(f"{key} was there and is gone: run it again")
+    raise IntegrityError(f"{key} was written and deleted by other processes: run it again")
 
 
-def side_by_side(find: Callable[[Item], Record], items: Sequence[Item], *, max_lookups: int = LOOKUPS) -> list[Record]:
-    """Returns what ``find`` gives for each item, in their order; calls it for ``max_lookups`` items at a time."""
+def map_concurrently(
+    find: Callable[[Item], Record], items: Sequence[Item], *, max_lookups: int = MAX_LOOKUPS
+) -> list[Record]:
+    """Returns ``find(item)`` for each item, in order; makes up to ``max_lookups`` calls concurrently."""
     if not items:
         return []
     with ThreadPoolExecutor(min(max_lookups, len(items)), thread_name_prefix="lookup") as pool:
@@ -209,5 +212,5 @@ def side_by_side(find: Callable[[Item], Record], items: Sequence[Item], *, max_l
 
 
 def folder_of(key: str) -> str:
-    """Returns the folder that an object lies in."""
+    """Returns the folder of an object."""
     return key.rpartition("/")[0]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 ATTEMPTS = 20
-NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}  # by file systems without hard links
+NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}  # from file systems without hard links
 
 Result = TypeVar("Result")
 
@@ -40,7 +40,7 @@ class StagedFile:
 
     def discard(self) -> None:
         """Closes and deletes the file, unless it was renamed."""
-        with suppress(OSError):  # of buffered bytes: the disk may be full
+        with suppress(OSError):  # flushing buffered bytes fails if the disk is full
             self._file.close()
         remove_file(self.path, top=self._top)
 
@@ -79,8 +79,8 @@ def replace_file(source: Path, target: Path) -> None:
 def link_exclusively(source: Path, target: Path) -> bool:
     """Gives a file a second name unless that name exists; returns whether it did.
 
-    Renames the file where the file system has no hard links. Then only the caller's lock prevents that a target that
-    appears in between is replaced.
+    Renames the file if the file system has no hard links. In that case, only the caller's lock prevents replacing a
+    target that another process creates in between.
     """
     try:
         with_parents(target, lambda: os.link(source, target))

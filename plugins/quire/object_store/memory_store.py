@@ -34,7 +34,7 @@ def _system_time() -> datetime:
 
 
 class MemoryStore(Store):
-    """Objects in a dictionary. They end with the process.
+    """Objects in a dictionary of this process.
 
     Args:
         clock: returns the time that objects are dated by.
@@ -49,7 +49,7 @@ class MemoryStore(Store):
 
     @property
     def location(self) -> str:
-        """Names this store, unlike any other."""
+        """Names this store; the name is unique."""
         return f"memory {self._name}"
 
     def check(self) -> None:
@@ -182,7 +182,7 @@ class _MemoryUpload(Upload):
             self._store.put(self.key, bytes(self._buffer), content_type=self._content_type)
 
     def _abort(self) -> None:
-        """Leaves nothing: the object was never written."""
+        """Does nothing: the object was never written."""
 
     def _release(self) -> None:
         with self._store._lock:

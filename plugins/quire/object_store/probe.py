@@ -1,4 +1,4 @@
-"""Tries what Quire relies on in an object store, before a run does: ``quire check``."""
+"""Tests the features of an object store that Quire relies on, for ``quire check``."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from quire.settings import StoreSettings
 logger = logging.getLogger(__name__)
 
 PROBES = "probes/"
-WRITERS = 4  # at once
-PART_BYTES = 5 * 1024 * 1024  # the least that S3 takes for any part but the last
-MAX_SKEW = timedelta(minutes=5)  # S3 itself refuses requests from 15 minutes on
+WRITERS = 4  # concurrent
+PART_BYTES = 5 * 1024 * 1024  # the minimum of S3 for every part but the last
+MAX_SKEW = timedelta(minutes=5)  # S3 itself rejects requests with a skew of 15 minutes
 
 
 def check_store() -> tuple[str, ...]:
-    """Probes the store of the environment, and returns what to say of it; nothing where none is set.
+    """Probes the store that the environment configures; returns lines for the user, none if no store is set.
 
     Raises:
         StoreRefusedError, StoreUnavailableError: as ``probe_store`` does.
@@ -37,13 +37,13 @@ def check_store() -> tuple[str, ...]:
 
 
 def probe_store(store: S3Store) -> None:
-    """Tries conditional writes, range reads and multipart uploads, and compares clocks.
+    """Tests conditional writes, range reads and multipart uploads, and compares clocks.
 
-    Deletes its objects at the end; those of a killed check are left to ``quire gc``.
+    Deletes its objects at the end. ``quire gc`` deletes those of a killed check.
 
     Raises:
-        StoreRefusedError: the store lacks one of them, or its clock is far from this machine's.
-        StoreUnavailableError: the store is away.
+        StoreRefusedError: the store lacks one of these features, or its clock differs from this machine's.
+        StoreUnavailableError: the store is unreachable.
     """
     store.check()
     folder = f"{PROBES}{uuid.uuid4().hex}/"
@@ -57,7 +57,7 @@ def probe_store(store: S3Store) -> None:
 
 @contextmanager
 def _cleaned(store: S3Store, folder: str) -> Iterator[None]:
-    """Deletes a folder's objects and uploads; an error of the block matters more than one of the deletion."""
+    """Deletes a folder's objects and uploads after the block; an error of the block hides errors of the deletion."""
     try:
         yield
     except BaseException:
@@ -80,13 +80,13 @@ def _ensure_clocks_agree(store: S3Store) -> None:
         direction = "ahead of" if skew > timedelta() else "behind"
         raise StoreRefusedError(
             f"this machine's clock is {abs(skew).total_seconds():.0f} s {direction} the object store's: "
-            "synchronize both, since links and signatures depend on them"
+            "synchronize both, because links and signatures depend on them"
         )
 
 
 def _ensure_condition_holds(store: S3Store, key: str) -> None:
     if not store.put_json_once(key, "first"):
-        raise _refusal(store, "refuses a conditional write of a new object")
+        raise _unsuitable(store, "rejects a conditional write of a new object")
     if store.put_json_once(key, "second") or store.read_json(key) != "first":
         raise _ignores_condition(store)
 
@@ -104,7 +104,7 @@ def _ensure_ranges(store: S3Store, key: str) -> None:
         answer = store.client.get_object(Bucket=store.bucket, Key=key, Range="bytes=100-103")
         body = answer["Body"].read()
     if body != bytes(range(100, 104)):
-        raise _refusal(store, "ignores the range of a read")
+        raise _unsuitable(store, "ignores the range of a read")
 
 
 def _ensure_multipart(store: S3Store, key: str) -> None:
@@ -121,7 +121,7 @@ def _ensure_multipart(store: S3Store, key: str) -> None:
             for number, part in ((1, first), (2, second))
         ]
         if store.size(key) is not None:
-            raise _refusal(store, "shows an upload before it is complete")
+            raise _unsuitable(store, "lists an upload before it is complete")
         store.client.complete_multipart_upload(
             Bucket=store.bucket,
             Key=key,
@@ -129,14 +129,14 @@ def _ensure_multipart(store: S3Store, key: str) -> None:
             MultipartUpload={"Parts": parts},  # type: ignore[typeddict-item]
         )
     if store.size(key) != PART_BYTES + 1 or store.read_range(key, PART_BYTES - 1, 2) != b"ab":
-        raise _refusal(store, "does not put the parts of an upload together")
+        raise _unsuitable(store, "does not assemble the parts of an upload")
 
 
 def _ignores_condition(store: S3Store) -> StoreRefusedError:
-    return _refusal(
-        store, "ignores the condition of a write (If-None-Match: *), so that two writers of a run would both win"
+    return _unsuitable(
+        store, "ignores the condition of a write (If-None-Match: *): two writers of a run would both win"
     )
 
 
-def _refusal(store: S3Store, fault: str) -> StoreRefusedError:
-    return StoreRefusedError(f"the object store of bucket {store.bucket} {fault}: use one that does not")
+def _unsuitable(store: S3Store, defect: str) -> StoreRefusedError:
+    return StoreRefusedError(f"the object store of bucket {store.bucket} {defect}: use another object store")

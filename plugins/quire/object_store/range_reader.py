@@ -54,10 +54,10 @@ class VerifiedRanges:
     damaged in the store. Keeps the last block, because the next range often starts in it.
 
     Args:
-        key: of the object, for errors.
+        key: the object's key, for errors.
         read_range: returns ``size`` bytes from ``start``.
-        size: of the object.
-        checksums: of its blocks.
+        size: the object's size in bytes.
+        checksums: the CRC-32 of each block.
 
     Raises:
         DamagedObjectError: the number of checksums differs from the number of blocks.
@@ -88,4 +88,4 @@ class VerifiedRanges:
             data = self._read_range(begin, size)
             if blocks_match(data, begin // BLOCK_BYTES, self._checksums):
                 return data
-        raise DamagedObjectError(f"{self._key} has other bytes than were stored")
+        raise DamagedObjectError(f"{self._key} does not match its checksum")

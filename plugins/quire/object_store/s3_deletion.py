@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 BATCH_KEYS = 1_000  # the limit of S3
-UNSUPPORTED = {"NotImplemented", "MethodNotAllowed"}  # by stores without DeleteObjects or conditional deletes
+UNSUPPORTED = {"NotImplemented", "MethodNotAllowed"}  # from stores without DeleteObjects or conditional deletes
 
 
 def delete_objects(client: S3Client, bucket: str, keys: Iterable[str]) -> None:

@@ -22,7 +22,7 @@ _BUSY = {
     "SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted",
     "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests",
     "ExpiredToken",  # of a role: boto3 refreshes it before the next attempt
-    "RequestTimeTooSkewed", "BadDigest", "IncompleteBody",  # a clock or the connection damaged one request
+    "RequestTimeTooSkewed", "BadDigest", "IncompleteBody",  # a wrong clock, or a request damaged in transit
 }  # fmt: skip
 _BUSY_STATUS = (408, 429)
 
@@ -51,9 +51,9 @@ def translate_s3_errors(what: str) -> Iterator[None]:
         IncompleteReadError,
         NoConnectionError,
     ) as error:  # connection refused, timed out or lost
-        raise StoreUnavailableError(f"the object store does not answer for {what}: {error}") from error
+        raise StoreUnavailableError(f"the object store does not respond for {what}: {error}") from error
     except (CredentialRetrievalError, MetadataRetrievalError) as error:  # the credential provider of a role is busy
-        raise StoreUnavailableError(f"there are no credentials for {what} just now: {error}") from error
+        raise StoreUnavailableError(f"no credentials are available for {what}: {error}") from error
     except (BotoCoreError, ValueError) as error:
         raise StoreRefusedError(f"the object store cannot be used for {what}: {error}") from error
 
@@ -64,13 +64,15 @@ def _translate_response(error: ClientError, what: str) -> ReportError:
     if status == 412:
         return ExistsError(f"{what} exists already")
     if status == 409 and code in ("ConditionalRequestConflict", "OperationAborted"):
-        return ConflictError(f"{what} is being written by another")
+        return ConflictError(f"{what} is being written by another process")
     if code in _BUSY or status in _BUSY_STATUS or status >= 500:
         return StoreUnavailableError(f"the object store failed for {what}: {code or status}")
     if code == "NoSuchUpload":
-        return NoSuchUploadError(f"the upload of {what} was ended by somebody else: try again")
+        return NoSuchUploadError(f"the upload of {what} was aborted by another process: try again")
     if code == "NoSuchBucket" or (status == 404 and what.startswith("bucket ")):
         return StoreRefusedError(f"{what}: there is no such bucket: create it, or set QUIRE_BUCKET to one that exists")
     if code in ("NoSuchKey", "404"):
         return NoSuchKeyError.of(what)
-    return StoreRefusedError(f"the object store refuses {what}: {code or status}; check its key and rights")
+    return StoreRefusedError(
+        f"the object store denies access to {what}: {code or status}; check its credentials and permissions"
+    )

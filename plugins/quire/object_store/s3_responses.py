@@ -32,7 +32,7 @@ def read_body(request: Callable[[], GetObjectOutputTypeDef], key: str, *, max_by
 
     Args:
         request: sends the request.
-        key: of the object, for errors.
+        key: the object's key, for errors.
         max_bytes: the maximum size of the body. A larger body is not read, except for one byte where the response
             does not declare its length. A declared length above the limit is requested again, because the connection
             may have damaged the header.
@@ -72,12 +72,12 @@ def _read_bounded(response: GetObjectOutputTypeDef, key: str, max_bytes: int) ->
 def read_headers(request: Callable[[], HeadObjectOutputTypeDef], key: str) -> HeadObjectOutputTypeDef:
     """Returns the headers of an object; sends the request up to ``READ_ATTEMPTS`` times.
 
-    Python's HTTP client accepts headers that end early. A truncated response is recognised here: a header is missing,
+    Python's HTTP client accepts headers that end early. A truncated response is recognized here: a header is missing,
     or its value cannot be parsed.
 
     Args:
         request: sends the request.
-        key: of the object, for errors.
+        key: the object's key, for errors.
 
     Raises:
         NoSuchKeyError: the object does not exist.
@@ -94,4 +94,4 @@ def read_headers(request: Callable[[], HeadObjectOutputTypeDef], key: str) -> He
             undated = response
     if undated is not None:  # some stores send no Date header
         return undated
-    raise StoreUnavailableError(f"the object store's answers for {key} broke off")
+    raise StoreUnavailableError(f"the object store's responses for {key} were truncated")

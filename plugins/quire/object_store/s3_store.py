@@ -53,7 +53,7 @@ class S3Store(Store):
         session: used instead of a new session with the credentials of ``settings``.
     """
 
-    connect_seconds, read_seconds, max_retries = 5, 60, MAX_RETRIES  # of the client
+    connect_seconds, read_seconds, max_retries = 5, 60, MAX_RETRIES  # client settings
 
     def __init__(self, settings: StoreSettings, *, session: boto3.session.Session | None = None) -> None:
         self.settings, self._given_session = settings, session
@@ -181,7 +181,7 @@ class S3Store(Store):
                 return self.read(key) == body
             except ConflictError:  # another write is in progress: AWS asks for a retry
                 time.sleep(0.1 * 2**attempt)
-        raise StoreUnavailableError(f"{key} is being written by others without end: try again")
+        raise StoreUnavailableError(f"other processes keep writing {key}: try again")
 
     def open_upload(self, key: str, *, content_type: str = BINARY) -> S3Upload:
         """Returns a context manager that uploads a large object in parts."""

@@ -51,12 +51,12 @@ class StoredObject:
 
 
 class Store(Protocol):
-    """Objects by key: written completely or not at all, read by ranges, and some of them written only once.
+    """Objects by key: written completely or not at all, read by ranges, and optionally written only once.
 
     Keys are paths with ``/`` between their parts. Every method may be called by several threads at once.
 
-    Every method raises StoreRefusedError where the store denies the operation, and StoreUnavailableError where a retry
-    may succeed.
+    Every method raises StoreRefusedError if the store denies the operation, and StoreUnavailableError if a retry may
+    succeed.
     """
 
     @property
@@ -69,7 +69,7 @@ class Store(Protocol):
         """Checks that the store exists and can be used.
 
         Raises:
-            StoreRefusedError: it does not exist, or access is denied.
+            StoreRefusedError: the store does not exist, or denies access.
         """
 
     @abstractmethod
@@ -179,7 +179,7 @@ class Store(Protocol):
                 raise NoSuchKeyError.of(key)
             if hashlib.sha256(body).hexdigest() == sha256:
                 return body
-        raise DamagedObjectError(f"{key} has other bytes than were stored")
+        raise DamagedObjectError(f"{key} does not match its checksum")
 
     def read_json(self, key: str) -> Any | None:
         """Returns the value of a JSON object, or None if the object does not exist.
@@ -207,7 +207,7 @@ class Store(Protocol):
     def has_size(self, key: str, size: int) -> bool:
         """Returns whether an object exists with this size.
 
-        Asks twice before it returns False, because a truncated response may cut the number.
+        Sends a second request before it returns False, because a truncated response may truncate the number.
         """
         return self.size(key) == size or self.size(key) == size
 

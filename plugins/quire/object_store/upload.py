@@ -58,7 +58,7 @@ class Upload(ABC):
         return False
 
     def close(self) -> None:  # noqa: B027
-        """Does nothing: only the end of the context says whether the object is complete."""
+        """Does nothing: the object is completed or aborted when the context ends."""
 
     def __enter__(self) -> Self:
         return self
@@ -91,5 +91,5 @@ class Upload(ABC):
     def _abort(self) -> None:
         """Removes all traces of the upload."""
 
-    def _release(self) -> None:  # noqa: B027 - not every upload holds something
-        """Frees what the upload holds, after its end."""
+    def _release(self) -> None:  # noqa: B027 - not every upload holds resources
+        """Frees the resources of an upload that has ended."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store import Store
 from quire.object_store.block_checksums import ensure_checksums
-from quire.object_store.commit_records import find_record, folder_of, side_by_side
+from quire.object_store.commit_records import find_record, folder_of, map_concurrently
 from quire.records.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
 
@@ -61,7 +61,7 @@ def find_cached_partitions(
     store: Store, folders: Sequence[str], *, with_rows: bool = True
 ) -> list[StagedPartition | None]:
     """Returns ``find_cached_partition`` for each folder; the lookups run concurrently."""
-    return side_by_side(lambda folder: find_cached_partition(store, folder, with_rows=with_rows), folders)
+    return map_concurrently(lambda folder: find_cached_partition(store, folder, with_rows=with_rows), folders)
 
 
 def merge_partitions(

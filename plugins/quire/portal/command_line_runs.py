@@ -15,7 +15,7 @@ from cachetools import LRUCache, TTLCache, cached
 
 from quire.errors import IntegrityError, StoreRefusedError
 from quire.object_store import Store
-from quire.object_store.commit_records import side_by_side
+from quire.object_store.commit_records import map_concurrently
 from quire.records.manifest import RUN_KEY, Manifest, manifest_key
 from quire.runs.manifest_store import load_manifest
 
@@ -83,7 +83,7 @@ def command_line_runs(store: Store, report: str) -> list[CommandLineRun]:
         unread = [version for version in versions if version not in origins and (location, version) not in _UNREADABLE][
             :MAX_READ
         ]
-    read = side_by_side(lambda version: _read_origin(store, report, version[0]), unread, max_lookups=MAX_READERS)
+    read = map_concurrently(lambda version: _read_origin(store, report, version[0]), unread, max_lookups=MAX_READERS)
     with _LOCK:
         for version, (is_readable, origin) in zip(unread, read, strict=True):
             if is_readable:

@@ -15,7 +15,7 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 
 from quire.errors import DefinitionError, IntegrityError
 from quire.object_store import Store, attachment
-from quire.object_store.commit_records import side_by_side
+from quire.object_store.commit_records import map_concurrently
 from quire.portal.access import Caller, FileAccess, FileAccessDep, RequestAccessDep
 from quire.portal.archives import archive_bytes, stream_archive
 from quire.portal.dependencies import BaseDep, StoreDep
@@ -130,7 +130,7 @@ def ensure_files(access: FileAccess, manifest: Manifest, files: Sequence[Rendere
 
 
 def _is_any_missing(files: Sequence[RenderedFile], store: Store) -> bool:
-    sizes = side_by_side(store.size, [file.key for file in files])
+    sizes = map_concurrently(store.size, [file.key for file in files])
     return any(size != file.bytes for size, file in zip(sizes, files, strict=True))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 from quire.airflow_api.client import AirflowApi
-from quire.airflow_dag.operator_links import FAILURE, FAILURE_KIND, MAX_ASKED
+from quire.airflow_dag.operator_links import FAILURE, FAILURE_KIND, MAX_REASON_LOOKUPS
 from quire.airflow_dag.sealing import unverified_count
 from quire.airflow_dag.xcom import CACHED, NOTIFY
 from quire.portal.views import ProgressView
@@ -61,7 +61,7 @@ async def load_failure(
 ) -> tuple[str | None, str | None]:
     """Returns the first recorded failure reason among tasks in ``state``, and the name of its error class."""
     candidates = [task for task in tasks if task["state"] == state and task["task_id"] != NOTIFY]
-    for task in sorted(candidates, key=lambda task: task["end_date"] or "")[:MAX_ASKED]:
+    for task in sorted(candidates, key=lambda task: task["end_date"] or "")[:MAX_REASON_LOOKUPS]:
         instance = {"map_index": task["map_index"]}
         reason = await api.xcom(report, run_id, task["task_id"], FAILURE, **instance)
         if reason:

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from quire.errors import DamagedObjectError, IntegrityError, ReportError, error_context
 from quire.object_store import CONTENT_TYPES, Store, Upload
-from quire.object_store.commit_records import COMMIT_ATTEMPTS, side_by_side, write_once
+from quire.object_store.commit_records import COMMIT_ATTEMPTS, map_concurrently, write_once
 from quire.partitions.cache import evict_damaged_rows
 from quire.partitions.freshness import changed_partitions, detects_changes
 from quire.postgres import SourceSession, open_transaction
@@ -130,7 +130,7 @@ def _ensure_rows(run: StagedRun, *, store: Store) -> None:
 
 def _missing_objects(sizes: Sequence[tuple[str, int]], *, store: Store) -> list[str]:
     """Returns the keys without an object of the expected size."""
-    exist = side_by_side(lambda expected: store.has_size(*expected), sizes)
+    exist = map_concurrently(lambda expected: store.has_size(*expected), sizes)
     return [key for (key, _), exists in zip(sizes, exist, strict=True) if not exists]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from quire.errors import DamagedObjectError
 from quire.object_store import Store
-from quire.object_store.commit_records import commit_once, find_record, folder_of, side_by_side
+from quire.object_store.commit_records import commit_once, find_record, folder_of, map_concurrently
 from quire.records.serialization import digest
 from quire.records.stage_records import PartialSummaries, RunPlan, StagedPartition, StagedSummary
 from quire.report.definition import ReportDefinition, Summary
@@ -58,7 +58,7 @@ def ensure_partials(
     if not filled or not mergeable_summaries(definition):
         return []
     keys = [_record_key(definition, partition) for partition in filled]
-    stored = side_by_side(lambda key: _find(store, key), keys)
+    stored = map_concurrently(lambda key: _find(store, key), keys)
     return [
         partials
         or store_partials(definition, partition, _compute(definition, plan, partition, store=store), store=store)
@@ -144,7 +144,7 @@ def read_partials(
         (partial,) = ensure_partials(definition, plan, [filled[position]], store=store)
         return _frames(store, partial)
 
-    return side_by_side(read, range(len(partials)))
+    return map_concurrently(read, range(len(partials)))
 
 
 def _frames(store: Store, partial: PartialSummaries) -> tuple[pl.DataFrame, ...]:
