@@ -18,7 +18,7 @@ from tests.airflow.mailbox import MAIL_LOGIN, MAIL_PASSWORD, REFUSED, SENDER, Ma
 from tests.airflow.portal import ADMIN, OUTSIDER, READER
 from tests.events import write_report
 from tests.local_stack.taken_ports import default_ports_taken
-from tests.webhooks.shop import write_source
+from tests.webhooks.shop import write_webhook
 
 RECORDER = "tests.airflow.recording_notifier.RecordingNotifier"
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
@@ -71,7 +71,7 @@ def airflow_include(tmp_path_factory: pytest.TempPathFactory, recorded: Path) ->
     del definition["schedule"]
     write_report(include, "unreachable", definition, sql)
     (include / "reports" / "torn.yaml").write_text("title: Torn\npartition: mnth\n")
-    write_source(include)
+    write_webhook(include)
     return include
 
 

@@ -10,7 +10,7 @@ from quire.webhooks.delivery_tables import install_tables
 from quire.webhooks.webhook_files import find_webhook
 
 from tests.postgres.tracking.tables import ask, run_sql
-from tests.webhooks.shop import DIRECTLY, SECRET, TABLE, body_of, sign
+from tests.webhooks.shop import CLIENT_OPTIONS, SECRET, TABLE, body_of, sign
 
 
 def test_delivery_uses_airflow_connections_and_needs_no_sign_in(
@@ -19,7 +19,7 @@ def test_delivery_uses_airflow_connections_and_needs_no_sign_in(
     address, body = f"{running_stack.airflow.url}/quire-hooks/orders", body_of(1, customer="Ann")
 
     def deliver(headers: dict[str, str]) -> httpx.Response:
-        return httpx.post(address, content=body, headers=headers, **DIRECTLY)
+        return httpx.post(address, content=body, headers=headers, **CLIENT_OPTIONS)
 
     missing = deliver(sign(body))
     assert (missing.status_code, missing.headers["retry-after"]) == (503, "30")
@@ -47,4 +47,4 @@ def test_delivery_uses_airflow_connections_and_needs_no_sign_in(
     assert ask(database, "SELECT id, customer FROM orders") == [(1, "Ann")]
     logs = "\n".join(path.read_text(errors="replace") for path in running_stack.airflow.folder.rglob("*.log"))
     assert SECRET not in logs
-    assert httpx.get(address, **DIRECTLY).status_code == 405
+    assert httpx.get(address, **CLIENT_OPTIONS).status_code == 405

@@ -55,7 +55,7 @@ def store(url: str, sql: str, *, timezone: str = ZONE) -> pa.Table:
         ("TIME WITH TIME ZONE '10:00+02'", pa.string(), "10:00:00+02"),
     ],
 )
-def test_value_is_stored_as_its_type_or_as_postgresql_prints_it(
+def test_value_is_stored_with_arrow_type_or_as_printed(
     fresh_database: str, literal: str, kind: pa.DataType, value: Any
 ) -> None:
     # a join keeps the type's modifier, which UNION would lose
@@ -67,7 +67,7 @@ def test_value_is_stored_as_its_type_or_as_postgresql_prints_it(
     assert table["value"].to_pylist() == [value, None]
 
 
-def test_instant_is_stored_in_utc_and_a_wall_clock_as_it_is(fresh_database: str) -> None:
+def test_timestamptz_is_stored_in_utc_and_timestamp_unchanged(fresh_database: str) -> None:
     table = store(
         fresh_database,
         "SELECT TIMESTAMPTZ '2013-03-10 03:00:00.000001 America/New_York' AS a, TIMESTAMP '2013-03-10 02:30' AS b",
@@ -83,7 +83,7 @@ def test_instant_is_stored_in_utc_and_a_wall_clock_as_it_is(fresh_database: str)
 @pytest.mark.parametrize(
     ("kind", "bits"), [("date", pa.int32()), ("timestamp", pa.int64()), ("timestamptz", pa.int64())]
 )
-def test_infinity_is_stored_beyond_every_other_value(fresh_database: str, kind: str, bits: pa.DataType) -> None:
+def test_infinity_is_stored_as_integer_limit(fresh_database: str, kind: str, bits: pa.DataType) -> None:
     table = store(
         fresh_database,
         f"SELECT value::{kind} AS value FROM (VALUES ('infinity'), ('-infinity'), ('0044-03-15 BC'), (NULL)) v(value)",
@@ -96,7 +96,7 @@ def test_infinity_is_stored_beyond_every_other_value(fresh_database: str, kind: 
     assert null is None
 
 
-def test_nan_in_a_scaled_numeric_is_refused_with_the_column(fresh_database: str) -> None:
+def test_nan_in_scaled_numeric_raises_with_column(fresh_database: str) -> None:
     with pytest.raises(QueryError, match=r"column value \(numeric\(5,2\)\).*NaN"):
         store(fresh_database, "SELECT 'NaN'::numeric(5,2) AS value")
 
@@ -110,10 +110,10 @@ def test_enum_and_domain_are_stored_as_text(fresh_database: str) -> None:
     assert [str(value) for row in table.to_pylist() for value in row.values()] == ["ok", "5"]
 
 
-def test_schema_keeps_postgresqls_type_names(fresh_database: str) -> None:
+def test_schema_metadata_has_postgresql_type_names(fresh_database: str) -> None:
     table = store(fresh_database, "SELECT 1::numeric(4,1) AS a, '{}'::json AS b")
     assert [field.metadata[PG_TYPE] for field in table.schema] == [b"numeric(4,1)", b"json"]
 
 
-def test_quoted_doubles_quotes() -> None:
+def test_quote_identifier_doubles_quotes() -> None:
     assert quote_identifier('a "b"') == '"a ""b"""'

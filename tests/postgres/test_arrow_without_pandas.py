@@ -20,6 +20,6 @@ print(pandas.Series([1]).sum())
 
 
 @pytest.mark.skipif(importlib.util.find_spec("pandas") is None, reason="there is nothing to import")
-def test_stages_let_arrow_import_no_pandas() -> None:
+def test_stages_do_not_import_pandas() -> None:
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr

@@ -56,7 +56,7 @@ def hostile_texts(count: int) -> list[str]:
 
 
 @pytest.mark.usefixtures("other_connections")
-def test_hostile_values_come_back_beside_other_client_encodings(fresh_database: str) -> None:
+def test_hostile_values_round_trip_despite_other_encodings(fresh_database: str) -> None:
     texts = hostile_texts(COUNT)
     assert len(texts) == COUNT
     back: list[str] = []
@@ -72,13 +72,13 @@ def test_hostile_values_come_back_beside_other_client_encodings(fresh_database: 
 
 
 @pytest.mark.usefixtures("other_connections")
-def test_literal_is_the_same_beside_other_client_encodings() -> None:
+def test_literal_does_not_depend_on_other_encodings() -> None:
     assert text_literal("あ' OR 1=1 --") == "'あ'' OR 1=1 --'"
     assert text_literal("誠\\'") == " E'誠\\\\'''"
 
 
 @pytest.mark.parametrize("setting", ["on", "off"])
-def test_literal_reads_the_same_with_either_setting_of_strings(fresh_database: str, setting: str) -> None:
+def test_literal_round_trips_with_either_string_setting(fresh_database: str, setting: str) -> None:
     with psycopg.connect(fresh_database, client_encoding="UTF8") as connection:
         connection.execute(f"SET standard_conforming_strings = {setting}")
         for text in (*ATTACKS, "あ\\'é", ""):
@@ -86,7 +86,7 @@ def test_literal_reads_the_same_with_either_setting_of_strings(fresh_database: s
 
 
 @pytest.mark.parametrize("encoding", ["GBK", "LATIN1", "SQL_ASCII"])
-def test_transaction_is_in_utf_8_whatever_address_and_environment_say(
+def test_transaction_uses_utf8_despite_url_and_environment(
     fresh_database: str, encoding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGCLIENTENCODING", encoding)
@@ -97,12 +97,12 @@ def test_transaction_is_in_utf_8_whatever_address_and_environment_say(
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800"])
-def test_text_that_postgresql_cannot_hold_is_refused(text: str) -> None:
+def test_bind_text_that_postgresql_cannot_store_raises(text: str) -> None:
     with pytest.raises(ParameterError, match="parameter x cannot be sent to PostgreSQL"):
         bind("SELECT %(x)s", {"x": text})
 
 
-def test_every_connection_of_the_code_is_opened_in_utf_8() -> None:
+def test_every_connect_call_sets_utf8() -> None:
     opened = 0
     for path in PLUGINS.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -25,7 +25,7 @@ TEXTS = st.text(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.tuples(TEXTS | st.none(), TEXTS | st.none()), min_size=1, max_size=20))
-def test_every_text_is_what_it_was(fresh_database: str, rows: list[tuple[str | None, str | None]]) -> None:
+def test_copy_text_round_trips_any_text(fresh_database: str, rows: list[tuple[str | None, str | None]]) -> None:
     values = sql.SQL(", ").join(sql.SQL("({}, {}, {})").format(n, a, b) for n, (a, b) in enumerate(rows))
     query = sql.SQL("SELECT a::text AS a, b::text AS b FROM (VALUES {}) AS v(n, a, b) ORDER BY n").format(values)
     table = store(fresh_database, query.as_string(None))
@@ -33,12 +33,12 @@ def test_every_text_is_what_it_was(fresh_database: str, rows: list[tuple[str | N
 
 
 @pytest.mark.parametrize("text", ["", " ", MARK, MARK * 2 + "a", "\\N", "\n", '"', "\\."])
-def test_text_that_is_all_of_a_row_is_what_it_was(fresh_database: str, text: str) -> None:
+def test_copy_text_single_column_round_trips(fresh_database: str, text: str) -> None:
     query = sql.SQL("SELECT {}::text AS a FROM generate_series(1, 3)").format(text).as_string(None)
     assert store(fresh_database, query)["a"].to_pylist() == [text] * 3
 
 
-def test_values_longer_than_a_block_and_their_neighbours_are_whole(fresh_database: str) -> None:
+def test_copy_text_values_longer_than_block_round_trip(fresh_database: str) -> None:
     query = f"SELECT n, repeat('é', n * {BLOCK_BYTES // 5}) AS a FROM generate_series(0, 9) AS n"
     table = store(fresh_database, query)
     assert [len(text) for text in table["a"].to_pylist()] == [n * (BLOCK_BYTES // 5) for n in range(10)]
@@ -51,7 +51,7 @@ SERIES = " FROM generate_series(0, 9999) AS n"
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata", "Africa/Monrovia", "Europe/Amsterdam"])
-def test_every_instant_is_stored_as_postgresql_counts_it(fresh_database: str, zone: str) -> None:
+def test_times_match_postgresql_epoch(fresh_database: str, zone: str) -> None:
     query = (
         "SELECT t, t::timestamptz AS z, t::date AS d, t::time AS c, "
         "(extract(epoch FROM t) * 1000000)::bigint AS t_count, "
@@ -65,7 +65,7 @@ def test_every_instant_is_stored_as_postgresql_counts_it(fresh_database: str, zo
         assert table[name].combine_chunks().view(counted.type).equals(counted), name
 
 
-def test_usual_times_after_odd_ones_and_before_them_are_read(fresh_database: str) -> None:
+def test_times_usual_and_unusual_mixed_are_read(fresh_database: str) -> None:
     query = (
         "SELECT CASE WHEN n < 8000 OR n > 12000 OR n % 4 > 1 THEN DATE '2013-01-01' + n "
         "WHEN n % 4 = 0 THEN DATE 'infinity' END AS d, "
@@ -82,7 +82,7 @@ def test_usual_times_after_odd_ones_and_before_them_are_read(fresh_database: str
     assert clocks == [{0: 86_400_000_000, 1: None}.get(odd.get(n, 2), n * 1_000_000) for n in range(20_001)]
 
 
-def test_number_keeps_its_digits_whatever_the_role_prints(fresh_database: str) -> None:
+def test_float_keeps_digits_despite_role_setting(fresh_database: str) -> None:
     with psycopg.connect(fresh_database, autocommit=True) as connection:
         connection.execute(
             "ALTER ROLE CURRENT_USER IN DATABASE " + connection.info.dbname + " SET extra_float_digits = -3"
@@ -90,7 +90,7 @@ def test_number_keeps_its_digits_whatever_the_role_prints(fresh_database: str) -
     assert store(fresh_database, "SELECT 0.1::float8 + 0.2::float8 AS a")["a"].to_pylist() == [0.1 + 0.2]
 
 
-def test_nan_among_odd_times_is_refused_with_its_own_column(fresh_database: str) -> None:
+def test_nan_next_to_unusual_times_raises_with_its_column(fresh_database: str) -> None:
     query = "SELECT DATE 'infinity' AS d, n::numeric(5,2) AS a FROM (VALUES ('1'), ('NaN')) AS v(n)"
     with pytest.raises(
         QueryError, match=r"column a \(numeric\(5,2\)\) contains a value that is not a number, such as NaN"
@@ -107,7 +107,7 @@ def bytes_database(postgres_server: PostgresServer) -> Iterator[str]:
     postgres_server.drop_database("bytes")
 
 
-def test_text_that_is_not_utf8_is_refused_by_postgresql(bytes_database: str) -> None:
+def test_text_not_utf8_is_rejected_by_postgresql(bytes_database: str) -> None:
     read = "SELECT convert_from(convert('\\xc4'::bytea, 'LATIN1', 'UTF8'), 'SQL_ASCII') AS a"
     assert store(bytes_database, read)["a"].to_pylist() == ["Ä"]
     with pytest.raises(QueryError, match='invalid byte sequence for encoding "UTF8": 0xc4'):

@@ -29,7 +29,7 @@ def imported_drivers(path: Path) -> set[str]:
     return names & {"psycopg", "psycopg2"}
 
 
-def test_reading_process_imports_no_psycopg_3() -> None:
+def test_reading_process_does_not_import_psycopg3() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *READING],
         env={"PYTHONPATH": str(PACKAGE.parent)},
@@ -40,6 +40,6 @@ def test_reading_process_imports_no_psycopg_3() -> None:
     assert done.stdout.split() == ["psycopg2"]
 
 
-def test_psycopg2_is_imported_by_the_reading_modules_only() -> None:
+def test_psycopg2_is_imported_by_reading_modules_only() -> None:
     users = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if "psycopg2" in imported_drivers(path)}
     assert users == {"postgres/keepalive.py", "postgres/transaction.py"}

@@ -74,7 +74,7 @@ def sql(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_task_that_is_killed_leaves_no_query_behind(
+def test_killed_task_ends_its_query(
     tmp_path: Path, fresh_database: str, bucket: S3Store, store_connection: str, sql: str, how: signal.Signals
 ) -> None:
     fill_events(fresh_database)
@@ -106,7 +106,7 @@ def drop(url: str) -> None:
             connection.execute("SELECT pg_terminate_backend(%s)", [pid])
 
 
-def test_backend_that_is_terminated_is_an_error_that_may_pass(
+def test_terminated_backend_raises_transient_error(
     tmp_path: Path, fresh_database: str, bucket: S3Store, sql: str
 ) -> None:
     fill_events(fresh_database)
@@ -122,7 +122,7 @@ def test_backend_that_is_terminated_is_an_error_that_may_pass(
     assert [entry.key for entry in bucket.list("")] == []
 
 
-def test_statement_that_takes_too_long_is_an_error_that_stays(
+def test_statement_timeout_raises_terminal_error(
     tmp_path: Path, fresh_database: str, bucket: S3Store, sql: str
 ) -> None:
     fill_events(fresh_database)
@@ -134,9 +134,7 @@ def test_statement_that_takes_too_long_is_an_error_that_stays(
     assert [entry.key for entry in bucket.list("")] == []
 
 
-def test_upload_that_ends_in_the_middle_ends_the_query_too(
-    tmp_path: Path, fresh_database: str, bucket: S3Store
-) -> None:
+def test_aborted_upload_ends_the_query(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
     fill_events(fresh_database)
     events_report(tmp_path, sql=SENDING + RANGE)
 
@@ -168,7 +166,7 @@ def extract(include: Path, url: str, store: S3Store, *, seconds: float = 60) -> 
     extract_partitions(definition, planned.plan, planned.groups[0], session=session, store=store)
 
 
-def test_name_that_is_too_long_is_cut(fresh_database: str) -> None:
+def test_application_name_too_long_is_truncated(fresh_database: str) -> None:
     with open_transaction(session_of(fresh_database), name="quire " + "x" * 100) as transaction:
         (row,) = transaction.fetch("SELECT current_setting('application_name') AS name")
     assert row == {"name": "quire " + "x" * 57}

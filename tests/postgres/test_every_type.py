@@ -175,13 +175,13 @@ def assert_stored_as_printed(url: str, kind: str, values: list[str], *, before: 
 
 
 @pytest.mark.parametrize("kind", PRINTED)
-def test_type_without_an_arrow_type_is_stored_as_psql_prints_it(database: str, kind: str) -> None:
+def test_type_without_arrow_type_is_stored_as_psql_prints_it(database: str, kind: str) -> None:
     values = [value for value in PRINTED[kind] if not (kind == "json" and value == "")]
     assert_stored_as_printed(database, kind, values)
 
 
 @pytest.mark.parametrize("before", MADE)
-def test_type_of_a_user_or_an_extension_is_stored_as_psql_prints_it(database: str, before: str) -> None:
+def test_user_defined_type_is_stored_as_psql_prints_it(database: str, before: str) -> None:
     for kind, values in MADE[before].items():
         assert_stored_as_printed(database, kind, values, before=before)
         before = ""
@@ -201,7 +201,7 @@ def test_text_is_stored_as_psql_prints_it(database: str, kind: str, values: list
     assert_stored_as_printed(database, kind, values)
 
 
-def test_every_type_of_postgresqls_own_is_known_here_and_its_null_is_stored(database: str) -> None:
+def test_every_builtin_type_is_covered_and_stores_null(database: str) -> None:
     with psycopg.connect(database) as connection:
         names = [
             name
@@ -218,7 +218,7 @@ def test_every_type_of_postgresqls_own_is_known_here_and_its_null_is_stored(data
     assert set(table.to_pylist()[0].values()) == {None}
 
 
-def test_domain_is_stored_as_the_type_below_it_with_its_scale(database: str) -> None:
+def test_domain_is_stored_as_its_base_type_with_scale(database: str) -> None:
     fill(
         database,
         "price",
@@ -254,7 +254,7 @@ def test_domain_is_stored_as_the_type_below_it_with_its_scale(database: str) -> 
         ("float4", ["-Infinity", "1e-45", "3.4028235e38"], pa.int32(), [-0x80_0000, 1, 0x7F7F_FFFF]),
     ],
 )  # fmt: skip
-def test_extreme_number_or_time_is_stored_to_its_last_bit(
+def test_extreme_values_are_stored_bit_exact(
     database: str, kind: str, values: list[str], bits: pa.DataType, numbers: list[int]
 ) -> None:
     fill(database, kind, values)
@@ -263,13 +263,13 @@ def test_extreme_number_or_time_is_stored_to_its_last_bit(
 
 
 @pytest.mark.parametrize("kind", ["timestamp", "timestamptz"])
-def test_time_that_no_arrow_timestamp_has_is_refused_with_the_column(database: str, kind: str) -> None:
+def test_time_beyond_arrow_timestamp_raises_with_column(database: str, kind: str) -> None:
     fill(database, kind, ["294276-12-31 23:59:59.999999 UTC"])
     with pytest.raises(QueryError, match=rf"column value \({kind}\).*294246\. Cast it to text"):
         store(database, "SELECT value FROM t ORDER BY n")
 
 
-def test_text_keeps_every_character_and_blank(database: str) -> None:
+def test_text_keeps_every_character(database: str) -> None:
     values = ["", " a ", "a\nb\r\t", "\u0001\ufffe\U0001f600é", "x" * 1_000_000]
     fill(database, "text", values)
     assert store(database, "SELECT value FROM t ORDER BY n")["value"].to_pylist() == [*values, None]

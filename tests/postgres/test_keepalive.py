@@ -56,7 +56,7 @@ def unreachable(address: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("how", ["reset", "silent"])
-def test_connection_that_is_lost_in_the_middle_of_copy_is_an_error_that_may_pass(
+def test_connection_lost_during_copy_raises_transient_error(
     tmp_path: Path, fresh_database: str, bucket: S3Store, relay: Relay, how: str
 ) -> None:
     if how == "silent" and (os.geteuid() or not shutil.which("ip")):
@@ -91,7 +91,7 @@ def test_connection_that_is_lost_in_the_middle_of_copy_is_an_error_that_may_pass
     assert until(lambda: not queries(fresh_database), seconds=2)
 
 
-def test_server_gives_up_a_client_that_it_cannot_reach(fresh_database: str) -> None:
+def test_transaction_sets_server_side_keepalive(fresh_database: str) -> None:
     with open_transaction(session_of(fresh_database)) as transaction:
         rows = transaction.fetch(
             "SELECT current_setting('tcp_user_timeout') AS unanswered, current_setting('tcp_keepalives_idle') AS silent"
@@ -108,5 +108,5 @@ def test_server_gives_up_a_client_that_it_cannot_reach(fresh_database: str) -> N
         ("postgresql://h/d?connect_timeout=9", "postgresql://h/d?connect_timeout=9"),
     ],
 )
-def test_defaults_are_added_to_an_address_that_does_not_say_otherwise(url: str, expected: str) -> None:
+def test_with_defaults_adds_only_missing_parameters(url: str, expected: str) -> None:
     assert with_defaults(url, connect_timeout="5") == expected

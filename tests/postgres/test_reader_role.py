@@ -57,7 +57,7 @@ def application_url(postgres_server: PostgresServer, fresh_database: str) -> Ite
     run_sql(fresh_database, f"DROP OWNED BY {name}", f"DROP ROLE {name}")
 
 
-def test_reader_role_leaves_other_applications_their_rights(
+def test_reader_role_script_keeps_privileges_of_other_roles(
     tmp_path: Path, fresh_database: str, application_url: str
 ) -> None:
     run_sql(fresh_database, "GRANT CREATE ON SCHEMA public TO PUBLIC")
@@ -73,7 +73,7 @@ def test_reader_role_leaves_other_applications_their_rights(
         application.execute("CREATE TABLE public.own (n integer)")
 
 
-def test_hardening_takes_from_every_role_what_its_file_says(fresh_database: str, application_url: str) -> None:
+def test_hardening_revokes_documented_privileges_from_public(fresh_database: str, application_url: str) -> None:
     with psycopg.connect(application_url) as application:
         done = psql(fresh_database, "-f", str(HARDENING))
         assert (done.returncode, done.stderr) == (0, "")
@@ -84,9 +84,7 @@ def test_hardening_takes_from_every_role_what_its_file_says(fresh_database: str,
         psycopg.connect(application_url)
 
 
-def test_hardening_takes_later_functions_from_every_role_and_names_earlier_ones(
-    fresh_database: str, application_url: str
-) -> None:
+def test_hardening_revokes_later_functions_and_lists_earlier_ones(fresh_database: str, application_url: str) -> None:
     create = "CREATE {} public.{}(n integer) {} LANGUAGE sql SECURITY DEFINER"
     run_sql(
         fresh_database,
@@ -122,7 +120,7 @@ def test_hardening_takes_later_functions_from_every_role_and_names_earlier_ones(
         ),
     ],
 )
-def test_reader_role_tells_who_made_the_role_before_and_what_else_it_may_do(
+def test_reader_role_script_warns_of_other_members_and_privileges(
     fresh_database: str, before: str, warnings: list[str]
 ) -> None:
     notices: list[str] = []
@@ -140,9 +138,7 @@ def test_reader_role_tells_who_made_the_role_before_and_what_else_it_may_do(
         owner.rollback()
 
 
-def test_reader_role_is_granted_the_schemas_it_is_given_and_no_other(
-    postgres_server: PostgresServer, fresh_database: str
-) -> None:
+def test_reader_role_script_grants_given_schemas_only(postgres_server: PostgresServer, fresh_database: str) -> None:
     run_sql(
         fresh_database,
         """CREATE SCHEMA sales; CREATE SCHEMA "Old ""Sales"; CREATE TABLE open (n int); CREATE TABLE sales.t (n int)""",
@@ -167,12 +163,12 @@ def test_reader_role_is_granted_the_schemas_it_is_given_and_no_other(
         ("a b", "a b"),
     ],
 )
-def test_reader_role_with_a_wrong_schema_ends_in_an_error(fresh_database: str, schemas: str, reason: str) -> None:
+def test_reader_role_script_with_invalid_schema_fails(fresh_database: str, schemas: str, reason: str) -> None:
     done = psql(fresh_database, "-v", f"schemas={schemas}", "-f", str(READER_ROLE))
     assert (done.returncode, reason in done.stderr) == (3, True), done.stderr
 
 
-def test_reader_reads_tables_of_now_and_later(reader_url: str) -> None:
+def test_reader_reads_existing_and_later_tables(reader_url: str) -> None:
     with open_transaction(session_of(reader_url)) as transaction:
         assert transaction.fetch("SELECT count(*) AS n FROM events") == [{"n": 6}]
         assert transaction.fetch("SELECT n FROM later") == [{"n": 1}]
@@ -207,14 +203,14 @@ def test_reader_reads_tables_of_now_and_later(reader_url: str) -> None:
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'postgres'",
     ],
 )
-def test_reader_can_do_nothing_else_even_with_its_settings_changed(reader_url: str, statement: str) -> None:
+def test_reader_cannot_write_even_with_changed_settings(reader_url: str, statement: str) -> None:
     with psycopg.connect(reader_url, autocommit=True) as connection:
         connection.execute("SET default_transaction_read_only = off; SET statement_timeout = 0")
         with pytest.raises(errors.InsufficientPrivilege):
             connection.execute(statement)
 
 
-def test_owner_who_is_no_superuser_can_make_the_role(postgres_server: PostgresServer, fresh_database: str) -> None:
+def test_reader_role_script_runs_without_superuser(postgres_server: PostgresServer, fresh_database: str) -> None:
     """As on managed servers, whose first role may make others and is no superuser."""
     database = fresh_database.rpartition("/")[2]
     scripts = [text.replace(READER, "shop_reader") for text in (reader_role_statements(), HARDENING.read_text())]

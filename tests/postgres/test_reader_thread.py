@@ -34,7 +34,7 @@ def readers() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name == "postgresql"]
 
 
-def test_items_come_in_order_and_nobody_hangs_up() -> None:
+def test_reader_yields_items_in_order_without_hanging_up() -> None:
     line = Line()
     assert list(line.read(1000)) == list(range(1000))
     assert not line.hung_up.is_set()
@@ -43,7 +43,7 @@ def test_items_come_in_order_and_nobody_hangs_up() -> None:
 
 @pytest.mark.parametrize("taken", [0, 1, 10])
 @pytest.mark.parametrize("then_wait", [False, True], ids=["sending", "silent"])
-def test_reader_that_is_left_ends_at_once(taken: int, then_wait: bool) -> None:
+def test_reader_closed_early_ends_immediately(taken: int, then_wait: bool) -> None:
     line = Line()
     items = 20 if then_wait else 100_000
     began = time.monotonic()
@@ -54,7 +54,7 @@ def test_reader_that_is_left_ends_at_once(taken: int, then_wait: bool) -> None:
     assert readers() == []
 
 
-def test_no_more_than_what_may_wait_is_read_ahead() -> None:
+def test_reader_buffers_at_most_items_waiting() -> None:
     given: list[int] = []
 
     def work(emit: Emit[int]) -> None:
@@ -69,7 +69,7 @@ def test_no_more_than_what_may_wait_is_read_ahead() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3)])
-def test_error_of_any_kind_is_raised_behind_what_came_before(error: BaseException) -> None:
+def test_reader_raises_error_after_earlier_items(error: BaseException) -> None:
     def work(emit: Emit[int]) -> None:
         emit(1)
         raise error
@@ -82,7 +82,7 @@ def test_error_of_any_kind_is_raised_behind_what_came_before(error: BaseExceptio
     assert readers() == []
 
 
-def test_cancelled_reader_ends_while_nothing_comes() -> None:
+def test_reader_cancelled_while_silent_ends() -> None:
     line = Line()
     threading.Timer(0.3, line.cancelled.set).start()
     began = time.monotonic()
@@ -93,7 +93,7 @@ def test_cancelled_reader_ends_while_nothing_comes() -> None:
 
 
 @pytest.mark.parametrize("taken", [1, 3, 50])
-def test_reader_behind_a_reader_ends_with_it(taken: int) -> None:
+def test_nested_readers_end_together(taken: int) -> None:
     line = Line()
 
     def pass_on(emit: Emit[int]) -> None:
@@ -106,7 +106,7 @@ def test_reader_behind_a_reader_ends_with_it(taken: int) -> None:
     assert readers() == []
 
 
-def test_reader_of_a_silent_line_gives_up_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reader_silent_after_deadline_raises_silence_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader_thread, "SILENT_SECONDS", 0.3)
     hung_up = threading.Event()
 
@@ -122,7 +122,7 @@ def test_reader_of_a_silent_line_gives_up_after_the_deadline(monkeypatch: pytest
     assert readers() == []
 
 
-def test_items_that_wait_are_read_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reader_yields_buffered_items_after_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader_thread, "SILENT_SECONDS", 0.0)
 
     def work(emit: Emit[int]) -> None:

@@ -24,7 +24,7 @@ def refusal(include: Path, url: str, sql: str, **changes: object) -> ReportError
     return caught.value
 
 
-def test_unknown_column_is_refused_with_file_line_and_hint(tmp_path: Path, fresh_database: str) -> None:
+def test_unknown_column_raises_with_file_line_and_hint(tmp_path: Path, fresh_database: str) -> None:
     fill_events(fresh_database)
     sql = "SELECT at,\n  kindd AS kind,\n  amount\nFROM events\nWHERE at >= %(start)s AND at < %(end)s\n"
     error = refusal(tmp_path, fresh_database, sql)
@@ -33,7 +33,7 @@ def test_unknown_column_is_refused_with_file_line_and_hint(tmp_path: Path, fresh
     assert error.message.endswith('PostgreSQL\'s hint: Perhaps you meant to reference the column "events.kind".')
 
 
-def test_line_of_an_error_is_the_files_behind_a_value_of_many_lines(tmp_path: Path, fresh_database: str) -> None:
+def test_error_line_after_multiline_value_is_line_of_file(tmp_path: Path, fresh_database: str) -> None:
     fill_events(fresh_database)
     sql = SQL.replace("ORDER", "AND kind <> %(kind)s\nAND nothing\nORDER")
     parameters = {"kind": {"type": "string", "default": "a\nb\\\n"}}
@@ -42,14 +42,14 @@ def test_line_of_an_error_is_the_files_behind_a_value_of_many_lines(tmp_path: Pa
     assert error.message.startswith(f'sql/events/extract.sql:{line}: PostgreSQL rejected the query: column "nothing"')
 
 
-def test_value_of_another_type_is_refused_with_its_line(tmp_path: Path, fresh_database: str) -> None:
+def test_value_of_wrong_type_raises_with_file(tmp_path: Path, fresh_database: str) -> None:
     fill_events(fresh_database)
     error = refusal(tmp_path, fresh_database, SQL.replace("ORDER", "AND DATE 'x' > now()\nORDER"))
     assert type(error) is QueryError
     assert ".sql:" in error.message
 
 
-def test_table_without_a_right_is_refused_with_the_grant(
+def test_missing_table_privilege_raises_with_grant(
     tmp_path: Path, fresh_database: str, postgres_server: PostgresServer
 ) -> None:
     fill_events(fresh_database)
@@ -77,7 +77,7 @@ def test_table_without_a_right_is_refused_with_the_grant(
         ("must be owner of table t", ""),
     ],
 )
-def test_missing_grant_names_the_right_of_each_kind(message: str, command: str) -> None:
+def test_missing_grant_returns_privilege_for_each_kind(message: str, command: str) -> None:
     assert missing_grant(message, role="reader") == (f". The owner can run: {command}" if command else "")
 
 
@@ -94,12 +94,12 @@ def test_missing_grant_names_the_right_of_each_kind(message: str, command: str) 
         ("SELECT (SELECT b FROM u LIMIT 1) FROM t", []),
     ],
 )
-def test_advice_of_query_names_outer_clauses_that_count_per_partition(sql: str, clauses: list[str]) -> None:
+def test_query_advice_lists_clauses_applied_per_partition(sql: str, clauses: list[str]) -> None:
     advice = "\n".join(query_advice(sql))
     assert re.findall(r"^the query (?:has|is) ([A-Z ]*[A-Z]),", advice, re.MULTILINE) == clauses
 
 
-def test_check_advises_against_a_limit(tmp_path: Path, fresh_database: str) -> None:
+def test_check_limit_prints_warning(tmp_path: Path, fresh_database: str) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path, sql=f"{SQL.rstrip()} LIMIT 10\n")
     (advice,) = check_query(definition, session=session_of(fresh_database))

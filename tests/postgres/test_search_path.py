@@ -46,7 +46,7 @@ def path_of(url: str) -> str:
         return str(transaction.fetch("SELECT pg_catalog.current_setting('search_path') AS path")[0]["path"])
 
 
-def test_schema_named_like_the_reader_does_not_replace_public(
+def test_schema_named_like_the_reader_does_not_shadow_public(
     postgres_server: PostgresServer, database: str, reader: str
 ) -> None:
     attacker = attacker_url(postgres_server, database, creates_schemas=True)
@@ -60,7 +60,7 @@ def test_schema_named_like_the_reader_does_not_replace_public(
         assert transaction.fetch("SELECT count(*) AS n FROM events") == [{"n": 6}]
 
 
-def test_readers_search_path_holds_the_granted_schemas_only(
+def test_reader_search_path_contains_granted_schemas_only(
     postgres_server: PostgresServer, database: str, reader: str
 ) -> None:
     assert path_of(reader) == "public, pg_temp"
@@ -68,19 +68,19 @@ def test_readers_search_path_holds_the_granted_schemas_only(
     assert path_of(reader) == 'public, "Old Sales", archive, pg_temp'
 
 
-def test_search_path_without_public_where_public_is_not_granted(
-    postgres_server: PostgresServer, fresh_database: str
-) -> None:
+def test_reader_search_path_omits_public_unless_granted(postgres_server: PostgresServer, fresh_database: str) -> None:
     run_sql(fresh_database, "CREATE SCHEMA sales", reader_role_statements("sales"))
     assert path_of(login(postgres_server, fresh_database, READER)) == "sales, pg_temp"
 
 
-def test_search_path_holds_in_this_database_only(postgres_server: PostgresServer, database: str, reader: str) -> None:
+def test_reader_search_path_applies_to_one_database_only(
+    postgres_server: PostgresServer, database: str, reader: str
+) -> None:
     elsewhere = postgres_server.url("postgres", user=READER, password="reader")
     assert path_of(elsewhere) == '"$user", public'
 
 
-def test_owner_who_may_not_alter_the_reader_is_warned(postgres_server: PostgresServer, database: str) -> None:
+def test_reader_role_script_warns_owner_who_cannot_alter_reader(postgres_server: PostgresServer, database: str) -> None:
     name = database.rpartition("/")[2]
     owner = login(postgres_server, database, "test_plain_owner")
     run_sql(
@@ -97,13 +97,13 @@ def test_owner_who_may_not_alter_the_reader_is_warned(postgres_server: PostgresS
     run_sql(database, f"ALTER DATABASE {name} OWNER TO postgres; REASSIGN OWNED BY test_plain_owner TO postgres")
 
 
-def test_check_of_a_safe_search_path_advises_nothing(tmp_path: Path, database: str, reader: str) -> None:
+def test_check_safe_search_path_prints_nothing(tmp_path: Path, database: str, reader: str) -> None:
     assert advice(tmp_path, reader) == []
     assert advice(tmp_path, database) == []
 
 
 @pytest.mark.parametrize("to_all", [False, True])
-def test_check_names_the_role_that_may_create_objects_in_public(
+def test_check_lists_role_that_can_create_objects_in_public(
     tmp_path: Path, postgres_server: PostgresServer, database: str, reader: str, to_all: bool
 ) -> None:
     attacker_url(postgres_server, database)
@@ -116,7 +116,7 @@ def test_check_names_the_role_that_may_create_objects_in_public(
     assert READER in line
 
 
-def test_check_names_the_owner_of_a_schema_named_like_the_reader(
+def test_check_lists_owner_of_schema_named_like_the_reader(
     tmp_path: Path, postgres_server: PostgresServer, database: str, reader: str
 ) -> None:
     run_sql(database, f"ALTER ROLE {READER} IN DATABASE {database.rpartition('/')[2]} RESET search_path")
@@ -135,7 +135,7 @@ def test_check_names_the_owner_of_a_schema_named_like_the_reader(
     assert f"objects in schema {READER}, which is on" in line
 
 
-def test_reader_role_run_again_adds_no_schema_that_another_role_granted(
+def test_reader_role_script_again_adds_no_foreign_schema(
     postgres_server: PostgresServer, database: str, reader: str
 ) -> None:
     run_sql(database, 'CREATE SCHEMA "Old ""Sales"; CREATE SCHEMA gone', reader_role_statements('"Old ""Sales", gone'))
@@ -145,7 +145,7 @@ def test_reader_role_run_again_adds_no_schema_that_another_role_granted(
     assert path_of(reader) == 'public, "Old ""Sales", archive, pg_temp'
 
 
-def test_check_names_the_owner_of_a_schema_before_the_tables(
+def test_check_lists_owner_of_schema_that_precedes_the_tables(
     tmp_path: Path, postgres_server: PostgresServer, database: str, reader: str
 ) -> None:
     attacker = attacker_url(postgres_server, database, creates_schemas=True)
@@ -160,7 +160,7 @@ def test_check_names_the_owner_of_a_schema_before_the_tables(
     assert advice(tmp_path, reader) == []
 
 
-def test_check_trusts_an_application_role_that_owns_schemas_and_tables(
+def test_check_trusts_role_that_owns_schemas_and_tables(
     tmp_path: Path, postgres_server: PostgresServer, fresh_database: str
 ) -> None:
     application = login(postgres_server, fresh_database, "test_sales")
@@ -171,7 +171,7 @@ def test_check_trusts_an_application_role_that_owns_schemas_and_tables(
     run_sql(fresh_database, "DROP SCHEMA archive CASCADE; DROP SCHEMA sales CASCADE")
 
 
-def test_check_trusts_the_owners_of_granted_schemas(
+def test_check_trusts_owners_of_granted_schemas(
     tmp_path: Path, postgres_server: PostgresServer, database: str, reader: str
 ) -> None:
     login(postgres_server, database, "test_sales")

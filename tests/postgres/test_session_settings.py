@@ -42,7 +42,7 @@ def expected(fresh_database: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("place", ["option", "role", "database"])
 @pytest.mark.parametrize(("name", "value"), ODD.items())
-def test_settings_of_a_connection_change_no_value(
+def test_settings_outside_the_session_change_no_value(
     fresh_database: str, expected: list[dict[str, Any]], place: str, name: str, value: str
 ) -> None:
     url, database = fresh_database, fresh_database.rpartition("/")[2]
@@ -58,7 +58,7 @@ def test_settings_of_a_connection_change_no_value(
 
 
 @pytest.mark.parametrize(("name", "value"), ODD.items())
-def test_settings_that_a_query_changes_do_not_outlast_it(
+def test_settings_changed_by_a_query_are_reset(
     fresh_database: str, expected: list[dict[str, Any]], name: str, value: str
 ) -> None:
     with open_transaction(session_of(fresh_database)) as transaction:
@@ -71,11 +71,9 @@ def test_settings_that_a_query_changes_do_not_outlast_it(
 @pytest.mark.parametrize(
     ("value", "printed"), [("date '2013-02-21'", "21/02/2013"), ("timestamptz '2013-02-21 12:00Z'", "21/02/2013 07:00")]
 )
-def test_query_that_changes_the_style_of_its_own_dates_is_refused(
-    fresh_database: str, value: str, printed: str
-) -> None:
+def test_query_changing_its_date_style_raises(fresh_database: str, value: str, printed: str) -> None:
     query = f"SELECT set_config('DateStyle', 'SQL,DMY', true) AS x, {value} AS at"
     with open_transaction(session_of(fresh_database)) as transaction, pytest.raises(QueryError) as caught:
         rows_of(transaction, query)
-    assert f"column at ({value.split()[0]}) holds {printed}" in caught.value.message
+    assert f"column at ({value.split()[0]}) contains {printed}" in caught.value.message
     assert caught.value.message.endswith("not in PostgreSQL's ISO style. The query must not change DateStyle")

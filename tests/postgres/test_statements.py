@@ -36,7 +36,7 @@ def typed(kind: str) -> ReportDefinition:
     )
 
 
-def test_long_value_costs_little_memory_and_stays_out_of_the_shape() -> None:
+def test_long_value_needs_little_memory_and_is_normalized() -> None:
     printed = subprocess.run(
         [sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(PLUGINS)}
     ).stdout
@@ -45,14 +45,14 @@ def test_long_value_costs_little_memory_and_stays_out_of_the_shape() -> None:
     assert int(growth) < MAX_GROWTH_MB
 
 
-def test_statement_within_another_keeps_text_and_template_apart() -> None:
+def test_statement_within_keeps_text_and_template_apart() -> None:
     statement = bind("SELECT %(x)s -- 5\n", {"x": "a'b"}).within("COPY (", ") TO STDOUT")
     assert statement.text == str(statement) == "COPY (SELECT 'a''b' -- 5\n) TO STDOUT"
     assert normalize(statement.template) == "COPY (SELECT ? ) TO STDOUT"
     assert Statement.of("SELECT 1") == Statement(text="SELECT 1", template="SELECT 1")
 
 
-def test_transaction_logs_statements_without_their_values(fresh_database: str) -> None:
+def test_transaction_logs_statements_without_values(fresh_database: str) -> None:
     log = StatementLog()
     session = session_of(fresh_database)
     object.__setattr__(session, "statements", log)
@@ -79,9 +79,7 @@ def test_transaction_logs_statements_without_their_values(fresh_database: str) -
         ("string", "SELECT pg_typeof(coalesce(%(x)s, 'a'))::text AS a", "text"),
     ],
 )
-def test_parameter_without_a_value_is_a_null_of_its_type(
-    fresh_database: str, kind: str, sql: str, answer: str | None
-) -> None:
+def test_parameter_without_value_is_typed_null(fresh_database: str, kind: str, sql: str, answer: str | None) -> None:
     definition = typed(kind)
     binds = definition.sql_binds(definition.bind_parameters({}))
     with open_transaction(session_of(fresh_database)) as transaction:

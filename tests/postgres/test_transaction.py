@@ -40,7 +40,7 @@ def wait_until_idle(url: str) -> None:
         time.sleep(0.05)
 
 
-def test_transaction_has_the_sessions_time_zone_and_reads_only(fresh_database: str) -> None:
+def test_transaction_has_session_time_zone_and_is_read_only(fresh_database: str) -> None:
     with open_transaction(session_of(fresh_database, timezone="Asia/Kolkata")) as transaction:
         (row,) = transaction.fetch(
             "SELECT current_setting('TimeZone') AS zone, current_setting('transaction_isolation') AS isolation"
@@ -50,7 +50,7 @@ def test_transaction_has_the_sessions_time_zone_and_reads_only(fresh_database: s
     assert row == {"zone": "Asia/Kolkata", "isolation": "repeatable read"}
 
 
-def test_transaction_that_waits_for_the_store_is_not_ended(fresh_database: str) -> None:
+def test_transaction_idle_longer_than_timeout_stays_open(fresh_database: str) -> None:
     url = f"{fresh_database}?options=-c%20idle_in_transaction_session_timeout%3D100"
     with open_transaction(session_of(url)) as transaction:
         time.sleep(0.5)
@@ -66,7 +66,7 @@ def test_transaction_sees_one_snapshot(fresh_database: str) -> None:
             assert transaction.fetch("SELECT count(*) AS n FROM t") == [{"n": 0}]
 
 
-def test_stream_gives_every_row_in_bounded_batches(fresh_database: str) -> None:
+def test_stream_yields_every_row_in_bounded_batches(fresh_database: str) -> None:
     with open_transaction(session_of(fresh_database)) as transaction:
         batches = [
             (batch.num_rows, batch.nbytes)
@@ -77,7 +77,7 @@ def test_stream_gives_every_row_in_bounded_batches(fresh_database: str) -> None:
     assert max(size for _, size in batches) < 8_000_000
 
 
-def test_stream_failing_at_the_last_row_raises_with_postgresqls_reason(fresh_database: str) -> None:
+def test_stream_failing_at_last_row_raises_postgresql_error(fresh_database: str) -> None:
     sql = "SELECT 1 / (200000 - n) AS q, repeat('x', 100) AS text FROM generate_series(1, 200000) AS n"
     seen: list[int] = []
     with (
@@ -88,7 +88,7 @@ def test_stream_failing_at_the_last_row_raises_with_postgresqls_reason(fresh_dat
     assert sum(seen) > 0
 
 
-def test_stream_longer_than_the_timeout_is_ended_by_the_server(fresh_database: str) -> None:
+def test_stream_exceeding_timeout_is_canceled_by_server(fresh_database: str) -> None:
     with (
         open_transaction(session_of(fresh_database, seconds=0.3)) as transaction,
         pytest.raises(QueryError, match=r"timeout\. Raise source\.timeout"),
@@ -97,7 +97,7 @@ def test_stream_longer_than_the_timeout_is_ended_by_the_server(fresh_database: s
     wait_until_idle(fresh_database)
 
 
-def test_stream_left_early_ends_the_query_on_the_server(fresh_database: str) -> None:
+def test_stream_closed_early_ends_query_on_server(fresh_database: str) -> None:
     with open_transaction(session_of(fresh_database)) as transaction:
         for batch in stream(transaction, MANY):
             assert batch.num_rows
@@ -105,7 +105,7 @@ def test_stream_left_early_ends_the_query_on_the_server(fresh_database: str) -> 
     wait_until_idle(fresh_database)
 
 
-def test_transaction_whose_stream_was_left_is_over(fresh_database: str) -> None:
+def test_transaction_after_stream_closed_early_is_unavailable(fresh_database: str) -> None:
     with open_transaction(session_of(fresh_database)) as transaction:
         for _ in stream(transaction, MANY):
             break
@@ -117,7 +117,7 @@ def test_transaction_whose_stream_was_left_is_over(fresh_database: str) -> None:
     "option",
     ["-c timezone=Nowhere/X", "-c nonsense=1", "-c work_mem=1", "-c port=1", "-c fsync=on", "-c geqo=perhaps", "--x"],
 )
-def test_invalid_startup_option_is_a_setting_and_not_tried_again(fresh_database: str, option: str) -> None:
+def test_invalid_startup_option_raises_settings_error(fresh_database: str, option: str) -> None:
     session = session_of(f"{fresh_database}?options={quote(option)}")
     with pytest.raises(SettingsError, match=r"rejected a connection option: .*\. Correct the options"):
         with open_transaction(session):
@@ -125,13 +125,13 @@ def test_invalid_startup_option_is_a_setting_and_not_tried_again(fresh_database:
 
 
 @pytest.mark.parametrize("option", ["sslmode=nonsense", "port=99999", "nonsense=1"])
-def test_address_that_nobody_understands_is_a_setting(fresh_database: str, option: str) -> None:
+def test_invalid_url_raises_settings_error(fresh_database: str, option: str) -> None:
     session = session_of(f"{fresh_database}?{option}")
     with pytest.raises(SettingsError, match="cannot parse the URL of PostgreSQL"), open_transaction(session):
         pass
 
 
-def test_value_that_cannot_be_stored_ends_the_query_that_has_more(fresh_database: str) -> None:
+def test_stream_unstorable_value_ends_the_query(fresh_database: str) -> None:
     query = (
         "SELECT CASE WHEN n = 100000 THEN 'NaN' ELSE n::text END::numeric(12,2) AS a, repeat('x', 100) AS text "
         "FROM (SELECT generate_series(1, 1000000000) AS n) AS s"
@@ -144,13 +144,13 @@ def test_value_that_cannot_be_stored_ends_the_query_that_has_more(fresh_database
     wait_until_idle(fresh_database)
 
 
-def test_server_does_not_send_what_functions_say_for_each_row(fresh_database: str) -> None:
+def test_transaction_suppresses_notices(fresh_database: str) -> None:
     with open_transaction(session_of(fresh_database)) as transaction:
         (row,) = transaction.fetch("SELECT current_setting('client_min_messages') AS least")
     assert row == {"least": "error"}
 
 
-def test_cancelled_session_ends_its_streams_within_a_second(fresh_database: str) -> None:
+def test_cancelled_session_ends_its_streams(fresh_database: str) -> None:
     session = session_of(fresh_database)
     timer = threading.Timer(0.5, session.cancelled.set)
     timer.start()
@@ -161,7 +161,7 @@ def test_cancelled_session_ends_its_streams_within_a_second(fresh_database: str)
     wait_until_idle(fresh_database)
 
 
-def test_terminated_backend_is_a_source_that_may_come_back(fresh_database: str) -> None:
+def test_stream_terminated_backend_raises_source_unavailable(fresh_database: str) -> None:
     def terminate() -> None:
         with psycopg.connect(fresh_database, autocommit=True) as other:
             other.execute(
@@ -176,7 +176,7 @@ def test_terminated_backend_is_a_source_that_may_come_back(fresh_database: str) 
     timer.join()
 
 
-def test_connection_refused_names_the_place_and_no_password() -> None:
+def test_connection_refused_raises_with_host_but_no_password() -> None:
     session = session_of("postgresql://someone:s%40crt@127.0.0.1:9/nowhere")
     with pytest.raises(SourceUnavailableError, match=r"127\.0\.0\.1:9") as caught, open_transaction(session):
         pass
@@ -185,7 +185,7 @@ def test_connection_refused_names_the_place_and_no_password() -> None:
     assert "s%40crt" not in repr(session)
 
 
-def test_several_hosts_are_all_named() -> None:
+def test_connection_refused_lists_every_host() -> None:
     session = session_of("postgresql://someone@127.0.0.1:9,127.0.0.1:10/nowhere?password=s%25cret")
     with (
         pytest.raises(SourceUnavailableError, match=r"at 127\.0\.0\.1:9,127\.0\.0\.1:10 is not") as caught,
@@ -204,7 +204,7 @@ def test_several_hosts_are_all_named() -> None:
         ("", "", "nosuch", 'database "nosuch" does not exist'),
     ],
 )
-def test_connection_that_is_turned_away_is_an_error_that_stays_in_one_line_without_the_password(
+def test_rejected_connection_raises_one_line_without_password(
     fresh_database: str, user: str, password: str, database: str, reason: str
 ) -> None:
     identity, _, place = fresh_database.removeprefix("postgresql://").rpartition("@")
@@ -220,7 +220,7 @@ def test_connection_that_is_turned_away_is_an_error_that_stays_in_one_line_witho
     assert "wr0ng" not in line
 
 
-def test_columns_have_postgresqls_types_without_running_the_query(fresh_database: str) -> None:
+def test_columns_returns_types_without_executing_the_query(fresh_database: str) -> None:
     with open_transaction(session_of(fresh_database)) as transaction:
         columns = transaction.columns(
             "SELECT 1.5::numeric(12,2) AS a, 1.5::numeric AS b, 1.5::numeric(5,-1) AS c, now() AS d, '{}'::jsonb AS e, "

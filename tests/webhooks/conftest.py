@@ -1,4 +1,4 @@
-"""A source of orders over an empty table, and a real server that takes its deliveries."""
+"""Fixtures: the orders webhook with an empty table, and a real server that receives its deliveries."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from quire.webhooks.webhook_definition import WebhookDefinition
 
 from tests.postgres.tracking.tables import run_sql
 from tests.webhooks.serving import serving_orders
-from tests.webhooks.shop import SECRET, TABLE, Shop, write_source
+from tests.webhooks.shop import SECRET, TABLE, Shop, write_webhook
 
 
 @contextmanager
 def open_shop(database: str, include: Path) -> Iterator[Shop]:
-    """Makes table and source, and serves it."""
-    definition = write_source(include)
+    """Creates the table and the webhook, and serves it."""
+    definition = write_webhook(include)
     run_sql(database, TABLE)
     install_tables(definition, writer_url=database, owner_url=database)
     passwords: dict[str, str | None] = {"shop_signing": SECRET}
@@ -34,8 +34,8 @@ def shop(fresh_database: str, tmp_path: Path) -> Iterator[Shop]:
 
 @pytest.fixture
 def orders(fresh_database: str, tmp_path: Path) -> WebhookDefinition:
-    """The source of orders, its table empty and all installed in the fresh database."""
-    definition = write_source(tmp_path)
+    """The orders webhook, installed in the fresh database with an empty table."""
+    definition = write_webhook(tmp_path)
     run_sql(fresh_database, TABLE)
     install_tables(definition, writer_url=fresh_database, owner_url=fresh_database)
     return definition

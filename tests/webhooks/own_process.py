@@ -1,6 +1,6 @@
-"""A server of the source of orders, in a process of its own: ``python -m tests.webhooks.own_process INCLUDE DATABASE``.
+"""Serves the orders webhook in a separate process: ``python -m tests.webhooks.own_process INCLUDE DATABASE``.
 
-Prints its address, and ends with its standard input.
+The process prints its address, and exits when its standard input is closed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.webhooks.shop import SECRET
 
 @contextmanager
 def own_process(include: Path, database: str) -> Iterator[str]:
-    """Starts such a process, and yields its address."""
+    """Starts the process, and yields its address."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.webhooks.own_process", str(include), database],
         cwd=CLONE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -27,7 +27,7 @@ def own_process(include: Path, database: str) -> Iterator[str]:
     with process:
         assert process.stdout
         yield process.stdout.readline().strip()
-        process.communicate()  # which closes its input
+        process.communicate()  # closes its input
 
 
 if __name__ == "__main__":

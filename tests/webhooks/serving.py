@@ -1,4 +1,4 @@
-"""A real server that takes deliveries, on loopback."""
+"""Runs a real server on loopback that receives deliveries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from starlette.routing import Mount
 
 @contextmanager
 def serving_orders(include: Path, database: str, passwords: Mapping[str, str | None]) -> Iterator[str]:
-    """Serves the sources of a folder, which write to one database, and yields the address."""
+    """Serves a folder's webhooks, which write to one database, and yields the address."""
     addresses = {"shop_writer": database}
     app = create_webhook_app(include, address=addresses.__getitem__, password=passwords.__getitem__)
     config = uvicorn.Config(

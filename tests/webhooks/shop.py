@@ -1,4 +1,4 @@
-"""A shop that sends its orders, for tests: table, source, and deliveries signed by the specification's library."""
+"""A test shop that sends its orders: a table, a webhook, and deliveries signed by the specification's library."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -34,7 +35,7 @@ CREATE TABLE public.orders (
     seen_at timestamptz
 )
 """
-SOURCE: Mapping[str, Any] = {
+WEBHOOK: Mapping[str, Any] = {
     "table": "public.orders",
     "connection": "shop_writer",
     "signing": "shop_signing",
@@ -49,14 +50,14 @@ SOURCE: Mapping[str, Any] = {
     },
     "delete_when": {"path": "type", "equals": "order.deleted"},
 }
-DIRECTLY: Mapping[str, Any] = {"timeout": 120, "trust_env": False}  # no proxy stands between us and loopback
+CLIENT_OPTIONS: Mapping[str, Any] = {"timeout": 120, "trust_env": False}  # ignore proxies
 START = datetime(2013, 3, 1, 12, tzinfo=UTC)
 
 
-def write_source(include: Path, name: str = "orders", **changes: Any) -> WebhookDefinition:
-    """Writes a source's file, some of its fields changed (None: left out), and reads it."""
+def write_webhook(include: Path, name: str = "orders", **changes: Any) -> WebhookDefinition:
+    """Writes a webhook's file with changed fields (None removes a field), and reads it."""
     (include / "webhooks").mkdir(parents=True, exist_ok=True)
-    fields = {key: value for key, value in {**SOURCE, **changes}.items() if value is not None}
+    fields = {key: value for key, value in {**WEBHOOK, **changes}.items() if value is not None}
     (include / "webhooks" / f"{name}.yaml").write_text(yaml.safe_dump(fields, sort_keys=False))
     return find_webhook(include, name)
 
@@ -64,7 +65,7 @@ def write_source(include: Path, name: str = "orders", **changes: Any) -> Webhook
 def body_of(
     key: object = 1, second: float = 0, *, kind: str = "order.updated", customer: object = ..., **order: object
 ) -> bytes:
-    """Returns the body of an event that happened so many seconds after ``START``."""
+    """Returns the body of an event ``second`` seconds after ``START``."""
     content: dict[str, object] = {"id": key, **order}
     if customer is not ...:
         content["customer"] = {"name": customer}
@@ -79,7 +80,7 @@ def event_of(definition: WebhookDefinition, body: bytes, *, event_id: str | None
 def sign(
     body: bytes, *, event_id: str | None = None, seconds: float = 0, secrets: Iterable[str] = (SECRET,)
 ) -> dict[str, str]:
-    """Returns the headers of a delivery that was signed so many seconds from now, by each of the secrets."""
+    """Returns the headers of a delivery signed ``seconds`` seconds from now with each of the secrets."""
     event_id = event_id or f"msg_{uuid.uuid4().hex}"
     at = datetime.now(UTC) + timedelta(seconds=seconds)
     signatures = [Webhook(secret).sign(event_id, at, body.decode()) for secret in secrets]
@@ -91,15 +92,20 @@ def sign(
     }
 
 
-WHOLE = body_of(1, customer="Ann", status="new", amount=12.5, lines=[{"sku": "A", "n": 2}], note=None)
+ORDER_BODY = body_of(1, customer="Ann", status="new", amount=12.5, lines=[{"sku": "A", "n": 2}], note=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """Where the source listens, where it writes, and what of it tests change.
+    """A served webhook.
 
-    ``others`` are addresses of more server processes. ``deferred`` has the id of each delivery that was told to come
-    again.
+    Args:
+        address: the URL of the server process.
+        database: the URL of the database.
+        include: the folder that contains webhooks/.
+        passwords: passwords by connection id, which tests can change.
+        others: URLs of additional server processes.
+        deferred: the ids of deferred deliveries, appended by ``post_all``.
     """
 
     address: str
@@ -109,17 +115,17 @@ class Shop:
     others: tuple[str, ...] = ()
     deferred: list[str] = field(default_factory=list)
 
-    def post(self, body: bytes, *, headers: Mapping[str, str] | None = None, source: str = "orders") -> httpx.Response:
-        """Delivers a body once; signed, unless headers are given."""
+    def post(self, body: bytes, *, headers: Mapping[str, str] | None = None, webhook: str = "orders") -> httpx.Response:
+        """Delivers a body once, signed unless headers are given."""
         return httpx.post(
-            f"{self.address}/{source}", content=body, headers=sign(body) if headers is None else headers, **DIRECTLY
+            f"{self.address}/{webhook}",
+            content=body,
+            headers=sign(body) if headers is None else headers,
+            **CLIENT_OPTIONS,
         )
 
     def post_all(self, deliveries: Iterable[tuple[str, bytes]]) -> list[httpx.Response]:
-        """Delivers (id, body) pairs all at once, each as a sender does: again, where it is told to come later.
-
-        They go to the server processes in turn.
-        """
+        """Delivers (id, body) pairs concurrently, alternating between the server processes. Retries deferred ones."""
         addresses = cycle((self.address, *self.others))
 
         async def post(client: httpx.AsyncClient, event_id: str, body: bytes) -> httpx.Response:
@@ -132,29 +138,26 @@ class Shop:
                 await asyncio.sleep(0.2)
 
         async def post_all() -> list[httpx.Response]:
-            # a connection each: the server may close one that was kept alive just when it is used again
+            # One connection per delivery: the server may close a kept-alive connection just when it is reused.
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-            async with httpx.AsyncClient(limits=limits, **DIRECTLY) as client:
+            async with httpx.AsyncClient(limits=limits, **CLIENT_OPTIONS) as client:
                 return await asyncio.gather(*[post(client, *delivery) for delivery in deliveries])
 
         return asyncio.run(post_all())
 
 
-def told(responses: Iterable[httpx.Response], word: Callable[[httpx.Response], str]) -> dict[str, int]:
-    """Counts the words that responses come down to."""
-    found: dict[str, int] = {}
-    for response in responses:
-        found[word(response)] = found.get(word(response), 0) + 1
-    return found
+def count_by(responses: Iterable[httpx.Response], label: Callable[[httpx.Response], str]) -> dict[str, int]:
+    """Counts responses by label."""
+    return dict(Counter(map(label, responses)))
 
 
 def rows(shop: Shop) -> list[tuple[object, ...]]:
-    """Returns the orders."""
+    """Returns the rows of the table."""
     return ask(shop.database, "SELECT id, customer, status, amount::text, lines, note, seen_at FROM orders ORDER BY id")
 
 
-def nothing_was_left(shop: Shop) -> bool:
-    """Whether no delivery left a trace."""
+def has_no_records(shop: Shop) -> bool:
+    """Returns whether the webhook's table and the delivery tables are empty."""
     return ask(
         shop.database,
         "SELECT (SELECT count(*) FROM orders) + (SELECT count(*) FROM quire.webhook_event) "
@@ -162,8 +165,8 @@ def nothing_was_left(shop: Shop) -> bool:
     ) == [(0,)]
 
 
-def refusal(response: httpx.Response) -> tuple[int, str]:
-    """Returns status and reason of an answer that is one clear line."""
+def error_of(response: httpx.Response) -> tuple[int, str]:
+    """Returns the status and message of an error response after checking that the message is one line."""
     (word, reason), *others = response.json().items()
     assert (word, others, "\n" in reason) == ("error", [], False)
     return response.status_code, reason

@@ -1,4 +1,4 @@
-"""Connections of a source whose secrets backend does not answer: its deliveries are deferred, those of others taken."""
+"""The connection cache while a secrets backend hangs: only deliveries to that webhook are deferred."""
 
 from __future__ import annotations
 
@@ -14,51 +14,51 @@ from quire.webhooks.rejections import DeliveryDeferred
 from quire.webhooks.webhook_definition import WebhookDefinition
 
 from tests.webhooks.serving import serving_orders
-from tests.webhooks.shop import DIRECTLY, SECRET, WHOLE, sign, write_source
+from tests.webhooks.shop import CLIENT_OPTIONS, ORDER_BODY, SECRET, sign, write_webhook
 
-HUNG_DELIVERIES = 30  # more than a pool has threads
+HUNG_DELIVERIES = 30  # more than the event loop's pool has threads
 
 
 class HangingSecrets(dict[str, str | None]):
-    """Passwords by connection; that of ``hung_signing`` does not come before ``answers`` is set."""
+    """Passwords by connection. Looking up ``hung_signing`` blocks until ``answers`` is set."""
 
     def __init__(self) -> None:
         super().__init__(shop_signing=SECRET)
-        self.answers, self.asked = threading.Event(), 0
+        self.answers, self.lookups = threading.Event(), 0
 
     def __getitem__(self, connection: str) -> str | None:
         if connection == "hung_signing":
-            self.asked += 1
+            self.lookups += 1
             self.answers.wait()
         return SECRET
 
 
-def test_secrets_lookup_that_hangs_keeps_no_other_source_waiting(
+def test_secrets_hanging_lookup_does_not_block_other_webhooks(
     fresh_database: str, tmp_path: Path, orders: WebhookDefinition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection_cache, "MAX_LOOKUP_SECONDS", 3.0)
-    write_source(tmp_path, "hung", signing="hung_signing")
+    write_webhook(tmp_path, "hung", signing="hung_signing")
     passwords = HangingSecrets()
     with serving_orders(tmp_path, fresh_database, passwords) as address, ThreadPoolExecutor(HUNG_DELIVERIES) as pool:
 
-        def post(source: str) -> httpx.Response:
-            return httpx.post(f"{address}/{source}", content=WHOLE, headers=sign(WHOLE), **DIRECTLY)
+        def post(webhook: str) -> httpx.Response:
+            return httpx.post(f"{address}/{webhook}", content=ORDER_BODY, headers=sign(ORDER_BODY), **CLIENT_OPTIONS)
 
         try:
             hung = [pool.submit(post, "hung") for _ in range(HUNG_DELIVERIES)]
-            while not passwords.asked:
+            while not passwords.lookups:
                 pass
             assert post("orders").json() == {"status": "applied"}
             assert not passwords.answers.is_set()
             assert {answer.result().status_code for answer in hung} == {503}
-            assert passwords.asked == 1
+            assert passwords.lookups == 1
         finally:
             passwords.answers.set()
         assert post("hung").json() == {"status": "applied"}
 
 
 class HangingAddresses:
-    """An address that is another for each lookup; those up to ``hung`` wait until ``answers`` is set."""
+    """Returns a different address for each lookup. The first ``hung`` lookups block until ``answers`` is set."""
 
     def __init__(self, *, hung: int) -> None:
         self.answers, self.threads, self._hung = threading.Event(), list[threading.Thread](), hung
@@ -82,25 +82,25 @@ class HangingAddresses:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lookups that count as hung at once."""
+def immediate_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes every running lookup count as hung immediately."""
     monkeypatch.setattr(connection_cache, "RETRY_SECONDS", 0.0, raising=False)
     monkeypatch.setattr(connection_cache, "MAX_LOOKUP_SECONDS", 0.5)
 
 
-@pytest.mark.usefixtures("impatient")
-def test_lookup_that_hangs_for_minutes_is_given_up_for_a_new_one() -> None:
+@pytest.mark.usefixtures("immediate_retry")
+def test_lookup_hanging_for_minutes_is_replaced() -> None:
     addresses = HangingAddresses(hung=1)
     try:
         assert [addresses.ask() for _ in range(3)] == ["deferred", "postgresql://2", "postgresql://2"]
     finally:
         addresses.answers.set()
     addresses.threads[0].join()
-    assert addresses.ask() == "postgresql://2"  # and not what the old lookup has answered at last
+    assert addresses.ask() == "postgresql://2"  # not the late result of the replaced lookup
 
 
-@pytest.mark.usefixtures("impatient")
-def test_lookups_that_all_hang_have_a_bounded_number_of_threads() -> None:
+@pytest.mark.usefixtures("immediate_retry")
+def test_lookup_threads_are_bounded_when_all_hang() -> None:
     addresses = HangingAddresses(hung=connection_cache.MAX_THREADS)
     try:
         assert {addresses.ask() for _ in range(connection_cache.MAX_THREADS + 3)} == {"deferred"}
@@ -109,4 +109,4 @@ def test_lookups_that_all_hang_have_a_bounded_number_of_threads() -> None:
         addresses.answers.set()
     for thread in addresses.threads[:]:
         thread.join()
-    assert addresses.ask() == f"postgresql://{connection_cache.MAX_THREADS}"  # the newest lookup's
+    assert addresses.ask() == f"postgresql://{connection_cache.MAX_THREADS}"  # from the newest lookup

@@ -1,4 +1,4 @@
-"""Deliveries that cannot be taken now: the sender is asked to come again, and then they are."""
+"""Deferred deliveries: the sender receives 503 with Retry-After, and a retry is applied."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from quire.webhooks import delivery_app as app_module
 from tests.postgres.tracking.tables import run_sql
 from tests.webhooks.conftest import open_shop
 from tests.webhooks.shop import (
-    WHOLE,
+    ORDER_BODY,
     Shop,
     body_of,
-    nothing_was_left,
-    refusal,
+    count_by,
+    error_of,
+    has_no_records,
     rows,
     sign,
-    told,
-    write_source,
+    write_webhook,
 )
 
 
 @pytest.mark.parametrize(
-    "harm",
+    "statement",
     [
         "DROP TABLE orders",
         "ALTER TABLE orders DROP COLUMN note",
@@ -38,42 +38,42 @@ from tests.webhooks.shop import (
         "DROP SCHEMA quire CASCADE",
     ],
 )
-def test_source_that_is_not_set_up_is_ours_to_mend_and_tells_nothing(
-    shop: Shop, caplog: pytest.LogCaptureFixture, harm: str
+def test_delivery_to_webhook_not_set_up_is_deferred_without_details(
+    shop: Shop, caplog: pytest.LogCaptureFixture, statement: str
 ) -> None:
-    run_sql(shop.database, harm)
-    answer = shop.post(WHOLE)
-    assert refusal(answer) == (503, "the webhook cannot accept deliveries right now. Retry later")
+    run_sql(shop.database, statement)
+    answer = shop.post(ORDER_BODY)
+    assert error_of(answer) == (503, "the webhook cannot accept deliveries right now. Retry later")
     assert answer.headers["retry-after"] == "30"
     assert "deferred" in caplog.text
 
 
 @pytest.mark.parametrize("text", ["table: [", "tabel: public.orders\n"])
-def test_source_whose_file_is_torn_asks_to_deliver_again(shop: Shop, text: str) -> None:
+def test_delivery_with_invalid_webhook_file_is_deferred(shop: Shop, text: str) -> None:
     (shop.include / "webhooks" / "orders.yaml").write_text(text)
-    assert shop.post(WHOLE).status_code == 503
-    write_source(shop.include)
-    assert shop.post(WHOLE).status_code == 200
+    assert shop.post(ORDER_BODY).status_code == 503
+    write_webhook(shop.include)
+    assert shop.post(ORDER_BODY).status_code == 200
 
 
-def test_secrets_that_are_no_secrets_ask_to_deliver_again(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+def test_delivery_with_invalid_secret_is_deferred_and_logged(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     shop.passwords["shop_signing"] = "hunter2"
-    assert shop.post(WHOLE).status_code == 503
+    assert shop.post(ORDER_BODY).status_code == 503
     assert "secret 1 of the connection shop_signing is not whsec_" in caplog.text
     assert "hunter2" not in caplog.text
 
 
-def test_row_whose_parent_is_still_to_come_is_to_be_delivered_again(shop: Shop) -> None:
+def test_delivery_before_referenced_row_is_deferred(shop: Shop) -> None:
     run_sql(
         shop.database,
         "CREATE TABLE states (name varchar(10) PRIMARY KEY)",
         "ALTER TABLE orders ADD FOREIGN KEY (status) REFERENCES states",
     )
-    headers = sign(WHOLE)
-    assert shop.post(WHOLE, headers=headers).status_code == 503
-    assert nothing_was_left(shop)
+    headers = sign(ORDER_BODY)
+    assert shop.post(ORDER_BODY, headers=headers).status_code == 503
+    assert has_no_records(shop)
     run_sql(shop.database, "INSERT INTO states VALUES ('new')")
-    assert shop.post(WHOLE, headers=headers).json() == {"status": "applied"}
+    assert shop.post(ORDER_BODY, headers=headers).json() == {"status": "applied"}
 
 
 @pytest.fixture
@@ -84,29 +84,27 @@ def own_server(servers: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
     server.stop()
 
 
-def test_delivery_while_postgresql_is_away_is_taken_when_it_comes_again(
-    own_server: PostgresServer, tmp_path: Path
-) -> None:
+def test_delivery_while_postgresql_is_down_is_applied_on_retry(own_server: PostgresServer, tmp_path: Path) -> None:
     with open_shop(own_server.url(), tmp_path) as shop:
-        headers = sign(WHOLE)
+        headers = sign(ORDER_BODY)
         own_server.stop()
-        away = shop.post(WHOLE, headers=headers)
+        away = shop.post(ORDER_BODY, headers=headers)
         assert (away.status_code, away.headers["retry-after"]) == (503, "30")
         assert "127.0.0.1" not in away.text
         own_server.start()
-        assert shop.post(WHOLE, headers=headers).json() == {"status": "applied"}
+        assert shop.post(ORDER_BODY, headers=headers).json() == {"status": "applied"}
         assert [row[1] for row in rows(shop)] == ["Ann"]
 
 
-def test_deliveries_that_wait_too_long_are_asked_to_come_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_delivery_waiting_too_long_is_deferred(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app_module, "MAX_WAIT_SECONDS", 0.05)
     bodies = [(f"msg_{n}", body_of(n, customer="Ann")) for n in range(40)]
-    assert told(shop.post_all(bodies), lambda answer: answer.json()["status"]) == {"applied": 40}
+    assert count_by(shop.post_all(bodies), lambda answer: answer.json()["status"]) == {"applied": 40}
     assert len(rows(shop)) == 40
     assert shop.deferred
 
 
-def test_bodies_that_are_not_verified_share_a_limit_of_memory(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unverified_bodies_over_memory_limit_drop_the_oldest(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(body_memory, "MAX_HELD_BYTES", 100_000)
     place = urlsplit(shop.address)
     with ExitStack() as stack:

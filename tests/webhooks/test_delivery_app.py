@@ -1,4 +1,4 @@
-"""POST /<source> of a real server: every answer, and what it leaves in the database."""
+"""``POST /<webhook>`` of a real server: every response, and its effect on the database."""
 
 from __future__ import annotations
 
@@ -17,47 +17,47 @@ from quire.webhooks import delivery_app as app_module
 
 from tests.postgres.tracking.tables import ask, run_sql
 from tests.webhooks.shop import (
-    DIRECTLY,
+    CLIENT_OPTIONS,
+    ORDER_BODY,
     SECRET,
     START,
-    WHOLE,
     Shop,
     body_of,
-    nothing_was_left,
-    refusal,
+    error_of,
+    has_no_records,
     rows,
     sign,
-    write_source,
+    write_webhook,
 )
 
 OTHER_SECRET = "whsec_b3RoZXIgc2VjcmV0IG9mIHRoZSBzaG9w"
 
 
-def test_delivery_becomes_a_row_with_every_value(shop: Shop) -> None:
-    answer = shop.post(WHOLE)
+def test_delivery_writes_a_row_with_every_value(shop: Shop) -> None:
+    answer = shop.post(ORDER_BODY)
     assert (answer.status_code, answer.json()) == (200, {"status": "applied"})
     assert rows(shop) == [(1, "Ann", "new", "12.50", [{"sku": "A", "n": 2}], None, START)]
 
 
-def test_delivery_without_a_column_leaves_it_as_it_is_and_null_is_a_value(shop: Shop) -> None:
+def test_delivery_missing_value_keeps_column_and_null_overwrites_it(shop: Shop) -> None:
     shop.post(body_of(1, 0, customer="Ann", status="new", amount=1))
     shop.post(body_of(1, 1, status=None))
     assert [row[:6] for row in rows(shop)] == [(1, "Ann", None, "1.00", None, "none")]
 
 
-def test_delivery_that_comes_again_is_taken_once(shop: Shop) -> None:
-    headers = sign(WHOLE)
-    assert shop.post(WHOLE, headers=headers).json() == {"status": "applied"}
+def test_delivery_repeated_is_applied_once(shop: Shop) -> None:
+    headers = sign(ORDER_BODY)
+    assert shop.post(ORDER_BODY, headers=headers).json() == {"status": "applied"}
     run_sql(shop.database, "UPDATE orders SET note = 'by hand'")
-    again = shop.post(WHOLE, headers=headers)
+    again = shop.post(ORDER_BODY, headers=headers)
     assert (again.status_code, again.json()) == (200, {"status": "repeated"})
     assert [row[5] for row in rows(shop)] == ["by hand"]
 
 
-def test_other_body_under_a_used_id_is_refused(shop: Shop) -> None:
-    shop.post(WHOLE, headers=sign(WHOLE, event_id="msg_1"))
+def test_delivery_with_used_id_and_other_body_returns_409(shop: Shop) -> None:
+    shop.post(ORDER_BODY, headers=sign(ORDER_BODY, event_id="msg_1"))
     other = body_of(2, customer="Bob")
-    status, reason = refusal(shop.post(other, headers=sign(other, event_id="msg_1")))
+    status, reason = error_of(shop.post(other, headers=sign(other, event_id="msg_1")))
     assert (status, "another body was received" in reason) == (409, True)
     assert [row[0] for row in rows(shop)] == [1]
 
@@ -76,37 +76,37 @@ def test_other_body_under_a_used_id_is_refused(shop: Shop) -> None:
         ({"webhook-timestamp": "1362139200"}, "webhook-timestamp is too far from now"),
     ],
 )
-def test_delivery_that_is_not_signed_is_refused(shop: Shop, changes: dict[str, str], reason: str) -> None:
-    headers = {**sign(WHOLE), **changes}
+def test_delivery_with_invalid_signature_headers_returns_401(shop: Shop, changes: dict[str, str], reason: str) -> None:
+    headers = {**sign(ORDER_BODY), **changes}
     wire = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-    answer = httpx.post(f"{shop.address}/orders", content=WHOLE, headers=wire, **DIRECTLY)
-    status, words = refusal(answer)
-    assert (status, reason in words) == (401, True), words
-    assert nothing_was_left(shop)
+    answer = httpx.post(f"{shop.address}/orders", content=ORDER_BODY, headers=wire, **CLIENT_OPTIONS)
+    status, message = error_of(answer)
+    assert (status, reason in message) == (401, True), message
+    assert has_no_records(shop)
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(-310, 401), (-200, 200), (200, 200), (310, 401)])
-def test_delivery_signed_too_long_ago_or_ahead_is_refused(shop: Shop, seconds: int, status: int) -> None:
-    assert shop.post(WHOLE, headers=sign(WHOLE, seconds=seconds)).status_code == status
-    assert nothing_was_left(shop) == (status == 401)
+def test_delivery_signed_outside_tolerance_returns_401(shop: Shop, seconds: int, status: int) -> None:
+    assert shop.post(ORDER_BODY, headers=sign(ORDER_BODY, seconds=seconds)).status_code == status
+    assert has_no_records(shop) == (status == 401)
 
 
-def test_delivery_signed_for_another_body_is_refused(shop: Shop) -> None:
-    assert shop.post(body_of(2, customer="Eve"), headers=sign(WHOLE)).status_code == 401
-    assert nothing_was_left(shop)
+def test_delivery_signed_for_another_body_returns_401(shop: Shop) -> None:
+    assert shop.post(body_of(2, customer="Eve"), headers=sign(ORDER_BODY)).status_code == 401
+    assert has_no_records(shop)
 
 
-def test_secrets_in_rotation_are_both_right_and_gone_ones_are_not(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_in_rotation_are_accepted_until_removed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_cache, "CACHE_SECONDS", 0.0)
-    by_other = sign(WHOLE, secrets=[OTHER_SECRET])
-    assert shop.post(WHOLE, headers=by_other).status_code == 401
+    by_other = sign(ORDER_BODY, secrets=[OTHER_SECRET])
+    assert shop.post(ORDER_BODY, headers=by_other).status_code == 401
     shop.passwords["shop_signing"] = f"{SECRET}  {OTHER_SECRET}"
-    assert shop.post(WHOLE, headers=by_other).status_code == 200
-    assert shop.post(WHOLE, headers=sign(WHOLE)).status_code == 200
-    assert shop.post(WHOLE, headers=sign(WHOLE, secrets=[SECRET, OTHER_SECRET])).status_code == 200
+    assert shop.post(ORDER_BODY, headers=by_other).status_code == 200
+    assert shop.post(ORDER_BODY, headers=sign(ORDER_BODY)).status_code == 200
+    assert shop.post(ORDER_BODY, headers=sign(ORDER_BODY, secrets=[SECRET, OTHER_SECRET])).status_code == 200
     shop.passwords["shop_signing"] = OTHER_SECRET
-    assert shop.post(WHOLE, headers=sign(WHOLE)).status_code == 401
-    assert shop.post(WHOLE, headers=sign(WHOLE, secrets=[SECRET, OTHER_SECRET])).status_code == 200
+    assert shop.post(ORDER_BODY, headers=sign(ORDER_BODY)).status_code == 401
+    assert shop.post(ORDER_BODY, headers=sign(ORDER_BODY, secrets=[SECRET, OTHER_SECRET])).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -132,39 +132,39 @@ def test_secrets_in_rotation_are_both_right_and_gone_ones_are_not(shop: Shop, mo
         (body_of(1, customer=None), "the column customer does not accept null"),
     ],
 )
-def test_body_that_is_no_event_is_refused_in_one_line(shop: Shop, body: bytes, reason: str) -> None:
-    status, words = refusal(shop.post(body))
-    assert (status, reason in words) == (422, True), words
-    assert nothing_was_left(shop)
+def test_body_invalid_event_returns_422_with_one_line(shop: Shop, body: bytes, reason: str) -> None:
+    status, message = error_of(shop.post(body))
+    assert (status, reason in message) == (422, True), message
+    assert has_no_records(shop)
 
 
-def test_event_dated_more_than_a_day_ahead_is_refused(shop: Shop) -> None:
+def test_event_more_than_a_day_ahead_returns_422(shop: Shop) -> None:
     now = datetime.now(UTC) - START
     for ahead, status in ((timedelta(hours=23), 200), (timedelta(hours=25), 422), (timedelta(days=365 * 5000), 422)):
         answer = shop.post(body_of(1, (now + ahead).total_seconds(), customer="Ann"))
         assert answer.status_code == status
-    assert refusal(answer)[1].startswith("timestamp is more than one day in the future: 7")
+    assert error_of(answer)[1].startswith("timestamp is more than one day in the future: 7")
     assert ask(shop.database, "SELECT count(*) FROM quire.webhook_event") == [(1,)]
 
 
-def test_refused_delivery_may_come_again_when_it_is_mended(shop: Shop) -> None:
+def test_rejected_delivery_can_be_resent_corrected_with_its_id(shop: Shop) -> None:
     wrong, right = body_of(1, customer="Ann", amount="much"), body_of(1, customer="Ann", amount=1)
     assert shop.post(wrong, headers=sign(wrong, event_id="msg_1")).status_code == 422
     assert shop.post(right, headers=sign(right, event_id="msg_1")).status_code == 200
 
 
-def test_body_that_is_too_long_is_refused_while_it_is_read(shop: Shop) -> None:
-    write_source(shop.include, max_bytes=1000)
+def test_body_too_large_returns_413(shop: Shop) -> None:
+    write_webhook(shop.include, max_bytes=1000)
     body = body_of(1, customer="A" * 1000)
-    status, reason = refusal(shop.post(body))
+    status, reason = error_of(shop.post(body))
     assert (status, reason) == (413, "the body is larger than 1000 bytes")
     fitting = body_of(1, customer="A" * (1000 - len(body_of(1, customer=""))))
     assert len(fitting) == 1000
     assert shop.post(fitting).status_code == 200
 
 
-def test_body_without_a_length_is_refused_where_it_gets_too_long(shop: Shop) -> None:
-    """Chunked, and without an end: the server must not wait for one."""
+def test_body_without_length_returns_413_once_too_large(shop: Shop) -> None:
+    """The chunked body never ends, so the server must respond before the end."""
     place = urlsplit(shop.address)
     connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=30)
     connection.putrequest("POST", f"{place.path}/orders")
@@ -176,10 +176,10 @@ def test_body_without_a_length_is_refused_where_it_gets_too_long(shop: Shop) -> 
     answer = connection.getresponse()
     assert (answer.status, b"larger than 262144 bytes" in answer.read()) == (413, True)
     connection.close()
-    assert nothing_was_left(shop)
+    assert has_no_records(shop)
 
 
-def test_body_that_does_not_come_is_given_up(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_body_that_never_arrives_returns_408(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app_module, "MAX_READ_SECONDS", 0.2)
     place = urlsplit(shop.address)
     connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=30)
@@ -191,37 +191,38 @@ def test_body_that_does_not_come_is_given_up(shop: Shop, monkeypatch: pytest.Mon
     connection.close()
 
 
-@pytest.mark.parametrize("source", ["order", "orders.yaml", "ORDERS", "..%2Freports%2Fflights", "a" * 101])
-def test_unknown_source_is_not_found(shop: Shop, source: str) -> None:
-    assert refusal(shop.post(WHOLE, source=source))[0] == 404
+@pytest.mark.parametrize("webhook", ["order", "orders.yaml", "ORDERS", "..%2Freports%2Fflights", "a" * 101])
+def test_unknown_webhook_returns_404(shop: Shop, webhook: str) -> None:
+    assert error_of(shop.post(ORDER_BODY, webhook=webhook))[0] == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/orders/", "/orders/more", "/docs", "/openapi.json"])
-def test_nothing_else_answers(shop: Shop, path: str) -> None:
+def test_other_paths_return_404_or_405(shop: Shop, path: str) -> None:
     answers = [
-        httpx.request(method, f"{shop.address}{path}", headers=sign(b""), **DIRECTLY) for method in ("GET", "POST")
+        httpx.request(method, f"{shop.address}{path}", headers=sign(b""), **CLIENT_OPTIONS)
+        for method in ("GET", "POST")
     ]
     assert {answer.status_code for answer in answers} <= {404, 405}
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"])
-def test_other_methods_are_refused(shop: Shop, method: str) -> None:
-    assert httpx.request(method, f"{shop.address}/orders", **DIRECTLY).status_code == 405
+def test_other_methods_return_405(shop: Shop, method: str) -> None:
+    assert httpx.request(method, f"{shop.address}/orders", **CLIENT_OPTIONS).status_code == 405
 
 
-def test_source_that_is_defined_or_changed_later_is_read_without_a_restart(shop: Shop) -> None:
-    assert shop.post(WHOLE, source="more").status_code == 404
-    write_source(shop.include, "more")
-    assert shop.post(WHOLE, source="more").json() == {"status": "applied"}
-    write_source(shop.include, "more", columns={"customer": "data.order.status"})
-    shop.post(body_of(2, status="new"), source="more")
+def test_webhook_added_or_changed_later_needs_no_restart(shop: Shop) -> None:
+    assert shop.post(ORDER_BODY, webhook="more").status_code == 404
+    write_webhook(shop.include, "more")
+    assert shop.post(ORDER_BODY, webhook="more").json() == {"status": "applied"}
+    write_webhook(shop.include, "more", columns={"customer": "data.order.status"})
+    shop.post(body_of(2, status="new"), webhook="more")
     assert ask(shop.database, "SELECT customer FROM orders WHERE id = 2") == [("new",)]
 
 
 @pytest.mark.parametrize("dropped", [False, True])
-def test_column_that_a_source_names_no_longer_is_not_written_for_keys_of_before(shop: Shop, dropped: bool) -> None:
-    shop.post(WHOLE)
-    write_source(shop.include, columns={"amount": "data.order.amount"})
+def test_column_removed_from_definition_is_no_longer_written(shop: Shop, dropped: bool) -> None:
+    shop.post(ORDER_BODY)
+    write_webhook(shop.include, columns={"amount": "data.order.amount"})
     run_sql(shop.database, "UPDATE orders SET customer = 'mine'")
     if dropped:
         run_sql(shop.database, "ALTER TABLE orders DROP COLUMN customer")
@@ -231,19 +232,19 @@ def test_column_that_a_source_names_no_longer_is_not_written_for_keys_of_before(
     assert ask(shop.database, f"SELECT {column} FROM orders") == [("13.00" if dropped else "mine",)]
 
 
-def test_answers_are_json_of_one_line(shop: Shop) -> None:
+def test_error_response_is_json(shop: Shop) -> None:
     answer = shop.post(b"{", headers={})
     assert answer.headers["content-type"] == "application/json"
     assert json.loads(answer.text)["error"]
 
 
-def test_what_nobody_expected_is_told_in_one_line_too(shop: Shop) -> None:
+def test_unexpected_exception_returns_500_as_json(shop: Shop) -> None:
     del shop.passwords["shop_signing"]
-    answer = shop.post(WHOLE)
+    answer = shop.post(ORDER_BODY)
     assert (answer.status_code, answer.json()) == (500, {"error": "Internal Server Error"})
 
 
-def test_delivery_by_curl_and_openssl_as_documented_is_taken(shop: Shop) -> None:
+def test_documented_curl_and_openssl_delivery_is_applied(shop: Shop) -> None:
     text = (CLONE / "docs" / "how-to" / "receive-webhooks.md").read_text()
     (script,) = re.findall(r"## Send a delivery.*?```sh\n(.*?)```", text, re.DOTALL)
     script = script.replace("http://localhost:8080/quire-hooks", shop.address)

@@ -1,4 +1,4 @@
-"""quire hooks install and check, and quire check: what is missing is told in a line, and installed once."""
+"""``quire hooks install``, ``quire hooks check`` and ``quire check``: one line per problem, idempotent installation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quire.webhooks.ingest import DeliveryOutcome, ingest
 
 from tests.cli.test_app import quire, refusal
 from tests.postgres.tracking.tables import ask, objects, run_sql, tracked_report
-from tests.webhooks.shop import TABLE, body_of, event_of, write_source
+from tests.webhooks.shop import TABLE, body_of, event_of, write_webhook
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def database(fresh_database: str) -> str:
 
 @pytest.fixture
 def writer(postgres_server: PostgresServer, database: str) -> Iterator[str]:
-    """The address of a role that may write to the table, and make nothing."""
+    """The URL of a role that can write to the table, but not create objects."""
     run_sql(
         database,
         "CREATE ROLE shop_writer LOGIN PASSWORD 'writer'",
@@ -36,8 +36,8 @@ def writer(postgres_server: PostgresServer, database: str) -> Iterator[str]:
     run_sql(database, "DROP OWNED BY shop_writer", "DROP ROLE shop_writer")
 
 
-def test_install_and_check_as_commands(tmp_path: Path, database: str) -> None:
-    write_source(tmp_path)
+def test_hooks_install_and_check_commands(tmp_path: Path, database: str) -> None:
+    write_webhook(tmp_path)
     environment = {"QUIRE_INCLUDE": str(tmp_path), "AIRFLOW_CONN_SHOP_WRITER": database}
     (tmp_path / "reports").mkdir()
     status, line = refusal(environment, "check")
@@ -46,15 +46,15 @@ def test_install_and_check_as_commands(tmp_path: Path, database: str) -> None:
     before = objects(database)
     assert quire(environment, "hooks", "install", "orders").stdout == "orders: already installed\n"
     assert objects(database) == before
-    right = "webhooks/orders: the definition and its table are valid\n"
-    assert quire(environment, "check").stdout == right
-    assert quire(environment, "hooks", "check", "orders").stdout == right
+    valid = "webhooks/orders: the definition and its table are valid\n"
+    assert quire(environment, "check").stdout == valid
+    assert quire(environment, "hooks", "check", "orders").stdout == valid
     del environment["AIRFLOW_CONN_SHOP_WRITER"]
     assert "its table was not checked: AIRFLOW_CONN_SHOP_WRITER is not set" in quire(environment, "check").stdout
 
 
-def test_check_tells_a_torn_file_and_an_unknown_source_in_one_line(tmp_path: Path) -> None:
-    write_source(tmp_path)
+def test_check_invalid_file_or_unknown_webhook_prints_one_line(tmp_path: Path) -> None:
+    write_webhook(tmp_path)
     (tmp_path / "reports").mkdir()
     environment = {"QUIRE_INCLUDE": str(tmp_path)}
     status, line = refusal(environment, "hooks", "install", "order")
@@ -65,10 +65,10 @@ def test_check_tells_a_torn_file_and_an_unknown_source_in_one_line(tmp_path: Pat
     assert (status, "orders.yaml:1: tabel: unknown key; did you mean table?" in line) == (2, True)
 
 
-def test_check_tells_sources_that_share_a_signing_connection(tmp_path: Path) -> None:
+def test_check_shared_signing_connection_prints_warning(tmp_path: Path) -> None:
     for name, signing in (("orders", "shop_signing"), ("returns", "Shop_Signing"), ("parcels", "parcel_signing")):
-        write_source(tmp_path, name, signing=signing)
-    (tmp_path / "webhooks" / "torn.yaml").write_text("signing: shop_signing\n")
+        write_webhook(tmp_path, name, signing=signing)
+    (tmp_path / "webhooks" / "invalid.yaml").write_text("signing: shop_signing\n")
     environment = {"QUIRE_INCLUDE": str(tmp_path)}
     shared = ". Warning: it shares its signing connection with {}, so each accepts deliveries signed for the other"
     assert shared.format("returns") in quire(environment, "hooks", "check", "orders").stdout
@@ -77,7 +77,7 @@ def test_check_tells_sources_that_share_a_signing_connection(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("harm", "changes", "reason"),
+    ("statement", "changes", "reason"),
     [
         ("DROP TABLE orders", {}, r"the table public\.orders does not exist"),
         ("ALTER TABLE orders RENAME status TO state", {}, "has no column status; did you mean state"),
@@ -105,19 +105,19 @@ def test_check_tells_sources_that_share_a_signing_connection(tmp_path: Path) -> 
         ("ALTER TABLE orders RENAME TO others; CREATE VIEW orders AS SELECT * FROM others", {}, "does not exist"),
     ],
 )
-def test_table_that_cannot_be_written_is_told(
-    tmp_path: Path, database: str, harm: str, changes: dict[str, Any], reason: str
+def test_check_unwritable_table_raises_definition_error(
+    tmp_path: Path, database: str, statement: str, changes: dict[str, Any], reason: str
 ) -> None:
-    definition = write_source(tmp_path, **changes)
+    definition = write_webhook(tmp_path, **changes)
     install_tables(definition, writer_url=database, owner_url=database)
-    run_sql(database, harm)
+    run_sql(database, statement)
     with pytest.raises(DefinitionError, match=reason):
         check_webhook(definition, url=database)
 
 
-def test_columns_without_which_no_row_can_be_made_are_told(tmp_path: Path, database: str) -> None:
-    source = write_source(tmp_path)
-    install_tables(source, writer_url=database, owner_url=database)
+def test_check_unwritten_required_columns_are_listed(tmp_path: Path, database: str) -> None:
+    definition = write_webhook(tmp_path)
+    install_tables(definition, writer_url=database, owner_url=database)
     run_sql(
         database,
         "CREATE DOMAIN places AS int DEFAULT 1; ALTER TABLE orders ADD shop text NOT NULL, ADD till text NOT NULL, "
@@ -130,17 +130,15 @@ def test_columns_without_which_no_row_can_be_made_are_told(tmp_path: Path, datab
     )
 
 
-def test_unique_constraint_of_several_columns_in_any_order_is_found(tmp_path: Path, database: str) -> None:
+def test_check_accepts_unique_constraint_in_any_column_order(tmp_path: Path, database: str) -> None:
     run_sql(database, "ALTER TABLE orders ADD shop text, ADD UNIQUE (shop, customer) INCLUDE (note)")
-    definition = write_source(tmp_path, keys={"customer": "c", "shop": "s"}, columns={"note": "n"})
+    definition = write_webhook(tmp_path, keys={"customer": "c", "shop": "s"}, columns={"note": "n"})
     install_tables(definition, writer_url=database, owner_url=database)
     check_webhook(definition, url=database)
 
 
-def test_writer_that_may_make_nothing_is_granted_the_use_by_who_installs(
-    tmp_path: Path, database: str, writer: str
-) -> None:
-    definition = write_source(tmp_path)
+def test_install_by_owner_grants_access_to_restricted_writer(tmp_path: Path, database: str, writer: str) -> None:
+    definition = write_webhook(tmp_path)
     with pytest.raises(QueryError, match="permission denied for database"):
         install_tables(definition, writer_url=writer, owner_url=writer)
     assert install_tables(definition, writer_url=writer, owner_url=database) == "orders: installed"
@@ -153,8 +151,8 @@ def test_writer_that_may_make_nothing_is_granted_the_use_by_who_installs(
         check_webhook(definition, url=writer)
 
 
-def test_tables_stay_when_the_last_report_is_untracked(tmp_path: Path, database: str) -> None:
-    definition = write_source(tmp_path)
+def test_untrack_last_report_keeps_delivery_tables(tmp_path: Path, database: str) -> None:
+    definition = write_webhook(tmp_path)
     install_tables(definition, writer_url=database, owner_url=database)
     before = objects(database)
     run_sql(database, "CREATE TABLE events (id integer, at timestamptz)")

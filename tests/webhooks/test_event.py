@@ -1,4 +1,4 @@
-"""Reading bodies: keys, time, values, and which events delete."""
+"""Reading bodies as events: keys, time, values and deletions."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from quire.webhooks.event import read_event
 from quire.webhooks.rejections import BodyRejected
 from quire.webhooks.webhook_definition import WebhookDefinition
 
-from tests.webhooks.shop import body_of, event_of, write_source
+from tests.webhooks.shop import body_of, event_of, write_webhook
 
 
 @pytest.fixture
 def definition(tmp_path: Path) -> WebhookDefinition:
-    return write_source(tmp_path)
+    return write_webhook(tmp_path)
 
 
-def test_event_has_what_the_body_has(definition: WebhookDefinition) -> None:
+def test_read_event_returns_stamp_keys_and_values(definition: WebhookDefinition) -> None:
     event = event_of(definition, body_of(7, 1.5, customer="Ann", note=None), event_id="msg_1")
     assert event.stamp == ("2013-03-01T12:00:01.500000Z", "msg_1")
     assert event.keys == {"id": 7}
@@ -27,7 +27,7 @@ def test_event_has_what_the_body_has(definition: WebhookDefinition) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "at"),
+    ("text", "at"),
     [
         ('"2013-03-01T13:00:00+01:00"', "2013-03-01T12:00:00.000000Z"),
         ('"2013-03-01 12:00Z"', "2013-03-01T12:00:00.000000Z"),
@@ -38,29 +38,29 @@ def test_event_has_what_the_body_has(definition: WebhookDefinition) -> None:
         ('"0001-01-01T00:00:00Z"', "0001-01-01T00:00:00.000000Z"),
     ],
 )
-def test_time_is_told_in_utc_and_always_as_long(definition: WebhookDefinition, written: str, at: str) -> None:
-    body = f'{{"timestamp": {written}, "data": {{"order": {{"id": 1}}}}}}'.encode()
+def test_event_time_is_normalized_to_utc_microseconds(definition: WebhookDefinition, text: str, at: str) -> None:
+    body = f'{{"timestamp": {text}, "data": {{"order": {{"id": 1}}}}}}'.encode()
     assert event_of(definition, body).stamp[0] == at
 
 
-@pytest.mark.parametrize("written", ['"0001-01-01T00:00:00+01:00"', '"yesterday"', '"2013-03-01"', "1e300", "[]", "{}"])
-def test_time_that_is_none_is_refused(definition: WebhookDefinition, written: str) -> None:
-    body = f'{{"timestamp": {written}, "data": {{"order": {{"id": 1}}}}}}'.encode()
+@pytest.mark.parametrize("text", ['"0001-01-01T00:00:00+01:00"', '"yesterday"', '"2013-03-01"', "1e300", "[]", "{}"])
+def test_event_time_invalid_is_rejected(definition: WebhookDefinition, text: str) -> None:
+    body = f'{{"timestamp": {text}, "data": {{"order": {{"id": 1}}}}}}'.encode()
     with pytest.raises(BodyRejected, match="timestamp is neither an ISO 8601 time"):
         event_of(definition, body)
 
 
-def test_event_that_deletes_has_no_values(definition: WebhookDefinition) -> None:
+def test_deleting_event_has_no_values(definition: WebhookDefinition) -> None:
     event = event_of(definition, body_of(7, kind="order.deleted", customer="Ann"))
     assert (event.deletes, event.values) == (True, {})
 
 
 @pytest.mark.parametrize(("equals", "deletes"), [(True, True), (1, False), ("true", False)])
-def test_value_that_deletes_is_of_the_same_type(tmp_path: Path, equals: Any, deletes: bool) -> None:
-    definition = write_source(tmp_path, delete_when={"path": "data.order.gone", "equals": equals})
+def test_delete_when_matches_only_same_type(tmp_path: Path, equals: Any, deletes: bool) -> None:
+    definition = write_webhook(tmp_path, delete_when={"path": "data.order.gone", "equals": equals})
     assert event_of(definition, body_of(gone=True)).deletes == deletes
 
 
-def test_body_that_is_no_text_is_refused(definition: WebhookDefinition) -> None:
+def test_body_not_utf8_is_rejected(definition: WebhookDefinition) -> None:
     with pytest.raises(BodyRejected, match="not UTF-8"):
         read_event(b"\xff", event_id="m", definition=definition)

@@ -1,4 +1,4 @@
-"""Paths into a body."""
+"""Paths of values in a body."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ BODY = {"data": {"items": [{"sku": "A"}, {"sku": None}], "a.b": {"x y": 3}, "0":
         ("top", [[1, 2]]),
     ],
 )
-def test_value_is_found_or_absent(path: str, value: object) -> None:
+def test_find_value_returns_value_or_absent(path: str, value: object) -> None:
     assert find_value(BODY, path) == value
 
 
 @pytest.mark.parametrize(
     "path", ["", ".", "a.", ".a", "a..b", "[0]", "[0].a", "a[", "a[x]", "a[-1]", 'a["b]', "a b", "a]b", "$.a b"]
 )
-def test_path_that_is_none_is_refused(path: str) -> None:
+def test_parse_path_invalid_raises(path: str) -> None:
     with pytest.raises(ValueError, match="start at the top of the body"):
         parse_path(path)

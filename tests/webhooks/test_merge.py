@@ -1,4 +1,4 @@
-"""Merging: whatever the order of the events, what is known in the end is the same, and is what the last ones said."""
+"""Merging events: the result does not depend on their order, and in each column the newest event wins."""
 
 from __future__ import annotations
 
@@ -34,30 +34,30 @@ def merge(events: list[Event]) -> RowState:
 
 
 @given(EVENTS, st.randoms(use_true_random=False))
-def test_known_is_what_events_in_order_make(events: list[Event], random: object) -> None:
+def test_merge_in_any_order_matches_sequential_result(events: list[Event], random: object) -> None:
     row: dict[str, object] | None = None
     for event in sorted(events, key=lambda event: event.stamp):
         row = None if event.deletes else {**(row or {}), **event.values}
     shuffled = list(events)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    known = merge(shuffled)
-    assert (known.exists, known.values) == (row is not None, row or {})
-    assert known == merge(events)
+    state = merge(shuffled)
+    assert (state.exists, state.values) == (row is not None, row or {})
+    assert state == merge(events)
 
 
 @given(EVENTS)
-def test_known_stored_and_read_again_is_the_same(events: list[Event]) -> None:
-    known = merge(events)
-    assert RowState.from_json(known.to_json()) == known
+def test_row_state_json_round_trip_is_identical(events: list[Event]) -> None:
+    state = merge(events)
+    assert RowState.from_json(state.to_json()) == state
 
 
 @given(EVENTS)
-def test_event_taken_again_changes_nothing(events: list[Event]) -> None:
-    """As after 30 days, when its id is forgotten."""
-    known = merge(events)
-    assert reduce(RowState.merge, events, known) == known
+def test_merge_repeated_events_changes_nothing(events: list[Event]) -> None:
+    """A repeated event is merged again after its id was pruned (30 days)."""
+    state = merge(events)
+    assert reduce(RowState.merge, events, state) == state
 
 
-def test_nothing_is_known_of_a_new_record() -> None:
+def test_row_state_without_events_is_empty() -> None:
     assert RowState.from_json(None) == RowState()
     assert not RowState().exists

@@ -1,4 +1,4 @@
-"""Inside Airflow's API server: off unless a source is defined, with nothing loaded before the first delivery."""
+"""The webhook app in Airflow's API server: mounted only if a webhook exists, and loaded by the first delivery."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from quire.settings import CLONE
 
-from tests.webhooks.shop import write_source
+from tests.webhooks.shop import write_webhook
 
 HEAVY = ("starlette", "fastapi", "pydantic", "psycopg", "yaml", "airflow", "anyio")
 LOAD = f"""
@@ -32,7 +32,7 @@ def load(include: Path) -> object:
     return json.loads(done.stdout)
 
 
-def test_plugin_mounts_nothing_unless_a_source_is_defined(tmp_path: Path) -> None:
+def test_plugin_without_webhooks_mounts_no_app(tmp_path: Path) -> None:
     assert load(tmp_path) == [[], []]
-    write_source(tmp_path)
+    write_webhook(tmp_path)
     assert load(tmp_path) == [["/quire-hooks"], []]

@@ -1,4 +1,4 @@
-"""Signatures: ours and the specification's own library agree, and nothing else passes."""
+"""Signatures: verification accepts those of the specification's own library, and no others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def verify(headers: dict[str, str], body: bytes, secrets: str = SECRET, *, now: 
 
 
 @given(st.text())
-def test_signature_of_the_specifications_library_is_right(text: str) -> None:
+def test_verify_accepts_signature_of_reference_library(text: str) -> None:
     body = text.encode("utf-8", "replace")
     verify(sign(body), body)
     with pytest.raises(UnsignedDelivery, match="no signature matches"):
@@ -34,7 +34,7 @@ def test_signature_of_the_specifications_library_is_right(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("signers", "secrets", "right"),
+    ("signers", "secrets", "is_valid"),
     [
         ([SECRET], f"{OTHER} {SECRET}", True),
         ([OTHER], f"{OTHER}\n{SECRET}", True),
@@ -43,27 +43,27 @@ def test_signature_of_the_specifications_library_is_right(text: str) -> None:
         ([SECRET], SECRET.rstrip("="), True),
     ],
 )
-def test_any_signature_by_any_secret_is_right(signers: list[str], secrets: str, right: bool) -> None:
+def test_verify_accepts_any_signature_by_any_secret(signers: list[str], secrets: str, is_valid: bool) -> None:
     headers = sign(b"{}", secrets=signers)
-    if right:
+    if is_valid:
         verify(headers, b"{}", secrets)
     else:
         with pytest.raises(UnsignedDelivery):
             verify(headers, b"{}", secrets)
 
 
-def test_body_that_is_no_text_can_be_signed() -> None:
+def test_verify_accepts_binary_body() -> None:
     key, now = base64.b64decode(SECRET.removeprefix("whsec_")), str(int(time.time()))
-    made = base64.b64encode(hmac.digest(key, f"id.{now}.".encode() + b"\xff\x00", "sha256")).decode()
-    verify_signature(SignatureHeaders("id", now, (made,)), b"\xff\x00", secrets=[key])
+    signature = base64.b64encode(hmac.digest(key, f"id.{now}.".encode() + b"\xff\x00", "sha256")).decode()
+    verify_signature(SignatureHeaders("id", now, (signature,)), b"\xff\x00", secrets=[key])
 
 
 @pytest.mark.parametrize(
-    ("offset", "right"), [(-300, True), (-301, False), (300, True), (301, False), (0, True), (1e9, False)]
+    ("offset", "is_valid"), [(-300, True), (-301, False), (300, True), (301, False), (0, True), (1e9, False)]
 )
-def test_time_may_be_off_by_the_tolerance_both_ways(offset: float, right: bool) -> None:
+def test_signature_time_within_tolerance_is_accepted(offset: float, is_valid: bool) -> None:
     headers = {"webhook-id": "m", "webhook-timestamp": "1362139200", "webhook-signature": "v1,AAAA"}
-    if right:
+    if is_valid:
         parse_signature_headers(headers, now=1362139200 + offset, tolerance=FIVE_MINUTES)
     else:
         with pytest.raises(UnsignedDelivery, match="too far from now"):
@@ -73,7 +73,7 @@ def test_time_may_be_off_by_the_tolerance_both_ways(offset: float, right: bool) 
 @pytest.mark.parametrize(
     "text", [None, "", "  ", "hunter2", "whsec_", "whsec_!!", f"{SECRET} hunter2", "whsec_a", "whsec_YQ=="]
 )
-def test_secret_that_is_none_is_told_without_it(text: str | None) -> None:
+def test_parse_secrets_invalid_raises_without_secret(text: str | None) -> None:
     with pytest.raises(SettingsError, match=r"of the connection signing|the connection signing has no") as caught:
         parse_secrets(text, connection="signing")
     assert "hunter2" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Rows that arrive by webhook make stored partitions stale: the report's next run has them."""
+"""Rows written by webhooks make stored partitions stale, so the report's next run reads them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quire.postgres.tracking.installation import track
 from tests.events import fill_events, request_of, session_of
 from tests.postgres.tracking.tables import tracked_report
 from tests.webhooks.conftest import open_shop
-from tests.webhooks.shop import Shop, body_of, write_source
+from tests.webhooks.shop import Shop, body_of, write_webhook
 
 EVENTS = {
     "table": "public.events",
@@ -27,25 +27,25 @@ EVENTS = {
 def shop(fresh_database: str, tmp_path: Path) -> Iterator[Shop]:
     fill_events(fresh_database)
     with open_shop(fresh_database, tmp_path) as shop:
-        write_source(tmp_path, "events", **EVENTS)
+        write_webhook(tmp_path, "events", **EVENTS)
         yield shop
 
 
-def test_row_that_arrives_is_in_the_next_run_of_a_tracked_report(shop: Shop, tmp_path: Path, bucket: S3Store) -> None:
+def test_delivery_makes_partitions_of_tracked_report_stale(shop: Shop, tmp_path: Path, bucket: S3Store) -> None:
     report = tracked_report(tmp_path)
     track(report, shop.database)
 
     def run() -> tuple[list[str], int]:
         outcome = run_report(report, request_of(report), session=session_of(shop.database), store=bucket)
-        read = [part.key for part in outcome.partitions if not part.cache_hit]
-        return read, sum(part.rows for part in outcome.partitions)
+        keys = [part.key for part in outcome.partitions if not part.cache_hit]
+        return keys, sum(part.rows for part in outcome.partitions)
 
     assert run() == (["2013-01", "2013-02", "2013-03"], 6)
     assert run() == ([], 6)
     arrived = body_of(7, at="2013-02-10T12:00:00Z", kind="a", amount=1)
-    assert shop.post(arrived, source="events").json() == {"status": "applied"}
+    assert shop.post(arrived, webhook="events").json() == {"status": "applied"}
     assert run() == (["2013-02"], 7)
     moved = body_of(7, 1, at="2013-03-10T12:00:00Z")
-    assert shop.post(moved, source="events").json() == {"status": "applied"}
+    assert shop.post(moved, webhook="events").json() == {"status": "applied"}
     assert run() == (["2013-02", "2013-03"], 7)
     assert run() == ([], 7)

@@ -1,4 +1,4 @@
-"""A source's file: what is wrong is told with file, line, field, reason and the likely word."""
+"""A webhook's file: errors state the file, field and reason, and suggest a similar name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quire.settings import CLONE
 from quire.webhooks.webhook_definition import WebhookDefinition
 from quire.webhooks.webhook_files import WebhookFiles, find_webhook, webhook_names
 
-from tests.webhooks.shop import SOURCE, write_source
+from tests.webhooks.shop import WEBHOOK, write_webhook
 
 FILE = "include/webhooks/orders.yaml"
 
@@ -23,16 +23,16 @@ def include(tmp_path: Path) -> Path:
     return tmp_path / "include"
 
 
-def test_source_is_named_for_its_file_and_has_defaults(include: Path) -> None:
-    definition = write_source(include, event_time="timestamp", delete_when=None)
+def test_webhook_has_name_of_its_file_and_defaults(include: Path) -> None:
+    definition = write_webhook(include, event_time="timestamp", delete_when=None)
     assert (definition.name, definition.table_parts) == ("orders", ("public", "orders"))
     assert (definition.max_bytes, definition.tolerance) == (262_144, timedelta(minutes=5))
     assert (definition.event_time.path, definition.event_time.column) == ("timestamp", None)
-    assert definition.written == ("id", *SOURCE["columns"])
+    assert definition.written == ("id", *WEBHOOK["columns"])
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"tabel": "public.orders"}, "tabel: unknown key; did you mean table?"),
         ({"sql_text": ""}, "sql_text: unknown key; valid keys: table, connection"),
@@ -50,39 +50,39 @@ def test_source_is_named_for_its_file_and_has_defaults(include: Path) -> None:
         ({"delete_when": {"path": "type"}}, "delete_when.equals: missing"),
     ],
 )
-def test_mistake_is_told_with_its_place(include: Path, changes: dict[str, Any], told: str) -> None:
+def test_webhook_invalid_field_raises_with_file_and_field(include: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(DefinitionError) as caught:
-        write_source(include, **changes)
+        write_webhook(include, **changes)
     assert str(caught.value).startswith(FILE)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_name_is_the_files_own(include: Path) -> None:
-    write_source(include)
+def test_webhook_with_name_field_raises(include: Path) -> None:
+    write_webhook(include)
     file = include / "webhooks" / "orders.yaml"
     file.write_text(f"{file.read_text()}name: orders\n")
     with pytest.raises(DefinitionError, match="name: remove this key: the file name is the webhook's"):
         find_webhook(include, "orders")
 
 
-def test_unknown_source_is_told_with_the_likely_one(include: Path) -> None:
-    write_source(include)
+def test_find_webhook_unknown_name_suggests_similar(include: Path) -> None:
+    write_webhook(include)
     with pytest.raises(DefinitionError, match="no webhook is named 'order' in include/webhooks; did you mean orders"):
         find_webhook(include, "order")
 
 
-def test_folder_that_is_not_there_has_no_sources(include: Path) -> None:
+def test_webhook_names_missing_folder_returns_none(include: Path) -> None:
     assert webhook_names(include) == ()
     assert WebhookFiles(include).find("orders") is None
 
 
 @pytest.mark.parametrize("name", ["Orders", "my-orders", "_orders"])
-def test_source_whose_name_is_no_address_is_refused(include: Path, name: str) -> None:
+def test_webhook_invalid_file_name_raises(include: Path, name: str) -> None:
     with pytest.raises(DefinitionError, match="use lowercase letters, digits and _"):
-        write_source(include, name)
+        write_webhook(include, name)
 
 
-def test_documented_source_is_right_and_every_field_is_documented(include: Path) -> None:
+def test_documented_webhook_is_valid_and_has_every_field(include: Path) -> None:
     text = (CLONE / "docs" / "how-to" / "receive-webhooks.md").read_text()
     (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     (include / "webhooks").mkdir(parents=True)

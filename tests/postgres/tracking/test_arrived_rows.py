@@ -1,4 +1,4 @@
-"""Rows that a new partition brings along: they are read only where that runs nobody else's code."""
+"""Existing rows of a new partition: they are read only if that cannot execute another role's code."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ TRACKER = "test_tracker"
 
 @pytest.fixture
 def tracker(postgres_server: PostgresServer, fresh_database: str) -> Iterator[str]:
-    """The address of a role that tracks, and is a member of the role that owns the table."""
+    """The URL of a role that installs tracking. It can be a member of the table's owner."""
     url = login(postgres_server, fresh_database, TRACKER)
     database = fresh_database.rpartition("/")[2]
     run_sql(fresh_database, f"GRANT CREATE ON DATABASE {database} TO {TRACKER}")
     yield url
-    revoke = f"REVOKE {ATTACKER} FROM {TRACKER}"  # a role that other tests may not have made yet
+    revoke = f"REVOKE {ATTACKER} FROM {TRACKER}"  # the role may not exist yet
     run_sql(
         fresh_database,
         f"DO $$ BEGIN {revoke}; EXCEPTION WHEN undefined_object THEN NULL; END $$",
@@ -37,7 +37,7 @@ def tracker(postgres_server: PostgresServer, fresh_database: str) -> Iterator[st
     )
 
 
-def test_track_reads_no_partition_that_another_role_owns(
+def test_track_new_partition_of_untrusted_owner_is_not_read(
     tmp_path: Path, postgres_server: PostgresServer, fresh_database: str, tracker: str
 ) -> None:
     attacker = attacker_url(postgres_server, fresh_database, creates_schemas=True)
@@ -62,7 +62,7 @@ def test_track_reads_no_partition_that_another_role_owns(
     assert stale(before, tokens(report, fresh_database)) == list(before)
 
 
-def test_empty_partition_of_another_role_makes_nothing_stale(
+def test_track_empty_partition_of_untrusted_owner_makes_nothing_stale(
     tmp_path: Path, postgres_server: PostgresServer, fresh_database: str, tracker: str
 ) -> None:
     attacker = attacker_url(postgres_server, fresh_database, creates_schemas=True)
@@ -76,7 +76,7 @@ def test_empty_partition_of_another_role_makes_nothing_stale(
     assert stale(before, tokens(report, fresh_database)) == []
 
 
-def test_new_partition_with_forced_row_security_makes_all_stale(
+def test_track_new_partition_with_forced_row_security_makes_all_stale(
     tmp_path: Path, fresh_database: str, tracker: str
 ) -> None:
     run_sql(fresh_database, f"GRANT CREATE ON SCHEMA public TO {TRACKER}")

@@ -1,4 +1,4 @@
-"""quire track, untrack and check as commands."""
+"""The commands ``quire track``, ``untrack`` and ``check``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUN = ("run", "events", "--start", "2013-01-01", "--end", "2013-03-31", "--json"
 def environment(
     tmp_path: Path, postgres_server: PostgresServer, fresh_database: str, quire_environment: dict[str, str]
 ) -> dict[str, str]:
-    """A reader's connection and an owner's, over the events."""
+    """The connections of a reader and an owner, with the events."""
     fill_events(fresh_database)
     run_sql(fresh_database, reader_role_statements(), f"ALTER ROLE {READER} PASSWORD 'reader'")
     tracked_report(tmp_path, tables=[EVENTS])
@@ -34,7 +34,7 @@ def environment(
     }
 
 
-def test_track_run_change_and_untrack(environment: dict[str, str]) -> None:
+def test_track_run_change_and_untrack_commands(environment: dict[str, str]) -> None:
     line = "quire: events: changes to public.events are not tracked. Run `quire track events`"
     assert refusal(environment, *RUN) == (1, line)
     done = quire(environment, "check", "events")
@@ -45,15 +45,15 @@ def test_track_run_change_and_untrack(environment: dict[str, str]) -> None:
     assert quire(environment, "check", "events").returncode == 0
     assert [part["stored"] for part in json.loads(quire(environment, *RUN).stdout)["partitions"]] == [False] * 3
     run_sql(environment["AIRFLOW_CONN_QUIRE_OWNER"], "DELETE FROM events WHERE id = 3")
-    told = json.loads(quire(environment, *RUN).stdout)
-    assert [part["stored"] for part in told["partitions"]] == [True, False, True]
+    outcome = json.loads(quire(environment, *RUN).stdout)
+    assert [part["stored"] for part in outcome["partitions"]] == [True, False, True]
     assert json.loads(quire(environment, *RUN).stdout)["reused"] is True
     done = quire(environment, "untrack", "events")
     assert (done.returncode, done.stdout, done.stderr) == (0, "public.events: no longer tracked\n", "")
     assert quire(environment, "untrack", "events").stdout == "no table of this report was tracked\n"
 
 
-def test_report_without_a_definition_is_untracked_by_its_name(environment: dict[str, str]) -> None:
+def test_untrack_report_without_definition_succeeds(environment: dict[str, str]) -> None:
     assert quire(environment, "track", "events").returncode == 0
     (Path(environment["QUIRE_INCLUDE"]) / "reports" / "events.yaml").unlink()
     done = quire(environment, "untrack", "events")
@@ -61,13 +61,13 @@ def test_report_without_a_definition_is_untracked_by_its_name(environment: dict[
     assert "looking for its triggers through quire_owner" in done.stderr
 
 
-def test_track_by_the_reader_is_refused_in_one_line(environment: dict[str, str]) -> None:
+def test_track_as_reader_fails_with_one_line(environment: dict[str, str]) -> None:
     del environment["AIRFLOW_CONN_QUIRE_OWNER"]
     status, line = refusal(environment, "track", "events")
     assert (status, "permission denied for database" in line) == (1, True)
 
 
-def test_track_of_a_report_that_is_not_tracked_is_refused(environment: dict[str, str], tmp_path: Path) -> None:
+def test_track_report_without_tracked_freshness_fails(environment: dict[str, str], tmp_path: Path) -> None:
     events_report(tmp_path)
     status, line = refusal(environment, "track", "events")
     assert (status, line) == (2, "quire: events: set source.freshness to tracked before installing change tracking")

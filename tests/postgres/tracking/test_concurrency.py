@@ -1,4 +1,4 @@
-"""Writers beside writers, beside compaction, beside runs: nobody waits, no change is missed, no token lies."""
+"""Concurrent writers, compaction and runs: none waits, no change is missed, and equal tokens mean equal rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.events import request_of, session_of
 from tests.postgres.tracking.tables import PARTITIONED, ask, run_sql, tokens, tracked_report
 
 WRITERS, SECONDS, ROUNDS = 3, 4, 3
-MAX_PAUSE = 0.3  # so that some tokens stay while others are looked at
+MAX_PAUSE = 0.3  # leaves some tokens unchanged between readings
 Rows = list[tuple[int, str, str | None]]
 
 
@@ -47,12 +47,12 @@ def database(fresh_database: str) -> str:
 
 @pytest.fixture
 def report(tmp_path: Path, database: str) -> ReportDefinition:
-    definition = tracked_report(tmp_path, partition="week")  # short: a change that is missed in one shows for long
+    definition = tracked_report(tmp_path, partition="week")  # short, so a missed change stays visible
     track(definition, database)
     return definition
 
 
-def test_writers_of_one_bucket_do_not_wait_for_one_another(report: ReportDefinition, database: str) -> None:
+def test_writers_to_one_bucket_do_not_block_each_other(report: ReportDefinition, database: str) -> None:
     insert = "INSERT INTO events (id, at) SELECT n, '2013-02-02 12:30' FROM generate_series(1, 500) AS n"
     with psycopg.connect(database) as first, psycopg.connect(database) as second, psycopg.connect(database) as third:
         first.execute(insert)
@@ -64,7 +64,7 @@ def test_writers_of_one_bucket_do_not_wait_for_one_another(report: ReportDefinit
         assert ask(database, "SELECT count(*) FROM pg_locks WHERE NOT granted") == [(0,)]
 
 
-def test_writer_compaction_and_reader_do_not_wait_for_one_another(report: ReportDefinition, database: str) -> None:
+def test_writer_compaction_and_reader_do_not_block_each_other(report: ReportDefinition, database: str) -> None:
     run_sql(database, *["UPDATE events SET amount = 7"] * 3)
     with psycopg.connect(database) as writer, open_transaction(session_of(database)) as reader:
         writer.execute("SET lock_timeout = '1ms'")
@@ -76,19 +76,19 @@ def test_writer_compaction_and_reader_do_not_wait_for_one_another(report: Report
         assert tokens(report, database) == before
 
 
-def test_compaction_changes_no_token_and_leaves_a_record_a_bucket(report: ReportDefinition, database: str) -> None:
+def test_compact_keeps_tokens_and_leaves_one_record_per_bucket(report: ReportDefinition, database: str) -> None:
     run_sql(database, *["UPDATE events SET amount = 7", "UPDATE events_new_a SET amount = 8", "TRUNCATE events"] * 2)
     run_sql(database, "INSERT INTO events (id, at) VALUES (1, '2013-02-02')")
     before = tokens(report, database)
     records = ask(database, "SELECT count(*) FROM quire.change_log")[0][0]
-    shrunk = compact(database)
+    removed = compact(database)
     assert tokens(report, database) == before
     left = ask(database, "SELECT count(*), count(DISTINCT (relation, time_column, bucket)) FROM quire.change_log")
-    assert left == [(records - shrunk, records - shrunk)]
+    assert left == [(records - removed, records - removed)]
     assert compact(database) == 0
 
 
-def test_two_compactions_at_once_change_no_token(report: ReportDefinition, database: str) -> None:
+def test_compact_concurrently_keeps_tokens(report: ReportDefinition, database: str) -> None:
     for _ in range(5):
         run_sql(database, *["UPDATE events SET amount = 7"] * 4)
         before = tokens(report, database)
@@ -104,28 +104,28 @@ def _weeks(definition: ReportDefinition) -> list[DatePartition]:
 
 
 class Ledger:
-    """What the database held under each token: whoever reads a token has the rows of the same snapshot noted."""
+    """Records the rows of the database for each freshness token, from the snapshot that the token was read in."""
 
     def __init__(self, definition: ReportDefinition, url: str) -> None:
         self._definition, self._url, self._weeks = definition, url, _weeks(definition)
-        self.held: dict[tuple[str, str], Rows] = {}
+        self.rows: dict[tuple[str, str], Rows] = {}
 
-    def note(self, part: DatePartition, token: str, transaction: SourceTransaction) -> None:
-        """Notes the rows that a transaction sees; the same token has always the same rows."""
+    def record(self, part: DatePartition, token: str, transaction: SourceTransaction) -> None:
+        """Records the rows in a transaction's snapshot, and checks that equal tokens have equal rows."""
         rows = transaction.fetch(
             "SELECT id, at, amount::text AS amount FROM events "
             f"WHERE at >= '{part.starts_at}' AND at < '{part.stops_at}'"
         )
-        seen = sorted((row["id"], row["at"].astimezone(UTC).isoformat(), row["amount"]) for row in rows)
-        assert self.held.setdefault((part.key, token), seen) == seen
+        visible = sorted((row["id"], row["at"].astimezone(UTC).isoformat(), row["amount"]) for row in rows)
+        assert self.rows.setdefault((part.key, token), visible) == visible
 
-    def look(self) -> dict[str, str]:
-        """Reads all tokens."""
+    def read_tokens(self) -> dict[str, str]:
+        """Reads and records all tokens."""
         with open_transaction(session_of(self._url)) as transaction:
-            found = tracked_tokens(self._definition, self._weeks, transaction=transaction)
+            tokens_by_key = tracked_tokens(self._definition, self._weeks, transaction=transaction)
             for part in self._weeks:
-                self.note(part, found[part.key], transaction)
-        return found
+                self.record(part, tokens_by_key[part.key], transaction)
+        return tokens_by_key
 
 
 def stored_rows(store: S3Store, staged: StagedPartition) -> Rows:
@@ -134,20 +134,20 @@ def stored_rows(store: S3Store, staged: StagedPartition) -> Rows:
     return sorted((number, at.isoformat(), None if amount is None else str(amount)) for number, at, amount in rows)
 
 
-def change(chance: random.Random, connection: psycopg.Connection) -> None:
-    """Makes one change of any kind; a row that another has locked is left alone."""
-    moment = f"2013-0{chance.randint(1, 3)}-{chance.randint(1, 28):02d} {chance.randint(0, 23):02d}:30"
+def change(rng: random.Random, connection: psycopg.Connection) -> None:
+    """Makes one random change. Skips rows that another writer has locked."""
+    timestamp = f"2013-0{rng.randint(1, 3)}-{rng.randint(1, 28):02d} {rng.randint(0, 23):02d}:30"
     some = "(SELECT id FROM events ORDER BY random() LIMIT 1 FOR UPDATE SKIP LOCKED)"
-    leaf = chance.choice(("events_new_a", "events_new_b"))
+    leaf = rng.choice(("events_new_a", "events_new_b"))
     statements = {
-        f"INSERT INTO events VALUES ({chance.randint(100, 10**9)}, '{moment}', '{chance.choice('ab')}', 1)": 2,
-        f"UPDATE events SET amount = {chance.randint(1, 9)} WHERE id = {some}": 2,
-        f"UPDATE events SET at = '{moment}', kind = '{chance.choice('ab')}' WHERE id = {some}": 6,
+        f"INSERT INTO events VALUES ({rng.randint(100, 10**9)}, '{timestamp}', '{rng.choice('ab')}', 1)": 2,
+        f"UPDATE events SET amount = {rng.randint(1, 9)} WHERE id = {some}": 2,
+        f"UPDATE events SET at = '{timestamp}', kind = '{rng.choice('ab')}' WHERE id = {some}": 6,
         f"DELETE FROM events WHERE id = {some}": 1,
         f"UPDATE {leaf} SET amount = 3 WHERE id = {some}": 2,
         f"DELETE FROM {leaf} WHERE id = {some}": 1,
     }
-    (statement,) = chance.choices(list(statements), list(statements.values()))
+    (statement,) = rng.choices(list(statements), list(statements.values()))
     try:
         with connection.transaction():  # a savepoint
             connection.execute(statement)
@@ -156,39 +156,39 @@ def change(chance: random.Random, connection: psycopg.Connection) -> None:
 
 
 def write(url: str, seed: int) -> None:
-    """Writes in transactions that end late, some of them in a rollback."""
-    chance = random.Random(seed)  # noqa: S311 - a test's own
+    """Writes in transactions that end late. Some are rolled back."""
+    rng = random.Random(seed)  # noqa: S311 - a fixed sequence
     with psycopg.connect(url) as connection:
         connection.execute("SET lock_timeout = '300ms'")
         connection.commit()
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
-            for _ in range(chance.randint(1, 2)):
-                change(chance, connection)
-            time.sleep(chance.random() * MAX_PAUSE)
-            connection.rollback() if chance.random() < 0.3 else connection.commit()
+            for _ in range(rng.randint(1, 2)):
+                change(rng, connection)
+            time.sleep(rng.random() * MAX_PAUSE)
+            connection.rollback() if rng.random() < 0.3 else connection.commit()
 
 
-def repeat(action: Callable[[], object], over: threading.Event) -> int:
+def repeat(action: Callable[[], object], stopped: threading.Event) -> int:
     count = 0
-    while not over.is_set() or not count:
+    while not stopped.is_set() or not count:
         action()
         count += 1
     return count
 
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
-def test_what_is_stored_is_what_the_database_held_whatever_writers_do(
+def test_stored_rows_match_their_token_under_concurrent_writes(
     report: ReportDefinition, database: str, bucket: S3Store, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    ledger, over, staged = Ledger(report, database), threading.Event(), list[StagedPartition]()
-    ask_tokens = freshness.freshness_tokens
+    ledger, stopped, staged = Ledger(report, database), threading.Event(), list[StagedPartition]()
+    read_tokens = freshness.freshness_tokens
 
-    def noted_tokens(*arguments: Any, transaction: SourceTransaction) -> dict[str, str]:
-        found = ask_tokens(*arguments, transaction=transaction)
+    def record_tokens(*arguments: Any, transaction: SourceTransaction) -> dict[str, str]:
+        tokens_by_key = read_tokens(*arguments, transaction=transaction)
         for part in arguments[2]:
-            ledger.note(part, found[part.key], transaction)
-        return found
+            ledger.record(part, tokens_by_key[part.key], transaction)
+        return tokens_by_key
 
     def store_all() -> None:
         session = session_of(database)
@@ -197,18 +197,21 @@ def test_what_is_stored_is_what_the_database_held_whatever_writers_do(
         for group in planned.groups:
             staged.extend(extract.extract_partitions(report, planned.plan, group, session=session, store=bucket))
 
-    monkeypatch.setattr(freshness, "freshness_tokens", noted_tokens)
+    monkeypatch.setattr(freshness, "freshness_tokens", record_tokens)
     with ThreadPoolExecutor(WRITERS + 3) as pool:
-        others = [pool.submit(repeat, action, over) for action in (store_all, ledger.look, lambda: compact(database))]
+        others = [
+            pool.submit(repeat, action, stopped)
+            for action in (store_all, ledger.read_tokens, lambda: compact(database))
+        ]
         writers = [pool.submit(write, database, seed * 1000 + number) for number in range(WRITERS)]
         try:
             for writer in writers:
                 writer.result()
         finally:
-            over.set()
+            stopped.set()
         assert all(other.result() for other in others)
-    quiet = ledger.look()
+    final = ledger.read_tokens()
     store_all()
-    assert {part.key: part.freshness_token for part in staged[-len(quiet) :]} == quiet
+    assert {part.key: part.freshness_token for part in staged[-len(final) :]} == final
     for part in staged:
-        assert stored_rows(bucket, part) == ledger.held[part.key, part.freshness_token], part.key
+        assert stored_rows(bucket, part) == ledger.rows[part.key, part.freshness_token], part.key

@@ -1,4 +1,4 @@
-"""`quire check` finds the tables that a query reads and the definition forgot, and those that are not tracked."""
+"""``quire check`` reports tables that a query reads but the definition does not list, and untracked tables."""
 
 from __future__ import annotations
 
@@ -29,56 +29,54 @@ def database(fresh_database: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("source", "forgotten"),
+    ("source", "unlisted"),
     [
         ("public.events AS e", []),
         ("public.events AS e JOIN kinds USING (kind)", ["public.kinds"]),
-        ("public.events AS e LEFT JOIN kinds USING (kind)", ["public.kinds"]),  # the plan leaves it out
+        ("public.events AS e LEFT JOIN kinds USING (kind)", ["public.kinds"]),  # the plan omits it
         ("named_again AS e", ["public.kinds"]),
         (f"(SELECT {COLUMNS} FROM events AS e WHERE false AND EXISTS (SELECT FROM kinds)) AS e", ["public.kinds"]),
         ("(WITH k AS (SELECT 1 FROM kinds) SELECT e.* FROM events AS e, k) AS e", ["public.kinds"]),
         ("pg_class AS c, public.events AS e", []),
     ],
 )
-def test_table_that_the_definition_forgot_is_advised(
-    tmp_path: Path, database: str, source: str, forgotten: list[str]
-) -> None:
+def test_check_unlisted_table_prints_warning(tmp_path: Path, database: str, source: str, unlisted: list[str]) -> None:
     definition = tracked_report(tmp_path, sql=f"SELECT {COLUMNS} FROM {source} {RANGE}")
     track(definition, database)
     advice = check_query(definition, session=session_of(database))
-    told = "the query reads {}, which is not in source.tables: changes to it will not be detected"
-    assert [line for line in advice if "source.tables" in line] == [told.format(name) for name in forgotten]
+    warning = "the query reads {}, which is not in source.tables: changes to it will not be detected"
+    assert [line for line in advice if "source.tables" in line] == [warning.format(name) for name in unlisted]
 
 
 @pytest.mark.parametrize(
-    ("tables", "source", "forgotten"),
+    ("tables", "source", "unlisted"),
     [
         ([EVENTS], "public.events AS e", []),
         ([EVENTS], "public.events_new_a AS e", []),
     ],
 )
-def test_partitions_are_their_tables(
-    tmp_path: Path, fresh_database: str, tables: list[dict[str, str]], source: str, forgotten: list[str]
+def test_check_partition_counts_as_its_table(
+    tmp_path: Path, fresh_database: str, tables: list[dict[str, str]], source: str, unlisted: list[str]
 ) -> None:
     run_sql(fresh_database, PARTITIONED.format(kind="timestamptz"))
     definition = tracked_report(tmp_path, tables=tables, sql=f"SELECT {COLUMNS} FROM {source} {RANGE}")
     track(definition, fresh_database)
     advice = check_query(definition, session=session_of(fresh_database))
-    assert [line.split()[3].rstrip(",") for line in advice if "source.tables" in line] == forgotten
+    assert [line.split()[3].rstrip(",") for line in advice if "source.tables" in line] == unlisted
 
 
 @pytest.mark.parametrize(
-    ("made", "name", "parent"),
+    ("statements", "name", "parent"),
     [
         (PARTITIONED.format(kind="timestamptz"), "events_new_a", "public.events_new"),
         (PARTITIONED.format(kind="timestamptz"), "public.events_new", "public.events"),
         (f"{TABLE}; CREATE TABLE late () INHERITS (events)", "late", "public.events"),
     ],
 )
-def test_partition_without_the_table_that_it_belongs_to_is_refused(
-    tmp_path: Path, fresh_database: str, made: str, name: str, parent: str
+def test_track_child_without_its_parent_raises(
+    tmp_path: Path, fresh_database: str, statements: str, name: str, parent: str
 ) -> None:
-    run_sql(fresh_database, made)
+    run_sql(fresh_database, statements)
     definition = tracked_report(tmp_path, tables=[{"name": name, "time_column": "at"}])
     reason = f"{name} is a child of {parent}, and writes to {parent} do not fire its triggers. List {parent} instead"
     with pytest.raises(NotTrackedError, match=reason):
@@ -87,13 +85,13 @@ def test_partition_without_the_table_that_it_belongs_to_is_refused(
     assert len(track(both, fresh_database)) == 2
 
 
-def test_tables_that_are_not_tracked_are_refused_by_name(tmp_path: Path, database: str) -> None:
+def test_check_untracked_tables_raises_with_their_names(tmp_path: Path, database: str) -> None:
     definition = tracked_report(tmp_path, tables=[EVENTS, "kinds"])
     reason = r"^events: changes to public\.events, kinds are not tracked\. Run `quire track events`$"
     with pytest.raises(NotTrackedError, match=reason):
         check_query(definition, session=session_of(database))
 
 
-def test_report_that_is_not_tracked_is_not_asked_for_its_tables(tmp_path: Path, database: str) -> None:
+def test_check_untracked_report_skips_source_tables(tmp_path: Path, database: str) -> None:
     definition = tracked_report(tmp_path, source={"freshness": "always", "tables": []})
     assert not [line for line in check_query(definition, session=session_of(database)) if "tables" in line]

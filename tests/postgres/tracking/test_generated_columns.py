@@ -1,4 +1,4 @@
-"""A generated column with another expression: every stored row of its table counts as changed."""
+"""A changed expression of a generated column makes every stored partition stale."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MONTHS = ["2013-01", "2013-02", "2013-03"]
 
 @pytest.fixture
 def tracked(tmp_path: Path, fresh_database: str) -> ReportDefinition:
-    """A tracked table of events, in partitions, with a stored and a virtual generated column."""
+    """A tracked, partitioned table of events with a stored and a virtual generated column."""
     run_sql(
         fresh_database,
         PARTITIONED.format(kind="timestamptz"),
@@ -28,7 +28,7 @@ def tracked(tmp_path: Path, fresh_database: str) -> ReportDefinition:
 
 
 @pytest.mark.parametrize(("column", "table"), [("twice", "events"), ("thrice", "events"), ("twice", "events_old")])
-def test_expression_that_was_replaced_makes_everything_stale(
+def test_replaced_generated_expression_makes_all_partitions_stale(
     tracked: ReportDefinition, fresh_database: str, column: str, table: str
 ) -> None:
     before = tokens(tracked, fresh_database)
@@ -37,7 +37,7 @@ def test_expression_that_was_replaced_makes_everything_stale(
     assert stale(before, tokens(tracked, fresh_database)) == MONTHS
 
 
-def test_expression_that_another_partition_has_already_makes_everything_stale(
+def test_generated_expression_copied_per_partition_makes_all_stale(
     tracked: ReportDefinition, fresh_database: str
 ) -> None:
     leaves = (
@@ -51,9 +51,7 @@ def test_expression_that_another_partition_has_already_makes_everything_stale(
         assert stale(before, tokens(tracked, fresh_database)) == MONTHS, partition
 
 
-def test_new_partition_with_the_same_expressions_leaves_the_others_fresh(
-    tracked: ReportDefinition, fresh_database: str
-) -> None:
+def test_new_partition_with_same_expressions_keeps_others_fresh(tracked: ReportDefinition, fresh_database: str) -> None:
     before = tokens(tracked, fresh_database)
     run_sql(
         fresh_database,

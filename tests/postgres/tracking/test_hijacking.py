@@ -1,4 +1,4 @@
-"""Attacks by a role that may create objects in ``public``, or write to a tracked table: its code runs as no other."""
+"""Attacks by a role that can create objects in ``public`` or write to a tracked table: no other role runs its code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.events import events_report, fill_events, request_of, session_of
 from tests.planted import attacker_url, plant, was_hijacked
 from tests.postgres.tracking.tables import EVENTS, ask, run_sql, tokens, tracked_report
 from tests.postgres.tracking.test_privileges import login
-from tests.webhooks.shop import body_of, event_of, write_source
+from tests.webhooks.shop import body_of, event_of, write_webhook
 
 ORDERS = """
 CREATE TABLE orders (
@@ -31,7 +31,7 @@ CREATE TABLE orders (
 
 @pytest.fixture
 def urls(postgres_server: PostgresServer, fresh_database: str) -> dict[str, str]:
-    """The addresses of an owner that is no superuser, a reader, a writer, and an attacker that has planted its code."""
+    """The URLs of an owner without superuser, a reader, a writer, and an attacker that has planted its code."""
     fill_events(fresh_database)
     run_sql(
         fresh_database,
@@ -39,10 +39,10 @@ def urls(postgres_server: PostgresServer, fresh_database: str) -> dict[str, str]
         ORDERS,
         reader_role_statements(),
     )
-    found = {"admin": fresh_database} | {
+    urls_by_role = {"admin": fresh_database} | {
         role: login(postgres_server, fresh_database, f"test_{role}") for role in ("owner", "writer")
     }
-    found["reader"] = login(postgres_server, fresh_database, READER)
+    urls_by_role["reader"] = login(postgres_server, fresh_database, READER)
     run_sql(
         fresh_database,
         f"GRANT CREATE ON DATABASE {fresh_database.rpartition('/')[2]} TO test_owner",
@@ -50,13 +50,13 @@ def urls(postgres_server: PostgresServer, fresh_database: str) -> dict[str, str]
         "GRANT SELECT, INSERT, UPDATE, DELETE ON orders TO test_writer",
         *(f"ALTER TABLE {table} OWNER TO test_owner" for table in ("events", "kinds", "orders")),
     )
-    found["attacker"] = attacker_url(postgres_server, fresh_database)
-    plant(found["attacker"])
-    return found
+    urls_by_role["attacker"] = attacker_url(postgres_server, fresh_database)
+    plant(urls_by_role["attacker"])
+    return urls_by_role
 
 
 @pytest.mark.parametrize("owner", ["owner", "admin"])
-def test_planted_functions_run_with_nobodys_rights(
+def test_planted_functions_never_run_during_reporting_and_tracking(
     tmp_path: Path, urls: dict[str, str], bucket: S3Store, owner: str
 ) -> None:
     tracked = tracked_report(tmp_path, tables=[EVENTS, "kinds"])
@@ -78,14 +78,14 @@ def test_planted_functions_run_with_nobodys_rights(
     assert not was_hijacked(urls["admin"])
 
 
-def test_planted_functions_run_with_no_rights_of_a_webhooks_writer(tmp_path: Path, urls: dict[str, str]) -> None:
-    source = write_source(tmp_path, delete_when={"path": "type", "equals": "order.deleted"})
+def test_planted_functions_never_run_as_webhook_writer(tmp_path: Path, urls: dict[str, str]) -> None:
+    source = write_webhook(tmp_path, delete_when={"path": "type", "equals": "order.deleted"})
     install_tables(source, writer_url=urls["writer"], owner_url=urls["owner"])
     check_webhook(source, url=urls["writer"])
     for number, body in enumerate(
         (
             body_of("a", 0, customer="Ann"),
-            body_of("b", 0, status="late"),  # waits for its customer
+            body_of("b", 0, status="late"),  # kept until its customer arrives
             body_of("b", 1, customer="Bob"),
             body_of("a", 2, kind="order.deleted"),
         )
@@ -96,7 +96,7 @@ def test_planted_functions_run_with_no_rights_of_a_webhooks_writer(tmp_path: Pat
     assert not was_hijacked(urls["admin"])
 
 
-def test_writer_cannot_have_a_trigger_run_its_own_code(tmp_path: Path, urls: dict[str, str]) -> None:
+def test_writer_cannot_make_trigger_run_its_code(tmp_path: Path, urls: dict[str, str]) -> None:
     definition = tracked_report(tmp_path)
     track(definition, urls["owner"])
     run_sql(urls["owner"], "GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON events TO PUBLIC")

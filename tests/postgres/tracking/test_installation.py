@@ -1,4 +1,4 @@
-"""Installing and removing: whole, as often as one likes, and without a trace."""
+"""Installing and removing tracking: atomic, idempotent, and without leftovers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def database(fresh_database: str) -> str:
     return fresh_database
 
 
-def test_untracked_report_leaves_no_object_behind(tmp_path: Path, database: str) -> None:
+def test_untrack_removes_every_object(tmp_path: Path, database: str) -> None:
     before = objects(database)
     definition = tracked_report(tmp_path, tables=[EVENTS, "kinds"])
     assert track(definition, database) == ("public.events: tracked by at", "kinds: tracked as a whole")
@@ -36,47 +36,45 @@ def test_untracked_report_leaves_no_object_behind(tmp_path: Path, database: str)
     assert (untrack(definition.name, database), compact(database)) == ((), 0)
 
 
-def test_table_of_two_reports_stays_tracked_until_both_are_untracked(tmp_path: Path, database: str) -> None:
+def test_untrack_keeps_table_of_another_report(tmp_path: Path, database: str) -> None:
     before = objects(database)
     first = tracked_report(tmp_path, tables=[EVENTS, "kinds"])
     second = first.model_copy(update={"name": "second", "source": tracked_report(tmp_path).source})
     track(first, database)
     track(second, database)
-    found = tokens(second, database)
+    expected = tokens(second, database)
     assert sorted(untrack(first.name, database)) == [
         "public.events: still tracked for another report",
         "public.kinds: no longer tracked",
     ]
-    assert tokens(second, database) == found
+    assert tokens(second, database) == expected
     with pytest.raises(NotTrackedError, match=r"changes to kinds are not tracked\. Run `quire track events`"):
         tokens(first, database)
     untrack(second.name, database)
     assert objects(database) == before
 
 
-def test_tables_that_left_the_definition_are_released_when_it_is_tracked_again(tmp_path: Path, database: str) -> None:
+def test_track_again_releases_tables_removed_from_definition(tmp_path: Path, database: str) -> None:
     track(tracked_report(tmp_path, tables=["events", "kinds"]), database)
     definition = tracked_report(tmp_path)
     track(definition, database)
-    told = ask(database, "SELECT tgrelid::regclass::text, count(*) FROM pg_trigger GROUP BY 1 ORDER BY 1")
-    assert told == [("events", 4), ("events_new", 4), ("events_new_a", 5), ("events_new_b", 5), ("events_old", 5)]
+    triggers = ask(database, "SELECT tgrelid::regclass::text, count(*) FROM pg_trigger GROUP BY 1 ORDER BY 1")
+    assert triggers == [("events", 4), ("events_new", 4), ("events_new_a", 5), ("events_new_b", 5), ("events_old", 5)]
     untrack(definition.name, database)
 
 
-def test_tracking_again_changes_nothing_and_waits_for_nobody(tmp_path: Path, database: str) -> None:
+def test_track_again_changes_nothing_and_waits_for_no_writer(tmp_path: Path, database: str) -> None:
     definition = tracked_report(tmp_path)
     track(definition, database)
-    before, found = objects(database), tokens(definition, database)
+    before = objects(database), tokens(definition, database)
     with psycopg.connect(database) as writer:
         writer.execute("UPDATE events SET amount = 7")
         assert track(definition, database) == ("public.events: already tracked by at",)
         writer.rollback()
-    assert (objects(database), tokens(definition, database)) == (before, found)
+    assert (objects(database), tokens(definition, database)) == before
 
 
-def test_table_that_is_written_to_for_too_long_is_told(
-    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_track_table_locked_too_long_raises(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(owner, "LOCK_TIMEOUT_SECONDS", 1)
     before = objects(database)
     with psycopg.connect(database) as writer:
@@ -87,7 +85,7 @@ def test_table_that_is_written_to_for_too_long_is_told(
 
 
 @pytest.mark.parametrize(
-    ("harm", "reason"),
+    ("statement", "reason"),
     [
         (
             "ALTER TABLE events DISABLE TRIGGER ALL",
@@ -122,26 +120,26 @@ def test_table_that_is_written_to_for_too_long_is_told(
         ("ALTER TABLE events RENAME TO happenings", "source.tables: the table public.events does not exist"),
     ],
 )
-def test_tracking_that_is_not_whole_is_refused_and_mended(
-    tmp_path: Path, database: str, harm: str, reason: str
+def test_tokens_with_incomplete_tracking_raise_until_tracked_again(
+    tmp_path: Path, database: str, statement: str, reason: str
 ) -> None:
     definition = tracked_report(tmp_path)
     track(definition, database)
     before = tokens(definition, database)
-    run_sql(database, harm)
-    with pytest.raises(NotTrackedError) as refused:
+    run_sql(database, statement)
+    with pytest.raises(NotTrackedError) as caught:
         tokens(definition, database)
-    assert reason in str(refused.value)
+    assert reason in str(caught.value)
     if "does not exist" in reason:
         return
     track(definition, database)
     after = tokens(definition, database)
-    assert stale(before, after) == ([] if "CREATE TABLE" in harm else list(before))
+    assert stale(before, after) == ([] if "CREATE TABLE" in statement else list(before))
     run_sql(database, "DELETE FROM events_new_a")
     assert stale(after, tokens(definition, database)) == ["2013-02"]
 
 
-def test_partition_that_comes_with_rows_makes_theirs_stale(tmp_path: Path, database: str) -> None:
+def test_attached_partition_makes_months_of_its_rows_stale(tmp_path: Path, database: str) -> None:
     definition = tracked_report(tmp_path)
     track(definition, database)
     before = tokens(definition, database, end="2013-10-31")
@@ -157,7 +155,7 @@ def test_partition_that_comes_with_rows_makes_theirs_stale(tmp_path: Path, datab
     assert stale(after, tokens(definition, database, end="2013-10-31")) == ["2013-10"]
 
 
-def test_report_over_a_partition_that_another_mended_is_stale_too(tmp_path: Path, database: str) -> None:
+def test_triggers_restored_for_one_report_make_others_stale(tmp_path: Path, database: str) -> None:
     whole = tracked_report(tmp_path)
     part = tracked_report(tmp_path, tables=[EVENTS, {"name": "events_old", "time_column": "at"}]).model_copy(
         update={"name": "part"}
@@ -171,7 +169,7 @@ def test_report_over_a_partition_that_another_mended_is_stale_too(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("change", "refused"),
+    ("change", "reason"),
     [
         ("ALTER TABLE single RENAME at TO moment", "time_column at does not exist"),
         (
@@ -182,20 +180,20 @@ def test_report_over_a_partition_that_another_mended_is_stale_too(tmp_path: Path
         ("ALTER TABLE single DROP at", "time_column at does not exist"),
     ],
 )
-def test_column_that_changed_is_refused_and_nobodys_write_fails(
-    tmp_path: Path, database: str, change: str, refused: str
+def test_changed_time_column_raises_without_failing_writes(
+    tmp_path: Path, database: str, change: str, reason: str
 ) -> None:
     run_sql(database, "CREATE TABLE single (id integer, at timestamptz); INSERT INTO single VALUES (1, now())")
     definition = tracked_report(tmp_path, tables=[{"name": "single", "time_column": "at"}])
     track(definition, database)
     run_sql(database, change)
-    with pytest.raises(NotTrackedError) as error:
+    with pytest.raises(NotTrackedError) as caught:
         tokens(definition, database)
-    assert refused in str(error.value)
+    assert reason in str(caught.value)
     run_sql(database, "INSERT INTO single (id) VALUES (2); UPDATE single SET id = 3; DELETE FROM single")
 
 
-def test_names_of_any_kind_are_tracked(tmp_path: Path, database: str) -> None:
+def test_track_unusual_names_succeeds(tmp_path: Path, database: str) -> None:
     column = 'The "time" of it, ' + "x" * 45
     with psycopg.connect(database, autocommit=True) as owner:
         owner.execute(SQL("CREATE TABLE {} ({} timestamptz)").format(Identifier("A table's"), Identifier(column)))
@@ -219,18 +217,18 @@ def test_names_of_any_kind_are_tracked(tmp_path: Path, database: str) -> None:
         ),
     ],
 )
-def test_what_cannot_be_tracked_is_refused_and_nothing_is_installed(
+def test_track_untrackable_table_raises_and_installs_nothing(
     tmp_path: Path, database: str, table: Any, reason: str
 ) -> None:
     run_sql(database, "CREATE VIEW seen AS TABLE kinds; CREATE MATERIALIZED VIEW kept AS TABLE kinds")
     before = objects(database)
-    with pytest.raises(NotTrackedError) as refused:
+    with pytest.raises(NotTrackedError) as caught:
         track(tracked_report(tmp_path, tables=[EVENTS, table]), database)
-    assert reason in str(refused.value)
+    assert reason in str(caught.value)
     assert objects(database) == before
 
 
-def test_table_made_anew_is_refused_until_it_is_tracked(tmp_path: Path, fresh_database: str) -> None:
+def test_recreated_table_raises_until_tracked_again(tmp_path: Path, fresh_database: str) -> None:
     fill_events(fresh_database)
     definition = tracked_report(tmp_path)
     track(definition, fresh_database)

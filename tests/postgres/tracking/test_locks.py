@@ -1,4 +1,4 @@
-"""The locks that track and untrack take: all under one deadline, and those that block writers last."""
+"""The locks of track and untrack share one time limit, and those that block writers come last."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.events import fill_events
 from tests.postgres.tracking.tables import EVENTS, ask, run_sql, tracked_report
 
 LIMIT_SECONDS = 2
-NEARLY = 1.5  # a wait that ends before one limit, twice of which does not
+PAUSE_SECONDS = 1.5  # one pause is shorter than the limit, two are longer
 TABLES = ("events", "kinds", "notes")
 TRIGGERS = "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'quire%'"
 
@@ -42,7 +42,7 @@ def wait_until_blocked(work: Future[Any], url: str) -> None:
 
 
 @pytest.mark.usefixtures("short_limit")
-def test_track_waits_for_all_tables_together_within_one_limit(report: ReportDefinition, fresh_database: str) -> None:
+def test_track_waits_for_all_locks_within_one_limit(report: ReportDefinition, fresh_database: str) -> None:
     with ThreadPoolExecutor() as pool, ExitStack() as stack:
         writers = [stack.enter_context(psycopg.connect(fresh_database)) for _ in TABLES]
         for writer, table in zip(writers, TABLES, strict=True):
@@ -50,7 +50,7 @@ def test_track_waits_for_all_tables_together_within_one_limit(report: ReportDefi
         tracking = pool.submit(track, report, fresh_database)
         for writer in writers:
             wait_until_blocked(tracking, fresh_database)
-            time.sleep(NEARLY)
+            time.sleep(PAUSE_SECONDS)
             writer.rollback()
         with pytest.raises(SourceUnavailableError, match="nothing was changed: try again"):
             tracking.result()
@@ -58,9 +58,7 @@ def test_track_waits_for_all_tables_together_within_one_limit(report: ReportDefi
     assert len(track(report, fresh_database)) == len(TABLES)
 
 
-def test_untrack_that_waits_for_a_reader_of_the_log_blocks_no_writer(
-    report: ReportDefinition, fresh_database: str
-) -> None:
+def test_untrack_waiting_for_log_reader_blocks_no_writer(report: ReportDefinition, fresh_database: str) -> None:
     track(report, fresh_database)
     with ThreadPoolExecutor() as pool, psycopg.connect(fresh_database) as reader:
         reader.execute("SELECT count(*) FROM quire.readable_tables")
@@ -72,10 +70,8 @@ def test_untrack_that_waits_for_a_reader_of_the_log_blocks_no_writer(
     assert ask(fresh_database, TRIGGERS) == [(0,)]
 
 
-def test_untrack_of_the_last_report_waits_for_a_statement_under_way(
-    report: ReportDefinition, fresh_database: str
-) -> None:
-    """Its trigger writes to the log at the end: a lock on the log before that would be a deadlock."""
+def test_untrack_last_report_waits_for_running_statement(report: ReportDefinition, fresh_database: str) -> None:
+    """The statement's trigger writes to the log when it ends, so locking the log earlier would deadlock."""
     track(report, fresh_database)
     slow = "INSERT INTO kinds SELECT 'slow' FROM pg_sleep(2)"
     with ThreadPoolExecutor() as pool:

@@ -1,4 +1,4 @@
-"""The package alone, as an Airflow of one's own has it: the SQL that the pipeline itself runs comes with it."""
+"""The package alone, as in a custom Airflow deployment, contains the SQL files that it executes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SQL that the pipeline runs is part of the package: it needs no clone around it."""
+"""The wheel and plugins/ contain the SQL files, so tracking and webhooks work without a clone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quire.settings import CLONE
 from tests.events import TABLE as EVENTS_TABLE
 from tests.postgres.tracking.tables import run_sql, tracked_report
 from tests.webhooks.shop import TABLE as ORDERS_TABLE
-from tests.webhooks.shop import write_source
+from tests.webhooks.shop import write_webhook
 
 PROGRAM = """
 import sys
@@ -34,7 +34,7 @@ print(install_tables(find_webhook(include, "orders"), writer_url=url, owner_url=
 
 @pytest.fixture(params=["wheel", "plugins"])
 def package(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A folder with the package and nothing else of the clone: from a wheel, or from plugins/."""
+    """A folder that contains only the package, from a wheel or from plugins/."""
     folder = tmp_path / "elsewhere"
     if request.param == "plugins":
         shutil.copytree(CLONE / "plugins", folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -53,7 +53,7 @@ def test_tracking_and_webhooks_without_a_clone_find_their_sql(
     run_sql(fresh_database, EVENTS_TABLE, ORDERS_TABLE)
     include = tmp_path / "include"
     tracked_report(include)
-    write_source(include)
+    write_webhook(include)
 
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(include), fresh_database],

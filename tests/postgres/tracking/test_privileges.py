@@ -1,4 +1,4 @@
-"""Who may do what with the change log: writers and readers need no right on it, owners need not be superusers."""
+"""Privileges on the change log: writers and readers need none, and owners need not be superusers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def database(fresh_database: str) -> str:
 
 
 def login(server: PostgresServer, url: str, role: str) -> str:
-    """Lets a role log in and returns its address; roles outlast databases, so all tests give one the same password."""
+    """Lets a role log in and returns its URL. Roles outlive databases, so all tests use the same password."""
     run_sql(
         url,
         f"DO $$ BEGIN CREATE ROLE {role}; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
@@ -30,7 +30,7 @@ def login(server: PostgresServer, url: str, role: str) -> str:
     return server.url(url.rpartition("/")[2], user=role, password="reader")
 
 
-def test_writer_without_rights_on_the_log_is_logged_and_cannot_touch_it(
+def test_writer_without_log_privileges_is_logged_but_cannot_access_log(
     tmp_path: Path, database: str, postgres_server: PostgresServer
 ) -> None:
     writer = login(postgres_server, database, "test_writer")
@@ -40,7 +40,7 @@ def test_writer_without_rights_on_the_log_is_logged_and_cannot_touch_it(
     before = tokens(definition, database)
     run_sql(
         writer,
-        "CREATE TEMPORARY TABLE pg_attribute (attrelid oid)",  # a trap for a function whose search_path is not pinned
+        "CREATE TEMPORARY TABLE pg_attribute (attrelid oid)",  # shadows the catalog unless search_path is set
         "SET search_path = pg_temp; UPDATE public.events SET amount = 7 WHERE id = 1",
         "DELETE FROM public.events_old",
     )
@@ -61,7 +61,7 @@ def test_writer_without_rights_on_the_log_is_logged_and_cannot_touch_it(
                 connection.execute(statement)
 
 
-def test_reader_reads_tokens_of_what_it_may_read_and_sees_no_other_table(
+def test_reader_sees_changes_of_readable_tables_only(
     tmp_path: Path, database: str, postgres_server: PostgresServer
 ) -> None:
     run_sql(database, "CREATE SCHEMA private; CREATE TABLE private.pay (n integer)", reader_role_statements())
@@ -81,15 +81,15 @@ def test_reader_reads_tokens_of_what_it_may_read_and_sees_no_other_table(
         tokens(definition, reader)
 
 
-def test_role_that_does_not_own_the_tables_is_refused_in_one_line(
+def test_track_as_other_role_raises_one_line(tmp_path: Path, database: str, postgres_server: PostgresServer) -> None:
+    other = login(postgres_server, database, "test_stranger")
+    with pytest.raises(QueryError, match=r"^events: PostgreSQL rejected the query: permission denied for database"):
+        track(tracked_report(tmp_path), other)
+
+
+def test_track_as_owner_without_superuser_succeeds(
     tmp_path: Path, database: str, postgres_server: PostgresServer
 ) -> None:
-    stranger = login(postgres_server, database, "test_stranger")
-    with pytest.raises(QueryError, match=r"^events: PostgreSQL rejected the query: permission denied for database"):
-        track(tracked_report(tmp_path), stranger)
-
-
-def test_owner_that_is_no_superuser_can_track(tmp_path: Path, database: str, postgres_server: PostgresServer) -> None:
     owner = login(postgres_server, database, "test_owner")
     run_sql(
         database,

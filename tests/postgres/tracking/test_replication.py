@@ -1,4 +1,4 @@
-"""Rows that a subscription applies: logical replication fires no trigger for statements, and is logged all the same."""
+"""Rows applied by a subscription are logged, although logical replication fires no statement triggers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TABLES = ("events", "events_old", "events_new_a", "events_new_b")
 
 @pytest.fixture
 def server(servers: None, tmp_path: Path) -> Iterator[PostgresServer]:
-    """A server of its own: it takes a restart to publish anything."""
+    """A separate server, because publishing requires a restart."""
     server = PostgresServer(tmp_path / "postgresql", password="secret", fast=True)
     try:
         server.start()
@@ -39,7 +39,7 @@ def subscribe(server: PostgresServer) -> None:
         server.url("publisher"),
         *(f"ALTER TABLE {table} REPLICA IDENTITY FULL" for table in TABLES),
         "CREATE PUBLICATION p FOR TABLE events WITH (publish_via_partition_root)",
-        "SELECT pg_create_logical_replication_slot('s', 'pgoutput')",  # within one cluster it would wait for itself
+        "SELECT pg_create_logical_replication_slot('s', 'pgoutput')",  # separate: CREATE SUBSCRIPTION would wait for itself
     )
     run_sql(
         server.url("subscriber"),
@@ -58,14 +58,14 @@ def wait(url: str, condition: str) -> None:
 
 
 def wait_until_same(publisher: str, subscriber: str) -> None:
-    """Waits for the rows; their records in the log commit with them."""
+    """Waits until the rows are equal. Their log records commit in the same transaction."""
     deadline = time.monotonic() + SECONDS
     while ask(publisher, ROWS) != ask(subscriber, ROWS):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
-def test_rows_that_a_subscription_applies_change_their_tokens(tmp_path: Path, server: PostgresServer) -> None:
+def test_replicated_changes_make_their_partitions_stale(tmp_path: Path, server: PostgresServer) -> None:
     publisher, subscriber = server.url("publisher"), server.url("subscriber")
     subscribe(server)
     definition = tracked_report(tmp_path)

@@ -1,4 +1,4 @@
-"""Tracked reports, run: what is stored is read again where it changed, and what cannot be trusted is refused."""
+"""Runs of tracked reports: changed partitions are read again, and rows that do not match their token are rejected."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read(outcome: RunOutcome) -> list[str]:
     return [part.key for part in outcome.partitions if not part.cache_hit]
 
 
-def test_run_reads_what_changed_and_nothing_else(report: ReportDefinition, database: str, bucket: S3Store) -> None:
+def test_run_reads_only_changed_partitions(report: ReportDefinition, database: str, bucket: S3Store) -> None:
     first = run(report, database, bucket)
     assert (read(first), first.published.already_published) == (ALL, False)
     again = run(report, database, bucket)
@@ -66,13 +66,13 @@ def test_run_reads_what_changed_and_nothing_else(report: ReportDefinition, datab
     assert read(run(report, database, bucket)) == []
 
 
-def test_forced_run_reads_everything_anew(report: ReportDefinition, database: str, bucket: S3Store) -> None:
+def test_run_forced_reads_every_partition(report: ReportDefinition, database: str, bucket: S3Store) -> None:
     run(report, database, bucket)
     forced = run(report, database, bucket, force=True)
     assert (read(forced), forced.published.already_published) == (ALL, False)
 
 
-def test_change_that_commits_late_is_seen(report: ReportDefinition, database: str, bucket: S3Store) -> None:
+def test_run_detects_change_that_commits_late(report: ReportDefinition, database: str, bucket: S3Store) -> None:
     with psycopg.connect(database) as late:
         late.execute("UPDATE events SET amount = 7 WHERE id = 3")
         run_sql(database, "UPDATE events SET amount = 8 WHERE id IN (4, 6)")
@@ -95,7 +95,7 @@ def _extract(
 
 
 @pytest.mark.parametrize(("max_seconds", "snapshots"), [(60, 1), (0, 3)], ids=["young", "old"])
-def test_tokens_of_a_group_are_read_once_for_each_snapshot(
+def test_extract_reads_tokens_once_per_snapshot(
     report: ReportDefinition,
     database: str,
     bucket: S3Store,
@@ -119,7 +119,7 @@ def test_tokens_of_a_group_are_read_once_for_each_snapshot(
     [(60, [8, 8, 8]), (0, [*[8] * 17, 7, 6, 5, 4, 3, 2, 1])],
     ids=["young", "old"],
 )
-def test_tokens_are_read_for_the_next_partitions_only(
+def test_extract_reads_tokens_of_next_partitions_only(
     tmp_path: Path,
     database: str,
     bucket: S3Store,
@@ -127,7 +127,7 @@ def test_tokens_are_read_for_the_next_partitions_only(
     max_seconds: int,
     expected: list[int],
 ) -> None:
-    """Partitions that outlast their snapshots must not have the tokens of all the others read for each of them."""
+    """Even if each partition needs a new snapshot, a run must not read the tokens of all partitions each time."""
     report = tracked_report(tmp_path, partition="day")
     track(report, database)
     session = session_of(database)
@@ -136,9 +136,9 @@ def test_tokens_are_read_for_the_next_partitions_only(
     counts: list[int] = []
     tokens = freshness.freshness_tokens
 
-    def count_partitions(*arguments: Any, **named: Any) -> dict[str, str]:
+    def count_partitions(*arguments: Any, **keywords: Any) -> dict[str, str]:
         counts.append(len(arguments[2]))
-        return tokens(*arguments, **named)
+        return tokens(*arguments, **keywords)
 
     monkeypatch.setattr(freshness, "freshness_tokens", count_partitions)
     parts = _extract(report, planned, session, bucket)
@@ -147,7 +147,7 @@ def test_tokens_are_read_for_the_next_partitions_only(
 
 
 @pytest.mark.parametrize(
-    ("change", "torn"),
+    ("change", "is_rewritten"),
     [
         ("TRUNCATE events", True),
         ("ALTER TABLE events ALTER amount TYPE numeric(12,2) USING amount + 1", True),
@@ -155,24 +155,24 @@ def test_tokens_are_read_for_the_next_partitions_only(
         ("DELETE FROM events", False),
     ],
 )
-def test_rows_that_the_snapshot_no_longer_tells_are_not_stored(
+def test_extract_table_rewritten_after_token_stores_nothing(
     report: ReportDefinition,
     database: str,
     bucket: S3Store,
     monkeypatch: pytest.MonkeyPatch,
     change: str,
-    torn: bool,
+    is_rewritten: bool,
 ) -> None:
-    """TRUNCATE shows in snapshots that are older: between token and rows it would store nothing as what was there."""
+    """TRUNCATE affects older snapshots: between token and rows, an empty partition would be stored as unchanged."""
     tokens = freshness.freshness_tokens
 
-    def change_after_the_token(*arguments: Any, **named: Any) -> dict[str, str]:
-        found = tokens(*arguments, **named)
+    def change_after_the_token(*arguments: Any, **keywords: Any) -> dict[str, str]:
+        tokens_by_key = tokens(*arguments, **keywords)
         run_sql(database, change)
-        return found
+        return tokens_by_key
 
     monkeypatch.setattr(freshness, "freshness_tokens", change_after_the_token)
-    if torn:
+    if is_rewritten:
         with pytest.raises(SourceUnavailableError, match=r"2013-01: public\.events was emptied, rewritten or"):
             staged(report, database, bucket)
         assert list(bucket.list("partitions/")) == []
@@ -181,23 +181,23 @@ def test_rows_that_the_snapshot_no_longer_tells_are_not_stored(
 
 
 @pytest.mark.parametrize("change", ["DETACH PARTITION events_old", "DETACH PARTITION events_old CONCURRENTLY"])
-def test_partition_that_is_detached_between_token_and_rows_is_missed(
+def test_extract_partition_detached_after_token_raises(
     tmp_path: Path, fresh_database: str, bucket: S3Store, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     run_sql(fresh_database, *PARTITIONED.format(kind="timestamptz").split(";"))
-    if "CONCURRENTLY" in change:  # which a default partition forbids
+    if "CONCURRENTLY" in change:  # not allowed with a default partition
         run_sql(fresh_database, "ALTER TABLE events_new DETACH PARTITION events_new_b")
     report = tracked_report(tmp_path)
     track(report, fresh_database)
     tokens = freshness.freshness_tokens
 
-    def detach_after_the_token(*arguments: Any, **named: Any) -> dict[str, str]:
-        found = tokens(*arguments, **named)
+    def detach_after_the_token(*arguments: Any, **keywords: Any) -> dict[str, str]:
+        tokens_by_key = tokens(*arguments, **keywords)
         with psycopg.connect(fresh_database, autocommit=True) as connection:
             connection.execute("SET lock_timeout = '2s'")
-            with suppress(psycopg.errors.LockNotAvailable):  # it waits for who has an older snapshot, once it is done
+            with suppress(psycopg.errors.LockNotAvailable):  # detached, but waiting for older snapshots
                 connection.execute(f"ALTER TABLE events {change}".encode())
-        return found
+        return tokens_by_key
 
     monkeypatch.setattr(freshness, "freshness_tokens", detach_after_the_token)
     with pytest.raises(SourceUnavailableError, match="was emptied, rewritten or repartitioned"):
@@ -205,17 +205,17 @@ def test_partition_that_is_detached_between_token_and_rows_is_missed(
     assert list(bucket.list("partitions/")) == []
 
 
-def test_change_while_rows_are_read_is_not_taken_for_them(
+def test_extract_change_during_read_makes_partition_stale(
     report: ReportDefinition, database: str, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed = threading.Event()
     stream = SourceTransaction.stream
 
-    def change_first(self: SourceTransaction, *asked: Any) -> Iterator[Any]:
+    def change_first(self: SourceTransaction, *arguments: Any) -> Iterator[Any]:
         if not changed.is_set():
             run_sql(database, "DELETE FROM events WHERE id = 1")
             changed.set()
-        return stream(self, *asked)
+        return stream(self, *arguments)
 
     monkeypatch.setattr(SourceTransaction, "stream", change_first)
     before = staged(report, database, bucket)

@@ -1,4 +1,4 @@
-"""The schema ``quire`` owned by another role: refused in one line, and nothing of that role's runs."""
+"""A schema ``quire`` that another role owns is rejected in one line, and no code of that role runs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tests.events import fill_events
 from tests.planted import ATTACKER, attacker_url, was_hijacked
 from tests.postgres.tracking.tables import EVENTS, ask, run_sql, tokens, tracked_report
 from tests.postgres.tracking.test_privileges import login
-from tests.webhooks.shop import TABLE, body_of, event_of, write_source
+from tests.webhooks.shop import TABLE, body_of, event_of, write_webhook
 
-# Everything that Quire looks for in its schema, each with code that runs for whoever uses it.
+# All objects that Quire uses in its schema, each with code that its user would execute.
 TRAP = """
 CREATE SEQUENCE public.runs;
 GRANT USAGE, SELECT ON SEQUENCE public.runs TO PUBLIC;
@@ -56,16 +56,16 @@ GRANT ALL ON ALL TABLES IN SCHEMA quire TO PUBLIC;
 
 @pytest.fixture
 def attacker(postgres_server: PostgresServer, fresh_database: str) -> str:
-    """The address of a role that may create schemas, over events that another owns."""
+    """The URL of a role that can create schemas, in a database whose events another role owns."""
     fill_events(fresh_database)
     run_sql(fresh_database, TABLE, reader_role_statements())
     return attacker_url(postgres_server, fresh_database, creates_schemas=True)
 
 
-def test_schema_that_another_role_made_is_refused_and_none_of_its_code_runs(
+def test_schema_of_other_role_is_rejected_without_running_its_code(
     tmp_path: Path, postgres_server: PostgresServer, fresh_database: str, attacker: str
 ) -> None:
-    definition, source = tracked_report(tmp_path), write_source(tmp_path)
+    definition, source = tracked_report(tmp_path), write_webhook(tmp_path)
     event = event_of(source, body_of(1, customer="Ann"))
     run_sql(attacker, TRAP)
     actions: list[Callable[[], object]] = [
@@ -77,16 +77,16 @@ def test_schema_that_another_role_made_is_refused_and_none_of_its_code_runs(
         lambda: ingest(source, event, body_sha256=b"", url=fresh_database),
     ]
     for action in actions:
-        with pytest.raises(UntrustedSchemaError, match=f"schema quire belongs to {ATTACKER}") as refused:
+        with pytest.raises(UntrustedSchemaError, match=f"schema quire belongs to {ATTACKER}") as caught:
             action()
-        assert "\n" not in str(refused.value)
+        assert "\n" not in str(caught.value)
     assert not was_hijacked(fresh_database)
 
 
-def test_reader_reads_nothing_of_a_schema_that_another_role_made(
+def test_reader_rejects_view_of_other_role(
     tmp_path: Path, postgres_server: PostgresServer, fresh_database: str, attacker: str
 ) -> None:
-    """The tables' own triggers are right; then the schema was exchanged."""
+    """The tables' triggers are valid, but the view's owner was changed."""
     definition = tracked_report(tmp_path)
     reader = login(postgres_server, fresh_database, READER)
     track(definition, fresh_database)
@@ -97,7 +97,7 @@ def test_reader_reads_nothing_of_a_schema_that_another_role_made(
 
 
 @pytest.mark.parametrize(
-    ("made", "reason"),
+    ("statement", "reason"),
     [
         ("CREATE TABLE quire.own (n integer)", "table quire.own belongs to test_attacker, not to postgres"),
         ("CREATE SEQUENCE quire.own", "sequence quire.own belongs to test_attacker"),
@@ -117,12 +117,12 @@ def test_reader_reads_nothing_of_a_schema_that_another_role_made(
         ),
     ],
 )
-def test_object_of_another_role_in_the_schema_is_refused(
-    tmp_path: Path, fresh_database: str, attacker: str, made: str, reason: str
+def test_track_and_untrack_reject_object_of_other_role(
+    tmp_path: Path, fresh_database: str, attacker: str, statement: str, reason: str
 ) -> None:
     definition = tracked_report(tmp_path)
     run_sql(fresh_database, f"CREATE SCHEMA quire; GRANT USAGE, CREATE ON SCHEMA quire TO {ATTACKER}")
-    run_sql(attacker, made)
+    run_sql(attacker, statement)
     run_sql(fresh_database, f"REVOKE ALL ON SCHEMA quire FROM {ATTACKER}")
     actions: list[Callable[[], object]] = [
         lambda: track(definition, fresh_database),
@@ -161,7 +161,7 @@ def test_object_of_another_role_in_the_schema_is_refused(
         ),
     ],
 )
-def test_schema_in_which_another_role_may_plant_code_is_refused(
+def test_track_and_compact_reject_grants_and_triggers_of_others(
     tmp_path: Path, fresh_database: str, attacker: str, grant: str, reason: str
 ) -> None:
     definition = tracked_report(tmp_path)
@@ -176,9 +176,7 @@ def test_schema_in_which_another_role_may_plant_code_is_refused(
             action()
 
 
-def test_revoke_that_an_error_names_takes_grants_on_columns_too(
-    tmp_path: Path, fresh_database: str, attacker: str
-) -> None:
+def test_suggested_revoke_removes_column_grants_too(tmp_path: Path, fresh_database: str, attacker: str) -> None:
     definition = tracked_report(tmp_path)
     track(definition, fresh_database)
     run_sql(fresh_database, f"GRANT INSERT (relation, n), UPDATE (n) ON quire.change_log TO {ATTACKER}")
@@ -188,7 +186,7 @@ def test_revoke_that_an_error_names_takes_grants_on_columns_too(
     track(definition, fresh_database)
 
 
-def test_default_privileges_grant_nothing_on_what_is_installed(
+def test_default_privileges_do_not_apply_to_installed_objects(
     tmp_path: Path, fresh_database: str, attacker: str
 ) -> None:
     run_sql(
@@ -196,7 +194,7 @@ def test_default_privileges_grant_nothing_on_what_is_installed(
         f"ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO {ATTACKER}, PUBLIC",
         f"ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO {ATTACKER}",
     )
-    definition, source = tracked_report(tmp_path, tables=[EVENTS]), write_source(tmp_path)
+    definition, source = tracked_report(tmp_path, tables=[EVENTS]), write_webhook(tmp_path)
     for _ in range(2):
         track(definition, fresh_database)
         install_tables(source, writer_url=fresh_database, owner_url=fresh_database)
@@ -211,7 +209,9 @@ def test_default_privileges_grant_nothing_on_what_is_installed(
             run_sql(attacker, statement)
 
 
-def test_trigger_that_runs_another_function_counts_for_none(tmp_path: Path, fresh_database: str, attacker: str) -> None:
+def test_tokens_trigger_with_other_function_counts_as_missing(
+    tmp_path: Path, fresh_database: str, attacker: str
+) -> None:
     definition = tracked_report(tmp_path)
     track(definition, fresh_database)
     run_sql(
@@ -225,7 +225,7 @@ def test_trigger_that_runs_another_function_counts_for_none(tmp_path: Path, fres
         tokens(definition, fresh_database)
 
 
-def test_installation_lock_that_another_session_holds_is_waited_for_only_so_long(
+def test_track_waits_limited_time_for_installation_lock(
     tmp_path: Path, fresh_database: str, attacker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Any role may take an advisory lock."""

@@ -1,4 +1,4 @@
-"""What every kind of statement does to the tokens: those of its rows' partitions change, and no other."""
+"""Every kind of statement changes the tokens of its rows' partitions, and no others."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def database(fresh_database: str) -> str:
 
 
 @pytest.mark.parametrize(("change", "expected"), CHANGES)
-def test_statement_changes_the_tokens_of_its_rows_and_no_other(
+def test_statement_changes_only_tokens_of_its_rows(
     tmp_path: Path, database: str, change: str, expected: list[str]
 ) -> None:
     definition = tracked_report(tmp_path)
@@ -66,7 +66,7 @@ def test_statement_changes_the_tokens_of_its_rows_and_no_other(
     assert stale(before, tokens(definition, database)) == expected
 
 
-def test_copy_changes_the_tokens_of_its_rows(tmp_path: Path, database: str) -> None:
+def test_copy_changes_tokens_of_its_rows(tmp_path: Path, database: str) -> None:
     definition = tracked_report(tmp_path)
     track(definition, database)
     before = tokens(definition, database)
@@ -77,7 +77,7 @@ def test_copy_changes_the_tokens_of_its_rows(tmp_path: Path, database: str) -> N
     assert stale(before, tokens(definition, database)) == ["2013-02", "2013-03"]
 
 
-def test_rows_deleted_by_a_foreign_key_change_their_tokens(tmp_path: Path, database: str) -> None:
+def test_cascading_delete_changes_tokens_of_its_rows(tmp_path: Path, database: str) -> None:
     run_sql(
         database,
         "CREATE TABLE parents (id integer PRIMARY KEY); INSERT INTO parents SELECT id FROM events",
@@ -92,7 +92,7 @@ def test_rows_deleted_by_a_foreign_key_change_their_tokens(tmp_path: Path, datab
     assert stale(before, tokens(definition, database)) == ALL
 
 
-def test_table_without_a_time_column_changes_every_token(tmp_path: Path, database: str) -> None:
+def test_change_to_table_without_time_column_changes_every_token(tmp_path: Path, database: str) -> None:
     definition = tracked_report(tmp_path, tables=[EVENTS, "kinds"])
     track(definition, database)
     before = tokens(definition, database)
@@ -116,7 +116,7 @@ def test_table_without_a_time_column_changes_every_token(tmp_path: Path, databas
         ("BEGIN; DELETE FROM events_new_a; ROLLBACK", []),
     ],
 )
-def test_write_to_a_partitioned_table_or_a_partition_changes_the_tokens_of_its_rows(
+def test_write_to_partitioned_table_changes_tokens_of_its_rows(
     tmp_path: Path, fresh_database: str, kind: str, change: str, expected: list[str]
 ) -> None:
     run_sql(fresh_database, PARTITIONED.format(kind=kind))
@@ -128,7 +128,7 @@ def test_write_to_a_partitioned_table_or_a_partition_changes_the_tokens_of_its_r
 
 
 @pytest.mark.parametrize("kind", ["timestamptz", "timestamp", "date"])
-def test_bounds_are_instants_of_the_zone_or_its_own_clocks(tmp_path: Path, fresh_database: str, kind: str) -> None:
+def test_partition_bounds_follow_the_report_time_zone(tmp_path: Path, fresh_database: str, kind: str) -> None:
     fill_events(fresh_database, [])
     run_sql(fresh_database, f"ALTER TABLE events ALTER at TYPE {kind} USING at::{kind}")
     definition = tracked_report(tmp_path)
@@ -142,7 +142,7 @@ def test_bounds_are_instants_of_the_zone_or_its_own_clocks(tmp_path: Path, fresh
 
 
 @pytest.mark.parametrize(
-    ("moment", "expected"),
+    ("instant", "expected"),
     [
         ("2013-01-31 23:20 Asia/Kolkata", ["2013-01"]),
         ("2013-01-31 23:40 Asia/Kolkata", ["2013-01", "2013-02"]),
@@ -150,18 +150,18 @@ def test_bounds_are_instants_of_the_zone_or_its_own_clocks(tmp_path: Path, fresh
         ("2013-02-01 00:30 Asia/Kolkata", ["2013-02"]),
     ],
 )
-def test_bucket_on_the_border_of_a_half_hour_zone_belongs_to_both_its_partitions(
-    tmp_path: Path, fresh_database: str, moment: str, expected: list[str]
+def test_bucket_split_by_half_hour_zone_affects_both_partitions(
+    tmp_path: Path, fresh_database: str, instant: str, expected: list[str]
 ) -> None:
     fill_events(fresh_database, [])
     definition = tracked_report(tmp_path, timezone="Asia/Kolkata")
     track(definition, fresh_database)
     before = tokens(definition, fresh_database, zone="Asia/Kolkata")
-    run_sql(fresh_database, f"INSERT INTO events (id, at) VALUES (1, '{moment}')")
+    run_sql(fresh_database, f"INSERT INTO events (id, at) VALUES (1, '{instant}')")
     assert stale(before, tokens(definition, fresh_database, zone="Asia/Kolkata")) == expected
 
 
-def test_token_of_a_partition_does_not_depend_on_those_it_is_asked_with(tmp_path: Path, database: str) -> None:
+def test_token_does_not_depend_on_requested_range(tmp_path: Path, database: str) -> None:
     definition = tracked_report(tmp_path, tables=[EVENTS, "kinds"])
     track(definition, database)
     run_sql(database, "UPDATE events SET amount = 7", "INSERT INTO kinds VALUES ('z', 'Z')")
@@ -171,7 +171,7 @@ def test_token_of_a_partition_does_not_depend_on_those_it_is_asked_with(tmp_path
         assert token == year[key]
 
 
-def test_date_beyond_every_timestamp_is_written_all_the_same(tmp_path: Path, database: str) -> None:
+def test_write_of_date_beyond_timestamp_range_succeeds(tmp_path: Path, database: str) -> None:
     run_sql(database, "ALTER TABLE events ALTER at TYPE date USING at::date")
     definition = tracked_report(tmp_path)
     track(definition, database)
@@ -181,10 +181,10 @@ def test_date_beyond_every_timestamp_is_written_all_the_same(tmp_path: Path, dat
 
 
 @pytest.mark.parametrize("table", [EVENTS, "kinds"])
-def test_tokens_are_read_by_the_logs_index(
+def test_tokens_query_uses_the_log_index(
     tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch, table: Any
 ) -> None:
-    """As a role that may only read: PostgreSQL pushes no other conditions into a view that bars the rest."""
+    """The role can only read, so PostgreSQL pushes only leakproof conditions into the security barrier view."""
     definition = tracked_report(tmp_path, tables=[table])
     track(definition, database)
     run_sql(
@@ -196,19 +196,19 @@ def test_tokens_are_read_by_the_logs_index(
         "DO $$ BEGIN CREATE ROLE test_looker; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
         "GRANT SELECT ON events, kinds TO test_looker",
     )
-    asked, fetch = list[str](), SourceTransaction.fetch_own
+    queries, fetch = list[str](), SourceTransaction.fetch_own
 
-    def noted(transaction: SourceTransaction, sql: str) -> list[dict[str, Any]]:
-        asked.append(sql)
+    def record_query(transaction: SourceTransaction, sql: str) -> list[dict[str, Any]]:
+        queries.append(sql)
         return fetch(transaction, sql)
 
-    monkeypatch.setattr(SourceTransaction, "fetch_own", noted)
+    monkeypatch.setattr(SourceTransaction, "fetch_own", record_query)
     february = DateRange.parse("2013-02-01", "2013-02-28", ZONE).partitions(Grain.MONTH)
     with open_transaction(session_of(database)) as transaction:
         tracked_tokens(definition, february, transaction=transaction)
     with psycopg.connect(database) as connection:
         connection.execute("SET ROLE test_looker")
         connection.execute("SET search_path = pg_catalog, pg_temp")
-        plan = "\n".join(line for (line,) in connection.execute("EXPLAIN " + asked[-1]))
+        plan = "\n".join(line for (line,) in connection.execute("EXPLAIN " + queries[-1]))
     assert "change_log_bucket" in plan, plan
     assert "Seq Scan on change_log" not in plan, plan

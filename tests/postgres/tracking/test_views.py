@@ -1,4 +1,4 @@
-"""The readers' views of the change log: installing again leaves them alone unless they differ."""
+"""The readers' views of the change log are replaced only if they are outdated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.events import fill_events
 from tests.postgres.tracking.tables import ask, run_sql, tracked_report
 
 
-def test_track_again_does_not_wait_for_a_reader_of_the_views(tmp_path: Path, fresh_database: str) -> None:
+def test_track_again_does_not_wait_for_view_readers(tmp_path: Path, fresh_database: str) -> None:
     fill_events(fresh_database)
     definition = tracked_report(tmp_path)
     track(definition, fresh_database)
@@ -21,7 +21,7 @@ def test_track_again_does_not_wait_for_a_reader_of_the_views(tmp_path: Path, fre
         assert track(definition, fresh_database) == ("public.events: already tracked by at",)
 
 
-def test_track_again_replaces_a_view_of_another_version(tmp_path: Path, fresh_database: str) -> None:
+def test_track_again_replaces_outdated_view(tmp_path: Path, fresh_database: str) -> None:
     fill_events(fresh_database)
     definition = tracked_report(tmp_path)
     track(definition, fresh_database)
