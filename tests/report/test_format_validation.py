@@ -17,13 +17,13 @@ from quire.report.definition import Column, Measure
         ("%d.%m.%Y %H:%M", "In Excel, write dd.mm.yyyy hh:mm"),
         ('0 "kg', 'a quote is not closed: write 0 "kg"'),
         ("[Rouge]0", "did you mean [Red]?"),
-        ("[Redd]0", "[Redd] is not a colour, condition or currency"),
+        ("[Redd]0", "[Redd] is not a color, condition or currency"),
         ("[abc", "a bracket is not closed"),
         ("0 kg", 'did you mean 0 "kg"?'),
-        ("0 h", "a number and the letters of a date in one"),
-        ("0\\", "nothing follows its last \\"),
+        ("0 h", "it mixes number and date placeholders"),
+        ("0\\", "nothing follows the last \\"),
         ("0;0;0;@;0", "it has 5 sections"),
-        ("0.0.0", ". before decimals"),
+        ("0.0.0", "a format code uses , for thousands and . for decimals"),
     ],
 )
 def test_format_that_excel_refuses_is_refused_with_what_to_write(code: str, message: str) -> None:

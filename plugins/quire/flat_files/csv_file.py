@@ -29,16 +29,16 @@ def write_csv(
     Values appear as PostgreSQL prints them in a session with ``timezone``. NULL is an empty field and an empty text is
     ``""``, as in PostgreSQL's COPY; in a file of one column, NULL is an empty line.
 
-    With ``escape_formulas``, texts and titles that a spreadsheet would run as formulas begin with an apostrophe.
+    With ``escape_formulas``, an apostrophe precedes texts and titles that a spreadsheet would run as formulas.
     """
     titles = [pl.Series([column.title]) for column in columns]
-    sink.write(BOM + _lines([_escaped(title) for title in titles] if escape_formulas else titles))
+    sink.write(BOM + _lines([_escape_formulas(title) for title in titles] if escape_formulas else titles))
     rows = 0
     for batch in chain.from_iterable(map(_split, batches)):
         fields = [column_text(column, timezone=timezone) for column in batch.columns]
         if escape_formulas:
             fields = [
-                _escaped(field) if pa.types.is_string(values.type) and not column.numeric_text else field
+                _escape_formulas(field) if pa.types.is_string(values.type) and not column.numeric_text else field
                 for field, values, column in zip(fields, batch.columns, columns, strict=True)
             ]
         sink.write(_lines(fields))
@@ -56,12 +56,12 @@ def _split(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         yield batch
 
 
-def _escaped(texts: pl.Series) -> pl.Series:
-    """Returns texts with an apostrophe before those that begin like a formula."""
-    begins = texts.str.contains(QUOTED)
-    if not begins.any():
+def _escape_formulas(texts: pl.Series) -> pl.Series:
+    """Prefixes texts that begin like a formula with an apostrophe."""
+    is_formula = texts.str.contains(QUOTED)
+    if not is_formula.any():
         return texts
-    return pl.select(pl.when(begins).then("'" + texts).otherwise(texts)).to_series()
+    return pl.select(pl.when(is_formula).then("'" + texts).otherwise(texts)).to_series()
 
 
 def _lines(fields: Sequence[pl.Series]) -> bytes:

@@ -1,4 +1,4 @@
-"""A Parquet file of a stream of rows: row groups that a renderer can hold, encoded by what the first rows look like."""
+"""Streams rows into a Parquet file: row groups fit in a renderer's memory, and the first rows select the encoding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 ROW_GROUP_ROWS = 65_536
 ROW_GROUP_BYTES = 32 * 1024 * 1024
 MAX_INT64_DIGITS = 18  # digits of a decimal that Parquet stores in 64 bits
-REPEATS = 8  # a column is repetitive where a batch has so many rows for each of its values
+MIN_REPEATS = 8  # rows per distinct value that make a column repetitive
 
 
 def cut_row_groups(
@@ -23,12 +23,12 @@ def cut_row_groups(
     max_rows: int = ROW_GROUP_ROWS,
     max_bytes: int = ROW_GROUP_BYTES,
 ) -> Iterator[pa.Table]:
-    """Cuts batches of any size into row groups without copying rows; holds one row group.
+    """Cuts batches of any size into row groups without copying rows. At most one row group is in memory.
 
     Args:
         batches: record batches of ``schema``.
         schema: the schema of the file.
-        max_rows: rows of each row group but the last, unless it reaches ``max_bytes`` before.
+        max_rows: rows of each row group except the last, unless it reaches ``max_bytes`` first.
         max_bytes: size of the Arrow data that ends a row group.
     """
     pieces: list[pa.RecordBatch] = []
@@ -56,7 +56,7 @@ def write_row_groups(
     """Writes tables as the row groups of a Parquet file and returns the number of rows.
 
     Repetitive columns are dictionary-encoded. For other columns, PyArrow would try a dictionary in each row group and
-    give it up, which takes a third of its time (measured on TPC-H lineitem).
+    abandon it, which takes a third of its time (measured on TPC-H lineitem).
 
     Args:
         row_groups: as ``cut_row_groups`` yields them.
@@ -66,17 +66,17 @@ def write_row_groups(
         pack: writes decimals as integers, and integers and times as bit-packed differences, with page checksums. Such
             files are written 17% faster and read in half the time (lineitem), but not every program reads them.
     """
-    arriving = iter(row_groups)
-    first = next(arriving, None)
-    # The first batch decides, whose size does not depend on the row group.
-    repetitive = _repetitive(next(iter(first.to_batches()), None) if first is not None else None, schema)
+    remaining = iter(row_groups)
+    first = next(remaining, None)
+    # Only the first batch is examined, because its size does not depend on the row group's.
+    repetitive = _repetitive_columns(next(iter(first.to_batches()), None) if first is not None else None, schema)
     options: dict[str, Any] = {
         "compression": "zstd",
         "write_statistics": statistics if isinstance(statistics, bool) else list(statistics),
         "use_dictionary": repetitive,
     }
     if pack:
-        packed = [field.name for field in schema if field.name not in repetitive and _is_whole(field)]
+        packed = [field.name for field in schema if field.name not in repetitive and _is_integer(field)]
         options |= {
             "store_decimal_as_integer": True,
             "column_encoding": dict.fromkeys(packed, "DELTA_BINARY_PACKED"),
@@ -84,21 +84,21 @@ def write_row_groups(
         }
     rows = 0
     with pq.ParquetWriter(sink, schema, **options) as writer:
-        for row_group in chain([first] if first is not None else [], arriving):
+        for row_group in chain([first] if first is not None else [], remaining):
             writer.write_table(row_group)
             rows += row_group.num_rows
     return rows
 
 
-def _repetitive(batch: pa.RecordBatch | None, schema: pa.Schema) -> list[str]:
-    if batch is None or batch.num_rows < REPEATS:
+def _repetitive_columns(batch: pa.RecordBatch | None, schema: pa.Schema) -> list[str]:
+    if batch is None or batch.num_rows < MIN_REPEATS:
         return list(schema.names)
     pairs = zip(batch.schema.names, batch.columns, strict=True)
-    return [name for name, column in pairs if pc.count_distinct(column).as_py() * REPEATS <= batch.num_rows]
+    return [name for name, column in pairs if pc.count_distinct(column).as_py() * MIN_REPEATS <= batch.num_rows]
 
 
-def _is_whole(field: pa.Field) -> bool:
-    """Whether Parquet stores it as INT32 or INT64."""
+def _is_integer(field: pa.Field) -> bool:
+    """Returns whether Parquet stores the field as INT32 or INT64."""
     kind = field.type
     if pa.types.is_decimal(kind):
         return bool(kind.precision <= MAX_INT64_DIGITS)

@@ -16,11 +16,11 @@ def format_date_time(section: Section, time: dt.datetime) -> str:
     tokens = section.tokens
     decimals = _second_decimals(tokens)
     if any(token.kind in (Kind.MOMENT, Kind.ELAPSED) and token.text[0] in "sS" for token in tokens):
-        time = _rounded(time, decimals)
+        time = _round_seconds(time, decimals)
     has_noon = section.has(Kind.NOON)
     parts = []
     is_fraction = False
-    for place, token in enumerate(tokens):
+    for position, token in enumerate(tokens):
         if token.kind is Kind.POINT and decimals:
             fraction = f"{time.microsecond:06d}"[:decimals].ljust(decimals, "0")
             parts.append(f".{fraction}")
@@ -29,12 +29,12 @@ def format_date_time(section: Section, time: dt.datetime) -> str:
             continue
         else:
             is_fraction = False
-            parts.append(_part(tokens, place, time, has_noon=has_noon))
+            parts.append(_part(tokens, position, time, has_noon=has_noon))
     return "".join(parts)
 
 
-def _part(tokens: Sequence[Token], place: int, time: dt.datetime, *, has_noon: bool) -> str:
-    token = tokens[place]
+def _part(tokens: Sequence[Token], position: int, time: dt.datetime, *, has_noon: bool) -> str:
+    token = tokens[position]
     if token.kind is Kind.NOON:
         word = "AM" if time.hour < 12 else "PM"
         return word if "M" in token.text.upper() else word[0]
@@ -44,7 +44,7 @@ def _part(tokens: Sequence[Token], place: int, time: dt.datetime, *, has_noon: b
     if token.kind is not Kind.MOMENT:
         return token.text
     letter, width = token.text[0].lower(), len(token.text)
-    if letter in ("h", "s") or (letter == "m" and width < 3 and _is_minute(tokens, place)):
+    if letter in ("h", "s") or (letter == "m" and width < 3 and _is_minute(tokens, position)):
         hour = (time.hour % 12 or 12) if has_noon else time.hour
         number = {"h": hour, "m": time.minute, "s": time.second}[letter]
         return f"{number:0{min(width, 2)}d}"
@@ -62,25 +62,25 @@ def _date_part(letter: str, width: int, time: dt.datetime) -> str:
     return name[:3] if width == 3 else name
 
 
-def _is_minute(tokens: Sequence[Token], place: int) -> bool:
-    """Returns whether an m means minutes: it follows hours or precedes seconds."""
+def _is_minute(tokens: Sequence[Token], position: int) -> bool:
+    """Returns whether an m means minutes because it follows hours or precedes seconds."""
     units = (Kind.MOMENT, Kind.ELAPSED)
-    before = next((token.text[0].lower() for token in reversed(tokens[:place]) if token.kind in units), "")
-    behind = next((token.text[0].lower() for token in tokens[place + 1 :] if token.kind in units), "")
-    return before == "h" or behind == "s"
+    before = next((token.text[0].lower() for token in reversed(tokens[:position]) if token.kind in units), "")
+    after = next((token.text[0].lower() for token in tokens[position + 1 :] if token.kind in units), "")
+    return before == "h" or after == "s"
 
 
 def _second_decimals(tokens: Sequence[Token]) -> int:
     """Returns the number of decimals of a second that a section shows."""
-    for place, token in enumerate(tokens[:-1]):
+    for position, token in enumerate(tokens[:-1]):
         is_seconds = token.kind in (Kind.MOMENT, Kind.ELAPSED) and token.text[0] in "sS"
-        if is_seconds and tokens[place + 1].kind is Kind.POINT:
-            digits = tokens[place + 2 :]
+        if is_seconds and tokens[position + 1].kind is Kind.POINT:
+            digits = tokens[position + 2 :]
             return next((count for count, digit in enumerate(digits) if digit.kind is not Kind.DIGIT), len(digits))
     return 0
 
 
-def _rounded(time: dt.datetime, decimals: int) -> dt.datetime:
+def _round_seconds(time: dt.datetime, decimals: int) -> dt.datetime:
     """Returns a time rounded as in a cell: to the last decimal of its seconds."""
     unit = 10 ** (6 - min(decimals, 6))
     rest = time.microsecond % unit

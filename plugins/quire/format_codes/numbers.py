@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 
 from quire.format_codes.sections import Kind, Section, Token
 
-# Enough digits for PostgreSQL's numeric with all scaling of a code: only the code's own decimals round a number.
+# Enough digits for PostgreSQL's numeric at any scaling, so only the decimals of a code round a number.
 _EXACT = Context(prec=200_000, rounding=ROUND_HALF_UP, Emax=1_000_000, Emin=-1_000_000)
 GROUP = 3  # digits between commas
 # Without a format, larger and smaller numbers have an exponent.
@@ -44,13 +44,13 @@ def format_general(number: Decimal) -> str:
 
 def _cut(tokens: Sequence[Token], kind: Kind) -> tuple[list[Token], list[Token]]:
     """Splits tokens before the first one of a kind."""
-    place = next((place for place, token in enumerate(tokens) if token.kind is kind), len(tokens))
-    return list(tokens[:place]), list(tokens[place:])
+    position = next((position for position, token in enumerate(tokens) if token.kind is kind), len(tokens))
+    return list(tokens[:position]), list(tokens[position:])
 
 
 def _without_scaling(tokens: list[Token]) -> tuple[list[Token], int]:
     """Returns tokens without the commas after their last digit, and their number: each divides by a thousand."""
-    last = max((place for place, token in enumerate(tokens) if token.kind is Kind.DIGIT), default=len(tokens))
+    last = max((position for position, token in enumerate(tokens) if token.kind is Kind.DIGIT), default=len(tokens))
     stop = last + 1
     while stop < len(tokens) and tokens[stop].kind is Kind.COMMA:
         stop += 1
@@ -66,7 +66,7 @@ def _round(number: Decimal, places: int) -> Decimal:
 
 
 def _normalize(number: Decimal, digits: int, places: int) -> tuple[Decimal, int]:
-    """Returns a number scaled by a power of ten, and the power, a multiple of ``digits``."""
+    """Returns a number scaled by a power of ten, and that power, a multiple of ``digits``."""
     power = number.adjusted() // digits * digits if number else 0
     scaled = _round(number.scaleb(-power, _EXACT), places)
     if scaled >= 10**digits:
@@ -81,17 +81,17 @@ def _mantissa(whole: Sequence[Token], decimals: Sequence[Token], number: Decimal
 
 
 def _whole_part(tokens: Sequence[Token], digits: str) -> str:
-    """Returns digits placed from the right; the leftmost placeholder takes all remaining ones."""
+    """Returns digits placed from the right; the leftmost placeholder takes all remaining digits."""
     is_grouped = any(token.kind is Kind.COMMA for token in tokens)
-    left, places, count = list(digits), _count_digits(tokens), 0
+    remaining, places, count = list(digits), _count_digits(tokens), 0
     parts: list[str] = []
     for token in reversed(tokens):
         if token.kind is not Kind.DIGIT:
             parts.append(_literal(token))
             continue
         places -= 1
-        for _ in range(max(1, len(left)) if not places else 1):
-            digit = left.pop() if left else {"0": "0", "?": " "}.get(token.text, "")
+        for _ in range(max(1, len(remaining)) if not places else 1):
+            digit = remaining.pop() if remaining else {"0": "0", "?": " "}.get(token.text, "")
             if is_grouped and digit.strip() and count and count % GROUP == 0:
                 parts.append(",")
             count += len(digit)
@@ -100,12 +100,12 @@ def _whole_part(tokens: Sequence[Token], digits: str) -> str:
 
 
 def _decimal_part(tokens: Sequence[Token], digits: str) -> str:
-    """Returns the decimal point and the digits after it, with trailing zeros only as the code asks for."""
-    left = list(reversed(digits))
+    """Returns the decimal point and the digits after it, with only the trailing zeros that the code requires."""
+    remaining = list(reversed(digits))
     parts = []
     for token in tokens:
         if token.kind is Kind.DIGIT:
-            parts.append(left.pop() if left else {"0": "0", "?": " "}.get(token.text, ""))
+            parts.append(remaining.pop() if remaining else {"0": "0", "?": " "}.get(token.text, ""))
         else:
             parts.append("." if token.kind is Kind.POINT else _literal(token))
     return "".join(parts)

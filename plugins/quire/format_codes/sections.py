@@ -1,4 +1,4 @@
-"""Parses a format code into sections of tokens; quoted, bracketed and escaped text contains no placeholders."""
+"""Parses a format code into sections of tokens; quoted, bracketed and escaped text has no placeholders."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _condition(text: str) -> Condition | None:
 def section_of(sections: Sequence[Section], number: Decimal) -> tuple[Section | None, bool]:
     """Returns the section that applies to a number, and whether it replaces the minus sign.
 
-    There is no section if the number meets none of the code's conditions.
+    The section is None if the number meets none of the code's conditions.
     """
     numeric = sections[:3]
     if any(section.condition for section in numeric):
@@ -134,9 +134,9 @@ def section_of(sections: Sequence[Section], number: Decimal) -> tuple[Section | 
 
 
 def _section_by_condition(numeric: Sequence[Section], number: Decimal) -> tuple[Section | None, bool]:
-    for place, section in enumerate(numeric):
+    for position, section in enumerate(numeric):
         condition = section.condition
-        if condition is None and place == 1 and len(numeric) > 2:
+        if condition is None and position == 1 and len(numeric) > 2:
             condition = Condition("<", Decimal(0))
         if condition is None or condition.is_met(number):
             return section, condition is not None and condition.takes_only_negatives

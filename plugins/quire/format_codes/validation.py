@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from quire.format_codes.sections import MAX_SECTIONS
 
-COLOURS = ("Black", "Blue", "Cyan", "Green", "Magenta", "Red", "White", "Yellow")
-_FOREIGN_COLOURS = {
+COLORS = ("Black", "Blue", "Cyan", "Green", "Magenta", "Red", "White", "Yellow")
+_FOREIGN_COLORS = {
     "rouge": "Red", "rot": "Red", "rojo": "Red", "rosso": "Red", "bleu": "Blue", "blau": "Blue", "azul": "Blue",
     "vert": "Green", "grün": "Green", "verde": "Green", "noir": "Black", "schwarz": "Black", "negro": "Black",
     "jaune": "Yellow", "gelb": "Yellow", "blanc": "White", "weiß": "White",
@@ -35,8 +35,8 @@ _DATE_WORD = re.compile(r"[ymdhsegb]++", re.IGNORECASE)
 def problem_of(code: str) -> str:
     """Returns the problem with a format code and a correction, or an empty string for a valid code."""
     if _DIRECTIVE.search(code) and not re.search(r'[0#?"%]', _DIRECTIVE.sub("", code)):
-        meant = _DIRECTIVE.sub(lambda directive: _STRFTIME.get(directive[1], directive[0]), code)
-        return f"This is a strftime format{_likely(meant, '. In Excel, write {}')}"
+        suggested = _DIRECTIVE.sub(lambda directive: _STRFTIME.get(directive[1], directive[0]), code)
+        return f"This is a strftime format{_suggestion(suggested, '. In Excel, write {}')}"
     return next(_problems(code), "")
 
 
@@ -59,23 +59,23 @@ def _problems(code: str) -> Iterator[str]:
         else:
             yield from _token_problems(code, token, group)
         if has_number and has_date:
-            yield 'a number and the letters of a date in one: put a text in quotes, such as 0 "days"'
+            yield 'it mixes number and date placeholders: put literal text in quotes, such as 0 "days"'
         before = token[0]
     if sections > MAX_SECTIONS:
-        yield f"it has {sections} sections; Excel takes {MAX_SECTIONS}: positive, negative, zero, text"
+        yield f"it has {sections} sections; Excel supports {MAX_SECTIONS}: positive, negative, zero, text"
 
 
 def _token_problems(code: str, token: re.Match[str], group: str) -> Iterator[str]:
     if token["quote"] == "" and token[0].startswith('"'):
-        closed = _likely(f'{code}"', ": write {}") if code.count('"') % 2 else ""
+        closed = _suggestion(f'{code}"', ": write {}") if code.count('"') % 2 else ""
         yield f"a quote is not closed{closed}"
     elif group in ("bracket", "close") and token["bracket"] is not None:
         if not token["close"]:
             yield "a bracket is not closed"
-        elif token["bracket"].title() not in COLOURS and not _BRACKET.fullmatch(token["bracket"]):
+        elif token["bracket"].title() not in COLORS and not _BRACKET.fullmatch(token["bracket"]):
             yield _unknown_bracket(token["bracket"])
     elif token["behind"] == "":
-        yield f"nothing follows its last {token[0]}"
+        yield f"nothing follows the last {token[0]}"
 
 
 def _number_problems(code: str, number: str) -> Iterator[str]:
@@ -84,24 +84,24 @@ def _number_problems(code: str, number: str) -> Iterator[str]:
         return
     if number.count(".") > 1 or re.search(r",[0#?]", number[point:]):
         swapped = code.translate({ord("."): ",", ord(","): "."})
-        likely = _likely(swapped, "; did you mean {}?") if number.count(",") == 1 else ""
-        yield f"a format code has , between thousands and . before decimals, whatever the language{likely}"
+        suggestion = _suggestion(swapped, "; did you mean {}?") if number.count(",") == 1 else ""
+        yield f"a format code uses , for thousands and . for decimals in every language{suggestion}"
 
 
 def _unquoted(code: str, word: str) -> str:
-    meant = code.replace(word, f'"{word}"', 1)
-    return f"{_cut(word)} is neither a placeholder nor in quotes{_likely(meant, '; did you mean {}?')}"
+    suggested = code.replace(word, f'"{word}"', 1)
+    return f"{_cut(word)} is neither a placeholder nor in quotes{_suggestion(suggested, '; did you mean {}?')}"
 
 
 def _unknown_bracket(text: str) -> str:
-    meant = _FOREIGN_COLOURS.get(text.casefold())
-    likely = f"; did you mean [{meant}]?" if meant else ""
-    return f"[{_cut(text)}] is not a colour, condition or currency: the colours are {', '.join(COLOURS)}{likely}"
+    suggested = _FOREIGN_COLORS.get(text.casefold())
+    suggestion = f"; did you mean [{suggested}]?" if suggested else ""
+    return f"[{_cut(text)}] is not a color, condition or currency. The colors are {', '.join(COLORS)}{suggestion}"
 
 
-def _likely(meant: str, words: str) -> str:
-    """Returns the message with a suggestion, or an empty string if the suggestion is too long for a line."""
-    return words.format(meant) if len(meant) <= MAX_ECHOED_LENGTH else ""
+def _suggestion(suggested: str, template: str) -> str:
+    """Returns a message with the suggested code, or an empty string if the code is too long for a line."""
+    return template.format(suggested) if len(suggested) <= MAX_ECHOED_LENGTH else ""
 
 
 def _cut(text: str) -> str:

@@ -26,22 +26,21 @@ def format_value(value: Any, code: str) -> str:
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, dt.date | dt.time):
-        return _format_moment(value, code)
+        return _format_time(value, code)
     if isinstance(value, int | float | Decimal):
         return _format_number(value, code)
     return _format_text(str(value), code)
 
 
-def _format_moment(value: dt.date | dt.time, code: str) -> str:
+def _format_time(value: dt.date | dt.time, code: str) -> str:
     section = parse_sections(code)[0]
-    if not section.has(
-        Kind.MOMENT, Kind.ELAPSED
-    ):  # a cell would show the serial number, which means nothing to a reader
+    # A cell would show the serial number, which means nothing to a reader.
+    if not section.has(Kind.MOMENT, Kind.ELAPSED):
         return str(value)
-    return format_date_time(section, _moment(value)).strip()
+    return format_date_time(section, _date_time(value)).strip()
 
 
-def _moment(value: dt.date | dt.time) -> dt.datetime:
+def _date_time(value: dt.date | dt.time) -> dt.datetime:
     if isinstance(value, dt.datetime):
         return value.replace(tzinfo=None)
     if isinstance(value, dt.time):
@@ -70,7 +69,7 @@ def _format_number(value: float | Decimal, code: str) -> str:
 def _format_serial(number: Decimal, code: str) -> str:
     """Returns a number, as days since 1899-12-30, in a format for dates."""
     try:
-        return _format_moment(EXCEL_EPOCH + dt.timedelta(days=float(number)), code)
+        return _format_time(EXCEL_EPOCH + dt.timedelta(days=float(number)), code)
     except OverflowError:
         return format_general(number)
 

@@ -10,7 +10,7 @@ from quire.object_store import Store
 from quire.records.manifest import Manifest
 from quire.report.definition import ReportDefinition
 from quire.report.definition.summary import Aggregation
-from quire.sheets.page_tables import has_summaries, is_shown_whole, sheet_formats
+from quire.sheets.page_tables import has_all_columns, has_summaries, sheet_formats
 from quire.sheets.summary_limits import small_summary_sheets
 from quire.xlsx.cell_values import to_cell_value
 
@@ -34,7 +34,7 @@ def summary_totals(definition: ReportDefinition, manifest: Manifest, *, store: S
     if not manifest.summaries or not has_summaries(definition, manifest):
         return ()
     summary, sheet = definition.summaries[0], small_summary_sheets(definition, manifest.summaries, store=store)[0]
-    if not is_shown_whole(sheet):
+    if not has_all_columns(sheet):
         return ()
     formats = sheet_formats(sheet)
     totals = []

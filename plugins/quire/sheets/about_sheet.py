@@ -79,9 +79,9 @@ def about_sheet(
 
 
 def rows_by_partition(slices: Sequence[RowSlice], *, skipped: int, rows: int) -> dict[str, int]:
-    """Returns the number of rows per partition among ``rows`` rows that follow the first ``skipped`` ones.
+    """Returns the number of rows per partition among the ``rows`` rows after the first ``skipped`` rows.
 
-    A partition without rows counts as part of the file whose rows surround it.
+    An empty partition belongs to the file that contains the rows around it.
     """
     counts: dict[str, int] = {}
     end, total = skipped + rows, sum(part.rows for part in slices)
@@ -98,6 +98,6 @@ def rows_by_partition(slices: Sequence[RowSlice], *, skipped: int, rows: int) ->
 
 
 def _fact(value: object) -> object:
-    """Returns a parameter's value for a cell: numbers and dates keep their type."""
+    """Returns a parameter's value for a cell: numbers and dates are not formatted."""
     is_cell_value = isinstance(value, int | float | date) and not isinstance(value, bool)
     return value if is_cell_value else format_parameter(value)

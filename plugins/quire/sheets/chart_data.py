@@ -13,7 +13,7 @@ from quire.format_codes.date_times import EXCEL_EPOCH
 from quire.xlsx.chart_points import charted_rows
 from quire.xlsx.model import TableSheet
 
-LARGEST = 1e100
+MAX_MAGNITUDE = 1e100
 GENERAL = "General"
 
 
@@ -32,7 +32,7 @@ class ChartData:
 
     Args:
         labels: the text of each row.
-        places: position of each row on the x scale; None unless it is a number or a date.
+        positions: position of each row on the x scale; None if its x value is neither a number nor a date.
         series: the measures.
         x_title: title of the x column.
         x_format: its format code.
@@ -40,7 +40,7 @@ class ChartData:
     """
 
     labels: list[str]
-    places: list[float | None]
+    positions: list[float | None]
     series: list[Series]
     x_title: str
     x_format: str
@@ -69,11 +69,11 @@ def chart_data(sheet: TableSheet, cells: Mapping[str, Sequence[Any]], formats: M
         )
         for name in chart.y
     ]
-    if not any(value is not None for one in series for value in one.values):
+    if not any(value is not None for measure in series for value in measure.values):
         return None  # dates and texts cannot be drawn
     return ChartData(
         labels=[format_value(value, formats[chart.x]) for value in rows],
-        places=[_place(value) for value in rows],
+        positions=[_position(value) for value in rows],
         series=series,
         x_title=titles[chart.x],
         x_format=formats[chart.x],
@@ -81,7 +81,7 @@ def chart_data(sheet: TableSheet, cells: Mapping[str, Sequence[Any]], formats: M
     )
 
 
-def _place(value: Any) -> float | None:
+def _position(value: Any) -> float | None:
     if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
         value = dt.datetime.combine(value, dt.time())
     if isinstance(value, dt.datetime):  # Excel's serial number
@@ -90,8 +90,8 @@ def _place(value: Any) -> float | None:
 
 
 def _finite(value: Any) -> float | None:
-    """Returns a number that can be drawn; None for other values and for numbers beyond any scale."""
+    """Returns a number that can be drawn; None for other values and for numbers too large for any scale."""
     if not isinstance(value, int | float | Decimal) or isinstance(value, bool):
         return None
     number = float(value)
-    return number if abs(number) < LARGEST else None
+    return number if abs(number) < MAX_MAGNITUDE else None

@@ -44,9 +44,9 @@ class SummaryTable:
 
 
 def summary_tables(definition: ReportDefinition, manifest: Manifest, *, store: Store) -> list[SummaryTable]:
-    """Returns a run's summaries; none if the definition's summaries changed, or if they are missing or too large.
+    """Returns a run's summaries; none if the definition's summaries changed, or if a summary is missing or too large.
 
-    Summaries are read one at a time, and only the rows that the page shows are retained.
+    Summaries are read one at a time, and only the rows on the page are retained.
     """
     if not has_summaries(definition, manifest):
         return []
@@ -54,7 +54,7 @@ def summary_tables(definition: ReportDefinition, manifest: Manifest, *, store: S
     try:
         tables = [_first_table(definition, summary, stored[summary.name], store) for summary in definition.summaries]
     except IntegrityError as error:
-        logger.warning("%s %s: its summaries are not shown: %s", manifest.report, manifest.run, error)
+        logger.warning("%s %s: summaries left off the page: %s", manifest.report, manifest.run, error)
         return []
     return [table for table in tables if table]
 
@@ -64,10 +64,10 @@ def _first_table(
 ) -> SummaryTable | None:
     """Returns the first rows of a summary; None if it lacks a column of the current definition."""
     columns = {*(key.column for key in summary.by), *summary.measures}
-    charted = charted_rows(summary.chart.type, MAX_TABLE_ROWS) if summary.chart else 0
-    table, total_rows = read_first_rows(staged, columns, max(MAX_ROWS, charted), store=store)
+    chart_rows = charted_rows(summary.chart.type, MAX_TABLE_ROWS) if summary.chart else 0
+    table, total_rows = read_first_rows(staged, columns, max(MAX_ROWS, chart_rows), store=store)
     sheet = summary_sheet(definition, summary, table)
-    return _table(sheet, definition.timezone, total_rows=total_rows) if is_shown_whole(sheet) else None
+    return _table(sheet, definition.timezone, total_rows=total_rows) if has_all_columns(sheet) else None
 
 
 def has_summaries(definition: ReportDefinition, manifest: Manifest) -> bool:
@@ -75,7 +75,7 @@ def has_summaries(definition: ReportDefinition, manifest: Manifest) -> bool:
     return {staged.name for staged in manifest.summaries} == {summary.name for summary in definition.summaries}
 
 
-def is_shown_whole(sheet: TableSheet) -> bool:
+def has_all_columns(sheet: TableSheet) -> bool:
     """Returns whether the stored table has every column of the current definition."""
     return {column.name for column in sheet.columns} <= set(sheet.table.schema.names)
 

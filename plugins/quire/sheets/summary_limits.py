@@ -1,4 +1,4 @@
-"""Limits for summaries on pages and in notifications: a few stored kB can expand to gigabytes of memory."""
+"""Limits for summaries on pages and in notifications: a few kB of Parquet can expand to gigabytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_STORED_BYTES = 32 * 1024 * 1024
 MAX_TABLE_ROWS = 1_048_576  # of a sheet in Excel
 MAX_FIXED_BYTES = 32  # of a value, the size of the largest decimal
 MAX_TABLE_BYTES = 128 * 1024 * 1024  # of all columns, uncompressed and without dictionaries
-MAX_FIRST_BYTES = 8 * 1024 * 1024  # of the rows that a page shows
+MAX_FIRST_BYTES = 8 * 1024 * 1024  # of the rows on a page
 _DECODING = threading.Lock()  # one file at a time in a process: each may take MAX_TABLE_BYTES
 
 
@@ -46,7 +46,7 @@ def ensure_small_object(summary: StagedSummary) -> None:
         IntegrityError: it is too large.
     """
     if summary.bytes > MAX_STORED_BYTES:
-        raise IntegrityError(f"{summary.object_key} has {summary.bytes} bytes: it is too large to be shown")
+        raise IntegrityError(f"{summary.object_key} has {summary.bytes} bytes: too large to be shown")
 
 
 def read_first_rows(
@@ -70,51 +70,49 @@ def read_first_rows(
         with _DECODING:
             return _decode_first_rows(pa.py_buffer(body), summary.object_key, columns, count)
     except pa.ArrowException as error:
-        raise _damaged(summary.object_key) from error
+        raise _damaged_object(summary.object_key) from error
 
 
 def _decode_first_rows(body: pa.Buffer, key: str, columns: Collection[str], count: int) -> tuple[pa.Table, int]:
     with pq.ParquetFile(pa.BufferReader(body)) as file:
         footer, stored = file.metadata, file.schema_arrow
-    texts = _texts_of(footer, key)
+    text_columns = _text_columns(footer, key)
     stored = pa.schema([field for field in stored if field.name in columns])
     batches, rows = [], 0
-    with pq.ParquetFile(pa.BufferReader(body), read_dictionary=texts, pre_buffer=False) as file:
+    with pq.ParquetFile(pa.BufferReader(body), read_dictionary=text_columns, pre_buffer=False) as file:
         for batch in file.iter_batches(count, columns=stored.names, use_threads=False):
             batches.append(batch.slice(0, count - rows))
             rows += batches[-1].num_rows
             if rows == count:
                 break
-    if (
-        sum(_expanded_bytes(pa.chunked_array([column])) for batch in batches for column in batch.columns)
-        > MAX_FIRST_BYTES
-    ):
+    columns_of_batches = (pa.chunked_array([column]) for batch in batches for column in batch.columns)
+    if sum(map(_expanded_bytes, columns_of_batches)) > MAX_FIRST_BYTES:
         raise IntegrityError(f"{key} has over {MAX_FIRST_BYTES} bytes in its first rows: too large to be shown")
     table = pa.Table.from_batches(batches) if batches else stored.empty_table()
     return table.cast(sheet_schema(stored)), footer.num_rows
 
 
-def _damaged(key: str) -> DamagedObjectError:
+def _damaged_object(key: str) -> DamagedObjectError:
     return DamagedObjectError(f"{key} is damaged: it is not a Parquet file")
 
 
 def ensure_small_table(body: bytes, key: str) -> None:
-    """Checks the size of the table in a Parquet file by its footer and its dictionaries.
+    """Checks the size of the table in a Parquet file, as derived from the footer and the dictionaries.
 
     Raises:
         DamagedObjectError: it is not a Parquet file.
         IntegrityError: it is too large.
     """
     try:
-        texts = _texts_of(pq.read_metadata(io.BytesIO(body)), key)
-        table = pq.read_table(io.BytesIO(body), columns=texts, read_dictionary=texts)
+        text_columns = _text_columns(pq.read_metadata(io.BytesIO(body)), key)
+        table = pq.read_table(io.BytesIO(body), columns=text_columns, read_dictionary=text_columns)
         if sum(map(_expanded_bytes, table.itercolumns())) > MAX_TABLE_BYTES:
             raise IntegrityError(f"{key} has over {MAX_TABLE_BYTES} bytes of text: too large to be shown")
     except pa.ArrowException as error:
-        raise _damaged(key) from error
+        raise _damaged_object(key) from error
 
 
-def _texts_of(footer: pq.FileMetaData, key: str) -> list[str]:
+def _text_columns(footer: pq.FileMetaData, key: str) -> list[str]:
     """Returns the text columns.
 
     Raises:

@@ -14,7 +14,7 @@ from quire.records.stage_records import StagedSummary
 from quire.report.definition import GroupKey, ReportDefinition, Summary
 from quire.xlsx.model import Chart, SheetColumn, TableSheet
 
-PERIOD_FORMATS = {Grain.MONTH: "mmm yyyy", Grain.YEAR: "yyyy"}  # other periods are shown by their first day
+PERIOD_FORMATS = {Grain.MONTH: "mmm yyyy", Grain.YEAR: "yyyy"}  # the cells of other periods show the first day
 DAY_FORMAT = "yyyy-mm-dd"
 
 

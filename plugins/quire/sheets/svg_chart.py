@@ -8,8 +8,9 @@ from typing import Any
 
 from quire.sheets.chart_data import ChartData, Series, chart_data
 from quire.sheets.chart_marks import (
-    COLOURS,
+    COLORS,
     WIDTH,
+    Drawing,
     draw_bars,
     draw_columns,
     draw_lines,
@@ -20,9 +21,8 @@ from quire.sheets.chart_marks import (
 from quire.xlsx.chart_points import chart_heading
 from quire.xlsx.model import TableSheet
 
-LEGEND_ROW, LETTER = 22, 7  # height of a legend's row, width of a letter
-Mark = tuple[list[str], float]
-DRAWINGS: Mapping[str, Callable[[ChartData], Mark]] = {
+LEGEND_ROW, CHARACTER_WIDTH = 22, 7  # height of a legend's row, width of a character
+DRAWINGS: Mapping[str, Callable[[ChartData], Drawing]] = {
     "column": draw_columns,
     "bar": draw_bars,
     "line": draw_lines,
@@ -51,10 +51,10 @@ def draw_chart(
     left = 0.0 if kind in ("bar", "pie") else scale_overhang(data)
     legend, above = ("", 0) if kind == "pie" else _legend(data.series)
     heading = chart_heading(sheet.heading, kind, total_rows)
-    named = escape(f"{heading}: {', '.join(one.title for one in data.series)} by {data.x_title}")
+    label = escape(f"{heading}: {', '.join(measure.title for measure in data.series)} by {data.x_title}")
     return (
         f'<svg class="chart {kind}" viewBox="{-left:.0f} {-above} {WIDTH + left:.0f} {height + above:.0f}" '
-        f'role="img" aria-label="{named}"><title>{named}</title>{legend}{"".join(body)}</svg>'
+        f'role="img" aria-label="{label}"><title>{label}</title>{legend}{"".join(body)}</svg>'
     )
 
 
@@ -65,10 +65,10 @@ def _legend(series: Sequence[Series]) -> tuple[str, int]:
     rows = list(_legend_rows(series))
     above = LEGEND_ROW * len(rows) + 8
     parts = []
-    for place, row in enumerate(rows):
-        y = LEGEND_ROW * place - above + 10
+    for position, row in enumerate(rows):
+        y = LEGEND_ROW * position - above + 10
         for number, x, title in row:
-            parts.append(f'<rect class="series{number % COLOURS}" x="{x}" y="{y - 6}" width="12" height="12" rx="2"/>')
+            parts.append(f'<rect class="series{number % COLORS}" x="{x}" y="{y - 6}" width="12" height="12" rx="2"/>')
             parts.append(f'<text x="{x + 18}" y="{y}">{escape(title)}</text>')
     return "".join(parts), above
 
@@ -76,11 +76,11 @@ def _legend(series: Sequence[Series]) -> tuple[str, int]:
 def _legend_rows(series: Sequence[Series]) -> Iterator[list[tuple[int, int, str]]]:
     row: list[tuple[int, int, str]] = []
     x = 0
-    for number, one in enumerate(series):
-        width = 30 + LETTER * len(one.title)
+    for number, measure in enumerate(series):
+        width = 30 + CHARACTER_WIDTH * len(measure.title)
         if row and x + width > WIDTH:
             yield row
             row, x = [], 0
-        row.append((number, x, one.title))
+        row.append((number, x, measure.title))
         x += width
     yield row

@@ -1,6 +1,6 @@
-"""Dates, times and numbers as text, over PostgreSQL's full range; the file writers share it.
+"""Dates, times and numbers as text, over PostgreSQL's full range, for all file writers.
 
 unrepresentable_dates   single dates and times that Python and Excel cannot represent
-date_columns            columns of dates and times, those included
+date_columns            columns of dates and times, including those
 postgresql_text         columns as PostgreSQL prints them
 """

@@ -21,11 +21,11 @@ from quire.values.unrepresentable_dates import (
 )
 
 _PERIODS = {Grain.DAY: "1d", Grain.WEEK: "1w", Grain.MONTH: "1mo", Grain.QUARTER: "1q", Grain.YEAR: "1y"}
-_YEAR_2100 = days_since_epoch(2100, 1, 1) * DAY_MICROSECONDS  # Polars 2.1.0 applies no summer time from here on
+_YEAR_2100 = days_since_epoch(2100, 1, 1) * DAY_MICROSECONDS  # from here on, Polars 2.1.0 ignores daylight saving time
 
 
 def wall_clock(times: pl.Series, timezone: str) -> pl.Series:
-    """Returns the local times of a column, as microseconds since 1970-01-01; infinity stays what it is.
+    """Returns the local times of a column, as microseconds since 1970-01-01; infinity is unchanged.
 
     Args:
         times: timestamps with time zone.

@@ -1,4 +1,4 @@
-"""Columns as text, as PostgreSQL prints their values."""
+"""Prints columns of values as PostgreSQL does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from quire.values.unrepresentable_dates import (
     timestamp_text,
 )
 
-# PostgreSQL prints an exponent below and from these sizes on: beyond them, a float has no digits to spare.
+# PostgreSQL prints an exponent below the first and from the others on, where a type's guaranteed digits end.
 EXPONENT_BELOW, EXPONENT_FROM, FLOAT4_EXPONENT_FROM = 1e-4, 1e15, 1e6
 
 
@@ -92,7 +92,7 @@ def _float_texts(numbers: pl.Series) -> pl.Series:
 def _with_exponent(text: str) -> str:
     """Returns a number's shortest digits in PostgreSQL's notation.
 
-    Where the shortest digits are halfway between two numbers, PostgreSQL prints more of them. Both forms read the same.
+    Where the shortest digits are halfway between two numbers, PostgreSQL prints more. Both read as the same number.
     """
     number = Decimal(text)
     if not number.is_finite():

@@ -14,7 +14,7 @@ SECOND = 1_000_000
 DAY_MICROSECONDS = 86_400 * SECOND
 CYCLE_YEARS, CYCLE_DAYS = 400, 146_097
 YEAR_1, YEAR_10000 = -62_135_596_800 * SECOND, 253_402_300_800 * SECOND
-# Infinity is the end of its integer type. The lowest 64-bit integer is not used: numpy and pandas read it as NaT.
+# Infinity is the extreme of its integer type, but not the lowest 64-bit integer: numpy and pandas read it as NaT.
 DAYS_BOUNDS = (-(2**31), 2**31 - 1)
 MICROSECONDS_BOUNDS = (-(2**63) + 1, 2**63 - 1)
 INFINITE_DAYS = {DAYS_BOUNDS[0]: "-infinity", DAYS_BOUNDS[1]: "infinity"}
@@ -43,7 +43,7 @@ class UnrepresentableDate:
 
 
 def to_python_date(days: int) -> tuple[date, int]:
-    """Returns the same day of a year from 1970 to 2369, and how many 400-year cycles it is away."""
+    """Returns the same day in a year from 1970 to 2369, and the number of 400-year cycles between them."""
     cycles, rest = divmod(days, CYCLE_DAYS)
     return _EPOCH + timedelta(days=rest), cycles
 
@@ -75,7 +75,7 @@ def timestamp_text(microseconds: int, timezone: str | None) -> str:
     """Returns a timestamp as PostgreSQL prints it.
 
     Args:
-        microseconds: since 1970-01-01: UTC with a time zone, local time without one.
+        microseconds: since 1970-01-01: UTC with a time zone, otherwise local time.
         timezone: IANA name of the session's time zone, or None for a timestamp without time zone.
     """
     if microseconds in INFINITE_MICROSECONDS:
@@ -91,7 +91,7 @@ def timestamp_text(microseconds: int, timezone: str | None) -> str:
 
 
 def offset_text(microseconds: int) -> str:
-    """Returns a UTC offset: ``+01``, with minutes and seconds if it has them, as local mean times do."""
+    """Returns a UTC offset: ``+01``, with minutes and seconds unless they are zero, as in local mean times."""
     seconds = abs(microseconds) // SECOND
     parts = [seconds // 3600, seconds // 60 % 60, seconds % 60]
     while len(parts) > 1 and not parts[-1]:
@@ -102,7 +102,7 @@ def offset_text(microseconds: int) -> str:
 def utc_offset(microseconds: int, timezone: str) -> int:
     """Returns the UTC offset of a time zone at a time, both in microseconds.
 
-    Before the year 1 it is the zone's local mean time; after 9999, the offset of the same day some cycles earlier.
+    Before the year 1 it is the zone's local mean time; after 9999, the offset of the same day in an earlier cycle.
     """
     time = max(microseconds, YEAR_1 + DAY_MICROSECONDS)
     last = YEAR_10000 - DAY_MICROSECONDS
