@@ -1,4 +1,4 @@
-"""Workbooks of given rows, written into memory and read back by programs that share nothing with the writer."""
+"""Helpers that write workbooks into memory and read them back with independent libraries."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ZONE = "America/New_York"
 
 @dataclass
 class Files:
-    """What was written: each file's bytes, in order; aborted ones are not among them."""
+    """The bytes of each completed file, in order."""
 
     bodies: list[bytes] = field(default_factory=list)
     opened: int = 0
@@ -60,10 +60,10 @@ def book_of(
     detail_first: bool = True,
     timezone: str = ZONE,
 ) -> Workbook:
-    dress = columns or [SheetColumn(name=name, title=name) for name in schema.names]
+    columns = columns or [SheetColumn(name=name, title=name) for name in schema.names]
     detail = DetailTable(
         sheet_name=sheet_name,
-        columns=tuple(dress),
+        columns=tuple(columns),
         schema=schema,
         rows=sum(batch.num_rows for batch in batches),
         batches=lambda: iter(batches),
@@ -87,7 +87,7 @@ def write(workbook: Workbook, *, limits: Limits | None = None) -> tuple[Files, t
 
 
 def write_rows(rows: Sequence[dict[str, Any]], schema: pa.Schema, **options: Any) -> tuple[bytes, DetailOutcome]:
-    """Writes rows as one file and returns it."""
+    """Writes rows as one file, and returns the file and its outcome."""
     limits = options.pop("limits", None)
     files, outcomes = write(book_of([pa.RecordBatch.from_pylist(rows, schema)], schema, **options), limits=limits)
     assert len(files.bodies) == 1
@@ -105,7 +105,7 @@ def by_openpyxl(body: bytes, sheet: str = "Rows") -> list[tuple[Any, ...]]:
 
 
 def cell(body: bytes, address: str, sheet: str = "Rows") -> Any:
-    """Returns one cell as openpyxl has it, formats and all."""
+    """Returns a cell of openpyxl, with its formats."""
     return openpyxl.load_workbook(io.BytesIO(body))[sheet][address]
 
 

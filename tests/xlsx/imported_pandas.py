@@ -1,4 +1,4 @@
-"""Writes a workbook of many kinds of columns in a process of its own, and prints what of pandas was imported."""
+"""Script: writes a workbook with a column of every type, and prints pandas if that imported it."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from quire.xlsx.model import DetailTable, SheetColumn, Workbook
 from quire.xlsx.row_batches import BATCH_BYTES
 from quire.xlsx.workbook import write_workbook
 
-from tests.xlsx.peak_memory import nowhere
+from tests.xlsx.peak_memory import open_null_sink
 
 ROWS = 20_000
 LONG = "x" * (4 * BATCH_BYTES // ROWS)
 
 
 def main() -> None:
-    """Writes texts that are shared, inline, too long for a batch and for a cell, and one column of each other kind."""
+    """Writes shared texts, inline texts, texts too long for a batch or a cell, and a column of each other type."""
     frame = pl.DataFrame(
         {
             "shared": ["a"] * ROWS,
             "inline": [f"=<{number}>" for number in range(ROWS)],
             "long": [LONG] * (ROWS - 1) + ["y" * 40_000],
-            "whole": range(ROWS),
+            "integer": range(ROWS),
             "float": [number / 7 for number in range(ROWS)],
             "decimal": [Decimal("1.25")] * ROWS,
             "date": [None, *[dt.date(2013, 1, 1)] * (ROWS - 1)],
-            "instant": [dt.datetime(2013, 1, 1, tzinfo=dt.UTC)] * ROWS,
-            "truth": [True] * ROWS,
+            "timestamp": [dt.datetime(2013, 1, 1, tzinfo=dt.UTC)] * ROWS,
+            "boolean": [True] * ROWS,
         }
     )
     table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-    narrow = [pa.string() if kind == pa.large_string() else kind for kind in table.schema.types]
-    table = table.cast(pa.schema(list(zip(table.schema.names, narrow, strict=True))))
+    types = [pa.string() if kind == pa.large_string() else kind for kind in table.schema.types]
+    table = table.cast(pa.schema(list(zip(table.schema.names, types, strict=True))))
     columns = [SheetColumn(name=name, title=name, total="max") for name in table.schema.names]
     detail = DetailTable(
         sheet_name="Rows",
@@ -46,7 +46,7 @@ def main() -> None:
     )
     made_at = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
     book = Workbook(title="t", subject="s", made_at=made_at, timezone="UTC", detail=detail, static_sheets=lambda _: ())
-    write_workbook(book, nowhere)
+    write_workbook(book, open_null_sink)
     print(*(name for name in sys.modules if name == "pandas"))
 
 

@@ -1,4 +1,4 @@
-"""Writes one workbook in a process of its own, and prints the most memory that it took, in MB."""
+"""Script: writes a workbook, and prints the peak memory of the process in MiB."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from quire.memory import configure_process
 from quire.xlsx.model import DetailTable, SheetColumn, Workbook
 from quire.xlsx.workbook import write_workbook
 
-ROWS_AT_ONCE = 256
+BATCH_ROWS = 256
 TEXT_BYTES = 20_000
 
 
-class Nowhere:
-    """A sink that keeps nothing."""
+class NullSink:
+    """A sink that discards its bytes."""
 
     def write(self, data: bytes, /) -> None:
-        """Takes the next bytes."""
+        """Discards the next bytes."""
 
 
 @contextmanager
-def nowhere(_: int) -> Iterator[Nowhere]:
-    """Opens a file that keeps nothing."""
-    yield Nowhere()
+def open_null_sink(_: int) -> Iterator[NullSink]:
+    """Opens a file that discards its bytes."""
+    yield NullSink()
 
 
 def many_floats() -> pa.RecordBatch:
-    """Returns rows of 500 numbers."""
-    return pa.RecordBatch.from_arrays([pc.random(ROWS_AT_ONCE) for _ in range(500)], [f"c{n}" for n in range(500)])
+    """Returns a batch of rows with 500 numbers each."""
+    return pa.RecordBatch.from_arrays([pc.random(BATCH_ROWS) for _ in range(500)], [f"c{n}" for n in range(500)])
 
 
 def long_texts() -> pa.RecordBatch:
-    """Returns rows of two texts of 20 KB, no two alike, with something to escape in each."""
-    texts = [f"{number} & " + "x" * TEXT_BYTES for number in range(2 * ROWS_AT_ONCE)]
+    """Returns a batch of rows with two texts of 20 kB each; all differ and contain a character to escape."""
+    texts = [f"{number} & " + "x" * TEXT_BYTES for number in range(2 * BATCH_ROWS)]
     return pa.RecordBatch.from_arrays([pa.array(texts[::2]), pa.array(texts[1::2])], ["a", "b"])
 
 
 def longest_escapes() -> pa.RecordBatch:
-    """Returns rows of a text of 20 KB that is seven times as long as XML."""
-    texts = [str(number) + "\x01" * TEXT_BYTES for number in range(ROWS_AT_ONCE)]
+    """Returns a batch of rows with a text of 20 kB that takes seven times as many bytes as XML."""
+    texts = [str(number) + "\x01" * TEXT_BYTES for number in range(BATCH_ROWS)]
     return pa.RecordBatch.from_arrays([pa.array(texts)], ["a"])
 
 
@@ -64,7 +64,7 @@ def main(case: str) -> None:
     )
     made_at = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
     book = Workbook(title="t", subject="s", made_at=made_at, timezone="UTC", detail=detail, static_sheets=lambda _: ())
-    write_workbook(book, nowhere)
+    write_workbook(book, open_null_sink)
     (peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     print(int(peak.split()[1]) // 1024)
 

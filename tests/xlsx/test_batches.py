@@ -1,4 +1,4 @@
-"""Rows in batches that the rows alone decide."""
+"""The size of batches depends on the rows only."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ def texts(sizes: list[int | None]) -> pa.RecordBatch:
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(1, BATCH_ROWS), (16, BATCH_ROWS), (32, BATCH_ROWS // 2), (500, 262)])
-def test_batch_of_many_columns_has_fewer_rows(columns: int, rows: int) -> None:
-    found = [batch.num_rows for batch in even_batches(table([wide(columns, 10_000)]))]
-    assert set(found[:-1]) == {rows}
+def test_even_batches_many_columns_have_fewer_rows(columns: int, rows: int) -> None:
+    row_counts = [batch.num_rows for batch in even_batches(table([wide(columns, 10_000)]))]
+    assert set(row_counts[:-1]) == {rows}
     assert rows * columns <= BATCH_CELLS
-    assert sum(found) == 10_000
+    assert sum(row_counts) == 10_000
 
 
-def test_batch_of_long_texts_has_fewer_rows_but_at_least_one() -> None:
+def test_even_batches_long_texts_have_fewer_rows_but_at_least_one() -> None:
     sizes = [BATCH_BYTES - 1, 1, 1, BATCH_BYTES + 7, None, BATCH_BYTES, 0, 5]
     assert [batch.num_rows for batch in even_batches(table([texts(sizes)]))] == [2, 1, 1, 3, 1]
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000, 9000])
-def test_batches_are_the_same_however_the_rows_come(size: int) -> None:
-    whole = texts([(number * 7919) % 3001 for number in range(20_000)])
-    pieces = [whole.slice(start, size) for start in range(0, whole.num_rows, size)]
-    expected, found = list(even_batches(table([whole]))), list(even_batches(table(pieces)))
-    assert all(text_bytes(batch) <= BATCH_BYTES for batch in expected)
+def test_even_batches_any_input_batch_size_yields_same_batches(size: int) -> None:
+    batch = texts([(number * 7919) % 3001 for number in range(20_000)])
+    pieces = [batch.slice(start, size) for start in range(0, batch.num_rows, size)]
+    expected, batches = list(even_batches(table([batch]))), list(even_batches(table(pieces)))
+    assert all(text_bytes(piece) <= BATCH_BYTES for piece in expected)
     assert len(expected) > 3
-    assert found == expected
+    assert batches == expected

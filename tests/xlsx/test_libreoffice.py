@@ -1,4 +1,4 @@
-"""LibreOffice, which shares nothing with us, opens our workbooks and tells what it sees as CSV."""
+"""LibreOffice opens the workbooks and exports the cells that it shows as CSV."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quire.xlsx.model import SheetColumn
 from tests.programs import require_program
 from tests.xlsx.books import write_rows
 
-# Comma, quote, UTF-8, from line 1; cells as they are shown, blanks kept; every sheet into a file of its own
+# Comma, quote, UTF-8, from line 1; formatted cells with their blanks; each sheet as a separate file
 # (LibreOffice's help, "CSV Filter Parameters").
 EVERY_SHEET = "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true,true,false,false,-1"
 TEXTS = [
@@ -26,20 +26,20 @@ TEXTS = [
 SCHEMA = pa.schema(
     [
         ("text", pa.string()),
-        ("whole", pa.int64()),
-        ("exact", pa.decimal128(20, 2)),
-        ("day", pa.date32()),
-        ("instant", pa.timestamp("us", tz="UTC")),
-        ("clock", pa.time64("us")),
-        ("yes", pa.bool_()),
+        ("integer", pa.int64()),
+        ("decimal", pa.decimal128(20, 2)),
+        ("date", pa.date32()),
+        ("timestamp", pa.timestamp("us", tz="UTC")),
+        ("time", pa.time64("us")),
+        ("boolean", pa.bool_()),
     ]
 )
 
 pytestmark = pytest.mark.usefixtures("servers")
 
 
-def exported(body: bytes, folder: Path) -> dict[str, list[list[str]]]:
-    """Returns every sheet's cells as LibreOffice shows them."""
+def export_sheets(body: bytes, folder: Path) -> dict[str, list[list[str]]]:
+    """Returns the cells of every sheet as LibreOffice shows them."""
     soffice = require_program("soffice", package="libreoffice-calc")
     (folder / "book.xlsx").write_bytes(body)
     profile = f"-env:UserInstallation={(folder / 'profile').as_uri()}"
@@ -56,25 +56,25 @@ def exported(body: bytes, folder: Path) -> dict[str, list[list[str]]]:
     return sheets
 
 
-def test_libreoffice_shows_every_value_as_it_was_written(tmp_path: Path) -> None:
+def test_libreoffice_value_of_any_type_is_shown_as_written(tmp_path: Path) -> None:
     rows = [
         {
             "text": text,
-            "whole": number if number % 2 else 10**15 + number,
-            "exact": None if number % 3 else Decimal("-1234.50"),
-            "day": dt.date(2013, 3, 10) if number % 2 else dt.date(1900, 1, 1),
-            "instant": dt.datetime(2013, 3, 10, 7, tzinfo=dt.UTC),
-            "clock": dt.time(23, 59, 59),
-            "yes": number % 2 == 0,
+            "integer": number if number % 2 else 10**15 + number,
+            "decimal": None if number % 3 else Decimal("-1234.50"),
+            "date": dt.date(2013, 3, 10) if number % 2 else dt.date(1900, 1, 1),
+            "timestamp": dt.datetime(2013, 3, 10, 7, tzinfo=dt.UTC),
+            "time": dt.time(23, 59, 59),
+            "boolean": number % 2 == 0,
         }
         for number, text in enumerate(TEXTS)
     ]
-    columns = [SheetColumn(name=name, title=name, total="sum" if name == "exact" else None) for name in SCHEMA.names]
+    columns = [SheetColumn(name=name, title=name, total="sum" if name == "decimal" else None) for name in SCHEMA.names]
     body, _ = write_rows(rows, SCHEMA, columns=columns)
-    found = exported(body, tmp_path)
-    header, *shown, totals = found["Rows"]
+    sheets = export_sheets(body, tmp_path)
+    header, *cells, totals = sheets["Rows"]
     assert header == SCHEMA.names
-    assert shown == [
+    assert cells == [
         [
             text,
             str(number) if number % 2 else str(10**15 + number),
@@ -87,12 +87,12 @@ def test_libreoffice_shows_every_value_as_it_was_written(tmp_path: Path) -> None
         for number, text in enumerate(TEXTS)
     ]
     assert totals == ["Total", "", f"-{1234.5 * 7:,.2f}", "", "", "", ""]
-    assert ["Rows", str(len(TEXTS))] in [row[:2] for row in found["About"]]
+    assert ["Rows", str(len(TEXTS))] in [row[:2] for row in sheets["About"]]
 
 
-def test_libreoffice_opens_every_sheet_of_rows_that_rolled_over(tmp_path: Path) -> None:
+def test_libreoffice_rows_on_several_sheets_are_all_shown(tmp_path: Path) -> None:
     rows = [{"text": f"row {number}"} for number in range(250)]
     body, outcome = write_rows(rows, pa.schema([("text", pa.string())]), limits=Limits(sheet_rows=101, shared_rows=0))
-    found = exported(body, tmp_path)
+    sheets = export_sheets(body, tmp_path)
     assert outcome.sheets == ("Rows", "Rows (2)", "Rows (3)")
-    assert [text for sheet in outcome.sheets for (text,) in found[sheet][1:]] == [row["text"] for row in rows]
+    assert [text for sheet in outcome.sheets for (text,) in sheets[sheet][1:]] == [row["text"] for row in rows]

@@ -1,4 +1,4 @@
-"""Memory stays flat however wide the rows and however long the texts are."""
+"""Memory is bounded for wide rows and long texts."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import pytest
 
 from tests.xlsx.peak_memory import CASES
 
-BUDGET_MB = 400  # of a process, with all that it has imported
+BUDGET_MIB = 400  # of a process, imports included
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a process's peak there")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="/proc/self/status exists on Linux only")
 @pytest.mark.parametrize("case", sorted(CASES))
-def test_memory_of_wide_or_long_rows_stays_within_the_budget(case: str) -> None:
+def test_write_workbook_wide_or_long_rows_stay_within_memory_budget(case: str) -> None:
     command = [sys.executable, "-m", "tests.xlsx.peak_memory", case]
-    told = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert int(told.stdout) < BUDGET_MB
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(process.stdout) < BUDGET_MIB
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pandas") is None, reason="there is nothing to import")
-def test_writer_of_many_kinds_of_columns_never_imports_pandas() -> None:
+@pytest.mark.skipif(importlib.util.find_spec("pandas") is None, reason="pandas is not installed")
+def test_write_workbook_column_of_any_type_does_not_import_pandas() -> None:
     command = [sys.executable, "-m", "tests.xlsx.imported_pandas"]
-    told = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert told.stdout == "\n"
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert process.stdout == "\n"

@@ -1,4 +1,4 @@
-"""Titles and names of sheets, whatever they are."""
+"""Column titles and sheet names of any form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.xlsx.books import calamine, cell, write_rows
 NUMBERS = pa.schema([("n", pa.int32())])
 
 
-def test_500_columns_and_odd_titles_are_kept() -> None:
+def test_sheet_500_columns_and_unusual_titles_read_back() -> None:
     names = [f"c{number}" for number in range(500)]
     titles = ["Same", "same", "", " ", *(f"T{number}" for number in range(496))]
     schema = pa.schema([(name, pa.int32()) for name in names])
@@ -26,7 +26,7 @@ def test_500_columns_and_odd_titles_are_kept() -> None:
     assert cell(body, "SF4").value == 1
 
 
-def test_title_longer_than_a_cell_is_cut_and_no_row_higher_than_excels() -> None:
+def test_header_titles_longer_than_a_cell_are_truncated_in_a_row_of_limited_height() -> None:
     titles = ["x" * 40_000, "😀" * 20_000, "two words " * 4_000]
     columns = [SheetColumn(name="n", title=title) for title in titles]
     body, _ = write_rows([{"n": 1}], NUMBERS, columns=columns)
@@ -35,7 +35,7 @@ def test_title_longer_than_a_cell_is_cut_and_no_row_higher_than_excels() -> None
 
 
 @pytest.mark.parametrize(
-    ("wanted", "name"),
+    ("text", "name"),
     [
         ("a/b:c*d?e[f]g\\h", "a-b-c-d-e-f-g-h"),
         ("A name of forty characters, with slashes", "A name of forty characters, wit"),
@@ -51,8 +51,8 @@ def test_title_longer_than_a_cell_is_cut_and_no_row_higher_than_excels() -> None
         ("about", "about"),
     ],
 )
-def test_sheet_has_a_name_that_excel_takes(wanted: str, name: str) -> None:
-    body, outcome = write_rows([{"n": 1}], NUMBERS, sheet_name=wanted)
+def test_sheet_name_of_any_text_is_valid_in_excel(text: str, name: str) -> None:
+    body, outcome = write_rows([{"n": 1}], NUMBERS, sheet_name=text)
     assert outcome.sheets == (name,)
     assert openpyxl.load_workbook(io.BytesIO(body)).sheetnames == (
         [name, "About (2)"] if name == "about" else [name, "About"]

@@ -1,4 +1,4 @@
-"""Any table of any types reads back as the cell table says, and as XlsxWriter writes it cell by cell."""
+"""Any table reads back as documented, and as XlsxWriter writes it cell by cell."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.xlsx.books import ZONE, calamine, write_rows
 
 DAY = 86_400_000_000
 FIRST = dt.date(1900, 3, 1)
-EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock's
+EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - local time
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
 TRAPS = st.sampled_from(
     ["_x0041_", "_x005F_", "=1+1", "-1", " ", "\n", "\r", "\t", "\x01", "\ufffe", "a\r\nb", "1e5", "😀"]
@@ -65,7 +65,7 @@ def digits(number: Decimal) -> int:
 
 
 def expected(kind: str, value: Any) -> Any:
-    """Returns what a reader finds for a value, by the cell table alone."""
+    """Returns the documented value of a cell."""
     match kind:
         case _ if value is None:
             return None
@@ -84,11 +84,11 @@ def expected(kind: str, value: Any) -> Any:
             return expected_time(value)
         case "text":
             return cut_text(value)
-    return expected_of_odd(kind, value)
+    return expected_physical(kind, value)
 
 
-def expected_of_odd(kind: str, value: Any) -> Any:
-    """Returns the same for kinds whose values Python has not; dates and times are their days and microseconds."""
+def expected_physical(kind: str, value: Any) -> Any:
+    """Returns the documented value for types that Python lacks; dates and times are days and microseconds."""
     match kind:
         case "time":
             return min(value, dt.time(23, 59, 59, 999_000))
@@ -97,25 +97,27 @@ def expected_of_odd(kind: str, value: Any) -> Any:
         case "wide":
             return float(value) if digits(value) <= 15 else f"{value:.10f}"
         case "any date":
-            is_known = (FIRST - EPOCH.date()).days <= value <= (dt.date.max - EPOCH.date()).days
-            return EPOCH.date() + dt.timedelta(value) if is_known else date_text(value)
+            is_in_range = (FIRST - EPOCH.date()).days <= value <= (dt.date.max - EPOCH.date()).days
+            return EPOCH.date() + dt.timedelta(value) if is_in_range else date_text(value)
         case "any wall":
-            is_known = (FIRST - EPOCH.date()).days <= value // DAY <= (dt.date.max - EPOCH.date()).days
-            return expected_time(EPOCH + dt.timedelta(microseconds=value)) if is_known else timestamp_text(value, None)
+            is_in_range = (FIRST - EPOCH.date()).days <= value // DAY <= (dt.date.max - EPOCH.date()).days
+            return (
+                expected_time(EPOCH + dt.timedelta(microseconds=value)) if is_in_range else timestamp_text(value, None)
+            )
         case "any time":
             return (EPOCH + dt.timedelta(microseconds=min(value, DAY - 1000))).time() if value < DAY else "24:00:00"
     return value
 
 
 def shortest(value: float) -> float:
-    """Returns the number of the fewest digits that is the same in four bytes."""
+    """Returns the number with the fewest digits that is the same as a 4-byte float."""
     if not math.isfinite(value):
         return value
-    shown = (float(f"{value:.{places}g}") for places in range(1, 10))
-    return next(number for number in shown if in_four_bytes(number) == value)
+    candidates = (float(f"{value:.{places}g}") for places in range(1, 10))
+    return next(number for number in candidates if to_float32(number) == value)
 
 
-def in_four_bytes(number: float) -> float:
+def to_float32(number: float) -> float:
     try:
         return float(struct.unpack("f", struct.pack("f", number))[0])
     except OverflowError:
@@ -131,32 +133,39 @@ def expected_time(value: dt.datetime) -> Any:
     return timestamp_text((instant - EPOCH) // dt.timedelta(microseconds=1), zone)
 
 
-def near(found: Any, wanted: Any) -> bool:
-    """Whether a reader found what was wanted; readers differ in how they tell times of day."""
-    if wanted is None:
-        return found in ("", None)
-    if isinstance(wanted, dt.datetime):
-        if type(found) is dt.date:  # so calamine tells midnight
-            found = dt.datetime(found.year, found.month, found.day)  # noqa: DTZ001
-        return isinstance(found, dt.datetime) and abs(found - wanted) < dt.timedelta(microseconds=500)
-    if isinstance(wanted, dt.date):
-        return isinstance(found, dt.date) and (found.date() if isinstance(found, dt.datetime) else found) == wanted
-    if isinstance(wanted, dt.time):
-        return microseconds(found) is not None and abs((microseconds(found) or 0) - (microseconds(wanted) or 0)) < 1500
-    if isinstance(wanted, bool):
-        return found is wanted
-    if isinstance(found, float) and isinstance(wanted, float):
-        # XlsxWriter writes 16 digits, we up to 17: the largest of all floats are infinite to it
-        return math.isclose(found, wanted, rel_tol=1e-15) or (math.isinf(wanted) and abs(found) > 1.79e308)
-    return bool(found == wanted) and isinstance(found, str) == isinstance(wanted, str)
+def is_close(actual: Any, expected_value: Any) -> bool:
+    """Returns whether a cell has the expected value; libraries differ in how they represent times of day."""
+    if expected_value is None:
+        return actual in ("", None)
+    if isinstance(expected_value, dt.datetime):
+        if type(actual) is dt.date:  # calamine's midnight
+            actual = dt.datetime(actual.year, actual.month, actual.day)  # noqa: DTZ001
+        return isinstance(actual, dt.datetime) and abs(actual - expected_value) < dt.timedelta(microseconds=500)
+    if isinstance(expected_value, dt.date):
+        return (
+            isinstance(actual, dt.date)
+            and (actual.date() if isinstance(actual, dt.datetime) else actual) == expected_value
+        )
+    if isinstance(expected_value, dt.time):
+        return (
+            microseconds(actual) is not None
+            and abs((microseconds(actual) or 0) - (microseconds(expected_value) or 0)) < 1500
+        )
+    if isinstance(expected_value, bool):
+        return actual is expected_value
+    if isinstance(actual, float) and isinstance(expected_value, float):
+        # XlsxWriter writes 16 digits, Quire up to 17, so XlsxWriter's largest floats are infinite
+        return math.isclose(actual, expected_value, rel_tol=1e-15) or (
+            math.isinf(expected_value) and abs(actual) > 1.79e308
+        )
+    return bool(actual == expected_value) and isinstance(actual, str) == isinstance(expected_value, str)
 
 
 def microseconds(value: Any) -> int | None:
     if isinstance(value, dt.timedelta):
         return value // dt.timedelta(microseconds=1)
     if isinstance(value, dt.time | dt.datetime):
-        whole = ((value.hour * 60 + value.minute) * 60 + value.second) * 1_000_000 + value.microsecond
-        return whole
+        return ((value.hour * 60 + value.minute) * 60 + value.second) * 1_000_000 + value.microsecond
     return 0 if value == 0 else None
 
 
@@ -164,71 +173,85 @@ def columns_of(schema: pa.Schema) -> list[SheetColumn]:
     return [SheetColumn(name=name, title=name, numeric_text=name.endswith("numeric")) for name in schema.names]
 
 
-def compare(rows: list[dict[str, Any]], found: list[Any], *, undo: Any = lambda text: text) -> None:
-    for row, cells in zip(rows, found, strict=True):
+def compare(rows: list[dict[str, Any]], table_rows: list[Any], *, undo: Any = lambda text: text) -> None:
+    for row, cells in zip(rows, table_rows, strict=True):
         for (name, value), cell in zip(row.items(), cells, strict=True):
             kind = name.partition(" ")[2]
-            wanted = expected(kind, value)
+            expected_value = expected(kind, value)
             cell = undo(cell) if isinstance(cell, str) else cell
-            assert near(cell, wanted) or (wanted == "" and cell in ("", None)), (name, value, cell, wanted)
+            assert is_close(cell, expected_value) or (expected_value == "" and cell in ("", None)), (
+                name,
+                value,
+                cell,
+                expected_value,
+            )
 
 
 @given(tables(), st.sampled_from([0, 100]))
 @settings(deadline=None, max_examples=examples(150))
-def test_any_table_reads_back_by_calamine(table: tuple[pa.Schema, list[dict[str, Any]]], shared_rows: int) -> None:
+def test_write_workbook_any_table_reads_back_in_calamine(
+    table: tuple[pa.Schema, list[dict[str, Any]]], shared_rows: int
+) -> None:
     schema, rows = table
     body, outcome = write_rows(rows, schema, columns=columns_of(schema), limits=Limits(shared_rows=shared_rows))
     assert outcome.rows == len(rows)
-    found = calamine(body)[1:]
-    blank = [""] * len(schema.names)  # calamine leaves out rows at the end that have no cell
-    compare(rows, [[*row, *blank][: len(blank)] for row in [*found, *[blank] * len(rows)][: len(rows)]], undo=late)
+    table_rows = calamine(body)[1:]
+    blank = [""] * len(schema.names)  # calamine omits trailing rows without cells
+    compare(
+        rows,
+        [[*row, *blank][: len(blank)] for row in [*table_rows, *[blank] * len(rows)][: len(rows)]],
+        undo=unescape_noncharacters,
+    )
 
 
-def late(text: str) -> str:
+def unescape_noncharacters(text: str) -> str:
     return text.replace("_xFFFE_", "\ufffe").replace("_xFFFF_", "\uffff")
 
 
 @given(tables(), st.sampled_from([0, 100]))
 @settings(deadline=None, max_examples=examples(100))
-def test_any_table_reads_back_by_openpyxl_as_xlsxwriters_own_does(
+def test_write_workbook_any_table_reads_back_in_openpyxl_like_xlsxwriters(
     table: tuple[pa.Schema, list[dict[str, Any]]], shared_rows: int
 ) -> None:
     schema, rows = table
     body, _ = write_rows(rows, schema, columns=columns_of(schema), limits=Limits(shared_rows=shared_rows))
     ours = openpyxl.load_workbook(io.BytesIO(body), data_only=True)["Rows"]
-    reference = openpyxl.load_workbook(io.BytesIO(cell_by_cell(schema, rows)), data_only=True)["Rows"]
+    reference = openpyxl.load_workbook(io.BytesIO(write_by_xlsxwriter(schema, rows)), data_only=True)["Rows"]
     for number in range(2, len(rows) + 2):
         for column in range(1, len(schema.names) + 1):
-            mine, theirs = ours.cell(number, column), reference.cell(number, column)
-            assert mine.data_type == theirs.data_type or theirs.value in (None, ""), (mine.value, theirs.value)
-            if isinstance(mine.value, str):
-                # openpyxl takes every x005F_ out of shared strings, and leaves it in inline ones
-                assert theirs.value in (mine.value, mine.value.replace("x005F_", ""))
+            actual, reference_cell = ours.cell(number, column), reference.cell(number, column)
+            assert actual.data_type == reference_cell.data_type or reference_cell.value in (None, ""), (
+                actual.value,
+                reference_cell.value,
+            )
+            if isinstance(actual.value, str):
+                # openpyxl removes x005F_ from shared strings, but not from inline strings
+                assert reference_cell.value in (actual.value, actual.value.replace("x005F_", ""))
             else:
-                assert near(mine.value, theirs.value) or theirs.value == ""
+                assert is_close(actual.value, reference_cell.value) or reference_cell.value == ""
 
 
-def cell_by_cell(schema: pa.Schema, rows: list[dict[str, Any]]) -> bytes:
-    """Writes the expected values with the reference implementation."""
+def write_by_xlsxwriter(schema: pa.Schema, rows: list[dict[str, Any]]) -> bytes:
+    """Returns a workbook of the expected values, written by XlsxWriter."""
     body = io.BytesIO()
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
     book = xlsxwriter.Workbook(body, options)
     sheet = book.add_worksheet("Rows")
-    moments = {
+    formats = {
         dt.datetime: book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
         dt.date: book.add_format({"num_format": "yyyy-mm-dd"}),
         dt.time: book.add_format({"num_format": "hh:mm:ss"}),
     }
     for line, row in enumerate(rows, 1):
         for column, (name, value) in enumerate(row.items()):
-            wanted = expected(name.partition(" ")[2], value)
-            if isinstance(wanted, str):
-                sheet.write_string(line, column, wanted)
-            elif type(wanted) in moments:
-                sheet.write_datetime(line, column, wanted, moments[type(wanted)])
-            elif isinstance(wanted, bool):
-                sheet.write_boolean(line, column, wanted)
-            elif wanted is not None:
-                sheet.write_number(line, column, wanted)
+            expected_value = expected(name.partition(" ")[2], value)
+            if isinstance(expected_value, str):
+                sheet.write_string(line, column, expected_value)
+            elif type(expected_value) in formats:
+                sheet.write_datetime(line, column, expected_value, formats[type(expected_value)])
+            elif isinstance(expected_value, bool):
+                sheet.write_boolean(line, column, expected_value)
+            elif expected_value is not None:
+                sheet.write_number(line, column, expected_value)
     book.close()
     return body.getvalue()

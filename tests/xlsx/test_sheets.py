@@ -1,4 +1,4 @@
-"""Sheets and files: roll-over, names, totals, the small sheets, and the same bytes for the same rows."""
+"""Sheets and files: roll-over, names, totals, static sheets and reproducible bytes."""
 
 from __future__ import annotations
 
@@ -32,17 +32,19 @@ def numbers(count: int) -> pa.RecordBatch:
 
 
 def check_cells(sheet: bytes) -> None:
-    """Every cell of a sheet is in order, there once, and inside the dimension."""
-    found = re.search(rb'<dimension ref="A1(?::([A-Z]+)(\d+))?"/>', sheet)
-    assert found, sheet[:500]
-    last_column, last_row = (found[1] or b"A").decode(), int(found[2] or 1)
-    places = [(int(row), len(letters), letters.decode()) for letters, row in CELL.findall(sheet)]
-    assert all(earlier < later for earlier, later in itertools.pairwise(places))
-    assert all(row <= last_row and (size, letters) <= (len(last_column), last_column) for row, size, letters in places)
+    """Checks that the cells of a sheet are in order, unique and inside the dimension."""
+    dimension = re.search(rb'<dimension ref="A1(?::([A-Z]+)(\d+))?"/>', sheet)
+    assert dimension, sheet[:500]
+    last_column, last_row = (dimension[1] or b"A").decode(), int(dimension[2] or 1)
+    positions = [(int(row), len(letters), letters.decode()) for letters, row in CELL.findall(sheet)]
+    assert all(earlier < later for earlier, later in itertools.pairwise(positions))
+    assert all(
+        row <= last_row and (size, letters) <= (len(last_column), last_column) for row, size, letters in positions
+    )
 
 
 @pytest.mark.parametrize("detail_first", [True, False])
-def test_every_part_is_well_formed_and_every_cell_in_place(detail_first: bool) -> None:
+def test_write_workbook_parts_are_well_formed_and_cells_in_order(detail_first: bool) -> None:
     rows = [
         {"n": number, "s": f"<{number % 3}>", "d": None if number % 2 else dt.date(2013, 1, 1)}
         for number in range(20_000)
@@ -50,20 +52,20 @@ def test_every_part_is_well_formed_and_every_cell_in_place(detail_first: bool) -
     schema = pa.schema([("n", pa.int32()), ("s", pa.string()), ("d", pa.date32())])
     body, _ = write_rows(rows, schema, detail_first=detail_first, limits=Limits(sheet_rows=9_000))
     for name, part in parts(body).items():
-        ElementTree.fromstring(part)  # noqa: S314 - our own
+        ElementTree.fromstring(part)  # noqa: S314 - written by Quire
         if name.startswith("xl/worksheets/sheet"):
             check_cells(part)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 8_191, 8_192, 8_193])
-def test_sheet_has_every_row_around_the_size_of_a_batch(rows: int) -> None:
+def test_write_workbook_rows_around_batch_size_are_all_written(rows: int) -> None:
     files, outcomes = write(book_of([numbers(rows)], NUMBERS))
     assert [row[0] for row in calamine(files.bodies[0])] == ["n", *range(rows)]
     assert outcomes == (DetailOutcome(rows=rows, sheets=("Rows",), notes=()),)
 
 
 @pytest.mark.parametrize(("rows", "sheets"), [(MAX_ROWS - 1, 1), (MAX_ROWS, 2), (2 * MAX_ROWS - 1, 3)])
-def test_rows_beyond_a_sheet_begin_the_next_with_the_header(rows: int, sheets: int) -> None:
+def test_write_workbook_rows_beyond_sheet_limit_begin_another_sheet(rows: int, sheets: int) -> None:
     files, (outcome,) = write(book_of([numbers(rows)], NUMBERS))
     assert outcome.rows == rows
     assert outcome.sheets == ("Rows", "Rows (2)", "Rows (3)")[:sheets]
@@ -83,42 +85,43 @@ def test_rows_beyond_a_sheet_begin_the_next_with_the_header(rows: int, sheets: i
     assert f"<v>{rows - 1}</v></c></row></sheetData>".encode() in last
 
 
-def test_rows_beyond_a_sheets_bytes_begin_the_next() -> None:
+def test_write_workbook_bytes_beyond_sheet_limit_begin_another_sheet() -> None:
     files, (outcome,) = write(book_of([numbers(100_000)], NUMBERS), limits=Limits(sheet_bytes=30_000_000))
     assert len(outcome.sheets) == 1
     files, (outcome,) = write(book_of([numbers(100_000)], NUMBERS), limits=Limits(sheet_bytes=6_000_000))
     assert len(outcome.sheets) > 1
-    found = [row[0] for name in outcome.sheets for row in calamine(files.bodies[0], name)[1:]]
-    assert found == list(range(100_000))
+    values = [row[0] for name in outcome.sheets for row in calamine(files.bodies[0], name)[1:]]
+    assert values == list(range(100_000))
 
 
-def test_rows_beyond_a_files_bytes_begin_the_next_file() -> None:
+def test_write_workbook_bytes_beyond_file_limit_begin_another_file() -> None:
     batch = pa.RecordBatch.from_arrays([pa.array([f"{number:x}" * 3 for number in range(200_000)])], ["v"])
     limits = Limits(sheet_rows=20_000, file_bytes=2_000_000)
     files, outcomes = write(book_of([batch], batch.schema), limits=limits)
     assert len(files.bodies) > 1
     assert all(len(body) <= 2_100_000 for body in files.bodies)
     assert sum(outcome.rows for outcome in outcomes) == 200_000
-    found = [
+    values = [
         row[0]
         for body, outcome in zip(files.bodies, outcomes, strict=True)
         for name in outcome.sheets
         for row in calamine(body, name)[1:]
     ]
-    assert found == batch.column(0).to_pylist()
+    assert values == batch.column(0).to_pylist()
     assert all(calamine(body, "About") for body in files.bodies)
 
 
-def test_sheet_is_filled_to_its_bytes_and_not_to_a_bound_of_them() -> None:
+def test_write_workbook_sheet_is_filled_up_to_its_actual_bytes() -> None:
     limit = 6_000_000
     files, (outcome,) = write(book_of([numbers(400_000)], NUMBERS), limits=Limits(sheet_bytes=limit))
     package = parts(files.bodies[0])
     sizes = [len(package[f"xl/worksheets/sheet{number}.xml"]) for number in range(1, len(outcome.sheets) + 1)]
     assert len(sizes) > 2
-    assert all(0.6 * limit < size <= limit for size in sizes[:-1])  # the bound of one batch is a third of it
+    # The bound of a single batch is a third of the limit.
+    assert all(0.6 * limit < size <= limit for size in sizes[:-1])
 
 
-def test_file_is_filled_to_its_deflated_bytes() -> None:
+def test_write_workbook_file_is_filled_up_to_its_compressed_bytes() -> None:
     limit = 8_000_000
     batch = pa.RecordBatch.from_arrays([pa.array([f"{number:x}" * 3 for number in range(900_000)])], ["v"])
     files, outcomes = write(book_of([batch], batch.schema), limits=Limits(shared_rows=0, file_bytes=limit))
@@ -130,7 +133,7 @@ def test_file_is_filled_to_its_deflated_bytes() -> None:
 
 
 @pytest.mark.parametrize("total", [None, "sum"])
-def test_dimension_is_right_or_left_out_where_bytes_end_a_sheet(total: str | None) -> None:
+def test_dimension_of_sheet_ended_by_bytes_is_correct_or_omitted(total: str | None) -> None:
     columns = [SheetColumn(name="n", title="n", total=total)]
     limits = Limits(sheet_bytes=6_000_000)
     files, (outcome,) = write(book_of([numbers(400_000)], NUMBERS, columns=columns), limits=limits)
@@ -144,22 +147,22 @@ def test_dimension_is_right_or_left_out_where_bytes_end_a_sheet(total: str | Non
     assert calamine(files.bodies[0], outcome.sheets[0])[:2] == [["n"], [0.0]]
 
 
-def test_text_beyond_a_cell_counts_as_what_the_cell_holds() -> None:
+def test_size_bound_text_longer_than_a_cell_counts_up_to_the_limit() -> None:
     batch = pa.RecordBatch.from_arrays([pa.array(["x" * 40_000_000, None, "y"])], ["v"])
     assert size_bound(batch) == 3 * 2 * 120 + 7 * 32_768
 
 
-def test_same_rows_give_the_same_bytes_however_they_come() -> None:
+def test_write_workbook_same_rows_in_other_batches_yield_same_bytes() -> None:
     schema = pa.schema([("n", pa.int64()), ("s", pa.string()), ("f", pa.float64())])
     rows = [{"n": number, "s": f"t{number % 900}", "f": number / 7} for number in range(30_000)]
-    whole = pa.RecordBatch.from_pylist(rows, schema)
-    pieces = [whole.slice(start, 777) for start in range(0, 30_000, 777)]
-    first, second = (write(book_of(batches, schema))[0].bodies[0] for batches in ([whole], pieces))
+    batch = pa.RecordBatch.from_pylist(rows, schema)
+    pieces = [batch.slice(start, 777) for start in range(0, 30_000, 777)]
+    first, second = (write(book_of(batches, schema))[0].bodies[0] for batches in ([batch], pieces))
     assert first == second
-    assert first == write(book_of([whole], schema))[0].bodies[0]
+    assert first == write(book_of([batch], schema))[0].bodies[0]
 
 
-def test_error_among_the_rows_leaves_the_file_by_it_and_no_thread_behind() -> None:
+def test_write_workbook_error_in_batches_propagates_and_ends_threads() -> None:
     def broken() -> Iterator[pa.RecordBatch]:
         for _ in range(20):
             yield numbers(8_192)
@@ -182,17 +185,17 @@ def test_error_among_the_rows_leaves_the_file_by_it_and_no_thread_behind() -> No
     assert not [thread for thread in threading.enumerate() if thread.name.startswith(("render", "read-ahead"))]
 
 
-@pytest.mark.parametrize("said", [5, 20_000])
-def test_rows_that_are_not_as_many_as_was_said_are_refused(said: int) -> None:
+@pytest.mark.parametrize("announced", [5, 20_000])
+def test_write_workbook_row_count_differs_from_announced_raises(announced: int) -> None:
     book = book_of([numbers(10_000)], NUMBERS)
     assert book.detail is not None
     detail = type(book.detail)(
-        sheet_name="Rows", columns=book.detail.columns, schema=NUMBERS, rows=said, batches=book.detail.batches
+        sheet_name="Rows", columns=book.detail.columns, schema=NUMBERS, rows=announced, batches=book.detail.batches
     )
     workbook = Workbook(
         title="t", subject="s", made_at=MADE_AT, timezone=ZONE, detail=detail, static_sheets=about, detail_first=True
     )
-    with pytest.raises(WorkbookError, match=f"{said}"):
+    with pytest.raises(WorkbookError, match=f"expected {announced} rows"):
         write(workbook)
 
 
@@ -210,7 +213,7 @@ def totals(kind: pa.DataType, values: list[Any], function: str, **options: Any) 
     ("function", "number", "cached"),
     [("sum", 109, 7), ("mean", 101, 3.5), ("min", 105, 3), ("max", 104, 4), ("count", 103, 2)],
 )
-def test_total_follows_the_filter_and_has_its_value(function: str, number: int, cached: float) -> None:
+def test_total_of_numbers_is_subtotal_formula_with_cached_value(function: str, number: int, cached: float) -> None:
     formula, value, outcome = totals(pa.int32(), [3, None, 4], function)
     assert formula == f"=SUBTOTAL({number},B2:B4)"
     assert value == cached
@@ -222,7 +225,7 @@ def test_total_of_decimals_is_exact() -> None:
     assert value == 0.3
 
 
-def test_total_over_numbers_written_as_text_is_a_value_and_told() -> None:
+def test_total_of_numbers_written_as_text_is_a_value_with_a_note() -> None:
     formula, value, outcome = totals(pa.int64(), [10**15, 1], "sum")
     assert (formula, value) == (str(10**15 + 1), str(10**15 + 1))
     assert outcome.notes == (
@@ -233,30 +236,30 @@ def test_total_over_numbers_written_as_text_is_a_value_and_told() -> None:
     assert (formula, value) == (1.5, 1.5)
 
 
-def test_empty_sheet_has_its_totals_too() -> None:
-    assert totals(pa.int32(), [], "sum")[:2] == (0, 0)  # a formula would be over its own cell
+def test_total_without_rows_is_zero_or_empty() -> None:
+    assert totals(pa.int32(), [], "sum")[:2] == (0, 0)  # a formula would refer to its own cell
     assert totals(pa.int32(), [], "mean")[:2] == (None, None)
 
 
-def test_dates_have_totals() -> None:
+def test_total_max_of_dates_is_a_date() -> None:
     _, value, _ = totals(pa.date32(), [dt.date(2013, 1, 2), dt.date(2013, 1, 1)], "max")
     assert value == dt.datetime(2013, 1, 2)  # noqa: DTZ001
 
 
-def test_properties_are_pinned_to_the_time_of_plan() -> None:
+def test_document_properties_have_title_and_creation_time() -> None:
     body, _ = write_rows([{"n": 1}], NUMBERS)
     properties = openpyxl.load_workbook(io.BytesIO(body)).properties
     assert (properties.title, properties.created) == ("A book", MADE_AT.replace(tzinfo=None))
 
 
-def test_print_setup_is_landscape_one_page_wide() -> None:
+def test_print_setup_of_detail_sheet_is_landscape_and_one_page_wide() -> None:
     page = cell(write_rows([{"n": 1}], NUMBERS)[0], "A1").parent
     assert (page.page_setup.orientation, page.page_setup.fitToHeight) == ("landscape", 0)
     assert page.oddFooter.right.text == "Page &P of &N"
 
 
 @pytest.mark.parametrize("detail_first", [True, False])
-def test_shared_strings_of_rows_do_not_move_those_of_the_small_sheets(detail_first: bool) -> None:
+def test_static_sheets_after_rows_with_shared_strings_show_their_texts(detail_first: bool) -> None:
     rows = [{"v": f"t{number % 5}"} for number in range(600)]
     body, _ = write_rows(rows, pa.schema([("v", pa.string())]), detail_first=detail_first)
     assert [row for row in calamine(body, "About") if row[0] != ""] == [
@@ -270,7 +273,7 @@ def test_shared_strings_of_rows_do_not_move_those_of_the_small_sheets(detail_fir
 
 
 @pytest.mark.parametrize("name", ["Other", "OTHER"])
-def test_sheet_of_rows_may_have_the_name_of_a_skeletons_own(name: str) -> None:
+def test_detail_sheet_named_like_template_placeholder_reads_back(name: str) -> None:
     body, outcome = write_rows([{"n": 1}], pa.schema([("n", pa.int32())]), sheet_name=name, detail_first=False)
     assert outcome.sheets == (name,)
     assert calamine(body, name) == [["n"], [1]]

@@ -1,4 +1,4 @@
-"""The small sheets: real tables with native charts, beside the rows or without them."""
+"""Static sheets: Excel tables with native charts, with and without detail rows."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def about_and_table(outcome: DetailOutcome) -> tuple[FactSheet | TableSheet, ...
 
 
 @pytest.mark.parametrize("detail_first", [True, False])
-def test_small_sheets_are_tables_with_native_charts_beside_the_rows(detail_first: bool) -> None:
+def test_static_sheets_with_rows_have_excel_tables_and_native_charts(detail_first: bool) -> None:
     body, _ = write_rows([{"n": 1}, {"n": 2}], NUMBERS, static_sheets=about_and_table, detail_first=detail_first)
     book = openpyxl.load_workbook(io.BytesIO(body))
-    small = ["About", "By column", "By bar", "By line", "By area", "By pie", "By scatter"]
-    assert book.sheetnames == (["Rows", *small] if detail_first else [*small, "Rows"])
+    static_names = ["About", "By column", "By bar", "By line", "By area", "By pie", "By scatter"]
+    assert book.sheetnames == (["Rows", *static_names] if detail_first else [*static_names, "Rows"])
     assert book.active is not None
     assert book.active.title == ("Rows" if detail_first else "About")
-    for name in small[1:]:
+    for name in static_names[1:]:
         sheet = book[name]
         assert len(sheet.tables) == 1
         assert len(sheet._charts) == 1
@@ -65,36 +65,36 @@ def test_small_sheets_are_tables_with_native_charts_beside_the_rows(detail_first
 
 
 @pytest.mark.parametrize("detail_first", [True, False])
-def test_sheets_are_told_in_the_order_they_are_shown(detail_first: bool) -> None:
+def test_document_properties_list_sheets_in_display_order(detail_first: bool) -> None:
     rows = [{"n": number} for number in range(5)]
     body, _ = write_rows(
         rows, NUMBERS, static_sheets=about_and_table, detail_first=detail_first, limits=Limits(sheet_rows=3)
     )
     package = parts(body)
-    shown = [escape(name) for name in openpyxl.load_workbook(io.BytesIO(body)).sheetnames]
-    assert shown[:2] == (["Rows", "Rows (2)"] if detail_first else ["About", "By column"])
+    names = [escape(name) for name in openpyxl.load_workbook(io.BytesIO(body)).sheetnames]
+    assert names[:2] == (["Rows", "Rows (2)"] if detail_first else ["About", "By column"])
     titles = package["docProps/app.xml"].decode().partition("<TitlesOfParts>")[2]
-    assert re.findall("<vt:lpstr>([^<]*)</vt:lpstr>", titles)[: len(shown)] == shown
-    opened = [name for name in package if b'tabSelected="1"' in package[name]]
-    assert opened == ["xl/worksheets/sheet1.xml" if detail_first else "xl/worksheets/sheet4.xml"]
-    assert b"activeTab" not in package["xl/workbook.xml"]  # the first is shown
+    assert re.findall("<vt:lpstr>([^<]*)</vt:lpstr>", titles)[: len(names)] == names
+    active_sheets = [name for name in package if b'tabSelected="1"' in package[name]]
+    assert active_sheets == ["xl/worksheets/sheet1.xml" if detail_first else "xl/worksheets/sheet4.xml"]
+    assert b"activeTab" not in package["xl/workbook.xml"]  # the first sheet is active by default
     assert b"firstSheet" not in package["xl/workbook.xml"]
 
 
-@pytest.mark.parametrize(("values", "least"), [([51_000, 51_100], 0), ([-5, 5], None)])
-def test_lengths_of_a_chart_begin_at_nothing(values: list[int], least: int | None) -> None:
+@pytest.mark.parametrize(("values", "minimum"), [([51_000, 51_100], 0), ([-5, 5], None)])
+def test_chart_axis_without_negative_values_begins_at_zero(values: list[int], minimum: int | None) -> None:
     table = pa.table({"k": ["a", "b"], "v": values})
     columns = (SheetColumn(name="k", title="K"), SheetColumn(name="v", title="V"))
     for kind in ("column", "bar", "area"):
         chart = Chart(kind=kind, x="k", y=("v",))
         sheet = TableSheet(sheet_name="S", heading="S", columns=columns, table=table, chart=chart)
         body, _ = write_rows([{"n": 1}], NUMBERS, static_sheets=lambda outcome, sheet=sheet: (sheet,))
-        drawn = parts(body)["xl/charts/chart1.xml"]
-        assert (b'<c:min val="0"/>' in drawn) is (least == 0)
-        assert b'formatCode="None"' not in drawn
+        chart_xml = parts(body)["xl/charts/chart1.xml"]
+        assert (b'<c:min val="0"/>' in chart_xml) is (minimum == 0)
+        assert b'formatCode="None"' not in chart_xml
 
 
-def test_column_of_a_small_table_has_room_for_the_marks_of_its_thousands() -> None:
+def test_table_column_width_includes_thousands_separators() -> None:
     columns = (SheetColumn(name="v", title="V", number_format="#,##0"),)
     sheet = TableSheet(sheet_name="S", heading="S", columns=columns, table=pa.table({"v": [89_705_524]}))
     body, _ = write_rows([{"n": 1}], NUMBERS, static_sheets=lambda outcome: (sheet,))
@@ -102,7 +102,7 @@ def test_column_of_a_small_table_has_room_for_the_marks_of_its_thousands() -> No
     assert width >= len("89,705,524") + 2
 
 
-def test_workbook_without_rows_has_its_small_sheets() -> None:
+def test_write_workbook_without_detail_has_static_sheets() -> None:
     workbook = Workbook(
         title="t",
         subject="s",
@@ -118,13 +118,13 @@ def test_workbook_without_rows_has_its_small_sheets() -> None:
 
 
 @pytest.mark.parametrize("zone", [None, "UTC"])
-def test_small_sheets_keep_the_last_microsecond_of_a_day_in_its_day(zone: str | None) -> None:
-    moment = pa.array([5 * 3_600_000_000 - 1] if zone else [86_400_000_000 - 1]).view(pa.timestamp("us", tz=zone))
+def test_static_sheet_last_microsecond_of_a_day_stays_in_that_day(zone: str | None) -> None:
+    timestamps = pa.array([5 * 3_600_000_000 - 1] if zone else [86_400_000_000 - 1]).view(pa.timestamp("us", tz=zone))
     sheet = TableSheet(
         sheet_name="T",
         heading="T",
         columns=(SheetColumn(name="m", title="M"),),
-        table=pa.table({"m": moment}),
+        table=pa.table({"m": timestamps}),
     )
     body, _ = write_rows([{"n": 1}], NUMBERS, static_sheets=lambda _: (sheet,))
     day = dt.date(1969, 12, 31) if zone else dt.date(1970, 1, 1)
@@ -132,7 +132,7 @@ def test_small_sheets_keep_the_last_microsecond_of_a_day_in_its_day(zone: str | 
 
 
 @pytest.mark.parametrize(
-    ("microseconds", "shown"),
+    ("microseconds", "expected"),
     [
         (86_400_000_000 - 1, dt.time(23, 59, 59, 999_000)),
         (86_400_000_000 - 999, dt.time(23, 59, 59, 999_000)),
@@ -140,15 +140,15 @@ def test_small_sheets_keep_the_last_microsecond_of_a_day_in_its_day(zone: str | 
         (86_400_000_000, "24:00:00"),
     ],
 )
-def test_small_sheets_keep_a_time_of_the_days_last_millisecond_from_its_midnight(
-    microseconds: int, shown: dt.time | str
+def test_static_sheet_time_in_last_millisecond_of_a_day_stays_before_midnight(
+    microseconds: int, expected: dt.time | str
 ) -> None:
     times = pa.array([microseconds]).view(pa.time64("us"))
     sheet = TableSheet(
         sheet_name="T", heading="T", columns=(SheetColumn(name="m", title="M"),), table=pa.table({"m": times})
     )
     body, _ = write_rows([{"n": 1}], NUMBERS, static_sheets=lambda _: (sheet,))
-    assert calamine(body, "T")[-1][0] == shown
+    assert calamine(body, "T")[-1][0] == expected
 
 
 @pytest.mark.parametrize(
@@ -163,24 +163,26 @@ def test_small_sheets_keep_a_time_of_the_days_last_millisecond_from_its_midnight
         ('a"&<b', 'a"&<b'),
     ],
 )
-def test_table_header_of_letters_that_xml_forbids_is_escaped_as_excel_does(title: str, escaped: str) -> None:
+def test_table_header_with_characters_forbidden_in_xml_is_escaped_like_excel(title: str, escaped: str) -> None:
     chart = Chart(kind="column", x="k", y=("v",))
     columns = (SheetColumn(name="k", title=title), SheetColumn(name="v", title=f"{title}2"))
     sheet = TableSheet(
         sheet_name="S", heading=title, columns=columns, table=pa.table({"k": ["a"], "v": [1]}), chart=chart
     )
     package = parts(write_rows([{"n": 1}], NUMBERS, static_sheets=lambda _: (sheet,))[0])
-    trees = {name: ElementTree.fromstring(body) for name, body in package.items()}  # noqa: S314 - our own
-    found = [element.get("name") for element in trees["xl/tables/table1.xml"].iter() if element.tag.endswith("Column")]
-    assert found == [escaped, f"{escaped}2"]
+    trees = {name: ElementTree.fromstring(body) for name, body in package.items()}  # noqa: S314 - written by Quire
+    headers = [
+        element.get("name") for element in trees["xl/tables/table1.xml"].iter() if element.tag.endswith("Column")
+    ]
+    assert headers == [escaped, f"{escaped}2"]
     texts = ["".join(item.itertext()) for item in trees["xl/sharedStrings.xml"]]
-    assert escaped.replace("_x0009_", "\t") in texts  # a tab is kept in an element, but not in an attribute
+    assert escaped.replace("_x0009_", "\t") in texts  # elements preserve tabs, attributes do not
 
 
-def test_float4_on_a_small_sheet_has_its_shortest_digits_as_in_rows() -> None:
-    given = pa.array([0.1, None, 16777216.0, 1e-45, float("nan"), float("-inf")], pa.float32())
+def test_static_sheet_float4_has_its_shortest_digits() -> None:
+    numbers = pa.array([0.1, None, 16777216.0, 1e-45, float("nan"), float("-inf")], pa.float32())
     sheet = TableSheet(
-        sheet_name="T", heading="T", columns=(SheetColumn(name="v", title="V"),), table=pa.table({"v": given})
+        sheet_name="T", heading="T", columns=(SheetColumn(name="v", title="V"),), table=pa.table({"v": numbers})
     )
     body, _ = write_rows([{"n": 1}], NUMBERS, static_sheets=lambda _: (sheet,))
     assert [row[0] for row in calamine(body, "T")[3:]] == [0.1, "", 16777216.0, 1e-45, "NaN", "-Infinity"]
@@ -195,44 +197,44 @@ def test_float4_on_a_small_sheet_has_its_shortest_digits_as_in_rows() -> None:
         ([*[1] * 31, None, 5, None, 1], "circle"),
     ],
 )
-def test_line_has_marks_where_a_point_would_be_invisible(values: list[int | None], symbol: str) -> None:
+def test_line_chart_with_isolated_or_few_points_has_markers(values: list[int | None], symbol: str) -> None:
     table = pa.table({"k": list(range(len(values))), "v": values})
     columns = (SheetColumn(name="k", title="K"), SheetColumn(name="v", title="V"))
     chart = Chart(kind="line", x="k", y=("v",))
     sheet = TableSheet(sheet_name="S", heading="S", columns=columns, table=table, chart=chart)
     body, _ = write_rows([{"n": 1}], NUMBERS, static_sheets=lambda _: (sheet,))
-    drawn = parts(body)["xl/charts/chart1.xml"].decode()
-    assert re.findall(r'<c:symbol val="(\w+)"/>', drawn) == [symbol]
+    chart_xml = parts(body)["xl/charts/chart1.xml"].decode()
+    assert re.findall(r'<c:symbol val="(\w+)"/>', chart_xml) == [symbol]
 
 
 @pytest.mark.parametrize(
     ("kind", "rows"), [("line", 365), ("area", 365), ("scatter", 365), ("column", 30), ("pie", 30)]
 )
-def test_chart_shows_every_point_of_a_line_and_as_many_bars_as_can_be_read(kind: str, rows: int) -> None:
+def test_chart_of_many_rows_shows_all_points_but_only_30_bars(kind: str, rows: int) -> None:
     table = pa.table({"k": list(range(365)), "v": list(range(365))})
     columns = (SheetColumn(name="k", title="K"), SheetColumn(name="v", title="V"))
     chart = Chart(kind=kind, x="k", y=("v",))
     sheet = TableSheet(sheet_name="S", heading="S", columns=columns, table=table, chart=chart)
     body, _ = write_rows([{"n": 1}], NUMBERS, static_sheets=lambda _: (sheet,))
-    drawn = parts(body)["xl/charts/chart1.xml"].decode()
-    assert f"$B$4:$B${rows + 3}<" in drawn
-    assert ("S (first 30 of 365)" in drawn) is (rows == 30)
+    chart_xml = parts(body)["xl/charts/chart1.xml"].decode()
+    assert f"$B$4:$B${rows + 3}<" in chart_xml
+    assert ("S (first 30 of 365)" in chart_xml) is (rows == 30)
 
 
-def test_points_of_a_pie_have_the_palettes_colours_in_turn() -> None:
+def test_pie_chart_points_cycle_through_the_palette() -> None:
     table = pa.table({"k": list("abcdefg"), "v": range(7)})
     columns = (SheetColumn(name="k", title="K"), SheetColumn(name="v", title="V"))
     sheet = TableSheet(
         sheet_name="S", heading="S", columns=columns, table=table, chart=Chart(kind="pie", x="k", y=("v",))
     )
     body, _ = write_rows([{"n": 1}], NUMBERS, static_sheets=lambda _: (sheet,))
-    drawn = parts(body)["xl/charts/chart1.xml"].decode()
-    points = re.findall(r'<c:dPt><c:idx val="(\d+)"/>.*?<a:srgbClr val="(\w+)"/>', drawn)
-    palette = [colour.removeprefix("#") for colour in CHART_COLORS]
-    assert points == [(str(point), colour) for point, colour in enumerate([*palette, palette[0]])]
+    chart_xml = parts(body)["xl/charts/chart1.xml"].decode()
+    points = re.findall(r'<c:dPt><c:idx val="(\d+)"/>.*?<a:srgbClr val="(\w+)"/>', chart_xml)
+    palette = [color.removeprefix("#") for color in CHART_COLORS]
+    assert points == [(str(point), color) for point, color in enumerate([*palette, palette[0]])]
 
 
-def test_title_at_the_right_leaves_room_for_the_filter_button() -> None:
+def test_header_of_right_aligned_column_leaves_room_for_filter_button() -> None:
     columns = (SheetColumn(name="k", title="K"), SheetColumn(name="v", title="V"))
     sheet = TableSheet(sheet_name="S", heading="S", columns=columns, table=pa.table({"k": ["a"], "v": [1]}))
     facts = FactSection(heading="", header=("K", "V"), rows=(("a", 1),))

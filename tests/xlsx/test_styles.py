@@ -1,4 +1,4 @@
-"""How a sheet of rows is dressed: widths, marks that Excel leaves out, what is printed below."""
+"""Layout of detail sheets: column widths, ignored errors and footers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ TEXTS = pa.schema([("v", pa.string())])
 def width(texts: list[str | None], **column: object) -> float:
     columns = [SheetColumn(name="v", title="V", **column)]  # type: ignore[arg-type]
     body, _ = write_rows([{"v": text} for text in texts], TEXTS, columns=columns)
-    found: float = cell(body, "A1").parent.column_dimensions["A"].width
-    return found
+    column_width: float = cell(body, "A1").parent.column_dimensions["A"].width
+    return column_width
 
 
-def test_width_that_is_given_is_kept_whatever_the_rows_are() -> None:
+def test_column_width_in_definition_overrides_content() -> None:
     assert width(["x" * 40], width=12.0) == pytest.approx(12, abs=1)
 
 
@@ -36,17 +36,17 @@ def test_width_that_is_given_is_kept_whatever_the_rows_are() -> None:
         (["x"] * 1000 + ["x" * 40], 8),
     ],
 )
-def test_width_that_is_not_given_is_that_of_the_first_rows(texts: list[str | None], expected: float) -> None:
+def test_column_width_not_in_definition_follows_first_rows(texts: list[str | None], expected: float) -> None:
     assert width(texts) == pytest.approx(expected, abs=1)
 
 
-def test_width_of_a_text_is_measured_at_its_beginning_only() -> None:
+def test_display_width_measures_beginning_of_first_line() -> None:
     assert display_width("x" * 10_000_000) == 255
     assert display_width("\u4e2d" * 1000) == 510
     assert display_width("two\nlines") == 3
 
 
-def test_every_sheet_of_rows_has_its_footer_and_no_green_corners() -> None:
+def test_detail_sheets_have_footer_and_ignore_text_errors() -> None:
     columns = [SheetColumn(name="v", title="V"), SheetColumn(name="v", title="W")]
     rows = [{"v": str(number)} for number in range(15)]
     body, outcome = write_rows(rows, TEXTS, columns=columns, limits=Limits(sheet_rows=11))

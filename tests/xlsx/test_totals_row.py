@@ -1,4 +1,4 @@
-"""Totals tell what the cells above them tell."""
+"""Totals agree with the cells above them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from tests.xlsx.books import book_of, by_openpyxl, cell, write
 
 DATE, WALL, INSTANT, TIME = pa.date32(), pa.timestamp("us"), pa.timestamp("us", tz="UTC"), pa.time64("us")
 DAY = 86_400_000_000
-IDES = -735_160  # 15 March 44 BC
+IDES_OF_MARCH = -735_160  # 15 March 44 BC
 FIRST_OF_2013 = 15_706
 
 
-def bits(kind: pa.DataType, values: list[int | None]) -> pa.RecordBatch:
+def batch_of(kind: pa.DataType, values: list[int | None]) -> pa.RecordBatch:
     physical = pa.array(values, pa.int32() if kind == DATE else pa.int64())
     return pa.RecordBatch.from_arrays([physical.view(kind)], schema=pa.schema([("v", kind)]))
 
 
 def total_of(batches: list[pa.RecordBatch], function: str, **options: Any) -> tuple[Any, Any, DetailOutcome]:
-    """Returns the total's formula or value, the value that a reader is shown, and the outcome."""
+    """Returns the total's formula or value, its cached value, and the outcome."""
     columns = [SheetColumn(name="v", title="V", total=function)]
     limits = options.pop("limits", None)
     files, (outcome,) = write(book_of(batches, batches[0].schema, columns=columns, **options), limits=limits)
@@ -36,39 +36,44 @@ def total_of(batches: list[pa.RecordBatch], function: str, **options: Any) -> tu
 
 
 @pytest.mark.parametrize(
-    ("kind", "values", "least", "most"),
+    ("kind", "values", "minimum", "maximum"),
     [
-        (DATE, [IDES, FIRST_OF_2013, 2**31 - 1], "0044-03-15 BC", "infinity"),
+        (DATE, [IDES_OF_MARCH, FIRST_OF_2013, 2**31 - 1], "0044-03-15 BC", "infinity"),
         (DATE, [-(2**31), FIRST_OF_2013, 2_932_897], "-infinity", "10000-01-01"),
         (DATE, [2**31 - 1, None, 2_932_897], "10000-01-01", "infinity"),
-        (WALL, [IDES * DAY + 1, IDES * DAY + 2, 2**63 - 1], "0044-03-15 00:00:00.000001 BC", "infinity"),
+        (
+            WALL,
+            [IDES_OF_MARCH * DAY + 1, IDES_OF_MARCH * DAY + 2, 2**63 - 1],
+            "0044-03-15 00:00:00.000001 BC",
+            "infinity",
+        ),
         (INSTANT, [-(2**63) + 1, FIRST_OF_2013 * DAY, 2**63 - 1], "-infinity", "infinity"),
         (TIME, [DAY, DAY], "24:00:00", "24:00:00"),
     ],
 )
-def test_total_over_dates_that_excel_has_not_is_the_text_of_a_cell(
-    kind: pa.DataType, values: list[int | None], least: str, most: str
+def test_extreme_of_unrepresentable_dates_is_their_text(
+    kind: pa.DataType, values: list[int | None], minimum: str, maximum: str
 ) -> None:
-    for function, expected in (("min", least), ("max", most)):
-        for batches in ([bits(kind, values)], [bits(kind, [value]) for value in values]):
-            written, shown, outcome = total_of(batches, function)
-            assert written == shown == expected
+    for function, expected in (("min", minimum), ("max", maximum)):
+        for batches in ([batch_of(kind, values)], [batch_of(kind, [value]) for value in values]):
+            written, cached, outcome = total_of(batches, function)
+            assert written == cached == expected
             (note,) = outcome.notes
             assert re.search(r"because Excel cannot represent (it|them); the total is exact", note)
 
 
 @pytest.mark.parametrize(
-    ("kind", "odd", "function"),
-    [(DATE, IDES, "max"), (DATE, 2**31 - 1, "min"), (WALL, 2**63 - 1, "min"), (TIME, DAY, "min")],
+    ("kind", "unrepresentable", "function"),
+    [(DATE, IDES_OF_MARCH, "max"), (DATE, 2**31 - 1, "min"), (WALL, 2**63 - 1, "min"), (TIME, DAY, "min")],
 )
-def test_total_that_excel_has_stays_a_date_beside_those_that_it_has_not(
-    kind: pa.DataType, odd: int, function: str
+def test_extreme_representable_among_unrepresentable_dates_stays_a_date(
+    kind: pa.DataType, unrepresentable: int, function: str
 ) -> None:
-    known = {DATE: FIRST_OF_2013, WALL: FIRST_OF_2013 * DAY, TIME: DAY // 2}[kind]
-    alone = total_of([bits(kind, [known])], function)
-    _, shown, outcome = total_of([bits(kind, [known, odd])], function)
-    assert shown == alone[1]
-    assert not isinstance(shown, str)
+    representable = {DATE: FIRST_OF_2013, WALL: FIRST_OF_2013 * DAY, TIME: DAY // 2}[kind]
+    alone = total_of([batch_of(kind, [representable])], function)
+    _, cached, outcome = total_of([batch_of(kind, [representable, unrepresentable])], function)
+    assert cached == alone[1]
+    assert not isinstance(cached, str)
     assert outcome.notes == (
         "V: 1 value is written as text because Excel cannot represent it; the total is exact "
         "but does not follow the filter.",
@@ -76,11 +81,13 @@ def test_total_that_excel_has_stays_a_date_beside_those_that_it_has_not(
 
 
 @pytest.mark.parametrize("function", ["sum", "mean"])
-@pytest.mark.parametrize(("kind", "values"), [(DATE, [IDES, FIRST_OF_2013]), (TIME, [DAY, 0]), (WALL, [2**63 - 1, 0])])
-def test_dates_that_excel_has_not_have_no_sum_and_it_is_told(
+@pytest.mark.parametrize(
+    ("kind", "values"), [(DATE, [IDES_OF_MARCH, FIRST_OF_2013]), (TIME, [DAY, 0]), (WALL, [2**63 - 1, 0])]
+)
+def test_sum_of_unrepresentable_dates_is_omitted_with_a_note(
     kind: pa.DataType, values: list[int | None], function: str
 ) -> None:
-    written, _, outcome = total_of([bits(kind, values)], function)
+    written, _, outcome = total_of([batch_of(kind, values)], function)
     assert written is None
     assert outcome.notes == (
         f"V: 1 value is written as text because Excel cannot represent it; there is no {function}.",
@@ -88,51 +95,51 @@ def test_dates_that_excel_has_not_have_no_sum_and_it_is_told(
 
 
 @pytest.mark.parametrize(
-    ("batch", "function", "shown", "is_quoted"),
+    ("batch", "function", "expected", "is_quoted"),
     [
-        (bits(DATE, [-(2**31)]), "min", "-infinity", True),
-        (bits(DATE, [2**31 - 1]), "max", "infinity", False),
+        (batch_of(DATE, [-(2**31)]), "min", "-infinity", True),
+        (batch_of(DATE, [2**31 - 1]), "max", "infinity", False),
         (pa.RecordBatch.from_arrays([pa.array([-(10**17), -1])], ["v"]), "sum", "-100000000000000001", True),
         (pa.RecordBatch.from_arrays([pa.array([10**17, 1])], ["v"]), "sum", "100000000000000001", False),
         (pa.RecordBatch.from_arrays([pa.array([-5, 1])], ["v"]), "sum", -4, False),
     ],
 )
-def test_total_kept_as_text_stays_text_where_a_person_edits_it(
-    batch: pa.RecordBatch, function: str, shown: Any, is_quoted: bool
+def test_total_written_as_text_is_quoted_if_it_begins_like_a_formula(
+    batch: pa.RecordBatch, function: str, expected: Any, is_quoted: bool
 ) -> None:
     columns = [SheetColumn(name="v", title="V", total=function)]
     files, (outcome,) = write(book_of([batch], batch.schema, columns=columns))
     rows = by_openpyxl(files.bodies[0], outcome.sheets[-1])
-    found = cell(files.bodies[0], f"A{len(rows)}", outcome.sheets[-1])
-    assert rows[-1][0] == shown
-    assert bool(found.quotePrefix) is is_quoted
-    assert found.font.b
+    total = cell(files.bodies[0], f"A{len(rows)}", outcome.sheets[-1])
+    assert rows[-1][0] == expected
+    assert bool(total.quotePrefix) is is_quoted
+    assert total.font.b
 
 
 @pytest.mark.parametrize("function", ["min", "max", "mean", "sum"])
-def test_total_over_float4_is_of_what_the_cells_tell(function: str) -> None:
+def test_total_of_float4_uses_the_shortest_digits(function: str) -> None:
     values = pa.RecordBatch.from_arrays([pa.array([0.1, None, 0.1], pa.float32())], ["v"])
-    _, shown, _ = total_of([values], function)
-    assert shown == (0.2 if function == "sum" else 0.1)
+    _, cached, _ = total_of([values], function)
+    assert cached == (0.2 if function == "sum" else 0.1)
 
 
 @pytest.mark.parametrize("function", ["sum", "count", "min", "max", "mean"])
-def test_total_of_several_sheets_stands_on_the_last_and_is_over_all(function: str) -> None:
+def test_total_of_several_sheets_is_on_the_last_and_covers_all(function: str) -> None:
     batch = pa.RecordBatch.from_arrays([pa.array(range(25), pa.int32())], ["v"])
-    formula, shown, outcome = total_of([batch], function, limits=Limits(sheet_rows=11), sheet_name="It's")
+    formula, cached, outcome = total_of([batch], function, limits=Limits(sheet_rows=11), sheet_name="It's")
     assert outcome.sheets == ("It's", "It's (2)", "It's (3)")
     assert formula == f"=SUBTOTAL({FUNCTIONS[function]},'It''s'!A2:A11,'It''s (2)'!A2:A11,A2:A6)"
-    assert shown == {"sum": 300, "count": 25, "min": 0, "max": 24, "mean": 12}[function]
+    assert cached == {"sum": 300, "count": 25, "min": 0, "max": 24, "mean": 12}[function]
 
 
-def test_total_of_rows_that_fill_the_last_sheet_stands_on_one_of_its_own_rows() -> None:
+def test_total_of_rows_that_fill_a_sheet_moves_last_row_to_another() -> None:
     batch = pa.RecordBatch.from_arrays([pa.array(range(10), pa.int32())], ["v"])
-    _, shown, outcome = total_of([batch], "sum", limits=Limits(sheet_rows=11))
-    assert len(outcome.sheets) == 2  # the last row moves to where there is room for the total
-    assert shown == 45
+    _, cached, outcome = total_of([batch], "sum", limits=Limits(sheet_rows=11))
+    assert len(outcome.sheets) == 2  # the last row moves to a sheet with room for the total
+    assert cached == 45
 
 
-def test_total_of_several_files_is_a_value_and_told() -> None:
+def test_total_of_several_files_is_a_value_with_a_note() -> None:
     batch = pa.RecordBatch.from_arrays([pa.array([f"{number:x}" * 3 for number in range(200_000)])], ["v"])
     columns = [SheetColumn(name="v", title="V", total="count")]
     limits = Limits(file_bytes=2_000_000, shared_rows=0)
@@ -144,7 +151,7 @@ def test_total_of_several_files_is_a_value_and_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "shown"),
+    ("code", "expected"),
     [
         ("0.0", '"mean "0.0'),
         ("0.0;-0.0;0", '"mean "0.0;"mean "-0.0;"mean "0.0'),
@@ -163,15 +170,15 @@ def test_total_of_several_files_is_a_value_and_told() -> None:
         ("[h]:mm;[$€-407] 0_;", '"mean "[h]:mm;"mean "[$€-407] 0.0_;'),
     ],
 )
-def test_total_says_its_function_in_every_section_of_its_format(code: str, shown: str) -> None:
+def test_mean_format_names_the_function_in_every_section(code: str, expected: str) -> None:
     columns = [SheetColumn(name="v", title="V", total="mean", number_format=code)]
     batch = pa.RecordBatch.from_arrays([pa.array([-1.5, -2.5])], ["v"])
     files, _ = write(book_of([batch], batch.schema, columns=columns))
     assert cell(files.bodies[0], "A2").number_format == code
-    assert cell(files.bodies[0], "A4").number_format == shown
+    assert cell(files.bodies[0], "A4").number_format == expected
 
 
-def test_booleans_are_shown_as_words_and_their_sum_as_a_number() -> None:
+def test_sum_of_booleans_is_a_number() -> None:
     batch = pa.record_batch({"v": pa.array([True, False, True])})
     columns = [SheetColumn(name="v", title="V", total="sum")]
     files, (outcome,) = write(book_of([batch], batch.schema, columns=columns))
@@ -187,9 +194,9 @@ def test_booleans_are_shown_as_words_and_their_sum_as_a_number() -> None:
         (pa.array([Decimal("-9999999999999.99")] * 12, pa.decimal128(15, 2)), "-119999999999999.88"),
     ],
 )
-def test_exact_total_of_more_digits_than_excel_keeps_is_a_text_and_told(values: pa.Array, total: str) -> None:
-    written, shown, outcome = total_of([pa.RecordBatch.from_arrays([values], ["v"])], "sum")
-    assert written == shown == total
+def test_exact_total_beyond_15_digits_is_text_with_a_note(values: pa.Array, total: str) -> None:
+    written, cached, outcome = total_of([pa.RecordBatch.from_arrays([values], ["v"])], "sum")
+    assert written == cached == total
     assert outcome.notes == (
         "V: the sum is written as text because Excel's numbers have at most 15 digits; it is exact "
         "but does not follow the filter.",
@@ -209,13 +216,13 @@ def test_exact_total_of_more_digits_than_excel_keeps_is_a_text_and_told(values: 
         ),
     ],
 )
-def test_total_that_no_formula_finds_is_told(values: pa.Array, function: str, note: str) -> None:
+def test_total_without_equivalent_formula_has_a_note(values: pa.Array, function: str, note: str) -> None:
     *_, outcome = total_of([pa.RecordBatch.from_arrays([values], ["v"])], function)
     assert outcome.notes == (note,)
 
 
 @pytest.mark.parametrize("function", ["sum", "mean", "min"])
-def test_total_of_fifteen_digits_follows_the_filter(function: str) -> None:
+def test_total_of_15_digits_is_a_formula(function: str) -> None:
     batch = pa.RecordBatch.from_arrays([pa.array([333_333_333_333_333] * 3)], ["v"])
     written, _, outcome = total_of([batch], function)
     assert written.startswith("=SUBTOTAL(")

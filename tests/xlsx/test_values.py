@@ -1,4 +1,4 @@
-"""What each value becomes in a cell: the table in the docs, line by line, read back by two readers."""
+"""Each type's values as cells, as documented, read back by two independent libraries."""
 
 from __future__ import annotations
 
@@ -65,20 +65,20 @@ def written(kind: pa.DataType, value: Any) -> bytes:
         (pa.string(), "plain", "plain"),
     ],
 )
-def test_value_reads_back_as_the_table_says(kind: pa.DataType, value: Any, expected: Any) -> None:
+def test_cell_of_any_type_reads_back_as_documented(kind: pa.DataType, value: Any, expected: Any) -> None:
     body = written(kind, value)
     assert calamine(body)[1][0] == expected
-    found = by_openpyxl(body)[1][0]
+    value_read = by_openpyxl(body)[1][0]
     if isinstance(expected, dt.date) and not isinstance(expected, dt.datetime):
-        found = found.date()
-    assert found == expected
+        value_read = value_read.date()
+    assert value_read == expected
     assert type(calamine(body)[1][0]) is type(expected) or isinstance(expected, int | float)
 
 
 @pytest.mark.parametrize(
     "kind", [pa.bool_(), pa.int64(), DECIMAL, pa.float64(), pa.date32(), WALL, INSTANT, TIME, pa.string()]
 )
-def test_null_has_no_cell(kind: pa.DataType) -> None:
+def test_cell_of_null_is_omitted(kind: pa.DataType) -> None:
     body, _ = write_rows([{"v": None, "n": 1}], pa.schema([("v", kind), ("n", pa.int32())]))
     assert cell(body, "A2").value is None
     assert by_openpyxl(body)[1] == (None, 1)
@@ -99,7 +99,7 @@ def test_null_has_no_cell(kind: pa.DataType) -> None:
         (WALL, 2_932_897 * 86_400_000_000 + 1_500_000, "10000-01-01 00:00:01.5"),
     ],
 )
-def test_date_that_excel_has_not_is_text_as_postgresql_prints_it(kind: pa.DataType, bits: int, expected: str) -> None:
+def test_cell_of_unrepresentable_date_is_postgresql_text(kind: pa.DataType, bits: int, expected: str) -> None:
     physical = pa.array([bits, 0], pa.int32() if kind == pa.date32() else pa.int64())
     batch = pa.RecordBatch.from_arrays([physical.view(kind)], schema=pa.schema([("v", kind)]))
     files, _ = write(book_of([batch], batch.schema))
@@ -108,10 +108,10 @@ def test_date_that_excel_has_not_is_text_as_postgresql_prints_it(kind: pa.DataTy
     assert rows[2][0] != ""
 
 
-def test_time_is_kept_to_the_millisecond() -> None:
-    instant = dt.datetime(2013, 7, 1, 12, 34, 56, 789_000)  # noqa: DTZ001
-    assert calamine(written(WALL, instant))[1][0] == instant
-    assert calamine(written(WALL, instant.replace(microsecond=789_999)))[1][0] == instant
+def test_cell_of_timestamp_is_precise_to_the_millisecond() -> None:
+    time = dt.datetime(2013, 7, 1, 12, 34, 56, 789_000)  # noqa: DTZ001
+    assert calamine(written(WALL, time))[1][0] == time
+    assert calamine(written(WALL, time.replace(microsecond=789_999)))[1][0] == time
 
 
 @pytest.mark.parametrize(
@@ -125,25 +125,25 @@ def test_time_is_kept_to_the_millisecond() -> None:
         (WALL, -25_508 * 86_400_000_000 - 1, "1900-02-28 23:59:59.999999"),
     ],
 )
-def test_last_microsecond_of_a_day_stays_in_its_day(kind: pa.DataType, microseconds: int, expected: Any) -> None:
+def test_cell_of_last_microsecond_of_a_day_stays_in_that_day(
+    kind: pa.DataType, microseconds: int, expected: Any
+) -> None:
     batch = pa.RecordBatch.from_arrays([pa.array([microseconds]).view(kind)], schema=pa.schema([("v", kind)]))
     files, _ = write(book_of([batch], batch.schema))
     assert calamine(files.bodies[0])[1][0] == expected
 
 
 @pytest.mark.parametrize("text", ["1.5", "-0.001", "123456789012345", "1500000000000000000", "0"])
-def test_numeric_without_scale_is_a_number_where_15_digits_hold_it(text: str) -> None:
+def test_numeric_without_scale_up_to_15_digits_is_a_number(text: str) -> None:
     assert numeric_text(text) == float(text)
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1234567890123456", "0.1234567890123456"])
-def test_numeric_without_scale_is_text_where_they_do_not(text: str) -> None:
+def test_numeric_without_scale_beyond_15_digits_is_text(text: str) -> None:
     assert numeric_text(text) == text
 
 
 def numeric_text(text: str) -> Any:
-    from quire.xlsx.model import SheetColumn
-
     schema = pa.schema([("v", pa.string())])
     columns = [SheetColumn(name="v", title="V", numeric_text=True)]
     return calamine(write_rows([{"v": text}], schema, columns=columns)[0])[1][0]
@@ -162,7 +162,7 @@ def numeric_text(text: str) -> Any:
         (pa.string(), "a", "General"),
     ],
 )
-def test_format_is_the_types_own(kind: pa.DataType, value: Any, code: str) -> None:
+def test_number_format_of_cell_is_the_types_default(kind: pa.DataType, value: Any, code: str) -> None:
     assert cell(written(kind, value), "A2").number_format == code
 
 
@@ -178,18 +178,20 @@ def test_format_is_the_types_own(kind: pa.DataType, value: Any, code: str) -> No
         (pa.date32(), dt.date(1, 1, 1), False),
     ],
 )
-def test_number_kept_as_text_stays_text_where_a_person_edits_it(kind: pa.DataType, value: Any, is_quoted: bool) -> None:
+def test_number_written_as_text_is_quoted_if_it_begins_like_a_formula(
+    kind: pa.DataType, value: Any, is_quoted: bool
+) -> None:
     assert bool(cell(written(kind, value), "A2").quotePrefix) is is_quoted
 
 
 @pytest.mark.parametrize("days", [2**31 - 1, -(2**31), -735_160])
-def test_date_kept_as_text_is_quoted_in_rows_as_in_small_sheets(days: int) -> None:
+def test_date_written_as_text_is_quoted_alike_in_rows_and_static_sheets(days: int) -> None:
     batch = pa.RecordBatch.from_arrays([pa.array([days], pa.int32()).view(pa.date32())], ["v"])
     sheet = TableSheet(
         sheet_name="T", heading="T", columns=(SheetColumn(name="v", title="V"),), table=pa.Table.from_batches([batch])
     )
     files, _ = write(book_of([batch], batch.schema, static_sheets=lambda _: (sheet,)))
-    small = list(openpyxl.load_workbook(io.BytesIO(files.bodies[0]))["T"])[-1][0]
-    rows = cell(files.bodies[0], "A2")
-    assert (rows.value, bool(rows.quotePrefix)) == (small.value, bool(small.quotePrefix))
-    assert bool(rows.quotePrefix) is rows.value.startswith("-")
+    static_cell = list(openpyxl.load_workbook(io.BytesIO(files.bodies[0]))["T"])[-1][0]
+    detail_cell = cell(files.bodies[0], "A2")
+    assert (detail_cell.value, bool(detail_cell.quotePrefix)) == (static_cell.value, bool(static_cell.quotePrefix))
+    assert bool(detail_cell.quotePrefix) is detail_cell.value.startswith("-")

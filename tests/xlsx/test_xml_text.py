@@ -1,4 +1,4 @@
-"""Texts stay texts, letter by letter: formulas, links, numbers, control characters, the longest."""
+"""Texts read back unchanged: formulas, links, numbers, control characters and long texts."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ INLINE = Limits(shared_rows=0)
 
 
 @pytest.fixture(params=["shared", "inline"])
-def ballast(request: pytest.FixtureRequest) -> list[str]:
-    """Rows before the one in question, which make the column share its strings, or not."""
+def preceding(request: pytest.FixtureRequest) -> list[str]:
+    """Returns rows that make a column use shared or inline strings."""
     return ["same"] * 600 if request.param == "shared" else [f"other {number}" for number in range(600)]
 
 
@@ -37,30 +37,30 @@ def column(texts: Sequence[str | None], *, limits: Limits = INLINE) -> bytes:
 
 
 @pytest.mark.parametrize("text", LOOKALIKES)
-def test_text_stays_text_whatever_it_looks_like(ballast: list[str], text: str) -> None:
-    body = column([*ballast, text])
-    found = cell(body, f"A{len(ballast) + 2}")
-    assert (found.value, found.data_type, found.hyperlink) == (text, "s", None)
-    assert calamine(body)[len(ballast) + 1][0] == text
-    assert found.style is not None
-    assert bool(found.quotePrefix) is (text[0] in "=+-@\t")
+def test_text_that_looks_like_another_type_stays_text(preceding: list[str], text: str) -> None:
+    body = column([*preceding, text])
+    text_cell = cell(body, f"A{len(preceding) + 2}")
+    assert (text_cell.value, text_cell.data_type, text_cell.hyperlink) == (text, "s", None)
+    assert calamine(body)[len(preceding) + 1][0] == text
+    assert text_cell.style is not None
+    assert bool(text_cell.quotePrefix) is (text[0] in "=+-@\t")
 
 
-def test_columns_of_few_values_are_shared_and_others_are_not() -> None:
-    few, many = parts(column(["a", "b"] * 300)), parts(column([f"n{number}" for number in range(8_000)]))
-    assert b"inlineStr" not in few["xl/worksheets/sheet1.xml"]
-    assert b">a</t>" in few["xl/sharedStrings.xml"]
-    assert b"n599" in many["xl/worksheets/sheet1.xml"]
-    assert b"n599" not in many["xl/sharedStrings.xml"]
+def test_text_column_with_few_distinct_values_is_shared() -> None:
+    repetitive, distinct = parts(column(["a", "b"] * 300)), parts(column([f"n{number}" for number in range(8_000)]))
+    assert b"inlineStr" not in repetitive["xl/worksheets/sheet1.xml"]
+    assert b">a</t>" in repetitive["xl/sharedStrings.xml"]
+    assert b"n599" in distinct["xl/worksheets/sheet1.xml"]
+    assert b"n599" not in distinct["xl/sharedStrings.xml"]
 
 
-def test_columns_of_a_small_table_are_all_shared_for_readers_that_show_no_other_texts() -> None:
+def test_text_column_of_small_table_is_always_shared() -> None:
     package = parts(column([f"n{number}" for number in range(20_000)], limits=Limits()))
     assert b"inlineStr" not in package["xl/worksheets/sheet1.xml"]
     assert b">n19999</t>" in package["xl/sharedStrings.xml"]
 
 
-def test_column_that_stops_repeating_changes_over_and_loses_nothing() -> None:
+def test_text_column_that_stops_repeating_switches_to_inline_strings() -> None:
     texts = [f"v{number % 7}" for number in range(9000)] + [f"w{number}" for number in range(20_000)]
     assert [row[0] for row in calamine(column(texts))[1:]] == texts
 
@@ -81,30 +81,30 @@ def test_column_that_stops_repeating_changes_over_and_loses_nothing() -> None:
         ("😀", "😀"),
     ],
 )
-def test_characters_that_xml_forbids_are_escaped_as_excel_does(ballast: list[str], text: str, stored: str) -> None:
+def test_characters_forbidden_in_xml_are_escaped_like_excel(preceding: list[str], text: str, stored: str) -> None:
     assert escape_text(text) == stored
-    package = parts(column([*ballast, text]))
-    everything = package["xl/worksheets/sheet1.xml"] + package["xl/sharedStrings.xml"]
-    assert f'<t xml:space="preserve">{stored}</t>'.encode() in everything
+    package = parts(column([*preceding, text]))
+    xml = package["xl/worksheets/sheet1.xml"] + package["xl/sharedStrings.xml"]
+    assert f'<t xml:space="preserve">{stored}</t>'.encode() in xml
 
 
-def test_longest_text_is_kept_and_a_longer_one_is_cut_and_told(ballast: list[str]) -> None:
-    rows = [{"v": text} for text in [*ballast, "x" * MAX_TEXT_LENGTH, "y" * (MAX_TEXT_LENGTH + 1)]]
+def test_text_longer_than_a_cell_is_truncated_with_a_note(preceding: list[str]) -> None:
+    rows = [{"v": text} for text in [*preceding, "x" * MAX_TEXT_LENGTH, "y" * (MAX_TEXT_LENGTH + 1)]]
     body, outcome = write_rows(rows, SCHEMA, limits=INLINE)
-    found = [row[0] for row in by_openpyxl(body)[-2:]]
-    assert found == ["x" * MAX_TEXT_LENGTH, "y" * MAX_TEXT_LENGTH]
+    texts = [row[0] for row in by_openpyxl(body)[-2:]]
+    assert texts == ["x" * MAX_TEXT_LENGTH, "y" * MAX_TEXT_LENGTH]
     assert outcome.notes == ("v: 1 text exceeded the limit of 32,767 characters per cell and was truncated.",)
 
 
-def test_cut_never_leaves_half_a_character() -> None:
-    emoji = "😀" * (MAX_TEXT_LENGTH // 2 + 1)  # two UTF-16 units each, and the limit is odd
+def test_cut_text_does_not_split_surrogate_pairs() -> None:
+    emoji = "😀" * (MAX_TEXT_LENGTH // 2 + 1)  # of two UTF-16 units each; the limit is an odd number
     assert cut_text(emoji) == "😀" * (MAX_TEXT_LENGTH // 2)
     assert cut_text("a" + emoji) == "a" + "😀" * (MAX_TEXT_LENGTH // 2)
     body, _ = write_rows([{"v": emoji}], SCHEMA)
     assert calamine(body)[1][0] == "😀" * (MAX_TEXT_LENGTH // 2)
 
 
-def test_65_531_links_are_texts() -> None:
+def test_links_beyond_excel_limit_are_texts() -> None:
     texts: list[str | None] = [f"https://example.org/{number}" for number in range(65_531)]
     package = parts(column(texts))
     assert not [name for name in package if "worksheets/_rels" in name]
@@ -113,16 +113,16 @@ def test_65_531_links_are_texts() -> None:
 
 
 @pytest.mark.parametrize("limits", [INLINE, Limits()])
-def test_empty_text_is_a_cell_of_an_empty_string_and_null_is_no_cell(limits: Limits) -> None:
+def test_empty_text_has_a_cell_and_null_has_none(limits: Limits) -> None:
     package = parts(column(["", None, "x"], limits=limits))
-    sheet = ElementTree.fromstring(package["xl/worksheets/sheet1.xml"])  # noqa: S314 - our own
-    cells = {found.get("r"): found for found in sheet.iter(f"{{{MAIN}}}c")}
+    sheet = ElementTree.fromstring(package["xl/worksheets/sheet1.xml"])  # noqa: S314 - written by Quire
+    cells = {element.get("r"): element for element in sheet.iter(f"{{{MAIN}}}c")}
     assert list(cells) == ["A1", "A2", "A4"]
     if cells["A2"].get("t") == "inlineStr":
         text = cells["A2"].find(f"{{{MAIN}}}is/{{{MAIN}}}t")
     else:
-        strings = ElementTree.fromstring(package["xl/sharedStrings.xml"])  # noqa: S314 - our own
-        place = int(cells["A2"].findtext(f"{{{MAIN}}}v") or "-1")
-        text = strings.findall(f"{{{MAIN}}}si")[place].find(f"{{{MAIN}}}t")
+        strings = ElementTree.fromstring(package["xl/sharedStrings.xml"])  # noqa: S314 - written by Quire
+        position = int(cells["A2"].findtext(f"{{{MAIN}}}v") or "-1")
+        text = strings.findall(f"{{{MAIN}}}si")[position].find(f"{{{MAIN}}}t")
     assert text is not None
     assert (text.text or "") == ""

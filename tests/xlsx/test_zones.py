@@ -1,4 +1,4 @@
-"""Instants in zones, at the ends of Excel's calendar and far beyond: PostgreSQL's own text is the measure."""
+"""Timestamps in time zones, at the limits of Excel's calendar and beyond, compared with PostgreSQL's text."""
 
 from __future__ import annotations
 
@@ -23,48 +23,48 @@ LITERALS = (
 )  # fmt: skip
 
 
-def instants_of(url: str, *, timezone: str) -> list[tuple[int, str]]:
-    """Returns the instants, in microseconds, and what PostgreSQL prints for each."""
+def query_timestamps(url: str, *, timezone: str) -> list[tuple[int, str]]:
+    """Returns the timestamps in microseconds, and as PostgreSQL prints them."""
     with psycopg.connect(url) as connection:
         connection.execute(f"SET timezone = '{timezone}'")
         sql = "SELECT (extract(epoch FROM v) * 1000000)::bigint, v::text FROM unnest(%s::text[]::timestamptz[]) AS v"
         return connection.execute(sql, [list(LITERALS)]).fetchall()
 
 
-def in_excel(text: str) -> Any:
-    """Returns what a cell tells of an instant that PostgreSQL printed: the wall clock, where Excel has its day."""
+def expected_cell(text: str) -> Any:
+    """Returns the expected cell value of a timestamp that PostgreSQL printed: local time if Excel represents it."""
     day, _, rest = text.partition(" ")
     if text.endswith(" BC") or len(day) != 10 or not "1900-03-01" <= day:
         return text
     clock = rest.split("+")[0].split("-")[0]
-    found = dt.datetime.fromisoformat(f"{day} {clock}")
-    return found.replace(microsecond=found.microsecond // 1000 * 1000)
+    time = dt.datetime.fromisoformat(f"{day} {clock}")
+    return time.replace(microsecond=time.microsecond // 1000 * 1000)
 
 
 def batch_of(microseconds: Sequence[int], kind: pa.DataType) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array(microseconds, pa.int64()).view(kind)], schema=pa.schema([("v", kind)]))
 
 
-def on_both_sheets(batch: pa.RecordBatch, *, timezone: str) -> tuple[list[Any], list[Any]]:
-    """Returns what a reader finds of a batch on the sheet of rows, and on a small one."""
+def read_from_both_sheets(batch: pa.RecordBatch, *, timezone: str) -> tuple[list[Any], list[Any]]:
+    """Returns the values of a batch on a detail sheet and on a static sheet."""
     columns = (SheetColumn(name="v", title="V"),)
-    small = TableSheet(sheet_name="T", heading="T", columns=columns, table=pa.Table.from_batches([batch]))
-    files, _ = write(book_of([batch], batch.schema, timezone=timezone, static_sheets=lambda _: (small,)))
+    sheet = TableSheet(sheet_name="T", heading="T", columns=columns, table=pa.Table.from_batches([batch]))
+    files, _ = write(book_of([batch], batch.schema, timezone=timezone, static_sheets=lambda _: (sheet,)))
     return read(files.bodies[0], "Rows", 1), read(files.bodies[0], "T", 3)
 
 
 def read(body: bytes, sheet: str, first: int) -> list[Any]:
-    """Returns the values of a sheet's first column; calamine tells midnight as a date."""
-    found = [row[0] for row in calamine(body, sheet)[first:]]
-    return [dt.datetime(v.year, v.month, v.day) if type(v) is dt.date else v for v in found]  # noqa: DTZ001
+    """Returns the values of a sheet's first column; calamine returns midnight as a date."""
+    values = [row[0] for row in calamine(body, sheet)[first:]]
+    return [dt.datetime(v.year, v.month, v.day) if type(v) is dt.date else v for v in values]  # noqa: DTZ001
 
 
 @pytest.mark.parametrize("timezone", ["America/New_York", "Asia/Tokyo", "Asia/Kolkata", "Australia/Lord_Howe", "UTC"])
-def test_instant_of_any_year_is_the_wall_clock_that_postgresql_prints(fresh_database: str, timezone: str) -> None:
-    told = instants_of(fresh_database, timezone=timezone)
-    batch = batch_of([microseconds for microseconds, _ in told], INSTANT)
-    expected = [in_excel(text) for _, text in told]
-    assert on_both_sheets(batch, timezone=timezone) == (expected, expected)
+def test_timestamp_of_any_year_is_the_local_time_of_postgresql(fresh_database: str, timezone: str) -> None:
+    timestamps = query_timestamps(fresh_database, timezone=timezone)
+    batch = batch_of([microseconds for microseconds, _ in timestamps], INSTANT)
+    expected = [expected_cell(text) for _, text in timestamps]
+    assert read_from_both_sheets(batch, timezone=timezone) == (expected, expected)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +77,6 @@ def test_instant_of_any_year_is_the_wall_clock_that_postgresql_prints(fresh_data
         (-25_509, "1900-02-28 00:00:00"),
     ],
 )
-def test_wall_clock_at_an_end_of_excels_calendar_is_the_same_on_small_sheets(days: int, expected: Any) -> None:
+def test_timestamp_at_limits_of_excel_calendar_is_alike_on_both_sheets(days: int, expected: Any) -> None:
     batch = batch_of([days * 86_400_000_000], pa.timestamp("us"))
-    assert on_both_sheets(batch, timezone=ZONE) == ([expected], [expected])
+    assert read_from_both_sheets(batch, timezone=ZONE) == ([expected], [expected])
