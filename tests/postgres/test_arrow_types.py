@@ -1,4 +1,4 @@
-"""What PostgreSQL's types become in storage, with extremes, against the server's own text."""
+"""How values of PostgreSQL types are stored, including extreme values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.events import ZONE, session_of
 
 
 def store(url: str, sql: str, *, timezone: str = ZONE) -> pa.Table:
-    """Returns a query's rows as they are stored."""
+    """Returns a query's rows with the types of storage."""
     with open_transaction(session_of(url, timezone=timezone)) as transaction:
         columns = transaction.columns(sql)
         batches = list(transaction.stream(sql, columns))
@@ -58,7 +58,7 @@ def store(url: str, sql: str, *, timezone: str = ZONE) -> pa.Table:
 def test_value_is_stored_with_arrow_type_or_as_printed(
     fresh_database: str, literal: str, kind: pa.DataType, value: Any
 ) -> None:
-    # a join keeps the type's modifier, which UNION would lose
+    # A join keeps the type's modifier; UNION would lose it.
     sql = (
         f"SELECT value FROM (VALUES (1), (2)) n(n) LEFT JOIN LATERAL (SELECT {literal} AS value) v ON n = 1 ORDER BY n"
     )
@@ -75,7 +75,7 @@ def test_timestamptz_is_stored_in_utc_and_timestamp_unchanged(fresh_database: st
     assert table.to_pylist() == [
         {
             "a": dt.datetime(2013, 3, 10, 7, 0, 0, 1, tzinfo=dt.UTC),
-            "b": dt.datetime(2013, 3, 10, 2, 30),  # noqa: DTZ001 - a wall clock's
+            "b": dt.datetime(2013, 3, 10, 2, 30),  # noqa: DTZ001 - without time zone
         }
     ]
 

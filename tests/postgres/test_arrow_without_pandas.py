@@ -1,4 +1,4 @@
-"""A task never imports pandas, and whoever wants to may still do so."""
+"""Tasks never import pandas, but other code can."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ print(pandas.Series([1]).sum())
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pandas") is None, reason="there is nothing to import")
+@pytest.mark.skipif(importlib.util.find_spec("pandas") is None, reason="pandas is not installed")
 def test_stages_do_not_import_pandas() -> None:
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr

@@ -1,4 +1,4 @@
-"""A value stays a value whatever client encodings other connections of the process have."""
+"""Values are quoted correctly even if other connections of the process have other client encodings."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from quire.report.sql_template import bind
 from tests.events import session_of
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
-ENCODINGS = ["GBK", "BIG5", "SJIS", "UHC"]  # of their characters, the second byte may be an ASCII letter
+ENCODINGS = ["GBK", "BIG5", "SJIS", "UHC"]  # the second byte of a character can be ASCII
 COUNT, BATCH = 10_000, 500
-# Three bytes in UTF-8 each: read in pairs, the last one takes what stands behind it.
+# Mostly three bytes each in UTF-8: decoded in pairs of bytes, the last byte consumes the character that follows.
 LETTERS = "あ你誠表能ソ한글ｱ\uffee€\u3000éß¿½\U0001f600\u2019\u02bc\uff07"
 ATTACKS = [
     "'; SELECT 1 --",
@@ -39,27 +39,27 @@ ATTACKS = [
 
 @pytest.fixture(params=ENCODINGS)
 def other_connections(request: pytest.FixtureRequest, fresh_database: str) -> Iterator[None]:
-    """Two connections of another client encoding, of both drivers, opened last: libpq's own state is theirs."""
-    with psycopg.connect(fresh_database, client_encoding=request.param) as one:
-        other = psycopg2.connect(fresh_database)
-        other.set_client_encoding(request.param)
-        one.execute("SELECT 1")
+    """Opens a connection per driver with another client encoding. libpq's global state is that of the latest."""
+    with psycopg.connect(fresh_database, client_encoding=request.param) as first:
+        second = psycopg2.connect(fresh_database)
+        second.set_client_encoding(request.param)
+        first.execute("SELECT 1")
         yield
-        other.close()
+        second.close()
 
 
 def hostile_texts(count: int) -> list[str]:
-    random_texts = random.Random(16)  # noqa: S311 - a fixed sequence
+    rng = random.Random(16)  # noqa: S311 - a fixed sequence
     parts = [*LETTERS, *ATTACKS, "'", "\\"]
-    many = {"".join(random_texts.choices(parts, k=random_texts.randint(1, 8))) for _ in range(2 * count)}
-    return sorted(many)[:count]
+    texts = {"".join(rng.choices(parts, k=rng.randint(1, 8))) for _ in range(2 * count)}
+    return sorted(texts)[:count]
 
 
 @pytest.mark.usefixtures("other_connections")
 def test_hostile_values_round_trip_despite_other_encodings(fresh_database: str) -> None:
     texts = hostile_texts(COUNT)
     assert len(texts) == COUNT
-    back: list[str] = []
+    received: list[str] = []
     with open_transaction(session_of(fresh_database)) as transaction:
         for first in range(0, COUNT, BATCH):
             binds = {f"v{number}": text for number, text in enumerate(texts[first : first + BATCH])}
@@ -67,8 +67,8 @@ def test_hostile_values_round_trip_despite_other_encodings(fresh_database: str) 
             statement = bind(f"SELECT unnest(ARRAY[{places}]::text[]) AS value", binds)
             columns = transaction.columns(statement)
             for batch in transaction.stream(statement, columns):
-                back += batch["value"].to_pylist()
-    assert back == texts
+                received += batch["value"].to_pylist()
+    assert received == texts
 
 
 @pytest.mark.usefixtures("other_connections")
@@ -107,8 +107,8 @@ def test_every_connect_call_sets_utf8() -> None:
     for path in PLUGINS.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("psycopg.connect", "psycopg2.connect"):
-                given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-                assert given.get("client_encoding") == "CLIENT_ENCODING", f"{path.name}:{node.lineno}"
+                arguments = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                assert arguments.get("client_encoding") == "CLIENT_ENCODING", f"{path.name}:{node.lineno}"
                 opened += 1
             assert not ast.unparse(node).endswith(".as_string(None)"), path.name
     assert opened >= 8

@@ -1,4 +1,4 @@
-"""What COPY's text becomes in Arrow, against the server that prints it."""
+"""Parsing COPY's text into Arrow, with a real server that prints it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from quire.postgres.copy_text import BLOCK_BYTES
 
 from tests.postgres.test_arrow_types import store
 
-MARK = "\ufeff"  # a byte order mark, where a text begins
-# What the format has a meaning for, close together, and anything else.
+MARK = "\ufeff"  # a byte order mark at the start of a text
+# Dense in the format's special characters, mixed with any others.
 TEXTS = st.text(
     st.sampled_from("\\Nnrtbfv\n\r\t\b\f\v.\"', " + MARK) | st.characters(codec="utf-8", exclude_characters="\0")
 )
@@ -45,7 +45,7 @@ def test_copy_text_values_longer_than_block_round_trip(fresh_database: str) -> N
     assert table["n"].num_chunks > 3
 
 
-# As many seconds apart that the years from 4713 BC to 294246 are passed through, and every part of a time of day.
+# The interval covers the years from 4713 BC to 294246 and every part of a day.
 INSTANTS = "SELECT TIMESTAMP '4713-01-02 00:00:00.5 BC' + n * interval '9 days 05:06:07.890123' * 1181 AS t"
 SERIES = " FROM generate_series(0, 9999) AS n"
 
@@ -77,9 +77,9 @@ def test_times_usual_and_unusual_mixed_are_read(fresh_database: str) -> None:
     assert table["x"].num_chunks > 3
     days = table["d"].combine_chunks().view(pa.int32()).to_pylist()
     clocks = table["c"].combine_chunks().view(pa.int64()).to_pylist()
-    odd = {n: n % 4 for n in range(8000, 12_001)}
-    assert days == [{0: 2**31 - 1, 1: None}.get(odd.get(n, 2), 15_706 + n) for n in range(20_001)]
-    assert clocks == [{0: 86_400_000_000, 1: None}.get(odd.get(n, 2), n * 1_000_000) for n in range(20_001)]
+    unusual = {n: n % 4 for n in range(8000, 12_001)}
+    assert days == [{0: 2**31 - 1, 1: None}.get(unusual.get(n, 2), 15_706 + n) for n in range(20_001)]
+    assert clocks == [{0: 86_400_000_000, 1: None}.get(unusual.get(n, 2), n * 1_000_000) for n in range(20_001)]
 
 
 def test_float_keeps_digits_despite_role_setting(fresh_database: str) -> None:
@@ -108,7 +108,7 @@ def bytes_database(postgres_server: PostgresServer) -> Iterator[str]:
 
 
 def test_text_not_utf8_is_rejected_by_postgresql(bytes_database: str) -> None:
-    read = "SELECT convert_from(convert('\\xc4'::bytea, 'LATIN1', 'UTF8'), 'SQL_ASCII') AS a"
-    assert store(bytes_database, read)["a"].to_pylist() == ["Ä"]
+    query = "SELECT convert_from(convert('\\xc4'::bytea, 'LATIN1', 'UTF8'), 'SQL_ASCII') AS a"
+    assert store(bytes_database, query)["a"].to_pylist() == ["Ä"]
     with pytest.raises(QueryError, match='invalid byte sequence for encoding "UTF8": 0xc4'):
         store(bytes_database, "SELECT convert_from('\\xc4'::bytea, 'SQL_ASCII') AS a")

@@ -1,4 +1,4 @@
-"""However a reading task ends, its query ends on the server, within two seconds, and nothing counts of what it read."""
+"""When a reading task ends, for any reason, its query ends within two seconds and its rows do not count."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from quire.stages.plan import plan_partitions
 from tests.events import events_report, fill_events, request_of, session_of
 
 SECONDS = 2.0
-# What computes without sending a row, and what sends rows for minutes.
+# SILENT computes without sending rows, SENDING sends rows for minutes.
 SILENT = "SELECT id, at, kind, amount, weight, note FROM events, (SELECT pg_sleep(600)) s"
 SENDING = (
     "SELECT n AS id, %(start)s + n * interval '1 ms' AS at, md5(n::text) AS kind, 1::numeric(12,2) AS amount, "
@@ -51,7 +51,7 @@ run_report(
 
 
 def queries(url: str) -> list[tuple[int, str]]:
-    """Returns the extracts that PostgreSQL is at."""
+    """Returns the extracts that PostgreSQL is executing."""
     with psycopg.connect(url) as connection:
         return connection.execute(
             "SELECT pid, application_name FROM pg_stat_activity WHERE datname = current_database() "
@@ -59,7 +59,7 @@ def queries(url: str) -> list[tuple[int, str]]:
         ).fetchall()
 
 
-def until(condition: Callable[[], bool], *, seconds: float) -> bool:
+def wait_until(condition: Callable[[], bool], *, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -85,21 +85,21 @@ def test_killed_task_ends_its_query(
         stderr=subprocess.DEVNULL,
     )
     try:
-        assert until(lambda: bool(queries(fresh_database)), seconds=60)
+        assert wait_until(lambda: bool(queries(fresh_database)), seconds=60)
         ((_, name),) = queries(fresh_database)
         assert name == "quire events 2013-01"
         time.sleep(0.5)
         process.send_signal(how)
-        assert until(lambda: not queries(fresh_database), seconds=SECONDS), queries(fresh_database)
+        assert wait_until(lambda: not queries(fresh_database), seconds=SECONDS), queries(fresh_database)
     finally:
         process.kill()
         process.wait()
     assert not [entry.key for entry in bucket.list("") if entry.key.endswith(".json")]
 
 
-def drop(url: str) -> None:
-    """Ends the extract's backend, as an administrator or a lost network would."""
-    until(lambda: bool(queries(url)), seconds=30)
+def terminate_backend(url: str) -> None:
+    """Terminates the extract's backend, like an administrator or a lost network."""
+    wait_until(lambda: bool(queries(url)), seconds=30)
     time.sleep(0.3)
     with psycopg.connect(url, autocommit=True) as connection:
         for pid, _ in queries(url):
@@ -111,7 +111,7 @@ def test_terminated_backend_raises_transient_error(
 ) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path, sql=sql)
-    thread = threading.Thread(target=drop, args=[fresh_database])
+    thread = threading.Thread(target=terminate_backend, args=[fresh_database])
     thread.start()
     with pytest.raises(SourceUnavailableError) as caught:
         extract(tmp_path, fresh_database, bucket)
@@ -130,7 +130,7 @@ def test_statement_timeout_raises_terminal_error(
     with pytest.raises(QueryError, match=r"timeout\. Raise source\.timeout") as caught:
         extract(tmp_path, fresh_database, bucket, seconds=1)
     assert isinstance(caught.value, TerminalError)
-    assert until(lambda: not queries(fresh_database), seconds=SECONDS)
+    assert wait_until(lambda: not queries(fresh_database), seconds=SECONDS)
     assert [entry.key for entry in bucket.list("")] == []
 
 
@@ -141,18 +141,18 @@ def test_aborted_upload_ends_the_query(tmp_path: Path, fresh_database: str, buck
     def uploads() -> list[Any]:
         return list(bucket.client.list_multipart_uploads(Bucket=bucket.bucket).get("Uploads", []))
 
-    def end() -> None:
-        assert until(lambda: bool(uploads()), seconds=60)
-        for found in uploads():
-            bucket.client.abort_multipart_upload(Bucket=bucket.bucket, Key=found["Key"], UploadId=found["UploadId"])
+    def abort_uploads() -> None:
+        assert wait_until(lambda: bool(uploads()), seconds=60)
+        for upload in uploads():
+            bucket.client.abort_multipart_upload(Bucket=bucket.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
 
-    thread = threading.Thread(target=end)
+    thread = threading.Thread(target=abort_uploads)
     thread.start()
     with pytest.raises(StoreUnavailableError, match="was aborted by another process") as caught:
         extract(tmp_path, fresh_database, bucket)
     thread.join()
-    assert until(lambda: not queries(fresh_database), seconds=SECONDS)
-    assert caught.value.partition == "2013-01"  # it holds what was at work until here
+    assert wait_until(lambda: not queries(fresh_database), seconds=SECONDS)
+    assert caught.value.partition == "2013-01"  # used here, so the traceback kept the frames alive
     assert [entry.key for entry in bucket.list("")] == []
 
 

@@ -1,4 +1,4 @@
-"""Every type that PostgreSQL has, and those that users make: a NULL and the odd values of each, as they are stored."""
+"""Storage of every built-in type and of user-defined types, with NULL and unusual values of each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DIRECT = {
     "timestamp without time zone": pa.timestamp("us"),
     "timestamp with time zone": pa.timestamp("us", tz="UTC"),
 }
-# Types of PostgreSQL's own whose values travel as it prints them, with values as it reads them.
+# Built-in types that are stored as text, with input values.
 PRINTED = {
     "numeric": ["NaN", "Infinity", "-Infinity", "0.000", "-0", "1e-1000", "9" * 400, "1.10"],
     "numeric(5,-2)": ["12345", "-99999", "49"],
@@ -50,7 +50,7 @@ PRINTED = {
     "json": ["null", '{"b":1, "a" : [1,2,{}], "b":2}', '"\\u00e9\\u0001"', "1e400", ""],
     "jsonb": ["null", '{"b":1, "a" : [1,2,{}], "b":2}', '"\\u00e9\\u0001"', "1e400"],
     "jsonpath": ["$.a[*] ? (@ > 1)", "strict $"],
-    "xml": [],  # this server is built without it
+    "xml": [],  # not compiled into this server
     "inet": ["127.0.0.1", "10.0.0.0/8", "::1", "fe80::1/64", "::ffff:1.2.3.4"],
     "cidr": ["127.0.0.1/32", "10.0.0.0/8", "::/0"],
     "macaddr": ["08:00:2b:01:02:03"],
@@ -87,7 +87,7 @@ PRINTED = {
     "regdictionary": ["simple"],
     "refcursor": ["", "c"],
     "aclitem": ["=r/postgres"],
-    "gtsvector": [],  # nor these: PostgreSQL accepts no value of them from anybody
+    "gtsvector": [],  # PostgreSQL accepts no input for this type and the next six
     "pg_node_tree": [],
     "pg_ndistinct": [],
     "pg_dependencies": [],
@@ -114,8 +114,8 @@ PRINTED = {
     "timestamp with time zone[]": ["{infinity,2013-03-10 02:30-05}"],
     "jsonb[]": ['{"{\\"a\\": 1}"}'],
 }  # fmt: skip
-# Types that a database's users make, or its extensions bring.
-MADE = {
+# User-defined types and types of extensions, by the statements that create them.
+USER_DEFINED = {
     "CREATE TYPE mood AS ENUM ('sad', 'it''s ok', '')": {"mood": ["sad", "it's ok", ""], "mood[]": ["{sad,NULL}"]},
     "CREATE TYPE spot AS (x int, label text)": {"spot": ["(1,)", '(,"a,b")', "(,)"], "spot[]": ['{"(1,a)"}']},
     "CREATE TYPE span AS RANGE (subtype = float8)": {"span": ["[0.5,)", "empty"], "span_multirange": ["{[0,1]}"]},
@@ -129,7 +129,7 @@ MADE = {
     "CREATE TYPE tag AS (t text); CREATE FUNCTION loud(tag) RETURNS text IMMUTABLE LANGUAGE SQL RETURN 'other'; "
     "CREATE CAST (tag AS text) WITH FUNCTION loud(tag)": {"tag": ["(a)"], "tag[]": ["{(a)}"]},
     "CREATE EXTENSION seg": {"seg": ["1.50 .. 2"]},
-    # called like a type that Arrow has
+    # named like a built-in type
     "CREATE SCHEMA s0; CREATE TYPE s0.\"date\" AS ENUM ('today')": {'s0."date"': ["today"]},
     'CREATE SCHEMA s1; CREATE TYPE s1."int4" AS (a int)': {'s1."int4"': ["(1)"]},
     "CREATE SCHEMA s2; CREATE TYPE s2.\"numeric\" AS ENUM ('one')": {'s2."numeric"': ["one"]},
@@ -139,14 +139,14 @@ MADE = {
 
 @pytest.fixture(scope="module")
 def database(postgres_server: PostgresServer) -> Iterator[str]:
-    """The owner's address of a database for all types."""
+    """The URL of a database for all types."""
     postgres_server.create_database("types")
     yield postgres_server.url("types")
     postgres_server.drop_database("types")
 
 
 def psql(url: str, sql: str) -> list[str | None]:
-    """Returns the one column of a query as psql prints it, which is by the types' own output functions."""
+    """Returns a query's only column as psql prints it, with the types' output functions."""
     command = [str(PSQL), "--no-psqlrc", "--no-align", "--tuples-only", "--record-separator-zero", "--pset=null=\x01"]
     settings = {"PGCLIENTENCODING": "UTF8", "PGTZ": "America/New_York", "LC_ALL": "C.UTF-8"}
     printed = subprocess.run([*command, "--command", sql, url], capture_output=True, env=settings, check=True).stdout
@@ -154,9 +154,9 @@ def psql(url: str, sql: str) -> list[str | None]:
 
 
 def fill(url: str, kind: str, values: list[str], *, before: str = "") -> None:
-    """Makes a table ``t`` of one column, with the values and a NULL."""
+    """Creates a table ``t`` with the values and a NULL in one column."""
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("SET TimeZone = 'America/New_York'")  # the session's, which printing follows
+        connection.execute("SET TimeZone = 'America/New_York'")  # affects how values are printed
         connection.execute("DROP TABLE IF EXISTS t")
         connection.execute(before)
         connection.execute(f"CREATE TABLE t (n serial, value {kind})")
@@ -180,9 +180,9 @@ def test_type_without_arrow_type_is_stored_as_psql_prints_it(database: str, kind
     assert_stored_as_printed(database, kind, values)
 
 
-@pytest.mark.parametrize("before", MADE)
+@pytest.mark.parametrize("before", USER_DEFINED)
 def test_user_defined_type_is_stored_as_psql_prints_it(database: str, before: str) -> None:
-    for kind, values in MADE[before].items():
+    for kind, values in USER_DEFINED[before].items():
         assert_stored_as_printed(database, kind, values, before=before)
         before = ""
 
@@ -210,8 +210,8 @@ def test_every_builtin_type_is_covered_and_stores_null(database: str) -> None:
                 "AND typtype IN ('b', 'r', 'm', 'e', 'd') AND typelem = 0 ORDER BY 1"
             )
         ]
-    known = {kind.partition("(")[0] for kind in (*DIRECT, *PRINTED)}
-    assert [name for name in names if name not in known] == []
+    covered = {kind.partition("(")[0] for kind in (*DIRECT, *PRINTED)}
+    assert [name for name in names if name not in covered] == []
     columns = ", ".join(f"NULL::{name} AS c{number}" for number, name in enumerate(names))
     table = store(database, f"SELECT {columns}")
     assert [field.type for field in table.schema] == [DIRECT.get(name, pa.string()) for name in names]

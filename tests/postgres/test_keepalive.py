@@ -1,4 +1,4 @@
-"""A connection that is cut in the middle of COPY, by a reset or without a word, is an error that may pass."""
+"""A connection that is lost during COPY, by a reset or silently, raises a transient error."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from quire.stages.extract import extract_partitions
 from quire.stages.plan import plan_partitions
 
 from tests.events import events_report, fill_events, request_of, session_of
-from tests.postgres.test_endings import RANGE, SENDING, queries, until
+from tests.postgres.test_endings import RANGE, SENDING, queries, wait_until
 from tests.relay import FAR, Relay
 
-SECONDS_TO_NOTICE = 60  # half of them by the connection's own settings
+SECONDS_TO_NOTICE = 60  # twice the 30 s of the connection's settings
 
 
 @pytest.fixture
@@ -39,14 +39,14 @@ def relay(fresh_database: str) -> Iterator[Relay]:
 
 
 def far(url: str, relay: Relay) -> str:
-    """Returns the address of the database behind the relay."""
+    """Returns the URL of the database through the relay."""
     place = urlsplit(url)
     return place._replace(netloc=f"{place.netloc.rpartition('@')[0]}@{FAR}:{relay.port}").geturl()
 
 
 @contextmanager
 def unreachable(address: str) -> Iterator[None]:
-    """Lets every packet to an address of this machine be dropped."""
+    """Drops every packet to an address of this machine."""
     route = ["blackhole", f"{address}/32", "table", "local", "metric", "0"]
     subprocess.run(["ip", "route", "add", *route], check=True)
     try:
@@ -60,17 +60,17 @@ def test_connection_lost_during_copy_raises_transient_error(
     tmp_path: Path, fresh_database: str, bucket: S3Store, relay: Relay, how: str
 ) -> None:
     if how == "silent" and (os.geteuid() or not shutil.which("ip")):
-        pytest.skip("only root, with iproute2's ip, can cut a network")
+        pytest.skip("requires root and iproute2 to cut the network")
     fill_events(fresh_database)
     definition = events_report(tmp_path, sql=SENDING + RANGE)
-    began = time.monotonic()
+    started = time.monotonic()
     near, request = session_of(fresh_database), request_of(definition, "2013-01-01", "2013-01-31")
     planned = plan_partitions(definition, request, session=near, store=bucket)
     session = replace(near, url=far(fresh_database, relay))
     with ExitStack() as network:
 
         def lose() -> None:
-            assert until(lambda: relay.sent > 50_000_000, seconds=60)
+            assert wait_until(lambda: relay.sent > 50_000_000, seconds=60)
             if how == "reset":
                 relay.reset()
             else:
@@ -82,13 +82,13 @@ def test_connection_lost_during_copy_raises_transient_error(
         with pytest.raises(SourceUnavailableError, match="is not available") as caught:
             extract_partitions(definition, planned.plan, planned.groups[0], session=session, store=bucket)
         thread.join()
-    assert time.monotonic() - began < SECONDS_TO_NOTICE
+    assert time.monotonic() - started < SECONDS_TO_NOTICE
     assert isinstance(caught.value, TransientError)
     assert "\n" not in str(caught.value)
     assert (caught.value.report, caught.value.partition) == (definition.name, "2013-01")
     assert [entry.key for entry in bucket.list("")] == []
-    relay.close()  # PostgreSQL's own network was never cut
-    assert until(lambda: not queries(fresh_database), seconds=2)
+    relay.close()  # the relay's connection to PostgreSQL is still open
+    assert wait_until(lambda: not queries(fresh_database), seconds=2)
 
 
 def test_transaction_sets_server_side_keepalive(fresh_database: str) -> None:

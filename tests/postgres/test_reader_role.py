@@ -1,4 +1,4 @@
-"""include/sql/quire/reader_role.sql: what the role may do, and that no other role gains or loses a right."""
+"""The scripts reader_role.sql and harden_database.sql: the reader's privileges, and their effect on other roles."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from quire.postgres import open_transaction
 from tests.events import fill_events, session_of
 from tests.postgres.tracking.tables import run_sql
 
-# Everybody's rights but the reader's: on schemas, relations, functions, the database, and by default.
-OTHERS_RIGHTS = f"""
+# The privileges of all roles but the reader on schemas, relations, functions and the database, and default privileges.
+OTHER_PRIVILEGES = f"""
 SELECT kind, name, acl FROM (
     SELECT 'schema' AS kind, nspname::text AS name, unnest(nspacl) AS acl FROM pg_namespace
     UNION ALL SELECT 'relation', oid::regclass::text, unnest(relacl) FROM pg_class
@@ -37,10 +37,10 @@ def psql(url: str, *options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def reader_url(postgres_server: PostgresServer, fresh_database: str) -> str:
-    """The reader's address of a hardened database with events, a private table, and one made after the role was."""
+    """The reader's URL of a hardened database with events, a private table, and a table created after the role."""
     fill_events(fresh_database)
     with psycopg.connect(fresh_database, autocommit=True) as owner:
-        for _ in range(2):  # it may be run again
+        for _ in range(2):  # the scripts are idempotent
             owner.execute(reader_role_statements().encode())
             owner.execute(HARDENING.read_bytes())
         owner.execute(f"ALTER ROLE {READER} PASSWORD 'reader'")
@@ -50,7 +50,7 @@ def reader_url(postgres_server: PostgresServer, fresh_database: str) -> str:
 
 @pytest.fixture
 def application_url(postgres_server: PostgresServer, fresh_database: str) -> Iterator[str]:
-    """The address of another application, whose role was granted nothing by name."""
+    """The URL of another application, whose role has no explicit privileges."""
     name = f"application_{uuid.uuid4().hex}"
     run_sql(fresh_database, f"CREATE ROLE {name} LOGIN PASSWORD 'application'")
     yield postgres_server.url(fresh_database.rpartition("/")[2], user=name, password="application")
@@ -62,11 +62,11 @@ def test_reader_role_script_keeps_privileges_of_other_roles(
 ) -> None:
     run_sql(fresh_database, "GRANT CREATE ON SCHEMA public TO PUBLIC")
     with psycopg.connect(fresh_database) as owner:
-        before = owner.execute(OTHERS_RIGHTS).fetchall()
+        before = owner.execute(OTHER_PRIVILEGES).fetchall()
     done = psql(fresh_database, "-f", str(READER_ROLE))
     assert (done.returncode, done.stderr) == (0, "")
     with psycopg.connect(fresh_database) as owner:
-        assert owner.execute(OTHERS_RIGHTS).fetchall() == before
+        assert owner.execute(OTHER_PRIVILEGES).fetchall() == before
     with psycopg.connect(application_url) as application:
         application.execute("CREATE TEMPORARY TABLE scratch (n integer)")
         application.execute("SELECT lo_create(0)")
@@ -124,13 +124,13 @@ def test_reader_role_script_warns_of_other_members_and_privileges(
     fresh_database: str, before: str, warnings: list[str]
 ) -> None:
     notices: list[str] = []
-    with psycopg.connect(fresh_database) as owner:  # roles are the server's: all of it is rolled back
+    with psycopg.connect(fresh_database) as owner:  # roles outlive the database, so roll back
         owner.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
         owner.execute(f"CREATE ROLE planter CREATEROLE; {before}")
         script = reader_role_statements().replace(READER, "planted_reader")
         owner.execute(script.encode())
         assert [warning in notice for warning, notice in zip(warnings, notices, strict=True)] == [True] * len(warnings)
-        if "FROM planter" in "".join(notices):  # what the warning says, said by a superuser, ends it
+        if "FROM planter" in "".join(notices):  # the suggested command resolves the warning
             owner.execute("REVOKE planted_reader FROM planter")
             notices.clear()
             owner.execute(script.encode())
@@ -211,7 +211,7 @@ def test_reader_cannot_write_even_with_changed_settings(reader_url: str, stateme
 
 
 def test_reader_role_script_runs_without_superuser(postgres_server: PostgresServer, fresh_database: str) -> None:
-    """As on managed servers, whose first role may make others and is no superuser."""
+    """On managed servers, the initial role can create roles but is not a superuser."""
     database = fresh_database.rpartition("/")[2]
     scripts = [text.replace(READER, "shop_reader") for text in (reader_role_statements(), HARDENING.read_text())]
     with psycopg.connect(postgres_server.url(), autocommit=True) as admin:

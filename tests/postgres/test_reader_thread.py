@@ -1,4 +1,4 @@
-"""A thread that reads, left at any moment: it ends, and so does whoever waits for it."""
+"""The reader thread ends when its consumer stops, at any time, and never blocks the consumer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quire.postgres.reader_thread import ITEMS_WAITING, Emit, SilenceError, read
 
 
 class Line:
-    """A connection that only says something when it is hung up."""
+    """A connection that stays silent until it is hung up."""
 
     def __init__(self) -> None:
         self.hung_up, self.cancelled = threading.Event(), threading.Event()
@@ -46,26 +46,26 @@ def test_reader_yields_items_in_order_without_hanging_up() -> None:
 def test_reader_closed_early_ends_immediately(taken: int, then_wait: bool) -> None:
     line = Line()
     items = 20 if then_wait else 100_000
-    began = time.monotonic()
+    started = time.monotonic()
     with closing(line.read(items, then_wait=then_wait)) as arriving:
         assert [next(arriving) for _ in range(taken)] == list(range(taken))
-    assert time.monotonic() - began < 5
-    assert line.hung_up.is_set() == (taken > 0)  # else it never began
+    assert time.monotonic() - started < 5
+    assert line.hung_up.is_set() == (taken > 0)  # otherwise it never started
     assert readers() == []
 
 
 def test_reader_buffers_at_most_items_waiting() -> None:
-    given: list[int] = []
+    emitted: list[int] = []
 
     def work(emit: Emit[int]) -> None:
         for number in range(100):
             emit(number)
-            given.append(number)
+            emitted.append(number)
 
     with closing(read_in_thread(work, hang_up=lambda: None, cancelled=threading.Event())) as arriving:
         next(arriving)
         time.sleep(0.2)
-        assert len(given) <= 1 + ITEMS_WAITING
+        assert len(emitted) <= 1 + ITEMS_WAITING
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3)])
@@ -85,10 +85,10 @@ def test_reader_raises_error_after_earlier_items(error: BaseException) -> None:
 def test_reader_cancelled_while_silent_ends() -> None:
     line = Line()
     threading.Timer(0.3, line.cancelled.set).start()
-    began = time.monotonic()
+    started = time.monotonic()
     with pytest.raises(CancelledError):
         list(line.read(5, then_wait=True))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - started < 5
     assert readers() == []
 
 

@@ -1,4 +1,4 @@
-"""Schemas on a reader's search_path in which other roles can create what a report's query would call."""
+"""Schemas on a reader's search_path in which other roles can create objects that a report's query would use."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def database(fresh_database: str) -> str:
 
 @pytest.fixture
 def reader(postgres_server: PostgresServer, database: str) -> Iterator[str]:
-    """The reader's address; the role's settings end with the test, since roles outlast databases."""
+    """The reader's URL. The role's settings are reset after the test, because roles outlive databases."""
     yield login(postgres_server, database, READER)
     run_sql(database, f"ALTER ROLE {READER} RESET search_path")
 
@@ -110,8 +110,8 @@ def test_check_lists_role_that_can_create_objects_in_public(
     if to_all:
         run_sql(database, f"REVOKE ALL ON SCHEMA public FROM {ATTACKER}; GRANT CREATE ON SCHEMA public TO PUBLIC")
     (line,) = advice(tmp_path, reader)
-    who = "every role (PUBLIC)" if to_all else ATTACKER
-    assert who in line
+    creator = "every role (PUBLIC)" if to_all else ATTACKER
+    assert creator in line
     assert f"REVOKE CREATE ON SCHEMA public FROM {'PUBLIC' if to_all else ATTACKER}" in line
     assert READER in line
 

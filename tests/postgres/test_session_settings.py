@@ -1,4 +1,4 @@
-"""Settings that change how PostgreSQL reads and prints values: Quire's own hold, whoever sets others."""
+"""Quire's settings for reading and printing values override those of connections, roles, databases and queries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quire.postgres import SourceTransaction, open_transaction
 from tests.events import session_of
 from tests.postgres.tracking.tables import run_sql
 
-ODD = {
+UNUSUAL = {
     "DateStyle": "SQL, DMY",
     "IntervalStyle": "sql_standard",
     "TimeZone": "Asia/Kathmandu",
@@ -29,7 +29,7 @@ SELECT date '2013-02-21' AS d, timestamp '2013-02-21 03:04:05.5' AS t, timestamp
 
 
 def rows_of(transaction: SourceTransaction, query: str = QUERY) -> list[dict[str, Any]]:
-    """Returns the rows of a query, as Arrow reads them."""
+    """Returns the rows of a query as read into Arrow."""
     columns = transaction.columns(query)
     return [row for batch in transaction.stream(query, columns) for row in batch.to_pylist()]
 
@@ -41,7 +41,7 @@ def expected(fresh_database: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("place", ["option", "role", "database"])
-@pytest.mark.parametrize(("name", "value"), ODD.items())
+@pytest.mark.parametrize(("name", "value"), UNUSUAL.items())
 def test_settings_outside_the_session_change_no_value(
     fresh_database: str, expected: list[dict[str, Any]], place: str, name: str, value: str
 ) -> None:
@@ -57,7 +57,7 @@ def test_settings_outside_the_session_change_no_value(
         assert rows_of(transaction) == expected
 
 
-@pytest.mark.parametrize(("name", "value"), ODD.items())
+@pytest.mark.parametrize(("name", "value"), UNUSUAL.items())
 def test_settings_changed_by_a_query_are_reset(
     fresh_database: str, expected: list[dict[str, Any]], name: str, value: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""What a statement costs and what logs say of it, and NULLs that have a type."""
+"""Statements: their memory use, their log without values, and typed NULL parameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quire.resource_usage import StatementLog
 from tests.events import session_of
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
-MAX_GROWTH_MB = 30  # of a text of 1 MB: some copies; with its marks for going back, an expression took 170
+MAX_GROWTH_MB = 30  # for a text of 1 MB: some copies; a backtracking regular expression took 170
 MEASURE = """
 import resource
 from quire.report.sql_template import bind, normalize
@@ -61,9 +61,9 @@ def test_transaction_logs_statements_without_values(fresh_database: str) -> None
         columns = transaction.columns(statement)
         transaction.explain(statement)
         list(transaction.stream(statement, columns))
-    said = " ".join(counted.sql for counted in log.statements())
-    assert "SELECT ?::text AS value" in said
-    assert "secret" not in said
+    logged = " ".join(usage.sql for usage in log.statements())
+    assert "SELECT ?::text AS value" in logged
+    assert "secret" not in logged
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_transaction_logs_statements_without_values(fresh_database: str) -> None
         ("integer", "SELECT make_interval(days => %(x)s) AS a", None),
         ("number", "SELECT pg_typeof(coalesce(%(x)s, '7.5'))::text AS a", "numeric"),
         ("boolean", "SELECT pg_typeof(coalesce(%(x)s, 'yes'))::text AS a", "boolean"),
-        ("string", "SELECT 1 AS a WHERE %(x)s IS NULL OR 1 = %(x)s", "1"),  # untyped, as its values are
+        ("string", "SELECT 1 AS a WHERE %(x)s IS NULL OR 1 = %(x)s", "1"),  # untyped, like its values
         ("string", "SELECT pg_typeof(coalesce(%(x)s, 'a'))::text AS a", "text"),
     ],
 )

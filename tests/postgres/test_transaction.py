@@ -1,4 +1,4 @@
-"""The source's one transaction: read-only, bounded in time, and gone from the server when we are."""
+"""The source transaction: read-only, limited in time, and ended on the server when the client ends it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MANY = "SELECT n, repeat('x', 1000) AS text FROM generate_series(1, 1000000) AS 
 
 
 def running_queries(url: str) -> list[str]:
-    """Returns what other connections to this database are doing."""
+    """Returns the queries that other connections to this database are executing."""
     with psycopg.connect(url) as connection:
         rows = connection.execute(
             "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' "
@@ -79,13 +79,13 @@ def test_stream_yields_every_row_in_bounded_batches(fresh_database: str) -> None
 
 def test_stream_failing_at_last_row_raises_postgresql_error(fresh_database: str) -> None:
     sql = "SELECT 1 / (200000 - n) AS q, repeat('x', 100) AS text FROM generate_series(1, 200000) AS n"
-    seen: list[int] = []
+    row_counts: list[int] = []
     with (
         open_transaction(session_of(fresh_database)) as transaction,
         pytest.raises(QueryError, match="division by zero"),
     ):
-        seen.extend(batch.num_rows for batch in stream(transaction, sql))
-    assert sum(seen) > 0
+        row_counts.extend(batch.num_rows for batch in stream(transaction, sql))
+    assert sum(row_counts) > 0
 
 
 def test_stream_exceeding_timeout_is_canceled_by_server(fresh_database: str) -> None:
@@ -146,18 +146,18 @@ def test_stream_unstorable_value_ends_the_query(fresh_database: str) -> None:
 
 def test_transaction_suppresses_notices(fresh_database: str) -> None:
     with open_transaction(session_of(fresh_database)) as transaction:
-        (row,) = transaction.fetch("SELECT current_setting('client_min_messages') AS least")
-    assert row == {"least": "error"}
+        (row,) = transaction.fetch("SELECT current_setting('client_min_messages') AS level")
+    assert row == {"level": "error"}
 
 
 def test_cancelled_session_ends_its_streams(fresh_database: str) -> None:
     session = session_of(fresh_database)
     timer = threading.Timer(0.5, session.cancelled.set)
     timer.start()
-    began = time.monotonic()
+    started = time.monotonic()
     with open_transaction(session) as transaction, pytest.raises(CancelledError):
         list(stream(transaction, "SELECT pg_sleep(30)::text AS slept"))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - started < 5
     wait_until_idle(fresh_database)
 
 
@@ -208,8 +208,10 @@ def test_rejected_connection_raises_one_line_without_password(
     fresh_database: str, user: str, password: str, database: str, reason: str
 ) -> None:
     identity, _, place = fresh_database.removeprefix("postgresql://").rpartition("@")
-    known, _, secret = identity.partition(":")
-    address = f"postgresql://{user or known}:{password or secret}@{place.rpartition('/')[0]}/{database or 'postgres'}"
+    default_user, _, secret = identity.partition(":")
+    address = (
+        f"postgresql://{user or default_user}:{password or secret}@{place.rpartition('/')[0]}/{database or 'postgres'}"
+    )
     with pytest.raises(SettingsError, match="Check its user, password and database") as caught:
         with open_transaction(session_of(address)):
             pass

@@ -39,7 +39,7 @@ def subscribe(server: PostgresServer) -> None:
         server.url("publisher"),
         *(f"ALTER TABLE {table} REPLICA IDENTITY FULL" for table in TABLES),
         "CREATE PUBLICATION p FOR TABLE events WITH (publish_via_partition_root)",
-        "SELECT pg_create_logical_replication_slot('s', 'pgoutput')",  # separate: CREATE SUBSCRIPTION would wait for itself
+        "SELECT pg_create_logical_replication_slot('s', 'pgoutput')",  # CREATE SUBSCRIPTION would wait for itself
     )
     run_sql(
         server.url("subscriber"),

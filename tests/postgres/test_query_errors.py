@@ -1,4 +1,4 @@
-"""PostgreSQL's refusals: the file and line, its hint, and the right that is missing."""
+"""Errors of rejected queries: the file and line, PostgreSQL's hint, and the missing privilege."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from quire.postgres.query_hints import query_advice
 from tests.events import SQL, events_report, fill_events, session_of
 
 
-def refusal(include: Path, url: str, sql: str, **changes: object) -> ReportError:
+def check_error(include: Path, url: str, sql: str, **changes: object) -> ReportError:
     definition = events_report(include, sql=sql, **changes)
     with pytest.raises(ReportError) as caught:
         check_query(definition, session=session_of(url))
@@ -27,7 +27,7 @@ def refusal(include: Path, url: str, sql: str, **changes: object) -> ReportError
 def test_unknown_column_raises_with_file_line_and_hint(tmp_path: Path, fresh_database: str) -> None:
     fill_events(fresh_database)
     sql = "SELECT at,\n  kindd AS kind,\n  amount\nFROM events\nWHERE at >= %(start)s AND at < %(end)s\n"
-    error = refusal(tmp_path, fresh_database, sql)
+    error = check_error(tmp_path, fresh_database, sql)
     assert isinstance(error, DefinitionError)
     assert error.message.startswith('sql/events/extract.sql:2: PostgreSQL rejected the query: column "kindd" does')
     assert error.message.endswith('PostgreSQL\'s hint: Perhaps you meant to reference the column "events.kind".')
@@ -38,13 +38,13 @@ def test_error_line_after_multiline_value_is_line_of_file(tmp_path: Path, fresh_
     sql = SQL.replace("ORDER", "AND kind <> %(kind)s\nAND nothing\nORDER")
     parameters = {"kind": {"type": "string", "default": "a\nb\\\n"}}
     line = sql[: sql.index("nothing")].count("\n") + 1
-    error = refusal(tmp_path, fresh_database, sql, parameters=parameters)
+    error = check_error(tmp_path, fresh_database, sql, parameters=parameters)
     assert error.message.startswith(f'sql/events/extract.sql:{line}: PostgreSQL rejected the query: column "nothing"')
 
 
 def test_value_of_wrong_type_raises_with_file(tmp_path: Path, fresh_database: str) -> None:
     fill_events(fresh_database)
-    error = refusal(tmp_path, fresh_database, SQL.replace("ORDER", "AND DATE 'x' > now()\nORDER"))
+    error = check_error(tmp_path, fresh_database, SQL.replace("ORDER", "AND DATE 'x' > now()\nORDER"))
     assert type(error) is QueryError
     assert ".sql:" in error.message
 
@@ -58,7 +58,7 @@ def test_missing_table_privilege_raises_with_grant(
         connection.execute("CREATE ROLE \"No_Rights\" LOGIN PASSWORD 'secret word'")
     name = urlsplit(fresh_database).path.removeprefix("/")
     url = postgres_server.url(name, user="No_Rights", password="secret word")
-    error = refusal(tmp_path, url, SQL)
+    error = check_error(tmp_path, url, SQL)
     assert error.message.endswith(
         'permission denied for table events (SQLSTATE 42501). The owner can run: GRANT SELECT ON events TO "No_Rights"'
     )
