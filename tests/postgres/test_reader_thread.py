@@ -41,16 +41,16 @@ def test_reader_yields_items_in_order_without_hanging_up() -> None:
     assert readers() == []
 
 
-@pytest.mark.parametrize("taken", [0, 1, 10])
+@pytest.mark.parametrize("count", [0, 1, 10])
 @pytest.mark.parametrize("then_wait", [False, True], ids=["sending", "silent"])
-def test_reader_closed_early_ends_immediately(taken: int, then_wait: bool) -> None:
+def test_reader_closed_early_ends_immediately(count: int, then_wait: bool) -> None:
     line = Line()
     items = 20 if then_wait else 100_000
     started = time.monotonic()
-    with closing(line.read(items, then_wait=then_wait)) as arriving:
-        assert [next(arriving) for _ in range(taken)] == list(range(taken))
+    with closing(line.read(items, then_wait=then_wait)) as reader:
+        assert [next(reader) for _ in range(count)] == list(range(count))
     assert time.monotonic() - started < 5
-    assert line.hung_up.is_set() == (taken > 0)  # otherwise it never started
+    assert line.hung_up.is_set() == (count > 0)  # otherwise it never started
     assert readers() == []
 
 
@@ -62,8 +62,8 @@ def test_reader_buffers_at_most_items_waiting() -> None:
             emit(number)
             emitted.append(number)
 
-    with closing(read_in_thread(work, hang_up=lambda: None, cancelled=threading.Event())) as arriving:
-        next(arriving)
+    with closing(read_in_thread(work, hang_up=lambda: None, cancelled=threading.Event())) as reader:
+        next(reader)
         time.sleep(0.2)
         assert len(emitted) <= 1 + ITEMS_WAITING
 
@@ -74,10 +74,10 @@ def test_reader_raises_error_after_earlier_items(error: BaseException) -> None:
         emit(1)
         raise error
 
-    arriving = read_in_thread(work, hang_up=lambda: None, cancelled=threading.Event())
-    assert next(arriving) == 1
+    reader = read_in_thread(work, hang_up=lambda: None, cancelled=threading.Event())
+    assert next(reader) == 1
     with pytest.raises(type(error)) as caught:
-        next(arriving)
+        next(reader)
     assert caught.value is error
     assert readers() == []
 
@@ -92,17 +92,17 @@ def test_reader_cancelled_while_silent_ends() -> None:
     assert readers() == []
 
 
-@pytest.mark.parametrize("taken", [1, 3, 50])
-def test_nested_readers_end_together(taken: int) -> None:
+@pytest.mark.parametrize("count", [1, 3, 50])
+def test_nested_readers_end_together(count: int) -> None:
     line = Line()
 
     def pass_on(emit: Emit[int]) -> None:
-        with closing(line.read(60, then_wait=True)) as arriving:
-            for number in arriving:
+        with closing(line.read(60, then_wait=True)) as reader:
+            for number in reader:
                 emit(number)
 
-    with closing(read_in_thread(pass_on, hang_up=line.hung_up.set, cancelled=line.cancelled)) as arriving:
-        assert [next(arriving) for _ in range(taken)] == list(range(taken))
+    with closing(read_in_thread(pass_on, hang_up=line.hung_up.set, cancelled=line.cancelled)) as reader:
+        assert [next(reader) for _ in range(count)] == list(range(count))
     assert readers() == []
 
 
@@ -114,10 +114,10 @@ def test_reader_silent_after_deadline_raises_silence_error(monkeypatch: pytest.M
         emit(1)
         assert hung_up.wait(60)
 
-    arriving = read_in_thread(work, hang_up=hung_up.set, cancelled=threading.Event(), seconds=0.1)
-    assert next(arriving) == 1
+    reader = read_in_thread(work, hang_up=hung_up.set, cancelled=threading.Event(), seconds=0.1)
+    assert next(reader) == 1
     with pytest.raises(SilenceError):
-        next(arriving)
+        next(reader)
     assert hung_up.is_set()
     assert readers() == []
 
@@ -129,9 +129,9 @@ def test_reader_yields_buffered_items_after_deadline(monkeypatch: pytest.MonkeyP
         for number in range(5):
             emit(number)
 
-    with closing(read_in_thread(work, hang_up=lambda: None, cancelled=threading.Event(), seconds=-1)) as arriving:
-        taken = []
-        for number in arriving:
+    with closing(read_in_thread(work, hang_up=lambda: None, cancelled=threading.Event(), seconds=-1)) as reader:
+        received = []
+        for number in reader:
             time.sleep(0.01)  # a consumer slower than the deadline
-            taken.append(number)
-    assert taken == list(range(5))
+            received.append(number)
+    assert received == list(range(5))

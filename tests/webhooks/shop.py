@@ -167,6 +167,6 @@ def has_no_records(shop: Shop) -> bool:
 
 def error_of(response: httpx.Response) -> tuple[int, str]:
     """Returns the status and message of an error response after checking that the message is one line."""
-    (word, reason), *others = response.json().items()
-    assert (word, others, "\n" in reason) == ("error", [], False)
-    return response.status_code, reason
+    (key, message), *others = response.json().items()
+    assert (key, others, "\n" in message) == ("error", [], False)
+    return response.status_code, message

@@ -88,7 +88,7 @@ class CopyTextReader:
         ]
         return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
 
-    def _columns(self, lines: bytes, kinds: list[pa.DataType], wanted: list[str]) -> list[pa.Array]:
+    def _columns(self, lines: bytes, kinds: list[pa.DataType], names: list[str]) -> list[pa.Array]:
         text = _BYTE_ORDER_MARK + lines if lines.startswith(_BYTE_ORDER_MARK) else lines
         table = csv.read_csv(
             pa.BufferReader(text),
@@ -96,7 +96,7 @@ class CopyTextReader:
             parse_options=_SEPARATED,
             convert_options=csv.ConvertOptions(
                 column_types=dict(zip(self._names, kinds, strict=True)),
-                include_columns=wanted,
+                include_columns=names,
                 check_utf8=False,  # PostgreSQL sends nothing else
                 null_values=[_NULL],
                 strings_can_be_null=True,

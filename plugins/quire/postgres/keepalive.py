@@ -28,13 +28,13 @@ SERVER = {
 }
 
 
-def with_defaults(url: str, **wanted: str) -> str:
+def with_defaults(url: str, **defaults: str) -> str:
     """Adds libpq parameters to a URL unless the URL sets them itself.
 
     Raises:
         psycopg2.ProgrammingError: libpq cannot parse the URL.
     """
     parameters = parse_dsn(url)
-    missing = urlencode({name: value for name, value in wanted.items() if name not in parameters})
+    missing = urlencode({name: value for name, value in defaults.items() if name not in parameters})
     separator = "" if url.endswith("?") or not missing else "&" if "?" in url else "?"
     return f"{url}{separator}{missing}"

@@ -75,10 +75,10 @@ def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator
     with translate_driver_errors(session.url, driver=psycopg2):
         connection = psycopg2.connect(with_defaults(session.url, **CLIENT), client_encoding=CLIENT_ENCODING)
     # Closing the connection ends the transaction. The duplicate of its socket stays valid when libpq closes its own.
-    with closing(connection), socket.socket(fileno=os.dup(connection.fileno())) as line:
+    with closing(connection), socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
         with translate_driver_errors(session.url, driver=psycopg2):
             connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        transaction = SourceTransaction(connection, session, hang_up=partial(_hang_up, line))
+        transaction = SourceTransaction(connection, session, hang_up=partial(_hang_up, duplicate))
         transaction.execute(local_settings(session.timezone, session.timeout, name=name))
         yield transaction
 
@@ -209,7 +209,7 @@ class SourceTransaction:
             self._log(query, rows=rows, began=began)
 
     def _run(self, work: Callable[[Cursor, Emit[Item]], None], *, search_path: str) -> Generator[Item]:
-        def work_there(emit: Emit[Item]) -> None:
+        def work_under_path(emit: Emit[Item]) -> None:
             if search_path == REPORTS_PATH:
                 cursor.execute(self._report_settings)
             elif self._search_path != search_path:
@@ -221,7 +221,7 @@ class SourceTransaction:
             translate_driver_errors(self._session.url, driver=psycopg2, reads=True),
             self._connection.cursor() as cursor,
         ):
-            yield from self._in_thread(work_there)
+            yield from self._in_thread(work_under_path)
 
     def _in_thread(self, work: Callable[[Emit[Item]], None]) -> Generator[Item]:
         try:
@@ -251,15 +251,15 @@ def _located(query: Statement) -> Iterator[None]:
         raise
 
 
-def _hang_up(line: socket.socket) -> None:
+def _hang_up(connection: socket.socket) -> None:
     """Ends a connection while another thread waits for it. PostgreSQL ends its query within a second.
 
     A cancel request needs a second connection, during which psycopg2 (2.9.13) blocks all Python threads. Without
     lingering, the connection is reset. Otherwise a server that is blocked sending would notice only at its next write.
     """
     with suppress(OSError):  # the server closed it first
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        line.shutdown(socket.SHUT_RDWR)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _column(described: Any, name: str, is_own: bool) -> SourceColumn:

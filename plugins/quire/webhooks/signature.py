@@ -51,7 +51,7 @@ def parse_signature_headers(headers: Mapping[str, str], *, now: float, tolerance
     if not signatures:
         raise UnsignedDelivery("the header webhook-signature must have a signature of version v1")
     if abs(now - int(seconds)) > tolerance.total_seconds():
-        raise UnsignedDelivery("webhook-timestamp is too far from now. Sign each attempt anew, and check the clock")
+        raise UnsignedDelivery("webhook-timestamp is too far from now. Sign each attempt again, and check the clock")
     return SignatureHeaders(event_id, seconds, signatures)
 
 
@@ -64,7 +64,7 @@ def verify_signature(signed: SignatureHeaders, body: bytes | bytearray, *, secre
     content = f"{signed.event_id}.{signed.seconds}.".encode() + body
     expected = [base64.b64encode(hmac.new(secret, content, hashlib.sha256).digest()) for secret in secrets]
     received = [signature.encode("utf-8", "replace") for signature in signed.signatures]
-    matches = [hmac.compare_digest(one, other) for one in expected for other in received]  # all pairs: constant time
+    matches = [hmac.compare_digest(left, right) for left in expected for right in received]  # all pairs: constant time
     if not any(matches):
         raise UnsignedDelivery("no signature matches this body")
 

@@ -156,16 +156,16 @@ def test_attached_partition_makes_months_of_its_rows_stale(tmp_path: Path, datab
 
 
 def test_triggers_restored_for_one_report_make_others_stale(tmp_path: Path, database: str) -> None:
-    whole = tracked_report(tmp_path)
-    part = tracked_report(tmp_path, tables=[EVENTS, {"name": "events_old", "time_column": "at"}]).model_copy(
-        update={"name": "part"}
+    report = tracked_report(tmp_path)
+    other = tracked_report(tmp_path, tables=[EVENTS, {"name": "events_old", "time_column": "at"}]).model_copy(
+        update={"name": "other"}
     )
-    track(whole, database)
-    track(part, database)
-    before = tokens(part, database)
+    track(report, database)
+    track(other, database)
+    before = tokens(other, database)
     run_sql(database, "ALTER TABLE events_old DISABLE TRIGGER ALL; UPDATE events_old SET amount = 7")
-    track(whole, database)
-    assert stale(before, tokens(part, database)) == list(before)
+    track(report, database)
+    assert stale(before, tokens(other, database)) == list(before)
 
 
 @pytest.mark.parametrize(
