@@ -42,7 +42,7 @@ class StyleError(ValueError):
 def parse_times(texts: pa.Array, kind: pa.DataType) -> pa.Array:
     """Returns the dates, times or timestamps that PostgreSQL printed.
 
-    Infinity becomes the end of its integer type, so that it sorts as in PostgreSQL.
+    Infinity becomes the end of its integer type, so it sorts as in PostgreSQL.
 
     Args:
         texts: strings.

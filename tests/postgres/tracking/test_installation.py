@@ -208,8 +208,8 @@ def test_track_unusual_names_succeeds(tmp_path: Path, database: str) -> None:
     ("table", "reason"),
     [
         ("no_such", "the table no_such does not exist"),
-        ("seen", "seen is a view. List the tables that it depends on"),
-        ("kept", "kept is a materialized view. List the tables"),
+        ("seen", "seen is a view, which cannot be tracked. List the underlying tables"),
+        ("kept", "kept is a materialized view, which cannot be tracked. List"),
         ({"name": "kinds", "time_column": "when"}, "kinds: time_column when does not exist"),
         (
             {"name": "kinds", "time_column": "name"},

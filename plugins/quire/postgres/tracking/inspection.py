@@ -168,8 +168,10 @@ def _state(table: SourceTable, row: Mapping[str, Any]) -> TableState:
     if row["relation"] is None:
         raise NotTrackedError(f"source.tables: the table {table.name} does not exist")
     if row["kind"] not in (ORDINARY, PARTITIONED):
-        kind = _KINDS.get(row["kind"], "not a table")
-        raise NotTrackedError(f"source.tables: {table.name} is {kind}. List the tables that it depends on")
+        kind = _KINDS.get(row["kind"], "another kind of relation")
+        raise NotTrackedError(
+            f"source.tables: {table.name} is {kind}, which cannot be tracked. List the underlying tables"
+        )
     if row["foreign_node"]:
         raise NotTrackedError(
             f"source.tables: {table.name} cannot be tracked, because its partition {row['foreign_node']} is on another "

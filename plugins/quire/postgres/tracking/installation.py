@@ -71,9 +71,8 @@ def track(definition: ReportDefinition, owner_url: str) -> tuple[str, ...]:
         states = _inspect_as_owner(owner, definition.source.tables)
         _forget_dropped_tables(owner)
         incomplete = sorted({node for state in states for node in state.incomplete})
-        lock_tables(
-            owner, _only(owner, incomplete), "SHARE ROW EXCLUSIVE"
-        )  # CREATE TRIGGER would take the same locks one by one
+        # CREATE TRIGGER would take the same locks one by one.
+        lock_tables(owner, _only(owner, incomplete), "SHARE ROW EXCLUSIVE")
         lines = tuple(_track_table(owner, state) for state in states)
         _replace_registration(owner, definition.name, states)
         _release_unclaimed(owner)
@@ -282,7 +281,8 @@ def _release_unclaimed(owner: Owner) -> None:
     ).fetchall()
     released = [(row["time_column"], unclaimed_nodes(owner, row["nodes"], row["time_column"])) for row in unclaimed]
     nodes = sorted({node for _, nodes in released for node in nodes})
-    lock_tables(owner, _only(owner, nodes), "ACCESS EXCLUSIVE")  # DROP TRIGGER would take the same locks one by one
+    # DROP TRIGGER would take the same locks one by one.
+    lock_tables(owner, _only(owner, nodes), "ACCESS EXCLUSIVE")
     for time_column, nodes in released:
         drop_triggers(owner, nodes, time_column)
     owner.execute((FILES / "drop_idle_loggers.sql").read_bytes())
