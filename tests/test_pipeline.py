@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from quire.errors import QueryError
 from quire.object_store.s3_store import S3Store
-from quire.pipeline import RunOutcome, run_report
+from quire.pipeline import PipelineResult, run_report
 from quire.report.definition import ReportDefinition
 
 from tests.events import SQL, events_report, fill_events, request_of, session_of
@@ -23,7 +23,7 @@ def sleepy_sql(seconds: int, *, others: str = "0") -> str:
     return SQL.replace("WHERE", f"WHERE ({waits}) = 0 AND")
 
 
-def run(definition: ReportDefinition, url: str, store: S3Store) -> RunOutcome:
+def run(definition: ReportDefinition, url: str, store: S3Store) -> PipelineResult:
     return run_report(definition, request_of(definition), session=session_of(url, seconds=300), store=store)
 
 

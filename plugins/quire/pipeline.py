@@ -31,15 +31,15 @@ from quire.report.request import RunRequest
 from quire.resource_usage import TaskMeter, measure_task
 from quire.runs.leases import Lease, hold_lease
 
-SIGNAL_SECONDS = 0.2  # the main thread must wake up to handle a signal that another thread received
+SIGNAL_SECONDS = 0.2  # the main thread wakes up this often to handle signals that another thread received
 
 StageProgress = Callable[[str, int, int], None]
 """Called with the name of a stage, the number of finished units, and their total."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunOutcome:
-    """A published run, its partitions as this process found or stored them, and the resources that each stage used."""
+class PipelineResult:
+    """A published run, its partitions with their cache hits, and the resources that each stage used."""
 
     published: PublishedRun
     partitions: tuple[StagedPartition, ...]
@@ -73,7 +73,7 @@ def run_report(
     session: SourceSession,
     store: Store,
     progress: StageProgress = lambda stage, done, total: None,
-) -> RunOutcome:
+) -> PipelineResult:
     """Runs plan, extract, layout, aggregate, render and publish; starts again if a stored object is damaged.
 
     Args:
@@ -101,7 +101,7 @@ def _run_stages(
     store: Store,
     progress: StageProgress,
     lease: Lease,
-) -> RunOutcome:
+) -> PipelineResult:
     from quire.stages.layout import layout_run
     from quire.stages.publish import publish_run
 
@@ -132,7 +132,9 @@ def _run_stages(
             lapsed=lease.has_lapsed,
         )
         progress("publish", 1, 1)
-    return RunOutcome(published=published, partitions=partitions, seconds=meters.seconds(), usage=tuple(meters.usages))
+    return PipelineResult(
+        published=published, partitions=partitions, seconds=meters.seconds(), usage=tuple(meters.usages)
+    )
 
 
 def store_partitions(
@@ -153,7 +155,7 @@ def store_partitions(
         progress: called when a stage starts, advances or ends.
 
     Returns:
-        all partitions of the date range.
+        All partitions of the date range.
 
     Raises:
         DefinitionError: the report's freshness is ``always``, so nothing can be reused.

@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 from quire.object_store.s3_store import S3Store
-from quire.pipeline import RunOutcome, run_report
+from quire.pipeline import PipelineResult, run_report
 from quire.records.manifest import manifest_key
 from quire.report.catalog import find_definition
 from quire.report.definition import ReportDefinition
@@ -38,7 +38,7 @@ def flights() -> ReportDefinition:
 
 def run(
     definition: ReportDefinition, url: str, store: S3Store, start: str, end: str, *, run_id: str | None = None
-) -> RunOutcome:
+) -> PipelineResult:
     request = request_of(definition, start, end, run_id=run_id)
     return run_report(definition, request, session=session_of(url, timezone=definition.timezone), store=store)
 
@@ -215,7 +215,7 @@ def test_two_writers_of_one_run_end_with_one_that_counts(tmp_path: Path, fresh_d
     definition = events_report(tmp_path)
     barrier = threading.Barrier(3)
 
-    def write() -> RunOutcome:
+    def write() -> PipelineResult:
         barrier.wait()
         return run(definition, fresh_database, bucket, "2013-01-01", "2013-03-31", run_id="the same")
 

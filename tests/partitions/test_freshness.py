@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from quire.errors import DefinitionError
 from quire.object_store.s3_store import S3Store
-from quire.pipeline import RunOutcome, run_report
+from quire.pipeline import PipelineResult, run_report
 from quire.report.definition import ReportDefinition
 from quire.stages.plan import plan_partitions
 
@@ -41,12 +41,12 @@ def probed_report(include: Path, *, kind: str = "timestamptz", probe: str = "tim
     return events_report(include, sql=SQL.format(kind=kind, probe=probe), **{**PROBED, **changes})
 
 
-def run(definition: ReportDefinition, url: str, store: S3Store, *, force: bool = False) -> RunOutcome:
+def run(definition: ReportDefinition, url: str, store: S3Store, *, force: bool = False) -> PipelineResult:
     request = replace(request_of(definition), force=force)
     return run_report(definition, request, session=session_of(url), store=store)
 
 
-def read(outcome: RunOutcome) -> list[str]:
+def read(outcome: PipelineResult) -> list[str]:
     return [part.key for part in outcome.partitions if not part.cache_hit]
 
 

@@ -1,4 +1,4 @@
-"""Airflow's public REST API. Airflow itself refuses what the caller may not do."""
+"""Airflow's public REST API. Airflow itself enforces the caller's permissions."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class InProcessTransport:
     token: str = field(repr=False)
 
     async def send(self, method: str, path: str, *, params: Mapping[str, Any], json: Any) -> httpx.Response:
-        """Returns the app's response, a 500 where it raises."""
+        """Returns the app's response, or a 500 if it raises."""
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         client = httpx.AsyncClient(transport=transport, base_url=f"http://quire{API_PATH}", headers=bearer(self.token))
         async with _CONCURRENT_CALLS, client:
@@ -80,8 +80,8 @@ def sign_in(url: str, *, user: str, password: str, seconds: float = 30) -> httpx
 
     Args:
         url: Airflow's base URL.
-        user: to sign in as.
-        password: of the user.
+        user: the user name.
+        password: the user's password.
         seconds: timeout of each request.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Which versions of Airflow Quire runs on. Imports nothing of Airflow: older versions lack what Quire needs."""
+"""Checks Airflow's version. Does not import Airflow, because older versions lack what Quire imports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MIN_AIRFLOW = (3, 3)
 
 
 def unsupported_airflow(version: str) -> str | None:
-    """Returns why Quire does not run on this version of Airflow, or nothing where it does."""
+    """Returns why Quire does not run on this version of Airflow, or None if it does."""
     numbers = re.match(r"(\d{1,9})\.(\d{1,9})", version)
     if numbers and (int(numbers[1]), int(numbers[2])) >= MIN_AIRFLOW:
         return None

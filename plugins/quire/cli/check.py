@@ -83,7 +83,7 @@ def _sample(parameter: Parameter) -> object:
 
 
 def _advice(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> Iterator[str]:
-    totalled = {column.name for column in definition.columns if column.total}
+    totaled = {column.name for column in definition.columns if column.total}
     expressions = {
         measure.of for summary in definition.summaries for measure in summary.measures.values() if measure.of
     }
@@ -92,7 +92,7 @@ def _advice(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> It
         if not column.pg_type.startswith("numeric") or numeric_scale(column.pg_type) is not None:
             continue
         cast = f"cast it in the query, such as {column.name}::numeric(18,2)"
-        if column.name in totalled:
+        if column.name in totaled:
             yield f"{column.name} has a total but is numeric without a scale: {cast}, to get number cells in Excel"
         elif column.name in measured:
             yield f"{column.name} is aggregated but is numeric without a scale: {cast}; otherwise 18 decimals are kept"

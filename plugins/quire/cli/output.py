@@ -9,13 +9,13 @@ import typer
 
 from quire.formatting import format_count, format_duration, format_period, format_size
 from quire.object_store import Store
-from quire.pipeline import RunOutcome
+from quire.pipeline import PipelineResult
 from quire.records.serialization import to_json
 from quire.report.definition import ReportDefinition
 from quire.runs.file_names import is_summary
 
 
-def run_json(outcome: RunOutcome, definition: ReportDefinition, store: Store) -> dict[str, Any]:
+def run_json(outcome: PipelineResult, definition: ReportDefinition, store: Store) -> dict[str, Any]:
     """Returns the object of ``quire run --json``. Links are signed now and work for the definition's ``link_ttl``."""
     manifest = outcome.published.manifest
     return {
@@ -55,12 +55,12 @@ def run_json(outcome: RunOutcome, definition: ReportDefinition, store: Store) ->
     }
 
 
-def print_json(outcome: RunOutcome, definition: ReportDefinition, store: Store) -> None:
+def print_json(outcome: PipelineResult, definition: ReportDefinition, store: Store) -> None:
     """Prints the result as one JSON object."""
     typer.echo(json.dumps(run_json(outcome, definition, store), ensure_ascii=False))
 
 
-def print_files(outcome: RunOutcome, definition: ReportDefinition, store: Store) -> None:
+def print_files(outcome: PipelineResult, definition: ReportDefinition, store: Store) -> None:
     """Prints the run's files, with each link on a separate line for copying."""
     manifest = outcome.published.manifest
     duration = format_duration(outcome.seconds["total"])

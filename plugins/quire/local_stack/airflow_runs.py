@@ -107,12 +107,12 @@ def airflow_api(client: httpx.Client) -> AirflowApi:
 
 
 def _call(action: str, call: Coroutine[Any, Any, Result]) -> Result:
-    with stack_errors(action):
+    with airflow_errors(action):
         return run_blocking(call)
 
 
 @contextmanager
-def stack_errors(action: str) -> Iterator[None]:
+def airflow_errors(action: str) -> Iterator[None]:
     """Translates errors of Airflow's API into StackError.
 
     Args:

@@ -17,7 +17,7 @@ import httpx
 
 from quire.airflow_api.transports import sign_in
 from quire.errors import StackError
-from quire.local_stack.airflow_runs import component_health, dag_ids, import_errors, stack_errors
+from quire.local_stack.airflow_runs import airflow_errors, component_health, dag_ids, import_errors
 from quire.local_stack.environment import own_environment
 from quire.local_stack.ports import LOOPBACK, free_port
 from quire.local_stack.processes import Server
@@ -166,7 +166,7 @@ class AirflowServer:
         Raises:
             StackError: Airflow is unreachable, or rejects the password.
         """
-        with stack_errors("sign in to Airflow"):
+        with airflow_errors("sign in to Airflow"):
             return sign_in(self.url, user=ADMIN, password=self._password, seconds=seconds)
 
     def _migrate(self, environment: Mapping[str, str]) -> None:

@@ -16,7 +16,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier, Literal
 
 from quire.errors import StackError
-from quire.local_stack.postgres_server import stack_errors
+from quire.local_stack.postgres_server import postgres_errors
 from quire.postgres.tracking.installation import track
 from quire.report.catalog import find_definition
 from quire.report.sql_literal import CLIENT_ENCODING
@@ -64,7 +64,7 @@ def load_flights(url: str, *, reader_password: str) -> None:
         DefinitionError: the definition of the report flights is invalid.
         NotTrackedError: the report's tables cannot be tracked.
     """
-    with stack_errors("load the flights"):
+    with postgres_errors("load the flights"):
         _load(url, reader_password)
     track(find_definition(CLONE / "include", REPORT), url)
 

@@ -90,7 +90,7 @@ class PostgresServer:
             StackError: PostgreSQL rejects the statement.
         """
         with (
-            stack_errors(f"create the database {name}"),
+            postgres_errors(f"create the database {name}"),
             psycopg.connect(self.url(), autocommit=True, client_encoding=CLIENT_ENCODING) as connection,
         ):
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
@@ -105,7 +105,7 @@ class PostgresServer:
             StackError: PostgreSQL rejects the statement.
         """
         with (
-            stack_errors(f"drop the database {name}"),
+            postgres_errors(f"drop the database {name}"),
             psycopg.connect(self.url(), autocommit=True, client_encoding=CLIENT_ENCODING) as connection,
         ):
             connection.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(name)))
@@ -151,7 +151,7 @@ class PostgresServer:
 
 
 @contextmanager
-def stack_errors(action: str) -> Iterator[None]:
+def postgres_errors(action: str) -> Iterator[None]:
     """Translates psycopg's errors into StackError.
 
     Args:

@@ -38,7 +38,7 @@ def session_members(leader: int) -> list[int]:
 
 
 def work_in(pids: Iterable[int], folder: Path) -> bool:
-    """Returns whether a process has ``folder`` as its working directory. False where /proc does not tell."""
+    """Returns whether a process has ``folder`` as its working directory. False without /proc."""
     return any(_working_folder(pid) == str(folder.resolve()) for pid in pids)
 
 

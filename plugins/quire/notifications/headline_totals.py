@@ -19,7 +19,7 @@ OVER_GROUPS: Mapping[Aggregation, Callable[[Sequence[Any]], Any]] = {"count": su
 
 
 def _is_number(value: Any) -> bool:
-    return value is not None and value == value  # as NaN is not
+    return value is not None and value == value  # NaN differs from itself
 
 
 def summary_totals(definition: ReportDefinition, manifest: Manifest, *, store: Store) -> tuple[tuple[str, str], ...]:

@@ -1,7 +1,7 @@
 """A notification as the HTML body of an e-mail.
 
 Mail programs support tables and inline styles, and little else: they fetch no style sheets, images or fonts. Text and
-background colours are always set together, so that a mail program with a dark mode changes both.
+background colors are always set together, so that a mail program with a dark mode changes both.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WARNING_GROUND, WARNING_LINE = "#fff8e1", "#e0a800"
 
 def render_html(notification: Notification) -> str:
     """Returns a complete HTML document in which all text is escaped."""
-    colour = BAD if notification.failed else GOOD
+    color = BAD if notification.failed else GOOD
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
@@ -29,7 +29,7 @@ def render_html(notification: Notification) -> str:
         f'<table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="background:{GROUND}">'
         '<tr><td align="center" style="padding:24px 12px">'
         f'<table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="max-width:600px;'
-        f'background:{PAPER};color:{INK};border:1px solid {LINE};border-top:4px solid {colour};border-radius:6px">'
+        f'background:{PAPER};color:{INK};border:1px solid {LINE};border-top:4px solid {color};border-radius:6px">'
         f'<tr><td style="padding:24px 28px;{FONT};font-size:15px;line-height:1.5;text-align:left">'
         f'<h1 style="margin:0 0 16px;font-size:20px;line-height:1.3;color:{INK}">{escape(notification.heading)}</h1>'
         f"{_facts(notification)}{''.join(map(_warning, notification.warnings))}"

@@ -1,4 +1,4 @@
-"""Retries work after a damaged or missing object, which its reader has evicted from the cache."""
+"""Retries work that read a damaged or missing object, which the reader evicted from the cache."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Outcome = TypeVar("Outcome")
 
 
 def retry_on_damage(work: Callable[[], Outcome]) -> Outcome:
-    """Calls ``work``, again if it finds damaged objects, because readers evict those from the cache.
+    """Calls ``work``, and repeats it if it reads damaged objects, which their readers evict from the cache.
 
     Raises:
-        IntegrityError: every attempt found damaged objects.
+        IntegrityError: every attempt read damaged objects.
     """
     for attempt in range(1, MAX_ATTEMPTS + 1):
         try:

@@ -36,7 +36,7 @@ def freshness_tokens(
         definition: the report.
         request: the run request.
         partitions: contiguous, in order.
-        columns: of the query.
+        columns: the query's columns.
         transaction: its snapshot also reads the rows.
 
     Raises:
@@ -66,7 +66,7 @@ def freshness_token_reader(
     *,
     transaction: SourceTransaction,
 ) -> Callable[[DatePartition], str]:
-    """Returns a function that gives a partition's freshness token in the transaction's snapshot.
+    """Returns a function that returns a partition's freshness token in the transaction's snapshot.
 
     Tokens from the change log are read in batches that double in size, starting small because the snapshot may expire
     before the last partition. A probe reads a partition's rows, so it runs only when that partition's token is needed.
@@ -75,7 +75,7 @@ def freshness_token_reader(
         definition: the report.
         request: the run request.
         partitions: in order; gaps are allowed.
-        columns: of the query.
+        columns: the query's columns.
         transaction: its snapshot also reads the rows.
 
     Raises:

@@ -100,8 +100,8 @@ def _is_damage(error: Exception) -> bool:
 
 def _batch_rows(group: pq.RowGroupMetaData, names: Sequence[str]) -> int:
     """Returns how many rows to decode at a time, estimated from the encoded sizes of the columns."""
-    wanted = set(names)
+    selected = set(names)
     chunks = (group.column(index) for index in range(group.num_columns))
-    size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in wanted)
+    size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in selected)
     rows: int = group.num_rows * BATCH_BYTES // max(1, size)
     return min(BATCH_ROWS, max(1, rows))

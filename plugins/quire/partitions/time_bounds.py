@@ -50,7 +50,7 @@ def row_time_bounds(
 
     Args:
         slices: the rows.
-        partitions: of the run.
+        partitions: the run's partitions.
         column: the time column.
         timezone: time zone of the result.
         store: the object store.

@@ -72,7 +72,7 @@ def _versions(store: Store, report: str) -> tuple[Version, ...]:
 def command_line_runs(store: Store, report: str) -> list[CommandLineRun]:
     """Returns the runs of a report that the command line published, newest first.
 
-    Ignores manifests that are damaged or that the store refuses to return.
+    Ignores manifests that are damaged or that the store denies access to.
 
     Raises:
         StoreRefusedError, StoreUnavailableError: the manifests cannot be listed.

@@ -109,7 +109,7 @@ def parse_request(
     if formats is not None:
         _ensure_offered(definition, formats)
     request = request_from_dates(
-        definition, start=start, end=end, parameters=parameters, formats=formats, force=force, run_id="asked"
+        definition, start=start, end=end, parameters=parameters, formats=formats, force=force, run_id="portal"
     )
     request.date_range.ensure_partitionable(definition.partition)
     ensure_within_limits(definition, request.date_range, limits=limits or definition.reader_limits)
@@ -131,7 +131,7 @@ async def find_or_start_run(api: AirflowApi, report_request: ReportRequest, *, u
     """Returns the id of the run that serves a request, and whether this call started it.
 
     The newest run of the request serves it while that run is active; otherwise the next run is started. Run ids are
-    unique in Airflow, so that only one of several concurrent callers succeeds in starting it; the others look again.
+    unique in Airflow, so that only one of several concurrent callers succeeds in starting it; the others search again.
     A run counts only if its conf equals that of the request, because any user who may start runs can choose the id.
 
     Raises:

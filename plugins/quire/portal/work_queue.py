@@ -1,7 +1,7 @@
 """Queues that limit concurrent work per process and per user, each piece of work within a deadline.
 
-A thread that waits for a database or a store cannot be stopped from outside. It is asked to stop and keeps its slot
-until it has returned, so that there are never more threads than slots.
+A thread that waits for a database or a store cannot be stopped from outside. The queue signals it to stop, and
+keeps its slot until it returns: there are never more threads than slots.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ RUN_KEY = r"[0-9a-f]{32}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestPartition:
-    """A partition as the manifest lists it. ``stored``: it was a cache hit."""
+    """A partition as the manifest lists it. ``stored`` means that it was a cache hit."""
 
     key: str
     rows: int

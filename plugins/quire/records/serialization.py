@@ -29,7 +29,7 @@ def to_json(record: Any) -> Any:
     return record.isoformat() if isinstance(record, date) else record
 
 
-def from_json(kind: type[Record], value: Any, *, source: str = "what a task returned") -> Record:
+def from_json(kind: type[Record], value: Any, *, source: str = "the return value of a task") -> Record:
     """Returns the record that ``to_json`` converted.
 
     Args:

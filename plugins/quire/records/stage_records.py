@@ -38,7 +38,7 @@ class StagedPartition:
 
     Args:
         freshness_token: digest that identifies the rows.
-        checksums: of the object's blocks; empty for objects of earlier versions.
+        checksums: checksums of the object's blocks; empty for objects of earlier versions.
         snapshot_at: when the rows were read, ISO 8601 in UTC.
         reusable: whether other runs may use the partition.
         cache_hit: whether the partition existed before this run.
@@ -66,7 +66,7 @@ class StagedPartition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
-    """What every stage needs to know of a run: the request, the source and the columns of the report's query."""
+    """What every stage needs to know about a run: the request, the source and the columns of the report's query."""
 
     request: RunRequest
     source_digest: str
@@ -139,10 +139,10 @@ class RunLayout:
     """Where a run is published, and which files it consists of.
 
     Args:
-        run_key: of the run.
+        run_key: the run's key.
         already_published: whether the run exists; then neither aggregate nor render has anything to do.
-        file_names: of the files that render writes; empty where the run exists. A workbook that exceeds Excel's limits
-            continues in files that are not listed here.
+        file_names: names of the files that render writes; empty if the run exists. A workbook that exceeds Excel's
+            limits continues in files that are not listed here.
         summaries_with_rows: whether the workbook of the rows contains the summaries, so that render needs them.
     """
 
@@ -163,7 +163,7 @@ class StagedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaidOutRun:
-    """A staged run, and groups of workbooks for one render task each; no groups where the run exists."""
+    """A staged run, and groups of workbooks for one render task each; no groups if the run exists."""
 
     run: StagedRun
     groups: tuple[tuple[WorkbookShard, ...], ...]
@@ -179,7 +179,7 @@ class RenderedFile:
         earliest: the minimum of the time column, ISO 8601 in the report's time zone.
         latest: the maximum.
         summaries_only: whether the file has summaries and no rows.
-        notes: sentences about values that the file could not keep.
+        notes: sentences about values that the file cannot represent.
     """
 
     name: str

@@ -32,12 +32,12 @@ def _shards(definition: ReportDefinition, plan: RunPlan, staged: Sequence[Staged
     split = definition.workbook.split
     if split == "partition":
         for partition in staged:
-            yield _shard(f"{definition.name}_{partition_name(partition)}", [_whole(partition)], [partition])
+            yield _shard(f"{definition.name}_{partition_name(partition)}", [_full_slice(partition)], [partition])
     elif isinstance(split, RowSplit):
         shards = list(_row_shards(definition, staged, split.rows))
-        yield from shards or [_whole_shard(definition, plan, staged)]
+        yield from shards or [_single_shard(definition, plan, staged)]
     else:
-        yield _whole_shard(definition, plan, staged)
+        yield _single_shard(definition, plan, staged)
 
 
 def _row_shards(
@@ -51,10 +51,10 @@ def _row_shards(
     for partition in staged:
         offset = 0
         while offset < partition.rows:
-            taken = min(capacity, partition.rows - offset)
-            slices.append(_slice(partition, offset, taken))
+            count = min(capacity, partition.rows - offset)
+            slices.append(_slice(partition, offset, count))
             covered.append(partition)
-            offset, capacity = offset + taken, capacity - taken
+            offset, capacity = offset + count, capacity - count
             if not capacity:
                 yield _shard(f"{definition.name}_{number:0{digits}d}", slices, covered)
                 slices, covered, number, capacity = [], [], number + 1, max_rows
@@ -62,13 +62,13 @@ def _row_shards(
         yield _shard(f"{definition.name}_{number:0{digits}d}", slices, covered)
 
 
-def _whole_shard(definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]) -> WorkbookShard:
+def _single_shard(definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]) -> WorkbookShard:
     request = plan.request
     return WorkbookShard(
         stem=f"{definition.name}_{run_range_name(request, staged)}",
         start=request.start,
         end=request.end,
-        slices=tuple(_whole(partition) for partition in staged),
+        slices=tuple(_full_slice(partition) for partition in staged),
     )
 
 
@@ -76,7 +76,7 @@ def _shard(stem: str, slices: Sequence[RowSlice], covered: Sequence[StagedPartit
     return WorkbookShard(stem=stem, start=covered[0].start, end=covered[-1].last_day, slices=tuple(slices))
 
 
-def _whole(partition: StagedPartition) -> RowSlice:
+def _full_slice(partition: StagedPartition) -> RowSlice:
     return _slice(partition, 0, partition.rows)
 
 

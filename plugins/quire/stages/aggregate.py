@@ -25,7 +25,7 @@ def aggregate_summaries(
 ) -> tuple[StagedSummary, ...]:
     """Stores each summary of the definition as a small Parquet object.
 
-    Where partitions are reusable, mergeable summaries are built from the partial summaries of each partition. Other
+    If partitions are reusable, mergeable summaries are built from the partial summaries of each partition. Other
     summaries, such as those with a median, are computed from the rows.
 
     Args:
@@ -68,7 +68,7 @@ def aggregate_summaries(
 def _merge_partials(
     definition: ReportDefinition, plan: RunPlan, partitions: Sequence[StagedPartition], *, store: Store
 ) -> dict[str, pl.LazyFrame]:
-    """Returns a query over the partial summaries for each mergeable summary; none where partitions are not reusable."""
+    """Returns a query over the partial summaries for each mergeable summary; none if partitions are not reusable."""
     if not is_reusable(definition, plan.request):
         return {}
     partials = read_partials(definition, plan, partitions, store=store)

@@ -117,13 +117,13 @@ def _extract_partition(
     store: Store,
 ) -> StagedPartition:
     began = time.monotonic()
-    place = partition_folder(definition.name, plan.source_digest, partition.key, token)
-    if cached := find_cached_partition(store, place):
+    folder = partition_folder(definition.name, plan.source_digest, partition.key, token)
+    if cached := find_cached_partition(store, folder):
         logger.info("%s %s: %s rows are already stored", definition.name, partition.key, cached.rows)
         return replace(cached, cache_hit=is_reusable(definition, plan.request))
     snapshot_at = transaction.began_at()
     builder = _partial_builder(definition, plan, partition)
-    key = f"{place}/{uuid.uuid4().hex}.parquet"
+    key = f"{folder}/{uuid.uuid4().hex}.parquet"
     with store.open_upload(key) as upload:
         row_check = _write_rows(definition, plan, partition, transaction=transaction, builder=builder, sink=upload)
         ensure_consistent_read(definition, transaction=transaction)
@@ -141,8 +141,8 @@ def _extract_partition(
         reusable=is_reusable(definition, plan.request),
         statistics=row_check.statistics(),
     )
-    record = f"{place}.json"
-    if winner := commit_once(store, record, staged, objects=[key], find=lambda: find_cached_partition(store, place)):
+    record = f"{folder}.json"
+    if winner := commit_once(store, record, staged, objects=[key], find=lambda: find_cached_partition(store, folder)):
         logger.info("%s %s: another writer committed first", definition.name, partition.key)
         return replace(winner, cache_hit=is_reusable(definition, plan.request))
     if builder and staged.rows:
@@ -186,7 +186,7 @@ def _write_rows(
             row_check.check(batch)
             yield batch
 
-    with closing(transaction.stream(query, plan.columns)) as batches:  # close it even where the sink fails
+    with closing(transaction.stream(query, plan.columns)) as batches:  # closes it even if the sink fails
         row_groups = cut_row_groups(check(batches), schema)
         write_row_groups(
             builder.observe(row_groups) if builder else row_groups,
@@ -212,9 +212,9 @@ def _ensure_planned_source(definition: ReportDefinition, plan: RunPlan, *, trans
 
 def _ensure_planned_columns(current: Sequence[SourceColumn], planned: Sequence[SourceColumn]) -> None:
     """Checks that the query still has the columns of the plan, which decide how values are parsed."""
-    for now, then in zip_longest(current, planned):
-        if now != then:
-            was, is_now = (f"{column.name} ({column.pg_type})" if column else "nothing" for column in (then, now))
+    for pair in zip_longest(current, planned):
+        if pair[0] != pair[1]:
+            actual, expected = (f"{column.name} ({column.pg_type})" if column else "nothing" for column in pair)
             raise QueryError(
-                f"the query returns {is_now} where it returned {was} when the run was planned: run it again"
+                f"the query returns {actual} where it returned {expected} when the run was planned: run it again"
             )

@@ -74,8 +74,8 @@ def _find_cached(
     definition: ReportDefinition, source_digest: str, tokens: Mapping[str, str], store: Store
 ) -> tuple[StagedPartition, ...]:
     """Returns the cached partitions whose freshness token is current."""
-    places = [partition_folder(definition.name, source_digest, key, token) for key, token in tokens.items()]
-    cached = find_cached_partitions(store, places, with_rows=needs_rows(definition))
+    folders = [partition_folder(definition.name, source_digest, key, token) for key, token in tokens.items()]
+    cached = find_cached_partitions(store, folders, with_rows=needs_rows(definition))
     return tuple(replace(partition, cache_hit=True) for partition in cached if partition)
 
 

@@ -123,7 +123,7 @@ def _ensure_rows(run: StagedRun, *, store: Store) -> None:
     """Checks that the rows of all partitions exist; makes cache misses of partitions whose rows were deleted."""
     missing = _missing_objects([(part.object_key, part.bytes) for part in run.partitions], store=store)
     for key in missing:
-        evict_damaged_rows(store, key, DamagedObjectError(f"{key} is gone"))
+        evict_damaged_rows(store, key, DamagedObjectError(f"{key} was deleted"))
     if missing:
         raise DamagedObjectError(f"{missing[0]} was deleted while the run had no lease")
 

@@ -42,8 +42,8 @@ def render_workbooks(
     Args:
         definition: the report.
         run: the staged run.
-        shards: a group of its workbooks.
-        summaries: of the run, where its workbook contains them (``RunLayout.summaries_with_rows``).
+        shards: a group of the run's workbooks.
+        summaries: the run's summaries, if its workbook contains them (``RunLayout.summaries_with_rows``).
         store: the store that holds the rows and receives the files.
 
     Raises:
@@ -136,7 +136,7 @@ class _Rendering:
         )
 
     def _dates(self, times: tuple[date, date] | None, rows: int) -> tuple[date, date]:
-        """Returns the dates that a file covers: those of its shard, or of its rows where it contains only some."""
+        """Returns the dates that a file covers: those of its shard, or of its rows if it has only some of them."""
         is_whole = not isinstance(self.definition.workbook.split, RowSplit) and rows == self._shard_rows()
         if times is None or is_whole:
             return self.shard.start, self.shard.end

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 MAX_OPERATORS = 200  # Polars builds a tree as deep as the chain of operators; 400 have overflowed the stack
-# Polars must read the same text in quotes. Syntax that SQL dialects read differently (comments, backslashes, dollar
-# quotes, prefixes of literals) is therefore no lexeme of its own; ``_violations`` rejects it.
+# Polars must agree on which text is quoted. Syntax that SQL dialects read differently (comments, backslashes, dollar
+# quotes, prefixes of literals) is therefore not a lexeme; ``_violations`` rejects it.
 LEXEME = re.compile(
     r"""
       (?P<quoted>   '(?:[^']++|'')*'(?!') | "(?:[^"]++|"")*"(?!") )
@@ -56,7 +56,7 @@ WORDS_BEFORE_PARENTHESES = WORD_OPERATORS | {"CASE", "DISTINCT", "ELSE", "FOR", 
 OTHER_WORDS = frozenset(
     "ARRAY ENUM LIST MAP ROW STRUCT CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP LOCALTIME LOCALTIMESTAMP".split()
 )
-LISTED_WORD = re.compile(r"NULL|TRUE|FALSE|E\d*+")  # in a list of IN: Polars copies the left side for other operands
+LISTED_WORD = re.compile(r"NULL|TRUE|FALSE|E\d*+")  # in a list of IN; for other operands, Polars copies the left side
 
 
 def parse_expression(expression: str) -> pl.Expr:

@@ -1,4 +1,4 @@
-"""Runs Polars queries over stored rows that were verified before."""
+"""Runs Polars queries over stored rows whose checksums are verified first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from quire.records.stage_records import SourceColumn, StagedPartition
 def scan_rows(columns: tuple[SourceColumn, ...], staged: Sequence[StagedPartition], store: Store) -> pl.LazyFrame:
     """Returns the rows of partitions as a lazy frame.
 
-    Polars itself verifies no checksums and does not retry reads that break off. It therefore receives row groups that
+    Polars itself verifies no checksums and does not retry truncated reads. It therefore receives row groups that
     PyArrow decoded from verified ranges, one ahead of the query.
 
     Args:
@@ -47,9 +47,9 @@ def _row_groups(staged: Sequence[StagedPartition], names: Sequence[str], store: 
     """Yields row groups, and reads the next one in the background."""
     groups = _read_groups(staged, names, store)
     with ThreadPoolExecutor(1, thread_name_prefix="row groups") as pool:
-        arriving = pool.submit(next, groups, None)
-        while (table := arriving.result()) is not None:
-            arriving = pool.submit(next, groups, None)
+        pending = pool.submit(next, groups, None)
+        while (table := pending.result()) is not None:
+            pending = pool.submit(next, groups, None)
             yield table
 
 

@@ -1,4 +1,4 @@
-"""Partial summaries of rows that are on their way to the store: the stored object is not read back."""
+"""Computes partial summaries while rows are stored, so that the stored object need not be read back."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from quire.report.definition import Summary
 from quire.summaries.measures import input_columns, merge_groups, partial_groups
 from quire.summaries.parquet_scan import collect_all
 
-MIN_MERGED_ROWS = 131_072  # fewer rows of groups are not worth merging yet
+MIN_MERGED_ROWS = 131_072  # merging fewer rows does not pay off
 
 
 class PartialSummaryBuilder:
-    """Groups the rows of one partition as they pass, row group by row group.
+    """Groups the rows of one partition as they stream past, one row group at a time.
 
     Holds the groups of each summary, not the rows.
 
@@ -36,7 +36,7 @@ class PartialSummaryBuilder:
         self._error: QueryError | None = None
 
     def observe(self, tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-        """Passes tables of rows on, after it has grouped each of them."""
+        """Yields each table after grouping its rows."""
         for table in tables:
             self._add(table)
             yield table
@@ -45,7 +45,7 @@ class PartialSummaryBuilder:
         """Returns the partial summaries, in the order of the summaries. There must be at least one row.
 
         Raises:
-            QueryError: a value cannot be summed. It is raised here so that the rows are stored all the same.
+            QueryError: a value cannot be summed. ``observe`` does not raise it, because the rows must be stored anyway.
         """
         if self._error is not None:
             raise self._error
@@ -73,7 +73,7 @@ class PartialSummaryBuilder:
 
 
 class _Groups:
-    """The groups of one summary, merged whenever those that were added since outnumber the merged ones."""
+    """The groups of one summary. Merges them when those added since the last merge outnumber the merged ones."""
 
     def __init__(self, summary: Summary, columns: tuple[SourceColumn, ...]) -> None:
         self.summary, self.columns = summary, columns

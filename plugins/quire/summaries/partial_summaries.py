@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MERGEABLE = ("count", "sum", "mean", "min", "max")
-MEASURER = 2  # raised when the same rows would give other partial summaries
+MEASURER = 2  # increment when the same rows would produce different partial summaries
 
 
 def mergeable_summaries(definition: ReportDefinition) -> tuple[Summary, ...]:
@@ -103,7 +103,7 @@ def _compute(
 
 
 def _find(store: Store, key: str) -> PartialSummaries | None:
-    """Returns the stored partial summaries; deletes a record that is damaged or was copied from another place."""
+    """Returns the stored partial summaries; deletes a record that is damaged or was copied from other rows."""
 
     def ensure(partial: PartialSummaries) -> None:
         folder = folder_of(key)
@@ -114,7 +114,7 @@ def _find(store: Store, key: str) -> PartialSummaries | None:
 
 
 def _discard(store: Store, key: str, partial: PartialSummaries, error: DamagedObjectError) -> None:
-    """Deletes a record that names damaged objects, unless it was replaced meanwhile."""
+    """Deletes a record that names damaged objects, unless it has been replaced since."""
 
     def ensure(current: PartialSummaries) -> None:
         if current == partial:
@@ -167,12 +167,12 @@ def put_frame(frame: pl.DataFrame, name: str, *, folder: str, store: Store) -> S
 
 
 def _record_key(definition: ReportDefinition, partition: StagedPartition) -> str:
-    measured = [
+    measures = [
         (summary.name, [key.model_dump(mode="json") for key in summary.by], _measures(summary))
         for summary in mergeable_summaries(definition)
     ]
     # The key includes the rows' object: rows that are extracted again get new partial summaries.
-    return f"{folder_of(partition.object_key)}/{digest(MEASURER, partition.object_key, measured)}.json"
+    return f"{folder_of(partition.object_key)}/{digest(MEASURER, partition.object_key, measures)}.json"
 
 
 def _measures(summary: Summary) -> list[tuple[str, str | None]]:

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 TIME_TYPES = ("date", "timestamp", "timestamptz")
 PROBE_TYPES = (*TIME_TYPES, "int2", "int4", "int8", "numeric")
-SUMMED = ("sum", "mean", "median")
+NUMERIC_AGGREGATIONS = ("sum", "mean", "median")
 
 
 def check_columns(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> None:
     """Checks that the query returns every column that the definition names, with suitable types.
 
     Raises:
-        DefinitionError: with the file, the field and the most similar column.
+        DefinitionError: a column is missing or has an unsuitable type. The message names file and field.
     """
     problems = [*_name_problems(definition, columns)]
     problems = problems or [*_total_problems(definition, columns), *_measure_problems(definition, columns)]
@@ -37,16 +37,16 @@ def _name_problems(definition: ReportDefinition, columns: Sequence[SourceColumn]
     types = {column.name: column.pg_type for column in columns}
     for name in find_duplicates(column.name for column in columns):
         yield "source.sql", f"the query returns two columns called {name}: rename one with AS"
-    named = [("source.time_column", definition.source.time_column)]
+    references = [("source.time_column", definition.source.time_column)]
     if isinstance(definition.source.freshness, Probe):
-        named.append(("source.freshness.probe", definition.source.freshness.probe))
-    named += [(f"columns[{position}].name", column.name) for position, column in enumerate(definition.columns)]
+        references.append(("source.freshness.probe", definition.source.freshness.probe))
+    references += [(f"columns[{position}].name", column.name) for position, column in enumerate(definition.columns)]
     for position, summary in enumerate(definition.summaries):
-        named += [(f"summaries[{position}].by", key.column) for key in summary.by]
-    for field, name in named:
+        references += [(f"summaries[{position}].by", key.column) for key in summary.by]
+    for field, name in references:
         if name not in types:
-            listed = suggestion(name, types) or f"; it returns {', '.join(types)}"
-            yield field, f"the query returns no column {name!r}{listed}"
+            hint = suggestion(name, types) or f"; it returns {', '.join(types)}"
+            yield field, f"the query returns no column {name!r}{hint}"
     kind = types.get(definition.source.time_column)
     if kind and kind not in TIME_TYPES:
         yield (
@@ -92,7 +92,7 @@ def _measure_problems(definition: ReportDefinition, columns: Sequence[SourceColu
             except DefinitionError as error:
                 yield field, error.message
                 continue
-            if measure.agg in SUMMED and not (kind.is_numeric() or str(kind) == "Boolean"):
+            if measure.agg in NUMERIC_AGGREGATIONS and not (kind.is_numeric() or str(kind) == "Boolean"):
                 yield field, f"{measure.agg} needs a number: {measure.of!r} is {kind}"
 
 
@@ -109,7 +109,7 @@ def expression_type(expression: str, columns: Sequence[SourceColumn]) -> pl.Data
         values = pl.DataFrame(schema=polars_schema(columns)).select(parsed)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise not_an_expression(expression, error) from error
-    if values.height:  # from no rows: it is a constant or an aggregate
+    if values.height:  # a constant or an aggregate returns a row even without input
         raise DefinitionError(f"{expression!r} must return a value for each row, computed from its columns")
     return values.schema["of"]
 

@@ -14,7 +14,7 @@ import pytest
 from quire.errors import SourceUnavailableError
 from quire.object_store.s3_store import S3Store
 from quire.partitions import freshness
-from quire.pipeline import RunOutcome, run_report
+from quire.pipeline import PipelineResult, run_report
 from quire.postgres import SourceSession, SourceTransaction
 from quire.postgres.tracking.installation import track
 from quire.records.stage_records import PlannedRun, StagedPartition
@@ -43,12 +43,12 @@ def report(tmp_path: Path, database: str) -> ReportDefinition:
     return definition
 
 
-def run(definition: ReportDefinition, url: str, store: S3Store, *, force: bool = False) -> RunOutcome:
+def run(definition: ReportDefinition, url: str, store: S3Store, *, force: bool = False) -> PipelineResult:
     request = replace(request_of(definition), force=force)
     return run_report(definition, request, session=session_of(url), store=store)
 
 
-def read(outcome: RunOutcome) -> list[str]:
+def read(outcome: PipelineResult) -> list[str]:
     return [part.key for part in outcome.partitions if not part.cache_hit]
 
 
