@@ -1,4 +1,4 @@
-"""Damage between extract and publish: noticed, replaced, and never in a workbook, a summary or a CSV."""
+"""Damage between extract and publish: detected, repaired, and never in a workbook, a summary or a CSV file."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def flip_bit(store: S3Store, key: str, position: float = 0.5) -> None:
 
 
 def flip_digit(store: S3Store, key: str) -> None:
-    """Changes a number in a record, which stays valid JSON of the same size."""
+    """Changes a number in a record, which remains valid JSON of the same size."""
     body = (store.read(key) or b"").decode()
     place = body.index('"rows": ') + len('"rows": ')
     digit = "3" if body[place] != "3" else "2"
     store.put(key, f"{body[:place]}{digit}{body[place + 1 :]}".encode())
 
 
-def lose(store: S3Store, key: str) -> None:
+def delete(store: S3Store, key: str) -> None:
     store.delete([key])
 
 
@@ -88,7 +88,7 @@ def manifest_key(store: S3Store) -> str:
 
 
 def contents(store: S3Store, manifest: Manifest) -> dict[str, bytes | None]:
-    """Returns a run's files: equal rows give equal bytes, but for the workbooks' sheet of facts."""
+    """Returns the CSV files of a run. Unlike workbooks, they have equal bytes for equal rows."""
     return {file.name: store.read(file.key) for file in manifest.files if file.name.endswith(".csv")}
 
 
@@ -110,11 +110,11 @@ def assert_same_run(store: S3Store, first: Manifest, again: Manifest) -> None:
         pytest.param(rows_key, flip_bit, id="rows"),
         pytest.param(rows_key, lambda store, key: flip_bit(store, key, 0.002), id="page header"),
         pytest.param(rows_key, lambda store, key: flip_bit(store, key, 0.98), id="footer"),
-        pytest.param(rows_key, lose, id="lost rows"),
+        pytest.param(rows_key, delete, id="lost rows"),
         pytest.param(record_key, flip_bit, id="commit record"),
         pytest.param(record_key, flip_digit, id="digit of a commit record"),
         pytest.param(part_key, flip_bit, id="partial summary"),
-        pytest.param(part_key, lose, id="lost partial summary"),
+        pytest.param(part_key, delete, id="lost partial summary"),
         pytest.param(part_record_key, flip_bit, id="record of partial summaries"),
         pytest.param(part_record_key, flip_digit, id="digit of that record"),
     ],
@@ -128,7 +128,7 @@ def test_run_over_a_damaged_cached_object_replaces_it(
 ) -> None:
     first = run(probed(tmp_path), database, bucket)
     spoil(bucket, find(bucket))
-    titled = probed(tmp_path, title="Of the same rows")  # so that it is another run
+    titled = probed(tmp_path, title="Of the same rows")  # another title makes another run
     again = run(titled, database, bucket)
     assert again.run != first.run
     assert_same_run(bucket, first, again)
@@ -139,9 +139,9 @@ def test_run_over_a_damaged_cached_object_replaces_it(
     [
         ("aggregate", rows_key, flip_bit, "always"),
         ("render", rows_key, flip_bit, {"probe": "id"}),
-        ("render", rows_key, lose, "always"),
+        ("render", rows_key, delete, "always"),
         ("publish", summary_key, flip_bit, "always"),
-        ("publish", summary_key, lose, {"probe": "id"}),
+        ("publish", summary_key, delete, {"probe": "id"}),
     ],
 )
 def test_run_whose_object_is_damaged_before_a_stage_succeeds(
@@ -180,13 +180,15 @@ def test_backfill_over_lost_rows_stores_them_again(tmp_path: Path, database: str
     definition = probed(tmp_path)
     request = request_of(definition)
     store_partitions(definition, request, session=session_of(database), store=bucket)
-    lose(bucket, rows_key(bucket))
+    delete(bucket, rows_key(bucket))
     staged = store_partitions(definition, request, session=session_of(database), store=bucket)
     assert [part.cache_hit for part in staged] == [False, True, True]
     assert bucket.size(staged[0].object_key) == staged[0].bytes
 
 
-def test_read_rows_with_any_bit_flipped_raises_and_makes_a_miss(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_read_rows_with_a_flipped_bit_raises_and_causes_a_cache_miss(
+    tmp_path: Path, database: str, bucket: S3Store
+) -> None:
     definition = probed(tmp_path, workbook={"detail": False})
     request = request_of(definition, "2013-01-01", "2013-01-31")
     (part,) = store_partitions(definition, request, session=session_of(database), store=bucket)
@@ -194,20 +196,22 @@ def test_read_rows_with_any_bit_flipped_raises_and_makes_a_miss(tmp_path: Path, 
     for position in (*range(0, len(clean), max(1, len(clean) // 60)), len(clean) - 1):
         bucket.put(part.object_key, clean[:position] + bytes([clean[position] ^ 4]) + clean[position + 1 :])
         with pytest.raises(DamagedObjectError):
-            list(read_rows(bucket, [whole(part)], ["id", "at", "kind", "amount", "weight", "note"]))
+            list(read_rows(bucket, [full_slice(part)], ["id", "at", "kind", "amount", "weight", "note"]))
     assert bucket.size(record_of(part)) is None
 
 
-def test_read_rows_of_too_few_rows_raises_and_makes_a_miss(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_read_rows_with_too_few_rows_raises_and_causes_a_cache_miss(
+    tmp_path: Path, database: str, bucket: S3Store
+) -> None:
     definition = probed(tmp_path, workbook={"detail": False})
     request = request_of(definition, "2013-01-01", "2013-01-31")
     (part,) = store_partitions(definition, request, session=session_of(database), store=bucket)
     with pytest.raises(DamagedObjectError, match=r"of the expected \d+ rows"):
-        list(read_rows(bucket, [replace(whole(part), rows=part.rows + 1)], ["id"]))
+        list(read_rows(bucket, [replace(full_slice(part), rows=part.rows + 1)], ["id"]))
     assert bucket.size(record_of(part)) is None
 
 
-def whole(part: StagedPartition) -> RowSlice:
+def full_slice(part: StagedPartition) -> RowSlice:
     return RowSlice(
         partition=part.key,
         object_key=part.object_key,
@@ -223,7 +227,7 @@ def record_of(part: StagedPartition) -> str:
 
 
 def test_stored_rows_carry_page_checksums(tmp_path: Path, database: str, bucket: S3Store) -> None:
-    """What PyArrow alone notices, without the checksums of blocks."""
+    """Damage that PyArrow alone detects, without the checksums of blocks."""
     definition = probed(tmp_path)
     request = request_of(definition, "2013-01-01", "2013-01-31")
     (part,) = store_partitions(definition, request, session=session_of(database), store=bucket)
@@ -235,18 +239,18 @@ def test_stored_rows_carry_page_checksums(tmp_path: Path, database: str, bucket:
 
 
 class FlippingStore(S3Store):
-    """Spoils the first answers to each question about some objects, as a bad connection does."""
+    """Damages the first responses to each request for some objects, like a bad connection."""
 
     def __init__(self, settings: StoreSettings, suffix: str, *, times: int) -> None:
         super().__init__(settings)
         self._suffix, self._times = suffix, times
         self._spoiled: dict[object, int] = {}
 
-    def _spoil(self, question: object, body: bytes) -> bytes:
-        count = self._spoiled.get(question, 0)
+    def _spoil(self, request: object, body: bytes) -> bytes:
+        count = self._spoiled.get(request, 0)
         if count >= self._times or not body:
             return body
-        self._spoiled[question] = count + 1
+        self._spoiled[request] = count + 1
         return body[:-1] + bytes([body[-1] ^ 1])
 
     def read(self, key: str, **limits: int) -> bytes | None:
@@ -259,7 +263,7 @@ class FlippingStore(S3Store):
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".json"])
-def test_damage_on_the_way_is_read_again_and_nothing_is_replaced(
+def test_damage_in_transit_is_read_again_and_nothing_is_replaced(
     tmp_path: Path, database: str, bucket: S3Store, suffix: str
 ) -> None:
     first = run(probed(tmp_path), database, bucket)
@@ -270,7 +274,7 @@ def test_damage_on_the_way_is_read_again_and_nothing_is_replaced(
     assert_same_run(bucket, first, again)
 
 
-def test_store_that_damages_every_answer_ends_the_run(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_store_that_damages_every_response_fails_the_run(tmp_path: Path, database: str, bucket: S3Store) -> None:
     store = FlippingStore(bucket.settings, ".parquet", times=1_000)
     with pytest.raises(IntegrityError, match=r"its checksum; all 3 attempts failed\. Check the object store\."):
         run(probed(tmp_path), database, store)

@@ -1,4 +1,4 @@
-"""A year of days, told by ``quire run --json``: computed once, and corrected where the tables change."""
+"""A year by day with ``quire run --json``: each day is read once, and again after changes of the tables."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from quire.settings import CLONE
 from tests.cli.test_app import quire
 from tests.events import write_report
 
-ONE = "(SELECT ctid FROM flights WHERE time_hour = '2013-01-03 10:00-05' LIMIT 1)"
+ONE_ROW = "(SELECT ctid FROM flights WHERE time_hour = '2013-01-03 10:00-05' LIMIT 1)"
 
 
 @dataclass
 class Days:
-    """The report of flights by day, over a database of its own."""
+    """The report of flights by day on a separate database."""
 
     environment: dict[str, str]
     owner: str
@@ -35,13 +35,13 @@ class Days:
         return done.stdout
 
     def run(self) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads(
+        result: dict[str, Any] = json.loads(
             self.command("run", "flights", "--start", "2013-01-01", "--end", self.end, "--json")
         )
-        return told
+        return result
 
     def extracted(self) -> list[str]:
-        """Returns the days that a run reads."""
+        """Returns the days that a run extracts."""
         return [part["key"] for part in self.run()["partitions"] if not part["stored"]]
 
     def execute(self, *statements: str, commit: bool = True) -> None:
@@ -68,7 +68,7 @@ def days(
     return Days(environment=environment, owner=fresh_database, end=request.param)
 
 
-def test_days_are_read_once_and_again_where_the_tables_change(days: Days) -> None:
+def test_days_are_read_once_and_again_after_changes_of_the_tables(days: Days) -> None:
     first = days.run()
     every = [part["key"] for part in first["partitions"]]
     assert (every[0], every[-1]) == ("2013-01-01", days.end)
@@ -80,12 +80,12 @@ def test_days_are_read_once_and_again_where_the_tables_change(days: Days) -> Non
         first["run"], True, first["files"][0]["key"],
     )  # fmt: skip
 
-    days.execute(f"UPDATE flights SET distance = distance + 1 WHERE ctid = {ONE}")
+    days.execute(f"UPDATE flights SET distance = distance + 1 WHERE ctid = {ONE_ROW}")
     third = days.run()
     assert [part["key"] for part in third["partitions"] if not part["stored"]] == ["2013-01-03"]
     assert (third["reused"], third["rows"]) == (False, first["rows"])
 
-    days.execute(f"UPDATE flights SET time_hour = time_hour + interval '2 days', flight = 9999 WHERE ctid = {ONE}")
+    days.execute(f"UPDATE flights SET time_hour = time_hour + interval '2 days', flight = 9999 WHERE ctid = {ONE_ROW}")
     assert days.extracted() == ["2013-01-03", "2013-01-05"]
 
     days.execute("UPDATE flights SET distance = 0", "DELETE FROM airlines", commit=False)
@@ -100,19 +100,19 @@ def test_days_are_read_once_and_again_where_the_tables_change(days: Days) -> Non
     assert empty["rows"] == 0
 
 
-def test_backfill_stores_what_a_run_then_finds_and_gc_leaves_it(days: Days) -> None:
-    told = days.command("backfill", "flights", "--start", "2013-01-01", "--end", days.end)
+def test_backfill_stores_partitions_that_runs_reuse_and_gc_keeps(days: Days) -> None:
+    output = days.command("backfill", "flights", "--start", "2013-01-01", "--end", days.end)
     number = len(days.run()["partitions"])
-    assert told.startswith(f"flights: stored {number} of {number} partitions with ")
+    assert output.startswith(f"flights: stored {number} of {number} partitions with ")
     again = days.command("backfill", "flights", "--start", "2013-01-01", "--end", days.end)
     assert again.startswith(f"flights: stored 0 of {number} partitions with 0 rows; {number} cache hits")
-    swept = days.command("gc")
-    assert swept.startswith("deleted 0 runs, 0 superseded partitions, 0 objects")
-    assert "records of the change log" in swept
+    collected = days.command("gc")
+    assert collected.startswith("deleted 0 runs, 0 superseded partitions, 0 objects")
+    assert "records of the change log" in collected
     assert days.extracted() == []
 
 
-def test_backfill_of_a_report_that_keeps_nothing_is_refused(days: Days, tmp_path: Path) -> None:
+def test_backfill_of_a_report_without_reuse_is_rejected(days: Days, tmp_path: Path) -> None:
     file = tmp_path / "reports" / "flights.yaml"
     file.write_text(file.read_text().replace("freshness: tracked", "freshness: always"))
     done = quire(days.environment, "backfill", "flights", "--start", "2013-01-01", "--end", "2013-01-02")

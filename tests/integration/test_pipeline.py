@@ -1,4 +1,4 @@
-"""The whole pipeline over the flights of 2013: every row, every sum, and nothing half-made."""
+"""The complete pipeline with the flights of 2013: rows, sums, and no partial results."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def run(
 
 
 def ask(url: str, sql: str) -> Sequence[Sequence[Any]]:
-    """Returns PostgreSQL's own answer, in the report's zone."""
+    """Returns PostgreSQL's result in the report's time zone."""
     with psycopg.connect(url) as connection:
         connection.execute(f"SET timezone = '{ZONE}'")
         return connection.execute(sql).fetchall()
 
 
-def test_year_of_flights_has_the_rows_that_sql_counts_month_by_month(
+def test_year_of_flights_has_the_rows_of_each_month(
     flights: ReportDefinition, flights_url: str, bucket: S3Store
 ) -> None:
     outcome = run(flights, flights_url, bucket, "2013-01-01", "2013-12-31")
@@ -69,11 +69,11 @@ def test_year_of_flights_has_the_rows_that_sql_counts_month_by_month(
     for file, (_, rows) in zip(manifest.files, counted, strict=False):
         workbook = open_workbook(bucket, file.key)
         assert file.rows == rows
-        assert len(sheet_rows(workbook, flights.title)) == 1 + rows + 1  # with header and totals
+        assert len(sheet_rows(workbook, flights.title)) == 1 + rows + 1  # with the header and the totals
     assert verify_run(manifest.run, store=bucket).problems == ()
 
 
-def test_summaries_equal_postgresqls_own_group_by(flights: ReportDefinition, flights_url: str, bucket: S3Store) -> None:
+def test_summaries_equal_group_by_in_postgresql(flights: ReportDefinition, flights_url: str, bucket: S3Store) -> None:
     outcome = run(flights, flights_url, bucket, "2013-01-01", "2013-12-31")
     workbook = open_workbook(bucket, outcome.published.manifest.files[-1].key)
     expected = ask(
@@ -84,9 +84,9 @@ def test_summaries_equal_postgresqls_own_group_by(flights: ReportDefinition, fli
     )
     rows = [row for row in sheet_rows(workbook, "By airline") if row[0] in {line[0] for line in expected}]
     assert len(rows) == 16
-    for found, wanted in zip(rows, expected, strict=True):
-        assert found[:5] == list(wanted[:5])
-        assert found[5:7] == [pytest.approx(float(mean), rel=1e-12) for mean in wanted[5:]]
+    for row, expected_row in zip(rows, expected, strict=True):
+        assert row[:5] == list(expected_row[:5])
+        assert row[5:7] == [pytest.approx(float(mean), rel=1e-12) for mean in expected_row[5:]]
     rain = ask(
         flights_url,
         "SELECT p.name, count(*), sum(w.precip) FROM flights f JOIN airports p ON p.faa = f.origin LEFT JOIN weather w "
@@ -98,7 +98,7 @@ def test_summaries_equal_postgresqls_own_group_by(flights: ReportDefinition, fli
     ]
 
 
-def test_march_has_its_day_of_23_hours_and_every_cell_of_the_database(
+def test_march_with_a_23_hour_day_has_every_cell_of_the_database(
     flights: ReportDefinition, flights_url: str, bucket: S3Store
 ) -> None:
     outcome = run(flights, flights_url, bucket, "2013-03-01", "2013-03-31")
@@ -114,14 +114,16 @@ def test_march_has_its_day_of_23_hours_and_every_cell_of_the_database(
     places = [header.index(title) for title in (
         "Scheduled", "Code", "Flight", "Aircraft", "Departure delay (min)", "Miles", "Cancelled",
     )]  # fmt: skip
-    found = [[row[place] for place in places] for row in rows]
-    assert len(found) == len(expected) == 28_834
-    assert found == [["" if value is None else value for value in row] for row in expected]
+    cells = [[row[place] for place in places] for row in rows]
+    assert len(cells) == len(expected) == 28_834
+    assert cells == [["" if value is None else value for value in row] for row in expected]
     short_day = dt.date(2013, 3, 10)
-    assert sum(row[0].date() == short_day for row in found) == sum(row[0].date() == short_day for row in expected)
+    assert sum(row[0].date() == short_day for row in cells) == sum(row[0].date() == short_day for row in expected)
 
 
-def test_empty_range_ends_in_a_valid_empty_report(flights: ReportDefinition, flights_url: str, bucket: S3Store) -> None:
+def test_empty_date_range_publishes_a_valid_empty_report(
+    flights: ReportDefinition, flights_url: str, bucket: S3Store
+) -> None:
     manifest = run(flights, flights_url, bucket, "2012-02-01", "2012-02-29").published.manifest
     names = ["flights_2012-02.xlsx", "flights_2012-02_summary.xlsx"]
     assert (manifest.rows, [file.name for file in manifest.files]) == (0, names)
@@ -154,7 +156,7 @@ def test_parameter_reaches_the_query(flights: ReportDefinition, flights_url: str
         ),
     ],
 )
-def test_every_split_and_format_holds_every_row_once(
+def test_every_split_and_format_contains_every_row_once(
     tmp_path: Path, fresh_database: str, bucket: S3Store, workbook: dict[str, Any], names: list[str]
 ) -> None:
     fill_events(fresh_database)
@@ -171,7 +173,7 @@ def test_every_split_and_format_holds_every_row_once(
     assert numbers == ([row[0] for row in ROWS] if has_workbooks else [])
 
 
-def test_one_workbook_has_about_summaries_and_rows(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
+def test_single_workbook_has_about_summaries_and_rows(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path, workbook={"split": "none"})
     manifest = run(definition, fresh_database, bucket, "2013-01-01", "2013-03-31").published.manifest
@@ -199,7 +201,7 @@ def test_csv_is_rfc_4180_with_a_byte_order_mark(tmp_path: Path, fresh_database: 
     assert body.startswith(b"\xef\xbb\xbf")
 
 
-def test_same_run_again_is_the_published_one(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
+def test_repeated_run_returns_the_published_one(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path)
     first = run(definition, fresh_database, bucket, "2013-01-01", "2013-03-31", run_id="r")
@@ -210,7 +212,7 @@ def test_same_run_again_is_the_published_one(tmp_path: Path, fresh_database: str
     assert {entry.key for entry in bucket.list("reports/")} == keys
 
 
-def test_two_writers_of_one_run_end_with_one_that_counts(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
+def test_concurrent_writers_of_a_run_end_with_one_winner(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path)
     barrier = threading.Barrier(3)
@@ -224,8 +226,8 @@ def test_two_writers_of_one_run_end_with_one_that_counts(tmp_path: Path, fresh_d
     manifests = [outcome.published.manifest for outcome in outcomes]
     assert manifests[0] == manifests[1] == manifests[2]
     assert sorted(outcome.published.already_published for outcome in outcomes) == [False, True, True]
-    kept = {file.key for file in manifests[0].files} | {manifest_key("events", manifests[0].run)}
-    assert {entry.key for entry in bucket.list("reports/")} == kept
+    expected = {file.key for file in manifests[0].files} | {manifest_key("events", manifests[0].run)}
+    assert {entry.key for entry in bucket.list("reports/")} == expected
     assert verify_run(manifests[0].run, store=bucket).problems == ()
 
 
@@ -238,10 +240,10 @@ from quire.pipeline import run_report
 from quire.settings import StoreSettings
 from tests.events import request_of, session_of
 
-include, url, uri, bucket, stage, moment = sys.argv[1:]
+include, url, uri, bucket, stage, fraction = sys.argv[1:]
 
 def kill(name, done, total):
-    if name == stage and done >= total * float(moment):
+    if name == stage and done >= total * float(fraction):
         os.kill(os.getpid(), signal.SIGKILL)
 
 definition = find_definition(Path(include), "events")
@@ -256,7 +258,7 @@ run_report(
 
 
 @pytest.mark.parametrize(
-    ("stage", "moment"),
+    ("stage", "fraction"),
     [
         ("plan", 0),
         ("plan", 1),
@@ -270,12 +272,12 @@ run_report(
         ("publish", 0),
     ],
 )
-def test_run_killed_at_any_stage_leaves_no_manifest_and_ends_when_run_again(
-    tmp_path: Path, fresh_database: str, bucket: S3Store, store_connection: str, stage: str, moment: float
+def test_run_killed_at_any_stage_leaves_no_manifest_and_can_be_repeated(
+    tmp_path: Path, fresh_database: str, bucket: S3Store, store_connection: str, stage: str, fraction: float
 ) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path)
-    arguments = [str(tmp_path), fresh_database, store_connection, bucket.bucket, stage, str(moment)]
+    arguments = [str(tmp_path), fresh_database, store_connection, bucket.bucket, stage, str(fraction)]
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, *arguments],
         env={**os.environ, "PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}"},

@@ -1,4 +1,4 @@
-"""Every split in every format holds every row once, in order, value by value PostgreSQL's own."""
+"""Every split in every format contains every row once, in order, with the values of PostgreSQL."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from quire.runs.verify import verify_run
 from tests.events import ZONE, events_report, fill_events, fill_many_events, request_of, session_of
 from tests.workbooks import open_workbook, sheet_rows
 
-COUNT, MOST = 3_000, 700
-# three months; numbers of every size that a cell, a decimal and a float may hold, with NULLs among them
+COUNT, MAX_ROWS = 3_000, 700
+# Three months; numbers of all sizes that a cell, a decimal or a float can hold, and NULLs
 FILL = f"""
 INSERT INTO events
 SELECT n,
@@ -40,7 +40,7 @@ FROM generate_series(0, {COUNT - 1}) n
 SPLITS: dict[str, tuple[Any, list[str]]] = {
     "partition": ("partition", ["2013-01", "2013-02", "2013-03"]),
     "none": ("none", ["2013-01-01_2013-03-31"]),
-    "rows": ({"rows": MOST}, ["1", "2", "3", "4", "5"]),
+    "rows": ({"rows": MAX_ROWS}, ["1", "2", "3", "4", "5"]),
 }
 COLUMNS = [
     {"name": "id", "title": "Number"},
@@ -58,10 +58,10 @@ Row = Sequence[Any]
 
 
 def read_csv(store: S3Store, file: RenderedFile) -> list[Row]:
-    """Returns a CSV file's rows with numbers and times as such."""
+    """Parses the rows of a CSV file, including numbers and times."""
     body = store.read(file.key)
     assert body is not None
-    header, *found = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""))
+    header, *lines = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""))
     assert header == [column["title"] for column in COLUMNS]
     return [
         [
@@ -71,9 +71,9 @@ def read_csv(store: S3Store, file: RenderedFile) -> list[Row]:
             Decimal(amount) if amount else None,
             Decimal(weight) if weight else None,
             float(ratio),
-            note,  # this reader tells no NULL from an empty text
+            note,  # this reader cannot distinguish NULL from an empty text
         ]
-        for number, when, kind, amount, weight, ratio, note in found
+        for number, when, kind, amount, weight, ratio, note in lines
     ]
 
 
@@ -89,49 +89,49 @@ def read_parquet(store: S3Store, file: RenderedFile) -> list[Row]:
 
 
 def read_xlsx(store: S3Store, file: RenderedFile) -> list[Row]:
-    header, *found, totals = sheet_rows(open_workbook(store, file.key), "Events")
+    header, *lines, totals = sheet_rows(open_workbook(store, file.key), "Events")
     assert header == [column["title"] for column in COLUMNS]
     rows: list[Row] = [
         [
             int(number),
-            moment(when),
+            timestamp(when),
             kind or None,
             exact(amount),
             exact(weight),
             ratio,
             note,
         ]
-        for number, when, kind, amount, weight, ratio, note in found
+        for number, when, kind, amount, weight, ratio, note in lines
     ]
     amounts = [row[3] for row in rows if row[3] is not None]
     assert totals[3] == float(sum(amounts))
     return rows
 
 
-def moment(when: dt.date) -> dt.datetime:
-    """Returns a cell's time as an instant; the reader tells midnight as a day."""
+def timestamp(when: dt.date) -> dt.datetime:
+    """Converts a cell's time to a timestamp. The reader returns midnight as a date."""
     clock = when.time() if isinstance(when, dt.datetime) else dt.time()
     return dt.datetime.combine(when, clock, tzinfo=ZoneInfo(ZONE))
 
 
 def exact(number: float | str) -> Decimal | None:
-    """Returns the shortest decimal that a cell's number stands for."""
+    """Returns the shortest decimal that equals a cell's number."""
     return Decimal(repr(number)) if isinstance(number, float) else None
 
 
 READERS = {"csv": read_csv, "parquet": read_parquet, "xlsx": read_xlsx}
 
 
-def own_rows(url: str) -> list[Row]:
+def expected_rows(url: str) -> list[Row]:
     with psycopg.connect(url) as connection:
         connection.execute(f"SET timezone = '{ZONE}'")
-        found = connection.execute(f"{SELECT} WHERE at < '2013-04-01' ORDER BY at, id").fetchall()
-    return [[*row[:-1], row[-1] or ""] for row in found]
+        rows = connection.execute(f"{SELECT} WHERE at < '2013-04-01' ORDER BY at, id").fetchall()
+    return [[*row[:-1], row[-1] or ""] for row in rows]
 
 
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("file_format", READERS)
-def test_split_in_format_reads_back_as_postgresqls_own_rows(
+def test_split_in_format_equals_the_rows_in_postgresql(
     tmp_path: Path, fresh_database: str, bucket: S3Store, split: str, file_format: str
 ) -> None:
     fill_events(fresh_database, [])
@@ -149,16 +149,16 @@ def test_split_in_format_reads_back_as_postgresqls_own_rows(
     files = [file for file in manifest.files if not is_summary(file)]
     assert [file.name for file in files] == [f"events_{stem}.{file_format}" for stem in stems]
     parts = [READERS[file_format](bucket, file) for file in files]
-    expected = own_rows(fresh_database)
+    expected = expected_rows(fresh_database)
     assert [len(part) for part in parts] == [file.rows for file in files]
     assert [row for part in parts for row in part] == expected
     assert manifest.rows == len(expected) == COUNT
     if split == "rows":
-        assert [file.rows for file in files] == [MOST] * 4 + [COUNT - 4 * MOST]
+        assert [file.rows for file in files] == [MAX_ROWS] * 4 + [COUNT - 4 * MAX_ROWS]
     assert verify_run(manifest.run, store=bucket).problems == ()
 
 
-def test_files_of_a_split_by_rows_tell_their_first_and_last_row(
+def test_files_of_a_split_by_rows_have_first_and_last_row_times(
     tmp_path: Path, fresh_database: str, bucket: S3Store
 ) -> None:
     fill_many_events(fresh_database, 999, minutes=60)
@@ -190,25 +190,25 @@ def test_files_of_a_split_by_rows_tell_their_first_and_last_row(
     ]  # fmt: skip
 
 
-def test_all_splits_and_formats_at_once_are_the_same_rows(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
+def test_all_formats_of_one_run_contain_the_same_rows(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
     fill_events(fresh_database, [])
     with psycopg.connect(fresh_database, autocommit=True) as connection:
         connection.execute(FILL)
     definition = events_report(
         tmp_path,
         sql=f"{SELECT} WHERE at >= %(start)s AND at < %(end)s ORDER BY at, id\n",
-        workbook={"split": {"rows": MOST}, "formats": list(READERS)},
+        workbook={"split": {"rows": MAX_ROWS}, "formats": list(READERS)},
         columns=COLUMNS,
     )
     session = session_of(fresh_database)
     manifest = run_report(definition, request_of(definition), session=session, store=bucket).published.manifest
-    expected = own_rows(fresh_database)
+    expected = expected_rows(fresh_database)
     for file_format, read in READERS.items():
         files = [file for file in manifest.files if file.name.endswith(f".{file_format}") and file.rows]
         assert [row for file in files for row in read(bucket, file)] == expected
 
 
-def test_formats_that_a_run_asks_for_replace_the_definitions(
+def test_requested_formats_replace_those_of_the_definition(
     tmp_path: Path, fresh_database: str, bucket: S3Store
 ) -> None:
     fill_events(fresh_database)

@@ -1,4 +1,4 @@
-"""TPC-H's first query as a report: PostgreSQL's answer, and the published one, to the digit."""
+"""TPC-H's first query as a report, compared digit by digit with PostgreSQL's result and the published answer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AVERAGES = [6, 7, 8]
 
 
 def run_pricing_summary(include: Path, url: str, store: S3Store) -> tuple[list[list[Any]], int]:
-    """Returns the summary's rows, and how many rows it is of; the workbook shows the same."""
+    """Returns the rows of the summary and the number of rows it covers. The workbook contains the same."""
     definition = pricing_summary(include)
     request = request_of(definition, FIRST_DAY, LAST_DAY)
     outcome = run_report(definition, request, session=session_of(url, timezone="UTC", seconds=600), store=store)
@@ -32,41 +32,39 @@ def run_pricing_summary(include: Path, url: str, store: S3Store) -> tuple[list[l
     (summary,) = manifest.summaries
     rows = pl.read_parquet(io.BytesIO(store.read(summary.object_key) or b"")).rows()
     assert [file.name for file in manifest.files] == [f"{definition.name}_{FIRST_DAY}_{LAST_DAY}_summary.xlsx"]
-    shown = sheet_rows(open_workbook(store, manifest.files[0].key), "Pricing")
+    cells = sheet_rows(open_workbook(store, manifest.files[0].key), "Pricing")
     keys = [list(row[:2]) for row in rows]
-    assert [row[:3] for row in shown if row[:2] in keys] == [[*row[:2], float(row[2])] for row in rows]
+    assert [row[:3] for row in cells if row[:2] in keys] == [[*row[:2], float(row[2])] for row in rows]
     return [list(row) for row in rows], manifest.rows
 
 
-def assert_equal_answers(found: Sequence[Sequence[Any]], wanted: Sequence[Sequence[Any]], *, within: float) -> None:
-    """Compares keys, sums and counts to the digit, and averages within some distance."""
-    assert [[row[place] for place in EXACT] for row in found] == [[row[place] for place in EXACT] for row in wanted]
-    for row, other in zip(found, wanted, strict=True):
+def assert_equal_answers(actual: Sequence[Sequence[Any]], expected: Sequence[Sequence[Any]], *, within: float) -> None:
+    """Compares keys, sums and counts exactly, and averages within a tolerance."""
+    assert [[row[place] for place in EXACT] for row in actual] == [[row[place] for place in EXACT] for row in expected]
+    for row, other in zip(actual, expected, strict=True):
         for place in AVERAGES:
             assert row[place] == pytest.approx(float(other[place]), abs=within, rel=0)
 
 
-def test_pricing_summary_equals_postgresqls_own_to_the_digit(
-    tmp_path: Path, fresh_database: str, bucket: S3Store
-) -> None:
+def test_pricing_summary_equals_postgresql_to_the_digit(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
     load_lineitem(fresh_database, 0.1)
     with psycopg.connect(fresh_database) as connection:
-        wanted = connection.execute(ANSWER).fetchall()
-    found, rows = run_pricing_summary(tmp_path, fresh_database, bucket)
-    assert len(wanted) == 4
-    assert rows == sum(row[-1] for row in wanted)
-    assert_equal_answers(found, wanted, within=1e-7)
+        expected = connection.execute(ANSWER).fetchall()
+    actual, rows = run_pricing_summary(tmp_path, fresh_database, bucket)
+    assert len(expected) == 4
+    assert rows == sum(row[-1] for row in expected)
+    assert_equal_answers(actual, expected, within=1e-7)
 
 
 @pytest.mark.slow
-def test_pricing_summary_of_six_million_rows_is_the_published_answer(
+def test_pricing_summary_of_six_million_rows_equals_the_published_answer(
     tmp_path: Path, fresh_database: str, bucket: S3Store
 ) -> None:
     load_lineitem(fresh_database, 1)
     with psycopg.connect(fresh_database) as connection:
         assert connection.execute("SELECT count(*) FROM lineitem").fetchone() == (6_001_215,)
-    found, rows = run_pricing_summary(tmp_path, fresh_database, bucket)
-    wanted = [line.split() for line in PUBLISHED.strip().splitlines()]
-    assert rows == sum(int(words[-1]) for words in wanted) == 5_916_591
-    answer = [[*words[:2], *map(Decimal, words[2:])] for words in wanted]
-    assert_equal_answers(found, answer, within=0.01)
+    actual, rows = run_pricing_summary(tmp_path, fresh_database, bucket)
+    expected = [line.split() for line in PUBLISHED.strip().splitlines()]
+    assert rows == sum(int(fields[-1]) for fields in expected) == 5_916_591
+    answer = [[*fields[:2], *map(Decimal, fields[2:])] for fields in expected]
+    assert_equal_answers(actual, answer, within=0.01)

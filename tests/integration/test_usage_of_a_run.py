@@ -14,7 +14,7 @@ from quire.settings import CLONE
 STAGES = ["plan", "extract", "layout", "aggregate", "render", "publish"]
 
 
-def test_run_tells_what_each_stage_took_in_its_json_and_in_the_manifest(
+def test_run_records_usage_of_each_stage_in_json_and_manifest(
     quire_environment: dict[str, str], bucket: S3Store
 ) -> None:
     done = subprocess.run(
@@ -24,28 +24,28 @@ def test_run_tells_what_each_stage_took_in_its_json_and_in_the_manifest(
         text=True,
         check=True,
     )
-    told = json.loads(done.stdout)
-    usage = {task["stage"]: task for task in told["usage"]}
+    result = json.loads(done.stdout)
+    usage = {task["stage"]: task for task in result["usage"]}
     assert list(usage) == STAGES
     for name, task in usage.items():
         assert task["task"] == "2013-01-01 to 2013-03-31"
-        assert task["seconds"] == told["seconds"][name] >= 0
-        assert 0 <= task["cpu_seconds"] <= told["seconds"]["total"] * (os.cpu_count() or 1)
-        assert 30e6 < task["peak_rss_bytes"] <= told["peak_rss_bytes"]
-    assert (usage["extract"]["rows"], usage["extract"]["units"]) == (told["rows"], 3)
-    assert usage["extract"]["bytes"] == sum(part["bytes"] for part in told["partitions"])
-    assert (usage["render"]["rows"], usage["render"]["units"]) == (told["rows"], 3)
-    assert usage["render"]["bytes"] == sum(file["bytes"] for file in told["files"] if not file["is_summary"])
-    assert usage["aggregate"]["rows"] == sum(summary["rows"] for summary in told["summaries"])
+        assert task["seconds"] == result["seconds"][name] >= 0
+        assert 0 <= task["cpu_seconds"] <= result["seconds"]["total"] * (os.cpu_count() or 1)
+        assert 30e6 < task["peak_rss_bytes"] <= result["peak_rss_bytes"]
+    assert (usage["extract"]["rows"], usage["extract"]["units"]) == (result["rows"], 3)
+    assert usage["extract"]["bytes"] == sum(part["bytes"] for part in result["partitions"])
+    assert (usage["render"]["rows"], usage["render"]["units"]) == (result["rows"], 3)
+    assert usage["render"]["bytes"] == sum(file["bytes"] for file in result["files"] if not file["is_summary"])
+    assert usage["aggregate"]["rows"] == sum(summary["rows"] for summary in result["summaries"])
     statements = usage["extract"]["statements"]
-    (reading,) = [statement for statement in statements if statement["rows"] == told["rows"]]
-    assert (reading["calls"], "2013" in reading["sql"]) == (3, False)
+    (row_query,) = [statement for statement in statements if statement["rows"] == result["rows"]]
+    assert (row_query["calls"], "2013" in row_query["sql"]) == (3, False)
     resolving = [statement for statement in statements if statement["sql"].startswith("SELECT position, relation")]
-    assert [statement["calls"] for statement in resolving] == [6]  # before the rows of a partition, and after them
+    assert [statement["calls"] for statement in resolving] == [6]  # before and after the rows of each partition
     others = [statement for statement in statements if statement not in resolving]
     assert all(statement["calls"] <= 3 for statement in others), others
     assert all(statement["milliseconds"] > 0 for statement in statements)
-    manifest: Any = bucket.read_json(f"reports/flights/{told['run']}/manifest.json")
-    # publish is still under way when it writes its own
+    manifest: Any = bucket.read_json(f"reports/flights/{result['run']}/manifest.json")
+    # publish is still running when it records its usage
     assert [task["stage"] for task in manifest["usage"]] == STAGES
-    assert manifest["usage"][:-1] == told["usage"][:-1]
+    assert manifest["usage"][:-1] == result["usage"][:-1]

@@ -1,4 +1,4 @@
-"""Summaries: PostgreSQL's own GROUP BY gives the same answer."""
+"""Summaries, compared with the results of PostgreSQL's GROUP BY."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def staged_events(
 
 
 def summary_rows(include: Path, url: str, store: S3Store, summary: dict[str, Any], **changes: Any) -> pl.DataFrame:
-    """Returns the only summary's rows."""
+    """Returns the rows of the only summary."""
     definition, plan, staged = staged_events(include, url, store, summaries=[{"name": "S", **summary}], **changes)
     (stored,) = aggregate_summaries(definition, plan, staged, store=store)
     body = store.read(stored.object_key)
@@ -51,7 +51,7 @@ def summary_rows(include: Path, url: str, store: S3Store, summary: dict[str, Any
 
 
 def ask(url: str, sql: str) -> Sequence[Sequence[Any]]:
-    """Returns PostgreSQL's own answer, in the report's zone."""
+    """Returns PostgreSQL's result in the report's time zone."""
     with psycopg.connect(url) as connection:
         connection.execute(f"SET timezone = '{ZONE}'")
         return connection.execute(sql).fetchall()
@@ -63,7 +63,7 @@ def database(fresh_database: str) -> str:
     return fresh_database
 
 
-def test_every_measure_equals_postgresqls_own_answer(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_measures_equal_those_of_postgresql(tmp_path: Path, database: str, bucket: S3Store) -> None:
     frame = summary_rows(
         tmp_path,
         database,
@@ -93,13 +93,13 @@ def test_every_measure_equals_postgresqls_own_answer(tmp_path: Path, database: s
         "FROM events WHERE at < '2013-04-01' GROUP BY kind ORDER BY kind NULLS LAST",
     )
     assert len(expected) == 6
-    for found, wanted in zip(frame.rows(), expected, strict=True):
-        exact = [value for position, value in enumerate(found) if position != 6]
-        assert exact == [value for position, value in enumerate(wanted) if position != 6]
-        assert found[6] == (None if wanted[6] is None else pytest.approx(wanted[6], rel=1e-12))
+    for row, expected_row in zip(frame.rows(), expected, strict=True):
+        exact = [value for position, value in enumerate(row) if position != 6]
+        assert exact == [value for position, value in enumerate(expected_row) if position != 6]
+        assert row[6] == (None if expected_row[6] is None else pytest.approx(expected_row[6], rel=1e-12))
 
 
-def test_nan_is_more_than_any_number_as_in_postgresql(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_nan_is_greater_than_any_number_as_in_postgresql(tmp_path: Path, database: str, bucket: S3Store) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("ALTER TABLE events ALTER weight TYPE float8")
         connection.execute("UPDATE events SET weight = 'NaN' WHERE id % 100 = 0 OR kind = 'b'")
@@ -110,9 +110,9 @@ def test_nan_is_more_than_any_number_as_in_postgresql(tmp_path: Path, database: 
         "SELECT kind, min(weight), max(weight), sum(weight), avg(weight) FROM events WHERE at < '2013-04-01' "
         "GROUP BY kind ORDER BY kind NULLS LAST",
     )
-    for (kind, *found), (wanted_kind, *wanted) in zip(frame.rows(), expected, strict=True):
-        assert kind == wanted_kind
-        assert found == pytest.approx(wanted, rel=1e-12, nan_ok=True)
+    for (kind, *values), (expected_kind, *expected_values) in zip(frame.rows(), expected, strict=True):
+        assert kind == expected_kind
+        assert values == pytest.approx(expected_values, rel=1e-12, nan_ok=True)
 
 
 def test_group_without_a_value_has_no_sum_and_no_mean(tmp_path: Path, database: str, bucket: S3Store) -> None:
@@ -154,7 +154,7 @@ def test_key_is_truncated_in_the_reports_zone(
     assert frame.rows() == [tuple(row) for row in expected]
 
 
-ODD_TIMES = (
+UNUSUAL_TIMES = (
     "infinity", "-infinity", "4001-02-29 BC", "0044-03-15 12:00 BC", "0001-01-01", "1600-01-01", "1883-11-18 12:00",
     "2013-03-10 02:59 EST", "2099-12-31 23:59", "2100-07-01 04:30+00", "2100-07-01 03:30+00", "2150-08-01 04:00+00",
     "2150-08-01 03:59:59.999999+00", "2150-11-07 04:30+00", "9999-12-31 23:30", "10000-02-29", "200000-07-01 04:00+00",
@@ -163,10 +163,10 @@ ODD_TIMES = (
 
 @pytest.mark.parametrize("every", ["day", "week", "month", "quarter", "year"])
 @pytest.mark.parametrize("kind", ["timestamptz", "timestamp", "date"])
-def test_key_of_any_year_is_truncated_as_postgresql_does(
+def test_key_of_any_year_is_truncated_as_in_postgresql(
     tmp_path: Path, fresh_database: str, bucket: S3Store, every: str, kind: str
 ) -> None:
-    fill_events(fresh_database, [(n, "2013-01-02 UTC", None, None, None, t) for n, t in enumerate(ODD_TIMES)])
+    fill_events(fresh_database, [(n, "2013-01-02 UTC", None, None, None, t) for n, t in enumerate(UNUSUAL_TIMES)])
     odd = f"note::timestamptz::{kind}"
     frame = summary_rows(
         tmp_path,
@@ -176,7 +176,7 @@ def test_key_of_any_year_is_truncated_as_postgresql_does(
         sql=f"SELECT at, {odd} AS odd FROM events WHERE at >= %(start)s AND at < %(end)s\n",
         columns=[],
     )
-    # days since 1970, for Python has not all of these years; PostgreSQL counts none to an infinity
+    # Days since 1970, because Python does not support all of these years. PostgreSQL cannot count days to infinity.
     expected = ask(
         fresh_database,
         f"SELECT CASE WHEN isfinite(key) THEN (key - DATE '1970-01-01')::text ELSE key::text END, count(*) "
@@ -188,7 +188,9 @@ def test_key_of_any_year_is_truncated_as_postgresql_does(
     assert frame["odd"].dtype == pl.Date
 
 
-def test_order_is_the_definitions_then_the_keys_with_null_last(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_rows_are_sorted_by_the_definition_then_by_keys_with_null_last(
+    tmp_path: Path, database: str, bucket: S3Store
+) -> None:
     frame = summary_rows(
         tmp_path,
         database,
@@ -218,7 +220,7 @@ def test_streaming_engine_agrees_with_the_in_memory_engine(tmp_path: Path, datab
     assert query.collect(engine="streaming").equals(query.collect(engine="in-memory"))
 
 
-def test_rows_whose_answers_break_off_are_read_again(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_aggregate_reads_rows_again_after_truncated_responses(tmp_path: Path, database: str, bucket: S3Store) -> None:
     summary = {
         "name": "S",
         "by": ["kind"],
@@ -229,16 +231,18 @@ def test_rows_whose_answers_break_off_are_read_again(tmp_path: Path, database: s
     place = urlsplit(bucket.settings.endpoint_url or "")
     ranges = set[str]()
 
-    def break_first_answer_of_a_range(exchange: Exchange) -> None:
-        (wanted,) = (value for name, value in exchange.request.headers if name.lower() == "range")
-        if wanted in ranges:
+    def truncate_first_response_of_each_range(exchange: Exchange) -> None:
+        (requested,) = (value for name, value in exchange.request.headers if name.lower() == "range")
+        if requested in ranges:
             exchange.answer(exchange.forward())
         else:
-            ranges.add(wanted)
+            ranges.add(requested)
             FAULTS["truncated"].spoil(exchange)
 
     target = request_name(Message(f"GET /bucket/{staged[1].object_key} HTTP/1.1", (), b""))
-    with S3Proxy((place.hostname or "", place.port or 0), target=target, spoil=break_first_answer_of_a_range) as proxy:
+    with S3Proxy(
+        (place.hostname or "", place.port or 0), target=target, spoil=truncate_first_response_of_each_range
+    ) as proxy:
         far = S3Store(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
         (stored,) = aggregate_summaries(definition, plan, staged, store=far)
     assert ranges
@@ -259,7 +263,7 @@ def test_summary_over_all_null_first_partition_keeps_its_types(tmp_path: Path, d
     assert frame["total"][1] is not None
 
 
-def test_empty_range_gives_an_empty_summary(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
+def test_empty_date_range_returns_an_empty_summary(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
     fill_events(fresh_database, [])
     frame = summary_rows(
         tmp_path, fresh_database, bucket, {"by": ["kind"], "measures": {"n": {"agg": "sum", "of": "amount"}}}
@@ -268,7 +272,7 @@ def test_empty_range_gives_an_empty_summary(tmp_path: Path, fresh_database: str,
     assert frame.columns == ["kind", "n"]
 
 
-def test_numeric_that_is_no_number_is_told_with_the_summary(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_numeric_nan_raises_an_error_with_the_summary(tmp_path: Path, database: str, bucket: S3Store) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("UPDATE events SET weight = 'NaN' WHERE id = 101")
     with pytest.raises(QueryError, match=r"summary S: .*NaN"):

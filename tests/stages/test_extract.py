@@ -1,4 +1,4 @@
-"""Extract: each row in exactly one partition, and of two writers one that counts."""
+"""Extract: each row is in exactly one partition, and of two writers exactly one wins."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.events import ROWS, SQL, events_report, fill_events, request_of, sess
 
 @dataclass
 class Extraction:
-    """A report, its plan and its partitions, to extract from."""
+    """A report with its plan and partitions, ready to extract."""
 
     definition: ReportDefinition
     plan: RunPlan
@@ -64,7 +64,7 @@ def database(fresh_database: str) -> str:
     return fresh_database
 
 
-def test_every_row_lies_in_its_month_of_the_reports_zone(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_rows_are_in_their_months_of_the_report_time_zone(tmp_path: Path, database: str, bucket: S3Store) -> None:
     extraction = Extraction.of(tmp_path, database, bucket)
     staged = extraction.run()
     assert [part.key for part in staged] == ["2013-01", "2013-02", "2013-03"]
@@ -73,7 +73,7 @@ def test_every_row_lies_in_its_month_of_the_reports_zone(tmp_path: Path, databas
     assert sum(part.rows for part in staged) == len(ROWS)
 
 
-def test_stored_object_is_what_the_record_says(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_stored_object_matches_its_record(tmp_path: Path, database: str, bucket: S3Store) -> None:
     import hashlib
 
     extraction = Extraction.of(tmp_path, database, bucket)
@@ -103,9 +103,7 @@ def test_dates_and_wall_clocks_are_local_to_the_report(
     assert {part.key: extraction.rows(part)["id"].to_pylist() for part in extraction.run()} == rows
 
 
-def test_day_of_23_hours_and_day_of_25_hours_lose_no_row_and_double_none(
-    tmp_path: Path, fresh_database: str, bucket: S3Store
-) -> None:
+def test_days_of_23_and_25_hours_have_each_row_once(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
     import psycopg
 
     fill_events(fresh_database, [])
@@ -145,7 +143,7 @@ def test_empty_partition_is_stored_with_its_columns(tmp_path: Path, database: st
         ("SELECT * FROM events WHERE at >= %(start)s AND at <= %(end)s\n", "3 rows, including 1 with at outside"),
     ],
 )
-def test_row_outside_its_partition_fails_the_extract_and_leaves_nothing(
+def test_row_outside_its_partition_fails_the_extract_and_stores_nothing(
     tmp_path: Path, database: str, bucket: S3Store, sql: str, reason: str
 ) -> None:
     extraction = Extraction.of(tmp_path, database, bucket, sql=sql)
@@ -155,7 +153,7 @@ def test_row_outside_its_partition_fails_the_extract_and_leaves_nothing(
     assert extraction.keys() == []
 
 
-def test_query_that_fails_half_way_leaves_nothing(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_query_that_fails_halfway_stores_nothing(tmp_path: Path, database: str, bucket: S3Store) -> None:
     sql = (
         "SELECT n AS id, %(start)s + n * interval '1 second' AS at, 1 / (150000 - n) AS amount, md5(n::text) AS kind "
         "FROM generate_series(0, 150000) n WHERE %(end)s IS NOT NULL\n"
@@ -168,7 +166,7 @@ def test_query_that_fails_half_way_leaves_nothing(tmp_path: Path, database: str,
     assert uploads.get("Uploads", []) == []
 
 
-def test_column_that_was_altered_since_the_plan_is_told_and_nothing_is_stored(
+def test_column_altered_since_the_plan_raises_and_nothing_is_stored(
     tmp_path: Path, database: str, bucket: S3Store
 ) -> None:
     extraction = Extraction.of(tmp_path, database, bucket)
@@ -179,7 +177,7 @@ def test_column_that_was_altered_since_the_plan_is_told_and_nothing_is_stored(
     assert extraction.keys() == []
 
 
-def test_database_other_than_the_planned_one_is_refused_and_nothing_is_stored(
+def test_database_other_than_the_planned_one_is_rejected(
     tmp_path: Path, database: str, postgres_server: PostgresServer, bucket: S3Store
 ) -> None:
     definition = events_report(tmp_path)
@@ -194,7 +192,7 @@ def test_database_other_than_the_planned_one_is_refused_and_nothing_is_stored(
     assert list(bucket.list("partitions/")) == []
 
 
-def test_retry_of_the_same_run_uses_what_was_stored(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_retry_of_a_run_reuses_its_stored_partitions(tmp_path: Path, database: str, bucket: S3Store) -> None:
     extraction = Extraction.of(tmp_path, database, bucket)
     first, keys = extraction.run(), extraction.keys()
     fill_events(database, [])
@@ -211,7 +209,7 @@ def test_another_run_reads_the_rows_again(tmp_path: Path, database: str, bucket:
     assert [part.rows for part in first] == [2, 1, 3]
 
 
-def test_two_writers_at_once_end_with_one_that_counts(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_concurrent_writers_end_with_one_winner(tmp_path: Path, database: str, bucket: S3Store) -> None:
     extraction = Extraction.of(tmp_path, database, bucket)
     barrier = threading.Barrier(4)
 
@@ -220,14 +218,14 @@ def test_two_writers_at_once_end_with_one_that_counts(tmp_path: Path, database: 
         return extraction.run()
 
     with ThreadPoolExecutor(4) as pool:
-        found = [future.result() for future in [pool.submit(run) for _ in range(4)]]
-    assert all(staged == found[0] for staged in found)
-    counted = {part.object_key for part in found[0]}
+        results = [future.result() for future in [pool.submit(run) for _ in range(4)]]
+        assert all(staged == results[0] for staged in results)
+        counted = {part.object_key for part in results[0]}
     assert {key for key in extraction.keys() if key.endswith(".parquet")} == counted
     assert len([key for key in extraction.keys() if key.endswith(".json")]) == 3
 
 
-def test_stored_rows_that_were_deleted_are_not_taken_for_whole(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_deleted_rows_are_extracted_again(tmp_path: Path, database: str, bucket: S3Store) -> None:
     extraction = Extraction.of(tmp_path, database, bucket)
     first = extraction.run()
     bucket.delete([first[0].object_key])
@@ -236,7 +234,7 @@ def test_stored_rows_that_were_deleted_are_not_taken_for_whole(tmp_path: Path, d
     assert again[1:] == first[1:]
 
 
-def test_bucket_that_does_not_exist_is_told_in_one_line(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_missing_bucket_raises_an_error(tmp_path: Path, database: str, bucket: S3Store) -> None:
     missing = S3Store(replace(bucket.settings, bucket="there-is-none"))
     with pytest.raises(StoreRefusedError, match="no such bucket"):
         Extraction.of(tmp_path, database, missing).run()
@@ -263,7 +261,7 @@ def test_extract_uses_the_sql_of_the_definition(tmp_path: Path, database: str, b
     assert [part.rows for part in extraction.run()] == [1, 0, 2]
 
 
-def test_partition_knows_its_times_and_its_nulls_and_so_does_its_object(
+def test_partition_and_its_object_have_statistics_of_times_and_nulls(
     tmp_path: Path, database: str, bucket: S3Store
 ) -> None:
     january, february, _ = Extraction.of(tmp_path, database, bucket).run()
@@ -277,14 +275,14 @@ def test_partition_knows_its_times_and_its_nulls_and_so_does_its_object(
     assert [group.column(1).statistics.min, group.column(1).statistics.max] == ends
 
 
-def test_stored_rows_of_another_size_are_not_taken_for_whole(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_rows_of_another_size_are_extracted_again(tmp_path: Path, database: str, bucket: S3Store) -> None:
     extraction = Extraction.of(tmp_path, database, bucket)
     bucket.put(extraction.run()[0].object_key, b"torn")
     assert extraction.rows(extraction.run()[0])["id"].to_pylist() == [1, 2]
 
 
 @pytest.mark.parametrize("change", [{"run_id": "another"}, {"made_at": "2013-04-01T06:00:01+00:00"}])
-def test_run_of_another_name_or_planned_again_reads_anew(
+def test_run_with_another_id_or_plan_reads_the_rows_again(
     tmp_path: Path, database: str, bucket: S3Store, change: dict[str, Any]
 ) -> None:
     extraction = Extraction.of(tmp_path, database, bucket)

@@ -1,4 +1,4 @@
-"""Layout: run keys, and which rows go to which workbook."""
+"""Layout: run keys, and the assignment of rows to workbooks."""
 
 from __future__ import annotations
 
@@ -52,32 +52,32 @@ def layout(include: Path, store: S3Store, rows: list[int], **changes: Any) -> La
     return layout_run(definition, plan, staged(definition, plan, rows), store=store)
 
 
-def shards(found: LaidOutRun) -> list[WorkbookShard]:
-    return [shard for group in found.groups for shard in group]
+def shards(laid_out: LaidOutRun) -> list[WorkbookShard]:
+    return [shard for group in laid_out.groups for shard in group]
 
 
-def test_split_by_partition_gives_each_a_workbook_empty_ones_too(tmp_path: Path, bucket: S3Store) -> None:
-    found = shards(layout(tmp_path, bucket, [2, 0, 3]))
-    assert [(shard.stem, shard.start.isoformat(), shard.end.isoformat()) for shard in found] == [
+def test_split_by_partition_creates_a_workbook_for_each_even_if_empty(tmp_path: Path, bucket: S3Store) -> None:
+    workbooks = shards(layout(tmp_path, bucket, [2, 0, 3]))
+    assert [(shard.stem, shard.start.isoformat(), shard.end.isoformat()) for shard in workbooks] == [
         ("events_2013-01", "2013-01-01", "2013-01-31"),
         ("events_2013-02", "2013-02-01", "2013-02-28"),
         ("events_2013-03", "2013-03-01", "2013-03-31"),
     ]
-    assert [[(part.partition, part.offset, part.rows) for part in shard.slices] for shard in found] == [
+    assert [[(part.partition, part.offset, part.rows) for part in shard.slices] for shard in workbooks] == [
         [("2013-01", 0, 2)],
         [("2013-02", 0, 0)],
         [("2013-03", 0, 3)],
     ]
 
 
-def test_split_none_gives_one_workbook_of_all_rows(tmp_path: Path, bucket: S3Store) -> None:
+def test_split_none_creates_one_workbook_with_all_rows(tmp_path: Path, bucket: S3Store) -> None:
     (shard,) = shards(layout(tmp_path, bucket, [2, 0, 3], workbook={"split": "none"}))
     assert shard.stem == "events_2013-01-01_2013-03-31"
     assert [part.rows for part in shard.slices] == [2, 0, 3]
 
 
 @pytest.mark.parametrize(
-    ("rows", "most", "expected"),
+    ("rows", "max_rows", "expected"),
     [
         ([2, 0, 3], 2, [[("2013-01", 0, 2)], [("2013-03", 0, 2)], [("2013-03", 2, 1)]]),
         ([2, 0, 3], 4, [[("2013-01", 0, 2), ("2013-03", 0, 2)], [("2013-03", 2, 1)]]),
@@ -85,22 +85,22 @@ def test_split_none_gives_one_workbook_of_all_rows(tmp_path: Path, bucket: S3Sto
         ([0, 0, 0], 6, [[("2013-01", 0, 0), ("2013-02", 0, 0), ("2013-03", 0, 0)]]),
     ],
 )
-def test_split_by_rows_cuts_in_order_and_loses_none(
-    tmp_path: Path, bucket: S3Store, rows: list[int], most: int, expected: list[Any]
+def test_split_by_rows_keeps_order_and_every_row(
+    tmp_path: Path, bucket: S3Store, rows: list[int], max_rows: int, expected: list[Any]
 ) -> None:
-    found = shards(layout(tmp_path, bucket, rows, workbook={"split": {"rows": most}}))
-    assert [[(part.partition, part.offset, part.rows) for part in shard.slices] for shard in found] == expected
-    assert len({shard.stem for shard in found}) == len(found)
+    workbooks = shards(layout(tmp_path, bucket, rows, workbook={"split": {"rows": max_rows}}))
+    assert [[(part.partition, part.offset, part.rows) for part in shard.slices] for shard in workbooks] == expected
+    assert len({shard.stem for shard in workbooks}) == len(workbooks)
 
 
-def test_summaries_only_have_no_workbook_of_rows(tmp_path: Path, bucket: S3Store) -> None:
+def test_report_without_detail_has_no_shards(tmp_path: Path, bucket: S3Store) -> None:
     assert layout(tmp_path, bucket, [1, 1, 1], workbook={"detail": False}).groups == ()
 
 
-def test_many_workbooks_are_in_at_most_64_groups(tmp_path: Path, bucket: S3Store) -> None:
-    found = layout(tmp_path, bucket, [1000, 1, 0], workbook={"split": {"rows": 1}})
-    assert len(found.groups) <= 64
-    assert len(shards(found)) == 1001
+def test_many_workbooks_form_at_most_64_groups(tmp_path: Path, bucket: S3Store) -> None:
+    laid_out = layout(tmp_path, bucket, [1000, 1, 0], workbook={"split": {"rows": 1}})
+    assert len(laid_out.groups) <= 64
+    assert len(shards(laid_out)) == 1001
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_many_workbooks_are_in_at_most_64_groups(tmp_path: Path, bucket: S3Store
         {"source": {"timeout": "5m", "parallel": 1}},
     ],
 )
-def test_run_key_is_the_same_where_neither_rows_nor_files_differ(
+def test_run_key_ignores_settings_that_affect_neither_rows_nor_files(
     tmp_path: Path, bucket: S3Store, changes: dict[str, Any]
 ) -> None:
     first = layout(tmp_path, bucket, [1, 1, 1])
@@ -138,7 +138,7 @@ def test_run_key_is_the_same_where_neither_rows_nor_files_differ(
         {"workbook": {"formats": ["xlsx", "csv"]}},
     ],
 )
-def test_run_key_follows_the_definition(tmp_path: Path, bucket: S3Store, changes: dict[str, Any]) -> None:
+def test_run_key_depends_on_the_definition(tmp_path: Path, bucket: S3Store, changes: dict[str, Any]) -> None:
     first = layout(tmp_path, bucket, [1, 1, 1])
     assert first.run.layout.run_key != layout(tmp_path, bucket, [1, 1, 1], **changes).run.layout.run_key
 
@@ -154,7 +154,7 @@ def test_run_key_follows_the_definition(tmp_path: Path, bucket: S3Store, changes
         ({}, "t", "e"),
     ],
 )
-def test_run_key_follows_range_parameters_tokens_and_source(
+def test_run_key_depends_on_range_parameters_tokens_and_source(
     tmp_path: Path, bucket: S3Store, request_changes: dict[str, Any], token: str, source_digest: str
 ) -> None:
     definition = events_report(tmp_path)
@@ -171,20 +171,21 @@ def test_run_key_follows_range_parameters_tokens_and_source(
     )
 
 
-def test_run_key_follows_the_formats_however_they_were_asked_for(tmp_path: Path, bucket: S3Store) -> None:
+def test_run_key_depends_on_the_formats_whether_requested_or_defined(tmp_path: Path, bucket: S3Store) -> None:
     definition = events_report(tmp_path)
     workbook = definition.workbook.model_copy(update={"formats": ("csv",)})
-    written = definition.model_copy(update={"workbook": workbook})
+    defined = definition.model_copy(update={"workbook": workbook})
     plan = planned(definition)
-    asked = replace(plan, request=replace(plan.request, formats=("csv",)))
+    requested = replace(plan, request=replace(plan.request, formats=("csv",)))
     rows = staged(definition, plan, [1, 1, 1])
     keys = [
-        run_key.compute_run_key(*given, rows) for given in ((definition, plan), (definition, asked), (written, plan))
+        run_key.compute_run_key(*inputs, rows)
+        for inputs in ((definition, plan), (definition, requested), (defined, plan))
     ]
     assert keys[0] != keys[1] == keys[2]
 
 
-def test_run_key_is_the_same_for_another_run_of_the_same_question(tmp_path: Path, bucket: S3Store) -> None:
+def test_run_key_is_equal_for_runs_of_the_same_request(tmp_path: Path, bucket: S3Store) -> None:
     definition = events_report(tmp_path)
     plans = [planned(definition, run_id=run_id) for run_id in ("one", "two")]
     assert (
@@ -198,16 +199,16 @@ def test_run_key_is_the_same_for_another_run_of_the_same_question(tmp_path: Path
     )
 
 
-def test_run_key_follows_the_renderers_version(
+def test_run_key_depends_on_the_renderer_version(
     tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = layout(tmp_path, bucket, [1, 1, 1])
-    assert run_key.RENDERER >= 2  # the first one printed CSV's instants and floats in other words
+    assert run_key.RENDERER >= 2  # version 1 formatted timestamps and floats differently in CSV
     monkeypatch.setattr(run_key, "RENDERER", run_key.RENDERER - 1)
     assert layout(tmp_path, bucket, [1, 1, 1]).run.layout.run_key != first.run.layout.run_key
 
 
-def test_run_that_is_published_already_is_not_rendered_again(tmp_path: Path, bucket: S3Store) -> None:
+def test_published_run_is_not_rendered_again(tmp_path: Path, bucket: S3Store) -> None:
     first = layout(tmp_path, bucket, [1, 1, 1])
     assert not first.run.layout.already_published
     manifest = Manifest(
@@ -221,7 +222,7 @@ def test_run_that_is_published_already_is_not_rendered_again(tmp_path: Path, buc
     assert again.groups == ()
 
 
-def test_share_names_both_days_of_a_clipped_partition(tmp_path: Path, bucket: S3Store) -> None:
+def test_shard_of_a_clipped_partition_is_named_after_both_days(tmp_path: Path, bucket: S3Store) -> None:
     definition = events_report(tmp_path)
     plan = planned(definition, start="2013-01-10", end="2013-01-20")
     (shard,) = shards(layout_run(definition, plan, staged(definition, plan, [1]), store=bucket))
@@ -230,24 +231,24 @@ def test_share_names_both_days_of_a_clipped_partition(tmp_path: Path, bucket: S3
 
 
 @pytest.mark.parametrize("split", ["partition", "none"])
-def test_share_of_one_day_names_it_once(tmp_path: Path, bucket: S3Store, split: str) -> None:
+def test_shard_of_one_day_is_named_after_it_once(tmp_path: Path, bucket: S3Store, split: str) -> None:
     definition = events_report(tmp_path, workbook={"split": split})
     plan = planned(definition, start="2013-01-10", end="2013-01-10")
     (shard,) = shards(layout_run(definition, plan, staged(definition, plan, [1]), store=bucket))
     assert shard.stem == "events_2013-01-10"
 
 
-def test_split_by_rows_names_each_workbook_in_order_and_its_own_days(tmp_path: Path, bucket: S3Store) -> None:
+def test_split_by_rows_numbers_workbooks_and_gives_each_its_dates(tmp_path: Path, bucket: S3Store) -> None:
     many = shards(layout(tmp_path, bucket, [8, 0, 3], workbook={"split": {"rows": 1}}))
     assert [shard.stem for shard in many] == [f"events_{number:02d}" for number in range(1, 12)]
-    found = shards(layout(tmp_path, bucket, [2, 0, 3], workbook={"split": {"rows": 4}}))
-    assert [(shard.start.isoformat(), shard.end.isoformat()) for shard in found] == [
+    workbooks = shards(layout(tmp_path, bucket, [2, 0, 3], workbook={"split": {"rows": 4}}))
+    assert [(shard.start.isoformat(), shard.end.isoformat()) for shard in workbooks] == [
         ("2013-01-01", "2013-03-31"),
         ("2013-03-01", "2013-03-31"),
     ]
 
 
-def test_one_workbook_of_one_whole_partition_has_its_name(tmp_path: Path, bucket: S3Store) -> None:
+def test_single_workbook_of_one_full_partition_has_its_name(tmp_path: Path, bucket: S3Store) -> None:
     definition = events_report(tmp_path, workbook={"split": "none"})
     plan = planned(definition, end="2013-01-31")
     (shard,) = shards(layout_run(definition, plan, staged(definition, plan, [1]), store=bucket))

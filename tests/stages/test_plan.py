@@ -1,4 +1,4 @@
-"""Plan: partitions, groups, and what is refused before a row is read."""
+"""Plan: partitions, groups, and definitions rejected before rows are read."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from quire.stages.plan import plan_partitions
 
 from tests.events import SQL, events_report, fill_events, request_of, session_of
 
-# What is read anew by every run is looked up nowhere.
-NOWHERE = S3Store(StoreSettings.from_uri("aws://key:secret@/?endpoint_url=http://127.0.0.1:1", bucket="none"))
+# A report whose rows are always read again needs no store
+UNREACHABLE_STORE = S3Store(StoreSettings.from_uri("aws://key:secret@/?endpoint_url=http://127.0.0.1:1", bucket="none"))
 
 
 @pytest.fixture
@@ -31,17 +31,19 @@ def plan(
     include: Path, database: str, *, start: str = "2013-01-01", end: str = "2013-03-31", **changes: Any
 ) -> PlannedRun:
     definition = events_report(include, **changes)
-    return plan_partitions(definition, request_of(definition, start, end), session=session_of(database), store=NOWHERE)
+    return plan_partitions(
+        definition, request_of(definition, start, end), session=session_of(database), store=UNREACHABLE_STORE
+    )
 
 
-def test_plan_splits_the_range_and_knows_the_columns(tmp_path: Path, database: str) -> None:
-    found = plan(tmp_path, database, end="2013-03-10")
-    assert [partition.key for group in found.groups for partition in group] == [
+def test_plan_contains_the_partitions_and_columns(tmp_path: Path, database: str) -> None:
+    planned = plan(tmp_path, database, end="2013-03-10")
+    assert [partition.key for group in planned.groups for partition in group] == [
         "2013-01",
         "2013-02",
         "2013-03-01_2013-03-10",
     ]
-    assert [(column.name, column.pg_type) for column in found.plan.columns] == [
+    assert [(column.name, column.pg_type) for column in planned.plan.columns] == [
         ("id", "int4"),
         ("at", "timestamptz"),
         ("kind", "text"),
@@ -49,18 +51,18 @@ def test_plan_splits_the_range_and_knows_the_columns(tmp_path: Path, database: s
         ("weight", "numeric"),
         ("note", "text"),
     ]
-    assert from_json(PlannedRun, to_json(found)) == found
+    assert from_json(PlannedRun, to_json(planned)) == planned
 
 
 def test_plan_of_many_partitions_has_at_most_64_groups_in_order(tmp_path: Path, database: str) -> None:
-    found = plan(tmp_path, database, start="2004-01-01", end="2013-12-31", partition="day")
-    days = [partition.key for group in found.groups for partition in group]
-    assert len(found.groups) <= 64
+    planned = plan(tmp_path, database, start="2004-01-01", end="2013-12-31", partition="day")
+    days = [partition.key for group in planned.groups for partition in group]
+    assert len(planned.groups) <= 64
     assert len(days) == 3653
     assert days == sorted(days)
 
 
-def test_source_digest_follows_what_decides_the_rows(tmp_path: Path, database: str) -> None:
+def test_source_digest_depends_on_query_time_zone_and_column_types(tmp_path: Path, database: str) -> None:
     first = plan(tmp_path, database).plan.source_digest
     assert plan(tmp_path, database, title="Another", end="2013-02-01").plan.source_digest == first
     changed = {
@@ -74,7 +76,7 @@ def test_source_digest_follows_what_decides_the_rows(tmp_path: Path, database: s
     assert len(changed) == 3
 
 
-def test_source_digest_follows_the_parameters(tmp_path: Path, database: str) -> None:
+def test_source_digest_depends_on_the_parameters(tmp_path: Path, database: str) -> None:
     definition = events_report(
         tmp_path,
         sql=SQL.replace("ORDER BY", "AND (%(kind)s::text IS NULL OR kind = %(kind)s) ORDER BY"),
@@ -82,7 +84,7 @@ def test_source_digest_follows_the_parameters(tmp_path: Path, database: str) -> 
     )
     requests = [replace(request_of(definition), parameters={"kind": kind}) for kind in ("a", "b", None, "a")]
     a, b, every, again = (
-        plan_partitions(definition, request, session=session_of(database), store=NOWHERE).plan.source_digest
+        plan_partitions(definition, request, session=session_of(database), store=UNREACHABLE_STORE).plan.source_digest
         for request in requests
     )
     assert len({a, b, every}) == 3
@@ -134,7 +136,7 @@ def test_source_digest_follows_the_parameters(tmp_path: Path, database: str) -> 
         ({"columns": [{"name": "at", "total": "sum"}]}, r"columns\[0\]\.total: there is no sum of at, .* timestamptz"),
     ],
 )
-def test_definition_that_the_query_does_not_fit_is_refused_with_the_field(
+def test_definition_that_contradicts_the_query_is_rejected_with_the_field(
     tmp_path: Path, database: str, changes: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(DefinitionError, match=reason) as caught:
@@ -143,22 +145,20 @@ def test_definition_that_the_query_does_not_fit_is_refused_with_the_field(
     assert "\n" not in str(caught.value)
 
 
-def test_query_that_postgresql_refuses_says_why(tmp_path: Path, database: str) -> None:
+def test_query_that_postgresql_rejects_raises_the_reason(tmp_path: Path, database: str) -> None:
     with pytest.raises(DefinitionError, match=r'^events: sql/events/extract\.sql:1: .*column "nott" does not exist'):
         plan(tmp_path, database, sql=SQL.replace("note", "nott"))
 
 
-def test_role_without_the_clusters_number_can_plan_too(tmp_path: Path, database: str) -> None:
+def test_role_without_access_to_the_cluster_id_can_plan(tmp_path: Path, database: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("CREATE ROLE plain LOGIN PASSWORD 'p'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO plain")
         connection.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
     try:
-        found = plan(tmp_path, f"postgresql://plain:p@{database.rpartition('@')[2]}")
-        assert (
-            found.plan.source_digest
-            == plan(tmp_path, f"postgresql://plain:p@{database.rpartition('@')[2]}").plan.source_digest
-        )
-        assert found.plan.source_digest != plan(tmp_path, database).plan.source_digest
+        reader = f"postgresql://plain:p@{database.rpartition('@')[2]}"
+        digest = plan(tmp_path, reader).plan.source_digest
+        assert digest == plan(tmp_path, reader).plan.source_digest
+        assert digest != plan(tmp_path, database).plan.source_digest
     finally:
         with psycopg.connect(database, autocommit=True) as connection:
             connection.execute("DROP OWNED BY plain; DROP ROLE plain")

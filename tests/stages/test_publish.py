@@ -1,4 +1,4 @@
-"""Render and publish: of two writers of a run one counts, and what failed leaves nothing."""
+"""Render and publish: of two writers of a run one wins, and a failed run leaves no objects."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def definition(tmp_path: Path, fresh_database: str) -> ReportDefinition:
     return events_report(tmp_path)
 
 
-def test_second_writer_drops_its_files_and_adopts_the_first_ones(
+def test_second_writer_deletes_its_files_and_adopts_the_first(
     definition: ReportDefinition, fresh_database: str, bucket: S3Store
 ) -> None:
     first, second = (aggregate_run(definition, fresh_database, bucket, run_id=run_id) for run_id in ("first", "second"))
@@ -38,13 +38,13 @@ def test_second_writer_drops_its_files_and_adopts_the_first_ones(
     lost = second.publish(files[1], fresh_database)
     assert (won.already_published, lost.already_published) == (False, True)
     assert lost.manifest == won.manifest
-    kept = {file.key for file in won.manifest.files} | {manifest_key("events", first.run.layout.run_key)}
-    assert {entry.key for entry in bucket.list("reports/")} == kept
+    expected = {file.key for file in won.manifest.files} | {manifest_key("events", first.run.layout.run_key)}
+    assert {entry.key for entry in bucket.list("reports/")} == expected
     counted = {summary.object_key for summary in won.manifest.summaries}
     assert {entry.key for entry in bucket.list("summaries/")} == counted
 
 
-def test_run_that_is_published_already_leaves_nothing_of_its_own(
+def test_run_already_published_leaves_no_new_objects(
     definition: ReportDefinition, fresh_database: str, bucket: S3Store
 ) -> None:
     first = aggregate_run(definition, fresh_database, bucket)
@@ -55,22 +55,22 @@ def test_run_that_is_published_already_leaves_nothing_of_its_own(
     assert {entry.key for entry in bucket.list("")} == before
 
 
-def test_publish_tried_again_keeps_the_files_that_count(
+def test_publish_retried_keeps_the_published_files(
     definition: ReportDefinition, fresh_database: str, bucket: S3Store
 ) -> None:
     run = aggregate_run(definition, fresh_database, bucket)
     files = run.render()
     first = run.publish(files, fresh_database)
-    again = run.publish(files, fresh_database)  # as after a kill between manifest and answer
+    again = run.publish(files, fresh_database)  # as after a kill between the manifest and the response
     assert again.manifest == first.manifest
     assert verify_run(first.manifest.run, store=bucket).problems == ()
 
 
 @pytest.mark.parametrize("prefix", ["reports/", "summaries/"])
-def test_run_whose_objects_are_gone_is_not_published(
+def test_run_with_missing_objects_is_not_published(
     definition: ReportDefinition, fresh_database: str, bucket: S3Store, prefix: str
 ) -> None:
-    """As where it had failed, housekeeping took what it left for a killed run's, and it is taken up again then."""
+    """After a failure, garbage collection may have deleted the objects as orphans before the run is retried."""
     run = aggregate_run(definition, fresh_database, bucket)
     files = run.render()
     gone = next(iter(bucket.list(prefix))).key
@@ -89,7 +89,7 @@ def test_render_that_fails_leaves_no_file(definition: ReportDefinition, fresh_da
     assert bucket.client.list_multipart_uploads(Bucket=bucket.bucket).get("Uploads", []) == []
 
 
-def test_manifest_that_is_missing_is_told(bucket: S3Store) -> None:
+def test_missing_manifest_raises_an_error(bucket: S3Store) -> None:
     with pytest.raises(IntegrityError, match="was deleted, or never published"):
         read_manifest(bucket, "events", "0" * 32)
 
@@ -103,7 +103,7 @@ def test_run_without_its_summaries_is_not_published(
     assert bucket.size(manifest_key("events", run.run.layout.run_key)) is None
 
 
-def test_publish_manifest_deleted_after_layout_starts_the_run_again(
+def test_publish_with_manifest_deleted_after_layout_raises_an_error(
     definition: ReportDefinition, fresh_database: str, bucket: S3Store
 ) -> None:
     first = aggregate_run(definition, fresh_database, bucket)
@@ -116,7 +116,7 @@ def test_publish_manifest_deleted_after_layout_starts_the_run_again(
     assert bucket.size(manifest_key("events", again.run.layout.run_key)) is None
 
 
-def test_manifest_and_about_tell_what_plan_files_and_tasks_warn_of(
+def test_manifest_and_about_sheet_contain_all_warnings(
     definition: ReportDefinition, fresh_database: str, bucket: S3Store
 ) -> None:
     run = aggregate_run(definition, fresh_database, bucket)
@@ -126,16 +126,14 @@ def test_manifest_and_about_tell_what_plan_files_and_tasks_warn_of(
     statement = StatementUsage(sql="SELECT ?", calls=11, rows=11, milliseconds=1)
     usage = (replace(TaskMeter("extract", "2013-01").usage(), statements=(statement,)),)
     manifest = run.publish(files, fresh_database, usage=lambda: usage).manifest
-    told = ("The range ends in the future.", "events_2013-02.xlsx: 2 texts were cut.")
-    assert manifest.warnings == told
+    warnings = ("The range ends in the future.", "events_2013-02.xlsx: 2 texts were cut.")
+    assert manifest.warnings == warnings
     assert manifest.usage == usage
     about = sheet_rows(open_workbook(bucket, manifest.files[-1].key), "About")
-    assert set(told) <= {cell for row in about for cell in row}
+    assert set(warnings) <= {cell for row in about for cell in row}
 
 
-def test_manifest_says_what_was_asked_and_what_was_stored_before(
-    tmp_path: Path, fresh_database: str, bucket: S3Store
-) -> None:
+def test_manifest_contains_parameters_and_cache_hits(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
     fill_events(fresh_database)
     definition = events_report(
         tmp_path,
@@ -154,23 +152,23 @@ def test_manifest_says_what_was_asked_and_what_was_stored_before(
     assert [part.stored for part in manifest.partitions] == [True, False, False]
 
 
-def test_publish_whose_summary_cannot_be_stored_leaves_no_run(
+def test_publish_that_cannot_store_the_summary_leaves_no_manifest(
     definition: ReportDefinition, fresh_database: str, bucket: S3Store
 ) -> None:
     run = aggregate_run(definition, fresh_database, bucket)
     files = run.render()
 
-    def refuse(params: dict[str, Any], **_: Any) -> None:
+    def fail(params: dict[str, Any], **_: Any) -> None:
         if params["url_path"].endswith("_summary.xlsx"):
             raise StoreUnavailableError("away")
 
-    bucket.client.meta.events.register("before-call.s3.PutObject", refuse)
+    bucket.client.meta.events.register("before-call.s3.PutObject", fail)
     with pytest.raises(StoreUnavailableError, match="away"):
         run.publish(files, fresh_database)
     assert bucket.size(manifest_key("events", run.run.layout.run_key)) is None
 
 
-def test_summaries_without_rows_are_published_where_rows_would_share_their_workbook(
+def test_single_workbook_without_detail_contains_only_summaries(
     tmp_path: Path, fresh_database: str, bucket: S3Store
 ) -> None:
     fill_events(fresh_database)
@@ -191,7 +189,7 @@ def test_summaries_without_rows_are_published_where_rows_would_share_their_workb
         ("2013-02-03", "2013-02-03", "events_2013-02-03_summary.xlsx"),
     ],
 )
-def test_summary_file_is_named_for_report_and_range(
+def test_summary_file_is_named_after_report_and_date_range(
     definition: ReportDefinition, fresh_database: str, bucket: S3Store, start: str, end: str, name: str
 ) -> None:
     request = request_of(definition, start, end)
@@ -200,20 +198,20 @@ def test_summary_file_is_named_for_report_and_range(
 
 
 @pytest.mark.parametrize(
-    ("change", "fault"),
+    ("change", "reason"),
     [
         (lambda files: files[1:], "events_2013-01.csv is missing among the files of the run"),
         (lambda files: (*files, files[1]), "events_2013-01.xlsx occurs 2 times among the files of the run"),
     ],
 )
-def test_run_is_published_with_each_of_its_files_once_or_not_at_all(
-    tmp_path: Path, fresh_database: str, bucket: S3Store, change: Any, fault: str
+def test_run_with_missing_or_duplicate_files_is_not_published(
+    tmp_path: Path, fresh_database: str, bucket: S3Store, change: Any, reason: str
 ) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path, workbook={"formats": ["csv", "xlsx"]})
     run = aggregate_run(definition, fresh_database, bucket)
     files = run.render()
     assert [file.name for file in files[:2]] == ["events_2013-01.csv", "events_2013-01.xlsx"]
-    with pytest.raises(DamagedObjectError, match=fault):
+    with pytest.raises(DamagedObjectError, match=reason):
         run.publish(change(files), fresh_database)
     assert bucket.size(manifest_key("events", run.run.layout.run_key)) is None

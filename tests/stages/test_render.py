@@ -1,4 +1,4 @@
-"""Render: the files of each shard, or, after an error, nothing at all."""
+"""Render: the files of each shard, or none after an error."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def report(include: Path, **workbook: Any) -> ReportDefinition:
 
 
 def store_rows(store: S3Store, key: str, notes: list[str], *, group_rows: int) -> Upload:
-    """Stores a partition's rows and returns the upload, which knows their size and checksums."""
+    """Stores the rows of a partition and returns the upload with their size and checksums."""
     schema = storage_schema(COLUMNS)
     table = pa.table([pa.array([0] * len(notes), schema.field("at").type), pa.array(notes)], schema=schema)
     with store.open_upload(key) as upload, pq.ParquetWriter(upload, schema, use_dictionary=False) as writer:
@@ -44,7 +44,7 @@ def store_rows(store: S3Store, key: str, notes: list[str], *, group_rows: int) -
 def staged_run(
     definition: ReportDefinition, store: S3Store, notes: list[str], *, group_rows: int, end: str = "2013-03-31"
 ) -> LaidOutRun:
-    """Stages the months from January on, each with the same rows."""
+    """Stages the months from January on, all with the same rows."""
     request = request_of(definition, end=end)
     months = request.date_range.partitions(definition.partition)
     plan = RunPlan(request=request, source_digest="d" * 32, columns=COLUMNS)
@@ -70,100 +70,100 @@ def shards(laid_out: LaidOutRun) -> tuple[WorkbookShard, ...]:
     return tuple(shard for group in laid_out.groups for shard in group)
 
 
-def tear(store: S3Store, key: str) -> None:
-    """Overwrites some of the second row group's values."""
+def damage(store: S3Store, key: str) -> None:
+    """Overwrites some values of the second row group."""
     body = store.read(key, max_bytes=1 << 30)
     assert body is not None
     column = pq.read_metadata(io.BytesIO(body)).row_group(1).column(1)
-    # Neither the start nor the end: the first row group and the footer have blocks of checksums in common with them.
+    # In the middle, because the checksum blocks at both ends also cover the first row group and the footer
     middle = column.data_page_offset + column.total_compressed_size // 2
     store.put(key, body[:middle] + b"\xff" * 100 + body[middle + 100 :])
 
 
-def left(store: S3Store) -> tuple[list[str], list[str]]:
-    """Returns what is below ``reports/``, and the uploads that are still open."""
+def remaining(store: S3Store) -> tuple[list[str], list[str]]:
+    """Returns the objects below ``reports/`` and the unfinished multipart uploads."""
     uploads = store.client.list_multipart_uploads(Bucket=store.bucket).get("Uploads", [])
     return [entry.key for entry in store.list("reports/")], [upload["Key"] for upload in uploads]
 
 
-def calls_of(store: S3Store, operation: str) -> list[str]:
-    """Returns a list to which each call of an operation adds itself from now on."""
+def record_calls(store: S3Store, operation: str) -> list[str]:
+    """Returns a list to which every later call of an operation is appended."""
     calls: list[str] = []
     store.client.meta.events.register(f"before-call.s3.{operation}", lambda **_: calls.append(operation))
     return calls
 
 
-# So many rows, before those that are torn, that the upload has begun: a part has 8 MiB, a Parquet row group 64 MB, and
-# sheets are written some batches after they were read.
+# Enough rows before the damaged ones that the upload has begun: a part has 8 MiB, a Parquet row group 64 MB, and
+# sheets are written several batches after they were read.
 @pytest.mark.parametrize(("file_format", "group_rows"), [("xlsx", 62_000), ("csv", 14_000), ("parquet", 46_000)])
-def test_render_torn_rows_in_the_middle_leave_no_object_and_no_open_upload(
+def test_render_with_damaged_rows_leaves_no_object_and_no_upload(
     tmp_path: Path, bucket: S3Store, file_format: str, group_rows: int
 ) -> None:
     definition = report(tmp_path, split="none", formats=[file_format])
     notes = [hashlib.shake_256(str(n).encode()).hexdigest(NOTE_LETTERS // 2) for n in range(group_rows + 5_000)]
     laid_out = staged_run(definition, bucket, notes, group_rows=group_rows, end="2013-01-31")
-    tear(bucket, laid_out.run.partitions[0].object_key)
-    begun, aborted = calls_of(bucket, "CreateMultipartUpload"), calls_of(bucket, "AbortMultipartUpload")
+    damage(bucket, laid_out.run.partitions[0].object_key)
+    begun, aborted = record_calls(bucket, "CreateMultipartUpload"), record_calls(bucket, "AbortMultipartUpload")
     with pytest.raises(IntegrityError, match=r"2013-01\.parquet does not match its checksum"):
         render_workbooks(definition, laid_out.run, shards(laid_out), store=bucket)
     assert (len(begun), len(aborted)) == (1, 1)
-    assert left(bucket) == ([], [])
+    assert remaining(bucket) == ([], [])
 
 
 @pytest.mark.parametrize("file_format", ["xlsx", "csv", "parquet"])
-def test_render_error_in_a_later_share_leaves_no_file_of_earlier_ones(
+def test_render_error_in_a_later_shard_leaves_no_earlier_file(
     tmp_path: Path, bucket: S3Store, file_format: str
 ) -> None:
     definition = report(tmp_path, split="partition", formats=[file_format])
     laid_out = staged_run(definition, bucket, ["a", "b", "c", "d"] * 1_000, group_rows=2_000)
-    tear(bucket, laid_out.run.partitions[2].object_key)
+    damage(bucket, laid_out.run.partitions[2].object_key)
     with pytest.raises(IntegrityError, match=r"2013-03\.parquet does not match its checksum"):
         render_workbooks(definition, laid_out.run, shards(laid_out), store=bucket)
-    assert left(bucket) == ([], [])
+    assert remaining(bucket) == ([], [])
 
 
-def test_render_answer_lost_in_a_later_format_leaves_no_file(tmp_path: Path, bucket: S3Store) -> None:
+def test_render_response_lost_in_a_later_format_leaves_no_file(tmp_path: Path, bucket: S3Store) -> None:
     definition = report(tmp_path, split="none", formats=["csv", "parquet", "xlsx"])
     laid_out = staged_run(definition, bucket, ["a"] * 10, group_rows=10)
-    lose_answers(bucket, ending=".xlsx")
+    lose_responses(bucket, ending=".xlsx")
     with pytest.raises(StoreUnavailableError, match="the answer was lost"):
         render_workbooks(definition, laid_out.run, shards(laid_out), store=bucket)
-    assert left(bucket) == ([], [])
+    assert remaining(bucket) == ([], [])
 
 
-def lose_answers(store: S3Store, *, ending: str) -> None:
-    """Lets the store take an object of such a key, but its answer be lost."""
-    asked: list[str] = []
+def lose_responses(store: S3Store, *, ending: str) -> None:
+    """Makes the store accept objects with such a key, but lose its response."""
+    paths: list[str] = []
 
-    def ask(params: dict[str, Any], **_: Any) -> None:
-        asked.append(params["url_path"])
+    def record(params: dict[str, Any], **_: Any) -> None:
+        paths.append(params["url_path"])
 
     def lose(**_: Any) -> None:
-        if asked[-1].endswith(ending):
+        if paths[-1].endswith(ending):
             raise StoreUnavailableError("the answer was lost")
 
-    store.client.meta.events.register("before-call.s3.PutObject", ask)
+    store.client.meta.events.register("before-call.s3.PutObject", record)
     store.client.meta.events.register("after-call.s3.PutObject", lose)
 
 
-def test_render_of_several_shares_and_formats_keeps_all_their_files(tmp_path: Path, bucket: S3Store) -> None:
+def test_render_of_several_shards_and_formats_keeps_all_files(tmp_path: Path, bucket: S3Store) -> None:
     definition = report(tmp_path, split="partition", formats=["csv", "parquet", "xlsx"])
     laid_out = staged_run(definition, bucket, ["a"] * 10, group_rows=10)
     files = render_workbooks(definition, laid_out.run, shards(laid_out), store=bucket)
-    assert sorted(file.key for file in files) == left(bucket)[0]
+    assert sorted(file.key for file in files) == remaining(bucket)[0]
     assert len(files) == 9
 
 
-def test_file_has_its_own_days_and_the_type_of_its_format(tmp_path: Path, bucket: S3Store) -> None:
+def test_file_has_its_dates_and_the_content_type_of_its_format(tmp_path: Path, bucket: S3Store) -> None:
     definition = report(tmp_path, split="partition", formats=["csv", "parquet", "xlsx"])
     laid_out = staged_run(definition, bucket, ["a"], group_rows=1)
     for file in render_workbooks(definition, laid_out.run, shards(laid_out)[1:2], store=bucket):
         assert (file.start.isoformat(), file.end.isoformat()) == ("2013-02-01", "2013-02-28")
-        found = bucket.client.head_object(Bucket=bucket.bucket, Key=file.key)["ContentType"]
-        assert found == CONTENT_TYPES[file.name.rpartition(".")[2]]
+        content_type = bucket.client.head_object(Bucket=bucket.bucket, Key=file.key)["ContentType"]
+        assert content_type == CONTENT_TYPES[file.name.rpartition(".")[2]]
 
 
-def test_text_that_was_cut_is_told_by_the_file_and_its_about(tmp_path: Path, bucket: S3Store) -> None:
+def test_truncated_text_is_noted_in_the_file_and_its_about_sheet(tmp_path: Path, bucket: S3Store) -> None:
     definition = report(tmp_path, split="none", formats=["xlsx"])
     laid_out = staged_run(definition, bucket, ["a" * 40_000], group_rows=1, end="2013-01-31")
     (file,) = render_workbooks(definition, laid_out.run, shards(laid_out), store=bucket)
@@ -172,21 +172,19 @@ def test_text_that_was_cut_is_told_by_the_file_and_its_about(tmp_path: Path, buc
     assert file.notes[0] in {cell for row in about for cell in row}
 
 
-def test_render_that_is_interrupted_leaves_no_file(
-    tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(*_: Any, **__: Any) -> int:
+def test_interrupted_render_leaves_no_file(tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: Any, **__: Any) -> int:
         raise KeyboardInterrupt
 
     definition = report(tmp_path, split="none", formats=["csv", "parquet"])
     laid_out = staged_run(definition, bucket, ["a"], group_rows=1)
-    monkeypatch.setattr("quire.stages.render.write_parquet", interrupted)
+    monkeypatch.setattr("quire.stages.render.write_parquet", interrupt)
     with pytest.raises(KeyboardInterrupt):
         render_workbooks(definition, laid_out.run, shards(laid_out), store=bucket)
-    assert left(bucket) == ([], [])
+    assert remaining(bucket) == ([], [])
 
 
-def test_workbook_says_when_its_run_was_asked_for_and_its_own_days(tmp_path: Path, bucket: S3Store) -> None:
+def test_workbook_properties_contain_request_time_and_dates(tmp_path: Path, bucket: S3Store) -> None:
     definition = report(tmp_path, split="partition", formats=["xlsx"])
     laid_out = staged_run(definition, bucket, ["a"], group_rows=1)
     request = replace(laid_out.run.plan.request, made_at="2013-04-01T06:00:00+00:00")
