@@ -1,4 +1,4 @@
-"""The stack of docker-compose.yaml with three workers, the demo's flights, and a report of five times as many rows."""
+"""Runs docker-compose.yaml with three workers, the flights of the demo, and a report with five times as many rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WORKERS = 3
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The base images that everything else is built from, by the setting that names each."""
+    """The base images, by the setting that names each."""
     reason = engine.missing() or standins.why_not()
     if reason:
         pytest.skip(reason)
@@ -34,17 +34,17 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def stack(images: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerStack]:
-    """The stack, whose workers are all well."""
+    """The stack with all workers running."""
     folder = tmp_path_factory.mktemp("containers")
     name = f"quire-test-{uuid.uuid4().hex[:8]}"
     settings = write_settings(folder, name, images)
     compose = CLONE / "docker-compose.yaml"
-    more = folder / "more.yaml"
+    override = folder / "override.yaml"
     include = write_reports(folder / "include")
     services = ("apiserver", "scheduler", "dag-processor", "triggerer", "worker")
     mounted = {"volumes": [f"{include}:/opt/airflow/include:ro"]}
-    more.write_text(yaml.safe_dump({"services": {f"airflow-{service}": mounted for service in services}}))
-    project = engine.Project(name, settings, [compose, more])
+    override.write_text(yaml.safe_dump({"services": {f"airflow-{service}": mounted for service in services}}))
+    project = engine.Project(name, settings, [compose, override])
     running = ContainerStack(project, settings=dict(read_settings(settings)))
     try:
         project.compose("--profile", "demo", "build")
@@ -60,7 +60,7 @@ def stack(images: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def write_settings(folder: Path, name: str, images: Mapping[str, str]) -> Path:
-    """Writes what stands for .env by the clone's own script, with ports and images of this project's own."""
+    """Writes a .env with the clone's script, and sets the ports and images of this project."""
     clone = folder / "clone"
     (clone / "containers").mkdir(parents=True)
     for file in ("containers/new-secrets.sh", ".env.example"):
@@ -77,18 +77,20 @@ def write_settings(folder: Path, name: str, images: Mapping[str, str]) -> Path:
         **images,
     }
     path = clone / ".env"
-    kept = [line for line in path.read_text().splitlines() if line.partition("=")[0] not in changes]
-    path.write_text("".join(f"{line}\n" for line in [*kept, *(f"{key}={value}" for key, value in changes.items())]))
+    unchanged = [line for line in path.read_text().splitlines() if line.partition("=")[0] not in changes]
+    path.write_text(
+        "".join(f"{line}\n" for line in [*unchanged, *(f"{key}={value}" for key, value in changes.items())])
+    )
     return path
 
 
 def read_settings(path: Path) -> list[tuple[str, str]]:
-    """Returns the settings of such a file."""
+    """Returns the settings of an environment file."""
     return re.findall(r"^(\w+)=(.*)$", path.read_text(), re.MULTILINE)
 
 
 def write_reports(include: Path) -> Path:
-    """Copies the clone's reports, and adds one of many rows in one workbook, which takes a while."""
+    """Copies the reports of the clone, and adds one whose single workbook has many rows and takes long to render."""
     shutil.copytree(CLONE / "include", include)
     flights = yaml.safe_load((include / "reports" / "flights.yaml").read_text())
     sql = (include / "sql" / "flights" / "extract.sql").read_text()

@@ -1,4 +1,4 @@
-"""The Docker engine, and one project of docker-compose.yaml under names, ports and secrets of its own."""
+"""The Docker engine, and a project of docker-compose.yaml with separate names, ports and secrets."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from quire.settings import CLONE
 
 
 def missing() -> str | None:
-    """Returns why nothing can be run here, if so."""
+    """Returns why the container tests cannot run, or None."""
     if shutil.which("docker") is None:
         return "there is no docker command"
     if _compose() is None:
         return "there is neither docker compose nor docker-compose"
     answer = subprocess.run(["docker", "version"], capture_output=True, text=True, check=False)
-    return f"no Docker engine answers: {answer.stderr.strip()}" if answer.returncode else None
+    return f"the Docker engine is unavailable: {answer.stderr.strip()}" if answer.returncode else None
 
 
 def docker(*arguments: str, **options: Any) -> str:
-    """Runs a docker command and returns what it says."""
+    """Runs a docker command and returns its output."""
     return _run(["docker", *arguments], **options)
 
 
 def has_image(name: str) -> bool:
-    """Whether the engine has an image."""
+    """Returns whether the engine has an image."""
     return not subprocess.run(["docker", "image", "inspect", name], capture_output=True, check=False).returncode
 
 
 def label_of(image: str, label: str) -> str:
-    """Returns one of an image's labels."""
+    """Returns a label of an image."""
     return docker("image", "inspect", "--format", f'{{{{index .Config.Labels "{label}"}}}}', image).strip()
 
 
 class Project:
-    """The containers of docker-compose.yaml under a name.
+    """The containers of docker-compose.yaml under a project name.
 
     Args:
-        name: of the project.
-        environment_file: what stands for .env.
-        files: compose files, the first one first.
+        name: the project name.
+        environment_file: the file to use as .env.
+        files: the compose files; later ones override earlier ones.
     """
 
     def __init__(self, name: str, environment_file: Path, files: Sequence[Path]) -> None:
@@ -58,15 +58,15 @@ class Project:
 
     @property
     def network(self) -> str:
-        """The network that all containers are in."""
+        """The network of all containers."""
         return f"{self.name}_default"
 
     def compose(self, *arguments: str) -> str:
-        """Runs a compose command and returns what it says."""
+        """Runs a compose command and returns its output."""
         return _run([*self._command, *arguments])
 
     def containers(self, service: str, *, every: bool = False) -> list[str]:
-        """Returns the ids of a service's containers: those that run, or those that have ended too."""
+        """Returns the ids of a service's running containers, or of all if ``every``."""
         labels = {"project": self.name, "service": service}
         filters = [
             part for key, value in labels.items() for part in ("--filter", f"label=com.docker.compose.{key}={value}")
@@ -74,12 +74,12 @@ class Project:
         return docker("ps", "--quiet", *(["--all"] if every else []), *filters).split()
 
     def state(self, container: str) -> Mapping[str, Any]:
-        """Returns what the engine tells of a container."""
-        found: dict[str, Any] = json.loads(docker("inspect", container))[0]
-        return found
+        """Returns the engine's description of a container."""
+        state: dict[str, Any] = json.loads(docker("inspect", container))[0]
+        return state
 
     def remove(self) -> None:
-        """Ends it, with its data."""
+        """Removes the containers and their data."""
         self.compose("--profile", "demo", "down", "--volumes", "--remove-orphans", "--timeout", "5")
 
 

@@ -1,4 +1,4 @@
-"""The running stack: its Airflow, its store as the host reaches it, its containers."""
+"""The running stack: Airflow, the store as seen from the host, and the containers."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ CELERY = "airflow.providers.celery.executors.celery_executor.app"
 
 
 class ContainerStack:
-    """A stack.
+    """A running stack.
 
     Args:
         project: its containers.
-        settings: what its .env says.
+        settings: the settings of its .env.
     """
 
     def __init__(self, project: Project, *, settings: Mapping[str, str]) -> None:
@@ -41,14 +41,14 @@ class ContainerStack:
         self.store_url = f"http://localhost:{settings['S3_PORT']}"
 
     def client(self) -> httpx.Client:
-        """Returns a client of Airflow and of the portal in it."""
+        """Returns a client of Airflow and the portal."""
         credentials = {"username": self._settings["QUIRE_ADMIN"], "password": self._settings["QUIRE_ADMIN_PASSWORD"]}
         answer = httpx.post(f"{self.url}/auth/token", json=credentials, timeout=60).raise_for_status()
         headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
         return httpx.Client(base_url=self.url, headers=headers, timeout=60)
 
     def store(self) -> S3Store:
-        """Returns the bucket, as it is reached from the host."""
+        """Returns the bucket, with the host's address of the store."""
         key = self._settings["S3_PASSWORD"]
         return S3Store(
             StoreSettings(
@@ -57,44 +57,44 @@ class ContainerStack:
         )
 
     def wait_until_ready(self, *, workers: int) -> None:
-        """Waits until every worker answers Celery, and both reports have their DAGs."""
+        """Waits until all workers respond to Celery and both reports have DAGs."""
         deadline = time.monotonic() + SECONDS_TO_START
 
         def ready() -> bool:
             try:
                 with self.client() as client:
-                    found = {dag["dag_id"] for dag in client.get("/api/v2/dags").raise_for_status().json()["dags"]}
+                    dags = {dag["dag_id"] for dag in client.get("/api/v2/dags").raise_for_status().json()["dags"]}
             except httpx.HTTPError:
                 return False
-            return {"flights", "many"} <= found and self.workers_that_answer() >= workers
+            return {"flights", "many"} <= dags and self.workers_that_answer() >= workers
 
         wait_for(ready, deadline=deadline, what=lambda: self.project.compose("ps"))
 
     def workers_that_answer(self) -> int:
-        """Returns how many workers answer Celery: sooner than the engine's own health checks, which are rare."""
+        """Returns the number of workers that respond to Celery. The engine's health checks are too infrequent."""
         running = self.project.containers("airflow-worker")
         if not running:
             return 0
-        ask = ["exec", running[0], "celery", "--app", CELERY, "inspect", "ping", "--timeout", "5"]
-        answer = subprocess.run(["docker", *ask], capture_output=True, text=True, check=False)
+        ping = ["exec", running[0], "celery", "--app", CELERY, "inspect", "ping", "--timeout", "5"]
+        answer = subprocess.run(["docker", *ping], capture_output=True, text=True, check=False)
         return answer.stdout.count("pong")
 
     def containers_by_hostname(self) -> dict[str, str]:
-        """Returns each worker's container by the name that Airflow knows it by."""
+        """Returns the containers of the workers by their hostnames in Airflow."""
         ids = self.project.containers("airflow-worker")
-        return {str(self.project.state(found)["Config"]["Hostname"]): found for found in ids}
+        return {str(self.project.state(container)["Config"]["Hostname"]): container for container in ids}
 
     def trigger(self, client: httpx.Client, report: str, **conf: Any) -> str:
-        """Starts a run over Airflow's API and returns its id."""
-        asked = {"logical_date": None, "conf": conf}
-        answer = client.post(f"/api/v2/dags/{report}/dagRuns", json=asked)
+        """Starts a run through Airflow's API and returns its id."""
+        body = {"logical_date": None, "conf": conf}
+        answer = client.post(f"/api/v2/dags/{report}/dagRuns", json=body)
         return str(answer.raise_for_status().json()["dag_run_id"])
 
     def wait_for_run(self, client: httpx.Client, dag_id: str, run_id: str) -> None:
         """Waits until a run has succeeded."""
         state = ""
 
-        def over() -> bool:
+        def has_ended() -> bool:
             nonlocal state
             try:
                 state = client.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}").raise_for_status().json()["state"]
@@ -103,45 +103,45 @@ class ContainerStack:
             return state in ENDED
 
         deadline = time.monotonic() + SECONDS_OF_A_RUN
-        wait_for(over, deadline=deadline, what=lambda: str(self.tasks(client, dag_id, run_id)))
+        wait_for(has_ended, deadline=deadline, what=lambda: str(self.tasks(client, dag_id, run_id)))
         assert state == "success", self.tasks(client, dag_id, run_id)
 
     def finish(self, client: httpx.Client, report: str, run_id: str) -> dict[str, Any]:
-        """Waits until a report's run has succeeded, and returns what publish returned."""
+        """Waits until a run has succeeded and returns the result of publish."""
         self.wait_for_run(client, report, run_id)
         entries = f"/api/v2/dags/{report}/dagRuns/{run_id}/taskInstances/publish/xcomEntries"
         entry = client.get(f"{entries}/return_value", params={"deserialize": False})
-        found: dict[str, Any] = entry.raise_for_status().json()["value"]
-        return found
+        result: dict[str, Any] = entry.raise_for_status().json()["value"]
+        return result
 
     def tasks(self, client: httpx.Client, report: str, run_id: str) -> list[dict[str, Any]]:
-        """Returns what Airflow knows of a run's tasks."""
+        """Returns the tasks of a run."""
         path = f"/api/v2/dags/{report}/dagRuns/{run_id}/taskInstances"
         listed = client.get(path, params={"limit": 100}).raise_for_status().json()["task_instances"]
-        kept = ("task_id", "map_index", "state", "hostname", "try_number", "duration")
-        return [{name: task[name] for name in kept} for task in listed]
+        fields = ("task_id", "map_index", "state", "hostname", "try_number", "duration")
+        return [{name: task[name] for name in fields} for task in listed]
 
     def uploads(self, report: str) -> set[tuple[str, str]]:
-        """Returns key and id of each upload that has begun and not ended."""
+        """Returns the keys and ids of the unfinished uploads."""
         store = self.store()
         listed = store.client.list_multipart_uploads(Bucket=store.bucket, Prefix=f"reports/{report}/")
-        return {(found["Key"], found["UploadId"]) for found in listed.get("Uploads", [])}
+        return {(upload["Key"], upload["UploadId"]) for upload in listed.get("Uploads", [])}
 
-    def host_of_upload(self, client: httpx.Client, report: str, run_id: str, *, known: set[tuple[str, str]]) -> str:
-        """Waits until a render has uploaded a part of its file, and returns its worker's name.
+    def host_of_upload(self, client: httpx.Client, report: str, run_id: str, *, ignored: set[tuple[str, str]]) -> str:
+        """Waits until a render task has uploaded a part of its file, and returns the hostname of its worker.
 
         Args:
-            client: of Airflow.
-            report: its report.
-            run_id: of the run.
-            known: uploads of others, such as those of workers that were killed.
+            client: a client of Airflow.
+            report: the report.
+            run_id: the run.
+            ignored: uploads of other tasks, such as those of killed workers.
         """
         store = self.store()
 
         def uploads() -> bool:
             return any(
                 store.client.list_parts(Bucket=store.bucket, Key=key, UploadId=upload).get("Parts")
-                for key, upload in self.uploads(report) - known
+                for key, upload in self.uploads(report) - ignored
             )
 
         wait_for(uploads, deadline=time.monotonic() + SECONDS_OF_A_RUN, what=lambda: "no render uploads anything")
@@ -151,30 +151,30 @@ class ContainerStack:
         )
 
     def objects(self, report: str) -> set[str]:
-        """Returns the keys of everything that belongs to runs of a report."""
+        """Returns the keys of all objects of a report's runs."""
         return {entry.key for entry in self.store().list(f"reports/{report}/")}
 
 
 def wait_for(done: Callable[[], bool], *, deadline: float, what: Callable[[], str]) -> None:
-    """Waits until something is so."""
+    """Polls a condition until it is true, and fails at the deadline."""
     while not done():
         assert time.monotonic() < deadline, what()
         time.sleep(0.5)
 
 
 def digests_of_cells(body: bytes) -> dict[str, str]:
-    """Returns a digest of each part that rows are in: of every cell of the workbook but those of the sheet About.
+    """Returns digests of the large sheets and of the shared strings, without those of the sheet About.
 
-    The shared strings are digested without those of About, which tells when the run was made.
+    About contains the time of the run, so its cells differ between equal runs.
     """
     about = CalamineWorkbook.from_filelike(BytesIO(body)).get_sheet_by_name("About").to_python()
-    told = {str(cell) for row in about for cell in row}
+    excluded = {str(cell) for row in about for cell in row}
     with zipfile.ZipFile(BytesIO(body)) as package:
-        parts = [found for found in package.infolist() if SHEET.fullmatch(found.filename)]
-        found = {part.filename: _digest(package, part) for part in parts if part.file_size > MIN_SHEET_BYTES}
+        parts = [entry for entry in package.infolist() if SHEET.fullmatch(entry.filename)]
+        digests = {part.filename: _digest(package, part) for part in parts if part.file_size > MIN_SHEET_BYTES}
         strings = re.findall(r"<si>(.*?)</si>", package.read("xl/sharedStrings.xml").decode(), re.DOTALL)
-    kept = ["" if unescape(re.sub(r"<[^>]*>", "", text)) in told else text for text in strings]
-    return {**found, "strings": hashlib.sha256("\n".join(kept).encode()).hexdigest()}
+    texts = ["" if unescape(re.sub(r"<[^>]*>", "", text)) in excluded else text for text in strings]
+    return {**digests, "strings": hashlib.sha256("\n".join(texts).encode()).hexdigest()}
 
 
 def _digest(package: zipfile.ZipFile, part: zipfile.ZipInfo) -> str:

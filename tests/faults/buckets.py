@@ -1,4 +1,4 @@
-"""What a bucket holds, read without the code under test: objects, manifests, cells."""
+"""Reads the objects, manifests and cells of a bucket without the code under test."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import Any
 from python_calamine import CalamineWorkbook
 from quire.object_store.s3_store import S3Store
 
-OF_A_RUN = ("About", "Files")  # sheets that tell when a run was made, and how large its files are
+OF_A_RUN = ("About", "Files")  # sheets with the time of a run and the sizes of its files
 _RANDOM = re.compile(r"[0-9a-f]{12,}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedState:
-    """What readers find in a bucket.
+    """What readers see in a bucket.
 
     Attributes:
-        manifests: the bytes of each, by key.
-        cells: of each file that a manifest names, by the manifest's key and the file's name.
-        layout: how many objects there are of each name, digests and random numbers left out.
+        manifests: the bytes of each manifest by key.
+        cells: the cells of each file in a manifest, by the manifest's key and the file's name.
+        layout: the number of objects by key, without digests and random numbers.
     """
 
     manifests: dict[str, bytes]
@@ -34,13 +34,13 @@ class PublishedState:
 
 
 def keys_of(store: S3Store) -> list[str]:
-    """Returns every key."""
+    """Returns all keys."""
     pages = store.client.get_paginator("list_objects_v2").paginate(Bucket=store.bucket)
     return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
 
 
 def read_object(store: S3Store, key: str) -> bytes | None:
-    """Returns an object's bytes, or None where there is none."""
+    """Returns the bytes of an object, or None if it does not exist."""
     try:
         return store.client.get_object(Bucket=store.bucket, Key=key)["Body"].read()
     except store.client.exceptions.NoSuchKey:
@@ -48,7 +48,7 @@ def read_object(store: S3Store, key: str) -> bytes | None:
 
 
 def empty(store: S3Store) -> None:
-    """Deletes every object, and aborts every upload."""
+    """Deletes all objects and aborts all uploads."""
     if keys := keys_of(store):
         objects = [{"Key": key} for key in keys]
         store.client.delete_objects(Bucket=store.bucket, Delete={"Objects": objects, "Quiet": True})  # type: ignore[typeddict-item]
@@ -57,11 +57,11 @@ def empty(store: S3Store) -> None:
 
 
 def read_state(store: S3Store) -> tuple[PublishedState, list[str]]:
-    """Returns what a bucket holds, and each object of a manifest that is not what the manifest says."""
+    """Returns the state of a bucket, and the objects that differ from their manifest."""
     keys = keys_of(store)
     manifests: dict[str, bytes] = {}
     cells: dict[tuple[str, str], Any] = {}
-    faults: list[str] = []
+    problems: list[str] = []
     for key in keys:
         if not key.endswith("/manifest.json"):
             continue
@@ -71,12 +71,12 @@ def read_state(store: S3Store) -> tuple[PublishedState, list[str]]:
         for named, size, sha256 in _named(manifest):
             body = bodies[named] = read_object(store, named)
             if body is None:
-                faults.append(f"{named} is missing")
+                problems.append(f"{named} is missing")
             elif (len(body), hashlib.sha256(body).hexdigest()) != (size, sha256):
-                faults.append(f"{named} is not what its manifest says")
+                problems.append(f"{named} is not what its manifest says")
         for file in manifest["files"]:
             cells[key, file["name"]] = cells_of(file["name"], bodies[file["key"]] or b"")
-    return PublishedState(manifests=manifests, cells=cells, layout=Counter(map(plain, keys))), faults
+    return PublishedState(manifests=manifests, cells=cells, layout=Counter(map(plain, keys))), problems
 
 
 def plain(key: str) -> str:
@@ -90,7 +90,7 @@ def cells_of(name: str, body: bytes) -> Any:
         return body
     try:
         workbook = CalamineWorkbook.from_filelike(io.BytesIO(body))
-    except Exception as error:  # calamine's own kinds
+    except Exception as error:  # calamine has several kinds
         return f"unreadable: {error}"
     return {
         sheet: workbook.get_sheet_by_name(sheet).to_python(skip_empty_area=False)

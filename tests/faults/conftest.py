@@ -1,4 +1,4 @@
-"""The servers that the fault matrix runs against."""
+"""The servers of the fault matrix."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.faults.world import World
 def matrix(
     tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer, s3_server: S3Server
 ) -> Iterator[Matrix]:
-    """The fault matrix, with buckets and databases of its own."""
+    """The fault matrix with separate buckets and databases."""
     world = World(tmp_path_factory.mktemp("faults"), postgres_server, s3_server)
     try:
         yield Matrix(world)

@@ -1,4 +1,4 @@
-"""The counts of a run of the fault matrix, as tables for docs/explanation/reliability.md."""
+"""Counts the results of the fault matrix, as tables for docs/explanation/reliability.md."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ COLUMNS = ("succeeded", "failed", "killed", "not reached", "broken")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Prints how many cases of each fault, and of each scenario, ended how."""
+    """Prints the number of cases by outcome, for each fault and each scenario."""
     reports = [report for reports in terminalreporter.stats.values() for report in reports]
-    found = [
+    outcomes = [
         value
         for report in reports
         if getattr(report, "when", None) == "call"
         for name, value in report.user_properties
         if name == OUTCOMES
     ]
-    if found:
+    if outcomes:
         terminalreporter.section("fault matrix")
         for kind in ("fault", "scenario"):
-            for line in (*count_table(kind, found), ""):
+            for line in (*count_table(kind, outcomes), ""):
                 terminalreporter.write_line(line)
 
 
-def count_table(kind: str, found: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Gives the lines of a Markdown table of counts, by ``fault`` or by ``scenario``."""
+def count_table(kind: str, results: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yields the lines of a Markdown table of counts, by ``fault`` or by ``scenario``."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for outcomes in found:
+    for outcomes in results:
         for name in (outcomes[kind], "all"):
             counts[name].update({column: outcomes.get(column, 0) for column in COLUMNS})
     total = counts.pop("all")

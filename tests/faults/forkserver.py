@@ -1,8 +1,8 @@
-"""Processes that run Quire's commands: each is forked from one that has loaded the code, and may be killed.
+"""Runs Quire's commands in processes forked from one that has loaded the code. They may be killed.
 
-``python -m tests.faults.forkserver SOCKET`` serves a Unix socket. A connection is one process: the client sends its
-environment and its command as a line of JSON; it receives the process id, and then the result. Where the process is
-killed, the connection ends without one.
+``python -m tests.faults.forkserver SOCKET`` serves a Unix socket. Each connection is one process: the client sends its
+environment and command as a line of JSON, and receives the process id and then the result. If the process is killed,
+the connection ends without a result.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LOADED = (
 
 
 def run_command(arguments: list[str]) -> int:
-    """Runs ``quire`` and returns its exit status; ``gc DAYS`` sweeps as if it were so many days later."""
+    """Runs ``quire`` and returns its exit status. ``gc DAYS`` collects garbage as if DAYS days had passed."""
     from quire.cli import app as cli
 
     if arguments[0] == "gc":
@@ -54,7 +54,7 @@ def run_command(arguments: list[str]) -> int:
 
 
 def collect(*, later: timedelta) -> int:
-    """Does what ``quire gc`` does in the bucket, at another time."""
+    """Does what ``quire gc`` does in the bucket, at a later time."""
     from quire.errors import ReportError
     from quire.object_store.s3_store import S3Store
     from quire.report.catalog import load_catalog
@@ -71,17 +71,17 @@ def collect(*, later: timedelta) -> int:
 
 
 class Child(socketserver.StreamRequestHandler):
-    """Runs in a process of its own, which ForkingMixIn has forked."""
+    """Handles a connection in the process that ForkingMixIn forked for it."""
 
     def handle(self) -> None:
-        """Runs one command and sends its result."""
+        """Runs a command and sends its result."""
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        wanted = json.loads(self.rfile.readline())
+        request = json.loads(self.rfile.readline())
         self._send({"pid": os.getpid()})
-        os.environ.update(wanted["environment"])
+        os.environ.update(request["environment"])
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err):
-            status = run_command(wanted["arguments"])
+            status = run_command(request["arguments"])
         self._send({"status": status, "stdout": out.getvalue(), "stderr": err.getvalue()})
 
     def _send(self, value: dict[str, Any]) -> None:
@@ -98,7 +98,7 @@ class ForkServer(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
 
 
 def warm_up() -> None:
-    """Loads what every command loads, without starting a thread: processes are forked from here."""
+    """Imports the modules of all commands without starting a thread, because processes are forked from here."""
     for module in LOADED:
         importlib.import_module(module)
     from botocore import session
@@ -106,17 +106,17 @@ def warm_up() -> None:
     from quire.report.catalog import load_catalog
     from quire.settings import StoreSettings, include_folder
 
-    # What it reads is the same for every client, and is most of what a short command takes.
+    # Its data is the same for every client, and loading it takes most of the time of a short command
     session.create_loader = functools.cache(session.create_loader)
     connection = "aws://key:secret@/?endpoint_url=http%3A%2F%2F127.0.0.1&region_name=us-east-1"
-    S3Store(StoreSettings.from_uri(connection, bucket="none")).client.meta  # noqa: B018 - made when it is asked for
+    S3Store(StoreSettings.from_uri(connection, bucket="none")).client.meta  # noqa: B018 - created on access
     load_catalog(include_folder())
     assert threading.active_count() == 1
     gc.freeze()
 
 
 def main() -> None:
-    """Serves until it is ended."""
+    """Serves until the process is terminated."""
     warm_up()
     with ForkServer(sys.argv[1], Child) as server:
         print("ready", flush=True)

@@ -1,4 +1,4 @@
-"""HTTP/1.1 messages as they travel, read whole: enough of the protocol for a proxy before an S3 server."""
+"""Reads complete HTTP/1.1 messages: enough of the protocol for a proxy before an S3 server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Message:
     body: bytes
 
     def header(self, name: str) -> str | None:
-        """Returns the value of a header, whose name is compared without regard to case."""
+        """Returns the value of a header. ``name`` is in lower case."""
         return next((value for other, value in self.headers if other.lower() == name), None)
 
     def to_bytes(self) -> bytes:
@@ -36,11 +36,11 @@ def read_request(stream: BinaryIO, *, reply_to_expect: BinaryIO) -> Message | No
     if head is None:
         return None
     first_line, headers = head
-    kept = [(name, value) for name, value in headers if name.lower() != "expect"]
-    if len(kept) < len(headers):
+    remaining = [(name, value) for name, value in headers if name.lower() != "expect"]
+    if len(remaining) < len(headers):
         reply_to_expect.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         reply_to_expect.flush()
-    return _with_body(stream, first_line, kept)
+    return _with_body(stream, first_line, remaining)
 
 
 def read_response(stream: BinaryIO, *, method: str) -> Message:
@@ -74,8 +74,8 @@ def _with_body(stream: BinaryIO, first_line: str, headers: Sequence[tuple[str, s
     fields = {name.lower(): value for name, value in headers}
     if fields.get("transfer-encoding", "").lower() == "chunked":
         body = _read_chunks(stream)
-        kept = [(name, value) for name, value in headers if name.lower() != "transfer-encoding"]
-        return Message(first_line, (*kept, ("Content-Length", str(len(body)))), body)
+        remaining = [(name, value) for name, value in headers if name.lower() != "transfer-encoding"]
+        return Message(first_line, (*remaining, ("Content-Length", str(len(body)))), body)
     return Message(first_line, tuple(headers), stream.read(int(fields.get("content-length", 0))))
 
 

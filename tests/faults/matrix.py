@@ -1,4 +1,4 @@
-"""One case: a command of which one request is spoiled, and what must hold afterwards."""
+"""A case of the fault matrix: a command with one spoiled request, and its checks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Case = tuple[Scenario, Fault, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """What a scenario's command asks of the store, and what it leaves, when nothing is spoiled."""
+    """The requests of a scenario's command, and the resulting state, without a fault."""
 
     requests: tuple[SeenRequest, ...]
     state: PublishedState
@@ -30,7 +30,7 @@ class Expectation:
 
 @dataclass(slots=True, kw_only=True)
 class CaseResult:
-    """How a spoiled command ended, and each promise that was broken."""
+    """The outcome of a spoiled command, and the broken promises."""
 
     case: str
     outcome: str = "not reached"
@@ -38,7 +38,7 @@ class CaseResult:
 
 
 class Matrix:
-    """Runs cases. What a scenario does without a fault is found out once."""
+    """Runs cases. The expectation of each scenario is determined once."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -46,38 +46,38 @@ class Matrix:
         self._lock = Lock()
 
     def expectation(self, scenario: Scenario) -> Expectation:
-        """Returns what is expected of a scenario."""
+        """Returns the expectation of a scenario."""
         with self._lock:
             if scenario.name not in self._expected:
                 self._expected[scenario.name] = self._dry_run(scenario)
             return self._expected[scenario.name]
 
     def targets(self, scenario: Scenario, fault: Fault) -> list[str]:
-        """Returns the names of the requests that a fault can spoil, in order."""
+        """Returns the sorted names of the requests that a fault applies to."""
         return sorted(request.name for request in self.expectation(scenario).requests if fault.applies(request))
 
     def run_all(self, cases: Sequence[Case]) -> list[CaseResult]:
-        """Runs cases, several at once."""
+        """Runs cases concurrently."""
         with ThreadPoolExecutor(CASES_AT_ONCE) as pool:
             return list(pool.map(lambda case: self.run_case(*case), cases))
 
     def run_case(self, scenario: Scenario, fault: Fault, target: str) -> CaseResult:
-        """Runs a scenario with one request spoiled, then what must succeed after it."""
+        """Runs a scenario with one spoiled request, then the commands that must succeed after it."""
         expected = self.expectation(scenario)
         result = CaseResult(case=f"{scenario.name}: {fault.name}: {target}")
         with self._world.new_bucket() as bucket:
             scenario.prepare(self._world, bucket)
             with self._world.proxy(scenario.behind, target=target, spoil=fault.spoil) as proxy:
                 processes = self._run_spoiled(scenario, fault, proxy, bucket, result)
-            state, faults = read_state(self._world.store(bucket))
+            state, problems = read_state(self._world.store(bucket))
             result.broken += _unnamed_files(processes, state)
-            result.broken += [f"after the fault, {found}" for found in (*faults, *_other_cells(state, expected))]
+            result.broken += [f"after the fault, {problem}" for problem in (*problems, *_other_cells(state, expected))]
             sweeps = scenario.sweeps_always or result.outcome != "succeeded"
             for arguments in (*scenario.after, scenario.sweep) if sweeps else scenario.after:
                 again = self._world.run(bucket, *arguments)
                 if again.status:
                     result.broken.append(f"{' '.join(arguments[:2])} failed afterwards: {again.stderr.strip()}")
-            result.broken += self._faults_of_end(bucket, state, expected, is_swept=sweeps)
+            result.broken += self._final_problems(bucket, state, expected, is_swept=sweeps)
         return result
 
     def _dry_run(self, scenario: Scenario) -> Expectation:
@@ -89,14 +89,14 @@ class Matrix:
             for arguments in (*scenario.after, scenario.sweep):
                 again = self._world.run(bucket, *arguments)
                 assert again.status == 0, again
-            state, faults = read_state(self._world.store(bucket))
-        assert faults == []
+            state, problems = read_state(self._world.store(bucket))
+        assert problems == []
         return Expectation(requests=tuple(proxy.seen), state=state)
 
     def _run_spoiled(
         self, scenario: Scenario, fault: Fault, proxy: Proxy, bucket: str, result: CaseResult
     ) -> list[CommandResult]:
-        """Returns how the spoiled process ended, and its rivals."""
+        """Returns the results of the spoiled process and its rivals."""
         command = self._world.runner.start(scenario.arguments, self._world.environment(bucket, proxy))
         proxy.kill = command.kill
         if scenario.rival_starts == "meanwhile":
@@ -108,16 +108,16 @@ class Matrix:
         result.broken += [f"the other process failed: {rival.stderr}" for rival in rivals if rival.status]
         if proxy.met.is_set():
             result.outcome = _outcome(ended)
-            result.broken += _promises_broken(ended, fault)
+            result.broken += _broken_promises(ended, fault)
         elif scenario.rival_starts == "meanwhile" or not scenario.rival:
-            result.broken.append("the request did not come")
+            result.broken.append("the target request was not sent")
         return [ended, *rivals]
 
-    def _faults_of_end(
+    def _final_problems(
         self, bucket: str, before: PublishedState, expected: Expectation, *, is_swept: bool
     ) -> list[str]:
-        state, faults = read_state(self._world.store(bucket))
-        broken = [f"at the end, {found}" for found in (*faults, *_other_cells(state, expected))]
+        state, problems = read_state(self._world.store(bucket))
+        broken = [f"at the end, {problem}" for problem in (*problems, *_other_cells(state, expected))]
         if set(state.manifests) != set(expected.state.manifests):
             broken.append(f"at the end, the manifests are {sorted(state.manifests)}")
         for key, body in before.manifests.items():
@@ -132,31 +132,31 @@ def _outcome(ended: CommandResult) -> str:
     return "killed" if ended.status is None else "succeeded" if ended.status == 0 else "failed"
 
 
-def _promises_broken(ended: CommandResult, fault: Fault) -> Iterator[str]:
+def _broken_promises(ended: CommandResult, fault: Fault) -> Iterator[str]:
     allowed = {"survives": ("succeeded",), "dies": ("killed",)}.get(fault.promise, ("succeeded", "failed"))
     outcome = _outcome(ended)
     if outcome not in allowed:
         yield f"the process {outcome}: {ended.stderr.strip()}"
     last_line = (ended.stderr.strip().splitlines() or [""])[-1]
     if outcome == "failed" and (not last_line.startswith("quire: ") or last_line.startswith("quire: unexpected")):
-        yield f"it failed without a line of its own: {ended.stderr.strip()}"
+        yield f"it failed without an error line of Quire: {ended.stderr.strip()}"
 
 
 def _unnamed_files(processes: Iterable[CommandResult], state: PublishedState) -> Iterator[str]:
-    """Gives the files that a process handed out, and that no manifest names: another one was written over it."""
+    """Yields published files that no manifest names, because another manifest replaced theirs."""
     named = {file["key"] for manifest in state.manifests.values() for file in json.loads(manifest)["files"]}
     for process in processes:
         if process.status == 0 and process.stdout.startswith("{"):
             for file in json.loads(process.stdout)["files"]:
                 if file["key"] not in named:
-                    yield f"{file['key']} was handed out, and no manifest names it"
+                    yield f"{file['key']} was published, but no manifest names it"
 
 
 def _other_cells(state: PublishedState, expected: Expectation) -> Iterator[str]:
     for (manifest, name), cells in state.cells.items():
         if expected.state.cells.get((manifest, name), cells) != cells:
-            yield f"{name} of {manifest} has other cells"
+            yield f"{name} of {manifest} has different cells"
 
 
 def _difference(layout: Counter[str], expected: Counter[str]) -> str:
-    return f"there are also {dict(layout - expected)}, and there are not {dict(expected - layout)}"
+    return f"additional objects: {dict(layout - expected)}, missing objects: {dict(expected - layout)}"

@@ -1,6 +1,6 @@
-"""A loopback proxy before PostgreSQL, which spoils one message of what the server sends.
+"""A loopback proxy before PostgreSQL that spoils one message of the server.
 
-Messages are numbered over all connections of a command that opens one after the other.
+Messages are numbered across all connections of a command, which opens them one after another.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ SLOW_SECONDS = 0.5
 
 
 class CutError(Exception):
-    """A fault has ended the connection."""
+    """A fault closed the connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One message of the server under way, in the hands of a fault."""
+    """A server message in transit, for a fault to handle."""
 
     proxy: PostgresProxy
     client: socket.socket
@@ -32,23 +32,23 @@ class Delivery:
     message: bytes
 
     def reset(self) -> None:
-        """Resets both ends; the message is lost."""
+        """Resets both connections. The message is lost."""
         for end in (self.client, self.server):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         raise CutError
 
     def truncate(self) -> None:
-        """Sends half of the message, then ends the connection in an orderly way."""
+        """Sends half of the message, then closes the connection normally."""
         self.client.sendall(self.message[: len(self.message) // 2])
         raise CutError
 
     def fall_silent(self) -> None:
-        """Sends nothing any more, and keeps the connection."""
+        """Sends nothing more, and keeps the connection open."""
         self.proxy.released.wait()
         raise CutError
 
     def slow_down(self) -> None:
-        """Sends half of the message, and the rest after a while."""
+        """Sends half of the message, and the rest after a delay."""
         half = len(self.message) // 2
         self.client.sendall(self.message[:half])
         time.sleep(SLOW_SECONDS)
@@ -60,20 +60,20 @@ class Delivery:
 
 
 class PostgresProxy:
-    """Passes everything on; one message of the server goes to ``spoil`` instead.
+    """Forwards everything, except for one server message that goes to ``spoil``.
 
-    Neither end may use TLS: the messages have to be read.
+    Neither end may use TLS, because the proxy parses the messages.
 
     Args:
         server: the server's address.
-        target: the name of the message to spoil; none is by default.
-        spoil: deals with that message.
+        target: the name of the message to spoil, if any.
+        spoil: handles that message.
 
     Attributes:
-        seen: the messages, in order.
-        met: set when the target has come.
-        released: set at the end: what a fault may wait for.
-        kill: ends the client process.
+        seen: the messages in order.
+        met: set when the target arrives.
+        released: set at the end; faults may wait for it.
+        kill: kills the client process.
     """
 
     def __init__(
@@ -94,11 +94,11 @@ class PostgresProxy:
     def __exit__(self, *_: object) -> None:
         self.released.set()
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # a thread that waits in accept keeps it open else
+            self._listener.shutdown(socket.SHUT_RDWR)  # otherwise a thread in accept keeps it open
         self._listener.close()
 
     def _accept(self) -> None:
-        with suppress(OSError):  # of the closed listener
+        with suppress(OSError):  # the listener was closed
             while True:
                 client = self._listener.accept()[0]
                 server = socket.create_connection(self._server)
@@ -113,11 +113,11 @@ class PostgresProxy:
 
     def _pass_answers(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError, CutError), server.makefile("rb") as stream:
-            while head := stream.read(5):  # a letter, and the length of what follows with its own four bytes
+            while head := stream.read(5):  # the type, and the length including its four bytes
                 (size,) = struct.unpack("!I", head[1:])
                 message = head + stream.read(size - 4)
                 self._pass_message(Delivery(proxy=self, client=client, server=server, message=message))
-        for end in (client, server):  # the other thread is waiting in it
+        for end in (client, server):  # the other thread waits for data
             with suppress(OSError):
                 lingers = end.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER)
                 end.shutdown(socket.SHUT_RD if lingers else socket.SHUT_RDWR)

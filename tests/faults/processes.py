@@ -1,4 +1,4 @@
-"""Quire's commands as processes of their own, started in milliseconds."""
+"""Runs Quire's commands as separate processes that start in milliseconds."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pathlib import Path
 
 from quire.settings import CLONE
 
-SECONDS_TO_END = 120  # a guard, far above what any command takes
+SECONDS_TO_END = 120  # far more than any command takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandResult:
-    """How a command ended; ``status`` is None where its process was killed."""
+    """The result of a command. ``status`` is None if its process was killed."""
 
     status: int | None
     stdout: str = ""
@@ -28,26 +28,26 @@ class CommandResult:
 
 
 class Command:
-    """A command under way, in a process of its own."""
+    """A running command in a separate process."""
 
     def __init__(self, socket_path: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(SECONDS_TO_END)
         self._socket.connect(str(socket_path))
-        wanted = {"arguments": list(arguments), "environment": dict(environment)}
-        self._socket.sendall(json.dumps(wanted).encode() + b"\n")
+        request = {"arguments": list(arguments), "environment": dict(environment)}
+        self._socket.sendall(json.dumps(request).encode() + b"\n")
         self._lines = self._socket.makefile("r", encoding="utf-8")
         self.pid: int = json.loads(self._lines.readline())["pid"]
 
     def kill(self) -> None:
-        """Ends the process as the kernel does when memory runs out."""
+        """Kills the process, like the kernel when memory runs out."""
         os.kill(self.pid, signal.SIGKILL)
 
     def result(self) -> CommandResult:
-        """Waits for the end.
+        """Waits for the command to end.
 
         Raises:
-            TimeoutError: it does not come.
+            TimeoutError: it takes too long.
         """
         try:
             line = self._lines.readline()
@@ -61,7 +61,7 @@ class Command:
 
 
 class CommandRunner:
-    """Starts commands. It loads the code once; ``environment`` holds for all of them."""
+    """Starts commands from a process that has loaded the code. ``environment`` applies to all of them."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._path, self._environment = folder / "commands.sock", environment
@@ -76,15 +76,15 @@ class CommandRunner:
         assert self._process.stdout.readline() == "ready\n"
 
     def start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> Command:
-        """Starts ``quire`` with arguments, and with an environment besides the common one."""
+        """Starts ``quire`` with arguments and additional environment variables."""
         return Command(self._path, arguments, environment)
 
     def run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> CommandResult:
-        """Runs ``quire`` to its end."""
+        """Runs ``quire`` and returns its result."""
         return self.start(arguments, environment).result()
 
     def close(self) -> None:
-        """Ends it; commands that are under way go on."""
+        """Stops the server process. Running commands continue."""
         with suppress(ProcessLookupError):
             self._process.terminate()
         self._process.wait(timeout=10)

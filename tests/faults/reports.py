@@ -1,4 +1,4 @@
-"""The reports that the matrix runs, and the tables they read."""
+"""The reports of the matrix, and their tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EVENTS: Mapping[str, Any] = {
     "workbook": {"formats": ["xlsx", "csv"]},
     "delivery": {"keep": "30d"},
 }
-# Its partition and its workbook are larger than a part of an upload: random text, which does not compress.
+# Its partition and its workbook are larger than one upload part, because random text does not compress
 LARGE_SQL = """\
 SELECT id, at, kind, note
 FROM public.large
@@ -49,16 +49,16 @@ FROM generate_series(1, 11000) n
 
 
 def write_reports(include: Path) -> None:
-    """Writes the definitions: ``events`` and ``large`` to be run, ``old`` and ``kept`` to be swept."""
+    """Writes the definitions: ``events`` and ``large`` for runs, ``old`` and ``kept`` for garbage collection."""
     write_report(include, "events", EVENTS, SQL)
     write_report(include, "large", LARGE, LARGE_SQL)
-    swept = {**EVENTS, "source": {**SOURCE, "connection": GC_CONNECTION}}
-    write_report(include, "old", swept, SQL)
-    write_report(include, "kept", {**swept, "delivery": {}}, SQL)
+    collected = {**EVENTS, "source": {**SOURCE, "connection": GC_CONNECTION}}
+    write_report(include, "old", collected, SQL)
+    write_report(include, "kept", {**collected, "delivery": {}}, SQL)
 
 
 def fill_tables(url: str, gc_url: str) -> None:
-    """Makes the tables, in one database, and in another whose rows change."""
+    """Creates the tables in one database, and in another whose rows change."""
     fill_events(url)
     fill_events(gc_url)
     with psycopg.connect(url, autocommit=True) as connection:

@@ -1,7 +1,7 @@
-"""A loopback proxy before an S3 server, which spoils exactly one request.
+"""A loopback proxy before an S3 server that spoils exactly one request.
 
-Requests are told apart by method, key and turn, not by their order on the wire: several are under way at once, and
-their order differs from run to run.
+Requests are identified by method, key and turn, because their order differs from run to run: several are in progress
+at once.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from quire.local_stack.ports import LOOPBACK, free_port
 
 from tests.faults.http_messages import Message, read_request, read_response
 
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER: the other end gets a reset instead of an orderly end
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: the other end receives a reset instead of a normal close
 BACKLOG = 64
 _RANDOM = re.compile(r"[0-9a-f]{12,}")
-_QUERY = ("uploads", "partNumber", "delete", "prefix", "delimiter")  # what else tells requests for one key apart
+_QUERY = ("uploads", "partNumber", "delete", "prefix", "delimiter")  # further parts of the name of a request
 
 
 @dataclass(frozen=True, slots=True)
 class SeenRequest:
-    """One request of a run: its name, and the sizes of its body and of the response's."""
+    """A request of a run: its name, and the sizes of its body and of the response's body."""
 
     name: str
     sent: int
@@ -37,18 +37,18 @@ class SeenRequest:
 
 
 class HangUpError(Exception):
-    """A fault has ended the client's connection."""
+    """A fault closed the client's connection."""
 
 
 class Exchange:
-    """One request under way, in the hands of a fault."""
+    """A request in progress, for a fault to handle."""
 
     def __init__(self, proxy: S3Proxy, client: socket.socket, request: Message, server: _Server) -> None:
         self.proxy, self.client, self.request, self._server = proxy, client, request, server
         self.method = request.first_line.split()[0]
 
     def forward(self, body: bytes | None = None) -> Message:
-        """Sends the request on, with its own body by default, and returns the server's response."""
+        """Forwards the request, with ``body`` instead of its own if given, and returns the server's response."""
         request = self.request
         if body is not None:
             request = Message(request.first_line, request.headers, body)
@@ -59,17 +59,17 @@ class Exchange:
         self.client.sendall(response.to_bytes())
 
     def reset(self) -> None:
-        """Ends the client's connection by a reset."""
+        """Resets the client's connection."""
         self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         raise HangUpError
 
     def hang_up(self) -> None:
-        """Ends the client's connection in an orderly way."""
+        """Closes the client's connection normally."""
         raise HangUpError
 
 
 class _Server:
-    """The proxy's own connection to the server, on behalf of one client."""
+    """The proxy's connection to the server for one client."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self._socket = socket.create_connection(address)
@@ -85,9 +85,9 @@ class _Server:
 
 
 def request_name(request: Message) -> str:
-    """Returns what tells a request from others in every run: method, key, and the part or listing it is about.
+    """Returns a name that identifies a request in every run: method, key, and its part or listing.
 
-    Digests and random numbers are left out.
+    Digests and random numbers are replaced.
     """
     method, target, _ = request.first_line.split(" ")
     parts = urlsplit(target)
@@ -97,18 +97,18 @@ def request_name(request: Message) -> str:
 
 
 class S3Proxy:
-    """Passes requests on to a server; one of them goes to ``spoil`` instead.
+    """Forwards requests to a server, except for one that goes to ``spoil``.
 
     Args:
         server: the server's address.
-        target: the name of the request to spoil, with its turn, or without for every turn; none is by default.
-        spoil: deals with that request.
+        target: the name of the request to spoil, if any; without a turn, every turn is spoiled.
+        spoil: handles that request.
 
     Attributes:
-        seen: the requests, in the order of their responses.
-        met: set when the target has come.
-        released: what a fault may wait for.
-        kill: set by the test: ends the client process.
+        seen: the requests in the order of their responses.
+        met: set when the target arrives.
+        released: faults may wait for it.
+        kill: kills the client process; set by the test.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class S3Proxy:
     def __exit__(self, *_: object) -> None:
         self.released.set()
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # a thread that waits in accept keeps it open else
+            self._listener.shutdown(socket.SHUT_RDWR)  # otherwise a thread in accept keeps it open
         self._listener.close()
         with self._lock:
             for client in self._sockets:
@@ -139,8 +139,8 @@ class S3Proxy:
                     client.shutdown(socket.SHUT_RDWR)
 
     def refuse_connections(self, seconds: float) -> None:
-        """Refuses every new connection for a while."""
-        self._listener.shutdown(socket.SHUT_RDWR)  # keeps the port, since that was chosen before
+        """Refuses all new connections for some seconds."""
+        self._listener.shutdown(socket.SHUT_RDWR)  # keeps the port, which the client already uses
 
         def listen_again() -> None:
             with suppress(OSError):  # the case has ended
@@ -152,7 +152,7 @@ class S3Proxy:
         timer.start()
 
     def _accept(self) -> None:
-        with suppress(OSError):  # of the closed listener
+        with suppress(OSError):  # the listener was closed
             while True:
                 client = self._listener.accept()[0]
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

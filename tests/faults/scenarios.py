@@ -1,4 +1,4 @@
-"""What is run while one request of it is spoiled."""
+"""The commands of the fault matrix, and what runs before and after them."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ RUN = (*_range("run", "events", "2013-01-31"), "--json")
 BACKFILL = _range("backfill", "events", "2013-02-28")
 RUN_BACKFILLED = _range("run", "events", "2013-02-28")
 RUN_LARGE = (*_range("run", "large", "2013-01-31"), "--json")
-SWEEP_ORPHANS = ("gc", "3")  # days later: what killed processes have left is old, no run is past its time
+SWEEP_ORPHANS = ("gc", "3")  # days later: leftovers of killed processes have expired, runs have not
 SWEEP_RUNS = ("gc", "31")
 RIVALRY = ("lost answer", "truncated", "500", "409", "412", "slow", "SIGKILL before", "SIGKILL after")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """A command, and what is run without a fault around it.
+    """A spoiled command, and the commands around it.
 
     Attributes:
-        name: in reports.
-        arguments: of the command whose request is spoiled.
+        name: its name in reports.
+        arguments: the command with the spoiled request.
         after: commands that must succeed afterwards.
-        sweep: the last of them, which deletes what a failed or killed command has left.
-        sweeps_always: whether it is run after a command that succeeded as well.
+        sweep: the last command, which deletes the leftovers of a failed or killed command.
+        sweeps_always: whether ``sweep`` also runs after a command that succeeded.
         prepare: fills the bucket.
-        faults: those that are tried.
-        rival: a command of another process, and when it is run.
-        rival_starts: with the spoiled command, or while that sleeps.
+        faults: the faults to test.
+        rival: commands of another process.
+        rival_starts: with the spoiled command, or while it is suspended.
         behind: the server whose proxy spoils the request.
     """
 

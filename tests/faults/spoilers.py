@@ -1,4 +1,4 @@
-"""What may happen to a request, and what is promised then."""
+"""Faults of requests, and the promise for each."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.faults.postgres_proxy import Delivery
 from tests.faults.s3_proxy import Exchange, SeenRequest
 
 Promise = Literal["survives", "ends well", "dies", "sleeps"]
-"""What becomes of the spoiled process: it publishes all the same; it publishes, or fails in one line with nothing half
-made; it is killed; it waits until another has done its work."""
+"""The promised result of the spoiled process: it publishes; it publishes, or fails with one error line and without
+partial results; it is killed; it waits until another process has finished."""
 
 REFUSED_SECONDS = 0.3
 SLOW_PIECES, SLOW_SECONDS = 10, 0.02
@@ -23,13 +23,13 @@ ERROR_BODY = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><M
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A way to spoil one request.
+    """A way to spoil a request.
 
     Attributes:
-        name: in reports.
-        spoil: does it.
-        promise: what becomes of the process.
-        applies: whether a request can be spoiled so.
+        name: its name in reports.
+        spoil: handles the request.
+        promise: the promised result of the process.
+        applies: returns whether a request can be spoiled in this way.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Fault:
 
 
 def _is_of_object(request: SeenRequest) -> bool:
-    """Whether the answer is an object's bytes; others are XML, which carries no checksum."""
+    """Returns whether the response contains the bytes of an object. Other responses are XML, without a checksum."""
     return request.name.startswith("GET ") and "(bucket)" not in request.name
 
 
@@ -54,10 +54,10 @@ def _lose_answer(exchange: Exchange) -> None:
 
 
 def _truncate(exchange: Exchange) -> None:
-    whole = exchange.forward()
-    sent = whole.to_bytes()
-    head = len(sent) - len(whole.body)
-    exchange.client.sendall(sent[: head + len(whole.body) // 2 if whole.body else head // 2])
+    response = exchange.forward()
+    sent = response.to_bytes()
+    head = len(sent) - len(response.body)
+    exchange.client.sendall(sent[: head + len(response.body) // 2 if response.body else head // 2])
     exchange.hang_up()
 
 
@@ -71,8 +71,8 @@ def _answer(status: str, code: str) -> Callable[[Exchange], None]:
 
 
 def flipped(body: bytes, seed: str) -> bytes:
-    """Returns a body one bit of which is another, always the same one of the same body."""
-    choice = random.Random(f"{seed} {len(body)}")  # noqa: S311 - the same in every run, and nobody's secret
+    """Returns a body with one bit flipped, always the same one for the same body."""
+    choice = random.Random(f"{seed} {len(body)}")  # noqa: S311 - reproducible, not secret
     place = choice.randrange(len(body))
     return body[:place] + bytes([body[place] ^ 1 << choice.randrange(8)]) + body[place + 1 :]
 
@@ -165,7 +165,7 @@ ZOMBIES = {
         Fault(name="asleep after", spoil=_hold_after, promise="sleeps"),
     )
 }
-# A lost connection to the source fails the command; what had been stored until then is met again by the next one.
+# A lost connection to the source fails the command. The next one reuses what was stored.
 SOURCE_FAULTS = {
     fault.name: fault
     for fault in (

@@ -1,7 +1,7 @@
-"""Every request of a command is spoiled in every way: what is promised holds, whichever it was.
+"""Spoils every request of a command in every way, and checks the promises.
 
-docs/explanation/reliability.md states the promises. A sample runs with all tests, the whole matrix in
-``make test-slow``, which prints how many cases of each fault ended how.
+docs/explanation/reliability.md states the promises. A sample runs with all tests, the complete matrix with
+``make test-slow``, which prints the number of cases by fault and outcome.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ Record = Callable[[str, object], None]
 
 
 def broken(results: Sequence[CaseResult]) -> list[str]:
-    """Returns the promises that were broken, each with its case."""
+    """Returns the broken promises with their cases."""
     return [f"{result.case}: {promise}" for result in results for promise in result.broken]
 
 
 def sample() -> list[tuple[str, str]]:
-    """Returns combinations of a scenario and a fault, the same in every run."""
-    chosen = random.Random(SEED).sample(COMBINATIONS, CASES_OF_SAMPLE)  # noqa: S311 - nobody's secret
+    """Returns pairs of a scenario and a fault, the same in every run."""
+    chosen = random.Random(SEED).sample(COMBINATIONS, CASES_OF_SAMPLE)  # noqa: S311 - not secret
     return sorted(chosen)
 
 
 def test_sample_of_the_fault_matrix_keeps_every_promise(matrix: Matrix) -> None:
-    choice = random.Random(SEED)  # noqa: S311 - nobody's secret
+    choice = random.Random(SEED)  # noqa: S311 - not secret
     cases = []
     for name, fault in sample():
         scenario = SCENARIOS[name]

@@ -1,4 +1,4 @@
-"""Where cases are run: a database, an S3 server, and Quire's commands."""
+"""The environment of the cases: a database, an S3 server, and Quire's commands."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tests.faults.processes import CommandResult, CommandRunner
 from tests.faults.reports import fill_tables, write_reports
 from tests.faults.s3_proxy import S3Proxy
 
-CASES_AT_ONCE = 6  # they wait most of the time: for attempts to come, and for slow answers
+CASES_AT_ONCE = 6  # most of their time is spent waiting for retries and slow responses
 DATABASES = ("faults", "faults_gc")
 Behind = Literal["s3", "postgres"]
 Proxy = S3Proxy | PostgresProxy
 
 
 class World:
-    """The servers and the commands. Cases may run in several threads, each in a bucket of its own."""
+    """The servers and commands. Cases may run in several threads, each with a separate bucket."""
 
     def __init__(self, folder: Path, postgres: PostgresServer, s3: S3Server) -> None:
         self._s3, self._postgres = s3, postgres
@@ -52,18 +52,18 @@ class World:
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Ends the commands and drops the databases."""
+        """Stops the commands and drops the databases."""
         self.runner.close()
         for name in DATABASES:
             self._postgres.drop_database(name)
 
     def store(self, bucket: str) -> S3Store:
-        """Returns a bucket, reached without a proxy."""
+        """Returns a bucket, without a proxy."""
         return self._stores[bucket]
 
     @contextmanager
     def new_bucket(self) -> Iterator[str]:
-        """Makes a bucket, and deletes it: what a killed process still writes reaches no later case."""
+        """Creates a bucket and deletes it, so that late writes of a killed process affect no other case."""
         store = self._s3.create_bucket(f"faults-{uuid.uuid4().hex}")
         self._stores[store.bucket] = store
         try:
@@ -79,7 +79,7 @@ class World:
         return kind(self._addresses[behind], target=target, spoil=spoil)
 
     def environment(self, bucket: str, proxy: Proxy | None = None) -> dict[str, str]:
-        """Returns what a command needs for a bucket, behind a proxy or without one."""
+        """Returns the environment of a command for a bucket, with or without a proxy."""
         environment = {"QUIRE_BUCKET": bucket, "AIRFLOW_CONN_QUIRE_STORE": self._s3.connection}
         if isinstance(proxy, S3Proxy):
             environment["AIRFLOW_CONN_QUIRE_STORE"] = self._s3.connection.replace(
@@ -91,11 +91,11 @@ class World:
         return environment
 
     def run(self, bucket: str, *arguments: str) -> CommandResult:
-        """Runs a command that nothing spoils."""
+        """Runs a command without a fault."""
         return self.runner.run(arguments, self.environment(bucket))
 
     def garbage(self) -> dict[str, bytes]:
-        """Returns the objects of a bucket that needs sweeping; they are made once."""
+        """Returns the objects of a bucket with garbage, which are created once."""
         with self._lock:
             if self._garbage is None:
                 with self.new_bucket() as bucket:
@@ -103,7 +103,7 @@ class World:
             return self._garbage
 
     def _make_garbage(self, bucket: str) -> dict[str, bytes]:
-        """Publishes a run to be deleted and one to be kept, each with a partition that newer rows supersede."""
+        """Publishes a run to delete and one to keep, each with a partition superseded by newer rows."""
         days = ("--start", "2013-01-01", "--end", "2013-02-28")
         for report in ("old", "kept"):
             assert self.run(bucket, "run", report, *days).status == 0
@@ -112,15 +112,15 @@ class World:
         for report in ("old", "kept"):
             assert self.run(bucket, "backfill", report, *days).status == 0
         store = self.store(bucket)
-        made = {key: read_object(store, key) or b"" for key in keys_of(store)}
-        rows = next(key for key in made if key.startswith("partitions/kept/") and key.endswith(".parquet"))
+        objects = {key: read_object(store, key) or b"" for key in keys_of(store)}
+        rows = next(key for key in objects if key.startswith("partitions/kept/") and key.endswith(".parquet"))
         orphans = (
             f"{rows.rpartition('/')[0]}/loser.parquet",
             f"{rows.rsplit('/', 2)[0]}/othertoken/rows.parquet",
             "reports/kept/killed/uuid/events_2013-01.xlsx",
             "summaries/old/digest/loser.parquet",
         )
-        return {**made, **dict.fromkeys(orphans, b"orphan")}
+        return {**objects, **dict.fromkeys(orphans, b"orphan")}
 
 
 def _address(url: str) -> tuple[str, int]:
@@ -129,7 +129,7 @@ def _address(url: str) -> tuple[str, int]:
 
 
 def prepare_garbage(world: World, bucket: str) -> None:
-    """Fills a bucket with what ``gc`` has to delete, and with what it must not."""
+    """Fills a bucket with objects that ``gc`` must delete, and others that it must keep."""
     store = world.store(bucket)
     for key, body in world.garbage().items():
         store.client.put_object(Bucket=bucket, Key=key, Body=body)
