@@ -1,4 +1,4 @@
-"""A store of each kind."""
+"""Fixtures with each kind of store."""
 
 from __future__ import annotations
 

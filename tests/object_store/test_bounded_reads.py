@@ -1,4 +1,4 @@
-"""Reads of objects that are larger than they may be, also from a store that does not say how large they are."""
+"""Reads of objects above the size limit, including stores that do not return a length."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from quire.object_store.s3_store import S3Store
 from quire.settings import StoreSettings
 
 BLOCK = b"x" * 65_536
-BLOCKS = 400  # far more than what sockets hold
+BLOCKS = 400  # far more than socket buffers hold
 SMALL = b"x" * 1_000
 
 
 class ChunkedStore(ThreadingHTTPServer):
-    """A store that answers in chunks, without a length, and counts those that it could send.
+    """A store that responds in chunks without a length, and counts the chunks it could send.
 
     Args:
-        blocks: of each answer.
+        blocks: the blocks of each response.
     """
 
     def __init__(self, blocks: list[bytes]) -> None:
@@ -40,13 +40,13 @@ class Answer(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.send_header("ETag", '"1"')
         self.end_headers()
-        with suppress(OSError):  # the reader has enough
+        with suppress(OSError):  # the reader closed the connection
             for block in (*self.server.blocks, b""):
                 self.wfile.write(f"{len(block):x}\r\n".encode() + block + b"\r\n")
                 self.server.sent += 1
 
     def log_message(self, *args: object) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def chunked(blocks: list[bytes]) -> Iterator[tuple[ChunkedStore, S3Store]]:
             thread.join()
 
 
-def test_object_without_a_length_is_read_up_to_the_limit_only() -> None:
+def test_object_without_a_length_is_read_only_up_to_the_limit() -> None:
     with chunked([BLOCK] * BLOCKS) as (server, store):
         with pytest.raises(IntegrityError, match="over 1000 bytes, more than the 1000"):
             store.read("k", max_bytes=len(SMALL))
@@ -73,14 +73,14 @@ def test_object_without_a_length_is_read_up_to_the_limit_only() -> None:
 
 @contextmanager
 def wrong_lengths(count: int) -> Iterator[S3Store]:
-    """Gives a store whose first answers have a length that the connection has damaged."""
+    """Yields a store whose first responses have a wrong length, as after damage in transit."""
 
     class MeasuredAnswer(Answer):
-        left = count
+        remaining = count
 
         def do_GET(self) -> None:
-            extra = 10**9 if MeasuredAnswer.left > 0 else 0
-            MeasuredAnswer.left -= 1
+            extra = 10**9 if MeasuredAnswer.remaining > 0 else 0
+            MeasuredAnswer.remaining -= 1
             self.send_response(200)
             self.send_header("Content-Length", str(len(SMALL) + extra))
             self.send_header("ETag", '"1"')
@@ -94,24 +94,24 @@ def wrong_lengths(count: int) -> Iterator[S3Store]:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_length_over_the_limit_is_asked_for_again(count: int) -> None:
+def test_length_over_the_limit_is_requested_again(count: int) -> None:
     with wrong_lengths(count) as store:
         assert store.read("k", max_bytes=len(SMALL)) == SMALL
 
 
-def test_length_over_the_limit_each_time_is_refused() -> None:
+def test_length_repeatedly_over_the_limit_is_rejected() -> None:
     with wrong_lengths(3) as store, pytest.raises(IntegrityError, match="more than the 1000"):
         store.read("k", max_bytes=len(SMALL))
 
 
-def test_range_of_a_store_that_returns_the_whole_object_is_not_read_whole() -> None:
+def test_range_read_does_not_download_the_complete_object() -> None:
     with chunked([BLOCK] * BLOCKS) as (server, store):
         with pytest.raises(DamagedObjectError, match="more bytes than were requested"):
             store.read_range("k", 0, len(SMALL))
         assert server.sent < BLOCKS / 2
 
 
-def test_delete_unchanged_does_not_read_whatever_replaced_the_object(bucket: S3Store) -> None:
+def test_delete_unchanged_does_not_read_a_replacement(bucket: S3Store) -> None:
     with chunked([BLOCK] * BLOCKS) as (server, store):
         assert not store.delete_unchanged("k", SMALL)
         assert server.sent < BLOCKS / 2

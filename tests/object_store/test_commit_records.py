@@ -1,4 +1,4 @@
-"""Records: what is damaged is deleted; what another version wrote, or another run repaired, stays."""
+"""Commit records: damaged records are deleted; those of other versions and repaired ones remain."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def of_another_version(store: S3Store) -> None:
 
 
 def without_checksum(store: S3Store) -> None:
-    """Writes a manifest without a checksum, and with a field that this version does not know."""
+    """Writes a manifest without a checksum, and with an unknown field."""
     store.put(KEY, json.dumps({**to_json(MANIFEST), "new": 1}).encode())
 
 
 @pytest.mark.parametrize("write", [of_another_version, without_checksum])
-def test_manifest_of_another_version_is_refused_and_stays(bucket: S3Store, write: Callable[[S3Store], None]) -> None:
+def test_manifest_of_another_version_is_rejected_and_kept(bucket: S3Store, write: Callable[[S3Store], None]) -> None:
     write(bucket)
     before = bucket.read(KEY)
     with pytest.raises(IntegrityError, match="another version of Quire") as raised:
@@ -48,7 +48,7 @@ def test_manifest_of_another_version_is_refused_and_stays(bucket: S3Store, write
     assert bucket.read(KEY) == before
 
 
-def test_partition_of_another_version_is_refused_and_stays(bucket: S3Store) -> None:
+def test_partition_of_another_version_is_rejected_and_kept(bucket: S3Store) -> None:
     write_once(bucket, "partitions/place.json", {"key": "2013-01"})
     with pytest.raises(IntegrityError, match="another version of Quire"):
         find_cached_partition(bucket, "partitions/place")
@@ -64,19 +64,19 @@ def test_damaged_manifest_is_deleted(bucket: S3Store, spoil: Callable[[bytes], b
 
 
 class RepairedStore(S3Store):
-    """Answers with damaged bytes, while another run replaces the record."""
+    """Returns damaged bytes while another run replaces the record."""
 
     def read(self, key: str, **limits: int) -> bytes | None:
         return b"damaged"
 
 
-def test_record_that_another_run_repaired_stays(bucket: S3Store) -> None:
+def test_record_repaired_by_another_run_is_kept(bucket: S3Store) -> None:
     write_once(bucket, KEY, MANIFEST)
     assert find_manifest(RepairedStore(bucket.settings), MANIFEST.report, MANIFEST.run) is None
     assert find_manifest(bucket, MANIFEST.report, MANIFEST.run) == MANIFEST
 
 
-def test_delete_unchanged_of_an_object_replaced_at_the_last_moment_keeps_it(bucket: S3Store) -> None:
+def test_delete_unchanged_keeps_an_object_replaced_meanwhile(bucket: S3Store) -> None:
     bucket.put("k", b"old")
     writer = S3Store(bucket.settings)
 
@@ -103,7 +103,7 @@ def test_record_nested_too_deeply_is_damaged(bucket: S3Store, deep: bytes) -> No
     assert bucket.size(KEY) is None
 
 
-def test_record_over_the_size_limit_is_refused_unread(bucket: S3Store) -> None:
+def test_record_over_the_size_limit_is_rejected_unread(bucket: S3Store) -> None:
     bucket.put(KEY, b" " * 4096 + b"{}")
     with pytest.raises(IntegrityError, match="4098 bytes, more than the 4097") as raised:
         bucket.read(KEY, max_bytes=4097)
@@ -115,7 +115,7 @@ def test_record_over_the_size_limit_is_refused_unread(bucket: S3Store) -> None:
 
 def test_reads_of_objects_over_the_limit_leave_no_connection_open(bucket: S3Store) -> None:
     bucket.put(KEY, b"x" * 1024 * 1024)
-    for _ in range(40):  # more than the client's pool has
+    for _ in range(40):  # more than the client's pool holds
         with pytest.raises(IntegrityError):
             bucket.read(KEY, max_bytes=1)
     assert len(bucket.read(KEY) or b"") == 1024 * 1024
@@ -142,7 +142,7 @@ class CountingStore(S3Store):
     [(of_another_version, 1), (without_checksum, 3), (lambda store: store.put(KEY, b"{"), 3)],
     ids=["other version", "no checksum", "damaged"],
 )
-def test_record_is_read_again_only_where_it_may_be_damaged(
+def test_record_is_read_again_only_if_it_may_be_damaged(
     bucket: S3Store, write: Callable[[S3Store], None], reads: int
 ) -> None:
     write(bucket)
@@ -170,10 +170,10 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 
 class ExistingBody(S3Store):
-    """Has one object.
+    """A store with one object.
 
     Args:
-        body: of it.
+        body: the bytes of the object.
     """
 
     def __init__(self, body: bytes) -> None:
@@ -184,7 +184,7 @@ class ExistingBody(S3Store):
 
 
 @pytest.mark.parametrize("unit", ["[],", "{},", '{"a":{}},'])
-def test_record_of_millions_of_items_is_damaged_and_takes_little_memory(unit: str) -> None:
+def test_record_of_millions_of_items_is_damaged_and_needs_little_memory(unit: str) -> None:
     count = MANIFEST_LIMITS.max_bytes // len(unit) - 10
     done = subprocess.run(
         [sys.executable, "-c", MEMORY_OF_A_MANIFEST, unit, str(count)],

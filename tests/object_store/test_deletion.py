@@ -1,4 +1,4 @@
-"""Deletions: a thousand in a request, and no key that failed goes unnoticed."""
+"""Deletions: up to a thousand keys per request, and every failed key raises."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from quire.object_store.s3_store import S3Store
 
 
 def count_requests(store: S3Store) -> list[str]:
-    """Returns the list that each deletion's operation is added to, as it is sent."""
+    """Returns a list to which the operation of each deletion is appended."""
     sent: list[str] = []
     for operation in ("DeleteObject", "DeleteObjects"):
         store.client.meta.events.register(
@@ -21,7 +21,7 @@ def count_requests(store: S3Store) -> list[str]:
 
 
 def fail_keys(store: S3Store, code: str, *names: str) -> None:
-    """Lets the store's answer to a batch say that it has not deleted some keys: none here refuses single ones."""
+    """Makes the response to a batch report some keys as failed, because the test server never does."""
 
     def add_errors(parsed: dict[str, Any], **_: Any) -> None:
         parsed["Errors"] = [{"Key": name, "Code": code, "Message": ""} for name in names]
@@ -44,7 +44,7 @@ def test_delete_of_many_keys_takes_a_request_per_thousand(bucket: S3Store) -> No
     assert list(bucket.list("")) == []
 
 
-def test_delete_with_a_failed_key_deletes_it_by_itself(bucket: S3Store) -> None:
+def test_delete_with_a_failed_key_retries_it_individually(bucket: S3Store) -> None:
     for key in ("a", "b"):
         bucket.put(key, b"x")
     fail_keys(bucket, "InternalError", "b")
@@ -54,7 +54,7 @@ def test_delete_with_a_failed_key_deletes_it_by_itself(bucket: S3Store) -> None:
     assert list(bucket.list("")) == []
 
 
-def test_delete_with_a_refused_key_raises(bucket: S3Store) -> None:
+def test_delete_with_a_rejected_key_raises(bucket: S3Store) -> None:
     fail_keys(bucket, "AccessDenied", "b")
     refuse_call(bucket, "DeleteObject", "AccessDenied")
     with pytest.raises(StoreRefusedError, match="the object store denies access to b: AccessDenied"):
@@ -69,7 +69,7 @@ def test_delete_in_a_store_without_batches_deletes_each_key(bucket: S3Store) -> 
     assert list(bucket.list("")) == []
 
 
-def test_delete_in_a_store_that_refuses_the_batch_raises(bucket: S3Store) -> None:
+def test_delete_in_a_store_that_rejects_the_batch_raises(bucket: S3Store) -> None:
     refuse_call(bucket, "DeleteObjects", "AccessDenied")
     with pytest.raises(StoreRefusedError, match="a and 1 more objects: AccessDenied"):
         bucket.delete(["a", "b"])

@@ -65,7 +65,7 @@ def test_link_is_the_url_of_the_file(folder: Path) -> None:
 @pytest.mark.parametrize(
     "key", ["", "/etc/passwd", "../a", "a/../../b", "a//b", "a/", ".quire/lock", "a\0b", "a\ud800"]
 )
-def test_key_outside_the_folder_is_refused(folder: Path, key: str) -> None:
+def test_key_outside_the_folder_is_rejected(folder: Path, key: str) -> None:
     store = FolderStore(folder)
     (folder.parent / "b").write_text("outside")
     uses: tuple[Callable[[], object], ...] = (
@@ -91,7 +91,7 @@ def test_listing_ignores_links_and_the_reserved_folder(folder: Path) -> None:
     assert list(store.list(".quire/")) == []
 
 
-def test_folder_that_is_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_folder_that_is_a_file_is_rejected_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = FolderStore(tmp_path / "file")
     with pytest.raises(StoreRefusedError, match=r"file failed for its files: .*; check its path and permissions"):
@@ -100,14 +100,14 @@ def test_folder_that_is_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
         store.put("a", b"")
 
 
-def test_key_below_an_object_is_refused(folder: Path) -> None:
+def test_key_below_an_object_is_rejected(folder: Path) -> None:
     store = FolderStore(folder)
     store.put("a", b"")
     with pytest.raises(StoreRefusedError, match="failed for a/b: "):
         store.put("a/b", b"")
 
 
-def test_name_that_is_too_long_for_the_disk_is_refused(folder: Path) -> None:
+def test_name_that_is_too_long_for_the_disk_is_rejected(folder: Path) -> None:
     with pytest.raises(StoreRefusedError, match="File name too long"):
         FolderStore(folder).put("x" * 300, b"")
 
@@ -118,7 +118,7 @@ def test_put_once_by_several_processes_has_one_winner(folder: Path) -> None:
 
     def write(number: int) -> int:
         os.close(start)
-        os.read(ready, 1)  # all begin when the parent closes its end
+        os.read(ready, 1)  # all start when the parent closes its end
         return int(store.put_once("a/record", f"{number}".encode()))
 
     children = [fork(lambda number=number: write(number)) for number in range(PROCESSES)]  # type: ignore[misc]

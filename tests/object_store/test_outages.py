@@ -1,4 +1,4 @@
-"""A store that refuses connections for a moment is waited for."""
+"""Retries of requests during short outages and after damaged responses."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def refuse(exchange: Exchange) -> None:
     exchange.reset()
 
 
-def test_store_that_refuses_connections_for_a_moment_is_waited_for(bucket: S3Store) -> None:
+def test_read_succeeds_after_a_short_outage(bucket: S3Store) -> None:
     random.seed(16)  # botocore's delays are random
     bucket.put("k", b"body")
     place = urlsplit(bucket.settings.endpoint_url or "")
     with S3Proxy((place.hostname or "", place.port or 0), target="GET k #1", spoil=refuse) as proxy:
-        behind = S3Store(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
-        assert behind.read("k") == b"body"
+        proxied = S3Store(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
+        assert proxied.read("k") == b"body"
         assert proxy.met.is_set()
 
 
@@ -41,7 +41,7 @@ def behind_proxy(store: S3Store, proxy: S3Proxy) -> S3Store:
 @pytest.mark.parametrize(
     ("fault", "requests"), [("500", MAX_RETRIES + 1), ("truncated", READ_ATTEMPTS)], ids=["no answer", "broken answer"]
 )
-def test_read_that_fails_every_time_is_repeated_in_one_layer_only(bucket: S3Store, fault: str, requests: int) -> None:
+def test_read_that_always_fails_is_retried_in_only_one_layer(bucket: S3Store, fault: str, requests: int) -> None:
     bucket.put("k", BODY)
     place = urlsplit(bucket.settings.endpoint_url or "")
     spoiled: list[str] = []
@@ -57,7 +57,7 @@ def test_read_that_fails_every_time_is_repeated_in_one_layer_only(bucket: S3Stor
 
 
 @pytest.mark.parametrize("part", [0.2, 0.4, 0.5, 0.6, 0.8])
-def test_headers_that_break_off_are_asked_for_again(bucket: S3Store, part: float) -> None:
+def test_truncated_headers_are_requested_again(bucket: S3Store, part: float) -> None:
     bucket.put("k", BODY)
     place = urlsplit(bucket.settings.endpoint_url or "")
 
@@ -68,13 +68,13 @@ def test_headers_that_break_off_are_asked_for_again(bucket: S3Store, part: float
 
     for ask in (S3Store.size, S3Store.age):
         with S3Proxy((place.hostname or "", place.port or 0), target="HEAD k #1", spoil=cut) as proxy:
-            whole = ask(bucket, "k")
+            expected = ask(bucket, "k")
             answer = ask(behind_proxy(bucket, proxy), "k")
             assert proxy.met.is_set()
-        assert answer == whole if isinstance(whole, int) else answer is not None
+        assert answer == expected if isinstance(expected, int) else answer is not None
 
 
-def test_size_that_is_cut_in_the_last_header_is_asked_for_again(bucket: S3Store) -> None:
+def test_size_truncated_in_the_last_header_is_requested_again(bucket: S3Store) -> None:
     bucket.put("k", BODY)
     place = urlsplit(bucket.settings.endpoint_url or "")
 
@@ -92,7 +92,7 @@ def test_size_that_is_cut_in_the_last_header_is_asked_for_again(bucket: S3Store)
         assert not far.has_size("k", len(BODY) // 10)
 
 
-def test_headers_without_a_date_are_believed_when_no_answer_has_one(bucket: S3Store) -> None:
+def test_headers_without_a_date_are_accepted_if_no_response_has_one(bucket: S3Store) -> None:
     bucket.put("k", BODY)
     place = urlsplit(bucket.settings.endpoint_url or "")
 
@@ -105,7 +105,7 @@ def test_headers_without_a_date_are_believed_when_no_answer_has_one(bucket: S3St
         assert behind_proxy(bucket, proxy).size("k") == len(BODY)
 
 
-def test_headers_that_always_break_off_make_the_store_unavailable(bucket: S3Store) -> None:
+def test_headers_that_are_always_truncated_make_the_store_unavailable(bucket: S3Store) -> None:
     bucket.put("k", BODY)
     place = urlsplit(bucket.settings.endpoint_url or "")
 

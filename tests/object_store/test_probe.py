@@ -1,4 +1,4 @@
-"""The probe of a store: what Quire relies on works, or is refused in one line, and nothing is left behind."""
+"""The probe of a store: it checks what Quire relies on, reports a failure in one line, and leaves no objects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def assert_clean(store: S3Store) -> None:
 
 
 def alter(store: S3Store, operation: str, **changes: Any) -> None:
-    """Changes an operation's parameters before it is signed, as if the store had not looked at them."""
+    """Changes the parameters of an operation before it is signed, as if the store ignored them."""
 
     def change(params: dict[str, Any], **_: Any) -> None:
         for name, value in changes.items():
@@ -30,23 +30,23 @@ def alter(store: S3Store, operation: str, **changes: Any) -> None:
     store.client.meta.events.register(f"provide-client-params.s3.{operation}", change)
 
 
-def test_probe_of_a_sound_store_passes_and_leaves_nothing(bucket: S3Store) -> None:
+def test_probe_of_a_suitable_store_passes_and_leaves_nothing(bucket: S3Store) -> None:
     probe_store(bucket)
     assert_clean(bucket)
 
 
-def test_probe_of_a_store_that_ignores_conditions_is_refused(bucket: S3Store) -> None:
+def test_probe_of_a_store_that_ignores_conditions_fails(bucket: S3Store) -> None:
     alter(bucket, "PutObject", IfNoneMatch=None)
     with pytest.raises(
         StoreRefusedError, match=r"ignores the condition .* two writers of a run would both win"
-    ) as told:
+    ) as raised:
         probe_store(bucket)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
     assert_clean(bucket)
 
 
-def test_probe_of_a_store_whose_condition_loses_races_is_refused(bucket: S3Store) -> None:
-    """A store that looks first and writes then, as a gateway without locks does."""
+def test_probe_of_a_store_with_racy_conditions_fails(bucket: S3Store) -> None:
+    """The store checks first and writes later, like a gateway without locks."""
 
     def change(params: dict[str, Any], **_: Any) -> None:
         if params["Key"].endswith("/race"):
@@ -58,7 +58,7 @@ def test_probe_of_a_store_whose_condition_loses_races_is_refused(bucket: S3Store
     assert_clean(bucket)
 
 
-def test_probe_of_a_store_that_ignores_ranges_is_refused(bucket: S3Store) -> None:
+def test_probe_of_a_store_that_ignores_ranges_fails(bucket: S3Store) -> None:
     alter(bucket, "GetObject", Range=None)
     with pytest.raises(StoreRefusedError, match="ignores the range of a read"):
         probe_store(bucket)
@@ -76,7 +76,7 @@ def test_probe_of_a_store_without_multipart_leaves_nothing(bucket: S3Store) -> N
 
 
 @pytest.mark.parametrize(("minutes", "direction"), [(6, "360 s behind"), (-6, "360 s ahead of")])
-def test_probe_of_a_store_with_another_time_is_refused(bucket: S3Store, minutes: int, direction: str) -> None:
+def test_probe_of_a_store_with_a_different_clock_fails(bucket: S3Store, minutes: int, direction: str) -> None:
     class OtherTime(S3Store):
         def now(self) -> datetime:
             return datetime.now(UTC) + timedelta(minutes=minutes, seconds=0.4 * (1 if minutes > 0 else -1))
@@ -86,7 +86,7 @@ def test_probe_of_a_store_with_another_time_is_refused(bucket: S3Store, minutes:
     assert_clean(bucket)
 
 
-def test_now_is_the_stores_own_clock(bucket: S3Store) -> None:
+def test_now_returns_the_clock_of_the_store(bucket: S3Store) -> None:
     def date(parsed: dict[str, Any], **_: Any) -> None:
         parsed["ResponseMetadata"]["HTTPHeaders"]["date"] = "Sat, 01 Feb 2025 03:04:05 GMT"
 
@@ -94,7 +94,7 @@ def test_now_is_the_stores_own_clock(bucket: S3Store) -> None:
     assert bucket.now() == datetime(2025, 2, 1, 3, 4, 5, tzinfo=UTC)
 
 
-def test_probe_that_cannot_delete_reports_what_it_was_refused_first(bucket: S3Store) -> None:
+def test_probe_that_cannot_delete_reports_the_first_error(bucket: S3Store) -> None:
     def refuse(**_: Any) -> None:
         raise StoreUnavailableError("no deletion")
 
@@ -110,7 +110,7 @@ def test_garbage_collection_deletes_the_objects_of_a_killed_probe(bucket: S3Stor
     bucket.client.create_multipart_upload(Bucket=bucket.bucket, Key="probes/killed/multipart")
     now = datetime.now(UTC)
     collect_garbage({}, store=bucket, now=now)
-    assert bucket.size("probes/killed/range") == 1  # that check may be active
+    assert bucket.size("probes/killed/range") == 1  # that probe may be active
     done = collect_garbage({}, store=bucket, now=now + timedelta(days=2))
     assert (done.objects, done.uploads) == (1, 1)
     assert_clean(bucket)

@@ -1,4 +1,4 @@
-"""The bucket: what is whole counts, what is half is gone, links live as long as they say."""
+"""The S3 store: complete uploads only, links that expire, and errors."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.relay import FAR, Relay
 
 
 def uploads(store: S3Store) -> list[str]:
-    """Returns the multipart uploads that are under way."""
-    found = store.client.list_multipart_uploads(Bucket=store.bucket).get("Uploads", [])
-    return [upload["Key"] for upload in found]
+    """Returns the unfinished multipart uploads."""
+    entries = store.client.list_multipart_uploads(Bucket=store.bucket).get("Uploads", [])
+    return [upload["Key"] for upload in entries]
 
 
-def test_link_downloads_under_its_name_until_its_time(bucket: S3Store) -> None:
+def test_link_downloads_with_its_file_name_until_it_expires(bucket: S3Store) -> None:
     bucket.put("k", b"body")
     link = bucket.presign("k", seconds=2, filename="März 1.xlsx")
     answer = httpx.get(link)
@@ -38,7 +38,7 @@ def test_link_downloads_under_its_name_until_its_time(bucket: S3Store) -> None:
     assert httpx.get(link).status_code == 403
 
 
-def test_link_for_another_key_or_a_longer_time_is_refused(bucket: S3Store) -> None:
+def test_link_for_another_key_or_a_longer_time_is_rejected(bucket: S3Store) -> None:
     bucket.put("k", b"body")
     bucket.put("l", b"other")
     link = bucket.presign("k", seconds=60, filename="k")
@@ -52,7 +52,7 @@ def test_link_is_signed_for_the_host_that_readers_use(bucket: S3Store) -> None:
     assert public.presign("k", seconds=60, filename="k").startswith("https://files.example.org/")
 
 
-def test_store_without_any_identity_is_refused_in_one_line(
+def test_store_without_credentials_is_rejected_in_one_line(
     bucket: S3Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"):
@@ -65,13 +65,13 @@ def test_store_without_any_identity_is_refused_in_one_line(
         nobody.check()
 
 
-def test_store_that_is_away_may_come_back(bucket: S3Store) -> None:
-    away = S3Store(replace(bucket.settings, endpoint_url="http://127.0.0.1:9"))
+def test_unavailable_store_is_a_transient_error(bucket: S3Store) -> None:
+    unavailable = S3Store(replace(bucket.settings, endpoint_url="http://127.0.0.1:9"))
     with pytest.raises(StoreUnavailableError, match="does not respond"):
-        away.check()
+        unavailable.check()
 
 
-def test_bucket_that_is_missing_is_refused(bucket: S3Store) -> None:
+def test_missing_bucket_is_rejected(bucket: S3Store) -> None:
     with pytest.raises(StoreRefusedError, match="there is no such bucket"):
         S3Store(replace(bucket.settings, bucket="there-is-none")).check()
 
@@ -89,20 +89,20 @@ def test_bucket_that_is_missing_is_refused(bucket: S3Store) -> None:
         ("NoSuchBucket", 404, StoreRefusedError),
     ],
 )
-def test_answer_that_may_be_another_the_next_time_is_transient(code: str, status: int, kind: type[Exception]) -> None:
-    """Answers of busy servers, which none here gives."""
+def test_responses_of_busy_servers_are_transient(code: str, status: int, kind: type[Exception]) -> None:
+    """Responses that the test server never sends."""
     answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
     with pytest.raises(kind, match="bucket b"), translate_s3_errors("bucket b"):
         raise ClientError(answer, "GetObject")  # type: ignore[arg-type]
 
 
-def test_credentials_that_are_not_given_just_now_are_transient() -> None:
+def test_temporarily_unavailable_credentials_are_transient() -> None:
     with pytest.raises(StoreUnavailableError, match="no credentials are available for a"), translate_s3_errors("a"):
         raise CredentialRetrievalError(provider="iam-role", error_msg="busy")
 
 
 def refuse(store: S3Store, operation: str) -> None:
-    """Lets every call of an operation fail before it is sent."""
+    """Makes every call of an operation fail before it is sent."""
 
     def fail(**_: Any) -> None:
         raise StoreUnavailableError(f"no {operation}")
@@ -111,7 +111,7 @@ def refuse(store: S3Store, operation: str) -> None:
 
 
 @pytest.mark.parametrize("operation", ["UploadPart", "CompleteMultipartUpload"])
-def test_upload_whose_part_or_end_is_refused_leaves_nothing(bucket: S3Store, operation: str) -> None:
+def test_upload_with_a_rejected_part_or_completion_leaves_nothing(bucket: S3Store, operation: str) -> None:
     refuse(bucket, operation)
     with pytest.raises(StoreUnavailableError, match=f"no {operation}"), bucket.open_upload("broken") as upload:
         upload.write(b"x" * (PART_BYTES + 1))
@@ -119,19 +119,19 @@ def test_upload_whose_part_or_end_is_refused_leaves_nothing(bucket: S3Store, ope
     assert bucket.size("broken") is None
 
 
-def test_upload_whose_last_answer_was_lost_is_whole(bucket: S3Store) -> None:
-    """boto3 then asks again, and is told that there is no such upload any more."""
+def test_upload_with_a_lost_last_response_is_complete(bucket: S3Store) -> None:
+    """boto3 then retries, and the store responds that there is no such upload."""
 
     def lose(**_: Any) -> None:
         raise ClientError({"Error": {"Code": "NoSuchUpload"}}, "CompleteMultipartUpload")
 
     bucket.client.meta.events.register("after-call.s3.CompleteMultipartUpload", lose)
-    with bucket.open_upload("whole") as upload:
+    with bucket.open_upload("complete") as upload:
         upload.write(b"x" * (PART_BYTES + 1))
-    assert bucket.size("whole") == PART_BYTES + 1
+    assert bucket.size("complete") == PART_BYTES + 1
 
 
-def test_range_whose_answer_breaks_in_the_middle_is_read_again(bucket: S3Store) -> None:
+def test_range_with_a_truncated_response_is_read_again(bucket: S3Store) -> None:
     body = bytes(range(256)) * 32_768
     bucket.put("long", body)
     place = urlsplit(bucket.settings.endpoint_url or "")
@@ -144,7 +144,7 @@ def test_range_whose_answer_breaks_in_the_middle_is_read_again(bucket: S3Store) 
         relay.close()
 
 
-def test_upload_that_cannot_be_aborted_tells_the_first_error(bucket: S3Store) -> None:
+def test_upload_that_cannot_be_aborted_raises_the_first_error(bucket: S3Store) -> None:
     refuse(bucket, "UploadPart")
     refuse(bucket, "AbortMultipartUpload")
     with pytest.raises(StoreUnavailableError, match="no UploadPart"), bucket.open_upload("broken") as upload:

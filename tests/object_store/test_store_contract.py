@@ -1,4 +1,4 @@
-"""What every store promises, for S3, a local folder and memory."""
+"""The contract of every store: S3, a local folder and memory."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_delete_unchanged_deletes_only_the_same_bytes(store: Store) -> None:
 
 
 def test_delete_unchanged_by_concurrent_deleters_never_deletes_a_new_record(store: Store) -> None:
-    """Each deleter knows the damaged bytes only; the record that replaces them must survive."""
+    """Each process knows only the damaged bytes, so the record that replaces them must survive."""
     store.put("record", b"damaged")
     barrier = threading.Barrier(WRITERS)
 
@@ -125,7 +125,7 @@ def test_stream_yields_every_byte_in_pieces(store: Store) -> None:
         next(store.stream("b"))
 
 
-def test_read_verified_refuses_other_bytes(store: Store) -> None:
+def test_read_verified_rejects_other_bytes(store: Store) -> None:
     store.put("a", b"rows")
     digest = hashlib.sha256(b"rows").hexdigest()
     assert store.read_verified("a", sha256=digest, size=4) == b"rows"

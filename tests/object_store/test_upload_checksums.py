@@ -1,4 +1,4 @@
-"""An upload that is damaged on its way is noticed by the store, and sent again."""
+"""Uploads damaged in transit: the store detects the damage, and the upload is repeated."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def upload(store: S3Store, body: bytes) -> None:
     ],
     ids=["put", "small upload", "part"],
 )
-def test_upload_damaged_on_its_way_is_sent_again(
+def test_upload_damaged_in_transit_is_repeated(
     bucket: S3Store, write: Callable[[S3Store, bytes], None], body: bytes, name: str
 ) -> None:
     place = urlsplit(bucket.settings.endpoint_url or "")
     with S3Proxy((place.hostname or "", place.port or 0), target=name, spoil=flip_upload) as proxy:
-        behind = S3Store(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
-        write(behind, body)
+        proxied = S3Store(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
+        write(proxied, body)
         assert proxy.met.is_set()
     assert bucket.read("k") == body
 
 
-def test_upload_damaged_every_time_is_a_transient_error(bucket: S3Store) -> None:
+def test_upload_that_is_always_damaged_is_a_transient_error(bucket: S3Store) -> None:
     place = urlsplit(bucket.settings.endpoint_url or "")
     with S3Proxy((place.hostname or "", place.port or 0), target="PUT k", spoil=flip_upload) as proxy:
-        behind = S3Store(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
+        proxied = S3Store(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
         with pytest.raises(StoreUnavailableError, match="failed for k: BadDigest"):
-            behind.put("k", BODY)
+            proxied.put("k", BODY)
     assert bucket.size("k") is None

@@ -1,4 +1,4 @@
-"""Retention beside damaged records: it goes on with the rest, and deletes nothing that may be named."""
+"""Retention and damaged records: other records are handled as usual, and objects that may be named are kept."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def definition(tmp_path: Path) -> ReportDefinition:
     return events_report(tmp_path, source={"freshness": {"probe": "amount"}}, delivery={"keep": "30d"})
 
 
-def test_damaged_partition_record_is_deleted_and_the_rest_swept(
+def test_damaged_partition_record_is_deleted_and_the_rest_collected(
     definition: ReportDefinition, database: str, bucket: S3Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     supersede(definition, database, bucket)
@@ -43,7 +43,7 @@ def test_damaged_partition_record_is_deleted_and_the_rest_swept(
     with caplog.at_level(logging.WARNING):
         collect(
             definition, bucket, after=DAY + HOUR
-        )  # February has one record: it is read with what lies in its folder
+        )  # February has one record: it is read with the objects of its folder
     assert february in caplog.text
     assert february not in keys(bucket)
     assert len(places(bucket, "2013-01")) == len(before) - 1
@@ -52,7 +52,7 @@ def test_damaged_partition_record_is_deleted_and_the_rest_swept(
     assert not [key for key in keys(bucket) if key.startswith("partitions/") and "/2013-02/" in key]
 
 
-def test_damaged_superseded_record_leaves_rows_that_a_manifest_names(
+def test_damaged_superseded_record_leaves_rows_named_by_a_manifest(
     definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     manifest = publish(definition, database, bucket)
@@ -86,8 +86,8 @@ def test_damaged_manifest_keeps_its_run_and_older_rows_only(
     flip_digit(bucket, manifest_key("events", first.run))
     (named,) = places(bucket, "2013-01")
     older = places(bucket, "2013-02")
-    time.sleep(1.1)  # the store's times are whole seconds
-    for amount in (5, 6):  # of February, after that manifest
+    time.sleep(1.1)  # the store's times are in seconds
+    for amount in (5, 6):  # changes of February after that manifest
         change(database, 3, amount)
         publish(definition, database, bucket)
     change(database, 1, 7)
@@ -111,7 +111,7 @@ def test_damaged_manifest_keeps_its_run_and_older_rows_only(
     assert len(newer & remaining) == 1  # the newest
 
 
-def test_damaged_manifest_goes_with_its_run_when_that_is_past_its_time(
+def test_damaged_manifest_is_deleted_with_its_expired_run(
     definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     manifest = publish(definition, database, bucket)

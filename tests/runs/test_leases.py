@@ -1,4 +1,4 @@
-"""Leases: held while a run is active, gone when it ends, expired soon when it is killed."""
+"""Leases: held while a run is active, released when it ends, and expired soon after it is killed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def leases(store: S3Store) -> list[str]:
 
 
 class Clock:
-    """Seconds that a test lets pass."""
+    """A clock that a test advances."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -52,7 +52,7 @@ class Clock:
 
 
 class AgingStore(S3Store):
-    """Tells of objects that they are older than they are."""
+    """Returns ages of objects that are older than they are."""
 
     older = timedelta()
 
@@ -68,7 +68,7 @@ def test_lease_is_held_while_the_run_is_active_and_then_released(request_: RunRe
     assert leases(bucket) == []
 
 
-def test_lease_of_a_task_stays_for_the_next_one(request_: RunRequest, bucket: S3Store) -> None:
+def test_lease_of_a_task_remains_for_the_next_task(request_: RunRequest, bucket: S3Store) -> None:
     with hold_lease(request_, store=bucket, release=False):
         pass
     assert leases(bucket) == [lease_key("events", request_.run_id)]
@@ -106,7 +106,7 @@ def test_lease_whose_renewal_fails_is_renewed_later(request_: RunRequest, bucket
 
 
 @pytest.mark.parametrize("older", [None, LATE])
-def test_lease_that_was_lost_between_tasks_has_lapsed_for_good(
+def test_lease_lost_between_tasks_remains_lapsed(
     request_: RunRequest, bucket: S3Store, older: timedelta | None
 ) -> None:
     store = AgingStore(bucket.settings)
@@ -117,11 +117,11 @@ def test_lease_that_was_lost_between_tasks_has_lapsed_for_good(
         store.older = older
     assert Lease(request_, store=store, first=False).lapsed
     store.older = timedelta()
-    assert Lease(request_, store=store, first=False).lapsed  # as the next task has to know
-    assert not Lease(request_, store=store).lapsed  # a run that begins again has found nothing yet
+    assert Lease(request_, store=store, first=False).lapsed  # the next task must detect it
+    assert not Lease(request_, store=store).lapsed  # a run that starts again has no cache hits yet
 
 
-def test_lease_of_a_process_that_was_stopped_has_lapsed(request_: RunRequest, bucket: S3Store) -> None:
+def test_lease_of_a_suspended_process_has_lapsed(request_: RunRequest, bucket: S3Store) -> None:
     clock = Clock()
     lease = Lease(request_, store=bucket, clock=clock)
     for _ in range(10):
@@ -134,7 +134,7 @@ def test_lease_of_a_process_that_was_stopped_has_lapsed(request_: RunRequest, bu
     assert Lease(request_, store=bucket, first=False).lapsed
 
 
-def test_lease_that_a_slow_store_takes_in_too_late_has_lapsed(request_: RunRequest, bucket: S3Store) -> None:
+def test_lease_that_a_slow_store_writes_too_late_has_lapsed(request_: RunRequest, bucket: S3Store) -> None:
     clock = Clock()
     lease = Lease(request_, store=bucket, clock=clock)
     bucket.client.meta.events.register("after-call.s3.PutObject", lambda **_: clock.pass_by(EXPIRES_AFTER / 2 + MINUTE))
@@ -145,14 +145,14 @@ def test_lease_that_a_slow_store_takes_in_too_late_has_lapsed(request_: RunReque
 
 
 @pytest.mark.parametrize("is_renewed", [False, True])
-def test_lease_that_somebody_else_released_has_lapsed_for_good(
+def test_lease_released_by_another_process_remains_lapsed(
     request_: RunRequest, bucket: S3Store, is_renewed: bool
 ) -> None:
     lease = Lease(request_, store=bucket)
     lease.renew()
     assert not lease.has_lapsed()
     release_lease(request_.report, request_.run_id, store=bucket)
-    if is_renewed:  # by its thread, before anybody asks
+    if is_renewed:  # by its thread, before the lease is checked
         lease.renew()
     assert lease.has_lapsed()
     lease.renew()
@@ -160,7 +160,7 @@ def test_lease_that_somebody_else_released_has_lapsed_for_good(
     assert Lease(request_, store=bucket, first=False).lapsed
 
 
-def test_lease_whose_process_stops_while_it_asks_has_lapsed(request_: RunRequest, bucket: S3Store) -> None:
+def test_lease_of_a_process_suspended_during_a_request_has_lapsed(request_: RunRequest, bucket: S3Store) -> None:
     clock = Clock()
     lease = Lease(request_, store=bucket, clock=clock)
     bucket.client.meta.events.register("after-call.s3.HeadObject", lambda **_: clock.pass_by(LATE))
@@ -168,13 +168,13 @@ def test_lease_whose_process_stops_while_it_asks_has_lapsed(request_: RunRequest
 
 
 @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="this system has no clock that goes on in its sleep")
-def test_seconds_passed_goes_on_while_a_machine_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seconds_passed_includes_the_sleep_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     clocks = {time.CLOCK_BOOTTIME: 500.0, time.CLOCK_MONOTONIC: 20.0}  # of a machine that slept
     monkeypatch.setattr(time, "clock_gettime", clocks.__getitem__)
     assert monotonic_seconds() == 500
 
 
-def test_active_runs_takes_expired_leases_away(request_: RunRequest, bucket: S3Store) -> None:
+def test_active_runs_deletes_expired_leases(request_: RunRequest, bucket: S3Store) -> None:
     Lease(request_, store=bucket)
     now = datetime.now(UTC)
     assert [run.run_id for run in active_runs("events", store=bucket, now=now)] == [request_.run_id]
@@ -182,7 +182,7 @@ def test_active_runs_takes_expired_leases_away(request_: RunRequest, bucket: S3S
     assert leases(bucket) == []
 
 
-def test_lease_of_a_run_id_with_any_character_names_it(tmp_path: Path, bucket: S3Store) -> None:
+def test_lease_key_supports_any_character_of_a_run_id(tmp_path: Path, bucket: S3Store) -> None:
     run_id = "events__scheduled__2026-01-01T00:00:00+00:00/ü"
     Lease(request_of(events_report(tmp_path), run_id=run_id), store=bucket)
     assert [run.run_id for run in active_runs("events", store=bucket, now=datetime.now(UTC))] == [run_id]
@@ -251,16 +251,14 @@ def test_lease_of_a_killed_worker_expires_in_minutes(tmp_path: Path, bucket: S3S
     assert active_runs("events", store=bucket, now=datetime.now(UTC) + LATE) == []
 
 
-def test_publish_of_a_lapsed_run_looks_again_at_the_rows_it_names(
-    tmp_path: Path, fresh_database: str, bucket: S3Store
-) -> None:
+def test_publish_of_a_lapsed_run_checks_its_rows_again(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path)
     aggregated = aggregate_run(definition, fresh_database, bucket)
     files, partition = aggregated.render(), aggregated.run.partitions[1]
     lapses: list[bool] = []
 
-    def usage() -> tuple[TaskUsage, ...]:  # asked last, when everything but the manifest is written
+    def usage() -> tuple[TaskUsage, ...]:  # called last, after everything but the manifest is written
         bucket.delete([partition.object_key])
         lapses.append(True)
         return ()
@@ -269,4 +267,4 @@ def test_publish_of_a_lapsed_run_looks_again_at_the_rows_it_names(
         aggregated.publish(files, fresh_database, usage=usage, lapsed=lambda: bool(lapses))
     assert not [entry.key for entry in bucket.list("reports/") if entry.key.endswith("manifest.json")]
     record = f"{partition.object_key.rpartition('/')[0]}.json"
-    assert bucket.size(record) is None  # so that the run, started again, reads them anew
+    assert bucket.size(record) is None  # so a repeated run reads the rows again

@@ -1,4 +1,4 @@
-"""Retention keeps every object that a manifest names, whatever has become of the record that it was found by."""
+"""Retention keeps every object that a manifest names, even if the record that led to it has changed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def named(manifest: Manifest) -> set[str]:
 
 
 @pytest.mark.parametrize("detail", [True, False])
-def test_gc_after_a_record_was_replaced_keeps_rows_that_manifests_name(
+def test_gc_after_a_record_was_replaced_keeps_rows_of_manifests(
     tmp_path: Path, database: str, bucket: S3Store, detail: bool
 ) -> None:
     definition = tracked_report(
@@ -57,7 +57,7 @@ def test_gc_after_a_record_was_replaced_keeps_rows_that_manifests_name(
     )
     track(definition, database)
     january = run(definition, database, bucket, end=date(2013, 1, 31))
-    whole = run(definition, database, bucket)
+    quarter = run(definition, database, bucket)
     (record,) = places(bucket, "2013-01")
     loser = f"{record.removesuffix('.json')}/loser.parquet"
     bucket.put(loser, b"x")
@@ -65,13 +65,13 @@ def test_gc_after_a_record_was_replaced_keeps_rows_that_manifests_name(
     again = run(definition, database, bucket, end=date(2013, 2, 28))
     assert again.partitions[0].object_key != january.partitions[0].object_key
     collect(definition, bucket, after=2 * DAY)
-    assert named(january) | named(whole) | named(again) <= keys(bucket)
-    assert [verify_run(each.run, store=bucket).problems for each in (january, whole, again)] == [(), (), ()]
+    assert named(january) | named(quarter) | named(again) <= keys(bucket)
+    assert [verify_run(each.run, store=bucket).problems for each in (january, quarter, again)] == [(), (), ()]
     assert record in keys(bucket)
     assert loser not in keys(bucket)
 
 
-def test_superseded_record_and_its_summaries_stay_while_a_manifest_names_its_rows(
+def test_superseded_record_stays_while_a_manifest_names_its_rows(
     definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     manifest = publish(definition, database, bucket)
@@ -85,7 +85,7 @@ def test_superseded_record_and_its_summaries_stay_while_a_manifest_names_its_row
     assert {key for key in keys(bucket) if key.startswith(folder)} == before
 
 
-def test_manifest_in_a_folder_below_a_run_is_not_its_record(
+def test_manifest_in_a_subfolder_of_a_run_is_not_its_record(
     definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     manifest = publish(definition, database, bucket)

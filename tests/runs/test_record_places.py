@@ -1,4 +1,4 @@
-"""Records count only where they were written for: copied or forged ones are replaced, or refused."""
+"""Records count only at the place they were written for: copied or forged records are replaced or rejected."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_old_record_of_a_partition_at_a_new_token_is_replaced(tmp_path: Path, da
     assert staged.object_key.startswith(new.removesuffix(".json"))
 
 
-def test_record_that_names_another_reports_rows_is_replaced(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_record_with_rows_of_another_report_is_replaced(tmp_path: Path, database: str, bucket: S3Store) -> None:
     run(events_report(tmp_path, **PROBED), database, bucket)
     changes = {"source": {**DEFINITION["source"], "sql": "secret/extract.sql", "freshness": {"probe": "id"}}}
     secret = write_report(tmp_path, "secret", {**DEFINITION, **changes}, SQL.replace("kind,", "'SECRET' AS kind,"))
@@ -139,7 +139,7 @@ READERS: dict[str, Callable[[S3Store, str], object]] = {
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("forged", FORGED)
-def test_forged_manifest_is_refused_by_every_reader(bucket: S3Store, forged: str, reader: str) -> None:
+def test_forged_manifest_is_rejected_by_every_reader(bucket: S3Store, forged: str, reader: str) -> None:
     write_once(bucket, manifest_key(MANIFEST.report, MANIFEST.run), FORGED[forged]())
     with pytest.raises(DamagedObjectError, match=r"^reports/flights/a{32}/manifest\.json "):
         READERS[reader](bucket, MANIFEST.run)
@@ -153,14 +153,14 @@ def test_forged_manifest_is_deleted_by_the_next_run(bucket: S3Store, forged: str
     assert bucket.size(key) is None
 
 
-def test_forged_manifest_is_in_no_list_of_runs(bucket: S3Store) -> None:
+def test_forged_manifest_is_not_listed_as_a_run(bucket: S3Store) -> None:
     value = replace(MANIFEST, run_id="cli__" + "c" * 32)
     write_once(bucket, manifest_key(MANIFEST.report, value.run), value)
     write_once(bucket, manifest_key(MANIFEST.report, "b" * 32), value)
     assert [run.run_key for run in command_line_runs(bucket, MANIFEST.report)] == [value.run]
 
 
-def test_own_manifest_is_read_by_every_reader(bucket: S3Store) -> None:
+def test_genuine_manifest_is_accepted_by_every_reader(bucket: S3Store) -> None:
     write_once(bucket, manifest_key(MANIFEST.report, MANIFEST.run), MANIFEST)
     assert read_manifest(bucket, MANIFEST.report, MANIFEST.run) == MANIFEST
     assert find_manifest(bucket, MANIFEST.report, MANIFEST.run) == MANIFEST

@@ -1,4 +1,4 @@
-"""Housekeeping, at a time of the test's own: what is needed stays, whenever it is stopped and whatever runs beside."""
+"""Garbage collection at simulated times: required objects remain, also after interruptions and concurrent runs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def change(url: str, event: int, amount: float) -> None:
 
 
 def supersede(definition: ReportDefinition, url: str, store: S3Store) -> None:
-    """Stores all partitions, and January's again after a change."""
+    """Stores all partitions, and January again after a change."""
     session, request = session_of(url), request_of(definition)
     store_partitions(definition, request, session=session, store=store)
     change(url, 1, 5)
@@ -58,7 +58,7 @@ def supersede(definition: ReportDefinition, url: str, store: S3Store) -> None:
 
 
 def collect(definition: ReportDefinition, store: S3Store, *, after: timedelta) -> CollectionResult:
-    """Sweeps as if it were later; ``DAY + 1 h`` makes everything that a test has written old."""
+    """Collects garbage at a later time. After ``DAY + 1 h``, every object of a test is old."""
     return collect_garbage({definition.name: definition}, store=store, now=datetime.now(UTC) + after)
 
 
@@ -67,11 +67,11 @@ def keys(store: S3Store) -> set[str]:
 
 
 def places(store: S3Store, month: str) -> set[str]:
-    """Returns the records of a partition's rows."""
+    """Returns the keys of the records of a partition's rows."""
     return {key for key in keys(store) if f"/{month}/" in key and key.count("/") == 4}
 
 
-def test_nothing_that_counts_is_deleted(definition: ReportDefinition, database: str, bucket: S3Store) -> None:
+def test_gc_keeps_all_objects_of_records(definition: ReportDefinition, database: str, bucket: S3Store) -> None:
     manifest = publish(definition, database, bucket)
     before = keys(bucket)
     done = collect(definition, bucket, after=29 * DAY)
@@ -79,7 +79,7 @@ def test_nothing_that_counts_is_deleted(definition: ReportDefinition, database: 
     assert verify_run(manifest.run, store=bucket).problems == ()
 
 
-def test_run_past_its_time_goes_and_the_newest_rows_stay(
+def test_expired_run_is_deleted_and_the_newest_rows_remain(
     definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     publish(definition, database, bucket)
@@ -88,17 +88,19 @@ def test_run_past_its_time_goes_and_the_newest_rows_stay(
     assert done.runs == 1
     assert keys(bucket) == partitions
     store_partitions(definition, request_of(definition), session=session_of(database), store=bucket)
-    assert keys(bucket) == partitions  # all of them are found again
+    assert keys(bucket) == partitions  # a later run can reuse all of them
 
 
-def test_run_of_a_report_without_definition_stays(definition: ReportDefinition, database: str, bucket: S3Store) -> None:
+def test_run_of_a_report_without_definition_is_kept(
+    definition: ReportDefinition, database: str, bucket: S3Store
+) -> None:
     publish(definition, database, bucket)
     before = keys(bucket)
     collect_garbage({}, store=bucket, now=datetime.now(UTC) + 1000 * DAY)
     assert keys(bucket) == before
 
 
-def test_superseded_rows_go_after_a_day_and_no_earlier(
+def test_superseded_rows_are_deleted_after_a_day_and_not_earlier(
     definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     request = request_of(definition)
@@ -109,12 +111,12 @@ def test_superseded_rows_go_after_a_day_and_no_earlier(
     assert collect(definition, bucket, after=DAY / 2).objects == 0
     newest = max(places(bucket, "2013-01"), key=lambda key: str((bucket.read_json(key) or {})["snapshot_at"]))
     done = collect(definition, bucket, after=2 * DAY)
-    assert (done.partitions, done.objects) == (2, 6)  # rows, what they add to the summary, and a record of that
+    assert (done.partitions, done.objects) == (2, 6)  # rows, their partial summary, and its record
     assert places(bucket, "2013-01") == {newest}
     assert len(places(bucket, "2013-02")) == 1
 
 
-def test_rows_that_no_run_can_find_do_not_supersede_those_that_some_can(
+def test_unreachable_rows_do_not_supersede_reachable_rows(
     definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     request = request_of(definition)
@@ -123,15 +125,15 @@ def test_rows_that_no_run_can_find_do_not_supersede_those_that_some_can(
     for _ in range(2):
         forced = replace(request_of(definition), force=True)
         run_report(definition, forced, session=session_of(database), store=bucket)
-    collect(definition, bucket, after=31 * DAY)  # their manifests go, and then what they named
+    collect(definition, bucket, after=31 * DAY)  # deletes their manifests, then the objects they named
     collect(definition, bucket, after=33 * DAY)
     assert lasting < places(bucket, "2013-01")
-    assert len(places(bucket, "2013-01")) == 2  # those that are true still, and the newest
+    assert len(places(bucket, "2013-01")) == 2  # the current rows and the newest
     cached = store_partitions(definition, request, session=session_of(database), store=bucket)
     assert [part.cache_hit for part in cached] == [True, True, True]
 
 
-def test_superseded_rows_that_a_manifest_names_stay_until_it_goes(
+def test_superseded_rows_remain_as_long_as_a_manifest_names_them(
     definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     first = publish(definition, database, bucket)
@@ -139,13 +141,13 @@ def test_superseded_rows_that_a_manifest_names_stay_until_it_goes(
     store_partitions(definition, request_of(definition), session=session_of(database), store=bucket)
     collect(definition, bucket, after=2 * DAY)
     assert verify_run(first.run, store=bucket).problems == ()
-    collect(definition, bucket, after=31 * DAY)  # the manifest goes, and with the next sweep what it named
+    collect(definition, bucket, after=31 * DAY)  # deletes the manifest; the next collection deletes its objects
     collect(definition, bucket, after=32 * DAY)
     assert len(places(bucket, "2013-01")) == 1
     assert not [key for key in keys(bucket) if key.startswith(("reports/", "summaries/"))]
 
 
-def test_orphans_go_after_a_day(definition: ReportDefinition, database: str, bucket: S3Store) -> None:
+def test_orphans_are_deleted_after_a_day(definition: ReportDefinition, database: str, bucket: S3Store) -> None:
     manifest = publish(definition, database, bucket)
     existing = keys(bucket)
     folder = manifest.partitions[0].object_key.rpartition("/")[0]
@@ -167,12 +169,12 @@ def test_orphans_go_after_a_day(definition: ReportDefinition, database: str, buc
     assert bucket.client.list_multipart_uploads(Bucket=bucket.bucket).get("Uploads", []) == []
 
 
-def test_report_with_an_active_run_is_left_alone_until_its_lease_expires(
+def test_report_with_an_active_run_is_skipped_until_its_lease_expires(
     definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     publish(definition, database, bucket)
     bucket.put("running/events/of-an-earlier-version", b"")
-    lease = Lease(request_of(definition), store=bucket)  # of a run that is killed
+    lease = Lease(request_of(definition), store=bucket)  # of a killed run
     before = keys(bucket)
     done = collect(definition, bucket, after=timedelta(minutes=4))
     assert (list(done.active), done.objects, keys(bucket)) == (["events"], 0, before)
@@ -185,7 +187,7 @@ def test_report_with_an_active_run_is_left_alone_until_its_lease_expires(
 
 
 class StoppingStore(S3Store):
-    """Stops after some deletions, as a process that is killed does, or lets something happen at the first one."""
+    """Stops after some deletions, like a killed process, or calls a function at the first one."""
 
     def __init__(self, settings: StoreSettings, *, after: int) -> None:
         super().__init__(settings)
@@ -200,7 +202,7 @@ class StoppingStore(S3Store):
 
 
 @pytest.mark.parametrize("after", [0, 1, 3, 8])
-def test_sweep_that_is_killed_is_taken_up_by_the_next(
+def test_killed_collection_is_completed_by_the_next(
     definition: ReportDefinition, database: str, bucket: S3Store, after: int
 ) -> None:
     old = publish(definition, database, bucket)
@@ -222,7 +224,7 @@ def test_sweep_that_is_killed_is_taken_up_by_the_next(
 
 
 class RacingStore(S3Store):
-    """Runs a report the moment before the first deletion: it finds what is about to go."""
+    """Runs a report just before the first deletion, so it reuses rows that are about to be deleted."""
 
     def __init__(self, settings: StoreSettings, run: Any) -> None:
         super().__init__(settings)
@@ -236,7 +238,7 @@ class RacingStore(S3Store):
             super().delete([key])
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Dates leases as if they were written at the time of the sweep, which is later."""
+        """Dates leases at the time of the collection, which is later."""
         for entry in super().list(prefix):
             yield replace(entry, modified=entry.modified + 7 * DAY) if prefix.startswith("leases/") else entry
 
@@ -246,7 +248,7 @@ def lease_once(request: RunRequest, store: S3Store) -> bool:
     return True
 
 
-def test_rows_stay_while_a_run_that_may_have_found_them_is_at_work(
+def test_rows_remain_while_a_run_that_may_reuse_them_is_active(
     definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     supersede(definition, database, bucket)
@@ -256,7 +258,7 @@ def test_rows_stay_while_a_run_that_may_have_found_them_is_at_work(
     assert rows <= keys(bucket)
 
 
-def test_torn_record_of_one_report_does_not_keep_the_others_from_being_swept(
+def test_damaged_record_of_one_report_does_not_block_the_others(
     definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     publish(definition, database, bucket)
@@ -269,11 +271,11 @@ def test_torn_record_of_one_report_does_not_keep_the_others_from_being_swept(
     assert not [key for key in keys(bucket) if key.startswith("reports/events/")]
 
 
-def test_rows_that_a_run_finds_just_before_they_would_go_stay(
+def test_rows_reused_just_before_their_deletion_remain(
     definition: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
     supersede(definition, database, bucket)
-    change(database, 1, 10.1)  # the first rows are the true ones again
+    change(database, 1, 10.1)  # restores the first rows
     racing = RacingStore(bucket.settings, lambda: publish(definition, database, bucket))
     collect(definition, racing, after=2 * DAY)
     assert racing.manifest

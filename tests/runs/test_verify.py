@@ -1,4 +1,4 @@
-"""Verify: each number of a manifest is held against the objects themselves, to their last byte."""
+"""Verify: compares each number of a manifest with the stored objects, to their last byte."""
 
 from __future__ import annotations
 
@@ -68,61 +68,61 @@ def published(store: S3Store, *files: RenderedFile) -> Manifest:
     )
 
 
-def faults(store: S3Store, manifest: Manifest) -> tuple[str, ...]:
+def problems_of(store: S3Store, manifest: Manifest) -> tuple[str, ...]:
     store.put_json_once(manifest_key("events", "r"), to_json(manifest))
     return verify_run("r", store=store).problems
 
 
-def test_verify_run_that_is_as_it_was_has_no_fault(bucket: S3Store) -> None:
+def test_verify_unchanged_run_has_no_problems(bucket: S3Store) -> None:
     files = [
         stored_file(bucket, "a.csv", b"csv", rows=1),
         stored_file(bucket, "b.csv", b"more", rows=2),
         stored_file(bucket, "a.xlsx", b"xlsx", rows=ROWS),
         replace(stored_file(bucket, "events_2013-01_summary.xlsx", b"none", rows=0), summaries_only=True),
     ]
-    assert faults(bucket, published(bucket, *files)) == ()
+    assert problems_of(bucket, published(bucket, *files)) == ()
 
 
-def test_verify_run_of_an_older_version_has_no_fault(bucket: S3Store) -> None:
+def test_verify_run_of_an_older_version_has_no_problems(bucket: S3Store) -> None:
     files = [
         stored_file(bucket, "a.xlsx", b"xlsx", rows=ROWS),
         stored_file(bucket, "summary.xlsx", b"none", rows=0),
     ]
     manifest = to_json(published(bucket, *files))
     for file in manifest["files"]:
-        del file["earliest"], file["latest"], file["summaries_only"]  # which it did not write
+        del file["earliest"], file["latest"], file["summaries_only"]  # fields that version did not write
     bucket.put_json_once(manifest_key("events", "r"), manifest)
     assert verify_run("r", store=bucket).problems == ()
 
 
-def test_verify_counts_rows_of_a_file_that_only_looks_like_a_summary(bucket: S3Store) -> None:
+def test_verify_counts_rows_of_a_file_named_like_a_summary(bucket: S3Store) -> None:
     file = stored_file(bucket, "events_monthly_summary.xlsx", b"xlsx", rows=ROWS - 1)
-    assert faults(bucket, published(bucket, file)) == ("the xlsx files have 2 rows; the manifest states 3",)
+    assert problems_of(bucket, published(bucket, file)) == ("the xlsx files have 2 rows; the manifest states 3",)
 
 
-def test_verify_partitions_of_other_rows_than_the_run_is_a_fault(bucket: S3Store) -> None:
+def test_verify_reports_partitions_with_a_different_row_count(bucket: S3Store) -> None:
     manifest = replace(published(bucket), rows=ROWS + 1)
-    assert faults(bucket, manifest) == ("the partitions have 3 rows; the manifest states 4",)
+    assert problems_of(bucket, manifest) == ("the partitions have 3 rows; the manifest states 4",)
 
 
-def test_verify_format_whose_files_miss_rows_is_a_fault(bucket: S3Store) -> None:
+def test_verify_reports_a_format_with_missing_rows(bucket: S3Store) -> None:
     files = [
         stored_file(bucket, "a.csv", b"csv", rows=ROWS - 1),
         stored_file(bucket, "a.xlsx", b"xlsx", rows=ROWS),
     ]
-    assert faults(bucket, published(bucket, *files)) == ("the csv files have 2 rows; the manifest states 3",)
+    assert problems_of(bucket, published(bucket, *files)) == ("the csv files have 2 rows; the manifest states 3",)
 
 
 def test_verify_last_byte_of_a_large_file_is_read_again(bucket: S3Store) -> None:
     body = b"x" * (READ_BYTES + 1)
     file = stored_file(bucket, "a.csv", body, rows=ROWS)
     manifest = published(bucket, file)
-    assert faults(bucket, manifest) == ()
+    assert problems_of(bucket, manifest) == ()
     bucket.put(file.key, body[:-1] + b"y")
-    (fault,) = faults(bucket, manifest)
+    (fault,) = problems_of(bucket, manifest)
     assert fault.startswith(f"{file.key} has the SHA-256 ")
 
 
-def test_verify_run_that_is_not_there_is_refused(bucket: S3Store) -> None:
+def test_verify_missing_run_is_rejected(bucket: S3Store) -> None:
     with pytest.raises(ParameterError, match="run 'r' is not published"):
         verify_run("r", store=bucket)
