@@ -1,4 +1,4 @@
-"""Number formats are refused where Excel would refuse them, with what to write."""
+"""Format codes that Excel rejects are reported with a correction."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from quire.report.definition import Column, Measure
         ("0.0.0", "a format code uses , for thousands and . for decimals"),
     ],
 )
-def test_format_that_excel_refuses_is_refused_with_what_to_write(code: str, message: str) -> None:
+def test_format_code_rejected_by_excel_is_rejected_with_a_correction(code: str, message: str) -> None:
     assert message in problem_of(code)
     for model, fields in ((Column, {"name": "a"}), (Measure, {"agg": "count"})):
         with pytest.raises(ValidationError) as caught:
@@ -43,5 +43,5 @@ def test_format_that_excel_refuses_is_refused_with_what_to_write(code: str, mess
         '\\a0', 'yyyy"年"m"月"', '0.0"%"', "0 %",
     ],
 )  # fmt: skip
-def test_format_that_excel_takes_is_taken(code: str) -> None:
+def test_format_code_valid_in_excel_is_accepted(code: str) -> None:
     assert problem_of(code) == ""

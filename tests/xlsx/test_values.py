@@ -85,7 +85,7 @@ def test_cell_of_null_is_omitted(kind: pa.DataType) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "bits", "expected"),
+    ("kind", "physical", "expected"),
     [
         (pa.date32(), 2**31 - 1, "infinity"),
         (pa.date32(), -(2**31), "-infinity"),
@@ -99,9 +99,9 @@ def test_cell_of_null_is_omitted(kind: pa.DataType) -> None:
         (WALL, 2_932_897 * 86_400_000_000 + 1_500_000, "10000-01-01 00:00:01.5"),
     ],
 )
-def test_cell_of_unrepresentable_date_is_postgresql_text(kind: pa.DataType, bits: int, expected: str) -> None:
-    physical = pa.array([bits, 0], pa.int32() if kind == pa.date32() else pa.int64())
-    batch = pa.RecordBatch.from_arrays([physical.view(kind)], schema=pa.schema([("v", kind)]))
+def test_cell_of_unrepresentable_date_is_postgresql_text(kind: pa.DataType, physical: int, expected: str) -> None:
+    integers = pa.array([physical, 0], pa.int32() if kind == pa.date32() else pa.int64())
+    batch = pa.RecordBatch.from_arrays([integers.view(kind)], schema=pa.schema([("v", kind)]))
     files, _ = write(book_of([batch], batch.schema))
     rows = calamine(files.bodies[0])
     assert rows[1][0] == expected

@@ -61,7 +61,7 @@ class Condition:
 
     @property
     def takes_only_negatives(self) -> bool:
-        """Whether the condition selects negative numbers only, so that Excel shows no minus sign."""
+        """Whether the condition selects negative numbers only; Excel then shows no minus sign."""
         return self.comparison in ("<", "<=") and (self.limit < 0 or (self.limit == 0 and self.comparison == "<"))
 
 

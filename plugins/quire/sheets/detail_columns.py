@@ -8,7 +8,7 @@ from quire.xlsx.model import SheetColumn
 
 
 def detail_columns(definition: ReportDefinition, plan: RunPlan) -> tuple[SheetColumn, ...]:
-    """Returns the detail columns: those of the definition or, if it has none, all columns of the query."""
+    """Returns the columns of the definition or, if it has none, all columns of the query."""
     unscaled = {column.name for column in plan.columns if _has_no_scale(column.pg_type)}
     if not definition.columns:
         return tuple(

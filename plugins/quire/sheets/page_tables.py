@@ -71,7 +71,7 @@ def _first_table(
 
 
 def has_summaries(definition: ReportDefinition, manifest: Manifest) -> bool:
-    """Returns whether the names of a run's summaries are those of the current definition."""
+    """Returns whether a run has the same summary names as the current definition."""
     return {staged.name for staged in manifest.summaries} == {summary.name for summary in definition.summaries}
 
 

@@ -60,7 +60,7 @@ def _timestamp_texts(times: pl.Series, timezone: str | None) -> pl.Series:
 
 
 def _fraction(microseconds: pl.Series) -> pl.Series:
-    """Returns the fraction of each second with its decimal point, or an empty string for whole seconds."""
+    """Returns the fraction of each second with its decimal point, or an empty string if there is none."""
     rest = microseconds % SECOND
     if not (rest > 0).any():
         return pl.Series([""])

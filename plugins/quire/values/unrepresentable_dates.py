@@ -1,7 +1,7 @@
 """Dates and times that Python and Excel cannot represent: years BC and after 9999, and infinity.
 
 Values are integers, as Arrow stores them: days or microseconds since 1970-01-01. The Gregorian calendar repeats every
-400 years, weekdays included, so a date is calculated in a year that Python supports and moved by whole cycles.
+400 years, weekdays included, so dates are calculated in a year that Python supports and moved by entire cycles.
 """
 
 from __future__ import annotations

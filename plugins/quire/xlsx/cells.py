@@ -111,7 +111,7 @@ def date_cells(column: pl.Series, styles: Styles) -> Cells:
 
 
 def timestamp_cells(column: pl.Series, styles: Styles, *, timezone: str) -> Cells:
-    """Renders timestamps, rounded down to the millisecond; those with time zone are converted to ``timezone``."""
+    """Renders timestamps, rounded down to the millisecond; with time zone, they are converted to ``timezone``."""
     aware = isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None
     microseconds = column.to_physical()
     local = wall_clock(column, timezone) if aware else microseconds
@@ -158,7 +158,7 @@ def _serials_or_texts(serials: pl.Series, physical: pl.Series, styles: Styles, t
 
 
 def _has_exact_digits(texts: pl.Series) -> pl.Series | None:
-    """Returns which numbers have at most 15 significant digits; None if all of them do."""
+    """Returns which numbers have at most 15 significant digits, or None if all have."""
     max_length = longest(texts)
     if max_length <= MAX_DIGITS:
         return None

@@ -80,7 +80,7 @@ def _shared_strings(items: Sequence[str]) -> Iterator[bytes]:
 
 
 def _shift_strings(xml: bytes, header: int, shift: int) -> bytes:
-    """Returns a static sheet with its strings numbered after those of the rows."""
+    """Returns a static sheet with its strings numbered after the strings of the rows."""
 
     def move(match: re.Match[bytes]) -> bytes:
         number = int(match[2])

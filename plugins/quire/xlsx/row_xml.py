@@ -57,7 +57,7 @@ class RowRenderer:
         styles: style numbers of each column.
         timezone: IANA name of the zone that timestamps with time zone are converted to.
         strings: the workbook's shared strings.
-        share_all: whether to share all texts instead of only those that repeat.
+        share_all: whether to share all texts instead of only repeated texts.
     """
 
     def __init__(

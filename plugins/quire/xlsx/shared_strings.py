@@ -14,7 +14,7 @@ ITEM_BYTES = 400  # memory per string, here and in its column, in addition to it
 
 
 class SharedStrings:
-    """Strings in order of their first use, after those of the header.
+    """Strings in order of first use, after the header's strings.
 
     Args:
         first: the header's strings, as XML items.
@@ -31,7 +31,7 @@ class SharedStrings:
         return self._bytes + count * ITEM_BYTES + 4 * size <= MAX_BYTES
 
     def number(self, text: str) -> int:
-        """Returns the position of a text of at most 32,767 characters, which is added to the table if it is new."""
+        """Returns the position of a text of at most 32,767 characters, adding it if it is new."""
         number = self._numbers.get(text)
         if number is None:
             number = self._numbers[text] = len(self.items)

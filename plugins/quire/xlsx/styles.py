@@ -25,7 +25,7 @@ _SECTION = re.compile(
 # The digits of a number in a section; text and brackets, which may look like digits, are matched first.
 _DIGITS = re.compile(r'"[^"]*+(?:"|\Z)|\[[^\]]*+(?:\]|\Z)|[\\_*].|(?P<digits>[#0?.](?:[#0?,.]*[#0?.])?)', re.DOTALL)
 MAX_FORMAT_LENGTH, MAX_DECIMALS = 255, 30  # Excel's limits for a format code
-# Excel shows booleans as words with any code; LibreOffice prints 1 and 0 on some pages without this one.
+# Excel shows booleans as words with any code; LibreOffice prints 1 and 0 on some pages without this code.
 BOOLEAN = '"TRUE";"TRUE";"FALSE"'
 
 
@@ -85,7 +85,7 @@ def with_word(number_format: str, word: str) -> str:
 
 
 def with_decimal(number_format: str) -> str:
-    """Returns a format code that shows one decimal in every section that shows a whole number."""
+    """Returns a format code that shows one decimal in every section that shows integers."""
     return _SECTION.sub(lambda section: section[1] + _section_with_decimal(section[2]), number_format)
 
 
@@ -118,7 +118,7 @@ def total_number_format(code: str, function: str) -> str:
         return "#,##0"
     if code == BOOLEAN:
         return "General"
-    return with_decimal(code) if function == "mean" else code  # the mean of whole numbers may be 1.5
+    return with_decimal(code) if function == "mean" else code  # the mean of integers may be 1.5
 
 
 def side_of(kind: pa.DataType) -> str:

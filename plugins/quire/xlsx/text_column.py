@@ -23,7 +23,7 @@ class TextColumn:
     Args:
         styles: its style numbers.
         strings: the workbook's shared strings.
-        share_all: whether to share all texts that fit in the table instead of only those that repeat.
+        share_all: whether to share all texts that fit in the table instead of only repeated texts.
     """
 
     def __init__(self, styles: Styles, strings: SharedStrings, *, share_all: bool) -> None:

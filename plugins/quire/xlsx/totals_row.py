@@ -122,7 +122,7 @@ class _Total:
 
     @property
     def is_too_long(self) -> bool:
-        """Whether the total of exact numbers has more digits than Excel represents."""
+        """Whether the total of exact numbers has more digits than Excel supports."""
         value = self._value()
         return isinstance(value, int | Decimal) and not _is_number(value)
 

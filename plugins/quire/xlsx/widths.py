@@ -18,7 +18,7 @@ FIXED_WIDTHS = {"date": 11.5, "timestamp": 19.5, "time": 10.0, "bool": 8.0}
 MAX_ROW_HEIGHT = 409.0  # Excel's limit, in points
 MAX_MEASURED = 255  # Excel's widest column
 TOTAL_WORD_WIDTH = 5.0  # "mean " before a total
-MEAN_DECIMAL_WIDTH = 2.0  # which whole numbers do not have
+MEAN_DECIMAL_WIDTH = 2.0  # absent from integers
 
 
 def display_width(text: str) -> float:
@@ -33,7 +33,7 @@ def display_width(text: str) -> float:
 
 
 def header_width(title: str) -> float:
-    """Returns the width of a title, which wraps between words if it is long."""
+    """Returns the width of a title; long titles wrap between words."""
     longest_word = max((display_width(word) for word in title.split()), default=0.0)
     return max(longest_word, min(display_width(title), MAX_HEADER_WIDTH))
 
