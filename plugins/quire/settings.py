@@ -179,9 +179,9 @@ def source_url(connection_id: str, environment: Mapping[str, str] = os.environ) 
     url = _required(environment, connection_id)
     scheme, separator, rest = url.partition("://")
     if scheme not in ("postgresql", "postgres"):
-        seen = f"has the scheme {scheme!r}" if separator else "is not a URI"  # may be a secret: not quoted
+        defect = f"has the scheme {scheme!r}" if separator else "is not a URI"  # may be a secret: not quoted
         raise SettingsError(
-            f"{connection_variable(connection_id)} {seen}: write postgresql://USER:PASSWORD@HOST/DATABASE"
+            f"{connection_variable(connection_id)} {defect}: write postgresql://USER:PASSWORD@HOST/DATABASE"
         )
     authority = re.split(r"[/?]", rest, maxsplit=1)[0]
     _, _, hosts = authority.rpartition("@")

@@ -142,11 +142,11 @@ def _ensure_importable(call: NotifierCall) -> None:
         DefinitionError: the module is private or belongs to the standard library.
     """
     segments = call.path.split(".")
-    place = f"{call.field}.notifier: {short_repr(call.path)}"
+    notifier = f"{call.field}.notifier: {short_repr(call.path)}"
     if segments[0] in STANDARD_LIBRARY:
-        raise DefinitionError(f"{place} belongs to Python's standard library, which has no notifiers")
+        raise DefinitionError(f"{notifier} belongs to Python's standard library, which has no notifiers")
     if private := [segment for segment in segments if segment.startswith("_")]:
-        raise DefinitionError(f"{place} is private: {short_repr(private[0])} starts with an underscore")
+        raise DefinitionError(f"{notifier} is private: {short_repr(private[0])} starts with an underscore")
 
 
 def _is_accepted(name: str) -> bool:

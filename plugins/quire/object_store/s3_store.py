@@ -131,9 +131,9 @@ class S3Store(Store):
 
     def read_range(self, key: str, start: int, size: int) -> bytes:
         """Returns ``size`` bytes from offset ``start``."""
-        where: Any = {"Bucket": self.bucket, "Key": key, "Range": f"bytes={start}-{start + size - 1}"}
+        request: Any = {"Bucket": self.bucket, "Key": key, "Range": f"bytes={start}-{start + size - 1}"}
         try:
-            data = read_body(lambda: self.client.get_object(**where), key, max_bytes=size).data
+            data = read_body(lambda: self.client.get_object(**request), key, max_bytes=size).data
         except NoSuchKeyError:
             raise
         except IntegrityError as error:

@@ -53,7 +53,7 @@ class StoredObject:
 class Store(Protocol):
     """Objects by key: written completely or not at all, read by ranges, and optionally written only once.
 
-    Keys are paths with ``/`` between their parts. Every method may be called by several threads at once.
+    Keys are paths with ``/`` between their parts. Every method is thread-safe.
 
     Every method raises StoreRefusedError if the store denies the operation, and StoreUnavailableError if a retry may
     succeed.

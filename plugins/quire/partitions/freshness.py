@@ -158,7 +158,7 @@ def _probe(
     probe_column: str,
 ) -> dict[int, tuple[Any, ...]]:
     """Returns row count, value count and sum of a column per partition, numbered from 1, in one query."""
-    whole = DatePartition(
+    complete_range = DatePartition(
         key="all", start=partitions[0].start, stop=partitions[-1].stop, timezone=partitions[0].timezone
     )
     types = {column.name: column.pg_type for column in columns}
@@ -168,7 +168,7 @@ def _probe(
     seconds = f"extract(epoch FROM {probe})"  # SQL syntax: always PostgreSQL's own function
     number = probe if is_number else f"{seconds} OPERATOR(pg_catalog.*) {MICROSECONDS}::pg_catalog.numeric"
     # The search_path is that of the report's query, so every name is schema-qualified.
-    query = bound_query(definition, request, whole).within(
+    query = bound_query(definition, request, complete_range).within(
         f"SELECT pg_catalog.width_bucket({quote_identifier(time_column)}, "  # noqa: S608
         f"ARRAY[{bounds}]::pg_catalog.{types[time_column]}[]) "
         f"AS number, pg_catalog.count(*) AS rows, pg_catalog.count({probe}) AS present, "

@@ -48,11 +48,11 @@ def _read_slice(store: Store, part: RowSlice, names: Sequence[str]) -> Iterator[
                 continue
             size = _batch_rows(file.metadata.row_group(group), names)
             for batch in file.iter_batches(size, row_groups=[group], columns=list(names)):
-                taken = batch.slice(skip, remaining)
+                selected_rows = batch.slice(skip, remaining)
                 skip = max(0, skip - batch.num_rows)
-                remaining -= taken.num_rows
-                if taken.num_rows:
-                    yield taken.select(list(names))
+                remaining -= selected_rows.num_rows
+                if selected_rows.num_rows:
+                    yield selected_rows.select(list(names))
             if not remaining:
                 return
         raise DamagedObjectError(

@@ -83,14 +83,16 @@ def command_line_runs(store: Store, report: str) -> list[CommandLineRun]:
         unread = [version for version in versions if version not in origins and (location, version) not in _UNREADABLE][
             :MAX_READ
         ]
-    read = map_concurrently(lambda version: _read_origin(store, report, version[0]), unread, max_lookups=MAX_READERS)
+    origins_read = map_concurrently(
+        lambda version: _read_origin(store, report, version[0]), unread, max_lookups=MAX_READERS
+    )
     with _LOCK:
-        for version, (is_readable, origin) in zip(unread, read, strict=True):
+        for version, (is_readable, origin) in zip(unread, origins_read, strict=True):
             if is_readable:
                 _ORIGINS[location, version] = origin
             else:
                 _UNREADABLE[location, version] = None
-    runs = [run for run in (*origins.values(), *(origin for _, origin in read)) if run]
+    runs = [run for run in (*origins.values(), *(origin for _, origin in origins_read)) if run]
     return sorted(runs, reverse=True)[:MAX_LISTED]
 
 

@@ -30,7 +30,7 @@ class DeadlineStore(S3Store):
 
     Args:
         store: the store to read.
-        deadline: of the work that reads.
+        deadline: the deadline of the work that reads.
     """
 
     def __init__(self, store: S3Store, deadline: Deadline) -> None:

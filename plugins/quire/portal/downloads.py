@@ -40,7 +40,7 @@ class FilesMissingError(Exception):
     """Files of a published run are missing from the store, or have a different size.
 
     Args:
-        manifest: of the run.
+        manifest: the run's manifest.
         caller: the caller if they may create the report again, otherwise None.
     """
 

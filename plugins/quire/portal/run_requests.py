@@ -180,11 +180,13 @@ async def _will_publish(api: AirflowApi, report: str, run: Mapping[str, Any]) ->
 async def _find_newest_run(api: AirflowApi, report_request: ReportRequest) -> tuple[dict[str, Any] | None, str]:
     """Returns the newest run of a request, and the id of the next run."""
     runs = await api.runs_named(report_request.definition.name, report_request.prefix)
-    taken, conf = {run["dag_run_id"] for run in runs}, _comparable(report_request.conf)
+    existing_ids, conf = {run["dag_run_id"] for run in runs}, _comparable(report_request.conf)
     newest_first = sorted(runs, key=_run_number, reverse=True)
     newest = next((run for run in newest_first if _comparable(run["conf"]) == conf), None)
     numbers = count(_run_number(newest) + 1)
-    return newest, next(run_id for number in numbers if (run_id := f"{report_request.prefix}{number}") not in taken)
+    return newest, next(
+        run_id for number in numbers if (run_id := f"{report_request.prefix}{number}") not in existing_ids
+    )
 
 
 def _run_number(run: Mapping[str, Any] | None) -> int:

@@ -44,9 +44,9 @@ def from_json(kind: type[Record], value: Any, *, source: str = "the return value
         record: Record = _adapter(cast(Hashable, kind)).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "value"
+        field = ".".join(map(str, first["loc"])) or "value"
         raise IntegrityError(
-            f"{source} is not a valid {getattr(kind, '__name__', 'record')}: {place}: {first['msg']}"
+            f"{source} is not a valid {getattr(kind, '__name__', 'record')}: {field}: {first['msg']}"
         ) from error
     return record
 

@@ -216,8 +216,9 @@ class _ReportCollector:
         """
         if len(records) < 2:
             return
-        read = ((self._read_partition(_folder(record)), record) for record in records)
-        readable = [(staged, record) for staged, record in read if staged]  # others are damaged or deleted concurrently
+        pairs = ((self._read_partition(_folder(record)), record) for record in records)
+        # Records that cannot be read are damaged, or were deleted concurrently.
+        readable = [(staged, record) for staged, record in pairs if staged]
         readable.sort(key=lambda pair: pair[0].snapshot_at)
         for position, (staged, record) in enumerate(readable):
             newer = readable[position + 1 :]

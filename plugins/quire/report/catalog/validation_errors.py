@@ -49,9 +49,9 @@ def validation_problems(
     return sorted(remaining, key=lambda problem: problem.line or 0)
 
 
-def unknown_key(key: str, known: Sequence[str]) -> str:
+def unknown_key(key: str, valid_keys: Sequence[str]) -> str:
     """Returns the reason for a key that the model does not have."""
-    return f"unknown key{suggestion(key, known) or '; valid keys: ' + ', '.join(known)}"
+    return f"unknown key{suggestion(key, valid_keys) or '; valid keys: ' + ', '.join(valid_keys)}"
 
 
 def known_keys(path: Sequence[str | int], model: type[BaseModel]) -> tuple[str, ...]:

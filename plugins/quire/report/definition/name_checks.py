@@ -9,15 +9,15 @@ from collections.abc import Iterable
 MAX_SUGGESTED_LENGTH = 100  # characters of a word: the time to compare grows with its length
 
 
-def suggestion(word: object, known: Iterable[str]) -> str:
-    """Returns ``; did you mean X?`` if a word resembles a known one, else an empty string.
+def suggestion(word: object, names: Iterable[str]) -> str:
+    """Returns ``; did you mean X?`` if a word resembles one of the names, else an empty string.
 
     Words longer than ``MAX_SUGGESTED_LENGTH`` get no suggestion.
     """
     text = str(word)
     if len(text) > MAX_SUGGESTED_LENGTH:
         return ""
-    close = difflib.get_close_matches(text, list(known), n=1)
+    close = difflib.get_close_matches(text, list(names), n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
 
