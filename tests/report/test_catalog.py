@@ -46,8 +46,8 @@ def include(tmp_path: Path) -> Path:
     return folder
 
 
-def refusal(include: Path, yaml: str = YAML, *, sql: str = SQL) -> str:
-    """Returns why a report called flights is refused."""
+def rejection(include: Path, yaml: str = YAML, *, sql: str = SQL) -> str:
+    """Returns why a report called flights is rejected."""
     (include / "reports" / "flights.yaml").write_text(yaml)
     (include / "sql" / "flights" / "extract.sql").write_text(sql)
     with pytest.raises(DefinitionError) as caught:
@@ -62,7 +62,7 @@ def test_report_is_named_for_its_file_and_has_its_sql(include: Path) -> None:
     assert load_catalog(include).definitions == {"flights": definition}
 
 
-def test_broken_report_breaks_itself_only(include: Path) -> None:
+def test_broken_report_affects_no_other_report(include: Path) -> None:
     (include / "reports" / "broken.yaml").write_text("title: [")
     (include / "reports" / "My Report.yaml").write_text(YAML)
     (include / "reports" / "old.yml").write_text(YAML)
@@ -75,7 +75,7 @@ def test_broken_report_breaks_itself_only(include: Path) -> None:
     assert "use lowercase letters, digits and single underscores" in str(catalog.errors["My Report"])
 
 
-def test_report_in_two_files_is_refused(include: Path) -> None:
+def test_report_in_two_files_is_rejected(include: Path) -> None:
     (include / "reports" / "flights.yml").write_text(YAML)
     catalog = load_catalog(include)
     assert (list(catalog.definitions), list(catalog.errors)) == ([], ["flights"])
@@ -89,13 +89,13 @@ def test_report_in_two_files_is_refused(include: Path) -> None:
         ("../reports/flights", "no report '../reports/flights'"),
     ],
 )
-def test_unknown_report_is_refused_with_the_likely_one(include: Path, name: str, message: str) -> None:
+def test_unknown_report_is_rejected_with_a_suggestion(include: Path, name: str, message: str) -> None:
     with pytest.raises(DefinitionError) as caught:
         find_definition(include, name)
     assert str(caught.value).startswith(message)
 
 
-def test_missing_folder_is_refused(tmp_path: Path) -> None:
+def test_missing_folder_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(DefinitionError, match=r"folder .*reports does not exist: set QUIRE_INCLUDE"):
         load_catalog(tmp_path)
 
@@ -161,7 +161,7 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
 )
 def test_mistake_is_reported_with_its_line_and_field(include: Path, old: str, new: str, message: str) -> None:
     assert old in YAML
-    error = refusal(include, YAML.replace(old, new, 1))
+    error = rejection(include, YAML.replace(old, new, 1))
     assert error.startswith("include/reports/flights.yaml:")
     assert message in error
     assert error.count("flights.yaml:") == 1, "one mistake is reported once"
@@ -181,12 +181,12 @@ def test_mistake_is_reported_with_its_line_and_field(include: Path, old: str, ne
         ('a: !!int ""', "include/reports/flights.yaml: not valid YAML: a value does not match its type tag"),
     ],
 )
-def test_file_that_is_no_definition_at_all_is_refused(include: Path, text: str, message: str) -> None:
-    assert refusal(include, text).startswith(message)
+def test_file_that_is_no_definition_is_rejected(include: Path, text: str, message: str) -> None:
+    assert rejection(include, text).startswith(message)
 
 
-def test_many_mistakes_are_told_in_their_order_three_and_the_number_of_the_rest(include: Path) -> None:
-    error = refusal(include, YAML.replace("title:", "titel:").replace("sql:", "sqll:").replace("agg", "ag"))
+def test_error_contains_the_first_three_mistakes_and_the_number_of_others(include: Path) -> None:
+    error = rejection(include, YAML.replace("title:", "titel:").replace("sql:", "sqll:").replace("agg", "ag"))
     assert [part.split(":")[1] for part in error.split("; include/")] == ["1", "3", "12"]
     assert error.endswith("; and 2 more")
 
@@ -210,29 +210,29 @@ def test_many_mistakes_are_told_in_their_order_three_and_the_number_of_the_rest(
         ("", "sql/flights/extract.sql: %(start)s is missing"),
     ],
 )
-def test_query_whose_placeholders_are_wrong_is_refused(include: Path, sql: str, message: str) -> None:
-    assert message in refusal(include, sql=sql)
+def test_query_with_invalid_placeholders_is_rejected(include: Path, sql: str, message: str) -> None:
+    assert message in rejection(include, sql=sql)
 
 
 def test_query_ends_in_a_line_break_and_no_semicolon(include: Path) -> None:
-    """It becomes part of a larger statement, which a comment at its end must not swallow."""
+    """The query becomes part of a larger statement, which a comment at its end must not hide."""
     (include / "sql" / "flights" / "extract.sql").write_text("\ufeff" + SQL.rstrip() + " ;\n\n", encoding="utf-8")
     assert find_definition(include, "flights").sql_text == SQL
 
 
-def test_query_that_is_no_utf8_is_refused(include: Path) -> None:
+def test_query_that_is_not_utf_8_is_rejected(include: Path) -> None:
     (include / "sql" / "flights" / "extract.sql").write_bytes(b"SELECT '\xff'")
     with pytest.raises(DefinitionError, match=r"flights.yaml:3: source.sql: .*utf-8"):
         find_definition(include, "flights")
 
 
-def test_query_outside_the_folder_behind_a_link_is_refused(include: Path) -> None:
+def test_query_link_to_a_file_outside_the_folder_is_rejected(include: Path) -> None:
     (include.parent / "secret.sql").write_text(SQL)
     (include / "sql" / "link.sql").symlink_to(include.parent / "secret.sql")
-    assert "is outside include/sql" in refusal(include, YAML.replace("flights/extract.sql", "link.sql"))
+    assert "is outside include/sql" in rejection(include, YAML.replace("flights/extract.sql", "link.sql"))
 
 
-def test_dates_stay_text_and_anchors_are_read(include: Path) -> None:
+def test_dates_remain_text_and_anchors_are_resolved(include: Path) -> None:
     yaml = YAML.replace("title: Flights", "title: 2013-01-01\ndescription: >\n  Two\n  lines.\n")
     yaml = yaml.replace("columns:\n", "columns:\n  - &first {name: a, width: 5}\n  - {<<: *first, name: b}\n")
     (include / "reports" / "flights.yaml").write_text(yaml)
@@ -241,12 +241,14 @@ def test_dates_stay_text_and_anchors_are_read(include: Path) -> None:
     assert [(column.name, column.width) for column in definition.columns][:2] == [("a", 5), ("b", 5)]
 
 
-def test_mistake_in_a_value_that_overrides_an_anchor_is_told_on_its_own_line(include: Path) -> None:
+def test_mistake_in_a_value_that_overrides_an_anchor_has_its_line(include: Path) -> None:
     lines = "columns:\n  - &first {name: a, width: 5}\n  - <<: *first\n    name: b\n    width: wide\n"
-    assert refusal(include, YAML.replace("columns:\n", lines)).startswith("include/reports/flights.yaml:15: columns[1]")
+    assert rejection(include, YAML.replace("columns:\n", lines)).startswith(
+        "include/reports/flights.yaml:15: columns[1]"
+    )
 
 
-def test_reports_of_this_repository_are_right() -> None:
+def test_reports_of_this_repository_are_valid() -> None:
     catalog = load_catalog(CLONE / "include")
     assert {name: str(error) for name, error in catalog.errors.items()} == {}
     assert isinstance(catalog.definitions["flights"], ReportDefinition)

@@ -1,4 +1,4 @@
-"""Hostile definition files: each breaks its own report only, quickly, in a process that has little memory."""
+"""Hostile definition files: each affects only its own report, and fails fast with little memory."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def include(tmp_path: Path) -> Path:
     return folder
 
 
-def refusal(include: Path) -> str:
-    """Returns why the report z is refused, and checks that the other one is read."""
+def rejection(include: Path) -> str:
+    """Returns why the report z is rejected, and checks that the other report is loaded."""
     done = subprocess.run(
         [sys.executable, "-c", LOAD, str(include)], capture_output=True, text=True, timeout=60, check=False
     )
@@ -59,12 +59,12 @@ def refusal(include: Path) -> str:
     ["title: " + "[" * 100_000, "title: " + "{" * 100_000, "? " * 100_000],
     ids=["lists", "mappings", "keys"],
 )
-def test_deep_nesting_is_refused_before_the_stack_overflows(include: Path, start: str) -> None:
+def test_deep_nesting_is_rejected_before_a_stack_overflow(include: Path, start: str) -> None:
     (include / "reports" / "z.yaml").write_text(start)
-    assert refusal(include) == "1: more than 50 nested lists and mappings"
+    assert rejection(include) == "1: more than 50 nested lists and mappings"
 
 
-def test_deep_nesting_in_a_webhook_source_is_refused(include: Path) -> None:
+def test_deep_nesting_in_a_webhook_source_is_rejected(include: Path) -> None:
     (include / "webhooks" / "shop.yaml").write_text("table: " + "[" * 1_000)
     with pytest.raises(DefinitionError, match=r"shop.yaml:1: more than 50 nested lists and mappings$"):
         find_webhook(include, "shop")
@@ -76,45 +76,47 @@ def test_nesting_is_counted_through_aliases() -> None:
         read_document(chain, file="f")
 
 
-def test_nesting_up_to_the_limit_is_read() -> None:
+def test_nesting_up_to_the_limit_is_accepted() -> None:
     inner = MAX_DEPTH - 1  # the document itself is a mapping
     assert read_document(f"a: {'[' * inner}{']' * inner}", file="f").values["a"]
     with pytest.raises(DefinitionError, match=r"nested lists and mappings"):
         read_document(f"a: [{'[' * inner}{']' * inner}]", file="f")
 
 
-def test_merges_of_merges_are_refused_before_they_are_built(include: Path) -> None:
+def test_merges_of_merges_are_rejected_before_they_are_built(include: Path) -> None:
     (include / "reports" / "z.yaml").write_text(MERGES + REPORT)
-    assert refusal(include) == "11: more than 50,000 keys and values, including those that aliases repeat"
+    assert rejection(include) == "11: more than 50,000 keys and values, including those that aliases repeat"
 
 
 @pytest.mark.parametrize("text", ["a: &a [*a]", "a: &a {<<: *a}", "a: &a [&b [*a]]"])
-def test_alias_inside_its_own_value_is_refused(text: str) -> None:
+def test_alias_inside_its_own_value_is_rejected(text: str) -> None:
     with pytest.raises(DefinitionError, match=r"^f:1: the alias \*a refers to a value that contains it$"):
         read_document(text, file="f")
 
 
-def test_values_up_to_the_limit_are_read() -> None:
+def test_values_up_to_the_limit_are_accepted() -> None:
     values = ",".join(["1"] * (MAX_VALUES - 3))  # the mapping, its key and the list count too
     assert len(read_document(f"a: [{values}]", file="f").values["a"]) == MAX_VALUES - 3
     with pytest.raises(DefinitionError, match=r"^f:1: more than 50,000 keys and values"):
         read_document(f"a: [1,{values}]", file="f")
 
 
-def test_link_to_an_endless_device_is_refused(include: Path) -> None:
+def test_link_to_an_endless_device_is_rejected(include: Path) -> None:
     (include / "reports" / "z.yaml").symlink_to("/dev/zero")
-    assert refusal(include) == " cannot read the file: not a regular file"
+    assert rejection(include) == " cannot read the file: not a regular file"
 
 
-def test_link_to_itself_is_refused(include: Path) -> None:
+def test_link_to_itself_is_rejected(include: Path) -> None:
     (include / "reports" / "z.yaml").symlink_to("z.yaml")
-    assert refusal(include) == " cannot read the file: not a regular file"
+    assert rejection(include) == " cannot read the file: not a regular file"
 
 
-def test_link_out_of_the_folder_is_refused_without_its_content(include: Path) -> None:
+def test_link_out_of_the_folder_is_rejected_without_its_content(include: Path) -> None:
     (include.parent / "secret.yaml").write_text("password: hunter2\n")
     (include / "reports" / "z.yaml").symlink_to(include.parent / "secret.yaml")
-    assert refusal(include) == " cannot read the file: links to a file outside reports/: move the file into that folder"
+    assert (
+        rejection(include) == " cannot read the file: links to a file outside reports/: move the file into that folder"
+    )
 
 
 def test_links_of_a_mounted_config_map_are_followed(include: Path) -> None:
@@ -123,52 +125,54 @@ def test_links_of_a_mounted_config_map_are_followed(include: Path) -> None:
     (reports / "..2026_11_27" / "z.yaml").write_text("titel: Misspelt\n" + REPORT)
     (reports / "..data").symlink_to("..2026_11_27")
     (reports / "z.yaml").symlink_to("..data/z.yaml")
-    assert refusal(include) == "1: titel: unknown key; did you mean title?"
+    assert rejection(include) == "1: titel: unknown key; did you mean title?"
 
 
-def test_query_that_is_a_link_to_itself_is_refused(include: Path) -> None:
+def test_query_that_is_a_link_to_itself_is_rejected(include: Path) -> None:
     (include / "sql" / "loop.sql").symlink_to("loop.sql")
     (include / "reports" / "z.yaml").write_text(REPORT.replace("x.sql", "loop.sql"))
-    assert refusal(include).startswith("1: source.sql: ")
+    assert rejection(include).startswith("1: source.sql: ")
 
 
 @pytest.mark.parametrize("name", ["reports/z.yaml", "sql/z.sql"])
-def test_file_of_more_than_a_megabyte_is_refused(include: Path, name: str) -> None:
+def test_file_of_more_than_a_megabyte_is_rejected(include: Path, name: str) -> None:
     (include / "reports" / "z.yaml").write_text(REPORT.replace("x.sql", "z.sql"))
     (include / "sql" / "z.sql").write_text(SQL)
     with (include / name).open("a") as file:
         file.write("\n# " + "x" * 1_000_000)
-    assert refusal(include).endswith(": larger than 1000 kB" if name.startswith("reports") else ": larger than 256 kB")
+    assert rejection(include).endswith(
+        ": larger than 1000 kB" if name.startswith("reports") else ": larger than 256 kB"
+    )
 
 
-def test_thousands_of_unknown_keys_are_refused_and_counted(include: Path) -> None:
+def test_thousands_of_unknown_keys_are_rejected_and_counted(include: Path) -> None:
     (include / "reports" / "z.yaml").write_text(REPORT + "".join(f"k{n}: 1\n" for n in range(20_000)))
-    assert refusal(include).endswith("; and 19997 more")
+    assert rejection(include).endswith("; and 19997 more")
 
 
-def test_enum_of_too_many_values_is_refused(include: Path) -> None:
+def test_enum_of_too_many_values_is_rejected(include: Path) -> None:
     values = ", ".join(f"a{n}" for n in range(MAX_ENUM_VALUES + 1))
     (include / "reports" / "z.yaml").write_text(f"{REPORT}parameters: {{p: {{type: string, enum: [{values}]}}}}\n")
-    assert refusal(include) == "3: parameters.p.enum: has 1,001 values; the maximum is 1,000"
+    assert rejection(include) == "3: parameters.p.enum: has 1,001 values; the maximum is 1,000"
 
 
 @pytest.mark.parametrize("number", ["9" * 5_000, "0x" + "f" * 5_000, "1" + ":59" * 3_000], ids=["9", "0xf", "1:59"])
-def test_number_that_python_cannot_write_is_refused(include: Path, number: str) -> None:
+def test_number_that_python_cannot_format_is_rejected(include: Path, number: str) -> None:
     (include / "reports" / "z.yaml").write_text(f"{REPORT}limits: {{days: {number}}}\n")
     reason = f"3: limits.days: the number has {len(number):,} characters; at most 400 are allowed"
-    assert refusal(include) == reason
+    assert rejection(include) == reason
 
 
-def test_query_file_over_the_limit_is_refused(include: Path) -> None:
+def test_query_file_over_the_limit_is_rejected(include: Path) -> None:
     (include / "reports" / "z.yaml").write_text(REPORT.replace("x.sql", "z.sql"))
     (include / "sql" / "z.sql").write_text(f"{SQL} --".ljust(MAX_QUERY_BYTES + 1, "x"))
-    assert refusal(include).endswith("source.sql: larger than 256 kB")
+    assert rejection(include).endswith("source.sql: larger than 256 kB")
     (include / "sql" / "z.sql").write_text(f"{SQL} --".ljust(MAX_QUERY_BYTES, "x"))
     assert "z" in load_catalog(include).definitions
 
 
 @pytest.mark.parametrize("mark", ["; ", "%( ", "'%(a)s' ", "%(a)s "])
-def test_query_file_of_many_mistakes_is_searched_for_the_first_hundred(
+def test_query_with_many_mistakes_is_checked_for_the_first_hundred(
     include: Path, monkeypatch: pytest.MonkeyPatch, mark: str
 ) -> None:
     (include / "reports" / "z.yaml").write_text(REPORT.replace("x.sql", "z.sql"))

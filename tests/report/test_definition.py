@@ -1,4 +1,4 @@
-"""What a definition may say, and what it means by default."""
+"""Report definitions: valid fields and default values."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ SUMMARY = {
 
 
 def define(**fields: Any) -> ReportDefinition:
-    """Returns the smallest definition, with some fields set."""
+    """Returns a minimal definition with some fields set."""
     least = {"name": "flights", "source": {"sql": "a.sql", "time_column": "t"}, "partition": "month"}
     return ReportDefinition.model_validate({**least, **fields})
 
 
-def refusal(**fields: Any) -> str:
-    """Returns the one reason why a definition is refused."""
+def rejection(**fields: Any) -> str:
+    """Returns the only reason why a definition is rejected."""
     with pytest.raises(ValidationError) as caught:
         define(**fields)
     (reason,) = (error["msg"] for error in caught.value.errors() if error["type"] != "default_factory_not_called")
     return reason
 
 
-def test_smallest_definition_has_the_documented_defaults() -> None:
+def test_minimal_definition_has_the_documented_defaults() -> None:
     definition = define()
     assert definition.title == "Flights"
     assert definition.timezone == "UTC"
@@ -53,7 +53,7 @@ def test_smallest_definition_has_the_documented_defaults() -> None:
     assert (definition.delivery.link_ttl, definition.delivery.keep) == (timedelta(hours=1), None)
 
 
-def test_short_forms_are_read_like_the_long_ones() -> None:
+def test_short_forms_equal_the_long_forms() -> None:
     definition = define(
         source={"sql": "a.sql", "time_column": "t", "tables": ["a", {"name": "b", "time_column": "c"}]},
         summaries=[SUMMARY],
@@ -68,7 +68,7 @@ def test_short_forms_are_read_like_the_long_ones() -> None:
     assert summary.column_names == ("carrier_name", "scheduled_departure", "flights", "mean_delay")
 
 
-def test_titles_come_from_names_unless_given() -> None:
+def test_titles_default_to_names() -> None:
     definition = define(
         columns=[{"name": "carrier_name", "title": "Airline"}, {"name": "air_time"}],
         parameters={"first_day": {"type": "date"}, "carrier": {"type": "string", "title": "Code"}},
@@ -102,8 +102,8 @@ def test_duration_is_read(text: str, length: timedelta) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["30", 30, "0m", "-1h", "1.5h", "1w", "", None, "1h30m"])
-def test_duration_of_another_form_is_refused(wrong: object) -> None:
-    assert "write a duration such as 45s, 30m, 1h or 90d" in refusal(delivery={"link_ttl": wrong})
+def test_duration_in_another_format_is_rejected(wrong: object) -> None:
+    assert "write a duration such as 45s, 30m, 1h or 90d" in rejection(delivery={"link_ttl": wrong})
 
 
 @pytest.mark.parametrize(
@@ -120,18 +120,18 @@ def test_window_defaults_to_one_partition() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["0 days", "month", "1 hour", "-1 day", "1.5 days", "1  day"])
-def test_window_of_another_form_is_refused(wrong: str) -> None:
-    assert "write a number of periods" in refusal(window=wrong)
+def test_window_in_another_format_is_rejected(wrong: str) -> None:
+    assert "write a number of periods" in rejection(window=wrong)
 
 
-def test_freshness_and_split_take_a_word_or_a_mapping() -> None:
+def test_freshness_and_split_accept_a_string_or_a_mapping() -> None:
     source = {"sql": "a.sql", "time_column": "t", "freshness": {"probe": "updated_at"}}
     definition = define(source=source, workbook={"split": {"rows": 500_000}})
     assert definition.source.freshness == Probe(probe="updated_at")
     assert definition.workbook.split == RowSplit(rows=500_000)
 
 
-def test_notifier_keeps_the_arguments_that_are_its_own() -> None:
+def test_notifier_keeps_its_arguments() -> None:
     slack = {"notifier": "airflow.providers.slack.X", "text": "{{ quire_text }}", "blocks": [{"a": 1}]}
     notify = define(delivery={"notify": {"success": ["ops@example.org", slack]}}).delivery.notify
     address, notifier = notify.success
@@ -189,8 +189,8 @@ def test_notifier_keeps_the_arguments_that_are_its_own() -> None:
         ),
     ],
 )
-def test_definition_that_cannot_be_meant_is_refused(fields: dict[str, Any], message: str) -> None:
-    assert message in refusal(**fields)
+def test_definition_with_contradictions_is_rejected(fields: dict[str, Any], message: str) -> None:
+    assert message in rejection(**fields)
 
 
 @pytest.mark.parametrize(
@@ -219,8 +219,8 @@ def test_definition_that_cannot_be_meant_is_refused(fields: dict[str, Any], mess
         ),
     ],
 )
-def test_summary_that_cannot_be_made_is_refused(fields: dict[str, Any], message: str) -> None:
-    assert message in refusal(summaries=[{**SUMMARY, **fields}])
+def test_summary_that_cannot_be_computed_is_rejected(fields: dict[str, Any], message: str) -> None:
+    assert message in rejection(summaries=[{**SUMMARY, **fields}])
 
 
 @pytest.mark.parametrize("piece", ["x", "[", "a ", "\n", "%Y"])
@@ -239,7 +239,7 @@ def test_summary_that_cannot_be_made_is_refused(fields: dict[str, Any], message:
         lambda text: {"columns": [{"name": "a", "format": text[:250]}]},
     ],
 )
-def test_long_text_is_not_repeated_in_the_reason(fields: Callable[[str], dict[str, Any]], piece: str) -> None:
+def test_long_text_is_not_repeated_in_the_error(fields: Callable[[str], dict[str, Any]], piece: str) -> None:
     with pytest.raises(ValidationError) as caught:
         define(**fields(piece * 50_000))
     assert max(len(str(error["msg"])) for error in caught.value.errors()) < 320
@@ -250,7 +250,7 @@ def test_definition_is_frozen() -> None:
         define().title = "Other"  # type: ignore[misc]
 
 
-def test_dump_is_json_and_the_same_each_time() -> None:
+def test_dump_is_deterministic_json() -> None:
     definition = define(summaries=[SUMMARY], sql_text="SELECT 1")
     dump = definition.model_dump(mode="json")
     assert json.loads(json.dumps(dump)) == dump

@@ -1,4 +1,4 @@
-"""A report's parameters: their declaration, and the conversion of values."""
+"""Parameters of a report: their declaration, and the conversion of values."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def define(parameters: dict[str, Any]) -> ReportDefinition:
     )
 
 
-def test_bind_parameters_given_nothing_gives_the_defaults() -> None:
+def test_bind_parameters_without_values_returns_the_defaults() -> None:
     bound = define(PARAMETERS).bind_parameters({})
     assert bound == {"carrier": None, "seats": 100, "share": 0.5, "cancelled": False, "since": "2013-01-01"}
 
@@ -46,7 +46,7 @@ def test_bind_parameters_given_nothing_gives_the_defaults() -> None:
         ("since", date(2012, 2, 29), "2012-02-29"),
     ],
 )
-def test_bind_parameters_reads_text_and_json(name: str, value: object, bound: object) -> None:
+def test_bind_parameters_converts_text_and_json(name: str, value: object, bound: object) -> None:
     result = define(PARAMETERS).bind_parameters({name: value})[name]
     assert result == bound
     assert type(result) is type(bound)
@@ -68,14 +68,14 @@ def test_bind_parameters_reads_text_and_json(name: str, value: object, bound: ob
         ("share", "nan", "must be a number"),
         ("share", float("inf"), "must be a number"),
         ("share", "1_0", "must be a number"),
-        ("share", "0" * 400 + "1", "must be a number"),  # over 400 characters are not even read
+        ("share", "0" * 400 + "1", "must be a number"),  # over 400 characters are not parsed
         ("cancelled", "yes", "must be true or false"),
         ("cancelled", 1, "must be true or false"),
         ("since", "01.02.2013", "write a calendar date as YYYY-MM-DD"),
         ("since", 20130201, "write a calendar date as YYYY-MM-DD"),
     ],
 )
-def test_bind_parameters_refuses_in_one_line(name: str, value: object, message: str) -> None:
+def test_bind_parameters_rejects_a_value_in_one_line(name: str, value: object, message: str) -> None:
     with pytest.raises(ParameterError) as caught:
         define(PARAMETERS).bind_parameters({name: value})
     assert message in str(caught.value)
@@ -83,12 +83,12 @@ def test_bind_parameters_refuses_in_one_line(name: str, value: object, message: 
     assert caught.value.report == "flights"
 
 
-def test_bind_parameters_without_a_required_one_is_refused() -> None:
+def test_bind_parameters_without_a_required_value_is_rejected() -> None:
     with pytest.raises(ParameterError, match="parameter day is required: pass a value"):
         define({"day": {"type": "date"}}).bind_parameters({"day": None})
 
 
-def test_sql_binds_are_dates_where_the_parameter_is_one() -> None:
+def test_sql_binds_of_date_parameters_are_dates() -> None:
     definition = define(PARAMETERS)
     binds = definition.sql_binds(definition.bind_parameters({"carrier": "AA"}))
     assert binds["since"] == date(2013, 1, 1)
@@ -112,7 +112,7 @@ def test_sql_binds_are_dates_where_the_parameter_is_one() -> None:
         ({"type": "number", "default": float("nan")}, "must be a number"),
     ],
 )
-def test_parameter_that_contradicts_itself_is_refused(fields: dict[str, Any], message: str) -> None:
+def test_contradictory_parameter_is_rejected(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Parameter.model_validate(fields)
     assert message in str(caught.value)

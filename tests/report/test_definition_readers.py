@@ -1,4 +1,4 @@
-"""Owner, limits and readers' formats of a definition, and which of them change a run's key."""
+"""Owner, limits and reader formats of a definition, and which of them change the run key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def define(**fields: Any) -> ReportDefinition:
     return ReportDefinition.model_validate({"name": "flights", "source": source, "partition": "day", **fields})
 
 
-def refusal(**fields: Any) -> str:
+def rejection(**fields: Any) -> str:
     with pytest.raises(ValidationError) as caught:
         define(**fields)
     (error,) = (error for error in caught.value.errors() if error["type"] != "default_factory_not_called")
@@ -88,8 +88,8 @@ def test_definition_reads_owner_limits_and_readers_formats() -> None:
         ),
     ],
 )
-def test_definition_wrong_reader_fields_are_refused_in_place(fields: dict[str, Any], reason: str) -> None:
-    assert refusal(**fields).startswith(reason)
+def test_definition_with_invalid_reader_fields_is_rejected_in_place(fields: dict[str, Any], reason: str) -> None:
+    assert rejection(**fields).startswith(reason)
 
 
 @pytest.mark.parametrize(
@@ -102,13 +102,13 @@ def test_definition_wrong_reader_fields_are_refused_in_place(fields: dict[str, A
         ("string", True, "is true: quote it, as in 'true'"),
     ],
 )
-def test_enum_of_another_type_says_how_to_write_it(kind: str, value: object, message: str) -> None:
+def test_enum_of_another_type_suggests_the_correct_form(kind: str, value: object, message: str) -> None:
     place = "parameters.kind.enum.0: "
-    assert refusal(parameters={"kind": {"type": kind, "enum": [value]}}) == place + message
+    assert rejection(parameters={"kind": {"type": kind, "enum": [value]}}) == place + message
 
 
 @pytest.mark.parametrize("limit", [None, 20])
-def test_string_parameter_over_its_max_length_is_refused_without_echo(limit: int | None) -> None:
+def test_string_over_its_max_length_is_rejected_without_echo(limit: int | None) -> None:
     declared = STRING["kind"] | ({"max_length": limit} if limit else {})
     definition = define(parameters={"kind": declared})
     max_length = limit or 1_000
@@ -119,7 +119,7 @@ def test_string_parameter_over_its_max_length_is_refused_without_echo(limit: int
     assert caught.value.message == message
 
 
-def test_range_over_the_definitions_days_is_refused_in_readers_terms() -> None:
+def test_date_range_over_the_limit_is_rejected_in_readers_terms() -> None:
     definition = define(limits={"days": 31})
     request = partial(request_from_dates, definition, start="2013-01-01", parameters={}, run_id="r")
     assert request(end="2013-01-31").end == dt.date(2013, 1, 31)
@@ -138,7 +138,7 @@ def test_range_over_the_definitions_days_is_refused_in_readers_terms() -> None:
         {"owner": {"name": "Ops"}},
         {"limits": {"days": 400, "rows": 1}},
         {"workbook": {"reader_formats": ["xlsx"]}},
-        {"workbook": {"csv": {"escape_formulas": True}}},  # of a run without CSV
+        {"workbook": {"csv": {"escape_formulas": True}}},  # the run has no CSV
         {"parameters": {"kind": STRING["kind"] | {"max_length": 10}}},
     ],
 )
@@ -146,7 +146,7 @@ def test_run_key_ignores_fields_that_change_no_file(changes: dict[str, Any]) -> 
     assert key_of(define(parameters=STRING)) == key_of(define(**{"parameters": STRING, **changes}))
 
 
-def test_run_key_of_csv_files_follows_the_escaping_of_formulas() -> None:
+def test_run_key_of_csv_files_depends_on_the_escaping_of_formulas() -> None:
     escaped = define(workbook={"csv": {"escape_formulas": True}})
     assert key_of(define(), "csv") != key_of(escaped, "csv")
     assert key_of(define(), "parquet") == key_of(escaped, "parquet")

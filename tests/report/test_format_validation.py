@@ -1,4 +1,4 @@
-"""Format codes that Excel rejects are reported with a correction."""
+"""Number formats that Excel rejects are rejected with a suggestion."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from quire.report.definition import Column, Measure
         ("0.0.0", "a format code uses , for thousands and . for decimals"),
     ],
 )
-def test_format_code_rejected_by_excel_is_rejected_with_a_correction(code: str, message: str) -> None:
+def test_format_that_excel_rejects_is_rejected_with_a_suggestion(code: str, message: str) -> None:
     assert message in problem_of(code)
     for model, fields in ((Column, {"name": "a"}), (Measure, {"agg": "count"})):
         with pytest.raises(ValidationError) as caught:
@@ -43,5 +43,5 @@ def test_format_code_rejected_by_excel_is_rejected_with_a_correction(code: str, 
         '\\a0', 'yyyy"年"m"月"', '0.0"%"', "0 %",
     ],
 )  # fmt: skip
-def test_format_code_valid_in_excel_is_accepted(code: str) -> None:
+def test_format_that_excel_accepts_is_accepted(code: str) -> None:
     assert problem_of(code) == ""

@@ -40,13 +40,13 @@ def test_conf_with_dates_is_that_range(definition: ReportDefinition) -> None:
     [
         (None, ()),
         ([], ()),
-        (["xlsx"], ()),  # the definition's own: the same question
+        (["xlsx"], ()),  # equal to the definition
         (["parquet", "csv"], ("csv", "parquet")),
         (["csv", "parquet", "csv"], ("csv", "parquet")),
         ("csv", ("csv",)),
     ],
 )
-def test_formats_that_were_asked_for_are_kept_in_one_order(
+def test_requested_formats_are_kept_in_a_fixed_order(
     definition: ReportDefinition, requested: Any, expected: tuple[str, ...]
 ) -> None:
     request = request_from_conf(definition, {"formats": requested}, run_id="r", run_after=AFTER)
@@ -55,9 +55,7 @@ def test_formats_that_were_asked_for_are_kept_in_one_order(
 
 
 @pytest.mark.parametrize("conf", [{}, {"start": None, "end": None}, {"start": "", "end": ""}])
-def test_conf_without_dates_is_the_last_complete_window_in_the_reports_zone(
-    definition: ReportDefinition, conf: dict[str, Any]
-) -> None:
+def test_conf_without_dates_is_the_last_complete_window(definition: ReportDefinition, conf: dict[str, Any]) -> None:
     request = request_from_conf(definition, conf, run_id="r", run_after=AFTER)
     assert (request.start, request.end) == (dt.date(2013, 2, 1), dt.date(2013, 2, 28))
     later = request_from_conf(definition, conf, run_id="r", run_after=AFTER + dt.timedelta(hours=1))
@@ -82,7 +80,7 @@ def test_conf_without_dates_is_the_last_complete_window_in_the_reports_zone(
         ({"formats": [{"a": 1}]}, ParameterError, "format {'a': 1} is not one of xlsx, csv, parquet"),
     ],
 )
-def test_conf_that_is_wrong_is_refused_in_one_line(
+def test_invalid_conf_is_rejected_in_one_line(
     definition: ReportDefinition, conf: dict[str, Any], error: type[ReportError], reason: str
 ) -> None:
     with pytest.raises(error) as caught:
@@ -91,7 +89,7 @@ def test_conf_that_is_wrong_is_refused_in_one_line(
     assert caught.value.exit_status == 2
 
 
-def test_made_at_is_the_clocks_in_utc(definition: ReportDefinition) -> None:
+def test_made_at_is_the_current_time_in_utc(definition: ReportDefinition) -> None:
     before = dt.datetime.now(dt.UTC).replace(microsecond=0)
     request = request_from_dates(definition, start="2013-01-01", end="2013-01-01", parameters={}, run_id="r")
     made_at = dt.datetime.fromisoformat(request.made_at)
@@ -100,7 +98,7 @@ def test_made_at_is_the_clocks_in_utc(definition: ReportDefinition) -> None:
 
 
 @pytest.mark.parametrize("formats", [["csv"], ["xlsx", "csv"], "csv"])
-def test_conf_with_a_format_kept_from_readers_is_refused(tmp_path: Path, formats: object) -> None:
+def test_conf_with_a_format_not_offered_to_readers_is_rejected(tmp_path: Path, formats: object) -> None:
     definition = events_report(tmp_path, workbook={"reader_formats": ["xlsx", "parquet"]})
     conf = {"start": "2013-01-01", "end": "2013-01-31", "formats": formats}
     with pytest.raises(ParameterError, match="format csv is not available for this report: use xlsx, parquet"):
@@ -109,20 +107,20 @@ def test_conf_with_a_format_kept_from_readers_is_refused(tmp_path: Path, formats
     assert allowed.formats == ("parquet",)
 
 
-def test_form_of_airflow_offers_the_formats_that_readers_may_choose(tmp_path: Path) -> None:
+def test_form_in_airflow_offers_the_formats_for_readers(tmp_path: Path) -> None:
     definition = events_report(tmp_path, workbook={"reader_formats": ["xlsx", "parquet"]})
     formats = trigger_params(definition)["formats"]
     assert formats.schema["items"]["enum"] == formats.schema["examples"] == ["xlsx", "parquet"]
 
 
 class Unquoted(str):
-    """Text that must not be quoted whole."""
+    """Text that must not be quoted in full."""
 
     def __repr__(self) -> str:
         raise AssertionError("quoted before it was shortened")
 
 
-def test_conf_with_a_long_unknown_key_is_refused_in_few_words(definition: ReportDefinition) -> None:
+def test_conf_with_a_long_unknown_key_is_rejected_briefly(definition: ReportDefinition) -> None:
     conf: dict[str, object] = {Unquoted("start" * 100_000): 1}
     with pytest.raises(ParameterError) as caught:
         request_from_conf(definition, conf, run_id="r", run_after=AFTER)
@@ -130,7 +128,7 @@ def test_conf_with_a_long_unknown_key_is_refused_in_few_words(definition: Report
     assert len(str(caught.value)) < 300
 
 
-def test_conf_with_a_long_date_is_refused_in_few_words(definition: ReportDefinition) -> None:
+def test_conf_with_a_long_date_is_rejected_briefly(definition: ReportDefinition) -> None:
     with pytest.raises(RangeError) as caught:
         request_from_conf(definition, {"start": "1" * 100_000, "end": "2013-01-31"}, run_id="r", run_after=AFTER)
     assert len(str(caught.value)) < 300
@@ -142,6 +140,6 @@ def test_suggestion_for_a_long_word_is_not_searched() -> None:
     assert suggestion(f"{word}a", [f"{word}b"]) == ""
 
 
-def test_parameter_too_long_is_refused_before_its_characters_are_read() -> None:
+def test_too_long_parameter_is_rejected_before_its_characters_are_read() -> None:
     with pytest.raises(ValueError, match="11 characters long: the maximum is 10"):
         Parameter(type="string", max_length=10).read("\0" * 11)

@@ -1,4 +1,4 @@
-"""Placeholders in SQL: where they are, what is refused, and that a value stays a value."""
+"""Placeholders in SQL: their positions, invalid placeholders, and literals that cannot break out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from quire.report.sql_template import (
 
 
 def unquoted(literal: str) -> str:
-    """Reads a PostgreSQL string literal, and fails where it ends too early."""
+    """Parses a PostgreSQL string literal, and fails if it ends too early."""
     text = literal.strip()
     escapes = text.startswith("E")
     body = text.removeprefix("E")
@@ -58,7 +58,7 @@ def test_placeholders_are_found_with_their_lines() -> None:
         "/* never closed %(carrier)s",
     ],
 )
-def test_comments_are_left_as_they_are(comment: str) -> None:
+def test_comments_are_unchanged(comment: str) -> None:
     sql = f"SELECT 1 {comment}"
     assert placeholders(sql) == ()
     assert problems(sql) == ()
@@ -78,7 +78,7 @@ def test_comments_are_left_as_they_are(comment: str) -> None:
         "$q$ $$%(x)s$q$",
     ],
 )
-def test_placeholder_inside_quotes_is_refused(quoted: str) -> None:
+def test_placeholder_inside_quotes_is_rejected(quoted: str) -> None:
     sql = f"SELECT 1,\n{quoted}, 2"
     assert problems(sql) == (
         TemplateProblem("%(x)s is inside quotes: remove them, the value is quoted automatically", 2),
@@ -109,12 +109,12 @@ def test_placeholder_after_quotes_and_comments_is_found(before: str) -> None:
     assert [placeholder.name for placeholder in placeholders(f"SELECT {before}, %(x)s")] == ["x"]
 
 
-def test_placeholder_right_behind_a_comment_is_found() -> None:
+def test_placeholder_directly_after_a_comment_is_found() -> None:
     assert [placeholder.name for placeholder in placeholders("SELECT /* a /* b */ */%(x)s --\n%(y)s")] == ["x", "y"]
 
 
 @pytest.mark.parametrize("wrong", ["a % b", "%s", "%(x)d", "%(x)", "%()s", "% (x)s", "%(x s", "LIKE 'A%'", "100%"])
-def test_lone_percent_sign_is_refused_with_its_line(wrong: str) -> None:
+def test_single_percent_sign_is_rejected_with_its_line(wrong: str) -> None:
     (problem,) = problems(f"SELECT 1\n, {wrong}\n")
     assert problem.line == 2
     assert problem.reason.endswith("write %(name)s for a value, %% for a percent sign")
@@ -147,23 +147,23 @@ def test_value_becomes_a_literal_of_its_type(value: Any, literal: str) -> None:
     assert bind("%(x)s", {"x": value}).text == literal
 
 
-def test_negative_number_after_a_minus_makes_no_comment() -> None:
+def test_negative_number_after_a_minus_does_not_start_a_comment() -> None:
     assert bind("SELECT 1 -%(x)s", {"x": -5}).text == "SELECT 1 - -5"
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
-def test_any_text_stays_one_literal_that_reads_back(text: str) -> None:
+def test_any_text_becomes_one_literal_with_the_same_value(text: str) -> None:
     assert unquoted(bind("%(x)s", {"x": text}).text) == text
 
 
 @pytest.mark.parametrize("value", ["'; DROP TABLE flights; --", "\\'; --", "%(y)s", "%%", "%", "$$", "*/", "ü\n☃"])
-def test_hostile_text_stays_one_literal_and_is_not_read_again(value: str) -> None:
+def test_hostile_text_becomes_one_literal_without_placeholders(value: str) -> None:
     sql = bind("SELECT %(x)s, %(y)s", {"x": value, "y": 7}).text
     assert sql.endswith(", 7")
     assert unquoted(sql.removeprefix("SELECT").removesuffix(", 7")) == value
 
 
-def test_semicolon_is_refused_unless_it_is_quoted_or_commented() -> None:
+def test_semicolon_is_rejected_outside_quotes_and_comments() -> None:
     (problem,) = problems("SELECT ';', \";\", $$;$$ -- ;\n/* ; */;")
     assert (problem.line, problem.reason) == (
         2,
@@ -173,25 +173,25 @@ def test_semicolon_is_refused_unless_it_is_quoted_or_commented() -> None:
 
 
 @pytest.mark.parametrize("between", ["\n", " -- it's\n", "\r\n \t", "\n-- ''\n  "])
-def test_escape_string_goes_on_on_the_next_line_with_its_own_rules(between: str) -> None:
+def test_escape_string_continues_on_the_next_line(between: str) -> None:
     assert [problem.reason for problem in problems(f"SELECT E'a'{between}'\\''; COMMIT")] == [ONE_STATEMENT]
     assert problems(f"SELECT E'a'{between}'\\'; COMMIT; --'") == ()
 
 
-def test_ruler_behind_an_escape_string_is_read_once() -> None:
+def test_ruler_after_an_escape_string_is_read_once() -> None:
     assert problems("SELECT E'a' " + "-" * 200 + "\n, 1") == ()
 
 
-def test_strings_side_by_side_on_one_line_are_two() -> None:
+def test_adjacent_strings_on_one_line_are_separate() -> None:
     assert [problem.reason for problem in problems("SELECT E'a' '\\'; COMMIT --'")] == [ONE_STATEMENT]
 
 
-# Letters to PostgreSQL, in which every character beyond ASCII is one: not all of them are letters to Python.
+# PostgreSQL treats every character beyond ASCII as a letter; Python does not
 LETTERS_OF_POSTGRESQL = ["€", "e\u0301", "\u0301", "\u0663", "\u00a0", "\u2028", "²", "日"]
 
 
 @pytest.mark.parametrize("tag", LETTERS_OF_POSTGRESQL)
-def test_tag_of_any_letter_of_postgresql_quotes(tag: str, fresh_database: str) -> None:
+def test_dollar_quote_tag_supports_any_letter_of_postgresql(tag: str, fresh_database: str) -> None:
     text = f"${tag}$ ' ${tag}$"
     with psycopg.connect(fresh_database) as connection:
         assert connection.execute(f"SELECT {text} AS n".encode()).fetchall() == [(" ' ",)]
@@ -200,7 +200,7 @@ def test_tag_of_any_letter_of_postgresql_quotes(tag: str, fresh_database: str) -
 
 
 @pytest.mark.parametrize("name", LETTERS_OF_POSTGRESQL)
-def test_name_of_any_letter_of_postgresql_ends_before_no_escape_string(name: str, fresh_database: str) -> None:
+def test_name_that_ends_in_e_does_not_start_an_escape_string(name: str, fresh_database: str) -> None:
     with psycopg.connect(fresh_database) as connection:
         connection.execute(f"CREATE DOMAIN {name}e AS text".encode())
         assert connection.execute(f"SELECT {name}e'\\' AS n".encode()).fetchall() == [("\\",)]
@@ -208,24 +208,24 @@ def test_name_of_any_letter_of_postgresql_ends_before_no_escape_string(name: str
     assert "semicolon" in problem.reason
 
 
-def test_value_that_is_missing_is_refused() -> None:
+def test_missing_value_is_rejected() -> None:
     with pytest.raises(ParameterError, match=r"placeholder %\(end\)s of the query has no value"):
         bind("%(start)s %(end)s", {"start": 1})
 
 
 @pytest.mark.parametrize("value", ["a\0b", object()])
-def test_value_that_no_literal_holds_is_refused(value: object) -> None:
+def test_value_without_a_literal_form_is_rejected(value: object) -> None:
     with pytest.raises(ParameterError, match="parameter x cannot be sent to PostgreSQL"):
         bind("%(x)s", {"x": value})
 
 
-def test_values_that_no_placeholder_asks_for_are_ignored() -> None:
+def test_values_without_a_placeholder_are_ignored() -> None:
     assert bind("SELECT 1", {"start": 1}).text == "SELECT 1"
 
 
 @given(st.text(st.sampled_from("'\"$-/*%()sEe\\\n ax"), max_size=30))
-def test_any_sql_is_read_to_its_end_without_loss(sql: str) -> None:
-    """Whatever the tokens, only placeholders and doubled percent signs change."""
+def test_any_sql_is_tokenized_without_loss(sql: str) -> None:
+    """For any tokens, only placeholders and doubled percent signs change."""
     if not problems(sql):
         binds = {placeholder.name: None for placeholder in placeholders(sql)}
         unchanged = bind(sql.replace("%", ""), {}).text
@@ -249,7 +249,7 @@ def test_normalized_statement_has_no_values(sql: str, expected: str) -> None:
 
 @pytest.mark.parametrize("mark", ["%", ";"])
 def test_marks_of_a_large_file_are_read_in_linear_time(mark: str) -> None:
-    # Given a megabyte, which takes seconds; in quadratic time it would take minutes
+    # A megabyte takes seconds in linear time; in quadratic time it would take minutes
     code = f"from quire.report.sql_template import placeholders; placeholders('{mark}' * (1_000_000 // len('{mark}')))"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 

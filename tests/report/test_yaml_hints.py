@@ -1,4 +1,4 @@
-"""YAML that cannot be read says what to do about quotes and tabs."""
+"""Errors of invalid YAML suggest what to do about quotes and tabs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from quire.report.catalog.yaml_document import read_document
         ("by: [a\n", "f:2", "close the bracket"),
     ],
 )
-def test_yaml_that_cannot_be_read_says_what_to_do(text: str, place: str, advice: str) -> None:
+def test_invalid_yaml_is_rejected_with_a_suggestion(text: str, place: str, advice: str) -> None:
     with pytest.raises(DefinitionError) as caught:
         read_document(text, file="f")
     assert caught.value.message.startswith(f"{place}: not valid YAML: ")
