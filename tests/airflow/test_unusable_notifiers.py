@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from quire.settings import CLONE
 
-from tests.cli.test_app import quire, refusal
+from tests.cli.test_app import error_line, quire
 from tests.events import events_report
 
 RECORDER = "tests.airflow.recording_notifier.RecordingNotifier"
@@ -98,7 +98,7 @@ def test_check_reports_an_unusable_notifier(
     tmp_path: Path, environment: dict[str, str], notifier: dict[str, Any], line: str
 ) -> None:
     events_report(tmp_path / "include", delivery={"notify": {"failure": ["a@example.org", notifier]}})
-    assert refusal(environment, "check", "events") == (2, f"quire: events: {line}")
+    assert error_line(environment, "check", "events") == (2, f"quire: events: {line}")
 
 
 def test_check_accepts_a_usable_notifier(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""The quire command as a process: the contract's JSON, one line for each mistake, and its exit status."""
+"""The quire command as a process: its JSON, one line per error, and its exit status."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def quire(environment: dict[str, str], *arguments: str) -> subprocess.CompletedP
 CHECKED = "flights: the definition and its query are valid\n"
 
 
-def refusal(environment: dict[str, str], *arguments: str, stdout: str = "") -> tuple[int, str]:
-    """Returns exit status and the one line on standard error of a command that prints ``stdout`` and nothing else."""
+def error_line(environment: dict[str, str], *arguments: str, stdout: str = "") -> tuple[int, str]:
+    """Returns the exit status and the only error line of a command whose output is ``stdout``."""
     done = quire(environment, *arguments)
     assert done.stdout == stdout
     assert done.stderr.startswith("quire: ")
@@ -44,7 +44,7 @@ def refusal(environment: dict[str, str], *arguments: str, stdout: str = "") -> t
     return done.returncode, done.stderr.strip()
 
 
-def test_run_prints_the_contracts_json_and_nothing_else(quire_environment: dict[str, str]) -> None:
+def test_run_with_json_prints_only_the_json(quire_environment: dict[str, str]) -> None:
     done = quire(quire_environment, "run", "flights", "--start", "2013-03-01", "--end", "2013-03-31", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     result = json.loads(done.stdout)
@@ -72,7 +72,7 @@ def test_run_prints_the_contracts_json_and_nothing_else(quire_environment: dict[
         assert file["name"] in answer.headers["content-disposition"]
 
 
-def test_run_for_a_person_lists_files_and_links(quire_environment: dict[str, str]) -> None:
+def test_run_without_json_lists_files_and_links(quire_environment: dict[str, str]) -> None:
     done = quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN)
     assert (done.returncode, done.stderr) == (0, "")
     assert "31 rows" in done.stdout
@@ -119,10 +119,10 @@ def test_run_on_a_terminal_shows_progress(quire_environment: dict[str, str]) -> 
         (["flights", *FLIGHTS_OF_HAWAIIAN[:4], "--jsno"], "No such option"),
     ],
 )
-def test_wrong_input_is_one_line_with_status_2_and_leaves_nothing(
+def test_invalid_input_fails_with_one_line_and_status_2(
     quire_environment: dict[str, str], bucket: S3Store, arguments: list[str], reason: str
 ) -> None:
-    status, line = refusal(quire_environment, "run", *arguments)
+    status, line = error_line(quire_environment, "run", *arguments)
     assert status == 2
     assert reason in line
     assert list(bucket.list("")) == []
@@ -138,10 +138,10 @@ def test_wrong_input_is_one_line_with_status_2_and_leaves_nothing(
         ("QUIRE_BUCKET", "there-is-none", 1, "bucket there-is-none: there is no such bucket"),
     ],
 )
-def test_run_without_usable_database_or_bucket_fails_in_one_line_and_leaves_nothing(
+def test_run_without_usable_database_or_bucket_fails_with_one_line(
     quire_environment: dict[str, str], bucket: S3Store, variable: str, value: str, status: int, reason: str
 ) -> None:
-    actual, line = refusal({**quire_environment, variable: value}, "run", "flights", *FLIGHTS_OF_HAWAIIAN)
+    actual, line = error_line({**quire_environment, variable: value}, "run", "flights", *FLIGHTS_OF_HAWAIIAN)
     assert actual == status
     assert reason in line
     assert "s3cr3t" not in line
@@ -150,19 +150,19 @@ def test_run_without_usable_database_or_bucket_fails_in_one_line_and_leaves_noth
 
 def test_missing_connection_names_the_variable(quire_environment: dict[str, str]) -> None:
     del quire_environment["AIRFLOW_CONN_QUIRE_STORE"]
-    status, line = refusal(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN)
+    status, line = error_line(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN)
     assert status == 2
     assert "AIRFLOW_CONN_QUIRE_STORE is not set" in line
 
 
-def test_check_without_a_database_reads_the_definitions(tmp_path: Path) -> None:
+def test_check_without_a_database_validates_the_definitions(tmp_path: Path) -> None:
     events_report(tmp_path)
     done = quire({"QUIRE_INCLUDE": str(tmp_path)}, "check")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("events: the definition is valid; the query was not tested")
 
 
-def test_check_with_a_database_tries_the_query(quire_environment: dict[str, str]) -> None:
+def test_check_with_a_database_runs_the_query(quire_environment: dict[str, str]) -> None:
     done = quire(quire_environment, "check", "flights")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
@@ -171,25 +171,25 @@ def test_check_with_a_database_tries_the_query(quire_environment: dict[str, str]
     )
 
 
-def test_check_of_a_bucket_that_is_missing_fails(quire_environment: dict[str, str]) -> None:
-    status, line = refusal({**quire_environment, "QUIRE_BUCKET": "there-is-none"}, "check", "flights", stdout=CHECKED)
+def test_check_of_a_missing_bucket_fails(quire_environment: dict[str, str]) -> None:
+    status, line = error_line(
+        {**quire_environment, "QUIRE_BUCKET": "there-is-none"}, "check", "flights", stdout=CHECKED
+    )
     assert status == 1
     assert line == (
         "quire: bucket there-is-none: there is no such bucket: create it, or set QUIRE_BUCKET to one that exists"
     )
 
 
-def test_check_refuses_a_connection_that_is_set_and_wrong(quire_environment: dict[str, str]) -> None:
+def test_check_rejects_an_invalid_connection(quire_environment: dict[str, str]) -> None:
     wrong = {**quire_environment, "AIRFLOW_CONN_QUIRE_SOURCE": "mysql://u:p@127.0.0.1/x"}
     tried = "conditional writes, range reads and multipart uploads work"
-    status, line = refusal(wrong, "check", "flights", stdout=f"bucket {wrong['QUIRE_BUCKET']}: {tried}\n")
+    status, line = error_line(wrong, "check", "flights", stdout=f"bucket {wrong['QUIRE_BUCKET']}: {tried}\n")
     assert status == 2
     assert "has the scheme 'mysql'" in line
 
 
-def test_check_tells_every_broken_report_in_a_line_of_its_own(
-    quire_environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_check_prints_a_line_for_each_broken_report(quire_environment: dict[str, str], tmp_path: Path) -> None:
     events_report(tmp_path, sql=SQL.replace("public.events", "public.flights"))
     (tmp_path / "reports" / "torn.yaml").write_text("title: Torn\nsorce: {}\n")
     done = quire({**quire_environment, "QUIRE_INCLUDE": str(tmp_path)}, "check")
@@ -200,7 +200,7 @@ def test_check_tells_every_broken_report_in_a_line_of_its_own(
     assert lines[1].startswith("quire: events: sql/events/extract.sql:1: PostgreSQL rejected the query: column ")
 
 
-def test_verify_finds_what_was_changed(quire_environment: dict[str, str], bucket: S3Store) -> None:
+def test_verify_reports_changed_objects(quire_environment: dict[str, str], bucket: S3Store) -> None:
     result = json.loads(quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN, "--json").stdout)
     good = quire(quire_environment, "verify", result["run"])
     assert (good.returncode, good.stderr) == (0, "")
@@ -222,7 +222,7 @@ def test_verify_compares_every_number_of_the_manifest(
     result = json.loads(quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN, "--json").stdout)
     key = f"reports/flights/{result['run']}/manifest.json"
     manifest = bucket.read_json(key) or {}
-    del manifest["checksum"]  # as of a version before there were checksums
+    del manifest["checksum"]  # like a manifest of a version without checksums
     manifest[kind][0][change] += 1
     bucket.put(key, json.dumps(manifest).encode())
     done = quire(quire_environment, "verify", result["run"])
@@ -230,7 +230,7 @@ def test_verify_compares_every_number_of_the_manifest(
     assert manifest[kind][0].get("object_key", manifest[kind][0].get("key")) in done.stderr
 
 
-def test_verify_reads_the_summaries_again(quire_environment: dict[str, str], bucket: S3Store) -> None:
+def test_verify_checks_the_summaries(quire_environment: dict[str, str], bucket: S3Store) -> None:
     result = json.loads(quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN, "--json").stdout)
     (key, *_) = [entry.key for entry in bucket.list("summaries/")]
     bucket.put(key, b"junk")
@@ -239,20 +239,20 @@ def test_verify_reads_the_summaries_again(quire_environment: dict[str, str], buc
     assert f"{key} has 4 bytes; the manifest states" in done.stderr
 
 
-def test_verify_of_a_manifest_that_is_none_is_one_line(quire_environment: dict[str, str], bucket: S3Store) -> None:
+def test_verify_of_an_invalid_manifest_fails_with_one_line(quire_environment: dict[str, str], bucket: S3Store) -> None:
     bucket.put(f"reports/flights/{'1' * 32}/manifest.json", b"{}")
-    status, line = refusal(quire_environment, "verify", "1" * 32)
+    status, line = error_line(quire_environment, "verify", "1" * 32)
     assert status == 1
     assert "manifest.json is of another version of Quire: it is not a valid Manifest: report: Field required" in line
 
 
-def test_command_without_arguments_helps() -> None:
+def test_command_without_arguments_prints_help() -> None:
     done = quire({})
     assert (done.returncode, done.stderr) == (0, "")
     assert "run Run a report in this process and print download links" in " ".join(done.stdout.split())
 
 
-def test_unexpected_error_is_one_line_and_whole_with_debug(quire_environment: dict[str, str]) -> None:
+def test_unexpected_error_is_one_line_and_a_traceback_with_debug(quire_environment: dict[str, str]) -> None:
     code = "import quire.cli.app as cli; cli.include_folder = lambda: 1 / 0; cli.main()"
     for option, lines in (([], 1), (["--debug"], 4)):
         done = subprocess.run(
@@ -267,13 +267,13 @@ def test_unexpected_error_is_one_line_and_whole_with_debug(quire_environment: di
         assert (done.stderr.count("\n") == 1) if lines == 1 else ("Traceback" in done.stderr)
 
 
-def test_verify_of_a_run_that_is_not_there_is_refused(quire_environment: dict[str, str]) -> None:
-    status, line = refusal(quire_environment, "verify", "0" * 32)
+def test_verify_of_a_missing_run_fails(quire_environment: dict[str, str]) -> None:
+    status, line = error_line(quire_environment, "verify", "0" * 32)
     assert status == 2
     assert "run '00000000000000000000000000000000' is not published" in line
 
 
-def test_interrupted_run_says_so_and_publishes_nothing(quire_environment: dict[str, str], bucket: S3Store) -> None:
+def test_interrupted_run_fails_and_publishes_nothing(quire_environment: dict[str, str], bucket: S3Store) -> None:
     import signal
     import time
 

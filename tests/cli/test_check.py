@@ -1,4 +1,4 @@
-"""``quire check``: what is advised of a definition that is right."""
+"""``quire check``: warnings about valid definitions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SQL = "SELECT at, kind, amount, {} AS weight FROM events WHERE at >= %(start)s A
         ("weight", {}, None),
     ],
 )
-def test_numeric_without_a_scale_that_is_added_up_is_advised_against(
+def test_check_warns_about_sums_of_numeric_without_a_scale(
     tmp_path: Path, fresh_database: str, cast: str, changes: dict[str, Any], word: str | None
 ) -> None:
     fill_events(fresh_database)

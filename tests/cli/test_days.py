@@ -1,4 +1,4 @@
-"""The days of ``quire run``: both, or neither for the last complete window."""
+"""The dates of ``quire run``: both, or neither for the last complete window."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import pytest
 from quire.date_range import Grain, complete_window
 
-from tests.cli.test_app import quire, refusal
+from tests.cli.test_app import error_line, quire
 
 
-def test_run_without_days_covers_the_last_complete_window(quire_environment: dict[str, str]) -> None:
+def test_run_without_dates_covers_the_last_complete_window(quire_environment: dict[str, str]) -> None:
     before = datetime.now(UTC)
     done = quire(quire_environment, "run", "flights", "--param", "carrier=HA", "--json")
     assert (done.returncode, done.stderr) == (0, "")
@@ -25,6 +25,6 @@ def test_run_without_days_covers_the_last_complete_window(quire_environment: dic
 
 
 @pytest.mark.parametrize("option", ["--start", "--end"])
-def test_run_with_one_day_alone_is_refused(quire_environment: dict[str, str], option: str) -> None:
+def test_run_with_only_one_date_is_rejected(quire_environment: dict[str, str], option: str) -> None:
     line = "quire: flights: set both --start and --end, or neither to use the last complete window"
-    assert refusal(quire_environment, "run", "flights", option, "2013-01-01") == (2, line)
+    assert error_line(quire_environment, "run", "flights", option, "2013-01-01") == (2, line)

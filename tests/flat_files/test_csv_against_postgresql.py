@@ -1,4 +1,4 @@
-"""Values in a CSV file are what PostgreSQL prints: its own text is the measure, and its own COPY the reader."""
+"""Values in CSV files equal PostgreSQL's text output, and PostgreSQL's COPY can read the files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LITERALS = {
     "text[]": ["{a,NULL,\"b,c\"}"],
     "jsonb": ['{"a": "x,\\"y"}'],
 }  # fmt: skip
-# n from 1 to 2,000: values spread over all that a type has
+# n from 1 to 2,000: values spread over the range of a type
 SPREAD = {
     "date": "DATE '2000-01-01' + (n * 1051 % 20011) * 107 - 1500000",
     "timestamp": "TIMESTAMP '2000-01-01' + ((n * 1051 % 20011) * 107 - 1000000) * interval '1 day 00:00:01.01'",
@@ -53,7 +53,7 @@ SPREAD = {
 
 
 def csv_of(url: str, sql: str, *, timezone: str) -> bytes:
-    """Returns a query's rows as a CSV file."""
+    """Returns the rows of a query as a CSV file."""
     sink = io.BytesIO()
     with open_transaction(session_of(url, timezone=timezone)) as transaction:
         columns = transaction.columns(sql)
@@ -63,7 +63,7 @@ def csv_of(url: str, sql: str, *, timezone: str) -> bytes:
 
 
 def read_back(url: str, body: bytes, *, names: list[str]) -> list[tuple[str | None, ...]]:
-    """Returns the fields of a CSV file as PostgreSQL's COPY reads them, all as text."""
+    """Returns the fields of a CSV file as text, read by PostgreSQL's COPY."""
     columns = ", ".join(f"{name} text" for name in names)
     with psycopg.connect(url) as connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE TEMP TABLE found (number serial, {columns})")
@@ -72,8 +72,8 @@ def read_back(url: str, body: bytes, *, names: list[str]) -> list[tuple[str | No
         return cursor.execute(f"SELECT {', '.join(names)} FROM found ORDER BY number").fetchall()
 
 
-def own_text(url: str, sql: str, *, timezone: str) -> list[tuple[str | None, ...]]:
-    """Returns a query's value as PostgreSQL prints it."""
+def postgresql_text(url: str, sql: str, *, timezone: str) -> list[tuple[str | None, ...]]:
+    """Returns the values of a query in PostgreSQL's text output."""
     with psycopg.connect(url) as connection:
         connection.execute(f"SET timezone = '{timezone}'")
         return connection.execute(f"SELECT value::text FROM ({sql}) rows").fetchall()
@@ -81,12 +81,12 @@ def own_text(url: str, sql: str, *, timezone: str) -> list[tuple[str | None, ...
 
 def assert_same(url: str, sql: str, *, timezone: str) -> None:
     body = csv_of(url, sql, timezone=timezone)
-    assert read_back(url, body, names=["value"]) == own_text(url, sql, timezone=timezone)
+    assert read_back(url, body, names=["value"]) == postgresql_text(url, sql, timezone=timezone)
 
 
 @pytest.mark.parametrize("kind", LITERALS)
 @pytest.mark.parametrize("timezone", ["America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"])
-def test_literal_is_as_postgresql_prints_it(fresh_database: str, kind: str, timezone: str) -> None:
+def test_literal_equals_postgresql_output(fresh_database: str, kind: str, timezone: str) -> None:
     with psycopg.connect(fresh_database, autocommit=True) as connection:
         connection.execute(f"SET timezone = '{timezone}'")
         connection.execute(f"CREATE TABLE odd (n serial, value {kind})")
@@ -97,22 +97,22 @@ def test_literal_is_as_postgresql_prints_it(fresh_database: str, kind: str, time
 
 @pytest.mark.parametrize("kind", SPREAD)
 @pytest.mark.parametrize("timezone", ["America/New_York", "Europe/Berlin", "Asia/Tehran"])
-def test_spread_values_are_as_postgresql_prints_them(fresh_database: str, kind: str, timezone: str) -> None:
+def test_spread_values_equal_postgresql_output(fresh_database: str, kind: str, timezone: str) -> None:
     sql = f"SELECT {SPREAD[kind]} AS value FROM generate_series(1, 2000) n ORDER BY n"
     assert_same(fresh_database, sql, timezone=timezone)
 
 
 @pytest.mark.parametrize("kind", ["float8", "float4"])
-def test_spread_floats_are_postgresqls_own_in_its_notation(fresh_database: str, kind: str) -> None:
+def test_spread_floats_equal_those_of_postgresql(fresh_database: str, kind: str) -> None:
     sql = f"SELECT (sin(n) * 10.0::float8 ^ (n % 40 - 20))::{kind} AS value FROM generate_series(1, 2000) n ORDER BY n"
-    found = read_back(fresh_database, csv_of(fresh_database, sql, timezone="UTC"), names=["value"])
-    wanted = own_text(fresh_database, sql, timezone="UTC")
-    differ = [(mine or "", own or "") for (mine,), (own,) in zip(found, wanted, strict=True) if mine != own]
+    fields = read_back(fresh_database, csv_of(fresh_database, sql, timezone="UTC"), names=["value"])
+    texts = postgresql_text(fresh_database, sql, timezone="UTC")
+    differ = [(ours or "", theirs or "") for (ours,), (theirs,) in zip(fields, texts, strict=True) if ours != theirs]
     assert len(differ) < 20
-    for mine, own in differ:  # PostgreSQL has more digits where the shortest lie between two numbers
-        assert len(mine) < len(own)
-        assert mine[-4:] == own[-4:]
-        assert as_bits(kind, mine) == as_bits(kind, own)
+    for ours, theirs in differ:  # PostgreSQL prints more digits if the shortest text lies between two numbers
+        assert len(ours) < len(theirs)
+        assert ours[-4:] == theirs[-4:]
+        assert as_bits(kind, ours) == as_bits(kind, theirs)
 
 
 def as_bits(kind: str, text: str) -> bytes:
@@ -125,14 +125,14 @@ def test_null_and_empty_text_differ_in_several_columns(fresh_database: str) -> N
     assert read_back(fresh_database, body, names=["a", "b", "c"]) == [(None, "", None)]
 
 
-def test_null_alone_is_an_empty_line_and_an_empty_text_two_quotes(fresh_database: str) -> None:
+def test_single_null_is_an_empty_line_and_an_empty_text_is_quoted(fresh_database: str) -> None:
     sql = "SELECT value FROM (VALUES (NULL), (''), (NULL), ('x'), (NULL)) rows(value)"
     body = csv_of(fresh_database, sql, timezone="UTC")
     assert body == b'\xef\xbb\xbfvalue\r\n\r\n""\r\n\r\nx\r\n\r\n'
     assert read_back(fresh_database, body, names=["value"]) == [(None,), ("",), (None,), ("x",), (None,)]
 
 
-def test_no_row_is_a_header_alone(fresh_database: str) -> None:
+def test_no_rows_write_only_a_header(fresh_database: str) -> None:
     sql = "SELECT NULL::text AS value WHERE false"
     assert csv_of(fresh_database, sql, timezone="UTC") == b"\xef\xbb\xbfvalue\r\n"
 

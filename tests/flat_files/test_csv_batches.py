@@ -1,4 +1,4 @@
-"""CSV is converted a few megabytes at a time, however large the batches are."""
+"""CSV is converted a few megabytes at a time, for batches of any size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any table is in its CSV file, value by value, by a reader and by texts that share nothing with the writer."""
+"""Properties of CSV files: every value of any table, compared with an independent parser and formatter."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def expected(kind: str, value: Any, zone: str) -> str | None:
 
 
 def parse(body: bytes) -> Iterator[list[str | None]]:
-    """Reads RFC 4180; NULL where a field has neither text nor quotes."""
+    """Parses RFC 4180. A field without text or quotes is NULL."""
     text = body.decode("utf-8")
     assert text.startswith("\ufeff")
     record: list[str | None] = []
@@ -104,7 +104,7 @@ def column_of(kind: str, values: list[Any]) -> pa.Array:
 
 @given(tables(), ZONES)
 @settings(deadline=None, max_examples=examples(300))
-def test_any_table_is_in_its_csv_file(table: tuple[list[str], list[list[Any]]], zone: str) -> None:
+def test_csv_file_contains_any_table(table: tuple[list[str], list[list[Any]]], zone: str) -> None:
     kinds, rows = table
     names = [f"{number} {kind}" for number, kind in enumerate(kinds)]
     arrays = [column_of(kind, [row[place] for row in rows]) for place, kind in enumerate(kinds)]
@@ -113,9 +113,9 @@ def test_any_table_is_in_its_csv_file(table: tuple[list[str], list[list[Any]]], 
     columns = [SheetColumn(name=name, title=name) for name in names]
     batches = [batch.slice(0, 3), batch.slice(3)]
     assert write_csv(iter(batches), columns, timezone=zone, sink=sink) == len(rows)
-    header, *found = parse(sink.getvalue())
+    header, *lines = parse(sink.getvalue())
     assert header == names
-    for row, fields in zip(rows, found, strict=True):
+    for row, fields in zip(rows, lines, strict=True):
         for kind, value, field in zip(kinds, row, fields, strict=True):
             if kind == "float" and value is not None:
                 assert same_float(value, field or "")
@@ -131,7 +131,7 @@ def same_float(value: float, field: str) -> bool:
 
 
 @pytest.mark.parametrize("title", ["a,b", 'say "x"', "", "\n"])
-def test_title_is_quoted_as_values_are(title: str) -> None:
+def test_title_is_quoted_like_values(title: str) -> None:
     sink = io.BytesIO()
     write_csv(
         iter(()), [SheetColumn(name="a", title=title), SheetColumn(name="b", title="B")], timezone="UTC", sink=sink
@@ -140,7 +140,7 @@ def test_title_is_quoted_as_values_are(title: str) -> None:
 
 
 @pytest.mark.parametrize("escape_formulas", [False, True])
-def test_csv_escapes_formulas_of_texts_alone_and_where_it_is_asked_to(escape_formulas: bool) -> None:
+def test_csv_escapes_formulas_only_in_texts_and_only_if_enabled(escape_formulas: bool) -> None:
     texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'=1", "1-1", "", None, "a,=1"]
     table = pa.table(
         {

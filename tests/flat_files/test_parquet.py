@@ -1,4 +1,4 @@
-"""Parquet files have the database's names and types, and row groups that a reader likes."""
+"""Parquet files have the names and types of the database, and row groups of a suitable size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def batch_of(first: int, rows: int, *, text: str = "x") -> pa.RecordBatch:
 
 
 @pytest.mark.parametrize("batch_rows", [8_192, 5_000, 200_000])
-def test_row_groups_have_131072_rows_however_the_batches_come(batch_rows: int) -> None:
+def test_row_groups_have_131072_rows_for_any_batches(batch_rows: int) -> None:
     sink, total = io.BytesIO(), 300_000
     batches = (batch_of(first, min(batch_rows, total - first)) for first in range(0, total, batch_rows))
     assert write_parquet(batches, SCHEMA, sink=sink) == total
@@ -40,9 +40,9 @@ def test_row_groups_of_large_rows_are_bounded_by_their_bytes() -> None:
     assert len(set(rows[:-1])) == 1
 
 
-def test_file_without_rows_has_its_columns_and_postgresqls_types() -> None:
+def test_file_without_rows_has_columns_with_postgresql_types() -> None:
     sink = io.BytesIO()
     assert write_parquet(iter(()), SCHEMA, sink=sink) == 0
-    found = pq.read_schema(sink)
-    assert found.equals(SCHEMA)
-    assert found.field("n").metadata[PG_TYPE] == b"int4"
+    schema = pq.read_schema(sink)
+    assert schema.equals(SCHEMA)
+    assert schema.field("n").metadata[PG_TYPE] == b"int4"

@@ -1,4 +1,4 @@
-"""Parquet files of row groups that a renderer can hold, encoded by what the rows look like."""
+"""Row groups of stored Parquet files: bounded in memory, with encodings that depend on the rows."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ def batches(rows: int, size: int, *, width: int = 1) -> Iterator[pa.RecordBatch]
 def written(arriving: Iterator[pa.RecordBatch]) -> pq.ParquetFile:
     sink = io.BytesIO()
     rows = write_row_groups(cut_row_groups(arriving, SCHEMA), SCHEMA, sink=sink, statistics=["number"])
-    found = pq.ParquetFile(sink)
-    assert found.metadata.num_rows == rows
-    return found
+    file = pq.ParquetFile(sink)
+    assert file.metadata.num_rows == rows
+    return file
 
 
 @pytest.mark.parametrize("size", [1000, 65_536, 200_000])
-def test_batches_of_any_size_keep_every_row_in_order_in_bounded_groups(size: int) -> None:
-    found = written(batches(200_000, size))
-    assert found.read()["number"].to_pylist() == list(range(200_000))
-    groups = [found.metadata.row_group(number).num_rows for number in range(found.num_row_groups)]
+def test_batches_of_any_size_become_bounded_groups_in_order(size: int) -> None:
+    file = written(batches(200_000, size))
+    assert file.read()["number"].to_pylist() == list(range(200_000))
+    groups = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
     assert len(groups) > 2
     assert max(groups) <= ROW_GROUP_ROWS + size
     assert max(groups) <= max(ROW_GROUP_ROWS + 1000, 65_536)
 
 
 def test_row_group_of_long_texts_is_bounded_by_its_bytes() -> None:
-    found = written(batches(3000, 100, width=40_000))
-    sizes = [found.metadata.row_group(number).num_rows * 40_000 for number in range(found.num_row_groups)]
+    file = written(batches(3000, 100, width=40_000))
+    sizes = [file.metadata.row_group(number).num_rows * 40_000 for number in range(file.num_row_groups)]
     assert max(sizes) <= ROW_GROUP_BYTES + 100 * 40_000
-    assert found.metadata.num_rows == 3000
+    assert file.metadata.num_rows == 3000
 
 
-def test_only_repetitive_columns_are_dictionary_encoded_and_only_named_ones_have_statistics() -> None:
+def test_only_repetitive_columns_have_dictionaries_and_named_statistics() -> None:
     numbers, words = (written(batches(10_000, 10_000)).metadata.row_group(0).column(column) for column in (0, 1))
     assert (numbers.has_dictionary_page, words.has_dictionary_page) == (False, True)
     assert (numbers.is_stats_set, words.is_stats_set) == (True, False)
@@ -58,8 +58,8 @@ def test_only_repetitive_columns_are_dictionary_encoded_and_only_named_ones_have
 
 
 def test_no_rows_make_a_file_with_its_columns() -> None:
-    found = written(iter(()))
-    assert (found.metadata.num_rows, found.schema_arrow.names) == (0, ["number", "word"])
+    file = written(iter(()))
+    assert (file.metadata.num_rows, file.schema_arrow.names) == (0, ["number", "word"])
 
 
 EXTREMES: dict[str, tuple[pa.DataType, list[Any]]] = {
@@ -79,25 +79,25 @@ EXTREMES: dict[str, tuple[pa.DataType, list[Any]]] = {
 
 
 @pytest.mark.parametrize("kind", EXTREMES)
-@pytest.mark.parametrize("repeats", [1, 3])  # too few rows to tell, and too few to be repetitive
+@pytest.mark.parametrize("repeats", [1, 3])  # both below the minimum number of rows
 def test_packed_values_are_read_back_by_arrow_and_by_polars(kind: str, repeats: int) -> None:
     arrow_type, ends = EXTREMES[kind]
     values = pa.array([ends[0], None, ends[1], ends[0]] * repeats, arrow_type)
     schema = pa.schema([("value", arrow_type)])
     sink = io.BytesIO()
     write_row_groups([pa.Table.from_arrays([values], schema=schema)], schema, sink=sink, pack=True)
-    found = pq.ParquetFile(sink)
+    file = pq.ParquetFile(sink)
     is_packed = kind not in ("numeric(19,2)", "float8", "text", "bool") and repeats > 1
-    assert ("DELTA_BINARY_PACKED" in found.metadata.row_group(0).column(0).encodings) == is_packed
-    assert found.read()["value"].combine_chunks().equals(values)
+    assert ("DELTA_BINARY_PACKED" in file.metadata.row_group(0).column(0).encodings) == is_packed
+    assert file.read()["value"].combine_chunks().equals(values)
     sink.seek(0)
     read = pl.scan_parquet(sink).collect().to_arrow()["value"].combine_chunks()
     assert pc.cast(read, arrow_type).equals(values)
 
 
-def test_only_packed_files_have_encodings_that_some_programs_do_not_read() -> None:
+def test_only_packed_files_use_less_supported_encodings() -> None:
     plain, packed = io.BytesIO(), io.BytesIO()
     write_row_groups(cut_row_groups(batches(10_000, 10_000), SCHEMA), SCHEMA, sink=plain)
     write_row_groups(cut_row_groups(batches(10_000, 10_000), SCHEMA), SCHEMA, sink=packed, pack=True)
-    found = [pq.ParquetFile(sink).metadata.row_group(0).column(0).encodings for sink in (plain, packed)]
-    assert ["DELTA_BINARY_PACKED" in encodings for encodings in found] == [False, True]
+    file = [pq.ParquetFile(sink).metadata.row_group(0).column(0).encodings for sink in (plain, packed)]
+    assert ["DELTA_BINARY_PACKED" in encodings for encodings in file] == [False, True]

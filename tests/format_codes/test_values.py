@@ -1,4 +1,4 @@
-"""Format codes applied to values, against what LibreOffice shows in the cell of a workbook."""
+"""Format codes applied to values, compared with the cells that LibreOffice displays."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MOMENT_CODES = (
 
 
 def shown_by_libreoffice(folder: Path, cells: list[tuple[Any, str]]) -> list[str]:
-    """Returns the texts that LibreOffice shows in the cells of a workbook, by its export of what is displayed."""
+    """Returns the texts of cells that LibreOffice displays, from its export of displayed values."""
     with xlsxwriter.Workbook(folder / "cells.xlsx") as book:
         sheet = book.add_worksheet()
         sheet.set_column(0, 0, 80)
@@ -43,7 +43,7 @@ def shown_by_libreoffice(folder: Path, cells: list[tuple[Any, str]]) -> list[str
 
 
 def csv_of_sheet(path: Path, *, sheet: int) -> list[list[str]]:
-    """Returns the texts that LibreOffice shows in the cells of a sheet, counted from 1."""
+    """Returns the texts of a sheet's cells that LibreOffice displays. Sheets count from 1."""
     options = f"csv:Text - txt - csv (StarCalc):44,34,76,1,,1033,false,true,true,false,false,{sheet}"
     profile = f"-env:UserInstallation=file://{path.parent}/office"
     subprocess.run(
@@ -60,9 +60,7 @@ def csv_of_sheet(path: Path, *, sheet: int) -> list[list[str]]:
 @pytest.mark.usefixtures("servers")
 @pytest.mark.skipif(not shutil.which("soffice"), reason="LibreOffice is not installed")
 @pytest.mark.parametrize(("values", "codes"), [(NUMBERS, NUMBER_CODES), (MOMENTS, MOMENT_CODES)])
-def test_format_value_is_what_libreoffice_shows(
-    tmp_path: Path, values: tuple[Any, ...], codes: tuple[str, ...]
-) -> None:
+def test_format_value_equals_libreoffice(tmp_path: Path, values: tuple[Any, ...], codes: tuple[str, ...]) -> None:
     cells = list(itertools.product(values, codes))
     shown = shown_by_libreoffice(tmp_path, cells)
     ours = [" ".join(format_value(value, code).split()) for value, code in cells]
@@ -87,8 +85,8 @@ def test_format_value_is_what_libreoffice_shows(
         (-7, "[Red][<0]-0.0;[Blue][>=1000]#,##0;0.00", "-7.0"),
         (5, "[>10]0;[<2]0;", ""),
         (1_234_567, '$0.0,, "m"', "$1.2 m"),
-        (12, "#,##0.###", "12."),  # as Excel has it
-        (1.005, "0.00", "1.01"),  # by its shortest digits, and not by those of the double below
+        (12, "#,##0.###", "12."),  # like Excel
+        (1.005, "0.00", "1.01"),  # rounds the shortest digits, not those of the double, which is smaller
         (dt.date(2013, 2, 1), "General", "2013-02-01"),
         (dt.date(2013, 2, 1), "0.00", "2013-02-01"),
         (dt.time(6, 5, 9), "hh:mm", "06:05"),
@@ -104,7 +102,7 @@ def test_format_value_is_what_libreoffice_shows(
         (5, "", "5"),
     ],
 )  # fmt: skip
-def test_format_value_shows_what_a_cell_shows(value: Any, code: str, shown: str) -> None:
+def test_format_value_equals_a_cell(value: Any, code: str, shown: str) -> None:
     assert format_value(value, code) == shown
 
 
@@ -112,7 +110,7 @@ def test_format_value_shows_what_a_cell_shows(value: Any, code: str, shown: str)
     "code",
     ['"' * 255, "[" * 255, "\\" * 127, "#," * 127, "0.0E+0" * 42, ";" * 255, "_" * 255, "*" * 255, "%" * 254 + "0"],
 )
-def test_format_value_takes_any_code_for_any_value(code: str) -> None:
+def test_format_value_accepts_any_code_for_any_value(code: str) -> None:
     for value in (1e300, -1e-300, 0, dt.date(9999, 12, 31), Decimal(f"{'9' * 131_072}.{'9' * 16_383}")):
         format_value(value, code)
     assert format_value("x" * 32_767, code) == "x" * 32_767 or code.count(";") >= 3

@@ -52,7 +52,7 @@ def read(outcome: PipelineResult) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["timestamptz", "timestamp", "date"])
 @pytest.mark.parametrize("probe", ["timestamptz", "timestamp"])
-def test_partition_is_read_again_where_its_rows_changed_and_only_there(
+def test_only_partitions_with_changed_rows_are_read_again(
     tmp_path: Path, database: str, bucket: S3Store, kind: str, probe: str
 ) -> None:
     definition = probed_report(tmp_path, kind=kind, probe=probe)
@@ -85,14 +85,14 @@ def test_change_of_any_kind_makes_its_partitions_stale(
     assert read(run(definition, database, bucket)) == stale
 
 
-def test_probe_by_a_version_number_tells_changes_too(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_probe_of_a_version_number_detects_changes(tmp_path: Path, database: str, bucket: S3Store) -> None:
     definition = events_report(tmp_path, **{**PROBED, "source": {"freshness": {"probe": "amount"}}})
     run(definition, database, bucket)
     run_sql(database, "UPDATE events SET amount = 7 WHERE id = 6")
     assert read(run(definition, database, bucket)) == ["2013-03"]
 
 
-def test_forced_run_reads_everything_anew(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_forced_run_reads_all_partitions_again(tmp_path: Path, database: str, bucket: S3Store) -> None:
     definition = probed_report(tmp_path)
     run(definition, database, bucket)
     forced = run(definition, database, bucket, force=True)
@@ -113,8 +113,8 @@ def test_rows_changed_after_the_read_cause_a_warning(tmp_path: Path, database: s
 def test_source_unreachable_after_the_read_causes_a_warning(tmp_path: Path, database: str, bucket: S3Store) -> None:
     definition = probed_report(tmp_path)
     staged = aggregate_run(definition, database, bucket)
-    away = "postgresql://someone@127.0.0.1:9/nowhere"
-    (warning,) = staged.publish(staged.render(), away).manifest.warnings
+    unavailable = "postgresql://someone@127.0.0.1:9/nowhere"
+    (warning,) = staged.publish(staged.render(), unavailable).manifest.warnings
     reason = "Quire could not check whether rows changed at the source after they were read"
     assert warning.startswith(f"{reason}: PostgreSQL at 127.0")
 
@@ -135,7 +135,7 @@ def test_unchanged_rows_cause_no_warning(tmp_path: Path, database: str, bucket: 
         ("kind", "source.freshness.probe: kind is of type text: it must be a time or a number"),
     ],
 )
-def test_probe_that_cannot_be_summed_is_refused(
+def test_probe_that_cannot_be_summed_is_rejected(
     tmp_path: Path, database: str, bucket: S3Store, probe: str, reason: str
 ) -> None:
     definition = probed_report(tmp_path, source={"freshness": {"probe": probe}})

@@ -43,27 +43,27 @@ def numbers(bucket: S3Store, stored: Upload, *slices: tuple[int, int]) -> list[i
     ("offset", "rows"),
     [(0, ROWS), (0, 1), (ROWS - 1, 1), (9_999, 2), (8_191, 2), (9_000, 15_000), (19_500, 500), (5, 0)],
 )
-def test_slice_gives_its_rows_in_order(bucket: S3Store, stored: Upload, offset: int, rows: int) -> None:
+def test_slice_yields_its_rows_in_order(bucket: S3Store, stored: Upload, offset: int, rows: int) -> None:
     assert numbers(bucket, stored, (offset, rows)) == list(range(offset, offset + rows))
 
 
-def test_slices_follow_one_another(bucket: S3Store, stored: Upload) -> None:
+def test_slices_are_read_in_order(bucket: S3Store, stored: Upload) -> None:
     assert numbers(bucket, stored, (29_990, 10), (0, 5)) == [*range(29_990, 30_000), *range(5)]
 
 
-def test_slice_of_rows_that_are_not_there_is_refused(bucket: S3Store, stored: Upload) -> None:
+def test_slice_beyond_the_rows_is_rejected(bucket: S3Store, stored: Upload) -> None:
     with pytest.raises(DamagedObjectError, match=r"rows\.parquet has 10 of the expected 11 rows"):
         numbers(bucket, stored, (29_990, 11))
 
 
-def test_object_that_is_no_parquet_is_refused(bucket: S3Store, stored: Upload) -> None:
+def test_object_that_is_not_parquet_is_rejected(bucket: S3Store, stored: Upload) -> None:
     with bucket.open_upload("rows.parquet") as upload:
         upload.write(b"x" * stored.bytes)
     with pytest.raises(DamagedObjectError, match=r"rows\.parquet cannot be read as Parquet"):
         numbers(bucket, upload, (0, 1))
 
 
-def test_error_of_the_operating_system_is_no_damage(bucket: S3Store) -> None:
+def test_operating_system_error_is_not_damage(bucket: S3Store) -> None:
     folder = "partitions/place"
     bucket.put(f"{folder}.json", b"record")
     with pytest.raises(OSError, match="Too many open files"), evict_on_damage(bucket, f"{folder}/rows.parquet"):
@@ -71,13 +71,13 @@ def test_error_of_the_operating_system_is_no_damage(bucket: S3Store) -> None:
     assert bucket.read(f"{folder}.json") == b"record"
 
 
-def test_object_of_other_bytes_is_refused(bucket: S3Store, stored: Upload) -> None:
+def test_object_with_other_bytes_is_rejected(bucket: S3Store, stored: Upload) -> None:
     bucket.put("rows.parquet", b"x" * stored.bytes)
     with pytest.raises(DamagedObjectError, match=r"rows\.parquet does not match its checksum"):
         numbers(bucket, stored, (0, 1))
 
 
-def test_object_that_was_stored_without_checksums_is_refused(bucket: S3Store, stored: Upload) -> None:
+def test_object_stored_without_checksums_is_rejected(bucket: S3Store, stored: Upload) -> None:
     part = replace(slice_of(stored, "rows.parquet", 0, 1), checksums="")
     with pytest.raises(DamagedObjectError, match=r"rows\.parquet was stored without checksums"):
         list(read_rows(bucket, [part], ["n"]))

@@ -24,7 +24,7 @@ def slice_of(offset: int, rows: int, *, size: int = 1, checksums: str = "") -> R
 
 @pytest.fixture
 def stored(bucket: S3Store) -> Upload:
-    """An object with a row for each of 48 hours from New York's midnight on, the latest first."""
+    """Stores one row for each of 48 hours from midnight in New York, the latest first."""
     first = dt.datetime(2013, 1, 1, 5, tzinfo=dt.UTC)
     times = [first + dt.timedelta(hours=hour) for hour in reversed(range(HOURS))]
     table = pa.table({"at": pa.array(times, pa.timestamp("us", "UTC"))})
@@ -46,17 +46,17 @@ def staged(size: int, statistics: PartitionStatistics) -> Sequence[StagedPartiti
     ("skipped", "rows", "expected"),
     [(0, 5, [(10, 5)]), (3, 5, [(13, 2), (0, 3)]), (5, 7, [(0, 7)]), (0, 12, [(10, 5), (0, 7)]), (12, 0, [])],
 )
-def test_cut_slices_keeps_the_rows_that_are_wanted(skipped: int, rows: int, expected: list[tuple[int, int]]) -> None:
+def test_cut_slices_returns_the_requested_rows(skipped: int, rows: int, expected: list[tuple[int, int]]) -> None:
     cut = cut_slices([slice_of(10, 5), slice_of(0, 7)], skipped=skipped, rows=rows)
     assert [(part.offset, part.rows) for part in cut] == expected
 
 
 @pytest.mark.parametrize(("offset", "rows"), [(0, HOURS), (3, 20), (47, 1), (9, 2)])
-def test_row_times_are_the_ends_of_the_rows_in_the_reports_zone(
+def test_row_times_are_the_first_and_last_in_the_report_time_zone(
     bucket: S3Store, stored: Upload, offset: int, rows: int
 ) -> None:
     part = slice_of(offset, rows, size=stored.bytes, checksums=stored.checksums)
-    partitions = staged(stored.bytes, PartitionStatistics())  # as of a record that an older version wrote
+    partitions = staged(stored.bytes, PartitionStatistics())  # like a record of an older version
     times = row_time_bounds([part], partitions, column="at", timezone=ZONE, store=bucket)
     midnight = dt.datetime.fromisoformat("2013-01-01T00:00:00-05:00")
     assert times is not None
@@ -68,11 +68,11 @@ def test_row_times_are_the_ends_of_the_rows_in_the_reports_zone(
 def test_row_times_of_a_whole_partition_are_its_statistics(bucket: S3Store) -> None:
     statistics = PartitionStatistics(earliest="2013-01-02T04:00:00+00:00", latest="2013-01-03T05:30:00.5+00:00")
     times = row_time_bounds([slice_of(0, HOURS)], staged(1, statistics), column="at", timezone=ZONE, store=bucket)
-    assert times is not None  # though no object is there to read
+    assert times is not None  # although there is no object to read
     assert [time.isoformat() for time in times] == ["2013-01-01T23:00:00-05:00", "2013-01-03T00:30:00.500000-05:00"]
 
 
-def test_row_times_in_the_hour_that_comes_twice_are_in_order(bucket: S3Store) -> None:
+def test_row_times_in_a_repeated_hour_are_in_order(bucket: S3Store) -> None:
     statistics = PartitionStatistics(earliest="2013-10-27T00:50:00+00:00", latest="2013-10-27T01:10:00+00:00")
     times = row_time_bounds(
         [slice_of(0, HOURS)], staged(1, statistics), column="at", timezone="Europe/Berlin", store=bucket

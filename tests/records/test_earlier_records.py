@@ -1,4 +1,4 @@
-"""Commit records that earlier versions wrote: their field names are still read."""
+"""Commit records of earlier versions: their field names are still accepted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quire.records.stage_records import PartitionStatistics, StagedPartition
 
 PLACE = "partitions/events/d/2013-01/t"
 BODY = b"PAR1 rows PAR1"
-# Written before the fields had the names of today.
+# Written before the fields were renamed
 EARLIER: dict[str, Any] = {
     "key": "2013-01",
     "start": "2013-01-01",
@@ -65,7 +65,7 @@ def test_partition_of_an_earlier_version_is_a_cache_hit(bucket: S3Store) -> None
     assert find_cached_partition(bucket, PLACE) == CURRENT
 
 
-def test_partition_record_has_the_names_of_today(bucket: S3Store) -> None:
+def test_partition_record_has_the_current_field_names(bucket: S3Store) -> None:
     assert write_once(bucket, f"{PLACE}.json", CURRENT)
     written: Any = bucket.read_json(f"{PLACE}.json")
     assert set(written) - {"checksum"} == set(to_json(CURRENT))

@@ -1,4 +1,4 @@
-"""The records between stages survive JSON, which is how they travel through Airflow."""
+"""The records between stages survive a round trip through JSON, as in Airflow's XComs."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_record_through_json_and_back_is_equal(record: Any) -> None:
     assert from_json(type(record), json.loads(json.dumps(to_json(record)))) == record
 
 
-def test_records_of_the_module_are_all_tried_above_and_all_frozen() -> None:
+def test_all_records_of_the_module_are_tested_and_frozen() -> None:
     declared = {
         kind
         for module in (stage_records, manifest, request)
@@ -176,7 +176,7 @@ def test_from_json_of_an_invalid_value_fails_in_one_line_with_its_source() -> No
         from_json(Manifest, {}, source="reports/x/manifest.json")
 
 
-def test_digest_of_equal_parts_is_equal_whatever_the_order_of_keys() -> None:
+def test_digest_ignores_the_order_of_keys() -> None:
     assert digest({"a": 1, "b": date(2013, 1, 1)}) == digest({"b": "2013-01-01", "a": 1})
     assert digest(REQUEST) == digest(dataclasses.replace(REQUEST))
 
@@ -196,8 +196,8 @@ def test_digest_of_different_parts_differs(first: tuple[Any, ...], second: tuple
     assert digest(*first) != digest(*second)
 
 
-def test_digest_stays_what_it_was() -> None:
-    """Keys in the store are made of it; the value is what sha256sum says of the JSON without blanks."""
+def test_digest_is_stable_across_versions() -> None:
+    """Object keys depend on it. The value is the sha256sum of the JSON without spaces."""
     assert digest("flights", {"a": [1, None]}) == "2982e7006e0e1d24bb190d3c6702d664"
 
 

@@ -1,4 +1,4 @@
-"""About tells the rows of its own workbook, however they are spread over partitions and files."""
+"""The sheet About contains the row counts of its own workbook, for any distribution over partitions and files."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from tests.workbooks import open_workbook, sheet_rows
 COLUMNS = (SourceColumn(name="at", pg_type="timestamptz"), SourceColumn(name="n", pg_type="int4"))
 
 
-def told_rows(include: Path, store: S3Store, rows: list[int], split: Any) -> dict[str, tuple[int, dict[str, int]]]:
-    """Renders January to March with so many rows each; returns each file's rows, and what its About tells of them."""
+def rows_in_about(include: Path, store: S3Store, rows: list[int], split: Any) -> dict[str, tuple[int, dict[str, int]]]:
+    """Renders January to March with ``rows`` rows each. Returns each file's rows and those in its sheet About."""
     definition = events_report(include, columns=[], summaries=[], workbook={"split": split})
     request = request_of(definition)
     months = request.date_range.partitions(definition.partition)
@@ -56,63 +56,63 @@ def told_rows(include: Path, store: S3Store, rows: list[int], split: Any) -> dic
 
 
 def about_rows(store: S3Store, key: str) -> dict[str, int]:
-    """Returns what the sheet About tells of each part."""
+    """Returns the row counts of the sheet About by part."""
     rows = sheet_rows(open_workbook(store, key), "About")
     (header,) = (place for place, row in enumerate(rows) if [cell for cell in row if cell != ""][:1] == ["Period"])
     cells = [[cell for cell in row if cell != ""] for row in rows[header + 1 :]]
     return {row[0]: int(row[-1]) for row in cells if row}
 
 
-def test_about_of_a_workbook_for_each_partition_tells_its_own_rows(tmp_path: Path, bucket: S3Store) -> None:
-    assert told_rows(tmp_path, bucket, [3, 0, 2], "partition") == {
+def test_about_of_a_partition_workbook_has_its_rows(tmp_path: Path, bucket: S3Store) -> None:
+    assert rows_in_about(tmp_path, bucket, [3, 0, 2], "partition") == {
         "events_2013-01.xlsx": (3, {"2013-01": 3}),
         "events_2013-02.xlsx": (0, {"2013-02": 0}),
         "events_2013-03.xlsx": (2, {"2013-03": 2}),
     }
 
 
-def test_about_of_one_workbook_tells_all_rows(tmp_path: Path, bucket: S3Store) -> None:
-    assert told_rows(tmp_path, bucket, [3, 0, 2], "none") == {
+def test_about_of_a_single_workbook_has_all_rows(tmp_path: Path, bucket: S3Store) -> None:
+    assert rows_in_about(tmp_path, bucket, [3, 0, 2], "none") == {
         "events_2013-01-01_2013-03-31.xlsx": (5, {"2013-01": 3, "2013-02": 0, "2013-03": 2})
     }
 
 
-def test_about_tells_the_rows_of_a_partition_that_are_in_its_workbook(tmp_path: Path, bucket: S3Store) -> None:
-    assert told_rows(tmp_path, bucket, [3, 0, 6], {"rows": 4}) == {
+def test_about_counts_only_the_rows_in_its_workbook(tmp_path: Path, bucket: S3Store) -> None:
+    assert rows_in_about(tmp_path, bucket, [3, 0, 6], {"rows": 4}) == {
         "events_1.xlsx": (4, {"2013-01": 3, "2013-03": 1}),
         "events_2.xlsx": (4, {"2013-03": 4}),
         "events_3.xlsx": (1, {"2013-03": 1}),
     }
 
 
-def test_about_of_no_rows_at_all_tells_each_part(tmp_path: Path, bucket: S3Store) -> None:
-    assert told_rows(tmp_path, bucket, [0, 0, 0], {"rows": 4}) == {
+def test_about_without_rows_lists_each_part(tmp_path: Path, bucket: S3Store) -> None:
+    assert rows_in_about(tmp_path, bucket, [0, 0, 0], {"rows": 4}) == {
         "events_2013-01-01_2013-03-31.xlsx": (0, {"2013-01": 0, "2013-02": 0, "2013-03": 0})
     }
 
 
 @pytest.mark.parametrize("rows", [[20_000, 0, 30_000], [0, 20_000, 0], [8_192, 8_192, 0]])
-def test_about_of_a_file_that_rolls_over_tells_the_rows_of_that_file(
+def test_about_of_a_second_file_has_the_rows_of_that_file(
     tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch, rows: list[int]
 ) -> None:
     small = partial(write_workbook, limits=Limits(file_bytes=60_000, sheet_bytes=60_000))
     monkeypatch.setattr("quire.stages.render.write_workbook", small)
-    found = told_rows(tmp_path, bucket, rows, "none")
-    assert len(found) > 1
-    assert list(found)[1] == "events_2013-01-01_2013-03-31_part2.xlsx"
-    for count, told in found.values():
-        assert sum(told.values()) == count
+    files = rows_in_about(tmp_path, bucket, rows, "none")
+    assert len(files) > 1
+    assert list(files)[1] == "events_2013-01-01_2013-03-31_part2.xlsx"
+    for count, counts in files.values():
+        assert sum(counts.values()) == count
     totals: dict[str, int] = {}
-    for _, told in found.values():
-        for part, count in told.items():
+    for _, counts in files.values():
+        for part, count in counts.items():
             totals[part] = totals.get(part, 0) + count
     assert totals == dict(zip(("2013-01", "2013-02", "2013-03"), rows, strict=True))
     empty = [part for part, count in totals.items() if not count]
-    assert sum(part in told for _, told in found.values() for part in empty) == len(empty)
+    assert sum(part in counts for _, counts in files.values() for part in empty) == len(empty)
 
 
 @pytest.mark.parametrize(
-    ("notes", "told"),
+    ("notes", "counts"),
     [
         (
             [],
@@ -124,8 +124,8 @@ def test_about_of_a_file_that_rolls_over_tells_the_rows_of_that_file(
         (["N: 1 text was cut."], ["N: 1 text was cut."]),
     ],
 )
-def test_about_claims_no_more_than_cells_can_keep(tmp_path: Path, notes: list[str], told: list[str]) -> None:
+def test_about_claims_no_more_precision_than_cells_have(tmp_path: Path, notes: list[str], counts: list[str]) -> None:
     definition = events_report(tmp_path, columns=[], summaries=[])
     sheet = about_sheet(definition, request_of(definition), staged=[], contents={}, notes=notes)
     (section,) = (section for section in sheet.sections if section.heading == "Changed or omitted values")
-    assert [row[0] for row in section.rows] == told
+    assert [row[0] for row in section.rows] == counts

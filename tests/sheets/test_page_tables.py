@@ -1,4 +1,4 @@
-"""A page's summaries show what the cells of the summaries' workbook show."""
+"""The summaries of a page show the same cells as the summary workbook."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def definition(tmp_path: Path, fresh_database: str) -> ReportDefinition:
 
 @pytest.mark.usefixtures("servers")
 @pytest.mark.skipif(not shutil.which("soffice"), reason="LibreOffice is not installed")
-def test_page_and_notification_show_numbers_as_the_workbook_does(
+def test_page_and_notification_show_the_numbers_of_the_workbook(
     definition: ReportDefinition, fresh_database: str, bucket: S3Store, tmp_path: Path
 ) -> None:
     session = session_of(fresh_database)
     manifest = run_report(definition, request_of(definition), session=session, store=bucket).published.manifest
     (table,) = summary_tables(definition, manifest, store=bucket)
     (tmp_path / "summary.xlsx").write_bytes(bucket.read(manifest.files[-1].key) or b"")
-    shown = csv_of_sheet(tmp_path / "summary.xlsx", sheet=2)[3:]  # below heading and header
-    assert table.rows == [row[: len(table.header)] for row in shown]
+    cells = csv_of_sheet(tmp_path / "summary.xlsx", sheet=2)[3:]  # below the title and the header
+    assert table.rows == [row[: len(table.header)] for row in cells]
     assert table.rows[1][1:3] == ["1 pcs", "-€ 0.05"]
     assert table.rows[0][5] == "1 Jan 2013 00:00:00"  # in the report's zone
     assert dict(summary_totals(definition, manifest, store=bucket))["Amount"] == "€ 100,000,011.05"
@@ -64,7 +64,7 @@ def test_page_and_notification_show_numbers_as_the_workbook_does(
 
 
 @pytest.mark.parametrize(("kind", "converted"), [(None, 12), ("column", 30), ("line", 1_000)])
-def test_page_converts_only_the_rows_it_shows(
+def test_page_converts_only_displayed_rows(
     tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch, kind: str | None, converted: int
 ) -> None:
     lengths = list[int]()

@@ -1,4 +1,4 @@
-"""Stored summaries that would expand far beyond what a page or a notification can take."""
+"""Stored summaries that would expand far beyond the limits of pages and notifications."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FORGED: dict[str, pa.Table] = {
     "large pages": pa.table({"kind": ["a"] * 2, "n": ["x" * 70_000_000, "y" * 70_000_000]}),
 }
 
-SHOWN = ("a long text in many rows",)  # the first rows of which are small
+SHOWN = ("a long text in many rows",)  # its first rows are small
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def manifest(definition: ReportDefinition, fresh_database: str, bucket: S3Store)
 
 
 def forge(manifest: Manifest, table: pa.Table, store: S3Store) -> Manifest:
-    """Returns a manifest that names a summary of these rows, with the right size and SHA-256."""
+    """Returns a manifest with a forged summary of these rows, with the correct size and SHA-256."""
     extra = {name: pa.array([None] * table.num_rows, pa.int64()) for name in ("last", "sum")}
     for name, values in extra.items():
         table = table.append_column(name, values)
@@ -68,7 +68,7 @@ def forge(manifest: Manifest, table: pa.Table, store: S3Store) -> Manifest:
 
 
 @pytest.mark.parametrize("forged", FORGED)
-def test_summary_that_expands_without_bounds_is_not_shown(
+def test_summary_that_expands_without_bounds_is_not_displayed(
     definition: ReportDefinition,
     manifest: Manifest,
     bucket: S3Store,
@@ -77,20 +77,20 @@ def test_summary_that_expands_without_bounds_is_not_shown(
 ) -> None:
     changed = forge(manifest, FORGED[forged], bucket)
     assert changed.summaries[0].bytes < 1_000_000
-    shown = summary_tables(definition, changed, store=bucket)
-    assert [len(table.rows) for table in shown] == ([MAX_ROWS] if forged in SHOWN else [])
+    displayed = summary_tables(definition, changed, store=bucket)
+    assert [len(table.rows) for table in displayed] == ([MAX_ROWS] if forged in SHOWN else [])
     with pytest.raises(IntegrityError, match="too large to be shown"):
         summary_totals(definition, changed, store=bucket)
 
 
-def test_summary_that_is_stored_with_too_many_bytes_is_not_read(
+def test_summary_with_too_many_stored_bytes_is_not_read(
     definition: ReportDefinition, manifest: Manifest, bucket: S3Store
 ) -> None:
     changed = replace(manifest, summaries=(replace(manifest.summaries[0], bytes=2**40),))
     assert summary_tables(definition, changed, store=bucket) == []
 
 
-def test_summary_that_is_no_parquet_is_damaged(
+def test_summary_that_is_not_parquet_is_damaged(
     definition: ReportDefinition, manifest: Manifest, bucket: S3Store
 ) -> None:
     bucket.put(KEY, b"PAR1")
@@ -100,7 +100,7 @@ def test_summary_that_is_no_parquet_is_damaged(
         summary_totals(definition, replace(manifest, summaries=(summary,)), store=bucket)
 
 
-def test_summary_as_stored_is_shown(definition: ReportDefinition, manifest: Manifest, bucket: S3Store) -> None:
+def test_unchanged_summary_is_displayed(definition: ReportDefinition, manifest: Manifest, bucket: S3Store) -> None:
     (table,) = summary_tables(definition, manifest, store=bucket)
     assert table.total_rows
     assert summary_totals(definition, manifest, store=bucket)

@@ -1,4 +1,4 @@
-"""Charts as SVG: their geometry tells the values, and texts cannot break out."""
+"""Charts as SVG: their geometry matches the values, and texts cannot inject markup."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def all_of(svg: ElementTree.Element, tag: str, kind: str | None = None) -> list[
 
 
 @pytest.mark.parametrize("count", [1, 2, 29, MAX_BARS])
-def test_columns_are_drawn_for_every_row_however_many_there_are(count: int) -> None:
+def test_columns_are_drawn_for_any_number_of_rows(count: int) -> None:
     svg = drawn("column", {"k": [f"State {number}" for number in range(count)], "v": list(range(count))})
     bars = all_of(svg, "rect", "series0")
     foot = {round(float(bar.get("y", "")) + float(bar.get("height", "")), 1) for bar in bars}
@@ -47,7 +47,7 @@ def test_columns_are_drawn_for_every_row_however_many_there_are(count: int) -> N
     assert {f"State {number}" for number in range(count)} <= {text.text for text in all_of(svg, "text")}
 
 
-def test_negative_columns_hang_from_zero() -> None:
+def test_negative_columns_extend_below_zero() -> None:
     up, down = all_of(drawn("column", {"k": ["a", "b"], "v": [10, -5]}), "rect", "series0")
     assert float(up.get("y", "")) + float(up.get("height", "")) == pytest.approx(float(down.get("y", "")))
     assert float(up.get("height", "")) == pytest.approx(2 * float(down.get("height", "")), abs=0.2)
@@ -57,12 +57,12 @@ def test_pie_has_a_slice_for_each_value_in_proportion() -> None:
     svg = drawn("pie", {"k": ["a", "b", "c"], "v": [50, 25, 25]})
     slices = all_of(svg, "path")
     assert len(slices) == 3
-    assert slices[0].get("d", "").endswith("164.00 212.00z")  # half the circle ends at its foot
+    assert slices[0].get("d", "").endswith("164.00 212.00z")  # half the circle ends at the bottom
     assert slices[1].get("d", "").endswith("64.00 112.00z")
     assert [text.text for text in all_of(svg, "text")] == ["a: 50 (50.0%)", "b: 25 (25.0%)", "c: 25 (25.0%)"]
 
 
-def test_pie_of_one_value_is_a_whole_circle() -> None:
+def test_pie_of_one_value_is_a_full_circle() -> None:
     (path,) = all_of(drawn("pie", {"k": ["a", "b"], "v": [5, 0]}), "path")
     assert path.get("d", "").count("a100 100") == 2
 
@@ -73,28 +73,28 @@ def test_line_of_one_point_has_a_mark(kind: str) -> None:
     assert len(all_of(svg, "circle", "series0")) == 1
 
 
-def test_line_marks_a_point_between_gaps_however_long_it_is() -> None:
+def test_line_marks_a_single_point_between_gaps() -> None:
     many = [1.0] * MAX_MARKED
     smooth = drawn("line", {"k": list(range(len(many) + 1)), "v": [*many, 2.0]})
     gap = drawn("line", {"k": list(range(len(many) + 4)), "v": [*many, None, 2.0, None, 1.0]})
     assert (len(all_of(smooth, "circle")), len(all_of(gap, "circle"))) == (0, MAX_MARKED + 2)
-    assert len(all_of(gap, "polyline")) == 3  # and no line leads over the gap
+    assert len(all_of(gap, "polyline")) == 3  # no line crosses the gap
 
 
 def test_scale_has_the_format_of_its_column() -> None:
     svg = drawn("column", {"k": ["a"], "v": [1_200.0]}, v='#,##0.00 "€"')
-    assert float(svg.get("viewBox", "").split()[0]) < 0  # which makes room for it
+    assert float(svg.get("viewBox", "").split()[0]) < 0  # makes room for the labels
     assert {"0.00 €", "500.00 €", "1,500.00 €"} <= {text.text for text in all_of(svg, "text")}
 
 
-def test_chart_of_more_bars_than_can_be_read_shows_the_first_and_says_so() -> None:
+def test_chart_with_too_many_bars_shows_the_first_and_a_note() -> None:
     count = MAX_BARS + 1
     svg = drawn("column", {"k": list(range(count)), "v": list(range(count))})
     assert len(all_of(svg, "rect", "series0")) == MAX_BARS
     assert svg.get("aria-label") == f"By <kind> (first {MAX_BARS} of {count}): V by K"
 
 
-def test_points_over_dates_stand_at_their_days() -> None:
+def test_points_over_dates_are_at_their_dates() -> None:
     days = [dt.date(2013, 1, 1), dt.date(2013, 1, 2), dt.date(2013, 1, 11)]
     svg = drawn("scatter", {"k": days, "v": [1, 2, 3]}, k="yyyy-mm-dd")
     first, second, last = (float(point.get("cx", "")) for point in all_of(svg, "circle"))
@@ -109,7 +109,7 @@ def test_every_series_is_drawn_and_named() -> None:
     assert {name.upper() for name in names} <= {text.text for text in all_of(svg, "text")}
 
 
-def test_bars_are_as_long_as_their_values() -> None:
+def test_bar_lengths_are_proportional_to_values() -> None:
     svg = drawn("bar", {"k": ["a", "b", None], "v": [10, 20, 0]})
     lengths = [float(bar.get("width", "")) for bar in all_of(svg, "rect")]
     assert lengths[1] == pytest.approx(2 * lengths[0], rel=0.01)
@@ -117,7 +117,7 @@ def test_bars_are_as_long_as_their_values() -> None:
     assert [text.text for text in all_of(svg, "text")] == ["a", "10", "b", "20", None, "0"]
 
 
-def test_negative_bars_reach_to_the_other_side_of_zero() -> None:
+def test_negative_bars_extend_to_the_left_of_zero() -> None:
     svg = drawn("bar", {"k": ["a", "b"], "v": [-10, 10]})
     left, right = all_of(svg, "rect")
     end = float(left.get("x", "")) + float(left.get("width", ""))
@@ -131,7 +131,7 @@ def test_several_series_have_a_legend() -> None:
 
 
 @pytest.mark.parametrize(("kind", "count"), [("line", 3), ("area", 3), ("line", 400)])
-def test_lines_go_over_every_value(kind: str, count: int) -> None:
+def test_lines_pass_through_every_value(kind: str, count: int) -> None:
     svg = drawn(kind, {"k": list(range(count)), "v": [float(number) for number in range(count)]})
     (line,) = all_of(svg, "polyline")
     levels = [float(point.split(",")[1]) for point in line.get("points", "").split()]
@@ -140,12 +140,12 @@ def test_lines_go_over_every_value(kind: str, count: int) -> None:
     assert 0 < min(levels) < max(levels) < HEIGHT
 
 
-def test_values_that_are_missing_or_infinite_are_left_out_of_a_line() -> None:
+def test_missing_and_infinite_values_are_omitted_from_a_line() -> None:
     svg = drawn("line", {"k": [1, 2, 3, 4], "v": [1.0, None, math.inf, math.nan]})
     assert [len(line.get("points", "").split()) for line in all_of(svg, "polyline")] == [1]
 
 
-def test_points_stand_at_both_their_numbers() -> None:
+def test_points_are_at_their_coordinates() -> None:
     svg = drawn("scatter", {"k": [0, 100, 50], "v": [0.0, 10.0, 5.0]})
     left, right, middle = ((float(p.get("cx", "")), float(p.get("cy", ""))) for p in all_of(svg, "circle"))
     assert left[0] < middle[0] < right[0]
@@ -153,7 +153,7 @@ def test_points_stand_at_both_their_numbers() -> None:
 
 
 @pytest.mark.parametrize("values", [[0], [0, 0], [5], [-3, -3], [1e-12, 2e-12], [1e-310, 0], [1e300, 1], [1e90, -1e90]])
-def test_whatever_the_values_everything_stays_inside(values: list[float]) -> None:
+def test_chart_of_any_values_stays_inside_the_view(values: list[float]) -> None:
     for kind in ("bar", "line", "scatter"):
         svg = drawn(kind, {"k": list(range(len(values))), "v": [float(value) for value in values]})
         width = float(svg.get("viewBox", "").split()[2])
@@ -170,12 +170,12 @@ def test_measure_without_lengths_has_no_chart(kind: Any, values: list[Any]) -> N
     assert svg_of(kind, {"k": [1, 2], "v": values}) == ""
 
 
-def test_points_at_infinity_are_left_out() -> None:
+def test_points_at_infinity_are_omitted() -> None:
     svg = drawn("scatter", {"k": [0.0, math.inf, 2.0], "v": [1.0, 2.0, 3.0]})
     assert len(all_of(svg, "circle")) == 2
 
 
-def test_line_of_more_points_than_a_page_takes_shows_the_first() -> None:
+def test_line_with_too_many_points_shows_the_first() -> None:
     svg = drawn("line", {"k": list(range(1_001)), "v": list(range(1_001))})
     assert len(all_of(svg, "polyline")[0].get("points", "").split()) == 1_000
 

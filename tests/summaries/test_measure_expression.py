@@ -1,4 +1,4 @@
-"""Expressions of measures: they see the row's columns, and nothing else of the worker."""
+"""Measure expressions can access the columns of the row, and nothing else of the worker."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ PLAIN = [
 
 
 @pytest.mark.parametrize("expression", PLAIN)
-def test_expression_over_the_rows_columns_has_a_type(expression: str) -> None:
+def test_expression_over_columns_has_a_type(expression: str) -> None:
     assert str(expression_type(expression, COLUMNS))
 
 
 QUERIES = [
     "(SELECT nope FROM {file})",
     "(\nselect nope from {file})",
-    "(\u017felect nope FROM {file})",  # a long s: upper-cased, this is SELECT
+    "(\u017felect nope FROM {file})",  # with a long s; in upper case this is SELECT
     "amount IN (SELECT nope FROM {file})",
     "amount IN (FROM {file})",
     "amount IN ((FROM {file}))",
@@ -70,7 +70,7 @@ QUERIES = [
     "EXTRACT(FROM {file})",
     "amount FROM {file}",
     "{file}",
-    # where a tokenizer that takes a character for another would see a text in quotes
+    # a tokenizer that confuses these characters would see a quoted text
     "`'` IN (SELECT nope FROM {file}) OR kind = `'`",
     "amount = 1 -- '\n OR amount IN (SELECT nope FROM {file}) -- '",
     "amount = 1 /* ' */ OR amount IN (SELECT nope FROM {file}) /* ' */",
@@ -85,7 +85,7 @@ QUERIES = [
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_expression_with_a_query_is_refused_before_a_file_is_read(tmp_path: Path, query: str) -> None:
+def test_expression_with_a_query_is_rejected_before_reading_a_file(tmp_path: Path, query: str) -> None:
     secret = tmp_path / "airflow.cfg"
     secret.write_text("fernet_key = VERYSECRET\n")
     expression = query.format(file=f"read_csv('{secret}')")
@@ -123,7 +123,7 @@ def test_expression_with_a_query_never_reaches_polars(monkeypatch: pytest.Monkey
         ("CAST(1 AS DECIMAL(900, 3))", "not an expression"),
     ],
 )
-def test_refused_expression_names_the_field_and_what_to_do(
+def test_rejected_expression_error_names_the_field_and_a_fix(
     tmp_path: Path, fresh_database: str, bucket: S3Store, expression: str, reason: str
 ) -> None:
     fill_events(fresh_database)

@@ -1,4 +1,4 @@
-"""Expressions whose operands Polars copies: refused before the copies take the memory of the process."""
+"""Expressions whose operands Polars copies are rejected before the copies exhaust the memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ except DefinitionError:
 
 
 def nested(template: str, expression: str, levels: int) -> str:
-    """Returns an expression put into a template, and the result into it again."""
+    """Returns an expression nested in a template ``levels`` times."""
     for _ in range(levels):
         expression = template.format(expression)
     return expression
@@ -80,7 +80,7 @@ OTHER_FORMS = {
 
 
 def copies(expression: str) -> int:
-    """Returns how often the operand occurs most often that an expression names once."""
+    """Returns the highest number of occurrences of an operand that an expression contains once."""
     try:
         tree = str(pl.sql_expr(expression))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
@@ -97,7 +97,7 @@ def test_functions_that_copy_no_operand_are_those_that_polars_does_not_expand() 
 
 
 @pytest.mark.parametrize(("expression", "reason"), HOSTILE, ids=range(len(HOSTILE)))
-def test_expression_that_copies_operands_is_refused(expression: str, reason: str) -> None:
+def test_expression_that_copies_operands_is_rejected(expression: str, reason: str) -> None:
     with pytest.raises(DefinitionError, match=reason):
         ensure_expression(expression)
 
@@ -121,7 +121,7 @@ def test_ordinary_expression_is_allowed(expression: str) -> None:
 
 
 @pytest.mark.parametrize("expression", ["kind NOTNULL", "amount cents", "CASE WHEN amount > 1 THEN 2 END discount"])
-def test_expression_with_an_alias_is_refused(expression: str) -> None:
+def test_expression_with_an_alias_is_rejected(expression: str) -> None:
     with pytest.raises(DefinitionError, match="reads as an alias"):
         parse_expression(expression)
 

@@ -1,4 +1,4 @@
-"""Partial summaries of rows on their way to the store equal those of the stored rows."""
+"""Partial summaries of rows being stored equal those of the stored rows."""
 
 from __future__ import annotations
 
@@ -76,13 +76,13 @@ def build(summaries: list[Summary], arriving: Iterator[pa.RecordBatch], *, group
 
 
 def at_once(summary: Summary, rows: int) -> pl.DataFrame:
-    """Returns the partial summary of all rows by one query."""
+    """Returns the partial summary of all rows from a single query."""
     table = pl.DataFrame(pa.Table.from_batches(batches(rows), SCHEMA))
     return partial_groups(table.lazy(), summary, COLUMNS, timezone=ZONE).collect(engine="in-memory")
 
 
 @pytest.mark.parametrize("group_rows", [100, 9_999, 65_536])
-def test_builder_of_rows_in_groups_gives_what_one_query_gives(group_rows: int) -> None:
+def test_builder_with_groups_of_rows_equals_a_single_query(group_rows: int) -> None:
     summaries = [BY_KIND, BY_DAY]
     frames = build(summaries, batches(10_000, size=1_000), group_rows=group_rows)
     for summary, frame in zip(summaries, frames, strict=True):
@@ -92,7 +92,7 @@ def test_builder_of_rows_in_groups_gives_what_one_query_gives(group_rows: int) -
         assert frame.sort(keys).equals(expected.sort(keys))
 
 
-def test_builder_of_more_groups_than_it_keeps_unmerged_loses_none() -> None:
+def test_builder_with_many_groups_merges_all() -> None:
     rows = 2 * MIN_MERGED_ROWS + 1_000
     repeated = (batch for _ in range(2) for batch in batches(rows))
     (frame,) = build([BY_NUMBER], repeated, group_rows=65_536)
@@ -101,7 +101,7 @@ def test_builder_of_more_groups_than_it_keeps_unmerged_loses_none() -> None:
     assert frame["measure 1"].sum() == rows * (rows - 1)
 
 
-def test_builder_passes_every_row_on() -> None:
+def test_builder_forwards_every_row() -> None:
     builder = PartialSummaryBuilder([BY_KIND], COLUMNS, timezone=ZONE, partition="2013-01")
     groups = list(builder.observe(cut_row_groups(batches(10_000, size=3_000), SCHEMA, max_rows=4_096)))
     assert [group.num_rows for group in groups] == [4_096, 4_096, 1_808]
@@ -109,7 +109,7 @@ def test_builder_passes_every_row_on() -> None:
     assert passed.select(["at", "number", "weight"]).equals(expected.select(["at", "number", "weight"]))
 
 
-def test_builder_of_values_that_cannot_be_summed_passes_the_rows_on_and_fails_at_the_end() -> None:
+def test_builder_with_unsummable_values_forwards_rows_and_then_fails() -> None:
     builder = PartialSummaryBuilder([BY_KIND], COLUMNS, timezone=ZONE, partition="2013-01")
     groups = cut_row_groups(batches(3_000, weight="NaN"), SCHEMA, max_rows=1_000)
     assert sum(group.num_rows for group in builder.observe(groups)) == 3_000
@@ -118,7 +118,7 @@ def test_builder_of_values_that_cannot_be_summed_passes_the_rows_on_and_fails_at
 
 
 class WatchedStore(S3Store):
-    """Records the keys of the objects that are read."""
+    """Records the keys of objects that are read."""
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
@@ -155,7 +155,7 @@ def test_extract_stores_partial_summaries_without_reading_rows_back(
 
 
 def assert_equal_frames(frame: pl.DataFrame, other: pl.DataFrame) -> None:
-    """Compares frames; sums of floats may differ in their last digits."""
+    """Compares frames. Sums of floats may differ in their last digits."""
     from polars.testing import assert_frame_equal
 
     exact = [name for name, kind in frame.schema.items() if not kind.is_float()]

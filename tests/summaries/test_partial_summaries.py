@@ -1,4 +1,4 @@
-"""What partitions add to the summaries: merged, it is PostgreSQL's own answer; and it is calculated once."""
+"""Partial summaries of partitions: computed once, and merged to PostgreSQL's result."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def database(fresh_database: str) -> str:
 
 
 def probed(include: Path, *measures: str, **changes: Any) -> ReportDefinition:
-    """Returns a report whose partitions outlive the run; no row comes later than March 4, so that April is empty."""
+    """Returns a report with reusable partitions. The last row is on March 4, so April is empty."""
     summary = {
         "name": "By kind",
-        "by": ["kind"],  # whose groups have rows in every partition
+        "by": ["kind"],  # each group has rows in every partition
         "measures": {name: MEASURES[name] for name in measures or MEASURES},
         "sort": ["kind"],
     }
@@ -76,7 +76,7 @@ def rows_of(store: S3Store, key: str) -> pl.DataFrame:
 
 
 def parts(store: S3Store) -> list[str]:
-    """Returns the keys of the objects beside the rows: records, and what they name."""
+    """Returns the keys of the partial summaries and their records."""
     records = [entry.key for entry in store.list("partitions/") if entry.key.count("/") == 5]
     named = [key for record in records if record.endswith(".json") for key in named_by(store, record)]
     return sorted(named)
@@ -87,22 +87,22 @@ def named_by(store: S3Store, record: str) -> list[str]:
     return [summary["object_key"] for summary in value["summaries"]]
 
 
-def test_merged_summary_equals_postgresqls_own_answer_now_and_after_changes(
+def test_merged_summary_equals_postgresql_before_and_after_changes(
     tmp_path: Path, database: str, bucket: S3Store
 ) -> None:
     definition = probed(tmp_path)
     assert_equal(rows_of(bucket, summary_of(definition, database, bucket).object_key), database)
-    known = parts(bucket)
-    assert len(known) == 3
+    before = parts(bucket)
+    assert len(before) == 3
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("UPDATE events SET amount = 77, kind = 'a', id = id + 100000 WHERE id = 2000")  # in February
         connection.execute("DELETE FROM events WHERE id BETWEEN 2500 AND 2600")  # in March
     assert_equal(rows_of(bucket, summary_of(definition, database, bucket).object_key), database)
-    assert len(set(parts(bucket)) - set(known)) == 2
+    assert len(set(parts(bucket)) - set(before)) == 2
 
 
 def assert_equal(frame: pl.DataFrame, url: str) -> None:
-    """Compares a summary of all measures with PostgreSQL's own answer."""
+    """Compares a summary of all measures with PostgreSQL's result."""
     bound = SQL % {"start": "'2013-01-01'", "end": "'2013-05-01'"}
     with psycopg.connect(url) as connection:
         connection.execute(f"SET timezone = '{ZONE}'")
@@ -113,27 +113,27 @@ def assert_equal(frame: pl.DataFrame, url: str) -> None:
             f"FROM ({bound}) e GROUP BY 1 ORDER BY kind NULLS LAST"
         ).fetchall()
     assert len(expected) == 6
-    for found, wanted in zip(frame.rows(), expected, strict=True):
-        assert found[:8] == wanted[:8]
-        for ours, theirs in zip(found[8:], wanted[8:], strict=True):
+    for row, expected_row in zip(frame.rows(), expected, strict=True):
+        assert row[:8] == expected_row[:8]
+        for ours, theirs in zip(row[8:], expected_row[8:], strict=True):
             assert ours == (None if theirs is None else pytest.approx(theirs, rel=1e-12, nan_ok=True))
 
 
-def test_merged_summary_has_the_rows_of_one_from_the_rows(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_merged_summary_equals_one_computed_from_the_rows(tmp_path: Path, database: str, bucket: S3Store) -> None:
     exact = [name for name in MEASURES if name not in ("mean", "odds", "narrow")]
     merged = rows_of(bucket, summary_of(probed(tmp_path, *exact), database, bucket).object_key)
-    anew = probed(tmp_path, *exact, source={"freshness": "always"})
-    assert merged.equals(rows_of(bucket, summary_of(anew, database, bucket).object_key))
+    unmerged = probed(tmp_path, *exact, source={"freshness": "always"})
+    assert merged.equals(rows_of(bucket, summary_of(unmerged, database, bucket).object_key))
 
 
-def test_stored_parts_are_what_a_later_run_reads(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_later_run_reads_the_stored_parts(tmp_path: Path, database: str, bucket: S3Store) -> None:
     definition = probed(tmp_path, "events")
     summary_of(definition, database, bucket)
-    known = parts(bucket)
-    doctor(bucket, january := known[0], pl.DataFrame({"kind": ["a"], "measure 0": [7]}))
+    before = parts(bucket)
+    doctor(bucket, january := before[0], pl.DataFrame({"kind": ["a"], "measure 0": [7]}))
     frame = rows_of(bucket, summary_of(definition, database, bucket, "2013-01-31").object_key)
     assert frame.rows() == [("a", 7)]
-    assert parts(bucket) == known
+    assert parts(bucket) == before
     bucket.put(january, b"damaged")
     delete_published(bucket)
     frame = rows_of(bucket, summary_of(definition, database, bucket, "2013-01-31").object_key)
@@ -142,7 +142,7 @@ def test_stored_parts_are_what_a_later_run_reads(tmp_path: Path, database: str, 
 
 
 def doctor(store: S3Store, key: str, frame: pl.DataFrame) -> None:
-    """Stores another part under a key, and a record that vouches for it."""
+    """Replaces a partial summary, with a matching record."""
     body = io.BytesIO()
     frame.write_parquet(body)
     store.put(key, body.getvalue())
@@ -153,7 +153,7 @@ def doctor(store: S3Store, key: str, frame: pl.DataFrame) -> None:
     assert write_once(store, record, replace(partials, summaries=(replace(partials.summaries[0], sha256=sha256),)))
 
 
-def test_rows_are_asked_for_only_where_a_run_reads_them(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_rows_are_read_only_if_a_run_needs_them(tmp_path: Path, database: str, bucket: S3Store) -> None:
     alone = probed(tmp_path, "events", workbook={"detail": False})
     first = rows_of(bucket, summary_of(alone, database, bucket, "2013-03-31").object_key)
     records = [entry.key for entry in bucket.list("partitions/") if entry.key.count("/") == 4]
@@ -171,7 +171,7 @@ def delete_published(store: S3Store) -> None:
     store.delete([entry.key for entry in store.list("reports/")])
 
 
-def test_changed_measure_is_calculated_from_the_stored_rows(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_changed_measure_is_computed_from_the_stored_rows(tmp_path: Path, database: str, bucket: S3Store) -> None:
     summary_of(probed(tmp_path, "events"), database, bucket)
     rows_before = [entry.key for entry in bucket.list("partitions/") if entry.key.count("/") == 4]
     changed = probed(tmp_path, "events", "total")
@@ -181,7 +181,7 @@ def test_changed_measure_is_calculated_from_the_stored_rows(tmp_path: Path, data
     assert len(parts(bucket)) == 6
 
 
-def test_measure_that_cannot_be_merged_is_taken_from_the_rows(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_measure_that_cannot_be_merged_uses_the_rows(tmp_path: Path, database: str, bucket: S3Store) -> None:
     measures = {"n": {"agg": "n_unique", "of": "note"}, "middle": {"agg": "median", "of": "id"}}
     definition = probed(tmp_path, summaries=[{"name": "S", "by": ["kind"], "measures": measures}])
     frame = rows_of(bucket, summary_of(definition, database, bucket).object_key)
@@ -194,22 +194,22 @@ def test_measure_that_cannot_be_merged_is_taken_from_the_rows(tmp_path: Path, da
     assert parts(bucket) == []
 
 
-def test_second_writer_of_parts_drops_its_own(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_second_writer_of_parts_deletes_its_own(tmp_path: Path, database: str, bucket: S3Store) -> None:
     definition = probed(tmp_path, "events")
     session = session_of(database)
     request = request_of(definition, "2013-01-01", "2013-01-31")
     store_partitions(definition, request, session=session, store=bucket)
-    known = parts(bucket)
+    before = parts(bucket)
     planned = plan_partitions(definition, request, session=session, store=bucket)
     blind = BlindStore(bucket.settings)
     (summary,) = aggregate_summaries(definition, planned.plan, planned.cached, store=blind)
     assert rows_of(bucket, summary.object_key)["events"].sum() == planned.cached[0].rows
-    assert parts(bucket) == known
+    assert parts(bucket) == before
     assert len(list(bucket.list("partitions/"))) == 4  # rows, parts, and a record of each
 
 
 class BlindStore(S3Store):
-    """Does not see the record of parts at its first look, as if another writer put it there just after."""
+    """Misses the record of parts at the first read, as if another writer stored it just after."""
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
@@ -222,7 +222,7 @@ class BlindStore(S3Store):
         return super().read(key, **limits)
 
 
-def test_forced_run_keeps_no_parts(tmp_path: Path, database: str, bucket: S3Store) -> None:
+def test_forced_run_stores_no_parts(tmp_path: Path, database: str, bucket: S3Store) -> None:
     definition = probed(tmp_path, "events")
     request = replace(request_of(definition, "2013-01-01", "2013-01-31"), force=True)
     run_report(definition, request, session=session_of(database), store=bucket)

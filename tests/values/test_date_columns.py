@@ -1,4 +1,4 @@
-"""Periods of a summary's keys are those of PostgreSQL's date_trunc, on the calendar's odd days too."""
+"""Periods of summary keys equal PostgreSQL's date_trunc, including unusual dates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOMENTS = (
 
 
 def stored(url: str, kind: str) -> pl.Series:
-    """Returns the moments as Parquet keeps them: days or microseconds since 1970, infinities as the integers' ends."""
+    """Returns the times as in Parquet: days or microseconds since 1970, infinities as the integer limits."""
     with psycopg.connect(url) as connection:
         sql = "SELECT (extract(epoch FROM v::timestamp) * 1000000)::bigint " + IN_ORDER
         finite = [row[0] for row in connection.execute(sql, [list(MOMENTS[2:])]).fetchall()]
@@ -47,11 +47,11 @@ def expected(url: str, every: str, kind: str) -> list[str]:
 
 @pytest.mark.parametrize("every", list(Grain))
 @pytest.mark.parametrize("kind", ["timestamptz", "timestamp", "date"])
-def test_period_of_odd_moments_is_postgresqls(flights_url: str, every: Grain, kind: str) -> None:
+def test_period_of_unusual_times_equals_postgresql(flights_url: str, every: Grain, kind: str) -> None:
     types = {"timestamptz": pl.Datetime("us", "UTC"), "timestamp": pl.Datetime("us"), "date": pl.Date()}
-    found = period_starts(stored(flights_url, kind).cast(types[kind]), every=every, timezone=ZONE)
-    assert found.dtype == pl.Date
-    assert [date_text(day) for day in found.to_physical()] == expected(flights_url, every, kind)
+    starts = period_starts(stored(flights_url, kind).cast(types[kind]), every=every, timezone=ZONE)
+    assert starts.dtype == pl.Date
+    assert [date_text(day) for day in starts.to_physical()] == expected(flights_url, every, kind)
 
 
 def test_period_of_null_is_null() -> None:

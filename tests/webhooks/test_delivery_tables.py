@@ -13,7 +13,7 @@ from quire.postgres.tracking.installation import track, untrack
 from quire.webhooks.delivery_tables import check_webhook, install_tables
 from quire.webhooks.ingest import DeliveryOutcome, ingest
 
-from tests.cli.test_app import quire, refusal
+from tests.cli.test_app import error_line, quire
 from tests.postgres.tracking.tables import ask, objects, run_sql, tracked_report
 from tests.webhooks.shop import TABLE, body_of, event_of, write_webhook
 
@@ -40,7 +40,7 @@ def test_hooks_install_and_check_commands(tmp_path: Path, database: str) -> None
     write_webhook(tmp_path)
     environment = {"QUIRE_INCLUDE": str(tmp_path), "AIRFLOW_CONN_SHOP_WRITER": database}
     (tmp_path / "reports").mkdir()
-    status, line = refusal(environment, "check")
+    status, line = error_line(environment, "check")
     assert (status, "Run `quire hooks install orders`" in line) == (2, True)
     assert quire(environment, "hooks", "install").stdout == "orders: installed\n"
     before = objects(database)
@@ -57,11 +57,11 @@ def test_check_invalid_file_or_unknown_webhook_prints_one_line(tmp_path: Path) -
     write_webhook(tmp_path)
     (tmp_path / "reports").mkdir()
     environment = {"QUIRE_INCLUDE": str(tmp_path)}
-    status, line = refusal(environment, "hooks", "install", "order")
+    status, line = error_line(environment, "hooks", "install", "order")
     assert (status, "did you mean orders?" in line) == (2, True)
     file = tmp_path / "webhooks" / "orders.yaml"
     file.write_text(file.read_text().replace("table:", "tabel:"))
-    status, line = refusal(environment, "check")
+    status, line = error_line(environment, "check")
     assert (status, "orders.yaml:1: tabel: unknown key; did you mean table?" in line) == (2, True)
 
 

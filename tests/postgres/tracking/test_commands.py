@@ -9,7 +9,7 @@ import pytest
 from quire.local_stack.flights import READER, reader_role_statements
 from quire.local_stack.postgres_server import PostgresServer
 
-from tests.cli.test_app import quire, refusal
+from tests.cli.test_app import error_line, quire
 from tests.events import events_report, fill_events
 from tests.postgres.tracking.tables import EVENTS, run_sql, tracked_report
 
@@ -36,7 +36,7 @@ def environment(
 
 def test_track_run_change_and_untrack_commands(environment: dict[str, str]) -> None:
     line = "quire: events: changes to public.events are not tracked. Run `quire track events`"
-    assert refusal(environment, *RUN) == (1, line)
+    assert error_line(environment, *RUN) == (1, line)
     done = quire(environment, "check", "events")
     probed = f"bucket {environment['QUIRE_BUCKET']}: conditional writes, range reads and multipart uploads work\n"
     assert (done.returncode, done.stderr.strip(), done.stdout) == (1, line, probed)
@@ -63,11 +63,11 @@ def test_untrack_report_without_definition_succeeds(environment: dict[str, str])
 
 def test_track_as_reader_fails_with_one_line(environment: dict[str, str]) -> None:
     del environment["AIRFLOW_CONN_QUIRE_OWNER"]
-    status, line = refusal(environment, "track", "events")
+    status, line = error_line(environment, "track", "events")
     assert (status, "permission denied for database" in line) == (1, True)
 
 
 def test_track_report_without_tracked_freshness_fails(environment: dict[str, str], tmp_path: Path) -> None:
     events_report(tmp_path)
-    status, line = refusal(environment, "track", "events")
+    status, line = error_line(environment, "track", "events")
     assert (status, line) == (2, "quire: events: set source.freshness to tracked before installing change tracking")
