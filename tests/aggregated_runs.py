@@ -1,4 +1,4 @@
-"""A run of which only render and publish are left to do."""
+"""Prepares a run up to, but excluding, render and publish."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.events import request_of, session_of
 
 @dataclass(frozen=True)
 class AggregatedRun:
-    """A staged run with its summaries and its workbooks to render."""
+    """A run with its summaries, ready to render its workbooks."""
 
     definition: ReportDefinition
     run: StagedRun
@@ -32,7 +32,7 @@ class AggregatedRun:
     store: S3Store
 
     def with_changes(self, **changes: Any) -> AggregatedRun:
-        """Returns this one with other fields of its staged run."""
+        """Returns a copy with other fields of its staged run."""
         return replace(self, run=replace(self.run, **changes))
 
     def render(self) -> tuple[RenderedFile, ...]:

@@ -1,4 +1,4 @@
-"""Servers that the tests of a process share: PostgreSQL and S3, started once and stopped at the end."""
+"""Fixtures of shared servers: PostgreSQL and S3, started once per process and stopped at the end."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tests.faults.counts import pytest_terminal_summary  # noqa: F401 - a hook
 
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest) -> None:
-    """Permission to start servers and desktop programs. A test that uses it gets the marker ``server``.
+    """Allows a test to start servers and desktop programs, and marks it ``server``.
 
-    Every fixture that starts one depends on this one; so does a test that starts one itself.
+    Every fixture or test that starts one must use this fixture.
     """
     if request.config.getoption("--fast"):
         pytest.fail(REASON, pytrace=False)
@@ -59,7 +59,7 @@ def flights_owner_url(postgres_server: PostgresServer) -> str:
 
 @pytest.fixture(scope="session")
 def flights_url(postgres_server: PostgresServer, flights_owner_url: str) -> str:
-    """The URL of the role that may only read the flights."""
+    """The URL of a role that can only read the flights."""
     return postgres_server.url("flights", user=READER, password="reader")
 
 
@@ -87,7 +87,7 @@ def s3_session(s3_server: S3Server) -> boto3.session.Session:
 
 @pytest.fixture
 def bucket(s3_server: S3Server, s3_session: boto3.session.Session) -> Iterator[S3Store]:
-    """An empty bucket, with a client of its own."""
+    """An empty bucket with its own client."""
     settings = replace(s3_server.store().settings, bucket=f"test-{uuid.uuid4().hex}")
     store = S3Store(settings, session=s3_session)
     ensure_bucket(store)
@@ -118,7 +118,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begins a fast run, and lets Ctrl-C interrupt tests where the shell ignores it for background jobs."""
+    """Configures a fast run, and lets Ctrl-C interrupt tests even if the shell ignores it for background jobs."""
     if config.getoption("--fast"):
         begin_fast_run()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -18,7 +18,7 @@ _REQUIRED: dict[str, Any] = {
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Returns the models that a field's value can hold, in unions, tuples and mappings too."""
+    """Yields the models that a field can contain, including those in unions, tuples and mappings."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for argument in typing.get_args(annotation):
@@ -34,7 +34,7 @@ def field_names(model: type[BaseModel] = ReportDefinition) -> set[str]:
 
 
 def has_path(path: str) -> bool:
-    """Whether a definition can contain a dotted path; a field inside a summary or parameter may stand alone."""
+    """Returns whether a definition can contain a dotted path. Fields of summaries and parameters may be relative."""
     first, *rest = path.split(".")
     if first not in ReportDefinition.model_fields:
         return set(path.split(".")) - {"name"} <= field_names()

@@ -86,13 +86,13 @@ def write_report(include: Path, name: str, definition: Mapping[str, Any], sql: s
 
 
 def events_report(include: Path, *, sql: str = SQL, **changes: Any) -> ReportDefinition:
-    """Returns the report of events, some of its fields changed; ``source`` is merged."""
+    """Returns the report of events with some fields changed; ``source`` is merged."""
     source = {**DEFINITION["source"], **changes.pop("source", {})}
     return write_report(include, "events", {**DEFINITION, **changes, "source": source}, sql)
 
 
 def fill_events(url: str, rows: Iterable[Row] = ROWS) -> None:
-    """Makes the table of events anew."""
+    """Creates the table of events again."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DROP TABLE IF EXISTS public.events")
         connection.execute(TABLE)
@@ -100,9 +100,9 @@ def fill_events(url: str, rows: Iterable[Row] = ROWS) -> None:
 
 
 def fill_many_events(url: str, last: int, *, minutes: int) -> None:
-    """Makes the table of events anew, with those from 100 to ``last``, so many minutes apart from 2013 on.
+    """Creates the table of events again, with ids 100 to ``last`` at intervals of ``minutes`` from 2013 on.
 
-    There are NULLs in every column that may have them.
+    All nullable columns contain NULLs.
     """
     fill_events(url, [])
     with psycopg.connect(url, autocommit=True) as connection:
@@ -110,13 +110,13 @@ def fill_many_events(url: str, last: int, *, minutes: int) -> None:
 
 
 def session_of(url: str, *, timezone: str = ZONE, seconds: float = 60) -> SourceSession:
-    """Returns how to reach a test's database."""
+    """Returns the session settings of a test database."""
     return SourceSession(url=url, timezone=timezone, timeout=timedelta(seconds=seconds))
 
 
 def request_of(
     definition: ReportDefinition, start: str = "2013-01-01", end: str = "2013-03-31", *, run_id: str | None = None
 ) -> RunRequest:
-    """Returns a request for a run of its own; with the same ``run_id``, for the same run."""
+    """Returns a request for a new run, or for the run ``run_id``."""
     request = request_from_dates(definition, start=start, end=end, parameters={}, run_id=run_id or uuid.uuid4().hex)
     return replace(request, made_at=MADE_AT) if run_id else request

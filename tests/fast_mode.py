@@ -1,4 +1,4 @@
-"""The fast run (``pytest --fast``): tests that need no server, and a guard that keeps servers from starting."""
+"""The fast run (``pytest --fast``): selects tests that need no server, and blocks servers from starting."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def examples(count: int) -> int:
 
 
 def begin_fast_run() -> None:
-    """Makes this process try fewer examples and refuse to start servers, until it ends."""
+    """Makes this process try fewer examples and block servers."""
     settings.register_profile("fast", max_examples=FAST_EXAMPLES)
     settings.load_profile("fast")
     sys.addaudithook(_refuse_servers)

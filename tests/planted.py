@@ -1,7 +1,7 @@
-"""What a role that may create objects in ``public`` plants there, for tests: better fits for calls of PostgreSQL's own.
+"""Objects that a role plants in ``public`` for tests: better matches for calls to PostgreSQL's own functions.
 
-Each planted function and operator counts its run where the attacker does not run it itself, and then fails; a sequence
-keeps its count when the transaction is rolled back, and cannot be advanced in one that only reads.
+Each planted function and operator counts calls by roles other than the attacker, and then fails. The counter is a
+sequence, because it survives a rollback and cannot be advanced in a read-only transaction.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ END $do$;
 
 
 def attacker_url(server: PostgresServer, database_url: str, *, creates_schemas: bool = False) -> str:
-    """Returns the address of a role that may create objects in ``public``, and schemas where that is asked for."""
+    """Returns the URL of a role that may create objects in ``public``, and optionally schemas."""
     database = database_url.rpartition("/")[2]
     run_sql(
         database_url,
@@ -78,7 +78,7 @@ def attacker_url(server: PostgresServer, database_url: str, *, creates_schemas: 
 
 
 def plant(url: str) -> None:
-    """Plants functions and operators of every name that Quire calls, for all kinds of arguments."""
+    """Plants functions and operators with every name that Quire calls, for all argument types."""
     parts = {"types": _TYPES, "any_type": _ANY_TYPE, "two_types": _TWO_TYPES, "operators": list(_OPERATORS)}
     statement = SQL(_PLANT).format(
         attacker=Literal(ATTACKER),
@@ -90,5 +90,5 @@ def plant(url: str) -> None:
 
 
 def was_hijacked(url: str) -> bool:
-    """Whether a planted function ran with another role's rights."""
+    """Returns whether a planted function ran with the permissions of another role."""
     return ask(url, "SELECT is_called FROM public.runs") != [(False,)]

@@ -1,4 +1,4 @@
-"""The portal's API routes, read from its source: importing it loads all of Airflow's API server."""
+"""The API routes of the portal, parsed from its source, because importing it loads Airflow's API server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from quire.settings import CLONE
 
 
 def route_paths() -> Iterator[tuple[str, str]]:
-    """Returns method and path of each route that the API's description includes."""
+    """Yields the method and path of each route in the API description."""
     for path in sorted((CLONE / "plugins" / "quire" / "portal").glob("*.py")):
         tree = ast.parse(path.read_text())
         prefixes = dict(_routers(tree))
@@ -20,7 +20,7 @@ def route_paths() -> Iterator[tuple[str, str]]:
 
 
 def _routers(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Returns name and prefix of a module's routers, except those left out of the description."""
+    """Yields the names and prefixes of a module's routers, except for those hidden from the description."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and isinstance(node.targets[0], ast.Name):
             keywords = {keyword.arg: keyword.value for keyword in node.value.keywords}

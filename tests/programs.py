@@ -1,4 +1,4 @@
-"""Programs that tests run beside Python's packages: found, or skipped with the reason; in CI they must be there."""
+"""Programs that tests run: tests are skipped if they are missing, except in CI, where they are required."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 
 
 def require_program(name: str, *, package: str) -> str:
-    """Returns a program's path; skips the test where it is missing, and fails it in CI.
+    """Returns the path of a program. Skips the test if it is missing, and fails it in CI.
 
     Args:
-        name: of the program.
-        package: of Debian, which has it.
+        name: the program's name.
+        package: the Debian package that contains it.
     """
     path = shutil.which(name)
     if path:

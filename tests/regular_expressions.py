@@ -1,4 +1,4 @@
-"""Finds the regular expressions in Python sources, how each is used, and texts that are hard for it."""
+"""Finds the regular expressions in Python sources, their uses, and difficult texts for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from re import _parser as parser
 from typing import Any
 
 METHODS = {"match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"}
-# Functions of our own that hand a pattern on, and what they do with it.
+# Functions of Quire that pass a pattern on, and the method they call with it
 OWN = {"_matching": "fullmatch"}
 MAX_TOKENS = 7
 TAIL = "\x01"  # few patterns match it
@@ -28,7 +28,7 @@ CATEGORIES = {
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A regular expression and the method that is called with it."""
+    """A regular expression and the method called with it."""
 
     place: str
     method: str
@@ -40,11 +40,11 @@ class Use:
 
 
 def uses_of(sources: Mapping[str, str], dynamic: Mapping[str, str]) -> tuple[list[Use], list[str]]:
-    """Returns every use of a regular expression in some sources, and what cannot be read.
+    """Returns all uses of regular expressions in the sources, and those that cannot be parsed.
 
     Args:
-        sources: the text of each file, by its name.
-        dynamic: patterns that are built at run time, as they stand in the source, each with an example.
+        sources: the text of each file by name.
+        dynamic: patterns built at run time, as written in the source, each with an example.
     """
     trees = {file: ast.parse(text) for file, text in sources.items()}
     texts, compiled = {}, {}
@@ -79,7 +79,7 @@ def _constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _re_call(node: ast.AST, names: set[str]) -> ast.Call | None:
-    """Returns a call of one of re's functions."""
+    """Returns a call to a function of re, or None."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in names:
         return node if isinstance(node.func.value, ast.Name) and node.func.value.id == "re" else None
     return None
@@ -132,12 +132,12 @@ class HardText:
     tail: str = ""
 
     def of(self, size: int) -> str:
-        """Returns the text with about so many characters."""
+        """Returns the text with about ``size`` characters."""
         return self.head + self.unit * max(1, size // max(1, len(self.unit))) + self.tail
 
 
 def hard_texts(pattern: str | bytes, flags: int = 0) -> Iterator[HardText]:
-    """Gives texts that almost match, in many ways, what the pattern is made of."""
+    """Yields texts that almost match parts of the pattern, in many ways."""
     tokens, sample = _tokens(parser.parse(pattern, flags))
     tokens = list(dict.fromkeys(tokens))[:MAX_TOKENS]
     beginnings = ["".join(sample[: place + 1]) for place in range(len(sample))]
@@ -153,7 +153,7 @@ def hard_texts(pattern: str | bytes, flags: int = 0) -> Iterator[HardText]:
 
 
 def _tokens(parsed: Any) -> tuple[list[str], list[str]]:
-    """Returns the short texts that a pattern names, and one text in pieces that it matches, more or less."""
+    """Returns the literal texts of a pattern, and the pieces of a text that roughly matches it."""
     tokens: list[str] = []
     sample: list[str] = []
     word = ""
@@ -175,7 +175,7 @@ def _tokens(parsed: Any) -> tuple[list[str], list[str]]:
 
 
 def _inner(code: Any, argument: Any) -> Iterator[Any]:
-    """Gives the parts of one item of a parsed pattern: parsed patterns, or a character each."""
+    """Yields the parts of an item of a parsed pattern: parsed patterns or single characters."""
     if code in (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT):
         yield argument[2]
     elif code is codes.SUBPATTERN:

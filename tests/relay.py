@@ -1,4 +1,4 @@
-"""A network that fails, between a real client and a real server."""
+"""A network that fails between a real client and a real server."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import struct
 import threading
 from contextlib import suppress
 
-FAR = "127.0.0.77"  # an address of this machine that nobody else uses
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what was not sent is dropped, and the other end told so
+FAR = "127.0.0.77"  # a loopback address that nothing else uses
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: drops unsent data and sends a reset
 
 
 class Relay:
-    """Hands on what goes between clients and a server, until it is told to be lost.
+    """Forwards data between clients and a server until it is told to fail.
 
     Args:
         server: the server's address.
-        first_ends_after: so many bytes from the server to the first client, which is reset then.
+        first_ends_after: resets the first client after this number of bytes from the server.
     """
 
     def __init__(self, server: tuple[str, int], *, first_ends_after: int | None = None) -> None:
@@ -30,7 +30,7 @@ class Relay:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
-        with suppress(OSError):  # of the closed listener
+        with suppress(OSError):  # the listener was closed
             while True:
                 client = self._listener.accept()[0]
                 self.connections += 1
@@ -40,7 +40,7 @@ class Relay:
                 threading.Thread(target=self._hand_on, args=[server, client], daemon=True).start()
 
     def _hand_on(self, source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):  # either end has gone
+        with suppress(OSError):  # either end was closed
             while block := source.recv(65_536):
                 self._going.wait()
                 sink.sendall(block)
@@ -51,11 +51,11 @@ class Relay:
             sink.shutdown(socket.SHUT_WR)
 
     def pause(self) -> None:
-        """Hands nothing on from now."""
+        """Stops forwarding."""
         self._going.clear()
 
     def reset(self) -> None:
-        """Ends every connection, as a firewall does that has forgotten it."""
+        """Resets every connection, like a firewall that has lost its state."""
         ends, self._sockets = self._sockets, []  # whose client connects again meanwhile is not meant
         for end in ends:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
@@ -64,7 +64,7 @@ class Relay:
             end.close()
 
     def close(self) -> None:
-        """Ends it and its connections."""
+        """Closes the relay and its connections."""
         self._listener.close()
         self._going.set()
         for end in self._sockets:

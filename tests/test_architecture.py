@@ -1,4 +1,4 @@
-"""The rules of the package, read from its imports: stages, file sizes, names, where Airflow may be imported."""
+"""The rules of the package, checked from its imports: stages, file sizes, names, and imports of Airflow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLUGINS = CLONE / "plugins"
 STAGES = PLUGINS / "quire" / "stages"
 HEAVY = ("polars", "pyarrow", "xlsxwriter", "pandas", "airflow", "boto3")
 MAX_FILE_LINES = 300
-MIN_FILES = 400  # fewer would mean that the search missed folders
+MIN_FILES = 400  # fewer means that the search missed folders
 EMPTY_NAMES = {"utils", "helpers", "manager", "common", "base"}
 
 
@@ -29,7 +29,7 @@ def sources(*folders: str) -> list[Path]:
 
 
 def imports_of(source: str) -> set[str]:
-    """Returns every module a source imports, at whatever depth; ``from a import b`` is told as a.b."""
+    """Returns the modules that a source imports, at any depth; ``from a import b`` becomes a.b."""
     return set(_imports(ast.parse(source)))
 
 
@@ -46,7 +46,7 @@ def belongs(module: str, package: str) -> bool:
 
 
 def stage_faults(stage: str, imported: set[str]) -> list[str]:
-    """Returns what a stage imports of other stages."""
+    """Returns the imports of other stages in a stage."""
     return sorted(m for m in imported if belongs(m, "quire.stages") and not belongs(m, f"quire.stages.{stage}"))
 
 
@@ -94,7 +94,7 @@ def test_files_are_short() -> None:
     assert {path: length for path, length in lengths.items() if length > MAX_FILE_LINES} == {}
 
 
-def test_files_are_named_for_what_they_do() -> None:
+def test_files_are_named_after_their_contents() -> None:
     names = {identify(path): {part.removesuffix(".py") for part in path.relative_to(CLONE).parts} for path in sources()}
     assert [path for path, parts in names.items() if parts & EMPTY_NAMES] == []
 
@@ -112,7 +112,7 @@ def test_importing_definitions_loads_nothing_heavy(module: str) -> None:
     assert loaded.stdout == "[]\n"
 
 
-def test_rules_find_what_they_look_for() -> None:
+def test_rules_detect_violations() -> None:
     """Each rule, on a source that breaks it."""
     imported = imports_of(
         "def run():\n    from quire.stages import render\n    import airflow.sdk\nfrom quire import catalog\n"

@@ -1,4 +1,4 @@
-"""The compose files as they stand: limits, logs, what is published, and no secret. That they run: tests/container."""
+"""The compose files as text: limits, logs, published ports, and no secrets. tests/container runs them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ONCE = ("airflow-init", "demo")
 
 
 def services(name: str) -> dict[str, dict[str, Any]]:
-    """Returns a file's services with what they extend."""
+    """Returns the services of a file, with those that they extend merged."""
     found: dict[str, dict[str, Any]] = yaml.safe_load((CLONE / name).read_text())["services"]
     for service, own in found.items():
         if extended := own.get("extends"):
@@ -29,7 +29,7 @@ def services(name: str) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", STACKS)
-def test_services_are_bounded_and_come_back(name: str) -> None:
+def test_services_have_limits_and_restart(name: str) -> None:
     for service, told in services(name).items():
         assert told["mem_limit"], service
         assert told["logging"]["options"] == {"max-size": "10m", "max-file": "5"}, service
@@ -39,7 +39,7 @@ def test_services_are_bounded_and_come_back(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STACKS)
-def test_services_wait_for_what_they_need(name: str) -> None:
+def test_services_wait_for_their_dependencies(name: str) -> None:
     found = services(name)
     for service in found:
         if service.startswith("airflow-") and service != "airflow-init":
@@ -49,7 +49,7 @@ def test_services_wait_for_what_they_need(name: str) -> None:
     assert found["airflow-worker"]["depends_on"]["airflow-apiserver"] == {"condition": "service_healthy"}
 
 
-def test_pages_and_s3_alone_are_published_and_on_loopback() -> None:
+def test_only_pages_and_s3_are_published_on_loopback() -> None:
     published = {name: told["ports"] for name, told in services("docker-compose.yaml").items() if "ports" in told}
     assert set(published) == {"airflow-apiserver", "seaweedfs"}
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
@@ -76,7 +76,7 @@ def test_settings_of_every_file_are_in_the_example() -> None:
     assert required <= named
 
 
-def test_new_secrets_are_random_for_the_owner_alone_and_never_replaced(tmp_path: Path) -> None:
+def test_new_secrets_are_random_private_and_never_replaced(tmp_path: Path) -> None:
     made = [make_settings(tmp_path / name) for name in ("first", "second")]
     first, second = ({key: value for key, value in settings.items() if SECRETS.search(key)} for settings in made)
     assert len(first) >= 8
@@ -97,7 +97,7 @@ def make_settings(clone: Path) -> dict[str, str]:
     return dict(re.findall(r"^(\w+)=(.*)$", (clone / ".env").read_text(), re.MULTILINE))
 
 
-def test_secrets_that_an_older_file_lacks_are_added_and_nothing_else_changes(tmp_path: Path) -> None:
+def test_secrets_missing_in_an_older_file_are_added(tmp_path: Path) -> None:
     made = make_settings(tmp_path)
     path, script = tmp_path / ".env", tmp_path / "containers" / "new-secrets.sh"
     older = "".join(f"{key}={value}\n" for key, value in made.items() if not key.startswith("S3_FILER"))
@@ -122,12 +122,12 @@ def test_store_requires_a_token_of_every_inner_request() -> None:
 
 
 @pytest.mark.parametrize("name", STACKS)
-def test_owner_of_the_tables_is_told_where_logs_are_compacted_alone(name: str) -> None:
+def test_owner_connection_is_set_only_where_logs_are_compacted(name: str) -> None:
     told = {service for service, entry in services(name).items() if "AIRFLOW_CONN_QUIRE_OWNER" in entry["environment"]}
     assert told - {"demo"} == {"airflow-worker"}
 
 
-def test_nothing_but_what_the_image_copies_is_sent_to_the_engine() -> None:
+def test_build_context_contains_only_what_the_image_copies() -> None:
     rules = (CLONE / ".dockerignore").read_text().splitlines()
     sent = {rule[1:] for rule in rules if rule.startswith("!")}
     copied = {

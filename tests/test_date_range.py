@@ -1,4 +1,4 @@
-"""Date ranges and partitions: properties over every zone, and the days that bite."""
+"""Date ranges and partitions: properties in every time zone, and unusual days."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def date_ranges(draw: st.DrawFn) -> DateRange:
     return DateRange(start=start, end=start + timedelta(days=draw(LENGTHS)), timezone=draw(st.sampled_from(ZONES)))
 
 
-def has_odd_midnight(day: date, name: str) -> bool:
-    """Whether clocks in a zone show a day's midnight twice, or never."""
+def has_unusual_midnight(day: date, name: str) -> bool:
+    """Returns whether the clocks of a time zone skip or repeat the midnight of a day."""
     midnight = datetime.combine(day, time(), tzinfo=zone(name))
     return midnight.utcoffset() != midnight.replace(fold=1).utcoffset()
 
@@ -76,7 +76,7 @@ def test_partition_key_says_both_dates_exactly_where_the_range_clips(whole: Date
 @given(MODERN_DAYS, st.times(), st.sampled_from(ZONES), st.sampled_from(Grain))
 def test_partitions_hold_each_instant_on_its_own_local_day(day: date, clock: time, name: str, grain: Grain) -> None:
     assume(
-        not any(has_odd_midnight(candidate, name) for candidate in (day, day + timedelta(days=1)))
+        not any(has_unusual_midnight(candidate, name) for candidate in (day, day + timedelta(days=1)))
     )  # in the examples below
     instant = datetime.combine(day, clock, tzinfo=zone(name)).astimezone(UTC)
     around = DateRange(start=day - timedelta(days=40), end=day + timedelta(days=40), timezone=name)
@@ -120,7 +120,7 @@ def test_complete_window_is_whole_periods_and_the_last_that_ended(
         ("Pacific/Apia", "2011-12-30", 0),  # was skipped
     ],
 )
-def test_partition_of_an_odd_day_is_as_long_as_the_day(name: str, day: str, hours: float) -> None:
+def test_partition_of_an_unusual_day_is_as_long_as_the_day(name: str, day: str, hours: float) -> None:
     (partition,) = DateRange.parse(day, day, name).partitions(Grain.DAY)
     assert partition.stops_at - partition.starts_at == timedelta(hours=hours)
 
@@ -170,7 +170,7 @@ def test_partitions_known_ranges_have_these_keys(start: str, end: str, grain: Gr
         ("2013-01-01", "2013-01-31", "", "unknown time zone ''"),
     ],
 )
-def test_range_wrong_input_is_refused_in_one_line(start: str, end: str, name: str, message: str) -> None:
+def test_invalid_date_range_is_rejected_in_one_line(start: str, end: str, name: str, message: str) -> None:
     with pytest.raises(RangeError) as caught:
         DateRange.parse(start, end, name)
     assert str(caught.value).startswith(message)
@@ -178,13 +178,13 @@ def test_range_wrong_input_is_refused_in_one_line(start: str, end: str, name: st
     assert caught.value.exit_status == 2
 
 
-def test_partition_before_the_calendar_in_utc_is_refused() -> None:
+def test_partition_before_the_calendar_in_utc_is_rejected() -> None:
     (first,) = DateRange.parse("0001-01-01", "0001-01-01", "Asia/Tokyo").partitions(Grain.DAY)
     with pytest.raises(RangeError, match="outside the calendar"):
         _ = first.starts_at
 
 
-def test_window_longer_than_the_calendar_is_refused() -> None:
+def test_window_longer_than_the_calendar_is_rejected() -> None:
     with pytest.raises(RangeError, match="outside the calendar"):
         complete_window(9999, Grain.YEAR, before=datetime(2013, 1, 1, tzinfo=UTC), timezone="UTC")
 
@@ -197,13 +197,13 @@ def test_window_longer_than_the_calendar_is_refused() -> None:
         ("9999-12-31T23:59:59Z", "Asia/Tokyo", Grain.MONTH),
     ],
 )
-def test_window_before_an_extreme_instant_is_refused(before: str, name: str, grain: Grain) -> None:
+def test_window_before_an_extreme_instant_is_rejected(before: str, name: str, grain: Grain) -> None:
     with pytest.raises(RangeError, match="outside the calendar"):
         complete_window(1, grain, before=datetime.fromisoformat(before), timezone=name)
 
 
 @given(st.dates())
-def test_parse_date_reads_back_what_isoformat_wrote(day: date) -> None:
+def test_parse_date_is_the_inverse_of_isoformat(day: date) -> None:
     assert parse_date(day.isoformat(), name="start") == day
 
 
@@ -215,7 +215,7 @@ def test_parse_date_reads_back_what_isoformat_wrote(day: date) -> None:
         ("0001-01-01", "9999-12-30", Grain.MONTH, "The date range has 119,988 months; a run allows at most 20,000"),
     ],
 )
-def test_range_of_too_many_partitions_is_refused_with_both_counts(
+def test_date_range_with_too_many_partitions_is_rejected_with_both_counts(
     start: str, end: str, grain: Grain, message: str
 ) -> None:
     with pytest.raises(RangeError) as caught:

@@ -108,7 +108,7 @@ def test_make_target_exists(page: Path) -> None:
 
 
 def quire_calls(page: Path) -> list[list[str]]:
-    """Returns the words after ``quire`` of each call in a page's code."""
+    """Returns the arguments of each call of ``quire`` in a page's code."""
     calls = (re.search(r"(?:^|bin/|['\"(]|&& )quire ([a-z-][^|;&#'\"()]*)", line) for line in code(page))
     return [match[1].split() for match in calls if match]
 
@@ -226,7 +226,7 @@ def test_module_exists(page: Path) -> None:
     assert missing == []
 
 
-def test_nothing_refers_to_a_document_outside_the_repository() -> None:
+def test_no_reference_to_a_document_outside_the_repository() -> None:
     outside = re.compile(r"\b(?:DESIGN|PITFALLS|REVIEW|TASK)(?:\.md\b|'s? section| section)")
     assert outside.findall(source_text()) == []
 

@@ -1,4 +1,4 @@
-"""The tree of errors: whole, picklable, with the exit statuses of the command line's contract."""
+"""The tree of errors: complete, picklable, and with the documented exit statuses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from quire.errors import DefinitionError, ParameterError, RangeError, ReportErro
 
 
 def descendants(kind: type[ReportError]) -> list[type[ReportError]]:
-    """Returns a kind and those below it; what other modules refine for themselves is none of the tree's."""
+    """Returns an error class and its subclasses, excluding those that other modules define."""
     children = [child for child in kind.__subclasses__() if child.__module__ == errors.__name__]
     return [kind, *(descendant for child in children for descendant in descendants(child))]
 
@@ -23,7 +23,7 @@ TREE = descendants(ReportError)
 def test_error_pickled_and_back_is_the_same(kind: type[ReportError]) -> None:
     """Airflow sends errors between processes."""
     error = kind("no such column", report="flights", partition="2013-01")
-    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - trusted bytes
     assert type(again) is kind
     assert (again.message, again.report, again.partition) == ("no such column", "flights", "2013-01")
     assert str(again) == str(error) == "flights 2013-01: no such column"
@@ -52,7 +52,7 @@ def test_exit_status_is_two_for_input_and_settings_and_one_for_other_errors() ->
     assert {kind.exit_status for kind in set(TREE) - of_two} == {1}
 
 
-def test_error_of_many_lines_is_told_in_one() -> None:
+def test_error_with_several_lines_is_shown_in_one() -> None:
     assert str(ReportError("first\n  second\tthird ")) == "first second third"
 
 

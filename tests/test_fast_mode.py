@@ -1,4 +1,4 @@
-"""A fast run starts no server, whichever way a test asks for one."""
+"""A fast run blocks servers, for every way to start one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_command(command): subprocess.run(command)
 """
 
 
-def test_fast_run_refuses_servers_and_deselects_their_tests(tmp_path: Path) -> None:
+def test_fast_run_blocks_servers_and_deselects_their_tests(tmp_path: Path) -> None:
     (tmp_path / "test_made.py").write_text(TESTS)
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "--fast", "-n", "0", "-p", "no:cacheprovider"]
     done = subprocess.run(
@@ -40,7 +40,7 @@ def test_fast_run_refuses_servers_and_deselects_their_tests(tmp_path: Path) -> N
     assert "4 failed" in done.stdout
     for program in ("postgres", "soffice", "airflow"):
         assert f"RuntimeError: {program}: {REASON}" in done.stdout
-    assert f"Failed: {REASON}" in done.stdout or f"\n{REASON}" in done.stdout  # of the fixture
+    assert f"Failed: {REASON}" in done.stdout or f"\n{REASON}" in done.stdout  # from the fixture
 
 
 def test_server_programs_are_those_that_the_local_stack_starts() -> None:

@@ -1,4 +1,4 @@
-"""Numbers, sizes, durations and times as people read them."""
+"""Numbers, sizes, durations and times in a readable form."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from quire.formatting import (
         (27_004, "", "27,004"),
     ],
 )
-def test_count_has_separators_and_its_noun_in_the_right_number(count: int, noun: str, text: str) -> None:
+def test_count_has_separators_and_the_correct_form_of_its_noun(count: int, noun: str, text: str) -> None:
     assert format_count(count, noun) == text
 
 
@@ -53,7 +53,7 @@ def test_count_of_an_irregular_noun_has_the_plural_given() -> None:
         (5e15, "5,000 TB"),
     ],
 )
-def test_size_has_the_largest_unit_of_which_it_has_one(size: float, text: str) -> None:
+def test_size_uses_the_largest_suitable_unit(size: float, text: str) -> None:
     assert format_size(size) == text
 
 
@@ -76,7 +76,7 @@ def test_size_has_the_largest_unit_of_which_it_has_one(size: float, text: str) -
         (604_800, "7 days"),
     ],
 )
-def test_duration_has_its_two_largest_units(seconds: float, text: str) -> None:
+def test_duration_uses_its_two_largest_units(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
 
 

@@ -1,4 +1,4 @@
-"""Importing Quire changes nothing of the process: Airflow loads the plugin in every one of its own."""
+"""Importing Quire does not change the process, because Airflow loads the plugin in each of its processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.test_architecture import identify, sources
 
 READER = CLONE / "plugins" / "quire" / "settings.py"
 OS_NAMES = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv", "getlogin"}
-OF_THE_USER = {"expanduser", "expandvars", "home"}  # they read HOME and others
+OF_THE_USER = {"expanduser", "expandvars", "home"}  # they read HOME and other variables
 ENTRY_POINTS = {"quire.__main__", "quire.local_stack.__main__"}
 PROGRAM = """
 import decimal, gc, importlib, json, locale, logging, os, signal, socket, sys, threading, warnings
@@ -53,7 +53,7 @@ print(json.dumps({"changed": changed}))
 
 
 def environment_uses(source: str) -> list[str]:
-    """Returns the ways in which a source reads or changes the environment, at whatever depth."""
+    """Returns the places where a source reads or changes the environment, at any depth."""
     return sorted(set(_environment_uses(ast.parse(source))))
 
 
@@ -99,11 +99,11 @@ def test_environment_uses_of_a_source_with_one_finds_it(source: str, use: str) -
     assert environment_uses(source) == [use]
 
 
-def test_importing_every_module_changes_nothing_of_the_process(tmp_path: Path) -> None:
+def test_importing_all_modules_does_not_change_the_process(tmp_path: Path) -> None:
     paths = sources("plugins")
     own = sorted({module_name(path) for path in paths} - ENTRY_POINTS)
     assert {"quire", "quire.stages.extract", "quire.portal.app", "quire_plugin"} <= set(own)
-    others = sorted(_modules_beside_ours(paths))
+    others = sorted(_third_party_modules(paths))
     variables = [*POLARS_VARIABLES, *ARROW_VARIABLES]
     environment = {name: value for name, value in os.environ.items() if name not in variables}
 
@@ -121,8 +121,8 @@ def test_importing_every_module_changes_nothing_of_the_process(tmp_path: Path) -
     assert json.loads(done.stdout.splitlines()[-1]) == {"changed": {}}
 
 
-def _modules_beside_ours(paths: list[Path]) -> Iterator[str]:
-    """Returns what our modules import of others when they are imported: it may change what it likes."""
+def _third_party_modules(paths: list[Path]) -> Iterator[str]:
+    """Yields the third-party modules that ours import. They may change the process."""
     found: set[str] = set()
     for path in paths:
         tree = ast.parse(path.read_text())

@@ -1,4 +1,4 @@
-"""The import order of Quire's packages: a package imports only what stands before it."""
+"""The import order of Quire's packages: a package imports only packages before it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ IMPORT_ORDER = (
     "cli",
     "local_stack",
 )
-# The writers know nothing of reports: of Quire they import these alone.
+# The writers do not depend on reports: of Quire they import only these
 WRITER_IMPORTS = {"errors", "formatting", "values", "xlsx"}
 MAX_LOOSE_MODULES = 10
 
@@ -59,7 +59,7 @@ def read_package(root: Path) -> dict[str, str]:
 
 
 def module_imports(sources: Mapping[str, str]) -> Imports:
-    """Returns which modules each module imports, wherever in its source: in functions and for types, too."""
+    """Returns the modules that each module imports anywhere in its source, including functions and type checking."""
     return {name: set(_imported(source, sources)) - {name} for name, source in sources.items()}
 
 
@@ -78,7 +78,7 @@ def _imported(source: str, modules: Mapping[str, str]) -> Iterator[str]:
 
 
 def package_imports(imports: Imports) -> dict[str, dict[str, list[str]]]:
-    """Returns, for each package, the packages it imports and the imports that do so."""
+    """Returns the packages that each package imports, with the imports."""
     edges: dict[str, dict[str, list[str]]] = {}
     for module, targets in imports.items():
         for target in targets:
@@ -89,13 +89,13 @@ def package_imports(imports: Imports) -> dict[str, dict[str, list[str]]]:
 
 
 def _package(module: str) -> str | None:
-    """Returns the entry of the order that a module belongs to: none for ``quire`` itself and its ``__main__``."""
+    """Returns the entry of the order for a module, or None for ``quire`` and its ``__main__``."""
     parts = module.split(".")
     return None if len(parts) == 1 or parts[1] == "__main__" else parts[1]
 
 
 def upward_imports(edges: Mapping[str, Mapping[str, list[str]]]) -> list[str]:
-    """Returns the imports of packages that stand behind their importer."""
+    """Returns the imports of packages that come after their importer."""
     position = {name: index for index, name in enumerate(IMPORT_ORDER)}
     return sorted(
         line
@@ -107,7 +107,7 @@ def upward_imports(edges: Mapping[str, Mapping[str, list[str]]]) -> list[str]:
 
 
 def cycle(edges: Mapping[str, Iterator[str] | set[str] | Mapping[str, object]]) -> list[str]:
-    """Returns the members of a strongly connected component of more than one node, if there is one."""
+    """Returns a strongly connected component of more than one node, if any."""
     try:
         TopologicalSorter({name: set(targets) for name, targets in edges.items()}).prepare()
     except CycleError as error:
@@ -124,25 +124,25 @@ def test_import_order_names_every_package_once() -> None:
     assert sorted(IMPORT_ORDER) == sorted(entries - {"__init__", "__main__"})
 
 
-def test_package_imports_only_what_stands_before_it() -> None:
+def test_package_imports_only_packages_before_it() -> None:
     assert upward_imports(EDGES) == []
 
 
-def test_packages_and_modules_import_each_other_in_no_circle() -> None:
+def test_packages_and_modules_have_no_import_cycles() -> None:
     assert cycle(EDGES) == []
     assert cycle(IMPORTS) == []
 
 
 @pytest.mark.parametrize("writer", ["xlsx", "flat_files"])
-def test_writer_knows_nothing_of_reports(writer: str) -> None:
+def test_writer_does_not_depend_on_reports(writer: str) -> None:
     assert set(EDGES[writer]) <= WRITER_IMPORTS
 
 
-def test_few_modules_stand_beside_the_packages() -> None:
+def test_few_modules_exist_outside_the_packages() -> None:
     assert len([path for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")]) <= MAX_LOOSE_MODULES
 
 
-def test_import_in_a_function_counts_as_upward_and_as_a_circle() -> None:
+def test_import_in_a_function_counts_as_upward_and_as_a_cycle() -> None:
     sources = {
         "quire.errors": "def run():\n    from quire.portal import access\n",
         "quire.portal": "",

@@ -1,4 +1,4 @@
-"""kubernetes/values.yaml: it parses, each stage has its pod, no secret is in it. No chart is at hand to render it."""
+"""kubernetes/values.yaml: valid YAML, a pod for each stage, no secrets. No chart is available to render it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from quire.settings import CLONE
 
 STAGES = get_args(StageName)
 BYTES = {"Mi": 2**20, "Gi": 2**30}
-BUDGET = 400 * 2**20  # of a task
-# The chart refuses a value that it does not know.
+BUDGET = 400 * 2**20  # per task
+# The chart rejects unknown values
 KNOWN = {
     "executor", "airflowVersion", "defaultAirflowRepository", "defaultAirflowTag", "postgresql", "redis", "data",
     "fernetKeySecretName", "apiSecretKeySecretName", "jwtSecretName", "createUserJob", "config", "extraEnvFrom", "env",
@@ -31,7 +31,7 @@ def values() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def pods(values: dict[str, Any]) -> dict[str, Any]:
-    """The pod of each stage, as the scheduler reads it from the mounted folder."""
+    """The pod template of each stage, as in the scheduler's mounted folder."""
     files = yaml.safe_load(values["extraConfigMaps"]["quire-stages"]["data"])
     return {name.removesuffix(".yaml"): yaml.safe_load(text) for name, text in files.items()}
 
@@ -45,7 +45,7 @@ def size(text: str) -> int:
     return int(text[:-2]) * BYTES[text[-2:]]
 
 
-def test_values_are_those_that_the_chart_knows_and_the_images_airflow(values: dict[str, Any]) -> None:
+def test_values_are_known_to_the_chart_and_match_the_airflow_image(values: dict[str, Any]) -> None:
     assert set(values) <= KNOWN
     from_image = re.search(r"apache/airflow:([\d.]+)-", (CLONE / "Dockerfile").read_text())
     assert from_image
@@ -53,7 +53,7 @@ def test_values_are_those_that_the_chart_knows_and_the_images_airflow(values: di
     assert values["executor"] == "KubernetesExecutor"
 
 
-def test_every_stage_has_a_pod_whose_memory_holds_a_task(pods: dict[str, Any]) -> None:
+def test_stages_have_pods_with_enough_memory_for_a_task(pods: dict[str, Any]) -> None:
     assert set(pods) == {*STAGES, "compact"}
     for pod in pods.values():
         resources = container(pod)["resources"]
@@ -62,7 +62,7 @@ def test_every_stage_has_a_pod_whose_memory_holds_a_task(pods: dict[str, Any]) -
     assert size(container(pods["aggregate"])["resources"]["limits"]["memory"]) >= 2 * 2**30
 
 
-def test_pods_are_those_of_airflow_without_its_rights(values: dict[str, Any], pods: dict[str, Any]) -> None:
+def test_pods_match_those_of_airflow_without_its_permissions(values: dict[str, Any], pods: dict[str, Any]) -> None:
     for pod in pods.values():
         spec, base = pod["spec"], container(pod)
         assert (pod["kind"], base["name"], spec["restartPolicy"]) == ("Pod", "base", "Never")
@@ -72,7 +72,7 @@ def test_pods_are_those_of_airflow_without_its_rights(values: dict[str, Any], po
         assert {mount["name"] for mount in base["volumeMounts"]} == {volume["name"] for volume in spec["volumes"]}
 
 
-def test_templates_lie_where_the_tasks_look_for_them(values: dict[str, Any], pods: dict[str, Any]) -> None:
+def test_pod_templates_are_where_the_tasks_expect_them(values: dict[str, Any], pods: dict[str, Any]) -> None:
     named = {entry["name"]: entry["value"] for entry in values["env"]}
     (mount,) = values["scheduler"]["extraVolumeMounts"]
     assert named["QUIRE_POD_TEMPLATES"] == mount["mountPath"]
@@ -83,7 +83,7 @@ def test_templates_lie_where_the_tasks_look_for_them(values: dict[str, Any], pod
         assert own | named == own  # the task's process reads the definition anew, and must find the same
 
 
-def test_secrets_are_named_and_not_told(values: dict[str, Any], pods: dict[str, Any]) -> None:
+def test_secrets_are_referenced_and_not_included(values: dict[str, Any], pods: dict[str, Any]) -> None:
     assert {values[f"{name}SecretName"] for name in ("fernetKey", "apiSecretKey")} == {values["jwtSecretName"]}
     for pod in pods.values():
         (key,) = (entry for entry in container(pod)["env"] if entry["name"].endswith("FERNET_KEY"))
@@ -92,7 +92,7 @@ def test_secrets_are_named_and_not_told(values: dict[str, Any], pods: dict[str, 
         assert container(pod)["envFrom"][: len(shared)] == shared
 
 
-def test_owner_of_the_tables_is_told_to_compact_alone(values: dict[str, Any], pods: dict[str, Any]) -> None:
-    told = {name for name, pod in pods.items() if "quire-owner" in str(container(pod)["envFrom"])}
-    assert told == {"compact"}
+def test_owner_connection_is_only_in_the_compact_pod(values: dict[str, Any], pods: dict[str, Any]) -> None:
+    pods_with_owner = {name for name, pod in pods.items() if "quire-owner" in str(container(pod)["envFrom"])}
+    assert pods_with_owner == {"compact"}
     assert "quire-owner" not in values["extraEnvFrom"]

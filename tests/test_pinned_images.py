@@ -1,4 +1,4 @@
-"""Base images are named by tag and, once they are pinned, by the digest that containers/pin-images.sh wrote."""
+"""Base images have a tag and, once pinned, the digest written by containers/pin-images.sh."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stages in one process: order, what they took, and an end to all where one fails."""
+"""The stages in one process: order, usage, and the end of all tasks after a failure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONGER_THAN_ANY_TEST = 120  # s
 
 
 def sleepy_sql(seconds: int, *, others: str = "0") -> str:
-    """Returns the query of events that waits in January, and asks for something in the other months."""
+    """Returns the query of events that sleeps in January, with another expression in the other months."""
     waits = f"CASE WHEN %(start)s < '2013-02-01' THEN (SELECT 0 FROM pg_sleep({seconds})) ELSE {others} END"
     return SQL.replace("WHERE", f"WHERE ({waits}) = 0 AND")
 
@@ -27,7 +27,7 @@ def run(definition: ReportDefinition, url: str, store: S3Store) -> PipelineResul
     return run_report(definition, request_of(definition), session=session_of(url, seconds=300), store=store)
 
 
-def test_partitions_and_files_are_in_order_whatever_extract_ends_first(
+def test_partitions_and_files_are_in_order_for_any_order_of_extracts(
     tmp_path: Path, fresh_database: str, bucket: S3Store
 ) -> None:
     fill_events(fresh_database)
@@ -37,14 +37,14 @@ def test_partitions_and_files_are_in_order_whatever_extract_ends_first(
     assert [file.name for file in outcome.published.manifest.files[:-1]] == [f"events_{key}.xlsx" for key in months]
 
 
-def test_manifest_tells_what_every_stage_took_with_its_own_statements(
+def test_manifest_contains_the_usage_and_statements_of_each_stage(
     tmp_path: Path, fresh_database: str, bucket: S3Store
 ) -> None:
     fill_events(fresh_database)
     usage = run(events_report(tmp_path), fresh_database, bucket).published.manifest.usage
     assert [task.stage for task in usage] == STAGES
     plan, extract = usage[:2]
-    # plan asks for the tokens of the whole range, extract for those of each partition; both ask which source it is
+    # plan queries the tokens of the date range, extract those of each partition; both query the source's identity
     calls = [
         sum(statement.calls for statement in task.statements if "system_identifier" in statement.sql)
         for task in (plan, extract)
@@ -52,7 +52,7 @@ def test_manifest_tells_what_every_stage_took_with_its_own_statements(
     assert calls == [1, 3]
 
 
-def test_extract_that_fails_ends_those_that_still_read(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
+def test_failed_extract_cancels_the_others(tmp_path: Path, fresh_database: str, bucket: S3Store) -> None:
     fill_events(fresh_database)
     definition = events_report(tmp_path, sql=sleepy_sql(LONGER_THAN_ANY_TEST, others="1 / (id - id)"))
     began = time.monotonic()

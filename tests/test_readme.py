@@ -1,4 +1,4 @@
-"""The README's report runs as written, and its figures are those of the stored benchmark results."""
+"""The README's report runs as written, and its figures equal the stored benchmark results."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_readme_report_runs_as_written(tmp_path: Path, fresh_database: str, buck
     assert ["South", 1.0, 10.0] in sheet_rows(summary, "By shop")
 
 
-def test_readme_figures_are_those_of_the_stored_results() -> None:
+def test_readme_figures_equal_the_stored_results() -> None:
     results = json.loads((CLONE / "benchmarks" / "results" / "render.json").read_text())["results"]
     speeds = {
         result["contender"]: result["rows"] / result["seconds"]

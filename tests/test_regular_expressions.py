@@ -1,4 +1,4 @@
-"""Every regular expression takes time in proportion to its text, whatever the text is."""
+"""Every regular expression takes linear time for any text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLONE = Path(__file__).resolve().parents[1]
 SIZE = 100_000
 # Processor time. Linear ones take a few milliseconds for the size; quadratic ones 5 to 100 s, and a 16th for a quarter.
 SLOW_SECONDS, MAX_SECONDS = 0.1, 3.0
-MAX_RATIO = 9  # of four times the text: 4 where it is linear, 16 where it is quadratic
+MAX_RATIO = 9  # for four times the text: about 4 if linear, 16 if quadratic
 SOURCES = {
     path.relative_to(CLONE).as_posix(): path.read_text()
     for folder in ("plugins", "dags")
@@ -30,7 +30,7 @@ DYNAMIC = {
     "f'(password=){re.escape(secret)}'": "(password=)secret",
 }
 USES, UNREAD = uses_of(SOURCES, DYNAMIC)
-# What the generated texts may miss: texts that were quadratic once, and those an attacker would try.
+# Texts that the generated ones may miss: texts that were quadratic once, and likely attacks
 KNOWN_HARD = [
     HardText("1", tail="x"),
     HardText("1", head="-", tail="."),
@@ -60,12 +60,12 @@ KNOWN_HARD = [
 
 
 class TooSlowError(Exception):
-    """A regular expression took longer than any linear one does."""
+    """A regular expression took longer than a linear one can."""
 
 
 @contextmanager
 def processor_limit(seconds: float) -> Iterator[None]:
-    """Ends what takes more processor time: the machine's other work does not count."""
+    """Stops work that exceeds a processor time, which excludes other work of the machine."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise TooSlowError(f"more than {seconds} s of processor time")
@@ -86,7 +86,7 @@ def seconds_of(work: Callable[[str], object], text: str) -> float:
 
 
 def ensure_linear(work: Callable[[str], object], text: HardText, *, size: int = SIZE) -> None:
-    """Checks that a text of a size takes a few milliseconds, or 100 kB of it not much more than four times 25."""
+    """Checks that a text takes a few milliseconds, or that 100 kB take about four times as long as 25 kB."""
     with processor_limit(MAX_SECONDS):
         if seconds_of(work, text.of(size)) > SLOW_SECONDS:
             quarter = min(seconds_of(work, text.of(SIZE // 4)) for _ in range(3))
@@ -113,12 +113,12 @@ def work_of(use: Use) -> Callable[[str], object]:
     return work
 
 
-def test_sources_have_no_regular_expression_that_is_not_tested() -> None:
+def test_all_regular_expressions_are_tested() -> None:
     assert UNREAD == []
     assert len(USES) > 40
 
 
-def test_uses_of_finds_each_way_of_writing_one() -> None:
+def test_uses_of_finds_every_form_of_use() -> None:
     source = (
         "NAME = re.compile('a+b', re.DOTALL)\nWORD = 'c'\nLOST = re.compile('d')\nMADE = re.compile(f())\n"
         "NAME.sub('', x)\nre.split('[/?]', x)\nre.search(WORD, x)\n_matching('e', 'words')\nre.match(x + y, z)\n"
@@ -140,7 +140,7 @@ def test_uses_of_finds_each_way_of_writing_one() -> None:
         (r"\s+$", "search"),
     ],
 )
-def test_hard_texts_show_that_an_expression_is_quadratic(pattern: str, method: str) -> None:
+def test_hard_texts_detect_quadratic_expressions(pattern: str, method: str) -> None:
     work = work_of(Use("here", method, pattern))
     with pytest.raises((TooSlowError, AssertionError)):
         ensure_all_linear(work, hard_texts(pattern))
@@ -155,7 +155,7 @@ def test_regular_expression_is_linear_in_100_kb_of_hostile_text(use: Use) -> Non
 
 
 def test_no_group_has_a_possessive_quantifier() -> None:
-    """Python 3.11.0 to 3.11.4 matches those wrongly (python/cpython#106052), and Debian 12 has 3.11.2."""
+    """Python 3.11.0 to 3.11.4 match them incorrectly (python/cpython#106052), and Debian 12 has 3.11.2."""
     possessive_group = re.compile(r"(?<!\\)\)(?:[*+?]|\{[0-9,]+\})\+|\(\?>")
     assert possessive_group.search(r"(?:ab?c)*+")
     assert [use.pattern for use in USES if possessive_group.search(str(use.pattern))] == []

@@ -41,7 +41,7 @@ def test_statement_log_of_many_threads_loses_no_call() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can forget a process's peak")
-def test_peak_memory_is_that_of_the_task_and_not_of_those_before() -> None:
+def test_peak_memory_excludes_earlier_tasks() -> None:
     before = TaskMeter("extract", "large")
     held = bytearray(300 * MEGABYTE)
     del held
@@ -50,7 +50,7 @@ def test_peak_memory_is_that_of_the_task_and_not_of_those_before() -> None:
     assert large - small > 250 * MEGABYTE
 
 
-def test_time_of_every_thread_counts_as_processor_time() -> None:
+def test_processor_time_includes_all_threads() -> None:
     def work() -> None:
         until = time.thread_time() + 0.2
         while time.thread_time() < until:
@@ -62,12 +62,12 @@ def test_time_of_every_thread_counts_as_processor_time() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    found = meter.usage()
-    assert found.cpu_seconds >= 0.4
-    assert found.seconds >= 0.2
+    usage = meter.usage()
+    assert usage.cpu_seconds >= 0.4
+    assert usage.seconds >= 0.2
 
 
-def test_task_that_fails_is_told_in_the_log_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_failed_task_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="quire.resource_usage")
     log = StatementLog()
 
@@ -83,7 +83,7 @@ def test_task_that_fails_is_told_in_the_log_too(caplog: pytest.LogCaptureFixture
     assert statement == "extract 2013: 1 calls, 1 rows, 250.0 ms: SELECT ?"
 
 
-def test_measured_task_is_told_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_measured_task_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     log = StatementLog()
     caplog.set_level(logging.INFO, logger="quire.resource_usage")
     with measure_task("aggregate", "2013", log) as meter:

@@ -1,4 +1,4 @@
-"""The environment: connections as Airflow writes them."""
+"""Settings from the environment: connections as Airflow writes them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from quire.settings import (
 STORE = "aws://KEY%2F1:s%40cret@/?endpoint_url=http%3A%2F%2F127.0.0.1%3A8333&region_name=eu-central-1"
 
 
-def test_store_is_read_from_an_aws_address() -> None:
+def test_store_settings_are_parsed_from_an_aws_uri() -> None:
     settings = StoreSettings.from_environment({"AIRFLOW_CONN_QUIRE_STORE": STORE, "QUIRE_BUCKET": "reports"})
     assert (settings.bucket, settings.access_key, settings.secret_key) == ("reports", "KEY/1", "s@cret")
     assert (settings.endpoint_url, settings.region_name) == ("http://127.0.0.1:8333", "eu-central-1")
     assert "s@cret" not in repr(settings)
 
 
-def test_store_without_a_key_leaves_it_to_boto3() -> None:
+def test_store_without_a_key_uses_the_credentials_of_boto3() -> None:
     settings = StoreSettings.from_environment({"AIRFLOW_CONN_QUIRE_STORE": "aws://"})
     assert (settings.access_key, settings.secret_key, settings.endpoint_url) == (None, None, None)
     assert settings.bucket == "quire"
@@ -47,7 +47,7 @@ def test_store_without_a_key_leaves_it_to_boto3() -> None:
         ({"AIRFLOW_CONN_QUIRE_STORE": "aws://KEY@/?region_name=x"}, "URL-encode special characters"),
     ],
 )
-def test_store_that_is_wrong_is_told_without_its_secret(environment: dict[str, str], reason: str) -> None:
+def test_invalid_store_is_rejected_without_its_secret(environment: dict[str, str], reason: str) -> None:
     with pytest.raises(SettingsError, match=reason) as caught:
         StoreSettings.from_environment(environment)
     assert "SECRET@host" not in str(caught.value)
@@ -60,7 +60,7 @@ def test_source_is_a_libpq_address(scheme: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["mysql://u:p@h/d", "host=h password=p"])
-def test_source_of_another_kind_is_refused_without_its_password(value: str) -> None:
+def test_source_of_another_type_is_rejected_without_its_password(value: str) -> None:
     with pytest.raises(SettingsError, match="write postgresql://USER:PASSWORD@HOST/DATABASE") as caught:
         source_url("warehouse", {"AIRFLOW_CONN_WAREHOUSE": value})
     assert "password=p" not in str(caught.value)
@@ -81,7 +81,7 @@ def test_source_of_another_kind_is_refused_without_its_password(value: str) -> N
         "",
     ],
 )
-def test_source_may_be_whatever_libpq_reads(rest: str) -> None:
+def test_source_may_be_any_uri_of_libpq(rest: str) -> None:
     assert source_url("warehouse", {"AIRFLOW_CONN_WAREHOUSE": f"postgresql://{rest}"}) == f"postgresql://{rest}"
 
 
@@ -102,7 +102,7 @@ def test_source_may_be_whatever_libpq_reads(rest: str) -> None:
         "u:12/x?s3cr@h:5432/d",
     ],
 )
-def test_source_with_a_password_that_is_not_encoded_is_refused_without_it(rest: str) -> None:
+def test_source_with_an_unencoded_password_is_rejected_without_it(rest: str) -> None:
     with pytest.raises(SettingsError, match="URL-encode special characters in user and password") as caught:
         source_url("warehouse", {"AIRFLOW_CONN_WAREHOUSE": f"postgresql://{rest}"})
     assert "s3cr" not in str(caught.value)
@@ -111,7 +111,7 @@ def test_source_with_a_password_that_is_not_encoded_is_refused_without_it(rest: 
 @pytest.mark.parametrize(
     "rest", ["u:p@s3cr/w#rd@h:5432/d", "u:12#s3cr@h/d", "u:p@s3cr@h/d", "u:12/s3cr@h/d", "u:12#x?k=s3cr@h/d"]
 )
-def test_validate_encoding_of_a_cut_off_password_refuses_without_it(rest: str) -> None:
+def test_validate_encoding_rejects_a_truncated_password_without_it(rest: str) -> None:
     with pytest.raises(SettingsError, match="URL-encode special characters in user and password") as caught:
         validate_encoding("warehouse", {"AIRFLOW_CONN_WAREHOUSE": f"postgres://{rest}"})
     assert "s3cr" not in str(caught.value)
@@ -126,17 +126,17 @@ def test_validate_encoding_of_a_cut_off_password_refuses_without_it(rest: str) -
         "",
     ],
 )
-def test_validate_encoding_of_what_airflow_reads_whole_accepts_it(value: str) -> None:
+def test_validate_encoding_accepts_passwords_that_airflow_decodes(value: str) -> None:
     validate_encoding("warehouse", {"AIRFLOW_CONN_WAREHOUSE": value})
     validate_encoding("warehouse", {})
 
 
-def test_defaults_are_the_clones_own() -> None:
+def test_defaults_are_those_of_the_clone() -> None:
     assert bucket_name({}) == "quire"
     assert include_folder({}) == CLONE / "include"
 
 
-def test_default_include_folder_of_the_wheel_is_in_airflows_home(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_include_folder_of_the_wheel_is_in_airflow_home(monkeypatch: pytest.MonkeyPatch) -> None:
     site_packages = Path("/venv/lib/python3.12/site-packages")
     monkeypatch.setenv("HOME", "/home/ann")
     home = {"AIRFLOW_HOME": "/opt/airflow"}
@@ -145,7 +145,7 @@ def test_default_include_folder_of_the_wheel_is_in_airflows_home(monkeypatch: py
     assert default_include_folder(home, package_parent=Path("/app/plugins")) == Path("/app/include")
 
 
-def test_owner_is_the_source_where_no_owner_is_set() -> None:
+def test_owner_defaults_to_the_source() -> None:
     source, owner = "postgresql://reader@db/shop", "postgresql://owner@db/shop"
     assert owner_url("quire_source", {"AIRFLOW_CONN_QUIRE_SOURCE": source}) == source
     both = {"AIRFLOW_CONN_QUIRE_SOURCE": source, "AIRFLOW_CONN_QUIRE_OWNER": owner}
@@ -155,13 +155,11 @@ def test_owner_is_the_source_where_no_owner_is_set() -> None:
 
 
 @pytest.mark.parametrize(("environment", "runs"), [({}, 10), ({"QUIRE_MAX_ACTIVE_RUNS": "3"}, 3)])
-def test_max_active_runs_suits_a_team_unless_the_environment_sets_another(
-    environment: dict[str, str], runs: int
-) -> None:
+def test_max_active_runs_has_a_default_and_can_be_set(environment: dict[str, str], runs: int) -> None:
     assert max_active_runs(environment) == runs
 
 
 @pytest.mark.parametrize("text", ["0", "101", "ten", "1" * 5_000, "٣"])
-def test_max_active_runs_out_of_bounds_is_refused(text: str) -> None:
+def test_max_active_runs_out_of_bounds_is_rejected(text: str) -> None:
     with pytest.raises(SettingsError, match="write a number from 1 to 100"):
         max_active_runs({"QUIRE_MAX_ACTIVE_RUNS": text})

@@ -1,4 +1,4 @@
-"""TPC-H's first query, the "pricing summary report", as a report of summaries alone; and its published answers."""
+"""TPC-H's first query, the "pricing summary report", as a report with only summaries, and its published answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from quire.report.definition import ReportDefinition
 
 from tests.events import write_report
 
-FIRST_DAY, LAST_DAY = "1992-01-01", "1998-09-02"  # every row until 90 days before the 1st of December 1998
+FIRST_DAY, LAST_DAY = "1992-01-01", "1998-09-02"  # all rows until 90 days before December 1, 1998
 SQL = """\
 SELECT l_returnflag, l_linestatus, l_quantity, l_extendedprice, l_discount, l_tax, l_shipdate
 FROM lineitem
@@ -44,7 +44,7 @@ R F 37719753.00 56568041380.90 53741292684.6040 55889619119.831932 25.51 38250.8
 
 
 def pricing_summary(include: Path, *, partition: str = "year") -> ReportDefinition:
-    """Returns the definition, written under ``include``."""
+    """Writes the definition under ``include`` and returns it."""
     definition = {
         "title": "Pricing summary",
         "source": {"sql": "pricing/extract.sql", "time_column": "l_shipdate"},

@@ -1,4 +1,4 @@
-"""Reading workbooks back, with a reader that shares nothing with the writer."""
+"""Reads workbooks with a reader that shares no code with the writer."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def open_workbook(store: S3Store, key: str) -> CalamineWorkbook:
 
 
 def sheet_rows(workbook: CalamineWorkbook, name: str) -> list[list[Any]]:
-    """Returns a sheet's rows, the header first."""
+    """Returns the rows of a sheet, including the header."""
     return workbook.get_sheet_by_name(name).to_python(skip_empty_area=False)

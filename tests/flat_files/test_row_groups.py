@@ -99,5 +99,5 @@ def test_only_packed_files_use_less_supported_encodings() -> None:
     plain, packed = io.BytesIO(), io.BytesIO()
     write_row_groups(cut_row_groups(batches(10_000, 10_000), SCHEMA), SCHEMA, sink=plain)
     write_row_groups(cut_row_groups(batches(10_000, 10_000), SCHEMA), SCHEMA, sink=packed, pack=True)
-    file = [pq.ParquetFile(sink).metadata.row_group(0).column(0).encodings for sink in (plain, packed)]
-    assert ["DELTA_BINARY_PACKED" in encodings for encodings in file] == [False, True]
+    all_encodings = [pq.ParquetFile(sink).metadata.row_group(0).column(0).encodings for sink in (plain, packed)]
+    assert ["DELTA_BINARY_PACKED" in encodings for encodings in all_encodings] == [False, True]

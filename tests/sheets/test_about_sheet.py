@@ -112,7 +112,7 @@ def test_about_of_a_second_file_has_the_rows_of_that_file(
 
 
 @pytest.mark.parametrize(
-    ("notes", "counts"),
+    ("notes", "expected"),
     [
         (
             [],
@@ -124,8 +124,8 @@ def test_about_of_a_second_file_has_the_rows_of_that_file(
         (["N: 1 text was cut."], ["N: 1 text was cut."]),
     ],
 )
-def test_about_claims_no_more_precision_than_cells_have(tmp_path: Path, notes: list[str], counts: list[str]) -> None:
+def test_about_claims_no_more_precision_than_cells_have(tmp_path: Path, notes: list[str], expected: list[str]) -> None:
     definition = events_report(tmp_path, columns=[], summaries=[])
     sheet = about_sheet(definition, request_of(definition), staged=[], contents={}, notes=notes)
     (section,) = (section for section in sheet.sections if section.heading == "Changed or omitted values")
-    assert [row[0] for row in section.rows] == counts
+    assert [row[0] for row in section.rows] == expected
