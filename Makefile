@@ -34,13 +34,13 @@ tools: ## install programs that some tests use, from Debian's packages (as root)
 	[ -z "$$missing" ] || { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; } > /dev/null
 
 demo: setup ## start PostgreSQL, S3 and Airflow, run the flights report, fill out/, stop
-	@$(BIN)/python -m quire.local_stack demo
+	@$(BIN)/python -m quire.dev_stack demo
 
 up: setup ## start PostgreSQL, S3 and Airflow on this machine and keep them running
-	@$(BIN)/python -m quire.local_stack up
+	@$(BIN)/python -m quire.dev_stack up
 
 down: setup ## stop what `make up` started
-	@$(BIN)/python -m quire.local_stack down
+	@$(BIN)/python -m quire.dev_stack down
 
 test: setup ## run every test against real PostgreSQL, S3 and Airflow
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup

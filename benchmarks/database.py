@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from quire.local_stack.postgres_server import PostgresServer
-from quire.local_stack.s3_server import S3Server
+from quire.dev_stack.postgres_server import PostgresServer
+from quire.dev_stack.s3_server import S3Server
 
 from benchmarks.lineitem import load_lineitem
 from benchmarks.places import FOLDER

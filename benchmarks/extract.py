@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from quire.local_stack.postgres_server import program
+from quire.dev_stack.postgres_server import program
 
 from benchmarks.database import BUCKET, lineitem_servers
 from benchmarks.days import FIRST, STOP, query_of

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-from quire.local_stack.postgres_server import PostgresServer, program
+from quire.dev_stack.postgres_server import PostgresServer, program
 from quire.postgres.tracking.installation import track, untrack
 from quire.report.definition import ReportDefinition
 

@@ -5,4 +5,4 @@ set -euo pipefail
 airflow db migrate
 airflow users create --role Admin --username "$QUIRE_ADMIN" --password "$QUIRE_ADMIN_PASSWORD" \
     --firstname Quire --lastname Administrator --email "$QUIRE_ADMIN@localhost"
-[ "${1:-}" != bucket ] || python -m quire.local_stack.containers bucket
+[ "${1:-}" != bucket ] || python -m quire.dev_stack.containers bucket

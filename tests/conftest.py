@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import boto3
 import pytest
-from quire.local_stack.flights import READER, load_flights
-from quire.local_stack.postgres_server import PostgresServer
-from quire.local_stack.s3_server import S3Server, ensure_bucket
+from quire.dev_stack.flights import READER, load_flights
+from quire.dev_stack.postgres_server import PostgresServer
+from quire.dev_stack.s3_server import S3Server, ensure_bucket
 from quire.object_store.s3_store import S3Store
 
 from tests.fast_mode import REASON, begin_fast_run, select_fast_tests

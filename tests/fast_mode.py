@@ -12,7 +12,7 @@ from hypothesis import settings
 
 FULL_EXAMPLES, FAST_EXAMPLES = 100, 25
 SERVER_PROGRAMS = {"chromium", "docker", "initdb", "pg_ctl", "postgres", "soffice", "weed"}
-SERVER_MODULES = {"airflow", "quire.local_stack"}  # started by ``python -m``
+SERVER_MODULES = {"airflow", "quire.dev_stack"}  # started by ``python -m``
 REASON = "a fast test cannot start a server or a desktop program: let it use the fixture `servers`"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import psycopg
 from psycopg.sql import SQL, Literal
-from quire.local_stack.postgres_server import PostgresServer
+from quire.dev_stack.postgres_server import PostgresServer
 
 from tests.postgres.tracking.tables import ask, run_sql
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from quire.local_stack.s3_server import SIGNING_KEYS
+from quire.dev_stack.s3_server import SIGNING_KEYS
 from quire.settings import CLONE
 
 STACKS = ("docker-compose.yaml", "docker-compose.own.yaml")

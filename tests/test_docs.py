@@ -44,7 +44,7 @@ EXAMPLES = {
 EXAMPLE_VARIABLES = {"AIRFLOW_CONN_SHOP_WRITER", "AIRFLOW_CONN_SHOP_SIGNING"}
 CONFIGURATION = "config_templates/config.yml"  # Airflow's options, with their defaults
 TOP_FOLDERS = "plugins|tests|dags|docs|include|benchmarks|containers|kubernetes|[.]ci|[.]github"
-WEBHOOK_PAGE = DOCS / "how-to" / "receive-webhooks.md"
+WEBHOOK_PAGE = DOCS / "how-to" / "ingest-webhooks.md"
 FIELDS = field_names()
 pages = pytest.mark.parametrize("page", PAGES, ids=identify)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from quire.memory import ARROW_VARIABLES, POLARS_VARIABLES
+from quire.memory_allocator import ARROW_VARIABLES, POLARS_VARIABLES
 from quire.settings import CLONE
 
 from tests.test_architecture import identify, sources
@@ -19,7 +19,7 @@ from tests.test_architecture import identify, sources
 READER = CLONE / "plugins" / "quire" / "settings.py"
 OS_NAMES = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv", "getlogin"}
 OF_THE_USER = {"expanduser", "expandvars", "home"}  # they read HOME and other variables
-ENTRY_POINTS = {"quire.__main__", "quire.local_stack.__main__"}
+ENTRY_POINTS = {"quire.__main__", "quire.dev_stack.__main__"}
 PROGRAM = """
 import decimal, gc, importlib, json, locale, logging, os, signal, socket, sys, threading, warnings
 others, own = json.load(sys.stdin)

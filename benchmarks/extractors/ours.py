@@ -12,7 +12,7 @@ from datetime import date
 
 import polars as pl  # noqa: F401 - plan would load it inside the measured time
 from quire.date_range import DatePartition
-from quire.memory import configure_process
+from quire.memory_allocator import configure_process
 from quire.object_store.s3_store import S3Store
 from quire.postgres import SourceSession
 from quire.report.catalog import find_definition

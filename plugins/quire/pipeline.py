@@ -11,12 +11,15 @@ from dataclasses import dataclass
 
 from quire.errors import DefinitionError
 from quire.object_store import Store
-from quire.partitions.cache import merge_partitions
-from quire.partitions.damaged_objects import retry_on_damage
-from quire.partitions.freshness import is_reusable
+from quire.partition_cache.cache import merge_partitions
+from quire.partition_cache.damaged_objects import retry_on_damage
+from quire.partition_cache.freshness import is_reusable
 from quire.postgres import SourceSession
-from quire.records.manifest import PublishedRun
-from quire.records.stage_records import (
+from quire.report.definition import ReportDefinition
+from quire.report.request import RunRequest
+from quire.resource_usage import TaskMeter, measure_task
+from quire.run_records.manifest import PublishedRun
+from quire.run_records.stage_records import (
     LaidOutRun,
     PlannedRun,
     RenderedFile,
@@ -26,9 +29,6 @@ from quire.records.stage_records import (
     StagedSummary,
     TaskUsage,
 )
-from quire.report.definition import ReportDefinition
-from quire.report.request import RunRequest
-from quire.resource_usage import TaskMeter, measure_task
 from quire.runs.leases import Lease, hold_lease
 
 SIGNAL_SECONDS = 0.2  # the main thread wakes up this often to handle signals that another thread received

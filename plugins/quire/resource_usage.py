@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from quire.memory import release_free_memory
-from quire.records.stage_records import RenderedFile, StagedPartition, StagedSummary, StatementUsage, TaskUsage
+from quire.memory_allocator import release_free_memory
+from quire.run_records.stage_records import RenderedFile, StagedPartition, StagedSummary, StatementUsage, TaskUsage
 
 logger = logging.getLogger(__name__)
 

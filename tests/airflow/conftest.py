@@ -11,14 +11,14 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from quire.local_stack.stack import LocalStack
+from quire.dev_stack.stack import LocalStack
 from quire.settings import CLONE
 
 from tests.airflow.mailbox import MAIL_LOGIN, MAIL_PASSWORD, REFUSED, SENDER, Mailbox
 from tests.airflow.portal import ADMIN, OUTSIDER, READER
+from tests.dev_stack.taken_ports import default_ports_taken
 from tests.events import write_report
-from tests.local_stack.taken_ports import default_ports_taken
-from tests.webhooks.shop import write_webhook
+from tests.inbound_webhooks.shop import write_webhook
 
 RECORDER = "tests.airflow.recording_notifier.RecordingNotifier"
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
@@ -93,7 +93,7 @@ def running_stack(
     }
     stack = LocalStack(tmp_path_factory.mktemp("stack"), fast=True, environment=environment)
     try:
-        with default_ports_taken():  # the stack of tests/local_stack, which may run at the same time, needs them
+        with default_ports_taken():  # the stack of tests/dev_stack, which may run at the same time, needs them
             stack.start()
         yield stack
     finally:

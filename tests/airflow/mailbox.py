@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
-from quire.local_stack.ports import LOOPBACK, free_port
+from quire.dev_stack.ports import LOOPBACK, free_port
 
 MAIL_LOGIN, MAIL_PASSWORD = "quire", "s3cr3t/mail word"
 SENDER = "reports@example.org"

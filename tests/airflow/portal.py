@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import httpx
-from quire.local_stack.stack import LocalStack
+from quire.dev_stack.stack import LocalStack
 
 ADMIN, READER, OUTSIDER = "admin", "reader", "outsider"
 HIDDEN = "flights"  # OUTSIDER has no access to it

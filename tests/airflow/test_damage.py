@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
-from quire.local_stack.airflow_runs import return_value, start_run, task_states
-from quire.local_stack.stack import LocalStack
+from quire.dev_stack.airflow_runs import return_value, start_run, task_states
+from quire.dev_stack.stack import LocalStack
 from quire.object_store.s3_store import S3Store
 from quire.runs.leases import lease_key
 from quire.runs.manifest_store import read_manifest

@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import httpx
-from quire.local_stack.airflow_runs import fail_run, return_value, run_state, start_run, task_states
-from quire.local_stack.stack import LocalStack
+from quire.dev_stack.airflow_runs import fail_run, return_value, run_state, start_run, task_states
+from quire.dev_stack.stack import LocalStack
 
 from tests.airflow.mailbox import MAIL_PASSWORD, SENDER, Mailbox
 from tests.airflow.portal import ask, program

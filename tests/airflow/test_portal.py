@@ -15,7 +15,7 @@ import httpx
 import psycopg
 import pytest
 from python_calamine import CalamineWorkbook
-from quire.local_stack.stack import SOURCE_DATABASE, LocalStack
+from quire.dev_stack.stack import SOURCE_DATABASE, LocalStack
 
 from tests.airflow.portal import ask, browser, program, show, wait
 from tests.workbooks import sheet_rows

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from quire.local_stack.stack import LocalStack
+from quire.dev_stack.stack import LocalStack
 
 from tests.airflow.portal import HIDDEN, OUTSIDER, READER, browser, program
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Page, ViewportSize, expect, sync_playwright
 from python_calamine import CalamineWorkbook
-from quire.local_stack.stack import SOURCE_DATABASE, LocalStack
+from quire.dev_stack.stack import SOURCE_DATABASE, LocalStack
 
 from tests.airflow.portal import ADMIN, password_of
 from tests.workbooks import sheet_rows

@@ -9,11 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
-from quire.local_stack.process_table import session_members
-from quire.local_stack.stack import LocalStack
+from quire.dev_stack.process_table import session_members
+from quire.dev_stack.stack import LocalStack
 from quire.object_store.s3_store import S3Store
-from quire.records.manifest import Manifest, manifest_key
-from quire.records.serialization import from_json
+from quire.run_records.manifest import Manifest, manifest_key
+from quire.run_records.serialization import from_json
 from quire.settings import StoreSettings
 
 from tests.airflow.portal import ask, program, wait

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
-from quire.local_stack.stack import LocalStack
+from quire.dev_stack.stack import LocalStack
 
 from tests.airflow.portal import ACTIVE, ask, program, wait
 

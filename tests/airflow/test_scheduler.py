@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx
 import psycopg
-from quire.local_stack.airflow_runs import return_value, run_state, start_run, task_states
-from quire.local_stack.stack import SOURCE_DATABASE, LocalStack
+from quire.dev_stack.airflow_runs import return_value, run_state, start_run, task_states
+from quire.dev_stack.stack import SOURCE_DATABASE, LocalStack
 from quire.runs.manifest_store import read_manifest
 from quire.runs.verify import verify_run
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from quire.local_stack.stack import LocalStack
+from quire.dev_stack.stack import LocalStack
 
 LOOPBACK = "0100007F"
 LISTENING = "0A"

@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 import psycopg
-from quire.local_stack.airflow_runs import return_value, start_run, task_states
-from quire.local_stack.stack import SOURCE_DATABASE, LocalStack
+from quire.dev_stack.airflow_runs import return_value, start_run, task_states
+from quire.dev_stack.stack import SOURCE_DATABASE, LocalStack
 from quire.runs.leases import lease_key
 from quire.runs.verify import verify_run
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx
-from quire.local_stack.stack import SOURCE_DATABASE, LocalStack
-from quire.webhooks.delivery_tables import install_tables
-from quire.webhooks.webhook_files import find_webhook
+from quire.dev_stack.stack import SOURCE_DATABASE, LocalStack
+from quire.inbound_webhooks.delivery_tables import install_tables
+from quire.inbound_webhooks.webhook_files import find_webhook
 
+from tests.inbound_webhooks.shop import CLIENT_OPTIONS, SECRET, TABLE, body_of, sign
 from tests.postgres.tracking.tables import ask, run_sql
-from tests.webhooks.shop import CLIENT_OPTIONS, SECRET, TABLE, body_of, sign
 
 
 def test_delivery_uses_airflow_connections_and_needs_no_sign_in(

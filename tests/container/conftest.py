@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from quire.local_stack.ports import free_ports
+from quire.dev_stack.ports import free_ports
 from quire.settings import CLONE
 
 from tests.container import engine, standins

@@ -11,7 +11,7 @@ from quire.object_store.s3_store import S3Store
 from quire.settings import StoreSettings
 
 from tests.container.stack import ContainerStack
-from tests.local_stack import strangers
+from tests.dev_stack import strangers
 
 pytestmark = pytest.mark.container
 S3, S3_GRPC = 8333, 18333

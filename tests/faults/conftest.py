@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from quire.local_stack.postgres_server import PostgresServer
-from quire.local_stack.s3_server import S3Server
+from quire.dev_stack.postgres_server import PostgresServer
+from quire.dev_stack.s3_server import S3Server
 
 from tests.faults.matrix import Matrix
 from tests.faults.world import World

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from quire.local_stack.ports import LOOPBACK, free_port
+from quire.dev_stack.ports import LOOPBACK, free_port
 
 from tests.faults.http_messages import Message, read_request, read_response
 

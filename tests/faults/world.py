@@ -11,8 +11,8 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import psycopg
-from quire.local_stack.postgres_server import PostgresServer
-from quire.local_stack.s3_server import S3Server
+from quire.dev_stack.postgres_server import PostgresServer
+from quire.dev_stack.s3_server import S3Server
 from quire.object_store.s3_store import S3Store
 
 from tests.faults.buckets import empty, keys_of, read_object

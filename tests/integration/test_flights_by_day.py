@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 import yaml
-from quire.local_stack.flights import load_flights
-from quire.local_stack.s3_server import S3Server
+from quire.dev_stack.flights import load_flights
+from quire.dev_stack.s3_server import S3Server
 from quire.object_store.s3_store import S3Store
 from quire.settings import CLONE
 

@@ -15,9 +15,9 @@ import pytest
 from quire.errors import IntegrityError
 from quire.notifications.headline_totals import summary_totals
 from quire.object_store.s3_store import S3Store
-from quire.records.manifest import Manifest
-from quire.records.stage_records import StagedSummary
 from quire.report.definition import ReportDefinition
+from quire.run_records.manifest import Manifest
+from quire.run_records.stage_records import StagedSummary
 
 KEY = "partitions/sales/summary.parquet"
 MEASURES: dict[str, dict[str, Any]] = {

@@ -15,13 +15,13 @@ from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store.commit_records import MANIFEST_LIMITS, PARTITION_LIMITS, write_once
 from quire.object_store.s3_store import S3Store
 from quire.object_store.store import MAX_RECORD_BYTES
-from quire.partitions.cache import find_cached_partition
-from quire.records.manifest import manifest_key
-from quire.records.serialization import to_json
+from quire.partition_cache.cache import find_cached_partition
+from quire.run_records.manifest import manifest_key
+from quire.run_records.serialization import to_json
 from quire.runs.manifest_store import find_manifest, load_manifest
 from quire.settings import CLONE
 
-from tests.records.test_records import MANIFEST
+from tests.run_records.test_records import MANIFEST
 
 KEY = manifest_key(MANIFEST.report, MANIFEST.run)
 

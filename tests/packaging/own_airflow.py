@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from quire.local_stack.airflow_servers import AirflowServer
-from quire.local_stack.environment import own_environment
+from quire.dev_stack.airflow_servers import AirflowServer
+from quire.dev_stack.environment import own_environment
 from quire.settings import CLONE
 
 UV = str(Path(sys.executable).with_name("uv"))

@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 from python_calamine import CalamineWorkbook
-from quire.local_stack.airflow_runs import component_health, dag_ids
-from quire.local_stack.airflow_servers import AirflowServer
-from quire.local_stack.postgres_server import PostgresServer
-from quire.local_stack.s3_server import S3Server
+from quire.dev_stack.airflow_runs import component_health, dag_ids
+from quire.dev_stack.airflow_servers import AirflowServer
+from quire.dev_stack.postgres_server import PostgresServer
+from quire.dev_stack.s3_server import S3Server
 from quire.object_store.s3_store import S3Store
 
 from tests.events import ROWS, fill_events

@@ -56,7 +56,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plugins(tmp_path: Path) -> Path:
     """A copy of the clone's plugins folder."""
     folder = tmp_path / "plugins"
-    shutil.copytree(CLONE / "plugins", folder, ignore=shutil.ignore_patterns("__pycache__", "local_stack"))
+    shutil.copytree(CLONE / "plugins", folder, ignore=shutil.ignore_patterns("__pycache__", "dev_stack"))
     return folder
 
 

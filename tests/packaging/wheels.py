@@ -10,7 +10,7 @@ from pathlib import Path
 from quire.settings import CLONE
 
 PACKAGE = CLONE / "plugins" / "quire"
-CLONE_ONLY = PACKAGE / "local_stack"
+CLONE_ONLY = PACKAGE / "dev_stack"
 
 
 def build_wheel(folder: Path) -> Path:

@@ -16,8 +16,8 @@ from quire.pipeline import run_report
 from quire.portal import command_line_runs as module
 from quire.portal.command_line_runs import command_line_runs
 from quire.portal.manifest_cache import _CACHE
-from quire.records.manifest import Manifest, manifest_key
 from quire.report.definition import ReportDefinition
+from quire.run_records.manifest import Manifest, manifest_key
 from quire.runs.manifest_store import load_manifest
 
 from tests.events import events_report, fill_events, request_of, session_of

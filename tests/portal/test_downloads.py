@@ -18,9 +18,9 @@ from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.portal.archives import archive_bytes, stream_archive
 from quire.portal.manifest_cache import _CACHE
-from quire.records.manifest import Manifest
-from quire.records.stage_records import RenderedFile
 from quire.report.definition import ReportDefinition, report
+from quire.run_records.manifest import Manifest
+from quire.run_records.stage_records import RenderedFile
 
 from tests.events import events_report, fill_events, request_of, session_of
 from tests.portal.in_process import READ, Portal, mounted, open_portal, serve

@@ -15,7 +15,7 @@ from quire.object_store.commit_records import MANIFEST_LIMITS, write_once
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.portal.run_contents import MAX_WARNINGS
-from quire.records.manifest import Manifest, manifest_key
+from quire.run_records.manifest import Manifest, manifest_key
 from quire.runs import manifest_store
 
 from tests.events import events_report, fill_events, request_of, session_of

@@ -8,8 +8,8 @@ from datetime import date
 
 from quire.object_store.s3_store import S3Store
 from quire.portal.manifest_cache import _CACHE, MAX_CACHE_BYTES, cached_manifest, estimate_memory
-from quire.records.manifest import Manifest, ManifestPartition, manifest_key
-from quire.records.serialization import to_json
+from quire.run_records.manifest import Manifest, ManifestPartition, manifest_key
+from quire.run_records.serialization import to_json
 
 PARTITIONS = 2_000
 

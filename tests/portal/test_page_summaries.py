@@ -23,12 +23,12 @@ from quire.portal.access import Caller, ReportAccess
 from quire.portal.manifest_cache import _CACHE
 from quire.portal.page_summaries import NOT_READY, UNAVAILABLE, UNREADABLE, PageSummaries, load_summaries
 from quire.portal.work_queue import WorkQueue
-from quire.records.manifest import Manifest, manifest_key
-from quire.records.serialization import to_json
-from quire.records.stage_records import StagedSummary
 from quire.report.definition import ReportDefinition
-from quire.sheets import page_tables
-from quire.sheets.page_tables import SummaryTable, summary_tables
+from quire.run_records.manifest import Manifest, manifest_key
+from quire.run_records.serialization import to_json
+from quire.run_records.stage_records import StagedSummary
+from quire.tables_and_charts import page_tables
+from quire.tables_and_charts.page_tables import SummaryTable, summary_tables
 
 from tests.events import MADE_AT, ZONE, events_report
 from tests.portal.in_process import Portal, open_portal

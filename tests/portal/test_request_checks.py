@@ -12,8 +12,8 @@ import httpx
 import pytest
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from fastapi import FastAPI, Request
-from quire.airflow_api.client import AirflowApi
-from quire.airflow_api.transports import InProcessTransport
+from quire.airflow_client.client import AirflowApi
+from quire.airflow_client.transports import InProcessTransport
 from quire.errors import ParameterError
 from quire.object_store.s3_store import S3Store
 from quire.portal import request_checks

@@ -11,7 +11,7 @@ from quire.airflow_dag.sealing import Sealer
 from quire.date_range import DatePartition
 from quire.object_store.s3_store import S3Store
 from quire.portal import command_line_runs, run_outcomes
-from quire.records.stage_records import PartitionStatistics, RowSlice, StagedPartition, WorkbookShard
+from quire.run_records.stage_records import PartitionStatistics, RowSlice, StagedPartition, WorkbookShard
 
 from tests.events import events_report
 from tests.portal.in_process import open_portal

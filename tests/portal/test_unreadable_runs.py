@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, HTTPException, Request
-from quire.airflow_api import client as airflow_api
-from quire.airflow_api.client import AirflowApi, NotFoundError
-from quire.airflow_api.transports import InProcessTransport
+from quire.airflow_client import client as airflow_api
+from quire.airflow_client.client import AirflowApi, NotFoundError
+from quire.airflow_client.transports import InProcessTransport
 from quire.object_store.s3_store import S3Store
 from quire.portal import command_line_runs, run_outcomes, runs
 from quire.portal.command_line_runs import CommandLineRun

@@ -17,9 +17,9 @@ from quire.object_store.s3_store import S3Store
 from quire.portal import downloads, zip_transfers
 from quire.portal.manifest_cache import _CACHE
 from quire.portal.zip_transfers import Transfers
-from quire.records.manifest import Manifest, manifest_key
-from quire.records.serialization import to_json
-from quire.records.stage_records import RenderedFile
+from quire.run_records.manifest import Manifest, manifest_key
+from quire.run_records.serialization import to_json
+from quire.run_records.stage_records import RenderedFile
 
 from tests.events import MADE_AT, ZONE, events_report
 from tests.portal.in_process import mounted, open_portal_of_many, serve

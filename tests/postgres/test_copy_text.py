@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
+from quire.dev_stack.postgres_server import PostgresServer
 from quire.errors import QueryError
-from quire.local_stack.postgres_server import PostgresServer
 from quire.postgres.copy_text import BLOCK_BYTES
 
 from tests.postgres.test_arrow_types import store

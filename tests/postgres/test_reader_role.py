@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from psycopg import errors
 from psycopg.sql import SQL, Identifier
-from quire.local_stack.flights import HARDENING, READER, READER_ROLE, reader_role_statements
-from quire.local_stack.postgres_server import PostgresServer, program
+from quire.dev_stack.flights import HARDENING, READER, READER_ROLE, reader_role_statements
+from quire.dev_stack.postgres_server import PostgresServer, program
 from quire.postgres import open_transaction
 
 from tests.events import fill_events, session_of

@@ -8,8 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from quire.cli.check import check_query
-from quire.local_stack.flights import READER, reader_role_statements
-from quire.local_stack.postgres_server import PostgresServer
+from quire.dev_stack.flights import READER, reader_role_statements
+from quire.dev_stack.postgres_server import PostgresServer
 from quire.postgres import open_transaction
 
 from tests.events import events_report, fill_events, session_of

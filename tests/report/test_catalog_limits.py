@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from quire.errors import DefinitionError
+from quire.inbound_webhooks.webhook_files import find_webhook
 from quire.report.catalog import load_catalog, query_file
 from quire.report.catalog.text_file import MAX_QUERY_BYTES
 from quire.report.catalog.yaml_document import MAX_LISTED_PROBLEMS, read_document
 from quire.report.catalog.yaml_limits import MAX_DEPTH, MAX_VALUES
 from quire.report.definition.parameter import MAX_ENUM_VALUES
-from quire.webhooks.webhook_files import find_webhook
 
 REPORT = "source: {sql: x.sql, time_column: at}\npartition: day\n"
 SQL = "SELECT now() AS at WHERE now() >= %(start)s AND now() < %(end)s"

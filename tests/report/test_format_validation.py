@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
-from quire.format_codes.validation import problem_of
+from quire.number_formats.validation import problem_of
 from quire.report.definition import Column, Measure
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from quire.errors import IntegrityError
 from quire.object_store.s3_store import S3Store
-from quire.records.manifest import manifest_key
 from quire.report.definition import ReportDefinition
+from quire.run_records.manifest import manifest_key
 from quire.runs.verify import verify_run
 
 from tests.events import events_report, fill_events

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from quire.errors import ParameterError
 from quire.object_store.s3_store import S3Store
-from quire.records.manifest import Manifest, ManifestPartition, manifest_key
-from quire.records.serialization import to_json
-from quire.records.stage_records import RenderedFile
+from quire.run_records.manifest import Manifest, ManifestPartition, manifest_key
+from quire.run_records.serialization import to_json
+from quire.run_records.stage_records import RenderedFile
 from quire.runs.verify import READ_BYTES, verify_run
 
 START, END = dt.date(2013, 1, 1), dt.date(2013, 1, 31)

@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 import polars as pl
 import psycopg
 import pytest
+from quire.aggregation.measures import summarize
 from quire.errors import QueryError
 from quire.object_store.s3_store import S3Store
-from quire.records.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
+from quire.run_records.stage_records import RunPlan, StagedPartition
 from quire.stages.aggregate import aggregate_summaries
 from quire.stages.extract import extract_partitions
 from quire.stages.plan import plan_partitions
-from quire.summaries.measures import summarize
 
 from tests.events import ZONE, events_report, fill_events, fill_many_events, request_of, session_of
 from tests.faults.http_messages import Message

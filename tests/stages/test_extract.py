@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from quire.date_range import DatePartition
+from quire.dev_stack.postgres_server import PostgresServer
 from quire.errors import IntegrityError, MisplacedRowsError, QueryError, StoreRefusedError
-from quire.local_stack.postgres_server import PostgresServer
 from quire.object_store.s3_store import S3Store
-from quire.records.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
+from quire.run_records.stage_records import RunPlan, StagedPartition
 from quire.stages.extract import extract_partitions
 from quire.stages.plan import plan_partitions
 

@@ -16,8 +16,8 @@ from quire.errors import IntegrityError, StoreUnavailableError
 from quire.object_store import CONTENT_TYPES, Upload
 from quire.object_store.s3_store import S3Store
 from quire.postgres.arrow_types import storage_schema
-from quire.records.stage_records import LaidOutRun, RunPlan, SourceColumn, StagedPartition, WorkbookShard
 from quire.report.definition import ReportDefinition
+from quire.run_records.stage_records import LaidOutRun, RunPlan, SourceColumn, StagedPartition, WorkbookShard
 from quire.stages.layout import layout_run
 from quire.stages.render import render_workbooks
 

@@ -8,7 +8,7 @@ from airflow.sdk import BaseOperatorLink, Context
 from airflow.sdk.configuration import conf
 
 from quire.errors import ReportError
-from quire.urls import run_path
+from quire.portal_urls import run_path
 
 FAILURE = "failure"
 FAILURE_KIND = "failure_kind"  # the name of the error's class in quire.errors

@@ -9,9 +9,9 @@ from quire.errors import DamagedObjectError
 from quire.object_store import Store
 from quire.pipeline import run_report
 from quire.postgres import SourceSession
-from quire.records.manifest import PublishedRun
-from quire.records.stage_records import RenderedFile, StagedRun, StagedSummary, TaskUsage
 from quire.report.definition import ReportDefinition
+from quire.run_records.manifest import PublishedRun
+from quire.run_records.stage_records import RenderedFile, StagedRun, StagedSummary, TaskUsage
 from quire.stages.publish import publish_run
 
 logger = logging.getLogger(__name__)

@@ -13,10 +13,10 @@ from quire.airflow_dag.operator_links import RunPageLink
 from quire.airflow_dag.task_decorator import own_task
 from quire.airflow_dag.xcom import PUBLISH, Handover, current_request
 from quire.notifications import RunResult
-from quire.partitions.freshness import detects_changes, is_reusable
-from quire.records.serialization import from_json, to_json
-from quire.records.stage_records import RenderedFile, StagedSummary
+from quire.partition_cache.freshness import detects_changes, is_reusable
 from quire.report.definition import ReportDefinition, StageName
+from quire.run_records.serialization import from_json, to_json
+from quire.run_records.stage_records import RenderedFile, StagedSummary
 from quire.settings import include_folder, pod_template
 
 EXTRACT_TIMEOUTS = 8  # times source.timeout, which is ample for a task with many small partitions

@@ -18,8 +18,10 @@ from quire.date_range import DatePartition
 from quire.errors import DamagedObjectError, ReportError
 from quire.notifications import RunResult
 from quire.object_store import Store
-from quire.partitions.cache import merge_partitions
-from quire.records.stage_records import (
+from quire.partition_cache.cache import merge_partitions
+from quire.report.definition import ReportDefinition, StageName
+from quire.report.request import RunRequest, request_from_conf
+from quire.run_records.stage_records import (
     LaidOutRun,
     PlannedRun,
     RenderedFile,
@@ -30,8 +32,6 @@ from quire.records.stage_records import (
     TaskUsage,
     WorkbookShard,
 )
-from quire.report.definition import ReportDefinition, StageName
-from quire.report.request import RunRequest, request_from_conf
 
 if TYPE_CHECKING:
     from quire.resource_usage import StatementLog, TaskMeter

@@ -12,8 +12,10 @@ import typer
 from typer.exceptions import TyperException
 
 from quire.errors import DefinitionError, NoConnectionError, ParameterError, ReportError, UsageError
-from quire.formatting import format_count, format_size
-from quire.memory import configure_process
+from quire.human_readable import format_count, format_size
+from quire.inbound_webhooks.commands import app as hooks_app
+from quire.inbound_webhooks.commands import check_webhooks, exit_on_errors
+from quire.memory_allocator import configure_process
 from quire.report.catalog import find_definition, load_catalog
 from quire.report.definition import Notifier
 from quire.report.definition.source import SOURCE_CONNECTION
@@ -24,8 +26,6 @@ from quire.settings import (
     owner_url,
     source_url,
 )
-from quire.webhooks.commands import app as hooks_app
-from quire.webhooks.commands import check_webhooks, exit_on_errors
 
 if TYPE_CHECKING:
     from quire.object_store.s3_store import S3Store

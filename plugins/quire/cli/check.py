@@ -6,21 +6,21 @@ import uuid
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from quire.aggregation.measure_expression import parse_expression
+from quire.aggregation.result_columns import check_columns
 from quire.date_range import DateRange
 from quire.errors import error_context
-from quire.partitions.freshness import ensure_tables_tracked
+from quire.partition_cache.freshness import ensure_tables_tracked
 from quire.postgres import SourceSession, open_transaction
 from quire.postgres.arrow_types import numeric_scale
 from quire.postgres.partition_query import bound_query, query_columns
 from quire.postgres.query_hints import query_advice
 from quire.postgres.search_path import search_path_advice
 from quire.postgres.tracking.coverage import unlisted_tables
-from quire.records.stage_records import SourceColumn
 from quire.report.definition import Parameter, ReportDefinition
 from quire.report.request import RunRequest
+from quire.run_records.stage_records import SourceColumn
 from quire.settings import has_mail_connection, mail_variable
-from quire.summaries.measure_expression import parse_expression
-from quire.summaries.result_columns import check_columns
 
 SAMPLES = {"string": "", "integer": 0, "number": 0.0, "boolean": False, "date": "2000-01-01"}
 

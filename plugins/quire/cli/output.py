@@ -7,11 +7,11 @@ from typing import Any
 
 import typer
 
-from quire.formatting import format_count, format_duration, format_period, format_size
+from quire.human_readable import format_count, format_duration, format_period, format_size
 from quire.object_store import Store
 from quire.pipeline import PipelineResult
-from quire.records.serialization import to_json
 from quire.report.definition import ReportDefinition
+from quire.run_records.serialization import to_json
 from quire.runs.file_names import is_summary
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quire.formatting import format_count, format_parameter, format_period, format_size, truncate
+from quire.human_readable import format_count, format_parameter, format_period, format_size, truncate
+from quire.portal_urls import archive_path, file_path, run_path
 from quire.report.definition import ReportDefinition, default_title
 from quire.report.request import RunRequest
-from quire.urls import archive_path, file_path, run_path
 
 MAX_FILES = 10
 MAX_WARNINGS = 5

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from quire.format_codes import format_value
+from quire.number_formats import format_value
 from quire.object_store import Store
-from quire.records.manifest import Manifest
 from quire.report.definition import ReportDefinition
 from quire.report.definition.summary import Aggregation
-from quire.sheets.page_tables import has_all_columns, has_summaries, sheet_formats
-from quire.sheets.summary_limits import small_summary_sheets
+from quire.run_records.manifest import Manifest
+from quire.tables_and_charts.page_tables import has_all_columns, has_summaries, sheet_formats
+from quire.tables_and_charts.summary_limits import small_summary_sheets
 from quire.xlsx.cell_values import to_cell_value
 
 # Combines the values of all groups; means and medians cannot be combined.

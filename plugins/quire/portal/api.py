@@ -37,8 +37,8 @@ from quire.portal.views import (
     RunDetails,
     RunView,
 )
+from quire.portal_urls import run_path
 from quire.runs.leases import release_lease
-from quire.urls import run_path
 
 logger = logging.getLogger(__name__)
 

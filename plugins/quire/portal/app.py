@@ -10,14 +10,14 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException as StarletteError
 
 from quire import __version__
-from quire.airflow_api.client import NotFoundError, RefusedError
+from quire.airflow_client.client import NotFoundError, RefusedError
 from quire.errors import ReportError
 from quire.portal import api, downloads, pages
 from quire.portal.dependencies import base_path
 from quire.portal.error_messages import explain
 from quire.portal.run_requests import BusyError, PausedError, QuotaError
 from quire.portal.work_queue import SupersededError
-from quire.urls import PREFIX
+from quire.portal_urls import PREFIX
 
 SECURITY_HEADERS = {
     # no resources from other origins; only Airflow's own pages may frame the portal

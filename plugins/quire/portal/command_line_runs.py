@@ -16,7 +16,7 @@ from cachetools import LRUCache, TTLCache, cached
 from quire.errors import IntegrityError, StoreRefusedError
 from quire.object_store import Store
 from quire.object_store.commit_records import map_concurrently
-from quire.records.manifest import RUN_KEY, Manifest, manifest_key
+from quire.run_records.manifest import RUN_KEY, Manifest, manifest_key
 from quire.runs.manifest_store import load_manifest
 
 logger = logging.getLogger(__name__)

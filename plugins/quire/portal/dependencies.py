@@ -9,8 +9,8 @@ from fastapi import Depends, Request
 
 from quire.airflow_dag.connections import open_store
 from quire.object_store.s3_store import S3Store
+from quire.portal_urls import PREFIX
 from quire.settings import StoreSettings
-from quire.urls import PREFIX
 
 
 @lru_cache(maxsize=4)

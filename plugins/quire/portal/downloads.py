@@ -22,14 +22,14 @@ from quire.portal.dependencies import BaseDep, StoreDep
 from quire.portal.manifest_cache import cached_manifest
 from quire.portal.request_checks import request_run, validate_request
 from quire.portal.zip_transfers import Transfer, Transfers, TransferSlot
-from quire.records.manifest import RUN_KEY, Manifest
-from quire.records.stage_records import RenderedFile
+from quire.portal_urls import run_path
 from quire.report.catalog import find_definition
 from quire.report.definition.delivery import Delivery
 from quire.report.definition.workbook import FILE_FORMATS
+from quire.run_records.manifest import RUN_KEY, Manifest
+from quire.run_records.stage_records import RenderedFile
 from quire.runs.file_names import is_summary, range_name
 from quire.settings import include_folder
-from quire.urls import run_path
 
 router = APIRouter(prefix="/reports/{report}/published", tags=["files"])
 _TRANSFERS = Transfers()

@@ -10,9 +10,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteError
 
 from quire import errors
-from quire.airflow_api.client import NotFoundError, RefusedError
+from quire.airflow_client.client import NotFoundError, RefusedError
 from quire.errors import TransientError, UsageError
-from quire.formatting import truncate
+from quire.human_readable import truncate
 from quire.portal.run_requests import BusyError, QuotaError
 from quire.portal.work_queue import SupersededError
 from quire.report.definition import Owner

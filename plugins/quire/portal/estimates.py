@@ -19,7 +19,7 @@ from quire.portal.work_queue import Deadline, WorkUnavailableError
 from quire.postgres import SourceSession, SourceTransaction, open_transaction
 from quire.postgres.keepalive import with_defaults
 from quire.postgres.partition_query import bound_query, query_columns
-from quire.records.stage_records import PlannedRun, SourceColumn
+from quire.run_records.stage_records import PlannedRun, SourceColumn
 from quire.stages.plan import plan_partitions
 
 MAX_PARTITIONS = 500  # to look up in the store; a range with more is estimated by the planner alone

@@ -10,7 +10,7 @@ from typing import Any
 from cachetools import TTLCache, cached
 
 from quire.object_store import Store
-from quire.records.manifest import Manifest
+from quire.run_records.manifest import Manifest
 from quire.runs.manifest_store import read_manifest
 
 MAX_CACHE_BYTES = 64 * 1024 * 1024  # per process; a manifest of 20,000 partitions takes about 25 MB

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
-from quire.formatting import format_count, format_duration, format_parameter, format_size, format_time
+from quire.human_readable import format_count, format_duration, format_parameter, format_size, format_time
 
 AGES = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3_600), ("minute", 60))
 

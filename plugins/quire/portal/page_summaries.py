@@ -23,10 +23,10 @@ from quire.portal.access import ReportAccess
 from quire.portal.deadline_store import DeadlineStore
 from quire.portal.manifest_cache import estimate_memory
 from quire.portal.work_queue import Deadline, WorkQueue, WorkUnavailableError
-from quire.records.manifest import Manifest
-from quire.records.serialization import digest
 from quire.report.definition import ReportDefinition
-from quire.sheets.page_tables import SummaryTable, summary_tables
+from quire.run_records.manifest import Manifest
+from quire.run_records.serialization import digest
+from quire.tables_and_charts.page_tables import SummaryTable, summary_tables
 
 logger = logging.getLogger(__name__)
 

@@ -34,7 +34,7 @@ from quire.portal.reports import list_broken_reports, list_reports, parameter_ti
 from quire.portal.request_checks import request_run, validate_request
 from quire.portal.run_queues import read_run, read_run_list
 from quire.portal.run_requests import BusyError, PausedError, QuotaError
-from quire.urls import PREFIX, run_path
+from quire.portal_urls import PREFIX, run_path
 
 router = APIRouter(include_in_schema=False)
 FOLDER = Path(__file__).parent

@@ -7,10 +7,10 @@ from anyio.to_thread import run_sync
 from quire.portal.access import Caller, ReportAccess, is_authorized
 from quire.portal.run_requests import presets
 from quire.portal.views import BrokenReportView, LimitsView, OwnerView, ParameterView, ReportView
+from quire.portal_urls import report_path
 from quire.report.catalog import Catalog, load_catalog
 from quire.report.definition import ReportDefinition
 from quire.settings import include_folder
-from quire.urls import report_path
 
 
 async def read_catalog() -> Catalog:

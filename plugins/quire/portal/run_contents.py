@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from quire.formatting import format_count, truncate
+from quire.human_readable import format_count, truncate
 from quire.portal.views import FileView, StageView
-from quire.records.manifest import Manifest
-from quire.records.stage_records import TaskUsage
+from quire.portal_urls import archive_path, file_path
+from quire.run_records.manifest import Manifest
+from quire.run_records.stage_records import TaskUsage
 from quire.runs.file_names import is_summary
-from quire.urls import archive_path, file_path
 
 MAX_WARNINGS = 100  # per run
 MAX_WARNING_LENGTH = 2_000

@@ -13,14 +13,14 @@ from typing import Any
 from cachetools import TTLCache
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
-from quire.airflow_api.client import AirflowApi, NotFoundError, RefusedError
+from quire.airflow_client.client import AirflowApi, NotFoundError, RefusedError
 from quire.airflow_dag.xcom import NOTIFY, PUBLISH, is_published
-from quire.formatting import truncate
+from quire.human_readable import truncate
 from quire.portal.error_messages import MAX_MESSAGE_LENGTH
 from quire.portal.run_progress import load_failure, load_progress
 from quire.portal.run_requests import OVER
 from quire.portal.views import ProgressView, RunState
-from quire.records.manifest import RUN_KEY
+from quire.run_records.manifest import RUN_KEY
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from quire.portal.access import ReportAccess
 from quire.portal.runs import MAX_MANIFESTS, RunList, list_runs, show_run
 from quire.portal.views import RunDetails
 from quire.portal.work_queue import TurnQueue
-from quire.records.manifest import Manifest
+from quire.run_records.manifest import Manifest
 
 CLIENT_DISCONNECTED = 499  # no client reads this response
 MAX_LISTS = 8

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from quire.airflow_api.client import AirflowApi, NotFoundError, RefusedError, is_run_id
+from quire.airflow_client.client import AirflowApi, NotFoundError, RefusedError, is_run_id
 from quire.airflow_dag.xcom import NOTIFY, UNREACHED
 from quire.errors import IntegrityError, ReportError, StoreRefusedError, StoreUnavailableError
-from quire.formatting import truncate
+from quire.human_readable import truncate
 from quire.object_store import Store
 from quire.portal.access import Caller
 from quire.portal.command_line_runs import RUN_ID, CommandLineRun, command_line_runs, merge_page
@@ -24,11 +24,11 @@ from quire.portal.run_requests import parse_run_conf
 from quire.portal.unreadable_runs import unreadable_view
 from quire.portal.views import RunDetails, RunView
 from quire.portal.work_queue import InThread, WorkUnavailableError
-from quire.records.manifest import Manifest
+from quire.portal_urls import run_path
 from quire.report.definition import ReportDefinition
 from quire.report.definition.workbook import FILE_FORMATS
+from quire.run_records.manifest import Manifest
 from quire.runs.file_names import is_summary
-from quire.urls import run_path
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any
 from quire.portal.command_line_runs import CommandLineRun
 from quire.portal.run_outcomes import RunOutcome
 from quire.portal.views import RunState, RunView
-from quire.urls import run_path
+from quire.portal_urls import run_path
 
 UNREADABLE = "This run cannot be displayed. Contact your Airflow administrator."
 

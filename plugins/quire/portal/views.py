@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from quire.formatting import format_count
+from quire.human_readable import format_count
 
 RunState = Literal["waiting", "running", "done", "failed", "cancelled"]
 

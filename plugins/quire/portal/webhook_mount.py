@@ -23,6 +23,6 @@ def webhook_apps() -> list[dict[str, Any]]:
 def create_mounted_app() -> Starlette:
     """Returns the webhook app, which uses Airflow's connections."""
     from quire.airflow_dag.connections import connection_address, connection_password
-    from quire.webhooks.delivery_app import create_webhook_app
+    from quire.inbound_webhooks.delivery_app import create_webhook_app
 
     return create_webhook_app(include_folder(), address=connection_address, password=connection_password)

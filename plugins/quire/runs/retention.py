@@ -17,10 +17,10 @@ from quire.errors import IntegrityError
 from quire.object_store import Store, StoredObject
 from quire.object_store.commit_records import Record, find_record, folder_of
 from quire.object_store.probe import PROBES
-from quire.partitions.cache import ensure_own_folder
-from quire.records.manifest import manifest_key
-from quire.records.stage_records import PartialSummaries, StagedPartition
+from quire.partition_cache.cache import ensure_own_folder
 from quire.report.definition import ReportDefinition
+from quire.run_records.manifest import manifest_key
+from quire.run_records.stage_records import PartialSummaries, StagedPartition
 from quire.runs.leases import LEASES, ActiveRun, active_runs
 from quire.runs.manifest_store import load_manifest
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from quire.object_store import Store
-from quire.records.serialization import digest
-from quire.records.stage_records import RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
+from quire.run_records.serialization import digest
+from quire.run_records.stage_records import RunPlan, StagedPartition
 from quire.runs.manifest_store import find_manifest
 
 RENDERER = 7  # increment when the same rows would produce different files

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from quire.aggregation.measures import finish_groups, merge_groups, partial_schema, summarize
+from quire.aggregation.parquet_scan import collect_all, scan_rows
+from quire.aggregation.partial_summaries import mergeable_summaries, put_frame, read_partials
 from quire.errors import error_context
 from quire.object_store import Store
-from quire.partitions.freshness import is_reusable
-from quire.records.stage_records import RunPlan, StagedPartition, StagedSummary
+from quire.partition_cache.freshness import is_reusable
 from quire.report.definition import ReportDefinition, Summary
-from quire.summaries.measures import finish_groups, merge_groups, partial_schema, summarize
-from quire.summaries.parquet_scan import collect_all, scan_rows
-from quire.summaries.partial_summaries import mergeable_summaries, put_frame, read_partials
+from quire.run_records.stage_records import RunPlan, StagedPartition, StagedSummary
 
 logger = logging.getLogger(__name__)
 

@@ -13,26 +13,26 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from quire.aggregation.partial_summaries import ensure_partials, mergeable_summaries, store_partials
+from quire.csv_and_parquet.row_groups import cut_row_groups, write_row_groups
 from quire.date_range import DatePartition
 from quire.errors import IntegrityError, QueryError, error_context
-from quire.flat_files.row_groups import cut_row_groups, write_row_groups
-from quire.memory import map_large_blocks
+from quire.memory_allocator import map_large_blocks
 from quire.object_store import Store, Upload
 from quire.object_store.commit_records import commit_once
-from quire.partitions.cache import find_cached_partition, partition_folder
-from quire.partitions.damaged_objects import retry_on_damage
-from quire.partitions.freshness import ensure_consistent_read, freshness_token_reader, is_reusable
-from quire.partitions.row_check import RowCheck
-from quire.partitions.source_digest import read_source_digest
+from quire.partition_cache.cache import find_cached_partition, partition_folder
+from quire.partition_cache.damaged_objects import retry_on_damage
+from quire.partition_cache.freshness import ensure_consistent_read, freshness_token_reader, is_reusable
+from quire.partition_cache.row_check import RowCheck
+from quire.partition_cache.source_digest import read_source_digest
 from quire.postgres import SourceSession, SourceTransaction, open_transaction
 from quire.postgres.arrow_types import storage_schema
 from quire.postgres.partition_query import bound_query
-from quire.records.stage_records import RunPlan, SourceColumn, StagedPartition
 from quire.report.definition import ReportDefinition
-from quire.summaries.partial_summaries import ensure_partials, mergeable_summaries, store_partials
+from quire.run_records.stage_records import RunPlan, SourceColumn, StagedPartition
 
 if TYPE_CHECKING:
-    from quire.summaries.partial_builder import PartialSummaryBuilder
+    from quire.aggregation.partial_builder import PartialSummaryBuilder
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ def _partial_builder(
     summaries = mergeable_summaries(definition)
     if not summaries or not is_reusable(definition, plan.request):
         return None
-    from quire.summaries.partial_builder import PartialSummaryBuilder
+    from quire.aggregation.partial_builder import PartialSummaryBuilder
 
     return PartialSummaryBuilder(summaries, plan.columns, timezone=definition.timezone, partition=partition.key)
 

@@ -7,19 +7,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from quire.aggregation.partial_summaries import needs_rows
+from quire.aggregation.result_columns import check_columns
 from quire.date_range import DatePartition
 from quire.errors import error_context
 from quire.object_store import Store
-from quire.partitions.cache import find_cached_partitions, partition_folder
-from quire.partitions.freshness import ensure_tables_tracked, freshness_tokens, is_reusable
-from quire.partitions.source_digest import read_source_digest
+from quire.partition_cache.cache import find_cached_partitions, partition_folder
+from quire.partition_cache.freshness import ensure_tables_tracked, freshness_tokens, is_reusable
+from quire.partition_cache.source_digest import read_source_digest
 from quire.postgres import SourceSession, open_transaction
 from quire.postgres.partition_query import query_columns
-from quire.records.stage_records import PlannedRun, RunPlan, StagedPartition
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
-from quire.summaries.partial_summaries import needs_rows
-from quire.summaries.result_columns import check_columns
+from quire.run_records.stage_records import PlannedRun, RunPlan, StagedPartition
 
 logger = logging.getLogger(__name__)
 

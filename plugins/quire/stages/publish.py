@@ -12,17 +12,17 @@ from datetime import datetime
 from quire.errors import DamagedObjectError, IntegrityError, ReportError, error_context
 from quire.object_store import CONTENT_TYPES, Store, Upload
 from quire.object_store.commit_records import COMMIT_ATTEMPTS, map_concurrently, write_once
-from quire.partitions.cache import evict_damaged_rows
-from quire.partitions.freshness import changed_partitions, detects_changes
+from quire.partition_cache.cache import evict_damaged_rows
+from quire.partition_cache.freshness import changed_partitions, detects_changes
 from quire.postgres import SourceSession, open_transaction
-from quire.records.manifest import Manifest, ManifestPartition, PublishedRun, manifest_key
-from quire.records.stage_records import RenderedFile, StagedRun, StagedSummary, TaskUsage
 from quire.report.definition import ReportDefinition
+from quire.run_records.manifest import Manifest, ManifestPartition, PublishedRun, manifest_key
+from quire.run_records.stage_records import RenderedFile, StagedRun, StagedSummary, TaskUsage
 from quire.runs.file_names import summary_file_name
 from quire.runs.manifest_store import find_manifest
-from quire.sheets.about_sheet import about_sheet
-from quire.sheets.files_sheet import files_sheet
-from quire.sheets.summary_sheets import summary_sheets
+from quire.tables_and_charts.about_sheet import about_sheet
+from quire.tables_and_charts.files_sheet import files_sheet
+from quire.tables_and_charts.summary_sheets import summary_sheets
 from quire.xlsx.model import DetailOutcome, FactSheet, TableSheet, Workbook
 from quire.xlsx.workbook import write_workbook
 

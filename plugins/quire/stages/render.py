@@ -11,18 +11,18 @@ from datetime import date, datetime
 
 import pyarrow as pa
 
+from quire.csv_and_parquet import write_csv, write_parquet
 from quire.errors import ReportError, error_context
-from quire.flat_files import write_csv, write_parquet
 from quire.object_store import CONTENT_TYPES, Store, Upload
-from quire.partitions.row_reader import read_rows
-from quire.partitions.time_bounds import cut_slices, row_time_bounds
+from quire.partition_cache.row_reader import read_rows
+from quire.partition_cache.time_bounds import cut_slices, row_time_bounds
 from quire.postgres.arrow_types import storage_schema
-from quire.records.stage_records import RenderedFile, StagedRun, StagedSummary, WorkbookShard
 from quire.report.definition import ReportDefinition, RowSplit
 from quire.report.definition.workbook import FileFormat
-from quire.sheets.about_sheet import about_sheet, rows_by_partition
-from quire.sheets.detail_columns import detail_columns
-from quire.sheets.summary_sheets import summary_sheets
+from quire.run_records.stage_records import RenderedFile, StagedRun, StagedSummary, WorkbookShard
+from quire.tables_and_charts.about_sheet import about_sheet, rows_by_partition
+from quire.tables_and_charts.detail_columns import detail_columns
+from quire.tables_and_charts.summary_sheets import summary_sheets
 from quire.xlsx.model import DetailOutcome, DetailTable, FactSheet, TableSheet, Workbook
 from quire.xlsx.workbook import write_workbook
 

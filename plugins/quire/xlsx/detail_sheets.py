@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from quire.errors import WorkbookError
-from quire.formatting import format_count
+from quire.human_readable import format_count
 from quire.xlsx.model import DetailOutcome, Workbook
 from quire.xlsx.names import sheet_name
 from quire.xlsx.package import WRITE_BYTES, CountedSink, Part

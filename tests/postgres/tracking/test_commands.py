@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from quire.local_stack.flights import READER, reader_role_statements
-from quire.local_stack.postgres_server import PostgresServer
+from quire.dev_stack.flights import READER, reader_role_statements
+from quire.dev_stack.postgres_server import PostgresServer
 
 from tests.cli.test_app import error_line, quire
 from tests.events import events_report, fill_events

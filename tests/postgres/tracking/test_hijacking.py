@@ -7,19 +7,19 @@ from pathlib import Path
 import psycopg
 import pytest
 from quire.cli.check import check_query as check_report
-from quire.local_stack.flights import READER, reader_role_statements
-from quire.local_stack.postgres_server import PostgresServer
+from quire.dev_stack.flights import READER, reader_role_statements
+from quire.dev_stack.postgres_server import PostgresServer
+from quire.inbound_webhooks.delivery_tables import check_webhook, install_tables
+from quire.inbound_webhooks.ingest import DeliveryOutcome, ingest
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.postgres.tracking.installation import compact, track, untrack
-from quire.webhooks.delivery_tables import check_webhook, install_tables
-from quire.webhooks.ingest import DeliveryOutcome, ingest
 
 from tests.events import events_report, fill_events, request_of, session_of
+from tests.inbound_webhooks.shop import body_of, event_of, write_webhook
 from tests.planted import attacker_url, plant, was_hijacked
 from tests.postgres.tracking.tables import EVENTS, ask, run_sql, tokens, tracked_report
 from tests.postgres.tracking.test_privileges import login
-from tests.webhooks.shop import body_of, event_of, write_webhook
 
 ORDERS = """
 CREATE TABLE orders (

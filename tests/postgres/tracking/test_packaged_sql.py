@@ -12,9 +12,9 @@ import pytest
 from quire.settings import CLONE
 
 from tests.events import TABLE as EVENTS_TABLE
+from tests.inbound_webhooks.shop import TABLE as ORDERS_TABLE
+from tests.inbound_webhooks.shop import write_webhook
 from tests.postgres.tracking.tables import run_sql, tracked_report
-from tests.webhooks.shop import TABLE as ORDERS_TABLE
-from tests.webhooks.shop import write_webhook
 
 PROGRAM = """
 import sys
@@ -22,8 +22,8 @@ from pathlib import Path
 import quire
 from quire.report.catalog import find_definition
 from quire.postgres.tracking.installation import compact, track, untrack
-from quire.webhooks.delivery_tables import install_tables
-from quire.webhooks.webhook_files import find_webhook
+from quire.inbound_webhooks.delivery_tables import install_tables
+from quire.inbound_webhooks.webhook_files import find_webhook
 include, url = Path(sys.argv[1]), sys.argv[2]
 print(Path(quire.__file__).parents[1])
 definition = find_definition(include, "events")

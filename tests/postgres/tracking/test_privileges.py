@@ -6,9 +6,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from quire.dev_stack.flights import READER, reader_role_statements
+from quire.dev_stack.postgres_server import PostgresServer
 from quire.errors import NotTrackedError, QueryError
-from quire.local_stack.flights import READER, reader_role_statements
-from quire.local_stack.postgres_server import PostgresServer
 from quire.postgres.tracking.installation import track, untrack
 
 from tests.postgres.tracking.tables import EVENTS, PARTITIONED, ask, objects, run_sql, stale, tokens, tracked_report

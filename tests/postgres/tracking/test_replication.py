@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from quire.local_stack.postgres_server import PostgresServer
+from quire.dev_stack.postgres_server import PostgresServer
 from quire.postgres.tracking.installation import track
 
 from tests.postgres.tracking.tables import PARTITIONED, ask, run_sql, stale, tokens, tracked_report

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from quire.dev_stack.flights import READER, reader_role_statements
+from quire.dev_stack.postgres_server import PostgresServer
 from quire.errors import NotTrackedError, SourceUnavailableError, UntrustedSchemaError
-from quire.local_stack.flights import READER, reader_role_statements
-from quire.local_stack.postgres_server import PostgresServer
+from quire.inbound_webhooks.delivery_tables import check_webhook, install_tables
+from quire.inbound_webhooks.ingest import ingest
 from quire.postgres import owner as owner_module
 from quire.postgres.tracking.installation import compact, track, untrack
-from quire.webhooks.delivery_tables import check_webhook, install_tables
-from quire.webhooks.ingest import ingest
 
 from tests.events import fill_events
+from tests.inbound_webhooks.shop import TABLE, body_of, event_of, write_webhook
 from tests.planted import ATTACKER, attacker_url, was_hijacked
 from tests.postgres.tracking.tables import EVENTS, ask, run_sql, tokens, tracked_report
 from tests.postgres.tracking.test_privileges import login
-from tests.webhooks.shop import TABLE, body_of, event_of, write_webhook
 
 # All objects that Quire uses in its schema, each with code that its user would execute.
 TRAP = """

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from quire.date_range import Grain, zone
 from quire.errors import RangeError, short_repr
-from quire.format_codes.validation import problem_of
+from quire.number_formats.validation import problem_of
 from quire.report.definition.name_checks import suggestion
 
 DURATION = re.compile(r"(\d{1,6})\s*([smhd])")

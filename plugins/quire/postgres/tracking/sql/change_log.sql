@@ -1,5 +1,5 @@
 -- Change tracking for reports with "freshness: tracked". `quire track REPORT` runs this file as quire_owner and creates
--- the triggers; `quire untrack REPORT` removes everything. The file is idempotent. See docs/how-to/track-changes.md.
+-- the triggers; `quire untrack REPORT` removes everything. The file is idempotent. See docs/how-to/track-source-changes.md.
 --
 -- It requires the schema quire, owned by the role that runs it, and search_path = pg_catalog, pg_temp: unqualified
 -- names are then PostgreSQL's own, even if other roles created objects in public.

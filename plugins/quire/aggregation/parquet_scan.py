@@ -1,0 +1,82 @@
+"""Runs Polars queries over stored rows whose checksums are verified first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import polars as pl
+import pyarrow as pa
+from polars.io.plugins import register_io_source
+
+from quire.errors import QueryError, first_line
+from quire.object_store import Store
+from quire.partition_cache.row_reader import evict_on_damage, open_rows
+from quire.postgres.arrow_types import storage_schema
+from quire.run_records.stage_records import SourceColumn, StagedPartition
+
+
+def scan_rows(columns: tuple[SourceColumn, ...], staged: Sequence[StagedPartition], store: Store) -> pl.LazyFrame:
+    """Returns the rows of partitions as a lazy frame.
+
+    Polars itself verifies no checksums and does not retry truncated reads. It therefore receives row groups that
+    PyArrow decoded from verified ranges, one ahead of the query.
+
+    Args:
+        columns: the columns of the query.
+        staged: the partitions.
+        store: the store that holds their rows.
+    """
+    schema = pl.DataFrame(storage_schema(columns).empty_table()).schema
+    filled = [partition for partition in staged if partition.rows]
+    if not filled:
+        return pl.LazyFrame(schema=schema)
+
+    def read(
+        with_columns: list[str] | None, predicate: pl.Expr | None, _rows: int | None, _size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        for table in _row_groups(filled, schema.names() if with_columns is None else with_columns, store):
+            frame = pl.DataFrame(table)
+            yield frame if predicate is None else frame.filter(predicate)
+
+    return register_io_source(read, schema=schema, validate_schema=True)
+
+
+def _row_groups(staged: Sequence[StagedPartition], names: Sequence[str], store: Store) -> Iterator[pa.Table]:
+    """Yields row groups, and reads the next one in the background."""
+    groups = _read_groups(staged, names, store)
+    with ThreadPoolExecutor(1, thread_name_prefix="row groups") as pool:
+        pending = pool.submit(next, groups, None)
+        while (table := pending.result()) is not None:
+            pending = pool.submit(next, groups, None)
+            yield table
+
+
+def _read_groups(staged: Sequence[StagedPartition], names: Sequence[str], store: Store) -> Iterator[pa.Table]:
+    for partition in staged:
+        with evict_on_damage(store, partition.object_key):
+            file = open_rows(store, partition)
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group, columns=list(names))
+
+
+def collect_all(
+    queries: Sequence[pl.LazyFrame], *, what: str, engine: Literal["streaming", "in-memory"] = "streaming"
+) -> list[pl.DataFrame]:
+    """Runs queries; queries over the same rows share one pass.
+
+    Args:
+        queries: in the order of the results.
+        what: what is computed, for the error message.
+        engine: "in-memory" suits a few rows, which Polars would not split anyway.
+
+    Raises:
+        DamagedObjectError: rows are missing or damaged.
+        QueryError: a value cannot be summed, such as NaN in a ``numeric`` without scale.
+        StoreRefusedError, StoreUnavailableError: rows cannot be read.
+    """
+    try:
+        return pl.collect_all(queries, engine=engine)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise QueryError(f"{what}: {first_line(error)}") from error

@@ -1,0 +1,92 @@
+"""Computes partial summaries while rows are stored, so that the stored object need not be read back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import polars as pl
+import pyarrow as pa
+
+from quire.aggregation.measures import input_columns, merge_groups, partial_groups
+from quire.aggregation.parquet_scan import collect_all
+from quire.errors import QueryError
+from quire.report.definition import Summary
+from quire.run_records.stage_records import SourceColumn
+
+MIN_MERGED_ROWS = 131_072  # merging fewer rows does not pay off
+
+
+class PartialSummaryBuilder:
+    """Groups the rows of one partition as they stream past, one row group at a time.
+
+    Holds the groups of each summary, not the rows.
+
+    Args:
+        summaries: mergeable summaries.
+        columns: the columns of the report's query.
+        timezone: IANA name; keys with ``every`` are dates in this zone.
+        partition: the partition's key, for the error message.
+    """
+
+    def __init__(
+        self, summaries: Sequence[Summary], columns: Sequence[SourceColumn], *, timezone: str, partition: str
+    ) -> None:
+        self._timezone, self._partition = timezone, partition
+        self._groups = [_Groups(summary, input_columns(summary, columns)) for summary in summaries]
+        self._error: QueryError | None = None
+
+    def observe(self, tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+        """Yields each table after grouping its rows."""
+        for table in tables:
+            self._add(table)
+            yield table
+
+    def frames(self) -> list[pl.DataFrame]:
+        """Returns the partial summaries, in the order of the summaries. There must be at least one row.
+
+        Raises:
+            QueryError: a value cannot be summed. ``observe`` does not raise it, because the rows must be stored anyway.
+        """
+        if self._error is not None:
+            raise self._error
+        return [groups.merged() for groups in self._groups]
+
+    def _add(self, table: pa.Table) -> None:
+        if self._error is not None:
+            return
+        queries = [
+            partial_groups(
+                pl.DataFrame(table.select([column.name for column in groups.columns])).lazy(),
+                groups.summary,
+                groups.columns,
+                timezone=self._timezone,
+            )
+            for groups in self._groups
+        ]
+        try:
+            frames = collect_all(queries, what=f"the summaries of {self._partition}", engine="in-memory")
+        except QueryError as error:
+            self._error = error
+            return
+        for groups, frame in zip(self._groups, frames, strict=True):
+            groups.add(frame)
+
+
+class _Groups:
+    """The groups of one summary. Merges them when those added since the last merge outnumber the merged ones."""
+
+    def __init__(self, summary: Summary, columns: tuple[SourceColumn, ...]) -> None:
+        self.summary, self.columns = summary, columns
+        self._parts: list[pl.DataFrame] = []
+        self._merged_rows = 0
+
+    def add(self, frame: pl.DataFrame) -> None:
+        self._parts.append(frame)
+        if sum(part.height for part in self._parts) > max(MIN_MERGED_ROWS, 2 * self._merged_rows):
+            self.merged()
+
+    def merged(self) -> pl.DataFrame:
+        if len(self._parts) > 1:
+            self._parts = [merge_groups(pl.concat(self._parts).lazy(), self.summary).collect(engine="in-memory")]
+            self._merged_rows = self._parts[0].height
+        return self._parts[0]

@@ -1,0 +1,6 @@
+"""Writes the rows of a workbook shard as CSV and Parquet."""
+
+from quire.csv_and_parquet.csv_file import write_csv
+from quire.csv_and_parquet.parquet_file import write_parquet
+
+__all__ = ["write_csv", "write_parquet"]

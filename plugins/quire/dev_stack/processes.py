@@ -1,0 +1,171 @@
+"""Servers as separate processes, identified by pid and start time so that a reused pid is never mistaken for one."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from quire.dev_stack.environment import own_environment
+from quire.dev_stack.process_table import reap, send, session_members, start_time, work_in
+from quire.dev_stack.signals import uninterrupted
+from quire.errors import StackError
+from quire.settings import process_environment
+
+RECORD = ".pid.json"
+KILL_TIMEOUT = 10  # seconds; a killed process that outlives it is stuck in the kernel
+
+
+class Server:
+    """A process in its own session, with a log and a record of its pid.
+
+    Args:
+        name: appears in messages and in the names of log and record.
+        folder: working directory; contains log and record.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        self._folder = folder
+        self._record = folder / f"{name}{RECORD}"
+
+    @property
+    def running(self) -> bool:
+        """Whether the recorded process is running. Another process with the same pid does not count."""
+        return self._alive(*self._read_record())
+
+    def start(self, command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> None:
+        """Starts the process unless it is running.
+
+        Raises:
+            StackError: the program cannot be started.
+        """
+        if self.running:
+            return
+        self._stop_orphans()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with uninterrupted():  # never leave a process without a record
+            try:
+                with self.log.open("ab") as log:
+                    process = subprocess.Popen(
+                        command,
+                        env={**own_environment(process_environment()), **(environment or {})},
+                        cwd=self._folder,
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        start_new_session=True,
+                    )
+            except OSError as error:
+                raise StackError(f"{self.name} cannot be started: {error}") from error
+            self._write_record(process.pid)
+
+    def wait(self, ready: Callable[[], bool], *, seconds: float) -> None:
+        """Waits until ``ready`` returns True.
+
+        Raises:
+            StackError: the process exited or timed out. The message contains the last line of its log.
+        """
+        deadline = time.monotonic() + seconds
+        while not ready():
+            self.ensure_running()
+            if time.monotonic() > deadline:
+                raise StackError(f"{self.name} is not ready after {seconds:.0f} s: {self._last_line()} ({self.log})")
+            time.sleep(0.1)
+
+    def ensure_running(self) -> None:
+        """Checks that the process is running.
+
+        Raises:
+            StackError: it has exited. The message contains the last line of its log.
+        """
+        if not self.running:
+            raise StackError(f"{self.name} exited: {self._last_line()} ({self.log})")
+
+    def stop(self, stop_signal: signal.Signals = signal.SIGTERM, *, seconds: float = 15) -> None:
+        """Stops the process and its session, and kills them after ``seconds``."""
+        self.send_stop_signal(stop_signal)
+        self.wait_until_stopped(seconds=seconds)
+
+    def send_stop_signal(self, stop_signal: signal.Signals = signal.SIGTERM) -> None:
+        """Sends the process a signal without waiting for its exit."""
+        pid, started = self._read_record()
+        if self._alive(pid, started):
+            send([pid], stop_signal)
+
+    def wait_until_stopped(self, *, seconds: float) -> None:
+        """Waits until every process of the session has exited.
+
+        The other processes of the session, such as tasks that a scheduler waits for, receive SIGTERM after a third of
+        ``seconds`` or once the server has exited. After ``seconds``, the remaining processes are killed.
+
+        Raises:
+            StackError: a process survives SIGKILL.
+        """
+        pid, _ = self._read_record()
+        started_at = time.monotonic()
+        terminated = killed = False
+        while members := self._members():
+            elapsed = time.monotonic() - started_at
+            if elapsed > seconds + KILL_TIMEOUT:
+                raise StackError(f"{self.name} cannot be stopped: the processes {members} survive SIGKILL")
+            if elapsed > seconds and not killed:
+                killed = True
+                send(members, signal.SIGKILL)
+            elif not terminated and (pid not in members or elapsed > seconds / 3):
+                terminated = True
+                send([member for member in members if member != pid], signal.SIGTERM)
+            time.sleep(0.05)
+        self._record.unlink(missing_ok=True)
+
+    def _stop_orphans(self) -> None:
+        """Stops processes that a dead server left behind, such as tasks of a killed scheduler."""
+        if self._members():
+            self.wait_until_stopped(seconds=5)
+
+    def _members(self) -> list[int]:
+        """Returns the pids of the server's session, or nothing if they may belong to another session."""
+        pid, started = self._read_record()
+        if not pid:
+            return []
+        if self._alive(pid, started):
+            return [pid, *(member for member in session_members(pid) if member != pid)]
+        if start_time(pid) is not None:  # the pid was reused, so the session is gone
+            return []
+        orphans = session_members(pid)
+        return orphans if work_in(orphans, self._folder) else []
+
+    def _alive(self, pid: int, started: str) -> bool:
+        if not pid:
+            return False
+        reap(pid)
+        return start_time(pid) == started
+
+    def _read_record(self) -> tuple[int, str]:
+        """Returns pid and start time from the record; the pid is 0 if there is no record."""
+        try:
+            record = json.loads(self._record.read_text())
+            return int(record["pid"]), str(record["started"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return 0, ""
+
+    def _write_record(self, pid: int) -> None:
+        part = self._record.with_suffix(".part")
+        part.write_text(json.dumps({"pid": pid, "started": start_time(pid)}))
+        part.replace(self._record)
+
+    def _last_line(self) -> str:
+        try:
+            lines = self.log.read_text(errors="replace").strip().splitlines()
+        except OSError:
+            lines = []
+        return lines[-1][-300:] if lines else "its log is empty"
+
+
+def any_running_in(folder: Path) -> bool:
+    """Returns whether any server with a record in ``folder`` is running."""
+    return any(Server(record.name.removesuffix(RECORD), folder).running for record in folder.glob(f"*{RECORD}"))

@@ -1,0 +1,115 @@
+"""Caches the URLs and secrets of connections for half a minute, so rotation needs no restart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from quire.inbound_webhooks.rejections import NOT_NOW, DeliveryDeferred
+from quire.inbound_webhooks.signature import parse_secrets
+
+logger = logging.getLogger(__name__)
+
+CACHE_SECONDS = 30.0
+MAX_LOOKUP_SECONDS = 10.0  # senders wait 15 to 30 s for an answer
+RETRY_SECONDS = 120.0  # then the lookup counts as hung and another starts; doubles with each
+MAX_THREADS = 8  # per connection, including hung ones: a thread cannot be killed
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Running(Generic[Value]):
+    """A running lookup, and the time after which another replaces it."""
+
+    retry_at: float
+    future: Future[Value] = field(default_factory=Future)
+
+
+class _LookupCache(Generic[Value]):
+    """Values by connection id. Each lookup runs in its own thread.
+
+    A secrets backend that hangs for one connection blocks only that thread, neither the event loop's pool nor lookups
+    of other connections. After some minutes another lookup replaces a hung one.
+    """
+
+    def __init__(self, find: Callable[[str], Value]) -> None:
+        self._find = find
+        self._values: dict[str, tuple[float, Value]] = {}
+        self._running: dict[str, _Running[Value]] = {}
+        self._threads: Counter[str] = Counter()
+        self._guard = threading.Lock()
+
+    async def __call__(self, connection_id: str) -> Value:
+        """Returns the value for a connection.
+
+        Raises:
+            DeliveryDeferred: the lookup took too long.
+            SettingsError: the connection is missing or invalid.
+        """
+        answer = asyncio.wrap_future(self._future(connection_id))
+        try:
+            return await asyncio.wait_for(asyncio.shield(answer), MAX_LOOKUP_SECONDS)
+        except TimeoutError as error:
+            logger.warning("connection %s: the lookup did not finish within %s s", connection_id, MAX_LOOKUP_SECONDS)
+            raise DeliveryDeferred(NOT_NOW) from error
+
+    def _future(self, connection_id: str) -> Future[Value]:
+        with self._guard:
+            if (cached := self._values.get(connection_id)) and time.monotonic() < cached[0]:
+                answered = Future[Value]()
+                answered.set_result(cached[1])
+                return answered
+            running = self._running.get(connection_id)
+            if running is None or (time.monotonic() >= running.retry_at and self._threads[connection_id] < MAX_THREADS):
+                running = self._start(connection_id)
+            return running.future
+
+    def _start(self, connection_id: str) -> _Running[Value]:
+        wait = RETRY_SECONDS * 2 ** self._threads[connection_id]
+        running: _Running[Value] = _Running(retry_at=time.monotonic() + wait)
+        threading.Thread(target=self._look_up, args=(connection_id, running), daemon=True).start()
+        self._threads[connection_id] += 1
+        self._running[connection_id] = running
+        return running
+
+    def _look_up(self, connection_id: str, running: _Running[Value]) -> None:
+        try:
+            value = self._find(connection_id)
+        except BaseException as error:  # raised by those who await the future
+            with self._guard:
+                self._end(connection_id, running)
+            running.future.set_exception(error)
+        else:
+            with self._guard:
+                if self._end(connection_id, running):
+                    self._values[connection_id] = (time.monotonic() + CACHE_SECONDS, value)
+            running.future.set_result(value)
+
+    def _end(self, connection_id: str, running: _Running[Value]) -> bool:
+        """Counts the thread as ended. Returns whether its lookup is current, not one that another replaced."""
+        self._threads[connection_id] -= 1
+        is_current = self._running.get(connection_id) is running
+        if is_current:
+            del self._running[connection_id]
+        return is_current
+
+
+class ConnectionCache:
+    """The URLs and signing secrets of connections, by connection id.
+
+    Args:
+        address: returns the libpq URL of a connection, or raises SettingsError.
+        password: returns the password of a connection, or raises SettingsError.
+    """
+
+    def __init__(self, *, address: Callable[[str], str], password: Callable[[str], str | None]) -> None:
+        self.address = _LookupCache(address)
+        self.secrets = _LookupCache(lambda connection: parse_secrets(password(connection), connection=connection))

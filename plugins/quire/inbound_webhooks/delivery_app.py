@@ -1,0 +1,152 @@
+"""``POST /<webhook>`` accepts deliveries. Their signature is the only authentication.
+
+The cheapest checks run first: headers and time before the body is read, its length while it is read, the signature
+before the body is parsed. At most ``MAX_CONCURRENT_DELIVERIES`` write to PostgreSQL, each in a thread; others wait.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+from anyio.to_thread import run_sync
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from quire.errors import ReportError
+from quire.inbound_webhooks.body_memory import HeldBodies, HeldBody
+from quire.inbound_webhooks.connection_cache import ConnectionCache
+from quire.inbound_webhooks.event import Event, read_event
+from quire.inbound_webhooks.ingest import DeliveryOutcome, ingest
+from quire.inbound_webhooks.rejections import NOT_NOW, DeliveryDeferred, DeliveryRejected, OversizedBody, SlowBody
+from quire.inbound_webhooks.signature import SignatureHeaders, parse_signature_headers, verify_signature
+from quire.inbound_webhooks.webhook_definition import WebhookDefinition
+from quire.inbound_webhooks.webhook_files import WebhookFiles
+
+logger = logging.getLogger(__name__)
+
+MAX_CONCURRENT_DELIVERIES = 8  # per server process: each has a connection to PostgreSQL
+MAX_READ_SECONDS = 15.0
+MAX_WAIT_SECONDS = 10.0  # for a free connection: senders wait 15 to 30 s for an answer
+RETRY_AFTER = "30"
+
+
+def create_webhook_app(
+    include: Path, *, address: Callable[[str], str], password: Callable[[str], str | None]
+) -> Starlette:
+    """Returns the ASGI app.
+
+    Args:
+        include: the folder that contains webhooks/.
+        address: returns the libpq URL of a connection by its id, or raises SettingsError.
+        password: returns the password of a connection by its id, or raises SettingsError.
+    """
+    deliveries = _Deliveries(WebhookFiles(include), ConnectionCache(address=address, password=password))
+    app = Starlette(
+        routes=[Route("/{webhook}", deliveries.answer, methods=["POST"])],
+        exception_handlers={HTTPException: _answer_http_error, Exception: _answer_http_error},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _answer_http_error(request: Request, error: Exception) -> Response:
+    http_error = error if isinstance(error, HTTPException) else HTTPException(500)
+    return JSONResponse({"error": http_error.detail}, http_error.status_code, headers=http_error.headers)
+
+
+class _Deliveries:
+    def __init__(self, webhooks: WebhookFiles, connections: ConnectionCache) -> None:
+        self._webhooks, self._connections = webhooks, connections
+        self._turns = anyio.Semaphore(MAX_CONCURRENT_DELIVERIES)
+        self._threads = anyio.CapacityLimiter(MAX_CONCURRENT_DELIVERIES)
+        self._bodies = HeldBodies()
+        # Not the server's default limiter, on which its other routes depend.
+        self._readers = anyio.CapacityLimiter(MAX_CONCURRENT_DELIVERIES)
+
+    async def answer(self, request: Request) -> Response:
+        """Answers a delivery; docs/reference/inbound-webhooks.md lists each status."""
+        webhook = request.path_params["webhook"]
+        try:
+            definition = self._webhooks.find(webhook)
+            if definition is None:
+                return JSONResponse({"error": "no such webhook"}, 404)
+            return await self._apply(request, definition)
+        except DeliveryRejected as rejection:
+            return JSONResponse({"error": rejection.message}, rejection.status)
+        except DeliveryDeferred as deferral:
+            return JSONResponse({"error": deferral.message}, deferral.status, headers={"Retry-After": RETRY_AFTER})
+        except ReportError as error:  # a definition, connection or table that the operator has to fix
+            logger.warning("%s: deliveries are deferred: %s", webhook, error)
+            return JSONResponse({"error": NOT_NOW}, DeliveryDeferred.status, headers={"Retry-After": RETRY_AFTER})
+        except ClientDisconnect:
+            return Response(status_code=400)  # the sender is gone
+
+    async def _apply(self, request: Request, definition: WebhookDefinition) -> Response:
+        signed = parse_signature_headers(request.headers, now=time.time(), tolerance=definition.tolerance)
+        event, body = await self._read_event(request, definition, signed)
+        url = await self._connections.address(definition.connection)
+
+        def apply() -> DeliveryOutcome:
+            return ingest(definition, event, body_sha256=hashlib.sha256(body).digest(), url=url)
+
+        started = time.monotonic()
+        async with self._turn():
+            outcome = await run_sync(apply, limiter=self._threads)
+        logger.info(
+            "%s: event %s %s, %s bytes, %.3f s",
+            definition.name, signed.event_id, outcome, len(body), time.monotonic() - started,
+        )  # fmt: skip
+        return JSONResponse({"status": outcome}, 202 if outcome is DeliveryOutcome.KEPT else 200)
+
+    async def _read_event(
+        self, request: Request, definition: WebhookDefinition, signed: SignatureHeaders
+    ) -> tuple[Event, bytearray]:
+        """Returns the verified event and its body."""
+        with self._bodies.hold() as body, body.scope:
+            await self._receive(request, body, definition.max_bytes)
+            secrets = await self._connections.secrets(definition.signing)
+            event = await run_sync(_verify_event, definition, signed, body.data, secrets, limiter=self._readers)
+            return event, body.data
+        raise DeliveryDeferred("too many concurrent deliveries. Retry later")
+
+    async def _receive(self, request: Request, body: HeldBody, limit: int) -> None:
+        """Reads at most ``limit`` bytes, whatever the headers claim."""
+        length = request.headers.get("content-length", "")
+        if length.isdigit() and int(length) > limit:
+            raise OversizedBody(f"the body is larger than {limit} bytes")
+        try:
+            with anyio.fail_after(MAX_READ_SECONDS):
+                async for chunk in request.stream():
+                    self._bodies.add(body, chunk)
+                    if len(body.data) > limit:
+                        raise OversizedBody(f"the body is larger than {limit} bytes")
+        except TimeoutError as error:
+            raise SlowBody(f"the body did not arrive within {MAX_READ_SECONDS:g} s") from error
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        try:
+            with anyio.fail_after(MAX_WAIT_SECONDS):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise DeliveryDeferred("too many concurrent deliveries. Retry later") from error
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+
+def _verify_event(
+    definition: WebhookDefinition, signed: SignatureHeaders, body: bytearray, secrets: Sequence[bytes]
+) -> Event:
+    verify_signature(signed, body, secrets=secrets)
+    return read_event(body, event_id=signed.event_id, definition=definition)

@@ -1,0 +1,110 @@
+"""The tables that record deliveries: installed next to a webhook's table, and verified by ``quire check``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+from quire.errors import DefinitionError, error_context
+from quire.inbound_webhooks.target import Connection, check_target, ensure_trusted_schema
+from quire.inbound_webhooks.webhook_definition import WebhookDefinition
+from quire.postgres.error_translation import translate_driver_errors
+from quire.postgres.owner import Owner, create_schema, installation_transaction, withdraw_default_grants
+from quire.postgres.session_settings import SAFE_SEARCH_PATH
+from quire.report.sql_literal import CLIENT_ENCODING
+
+FILE = files("quire.inbound_webhooks") / "sql" / "webhooks.sql"
+TABLES = ("quire.webhook_event", "quire.webhook_record")
+_UNUSABLE = """
+SELECT name FROM unnest(%s::text[]) AS name, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS word
+ WHERE to_regclass(name) IS NULL OR NOT has_table_privilege(to_regclass(name), word) LIMIT 1
+"""
+
+
+def install_tables(definition: WebhookDefinition, *, writer_url: str, owner_url: str) -> str:
+    """Creates the tables that are missing, and returns a line that says so.
+
+    Args:
+        definition: the webhook.
+        writer_url: the URL of the webhook's connection.
+        owner_url: the URL of a role that may create the tables in the same database. If it is another role, it grants
+            the writer access to them.
+
+    Raises:
+        DefinitionError: the writer still cannot use the tables.
+        QueryError: PostgreSQL rejected a statement.
+        SourceUnavailableError: PostgreSQL cannot be reached.
+        UntrustedSchemaError: another role owns the schema ``quire`` or an object in it.
+    """
+    with error_context(report=definition.name):
+        with _writer(writer_url) as writer:
+            if _is_usable(writer):
+                ensure_trusted_schema(definition, writer)
+                return f"{definition.name}: already installed"
+            (role,) = writer.execute("SELECT current_user").fetchone() or ("",)
+        with installation_transaction(owner_url) as owner:
+            _create_tables(owner, role)
+        with _writer(writer_url) as writer:
+            _ensure_installed(definition, writer)
+            ensure_trusted_schema(definition, writer)
+    return f"{definition.name}: installed"
+
+
+def check_webhook(definition: WebhookDefinition, *, url: str) -> tuple[str, ...]:
+    """Checks that deliveries can be applied: the table, its columns, constraint and privileges, and Quire's tables.
+
+    Returns:
+        The required columns that the webhook does not write. With any, it can only change existing rows.
+
+    Raises:
+        DefinitionError: deliveries cannot be applied.
+        QueryError: PostgreSQL rejected a statement.
+        SourceUnavailableError: PostgreSQL cannot be reached.
+        UntrustedSchemaError: another role owns the schema ``quire`` or a table in it.
+    """
+    with error_context(report=definition.name), _writer(url) as connection:
+        missing = check_target(definition, connection)
+        _ensure_installed(definition, connection)
+        ensure_trusted_schema(definition, connection)
+    return missing
+
+
+@contextmanager
+def _writer(url: str) -> Iterator[Connection]:
+    with (
+        translate_driver_errors(url, driver=psycopg),
+        psycopg.connect(url, client_encoding=CLIENT_ENCODING) as connection,
+    ):
+        connection.execute(f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}")
+        yield connection
+
+
+def _create_tables(owner: Owner, role: str) -> None:
+    create_schema(owner)
+    owner.execute(FILE.read_bytes())
+    withdraw_default_grants(owner)
+    if owner.execute("SELECT WHERE current_user <> %s::name", [role]).rowcount:
+        owner.execute(SQL("GRANT USAGE ON SCHEMA quire TO {}").format(Identifier(role)))
+        owner.execute(
+            SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON quire.webhook_event, quire.webhook_record TO {}").format(
+                Identifier(role)
+            )
+        )
+
+
+def _is_usable(writer: Connection) -> bool:
+    uses = writer.execute("SELECT coalesce(has_schema_privilege(to_regnamespace('quire'), 'USAGE'), false)").fetchone()
+    return uses == (True,) and writer.execute(_UNUSABLE, [list(TABLES)]).fetchone() is None
+
+
+def _ensure_installed(definition: WebhookDefinition, writer: Connection) -> None:
+    if not _is_usable(writer):
+        raise DefinitionError(
+            f"{' and '.join(TABLES)} are missing, or {definition.connection} may not use them. Run "
+            f"`quire hooks install {definition.name}`",
+            report=definition.name,
+        )

@@ -1,0 +1,94 @@
+"""Verifies signatures of the Standard Webhooks specification (https://www.standardwebhooks.com).
+
+The specification's own library supports one secret, a fixed tolerance and UTF-8 only, and raises ValueError and other
+errors for malformed headers. The tests sign with it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from quire.errors import SettingsError
+from quire.inbound_webhooks.rejections import UnsignedDelivery
+
+PREFIX = "whsec_"
+VERSION = "v1,"
+_ID = re.compile(r"[!-\-/-~]{1,256}")  # printable without the dot, which separates id and time
+MIN_KEY_BYTES = 24  # the specification's minimum
+_SECONDS = re.compile(r"\d{1,12}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureHeaders:
+    """The three headers, parsed but not verified."""
+
+    event_id: str
+    seconds: str
+    signatures: tuple[str, ...]
+
+
+def parse_signature_headers(headers: Mapping[str, str], *, now: float, tolerance: timedelta) -> SignatureHeaders:
+    """Parses the headers, before anything else of a delivery.
+
+    Raises:
+        UnsignedDelivery: a header is missing or malformed, or its time is too far from ``now`` (seconds since 1970).
+    """
+    event_id, seconds = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    signatures = tuple(
+        word.removeprefix(VERSION) for word in headers.get("webhook-signature", "").split() if word.startswith(VERSION)
+    )
+    if not _ID.fullmatch(event_id):
+        raise UnsignedDelivery("the header webhook-id must have 1 to 256 printable characters without a dot")
+    if not _SECONDS.fullmatch(seconds):
+        raise UnsignedDelivery("the header webhook-timestamp must have whole seconds since 1970")
+    if not signatures:
+        raise UnsignedDelivery("the header webhook-signature must have a signature of version v1")
+    if abs(now - int(seconds)) > tolerance.total_seconds():
+        raise UnsignedDelivery("webhook-timestamp is too far from now. Sign each attempt again, and check the clock")
+    return SignatureHeaders(event_id, seconds, signatures)
+
+
+def verify_signature(signed: SignatureHeaders, body: bytes | bytearray, *, secrets: Sequence[bytes]) -> None:
+    """Checks that a signature matches the body and one of the secrets, in constant time.
+
+    Raises:
+        UnsignedDelivery: none matches.
+    """
+    content = f"{signed.event_id}.{signed.seconds}.".encode() + body
+    expected = [base64.b64encode(hmac.new(secret, content, hashlib.sha256).digest()) for secret in secrets]
+    received = [signature.encode("utf-8", "replace") for signature in signed.signatures]
+    matches = [hmac.compare_digest(left, right) for left in expected for right in received]  # all pairs: constant time
+    if not any(matches):
+        raise UnsignedDelivery("no signature matches this body")
+
+
+def parse_secrets(text: str | None, *, connection: str) -> tuple[bytes, ...]:
+    """Returns the keys of ``whsec_…`` secrets, separated by spaces.
+
+    Raises:
+        SettingsError: there is no secret, or one is invalid. The message contains no secret.
+    """
+    words = (text or "").split()
+    if not words:
+        raise SettingsError(f"the connection {connection} has no password. Set it to {PREFIX}… (base64)")
+    return tuple(_decode_key(word, position, connection) for position, word in enumerate(words, start=1))
+
+
+def _decode_key(word: str, position: int, connection: str) -> bytes:
+    encoded = word.removeprefix(PREFIX)
+    try:
+        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) < MIN_KEY_BYTES or encoded == word:
+        raise SettingsError(
+            f"secret {position} of the connection {connection} is not {PREFIX}… (base64, {MIN_KEY_BYTES} bytes or more)"
+        )
+    return key

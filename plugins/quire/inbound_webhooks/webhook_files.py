@@ -1,0 +1,59 @@
+"""Finds and reads the files of include/webhooks, and rereads a file after it changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from quire.errors import DefinitionError
+from quire.inbound_webhooks.webhook_definition import WEBHOOK_NAME, WebhookDefinition
+from quire.report.catalog.definition_file import SUFFIX, definition_files, read_definition
+from quire.report.definition.name_checks import suggestion
+
+FOLDER = "webhooks"
+
+
+def webhook_names(include: Path) -> tuple[str, ...]:
+    """Returns the names of all webhooks; none if the folder does not exist."""
+    folder = include.absolute() / FOLDER
+    return tuple(path.stem for path in definition_files(folder)) if folder.is_dir() else ()
+
+
+def find_webhook(include: Path, name: str) -> WebhookDefinition:
+    """Reads one webhook.
+
+    Raises:
+        DefinitionError: no webhook has this name, or its file is invalid.
+    """
+    folder = include.absolute() / FOLDER
+    paths = {path.stem: path for path in definition_files(folder)} if folder.is_dir() else {}
+    if name not in paths:
+        likely = suggestion(name, paths) or f". Available: {', '.join(paths) or 'none'}"
+        raise DefinitionError(f"no webhook is named {name!r} in {include.name}/{FOLDER}{likely}")
+    return read_definition(paths[name], WebhookDefinition).definition
+
+
+class WebhookFiles:
+    """The webhooks of a folder. Each is reread after its file changed."""
+
+    def __init__(self, include: Path) -> None:
+        self._folder = include.absolute() / FOLDER
+        self._definitions: dict[str, tuple[tuple[int, int], WebhookDefinition]] = {}
+
+    def find(self, name: str) -> WebhookDefinition | None:
+        """Returns a webhook, or None if no webhook has this name.
+
+        Raises:
+            DefinitionError: its file is invalid.
+        """
+        if not WEBHOOK_NAME.fullmatch(name):
+            return None
+        path = self._folder / f"{name}{SUFFIX}"
+        try:
+            status = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        version = (status.st_mtime_ns, status.st_size)
+        cached = self._definitions.get(name)
+        if cached is None or cached[0] != version:
+            cached = self._definitions[name] = (version, read_definition(path, WebhookDefinition).definition)
+        return cached[1]

@@ -1,0 +1,11 @@
+"""Parses and applies Excel format codes: pages and notifications show values as Excel's cells do.
+
+sections     parses a code into sections of tokens, and selects the section for a number
+numbers      formats a number: digits, grouping, percent, scaling, exponent
+date_times   formats a date, a time or both
+validation   reports codes that Excel rejects or misreads
+"""
+
+from quire.number_formats.values import format_value
+
+__all__ = ["format_value"]

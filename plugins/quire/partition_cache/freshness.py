@@ -1,0 +1,183 @@
+"""Freshness tokens: digests of the state of a partition's rows. A cached partition is valid while its token matches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from quire.date_range import DatePartition
+from quire.postgres import SourceTransaction
+from quire.postgres.arrow_types import quote_identifier
+from quire.postgres.partition_query import bound_query
+from quire.postgres.tracking.tokens import ensure_tables_not_rewritten, tracked_tokens
+from quire.report.definition import Probe, ReportDefinition
+from quire.report.request import RunRequest
+from quire.run_records.serialization import digest
+from quire.run_records.stage_records import SourceColumn, StagedPartition
+
+MICROSECONDS = 1_000_000
+MIN_TOKENS_AT_ONCE = 8  # one query of the change log takes about as long for 8 partitions as for one
+
+
+def freshness_tokens(
+    definition: ReportDefinition,
+    request: RunRequest,
+    partitions: Sequence[DatePartition],
+    columns: Sequence[SourceColumn],
+    *,
+    transaction: SourceTransaction,
+) -> dict[str, str]:
+    """Returns the freshness token of each partition by key, for the rows in the transaction's snapshot.
+
+    With ``--force`` or ``freshness: always``, tokens include the run: a retried task finds what its previous attempt
+    stored, and a new run reads all rows again.
+
+    Args:
+        definition: the report.
+        request: the run request.
+        partitions: contiguous, in order.
+        columns: the query's columns.
+        transaction: its snapshot also reads the rows.
+
+    Raises:
+        NotTrackedError: a table of ``freshness: tracked`` is not tracked.
+        QueryError, SourceUnavailableError: PostgreSQL rejects the query, or is unreachable.
+    """
+    run = ("always", request.run_id, request.made_at)
+    forced = () if is_reusable(definition, request) else run
+    freshness = definition.source.freshness
+    if freshness == "always":
+        return {partition.key: digest(*run) for partition in partitions}
+    if freshness == "tracked":
+        tokens = tracked_tokens(definition, partitions, transaction=transaction)
+        return {key: digest(token, *forced) if forced else token for key, token in tokens.items()}
+    states = _probe(definition, request, partitions, columns, transaction=transaction, probe_column=freshness.probe)
+    return {
+        partition.key: digest("probe", freshness.probe, states.get(number, (0, 0, 0)), *forced)
+        for number, partition in enumerate(partitions, start=1)
+    }
+
+
+def freshness_token_reader(
+    definition: ReportDefinition,
+    request: RunRequest,
+    partitions: Sequence[DatePartition],
+    columns: Sequence[SourceColumn],
+    *,
+    transaction: SourceTransaction,
+) -> Callable[[DatePartition], str]:
+    """Returns a function that returns a partition's freshness token in the transaction's snapshot.
+
+    Tokens from the change log are read in batches that double in size, starting small because the snapshot may expire
+    before the last partition. A probe reads a partition's rows, so it runs only when that partition's token is needed.
+
+    Args:
+        definition: the report.
+        request: the run request.
+        partitions: in order; gaps are allowed.
+        columns: the query's columns.
+        transaction: its snapshot also reads the rows.
+
+    Raises:
+        NotTrackedError: a table of ``freshness: tracked`` is not tracked.
+        QueryError, SourceUnavailableError: PostgreSQL rejects the query, or is unreachable.
+    """
+    if isinstance(definition.source.freshness, Probe):
+
+        def probe(partition: DatePartition) -> str:
+            (token,) = freshness_tokens(definition, request, [partition], columns, transaction=transaction).values()
+            return token
+
+        return probe
+    tokens = dict[str, str]()
+
+    def read(partition: DatePartition) -> str:
+        while partition.key not in tokens and len(tokens) < len(partitions):
+            following = partitions[len(tokens) : len(tokens) + max(MIN_TOKENS_AT_ONCE, len(tokens))]
+            tokens.update(freshness_tokens(definition, request, following, columns, transaction=transaction))
+        return tokens[partition.key]
+
+    return read
+
+
+def detects_changes(definition: ReportDefinition) -> bool:
+    """Returns whether freshness tokens detect changed rows; with ``freshness: always``, they do not."""
+    return definition.source.freshness != "always"
+
+
+def is_reusable(definition: ReportDefinition, request: RunRequest) -> bool:
+    """Returns whether other runs may reuse the partitions that this run caches."""
+    return detects_changes(definition) and not request.force
+
+
+def ensure_tables_tracked(
+    definition: ReportDefinition, partition: DatePartition, *, transaction: SourceTransaction
+) -> None:
+    """Checks that the tables of a report with ``freshness: tracked`` are tracked.
+
+    Raises:
+        NotTrackedError: a trigger is missing or disabled on a table or one of its partitions.
+    """
+    if definition.source.freshness == "tracked":
+        tracked_tokens(definition, [partition], transaction=transaction)
+
+
+def ensure_consistent_read(definition: ReportDefinition, *, transaction: SourceTransaction) -> None:
+    """Checks, after a partition's rows were read, that they match the freshness token.
+
+    Raises:
+        SourceUnavailableError: a tracked table was truncated or rewritten between reading token and rows.
+    """
+    if definition.source.freshness == "tracked":
+        ensure_tables_not_rewritten(definition, transaction=transaction)
+
+
+def changed_partitions(
+    definition: ReportDefinition,
+    request: RunRequest,
+    staged: Sequence[StagedPartition],
+    columns: Sequence[SourceColumn],
+    *,
+    transaction: SourceTransaction,
+) -> tuple[str, ...]:
+    """Returns the keys of the partitions whose rows have changed since they were read."""
+    partitions = [
+        DatePartition(key=part.key, start=part.start, stop=part.stop, timezone=definition.timezone) for part in staged
+    ]
+    tokens = freshness_tokens(definition, request, partitions, columns, transaction=transaction)
+    return tuple(part.key for part in staged if part.freshness_token != tokens[part.key])
+
+
+def _probe(
+    definition: ReportDefinition,
+    request: RunRequest,
+    partitions: Sequence[DatePartition],
+    columns: Sequence[SourceColumn],
+    *,
+    transaction: SourceTransaction,
+    probe_column: str,
+) -> dict[int, tuple[Any, ...]]:
+    """Returns row count, value count and sum of a column per partition, numbered from 1, in one query."""
+    complete_range = DatePartition(
+        key="all", start=partitions[0].start, stop=partitions[-1].stop, timezone=partitions[0].timezone
+    )
+    types = {column.name: column.pg_type for column in columns}
+    time_column, probe = definition.source.time_column, quote_identifier(probe_column)
+    bounds = ", ".join(f"'{_bound(partition, types[time_column])}'" for partition in partitions)
+    is_number = types[probe_column].startswith(("int", "numeric"))
+    seconds = f"extract(epoch FROM {probe})"  # SQL syntax: always PostgreSQL's own function
+    number = probe if is_number else f"{seconds} OPERATOR(pg_catalog.*) {MICROSECONDS}::pg_catalog.numeric"
+    # The search_path is that of the report's query, so every name is schema-qualified.
+    query = bound_query(definition, request, complete_range).within(
+        f"SELECT pg_catalog.width_bucket({quote_identifier(time_column)}, "  # noqa: S608
+        f"ARRAY[{bounds}]::pg_catalog.{types[time_column]}[]) "
+        f"AS number, pg_catalog.count(*) AS rows, pg_catalog.count({probe}) AS present, "
+        f"coalesce(pg_catalog.sum({number}), 0)::pg_catalog.text AS total FROM (\n",
+        f") AS report WHERE {quote_identifier(time_column)} IS NOT NULL GROUP BY 1",
+    )
+    rows = transaction.fetch(query)
+    return {row["number"]: (row["rows"], row["present"], row["total"]) for row in rows}
+
+
+def _bound(partition: DatePartition, pg_type: str) -> str:
+    return partition.starts_at.isoformat() if pg_type == "timestamptz" else partition.start.isoformat()

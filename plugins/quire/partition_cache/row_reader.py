@@ -1,0 +1,107 @@
+"""Reads staged rows back in order and in small batches, through range reads of the Parquet objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from quire.errors import DamagedObjectError, first_line
+from quire.object_store import Store
+from quire.partition_cache.cache import evict_damaged_rows
+from quire.run_records.stage_records import RowSlice, StagedPartition
+
+BATCH_ROWS = 8_192
+BATCH_BYTES = 4 * 1024 * 1024
+
+
+def read_rows(store: Store, slices: Sequence[RowSlice], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yields the rows of the slices in order, as they are decoded, with one row group in memory at a time.
+
+    A batch has at most ``BATCH_ROWS`` rows, and about ``BATCH_BYTES`` by the encoded size of its columns. It is larger
+    where rows are uneven or repetitive, but never larger than its row group. Writers cut batches to their own size.
+
+    Args:
+        store: the object store.
+        slices: the rows to read.
+        names: the columns, in this order.
+
+    Raises:
+        DamagedObjectError: an object is damaged or has fewer rows than the slice; its partition is evicted.
+    """
+    for part in slices:
+        yield from _read_slice(store, part, names)
+
+
+def _read_slice(store: Store, part: RowSlice, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    if not part.rows:
+        return
+    with evict_on_damage(store, part.object_key):
+        file = open_rows(store, part)
+        skip, remaining = part.offset, part.rows
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            if skip >= rows:
+                skip -= rows
+                continue
+            size = _batch_rows(file.metadata.row_group(group), names)
+            for batch in file.iter_batches(size, row_groups=[group], columns=list(names)):
+                selected_rows = batch.slice(skip, remaining)
+                skip = max(0, skip - batch.num_rows)
+                remaining -= selected_rows.num_rows
+                if selected_rows.num_rows:
+                    yield selected_rows.select(list(names))
+            if not remaining:
+                return
+        raise DamagedObjectError(
+            f"{part.object_key} has {part.rows - remaining} of the expected {part.rows} rows: run the report again"
+        )
+
+
+def open_rows(store: Store, part: RowSlice | StagedPartition) -> pq.ParquetFile:
+    """Opens a partition's rows; all reads verify checksums, including those of the footer and page headers.
+
+    Raises:
+        DamagedObjectError: the object is missing or damaged.
+    """
+    file = store.open_verified(part.object_key, part.bytes, part.checksums)
+    return pq.ParquetFile(file, pre_buffer=True, page_checksum_verification=True)
+
+
+@contextmanager
+def evict_on_damage(store: Store, object_key: str) -> Iterator[None]:
+    """Evicts a partition from the cache if reading its rows inside the block fails because they are damaged.
+
+    Raises:
+        DamagedObjectError: the rows are damaged.
+    """
+    try:
+        yield
+    except DamagedObjectError as error:
+        evict_damaged_rows(store, object_key, error)
+        raise
+    except (pa.ArrowInvalid, OSError) as error:
+        if not _is_damage(error):
+            raise
+        damage = DamagedObjectError(f"{object_key} cannot be read as Parquet: {first_line(error)}")
+        evict_damaged_rows(store, object_key, damage)
+        raise damage from error
+
+
+def _is_damage(error: Exception) -> bool:
+    """Returns whether PyArrow failed to decode bytes.
+
+    It then raises a plain OSError without errno. Errors of the operating system have an errno or a subclass.
+    """
+    return isinstance(error, pa.ArrowInvalid) or (type(error) is OSError and error.errno is None)
+
+
+def _batch_rows(group: pq.RowGroupMetaData, names: Sequence[str]) -> int:
+    """Returns how many rows to decode at a time, estimated from the encoded sizes of the columns."""
+    selected = set(names)
+    chunks = (group.column(index) for index in range(group.num_columns))
+    size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in selected)
+    rows: int = group.num_rows * BATCH_BYTES // max(1, size)
+    return min(BATCH_ROWS, max(1, rows))

@@ -1,0 +1,57 @@
+"""The manifest: the commit record of a published run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from quire.run_records.stage_records import RenderedFile, StagedSummary, TaskUsage
+
+RUN_KEY = r"[0-9a-f]{32}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestPartition:
+    """A partition as the manifest lists it. ``stored`` means that it was a cache hit."""
+
+    key: str
+    rows: int
+    bytes: int
+    sha256: str
+    object_key: str
+    stored: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A published run: the run exists once its manifest exists. Contains no links, which expire."""
+
+    report: str
+    run: str
+    run_id: str
+    title: str
+    made_at: str
+    start: date
+    end: date
+    timezone: str
+    parameters: dict[str, Any]
+    rows: int
+    partitions: tuple[ManifestPartition, ...]
+    summaries: tuple[StagedSummary, ...]
+    files: tuple[RenderedFile, ...]
+    warnings: tuple[str, ...] = ()
+    usage: tuple[TaskUsage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedRun:
+    """The manifest of a run, and whether the run was published before."""
+
+    manifest: Manifest
+    already_published: bool
+
+
+def manifest_key(report: str, run_key: str) -> str:
+    """Returns the object key of a run's manifest."""
+    return f"reports/{report}/{run_key}/manifest.json"

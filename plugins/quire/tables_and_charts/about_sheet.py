@@ -1,0 +1,103 @@
+"""The About sheet: the request, its source, and which values the workbook changed or left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+
+from quire.date_range import zone
+from quire.human_readable import format_parameter
+from quire.report.definition import ReportDefinition
+from quire.report.request import RunRequest
+from quire.run_records.stage_records import RowSlice, StagedPartition
+from quire.xlsx.model import FactSection, FactSheet
+
+# Shown without other notes: the limits of every workbook.
+UNCHANGED = (
+    "No values were truncated. Times are precise to the millisecond; "
+    "numbers with more than 15 digits are written as text."
+)
+
+
+def about_sheet(
+    definition: ReportDefinition,
+    request: RunRequest,
+    *,
+    staged: Sequence[StagedPartition],
+    rows: Mapping[str, int] | None = None,
+    contents: Mapping[str, object],
+    notes: Sequence[str],
+) -> FactSheet:
+    """Returns the About sheet: the request, its source, and which values the workbook changed or left out.
+
+    Args:
+        definition: the report.
+        request: the date range and the parameters.
+        staged: the run's partitions.
+        rows: this workbook's rows per partition; None for all rows of all partitions.
+        contents: labels and values that describe the workbook.
+        notes: sentences on truncated, changed or omitted values.
+    """
+    made_at = datetime.fromisoformat(request.made_at).astimezone(zone(definition.timezone))
+    sections = [
+        FactSection(
+            heading="Report",
+            rows=(
+                ("First day", request.start),
+                ("Last day", request.end),
+                ("Time zone", f"{definition.timezone} (all dates and times in this workbook)"),
+                *((definition.parameters[name].title, _fact(value)) for name, value in request.parameters.items()),
+                *contents.items(),
+            ),
+        ),
+        FactSection(
+            heading="Source",
+            rows=(
+                ("Created", made_at.strftime("%Y-%m-%d %H:%M:%S %Z")),
+                ("Query", f"sql/{definition.source.sql}"),
+                ("Tables", ", ".join(table.name for table in definition.source.tables) or "not declared"),
+                ("Report name", definition.name),
+            ),
+        ),
+        FactSection(
+            heading="Changed or omitted values",
+            rows=tuple((note,) for note in notes) or ((UNCHANGED,),),
+        ),
+        FactSection(
+            heading="Rows by period",
+            header=("Period", "First day", "Last day", "Rows"),
+            rows=tuple(
+                (part.key, part.start, part.last_day, part.rows if rows is None else rows[part.key])
+                for part in staged
+                if rows is None or part.key in rows
+            ),
+        ),
+    ]
+    return FactSheet(
+        sheet_name="About", heading=definition.title, subheading=definition.description, sections=tuple(sections)
+    )
+
+
+def rows_by_partition(slices: Sequence[RowSlice], *, skipped: int, rows: int) -> dict[str, int]:
+    """Returns the number of rows per partition among the ``rows`` rows after the first ``skipped`` rows.
+
+    An empty partition belongs to the file that contains the rows around it.
+    """
+    counts: dict[str, int] = {}
+    end, total = skipped + rows, sum(part.rows for part in slices)
+    first = 0
+    for part in slices:
+        last = first + part.rows
+        inside = min(end, last) - max(skipped, first)
+        if inside > 0:
+            counts[part.partition] = counts.get(part.partition, 0) + inside
+        elif not part.rows and skipped <= first and (first < end or end == total):
+            counts.setdefault(part.partition, 0)
+        first = last
+    return counts
+
+
+def _fact(value: object) -> object:
+    """Returns a parameter's value for a cell: numbers and dates are not formatted."""
+    is_cell_value = isinstance(value, int | float | date) and not isinstance(value, bool)
+    return value if is_cell_value else format_parameter(value)

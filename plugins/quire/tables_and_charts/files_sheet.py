@@ -1,0 +1,45 @@
+"""The Files sheet: an index of the run's other files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+from quire.run_records.stage_records import RenderedFile
+from quire.xlsx.model import FactSection, FactSheet
+
+
+def files_sheet(files: Sequence[RenderedFile]) -> FactSheet:
+    """Returns the index of files: the date range, first and last time, rows and size of each."""
+    return FactSheet(
+        sheet_name="Files",
+        heading="Files",
+        subheading="The rows are in these files. Download each file separately.",
+        sections=(
+            FactSection(
+                heading="",
+                header=("File", "First day", "Last day", "First row", "Last row", "Rows", "Size (kB)"),
+                rows=tuple(
+                    (
+                        file.name,
+                        file.start,
+                        file.end,
+                        _wall_clock(file.earliest),
+                        _wall_clock(file.latest),
+                        file.rows,
+                        max(1, round(file.bytes / 1000)),
+                    )
+                    for file in files
+                ),
+            ),
+        ),
+    )
+
+
+def _wall_clock(text: str | None) -> date | None:
+    """Returns an ISO 8601 time for a cell: local time without its offset."""
+    if not text:
+        return None
+    if len(text) == len("2013-01-31"):
+        return date.fromisoformat(text)
+    return datetime.fromisoformat(text).replace(tzinfo=None)

@@ -1,0 +1,108 @@
+"""Summary tables with charts for pages, from the same stored objects as the workbook."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from quire.errors import IntegrityError
+from quire.number_formats import format_value
+from quire.object_store import Store
+from quire.report.definition import ReportDefinition, Summary
+from quire.run_records.manifest import Manifest
+from quire.run_records.stage_records import StagedSummary
+from quire.tables_and_charts.summary_limits import MAX_TABLE_ROWS, read_first_rows
+from quire.tables_and_charts.summary_sheets import summary_sheet
+from quire.tables_and_charts.svg_chart import draw_chart
+from quire.xlsx.cell_values import column_values
+from quire.xlsx.chart_points import charted_rows
+from quire.xlsx.model import TableSheet
+from quire.xlsx.styles import number_format
+
+logger = logging.getLogger(__name__)
+
+MAX_ROWS = 12  # the workbook has all rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryTable:
+    """A summary on a page.
+
+    Args:
+        name: the summary's name.
+        header: title of each column, and whether it holds numbers.
+        rows: the formatted cells of the first rows.
+        total_rows: the number of all rows.
+        chart: SVG, or an empty string.
+    """
+
+    name: str
+    header: list[tuple[str, bool]]
+    rows: list[list[str]]
+    total_rows: int
+    chart: str
+
+
+def summary_tables(definition: ReportDefinition, manifest: Manifest, *, store: Store) -> list[SummaryTable]:
+    """Returns a run's summaries; none if the definition's summaries changed, or if a summary is missing or too large.
+
+    Summaries are read one at a time, and only the rows on the page are retained.
+    """
+    if not has_summaries(definition, manifest):
+        return []
+    stored = {staged.name: staged for staged in manifest.summaries}
+    try:
+        tables = [_first_table(definition, summary, stored[summary.name], store) for summary in definition.summaries]
+    except IntegrityError as error:
+        logger.warning("%s %s: summaries left off the page: %s", manifest.report, manifest.run, error)
+        return []
+    return [table for table in tables if table]
+
+
+def _first_table(
+    definition: ReportDefinition, summary: Summary, staged: StagedSummary, store: Store
+) -> SummaryTable | None:
+    """Returns the first rows of a summary; None if it lacks a column of the current definition."""
+    columns = {*(key.column for key in summary.by), *summary.measures}
+    chart_rows = charted_rows(summary.chart.type, MAX_TABLE_ROWS) if summary.chart else 0
+    table, total_rows = read_first_rows(staged, columns, max(MAX_ROWS, chart_rows), store=store)
+    sheet = summary_sheet(definition, summary, table)
+    return _table(sheet, definition.timezone, total_rows=total_rows) if has_all_columns(sheet) else None
+
+
+def has_summaries(definition: ReportDefinition, manifest: Manifest) -> bool:
+    """Returns whether a run has the same summary names as the current definition."""
+    return {staged.name for staged in manifest.summaries} == {summary.name for summary in definition.summaries}
+
+
+def has_all_columns(sheet: TableSheet) -> bool:
+    """Returns whether the stored table has every column of the current definition."""
+    return {column.name for column in sheet.columns} <= set(sheet.table.schema.names)
+
+
+def sheet_formats(sheet: TableSheet) -> dict[str, str]:
+    """Returns the format code of each column, as in the workbook."""
+    schema = sheet.table.schema
+    return {
+        column.name: column.number_format or number_format(schema.field(column.name).type) for column in sheet.columns
+    }
+
+
+def _table(sheet: TableSheet, timezone: str, *, total_rows: int) -> SummaryTable:
+    import pyarrow.types as kinds
+
+    schema, formats = sheet.table.schema, sheet_formats(sheet)
+    cells = {column.name: column_values(sheet.table, column, timezone=timezone) for column in sheet.columns}
+    texts = [[format_value(value, formats[name]) for value in values[:MAX_ROWS]] for name, values in cells.items()]
+    header = []
+    for column in sheet.columns:
+        kind = schema.field(column.name).type
+        is_number = kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_decimal(kind)
+        header.append((column.title, is_number))
+    return SummaryTable(
+        name=sheet.heading,
+        header=header,
+        rows=[list(row) for row in zip(*texts, strict=True)],
+        total_rows=total_rows,
+        chart=draw_chart(sheet, cells, formats, total_rows=total_rows),
+    )

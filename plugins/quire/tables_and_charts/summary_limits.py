@@ -1,0 +1,138 @@
+"""Limits for summaries on pages and in notifications: a few kB of Parquet can expand to gigabytes."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Collection, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as compute
+import pyarrow.parquet as pq
+
+from quire.errors import DamagedObjectError, IntegrityError
+from quire.object_store import Store
+from quire.report.definition import ReportDefinition
+from quire.run_records.stage_records import StagedSummary
+from quire.tables_and_charts.summary_sheets import sheet_schema, summary_sheets
+from quire.xlsx.model import TableSheet
+
+MAX_STORED_BYTES = 32 * 1024 * 1024
+MAX_TABLE_ROWS = 1_048_576  # of a sheet in Excel
+MAX_FIXED_BYTES = 32  # of a value, the size of the largest decimal
+MAX_TABLE_BYTES = 128 * 1024 * 1024  # of all columns, uncompressed and without dictionaries
+MAX_FIRST_BYTES = 8 * 1024 * 1024  # of the rows on a page
+_DECODING = threading.Lock()  # one file at a time in a process: each may take MAX_TABLE_BYTES
+
+
+def small_summary_sheets(
+    definition: ReportDefinition, summaries: Sequence[StagedSummary], *, store: Store
+) -> tuple[TableSheet, ...]:
+    """Returns a sheet per summary like ``summary_sheets``, within the limits of pages and notifications.
+
+    Raises:
+        DamagedObjectError: a summary is missing or damaged.
+        IntegrityError: a summary is too large.
+    """
+    for summary in summaries:
+        ensure_small_object(summary)
+    return summary_sheets(definition, summaries, store=store, ensure=ensure_small_table)
+
+
+def ensure_small_object(summary: StagedSummary) -> None:
+    """Checks the size of a summary's object.
+
+    Raises:
+        IntegrityError: it is too large.
+    """
+    if summary.bytes > MAX_STORED_BYTES:
+        raise IntegrityError(f"{summary.object_key} has {summary.bytes} bytes: too large to be shown")
+
+
+def read_first_rows(
+    summary: StagedSummary, columns: Collection[str], count: int, *, store: Store
+) -> tuple[pa.Table, int]:
+    """Returns the first rows of a summary and the number of all its rows, without decoding the others.
+
+    Args:
+        summary: a summary of a run.
+        columns: names of the columns; missing ones are ignored.
+        count: the number of rows to return.
+        store: the object store.
+
+    Raises:
+        DamagedObjectError: the summary is missing or damaged.
+        IntegrityError: it is too large.
+    """
+    ensure_small_object(summary)
+    body = store.read_verified(summary.object_key, sha256=summary.sha256, size=summary.bytes)
+    try:
+        with _DECODING:
+            return _decode_first_rows(pa.py_buffer(body), summary.object_key, columns, count)
+    except pa.ArrowException as error:
+        raise _damaged_object(summary.object_key) from error
+
+
+def _decode_first_rows(body: pa.Buffer, key: str, columns: Collection[str], count: int) -> tuple[pa.Table, int]:
+    with pq.ParquetFile(pa.BufferReader(body)) as file:
+        footer, stored = file.metadata, file.schema_arrow
+    text_columns = _text_columns(footer, key)
+    stored = pa.schema([field for field in stored if field.name in columns])
+    batches, rows = [], 0
+    with pq.ParquetFile(pa.BufferReader(body), read_dictionary=text_columns, pre_buffer=False) as file:
+        for batch in file.iter_batches(count, columns=stored.names, use_threads=False):
+            batches.append(batch.slice(0, count - rows))
+            rows += batches[-1].num_rows
+            if rows == count:
+                break
+    columns_of_batches = (pa.chunked_array([column]) for batch in batches for column in batch.columns)
+    if sum(map(_expanded_bytes, columns_of_batches)) > MAX_FIRST_BYTES:
+        raise IntegrityError(f"{key} has over {MAX_FIRST_BYTES} bytes in its first rows: too large to be shown")
+    table = pa.Table.from_batches(batches) if batches else stored.empty_table()
+    return table.cast(sheet_schema(stored)), footer.num_rows
+
+
+def _damaged_object(key: str) -> DamagedObjectError:
+    return DamagedObjectError(f"{key} is damaged: it is not a Parquet file")
+
+
+def ensure_small_table(body: bytes, key: str) -> None:
+    """Checks the size of the table in a Parquet file, as derived from the footer and the dictionaries.
+
+    Raises:
+        DamagedObjectError: it is not a Parquet file.
+        IntegrityError: it is too large.
+    """
+    try:
+        text_columns = _text_columns(pq.read_metadata(io.BytesIO(body)), key)
+        table = pq.read_table(io.BytesIO(body), columns=text_columns, read_dictionary=text_columns)
+        if sum(map(_expanded_bytes, table.itercolumns())) > MAX_TABLE_BYTES:
+            raise IntegrityError(f"{key} has over {MAX_TABLE_BYTES} bytes of text: too large to be shown")
+    except pa.ArrowException as error:
+        raise _damaged_object(key) from error
+
+
+def _text_columns(footer: pq.FileMetaData, key: str) -> list[str]:
+    """Returns the text columns.
+
+    Raises:
+        IntegrityError: the table is too large according to the footer.
+    """
+    columns = [footer.schema.column(position) for position in range(footer.num_columns)]
+    uncompressed = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
+    is_plain = all(column.max_repetition_level == 0 and column.length <= MAX_FIXED_BYTES for column in columns)
+    if footer.num_rows > MAX_TABLE_ROWS or uncompressed > MAX_TABLE_BYTES or not is_plain:
+        raise IntegrityError(f"{key} has {footer.num_rows} rows and {uncompressed} bytes: too large to be shown")
+    return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+
+
+def _expanded_bytes(column: pa.ChunkedArray) -> int:
+    """Returns the size of a column's values in bytes, counting repeated values each time."""
+    total = 0
+    for chunk in column.chunks:
+        if isinstance(chunk, pa.DictionaryArray):
+            lengths = compute.binary_length(chunk.dictionary.cast(pa.large_binary()))
+            total += compute.sum(lengths.cast(pa.int64()).take(chunk.indices)).as_py() or 0
+        else:
+            total += chunk.nbytes
+    return total

@@ -1,0 +1,36 @@
+"""Runs a real server on loopback that receives deliveries."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+from quire.inbound_webhooks.delivery_app import create_webhook_app
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+
+@contextmanager
+def serving_orders(include: Path, database: str, passwords: Mapping[str, str | None]) -> Iterator[str]:
+    """Serves a folder's webhooks, which write to one database, and yields the address."""
+    addresses = {"shop_writer": database}
+    app = create_webhook_app(include, address=addresses.__getitem__, password=passwords.__getitem__)
+    config = uvicorn.Config(
+        Starlette(routes=[Mount("/quire-hooks", app)]), log_level="warning", lifespan="off", backlog=2048
+    )
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            while not server.started and thread.is_alive():
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/quire-hooks"
+        finally:
+            server.should_exit = True
+            thread.join()

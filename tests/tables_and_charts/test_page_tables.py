@@ -1,0 +1,103 @@
+"""The summaries of a page show the same cells as the summary workbook."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quire.notifications.headline_totals import summary_totals
+from quire.object_store.s3_store import S3Store
+from quire.pipeline import run_report
+from quire.report.definition import ReportDefinition
+from quire.settings import CLONE
+from quire.tables_and_charts import page_tables
+from quire.tables_and_charts.page_tables import summary_tables
+from quire.xlsx.cell_values import column_values
+
+from tests.events import events_report, fill_events, request_of, session_of
+from tests.number_formats.test_values import csv_of_sheet
+from tests.portal.test_page_summaries import SUMMARIES, publish
+
+SUMMARY = {
+    "name": "By day",
+    "by": [{"column": "at", "every": "day"}],
+    "measures": {
+        "events": {"agg": "count", "format": '#,##0 "pcs"'},
+        "amount": {"agg": "sum", "of": "amount", "format": "[$€-407] #,##0.00;[Red]-[$€-407] #,##0.00"},
+        "share": {"agg": "mean", "of": "amount", "format": "0.0%"},
+        "largest": {"agg": "max", "of": "amount * 1000000"},
+        "latest": {"agg": "max", "of": "at", "format": "d mmm yyyy hh:mm:ss"},
+        "kinds": {"agg": "max", "of": "kind"},
+    },
+    "sort": ["at"],
+    "chart": {"type": "column", "x": "at", "y": ["amount"]},
+}
+
+
+@pytest.fixture
+def definition(tmp_path: Path, fresh_database: str) -> ReportDefinition:
+    fill_events(fresh_database)
+    return events_report(tmp_path, summaries=[SUMMARY])
+
+
+@pytest.mark.usefixtures("servers")
+@pytest.mark.skipif(not shutil.which("soffice"), reason="LibreOffice is not installed")
+def test_page_and_notification_show_the_numbers_of_the_workbook(
+    definition: ReportDefinition, fresh_database: str, bucket: S3Store, tmp_path: Path
+) -> None:
+    session = session_of(fresh_database)
+    manifest = run_report(definition, request_of(definition), session=session, store=bucket).published.manifest
+    (table,) = summary_tables(definition, manifest, store=bucket)
+    (tmp_path / "summary.xlsx").write_bytes(bucket.read(manifest.files[-1].key) or b"")
+    cells = csv_of_sheet(tmp_path / "summary.xlsx", sheet=2)[3:]  # below the title and the header
+    assert table.rows == [row[: len(table.header)] for row in cells]
+    assert table.rows[1][1:3] == ["1 pcs", "-€ 0.05"]
+    assert table.rows[0][5] == "1 Jan 2013 00:00:00"  # in the report's zone
+    assert dict(summary_totals(definition, manifest, store=bucket))["Amount"] == "€ 100,000,011.05"
+    assert table.chart.count("<rect") == len(table.rows)
+    assert "€ 100,000,000.00" in table.chart
+
+
+@pytest.mark.parametrize(("kind", "converted"), [(None, 12), ("column", 30), ("line", 1_000)])
+def test_page_converts_only_displayed_rows(
+    tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch, kind: str | None, converted: int
+) -> None:
+    lengths = list[int]()
+
+    def counted(*args: Any, **named: Any) -> list[Any]:
+        values = column_values(*args, **named)
+        lengths.append(len(values))
+        return values
+
+    monkeypatch.setattr(page_tables, "column_values", counted)
+    chart = {"chart": {"type": kind, "x": "kind", "y": ["events"]}} if kind else {}
+    definition = events_report(tmp_path, summaries=[{**summary, "chart": None, **chart} for summary in SUMMARIES])
+    first, _ = summary_tables(definition, publish(bucket, rows=50_000), store=bucket)
+    assert lengths == [converted] * 4 * 2
+    assert (first.total_rows, first.rows[-1]) == (50_000, ["kind 000000011", "11", "11", "11"])
+    assert (f"first {converted:,} of 50,000" in first.chart) == (kind is not None)
+
+
+def test_importing_the_pages_loads_no_polars() -> None:
+    code = (
+        "import sys, pyarrow as pa; from quire.portal.pages import router;"
+        "from quire.tables_and_charts.page_tables import _table;"
+        "from quire.xlsx.model import SheetColumn, TableSheet;"
+        "table = pa.table({'t': pa.array([0], pa.timestamp('us', 'UTC')), 'x': ['a']});"
+        "columns = tuple(SheetColumn(name=name, title=name) for name in ('t', 'x'));"
+        "sheet = TableSheet(sheet_name='S', heading='S', columns=columns, table=table);"
+        "print(_table(sheet, 'Europe/Berlin', total_rows=1).rows, 'polars' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(CLONE / "plugins")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "[['1970-01-01 01:00:00', 'a']] False"
