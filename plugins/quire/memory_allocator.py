@@ -1,4 +1,4 @@
-"""Returns freed memory to the kernel, so the peak of a task does not include memory of earlier tasks."""
+"""Returns freed memory to the kernel, so a task's peak does not include memory of earlier tasks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from contextlib import suppress
 from quire.settings import set_defaults
 
 LARGE_BYTES = 128 * 1024
-_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
+_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD in malloc.h
 
-# Polars' allocator reads this when it is loaded, and then returns freed pages to the kernel quickly. A run over TPC-H
+# Polars' allocator reads this variable when it is loaded, and then returns freed pages quickly. A run over TPC-H
 # lineitem at scale factor 1 uses 40 MB less memory and the same CPU time.
 POLARS_VARIABLES = {
     "_RJEM_MALLOC_CONF": "dirty_decay_ms:100,muzzy_decay_ms:0",
@@ -43,7 +43,7 @@ def configure_process() -> None:
 def map_large_blocks() -> None:
     """Makes glibc allocate every large block with its own mmap, in all threads of this process.
 
-    By default, glibc raises the threshold for this to the largest block freed so far (mallopt(3)). Batches and upload
+    By default, glibc raises the threshold for mmap to the largest block freed so far (mallopt(3)). Batches and upload
     parts are then allocated in per-thread heaps, which never shrink: 100 MB in a run over TPC-H lineitem with two
     concurrent extracts. Other allocators have no such option; this function does nothing there.
     """

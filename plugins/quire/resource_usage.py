@@ -1,4 +1,4 @@
-"""Measures the resources of a task: elapsed and processor time, memory, and its SQL statements."""
+"""Measures the resources that a task uses: elapsed and CPU time, memory, and SQL statements."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RESET_PEAK = Path("/proc/self/clear_refs")
 
 
 class StatementLog:
-    """Counts a task's statements, grouped by their text without values. Thread-safe."""
+    """Counts a task's statements, grouped by their SQL without values. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -31,7 +31,7 @@ class StatementLog:
         """Counts one call of a statement.
 
         Args:
-            sql: the text, as ``normalize`` returns it.
+            sql: the statement, as ``normalize`` returns it.
             rows: the number of rows that it returned.
             seconds: its elapsed time.
         """
@@ -49,7 +49,7 @@ class StatementLog:
 
 
 class TaskMeter:
-    """Measures one task, from the creation of the meter.
+    """Measures one task, starting when the meter is created.
 
     Args:
         stage: the stage of the pipeline.
@@ -66,7 +66,7 @@ class TaskMeter:
         _reset_peak()
 
     def count(self, *, rows: int = 0, bytes: int = 0, units: int = 1) -> None:
-        """Sets the task's totals: rows, bytes written, and units, which are partitions or files."""
+        """Sets the task's totals: rows, bytes written, and units (partitions or files)."""
         self._rows, self._bytes, self._units = rows, bytes, max(units, 1)
 
     def count_written(self, parts: Sequence[StagedPartition | StagedSummary | RenderedFile]) -> None:

@@ -12,7 +12,7 @@ from quire.values.postgresql_text import column_text
 from quire.xlsx.model import SheetColumn, Sink
 from quire.xlsx.xml_text import QUOTED
 
-MAX_BATCH_BYTES = 4 * 1024 * 1024  # converted to text at a time
+MAX_BATCH_BYTES = 4 * 1024 * 1024  # the most that is converted to text at once
 BOM = b"\xef\xbb\xbf"  # without it, Excel reads UTF-8 in the system's code page
 
 
@@ -26,10 +26,10 @@ def write_csv(
 ) -> int:
     """Writes CSV with a byte order mark and returns the number of rows.
 
-    Values appear as PostgreSQL prints them in a session with ``timezone``. NULL is an empty field and an empty text is
-    ``""``, as in PostgreSQL's COPY; in a file of one column, NULL is an empty line.
+    Values appear as PostgreSQL prints them in a session with ``timezone``. As in PostgreSQL's
+    COPY, NULL is an empty field and an empty string is ``""``; in a file with one column, NULL is an empty line.
 
-    With ``escape_formulas``, an apostrophe precedes texts and titles that a spreadsheet would run as formulas.
+    With ``escape_formulas``, values and titles that a spreadsheet would run as formulas start with an apostrophe.
     """
     titles = [pl.Series([column.title]) for column in columns]
     sink.write(BOM + _lines([_escape_formulas(title) for title in titles] if escape_formulas else titles))
@@ -57,7 +57,7 @@ def _split(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _escape_formulas(texts: pl.Series) -> pl.Series:
-    """Prefixes texts that begin like a formula with an apostrophe."""
+    """Puts an apostrophe before each value that begins like a formula."""
     is_formula = texts.str.contains(QUOTED)
     if not is_formula.any():
         return texts

@@ -9,7 +9,7 @@ import pyarrow as pa
 from quire.csv_and_parquet.row_groups import cut_row_groups, write_row_groups
 from quire.xlsx.model import Sink
 
-GROUP_ROWS = 131_072  # the unit of reading: large enough to scan fast, small enough for memory
+GROUP_ROWS = 131_072  # readers decode one group at a time
 GROUP_BYTES = 64 * 1024 * 1024
 
 

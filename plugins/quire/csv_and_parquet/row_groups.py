@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 ROW_GROUP_ROWS = 65_536
 ROW_GROUP_BYTES = 32 * 1024 * 1024
-MAX_INT64_DIGITS = 18  # digits of a decimal that Parquet stores in 64 bits
+MAX_INT64_DIGITS = 18  # of a decimal; more digits may not fit in 64 bits
 MIN_REPEATS = 8  # rows per distinct value that make a column repetitive
 
 
@@ -28,8 +28,8 @@ def cut_row_groups(
     Args:
         batches: record batches of ``schema``.
         schema: the schema of the file.
-        max_rows: rows of each row group except the last, unless it reaches ``max_bytes`` first.
-        max_bytes: size of the Arrow data that ends a row group.
+        max_rows: the number of rows in a row group; fewer in the last one and in one that reaches ``max_bytes``.
+        max_bytes: the size of Arrow data at which a row group ends.
     """
     pieces: list[pa.RecordBatch] = []
     rows = size = 0

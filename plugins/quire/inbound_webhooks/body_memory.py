@@ -1,4 +1,4 @@
-"""Limits the memory of bodies whose signatures are not verified yet, which anybody can send."""
+"""Limits the memory of bodies whose signatures are not verified yet, which anyone can send."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class HeldBodies:
 
     @contextmanager
     def hold(self) -> Iterator[HeldBody]:
-        """Registers a body for the context; adding to another body may cancel its scope."""
+        """Registers a body while the context is open; adding to another body may cancel its scope."""
         body = HeldBody()
         self._bodies[body] = None
         try:

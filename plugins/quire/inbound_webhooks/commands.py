@@ -42,7 +42,7 @@ def check_command(webhook: Webhook = None) -> None:
 
 
 def exit_on_errors(errors: Mapping[str, ReportError]) -> None:
-    """Prints one line per error and exits with the highest status, if there are errors."""
+    """Exits with the highest status after printing one line per error, if there are errors."""
     for error in errors.values():
         typer.echo(f"quire: {error}", err=True)
     if errors:
@@ -50,7 +50,7 @@ def exit_on_errors(errors: Mapping[str, ReportError]) -> None:
 
 
 def check_webhooks(webhook: str | None = None) -> dict[str, ReportError]:
-    """Checks one webhook or all. Prints a line for each valid one, and returns the errors of the others by file."""
+    """Checks one webhook or all. Prints a line for each valid one, and returns the errors of the rest by file."""
     errors: dict[str, ReportError] = {}
     for name in [webhook] if webhook else webhook_names(include_folder()):
         try:

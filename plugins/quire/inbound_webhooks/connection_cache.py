@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 CACHE_SECONDS = 30.0
 MAX_LOOKUP_SECONDS = 10.0  # senders wait 15 to 30 s for an answer
-RETRY_SECONDS = 120.0  # then the lookup counts as hung and another starts; doubles with each
+RETRY_SECONDS = 120.0  # after this, a lookup counts as hung and another starts; doubles each time
 MAX_THREADS = 8  # per connection, including hung ones: a thread cannot be killed
 
 Value = TypeVar("Value")
@@ -27,7 +27,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Running(Generic[Value]):
-    """A running lookup, and the time after which another replaces it."""
+    """A running lookup, and the time after which another lookup replaces it."""
 
     retry_at: float
     future: Future[Value] = field(default_factory=Future)
@@ -48,7 +48,7 @@ class _LookupCache(Generic[Value]):
         self._guard = threading.Lock()
 
     async def __call__(self, connection_id: str) -> Value:
-        """Returns the value for a connection.
+        """Returns the cached value for a connection, or looks it up.
 
         Raises:
             DeliveryDeferred: the lookup took too long.
@@ -83,7 +83,7 @@ class _LookupCache(Generic[Value]):
     def _look_up(self, connection_id: str, running: _Running[Value]) -> None:
         try:
             value = self._find(connection_id)
-        except BaseException as error:  # raised by those who await the future
+        except BaseException as error:  # raised again where the future is awaited
             with self._guard:
                 self._end(connection_id, running)
             running.future.set_exception(error)
@@ -94,7 +94,7 @@ class _LookupCache(Generic[Value]):
             running.future.set_result(value)
 
     def _end(self, connection_id: str, running: _Running[Value]) -> bool:
-        """Counts the thread as ended. Returns whether its lookup is current, not one that another replaced."""
+        """Counts the thread as ended. Returns whether its lookup is current, i.e. was not replaced by another."""
         self._threads[connection_id] -= 1
         is_current = self._running.get(connection_id) is running
         if is_current:

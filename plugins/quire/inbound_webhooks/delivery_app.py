@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 MAX_CONCURRENT_DELIVERIES = 8  # per server process: each has a connection to PostgreSQL
 MAX_READ_SECONDS = 15.0
-MAX_WAIT_SECONDS = 10.0  # for a free connection: senders wait 15 to 30 s for an answer
+MAX_WAIT_SECONDS = 10.0  # for a free connection; senders wait 15 to 30 s for a response
 RETRY_AFTER = "30"
 
 
@@ -73,7 +73,7 @@ class _Deliveries:
         self._readers = anyio.CapacityLimiter(MAX_CONCURRENT_DELIVERIES)
 
     async def answer(self, request: Request) -> Response:
-        """Answers a delivery; docs/reference/inbound-webhooks.md lists each status."""
+        """Responds to a delivery; docs/reference/inbound-webhooks.md lists each status."""
         webhook = request.path_params["webhook"]
         try:
             definition = self._webhooks.find(webhook)
@@ -84,11 +84,11 @@ class _Deliveries:
             return JSONResponse({"error": rejection.message}, rejection.status)
         except DeliveryDeferred as deferral:
             return JSONResponse({"error": deferral.message}, deferral.status, headers={"Retry-After": RETRY_AFTER})
-        except ReportError as error:  # a definition, connection or table that the operator has to fix
+        except ReportError as error:  # the operator has to fix a definition, connection or table
             logger.warning("%s: deliveries are deferred: %s", webhook, error)
             return JSONResponse({"error": NOT_NOW}, DeliveryDeferred.status, headers={"Retry-After": RETRY_AFTER})
         except ClientDisconnect:
-            return Response(status_code=400)  # the sender is gone
+            return Response(status_code=400)  # the sender has disconnected
 
     async def _apply(self, request: Request, definition: WebhookDefinition) -> Response:
         signed = parse_signature_headers(request.headers, now=time.time(), tolerance=definition.tolerance)

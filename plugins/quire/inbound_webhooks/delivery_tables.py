@@ -26,7 +26,7 @@ SELECT name FROM unnest(%s::text[]) AS name, unnest(ARRAY['SELECT', 'INSERT', 'U
 
 
 def install_tables(definition: WebhookDefinition, *, writer_url: str, owner_url: str) -> str:
-    """Creates the tables that are missing, and returns a line that says so.
+    """Creates the missing tables, and returns a line that describes the result.
 
     Args:
         definition: the webhook.
@@ -58,7 +58,7 @@ def check_webhook(definition: WebhookDefinition, *, url: str) -> tuple[str, ...]
     """Checks that deliveries can be applied: the table, its columns, constraint and privileges, and Quire's tables.
 
     Returns:
-        The required columns that the webhook does not write. With any, it can only change existing rows.
+        The required columns that the webhook does not write. If there are any, it can only change existing rows.
 
     Raises:
         DefinitionError: deliveries cannot be applied.

@@ -1,4 +1,4 @@
-"""Reads a body as an event: the row, the time, and the values."""
+"""Parses a body into an event: the row, the time, and the values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quire.inbound_webhooks.rejections import BodyRejected
 from quire.inbound_webhooks.webhook_definition import WebhookDefinition
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# A future event would win over every real one until then. One day allows for a clock that is off by its time zone.
+# A future event would win over real ones until then. One day allows for a clock that is off by its time zone.
 MAX_AHEAD = timedelta(days=1)
 Stamp = tuple[str, str]
 """An event's time (UTC, microseconds, fixed length) and its id. Newer stamps compare greater."""
@@ -37,7 +37,7 @@ class Event:
 
 
 def read_event(body: bytes | bytearray, *, event_id: str, definition: WebhookDefinition) -> Event:
-    """Reads a body.
+    """Parses a body.
 
     Raises:
         BodyRejected: the body is not a JSON object, a key or the time is missing or invalid, or the time is more than

@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 
 MAX_DEPTH = 100  # of lists and objects: ``write_json`` recurses
 TOO_DEEP = "it is nested too deeply"
-MAX_EXPONENT = 400  # beyond any double; limits the digits that a short text expands to
+MAX_EXPONENT = 400  # beyond any double; limits how many digits a short string expands to
 
 
 def read_json(text: str) -> object:

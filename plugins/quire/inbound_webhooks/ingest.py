@@ -34,7 +34,7 @@ _TIMEOUTS: dict[str, Any] = {
     "connect_timeout": 5, "tcp_user_timeout": 20_000,
     "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
 }  # fmt: skip
-EVENT_RETENTION_DAYS = 30  # senders stop retrying after some days
+EVENT_RETENTION_DAYS = 30  # senders stop retrying after a few days
 MAX_PRUNED_EVENTS = 8  # per delivery; more than one, so a backlog shrinks
 _SETTINGS = (
     f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}; "
@@ -77,7 +77,7 @@ def ingest(definition: WebhookDefinition, event: Event, *, body_sha256: bytes, u
     Args:
         definition: the webhook.
         event: the event of the body.
-        body_sha256: the body's digest, which tells a repeated delivery from another event with the same id.
+        body_sha256: the body's digest, which distinguishes a repeated delivery from another event with the same id.
         url: the libpq URL of the database.
 
     Raises:
@@ -88,7 +88,7 @@ def ingest(definition: WebhookDefinition, event: Event, *, body_sha256: bytes, u
         UntrustedSchemaError: another role owns the schema ``quire``.
     """
     with answer_postgres_errors(), psycopg.connect(url, **_TIMEOUTS, client_encoding=CLIENT_ENCODING) as connection:
-        connection.isolation_level = IsolationLevel.READ_COMMITTED  # after waiting for a lock, see the committed rows
+        connection.isolation_level = IsolationLevel.READ_COMMITTED  # see rows committed while waiting for a lock
         connection.execute(_SETTINGS)
         ensure_trusted_schema(definition, connection)
         if not _is_new(definition.name, event.stamp[1], body_sha256, connection):
@@ -134,7 +134,7 @@ class _RowWriter:
         self._definition, self._columns, self._event, self._connection = definition, columns, event, connection
 
     def apply(self) -> bool:
-        """Merges the event into the row's state. Returns whether the row was written; an incomplete one waits."""
+        """Merges the event into the row's state. Returns whether the row was written; an incomplete row is not."""
         webhook, key = self._definition.name, self._key()
         state, applied = self._fetch_one(_LOCK_STATE, [webhook, key])
         before = RowState.from_json(state)
@@ -153,7 +153,7 @@ class _RowWriter:
         return list(key)
 
     def _write(self, state: RowState) -> bool:
-        written = self._definition.written  # the state may hold columns that left the definition
+        written = self._definition.written  # the state may contain columns that were removed from the definition
         row = {**self._event.keys, **{name: value for name, value in state.values.items() if name in written}}
         try:
             with self._connection.transaction():

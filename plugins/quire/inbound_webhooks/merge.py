@@ -41,7 +41,7 @@ class RowState:
         return {column: value for column, (_, value) in self.columns.items()}
 
     def merge(self, event: Event) -> RowState:
-        """Returns the state with one more event."""
+        """Returns the state after one more event."""
         deleted = max(self.deleted, event.stamp) if event.deletes else self.deleted
         seen = self.seen if event.deletes else max(self.seen, event.stamp)
         columns = dict(self.columns)
@@ -58,7 +58,7 @@ class RowState:
 
     @classmethod
     def from_json(cls, text: str | None) -> RowState:
-        """Parses the text of ``to_json``; None is the state of a row without events."""
+        """Parses the result of ``to_json``; None is the state of a row without events."""
         if text is None:
             return cls()
         stored = cast("dict[str, Any]", read_json(text))

@@ -1,4 +1,4 @@
-"""The answers to deliveries that are not applied.
+"""The responses to deliveries that are not applied.
 
     DeliveryRejected           the same delivery will be rejected again
     ├── UnsignedDelivery       401: invalid signature or time
@@ -77,7 +77,7 @@ class DeliveryDeferred(TransientError):
 
 @contextmanager
 def answer_postgres_errors() -> Iterator[None]:
-    """Raises psycopg's errors as answers: about the body, or to retry. Other details go to the log.
+    """Raises psycopg's errors as rejections or deferrals. Details that the sender does not need are logged.
 
     Raises:
         BodyRejected: PostgreSQL rejected a value.

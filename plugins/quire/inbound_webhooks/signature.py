@@ -1,7 +1,7 @@
 """Verifies signatures of the Standard Webhooks specification (https://www.standardwebhooks.com).
 
 The specification's own library supports one secret, a fixed tolerance and UTF-8 only, and raises ValueError and other
-errors for malformed headers. The tests sign with it.
+errors for malformed headers. The tests use it to sign.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from quire.inbound_webhooks.rejections import UnsignedDelivery
 
 PREFIX = "whsec_"
 VERSION = "v1,"
-_ID = re.compile(r"[!-\-/-~]{1,256}")  # printable without the dot, which separates id and time
+_ID = re.compile(r"[!-\-/-~]{1,256}")  # printable except the dot, which separates the id and the time
 MIN_KEY_BYTES = 24  # the specification's minimum
 _SECONDS = re.compile(r"\d{1,12}", re.ASCII)
 
@@ -35,7 +35,7 @@ class SignatureHeaders:
 
 
 def parse_signature_headers(headers: Mapping[str, str], *, now: float, tolerance: timedelta) -> SignatureHeaders:
-    """Parses the headers, before anything else of a delivery.
+    """Parses the headers before any other part of a delivery is read.
 
     Raises:
         UnsignedDelivery: a header is missing or malformed, or its time is too far from ``now`` (seconds since 1970).

@@ -15,7 +15,7 @@ from quire.report.definition.name_checks import suggestion
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-# Values of these types and of enums are equal if their texts are (numeric without trailing zeros).
+# Values of these types and of enums are equal if their text forms are (numeric without trailing zeros).
 KEY_TYPES = (
     "smallint", "integer", "bigint", "numeric", "text", "character varying", "character", "uuid", "boolean", "date",
     "timestamp without time zone", "timestamp with time zone",
@@ -66,7 +66,7 @@ SELECT pg_get_userbyid(holder.owner)::text
 
 @dataclass(frozen=True, slots=True)
 class TargetColumn:
-    """A column. ``computed``: only PostgreSQL sets it. ``fit_for_key``: equal values have equal texts."""
+    """A column. ``computed``: only PostgreSQL sets it. ``fit_for_key``: equal values have the same text form."""
 
     name: str
     type: str
@@ -91,7 +91,7 @@ def read_target(definition: WebhookDefinition, connection: Connection) -> Mappin
 
 
 def check_target(definition: WebhookDefinition, connection: Connection) -> tuple[str, ...]:
-    """Checks the columns, and what a delivery leaves to PostgreSQL: the unique constraint and the privileges.
+    """Checks the columns, and what PostgreSQL must provide: the unique constraint and the privileges.
 
     Returns:
         The required columns that the webhook does not write.

@@ -12,7 +12,7 @@ _ELAPSED = {"h": 3600, "m": 60, "s": 1}
 
 
 def format_date_time(section: Section, time: dt.datetime) -> str:
-    """Returns a date and time as a section shows it."""
+    """Formats a date and time with a section."""
     tokens = section.tokens
     decimals = _second_decimals(tokens)
     if any(token.kind in (Kind.MOMENT, Kind.ELAPSED) and token.text[0] in "sS" for token in tokens):
@@ -71,7 +71,7 @@ def _is_minute(tokens: Sequence[Token], position: int) -> bool:
 
 
 def _second_decimals(tokens: Sequence[Token]) -> int:
-    """Returns the number of decimals of a second that a section shows."""
+    """Returns the number of decimals that a section shows for seconds."""
     for position, token in enumerate(tokens[:-1]):
         is_seconds = token.kind in (Kind.MOMENT, Kind.ELAPSED) and token.text[0] in "sS"
         if is_seconds and tokens[position + 1].kind is Kind.POINT:
@@ -81,7 +81,7 @@ def _second_decimals(tokens: Sequence[Token]) -> int:
 
 
 def _round_seconds(time: dt.datetime, decimals: int) -> dt.datetime:
-    """Returns a time rounded as in a cell: to the last decimal of its seconds."""
+    """Rounds a time as Excel does: to the last decimal that the section shows."""
     unit = 10 ** (6 - min(decimals, 6))
     rest = time.microsecond % unit
     try:

@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 
 from quire.number_formats.sections import Kind, Section, Token
 
-# Enough digits for PostgreSQL's numeric at any scaling, so only the decimals of a code round a number.
+# Enough digits for any scaling of PostgreSQL's numeric, so a number is rounded only to the code's decimals.
 _EXACT = Context(prec=200_000, rounding=ROUND_HALF_UP, Emax=1_000_000, Emin=-1_000_000)
 GROUP = 3  # digits between commas
 # Without a format, larger and smaller numbers have an exponent.
@@ -15,7 +15,7 @@ GENERAL_DIGITS, MAX_PLAIN_DIGITS, MIN_PLAIN_POWER = 10, 15, -4
 
 
 def format_number(section: Section, number: Decimal) -> str:
-    """Returns a non-negative number as a section shows it."""
+    """Formats a non-negative number with a section."""
     mantissa, exponent = _cut(section.tokens, Kind.EXPONENT)
     whole, decimals = _cut(mantissa, Kind.POINT)
     whole, thousands = _without_scaling(whole)
@@ -31,7 +31,7 @@ def format_number(section: Section, number: Decimal) -> str:
 
 
 def format_general(number: Decimal) -> str:
-    """Returns a number as a sufficiently wide cell without a format shows it."""
+    """Formats a number as in a sufficiently wide cell without a number format."""
     if number == number.to_integral_value() and abs(number) < 10**MAX_PLAIN_DIGITS:
         return str(int(number))
     rounded = number.normalize(Context(prec=GENERAL_DIGITS, rounding=ROUND_HALF_UP))
@@ -43,13 +43,13 @@ def format_general(number: Decimal) -> str:
 
 
 def _cut(tokens: Sequence[Token], kind: Kind) -> tuple[list[Token], list[Token]]:
-    """Splits tokens before the first one of a kind."""
+    """Splits tokens before the first token of a kind."""
     position = next((position for position, token in enumerate(tokens) if token.kind is kind), len(tokens))
     return list(tokens[:position]), list(tokens[position:])
 
 
 def _without_scaling(tokens: list[Token]) -> tuple[list[Token], int]:
-    """Returns tokens without the commas after their last digit, and their number: each divides by a thousand."""
+    """Removes the commas after the last digit. Returns the tokens and the number of commas; each divides by 1,000."""
     last = max((position for position, token in enumerate(tokens) if token.kind is Kind.DIGIT), default=len(tokens))
     stop = last + 1
     while stop < len(tokens) and tokens[stop].kind is Kind.COMMA:
@@ -81,7 +81,7 @@ def _mantissa(whole: Sequence[Token], decimals: Sequence[Token], number: Decimal
 
 
 def _whole_part(tokens: Sequence[Token], digits: str) -> str:
-    """Returns digits placed from the right; the leftmost placeholder takes all remaining digits."""
+    """Fills placeholders with digits from the right; the leftmost placeholder takes all remaining digits."""
     is_grouped = any(token.kind is Kind.COMMA for token in tokens)
     remaining, places, count = list(digits), _count_digits(tokens), 0
     parts: list[str] = []

@@ -25,7 +25,7 @@ _COMPARISONS: Mapping[str, Callable[[Decimal, Decimal], bool]] = {
 
 
 class Kind(Enum):
-    """The kind of a token."""
+    """The kinds of tokens."""
 
     LITERAL = "literal"
     GENERAL = "general"
@@ -42,7 +42,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A placeholder or a literal text."""
+    """A placeholder or literal text."""
 
     kind: Kind
     text: str
@@ -73,7 +73,7 @@ class Section:
     condition: Condition | None = None
 
     def has(self, *kinds: Kind) -> bool:
-        """Returns whether one of its tokens is of these kinds."""
+        """Returns whether any of its tokens is of one of these kinds."""
         return any(token.kind in kinds for token in self.tokens)
 
 
@@ -106,7 +106,7 @@ def _tokens(group: str, text: str) -> list[Token]:
 
 
 def _bracket_tokens(text: str) -> list[Token]:
-    """Returns a currency symbol or an elapsed time; colors, locales and conditions show nothing."""
+    """Returns the token for a currency symbol or elapsed time; colors, locales and conditions display nothing."""
     if text.startswith("$"):
         symbol = text[1:].partition("-")[0]
         return [Token(Kind.LITERAL, symbol)] if symbol else []

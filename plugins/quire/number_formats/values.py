@@ -1,4 +1,4 @@
-"""Formats cell values by their format code."""
+"""Formats cell values with their format codes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ GENERAL = ("", "General", "@")
 
 
 def format_value(value: Any, code: str) -> str:
-    """Returns a value as a cell with a format code shows it, without blanks for alignment.
+    """Formats a value as in a cell with this format code, without blanks for alignment.
 
     Args:
-        value: a cell value; only a section for text changes text.
+        value: a cell value. Text changes only if the code has a section for text.
         code: an Excel format code.
     """
     if value is None:
@@ -67,7 +67,7 @@ def _format_number(value: float | Decimal, code: str) -> str:
 
 
 def _format_serial(number: Decimal, code: str) -> str:
-    """Returns a number, as days since 1899-12-30, in a format for dates."""
+    """Formats a number, counted in days since 1899-12-30, with a date format."""
     try:
         return _format_time(EXCEL_EPOCH + dt.timedelta(days=float(number)), code)
     except OverflowError:

@@ -50,7 +50,7 @@ def arrow_type(pg_type: str) -> pa.DataType:
 
 
 def type_name(name: str, *, is_own: bool, modifier: tuple[int, int] | None) -> str:
-    """Returns the name of a type as reports show it.
+    """Returns the name of a type as shown in reports.
 
     Args:
         name: the name in PostgreSQL's catalog.

@@ -22,7 +22,7 @@ _BACKSLASH = "\\"
 _NULL = "\\N"
 _LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _NEVER_IN_TEXT = "\x00"  # PostgreSQL rejects it in every value
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # Arrow strips one from the start of the text
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # Arrow strips it from the start of its input
 _SEPARATED = csv.ParseOptions(delimiter="\t", quote_char=False, escape_char=False, ignore_empty_lines=False)
 
 
@@ -34,7 +34,7 @@ class LineBlocks:
         self._lines = io.BytesIO()
         collecting = self._collect()
         next(collecting)
-        self.write = collecting.send  # for each row, 0.1 µs less than io.BufferedWriter
+        self.write = collecting.send  # 0.1 µs faster per row than io.BufferedWriter
 
     def flush(self) -> None:
         """Passes on the last lines."""
@@ -70,7 +70,7 @@ class CopyTextReader:
         if not self._has_unusual_times:
             try:
                 return self._batch(lines, self._schema.types)
-            except pa.ArrowInvalid:  # from now on, read times as text first, so only these lines are parsed twice
+            except pa.ArrowInvalid:  # from now on, times are read as text first, so only these lines are parsed twice
                 self._has_unusual_times = True
         kinds = [pa.string() if pa.types.is_temporal(kind) else kind for kind in self._schema.types]
         try:

@@ -31,7 +31,7 @@ _REJECTED_CONNECTION = (
     "not permitted to log in",
     "permission denied",
 )
-# Connection options, as worded in PostgreSQL's guc.c and postgres.c.
+# Rejected connection options, in the words of PostgreSQL's guc.c and postgres.c.
 _REJECTED_OPTION = (
     "invalid value for parameter",
     "unrecognized configuration parameter",
@@ -43,7 +43,7 @@ _REJECTED_OPTION = (
     "invalid command-line argument",
 )
 _INVALID_URL = re.compile(r"invalid (?:port number|\w+ value)|weak sslmode")
-_MIN_SECRET_LENGTH = 6  # a shorter password may occur in any word
+_MIN_SECRET_LENGTH = 6  # a shorter password may be part of any word
 _SEVERITY = re.compile(r"^(?:ERROR|FATAL): +")
 
 
@@ -73,9 +73,9 @@ def _translate_error(error: Any, url: str, *, is_misuse: bool, reads: bool) -> R
     """Returns Quire's error for a driver's.
 
     Args:
-        error: of psycopg, which names the SQLSTATE ``sqlstate``, or of psycopg2, which names it ``pgcode``.
+        error: from psycopg, which calls the SQLSTATE ``sqlstate``, or from psycopg2, which calls it ``pgcode``.
         url: the URL of the connection.
-        is_misuse: whether it is a ProgrammingError; one without SQLSTATE is about the URL.
+        is_misuse: whether it is a ProgrammingError; without a SQLSTATE, it means that the URL is invalid.
         reads: whether the connection only reads.
     """
     line = _mask_password(_SEVERITY.sub("", error.diag.message_primary or str(error)).strip(), url)

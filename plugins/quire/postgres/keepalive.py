@@ -23,7 +23,7 @@ SERVER = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "4",
-    # Also applies to a client that reads nothing while it waits for the object store and its retries.
+    # Also applies to a client that reads nothing while it waits for the object store or for retries.
     "tcp_user_timeout": "10min",
 }
 

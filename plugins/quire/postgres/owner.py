@@ -21,7 +21,7 @@ from quire.postgres.session_settings import SAFE_SEARCH_PATH
 from quire.report.sql_literal import CLIENT_ENCODING
 
 INSTALLATION_LOCK = 0x7175_6972  # "quir": an advisory lock, held while installing or removing
-LOCK_TIMEOUT_SECONDS = 10  # then give up: writers queue behind a waiting lock
+LOCK_TIMEOUT_SECONDS = 10  # not longer, because writers queue behind a waiting lock
 
 Owner = psycopg.Connection[dict[str, Any]]
 
@@ -82,9 +82,9 @@ def owner_transaction(url: str) -> Iterator[Owner]:
         translate_driver_errors(url, driver=psycopg),
         psycopg.connect(url, client_encoding=CLIENT_ENCODING, row_factory=dict_row) as connection,
     ):
-        connection.execute(  # first of all: SET looks up no function
+        connection.execute(  # must come first; SET calls no function
             f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}; SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'; "
-            "SET LOCAL client_min_messages = warning; SET LOCAL row_security = off"  # an error, not others' functions
+            "SET LOCAL client_min_messages = warning; SET LOCAL row_security = off"  # fail, rather than run others' code
         )
         yield connection
 
@@ -101,7 +101,7 @@ def lock_tables(owner: Owner, tables: Sequence[Composable], mode: LiteralString)
         mode: a lock mode, such as ``ACCESS EXCLUSIVE``.
 
     Raises:
-        SourceUnavailableError: a table was in use for longer.
+        SourceUnavailableError: a table was in use for longer than that.
     """
     if not tables:
         return

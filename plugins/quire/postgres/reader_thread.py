@@ -66,7 +66,7 @@ def read_in_thread(
                 hang_up()
         finally:
             while thread.is_alive():
-                _empty(items)  # unblocks a thread that waits for room
+                _empty(items)  # unblocks a thread that waits for space
                 thread.join(0.1)
 
 

@@ -12,7 +12,7 @@ MAX_NAME_LENGTH = 63  # NAMEDATALEN - 1; PostgreSQL truncates longer names with 
 
 
 def local_settings(timezone: str, timeout: timedelta, *, name: str) -> str:
-    """Returns the statement that sets all settings that the server knows, for one transaction.
+    """Returns the statement that applies all settings that the server knows to one transaction.
 
     Args:
         timezone: the session's time zone.
@@ -36,7 +36,7 @@ def local_settings(timezone: str, timeout: timedelta, *, name: str) -> str:
 
 
 def reading_statements(timezone: str) -> str:
-    """Returns statements for the settings that a query depends on. They call no function of the search_path."""
+    """Returns statements for the settings that a query depends on. They call no functions from the search_path."""
     return "; ".join(f"SET LOCAL {name} TO {literal(value)}" for name, value in _reading_settings(timezone).items())
 
 
@@ -48,5 +48,5 @@ def _reading_settings(timezone: str) -> dict[str, str]:
         "IntervalStyle": "postgres",
         "bytea_output": "hex",
         "standard_conforming_strings": "on",  # as sql_template reads them
-        "extra_float_digits": "3",  # text that parses to the same number
+        "extra_float_digits": "3",  # prints text that parses to the same number
     }

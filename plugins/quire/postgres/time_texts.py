@@ -40,12 +40,12 @@ class StyleError(ValueError):
 
 
 def parse_times(texts: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Returns the dates, times or timestamps that PostgreSQL printed.
+    """Parses dates, times or timestamps that PostgreSQL printed.
 
     Infinity becomes the end of its integer type, so it sorts as in PostgreSQL.
 
     Args:
-        texts: strings.
+        texts: the strings.
         kind: date32, time64("us"), timestamp("us") or timestamp("us", tz="UTC").
 
     Raises:
@@ -62,7 +62,7 @@ def parse_times(texts: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _parse_usual(texts: pa.Array, kind: pa.DataType) -> pa.Array:
-    if pa.types.is_time(kind):  # Arrow casts no text to times
+    if pa.types.is_time(kind):  # Arrow cannot cast strings to times
         since_epoch = pc.binary_join_element_wise("1970-01-01", texts, " ")
         return pc.cast(since_epoch, pa.timestamp("us"))
     return pc.cast(texts, kind)

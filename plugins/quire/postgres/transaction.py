@@ -61,7 +61,7 @@ def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator
     Name, time zone, timeouts and output styles apply to this transaction only. The server notices a dead client within
     a second (PostgreSQL 14 and newer) and ends its query; it notices an unreachable client within ten minutes. The
     client notices an unreachable server within 30 seconds. If a proxy keeps a dead connection open, the client notices
-    after the statement timeout.
+    it after the statement timeout.
 
     Args:
         session: the connection and its settings.
@@ -74,7 +74,7 @@ def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator
     """
     with translate_driver_errors(session.url, driver=psycopg2):
         connection = psycopg2.connect(with_defaults(session.url, **CLIENT), client_encoding=CLIENT_ENCODING)
-    # Closing the connection ends the transaction. The duplicate of its socket stays valid when libpq closes its own.
+    # Closing the connection ends the transaction. The duplicated socket stays valid when libpq closes the original.
     with closing(connection), socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
         with translate_driver_errors(session.url, driver=psycopg2):
             connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
@@ -201,7 +201,7 @@ class SourceTransaction:
                     emit(reader.read(block))
 
         try:
-            with closing(self._in_thread(parse)) as batches:  # in addition to the copying thread and the caller's
+            with closing(self._in_thread(parse)) as batches:  # a third thread, next to the copier and the caller
                 for batch in batches:
                     rows += batch.num_rows
                     yield batch
@@ -242,7 +242,7 @@ class SourceTransaction:
 
 @contextmanager
 def _located(query: Statement) -> Iterator[None]:
-    """Sets the line of the report's query on errors. The query follows one line of Quire's; values add no lines."""
+    """Adds the line of the report's query to errors. One line of Quire's precedes the query; values add no lines."""
     try:
         yield
     except QueryError as error:

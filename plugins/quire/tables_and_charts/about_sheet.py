@@ -98,6 +98,6 @@ def rows_by_partition(slices: Sequence[RowSlice], *, skipped: int, rows: int) ->
 
 
 def _fact(value: object) -> object:
-    """Returns a parameter's value for a cell: numbers and dates are not formatted."""
+    """Returns a parameter's value for a cell; numbers and dates are not converted to text."""
     is_cell_value = isinstance(value, int | float | date) and not isinstance(value, bool)
     return value if is_cell_value else format_parameter(value)

@@ -1,4 +1,4 @@
-"""The data of a page's chart: the same rows, numbers and texts as in the chart of the workbook."""
+"""The data of a page chart: the same rows, numbers and labels as in the workbook's chart."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ChartData:
     """The data of a chart.
 
     Args:
-        labels: the text of each row.
+        labels: the label of each row.
         positions: position of each row on the x scale; None if its x value is neither a number nor a date.
         series: the measures.
         x_title: title of the x column.
@@ -70,7 +70,7 @@ def chart_data(sheet: TableSheet, cells: Mapping[str, Sequence[Any]], formats: M
         for name in chart.y
     ]
     if not any(value is not None for measure in series for value in measure.values):
-        return None  # dates and texts cannot be drawn
+        return None  # dates and strings cannot be drawn
     return ChartData(
         labels=[format_value(value, formats[chart.x]) for value in rows],
         positions=[_position(value) for value in rows],

@@ -1,4 +1,4 @@
-"""Draws the marks of a page's charts: columns, bars, lines, areas, slices and points, with their texts."""
+"""Draws the marks of page charts: columns, bars, lines, areas, slices and points, with their labels."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def _slice(x: float, y: float, start: float, stop: float) -> str:
 
 
 def _grid(ticks: Sequence[float], code: str) -> list[str]:
-    """Returns horizontal grid lines with the text of their ticks."""
+    """Returns horizontal grid lines with their tick labels."""
     parts = []
     for tick, text in zip(ticks, tick_texts(ticks, code), strict=True):
         y = _level(tick, ticks[0], ticks[-1])
@@ -202,7 +202,7 @@ def _grid(ticks: Sequence[float], code: str) -> list[str]:
 
 
 def scale_overhang(data: ChartData) -> float:
-    """Returns how far the texts of the y scale extend beyond the left edge."""
+    """Returns how far the labels of the y scale extend beyond the left edge."""
     texts = tick_texts(round_ticks(*scale_ends(data.series)), data.y_format)
     return max(0.0, max(map(len, texts)) * CHARACTER_WIDTH - (LEFT - 8))
 
@@ -217,5 +217,5 @@ def _level(value: float, low: float, high: float) -> float:
 
 
 def shorten(label: str) -> str:
-    """Returns a label short enough to fit next to a chart."""
+    """Truncates a label to fit next to a chart."""
     return label if len(label) <= MAX_LABEL_LENGTH else f"{label[: MAX_LABEL_LENGTH - 1]}…"

@@ -1,4 +1,4 @@
-"""Scales of a page's charts, with ticks at round values."""
+"""Scales of page charts, with ticks at round values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MIN_SPAN = 1e-100
 
 
 def scale_ends(series: Sequence[Series]) -> tuple[float, float]:
-    """Returns the minimum and maximum of all values and zero, which always differ."""
+    """Returns the minimum and maximum of all values and zero; the two always differ."""
     values = [value for measure in series for value in measure.values if value is not None]
     low, high = min(0.0, *values, 0.0), max(0.0, *values, 0.0)
     return low, high if high - low > MIN_SPAN else low + 1.0
@@ -28,7 +28,7 @@ def round_ticks(low: float, high: float) -> list[float]:
 
 
 def tick_texts(ticks: Sequence[float], code: str) -> list[str]:
-    """Returns ticks in the column's format, or with more digits if two ticks would have the same text."""
+    """Returns tick labels in the column's format, or with more digits if two labels would be the same."""
     if code != GENERAL:
         texts = [format_value(float(f"{tick:.12g}"), code) for tick in ticks]
         if len(set(texts)) == len(texts):

@@ -32,7 +32,7 @@ class SummaryTable:
         name: the summary's name.
         header: title of each column, and whether it holds numbers.
         rows: the formatted cells of the first rows.
-        total_rows: the number of all rows.
+        total_rows: the total number of rows.
         chart: SVG, or an empty string.
     """
 

@@ -18,10 +18,10 @@ from quire.tables_and_charts.summary_sheets import sheet_schema, summary_sheets
 from quire.xlsx.model import TableSheet
 
 MAX_STORED_BYTES = 32 * 1024 * 1024
-MAX_TABLE_ROWS = 1_048_576  # of a sheet in Excel
-MAX_FIXED_BYTES = 32  # of a value, the size of the largest decimal
-MAX_TABLE_BYTES = 128 * 1024 * 1024  # of all columns, uncompressed and without dictionaries
-MAX_FIRST_BYTES = 8 * 1024 * 1024  # of the rows on a page
+MAX_TABLE_ROWS = 1_048_576  # Excel's limit for a sheet
+MAX_FIXED_BYTES = 32  # per value; the size of the largest decimal
+MAX_TABLE_BYTES = 128 * 1024 * 1024  # for all columns, uncompressed and without dictionaries
+MAX_FIRST_BYTES = 8 * 1024 * 1024  # for the rows on a page
 _DECODING = threading.Lock()  # one file at a time in a process: each may take MAX_TABLE_BYTES
 
 
@@ -52,7 +52,7 @@ def ensure_small_object(summary: StagedSummary) -> None:
 def read_first_rows(
     summary: StagedSummary, columns: Collection[str], count: int, *, store: Store
 ) -> tuple[pa.Table, int]:
-    """Returns the first rows of a summary and the number of all its rows, without decoding the others.
+    """Returns the first rows of a summary and its total number of rows, without decoding the other rows.
 
     Args:
         summary: a summary of a run.

@@ -21,7 +21,7 @@ from quire.tables_and_charts.chart_marks import (
 from quire.xlsx.chart_points import chart_heading
 from quire.xlsx.model import TableSheet
 
-LEGEND_ROW, CHARACTER_WIDTH = 22, 7  # height of a legend's row, width of a character
+LEGEND_ROW, CHARACTER_WIDTH = 22, 7  # height of a row in a legend, width of a character
 DRAWINGS: Mapping[str, Callable[[ChartData], Drawing]] = {
     "column": draw_columns,
     "bar": draw_bars,
@@ -41,7 +41,7 @@ def draw_chart(
         sheet: the sheet with its table.
         cells: the cell values of each column, as in the workbook.
         formats: the format code of each column.
-        total_rows: the number of all rows; the sheet has only the first ones, which the chart shows.
+        total_rows: the total number of rows; the sheet and the chart contain only the first ones.
     """
     data = chart_data(sheet, cells, formats)
     if data is None or sheet.chart is None:

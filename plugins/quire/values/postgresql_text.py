@@ -1,4 +1,4 @@
-"""Prints columns of values as PostgreSQL does."""
+"""Converts columns of values to text as PostgreSQL does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from quire.values.unrepresentable_dates import (
     timestamp_text,
 )
 
-# PostgreSQL prints an exponent below the first and from the others on, where a type's guaranteed digits end.
+# PostgreSQL prints an exponent below 1e-4, and for numbers with more digits than their type guarantees.
 EXPONENT_BELOW, EXPONENT_FROM, FLOAT4_EXPONENT_FROM = 1e-4, 1e15, 1e6
 
 

@@ -1,7 +1,7 @@
 """Dates and times that Python and Excel cannot represent: years BC and after 9999, and infinity.
 
 Values are integers, as Arrow stores them: days or microseconds since 1970-01-01. The Gregorian calendar repeats every
-400 years, weekdays included, so dates are calculated in a year that Python supports and moved by entire cycles.
+400 years, weekdays included, so dates are calculated in a year that Python supports and shifted by whole cycles.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class UnrepresentableDate:
 
     @property
     def is_later(self) -> bool:
-        """Whether it is after all dates that Excel represents, rather than before them."""
+        """Whether it is later than all dates that Excel can represent, rather than earlier."""
         return self.physical > 0
 
 

@@ -47,8 +47,8 @@ class Cells:
         before: the XML between row number and value; a series if it differs between rows.
         after: the XML after the value.
         numbers: the values for totals, as strings if only their digits are exact; None for a column of text.
-        texts: the number of numbers, dates and times written as text.
-        cut: the number of texts truncated to the length of a cell.
+        texts: how many numbers, dates and times were written as text.
+        cut: the number of strings truncated to the maximum length of a cell.
         unrepresentable: the earliest and latest of the dates and times written as text, which ``numbers`` leaves out.
     """
 

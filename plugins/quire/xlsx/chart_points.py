@@ -1,4 +1,4 @@
-"""Rows and markers of a chart, which are the same in a workbook and on a page."""
+"""The rows and markers of a chart, which are the same in a workbook and on a page."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 MAX_BARS = 30  # more bars or slices are unreadable; the summary's order decides which come first
-MAX_POINTS = 1_000  # of a line, area or scatter chart
-MAX_MARKED = 30  # a line of more points has no markers
+MAX_POINTS = 1_000  # in a line, area or scatter chart
+MAX_MARKED = 30  # a line with more points has no markers
 CONTINUOUS = ("line", "area", "scatter")
 
 
 def charted_rows(kind: str, rows: int) -> int:
-    """Returns the number of rows, from the first on, that a chart shows."""
+    """Returns how many of the first rows a chart shows."""
     return min(rows, MAX_POINTS if kind in CONTINUOUS else MAX_BARS)
 
 

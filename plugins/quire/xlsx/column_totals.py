@@ -19,7 +19,7 @@ from quire.xlsx.xml_text import longest
 # of both signs add up to NaN, as in PostgreSQL.
 EXACT = Context(prec=160_000, rounding=ROUND_HALF_EVEN, traps=[])
 MAX_SUMMED_DIGITS = 34  # the sum of a batch then fits in the 38 digits that Polars supports
-MAX_SUMMED_LENGTH = 17  # of numbers in text form, for the same reason
+MAX_SUMMED_LENGTH = 17  # for numbers stored as text, for the same reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def partial_total(cells: Cells, function: str) -> PartialTotal:
     if function == "count" or cells.numbers is None or not count:
         return PartialTotal(count)
     numbers = cells.numbers
-    if numbers.dtype == pl.Float32:  # the cells show the shortest form, which the total must match
+    if numbers.dtype == pl.Float32:  # the cells contain the shortest form, which the total must match
         numbers = numbers.cast(pl.String).cast(pl.Float64)
     if function in ("sum", "mean"):
         return PartialTotal(count, math.nan if cells.unrepresentable else _sum(numbers))

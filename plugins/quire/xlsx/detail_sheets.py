@@ -29,18 +29,18 @@ from quire.xlsx.workbook_template import (
 from quire.xlsx.xml_text import MAX_TEXT_LENGTH
 
 IN_FLIGHT = 4  # batches rendered ahead of compression
-BUFFERED_BYTES = WRITE_BYTES + 256 * 1024  # that the archive and its compressor may still buffer
+BUFFERED_BYTES = WRITE_BYTES + 256 * 1024  # the archive and its compressor may still buffer this much
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Limits of a sheet and of a file.
+    """The limits of a sheet and a file.
 
     Args:
-        sheet_rows: rows of a sheet, header and totals included; Excel's limit.
-        sheet_bytes: XML of a sheet, below ZIP's limit of 4 GiB per entry.
+        sheet_rows: rows in a sheet, including header and totals; Excel's limit.
+        sheet_bytes: bytes of XML in a sheet, below ZIP's limit of 4 GiB per entry.
         file_bytes: size of a file, below ZIP's limit of 4 GiB, with room for the parts after the rows.
-        shared_rows: rows up to which all texts are shared strings, because some readers show no inline strings.
+        shared_rows: with at most this many rows, all strings are shared: some readers do not display inline strings.
     """
 
     sheet_rows: int = MAX_ROWS
@@ -154,8 +154,8 @@ class DetailWriter:
     def _has_room(self, planned: int, first: Sequence[RenderedRows]) -> bool:
         """Returns whether the next sheet certainly has room for all planned rows.
 
-        Rows may take up to twice the bytes per row seen so far. A wrong dimension before the rows is worse than none:
-        readers do not need it.
+        Assumes that a row takes at most twice as many bytes as the rows so far. A wrong dimension before the rows is
+        worse than none, because readers do not need it.
         """
         for rendered in first:
             self._row_bytes = max(self._row_bytes, len(rendered.xml) / rendered.rows)

@@ -9,5 +9,5 @@ MAX_DIGITS = 15
 MAX_NUMBER_LENGTH = 300
 # In days since 1970-01-01. Before 1 March 1900, Excel counts a 29 February that did not exist.
 FIRST_DAY, LAST_DAY = days_since_epoch(1900, 3, 1), days_since_epoch(9999, 12, 31)
-# Of a day, in microseconds: Excel rounds to the millisecond, so a later time would become the next midnight.
+# In microseconds since midnight. Excel rounds to the millisecond, so a later time would become the next midnight.
 LAST_TIME = DAY_MICROSECONDS - 1000

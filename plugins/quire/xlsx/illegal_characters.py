@@ -1,7 +1,7 @@
 """Escapes characters that XML forbids in the parts that XlsxWriter writes.
 
-XlsxWriter 3.3.1 escapes them in cells, but not in the attributes of a table or the texts of a chart. A package with an
-ill-formed part does not open.
+XlsxWriter 3.3.1 escapes them in cells, but not in the attributes of a table or the text of a chart. Excel cannot open a
+package with an ill-formed part.
 """
 
 from __future__ import annotations

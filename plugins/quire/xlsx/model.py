@@ -2,7 +2,7 @@
 
 A workbook has static sheets, which fit in memory, and at most one detail table, which is streamed and may need several
 sheets and several files. ``Workbook.static_sheets`` is called last, so static sheets can show the number of sheets, the
-truncated texts and anything else that is known only after the rows were written.
+truncated values and anything else that is known only after the rows are written.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pyarrow as pa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SheetColumn:
-    """Name and format of a column.
+    """The name and format of a column.
 
     Args:
         name: the column's name in the rows.
@@ -39,14 +39,14 @@ class SheetColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetailTable:
-    """Rows to stream, in order.
+    """The rows to stream, in order.
 
     Args:
         sheet_name: name of the first sheet; the next ones are ``<sheet_name> (2)`` and so on.
-        columns: in the order of the sheet.
+        columns: in the order in which the sheet shows them.
         schema: the schema of every batch.
-        rows: the exact number of rows, known from Parquet metadata.
-        batches: yields the rows; called once.
+        rows: the exact number of rows, from the Parquet metadata.
+        batches: a function that yields the rows; called once.
     """
 
     sheet_name: str
@@ -120,7 +120,7 @@ class Workbook:
         made_at: aware; used for every date in the package, so the same rows give the same bytes.
         timezone: IANA name of the zone that timestamps with time zone are converted to.
         detail: the rows, or None for a workbook of static sheets only.
-        static_sheets: returns the static sheets; called after the rows of each file.
+        static_sheets: a function that returns the static sheets; called after the rows of each file.
         detail_first: whether the detail sheets precede the static ones.
     """
 

@@ -7,17 +7,17 @@ from collections.abc import Iterable
 
 MAX_SHEET_NAME_LENGTH = 31
 _FORBIDDEN = re.compile(r"[\[\]:*?/\\\x00-\x1f\ufffe\uffff]")
-_EDGES = "' \t\n\u00a0\u3000"  # Excel rejects apostrophes there and hides blanks
+_EDGES = "' \t\n\u00a0\u3000"  # Excel rejects apostrophes at the edges of a name, and hides blanks
 
 
 def sheet_name(wanted: str, taken: set[str], *, number: int = 1) -> str:
-    r"""Returns a valid sheet name close to the wanted one, and adds it to ``taken`` in lower case.
+    r"""Returns a valid sheet name similar to ``wanted``, and adds it to ``taken`` in lower case.
 
     A sheet name has at most 31 characters, none of ``[]:*?/\``, no apostrophe at either end, is not History, and is
     unique in its workbook, ignoring case.
 
     Args:
-        wanted: any text.
+        wanted: any string.
         taken: names of the workbook's other sheets.
         number: from 2 on, a suffix of the name: ``Rows (2)``.
     """
@@ -34,14 +34,14 @@ def sheet_name(wanted: str, taken: set[str], *, number: int = 1) -> str:
 
 
 def _cut(text: str, units: int) -> str:
-    """Returns the beginning of a text, measured in UTF-16 units as in Excel: an emoji has two."""
+    """Truncates a string to a length in UTF-16 units, as Excel counts: an emoji takes two."""
     while len(text.encode("utf-16-le")) > 2 * units:
         text = text[:-1]
     return text
 
 
 def table_headers(titles: Iterable[str]) -> list[str]:
-    """Returns titles as an Excel table needs them: none is blank, and all are unique, ignoring case."""
+    """Returns titles that are valid in an Excel table: none is blank, and all are unique, ignoring case."""
     taken: set[str] = set()
     headers = []
     for position, title in enumerate(titles, 1):

@@ -1,4 +1,4 @@
-"""Excel charts of static sheets, which follow their tables and can be edited."""
+"""Excel charts on static sheets. They change with their tables, and users can edit them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _series(sheet: TableSheet, model: Chart, name: str, number: int, first: int,
             series["marker"] = mark
     elif model.kind == "area" and first == last:  # without a width, only its border is visible
         series["border"] = {"color": color, "width": 2.25}
-    elif model.kind == "pie":  # its points have different colors, not its series
+    elif model.kind == "pie":  # each point has its own color, not each series
         colors = (CHART_COLORS[point % len(CHART_COLORS)] for point in range(last - first + 1))
         series["points"] = [{"fill": {"color": color}} for color in colors]
     else:

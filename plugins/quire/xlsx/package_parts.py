@@ -45,7 +45,7 @@ def merge_parts(parts: dict[str, bytes], strings: SharedStrings, *, details: int
         rows_first: whether detail sheets are shown before static sheets.
 
     Raises:
-        WorkbookError: XlsxWriter numbered the header's strings differently than before.
+        WorkbookError: XlsxWriter renumbered the header's strings.
     """
     items = shared_items(parts)
     header = strings.header
@@ -104,7 +104,7 @@ def _static_sheets_first(xml: str, details: int) -> str:
 
 
 def _static_titles_first(xml: str, details: int, sheets: int) -> str:
-    """Returns the document properties with their list of sheets in the same order."""
+    """Returns the document properties with detail sheets last in the list of sheet names."""
     head, opening, rest = xml.partition("<TitlesOfParts>")
     titles = list(_TITLE.finditer(rest))[:sheets]
     names = [title[0] for title in titles]

@@ -14,7 +14,7 @@ _END = object()
 
 @contextmanager
 def read_ahead(items: Generator[Item], *, depth: int) -> Iterator[Iterator[Item]]:
-    """Provides the items of a generator, up to ``depth`` of them read ahead.
+    """Provides the items of a generator and reads up to ``depth`` of them ahead.
 
     An error of the generator is raised in place of its next item. Leaving the context closes the generator and ends the
     thread.

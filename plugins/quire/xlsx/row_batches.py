@@ -1,4 +1,4 @@
-"""Detail rows in batches of uniform size, regardless of the batches that they arrive in."""
+"""Detail rows in batches of uniform size, regardless of how they arrive."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BATCH_BYTES = 2 * 2**20
 
 
 class DetailRows:
-    """The remaining rows; checks that their number is the announced one.
+    """The remaining rows. Checks their number against the announced number.
 
     Args:
         detail: columns and number of rows.
@@ -98,7 +98,7 @@ def even_batches(detail: DetailTable) -> Generator[pa.RecordBatch]:
 
 
 def text_bytes(batch: pa.RecordBatch) -> int:
-    """Returns the total size of a batch's texts in bytes."""
+    """Returns the total size of a batch's text in bytes."""
     lengths = (pc.sum(length).as_py() for length in _lengths(batch))
     return sum(length for length in lengths if isinstance(length, int))
 

@@ -27,12 +27,12 @@ MAX_CELL_BYTES, MAX_ESCAPED_BYTES = 120, 7  # XML around a value, and per escape
 
 @dataclass(frozen=True, slots=True)
 class RenderedColumn:
-    """Facts about one column of a batch, in addition to its cells.
+    """Totals and counts for one column of a batch, in addition to its cells.
 
     Args:
         partial_total: its part of the total; None if the column has no total.
         texts: the number of values written as text.
-        cut: the number of truncated texts.
+        cut: the number of truncated strings.
     """
 
     partial_total: PartialTotal | None
@@ -42,7 +42,7 @@ class RenderedColumn:
 
 @dataclass(frozen=True, slots=True)
 class RenderedRows:
-    """Rows as XML, with facts about their columns."""
+    """Rows as XML, with the totals and counts of their columns."""
 
     xml: memoryview
     rows: int
@@ -57,7 +57,7 @@ class RowRenderer:
         styles: style numbers of each column.
         timezone: IANA name of the zone that timestamps with time zone are converted to.
         strings: the workbook's shared strings.
-        share_all: whether to share all texts instead of only repeated texts.
+        share_all: whether to share all strings instead of only repeated ones.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class RowRenderer:
         ]
         frame, row = pl.DataFrame(columns), pl.col("row")
         pieces: list[pl.Expr] = [pl.lit('<row r="'), row]
-        text = '">'  # XML between two columns of the frame, joined to one literal
+        text = '">'  # XML between two columns of the frame, joined into one literal
         for position, (opening, cell) in enumerate(zip(self._opens, columns_cells, strict=True)):
             value, before = pl.col(str(position)), _before(cell, position)
             if cell.values.null_count():  # a NULL value makes the cell NULL, which omits it
@@ -139,7 +139,7 @@ def _max_units(column: pa.Array) -> int:
 
 
 def _joined_bytes(array: pa.LargeStringArray) -> pa.Buffer:
-    """Returns the concatenated texts of an array without copying them."""
+    """Returns the concatenated strings of an array without copying them."""
     if not len(array):
         return pa.py_buffer(b"")
     offsets = pa.Array.from_buffers(pa.int64(), len(array) + 1, [None, array.buffers()[1]], offset=array.offset)

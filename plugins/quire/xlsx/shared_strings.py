@@ -1,6 +1,6 @@
 """The workbook's table of shared strings, bounded in size, for columns with few distinct values.
 
-Shared strings make the file smaller, and Apple Numbers shows no inline strings.
+Shared strings make the file smaller, and Apple Numbers does not display inline strings.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class SharedStrings:
         return self._bytes + count * ITEM_BYTES + 4 * size <= MAX_BYTES
 
     def number(self, text: str) -> int:
-        """Returns the position of a text of at most 32,767 characters, adding it if it is new."""
+        """Returns the position of a string of at most 32,767 characters, adding it if it is new."""
         number = self._numbers.get(text)
         if number is None:
             number = self._numbers[text] = len(self.items)

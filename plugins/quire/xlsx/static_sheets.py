@@ -21,7 +21,7 @@ from quire.xlsx.styles import ACCENT, MUTED, Formats, number_format, side_of
 from quire.xlsx.widths import FILTER_BUTTON, MIN_WIDTH, display_width, header_height, header_lines, header_width
 from quire.xlsx.xml_text import FORMULA_STARTS
 
-HEADER_ROW = 2  # of a table, below its heading
+HEADER_ROW = 2  # the row of a table's header, below the sheet's heading
 
 
 def add_static_sheet(book: Book, formats: Formats, sheet: FactSheet | TableSheet, *, timezone: str) -> Worksheet:

@@ -45,7 +45,7 @@ class Formats:
         return self._formats[key]
 
     def header(self, side: str, *, has_filter: bool = True) -> Format:
-        """Returns the format of a column's title, aligned as its values: left, center or right."""
+        """Returns the format of a column's title, aligned like its values: left, center or right."""
         indent = HEADER_INDENTS[side] if has_filter or side == "left" else 0
         return self.of(
             bold=True, bg_color=SHADE, bottom=1, bottom_color=LINE, text_wrap=True, valign="vcenter",
@@ -57,7 +57,7 @@ class Formats:
         return self.of(num_format=number_format, valign="vcenter", align=side)
 
     def text(self, *, quoted: bool = False) -> Format:
-        """Returns the format of a text; if quoted, the cell stays text when edited."""
+        """Returns the format of text; if quoted, the cell still contains text after it is edited."""
         look = {"align": "left", "indent": 1, "valign": "vcenter"}  # the indent separates it from a number to its left
         return self.of(**look, quote_prefix=True) if quoted else self.of(**look)
 
@@ -67,7 +67,7 @@ class Formats:
         return self.of(num_format=code, bold=True, top=1, top_color=LINE, valign="vcenter")
 
     def quoted_total(self) -> Format:
-        """Returns the format of a total that is text and stays text when edited."""
+        """Returns the format of a total that is text, and still is after it is edited."""
         return self.of(bold=True, top=1, top_color=LINE, valign="vcenter", align="right", quote_prefix=True)
 
     def total_label(self) -> Format:

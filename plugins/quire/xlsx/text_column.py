@@ -23,7 +23,7 @@ class TextColumn:
     Args:
         styles: its style numbers.
         strings: the workbook's shared strings.
-        share_all: whether to share all texts that fit in the table instead of only repeated texts.
+        share_all: whether to share all strings that fit in the table instead of only repeated ones.
     """
 
     def __init__(self, styles: Styles, strings: SharedStrings, *, share_all: bool) -> None:
@@ -31,8 +31,8 @@ class TextColumn:
         self._is_shared = True
         # pa.array([]) would import pandas, if installed, to convert the list.
         self._distinct = pa.nulls(0, pa.string())
-        self._cells = pl.Series(dtype=pl.String)  # per distinct text, its cell's XML after the row number
-        self._cut: list[int] = []  # positions of truncated texts
+        self._cells = pl.Series(dtype=pl.String)  # per distinct string, its cell's XML after the row number
+        self._cut: list[int] = []  # positions of truncated strings
 
     def prepare(self, column: pa.Array) -> Callable[[], Cells]:
         """Adds new strings in order, and returns a function that renders the batch on any thread."""
@@ -73,7 +73,7 @@ def _shared_cells(positions: pa.Array, cells: pl.Series, cut: tuple[int, ...]) -
 
 
 def inline_cells(column: pa.Array, styles: Styles) -> Cells:
-    """Renders texts as inline strings."""
+    """Renders text as inline strings."""
     texts, cut = to_series(column), 0
     column_bytes = _ColumnBytes(column)
     if column_bytes.longest > MAX_TEXT_LENGTH:
@@ -90,7 +90,7 @@ def inline_cells(column: pa.Array, styles: Styles) -> Cells:
 
 
 class _ColumnBytes:
-    """Properties of a column derived from all its bytes at once, without inspecting single texts."""
+    """Properties of a column derived from all its bytes at once, without inspecting individual values."""
 
     def __init__(self, column: pa.Array) -> None:
         offsets, data = column.buffers()[1:]
@@ -103,7 +103,7 @@ class _ColumnBytes:
 
     @property
     def need_escapes(self) -> bool:
-        """Whether any text may need escapes; if False, none does."""
+        """Whether any value may need escapes; if False, none does."""
         return self._lowest < 0x20 or any(self._contains(rare) for rare in RARE_BYTES)
 
     def _contains(self, rare: bytes) -> bool:
@@ -112,5 +112,5 @@ class _ColumnBytes:
 
     @property
     def begin_formulas(self) -> bool:
-        """Whether any text may begin like a formula."""
+        """Whether any value may begin like a formula."""
         return self._lowest < 0x20 or any(start.encode() in self._bytes for start in FORMULA_STARTS)

@@ -1,4 +1,4 @@
-"""The totals row: SUBTOTAL formulas, which follow the filter, with cached values; or the exact values."""
+"""The totals row: SUBTOTAL formulas, which change when users filter, with cached values; or the exact values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from quire.xlsx.row_xml import RenderedColumn
 
 FUNCTIONS = {"mean": 101, "count": 103, "max": 104, "min": 105, "sum": 109}  # these ignore hidden rows
 MAX_FORMULA_LENGTH = 8_000  # Excel's limit is 8,192 characters
-MAX_RANGES = 254  # of a SUBTOTAL
+MAX_RANGES = 254  # Excel's limit for a SUBTOTAL
 TEXT = ' t="inlineStr"><is><t>'
 NEGATIVE_TEXT = f"{TEXT}-"  # a formula when edited in Excel
 _MEAN = Context(prec=60, traps=[])
@@ -62,7 +62,7 @@ class Totals:
 
         Args:
             number: the row's number, from 1.
-            styles: style numbers of each cell, and of a text that begins like a formula.
+            styles: style numbers of each cell, and of text that begins like a formula.
             label: number of the shared string that labels the row; None if the first cell has a total.
         """
         cells = []
@@ -183,7 +183,7 @@ class _Total:
         return self.function == "count" or not (self.texts or self._is_boolean or not _is_number(value))
 
     def _formula(self, sheets: Sequence[tuple[str, int]]) -> str:
-        """Returns SUBTOTAL over the column in all sheets; an empty string for no or too many ranges."""
+        """Returns SUBTOTAL over the column in all sheets; an empty string if there are no ranges or too many."""
         ranges = []
         for number, (name, rows) in enumerate(sheets, 1):
             quoted = name.replace("'", "''")

@@ -18,11 +18,11 @@ FIXED_WIDTHS = {"date": 11.5, "timestamp": 19.5, "time": 10.0, "bool": 8.0}
 MAX_ROW_HEIGHT = 409.0  # Excel's limit, in points
 MAX_MEASURED = 255  # Excel's widest column
 TOTAL_WORD_WIDTH = 5.0  # "mean " before a total
-MEAN_DECIMAL_WIDTH = 2.0  # absent from integers
+MEAN_DECIMAL_WIDTH = 2.0  # the mean of integers has a decimal that integers lack
 
 
 def display_width(text: str) -> float:
-    """Returns the width of a text's first line in Latin characters; East Asian characters count twice.
+    """Returns the width of a string's first line in Latin characters; East Asian characters count twice.
 
     Only the first ``MAX_MEASURED`` characters are measured, because no column is wider.
     """
@@ -39,7 +39,7 @@ def header_width(title: str) -> float:
 
 
 def header_lines(title: str, width: float) -> int:
-    """Returns the number of lines of a title in a column of a width."""
+    """Returns how many lines a title takes in a column of a given width."""
     lines, line_width = 1, width - FILTER_BUTTON
     left = line_width
     for word in title.split():

@@ -38,7 +38,7 @@ def write_workbook(
         The outcome of each file's rows.
 
     Raises:
-        WorkbookError: no workbook can hold the rows, or their number differs from the announced one.
+        WorkbookError: no workbook can hold the rows, or their number differs from the announced number.
     """
     detail = workbook.detail
     if detail is None:

@@ -1,4 +1,4 @@
-"""Escapes and truncates texts for the XML of cells."""
+"""Escapes and truncates text for the XML of cells."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MAX_TEXT_LENGTH = 32_767  # UTF-16 units, Excel's limit of a cell
-# Excel turns a text that begins like this into a formula when it is edited; quotePrefix prevents that.
+# Excel turns text that begins like this into a formula when it is edited; quotePrefix prevents that.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 QUOTED = r"^[=+\-@\t\r]"
 # Excel escapes characters that XML forbids, CR (which XML would turn into LF), and text that looks like an escape.
@@ -22,13 +22,13 @@ _ENTITIES = ["&amp;", "&lt;", "&gt;"]
 
 
 def longest(texts: pl.Series) -> int:
-    """Returns the length of the longest text in bytes of UTF-8."""
+    """Returns the length of the longest string in bytes of UTF-8."""
     length = texts.str.len_bytes().max()
     return length if isinstance(length, int) else 0
 
 
 def cut_text(text: str) -> str:
-    """Returns the first 32,767 UTF-16 units of a text, the limit of a cell, without splitting a surrogate pair."""
+    """Returns the first 32,767 UTF-16 units of a string, the limit of a cell, without splitting a surrogate pair."""
     if len(text) <= MAX_TEXT_LENGTH // 2:
         return text
     units = text.encode("utf-16-le", "surrogatepass")
@@ -38,22 +38,22 @@ def cut_text(text: str) -> str:
 
 
 def cut_texts(texts: pl.Series) -> tuple[pl.Series, int]:
-    """Truncates the texts of a column like ``cut_text``, and returns them with the number of truncated ones."""
-    if longest(texts) <= MAX_TEXT_LENGTH:  # a text has at least as many bytes as UTF-16 units
+    """Truncates the strings of a column like ``cut_text``. Returns them and the number of truncated strings."""
+    if longest(texts) <= MAX_TEXT_LENGTH:  # a string has at least as many bytes as UTF-16 units
         return texts, 0
-    import polars as pl  # not needed to truncate single texts
+    import polars as pl  # not needed to truncate a single string
 
     shortened = texts.map_elements(cut_text, return_dtype=pl.String)
     return shortened, int((shortened.str.len_bytes() != texts.str.len_bytes()).sum())
 
 
 def escape_text(text: str) -> str:
-    """Returns a text as the content of an XML element, with Excel's escapes."""
+    """Returns a string as the content of an XML element, with Excel's escapes."""
     return escape(_ESCAPED.sub(lambda match: f"_x{ord(match[0]):04X}_", text))
 
 
 def escape_texts(texts: pl.Series) -> pl.Series:
-    """Escapes the texts of a column like ``escape_text``."""
+    """Escapes the strings of a column like ``escape_text``."""
     import polars as pl
 
     rare = texts.str.contains(RARE)

@@ -1,4 +1,4 @@
-"""Logs the rows that a new partition of a tracked table already contains."""
+"""Logs the rows that a new partition of a tracked table already contained."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def unlisted_tables(definition: ReportDefinition, sql: Statement, *, transaction
 
     Args:
         definition: the report.
-        sql: its query, bound.
+        sql: its query, with values bound.
         transaction: a transaction that has executed nothing but this query.
 
     Raises:

@@ -15,7 +15,7 @@ from quire.report.sql_literal import literal
 from quire.run_records.serialization import digest
 
 HOUR = timedelta(hours=1)
-EVERYWHERE = -1  # the segment of records without a bucket, which affect every partition
+EVERYWHERE = -1  # the segment for records without a bucket, which affect every partition
 _ZONED = "timestamp with time zone"
 
 
