@@ -1,4 +1,4 @@
-"""Runs of the command line in run lists: which manifests are read, and the effect of an unreadable one."""
+"""Command-line runs in run lists: which manifests are read, and the effect of an unreadable one."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_run_list_without_the_store_shows_airflow_runs(
     assert done["error"].startswith("The files of this run are unavailable: ")
     page = portal.get("/reports/events")
     assert (page.status_code, 'name="start"' in page.text) == (200, True)
-    assert "Runs of the command line are unavailable: " in page.text
+    assert "Command-line runs are unavailable: " in page.text
 
 
 def test_run_list_keeps_a_listed_run_when_the_store_fails(

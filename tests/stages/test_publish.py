@@ -200,8 +200,8 @@ def test_summary_file_is_named_after_report_and_date_range(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda files: files[1:], "events_2013-01.csv is missing among the files of the run"),
-        (lambda files: (*files, files[1]), "events_2013-01.xlsx occurs 2 times among the files of the run"),
+        (lambda files: files[1:], "events_2013-01.csv is missing from the run's files"),
+        (lambda files: (*files, files[1]), "events_2013-01.xlsx occurs 2 times in the run's files"),
     ],
 )
 def test_run_with_missing_or_duplicate_files_is_not_published(

@@ -16,7 +16,7 @@ from quire.errors import DefinitionError, first_line
 if TYPE_CHECKING:
     import polars as pl
 
-MAX_OPERATORS = 200  # Polars builds a tree as deep as the chain of operators; 400 have overflowed the stack
+MAX_OPERATORS = 200  # Polars builds a tree as deep as the chain of operators; 400 of them have overflowed the stack
 # Polars must agree on which text is quoted. Syntax that SQL dialects read differently (comments, backslashes, dollar
 # quotes, prefixes of literals) is therefore not a lexeme; ``_violations`` rejects it.
 LEXEME = re.compile(
@@ -39,8 +39,8 @@ QUERY_WORDS = {"SELECT", "UNION", "INTERSECT", "EXCEPT"}
 # These start a query only after an opening parenthesis; elsewhere they may be columns.
 QUERY_STARTS = {"FROM", "WITH", "VALUES", "TABLE", "INSERT", "UPDATE", "DELETE", "MERGE"}
 FUNCTIONS_WITH_FROM = {"EXTRACT", "SUBSTRING", "SUBSTR", "TRIM", "OVERLAY"}
-# Functions of one row whose results are hardly longer than their arguments. Only COPYING_FUNCTIONS make Polars copy an
-# argument. Other functions open files, pad texts to any length, or crash.
+# Scalar functions whose results are hardly longer than their arguments. Only COPYING_FUNCTIONS make Polars copy an
+# argument. Other functions open files, pad strings to any length, or crash.
 FUNCTIONS = COPYING_FUNCTIONS | frozenset(
     """
     ABS CBRT CEIL CEILING DIV EXP FLOOR LN LOG LOG10 LOG1P LOG2 MOD POW POWER ROUND SIGN SQRT
@@ -52,11 +52,11 @@ FUNCTIONS = COPYING_FUNCTIONS | frozenset(
 )
 TYPES = frozenset("CHAR CHARACTER DEC DECIMAL FLOAT NUMERIC TEXT TIME VARCHAR".split())  # may be followed by a size
 WORDS_BEFORE_PARENTHESES = WORD_OPERATORS | {"CASE", "DISTINCT", "ELSE", "FOR", "FROM", "THEN"}
-# Types with several values, and the current time, which stored summaries would keep.
+# Types that hold several values, and the current time, which would be out of date in a stored summary.
 OTHER_WORDS = frozenset(
     "ARRAY ENUM LIST MAP ROW STRUCT CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP LOCALTIME LOCALTIMESTAMP".split()
 )
-LISTED_WORD = re.compile(r"NULL|TRUE|FALSE|E\d*+")  # in a list of IN; for other operands, Polars copies the left side
+LISTED_WORD = re.compile(r"NULL|TRUE|FALSE|E\d*+")  # in an IN list; for other operands, Polars copies the left side
 
 
 def parse_expression(expression: str) -> pl.Expr:
@@ -87,7 +87,7 @@ def ensure_expression(expression: str) -> None:
     """Checks that an expression contains no query, no table function, and no syntax that could hide one.
 
     Raises:
-        DefinitionError: it does.
+        DefinitionError: it contains one of these.
     """
     for violation in _violations(expression):
         raise DefinitionError(f"{expression!r} has {violation}")
@@ -138,7 +138,7 @@ def _call_violations(name: str) -> Iterator[str]:
 def _list_violations(text: str) -> Iterator[str]:
     is_word = text[:1].isalpha() or text[:1] == "_"
     if (is_word and not LISTED_WORD.fullmatch(text.upper())) or text[:1] in ("(", '"'):
-        yield f"{text} in a list of IN, which may contain only numbers and texts: use OR, or compute it in source.sql"
+        yield f"{text} in an IN list, which may contain only numbers and strings: use OR, or compute it in source.sql"
 
 
 def _word_violations(text: str, following: str, *, before: str, functions: list[str]) -> Iterator[str]:

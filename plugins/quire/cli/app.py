@@ -200,7 +200,7 @@ def untrack(report: Report) -> None:
     try:
         connection = find_definition(include_folder(), report).source.connection
     except DefinitionError as error:  # the files may be deleted while the triggers still exist
-        typer.echo(f"quire: {error.message}; looking for its triggers through quire_owner", err=True)
+        typer.echo(f"quire: {error.message}; looking up its triggers through quire_owner instead", err=True)
         connection = SOURCE_CONNECTION
     for line in remove(report, owner_url(connection)) or ("no table of this report was tracked",):
         typer.echo(line)

@@ -107,12 +107,12 @@ async def list_runs(
 async def _load_command_line_runs(
     definition: ReportDefinition, store: Store, in_thread: InThread
 ) -> tuple[list[CommandLineRun], str]:
-    """Returns the runs of the command line; an empty list and a message if the store is unavailable."""
+    """Returns the command-line runs; an empty list and a message if the store is unavailable."""
     try:
         return await in_thread(command_line_runs, store, definition.name), ""
     except (StoreRefusedError, StoreUnavailableError) as error:
-        logger.warning("%s: runs of the command line cannot be listed: %s", definition.name, error.message)
-        return [], truncate(f"Runs of the command line are unavailable: {error.message}", MAX_MESSAGE_LENGTH)
+        logger.warning("%s: command-line runs cannot be listed: %s", definition.name, error.message)
+        return [], truncate(f"Command-line runs are unavailable: {error.message}", MAX_MESSAGE_LENGTH)
 
 
 async def show_run(

@@ -49,7 +49,7 @@ def publish_run(
         run: the staged run.
         summaries: all summaries of the run, in order.
         files: the files that render wrote, in order.
-        session: the source; publish checks whether rows have changed where freshness tokens can tell.
+        session: the source; publish checks whether rows have changed if freshness tokens detect changes.
         store: the store that holds all objects of the run.
         usage: returns the usage of all tasks, including this one; called last.
         lapsed: returns whether the lease lapsed, so that retention may have deleted objects that the run uses; called
@@ -93,17 +93,17 @@ def _ensure_complete(
     """Checks that each summary and each file of the layout exists exactly once.
 
     Raises:
-        DamagedObjectError: one is missing, or a file occurs twice.
+        DamagedObjectError: a summary or file is missing, or a file occurs twice.
     """
     if [summary.name for summary in summaries] != [summary.name for summary in definition.summaries]:
         raise DamagedObjectError("the summaries of the run are incomplete: run it again")
     names = Counter(file.name for file in files)
     for name in run.layout.file_names:
         if not names[name]:
-            raise DamagedObjectError(f"{name} is missing among the files of the run: run it again")
+            raise DamagedObjectError(f"{name} is missing from the run's files: run it again")
     for name, times in names.items():
         if times > 1:
-            raise DamagedObjectError(f"{name} occurs {times} times among the files of the run: run it again")
+            raise DamagedObjectError(f"{name} occurs {times} times in the run's files: run it again")
 
 
 def _ensure_objects(
@@ -111,7 +111,7 @@ def _ensure_objects(
 ) -> None:
     """Checks that every summary and file that the manifest will list still exists: a run can be resumed days later.
 
-    If the run is published by now, its manifest counts instead.
+    If the run has been published in the meantime, its manifest counts instead.
     """
     sizes = [(summary.object_key, summary.bytes) for summary in summaries] + [(file.key, file.bytes) for file in files]
     missing = _missing_objects(sizes, store=store)
@@ -120,7 +120,7 @@ def _ensure_objects(
 
 
 def _ensure_rows(run: StagedRun, *, store: Store) -> None:
-    """Checks that the rows of all partitions exist; makes cache misses of partitions whose rows were deleted."""
+    """Checks that the rows of all partitions exist; turns partitions whose rows were deleted into cache misses."""
     missing = _missing_objects([(part.object_key, part.bytes) for part in run.partitions], store=store)
     for key in missing:
         evict_damaged_rows(store, key, DamagedObjectError(f"{key} was deleted"))
@@ -137,7 +137,7 @@ def _missing_objects(sizes: Sequence[tuple[str, int]], *, store: Store) -> list[
 def _adopt(
     winner: Manifest, summaries: Sequence[StagedSummary], files: Sequence[RenderedFile], *, store: Store
 ) -> PublishedRun:
-    """Adopts the run that was published first, and deletes the objects of this one that its manifest does not list."""
+    """Adopts the run that was published first, and deletes this run's objects that the manifest does not list."""
     listed = {file.key for file in winner.files} | {summary.object_key for summary in winner.summaries}
     own = [*(file.key for file in files), *(summary.object_key for summary in summaries)]
     store.delete(key for key in own if key not in listed)

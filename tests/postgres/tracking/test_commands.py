@@ -58,7 +58,7 @@ def test_untrack_report_without_definition_succeeds(environment: dict[str, str])
     (Path(environment["QUIRE_INCLUDE"]) / "reports" / "events.yaml").unlink()
     done = quire(environment, "untrack", "events")
     assert (done.returncode, done.stdout) == (0, "public.events: no longer tracked\n")
-    assert "looking for its triggers through quire_owner" in done.stderr
+    assert "looking up its triggers through quire_owner instead" in done.stderr
 
 
 def test_track_as_reader_fails_with_one_line(environment: dict[str, str]) -> None:
