@@ -63,7 +63,7 @@ class ReportError(Exception):
 
 @contextmanager
 def error_context(*, report: str, partition: str | None = None) -> Iterator[None]:
-    """Adds report and partition to errors that leave the block without them."""
+    """Adds the report and partition to errors that the block raises without them."""
     try:
         yield
     except ReportError as error:

@@ -14,7 +14,7 @@ def format_count(count: int, noun: str = "", *, plural: str = "") -> str:
     Args:
         count: the number.
         noun: its noun in the singular; without one, only the number is returned.
-        plural: the noun's plural, where that is not the noun with an s.
+        plural: the noun's plural, if it is not the singular with an s.
     """
     if not noun:
         return f"{count:,}"
@@ -70,5 +70,5 @@ def format_period(earliest: str | None, latest: str | None) -> str:
 
 
 def truncate(text: str, max_length: int) -> str:
-    """Returns at most ``max_length`` characters of a text, ending with an ellipsis if it was longer."""
+    """Returns at most ``max_length`` characters of a string, ending with an ellipsis if it was longer."""
     return text if len(text) <= max_length else f"{text[: max_length - 1].rstrip()}…"

@@ -84,7 +84,7 @@ def run_report(
         progress: called when a stage starts, advances or ends.
 
     Raises:
-        ReportError: as the stages raise it; then no manifest exists.
+        ReportError: a stage failed; in that case, no manifest exists.
     """
     store.check()
     with hold_lease(request, store=store) as lease:
@@ -112,7 +112,7 @@ def _run_stages(
     with meters.stage("layout"):
         laid_out = layout_run(definition, plan, partitions, store=store)
     run = laid_out.run
-    # One after the other: in parallel they would need the memory of both.
+    # Sequential: in parallel, they would need the memory of both.
     with meters.stage("aggregate") as meter:
         summaries = _aggregate(definition, run, store=store, progress=progress)
         meter.count_written(summaries)
@@ -159,7 +159,7 @@ def store_partitions(
 
     Raises:
         DefinitionError: the report's freshness is ``always``, so nothing can be reused.
-        ReportError: as the stages raise it; partitions that were stored before remain.
+        ReportError: a stage failed; partitions that were stored earlier remain.
     """
     if not is_reusable(definition, request):
         raise DefinitionError(

@@ -209,8 +209,8 @@ def validate_encoding(connection_id: str, environment: Mapping[str, str] = os.en
 def _has_stray_at(rest: str, authority: str) -> bool:
     """Returns whether a password is truncated: libpq ends it at the first ``@``, and the authority at the first slash.
 
-    The value of a query parameter may contain ``@``, but no slash after it: there, host and database would follow a
-    password that contains a question mark.
+    The value of a query parameter may contain ``@``, but no slash after it: a slash means that the question mark
+    is part of the password, which the host and the database follow.
     """
     path, _, query = rest[len(authority) :].partition("?")
     return authority.count("@") > 1 or "@" in path or ("@" in query and not _PARAMETERS.fullmatch(query))

@@ -131,7 +131,7 @@ def _input(measure: Measure, schema: pl.Schema) -> pl.Expr:
     if kind in (pl.Int64, pl.UInt64):
         return of.cast(WIDEST_INTEGER)
     if kind == pl.Float32:
-        return of.cast(pl.Float64)  # like PostgreSQL's avg(real): a 32-bit sum of many values keeps five digits
+        return of.cast(pl.Float64)  # like PostgreSQL's avg(real): a 32-bit sum of many values has five correct digits
     return of.cast(pl.Int64) if kind.is_integer() or kind == pl.Boolean else of
 
 

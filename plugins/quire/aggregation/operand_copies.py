@@ -1,4 +1,4 @@
-"""Limits the operands that Polars copies: a few nested BETWEEN or CASE can use all memory and abort the process.
+"""Limits the operands that Polars copies: a few nested BETWEENs or CASEs can use all memory and abort the process.
 
 Polars expands ``x BETWEEN a AND b`` to ``x >= a AND x <= b``, and each WHEN of ``CASE x WHEN …`` compares a copy of
 ``x``. Copies multiply with each level of nesting.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 MAX_PARENTHESES = 10  # nested
 MAX_COPYING = 10
 MAX_NESTED_COPYING = 3
-MAX_NESTED_WHENS = 5  # of a CASE whose operand copies as well: three CASEs of 44 WHENs used more than 3 GB
+MAX_NESTED_WHENS = 5  # of a CASE whose operand also causes copies: three CASEs of 44 WHENs used more than 3 GB
 COPYING_FUNCTIONS = frozenset("NULLIF LEFT RIGHT SPLIT_PART SUBSTR SUBSTRING DATE_PART EXTRACT".split())
 COPYING = COPYING_FUNCTIONS | {"BETWEEN", "CASE"}
 LISTED = "BETWEEN, CASE, " + ", ".join(sorted(COPYING_FUNCTIONS))

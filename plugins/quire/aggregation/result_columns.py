@@ -23,7 +23,7 @@ def check_columns(definition: ReportDefinition, columns: Sequence[SourceColumn])
     """Checks that the query returns every column that the definition names, with suitable types.
 
     Raises:
-        DefinitionError: a column is missing or has an unsuitable type. The message names file and field.
+        DefinitionError: a column is missing or has an unsuitable type. The message names the file and the field.
     """
     problems = [*_name_problems(definition, columns)]
     problems = problems or [*_total_problems(definition, columns), *_measure_problems(definition, columns)]

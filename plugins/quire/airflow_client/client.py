@@ -11,7 +11,7 @@ import httpx
 from quire.airflow_client.transports import Transport
 
 PAGE_SIZE = 100  # Airflow silently reduces a larger limit to this
-MAX_PAGES = 100  # of one collection that is read completely
+MAX_PAGES = 100  # per collection that is read completely
 NEWEST_FIRST = ("-run_after", "-id")
 RESERVED_RUN_IDS = (".", "..", "~")  # URL normalization removes the first two; to Airflow, the third means every run
 
@@ -95,7 +95,7 @@ class AirflowApi:
         return run
 
     async def start_run(self, dag_id: str, conf: dict[str, Any]) -> str:
-        """Starts a run and returns the id that Airflow gives it."""
+        """Starts a run and returns the id that Airflow assigns to it."""
         run = await self._start_run(dag_id, None, conf)
         return str(run["dag_run_id"])
 

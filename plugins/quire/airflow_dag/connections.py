@@ -38,7 +38,7 @@ def connection_address(connection_id: str) -> str:
             f"the connection {connection.conn_id} is of type {connection.conn_type}: it must be postgres"
         )
     host = connection.host or ""
-    if set(host) & set("@?#") or ("/" in host and not host.startswith("/")):  # failures to connect print the host
+    if set(host) & set("@?#") or ("/" in host and not host.startswith("/")):  # connection errors contain the host
         raise SettingsError(
             f"the host of the connection {connection.conn_id} is not a host name: "
             "enter user, password and database in their own fields"
@@ -51,7 +51,7 @@ def connection_address(connection_id: str) -> str:
 
 
 def connection_password(connection_id: str) -> str | None:
-    """Returns a connection's password. Each word of it is masked in the logs.
+    """Returns a connection's password. Masks each word of it in the logs.
 
     Raises:
         SettingsError: the connection does not exist.
@@ -89,7 +89,7 @@ def owner_address(definition: ReportDefinition) -> str:
 
 
 def _libpq_url(address: URL) -> str:
-    """Returns the address for libpq, which accepts neither a space nor the + that SQLAlchemy writes for one."""
+    """Returns the address for libpq, which accepts neither a space nor the + that SQLAlchemy writes for it."""
     user = ":".join(quote(part, safe="") for part in (address.username, address.password) if part)
     host = address.host or ""
     netloc_host = f"[{host}]" if ":" in host else quote(host, safe=",")

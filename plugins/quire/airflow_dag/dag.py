@@ -1,4 +1,4 @@
-"""Builds the DAGs: one for each report, one for each report that stores partitions ahead, and housekeeping."""
+"""Builds the DAGs: one for each report, one for each report that stores partitions ahead of time, and housekeeping."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ DAG_DEFAULTS: dict[str, Any] = {
 
 
 def build_report_dags(catalog: Catalog | None = None) -> dict[str, DAG]:
-    """Returns the DAGs of all reports by id, including those that store partitions ahead.
+    """Returns the DAGs of all reports by id, including those that store partitions ahead of time.
 
     A report whose DAG cannot be built gets a broken DAG that shows the error. Other reports are not affected.
 
@@ -128,7 +128,7 @@ def build_store_dag(definition: ReportDefinition) -> DAG:
 def build_housekeeping_dag() -> DAG:
     """Returns the DAG that runs garbage collection every day."""
     with DAG(
-        dag_id="quire__housekeeping",  # no report's id has two underscores
+        dag_id="quire__housekeeping",  # no report's id contains two underscores
         dag_display_name="Quire: housekeeping",
         schedule=CronTriggerTimetable("0 4 * * *", timezone="UTC"),
         max_active_runs=1,

@@ -78,7 +78,7 @@ def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -
     @own_task(
         task_id=NOTIFY,
         trigger_rule=TriggerRule.ALL_DONE,
-        retries=1,  # in case the worker dies
+        retries=1,  # retries if the worker dies
         execution_timeout=timedelta(minutes=15),
         on_failure_callback=None,  # it records no failure reason
         on_retry_callback=None,
@@ -101,7 +101,7 @@ def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -
             logger.error("%s: %s", definition.name, failure)
         try:
             ti.xcom_push(UNREACHED, failures)
-        except (Exception, SystemExit, AirflowTaskTimeout):  # only the log shows them then
+        except (Exception, SystemExit, AirflowTaskTimeout):  # then only the log shows them
             logger.exception("%s: the run's page does not show the recipients that were not reached", definition.name)
         if not succeeded:
             count = f"{len(calls) - len(missed)} of {len(calls)} recipients were notified"
@@ -131,7 +131,7 @@ def template_variables(notification: Notification, *, for_slack: bool) -> dict[s
 
     Args:
         notification: the notification.
-        for_slack: whether to escape texts, which prevents mentions and links in user input.
+        for_slack: whether to escape text, which prevents mentions and links in user input.
     """
     subject, text = notification.subject, render_text(notification)
     return {

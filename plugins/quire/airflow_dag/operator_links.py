@@ -12,11 +12,11 @@ from quire.portal_urls import run_path
 
 FAILURE = "failure"
 FAILURE_KIND = "failure_kind"  # the name of the error's class in quire.errors
-MAX_REASON_LOOKUPS = 20  # failed tasks to search for a reason: thousands may have failed for the same one
+MAX_REASON_LOOKUPS = 20  # failed tasks to search for a reason: thousands may have failed for the same reason
 
 
 def base_url() -> str:
-    """Returns the address at which readers reach Airflow, or an empty text if ``[api] base_url`` is not set."""
+    """Returns the address at which readers reach Airflow, or an empty string if ``[api] base_url`` is not set."""
     return (conf.get("api", "base_url", fallback="") or "").rstrip("/")
 
 

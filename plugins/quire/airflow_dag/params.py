@@ -29,7 +29,7 @@ def trigger_params(definition: ReportDefinition) -> dict[str, Param]:
 
 
 def store_params(definition: ReportDefinition) -> dict[str, Param]:
-    """Returns the params of the DAG that stores partitions ahead."""
+    """Returns the params of the DAG that stores partitions ahead of time."""
     return {
         "start": _date("First day", f"Leave both dates empty for the last complete window ({definition.window})."),
         "end": _date("Last day", "Included in the report."),

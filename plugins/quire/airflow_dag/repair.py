@@ -43,7 +43,7 @@ def publish_or_repeat(
         lapsed: see ``publish_run``.
 
     Raises:
-        ReportError: as the stages raise it.
+        ReportError: a stage failed.
     """
     try:
         if damage:

@@ -86,7 +86,7 @@ class Sealer:
         return self._read(kind, values, any_version=any_version)
 
     def open_each(self, purpose: str, kind: type[Record], sealed: Iterable[Any], *, chain: str) -> list[Record]:
-        """Returns the records that were sealed with a chain, and ignores those of other chains.
+        """Returns the records that were sealed with a chain, and ignores records of other chains.
 
         Raises:
             DefinitionError, IntegrityError, StoreRefusedError, StoreUnavailableError: as ``open`` does.
@@ -134,7 +134,7 @@ def unverified_count(sealed: Any, field: str) -> int | None:
 
     Args:
         sealed: the value of an XCom.
-        field: a text field that each record has exactly once, at any level.
+        field: a string field that each record has exactly once, at any level.
     """
     text = sealed.get("record") if isinstance(sealed, dict) else None
     return text.count(f'"{field}": "') if isinstance(text, str) else None

@@ -60,7 +60,7 @@ def plan_task(definition: ReportDefinition) -> Any:
 
 
 def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
-    """Returns the task extract, mapped over the groups of plan. Its asset lists the reusable partitions."""
+    """Returns the task extract, mapped over plan's groups. Its asset lists the reusable partitions."""
     asset = partitions_asset(definition)
     has_events = detects_changes(definition)
 
@@ -147,7 +147,7 @@ def aggregate_task(definition: ReportDefinition, run: Any) -> Any:
 
 
 def render_task(definition: ReportDefinition, run: Any, groups: Any, *, summaries: Any, damage: Any) -> Any:
-    """Returns the task render, mapped over the groups of layout.
+    """Returns the task render, mapped over layout's groups.
 
     Args:
         definition: the report.

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PLAN, CACHED, RUN, USAGE, DAMAGE, PUBLISHED = "plan", "cached", "run", "usage", "damage", "published"
-STORE_SUFFIX = "__store"  # of the id of a DAG that stores partitions ahead
+STORE_SUFFIX = "__store"  # of the id of a DAG that stores partitions ahead of time
 PUBLISH: StageName = "publish"
 UNREACHED = "unreached"  # one sentence per recipient that notify could not reach
 PARTITION_GROUPS, PARTITIONS, SUMMARIES = "groups of partitions", "partitions", "summaries"  # purposes of return values
@@ -201,7 +201,7 @@ class Handover:
     def usage_pushed(
         self, stage: str, names: Sequence[str], statements: StatementLog | None = None
     ) -> Iterator[TaskMeter]:
-        """Measures a task, pushes its resource usage, and labels it in Airflow's pages with ``names``."""
+        """Measures a task, pushes its resource usage, and labels it on Airflow's pages with ``names``."""
         from quire.resource_usage import measure_task
 
         label = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"

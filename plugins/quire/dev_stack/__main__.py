@@ -17,7 +17,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as in shells
 
 
 def main(arguments: list[str], *, folder: Path = CLONE / ".quire", out: Path = CLONE / "out") -> int:
-    """Runs a command and returns its exit status. Changes signal handlers and environment of this process.
+    """Runs a command and returns its exit status. Changes this process's signal handlers and environment.
 
     Args:
         arguments: ``up``, ``down`` or ``demo``.

@@ -43,7 +43,7 @@ def fail_run(client: httpx.Client, dag_id: str, run_id: str) -> None:
 
 
 def task_states(client: httpx.Client, dag_id: str, run_id: str) -> list[tuple[str, int, str | None]]:
-    """Returns task id, map index and state of each task instance of a run.
+    """Returns the task id, map index and state of each task instance of a run.
 
     Raises:
         StackError: Airflow has no such run, or is unreachable.

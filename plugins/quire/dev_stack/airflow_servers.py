@@ -89,7 +89,7 @@ class AirflowServer:
         return f"http://{LOOPBACK}:{self.port}"
 
     def environment(self) -> dict[str, str]:
-        """Returns the variables that point any ``airflow`` command to this Airflow."""
+        """Returns the variables that point any ``airflow`` command at this Airflow."""
         passwords = self.folder / "passwords.json"
         return {
             "AIRFLOW_HOME": str(self.folder),

@@ -122,7 +122,7 @@ def _download(link: str, path: Path, *, size: int) -> None:
 
 
 def _describe(file: Mapping[str, Any]) -> str:
-    rows = format_count(file["rows"], "row") if file["rows"] else ""  # the summary has no rows of its own
+    rows = format_count(file["rows"], "row") if file["rows"] else ""  # the summary workbook has no detail rows
     return "  ".join(filter(None, [file["name"], rows, format_size(file["bytes"])]))
 
 

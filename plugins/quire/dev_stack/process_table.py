@@ -18,7 +18,7 @@ BOOT = PROC / "sys" / "kernel" / "random" / "boot_id"
 
 
 def start_time(pid: int) -> str | None:
-    """Returns a text that identifies a process among all with its pid, or None if it has exited."""
+    """Returns a string that identifies a process among all with its pid, or None if it has exited."""
     if not HAS_PROC:
         return _run_ps("-o", "lstart=", "-p", str(pid)).strip() or None
     fields = _stat(pid)
@@ -60,7 +60,7 @@ def reap(pid: int) -> None:
 
 
 def _stat(pid: int) -> list[str] | None:
-    """Returns the fields after pid and name: state, parent, group, session and more."""
+    """Returns the fields after the pid and name: state, parent, group, session and more."""
     try:
         return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:

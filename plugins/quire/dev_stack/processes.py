@@ -87,7 +87,7 @@ class Server:
             raise StackError(f"{self.name} exited: {self._last_line()} ({self.log})")
 
     def stop(self, stop_signal: signal.Signals = signal.SIGTERM, *, seconds: float = 15) -> None:
-        """Stops the process and its session, and kills them after ``seconds``."""
+        """Stops the process and its session; kills processes that are still running after ``seconds``."""
         self.send_stop_signal(stop_signal)
         self.wait_until_stopped(seconds=seconds)
 
@@ -146,7 +146,7 @@ class Server:
         return start_time(pid) == started
 
     def _read_record(self) -> tuple[int, str]:
-        """Returns pid and start time from the record; the pid is 0 if there is no record."""
+        """Returns the pid and start time from the record; the pid is 0 if there is no record."""
         try:
             record = json.loads(self._record.read_text())
             return int(record["pid"]), str(record["started"])

@@ -28,10 +28,10 @@ ROLES = ("master", "volume", "filer")
 GRPC_ROLES = (*ROLES, "s3")
 HTTPS_ROLES = ("master", "filer")  # the volume server uses HTTP and requires a token for each request
 OPTIONS = {
-    "GOMEMLIMIT": "400MiB",  # it caches objects in memory; 300 MiB increases garbage collection by half
+    "GOMEMLIMIT": "400MiB",  # it caches objects in memory; 300 MiB increases garbage collection by 50%
     "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",  # initial volumes per bucket, 7 by default
 }
-# Without these, every local user may read and write at the volume server's port (observed in 4.48).
+# Without these, every local user can read and write through the volume server's port (observed in 4.48).
 SIGNING_KEYS = ("SIGNING", "SIGNING_READ", "FILER_SIGNING", "FILER_SIGNING_READ")
 TEMPORARY = Path("/tmp")  # noqa: S108 - SeaweedFS creates sockets here, regardless of TMPDIR
 
@@ -131,7 +131,7 @@ class S3Server:
         ]
 
     def _mutual_tls(self) -> dict[str, str]:
-        """Returns the settings that limit the inner servers to connections from each other."""
+        """Returns the settings that limit the internal servers to connections from each other."""
         files = write_certificates(self.folder / "tls")
         pair = {"CERT": str(files.certificate), "KEY": str(files.key)}
         authority = str(files.authority)

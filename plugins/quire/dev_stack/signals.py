@@ -47,4 +47,4 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
-    """Ignores a signal. Unlike SIG_IGN, child processes do not inherit it."""
+    """Ignores a signal. Unlike SIG_IGN, this handler is not inherited by child processes."""

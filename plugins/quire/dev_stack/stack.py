@@ -31,7 +31,7 @@ DEFAULT_PORTS = {
     "airflow": airflow_servers.DEFAULT_PORT,
 }
 SOURCE_DATABASE, AIRFLOW_DATABASE = "flights", "airflow"
-MAX_PORT_CHANGES = 3  # of one server whose port another process takes first
+MAX_PORT_CHANGES = 3  # per server, if other processes keep taking its port
 SECRETS = ("postgresql", "reader", "s3", "airflow", "jwt_secret")
 
 
@@ -97,7 +97,7 @@ class LocalStack:
     def start(self) -> None:
         """Starts missing servers, loads the flights, and writes the file ``environment`` for shells.
 
-        If a server does not start, those started before it are stopped.
+        If a server does not start, the servers that were started earlier are stopped.
 
         Raises:
             StackError: a server does not start.
@@ -120,7 +120,7 @@ class LocalStack:
             return any_running
 
     def stop_started(self) -> None:
-        """Stops the servers that ``start`` of this object started, not those it joined."""
+        """Stops the servers that this object started, not those that it joined."""
         with self._locked():
             self._stop_servers(self._started)
 
@@ -228,7 +228,7 @@ class LocalStack:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Ensures that one process at a time starts or stops the stack."""
+        """Ensures that only one process at a time starts or stops the stack."""
         with (self.folder / "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

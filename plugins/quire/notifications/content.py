@@ -29,7 +29,7 @@ class Notification:
     """A notification, independent of its format.
 
     Args:
-        subject: one line, complete without the rest.
+        subject: one line that is clear without the rest.
         heading: headline above the facts.
         failed: whether the run failed.
         facts: labels and values.
@@ -216,5 +216,5 @@ def _limit_warnings(warnings: Sequence[str]) -> tuple[str, ...]:
 
 
 def _limit_line(text: str) -> str:
-    """Returns a text as one line of limited length, so that it cannot look like another part of the message."""
+    """Returns text as one line of limited length, so that it cannot look like another part of the message."""
     return truncate(" ".join(text.split()), MAX_LINE_LENGTH)

@@ -37,9 +37,11 @@ class RecordLimits:
     max_structures: int
 
 
-# A manifest of 20,000 partitions and 20,000 files has 12 MB and 400,000 structures. A million take 100 MB when parsed.
+# A manifest of 20,000 partitions and 20,000 files is 12 MB long and has 400,000 structures. Parsing a million of them
+# takes 100 MB.
 MANIFEST_LIMITS = RecordLimits(max_bytes=MAX_RECORD_BYTES, max_structures=1_000_000)
-# Most of a partition's record is eight digits per 256 kB of its rows: 2.6 MB for the largest object of an upload.
+# Most of a partition's record consists of checksums: eight digits per 256 kB of its rows, which is 2.6 MB for the
+# largest possible object.
 PARTITION_LIMITS = RecordLimits(max_bytes=4 * 1024 * 1024, max_structures=100_000)
 
 Item = TypeVar("Item")

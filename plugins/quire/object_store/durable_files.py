@@ -20,7 +20,7 @@ class StagedFile:
     """A temporary file with a unique name, opened for writing.
 
     Args:
-        folder: holds the file. It is created if necessary.
+        folder: holds the file; created if missing.
         top: when the file is deleted, folders below this one are removed if they are empty.
     """
 
@@ -79,7 +79,7 @@ def replace_file(source: Path, target: Path) -> None:
 def link_exclusively(source: Path, target: Path) -> bool:
     """Gives a file a second name unless that name exists; returns whether it did.
 
-    Renames the file if the file system has no hard links. In that case, only the caller's lock prevents replacing a
+    If the file system has no hard links, renames the file. In that case, only the caller's lock prevents replacing a
     target that another process creates in between.
     """
     try:
@@ -107,7 +107,7 @@ def remove_file(path: Path, *, top: Path) -> None:
             folder.rmdir()
         except FileNotFoundError:
             continue
-        except OSError:  # it has other files
+        except OSError:  # it contains other files
             return
 
 

@@ -52,7 +52,7 @@ class FolderStore(Store):
 
     @property
     def location(self) -> str:
-        """Names the folder."""
+        """The folder's name in messages."""
         return f"folder {self._root}"
 
     def check(self) -> None:
@@ -92,7 +92,7 @@ class FolderStore(Store):
         return data
 
     def stream(self, key: str) -> Generator[bytes]:
-        """Yields the bytes of an object in pieces."""
+        """Yields the bytes of an object in chunks."""
         path = self._path(key)
         with self._translate_errors(key):
             try:
@@ -197,7 +197,7 @@ class FolderStore(Store):
         return True
 
     def abort_uploads(self, prefix: str, *, before: datetime) -> int:
-        """Deletes temporary files that were last written before a time; returns their number."""
+        """Deletes temporary files that were last written before a given time; returns their number."""
         aborted = 0
         if not self._can_match(prefix):
             return aborted

@@ -37,7 +37,7 @@ class MemoryStore(Store):
     """Objects in a dictionary of this process.
 
     Args:
-        clock: returns the time that objects are dated by.
+        clock: returns the modification time of new objects.
     """
 
     def __init__(self, *, clock: Callable[[], datetime] = _system_time) -> None:
@@ -49,7 +49,7 @@ class MemoryStore(Store):
 
     @property
     def location(self) -> str:
-        """Names this store; the name is unique."""
+        """The store's unique name in messages."""
         return f"memory {self._name}"
 
     def check(self) -> None:
@@ -80,7 +80,7 @@ class MemoryStore(Store):
         return data
 
     def stream(self, key: str) -> Generator[bytes]:
-        """Yields the bytes of an object in pieces."""
+        """Yields the bytes of an object in chunks."""
         body = self._existing(key).body
         for start in range(0, len(body), STREAM_BYTES):
             yield body[start : start + STREAM_BYTES]
@@ -150,7 +150,7 @@ class MemoryStore(Store):
         return True
 
     def abort_uploads(self, prefix: str, *, before: datetime) -> int:
-        """Aborts unfinished uploads that started before a time; returns their number."""
+        """Aborts unfinished uploads that started before a given time; returns their number."""
         with self._lock:
             stale = [
                 upload

@@ -39,7 +39,7 @@ def check_store() -> tuple[str, ...]:
 def probe_store(store: S3Store) -> None:
     """Tests conditional writes, range reads and multipart uploads, and compares clocks.
 
-    Deletes its objects at the end. ``quire gc`` deletes those of a killed check.
+    Deletes its objects at the end. ``quire gc`` deletes the objects of a killed check.
 
     Raises:
         StoreRefusedError: the store lacks one of these features, or its clock differs from this machine's.
@@ -57,7 +57,7 @@ def probe_store(store: S3Store) -> None:
 
 @contextmanager
 def _cleaned(store: S3Store, folder: str) -> Iterator[None]:
-    """Deletes a folder's objects and uploads after the block; an error of the block hides errors of the deletion."""
+    """Deletes a folder's objects and uploads after the block; an error in the block hides deletion errors."""
     try:
         yield
     except BaseException:

@@ -50,7 +50,7 @@ class RangeReader(io.RawIOBase):
 class VerifiedRanges:
     """Reads ranges of one object and verifies every block that they touch.
 
-    Reads a block that does not match again, because the connection may have damaged it. A block that never matches is
+    Reads a mismatched block again, because the connection may have damaged it. A block that never matches is
     damaged in the store. Keeps the last block, because the next range often starts in it.
 
     Args:

@@ -1,4 +1,4 @@
-"""Adds a checksum to every uploaded body, and repeats uploads that the connection damaged.
+"""Adds a checksum to every uploaded body, and retries uploads that were damaged in transit.
 
 The request signature also covers the SHA-256 of the body, but not every store compares it: SeaweedFS 4.48 stores
 whatever arrives. Stores do compare Content-MD5, which is as old as S3. HTTPS detects damaged bytes without it.

@@ -51,7 +51,7 @@ def _delete_batch(client: S3Client, bucket: str, keys: Sequence[str]) -> Sequenc
 def delete_unchanged(client: S3Client, bucket: str, key: str, body: bytes) -> bool:
     """Deletes an object if it still has these bytes; returns whether it did.
 
-    Compares the bytes immediately before the deletion, because some stores ignore its condition. Does not read an
+    Compares the bytes immediately before the deletion, because some stores ignore the condition. Does not read an
     object with more bytes than ``body``.
     """
     try:

@@ -65,13 +65,13 @@ class S3Store(Store):
 
     @property
     def location(self) -> str:
-        """Names the bucket, and its endpoint unless that is AWS's own."""
+        """The name of the bucket, and its endpoint unless that is AWS's own."""
         endpoint = self.settings.endpoint_url
         return f"bucket {self.bucket} at {endpoint}" if endpoint else f"bucket {self.bucket}"
 
     @cached_property
     def client(self) -> S3Client:
-        """The boto3 client for the endpoint that this process reaches."""
+        """The boto3 client for the endpoint that this process connects to."""
         return self._connect(self.settings.endpoint_url)
 
     @cached_property
@@ -143,7 +143,7 @@ class S3Store(Store):
         return data
 
     def stream(self, key: str) -> Generator[bytes]:
-        """Yields the bytes of an object in pieces."""
+        """Yields the bytes of an object in chunks."""
         with translate_s3_errors(key), closing(self.client.get_object(Bucket=self.bucket, Key=key)["Body"]) as body:
             yield from body.iter_chunks(STREAM_BYTES)
 
@@ -210,7 +210,7 @@ class S3Store(Store):
         return delete_unchanged(self.client, self.bucket, key, body)
 
     def abort_uploads(self, prefix: str, *, before: datetime) -> int:
-        """Aborts unfinished multipart uploads that started before a time; returns their number."""
+        """Aborts unfinished multipart uploads that started before a given time; returns their number."""
         pages = self.client.get_paginator("list_multipart_uploads")
         aborted = 0
         with translate_s3_errors(prefix):

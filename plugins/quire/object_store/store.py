@@ -16,7 +16,7 @@ from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store.range_reader import READ_ATTEMPTS, RangeReader, VerifiedRanges
 from quire.object_store.upload import Upload
 
-MAX_RECORD_BYTES = 32 * 1024 * 1024  # a manifest of 20,000 partitions and files has about 12 MB
+MAX_RECORD_BYTES = 32 * 1024 * 1024  # a manifest of 20,000 partitions and files is about 12 MB long
 STREAM_BYTES = 1024 * 1024
 BINARY = "application/octet-stream"
 CONTENT_TYPES = {
@@ -62,7 +62,7 @@ class Store(Protocol):
     @property
     @abstractmethod
     def location(self) -> str:
-        """Names the store in messages; two stores with the same location hold the same objects."""
+        """The store's name in messages; two stores with the same location hold the same objects."""
 
     @abstractmethod
     def check(self) -> None:
@@ -94,7 +94,7 @@ class Store(Protocol):
 
     @abstractmethod
     def stream(self, key: str) -> Generator[bytes]:
-        """Yields the bytes of an object in pieces of at most ``STREAM_BYTES``.
+        """Yields the bytes of an object in chunks of at most ``STREAM_BYTES``.
 
         Raises:
             NoSuchKeyError: the object does not exist.
@@ -152,7 +152,7 @@ class Store(Protocol):
 
     @abstractmethod
     def abort_uploads(self, prefix: str, *, before: datetime) -> int:
-        """Aborts unfinished uploads that started before a time; returns their number."""
+        """Aborts unfinished uploads that started before a given time; returns their number."""
 
     @abstractmethod
     def presign(self, key: str, *, seconds: int, filename: str) -> str:
@@ -165,7 +165,7 @@ class Store(Protocol):
     def read_verified(self, key: str, *, sha256: str, size: int) -> bytes:
         """Returns the bytes of an object after comparing them with its SHA-256.
 
-        Reads a mismatch again, because the connection may have damaged it.
+        Repeats a read that does not match, because the connection may have damaged it.
 
         Raises:
             DamagedObjectError: the object is missing, larger, or does not match after ``READ_ATTEMPTS`` reads.
@@ -194,7 +194,7 @@ class Store(Protocol):
             raise IntegrityError(f"{key} is not JSON: delete it and run again") from error
 
     def put_json_once(self, key: str, value: Any) -> bool:
-        """Writes a value as JSON by ``put_once``.
+        """Writes a value as JSON with ``put_once``.
 
         Raises:
             IntegrityError: the JSON has more than ``MAX_RECORD_BYTES``.

@@ -14,7 +14,7 @@ class Upload(ABC):
     """A write-only file. The object exists when its context ends without an error, and not at all otherwise.
 
     Attributes:
-        bytes: written so far.
+        bytes: number of bytes written so far.
     """
 
     def __init__(self) -> None:

@@ -157,7 +157,7 @@ def _probe(
     transaction: SourceTransaction,
     probe_column: str,
 ) -> dict[int, tuple[Any, ...]]:
-    """Returns row count, value count and sum of a column per partition, numbered from 1, in one query."""
+    """Returns the row count, value count and sum of a column per partition, numbered from 1, in one query."""
     complete_range = DatePartition(
         key="all", start=partitions[0].start, stop=partitions[-1].stop, timezone=partitions[0].timezone
     )

@@ -93,7 +93,7 @@ def evict_on_damage(store: Store, object_key: str) -> Iterator[None]:
 def _is_damage(error: Exception) -> bool:
     """Returns whether PyArrow failed to decode bytes.
 
-    It then raises a plain OSError without errno. Errors of the operating system have an errno or a subclass.
+    In that case, it raises a plain OSError without an errno. Operating system errors have an errno or a subclass.
     """
     return isinstance(error, pa.ArrowInvalid) or (type(error) is OSError and error.errno is None)
 

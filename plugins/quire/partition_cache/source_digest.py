@@ -1,4 +1,4 @@
-"""The source digest identifies everything except the data that determines a query's rows; it names a folder."""
+"""The source digest identifies everything that determines a query's rows except the data; it names a folder."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def read_source_digest(
 
 
 def _database_identity(transaction: SourceTransaction) -> list[str]:
-    """Returns cluster identifier, database, role and search_path.
+    """Returns the cluster identifier, database, role and search_path.
 
-    If the role may not read the cluster's identifier, the server's address replaces it. Role and search_path matter
-    because roles may see different rows (row-level security) and different tables.
+    If the role is not allowed to read the cluster's identifier, the server's address replaces it. The role and
+    search_path matter because roles may see different rows (row-level security) and different tables.
     """
     may_read_identifier = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE') AS yes"
     identifier = "(SELECT system_identifier::text FROM pg_control_system())"

@@ -101,7 +101,7 @@ async def get_runs(
     limit: Annotated[int, LIMIT] = 20,
     offset: Annotated[int, OFFSET] = 0,
 ) -> list[RunView]:
-    """Includes scheduled runs and runs of the command line."""
+    """Includes scheduled runs and command-line runs."""
     page = await read_run_list(request, access, store, base, limit=limit, offset=offset)
     return page.runs
 

@@ -37,7 +37,7 @@ Version = tuple[str, datetime]  # run key and modification time of its manifest
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class CommandLineRun:
-    """A published run of the command line."""
+    """A published command-line run."""
 
     made_at: datetime
     run_key: str
@@ -125,7 +125,7 @@ def merge_page(
 
     Args:
         airflow_runs: Airflow's runs, starting with the first that may be on the page.
-        own: all runs of the command line.
+        own: all command-line runs.
         skip: number of merged runs before the page.
         limit: maximum number of runs.
     """

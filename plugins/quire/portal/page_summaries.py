@@ -1,4 +1,4 @@
-"""Summaries on run pages: prepared by a small queue within a memory limit, and cached.
+"""Prepares summaries for run pages through a small queue within a memory limit, and caches them.
 
 Each preparation holds at most ``MAX_STORED_BYTES`` of stored data. All preparations of a process together hold at most
 ``MAX_TABLE_BYTES`` of decoded data, because they decode one at a time.
@@ -53,7 +53,7 @@ class PageSummaries:
 
     Args:
         tables: summaries with their charts.
-        message: why the summaries are missing and what to do; empty if they are not.
+        message: why the summaries are missing and what to do; empty if none are missing.
     """
 
     tables: Tables = ()

@@ -127,7 +127,7 @@ async def load_outcomes(
     loaded gets an outcome with ``is_readable=False``, so that it does not hide the other runs.
 
     Raises:
-        RefusedError: the caller may not read the report's tasks or XComs.
+        RefusedError: the caller is not allowed to read the report's tasks or XComs.
     """
     outcomes = {run["dag_run_id"]: cached for run in runs if (cached := _FINAL.get(_key(user, report, run)))}
     uncached = [run for run in runs if run["dag_run_id"] not in outcomes]

@@ -163,7 +163,7 @@ async def _ensure_quota(api: AirflowApi, report: str, user: str) -> None:
     except RefusedError as error:
         if error.status != FORBIDDEN:
             raise
-        # the user may not list the runs of all reports
+        # the user is not allowed to list the runs of all reports
         active = await api.active_runs(report, user=user, prefix=RUN_ID_PREFIX)
     if len(active) >= max_runs:
         runs = "run" if len(active) == 1 else "runs"

@@ -21,7 +21,7 @@ def unreadable_view(
 
     Args:
         report: name of the report.
-        run: a run of Airflow or of the command line.
+        run: an Airflow run or a command-line run.
         outcomes: outcomes of Airflow's runs by id.
         base: path prefix of the portal's URLs.
     """

@@ -40,7 +40,7 @@ class SupersededError(Exception):
 class Deadline:
     """The deadline of a piece of work.
 
-    ``cancelled`` is set when no caller waits for the result any more; ``is_superseded`` says that this is because the
+    ``cancelled`` is set when no caller waits for the result any more; ``is_superseded`` means that this is because the
     same user requested newer work.
 
     Args:
@@ -91,7 +91,7 @@ class _Turns:
         slots: maximum concurrent pieces of work.
         seconds: time limit of each, including waiting.
         wait: maximum seconds to wait for a slot.
-        per_user: maximum concurrent pieces of work of a user.
+        per_user: maximum concurrent pieces of work per user.
     """
 
     def __init__(self, noun: str, *, slots: int, seconds: float, wait: float, per_user: int = 1) -> None:
@@ -202,7 +202,7 @@ class TurnQueue(_Turns):
         threads: maximum concurrent functions of all coroutines together.
         seconds: time limit of each coroutine, including waiting.
         wait: maximum seconds to wait for a slot.
-        per_user: maximum concurrent coroutines of a user.
+        per_user: maximum concurrent coroutines per user.
     """
 
     def __init__(self, noun: str, *, slots: int, threads: int, seconds: float, wait: float, per_user: int = 1) -> None:

@@ -22,7 +22,7 @@ MAX_TRANSFERS = 8  # per process: each holds a connection to the store
 MAX_USER_TRANSFERS = 2
 MAX_IDLE_SECONDS = 60.0  # for the reader to take the next 64 kB
 MIN_TRANSFER_SECONDS = 600.0  # granted to every reader
-MIN_BYTES_PER_SECOND = 64 * 1024  # of the complete transfer, in addition to that
+MIN_BYTES_PER_SECOND = 64 * 1024  # over the complete transfer, in addition to that
 
 
 class Transfers:
@@ -30,7 +30,7 @@ class Transfers:
 
     Args:
         slots: maximum concurrent transfers.
-        per_user: maximum concurrent transfers of a user.
+        per_user: maximum concurrent transfers per user.
     """
 
     def __init__(self, slots: int = MAX_TRANSFERS, per_user: int = MAX_USER_TRANSFERS) -> None:

@@ -51,7 +51,7 @@ def literal(value: object) -> str:
 
 
 def text_literal(text: str) -> str:
-    """Returns text as a string literal of one line, independent of ``standard_conforming_strings``.
+    """Returns text as a one-line string literal, independent of ``standard_conforming_strings``.
 
     The bound statement keeps the line numbers of its template, so positions in errors map to lines of the file.
 

@@ -75,7 +75,7 @@ class Statement:
 
     @classmethod
     def of(cls, sql: str | Statement) -> Statement:
-        """Returns a statement unchanged, or one without values for text."""
+        """Returns a statement unchanged; wraps text in a statement without values."""
         return sql if isinstance(sql, Statement) else cls(text=sql, template=sql)
 
     def within(self, before: str, after: str = "") -> Statement:

@@ -76,7 +76,7 @@ class RunPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedRun:
-    """A run whose partitions are known: cache hits, and groups of partitions for one extract task each."""
+    """A run whose partitions are known: cache hits, and one group of partitions per extract task."""
 
     plan: RunPlan
     cached: tuple[StagedPartition, ...]
@@ -114,7 +114,7 @@ class PartialSummaries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowSlice:
-    """Rows ``offset`` to ``offset + rows`` of a partition. ``bytes`` and ``checksums`` are those of its object."""
+    """Rows ``offset`` to ``offset + rows`` of a partition. ``bytes`` and ``checksums`` describe its object."""
 
     partition: str
     object_key: str
@@ -163,7 +163,7 @@ class StagedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaidOutRun:
-    """A staged run, and groups of workbooks for one render task each; no groups if the run exists."""
+    """A staged run, and one group of workbooks per render task; no groups if the run exists."""
 
     run: StagedRun
     groups: tuple[tuple[WorkbookShard, ...], ...]
@@ -216,9 +216,9 @@ class TaskUsage:
         rows: rows read or written.
         bytes: bytes written to the store.
         seconds: wall time.
-        cpu_seconds: processor time of all threads.
+        cpu_seconds: CPU time of all threads.
         peak_rss_bytes: peak resident memory of the process.
-        statements: statements run at the source.
+        statements: statements run on the source.
     """
 
     stage: str

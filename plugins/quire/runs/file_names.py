@@ -23,7 +23,7 @@ def partition_name(partition: StagedPartition) -> str:
 
 
 def run_range_name(request: RunRequest, partitions: Sequence[StagedPartition]) -> str:
-    """Formats a run's date range for a file name: the name of its only partition, or first and last day."""
+    """Formats a run's date range for a file name: the name of its only partition, or its first and last day."""
     return partition_name(partitions[0]) if len(partitions) == 1 else range_name(request.start, request.end)
 
 

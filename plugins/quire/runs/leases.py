@@ -93,7 +93,7 @@ class Lease:
         return self.lapsed
 
     def renew(self) -> None:
-        """Renews the lease; marks it as lapsed if it was missing or another task has marked it so.
+        """Renews the lease; marks it as lapsed if it was missing or another task has already marked it.
 
         Raises:
             StoreRefusedError, StoreUnavailableError: the store denies the request or is unreachable.

@@ -117,14 +117,14 @@ class _ReportCollector:
             if self._is_manifest(entry) and entry.key not in self._read_manifests:
                 self._mark_needed(entry)
         unneeded = [entry for entry in self._data if not self._may_be_needed(entry.key, entry.modified)]
-        # Records first, in a request of their own: a batch is deleted in any order.
+        # Records first, in a separate request: a batch is deleted in any order.
         self._store.delete(entry.key for entry in unneeded if entry.key.endswith(".json"))
         self._store.delete(entry.key for entry in unneeded if not entry.key.endswith(".json"))
         self._result.objects += len(unneeded)
         self._result.bytes += sum(entry.bytes for entry in unneeded)
 
     def _mark_needed(self, record: StoredObject) -> None:
-        """Marks the objects that a manifest names as needed; if it is unreadable, all that it may name."""
+        """Marks the objects that a manifest names as needed; if it is unreadable, everything that it may name."""
         self._read_manifests.add(record.key)
         try:
             manifest = load_manifest(self._store, record.key)

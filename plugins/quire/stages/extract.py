@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_SNAPSHOT_SECONDS = 10.0  # then the next partition gets a new snapshot: old ones hold back VACUUM
+MAX_SNAPSHOT_SECONDS = 10.0  # later partitions get a new snapshot: old ones hold back VACUUM
 
 
 def extract_partitions(
@@ -84,7 +84,7 @@ def _extract_from_snapshot(
     session: SourceSession,
     store: Store,
 ) -> list[StagedPartition]:
-    """Extracts at least one partition of a group, and further ones while the snapshot is young."""
+    """Extracts at least one partition of a group, and more while the snapshot is young."""
     began = time.monotonic()
     staged = list[StagedPartition]()
     with open_transaction(session, name=_name(definition, group[0])) as transaction:
@@ -157,7 +157,7 @@ def _extract_partition(
 def _partial_builder(
     definition: ReportDefinition, plan: RunPlan, partition: DatePartition
 ) -> PartialSummaryBuilder | None:
-    """Returns the builder of a partition's partial summaries; None where no other run can use them."""
+    """Returns the builder of a partition's partial summaries; or None if no other run can use them."""
     summaries = mergeable_summaries(definition)
     if not summaries or not is_reusable(definition, plan.request):
         return None

@@ -29,7 +29,7 @@ MAX_GROUPS = 64  # mapped tasks of one run: each costs Airflow 0.2 to 0.7 s
 def plan_partitions(
     definition: ReportDefinition, request: RunRequest, *, session: SourceSession, store: Store
 ) -> PlannedRun:
-    """Divides the date range into partitions, finds cache hits, and puts the others into at most 64 groups.
+    """Divides the date range into partitions, finds cache hits, and puts the other partitions into at most 64 groups.
 
     Args:
         definition: the report.

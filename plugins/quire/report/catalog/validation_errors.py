@@ -13,9 +13,9 @@ from quire.report.catalog.yaml_document import FileProblem, YamlDocument
 from quire.report.definition.name_checks import suggestion
 from quire.report.definition.strict_model import FIELD_ERROR
 
-MAX_PROBLEMS = 100  # that are located; an error lists the first three
+MAX_PROBLEMS = 100  # for which lines are looked up; an error lists the first three
 MISSING = "missing"
-DEFAULT_FROM_INVALID_FIELD = "default_factory_not_called"  # the invalid field has an error of its own
+DEFAULT_FROM_INVALID_FIELD = "default_factory_not_called"  # the invalid field has a separate error
 CATALOG_KEYS = ("name", "sql_text")  # fields that the catalog sets, not the file
 REQUIREMENTS = {
     "string_type": "must be text; quote it if YAML reads another type",
@@ -33,7 +33,7 @@ def validation_problems(
 ) -> list[FileProblem]:
     """Returns pydantic's first ``MAX_PROBLEMS`` errors, sorted by line.
 
-    A misspelled required key is one problem: the report that it is missing is omitted.
+    A misspelled required key counts as one problem: the message that it is missing is omitted.
     """
     problems: list[FileProblem] = []
     misspelled: set[str] = set()

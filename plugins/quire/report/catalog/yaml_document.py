@@ -44,7 +44,7 @@ class FileProblem:
 
 
 def definition_error(problems: Sequence[FileProblem], *, unlisted: int = 0) -> DefinitionError:
-    """Returns one error of one line that lists the first problems and counts the others.
+    """Returns a one-line error that lists the first problems and counts the others.
 
     Args:
         problems: of the report's files.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import yaml
 
 MAX_DEPTH = 50  # nested lists and mappings
-MAX_VALUES = 50_000  # including keys: PostgreSQL's widest table has 1,600 columns, each with 11
+MAX_VALUES = 50_000  # including keys: a PostgreSQL table allows 1,600 columns, each with up to 11 values
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ class _Counter:
 
 
 def first_excess(events: Iterable[yaml.Event]) -> tuple[int, str] | None:
-    """Returns line and reason where a document exceeds a limit, or None; reads no event after that."""
+    """Returns the line and reason if a document exceeds a limit, or None; reads no event after that."""
     counter = _Counter()
     for event in events:
         if isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent) and (reason := counter.read(event)):

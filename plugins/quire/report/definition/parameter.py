@@ -19,7 +19,7 @@ from quire.report.sql_literal import TypedNull
 ParameterType = Literal["string", "integer", "number", "boolean", "date"]
 ParameterValue = str | int | float | bool | None
 MAX_NUMBER = 1e300  # representable as a double and in PostgreSQL
-MAX_NUMBER_LENGTH = 400  # characters: 1e300 in full has 301
+MAX_NUMBER_LENGTH = 400  # characters: 1e300 written out has 301
 DEFAULT_MAX_LENGTH = 1_000
 MAX_LENGTH = 50_000  # the body of a portal request is limited to 64 kB
 MAX_ENUM_VALUES = 1_000  # the form shows all of them in one list

@@ -16,7 +16,7 @@ MAX_TIMEOUT = timedelta(days=24)  # a little less than 2^31 milliseconds
 
 
 class SourceTable(StrictModel):
-    """A table whose changes make cached partitions stale: those that contain its rows, or all without a time column."""
+    """A table whose changes make cached partitions stale: those with its rows, or all if it has no time column."""
 
     name: Label
     time_column: Label | None = None

@@ -16,7 +16,7 @@ from quire.report.definition.strict_model import StrictModel, field_error
 Aggregation = Literal["count", "sum", "mean", "min", "max", "n_unique", "median"]
 ChartType = Literal["column", "bar", "line", "area", "pie", "scatter"]
 SHEET_NAME_LENGTH = 31  # Excel's limit; _check_sheet_name checks Excel's other rules
-RESERVED_SHEETS = {"about", "files", "history"}  # two sheets of Quire's, and Excel's own
+RESERVED_SHEETS = {"about", "files", "history"}  # two of Quire's own sheets, and Excel's reserved one
 
 
 class GroupKey(StrictModel):

@@ -53,7 +53,7 @@ class CsvOptions(StrictModel):
     """Options for CSV files.
 
     Args:
-        escape_formulas: prefixes an apostrophe to text that a spreadsheet would read as a formula.
+        escape_formulas: adds an apostrophe before text that a spreadsheet would read as a formula.
     """
 
     escape_formulas: StrictBool = False
