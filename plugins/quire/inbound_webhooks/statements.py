@@ -19,7 +19,7 @@ Row = Mapping[str, object]
 
 
 def canonical_key(definition: WebhookDefinition, columns: Columns, row: Row) -> Composed:
-    """Returns the query for a key as strings; equal keys have equal strings. It fails if a value does not fit its type."""
+    """Returns the query for a key as strings; equal keys give equal strings. Fails if a value does not fit its type."""
     texts = [_text(Identifier(name), is_numeric=columns[name].numeric) for name in definition.keys]
     return SQL("SELECT ARRAY[{texts}] FROM {record}").format(texts=_join(texts), record=_record(columns, row))
 

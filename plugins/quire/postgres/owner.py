@@ -84,7 +84,7 @@ def owner_transaction(url: str) -> Iterator[Owner]:
     ):
         connection.execute(  # must come first; SET calls no function
             f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}; SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'; "
-            "SET LOCAL client_min_messages = warning; SET LOCAL row_security = off"  # fail, rather than run others' code
+            "SET LOCAL client_min_messages = warning; SET LOCAL row_security = off"  # fail, do not run others' code
         )
         yield connection
 
