@@ -1,4 +1,4 @@
-"""What is freed is given back: measured in a process of its own, since the setting holds for all of it."""
+"""Freed memory returns to the kernel, measured in a separate process because the setting affects a whole process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ print(before - resident())
 
 
 def given_back(how: str) -> int:
-    """Returns the bytes that the kernel gets back of 199 blocks of a megabyte, below one that is kept."""
+    """Returns how many bytes return to the kernel after 199 of 200 blocks of 1 MiB are freed; the last one is kept."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, how],
         env={"PYTHONPATH": str(CLONE / "plugins")},

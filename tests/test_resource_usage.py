@@ -1,4 +1,4 @@
-"""What a task took: counted by statement, measured in memory and processor, and told where it is a habit."""
+"""Resource usage of tasks: SQL statements, CPU time and memory, and their log lines."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ LITERALS = {
     "text[]": ["{a,NULL,\"b,c\"}"],
     "jsonb": ['{"a": "x,\\"y"}'],
 }  # fmt: skip
-# n from 1 to 2,000: values spread over the range of a type
+# n ranges from 1 to 2,000, so the values spread over the range of a type
 SPREAD = {
     "date": "DATE '2000-01-01' + (n * 1051 % 20011) * 107 - 1500000",
     "timestamp": "TIMESTAMP '2000-01-01' + ((n * 1051 % 20011) * 107 - 1000000) * interval '1 day 00:00:01.01'",
@@ -109,7 +109,7 @@ def test_spread_floats_equal_those_of_postgresql(fresh_database: str, kind: str)
     texts = postgresql_text(fresh_database, sql, timezone="UTC")
     differ = [(ours or "", theirs or "") for (ours,), (theirs,) in zip(fields, texts, strict=True) if ours != theirs]
     assert len(differ) < 20
-    for ours, theirs in differ:  # PostgreSQL prints more digits if the shortest text lies between two numbers
+    for ours, theirs in differ:  # PostgreSQL prints more digits if the shortest form is halfway between two numbers
         assert len(ours) < len(theirs)
         assert ours[-4:] == theirs[-4:]
         assert as_bits(kind, ours) == as_bits(kind, theirs)

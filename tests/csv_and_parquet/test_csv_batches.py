@@ -1,4 +1,4 @@
-"""CSV is converted a few megabytes at a time, for batches of any size."""
+"""Rows are converted to CSV a few megabytes at a time, whatever the size of their batches."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def expected(kind: str, value: Any, zone: str) -> str | None:
 
 
 def parse(body: bytes) -> Iterator[list[str | None]]:
-    """Parses RFC 4180. A field without text or quotes is NULL."""
+    """Parses RFC 4180. A field that is empty and unquoted is NULL."""
     text = body.decode("utf-8")
     assert text.startswith("\ufeff")
     record: list[str | None] = []

@@ -1,4 +1,4 @@
-"""Runs a real server on loopback that receives deliveries."""
+"""Runs a real server that receives deliveries on loopback."""
 
 from __future__ import annotations
 

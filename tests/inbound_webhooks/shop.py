@@ -55,7 +55,7 @@ START = datetime(2013, 3, 1, 12, tzinfo=UTC)
 
 
 def write_webhook(include: Path, name: str = "orders", **changes: Any) -> WebhookDefinition:
-    """Writes a webhook's file with changed fields (None removes a field), and reads it."""
+    """Writes a webhook's file with the given fields changed (None removes a field), and reads it."""
     (include / "webhooks").mkdir(parents=True, exist_ok=True)
     fields = {key: value for key, value in {**WEBHOOK, **changes}.items() if value is not None}
     (include / "webhooks" / f"{name}.yaml").write_text(yaml.safe_dump(fields, sort_keys=False))

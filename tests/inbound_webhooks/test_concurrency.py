@@ -1,4 +1,4 @@
-"""Concurrent deliveries over real connections to a real server and PostgreSQL."""
+"""Concurrent deliveries over real connections to a real server and a real PostgreSQL."""
 
 from __future__ import annotations
 

@@ -16,11 +16,11 @@ from quire.inbound_webhooks.webhook_definition import WebhookDefinition
 from tests.inbound_webhooks.serving import serving_orders
 from tests.inbound_webhooks.shop import CLIENT_OPTIONS, ORDER_BODY, SECRET, sign, write_webhook
 
-HUNG_DELIVERIES = 30  # more than the event loop's pool has threads
+HUNG_DELIVERIES = 30  # more than the number of threads in the event loop's pool
 
 
 class HangingSecrets(dict[str, str | None]):
-    """Passwords by connection. Looking up ``hung_signing`` blocks until ``answers`` is set."""
+    """Returns passwords by connection. Looking up ``hung_signing`` blocks until ``answers`` is set."""
 
     def __init__(self) -> None:
         super().__init__(shop_signing=SECRET)
@@ -83,7 +83,7 @@ class HangingAddresses:
 
 @pytest.fixture
 def immediate_retry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes every running lookup count as hung immediately."""
+    """Makes lookups count as hung as soon as they start."""
     monkeypatch.setattr(connection_cache, "RETRY_SECONDS", 0.0, raising=False)
     monkeypatch.setattr(connection_cache, "MAX_LOOKUP_SECONDS", 0.5)
 

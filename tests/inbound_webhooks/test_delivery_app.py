@@ -1,4 +1,4 @@
-"""``POST /<webhook>`` of a real server: every response, and its effect on the database."""
+"""``POST /<webhook>`` on a real server: every response, and its effect on the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``quire hooks install``, ``quire hooks check`` and ``quire check``: one line per problem, idempotent installation."""
+"""``quire hooks install``, ``quire hooks check`` and ``quire check``: one line per problem, idempotent installs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading bodies as events: keys, time, values and deletions."""
+"""Parsing bodies into events: keys, time, values and deletions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paths of values in a body."""
+"""Paths to values in a body."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signatures: verification accepts those of the specification's own library, and no others."""
+"""Signatures: verification accepts only signatures that the specification's own library would create."""
 
 from __future__ import annotations
 

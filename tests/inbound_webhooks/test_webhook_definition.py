@@ -1,4 +1,4 @@
-"""A webhook's file: errors state the file, field and reason, and suggest a similar name."""
+"""Webhook files: errors state the file, field and reason, and suggest a similar name."""
 
 from __future__ import annotations
 

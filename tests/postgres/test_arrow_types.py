@@ -1,4 +1,4 @@
-"""How values of PostgreSQL types are stored, including extreme values."""
+"""Storage of values of PostgreSQL types, including extreme values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.events import ZONE, session_of
 
 
 def store(url: str, sql: str, *, timezone: str = ZONE) -> pa.Table:
-    """Returns a query's rows with the types of storage."""
+    """Returns a query's rows with their storage types."""
     with open_transaction(session_of(url, timezone=timezone)) as transaction:
         columns = transaction.columns(sql)
         batches = list(transaction.stream(sql, columns))
@@ -91,7 +91,7 @@ def test_infinity_is_stored_as_integer_limit(fresh_database: str, kind: str, bit
     plus, minus, ides, null = table["value"].combine_chunks().view(bits).to_pylist()
     assert plus == (2**31 - 1 if bits == pa.int32() else 2**63 - 1)
     assert minus == (-(2**31) if bits == pa.int32() else -(2**63) + 1)
-    days = -735_160  # from 1970-01-01 back to the 15th of March of the year -43
+    days = -735_160  # March 15 of the year -43, counted from 1970-01-01
     assert ides == days or ides // 86_400_000_000 == days
     assert null is None
 

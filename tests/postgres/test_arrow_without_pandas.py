@@ -1,4 +1,4 @@
-"""Tasks never import pandas, but other code can."""
+"""Tasks never import pandas, but other code can import it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parsing COPY's text into Arrow, with a real server that prints it."""
+"""Parsing COPY's text into Arrow, as printed by a real server."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from quire.postgres.copy_text import BLOCK_BYTES
 
 from tests.postgres.test_arrow_types import store
 
-MARK = "\ufeff"  # a byte order mark at the start of a text
-# Dense in the format's special characters, mixed with any others.
+MARK = "\ufeff"  # a byte order mark at the start of a string
+# Many of the format's special characters, mixed with any other characters.
 TEXTS = st.text(
     st.sampled_from("\\Nnrtbfv\n\r\t\b\f\v.\"', " + MARK) | st.characters(codec="utf-8", exclude_characters="\0")
 )
@@ -100,7 +100,7 @@ def test_nan_next_to_unusual_times_raises_with_its_column(fresh_database: str) -
 
 @pytest.fixture
 def bytes_database(postgres_server: PostgresServer) -> Iterator[str]:
-    """A database without an encoding."""
+    """A database with the encoding SQL_ASCII, which accepts any bytes."""
     with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
         connection.execute("CREATE DATABASE bytes ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
     yield postgres_server.url("bytes")

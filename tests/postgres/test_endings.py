@@ -98,7 +98,7 @@ def test_killed_task_ends_its_query(
 
 
 def terminate_backend(url: str) -> None:
-    """Terminates the extract's backend, like an administrator or a lost network."""
+    """Terminates the extract's backend, as an administrator or a network failure would."""
     wait_until(lambda: bool(queries(url)), seconds=30)
     time.sleep(0.3)
     with psycopg.connect(url, autocommit=True) as connection:
@@ -152,7 +152,7 @@ def test_aborted_upload_ends_the_query(tmp_path: Path, fresh_database: str, buck
         extract(tmp_path, fresh_database, bucket)
     thread.join()
     assert wait_until(lambda: not queries(fresh_database), seconds=SECONDS)
-    assert caught.value.partition == "2013-01"  # used here, so the traceback kept the frames alive
+    assert caught.value.partition == "2013-01"  # referenced here to keep the traceback's frames alive until now
     assert [entry.key for entry in bucket.list("")] == []
 
 

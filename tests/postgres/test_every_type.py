@@ -1,4 +1,4 @@
-"""Storage of every built-in type and of user-defined types, with NULL and unusual values of each."""
+"""Storage of every built-in type and several user-defined types, with NULL and unusual values of each."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ PRINTED = {
     "regdictionary": ["simple"],
     "refcursor": ["", "c"],
     "aclitem": ["=r/postgres"],
-    "gtsvector": [],  # PostgreSQL accepts no input for this type and the next six
+    "gtsvector": [],  # PostgreSQL accepts no input values for this type or the next six
     "pg_node_tree": [],
     "pg_ndistinct": [],
     "pg_dependencies": [],
@@ -114,7 +114,7 @@ PRINTED = {
     "timestamp with time zone[]": ["{infinity,2013-03-10 02:30-05}"],
     "jsonb[]": ['{"{\\"a\\": 1}"}'],
 }  # fmt: skip
-# User-defined types and types of extensions, by the statements that create them.
+# User-defined types and extension types, by the statements that create them.
 USER_DEFINED = {
     "CREATE TYPE mood AS ENUM ('sad', 'it''s ok', '')": {"mood": ["sad", "it's ok", ""], "mood[]": ["{sad,NULL}"]},
     "CREATE TYPE spot AS (x int, label text)": {"spot": ["(1,)", '(,"a,b")', "(,)"], "spot[]": ['{"(1,a)"}']},
@@ -139,14 +139,14 @@ USER_DEFINED = {
 
 @pytest.fixture(scope="module")
 def database(postgres_server: PostgresServer) -> Iterator[str]:
-    """The URL of a database for all types."""
+    """The URL of a database shared by all types."""
     postgres_server.create_database("types")
     yield postgres_server.url("types")
     postgres_server.drop_database("types")
 
 
 def psql(url: str, sql: str) -> list[str | None]:
-    """Returns a query's only column as psql prints it, with the types' output functions."""
+    """Returns a query's only column as psql prints it, using each type's output function."""
     command = [str(PSQL), "--no-psqlrc", "--no-align", "--tuples-only", "--record-separator-zero", "--pset=null=\x01"]
     settings = {"PGCLIENTENCODING": "UTF8", "PGTZ": "America/New_York", "LC_ALL": "C.UTF-8"}
     printed = subprocess.run([*command, "--command", sql, url], capture_output=True, env=settings, check=True).stdout

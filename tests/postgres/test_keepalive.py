@@ -1,4 +1,4 @@
-"""A connection that is lost during COPY, by a reset or silently, raises a transient error."""
+"""A connection that is lost during COPY, through a reset or silently, raises a transient error."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def relay(fresh_database: str) -> Iterator[Relay]:
 
 
 def far(url: str, relay: Relay) -> str:
-    """Returns the URL of the database through the relay."""
+    """Returns the database URL that goes through the relay."""
     place = urlsplit(url)
     return place._replace(netloc=f"{place.netloc.rpartition('@')[0]}@{FAR}:{relay.port}").geturl()
 

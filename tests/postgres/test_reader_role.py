@@ -18,7 +18,7 @@ from quire.postgres import open_transaction
 from tests.events import fill_events, session_of
 from tests.postgres.tracking.tables import run_sql
 
-# The privileges of all roles but the reader on schemas, relations, functions and the database, and default privileges.
+# The privileges of all roles except the reader: on schemas, relations, functions and the database, and by default.
 OTHER_PRIVILEGES = f"""
 SELECT kind, name, acl FROM (
     SELECT 'schema' AS kind, nspname::text AS name, unnest(nspacl) AS acl FROM pg_namespace
@@ -37,7 +37,7 @@ def psql(url: str, *options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def reader_url(postgres_server: PostgresServer, fresh_database: str) -> str:
-    """The reader's URL of a hardened database with events, a private table, and a table created after the role."""
+    """The reader's URL for a hardened database with events, a private table, and a table created after the role."""
     fill_events(fresh_database)
     with psycopg.connect(fresh_database, autocommit=True) as owner:
         for _ in range(2):  # the scripts are idempotent
@@ -130,7 +130,7 @@ def test_reader_role_script_warns_of_other_members_and_privileges(
         script = reader_role_statements().replace(READER, "planted_reader")
         owner.execute(script.encode())
         assert [warning in notice for warning, notice in zip(warnings, notices, strict=True)] == [True] * len(warnings)
-        if "FROM planter" in "".join(notices):  # the suggested command resolves the warning
+        if "FROM planter" in "".join(notices):  # the suggested command fixes what the warning reports
             owner.execute("REVOKE planted_reader FROM planter")
             notices.clear()
             owner.execute(script.encode())

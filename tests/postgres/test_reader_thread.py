@@ -1,4 +1,4 @@
-"""The reader thread ends when its consumer stops, at any time, and never blocks the consumer."""
+"""The reader thread ends whenever its consumer stops, and never blocks the consumer."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_reader_closed_early_ends_immediately(count: int, then_wait: bool) -> No
     with closing(line.read(items, then_wait=then_wait)) as reader:
         assert [next(reader) for _ in range(count)] == list(range(count))
     assert time.monotonic() - started < 5
-    assert line.hung_up.is_set() == (count > 0)  # otherwise it never started
+    assert line.hung_up.is_set() == (count > 0)  # without items, the thread never started
     assert readers() == []
 
 

@@ -1,4 +1,4 @@
-"""The summaries of a page show the same cells as the summary workbook."""
+"""Summaries on a page show the same cells as the summary workbook."""
 
 from __future__ import annotations
 

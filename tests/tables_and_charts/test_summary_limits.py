@@ -54,7 +54,7 @@ def manifest(definition: ReportDefinition, fresh_database: str, bucket: S3Store)
 
 
 def forge(manifest: Manifest, table: pa.Table, store: S3Store) -> Manifest:
-    """Returns a manifest with a forged summary of these rows, with the correct size and SHA-256."""
+    """Returns a manifest with a forged summary of these rows; its size and SHA-256 are correct."""
     extra = {name: pa.array([None] * table.num_rows, pa.int64()) for name in ("last", "sum")}
     for name, values in extra.items():
         table = table.append_column(name, values)

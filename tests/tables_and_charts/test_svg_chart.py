@@ -1,4 +1,4 @@
-"""Charts as SVG: their geometry matches the values, and texts cannot inject markup."""
+"""Charts as SVG: their geometry matches the values, and labels cannot inject markup."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_pie_has_a_slice_for_each_value_in_proportion() -> None:
     svg = drawn("pie", {"k": ["a", "b", "c"], "v": [50, 25, 25]})
     slices = all_of(svg, "path")
     assert len(slices) == 3
-    assert slices[0].get("d", "").endswith("164.00 212.00z")  # half the circle ends at the bottom
+    assert slices[0].get("d", "").endswith("164.00 212.00z")  # a slice of half the circle ends at the bottom
     assert slices[1].get("d", "").endswith("64.00 112.00z")
     assert [text.text for text in all_of(svg, "text")] == ["a: 50 (50.0%)", "b: 25 (25.0%)", "c: 25 (25.0%)"]
 

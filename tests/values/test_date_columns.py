@@ -1,4 +1,4 @@
-"""Periods of summary keys equal PostgreSQL's date_trunc, including unusual dates."""
+"""Periods of summary keys equal the results of PostgreSQL's date_trunc, including for unusual dates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOMENTS = (
 
 
 def stored(url: str, kind: str) -> pl.Series:
-    """Returns the times as in Parquet: days or microseconds since 1970, infinities as the integer limits."""
+    """Returns the times as in Parquet: days or microseconds since 1970, infinities are the integer limits."""
     with psycopg.connect(url) as connection:
         sql = "SELECT (extract(epoch FROM v::timestamp) * 1000000)::bigint " + IN_ORDER
         finite = [row[0] for row in connection.execute(sql, [list(MOMENTS[2:])]).fetchall()]

@@ -105,7 +105,7 @@ def by_openpyxl(body: bytes, sheet: str = "Rows") -> list[tuple[Any, ...]]:
 
 
 def cell(body: bytes, address: str, sheet: str = "Rows") -> Any:
-    """Returns a cell of openpyxl, with its formats."""
+    """Returns a cell with its formats, as read by openpyxl."""
     return openpyxl.load_workbook(io.BytesIO(body))[sheet][address]
 
 

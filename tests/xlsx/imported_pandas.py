@@ -1,4 +1,4 @@
-"""Script: writes a workbook with a column of every type, and prints pandas if that imported it."""
+"""Script: writes a workbook with a column of every type, and prints "pandas" if that imported pandas."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONG = "x" * (4 * BATCH_BYTES // ROWS)
 
 
 def main() -> None:
-    """Writes shared texts, inline texts, texts too long for a batch or a cell, and a column of each other type."""
+    """Writes shared and inline strings, strings too long for a batch or a cell, and a column of each other type."""
     frame = pl.DataFrame(
         {
             "shared": ["a"] * ROWS,

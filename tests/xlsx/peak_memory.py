@@ -37,13 +37,13 @@ def many_floats() -> pa.RecordBatch:
 
 
 def long_texts() -> pa.RecordBatch:
-    """Returns a batch of rows with two texts of 20 kB each; all differ and contain a character to escape."""
+    """Returns a batch of rows with two strings of 20 kB each; all differ and contain a character to escape."""
     texts = [f"{number} & " + "x" * TEXT_BYTES for number in range(2 * BATCH_ROWS)]
     return pa.RecordBatch.from_arrays([pa.array(texts[::2]), pa.array(texts[1::2])], ["a", "b"])
 
 
 def longest_escapes() -> pa.RecordBatch:
-    """Returns a batch of rows with a text of 20 kB that takes seven times as many bytes as XML."""
+    """Returns a batch of rows with a string of 20 kB that takes seven times as many bytes as XML."""
     texts = [str(number) + "\x01" * TEXT_BYTES for number in range(BATCH_ROWS)]
     return pa.RecordBatch.from_arrays([pa.array(texts)], ["a"])
 
@@ -52,7 +52,7 @@ CASES = {"many_floats": (many_floats, 32), "long_texts": (long_texts, 64), "long
 
 
 def main(case: str) -> None:
-    """Writes the workbook of a case."""
+    """Writes the workbook for a case."""
     make, times = CASES[case]
     batch = make()
     detail = DetailTable(

@@ -1,4 +1,4 @@
-"""The size of batches depends on the rows only."""
+"""The sizes of batches depend only on the rows."""
 
 from __future__ import annotations
 

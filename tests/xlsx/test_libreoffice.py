@@ -1,4 +1,4 @@
-"""LibreOffice opens the workbooks and exports the cells that it shows as CSV."""
+"""LibreOffice opens the workbooks and exports the cells as CSV, as displayed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quire.xlsx.model import SheetColumn
 from tests.programs import require_program
 from tests.xlsx.books import write_rows
 
-# Comma, quote, UTF-8, from line 1; formatted cells with their blanks; each sheet as a separate file
+# Comma, quote, UTF-8, from line 1; cells as displayed, with blanks; each sheet in a separate file
 # (LibreOffice's help, "CSV Filter Parameters").
 EVERY_SHEET = "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true,true,false,false,-1"
 TEXTS = [

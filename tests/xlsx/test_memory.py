@@ -1,4 +1,4 @@
-"""Memory is bounded for wide rows and long texts."""
+"""Memory is bounded for wide rows and long strings."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_header_titles_longer_than_a_cell_are_truncated_in_a_row_of_limited_heig
     columns = [SheetColumn(name="n", title=title) for title in titles]
     body, _ = write_rows([{"n": 1}], NUMBERS, columns=columns)
     assert calamine(body) == [["x" * 32_767, "😀" * 16_383, titles[2][:32_767]], [1.0, 1.0, 1.0]]
-    assert cell(body, "A1").parent.row_dimensions[1].height == 408.75  # of 409.5
+    assert cell(body, "A1").parent.row_dimensions[1].height == 408.75  # Excel's limit is 409.5
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Any table reads back as documented, and as XlsxWriter writes it cell by cell."""
+"""Any table reads back as documented, and exactly like one that XlsxWriter wrote cell by cell."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def expected(kind: str, value: Any) -> Any:
 
 
 def expected_physical(kind: str, value: Any) -> Any:
-    """Returns the documented value for types that Python lacks; dates and times are days and microseconds."""
+    """Returns the documented value for types that Python lacks; dates and times are in days and microseconds."""
     match kind:
         case "time":
             return min(value, dt.time(23, 59, 59, 999_000))
@@ -110,7 +110,7 @@ def expected_physical(kind: str, value: Any) -> Any:
 
 
 def shortest(value: float) -> float:
-    """Returns the number with the fewest digits that is the same as a 4-byte float."""
+    """Returns the shortest decimal number that equals a 4-byte float."""
     if not math.isfinite(value):
         return value
     candidates = (float(f"{value:.{places}g}") for places in range(1, 10))
@@ -232,7 +232,7 @@ def test_write_workbook_any_table_reads_back_in_openpyxl_like_xlsxwriters(
 
 
 def write_by_xlsxwriter(schema: pa.Schema, rows: list[dict[str, Any]]) -> bytes:
-    """Returns a workbook of the expected values, written by XlsxWriter."""
+    """Returns a workbook with the expected values, written by XlsxWriter."""
     body = io.BytesIO()
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
     book = xlsxwriter.Workbook(body, options)

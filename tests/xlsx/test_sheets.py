@@ -200,7 +200,7 @@ def test_write_workbook_row_count_differs_from_announced_raises(announced: int) 
 
 
 def totals(kind: pa.DataType, values: list[Any], function: str, **options: Any) -> tuple[Any, Any, DetailOutcome]:
-    """Returns formula and cached value of a column's total."""
+    """Returns the formula and cached value of a column's total."""
     schema = pa.schema([("label", pa.string()), ("v", kind)])
     columns = [SheetColumn(name="label", title="L"), SheetColumn(name="v", title="V", total=function, **options)]
     body, outcome = write_rows([{"label": "x", "v": value} for value in values], schema, columns=columns)

@@ -135,7 +135,7 @@ def test_total_of_several_sheets_is_on_the_last_and_covers_all(function: str) ->
 def test_total_of_rows_that_fill_a_sheet_moves_last_row_to_another() -> None:
     batch = pa.RecordBatch.from_arrays([pa.array(range(10), pa.int32())], ["v"])
     _, cached, outcome = total_of([batch], "sum", limits=Limits(sheet_rows=11))
-    assert len(outcome.sheets) == 2  # the last row moves to a sheet with room for the total
+    assert len(outcome.sheets) == 2  # the last row moves to a new sheet, where the total fits
     assert cached == 45
 
 

@@ -1,4 +1,4 @@
-"""Each type's values as cells, as documented, read back by two independent libraries."""
+"""Values of each type read back from cells as documented, with two independent libraries."""
 
 from __future__ import annotations
 

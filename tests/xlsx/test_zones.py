@@ -1,4 +1,4 @@
-"""Timestamps in time zones, at the limits of Excel's calendar and beyond, compared with PostgreSQL's text."""
+"""Timestamps in time zones, at and beyond the limits of Excel's calendar, compared with PostgreSQL's output."""
 
 from __future__ import annotations
 

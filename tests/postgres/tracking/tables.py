@@ -36,7 +36,7 @@ INSERT INTO events VALUES (1, '2013-01-15 12:00', 'a'), (2, '2013-02-15 12:00', 
 
 
 def run_sql(url: str, *statements: str) -> None:
-    """Executes statements, each in a separate transaction."""
+    """Executes each statement in a separate transaction."""
     with psycopg.connect(url, autocommit=True) as connection:
         for statement in statements:
             connection.execute(statement)
@@ -48,7 +48,7 @@ def ask(url: str, sql: str) -> list[tuple[Any, ...]]:
 
 
 def tracked_report(include: Path, *, tables: Sequence[Any] = (EVENTS,), **changes: Any) -> ReportDefinition:
-    """Returns the report of events with ``freshness: tracked``."""
+    """Returns the events report with ``freshness: tracked``."""
     source = {"freshness": "tracked", "tables": list(tables), **changes.pop("source", {})}
     return events_report(include, source=source, **changes)
 
@@ -56,7 +56,7 @@ def tracked_report(include: Path, *, tables: Sequence[Any] = (EVENTS,), **change
 def tokens(
     definition: ReportDefinition, url: str, start: str = "2013-01-01", end: str = "2013-03-31", *, zone: str = ZONE
 ) -> dict[str, str]:
-    """Returns the freshness tokens of a range's partitions by key."""
+    """Returns the freshness token of each partition in a range by key."""
     partitions = DateRange.parse(start, end, zone).partitions(definition.partition)
     with open_transaction(session_of(url, timezone=zone)) as transaction:
         return tracked_tokens(definition, partitions, transaction=transaction)
@@ -68,5 +68,5 @@ def stale(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
 
 
 def objects(url: str) -> list[tuple[Any, ...]]:
-    """Returns all objects of a database with their privileges."""
+    """Returns all objects in a database with their privileges."""
     return ask(url, OBJECTS)

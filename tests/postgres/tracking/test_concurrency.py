@@ -1,4 +1,4 @@
-"""Concurrent writers, compaction and runs: none waits, no change is missed, and equal tokens mean equal rows."""
+"""Concurrent writers, compaction and runs: nothing waits, no change is missed, and equal tokens mean equal rows."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def database(fresh_database: str) -> str:
 
 @pytest.fixture
 def report(tmp_path: Path, database: str) -> ReportDefinition:
-    definition = tracked_report(tmp_path, partition="week")  # short, so a missed change stays visible
+    definition = tracked_report(tmp_path, partition="week")  # short, so later changes rarely hide a missed one
     track(definition, database)
     return definition
 
@@ -156,7 +156,7 @@ def change(rng: random.Random, connection: psycopg.Connection) -> None:
 
 
 def write(url: str, seed: int) -> None:
-    """Writes in transactions that end late. Some are rolled back."""
+    """Writes rows in long transactions, some of which are rolled back."""
     rng = random.Random(seed)  # noqa: S311 - a fixed sequence
     with psycopg.connect(url) as connection:
         connection.execute("SET lock_timeout = '300ms'")

@@ -1,4 +1,4 @@
-"""A changed expression of a generated column makes every stored partition stale."""
+"""Changing the expression of a generated column makes every stored partition stale."""
 
 from __future__ import annotations
 

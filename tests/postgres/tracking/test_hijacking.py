@@ -31,7 +31,7 @@ CREATE TABLE orders (
 
 @pytest.fixture
 def urls(postgres_server: PostgresServer, fresh_database: str) -> dict[str, str]:
-    """The URLs of an owner without superuser, a reader, a writer, and an attacker that has planted its code."""
+    """The URLs of a non-superuser owner, a reader, a writer, and an attacker who has planted code."""
     fill_events(fresh_database)
     run_sql(
         fresh_database,
@@ -113,7 +113,7 @@ def test_writer_cannot_make_trigger_run_its_code(tmp_path: Path, urls: dict[str,
         ):
             attacker.execute(statement)
     run_sql(
-        urls["admin"],  # as a subscription applies rows
+        urls["admin"],  # applies rows as a subscription does
         "SET session_replication_role = replica; SET search_path = public, pg_catalog; "
         "INSERT INTO public.events (id, at) VALUES (11, '2013-03-03')",
     )

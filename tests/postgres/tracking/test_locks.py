@@ -19,7 +19,7 @@ from tests.events import fill_events
 from tests.postgres.tracking.tables import EVENTS, ask, run_sql, tracked_report
 
 LIMIT_SECONDS = 2
-PAUSE_SECONDS = 1.5  # one pause is shorter than the limit, two are longer
+PAUSE_SECONDS = 1.5  # one pause is shorter than the limit, two are longer than it
 TABLES = ("events", "kinds", "notes")
 TRIGGERS = "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'quire%'"
 

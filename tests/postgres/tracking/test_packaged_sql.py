@@ -34,7 +34,7 @@ print(install_tables(find_webhook(include, "orders"), writer_url=url, owner_url=
 
 @pytest.fixture(params=["wheel", "plugins"])
 def package(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A folder that contains only the package, from a wheel or from plugins/."""
+    """A folder that contains only the package, copied from a wheel or from plugins/."""
     folder = tmp_path / "elsewhere"
     if request.param == "plugins":
         shutil.copytree(CLONE / "plugins", folder, ignore=shutil.ignore_patterns("__pycache__"))

@@ -21,7 +21,7 @@ def database(fresh_database: str) -> str:
 
 
 def login(server: PostgresServer, url: str, role: str) -> str:
-    """Lets a role log in and returns its URL. Roles outlive databases, so all tests use the same password."""
+    """Allows a role to log in and returns its URL. Roles outlive databases, so all tests use the same password."""
     run_sql(
         url,
         f"DO $$ BEGIN CREATE ROLE {role}; EXCEPTION WHEN duplicate_object THEN NULL; END $$",

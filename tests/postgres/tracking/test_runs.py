@@ -1,4 +1,4 @@
-"""Runs of tracked reports: changed partitions are read again, and rows that do not match their token are rejected."""
+"""Runs of tracked reports: they read changed partitions again, and reject rows that do not match their token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A schema ``quire`` that another role owns is rejected in one line, and no code of that role runs."""
+"""A schema ``quire`` owned by another role is rejected with a one-line error, and none of that role's code runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.planted import ATTACKER, attacker_url, was_hijacked
 from tests.postgres.tracking.tables import EVENTS, ask, run_sql, tokens, tracked_report
 from tests.postgres.tracking.test_privileges import login
 
-# All objects that Quire uses in its schema, each with code that its user would execute.
+# All objects in its schema that Quire uses, each with code that runs when the object is used.
 TRAP = """
 CREATE SEQUENCE public.runs;
 GRANT USAGE, SELECT ON SEQUENCE public.runs TO PUBLIC;
@@ -228,7 +228,7 @@ def test_tokens_trigger_with_other_function_counts_as_missing(
 def test_track_waits_limited_time_for_installation_lock(
     tmp_path: Path, fresh_database: str, attacker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Any role may take an advisory lock."""
+    """Any role can take an advisory lock."""
     monkeypatch.setattr(owner_module, "LOCK_TIMEOUT_SECONDS", 1)
     with psycopg.connect(attacker, autocommit=True) as holder:
         holder.execute("SELECT pg_advisory_lock(%s::bigint)", [owner_module.INSTALLATION_LOCK])

@@ -1,4 +1,4 @@
-"""Every kind of statement changes the tokens of its rows' partitions, and no others."""
+"""Every kind of statement changes the tokens of the partitions that contain its rows, and no other tokens."""
 
 from __future__ import annotations
 

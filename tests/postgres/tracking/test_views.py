@@ -1,4 +1,4 @@
-"""The readers' views of the change log are replaced only if they are outdated."""
+"""The views through which readers see the change log are replaced only if they are outdated."""
 
 from __future__ import annotations
 
