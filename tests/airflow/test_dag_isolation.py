@@ -61,7 +61,7 @@ def test_notifier_that_raises_breaks_only_its_report(tmp_path: Path) -> None:
         name: [["broken definition", "quire"], ["definition"]] for name in RAISING
     }
     reasons = {name: bagged["dags"][name][0] for name in RAISING}
-    assert "is of Python's standard library" in reasons["exits"]
+    assert "belongs to Python's standard library" in reasons["exits"]
     assert "SystemExit: 2" in reasons["exits_on_import"]
     assert "SystemExit: 3" in reasons["exits_when_created"]
     assert "has no attribute 'X'" in reasons["builds_dags"]  # and the DAG of that module is not collected

@@ -41,7 +41,7 @@ def test_flights_for_a_role_other_than_the_reader_fails_with_one_line(
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_QUIRE_OWNER", fresh_database)
     monkeypatch.setenv("AIRFLOW_CONN_QUIRE_SOURCE", fresh_database)
-    assert main(["flights"]) == 1
+    assert main(["flights"]) == 2
     error = capsys.readouterr().err
     assert error == f"quire: AIRFLOW_CONN_QUIRE_SOURCE must contain the user {READER} and a password\n"
     assert str(conninfo_to_dict(fresh_database)["password"]) not in error

@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 import zipfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.metadata import files
 from pathlib import Path
 
@@ -100,8 +100,9 @@ def test_servers_change_lost_ports_and_a_failed_start_leaves_nothing(tmp_path: P
                 thief = thieves.enter_context(socket.socket())
                 thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignores connections that were just closed
                 port = stack.postgres.port if "PostgreSQL" in line else stack.s3.port
-                thief.bind(("127.0.0.1", port))
-                thief.listen()
+                with suppress(OSError):  # another process has taken it, which is what the test needs
+                    thief.bind(("127.0.0.1", port))
+                    thief.listen()
 
         stack = LocalStack(tmp_path / "stack", fast=True, log=steal)
         try:

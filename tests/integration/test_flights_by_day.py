@@ -117,4 +117,4 @@ def test_backfill_of_a_report_without_reuse_is_rejected(days: Days, tmp_path: Pa
     file.write_text(file.read_text().replace("freshness: tracked", "freshness: always"))
     done = quire(days.environment, "backfill", "flights", "--start", "2013-01-01", "--end", "2013-01-02")
     assert done.returncode == 2
-    assert done.stderr.startswith("quire: flights: source.freshness is always: every run reads anew")
+    assert done.stderr.startswith("quire: flights: source.freshness is always: every run reads all rows")

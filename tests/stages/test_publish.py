@@ -90,7 +90,7 @@ def test_render_that_fails_leaves_no_file(definition: ReportDefinition, fresh_da
 
 
 def test_missing_manifest_raises_an_error(bucket: S3Store) -> None:
-    with pytest.raises(IntegrityError, match="was deleted, or never published"):
+    with pytest.raises(IntegrityError, match="was deleted or never published"):
         read_manifest(bucket, "events", "0" * 32)
 
 

@@ -132,6 +132,7 @@ def aggregate_task(definition: ReportDefinition, run: Any) -> Any:
         handover = Handover(definition, store=store)
         staged = handover.run(run)
         if staged.layout.already_published:
+            handover.push_skipped("aggregate", definition.name)
             raise AirflowSkipException(f"run {staged.layout.run_key} is already published")
         with (
             hold_lease(staged.plan.request, store=store, first=False, release=False),

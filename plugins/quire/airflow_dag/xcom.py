@@ -210,6 +210,11 @@ class Handover:
             yield meter
             self._push(USAGE, meter.usage())
 
+    def push_skipped(self, stage: str, name: str) -> None:
+        """Pushes what publish reads of a task that is about to skip: Airflow cannot resolve an XCom that is missing."""
+        with self.damage_pushed(), self.usage_pushed(stage, [name]):
+            pass
+
     @contextmanager
     def damage_pushed(self) -> Iterator[None]:
         """Lets a task succeed after it read a damaged object, and pushes the error to publish, which repeats the run.
