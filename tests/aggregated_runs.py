@@ -1,4 +1,4 @@
-"""Prepares a run up to, but excluding, render and publish."""
+"""Prepares runs for render and publish."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class AggregatedRun:
     store: S3Store
 
     def with_changes(self, **changes: Any) -> AggregatedRun:
-        """Returns a copy with other fields of its staged run."""
+        """Returns a copy whose staged run has the given fields changed."""
         return replace(self, run=replace(self.run, **changes))
 
     def render(self) -> tuple[RenderedFile, ...]:
@@ -55,6 +55,6 @@ def aggregate_run(definition: ReportDefinition, url: str, store: S3Store, *, run
     summaries: tuple[StagedSummary, ...] = ()
     if not laid_out.run.layout.already_published:
         summaries = aggregate_summaries(definition, planned.plan, partitions, store=store)
-    plan = replace(planned.plan, request=replace(planned.plan.request, run_id=run_id))  # the same rows in another run
+    plan = replace(planned.plan, request=replace(planned.plan.request, run_id=run_id))  # another run with the same rows
     shards = tuple(shard for group in laid_out.groups for shard in group)
     return AggregatedRun(definition, replace(laid_out.run, plan=plan), summaries, shards, store)

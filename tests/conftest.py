@@ -22,7 +22,7 @@ from tests.faults.counts import pytest_terminal_summary  # noqa: F401 - a hook
 def servers(request: pytest.FixtureRequest) -> None:
     """Allows a test to start servers and desktop programs, and marks it ``server``.
 
-    Every fixture or test that starts one must use this fixture.
+    Every fixture or test that starts such a program must use this fixture.
     """
     if request.config.getoption("--fast"):
         pytest.fail(REASON, pytrace=False)
@@ -76,7 +76,7 @@ def s3_server(servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="session")
 def s3_session(s3_server: S3Server) -> boto3.session.Session:
-    """A boto3 session for the S3 server: it loads the service description of S3 once, in 0.15 s of CPU time."""
+    """A boto3 session for the S3 server. It loads the S3 service description once, which takes 0.15 s of CPU time."""
     settings = s3_server.store().settings
     return boto3.session.Session(
         aws_access_key_id=settings.access_key,
@@ -125,9 +125,9 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+@pytest.hookimpl(tryfirst=True)  # runs before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Marks tests by the fixtures they use: those that need servers, and those that share an Airflow in one process."""
+    """Marks tests that need servers, and groups tests that share an Airflow, according to the fixtures they use."""
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         if "servers" in fixtures:

@@ -18,7 +18,7 @@ _REQUIRED: dict[str, Any] = {
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Yields the models that a field can contain, including those in unions, tuples and mappings."""
+    """Yields the models that a field can contain, including models in unions, tuples and mappings."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for argument in typing.get_args(annotation):
@@ -34,7 +34,7 @@ def field_names(model: type[BaseModel] = ReportDefinition) -> set[str]:
 
 
 def has_path(path: str) -> bool:
-    """Returns whether a definition can contain a dotted path. Fields of summaries and parameters may be relative."""
+    """Returns whether a definition can contain a dotted path. Paths in summaries and parameters may be relative."""
     first, *rest = path.split(".")
     if first not in ReportDefinition.model_fields:
         return set(path.split(".")) - {"name"} <= field_names()
@@ -49,7 +49,7 @@ def has_path(path: str) -> bool:
 
 
 def validate_fragment(fragment: Mapping[str, Any]) -> None:
-    """Validates a part of a definition, with the required fields that it leaves out.
+    """Validates part of a definition after adding the required fields that it leaves out.
 
     Raises:
         pydantic.ValidationError: it has an unknown field or an invalid value.

@@ -1,4 +1,4 @@
-"""Prints the DAGs that Airflow's DAG processor collects from dags/reports.py as JSON: descriptions and tags by id."""
+"""Prints, as JSON, the descriptions and tags of the DAGs that Airflow collects from dags/reports.py, by id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A running Airflow with the flights report and some reports that fail."""
+"""A running Airflow with the flights report and several failing reports."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def notifying_definition(definition: dict[str, Any], notify: dict[str, Any]) -> 
 
 @pytest.fixture(scope="session")
 def airflow_include(tmp_path_factory: pytest.TempPathFactory, recorded: Path) -> Path:
-    """A copy of include/ with an invalid report, one with an unavailable database, and some with notifications."""
+    """A copy of include/ with an invalid report, one with an unavailable database, and several with notifications."""
     include = tmp_path_factory.mktemp("airflow") / "include"
     shutil.copytree(CLONE / "include", include)
     definition = yaml.safe_load((include / "reports" / "flights.yaml").read_text())
@@ -79,7 +79,7 @@ def airflow_include(tmp_path_factory: pytest.TempPathFactory, recorded: Path) ->
 def running_stack(
     servers: None, tmp_path_factory: pytest.TempPathFactory, airflow_include: Path, mailbox: Mailbox
 ) -> Iterator[LocalStack]:
-    """A complete stack with a running scheduler, separate from the servers of the other tests."""
+    """A complete stack with a running scheduler, separate from the servers of other tests."""
     mail = {"conn_type": "smtp", "host": "127.0.0.1", "port": mailbox.port, "login": MAIL_LOGIN}
     plain = {"from_email": SENDER, "disable_ssl": True, "disable_tls": True}
     environment = {
@@ -93,7 +93,7 @@ def running_stack(
     }
     stack = LocalStack(tmp_path_factory.mktemp("stack"), fast=True, environment=environment)
     try:
-        with default_ports_taken():  # the stack of tests/dev_stack, which may run at the same time, needs them
+        with default_ports_taken():  # the tests in tests/dev_stack, which may run at the same time, need them
             stack.start()
         yield stack
     finally:

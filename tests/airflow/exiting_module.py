@@ -1,3 +1,3 @@
-"""A module that ends the process that imports it."""
+"""A module that exits the process that imports it."""
 
 raise SystemExit(2)

@@ -1,4 +1,4 @@
-"""A mail server on loopback that keeps the messages of clients that authenticate."""
+"""A mail server on loopback that stores messages from authenticated clients."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Mailbox:
         self._controller.stop()
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
-        """Rejects one address, like a server without such a mailbox. aiosmtpd calls it by this name."""
+        """Rejects one address, as a server without that mailbox would. aiosmtpd calls it by this name."""
         if address == REFUSED:
             return "550 no such mailbox"
         envelope.rcpt_tos.append(address)
@@ -72,7 +72,7 @@ class Mailbox:
         return "250 OK"
 
     def containing(self, text: str) -> list[Mail]:
-        """Returns the messages whose HTML contains a text, such as the URL of a run."""
+        """Returns the messages whose HTML contains a string, such as the URL of a run."""
         with self._lock:
             return [mail for mail in self._mails if text in mail.body]
 

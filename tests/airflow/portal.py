@@ -1,4 +1,4 @@
-"""Clients of the portal of a running stack, for different users."""
+"""Portal clients for different users of a running stack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Custom notifiers, to be named in definitions."""
+"""Custom notifiers that definitions reference."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow.sdk import BaseNotifier
 
 
 class RecordingNotifier(BaseNotifier):
-    """Appends its texts to a file, one line per notification."""
+    """Appends its fields to a file, one line per notification."""
 
     template_fields: Sequence[str] = ("texts",)
 

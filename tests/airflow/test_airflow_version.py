@@ -1,4 +1,4 @@
-"""Airflow versions that are too old: the DAGs and the plugin fail with one line that names the version."""
+"""Airflow versions that are too old: the DAGs and the plugin fail with a one-line error that names the version."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def test_notifier_that_raises_breaks_only_its_report(tmp_path: Path) -> None:
     assert "belongs to Python's standard library" in reasons["exits"]
     assert "SystemExit: 2" in reasons["exits_on_import"]
     assert "SystemExit: 3" in reasons["exits_when_created"]
-    assert "has no attribute 'X'" in reasons["builds_dags"]  # and the DAG of that module is not collected
+    assert "has no attribute 'X'" in reasons["builds_dags"]  # and Airflow does not collect that module's DAG
     assert reasons["exits_when_printed"] == "exits_when_printed: unexpected error: SystemExit: 4"
 
 

@@ -1,4 +1,4 @@
-"""The messages that notifiers send: two-part e-mails, texts escaped for Slack, and the recipients not reached."""
+"""The messages that notifiers send: two-part e-mails, text escaped for Slack, and the recipients not reached."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ HOSTILE = "<!channel> <https://example.org/|Sign in> & *x*"
 
 
 class LateNotifier(BaseNotifier):
-    """Is still running when its task times out."""
+    """A notifier that is still running when its task times out."""
 
     def notify(self, context: Any) -> None:
         raise AirflowTaskTimeout("the task timed out")
 
 
 class TextNotifier(BaseNotifier):
-    """Records each text instead of sending it."""
+    """Records each message instead of sending it."""
 
     template_fields = ("text",)
     sent: ClassVar[list[str]] = []
@@ -50,7 +50,7 @@ LATE = {"notifier": f"{__name__}.LateNotifier"}
 
 
 class UnreachableApi:
-    """Task instance of notify after a successful publish, with an unavailable API server."""
+    """The task instance of notify after a successful publish, while the API server is unavailable."""
 
     dag_id, run_id = "sales", "r"
 
@@ -100,7 +100,7 @@ def mail_server(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def send(definition: ReportDefinition, notification: Notification) -> list[str]:
-    """Sends a notification, like the task, and returns the recipients it did not reach."""
+    """Sends a notification as the task does, and returns the recipients that it did not reach."""
     missed = list(notifier_calls(definition, "success"))
     notifications._send(missed, notification, {})
     return [call.recipient for call in missed]
@@ -149,7 +149,7 @@ SECRET = "7h1s-1s-s3cr3t"
 
 
 class TaskInstance:
-    """Exposes the complete context to a template, like Airflow's own task instance."""
+    """Exposes the complete context to a template, as Airflow's own task instance does."""
 
     def __init__(self, context: dict[str, Any]) -> None:
         self.context = context

@@ -146,7 +146,7 @@ def test_run_failed_by_a_user_notifies_nobody(
     wait_for_task(client, "unreachable", run_id, "plan", {"up_for_retry"})
     fail_run(client, "unreachable", run_id)
     assert run_state(client, "unreachable", run_id) == "failed"
-    time.sleep(5)  # several loops of the scheduler, which take a second each
+    time.sleep(5)  # several scheduler loops, which take a second each
     assert run_state(client, "unreachable", run_id) == "failed"
     states = {task: state for task, _, state in task_states(client, "unreachable", run_id)}
     assert states["notify"] == "skipped"

@@ -164,7 +164,7 @@ def test_hundred_concurrent_requests_start_one_run(running_stack: LocalStack, po
     runs = portal.get("/api/reports/flights/runs", params={"limit": 100}).json()
     assert [run["run_id"] for run in runs if run["run_id"].startswith(run_id.rpartition("__")[0])] == [run_id]
     assert run_id.endswith("__1")
-    # after it has finished, the next request starts another run, which finds no changes
+    # after the run has finished, the next request starts another run, which finds no changes
     first = wait(portal, "flights", run_id)
     again = ask(portal, "flights", **request)
     assert again == f"{run_id.removesuffix('1')}2"

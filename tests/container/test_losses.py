@@ -1,4 +1,4 @@
-"""Workers killed or disconnected during a render, and a restarted stack: nothing is lost or duplicated."""
+"""Workers killed or disconnected while they render, and a restarted stack: nothing is lost or duplicated."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def published(stack: ContainerStack, result: dict[str, Any]) -> Published:
         body = store.read(file["key"], max_bytes=file["bytes"])
         assert body is not None
         cells |= digests_of_cells(body)
-    assert len(cells) > 2  # two sheets or more, because one sheet cannot hold all rows, and the strings
+    assert len(cells) > 2  # the shared strings, and at least two sheets, because one sheet cannot hold all rows
     return Published(run=result["run"], keys=frozenset(file["key"] for file in result["files"]), cells=cells)
 
 
 def run_through(
     stack: ContainerStack, disturb: Callable[[str], object]
 ) -> tuple[Published, list[dict[str, Any]], set[str], str]:
-    """Runs the report again, and calls ``disturb`` with the container of its worker while its file is uploaded."""
+    """Runs the report again, and calls ``disturb`` with its worker's container while the file is being uploaded."""
     before, ignored = stack.objects("many"), stack.uploads("many")
     with stack.client() as client:
         run_id = stack.trigger(client, "many", **DAYS, force=True)
@@ -71,7 +71,7 @@ def assert_published_once(run: Published, new: set[str], undisturbed: Published)
     assert run.cells == undisturbed.cells
     manifests = {key for key in new if key.endswith("/manifest.json")}
     assert len(manifests) == 1
-    assert new == {*run.keys, *manifests}  # the unfinished upload is no object
+    assert new == {*run.keys, *manifests}  # the unfinished upload left no object
 
 
 def test_killed_worker_neither_loses_nor_duplicates_data(stack: ContainerStack, undisturbed: Published) -> None:
@@ -105,7 +105,7 @@ def test_disconnected_worker_returns_without_duplicating_data(stack: ContainerSt
 
 
 def assert_takes_tasks(stack: ContainerStack, name: str) -> None:
-    """Starts up to two runs, and asserts that the worker executes a task of one."""
+    """Starts up to two runs, and asserts that the worker executes a task in one of them."""
 
     def done() -> bool:
         with stack.client() as client:

@@ -15,12 +15,12 @@ from tests.dev_stack import strangers
 
 pytestmark = pytest.mark.container
 S3, S3_GRPC = 8333, 18333
-INNER_PORTS = (8080, 8888, 9333, 18080, 18888, 19333)  # of volume server, filer and master
+INNER_PORTS = (8080, 8888, 9333, 18080, 18888, 19333)  # of the volume server, the filer and the master
 
 
 @pytest.fixture
 def host(stack: ContainerStack) -> str:
-    """The address of SeaweedFS for the network's containers and for this host."""
+    """The address of SeaweedFS for this host and for containers in the network."""
     (container,) = stack.project.containers("seaweedfs")
     return str(stack.project.state(container)["NetworkSettings"]["Networks"][stack.project.network]["IPAddress"])
 

@@ -31,7 +31,7 @@ def start_command(
     misspelled: str = "",
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[str]:
-    """Starts a command. ``days`` and a misspelled parameter apply to the demo."""
+    """Starts a command. ``days`` and the misspelled parameter apply only to the demo."""
     return subprocess.Popen(
         [sys.executable, "-c", CODE, command, str(folder), str(out or folder / "out"), *days, misspelled],
         env={**os.environ, "PYTHONPATH": str(CLONE / "plugins"), **(environment or {})},
@@ -51,12 +51,12 @@ def read_until(process: subprocess.Popen[str], beginning: str) -> None:
 
 
 def pids(folder: Path) -> dict[str, int]:
-    """Returns the recorded process of each server under a stack's folder."""
+    """Returns the recorded process of each server in a stack's folder."""
     return {path.name: json.loads(path.read_text())["pid"] for path in sorted(folder.glob("*/*.pid.json"))}
 
 
 def session_processes(leaders: set[int]) -> set[int]:
-    """Returns all living processes of some sessions, and their descendants in other sessions."""
+    """Returns all live processes in the given sessions, and their descendants in other sessions."""
     table = _living()
     members = {pid for pid, (_, leader) in table.items() if leader in leaders}
     while more := {pid for pid, (parent, _) in table.items() if parent in members} - members:
@@ -65,7 +65,7 @@ def session_processes(leaders: set[int]) -> set[int]:
 
 
 def still_running(processes: set[int]) -> set[int]:
-    """Returns the processes that still run; zombies do not count."""
+    """Returns the processes that are still running; zombies do not count."""
     return processes & _living().keys()
 
 
@@ -83,7 +83,7 @@ def _living() -> dict[int, tuple[int, int]]:
 
 
 def listening(processes: set[int]) -> set[tuple[str, int]]:
-    """Returns the address (in the kernel's notation) and port of every socket that some processes listen on."""
+    """Returns the address (in the kernel's notation) and port of every socket that the processes listen on."""
     inodes = set()
     for pid in processes:
         for descriptor in Path(f"/proc/{pid}/fd").glob("*"):

@@ -26,7 +26,7 @@ EVIL_KEY, EVIL_SECRET = "EVILKEY", "evil-secret"
 
 
 def message(*fields: tuple[int, bytes]) -> bytes:
-    """Returns a protobuf message of short length-delimited fields."""
+    """Returns a protobuf message with short length-delimited fields."""
     return b"".join(bytes([number << 3 | 2, len(content)]) + content for number, content in fields)
 
 
@@ -80,13 +80,13 @@ def http_requests(bucket: str, key: str, fid: str) -> dict[str, list[tuple[str, 
 
 
 def call(channel: grpc.Channel, method: str, body: bytes) -> bytes:
-    """Makes a gRPC call with an encoded message."""
+    """Makes a gRPC call with an already encoded message."""
     unary = channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
     return bytes(unary(body, timeout=SECONDS))
 
 
 def over_grpc(port: int, method: str, body: bytes, *, host: str = "127.0.0.1") -> str:
-    """Returns ``answered`` or the status of a failed call over plain gRPC."""
+    """Makes a call over plain gRPC. Returns ``answered``, or the status if the call fails."""
     with grpc.insecure_channel(f"{host}:{port}") as channel:
         try:
             call(channel, method, body)

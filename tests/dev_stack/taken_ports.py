@@ -1,4 +1,4 @@
-"""The default ports of a local stack, all in use."""
+"""Occupies the default ports of a local stack."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from quire.dev_stack.stack import DEFAULT_PORTS
 
 @contextmanager
 def default_ports_taken() -> Iterator[None]:
-    """Listens on each default port unless another process does."""
+    """Listens on every default port that no other process is listening on."""
     with ExitStack() as sockets:
         for port in DEFAULT_PORTS.values():
             listener = sockets.enter_context(socket.socket())

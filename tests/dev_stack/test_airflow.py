@@ -21,7 +21,7 @@ HEALTH = {component: {"status": "healthy"} for component in ("metadatabase", "sc
 
 @contextmanager
 def healthy_airflow(sign_in_status: int) -> Iterator[int]:
-    """Runs an Airflow that reports good health and answers sign-ins with a status. Yields its port."""
+    """Runs a stand-in for Airflow that is healthy and responds to sign-ins with a given status. Yields its port."""
 
     class Airflow(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

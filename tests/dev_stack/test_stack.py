@@ -1,4 +1,4 @@
-"""The stack through its commands: concurrent starts, joining, using and stopping it."""
+"""The stack's commands: starting it concurrently, joining, using and stopping it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ pytestmark = [
 ]
 
 LOOPBACK = "0100007F"
-FOREIGN = {  # variables of another project's shell, which do not apply to this stack
+FOREIGN = {  # variables from another project's shell, which do not apply to this stack
     "HTTP_PROXY": "http://127.0.0.1:9",
     "http_proxy": "http://127.0.0.1:9",
     "no_proxy": "example.org",
@@ -56,13 +56,13 @@ def taken(servers: None) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with spaces whose path is longer than that of a socket can be."""
+    """A folder whose path contains spaces and is longer than a socket's path can be."""
     return tmp_path_factory.mktemp("stack") / ("a clone of somebody who likes long names " + "x" * 100) / ".quire"
 
 
 @pytest.fixture(scope="module")
 def outputs(taken: None, folder: Path) -> Iterator[list[str]]:
-    """The output of two concurrent starts of one stack whose Airflow port was taken meanwhile."""
+    """The output of two concurrent starts of a stack whose Airflow port was taken in the meantime."""
     commands = [start_command("up", folder, environment=FOREIGN) for _ in range(2)]
     try:
         with socket.socket() as thief:
@@ -139,7 +139,7 @@ def test_exports_are_printed_and_can_be_sourced(outputs: list[str], stack: Local
     )
     variables = dict(pair.partition("=")[::2] for pair in sourced.stdout.split("\0"))
     assert variables["QUIRE_BUCKET"] == DEFAULT_BUCKET
-    assert "127.0.0.1" in variables["NO_PROXY"].split(",")  # the shell that started the stack has a proxy
+    assert "127.0.0.1" in variables["NO_PROXY"].split(",")  # the shell that started the stack sets a proxy
     for name, value in stack.environment().items():
         assert variables[name] == value
         assert f"export {name}={shlex.quote(value)}\n" in outputs[0]
@@ -255,7 +255,7 @@ def test_interrupted_up_stops_what_it_started(tmp_path: Path) -> None:
     servers = session_processes(set(pids(tmp_path / "stack").values()))
     assert len(servers) > 2
     up.send_signal(signal.SIGTERM)
-    up.send_signal(signal.SIGINT)  # from an impatient user
+    up.send_signal(signal.SIGINT)  # as an impatient user would
     _, errors = up.communicate(timeout=90)
     assert (up.returncode, errors) == (130, "quire: interrupted\n")
     assert still_running(servers) == set()
