@@ -60,7 +60,7 @@ class Grain(StrEnum):
             raise RangeError(f"{count} {self.value}s from {day} is outside the calendar") from error
 
     def periods(self, first: date, last: date) -> int:
-        """Returns how many periods the days from ``first`` to ``last`` touch."""
+        """Returns how many periods the days from ``first`` to ``last`` span."""
         if self in (Grain.DAY, Grain.WEEK):
             return (self.floor(last) - self.floor(first)).days // MAX_DAYS[self] + 1
         months = {Grain.MONTH: 1, Grain.QUARTER: 3, Grain.YEAR: 12}[self]

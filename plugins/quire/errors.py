@@ -22,7 +22,7 @@
         ├── SourceUnavailableError    PostgreSQL is unreachable or interrupted the query
         └── StoreUnavailableError     the object store is unreachable or overloaded
 
-Errors of libraries are translated once, in the package that calls them: psycopg's in ``postgres``, botocore's in
+Library errors are translated once, in the package that calls them: psycopg's in ``postgres``, botocore's in
 ``object_store``, pydantic's in ``report.catalog``.
 """
 

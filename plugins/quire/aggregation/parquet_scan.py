@@ -18,7 +18,7 @@ from quire.run_records.stage_records import SourceColumn, StagedPartition
 
 
 def scan_rows(columns: tuple[SourceColumn, ...], staged: Sequence[StagedPartition], store: Store) -> pl.LazyFrame:
-    """Returns the rows of partitions as a lazy frame.
+    """Returns the rows of partitions as a LazyFrame.
 
     Polars itself verifies no checksums and does not retry truncated reads. It therefore receives row groups that
     PyArrow decoded from verified ranges, one ahead of the query.
@@ -73,7 +73,7 @@ def collect_all(
 
     Raises:
         DamagedObjectError: rows are missing or damaged.
-        QueryError: a value cannot be summed, such as NaN in a ``numeric`` without scale.
+        QueryError: a value cannot be summed, such as NaN in a ``numeric`` without a scale.
         StoreRefusedError, StoreUnavailableError: rows cannot be read.
     """
     try:

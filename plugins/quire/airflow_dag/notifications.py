@@ -65,7 +65,7 @@ PAUSES = (5, 20)  # seconds before recipients that were not reached are tried ag
 
 
 def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -> None:
-    """Adds the task that sends notifications to the current DAG, if the definition names recipients.
+    """Adds a notification task to the current DAG if the definition names recipients.
 
     Args:
         definition: the report.

@@ -21,7 +21,7 @@ def base_url() -> str:
 
 
 class RunPageLink(BaseOperatorLink):
-    """The link "Report" of publish. It leads to the run's page, because Airflow stores it and presigned URLs expire."""
+    """The link "Report" of publish. It leads to the run's page: Airflow stores the link, and presigned URLs expire."""
 
     name = "Report"
 

@@ -87,7 +87,7 @@ def airflow_run_id(dag_id: str, run_id: str) -> str:
 
 
 def release_lease_of(context: Context) -> None:
-    """Releases the lease of a run after the last attempt of a task; tasks that still run renew it."""
+    """Releases the lease of a run after the last attempt of a task; tasks that are still running renew it."""
     from quire.airflow_dag.connections import open_store
     from quire.runs.leases import release_lease
 

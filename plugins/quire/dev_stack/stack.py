@@ -159,7 +159,7 @@ class LocalStack:
         self._server(name).start()
 
     def _change_port(self, name: str) -> bool:
-        """Moves a server to another port if its own is in use. Returns whether it was."""
+        """Moves a server to another port if its own is in use. Returns whether it moved the server."""
         old = self._server(name).port
         new = free_port(old)
         if new == old:
@@ -188,7 +188,7 @@ class LocalStack:
             self.folder / "postgresql", password=secrets["postgresql"], port=ports["postgresql"], fast=self._fast
         )
         self.s3 = S3Server(self.folder / "s3", secret_key=secrets["s3"], port=ports["s3"])
-        include = {"QUIRE_INCLUDE": str(include_folder().resolve())}  # servers have other working directories
+        include = {"QUIRE_INCLUDE": str(include_folder().resolve())}  # servers have different working directories
         connections = self.environment()
         variable = connection_variable(OWNER_CONNECTION)
         owner_connection = {variable: connections.pop(variable)}

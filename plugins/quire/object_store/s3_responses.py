@@ -1,4 +1,4 @@
-"""Reads bodies and headers of S3 responses, and repeats requests whose responses are truncated."""
+"""Reads the bodies and headers of S3 responses, and repeats requests whose responses are truncated."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def read_body(request: Callable[[], GetObjectOutputTypeDef], key: str, *, max_by
     Args:
         request: sends the request.
         key: the object's key, for errors.
-        max_bytes: the maximum size of the body. A larger body is not read, except for one byte where the response
-            does not declare its length. A declared length above the limit is requested again, because the connection
-            may have damaged the header.
+        max_bytes: the maximum size of the body. A larger body is not read, except for one byte if the response does
+            not declare its length. If the declared length exceeds the limit, the request is repeated, because the
+            connection may have damaged the header.
 
     Raises:
         IntegrityError: the body is larger.
@@ -72,8 +72,8 @@ def _read_bounded(response: GetObjectOutputTypeDef, key: str, max_bytes: int) ->
 def read_headers(request: Callable[[], HeadObjectOutputTypeDef], key: str) -> HeadObjectOutputTypeDef:
     """Returns the headers of an object; sends the request up to ``READ_ATTEMPTS`` times.
 
-    Python's HTTP client accepts headers that end early. A truncated response is recognized here: a header is missing,
-    or its value cannot be parsed.
+    Python's HTTP client accepts truncated headers. This function detects them by a missing header or a value that
+    cannot be parsed.
 
     Args:
         request: sends the request.

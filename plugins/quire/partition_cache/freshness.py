@@ -37,7 +37,7 @@ def freshness_tokens(
         request: the run request.
         partitions: contiguous, in order.
         columns: the query's columns.
-        transaction: its snapshot also reads the rows.
+        transaction: the rows are read in the same snapshot.
 
     Raises:
         NotTrackedError: a table of ``freshness: tracked`` is not tracked.
@@ -76,7 +76,7 @@ def freshness_token_reader(
         request: the run request.
         partitions: in order; gaps are allowed.
         columns: the query's columns.
-        transaction: its snapshot also reads the rows.
+        transaction: the rows are read in the same snapshot.
 
     Raises:
         NotTrackedError: a table of ``freshness: tracked`` is not tracked.

@@ -67,7 +67,7 @@ async def get_reports(caller: CallerDep, base: BaseDep) -> list[ReportView]:
 
 @broken_router.get("", summary="List reports with invalid definitions")
 async def get_broken_reports(caller: CallerDep) -> list[BrokenReportView]:
-    """Returns the ones whose DAGs you may edit, with their errors."""
+    """Returns the reports whose DAGs you may edit, with their errors."""
     return await list_broken_reports(caller, await read_catalog())
 
 
@@ -79,7 +79,7 @@ def get_report(access: ReadAccessDep, base: BaseDep) -> ReportView:
 
 @router.post("/{report}/estimate", summary="Estimate a report")
 async def post_estimate(access: EstimateAccessDep, store: StoreDep, body: ReportRequestBody) -> EstimateView:
-    """Starts nothing. Rows of cached partitions are exact; PostgreSQL's planner estimates the rest."""
+    """Does not start a run. Row counts of cached partitions are exact; PostgreSQL's planner estimates the rest."""
     return await estimate_request(access, await validate_request(access, **body.model_dump()), store)
 
 

@@ -92,7 +92,7 @@ async def _respond_with_error(request: Request, error: Exception) -> Response:
 
 
 async def _respond_with_missing_files(request: Request, error: Exception) -> Response:
-    """Returns that files are missing; authorized people get a button that creates the report again."""
+    """Responds that files are missing; authorized users get a button that creates the report again."""
     assert isinstance(error, downloads.FilesMissingError)  # noqa: S101 - registered for this class only
     if not _accepts_html(request):
         return JSONResponse({"detail": str(error)}, status.HTTP_410_GONE)

@@ -1,4 +1,4 @@
-"""Run lists and run pages. Both cost many Airflow calls, so concurrency is limited per user and per process."""
+"""Run lists and run pages. Both require many Airflow calls, so concurrency is limited per user and per process."""
 
 from __future__ import annotations
 

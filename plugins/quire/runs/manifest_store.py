@@ -22,7 +22,7 @@ def load_manifest(store: Store, key: str) -> Manifest | None:
     """Returns the manifest at a key, or None if there is none.
 
     Raises:
-        DamagedObjectError: the manifest is damaged, or belongs to another report or run than its key.
+        DamagedObjectError: the manifest is damaged, or belongs to a different report or run than its key indicates.
         IntegrityError: the manifest has the format of another version of Quire.
     """
     manifest = read_record(store, Manifest, key, limits=MANIFEST_LIMITS)

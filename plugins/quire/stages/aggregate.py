@@ -36,7 +36,7 @@ def aggregate_summaries(
 
     Raises:
         DamagedObjectError: rows are missing or damaged; their partition is now a cache miss.
-        QueryError: a value cannot be summed, such as NaN in a ``numeric`` without scale.
+        QueryError: a value cannot be summed, such as NaN in a ``numeric`` without a scale.
         StoreRefusedError, StoreUnavailableError: rows cannot be read, or summaries cannot be stored.
     """
     with error_context(report=definition.name):

@@ -6,7 +6,7 @@ const REFRESH_SECONDS = 2;
 
 if (window.top !== window.self) document.documentElement.classList.add("embedded"); // in Airflow's UI
 
-function field(form, name) { // by selector, because a parameter may have the name of a form's property
+function field(form, name) { // by selector, because a parameter may have the same name as a property of the form
   return form.querySelector(`[name="${name}"]`);
 }
 
@@ -46,7 +46,7 @@ function requireFormat(form) { // HTML cannot require one of several checkboxes
   check();
 }
 
-function formatSize(bytes) { // like format_size in quire/formatting.py
+function formatSize(bytes) { // like format_size in quire/human_readable.py
   const units = ["bytes", "kB", "MB", "GB", "TB"];
   let unit = 0;
   while (bytes >= 999.5 && unit < units.length - 1) { bytes /= 1000; unit += 1; }
@@ -86,7 +86,7 @@ function enableEstimate(form) {
   });
 }
 
-function visibleState(live) { // without the tokens of its forms, which differ in each response
+function visibleState(live) { // without its form tokens, which differ in each response
   return live.textContent + Array.from(live.querySelectorAll("progress"), (bar) => bar.value).join();
 }
 

@@ -32,7 +32,7 @@ from quire.report.definition.workbook import Column, FileFormat, Workbook
 from quire.report.sql_literal import TypedNull
 
 StageName = Literal["plan", "extract", "layout", "aggregate", "render", "publish"]
-RESERVED_PARAMETERS = ("start", "end", "force", "formats")  # of every run
+RESERVED_PARAMETERS = ("start", "end", "force", "formats")  # every run has these
 
 
 def _title_from_name(fields: dict[str, Any]) -> str:
@@ -131,7 +131,7 @@ class ReportDefinition(StrictModel):
 
     @property
     def reader_limits(self) -> RequestLimits:
-        """The largest request by readers; ``days`` defaults to ten years, or to the window if that is longer."""
+        """The largest request that readers may make; ``days`` defaults to ten years or the window, whichever is longer."""
         window = self.window_count * MAX_DAYS[self.window_grain]
         return self.limits.model_copy(update={"days": self.limits.days or max(MAX_READER_DAYS, window)})
 
