@@ -26,7 +26,7 @@ MEASURER = 2  # increment when the same rows would produce different partial sum
 
 
 def mergeable_summaries(definition: ReportDefinition) -> tuple[Summary, ...]:
-    """Returns the summaries whose measures can all be merged from those of the partitions."""
+    """Returns the summaries whose measures can all be merged from partial summaries."""
     return tuple(
         summary
         for summary in definition.summaries

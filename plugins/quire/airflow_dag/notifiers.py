@@ -31,7 +31,7 @@ MAIL = {
     "html_content": "{{ quire_html }}",
     "text_content": "{{ quire_text }}",
 }
-# Names that providers give to arguments that make a notifier read files of the worker.
+# Argument names that providers use for files that the notifier reads on the worker.
 FILE_ARGUMENT = re.compile(r"attach|(?<!pro)file|template|(?:^|_)(?:path|dir|directory|folder)s?$", re.IGNORECASE)
 # Python's package `test` runs tests on import, and sys.stdlib_module_names does not list it.
 STANDARD_LIBRARY = sys.stdlib_module_names | {"test"}

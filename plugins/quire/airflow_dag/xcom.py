@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PLAN, CACHED, RUN, USAGE, DAMAGE, PUBLISHED = "plan", "cached", "run", "usage", "damage", "published"
-STORE_SUFFIX = "__store"  # of the id of a DAG that stores partitions ahead of time
+STORE_SUFFIX = "__store"  # ends the id of a DAG that stores partitions ahead of time
 PUBLISH: StageName = "publish"
 UNREACHED = "unreached"  # one sentence per recipient that notify could not reach
 PARTITION_GROUPS, PARTITIONS, SUMMARIES = "groups of partitions", "partitions", "summaries"  # purposes of return values

@@ -16,7 +16,7 @@ from quire.errors import StackError
 from quire.settings import process_environment
 
 RECORD = ".pid.json"
-KILL_TIMEOUT = 10  # seconds; a killed process that outlives it is stuck in the kernel
+KILL_TIMEOUT = 10  # seconds; a killed process that survives longer is stuck in the kernel
 
 
 class Server:

@@ -25,7 +25,7 @@ def _is_number(value: Any) -> bool:
 def summary_totals(definition: ReportDefinition, manifest: Manifest, *, store: Store) -> tuple[tuple[str, str], ...]:
     """Returns titles and values of the first summary's measures over all groups, formatted as on its sheet.
 
-    The result is empty if the summaries of the definition differ from those of the run.
+    The result is empty if the definition's summaries differ from the run's.
 
     Raises:
         IntegrityError: the stored summary is missing, damaged or too large.

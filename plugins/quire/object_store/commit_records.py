@@ -126,7 +126,7 @@ def _read_once(store: Store, kind: type[Record], key: str, limits: RecordLimits)
         raise DamagedRecordError(f"{key} is damaged: it has more lists, objects and items than a record may", body=body)
     try:
         return _parse(body, kind, key), body
-    except RecursionError as error:  # of the parser, the checksum or the validation
+    except RecursionError as error:  # from the parser, the checksum or the validation
         raise DamagedRecordError(f"{key} is damaged: its JSON is nested too deeply", body=body) from error
 
 

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 PROBES = "probes/"
 WRITERS = 4  # concurrent
-PART_BYTES = 5 * 1024 * 1024  # the minimum of S3 for every part but the last
+PART_BYTES = 5 * 1024 * 1024  # S3's minimum for every part but the last
 MAX_SKEW = timedelta(minutes=5)  # S3 itself rejects requests with a skew of 15 minutes
 
 

@@ -16,7 +16,7 @@ from quire.object_store.s3_responses import read_body
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-BATCH_KEYS = 1_000  # the limit of S3
+BATCH_KEYS = 1_000  # S3's limit
 UNSUPPORTED = {"NotImplemented", "MethodNotAllowed"}  # from stores without DeleteObjects or conditional deletes
 
 
@@ -60,7 +60,7 @@ def delete_unchanged(client: S3Client, bucket: str, key: str, body: bytes) -> bo
             return False
         with translate_s3_errors(key):
             _delete_matching(client, bucket, key, current.etag)
-    except (IntegrityError, ExistsError):  # another process deleted it or replaced it, perhaps by a larger object
+    except (IntegrityError, ExistsError):  # another process deleted it or replaced it, perhaps with a larger object
         return False
     return True
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef, ResponseMetadataTypeDef
 
-MAX_LINK_LIFETIME = timedelta(days=7)  # the limit of SigV4; other signatures and some servers accept any lifetime
+MAX_LINK_LIFETIME = timedelta(days=7)  # SigV4's limit; other signatures and some servers accept any lifetime
 CONFLICT_ATTEMPTS = 5
 MAX_RETRIES = 7  # boto3 waits up to 50 ms before the first retry and doubles it each time: about 3 s in total
 

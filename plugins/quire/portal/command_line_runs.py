@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 RUN_ID = re.compile(r"cli__[0-9a-f]{32}")
 MAX_LISTED = 100  # newest runs
-MAX_READ = 200  # manifests per list, newest first; the following lists read older ones
+MAX_READ = 200  # manifests read per list, newest first; later lists read older ones
 MAX_READERS = 4  # concurrent readers of manifests: parsing one takes up to about 200 MB of memory
 MAX_CACHED_ORIGINS = 20_000  # about 400 bytes each
 MAX_LISTING_BYTES = 16 * 1024 * 1024

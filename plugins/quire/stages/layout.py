@@ -15,7 +15,7 @@ from quire.runs.workbook_shards import combines_rows_and_summaries, workbook_sha
 
 logger = logging.getLogger(__name__)
 
-MAX_GROUPS = 64  # mapped tasks of one run: each costs Airflow 0.2 to 0.7 s
+MAX_GROUPS = 64  # mapped tasks per run; each costs Airflow 0.2 to 0.7 s
 
 
 def layout_run(

@@ -23,7 +23,7 @@ from quire.run_records.stage_records import PlannedRun, RunPlan, StagedPartition
 
 logger = logging.getLogger(__name__)
 
-MAX_GROUPS = 64  # mapped tasks of one run: each costs Airflow 0.2 to 0.7 s
+MAX_GROUPS = 64  # mapped tasks per run; each costs Airflow 0.2 to 0.7 s
 
 
 def plan_partitions(

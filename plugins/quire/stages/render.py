@@ -136,7 +136,7 @@ class _Rendering:
         )
 
     def _dates(self, times: tuple[date, date] | None, rows: int) -> tuple[date, date]:
-        """Returns the dates that a file covers: those of its shard, or of its rows if it has only some of them."""
+        """Returns the dates that a file covers: the dates of its shard, or of its rows if it has only some."""
         is_whole = not isinstance(self.definition.workbook.split, RowSplit) and rows == self._shard_rows()
         if times is None or is_whole:
             return self.shard.start, self.shard.end

@@ -6,7 +6,7 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable
 
-MAX_SUGGESTED_LENGTH = 100  # characters of a word: the time to compare grows with its length
+MAX_SUGGESTED_LENGTH = 100  # characters of a word: comparison time grows with length
 
 
 def suggestion(word: object, names: Iterable[str]) -> str:

@@ -131,7 +131,7 @@ class ReportDefinition(StrictModel):
 
     @property
     def reader_limits(self) -> RequestLimits:
-        """The largest request that readers may make; ``days`` defaults to ten years or the window, whichever is longer."""
+        """The limits for readers; ``days`` defaults to ten years or the window, whichever is longer."""
         window = self.window_count * MAX_DAYS[self.window_grain]
         return self.limits.model_copy(update={"days": self.limits.days or max(MAX_READER_DAYS, window)})
 
