@@ -23,7 +23,7 @@ class Block:
 
     Args:
         language: the word after the fence.
-        text: without the indentation of the fence.
+        text: the content, without the fence's indentation.
     """
 
     language: str
@@ -31,7 +31,7 @@ class Block:
 
 
 def identify(page: Path) -> str:
-    """Returns a page's path in the repository, as the id of its test."""
+    """Returns a page's path in the repository, for use as a test id."""
     return page.relative_to(CLONE).as_posix()
 
 
@@ -54,7 +54,7 @@ def spans(page: Path) -> list[str]:
 
 
 def code(page: Path) -> list[str]:
-    """Returns the code spans and the lines of shell blocks; a line that ends with a backslash includes the next."""
+    """Returns the code spans and lines of shell blocks; a line that ends with a backslash includes the next line."""
     shell = [block.text.replace("\\\n", " ") for block in blocks(page) if block.language == "sh"]
     return [*spans(page), *(line for text in shell for line in text.splitlines())]
 
@@ -72,7 +72,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def first_cells(page: Path, heading: str) -> list[str]:
-    """Returns the code spans in the first column of the tables below a heading, up to the next of its level."""
+    """Returns the code spans in the first column of tables below a heading, up to the next heading at its level."""
     level = heading.split()[0]
     section = f"\n{prose(page)}".partition(f"\n{heading}\n")[2]
     section = re.split(rf"^#{{1,{len(level)}}} ", section, maxsplit=1, flags=re.MULTILINE)[0]
@@ -92,9 +92,9 @@ def repository_files() -> tuple[Path, ...]:
 
 @cache
 def source_text() -> str:
-    """Returns the texts of all files outside the documentation, joined."""
+    """Returns the contents of all files outside the documentation, joined."""
     texts = []
     for path in repository_files():
         content = b"" if path.suffix == ".md" else path.read_bytes()
-        texts.append("" if b"\0" in content else content.decode())  # a picture has NUL bytes
+        texts.append("" if b"\0" in content else content.decode())  # images contain NUL bytes
     return "\n".join(texts)

@@ -1,4 +1,4 @@
-"""A small report over a table of events, for tests: definition, table, session and request."""
+"""A small report about a table of events, for tests: definition, table, session and request."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ ROWS: tuple[Row, ...] = (
 
 
 def write_report(include: Path, name: str, definition: Mapping[str, Any], sql: str) -> ReportDefinition:
-    """Writes a report's two files and reads them."""
+    """Writes a report's two files and loads the report."""
     sql_file = include / "sql" / definition["source"]["sql"]
     (include / "reports").mkdir(parents=True, exist_ok=True)
     sql_file.parent.mkdir(parents=True, exist_ok=True)
@@ -86,13 +86,13 @@ def write_report(include: Path, name: str, definition: Mapping[str, Any], sql: s
 
 
 def events_report(include: Path, *, sql: str = SQL, **changes: Any) -> ReportDefinition:
-    """Returns the report of events with some fields changed; ``source`` is merged."""
+    """Returns the events report with some fields changed; ``source`` is merged with the original."""
     source = {**DEFINITION["source"], **changes.pop("source", {})}
     return write_report(include, "events", {**DEFINITION, **changes, "source": source}, sql)
 
 
 def fill_events(url: str, rows: Iterable[Row] = ROWS) -> None:
-    """Creates the table of events again."""
+    """Recreates the table of events."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DROP TABLE IF EXISTS public.events")
         connection.execute(TABLE)
@@ -100,7 +100,7 @@ def fill_events(url: str, rows: Iterable[Row] = ROWS) -> None:
 
 
 def fill_many_events(url: str, last: int, *, minutes: int) -> None:
-    """Creates the table of events again, with ids 100 to ``last`` at intervals of ``minutes`` from 2013 on.
+    """Recreates the table of events with ids 100 to ``last``, from 2013 on, ``minutes`` apart.
 
     All nullable columns contain NULLs.
     """

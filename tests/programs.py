@@ -1,4 +1,4 @@
-"""Programs that tests run: tests are skipped if they are missing, except in CI, where they are required."""
+"""Programs that tests run. If one is missing, its tests are skipped, except in CI, where all are required."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds the regular expressions in Python sources, their uses, and difficult texts for them."""
+"""Finds the regular expressions in Python sources and their uses, and generates input that is hard to match."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from re import _parser as parser
 from typing import Any
 
 METHODS = {"match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"}
-# Functions of Quire that pass a pattern on, and the method they call with it
+# Quire's functions that pass a pattern on, and the method that each calls with it
 OWN = {"_matching": "fullmatch"}
 MAX_TOKENS = 7
 TAIL = "\x01"  # few patterns match it
@@ -40,10 +40,10 @@ class Use:
 
 
 def uses_of(sources: Mapping[str, str], dynamic: Mapping[str, str]) -> tuple[list[Use], list[str]]:
-    """Returns all uses of regular expressions in the sources, and those that cannot be parsed.
+    """Returns all uses of regular expressions in the sources, and the uses that cannot be parsed.
 
     Args:
-        sources: the text of each file by name.
+        sources: the content of each file by name.
         dynamic: patterns built at run time, as written in the source, each with an example.
     """
     trees = {file: ast.parse(text) for file, text in sources.items()}
@@ -106,7 +106,7 @@ def _use(
     compiled: Mapping[tuple[str, str], ast.Call],
     dynamic: Mapping[str, str],
 ) -> Use | str | None:
-    """Returns how a call uses a regular expression; a text where its pattern cannot be read; else nothing."""
+    """Returns the use if a call uses a regular expression, a string if its pattern cannot be read, otherwise None."""
     if (isinstance(call.func, ast.Name) and call.func.id in OWN) or _re_call(call, METHODS):
         method = OWN[call.func.id] if isinstance(call.func, ast.Name) else call.func.attr  # type: ignore[attr-defined]
         written = ast.unparse(call.args[0])
@@ -125,19 +125,19 @@ def _use(
 
 @dataclass(frozen=True, slots=True)
 class HardText:
-    """A text of any size: a unit repeated between a head and a tail."""
+    """A string of any size: a unit repeated between a head and a tail."""
 
     unit: str
     head: str = ""
     tail: str = ""
 
     def of(self, size: int) -> str:
-        """Returns the text with about ``size`` characters."""
+        """Returns a string of about ``size`` characters."""
         return self.head + self.unit * max(1, size // max(1, len(self.unit))) + self.tail
 
 
 def hard_texts(pattern: str | bytes, flags: int = 0) -> Iterator[HardText]:
-    """Yields texts that almost match parts of the pattern, in many ways."""
+    """Yields strings that almost match parts of the pattern, in many ways."""
     tokens, sample = _tokens(parser.parse(pattern, flags))
     tokens = list(dict.fromkeys(tokens))[:MAX_TOKENS]
     beginnings = ["".join(sample[: place + 1]) for place in range(len(sample))]
@@ -153,7 +153,7 @@ def hard_texts(pattern: str | bytes, flags: int = 0) -> Iterator[HardText]:
 
 
 def _tokens(parsed: Any) -> tuple[list[str], list[str]]:
-    """Returns the literal texts of a pattern, and the pieces of a text that roughly matches it."""
+    """Returns the literals in a pattern, and the pieces of a string that roughly matches it."""
     tokens: list[str] = []
     sample: list[str] = []
     word = ""

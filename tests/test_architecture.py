@@ -21,7 +21,7 @@ EMPTY_NAMES = {"utils", "helpers", "manager", "common", "base"}
 
 
 def sources(*folders: str) -> list[Path]:
-    """Returns the Python files of some top folders, or of all that are not hidden."""
+    """Returns the Python files in the given top-level folders, by default in all that are not hidden."""
     if folders:
         return sorted(path for folder in folders for path in (CLONE / folder).rglob("*.py"))
     visible = [path for path in CLONE.iterdir() if not path.name.startswith(".")]
@@ -46,7 +46,7 @@ def belongs(module: str, package: str) -> bool:
 
 
 def stage_faults(stage: str, imported: set[str]) -> list[str]:
-    """Returns the imports of other stages in a stage."""
+    """Returns a stage's imports of other stages."""
     return sorted(m for m in imported if belongs(m, "quire.stages") and not belongs(m, f"quire.stages.{stage}"))
 
 
@@ -65,7 +65,7 @@ def identify(path: Path) -> str:
 
 
 def imports_by_path(*folders: str) -> Iterator[tuple[Path, str]]:
-    """Yields every import of every source in some top folders."""
+    """Yields all imports in the source files under the given top-level folders."""
     for path in sources(*folders):
         yield from ((path, module) for module in sorted(imports_of(path.read_text())))
 
@@ -113,7 +113,7 @@ def test_importing_definitions_loads_nothing_heavy(module: str) -> None:
 
 
 def test_rules_detect_violations() -> None:
-    """Each rule, on a source that breaks it."""
+    """Applies each rule to source code that breaks it."""
     imported = imports_of(
         "def run():\n    from quire.stages import render\n    import airflow.sdk\nfrom quire import catalog\n"
     )

@@ -1,4 +1,4 @@
-"""Date ranges and partitions: properties in every time zone, and unusual days."""
+"""Date ranges and partitions: properties that hold in every time zone and on unusual days."""
 
 from __future__ import annotations
 
@@ -115,9 +115,9 @@ def test_complete_window_is_whole_periods_and_the_last_that_ended(
         ("America/New_York", "2013-07-01", 24),
         ("Australia/Lord_Howe", "2013-10-06", 23.5),
         ("Asia/Kathmandu", "2013-01-01", 24),
-        ("America/Sao_Paulo", "2018-11-04", 23),  # has no midnight
-        ("America/Havana", "2013-11-03", 25),  # has it twice
-        ("Pacific/Apia", "2011-12-30", 0),  # was skipped
+        ("America/Sao_Paulo", "2018-11-04", 23),  # this day has no midnight
+        ("America/Havana", "2013-11-03", 25),  # this day has two midnights
+        ("Pacific/Apia", "2011-12-30", 0),  # this day was skipped
     ],
 )
 def test_partition_of_an_unusual_day_is_as_long_as_the_day(name: str, day: str, hours: float) -> None:

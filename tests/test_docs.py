@@ -1,4 +1,4 @@
-"""The documentation names only what exists: files, commands, options, fields, variables, routes, packages."""
+"""Everything that the documentation names exists: files, commands, options, fields, variables, routes, packages."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ pages = pytest.mark.parametrize("page", PAGES, ids=identify)
 
 
 def commands(group: TyperGroup, prefix: str = "") -> dict[str, TyperCommand]:
-    """Returns the commands of a group by name, as ``hooks install`` for those of a group within it."""
+    """Returns a group's commands by name; a command of a subgroup is called ``hooks install``, for example."""
     named: dict[str, TyperCommand] = {}
     for name, command in group.commands.items():
         if isinstance(command, TyperGroup):
@@ -160,12 +160,12 @@ def test_dotted_field_exists(page: Path) -> None:
 @pages
 def test_inline_yaml_begins_with_a_field(page: Path) -> None:
     mappings = [match[1] for span in spans(page) if (match := re.match(r"([a-z_]+): ", span))]
-    assert set(mappings) - {"quire"} <= FIELDS  # which begins an error on standard error
+    assert set(mappings) - {"quire"} <= FIELDS  # "quire: " begins an error on standard error
 
 
 @pages
 def test_yaml_example_is_valid(page: Path) -> None:
-    if page != WEBHOOK_PAGE:  # its example has a test with the webhooks
+    if page != WEBHOOK_PAGE:  # the webhook tests cover its example
         for block in blocks(page):
             if block.language == "yaml":
                 validate_fragment(yaml.safe_load(block.text))

@@ -18,7 +18,7 @@ from tests.test_architecture import identify, sources
 
 READER = CLONE / "plugins" / "quire" / "settings.py"
 OS_NAMES = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv", "getlogin"}
-OF_THE_USER = {"expanduser", "expandvars", "home"}  # they read HOME and other variables
+OF_THE_USER = {"expanduser", "expandvars", "home"}  # these read HOME and other variables
 ENTRY_POINTS = {"quire.__main__", "quire.dev_stack.__main__"}
 PROGRAM = """
 import decimal, gc, importlib, json, locale, logging, os, signal, socket, sys, threading, warnings
@@ -53,7 +53,7 @@ print(json.dumps({"changed": changed}))
 
 
 def environment_uses(source: str) -> list[str]:
-    """Returns the places where a source reads or changes the environment, at any depth."""
+    """Returns where a source file reads or changes the environment, at any nesting depth."""
     return sorted(set(_environment_uses(ast.parse(source))))
 
 
@@ -122,7 +122,7 @@ def test_importing_all_modules_does_not_change_the_process(tmp_path: Path) -> No
 
 
 def _third_party_modules(paths: list[Path]) -> Iterator[str]:
-    """Yields the third-party modules that ours import. They may change the process."""
+    """Yields the third-party modules that Quire's modules import. These may change the process."""
     found: set[str] = set()
     for path in paths:
         tree = ast.parse(path.read_text())

@@ -1,4 +1,4 @@
-"""The import order of Quire's packages: a package imports only packages before it."""
+"""The import order of Quire's packages: a package imports only packages that precede it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ IMPORT_ORDER = (
     "cli",
     "dev_stack",
 )
-# The writers do not depend on reports: of Quire they import only these
+# The writers do not depend on reports: these are the only modules of Quire that they import
 WRITER_IMPORTS = {"errors", "human_readable", "values", "xlsx"}
 MAX_LOOSE_MODULES = 10
 

@@ -1,4 +1,4 @@
-"""kubernetes/values.yaml: valid YAML, a pod for each stage, no secrets. No chart is available to render it."""
+"""kubernetes/values.yaml: valid YAML, a pod for each stage, no secrets. No Helm chart is available to render it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quire.settings import CLONE
 STAGES = get_args(StageName)
 BYTES = {"Mi": 2**20, "Gi": 2**30}
 BUDGET = 400 * 2**20  # per task
-# The chart rejects unknown values
+# The chart rejects unknown values.
 KNOWN = {
     "executor", "airflowVersion", "defaultAirflowRepository", "defaultAirflowTag", "postgresql", "redis", "data",
     "fernetKeySecretName", "apiSecretKeySecretName", "jwtSecretName", "createUserJob", "config", "extraEnvFrom", "env",
@@ -57,7 +57,7 @@ def test_stages_have_pods_with_enough_memory_for_a_task(pods: dict[str, Any]) ->
     assert set(pods) == {*STAGES, "compact"}
     for pod in pods.values():
         resources = container(pod)["resources"]
-        assert resources["requests"]["memory"] == resources["limits"]["memory"]  # what is promised is there
+        assert resources["requests"]["memory"] == resources["limits"]["memory"]  # all of it is reserved
         assert size(resources["limits"]["memory"]) > 1.5 * BUDGET
     assert size(container(pods["aggregate"])["resources"]["limits"]["memory"]) >= 2 * 2**30
 
@@ -80,7 +80,7 @@ def test_pod_templates_are_where_the_tasks_expect_them(values: dict[str, Any], p
     assert f"{volume['configMap']['name']}" in values["extraConfigMaps"]
     for pod in pods.values():
         own = {entry["name"]: entry.get("value") for entry in container(pod)["env"]}
-        assert own | named == own  # the task's process reads the definition anew, and must find the same
+        assert own | named == own  # the task's process rereads the definition in the same environment
 
 
 def test_secrets_are_referenced_and_not_included(values: dict[str, Any], pods: dict[str, Any]) -> None:

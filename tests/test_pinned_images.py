@@ -34,7 +34,7 @@ def pinned(clone: Path) -> dict[str, str]:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """Those files, and a docker command that knows a digest for each image."""
+    """The files that name images, and a docker command that knows a digest for each image."""
     for name in (*FILES, "containers/pin-images.sh"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((CLONE / name).read_bytes())

@@ -18,7 +18,7 @@ LONGER_THAN_ANY_TEST = 120  # s
 
 
 def sleepy_sql(seconds: int, *, others: str = "0") -> str:
-    """Returns the query of events that sleeps in January, with another expression in the other months."""
+    """Returns a query of events that sleeps in January, and selects another expression in all other months."""
     waits = f"CASE WHEN %(start)s < '2013-02-01' THEN (SELECT 0 FROM pg_sleep({seconds})) ELSE {others} END"
     return SQL.replace("WHERE", f"WHERE ({waits}) = 0 AND")
 
@@ -44,7 +44,7 @@ def test_manifest_contains_the_usage_and_statements_of_each_stage(
     usage = run(events_report(tmp_path), fresh_database, bucket).published.manifest.usage
     assert [task.stage for task in usage] == STAGES
     plan, extract = usage[:2]
-    # plan queries the tokens of the date range, extract those of each partition; both query the source's identity
+    # plan queries the tokens of the date range, and extract those of one partition; both query the source's identity
     calls = [
         sum(statement.calls for statement in task.statements if "system_identifier" in statement.sql)
         for task in (plan, extract)

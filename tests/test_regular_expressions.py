@@ -1,4 +1,4 @@
-"""Every regular expression takes linear time for any text."""
+"""Every regular expression takes linear time on any input."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tests.regular_expressions import HardText, Use, hard_texts, uses_of
 
 CLONE = Path(__file__).resolve().parents[1]
 SIZE = 100_000
-# Processor time. Linear ones take a few milliseconds for the size; quadratic ones 5 to 100 s, and a 16th for a quarter.
+# CPU time. Linear patterns take a few milliseconds; quadratic ones take 5 to 100 s, and a 16th of that for a quarter.
 SLOW_SECONDS, MAX_SECONDS = 0.1, 3.0
-MAX_RATIO = 9  # for four times the text: about 4 if linear, 16 if quadratic
+MAX_RATIO = 9  # for input four times as long: about 4 if linear, 16 if quadratic
 SOURCES = {
     path.relative_to(CLONE).as_posix(): path.read_text()
     for folder in ("plugins", "dags")
@@ -30,7 +30,7 @@ DYNAMIC = {
     "f'(password=){re.escape(secret)}'": "(password=)secret",
 }
 USES, UNREAD = uses_of(SOURCES, DYNAMIC)
-# Texts that the generated ones may miss: texts that were quadratic once, and likely attacks
+# Input that the generator may miss: strings that once took quadratic time, and likely attacks
 KNOWN_HARD = [
     HardText("1", tail="x"),
     HardText("1", head="-", tail="."),
@@ -60,12 +60,12 @@ KNOWN_HARD = [
 
 
 class TooSlowError(Exception):
-    """A regular expression took longer than a linear one can."""
+    """A regular expression took longer than a linear one would."""
 
 
 @contextmanager
 def processor_limit(seconds: float) -> Iterator[None]:
-    """Stops work that exceeds a processor time, which excludes other work of the machine."""
+    """Stops work that exceeds a limit of CPU time, which is not affected by other load on the machine."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise TooSlowError(f"more than {seconds} s of processor time")
@@ -86,7 +86,7 @@ def seconds_of(work: Callable[[str], object], text: str) -> float:
 
 
 def ensure_linear(work: Callable[[str], object], text: HardText, *, size: int = SIZE) -> None:
-    """Checks that a text takes a few milliseconds, or that 100 kB take about four times as long as 25 kB."""
+    """Checks that a string takes a few milliseconds, or that 100 kB take about four times as long as 25 kB."""
     with processor_limit(MAX_SECONDS):
         if seconds_of(work, text.of(size)) > SLOW_SECONDS:
             quarter = min(seconds_of(work, text.of(SIZE // 4)) for _ in range(3))
@@ -155,7 +155,7 @@ def test_regular_expression_is_linear_in_100_kb_of_hostile_text(use: Use) -> Non
 
 
 def test_no_group_has_a_possessive_quantifier() -> None:
-    """Python 3.11.0 to 3.11.4 match them incorrectly (python/cpython#106052), and Debian 12 has 3.11.2."""
+    """Python 3.11.0 to 3.11.4 match such groups incorrectly (python/cpython#106052), and Debian 12 has 3.11.2."""
     possessive_group = re.compile(r"(?<!\\)\)(?:[*+?]|\{[0-9,]+\})\+|\(\?>")
     assert possessive_group.search(r"(?:ab?c)*+")
     assert [use.pattern for use in USES if possessive_group.search(str(use.pattern))] == []

@@ -1,4 +1,4 @@
-"""Settings from the environment: connections as Airflow writes them."""
+"""Settings from the environment: connections in Airflow's format."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def jobs() -> dict[str, Any]:
 
 
 def make_targets(text: str) -> set[str]:
-    """Returns the targets of the make commands in a text."""
+    """Returns the targets of the make commands in a string."""
     return set(re.findall(r"\bmake ([a-z-]+)", text))
 
 

@@ -9,7 +9,7 @@ from quire.report.definition import ReportDefinition
 
 from tests.events import write_report
 
-FIRST_DAY, LAST_DAY = "1992-01-01", "1998-09-02"  # all rows until 90 days before December 1, 1998
+FIRST_DAY, LAST_DAY = "1992-01-01", "1998-09-02"  # all rows up to 90 days before December 1, 1998
 SQL = """\
 SELECT l_returnflag, l_linestatus, l_quantity, l_extendedprice, l_discount, l_tax, l_shipdate
 FROM lineitem

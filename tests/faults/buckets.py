@@ -1,4 +1,4 @@
-"""Reads the objects, manifests and cells of a bucket without the code under test."""
+"""Reads a bucket's objects, manifests and cells without using the code under test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from python_calamine import CalamineWorkbook
 from quire.object_store.s3_store import S3Store
 
-OF_A_RUN = ("About", "Files")  # sheets with the time of a run and the sizes of its files
+OF_A_RUN = ("About", "Files")  # sheets that contain the time of a run and the sizes of its files
 _RANDOM = re.compile(r"[0-9a-f]{12,}")
 
 
@@ -24,7 +24,7 @@ class PublishedState:
 
     Attributes:
         manifests: the bytes of each manifest by key.
-        cells: the cells of each file in a manifest, by the manifest's key and the file's name.
+        cells: the cells of each file that a manifest names, by the manifest's key and the file's name.
         layout: the number of objects by key, without digests and random numbers.
     """
 
@@ -57,7 +57,7 @@ def empty(store: S3Store) -> None:
 
 
 def read_state(store: S3Store) -> tuple[PublishedState, list[str]]:
-    """Returns the state of a bucket, and the objects that differ from their manifest."""
+    """Returns the state of a bucket, and the objects that do not match their manifest."""
     keys = keys_of(store)
     manifests: dict[str, bytes] = {}
     cells: dict[tuple[str, str], Any] = {}
@@ -85,12 +85,12 @@ def plain(key: str) -> str:
 
 
 def cells_of(name: str, body: bytes) -> Any:
-    """Returns the cells of a workbook by sheet, or the bytes of another file."""
+    """Returns the cells of a workbook by sheet, or the bytes of any other kind of file."""
     if not name.endswith(".xlsx"):
         return body
     try:
         workbook = CalamineWorkbook.from_filelike(io.BytesIO(body))
-    except Exception as error:  # calamine has several kinds
+    except Exception as error:  # calamine raises several kinds
         return f"unreadable: {error}"
     return {
         sheet: workbook.get_sheet_by_name(sheet).to_python(skip_empty_area=False)

@@ -1,4 +1,4 @@
-"""Counts the results of the fault matrix, as tables for docs/explanation/reliability.md."""
+"""Counts the results of the fault matrix, and prints them as tables for docs/explanation/reliability.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs Quire's commands in processes forked from one that has loaded the code. They may be killed.
+"""Runs Quire's commands in processes that are forked from one that has loaded the code, and that can be killed.
 
 ``python -m tests.faults.forkserver SOCKET`` serves a Unix socket. Each connection is one process: the client sends its
 environment and command as a line of JSON, and receives the process id and then the result. If the process is killed,
@@ -54,7 +54,7 @@ def run_command(arguments: list[str]) -> int:
 
 
 def collect(*, later: timedelta) -> int:
-    """Does what ``quire gc`` does in the bucket, at a later time."""
+    """Does what ``quire gc`` does in the bucket, as if at a later time."""
     from quire.errors import ReportError
     from quire.object_store.s3_store import S3Store
     from quire.report.catalog import load_catalog
@@ -90,7 +90,7 @@ class Child(socketserver.StreamRequestHandler):
 
 
 class ForkServer(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
-    """Forks a process for each connection."""
+    """A server that forks a process for each connection."""
 
     max_children = 100
     block_on_close = False

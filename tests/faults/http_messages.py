@@ -1,4 +1,4 @@
-"""Reads complete HTTP/1.1 messages: enough of the protocol for a proxy before an S3 server."""
+"""Reads complete HTTP/1.1 messages: enough of the protocol for a proxy in front of an S3 server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Message:
 def read_request(stream: BinaryIO, *, reply_to_expect: BinaryIO) -> Message | None:
     """Returns the next request, or None at the end of the connection.
 
-    A client that waits for "100 Continue" before it sends the body gets it here, and the header is dropped.
+    A client that waits for "100 Continue" before it sends the body gets that response here, and the header is dropped.
     """
     head = _read_head(stream)
     if head is None:
@@ -47,7 +47,7 @@ def read_response(stream: BinaryIO, *, method: str) -> Message:
     """Returns the response to a request of ``method``.
 
     Raises:
-        ConnectionError: the server closed the connection instead.
+        ConnectionError: the server closed the connection instead of responding.
     """
     head = _read_head(stream)
     if head is None:

@@ -1,6 +1,6 @@
-"""A loopback proxy before PostgreSQL that spoils one message of the server.
+"""A loopback proxy in front of PostgreSQL that spoils one of the server's messages.
 
-Messages are numbered across all connections of a command, which opens them one after another.
+Messages are numbered across all connections of a command, because it opens them one after another.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class PostgresProxy:
     Attributes:
         seen: the messages in order.
         met: set when the target arrives.
-        released: set at the end; faults may wait for it.
+        released: set at the end of a case; faults can wait for it.
         kill: kills the client process.
     """
 
@@ -117,7 +117,7 @@ class PostgresProxy:
                 (size,) = struct.unpack("!I", head[1:])
                 message = head + stream.read(size - 4)
                 self._pass_message(Delivery(proxy=self, client=client, server=server, message=message))
-        for end in (client, server):  # the other thread waits for data
+        for end in (client, server):  # wakes the other thread, which waits for data
             with suppress(OSError):
                 lingers = end.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER)
                 end.shutdown(socket.SHUT_RD if lingers else socket.SHUT_RDWR)

@@ -40,7 +40,7 @@ class Command:
         self.pid: int = json.loads(self._lines.readline())["pid"]
 
     def kill(self) -> None:
-        """Kills the process, like the kernel when memory runs out."""
+        """Kills the process, as the kernel does when memory runs out."""
         os.kill(self.pid, signal.SIGKILL)
 
     def result(self) -> CommandResult:
@@ -61,7 +61,7 @@ class Command:
 
 
 class CommandRunner:
-    """Starts commands from a process that has loaded the code. ``environment`` applies to all of them."""
+    """Starts commands in forks of a process that has loaded the code. ``environment`` applies to all of them."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._path, self._environment = folder / "commands.sock", environment

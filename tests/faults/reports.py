@@ -23,7 +23,7 @@ EVENTS: Mapping[str, Any] = {
     "workbook": {"formats": ["xlsx", "csv"]},
     "delivery": {"keep": "30d"},
 }
-# Its partition and its workbook are larger than one upload part, because random text does not compress
+# Its partition and workbook are larger than one upload part, because random text is incompressible
 LARGE_SQL = """\
 SELECT id, at, kind, note
 FROM public.large

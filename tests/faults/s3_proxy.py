@@ -1,7 +1,7 @@
-"""A loopback proxy before an S3 server that spoils exactly one request.
+"""A loopback proxy in front of an S3 server that spoils exactly one request.
 
-Requests are identified by method, key and turn, because their order differs from run to run: several are in progress
-at once.
+Requests are identified by method, key and turn, because several are in progress at once and their order differs from
+run to run.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class S3Proxy:
     Attributes:
         seen: the requests in the order of their responses.
         met: set when the target arrives.
-        released: faults may wait for it.
+        released: faults can wait for it.
         kill: kills the client process; set by the test.
     """
 
@@ -143,7 +143,7 @@ class S3Proxy:
         self._listener.shutdown(socket.SHUT_RDWR)  # keeps the port, which the client already uses
 
         def listen_again() -> None:
-            with suppress(OSError):  # the case has ended
+            with suppress(OSError):  # the case has already ended
                 self._listener.listen(BACKLOG)
                 self._accept()
 

@@ -20,7 +20,7 @@ RUN = (*_range("run", "events", "2013-01-31"), "--json")
 BACKFILL = _range("backfill", "events", "2013-02-28")
 RUN_BACKFILLED = _range("run", "events", "2013-02-28")
 RUN_LARGE = (*_range("run", "large", "2013-01-31"), "--json")
-SWEEP_ORPHANS = ("gc", "3")  # days later: leftovers of killed processes have expired, runs have not
+SWEEP_ORPHANS = ("gc", "3")  # after three days, leftovers of killed processes have expired, but runs have not
 SWEEP_RUNS = ("gc", "31")
 RIVALRY = ("lost answer", "truncated", "500", "409", "412", "slow", "SIGKILL before", "SIGKILL after")
 
@@ -38,8 +38,8 @@ class Scenario:
         prepare: fills the bucket.
         faults: the faults to test.
         rival: commands of another process.
-        rival_starts: with the spoiled command, or while it is suspended.
-        behind: the server whose proxy spoils the request.
+        rival_starts: whether the rival starts together with the spoiled command or while that is suspended.
+        behind: the server whose proxy spoils a request.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Faults of requests, and the promise for each."""
+"""The faults that can affect a request, and what Quire promises for each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Fault:
     Attributes:
         name: its name in reports.
         spoil: handles the request.
-        promise: the promised result of the process.
+        promise: the result that is promised for the process.
         applies: returns whether a request can be spoiled in this way.
     """
 
@@ -71,7 +71,7 @@ def _answer(status: str, code: str) -> Callable[[Exchange], None]:
 
 
 def flipped(body: bytes, seed: str) -> bytes:
-    """Returns a body with one bit flipped, always the same one for the same body."""
+    """Returns a body with one bit flipped, always the same bit for the same body."""
     choice = random.Random(f"{seed} {len(body)}")  # noqa: S311 - reproducible, not secret
     place = choice.randrange(len(body))
     return body[:place] + bytes([body[place] ^ 1 << choice.randrange(8)]) + body[place + 1 :]

@@ -1,7 +1,7 @@
-"""Spoils every request of a command in every way, and checks the promises.
+"""Spoils every request of a command in every possible way, and checks what Quire promises.
 
-docs/explanation/reliability.md states the promises. A sample runs with all tests, the complete matrix with
-``make test-slow``, which prints the number of cases by fault and outcome.
+docs/explanation/reliability.md states the promises. A sample runs with all tests; ``make test-slow``
+runs the complete matrix and prints the number of cases by fault and outcome.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Record = Callable[[str, object], None]
 
 
 def broken(results: Sequence[CaseResult]) -> list[str]:
-    """Returns the broken promises with their cases."""
+    """Describes each broken promise with its case."""
     return [f"{result.case}: {promise}" for result in results for promise in result.broken]
 
 

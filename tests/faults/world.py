@@ -58,12 +58,12 @@ class World:
             self._postgres.drop_database(name)
 
     def store(self, bucket: str) -> S3Store:
-        """Returns a bucket, without a proxy."""
+        """Returns a bucket that is accessed without a proxy."""
         return self._stores[bucket]
 
     @contextmanager
     def new_bucket(self) -> Iterator[str]:
-        """Creates a bucket and deletes it, so that late writes of a killed process affect no other case."""
+        """Creates a bucket and deletes it afterwards, so late writes by a killed process affect no other case."""
         store = self._s3.create_bucket(f"faults-{uuid.uuid4().hex}")
         self._stores[store.bucket] = store
         try:
@@ -74,7 +74,7 @@ class World:
         store.client.delete_bucket(Bucket=store.bucket)
 
     def proxy(self, behind: Behind, *, target: str | None = None, spoil: Callable[[Any], None] | None = None) -> Proxy:
-        """Returns a proxy before one of the servers."""
+        """Returns a proxy in front of one of the servers."""
         kind = S3Proxy if behind == "s3" else PostgresProxy
         return kind(self._addresses[behind], target=target, spoil=spoil)
 
@@ -95,7 +95,7 @@ class World:
         return self.runner.run(arguments, self.environment(bucket))
 
     def garbage(self) -> dict[str, bytes]:
-        """Returns the objects of a bucket with garbage, which are created once."""
+        """Returns the objects of a bucket that contains garbage. They are created once."""
         with self._lock:
             if self._garbage is None:
                 with self.new_bucket() as bucket:
@@ -129,7 +129,7 @@ def _address(url: str) -> tuple[str, int]:
 
 
 def prepare_garbage(world: World, bucket: str) -> None:
-    """Fills a bucket with objects that ``gc`` must delete, and others that it must keep."""
+    """Fills a bucket with objects that ``gc`` must delete and objects that it must keep."""
     store = world.store(bucket)
     for key, body in world.garbage().items():
         store.client.put_object(Bucket=bucket, Key=key, Body=body)
