@@ -1,4 +1,4 @@
-"""Expressions whose operands Polars copies are rejected before the copies exhaust the memory."""
+"""Expressions whose operands Polars copies are rejected before the copies can exhaust memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ except DefinitionError:
 
 
 def nested(template: str, expression: str, levels: int) -> str:
-    """Returns an expression nested in a template ``levels`` times."""
+    """Nests an expression in a template ``levels`` times."""
     for _ in range(levels):
         expression = template.format(expression)
     return expression
@@ -80,7 +80,7 @@ OTHER_FORMS = {
 
 
 def copies(expression: str) -> int:
-    """Returns the highest number of occurrences of an operand that an expression contains once."""
+    """Returns the maximum number of times that an operand, which occurs once in the expression, occurs in Polars' tree."""
     try:
         tree = str(pl.sql_expr(expression))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
@@ -91,7 +91,7 @@ def copies(expression: str) -> int:
 def test_functions_that_copy_no_operand_are_those_that_polars_does_not_expand() -> None:
     calls = {name: [f"{name}({arguments})" for arguments in ARGUMENTS] for name in FUNCTIONS}
     most = {name: max(map(copies, [*forms, OTHER_FORMS.get(name, "x")])) for name, forms in calls.items()}
-    assert not [name for name, count in most.items() if not count]  # each was understood in some form
+    assert not [name for name, count in most.items() if not count]  # each was accepted in at least one form
     assert {name for name, count in most.items() if count > 1} == COPYING_FUNCTIONS
     assert {copies(form) for name, form in OTHER_FORMS.items() if name not in FUNCTIONS} == {1}
 

@@ -1,4 +1,4 @@
-"""Partial summaries of rows being stored equal those of the stored rows."""
+"""Partial summaries computed while rows are stored equal summaries computed from the stored rows."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def build(summaries: list[Summary], arriving: Iterator[pa.RecordBatch], *, group
 
 
 def at_once(summary: Summary, rows: int) -> pl.DataFrame:
-    """Returns the partial summary of all rows from a single query."""
+    """Returns the partial summary of all rows, computed by a single query."""
     table = pl.DataFrame(pa.Table.from_batches(batches(rows), SCHEMA))
     return partial_groups(table.lazy(), summary, COLUMNS, timezone=ZONE).collect(engine="in-memory")
 
@@ -118,7 +118,7 @@ def test_builder_with_unsummable_values_forwards_rows_and_then_fails() -> None:
 
 
 class WatchedStore(S3Store):
-    """Records the keys of objects that are read."""
+    """A store that records the keys of the objects that are read."""
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)

@@ -1,4 +1,4 @@
-"""Partial summaries of partitions: computed once, and merged to PostgreSQL's result."""
+"""Partial summaries of partitions: computed once, and merged into the result that PostgreSQL computes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def database(fresh_database: str) -> str:
 
 
 def probed(include: Path, *measures: str, **changes: Any) -> ReportDefinition:
-    """Returns a report with reusable partitions. The last row is on March 4, so April is empty."""
+    """Returns a report with reusable partitions. The last row is from March 4, so April is empty."""
     summary = {
         "name": "By kind",
         "by": ["kind"],  # each group has rows in every partition
@@ -76,7 +76,7 @@ def rows_of(store: S3Store, key: str) -> pl.DataFrame:
 
 
 def parts(store: S3Store) -> list[str]:
-    """Returns the keys of the partial summaries and their records."""
+    """Returns the keys of the partial summaries and of their records."""
     records = [entry.key for entry in store.list("partitions/") if entry.key.count("/") == 5]
     named = [key for record in records if record.endswith(".json") for key in named_by(store, record)]
     return sorted(named)
@@ -142,7 +142,7 @@ def test_later_run_reads_the_stored_parts(tmp_path: Path, database: str, bucket:
 
 
 def doctor(store: S3Store, key: str, frame: pl.DataFrame) -> None:
-    """Replaces a partial summary, with a matching record."""
+    """Replaces a partial summary, and its record with a matching one."""
     body = io.BytesIO()
     frame.write_parquet(body)
     store.put(key, body.getvalue())
@@ -205,7 +205,7 @@ def test_second_writer_of_parts_deletes_its_own(tmp_path: Path, database: str, b
     (summary,) = aggregate_summaries(definition, planned.plan, planned.cached, store=blind)
     assert rows_of(bucket, summary.object_key)["events"].sum() == planned.cached[0].rows
     assert parts(bucket) == before
-    assert len(list(bucket.list("partitions/"))) == 4  # rows, parts, and a record of each
+    assert len(list(bucket.list("partitions/"))) == 4  # the rows, their partial summary, and a record for each
 
 
 class BlindStore(S3Store):

@@ -1,4 +1,4 @@
-"""The quire command as a process: its JSON, one line per error, and its exit status."""
+"""The quire command as a process: its JSON output, one-line errors, and exit status."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def test_verify_compares_every_number_of_the_manifest(
     result = json.loads(quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN, "--json").stdout)
     key = f"reports/flights/{result['run']}/manifest.json"
     manifest = bucket.read_json(key) or {}
-    del manifest["checksum"]  # like a manifest of a version without checksums
+    del manifest["checksum"]  # as in a manifest by a version without checksums
     manifest[kind][0][change] += 1
     bucket.put(key, json.dumps(manifest).encode())
     done = quire(quire_environment, "verify", result["run"])

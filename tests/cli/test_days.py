@@ -1,4 +1,4 @@
-"""The dates of ``quire run``: both, or neither for the last complete window."""
+"""The dates of ``quire run``: both, or neither to select the last complete window."""
 
 from __future__ import annotations
 

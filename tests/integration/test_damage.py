@@ -46,7 +46,7 @@ def flip_bit(store: S3Store, key: str, position: float = 0.5) -> None:
 
 
 def flip_digit(store: S3Store, key: str) -> None:
-    """Changes a number in a record, which remains valid JSON of the same size."""
+    """Changes a number in a record, so the record is still valid JSON of the same size."""
     body = (store.read(key) or b"").decode()
     place = body.index('"rows": ') + len('"rows": ')
     digit = "3" if body[place] != "3" else "2"
@@ -128,7 +128,7 @@ def test_run_over_a_damaged_cached_object_replaces_it(
 ) -> None:
     first = run(probed(tmp_path), database, bucket)
     spoil(bucket, find(bucket))
-    titled = probed(tmp_path, title="Of the same rows")  # another title makes another run
+    titled = probed(tmp_path, title="Of the same rows")  # another title results in another run
     again = run(titled, database, bucket)
     assert again.run != first.run
     assert_same_run(bucket, first, again)
@@ -227,7 +227,7 @@ def record_of(part: StagedPartition) -> str:
 
 
 def test_stored_rows_carry_page_checksums(tmp_path: Path, database: str, bucket: S3Store) -> None:
-    """Damage that PyArrow alone detects, without the checksums of blocks."""
+    """PyArrow alone detects this damage, without the checksums of blocks."""
     definition = probed(tmp_path)
     request = request_of(definition, "2013-01-01", "2013-01-31")
     (part,) = store_partitions(definition, request, session=session_of(database), store=bucket)
@@ -239,7 +239,7 @@ def test_stored_rows_carry_page_checksums(tmp_path: Path, database: str, bucket:
 
 
 class FlippingStore(S3Store):
-    """Damages the first responses to each request for some objects, like a bad connection."""
+    """Damages the first responses to each request for some objects, as a bad connection would."""
 
     def __init__(self, settings: StoreSettings, suffix: str, *, times: int) -> None:
         super().__init__(settings)

@@ -1,4 +1,4 @@
-"""A year by day with ``quire run --json``: each day is read once, and again after changes of the tables."""
+"""A year of daily partitions with ``quire run --json``: each day is read once, and again after the tables change."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Days:
         return result
 
     def extracted(self) -> list[str]:
-        """Returns the days that a run extracts."""
+        """Runs the report, and returns the days that were extracted."""
         return [part["key"] for part in self.run()["partitions"] if not part["stored"]]
 
     def execute(self, *statements: str, commit: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""Every split in every format contains every row once, in order, with the values of PostgreSQL."""
+"""In every format, every split contains every row once, in order, with PostgreSQL's values."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def read_csv(store: S3Store, file: RenderedFile) -> list[Row]:
             Decimal(amount) if amount else None,
             Decimal(weight) if weight else None,
             float(ratio),
-            note,  # this reader cannot distinguish NULL from an empty text
+            note,  # this reader cannot distinguish NULL from an empty string
         ]
         for number, when, kind, amount, weight, ratio, note in lines
     ]

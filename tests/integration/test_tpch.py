@@ -24,7 +24,7 @@ AVERAGES = [6, 7, 8]
 
 
 def run_pricing_summary(include: Path, url: str, store: S3Store) -> tuple[list[list[Any]], int]:
-    """Returns the rows of the summary and the number of rows it covers. The workbook contains the same."""
+    """Returns the summary's rows and how many source rows it covers, after comparing it with the workbook."""
     definition = pricing_summary(include)
     request = request_of(definition, FIRST_DAY, LAST_DAY)
     outcome = run_report(definition, request, session=session_of(url, timezone="UTC", seconds=600), store=store)

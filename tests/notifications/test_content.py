@@ -49,7 +49,7 @@ REQUEST = RunRequest(
 
 
 class _Reader(HTMLParser):
-    """Collects a document's text and links."""
+    """Collects the text and links of a document."""
 
     def __init__(self, document: str) -> None:
         super().__init__()

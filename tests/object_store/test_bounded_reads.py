@@ -1,4 +1,4 @@
-"""Reads of objects above the size limit, including stores that do not return a length."""
+"""Reads of objects above the size limit, including from stores that do not return a length."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quire.object_store.s3_store import S3Store
 from quire.settings import StoreSettings
 
 BLOCK = b"x" * 65_536
-BLOCKS = 400  # far more than socket buffers hold
+BLOCKS = 400  # far more than socket buffers can hold
 SMALL = b"x" * 1_000
 
 
@@ -30,7 +30,7 @@ class ChunkedStore(ThreadingHTTPServer):
 
 
 class Answer(BaseHTTPRequestHandler):
-    """Sends the blocks of its server."""
+    """Responds with the server's blocks."""
 
     protocol_version = "HTTP/1.1"
     server: ChunkedStore

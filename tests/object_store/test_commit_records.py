@@ -1,4 +1,4 @@
-"""Commit records: damaged records are deleted; those of other versions and repaired ones remain."""
+"""Commit records: damaged records are deleted; repaired records and records by other versions remain."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_record_over_the_size_limit_is_rejected_unread(bucket: S3Store) -> None:
 
 def test_reads_of_objects_over_the_limit_leave_no_connection_open(bucket: S3Store) -> None:
     bucket.put(KEY, b"x" * 1024 * 1024)
-    for _ in range(40):  # more than the client's pool holds
+    for _ in range(40):  # more than the number of connections in the client's pool
         with pytest.raises(IntegrityError):
             bucket.read(KEY, max_bytes=1)
     assert len(bucket.read(KEY) or b"") == 1024 * 1024

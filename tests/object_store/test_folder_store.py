@@ -1,4 +1,4 @@
-"""The store in a local folder: its files, its errors, several processes, crashes."""
+"""The store in a local folder: files, errors, several processes, and crashes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def fork(work: Callable[[], int]) -> int:
-    """Runs ``work`` in a child process and returns the child's id; its result becomes the exit status."""
+    """Runs ``work`` in a child process, whose exit status is the result. Returns the child's process id."""
     child = os.fork()
     if child == 0:
         status = 99
@@ -34,7 +34,7 @@ def fork(work: Callable[[], int]) -> int:
 
 
 def exit_status(child: int) -> int:
-    """Returns the exit status of a child, or the negative signal that ended it."""
+    """Returns the exit status of a child, or the negated number of the signal that killed it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 

@@ -1,4 +1,4 @@
-"""The probe of a store: it checks what Quire relies on, reports a failure in one line, and leaves no objects."""
+"""The probe of a store: it checks what Quire relies on, reports failures in one line, and leaves no objects."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_garbage_collection_deletes_the_objects_of_a_killed_probe(bucket: S3Stor
     bucket.client.create_multipart_upload(Bucket=bucket.bucket, Key="probes/killed/multipart")
     now = datetime.now(UTC)
     collect_garbage({}, store=bucket, now=now)
-    assert bucket.size("probes/killed/range") == 1  # that probe may be active
+    assert bucket.size("probes/killed/range") == 1  # that probe may still be active
     done = collect_garbage({}, store=bucket, now=now + timedelta(days=2))
     assert (done.objects, done.uploads) == (1, 1)
     assert_clean(bucket)

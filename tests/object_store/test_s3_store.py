@@ -90,7 +90,7 @@ def test_missing_bucket_is_rejected(bucket: S3Store) -> None:
     ],
 )
 def test_responses_of_busy_servers_are_transient(code: str, status: int, kind: type[Exception]) -> None:
-    """Responses that the test server never sends."""
+    """Simulates responses that the test server never sends."""
     answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
     with pytest.raises(kind, match="bucket b"), translate_s3_errors("bucket b"):
         raise ClientError(answer, "GetObject")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The contract of uploads in S3, a local folder and memory: complete objects or none."""
+"""The contract of uploads to S3, a local folder and memory: complete objects or none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DAY = timedelta(days=1)
 
 
 def abort_all(store: Store, *, prefix: str = "", before: datetime | None = None) -> int:
-    """Aborts the uploads that started before a time, by default all of them, and returns their number."""
+    """Aborts the uploads that started before a given time, by default all of them, and returns their number."""
     return store.abort_uploads(prefix, before=before or store.now() + DAY)
 
 

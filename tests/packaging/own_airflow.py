@@ -1,4 +1,4 @@
-"""An Airflow without a clone: a new virtual environment, an AIRFLOW_HOME and reports elsewhere."""
+"""An Airflow without a clone: a new virtual environment, with AIRFLOW_HOME and the reports elsewhere."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class OwnAirflow:
         )
 
     def server(self, database_url: str) -> AirflowServer:
-        """Returns its Airflow, which loads the plugin by its entry point: its plugins folder is empty."""
+        """Returns the installed Airflow. Its plugins folder is empty, so it loads the plugin by its entry point."""
         for name in ("dags", "plugins"):
             (self.home / name).mkdir(parents=True, exist_ok=True)
         for name, source in DAG_FILES.items():

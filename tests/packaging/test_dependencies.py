@@ -1,4 +1,4 @@
-"""pyproject.toml declares what the package imports, and the lock files lie within its ranges."""
+"""pyproject.toml declares the packages that Quire imports, and the locked versions are within its ranges."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def dependencies() -> list[Requirement]:
 
 
 def locked_versions(name: str) -> dict[str, set[str]]:
-    """Returns the pinned versions of each package: more than one where they depend on the platform."""
+    """Returns the pinned versions of each package, several if the version depends on the platform."""
     versions: dict[str, set[str]] = {}
     for package, version in PIN.findall((CLONE / name).read_text()):
         versions.setdefault(canonicalize_name(package), set()).add(version)
@@ -63,7 +63,7 @@ def test_locked_version_lies_within_the_declared_range(lock: str) -> None:
 
 
 def test_pyproject_declares_every_package_that_the_wheel_imports() -> None:
-    """Airflow is a dependency, so what it requires directly needs no declaration of its own."""
+    """Airflow is a dependency, so its direct requirements need not be declared."""
     declared = {canonicalize_name(dependency.name) for dependency in dependencies()}
     of_airflow = {canonicalize_name(Requirement(line).name) for line in requires("apache-airflow-core") or ()}
     allowed = declared | of_airflow | {"apache-airflow-core", "apache-airflow-task-sdk"} | OF_DEPENDENCIES

@@ -48,7 +48,7 @@ def own_airflow(tmp_path: Path, fresh_database: str, s3_server: S3Server, bucket
 
 @pytest.fixture
 def server(own_airflow: OwnAirflow, postgres_server: PostgresServer) -> Iterator[AirflowServer]:
-    """Its Airflow, not started yet."""
+    """The installed Airflow, not started yet."""
     postgres_server.create_database("own_airflow", private=True)
     server = own_airflow.server(postgres_server.url("own_airflow"))
     try:

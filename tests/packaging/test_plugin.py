@@ -1,4 +1,4 @@
-"""Airflow registers the plugin once: from the installed wheel, from a plugins folder, or where it finds both."""
+"""Airflow registers the plugin once: from the installed wheel, from a plugins folder, or if it finds both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quire.settings import CLONE
 
 from tests.packaging.wheels import build_wheel, unpack
 
-pytestmark = pytest.mark.usefixtures("servers")  # each test loads Airflow's plugins in a process of its own
+pytestmark = pytest.mark.usefixtures("servers")  # each test loads Airflow's plugins in a separate process
 
 PROGRAM = """
 import importlib.metadata, json, sys
@@ -61,7 +61,7 @@ def plugins(tmp_path: Path) -> Path:
 
 
 def registered(home: Path, *, plugins: Path, path: Path) -> dict[str, Any]:
-    """Returns what Airflow registers with a plugins folder, and with the package installed in ``path``."""
+    """Returns what Airflow registers for a plugins folder and a ``path`` that may contain the installed package."""
     home.mkdir(exist_ok=True)
     done = subprocess.run(
         [sys.executable, "-P", "-c", PROGRAM, str(path)],

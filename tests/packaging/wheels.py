@@ -14,7 +14,7 @@ CLONE_ONLY = PACKAGE / "dev_stack"
 
 
 def build_wheel(folder: Path) -> Path:
-    """Returns a wheel of this clone, built in ``folder``."""
+    """Builds a wheel of this clone in ``folder`` and returns it."""
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
     subprocess.run(command, cwd=CLONE, check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
@@ -22,7 +22,7 @@ def build_wheel(folder: Path) -> Path:
 
 
 def unpack(wheel: Path, folder: Path) -> Path:
-    """Unpacks a wheel, as an installer does, and returns the folder."""
+    """Unpacks a wheel as an installer does, and returns the folder."""
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
     return folder

@@ -1,4 +1,4 @@
-"""Probed partitions: read again only after their rows changed; changes during the run cause a warning."""
+"""Probed partitions: they are read again only after their rows change, and changes during a run cause a warning."""
 
 from __future__ import annotations
 

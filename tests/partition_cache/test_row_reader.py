@@ -1,4 +1,4 @@
-"""Slices of stored partitions: exactly their rows, across batches, row groups and objects."""
+"""Slices of stored partitions contain exactly their rows, across batches, row groups and objects."""
 
 from __future__ import annotations
 
