@@ -71,7 +71,7 @@ def store_partials(
 ) -> PartialSummaries:
     """Stores the partial summaries of a partition, one frame for each mergeable summary, and their commit record.
 
-    Of two writers, the one that commits first wins. The other deletes its own objects and adopts the winner's.
+    If there are two writers, the first to commit wins. The other deletes its own objects and adopts the winner's.
 
     Raises:
         StoreRefusedError, StoreUnavailableError: the store cannot be written.

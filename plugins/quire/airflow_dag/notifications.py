@@ -1,7 +1,7 @@
 """Sends notifications through Airflow's notifiers, in a task that follows the stages.
 
 The task runs after every stage has ended, whatever its outcome. Each run therefore sends one notification, from a
-worker that knows the result of publish or the reason of a failure, and whose log lists recipients it could not reach.
+worker that knows the result of publish or the reason for a failure, and whose log lists recipients it could not reach.
 
 The task fails if and only if the report failed. It is the last task of the DAG, which decides the state of the run, and
 clearing failed tasks clears it too. It is not a teardown: Airflow lets teardowns run when a user fails a run, and would

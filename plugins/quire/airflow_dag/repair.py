@@ -39,7 +39,7 @@ def publish_or_repeat(
         session: the source.
         store: the store of all objects.
         usage: see ``publish_run``.
-        damage: the error of an earlier task that read a damaged object, or an empty text.
+        damage: the error of an earlier task that read a damaged object, or an empty string.
         lapsed: see ``publish_run``.
 
     Raises:

@@ -33,7 +33,7 @@ def partitions_asset(definition: ReportDefinition) -> Asset:
 
 
 def plan_task(definition: ReportDefinition) -> Any:
-    """Returns the task plan."""
+    """Returns the plan task."""
 
     @own_task(
         task_id="plan",
@@ -60,7 +60,7 @@ def plan_task(definition: ReportDefinition) -> Any:
 
 
 def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
-    """Returns the task extract, mapped over plan's groups. Its asset lists the reusable partitions."""
+    """Returns the extract task, mapped over plan's groups. Its asset lists the reusable partitions."""
     asset = partitions_asset(definition)
     has_events = detects_changes(definition)
 
@@ -95,7 +95,7 @@ def extract_task(definition: ReportDefinition, plan: Any, groups: Any) -> Any:
 
 
 def layout_task(definition: ReportDefinition, plan: Any, cached: Any, partitions: Any) -> Any:
-    """Returns the task layout, which decides whether aggregate and render have work to do."""
+    """Returns the layout task, which decides whether aggregate and render have work to do."""
 
     @own_task(
         task_id="layout",
@@ -117,7 +117,7 @@ def layout_task(definition: ReportDefinition, plan: Any, cached: Any, partitions
 
 
 def aggregate_task(definition: ReportDefinition, run: Any) -> Any:
-    """Returns the task aggregate, which is skipped if the run is already published."""
+    """Returns the aggregate task, which is skipped if the run is already published."""
 
     @own_task(
         task_id="aggregate",
@@ -148,7 +148,7 @@ def aggregate_task(definition: ReportDefinition, run: Any) -> Any:
 
 
 def render_task(definition: ReportDefinition, run: Any, groups: Any, *, summaries: Any, damage: Any) -> Any:
-    """Returns the task render, mapped over layout's groups.
+    """Returns the render task, mapped over layout's groups.
 
     Args:
         definition: the report.
@@ -190,7 +190,7 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any, *, summarie
 def publish_task(
     definition: ReportDefinition, run: Any, summaries: Any, files: Any, usages: list[Any], damages: list[Any]
 ) -> Any:
-    """Returns the task publish, which updates the report's asset and returns the files.
+    """Returns the publish task, which updates the report's asset and returns the files.
 
     If this or an earlier task reads a damaged object, publish repeats all stages in its own process. Extracted
     partitions are cache hits then, and damaged ones are cache misses.

@@ -48,7 +48,7 @@ NOTIFY = "notify"  # the task after all stages, which sends notifications
 
 
 def is_published(tasks: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether publish has succeeded, by the states of a run's tasks."""
+    """Whether publish has succeeded, according to the states of a run's tasks."""
     return any((task["task_id"], task["state"]) == (PUBLISH, "success") for task in tasks)
 
 
@@ -159,7 +159,7 @@ class Handover:
         return tuple(usage for values in pushed for usage in self._each(USAGE, TaskUsage, values))
 
     def damage(self, *pushed: Any) -> str:
-        """Returns the error of the first task that read a damaged object, or an empty text."""
+        """Returns the error of the first task that read a damaged object, or an empty string."""
         return next((error for values in pushed for error in self._each(DAMAGE, str, values) if error), "")
 
     def request(self, pushed: Any) -> RunRequest:
@@ -211,7 +211,7 @@ class Handover:
             self._push(USAGE, meter.usage())
 
     def push_skipped(self, stage: str, name: str) -> None:
-        """Pushes what publish reads of a task that is about to skip: Airflow cannot resolve an XCom that is missing."""
+        """Pushes what publish reads from a task that is about to be skipped: Airflow cannot resolve a missing XCom."""
         with self.damage_pushed(), self.usage_pushed(stage, [name]):
             pass
 

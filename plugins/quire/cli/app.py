@@ -134,7 +134,7 @@ def _check(definition: ReportDefinition) -> None:
 def backfill(
     report: Report, start: Annotated[str, FIRST_DAY], end: Annotated[str, LAST_DAY], param: Parameters = None
 ) -> None:
-    """Cache partitions, without workbooks. Stores the new and stale ones of a date range, with partial summaries."""
+    """Cache partitions, without workbooks. Stores new and stale partitions with their partial summaries."""
     definition = find_definition(include_folder(), report)
     request = request_from_dates(
         definition, start=start, end=end, parameters=_parameters(param), run_id=f"cli__{uuid.uuid4().hex}"

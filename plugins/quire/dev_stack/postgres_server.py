@@ -174,7 +174,7 @@ def program(name: str) -> str:
 def _as_ordinary_user() -> list[str]:
     """Returns the prefix that lets root run PostgreSQL's programs, which refuse to run as root.
 
-    In its own user namespace the process is user 1000, with root's access to files.
+    In its own user namespace, the process is user 1000, with root's access to files.
     """
     if os.geteuid() != 0:
         return []

@@ -23,7 +23,7 @@ class Server:
     """A process in its own session, with a log and a record of its pid.
 
     Args:
-        name: appears in messages and in the names of log and record.
+        name: appears in messages and in the names of the log and the record.
         folder: working directory; contains log and record.
     """
 

@@ -20,7 +20,7 @@ def partition_folder(report: str, source_digest: str, key: str, token: str) -> s
 def find_cached_partition(store: Store, folder: str, *, with_rows: bool = True) -> StagedPartition | None:
     """Returns the committed partition of a folder, or None on a cache miss.
 
-    Deletes a commit record that is damaged, belongs to another folder, or whose rows are missing.
+    Deletes a commit record that is damaged or belongs to another folder, or whose rows are missing.
 
     Args:
         store: the object store.
@@ -48,7 +48,7 @@ def ensure_own_folder(staged: StagedPartition, folder: str) -> None:
 
 
 def evict_damaged_rows(store: Store, object_key: str, error: DamagedObjectError) -> None:
-    """Deletes the commit record of damaged rows, unless it names other rows by now."""
+    """Deletes the commit record of damaged rows, unless it has been replaced since."""
 
     def ensure(staged: StagedPartition) -> None:
         if staged.object_key == object_key:

@@ -123,7 +123,7 @@ def ensure_tables_tracked(
 
 
 def ensure_consistent_read(definition: ReportDefinition, *, transaction: SourceTransaction) -> None:
-    """Checks, after a partition's rows were read, that they match the freshness token.
+    """Checks that the rows just read match the partition's freshness token.
 
     Raises:
         SourceUnavailableError: a tracked table was truncated or rewritten between reading token and rows.

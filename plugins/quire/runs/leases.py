@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 LEASES = "leases/"
 RENEW_EVERY = timedelta(minutes=1)
 EXPIRES_AFTER = timedelta(minutes=5)
-RELEASE_SECONDS = 10  # to wait for a renewal in progress; a later one simply expires
+RELEASE_SECONDS = 10  # wait for a renewal in progress; a lease renewed later simply expires
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # CLOCK_BOOTTIME includes the time a machine sleeps
 LAPSED = b"lapsed"
 UNBROKEN = b"unbroken"

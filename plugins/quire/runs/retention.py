@@ -157,7 +157,7 @@ class _ReportCollector:
     def _read_cached(
         self, kind: type[Record], key: str, *, ensure: Callable[[Record], None] = lambda record: None
     ) -> Record | None:
-        """Returns a commit record; deletes a damaged one, as a run does, and keeps one of another version."""
+        """Returns a commit record; deletes a damaged one, as a run does, and keeps one that another version wrote."""
         if key in self._unreadable_records:
             return None
         try:

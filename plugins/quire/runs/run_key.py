@@ -26,7 +26,7 @@ EXCLUDED_FIELDS: dict[str, bool | set[str] | dict[str, set[str]]] = {
 
 
 def compute_run_key(definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]) -> str:
-    """Returns a digest of definition, date range, parameters, file formats and freshness tokens.
+    """Returns a digest of the definition, date range, parameters, file formats and freshness tokens.
 
     Args:
         definition: the report.

@@ -52,7 +52,8 @@ def extract_partitions(
     The freshness token of a partition and its rows are read in one snapshot. Several partitions share a snapshot while
     it is young, so that one query reads their tokens. Partial summaries are computed while the rows stream.
 
-    Of two writers of a partition, the one that commits first wins. The other deletes its rows and adopts the winner's.
+    If two writers store the same partition, the first to commit wins. The other deletes its rows and adopts
+    the winner's.
 
     Raises:
         IntegrityError: the run was planned for another source or other parameters.
@@ -157,7 +158,7 @@ def _extract_partition(
 def _partial_builder(
     definition: ReportDefinition, plan: RunPlan, partition: DatePartition
 ) -> PartialSummaryBuilder | None:
-    """Returns the builder of a partition's partial summaries; or None if no other run can use them."""
+    """Returns the builder of a partition's partial summaries, or None if no other run can use them."""
     summaries = mergeable_summaries(definition)
     if not summaries or not is_reusable(definition, plan.request):
         return None
@@ -202,7 +203,7 @@ def _write_rows(
 def _ensure_planned_source(definition: ReportDefinition, plan: RunPlan, *, transaction: SourceTransaction) -> None:
     """Checks that the run was planned for this database, whose identity is part of the object keys.
 
-    In Airflow the connection may have changed since the plan. The check does not read the report's tables: a lock on
+    In Airflow, the connection may have changed since the plan. The check does not read the report's tables: a lock on
     them before the first token would block TRUNCATE.
     """
     current = read_source_digest(definition, plan.request, plan.columns, transaction=transaction)

@@ -42,7 +42,7 @@ def publish_run(
 ) -> PublishedRun:
     """Publishes a run, or adopts it if it is already published.
 
-    Of two writers of a run, the one whose manifest is written first wins. The other deletes its own objects.
+    If two writers publish the same run, the first to write its manifest wins. The other deletes its own objects.
 
     Args:
         definition: the report.

@@ -37,7 +37,7 @@ def render_workbooks(
     summaries: Sequence[StagedSummary] = (),
     store: Store,
 ) -> tuple[RenderedFile, ...]:
-    """Writes each shard in every format of the run. After an error no file of any shard stays in the store.
+    """Writes each shard in every format of the run. After an error, no file of any shard stays in the store.
 
     Args:
         definition: the report.

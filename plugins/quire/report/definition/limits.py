@@ -14,7 +14,7 @@ class RequestLimits(StrictModel):
 
     Args:
         days: maximum length of the date range of any run.
-        rows: maximum number of rows of a portal request, by estimate; other runs are not estimated.
+        rows: maximum estimated number of rows of a portal request; other runs are not estimated.
     """
 
     days: int | None = Field(default=None, ge=1, strict=True)
