@@ -80,7 +80,7 @@ OTHER_FORMS = {
 
 
 def copies(expression: str) -> int:
-    """Returns the maximum number of times that an operand, which occurs once in the expression, occurs in Polars' tree."""
+    """Returns how often Polars' tree of an expression contains an operand that the expression contains once."""
     try:
         tree = str(pl.sql_expr(expression))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):

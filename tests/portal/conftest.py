@@ -14,7 +14,7 @@ from tests.portal.in_process import Portal, open_portal_of_many
 
 @pytest.fixture
 def portal(tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> Portal:
-    """The portal with the events report; a header names the user."""
+    """The portal with the events report; a request header names the user."""
     command_line_runs._LISTINGS.clear()
     events_report(tmp_path)
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))

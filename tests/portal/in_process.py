@@ -29,13 +29,13 @@ READ, EDIT, START = ("GET", None), ("PUT", None), ("POST", "RUN")
 
 @dataclass
 class Portal:
-    """The app and its caller.
+    """The portal's app and its caller.
 
     Args:
-        app: the portal's.
-        host: what stands for Airflow's own API.
+        app: the portal's app.
+        host: the app that stands in for Airflow's API.
         user: the caller's name.
-        rights: of the caller, on every report.
+        rights: the caller's rights on every report.
     """
 
     app: FastAPI
@@ -44,7 +44,7 @@ class Portal:
     rights: set[tuple[str, str | None]] = field(default_factory=lambda: {READ, START})
 
     def request(self, method: str, path: str, **sent: Any) -> httpx.Response:
-        """Returns the response to a request; raises if the app fails after it has started to respond."""
+        """Returns the response to a request. Raises an error if the app fails after it has started to respond."""
         return asyncio.run(self._request(method, path, **sent))
 
     async def _request(self, method: str, path: str, **sent: Any) -> httpx.Response:
@@ -82,7 +82,7 @@ def open_portal(monkeypatch: pytest.MonkeyPatch, store: Callable[[], S3Store]) -
 
 
 def open_portal_of_many(monkeypatch: pytest.MonkeyPatch, store: Callable[[], S3Store]) -> Portal:
-    """Returns a portal whose callers are named by the header X-User; without one, the caller is ann."""
+    """Returns a portal that identifies callers by the header X-User; without the header, the caller is ann."""
     portal = open_portal(monkeypatch, store)
 
     def caller(request: Request) -> access.Caller:

@@ -1,4 +1,4 @@
-"""Cancelling a run in the portal: Airflow ends its tasks, and its lease is released."""
+"""Canceling a run in the portal: Airflow ends the run's tasks, and the lease is released."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def definition(tmp_path: Path) -> ReportDefinition:
 
 @pytest.fixture
 def manifest(definition: ReportDefinition, bucket: S3Store, fresh_database: str) -> Manifest:
-    """Returns the manifest of a run that the command line did not publish."""
+    """Returns the manifest of a run that was not published from the command line."""
     fill_events(fresh_database)
     request = request_of(definition, run_id="events__x")
     return run_report(definition, request, session=session_of(fresh_database), store=bucket).published.manifest
@@ -78,7 +78,7 @@ def test_command_line_runs_read_a_repaired_manifest(manifest: Manifest, bucket: 
     bucket.put(key, b"damaged")
     assert list_now(bucket) == []
     bucket.delete([key])
-    time.sleep(1.1)  # the store's modification times are in seconds
+    time.sleep(1.1)  # the store's modification times have a resolution of one second
     assert list_now(bucket) == []
     assert publish(manifest, bucket, 7) in list_now(bucket)
 
@@ -146,7 +146,7 @@ def test_command_line_runs_read_the_newest_manifests_first(
     monkeypatch.setattr(module, "MAX_READ", 1)
     for number in (1, 2, 3):
         publish(manifest, bucket, number)
-    time.sleep(1.1)  # the store's modification times are in seconds
+    time.sleep(1.1)  # the store's modification times have a resolution of one second
     newest = publish(manifest, bucket, 4)
     assert list_now(bucket) == [newest]
     for _ in range(4):

@@ -1,4 +1,4 @@
-"""The default limit of date ranges: ten years, and never less than the window of the report."""
+"""The default limit for date ranges: ten years, but never less than the report's window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads of complete, missing and damaged files: no damaged download looks complete."""
+"""Downloads of complete, missing and damaged files: a damaged download never looks complete."""
 
 from __future__ import annotations
 

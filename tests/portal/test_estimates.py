@@ -1,4 +1,4 @@
-"""Estimates with a real database and store: what they read, and that they end in time."""
+"""Estimates with a real database and store: what they read, and that they finish in time."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_estimate_blocked_by_a_lock_ends_at_its_deadline(
             other.execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
             with pytest.raises(WorkUnavailableError, match="timed out"):
                 await queue.run("ann", work)
-        # its thread has returned and released the only slot and the connection
+        # the thread has returned, and has released the only slot and the connection
         longer = WorkQueue(slots=1, seconds=LONG)
         longer._slots, longer._threads = queue._slots, queue._threads
         assert (await longer.run("bob", work)).partitions == 10

@@ -1,4 +1,4 @@
-"""The portal's cache of manifests, which is limited by memory."""
+"""The portal's manifest cache, which has a memory limit."""
 
 from __future__ import annotations
 

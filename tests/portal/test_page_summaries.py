@@ -1,4 +1,4 @@
-"""Summaries on run pages: little memory, few concurrent preparations, each once, and always a page."""
+"""Summaries on run pages: they take little memory, are prepared once, few at a time, and never break a page."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def prepared(definition: ReportDefinition, manifest: Manifest, store: S3St
 
 
 class Preparations:
-    """Replaces ``summary_tables``: counts running preparations, and holds them until a test releases them."""
+    """Replaces ``summary_tables``: counts running preparations, and blocks them until a test releases them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun: list[str] = []

@@ -1,4 +1,4 @@
-"""Validation of requests: outside the event loop, one per user at a time, without blocking other users."""
+"""Validation of requests: it runs outside the event loop, once per user at a time, and does not block other users."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_validate_request_runs_outside_the_event_loop(tmp_path: Path) -> None:
 
 
 class HeldChecks:
-    """Validations that reject every request; those of dates in 2014 block until they are released."""
+    """Validations that reject every request; requests for dates in 2014 block until they are released."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, wait: float) -> None:
         self.released, self.held = threading.Event(), 0
@@ -98,7 +98,7 @@ def test_validate_request_of_one_user_does_not_block_others(portal: Portal, monk
         first = asyncio.create_task(request(portal, "ann", "2014-01-01"))
         await until_held(checks, 1)
         flood = [asyncio.create_task(request(portal, "ann", "2014-01-01")) for _ in range(120)]
-        await asyncio.sleep(0.2)  # as many as possible start
+        await asyncio.sleep(0.2)  # enough time for as many validations as possible to start
         try:
             async with asyncio.timeout(LONG / 4):
                 other = await request(portal, "bob")

@@ -1,4 +1,4 @@
-"""Size limits over real connections: oversized requests never reach the app and are never held in memory."""
+"""Size limits over real connections: oversized requests never reach the app and are never buffered in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MEGABYTE = b"x" * 1_000_000
 
 
 class Echo:
-    """An app that responds with the length of the body."""
+    """An app that responds with the length of the request body."""
 
     def __init__(self) -> None:
         self.bodies: list[int] = []
@@ -34,7 +34,7 @@ class Echo:
 
 @pytest.fixture(params=["h11", "httptools"])
 def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, Echo]]:
-    """The port of a server with the middleware, for each of uvicorn's parsers, and the app."""
+    """The port of a server with the middleware, for each of uvicorn's parsers, and its app."""
     monkeypatch.setattr(request_limits, "MAX_READ_SECONDS", 1.0)
     echo = Echo()
     with serve(RequestSizeLimits(echo), http=request.param) as url:

@@ -1,4 +1,4 @@
-"""Limits of requests: quota, formats and rows; and how their estimates interact with those of the form."""
+"""Limits for requests: quota, formats and rows; and how their estimates interact with the form's estimates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ESTIMATE = "/api/reports/events/estimate"
 
 
 class Airflow:
-    """Airflow's active runs: those of other users, and those that the portal starts."""
+    """Airflow's active runs: runs of other users, and runs that the portal starts."""
 
     def __init__(self, portal: Portal) -> None:
         self.runs: list[dict[str, Any]] = []
@@ -97,8 +97,8 @@ def airflow(portal: Portal) -> Iterator[Airflow]:
 def test_request_over_the_quota_of_active_runs_returns_429(portal: Portal, airflow: Airflow) -> None:
     airflow.add("ask__a__1", "reader")
     airflow.add("ask__b__1", "reader")
-    airflow.add("ask__c__1", "reader", state="success")  # over
-    airflow.add("ask__d__1", "readers")  # of another user
+    airflow.add("ask__c__1", "reader", state="success")  # already finished
+    airflow.add("ask__d__1", "readers")  # belongs to another user
     airflow.add("scheduled__1", "reader")
     assert portal.post(RUNS, json=DAYS).status_code == 202
     refused = portal.post(RUNS, json={**DAYS, "end": "2013-01-30"})
@@ -199,7 +199,7 @@ def test_request_over_the_row_limit_returns_422(
 
 
 class HeldEstimates:
-    """Estimates of one row; the first one blocks until it is released or cancelled."""
+    """Estimates of one row. The first estimate blocks until it is released or canceled."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.started, self.released = threading.Event(), threading.Event()

@@ -1,4 +1,4 @@
-"""Run lists: few calls of Airflow's API, one list per user at a time, cancelled when the client disconnects."""
+"""Run lists: few calls to Airflow's API, one list per user at a time, canceled when the client disconnects."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REASONS = {"failure": "events: no table x", "failure_kind": "StatementError"}
 
 
 class Airflow:
-    """Airflow with failed runs of two failed tasks each; counts its calls."""
+    """An Airflow with failed runs that have two failed tasks each. Counts calls."""
 
     def __init__(self, portal: Portal, count: int) -> None:
         self.runs = [
@@ -64,7 +64,7 @@ class Airflow:
             return {"value": REASONS[key]}
 
     async def hold(self) -> None:
-        """Blocks a run list if a test replaces this method."""
+        """Does nothing; tests replace it to block a run list."""
 
     def task(self, run_id: str, task_id: str) -> dict[str, Any]:
         return {"task_id": task_id, "dag_run_id": run_id, "state": "failed", "end_date": None, "map_index": -1}
@@ -105,7 +105,7 @@ def test_outcomes_are_cached_per_user_until_the_run_restarts(portal: Portal) -> 
     airflow = Airflow(portal, 3)
     listed(portal)
     airflow.calls.clear()
-    listed(portal, "bob")  # Airflow has to authorize each user
+    listed(portal, "bob")  # Airflow has to authorize each user separately
     assert airflow.calls["values"] == 6
     airflow.calls.clear()
     airflow.runs[0].update(start_date="2026-02-01T00:00:00Z", end_date="2026-02-01T00:01:00Z")

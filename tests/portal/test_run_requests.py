@@ -1,4 +1,4 @@
-"""Identity of report requests, and common date ranges."""
+"""The identity of report requests, and common date ranges."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_parse_run_conf_ignores_current_limits(tmp_path: Path) -> None:
     tightened = events_report(tmp_path, limits={"days": 31}, workbook={"reader_formats": ["xlsx"]})
     request = parse_run_conf(tightened, run)
     assert (request.start, request.end, request.formats) == (dt.date(2013, 1, 1), dt.date(2013, 12, 31), ("csv",))
-    for refused in (conf, {**conf, "formats": ["xlsx"]}, {**conf, "end": "2013-01-31"}):  # by plan
+    for refused in (conf, {**conf, "formats": ["xlsx"]}, {**conf, "end": "2013-01-31"}):  # rejected by plan
         with pytest.raises(UsageError):
             request_from_conf(tightened, refused, run_id="r", run_after=dt.datetime.now(dt.UTC))
 

@@ -1,4 +1,4 @@
-"""Run lists: command-line runs among Airflow's, and truncated values."""
+"""Run lists: command-line runs among Airflow's runs, and truncated values."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_run_list_includes_runs_of_the_command_line(
     portal: Portal, definition: ReportDefinition, bucket: S3Store, fresh_database: str
 ) -> None:
     fill_events(fresh_database)
-    run_id = f"cli__{'a' * 32}"  # made_at is in 2013, so it is the oldest
+    run_id = f"cli__{'a' * 32}"  # made_at is in 2013, so this run is the oldest
     session = session_of(fresh_database)
     run_report(definition, request_of(definition, run_id=run_id), session=session, store=bucket)
     run_report(definition, request_of(definition, end="2013-02-28", run_id="events__x"), session=session, store=bucket)

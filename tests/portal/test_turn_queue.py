@@ -1,4 +1,4 @@
-"""Turns of coroutines: threads that cannot be stopped hold their turn and slot until they return."""
+"""Turns of coroutines: a thread that cannot be stopped holds its turn and slot until it returns."""
 
 from __future__ import annotations
 

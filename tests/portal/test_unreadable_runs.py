@@ -1,4 +1,4 @@
-"""Runs that cannot be loaded or displayed: list and page show the others."""
+"""Runs that cannot be loaded or displayed: the list and the page still show all other runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads of zips: limited per user and per process, and in time."""
+"""ZIP downloads: limited per user, per process, and in duration."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.portal.in_process import mounted, open_portal_of_many, serve
 
 LONG = 60.0
 RUN = "a" * 32
-FILE_BYTES = 48 * 1024 * 1024  # more than sockets and middleware buffer
+FILE_BYTES = 48 * 1024 * 1024  # more than sockets and middleware can buffer
 BLOCK_BYTES = 64 * 1024
 
 
@@ -119,7 +119,7 @@ def test_transfer_of_an_idle_reader_ends(
         until(lambda: "the reader was too slow" in caplog.text and not streams)
         with pytest.raises(httpx.RemoteProtocolError):
             response.read()
-    assert httpx.get(archive, timeout=LONG).status_code == 200  # its slot is free
+    assert httpx.get(archive, timeout=LONG).status_code == 200  # the slot is free again
 
 
 def test_transfer_of_a_slow_reader_ends(archive: str, streams: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ def include(tmp_path: Path) -> Path:
 
 
 def rejection(include: Path) -> str:
-    """Returns why the report z is rejected, and checks that the other report is loaded."""
+    """Returns the reason why the report z is rejected, after checking that the other report is loaded."""
     done = subprocess.run(
         [sys.executable, "-c", LOAD, str(include)], capture_output=True, text=True, timeout=60, check=False
     )
@@ -95,7 +95,7 @@ def test_alias_inside_its_own_value_is_rejected(text: str) -> None:
 
 
 def test_values_up_to_the_limit_are_accepted() -> None:
-    values = ",".join(["1"] * (MAX_VALUES - 3))  # the mapping, its key and the list count too
+    values = ",".join(["1"] * (MAX_VALUES - 3))  # the mapping, its key and the list also count as values
     assert len(read_document(f"a: [{values}]", file="f").values["a"]) == MAX_VALUES - 3
     with pytest.raises(DefinitionError, match=r"^f:1: more than 50,000 keys and values"):
         read_document(f"a: [1,{values}]", file="f")

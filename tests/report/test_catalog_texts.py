@@ -1,4 +1,4 @@
-"""Texts of a definition: characters that no database or workbook supports are rejected with their position."""
+"""Strings in a definition: errors report the position of characters that no database or workbook supports."""
 
 from __future__ import annotations
 

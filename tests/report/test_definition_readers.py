@@ -1,4 +1,4 @@
-"""Owner, limits and reader formats of a definition, and which of them change the run key."""
+"""A definition's owner, limits and reader formats, and which of them change the run key."""
 
 from __future__ import annotations
 

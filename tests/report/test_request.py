@@ -16,7 +16,7 @@ from quire.report.request import request_from_conf, request_from_dates
 
 from tests.events import SQL, events_report
 
-AFTER = dt.datetime(2013, 4, 1, 3, 0, tzinfo=dt.UTC)  # still the 31st of March in New York
+AFTER = dt.datetime(2013, 4, 1, 3, 0, tzinfo=dt.UTC)  # still March 31 in New York
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_conf_with_dates_is_that_range(definition: ReportDefinition) -> None:
     [
         (None, ()),
         ([], ()),
-        (["xlsx"], ()),  # equal to the definition
+        (["xlsx"], ()),  # equal to the definition's formats
         (["parquet", "csv"], ("csv", "parquet")),
         (["csv", "parquet", "csv"], ("csv", "parquet")),
         ("csv", ("csv",)),
@@ -114,7 +114,7 @@ def test_form_in_airflow_offers_the_formats_for_readers(tmp_path: Path) -> None:
 
 
 class Unquoted(str):
-    """Text that must not be quoted in full."""
+    """A string that errors must not quote in full."""
 
     def __repr__(self) -> str:
         raise AssertionError("quoted before it was shortened")

@@ -1,4 +1,4 @@
-"""Placeholders in SQL: their positions, invalid placeholders, and literals that cannot break out."""
+"""Placeholders in SQL: their positions, invalid placeholders, and literals that cannot be broken out of."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ def test_values_without_a_placeholder_are_ignored() -> None:
 
 @given(st.text(st.sampled_from("'\"$-/*%()sEe\\\n ax"), max_size=30))
 def test_any_sql_is_tokenized_without_loss(sql: str) -> None:
-    """For any tokens, only placeholders and doubled percent signs change."""
+    """Whatever the tokens, only placeholders and doubled percent signs change."""
     if not problems(sql):
         binds = {placeholder.name: None for placeholder in placeholders(sql)}
         unchanged = bind(sql.replace("%", ""), {}).text

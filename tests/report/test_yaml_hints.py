@@ -1,4 +1,4 @@
-"""Errors of invalid YAML suggest what to do about quotes and tabs."""
+"""Errors about invalid YAML suggest how to fix quotes and tabs."""
 
 from __future__ import annotations
 

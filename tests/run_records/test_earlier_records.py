@@ -1,4 +1,4 @@
-"""Commit records of earlier versions: their field names are still accepted."""
+"""Commit records written by earlier versions: their field names are still accepted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quire.run_records.stage_records import PartitionStatistics, StagedPartition
 
 PLACE = "partitions/events/d/2013-01/t"
 BODY = b"PAR1 rows PAR1"
-# Written before the fields were renamed
+# These records were written before the fields were renamed.
 EARLIER: dict[str, Any] = {
     "key": "2013-01",
     "start": "2013-01-01",

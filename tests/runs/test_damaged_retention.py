@@ -1,4 +1,4 @@
-"""Retention and damaged records: other records are handled as usual, and objects that may be named are kept."""
+"""Retention with damaged records: other records are handled as usual, and objects that might be named are kept."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ def test_damaged_manifest_keeps_its_run_and_older_rows_only(
     flip_digit(bucket, manifest_key("events", first.run))
     (named,) = places(bucket, "2013-01")
     older = places(bucket, "2013-02")
-    time.sleep(1.1)  # the store's times are in seconds
-    for amount in (5, 6):  # changes of February after that manifest
+    time.sleep(1.1)  # the store's times have a resolution of one second
+    for amount in (5, 6):  # February changes after that manifest
         change(database, 3, amount)
         publish(definition, database, bucket)
     change(database, 1, 7)

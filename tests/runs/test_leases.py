@@ -52,7 +52,7 @@ class Clock:
 
 
 class AgingStore(S3Store):
-    """Returns ages of objects that are older than they are."""
+    """Reports objects as older than they are."""
 
     older = timedelta()
 
@@ -152,7 +152,7 @@ def test_lease_released_by_another_process_remains_lapsed(
     lease.renew()
     assert not lease.has_lapsed()
     release_lease(request_.report, request_.run_id, store=bucket)
-    if is_renewed:  # by its thread, before the lease is checked
+    if is_renewed:  # the thread renews it before the lease is checked
         lease.renew()
     assert lease.has_lapsed()
     lease.renew()
@@ -169,7 +169,7 @@ def test_lease_of_a_process_suspended_during_a_request_has_lapsed(request_: RunR
 
 @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="this system has no clock that goes on in its sleep")
 def test_seconds_passed_includes_the_sleep_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    clocks = {time.CLOCK_BOOTTIME: 500.0, time.CLOCK_MONOTONIC: 20.0}  # of a machine that slept
+    clocks = {time.CLOCK_BOOTTIME: 500.0, time.CLOCK_MONOTONIC: 20.0}  # as on a machine that was suspended
     monkeypatch.setattr(time, "clock_gettime", clocks.__getitem__)
     assert monotonic_seconds() == 500
 
@@ -258,7 +258,7 @@ def test_publish_of_a_lapsed_run_checks_its_rows_again(tmp_path: Path, fresh_dat
     files, partition = aggregated.render(), aggregated.run.partitions[1]
     lapses: list[bool] = []
 
-    def usage() -> tuple[TaskUsage, ...]:  # called last, after everything but the manifest is written
+    def usage() -> tuple[TaskUsage, ...]:  # called last, after everything except the manifest is written
         bucket.delete([partition.object_key])
         lapses.append(True)
         return ()

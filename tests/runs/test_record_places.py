@@ -1,4 +1,4 @@
-"""Records count only at the place they were written for: copied or forged records are replaced or rejected."""
+"""Records count only under the key they were written for: copied or forged records are replaced or rejected."""
 
 from __future__ import annotations
 

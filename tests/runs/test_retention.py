@@ -1,4 +1,4 @@
-"""Garbage collection at simulated times: required objects remain, also after interruptions and concurrent runs."""
+"""Garbage collection at simulated times: required objects remain, even after interruptions and concurrent runs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def change(url: str, event: int, amount: float) -> None:
 
 
 def supersede(definition: ReportDefinition, url: str, store: S3Store) -> None:
-    """Stores all partitions, and January again after a change."""
+    """Stores all partitions, and then January again after a change."""
     session, request = session_of(url), request_of(definition)
     store_partitions(definition, request, session=session, store=store)
     change(url, 1, 5)
@@ -58,7 +58,7 @@ def supersede(definition: ReportDefinition, url: str, store: S3Store) -> None:
 
 
 def collect(definition: ReportDefinition, store: S3Store, *, after: timedelta) -> CollectionResult:
-    """Collects garbage at a later time. After ``DAY + 1 h``, every object of a test is old."""
+    """Collects garbage at a later time. After ``DAY + 1 h``, every object in a test is old."""
     return collect_garbage({definition.name: definition}, store=store, now=datetime.now(UTC) + after)
 
 
@@ -67,7 +67,7 @@ def keys(store: S3Store) -> set[str]:
 
 
 def places(store: S3Store, month: str) -> set[str]:
-    """Returns the keys of the records of a partition's rows."""
+    """Returns the keys of the records for a partition's rows."""
     return {key for key in keys(store) if f"/{month}/" in key and key.count("/") == 4}
 
 
@@ -174,7 +174,7 @@ def test_report_with_an_active_run_is_skipped_until_its_lease_expires(
 ) -> None:
     publish(definition, database, bucket)
     bucket.put("running/events/of-an-earlier-version", b"")
-    lease = Lease(request_of(definition), store=bucket)  # of a killed run
+    lease = Lease(request_of(definition), store=bucket)  # the lease of a killed run
     before = keys(bucket)
     done = collect(definition, bucket, after=timedelta(minutes=4))
     assert (list(done.active), done.objects, keys(bucket)) == (["events"], 0, before)
@@ -187,7 +187,7 @@ def test_report_with_an_active_run_is_skipped_until_its_lease_expires(
 
 
 class StoppingStore(S3Store):
-    """Stops after some deletions, like a killed process, or calls a function at the first one."""
+    """Stops after some deletions, as if the process was killed."""
 
     def __init__(self, settings: StoreSettings, *, after: int) -> None:
         super().__init__(settings)
@@ -238,7 +238,7 @@ class RacingStore(S3Store):
             super().delete([key])
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Dates leases at the time of the collection, which is later."""
+        """Reports leases as renewed at the simulated time of the collection, which is later."""
         for entry in super().list(prefix):
             yield replace(entry, modified=entry.modified + 7 * DAY) if prefix.startswith("leases/") else entry
 

@@ -1,4 +1,4 @@
-"""Verify: compares each number of a manifest with the stored objects, to their last byte."""
+"""``verify`` compares each number in a manifest with the complete stored objects."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_verify_run_of_an_older_version_has_no_problems(bucket: S3Store) -> None
     ]
     manifest = to_json(published(bucket, *files))
     for file in manifest["files"]:
-        del file["earliest"], file["latest"], file["summaries_only"]  # fields that version did not write
+        del file["earliest"], file["latest"], file["summaries_only"]  # fields that the earlier version did not write
     bucket.put_json_once(manifest_key("events", "r"), manifest)
     assert verify_run("r", store=bucket).problems == ()
 

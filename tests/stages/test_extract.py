@@ -1,4 +1,4 @@
-"""Extract: each row is in exactly one partition, and of two writers exactly one wins."""
+"""Extract: each row is in exactly one partition, and exactly one of two writers wins."""
 
 from __future__ import annotations
 

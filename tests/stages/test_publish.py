@@ -1,4 +1,4 @@
-"""Render and publish: of two writers of a run one wins, and a failed run leaves no objects."""
+"""Render and publish: one of two writers of a run wins, and a failed run leaves no objects behind."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_publish_retried_keeps_the_published_files(
     run = aggregate_run(definition, fresh_database, bucket)
     files = run.render()
     first = run.publish(files, fresh_database)
-    again = run.publish(files, fresh_database)  # as after a kill between the manifest and the response
+    again = run.publish(files, fresh_database)  # as if killed right after the manifest
     assert again.manifest == first.manifest
     assert verify_run(first.manifest.run, store=bucket).problems == ()
 

@@ -1,4 +1,4 @@
-"""Render: the files of each shard, or none after an error."""
+"""Render: it writes all files of a shard, or none after an error."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def report(include: Path, **workbook: Any) -> ReportDefinition:
 
 
 def store_rows(store: S3Store, key: str, notes: list[str], *, group_rows: int) -> Upload:
-    """Stores the rows of a partition and returns the upload with their size and checksums."""
+    """Stores the rows of a partition, and returns the upload with its size and checksums."""
     schema = storage_schema(COLUMNS)
     table = pa.table([pa.array([0] * len(notes), schema.field("at").type), pa.array(notes)], schema=schema)
     with store.open_upload(key) as upload, pq.ParquetWriter(upload, schema, use_dictionary=False) as writer:
@@ -93,7 +93,7 @@ def record_calls(store: S3Store, operation: str) -> list[str]:
     return calls
 
 
-# Enough rows before the damaged ones that the upload has begun: a part has 8 MiB, a Parquet row group 64 MB, and
+# Enough rows precede the damaged ones for the upload to begin: a part has 8 MiB, a Parquet row group 64 MB, and
 # sheets are written several batches after they were read.
 @pytest.mark.parametrize(("file_format", "group_rows"), [("xlsx", 62_000), ("csv", 14_000), ("parquet", 46_000)])
 def test_render_with_damaged_rows_leaves_no_object_and_no_upload(
@@ -132,7 +132,7 @@ def test_render_response_lost_in_a_later_format_leaves_no_file(tmp_path: Path, b
 
 
 def lose_responses(store: S3Store, *, ending: str) -> None:
-    """Makes the store accept objects with such a key, but lose its response."""
+    """Makes the store accept objects with matching keys, but lose the responses."""
     paths: list[str] = []
 
     def record(params: dict[str, Any], **_: Any) -> None:
