@@ -46,7 +46,7 @@ def test_probe_of_a_store_that_ignores_conditions_fails(bucket: S3Store) -> None
 
 
 def test_probe_of_a_store_with_racy_conditions_fails(bucket: S3Store) -> None:
-    """The store checks first and writes later, like a gateway without locks."""
+    """The store checks the condition first and writes later, as a gateway without locks would."""
 
     def change(params: dict[str, Any], **_: Any) -> None:
         if params["Key"].endswith("/race"):

@@ -15,7 +15,7 @@ MAX_EXPONENT = 400  # beyond any double; limits how many digits a short string e
 
 
 def read_json(text: str) -> object:
-    """Parses JSON. Of duplicate names in an object the last counts, as in PostgreSQL's jsonb.
+    """Parses JSON. If an object has duplicate names, the last one counts, as in PostgreSQL's jsonb.
 
     Raises:
         ValueError: the text is not JSON (NaN and Infinity are not), or nested too deeply.

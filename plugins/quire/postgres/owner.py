@@ -157,7 +157,7 @@ def ensure_own_schema(owner: Owner) -> None:
 def create_schema(owner: Owner) -> None:
     """Creates the schema ``quire`` if it does not exist, accessible to its owner only."""
     if owner.execute("SELECT FROM pg_namespace WHERE nspname = 'quire'").fetchone() is None:
-        owner.execute("CREATE SCHEMA quire")  # IF NOT EXISTS would trust a schema created meanwhile
+        owner.execute("CREATE SCHEMA quire")  # IF NOT EXISTS would trust a schema created since the check
         withdraw_default_grants(owner)
 
 

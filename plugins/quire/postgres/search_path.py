@@ -69,7 +69,7 @@ def search_path_advice(transaction: SourceTransaction) -> Iterator[str]:
 
 
 def _schemas(path: str, reader: str) -> Iterator[tuple[str, bool]]:
-    """Yields the schemas of a search_path, and whether each is written as ``"$user"``."""
+    """Yields the schemas on a search_path, and whether each is written as ``"$user"``."""
     for match in NAME.finditer(path):
         name = match["plain"] or match["quoted"].replace('""', '"')
         if name == "$user":

@@ -1,4 +1,4 @@
-"""Renders a text column: as shared strings while few are distinct, then as inline strings."""
+"""Renders a text column: as shared strings while few values are distinct, then as inline strings."""
 
 from __future__ import annotations
 

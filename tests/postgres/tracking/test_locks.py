@@ -1,4 +1,4 @@
-"""The locks of track and untrack share one time limit, and those that block writers come last."""
+"""The locks of track and untrack share one time limit, and locks that block writers are acquired last."""
 
 from __future__ import annotations
 
