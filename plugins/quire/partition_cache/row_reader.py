@@ -20,8 +20,9 @@ BATCH_BYTES = 4 * 1024 * 1024
 def read_rows(store: Store, slices: Sequence[RowSlice], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Yields the rows of the slices in order, as they are decoded, with one row group in memory at a time.
 
-    A batch has at most ``BATCH_ROWS`` rows, and about ``BATCH_BYTES`` by the encoded size of its columns. It is larger
-    where rows are uneven or repetitive, but never larger than its row group. Writers cut batches to their own size.
+    A batch has at most ``BATCH_ROWS`` rows, and about ``BATCH_BYTES`` according to the encoded size of its columns. It
+    is larger if rows are uneven or repetitive, but never larger than its row group. Writers cut batches to their own
+    size.
 
     Args:
         store: the object store.

@@ -1,7 +1,7 @@
 """An ASGI middleware that limits the size of a request's body, URL and headers.
 
-FastAPI reads and parses a JSON body before it authenticates the caller. This middleware limits how much of a body an
-anonymous caller can make it hold to ``MAX_BODY_BYTES``.
+FastAPI reads and parses a JSON body before it authenticates the caller. This middleware therefore holds at
+most ``MAX_BODY_BYTES`` of a body in memory for an anonymous caller.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Formats values as SQL literals, independent of connections and process state.
 
-COPY accepts no bind parameters, so values become part of the statement. psycopg's ``Literal.as_string(None)`` quotes by
-libpq's process-wide client encoding, which the last opened connection set: if that is GBK, BIG5, SJIS or UHC, the
-second byte of a character may be read as a quote or backslash. This module quotes by character, which is safe on every
-connection with client encoding UTF8, where no byte of a multi-byte character is ASCII.
+COPY accepts no bind parameters, so values become part of the statement. psycopg's ``Literal.as_string(None)`` quotes
+according to libpq's process-wide client encoding, which the last opened connection set: if that is GBK, BIG5, SJIS or
+UHC, the second byte of a character may be read as a quote or backslash. This module quotes character by character,
+which is safe on every connection with client encoding UTF8, where no byte of a multi-byte character is ASCII.
 """
 
 from __future__ import annotations

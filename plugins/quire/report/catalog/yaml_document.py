@@ -1,7 +1,7 @@
 """A parsed YAML file that maps each value to its line.
 
-The parser is stricter than YAML: keys are unique text, and text contains no control characters. Dates stay text, so a
-definition contains JSON types only.
+The parser is stricter than YAML: keys are unique strings, and strings contain no control characters. Dates stay
+strings, so a definition contains JSON types only.
 """
 
 from __future__ import annotations
