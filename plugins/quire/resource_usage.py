@@ -122,6 +122,6 @@ def peak_rss_bytes() -> int:
 
 
 def _reset_peak() -> None:
-    """Resets the kernel's peak (man 5 proc, clear_refs: 5). Without this support, peaks include earlier tasks."""
+    """Resets the peak that the kernel records (man 5 proc, clear_refs: 5). Without it, peaks include earlier tasks."""
     with suppress(OSError):
         _RESET_PEAK.write_text("5")

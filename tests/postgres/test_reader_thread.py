@@ -14,7 +14,7 @@ from quire.postgres.reader_thread import ITEMS_WAITING, Emit, SilenceError, read
 
 
 class Line:
-    """A connection that stays silent until it is hung up."""
+    """A stand-in for a connection, which stays silent until it is closed."""
 
     def __init__(self) -> None:
         self.hung_up, self.cancelled = threading.Event(), threading.Event()

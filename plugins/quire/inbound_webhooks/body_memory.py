@@ -1,4 +1,4 @@
-"""Limits the memory of bodies whose signatures are not verified yet, which anyone can send."""
+"""Limits the memory used by bodies whose signatures are not verified yet, which anyone can send."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def query_advice(sql: str) -> Iterator[str]:
 
 
 def _outer_words(sql: str) -> Iterator[str]:
-    """Yields the words outside parentheses, quotes and comments, in lower case."""
+    """Yields the words that are outside parentheses, quotes and comments, in lower case."""
     depth = 0
     for match in _WORD.finditer(bare_code(sql)):
         if match[0] == "(":

@@ -110,7 +110,7 @@ class SourceTransaction:
         self.execute(f"SELECT set_config('application_name', {literal(name[:MAX_NAME_LENGTH])}, true)")
 
     def fetch(self, sql: str | Statement) -> list[dict[str, Any]]:
-        """Returns the rows of a small query, one dict each.
+        """Returns the rows of a small query, each as a dict.
 
         SQL that wraps a report's query must qualify every function, operator and type with ``pg_catalog``.
         """
