@@ -63,7 +63,7 @@ def check_query(definition: ReportDefinition, *, session: SourceSession) -> tupl
 
 
 def mail_warnings(definition: ReportDefinition) -> Iterator[str]:
-    """Yields a warning if the report sends e-mails but the connection for e-mail is not set."""
+    """Yields a warning if the report sends e-mails but no e-mail connection is set."""
     has_addresses = any(isinstance(recipient, str) for recipient in definition.delivery.notify.recipients)
     if has_addresses and not has_mail_connection():
         yield (

@@ -24,7 +24,7 @@ class Server:
 
     Args:
         name: appears in messages and in the names of the log and the record.
-        folder: working directory; contains log and record.
+        folder: working directory; contains the log and the record.
     """
 
     def __init__(self, name: str, folder: Path) -> None:

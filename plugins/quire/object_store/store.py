@@ -124,7 +124,7 @@ class Store(Protocol):
     def open_upload(self, key: str, *, content_type: str = BINARY) -> Upload:
         """Returns a context manager that writes a large object of any size.
 
-        The object appears when the context ends without an error, and not at all otherwise.
+        The object appears only if the context ends without an error.
         """
 
     @abstractmethod

@@ -11,7 +11,7 @@ from quire.object_store.block_checksums import BlockChecksums
 
 
 class Upload(ABC):
-    """A write-only file. The object exists when its context ends without an error, and not at all otherwise.
+    """A write-only file. The object exists only if its context ends without an error.
 
     Attributes:
         bytes: number of bytes written so far.

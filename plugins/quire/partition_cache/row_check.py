@@ -75,7 +75,7 @@ class RowCheck:
         return PartitionStatistics(earliest=earliest, latest=latest, nulls=dict(self._nulls))
 
     def ensure_rows_in_partition(self) -> None:
-        """Checks that all rows so far belong to the partition.
+        """Checks that all rows checked so far belong to the partition.
 
         Raises:
             MisplacedRowsError: rows are outside the partition or have no time.

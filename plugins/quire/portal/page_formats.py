@@ -1,4 +1,4 @@
-"""Formats ages and date ranges for the pages, and names the filters of their templates."""
+"""Formats ages and date ranges for the pages, and names their template filters."""
 
 from __future__ import annotations
 

@@ -203,7 +203,7 @@ def _notes(run: StagedRun, files: Sequence[RenderedFile]) -> tuple[str, ...]:
 def _change_warnings(definition: ReportDefinition, run: StagedRun, session: SourceSession) -> tuple[str, ...]:
     """Returns a warning that lists the partitions whose rows have changed since they were read.
 
-    All files exist by now, so an unavailable source is a warning rather than an error.
+    All files already exist, so an unavailable source is a warning rather than an error.
     """
     if not detects_changes(definition):
         return ()

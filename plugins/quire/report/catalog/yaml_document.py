@@ -142,7 +142,7 @@ def _parse(text: str, *, file: str) -> YamlDocument | list[FileProblem]:
 def _node_problems(
     node: yaml.Node, *, file: str, seen: set[int], path: tuple[str | int, ...] = ()
 ) -> Iterator[FileProblem]:
-    """Yields constructs that YAML allows and definitions do not, in a node and its descendants."""
+    """Yields constructs that YAML allows but definitions do not, in a node and its descendants."""
     if id(node) in seen:  # an alias
         return
     seen.add(id(node))
