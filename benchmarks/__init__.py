@@ -1,1 +1,1 @@
-"""Side by side with peers, in one run: what is slow or large is seen as a ratio, since machines differ."""
+"""Benchmarks that run Quire and its peers on the same machine, because only ratios compare across machines."""

@@ -30,7 +30,7 @@ class Servers:
 
 @contextmanager
 def lineitem_servers(scale: float) -> Iterator[Servers]:
-    """Starts both servers, loads lineitem of a scale factor, and stops the servers at the end."""
+    """Starts both servers, loads lineitem for a scale factor, and stops the servers at the end."""
     postgres = PostgresServer(FOLDER / "postgresql", password="bench", fast=True)  # noqa: S106 - loopback only
     s3 = S3Server(FOLDER / "s3", secret_key="bench-secret")  # noqa: S106 - loopback only
     try:

@@ -6,12 +6,12 @@ import itertools
 import re
 from datetime import date, timedelta
 
-FIRST, STOP = date(1992, 1, 1), date(1999, 1, 1)  # every ship date of TPC-H
+FIRST, STOP = date(1992, 1, 1), date(1999, 1, 1)  # all ship dates in TPC-H
 MILLION = date(1993, 1, 1), date(1994, 2, 25)  # about a million rows at scale factor 1
 
 
 def query_of(first: date, stop: date) -> str:
-    """Returns the query for lineitem's rows of a date range."""
+    """Returns the query for lineitem's rows in a date range."""
     return f"SELECT * FROM lineitem WHERE l_shipdate >= '{first}' AND l_shipdate < '{stop}'"
 
 

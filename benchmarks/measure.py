@@ -1,4 +1,4 @@
-"""Measures a command's time and memory from outside, for its complete process tree."""
+"""Measures the time and memory of a command's process tree from the outside."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Measurement:
     Args:
         seconds: wall time.
         peak_bytes: peak resident memory of the process tree.
-        own_seconds: the time that the command printed as its last line, ``seconds 1.23``, if it times its work alone.
+        own_seconds: the time that the command reported in its last line, ``seconds 1.23``, if it times only its work.
     """
 
     seconds: float
@@ -67,7 +67,7 @@ def measure(command: Sequence[str], *, environment: Mapping[str, str] | None = N
 def tree_bytes(root: int) -> int:
     """Returns the resident memory of a process and its descendants from /proc; shared pages count for each process.
 
-    Only the tree is read, not all of /proc, so that sampling does not affect the measurement.
+    Reads only this tree, not all of /proc, so that sampling does not affect the measurement.
     """
     size, pending = 0, [root]
     while pending:

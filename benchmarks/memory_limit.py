@@ -1,4 +1,4 @@
-"""A memory limit that the kernel enforces on a process and its children, by cgroups version 2 or 1 (as root)."""
+"""A memory limit that the kernel enforces on a process and its children through cgroups v2 or v1 (requires root)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ENTER = ("sh", "-c", 'echo $$ > "$1"; shift; exec "$@"', "sh")
 def memory_limit(limit_bytes: int) -> Iterator[list[str]]:
     """Yields a command prefix that limits a command's memory; the kernel kills processes that exceed it.
 
-    The page cache counts too, but the kernel drops it before it kills.
+    The page cache counts too, but the kernel drops cached pages before it kills a process.
 
     Raises:
         OSError: this process cannot create a group.

@@ -1,4 +1,4 @@
-"""Rendering: stored rows as XLSX, ours beside four peers, and beside the deflating alone."""
+"""Rendering: stored rows to XLSX, by Quire, by four peers, and by compression alone as the lower bound."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.results import OURS_NAME, Result, contend, write_results
 from benchmarks.tables import FLIGHTS_ROWS, LINEITEM_ROWS, flights, lineitem
 
 WRITERS = CLONE / "benchmarks" / "writers"
-SHEET_ROWS = 1_048_575  # rows of a single sheet below its header
+SHEET_ROWS = 1_048_575  # rows that fit below the header of one sheet
 RUNS = 3
 QUICK = 20_000  # rows
 NOTES = (
@@ -25,7 +25,7 @@ NOTES = (
 
 
 def measure_render(*, quick: bool) -> None:
-    """Measures every writer on lineitem and flights; on fewer rows if it needs much memory or writes one sheet only."""
+    """Measures every writer on lineitem and flights, with fewer rows if it uses much memory or writes one sheet."""
     results: list[Result] = []
     for table, rows in ((lineitem(FOLDER, PEERS), LINEITEM_ROWS), (flights(FOLDER), FLIGHTS_ROWS)):
         every = min(rows, 2 * QUICK) if quick else rows
@@ -38,7 +38,7 @@ def measure_render(*, quick: bool) -> None:
         )
         jobs = [(name, script, rows, runs, PEERS) for name, script, rows, runs in peers]
         jobs += [(OURS_NAME, "ours", rows, RUNS, OURS) for rows in sorted({few, sheet, every})]
-        # Last, because it compresses the workbook that ours has just written.
+        # Runs last, because it compresses the workbook that Quire has just written.
         jobs.append(("ISA-L alone, same XML", "deflate_only", every, RUNS, OURS))
         for name, script, rows, runs, python in jobs:
             out = FOLDER / f"{script}.xlsx"

@@ -1,4 +1,4 @@
-"""Benchmark results: one line per contender on the terminal, a table and JSON for all of them."""
+"""Benchmark results: one terminal line per contender, and a table and JSON for all contenders."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Table = Callable[[Sequence["Result"]], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The median of several runs of one contender on one table.
+    """The median of one contender's runs on one table.
 
     Args:
         table: the data.
         contender: name of the contender; ``quire`` is ours.
         rows: number of rows read.
         runs: number of runs.
-        seconds: wall time of the work if the contender reports it, otherwise of the process.
+        seconds: wall time of the work if the contender reports it, otherwise wall time of the process.
         process_seconds: wall time of the process, including Python's start and imports.
         peak_bytes: peak resident memory of the process tree.
         out_bytes: bytes written.
@@ -68,9 +68,9 @@ def contend(
         contender: name of the contender.
         rows: number of rows it reads.
         runs: number of runs.
-        out: the file it writes; ``name1.suffix`` and so on count too, for contenders that write several files.
-        environment: variables in addition to ours.
-        has_memory: whether its memory is meaningful, which it is not if the measured work is a part of the process.
+        out: the file it writes; ``name1.suffix`` and so on count too, because some contenders write several files.
+        environment: environment variables to set in addition to the benchmarks' own.
+        has_memory: whether its memory is meaningful; it is not if the process does more than the measured work.
     """
     measured = []
     for _ in range(runs):
@@ -90,7 +90,7 @@ def contend_in_turn(
         table: the data.
         rows: number of rows each reads.
         runs: number of rounds.
-        environment: variables in addition to ours.
+        environment: environment variables to set in addition to the benchmarks' own.
     """
     measured: dict[str, list[Measurement]] = {name: [] for name in commands}
     for _ in range(runs):
@@ -133,7 +133,7 @@ def _median_result(
 
 
 def _written_files(out: Path | None) -> list[Path]:
-    """Returns the files that a contender has written: the named one, and those with a number after the name."""
+    """Returns the files that a contender has written: the named file, and files with a number after the name."""
     if out is None:
         return []
     return [
@@ -142,7 +142,7 @@ def _written_files(out: Path | None) -> list[Path]:
 
 
 def ratio_table(results: Sequence[Result]) -> str:
-    """Returns all results as a Markdown table, with Quire's speed divided by the contender's."""
+    """Returns all results as a Markdown table, with the ratio of Quire's speed to each contender's."""
     lines = [
         "| table | contender | rows | runs | seconds | process | rows/s | Quire / contender | peak MB | MB written |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -172,9 +172,9 @@ def write_results(
 
     Args:
         name: stem of the file names.
-        results: in the order of the table.
+        results: in table order.
         title: heading of the table and the picture.
-        quick: whether to write to a separate folder, because committed results are measured in full.
+        quick: whether to write to a separate folder, because committed results come from full measurements.
         notes: sentences that a reader needs to interpret the results.
         tabulate: formats the table; ``ratio_table`` by default.
     """
@@ -195,12 +195,12 @@ def write_results(
 
 
 def _format_figure(figure: float, form: str) -> str:
-    """Returns a formatted figure; an empty text for zero."""
+    """Returns the formatted number, or an empty string for zero."""
     return form.format(figure) if figure else ""
 
 
 def _ours(results: Sequence[Result], other: Result) -> Result:
-    """Returns our run on the same table: with the same number of rows, otherwise the largest."""
+    """Returns Quire's run on the same table: the one with the same number of rows, otherwise the largest."""
     mine = [result for result in results if result.contender == OURS_NAME and result.table == other.table]
     same = [result for result in mine if result.rows == other.rows]
     return (same or sorted(mine, key=lambda result: -result.rows))[0]

@@ -1,4 +1,4 @@
-"""Scale: ``quire run`` over 1, 6 and 60 million rows, in one GiB enforced by the kernel."""
+"""Scale: ``quire run`` over 1, 6 and 60 million rows, with a 1 GiB limit that the kernel enforces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cached partitions: a summary over seven years from partial summaries, against reading all rows again."""
+"""Cached partitions: a summary over seven years from partial summaries, compared with rereading all rows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NOTES = (
 
 
 def measure_stored(*, quick: bool) -> None:
-    """Measures lineitem of scale factor 10 by month, or a hundredth of it if ``quick``."""
+    """Measures lineitem at scale factor 10 by month, or a hundredth of it if ``quick``."""
     with lineitem_servers(0.1 if quick else 10) as servers:
         rows = count_rows(servers.url, query_of(FIRST, STOP))
         empty_bucket(servers)

@@ -14,7 +14,7 @@ FLIGHTS_ROWS = 336_776
 
 
 def lineitem(folder: Path, python: Path) -> Path:
-    """Returns lineitem of scale factor 1; generates it if missing, with the tool next to ``python``."""
+    """Returns lineitem at scale factor 1; generates it if missing, with the tool installed next to ``python``."""
     path = folder / "lineitem.parquet"
     if not path.exists():
         tool = python.with_name("tpchgen-cli")

@@ -1,4 +1,4 @@
-"""The cost of change tracking for writers: pgbench and COPY on a tracked and on an untracked table."""
+"""The cost of change tracking for writers: pgbench and COPY on a tracked and an untracked table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ INSERT INTO sales (at, amount, note)
 SELECT timestamptz '2026-01-01' + n * interval '1 second', n / 100.0, md5(n::text) FROM generate_series(1, 100000) n;
 ANALYZE sales
 """
-# All clients write to the hours of one day.
+# All clients write to the same day's hours.
 INSERT = (
     "INSERT INTO sales (at, amount, note) VALUES (timestamptz '2026-02-01' + random() * interval '1 day', 1.5, 'x');\n"
 )
@@ -48,7 +48,7 @@ NOTES = (
 
 
 def measure_tracking(*, quick: bool) -> None:
-    """Measures single-row inserts and updates, and a COPY of a million rows, tracked and untracked."""
+    """Measures single-row inserts and updates and a COPY of a million rows, tracked and untracked."""
     seconds = 5 if quick else 30
     server = PostgresServer(FOLDER / "postgresql-durable", password="bench")  # noqa: S106 - loopback only
     try:
@@ -66,7 +66,7 @@ def _results(url: str, seconds: int) -> list[Result]:
         for tracked in (False, True):
             with _table(url, tracked=tracked):
                 for name, script in (("inserts", INSERT), ("updates", UPDATE)):
-                    with _no_waits(url, rows=name == "updates"):  # two updates can meet in one row
+                    with _no_waits(url, rows=name == "updates"):  # two updates can hit the same row
                         rate = _pgbench(url, script, seconds)
                     measured.setdefault((name, tracked), []).append((round(rate * seconds), seconds))
                 started = time.perf_counter()
@@ -110,7 +110,7 @@ def _table(url: str, *, tracked: bool) -> Iterator[None]:
 
 @contextmanager
 def _no_waits(url: str, *, rows: bool) -> Iterator[None]:
-    """Samples the sessions and raises if one waited for another; with ``rows``, waits for a row are allowed."""
+    """Samples the sessions and raises if one waited for another; ``rows`` allows waits for a row."""
     finished, waits = threading.Event(), list[str]()
 
     def watch() -> None:

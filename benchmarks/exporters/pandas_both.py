@@ -1,4 +1,4 @@
-"""pandas' read_sql and to_excel, as in most tutorials: ``pandas_both.py SQL URL OUT.xlsx``."""
+"""pandas' read_sql and to_excel, used as in most tutorials: ``pandas_both.py SQL URL OUT.xlsx``."""
 
 from __future__ import annotations
 

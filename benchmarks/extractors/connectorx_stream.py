@@ -1,4 +1,4 @@
-"""ConnectorX's stream of Arrow batches, which are discarded: ``connectorx_stream.py SQL URL``."""
+"""ConnectorX's stream of Arrow batches, discarded: ``connectorx_stream.py SQL URL``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DuckDB's postgres extension to Parquet in files or S3: ``duckdb_postgres.py SQL URL PREFIX TASKS``.
+"""DuckDB's postgres extension, writing Parquet to files or S3: ``duckdb_postgres.py SQL URL PREFIX TASKS``.
 
 An S3 PREFIX is ``s3://bucket/…`` in the store of AIRFLOW_CONN_QUIRE_STORE.
 """

@@ -1,4 +1,4 @@
-"""psycopg's server-side cursor, each row a tuple that is discarded: ``named_cursor.py SQL URL``."""
+"""psycopg's server-side cursor, with rows read as tuples and discarded: ``named_cursor.py SQL URL``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The lower bound: ISA-L compressing the XML of our workbook: ``deflate_only.py TABLE.parquet OUT.xlsx ROWS``.
+"""The lower bound: ISA-L compresses the XML of Quire's workbook: ``deflate_only.py TABLE.parquet OUT.xlsx ROWS``.
 
-Prints the seconds of compression alone, without reading the workbook.
+Prints the duration of the compression alone, without reading the workbook.
 """
 
 from __future__ import annotations

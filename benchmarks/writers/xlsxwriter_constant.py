@@ -1,4 +1,4 @@
-"""XlsxWriter in constant_memory: ``xlsxwriter_constant.py TABLE.parquet OUT.xlsx ROWS``."""
+"""XlsxWriter with constant_memory: ``xlsxwriter_constant.py TABLE.parquet OUT.xlsx ROWS``."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 -- Revokes the rights that PostgreSQL grants to PUBLIC (every role) by default. Optional: Quire works without it. Run it as
--- the owner of a database that no other application uses, or first grant other applications what they would lose:
+-- the owner of a database that no other application uses, or first grant other applications the rights they would lose:
 --
 --     psql -d shop -f include/sql/quire/harden_database.sql
 --
@@ -7,7 +7,7 @@
 --
 -- CONNECT       Roles without a grant of their own can no longer connect: applications, monitoring, backups.
 --               To restore: GRANT CONNECT ON DATABASE shop TO backend;
--- TEMPORARY     They can no longer create temporary tables, which can fill the disk.
+-- TEMPORARY     These roles can no longer create temporary tables, which can fill the disk.
 --               To restore: GRANT TEMPORARY ON DATABASE shop TO backend;
 -- large objects Roles that store them can no longer create new ones. Only a superuser can change this right; for other
 --               roles, the statement is a warning. To restore: GRANT EXECUTE ON FUNCTION lo_creat(integer) TO backend;

@@ -1,4 +1,4 @@
--- Creates quire_reader, the role that Quire reads with, and grants it what it needs. It revokes nothing: no other role
+-- Creates quire_reader, the role that Quire reads with, and grants it the rights it needs. It revokes nothing: no other role
 -- gains or loses a right. Run it with psql as the owner of the database, who must be able to create roles. It can be
 -- repeated:
 --
