@@ -171,7 +171,7 @@ def _definition_error(report: str, caller: Caller, error: DefinitionError) -> HT
 
 
 def _ensure_authorized(report: str, caller: Caller, method: Any, entity: DagAccessEntity | None) -> None:
-    permissions = {("GET", None), (method, entity)}  # a single check where only GET is needed
+    permissions = {("GET", None), (method, entity)}  # a single check if only GET is needed
     if not all(is_authorized(caller, report, *permission) for permission in permissions):
         raise HTTPException(status.HTTP_403_FORBIDDEN, f"You don't have permission to do this with report {report}.")
 
