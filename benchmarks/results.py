@@ -83,7 +83,7 @@ def contend(
 def contend_in_turn(
     commands: Mapping[str, Sequence[str | Path]], *, table: str, rows: int, runs: int, environment: Mapping[str, str]
 ) -> list[Result]:
-    """Runs contenders in turn for several rounds, because a machine's speed changes from minute to minute.
+    """Runs contenders alternately for several rounds, because a machine's speed changes from minute to minute.
 
     Args:
         commands: the commands to run, by contender.

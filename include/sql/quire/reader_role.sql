@@ -11,7 +11,7 @@
 -- without a schema therefore never refers to another schema, not even to one named quire_reader that somebody else
 -- creates. Running the script again adds schemas to the search_path and removes only those that were dropped. A role that
 -- creates a schema and grants it to quire_reader does not put it on the search_path. After a change of the search_path, the
--- report's partitions are read again.
+-- report's partitions are reread.
 --
 -- The role cannot write because it has no right to write. Read-only transactions and timeouts are settings that every
 -- session can change. It also has the rights that PostgreSQL grants to every role (PUBLIC); harden_database.sql revokes
