@@ -243,7 +243,10 @@ def test_verify_of_an_invalid_manifest_fails_with_one_line(quire_environment: di
     bucket.put(f"reports/flights/{'1' * 32}/manifest.json", b"{}")
     status, line = error_line(quire_environment, "verify", "1" * 32)
     assert status == 1
-    assert "manifest.json is of another version of Quire: it is not a valid Manifest: report: Field required" in line
+    assert (
+        "manifest.json was written by another version of Quire: it is not a valid Manifest: report: Field required"
+        in line
+    )
 
 
 def test_command_without_arguments_prints_help() -> None:

@@ -265,7 +265,7 @@ def test_damaged_record_of_one_report_does_not_block_the_others(
     bucket.put("reports/aaa/run/manifest.json", b"{}")
     with pytest.raises(
         IntegrityError,
-        match=r"aaa/run/manifest\.json is of another version of Quire: it is not a valid Manifest",
+        match=r"aaa/run/manifest\.json was written by another version of Quire: it is not a valid Manifest",
     ):
         collect(definition, bucket, after=31 * DAY)
     assert not [key for key in keys(bucket) if key.startswith("reports/events/")]

@@ -230,7 +230,7 @@ def test_total_of_numbers_written_as_text_is_a_value_with_a_note() -> None:
     assert (formula, value) == (str(10**15 + 1), str(10**15 + 1))
     assert outcome.notes == (
         "V: 1 number is written as text because Excel cannot represent it exactly; "
-        "the total is exact but does not follow the filter.",
+        "the total is exact but does not change when you filter.",
     )
     formula, value, _ = totals(pa.string(), ["1.5", "NaN"], "max", numeric_text=True)
     assert (formula, value) == (1.5, 1.5)

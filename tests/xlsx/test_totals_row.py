@@ -76,7 +76,7 @@ def test_extreme_representable_among_unrepresentable_dates_stays_a_date(
     assert not isinstance(cached, str)
     assert outcome.notes == (
         "V: 1 value is written as text because Excel cannot represent it; the total is exact "
-        "but does not follow the filter.",
+        "but does not change when you filter.",
     )
 
 
@@ -199,15 +199,15 @@ def test_exact_total_beyond_15_digits_is_text_with_a_note(values: pa.Array, tota
     assert written == cached == total
     assert outcome.notes == (
         "V: the sum is written as text because Excel's numbers have at most 15 digits; it is exact "
-        "but does not follow the filter.",
+        "but does not change when you filter.",
     )
 
 
 @pytest.mark.parametrize(
     ("values", "function", "note"),
     [
-        (pa.array([True, False, True]), "sum", "V: the total does not follow the filter."),
-        (pa.array([1e308, 1e308]), "sum", "V: the total does not follow the filter."),
+        (pa.array([True, False, True]), "sum", "V: the total does not change when you filter."),
+        (pa.array([1e308, 1e308]), "sum", "V: the total does not change when you filter."),
         (
             pa.array([10**17 + 1] * 2),
             "mean",

@@ -144,7 +144,7 @@ def _parse(body: bytes, kind: type[Record], key: str) -> Record:
         return from_json(kind, value, source="it")
     except IntegrityError as error:
         error_type = UnverifiedRecordError if checksum is None else IntegrityError
-        raise error_type(f"{key} is of another version of Quire: {error.message}") from error
+        raise error_type(f"{key} was written by another version of Quire: {error.message}") from error
 
 
 def _validate_fields(value: Any, kind: Any) -> None:

@@ -89,12 +89,12 @@ class Totals:
             elif total.is_too_long:
                 yield (
                     f"{total.title}: the {total.function} is written as text because Excel's numbers have at most "
-                    f"{MAX_DIGITS} digits; it is exact but does not follow the filter."
+                    f"{MAX_DIGITS} digits; it is exact but does not change when you filter."
                 )
             elif total.is_fixed_value and not self._has_previous_files:
-                yield f"{total.title}: the total does not follow the filter."
+                yield f"{total.title}: the total does not change when you filter."
         if totals and self._has_previous_files:
-            yield "The totals cover all rows of this file and the preceding files and do not follow the filter."
+            yield "The totals cover all rows of this file and the preceding files and do not change when you filter."
 
 
 class _Total:
@@ -118,7 +118,7 @@ class _Total:
     def value_note(self) -> str:
         """A clause on a total that is written as a value instead of a formula."""
         exact = "" if self.function == "mean" else "is exact but "
-        return f"the total {exact}does not follow the filter"
+        return f"the total {exact}does not change when you filter"
 
     @property
     def is_too_long(self) -> bool:
