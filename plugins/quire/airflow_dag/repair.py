@@ -12,7 +12,7 @@ from quire.postgres import SourceSession
 from quire.report.definition import ReportDefinition
 from quire.run_records.manifest import PublishedRun
 from quire.run_records.stage_records import RenderedFile, StagedRun, StagedSummary, TaskUsage
-from quire.stages.publish import publish_run
+from quire.stages.publish import delete_unlisted, publish_run
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +52,5 @@ def publish_or_repeat(
     except DamagedObjectError as error:
         logger.warning("%s; running all stages again", error)
     published = run_report(definition, run.plan.request, session=session, store=store).published
-    own = {file.key for file in files} | {summary.object_key for summary in summaries}
-    manifest = published.manifest
-    listed = {file.key for file in manifest.files} | {summary.object_key for summary in manifest.summaries}
-    store.delete(own - listed)
+    delete_unlisted(published.manifest, summaries, files, store=store)
     return published

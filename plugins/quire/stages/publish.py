@@ -138,10 +138,17 @@ def _adopt(
     winner: Manifest, summaries: Sequence[StagedSummary], files: Sequence[RenderedFile], *, store: Store
 ) -> PublishedRun:
     """Adopts the run that was published first, and deletes this run's objects that the manifest does not list."""
-    listed = {file.key for file in winner.files} | {summary.object_key for summary in winner.summaries}
+    delete_unlisted(winner, summaries, files, store=store)
+    return PublishedRun(manifest=winner, already_published=True)
+
+
+def delete_unlisted(
+    manifest: Manifest, summaries: Sequence[StagedSummary], files: Sequence[RenderedFile], *, store: Store
+) -> None:
+    """Deletes the objects of summaries and files that a manifest does not list."""
+    listed = {file.key for file in manifest.files} | {summary.object_key for summary in manifest.summaries}
     own = [*(file.key for file in files), *(summary.object_key for summary in summaries)]
     store.delete(key for key in own if key not in listed)
-    return PublishedRun(manifest=winner, already_published=True)
 
 
 def _write_summary_workbook(
