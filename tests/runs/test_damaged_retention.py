@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from quire.errors import IntegrityError
@@ -14,22 +13,10 @@ from quire.report.definition import ReportDefinition
 from quire.run_records.manifest import manifest_key
 from quire.runs.verify import verify_run
 
-from tests.events import events_report, fill_events
 from tests.integration.test_damage import flip_digit
 from tests.runs.test_retention import DAY, change, collect, keys, places, publish, supersede
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def database(fresh_database: str) -> str:
-    fill_events(fresh_database)
-    return fresh_database
-
-
-@pytest.fixture
-def definition(tmp_path: Path) -> ReportDefinition:
-    return events_report(tmp_path, source={"freshness": {"probe": "amount"}}, delivery={"keep": "30d"})
 
 
 def test_damaged_partition_record_is_deleted_and_the_rest_collected(

@@ -17,20 +17,9 @@ from quire.report.definition import ReportDefinition
 from quire.run_records.manifest import Manifest, manifest_key
 from quire.runs.verify import verify_run
 
-from tests.events import events_report, fill_events, request_of, session_of
+from tests.events import request_of, session_of
 from tests.postgres.tracking.tables import tracked_report
 from tests.runs.test_retention import DAY, collect, keys, places, publish, supersede
-
-
-@pytest.fixture
-def database(fresh_database: str) -> str:
-    fill_events(fresh_database)
-    return fresh_database
-
-
-@pytest.fixture
-def definition(tmp_path: Path) -> ReportDefinition:
-    return events_report(tmp_path, source={"freshness": {"probe": "amount"}}, delivery={"keep": "30d"})
 
 
 def run(definition: ReportDefinition, url: str, store: S3Store, **changes: Any) -> Manifest:
@@ -106,5 +95,5 @@ def test_partition_record_of_another_version_is_reported_once(
     before = keys(bucket)
     with caplog.at_level(logging.WARNING), pytest.raises(IntegrityError, match="another version"):
         collect(definition, bucket, after=2 * DAY)
-    assert caplog.text.count(f"{record} is of another version") == 1
+    assert caplog.text.count(f"{record} was written by another version") == 1
     assert keys(bucket) == before

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -23,20 +22,9 @@ from quire.runs.retention import CollectionResult, collect_garbage
 from quire.runs.verify import verify_run
 from quire.settings import StoreSettings
 
-from tests.events import events_report, fill_events, request_of, session_of
+from tests.events import request_of, session_of
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def database(fresh_database: str) -> str:
-    fill_events(fresh_database)
-    return fresh_database
-
-
-@pytest.fixture
-def definition(tmp_path: Path) -> ReportDefinition:
-    return events_report(tmp_path, source={"freshness": {"probe": "amount"}}, delivery={"keep": "30d"})
 
 
 def publish(definition: ReportDefinition, url: str, store: S3Store, end: str = "2013-03-31") -> Manifest:
