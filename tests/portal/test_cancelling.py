@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import Request
+from fastapi import HTTPException, Request
 from quire.errors import SettingsError
 from quire.object_store.s3_store import S3Store
 from quire.portal import api
@@ -56,6 +56,27 @@ def test_cancel_releases_the_lease_of_an_active_run_only(
     leases = {entry.key for entry in bucket.list("leases/")}
     assert len(leases) == held
     assert lease_key("events", "events:ask__2") in leases
+
+
+@pytest.mark.parametrize(("failures", "status"), [(2, 303), (3, 503)])
+def test_cancel_is_repeated_when_airflow_loses_a_deadlock(
+    tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch, failures: int, status: int
+) -> None:
+    events_report(tmp_path)
+    monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
+    portal = open_portal(monkeypatch, lambda: bucket)
+    monkeypatch.setattr(api, "open_store", lambda: bucket)
+    left = [HTTPException(500, "deadlock detected")] * failures
+
+    @portal.host.patch("/api/v2/dags/events/dagRuns/ask__1")
+    def lose_deadlock() -> dict[str, Any]:
+        if left:
+            raise left.pop()
+        return airflow_run(1, state="failed")
+
+    serve_run(portal, "running")
+    response = portal.post("/reports/events/runs/ask__1/cancel", follow_redirects=False)
+    assert (response.status_code, left) == (status, [])
 
 
 def test_cancel_without_a_configured_store_succeeds(

@@ -211,8 +211,8 @@ def test_exact_total_beyond_15_digits_is_text_with_a_note(values: pa.Array, tota
         (
             pa.array([10**17 + 1] * 2),
             "mean",
-            "V: 2 numbers are written as text because Excel cannot represent them exactly; the total does not follow "
-            "the filter.",
+            "V: 2 numbers are written as text because Excel cannot represent them exactly; the total does not "
+            "change when you filter.",
         ),
     ],
 )

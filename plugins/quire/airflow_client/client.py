@@ -12,6 +12,7 @@ from quire.airflow_client.transports import Transport
 
 PAGE_SIZE = 100  # Airflow silently reduces a larger limit to this
 MAX_PAGES = 100  # per collection that is read completely
+FAIL_ATTEMPTS = 3
 NEWEST_FIRST = ("-run_after", "-id")
 RESERVED_RUN_IDS = (".", "..", "~")  # URL normalization removes the first two; to Airflow, the third means every run
 
@@ -112,7 +113,14 @@ class AirflowApi:
     async def fail(self, dag_id: str, run_id: str, *, note: str | None = None) -> None:
         """Stops a run and its tasks, and marks the run as failed."""
         body = {"state": "failed", **({"note": note} if note else {})}
-        await self._call("PATCH", _run_path(dag_id, run_id), json=body)
+        for attempt in range(FAIL_ATTEMPTS):
+            try:
+                await self._call("PATCH", _run_path(dag_id, run_id), json=body)
+                return
+            except RefusedError as error:
+                # The scheduler locks the same rows in another order. PostgreSQL ends one of two deadlocked transactions.
+                if error.status < httpx.codes.INTERNAL_SERVER_ERROR or attempt == FAIL_ATTEMPTS - 1:
+                    raise
 
     async def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Returns every task instance of a run."""

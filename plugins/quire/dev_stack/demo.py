@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,11 @@ def _stopped_on_interrupt(client: httpx.Client, run_id: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        with suppress(StackError), uninterrupted():
-            fail_run(client, REPORT, run_id)
+        with uninterrupted():
+            try:
+                fail_run(client, REPORT, run_id)
+            except StackError as error:
+                print(f"quire: {error}; the run continues", file=sys.stderr)
         raise
 
 
