@@ -118,7 +118,7 @@ class AirflowApi:
                 await self._call("PATCH", _run_path(dag_id, run_id), json=body)
                 return
             except RefusedError as error:
-                # The scheduler locks the same rows in another order. PostgreSQL ends one of two deadlocked transactions.
+                # The scheduler locks the same rows in another order. PostgreSQL aborts one of the two transactions.
                 if error.status < httpx.codes.INTERNAL_SERVER_ERROR or attempt == FAIL_ATTEMPTS - 1:
                     raise
 
