@@ -135,7 +135,7 @@ def test_invalid_input_fails_with_one_line_and_status_2(
         ("AIRFLOW_CONN_QUIRE_SOURCE", "mysql://u:s3cr3t@127.0.0.1/x", 2, "has the scheme 'mysql'"),
         ("AIRFLOW_CONN_QUIRE_SOURCE", "", 2, "is not a URI"),
         ("AIRFLOW_CONN_QUIRE_STORE", "aws://k:s3cr3t@/?endpoint_url=http%3A%2F%2F127.0.0.1%3A9", 1, "does not respond"),
-        ("QUIRE_BUCKET", "there-is-none", 1, "bucket there-is-none: there is no such bucket"),
+        ("QUIRE_BUCKET", "there-is-none", 1, "bucket there-is-none: the bucket does not exist"),
     ],
 )
 def test_run_without_usable_database_or_bucket_fails_with_one_line(
@@ -177,7 +177,7 @@ def test_check_of_a_missing_bucket_fails(quire_environment: dict[str, str]) -> N
     )
     assert status == 1
     assert line == (
-        "quire: bucket there-is-none: there is no such bucket: create it, or set QUIRE_BUCKET to one that exists"
+        "quire: bucket there-is-none: the bucket does not exist: create it, or set QUIRE_BUCKET to an existing bucket"
     )
 
 

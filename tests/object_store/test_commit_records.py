@@ -122,7 +122,7 @@ def test_reads_of_objects_over_the_limit_leave_no_connection_open(bucket: S3Stor
 
 
 def test_record_over_the_size_limit_is_not_written(bucket: S3Store) -> None:
-    with pytest.raises(IntegrityError, match="more than a record may"):
+    with pytest.raises(IntegrityError, match="more than the limit of"):
         bucket.put_json_once("large.json", "x" * MAX_RECORD_BYTES)
     assert bucket.size("large.json") is None
 

@@ -72,7 +72,7 @@ def test_unavailable_store_is_a_transient_error(bucket: S3Store) -> None:
 
 
 def test_missing_bucket_is_rejected(bucket: S3Store) -> None:
-    with pytest.raises(StoreRefusedError, match="there is no such bucket"):
+    with pytest.raises(StoreRefusedError, match="the bucket does not exist"):
         S3Store(replace(bucket.settings, bucket="there-is-none")).check()
 
 

@@ -236,7 +236,7 @@ def test_deleted_rows_are_extracted_again(tmp_path: Path, database: str, bucket:
 
 def test_missing_bucket_raises_an_error(tmp_path: Path, database: str, bucket: S3Store) -> None:
     missing = S3Store(replace(bucket.settings, bucket="there-is-none"))
-    with pytest.raises(StoreRefusedError, match="no such bucket"):
+    with pytest.raises(StoreRefusedError, match="the bucket does not exist"):
         Extraction.of(tmp_path, database, missing).run()
 
 

@@ -200,7 +200,7 @@ def commit_once(
         if winner is not None:
             store.delete(objects)
             return winner
-    raise IntegrityError(f"{key} was written and deleted by other processes: run it again")
+    raise IntegrityError(f"{key} was written and deleted by other processes: run the report again")
 
 
 def map_concurrently(

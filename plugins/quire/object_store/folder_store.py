@@ -88,7 +88,7 @@ class FolderStore(Store):
             except ABSENT as error:
                 raise NoSuchKeyError.of(key) from error
         if len(data) != size:
-            raise DamagedObjectError(f"{key} ends {size - len(data)} bytes too early: run it again")
+            raise DamagedObjectError(f"{key} is {size - len(data)} bytes too short: run the report again")
         return data
 
     def stream(self, key: str) -> Generator[bytes]:

@@ -76,7 +76,7 @@ class MemoryStore(Store):
         """Returns ``size`` bytes from offset ``start``."""
         data = self._existing(key).body[start : start + size]
         if len(data) != size:
-            raise DamagedObjectError(f"{key} ends {size - len(data)} bytes too early: run it again")
+            raise DamagedObjectError(f"{key} is {size - len(data)} bytes too short: run the report again")
         return data
 
     def stream(self, key: str) -> Generator[bytes]:

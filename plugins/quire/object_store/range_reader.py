@@ -1,4 +1,4 @@
-"""Reads a stored object as a seekable file, by ranges (PyArrow's Parquet reader needs one)."""
+"""Exposes a stored object as a seekable file that reads byte ranges, as PyArrow's Parquet reader requires."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class RangeReader(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Returns the position in bytes."""
+        """Returns the current position in bytes."""
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Sets the position; sends no request."""
+        """Sets the position without sending a request."""
         origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         self._position = origin + offset
         return self._position
 
     def read(self, size: int | None = -1) -> bytes:
-        """Returns up to ``size`` bytes from the position, or all remaining bytes for -1."""
+        """Returns up to ``size`` bytes from the current position, or all remaining bytes if ``size`` is -1."""
         remaining = max(self._size - self._position, 0)
         count = remaining if size is None or size < 0 else min(size, remaining)
         data = self._read_range(self._position, count) if count else b""
@@ -50,8 +50,8 @@ class RangeReader(io.RawIOBase):
 class VerifiedRanges:
     """Reads ranges of one object and verifies every block that they touch.
 
-    Reads a mismatched block again, because the connection may have damaged it. A block that never matches is
-    damaged in the store. Keeps the last block, because the next range often starts in it.
+    Rereads a block that does not match its checksum, because the connection may have corrupted it. A block that never
+    matches is damaged in the store. Keeps the last block in memory, because the next range often starts in it.
 
     Args:
         key: the object's key, for errors.
@@ -72,7 +72,7 @@ class VerifiedRanges:
         """Returns verified bytes.
 
         Raises:
-            DamagedObjectError: the object is missing or shorter, or its bytes do not match.
+            DamagedObjectError: the object is missing or too short, or a block does not match its checksum.
         """
         first, end = start // BLOCK_BYTES, min(-(-(start + size) // BLOCK_BYTES) * BLOCK_BYTES, self._size)
         cached = self._last[1] if self._last[0] == first else b""

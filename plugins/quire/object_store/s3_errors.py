@@ -1,4 +1,4 @@
-"""Translates botocore's errors to Quire's."""
+"""Translates botocore's errors into Quire's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from quire.object_store.store import NoSuchKeyError
 _BUSY = {
     "SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted",
     "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests",
-    "ExpiredToken",  # of a role: boto3 refreshes it before the next attempt
+    "ExpiredToken",  # a role's token: boto3 refreshes it before the next attempt
     "RequestTimeTooSkewed", "BadDigest", "IncompleteBody",  # a wrong clock, or a request damaged in transit
 }  # fmt: skip
 _BUSY_STATUS = (408, 429)
@@ -51,11 +51,11 @@ def translate_s3_errors(what: str) -> Iterator[None]:
         IncompleteReadError,
         NoConnectionError,
     ) as error:  # connection refused, timed out or lost
-        raise StoreUnavailableError(f"the object store does not respond for {what}: {error}") from error
+        raise StoreUnavailableError(f"the object store did not respond to the request for {what}: {error}") from error
     except (CredentialRetrievalError, MetadataRetrievalError) as error:  # the credential provider of a role is busy
         raise StoreUnavailableError(f"no credentials are available for {what}: {error}") from error
     except (BotoCoreError, ValueError) as error:
-        raise StoreRefusedError(f"the object store cannot be used for {what}: {error}") from error
+        raise StoreRefusedError(f"the request for {what} could not be sent to the object store: {error}") from error
 
 
 def _translate_response(error: ClientError, what: str) -> ReportError:
@@ -66,11 +66,13 @@ def _translate_response(error: ClientError, what: str) -> ReportError:
     if status == 409 and code in ("ConditionalRequestConflict", "OperationAborted"):
         return ConflictError(f"{what} is being written by another process")
     if code in _BUSY or status in _BUSY_STATUS or status >= 500:
-        return StoreUnavailableError(f"the object store failed for {what}: {code or status}")
+        return StoreUnavailableError(f"the object store could not process the request for {what}: {code or status}")
     if code == "NoSuchUpload":
         return NoSuchUploadError(f"the upload of {what} was aborted by another process: try again")
     if code == "NoSuchBucket" or (status == 404 and what.startswith("bucket ")):
-        return StoreRefusedError(f"{what}: there is no such bucket: create it, or set QUIRE_BUCKET to one that exists")
+        return StoreRefusedError(
+            f"{what}: the bucket does not exist: create it, or set QUIRE_BUCKET to an existing bucket"
+        )
     if code in ("NoSuchKey", "404"):
         return NoSuchKeyError.of(what)
     return StoreRefusedError(

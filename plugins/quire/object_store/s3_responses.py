@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """The bytes of an object and their ETag."""
+    """An object's bytes and its ETag."""
 
     data: bytes
     etag: str
@@ -27,18 +27,18 @@ class Body:
 def read_body(request: Callable[[], GetObjectOutputTypeDef], key: str, *, max_bytes: int) -> Body:
     """Returns the body of a response; sends the request up to ``READ_ATTEMPTS`` times.
 
-    boto3 repeats a request until the headers of a response arrive, and never after that. A request that fails before
-    its headers arrive has used all its attempts, so it is not repeated here.
+    boto3 retries a request only until the response headers arrive. If a request fails before that, boto3 has used all
+    of its attempts, so this function does not send it again.
 
     Args:
         request: sends the request.
         key: the object's key, for errors.
-        max_bytes: the maximum size of the body. A larger body is not read, except for one byte if the response does
-            not declare its length. If the declared length exceeds the limit, the request is repeated, because the
-            connection may have damaged the header.
+        max_bytes: the maximum size of the body. If the declared length exceeds it, the request is repeated, because the
+            connection may have corrupted the header. If no length is declared, at most ``max_bytes`` + 1 bytes are
+            read.
 
     Raises:
-        IntegrityError: the body is larger.
+        IntegrityError: the body is larger than ``max_bytes``.
         StoreUnavailableError: the request failed, or every response was truncated.
     """
     for attempt in range(1, READ_ATTEMPTS + 1):
@@ -57,7 +57,7 @@ def read_body(request: Callable[[], GetObjectOutputTypeDef], key: str, *, max_by
 
 
 def _read_bounded(response: GetObjectOutputTypeDef, key: str, max_bytes: int) -> bytes:
-    """Returns the bytes of a body, or closes the connection if the body is too large."""
+    """Returns the bytes of a body; if it is too large, closes the connection and raises an IntegrityError."""
     size = response.get("ContentLength")
     if size is None:  # chunked transfer encoding
         data = response["Body"].read(max_bytes + 1)
@@ -72,7 +72,7 @@ def _read_bounded(response: GetObjectOutputTypeDef, key: str, max_bytes: int) ->
 def read_headers(request: Callable[[], HeadObjectOutputTypeDef], key: str) -> HeadObjectOutputTypeDef:
     """Returns the headers of an object; sends the request up to ``READ_ATTEMPTS`` times.
 
-    Python's HTTP client accepts truncated headers. This function detects them by a missing header or a value that
+    Python's HTTP client accepts truncated headers. This function detects them because a header is missing or its value
     cannot be parsed.
 
     Args:

@@ -1,4 +1,4 @@
-"""A bucket of an S3 API, through boto3."""
+"""An object store in an S3 bucket, accessed through boto3."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ if TYPE_CHECKING:
 
 MAX_LINK_LIFETIME = timedelta(days=7)  # SigV4's limit; other signatures and some servers accept any lifetime
 CONFLICT_ATTEMPTS = 5
-MAX_RETRIES = 7  # boto3 waits up to 50 ms before the first retry and doubles it each time: about 3 s in total
+MAX_RETRIES = 7  # boto3 waits up to 50 ms before the first retry and up to twice as long each time: about 3 s in total
 
 
 def _response_time(response: ResponseMetadataTypeDef) -> datetime:
-    """Returns the time of a response by the store's clock, to the second."""
+    """Returns when the store sent a response, by its own clock, to the second."""
     date = response["HTTPHeaders"].get("date")
     return parsedate_to_datetime(date) if date else datetime.now(UTC)
 
 
 class S3Store(Store):
-    """A bucket. Uploads are multipart, commit-once writes use ``If-None-Match: *``, links are presigned URLs.
+    """A bucket with multipart uploads, write-once objects (``If-None-Match: *``) and presigned URLs.
 
     Args:
         settings: bucket, endpoint and credentials.
-        session: used instead of a new session with the credentials of ``settings``.
+        session: the boto3 session; None creates one from the credentials in ``settings``.
     """
 
     connect_seconds, read_seconds, max_retries = 5, 60, MAX_RETRIES  # client settings
@@ -65,7 +65,7 @@ class S3Store(Store):
 
     @property
     def location(self) -> str:
-        """The name of the bucket, and its endpoint unless that is AWS's own."""
+        """The name of the bucket and, unless it is on AWS, its endpoint."""
         endpoint = self.settings.endpoint_url
         return f"bucket {self.bucket} at {endpoint}" if endpoint else f"bucket {self.bucket}"
 
@@ -115,7 +115,7 @@ class S3Store(Store):
             self.client.head_bucket(Bucket=self.bucket)
 
     def now(self) -> datetime:
-        """Returns the time by the store's clock."""
+        """Returns the current time by the store's clock."""
         with translate_s3_errors(f"bucket {self.bucket}"):
             return _response_time(self.client.head_bucket(Bucket=self.bucket)["ResponseMetadata"])
 
@@ -137,9 +137,9 @@ class S3Store(Store):
         except NoSuchKeyError:
             raise
         except IntegrityError as error:
-            raise DamagedObjectError(f"{key}: the object store returns more bytes than were requested") from error
+            raise DamagedObjectError(f"{key}: the object store returned more bytes than were requested") from error
         if len(data) != size:
-            raise DamagedObjectError(f"{key} ends {size - len(data)} bytes too early: run it again")
+            raise DamagedObjectError(f"{key} is {size - len(data)} bytes too short: run the report again")
         return data
 
     def stream(self, key: str) -> Generator[bytes]:
@@ -164,12 +164,12 @@ class S3Store(Store):
             return None
 
     def put(self, key: str, body: bytes, *, content_type: str = BINARY) -> None:
-        """Writes a small object; replaces an existing one."""
+        """Writes a small object, replacing any existing object."""
         with translate_s3_errors(key):
             self.client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
 
     def put_once(self, key: str, body: bytes, *, content_type: str = BINARY) -> bool:
-        """Writes a small object unless it exists; returns whether the object has these bytes."""
+        """Writes a small object unless it exists; returns whether the stored bytes equal ``body``."""
         for attempt in range(CONFLICT_ATTEMPTS):
             try:
                 with translate_s3_errors(key):
@@ -188,7 +188,7 @@ class S3Store(Store):
         return S3Upload(self.client, self.bucket, key, content_type=content_type)
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Yields every object whose key starts with ``prefix``, by key."""
+        """Yields every object whose key starts with ``prefix``, in key order."""
         with translate_s3_errors(prefix):
             for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
                 for entry in page.get("Contents", ()):
@@ -206,11 +206,11 @@ class S3Store(Store):
         delete_objects(self.client, self.bucket, keys)
 
     def delete_unchanged(self, key: str, body: bytes) -> bool:
-        """Deletes a small object if it still has these bytes; returns whether it did."""
+        """Deletes a small object if its bytes still equal ``body``; returns whether it was deleted."""
         return delete_unchanged(self.client, self.bucket, key, body)
 
     def abort_uploads(self, prefix: str, *, before: datetime) -> int:
-        """Aborts unfinished multipart uploads that started before a given time; returns their number."""
+        """Aborts unfinished multipart uploads that started before a given time; returns how many."""
         pages = self.client.get_paginator("list_multipart_uploads")
         aborted = 0
         with translate_s3_errors(prefix):
@@ -226,7 +226,7 @@ class S3Store(Store):
     def presign(self, key: str, *, seconds: int, filename: str) -> str:
         """Returns a URL that downloads an object as ``filename`` for ``seconds``, at most 7 days.
 
-        The URL is signed for the host that readers use. It also expires with the credentials that signed it.
+        The URL is signed for the host that readers use. It expires earlier if the credentials that signed it do.
         """
         with translate_s3_errors(key):
             return self._public_client.generate_presigned_url(

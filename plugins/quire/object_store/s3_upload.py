@@ -25,9 +25,9 @@ PARTS_IN_FLIGHT = 2
 
 
 class S3Upload(Upload):
-    """Uploads an object in parts while it is written. An object of at most one part is put in a single request.
+    """Uploads an object in parts while it is written, or in a single request if it is smaller than a part.
 
-    Holds at most ``PARTS_IN_FLIGHT`` parts of ``PART_BYTES`` in addition to the one that is being filled.
+    Holds at most ``PARTS_IN_FLIGHT`` parts of ``PART_BYTES`` in memory, in addition to the part that is being filled.
     """
 
     def __init__(self, client: S3Client, bucket: str, key: str, *, content_type: str) -> None:
@@ -87,7 +87,7 @@ class S3Upload(Upload):
                     UploadId=self._upload_id,
                     MultipartUpload={"Parts": self._parts},
                 )
-        except NoSuchUploadError:  # an earlier attempt of boto3 may have succeeded without a response
+        except NoSuchUploadError:  # an earlier attempt by boto3 may have succeeded although its response was lost
             if not self._is_complete():
                 raise
 

@@ -1,4 +1,4 @@
-"""The interface of an object store, which S3, a local folder and a process's memory implement."""
+"""The interface of an object store, implemented by S3, a local folder and a process's memory."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class NoSuchKeyError(DamagedObjectError):
 def too_large(key: str, max_bytes: int, *, size: int | None = None) -> IntegrityError:
     """Returns the error for an object with more bytes than its reader accepts; ``size`` is None if unknown."""
     actual = f"over {max_bytes}" if size is None else f"{size}"
-    return IntegrityError(f"{key} has {actual} bytes, more than the {max_bytes} that it may have: delete it")
+    return IntegrityError(f"{key} has {actual} bytes, more than the limit of {max_bytes}: delete it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +51,9 @@ class StoredObject:
 
 
 class Store(Protocol):
-    """Objects by key: written completely or not at all, read by ranges, and optionally written only once.
+    """Stores objects by key; writes are all-or-nothing and optionally write-once, and reads may request ranges.
 
-    Keys are paths with ``/`` between their parts. Every method is thread-safe.
+    Keys are paths whose parts are separated by ``/``. Every method is thread-safe.
 
     Every method raises StoreRefusedError if the store denies the operation, and StoreUnavailableError if a retry may
     succeed.
@@ -74,14 +74,14 @@ class Store(Protocol):
 
     @abstractmethod
     def now(self) -> datetime:
-        """Returns the time by the clock that dates the store's objects."""
+        """Returns the current time by the clock that timestamps the store's objects."""
 
     @abstractmethod
     def read(self, key: str, *, max_bytes: int = MAX_RECORD_BYTES) -> bytes | None:
         """Returns the bytes of a small object, or None if it does not exist.
 
         Raises:
-            IntegrityError: the object has more than ``max_bytes``.
+            IntegrityError: the object is larger than ``max_bytes``.
         """
 
     @abstractmethod
@@ -89,7 +89,7 @@ class Store(Protocol):
         """Returns ``size`` bytes from offset ``start``.
 
         Raises:
-            DamagedObjectError: the object does not exist or is shorter.
+            DamagedObjectError: the object does not exist or ends before the range does.
         """
 
     @abstractmethod
@@ -110,19 +110,19 @@ class Store(Protocol):
 
     @abstractmethod
     def put(self, key: str, body: bytes, *, content_type: str = BINARY) -> None:
-        """Writes a small object; replaces an existing one."""
+        """Writes a small object, replacing any existing object."""
 
     @abstractmethod
     def put_once(self, key: str, body: bytes, *, content_type: str = BINARY) -> bool:
-        """Writes a small object unless it exists; returns whether the object has these bytes.
+        """Writes a small object unless it exists; returns whether the stored bytes equal ``body``.
 
-        Of several concurrent writers with different bytes, exactly one gets True. A writer that finds its own bytes
-        gets True as well: its first attempt may have succeeded although the response was lost.
+        If several processes write different bytes concurrently, exactly one gets True. A process that finds its own
+        bytes in the store also gets True: its first attempt may have succeeded although the response was lost.
         """
 
     @abstractmethod
     def open_upload(self, key: str, *, content_type: str = BINARY) -> Upload:
-        """Returns a context manager that writes a large object of any size.
+        """Returns a context manager that writes an object of any size.
 
         The object appears only if the context ends without an error.
         """
@@ -131,7 +131,7 @@ class Store(Protocol):
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Yields every object whose key starts with ``prefix``.
 
-        Objects of the same folder come in the order of their keys' UTF-8 bytes. Servers differ in whether ``a/b``
+        Objects in the same folder are ordered by the UTF-8 bytes of their keys. Servers differ in whether ``a/b``
         comes before or after ``a-b``.
         """
 
@@ -148,32 +148,32 @@ class Store(Protocol):
 
     @abstractmethod
     def delete_unchanged(self, key: str, body: bytes) -> bool:
-        """Deletes a small object if it still has these bytes; returns whether it did."""
+        """Deletes a small object if its bytes still equal ``body``; returns whether it was deleted."""
 
     @abstractmethod
     def abort_uploads(self, prefix: str, *, before: datetime) -> int:
-        """Aborts unfinished uploads that started before a given time; returns their number."""
+        """Aborts unfinished uploads that started before a given time; returns how many."""
 
     @abstractmethod
     def presign(self, key: str, *, seconds: int, filename: str) -> str:
         """Returns a link to an object.
 
-        In S3, the link downloads the object as ``filename`` without further authentication and expires after
-        ``seconds``, at most 7 days. In a local folder, it is a ``file:`` URL that never expires.
+        For S3, the link downloads the object as ``filename`` without further authentication and expires after
+        ``seconds``, at most 7 days. For a local folder, it is a ``file:`` URL that never expires.
         """
 
     def read_verified(self, key: str, *, sha256: str, size: int) -> bytes:
-        """Returns the bytes of an object after comparing them with its SHA-256.
+        """Returns the bytes of an object after verifying their SHA-256.
 
-        Repeats a read that does not match, because the connection may have damaged it.
+        Repeats the read if they do not match, because the connection may have corrupted them.
 
         Raises:
-            DamagedObjectError: the object is missing, larger, or does not match after ``READ_ATTEMPTS`` reads.
+            DamagedObjectError: the object is missing, too large, or still does not match after ``READ_ATTEMPTS`` reads.
         """
         for _ in range(READ_ATTEMPTS):
             try:
                 body = self.read(key, max_bytes=size)
-            except IntegrityError:  # too large, or a damaged header says so
+            except IntegrityError:  # too large, or a corrupted header reports a wrong size
                 continue
             if body is None:
                 raise NoSuchKeyError.of(key)
@@ -182,7 +182,7 @@ class Store(Protocol):
         raise DamagedObjectError(f"{key} does not match its checksum")
 
     def read_json(self, key: str) -> Any | None:
-        """Returns the value of a JSON object, or None if the object does not exist.
+        """Returns an object parsed as JSON, or None if the object does not exist.
 
         Raises:
             IntegrityError: the object is not JSON.
@@ -191,28 +191,30 @@ class Store(Protocol):
         try:
             return None if body is None else json.loads(body)
         except ValueError as error:
-            raise IntegrityError(f"{key} is not JSON: delete it and run again") from error
+            raise IntegrityError(f"{key} is not JSON: delete it and run the report again") from error
 
     def put_json_once(self, key: str, value: Any) -> bool:
         """Writes a value as JSON with ``put_once``.
 
         Raises:
-            IntegrityError: the JSON has more than ``MAX_RECORD_BYTES``.
+            IntegrityError: the JSON is larger than ``MAX_RECORD_BYTES``.
         """
         body = json.dumps(value, ensure_ascii=False, indent=1).encode()
         if len(body) > MAX_RECORD_BYTES:
-            raise IntegrityError(f"{key} would have {len(body)} bytes, more than a record may: run a shorter range")
+            raise IntegrityError(
+                f"{key} would have {len(body)} bytes, more than the limit of {MAX_RECORD_BYTES}: run a shorter range"
+            )
         return self.put_once(key, body, content_type="application/json")
 
     def has_size(self, key: str, size: int) -> bool:
-        """Returns whether an object exists with this size.
+        """Returns whether an object exists and has this size.
 
-        Sends a second request before it returns False, because a truncated response may truncate the number.
+        Sends a second request before it returns False, because a truncated response may have cut digits off the size.
         """
         return self.size(key) == size or self.size(key) == size
 
     def open_object(self, key: str, size: int) -> RangeReader:
-        """Returns a seekable file over an object of ``size`` bytes; each read requests a range."""
+        """Returns a seekable file over an object of ``size`` bytes; each read requests one range."""
         return RangeReader(partial(self.read_range, key), size)
 
     def open_verified(self, key: str, size: int, checksums: str) -> RangeReader:

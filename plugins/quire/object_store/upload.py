@@ -1,4 +1,4 @@
-"""The interface of a large object that is being written."""
+"""The interface for writing a large object to a store."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Upload(ABC):
 
     @property
     def checksums(self) -> str:
-        """The CRC-32 of each block of the bytes written, for readers of ranges."""
+        """The CRC-32 of each block written so far, for verifying range reads."""
         return self._checksums.hexdigest()
 
     def write(self, data: bytes | memoryview) -> int:
-        """Adds bytes to the object; may wait for the store."""
+        """Appends bytes to the object; may wait for the store."""
         self._digest.update(data)
         self._checksums.update(data)
         self._append(data)
