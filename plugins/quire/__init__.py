@@ -1,6 +1,6 @@
-"""Any date range of PostgreSQL rows as Excel workbooks in S3-compatible storage.
+"""Exports any date range of PostgreSQL rows as Excel workbooks to S3-compatible storage.
 
-The catalog reads a report's YAML and SQL files into a ReportDefinition. Each stage is one module, and none imports
+The catalog reads a report's YAML and SQL files into a ReportDefinition. Each stage is one module, and no stage imports
 another:
 
     stages/plan        request -> cache hits, and groups of partitions to extract

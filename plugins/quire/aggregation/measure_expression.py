@@ -1,7 +1,7 @@
 """Parses the expressions of measures: Polars SQL over the columns of a row.
 
 Polars SQL also allows queries inside expressions, and functions such as ``read_csv`` that open files and URLs. Polars
-opens them while it parses, so this module checks each expression first.
+opens them during parsing, so this module checks each expression first.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from quire.errors import DefinitionError, first_line
 if TYPE_CHECKING:
     import polars as pl
 
-MAX_OPERATORS = 200  # Polars builds a tree as deep as the chain of operators; 400 of them have overflowed the stack
-# Polars must agree on which text is quoted. Syntax that SQL dialects read differently (comments, backslashes, dollar
-# quotes, prefixes of literals) is therefore not a lexeme; ``_violations`` rejects it.
+MAX_OPERATORS = 200  # Polars builds a tree as deep as the chain of operators; 400 operators overflowed the stack
+# Quire and Polars must agree on which text is quoted. Syntax that SQL dialects read differently (comments, backslashes,
+# dollar quotes, prefixes of literals) is therefore not a lexeme; ``_violations`` rejects it.
 LEXEME = re.compile(
     r"""
       (?P<quoted>   '(?:[^']++|'')*'(?!') | "(?:[^"]++|"")*"(?!") )
@@ -39,7 +39,7 @@ QUERY_WORDS = {"SELECT", "UNION", "INTERSECT", "EXCEPT"}
 # These start a query only after an opening parenthesis; elsewhere they may be columns.
 QUERY_STARTS = {"FROM", "WITH", "VALUES", "TABLE", "INSERT", "UPDATE", "DELETE", "MERGE"}
 FUNCTIONS_WITH_FROM = {"EXTRACT", "SUBSTRING", "SUBSTR", "TRIM", "OVERLAY"}
-# Scalar functions whose results are hardly longer than their arguments. Only COPYING_FUNCTIONS make Polars copy an
+# Scalar functions whose results are not much longer than their arguments. Only COPYING_FUNCTIONS make Polars copy an
 # argument. Other functions open files, pad strings to any length, or crash.
 FUNCTIONS = COPYING_FUNCTIONS | frozenset(
     """
@@ -52,7 +52,7 @@ FUNCTIONS = COPYING_FUNCTIONS | frozenset(
 )
 TYPES = frozenset("CHAR CHARACTER DEC DECIMAL FLOAT NUMERIC TEXT TIME VARCHAR".split())  # may be followed by a size
 WORDS_BEFORE_PARENTHESES = WORD_OPERATORS | {"CASE", "DISTINCT", "ELSE", "FOR", "FROM", "THEN"}
-# Types that hold several values, and the current time, which would be out of date in a stored summary.
+# Types that hold several values, and the current time, which would be stale in a stored summary.
 OTHER_WORDS = frozenset(
     "ARRAY ENUM LIST MAP ROW STRUCT CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP LOCALTIME LOCALTIMESTAMP".split()
 )
@@ -84,7 +84,7 @@ def not_an_expression(expression: str, error: BaseException) -> DefinitionError:
 
 
 def ensure_expression(expression: str) -> None:
-    """Checks that an expression contains no query, no table function, and no syntax that could hide one.
+    """Checks that an expression contains no query, no table function, and no syntax that could hide either.
 
     Raises:
         DefinitionError: it contains one of these.
@@ -142,7 +142,7 @@ def _list_violations(text: str) -> Iterator[str]:
 
 
 def _word_violations(text: str, following: str, *, before: str, functions: list[str]) -> Iterator[str]:
-    word = text.upper()  # like Polars: a long s becomes S
+    word = text.upper()  # as in Polars: a long s becomes S
     if following[:1] in ("'", '"') or following in ("&'", '&"'):
         yield f"{text} directly before a quote: put a space before the quote"
     if word in OTHER_WORDS:

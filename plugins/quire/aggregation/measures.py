@@ -1,4 +1,4 @@
-"""Builds the Polars queries of summaries, whose results equal PostgreSQL's, in two steps.
+"""Builds Polars queries that compute summaries in two steps, with the same results as PostgreSQL.
 
 The first step computes the components of each measure, such as the sum and count of a mean, over all rows or over the
 rows of one partition. The second step merges the components of all partitions and turns them into measures.
@@ -131,7 +131,7 @@ def _input(measure: Measure, schema: pl.Schema) -> pl.Expr:
     if kind in (pl.Int64, pl.UInt64):
         return of.cast(WIDEST_INTEGER)
     if kind == pl.Float32:
-        return of.cast(pl.Float64)  # like PostgreSQL's avg(real): a 32-bit sum of many values has five correct digits
+        return of.cast(pl.Float64)  # like avg(real): only five digits of a 32-bit sum are correct
     return of.cast(pl.Int64) if kind.is_integer() or kind == pl.Boolean else of
 
 

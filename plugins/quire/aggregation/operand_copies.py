@@ -12,7 +12,7 @@ from dataclasses import dataclass
 MAX_PARENTHESES = 10  # nested
 MAX_COPYING = 10
 MAX_NESTED_COPYING = 3
-MAX_NESTED_WHENS = 5  # of a CASE whose operand also causes copies: three CASEs of 44 WHENs used more than 3 GB
+MAX_NESTED_WHENS = 5  # of a CASE whose operand also makes copies: three CASEs with 44 WHENs each used more than 3 GB
 COPYING_FUNCTIONS = frozenset("NULLIF LEFT RIGHT SPLIT_PART SUBSTR SUBSTRING DATE_PART EXTRACT".split())
 COPYING = COPYING_FUNCTIONS | {"BETWEEN", "CASE"}
 LISTED = "BETWEEN, CASE, " + ", ".join(sorted(COPYING_FUNCTIONS))
@@ -21,7 +21,7 @@ ENDS_OF_OPERAND = frozenset({"AND", "OR", "XOR", ",", "WHEN", "THEN", "ELSE"})
 
 @dataclass(slots=True)
 class _Group:
-    """The state of an open parenthesis or CASE. Levels count nested copying words."""
+    """The state of an open parenthesis or CASE. A level is the nesting depth of words that copy their operands."""
 
     opened_by: str = ""
     level: int = 0  # of the current operand
@@ -60,7 +60,7 @@ def find_excessive_copying(words: Iterable[str]) -> str | None:
 
 
 def _read(groups: list[_Group], word: str, before: str) -> int:
-    """Adds a word to the innermost group and returns the level of its operand."""
+    """Adds a word to the innermost group and returns the group's current level."""
     group = groups[-1]
     if word in ("(", "["):
         groups.append(_Group(before or "("))

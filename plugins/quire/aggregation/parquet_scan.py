@@ -21,7 +21,7 @@ def scan_rows(columns: tuple[SourceColumn, ...], staged: Sequence[StagedPartitio
     """Returns the rows of partitions as a LazyFrame.
 
     Polars itself verifies no checksums and does not retry truncated reads. It therefore receives row groups that
-    PyArrow decoded from verified ranges, one ahead of the query.
+    PyArrow decoded from verified ranges. The next row group is read in advance.
 
     Args:
         columns: the columns of the query.
@@ -44,7 +44,7 @@ def scan_rows(columns: tuple[SourceColumn, ...], staged: Sequence[StagedPartitio
 
 
 def _row_groups(staged: Sequence[StagedPartition], names: Sequence[str], store: Store) -> Iterator[pa.Table]:
-    """Yields row groups, and reads the next one in the background."""
+    """Yields row groups while reading the next one in the background."""
     groups = _read_groups(staged, names, store)
     with ThreadPoolExecutor(1, thread_name_prefix="row groups") as pool:
         pending = pool.submit(next, groups, None)
@@ -67,7 +67,7 @@ def collect_all(
     """Runs queries; queries over the same rows share one pass.
 
     Args:
-        queries: in the order of the results.
+        queries: their results are returned in the same order.
         what: what is computed, for the error message.
         engine: "in-memory" suits a few rows, which Polars would not split anyway.
 

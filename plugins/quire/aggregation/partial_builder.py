@@ -1,4 +1,4 @@
-"""Computes partial summaries while rows are stored, so that the stored object need not be read back."""
+"""Computes partial summaries while rows are stored, so that the stored object does not have to be read again."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class PartialSummaryBuilder:
             yield table
 
     def frames(self) -> list[pl.DataFrame]:
-        """Returns the partial summaries, in the order of the summaries. There must be at least one row.
+        """Returns the partial summaries, in the order of the summaries. Requires at least one row.
 
         Raises:
             QueryError: a value cannot be summed. ``observe`` does not raise it, because the rows must be stored anyway.

@@ -129,7 +129,7 @@ def read_partials(
     """Returns the partial summaries of each partition that has rows; computes missing and damaged ones from the rows.
 
     Raises:
-        DamagedObjectError: the rows are damaged too, or the store damages new partial summaries.
+        DamagedObjectError: the rows are also damaged, or the store damages new partial summaries.
         QueryError: a value cannot be summed.
         StoreRefusedError, StoreUnavailableError: the store cannot be read or written.
     """

@@ -1,4 +1,4 @@
-"""Checks the columns of the query against the definition, before a row is read."""
+"""Checks the columns of the query against the definition before any row is read."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def expression_type(expression: str, columns: Sequence[SourceColumn]) -> pl.Data
 
 
 def polars_schema(columns: Sequence[SourceColumn]) -> pl.Schema:
-    """Returns the schema that summaries use: ``numeric`` columns without a scale are decimals."""
+    """Returns the schema that summaries use: ``numeric`` columns without a scale become decimals."""
     import polars as pl
 
     from quire.postgres.arrow_types import storage_schema
@@ -125,7 +125,7 @@ def polars_schema(columns: Sequence[SourceColumn]) -> pl.Schema:
 
 
 def numeric_casts(columns: Sequence[SourceColumn]) -> list[pl.Expr]:
-    """Returns casts for ``numeric`` columns without a scale, which are stored as text: 20 digits and 18 decimals."""
+    """Returns casts to Decimal(38, 18) for ``numeric`` columns without a scale, which are stored as text."""
     import polars as pl
 
     return [

@@ -14,7 +14,7 @@ PAGE_SIZE = 100  # Airflow silently reduces a larger limit to this
 MAX_PAGES = 100  # per collection that is read completely
 FAIL_ATTEMPTS = 3
 NEWEST_FIRST = ("-run_after", "-id")
-RESERVED_RUN_IDS = (".", "..", "~")  # URL normalization removes the first two; to Airflow, the third means every run
+RESERVED_RUN_IDS = (".", "..", "~")  # URL normalization removes the first two; the third means every run
 
 
 class NotFoundError(Exception):
@@ -64,7 +64,7 @@ class AirflowApi:
         return list(page["dag_runs"]), int(page["total_entries"])
 
     async def runs_between(self, dag_id: str, first: int, stop: int) -> tuple[list[dict[str, Any]], int]:
-        """Returns a DAG's runs ``first`` to ``stop - 1``, counted from the newest, and the total number of its runs."""
+        """Returns runs ``first`` to ``stop - 1`` of a DAG, counted from the newest, and its total number of runs."""
         runs: list[dict[str, Any]] = []
         while True:
             offset = first + len(runs)
@@ -101,7 +101,7 @@ class AirflowApi:
         return str(run["dag_run_id"])
 
     async def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> bool:
-        """Starts a run with a given id. Returns False if a run with this id exists already."""
+        """Starts a run with a given id. Returns False if a run with this id already exists."""
         try:
             await self._start_run(dag_id, run_id, conf)
         except RefusedError as error:

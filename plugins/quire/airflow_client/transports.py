@@ -1,4 +1,4 @@
-"""How calls reach Airflow's REST API: within its own process, or over HTTP."""
+"""Sends calls to Airflow's REST API, either within Airflow's own process or over HTTP."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import httpx
 Result = TypeVar("Result")
 
 API_PATH = "/api/v2"
-# Each of Airflow's routes takes one thread for its database session and another for itself. More concurrent routes
-# than its pool has connections (15) deadlock: threads that wait for a connection block those that would return one.
+# Each call occupies one thread for its database session and another for its route. If more calls run at once than the
+# pool has connections (15), they deadlock: threads that wait for a connection block the threads that would return one.
 _CONCURRENT_CALLS = asyncio.Semaphore(8)
 
 

@@ -10,7 +10,7 @@ MIN_AIRFLOW = (3, 3)
 
 
 def unsupported_airflow(version: str) -> str | None:
-    """Returns why Quire does not run on this version of Airflow, or None if it does."""
+    """Returns why Quire does not support this version of Airflow, or None if it does."""
     numbers = re.match(r"(\d{1,9})\.(\d{1,9})", version)
     if numbers and (int(numbers[1]), int(numbers[2])) >= MIN_AIRFLOW:
         return None
