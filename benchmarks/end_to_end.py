@@ -1,4 +1,4 @@
-"""End to end: a million rows from PostgreSQL to one workbook. Quire writes to S3, and its peers write to a file."""
+"""Measures a million rows from PostgreSQL to one workbook. Quire writes to S3, and its peers write to a file."""
 
 from __future__ import annotations
 

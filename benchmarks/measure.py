@@ -21,7 +21,7 @@ class Measurement:
     Args:
         seconds: wall time.
         peak_bytes: peak resident memory of the process tree.
-        own_seconds: the time that the command reported in its last line, ``seconds 1.23``, if it times only its work.
+        own_seconds: the time that the command reported in its last line, ``seconds 1.23``, if it times its own work.
     """
 
     seconds: float

@@ -37,7 +37,7 @@ def main(path: Path) -> None:
 
 
 def largest_runs(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns the run with the most rows of each contender, slowest first."""
+    """Returns each contender's run with the most rows, slowest first."""
     largest: dict[str, dict[str, Any]] = {}
     for result in sorted(results, key=lambda result: result["rows"]):
         largest[result["contender"]] = result

@@ -1,4 +1,4 @@
-"""Rendering: stored rows to XLSX, by Quire, by four peers, and by compression alone as the lower bound."""
+"""Measures rendering stored rows to XLSX: Quire, four peers, and compression alone as the lower bound."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOTES = (
 
 
 def measure_render(*, quick: bool) -> None:
-    """Measures every writer on lineitem and flights, with fewer rows if it uses much memory or writes one sheet."""
+    """Measures every writer on lineitem and flights, with fewer rows for one-sheet and memory-intensive writers."""
     results: list[Result] = []
     for table, rows in ((lineitem(FOLDER, PEERS), LINEITEM_ROWS), (flights(FOLDER), FLIGHTS_ROWS)):
         every = min(rows, 2 * QUICK) if quick else rows

@@ -1,4 +1,4 @@
-"""Scale: ``quire run`` over 1, 6 and 60 million rows, with a 1 GiB limit that the kernel enforces."""
+"""Measures ``quire run`` over 1, 6 and 60 million rows, under a 1 GiB memory limit that the kernel enforces."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STAGES = ("extract", "aggregate", "render", "publish")
 
 
 def measure_scale(*, quick: bool) -> None:
-    """Measures complete runs by year, with workbooks and a summary, and each stage as the run reports it."""
+    """Measures complete runs by year, with workbooks and a summary; each run reports its stages."""
     small, large = (0.1, 0.2) if quick else (1, 10)
     results: list[Result] = []
     for scale, days in ((small, MILLION), (small, (FIRST, STOP)), (large, (FIRST, STOP))):

@@ -1,4 +1,4 @@
-"""Cached partitions: a summary over seven years from partial summaries, compared with rereading all rows."""
+"""Measures a summary over seven years from cached partial summaries, compared with rereading all rows."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ SELECT l_returnflag, l_linestatus, sum(l_quantity), sum(l_extendedprice), sum(l_
 FROM lineitem GROUP BY 1, 2 ORDER BY 1, 2
 """
 NOTES = (
-    "`seconds` is what `quire run --json` reports (`seconds.total`), without Python's start, or the time of the query "
-    "itself.",
+    "`seconds` is what `quire run --json` reports (`seconds.total`), without Python's startup, or the time of the "
+    "query itself.",
     "From the rows: `quire run --force`, which extracts and summarizes all rows; its aggregate stage is also listed.",
     "Before each run over cached partitions, the published run is deleted, so that the run is created again.",
 )

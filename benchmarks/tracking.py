@@ -1,4 +1,4 @@
-"""The cost of change tracking for writers: pgbench and COPY on a tracked and an untracked table."""
+"""Measures what change tracking costs writers: pgbench and COPY on a tracked and an untracked table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ INSERT INTO sales (at, amount, note)
 SELECT timestamptz '2026-01-01' + n * interval '1 second', n / 100.0, md5(n::text) FROM generate_series(1, 100000) n;
 ANALYZE sales
 """
-# All clients write to the same day's hours.
+# All clients write to hours of the same day.
 INSERT = (
     "INSERT INTO sales (at, amount, note) VALUES (timestamptz '2026-02-01' + random() * interval '1 day', 1.5, 'x');\n"
 )
@@ -41,9 +41,9 @@ COPY sales (at, amount, note) FROM PROGRAM
 $$seq 1 {COPIED} | awk '{{printf "2026-03-%02d 12:00:00+00\\t%d.25\\tnote %d\\n", $1 % 28 + 1, $1, $1}}'$$
 """
 NOTES = (
-    f"{CLIENTS} pgbench clients, median of {ROUNDS} rounds, tracked and untracked in turn; fsync is on.",
-    "pg_locks, sampled every 20 ms, showed no writer waiting for another on the change log. Waits while a file is "
-    "extended (locktype extend), which every table has, are not counted.",
+    f"{CLIENTS} pgbench clients, median of {ROUNDS} rounds, alternately tracked and untracked; fsync is on.",
+    "pg_locks, sampled every 20 ms, showed no writer waiting for another on the change log. Waits for file "
+    "extension (locktype extend), which occur on any table, are not counted.",
 )
 
 
@@ -110,7 +110,7 @@ def _table(url: str, *, tracked: bool) -> Iterator[None]:
 
 @contextmanager
 def _no_waits(url: str, *, rows: bool) -> Iterator[None]:
-    """Samples the sessions and raises if one waited for another; ``rows`` allows waits for a row."""
+    """Samples the sessions and raises an error if one waited for another; ``rows`` permits waits for row locks."""
     finished, waits = threading.Event(), list[str]()
 
     def watch() -> None:

@@ -1,6 +1,6 @@
 """DuckDB's postgres extension, writing Parquet to files or S3: ``duckdb_postgres.py SQL URL PREFIX TASKS``.
 
-An S3 PREFIX is ``s3://bucket/…`` in the store of AIRFLOW_CONN_QUIRE_STORE.
+An S3 PREFIX, such as ``s3://bucket/…``, is in the store that AIRFLOW_CONN_QUIRE_STORE configures.
 """
 
 from __future__ import annotations

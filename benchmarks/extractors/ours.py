@@ -1,6 +1,7 @@
 """Quire's extract stage, PostgreSQL to Parquet in S3: ``ours.py SQL TASKS``, with ``quire``'s environment variables.
 
-Only the date range is taken from the SQL; the query is the report's own. TASKS partitions are extracted at once.
+Only the date range is taken from the SQL; the report defines the query. TASKS is the number of partitions extracted in
+parallel.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The lower bound: ISA-L compresses the XML of Quire's workbook: ``deflate_only.py TABLE.parquet OUT.xlsx ROWS``.
+"""Compresses the XML of Quire's workbook, as the lower bound: ``deflate_only.py TABLE.parquet OUT.xlsx ROWS``.
 
-Prints the duration of the compression alone, without reading the workbook.
+Prints the time that ISA-L takes for the compression alone, without reading the workbook.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ OPTIONS = {
 
 
 def main(table: str, out: str, rows: int) -> None:
-    file = pq.ParquetFile(table, pre_buffer=False)  # otherwise read pages stay in memory and count against the writer
+    file = pq.ParquetFile(table, pre_buffer=False)  # otherwise, pages already read stay in memory
     with xlsxwriter.Workbook(out, OPTIONS) as book:
         sheet = book.add_worksheet()
         writers = [writer(book, sheet, field.type) for field in file.schema_arrow]
