@@ -104,7 +104,7 @@ def test_rows_changed_after_the_read_cause_a_warning(tmp_path: Path, database: s
     staged = aggregate_run(definition, database, bucket)
     run_sql(database, "UPDATE events SET amount = 7, changed = now() WHERE id IN (3, 6)")
     manifest = staged.publish(staged.render(), database).manifest
-    warning = "Rows changed at the source after they were read: 2013-02, 2013-03. Run it again."
+    warning = "Rows changed at the source after they were read: 2013-02, 2013-03. Run the report again."
     assert manifest.warnings == (warning,)
     about = sheet_rows(open_workbook(bucket, manifest.files[-1].key), "About")
     assert any(warning in row for row in about)

@@ -172,7 +172,7 @@ def test_column_altered_since_the_plan_raises_and_nothing_is_stored(
     extraction = Extraction.of(tmp_path, database, bucket)
     with psycopg.connect(database) as connection:
         connection.execute("ALTER TABLE events ALTER amount TYPE bigint")
-    with pytest.raises(QueryError, match=r"amount \(int8\) where it returned amount \(numeric\(12,2\)\) when.*planned"):
+    with pytest.raises(QueryError, match=r"amount \(int8\) but returned amount \(numeric\(12,2\)\) when.*planned"):
         extraction.run()
     assert extraction.keys() == []
 

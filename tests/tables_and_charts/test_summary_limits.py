@@ -79,7 +79,7 @@ def test_summary_that_expands_without_bounds_is_not_displayed(
     assert changed.summaries[0].bytes < 1_000_000
     displayed = summary_tables(definition, changed, store=bucket)
     assert [len(table.rows) for table in displayed] == ([MAX_ROWS] if forged in SHOWN else [])
-    with pytest.raises(IntegrityError, match="too large to be shown"):
+    with pytest.raises(IntegrityError, match="too large to display"):
         summary_totals(definition, changed, store=bucket)
 
 

@@ -68,7 +68,7 @@ def aggregate_summaries(
 def _merge_partials(
     definition: ReportDefinition, plan: RunPlan, partitions: Sequence[StagedPartition], *, store: Store
 ) -> dict[str, pl.LazyFrame]:
-    """Returns a query over the partial summaries for each mergeable summary; none if partitions are not reusable."""
+    """Returns a query per mergeable summary that merges its partial summaries; empty unless partitions are reusable."""
     if not is_reusable(definition, plan.request):
         return {}
     partials = read_partials(definition, plan, partitions, store=store)

@@ -49,17 +49,18 @@ def extract_partitions(
 ) -> tuple[StagedPartition, ...]:
     """Stores the rows of each partition of a group, unless the same rows are already stored.
 
-    The freshness token of a partition and its rows are read in one snapshot. Several partitions share a snapshot while
+    A partition's freshness token and rows are read in one snapshot. Several partitions share a snapshot while
     it is young, so that one query reads their tokens. Partial summaries are computed while the rows stream.
 
-    If two writers store the same partition, the first to commit wins. The other deletes its rows and adopts
-    the winner's.
+    If two writers store the same partition, the first to commit wins. The loser deletes its own rows and adopts the
+    winner's.
 
     Raises:
         IntegrityError: the run was planned for another source or other parameters.
         MisplacedRowsError: the query returns rows outside their partition, or rows whose time is NULL.
         NotTrackedError: the definition requires change tracking, and a table is not tracked.
-        QueryError: PostgreSQL rejects the query, the query times out, or its columns have changed since the plan.
+        QueryError: PostgreSQL rejects the query, the query times out, or its columns have changed since the run was
+            planned.
         SourceUnavailableError: PostgreSQL cannot be reached.
         StoreRefusedError, StoreUnavailableError: the store cannot be written.
     """
@@ -70,7 +71,7 @@ def extract_partitions(
         while remaining := group[len(staged) :]:
             with error_context(report=definition.name, partition=remaining[0].key):
                 staged += _extract_from_snapshot(definition, plan, remaining, session=session, store=store)
-        with error_context(report=definition.name):  # partitions that another run or attempt has extracted
+        with error_context(report=definition.name):  # checks partitions that another run or attempt extracted
             ensure_partials(definition, plan, [part for part in staged if part.cache_hit], store=store)
         return tuple(staged)
 
@@ -158,7 +159,7 @@ def _extract_partition(
 def _partial_builder(
     definition: ReportDefinition, plan: RunPlan, partition: DatePartition
 ) -> PartialSummaryBuilder | None:
-    """Returns the builder of a partition's partial summaries, or None if no other run can use them."""
+    """Returns a builder for a partition's partial summaries, or None if no other run can use them."""
     summaries = mergeable_summaries(definition)
     if not summaries or not is_reusable(definition, plan.request):
         return None
@@ -187,7 +188,7 @@ def _write_rows(
             row_check.check(batch)
             yield batch
 
-    with closing(transaction.stream(query, plan.columns)) as batches:  # closes it even if the sink fails
+    with closing(transaction.stream(query, plan.columns)) as batches:  # closes the query even if the sink fails
         row_groups = cut_row_groups(check(batches), schema)
         write_row_groups(
             builder.observe(row_groups) if builder else row_groups,
@@ -208,14 +209,14 @@ def _ensure_planned_source(definition: ReportDefinition, plan: RunPlan, *, trans
     """
     current = read_source_digest(definition, plan.request, plan.columns, transaction=transaction)
     if current != plan.source_digest:
-        raise IntegrityError("the run was planned for another source or other parameters: run it again")
+        raise IntegrityError("the run was planned for another source or other parameters: run the report again")
 
 
 def _ensure_planned_columns(current: Sequence[SourceColumn], planned: Sequence[SourceColumn]) -> None:
-    """Checks that the query still has the columns of the plan, which decide how values are parsed."""
+    """Checks that the query still returns the planned columns, which determine how values are parsed."""
     for pair in zip_longest(current, planned):
         if pair[0] != pair[1]:
             actual, expected = (f"{column.name} ({column.pg_type})" if column else "nothing" for column in pair)
             raise QueryError(
-                f"the query returns {actual} where it returned {expected} when the run was planned: run it again"
+                f"the query returns {actual} but returned {expected} when the run was planned: run the report again"
             )

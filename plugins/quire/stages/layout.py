@@ -1,4 +1,4 @@
-"""Layout: decides whether a run is published already, and which rows go into which workbook."""
+"""Layout: decides whether a run is already published and which rows go into which workbook."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quire.runs.workbook_shards import combines_rows_and_summaries, workbook_sha
 
 logger = logging.getLogger(__name__)
 
-MAX_GROUPS = 64  # mapped tasks per run; each costs Airflow 0.2 to 0.7 s
+MAX_GROUPS = 64  # mapped tasks per run; each task costs Airflow 0.2 to 0.7 s
 
 
 def layout_run(
@@ -23,7 +23,7 @@ def layout_run(
 ) -> LaidOutRun:
     """Returns the staged run and its workbooks, in at most 64 groups.
 
-    This is the only place that decides whether aggregate and render have work to do.
+    Only this function decides whether aggregate and render have work to do.
 
     Args:
         definition: the report.

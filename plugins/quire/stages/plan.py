@@ -23,7 +23,7 @@ from quire.run_records.stage_records import PlannedRun, RunPlan, StagedPartition
 
 logger = logging.getLogger(__name__)
 
-MAX_GROUPS = 64  # mapped tasks per run; each costs Airflow 0.2 to 0.7 s
+MAX_GROUPS = 64  # mapped tasks per run; each task costs Airflow 0.2 to 0.7 s
 
 
 def plan_partitions(
@@ -38,8 +38,8 @@ def plan_partitions(
         store: the store that holds cached partitions.
 
     Raises:
-        DefinitionError: PostgreSQL rejects the query as written, or the query does not return what the definition
-            names.
+        DefinitionError: PostgreSQL rejects the query as written, or the query lacks a column that the definition
+            references.
         NotTrackedError: the definition requires change tracking, and a table is not tracked.
         QueryError: PostgreSQL rejects the query.
         SourceUnavailableError: PostgreSQL cannot be reached.
@@ -63,7 +63,7 @@ def plan_partitions(
     cached_keys = {partition.key for partition in cached}
     groups = _group([partition for partition in partitions if partition.key not in cached_keys])
     logger.info(
-        "%s: %s of %s partitions are cached, the others in %s groups, source %s",
+        "%s: %s of %s partitions are cached, the rest are in %s groups, source %s",
         request.report, len(cached), len(partitions), len(groups), source_digest,
     )  # fmt: skip
     plan = RunPlan(request=request, source_digest=source_digest, columns=columns)

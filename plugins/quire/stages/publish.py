@@ -1,4 +1,4 @@
-"""Publish: writes the summary workbook, and then the manifest, which makes the run exist."""
+"""Publish: writes the summary workbook and then the manifest, which publishes the run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def publish_run(
 ) -> PublishedRun:
     """Publishes a run, or adopts it if it is already published.
 
-    If two writers publish the same run, the first to write its manifest wins. The other deletes its own objects.
+    If two writers publish the same run, the first to write its manifest wins. The loser deletes its own objects.
 
     Args:
         definition: the report.
@@ -51,19 +51,21 @@ def publish_run(
         files: the files that render wrote, in order.
         session: the source; publish checks whether rows have changed if freshness tokens detect changes.
         store: the store that holds all objects of the run.
-        usage: returns the usage of all tasks, including this one; called last.
-        lapsed: returns whether the lease lapsed, so that retention may have deleted objects that the run uses; called
-            immediately before the manifest is written.
+        usage: returns the resource usage of all tasks, including this task; called last.
+        lapsed: returns whether the lease has lapsed, in which case retention may have deleted objects that the run
+            uses; called immediately before the manifest is written.
 
     Raises:
-        DamagedObjectError: an object of the run is missing or damaged, and the run has to start again.
+        DamagedObjectError: an object of the run is missing or damaged, and the run must start again.
         StoreRefusedError, StoreUnavailableError: the store cannot be written.
     """
     with error_context(report=definition.name):
         if winner := find_manifest(store, definition.name, run.layout.run_key):
             return _adopt(winner, summaries, files, store=store)
-        if run.layout.already_published:  # aggregate and render had nothing to do
-            raise DamagedObjectError(f"run {run.layout.run_key} was published and has been deleted since: run it again")
+        if run.layout.already_published:  # aggregate and render were skipped
+            raise DamagedObjectError(
+                f"run {run.layout.run_key} was published but has since been deleted: run the report again"
+            )
         _ensure_complete(definition, run, summaries, files)
         notes = (*_notes(run, files), *_change_warnings(definition, run, session))
         if not run.layout.summaries_with_rows:
@@ -80,7 +82,7 @@ def publish_run(
                 logger.info("%s: another process published run %s first", definition.name, run.layout.run_key)
                 return _adopt(winner, summaries, files, store=store)
         raise IntegrityError(
-            f"the manifest of run {run.layout.run_key} was deleted while it was published: run it again"
+            f"the manifest of run {run.layout.run_key} was deleted during publication: run the report again"
         )
 
 
@@ -96,22 +98,22 @@ def _ensure_complete(
         DamagedObjectError: a summary or file is missing, or a file occurs twice.
     """
     if [summary.name for summary in summaries] != [summary.name for summary in definition.summaries]:
-        raise DamagedObjectError("the summaries of the run are incomplete: run it again")
+        raise DamagedObjectError("the summaries of the run are incomplete: run the report again")
     names = Counter(file.name for file in files)
     for name in run.layout.file_names:
         if not names[name]:
-            raise DamagedObjectError(f"{name} is missing from the run's files: run it again")
+            raise DamagedObjectError(f"{name} is missing from the run's files: run the report again")
     for name, times in names.items():
         if times > 1:
-            raise DamagedObjectError(f"{name} occurs {times} times in the run's files: run it again")
+            raise DamagedObjectError(f"{name} occurs {times} times in the run's files: run the report again")
 
 
 def _ensure_objects(
     run: StagedRun, summaries: Sequence[StagedSummary], files: Sequence[RenderedFile], *, store: Store
 ) -> None:
-    """Checks that every summary and file that the manifest will list still exists: a run can be resumed days later.
+    """Checks that every summary and file that the manifest will list still exists, because a run can resume after days.
 
-    If the run has been published in the meantime, its manifest counts instead.
+    If another writer has published the run in the meantime, the check passes: this run adopts that manifest.
     """
     sizes = [(summary.object_key, summary.bytes) for summary in summaries] + [(file.key, file.bytes) for file in files]
     missing = _missing_objects(sizes, store=store)
@@ -129,7 +131,7 @@ def _ensure_rows(run: StagedRun, *, store: Store) -> None:
 
 
 def _missing_objects(sizes: Sequence[tuple[str, int]], *, store: Store) -> list[str]:
-    """Returns the keys without an object of the expected size."""
+    """Returns the keys whose objects are missing or differ from the expected size."""
     exist = map_concurrently(lambda expected: store.has_size(*expected), sizes)
     return [key for (key, _), exists in zip(sizes, exist, strict=True) if not exists]
 
@@ -210,7 +212,7 @@ def _notes(run: StagedRun, files: Sequence[RenderedFile]) -> tuple[str, ...]:
 def _change_warnings(definition: ReportDefinition, run: StagedRun, session: SourceSession) -> tuple[str, ...]:
     """Returns a warning that lists the partitions whose rows have changed since they were read.
 
-    All files already exist, so an unavailable source is a warning rather than an error.
+    Because all files already exist, an unavailable source causes a warning instead of an error.
     """
     if not detects_changes(definition):
         return ()
@@ -220,7 +222,9 @@ def _change_warnings(definition: ReportDefinition, run: StagedRun, session: Sour
             keys = changed_partitions(definition, plan.request, run.partitions, plan.columns, transaction=transaction)
     except ReportError as error:
         return (f"Quire could not check whether rows changed at the source after they were read: {error.message}",)
-    return (f"Rows changed at the source after they were read: {', '.join(keys)}. Run it again.",) if keys else ()
+    return (
+        (f"Rows changed at the source after they were read: {', '.join(keys)}. Run the report again.",) if keys else ()
+    )
 
 
 def _manifest(

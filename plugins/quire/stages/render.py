@@ -1,4 +1,4 @@
-"""Render: writes the rows of each shard as files and uploads them while it writes."""
+"""Render: writes the rows of each shard to files, and uploads each file while writing it."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def render_workbooks(
     summaries: Sequence[StagedSummary] = (),
     store: Store,
 ) -> tuple[RenderedFile, ...]:
-    """Writes each shard in every format of the run. After an error, no file of any shard stays in the store.
+    """Writes each shard in every format of the run. After an error, deletes all files that it wrote.
 
     Args:
         definition: the report.
         run: the staged run.
         shards: a group of the run's workbooks.
-        summaries: the run's summaries, if its workbook contains them (``RunLayout.summaries_with_rows``).
+        summaries: the run's summaries, if the workbook contains them (``RunLayout.summaries_with_rows``).
         store: the store that holds the rows and receives the files.
 
     Raises:
@@ -69,7 +69,7 @@ def render_workbooks(
 def _all_or_none(store: Store) -> Iterator[list[str]]:
     """Yields a list for the keys of written objects, and deletes these objects if the block raises an error.
 
-    The list includes the keys of unfinished uploads: an upload can be complete although its response was lost.
+    The list includes the keys of unfinished uploads: an upload may have succeeded even though its response was lost.
     """
     keys: list[str] = []
     try:
@@ -77,7 +77,7 @@ def _all_or_none(store: Store) -> Iterator[list[str]]:
     except BaseException:
         try:
             store.delete(keys)
-        except ReportError as error:  # the original error matters more; `quire gc` finds the files
+        except ReportError as error:  # raise the original error instead; `quire gc` deletes the files
             logger.warning("files of a failed render could not be deleted: %s", error)
         raise
 
@@ -101,7 +101,7 @@ class _Rendering:
         self.columns = detail_columns(definition, run.plan)
         self.folder = f"reports/{definition.name}/{run.layout.run_key}/{uuid.uuid4().hex}"
         self.uploads: list[tuple[str, str, Upload]] = []
-        self.rows_before = 0  # in the previous files of this shard
+        self.rows_before = 0  # rows in the previous files of this shard
 
     def write(self) -> tuple[RenderedFile, ...]:
         outcomes = self._write_flat() if self.format != "xlsx" else self._write_workbook()
@@ -136,7 +136,7 @@ class _Rendering:
         )
 
     def _dates(self, times: tuple[date, date] | None, rows: int) -> tuple[date, date]:
-        """Returns the dates that a file covers: the dates of its shard, or of its rows if it has only some."""
+        """Returns the dates that a file covers: its shard's dates, or its rows' dates for a part of a shard."""
         is_whole = not isinstance(self.definition.workbook.split, RowSplit) and rows == self._shard_rows()
         if times is None or is_whole:
             return self.shard.start, self.shard.end

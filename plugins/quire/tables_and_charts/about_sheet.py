@@ -1,4 +1,4 @@
-"""The About sheet: the request, its source, and which values the workbook changed or left out."""
+"""The About sheet: the request, its source, and the values that the workbook changed or omitted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quire.report.request import RunRequest
 from quire.run_records.stage_records import RowSlice, StagedPartition
 from quire.xlsx.model import FactSection, FactSheet
 
-# Shown without other notes: the limits of every workbook.
+# The limits of every workbook, shown if there are no other notes.
 UNCHANGED = (
     "No values were truncated. Times are precise to the millisecond; "
     "numbers with more than 15 digits are written as text."
@@ -28,7 +28,7 @@ def about_sheet(
     contents: Mapping[str, object],
     notes: Sequence[str],
 ) -> FactSheet:
-    """Returns the About sheet: the request, its source, and which values the workbook changed or left out.
+    """Returns the About sheet: the request, its source, and the values that the workbook changed or omitted.
 
     Args:
         definition: the report.
@@ -79,7 +79,7 @@ def about_sheet(
 
 
 def rows_by_partition(slices: Sequence[RowSlice], *, skipped: int, rows: int) -> dict[str, int]:
-    """Returns the number of rows per partition among the ``rows`` rows after the first ``skipped`` rows.
+    """Skips the first ``skipped`` rows and returns how many of the next ``rows`` rows belong to each partition.
 
     An empty partition belongs to the file that contains the rows around it.
     """

@@ -19,7 +19,7 @@ GENERAL = "General"
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A measure: its values as numbers, with None for missing ones, and as text."""
+    """A measure's values, both as numbers, with None for missing values, and as text."""
 
     title: str
     values: list[float | None]
@@ -32,11 +32,11 @@ class ChartData:
 
     Args:
         labels: the label of each row.
-        positions: position of each row on the x scale; None if its x value is neither a number nor a date.
+        positions: the position of each row on the x scale; None if its x value is neither a number nor a date.
         series: the measures.
-        x_title: title of the x column.
-        x_format: its format code.
-        y_format: format code of the first measure and of the y scale.
+        x_title: the title of the x column.
+        x_format: the format code of the x column.
+        y_format: the format code of the first measure and of the y scale.
     """
 
     labels: list[str]

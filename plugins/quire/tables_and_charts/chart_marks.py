@@ -12,8 +12,8 @@ from quire.xlsx.chart_points import needs_marks
 
 WIDTH, HEIGHT, BAR = 760, 240, 18
 LABEL_WIDTH, VALUE_WIDTH, MAX_LABEL_LENGTH = 180, 90, 26
-LEFT, RIGHT, TOP, BOTTOM = 64, 16, 12, 28  # around columns, lines and points
-SLANTED_BOTTOM = 118  # below columns whose names do not fit side by side
+LEFT, RIGHT, TOP, BOTTOM = 64, 16, 12, 28  # margins around columns, lines and points
+SLANTED_BOTTOM = 118  # the bottom margin if labels do not fit side by side
 CHARACTER_WIDTH = 6.5
 COLORS = 6
 RADIUS = 100
@@ -21,7 +21,7 @@ Drawing = tuple[list[str], float]
 
 
 def draw_bars(data: ChartData) -> Drawing:
-    """Draws horizontal bars, a group per row, with their values at the end."""
+    """Draws a group of horizontal bars per row, with each value at the end of its bar."""
     low, high = scale_ends(data.series)
     scale = (WIDTH - LABEL_WIDTH - VALUE_WIDTH) / (high - low)
     zero = LABEL_WIDTH - low * scale
@@ -44,7 +44,7 @@ def draw_bars(data: ChartData) -> Drawing:
 
 
 def draw_columns(data: ChartData) -> Drawing:
-    """Draws columns, a group per row, with the rows' labels below."""
+    """Draws a group of columns per row, with the row labels below them."""
     ticks = round_ticks(*scale_ends(data.series))
     low, high = ticks[0], ticks[-1]
     parts = _grid(ticks, data.y_format)
@@ -82,7 +82,7 @@ def _column_labels(labels: Sequence[str], group: float) -> tuple[list[str], int]
 def draw_lines(data: ChartData, *, is_filled: bool = False) -> Drawing:
     """Draws a line per series over evenly spaced rows, with gaps for missing values.
 
-    Only the first and last row are labeled. With ``is_filled``, the area down to zero is filled.
+    Only the first and last rows are labeled. If ``is_filled``, fills the area between the line and zero.
     """
     ticks = round_ticks(*scale_ends(data.series))
     low, high = ticks[0], ticks[-1]
@@ -122,7 +122,7 @@ def _line_marks(
 
 
 def _runs(points: Sequence[tuple[float, float] | None]) -> list[list[tuple[float, float]]]:
-    """Returns the runs of points without gaps."""
+    """Splits the points at missing values into continuous runs."""
     runs: list[list[tuple[float, float]]] = [[]]
     for point in points:
         if point:
@@ -133,7 +133,7 @@ def _runs(points: Sequence[tuple[float, float] | None]) -> list[list[tuple[float
 
 
 def draw_points(data: ChartData) -> Drawing:
-    """Draws a point per value on a scale of the x values, or of row numbers if the x values are not numbers."""
+    """Draws a point per value against the x values, or against row numbers if the x values are not numbers."""
     positions = data.positions
     if not any(position is not None for position in positions):
         positions = [float(number) for number in range(1, len(positions) + 1)]
@@ -157,7 +157,7 @@ def draw_points(data: ChartData) -> Drawing:
 
 
 def draw_pie(data: ChartData) -> Drawing:
-    """Draws a slice per row, clockwise from the top, with a legend of labels and values."""
+    """Draws a pie slice per row, clockwise from the top, with a legend of labels and values."""
     (measure, *_) = data.series
     sizes = [abs(value or 0.0) for value in measure.values]
     total = sum(sizes) or 1.0
@@ -202,7 +202,7 @@ def _grid(ticks: Sequence[float], code: str) -> list[str]:
 
 
 def scale_overhang(data: ChartData) -> float:
-    """Returns how far the labels of the y scale extend beyond the left edge."""
+    """Returns how far the y scale's labels extend beyond the left edge."""
     texts = tick_texts(round_ticks(*scale_ends(data.series)), data.y_format)
     return max(0.0, max(map(len, texts)) * CHARACTER_WIDTH - (LEFT - 8))
 

@@ -1,4 +1,4 @@
-"""Scales of page charts, with ticks at round values."""
+"""Calculates the scales of page charts, with ticks at round values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MIN_SPAN = 1e-100
 
 
 def scale_ends(series: Sequence[Series]) -> tuple[float, float]:
-    """Returns the minimum and maximum of all values and zero; the two always differ."""
+    """Returns the minimum and maximum of the values, extended to include zero; the two always differ."""
     values = [value for measure in series for value in measure.values if value is not None]
     low, high = min(0.0, *values, 0.0), max(0.0, *values, 0.0)
     return low, high if high - low > MIN_SPAN else low + 1.0

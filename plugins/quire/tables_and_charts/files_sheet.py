@@ -10,7 +10,7 @@ from quire.xlsx.model import FactSection, FactSheet
 
 
 def files_sheet(files: Sequence[RenderedFile]) -> FactSheet:
-    """Returns the index of files: the date range, first and last time, rows and size of each."""
+    """Returns the index of files, with each file's date range, first and last times, row count and size."""
     return FactSheet(
         sheet_name="Files",
         heading="Files",
@@ -37,7 +37,7 @@ def files_sheet(files: Sequence[RenderedFile]) -> FactSheet:
 
 
 def _wall_clock(text: str | None) -> date | None:
-    """Returns an ISO 8601 time for a cell: local time without its offset."""
+    """Returns the cell value of an ISO 8601 time: the local time without its offset."""
     if not text:
         return None
     if len(text) == len("2013-01-31"):

@@ -1,4 +1,4 @@
-"""Summary tables with charts for pages, from the same stored objects as the workbook."""
+"""Builds the summary tables and charts of pages from the stored objects that the workbook also uses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SummaryTable:
 
     Args:
         name: the summary's name.
-        header: title of each column, and whether it holds numbers.
+        header: the title of each column, and whether the column holds numbers.
         rows: the formatted cells of the first rows.
         total_rows: the total number of rows.
         chart: SVG, or an empty string.
@@ -44,9 +44,9 @@ class SummaryTable:
 
 
 def summary_tables(definition: ReportDefinition, manifest: Manifest, *, store: Store) -> list[SummaryTable]:
-    """Returns a run's summaries; none if the definition's summaries changed, or if a summary is missing or too large.
+    """Returns a run's summaries, or nothing if the definition's summaries changed or a summary is missing or too large.
 
-    Summaries are read one at a time, and only the rows on the page are retained.
+    Summaries are read one at a time, and only the rows that the page shows are kept in memory.
     """
     if not has_summaries(definition, manifest):
         return []
@@ -54,7 +54,7 @@ def summary_tables(definition: ReportDefinition, manifest: Manifest, *, store: S
     try:
         tables = [_first_table(definition, summary, stored[summary.name], store) for summary in definition.summaries]
     except IntegrityError as error:
-        logger.warning("%s %s: summaries left off the page: %s", manifest.report, manifest.run, error)
+        logger.warning("%s %s: summaries omitted from the page: %s", manifest.report, manifest.run, error)
         return []
     return [table for table in tables if table]
 

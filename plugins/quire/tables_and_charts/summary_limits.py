@@ -19,16 +19,16 @@ from quire.xlsx.model import TableSheet
 
 MAX_STORED_BYTES = 32 * 1024 * 1024
 MAX_TABLE_ROWS = 1_048_576  # Excel's limit for a sheet
-MAX_FIXED_BYTES = 32  # per value; the size of the largest decimal
+MAX_FIXED_BYTES = 32  # bytes per value; the size of the largest decimal
 MAX_TABLE_BYTES = 128 * 1024 * 1024  # for all columns, uncompressed and without dictionaries
-MAX_FIRST_BYTES = 8 * 1024 * 1024  # for the rows on a page
-_DECODING = threading.Lock()  # one file at a time in a process: each may take MAX_TABLE_BYTES
+MAX_FIRST_BYTES = 8 * 1024 * 1024  # for the rows that a page shows
+_DECODING = threading.Lock()  # a process reads one file at a time, because each file may need MAX_TABLE_BYTES
 
 
 def small_summary_sheets(
     definition: ReportDefinition, summaries: Sequence[StagedSummary], *, store: Store
 ) -> tuple[TableSheet, ...]:
-    """Returns a sheet per summary like ``summary_sheets``, within the limits of pages and notifications.
+    """Like ``summary_sheets``, but enforces the limits for pages and notifications.
 
     Raises:
         DamagedObjectError: a summary is missing or damaged.
@@ -46,7 +46,7 @@ def ensure_small_object(summary: StagedSummary) -> None:
         IntegrityError: it is too large.
     """
     if summary.bytes > MAX_STORED_BYTES:
-        raise IntegrityError(f"{summary.object_key} has {summary.bytes} bytes: too large to be shown")
+        raise IntegrityError(f"{summary.object_key} has {summary.bytes} bytes: too large to display")
 
 
 def read_first_rows(
@@ -87,7 +87,7 @@ def _decode_first_rows(body: pa.Buffer, key: str, columns: Collection[str], coun
                 break
     columns_of_batches = (pa.chunked_array([column]) for batch in batches for column in batch.columns)
     if sum(map(_expanded_bytes, columns_of_batches)) > MAX_FIRST_BYTES:
-        raise IntegrityError(f"{key} has over {MAX_FIRST_BYTES} bytes in its first rows: too large to be shown")
+        raise IntegrityError(f"{key} has over {MAX_FIRST_BYTES} bytes in its first rows: too large to display")
     table = pa.Table.from_batches(batches) if batches else stored.empty_table()
     return table.cast(sheet_schema(stored)), footer.num_rows
 
@@ -97,7 +97,7 @@ def _damaged_object(key: str) -> DamagedObjectError:
 
 
 def ensure_small_table(body: bytes, key: str) -> None:
-    """Checks the size of the table in a Parquet file, as derived from the footer and the dictionaries.
+    """Checks the size of a Parquet file's table, which it derives from the footer and the dictionaries.
 
     Raises:
         DamagedObjectError: it is not a Parquet file.
@@ -107,7 +107,7 @@ def ensure_small_table(body: bytes, key: str) -> None:
         text_columns = _text_columns(pq.read_metadata(io.BytesIO(body)), key)
         table = pq.read_table(io.BytesIO(body), columns=text_columns, read_dictionary=text_columns)
         if sum(map(_expanded_bytes, table.itercolumns())) > MAX_TABLE_BYTES:
-            raise IntegrityError(f"{key} has over {MAX_TABLE_BYTES} bytes of text: too large to be shown")
+            raise IntegrityError(f"{key} has over {MAX_TABLE_BYTES} bytes of text: too large to display")
     except pa.ArrowException as error:
         raise _damaged_object(key) from error
 
@@ -122,7 +122,7 @@ def _text_columns(footer: pq.FileMetaData, key: str) -> list[str]:
     uncompressed = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
     is_plain = all(column.max_repetition_level == 0 and column.length <= MAX_FIXED_BYTES for column in columns)
     if footer.num_rows > MAX_TABLE_ROWS or uncompressed > MAX_TABLE_BYTES or not is_plain:
-        raise IntegrityError(f"{key} has {footer.num_rows} rows and {uncompressed} bytes: too large to be shown")
+        raise IntegrityError(f"{key} has {footer.num_rows} rows and {uncompressed} bytes: too large to display")
     return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
 
 

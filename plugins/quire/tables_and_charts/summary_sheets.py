@@ -14,7 +14,7 @@ from quire.report.definition import GroupKey, ReportDefinition, Summary
 from quire.run_records.stage_records import StagedSummary
 from quire.xlsx.model import Chart, SheetColumn, TableSheet
 
-PERIOD_FORMATS = {Grain.MONTH: "mmm yyyy", Grain.YEAR: "yyyy"}  # the cells of other periods show the first day
+PERIOD_FORMATS = {Grain.MONTH: "mmm yyyy", Grain.YEAR: "yyyy"}  # cells of other periods show the period's first day
 DAY_FORMAT = "yyyy-mm-dd"
 
 

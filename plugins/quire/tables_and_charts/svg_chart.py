@@ -1,4 +1,4 @@
-"""Draws a summary's chart as SVG. Its colors come from the page's style sheet."""
+"""Draws a summary's chart as SVG, whose colors come from the page's style sheet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dates, times and numbers as text, over PostgreSQL's full range, for all file writers.
+"""Converts dates, times and numbers to text over PostgreSQL's full range, for all file writers.
 
 unrepresentable_dates   single dates and times that Python and Excel cannot represent
 date_columns            columns of dates and times, including unrepresentable ones

@@ -1,4 +1,4 @@
-"""Columns of dates and times over PostgreSQL's full range: local times, and the periods they belong to."""
+"""Converts date and time columns to local times and to periods, over PostgreSQL's full range."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from quire.values.unrepresentable_dates import (
 )
 
 _PERIODS = {Grain.DAY: "1d", Grain.WEEK: "1w", Grain.MONTH: "1mo", Grain.QUARTER: "1q", Grain.YEAR: "1y"}
-_YEAR_2100 = days_since_epoch(2100, 1, 1) * DAY_MICROSECONDS  # from here on, Polars 2.1.0 ignores daylight saving time
+_YEAR_2100 = days_since_epoch(2100, 1, 1) * DAY_MICROSECONDS  # from 2100 on, Polars 2.1.0 ignores daylight saving time
 
 
 def wall_clock(times: pl.Series, timezone: str) -> pl.Series:

@@ -1,4 +1,4 @@
-"""Polars series of Arrow columns."""
+"""Converts Arrow columns to Polars series."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 
 def to_series(column: pa.Array) -> pl.Series:
-    """Returns an Arrow array as a series, without a copy where the type allows it."""
+    """Converts an Arrow array to a series, without a copy if the type allows it."""
     series = pl.from_arrow(column)
     if not isinstance(series, pl.Series):
         raise TypeError(f"expected an array, not {type(column).__name__}")
@@ -20,13 +20,13 @@ def to_series(column: pa.Array) -> pl.Series:
 def map_distinct(
     values: pl.Series, selected: pl.Series, function: Callable[[Any], Any], *, default: pl.Series
 ) -> pl.Series:
-    """Returns ``default`` with the selected rows replaced by a function of their values.
+    """Replaces each selected row of ``default`` with the function's result for the row's value.
 
     The function is called once per distinct value.
 
     Args:
         values: the function's arguments.
-        selected: whether to call the function for a row, depending on the row's value only.
+        selected: whether to call the function for each row; must depend only on the row's value.
         function: returns a value of ``default``'s type.
         default: the results for all other rows.
     """

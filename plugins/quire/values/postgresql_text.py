@@ -19,7 +19,7 @@ from quire.values.unrepresentable_dates import (
     timestamp_text,
 )
 
-# PostgreSQL prints an exponent below 1e-4, and for numbers with more digits than their type guarantees.
+# PostgreSQL uses an exponent below 1e-4, and for numbers with more digits than their type guarantees.
 EXPONENT_BELOW, EXPONENT_FROM, FLOAT4_EXPONENT_FROM = 1e-4, 1e15, 1e6
 
 
@@ -92,7 +92,8 @@ def _float_texts(numbers: pl.Series) -> pl.Series:
 def _with_exponent(text: str) -> str:
     """Returns a number's shortest digits in PostgreSQL's notation.
 
-    Where the shortest digits are halfway between two numbers, PostgreSQL prints more. Both read as the same number.
+    If the shortest digits are halfway between two numbers, PostgreSQL prints more digits. Both forms parse to the same
+    number.
     """
     number = Decimal(text)
     if not number.is_finite():

@@ -1,4 +1,4 @@
-"""Dates and times that Python and Excel cannot represent: years BC and after 9999, and infinity.
+"""Dates and times that Python and Excel cannot represent: years BC, years after 9999, and infinity.
 
 Values are integers, as Arrow stores them: days or microseconds since 1970-01-01. The Gregorian calendar repeats every
 400 years, weekdays included, so dates are calculated in a year that Python supports and shifted by whole cycles.
@@ -14,7 +14,7 @@ SECOND = 1_000_000
 DAY_MICROSECONDS = 86_400 * SECOND
 CYCLE_YEARS, CYCLE_DAYS = 400, 146_097
 YEAR_1, YEAR_10000 = -62_135_596_800 * SECOND, 253_402_300_800 * SECOND
-# Infinity is the extreme of its integer type, but not the lowest 64-bit integer: numpy and pandas read it as NaT.
+# Infinities are the extremes of the integer type, except that numpy and pandas read the lowest 64-bit integer as NaT.
 DAYS_BOUNDS = (-(2**31), 2**31 - 1)
 MICROSECONDS_BOUNDS = (-(2**63) + 1, 2**63 - 1)
 INFINITE_DAYS = {DAYS_BOUNDS[0]: "-infinity", DAYS_BOUNDS[1]: "infinity"}
@@ -30,7 +30,7 @@ class UnrepresentableDate:
 
     Args:
         physical: days or microseconds since 1970-01-01; microseconds since midnight for a time of day.
-        text: as PostgreSQL prints it.
+        text: the value as PostgreSQL prints it.
     """
 
     physical: int
@@ -38,12 +38,12 @@ class UnrepresentableDate:
 
     @property
     def is_later(self) -> bool:
-        """Whether it is later than all dates that Excel can represent, rather than earlier."""
+        """Whether it is later than every date that Excel can represent; otherwise it is earlier."""
         return self.physical > 0
 
 
 def to_python_date(days: int) -> tuple[date, int]:
-    """Returns the same day in a year from 1970 to 2369, and the number of 400-year cycles between them."""
+    """Returns the same day in a year from 1970 to 2369, and the number of 400-year cycles between the two days."""
     cycles, rest = divmod(days, CYCLE_DAYS)
     return _EPOCH + timedelta(days=rest), cycles
 
@@ -52,9 +52,9 @@ def days_since_epoch(year: int, month: int, day: int) -> int:
     """Returns a date of the proleptic Gregorian calendar as days since 1970-01-01.
 
     Args:
-        year: 0 is 1 BC.
-        month: from 1.
-        day: from 1.
+        year: the astronomical year; 0 is 1 BC.
+        month: counted from 1.
+        day: counted from 1.
 
     Raises:
         ValueError: the calendar has no such date.
@@ -75,7 +75,7 @@ def timestamp_text(microseconds: int, timezone: str | None) -> str:
     """Returns a timestamp as PostgreSQL prints it.
 
     Args:
-        microseconds: since 1970-01-01: UTC with a time zone, otherwise local time.
+        microseconds: since 1970-01-01, in UTC if ``timezone`` is set, otherwise in local time.
         timezone: IANA name of the session's time zone, or None for a timestamp without time zone.
     """
     if microseconds in INFINITE_MICROSECONDS:
@@ -91,7 +91,7 @@ def timestamp_text(microseconds: int, timezone: str | None) -> str:
 
 
 def offset_text(microseconds: int) -> str:
-    """Returns a UTC offset: ``+01``, with minutes and seconds unless they are zero, as in local mean times."""
+    """Returns a UTC offset such as ``+01``; appends minutes and seconds only if they are not zero."""
     seconds = abs(microseconds) // SECOND
     parts = [seconds // 3600, seconds // 60 % 60, seconds % 60]
     while len(parts) > 1 and not parts[-1]:
@@ -102,7 +102,7 @@ def offset_text(microseconds: int) -> str:
 def utc_offset(microseconds: int, timezone: str) -> int:
     """Returns the UTC offset of a time zone at a time, both in microseconds.
 
-    Before the year 1 it is the zone's local mean time; after 9999, the offset of the same day in an earlier cycle.
+    Before year 1, returns the zone's local mean time; after 9999, the offset of the same day in an earlier cycle.
     """
     time = max(microseconds, YEAR_1 + DAY_MICROSECONDS)
     last = YEAR_10000 - DAY_MICROSECONDS

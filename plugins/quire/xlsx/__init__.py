@@ -1,1 +1,1 @@
-"""Writes XLSX workbooks: cells, sheets and the package. It does not depend on reports."""
+"""Writes XLSX workbooks: cells, sheets and the ZIP package. This code does not depend on reports."""

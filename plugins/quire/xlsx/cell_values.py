@@ -1,4 +1,4 @@
-"""Cell values of static sheets: the rules of ``cells``, applied to Python values."""
+"""Converts Python values to cell values of static sheets, by the same rules as ``cells``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ALL_DIGITS = Context(prec=160_000, traps=[InvalidOperation])
 
 
 def to_cell_value(value: Any, *, timezone: str) -> Any:
-    """Returns the value of a cell: text if Excel cannot represent the value exactly.
+    """Returns the value to write to a cell: text if Excel cannot represent the original exactly.
 
     Args:
         value: the Python value of any PostgreSQL type.

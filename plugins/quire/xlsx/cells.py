@@ -1,4 +1,4 @@
-"""Renders columns as cells: as numbers if Excel represents them exactly, otherwise as text.
+"""Renders columns as cells: as numbers if Excel represents the values exactly, otherwise as text.
 
 Every function takes a column of a batch and returns the XML of its cells after the row number: ``<c r="B`` row
 ``before`` value ``after``. If a column mixes numbers and text, the values include ``before`` and ``after``.
@@ -31,7 +31,7 @@ _WHOLE_LIMIT = 10**MAX_DIGITS
 
 @dataclass(frozen=True, slots=True)
 class Styles:
-    """A column's style numbers: for values, for text among them, and for text that begins like a formula."""
+    """A column's style numbers: for values, for text among the values, and for text that begins like a formula."""
 
     value: int
     text: int
@@ -44,12 +44,12 @@ class Cells:
 
     Args:
         values: a string per row; NULL for no cell.
-        before: the XML between row number and value; a series if it differs between rows.
+        before: the XML between the row number and the value; a series if it differs between rows.
         after: the XML after the value.
-        numbers: the values for totals, as strings if only their digits are exact; None for a column of text.
+        numbers: the values for totals, as strings if no numeric type holds them exactly; None for a text column.
         texts: how many numbers, dates and times were written as text.
         cut: the number of strings truncated to the maximum length of a cell.
-        unrepresentable: the earliest and latest of the dates and times written as text, which ``numbers`` leaves out.
+        unrepresentable: the earliest and latest of the dates and times written as text, which ``numbers`` omits.
     """
 
     values: pl.Series
@@ -68,14 +68,14 @@ def boolean_cells(column: pl.Series, styles: Styles) -> Cells:
 
 
 def integer_cells(column: pl.Series, styles: Styles) -> Cells:
-    """Renders integers of at most 15 digits as numbers, longer ones as text."""
+    """Renders integers of at most 15 digits as numbers, and longer integers as text."""
     all_fit = column.dtype != pl.Int64 or _within(column, 1 - _WHOLE_LIMIT, _WHOLE_LIMIT - 1)
     is_number = None if all_fit else (column > -_WHOLE_LIMIT) & (column < _WHOLE_LIMIT)
     return _numbers(column.cast(pl.String), is_number, styles, column)
 
 
 def decimal_cells(column: pl.Series, styles: Styles) -> Cells:
-    """Renders decimals of at most 15 significant digits as numbers, others as text."""
+    """Renders decimals of at most 15 significant digits as numbers, and all others as text."""
     texts = column.cast(pl.String)
     return _numbers(texts, _has_exact_digits(texts), styles, column)
 
@@ -111,7 +111,7 @@ def date_cells(column: pl.Series, styles: Styles) -> Cells:
 
 
 def timestamp_cells(column: pl.Series, styles: Styles, *, timezone: str) -> Cells:
-    """Renders timestamps, rounded down to the millisecond; with time zone, they are converted to ``timezone``."""
+    """Renders timestamps, rounded down to the millisecond; those with time zone are converted to ``timezone``."""
     aware = isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None
     microseconds = column.to_physical()
     local = wall_clock(column, timezone) if aware else microseconds
@@ -158,7 +158,7 @@ def _serials_or_texts(serials: pl.Series, physical: pl.Series, styles: Styles, t
 
 
 def _has_exact_digits(texts: pl.Series) -> pl.Series | None:
-    """Returns which numbers have at most 15 significant digits, or None if all have."""
+    """Returns which numbers have at most 15 significant digits, or None if all of them do."""
     max_length = longest(texts)
     if max_length <= MAX_DIGITS:
         return None
@@ -178,7 +178,7 @@ def _numbers(
     values = pl.select(
         pl.when(is_number)
         .then(before + texts + after)
-        .when(texts.str.starts_with("-"))  # if edited in Excel, it would become a formula
+        .when(texts.str.starts_with("-"))  # Excel would turn it into a formula on edit
         .then(quoted + texts + text_after)
         .otherwise(plain + texts + text_after)
     ).to_series()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-MAX_BARS = 30  # more bars or slices are unreadable; the summary's order decides which come first
+MAX_BARS = 30  # more bars or slices are unreadable; the summary's order determines which rows come first
 MAX_POINTS = 1_000  # in a line, area or scatter chart
 MAX_MARKED = 30  # a line with more points has no markers
 CONTINUOUS = ("line", "area", "scatter")
@@ -17,7 +17,7 @@ def charted_rows(kind: str, rows: int) -> int:
 
 
 def chart_heading(heading: str, kind: str, rows: int) -> str:
-    """Returns a chart's title, which says so if the chart does not show all rows."""
+    """Returns a chart's title, with a note if the chart does not show all rows."""
     points = charted_rows(kind, rows)
     return f"{heading} (first {points:,} of {rows:,})" if points < rows else heading
 

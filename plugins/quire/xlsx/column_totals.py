@@ -1,4 +1,4 @@
-"""Partial totals of a column, per batch; exact for integers and decimals of any length."""
+"""Calculates the partial totals of a column per batch; exact for integers and decimals of any length."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from quire.xlsx.xml_text import longest
 # of both signs add up to NaN, as in PostgreSQL.
 EXACT = Context(prec=160_000, rounding=ROUND_HALF_EVEN, traps=[])
 MAX_SUMMED_DIGITS = 34  # the sum of a batch then fits in the 38 digits that Polars supports
-MAX_SUMMED_LENGTH = 17  # for numbers stored as text, for the same reason
+MAX_SUMMED_LENGTH = 17  # the same bound for numbers stored as text
 
 
 @dataclass(frozen=True, slots=True)
 class PartialTotal:
-    """The number of values, and their sum, minimum or maximum, which is None without values.
+    """The number of values, and their sum, minimum or maximum, which is None if there are no values.
 
     The sum is NaN if there is a date outside Excel's range or a time of 24:00.
     """
@@ -55,7 +55,7 @@ def partial_total(cells: Cells, function: str) -> PartialTotal:
 
 
 def combine(first: PartialTotal, second: PartialTotal, function: str) -> PartialTotal:
-    """Returns the partial total of two batches."""
+    """Combines the partial totals of two batches."""
     values = [value for value in (first.value, second.value) if value is not None]
     count = first.count + second.count
     if len(values) < 2:

@@ -28,8 +28,8 @@ from quire.xlsx.workbook_template import (
 )
 from quire.xlsx.xml_text import MAX_TEXT_LENGTH
 
-IN_FLIGHT = 4  # batches rendered ahead of compression
-BUFFERED_BYTES = WRITE_BYTES + 256 * 1024  # the archive and its compressor may still buffer this much
+IN_FLIGHT = 4  # number of batches rendered ahead of compression
+BUFFERED_BYTES = WRITE_BYTES + 256 * 1024  # the archive and its compressor may still buffer this many bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Limits:
         sheet_rows: rows in a sheet, including header and totals; Excel's limit.
         sheet_bytes: bytes of XML in a sheet, below ZIP's limit of 4 GiB per entry.
         file_bytes: size of a file, below ZIP's limit of 4 GiB, with room for the parts after the rows.
-        shared_rows: with at most this many rows, all strings are shared: some readers do not display inline strings.
+        shared_rows: up to this many rows, all strings are shared because some readers do not display inline strings.
     """
 
     sheet_rows: int = MAX_ROWS
@@ -154,8 +154,8 @@ class DetailWriter:
     def _has_room(self, planned: int, first: Sequence[RenderedRows]) -> bool:
         """Returns whether the next sheet certainly has room for all planned rows.
 
-        Assumes that a row takes at most twice as many bytes as the rows so far. A wrong dimension before the rows is
-        worse than none, because readers do not need it.
+        Assumes that a row takes at most twice as many bytes as the rows so far. A wrong dimension is worse than no
+        dimension, because readers do not need it.
         """
         for rendered in first:
             self._row_bytes = max(self._row_bytes, len(rendered.xml) / rendered.rows)
@@ -170,7 +170,8 @@ class DetailWriter:
         """Yields the rows of one sheet, rendered ahead by the pool.
 
         The number of batches ahead is fixed, so the last row of a sheet depends on the rows and not on thread timing.
-        Near a limit, pending batches are written before more are taken, because their bytes are far below their bound.
+        Near a limit, pending batches are written before more are taken, because their actual size is far below its
+        upper bound.
         """
         pending: deque[tuple[Future[RenderedRows], int]] = deque()
         rows = size = 0

@@ -1,8 +1,8 @@
-"""The workbook model: the interface of the writer.
+"""The workbook model, which is the input of the writer.
 
 A workbook has static sheets, which fit in memory, and at most one detail table, which is streamed and may need several
 sheets and several files. ``Workbook.static_sheets`` is called last, so static sheets can show the number of sheets, the
-truncated values and anything else that is known only after the rows are written.
+truncated values and other facts that are known only after the rows are written.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class SheetColumn:
 
     Args:
         name: the column's name in the rows.
-        title: the text of its header.
-        width: in Excel's character units; None to derive it from the header and a sample of the rows.
+        title: the text of the column's header.
+        width: the width in Excel's character units; None to derive it from the header and a sample of the rows.
         number_format: an Excel format code; None for the default of the column's type.
         total: count, sum, mean, min or max, shown in the totals row.
         numeric_text: whether the column holds the text of PostgreSQL's ``numeric`` without a scale.
@@ -43,7 +43,7 @@ class DetailTable:
 
     Args:
         sheet_name: name of the first sheet; the next ones are ``<sheet_name> (2)`` and so on.
-        columns: in the order in which the sheet shows them.
+        columns: the columns, in the order in which the sheet shows them.
         schema: the schema of every batch.
         rows: the exact number of rows, from the Parquet metadata.
         batches: a function that yields the rows; called once.
@@ -78,7 +78,7 @@ class TableSheet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactSection:
-    """A section of a fact sheet: pairs of label and value or, with a ``header``, the rows of a plain table."""
+    """A section of a fact sheet: label-value pairs or, with a ``header``, the rows of a plain table."""
 
     heading: str
     rows: tuple[tuple[Any, ...], ...]
@@ -117,7 +117,7 @@ class Workbook:
     Args:
         title: title in the document properties.
         subject: subject in the document properties.
-        made_at: aware; used for every date in the package, so the same rows give the same bytes.
+        made_at: an aware datetime, used for every date in the package so that the same rows produce the same bytes.
         timezone: IANA name of the zone that timestamps with time zone are converted to.
         detail: the rows, or None for a workbook of static sheets only.
         static_sheets: a function that returns the static sheets; called after the rows of each file.

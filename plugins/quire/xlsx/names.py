@@ -7,19 +7,19 @@ from collections.abc import Iterable
 
 MAX_SHEET_NAME_LENGTH = 31
 _FORBIDDEN = re.compile(r"[\[\]:*?/\\\x00-\x1f\ufffe\uffff]")
-_EDGES = "' \t\n\u00a0\u3000"  # Excel rejects apostrophes at the edges of a name, and hides blanks
+_EDGES = "' \t\n\u00a0\u3000"  # Excel rejects apostrophes at either end of a name and hides blanks there
 
 
 def sheet_name(wanted: str, taken: set[str], *, number: int = 1) -> str:
     r"""Returns a valid sheet name similar to ``wanted``, and adds it to ``taken`` in lower case.
 
-    A sheet name has at most 31 characters, none of ``[]:*?/\``, no apostrophe at either end, is not History, and is
-    unique in its workbook, ignoring case.
+    A sheet name must have at most 31 characters, contain none of ``[]:*?/\``, not begin or end with an apostrophe, not
+    be History, and be unique in its workbook, ignoring case.
 
     Args:
         wanted: any string.
         taken: names of the workbook's other sheets.
-        number: from 2 on, a suffix of the name: ``Rows (2)``.
+        number: appended to the name if it is 2 or more: ``Rows (2)``.
     """
     plain = _FORBIDDEN.sub("-", wanted).strip(_EDGES) or "Rows"
     if plain.casefold() == "history":
@@ -34,7 +34,7 @@ def sheet_name(wanted: str, taken: set[str], *, number: int = 1) -> str:
 
 
 def _cut(text: str, units: int) -> str:
-    """Truncates a string to a length in UTF-16 units, as Excel counts: an emoji takes two."""
+    """Truncates a string to a length in UTF-16 units, as Excel counts; an emoji takes two units."""
     while len(text.encode("utf-16-le")) > 2 * units:
         text = text[:-1]
     return text

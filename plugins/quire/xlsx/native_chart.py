@@ -1,4 +1,4 @@
-"""Excel charts on static sheets. They change with their tables, and users can edit them."""
+"""Inserts native Excel charts into static sheets. Charts change with their tables, and users can edit them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def insert_chart(book: Book, page: Worksheet, sheet: TableSheet, model: Chart, *
         book: the workbook.
         page: the worksheet of the table.
         sheet: the table.
-        model: kind and columns of the chart.
-        header_row: row of the table's header, from 0.
+        model: the kind and columns of the chart.
+        header_row: the row of the table's header, counted from 0.
 
     Raises:
         WorkbookError: the chart's kind is unknown.
@@ -66,7 +66,7 @@ def _series(sheet: TableSheet, model: Chart, name: str, number: int, first: int,
         series["line"] = {"color": color, "width": 2.25}
         if needs_marks(sheet.table[name].slice(0, last - first + 1).to_pylist()):
             series["marker"] = mark
-    elif model.kind == "area" and first == last:  # without a width, only its border is visible
+    elif model.kind == "area" and first == last:  # without a width, only the border is visible
         series["border"] = {"color": color, "width": 2.25}
     elif model.kind == "pie":  # each point has its own color, not each series
         colors = (CHART_COLORS[point % len(CHART_COLORS)] for point in range(last - first + 1))

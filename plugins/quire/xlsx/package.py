@@ -20,7 +20,7 @@ Part = tuple[str, Iterable[bytes | memoryview]]
 
 
 class CountedSink:
-    """A sink that counts its bytes."""
+    """A sink that counts the bytes it receives."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -36,15 +36,15 @@ def write_package(parts: Iterator[Part], sink: CountedSink, *, made_at: datetime
     """Writes an archive, compressing each part as it arrives.
 
     Args:
-        parts: names and contents; each content is exhausted before the next part is requested.
+        parts: the name and content of each part; each content is exhausted before the next part is requested.
         sink: receives the archive.
-        made_at: modification time of every part.
+        made_at: the modification time of every part.
 
     Raises:
         WorkbookError: the archive would need ZIP64, which Excel repairs or rejects.
     """
     modified_at = made_at.astimezone(UTC).replace(tzinfo=None)
-    # stream-zip accepts any buffer: it only measures, sums and compresses it
+    # stream-zip accepts any buffer: it only measures, checksums and compresses the data
     members = ((name, modified_at, MODE, ZIP_32, cast("Iterable[bytes]", content)) for name, content in parts)
     try:
         for chunk in stream_zip(

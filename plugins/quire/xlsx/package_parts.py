@@ -30,7 +30,7 @@ def rename_sheets(sheets: Sequence[FactSheet | TableSheet], taken: set[str]) -> 
 
 
 def opening_parts(parts: dict[str, bytes]) -> Iterator[Part]:
-    """Yields the parts that do not depend on the rows, from which programs recognize a workbook."""
+    """Yields the parts that do not depend on the rows; programs recognize a workbook by these parts."""
     for name in OPENING:
         yield name, (parts[name],)
 

@@ -1,4 +1,4 @@
-"""Detail rows in batches of uniform size, regardless of how they arrive."""
+"""Divides detail rows into batches of uniform size, regardless of how they arrive."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BATCH_BYTES = 2 * 2**20
 
 
 class DetailRows:
-    """The remaining rows. Checks their number against the announced number.
+    """The remaining rows of a table; raises an error unless as many rows arrive as announced.
 
     Args:
         detail: columns and number of rows.
@@ -34,7 +34,7 @@ class DetailRows:
         self.left = detail.rows
 
     def peek(self) -> pa.RecordBatch | None:
-        """Returns the next batch without taking it; None at the end.
+        """Returns the next batch without consuming it; None at the end.
 
         Raises:
             WorkbookError: there are fewer rows than announced.
@@ -46,7 +46,7 @@ class DetailRows:
         return self._next
 
     def take(self, max_rows: int) -> pa.RecordBatch:
-        """Takes the next batch, or its first ``max_rows`` rows.
+        """Consumes the next batch, or its first ``max_rows`` rows.
 
         Raises:
             WorkbookError: there are more rows than announced, or none left.
@@ -75,7 +75,7 @@ def even_batches(detail: DetailTable) -> Generator[pa.RecordBatch]:
     """Yields a table's rows in batches whose size depends on the rows only, so the same rows give the same bytes.
 
     A batch has ``BATCH_ROWS`` rows, or fewer if it would exceed ``BATCH_CELLS`` cells or ``BATCH_BYTES`` of text,
-    because several batches are in memory at a time. It has at least one row.
+    because several batches are in memory at once. A batch has at least one row.
     """
     # A column may occur twice.
     positions = [detail.schema.get_field_index(column.name) for column in detail.columns]

@@ -22,15 +22,15 @@ from quire.xlsx.xml_text import MAX_TEXT_LENGTH
 
 Render = Callable[[pl.Series, Styles], Cells]
 Prepare = Callable[[pa.Array], Callable[[], Cells]]
-MAX_CELL_BYTES, MAX_ESCAPED_BYTES = 120, 7  # XML around a value, and per escaped UTF-16 unit
+MAX_CELL_BYTES, MAX_ESCAPED_BYTES = 120, 7  # bytes of XML around a value, and per escaped UTF-16 unit
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedColumn:
-    """Totals and counts for one column of a batch, in addition to its cells.
+    """The partial total and the counts for one column of a batch.
 
     Args:
-        partial_total: its part of the total; None if the column has no total.
+        partial_total: the batch's part of the total; None if the column has no total.
         texts: the number of values written as text.
         cut: the number of truncated strings.
     """
@@ -42,7 +42,7 @@ class RenderedColumn:
 
 @dataclass(frozen=True, slots=True)
 class RenderedRows:
-    """Rows as XML, with the totals and counts of their columns."""
+    """Rows as XML, with the partial totals and counts of their columns."""
 
     xml: memoryview
     rows: int
@@ -50,7 +50,7 @@ class RenderedRows:
 
 
 class RowRenderer:
-    """Turns batches into rows, in order.
+    """Renders batches as XML rows, in order.
 
     Args:
         detail: columns and schema.
@@ -124,14 +124,14 @@ class RowRenderer:
 
 
 def size_bound(batch: pa.RecordBatch) -> int:
-    """Returns an upper bound of a batch's size as XML."""
+    """Returns an upper bound on a batch's size as XML."""
     texts = [column for column in batch.columns if pa.types.is_string(column.type)]
     cells: int = batch.num_rows * (batch.num_columns + 1)
     return cells * MAX_CELL_BYTES + sum(_max_units(column) for column in texts) * MAX_ESCAPED_BYTES
 
 
 def _max_units(column: pa.Array) -> int:
-    """Returns an upper bound of the UTF-16 units in a column's cells: its bytes."""
+    """Returns an upper bound on the UTF-16 units in a column's cells: the column's size in bytes."""
     lengths = pc.binary_length(column)
     if (pc.max(lengths).as_py() or 0) > MAX_TEXT_LENGTH:
         return sum(min(length, MAX_TEXT_LENGTH) for length in lengths.to_pylist() if length)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from quire.xlsx.xml_text import escape_text
 
 MAX_BYTES = 64 * 2**20
-ITEM_BYTES = 400  # memory per string, here and in its column, in addition to its characters
+ITEM_BYTES = 400  # bytes of memory per string, here and in its column, besides its characters
 
 
 class SharedStrings:

@@ -34,7 +34,7 @@ def add_static_sheet(book: Book, formats: Formats, sheet: FactSheet | TableSheet
         timezone: IANA name of the zone that timestamps with time zone are converted to.
 
     Raises:
-        WorkbookError: the content exceeds Excel's limits of a sheet.
+        WorkbookError: the content exceeds Excel's limits for a sheet.
     """
     page = book.add_worksheet(sheet.sheet_name)
     page.hide_gridlines(2)
@@ -135,7 +135,7 @@ def _write_table(page: Worksheet, formats: Formats, sheet: TableSheet, timezone:
 def _add_table(page: Worksheet, formats: Formats, sheet: TableSheet, headers: Sequence[str]) -> None:
     schema, columns = sheet.table.schema, sheet.columns
     sides = ["right" if column.numeric_text else side_of(schema.field(column.name).type) for column in columns]
-    last = HEADER_ROW + max(1, sheet.table.num_rows)  # an Excel table has at least one row below its header
+    last = HEADER_ROW + max(1, sheet.table.num_rows)  # an Excel table needs at least one row below its header
     options = {
         "style": "Table Style Light 1",
         "columns": [
@@ -178,7 +178,7 @@ def _write(page: Worksheet, row: int, column: int, value: Any, look: Format) -> 
     """Writes a value.
 
     Raises:
-        WorkbookError: XlsxWriter did not write the value, which it reports by its return value only.
+        WorkbookError: XlsxWriter did not write the value, which it reports only through its return value.
     """
     if value is None:
         status = page.write_blank(row, column, None, look)

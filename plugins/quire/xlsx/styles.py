@@ -25,7 +25,7 @@ _SECTION = re.compile(
 # The digits of a number in a section; text and brackets, which may look like digits, are matched first.
 _DIGITS = re.compile(r'"[^"]*+(?:"|\Z)|\[[^\]]*+(?:\]|\Z)|[\\_*].|(?P<digits>[#0?.](?:[#0?,.]*[#0?.])?)', re.DOTALL)
 MAX_FORMAT_LENGTH, MAX_DECIMALS = 255, 30  # Excel's limits for a format code
-# Excel shows booleans as words with any code; LibreOffice prints 1 and 0 on some pages without this code.
+# Excel shows booleans as words with any code; without this code, LibreOffice prints 1 and 0 on some pages.
 BOOLEAN = '"TRUE";"TRUE";"FALSE"'
 
 
@@ -57,7 +57,7 @@ class Formats:
         return self.of(num_format=number_format, valign="vcenter", align=side)
 
     def text(self, *, quoted: bool = False) -> Format:
-        """Returns the format of text; if quoted, the cell still contains text after it is edited."""
+        """Returns the format of text; if quoted, the cell remains text after a user edits it."""
         look = {"align": "left", "indent": 1, "valign": "vcenter"}  # the indent separates it from a number to its left
         return self.of(**look, quote_prefix=True) if quoted else self.of(**look)
 
@@ -67,7 +67,7 @@ class Formats:
         return self.of(num_format=code, bold=True, top=1, top_color=LINE, valign="vcenter")
 
     def quoted_total(self) -> Format:
-        """Returns the format of a total that is text, and still is after it is edited."""
+        """Returns the format of a total written as text; the cell remains text after a user edits it."""
         return self.of(bold=True, top=1, top_color=LINE, valign="vcenter", align="right", quote_prefix=True)
 
     def total_label(self) -> Format:
@@ -76,7 +76,7 @@ class Formats:
 
 
 def with_word(number_format: str, word: str) -> str:
-    """Returns a format code that shows a word before the number, in every section that shows anything.
+    """Returns a format code that puts a word before the number in every section that displays something.
 
     Returns the code unchanged if the result would exceed Excel's limit.
     """
@@ -85,7 +85,7 @@ def with_word(number_format: str, word: str) -> str:
 
 
 def with_decimal(number_format: str) -> str:
-    """Returns a format code that shows one decimal in every section that shows integers."""
+    """Returns a format code that shows one decimal place in every section that shows integers."""
     return _SECTION.sub(lambda section: section[1] + _section_with_decimal(section[2]), number_format)
 
 

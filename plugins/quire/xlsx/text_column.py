@@ -1,4 +1,4 @@
-"""Renders a text column: as shared strings while few values are distinct, then as inline strings."""
+"""Renders a text column: as shared strings while there are few distinct values, then as inline strings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TextColumn:
         self._is_shared = True
         # pa.array([]) would import pandas, if installed, to convert the list.
         self._distinct = pa.nulls(0, pa.string())
-        self._cells = pl.Series(dtype=pl.String)  # per distinct string, its cell's XML after the row number
+        self._cells = pl.Series(dtype=pl.String)  # the cell XML of each distinct string, after the row number
         self._cut: list[int] = []  # positions of truncated strings
 
     def prepare(self, column: pa.Array) -> Callable[[], Cells]:
@@ -103,11 +103,11 @@ class _ColumnBytes:
 
     @property
     def need_escapes(self) -> bool:
-        """Whether any value may need escapes; if False, none does."""
+        """Whether any value may need escaping; if False, no value does."""
         return self._lowest < 0x20 or any(self._contains(rare) for rare in RARE_BYTES)
 
     def _contains(self, rare: bytes) -> bool:
-        """Returns whether the bytes occur; searching for one byte first is several times as fast as for two."""
+        """Returns whether the bytes occur; searching for one byte first is several times faster."""
         return rare[:1] in self._bytes and rare in self._bytes
 
     @property

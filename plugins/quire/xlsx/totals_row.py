@@ -1,4 +1,4 @@
-"""The totals row: SUBTOTAL formulas, which change when users filter, with cached values; or the exact values."""
+"""The totals row: SUBTOTAL formulas with cached values, which change when users filter, or the exact values."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from quire.xlsx.row_xml import RenderedColumn
 
 FUNCTIONS = {"mean": 101, "count": 103, "max": 104, "min": 105, "sum": 109}  # these ignore hidden rows
 MAX_FORMULA_LENGTH = 8_000  # Excel's limit is 8,192 characters
-MAX_RANGES = 254  # Excel's limit for a SUBTOTAL
+MAX_RANGES = 254  # Excel's limit for SUBTOTAL
 TEXT = ' t="inlineStr"><is><t>'
-NEGATIVE_TEXT = f"{TEXT}-"  # a formula when edited in Excel
+NEGATIVE_TEXT = f"{TEXT}-"  # Excel would turn it into a formula on edit
 _MEAN = Context(prec=60, traps=[])
 
 
@@ -53,7 +53,7 @@ class Totals:
         self._sheets.append((name, rows))
 
     def end_file(self) -> None:
-        """Records the end of a file, which the formulas of the next file cannot refer to."""
+        """Records the end of a file; the formulas of the next file cannot refer to its rows."""
         self._sheets.clear()
         self._has_previous_files = True
 
@@ -77,7 +77,7 @@ class Totals:
         return f'<row r="{number}">{"".join(cells)}</row>'
 
     def notes(self) -> Iterator[str]:
-        """Yields sentences that explain unexpected totals."""
+        """Yields sentences that explain totals that readers may not expect."""
         totals = [total for total in self._totals if total]
         for total in totals:
             if total.has_no_total:
@@ -102,7 +102,7 @@ class _Total:
 
     def __init__(self, column: SheetColumn, kind: pa.DataType, position: int) -> None:
         self.title, self.function, self.texts = column.title, column.total or "count", 0
-        self.is_fixed_value = False  # written as a value instead of a formula, although there are rows
+        self.is_fixed_value = False  # whether it is written as a value instead of a formula although there are rows
         self._letters = column_letters(position)
         self._partial = PartialTotal(0)
         self._is_boolean = pa.types.is_boolean(kind)
@@ -116,7 +116,7 @@ class _Total:
 
     @property
     def value_note(self) -> str:
-        """A clause on a total that is written as a value instead of a formula."""
+        """Describes a total that is written as a value instead of a formula."""
         exact = "" if self.function == "mean" else "is exact but "
         return f"the total {exact}does not change when you filter"
 
@@ -131,13 +131,13 @@ class _Total:
         self.texts += texts
 
     def texts_note(self, noun: str) -> str:
-        """Returns the beginning of a sentence on the values written as text."""
+        """Returns the beginning of a sentence about the values written as text."""
         is_one = self.texts == 1
         written = f"{format_count(self.texts, noun)} {'is' if is_one else 'are'} written as text"
         return f"{written} because Excel cannot represent {'it' if is_one else 'them'}"
 
     def unrepresentable_note(self) -> str:
-        """Returns a sentence on dates and times outside Excel's range."""
+        """Returns a sentence about dates and times outside Excel's range."""
         total = f"there is no {self.function}" if self.function in ("sum", "mean") else self.value_note
         return f"{self.title}: {self.texts_note('value')}; {total}."
 
@@ -145,7 +145,8 @@ class _Total:
         """Returns the content of the total's cell.
 
         Args:
-            sheets: names and numbers of rows, the sheet of the total last; None if preceding files have rows.
+            sheets: the name and row count of each sheet, ending with the total's sheet; None if preceding files have
+                rows.
         """
         value = self._value()
         if value is None:
@@ -177,13 +178,16 @@ class _Total:
         return float(mean) if _fits_float(mean) else mean
 
     def _can_use_subtotal(self, value: Any) -> bool:
-        """Returns whether SUBTOTAL returns the same value: except COUNTA, it ignores text and digits after the 15th."""
+        """Returns whether SUBTOTAL returns the same value.
+
+        Functions other than COUNTA ignore text and digits after the 15th.
+        """
         if not self._partial.count:
             return False
         return self.function == "count" or not (self.texts or self._is_boolean or not _is_number(value))
 
     def _formula(self, sheets: Sequence[tuple[str, int]]) -> str:
-        """Returns SUBTOTAL over the column in all sheets; an empty string if there are no ranges or too many."""
+        """Returns a SUBTOTAL over the column in all sheets, or an empty string if there are no ranges or too many."""
         ranges = []
         for number, (name, rows) in enumerate(sheets, 1):
             quoted = name.replace("'", "''")

@@ -18,7 +18,7 @@ FIXED_WIDTHS = {"date": 11.5, "timestamp": 19.5, "time": 10.0, "bool": 8.0}
 MAX_ROW_HEIGHT = 409.0  # Excel's limit, in points
 MAX_MEASURED = 255  # Excel's widest column
 TOTAL_WORD_WIDTH = 5.0  # "mean " before a total
-MEAN_DECIMAL_WIDTH = 2.0  # the mean of integers has a decimal that integers lack
+MEAN_DECIMAL_WIDTH = 2.0  # the mean of integers has one decimal place more than the integers
 
 
 def display_width(text: str) -> float:

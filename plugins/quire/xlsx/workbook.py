@@ -26,13 +26,13 @@ def write_workbook(
 ) -> tuple[DetailOutcome, ...]:
     """Writes a workbook as one file, or as several files if the rows do not fit in one.
 
-    Sheets roll over at 1,048,576 rows and before 4 GiB of XML, files before 4 GiB. The same rows give the same bytes,
-    regardless of their batches.
+    A new sheet begins after 1,048,576 rows or before 4 GiB of XML, and a new file before 4 GiB. The same rows produce
+    the same bytes, regardless of their batches.
 
     Args:
         workbook: what to write.
         open_file: opens the n-th file, from 0.
-        limits: smaller limits, for tests.
+        limits: the limits of sheets and files; tests pass smaller limits.
 
     Returns:
         The outcome of each file's rows.
@@ -73,7 +73,7 @@ def write_workbook(
 
 
 def _parts(writer: DetailWriter) -> Iterator[Part]:
-    """Yields a file's parts: those that do not depend on the rows, the detail sheets, then all others."""
+    """Yields a file's parts: first those independent of the rows, then the detail sheets, then the rest."""
     workbook = writer.workbook
     yield from opening_parts(writer.frame_parts())
     yield from writer.sheets()
