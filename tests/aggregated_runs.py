@@ -1,4 +1,4 @@
-"""Prepares runs for render and publish."""
+"""Prepares runs for the render and publish stages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.events import request_of, session_of
 
 @dataclass(frozen=True)
 class AggregatedRun:
-    """A run with its summaries, ready to render its workbooks."""
+    """A run and its summaries, ready for the render stage."""
 
     definition: ReportDefinition
     run: StagedRun
@@ -32,7 +32,7 @@ class AggregatedRun:
     store: S3Store
 
     def with_changes(self, **changes: Any) -> AggregatedRun:
-        """Returns a copy whose staged run has the given fields changed."""
+        """Returns a copy in which the given fields of the staged run are changed."""
         return replace(self, run=replace(self.run, **changes))
 
     def render(self) -> tuple[RenderedFile, ...]:

@@ -127,7 +127,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # runs before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Marks tests that need servers, and groups tests that share an Airflow, according to the fixtures they use."""
+    """Marks tests that need servers, and groups tests that share an Airflow instance, according to their fixtures."""
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         if "servers" in fixtures:

@@ -1,4 +1,4 @@
-"""The fields of a report definition, by the paths that the documentation uses."""
+"""Finds the fields of a report definition by the dotted paths that the documentation uses."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def has_path(path: str) -> bool:
 
 
 def validate_fragment(fragment: Mapping[str, Any]) -> None:
-    """Validates part of a definition after adding the required fields that it leaves out.
+    """Validates part of a definition after adding the required fields that it omits.
 
     Raises:
-        pydantic.ValidationError: it has an unknown field or an invalid value.
+        pydantic.ValidationError: the part has an unknown field or an invalid value.
     """
     source = {**_REQUIRED["source"], **fragment.get("source", {})}
     ReportDefinition.model_validate({**_REQUIRED, **fragment, "source": source})

@@ -31,7 +31,7 @@ class Block:
 
 
 def identify(page: Path) -> str:
-    """Returns a page's path in the repository, for use as a test id."""
+    """Returns a page's path in the repository, for use as a test ID."""
     return page.relative_to(CLONE).as_posix()
 
 
@@ -49,7 +49,7 @@ def prose(page: Path) -> str:
 
 
 def spans(page: Path) -> list[str]:
-    """Returns the code spans of a page's prose; a line break within one counts as a space."""
+    """Returns the code spans of a page's prose; a line break within a span counts as a space."""
     return [" ".join(span.split()) for span in _SPAN.findall(prose(page))]
 
 

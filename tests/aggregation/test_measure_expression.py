@@ -57,7 +57,7 @@ def test_expression_over_columns_has_a_type(expression: str) -> None:
 QUERIES = [
     "(SELECT nope FROM {file})",
     "(\nselect nope from {file})",
-    "(\u017felect nope FROM {file})",  # with a long s, whose upper case is S
+    "(\u017felect nope FROM {file})",  # begins with a long s, whose uppercase form is S
     "amount IN (SELECT nope FROM {file})",
     "amount IN (FROM {file})",
     "amount IN ((FROM {file}))",
@@ -117,7 +117,7 @@ def test_expression_with_a_query_never_reaches_polars(monkeypatch: pytest.Monkey
         ("kind = 'x", "quote that is not closed"),
         ("kind = E'x'", "space before the quote"),
         ("amount" + "%2" * 480, "480 operators.*at most 200"),  # overflowed the stack
-        ("amount" + " IS NULL" * 240, "240 operators.*at most 200"),  # so did this with 5,000 operators
+        ("amount" + " IS NULL" * 240, "240 operators.*at most 200"),  # overflowed the stack with 5,000 operators
         ("id=1" + " and id" * 240, "241 operators.*at most 200"),  # took 8 s with 400 operators
         ("CASE id" + " WHEN 1=1 THEN 2" * 110 + " END", "220 operators.*at most 200"),
         ("CAST(1 AS DECIMAL(900, 3))", "not an expression"),

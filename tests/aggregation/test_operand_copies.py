@@ -80,7 +80,7 @@ OTHER_FORMS = {
 
 
 def copies(expression: str) -> int:
-    """Returns how often Polars' tree of an expression contains an operand that the expression contains once."""
+    """Counts the copies of an operand in Polars' expression tree; the expression itself contains the operand once."""
     try:
         tree = str(pl.sql_expr(expression))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
@@ -91,7 +91,7 @@ def copies(expression: str) -> int:
 def test_functions_that_copy_no_operand_are_those_that_polars_does_not_expand() -> None:
     calls = {name: [f"{name}({arguments})" for arguments in ARGUMENTS] for name in FUNCTIONS}
     most = {name: max(map(copies, [*forms, OTHER_FORMS.get(name, "x")])) for name, forms in calls.items()}
-    assert not [name for name, count in most.items() if not count]  # each was accepted in at least one form
+    assert not [name for name, count in most.items() if not count]  # at least one form of each function was accepted
     assert {name for name, count in most.items() if count > 1} == COPYING_FUNCTIONS
     assert {copies(form) for name, form in OTHER_FORMS.items() if name not in FUNCTIONS} == {1}
 

@@ -1,4 +1,4 @@
-"""Partial summaries of partitions: computed once, and merged into the result that PostgreSQL computes."""
+"""Partial summaries of partitions: computed once, and merged into the same result as PostgreSQL's."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_later_run_reads_the_stored_parts(tmp_path: Path, database: str, bucket:
 
 
 def doctor(store: S3Store, key: str, frame: pl.DataFrame) -> None:
-    """Replaces a partial summary, and its record with a matching one."""
+    """Replaces a partial summary, and replaces its record to match."""
     body = io.BytesIO()
     frame.write_parquet(body)
     store.put(key, body.getvalue())
@@ -209,7 +209,7 @@ def test_second_writer_of_parts_deletes_its_own(tmp_path: Path, database: str, b
 
 
 class BlindStore(S3Store):
-    """Misses the record of parts at the first read, as if another writer stored it just after."""
+    """Hides the record of partial summaries at the first read, as if another writer stored it just afterward."""
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)

@@ -1,4 +1,4 @@
-"""Prints, as JSON, the descriptions and tags of the DAGs that Airflow collects from dags/reports.py, by id."""
+"""Prints the descriptions and tags of the DAGs that Airflow collects from dags/reports.py, as JSON keyed by DAG id."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def notifying_definition(definition: dict[str, Any], notify: dict[str, Any]) -> 
 
 @pytest.fixture(scope="session")
 def airflow_include(tmp_path_factory: pytest.TempPathFactory, recorded: Path) -> Path:
-    """A copy of include/ with an invalid report, one with an unavailable database, and several with notifications."""
+    """A copy of include/ with an invalid report, one without a reachable database, and several with notifications."""
     include = tmp_path_factory.mktemp("airflow") / "include"
     shutil.copytree(CLONE / "include", include)
     definition = yaml.safe_load((include / "reports" / "flights.yaml").read_text())
@@ -89,11 +89,11 @@ def running_stack(
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{READER}:viewer,{OUTSIDER}:user",
         "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps({**mail, "password": MAIL_PASSWORD, "extra": plain}),
         "AIRFLOW_CONN_MAIL_AWAY": json.dumps({**mail, "port": 9, "password": MAIL_PASSWORD, "extra": plain}),
-        "PYTHONPATH": str(CLONE),  # for the auth manager and the recording notifier
+        "PYTHONPATH": str(CLONE),  # contains the auth manager and the recording notifier
     }
     stack = LocalStack(tmp_path_factory.mktemp("stack"), fast=True, environment=environment)
     try:
-        with default_ports_taken():  # the tests in tests/dev_stack, which may run at the same time, need them
+        with default_ports_taken():  # leaves them to tests/dev_stack, which may run at the same time
             stack.start()
         yield stack
     finally:

@@ -37,7 +37,7 @@ def configures_first(task: Any) -> bool:
             function(*[None for _ in inspect.signature(function).parameters])
         except ConfigureCalledError:
             return True
-        except Exception:  # without arguments, tasks fail in different ways
+        except Exception:  # without arguments, tasks raise different errors
             return False
     return False
 

@@ -58,14 +58,14 @@ class Mailbox:
         self._controller.stop()
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
-        """Rejects one address, as a server without that mailbox would. aiosmtpd calls it by this name."""
+        """Rejects one address, as a server without that mailbox would. aiosmtpd requires this name."""
         if address == REFUSED:
             return "550 no such mailbox"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        """Stores a message. aiosmtpd calls it by this name."""
+        """Stores a message. aiosmtpd requires this name."""
         message = email.message_from_bytes(envelope.content, policy=email.policy.default)
         with self._lock:
             self._mails.append(Mail(envelope.mail_from, list(envelope.rcpt_tos), message))

@@ -10,7 +10,7 @@ import httpx
 from quire.dev_stack.stack import LocalStack
 
 ADMIN, READER, OUTSIDER = "admin", "reader", "outsider"
-HIDDEN = "flights"  # OUTSIDER has no access to it
+HIDDEN = "flights"  # OUTSIDER has no access to this report
 ACTIVE = ("waiting", "running")
 SECONDS = 240
 

@@ -30,7 +30,7 @@ class TaskCalls:
         definition: the report.
         conf: the run's conf.
         build: builds the DAG.
-        xcoms: XComs by task and key; for a mapped task, each is a list.
+        xcoms: XComs by task and key; for a mapped task, each XCom is a list.
     """
 
     definition: ReportDefinition

@@ -1,4 +1,4 @@
-"""Airflow versions that are too old: the DAGs and the plugin fail with a one-line error that names the version."""
+"""With an Airflow version that is too old, the DAGs and the plugin fail with a one-line error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from quire.airflow_client.version import unsupported_airflow
 from quire.settings import CLONE
 
-pytestmark = pytest.mark.usefixtures("servers")  # most tests import Airflow in a separate process
+pytestmark = pytest.mark.usefixtures("servers")  # most of these tests import Airflow in a separate process
 LINE = "Quire needs Airflow 3.3 or newer, and this is 3.1.8: upgrade Airflow"
 OLDER = """
 import airflow, airflow.sdk

@@ -1,4 +1,4 @@
-"""The DAGs as Airflow parses them, without a scheduler: order, retries, limits, forms, connections."""
+"""The DAGs as Airflow parses them, without a scheduler: order, retries, limits, forms and connections."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quire.settings import CLONE
 
 from tests.events import DEFINITION, SQL, events_report, write_report
 
-pytestmark = pytest.mark.usefixtures("servers")  # each test starts its own Airflow
+pytestmark = pytest.mark.usefixtures("servers")  # each test imports Airflow in a separate process
 
 CONNECTIONS = {
     "PLAIN": "postgresql://reader:secret@db.example.org:5433/shop?sslmode=require",

@@ -1,4 +1,4 @@
-"""A report whose notifier raises an arbitrary exception: Airflow still collects the DAGs of all reports."""
+"""If a report's notifier raises an arbitrary exception, Airflow still collects the DAGs of all reports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from quire.settings import CLONE
 
 from tests.events import DEFINITION, SQL, events_report, write_report
 
-pytestmark = pytest.mark.usefixtures("servers")  # each test starts its own Airflow
+pytestmark = pytest.mark.usefixtures("servers")  # each test imports Airflow in a separate process
 
 NOTIFIERS = "tests.airflow.recording_notifier"
 RAISING = {
@@ -64,7 +64,7 @@ def test_notifier_that_raises_breaks_only_its_report(tmp_path: Path) -> None:
     assert "belongs to Python's standard library" in reasons["exits"]
     assert "SystemExit: 2" in reasons["exits_on_import"]
     assert "SystemExit: 3" in reasons["exits_when_created"]
-    assert "has no attribute 'X'" in reasons["builds_dags"]  # and Airflow does not collect that module's DAG
+    assert "has no attribute 'X'" in reasons["builds_dags"]  # nor does Airflow collect that module's DAG
     assert reasons["exits_when_printed"] == "exits_when_printed: unexpected error: SystemExit: 4"
 
 

@@ -1,4 +1,4 @@
-"""The messages that notifiers send: two-part e-mails, text escaped for Slack, and the recipients not reached."""
+"""The messages that notifiers send: two-part e-mails, text escaped for Slack, and unreached recipients."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_notify_that_times_out_names_only_missed_recipients(
     with DAG("sales", schedule=None) as dag:
         notifications.notify_when_ended(definition, [])
     notify: Any = dag.get_task("notify")
-    notify.python_callable.__wrapped__()  # although its API server is unavailable
+    notify.python_callable.__wrapped__()  # works although the API server is unavailable
     assert [mail.recipients for mail in mail_server.containing("Säles")] == [["a@example.org"]]
     sentences = [
         f"{name} was not notified (delivery.notify.success[{index}]): see the log of the task notify"

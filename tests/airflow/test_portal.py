@@ -1,4 +1,4 @@
-"""The portal's API and its links, over HTTP, with a running Airflow and a real store."""
+"""The portal's API and links over HTTP, with a running Airflow and a real store."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def test_failed_runs_show_their_errors_in_the_list(portal: httpx.Client) -> None
         assert (run["state"], run["start"]) == ("failed", None)
         assert run["error"] == f"flights: unknown parameter '{wrong}'; did you mean carrier?"
         reasons[run["run_id"]] = run["error"]
-    for _ in range(2):  # from Airflow, then from the cache
+    for _ in range(2):  # reads the errors from Airflow, then from the cache
         runs = portal.get("/api/reports/flights/runs", params={"limit": 100}).json()
         assert {run["run_id"]: run["error"] for run in runs if run["run_id"] in reasons} == reasons
 

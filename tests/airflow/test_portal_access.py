@@ -1,4 +1,4 @@
-"""Permissions of every kind of user on every route."""
+"""The permissions of every kind of user on every route."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_browser_session_without_token_changes_nothing(running_stack: LocalStack
             for place in ("runs", "runs/any/cancel", "estimate"):
                 place = f"/api/reports/flights/{place}"
                 assert pages.post(place, json=fields, headers=header).status_code == 403
-        # with its token, the request reaches the run, which does not exist
+        # with the form's own token, the request is accepted, but the run does not exist
         own = {"X-Quire-Token": own_token}
         assert pages.post("/api/reports/flights/runs/any/cancel", headers=own).status_code == 404
 

@@ -54,7 +54,7 @@ def test_anonymous_bodies_do_not_grow_the_api_server(running_stack: LocalStack) 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         assert set(pool.map(send, range(3 * AT_ONCE))) == {413}
     grown = {pid: peak_bytes(pid) - before[pid] for pid in pids}
-    assert max(grown.values()) < len(BODY), grown  # although twelve bodies were sent, four at a time
+    assert max(grown.values()) < len(BODY), grown  # even though twelve bodies were sent, four at a time
 
 
 def test_redirect_ignores_the_host_header(running_stack: LocalStack) -> None:

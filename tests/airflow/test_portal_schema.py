@@ -43,7 +43,7 @@ def statuses(portal: httpx.Client, operation: Any, existing: dict[str, str]) -> 
     Args:
         portal: the client.
         operation: an operation of the API.
-        existing: existing path parameters, which replace two thirds of the generated ones.
+        existing: existing path parameters, which replace two thirds of the generated parameters.
     """
     status_codes: set[int] = set()
 
@@ -53,7 +53,7 @@ def statuses(portal: httpx.Client, operation: Any, existing: dict[str, str]) -> 
         for name, value in existing.items():
             if name in case.path_parameters and len(str(case.path_parameters[name])) % 3:
                 case.path_parameters[name] = value
-        if isinstance(case.body, dict) and len(str(case.body)) % 3:  # another request would start a run
+        if isinstance(case.body, dict) and len(str(case.body)) % 3:  # a shorter body might start a run
             case.body = dict(zip(("start", "end"), DAYS, strict=True))
         headers = {"Authorization": portal.headers["Authorization"]}
         answer = case.call(base_url=str(portal.base_url), headers=headers, allow_redirects=False)

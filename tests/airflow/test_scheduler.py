@@ -1,4 +1,4 @@
-"""Runs with a running scheduler, started through the REST API, as users start them."""
+"""Starts runs through the REST API, as users do, with a running scheduler."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def task_log(stack: LocalStack, dag_id: str, run_id: str, task_id: str) -> str:
 
 
 def test_year_of_flights_is_published_by_mapped_tasks(running_stack: LocalStack, client: httpx.Client) -> None:
-    # forced, because other tests may have stored some of these months
+    # The run is forced because other tests may have stored some of these months
     run_id = start_run(client, "flights", {"start": "2013-01-01", "end": "2013-12-31", "force": True})
     assert wait(client, "flights", run_id) == "success"
     states = task_states(client, "flights", run_id)
@@ -73,7 +73,7 @@ def test_year_of_flights_is_published_by_mapped_tasks(running_stack: LocalStack,
         (july,) = connection.execute("SELECT count(*) FROM flights WHERE month = 7").fetchone() or (0,)
     assert published["files"][6]["rows"] == july
     rows = sheet_rows(open_workbook(store, published["files"][6]["key"]), "Flights from New York")
-    assert len(rows) == 1 + july + 1  # with the header and the totals
+    assert len(rows) == 1 + july + 1  # the header, the rows and the totals
     link = store.presign(published["files"][6]["key"], seconds=60, filename="july.xlsx")
     assert len(httpx.get(link).content) == published["files"][6]["bytes"]
 

@@ -1,4 +1,4 @@
-"""Changed XComs: a task accepts only records that another task of the same run wrote for it."""
+"""Tampered XComs: a task accepts only records that another task of the same run wrote for it."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_task_with_a_changed_xcom_fails_with_one_line(
     stored = {entry.key for entry in bucket.list("")}
     with pytest.raises(IntegrityError, match=r"XCom of this run|partitions do not match its date range") as raised:
         call(calls, stage)
-    assert not isinstance(raised.value, DamagedObjectError)  # that error would repeat the run
+    assert not isinstance(raised.value, DamagedObjectError)  # a DamagedObjectError would repeat the run
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 200
     assert {entry.key for entry in bucket.list("")} - {lease_key("events", "events:r1")} <= stored
@@ -153,7 +153,10 @@ MIXTURES: dict[str, tuple[str, tuple[str, str]]] = {  # the task that reads a re
 def attempts(
     tmp_path: Path, session: SourceSession, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[TaskCalls, TaskCalls]:
-    """Two runs with one id and different rows, as after a deletion. In the first, all tasks but publish have run."""
+    """Two runs with the same id but different rows, as after a run is deleted.
+
+    In the first run, all tasks except publish have run.
+    """
     sql = SQL.replace("ORDER BY", "AND kind = %(kind)s ORDER BY")
     definition = events_report(tmp_path, sql=sql, parameters={"kind": {"type": "string", "default": "a"}})
     earlier, later = (
@@ -207,7 +210,7 @@ def test_summaries_of_rows_that_have_changed_since_are_rejected(
     earlier = calls.of("aggregate")
     with psycopg.connect(session.url, autocommit=True) as connection:
         connection.execute("UPDATE events SET amount = 5000 WHERE id = 2")
-    bucket.delete([entry.key for entry in bucket.list("partitions/")])  # so extract reads them again when cleared
+    bucket.delete([entry.key for entry in bucket.list("partitions/")])  # so that extract reads the rows again
     call(calls, *STAGES[1:-1])
     calls.xcoms["aggregate"]["return_value"] = earlier
     with pytest.raises(IntegrityError, match=r"XCom of this run \(summaries\)"):

@@ -1,4 +1,4 @@
-"""Partitions with a running scheduler: stored ahead, reused, and read again after the tables change."""
+"""Partitions with a running scheduler: stored in advance, reused, and read again after the tables change."""
 
 from __future__ import annotations
 

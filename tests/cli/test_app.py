@@ -94,7 +94,7 @@ def test_run_on_a_terminal_shows_progress(quire_environment: dict[str, str]) -> 
     while True:
         try:
             chunk = os.read(ours, 65536)
-        except OSError:  # the other end was closed
+        except OSError:  # the command closed its end
             break
         if not chunk:
             break
@@ -222,7 +222,7 @@ def test_verify_compares_every_number_of_the_manifest(
     result = json.loads(quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN, "--json").stdout)
     key = f"reports/flights/{result['run']}/manifest.json"
     manifest = bucket.read_json(key) or {}
-    del manifest["checksum"]  # as in a manifest by a version without checksums
+    del manifest["checksum"]  # as in a manifest written by a version without checksums
     manifest[kind][0][change] += 1
     bucket.put(key, json.dumps(manifest).encode())
     done = quire(quire_environment, "verify", result["run"])

@@ -1,4 +1,4 @@
-"""The dates of ``quire run``: both, or neither to select the last complete window."""
+"""``quire run`` accepts both dates, or neither to select the last complete window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs docker-compose.yaml with three workers, the flights of the demo, and a report with five times as many rows."""
+"""Runs docker-compose.yaml with three workers, the demo's flights, and a report with five times as many rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WORKERS = 3
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The base images, each by the name of its setting."""
+    """The base images, keyed by the name of the setting."""
     reason = engine.missing() or standins.why_not()
     if reason:
         pytest.skip(reason)

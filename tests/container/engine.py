@@ -1,4 +1,4 @@
-"""The Docker engine, and a project of docker-compose.yaml with separate names, ports and secrets."""
+"""Runs Docker commands and a docker-compose.yaml project with separate names, ports and secrets."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def label_of(image: str, label: str) -> str:
 
 
 class Project:
-    """The containers of docker-compose.yaml under a project name.
+    """The containers that docker-compose.yaml defines, under a project name.
 
     Args:
         name: the project name.
         environment_file: the file to use as .env.
-        files: the compose files; later ones override earlier ones.
+        files: the compose files; later files override earlier files.
     """
 
     def __init__(self, name: str, environment_file: Path, files: Sequence[Path]) -> None:

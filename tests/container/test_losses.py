@@ -28,7 +28,7 @@ class Published:
 
 @pytest.fixture(scope="module")
 def undisturbed(stack: ContainerStack) -> Published:
-    """A run of the report without disturbances."""
+    """An undisturbed run of the report."""
     with stack.client() as client:
         return published(stack, stack.finish(client, "many", stack.trigger(client, "many", **DAYS)))
 
@@ -42,7 +42,7 @@ def published(stack: ContainerStack, result: dict[str, Any]) -> Published:
         body = store.read(file["key"], max_bytes=file["bytes"])
         assert body is not None
         cells |= digests_of_cells(body)
-    assert len(cells) > 2  # the shared strings, and at least two sheets, because one sheet cannot hold all rows
+    assert len(cells) > 2  # the shared strings and at least two sheets, because one sheet cannot hold all rows
     return Published(run=result["run"], keys=frozenset(file["key"] for file in result["files"]), cells=cells)
 
 
@@ -100,7 +100,7 @@ def test_disconnected_worker_returns_without_duplicating_data(stack: ContainerSt
     assert_retried_on_another_worker(tasks, name)
     assert_published_once(run, new, undisturbed)
     stack.wait_until_ready(workers=WORKERS)
-    assert stack.objects("many") == after  # also after the worker has returned
+    assert stack.objects("many") == after  # even after the worker has returned
     assert_takes_tasks(stack, name)
 
 

@@ -1,4 +1,4 @@
-"""In the containers' network, SeaweedFS allows only what S3 permits."""
+"""In the containers' network, SeaweedFS serves only authenticated S3 requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.dev_stack import strangers
 
 pytestmark = pytest.mark.container
 S3, S3_GRPC = 8333, 18333
-INNER_PORTS = (8080, 8888, 9333, 18080, 18888, 19333)  # of the volume server, the filer and the master
+INNER_PORTS = (8080, 8888, 9333, 18080, 18888, 19333)  # the ports of the volume server, the filer and the master
 
 
 @pytest.fixture

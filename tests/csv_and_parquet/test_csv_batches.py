@@ -1,4 +1,4 @@
-"""Rows are converted to CSV a few megabytes at a time, whatever the size of their batches."""
+"""Rows are converted to CSV a few megabytes at a time, regardless of batch size."""
 
 from __future__ import annotations
 

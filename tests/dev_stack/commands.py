@@ -1,4 +1,4 @@
-"""Runs the commands behind ``make up``, ``make down`` and ``make demo`` with a temporary folder."""
+"""Runs the commands that ``make up``, ``make down`` and ``make demo`` call, in a temporary folder."""
 
 from __future__ import annotations
 

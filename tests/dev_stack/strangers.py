@@ -1,4 +1,4 @@
-"""Attempts of a local user without the stack's secrets to use the ports of SeaweedFS. Run as a program.
+"""Tries to use the ports of SeaweedFS as a local user without the stack's secrets. Run as a program.
 
 Reads ``{"ports": {option: port}, "bucket": …, "key": …, "fid": …, "uid": …}`` from standard input, changes to the user
 ``uid`` unless it is 0, and prints the response to each attempt: ``{attempt: answer}``.
@@ -31,7 +31,7 @@ def message(*fields: tuple[int, bytes]) -> bytes:
 
 
 def grpc_calls(bucket: str, key: str) -> dict[str, list[tuple[str, bytes]]]:
-    """Returns calls that read, delete or grant permissions, by the option that sets their port."""
+    """Returns calls that read, delete or grant permissions, keyed by the option that sets their port."""
     credential = message((1, EVIL_KEY.encode()), (2, EVIL_SECRET.encode()), (3, b"Active"))
     identity = message((1, b"evil"), (2, credential), (3, b"Admin"))
     entry = message((1, f"/buckets/{bucket}".encode()), (2, key.encode()))
@@ -59,7 +59,7 @@ def grpc_calls(bucket: str, key: str) -> dict[str, list[tuple[str, bytes]]]:
 
 
 def http_requests(bucket: str, key: str, fid: str) -> dict[str, list[tuple[str, str]]]:
-    """Returns requests that read, delete or issue tokens, by the option that sets their port."""
+    """Returns requests that read, delete or issue tokens, keyed by the option that sets their port."""
     return {
         "master.port": [
             ("GET", "/dir/status"),

@@ -1,4 +1,4 @@
-"""Requests to Airflow's REST API, against stand-ins: a real Airflow starts too slowly and fails too rarely."""
+"""Requests to stand-ins for Airflow's REST API, because a real Airflow starts too slowly and fails too rarely."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ except KeyboardInterrupt:
 
 
 def test_simultaneous_signals_interrupt_once() -> None:
-    """Runs in a single-threaded process: if one thread blocks a signal, another thread would receive it."""
+    """Runs in a single-threaded process, because a signal that one thread blocks would go to another thread."""
     done = subprocess.run([sys.executable, "-c", SIMULTANEOUS_SIGNALS], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "cleaned 499500\ninterrupted\n"), done.stderr
 

@@ -26,7 +26,7 @@ STUBBORN = [
 ]
 
 
-FORGETFUL = [  # its child is in a separate process group, like Airflow's tasks
+FORGETFUL = [  # the server's child has a separate process group, like Airflow's tasks
     sys.executable,
     "-c",
     "import subprocess, sys, time;"

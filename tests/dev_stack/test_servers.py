@@ -88,7 +88,10 @@ def test_postgres_data_with_another_password_fails_at_once(tmp_path: Path) -> No
 
 @pytest.mark.xdist_group("local_stack")  # no other test can use the default ports in the meantime
 def test_servers_change_lost_ports_and_a_failed_start_leaves_nothing(tmp_path: Path) -> None:
-    """The ports are taken after they were chosen. The start fails before Airflow is started, to save time."""
+    """Other processes take the ports after the stack chooses them.
+
+    To save time, the start fails before it reaches Airflow.
+    """
     messages: list[str] = []
     with ExitStack() as thieves:
 
@@ -100,7 +103,7 @@ def test_servers_change_lost_ports_and_a_failed_start_leaves_nothing(tmp_path: P
                 thief = thieves.enter_context(socket.socket())
                 thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # despite recently closed connections
                 port = stack.postgres.port if "PostgreSQL" in line else stack.s3.port
-                with suppress(OSError):  # another process has taken it, which is what the test needs
+                with suppress(OSError):  # if another process has the port, it is also taken
                     thief.bind(("127.0.0.1", port))
                     thief.listen()
 
@@ -124,7 +127,7 @@ def test_store_keeps_its_objects_after_a_stop_and_protects_their_folder(tmp_path
         first.start()
         first.store().put("kept", b"x" * 100_000)
         first.stop()
-        (tmp_path / "data").chmod(0o755)  # as an earlier version created it
+        (tmp_path / "data").chmod(0o755)  # the mode that an earlier version used
         second = S3Server(tmp_path, secret_key="k")
         second.start()
         assert second.store().read("kept") == b"x" * 100_000
@@ -137,7 +140,7 @@ def test_store_keeps_its_objects_after_a_stop_and_protects_their_folder(tmp_path
 def test_foreign_socket_is_ignored_and_own_sockets_are_removed(tmp_path: Path) -> None:
     server = S3Server(tmp_path, secret_key="k")
     foreign = TEMPORARY / f"seaweedfs-s3-{server.port}.sock"
-    foreign.mkdir()  # the server cannot remove it, just as it cannot remove another user's socket in a sticky folder
+    foreign.mkdir()  # the server cannot remove a folder, just as it cannot remove another user's socket
     try:
         server.start()
         noted = json.loads((tmp_path / "sockets.json").read_text())

@@ -1,4 +1,4 @@
-"""The stack's commands: starting it concurrently, joining, using and stopping it."""
+"""The stack's commands: start the stack concurrently, join it, use it and stop it."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from tests.dev_stack.taken_ports import default_ports_taken
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
     pytest.mark.usefixtures("servers"),
-    pytest.mark.xdist_group("local_stack"),  # its tests share one stack
+    pytest.mark.xdist_group("local_stack"),  # the tests share one stack
 ]
 
 LOOPBACK = "0100007F"
-FOREIGN = {  # variables from another project's shell, which do not apply to this stack
+FOREIGN = {  # variables of another project's shell, which must not affect this stack
     "HTTP_PROXY": "http://127.0.0.1:9",
     "http_proxy": "http://127.0.0.1:9",
     "no_proxy": "example.org",
@@ -56,7 +56,7 @@ def taken(servers: None) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose path contains spaces and is longer than a socket's path can be."""
+    """A folder whose path contains spaces and exceeds the maximum length of a socket's path."""
     return tmp_path_factory.mktemp("stack") / ("a clone of somebody who likes long names " + "x" * 100) / ".quire"
 
 
@@ -255,7 +255,7 @@ def test_interrupted_up_stops_what_it_started(tmp_path: Path) -> None:
     servers = session_processes(set(pids(tmp_path / "stack").values()))
     assert len(servers) > 2
     up.send_signal(signal.SIGTERM)
-    up.send_signal(signal.SIGINT)  # as an impatient user would
+    up.send_signal(signal.SIGINT)  # a second signal, as from an impatient user
     _, errors = up.communicate(timeout=90)
     assert (up.returncode, errors) == (130, "quire: interrupted\n")
     assert still_running(servers) == set()

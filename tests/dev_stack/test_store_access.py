@@ -32,7 +32,7 @@ def pid_of(server: S3Server) -> int:
 
 
 def ports_of(server: S3Server) -> dict[str, int]:
-    """Returns the ports of a running server, each by the option that sets it."""
+    """Returns the ports of a running server, keyed by the option that sets them."""
     command = Path(f"/proc/{pid_of(server)}/cmdline").read_text().split("\0")
     options = dict(argument[1:].split("=", 1) for argument in command if re.match(r"-\w+\.port[.\w]*=[1-9]", argument))
     return {option: int(port) for option, port in options.items()}
@@ -58,7 +58,7 @@ def file_id(server: S3Server, bucket: S3Store) -> str:
 
 
 def attempts_of_a_stranger(server: S3Server, bucket: S3Store, fid: str) -> dict[str, str]:
-    """Returns the results for the user nobody, or for the current user unless it is root; ports ignore the user."""
+    """Returns the results for the user nobody, or for the current user unless it is root."""
     uid = NOBODY if os.geteuid() == 0 else 0
     arguments = {"ports": ports_of(server), "bucket": bucket.bucket, "key": KEY, "fid": fid, "uid": uid}
     done = subprocess.run(

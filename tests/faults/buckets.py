@@ -20,11 +20,11 @@ _RANDOM = re.compile(r"[0-9a-f]{12,}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedState:
-    """What readers see in a bucket.
+    """The contents of a bucket, as readers see them.
 
     Attributes:
         manifests: the bytes of each manifest by key.
-        cells: the cells of each file that a manifest names, by the manifest's key and the file's name.
+        cells: the cells of each file that a manifest lists, by the manifest's key and the file's name.
         layout: the number of objects by key, without digests and random numbers.
     """
 

@@ -1,8 +1,8 @@
-"""Runs Quire's commands in processes that are forked from one that has loaded the code, and that can be killed.
+"""Runs Quire's commands in processes that can be killed, forked from a process that has loaded the code.
 
-``python -m tests.faults.forkserver SOCKET`` serves a Unix socket. Each connection is one process: the client sends its
-environment and command as a line of JSON, and receives the process id and then the result. If the process is killed,
-the connection ends without a result.
+``python -m tests.faults.forkserver SOCKET`` serves a Unix socket. Each connection starts one process: the client sends
+its environment and command as a line of JSON, and receives first the process ID and then the result. If the process is
+killed, the connection ends without a result.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def run_command(arguments: list[str]) -> int:
 
 
 def collect(*, later: timedelta) -> int:
-    """Does what ``quire gc`` does in the bucket, as if at a later time."""
+    """Collects garbage in the bucket, like ``quire gc`` at a later time."""
     from quire.errors import ReportError
     from quire.object_store.s3_store import S3Store
     from quire.report.catalog import load_catalog
@@ -106,7 +106,7 @@ def warm_up() -> None:
     from quire.report.catalog import load_catalog
     from quire.settings import StoreSettings, include_folder
 
-    # Its data is the same for every client, and loading it takes most of the time of a short command
+    # The loader's data is the same for every client, and loading it takes most of the time of a short command
     session.create_loader = functools.cache(session.create_loader)
     connection = "aws://key:secret@/?endpoint_url=http%3A%2F%2F127.0.0.1&region_name=us-east-1"
     S3Store(StoreSettings.from_uri(connection, bucket="none")).client.meta  # noqa: B018 - created on access

@@ -22,7 +22,7 @@ class Message:
         return next((value for other, value in self.headers if other.lower() == name), None)
 
     def to_bytes(self) -> bytes:
-        """Returns the message as it is sent."""
+        """Returns the bytes of the message."""
         lines = [self.first_line, *(f"{name}: {value}" for name, value in self.headers)]
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
 
@@ -30,7 +30,8 @@ class Message:
 def read_request(stream: BinaryIO, *, reply_to_expect: BinaryIO) -> Message | None:
     """Returns the next request, or None at the end of the connection.
 
-    A client that waits for "100 Continue" before it sends the body gets that response here, and the header is dropped.
+    A client that waits for "100 Continue" before it sends the body gets that response here, and the request's Expect
+    header is dropped.
     """
     head = _read_head(stream)
     if head is None:

@@ -143,7 +143,7 @@ def _broken_promises(ended: CommandResult, fault: Fault) -> Iterator[str]:
 
 
 def _unnamed_files(processes: Iterable[CommandResult], state: PublishedState) -> Iterator[str]:
-    """Yields published files that no manifest names any longer, because another manifest replaced theirs."""
+    """Yields published files that no manifest lists any longer because a newer manifest replaced theirs."""
     named = {file["key"] for manifest in state.manifests.values() for file in json.loads(manifest)["files"]}
     for process in processes:
         if process.status == 0 and process.stdout.startswith("{"):

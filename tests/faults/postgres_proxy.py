@@ -94,7 +94,7 @@ class PostgresProxy:
     def __exit__(self, *_: object) -> None:
         self.released.set()
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # otherwise a thread in accept keeps it open
+            self._listener.shutdown(socket.SHUT_RDWR)  # otherwise a thread blocked in accept keeps the socket open
         self._listener.close()
 
     def _accept(self) -> None:
@@ -113,11 +113,11 @@ class PostgresProxy:
 
     def _pass_answers(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError, CutError), server.makefile("rb") as stream:
-            while head := stream.read(5):  # the type, and the length including its four bytes
+            while head := stream.read(5):  # the type, and the length, which includes its own four bytes
                 (size,) = struct.unpack("!I", head[1:])
                 message = head + stream.read(size - 4)
                 self._pass_message(Delivery(proxy=self, client=client, server=server, message=message))
-        for end in (client, server):  # wakes the other thread, which waits for data
+        for end in (client, server):  # wakes the other thread, which is waiting for data
             with suppress(OSError):
                 lingers = end.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER)
                 end.shutdown(socket.SHUT_RD if lingers else socket.SHUT_RDWR)

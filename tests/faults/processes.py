@@ -47,7 +47,7 @@ class Command:
         """Waits for the command to end.
 
         Raises:
-            TimeoutError: it takes too long.
+            TimeoutError: the command takes too long.
         """
         try:
             line = self._lines.readline()

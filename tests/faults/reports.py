@@ -23,7 +23,7 @@ EVENTS: Mapping[str, Any] = {
     "workbook": {"formats": ["xlsx", "csv"]},
     "delivery": {"keep": "30d"},
 }
-# Its partition and workbook are larger than one upload part, because random text is incompressible
+# The partition and workbook of this query are larger than one upload part, because random text is incompressible
 LARGE_SQL = """\
 SELECT id, at, kind, note
 FROM public.large
@@ -58,7 +58,7 @@ def write_reports(include: Path) -> None:
 
 
 def fill_tables(url: str, gc_url: str) -> None:
-    """Creates the tables in one database, and in another whose rows change."""
+    """Creates the tables in one database, and in another database whose rows change."""
     fill_events(url)
     fill_events(gc_url)
     with psycopg.connect(url, autocommit=True) as connection:

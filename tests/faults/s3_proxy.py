@@ -1,7 +1,7 @@
 """A loopback proxy in front of an S3 server that spoils exactly one request.
 
-Requests are identified by method, key and turn, because several are in progress at once and their order differs from
-run to run.
+Requests are identified by method, key and turn, because several requests are in progress at once and their order
+differs between runs.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from tests.faults.http_messages import Message, read_request, read_response
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: the other end receives a reset instead of a normal close
 BACKLOG = 64
 _RANDOM = re.compile(r"[0-9a-f]{12,}")
-_QUERY = ("uploads", "partNumber", "delete", "prefix", "delimiter")  # further parts of the name of a request
+# The query parameters that are part of a request's name.
+_QUERY = ("uploads", "partNumber", "delete", "prefix", "delimiter")
 
 
 @dataclass(frozen=True, slots=True)
 class SeenRequest:
-    """A request of a run: its name, and the sizes of its body and of the response's body."""
+    """A request in a run: its name, and the sizes of the request and response bodies."""
 
     name: str
     sent: int
@@ -48,7 +49,7 @@ class Exchange:
         self.method = request.first_line.split()[0]
 
     def forward(self, body: bytes | None = None) -> Message:
-        """Forwards the request, with ``body`` instead of its own if given, and returns the server's response."""
+        """Forwards the request, with ``body`` in place of its own body if given, and returns the server's response."""
         request = self.request
         if body is not None:
             request = Message(request.first_line, request.headers, body)
@@ -131,7 +132,7 @@ class S3Proxy:
     def __exit__(self, *_: object) -> None:
         self.released.set()
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # otherwise a thread in accept keeps it open
+            self._listener.shutdown(socket.SHUT_RDWR)  # otherwise a thread blocked in accept keeps the socket open
         self._listener.close()
         with self._lock:
             for client in self._sockets:
@@ -140,7 +141,7 @@ class S3Proxy:
 
     def refuse_connections(self, seconds: float) -> None:
         """Refuses all new connections for some seconds."""
-        self._listener.shutdown(socket.SHUT_RDWR)  # keeps the port, which the client already uses
+        self._listener.shutdown(socket.SHUT_RDWR)  # keeps the port, because the client already uses it
 
         def listen_again() -> None:
             with suppress(OSError):  # the case has already ended

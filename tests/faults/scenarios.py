@@ -38,7 +38,7 @@ class Scenario:
         prepare: fills the bucket.
         faults: the faults to test.
         rival: commands of another process.
-        rival_starts: whether the rival starts together with the spoiled command or while that is suspended.
+        rival_starts: whether the rival starts together with the spoiled command or while that command is suspended.
         behind: the server whose proxy spoils a request.
     """
 

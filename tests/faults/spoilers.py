@@ -165,7 +165,7 @@ ZOMBIES = {
         Fault(name="asleep after", spoil=_hold_after, promise="sleeps"),
     )
 }
-# A lost connection to the source fails the command. The next one reuses what was stored.
+# A lost connection to the source fails the command. The next one reuses the stored partitions.
 SOURCE_FAULTS = {
     fault.name: fault
     for fault in (

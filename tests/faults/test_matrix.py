@@ -28,7 +28,7 @@ def broken(results: Sequence[CaseResult]) -> list[str]:
 
 
 def sample() -> list[tuple[str, str]]:
-    """Returns pairs of a scenario and a fault, the same in every run."""
+    """Returns pairs of a scenario and a fault; the pairs are the same in every run."""
     chosen = random.Random(SEED).sample(COMBINATIONS, CASES_OF_SAMPLE)  # noqa: S311 - not secret
     return sorted(chosen)
 

@@ -63,7 +63,7 @@ class World:
 
     @contextmanager
     def new_bucket(self) -> Iterator[str]:
-        """Creates a bucket and deletes it afterwards, so late writes by a killed process affect no other case."""
+        """Creates a bucket and deletes it afterwards, so that late writes by a killed process affect no other case."""
         store = self._s3.create_bucket(f"faults-{uuid.uuid4().hex}")
         self._stores[store.bucket] = store
         try:
@@ -79,7 +79,7 @@ class World:
         return kind(self._addresses[behind], target=target, spoil=spoil)
 
     def environment(self, bucket: str, proxy: Proxy | None = None) -> dict[str, str]:
-        """Returns the environment of a command for a bucket, with or without a proxy."""
+        """Returns the environment of a command that uses a bucket, with or without a proxy."""
         environment = {"QUIRE_BUCKET": bucket, "AIRFLOW_CONN_QUIRE_STORE": self._s3.connection}
         if isinstance(proxy, S3Proxy):
             environment["AIRFLOW_CONN_QUIRE_STORE"] = self._s3.connection.replace(
@@ -103,7 +103,7 @@ class World:
             return self._garbage
 
     def _make_garbage(self, bucket: str) -> dict[str, bytes]:
-        """Publishes a run to delete and one to keep, each with a partition superseded by newer rows."""
+        """Publishes a run to delete and a run to keep, each with a partition superseded by newer rows."""
         days = ("--start", "2013-01-01", "--end", "2013-02-28")
         for report in ("old", "kept"):
             assert self.run(bucket, "run", report, *days).status == 0

@@ -34,7 +34,7 @@ def shop(fresh_database: str, tmp_path: Path) -> Iterator[Shop]:
 
 @pytest.fixture
 def orders(fresh_database: str, tmp_path: Path) -> WebhookDefinition:
-    """The orders webhook, installed in the fresh database with an empty table."""
+    """The orders webhook, installed in a new database with an empty table."""
     definition = write_webhook(tmp_path)
     run_sql(fresh_database, TABLE)
     install_tables(definition, writer_url=fresh_database, owner_url=fresh_database)

@@ -1,4 +1,4 @@
-"""The connection cache while a secrets backend hangs: only deliveries to that webhook are deferred."""
+"""The connection cache while a secrets backend hangs: only deliveries to the affected webhook are deferred."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_lookup_hanging_for_minutes_is_replaced() -> None:
     finally:
         addresses.answers.set()
     addresses.threads[0].join()
-    assert addresses.ask() == "postgresql://2"  # not the late result of the replaced lookup
+    assert addresses.ask() == "postgresql://2"  # the late result of the replaced lookup is ignored
 
 
 @pytest.mark.usefixtures("immediate_retry")

@@ -26,7 +26,7 @@ def database(fresh_database: str) -> str:
 
 @pytest.fixture
 def writer(postgres_server: PostgresServer, database: str) -> Iterator[str]:
-    """The URL of a role that can write to the table, but not create objects."""
+    """The URL of a role that can write to the table but cannot create objects."""
     run_sql(
         database,
         "CREATE ROLE shop_writer LOGIN PASSWORD 'writer'",

@@ -156,7 +156,7 @@ def test_ingest_table_with_only_key_columns_is_written(tmp_path: Path, fresh_dat
 def test_ingest_null_for_not_null_column_is_rejected_even_if_older(
     orders: WebhookDefinition, fresh_database: str
 ) -> None:
-    """Otherwise, the order of events would decide whether the rest of the event is applied."""
+    """Otherwise, the order of events would determine whether the rest of the event is applied."""
     apply_body(orders, fresh_database, body_of(1, 2, customer="Ann"))
     with pytest.raises(BodyRejected, match="the column customer does not accept null"):
         apply_body(orders, fresh_database, body_of(1, 1, customer=None, amount=5))

@@ -88,7 +88,7 @@ def manifest_key(store: S3Store) -> str:
 
 
 def contents(store: S3Store, manifest: Manifest) -> dict[str, bytes | None]:
-    """Returns the CSV files of a run. Unlike workbooks, they have equal bytes for equal rows."""
+    """Returns the CSV files of a run. Unlike workbooks, CSV files have the same bytes for the same rows."""
     return {file.name: store.read(file.key) for file in manifest.files if file.name.endswith(".csv")}
 
 
@@ -128,7 +128,7 @@ def test_run_over_a_damaged_cached_object_replaces_it(
 ) -> None:
     first = run(probed(tmp_path), database, bucket)
     spoil(bucket, find(bucket))
-    titled = probed(tmp_path, title="Of the same rows")  # another title results in another run
+    titled = probed(tmp_path, title="Of the same rows")  # a different title results in a different run
     again = run(titled, database, bucket)
     assert again.run != first.run
     assert_same_run(bucket, first, again)
@@ -227,7 +227,7 @@ def record_of(part: StagedPartition) -> str:
 
 
 def test_stored_rows_carry_page_checksums(tmp_path: Path, database: str, bucket: S3Store) -> None:
-    """PyArrow alone detects this damage, without the checksums of blocks."""
+    """PyArrow detects this damage even without the block checksums."""
     definition = probed(tmp_path)
     request = request_of(definition, "2013-01-01", "2013-01-31")
     (part,) = store_partitions(definition, request, session=session_of(database), store=bucket)

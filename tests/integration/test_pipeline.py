@@ -69,7 +69,7 @@ def test_year_of_flights_has_the_rows_of_each_month(
     for file, (_, rows) in zip(manifest.files, counted, strict=False):
         workbook = open_workbook(bucket, file.key)
         assert file.rows == rows
-        assert len(sheet_rows(workbook, flights.title)) == 1 + rows + 1  # with the header and the totals
+        assert len(sheet_rows(workbook, flights.title)) == 1 + rows + 1  # the header, the rows and the totals
     assert verify_run(manifest.run, store=bucket).problems == ()
 
 

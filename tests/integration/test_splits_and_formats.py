@@ -26,7 +26,7 @@ from tests.events import ZONE, events_report, fill_events, fill_many_events, req
 from tests.workbooks import open_workbook, sheet_rows
 
 COUNT, MAX_ROWS = 3_000, 700
-# Three months; numbers of all sizes that a cell, a decimal or a float can hold, and NULLs
+# Three months of rows, with NULLs and numbers of all sizes that a cell, a decimal or a float can hold
 FILL = f"""
 INSERT INTO events
 SELECT n,

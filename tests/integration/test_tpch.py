@@ -19,12 +19,12 @@ from tests.events import request_of, session_of
 from tests.tpch import ANSWER, FIRST_DAY, LAST_DAY, PUBLISHED, pricing_summary
 from tests.workbooks import open_workbook, sheet_rows
 
-EXACT = [*range(6), 9]  # keys, sums and the count; the others are averages
+EXACT = [*range(6), 9]  # the columns of keys, sums and the count; the others are averages
 AVERAGES = [6, 7, 8]
 
 
 def run_pricing_summary(include: Path, url: str, store: S3Store) -> tuple[list[list[Any]], int]:
-    """Returns the summary's rows and how many source rows it covers, after comparing it with the workbook."""
+    """Compares a summary with the workbook, and returns its rows and the number of source rows it covers."""
     definition = pricing_summary(include)
     request = request_of(definition, FIRST_DAY, LAST_DAY)
     outcome = run_report(definition, request, session=session_of(url, timezone="UTC", seconds=600), store=store)

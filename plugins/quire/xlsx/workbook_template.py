@@ -48,9 +48,9 @@ class DetailSheet:
     """A detail sheet.
 
     Args:
-        name: its name.
+        name: the sheet's name.
         rows: the number of rows between the header and the totals.
-        totals: whether it has a totals row; only the last sheet may.
+        totals: whether the sheet has a totals row; only the last sheet may have one.
     """
 
     name: str
@@ -63,8 +63,8 @@ class SheetFrame:
     """The parts of a detail sheet around its rows.
 
     Args:
-        before: its XML up to the first row.
-        after: its XML after the last row.
+        before: the sheet's XML up to the first row.
+        after: the sheet's XML after the last row.
         styles: style numbers of each column.
         totals: style numbers of each total, and of a total that begins like a formula; empty without totals.
         label: the number of the shared string "Total"; None if the first column has a total.
@@ -95,11 +95,11 @@ def build_book(
     """Returns the parts of a workbook's package, detail sheets first, with placeholders for their rows.
 
     Args:
-        workbook: title, dates and columns.
-        widths: widths of the detail columns.
+        workbook: the title, dates and columns.
+        widths: the widths of the detail columns.
         details: the detail sheets.
         static_sheets: the static sheets.
-        opens_with_rows: whether the first detail sheet is the active one.
+        opens_with_rows: whether the first detail sheet is the active sheet.
     """
     body = io.BytesIO()
     book = Book(body, OPTIONS)
@@ -124,9 +124,9 @@ def cut_frame(workbook: Workbook, widths: Sequence[float], sheet: DetailSheet, *
 
     Args:
         workbook: a workbook with detail rows.
-        widths: widths of its columns.
-        sheet: name and number of rows.
-        opens: whether it is the active sheet.
+        widths: the widths of its columns.
+        sheet: the sheet's name and number of rows.
+        opens: whether the sheet is the active sheet.
     """
     detail = workbook.detail
     if detail is None:
@@ -154,7 +154,7 @@ def _styles(row: re.Match[bytes]) -> list[int]:
 
 
 def without_dimension(before: bytes) -> bytes:
-    """Returns a sheet's XML before its rows without the dimension."""
+    """Removes the dimension from the XML before a sheet's rows."""
     return _DIMENSION.sub(b"", before)
 
 

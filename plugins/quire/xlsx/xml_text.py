@@ -9,8 +9,8 @@ from xml.sax.saxutils import escape
 if TYPE_CHECKING:
     import polars as pl
 
-MAX_TEXT_LENGTH = 32_767  # UTF-16 units, Excel's limit of a cell
-# Excel turns text that begins like this into a formula when it is edited; quotePrefix prevents that.
+MAX_TEXT_LENGTH = 32_767  # UTF-16 units, Excel's limit for a cell
+# When a user edits text that begins like this, Excel turns it into a formula; quotePrefix prevents that.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 QUOTED = r"^[=+\-@\t\r]"
 # Excel escapes characters that XML forbids, CR (which XML would turn into LF), and text that looks like an escape.
@@ -38,7 +38,7 @@ def cut_text(text: str) -> str:
 
 
 def cut_texts(texts: pl.Series) -> tuple[pl.Series, int]:
-    """Truncates the strings of a column like ``cut_text``. Returns them and the number of truncated strings."""
+    """Truncates the strings of a column like ``cut_text``; also returns the number of truncated strings."""
     if longest(texts) <= MAX_TEXT_LENGTH:  # a string has at least as many bytes as UTF-16 units
         return texts, 0
     import polars as pl  # not needed to truncate a single string
