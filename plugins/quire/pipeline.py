@@ -31,7 +31,7 @@ from quire.run_records.stage_records import (
 )
 from quire.runs.leases import Lease, hold_lease
 
-SIGNAL_SECONDS = 0.2  # the main thread wakes up this often to handle signals that another thread received
+SIGNAL_SECONDS = 0.2  # interval at which the main thread wakes up to handle signals that another thread received
 
 StageProgress = Callable[[str, int, int], None]
 """Called with the name of a stage, the number of finished units, and their total."""
@@ -48,7 +48,7 @@ class PipelineResult:
 
 
 class _Meters:
-    """Measures each stage of one run and the statements that it ran."""
+    """Measures each stage of one run, including its SQL statements."""
 
     def __init__(self, request: RunRequest) -> None:
         self._task = f"{request.start} to {request.end}"
@@ -74,17 +74,17 @@ def run_report(
     store: Store,
     progress: StageProgress = lambda stage, done, total: None,
 ) -> PipelineResult:
-    """Runs plan, extract, layout, aggregate, render and publish; starts again if a stored object is damaged.
+    """Runs plan, extract, layout, aggregate, render and publish; starts over if a stored object is damaged.
 
     Args:
         definition: the report.
         request: the validated request.
-        session: the source.
-        store: the store of all objects.
+        session: the session with the source.
+        store: the store for all objects.
         progress: called when a stage starts, advances or ends.
 
     Raises:
-        ReportError: a stage failed; in that case, no manifest exists.
+        ReportError: a stage failed, so the run has no manifest.
     """
     store.check()
     with hold_lease(request, store=store) as lease:
@@ -112,7 +112,7 @@ def _run_stages(
     with meters.stage("layout"):
         laid_out = layout_run(definition, plan, partitions, store=store)
     run = laid_out.run
-    # Sequential: in parallel, they would need the memory of both.
+    # aggregate and render run one after the other, because in parallel they would need the memory of both
     with meters.stage("aggregate") as meter:
         summaries = _aggregate(definition, run, store=store, progress=progress)
         meter.count_written(summaries)
@@ -145,13 +145,13 @@ def store_partitions(
     store: Store,
     progress: StageProgress = lambda stage, done, total: None,
 ) -> tuple[StagedPartition, ...]:
-    """Runs plan and extract: stores the stale partitions of a date range for later runs.
+    """Runs plan and extract, which store the stale partitions of a date range for later runs.
 
     Args:
         definition: the report.
         request: the validated request.
-        session: the source.
-        store: the store of the partitions.
+        session: the session with the source.
+        store: the store for the partitions.
         progress: called when a stage starts, advances or ends.
 
     Returns:
@@ -159,11 +159,11 @@ def store_partitions(
 
     Raises:
         DefinitionError: the report's freshness is ``always``, so nothing can be reused.
-        ReportError: a stage failed; partitions that were stored earlier remain.
+        ReportError: a stage failed; the partitions stored before the failure remain.
     """
     if not is_reusable(definition, request):
         raise DefinitionError(
-            "source.freshness is always: every run reads all rows, so there is nothing to store ahead",
+            "source.freshness is always: every run reads all rows, so partitions cannot be stored in advance",
             report=definition.name,
         )
     store.check()

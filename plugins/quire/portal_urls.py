@@ -1,9 +1,9 @@
-"""URL paths of the portal. They are stable because readers bookmark them; each request is authorized again.
+"""Builds the portal's URL paths. They are stable because readers bookmark them; every request is authorized.
 
 PREFIX/                                             the reports that a reader has access to
 PREFIX/reports/REPORT                               a report: its form and its runs
 PREFIX/reports/REPORT/runs/RUN_ID                   an Airflow run
-PREFIX/reports/REPORT/published/RUN_KEY/FILE        a file; redirects to a newly presigned URL
+PREFIX/reports/REPORT/published/RUN_KEY/FILE        a file; redirects to a new presigned URL
 PREFIX/reports/REPORT/published/RUN_KEY.zip         all files of a published run
 """
 
@@ -20,7 +20,7 @@ def report_path(report: str) -> str:
 
 
 def run_path(report: str, run_id: str) -> str:
-    """Returns the path of an Airflow run's page, by its ``dag_run_id``."""
+    """Returns the path of the page of the run with this ``dag_run_id``."""
     return f"{report_path(report)}/runs/{quote(run_id, safe='')}"
 
 

@@ -104,7 +104,7 @@ def test_request_over_the_quota_of_active_runs_returns_429(portal: Portal, airfl
     refused = portal.post(RUNS, json={**DAYS, "end": "2013-01-30"})
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "30")
     assert refused.json()["detail"] == (
-        "You have 3 active runs, the limit is 3. Wait for a run to finish, or cancel one."
+        "You have 3 active runs; the limit is 3. Wait for a run to finish, or cancel one."
     )
     # an active run also serves identical requests
     again = portal.post(RUNS, json=DAYS)
@@ -190,7 +190,7 @@ def test_request_over_the_row_limit_returns_422(
     assert portal.post(RUNS, json=DAYS).status_code == 202  # 744 rows
     refused = portal.post(RUNS, json={**DAYS, "end": "2013-12-31"})
     assert refused.status_code == 422
-    message = r"This range has about [0-9,]+ rows, the limit is 2,000\. Choose fewer days\."
+    message = r"This range has about [0-9,]+ rows; the limit is 2,000\. Choose fewer days\."
     assert re.fullmatch(message, refused.json()["detail"])
     longer = portal.post(RUNS, json={**DAYS, "end": "2014-12-31"})
     assert longer.json()["detail"] == "The date range has 730 days; this report allows at most 365"

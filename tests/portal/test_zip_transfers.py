@@ -93,7 +93,10 @@ def test_transfers_are_limited_per_user_and_per_process(archive: str, streams: l
         assert [begin(stack, archive).status_code for _ in range(2)] == [200, 200]
         refused = begin(stack, archive)
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "30")
-        assert refused.read() == b'{"detail":"You are already downloading 2 zips. Try again when one has finished."}'
+        assert (
+            refused.read()
+            == b'{"detail":"You are already downloading 2 zips. Try again when one of them has finished."}'
+        )
         assert begin(stack, archive, "bob").status_code == 200
         full = begin(stack, archive, "carl")
         assert (full.status_code, full.headers["retry-after"]) == (503, "5")

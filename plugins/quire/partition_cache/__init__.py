@@ -1,1 +1,1 @@
-"""Partitions of a report's rows: freshness, the cache in the store, and reading rows back."""
+"""Partitions of a report's rows: freshness tokens, the cache in the object store, and reading cached rows."""

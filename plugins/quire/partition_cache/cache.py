@@ -1,4 +1,4 @@
-"""Cached partitions. The commit record, a small JSON object written last and only once, makes a partition valid."""
+"""Finds cached partitions. A partition is valid once its commit record, a small write-once JSON object, exists."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def partition_folder(report: str, source_digest: str, key: str, token: str) -> s
 def find_cached_partition(store: Store, folder: str, *, with_rows: bool = True) -> StagedPartition | None:
     """Returns the committed partition of a folder, or None on a cache miss.
 
-    Deletes a commit record that is damaged or belongs to another folder, or whose rows are missing.
+    Deletes a commit record if it is damaged, belongs to another folder, or describes missing rows.
 
     Args:
         store: the object store.
         folder: the partition's folder.
-        with_rows: whether to check that the rows still exist; not needed if only their summaries are used.
+        with_rows: whether to check that the rows still exist; unnecessary if only their summaries are used.
     """
 
     def ensure(staged: StagedPartition) -> None:
@@ -38,17 +38,17 @@ def find_cached_partition(store: Store, folder: str, *, with_rows: bool = True) 
 
 
 def ensure_own_folder(staged: StagedPartition, folder: str) -> None:
-    """Checks that a commit record matches its folder: partition key, freshness token, and folder of the rows.
+    """Checks that a commit record has the partition key, freshness token and row folder that its own folder implies.
 
     Raises:
         DamagedObjectError: the record belongs to another folder.
     """
     if folder.split("/")[-2:] != [staged.key, staged.freshness_token] or folder_of(staged.object_key) != folder:
-        raise DamagedObjectError(f"{folder}.json describes rows of another folder: it was copied or modified")
+        raise DamagedObjectError(f"{folder}.json describes rows in another folder: it was copied or modified")
 
 
 def evict_damaged_rows(store: Store, object_key: str, error: DamagedObjectError) -> None:
-    """Deletes the commit record of damaged rows, unless it has been replaced since."""
+    """Deletes the commit record of damaged rows, unless another process has replaced it."""
 
     def ensure(staged: StagedPartition) -> None:
         if staged.object_key == object_key:

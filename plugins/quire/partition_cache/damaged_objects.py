@@ -1,4 +1,4 @@
-"""Retries work that read a damaged or missing object, which the reader evicted from the cache."""
+"""Retries work that failed on a damaged or missing object, which the reader has evicted from the cache."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Outcome = TypeVar("Outcome")
 
 
 def retry_on_damage(work: Callable[[], Outcome]) -> Outcome:
-    """Calls ``work``, and repeats it if it reads damaged objects, which their readers evict from the cache.
+    """Calls ``work``, and repeats it if it reads a damaged object, which the reader evicts from the cache.
 
     Raises:
         IntegrityError: every attempt read damaged objects.

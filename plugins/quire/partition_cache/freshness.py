@@ -29,18 +29,18 @@ def freshness_tokens(
 ) -> dict[str, str]:
     """Returns the freshness token of each partition by key, for the rows in the transaction's snapshot.
 
-    With ``--force`` or ``freshness: always``, tokens include the run: a retried task finds what its previous attempt
-    stored, and a new run reads all rows again.
+    With ``--force`` or ``freshness: always``, tokens include the run: a retried task reuses the partitions of its
+    previous attempt, and a new run reads all rows again.
 
     Args:
         definition: the report.
         request: the run request.
-        partitions: contiguous, in order.
+        partitions: contiguous partitions, in order.
         columns: the query's columns.
-        transaction: the rows are read in the same snapshot.
+        transaction: the transaction in whose snapshot the rows are read.
 
     Raises:
-        NotTrackedError: a table of ``freshness: tracked`` is not tracked.
+        NotTrackedError: the report has ``freshness: tracked``, and a table is not tracked.
         QueryError, SourceUnavailableError: PostgreSQL rejects the query, or is unreachable.
     """
     run = ("always", request.run_id, request.made_at)
@@ -69,17 +69,18 @@ def freshness_token_reader(
     """Returns a function that returns a partition's freshness token in the transaction's snapshot.
 
     Tokens from the change log are read in batches that double in size, starting small because the snapshot may expire
-    before the last partition. A probe reads a partition's rows, so it runs only when that partition's token is needed.
+    before the last partition is read. A probe reads a partition's rows, so it runs only when that partition's token is
+    needed.
 
     Args:
         definition: the report.
         request: the run request.
-        partitions: in order; gaps are allowed.
+        partitions: the partitions, in order; gaps are allowed.
         columns: the query's columns.
-        transaction: the rows are read in the same snapshot.
+        transaction: the transaction in whose snapshot the rows are read.
 
     Raises:
-        NotTrackedError: a table of ``freshness: tracked`` is not tracked.
+        NotTrackedError: the report has ``freshness: tracked``, and a table is not tracked.
         QueryError, SourceUnavailableError: PostgreSQL rejects the query, or is unreachable.
     """
     if isinstance(definition.source.freshness, Probe):
@@ -126,7 +127,8 @@ def ensure_consistent_read(definition: ReportDefinition, *, transaction: SourceT
     """Checks that the rows just read match the partition's freshness token.
 
     Raises:
-        SourceUnavailableError: a tracked table was truncated or rewritten between reading token and rows.
+        SourceUnavailableError: a tracked table was truncated or rewritten after the token was read and before the rows
+            were.
     """
     if definition.source.freshness == "tracked":
         ensure_tables_not_rewritten(definition, transaction=transaction)
@@ -165,9 +167,9 @@ def _probe(
     time_column, probe = definition.source.time_column, quote_identifier(probe_column)
     bounds = ", ".join(f"'{_bound(partition, types[time_column])}'" for partition in partitions)
     is_number = types[probe_column].startswith(("int", "numeric"))
-    seconds = f"extract(epoch FROM {probe})"  # SQL syntax: always PostgreSQL's own function
+    seconds = f"extract(epoch FROM {probe})"  # SQL syntax, so it always means PostgreSQL's own function
     number = probe if is_number else f"{seconds} OPERATOR(pg_catalog.*) {MICROSECONDS}::pg_catalog.numeric"
-    # The search_path is that of the report's query, so every name is schema-qualified.
+    # This query uses the report's search_path, so every name is schema-qualified.
     query = bound_query(definition, request, complete_range).within(
         f"SELECT pg_catalog.width_bucket({quote_identifier(time_column)}, "  # noqa: S608
         f"ARRAY[{bounds}]::pg_catalog.{types[time_column]}[]) "

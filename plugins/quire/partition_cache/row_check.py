@@ -26,8 +26,8 @@ class RowCheck:
     Args:
         partition: the partition that the rows should belong to.
         column: name of the time column.
-        start: first time of the partition, as an array of one value of the column's type.
-        stop: end of the partition, exclusive, in the same form.
+        start: first time of the partition, as a single-element array of the column's type.
+        stop: exclusive end of the partition, in the same form.
     """
 
     def __init__(self, partition: DatePartition, column: str, start: pa.Array, stop: pa.Array) -> None:
@@ -56,7 +56,7 @@ class RowCheck:
         )
 
     def check(self, batch: pa.RecordBatch) -> None:
-        """Counts the rows of a batch."""
+        """Adds the rows of a batch to the counts."""
         times = batch.column(self.column)
         inside = pc.and_(pc.greater_equal(times, self._start), pc.less(times, self._stop))
         self.rows += batch.num_rows
@@ -69,7 +69,7 @@ class RowCheck:
         self._bounds = [min(bounds), max(bounds)] if bounds else []
 
     def statistics(self) -> PartitionStatistics:
-        """Returns the statistics of the rows checked so far; times are ISO 8601 text."""
+        """Returns the statistics of the rows checked so far, with times in ISO 8601."""
         bounds = [bound.isoformat() for bound in _values(self._bounds, self._type).to_pylist()]
         earliest, latest = bounds or (None, None)
         return PartitionStatistics(earliest=earliest, latest=latest, nulls=dict(self._nulls))
@@ -97,6 +97,6 @@ class RowCheck:
 
 
 def _values(numbers: Sequence[int], dtype: pa.DataType) -> pa.Array:
-    """Returns days or microseconds since 1970 as an array, without pandas, which ``pa.array`` imports if installed."""
+    """Converts days or microseconds since 1970 to an array, without ``pa.array``, which imports pandas if installed."""
     packed = struct.pack(f"={len(numbers)}{'i' if pa.types.is_date32(dtype) else 'q'}", *numbers)
     return pa.Array.from_buffers(dtype, len(numbers), [None, pa.py_buffer(packed)])

@@ -1,4 +1,4 @@
-"""Reads staged rows back in order and in small batches, through range reads of the Parquet objects."""
+"""Reads staged rows in order and in small batches, through range reads of the Parquet objects."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ BATCH_BYTES = 4 * 1024 * 1024
 
 
 def read_rows(store: Store, slices: Sequence[RowSlice], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yields the rows of the slices in order, as they are decoded, with one row group in memory at a time.
+    """Yields the rows of the slices in order while decoding them, with one row group in memory at a time.
 
-    A batch has at most ``BATCH_ROWS`` rows, and about ``BATCH_BYTES`` according to the encoded size of its columns. It
-    is larger if rows are uneven or repetitive, but never larger than its row group. Writers cut batches to their own
-    size.
+    A batch has at most ``BATCH_ROWS`` rows, and about ``BATCH_BYTES`` according to the encoded size of its columns. If
+    rows are uneven or repetitive, a batch can be larger, but never larger than its row group. Writers split batches to
+    the size that they need.
 
     Args:
         store: the object store.
         slices: the rows to read.
-        names: the columns, in this order.
+        names: the columns to return, in this order.
 
     Raises:
-        DamagedObjectError: an object is damaged or has fewer rows than the slice; its partition is evicted.
+        DamagedObjectError: an object is damaged or has fewer rows than the slice; its partition has been evicted.
     """
     for part in slices:
         yield from _read_slice(store, part, names)
@@ -92,9 +92,10 @@ def evict_on_damage(store: Store, object_key: str) -> Iterator[None]:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Returns whether PyArrow failed to decode bytes.
+    """Returns whether an error means that PyArrow failed to decode bytes.
 
-    In that case, it raises a plain OSError without an errno. Operating system errors have an errno or a subclass.
+    PyArrow then raises an ArrowInvalid, or a plain OSError without an errno. OSErrors from the operating system have an
+    errno or are of a subclass.
     """
     return isinstance(error, pa.ArrowInvalid) or (type(error) is OSError and error.errno is None)
 

@@ -1,4 +1,4 @@
-"""The source digest identifies everything that determines a query's rows except the data; it names a folder."""
+"""The source digest, which names a folder, identifies everything that determines a query's rows except the data."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read_source_digest(
 def _database_identity(transaction: SourceTransaction) -> list[str]:
     """Returns the cluster identifier, database, role and search_path.
 
-    If the role is not allowed to read the cluster's identifier, the server's address replaces it. The role and
+    If the role is not allowed to read the cluster identifier, returns the server's address instead. The role and
     search_path matter because roles may see different rows (row-level security) and different tables.
     """
     may_read_identifier = "SELECT has_function_privilege('pg_control_system()', 'EXECUTE') AS yes"

@@ -1,4 +1,4 @@
-"""Computes the earliest and latest time among the rows of a file."""
+"""Finds the earliest and latest time among the rows of a file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quire.run_records.stage_records import RowSlice, StagedPartition
 
 
 def cut_slices(slices: Sequence[RowSlice], *, skipped: int, rows: int) -> tuple[RowSlice, ...]:
-    """Returns the slices that contain ``rows`` rows after the first ``skipped``."""
+    """Returns slices that cover the next ``rows`` rows after the first ``skipped`` rows."""
     cut = []
     first = 0
     for part in slices:
@@ -46,13 +46,13 @@ def row_time_bounds(
 ) -> tuple[date, date] | None:
     """Returns the earliest and latest time among the rows, as dates or datetimes, or None if there are no rows.
 
-    Slices of complete partitions use the partition's statistics; for others, the time column is read.
+    Uses the partition's statistics for a slice that covers its complete partition, and reads the time column otherwise.
 
     Args:
         slices: the rows.
         partitions: the run's partitions.
         column: the time column.
-        timezone: time zone of the result.
+        timezone: the time zone of the returned datetimes.
         store: the object store.
 
     Raises:
@@ -64,7 +64,7 @@ def row_time_bounds(
         bounds += _statistics(part, staged.get(part.object_key)) or _stored_bounds(part, column, store)
     if not bounds:
         return None
-    # Datetimes of one zone compare by wall clock, which repeats an hour in autumn: compare them in UTC.
+    # Python compares datetimes of the same zone by wall clock, which repeats an hour in autumn: compare them in UTC.
     times = [_in_zone(bound, UTC) for bound in bounds]
     return _in_zone(min(times), zone(timezone)), _in_zone(max(times), zone(timezone))
 

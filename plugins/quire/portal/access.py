@@ -1,6 +1,6 @@
-"""Authentication and authorization of requests, by Airflow's auth manager.
+"""Authenticates and authorizes requests through Airflow's auth manager.
 
-The name of the report comes from the path only: a query parameter never decides what a request may do.
+The report's name comes only from the path: a query parameter never affects what a request is allowed to do.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from quire.settings import include_folder
 logger = logging.getLogger(__name__)
 
 TOKEN_FIELD, TOKEN_HEADER = "quire-token", "X-Quire-Token"
-MAX_FORM_AGE_SECONDS = 24 * 3600  # between loading a page and submitting its form
+MAX_FORM_AGE_SECONDS = 24 * 3600  # maximum time between loading a page and submitting its form
 API_TOKEN_SECONDS = 120
 
 
@@ -39,7 +39,7 @@ class Caller:
     """The user who sent a request.
 
     Args:
-        user: from the auth manager.
+        user: the user that the auth manager authenticated.
         api: Airflow's API, called on behalf of this user.
         is_program: whether the request carries its own credential; otherwise the browser added the session cookie.
     """
@@ -64,7 +64,7 @@ CallerDep = Annotated[Caller, Depends(_caller)]
 
 
 async def _verified_caller(request: Request, caller: CallerDep) -> Caller:
-    """Rejects requests of a browser without a valid CSRF token: another site may have sent them."""
+    """Rejects browser requests without a valid CSRF token, because another site may have caused them."""
     if not caller.is_program:
         token = request.headers.get(TOKEN_HEADER)
         if token is None and "form" in request.headers.get("content-type", ""):
@@ -92,7 +92,7 @@ ReportName = Annotated[str, Path(pattern="^[a-z][a-z0-9_]*$", description="Repor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileAccess:
-    """A caller's access to the published files of a report, even if its definition is broken."""
+    """A caller's access to a report's published files, even if the report's definition is invalid."""
 
     caller: Caller
     report: str
@@ -150,11 +150,11 @@ CancelAccessDep = Annotated[ReportAccess, Depends(_cancel_access)]
 
 
 def _authorize(report: str, caller: Caller, method: Any, entity: DagAccessEntity | None) -> ReportAccess:
-    """Returns the access of an authorized caller; other callers do not learn whether the report exists."""
+    """Returns the access of an authorized caller; unauthorized callers cannot tell whether the report exists."""
     _ensure_authorized(report, caller, method, entity)
     try:
         return ReportAccess(caller=caller, definition=find_definition(include_folder(), report))
-    except DefinitionError as error:  # its message may name other reports
+    except DefinitionError as error:  # the error's message may name other reports
         logger.info("%s: the definition cannot be loaded: %s", report, error)
         raise _definition_error(report, caller, error) from error
 
@@ -171,7 +171,7 @@ def _definition_error(report: str, caller: Caller, error: DefinitionError) -> HT
 
 
 def _ensure_authorized(report: str, caller: Caller, method: Any, entity: DagAccessEntity | None) -> None:
-    permissions = {("GET", None), (method, entity)}  # a single check if only GET is needed
+    permissions = {("GET", None), (method, entity)}  # one check is enough if only GET is needed
     if not all(is_authorized(caller, report, *permission) for permission in permissions):
         raise HTTPException(status.HTTP_403_FORBIDDEN, f"You don't have permission to do this with report {report}.")
 

@@ -1,4 +1,4 @@
-"""Airflow's plugin: mounts the portal and the webhooks. Loads neither until the first request."""
+"""The Airflow plugin, which mounts the portal and the webhooks. Loads neither until the first request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quire.portal_urls import PREFIX
 
 logger = logging.getLogger(__name__)
 UNSUPPORTED = unsupported_airflow(__version__)
-if UNSUPPORTED:  # without this, an older Airflow would fail only when a page is opened
+if UNSUPPORTED:  # without this check, an older Airflow would fail only when a page is opened
     logger.error("%s", UNSUPPORTED)
 
 
@@ -38,7 +38,7 @@ class QuirePlugin(AirflowPlugin):
         else [
             {
                 "name": "Reports",
-                "href": f"{PREFIX}/".removeprefix("/"),  # relative to the path that Airflow is served under
+                "href": f"{PREFIX}/".removeprefix("/"),  # relative to the path at which Airflow is served
                 "destination": "nav",
                 "url_route": "quire-reports",
                 "icon": f"{PREFIX}/static/nav.svg".removeprefix("/"),

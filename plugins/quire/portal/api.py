@@ -56,7 +56,7 @@ ERROR_RESPONSES = {
     503: {"description": "The database, the store or Airflow is unavailable, or too many requests are running. Retry."},
 }
 LIMIT = Query(ge=1, le=100, description="Maximum number of runs.")
-OFFSET = Query(ge=0, le=1_000_000, description="Number of newest runs to skip.")
+OFFSET = Query(ge=0, le=1_000_000, description="Number of runs to skip, newest first.")
 
 
 @router.get("", summary="List reports")
@@ -73,13 +73,13 @@ async def get_broken_reports(caller: CallerDep) -> list[BrokenReportView]:
 
 @router.get("/{report}", summary="Get a report")
 def get_report(access: ReadAccessDep, base: BaseDep) -> ReportView:
-    """Includes its parameters and common date ranges."""
+    """Returns a report with its parameters and common date ranges."""
     return show_report(access, base)
 
 
 @router.post("/{report}/estimate", summary="Estimate a report")
 async def post_estimate(access: EstimateAccessDep, store: StoreDep, body: ReportRequestBody) -> EstimateView:
-    """Does not start a run. Row counts of cached partitions are exact; PostgreSQL's planner estimates the rest."""
+    """Estimates a report. Row counts are exact for cached partitions, and PostgreSQL's planner estimates the others."""
     return await estimate_request(access, await validate_request(access, **body.model_dump()), store)
 
 
@@ -101,7 +101,7 @@ async def get_runs(
     limit: Annotated[int, LIMIT] = 20,
     offset: Annotated[int, OFFSET] = 0,
 ) -> list[RunView]:
-    """Includes scheduled runs and command-line runs."""
+    """Returns the report's runs, including scheduled runs and command-line runs."""
     page = await read_run_list(request, access, store, base, limit=limit, offset=offset)
     return page.runs
 
@@ -116,7 +116,7 @@ async def get_run(request: Request, access: ReadAccessDep, run_id: RunId, store:
 async def get_files(
     request: Request, access: ReadAccessDep, run_id: RunId, store: StoreDep, base: BaseDep
 ) -> list[FileView]:
-    """Each file has a permanent URL, which checks access and redirects to a freshly signed link."""
+    """Returns a run's files. Each has a permanent URL, which checks access and redirects to a new presigned URL."""
     run, _ = await read_run(request, access, run_id, store, base)
     return run.files
 
@@ -125,14 +125,14 @@ async def get_files(
 async def post_cancel(
     request: Request, access: CancelAccessDep, run_id: RunId, background: BackgroundTasks, base: BaseDep
 ) -> RunDetails:
-    """Also ends the run's queries at the source. A finished run does not change."""
+    """Cancels an active run and its queries at the source. Does not change a finished run."""
     await cancel(access, run_id, background)
     store = await run_sync(open_store)  # must be configured, but need not be available
     return (await read_run(request, access, run_id, store, base))[0]
 
 
 async def cancel(access: ReportAccess, run_id: str, background: BackgroundTasks) -> None:
-    """Cancels an active run, and releases its lease after the response, because tasks that Airflow kills do not."""
+    """Cancels an active run, and releases its lease after the response, because killed tasks cannot release it."""
     caller, report = access.caller, access.definition.name
     run = await caller.api.run(report, run_id)
     if run["state"] in ACTIVE and not is_outcome_final(await caller.api.task_instances(report, run_id)):

@@ -20,7 +20,7 @@ from quire.portal.work_queue import SupersededError
 from quire.portal_urls import PREFIX
 
 SECURITY_HEADERS = {
-    # no resources from other origins; only Airflow's own pages may frame the portal
+    # load no resources from other origins; only Airflow's own pages may frame the portal
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -34,14 +34,14 @@ HEADINGS = {
     status.HTTP_429_TOO_MANY_REQUESTS: "Too many requests",
     status.HTTP_503_SERVICE_UNAVAILABLE: "Temporarily unavailable",
 }
-SUPERSEDED_RETRY_AFTER = "2"  # the newer estimate is the caller's own
+SUPERSEDED_RETRY_AFTER = "2"  # the newer estimate belongs to the same caller
 
 
 def create_app() -> FastAPI:
     """Returns the app. All of its routes require authentication."""
     app = FastAPI(
         title="Quire", version=__version__, docs_url=None, redoc_url=None, openapi_url=None,
-        description="Request reports for any date range and download them as workbooks with permanent links.",
+        description="Request reports for any date range and download their workbooks from permanent links.",
         responses=api.ERROR_RESPONSES,  # type: ignore[arg-type]
     )  # fmt: skip
     app.router.redirect_slashes = False  # Starlette would build the redirect from the Host header
@@ -74,7 +74,7 @@ async def _add_security_headers(request: Request, call_next: object) -> Response
 
 
 async def _respond_with_error(request: Request, error: Exception) -> Response:
-    """Returns an error as JSON for programs and as a page for people."""
+    """Returns an error as JSON for programs or as a page for browsers."""
     status_code, message = explain(error)
     base = base_path(request)
     retry_after = SUPERSEDED_RETRY_AFTER if isinstance(error, SupersededError) else RETRY_AFTER.get(status_code)
@@ -92,7 +92,7 @@ async def _respond_with_error(request: Request, error: Exception) -> Response:
 
 
 async def _respond_with_missing_files(request: Request, error: Exception) -> Response:
-    """Responds that files are missing; authorized users get a button that creates the report again."""
+    """Responds that files are missing; the page shows authorized users a button that creates the report again."""
     assert isinstance(error, downloads.FilesMissingError)  # noqa: S101 - registered for this class only
     if not _accepts_html(request):
         return JSONResponse({"detail": str(error)}, status.HTTP_410_GONE)

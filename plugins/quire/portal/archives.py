@@ -1,8 +1,8 @@
-"""A zip of a run's files, created while it is sent, whose size is known before its first byte.
+"""Streams a zip of a run's files, whose size is known before its first byte is sent.
 
 The size goes into ``Content-Length``. If the source of a streamed response fails, middleware such as Starlette's
-``BaseHTTPMiddleware`` ends the response as if it were complete. With the length, the server notices the missing bytes
-and closes the connection, so that the client fails, too.
+``BaseHTTPMiddleware`` ends the response as if it were complete. Because of the header, the server notices the missing
+bytes and closes the connection, so the client reports an error.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ BLOCK_HEADER = struct.Struct("<BHH")
 
 
 class StoredBlocks:
-    """A deflate stream of stored blocks (RFC 1951, 3.2.4), because the files are compressed already."""
+    """A deflate stream of stored blocks (RFC 1951, 3.2.4), because the files are already compressed."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def compress(self, data: bytes) -> bytes:
-        """Returns the blocks that are full."""
+        """Returns the blocks that are now full."""
         data = self._rest + data
         full = len(data) // BLOCK_BYTES * BLOCK_BYTES
         self._rest = data[full:]
@@ -48,13 +48,13 @@ def _block(data: bytes, *, is_last: bool = False) -> bytes:
 
 
 def archive_bytes(files: Sequence[RenderedFile], made_at: datetime) -> int:
-    """Returns the size of ``stream_archive``: a zip of empty files with the same names, plus the stored blocks."""
+    """Returns the size of the zip: that of a zip of empty files with the same names, plus the stored blocks."""
     empty = sum(map(len, _zip([(file.name, ()) for file in files], made_at)))
     return empty + sum(file.bytes + file.bytes // BLOCK_BYTES * BLOCK_HEADER.size for file in files)
 
 
 def stream_archive(files: Sequence[RenderedFile], made_at: datetime, *, store: Store) -> Generator[bytes]:
-    """Yields a zip of files from the store.
+    """Yields the bytes of a zip of files from the store.
 
     Raises:
         IntegrityError: the bytes of a file do not match its SHA-256.

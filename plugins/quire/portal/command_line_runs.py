@@ -23,12 +23,12 @@ logger = logging.getLogger(__name__)
 
 RUN_ID = re.compile(r"cli__[0-9a-f]{32}")
 MAX_LISTED = 100  # newest runs
-MAX_READ = 200  # manifests read per list, newest first; later lists read older ones
-MAX_READERS = 4  # concurrent readers of manifests: parsing one takes up to about 200 MB of memory
+MAX_READ = 200  # manifests read per call, newest first; later calls read older manifests
+MAX_READERS = 4  # concurrent readers: parsing a manifest takes up to about 200 MB of memory
 MAX_CACHED_ORIGINS = 20_000  # about 400 bytes each
 MAX_LISTING_BYTES = 16 * 1024 * 1024
 MAX_LISTING_SECONDS = 30.0
-MAX_UNREADABLE_SECONDS = 300.0  # before an unreadable manifest is read again
+MAX_UNREADABLE_SECONDS = 300.0  # time until an unreadable manifest is read again
 
 Run = TypeVar("Run")
 Location = tuple[str, str]  # location of the store, report
@@ -72,7 +72,7 @@ def _versions(store: Store, report: str) -> tuple[Version, ...]:
 def command_line_runs(store: Store, report: str) -> list[CommandLineRun]:
     """Returns the runs of a report that the command line published, newest first.
 
-    Ignores manifests that are damaged or that the store denies access to.
+    Ignores manifests that are damaged or unreadable because the store denies access.
 
     Raises:
         StoreRefusedError, StoreUnavailableError: the manifests cannot be listed.
@@ -99,7 +99,7 @@ def command_line_runs(store: Store, report: str) -> list[CommandLineRun]:
 def _read_origin(store: Store, report: str, run_key: str) -> tuple[bool, CommandLineRun | None]:
     """Returns whether a run's manifest can be read, and the run if the command line published it.
 
-    Manifests are large: returning only this limits how many are in memory at the same time.
+    Does not return the manifest: manifests are large, so few should be in memory at the same time.
     """
     try:
         manifest = load_manifest(store, manifest_key(report, run_key))
@@ -121,7 +121,7 @@ def _origin(manifest: Manifest, run_key: str) -> CommandLineRun | None:
 def merge_page(
     airflow_runs: Sequence[tuple[datetime, Run]], own: Sequence[CommandLineRun], *, skip: int, limit: int
 ) -> list[Run | CommandLineRun]:
-    """Returns one page of two merged lists of runs, newest first.
+    """Merges two lists of runs, newest first, and returns one page of the result.
 
     Args:
         airflow_runs: Airflow's runs, starting with the first that may be on the page.

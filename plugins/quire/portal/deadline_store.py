@@ -30,14 +30,14 @@ class DeadlineStore(S3Store):
 
     Args:
         store: the store to read.
-        deadline: the deadline of the work that reads.
+        deadline: the deadline of the work that reads from the store.
     """
 
     def __init__(self, store: S3Store, deadline: Deadline) -> None:
         super().__init__(store.settings)
         self.client, self._deadline = short_timeout_client(store.settings), deadline
 
-    def _get(self, key: str) -> GetObjectOutputTypeDef:  # called for each attempt of a read
+    def _get(self, key: str) -> GetObjectOutputTypeDef:  # called for each attempt to read an object
         self._deadline.ensure_time_left()
         return super()._get(key)
 
@@ -47,6 +47,6 @@ class DeadlineStore(S3Store):
         return super().size(key)
 
     def delete_unchanged(self, key: str, body: bytes) -> bool:
-        """Keeps a damaged record for the next run to delete; an estimate counts it as a cache miss."""
+        """Leaves a damaged record for the next run to delete; an estimate counts it as a cache miss."""
         logger.info("%s is damaged; the next run deletes it", key)
         return False

@@ -16,17 +16,17 @@ from quire.settings import StoreSettings
 @lru_cache(maxsize=4)
 def _cached_store(settings: StoreSettings) -> S3Store:
     store = S3Store(settings)
-    _ = store.client  # created here, once, rather than by several threads at the same time
+    _ = store.client  # created once here rather than concurrently by several threads
     return store
 
 
 def _store() -> S3Store:
-    """Returns the store of Airflow's connection, cached because creating a client takes longer than a request."""
+    """Returns the store of Airflow's connection, cached because creating its client takes longer than a request."""
     return _cached_store(open_store().settings)
 
 
 def base_path(request: Request) -> str:
-    """Returns the path prefix of Airflow itself: empty, or for example ``/airflow`` with some proxies."""
+    """Returns the path prefix under which Airflow is served: empty, or for example ``/airflow`` behind some proxies."""
     return str(request.scope.get("root_path", "")).removesuffix(PREFIX)
 
 

@@ -1,6 +1,6 @@
-"""Permanent URLs of published files. Each request is authorized and redirected to a freshly signed link.
+"""Serves published files at permanent URLs; authorizes each request and redirects it to a new presigned URL.
 
-The portal checks that all files exist before it responds, so that readers never see an error page of the store.
+The portal checks that all files exist before it responds, so that readers never see the store's own error page.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class FilesMissingError(Exception):
 
     Args:
         manifest: the run's manifest.
-        caller: the caller if they may create the report again, otherwise None.
+        caller: the caller, if allowed to create the report again; otherwise None.
     """
 
     def __init__(self, manifest: Manifest, caller: Caller | None) -> None:
@@ -56,7 +56,7 @@ class FilesMissingError(Exception):
     responses={200: {"content": {"application/zip": {}}, "description": "A zip of the files, uncompressed."}},
 )
 async def get_archive(access: FileAccessDep, run_key: RunKey, store: StoreDep) -> Transfer:
-    """The zip is created while it is sent. If a file turns out to be damaged, the connection is closed early."""
+    """Streams a zip of all files. If a file turns out to be damaged, the connection is closed early."""
     slot = _TRANSFERS.begin(access.caller.user.get_id())
     try:
         return await run_sync(_archive, access, run_key, store, slot)
@@ -112,14 +112,14 @@ async def post_again(access: RequestAccessDep, run_key: RunKey, store: StoreDep,
         parameters=manifest.parameters,
         formats=[name for name in FILE_FORMATS if name in suffixes] or None,
         force=True,
-        limits=definition.limits,  # the command line may publish more days than readers may request
+        limits=definition.limits,  # the command line can publish more days than readers are allowed to request
     )
     run_id, _ = await request_run(access, report_request, store)
     return RedirectResponse(f"{base}{run_path(definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
 
 
 def ensure_files(access: FileAccess, manifest: Manifest, files: Sequence[RenderedFile], *, store: Store) -> None:
-    """Checks that files of a run exist in the store with the size that the manifest lists.
+    """Checks that files of a run exist in the store and have the sizes that the manifest lists.
 
     Raises:
         FilesMissingError: a file is missing or has a different size.
@@ -135,7 +135,7 @@ def _is_any_missing(files: Sequence[RenderedFile], store: Store) -> bool:
 
 
 def _link_seconds(report: str) -> int:
-    """Returns the lifetime of links; published files stay available even if the definition is broken."""
+    """Returns the lifetime of links, or its default if the definition is invalid, so files stay available."""
     try:
         delivery = find_definition(include_folder(), report).delivery
     except DefinitionError:

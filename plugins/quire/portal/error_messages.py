@@ -55,17 +55,17 @@ FAILURE_MESSAGES: Mapping[str, str] = {  # by error class
     "IntegrityError": "Stored data of this report is missing or damaged.",
     "WorkbookError": "The rows do not fit into a workbook.",
 }
-USER_ERRORS = ("RangeError", "ParameterError")  # that readers can correct themselves
+USER_ERRORS = ("RangeError", "ParameterError")  # errors that readers can correct themselves
 UNEXPECTED_FAILURE = "The report failed unexpectedly."
 
 
 def explain_failure(kind: str | None, cause: str, *, contact: str) -> str:
-    """Returns why a run failed, for its readers.
+    """Returns a message for readers that explains why a run failed.
 
     Args:
-        kind: name of the error's class; None if unknown.
+        kind: class name of the error; None if unknown.
         cause: message of the error.
-        contact: person whom readers contact.
+        contact: whom readers should contact.
     """
     if kind in USER_ERRORS:
         return cause
@@ -76,7 +76,7 @@ def explain_failure(kind: str | None, cause: str, *, contact: str) -> str:
 
 
 def contact_text(owner: Owner | None) -> str:
-    """Returns the person whom a report's readers contact."""
+    """Returns whom a report's readers should contact."""
     if owner is None:
         return "your Airflow administrator"
     return f"{owner.name} ({owner.email})" if owner.email else owner.name

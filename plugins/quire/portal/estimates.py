@@ -1,4 +1,4 @@
-"""Estimates the size of a report before it runs, from cached partitions and PostgreSQL's planner."""
+"""Estimates the size of a report before it runs, based on cached partitions and PostgreSQL's planner."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from quire.postgres.partition_query import bound_query, query_columns
 from quire.run_records.stage_records import PlannedRun, SourceColumn
 from quire.stages.plan import plan_partitions
 
-MAX_PARTITIONS = 500  # to look up in the store; a range with more is estimated by the planner alone
+MAX_PARTITIONS = 500  # maximum lookups in the store; a range with more partitions is estimated by the planner alone
 GRACE_SECONDS = 2
 # Bytes per cell by format, measured with TPC-H's lineitem (16 columns) and the flights of 2013 (19 columns).
 CELL_BYTES = {"xlsx": 6.5, "csv": 7.5, "parquet": 1.3}
@@ -31,7 +31,7 @@ CELL_BYTES = {"xlsx": 6.5, "csv": 7.5, "parquet": 1.3}
 def estimate(
     report_request: ReportRequest, *, session: SourceSession, store: S3Store, deadline: Deadline
 ) -> EstimateView:
-    """Returns the expected size of a report. Reads only what the plan stage reads.
+    """Returns the expected size of a report. Reads no more than the plan stage does.
 
     Raises:
         ReportError: the source or the store failed; WorkUnavailableError after the deadline.
@@ -44,11 +44,11 @@ def estimate(
         planned = plan_partitions(definition, request, session=session, store=DeadlineStore(store, deadline))
         return _estimate_partitions(report_request, planned, session)
     except CancelledError as error:
-        raise WorkUnavailableError("The estimate was cancelled.") from error
+        raise WorkUnavailableError("The estimate was canceled.") from error
 
 
 def _limit_session(session: SourceSession, deadline: Deadline) -> SourceSession:
-    """Returns a session that ends with the deadline; PostgreSQL cancels its statements a little later."""
+    """Returns a session that ends at the deadline; PostgreSQL cancels its statements ``GRACE_SECONDS`` later."""
     seconds = math.ceil(deadline.remaining) + GRACE_SECONDS
     url = with_defaults(session.url, connect_timeout=str(seconds))
     timeout = min(timedelta(seconds=seconds), session.timeout)
@@ -76,7 +76,7 @@ def _estimate_partitions(report_request: ReportRequest, planned: PlannedRun, ses
 
 
 def _estimate_range(report_request: ReportRequest, session: SourceSession) -> EstimateView:
-    """Returns an estimate by the planner alone."""
+    """Estimates a range with the planner alone."""
     request, definition = report_request.request, report_request.definition
     with _transaction(report_request, session) as transaction:
         rows = round(_plan_rows(report_request, transaction))

@@ -1,6 +1,6 @@
 """An ASGI app that is created on its first request.
 
-Airflow loads plugins in every process, including tasks: only the API server should import FastAPI and templates.
+Airflow loads plugins in every process, including tasks: only the API server should import FastAPI and the templates.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class LazyApp:
         self._lock = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Forwards a request with the parent app in its scope."""
+        """Forwards a request, with the parent app added to its scope."""
         app = self._app if self._app is not None else await asyncio.to_thread(self._create)
         await app({**scope, HOST: scope.get("app")}, receive, send)
 

@@ -18,7 +18,7 @@ MAX_CACHE_SECONDS = 60.0  # a deleted run may remain visible for this long
 
 
 def estimate_memory(value: Any) -> int:
-    """Returns the memory of a record and its contents; objects that it references twice count twice."""
+    """Estimates the memory of a value and its contents; objects that are referenced twice count twice."""
     size = sys.getsizeof(value)
     if is_dataclass(value) and not isinstance(value, type):
         return size + sum(estimate_memory(getattr(value, field.name)) for field in fields(value))

@@ -1,4 +1,4 @@
-"""Formats ages and date ranges for the pages, and names their template filters."""
+"""Formats ages and date ranges for the pages, and maps template filters to functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ AGES = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3_
 
 
 def format_age(time: datetime, now: datetime) -> str:
-    """Returns the age of a time: ``just now``, ``5 minutes ago``."""
+    """Returns how long ago a time was, such as ``just now`` or ``5 minutes ago``."""
     seconds = (now - time).total_seconds()
     for unit, length in AGES:
         count = int(seconds // length)
@@ -41,7 +41,7 @@ def format_date_range(start: date | None, end: date | None) -> str:
 
 
 def format_sentence(text: str) -> str:
-    """Returns a message as a sentence: with a capital first letter, unless it starts with a name, and a full stop."""
+    """Formats a message as a sentence: capitalizes it, unless its first word is a name, and adds a final period."""
     first_word = text.partition(" ")[0]
     capitalized = text[:1].upper() + text[1:] if first_word.isalpha() else text
     return capitalized if text.endswith((".", "!", "?", "…")) else f"{capitalized}."

@@ -1,4 +1,4 @@
-"""Prepares summaries for run pages through a small queue within a memory limit, and caches them.
+"""Prepares the summaries on run pages, in a small queue within a memory limit, and caches them.
 
 Each preparation holds at most ``MAX_STORED_BYTES`` of stored data. All preparations of a process together hold at most
 ``MAX_TABLE_BYTES`` of decoded data, because they decode one at a time.
@@ -31,7 +31,7 @@ from quire.tables_and_charts.page_tables import SummaryTable, summary_tables
 logger = logging.getLogger(__name__)
 
 MAX_PREPARATIONS = 2  # concurrent preparations per process
-MAX_SECONDS = 10.0  # a page waits for its summaries
+MAX_SECONDS = 10.0  # maximum time that a page waits for its summaries
 MAX_CACHE_BYTES = 16 * 1024 * 1024  # per process
 MAX_CACHE_SECONDS = 60.0  # deleted summaries may remain visible for this long
 NOT_READY = "The summaries are not ready yet. Reload this page in a few seconds."
@@ -88,7 +88,7 @@ async def _tables(definition: ReportDefinition, manifest: Manifest, user: str, s
 
 
 def _key(definition: ReportDefinition, manifest: Manifest, store: S3Store) -> Key:
-    """Returns the cache key: everything that determines the tables."""
+    """Returns the cache key, which contains everything that determines the tables."""
     definition_digest = digest(definition.model_dump(mode="json"))
     return (store.location, definition.name, manifest.run, manifest.summaries, definition_digest)
 
@@ -103,7 +103,7 @@ async def _join(running: Future[Tables]) -> Tables:
 
 
 def _prepare(key: Key, definition: ReportDefinition, manifest: Manifest, store: S3Store, deadline: Deadline) -> Tables:
-    """Returns the tables, reusing the result of another thread if there is one; runs in a thread of the queue."""
+    """Returns the tables, reusing another thread's result if available; runs in a thread of the queue."""
     own = Future[Tables]()
     own.set_running_or_notify_cancel()  # so that waiting requests cannot cancel it
     with _LOCK:
@@ -126,7 +126,7 @@ def _prepare(key: Key, definition: ReportDefinition, manifest: Manifest, store: 
 
 
 def _finish(key: Key, own: Future[Tables], tables: Tables | None) -> None:
-    """Passes tables to the waiting requests and caches them, unless they exceed the size of the cache."""
+    """Passes tables to the waiting requests, and caches the tables unless they exceed the cache's size."""
     with _LOCK:
         del _RUNNING[key]
         if tables is not None and estimate_memory(tables) <= MAX_CACHE_BYTES:

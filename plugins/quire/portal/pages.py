@@ -1,4 +1,4 @@
-"""The HTML pages, which show the same records as the API."""
+"""The HTML pages, which show the same records that the API returns."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _page_query(offset: int, limit: int) -> str:
 
 @router.post("/reports/{report}")
 async def request_report(access: RequestAccessDep, request: Request, store: StoreDep, base: BaseDep) -> Response:
-    """Requests a run with the values of the form, and redirects to its page."""
+    """Requests a run with the form's values, and redirects to the run's page."""
     form = await request.form()
     fields = {name: value for name, value in form.items() if name != TOKEN_FIELD and isinstance(value, str)}
     parameters = {name: fields[name] for name in access.definition.parameters if fields.get(name)}
@@ -135,7 +135,7 @@ async def request_report(access: RequestAccessDep, request: Request, store: Stor
 async def show_run_page(
     request: Request, access: ReadAccessDep, run_id: RunId, store: StoreDep, base: BaseDep
 ) -> Response:
-    """Shows the progress or the outcome of a run."""
+    """Shows the progress or outcome of a run."""
     definition = access.definition
     run, manifest = await read_run(request, access, run_id, store, base)
     report = await run_sync(show_report, access, base)
@@ -149,7 +149,7 @@ async def show_run_page(
 
 @router.post("/reports/{report}/runs/{run_id}/cancel")
 async def cancel_run(access: CancelAccessDep, run_id: RunId, background: BackgroundTasks, base: BaseDep) -> Response:
-    """Cancels a run, and redirects to its page."""
+    """Cancels a run, and redirects to the run's page."""
     await cancel(access, run_id, background)
     return RedirectResponse(f"{base}{run_path(access.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
 

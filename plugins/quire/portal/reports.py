@@ -1,4 +1,4 @@
-"""Reports as the caller may see them."""
+"""Lists and shows the reports that the caller has access to."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def show_report(access: ReportAccess, base: str) -> ReportView:
 
 
 def parameter_titles(definition: ReportDefinition) -> dict[str, str]:
-    """Returns the title of each parameter by name."""
+    """Returns the titles of the parameters by name."""
     return {name: parameter.title for name, parameter in definition.parameters.items()}
 
 

@@ -50,7 +50,7 @@ def _estimation(
 
 
 async def request_run(access: ReportAccess, report_request: ReportRequest, store: S3Store) -> tuple[str, bool]:
-    """Returns the id of the run that serves a request, and whether this call started it.
+    """Returns the ID of the run that serves a request, and whether this call started the run.
 
     Raises:
         RangeError: the report would have more rows than the definition allows.
@@ -59,7 +59,7 @@ async def request_run(access: ReportAccess, report_request: ReportRequest, store
     """
     max_rows = access.definition.limits.rows
     if max_rows is not None:
-        # The form estimates at the same time under the plain user id: neither may supersede the other.
+        # The form sends estimates under the plain user ID at the same time; neither may supersede the other.
         user = f"run:{access.caller.user.get_id()}"
         expected = await _QUEUE.run(user, _estimation(access, report_request, store), supersedes=False)
         if expected.rows > max_rows:

@@ -1,7 +1,7 @@
 """An ASGI middleware that limits the size of a request's body, URL and headers.
 
-FastAPI reads and parses a JSON body before it authenticates the caller. This middleware therefore holds at
-most ``MAX_BODY_BYTES`` of a body in memory for an anonymous caller.
+FastAPI reads and parses a JSON body before it authenticates the caller. This middleware therefore limits the memory
+that an anonymous caller's body can take to ``MAX_BODY_BYTES``.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _oversized_body() -> _Oversized:
 
 
 async def _read_body(receive: Receive) -> bytes:
-    """Reads a body up to the limit, regardless of the Content-Length header."""
+    """Reads a body up to the limit, whatever its Content-Length header says."""
     body = bytearray()
     while True:
         message = await receive()
@@ -90,7 +90,7 @@ async def _read_body(receive: Receive) -> bytes:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Returns a ``receive`` that yields the complete body first, then the messages of the server."""
+    """Returns a ``receive`` that first returns the complete body, then the server's messages."""
     parts = [body]
 
     async def replay() -> MutableMapping[str, Any]:

@@ -1,4 +1,4 @@
-"""The contents of a published run: its files, rows, warnings and the usage of its stages."""
+"""The contents of a published run: its files, rows, warnings and resource usage by stage."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def file_views(manifest: Manifest, base: str) -> list[FileView]:
 
 
 def stage_views(usages: Sequence[TaskUsage]) -> list[StageView]:
-    """Returns the usage of each stage, summed over its tasks."""
+    """Returns the resource usage of each stage, summed over its tasks."""
     views = []
     for stage in dict.fromkeys(usage.stage for usage in usages):
         tasks = [usage for usage in usages if usage.stage == stage]

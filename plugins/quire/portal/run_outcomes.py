@@ -1,4 +1,4 @@
-"""Outcomes of Airflow's runs: loaded with few calls per list, and cached once final."""
+"""Loads the outcomes of Airflow's runs with few calls per list, and caches the final outcomes."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from quire.run_records.manifest import RUN_KEY
 logger = logging.getLogger(__name__)
 
 STATES: Mapping[str, RunState] = {"queued": "waiting", "running": "running", "success": "done", "failed": "failed"}
-CANCELLED = re.compile(r"Cancelled at (\S+) by ")  # the note of a cancelled run
+CANCELLED = re.compile(r"Cancelled at (\S+) by ")  # the note of a canceled run
 MAX_CALLS = 3  # concurrent calls per list, which leaves capacity for other users
-MAX_TASK_PAGES = 10  # of a list's tasks in one state
+MAX_TASK_PAGES = 10  # maximum pages to read per list and task state
 MAX_CACHED = 10_000  # outcomes, about 2 kB each at most
-NO_ACCESS = {401, 403}  # statuses that apply to the caller rather than to a single run
+NO_ACCESS = {401, 403}  # HTTP statuses that apply to the caller rather than to a single run
 MAX_CACHE_SECONDS = 300.0  # a caller who lost access to tasks or XComs may still see cached outcomes
 
 
@@ -75,7 +75,7 @@ def parse_state(run: Mapping[str, Any]) -> RunState:
     """Returns the state of a run according to Airflow, regardless of its tasks."""
     cancelled = CANCELLED.match(run["note"] or "")
     if run["state"] == "failed" and cancelled and cancelled[1] >= (run["start_date"] or "")[:19]:
-        return "cancelled"  # unless it failed again after a restart
+        return "cancelled"  # unless the run failed again after a restart
     return STATES.get(run["state"], "waiting")
 
 
@@ -121,10 +121,10 @@ def _returned(pushed: Any) -> PublishReturnValue | None:
 async def load_outcomes(
     report: str, runs: Sequence[Mapping[str, Any]], *, api: AirflowApi, user: str
 ) -> dict[str, RunOutcome]:
-    """Returns the outcome of each run by id, without runs that were deleted in the meantime.
+    """Returns the outcome of each run by ID, omitting runs that were deleted in the meantime.
 
-    Final outcomes are cached per user, because Airflow authorizes each user. A run whose tasks or XComs cannot be
-    loaded gets an outcome with ``is_readable=False``, so that it does not hide the other runs.
+    Final outcomes are cached per user, because Airflow authorizes each user separately. A run whose tasks or XComs
+    cannot be loaded gets an outcome with ``is_readable=False``, so that it does not hide the other runs.
 
     Raises:
         RefusedError: the caller is not allowed to read the report's tasks or XComs.
@@ -161,8 +161,8 @@ def _key(user: str, report: str, run: Mapping[str, Any]) -> tuple[Any, ...]:
 async def _load_ended_tasks(
     report: str, runs: Sequence[Mapping[str, Any]], api: AirflowApi
 ) -> dict[str, list[dict[str, Any]]]:
-    """Returns failed tasks and successful publish tasks by run, without runs whose tasks may be incomplete."""
-    if len(runs) < 2:  # loading the tasks of a single run takes as few calls
+    """Returns failed tasks and successful publish tasks by run, omitting runs whose tasks may be incomplete."""
+    if len(runs) < 2:  # for a single run, loading its tasks separately takes no more calls
         return {}
     times = sorted((run["run_after"] for run in runs), key=datetime.fromisoformat)
     tasks: dict[str, list[dict[str, Any]]] = {run["dag_run_id"]: [] for run in runs}

@@ -1,4 +1,4 @@
-"""The progress of an active run, and why its tasks failed."""
+"""The progress of an active run, and the failure reasons of its tasks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def load_progress(api: AirflowApi, report: str, run_id: str, tasks: Sequen
 
 
 def _group_sizes(pushed: Any, field: str) -> list[int] | None:
-    """Returns the number of units of each task of a mapped stage; None if unknown, because users can edit XComs."""
+    """Returns the number of units of each task in a mapped stage, or None if an edited XCom does not contain it."""
     if not isinstance(pushed, list):
         return None
     counts = [unverified_count(group, field) for group in pushed]
@@ -51,7 +51,7 @@ def _current_stage(tasks: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _count_done(tasks: Iterable[Mapping[str, Any]], stage: str, counts: Sequence[int] | None) -> int:
-    """Returns the number of units of a mapped stage's successful tasks."""
+    """Returns the total number of units of a mapped stage's successful tasks."""
     successful = {task["map_index"] for task in tasks if task["task_id"] == stage and task["state"] == "success"}
     return sum(count for number, count in enumerate(counts or ()) if number in successful)
 

@@ -1,4 +1,4 @@
-"""Run lists and run pages. Both require many Airflow calls, so concurrency is limited per user and per process."""
+"""Limits concurrent reads of run lists and run pages per user and process, as both call Airflow's API often."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from quire.portal.views import RunDetails
 from quire.portal.work_queue import TurnQueue
 from quire.run_records.manifest import Manifest
 
-CLIENT_DISCONNECTED = 499  # no client reads this response
+CLIENT_DISCONNECTED = 499  # the client has disconnected, so nothing reads this response
 MAX_LISTS = 8
 _LISTS = TurnQueue("list", slots=MAX_LISTS, threads=MAX_LISTS * MAX_MANIFESTS, seconds=20.0, wait=10.0)
-MAX_RUNS = 8  # each with one thread, and so one manifest, at a time
-MAX_USER_RUNS = 2  # a user may follow runs in several tabs
+MAX_RUNS = 8  # each uses one thread at a time, and so holds one manifest
+MAX_USER_RUNS = 2  # a user may watch runs in several tabs
 _RUNS = TurnQueue("request", slots=MAX_RUNS, threads=MAX_RUNS, seconds=20.0, wait=10.0, per_user=MAX_USER_RUNS)
 
 Answer = TypeVar("Answer")
@@ -31,7 +31,7 @@ async def read_run_list(
     """Returns one page of a report's runs (see ``list_runs``).
 
     Raises:
-        WorkUnavailableError: too many lists are being read, or this one timed out.
+        WorkUnavailableError: too many lists are being read, or this call timed out.
     """
 
     async def in_turn() -> RunList:
@@ -56,7 +56,7 @@ async def read_run(
 
     Raises:
         NotFoundError: the run does not exist.
-        WorkUnavailableError: too many runs are being read, or this one timed out.
+        WorkUnavailableError: too many runs are being read, or this call timed out.
     """
 
     async def in_turn() -> tuple[RunDetails, Manifest | None]:
@@ -70,7 +70,7 @@ async def read_run(
 
 
 async def _run_while_connected(request: Request, work: Coroutine[Any, Any, Answer]) -> Answer:
-    """Returns the result of ``work``, which is cancelled if the client disconnects."""
+    """Returns the result of ``work``, and cancels it if the client disconnects."""
     working, leaving = asyncio.create_task(work), asyncio.create_task(_wait_for_disconnect(request))
     try:
         await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""Report requests: identical requests share one run, no matter how many users send them."""
+"""Handles report requests; identical requests share one run, no matter how many users send them."""
 
 from __future__ import annotations
 
@@ -58,19 +58,19 @@ class ReportRequest:
 
     @property
     def prefix(self) -> str:
-        """The prefix of the ids of all runs that serve this request."""
+        """The run ID prefix of all runs that serve this request."""
         request = self.request
         parts = [self.definition.model_dump(mode="json"), request.start, request.end, request.parameters, self.formats]
         return f"{RUN_ID_PREFIX}{digest(*parts, *(['force'] if request.force else []))}__"
 
     @property
     def formats(self) -> list[str]:
-        """The formats of the files."""
+        """The formats of the files to write."""
         return list(self.definition.file_formats(self.request.formats))
 
     @property
     def conf(self) -> dict[str, Any]:
-        """The conf of the Airflow run, which plan parses."""
+        """The conf of the Airflow run, which the plan stage parses."""
         request = self.request
         return {
             "start": request.start.isoformat(),
@@ -91,16 +91,16 @@ def parse_request(
     force: bool = False,
     limits: RequestLimits | None = None,
 ) -> ReportRequest:
-    """Returns a validated request, without contacting the source.
+    """Validates a request without contacting the source.
 
     Args:
         definition: the report.
         start: first day.
         end: last day.
-        parameters: values by name, as JSON values or text.
-        formats: formats of the files; None for those of the definition.
+        parameters: values by name, as JSON values or strings.
+        formats: formats of the files; None for the definition's formats.
         force: whether to ignore cached partitions.
-        limits: limits of the request; None for the reader limits of the report.
+        limits: limits of the request; None for the report's reader limits.
 
     Raises:
         RangeError: a date is invalid, start is after end, or the range exceeds the limit.
@@ -128,17 +128,17 @@ def _ensure_offered(definition: ReportDefinition, formats: Sequence[str]) -> Non
 
 
 async def find_or_start_run(api: AirflowApi, report_request: ReportRequest, *, user: str) -> tuple[str, bool]:
-    """Returns the id of the run that serves a request, and whether this call started it.
+    """Returns the ID of the run that serves a request, and whether this call started the run.
 
-    The newest run of the request serves it while that run is active; otherwise the next run is started. Run ids are
-    unique in Airflow, so that only one of several concurrent callers succeeds in starting it; the others search again.
-    A run counts only if its conf equals that of the request, because any user who may start runs can choose the id.
+    If the newest run of the request is active, it serves the request; otherwise the next run is started. Airflow's run
+    IDs are unique, so only one of several concurrent callers can start the run; the others search again. A run counts
+    only if its conf equals the request's, because any user who may start runs can choose the run ID.
 
     Raises:
         BusyError: no run was found or started after several attempts.
         PausedError: the report's DAG is paused.
         QuotaError: the user has reached the limit of active runs.
-        RefusedError: Airflow does not start the run.
+        RefusedError: Airflow rejected the run.
     """
     report = report_request.definition.name
     for _ in range(ATTEMPTS):
@@ -168,17 +168,17 @@ async def _ensure_quota(api: AirflowApi, report: str, user: str) -> None:
     if len(active) >= max_runs:
         runs = "run" if len(active) == 1 else "runs"
         raise QuotaError(
-            f"You have {len(active)} active {runs}, the limit is {max_runs}. Wait for a run to finish, or cancel one."
+            f"You have {len(active)} active {runs}; the limit is {max_runs}. Wait for a run to finish, or cancel one."
         )
 
 
 async def _will_publish(api: AirflowApi, report: str, run: Mapping[str, Any]) -> bool:
-    """Returns whether a run may still publish; once publish is over, only its notifications remain."""
+    """Returns whether a run may still publish; once its publish task is over, only notifications remain."""
     return run["state"] in ACTIVE and await api.task_state(report, run["dag_run_id"], PUBLISH) not in OVER
 
 
 async def _find_newest_run(api: AirflowApi, report_request: ReportRequest) -> tuple[dict[str, Any] | None, str]:
-    """Returns the newest run of a request, and the id of the next run."""
+    """Returns the newest run of a request, and the ID for the next run."""
     runs = await api.runs_named(report_request.definition.name, report_request.prefix)
     existing_ids, conf = {run["dag_run_id"] for run in runs}, _comparable(report_request.conf)
     newest_first = sorted(runs, key=_run_number, reverse=True)
@@ -195,7 +195,7 @@ def _run_number(run: Mapping[str, Any] | None) -> int:
 
 
 def _comparable(value: Any) -> Any:
-    """Returns a JSON value for comparison: True differs from 1, but 5 equals 5.0 as in Airflow's database."""
+    """Makes a JSON value comparable: True differs from 1, but 5 equals 5.0, as in Airflow's database."""
     if isinstance(value, Mapping):
         return {name: _comparable(item) for name, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -204,17 +204,17 @@ def _comparable(value: Any) -> Any:
 
 
 def parse_run_conf(definition: ReportDefinition, run: Mapping[str, Any]) -> RunRequest:
-    """Returns the request of an existing run, scheduled or not, ignoring the current limits of the definition.
+    """Returns the request of an existing run, scheduled or not, ignoring the definition's current limits.
 
     Raises:
-        RangeError, ParameterError: the conf of the run does not match the definition.
+        RangeError, ParameterError: the run's conf does not match the definition.
     """
     run_after = datetime.fromisoformat(run["run_after"])
     return request_from_conf(definition, run["conf"] or {}, run_id=run["dag_run_id"], run_after=run_after, is_past=True)
 
 
 def presets(definition: ReportDefinition, *, now: datetime | None = None) -> list[PresetView]:
-    """Returns common date ranges as of today in the report's time zone, complete periods first."""
+    """Returns common date ranges, complete periods first, based on today's date in the report's time zone."""
     now = now or datetime.now(UTC)
     views = []
     for grain in (Grain.DAY, Grain.WEEK, Grain.MONTH, Grain.QUARTER, Grain.YEAR):

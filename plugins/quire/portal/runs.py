@@ -1,4 +1,4 @@
-"""Runs of a report as readers see them: the request, the progress and the outcome."""
+"""Lists and shows a report's runs as readers see them: request, progress and outcome."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from quire.runs.file_names import is_summary
 logger = logging.getLogger(__name__)
 
 MAX_MANIFESTS = 4  # concurrent reads per list
-MAX_LISTED_LENGTH = 100  # of a parameter's value in a list of runs
+MAX_LISTED_LENGTH = 100  # maximum length of a parameter value in a list of runs
 TRIGGERS = {"scheduled": "the schedule", "backfill": "a backfill", "asset_triggered": "an asset event"}
 NO_REASON = "A task was killed or ran out of memory. See Airflow's task logs."
 
@@ -43,9 +43,9 @@ class RunList:
     """One page of a report's runs.
 
     Args:
-        runs: runs of the page.
-        total: number of runs on all pages.
-        message: which runs are missing; empty if none are.
+        runs: the runs on the page.
+        total: the number of runs on all pages.
+        message: says which runs are missing; empty if none are.
     """
 
     runs: list[RunView]
@@ -54,7 +54,7 @@ class RunList:
 
 
 def cancelling_note(name: str) -> str:
-    """Returns the Airflow note of a run that is cancelled now; it applies until the run is restarted."""
+    """Returns the Airflow note for a run that is being canceled; the note applies until the run is restarted."""
     return f"Cancelled at {datetime.now(UTC).isoformat(timespec='seconds')} by {name}"
 
 
@@ -68,19 +68,19 @@ async def list_runs(
     offset: int = 0,
     in_thread: InThread,
 ) -> RunList:
-    """Returns a report's runs, newest first; only Airflow's runs while the store is unavailable.
+    """Returns a report's runs, newest first, without command-line runs if the store is unavailable.
 
     Args:
         definition: the report.
-        caller: the caller, whose permissions apply.
-        store: store of the manifests.
+        caller: the user whose permissions apply.
+        store: the store that holds the manifests.
         base: path prefix of the portal's URLs.
         limit: maximum number of runs.
-        offset: number of newest runs to skip.
-        in_thread: runs functions that wait for the store.
+        offset: number of runs to skip, newest first.
+        in_thread: runs functions that wait for the store in a thread.
     """
     own, message = await _load_command_line_runs(definition, store, in_thread)
-    first = max(offset - len(own), 0)  # the first of Airflow's runs that may be on the page
+    first = max(offset - len(own), 0)  # index of the first Airflow run that may be on the page
     airflow_runs, total = await caller.api.runs_between(definition.name, first, offset + limit)
     dated = [(datetime.fromisoformat(run["run_after"]), run) for run in airflow_runs]
     page = merge_page(dated, own, skip=offset - first, limit=limit)
@@ -93,7 +93,7 @@ async def list_runs(
         async with semaphore:
             try:
                 return await _view(definition, run, outcomes, store=store, base=base, in_thread=in_thread)
-            except WorkUnavailableError:  # applies to the complete list
+            except WorkUnavailableError:  # applies to the list as a whole
                 raise
             except Exception:
                 unreadable = unreadable_view(definition.name, run, outcomes, base)
@@ -107,7 +107,7 @@ async def list_runs(
 async def _load_command_line_runs(
     definition: ReportDefinition, store: Store, in_thread: InThread
 ) -> tuple[list[CommandLineRun], str]:
-    """Returns the command-line runs; an empty list and a message if the store is unavailable."""
+    """Returns the command-line runs, or an empty list and a message if the store is unavailable."""
     try:
         return await in_thread(command_line_runs, store, definition.name), ""
     except (StoreRefusedError, StoreUnavailableError) as error:
@@ -124,7 +124,7 @@ async def show_run(
     base: str,
     in_thread: InThread,
 ) -> tuple[RunDetails, Manifest | None]:
-    """Returns a run, and its manifest if it is published; a run without details if these cannot be loaded.
+    """Returns a run, and its manifest if it is published; if its details cannot be loaded, the run has none.
 
     Raises:
         NotFoundError: the run does not exist.
@@ -140,7 +140,7 @@ async def show_run(
         stages = stage_views(manifest.usage) if manifest else []
         unreached = await _load_unreached(definition, run_id, api)
         return RunDetails(**dict(view), stages=stages, unreached=unreached), manifest
-    except (ReportError, NotFoundError, RefusedError):  # have their own error responses
+    except (ReportError, NotFoundError, RefusedError):  # these have their own error responses
         raise
     except Exception:
         logger.exception("%s: run %s cannot be displayed", definition.name, run_id)
@@ -184,7 +184,7 @@ async def _view(
 
 
 def _limit_parameters(view: RunView) -> RunView:
-    """Returns a run as lists show it, with truncated parameter values."""
+    """Returns a run for display in a list, with truncated parameter values."""
     values = {name: _limit_value(value) for name, value in view.parameters.items()}
     return view.model_copy(update={"parameters": values})
 
@@ -220,7 +220,7 @@ async def _details(
     if outcome.state == "done":
         manifest, published = await in_thread(_published, definition, outcome.returned, store, base)
         fields |= published
-        fields["error"] = published.get("error")  # whether or not the current definition accepts the request
+        fields["error"] = published.get("error")  # even if the current definition rejects the request
     elif outcome.state == "failed":
         fields["error"] = outcome.cause or fields.get("error") or NO_REASON
         explanation = explain_failure(outcome.kind, fields["error"], contact=contact_text(definition.owner))

@@ -1,4 +1,4 @@
-"""How a list shows a run whose details cannot be loaded, so that the other runs remain visible."""
+"""Shows a run whose details cannot be loaded, so that the other runs of a list remain visible."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ UNREADABLE = "This run cannot be displayed. Contact your Airflow administrator."
 def unreadable_view(
     report: str, run: Mapping[str, Any] | CommandLineRun, outcomes: Mapping[str, RunOutcome], base: str
 ) -> RunView:
-    """Returns a run without any of its details.
+    """Returns the view of a run without its details.
 
     Args:
         report: name of the report.
         run: an Airflow run or a command-line run.
-        outcomes: outcomes of Airflow's runs by id.
+        outcomes: outcomes of Airflow's runs by run ID.
         base: path prefix of the portal's URLs.
     """
     state: RunState

@@ -55,7 +55,7 @@ class LimitsView(View):
 
     @property
     def text(self) -> str:
-        """The limits as a sentence; empty if there are none."""
+        """The limits as a sentence, or an empty string if there are none."""
         limits = [
             format_count(limit, noun) for limit, noun in ((self.days, "day"), (self.rows, "row")) if limit is not None
         ]
@@ -75,10 +75,10 @@ class ReportView(View):
     name: str
     title: str
     description: str
-    timezone: str = Field(description="Time zone in which its days begin.")
+    timezone: str = Field(description="Time zone that determines when a day begins.")
     partition: str
     schedule: str | None = None
-    formats: list[str] = Field(description="Default formats of its files.")
+    formats: list[str] = Field(description="Default file formats.")
     reader_formats: list[str] = Field(description="Formats that a request may choose.")
     limits: LimitsView
     owner: OwnerView | None = None
@@ -86,7 +86,7 @@ class ReportView(View):
     presets: list[PresetView]
     may_ask: bool = Field(description="Whether you may request runs.")
     may_cancel: bool = Field(description="Whether you may cancel runs.")
-    url: str = Field(description="Path of its page.")
+    url: str = Field(description="Path of the page in the portal.")
 
 
 class ReportRequestBody(BaseModel):
@@ -126,29 +126,29 @@ class ProgressView(View):
 
     @property
     def share(self) -> float:
-        """Completed fraction, from 0 to 1; reading and writing count equally."""
+        """The completed fraction, from 0 to 1; reading and writing each count half."""
         read = self.partitions_done / self.partitions if self.partitions else 0.0
         written = (self.files_done / self.files if self.files else 1.0) if self.files is not None else 0.0
         return (read + written) / 2
 
 
 class FileView(View):
-    """A file of a run. Its permanent URL checks access and redirects to a freshly signed link."""
+    """A file of a run. Its permanent URL checks access and redirects to a new presigned URL."""
 
     name: str
     rows: int
     bytes: int
     start: date
     end: date
-    earliest: str | None = Field(description="Earliest time of its rows, in the report's time zone.")
-    latest: str | None = Field(description="Latest time of its rows.")
+    earliest: str | None = Field(description="Earliest time among the file's rows, in the report's time zone.")
+    latest: str | None = Field(description="Latest time among the file's rows.")
     sha256: str
-    is_summary: bool = Field(description="Whether it is the summary workbook, which also lists the other files.")
+    is_summary: bool = Field(description="Whether the file is the summary workbook, which also lists the other files.")
     url: str
 
 
 class StageView(View):
-    """The resource usage of a stage, summed over its tasks; memory is that of the largest task."""
+    """The resource usage of a stage, summed over its tasks, except for memory: the peak of the largest task."""
 
     stage: str
     tasks: int
@@ -183,7 +183,7 @@ class RunView(View):
     error: str | None = Field(default=None, description="Technical error message.")
     explanation: str | None = Field(default=None, description="Error message for readers, with a contact.")
     archive: str | None = Field(default=None, description="Path of a zip of all files.")
-    url: str = Field(description="Path of its page.")
+    url: str = Field(description="Path of the page in the portal.")
 
     @property
     def is_active(self) -> bool:

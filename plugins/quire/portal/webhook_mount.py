@@ -1,4 +1,4 @@
-"""The mount of the webhooks in Airflow's API server, if a webhook is defined."""
+"""Mounts the webhooks in Airflow's API server if any webhook is defined."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ PREFIX = "/quire-hooks"
 
 
 def webhook_apps() -> list[dict[str, Any]]:
-    """Returns the plugin's additional ``fastapi_apps``, without importing any large library."""
+    """Returns the webhooks' entry for ``fastapi_apps``, if any, without importing a large library."""
     if not any((include_folder() / "webhooks").glob("*.yaml")):
         return []
     return [{"app": LazyApp(__name__, "create_mounted_app"), "url_prefix": PREFIX, "name": "Quire's webhooks"}]
 
 
 def create_mounted_app() -> Starlette:
-    """Returns the webhook app, which uses Airflow's connections."""
+    """Returns the webhook app, which looks up targets in Airflow's connections."""
     from quire.airflow_dag.connections import connection_address, connection_password
     from quire.inbound_webhooks.delivery_app import create_webhook_app
 

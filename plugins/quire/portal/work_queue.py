@@ -1,7 +1,7 @@
-"""Queues that limit concurrent work per process and per user, each piece of work within a deadline.
+"""Queues that limit concurrent work per process and per user, and give each piece of work a deadline.
 
-A thread that waits for a database or a store cannot be stopped from outside. The queue signals it to stop, and
-keeps its slot until it returns: there are never more threads than slots.
+A thread that waits for a database or a store cannot be stopped from outside. The queue signals the thread to stop, and
+keeps its slot occupied until it returns, so there are never more threads than slots.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class SupersededError(Exception):
 class Deadline:
     """The deadline of a piece of work.
 
-    ``cancelled`` is set when no caller waits for the result any more; ``is_superseded`` means that this is because the
-    same user requested newer work.
+    ``cancelled`` is set when no caller waits for the result any more. ``is_superseded`` is set as well if the reason is
+    that the same user requested newer work.
 
     Args:
-        seconds: time from now.
-        noun: name of the work in error messages.
+        seconds: time until the deadline.
+        noun: what error messages call the work.
     """
 
     def __init__(self, seconds: float, noun: str = "estimate") -> None:
@@ -60,21 +60,21 @@ class Deadline:
         return max(0.0, self._end - time.monotonic())
 
     def ensure_time_left(self) -> None:
-        """Checks that a caller still waits for the result.
+        """Checks that a caller is still waiting for the result.
 
         Raises:
-            WorkUnavailableError: the deadline has passed, or the work was cancelled.
+            WorkUnavailableError: the deadline has passed, or the work was canceled.
         """
         if self.cancelled.is_set() or not self.remaining:
             raise self.exceeded()
 
     def exceeded(self) -> WorkUnavailableError:
-        """Returns the error of work that timed out."""
+        """Returns the error for work that timed out."""
         advice = "Choose a shorter date range, or try again." if self._noun == "estimate" else "Try again."
         return WorkUnavailableError(f"The {self._noun} timed out. {advice}")
 
     def ensure_newest(self) -> None:
-        """Checks that the same user requested no newer estimate.
+        """Checks that the same user has not requested a newer estimate.
 
         Raises:
             SupersededError: a newer estimate was requested.
@@ -84,12 +84,12 @@ class Deadline:
 
 
 class _Turns:
-    """Slots for work of one kind, and turns of users within them.
+    """Limits one kind of work: slots per process, and turns per user.
 
     Args:
-        noun: name of the work in error messages.
+        noun: what error messages call the work.
         slots: maximum concurrent pieces of work.
-        seconds: time limit of each, including waiting.
+        seconds: time limit of each piece of work, including waiting.
         wait: maximum seconds to wait for a slot.
         per_user: maximum concurrent pieces of work per user.
     """
@@ -147,7 +147,7 @@ class WorkQueue(_Turns):
         """Returns the result of ``work``, called in a thread.
 
         Args:
-            user: user who requested the work; the work of a user runs sequentially.
+            user: the user who requested the work; each user's work runs sequentially.
             work: computes the result.
             supersedes: whether to cancel the user's earlier work instead of waiting for it.
 
@@ -178,7 +178,7 @@ class WorkQueue(_Turns):
             deadline.cancelled.set()
             raise
         except Exception as error:
-            deadline.ensure_newest()  # regardless of the error that the cancelled thread raised
+            deadline.ensure_newest()  # regardless of the error that the canceled thread raised
             if not timeout.expired():
                 raise
             deadline.cancelled.set()
@@ -186,7 +186,7 @@ class WorkQueue(_Turns):
 
 
 class InThread(Protocol):
-    """Awaits a function that runs in a thread."""
+    """Runs a function in a thread and awaits its result."""
 
     async def __call__(self, work: Callable[..., Answer], *arguments: Any) -> Answer:
         """Returns the result of ``work``."""
@@ -197,9 +197,9 @@ class TurnQueue(_Turns):
     """Gives turns to coroutines, which run their blocking functions in threads of the queue.
 
     Args:
-        noun: name of the work in error messages.
+        noun: what error messages call the work.
         slots: maximum concurrent coroutines.
-        threads: maximum concurrent functions of all coroutines together.
+        threads: maximum concurrent functions across all coroutines.
         seconds: time limit of each coroutine, including waiting.
         wait: maximum seconds to wait for a slot.
         per_user: maximum concurrent coroutines per user.
@@ -224,7 +224,7 @@ class TurnQueue(_Turns):
             future = self._threads.submit(copy_context().run, work, *arguments)
             running.add(future)
             try:
-                return await asyncio.wrap_future(future)  # cancellation also cancels a function that has not started
+                return await asyncio.wrap_future(future)  # cancellation also prevents a function from starting
             finally:
                 if future.done():
                     running.discard(future)

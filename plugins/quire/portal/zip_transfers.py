@@ -1,4 +1,4 @@
-"""Downloads of zips, limited in number and ended if the reader is too slow."""
+"""Streams zip downloads, limits their number, and ends a download if the reader is too slow."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ logger = logging.getLogger(__name__)
 
 MAX_TRANSFERS = 8  # per process: each holds a connection to the store
 MAX_USER_TRANSFERS = 2
-MAX_IDLE_SECONDS = 60.0  # for the reader to take the next 64 kB
-MIN_TRANSFER_SECONDS = 600.0  # granted to every reader
-MIN_BYTES_PER_SECOND = 64 * 1024  # over the complete transfer, in addition to that
+MAX_IDLE_SECONDS = 60.0  # maximum time for the reader to receive the next 64 kB
+MIN_TRANSFER_SECONDS = 600.0  # granted to every download
+MIN_BYTES_PER_SECOND = 64 * 1024  # adds time in proportion to the size of the download
 
 
 class Transfers:
@@ -47,7 +47,9 @@ class Transfers:
         """
         with self._lock:
             if self._active[user] >= self._per_user:
-                raise QuotaError(f"You are already downloading {self._per_user} zips. Try again when one has finished.")
+                raise QuotaError(
+                    f"You are already downloading {self._per_user} zips. Try again when one of them has finished."
+                )
             if self._active.total() >= self._slots:
                 raise WorkUnavailableError(f"Too many zips are being downloaded. {RETRY_HINT}")
             self._active[user] += 1
@@ -66,7 +68,7 @@ class TransferSlot:
         self._transfers, self._user, self._is_held = transfers, user, True
 
     def release(self) -> None:
-        """Releases the slot; further calls have no effect."""
+        """Releases the slot; calls after the first have no effect."""
         if self._is_held:
             self._is_held = False
             self._transfers._end(self._user)
@@ -76,8 +78,8 @@ class Transfer(StreamingResponse):
     """Streams a download, and ends it if the reader is too slow.
 
     Args:
-        content: yields the bytes; always closed at the end.
-        slot: released at the end.
+        content: yields the bytes; always closed when the transfer ends.
+        slot: the transfer's slot, released when the transfer ends.
         size: total number of bytes.
         media_type: media type of the response.
         headers: headers of the response.
@@ -116,5 +118,5 @@ class Transfer(StreamingResponse):
             raise
         finally:
             self._slot.release()
-            with suppress(ValueError):  # a thread still reads; the content is closed when it is garbage-collected
+            with suppress(ValueError):  # a thread is still reading: the content is closed when it is garbage-collected
                 self._content.close()
