@@ -121,7 +121,7 @@ class DatePartition:
     """The days from ``start`` up to, but excluding, ``stop`` in ``timezone``.
 
     ``key`` is the name of a complete period (``2013-01``), or the first and last day of a period that the date range
-    clips (``2013-01-10_2013-01-20``): a clipped period never shares a key with the complete one.
+    clips (``2013-01-10_2013-01-20``): a clipped period never shares a key with the complete period.
     """
 
     key: str
@@ -210,7 +210,8 @@ class DateRange:
 def start_of_day(day: date, timezone: str) -> datetime:
     """Returns the time at which a local day begins, in UTC.
 
-    If clocks skip midnight, ``fold=0`` yields the time of the change; if midnight occurs twice, the first one.
+    If clocks skip midnight, ``fold=0`` yields the time of the change; if midnight occurs twice, it yields the first
+    occurrence.
 
     Raises:
         RangeError: the result is in the year 0 or 10000 in UTC.

@@ -63,7 +63,7 @@ class ReportError(Exception):
 
 @contextmanager
 def error_context(*, report: str, partition: str | None = None) -> Iterator[None]:
-    """Adds the report and partition to errors that the block raises without them."""
+    """Adds the report and partition to errors that the block raises without naming them."""
     try:
         yield
     except ReportError as error:
@@ -103,7 +103,7 @@ class DefinitionError(UsageError):
 
 
 def unexpected_error(error: BaseException, *, report: str) -> DefinitionError:
-    """Wraps an exception that no other code translated, so that only this report counts as broken."""
+    """Wraps an exception that no other code translated, so that only this report is treated as broken."""
     text = format_exception_only(error)[-1].strip()  # works even if the exception's own __str__ raises
     return DefinitionError(f"unexpected error: {_cut(text, MAX_UNEXPECTED_LENGTH)}", report=report)
 
@@ -142,11 +142,11 @@ class QueryError(TerminalError):
 
 
 class StatementError(QueryError):
-    """The query has a syntax error or names an unknown table, column or function."""
+    """The query has a syntax error or refers to an unknown table, column or function."""
 
 
 class NotTrackedError(TerminalError):
-    """Changes to a table that the report reads are not tracked, or cannot be."""
+    """Changes to a table that the report reads are not, or cannot be, tracked."""
 
 
 class UntrustedSchemaError(TerminalError):

@@ -14,7 +14,7 @@ def format_count(count: int, noun: str = "", *, plural: str = "") -> str:
     Args:
         count: the number.
         noun: its noun in the singular; without one, only the number is returned.
-        plural: the noun's plural, if it is not the singular with an s.
+        plural: the noun's plural, if it is not formed by appending "s".
     """
     if not noun:
         return f"{count:,}"
@@ -22,7 +22,7 @@ def format_count(count: int, noun: str = "", *, plural: str = "") -> str:
 
 
 def format_size(size: float) -> str:
-    """Returns a number of bytes in decimal units, to three digits: ``999 bytes``, ``33.7 kB``, ``435 MB``."""
+    """Returns a number of bytes in decimal units with three digits: ``999 bytes``, ``33.7 kB``, ``435 MB``."""
     unit = "bytes"
     for larger_unit in _LARGER_UNITS:
         if size < 999.5:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def connection_address(connection_id: str) -> str:
-    """Returns the libpq address of a PostgreSQL connection.
+    """Returns the libpq URL of a PostgreSQL connection.
 
     Raises:
         SettingsError: the connection does not exist, or is not a PostgreSQL connection.
@@ -51,7 +51,7 @@ def connection_address(connection_id: str) -> str:
 
 
 def connection_password(connection_id: str) -> str | None:
-    """Returns a connection's password. Masks each word of it in the logs.
+    """Returns a connection's password. Masks each word of the password in the logs.
 
     Raises:
         SettingsError: the connection does not exist.
@@ -65,7 +65,7 @@ def connection_password(connection_id: str) -> str | None:
 
 
 def open_session(definition: ReportDefinition) -> SourceSession:
-    """Returns a session for the report's source, with the address that the PostgresHook builds.
+    """Returns a session for the report's source, with the URL that PostgresHook builds.
 
     Raises:
         SettingsError: the connection does not exist, or is not a PostgreSQL connection.
@@ -77,7 +77,7 @@ def open_session(definition: ReportDefinition) -> SourceSession:
 
 
 def owner_address(definition: ReportDefinition) -> str:
-    """Returns the libpq address for change tracking: of ``quire_owner``, or of the source if that is not set.
+    """Returns the libpq URL for change tracking: that of ``quire_owner`` if it is set, otherwise that of the source.
 
     Raises:
         SettingsError: neither connection exists, or the one used is not a PostgreSQL connection.
@@ -89,7 +89,7 @@ def owner_address(definition: ReportDefinition) -> str:
 
 
 def _libpq_url(address: URL) -> str:
-    """Returns the address for libpq, which accepts neither a space nor the + that SQLAlchemy writes for it."""
+    """Returns the URL for libpq, which accepts neither a space nor the + that SQLAlchemy writes for a space."""
     user = ":".join(quote(part, safe="") for part in (address.username, address.password) if part)
     host = address.host or ""
     netloc_host = f"[{host}]" if ":" in host else quote(host, safe=",")
@@ -132,7 +132,7 @@ def _connection(connection_id: str) -> Connection:
             f"Airflow has no connection {connection_id}: add it, or set {connection_variable(connection_id)}"
         ) from error
     if connection.password:
-        # Airflow masks only the plain password; addresses contain it URL-encoded.
+        # Airflow masks only the plain password; URLs contain the encoded password.
         for encoded in {quote(connection.password, safe=""), quote_plus(connection.password)}:
             mask_secret(encoded)
     return connection

@@ -89,7 +89,7 @@ def _dags_of(definition: ReportDefinition) -> list[DAG]:
 
 
 def build_dag(definition: ReportDefinition) -> DAG:
-    """Returns the DAG of a report, whose id is the report's name; a broken DAG if a notifier is unusable."""
+    """Returns a report's DAG, with the report's name as its id, or a broken DAG if a notifier is unusable."""
     try:
         ensure_usable_notifiers(definition)
     except DefinitionError as error:
@@ -151,7 +151,7 @@ def _dag(definition: ReportDefinition, dag_id: str, title: str, schedule: str | 
 
 
 def build_broken_dag(name: str, error: DefinitionError) -> DAG:
-    """Returns a DAG with one task, which fails with the error of the report's files."""
+    """Returns a DAG with one task, which fails with the error found in the report's files."""
     with DAG(
         dag_id=_broken_dag_id(name),
         description=str(error),

@@ -1,4 +1,4 @@
-"""The last task of a DAG that publishes nothing: it releases the run's lease, as publish does in other DAGs."""
+"""Releases the run's lease in the last task of a DAG that publishes nothing; in other DAGs, publish releases it."""
 
 from __future__ import annotations
 

@@ -18,11 +18,11 @@ class MailNotifier(SmtpNotifier):
     """Sends the same content as HTML and as plain text, which any mail program can display.
 
     Args:
-        text_content: the plain text, a template like the other contents.
+        text_content: the plain text; like the HTML, it is a template.
         arguments: arguments of Airflow's SmtpNotifier.
     """
 
-    template_fields: Sequence[str] = (  # type: ignore[assignment]  # narrower above
+    template_fields: Sequence[str] = (  # type: ignore[assignment]  # the base class declares a narrower type
         *SmtpNotifier.template_fields,
         "text_content",
     )

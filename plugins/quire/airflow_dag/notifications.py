@@ -1,11 +1,11 @@
 """Sends notifications through Airflow's notifiers, in a task that follows the stages.
 
-The task runs after every stage has ended, whatever its outcome. Each run therefore sends one notification, from a
-worker that knows the result of publish or the reason for a failure, and whose log lists recipients it could not reach.
+The task runs after every stage has ended, whatever its outcome. Each run therefore sends one notification. The task
+knows the result of publish or the reason for a failure, and its log lists the recipients that could not be notified.
 
-The task fails if and only if the report failed. It is the last task of the DAG, which decides the state of the run, and
-clearing failed tasks clears it too. It is not a teardown: Airflow lets teardowns run when a user fails a run, and would
-then mark the run as successful because all other tasks were skipped.
+The task fails if and only if the report failed. It is the last task of the DAG and therefore determines the state of
+the run. Clearing failed tasks also clears this task. It is not a teardown: Airflow lets teardowns run when a user fails
+a run, and would then mark the run as successful because all other tasks were skipped.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ PERMITTED_OF_RUN = (
     *("dag_id", "run_id", "run_type", "logical_date", "run_after", "start_date", "end_date"),
     *("data_interval_start", "data_interval_end", "conf"),
 )
-PAUSES = (5, 20)  # seconds before recipients that were not reached are tried again
+PAUSES = (5, 20)  # seconds before each retry of the recipients that were not notified
 
 
 def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -> None:
@@ -78,9 +78,9 @@ def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -
     @own_task(
         task_id=NOTIFY,
         trigger_rule=TriggerRule.ALL_DONE,
-        retries=1,  # retries if the worker dies
+        retries=1,  # in case the worker dies
         execution_timeout=timedelta(minutes=15),
-        on_failure_callback=None,  # it records no failure reason
+        on_failure_callback=None,  # a failure of this task is not why the report failed
         on_retry_callback=None,
         **placement(definition, PUBLISH),
     )
@@ -92,7 +92,7 @@ def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -
         missed = list(calls)
         try:
             _notify(definition, missed, tasks, succeeded=succeeded)
-        except (Exception, SystemExit, AirflowTaskTimeout):  # it must not change the state of the run
+        except (Exception, SystemExit, AirflowTaskTimeout):  # a failed notification must not fail the run
             logger.exception("%s: some recipients were not notified", definition.name)
         failures = [
             f"{call.recipient} was not notified ({call.field}): see the log of the task notify" for call in missed
@@ -101,7 +101,7 @@ def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -
             logger.error("%s: %s", definition.name, failure)
         try:
             ti.xcom_push(UNREACHED, failures)
-        except (Exception, SystemExit, AirflowTaskTimeout):  # then only the log shows them
+        except (Exception, SystemExit, AirflowTaskTimeout):  # the log still lists the recipients
             logger.exception("%s: the run's page does not show the recipients that were not reached", definition.name)
         if not succeeded:
             count = f"{len(calls) - len(missed)} of {len(calls)} recipients were notified"
@@ -113,7 +113,7 @@ def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -
 def _notify(
     definition: ReportDefinition, missed: list[NotifierCall], tasks: Sequence[dict[str, Any]], *, succeeded: bool
 ) -> None:
-    """Notifies the recipients in ``missed``, and removes those that were reached from the list."""
+    """Notifies the recipients in ``missed``, and removes each notified recipient from the list."""
     context = get_current_context()
     if not missed:
         logger.info("%s: there are no recipients for this outcome", definition.name)
@@ -131,7 +131,7 @@ def template_variables(notification: Notification, *, for_slack: bool) -> dict[s
 
     Args:
         notification: the notification.
-        for_slack: whether to escape text, which prevents mentions and links in user input.
+        for_slack: whether to escape text for Slack, so that user input cannot contain mentions or links.
     """
     subject, text = notification.subject, render_text(notification)
     return {
@@ -164,7 +164,7 @@ def _totals(definition: ReportDefinition, run_key: str, *, store: Store) -> tupl
 
 
 def _planned_request(definition: ReportDefinition) -> RunRequest | None:
-    """Returns the request that plan pushed. If plan failed, returns the request in the conf, if it is valid."""
+    """Returns the request that plan pushed; if plan failed, the request in the run's conf if that is valid."""
     pushed = get_current_context()["ti"].xcom_pull("plan", key=PLAN)
     try:
         return Handover(definition, store=open_store()).request(pushed)

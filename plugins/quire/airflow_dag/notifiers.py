@@ -1,8 +1,8 @@
 """Builds the notifiers that a definition names.
 
-Importing a module runs its code in the DAG processor, which parses one file for all reports, and the author of a
-definition chooses the module. Modules of the standard library and private modules are therefore never imported, and an
-exception during an import or in a constructor affects only its own report.
+Importing a module runs its code in the DAG processor, which parses one file for all reports. The author of a definition
+chooses the module. Modules of the standard library and private modules are therefore never imported, and an exception
+during an import or in a constructor affects only its own report.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def ensure_usable_notifiers(definition: ReportDefinition) -> None:
 
 
 def notifier_calls(definition: ReportDefinition, outcome: str) -> Iterator[NotifierCall]:
-    """Yields one call per recipient: a rejected e-mail address must not affect other recipients."""
+    """Yields one call per recipient, because a rejected e-mail address must not affect other recipients."""
     for index, recipient in enumerate(getattr(definition.delivery.notify, outcome)):
         field = f"delivery.notify.{outcome}[{index}]"
         if isinstance(recipient, Notifier):
@@ -91,7 +91,7 @@ def make_notifier(call: NotifierCall) -> BaseNotifier:
 
 @contextmanager
 def _no_dags_collected() -> Iterator[None]:
-    """Prevents Airflow from registering the DAGs of an imported module, such as an example, for the parsed file."""
+    """Prevents Airflow from registering DAGs of an imported module, such as example DAGs, under the parsed file."""
     collecting = DagContext.current_autoregister_module_name
     DagContext.current_autoregister_module_name = None
     try:
@@ -104,7 +104,7 @@ def _make(call: NotifierCall) -> BaseNotifier:
     kind = _notifier_class(call)
     if file_arguments := [name for name in call.arguments if FILE_ARGUMENT.search(name)]:
         raise DefinitionError(
-            f"{call.field}.{file_arguments[0]}: notifications cannot send files of the worker: remove it"
+            f"{call.field}.{file_arguments[0]}: notifications cannot send files from the worker: remove it"
         )
     try:
         return kind(**call.arguments)
@@ -136,7 +136,7 @@ def _notifier_class(call: NotifierCall) -> type[BaseNotifier]:
 
 
 def _ensure_importable(call: NotifierCall) -> None:
-    """Checks that importing the module is safe: unittest.__main__, for example, runs tests and exits.
+    """Checks that a module can be imported safely; importing unittest.__main__, for example, runs tests and exits.
 
     Raises:
         DefinitionError: the module is private or belongs to the standard library.
@@ -154,6 +154,6 @@ def _is_accepted(name: str) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """Returns the message of an error, with its type if the message alone says too little, as for a SystemExit."""
+    """Returns the message of an error, with its type if the message alone says too little, as with a SystemExit."""
     text = first_line(error)
     return text if text and isinstance(error, Exception) else f"{type(error).__name__}: {text}".rstrip(": ")

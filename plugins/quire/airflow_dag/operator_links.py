@@ -12,21 +12,24 @@ from quire.portal_urls import run_path
 
 FAILURE = "failure"
 FAILURE_KIND = "failure_kind"  # the name of the error's class in quire.errors
-MAX_REASON_LOOKUPS = 20  # failed tasks to search for a reason: thousands may have failed for the same reason
+MAX_REASON_LOOKUPS = 20  # number of failed tasks to search: thousands may have failed for the same reason
 
 
 def base_url() -> str:
-    """Returns the address at which readers reach Airflow, or an empty string if ``[api] base_url`` is not set."""
+    """Returns the URL at which readers reach Airflow, or an empty string if ``[api] base_url`` is not set."""
     return (conf.get("api", "base_url", fallback="") or "").rstrip("/")
 
 
 class RunPageLink(BaseOperatorLink):
-    """The link "Report" of publish. It leads to the run's page: Airflow stores the link, and presigned URLs expire."""
+    """The "Report" link of a publish task.
+
+    It opens the run's page: Airflow stores the link, and presigned URLs expire.
+    """
 
     name = "Report"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """Returns the address of the run's page."""
+        """Returns the URL of the run's page."""
         return f"{base_url()}{run_path(ti_key.dag_id, ti_key.run_id)}"
 
 

@@ -1,4 +1,4 @@
-"""Builds the trigger form of a report: dates, its own parameters, formats and force."""
+"""Builds the trigger form of a report: dates, the report's parameters, formats and force."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Repeats a run in publish's process if an object of the run is damaged."""
+"""Repeats a run in the publish task's process if one of the run's objects is damaged."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Seals the records in XComs.
 
-A user with edit access to a DAG can write its XComs through Airflow's API, but tasks can access the objects of every
-report. Each record therefore carries a message authentication code whose key is in the store. Tasks open only records
-that a task of the same run sealed for the same purpose.
+A user with edit access to a DAG can write its XComs through Airflow's API, but the DAG's tasks can access the objects
+of every report. Each record therefore carries a message authentication code whose key is in the store. Tasks open only
+records that a task of the same run sealed for the same purpose.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealingKey:
-    """The key that all tasks of a store use: 64 hexadecimal digits."""
+    """The key that all tasks share through the store: 64 hexadecimal digits."""
 
     secret: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -42,7 +42,8 @@ class Sealer:
     """Seals records of one run, and opens records that its tasks have sealed.
 
     Args:
-        definition: the report. Each task reads its files again, and rows of one query must not be stored as another's.
+        definition: the report. A seal names the definition, because each task reads the report's files again and rows
+            of one query must not be stored as rows of another.
         run_id: the run's name in the store.
         store: the store that contains the key, which is created on first use.
     """
@@ -52,7 +53,7 @@ class Sealer:
         self._version = digest(definition.model_dump(mode="json"))
 
     def seal(self, purpose: str, record: Any, *, chain: str = "") -> dict[str, str]:
-        """Returns a record with its seal, as JSON text that no database rewrites.
+        """Returns a record with its seal, as JSON text, which databases store unchanged.
 
         Args:
             purpose: the purpose of the record.

@@ -19,7 +19,7 @@ from quire.run_records.serialization import from_json, to_json
 from quire.run_records.stage_records import RenderedFile, StagedSummary
 from quire.settings import include_folder, pod_template
 
-EXTRACT_TIMEOUTS = 8  # times source.timeout, which is ample for a task with many small partitions
+EXTRACT_TIMEOUTS = 8  # times source.timeout: enough for a task with many small partitions
 
 
 def report_asset(definition: ReportDefinition) -> Asset:
@@ -155,7 +155,7 @@ def render_task(definition: ReportDefinition, run: Any, groups: Any, *, summarie
         run: the staged run.
         groups: groups of workbooks.
         summaries: the return value of aggregate if the workbook contains the summaries, else None.
-        damage: what aggregate pushes under ``DAMAGE`` in the same case, else None.
+        damage: the value that aggregate pushes under ``DAMAGE`` in the same case, else None.
     """
 
     @own_task(
@@ -192,8 +192,8 @@ def publish_task(
 ) -> Any:
     """Returns the publish task, which updates the report's asset and returns the files.
 
-    If this or an earlier task reads a damaged object, publish repeats all stages in its own process. Extracted
-    partitions are cache hits then, and damaged ones are cache misses.
+    If this or an earlier task reads a damaged object, publish repeats all stages in its own process. In the repeated
+    run, extracted partitions are cache hits and damaged partitions are cache misses.
     """
     asset = report_asset(definition)
 
@@ -288,12 +288,12 @@ def compact_task() -> Any:
 
 
 def placement(definition: ReportDefinition, stage: StageName) -> dict[str, Any]:
-    """Returns the queue, pool and pod template of a stage that the definition or the settings name."""
+    """Returns the queue, pool and pod template that the definition or the settings name for a stage."""
     configured = {"queue": definition.queues.get(stage), "pool": definition.pools.get(stage)}
     return {**{name: value for name, value in configured.items() if value}, **pod_of(stage)}
 
 
 def pod_of(task_name: str) -> dict[str, Any]:
-    """Returns the pod template of a task for the KubernetesExecutor, if the settings name a folder of them."""
+    """Returns the pod template of a task for the KubernetesExecutor, if the settings name a template folder."""
     template = pod_template(task_name)
     return {"executor_config": {"pod_template_file": template}} if template else {}

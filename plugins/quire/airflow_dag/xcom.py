@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PLAN, CACHED, RUN, USAGE, DAMAGE, PUBLISHED = "plan", "cached", "run", "usage", "damage", "published"
-STORE_SUFFIX = "__store"  # ends the id of a DAG that stores partitions ahead of time
+STORE_SUFFIX = "__store"  # suffix of the id of a DAG that stores partitions ahead of time
 PUBLISH: StageName = "publish"
 UNREACHED = "unreached"  # one sentence per recipient that notify could not reach
 PARTITION_GROUPS, PARTITIONS, SUMMARIES = "groups of partitions", "partitions", "summaries"  # purposes of return values
@@ -82,7 +82,7 @@ def own_run_id(run: Any) -> str:
 
 
 def airflow_run_id(dag_id: str, run_id: str) -> str:
-    """Returns the name of a run in the store, which is unique among the DAGs: no DAG id contains a colon."""
+    """Returns the name of a run in the store. It is unique across DAGs, because no DAG id contains a colon."""
     return f"{dag_id}:{run_id}"
 
 
@@ -101,12 +101,12 @@ def release_lease_of(context: Context) -> None:
 class Handover:
     """Opens the records of earlier tasks of a run, and seals and pushes those of the current task.
 
-    Records form a chain: those of two attempts, or of two runs with the same id, cannot be combined. A record that was
-    derived from the plan names the plan's seal; summaries, workbooks and files name the seal of the staged run.
+    Records form a chain, so records of two attempts, or of two runs with the same id, cannot be combined. A record that
+    was derived from the plan names the plan's seal; summaries, workbooks and files name the seal of the staged run.
 
     Args:
         definition: the report.
-        store: the store that holds the key of the seals.
+        store: the store that holds the sealing key.
     """
 
     def __init__(self, definition: ReportDefinition, *, store: Store) -> None:
@@ -115,16 +115,16 @@ class Handover:
         self._plan_seal = self._run_seal = ""
 
     def plan(self, pushed: Any) -> RunPlan:
-        """Returns a pushed plan. Open it first: other records name its seal.
+        """Returns a pushed plan. Call this method first, because other records name the plan's seal.
 
         Raises:
             DefinitionError: the definition has changed since.
-            IntegrityError: no task of this run sealed it. The other methods raise it, too.
+            IntegrityError: no task of this run sealed it. The other methods also raise this error.
         """
         return self._open_plan(pushed)
 
     def run(self, pushed: Any) -> StagedRun:
-        """Returns a pushed run. Open it first in a task that does not open the plan."""
+        """Returns a pushed run. In a task that does not open the plan, call this method first."""
         run = self._sealer.open(RUN, StagedRun, pushed, chain=None)
         self._plan_seal, self._run_seal = pushed["chain"], pushed[SEAL]
         return run
@@ -134,7 +134,7 @@ class Handover:
         return self._open(PARTITION_GROUPS, tuple[DatePartition, ...], returned)
 
     def partitions(self, plan: RunPlan, cached: Any, returned: Any) -> tuple[StagedPartition, ...]:
-        """Returns all partitions of a run in order: cached ones and those that the extract tasks returned."""
+        """Returns all partitions of a run in order: cached partitions and those that the extract tasks returned."""
         groups = self._each(PARTITIONS, tuple[StagedPartition, ...], returned)
         groups.append(self._open(CACHED, tuple[StagedPartition, ...], cached))
         return merge_partitions(self._definition, plan, [partition for group in groups for partition in group])
@@ -211,7 +211,7 @@ class Handover:
             self._push(USAGE, meter.usage())
 
     def push_skipped(self, stage: str, name: str) -> None:
-        """Pushes what publish reads from a task that is about to be skipped: Airflow cannot resolve a missing XCom."""
+        """Pushes what publish reads from a task, before the task is skipped: Airflow cannot resolve a missing XCom."""
         with self.damage_pushed(), self.usage_pushed(stage, [name]):
             pass
 

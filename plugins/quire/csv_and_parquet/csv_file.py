@@ -12,8 +12,8 @@ from quire.values.postgresql_text import column_text
 from quire.xlsx.model import SheetColumn, Sink
 from quire.xlsx.xml_text import QUOTED
 
-MAX_BATCH_BYTES = 4 * 1024 * 1024  # the most that is converted to text at once
-BOM = b"\xef\xbb\xbf"  # without it, Excel reads UTF-8 in the system's code page
+MAX_BATCH_BYTES = 4 * 1024 * 1024  # size of the rows that are converted to text at once
+BOM = b"\xef\xbb\xbf"  # without it, Excel decodes the file with the system's code page
 
 
 def write_csv(
@@ -29,7 +29,7 @@ def write_csv(
     Values appear as PostgreSQL prints them in a session with ``timezone``. As in PostgreSQL's
     COPY, NULL is an empty field and an empty string is ``""``; in a file with one column, NULL is an empty line.
 
-    With ``escape_formulas``, values and titles that a spreadsheet would run as formulas start with an apostrophe.
+    With ``escape_formulas``, values and titles that a spreadsheet would evaluate as formulas start with an apostrophe.
     """
     titles = [pl.Series([column.title]) for column in columns]
     sink.write(BOM + _lines([_escape_formulas(title) for title in titles] if escape_formulas else titles))
@@ -47,7 +47,7 @@ def write_csv(
 
 
 def _split(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Halves a batch until no piece exceeds ``MAX_BATCH_BYTES``, unless it is a single row."""
+    """Halves a batch repeatedly until each piece is at most ``MAX_BATCH_BYTES`` or a single row."""
     if batch.num_rows > 1 and batch.nbytes > MAX_BATCH_BYTES:
         middle = batch.num_rows // 2
         yield from _split(batch.slice(0, middle))

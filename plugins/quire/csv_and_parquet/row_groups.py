@@ -1,4 +1,4 @@
-"""Streams rows into a Parquet file: row groups fit in a renderer's memory, and the first rows select the encoding."""
+"""Streams rows into a Parquet file: row groups fit in a renderer's memory; the first rows determine the encoding."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 ROW_GROUP_ROWS = 65_536
 ROW_GROUP_BYTES = 32 * 1024 * 1024
-MAX_INT64_DIGITS = 18  # of a decimal; more digits may not fit in 64 bits
-MIN_REPEATS = 8  # rows per distinct value that make a column repetitive
+MAX_INT64_DIGITS = 18  # of a decimal: any number with 18 digits fits in 64 bits
+MIN_REPEATS = 8  # a column with at least this many rows per distinct value is repetitive
 
 
 def cut_row_groups(
@@ -28,7 +28,7 @@ def cut_row_groups(
     Args:
         batches: record batches of ``schema``.
         schema: the schema of the file.
-        max_rows: the number of rows in a row group; fewer in the last one and in one that reaches ``max_bytes``.
+        max_rows: the number of rows in a row group; the last row group, and one that reaches ``max_bytes``, has fewer.
         max_bytes: the size of Arrow data at which a row group ends.
     """
     pieces: list[pa.RecordBatch] = []
@@ -56,7 +56,7 @@ def write_row_groups(
     """Writes tables as the row groups of a Parquet file and returns the number of rows.
 
     Repetitive columns are dictionary-encoded. For other columns, PyArrow would try a dictionary in each row group and
-    abandon it, which takes a third of its time (measured on TPC-H lineitem).
+    abandon it, which takes a third of the writing time (measured on TPC-H lineitem).
 
     Args:
         row_groups: as ``cut_row_groups`` yields them.
@@ -68,7 +68,7 @@ def write_row_groups(
     """
     remaining = iter(row_groups)
     first = next(remaining, None)
-    # Only the first batch is examined, because its size does not depend on the row group's.
+    # Only the first batch is examined, because its size does not depend on the size of the row group.
     repetitive = _repetitive_columns(next(iter(first.to_batches()), None) if first is not None else None, schema)
     options: dict[str, Any] = {
         "compression": "zstd",

@@ -1,4 +1,4 @@
-"""PostgreSQL, S3 and Airflow on one machine, on loopback only: for the demo and the tests of a clone.
+"""Runs PostgreSQL, S3 and Airflow on one machine, on loopback only, for the demo and the tests of a clone.
 
 ports            free ports
 environment      the environment that servers start with

@@ -42,7 +42,7 @@ def main(arguments: list[str], *, folder: Path = CLONE / ".quire", out: Path = C
 
 
 def _enter_own_environment() -> None:
-    """Removes settings that libpq, boto3 or httpx would read in this process, too."""
+    """Removes environment variables that libpq, boto3 or httpx would also read in this process."""
     replace_environment(own_environment(process_environment()))
 
 
@@ -66,7 +66,7 @@ def _demo(folder: Path, out: Path) -> None:
     finally:
         if stack.started:
             stack.stop_started()
-            _say("stopped the stack; the links work while `make up` keeps it running")
+            _say("stopped the stack; run `make up` to use the links")
 
 
 def _say(line: str) -> None:

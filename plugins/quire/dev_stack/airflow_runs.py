@@ -102,7 +102,7 @@ def component_health(client: httpx.Client) -> dict[str, str | None]:
 
 
 def airflow_api(client: httpx.Client) -> AirflowApi:
-    """Returns Airflow's API as the user of an HTTP client sees it."""
+    """Returns Airflow's API with the permissions of an HTTP client's user."""
     return AirflowApi(BlockingTransport(client))
 
 

@@ -1,6 +1,6 @@
 """Airflow's components with the LocalExecutor, listening on loopback.
 
-They are started one by one because ``airflow standalone`` also serves logs on every interface.
+The components are started separately, because ``airflow standalone`` also serves logs on every interface.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DEFAULT_PORT = 8080
 ADMIN = "admin"
 MIGRATION_TIMEOUT = 300
 START_TIMEOUT = 120
-TASK_TOKEN_LIFETIME = 24 * 3600  # seconds; Airflow's default of 10 minutes ends before a long task does
+TASK_TOKEN_LIFETIME = 24 * 3600  # seconds; a long task outlasts Airflow's default of 10 minutes
 REQUIRED_COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 COMPONENTS = {
     "scheduler": ("scheduler", "--skip-serve-logs"),
@@ -75,7 +75,7 @@ class AirflowServer:
 
     @property
     def healthy(self) -> bool:
-        """Whether every component is healthy. False if another Airflow owns the port: it rejects our password."""
+        """Whether every component is healthy. False if another Airflow uses the port and rejects our password."""
         try:
             with self.client(seconds=5) as client:
                 health = component_health(client)
@@ -85,7 +85,7 @@ class AirflowServer:
 
     @property
     def url(self) -> str:
-        """Base URL of its pages and its API."""
+        """Base URL of Airflow's pages and API."""
         return f"http://{LOOPBACK}:{self.port}"
 
     def environment(self) -> dict[str, str]:
@@ -128,7 +128,7 @@ class AirflowServer:
         environment = self.environment()
         if not self.running:
             self._migrate(environment)
-        if not self._api.running and free_port(self.port) != self.port:  # Airflow itself would notice after 30 s
+        if not self._api.running and free_port(self.port) != self.port:  # Airflow itself would fail after 30 s
             raise StackError(f"port {self.port} is in use, so Airflow cannot start")
         self._api.start(
             [*self._program, "api-server", "--host", LOOPBACK, "--port", str(self.port)], environment=environment

@@ -76,7 +76,7 @@ def _wait_for_run(stack: LocalStack, client: httpx.Client, run_id: str, show: Ca
 
 @contextmanager
 def _progress(say: Callable[[str], None]) -> Iterator[Callable[[str, int, int], None]]:
-    """Shows the progress of each stage: as bars on a terminal, else as one line per finished stage."""
+    """Shows the progress of each stage: bars on a terminal, otherwise one line per finished stage."""
     console = Console(stderr=True)
     if not console.is_terminal:
         finished: set[str] = set()
@@ -97,7 +97,7 @@ def _progress(say: Callable[[str], None]) -> Iterator[Callable[[str, int, int], 
 
 @contextmanager
 def _stopped_on_interrupt(client: httpx.Client, run_id: str) -> Iterator[None]:
-    """Stops the run if the demo is interrupted: in a joined stack it would continue."""
+    """Stops the run if the demo is interrupted, because it would continue in a joined stack."""
     try:
         yield
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""The environment that servers start with: the user's, without settings that belong to other servers."""
+"""Builds the environment of the servers: the user's environment without settings of other servers."""
 
 from __future__ import annotations
 

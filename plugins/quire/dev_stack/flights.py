@@ -53,7 +53,7 @@ CREATE INDEX ON flights (time_hour);
 
 
 def load_flights(url: str, *, reader_password: str) -> None:
-    """Fills an empty database in one transaction and installs change tracking. Does nothing the second time.
+    """Fills an empty database in one transaction and installs change tracking. Does nothing if the flights exist.
 
     Args:
         url: connects as an owner of the database.
@@ -73,7 +73,7 @@ def _load(url: str, reader_password: str) -> None:
     with psycopg.connect(url, client_encoding=CLIENT_ENCODING) as connection:
         if connection.execute("SELECT to_regclass('public.flights')").fetchone() != (None,):
             return
-        connection.execute("SET timezone = 'UTC'")  # time_hour carries its offset; other times do not
+        connection.execute("SET timezone = 'UTC'")  # time_hour includes a UTC offset; other times do not
         connection.execute(TABLES)
         for table, rows in ROWS.items():
             copied = _copy(connection, table)
@@ -126,13 +126,13 @@ def _path(table: str) -> Path:
 
 
 def reader_role_statements(schemas: str = "public") -> str:
-    """Returns reader_role.sql as psql sends it with the variable ``schemas``, for machines without psql."""
+    """Returns reader_role.sql with the psql variable ``schemas`` substituted, for machines without psql."""
     lines = (line for line in READER_ROLE.read_text().splitlines() if not line.lstrip().startswith("\\"))
     return "\n".join(lines).replace(":'schemas'", "'" + schemas.replace("'", "''") + "'")
 
 
 def _create_reader(connection: psycopg.Connection, password: str) -> None:
-    """Creates the read-only role and revokes other roles' rights, which is safe in the demo's own database."""
+    """Creates the read-only role and revokes other roles' privileges, which is safe in the demo's own database."""
     connection.execute(reader_role_statements().encode())
     connection.execute(HARDENING.read_bytes())
     connection.execute(SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(READER), Literal(password)))

@@ -18,7 +18,7 @@ def free_port(preferred: int | None = None) -> int:
 
 
 def free_ports(*preferred: int | None) -> list[int]:
-    """Returns distinct free ports, one per argument. Each is reserved until the last one is chosen.
+    """Returns distinct free ports, one per argument. Each port is reserved until the last port is chosen.
 
     Raises:
         StackError: no port is free.
@@ -47,7 +47,10 @@ def _reserve(sockets: ExitStack, preferred: int | None) -> int:
 
 
 def _in_use(port: int) -> bool:
-    """Returns whether a server accepts connections. Binding is not enough on macOS if it listens on every interface."""
+    """Returns whether a server accepts connections.
+
+    Binding the port does not suffice: on macOS, it succeeds even if a server listens on every interface.
+    """
     with socket.socket() as caller:
         caller.settimeout(CONNECT_TIMEOUT)
         return caller.connect_ex((LOOPBACK, port)) == 0

@@ -1,4 +1,4 @@
-"""PostgreSQL from a wheel, without root privileges."""
+"""Runs PostgreSQL from a wheel, without root privileges."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class PostgresServer:
             return False
 
     def _keeps_running(self) -> bool:
-        """Returns whether our server is the one responding. It exits immediately if another owns its port."""
+        """Returns whether our server is the one responding. It exits immediately if its port is in use."""
         time.sleep(1)
         return self.running
 

@@ -1,4 +1,4 @@
-"""Start times and sessions of processes, from the kernel.
+"""Reads the start times and sessions of processes from the kernel.
 
 An Airflow task has its own process group but shares the session of the scheduler that started it, so a server is
 stopped by session, not by group. The kernel does not reuse a pid that still identifies a session with members.
@@ -18,7 +18,7 @@ BOOT = PROC / "sys" / "kernel" / "random" / "boot_id"
 
 
 def start_time(pid: int) -> str | None:
-    """Returns a string that identifies a process among all with its pid, or None if it has exited."""
+    """Returns a string that distinguishes a process from others with the same pid, or None if it has exited."""
     if not HAS_PROC:
         return _run_ps("-o", "lstart=", "-p", str(pid)).strip() or None
     fields = _stat(pid)
@@ -43,7 +43,7 @@ def work_in(pids: Iterable[int], folder: Path) -> bool:
 
 
 def send(pids: Iterable[int], number: signal.Signals) -> None:
-    """Sends a signal to processes, and ignores those that have exited."""
+    """Sends a signal to processes; ignores processes that have exited."""
     for pid in pids:
         try:
             os.kill(pid, number)

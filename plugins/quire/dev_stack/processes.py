@@ -1,4 +1,4 @@
-"""Servers as separate processes, identified by pid and start time so that a reused pid is never mistaken for one."""
+"""Runs servers as separate processes, identified by pid and start time in case the kernel reuses a pid."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Server:
             return
         self._stop_orphans()
         self._folder.mkdir(parents=True, exist_ok=True)
-        with uninterrupted():  # never leave a process without a record
+        with uninterrupted():  # a process without a record could not be stopped
             try:
                 with self.log.open("ab") as log:
                     process = subprocess.Popen(

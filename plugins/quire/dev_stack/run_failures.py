@@ -1,4 +1,4 @@
-"""Why a run failed, from its task's log."""
+"""Finds out why a run failed, from the log of its task."""
 
 from __future__ import annotations
 

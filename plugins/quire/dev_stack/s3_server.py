@@ -1,4 +1,4 @@
-"""SeaweedFS as the S3 server: it supports signatures, multipart uploads and conditional writes."""
+"""Runs SeaweedFS as the S3 server, because it supports signatures, multipart uploads and conditional writes."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ GRPC_ROLES = (*ROLES, "s3")
 HTTPS_ROLES = ("master", "filer")  # the volume server uses HTTP and requires a token for each request
 OPTIONS = {
     "GOMEMLIMIT": "400MiB",  # it caches objects in memory; 300 MiB increases garbage collection by 50%
-    "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",  # initial volumes per bucket, 7 by default
+    "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",  # initial volumes per bucket; the default is 7
 }
-# Without these, every local user can read and write through the volume server's port (observed in 4.48).
+# Without these, every local user can read and write through the volume server's port (version 4.48).
 SIGNING_KEYS = ("SIGNING", "SIGNING_READ", "FILER_SIGNING", "FILER_SIGNING_READ")
 TEMPORARY = Path("/tmp")  # noqa: S108 - SeaweedFS creates sockets here, regardless of TMPDIR
 
@@ -83,7 +83,10 @@ class S3Server:
         self._server.wait(self._accepts_objects, seconds=60)
 
     def stop(self) -> None:
-        """Stops the server. Objects are already on disk; a graceful stop would wait 10 s for its connections (4.48)."""
+        """Stops the server, and kills it after 2 s.
+
+        Objects are already on disk; a graceful stop would wait 10 s for connections (version 4.48).
+        """
         self._server.stop(seconds=2)
         self._remove_sockets()
 
@@ -131,7 +134,7 @@ class S3Server:
         ]
 
     def _mutual_tls(self) -> dict[str, str]:
-        """Returns the settings that limit the internal servers to connections from each other."""
+        """Returns the settings that make the internal servers accept connections only from each other."""
         files = write_certificates(self.folder / "tls")
         pair = {"CERT": str(files.certificate), "KEY": str(files.key)}
         authority = str(files.authority)
@@ -157,7 +160,7 @@ class S3Server:
         """Returns a folder for the sockets, and records every socket so that ``stop`` can remove it.
 
         The path is short because a socket's path is limited to about 100 characters. The folder is private because the
-        server does not start if another user left a socket of the same name in /tmp (observed in 4.48).
+        server does not start if another user left a socket of the same name in /tmp (observed in version 4.48).
         """
         folder = Path(tempfile.mkdtemp(prefix="quire-", dir=TEMPORARY))
         grpc = [f"seaweedfs-{role}-grpc-{port}.sock" for role, port in grpc_ports.items()]  # not configurable
@@ -181,7 +184,7 @@ class S3Server:
             # boto3 would wait minutes for another server that accepts connections and never responds.
             httpx.get(self.endpoint_url, timeout=2, trust_env=False)
             self.create_bucket(DEFAULT_BUCKET).put(".ready", b"")
-        except (ReportError, httpx.HTTPError):  # it starts in steps: no response, no bucket, no writable volume
+        except (ReportError, httpx.HTTPError):  # SeaweedFS starts in steps: no response, no bucket, no writable volume
             return False
         return True
 

@@ -31,7 +31,7 @@ DEFAULT_PORTS = {
     "airflow": airflow_servers.DEFAULT_PORT,
 }
 SOURCE_DATABASE, AIRFLOW_DATABASE = "flights", "airflow"
-MAX_PORT_CHANGES = 3  # per server, if other processes keep taking its port
+MAX_PORT_CHANGES = 3  # per server, in case other processes keep taking its port
 SECRETS = ("postgresql", "reader", "s3", "airflow", "jwt_secret")
 
 
@@ -81,11 +81,11 @@ class LocalStack:
 
     @property
     def started(self) -> bool:
-        """Whether ``start`` started a server, rather than only joining running ones."""
+        """Whether ``start`` started a server, rather than only joining running servers."""
         return bool(self._started)
 
     def environment(self) -> dict[str, str]:
-        """Returns the variables with connections and bucket for the ``quire`` command and Airflow."""
+        """Returns the variables that set the connections and the bucket for the ``quire`` command and Airflow."""
         reader = self.postgres.url(SOURCE_DATABASE, user=READER, password=self._secrets["reader"])
         return {
             "AIRFLOW_CONN_QUIRE_SOURCE": reader,
@@ -159,7 +159,7 @@ class LocalStack:
         self._server(name).start()
 
     def _change_port(self, name: str) -> bool:
-        """Moves a server to another port if its own is in use. Returns whether it moved the server."""
+        """Moves a server to another port if its port is in use. Returns whether it moved the server."""
         old = self._server(name).port
         new = free_port(old)
         if new == old:
@@ -176,7 +176,7 @@ class LocalStack:
         return {name: self._server(name).port for name in SERVERS}
 
     def _stop_servers(self, names: Iterable[str]) -> None:
-        # Stops the last server first, and the others even if one fails to stop.
+        # Stops the last server first, and continues if one fails to stop.
         with uninterrupted(), ExitStack() as stops:
             for name in names:
                 stops.callback(self._server(name).stop)

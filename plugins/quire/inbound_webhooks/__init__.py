@@ -1,4 +1,4 @@
-"""New rows by webhook: each signed delivery becomes a row of a table, applied exactly once and in any order.
+"""Writes rows that webhooks deliver: each signed delivery is applied to a table exactly once, in any order.
 
 webhook_definition   include/webhooks/<webhook>.yaml as a frozen model
 webhook_files        finds these files, and rereads them when they change

@@ -20,7 +20,7 @@ class HeldBody:
 
 
 class HeldBodies:
-    """The unverified bodies of a process. At the limit the oldest is dropped: honest senders send theirs quickly."""
+    """The unverified bodies of a process. At the limit, the oldest is dropped: legitimate senders finish quickly."""
 
     def __init__(self) -> None:
         self._bodies: dict[HeldBody, None] = {}  # oldest first
@@ -28,7 +28,7 @@ class HeldBodies:
 
     @contextmanager
     def hold(self) -> Iterator[HeldBody]:
-        """Registers a body while the context is open; adding to another body may cancel its scope."""
+        """Registers a body while the context is open; a chunk of another body may cancel its scope."""
         body = HeldBody()
         self._bodies[body] = None
         try:

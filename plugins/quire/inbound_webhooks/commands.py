@@ -42,7 +42,7 @@ def check_command(webhook: Webhook = None) -> None:
 
 
 def exit_on_errors(errors: Mapping[str, ReportError]) -> None:
-    """Exits with the highest status after printing one line per error, if there are errors."""
+    """If there are errors, prints one line per error and exits with the highest status."""
     for error in errors.values():
         typer.echo(f"quire: {error}", err=True)
     if errors:
