@@ -1,7 +1,7 @@
 """Objects that a test role plants in ``public``: better matches for calls to PostgreSQL's own functions.
 
 Each planted function and operator counts calls by roles other than the attacker, and then fails. The counter is a
-sequence, because it survives a rollback and cannot be advanced in a read-only transaction.
+sequence, because a sequence survives a rollback and cannot be advanced in a read-only transaction.
 """
 
 from __future__ import annotations
@@ -90,5 +90,5 @@ def plant(url: str) -> None:
 
 
 def was_hijacked(url: str) -> bool:
-    """Returns whether a planted function ran with another role's privileges."""
+    """Returns whether any planted function ran with another role's privileges."""
     return ask(url, "SELECT is_called FROM public.runs") != [(False,)]

@@ -1,4 +1,4 @@
-"""The API routes of the portal, parsed from its source, because importing it loads Airflow's API server."""
+"""Parses the portal's API routes from its source, because importing the portal loads Airflow's API server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Programs that tests run. If one is missing, its tests are skipped, except in CI, where all are required."""
+"""Finds the programs that tests run.
+
+If a program is missing, its tests are skipped, except in CI, where all programs are required.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import pytest
 
 
 def require_program(name: str, *, package: str) -> str:
-    """Returns the path of a program. Skips the test if it is missing, and fails it in CI.
+    """Returns the path of a program. If the program is missing, skips the test, or fails it in CI.
 
     Args:
         name: the program's name.

@@ -1,4 +1,4 @@
-"""Finds the regular expressions in Python sources and their uses, and generates input that is hard to match."""
+"""Finds regular expressions and their uses in Python sources, and generates input that is hard to match."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from re import _parser as parser
 from typing import Any
 
 METHODS = {"match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"}
-# Quire's functions that pass a pattern on, and the method that each calls with it
+# Quire's functions that pass on a pattern, and the method that each function calls with it
 OWN = {"_matching": "fullmatch"}
 MAX_TOKENS = 7
 TAIL = "\x01"  # few patterns match it
@@ -44,7 +44,7 @@ def uses_of(sources: Mapping[str, str], dynamic: Mapping[str, str]) -> tuple[lis
 
     Args:
         sources: the content of each file by name.
-        dynamic: patterns built at run time, as written in the source, each with an example.
+        dynamic: the patterns built at run time, as written in the source, each with an example.
     """
     trees = {file: ast.parse(text) for file, text in sources.items()}
     texts, compiled = {}, {}
@@ -106,7 +106,7 @@ def _use(
     compiled: Mapping[tuple[str, str], ast.Call],
     dynamic: Mapping[str, str],
 ) -> Use | str | None:
-    """Returns the use if a call uses a regular expression, a string if its pattern cannot be read, otherwise None."""
+    """Returns a call's use of a regular expression, a string if its pattern cannot be read, or None without a use."""
     if (isinstance(call.func, ast.Name) and call.func.id in OWN) or _re_call(call, METHODS):
         method = OWN[call.func.id] if isinstance(call.func, ast.Name) else call.func.attr  # type: ignore[attr-defined]
         written = ast.unparse(call.args[0])
@@ -137,7 +137,7 @@ class HardText:
 
 
 def hard_texts(pattern: str | bytes, flags: int = 0) -> Iterator[HardText]:
-    """Yields strings that almost match parts of the pattern, in many ways."""
+    """Yields many strings that almost match parts of the pattern."""
     tokens, sample = _tokens(parser.parse(pattern, flags))
     tokens = list(dict.fromkeys(tokens))[:MAX_TOKENS]
     beginnings = ["".join(sample[: place + 1]) for place in range(len(sample))]

@@ -1,4 +1,4 @@
-"""A network between a real client and a real server that can be made to fail."""
+"""Simulates a network between a real client and a real server that can be made to fail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RESET = struct.pack("ii", 1, 0)  # SO_LINGER: drops unsent data and sends a rese
 
 
 class Relay:
-    """Forwards data between clients and a server until a test makes it fail.
+    """Forwards data between clients and a server until a test interrupts it.
 
     Args:
         server: the server's address.
@@ -55,8 +55,8 @@ class Relay:
         self._going.clear()
 
     def reset(self) -> None:
-        """Resets every connection, as a firewall that has lost its state does."""
-        ends, self._sockets = self._sockets, []  # clients that reconnect in the meantime are not affected
+        """Resets every connection, like a firewall that has lost its state."""
+        ends, self._sockets = self._sockets, []  # clients that reconnect in the meantime keep their connections
         for end in ends:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             with suppress(OSError):

@@ -21,7 +21,7 @@ EMPTY_NAMES = {"utils", "helpers", "manager", "common", "base"}
 
 
 def sources(*folders: str) -> list[Path]:
-    """Returns the Python files in the given top-level folders, by default in all that are not hidden."""
+    """Returns the Python files in the given top-level folders; by default, in all folders that are not hidden."""
     if folders:
         return sorted(path for folder in folders for path in (CLONE / folder).rglob("*.py"))
     visible = [path for path in CLONE.iterdir() if not path.name.startswith(".")]
@@ -46,7 +46,7 @@ def belongs(module: str, package: str) -> bool:
 
 
 def stage_faults(stage: str, imported: set[str]) -> list[str]:
-    """Returns a stage's imports of other stages."""
+    """Returns the other stages that a stage imports."""
     return sorted(m for m in imported if belongs(m, "quire.stages") and not belongs(m, f"quire.stages.{stage}"))
 
 

@@ -1,4 +1,4 @@
-"""The compose files as text: limits, logs, published ports, and no secrets. tests/container runs them."""
+"""The compose files as text: limits, logs, published ports, and no secrets. tests/container runs the containers."""
 
 from __future__ import annotations
 

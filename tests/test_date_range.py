@@ -1,4 +1,4 @@
-"""Date ranges and partitions: properties that hold in every time zone and on unusual days."""
+"""Date ranges and partitions have the same properties in every time zone and on unusual days."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that the documentation names exists: files, commands, options, fields, variables, routes, packages."""
+"""All files, commands, options, fields, variables, routes and packages that the documentation mentions exist."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_make_target_exists(page: Path) -> None:
 
 
 def quire_calls(page: Path) -> list[list[str]]:
-    """Returns the arguments of each call of ``quire`` in a page's code."""
+    """Returns the arguments of each ``quire`` command in a page's code."""
     calls = (re.search(r"(?:^|bin/|['\"(]|&& )quire ([a-z-][^|;&#'\"()]*)", line) for line in code(page))
     return [match[1].split() for match in calls if match]
 
@@ -165,7 +165,7 @@ def test_inline_yaml_begins_with_a_field(page: Path) -> None:
 
 @pages
 def test_yaml_example_is_valid(page: Path) -> None:
-    if page != WEBHOOK_PAGE:  # the webhook tests cover its example
+    if page != WEBHOOK_PAGE:  # the webhook tests cover this page's example
         for block in blocks(page):
             if block.language == "yaml":
                 validate_fragment(yaml.safe_load(block.text))

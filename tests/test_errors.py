@@ -1,4 +1,4 @@
-"""The error tree: it is complete, and errors are picklable and have the documented exit statuses."""
+"""The error tree is complete, and errors are picklable and have the documented exit statuses."""
 
 from __future__ import annotations
 

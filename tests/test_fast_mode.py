@@ -1,4 +1,4 @@
-"""A fast run blocks servers, for every way to start one."""
+"""A fast run prevents tests from starting servers, regardless of how they start a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers, sizes, durations and times in human-readable form."""
+"""Numbers, sizes, durations and times are formatted in human-readable form."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ print(json.dumps({"changed": changed}))
 
 
 def environment_uses(source: str) -> list[str]:
-    """Returns where a source file reads or changes the environment, at any nesting depth."""
+    """Returns the lines of a source file that read or change the environment, at any nesting depth."""
     return sorted(set(_environment_uses(ast.parse(source))))
 
 
@@ -122,7 +122,7 @@ def test_importing_all_modules_does_not_change_the_process(tmp_path: Path) -> No
 
 
 def _third_party_modules(paths: list[Path]) -> Iterator[str]:
-    """Yields the third-party modules that Quire's modules import. These may change the process."""
+    """Yields the third-party modules that Quire's modules import; their imports may change the process."""
     found: set[str] = set()
     for path in paths:
         tree = ast.parse(path.read_text())

@@ -89,7 +89,7 @@ def package_imports(imports: Imports) -> dict[str, dict[str, list[str]]]:
 
 
 def _package(module: str) -> str | None:
-    """Returns the entry of the order for a module, or None for ``quire`` and its ``__main__``."""
+    """Returns a module's entry in the order, or None for ``quire`` and its ``__main__``."""
     parts = module.split(".")
     return None if len(parts) == 1 or parts[1] == "__main__" else parts[1]
 

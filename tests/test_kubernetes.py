@@ -1,4 +1,4 @@
-"""kubernetes/values.yaml: valid YAML, a pod for each stage, no secrets. No Helm chart is available to render it."""
+"""kubernetes/values.yaml is valid YAML with a pod for each stage and no secrets; no chart is available to render it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quire.settings import CLONE
 STAGES = get_args(StageName)
 BYTES = {"Mi": 2**20, "Gi": 2**30}
 BUDGET = 400 * 2**20  # per task
-# The chart rejects unknown values.
+# Values that the chart accepts; the chart rejects unknown values.
 KNOWN = {
     "executor", "airflowVersion", "defaultAirflowRepository", "defaultAirflowTag", "postgresql", "redis", "data",
     "fernetKeySecretName", "apiSecretKeySecretName", "jwtSecretName", "createUserJob", "config", "extraEnvFrom", "env",
@@ -57,7 +57,7 @@ def test_stages_have_pods_with_enough_memory_for_a_task(pods: dict[str, Any]) ->
     assert set(pods) == {*STAGES, "compact"}
     for pod in pods.values():
         resources = container(pod)["resources"]
-        assert resources["requests"]["memory"] == resources["limits"]["memory"]  # all of it is reserved
+        assert resources["requests"]["memory"] == resources["limits"]["memory"]  # all memory is reserved
         assert size(resources["limits"]["memory"]) > 1.5 * BUDGET
     assert size(container(pods["aggregate"])["resources"]["limits"]["memory"]) >= 2 * 2**30
 

@@ -1,4 +1,4 @@
-"""The stages in one process: order, usage, and the end of all tasks after a failure."""
+"""The stages in one process: their order, their resource usage, and the end of all tasks after a failure."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def test_manifest_contains_the_usage_and_statements_of_each_stage(
     usage = run(events_report(tmp_path), fresh_database, bucket).published.manifest.usage
     assert [task.stage for task in usage] == STAGES
     plan, extract = usage[:2]
-    # plan queries the tokens of the date range, and extract those of one partition; both query the source's identity
+    # plan queries the tokens of the date range, and extract the token of one partition; both query the source's
+    # identity
     calls = [
         sum(statement.calls for statement in task.statements if "system_identifier" in statement.sql)
         for task in (plan, extract)

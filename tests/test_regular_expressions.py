@@ -17,7 +17,8 @@ from tests.regular_expressions import HardText, Use, hard_texts, uses_of
 
 CLONE = Path(__file__).resolve().parents[1]
 SIZE = 100_000
-# CPU time. Linear patterns take a few milliseconds; quadratic ones take 5 to 100 s, and a 16th of that for a quarter.
+# CPU time. Linear patterns take a few milliseconds; quadratic ones take 5 to 100 s, and a 16th of that for a quarter of
+# the input.
 SLOW_SECONDS, MAX_SECONDS = 0.1, 3.0
 MAX_RATIO = 9  # for input four times as long: about 4 if linear, 16 if quadratic
 SOURCES = {
@@ -26,7 +27,7 @@ SOURCES = {
     for path in sorted((CLONE / folder).rglob("*.py"))
 }
 DYNAMIC = {
-    "pattern": "[0-9]+",  # of _matching, whose calls are uses themselves
+    "pattern": "[0-9]+",  # the parameter of _matching, whose calls also count as uses
     "f'(password=){re.escape(secret)}'": "(password=)secret",
 }
 USES, UNREAD = uses_of(SOURCES, DYNAMIC)
@@ -60,12 +61,12 @@ KNOWN_HARD = [
 
 
 class TooSlowError(Exception):
-    """A regular expression took longer than a linear one would."""
+    """A regular expression took more than linear time."""
 
 
 @contextmanager
 def processor_limit(seconds: float) -> Iterator[None]:
-    """Stops work that exceeds a limit of CPU time, which is not affected by other load on the machine."""
+    """Stops work that exceeds a limit on CPU time, which other load on the machine does not affect."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise TooSlowError(f"more than {seconds} s of processor time")
@@ -163,7 +164,7 @@ def test_no_group_has_a_possessive_quantifier() -> None:
 
 def test_other_engines_are_linear_by_construction() -> None:
     written = "\n".join(SOURCES.values())
-    assert "python-re" not in written  # pydantic's other engine; its own is Rust's, as Polars' is
+    assert "python-re" not in written  # pydantic would use Python's engine instead of Rust's, which Polars also uses
     values = pl.Series(["1" * SIZE + "x", "_x" * SIZE, " " * SIZE])
     assert values.str.contains(r"^(\d+\.?\d*)+$").to_list() == [False, False, False]
 

@@ -1,4 +1,4 @@
-"""The GitHub Actions workflow runs the commands of .ci/run, on every Python that the package supports."""
+"""The GitHub Actions workflow runs the commands of .ci/run on every Python version that the package supports."""
 
 from __future__ import annotations
 

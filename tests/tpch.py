@@ -26,7 +26,7 @@ MEASURES: dict[str, dict[str, Any]] = {
     "avg_disc": {"agg": "mean", "of": "l_discount"},
     "count_order": {"agg": "count"},
 }
-# TPC-H specification, 2.4.1.3, as PostgreSQL computes it.
+# The answer in the TPC-H specification, 2.4.1.3, as PostgreSQL computes it.
 ANSWER = """
 SELECT l_returnflag, l_linestatus, sum(l_quantity), sum(l_extendedprice), sum(l_extendedprice * (1 - l_discount)),
        sum(l_extendedprice * (1 - l_discount) * (1 + l_tax)), avg(l_quantity), avg(l_extendedprice), avg(l_discount),

@@ -1,4 +1,4 @@
-"""Reads workbooks with a reader that shares no code with the writer."""
+"""Reads workbooks with a library that shares no code with the writer."""
 
 from __future__ import annotations
 

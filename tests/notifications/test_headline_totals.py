@@ -1,4 +1,4 @@
-"""Headline totals from the stored first summary."""
+"""Headline totals, computed from the stored first summary."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def sales(*, name: str = "By kind", **more: dict[str, Any]) -> ReportDefinition:
 
 
 def published(bucket: S3Store, table: pa.Table = TABLE) -> Manifest:
-    """Stores a summary and returns the manifest that names it."""
+    """Stores a summary and returns the manifest that lists it."""
     body = io.BytesIO()
     pq.write_table(table, body)
     data = body.getvalue()

@@ -86,7 +86,7 @@ def test_format_value_equals_libreoffice(tmp_path: Path, values: tuple[Any, ...]
         (5, "[>10]0;[<2]0;", ""),
         (1_234_567, '$0.0,, "m"', "$1.2 m"),
         (12, "#,##0.###", "12."),  # like Excel
-        (1.005, "0.00", "1.01"),  # rounds the shortest decimal form; the double itself is slightly smaller
+        (1.005, "0.00", "1.01"),  # Excel rounds the shortest decimal form, although the double is slightly smaller
         (dt.date(2013, 2, 1), "General", "2013-02-01"),
         (dt.date(2013, 2, 1), "0.00", "2013-02-01"),
         (dt.time(6, 5, 9), "hh:mm", "06:05"),

@@ -1,4 +1,4 @@
-"""A bucket whose listings take several responses."""
+"""A bucket whose listings span several responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads of objects above the size limit, including from stores that do not return a length."""
+"""Reads of objects that exceed the size limit, even if the store does not return a length."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SMALL = b"x" * 1_000
 
 
 class ChunkedStore(ThreadingHTTPServer):
-    """A store that responds in chunks without a length, and counts the chunks it could send.
+    """A store that responds in chunks without a length, and counts the chunks that it sends.
 
     Args:
         blocks: the blocks of each response.
@@ -40,7 +40,7 @@ class Answer(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.send_header("ETag", '"1"')
         self.end_headers()
-        with suppress(OSError):  # the reader closed the connection
+        with suppress(OSError):  # the reader may close the connection
             for block in (*self.server.blocks, b""):
                 self.wfile.write(f"{len(block):x}\r\n".encode() + block + b"\r\n")
                 self.server.sent += 1
@@ -73,7 +73,7 @@ def test_object_without_a_length_is_read_only_up_to_the_limit() -> None:
 
 @contextmanager
 def wrong_lengths(count: int) -> Iterator[S3Store]:
-    """Yields a store whose first responses have a wrong length, as after damage in transit."""
+    """Yields a store whose first responses have the wrong length, as if damaged in transit."""
 
     class MeasuredAnswer(Answer):
         remaining = count

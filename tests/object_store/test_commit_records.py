@@ -1,4 +1,4 @@
-"""Commit records: damaged records are deleted; repaired records and records by other versions remain."""
+"""Commit records: damaged records are deleted; repaired records and records of other versions remain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deletions: up to a thousand keys per request, and any failed key raises an error."""
+"""Deletions: each request deletes up to a thousand keys, and any key that fails raises an error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def count_requests(store: S3Store) -> list[str]:
 
 
 def fail_keys(store: S3Store, code: str, *names: str) -> None:
-    """Makes responses to batch deletions report some keys as failed, because the test server never does so."""
+    """Makes responses to batch deletions report some keys as failed, because the test server never reports failures."""
 
     def add_errors(parsed: dict[str, Any], **_: Any) -> None:
         parsed["Errors"] = [{"Key": name, "Code": code, "Message": ""} for name in names]

@@ -118,7 +118,7 @@ def test_put_once_by_several_processes_has_one_winner(folder: Path) -> None:
 
     def write(number: int) -> int:
         os.close(start)
-        os.read(ready, 1)  # all start when the parent closes its end
+        os.read(ready, 1)  # all children start when the parent closes its end
         return int(store.put_once("a/record", f"{number}".encode()))
 
     children = [fork(lambda number=number: write(number)) for number in range(PROCESSES)]  # type: ignore[misc]

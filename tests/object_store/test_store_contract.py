@@ -78,7 +78,7 @@ def test_delete_unchanged_deletes_only_the_same_bytes(store: Store) -> None:
 
 
 def test_delete_unchanged_by_concurrent_deleters_never_deletes_a_new_record(store: Store) -> None:
-    """Each process knows only the damaged bytes, so the record that replaces them must survive."""
+    """Each process has read only the damaged bytes, so the record that replaces those bytes must survive."""
     store.put("record", b"damaged")
     barrier = threading.Barrier(WRITERS)
 

@@ -1,4 +1,4 @@
-"""An Airflow without a clone: a new virtual environment, with AIRFLOW_HOME and the reports elsewhere."""
+"""An Airflow installation without a clone: a new virtual environment, with AIRFLOW_HOME and the reports elsewhere."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class OwnAirflow:
         )
 
     def server(self, database_url: str) -> AirflowServer:
-        """Returns the installed Airflow. Its plugins folder is empty, so it loads the plugin by its entry point."""
+        """Returns the installed Airflow, which loads the plugin by its entry point: the plugins folder is empty."""
         for name in ("dags", "plugins"):
             (self.home / name).mkdir(parents=True, exist_ok=True)
         for name, source in DAG_FILES.items():
@@ -70,7 +70,7 @@ class OwnAirflow:
 
 
 def install(wheel: Path, folder: Path) -> Path:
-    """Returns a new virtual environment with Airflow, and then the wheel.
+    """Creates a virtual environment, and installs Airflow and then the wheel.
 
     Airflow publishes its constraints files outside the package registry, so requirements.txt constrains both steps.
     """

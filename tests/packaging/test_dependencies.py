@@ -1,4 +1,4 @@
-"""pyproject.toml declares the packages that Quire imports, and the locked versions are within its ranges."""
+"""pyproject.toml declares the packages that Quire imports, and the locked versions are within the declared ranges."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def dependencies() -> list[Requirement]:
 
 
 def locked_versions(name: str) -> dict[str, set[str]]:
-    """Returns the pinned versions of each package, several if the version depends on the platform."""
+    """Returns the pinned versions of each package; there are several if the version depends on the platform."""
     versions: dict[str, set[str]] = {}
     for package, version in PIN.findall((CLONE / name).read_text()):
         versions.setdefault(canonicalize_name(package), set()).add(version)

@@ -1,4 +1,4 @@
-"""The wheel in an Airflow without a clone: change tracking, a run, the portal, the command line, garbage collection."""
+"""The wheel in Airflow without a clone: change tracking, a run, the portal, the command line and garbage collection."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def own_airflow(tmp_path: Path, fresh_database: str, s3_server: S3Server, bucket
 
 @pytest.fixture
 def server(own_airflow: OwnAirflow, postgres_server: PostgresServer) -> Iterator[AirflowServer]:
-    """The installed Airflow, not started yet."""
+    """An installed Airflow that has not been started."""
     postgres_server.create_database("own_airflow", private=True)
     server = own_airflow.server(postgres_server.url("own_airflow"))
     try:

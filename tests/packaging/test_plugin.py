@@ -1,4 +1,4 @@
-"""Airflow registers the plugin once: from the installed wheel, from a plugins folder, or if it finds both."""
+"""Airflow registers the plugin once, whether it finds an installed wheel, a plugins folder or both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds the wheel and reads it."""
+"""Builds the wheel and reads its contents."""
 
 from __future__ import annotations
 

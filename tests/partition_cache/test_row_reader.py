@@ -1,4 +1,4 @@
-"""Slices of stored partitions contain exactly their rows, across batches, row groups and objects."""
+"""Each slice of a stored partition contains exactly its rows, across batches, row groups and objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first and last rows of a file, from statistics or from the rows themselves."""
+"""The earliest and latest times in a file, taken from statistics or from the rows themselves."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_row_times_are_the_first_and_last_in_the_report_time_zone(
     bucket: S3Store, stored: Upload, offset: int, rows: int
 ) -> None:
     part = slice_of(offset, rows, size=stored.bytes, checksums=stored.checksums)
-    partitions = staged(stored.bytes, PartitionStatistics())  # as in a record by an older version
+    partitions = staged(stored.bytes, PartitionStatistics())  # as in a record written by an older version
     times = row_time_bounds([part], partitions, column="at", timezone=ZONE, store=bucket)
     midnight = dt.datetime.fromisoformat("2013-01-01T00:00:00-05:00")
     assert times is not None

@@ -1,4 +1,4 @@
-"""A portal with several users, shared by the tests; a test module may define its own."""
+"""A portal with several users, shared by the tests; a test module may define its own portal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The portal in this process, with real routes, definitions and store; the test chooses the caller."""
+"""Runs the portal in this process with real routes, definitions and a real store; the test chooses the caller."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Portal:
     rights: set[tuple[str, str | None]] = field(default_factory=lambda: {READ, START})
 
     def request(self, method: str, path: str, **sent: Any) -> httpx.Response:
-        """Returns the response to a request. Raises an error if the app fails after it has started to respond."""
+        """Returns the response to a request. Raises an error if the app fails after it has begun its response."""
         return asyncio.run(self._request(method, path, **sent))
 
     async def _request(self, method: str, path: str, **sent: Any) -> httpx.Response:
@@ -82,7 +82,7 @@ def open_portal(monkeypatch: pytest.MonkeyPatch, store: Callable[[], S3Store]) -
 
 
 def open_portal_of_many(monkeypatch: pytest.MonkeyPatch, store: Callable[[], S3Store]) -> Portal:
-    """Returns a portal that identifies callers by the header X-User; without the header, the caller is ann."""
+    """Returns a portal that identifies callers by the header X-User; without the header, the caller is "ann"."""
     portal = open_portal(monkeypatch, store)
 
     def caller(request: Request) -> access.Caller:

@@ -1,4 +1,4 @@
-"""Reports with invalid definitions, as editors and readers see them."""
+"""What editors and readers see of reports with invalid definitions."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tests.portal.test_runs import RUNS, airflow_run
 
 
 def serve_run(portal: Portal, state: str) -> dict[str, Any]:
-    """Returns an Airflow run that the portal may change."""
+    """Returns an Airflow run that the portal is allowed to change."""
     run = airflow_run(1, state=state)
     portal.rights.add(("PUT", "RUN"))
 

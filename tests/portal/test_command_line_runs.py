@@ -1,4 +1,4 @@
-"""Command-line runs in run lists: which manifests are read, and the effect of an unreadable one."""
+"""Command-line runs in run lists: which manifests are read, and the effect of an unreadable manifest."""
 
 from __future__ import annotations
 

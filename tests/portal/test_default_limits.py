@@ -1,4 +1,4 @@
-"""The default limit for date ranges: ten years, but never less than the report's window."""
+"""The default limit for date ranges is ten years, but never less than the report's window."""
 
 from __future__ import annotations
 

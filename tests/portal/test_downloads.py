@@ -35,7 +35,7 @@ def definition(tmp_path: Path) -> ReportDefinition:
 
 @pytest.fixture
 def manifest(definition: ReportDefinition, fresh_database: str, bucket: S3Store) -> Manifest:
-    """A published run of four files."""
+    """A published run with four files."""
     fill_events(fresh_database)
     run = run_report(definition, request_of(definition), session=session_of(fresh_database), store=bucket)
     return run.published.manifest

@@ -77,7 +77,7 @@ def test_estimate_blocked_by_a_lock_ends_at_its_deadline(
             other.execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
             with pytest.raises(WorkUnavailableError, match="timed out"):
                 await queue.run("ann", work)
-        # the thread has returned, and has released the only slot and the connection
+        # by now, the thread has returned and has released the only slot and the connection
         longer = WorkQueue(slots=1, seconds=LONG)
         longer._slots, longer._threads = queue._slots, queue._threads
         assert (await longer.run("bob", work)).partitions == 10
@@ -124,5 +124,5 @@ def test_estimate_with_an_unresponsive_store_fails_soon(
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
-        thread.join(45)  # a single attempt of a run's client takes 60 s, and is retried
+        thread.join(45)  # the client of a run would wait 60 s per attempt, and retry
         assert [type(error) for error in ended] == [StoreUnavailableError]

@@ -1,4 +1,4 @@
-"""Pages for a manifest that someone with write access to the bucket has forged."""
+"""Pages of a run whose manifest was forged by someone with write access to the bucket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Summaries on run pages: they take little memory, are prepared once, few at a time, and never break a page."""
+"""Summaries on run pages: they use little memory, are prepared once and few at a time, and never break a page."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def prepared(definition: ReportDefinition, manifest: Manifest, store: S3St
 
 
 class Preparations:
-    """Replaces ``summary_tables``: counts running preparations, and blocks them until a test releases them."""
+    """Replaces ``summary_tables``; counts the active preparations and blocks each until a test releases it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun: list[str] = []
@@ -133,7 +133,7 @@ def test_summaries_decode_only_first_rows_of_large_tables(definition: ReportDefi
     assert first.rows[0] == ["kind 000000000", "0", "0", "0"]
     assert (len(first.rows), first.total_rows, second.total_rows) == (page_tables.MAX_ROWS, ROWS, ROWS)
     assert f"first 1,000 of {ROWS:,}" in first.chart
-    assert pool.max_memory() < 16 * MEGABYTE  # a complete table takes 19 MB
+    assert pool.max_memory() < 16 * MEGABYTE  # a complete table would take 19 MB
 
 
 def test_summaries_cache_no_more_rows_than_the_page_shows(definition: ReportDefinition, bucket: S3Store) -> None:
@@ -222,7 +222,7 @@ def test_run_page_without_a_free_slot_shows_a_message(
     preparations = Preparations(monkeypatch)
     use_queue(monkeypatch, seconds=0.2, wait=0.1)
     try:
-        for _ in range(2):  # the first is still running during the second
+        for _ in range(2):  # the first preparation is still running during the second
             page = run_page(portal)
             assert (page.status_code, NOT_READY in page.text) == (200, True)
     finally:

@@ -1,4 +1,4 @@
-"""Validation of requests: it runs outside the event loop, once per user at a time, and does not block other users."""
+"""Request validation: it runs outside the event loop, one request per user at a time, without blocking other users."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_validate_request_of_one_user_does_not_block_others(portal: Portal, monk
         first = asyncio.create_task(request(portal, "ann", "2014-01-01"))
         await until_held(checks, 1)
         flood = [asyncio.create_task(request(portal, "ann", "2014-01-01")) for _ in range(120)]
-        await asyncio.sleep(0.2)  # enough time for as many validations as possible to start
+        await asyncio.sleep(0.2)  # gives every validation that can start enough time to do so
         try:
             async with asyncio.timeout(LONG / 4):
                 other = await request(portal, "bob")

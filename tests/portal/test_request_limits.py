@@ -1,4 +1,4 @@
-"""Size limits over real connections: oversized requests never reach the app and are never buffered in memory."""
+"""Size limits for requests over real connections: oversized requests are not buffered and never reach the app."""
 
 from __future__ import annotations
 

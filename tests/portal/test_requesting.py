@@ -1,4 +1,4 @@
-"""Limits for requests: quota, formats and rows; and how their estimates interact with the form's estimates."""
+"""Limits for requests: quota, formats and rows; also, how the requests' estimates interact with the form's."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ESTIMATE = "/api/reports/events/estimate"
 
 
 class Airflow:
-    """Airflow's active runs: runs of other users, and runs that the portal starts."""
+    """Airflow's active runs: the runs of other users, and runs that the portal starts."""
 
     def __init__(self, portal: Portal) -> None:
         self.runs: list[dict[str, Any]] = []
@@ -106,7 +106,7 @@ def test_request_over_the_quota_of_active_runs_returns_429(portal: Portal, airfl
     assert refused.json()["detail"] == (
         "You have 3 active runs; the limit is 3. Wait for a run to finish, or cancel one."
     )
-    # an active run also serves identical requests
+    # identical requests share the active run
     again = portal.post(RUNS, json=DAYS)
     assert (again.status_code, again.json()["started"]) == (202, False)
     page = portal.post("/reports/events", data={**DAYS, "end": "2013-01-29", "formats": "xlsx"})
@@ -199,7 +199,7 @@ def test_request_over_the_row_limit_returns_422(
 
 
 class HeldEstimates:
-    """Estimates of one row. The first estimate blocks until it is released or canceled."""
+    """Estimates of one row. The first estimate blocks until the test releases or cancels it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.started, self.released = threading.Event(), threading.Event()

@@ -22,7 +22,7 @@ REASONS = {"failure": "events: no table x", "failure_kind": "StatementError"}
 
 
 class Airflow:
-    """An Airflow with failed runs that have two failed tasks each. Counts calls."""
+    """A stand-in for Airflow with failed runs, each of which has two failed tasks. Counts calls."""
 
     def __init__(self, portal: Portal, count: int) -> None:
         self.runs = [
@@ -105,7 +105,7 @@ def test_outcomes_are_cached_per_user_until_the_run_restarts(portal: Portal) -> 
     airflow = Airflow(portal, 3)
     listed(portal)
     airflow.calls.clear()
-    listed(portal, "bob")  # Airflow has to authorize each user separately
+    listed(portal, "bob")  # Airflow must authorize each user separately
     assert airflow.calls["values"] == 6
     airflow.calls.clear()
     airflow.runs[0].update(start_date="2026-02-01T00:00:00Z", end_date="2026-02-01T00:01:00Z")
@@ -117,7 +117,7 @@ def test_run_list_loads_tasks_that_the_bulk_query_missed(portal: Portal, monkeyp
     airflow = Airflow(portal, 60)
     monkeypatch.setattr(run_outcomes, "MAX_TASK_PAGES", 1)
     assert [run["error"] for run in listed(portal)] == [REASONS["failure"]] * 60
-    assert airflow.calls["tasks of one run"] == 10  # a page contains the two tasks of 50 runs
+    assert airflow.calls["tasks of one run"] == 10  # a page of results contains both tasks of 50 runs
 
 
 def test_run_lists_are_read_one_at_a_time_per_user(portal: Portal) -> None:

@@ -1,4 +1,4 @@
-"""Turns of coroutines: a thread that cannot be stopped holds its turn and slot until it returns."""
+"""Turns of coroutines: a thread that cannot be stopped holds its coroutine's turn and slot until the thread returns."""
 
 from __future__ import annotations
 

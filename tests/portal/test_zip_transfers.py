@@ -26,7 +26,7 @@ from tests.portal.in_process import mounted, open_portal_of_many, serve
 
 LONG = 60.0
 RUN = "a" * 32
-FILE_BYTES = 48 * 1024 * 1024  # more than sockets and middleware can buffer
+FILE_BYTES = 48 * 1024 * 1024  # more than the sockets and middleware can buffer
 BLOCK_BYTES = 64 * 1024
 
 

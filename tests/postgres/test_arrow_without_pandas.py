@@ -1,4 +1,4 @@
-"""Tasks never import pandas, but other code can import it."""
+"""Tasks never import pandas, but other code in the same process can."""
 
 from __future__ import annotations
 

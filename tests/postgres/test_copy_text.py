@@ -1,4 +1,4 @@
-"""Parsing COPY's text into Arrow, as printed by a real server."""
+"""Parses the COPY output of a real server into Arrow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from quire.postgres.copy_text import BLOCK_BYTES
 from tests.postgres.test_arrow_types import store
 
 MARK = "\ufeff"  # a byte order mark at the start of a string
-# Many of the format's special characters, mixed with any other characters.
+# Many of the COPY format's special characters, mixed with any other characters.
 TEXTS = st.text(
     st.sampled_from("\\Nnrtbfv\n\r\t\b\f\v.\"', " + MARK) | st.characters(codec="utf-8", exclude_characters="\0")
 )

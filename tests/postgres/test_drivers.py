@@ -1,4 +1,4 @@
-"""psycopg2 reads and psycopg 3 writes. A process imports only the driver that it needs."""
+"""psycopg2 reads and psycopg 3 writes; a process imports only the driver that it needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a reading task ends, for any reason, its query ends within two seconds and its rows do not count."""
+"""When a reading task ends, for any reason, its query ends within two seconds and its rows are discarded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from quire.stages.plan import plan_partitions
 from tests.events import events_report, fill_events, request_of, session_of
 
 SECONDS = 2.0
-# SILENT computes without sending rows, SENDING sends rows for minutes.
+# SILENT runs for minutes without sending rows; SENDING sends rows for minutes.
 SILENT = "SELECT id, at, kind, amount, weight, note FROM events, (SELECT pg_sleep(600)) s"
 SENDING = (
     "SELECT n AS id, %(start)s + n * interval '1 ms' AS at, md5(n::text) AS kind, 1::numeric(12,2) AS amount, "
@@ -152,7 +152,7 @@ def test_aborted_upload_ends_the_query(tmp_path: Path, fresh_database: str, buck
         extract(tmp_path, fresh_database, bucket)
     thread.join()
     assert wait_until(lambda: not queries(fresh_database), seconds=SECONDS)
-    assert caught.value.partition == "2013-01"  # referenced here to keep the traceback's frames alive until now
+    assert caught.value.partition == "2013-01"  # this reference keeps the traceback's frames alive until here
     assert [entry.key for entry in bucket.list("")] == []
 
 

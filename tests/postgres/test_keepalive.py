@@ -25,7 +25,7 @@ from tests.events import events_report, fill_events, request_of, session_of
 from tests.postgres.test_endings import RANGE, SENDING, queries, wait_until
 from tests.relay import FAR, Relay
 
-SECONDS_TO_NOTICE = 60  # twice the 30 s of the connection's settings
+SECONDS_TO_NOTICE = 60  # twice the 30 s that the connection's settings allow
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def far(url: str, relay: Relay) -> str:
 
 @contextmanager
 def unreachable(address: str) -> Iterator[None]:
-    """Drops every packet to an address of this machine."""
+    """Drops every packet to one of this machine's addresses."""
     route = ["blackhole", f"{address}/32", "table", "local", "metric", "0"]
     subprocess.run(["ip", "route", "add", *route], check=True)
     try:

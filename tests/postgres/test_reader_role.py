@@ -18,7 +18,8 @@ from quire.postgres import open_transaction
 from tests.events import fill_events, session_of
 from tests.postgres.tracking.tables import run_sql
 
-# The privileges of all roles except the reader: on schemas, relations, functions and the database, and by default.
+# The privileges of all roles except the reader: on schemas, relations, functions and the database, and default
+# privileges.
 OTHER_PRIVILEGES = f"""
 SELECT kind, name, acl FROM (
     SELECT 'schema' AS kind, nspname::text AS name, unnest(nspacl) AS acl FROM pg_namespace
@@ -124,7 +125,7 @@ def test_reader_role_script_warns_of_other_members_and_privileges(
     fresh_database: str, before: str, warnings: list[str]
 ) -> None:
     notices: list[str] = []
-    with psycopg.connect(fresh_database) as owner:  # roles outlive the database, so roll back
+    with psycopg.connect(fresh_database) as owner:  # roles outlive the database, so the transaction is rolled back
         owner.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
         owner.execute(f"CREATE ROLE planter CREATEROLE; {before}")
         script = reader_role_statements().replace(READER, "planted_reader")
@@ -211,7 +212,7 @@ def test_reader_cannot_write_even_with_changed_settings(reader_url: str, stateme
 
 
 def test_reader_role_script_runs_without_superuser(postgres_server: PostgresServer, fresh_database: str) -> None:
-    """On managed servers, the initial role can create roles but is not a superuser."""
+    """On managed servers, the initial role can create other roles but is not a superuser."""
     database = fresh_database.rpartition("/")[2]
     scripts = [text.replace(READER, "shop_reader") for text in (reader_role_statements(), HARDENING.read_text())]
     with psycopg.connect(postgres_server.url(), autocommit=True) as admin:

@@ -14,7 +14,7 @@ from quire.postgres.reader_thread import ITEMS_WAITING, Emit, SilenceError, read
 
 
 class Line:
-    """A stand-in for a connection, which stays silent until it is closed."""
+    """A stand-in for a connection that stays silent until it is closed."""
 
     def __init__(self) -> None:
         self.hung_up, self.cancelled = threading.Event(), threading.Event()
@@ -50,7 +50,7 @@ def test_reader_closed_early_ends_immediately(count: int, then_wait: bool) -> No
     with closing(line.read(items, then_wait=then_wait)) as reader:
         assert [next(reader) for _ in range(count)] == list(range(count))
     assert time.monotonic() - started < 5
-    assert line.hung_up.is_set() == (count > 0)  # without items, the thread never started
+    assert line.hung_up.is_set() == (count > 0)  # without items, the thread never starts
     assert readers() == []
 
 
@@ -132,6 +132,6 @@ def test_reader_yields_buffered_items_after_deadline(monkeypatch: pytest.MonkeyP
     with closing(read_in_thread(work, hang_up=lambda: None, cancelled=threading.Event(), seconds=-1)) as reader:
         received = []
         for number in reader:
-            time.sleep(0.01)  # a consumer slower than the deadline
+            time.sleep(0.01)  # makes the consumer slower than the deadline
             received.append(number)
     assert received == list(range(5))

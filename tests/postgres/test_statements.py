@@ -15,7 +15,7 @@ from quire.resource_usage import StatementLog
 from tests.events import session_of
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
-MAX_GROWTH_MB = 30  # for 1 MB of text: a few copies; a backtracking regular expression took 170
+MAX_GROWTH_MB = 30  # for a few copies of 1 MB of text; a backtracking regular expression took 170 MB
 MEASURE = """
 import resource
 from quire.report.sql_template import bind, normalize

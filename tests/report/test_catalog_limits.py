@@ -1,4 +1,4 @@
-"""Hostile definition files: each affects only its own report, and fails fast with little memory."""
+"""Hostile definition files: each file affects only its own report, and fails fast with little memory."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_nesting_is_counted_through_aliases() -> None:
 
 
 def test_nesting_up_to_the_limit_is_accepted() -> None:
-    inner = MAX_DEPTH - 1  # the document itself is a mapping
+    inner = MAX_DEPTH - 1  # the document itself is a mapping, so it counts as a level
     assert read_document(f"a: {'[' * inner}{']' * inner}", file="f").values["a"]
     with pytest.raises(DefinitionError, match=r"nested lists and mappings"):
         read_document(f"a: [{'[' * inner}{']' * inner}]", file="f")

@@ -1,4 +1,4 @@
-"""Run requests: date range, default window, parameters, and rejected input."""
+"""Run requests: date ranges, the default window, parameters, and rejected input."""
 
 from __future__ import annotations
 

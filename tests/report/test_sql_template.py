@@ -1,4 +1,4 @@
-"""Placeholders in SQL: their positions, invalid placeholders, and literals that cannot be broken out of."""
+"""Placeholders in SQL: their positions, invalid placeholders, and literals that values cannot escape."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ def test_values_without_a_placeholder_are_ignored() -> None:
 
 @given(st.text(st.sampled_from("'\"$-/*%()sEe\\\n ax"), max_size=30))
 def test_any_sql_is_tokenized_without_loss(sql: str) -> None:
-    """Whatever the tokens, only placeholders and doubled percent signs change."""
+    """For any sequence of tokens, only placeholders and doubled percent signs change."""
     if not problems(sql):
         binds = {placeholder.name: None for placeholder in placeholders(sql)}
         unchanged = bind(sql.replace("%", ""), {}).text
@@ -249,7 +249,7 @@ def test_normalized_statement_has_no_values(sql: str, expected: str) -> None:
 
 @pytest.mark.parametrize("mark", ["%", ";"])
 def test_marks_of_a_large_file_are_read_in_linear_time(mark: str) -> None:
-    # A megabyte takes seconds in linear time; in quadratic time it would take minutes
+    # In linear time, a megabyte takes seconds; in quadratic time, it would take minutes
     code = f"from quire.report.sql_template import placeholders; placeholders('{mark}' * (1_000_000 // len('{mark}')))"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 

@@ -1,4 +1,4 @@
-"""Commit records written by earlier versions: their field names are still accepted."""
+"""Commit records written by earlier versions: the code still accepts their field names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Retention with damaged records: other records are handled as usual, and objects that might be named are kept."""
+"""Retention with damaged records: other records are handled as usual, and objects that may be listed are kept."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ def test_damaged_partition_record_is_deleted_and_the_rest_collected(
     flip_digit(bucket, february)
     bucket.put("reports/events/orphan/x.csv", b"x")
     with caplog.at_level(logging.WARNING):
-        collect(
-            definition, bucket, after=DAY + HOUR
-        )  # February has one record: it is read with the objects of its folder
+        collect(definition, bucket, after=DAY + HOUR)  # February's only record is read with the objects of its folder
     assert february in caplog.text
     assert february not in keys(bucket)
     assert len(places(bucket, "2013-01")) == len(before) - 1
@@ -73,8 +71,8 @@ def test_damaged_manifest_keeps_its_run_and_older_rows_only(
     flip_digit(bucket, manifest_key("events", first.run))
     (named,) = places(bucket, "2013-01")
     older = places(bucket, "2013-02")
-    time.sleep(1.1)  # the store's times have a resolution of one second
-    for amount in (5, 6):  # February changes after that manifest
+    time.sleep(1.1)  # the store's modification times have a resolution of one second
+    for amount in (5, 6):  # February changes after that manifest is written
         change(database, 3, amount)
         publish(definition, database, bucket)
     change(database, 1, 7)

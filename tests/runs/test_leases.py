@@ -118,7 +118,7 @@ def test_lease_lost_between_tasks_remains_lapsed(
     assert Lease(request_, store=store, first=False).lapsed
     store.older = timedelta()
     assert Lease(request_, store=store, first=False).lapsed  # the next task must detect it
-    assert not Lease(request_, store=store).lapsed  # a run that starts again has no cache hits yet
+    assert not Lease(request_, store=store).lapsed  # a run that starts over has no cache hits yet
 
 
 def test_lease_of_a_suspended_process_has_lapsed(request_: RunRequest, bucket: S3Store) -> None:
@@ -169,7 +169,7 @@ def test_lease_of_a_process_suspended_during_a_request_has_lapsed(request_: RunR
 
 @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="this system has no clock that goes on in its sleep")
 def test_seconds_passed_includes_the_sleep_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    clocks = {time.CLOCK_BOOTTIME: 500.0, time.CLOCK_MONOTONIC: 20.0}  # as on a machine that was suspended
+    clocks = {time.CLOCK_BOOTTIME: 500.0, time.CLOCK_MONOTONIC: 20.0}  # as on a machine that has been suspended
     monkeypatch.setattr(time, "clock_gettime", clocks.__getitem__)
     assert monotonic_seconds() == 500
 
@@ -258,7 +258,7 @@ def test_publish_of_a_lapsed_run_checks_its_rows_again(tmp_path: Path, fresh_dat
     files, partition = aggregated.render(), aggregated.run.partitions[1]
     lapses: list[bool] = []
 
-    def usage() -> tuple[TaskUsage, ...]:  # called last, after everything except the manifest is written
+    def usage() -> tuple[TaskUsage, ...]:  # called last, when only the manifest is still to be written
         bucket.delete([partition.object_key])
         lapses.append(True)
         return ()
@@ -267,4 +267,4 @@ def test_publish_of_a_lapsed_run_checks_its_rows_again(tmp_path: Path, fresh_dat
         aggregated.publish(files, fresh_database, usage=usage, lapsed=lambda: bool(lapses))
     assert not [entry.key for entry in bucket.list("reports/") if entry.key.endswith("manifest.json")]
     record = f"{partition.object_key.rpartition('/')[0]}.json"
-    assert bucket.size(record) is None  # so a repeated run reads the rows again
+    assert bucket.size(record) is None  # so the repeated run reads the rows again

@@ -1,4 +1,4 @@
-"""Records count only under the key they were written for: copied or forged records are replaced or rejected."""
+"""A record is valid only under its original key: copied or forged records are replaced or rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Garbage collection at simulated times: required objects remain, even after interruptions and concurrent runs."""
+"""Garbage collection at simulated times: required objects survive interruptions and concurrent runs."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_superseded_rows_are_deleted_after_a_day_and_not_earlier(
     assert collect(definition, bucket, after=DAY / 2).objects == 0
     newest = max(places(bucket, "2013-01"), key=lambda key: str((bucket.read_json(key) or {})["snapshot_at"]))
     done = collect(definition, bucket, after=2 * DAY)
-    assert (done.partitions, done.objects) == (2, 6)  # rows, their partial summary, and its record
+    assert (done.partitions, done.objects) == (2, 6)  # the rows, their partial summary, and its record
     assert places(bucket, "2013-01") == {newest}
     assert len(places(bucket, "2013-02")) == 1
 
@@ -113,10 +113,10 @@ def test_unreachable_rows_do_not_supersede_reachable_rows(
     for _ in range(2):
         forced = replace(request_of(definition), force=True)
         run_report(definition, forced, session=session_of(database), store=bucket)
-    collect(definition, bucket, after=31 * DAY)  # deletes their manifests, then the objects they named
+    collect(definition, bucket, after=31 * DAY)  # deletes the manifests, then the objects that they list
     collect(definition, bucket, after=33 * DAY)
     assert lasting < places(bucket, "2013-01")
-    assert len(places(bucket, "2013-01")) == 2  # the current rows and the newest
+    assert len(places(bucket, "2013-01")) == 2  # the reachable rows and the newest rows
     cached = store_partitions(definition, request, session=session_of(database), store=bucket)
     assert [part.cache_hit for part in cached] == [True, True, True]
 
@@ -175,7 +175,7 @@ def test_report_with_an_active_run_is_skipped_until_its_lease_expires(
 
 
 class StoppingStore(S3Store):
-    """Stops after some deletions, as if the process was killed."""
+    """Stops after some deletions, as if the process were killed."""
 
     def __init__(self, settings: StoreSettings, *, after: int) -> None:
         super().__init__(settings)
@@ -226,7 +226,7 @@ class RacingStore(S3Store):
             super().delete([key])
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Reports leases as renewed at the simulated time of the collection, which is later."""
+        """Reports leases as renewed at the simulated, later time of the collection."""
         for entry in super().list(prefix):
             yield replace(entry, modified=entry.modified + 7 * DAY) if prefix.startswith("leases/") else entry
 

@@ -1,4 +1,4 @@
-"""Summaries, compared with the results of PostgreSQL's GROUP BY."""
+"""Summaries equal the results of PostgreSQL's GROUP BY."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def test_publish_retried_keeps_the_published_files(
     run = aggregate_run(definition, fresh_database, bucket)
     files = run.render()
     first = run.publish(files, fresh_database)
-    again = run.publish(files, fresh_database)  # as if killed right after the manifest
+    again = run.publish(files, fresh_database)  # as if killed right after writing the manifest
     assert again.manifest == first.manifest
     assert verify_run(first.manifest.run, store=bucket).problems == ()
 

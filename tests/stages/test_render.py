@@ -1,4 +1,4 @@
-"""Render: it writes all files of a shard, or none after an error."""
+"""Render writes all files of a shard or, after an error, none."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def damage(store: S3Store, key: str) -> None:
     body = store.read(key, max_bytes=1 << 30)
     assert body is not None
     column = pq.read_metadata(io.BytesIO(body)).row_group(1).column(1)
-    # In the middle, because the checksum blocks at both ends also cover the first row group and the footer
+    # damage the middle, because the checksum blocks at both ends also cover the first row group and the footer
     middle = column.data_page_offset + column.total_compressed_size // 2
     store.put(key, body[:middle] + b"\xff" * 100 + body[middle + 100 :])
 
@@ -93,8 +93,8 @@ def record_calls(store: S3Store, operation: str) -> list[str]:
     return calls
 
 
-# Enough rows precede the damaged ones for the upload to begin: a part has 8 MiB, a Parquet row group 64 MB, and
-# sheets are written several batches after they were read.
+# Enough rows precede the damaged ones for the upload to begin: a part has 8 MiB, a Parquet row group has 64 MB, and
+# sheets are written several batches after their rows are read.
 @pytest.mark.parametrize(("file_format", "group_rows"), [("xlsx", 62_000), ("csv", 14_000), ("parquet", 46_000)])
 def test_render_with_damaged_rows_leaves_no_object_and_no_upload(
     tmp_path: Path, bucket: S3Store, file_format: str, group_rows: int

@@ -1,4 +1,4 @@
-"""The About sheet contains its own workbook's row counts, however rows are distributed over partitions and files."""
+"""Each About sheet contains the row counts of its own workbook, however partitions and files divide the rows."""
 
 from __future__ import annotations
 

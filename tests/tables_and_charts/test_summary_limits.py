@@ -37,7 +37,7 @@ FORGED: dict[str, pa.Table] = {
     "large pages": pa.table({"kind": ["a"] * 2, "n": ["x" * 70_000_000, "y" * 70_000_000]}),
 }
 
-SHOWN = ("a long text in many rows",)  # its first rows are small
+SHOWN = ("a long text in many rows",)  # a case whose first rows are small
 
 
 @pytest.fixture

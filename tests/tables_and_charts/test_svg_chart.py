@@ -83,7 +83,7 @@ def test_line_marks_a_single_point_between_gaps() -> None:
 
 def test_scale_has_the_format_of_its_column() -> None:
     svg = drawn("column", {"k": ["a"], "v": [1_200.0]}, v='#,##0.00 "€"')
-    assert float(svg.get("viewBox", "").split()[0]) < 0  # makes room for the labels
+    assert float(svg.get("viewBox", "").split()[0]) < 0  # the view box makes room for the labels
     assert {"0.00 €", "500.00 €", "1,500.00 €"} <= {text.text for text in all_of(svg, "text")}
 
 
@@ -127,7 +127,7 @@ def test_negative_bars_extend_to_the_left_of_zero() -> None:
 def test_several_series_have_a_legend() -> None:
     svg = drawn("column", {"k": ["a"], "v": [1], "w": [2]})
     assert {"V", "W"} <= {text.text for text in all_of(svg, "text")}
-    assert len(all_of(svg, "rect", "series1")) == 2  # its bar, and its mark in the legend
+    assert len(all_of(svg, "rect", "series1")) == 2  # the series' bar, and its mark in the legend
 
 
 @pytest.mark.parametrize(("kind", "count"), [("line", 3), ("area", 3), ("line", 400)])

@@ -1,4 +1,4 @@
-"""Script: writes a workbook with a column of every type, and prints "pandas" if that imported pandas."""
+"""Script: writes a workbook with a column of every type, and prints "pandas" if doing so imported pandas."""
 
 from __future__ import annotations
 

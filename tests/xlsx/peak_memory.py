@@ -19,7 +19,7 @@ TEXT_BYTES = 20_000
 
 
 class NullSink:
-    """A sink that discards its bytes."""
+    """A sink that discards the bytes it receives."""
 
     def write(self, data: bytes, /) -> None:
         """Discards the next bytes."""
@@ -27,7 +27,7 @@ class NullSink:
 
 @contextmanager
 def open_null_sink(_: int) -> Iterator[NullSink]:
-    """Opens a file that discards its bytes."""
+    """Opens a file that discards the bytes it receives."""
     yield NullSink()
 
 
@@ -37,7 +37,7 @@ def many_floats() -> pa.RecordBatch:
 
 
 def long_texts() -> pa.RecordBatch:
-    """Returns a batch of rows with two strings of 20 kB each; all differ and contain a character to escape."""
+    """Returns a batch of rows with two strings of 20 kB each; all strings differ and contain a character to escape."""
     texts = [f"{number} & " + "x" * TEXT_BYTES for number in range(2 * BATCH_ROWS)]
     return pa.RecordBatch.from_arrays([pa.array(texts[::2]), pa.array(texts[1::2])], ["a", "b"])
 

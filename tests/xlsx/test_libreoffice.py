@@ -1,4 +1,4 @@
-"""LibreOffice opens the workbooks and exports the cells as CSV, as displayed."""
+"""LibreOffice opens the workbooks and exports the displayed cells as CSV."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.xlsx.peak_memory import CASES
 
-BUDGET_MIB = 400  # of a process, imports included
+BUDGET_MIB = 400  # for a process, including its imports
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="/proc/self/status exists on Linux only")

@@ -1,4 +1,4 @@
-"""Column titles and sheet names of any form."""
+"""Any string can serve as a column title or sheet name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any table reads back as documented, and exactly like one that XlsxWriter wrote cell by cell."""
+"""Any table reads back as documented, and exactly like a table that XlsxWriter wrote cell by cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sheets and files: roll-over, names, totals, static sheets and reproducible bytes."""
+"""Sheets and files: size limits, names, totals, static sheets and reproducible bytes."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_write_workbook_sheet_is_filled_up_to_its_actual_bytes() -> None:
     package = parts(files.bodies[0])
     sizes = [len(package[f"xl/worksheets/sheet{number}.xml"]) for number in range(1, len(outcome.sheets) + 1)]
     assert len(sizes) > 2
-    # The bound of a single batch is a third of the limit.
+    # The upper bound for a single batch is a third of the limit.
     assert all(0.6 * limit < size <= limit for size in sizes[:-1])
 
 

@@ -97,7 +97,7 @@ def test_text_longer_than_a_cell_is_truncated_with_a_note(preceding: list[str]) 
 
 
 def test_cut_text_does_not_split_surrogate_pairs() -> None:
-    emoji = "😀" * (MAX_TEXT_LENGTH // 2 + 1)  # two UTF-16 units each; the limit is an odd number
+    emoji = "😀" * (MAX_TEXT_LENGTH // 2 + 1)  # each takes two UTF-16 units; the limit is an odd number
     assert cut_text(emoji) == "😀" * (MAX_TEXT_LENGTH // 2)
     assert cut_text("a" + emoji) == "a" + "😀" * (MAX_TEXT_LENGTH // 2)
     body, _ = write_rows([{"v": emoji}], SCHEMA)

@@ -1,4 +1,4 @@
-"""Existing rows in a new partition are read only if this cannot execute another role's code."""
+"""Tracking reads the existing rows of a new partition only if doing so cannot execute another role's code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TRACKER = "test_tracker"
 
 @pytest.fixture
 def tracker(postgres_server: PostgresServer, fresh_database: str) -> Iterator[str]:
-    """The URL of a role that installs tracking. It may be a member of the table owner's role."""
+    """The URL of a role that installs tracking and may be a member of the table owner's role."""
     url = login(postgres_server, fresh_database, TRACKER)
     database = fresh_database.rpartition("/")[2]
     run_sql(fresh_database, f"GRANT CREATE ON DATABASE {database} TO {TRACKER}")

@@ -1,4 +1,4 @@
-"""Concurrent writers, compaction and runs: nothing waits, no change is missed, and equal tokens mean equal rows."""
+"""Concurrent writers, compaction and runs: none waits, no change is missed, and equal tokens imply equal rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.events import request_of, session_of
 from tests.postgres.tracking.tables import PARTITIONED, ask, run_sql, tokens, tracked_report
 
 WRITERS, SECONDS, ROUNDS = 3, 4, 3
-MAX_PAUSE = 0.3  # leaves some tokens unchanged between readings
+MAX_PAUSE = 0.3  # long enough that some tokens stay unchanged between readings
 Rows = list[tuple[int, str, str | None]]
 
 
@@ -47,7 +47,7 @@ def database(fresh_database: str) -> str:
 
 @pytest.fixture
 def report(tmp_path: Path, database: str) -> ReportDefinition:
-    definition = tracked_report(tmp_path, partition="week")  # short, so later changes rarely hide a missed one
+    definition = tracked_report(tmp_path, partition="week")  # long partitions would hide missed changes
     track(definition, database)
     return definition
 
@@ -104,14 +104,14 @@ def _weeks(definition: ReportDefinition) -> list[DatePartition]:
 
 
 class Ledger:
-    """Records the rows of the database for each freshness token, from the snapshot that the token was read in."""
+    """Records the rows of the database for each freshness token, from the snapshot in which the token was read."""
 
     def __init__(self, definition: ReportDefinition, url: str) -> None:
         self._definition, self._url, self._weeks = definition, url, _weeks(definition)
         self.rows: dict[tuple[str, str], Rows] = {}
 
     def record(self, part: DatePartition, token: str, transaction: SourceTransaction) -> None:
-        """Records the rows in a transaction's snapshot, and checks that equal tokens have equal rows."""
+        """Records the rows in a transaction's snapshot, and checks that equal tokens imply equal rows."""
         rows = transaction.fetch(
             "SELECT id, at, amount::text AS amount FROM events "
             f"WHERE at >= '{part.starts_at}' AND at < '{part.stops_at}'"

@@ -85,7 +85,7 @@ def test_planted_functions_never_run_as_webhook_writer(tmp_path: Path, urls: dic
     for number, body in enumerate(
         (
             body_of("a", 0, customer="Ann"),
-            body_of("b", 0, status="late"),  # kept until its customer arrives
+            body_of("b", 0, status="late"),  # stored until an event sets its customer
             body_of("b", 1, customer="Bob"),
             body_of("a", 2, kind="order.deleted"),
         )
@@ -113,7 +113,7 @@ def test_writer_cannot_make_trigger_run_its_code(tmp_path: Path, urls: dict[str,
         ):
             attacker.execute(statement)
     run_sql(
-        urls["admin"],  # applies rows as a subscription does
+        urls["admin"],  # the administrator applies rows as a subscription does
         "SET session_replication_role = replica; SET search_path = public, pg_catalog; "
         "INSERT INTO public.events (id, at) VALUES (11, '2013-03-03')",
     )

@@ -1,4 +1,4 @@
-"""The package alone, as in a custom Airflow deployment, contains the SQL files that it executes."""
+"""The package contains the SQL files that it executes, even without the clone, as in a custom Airflow deployment."""
 
 from __future__ import annotations
 

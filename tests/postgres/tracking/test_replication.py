@@ -1,4 +1,4 @@
-"""Rows applied by a subscription are logged, although logical replication fires no statement triggers."""
+"""Rows that a subscription applies are logged, although logical replication fires no statement triggers."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def wait(url: str, condition: str) -> None:
 
 
 def wait_until_same(publisher: str, subscriber: str) -> None:
-    """Waits until the rows are equal. Their log records commit in the same transaction."""
+    """Waits until both servers have the same rows, whose log records commit in the same transaction."""
     deadline = time.monotonic() + SECONDS
     while ask(publisher, ROWS) != ask(subscriber, ROWS):
         assert time.monotonic() < deadline

@@ -163,7 +163,10 @@ def test_extract_table_rewritten_after_token_stores_nothing(
     change: str,
     is_rewritten: bool,
 ) -> None:
-    """TRUNCATE affects older snapshots: between token and rows, an empty partition would be stored as unchanged."""
+    """TRUNCATE also affects older snapshots.
+
+    Between the reads of token and rows, it would cause an empty partition to be stored as unchanged.
+    """
     tokens = freshness.freshness_tokens
 
     def change_after_the_token(*arguments: Any, **keywords: Any) -> dict[str, str]:
@@ -185,7 +188,7 @@ def test_extract_partition_detached_after_token_raises(
     tmp_path: Path, fresh_database: str, bucket: S3Store, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     run_sql(fresh_database, *PARTITIONED.format(kind="timestamptz").split(";"))
-    if "CONCURRENTLY" in change:  # not allowed with a default partition
+    if "CONCURRENTLY" in change:  # PostgreSQL does not allow this with a default partition
         run_sql(fresh_database, "ALTER TABLE events_new DETACH PARTITION events_new_b")
     report = tracked_report(tmp_path)
     track(report, fresh_database)
@@ -195,7 +198,8 @@ def test_extract_partition_detached_after_token_raises(
         tokens_by_key = tokens(*arguments, **keywords)
         with psycopg.connect(fresh_database, autocommit=True) as connection:
             connection.execute("SET lock_timeout = '2s'")
-            with suppress(psycopg.errors.LockNotAvailable):  # detached, but waiting for older snapshots
+            # the partition is detached, but the statement waits for older snapshots
+            with suppress(psycopg.errors.LockNotAvailable):
                 connection.execute(f"ALTER TABLE events {change}".encode())
         return tokens_by_key
 

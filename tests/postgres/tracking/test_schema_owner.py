@@ -21,7 +21,7 @@ from tests.planted import ATTACKER, attacker_url, was_hijacked
 from tests.postgres.tracking.tables import EVENTS, ask, run_sql, tokens, tracked_report
 from tests.postgres.tracking.test_privileges import login
 
-# All objects in its schema that Quire uses, each with code that runs when the object is used.
+# All objects of the schema that Quire uses, each with code that runs when the object is used.
 TRAP = """
 CREATE SEQUENCE public.runs;
 GRANT USAGE, SELECT ON SEQUENCE public.runs TO PUBLIC;
@@ -86,7 +86,7 @@ def test_schema_of_other_role_is_rejected_without_running_its_code(
 def test_reader_rejects_view_of_other_role(
     tmp_path: Path, postgres_server: PostgresServer, fresh_database: str, attacker: str
 ) -> None:
-    """The tables' triggers are valid, but the view's owner was changed."""
+    """The tables' triggers are valid, but the view has a new owner."""
     definition = tracked_report(tmp_path)
     reader = login(postgres_server, fresh_database, READER)
     track(definition, fresh_database)
