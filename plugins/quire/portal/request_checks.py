@@ -65,7 +65,7 @@ async def request_run(access: ReportAccess, report_request: ReportRequest, store
         if expected.rows > max_rows:
             about = "" if expected.is_exact else "about "
             raise RangeError(
-                f"This range has {about}{expected.rows:,} rows, the limit is {max_rows:,}. Choose fewer days.",
+                f"This range has {about}{expected.rows:,} rows; the limit is {max_rows:,}. Choose fewer days.",
                 report=access.definition.name,
             )
     return await find_or_start_run(access.caller.api, report_request, user=access.caller.user.get_name())

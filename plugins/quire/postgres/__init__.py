@@ -1,4 +1,4 @@
-"""Reads PostgreSQL into Arrow: one read-only snapshot, the types of a query's columns, and its rows as a stream."""
+"""Reads a query's column types and streams its rows from PostgreSQL into Arrow, in one read-only snapshot."""
 
 from quire.postgres import arrow_without_pandas  # noqa: F401 - before any use of Arrow
 from quire.postgres.transaction import SourceSession, SourceTransaction, open_transaction

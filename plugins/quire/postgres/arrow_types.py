@@ -1,8 +1,8 @@
 """Maps PostgreSQL types to Arrow and Parquet types without losing information.
 
-Types without an Arrow equivalent (json, uuid, arrays, inet, money, …) become the text that COPY and psql print. A cast
-to text can differ, for example for ``inet``. ``numeric(p,s)`` becomes a decimal; ``numeric`` without a scale becomes
-text, because no single scale fits all values.
+Values of types without an Arrow equivalent (json, uuid, arrays, inet, money, …) become the text that COPY and psql
+print. A cast to text can produce different text, for example for ``inet``. ``numeric(p,s)`` becomes a decimal;
+``numeric`` without a scale becomes text, because no single scale fits all values.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def arrow_type(pg_type: str) -> pa.DataType:
 
 
 def type_name(name: str, *, is_own: bool, modifier: tuple[int, int] | None) -> str:
-    """Returns the name of a type as shown in reports.
+    """Returns a type's name as shown in reports.
 
     Args:
         name: the name in PostgreSQL's catalog.
         is_own: whether the type is built in. A user-defined type with the name of a built-in type is quoted.
-        modifier: the precision and scale of ``numeric(p,s)``, otherwise None.
+        modifier: the precision and scale of ``numeric(p,s)``; None for other types.
     """
     if not is_own and name in _DIRECT:
         return quote_identifier(name)
@@ -63,12 +63,12 @@ def type_name(name: str, *, is_own: bool, modifier: tuple[int, int] | None) -> s
 
 
 def select_list(columns: tuple[SourceColumn, ...]) -> str:
-    """Returns the columns for SELECT. They need no casts: COPY prints each value with its type's output function."""
+    """Returns the columns for a SELECT list, without casts: COPY prints values with their type's output function."""
     return ", ".join(quote_identifier(column.name) for column in columns)
 
 
 def quote_identifier(identifier: str) -> str:
-    """Returns a name as a quoted SQL identifier."""
+    """Quotes a name as an SQL identifier."""
     return '"' + identifier.replace('"', '""') + '"'
 
 

@@ -1,8 +1,8 @@
 """Keeps pyarrow from importing pandas. Import this module before using Arrow scalars, arrays or datasets.
 
-To check whether an argument is a pandas object, pyarrow imports pandas if it is installed, as it is with Airflow. This
-costs every task 1.5 s of CPU time and 30 MB. pyarrow tries once per process (``pandas-shim.pxi``, pyarrow 26), so
-hiding pandas during that attempt is enough. Other code can still import it.
+To check whether an argument is a pandas object, pyarrow imports pandas if it is installed, which is the case with
+Airflow. This costs every task 1.5 s of CPU time and 30 MB. pyarrow tries once per process (``pandas-shim.pxi``, pyarrow
+26), so hiding pandas during that attempt is enough. Other code can still import pandas.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PANDAS = "pandas"
 
 
 class _NoPandas(MetaPathFinder):
-    """Hides pandas, and leaves all other modules to the other finders."""
+    """Hides pandas, and leaves all other modules to the remaining finders."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
         if fullname == PANDAS:
@@ -26,7 +26,7 @@ class _NoPandas(MetaPathFinder):
 
 
 def _hide_pandas_from_arrow() -> None:
-    if PANDAS in sys.modules:  # already imported, so nothing is saved
+    if PANDAS in sys.modules:  # pandas is already imported, so hiding it saves nothing
         return
     finder = _NoPandas()
     sys.meta_path.insert(0, finder)

@@ -21,13 +21,13 @@ BLOCK_BYTES = 4 * 1024 * 1024
 _BACKSLASH = "\\"
 _NULL = "\\N"
 _LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-_NEVER_IN_TEXT = "\x00"  # PostgreSQL rejects it in every value
+_NEVER_IN_TEXT = "\x00"  # PostgreSQL rejects this character in text
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # Arrow strips it from the start of its input
 _SEPARATED = csv.ParseOptions(delimiter="\t", quote_char=False, escape_char=False, ignore_empty_lines=False)
 
 
 class LineBlocks:
-    """A file that receives COPY's output row by row, and passes on blocks of lines, at least ``BLOCK_BYTES`` each."""
+    """A file that receives COPY's output row by row, and emits it in blocks of lines of at least ``BLOCK_BYTES``."""
 
     def __init__(self, emit: Callable[[bytes], None]) -> None:
         self._emit = emit
@@ -37,7 +37,7 @@ class LineBlocks:
         self.write = collecting.send  # 0.1 µs faster per row than io.BufferedWriter
 
     def flush(self) -> None:
-        """Passes on the last lines."""
+        """Emits the remaining lines."""
         if self._lines.tell():
             self._emit(self._lines.getvalue())
 
@@ -53,7 +53,7 @@ class LineBlocks:
 
 
 class CopyTextReader:
-    """Parses lines of COPY's text into record batches with the schema that ``storage_schema`` returns."""
+    """Parses lines of COPY text into record batches with the schema that ``storage_schema`` returns."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self._schema = schema
@@ -70,7 +70,8 @@ class CopyTextReader:
         if not self._has_unusual_times:
             try:
                 return self._batch(lines, self._schema.types)
-            except pa.ArrowInvalid:  # from now on, times are read as text first, so only these lines are parsed twice
+            except pa.ArrowInvalid:
+                # From now on, times are read as strings first, so only these lines are parsed twice.
                 self._has_unusual_times = True
         kinds = [pa.string() if pa.types.is_temporal(kind) else kind for kind in self._schema.types]
         try:

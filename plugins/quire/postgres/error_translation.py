@@ -1,4 +1,4 @@
-"""Translates PostgreSQL drivers' errors into Quire's, by SQLSTATE (PostgreSQL manual, appendix A)."""
+"""Translates errors of the PostgreSQL drivers into Quire's, by SQLSTATE (PostgreSQL manual, appendix A)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _REJECTED_CONNECTION = (
     "not permitted to log in",
     "permission denied",
 )
-# Rejected connection options, in the words of PostgreSQL's guc.c and postgres.c.
+# PostgreSQL's messages for rejected connection options (guc.c and postgres.c).
 _REJECTED_OPTION = (
     "invalid value for parameter",
     "unrecognized configuration parameter",
@@ -43,18 +43,18 @@ _REJECTED_OPTION = (
     "invalid command-line argument",
 )
 _INVALID_URL = re.compile(r"invalid (?:port number|\w+ value)|weak sslmode")
-_MIN_SECRET_LENGTH = 6  # a shorter password may be part of any word
+_MIN_SECRET_LENGTH = 6  # a shorter password may occur in any word
 _SEVERITY = re.compile(r"^(?:ERROR|FATAL): +")
 
 
 @contextmanager
 def translate_driver_errors(url: str, *, driver: ModuleType, reads: bool = False) -> Iterator[None]:
-    """Raises a driver's errors as Quire's.
+    """Raises Quire's errors in place of a driver's.
 
     Args:
         url: the URL of the connection.
         driver: the DB-API module in use, psycopg or psycopg2. Passing it keeps this module from importing both.
-        reads: whether the connection only reads. A permission error then names the missing GRANT.
+        reads: whether the connection is read-only; permission errors then name the missing GRANT.
 
     Raises:
         SettingsError: PostgreSQL rejected the connection, or libpq cannot parse the URL.
@@ -70,13 +70,13 @@ def translate_driver_errors(url: str, *, driver: ModuleType, reads: bool = False
 
 
 def _translate_error(error: Any, url: str, *, is_misuse: bool, reads: bool) -> ReportError:
-    """Returns Quire's error for a driver's.
+    """Returns the error of Quire that corresponds to a driver's error.
 
     Args:
-        error: from psycopg, which calls the SQLSTATE ``sqlstate``, or from psycopg2, which calls it ``pgcode``.
+        error: an error of psycopg, which calls the SQLSTATE ``sqlstate``, or of psycopg2, which calls it ``pgcode``.
         url: the URL of the connection.
-        is_misuse: whether it is a ProgrammingError; without a SQLSTATE, it means that the URL is invalid.
-        reads: whether the connection only reads.
+        is_misuse: whether the error is a ProgrammingError, which without a SQLSTATE means that the URL is invalid.
+        reads: whether the connection is read-only.
     """
     line = _mask_password(_SEVERITY.sub("", error.diag.message_primary or str(error)).strip(), url)
     code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
@@ -130,7 +130,7 @@ def _rejection(text: str, phrases: tuple[str, ...]) -> str:
 
 
 def format_place(url: str) -> str:
-    """Returns the hosts and ports of a URL, for errors."""
+    """Returns the hosts and ports of a URL for error messages."""
     hosts = _authority(url).rpartition("@")[2]
     return ",".join(
         host if re.search(r":\d+$", host) else f"{host or 'the default host'}:5432" for host in hosts.split(",")
@@ -142,9 +142,9 @@ def _authority(url: str) -> str:
 
 
 def _mask_password(text: str, url: str) -> str:
-    """Returns the text with every secret of the URL masked, both URL-encoded and decoded.
+    """Masks every secret of the URL in a text, both URL-encoded and decoded.
 
-    A short secret, or one that equals the user or database, is masked only inside the URL itself.
+    A secret that is short or equals the user or database name is masked only inside the URL.
     """
     identity = _authority(url).rpartition("@")[0]
     user, _, password = identity.partition(":")

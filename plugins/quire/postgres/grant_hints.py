@@ -20,11 +20,11 @@ _GRANTS = {
 
 
 def missing_grant(message: str, *, role: str) -> str:
-    """Returns ``. `` and the GRANT for the object's owner to run, or an empty string if the message names no object.
+    """Returns ``. `` and the GRANT that the object's owner can run, or an empty string if the message names no object.
 
     Args:
         message: PostgreSQL's message in English, with SQLSTATE 42501.
-        role: the role without the privilege.
+        role: the role that lacks the privilege.
     """
     match = _PERMISSION_DENIED.fullmatch(message)
     if not match:

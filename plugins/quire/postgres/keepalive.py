@@ -1,7 +1,7 @@
-"""Keepalive settings, so both ends of a connection notice within seconds or minutes that the other is gone.
+"""Keepalive settings, so that each end of a connection notices within seconds or minutes that the other is gone.
 
-A cut network or a power loss closes no connection. By default, Linux sends the first keepalive probe after two hours
-(tcp(7), tcp_keepalive_time) and retransmits unacknowledged data for 15 minutes (tcp_retries2).
+A network failure or power loss does not close a connection. By default, Linux sends the first keepalive probe after two
+hours (tcp(7), tcp_keepalive_time) and retransmits unacknowledged data for 15 minutes (tcp_retries2).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ CLIENT = {
     "keepalives_count": "4",
     "tcp_user_timeout": "30000",
 }
-# PostgreSQL's settings (20.3.2) for the server's end of the connection
+# PostgreSQL's settings (manual, 20.3.2) for the server's end of the connection
 SERVER = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "4",
-    # Also applies to a client that reads nothing while it waits for the object store or for retries.
+    # Also applies to a client that reads nothing while waiting for the object store or between retries.
     "tcp_user_timeout": "10min",
 }
 

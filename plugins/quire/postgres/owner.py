@@ -1,8 +1,8 @@
-"""Transactions that other roles cannot hijack, and the schema ``quire``, which only its owner may control.
+"""Opens transactions that other roles cannot hijack, and protects the schema ``quire``.
 
-A role that may create functions in a schema of the search_path can plant one that matches a call better than
-PostgreSQL's own (``public.pg_advisory_xact_lock(integer)``). It then runs with the caller's privileges. Under
-``SAFE_SEARCH_PATH``, unqualified names are PostgreSQL's own.
+If a role may create functions in a schema of the search_path, it can plant a function that matches a call better than
+PostgreSQL's own (``public.pg_advisory_xact_lock(integer)``) and runs with the caller's privileges. Under
+``SAFE_SEARCH_PATH``, unqualified names refer to PostgreSQL's own objects.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from quire.postgres.error_translation import translate_driver_errors
 from quire.postgres.session_settings import SAFE_SEARCH_PATH
 from quire.report.sql_literal import CLIENT_ENCODING
 
-INSTALLATION_LOCK = 0x7175_6972  # "quir": an advisory lock, held while installing or removing
+INSTALLATION_LOCK = 0x7175_6972  # "quir": an advisory lock, held while tracking is installed or removed
 LOCK_TIMEOUT_SECONDS = 10  # not longer, because writers queue behind a waiting lock
 
 Owner = psycopg.Connection[dict[str, Any]]
@@ -43,7 +43,7 @@ SELECT pg_describe_object(class, id, 0) AS object, pg_get_userbyid(owner)::text 
   FROM object WHERE pg_get_userbyid(owner) <> current_user
  ORDER BY class <> 'pg_namespace'::regclass, 1 LIMIT 1
 """
-# Privileges with which another role could execute its code as the owner, or change the records.
+# Privileges that would let another role execute its code as the owner, or change the records.
 _FOREIGN_GRANTS = """
 WITH own (schema) AS (SELECT oid FROM pg_namespace WHERE nspname = 'quire'),
 granted (object, name, owner, acl) AS (
@@ -71,7 +71,7 @@ SELECT tgname::text AS name, tgrelid::regclass::text AS relation FROM pg_trigger
 
 @contextmanager
 def owner_transaction(url: str) -> Iterator[Owner]:
-    """Opens a transaction whose unqualified names are PostgreSQL's own and whose lock waits are limited.
+    """Opens a transaction in which unqualified names refer to PostgreSQL's own objects and lock waits are limited.
 
     Raises:
         QueryError: PostgreSQL rejected a statement.
@@ -82,18 +82,18 @@ def owner_transaction(url: str) -> Iterator[Owner]:
         translate_driver_errors(url, driver=psycopg),
         psycopg.connect(url, client_encoding=CLIENT_ENCODING, row_factory=dict_row) as connection,
     ):
-        connection.execute(  # must come first; SET calls no function
+        connection.execute(  # must come first, which is safe because SET calls no function
             f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}; SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'; "
-            "SET LOCAL client_min_messages = warning; SET LOCAL row_security = off"  # fail, do not run others' code
+            "SET LOCAL client_min_messages = warning; SET LOCAL row_security = off"  # fail rather than run others' code
         )
         yield connection
 
 
 def lock_tables(owner: Owner, tables: Sequence[Composable], mode: LiteralString) -> None:
-    """Locks several tables within ``LOCK_TIMEOUT_SECONDS`` in total; lock_timeout alone applies to each lock.
+    """Locks several tables within ``LOCK_TIMEOUT_SECONDS`` in total; lock_timeout alone limits each lock separately.
 
-    Writers of the tables locked so far wait no longer than that either. Pass no views: PostgreSQL would first lock
-    their underlying tables, for which writers of the other tables may be waiting.
+    Other writers of these tables therefore wait no longer either. Do not pass views: PostgreSQL would first lock their
+    underlying tables, which can cause a deadlock with writers of the other tables.
 
     Args:
         owner: the transaction that holds the locks.
@@ -101,7 +101,7 @@ def lock_tables(owner: Owner, tables: Sequence[Composable], mode: LiteralString)
         mode: a lock mode, such as ``ACCESS EXCLUSIVE``.
 
     Raises:
-        SourceUnavailableError: a table was in use for longer than that.
+        SourceUnavailableError: the locks were not available in time.
     """
     if not tables:
         return
@@ -110,7 +110,7 @@ def lock_tables(owner: Owner, tables: Sequence[Composable], mode: LiteralString)
         owner.execute(SQL("LOCK TABLE {} IN {} MODE").format(SQL(", ").join(tables), SQL(mode)))
     except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as error:
         raise SourceUnavailableError(
-            f"the tables were in use for {LOCK_TIMEOUT_SECONDS} s, and nothing was changed: try again when fewer "
+            f"the tables were in use for {LOCK_TIMEOUT_SECONDS} s, so nothing was changed: try again when fewer "
             "transactions use them"
         ) from error
     owner.execute("SET LOCAL statement_timeout TO DEFAULT")
@@ -133,8 +133,8 @@ def ensure_own_schema(owner: Owner) -> None:
     """Checks that no other role can execute code with this role's privileges through the schema ``quire``.
 
     Raises:
-        UntrustedSchemaError: an object belongs to another role, which may change it; another role may create objects
-            or triggers; or a table has a trigger.
+        UntrustedSchemaError: another role owns an object, which it may change; another role may create objects or
+            triggers; or a table has a trigger.
     """
     if foreign := owner.execute(_FOREIGN_OBJECTS).fetchone():
         raise UntrustedSchemaError(
@@ -155,14 +155,14 @@ def ensure_own_schema(owner: Owner) -> None:
 
 
 def create_schema(owner: Owner) -> None:
-    """Creates the schema ``quire`` if it does not exist, accessible to its owner only."""
+    """Creates the schema ``quire`` if it does not exist; only its owner can access it."""
     if owner.execute("SELECT FROM pg_namespace WHERE nspname = 'quire'").fetchone() is None:
-        owner.execute("CREATE SCHEMA quire")  # IF NOT EXISTS would trust a schema created since the check
+        owner.execute("CREATE SCHEMA quire")  # IF NOT EXISTS would trust a schema created after the check
         withdraw_default_grants(owner)
 
 
 def withdraw_default_grants(owner: Owner) -> None:
-    """Revokes the privileges that ALTER DEFAULT PRIVILEGES granted on objects of this transaction."""
+    """Revokes the privileges that ALTER DEFAULT PRIVILEGES granted on objects created in this transaction."""
     for grant in owner.execute(_FOREIGN_GRANTS).fetchall():
         name = Identifier("quire") if grant["object"] == "SCHEMA" else Identifier("quire", grant["name"])
         role = Identifier(grant["role"]) if grant["grantee"] else SQL("PUBLIC")

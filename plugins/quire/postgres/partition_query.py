@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def bound_query(definition: ReportDefinition, request: RunRequest, partition: DatePartition) -> Statement:
-    """Returns the SQL for one partition, with its bounds and the request's parameters as quoted literals.
+    """Returns the SQL for one partition, with the partition's bounds and the request's parameters as quoted literals.
 
     Raises:
         ParameterError: a value cannot be sent to PostgreSQL.

@@ -1,4 +1,4 @@
-"""Advice from ``quire check`` that needs only the text of a query."""
+"""Derives advice for ``quire check`` from the text of a query alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WORD = re.compile(r"[^\W\d][\w$]*+|[()]")
 
 
 def query_advice(sql: str) -> Iterator[str]:
-    """Yields warnings for clauses whose effect is surprising because the query runs once per partition."""
+    """Yields warnings for clauses with a surprising effect, because the query runs once per partition."""
     words = list(_outer_words(sql))
     for clause in ("limit", "offset", "fetch"):
         if clause in words:
@@ -29,7 +29,7 @@ def query_advice(sql: str) -> Iterator[str]:
 
 
 def _outer_words(sql: str) -> Iterator[str]:
-    """Yields the words that are outside parentheses, quotes and comments, in lower case."""
+    """Yields the lowercase words outside parentheses, quotes and comments."""
     depth = 0
     for match in _WORD.finditer(bare_code(sql)):
         if match[0] == "(":

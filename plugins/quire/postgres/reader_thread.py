@@ -1,6 +1,7 @@
 """Reads from the server in a thread, which the caller can abandon at any time.
 
-libpq blocks in C, where neither Ctrl-C nor an Airflow timeout interrupts it. The caller instead waits in short steps.
+libpq blocks in C code, which neither Ctrl-C nor an Airflow timeout interrupts. The caller therefore waits for the
+thread in short intervals.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from typing import Any, TypeVar
 
 ITEMS_WAITING = 1
 CANCEL_SECONDS = 0.2
-SILENT_SECONDS = 15  # a busy server may report a statement timeout this late
+SILENT_SECONDS = 15  # how late a busy server may report a statement timeout
 Item = TypeVar("Item")
 Emit = Callable[[Item], None]
 _END = object()
 
 
 class SilenceError(Exception):
-    """The server sent nothing, not even its statement timeout."""
+    """The server sent nothing, not even the error for its statement timeout."""
 
 
 def read_in_thread(
@@ -31,13 +32,13 @@ def read_in_thread(
     cancelled: threading.Event,
     seconds: float | None = None,
 ) -> Generator[Item]:
-    """Yields the items that ``work`` passes on from a thread. At most ``ITEMS_WAITING`` items are buffered.
+    """Yields the items that ``work`` emits in a thread. Buffers at most ``ITEMS_WAITING`` items.
 
-    The thread has ended when the generator ends, for whatever reason.
+    The thread always ends before the generator does, even if reading fails or is canceled.
 
     Args:
         work: receives a function to call with each item. Its exceptions are raised here.
-        hang_up: ends whatever ``work`` waits for, immediately and permanently.
+        hang_up: immediately and permanently ends whatever ``work`` is waiting for.
         cancelled: stops reading when set; checked every ``CANCEL_SECONDS``.
         seconds: the server's own timeout for the work; unlimited by default.
 
@@ -66,7 +67,7 @@ def read_in_thread(
                 hang_up()
         finally:
             while thread.is_alive():
-                _empty(items)  # unblocks a thread that waits for space
+                _empty(items)  # unblocks a thread that is waiting for space in the queue
                 thread.join(0.1)
 
 

@@ -12,10 +12,9 @@ from quire.report.sql_literal import literal
 
 NAME = re.compile(r'"(?P<quoted>(?:[^"]++|"")*)"(?!")|(?P<plain>[^\s,"]++)')
 MAX_NAMES = 3
-# Roles that can create objects in a schema of the path, or create a missing one; the reader, superusers and the
-# database's owner are left out. The owner of a schema is trusted like the owner of its tables, with two exceptions: a
-# schema that is on the path only as "$user", and a schema that precedes one with another owner's tables, which its
-# objects can shadow.
+# Finds roles that can create objects in a schema of the path, or create a missing schema, except for the reader,
+# superusers and the database's owner. A schema's owner is trusted like the owner of its tables, with two exceptions:
+# the schema is on the path only as "$user", or its objects can shadow another owner's tables in a later schema.
 _CREATORS = """
 WITH path AS (SELECT * FROM (VALUES {path}) AS p(position, name, is_user)),
 held AS (
@@ -69,12 +68,12 @@ def search_path_advice(transaction: SourceTransaction) -> Iterator[str]:
 
 
 def _schemas(path: str, reader: str) -> Iterator[tuple[str, bool]]:
-    """Yields the schemas on a search_path, and whether each is written as ``"$user"``."""
+    """Yields each schema on a search_path, and whether the path refers to it as ``"$user"``."""
     for match in NAME.finditer(path):
         name = match["plain"] or match["quoted"].replace('""', '"')
         if name == "$user":
             yield reader, True
-        elif not name.startswith("pg_"):  # system schemas, and the session's temporary objects
+        elif not name.startswith("pg_"):  # excludes system schemas and the session's temporary objects
             yield name, False
 
 
@@ -84,7 +83,8 @@ def _advice(rows: Sequence[dict[str, Any]]) -> str:
     names = ", ".join("every role (PUBLIC)" if role == "PUBLIC" else role for role in roles[:MAX_NAMES])
     more = f" and {len(roles) - MAX_NAMES} more" if len(roles) > MAX_NAMES else ""
     danger = f"the query may then read or call their objects with the privileges of {reader}"
-    if rows[0]["is_there"] and any(row["is_owner"] for row in rows):  # could grant itself a revoked privilege again
+    if rows[0]["is_there"] and any(row["is_owner"] for row in rows):
+        # REVOKE is no remedy: an owner could grant itself the privilege again.
         return (
             f"{names}{more} can create objects in schema {schema}, which is on the search_path of {reader}: {danger}. "
             "Remove the schema from the search_path, move it after the schemas with the tables, or change its owner"
@@ -96,5 +96,5 @@ def _advice(rows: Sequence[dict[str, Any]]) -> str:
         )
     return (
         f"{names}{more} can create the schema {schema}, which does not exist but is on the search_path of {reader}: "
-        f"{danger}. Set the search_path as reader_role.sql does"
+        f"{danger}. Set the search_path as in reader_role.sql"
     )

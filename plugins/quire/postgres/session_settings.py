@@ -1,4 +1,4 @@
-"""Session settings for reading, which override those of the connection, role and database."""
+"""Session settings for reading, which override the settings of the connection, role and database."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ MAX_NAME_LENGTH = 63  # NAMEDATALEN - 1; PostgreSQL truncates longer names with 
 
 
 def local_settings(timezone: str, timeout: timedelta, *, name: str) -> str:
-    """Returns the statement that applies all settings that the server knows to one transaction.
+    """Returns a statement that applies, to one transaction, all settings that the server supports.
 
     Args:
         timezone: the session's time zone.
         timeout: the statement timeout.
-        name: the application name, for pg_stat_activity and the log.
+        name: the application name in pg_stat_activity and the server log.
     """
     settings = {
         **_reading_settings(timezone),
         "application_name": name[:MAX_NAME_LENGTH],
         "statement_timeout": f"{int(timeout.total_seconds() * 1000)}ms",
         "client_connection_check_interval": "1s",
-        "idle_in_transaction_session_timeout": "0",  # idle between partitions, while the store commits
-        "client_min_messages": "error",  # psycopg2 would keep the notices of every row
+        "idle_in_transaction_session_timeout": "0",  # the session is idle between partitions, while the store commits
+        "client_min_messages": "error",  # psycopg2 would keep a notice for every row
         **SERVER,
     }
     rows = ", ".join(f"({literal(name)}, {literal(value)})" for name, value in settings.items())
@@ -36,17 +36,17 @@ def local_settings(timezone: str, timeout: timedelta, *, name: str) -> str:
 
 
 def reading_statements(timezone: str) -> str:
-    """Returns statements for the settings that a query depends on. They call no functions from the search_path."""
+    """Returns statements for the settings that a query depends on, without calling functions on the search_path."""
     return "; ".join(f"SET LOCAL {name} TO {literal(value)}" for name, value in _reading_settings(timezone).items())
 
 
 def _reading_settings(timezone: str) -> dict[str, str]:
-    """Returns the settings that affect the meaning of a query and the text of its values."""
+    """Returns the settings that affect the meaning of a query and how PostgreSQL prints its values."""
     return {
         "TimeZone": timezone,
         "DateStyle": "ISO, YMD",
         "IntervalStyle": "postgres",
         "bytea_output": "hex",
         "standard_conforming_strings": "on",  # as sql_template reads them
-        "extra_float_digits": "3",  # prints text that parses to the same number
+        "extra_float_digits": "3",  # prints digits that parse to the same number
     }

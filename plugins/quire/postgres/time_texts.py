@@ -1,7 +1,7 @@
-"""Dates and times as PostgreSQL prints them in its ISO style.
+"""Parses dates and times that PostgreSQL printed in its ISO style.
 
-Arrow does not parse all of them: infinity, years BC and after 9999, 24:00, and UTC offsets with seconds, which time
-zones had in the 19th century.
+Arrow does not parse infinity, years BC or after 9999, 24:00, or UTC offsets with seconds, which time zones had in the
+19th century.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class StyleError(ValueError):
 def parse_times(texts: pa.Array, kind: pa.DataType) -> pa.Array:
     """Parses dates, times or timestamps that PostgreSQL printed.
 
-    Infinity becomes the end of its integer type, so it sorts as in PostgreSQL.
+    Infinity becomes the largest or smallest value of its integer type, so it sorts as in PostgreSQL.
 
     Args:
         texts: the strings.
@@ -62,7 +62,7 @@ def parse_times(texts: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _parse_usual(texts: pa.Array, kind: pa.DataType) -> pa.Array:
-    if pa.types.is_time(kind):  # Arrow cannot cast strings to times
+    if pa.types.is_time(kind):  # Arrow cannot cast strings to times of day
         since_epoch = pc.binary_join_element_wise("1970-01-01", texts, " ")
         return pc.cast(since_epoch, pa.timestamp("us"))
     return pc.cast(texts, kind)

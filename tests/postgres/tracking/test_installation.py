@@ -79,7 +79,7 @@ def test_track_table_locked_too_long_raises(tmp_path: Path, database: str, monke
     before = objects(database)
     with psycopg.connect(database) as writer:
         writer.execute("UPDATE events SET amount = 7")
-        with pytest.raises(SourceUnavailableError, match="the tables were in use for 1 s, and nothing was changed"):
+        with pytest.raises(SourceUnavailableError, match="the tables were in use for 1 s, so nothing was changed"):
             track(tracked_report(tmp_path), database)
     assert objects(database) == before
 

@@ -1,4 +1,4 @@
-"""Logs the rows that a new partition of a tracked table already contained."""
+"""Logs the rows that a new partition of a tracked table already contains."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ SELECT pg_relation_size(class.oid) > 0 AS has_rows,
 def log_arrived_rows(owner: Owner, node: int, time_column: str | None) -> None:
     """Logs the existing rows of a new partition.
 
-    The rows are read only if trusted roles own the partition and its schema. Another owner could replace the partition
-    with a view, or add a policy to it, and thus execute its own functions with this role's privileges. If an owner is
-    not trusted, or row-level security applies to this role, all stored partitions become stale instead.
+    Reads the rows only if trusted roles own the partition and its schema. An untrusted owner could replace the
+    partition with a view, or add a policy to it, and thus execute its own functions with this role's privileges. If an
+    owner is not trusted, or row-level security applies to this role, all stored partitions become stale instead.
     """
     state = owner.execute(_NODE_STATE, [node]).fetchone()
     if state is None or not state["has_rows"]:

@@ -1,4 +1,4 @@
-"""Finds the tables that a query reads. A view counts as its tables, and a partition as its partitioned table."""
+"""Finds the tables that a query reads; for a view, its underlying tables, and for a partition, its parent table."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ SELECT node::bigint AS node, format('%I.%I', nspname, relname) AS name
 def unlisted_tables(definition: ReportDefinition, sql: Statement, *, transaction: SourceTransaction) -> tuple[str, ...]:
     """Returns the tables that a query reads but the definition does not list.
 
-    To plan the query for EXPLAIN, PostgreSQL locks every relation in it. The locks are more complete than the plan,
-    which omits redundant joins, and conditions and partitions that the current values exclude. Neither includes tables
-    that are read inside functions that PostgreSQL does not inline.
+    To plan the query for EXPLAIN, PostgreSQL locks every relation in it. These locks are more complete than the plan,
+    which omits redundant joins, as well as conditions and partitions that the current values exclude. Neither the locks
+    nor the plan include tables that are read inside functions that PostgreSQL does not inline.
 
     Args:
         definition: the report.
-        sql: its query, with values bound.
+        sql: the report's query, with values bound.
         transaction: a transaction that has executed nothing but this query.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Inspects a report's tables in PostgreSQL's catalogs: their partitions, and the triggers on each."""
+"""Inspects a report's tables, their partitions and their triggers in PostgreSQL's catalogs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quire.report.definition import SourceTable
 from quire.report.sql_literal import literal
 
 STATEMENTS = ("insert", "update", "delete", "truncate")
-REPLICA = "replica"  # the trigger for rows that a subscription applies
+REPLICA = "replica"  # the trigger for rows that a logical replication subscription applies
 ORDINARY, PARTITIONED = "r", "p"
 TIMES = ("timestamp with time zone", "timestamp without time zone", "date")
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "i": "an index"}
@@ -27,13 +27,14 @@ class TableState:
 
     Args:
         table: the table's entry in the definition.
-        relation: its oid.
-        column_type: the type of its time column, if it has one.
+        relation: the table's oid.
+        column_type: the type of the table's time column, if it has a time column.
         nodes: the oids of the table and all its partitions, sorted.
-        incomplete: the nodes that lack a trigger: their names by oid.
-        generated: a digest of the expressions of all nodes' generated columns, if there are any. ALTER TABLE can
+        incomplete: the names, by oid, of the nodes that lack a trigger.
+        generated: a digest of the expressions of the generated columns of all nodes, if there are any. ALTER TABLE can
             change an expression, and thus the values of all rows, without firing a trigger.
-        untrusted_owner: the owner of the schema ``quire`` or its views, if it lacks privileges of the table's owner.
+        untrusted_owner: the owner of the schema ``quire`` or its views, if that role is not a member of the table
+            owner's role.
     """
 
     table: SourceTable
@@ -46,15 +47,16 @@ class TableState:
 
 
 def trigger_name(event: str, time_column: str | None) -> str:
-    """Returns the name of a trigger, which fits PostgreSQL's limit for any column name."""
+    """Returns the name of a trigger, short enough for PostgreSQL with any column name."""
     suffix = hashlib.sha256(time_column.encode()).hexdigest()[:_SUFFIX_LENGTH] if time_column else "all"
     return f"quire_{event}_{suffix}"
 
 
 def resolution_query(tables: Sequence[SourceTable]) -> str:
-    """Returns the query for the tables' oids, one row per table. It runs under the connection's own search_path.
+    """Returns the query for the tables' oids, one row per table.
 
-    Under any search_path, it calls only PostgreSQL's own functions: every name is qualified, and it uses no operators.
+    The query runs under the connection's own search_path. It calls only PostgreSQL's own functions under any
+    search_path: every name is qualified, and it uses no operators.
     """
     rows = ", ".join(
         f"({position}, pg_catalog.to_regclass({literal(table.name)}::pg_catalog.text)::pg_catalog.oid::pg_catalog.int8)"
@@ -64,7 +66,7 @@ def resolution_query(tables: Sequence[SourceTable]) -> str:
 
 
 def resolved_tables(rows: Sequence[Mapping[str, Any]]) -> tuple[int | None, ...]:
-    """Returns the oids from the rows of ``resolution_query``, in the tables' order; None for a missing table."""
+    """Returns the oids in the rows of ``resolution_query``, in the tables' order, with None for a missing table."""
     return tuple(row["relation"] for row in sorted(rows, key=lambda row: int(row["position"])))
 
 
@@ -79,11 +81,11 @@ def _wanted_rows(tables: Sequence[SourceTable], relations: Sequence[int | None])
 
 
 def inspection_query(tables: Sequence[SourceTable], relations: Sequence[int | None]) -> str:
-    """Returns the query for the state of tables, one row per table, in their order.
+    """Returns the query for the state of tables, one row per table, in the same order.
 
-    It must run under ``SAFE_SEARCH_PATH``. A trigger counts only if it executes a function in the schema ``quire``.
-    The schema and its views are trusted if their owner is a member of the table owner's role, because readers may
-    already execute the table owner's code.
+    The query must run under ``SAFE_SEARCH_PATH``. A trigger counts only if it executes a function in the schema
+    ``quire``. The schema and its views are trusted if their owner is a member of the table owner's role, because
+    readers may already execute the table owner's code.
     """
     return f"""
 WITH RECURSIVE wanted (position, relation, time_column, statements, replica) AS (
@@ -156,7 +158,7 @@ def inspect_tables(tables: Sequence[SourceTable], *, transaction: SourceTransact
 
 
 def table_states(tables: Sequence[SourceTable], rows: Sequence[Mapping[str, Any]]) -> tuple[TableState, ...]:
-    """Returns the states from the rows of ``inspection_query``.
+    """Converts the rows of ``inspection_query`` to table states.
 
     Raises:
         NotTrackedError: a table cannot be tracked, or its time column does not exist.

@@ -1,4 +1,4 @@
-"""Installs and removes change tracking as the owner of the tables, each in one transaction."""
+"""Installs, compacts and removes change tracking as the tables' owner, each in one transaction."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ VIEWS = ("readable_tables", "readable_changes")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Registered:
-    """A table as of the last installation, with its time column's type and its nodes."""
+    """A table's oid, time column, column type and nodes as of the last installation."""
 
     relation: int
     time_column: str | None
@@ -46,9 +46,9 @@ class _Registered:
 def track(definition: ReportDefinition, owner_url: str) -> tuple[str, ...]:
     """Installs the missing parts of the change log and of the triggers on a report's tables.
 
-    If nothing is missing, this changes nothing and waits for no locks. If changes may have been missed, stored
-    partitions become stale: all of them after a trigger was missing, and those with its rows after a partition was
-    added.
+    If nothing is missing, this function changes nothing and waits for no locks. If a trigger was missing, changes may
+    have been missed, and all stored partitions become stale. If a partition was added to a table, the stored partitions
+    that overlap its rows become stale.
 
     Args:
         definition: the report.
@@ -71,7 +71,7 @@ def track(definition: ReportDefinition, owner_url: str) -> tuple[str, ...]:
         states = _inspect_as_owner(owner, definition.source.tables)
         _forget_dropped_tables(owner)
         incomplete = sorted({node for state in states for node in state.incomplete})
-        # CREATE TRIGGER would take the same locks one by one.
+        # CREATE TRIGGER would take the same locks, but one by one.
         lock_tables(owner, _only(owner, incomplete), "SHARE ROW EXCLUSIVE")
         lines = tuple(_track_table(owner, state) for state in states)
         _replace_registration(owner, definition.name, states)
@@ -80,7 +80,7 @@ def track(definition: ReportDefinition, owner_url: str) -> tuple[str, ...]:
 
 
 def untrack(report: str, owner_url: str) -> tuple[str, ...]:
-    """Removes a report's tracking, except for tables that another report tracks too.
+    """Removes a report's tracking, except from tables that another report also tracks.
 
     Untracking the last report also drops the schema. The report's definition may have been deleted.
 
@@ -101,7 +101,7 @@ def untrack(report: str, owner_url: str) -> tuple[str, ...]:
             [report],
         ).fetchall()
         tracked = {row["oid"] for row in owner.execute("SELECT relation::oid::bigint AS oid FROM quire.tracking")}
-        if not tracked:  # wait for the log's readers first, so no writer has to wait for them
+        if not tracked:  # waits for the log's readers first, so that no writer has to wait for them
             owner.execute("DROP VIEW quire.readable_changes, quire.readable_tables")
         _release_unclaimed(owner)
         if not tracked:
@@ -113,7 +113,7 @@ def untrack(report: str, owner_url: str) -> tuple[str, ...]:
 
 
 def compact_logs(owner_urls: Iterable[str]) -> int:
-    """Compacts the logs of several databases. An error in one does not affect the others; the first is raised last.
+    """Compacts the logs of several databases; after an error, continues with the next and raises the error at the end.
 
     Returns:
         The number of records by which the logs shrank.
@@ -121,7 +121,7 @@ def compact_logs(owner_urls: Iterable[str]) -> int:
     Raises:
         QueryError: PostgreSQL rejected a statement.
         SourceUnavailableError: a database cannot be reached.
-        UntrustedSchemaError: in one of the databases, another role owns the schema ``quire``.
+        UntrustedSchemaError: another role owns the schema ``quire`` in one of the databases.
     """
     removed, errors = 0, list[ReportError]()
     for owner_url in sorted(owner_urls):
@@ -159,7 +159,7 @@ def _is_installed(owner: Owner) -> bool:
 
 
 def _create_views(owner: Owner) -> None:
-    """Creates the readers' views unless they are current. A comment on each contains the digest of its SQL file."""
+    """Creates the readers' views unless they are up to date, which a digest in the comment on each view shows."""
     text = (FILES / "change_views.sql").read_bytes()
     comment = f"Quire {hashlib.sha256(text).hexdigest()}"
     current = owner.execute(
@@ -177,7 +177,7 @@ def _create_views(owner: Owner) -> None:
 
 
 def _inspect_as_owner(owner: Owner, tables: Sequence[SourceTable]) -> tuple[TableState, ...]:
-    """Returns the state of tables. Resolves unqualified names under the connection's own search_path."""
+    """Returns the state of tables, resolving unqualified names under the connection's own search_path."""
     owner.execute("SET LOCAL search_path TO DEFAULT")
     resolved = owner.execute(resolution_query(tables).encode()).fetchall()
     owner.execute(f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}")
@@ -199,7 +199,9 @@ def _track_table(owner: Owner, state: TableState) -> str:
         _register(owner, state)
         removed = unclaimed_nodes(owner, set(registered.nodes) - set(state.nodes), state.table.time_column)
         drop_triggers(owner, removed, state.table.time_column)
-        return f"{state.table.name}: tracked {how} again; stored partitions are stale, as changes may have been missed"
+        return (
+            f"{state.table.name}: tracked {how} again; stored partitions are stale because changes may have been missed"
+        )
     if added:
         for node in sorted(added):
             log_arrived_rows(owner, node, state.table.time_column)
@@ -281,7 +283,7 @@ def _release_unclaimed(owner: Owner) -> None:
     ).fetchall()
     released = [(row["time_column"], unclaimed_nodes(owner, row["nodes"], row["time_column"])) for row in unclaimed]
     nodes = sorted({node for _, nodes in released for node in nodes})
-    # DROP TRIGGER would take the same locks one by one.
+    # DROP TRIGGER would take the same locks, but one by one.
     lock_tables(owner, _only(owner, nodes), "ACCESS EXCLUSIVE")
     for time_column, nodes in released:
         drop_triggers(owner, nodes, time_column)

@@ -1,4 +1,4 @@
-"""Computes each partition's freshness token, a digest of change log sums in the snapshot that its rows come from."""
+"""Computes each partition's freshness token, a digest of change log sums in the snapshot of the partition's rows."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from quire.report.sql_literal import literal
 from quire.run_records.serialization import digest
 
 HOUR = timedelta(hours=1)
-EVERYWHERE = -1  # the segment for records without a bucket, which affect every partition
+EVERYWHERE = -1  # the segment of records without a bucket, which affect every partition
 _ZONED = "timestamp with time zone"
 
 
 def tracked_tokens(
     definition: ReportDefinition, partitions: Sequence[DatePartition], *, transaction: SourceTransaction
 ) -> dict[str, str]:
-    """Returns each partition's freshness token by its key. Always executes three queries.
+    """Returns each partition's freshness token by the partition's key, using three queries.
 
-    A token is a digest, for each table, of its epoch, the sum of n over the partition's buckets and the records without
-    a bucket, and the expressions of generated columns, if there are any. The sum grows with every change that is
-    visible to the transaction, regardless of the order of commits.
+    A token is a digest of three things for each table: its epoch, the sum of n over the partition's buckets and the
+    records without a bucket, and the expressions of its generated columns, if there are any. Every change that is
+    visible to the transaction increases the sum, regardless of the order of commits.
 
     Args:
         definition: the report, with ``freshness: tracked``.
         partitions: the partitions, in order.
-        transaction: the transaction whose snapshot is used.
+        transaction: the transaction in whose snapshot the log is read.
 
     Raises:
-        NotTrackedError: a table is not tracked, or not completely.
+        NotTrackedError: a table is not tracked, or lacks a trigger.
         QueryError: PostgreSQL rejected a statement.
         SourceUnavailableError: PostgreSQL cannot be reached.
     """
@@ -94,11 +94,12 @@ def ensure_tracked(definition: ReportDefinition, *, transaction: SourceTransacti
 
 
 def ensure_tables_not_rewritten(definition: ReportDefinition, *, transaction: SourceTransaction) -> None:
-    """Checks, after the rows were read, that no table was emptied or rewritten since the snapshot.
+    """Checks, after the rows have been read, that no table has been emptied or rewritten since the snapshot.
 
-    TRUNCATE, rewriting ALTER TABLE, and attaching, detaching or dropping partitions affect older snapshots too. Once
-    the query has its locks, it blocks such statements. Those between the snapshot and the locks are detected here:
-    catalog queries return the state as of the snapshot, while catalog functions return the current state.
+    TRUNCATE, an ALTER TABLE that rewrites the table, and attaching, detaching or dropping partitions affect older
+    snapshots, too. Once the query holds its locks, it blocks such statements. This function detects statements that ran
+    between the snapshot and the locks: catalog queries return the state as of the snapshot, while catalog functions
+    return the current state.
 
     Raises:
         SourceUnavailableError: a table was emptied, rewritten or repartitioned.
@@ -153,7 +154,7 @@ def _not_tracked(definition: ReportDefinition, fact: str) -> NotTrackedError:
 
 
 def _bounds(partition: DatePartition, *, zoned: bool) -> tuple[datetime, datetime]:
-    """Returns the half-open range of the partition's buckets: full hours in UTC, or in local time if not ``zoned``.
+    """Returns the half-open range of the partition's hourly buckets, in UTC if ``zoned``, otherwise in local time.
 
     If the zone's UTC offset is not a full hour, adjacent partitions share a bucket.
     """
@@ -185,10 +186,10 @@ SELECT wanted.position, tracked.epoch::text AS epoch, array_to_string(tracked.no
 
 
 def _table_sums(position: int, state: TableState, edges: Sequence[datetime]) -> tuple[str, str]:
-    """Returns the queries for a table's sums by segment: of the records without a bucket, and of those between edges.
+    """Returns two queries for a table's sums: of records without a bucket, and of records between edges, by segment.
 
-    The log's index serves their conditions. PostgreSQL pushes them down into the view because these operators are
-    leakproof. The queries use the current nodes. If those differ from the tracked nodes, ``_epoch`` raises an error.
+    PostgreSQL pushes the conditions down into the view, because their operators are leakproof, and uses the log's
+    index. The queries use the current nodes; if these differ from the tracked nodes, ``_epoch`` raises an error.
     """
     column = state.table.time_column
     same_column = "time_column IS NULL" if column is None else f"time_column = {literal(column)}::name"
