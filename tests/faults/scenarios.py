@@ -22,7 +22,7 @@ RUN_BACKFILLED = _range("run", "events", "2013-02-28")
 RUN_LARGE = (*_range("run", "large", "2013-01-31"), "--json")
 SWEEP_ORPHANS = ("gc", "3")  # after three days, leftovers of killed processes have expired, but runs have not
 SWEEP_RUNS = ("gc", "31")
-RIVALRY = ("lost answer", "truncated", "500", "409", "412", "slow", "SIGKILL before", "SIGKILL after")
+RIVALRY = ("lost response", "truncated", "500", "409", "412", "slow", "SIGKILL before", "SIGKILL after")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,7 +121,7 @@ FAULTS = {
     for fault in (
         Fault(name="refused", spoil=_refuse, promise="survives"),
         Fault(name="reset before", spoil=Exchange.reset, promise="survives"),
-        Fault(name="lost answer", spoil=_lose_answer, promise="survives"),
+        Fault(name="lost response", spoil=_lose_answer, promise="survives"),
         Fault(name="truncated", spoil=_truncate, promise="survives"),
         Fault(name="500", spoil=_answer("500 Internal Server Error", "InternalError"), promise="survives"),
         Fault(name="503", spoil=_answer("503 Service Unavailable", "SlowDown"), promise="survives"),
@@ -130,13 +130,13 @@ FAULTS = {
         Fault(name="409", spoil=_answer("409 Conflict", "ConditionalRequestConflict"), promise="ends well"),
         Fault(name="412", spoil=_answer("412 Precondition Failed", "PreconditionFailed"), promise="ends well"),
         Fault(
-            name="flipped bit in the answer",
+            name="flipped bit in the response",
             spoil=_flip_answer,
             promise="survives",
             applies=lambda request: request.received > 0 and _is_of_object(request),
         ),
         Fault(
-            name="flipped bit in an XML answer",
+            name="flipped bit in an XML response",
             spoil=_flip_answer,
             promise="ends well",
             applies=lambda request: request.received > 0 and not _is_of_object(request),
