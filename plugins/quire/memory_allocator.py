@@ -1,4 +1,4 @@
-"""Returns freed memory to the kernel, so a task's peak does not include memory of earlier tasks."""
+"""Returns freed memory to the kernel, so that a task's peak does not include the memory of earlier tasks."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ _MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD in malloc.h
 # lineitem at scale factor 1 uses 40 MB less memory and the same CPU time.
 POLARS_VARIABLES = {
     "_RJEM_MALLOC_CONF": "dirty_decay_ms:100,muzzy_decay_ms:0",
-    # The number of row groups that Polars prefetches. Its default uses hundreds of MB for large files. TPC-H's first
-    # query over seven years (60 million rows) in S3 peaks at 255 MB; with 6, it peaks at 400 MB and is no faster.
+    # The number of row groups that Polars prefetches. The default uses hundreds of MB for large files. The first TPC-H
+    # query over seven years (60 million rows) in S3 peaks at 255 MB with 2 row groups. With 6, it peaks at 400 MB and
+    # is no faster.
     "POLARS_ROW_GROUP_PREFETCH_SIZE": "2",
 }
-# Arrow with jemalloc retains less freed memory than with its default allocator: 50 MB less while extracting rows and
-# 25 MB less while writing them, for 3% more time. By default, jemalloc retains freed pages for a second, into the next
-# stage, whose peak is then 50 to 80 MB higher without being faster.
+# Arrow retains less freed memory with jemalloc than with its default allocator: 50 MB less while extracting rows and 25
+# MB less while writing them, at the cost of 3% more time. By default, jemalloc retains freed pages for a second. They
+# remain in the next stage, whose peak is then 50 to 80 MB higher without a gain in speed.
 ARROW_VARIABLES = {
     "ARROW_DEFAULT_MEMORY_POOL": "jemalloc",
     "JE_ARROW_MALLOC_CONF": "dirty_decay_ms:200,muzzy_decay_ms:0",
@@ -31,7 +32,9 @@ JEMALLOC_PAGE_BYTES = 4096  # the only page size that Arrow's jemalloc supports
 
 
 def configure_process() -> None:
-    """Configures the allocators of Polars and Arrow. Call it before either is loaded, in Quire's own processes only.
+    """Configures the allocators of Polars and Arrow.
+
+    Must be called before Polars or Arrow is loaded, and only in Quire's own processes.
 
     Variables that the user has set take precedence.
     """
@@ -45,7 +48,7 @@ def map_large_blocks() -> None:
 
     By default, glibc raises the threshold for mmap to the largest block freed so far (mallopt(3)). Batches and upload
     parts are then allocated in per-thread heaps, which never shrink: 100 MB in a run over TPC-H lineitem with two
-    concurrent extracts. Other allocators have no such option; this function does nothing there.
+    concurrent extracts. Other allocators have no such option, so this function has no effect on them.
     """
     with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, LARGE_BYTES)

@@ -38,7 +38,7 @@ def test_probe_of_a_suitable_store_passes_and_leaves_nothing(bucket: S3Store) ->
 def test_probe_of_a_store_that_ignores_conditions_fails(bucket: S3Store) -> None:
     alter(bucket, "PutObject", IfNoneMatch=None)
     with pytest.raises(
-        StoreRefusedError, match=r"ignores the condition .* two writers of a run would both win"
+        StoreRefusedError, match=r"ignores the condition .* two concurrent writers would both succeed"
     ) as raised:
         probe_store(bucket)
     assert "\n" not in str(raised.value)

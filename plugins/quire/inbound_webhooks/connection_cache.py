@@ -1,4 +1,4 @@
-"""Caches the URLs and secrets of connections for half a minute, so rotation needs no restart."""
+"""Caches the URLs and secrets of connections for half a minute, so rotating them requires no restart."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from quire.inbound_webhooks.signature import parse_secrets
 logger = logging.getLogger(__name__)
 
 CACHE_SECONDS = 30.0
-MAX_LOOKUP_SECONDS = 10.0  # senders wait 15 to 30 s for an answer
-RETRY_SECONDS = 120.0  # after this, a lookup counts as hung and another starts; doubles each time
+MAX_LOOKUP_SECONDS = 10.0  # senders wait 15 to 30 s for a response
+RETRY_SECONDS = 120.0  # after this time, a lookup counts as hung and another starts; doubles for each hung lookup
 MAX_THREADS = 8  # per connection, including hung ones: a thread cannot be killed
 
 Value = TypeVar("Value")
@@ -36,8 +36,8 @@ class _Running(Generic[Value]):
 class _LookupCache(Generic[Value]):
     """Values by connection id. Each lookup runs in its own thread.
 
-    A secrets backend that hangs for one connection blocks only that thread, neither the event loop's pool nor lookups
-    of other connections. After some minutes another lookup replaces a hung one.
+    A secrets backend that hangs for one connection blocks only that thread, not the event loop's thread pool or lookups
+    of other connections. After a few minutes, another lookup replaces the hung lookup.
     """
 
     def __init__(self, find: Callable[[str], Value]) -> None:
@@ -94,7 +94,10 @@ class _LookupCache(Generic[Value]):
             running.future.set_result(value)
 
     def _end(self, connection_id: str, running: _Running[Value]) -> bool:
-        """Counts the thread as ended. Returns whether its lookup is current, i.e. was not replaced by another."""
+        """Counts the thread as ended.
+
+        Returns whether its lookup is current, that is, no other lookup has replaced it.
+        """
         self._threads[connection_id] -= 1
         is_current = self._running.get(connection_id) is running
         if is_current:

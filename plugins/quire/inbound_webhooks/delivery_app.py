@@ -1,7 +1,7 @@
 """``POST /<webhook>`` accepts deliveries. Their signature is the only authentication.
 
-The cheapest checks run first: headers and time before the body is read, its length while it is read, the signature
-before the body is parsed. At most ``MAX_CONCURRENT_DELIVERIES`` write to PostgreSQL, each in a thread; others wait.
+The cheapest checks run first: the headers and the time before the body is read, the length during reading, and the
+signature before parsing. At most ``MAX_CONCURRENT_DELIVERIES`` write to PostgreSQL, each in a thread; others wait.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from quire.inbound_webhooks.webhook_files import WebhookFiles
 
 logger = logging.getLogger(__name__)
 
-MAX_CONCURRENT_DELIVERIES = 8  # per server process: each has a connection to PostgreSQL
+MAX_CONCURRENT_DELIVERIES = 8  # per server process; each delivery has its own connection to PostgreSQL
 MAX_READ_SECONDS = 15.0
 MAX_WAIT_SECONDS = 10.0  # for a free connection; senders wait 15 to 30 s for a response
 RETRY_AFTER = "30"
@@ -69,7 +69,7 @@ class _Deliveries:
         self._turns = anyio.Semaphore(MAX_CONCURRENT_DELIVERIES)
         self._threads = anyio.CapacityLimiter(MAX_CONCURRENT_DELIVERIES)
         self._bodies = HeldBodies()
-        # Not the server's default limiter, on which its other routes depend.
+        # A separate limiter, because the server's other routes depend on its default limiter.
         self._readers = anyio.CapacityLimiter(MAX_CONCURRENT_DELIVERIES)
 
     async def answer(self, request: Request) -> Response:
@@ -119,7 +119,7 @@ class _Deliveries:
         raise DeliveryDeferred("too many concurrent deliveries. Retry later")
 
     async def _receive(self, request: Request, body: HeldBody, limit: int) -> None:
-        """Reads at most ``limit`` bytes, whatever the headers claim."""
+        """Reads at most ``limit`` bytes, regardless of the headers."""
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length) > limit:
             raise OversizedBody(f"the body is larger than {limit} bytes")

@@ -1,4 +1,4 @@
-"""The tables that record deliveries: installed next to a webhook's table, and verified by ``quire check``."""
+"""Installs the tables that record deliveries next to a webhook's table, and verifies them for ``quire check``."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def install_tables(definition: WebhookDefinition, *, writer_url: str, owner_url:
     Args:
         definition: the webhook.
         writer_url: the URL of the webhook's connection.
-        owner_url: the URL of a role that may create the tables in the same database. If it is another role, it grants
-            the writer access to them.
+        owner_url: the URL of a role that may create the tables in the same database. If this role is not the writer, it
+            grants the writer access to them.
 
     Raises:
         DefinitionError: the writer still cannot use the tables.
@@ -55,7 +55,9 @@ def install_tables(definition: WebhookDefinition, *, writer_url: str, owner_url:
 
 
 def check_webhook(definition: WebhookDefinition, *, url: str) -> tuple[str, ...]:
-    """Checks that deliveries can be applied: the table, its columns, constraint and privileges, and Quire's tables.
+    """Checks that deliveries can be applied.
+
+    Covers the table, its columns, constraint and privileges, and Quire's tables.
 
     Returns:
         The required columns that the webhook does not write. If there are any, it can only change existing rows.

@@ -1,4 +1,4 @@
-"""Parses a body into an event: the row, the time, and the values."""
+"""Parses a body into an event: the key of the row, the time, and the values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quire.inbound_webhooks.rejections import BodyRejected
 from quire.inbound_webhooks.webhook_definition import WebhookDefinition
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# A future event would win over real ones until then. One day allows for a clock that is off by its time zone.
+# An event dated in the future would override real events until then. One day allows for a clock in the wrong time zone.
 MAX_AHEAD = timedelta(days=1)
 Stamp = tuple[str, str]
 """An event's time (UTC, microseconds, fixed length) and its id. Newer stamps compare greater."""

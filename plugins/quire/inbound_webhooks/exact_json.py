@@ -1,4 +1,4 @@
-"""JSON that keeps every digit of a number: 0.10 stays 0.10, and integers have any length.
+"""Reads and writes JSON without losing digits: 0.10 stays 0.10, and integers can have any length.
 
 Floats would lose digits; PostgreSQL's numeric and jsonb keep them.
 """
@@ -11,14 +11,14 @@ from decimal import Decimal, InvalidOperation
 
 MAX_DEPTH = 100  # of lists and objects: ``write_json`` recurses
 TOO_DEEP = "it is nested too deeply"
-MAX_EXPONENT = 400  # beyond any double; limits how many digits a short string expands to
+MAX_EXPONENT = 400  # larger than any double's; limits how many digits a short string expands to
 
 
 def read_json(text: str) -> object:
     """Parses JSON. If an object has duplicate names, the last one counts, as in PostgreSQL's jsonb.
 
     Raises:
-        ValueError: the text is not JSON (NaN and Infinity are not), or nested too deeply.
+        ValueError: the text is not JSON (NaN and Infinity are not JSON), or is nested too deeply.
     """
     try:
         value = json.loads(text, parse_float=_parse_number, parse_constant=_reject_constant)
@@ -59,7 +59,7 @@ def _parse_number(digits: str) -> Decimal:
         return number
     if number:
         raise ValueError(out_of_range)
-    return Decimal(0)  # PostgreSQL would print a zero with thousands of digits
+    return Decimal(0)  # PostgreSQL would print 0e-5000 with 5,000 digits
 
 
 def _reject_constant(word: str) -> object:

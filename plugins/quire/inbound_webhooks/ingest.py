@@ -29,13 +29,13 @@ from quire.inbound_webhooks.webhook_definition import WebhookDefinition
 from quire.postgres.session_settings import SAFE_SEARCH_PATH
 from quire.report.sql_literal import CLIENT_ENCODING
 
-# Seconds and, for tcp_user_timeout, milliseconds: a silent connection must not hold its slot forever.
+# In seconds, except tcp_user_timeout (milliseconds). A silent connection must not occupy its slot forever.
 _TIMEOUTS: dict[str, Any] = {
     "connect_timeout": 5, "tcp_user_timeout": 20_000,
     "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
 }  # fmt: skip
 EVENT_RETENTION_DAYS = 30  # senders stop retrying after a few days
-MAX_PRUNED_EVENTS = 8  # per delivery; more than one, so a backlog shrinks
+MAX_PRUNED_EVENTS = 8  # per delivery; more than one, so that a backlog shrinks
 _SETTINGS = (
     f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}; "
     "SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO'; "
@@ -52,7 +52,7 @@ DELETE FROM quire.webhook_event WHERE (source, event_id) IN (
      WHERE received_at < now() - make_interval(days => %s::integer)
      ORDER BY received_at LIMIT %s::bigint FOR UPDATE SKIP LOCKED)
 """
-# An update that changes nothing but locks the row: a concurrent delivery then sees the committed state.
+# An update that only locks the row, so that a concurrent delivery sees the committed state.
 _LOCK_STATE = """
 INSERT INTO quire.webhook_record AS record (source, key) VALUES (%s::text, %s::text[])
 ON CONFLICT (source, key) DO UPDATE SET source = excluded.source RETURNING state::text, applied
@@ -88,7 +88,7 @@ def ingest(definition: WebhookDefinition, event: Event, *, body_sha256: bytes, u
         UntrustedSchemaError: another role owns the schema ``quire``.
     """
     with answer_postgres_errors(), psycopg.connect(url, **_TIMEOUTS, client_encoding=CLIENT_ENCODING) as connection:
-        connection.isolation_level = IsolationLevel.READ_COMMITTED  # see rows committed while waiting for a lock
+        connection.isolation_level = IsolationLevel.READ_COMMITTED  # sees rows committed while waiting for a lock
         connection.execute(_SETTINGS)
         ensure_trusted_schema(definition, connection)
         if not _is_new(definition.name, event.stamp[1], body_sha256, connection):
@@ -107,7 +107,7 @@ def _is_new(webhook: str, event_id: str, body_sha256: bytes, connection: Connect
         "SELECT body_sha256 FROM quire.webhook_event WHERE source = %s::text AND event_id = %s::text",
         [webhook, event_id],
     ).fetchone()
-    if recorded is None:  # pruned between the two statements
+    if recorded is None:  # deleted between the two statements
         raise DeliveryDeferred(NOT_NOW)
     if recorded != (body_sha256,):
         raise UsedIdRejected("an event with this webhook-id and another body was received before")
@@ -115,7 +115,7 @@ def _is_new(webhook: str, event_id: str, body_sha256: bytes, connection: Connect
 
 
 def _ensure_not_null(event: Event, columns: Mapping[str, TargetColumn]) -> None:
-    """Rejects null for a NOT NULL column, even if a newer event exists: the order of events must not matter."""
+    """Rejects null for a NOT NULL column, even if a newer event exists: the order of arrival must not matter."""
     for name, value in event.values.items():
         if value is None and columns[name].not_null:
             raise BodyRejected(f"the column {name} does not accept null")
@@ -165,7 +165,7 @@ class _RowWriter:
         return True
 
     def _execute(self, statement: Composed) -> int:
-        """Executes a statement on the table under the writer's search_path, on which its triggers may rely."""
+        """Executes a statement on the table with the writer's search_path, on which the table's triggers may rely."""
         set_path, reset_path = (
             SQL("SET LOCAL search_path TO DEFAULT; "),
             SQL(f"; SET LOCAL search_path TO {SAFE_SEARCH_PATH}"),

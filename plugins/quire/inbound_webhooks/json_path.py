@@ -1,8 +1,8 @@
-"""Paths of values in a JSON body: ``data.order.id``, ``items[0].sku``, ``data["a.b"]``.
+"""Resolves paths of values in a JSON body: ``data.order.id``, ``items[0].sku``, ``data["a.b"]``.
 
-jmespath does not fit this contract. It rejects ``data["a.b"]`` and ``data.order-id``, and returns None both for null,
+jmespath is unsuitable. It rejects ``data["a.b"]`` and ``data.order-id``, and returns None both for null,
 which is a value here, and for a missing value, which leaves the column unchanged. It also accepts functions and
-projections, whose cost for a hostile body this grammar rules out.
+projections, which a hostile body could make expensive; this grammar has neither.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The state of a row, and how an event changes it: in every column the newest event wins.
+"""Merges events into the state of a row: in every column, the newest event wins.
 
 The result does not depend on the order in which events arrive. Each column keeps the stamp of the event that wrote it.
 A deletion keeps its own stamp, and removes every older value.
@@ -22,7 +22,7 @@ class RowState:
 
     Args:
         seen: the stamp of the newest event that did not delete the row.
-        deleted: the stamp of the newest event that did.
+        deleted: the stamp of the newest event that deleted the row.
         columns: the stamp and value of each column that is newer than the deletion.
     """
 

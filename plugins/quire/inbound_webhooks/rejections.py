@@ -8,8 +8,8 @@
     └── BodyRejected           422: invalid content
     DeliveryDeferred           503: the sender should retry
 
-Each message is one line for the sender's developer. For PostgreSQL errors, it is PostgreSQL's first line, which names
-the value, table or constraint.
+Each message is one line for the sender's developer. For a PostgreSQL error, the message is the error's first line,
+which names the value, table or constraint.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NOT_NOW = "the webhook cannot accept deliveries right now. Retry later"
 
 
 class DeliveryRejected(TerminalError):
-    """The delivery changed nothing, and a retry will be rejected too."""
+    """The delivery changed nothing, and a retry will also be rejected."""
 
     status = 422
 
@@ -48,7 +48,7 @@ class UnsignedDelivery(DeliveryRejected):
 
 
 class UsedIdRejected(DeliveryRejected):
-    """Another event with this id was applied already."""
+    """Another event with this id was already applied."""
 
     status = 409
 
@@ -77,7 +77,7 @@ class DeliveryDeferred(TransientError):
 
 @contextmanager
 def answer_postgres_errors() -> Iterator[None]:
-    """Raises psycopg's errors as rejections or deferrals. Details that the sender does not need are logged.
+    """Translates psycopg's errors into rejections or deferrals, and logs details that the sender does not need.
 
     Raises:
         BodyRejected: PostgreSQL rejected a value.

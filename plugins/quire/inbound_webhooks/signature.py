@@ -1,7 +1,7 @@
 """Verifies signatures of the Standard Webhooks specification (https://www.standardwebhooks.com).
 
 The specification's own library supports one secret, a fixed tolerance and UTF-8 only, and raises ValueError and other
-errors for malformed headers. The tests use it to sign.
+errors for malformed headers. The tests sign deliveries with it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The SQL that writes rows. PostgreSQL converts JSON to each column's type with ``jsonb_to_record``.
+"""Builds the SQL statements that write rows. PostgreSQL converts JSON to each column's type with ``jsonb_to_record``.
 
-psycopg quotes values and names. The statements have no placeholders, because a name may contain ``%``. They run under
-the writer's search_path, so every function, operator and type names its schema.
+psycopg quotes values and names. The statements have no placeholders, because a name may contain ``%``. They run with
+the writer's search_path, so every function, operator and type is qualified with its schema.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ Row = Mapping[str, object]
 
 
 def canonical_key(definition: WebhookDefinition, columns: Columns, row: Row) -> Composed:
-    """Returns the query for a key as strings; equal keys give equal strings. Fails if a value does not fit its type."""
+    """Returns the query that converts a key to strings, which are equal for equal keys.
+
+    The query fails if a value does not fit its type.
+    """
     texts = [_text(Identifier(name), is_numeric=columns[name].numeric) for name in definition.keys]
     return SQL("SELECT ARRAY[{texts}] FROM {record}").format(texts=_join(texts), record=_record(columns, row))
 

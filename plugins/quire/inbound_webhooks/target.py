@@ -66,7 +66,10 @@ SELECT pg_get_userbyid(holder.owner)::text
 
 @dataclass(frozen=True, slots=True)
 class TargetColumn:
-    """A column. ``computed``: only PostgreSQL sets it. ``fit_for_key``: equal values have the same text form."""
+    """A column.
+
+    ``computed``: only PostgreSQL sets the column. ``fit_for_key``: equal values have the same text form.
+    """
 
     name: str
     type: str
@@ -109,10 +112,10 @@ def check_target(definition: WebhookDefinition, connection: Connection) -> tuple
 
 
 def ensure_trusted_schema(definition: WebhookDefinition, connection: Connection) -> None:
-    """Checks that the owner of the schema ``quire`` owns the table or the database too.
+    """Checks that the owner of the schema ``quire`` also owns the table or the database.
 
     Raises:
-        UntrustedSchemaError: it owns neither.
+        UntrustedSchemaError: that role owns neither.
     """
     if row := connection.execute(_UNTRUSTED_OWNERS, definition.table_parts).fetchone():
         raise UntrustedSchemaError(
@@ -125,7 +128,7 @@ def ensure_no_problems(definition: WebhookDefinition, problems: Iterator[str]) -
     """Checks that there are no problems.
 
     Raises:
-        DefinitionError: there are; the message lists all of them in one line.
+        DefinitionError: there are problems; the message lists all of them on one line.
     """
     if message := "; ".join(problems):
         raise DefinitionError(message, report=definition.name)

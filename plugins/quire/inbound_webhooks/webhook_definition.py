@@ -61,7 +61,7 @@ class DeleteWhen(StrictModel):
 
 
 class WebhookDefinition(StrictModel):
-    """A webhook: a table, and the paths from which its columns are filled.
+    """A webhook: a table, and the paths of the values for its columns.
 
     Args:
         name: the file's stem and the last part of the URL.

@@ -1,4 +1,4 @@
-"""Finds and reads the files of include/webhooks, and rereads a file after it changed."""
+"""Finds and reads the files in include/webhooks, and rereads a file after it changes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def find_webhook(include: Path, name: str) -> WebhookDefinition:
 
 
 class WebhookFiles:
-    """The webhooks of a folder. Each is reread after its file changed."""
+    """The webhooks of a folder. Each webhook is reread after its file changes."""
 
     def __init__(self, include: Path) -> None:
         self._folder = include.absolute() / FOLDER

@@ -1,4 +1,4 @@
-"""The content of notifications. Their links are the portal's permanent URLs, which check access on every visit."""
+"""Builds the content of notifications. Links are permanent URLs of the portal, which checks access on every visit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quire.report.request import RunRequest
 
 MAX_FILES = 10
 MAX_WARNINGS = 5
-MAX_LINE_LENGTH = 500  # of a warning, a reason or a parameter's value
+MAX_LINE_LENGTH = 500  # of a warning, a reason or a parameter value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Notification:
     """A notification, independent of its format.
 
     Args:
-        subject: one line that is clear without the rest.
+        subject: one line that is clear without the other fields.
         heading: headline above the facts.
         failed: whether the run failed.
         facts: labels and values.

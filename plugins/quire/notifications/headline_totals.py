@@ -1,4 +1,4 @@
-"""Headline totals of a report: the measures of its first summary, over all groups."""
+"""Computes the headline totals of a report: the measures of its first summary, over all groups."""
 
 from __future__ import annotations
 

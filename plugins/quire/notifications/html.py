@@ -1,7 +1,7 @@
-"""A notification as the HTML body of an e-mail.
+"""Renders a notification as the HTML body of an e-mail.
 
-Mail programs support tables and inline styles, and little else: they fetch no style sheets, images or fonts. Text and
-background colors are always set together, so that a mail program with a dark mode changes both.
+Mail programs support little more than tables and inline styles; they do not fetch style sheets, images or fonts. Text
+and background colors are always set together, so that a mail program with a dark mode changes both.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A notification as plain text, for Slack, pagers and logs."""
+"""Renders a notification as plain text, for Slack, pagers and logs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from quire.notifications.content import Notification, NotificationLink
 
 
 def render_text(notification: Notification) -> str:
-    """Returns short lines with each URL on a separate line, so that every program recognizes its end."""
+    """Returns short lines with each URL on a separate line, so that every program recognizes where the URL ends."""
     blocks = [
         [f"{notification.heading}."],
         [f"{label}: {value}" for label, value in notification.facts],

@@ -1,7 +1,7 @@
 """Escapes text for Slack, so that user input in it is never interpreted as markup, a mention or a link.
 
-Slack has entities for &, < and > only. Its other markup cannot be escaped: it is replaced with lookalike characters or
-interrupted by an invisible one (https://docs.slack.dev/messaging/formatting-message-text).
+Slack has entities for &, < and > only. Other markup cannot be escaped. Its characters are replaced with lookalikes or
+separated by an invisible character (https://docs.slack.dev/messaging/formatting-message-text).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 _BREAK = "\u200b"  # a zero-width space
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _LOOK_ALIKES = {"*": "\u2217", "_": "\u02cd", "~": "\u223c", "`": "\u02cb"}
-# Slack ignores all but the backtick within a word, as in flights_2013.xlsx.
+# Within a word, as in flights_2013.xlsx, Slack interprets only backticks.
 _MARKUP = re.compile(r"(?<![0-9A-Za-z])[*_~]|[*_~](?![0-9A-Za-z])|`")
 # The characters after which Slack recognizes a URL with a scheme, a bare host name (example.org, but not the suffixes
 # of our files), a user or channel, and an emoji.
@@ -23,7 +23,7 @@ _OWN_LINK = re.compile(r"  https?://\S++")  # as ``render_text`` writes it; valu
 
 
 def escape_slack(text: str) -> str:
-    """Returns the text of a notification without markup, mentions and links, except for Quire's own links."""
+    """Returns the text of a notification without markup, mentions or links, except for Quire's own links."""
     return "\n".join(
         line.translate(_ENTITIES) if _OWN_LINK.fullmatch(line) else _escape_line(line) for line in text.split("\n")
     )

@@ -1,4 +1,4 @@
-"""Parses and applies Excel format codes: pages and notifications display values as Excel does.
+"""Parses and applies Excel format codes, so that pages and notifications display values as Excel does.
 
 sections     parses a code into sections of tokens, and selects the section for a number
 numbers      formats a number: digits, grouping, percent, scaling, exponent

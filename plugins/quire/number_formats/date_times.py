@@ -1,4 +1,4 @@
-"""Formats dates and times by a section of a format code."""
+"""Formats dates and times with a section of a format code."""
 
 from __future__ import annotations
 
@@ -86,5 +86,5 @@ def _round_seconds(time: dt.datetime, decimals: int) -> dt.datetime:
     rest = time.microsecond % unit
     try:
         return time + dt.timedelta(microseconds=unit - rest if rest * 2 >= unit else -rest)
-    except OverflowError:  # the end of the year 9999
+    except OverflowError:  # after the end of the year 9999
         return time - dt.timedelta(microseconds=rest)

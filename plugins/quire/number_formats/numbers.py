@@ -1,4 +1,4 @@
-"""Formats numbers by a section of a format code."""
+"""Formats numbers with a section of a format code."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 
 from quire.number_formats.sections import Kind, Section, Token
 
-# Enough digits for any scaling of PostgreSQL's numeric, so a number is rounded only to the code's decimals.
+# Enough digits for any scaled numeric of PostgreSQL, so that a number is rounded only to the decimals in the code.
 _EXACT = Context(prec=200_000, rounding=ROUND_HALF_UP, Emax=1_000_000, Emin=-1_000_000)
 GROUP = 3  # digits between commas
-# Without a format, larger and smaller numbers have an exponent.
+# Without a format, larger and smaller numbers are displayed with an exponent.
 GENERAL_DIGITS, MAX_PLAIN_DIGITS, MIN_PLAIN_POWER = 10, 15, -4
 
 
@@ -43,13 +43,16 @@ def format_general(number: Decimal) -> str:
 
 
 def _cut(tokens: Sequence[Token], kind: Kind) -> tuple[list[Token], list[Token]]:
-    """Splits tokens before the first token of a kind."""
+    """Splits a sequence of tokens before the first token of a kind."""
     position = next((position for position, token in enumerate(tokens) if token.kind is kind), len(tokens))
     return list(tokens[:position]), list(tokens[position:])
 
 
 def _without_scaling(tokens: list[Token]) -> tuple[list[Token], int]:
-    """Removes the commas after the last digit. Returns the tokens and the number of commas; each divides by 1,000."""
+    """Removes the commas after the last digit.
+
+    Returns the tokens and the number of commas; each comma divides by 1,000.
+    """
     last = max((position for position, token in enumerate(tokens) if token.kind is Kind.DIGIT), default=len(tokens))
     stop = last + 1
     while stop < len(tokens) and tokens[stop].kind is Kind.COMMA:

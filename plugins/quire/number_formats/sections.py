@@ -50,7 +50,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """The numbers that a section applies to."""
+    """The condition that selects the numbers to which a section applies."""
 
     comparison: str
     limit: Decimal
@@ -61,7 +61,7 @@ class Condition:
 
     @property
     def takes_only_negatives(self) -> bool:
-        """Whether the condition selects negative numbers only; Excel then shows no minus sign."""
+        """Whether the condition selects only negative numbers, which Excel then shows without a minus sign."""
         return self.comparison in ("<", "<=") and (self.limit < 0 or (self.limit == 0 and self.comparison == "<"))
 
 
@@ -73,7 +73,7 @@ class Section:
     condition: Condition | None = None
 
     def has(self, *kinds: Kind) -> bool:
-        """Returns whether any of its tokens is of one of these kinds."""
+        """Returns whether the section contains a token of one of these kinds."""
         return any(token.kind in kinds for token in self.tokens)
 
 
@@ -100,7 +100,7 @@ def parse_sections(code: str) -> tuple[Section, ...]:
 def _tokens(group: str, text: str) -> list[Token]:
     if group in ("quoted", "escaped", "other"):
         return [Token(Kind.LITERAL, text)] if text else []
-    if group == "blank":  # as wide as the character after it
+    if group == "blank":  # a blank as wide as the character that follows
         return [Token(Kind.LITERAL, " ")]
     return [] if group == "fill" else [Token(Kind(group), text)]
 

@@ -28,7 +28,7 @@ _TOKEN = re.compile(
     r"|(?P<word>[A-Za-z]++)|[^;]",
     re.IGNORECASE | re.DOTALL,
 )
-MAX_ECHOED_LENGTH = 100  # a longer code or word is truncated or not suggested
+MAX_ECHOED_LENGTH = 100  # longer codes and words are truncated or not suggested
 _DATE_WORD = re.compile(r"[ymdhsegb]++", re.IGNORECASE)
 
 
@@ -100,7 +100,7 @@ def _unknown_bracket(text: str) -> str:
 
 
 def _suggestion(suggested: str, template: str) -> str:
-    """Returns a message with the suggested code, or an empty string if the code is too long for a line."""
+    """Returns a message with the suggested code, or an empty string if the code is too long for one line."""
     return template.format(suggested) if len(suggested) <= MAX_ECHOED_LENGTH else ""
 
 

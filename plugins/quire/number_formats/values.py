@@ -15,7 +15,7 @@ GENERAL = ("", "General", "@")
 
 
 def format_value(value: Any, code: str) -> str:
-    """Formats a value as in a cell with this format code, without blanks for alignment.
+    """Formats a value as a cell with this format code displays it, without the blanks for alignment.
 
     Args:
         value: a cell value. Text changes only if the code has a section for text.
@@ -67,7 +67,7 @@ def _format_number(value: float | Decimal, code: str) -> str:
 
 
 def _format_serial(number: Decimal, code: str) -> str:
-    """Formats a number, counted in days since 1899-12-30, with a date format."""
+    """Formats a number of days since 1899-12-30 with a date format."""
     try:
         return _format_time(EXCEL_EPOCH + dt.timedelta(days=float(number)), code)
     except OverflowError:

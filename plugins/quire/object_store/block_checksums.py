@@ -1,4 +1,4 @@
-"""Checksums of an object's blocks: a reader can verify any range without reading the rest."""
+"""Computes checksums of an object's blocks, so that a reader can verify any range without reading the rest."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def ensure_checksums(key: str, size: int, checksums: str) -> None:
     """Checks that an object has one checksum per block.
 
     Raises:
-        DamagedObjectError: it has fewer or more.
+        DamagedObjectError: it has fewer or more checksums.
     """
     if len(checksums) != -(-size // BLOCK_BYTES) * DIGITS:
         raise DamagedObjectError(f"{key} was stored without checksums of all its blocks")

@@ -22,7 +22,7 @@ from quire.run_records.serialization import field_names, from_json, to_json
 
 logger = logging.getLogger(__name__)
 
-MAX_LOOKUPS = 16  # concurrent: the size of the S3 client's connection pool
+MAX_LOOKUPS = 16  # the size of the S3 client's connection pool
 READ_ATTEMPTS = 3
 COMMIT_ATTEMPTS = 3
 STRUCTURAL_CHARACTERS = (b"[", b"{", b",")
@@ -31,14 +31,14 @@ CHECKSUM = "checksum"  # SHA-256 of all other fields, as JSON
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordLimits:
-    """Limits of a record that is read: its bytes, and the number of ``[``, ``{`` and ``,`` in it."""
+    """Limits of a record: its size in bytes, and the number of ``[``, ``{`` and ``,`` that it contains."""
 
     max_bytes: int
     max_structures: int
 
 
-# A manifest of 20,000 partitions and 20,000 files is 12 MB long and has 400,000 structures. Parsing a million of them
-# takes 100 MB.
+# A manifest of 20,000 partitions and 20,000 files is 12 MB long and has 400,000 structures. Parsing a million
+# structures takes 100 MB.
 MANIFEST_LIMITS = RecordLimits(max_bytes=MAX_RECORD_BYTES, max_structures=1_000_000)
 # Most of a partition's record consists of checksums: eight digits per 256 kB of its rows, which is 2.6 MB for the
 # largest possible object.
@@ -97,7 +97,7 @@ def find_record(
 
 
 class DamagedRecordError(DamagedObjectError):
-    """A record's bytes differ from those that were written. The error carries these bytes."""
+    """A record's bytes differ from those that were written. The error contains the bytes that were read."""
 
     def __init__(self, message: str, *, body: bytes = b"", **place: str | None) -> None:
         super().__init__(message, **place)
@@ -161,7 +161,10 @@ def _checksum(value: Any) -> str:
 
 
 def _discard(store: Store, key: str, body: bytes, error: DamagedObjectError) -> None:
-    """Deletes a record if it still has these bytes: a cache miss. Retention deletes the objects that it named."""
+    """Deletes a record if it still has these bytes, which makes it a cache miss.
+
+    Retention deletes the objects that it named.
+    """
     if store.delete_unchanged(key, body):
         logger.warning("%s; deleted %s, the next run creates it again", error.message, key)
     else:
@@ -195,7 +198,7 @@ def commit_once(
         if write_once(store, key, record):
             return None
         winner = find()
-        if winner == record:  # ours: the response to the write was lost
+        if winner == record:  # this writer's record, although the response to the write was lost
             return None
         if winner is not None:
             store.delete(objects)
@@ -206,7 +209,7 @@ def commit_once(
 def map_concurrently(
     find: Callable[[Item], Record], items: Sequence[Item], *, max_lookups: int = MAX_LOOKUPS
 ) -> list[Record]:
-    """Returns ``find(item)`` for each item, in order; makes up to ``max_lookups`` calls concurrently."""
+    """Returns ``find(item)`` for each item, in order; makes up to ``max_lookups`` concurrent calls."""
     if not items:
         return []
     with ThreadPoolExecutor(min(max_lookups, len(items)), thread_name_prefix="lookup") as pool:

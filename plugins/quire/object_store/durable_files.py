@@ -1,4 +1,4 @@
-"""File operations that survive a crash: temporary files, atomic renames, synced folders."""
+"""File operations whose results survive a crash: temporary files, atomic renames, synced folders."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def with_parents(path: Path, create: Callable[[], Result]) -> Result:
 
 
 def _make_folder(folder: Path) -> None:
-    """Creates a folder and its parents, and syncs the parents of those that it created."""
+    """Creates a folder and its parents, and syncs the parent of each folder that it created."""
     if folder.is_dir():
         return
     _make_folder(folder.parent)
@@ -77,10 +77,10 @@ def replace_file(source: Path, target: Path) -> None:
 
 
 def link_exclusively(source: Path, target: Path) -> bool:
-    """Gives a file a second name unless that name exists; returns whether it did.
+    """Links a second name to a file unless that name exists; returns whether it created the name.
 
-    If the file system has no hard links, renames the file. In that case, only the caller's lock prevents replacing a
-    target that another process creates in between.
+    If the file system has no hard links, renames the file. In that case, only the caller's lock prevents the
+    replacement of a target that another process creates in between.
     """
     try:
         with_parents(target, lambda: os.link(source, target))

@@ -1,4 +1,4 @@
-"""Lists the files and folders below a folder by prefix, as a store lists keys."""
+"""Lists the files and folders below a folder by prefix, as an object store lists keys."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def scan_folders(root: Path, prefix: str) -> Iterator[str]:
 
 
 def _children(root: Path, prefix: str) -> list[Entry]:
-    """Returns the entries of the last folder in ``prefix`` that match the rest of it, sorted."""
+    """Returns the sorted entries of the last folder in ``prefix`` whose names start with the rest of ``prefix``."""
     base = prefix[: prefix.rfind("/") + 1]
     try:
         with os.scandir(root / base) as scanned:

@@ -1,4 +1,4 @@
-"""A store in a local folder: every object is a file at its key."""
+"""A store in a local folder: an object's key is the path of its file."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 
 class FolderStore(Store):
-    """A local folder. It is created by the first write.
+    """A local folder, which the first write creates.
 
     A file is written under a temporary name, synced and then renamed, so that a crash leaves it complete or absent.
-    Processes that share the folder exclude each other by a lock file (flock). Keys that differ only in case need a
+    Processes that share the folder exclude each other with a lock file (flock). Keys that differ only in case need a
     case-sensitive file system.
     """
 
@@ -214,7 +214,7 @@ class FolderStore(Store):
         return aborted
 
     def presign(self, key: str, *, seconds: int, filename: str) -> str:
-        """Returns the ``file:`` URL of an object. It never expires, and readers need access to the folder."""
+        """Returns the ``file:`` URL of an object. The URL never expires, and readers need access to the folder."""
         return self._path(key).as_uri()
 
     def _path(self, key: str) -> Path:
@@ -223,7 +223,7 @@ class FolderStore(Store):
         return self._root / key
 
     def _can_match(self, prefix: str) -> bool:
-        """Returns whether a key can start with ``prefix``; a path outside the root cannot."""
+        """Returns whether a key can start with ``prefix``; no key is a path outside the root."""
         folder = prefix.rpartition("/")[0]
         return not prefix or (prefix[0] != "/" and (not folder or _is_relative_path(folder)))
 

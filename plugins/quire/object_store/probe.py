@@ -18,12 +18,12 @@ logger = logging.getLogger(__name__)
 
 PROBES = "probes/"
 WRITERS = 4  # concurrent
-PART_BYTES = 5 * 1024 * 1024  # S3's minimum for every part but the last
+PART_BYTES = 5 * 1024 * 1024  # S3's minimum size for every part except the last
 MAX_SKEW = timedelta(minutes=5)  # S3 itself rejects requests with a skew of 15 minutes
 
 
 def check_store() -> tuple[str, ...]:
-    """Probes the store that the environment configures; returns lines for the user, none if no store is set.
+    """Probes the store that the environment configures; returns lines for the user, or none if no store is set.
 
     Raises:
         StoreRefusedError, StoreUnavailableError: as ``probe_store`` does.
@@ -39,7 +39,7 @@ def check_store() -> tuple[str, ...]:
 def probe_store(store: S3Store) -> None:
     """Tests conditional writes, range reads and multipart uploads, and compares clocks.
 
-    Deletes its objects at the end. ``quire gc`` deletes the objects of a killed check.
+    Deletes its test objects at the end. If the check is killed, ``quire gc`` deletes them.
 
     Raises:
         StoreRefusedError: the store lacks one of these features, or its clock differs from this machine's.
@@ -57,7 +57,10 @@ def probe_store(store: S3Store) -> None:
 
 @contextmanager
 def _cleaned(store: S3Store, folder: str) -> Iterator[None]:
-    """Deletes a folder's objects and uploads after the block; an error in the block hides deletion errors."""
+    """Deletes a folder's objects and uploads after the block.
+
+    If the block raises an error, deletion errors are only logged.
+    """
     try:
         yield
     except BaseException:
@@ -134,7 +137,7 @@ def _ensure_multipart(store: S3Store, key: str) -> None:
 
 def _ignores_condition(store: S3Store) -> StoreRefusedError:
     return _unsuitable(
-        store, "ignores the condition of a write (If-None-Match: *): two writers of a run would both win"
+        store, "ignores the condition of a write (If-None-Match: *): two concurrent writers would both succeed"
     )
 
 
