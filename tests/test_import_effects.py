@@ -53,7 +53,7 @@ print(json.dumps({"changed": changed}))
 
 
 def environment_uses(source: str) -> list[str]:
-    """Returns the lines of a source file that read or change the environment, at any nesting depth."""
+    """Returns the names through which a source file uses the environment, at any nesting depth."""
     return sorted(set(_environment_uses(ast.parse(source))))
 
 

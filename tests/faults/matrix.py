@@ -1,4 +1,4 @@
-"""A case of the fault matrix: a command with one spoiled request, and its checks."""
+"""A case of the fault matrix: a command with a fault in one request, and the checks afterward."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from tests.faults.buckets import PublishedState, read_state
+from tests.faults.fault_types import Fault
 from tests.faults.processes import CommandResult
 from tests.faults.s3_proxy import SeenRequest
 from tests.faults.scenarios import Scenario
-from tests.faults.spoilers import Fault
 from tests.faults.world import CASES_AT_ONCE, Proxy, World
 
 SECONDS_TO_MEET = 60
@@ -30,7 +30,7 @@ class Expectation:
 
 @dataclass(slots=True, kw_only=True)
 class CaseResult:
-    """The outcome of a spoiled command, and the broken promises."""
+    """The outcome of a command with a fault, and the broken promises."""
 
     case: str
     outcome: str = "not reached"
@@ -62,13 +62,13 @@ class Matrix:
             return list(pool.map(lambda case: self.run_case(*case), cases))
 
     def run_case(self, scenario: Scenario, fault: Fault, target: str) -> CaseResult:
-        """Runs a scenario with one spoiled request, then the commands that must succeed after it."""
+        """Runs a scenario with a fault in one request, then the commands that must succeed afterward."""
         expected = self.expectation(scenario)
         result = CaseResult(case=f"{scenario.name}: {fault.name}: {target}")
         with self._world.new_bucket() as bucket:
             scenario.prepare(self._world, bucket)
-            with self._world.proxy(scenario.behind, target=target, spoil=fault.spoil) as proxy:
-                processes = self._run_spoiled(scenario, fault, proxy, bucket, result)
+            with self._world.proxy(scenario.behind, target=target, inject=fault.inject) as proxy:
+                processes = self._run_with_fault(scenario, fault, proxy, bucket, result)
             state, problems = read_state(self._world.store(bucket))
             result.broken += _unnamed_files(processes, state)
             result.broken += [f"after the fault, {problem}" for problem in (*problems, *_other_cells(state, expected))]
@@ -93,10 +93,10 @@ class Matrix:
         assert problems == []
         return Expectation(requests=tuple(proxy.seen), state=state)
 
-    def _run_spoiled(
+    def _run_with_fault(
         self, scenario: Scenario, fault: Fault, proxy: Proxy, bucket: str, result: CaseResult
     ) -> list[CommandResult]:
-        """Returns the results of the spoiled process and its rivals."""
+        """Returns the results of the process with the fault and of its rivals."""
         command = self._world.runner.start(scenario.arguments, self._world.environment(bucket, proxy))
         proxy.kill = command.kill
         if scenario.rival_starts == "meanwhile":

@@ -1,4 +1,4 @@
-"""A loopback proxy in front of PostgreSQL that spoils one of the server's messages.
+"""A loopback proxy in front of PostgreSQL that injects a fault into one of the server's messages.
 
 Messages are numbered across all connections of a command, because it opens them one after another.
 """
@@ -60,14 +60,14 @@ class Delivery:
 
 
 class PostgresProxy:
-    """Forwards everything, except for one server message that goes to ``spoil``.
+    """Forwards everything, except for one server message that ``inject`` handles.
 
     Neither end may use TLS, because the proxy parses the messages.
 
     Args:
         server: the server's address.
-        target: the name of the message to spoil, if any.
-        spoil: handles that message.
+        target: the name of the message to handle, if any.
+        inject: handles the message and injects a fault.
 
     Attributes:
         seen: the messages in order.
@@ -77,9 +77,9 @@ class PostgresProxy:
     """
 
     def __init__(
-        self, server: tuple[str, int], *, target: str | None = None, spoil: Callable[[Delivery], None] | None = None
+        self, server: tuple[str, int], *, target: str | None = None, inject: Callable[[Delivery], None] | None = None
     ) -> None:
-        self._server, self._target, self._spoil = server, target, spoil
+        self._server, self._target, self._inject = server, target, inject
         self.seen: list[SeenRequest] = []
         self.met, self.released = threading.Event(), threading.Event()
         self.kill: Callable[[], None] = lambda: None
@@ -127,8 +127,8 @@ class PostgresProxy:
         with self._lock:
             name = f"message {len(self.seen) + 1:03d} {delivery.message[:1].decode()}"
             self.seen.append(SeenRequest(name, 0, len(delivery.message)))
-        if self._spoil and name == self._target:
+        if self._inject and name == self._target:
             self.met.set()
-            self._spoil(delivery)
+            self._inject(delivery)
         else:
             delivery.pass_on()

@@ -1,4 +1,4 @@
-"""A loopback proxy in front of an S3 server that spoils exactly one request.
+"""A loopback proxy in front of an S3 server that injects a fault into exactly one request.
 
 Requests are identified by method, key and turn, because several requests are in progress at once and their order
 differs between runs.
@@ -98,12 +98,12 @@ def request_name(request: Message) -> str:
 
 
 class S3Proxy:
-    """Forwards requests to a server, except for one that goes to ``spoil``.
+    """Forwards requests to a server, except for one request that ``inject`` handles.
 
     Args:
         server: the server's address.
-        target: the name of the request to spoil, if any; without a turn, every turn is spoiled.
-        spoil: handles that request.
+        target: the name of the request to handle, if any; without a turn, every turn is handled.
+        inject: handles the request and injects a fault.
 
     Attributes:
         seen: the requests in the order of their responses.
@@ -113,9 +113,9 @@ class S3Proxy:
     """
 
     def __init__(
-        self, server: tuple[str, int], *, target: str | None = None, spoil: Callable[[Exchange], None] | None = None
+        self, server: tuple[str, int], *, target: str | None = None, inject: Callable[[Exchange], None] | None = None
     ) -> None:
-        self._server, self._target, self._spoil = server, target, spoil
+        self._server, self._target, self._inject = server, target, inject
         self.seen: list[SeenRequest] = []
         self.met, self.released = threading.Event(), threading.Event()
         self.kill: Callable[[], None] = lambda: None
@@ -175,9 +175,9 @@ class S3Proxy:
 
     def _exchange(self, exchange: Exchange) -> None:
         name = self._number(exchange.request)
-        if self._spoil and self._target in (name, name.rpartition(" #")[0]):
+        if self._inject and self._target in (name, name.rpartition(" #")[0]):
             self.met.set()
-            self._spoil(exchange)
+            self._inject(exchange)
             return
         response = exchange.forward()
         self.seen.append(SeenRequest(name, len(exchange.request.body), len(response.body)))

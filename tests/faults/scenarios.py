@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.faults.spoilers import FAULTS, SOURCE_FAULTS, ZOMBIES, Fault
+from tests.faults.fault_types import FAULTS, SOURCE_FAULTS, ZOMBIES, Fault
 from tests.faults.world import Behind, World, prepare_garbage
 
 Arguments = tuple[str, ...]
@@ -27,19 +27,19 @@ RIVALRY = ("lost response", "truncated", "500", "409", "412", "slow", "SIGKILL b
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """A spoiled command, and the commands around it.
+    """A command with a fault, and the commands before and after it.
 
     Attributes:
         name: its name in reports.
-        arguments: the command with the spoiled request.
+        arguments: the command that sends the request with the fault.
         after: commands that must succeed afterwards.
         sweep: the last command, which deletes the leftovers of a failed or killed command.
         sweeps_always: whether ``sweep`` also runs after a command that succeeded.
         prepare: fills the bucket.
         faults: the faults to test.
         rival: commands of another process.
-        rival_starts: whether the rival starts together with the spoiled command or while that command is suspended.
-        behind: the server whose proxy spoils a request.
+        rival_starts: whether the rival starts together with the command or while the command is suspended.
+        behind: the server whose proxy injects the fault.
     """
 
     name: str

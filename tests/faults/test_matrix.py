@@ -1,4 +1,4 @@
-"""Spoils every request of a command in every possible way, and checks what Quire promises.
+"""Injects every possible fault into every request of a command, and checks what Quire promises.
 
 docs/explanation/reliability.md states the promises. A sample runs with all tests; ``make test-slow``
 runs the complete matrix and prints the number of cases by fault and outcome.

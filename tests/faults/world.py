@@ -73,10 +73,10 @@ class World:
         empty(store)
         store.client.delete_bucket(Bucket=store.bucket)
 
-    def proxy(self, behind: Behind, *, target: str | None = None, spoil: Callable[[Any], None] | None = None) -> Proxy:
+    def proxy(self, behind: Behind, *, target: str | None = None, inject: Callable[[Any], None] | None = None) -> Proxy:
         """Returns a proxy in front of one of the servers."""
         kind = S3Proxy if behind == "s3" else PostgresProxy
-        return kind(self._addresses[behind], target=target, spoil=spoil)
+        return kind(self._addresses[behind], target=target, inject=inject)
 
     def environment(self, bucket: str, proxy: Proxy | None = None) -> dict[str, str]:
         """Returns the environment of a command that uses a bucket, with or without a proxy."""

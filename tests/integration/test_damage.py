@@ -105,7 +105,7 @@ def assert_same_run(store: S3Store, first: Manifest, again: Manifest) -> None:
 
 
 @pytest.mark.parametrize(
-    ("find", "spoil"),
+    ("find", "damage"),
     [
         pytest.param(rows_key, flip_bit, id="rows"),
         pytest.param(rows_key, lambda store, key: flip_bit(store, key, 0.002), id="page header"),
@@ -124,10 +124,10 @@ def test_run_over_a_damaged_cached_object_replaces_it(
     database: str,
     bucket: S3Store,
     find: Callable[[S3Store], str],
-    spoil: Callable[[S3Store, str], None],
+    damage: Callable[[S3Store, str], None],
 ) -> None:
     first = run(probed(tmp_path), database, bucket)
-    spoil(bucket, find(bucket))
+    damage(bucket, find(bucket))
     titled = probed(tmp_path, title="Of the same rows")  # a different title results in a different run
     again = run(titled, database, bucket)
     assert again.run != first.run
@@ -135,7 +135,7 @@ def test_run_over_a_damaged_cached_object_replaces_it(
 
 
 @pytest.mark.parametrize(
-    ("stage", "find", "spoil", "freshness"),
+    ("stage", "find", "damage", "freshness"),
     [
         ("aggregate", rows_key, flip_bit, "always"),
         ("render", rows_key, flip_bit, {"probe": "id"}),
@@ -150,19 +150,19 @@ def test_run_whose_object_is_damaged_before_a_stage_succeeds(
     bucket: S3Store,
     stage: str,
     find: Callable[[S3Store], str],
-    spoil: Callable[[S3Store, str], None],
+    damage: Callable[[S3Store, str], None],
     freshness: Any,
 ) -> None:
     definition = events_report(tmp_path, source={"freshness": freshness})
-    spoiled: list[str] = []
+    damaged: list[str] = []
 
-    def spoil_once(name: str, done: int, total: int) -> None:
-        if name == stage and not spoiled:
-            spoiled.append(find(bucket))
-            spoil(bucket, spoiled[0])
+    def damage_once(name: str, done: int, total: int) -> None:
+        if name == stage and not damaged:
+            damaged.append(find(bucket))
+            damage(bucket, damaged[0])
 
-    manifest = run(definition, database, bucket, progress=spoil_once)
-    assert spoiled
+    manifest = run(definition, database, bucket, progress=damage_once)
+    assert damaged
     assert verify_run(manifest.run, store=bucket).problems == ()
     assert_same_run(bucket, run(probed(tmp_path, title="Other"), database, bucket), manifest)
 
@@ -244,22 +244,22 @@ class FlippingStore(S3Store):
     def __init__(self, settings: StoreSettings, suffix: str, *, times: int) -> None:
         super().__init__(settings)
         self._suffix, self._times = suffix, times
-        self._spoiled: dict[object, int] = {}
+        self._damage_counts: dict[object, int] = {}
 
-    def _spoil(self, request: object, body: bytes) -> bytes:
-        count = self._spoiled.get(request, 0)
+    def _damaged(self, request: object, body: bytes) -> bytes:
+        count = self._damage_counts.get(request, 0)
         if count >= self._times or not body:
             return body
-        self._spoiled[request] = count + 1
+        self._damage_counts[request] = count + 1
         return body[:-1] + bytes([body[-1] ^ 1])
 
     def read(self, key: str, **limits: int) -> bytes | None:
         body = super().read(key, **limits)
-        return self._spoil(key, body) if body and key.endswith(self._suffix) else body
+        return self._damaged(key, body) if body and key.endswith(self._suffix) else body
 
     def read_range(self, key: str, start: int, size: int) -> bytes:
         body = super().read_range(key, start, size)
-        return self._spoil((key, start, size), body) if key.endswith(self._suffix) else body
+        return self._damaged((key, start, size), body) if key.endswith(self._suffix) else body
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".json"])

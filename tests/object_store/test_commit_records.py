@@ -55,10 +55,10 @@ def test_partition_of_another_version_is_rejected_and_kept(bucket: S3Store) -> N
     assert bucket.size("partitions/place.json")
 
 
-@pytest.mark.parametrize("spoil", [lambda body: body[:-9], lambda body: body.replace(b'"rows": ', b'"rows": 1', 1)])
-def test_damaged_manifest_is_deleted(bucket: S3Store, spoil: Callable[[bytes], bytes]) -> None:
+@pytest.mark.parametrize("damage", [lambda body: body[:-9], lambda body: body.replace(b'"rows": ', b'"rows": 1', 1)])
+def test_damaged_manifest_is_deleted(bucket: S3Store, damage: Callable[[bytes], bytes]) -> None:
     write_once(bucket, KEY, MANIFEST)
-    bucket.put(KEY, spoil(bucket.read(KEY) or b""))
+    bucket.put(KEY, damage(bucket.read(KEY) or b""))
     assert find_manifest(bucket, MANIFEST.report, MANIFEST.run) is None
     assert bucket.size(KEY) is None
 

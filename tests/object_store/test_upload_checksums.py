@@ -11,8 +11,8 @@ from quire.errors import StoreUnavailableError
 from quire.object_store.s3_store import S3Store
 from quire.object_store.s3_upload import PART_BYTES
 
+from tests.faults.fault_types import flipped
 from tests.faults.s3_proxy import Exchange, S3Proxy
-from tests.faults.spoilers import flipped
 
 BODY = b"0123456789abcdef" * 100
 
@@ -39,7 +39,7 @@ def test_upload_damaged_in_transit_is_repeated(
     bucket: S3Store, write: Callable[[S3Store, bytes], None], body: bytes, name: str
 ) -> None:
     place = urlsplit(bucket.settings.endpoint_url or "")
-    with S3Proxy((place.hostname or "", place.port or 0), target=name, spoil=flip_upload) as proxy:
+    with S3Proxy((place.hostname or "", place.port or 0), target=name, inject=flip_upload) as proxy:
         proxied = S3Store(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
         write(proxied, body)
         assert proxy.met.is_set()
@@ -48,7 +48,7 @@ def test_upload_damaged_in_transit_is_repeated(
 
 def test_upload_that_is_always_damaged_is_a_transient_error(bucket: S3Store) -> None:
     place = urlsplit(bucket.settings.endpoint_url or "")
-    with S3Proxy((place.hostname or "", place.port or 0), target="PUT k", spoil=flip_upload) as proxy:
+    with S3Proxy((place.hostname or "", place.port or 0), target="PUT k", inject=flip_upload) as proxy:
         proxied = S3Store(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
         with pytest.raises(StoreUnavailableError, match="failed for k: BadDigest"):
             proxied.put("k", BODY)

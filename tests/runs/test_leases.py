@@ -189,25 +189,25 @@ def test_lease_key_supports_any_character_of_a_run_id(tmp_path: Path, bucket: S3
 
 
 @pytest.mark.parametrize(
-    ("spoil", "error"),
+    ("statement", "error"),
     [
         pytest.param("ALTER TABLE events DROP COLUMN amount", ReportError, id="failed"),
         pytest.param(None, KeyboardInterrupt, id="cancelled"),
     ],
 )
 def test_run_that_fails_or_is_cancelled_releases_its_lease(
-    tmp_path: Path, fresh_database: str, bucket: S3Store, spoil: str | None, error: type[BaseException]
+    tmp_path: Path, fresh_database: str, bucket: S3Store, statement: str | None, error: type[BaseException]
 ) -> None:
     fill_events(fresh_database)
     seen: list[str] = []
 
-    def spoil_at_extract(stage_name: str, done: int, total: int) -> None:
+    def disrupt_extract(stage_name: str, done: int, total: int) -> None:
         if stage_name == "extract" and not seen:
             seen.extend(leases(bucket))
-            if spoil is None:
+            if statement is None:
                 raise KeyboardInterrupt
             with psycopg.connect(fresh_database, autocommit=True) as connection:
-                connection.execute(spoil)
+                connection.execute(statement)
 
     definition = events_report(tmp_path)
     with pytest.raises(error):
@@ -216,7 +216,7 @@ def test_run_that_fails_or_is_cancelled_releases_its_lease(
             request_of(definition),
             session=session_of(fresh_database),
             store=bucket,
-            progress=spoil_at_extract,
+            progress=disrupt_extract,
         )
     assert len(seen) == 1
     assert leases(bucket) == []

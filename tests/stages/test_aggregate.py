@@ -22,9 +22,9 @@ from quire.stages.extract import extract_partitions
 from quire.stages.plan import plan_partitions
 
 from tests.events import ZONE, events_report, fill_events, fill_many_events, request_of, session_of
+from tests.faults.fault_types import FAULTS
 from tests.faults.http_messages import Message
 from tests.faults.s3_proxy import Exchange, S3Proxy, request_name
-from tests.faults.spoilers import FAULTS
 
 
 def staged_events(
@@ -237,11 +237,11 @@ def test_aggregate_reads_rows_again_after_truncated_responses(tmp_path: Path, da
             exchange.answer(exchange.forward())
         else:
             ranges.add(requested)
-            FAULTS["truncated"].spoil(exchange)
+            FAULTS["truncated"].inject(exchange)
 
     target = request_name(Message(f"GET /bucket/{staged[1].object_key} HTTP/1.1", (), b""))
     with S3Proxy(
-        (place.hostname or "", place.port or 0), target=target, spoil=truncate_first_response_of_each_range
+        (place.hostname or "", place.port or 0), target=target, inject=truncate_first_response_of_each_range
     ) as proxy:
         far = S3Store(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
         (stored,) = aggregate_summaries(definition, plan, staged, store=far)

@@ -13,27 +13,27 @@ from tests.faults.postgres_proxy import Delivery
 from tests.faults.s3_proxy import Exchange, SeenRequest
 
 Promise = Literal["survives", "ends well", "dies", "sleeps"]
-"""The promised result of the spoiled process: it publishes; it publishes, or fails with one error line and without
-partial results; it is killed; it waits until another process has finished."""
+"""The promised result of the process: it publishes; it publishes, or fails with one error line and without partial
+results; it is killed; it waits until another process has finished."""
 
 REFUSED_SECONDS = 0.3
 SLOW_PIECES, SLOW_SECONDS = 10, 0.02
-ERROR_BODY = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>spoiled</Message></Error>'
+ERROR_BODY = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>injected</Message></Error>'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A way to spoil a request.
+    """A fault that a proxy injects into a request.
 
     Attributes:
         name: its name in reports.
-        spoil: handles the request.
+        inject: handles the request and injects the fault.
         promise: the result that is promised for the process.
-        applies: returns whether a request can be spoiled in this way.
+        applies: returns whether the fault can affect a request.
     """
 
     name: str
-    spoil: Callable[[Any], None]
+    inject: Callable[[Any], None]
     promise: Promise
     applies: Callable[[SeenRequest], bool] = lambda request: True
 
@@ -62,12 +62,12 @@ def _truncate(exchange: Exchange) -> None:
 
 
 def _answer(status: str, code: str) -> Callable[[Exchange], None]:
-    def spoil(exchange: Exchange) -> None:
+    def inject(exchange: Exchange) -> None:
         body = b"" if exchange.method == "HEAD" else ERROR_BODY.format(code=code).encode()
         headers = (("Content-Type", "application/xml"), ("Content-Length", str(len(body))))
         exchange.answer(Message(f"HTTP/1.1 {status}", headers, body))
 
-    return spoil
+    return inject
 
 
 def flipped(body: bytes, seed: str) -> bytes:
@@ -119,59 +119,59 @@ def _hold_after(exchange: Exchange) -> None:
 FAULTS = {
     fault.name: fault
     for fault in (
-        Fault(name="refused", spoil=_refuse, promise="survives"),
-        Fault(name="reset before", spoil=Exchange.reset, promise="survives"),
-        Fault(name="lost response", spoil=_lose_answer, promise="survives"),
-        Fault(name="truncated", spoil=_truncate, promise="survives"),
-        Fault(name="500", spoil=_answer("500 Internal Server Error", "InternalError"), promise="survives"),
-        Fault(name="503", spoil=_answer("503 Service Unavailable", "SlowDown"), promise="survives"),
-        Fault(name="200 with an error", spoil=_answer("200 OK", "InternalError"), promise="ends well"),
-        Fault(name="403", spoil=_answer("403 Forbidden", "AccessDenied"), promise="ends well"),
-        Fault(name="409", spoil=_answer("409 Conflict", "ConditionalRequestConflict"), promise="ends well"),
-        Fault(name="412", spoil=_answer("412 Precondition Failed", "PreconditionFailed"), promise="ends well"),
+        Fault(name="refused", inject=_refuse, promise="survives"),
+        Fault(name="reset before", inject=Exchange.reset, promise="survives"),
+        Fault(name="lost response", inject=_lose_answer, promise="survives"),
+        Fault(name="truncated", inject=_truncate, promise="survives"),
+        Fault(name="500", inject=_answer("500 Internal Server Error", "InternalError"), promise="survives"),
+        Fault(name="503", inject=_answer("503 Service Unavailable", "SlowDown"), promise="survives"),
+        Fault(name="200 with an error", inject=_answer("200 OK", "InternalError"), promise="ends well"),
+        Fault(name="403", inject=_answer("403 Forbidden", "AccessDenied"), promise="ends well"),
+        Fault(name="409", inject=_answer("409 Conflict", "ConditionalRequestConflict"), promise="ends well"),
+        Fault(name="412", inject=_answer("412 Precondition Failed", "PreconditionFailed"), promise="ends well"),
         Fault(
             name="flipped bit in the response",
-            spoil=_flip_answer,
+            inject=_flip_answer,
             promise="survives",
             applies=lambda request: request.received > 0 and _is_of_object(request),
         ),
         Fault(
             name="flipped bit in an XML response",
-            spoil=_flip_answer,
+            inject=_flip_answer,
             promise="ends well",
             applies=lambda request: request.received > 0 and not _is_of_object(request),
         ),
         Fault(
             name="flipped bit in the upload",
-            spoil=_flip_upload,
+            inject=_flip_upload,
             promise="survives",
             applies=lambda request: request.sent > 0 and request.name.startswith("PUT"),
         ),
         Fault(
             name="flipped bit in a command",
-            spoil=_flip_upload,
+            inject=_flip_upload,
             promise="ends well",
             applies=lambda request: request.sent > 0 and request.name.startswith("POST"),
         ),
-        Fault(name="slow", spoil=_slow_down, promise="survives"),
-        Fault(name="SIGKILL before", spoil=_kill_before, promise="dies"),
-        Fault(name="SIGKILL after", spoil=_kill_after, promise="dies"),
+        Fault(name="slow", inject=_slow_down, promise="survives"),
+        Fault(name="SIGKILL before", inject=_kill_before, promise="dies"),
+        Fault(name="SIGKILL after", inject=_kill_after, promise="dies"),
     )
 }
 ZOMBIES = {
     fault.name: fault
     for fault in (
-        Fault(name="asleep before", spoil=_hold_before, promise="sleeps"),
-        Fault(name="asleep after", spoil=_hold_after, promise="sleeps"),
+        Fault(name="asleep before", inject=_hold_before, promise="sleeps"),
+        Fault(name="asleep after", inject=_hold_after, promise="sleeps"),
     )
 }
 # A lost connection to the source fails the command. The next one reuses the stored partitions.
 SOURCE_FAULTS = {
     fault.name: fault
     for fault in (
-        Fault(name="reset by the server", spoil=Delivery.reset, promise="ends well"),
-        Fault(name="message truncated", spoil=Delivery.truncate, promise="ends well"),
-        Fault(name="server falls silent", spoil=Delivery.fall_silent, promise="ends well"),
-        Fault(name="slow server", spoil=Delivery.slow_down, promise="survives"),
+        Fault(name="reset by the server", inject=Delivery.reset, promise="ends well"),
+        Fault(name="message truncated", inject=Delivery.truncate, promise="ends well"),
+        Fault(name="server falls silent", inject=Delivery.fall_silent, promise="ends well"),
+        Fault(name="slow server", inject=Delivery.slow_down, promise="survives"),
     )
 }
