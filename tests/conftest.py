@@ -1,4 +1,4 @@
-"""Fixtures of shared servers: PostgreSQL and S3, started once per process and stopped at the end."""
+"""Fixtures for shared servers: PostgreSQL and S3 start once per process and stop at the end."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def s3_server(servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="session")
 def s3_session(s3_server: S3Server) -> boto3.session.Session:
-    """A boto3 session for the S3 server. It loads the S3 service description once, which takes 0.15 s of CPU time."""
+    """A boto3 session for the S3 server; loads the S3 service description once, which takes 0.15 s of CPU time."""
     settings = s3_server.store().settings
     return boto3.session.Session(
         aws_access_key_id=settings.access_key,
@@ -87,7 +87,7 @@ def s3_session(s3_server: S3Server) -> boto3.session.Session:
 
 @pytest.fixture
 def bucket(s3_server: S3Server, s3_session: boto3.session.Session) -> Iterator[S3Store]:
-    """An empty bucket with its own client."""
+    """An empty bucket with a separate client."""
     settings = replace(s3_server.store().settings, bucket=f"test-{uuid.uuid4().hex}")
     store = S3Store(settings, session=s3_session)
     ensure_bucket(store)

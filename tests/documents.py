@@ -60,7 +60,7 @@ def code(page: Path) -> list[str]:
 
 
 def local_links(page: Path) -> list[str]:
-    """Returns the links of a page that lead into the repository."""
+    """Returns a page's links to files in the repository."""
     links = (link or source for link, source in _LINK.findall(prose(page)))
     return [link for link in links if not re.match(r"[a-z]+:", link)]
 
@@ -92,7 +92,7 @@ def repository_files() -> tuple[Path, ...]:
 
 @cache
 def source_text() -> str:
-    """Returns the contents of all files outside the documentation, joined."""
+    """Returns the joined contents of all files outside the documentation."""
     texts = []
     for path in repository_files():
         content = b"" if path.suffix == ".md" else path.read_bytes()

@@ -1,4 +1,4 @@
-"""A small report about a table of events, for tests: definition, table, session and request."""
+"""A small report on a table of events for tests: its definition, table, session and request."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def fill_events(url: str, rows: Iterable[Row] = ROWS) -> None:
 
 
 def fill_many_events(url: str, last: int, *, minutes: int) -> None:
-    """Recreates the table of events with ids 100 to ``last``, from 2013 on, ``minutes`` apart.
+    """Recreates the table of events with the ids 100 to ``last``, ``minutes`` apart, starting in 2013.
 
     All nullable columns contain NULLs.
     """

@@ -65,7 +65,7 @@ END $do$;
 
 
 def attacker_url(server: PostgresServer, database_url: str, *, creates_schemas: bool = False) -> str:
-    """Returns the URL of a role that may create objects in ``public``, and optionally schemas."""
+    """Returns the URL of a role that can create objects in ``public`` and, optionally, schemas."""
     database = database_url.rpartition("/")[2]
     run_sql(
         database_url,

@@ -21,7 +21,7 @@ TREE = descendants(ReportError)
 
 @pytest.mark.parametrize("kind", TREE)
 def test_error_pickled_and_back_is_the_same(kind: type[ReportError]) -> None:
-    """Airflow sends errors between processes."""
+    """Airflow passes errors between processes."""
     error = kind("no such column", report="flights", partition="2013-01")
     again = pickle.loads(pickle.dumps(error))  # noqa: S301 - trusted bytes
     assert type(again) is kind

@@ -78,7 +78,7 @@ def _imported(source: str, modules: Mapping[str, str]) -> Iterator[str]:
 
 
 def package_imports(imports: Imports) -> dict[str, dict[str, list[str]]]:
-    """Returns the packages that each package imports, with the imports."""
+    """Returns the packages that each package imports, with the import statements."""
     edges: dict[str, dict[str, list[str]]] = {}
     for module, targets in imports.items():
         for target in targets:

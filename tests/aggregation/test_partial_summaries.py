@@ -52,7 +52,7 @@ def database(fresh_database: str) -> str:
 
 
 def probed(include: Path, *measures: str, **changes: Any) -> ReportDefinition:
-    """Returns a report with reusable partitions. The last row is from March 4, so April is empty."""
+    """Returns a report with reusable partitions. The last row is dated March 4, so April is empty."""
     summary = {
         "name": "By kind",
         "by": ["kind"],  # each group has rows in every partition

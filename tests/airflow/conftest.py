@@ -1,4 +1,4 @@
-"""A running Airflow with the flights report and several failing reports."""
+"""Runs Airflow with the flights report and several failing reports."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def mailbox() -> Iterator[Mailbox]:
 
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file that the recording notifier appends to."""
+    """The file to which the recording notifier appends."""
     return tmp_path_factory.mktemp("notifications") / "recorded.jsonl"
 
 
@@ -44,7 +44,7 @@ def notifying_definition(definition: dict[str, Any], notify: dict[str, Any]) -> 
 
 @pytest.fixture(scope="session")
 def airflow_include(tmp_path_factory: pytest.TempPathFactory, recorded: Path) -> Path:
-    """A copy of include/ with an invalid report, one without a reachable database, and several with notifications."""
+    """A copy of include/ plus an invalid report, one with an unreachable database, and several with notifications."""
     include = tmp_path_factory.mktemp("airflow") / "include"
     shutil.copytree(CLONE / "include", include)
     definition = yaml.safe_load((include / "reports" / "flights.yaml").read_text())

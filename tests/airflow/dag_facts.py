@@ -1,4 +1,4 @@
-"""Prints the DAGs of dags/reports.py as JSON, in a separate process because Airflow needs a home directory.
+"""Prints the DAGs of dags/reports.py as JSON; runs in a separate process because Airflow needs a home directory.
 
 ``dag_facts.py CONNECTION …`` also prints the source address of each connection.
 """

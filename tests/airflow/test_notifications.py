@@ -1,4 +1,4 @@
-"""Recipients of notifications, with a running scheduler and a real mail server."""
+"""Notifications reach their recipients, with a running scheduler and a real mail server."""
 
 from __future__ import annotations
 

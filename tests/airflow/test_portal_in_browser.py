@@ -1,4 +1,4 @@
-"""The portal in a real browser: sign in, request last month, follow the run, download and open its files."""
+"""The portal in a real browser: sign in, request last month, follow the run, then download and open its files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API with generated requests, valid and invalid: it never returns a server error."""
+"""The API never returns a server error for generated requests, whether valid or invalid."""
 
 from __future__ import annotations
 

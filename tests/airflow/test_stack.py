@@ -1,4 +1,4 @@
-"""The local stack: a second start joins the running stack, and all servers listen only on loopback."""
+"""A second start joins the running local stack, whose servers listen only on loopback."""
 
 from __future__ import annotations
 

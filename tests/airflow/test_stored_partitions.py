@@ -1,4 +1,4 @@
-"""Partitions with a running scheduler: stored in advance, reused, and read again after the tables change."""
+"""With a running scheduler, partitions are stored in advance, reused, and read again after the tables change."""
 
 from __future__ import annotations
 

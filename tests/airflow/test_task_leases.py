@@ -1,4 +1,4 @@
-"""Leases of Airflow runs: held between tasks, and released by the last task, a failure or a cancellation."""
+"""Airflow runs hold their leases between tasks, and release them after the last task, a failure or a cancellation."""
 
 from __future__ import annotations
 

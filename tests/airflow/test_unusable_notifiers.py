@@ -1,4 +1,4 @@
-"""Unusable notifiers, which ``quire check`` reports in one line before any run."""
+"""``quire check`` reports unusable notifiers in one line before any run."""
 
 from __future__ import annotations
 

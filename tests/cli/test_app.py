@@ -1,4 +1,4 @@
-"""The quire command as a process: its JSON output, one-line errors, and exit status."""
+"""The ``quire`` command as a process: its JSON output, one-line errors and exit status."""
 
 from __future__ import annotations
 

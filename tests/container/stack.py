@@ -71,7 +71,7 @@ class ContainerStack:
         wait_for(ready, deadline=deadline, what=lambda: self.project.compose("ps"))
 
     def workers_that_answer(self) -> int:
-        """Returns the number of workers that respond to Celery; Docker's health checks run too rarely to wait for."""
+        """Returns the number of workers that respond to Celery; Docker runs its health checks too rarely."""
         running = self.project.containers("airflow-worker")
         if not running:
             return 0
@@ -134,7 +134,7 @@ class ContainerStack:
             client: a client of Airflow.
             report: the report.
             run_id: the run.
-            ignored: uploads to ignore, such as uploads by killed workers.
+            ignored: uploads to ignore, such as those of killed workers.
         """
         store = self.store()
 

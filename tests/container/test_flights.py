@@ -1,4 +1,4 @@
-"""The demo's flights on three workers: work is distributed, files are correct and can be downloaded from the host."""
+"""With three workers, the demo's work is distributed, and its files are correct and can be downloaded from the host."""
 
 from __future__ import annotations
 

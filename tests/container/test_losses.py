@@ -1,4 +1,4 @@
-"""Workers killed or disconnected while they render, and a restarted stack: nothing is lost or duplicated."""
+"""Nothing is lost or duplicated if workers are killed or disconnected while they render, or if the stack restarts."""
 
 from __future__ import annotations
 

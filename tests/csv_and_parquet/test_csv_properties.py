@@ -1,4 +1,4 @@
-"""Properties of CSV files: every value of any table, compared with an independent parser and formatter."""
+"""Every value of any table in a CSV file equals the result of an independent parser and formatter."""
 
 from __future__ import annotations
 

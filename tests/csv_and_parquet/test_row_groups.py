@@ -1,4 +1,4 @@
-"""Row groups of stored Parquet files: bounded in memory, with encodings that depend on the rows."""
+"""Row groups of stored Parquet files are bounded in memory, and their encodings depend on the rows."""
 
 from __future__ import annotations
 

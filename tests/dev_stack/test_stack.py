@@ -49,7 +49,7 @@ FOREIGN = {  # variables of another project's shell, which must not affect this 
 
 @pytest.fixture(scope="module")
 def taken(servers: None) -> Iterator[None]:
-    """All default ports are in use, by other processes or by this one."""
+    """All default ports are in use, by other processes or by this process."""
     with default_ports_taken():
         yield
 
@@ -62,7 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def outputs(taken: None, folder: Path) -> Iterator[list[str]]:
-    """The output of two concurrent starts of a stack whose Airflow port was taken in the meantime."""
+    """The output of two concurrent starts of a stack whose Airflow port another process has taken."""
     commands = [start_command("up", folder, environment=FOREIGN) for _ in range(2)]
     try:
         with socket.socket() as thief:
@@ -226,7 +226,7 @@ def test_demo_reports_a_dead_airflow_and_the_next_start_restores_it(stack: Local
 
 
 def test_down_stops_running_tasks_and_leaves_nothing(outputs: list[str], stack: LocalStack) -> None:
-    """The last test of the shared stack, because it stops the stack."""
+    """Must be the last test of the shared stack, because it stops the stack."""
     with stack.airflow.client() as client:
         run = start_run(client, "flights", {"start": "2013-01-01", "end": "2013-12-31"})
         deadline = time.monotonic() + 120

@@ -26,9 +26,9 @@ class Fault:
     """A fault that a proxy injects into a request.
 
     Attributes:
-        name: its name in reports.
+        name: the fault's name in reports.
         inject: handles the request and injects the fault.
-        promise: the result that is promised for the process.
+        promise: the result that Quire promises for the process.
         applies: returns whether the fault can affect a request.
     """
 
@@ -165,7 +165,7 @@ ZOMBIES = {
         Fault(name="asleep after", inject=_hold_after, promise="sleeps"),
     )
 }
-# A lost connection to the source fails the command. The next one reuses the stored partitions.
+# If the connection to the source is lost, the command fails. The next command reuses the stored partitions.
 SOURCE_FAULTS = {
     fault.name: fault
     for fault in (

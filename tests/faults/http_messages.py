@@ -1,4 +1,4 @@
-"""Reads complete HTTP/1.1 messages: enough of the protocol for a proxy in front of an S3 server."""
+"""Reads complete HTTP/1.1 messages, with enough of the protocol for a proxy in front of an S3 server."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def read_request(stream: BinaryIO, *, reply_to_expect: BinaryIO) -> Message | No
 
 
 def read_response(stream: BinaryIO, *, method: str) -> Message:
-    """Returns the response to a request of ``method``.
+    """Returns the response to a request with the given method.
 
     Raises:
         ConnectionError: the server closed the connection instead of responding.

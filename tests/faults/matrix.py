@@ -22,7 +22,7 @@ Case = tuple[Scenario, Fault, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """The requests of a scenario's command and the resulting state when there is no fault."""
+    """The requests of a scenario's command, and the resulting state, without a fault."""
 
     requests: tuple[SeenRequest, ...]
     state: PublishedState

@@ -1,6 +1,6 @@
 """A loopback proxy in front of PostgreSQL that injects a fault into one of the server's messages.
 
-Messages are numbered across all connections of a command, because it opens them one after another.
+Messages are numbered across all connections of a command, which opens its connections one after another.
 """
 
 from __future__ import annotations

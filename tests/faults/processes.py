@@ -61,7 +61,7 @@ class Command:
 
 
 class CommandRunner:
-    """Starts commands in forks of a process that has loaded the code. ``environment`` applies to all of them."""
+    """Starts commands in forks of a process that has loaded the code. ``environment`` applies to all commands."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._path, self._environment = folder / "commands.sock", environment

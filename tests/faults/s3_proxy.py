@@ -140,7 +140,7 @@ class S3Proxy:
                     client.shutdown(socket.SHUT_RDWR)
 
     def refuse_connections(self, seconds: float) -> None:
-        """Refuses all new connections for some seconds."""
+        """Refuses all new connections for a few seconds."""
         self._listener.shutdown(socket.SHUT_RDWR)  # keeps the port, because the client already uses it
 
         def listen_again() -> None:

@@ -1,4 +1,4 @@
-"""The commands of the fault matrix, and what runs before and after them."""
+"""The commands of the fault matrix, and the commands that run before and after each."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Scenario:
     """A command with a fault, and the commands before and after it.
 
     Attributes:
-        name: its name in reports.
+        name: the scenario's name in reports.
         arguments: the command that sends the request with the fault.
-        after: commands that must succeed afterwards.
+        after: the commands that must succeed afterward.
         sweep: the last command, which deletes the leftovers of a failed or killed command.
         sweeps_always: whether ``sweep`` also runs after a command that succeeded.
         prepare: fills the bucket.
         faults: the faults to test.
-        rival: commands of another process.
+        rival: the commands of another process.
         rival_starts: whether the rival starts together with the command or while the command is suspended.
         behind: the server whose proxy injects the fault.
     """

@@ -63,7 +63,7 @@ class World:
 
     @contextmanager
     def new_bucket(self) -> Iterator[str]:
-        """Creates a bucket and deletes it afterwards, so that late writes by a killed process affect no other case."""
+        """Creates a bucket and deletes it afterward, so that late writes by a killed process affect no other case."""
         store = self._s3.create_bucket(f"faults-{uuid.uuid4().hex}")
         self._stores[store.bucket] = store
         try:

@@ -17,7 +17,7 @@ from tests.postgres.tracking.tables import run_sql
 
 @contextmanager
 def open_shop(database: str, include: Path) -> Iterator[Shop]:
-    """Creates the table and the webhook, and serves it."""
+    """Creates the table and the webhook, and serves the webhook."""
     definition = write_webhook(include)
     run_sql(database, TABLE)
     install_tables(definition, writer_url=database, owner_url=database)

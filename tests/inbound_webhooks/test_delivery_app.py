@@ -1,4 +1,4 @@
-"""``POST /<webhook>`` on a real server: every response, and its effect on the database."""
+"""Every response of ``POST /<webhook>`` on a real server, and the effect of each delivery on the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Merging events: the result does not depend on their order, and in each column the newest event wins."""
+"""The result of merging events does not depend on their order; in each column, the newest event wins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The webhook app in Airflow's API server: mounted only if a webhook exists, and loaded by the first delivery."""
+"""Airflow's API server mounts the webhook app only if a webhook exists, and loads the app at the first delivery."""
 
 from __future__ import annotations
 

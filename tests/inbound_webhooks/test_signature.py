@@ -1,4 +1,4 @@
-"""Signatures: verification accepts only signatures that the specification's own library would create."""
+"""Verification accepts only signatures that the specification's own library would create."""
 
 from __future__ import annotations
 

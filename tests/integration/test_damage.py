@@ -1,4 +1,4 @@
-"""Damage between extract and publish: detected, repaired, and never in a workbook, a summary or a CSV file."""
+"""Damage between extract and publish is detected and repaired, and never reaches a workbook, summary or CSV file."""
 
 from __future__ import annotations
 

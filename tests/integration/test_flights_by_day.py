@@ -1,4 +1,4 @@
-"""A year of daily partitions with ``quire run --json``: each day is read once, and again after the tables change."""
+"""With ``quire run --json``, each day of a year is read once, and read again after the tables change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ONE_ROW = "(SELECT ctid FROM flights WHERE time_hour = '2013-01-03 10:00-05' LIM
 
 @dataclass
 class Days:
-    """The report of flights by day on a separate database."""
+    """The flights-by-day report on a separate database."""
 
     environment: dict[str, str]
     owner: str

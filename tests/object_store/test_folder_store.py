@@ -1,4 +1,4 @@
-"""The store in a local folder: files, errors, several processes, and crashes."""
+"""The store in a local folder: files, errors, concurrent processes and crashes."""
 
 from __future__ import annotations
 

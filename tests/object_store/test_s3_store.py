@@ -1,4 +1,4 @@
-"""The S3 store: complete uploads only, links that expire, and errors."""
+"""The S3 store: uploads that are complete or absent, links that expire, and errors."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Portal:
         app: the portal's app.
         host: the app that stands in for Airflow's API.
         user: the caller's name.
-        rights: the caller's rights on every report.
+        rights: the caller's permissions on every report.
     """
 
     app: FastAPI

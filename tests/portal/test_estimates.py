@@ -1,4 +1,4 @@
-"""Estimates with a real database and store: what they read, and that they finish in time."""
+"""Estimates with a real database and store: the objects they read, and their deadlines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ages and date ranges on the pages."""
+"""The format of ages and date ranges on pages."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ SUMMARIES = [
 
 
 class User:
-    """A user of Airflow, by name."""
+    """An Airflow user with a name."""
 
     def __init__(self, name: str) -> None:
         self._name = name

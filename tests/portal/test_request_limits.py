@@ -34,7 +34,7 @@ class Echo:
 
 @pytest.fixture(params=["h11", "httptools"])
 def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, Echo]]:
-    """The port of a server with the middleware, for each of uvicorn's parsers, and its app."""
+    """The port and the app of a server with the middleware, for each of uvicorn's parsers."""
     monkeypatch.setattr(request_limits, "MAX_READ_SECONDS", 1.0)
     echo = Echo()
     with serve(RequestSizeLimits(echo), http=request.param) as url:

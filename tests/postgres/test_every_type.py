@@ -146,7 +146,7 @@ def database(postgres_server: PostgresServer) -> Iterator[str]:
 
 
 def psql(url: str, sql: str) -> list[str | None]:
-    """Returns a query's only column as psql prints it, using each type's output function."""
+    """Returns a query's only column as psql prints it, with each type's output function."""
     command = [str(PSQL), "--no-psqlrc", "--no-align", "--tuples-only", "--record-separator-zero", "--pset=null=\x01"]
     settings = {"PGCLIENTENCODING": "UTF8", "PGTZ": "America/New_York", "LC_ALL": "C.UTF-8"}
     printed = subprocess.run([*command, "--command", sql, url], capture_output=True, env=settings, check=True).stdout

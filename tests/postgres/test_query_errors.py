@@ -1,4 +1,4 @@
-"""Errors for rejected queries: they state the file and line, PostgreSQL's hint, and the missing privilege."""
+"""Errors for rejected queries state the file and line, PostgreSQL's hint, and the missing privilege."""
 
 from __future__ import annotations
 

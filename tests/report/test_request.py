@@ -114,7 +114,7 @@ def test_form_in_airflow_offers_the_formats_for_readers(tmp_path: Path) -> None:
 
 
 class Unquoted(str):
-    """A string that errors must not quote in full."""
+    """A string too long for errors to quote in full."""
 
     def __repr__(self) -> str:
         raise AssertionError("quoted before it was shortened")

@@ -1,4 +1,4 @@
-"""Retention with damaged records: other records are handled as usual, and objects that may be listed are kept."""
+"""Retention with damaged records handles other records as usual, and keeps objects that a damaged record may list."""
 
 from __future__ import annotations
 

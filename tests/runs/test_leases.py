@@ -1,4 +1,4 @@
-"""Leases: held while a run is active, released when it ends, and expired soon after it is killed."""
+"""A lease is held while a run is active, released when the run ends, and expires soon after the run is killed."""
 
 from __future__ import annotations
 

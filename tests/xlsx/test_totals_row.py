@@ -1,4 +1,4 @@
-"""Totals agree with the cells above them."""
+"""Totals agree with the cells above."""
 
 from __future__ import annotations
 

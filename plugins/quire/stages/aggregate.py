@@ -26,7 +26,7 @@ def aggregate_summaries(
     """Stores each summary of the definition as a small Parquet object.
 
     If partitions are reusable, mergeable summaries are built from the partial summaries of each partition. Other
-    summaries, such as those with a median, are computed from the rows.
+    summaries, such as medians, are computed from the rows.
 
     Args:
         definition: the report.
@@ -68,7 +68,7 @@ def aggregate_summaries(
 def _merge_partials(
     definition: ReportDefinition, plan: RunPlan, partitions: Sequence[StagedPartition], *, store: Store
 ) -> dict[str, pl.LazyFrame]:
-    """Returns a query per mergeable summary that merges its partial summaries; empty unless partitions are reusable."""
+    """Returns, for each mergeable summary, a query that merges its parts; empty if partitions are not reusable."""
     if not is_reusable(definition, plan.request):
         return {}
     partials = read_partials(definition, plan, partitions, store=store)

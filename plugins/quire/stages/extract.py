@@ -47,10 +47,10 @@ def extract_partitions(
     session: SourceSession,
     store: Store,
 ) -> tuple[StagedPartition, ...]:
-    """Stores the rows of each partition of a group, unless the same rows are already stored.
+    """Stores the rows of each partition in a group, unless the same rows are already stored.
 
-    A partition's freshness token and rows are read in one snapshot. Several partitions share a snapshot while
-    it is young, so that one query reads their tokens. Partial summaries are computed while the rows stream.
+    A partition's freshness token and rows are read in one snapshot. Several partitions share a snapshot until it is too
+    old, so that one query reads their tokens. Partial summaries are computed while the rows stream.
 
     If two writers store the same partition, the first to commit wins. The loser deletes its own rows and adopts the
     winner's.
@@ -86,7 +86,7 @@ def _extract_from_snapshot(
     session: SourceSession,
     store: Store,
 ) -> list[StagedPartition]:
-    """Extracts at least one partition of a group, and more while the snapshot is young."""
+    """Extracts at least one partition of a group, and more until the snapshot is too old."""
     began = time.monotonic()
     staged = list[StagedPartition]()
     with open_transaction(session, name=_name(definition, group[0])) as transaction:
@@ -204,8 +204,8 @@ def _write_rows(
 def _ensure_planned_source(definition: ReportDefinition, plan: RunPlan, *, transaction: SourceTransaction) -> None:
     """Checks that the run was planned for this database, whose identity is part of the object keys.
 
-    In Airflow, the connection may have changed since the plan. The check does not read the report's tables: a lock on
-    them before the first token would block TRUNCATE.
+    In Airflow, the connection may have changed since the run was planned. The check does not read the report's tables:
+    a lock on them before the first token would block TRUNCATE.
     """
     current = read_source_digest(definition, plan.request, plan.columns, transaction=transaction)
     if current != plan.source_digest:

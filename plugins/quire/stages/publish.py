@@ -49,7 +49,7 @@ def publish_run(
         run: the staged run.
         summaries: all summaries of the run, in order.
         files: the files that render wrote, in order.
-        session: the source; publish checks whether rows have changed if freshness tokens detect changes.
+        session: the source; if freshness tokens detect changes, publish checks whether rows have changed.
         store: the store that holds all objects of the run.
         usage: returns the resource usage of all tasks, including this task; called last.
         lapsed: returns whether the lease has lapsed, in which case retention may have deleted objects that the run

@@ -126,7 +126,7 @@ class _Rendering:
         return tuple(files)
 
     def _times(self, rows: int, *, skipped: int) -> tuple[date, date] | None:
-        """Returns the minimum and maximum time of the rows of one file."""
+        """Returns the minimum and maximum times of the rows in one file."""
         return row_time_bounds(
             cut_slices(self.shard.slices, skipped=skipped, rows=rows),
             self.run.partitions,

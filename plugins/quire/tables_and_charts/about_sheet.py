@@ -36,7 +36,7 @@ def about_sheet(
         staged: the run's partitions.
         rows: this workbook's rows per partition; None for all rows of all partitions.
         contents: labels and values that describe the workbook.
-        notes: sentences on truncated, changed or omitted values.
+        notes: sentences about truncated, changed or omitted values.
     """
     made_at = datetime.fromisoformat(request.made_at).astimezone(zone(definition.timezone))
     sections = [

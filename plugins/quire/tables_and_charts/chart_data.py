@@ -48,7 +48,7 @@ class ChartData:
 
 
 def chart_data(sheet: TableSheet, cells: Mapping[str, Sequence[Any]], formats: Mapping[str, str]) -> ChartData | None:
-    """Returns the data of a sheet's chart; None if it has no chart or no numbers.
+    """Returns the data of a sheet's chart; None if the sheet has no chart or the chart has no numbers.
 
     Args:
         sheet: the sheet with its table.
@@ -70,7 +70,7 @@ def chart_data(sheet: TableSheet, cells: Mapping[str, Sequence[Any]], formats: M
         for name in chart.y
     ]
     if not any(value is not None for measure in series for value in measure.values):
-        return None  # dates and strings cannot be drawn
+        return None  # charts cannot show measures that are dates or strings
     return ChartData(
         labels=[format_value(value, formats[chart.x]) for value in rows],
         positions=[_position(value) for value in rows],

@@ -33,7 +33,7 @@ class SummaryTable:
         header: the title of each column, and whether the column holds numbers.
         rows: the formatted cells of the first rows.
         total_rows: the total number of rows.
-        chart: SVG, or an empty string.
+        chart: the chart as SVG, or an empty string.
     """
 
     name: str

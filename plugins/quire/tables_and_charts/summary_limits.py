@@ -43,7 +43,7 @@ def ensure_small_object(summary: StagedSummary) -> None:
     """Checks the size of a summary's object.
 
     Raises:
-        IntegrityError: it is too large.
+        IntegrityError: the summary is too large.
     """
     if summary.bytes > MAX_STORED_BYTES:
         raise IntegrityError(f"{summary.object_key} has {summary.bytes} bytes: too large to display")
@@ -56,13 +56,13 @@ def read_first_rows(
 
     Args:
         summary: a summary of a run.
-        columns: names of the columns; missing ones are ignored.
+        columns: the names of the columns; missing columns are ignored.
         count: the number of rows to return.
         store: the object store.
 
     Raises:
         DamagedObjectError: the summary is missing or damaged.
-        IntegrityError: it is too large.
+        IntegrityError: the summary is too large.
     """
     ensure_small_object(summary)
     body = store.read_verified(summary.object_key, sha256=summary.sha256, size=summary.bytes)
@@ -100,8 +100,8 @@ def ensure_small_table(body: bytes, key: str) -> None:
     """Checks the size of a Parquet file's table, which it derives from the footer and the dictionaries.
 
     Raises:
-        DamagedObjectError: it is not a Parquet file.
-        IntegrityError: it is too large.
+        DamagedObjectError: the object is not a Parquet file.
+        IntegrityError: the summary is too large.
     """
     try:
         text_columns = _text_columns(pq.read_metadata(io.BytesIO(body)), key)

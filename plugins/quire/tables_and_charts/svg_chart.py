@@ -1,4 +1,4 @@
-"""Draws a summary's chart as SVG, whose colors come from the page's style sheet."""
+"""Draws a summary's chart as SVG; the page's style sheet sets the colors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def draw_chart(
         sheet: the sheet with its table.
         cells: the cell values of each column, as in the workbook.
         formats: the format code of each column.
-        total_rows: the total number of rows; the sheet and the chart contain only the first ones.
+        total_rows: the total number of rows; the sheet and the chart contain only the first rows.
     """
     data = chart_data(sheet, cells, formats)
     if data is None or sheet.chart is None:

@@ -29,7 +29,7 @@ def wall_clock(times: pl.Series, timezone: str) -> pl.Series:
 
     Args:
         times: timestamps with time zone.
-        timezone: IANA name of the time zone to convert to.
+        timezone: the IANA name of the time zone to convert to.
     """
     microseconds = times.to_physical()
     is_supported = microseconds.is_between(YEAR_1 + 2 * DAY_MICROSECONDS, _YEAR_2100, closed="left")
@@ -55,7 +55,7 @@ def period_starts(times: pl.Series, *, every: Grain, timezone: str) -> pl.Series
     Args:
         times: dates, or timestamps with or without time zone.
         every: the length of a period.
-        timezone: IANA name of the time zone in which timestamps with time zone are assigned to days.
+        timezone: the IANA name of the time zone in which timestamps with time zone are assigned to days.
     """
     days = _local_days(times, timezone)
     first, last = YEAR_1 // DAY_MICROSECONDS + 7, YEAR_10000 // DAY_MICROSECONDS

@@ -25,7 +25,7 @@ def to_cell_value(value: Any, *, timezone: str) -> Any:
 
     Args:
         value: the Python value of any PostgreSQL type.
-        timezone: IANA name of the zone that aware date-times are converted to.
+        timezone: the IANA name of the time zone to which aware datetimes are converted.
     """
     if isinstance(value, bool | None):
         return value
@@ -48,7 +48,7 @@ def column_values(table: pa.Table, column: SheetColumn, *, timezone: str) -> lis
     Args:
         table: a table that fits in memory.
         column: one of its columns.
-        timezone: IANA name of the zone that timestamps with time zone are converted to.
+        timezone: the IANA name of the zone to which timestamps with time zone are converted.
     """
     values, kind = table[column.name], table.schema.field(column.name).type
     if pa.types.is_date32(kind):  # Python supports neither BC nor infinity

@@ -111,7 +111,7 @@ def date_cells(column: pl.Series, styles: Styles) -> Cells:
 
 
 def timestamp_cells(column: pl.Series, styles: Styles, *, timezone: str) -> Cells:
-    """Renders timestamps, rounded down to the millisecond; those with time zone are converted to ``timezone``."""
+    """Renders timestamps, rounded down to the millisecond; converts those with a time zone to ``timezone``."""
     aware = isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None
     microseconds = column.to_physical()
     local = wall_clock(column, timezone) if aware else microseconds

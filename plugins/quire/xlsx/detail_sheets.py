@@ -37,9 +37,9 @@ class Limits:
     """The limits of a sheet and a file.
 
     Args:
-        sheet_rows: rows in a sheet, including header and totals; Excel's limit.
-        sheet_bytes: bytes of XML in a sheet, below ZIP's limit of 4 GiB per entry.
-        file_bytes: size of a file, below ZIP's limit of 4 GiB, with room for the parts after the rows.
+        sheet_rows: the rows in a sheet, including the header and totals; Excel's limit.
+        sheet_bytes: the bytes of XML in a sheet, below ZIP's limit of 4 GiB per entry.
+        file_bytes: the size of a file, below ZIP's limit of 4 GiB, with room for the parts after the rows.
         shared_rows: up to this many rows, all strings are shared because some readers do not display inline strings.
     """
 
@@ -59,7 +59,7 @@ class DetailWriter:
         totals: the totals over all files.
         pool: renders batches.
         sink: receives the file.
-        limits: the limits of sheets and file.
+        limits: the limits of the sheets and the file.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class DetailWriter:
                 return
 
     def outcome(self) -> DetailOutcome:
-        """Returns the number of rows and sheets so far, with notes on changed values."""
+        """Returns the number of rows and sheets so far, with notes about changed values."""
         notes = [
             f"{column.title}: {format_count(cut, 'text')} exceeded the limit of {MAX_TEXT_LENGTH:,} characters per "
             f"cell and {'was' if cut == 1 else 'were'} truncated."
@@ -154,8 +154,8 @@ class DetailWriter:
     def _has_room(self, planned: int, first: Sequence[RenderedRows]) -> bool:
         """Returns whether the next sheet certainly has room for all planned rows.
 
-        Assumes that a row takes at most twice as many bytes as the rows so far. A wrong dimension is worse than no
-        dimension, because readers do not need it.
+        Assumes that a row takes at most twice as many bytes as the rows so far. A wrong dimension is worse than none,
+        because readers do not need a dimension.
         """
         for rendered in first:
             self._row_bytes = max(self._row_bytes, len(rendered.xml) / rendered.rows)

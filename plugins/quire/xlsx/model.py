@@ -42,7 +42,7 @@ class DetailTable:
     """The rows to stream, in order.
 
     Args:
-        sheet_name: name of the first sheet; the next ones are ``<sheet_name> (2)`` and so on.
+        sheet_name: the name of the first sheet; later sheets are named ``<sheet_name> (2)`` and so on.
         columns: the columns, in the order in which the sheet shows them.
         schema: the schema of every batch.
         rows: the exact number of rows, from the Parquet metadata.
@@ -115,13 +115,13 @@ class Workbook:
     """A workbook to write.
 
     Args:
-        title: title in the document properties.
-        subject: subject in the document properties.
+        title: the title in the document properties.
+        subject: the subject in the document properties.
         made_at: an aware datetime, used for every date in the package so that the same rows produce the same bytes.
-        timezone: IANA name of the zone that timestamps with time zone are converted to.
+        timezone: the IANA name of the zone to which timestamps with time zone are converted.
         detail: the rows, or None for a workbook of static sheets only.
         static_sheets: a function that returns the static sheets; called after the rows of each file.
-        detail_first: whether the detail sheets precede the static ones.
+        detail_first: whether the detail sheets precede the static sheets.
     """
 
     title: str

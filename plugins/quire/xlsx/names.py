@@ -18,7 +18,7 @@ def sheet_name(wanted: str, taken: set[str], *, number: int = 1) -> str:
 
     Args:
         wanted: any string.
-        taken: names of the workbook's other sheets.
+        taken: the names of the workbook's other sheets.
         number: appended to the name if it is 2 or more: ``Rows (2)``.
     """
     plain = _FORBIDDEN.sub("-", wanted).strip(_EDGES) or "Rows"
@@ -41,7 +41,7 @@ def _cut(text: str, units: int) -> str:
 
 
 def table_headers(titles: Iterable[str]) -> list[str]:
-    """Returns titles that are valid in an Excel table: none is blank, and all are unique, ignoring case."""
+    """Returns titles that are valid in an Excel table: no title is blank, and all are unique, ignoring case."""
     taken: set[str] = set()
     headers = []
     for position, title in enumerate(titles, 1):

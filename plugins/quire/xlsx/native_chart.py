@@ -46,7 +46,7 @@ def insert_chart(book: Book, page: Worksheet, sheet: TableSheet, model: Chart, *
     is_single_series = len(model.y) == 1 and model.kind != "pie"
     chart.set_legend({"none": True} if is_single_series else {"position": "bottom"})
     chart.set_size({"width": 720, "height": max(380, BAR_HEIGHT * points) if model.kind == "bar" else 400})
-    # below the header row: anything next to it would be repeated on every printed page
+    # below the header row, because Excel repeats anything next to it on every printed page
     page.insert_chart(header_row + 1, len(sheet.columns) + 1, chart, {"object_position": 3})
 
 

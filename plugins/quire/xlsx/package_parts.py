@@ -1,4 +1,4 @@
-"""The parts of the package other than detail sheets: XlsxWriter's, adapted to the shared strings of the rows."""
+"""Adapts XlsxWriter's parts of the package, all but the detail sheets, to the shared strings of the rows."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def merge_parts(parts: dict[str, bytes], strings: SharedStrings, *, details: int
 
     Args:
         parts: the parts of the complete workbook, with placeholders for the rows.
-        strings: the shared strings of the rows, header first.
+        strings: the shared strings of the rows, starting with the header.
         details: the number of detail sheets, which come first and have been written.
         rows_first: whether detail sheets are shown before static sheets.
 
@@ -104,7 +104,7 @@ def _static_sheets_first(xml: str, details: int) -> str:
 
 
 def _static_titles_first(xml: str, details: int, sheets: int) -> str:
-    """Returns the document properties with detail sheets last in the list of sheet names."""
+    """Returns the document properties with the detail sheets last in the list of sheet names."""
     head, opening, rest = xml.partition("<TitlesOfParts>")
     titles = list(_TITLE.finditer(rest))[:sheets]
     names = [title[0] for title in titles]

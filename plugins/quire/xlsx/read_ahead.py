@@ -1,4 +1,4 @@
-"""Reads the items of a generator ahead, on another thread."""
+"""Reads ahead in a generator on another thread."""
 
 from __future__ import annotations
 

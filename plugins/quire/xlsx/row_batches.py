@@ -23,7 +23,7 @@ class DetailRows:
     """The remaining rows of a table; raises an error unless as many rows arrive as announced.
 
     Args:
-        detail: columns and number of rows.
+        detail: the columns and the number of rows.
         batches: the rows, as ``even_batches`` yields them.
     """
 
@@ -48,8 +48,7 @@ class DetailRows:
     def take(self, max_rows: int) -> pa.RecordBatch:
         """Consumes the next batch, or its first ``max_rows`` rows.
 
-        Raises:
-            WorkbookError: there are more rows than announced, or none left.
+        Raises: WorkbookError: there are more rows than announced, or none left.
         """
         batch = self.peek()
         if batch is None:
@@ -72,7 +71,7 @@ class DetailRows:
 
 
 def even_batches(detail: DetailTable) -> Generator[pa.RecordBatch]:
-    """Yields a table's rows in batches whose size depends on the rows only, so the same rows give the same bytes.
+    """Yields a table's rows in batches whose size depends only on the rows, so the same rows produce the same bytes.
 
     A batch has ``BATCH_ROWS`` rows, or fewer if it would exceed ``BATCH_CELLS`` cells or ``BATCH_BYTES`` of text,
     because several batches are in memory at once. A batch has at least one row.

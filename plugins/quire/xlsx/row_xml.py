@@ -53,9 +53,9 @@ class RowRenderer:
     """Renders batches as XML rows, in order.
 
     Args:
-        detail: columns and schema.
-        styles: style numbers of each column.
-        timezone: IANA name of the zone that timestamps with time zone are converted to.
+        detail: the columns and their schema.
+        styles: the style numbers of each column.
+        timezone: the IANA name of the zone to which timestamps with time zone are converted.
         strings: the workbook's shared strings.
         share_all: whether to share all strings instead of only repeated ones.
     """
@@ -84,7 +84,7 @@ class RowRenderer:
 
         Args:
             batch: rows with the detail's columns, in the same order.
-            first_row: number of its first row in the sheet, from 1.
+            first_row: the number of the batch's first row in the sheet, counted from 1.
         """
         renders = [prepare(column) for prepare, column in zip(self._prepares, batch.columns, strict=True)]
         return partial(self._render, renders, first_row, batch.num_rows)
@@ -107,7 +107,7 @@ class RowRenderer:
         ]
         frame, row = pl.DataFrame(columns), pl.col("row")
         pieces: list[pl.Expr] = [pl.lit('<row r="'), row]
-        text = '">'  # XML between two columns of the frame, joined into one literal
+        text = '">'  # the XML between two columns of the frame, joined into one literal
         for position, (opening, cell) in enumerate(zip(self._opens, columns_cells, strict=True)):
             value, before = pl.col(str(position)), _before(cell, position)
             if cell.values.null_count():  # a NULL value makes the cell NULL, which omits it

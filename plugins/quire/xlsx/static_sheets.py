@@ -31,7 +31,7 @@ def add_static_sheet(book: Book, formats: Formats, sheet: FactSheet | TableSheet
         book: the workbook.
         formats: the workbook's formats.
         sheet: the sheet to add.
-        timezone: IANA name of the zone that timestamps with time zone are converted to.
+        timezone: the IANA name of the zone to which timestamps with time zone are converted.
 
     Raises:
         WorkbookError: the content exceeds Excel's limits for a sheet.

@@ -62,7 +62,7 @@ class Formats:
         return self.of(**look, quote_prefix=True) if quoted else self.of(**look)
 
     def total(self, number_format: str, function: str = "sum") -> Format:
-        """Returns the format of a total, which names its function unless it is a sum or a count."""
+        """Returns the format of a total, which shows the function's name unless it is a sum or a count."""
         code = number_format if function in ("sum", "count") else with_word(number_format, function)
         return self.of(num_format=code, bold=True, top=1, top_color=LINE, valign="vcenter")
 

@@ -21,7 +21,7 @@ class TextColumn:
     """Renders a text column, batch by batch, in order.
 
     Args:
-        styles: its style numbers.
+        styles: the column's style numbers.
         strings: the workbook's shared strings.
         share_all: whether to share all strings that fit in the table instead of only repeated ones.
     """
@@ -90,7 +90,7 @@ def inline_cells(column: pa.Array, styles: Styles) -> Cells:
 
 
 class _ColumnBytes:
-    """Properties of a column derived from all its bytes at once, without inspecting individual values."""
+    """Properties of a column, derived from all its bytes at once instead of from individual values."""
 
     def __init__(self, column: pa.Array) -> None:
         offsets, data = column.buffers()[1:]

@@ -61,9 +61,9 @@ class Totals:
         """Returns the totals row as XML.
 
         Args:
-            number: the row's number, from 1.
-            styles: style numbers of each cell, and of text that begins like a formula.
-            label: number of the shared string that labels the row; None if the first cell has a total.
+            number: the row's number, counted from 1.
+            styles: the style numbers of each cell, and of text that begins like a formula.
+            label: the number of the shared string that labels the row; None if the first cell has a total.
         """
         cells = []
         for position, (total, (style, quoted)) in enumerate(zip(self._totals, styles, strict=True)):
@@ -111,7 +111,7 @@ class _Total:
 
     @property
     def has_unrepresentable_dates(self) -> bool:
-        """Whether some of its dates or times are outside Excel's range."""
+        """Whether some of the column's dates or times are outside Excel's range."""
         return self._is_temporal and self.texts > 0
 
     @property

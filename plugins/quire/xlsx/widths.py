@@ -59,7 +59,7 @@ def column_widths(columns: Sequence[SheetColumn], schema: pa.Schema, sample: pa.
     """Returns each column's width in Excel's units.
 
     Args:
-        columns: titles, and the widths that the definition sets.
+        columns: the titles, and the widths that the definition sets.
         schema: the schema of the rows.
         sample: the first rows, if there are any.
     """

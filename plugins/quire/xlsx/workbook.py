@@ -30,8 +30,8 @@ def write_workbook(
     the same bytes, regardless of their batches.
 
     Args:
-        workbook: what to write.
-        open_file: opens the n-th file, from 0.
+        workbook: the workbook to write.
+        open_file: opens the n-th file, counted from 0.
         limits: the limits of sheets and files; tests pass smaller limits.
 
     Returns:

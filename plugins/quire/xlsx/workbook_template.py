@@ -65,8 +65,8 @@ class SheetFrame:
     Args:
         before: the sheet's XML up to the first row.
         after: the sheet's XML after the last row.
-        styles: style numbers of each column.
-        totals: style numbers of each total, and of a total that begins like a formula; empty without totals.
+        styles: the style numbers of each column.
+        totals: the style numbers of each total, and of a total that begins like a formula; empty without totals.
         label: the number of the shared string "Total"; None if the first column has a total.
         strings: the shared strings of the header.
     """

@@ -41,7 +41,7 @@ def cut_texts(texts: pl.Series) -> tuple[pl.Series, int]:
     """Truncates the strings of a column like ``cut_text``; also returns the number of truncated strings."""
     if longest(texts) <= MAX_TEXT_LENGTH:  # a string has at least as many bytes as UTF-16 units
         return texts, 0
-    import polars as pl  # not needed to truncate a single string
+    import polars as pl  # imported here because truncating a single string does not need it
 
     shortened = texts.map_elements(cut_text, return_dtype=pl.String)
     return shortened, int((shortened.str.len_bytes() != texts.str.len_bytes()).sum())

@@ -56,7 +56,7 @@ def tracked_report(include: Path, *, tables: Sequence[Any] = (EVENTS,), **change
 def tokens(
     definition: ReportDefinition, url: str, start: str = "2013-01-01", end: str = "2013-03-31", *, zone: str = ZONE
 ) -> dict[str, str]:
-    """Returns the freshness token of each partition in a range by key."""
+    """Returns the freshness token of each partition in a range, keyed by partition."""
     partitions = DateRange.parse(start, end, zone).partitions(definition.partition)
     with open_transaction(session_of(url, timezone=zone)) as transaction:
         return tracked_tokens(definition, partitions, transaction=transaction)

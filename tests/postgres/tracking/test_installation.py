@@ -1,4 +1,4 @@
-"""Installing and removing tracking: atomic, idempotent, and without leftovers."""
+"""Installing and removing tracking is atomic and idempotent, and leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The locks of track and untrack share one time limit, and locks that block writers are acquired last."""
+"""All locks of ``track`` and ``untrack`` share one time limit; locks that block writers are acquired last."""
 
 from __future__ import annotations
 
