@@ -100,7 +100,7 @@ def fill_events(url: str, rows: Iterable[Row] = ROWS) -> None:
 
 
 def fill_many_events(url: str, last: int, *, minutes: int) -> None:
-    """Recreates the table of events with the ids 100 to ``last``, ``minutes`` apart, starting in 2013.
+    """Recreates the table of events with the IDs 100 to ``last``, ``minutes`` apart, starting in 2013.
 
     All nullable columns contain NULLs.
     """

@@ -44,7 +44,7 @@ def browser(stack: LocalStack, user: str = ADMIN) -> httpx.Client:
 
 
 def ask(client: httpx.Client, report: str, start: str, end: str, **fields: Any) -> str:
-    """Requests a report and returns the id of the run."""
+    """Requests a report and returns the ID of the run."""
     answer = client.post(f"/api/reports/{report}/runs", json={"start": start, "end": end, **fields})
     assert answer.status_code == 202, answer.text
     return str(answer.json()["run_id"])

@@ -153,7 +153,7 @@ MIXTURES: dict[str, tuple[str, tuple[str, str]]] = {  # the task that reads a re
 def attempts(
     tmp_path: Path, session: SourceSession, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[TaskCalls, TaskCalls]:
-    """Two runs with the same id but different rows, as after a run is deleted.
+    """Two runs with the same ID but different rows, as after a run is deleted.
 
     In the first run, all tasks except publish have run.
     """

@@ -66,7 +66,7 @@ class Project:
         return _run([*self._command, *arguments])
 
     def containers(self, service: str, *, every: bool = False) -> list[str]:
-        """Returns the ids of a service's running containers, or of all its containers if ``every``."""
+        """Returns the IDs of a service's running containers, or of all its containers if ``every``."""
         labels = {"project": self.name, "service": service}
         filters = [
             part for key, value in labels.items() for part in ("--filter", f"label=com.docker.compose.{key}={value}")

@@ -85,7 +85,7 @@ class ContainerStack:
         return {str(self.project.state(container)["Config"]["Hostname"]): container for container in ids}
 
     def trigger(self, client: httpx.Client, report: str, **conf: Any) -> str:
-        """Starts a run through Airflow's API and returns its id."""
+        """Starts a run through Airflow's API and returns its ID."""
         body = {"logical_date": None, "conf": conf}
         answer = client.post(f"/api/v2/dags/{report}/dagRuns", json=body)
         return str(answer.raise_for_status().json()["dag_run_id"])

@@ -44,7 +44,7 @@ def files_of(server: S3Server) -> Certificates:
 
 
 def file_id(server: S3Server, bucket: S3Store) -> str:
-    """Returns the id of an object on the volume server, using the servers' own certificate."""
+    """Returns the ID of an object on the volume server, using the servers' own certificate."""
     files = files_of(server)
     credentials = grpc.ssl_channel_credentials(
         *(path.read_bytes() for path in (files.authority, files.key, files.certificate))

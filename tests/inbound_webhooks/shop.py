@@ -103,9 +103,9 @@ class Shop:
         address: the URL of the server process.
         database: the URL of the database.
         include: the folder that contains webhooks/.
-        passwords: passwords by connection id, which tests can change.
+        passwords: passwords by connection ID, which tests can change.
         others: URLs of additional server processes.
-        deferred: the ids of deferred deliveries, appended by ``post_all``.
+        deferred: the IDs of deferred deliveries, appended by ``post_all``.
     """
 
     address: str

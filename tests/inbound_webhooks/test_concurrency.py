@@ -63,7 +63,7 @@ def test_ingest_concurrent_bodies_with_one_id_writes_one_row(shop: Shop) -> None
 
 @pytest.mark.parametrize("seed", range(6))
 def test_ingest_concurrent_events_for_one_key_match_sequential_result(shop: Shop, seed: int) -> None:
-    """With odd seeds, some events delete the row. Several events share a time, so their ids determine the order."""
+    """With odd seeds, some events delete the row. Several events share a time, so their IDs determine the order."""
     rng = random.Random(seed)  # noqa: S311 - a fixed sequence
     events = []
     for n in range(50):

@@ -53,7 +53,7 @@ def test_row_state_json_round_trip_is_identical(events: list[Event]) -> None:
 
 @given(EVENTS)
 def test_merge_repeated_events_changes_nothing(events: list[Event]) -> None:
-    """An event that is repeated after its id was pruned (30 days) is merged again."""
+    """An event that is repeated after its ID was pruned (30 days) is merged again."""
     state = merge(events)
     assert reduce(RowState.merge, events, state) == state
 

@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def fork(work: Callable[[], int]) -> int:
-    """Runs ``work`` in a child process, whose exit status is the result. Returns the child's process id."""
+    """Runs ``work`` in a child process, whose exit status is the result. Returns the child's process ID."""
     child = os.fork()
     if child == 0:
         status = 99

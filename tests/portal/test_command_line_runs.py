@@ -39,7 +39,7 @@ def manifest(definition: ReportDefinition, bucket: S3Store, fresh_database: str)
 
 
 def publish(manifest: Manifest, store: S3Store, number: int) -> str:
-    """Publishes the same run under a new key and a command-line run id; returns the id."""
+    """Publishes the same run under a new key and a command-line run ID; returns the ID."""
     key = f"{number:032x}"
     files = tuple(replace(file, key=file.key.replace(manifest.run, key)) for file in manifest.files)
     run = replace(manifest, run=key, run_id=f"cli__{key}", files=files)
@@ -48,7 +48,7 @@ def publish(manifest: Manifest, store: S3Store, number: int) -> str:
 
 
 def list_now(store: S3Store) -> list[str]:
-    """Returns the ids of the runs, without the cache."""
+    """Returns the IDs of the runs, without the cache."""
     module._LISTINGS.clear()
     return [run.run_id for run in command_line_runs(store, "events")]
 

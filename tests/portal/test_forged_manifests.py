@@ -57,7 +57,7 @@ FORGED: dict[str, Callable[[Manifest], Manifest]] = {
 
 @pytest.fixture
 def manifest(tmp_path: Path, bucket: S3Store, fresh_database: str) -> Manifest:
-    """Returns the manifest of an unpublished run that has the id of a command-line run."""
+    """Returns the manifest of an unpublished run that has the ID of a command-line run."""
     fill_events(fresh_database)
     definition = events_report(tmp_path)
     request = replace(request_of(definition), formats=("csv",))

@@ -35,7 +35,7 @@ def portal(tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def serve_runs(portal: Portal, served: list[dict[str, Any]], *, tasks: Sequence[dict[str, Any]] = ()) -> list[str]:
-    """Serves runs as Airflow does, each with the same tasks; returns the ids of the runs whose tasks were requested."""
+    """Serves runs as Airflow does, each with the same tasks; returns the IDs of the runs whose tasks were requested."""
     ids: list[str] = []
 
     @portal.host.get("/api/v2/dags/events/dagRuns")

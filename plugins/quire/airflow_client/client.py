@@ -74,7 +74,7 @@ class AirflowApi:
                 return runs, total
 
     async def runs_named(self, dag_id: str, prefix: str) -> list[dict[str, Any]]:
-        """Returns the newest of a DAG's runs whose ids begin with ``prefix``."""
+        """Returns the newest of a DAG's runs whose IDs begin with ``prefix``."""
         # Airflow strips trailing punctuation from a prefix, so it may return other runs, too.
         page = await self._call(
             "GET", _runs_path(dag_id), run_id_prefix_pattern=prefix, limit=PAGE_SIZE, order_by=NEWEST_FIRST
@@ -82,7 +82,7 @@ class AirflowApi:
         return [run for run in page["dag_runs"] if run["dag_run_id"].startswith(prefix)]
 
     async def active_runs(self, dag_id: str, *, user: str, prefix: str) -> list[dict[str, Any]]:
-        """Returns a user's active runs whose ids begin with ``prefix``. The DAG ``~`` means every DAG."""
+        """Returns a user's active runs whose IDs begin with ``prefix``. The DAG ``~`` means every DAG."""
         # Airflow matches user names by prefix, so it may return other users' runs, too: read every page.
         runs = await self._all(
             f"/dags/{dag_id}/dagRuns", "dag_runs", state=["queued", "running"], run_id_prefix_pattern=prefix,
@@ -96,12 +96,12 @@ class AirflowApi:
         return run
 
     async def start_run(self, dag_id: str, conf: dict[str, Any]) -> str:
-        """Starts a run and returns the id that Airflow assigns to it."""
+        """Starts a run and returns the ID that Airflow assigns to it."""
         run = await self._start_run(dag_id, None, conf)
         return str(run["dag_run_id"])
 
     async def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> bool:
-        """Starts a run with a given id. Returns False if a run with this id already exists."""
+        """Starts a run with a given ID. Returns False if a run with this ID already exists."""
         try:
             await self._start_run(dag_id, run_id, conf)
         except RefusedError as error:
@@ -191,7 +191,7 @@ class AirflowApi:
 
 
 def is_run_id(run_id: str) -> bool:
-    """Returns whether an id identifies a single run in a path of Airflow's API."""
+    """Returns whether an ID identifies a single run in a path of Airflow's API."""
     return run_id not in RESERVED_RUN_IDS and run_id.isprintable()
 
 

@@ -36,7 +36,7 @@ from quire.settings import include_folder
 
 logger = logging.getLogger(__name__)
 
-MAX_FILE_NAME_LENGTH = 200  # in the id of a broken DAG; Airflow allows ids of 250 characters
+MAX_FILE_NAME_LENGTH = 200  # in the ID of a broken DAG; Airflow allows IDs of 250 characters
 EARLIEST_BACKFILL = datetime(1970, 1, 1, tzinfo=UTC)
 TASK_DEFAULTS: dict[str, Any] = {
     "on_failure_callback": [push_failure, release_lease_of],
@@ -63,7 +63,7 @@ DAG_DEFAULTS: dict[str, Any] = {
 
 
 def build_report_dags(catalog: Catalog | None = None) -> dict[str, DAG]:
-    """Returns the DAGs of all reports by id, including those that store partitions ahead of time.
+    """Returns the DAGs of all reports by ID, including those that store partitions ahead of time.
 
     A report whose DAG cannot be built gets a broken DAG that shows the error. Other reports are not affected.
 
@@ -89,7 +89,7 @@ def _dags_of(definition: ReportDefinition) -> list[DAG]:
 
 
 def build_dag(definition: ReportDefinition) -> DAG:
-    """Returns a report's DAG, with the report's name as its id, or a broken DAG if a notifier is unusable."""
+    """Returns a report's DAG, with the report's name as its ID, or a broken DAG if a notifier is unusable."""
     try:
         ensure_usable_notifiers(definition)
     except DefinitionError as error:
@@ -128,7 +128,7 @@ def build_store_dag(definition: ReportDefinition) -> DAG:
 def build_housekeeping_dag() -> DAG:
     """Returns the DAG that runs garbage collection every day."""
     with DAG(
-        dag_id="quire__housekeeping",  # no report's id contains two underscores
+        dag_id="quire__housekeeping",  # no report's ID contains two underscores
         dag_display_name="Quire: housekeeping",
         schedule=CronTriggerTimetable("0 4 * * *", timezone="UTC"),
         max_active_runs=1,
@@ -172,7 +172,7 @@ def build_broken_dag(name: str, error: DefinitionError) -> DAG:
 
 
 def _broken_dag_id(name: str) -> str:
-    """Returns a valid and unique DAG id for any file name."""
+    """Returns a valid and unique DAG ID for any file name."""
     if re.fullmatch(REPORT_NAME, name):
         return name
     return f"{re.sub(r'[^A-Za-z0-9_-]', '_', name)[:MAX_FILE_NAME_LENGTH]}.{digest(name)[:8]}"

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PLAN, CACHED, RUN, USAGE, DAMAGE, PUBLISHED = "plan", "cached", "run", "usage", "damage", "published"
-STORE_SUFFIX = "__store"  # suffix of the id of a DAG that stores partitions ahead of time
+STORE_SUFFIX = "__store"  # suffix of the ID of a DAG that stores partitions ahead of time
 PUBLISH: StageName = "publish"
 UNREACHED = "unreached"  # one sentence per recipient that notify could not reach
 PARTITION_GROUPS, PARTITIONS, SUMMARIES = "groups of partitions", "partitions", "summaries"  # purposes of return values
@@ -82,7 +82,7 @@ def own_run_id(run: Any) -> str:
 
 
 def airflow_run_id(dag_id: str, run_id: str) -> str:
-    """Returns the name of a run in the store. It is unique across DAGs, because no DAG id contains a colon."""
+    """Returns the name of a run in the store. It is unique across DAGs, because no DAG ID contains a colon."""
     return f"{dag_id}:{run_id}"
 
 
@@ -101,7 +101,7 @@ def release_lease_of(context: Context) -> None:
 class Handover:
     """Opens the records of earlier tasks of a run, and seals and pushes those of the current task.
 
-    Records form a chain, so records of two attempts, or of two runs with the same id, cannot be combined. A record that
+    Records form a chain, so records of two attempts, or of two runs with the same ID, cannot be combined. A record that
     was derived from the plan names the plan's seal; summaries, workbooks and files name the seal of the staged run.
 
     Args:

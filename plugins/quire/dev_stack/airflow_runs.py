@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 def start_run(client: httpx.Client, dag_id: str, conf: Mapping[str, Any]) -> str:
-    """Starts a run and returns its id.
+    """Starts a run and returns its ID.
 
     Raises:
         StackError: Airflow rejects the run, or is unreachable.
@@ -43,7 +43,7 @@ def fail_run(client: httpx.Client, dag_id: str, run_id: str) -> None:
 
 
 def task_states(client: httpx.Client, dag_id: str, run_id: str) -> list[tuple[str, int, str | None]]:
-    """Returns the task id, map index and state of each task instance of a run.
+    """Returns the task ID, map index and state of each task instance of a run.
 
     Raises:
         StackError: Airflow has no such run, or is unreachable.
@@ -74,7 +74,7 @@ def return_value(client: httpx.Client, dag_id: str, run_id: str, task_id: str) -
 
 
 def dag_ids(client: httpx.Client) -> set[str]:
-    """Returns the ids of Quire's DAGs.
+    """Returns the IDs of Quire's DAGs.
 
     Raises:
         StackError: Airflow is unreachable.

@@ -34,7 +34,7 @@ class _Running(Generic[Value]):
 
 
 class _LookupCache(Generic[Value]):
-    """Values by connection id. Each lookup runs in its own thread.
+    """Values by connection ID. Each lookup runs in its own thread.
 
     A secrets backend that hangs for one connection blocks only that thread, not the event loop's thread pool or lookups
     of other connections. After a few minutes, another lookup replaces the hung lookup.
@@ -106,7 +106,7 @@ class _LookupCache(Generic[Value]):
 
 
 class ConnectionCache:
-    """The URLs and signing secrets of connections, by connection id.
+    """The URLs and signing secrets of connections, by connection ID.
 
     Args:
         address: returns the libpq URL of a connection, or raises SettingsError.

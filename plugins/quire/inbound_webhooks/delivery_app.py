@@ -46,8 +46,8 @@ def create_webhook_app(
 
     Args:
         include: the folder that contains webhooks/.
-        address: returns the libpq URL of a connection by its id, or raises SettingsError.
-        password: returns the password of a connection by its id, or raises SettingsError.
+        address: returns the libpq URL of a connection by its ID, or raises SettingsError.
+        password: returns the password of a connection by its ID, or raises SettingsError.
     """
     deliveries = _Deliveries(WebhookFiles(include), ConnectionCache(address=address, password=password))
     app = Starlette(

@@ -16,7 +16,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # An event dated in the future would override real events until then. One day allows for a clock in the wrong time zone.
 MAX_AHEAD = timedelta(days=1)
 Stamp = tuple[str, str]
-"""An event's time (UTC, microseconds, fixed length) and its id. Newer stamps compare greater."""
+"""An event's time (UTC, microseconds, fixed length) and its ID. Newer stamps compare greater."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,12 +77,12 @@ def ingest(definition: WebhookDefinition, event: Event, *, body_sha256: bytes, u
     Args:
         definition: the webhook.
         event: the event of the body.
-        body_sha256: the body's digest, which distinguishes a repeated delivery from another event with the same id.
+        body_sha256: the body's digest, which distinguishes a repeated delivery from another event with the same ID.
         url: the libpq URL of the database.
 
     Raises:
         BodyRejected: a value does not fit its column's type, or violates a constraint.
-        UsedIdRejected: an event with this id and another body was applied already.
+        UsedIdRejected: an event with this ID and another body was applied already.
         DeliveryDeferred: PostgreSQL cannot be reached, or cannot apply the event yet.
         DefinitionError: the table does not match the definition.
         UntrustedSchemaError: another role owns the schema ``quire``.

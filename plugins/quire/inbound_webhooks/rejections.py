@@ -2,7 +2,7 @@
 
     DeliveryRejected           the same delivery will be rejected again
     ├── UnsignedDelivery       401: invalid signature or time
-    ├── UsedIdRejected         409: the id was used for another body
+    ├── UsedIdRejected         409: the ID was used for another body
     ├── SlowBody               408
     ├── OversizedBody          413
     └── BodyRejected           422: invalid content
@@ -48,7 +48,7 @@ class UnsignedDelivery(DeliveryRejected):
 
 
 class UsedIdRejected(DeliveryRejected):
-    """Another event with this id was already applied."""
+    """Another event with this ID was already applied."""
 
     status = 409
 

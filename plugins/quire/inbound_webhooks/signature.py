@@ -20,7 +20,7 @@ from quire.inbound_webhooks.rejections import UnsignedDelivery
 
 PREFIX = "whsec_"
 VERSION = "v1,"
-_ID = re.compile(r"[!-\-/-~]{1,256}")  # printable except the dot, which separates the id and the time
+_ID = re.compile(r"[!-\-/-~]{1,256}")  # printable except the dot, which separates the ID and the time
 MIN_KEY_BYTES = 24  # the specification's minimum
 _SECONDS = re.compile(r"\d{1,12}", re.ASCII)
 

@@ -66,8 +66,8 @@ class WebhookDefinition(StrictModel):
     Args:
         name: the file's stem and the last part of the URL.
         table: with its schema, case-sensitive.
-        connection: id of the Airflow connection that writes to the table.
-        signing: id of the Airflow connection whose password is one or more secrets, separated by spaces.
+        connection: ID of the Airflow connection that writes to the table.
+        signing: ID of the Airflow connection whose password is one or more secrets, separated by spaces.
         keys: the columns of a unique constraint, each with the path of its value.
         event_time: ISO 8601 with a time zone, or seconds since 1970.
         columns: the other columns to write, each with the path of its value.

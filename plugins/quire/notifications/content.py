@@ -105,7 +105,7 @@ def success_notification(
         request: the request that the run served.
         result: the return value of publish.
         totals: titles and values of the headline totals.
-        run_id: Airflow's run id.
+        run_id: Airflow's run ID.
         base_url: Airflow's public URL; empty for a notification without links.
     """
     count, size = len(result.files), format_size(sum(file.bytes for file in result.files))
@@ -154,7 +154,7 @@ def failure_notification(
         definition: the report.
         request: the request that the run served; None if it was invalid.
         failed: the failed tasks; the notification names the first and counts the others.
-        run_id: Airflow's run id.
+        run_id: Airflow's run ID.
         base_url: Airflow's public URL; empty for a notification without links.
     """
     facts = _request_facts(definition, request) if request else []

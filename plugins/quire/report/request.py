@@ -24,7 +24,7 @@ class RunRequest:
         parameters: validated JSON values.
         formats: file formats; empty for the definition's.
         force: ignores cached partitions.
-        run_id: unique across all runs: Airflow's run id, or a UUID.
+        run_id: unique across all runs: Airflow's run ID, or a UUID.
         made_at: ISO 8601 timestamp, shown in the workbooks.
     """
 
@@ -87,7 +87,7 @@ def request_from_conf(
     Args:
         definition: the report.
         conf: ``start``, ``end``, ``force``, ``formats`` and the definition's parameters.
-        run_id: Airflow's run id.
+        run_id: Airflow's run ID.
         run_after: timezone-aware; the window ends before it.
         is_past: whether the run was requested earlier, possibly under another version of the definition. Its limits
             and reader formats are not checked then.

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 class Catalog:
     """All reports by name: valid definitions, and errors for the others.
 
-    Keys of ``errors`` are file stems and might not be valid Airflow DAG ids.
+    Keys of ``errors`` are file stems and might not be valid Airflow DAG IDs.
     """
 
     definitions: dict[str, ReportDefinition] = field(default_factory=dict)

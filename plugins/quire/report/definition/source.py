@@ -46,7 +46,7 @@ class Source(StrictModel):
         sql: the file, relative to include/sql.
         time_column: the result column that assigns a row to its partition.
         tables: the tables that the query reads.
-        connection: Airflow connection id.
+        connection: Airflow connection ID.
         freshness: ``tracked``, ``always`` or a ``Probe``.
         parallel: maximum number of concurrent extracts per run.
         timeout: maximum duration of one extract.
