@@ -103,7 +103,7 @@ def test_source_may_be_any_uri_of_libpq(rest: str) -> None:
     ],
 )
 def test_source_with_an_unencoded_password_is_rejected_without_it(rest: str) -> None:
-    with pytest.raises(SettingsError, match="URL-encode special characters in user and password") as caught:
+    with pytest.raises(SettingsError, match="URL-encode special characters in the user and password") as caught:
         source_url("warehouse", {"AIRFLOW_CONN_WAREHOUSE": f"postgresql://{rest}"})
     assert "s3cr" not in str(caught.value)
 
@@ -112,7 +112,7 @@ def test_source_with_an_unencoded_password_is_rejected_without_it(rest: str) -> 
     "rest", ["u:p@s3cr/w#rd@h:5432/d", "u:12#s3cr@h/d", "u:p@s3cr@h/d", "u:12/s3cr@h/d", "u:12#x?k=s3cr@h/d"]
 )
 def test_validate_encoding_rejects_a_truncated_password_without_it(rest: str) -> None:
-    with pytest.raises(SettingsError, match="URL-encode special characters in user and password") as caught:
+    with pytest.raises(SettingsError, match="URL-encode special characters in the user and password") as caught:
         validate_encoding("warehouse", {"AIRFLOW_CONN_WAREHOUSE": f"postgres://{rest}"})
     assert "s3cr" not in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""Measures the resources that a task uses: elapsed and CPU time, memory, and SQL statements."""
+"""Measures the resources that a task uses: elapsed time, CPU time, memory and SQL statements."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RESET_PEAK = Path("/proc/self/clear_refs")
 
 
 class StatementLog:
-    """Counts a task's statements, grouped by their SQL without values. Thread-safe."""
+    """Counts a task's statements, grouped by their SQL with values removed. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -54,7 +54,7 @@ class TaskMeter:
     Args:
         stage: the stage of the pipeline.
         task: what the task works on, such as a partition's key.
-        statements: the log of the task's session, if it has one.
+        statements: the log of the task's session, if the task has a session.
     """
 
     def __init__(self, stage: str, task: str, statements: StatementLog | None = None) -> None:
@@ -66,7 +66,7 @@ class TaskMeter:
         _reset_peak()
 
     def count(self, *, rows: int = 0, bytes: int = 0, units: int = 1) -> None:
-        """Sets the task's totals: rows, bytes written, and units (partitions or files)."""
+        """Sets the task's totals: rows, bytes written and units (partitions or files)."""
         self._rows, self._bytes, self._units = rows, bytes, max(units, 1)
 
     def count_written(self, parts: Sequence[StagedPartition | StagedSummary | RenderedFile]) -> None:
@@ -112,7 +112,7 @@ def _log(usage: TaskUsage) -> None:
 
 
 def peak_rss_bytes() -> int:
-    """Returns the peak memory of this process; on Linux, since its last task started."""
+    """Returns the peak memory of this process, on Linux since its last task started."""
     with suppress(OSError):
         for line in _STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -122,6 +122,6 @@ def peak_rss_bytes() -> int:
 
 
 def _reset_peak() -> None:
-    """Resets the peak that the kernel records (man 5 proc, clear_refs: 5). Without it, peaks include earlier tasks."""
+    """Resets the kernel's peak memory (man 5 proc, clear_refs: 5), which otherwise includes earlier tasks."""
     with suppress(OSError):
         _RESET_PEAK.write_text("5")

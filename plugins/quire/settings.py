@@ -1,7 +1,7 @@
 """Settings from environment variables. No other module reads the environment.
 
 AIRFLOW_CONN_<ID>           postgresql://USER:PASSWORD@HOST:PORT/DATABASE: a report's source
-AIRFLOW_CONN_QUIRE_OWNER    the same for the role that installs change tracking; default: the source connection
+AIRFLOW_CONN_QUIRE_OWNER    the same for the role that installs change tracking (default: the source connection)
 AIRFLOW_CONN_QUIRE_STORE    aws://KEY:SECRET@/?endpoint_url=…&region_name=…
 AIRFLOW_CONN_SMTP_DEFAULT   the connection that sends e-mail; Quire only checks whether it is set
 QUIRE_BUCKET                default: quire
@@ -30,7 +30,7 @@ MAX_ACTIVE_RUNS = 100
 PACKAGE_PARENT = Path(__file__).resolve().parents[1]  # plugins/ in a clone or an image, site-packages for the wheel
 CLONE = PACKAGE_PARENT.parent
 ENCODING_HINT = (
-    "URL-encode special characters in user and password (%40 for @, %2F for /, %23 for #, %3F for ?, %25 for %)"
+    "URL-encode special characters in the user and password (%40 for @, %2F for /, %23 for #, %3F for ?, %25 for %)"
 )
 _HOSTS = re.compile(r"(?:(?:\[[0-9A-Fa-f:.%]++\]|[^\[\]:,@\s]*+)(?::\d*+)?(?:,|$))+")  # libpq accepts several
 _PARAMETERS = re.compile(r"(?:[a-z_]++=[^&@]*+(?:@[^&/@]*+)?(?:&|$))+")
@@ -39,10 +39,10 @@ _ENCODED = re.compile(r"(?:[^%\s]|%[0-9A-Fa-f]{2})*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
-    """Bucket, endpoint and credentials. Without a key, boto3's credential chain applies (roles, profiles, IRSA).
+    """Bucket, endpoint and credentials. Without a key, boto3 uses its credential chain (roles, profiles, IRSA).
 
     ``public_endpoint_url`` is the URL that readers' browsers use if it differs from ``endpoint_url``: a presigned URL
-    is valid only for the host it was signed for.
+    is valid only for the host that it was signed for.
     """
 
     bucket: str
@@ -57,7 +57,7 @@ class StoreSettings:
     def from_extra(
         cls, extra: Mapping[str, object], *, bucket: str, access_key: str | None, secret_key: str | None
     ) -> StoreSettings:
-        """Creates settings from the extras of an Airflow connection of the amazon provider's type ``aws``."""
+        """Creates settings from the extras of an Airflow connection of type ``aws`` (Amazon provider)."""
 
         def text(name: str) -> str | None:
             return str(extra[name]) if extra.get(name) else None
@@ -74,7 +74,7 @@ class StoreSettings:
 
     @classmethod
     def from_uri(cls, uri: str, *, bucket: str) -> StoreSettings:
-        """Reads ``aws://KEY:SECRET@/?endpoint_url=…&region_name=…``, each part URL-encoded.
+        """Parses ``aws://KEY:SECRET@/?endpoint_url=…&region_name=…``, in which each part is URL-encoded.
 
         Raises:
             SettingsError: the URI is malformed. The message contains no secret.
@@ -89,7 +89,7 @@ class StoreSettings:
                 f"{connection_variable(STORE_CONNECTION)} {scheme}: "
                 "write aws://KEY:SECRET@/?endpoint_url=…&region_name=…"
             )
-        if _is_split_key(parts):  # else the key is lost silently and boto3 uses another identity
+        if _is_split_key(parts):  # otherwise the key would be lost silently, and boto3 would use another identity
             raise SettingsError(f"{connection_variable(STORE_CONNECTION)} is not aws://KEY:SECRET@/?…: {ENCODING_HINT}")
         return cls.from_extra(
             dict(parse_qsl(parts.query)),
@@ -120,7 +120,7 @@ def replace_environment(environment: Mapping[str, str]) -> None:
 
 
 def set_defaults(variables: Mapping[str, str]) -> None:
-    """Sets those variables of this process that are not set yet."""
+    """Sets variables of this process that are not yet set."""
     for name, value in variables.items():
         os.environ.setdefault(name, value)
 
@@ -131,12 +131,12 @@ def bucket_name(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def mail_variable() -> str:
-    """Returns the environment variable of the connection that sends e-mail, Airflow's ``[email] email_conn_id``."""
+    """Returns the environment variable for the connection that sends e-mail (Airflow's ``[email] email_conn_id``)."""
     return f"AIRFLOW_CONN_{(os.environ.get('AIRFLOW__EMAIL__EMAIL_CONN_ID') or MAIL_CONNECTION).upper()}"
 
 
 def has_mail_connection() -> bool:
-    """Returns whether the connection that sends e-mail is set as a variable."""
+    """Returns whether an environment variable defines the connection that sends e-mail."""
     return bool(os.environ.get(mail_variable()))
 
 
@@ -146,20 +146,20 @@ def include_folder(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def default_include_folder(environment: Mapping[str, str], *, package_parent: Path) -> Path:
-    """Returns include/ next to a plugins folder that contains Quire, else include/ in Airflow's home."""
+    """Returns include/ next to the plugins folder that contains Quire, or else include/ in Airflow's home."""
     if package_parent.name == "plugins":
         return package_parent.parent / "include"
     return Path(environment.get("AIRFLOW_HOME") or "~/airflow").expanduser() / "include"
 
 
 def pod_template(stage: str, environment: Mapping[str, str] = os.environ) -> str | None:
-    """Returns the pod template of a stage for the KubernetesExecutor, or None for Airflow's default."""
+    """Returns a stage's pod template for the KubernetesExecutor, or None for Airflow's default template."""
     folder = environment.get("QUIRE_POD_TEMPLATES")
     return str(Path(folder) / f"{stage}.yaml") if folder else None
 
 
 def max_active_runs(environment: Mapping[str, str] = os.environ) -> int:
-    """Returns how many portal runs of one user may be active at once.
+    """Returns how many portal runs per user may be active at once.
 
     Raises:
         SettingsError: the value is not a number from 1 to ``MAX_ACTIVE_RUNS``.
@@ -179,7 +179,7 @@ def source_url(connection_id: str, environment: Mapping[str, str] = os.environ) 
     url = _required(environment, connection_id)
     scheme, separator, rest = url.partition("://")
     if scheme not in ("postgresql", "postgres"):
-        defect = f"has the scheme {scheme!r}" if separator else "is not a URI"  # may be a secret: not quoted
+        defect = f"has the scheme {scheme!r}" if separator else "is not a URI"  # not quoted: it may be a secret
         raise SettingsError(
             f"{connection_variable(connection_id)} {defect}: write postgresql://USER:PASSWORD@HOST/DATABASE"
         )
@@ -191,12 +191,12 @@ def source_url(connection_id: str, environment: Mapping[str, str] = os.environ) 
 
 
 def validate_encoding(connection_id: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Checks that Airflow does not read part of a password as a host when it parses the connection's variable.
+    """Checks that Airflow, when it parses a connection's variable, does not mistake part of a password for a host.
 
-    Unlike libpq, Airflow's parser also ends user and password at ``#``.
+    Unlike libpq, Airflow's parser also ends the user and password at ``#``.
 
     Raises:
-        SettingsError: user or password is not URL-encoded. The message contains neither.
+        SettingsError: the user or password is not URL-encoded. The message contains neither.
     """
     uri = environment.get(connection_variable(connection_id), "")
     scheme, _, rest = uri.partition("://")
@@ -207,10 +207,10 @@ def validate_encoding(connection_id: str, environment: Mapping[str, str] = os.en
 
 
 def _has_stray_at(rest: str, authority: str) -> bool:
-    """Returns whether a password is truncated: libpq ends it at the first ``@``, and the authority at the first slash.
+    """Returns whether libpq would truncate the password, which it ends at the first ``@`` or slash.
 
-    The value of a query parameter may contain ``@``, but no slash after it: a slash means that the question mark
-    is part of the password, which the host and the database follow.
+    A query parameter's value may contain ``@``, but no slash after it: such a slash means that the question mark
+    belongs to the password, and that the host and the database follow it.
     """
     path, _, query = rest[len(authority) :].partition("?")
     return authority.count("@") > 1 or "@" in path or ("@" in query and not _PARAMETERS.fullmatch(query))
@@ -223,7 +223,7 @@ def _unencoded(connection_id: str) -> SettingsError:
 
 
 def owner_url(source_connection: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Returns the libpq URL of the role that installs change tracking: ``quire_owner``, or else the source connection.
+    """Returns the libpq URL for installing change tracking: ``quire_owner``, or else the source connection.
 
     Raises:
         SettingsError: neither connection is set, or its value is not a PostgreSQL URL.

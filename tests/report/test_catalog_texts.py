@@ -72,7 +72,7 @@ def test_line_breaks_and_tabs_of_a_text_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["!!binary YQBi", "!!set {a, b}", "!!omap [a: 1]", "!!pairs [a: 1]"])
 def test_value_of_a_type_unknown_to_json_is_rejected(tmp_path: Path, value: str) -> None:
-    reason = f"the tag {value.split()[0]} is not supported: write text, a number, a list or a mapping"
+    reason = f"the tag {value.split()[0]} is not supported: write a string, a number, a list or a mapping"
     assert errors_of(tmp_path, f"description: {value}\n") == {
         "evil": f"include/reports/evil.yaml:3: description: {reason}"
     }

@@ -95,9 +95,9 @@ def test_definition_with_invalid_reader_fields_is_rejected_in_place(fields: dict
 @pytest.mark.parametrize(
     ("kind", "value", "message"),
     [
-        ("integer", "1", "is the text '1': write the number 1 without quotes"),
-        ("number", "1.5", "is the text '1.5': write the number 1.5 without quotes"),
-        ("boolean", "true", "is the text 'true': write true without quotes"),
+        ("integer", "1", "is the string '1': write the number 1 without quotes"),
+        ("number", "1.5", "is the string '1.5': write the number 1.5 without quotes"),
+        ("boolean", "true", "is the string 'true': write true without quotes"),
         ("string", 1, "is the number 1: quote it, as in '1'"),
         ("string", True, "is true: quote it, as in 'true'"),
     ],

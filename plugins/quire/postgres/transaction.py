@@ -38,7 +38,7 @@ MAX_DIGITS = 1000  # of numeric(p,s)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSession:
-    """How to connect: the libpq URL, the session's time zone, and the statement timeout.
+    """The settings of a session: the libpq URL, the time zone, and the statement timeout.
 
     Setting ``cancelled`` from any thread ends every stream of this session. ``statements`` logs executed statements.
     """
@@ -58,19 +58,19 @@ class SourceSession:
 def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator[SourceTransaction]:
     """Opens a read-only snapshot of the source.
 
-    Name, time zone, timeouts and output styles apply to this transaction only. The server notices a dead client within
-    a second (PostgreSQL 14 and newer) and ends its query; it notices an unreachable client within ten minutes. The
-    client notices an unreachable server within 30 seconds. If a proxy keeps a dead connection open, the client notices
-    it after the statement timeout.
+    The name, time zone, timeouts and output styles apply to this transaction only. The server notices a dead client
+    within a second (PostgreSQL 14 and newer) and ends the client's query; it notices an unreachable client within ten
+    minutes. The client notices an unreachable server within 30 seconds. If a proxy keeps a dead connection open, the
+    client notices this only after the statement timeout.
 
     Args:
         session: the connection and its settings.
-        name: the application name, for pg_stat_activity and the log.
+        name: the application name in pg_stat_activity and the server log.
 
     Raises:
         SettingsError: libpq cannot parse the URL, or PostgreSQL rejected the connection.
         SourceUnavailableError: PostgreSQL cannot be reached.
-        QueryError: PostgreSQL does not know the time zone.
+        QueryError: PostgreSQL does not recognize the time zone.
     """
     with translate_driver_errors(session.url, driver=psycopg2):
         connection = psycopg2.connect(with_defaults(session.url, **CLIENT), client_encoding=CLIENT_ENCODING)
@@ -87,17 +87,17 @@ class SourceTransaction:
     """Executes queries in one snapshot.
 
     A report's query runs under the connection's search_path. Quire's queries run under ``SAFE_SEARCH_PATH``, so they
-    never call functions that other roles created. Before each report's query, the settings that affect its values are
-    set again, because an earlier query may have changed them.
+    never call functions that other roles created. The settings that affect a query's values are set again before each
+    query of a report, because an earlier query may have changed them.
     """
 
     def __init__(self, connection: Connection, session: SourceSession, *, hang_up: Callable[[], None]) -> None:
         self._connection, self._session, self._hang_up = connection, session, hang_up
-        self._search_path = ""  # set by the first statement
+        self._search_path = ""  # unknown until the first statement sets it
         self._report_settings = f"SET LOCAL search_path TO {REPORTS_PATH}; {reading_statements(session.timezone)}"
 
     def execute(self, sql: str) -> None:
-        """Executes a statement for the session itself. It returns no rows and is not logged."""
+        """Executes a statement that configures the session. Returns no rows, and does not log the statement."""
 
         def work(cursor: Cursor, emit: Emit[None]) -> None:
             cursor.execute(sql)
@@ -110,14 +110,14 @@ class SourceTransaction:
         self.execute(f"SELECT set_config('application_name', {literal(name[:MAX_NAME_LENGTH])}, true)")
 
     def fetch(self, sql: str | Statement) -> list[dict[str, Any]]:
-        """Returns the rows of a small query, each as a dict.
+        """Returns the rows of a small query as dicts.
 
         SQL that wraps a report's query must qualify every function, operator and type with ``pg_catalog``.
         """
         return self._fetch(sql, search_path=REPORTS_PATH)
 
     def fetch_own(self, sql: str) -> list[dict[str, Any]]:
-        """Returns the rows of one of Quire's queries, whose unqualified names are PostgreSQL's."""
+        """Returns the rows of one of Quire's own queries, in which unqualified names refer to PostgreSQL's objects."""
         return self._fetch(sql, search_path=SAFE_SEARCH_PATH)
 
     def _fetch(self, sql: str | Statement, *, search_path: str) -> list[dict[str, Any]]:
@@ -138,12 +138,12 @@ class SourceTransaction:
         return fetched
 
     def explain(self, sql: str | Statement) -> Any:
-        """Returns PostgreSQL's plan of a query as JSON, without executing the query."""
+        """Returns PostgreSQL's plan for a query as JSON, without executing the query."""
         ((plan,),) = (row.values() for row in self.fetch(Statement.of(sql).within("EXPLAIN (FORMAT JSON) ")))
         return plan
 
     def began_at(self) -> str:
-        """Returns the transaction's start by the server's clock, in UTC as ISO 8601."""
+        """Returns when the transaction started by the server's clock, as ISO 8601 in UTC."""
         (row,) = self.fetch_own(
             "SELECT to_char(transaction_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS began"
         )
@@ -172,19 +172,19 @@ class SourceTransaction:
         return tuple(_column(column, *types.get(column.type_code, UNKNOWN_TYPE)) for column in described)
 
     def stream(self, sql: str | Statement, columns: tuple[SourceColumn, ...]) -> Generator[pa.RecordBatch]:
-        """Yields the rows of a query as they arrive, in batches of a few megabytes, with the schema of their storage.
+        """Yields the rows of a query as they arrive, in batches of a few megabytes with the storage schema.
 
-        Closing the iterator early ends the connection and the query. Close it before the transaction.
+        Closing the iterator early ends the connection and the query. Close the iterator before the transaction.
 
         Args:
             sql: the query.
-            columns: its columns, as ``columns`` returns them.
+            columns: the query's columns, as returned by ``columns``.
 
         Raises:
             QueryError: PostgreSQL rejected the query, possibly after the first rows; or a value cannot be stored, as
                 described by ``CopyTextReader``.
             SourceUnavailableError: the connection was lost.
-            CancelledError: the session was cancelled.
+            CancelledError: the session was canceled.
         """
         query = Statement.of(sql).within(f"SELECT {select_list(columns)} FROM (\n", "\n) AS report")  # noqa: S608 - names, quoted
         reader = CopyTextReader(storage_schema(columns))
@@ -201,7 +201,7 @@ class SourceTransaction:
                     emit(reader.read(block))
 
         try:
-            with closing(self._in_thread(parse)) as batches:  # a third thread, next to the copier and the caller
+            with closing(self._in_thread(parse)) as batches:  # a third thread: another one runs COPY
                 for batch in batches:
                     rows += batch.num_rows
                     yield batch
@@ -231,7 +231,7 @@ class SourceTransaction:
                 cancelled=self._session.cancelled,
                 seconds=self._session.timeout.total_seconds(),
             )
-        except SilenceError as error:  # a proxy keeps the connection open
+        except SilenceError as error:  # for example because a proxy keeps the connection open
             raise SourceUnavailableError(
                 f"PostgreSQL at {format_place(self._session.url)} is not available: it stopped responding"
             ) from error
@@ -242,7 +242,7 @@ class SourceTransaction:
 
 @contextmanager
 def _located(query: Statement) -> Iterator[None]:
-    """Adds the line of the report's query to errors. One line of Quire's precedes the query; values add no lines."""
+    """Adds the line in the report's query to errors; Quire puts one line before the query, and values add no lines."""
     try:
         yield
     except QueryError as error:
@@ -252,18 +252,19 @@ def _located(query: Statement) -> Iterator[None]:
 
 
 def _hang_up(connection: socket.socket) -> None:
-    """Ends a connection while another thread waits for it. PostgreSQL ends its query within a second.
+    """Ends a connection that another thread is waiting for. PostgreSQL ends the connection's query within a second.
 
-    A cancel request needs a second connection, during which psycopg2 (2.9.13) blocks all Python threads. Without
-    lingering, the connection is reset. Otherwise a server that is blocked sending would notice only at its next write.
+    A cancel request needs a second connection, during which psycopg2 (2.9.13) blocks all Python threads. Disabling
+    lingering resets the connection. Otherwise, a server that is blocked while sending would notice the end only at its
+    next write.
     """
-    with suppress(OSError):  # the server closed it first
+    with suppress(OSError):  # the server closed the connection first
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.shutdown(socket.SHUT_RDWR)
 
 
 def _column(described: Any, name: str, is_own: bool) -> SourceColumn:
-    """Returns a column of ``cursor.description``, which reports precision and scale of its type as 16 bits each.
+    """Converts a column of ``cursor.description``, which reports its type's precision and scale as 16 bits each.
 
     A scale has 11 bits including the sign (src/include/utils/numeric.h), and a precision is at most ``MAX_DIGITS``.
     """

@@ -22,10 +22,10 @@ class RunRequest:
 
     Args:
         parameters: validated JSON values.
-        formats: file formats; empty for the definition's.
-        force: ignores cached partitions.
-        run_id: unique across all runs: Airflow's run ID, or a UUID.
-        made_at: ISO 8601 timestamp, shown in the workbooks.
+        formats: file formats; empty for the definition's formats.
+        force: whether to ignore cached partitions.
+        run_id: an ID that is unique across all runs: Airflow's run ID, or a UUID.
+        made_at: the time of the request in ISO 8601, shown in the workbooks.
     """
 
     report: str
@@ -60,10 +60,10 @@ def request_from_dates(
         definition: the report.
         start: first day.
         end: last day.
-        parameters: by name, as JSON values or text.
-        run_id: unique across all runs.
-        force: ignores cached partitions.
-        formats: list of file formats; None or empty for the definition's.
+        parameters: values by name, as JSON values or strings.
+        run_id: an ID that is unique across all runs.
+        force: whether to ignore cached partitions.
+        formats: list of file formats; None or empty for the definition's formats.
 
     Raises:
         RangeError: a date cannot be parsed, start is after end, or the definition does not allow a range this long.
@@ -82,15 +82,15 @@ def request_from_conf(
     run_after: datetime,
     is_past: bool = False,
 ) -> RunRequest:
-    """Creates the request of an Airflow run from its conf; without dates, the range is the definition's window.
+    """Creates a request from an Airflow run's conf; without dates, the request covers the definition's window.
 
     Args:
         definition: the report.
         conf: ``start``, ``end``, ``force``, ``formats`` and the definition's parameters.
         run_id: Airflow's run ID.
-        run_after: timezone-aware; the window ends before it.
-        is_past: whether the run was requested earlier, possibly under another version of the definition. Its limits
-            and reader formats are not checked then.
+        run_after: a timezone-aware time before which the window ends.
+        is_past: whether the run was requested earlier, possibly under another version of the definition. If so, the
+            current limits and reader formats are not checked.
 
     Raises:
         ParameterError: a key is unknown (Airflow ignores unknown keys), or only one date is given.
@@ -122,10 +122,10 @@ def request_from_conf(
 def ensure_within_limits(
     definition: ReportDefinition, date_range: DateRange, *, limits: RequestLimits | None = None
 ) -> None:
-    """Checks that a date range is no longer than ``days`` of the given limits, by default the definition's.
+    """Checks that a date range does not exceed the ``days`` of the given limits, by default the definition's limits.
 
     Raises:
-        RangeError: the range is longer.
+        RangeError: the range exceeds the limit.
     """
     limit = (limits or definition.limits).days
     if limit is not None and date_range.day_count > limit:
@@ -136,7 +136,7 @@ def ensure_within_limits(
 
 
 def last_window(definition: ReportDefinition, *, before: datetime) -> DateRange:
-    """Returns the definition's last complete window that has ended by a timezone-aware time."""
+    """Returns the definition's last complete window before a timezone-aware time."""
     return complete_window(
         definition.window_count, definition.window_grain, before=before, timezone=definition.timezone
     )
@@ -182,7 +182,7 @@ def _ensure_reader_formats(definition: ReportDefinition, formats: object) -> Non
 
 
 def _parse_formats(definition: ReportDefinition, value: object) -> tuple[FileFormat, ...]:
-    """Returns the requested formats in canonical order, or an empty tuple if they are the definition's."""
+    """Returns the requested formats in canonical order, or an empty tuple if they equal the definition's formats."""
     if value is None:
         return ()
     names = value if isinstance(value, list | tuple) else [value]

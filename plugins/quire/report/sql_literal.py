@@ -1,9 +1,10 @@
-"""Formats values as SQL literals, independent of connections and process state.
+"""Formats values as SQL literals, independently of connections and process state.
 
 COPY accepts no bind parameters, so values become part of the statement. psycopg's ``Literal.as_string(None)`` quotes
-according to libpq's process-wide client encoding, which the last opened connection set: if that is GBK, BIG5, SJIS or
-UHC, the second byte of a character may be read as a quote or backslash. This module quotes character by character,
-which is safe on every connection with client encoding UTF8, where no byte of a multi-byte character is ASCII.
+according to libpq's process-wide client encoding, which the most recently opened connection determines. If it is GBK,
+BIG5, SJIS or UHC, the second byte of a character may be read as a quote or backslash. This module quotes character by
+character, which is safe on every connection with client encoding UTF8, in which multi-byte characters contain no ASCII
+bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ CLIENT_ENCODING = "UTF8"  # of every connection
 
 @dataclass(frozen=True, slots=True)
 class TypedNull:
-    """A NULL of a PostgreSQL type, which ``coalesce`` and function calls need to resolve."""
+    """A NULL with a PostgreSQL type; without the type, PostgreSQL cannot resolve ``coalesce`` and function calls."""
 
     pg_type: str
 
@@ -51,9 +52,9 @@ def literal(value: object) -> str:
 
 
 def text_literal(text: str) -> str:
-    """Returns text as a one-line string literal, independent of ``standard_conforming_strings``.
+    """Returns text as a one-line string literal that is valid with either setting of ``standard_conforming_strings``.
 
-    The bound statement keeps the line numbers of its template, so positions in errors map to lines of the file.
+    The bound statement keeps its template's line numbers, so positions in errors map to lines of the file.
 
     Raises:
         ValueError: the text contains NUL or an unpaired surrogate.

@@ -1,12 +1,12 @@
 """Finds and replaces the named placeholders in a report's SQL.
 
-``%(name)s`` is a placeholder and ``%%`` a percent sign, as in every Python database driver; any other use of ``%`` is
-an error. COPY accepts no bind parameters, so readers' values become literals in the statement, and the query becomes
-part of a larger one. Three rules are therefore stricter than a driver's:
+``%(name)s`` is a placeholder and ``%%`` a percent sign, as in PostgreSQL's Python drivers; any other use of ``%`` is an
+error. COPY accepts no bind parameters, so readers' values become literals in the statement, and the query becomes part
+of a larger statement. Three rules are therefore stricter than those of a driver:
 
-- Comments stay unchanged. A value in a comment could end it with a newline and continue as SQL.
-- Placeholders inside quotes are rejected. The literal's own quotes would end the outer ones.
-- Semicolons are rejected. A second statement after one could run outside the read-only transaction.
+- Comments stay unchanged. A value in a comment could end the comment with a newline and continue as SQL.
+- Placeholders inside quotes are rejected. The literal's own quotes would end the outer quotes.
+- Semicolons are rejected. A second statement after a semicolon could run outside the read-only transaction.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 NUMBER = re.compile(r"(?<![\w$])-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w$])")
-MAX_PROBLEMS = 100  # per file: a file may contain a hundred thousand
+MAX_PROBLEMS = 100  # maximum per file, because a file can contain a hundred thousand
 ONE_STATEMENT = "unexpected semicolon: write one query; a semicolon is allowed only at the end of the file"
 COMMENT_MARK = re.compile(r"/\*|\*/")
 MARK = re.compile(r"(?P<end>;)|%(?:(?P<double>%)|\((?P<name>[^()]+)\)s)?")
@@ -68,7 +68,7 @@ class _Piece:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """SQL to execute, and its template with ``?`` for each value; logs show the template, as values may be secret."""
+    """SQL to execute, and a template with ``?`` for each value, which logs show because values may be secret."""
 
     text: str
     template: str
@@ -98,17 +98,15 @@ def problems(sql: str) -> tuple[TemplateProblem, ...]:
 
 
 def bind(sql: str, binds: Mapping[str, Any]) -> Statement:
-    """Replaces each placeholder with its value as an SQL literal.
-
-    Placeholders inside values are not replaced.
+    """Replaces each placeholder with its value as an SQL literal, but not placeholders inside values.
 
     Args:
         sql: text of the SQL file.
-        binds: a value for every placeholder; others are ignored.
+        binds: a value for every placeholder; other values are ignored.
 
     Raises:
         DefinitionError: the SQL has problems; the catalog rejects such files earlier.
-        ParameterError: a value is missing, or has no SQL literal.
+        ParameterError: a value is missing or cannot be written as an SQL literal.
     """
 
     def bound(name: str) -> str:
@@ -130,7 +128,7 @@ def bind(sql: str, binds: Mapping[str, Any]) -> Statement:
 
 
 def normalize(sql: str) -> str:
-    """Returns a statement without comments and newlines and with ``?`` for each value, to group equal statements."""
+    """Returns a statement without comments and newlines, and with ``?`` for each value, to group equal statements."""
     parts = []
     for kind, text in _segments(sql):
         if kind == "quoted" and not text.startswith('"'):

@@ -13,7 +13,7 @@ RUN_KEY = r"[0-9a-f]{32}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestPartition:
-    """A partition as the manifest lists it. ``stored`` means that it was a cache hit."""
+    """A partition in the manifest; ``stored`` means that it was a cache hit."""
 
     key: str
     rows: int
@@ -46,7 +46,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedRun:
-    """The manifest of a run, and whether the run was published before."""
+    """The manifest of a run, and whether the run was already published."""
 
     manifest: Manifest
     already_published: bool

@@ -1,4 +1,4 @@
-"""Converts records to JSON values and back, and computes digests of them."""
+"""Converts records to JSON values and back, and computes digests of JSON values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Record = TypeVar("Record")
 
 
 def to_json(record: Any) -> Any:
-    """Returns a record, or a sequence of records, as JSON values. Dates become ISO 8601 text."""
+    """Returns a record, or a sequence of records, as JSON values, with dates in ISO 8601."""
     if is_dataclass(record) and not isinstance(record, type):
         return {name: to_json(value) for name, value in asdict(record).items()}
     if isinstance(record, dict):
@@ -30,12 +30,12 @@ def to_json(record: Any) -> Any:
 
 
 def from_json(kind: type[Record], value: Any, *, source: str = "the return value of a task") -> Record:
-    """Returns the record that ``to_json`` converted.
+    """Converts the output of ``to_json`` back to a record.
 
     Args:
         kind: the type of the record.
         value: JSON values.
-        source: names the origin of the value in the error message.
+        source: what the error message calls the origin of the value.
 
     Raises:
         IntegrityError: the value is not a record of this type.
@@ -52,7 +52,7 @@ def from_json(kind: type[Record], value: Any, *, source: str = "the return value
 
 
 def field_names(kind: type[Any]) -> frozenset[str]:
-    """Returns the names of a record's fields, including those that earlier versions wrote."""
+    """Returns the names of a record's fields, including the names that earlier versions wrote."""
     hints = get_type_hints(kind, include_extras=True)
     aliases = [
         alias
@@ -73,5 +73,5 @@ def digest(*parts: Any) -> str:
 
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
-    """Returns the validator of a record type. Building one takes a millisecond."""
+    """Returns the validator of a record type, cached because building it takes a millisecond."""
     return TypeAdapter(kind)

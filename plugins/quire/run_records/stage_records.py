@@ -1,6 +1,6 @@
-"""The records that stages exchange: frozen, and made of JSON types and dates.
+"""The frozen records that stages exchange, made of JSON types and dates.
 
-They contain no rows, only the keys of objects that do.
+The records contain no rows, only the keys of objects that contain rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class SourceColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionStatistics:
-    """Minimum and maximum of the time column, as ISO 8601 text, and the number of NULLs in columns that have any."""
+    """Minimum and maximum of the time column in ISO 8601, and the number of NULLs per column that has any."""
 
     earliest: str | None = None
     latest: str | None = None
@@ -34,12 +34,12 @@ class PartitionStatistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedPartition:
-    """The rows of one partition, stored as a Parquet object. Earlier versions wrote four fields under other names.
+    """The rows of one partition, stored as a Parquet object. Four fields had other names in earlier versions.
 
     Args:
-        freshness_token: digest that identifies the rows.
-        checksums: checksums of the object's blocks; empty for objects of earlier versions.
-        snapshot_at: when the rows were read, ISO 8601 in UTC.
+        freshness_token: the digest that identifies the rows.
+        checksums: checksums of the object's blocks; empty for objects that earlier versions wrote.
+        snapshot_at: when the rows were read, in UTC as ISO 8601.
         reusable: whether other runs may use the partition.
         cache_hit: whether the partition existed before this run.
     """
@@ -104,8 +104,8 @@ class PartialSummaries:
     """The partial summaries of one partition, one for each mergeable summary.
 
     Args:
-        key: the record's own object key, which identifies the rows and the measures; empty in records of earlier
-            versions.
+        key: the record's own object key, which identifies the rows and the measures; empty in records that earlier
+            versions wrote.
     """
 
     summaries: tuple[StagedSummary, ...]
@@ -114,7 +114,7 @@ class PartialSummaries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowSlice:
-    """Rows ``offset`` to ``offset + rows`` of a partition. ``bytes`` and ``checksums`` describe its object."""
+    """Rows ``offset`` to ``offset + rows`` of a partition. ``bytes`` and ``checksums`` describe the complete object."""
 
     partition: str
     object_key: str
@@ -126,7 +126,7 @@ class RowSlice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkbookShard:
-    """The rows of one workbook. ``stem`` is its file name without the suffix; ``start`` and ``end`` are inclusive."""
+    """The rows of one workbook. ``stem`` is the file name without its suffix; ``start`` and ``end`` are inclusive."""
 
     stem: str
     start: date
@@ -136,14 +136,14 @@ class WorkbookShard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLayout:
-    """Where a run is published, and which files it consists of.
+    """The place where a run is published, and the files that it consists of.
 
     Args:
         run_key: the run's key.
-        already_published: whether the run exists; then neither aggregate nor render has anything to do.
-        file_names: names of the files that render writes; empty if the run exists. A workbook that exceeds Excel's
-            limits continues in files that are not listed here.
-        summaries_with_rows: whether the workbook of the rows contains the summaries, so that render needs them.
+        already_published: whether the run is already published, so that aggregate and render have nothing to do.
+        file_names: names of the files that render writes; empty if the run is already published. A workbook that
+            exceeds Excel's limits continues in files that are not listed here.
+        summaries_with_rows: whether the workbook with the rows also contains the summaries, so that render needs them.
     """
 
     run_key: str
@@ -163,7 +163,7 @@ class StagedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaidOutRun:
-    """A staged run, and one group of workbooks per render task; no groups if the run exists."""
+    """A staged run, and one group of workbooks per render task; no groups if the run is already published."""
 
     run: StagedRun
     groups: tuple[tuple[WorkbookShard, ...], ...]
@@ -176,9 +176,9 @@ class RenderedFile:
     Args:
         start: the first date that the file covers.
         end: the last date, inclusive.
-        earliest: the minimum of the time column, ISO 8601 in the report's time zone.
-        latest: the maximum.
-        summaries_only: whether the file has summaries and no rows.
+        earliest: the minimum of the time column, in the report's time zone as ISO 8601.
+        latest: the maximum of the time column, in the same form.
+        summaries_only: whether the file contains summaries but no rows.
         notes: sentences about values that the file cannot represent.
     """
 
@@ -215,7 +215,7 @@ class TaskUsage:
         units: the number of partitions or files.
         rows: rows read or written.
         bytes: bytes written to the store.
-        seconds: wall time.
+        seconds: elapsed time.
         cpu_seconds: CPU time of all threads.
         peak_rss_bytes: peak resident memory of the process.
         statements: statements run on the source.

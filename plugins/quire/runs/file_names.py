@@ -1,4 +1,4 @@
-"""File names of a run: report, date range, and content."""
+"""Names a run's files by report, date range and content."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from datetime import date
 from quire.report.request import RunRequest
 from quire.run_records.stage_records import RenderedFile, StagedPartition
 
-LEGACY_SUMMARY_FILE = "summary.xlsx"  # in runs published before file names included report and date range
+LEGACY_SUMMARY_FILE = "summary.xlsx"  # in runs that were published before file names included the report and date range
 
 
 def range_name(start: date, end: date) -> str:
-    """Formats an inclusive date range for a file name; a single day appears once."""
+    """Formats an inclusive date range for a file name; a range of one day contains its date only once."""
     return start.isoformat() if start == end else f"{start}_{end}"
 
 
 def partition_name(partition: StagedPartition) -> str:
-    """Formats a partition for a file name: the period's name, or its first and last day if the range clips it."""
+    """Formats a partition for a file name: the period's name, or its first and last day if the range truncates it."""
     is_one_day = partition.start == partition.last_day
     return partition.start.isoformat() if is_one_day else partition.key
 

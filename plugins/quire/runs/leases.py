@@ -1,4 +1,4 @@
-"""Leases: a run acquires one, renews it while active and releases it; retention skips reports with a lease.
+"""Leases, which runs acquire, renew and release; retention skips reports whose runs hold a lease.
 
 If a worker is killed, or no worker starts the run's next task in time, the lease expires. The run detects this when it
 continues, and publish then checks again that every partition still exists.
@@ -24,15 +24,15 @@ logger = logging.getLogger(__name__)
 LEASES = "leases/"
 RENEW_EVERY = timedelta(minutes=1)
 EXPIRES_AFTER = timedelta(minutes=5)
-RELEASE_SECONDS = 10  # wait for a renewal in progress; a lease renewed later simply expires
-CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # CLOCK_BOOTTIME includes the time a machine sleeps
+RELEASE_SECONDS = 10  # maximum wait for a renewal in progress; a lease that is renewed later simply expires
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # CLOCK_BOOTTIME also counts while the machine sleeps
 LAPSED = b"lapsed"
 UNBROKEN = b"unbroken"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActiveRun:
-    """A run that holds a lease, and the time of its last renewal by the store's clock."""
+    """A run that holds a lease, and the time of the lease's last renewal by the store's clock."""
 
     run_id: str
     renewed_at: datetime
@@ -48,7 +48,7 @@ class ActiveRun:
 
 
 def monotonic_seconds() -> float:
-    """Returns the seconds of a monotonic clock, which includes the time a machine sleeps where supported."""
+    """Returns the seconds of a monotonic clock that, where supported, also counts while the machine sleeps."""
     return time.clock_gettime(CLOCK)
 
 
@@ -58,8 +58,8 @@ class Lease:
     Args:
         request: the run request.
         store: the object store.
-        first: whether the run starts now; otherwise its lease must still exist.
-        clock: monotonic clock in seconds.
+        first: whether the run starts now; if not, its lease must still exist.
+        clock: returns the seconds of a monotonic clock.
     """
 
     def __init__(
@@ -77,13 +77,13 @@ class Lease:
 
     @property
     def lapsed(self) -> bool:
-        """Whether retention may have seen no lease at some time since the run started."""
+        """Whether the lease may have been missing or expired at some time since the run started."""
         if self._clock() - self._renewed_at > EXPIRES_AFTER.total_seconds():
             self._lapsed = True
         return self._lapsed
 
     def has_lapsed(self) -> bool:
-        """Returns whether the lease has lapsed or was released by another process, for example by a cancellation.
+        """Returns whether the lease has lapsed, or another process has released it, for example to cancel the run.
 
         Raises:
             StoreRefusedError, StoreUnavailableError: the store denies the request or is unreachable.
@@ -93,7 +93,7 @@ class Lease:
         return self.lapsed
 
     def renew(self) -> None:
-        """Renews the lease; marks it as lapsed if it was missing or another task has already marked it.
+        """Renews the lease; marks it as lapsed if it was missing, or if another task has already marked it.
 
         Raises:
             StoreRefusedError, StoreUnavailableError: the store denies the request or is unreachable.
@@ -105,7 +105,7 @@ class Lease:
         unbroken = not self.lapsed
         started_at = self._clock()
         self._store.put(self._key, UNBROKEN if unbroken else LAPSED, content_type="text/plain")
-        if unbroken and self.lapsed:  # the write took too long: the next task must know
+        if unbroken and self.lapsed:  # the write took too long, which the next task must know
             self._store.put(self._key, LAPSED, content_type="text/plain")
         self._renewed_at = started_at
 
@@ -122,13 +122,13 @@ class Lease:
 def hold_lease(
     request: RunRequest, *, store: Store, first: bool = True, release: bool = True, every: timedelta = RENEW_EVERY
 ) -> Iterator[Lease]:
-    """Holds a run's lease for the duration of the block; a thread renews it.
+    """Holds a run's lease for the duration of the block, while a thread renews the lease.
 
     Args:
         request: the run request.
         store: the object store.
         first: whether the run starts now; see ``Lease``.
-        release: whether to release the lease at the end; otherwise the run's next task takes it over.
+        release: whether to release the lease at the end; if not, the run's next task takes it over.
         every: interval between renewals.
     """
     lease = Lease(request, store=store, first=first)
@@ -156,7 +156,7 @@ def release_lease(report: str, run_id: str, *, store: Store) -> None:
     """Releases a run's lease; if the store fails, logs a warning and lets the lease expire."""
     try:
         store.delete([lease_key(report, run_id)])
-    except ReportError as error:  # must not hide the run's own error
+    except ReportError as error:  # this error must not hide the run's own error
         logger.warning("cannot release the lease of run %s, which will expire: %s", run_id, error)
 
 

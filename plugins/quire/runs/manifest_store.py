@@ -1,4 +1,4 @@
-"""Reads manifests from the store and rejects forged or copied ones. All code reads manifests through this module."""
+"""Reads manifests from the store for all other code, and rejects forged or copied manifests."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from quire.object_store.commit_records import MANIFEST_LIMITS, find_record, read
 from quire.run_records.manifest import Manifest, manifest_key
 from quire.run_records.stage_records import RenderedFile
 
-MAX_NUMBER = 2**53  # rows, bytes, seconds: far above any real run
+MAX_NUMBER = 2**53  # of rows, bytes or seconds: far more than any real run has
 MAX_PARAMETER_LENGTH = 100_000  # characters
 SUMMARY_ROOTS = ("summaries", "partitions", "reports")
 
 
 def load_manifest(store: Store, key: str) -> Manifest | None:
-    """Returns the manifest at a key, or None if there is none.
+    """Returns the manifest at a key, or None if it does not exist.
 
     Raises:
         DamagedObjectError: the manifest is damaged, or belongs to a different report or run than its key indicates.
@@ -32,7 +32,7 @@ def load_manifest(store: Store, key: str) -> Manifest | None:
 
 
 def find_manifest(store: Store, report: str, run_key: str) -> Manifest | None:
-    """Returns a run's manifest, or None; deletes one that is damaged or belongs elsewhere, so the run can be repeated.
+    """Returns a run's manifest, or None; deletes a damaged or foreign manifest, so that the run can be repeated.
 
     Raises:
         IntegrityError: the manifest has the format of another version of Quire.
@@ -48,7 +48,7 @@ def read_manifest(store: Store, report: str, run_key: str) -> Manifest:
 
     Raises:
         DamagedObjectError: the manifest is damaged, or belongs to another report or run.
-        IntegrityError: there is no manifest, or it has the format of another version of Quire.
+        IntegrityError: the manifest does not exist, or has the format of another version of Quire.
     """
     key = manifest_key(report, run_key)
     manifest = load_manifest(store, key)
@@ -58,23 +58,24 @@ def read_manifest(store: Store, report: str, run_key: str) -> Manifest:
 
 
 def ensure_own_manifest(manifest: Manifest, key: str) -> None:
-    """Checks that a manifest belongs to the report and run in its key, and names only their objects.
+    """Checks that a manifest belongs to the report and run in its key, and references only their objects.
 
     Raises:
-        DamagedObjectError: the manifest belongs elsewhere, names foreign objects or has impossible values.
+        DamagedObjectError: the manifest belongs to another report or run, references foreign objects, or has impossible
+            values.
     """
     report, run = manifest.report, manifest.run
     if manifest_key(report, run) != key or "/" in report or "/" in run:
         raise DamagedObjectError(f"{key} is the manifest of another report or run: it was copied or modified")
     for file in manifest.files:
         if not _is_below(file.key, f"reports/{report}/{run}") or not _is_file_name(file):
-            raise DamagedObjectError(f"{key} names a file of another run: it was modified")
+            raise DamagedObjectError(f"{key} references a file of another run: it was modified")
     for part in manifest.partitions:
         if not _is_below(part.object_key, f"partitions/{report}"):
-            raise DamagedObjectError(f"{key} names rows of another report: it was modified")
+            raise DamagedObjectError(f"{key} references rows of another report: it was modified")
     for summary in manifest.summaries:
         if not any(_is_below(summary.object_key, f"{root}/{report}") for root in SUMMARY_ROOTS):
-            raise DamagedObjectError(f"{key} names a summary of another report: it was modified")
+            raise DamagedObjectError(f"{key} references a summary of another report: it was modified")
     if not _has_possible_values(manifest):
         raise DamagedObjectError(f"{key} contains impossible values: it was modified")
 
@@ -84,7 +85,7 @@ def _has_possible_values(manifest: Manifest) -> bool:
     dated: tuple[Manifest | RenderedFile, ...] = (manifest, *manifest.files)
     counted = (manifest, *manifest.files, *manifest.partitions, *manifest.summaries, *manifest.usage)
     return (
-        all(record.start <= record.end < date.max for record in dated)  # the day after the end must be a date as well
+        all(record.start <= record.end < date.max for record in dated)  # the day after the end must be valid, too
         and all(abs(number) <= MAX_NUMBER for record in counted for number in _numbers(record))
         and all(map(_is_parameter, manifest.parameters.values()))
     )

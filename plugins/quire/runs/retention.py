@@ -1,8 +1,8 @@
-"""Retention and garbage collection: deletes objects that no run needs. It may be interrupted at any time.
+"""Retention and garbage collection, which delete objects that no run needs and can be interrupted at any time.
 
-A commit record (a manifest or a partition's JSON) is deleted before the objects that it names, so that no reader finds
-an incomplete run; objects without a record are deleted the next time. Reports with an active run are skipped: leases
-are checked before records are deleted, and again before the other objects.
+A commit record (a manifest or a partition's JSON) is deleted before the objects that it references, so that no reader
+finds an incomplete run; objects without a record are deleted by the next collection. Reports with an active run are
+skipped: leases are checked before records are deleted, and again before the other objects.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from quire.runs.manifest_store import load_manifest
 
 logger = logging.getLogger(__name__)
 
-GRACE = timedelta(days=1)  # a run may still be writing younger objects that no record names yet
+GRACE = timedelta(days=1)  # a run may still be writing younger objects that no record references yet
 ROOTS = ("partitions/", "reports/", "summaries/")
 LEGACY_LEASES = "running/"  # of earlier versions
 
 
 @dataclass(slots=True)
 class CollectionResult:
-    """What was deleted, and for each report that was skipped, one of its active runs."""
+    """The number of deleted objects of each kind, and one active run for each skipped report."""
 
     runs: int = 0
     partitions: int = 0
@@ -46,14 +46,14 @@ class CollectionResult:
 def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: Store, now: datetime) -> CollectionResult:
     """Deletes published runs past ``keep``, superseded partitions, orphans of killed runs, and abandoned uploads.
 
-    It keeps the newest rows of every partition, everything that a manifest names, and objects younger than one day. If
-    a manifest is unreadable, it keeps the files of that run, and all rows and summaries older than the manifest.
-    Damaged commit records of partitions, which no run can use, are deleted.
+    Keeps the newest rows of every partition, everything that a manifest references, and objects younger than one day.
+    If a manifest is unreadable, keeps the files of its run, and all rows and summaries older than the manifest. Deletes
+    damaged commit records of partitions, which no run can use.
 
     Args:
-        definitions: by name; without a definition, a report's published runs are kept.
+        definitions: definitions by report name; the published runs of a report without a definition are kept.
         store: the object store.
-        now: timezone-aware time by the store's clock.
+        now: the current, timezone-aware time by the store's clock.
 
     Raises:
         IntegrityError: a record cannot be read; the other objects were still processed.
@@ -96,12 +96,12 @@ class _ReportCollector:
     ) -> None:
         self._report, self._keep, self._store, self._now, self._result = report, keep, store, now, result
         self._read_manifests: set[str] = set()  # keys
-        self._needed: set[str] = set()  # keys that manifests name
+        self._needed: set[str] = set()  # keys that manifests reference
         self._records: list[str] = []
-        self._data: list[StoredObject] = []  # deleted unless a new manifest names them
-        self._keep_until: datetime | None = None  # an unreadable manifest may name any older rows
+        self._data: list[StoredObject] = []  # deleted unless a new manifest references them
+        self._keep_until: datetime | None = None  # an unreadable manifest may reference any older rows
         self._kept_runs: set[str] = set()  # folders of runs with an unreadable manifest
-        self._unreadable_records: set[str] = set()  # keys of records of another version
+        self._unreadable_records: set[str] = set()  # keys of records that another version wrote
         self.unreadable: list[IntegrityError] = []
 
     def run(self) -> None:
@@ -109,7 +109,8 @@ class _ReportCollector:
         self._find_partitions()
         self._find_summaries()
         self._store.delete(self._records)
-        # A run that read one of these records shortly before is still active, or has published it in its manifest.
+        # A run that read one of these records shortly before is still active, or has published a manifest that
+        # references it.
         if active := active_runs(self._report, store=self._store, now=self._now):
             self._result.active[self._report] = active[0]
             return
@@ -117,14 +118,14 @@ class _ReportCollector:
             if self._is_manifest(entry) and entry.key not in self._read_manifests:
                 self._mark_needed(entry)
         unneeded = [entry for entry in self._data if not self._may_be_needed(entry.key, entry.modified)]
-        # Records first, in a separate request: a batch is deleted in any order.
+        # Deletes records first, in a separate request, because a batch is deleted in any order.
         self._store.delete(entry.key for entry in unneeded if entry.key.endswith(".json"))
         self._store.delete(entry.key for entry in unneeded if not entry.key.endswith(".json"))
         self._result.objects += len(unneeded)
         self._result.bytes += sum(entry.bytes for entry in unneeded)
 
     def _mark_needed(self, record: StoredObject) -> None:
-        """Marks the objects that a manifest names as needed; if it is unreadable, everything that it may name."""
+        """Marks the objects that a manifest references, or that an unreadable manifest may reference, as needed."""
         self._read_manifests.add(record.key)
         try:
             manifest = load_manifest(self._store, record.key)
@@ -147,7 +148,7 @@ class _ReportCollector:
         return self._keep_until is not None and modified <= self._keep_until
 
     def _is_manifest(self, entry: StoredObject) -> bool:
-        """Returns whether an object has the key of a run's manifest, rather than that of an object in a subfolder."""
+        """Returns whether an object's key is that of a run's manifest, and not of a file in a subfolder."""
         return entry.key == manifest_key(self._report, _run_folder(entry.key).rpartition("/")[2])
 
     def _note_unreadable(self, error: IntegrityError, *, consequence: str) -> None:
@@ -157,14 +158,14 @@ class _ReportCollector:
     def _read_cached(
         self, kind: type[Record], key: str, *, ensure: Callable[[Record], None] = lambda record: None
     ) -> Record | None:
-        """Returns a commit record; deletes a damaged one, as a run does, and keeps one that another version wrote."""
+        """Returns a commit record; deletes a damaged record, as a run does, but keeps a record of another version."""
         if key in self._unreadable_records:
             return None
         try:
             return find_record(self._store, kind, key, ensure=ensure)
         except IntegrityError as error:
             self._unreadable_records.add(key)
-            self._note_unreadable(error, consequence="keeping all objects that it may name")
+            self._note_unreadable(error, consequence="keeping all objects that it may reference")
             return None
 
     def _read_partition(self, folder: str) -> StagedPartition | None:
@@ -212,7 +213,8 @@ class _ReportCollector:
     def _superseded(self, records: Sequence[StoredObject]) -> Iterator[tuple[StagedPartition, StoredObject]]:
         """Yields the records of rows that newer rows supersede. Only reusable rows supersede reusable rows.
 
-        The time of the snapshot decides, because rows may be stored long after others that were read later.
+        Rows are compared by the time of their snapshot, because rows may be stored long after rows that were read
+        later.
         """
         if len(records) < 2:
             return
@@ -227,9 +229,9 @@ class _ReportCollector:
                 yield staged, record
 
     def _unnamed(self, folder: str, objects: list[StoredObject]) -> Iterator[StoredObject]:
-        """Yields objects that no record of a partition names, left by losing writers that were killed."""
+        """Yields objects that no record of a partition references, left behind by killed writers."""
         staged = self._read_partition(folder)
-        if staged is None:  # damaged or deleted concurrently; an active run may still use the objects
+        if staged is None:  # the record is damaged or was deleted concurrently; an active run may still use the objects
             return iter(())
         named = {staged.object_key}
         unreadable_count = len(self.unreadable)
@@ -237,7 +239,7 @@ class _ReportCollector:
             if entry.key.endswith(".json") and (partials := self._read_cached(PartialSummaries, entry.key)):
                 named.add(entry.key)
                 named |= {summary.object_key for summary in partials.summaries}
-        if len(self.unreadable) > unreadable_count:  # the unreadable record may name any of them
+        if len(self.unreadable) > unreadable_count:  # the unreadable record may reference any of the objects
             return iter(())
         return (entry for entry in objects if entry.key not in named)
 

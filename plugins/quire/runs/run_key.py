@@ -1,4 +1,4 @@
-"""Run keys: equal requests for equal rows have the same key."""
+"""Computes run keys; identical requests for identical rows have the same key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from quire.run_records.stage_records import RunPlan, StagedPartition
 from quire.runs.manifest_store import find_manifest
 
 RENDERER = 7  # increment when the same rows would produce different files
-# Fields that affect neither the rows, which freshness tokens identify, nor the files.
+# These fields affect neither the files nor the rows, or only the rows, which freshness tokens identify.
 EXCLUDED_FIELDS: dict[str, bool | set[str] | dict[str, set[str]]] = {
     **dict.fromkeys(
         (
@@ -47,5 +47,5 @@ def compute_run_key(definition: ReportDefinition, plan: RunPlan, staged: Sequenc
 
 
 def is_run_published(store: Store, report: str, run_key: str) -> bool:
-    """Returns whether the run is published; a run with a damaged manifest is not."""
+    """Returns whether a run is published; a run with a damaged manifest does not count."""
     return find_manifest(store, report, run_key) is not None

@@ -21,7 +21,7 @@ READ_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """The result of a verification: what was read, and the differences from the manifest."""
+    """The result of a verification: the numbers of objects read, and the differences from the manifest."""
 
     manifest: Manifest
     objects: int
@@ -37,7 +37,7 @@ def verify_run(run: str, *, store: Store) -> Verification:
         store: the object store.
 
     Raises:
-        ParameterError: no such run is published.
+        ParameterError: the run is not published.
         IntegrityError: the manifest cannot be read.
     """
     manifest = _find_manifest(run, store)

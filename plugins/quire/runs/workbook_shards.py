@@ -24,7 +24,7 @@ def workbook_shards(
 
 
 def combines_rows_and_summaries(definition: ReportDefinition) -> bool:
-    """Returns whether a report writes its rows and summaries to one workbook, if it writes a workbook at all."""
+    """Returns whether a report that writes workbooks puts its rows and summaries into one workbook."""
     return definition.workbook.detail and definition.workbook.split == "none"
 
 
@@ -43,7 +43,7 @@ def _shards(definition: ReportDefinition, plan: RunPlan, staged: Sequence[Staged
 def _row_shards(
     definition: ReportDefinition, staged: Sequence[StagedPartition], max_rows: int
 ) -> Iterator[WorkbookShard]:
-    """Splits the rows in order into workbooks of ``max_rows`` rows; the last may have fewer."""
+    """Splits the rows, in order, into workbooks of ``max_rows`` rows; the last workbook may have fewer."""
     digits = len(str(math.ceil(sum(partition.rows for partition in staged) / max_rows)))
     slices: list[RowSlice] = []
     covered: list[StagedPartition] = []

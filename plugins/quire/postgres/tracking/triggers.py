@@ -20,9 +20,9 @@ _ROWS = {
 
 
 def create_triggers(owner: Owner, node: int, time_column: str | None) -> None:
-    """Creates or replaces a node's triggers. CREATE TRIGGER waits for writers, so none of their changes is missed."""
+    """Creates or replaces a node's triggers. CREATE TRIGGER waits for writers, so no changes are missed."""
     table = node_name(owner, node)
-    owner.execute(  # other tracked tables with this node have missed changes too
+    owner.execute(  # other tracked tables with this node may have missed changes, too
         "UPDATE quire.tracked_table SET epoch = gen_random_uuid() "
         "WHERE %s::oid = ANY (nodes::oid[]) AND time_column IS NOT DISTINCT FROM %s::name",
         [node, time_column],
@@ -54,7 +54,7 @@ def create_triggers(owner: Owner, node: int, time_column: str | None) -> None:
 
 
 def _create_logger(owner: Owner, time_column: str | None) -> Identifier:
-    """Creates the function that logs statements on nodes with a time column, and returns its name."""
+    """Creates the function that logs statements on nodes with a time column, and returns the function's name."""
     function = Identifier("quire", trigger_name("log", time_column))
     buckets = {
         name: SQL("quire.bucket({})").format(Identifier(f"{name}_rows", time_column))
@@ -69,7 +69,7 @@ def _create_logger(owner: Owner, time_column: str | None) -> Identifier:
 
 
 def unclaimed_nodes(owner: Owner, nodes: Collection[int], time_column: str | None) -> list[int]:
-    """Returns the nodes that are no longer tracked by a time column."""
+    """Returns the nodes that no tracked table with this time column contains any longer."""
     rows = owner.execute(
         "SELECT node::bigint FROM unnest(%s::oid[]) AS node WHERE NOT EXISTS (SELECT FROM quire.tracked_table "
         "WHERE node = ANY (nodes::oid[]) AND time_column IS NOT DISTINCT FROM %s::name)",

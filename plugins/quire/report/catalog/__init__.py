@@ -1,11 +1,11 @@
-"""Loads YAML and SQL files into a ReportDefinition; errors name file, line, field and the closest known name.
+"""Loads YAML and SQL files into a ReportDefinition; errors show the file, line, field and closest known name.
 
-loading            load_catalog (all reports, for Airflow) and find_definition (one report, for the command line)
+loading            load_catalog loads all reports for Airflow, find_definition one report for the command line
 definition_file    reads one YAML file into a pydantic model
-yaml_document      a parsed YAML file that maps each value to its line
-yaml_limits        limits on nesting and size, checked before parsing
-yaml_hints         advice for common YAML syntax errors
-validation_errors  pydantic's errors, reworded for authors of YAML files
+yaml_document      parses a YAML file and maps each value to its line
+yaml_limits        limits nesting and size before a document is built
+yaml_hints         advises on common YAML syntax errors
+validation_errors  rewords pydantic's errors for authors of YAML files
 query_file         finds and reads a report's SQL file, and checks its placeholders
 text_file          reads text files of bounded size
 """

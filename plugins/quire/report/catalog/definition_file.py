@@ -1,4 +1,4 @@
-"""Reads a YAML file under include/ into a pydantic model: a report or a webhook source."""
+"""Reads a YAML file under include/ into the pydantic model of a report or a webhook."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Model = TypeVar("Model", bound=StrictModel)
 
 @dataclass(frozen=True, slots=True)
 class DefinitionFile(Generic[Model]):
-    """A validated definition with its source document; ``file`` is the name used in errors."""
+    """A validated definition and the document it was read from; ``file`` is the name that errors use."""
 
     definition: Model
     document: YamlDocument

@@ -1,4 +1,4 @@
-"""Loads include/reports. Each report loads separately: a broken file affects only its own report."""
+"""Loads include/reports. Each report is loaded separately, so that an invalid file affects only its own report."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All reports by name: valid definitions, and errors for the others.
+    """The valid definitions by name, and an error for each other report.
 
-    Keys of ``errors`` are file stems and might not be valid Airflow DAG IDs.
+    The keys of ``errors`` are file stems and may not be valid Airflow DAG IDs.
     """
 
     definitions: dict[str, ReportDefinition] = field(default_factory=dict)
@@ -37,7 +37,7 @@ def load_catalog(include: Path) -> Catalog:
         try:
             catalog.definitions[path.stem] = _read_report(path)
         except DefinitionError as error:
-            catalog.definitions.pop(path.stem, None)  # flights.yaml, if flights.yml exists as well
+            catalog.definitions.pop(path.stem, None)  # flights.yaml, even if flights.yml exists as well
             catalog.errors[path.stem] = error
         except (Exception, SystemExit) as error:
             logger.exception("%s: cannot load the report", path.stem)
@@ -62,7 +62,9 @@ def find_definition(include: Path, name: str) -> ReportDefinition:
 def _report_files(include: Path) -> list[Path]:
     folder = include.absolute() / "reports"
     if not folder.is_dir():
-        raise DefinitionError(f"folder {folder} does not exist: set QUIRE_INCLUDE to the folder of reports/ and sql/")
+        raise DefinitionError(
+            f"folder {folder} does not exist: set QUIRE_INCLUDE to the folder that contains reports/ and sql/"
+        )
     return definition_files(folder)
 
 

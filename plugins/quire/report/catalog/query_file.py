@@ -12,19 +12,19 @@ from quire.report.catalog.yaml_document import FileProblem, YamlDocument, defini
 from quire.report.definition import ReportDefinition
 from quire.report.definition.name_checks import suggestion
 
-MAX_PROBLEMS = 100  # per file; errors list the first few and count the others
+MAX_PROBLEMS = 100  # maximum per file; errors list the first few and count the others
 RANGE_BINDS = ("start", "end")
 
 
 def read_query(definition: ReportDefinition, document: YamlDocument, *, include: Path, file: str) -> str:
     """Returns the SQL in the file that ``source.sql`` names, with one newline at the end.
 
-    The query becomes part of a larger statement. The newline ends a trailing comment, which would otherwise comment
-    out the SQL after the query, and a final semicolon is removed.
+    The query becomes part of a larger statement, so a final semicolon is removed. The newline ends a trailing comment,
+    which would otherwise comment out the SQL after the query.
 
     Args:
-        definition: as read from YAML.
-        document: locates fields for error messages.
+        definition: the definition as read from YAML.
+        document: the YAML document, to locate fields for error messages.
         include: the folder that contains reports/ and sql/.
         file: the YAML file's name in errors.
 
@@ -34,7 +34,7 @@ def read_query(definition: ReportDefinition, document: YamlDocument, *, include:
     try:
         path = _query_path(definition.source.sql, include=include)
         text = read_text_file(path, folder=include / "sql", max_bytes=MAX_QUERY_BYTES)
-    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a symbolic link to itself
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a symbolic link points to itself
         line, field = document.locate(("source", "sql"))
         raise definition_error([FileProblem(file=file, line=line, field=field, reason=str(error))]) from error
     sql = text.rstrip().removesuffix(";").rstrip() + "\n"
@@ -61,7 +61,7 @@ def _query_path(name: str, *, include: Path) -> Path:
 def _placeholder_problems(
     sql: str, definition: ReportDefinition, document: YamlDocument, *, sql_file: str, file: str
 ) -> Iterator[FileProblem]:
-    if "\0" in sql:  # PostgreSQL cannot store it in text, and neither can Airflow's database
+    if "\0" in sql:  # PostgreSQL text cannot contain NUL, and neither can Airflow's database
         line = sql.count("\n", 0, sql.index("\0")) + 1
         yield FileProblem(file=sql_file, line=line, reason="contains the control character \\x00: remove it")
     for problem in sql_template.problems(sql):

@@ -1,4 +1,4 @@
-"""Reads text files of bounded size that report authors write."""
+"""Reads text files by report authors, up to a maximum size."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 MAX_FILE_BYTES = 1_000_000
-MAX_QUERY_BYTES = 256_000  # every DAG parse searches it for placeholders
+MAX_QUERY_BYTES = 256_000  # every DAG parse searches the file for placeholders
 
 
 def read_text_file(path: Path, *, folder: Path, max_bytes: int = MAX_FILE_BYTES) -> str:

@@ -1,7 +1,7 @@
-"""A parsed YAML file that maps each value to its line.
+"""Parses a YAML file, and maps each value to its line.
 
 The parser is stricter than YAML: keys are unique strings, and strings contain no control characters. Dates stay
-strings, so a definition contains JSON types only.
+strings, so a definition contains only JSON types.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from quire.errors import DefinitionError
 from quire.report.catalog.yaml_hints import advice_of
 from quire.report.catalog.yaml_limits import first_excess
 
-MAX_LISTED_PROBLEMS = 3  # per error, which is one line
+MAX_LISTED_PROBLEMS = 3  # maximum per error, which is a single line
 STRING = "tag:yaml.org,2002:str"
 TIMESTAMP = "tag:yaml.org,2002:timestamp"
 MERGE = "tag:yaml.org,2002:merge"
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-MAX_NUMBER_LENGTH = 400  # characters: Python fails to format integers of more than 4,300 digits
-# Types of the safe loader that JSON lacks. Pydantic would accept the bytes of !!binary as text.
+MAX_NUMBER_LENGTH = 400  # in characters; Python fails to format integers of more than 4,300 digits
+# Types of the safe loader that JSON lacks. Pydantic would accept the bytes of !!binary as a string.
 FOREIGN_TAGS = {f"tag:yaml.org,2002:{name}": f"!!{name}" for name in ("binary", "omap", "pairs", "set")}
-# PostgreSQL, Airflow's metadata database, rejects NUL and surrogates. Multi-line text may contain newlines and tabs.
+# PostgreSQL, Airflow's metadata database, rejects NUL and surrogates. Multi-line strings may contain newlines and tabs.
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -47,8 +47,8 @@ def definition_error(problems: Sequence[FileProblem], *, unlisted: int = 0) -> D
     """Returns a one-line error that lists the first problems and counts the others.
 
     Args:
-        problems: of the report's files.
-        unlisted: number of further problems, which are only counted.
+        problems: the problems in the report's files.
+        unlisted: number of further problems that are only counted.
     """
     listed = "; ".join(map(str, problems[:MAX_LISTED_PROBLEMS]))
     more = len(problems) - MAX_LISTED_PROBLEMS + unlisted
@@ -56,7 +56,7 @@ def definition_error(problems: Sequence[FileProblem], *, unlisted: int = 0) -> D
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """PyYAML's safe loader without dates; the C implementation where it is installed."""
+    """PyYAML's safe loader without dates, in its C implementation if installed."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -67,15 +67,15 @@ _Loader.yaml_implicit_resolvers = {
 
 @dataclass(frozen=True, slots=True)
 class YamlDocument:
-    """A file's content as plain values, with the YAML nodes they were built from."""
+    """A file's content as plain values, and the YAML nodes from which they were built."""
 
     values: dict[str, Any]
     root: yaml.MappingNode
 
     def locate(self, path: Sequence[str | int]) -> tuple[int, str]:
-        """Returns the line of the value at ``path``, and the path as text: ``summaries[0].by``.
+        """Returns the line of the value at ``path``, and the path as a string such as ``summaries[0].by``.
 
-        If a key is missing, the line is that of its parent, and the text ends with the missing key. Parts in angle
+        If a key is missing, the line is its parent's, and the string ends with the missing key. Parts in angle
         or square brackets, which pydantic adds to its paths, are ignored.
         """
         node: yaml.Node = self.root
@@ -98,7 +98,7 @@ class YamlDocument:
 
 
 def read_document(text: str, *, file: str) -> YamlDocument:
-    """Parses the content of a YAML file; ``file`` is its name in errors.
+    """Parses the content of a YAML file; ``file`` is the name that errors use.
 
     Raises:
         DefinitionError: the text is not valid YAML, or uses YAML that definitions do not allow.
@@ -129,13 +129,11 @@ def _parse(text: str, *, file: str) -> YamlDocument | list[FileProblem]:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         reason = ", ".join(part for part in (error.problem, error.context) if part)
         return [FileProblem(file=file, line=line, reason=f"not valid YAML: {reason}{advice_of(error, text)}")]
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # invalid characters, or a tag such as !!int on text
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # invalid characters, or a tag such as !!int on other text
         reason = getattr(error, "reason", None) or str(error)
         return [FileProblem(file=file, reason=f"not valid YAML: {reason}")]
-    except (
-        LookupError,
-        AttributeError,
-    ) as error:  # a tag such as !!bool or !!timestamp on other text
+    except (LookupError, AttributeError) as error:  # a tag such as !!bool or !!timestamp on other text
         return [FileProblem(file=file, reason=f"not valid YAML: a value does not match its type tag: {error}")]
 
 
@@ -148,7 +146,7 @@ def _node_problems(
     seen.add(id(node))
     line = node.start_mark.line + 1
     if node.tag in FOREIGN_TAGS:
-        reason = f"the tag {FOREIGN_TAGS[node.tag]} is not supported: write text, a number, a list or a mapping"
+        reason = f"the tag {FOREIGN_TAGS[node.tag]} is not supported: write a string, a number, a list or a mapping"
         yield FileProblem(file=file, line=line, field=_field(path), reason=reason)
     elif isinstance(node, yaml.SequenceNode):
         for position, item in enumerate(node.value):
@@ -166,7 +164,7 @@ def _node_problems(
 
 
 def _key_problems(node: yaml.MappingNode, *, file: str, path: tuple[str | int, ...]) -> Iterator[FileProblem]:
-    """Yields duplicate keys, of which YAML keeps only the last, and keys that are not text, such as ``on``."""
+    """Yields duplicate keys, of which YAML keeps only the last, and keys that are not strings, such as ``on``."""
     keys: set[str] = set()
     for key, _ in node.value:
         line = key.start_mark.line + 1
@@ -174,7 +172,7 @@ def _key_problems(node: yaml.MappingNode, *, file: str, path: tuple[str | int, .
             reason = f"the key {key.value!r} contains the control character {_escaped(control.group())}: remove it"
             yield FileProblem(file=file, line=line, field=_field(path), reason=reason)
         elif key.tag not in (STRING, MERGE):
-            yield FileProblem(file=file, line=line, reason=f"the key {_key_text(key)} is not text: quote it")
+            yield FileProblem(file=file, line=line, reason=f"the key {_key_text(key)} is not a string: quote it")
         elif key.value in keys:
             yield FileProblem(file=file, line=line, field=key.value, reason="duplicate key")
         else:

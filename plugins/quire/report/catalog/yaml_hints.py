@@ -1,4 +1,4 @@
-"""Advice for common YAML syntax errors, most of which concern quotes and tabs."""
+"""Advises on common YAML syntax errors, most of which involve quotes or tabs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _advice(reason: str, character: str) -> str:
 
 
 def _character(error: yaml.MarkedYAMLError, text: str) -> str:
-    """Returns the character at which the error was found."""
+    """Returns the character at which the parser found the error."""
     mark = error.problem_mark
     lines = text.splitlines()
     if mark is None or mark.line >= len(lines):

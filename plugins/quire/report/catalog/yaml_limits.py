@@ -1,4 +1,4 @@
-"""Limits on the depth and size of a YAML document.
+"""Limits the depth and size of a YAML document.
 
 The limits are checked on the parser's events, before any node is built: libyaml's composer recurses in C, where 30,000
 nested levels overflow the stack and crash the process. Aliases and merges (``<<``) count as the values that they
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import yaml
 
 MAX_DEPTH = 50  # nested lists and mappings
-MAX_VALUES = 50_000  # including keys: a PostgreSQL table allows 1,600 columns, each with up to 11 values
+MAX_VALUES = 50_000  # includes keys; a PostgreSQL table allows 1,600 columns, each described by up to 11 values
 
 
 @dataclass(slots=True)
@@ -31,14 +31,14 @@ class _Node:
 
 @dataclass(slots=True)
 class _Counter:
-    """Counts depth and values while a document is parsed; ``parents`` are the open lists and mappings."""
+    """Counts depth and values while a document is parsed; ``parents`` holds the open lists and mappings."""
 
     values: int = 0
     parents: list[_Node] = field(default_factory=list)
     anchors: dict[str, _Node] = field(default_factory=dict)
 
     def read(self, event: yaml.NodeEvent | yaml.CollectionEndEvent) -> str | None:
-        """Counts an event; returns the reason if the document exceeds a limit."""
+        """Counts an event, and returns the reason if the document exceeds a limit."""
         if isinstance(event, yaml.CollectionEndEvent):
             self._end(self.parents.pop())
             return None
@@ -68,7 +68,7 @@ class _Counter:
 
 
 def first_excess(events: Iterable[yaml.Event]) -> tuple[int, str] | None:
-    """Returns the line and reason if a document exceeds a limit, or None; reads no event after that."""
+    """Returns the line and the reason if a document exceeds a limit, without reading further events; otherwise None."""
     counter = _Counter()
     for event in events:
         if isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent) and (reason := counter.read(event)):

@@ -1,19 +1,19 @@
 """Frozen pydantic models of a report's YAML file.
 
-    report        ReportDefinition: the complete file, and the checks across its parts
+    report        ReportDefinition: the complete file, and checks that involve several of its parts
     source        query, tables and freshness
-    workbook      columns, splitting into files, file formats
+    workbook      columns, the split into files, file formats
     summary       grouped tables and their charts
-    delivery      lifetime of links and runs, notification recipients
+    delivery      lifetimes of links and runs, notification recipients
     owner         the contact for readers
     limits        the largest request that a report accepts
-    parameter     parameters of the query, and conversion of their values
+    parameter     the query's parameters, and the conversion of their values
     field_types   types of single fields: names, durations, time zones, cron expressions, windows
-    name_checks   duplicate names, suggestions for misspelled ones
-    strict_model  the parent class: frozen, rejects unknown keys
+    name_checks   detection of duplicate names, suggestions for misspelled names
+    strict_model  the frozen base class, which rejects unknown keys
 
-No check here needs a database. ``quire.report.catalog`` reads the files; ``quire check`` validates expressions (``of``)
-and the query's columns.
+None of these checks needs a database. ``quire.report.catalog`` reads the files; ``quire check`` validates expressions
+(``of``) and the query's columns.
 """
 
 from quire.report.definition.delivery import Delivery, Notifier, Notify

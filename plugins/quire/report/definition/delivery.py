@@ -1,4 +1,4 @@
-"""Lifetime of links and runs, and recipients of notifications."""
+"""Lifetimes of links and runs, and recipients of notifications."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Notify(StrictModel):
 
     @property
     def recipients(self) -> tuple[str | Notifier, ...]:
-        """All recipients, whether of success or of failure."""
+        """All recipients of success or failure notifications."""
         return (*self.success, *self.failure)
 
 
 class Delivery(StrictModel):
-    """Lifetime of links and runs, and recipients. Without ``keep``, retention never deletes published runs."""
+    """Lifetimes of links and runs, and notification recipients. Without ``keep``, published runs are never deleted."""
 
     link_ttl: Duration = timedelta(hours=1)
     keep: Duration | None = None

@@ -17,10 +17,10 @@ from quire.report.definition.name_checks import suggestion
 
 DURATION = re.compile(r"(\d{1,6})\s*([smhd])")
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-# flights__store is the DAG that caches partitions of flights ahead of time; flights_partitions is its asset
+# flights__store is the DAG that caches partitions of flights in advance; flights_partitions is its asset
 REPORT_NAME = r"(?!.*__)(?!.*_partitions$)[a-z][a-z0-9_]*"
 WINDOW = re.compile(r"([1-9]\d{0,3}) (day|week|month|quarter|year)s?")
-MAX_CRON_LENGTH = 500  # characters: a cron expression that lists every minute, hour, day, month and weekday has 400
+MAX_CRON_LENGTH = 500  # in characters; a cron expression that lists every minute, hour, day, month and weekday has 400
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from quire.report.definition.strict_model import StrictModel
 
-MAX_READER_DAYS = 3_700  # about ten years: the default limit for readers
+MAX_READER_DAYS = 3_700  # the default limit for readers, about ten years
 
 
 class RequestLimits(StrictModel):
@@ -14,7 +14,7 @@ class RequestLimits(StrictModel):
 
     Args:
         days: maximum length of the date range of any run.
-        rows: maximum estimated number of rows of a portal request; other runs are not estimated.
+        rows: maximum estimated number of rows in a portal request; the rows of other runs are not estimated.
     """
 
     days: int | None = Field(default=None, ge=1, strict=True)

@@ -6,11 +6,11 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable
 
-MAX_SUGGESTED_LENGTH = 100  # characters of a word: comparison time grows with length
+MAX_SUGGESTED_LENGTH = 100  # in characters, because comparison time grows with length
 
 
 def suggestion(word: object, names: Iterable[str]) -> str:
-    """Returns ``; did you mean X?`` if a word resembles one of the names, else an empty string.
+    """Returns ``; did you mean X?`` if a word resembles one of the names, otherwise an empty string.
 
     Words longer than ``MAX_SUGGESTED_LENGTH`` get no suggestion.
     """
@@ -27,7 +27,7 @@ def find_duplicates(words: Iterable[str]) -> list[str]:
 
 
 def duplicates_ignoring_case(words: Iterable[str]) -> list[str]:
-    """Returns the words that equal an earlier one when case is ignored, as Excel does."""
+    """Returns the words that equal an earlier word if case is ignored, as in Excel."""
     seen: set[str] = set()
     repeated = []
     for word in words:

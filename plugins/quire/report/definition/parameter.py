@@ -18,11 +18,11 @@ from quire.report.sql_literal import TypedNull
 
 ParameterType = Literal["string", "integer", "number", "boolean", "date"]
 ParameterValue = str | int | float | bool | None
-MAX_NUMBER = 1e300  # representable as a double and in PostgreSQL
-MAX_NUMBER_LENGTH = 400  # characters: 1e300 written out has 301
+MAX_NUMBER = 1e300  # representable both as a double and in PostgreSQL
+MAX_NUMBER_LENGTH = 400  # in characters; 1e300 written out has 301
 DEFAULT_MAX_LENGTH = 1_000
 MAX_LENGTH = 50_000  # the body of a portal request is limited to 64 kB
-MAX_ENUM_VALUES = 1_000  # the form shows all of them in one list
+MAX_ENUM_VALUES = 1_000  # the form shows all values in one list
 NULL_TYPES = {
     "integer": "integer",
     "number": "numeric",
@@ -34,10 +34,10 @@ NUMBER = re.compile(r"[+-]?+(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?+[0-9
 
 
 class Parameter(StrictModel):
-    """A parameter. It is required unless it has a default; ``default: null`` binds NULL.
+    """A parameter, required unless it has a default; ``default: null`` binds NULL.
 
-    ``enum``, ``default``, ``minimum`` and ``maximum`` are values of ``type``, dates as ``YYYY-MM-DD``. ``max_length``
-    is the maximum number of characters of a string.
+    ``enum``, ``default``, ``minimum`` and ``maximum`` contain values of ``type``, with dates as ``YYYY-MM-DD``.
+    ``max_length`` is the maximum number of characters in a string.
     """
 
     type: ParameterType
@@ -55,10 +55,10 @@ class Parameter(StrictModel):
         return "default" not in self.model_fields_set
 
     def read(self, value: object) -> ParameterValue:
-        """Converts a value to a JSON value of the parameter's type; accepts text from the command line.
+        """Converts a value to a JSON value of the parameter's type; accepts strings from the command line.
 
         Raises:
-            ValueError: the value has the wrong type or is not allowed; the message continues "parameter x is ".
+            ValueError: the value has the wrong type or is not allowed; the message completes "parameter x is …".
         """
         if value is None:
             if self.required:
@@ -114,7 +114,7 @@ class Parameter(StrictModel):
                 raise ValueError(f"{_kind_and_value(value)}: quote it, as in '{_plain(value)}'")
             if self.type not in ("string", "date") and isinstance(value, str):
                 intended = PARSERS[self.type](value)
-                raise ValueError(f"the text {short_repr(value)}: write {_kind_and_value(intended)} without quotes")
+                raise ValueError(f"the string {short_repr(value)}: write {_kind_and_value(intended)} without quotes")
             if type(self.read(value)) is not type(value) and not (self.type == "number" and isinstance(value, float)):
                 raise ValueError(f"{short_repr(value)}: write it as {_article(self.type)}")
         except ValueError as error:
@@ -143,9 +143,9 @@ def bind_parameters(
 
 
 def sql_bind(value: ParameterValue, kind: ParameterType) -> ParameterValue | date | TypedNull:
-    """Returns a value for ``sql_template.bind``: a date as a date, None as a NULL of the parameter's type.
+    """Converts a value for ``sql_template.bind``: a date string to a date, and None to a NULL of the parameter's type.
 
-    Strings and their NULL stay untyped, so that a query can compare them with columns of any type.
+    Strings and their NULLs stay untyped, so that a query can compare them with columns of any type.
     """
     if value is None:
         return TypedNull(NULL_TYPES[kind]) if kind in NULL_TYPES else None
@@ -166,7 +166,7 @@ def _article(kind: str) -> str:
 
 def _parse_string(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{short_repr(value)}: write it as quoted text")
+        raise ValueError(f"{short_repr(value)}: write it as a quoted string")
     if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
         raise ValueError(f"{short_repr(value)}: PostgreSQL text cannot contain NUL or unpaired surrogates")
     return value
@@ -184,7 +184,7 @@ def _parse_number(value: object) -> int | float:
     if isinstance(value, str) and len(value) <= MAX_NUMBER_LENGTH and NUMBER.fullmatch(value):
         value = float(value)
     if isinstance(value, int | float) and not isinstance(value, bool) and -MAX_NUMBER < value < MAX_NUMBER:
-        return int(value) if value == int(value) else value  # 5 and 5.0 are the same request
+        return int(value) if value == int(value) else value  # requests with 5 and 5.0 are identical
     raise ValueError(f"{short_repr(value)}: must be a number")
 
 

@@ -1,4 +1,4 @@
-"""ReportDefinition: a report's complete YAML file, and the checks across its parts."""
+"""ReportDefinition: a report's complete YAML file, and checks that involve several of its parts."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class ReportDefinition(StrictModel):
         return parse_window(self.window)[1]
 
     def bind_parameters(self, values: Mapping[str, object]) -> dict[str, ParameterValue]:
-        """Returns a JSON value for every parameter: the given value (converted from text), or the default.
+        """Returns a JSON value for every parameter: the given value, converted if it is a string, or the default.
 
         Raises:
             ParameterError: a name is unknown, or a value is missing, has the wrong type or is not allowed.
@@ -90,19 +90,19 @@ class ReportDefinition(StrictModel):
         return bind_parameters(self.parameters, values, report=self.name)
 
     def sql_binds(self, bound: Mapping[str, ParameterValue]) -> dict[str, ParameterValue | date | TypedNull]:
-        """Converts the result of ``bind_parameters`` for ``sql_template.bind``: dates as dates, NULLs with a type."""
+        """Converts the result of ``bind_parameters`` for ``sql_template.bind``, with real dates and typed NULLs."""
         return {name: sql_bind(value, self.parameters[name].type) for name, value in bound.items()}
 
     def file_formats(self, requested: Sequence[FileFormat]) -> tuple[FileFormat, ...]:
-        """Returns the requested file formats, or the definition's if none were requested."""
+        """Returns the requested file formats, or the definition's formats if the request has none."""
         return tuple(requested) or self.workbook.formats
 
     def column_title(self, name: str) -> str:
-        """Returns the header of a query column, whether or not ``columns`` lists it."""
+        """Returns the header for a query column, even if ``columns`` does not list it."""
         return next((column.title for column in self.columns if column.name == name), default_title(name))
 
     def group_title(self, key: GroupKey) -> str:
-        """Returns the header of a group key: the name of the period if ``every`` truncates the key."""
+        """Returns the header for a group key; if ``every`` truncates the key, the header is the name of the period."""
         return default_title(key.every) if key.every else self.column_title(key.column)
 
     @field_validator("parameters")

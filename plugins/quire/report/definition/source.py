@@ -12,11 +12,11 @@ from quire.report.definition.name_checks import find_duplicates
 from quire.report.definition.strict_model import StrictModel, field_error, value_kind
 
 SOURCE_CONNECTION = "quire_source"
-MAX_TIMEOUT = timedelta(days=24)  # a little less than 2^31 milliseconds
+MAX_TIMEOUT = timedelta(days=24)  # slightly less than 2^31 milliseconds
 
 
 class SourceTable(StrictModel):
-    """A table whose changes make cached partitions stale: those with its rows, or all if it has no time column."""
+    """A table whose changes make the affected cached partitions stale, or all of them if it has no time column."""
 
     name: Label
     time_column: Label | None = None
@@ -28,7 +28,7 @@ class SourceTable(StrictModel):
 
 
 class Probe(StrictModel):
-    """Freshness from one grouped query over a column of modification times."""
+    """Detects changes with one grouped query over a column of modification times."""
 
     probe: Label
 
@@ -40,13 +40,13 @@ Freshness = Annotated[
 
 
 class Source(StrictModel):
-    """The query and how it is executed.
+    """The query, and how Quire executes it.
 
     Args:
-        sql: the file, relative to include/sql.
+        sql: the query's file, relative to include/sql.
         time_column: the result column that assigns a row to its partition.
         tables: the tables that the query reads.
-        connection: Airflow connection ID.
+        connection: the Airflow connection ID.
         freshness: ``tracked``, ``always`` or a ``Probe``.
         parallel: maximum number of concurrent extracts per run.
         timeout: maximum duration of one extract.

@@ -1,4 +1,4 @@
-"""The parent class of all models in a definition, and the error that its validators raise."""
+"""The base class of all models in a definition, and the error that their validators raise."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ FIELD_ERROR = "quire_field_error"
 
 
 class StrictModel(BaseModel):
-    """A mapping in the YAML file: frozen, without unknown keys."""
+    """A frozen model of a mapping in the YAML file; rejects unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def field_error(reason: str, *path: str | int) -> PydanticCustomError:
-    """Returns an error that a model validator raises for one of the model's fields.
+    """Returns the error for a model validator to raise about one of the model's fields.
 
     Args:
         reason: the message, shown after the field's path and a colon.
-        path: the field within the model; pydantic by default names only the model.
+        path: the field's path within the model; by default, pydantic reports only the model's path.
     """
     return PydanticCustomError(FIELD_ERROR, "{reason}", {"reason": reason, "path": path})
 
 
 def value_kind(value: Any) -> str:
-    """Tags a value as a word or a mapping, so that errors concern the form in use."""
+    """Tags a value as a word or a mapping, so that errors describe the form that the author used."""
     return "<word>" if isinstance(value, str) else "<mapping>"

@@ -1,4 +1,4 @@
-"""Summaries: tables grouped from the detail rows, each on a separate sheet with an optional chart."""
+"""Summaries: tables that group the detail rows, each on its own sheet with an optional chart."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quire.report.definition.strict_model import StrictModel, field_error
 Aggregation = Literal["count", "sum", "mean", "min", "max", "n_unique", "median"]
 ChartType = Literal["column", "bar", "line", "area", "pie", "scatter"]
 SHEET_NAME_LENGTH = 31  # Excel's limit; _check_sheet_name checks Excel's other rules
-RESERVED_SHEETS = {"about", "files", "history"}  # two of Quire's own sheets, and Excel's reserved one
+RESERVED_SHEETS = {"about", "files", "history"}  # two of Quire's own sheets, and the name that Excel reserves
 
 
 class GroupKey(StrictModel):
@@ -35,10 +35,10 @@ class Measure(StrictModel):
     """An aggregate per group.
 
     Args:
-        agg: ``count`` counts rows and takes no ``of``; every other aggregation requires it.
+        agg: ``count`` counts rows and does not allow ``of``; every other aggregation requires it.
         of: a Polars SQL expression over the query's columns.
         format: an Excel format code.
-        title: the header; derived from the measure's name by default.
+        title: the header; by default derived from the measure's name.
     """
 
     agg: Aggregation
@@ -96,7 +96,7 @@ class Summary(StrictModel):
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """Names of the columns: group keys, then measures."""
+        """The names of the columns: first the group keys, then the measures."""
         return (*(key.column for key in self.by), *self.measures)
 
     @field_validator("name")
@@ -121,7 +121,7 @@ class Summary(StrictModel):
 
     @field_serializer("measures", when_used="json")
     def _keep_order(self, measures: Mapping[str, Measure]) -> list[Any]:
-        # Digests sort the keys of mappings, but the order of measures is the order of columns on the sheet.
+        # Digests sort mappings by key, but the order of the measures determines the order of columns on the sheet.
         return [[name, measure.model_dump(mode="json")] for name, measure in measures.items()]
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Columns of the detail sheet, and how rows become files."""
+"""Columns of the detail sheet, and the distribution of rows over files."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Column(StrictModel):
 
     Args:
         name: the column's name in the query.
-        title: the header; derived from the name by default.
-        width: in Excel's character units; derived from the content by default.
-        format: an Excel format code; derived from the type by default.
-        total: aggregation in the totals row.
+        title: the header; by default derived from the name.
+        width: the width in Excel's character units; by default derived from the content.
+        format: an Excel format code; by default derived from the type.
+        total: the aggregation in the totals row.
     """
 
     name: Label
@@ -53,7 +53,7 @@ class CsvOptions(StrictModel):
     """Options for CSV files.
 
     Args:
-        escape_formulas: adds an apostrophe before text that a spreadsheet would read as a formula.
+        escape_formulas: whether to add an apostrophe before text that a spreadsheet would interpret as a formula.
     """
 
     escape_formulas: StrictBool = False
@@ -63,7 +63,7 @@ class Workbook(StrictModel):
     """How rows become files.
 
     Args:
-        split: one file per partition, per number of rows, or ``none`` for a single file.
+        split: whether to write one file per partition, one per number of rows, or a single file (``none``).
         detail: whether to write the rows; if false, the run contains summaries only.
         formats: default file formats of a run.
         reader_formats: formats that readers may choose; includes ``formats``.
