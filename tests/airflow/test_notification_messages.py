@@ -1,4 +1,4 @@
-"""The messages that notifiers send: two-part e-mails, text escaped for Slack, and errors that name unreached recipients."""
+"""The messages that notifiers send: two-part e-mails, text escaped for Slack, and errors about failed recipients."""
 
 from __future__ import annotations
 
