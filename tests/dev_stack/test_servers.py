@@ -103,7 +103,7 @@ def test_servers_change_lost_ports_and_a_failed_start_leaves_nothing(tmp_path: P
                 thief = thieves.enter_context(socket.socket())
                 thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # despite recently closed connections
                 port = stack.postgres.port if "PostgreSQL" in line else stack.s3.port
-                with suppress(OSError):  # if another process has the port, it is also taken
+                with suppress(OSError):  # fails if another process already has the port
                     thief.bind(("127.0.0.1", port))
                     thief.listen()
 

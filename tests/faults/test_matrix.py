@@ -1,7 +1,7 @@
 """Injects every possible fault into every request of a command, and checks what Quire promises.
 
-docs/explanation/reliability.md states the promises. A sample runs with all tests; ``make test-slow``
-runs the complete matrix and prints the number of cases by fault and outcome.
+docs/explanation/reliability.md states the promises. The complete test suite runs a sample; ``make test-slow`` runs the
+complete matrix and prints the number of cases by fault and outcome.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def plugins(tmp_path: Path) -> Path:
 
 
 def registered(home: Path, *, plugins: Path, path: Path) -> dict[str, Any]:
-    """Returns what Airflow registers for a plugins folder and a ``path`` that may contain the installed package."""
+    """Returns the plugins that Airflow registers, given a plugins folder and a ``path`` that may contain Quire."""
     home.mkdir(exist_ok=True)
     done = subprocess.run(
         [sys.executable, "-P", "-c", PROGRAM, str(path)],

@@ -1,4 +1,4 @@
-"""What editors and readers see of reports with invalid definitions."""
+"""The pages of reports with invalid definitions, for editors and for readers."""
 
 from __future__ import annotations
 

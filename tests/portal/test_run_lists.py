@@ -1,4 +1,4 @@
-"""Run lists make few calls to Airflow's API, one list per user at a time, and end when the client disconnects."""
+"""Run lists make few calls to Airflow's API, load one at a time per user, and stop when the client disconnects."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def numeric_text_cells(column: pl.Series, styles: Styles) -> Cells:
 
 
 def float_cells(column: pl.Series, styles: Styles) -> Cells:
-    """Renders floats in their shortest exact form; NaN and infinity as PostgreSQL prints them."""
+    """Renders floats in their shortest exact form, and NaN and infinity as PostgreSQL prints them."""
     texts = column.cast(pl.String)
     is_finite = column.is_finite()
     if is_finite.all():
@@ -178,7 +178,7 @@ def _numbers(
     values = pl.select(
         pl.when(is_number)
         .then(before + texts + after)
-        .when(texts.str.starts_with("-"))  # Excel would turn it into a formula on edit
+        .when(texts.str.starts_with("-"))  # editing the cell would turn it into a formula
         .then(quoted + texts + text_after)
         .otherwise(plain + texts + text_after)
     ).to_series()

@@ -25,7 +25,7 @@ _SECTION = re.compile(
 # The digits of a number in a section; text and brackets, which may look like digits, are matched first.
 _DIGITS = re.compile(r'"[^"]*+(?:"|\Z)|\[[^\]]*+(?:\]|\Z)|[\\_*].|(?P<digits>[#0?.](?:[#0?,.]*[#0?.])?)', re.DOTALL)
 MAX_FORMAT_LENGTH, MAX_DECIMALS = 255, 30  # Excel's limits for a format code
-# Excel shows booleans as words with any code; without this code, LibreOffice prints 1 and 0 on some pages.
+# Excel shows booleans as words, regardless of the code; without this code, LibreOffice prints 1 and 0 on some pages.
 BOOLEAN = '"TRUE";"TRUE";"FALSE"'
 
 

@@ -1,4 +1,4 @@
-"""The totals row: SUBTOTAL formulas with cached values, which change when users filter, or the exact values."""
+"""The totals row: SUBTOTAL formulas with cached values, or exact values, which do not change when users filter."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FUNCTIONS = {"mean": 101, "count": 103, "max": 104, "min": 105, "sum": 109}  # t
 MAX_FORMULA_LENGTH = 8_000  # Excel's limit is 8,192 characters
 MAX_RANGES = 254  # Excel's limit for SUBTOTAL
 TEXT = ' t="inlineStr"><is><t>'
-NEGATIVE_TEXT = f"{TEXT}-"  # Excel would turn it into a formula on edit
+NEGATIVE_TEXT = f"{TEXT}-"  # editing the cell would turn it into a formula
 _MEAN = Context(prec=60, traps=[])
 
 

@@ -1,4 +1,4 @@
-"""Privileges on the change log: writers and readers need no privileges, and owners need not be superusers."""
+"""Writers and readers need no privileges on the change log, and owners need not be superusers."""
 
 from __future__ import annotations
 
