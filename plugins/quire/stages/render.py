@@ -136,7 +136,10 @@ class _Rendering:
         )
 
     def _dates(self, times: tuple[date, date] | None, rows: int) -> tuple[date, date]:
-        """Returns the dates that a file covers: the dates of its shard, or the dates of its rows."""
+        """Returns the dates that a file covers.
+
+        These are its shard's dates or, if the file has only part of the shard, the dates of its rows.
+        """
         is_whole = not isinstance(self.definition.workbook.split, RowSplit) and rows == self._shard_rows()
         if times is None or is_whole:
             return self.shard.start, self.shard.end
