@@ -118,7 +118,7 @@ def test_run_list_with_unreadable_xcoms_shows_other_runs(portal: Portal, caplog:
     serve_runs(portal, [airflow_run(2, state="success"), airflow_run(1, state="success")])
     broken, sound = portal.get(RUNS).json()
     assert (broken["run_id"], broken["error"]) == ("ask__2", UNREADABLE)
-    assert (sound["run_id"], sound["error"]) == ("ask__1", "Airflow has no result of this run.")
+    assert (sound["run_id"], sound["error"]) == ("ask__1", "Airflow has no result for this run.")
     assert "events: the outcome of run ask__2 cannot be loaded" in caplog.text
 
 
@@ -211,4 +211,4 @@ def test_run_page_with_a_time_without_offset_is_shown(portal: Portal) -> None:
     times = {"start_date": "2026-01-01T00:00:00Z", "end_date": "2026-01-01T00:01:00Z"}
     serve_runs(portal, [airflow_run(1, state="success", **times)])
     page = portal.get("/reports/events/runs/ask__1")
-    assert (page.status_code, "Airflow has no result of this run." in page.text) == (200, True)
+    assert (page.status_code, "Airflow has no result for this run." in page.text) == (200, True)

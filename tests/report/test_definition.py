@@ -215,7 +215,7 @@ def test_definition_with_contradictions_is_rejected(fields: dict[str, Any], mess
         ({"chart": {"type": "column", "x": "carrier_name", "y": []}}, "name at least one measure"),
         (
             {"chart": {"type": "pie", "x": "carrier_name", "y": ["flights", "mean_delay"]}},
-            "a pie chart shows one measure",
+            "a pie chart shows only one measure",
         ),
     ],
 )

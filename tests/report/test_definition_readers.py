@@ -69,7 +69,7 @@ def test_definition_reads_owner_limits_and_readers_formats() -> None:
         ({"limits": {"rows": "many"}}, "limits.rows: Input should be a valid integer"),
         (
             {"limits": {"days": 30}, "window": "1 month"},
-            "limits.days: is 30, but the window of 1 month may have 31",
+            "limits.days: is 30, but the window of 1 month can have 31",
         ),
         ({"workbook": {"reader_formats": []}}, "workbook.reader_formats: is empty"),
         ({"workbook": {"reader_formats": ["csv", "csv", "xlsx"]}}, "workbook.reader_formats: csv is listed twice"),

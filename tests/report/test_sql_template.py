@@ -81,7 +81,7 @@ def test_comments_are_unchanged(comment: str) -> None:
 def test_placeholder_inside_quotes_is_rejected(quoted: str) -> None:
     sql = f"SELECT 1,\n{quoted}, 2"
     assert problems(sql) == (
-        TemplateProblem("%(x)s is inside quotes: remove them, the value is quoted automatically", 2),
+        TemplateProblem("%(x)s is inside quotes: remove them, because the value is quoted automatically", 2),
     )
     with pytest.raises(DefinitionError, match="line 2 of the query: %\\(x\\)s is inside quotes"):
         bind(sql, {"x": "1"})
@@ -209,7 +209,7 @@ def test_name_that_ends_in_e_does_not_start_an_escape_string(name: str, fresh_da
 
 
 def test_missing_value_is_rejected() -> None:
-    with pytest.raises(ParameterError, match=r"placeholder %\(end\)s of the query has no value"):
+    with pytest.raises(ParameterError, match=r"the query's placeholder %\(end\)s has no value"):
         bind("%(start)s %(end)s", {"start": 1})
 
 

@@ -23,7 +23,7 @@ MAX_SKEW = timedelta(minutes=5)  # S3 itself rejects requests with a skew of 15 
 
 
 def check_store() -> tuple[str, ...]:
-    """Probes the store that the environment configures; returns lines for the user, or none if no store is set.
+    """Probes the store that the environment configures; returns lines for the user, or none if no store is configured.
 
     Raises:
         StoreRefusedError, StoreUnavailableError: as ``probe_store`` does.

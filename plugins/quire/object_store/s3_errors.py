@@ -36,7 +36,7 @@ class ExistsError(StoreRefusedError):
 
 
 class ConflictError(StoreUnavailableError):
-    """A conditional write collided with a concurrent one (HTTP 409)."""
+    """A conditional write collided with a concurrent write (HTTP 409)."""
 
 
 @contextmanager

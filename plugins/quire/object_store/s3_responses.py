@@ -72,7 +72,7 @@ def _read_bounded(response: GetObjectOutputTypeDef, key: str, max_bytes: int) ->
 def read_headers(request: Callable[[], HeadObjectOutputTypeDef], key: str) -> HeadObjectOutputTypeDef:
     """Returns the headers of an object; sends the request up to ``READ_ATTEMPTS`` times.
 
-    Python's HTTP client accepts truncated headers. This function detects them because a header is missing or its value
+    Python's HTTP client accepts truncated headers. This function detects truncation if a header is missing or its value
     cannot be parsed.
 
     Args:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 MAX_LINK_LIFETIME = timedelta(days=7)  # SigV4's limit; other signatures and some servers accept any lifetime
 CONFLICT_ATTEMPTS = 5
-MAX_RETRIES = 7  # boto3 waits up to 50 ms before the first retry and up to twice as long each time: about 3 s in total
+MAX_RETRIES = 7  # boto3 waits up to 50 ms before the first retry, and doubles this limit each time: about 3 s in total
 
 
 def _response_time(response: ResponseMetadataTypeDef) -> datetime:
@@ -224,7 +224,7 @@ class S3Store(Store):
         return aborted
 
     def presign(self, key: str, *, seconds: int, filename: str) -> str:
-        """Returns a URL that downloads an object as ``filename`` for ``seconds``, at most 7 days.
+        """Returns a URL that downloads an object as ``filename`` and is valid for ``seconds``, at most 7 days.
 
         The URL is signed for the host that readers use. It expires earlier if the credentials that signed it do.
         """

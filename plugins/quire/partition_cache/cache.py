@@ -38,7 +38,7 @@ def find_cached_partition(store: Store, folder: str, *, with_rows: bool = True) 
 
 
 def ensure_own_folder(staged: StagedPartition, folder: str) -> None:
-    """Checks that a commit record has the partition key, freshness token and row folder that its own folder implies.
+    """Checks that a commit record's partition key, freshness token and row folder match the record's own folder.
 
     Raises:
         DamagedObjectError: the record belongs to another folder.

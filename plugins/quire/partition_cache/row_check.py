@@ -21,7 +21,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RowCheck:
-    """Counts the rows of a partition, those outside it, and NULL values per column.
+    """Counts a partition's rows, the rows outside the partition, and the NULL values per column.
 
     Args:
         partition: the partition that the rows should belong to.

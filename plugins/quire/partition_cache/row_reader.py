@@ -73,7 +73,7 @@ def open_rows(store: Store, part: RowSlice | StagedPartition) -> pq.ParquetFile:
 
 @contextmanager
 def evict_on_damage(store: Store, object_key: str) -> Iterator[None]:
-    """Evicts a partition from the cache if reading its rows inside the block fails because they are damaged.
+    """Evicts a partition from the cache if the block cannot read its rows because they are damaged.
 
     Raises:
         DamagedObjectError: the rows are damaged.

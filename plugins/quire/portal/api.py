@@ -108,7 +108,7 @@ async def get_runs(
 
 @router.get("/{report}/runs/{run_id}", summary="Get a run")
 async def get_run(request: Request, access: ReadAccessDep, run_id: RunId, store: StoreDep, base: BaseDep) -> RunDetails:
-    """Returns the progress of an active run, and the files and stage usage of a published one."""
+    """Returns the progress of an active run, or the files and stage usage of a published run."""
     return (await read_run(request, access, run_id, store, base))[0]
 
 
@@ -127,7 +127,7 @@ async def post_cancel(
 ) -> RunDetails:
     """Cancels an active run and its queries at the source. Does not change a finished run."""
     await cancel(access, run_id, background)
-    store = await run_sync(open_store)  # must be configured, but need not be available
+    store = await run_sync(open_store)  # the store must be configured, but need not be available
     return (await read_run(request, access, run_id, store, base))[0]
 
 

@@ -31,8 +31,8 @@ MAX_LISTING_SECONDS = 30.0
 MAX_UNREADABLE_SECONDS = 300.0  # time until an unreadable manifest is read again
 
 Run = TypeVar("Run")
-Location = tuple[str, str]  # location of the store, report
-Version = tuple[str, datetime]  # run key and modification time of its manifest
+Location = tuple[str, str]  # the store's location, and the report's name
+Version = tuple[str, datetime]  # the run key, and when the run's manifest was modified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

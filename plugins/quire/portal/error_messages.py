@@ -65,7 +65,7 @@ def explain_failure(kind: str | None, cause: str, *, contact: str) -> str:
     Args:
         kind: class name of the error; None if unknown.
         cause: message of the error.
-        contact: whom readers should contact.
+        contact: the contact for readers.
     """
     if kind in USER_ERRORS:
         return cause
@@ -76,7 +76,7 @@ def explain_failure(kind: str | None, cause: str, *, contact: str) -> str:
 
 
 def contact_text(owner: Owner | None) -> str:
-    """Returns whom a report's readers should contact."""
+    """Returns the contact for a report's readers."""
     if owner is None:
         return "your Airflow administrator"
     return f"{owner.name} ({owner.email})" if owner.email else owner.name

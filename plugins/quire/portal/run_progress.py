@@ -37,7 +37,7 @@ async def load_progress(api: AirflowApi, report: str, run_id: str, tasks: Sequen
 
 
 def _group_sizes(pushed: Any, field: str) -> list[int] | None:
-    """Returns the number of units of each task in a mapped stage, or None if an edited XCom does not contain it."""
+    """Returns the number of units per task of a mapped stage, or None if the XCom, which users can edit, is invalid."""
     if not isinstance(pushed, list):
         return None
     counts = [unverified_count(group, field) for group in pushed]

@@ -124,7 +124,7 @@ async def show_run(
     base: str,
     in_thread: InThread,
 ) -> tuple[RunDetails, Manifest | None]:
-    """Returns a run, and its manifest if it is published; if its details cannot be loaded, the run has none.
+    """Returns a run, and its manifest if it is published; omits the run's details if they cannot be loaded.
 
     Raises:
         NotFoundError: the run does not exist.
@@ -245,7 +245,7 @@ def _published(
 ) -> tuple[Manifest | None, dict[str, Any]]:
     """Returns the manifest of a successful run, and the fields of its view."""
     if returned is None:
-        return None, {"error": "Airflow has no result of this run."}
+        return None, {"error": "Airflow has no result for this run."}
     try:
         manifest = cached_manifest(store, definition.name, returned.run)
     except IntegrityError:

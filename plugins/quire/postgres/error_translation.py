@@ -53,7 +53,7 @@ def translate_driver_errors(url: str, *, driver: ModuleType, reads: bool = False
 
     Args:
         url: the URL of the connection.
-        driver: the DB-API module in use, psycopg or psycopg2. Passing it keeps this module from importing both.
+        driver: the DB-API module in use, psycopg or psycopg2. Passing the module avoids importing both drivers here.
         reads: whether the connection is read-only; permission errors then name the missing GRANT.
 
     Raises:
@@ -70,7 +70,7 @@ def translate_driver_errors(url: str, *, driver: ModuleType, reads: bool = False
 
 
 def _translate_error(error: Any, url: str, *, is_misuse: bool, reads: bool) -> ReportError:
-    """Returns the error of Quire that corresponds to a driver's error.
+    """Translates a driver's error into Quire's.
 
     Args:
         error: an error of psycopg, which calls the SQLSTATE ``sqlstate``, or of psycopg2, which calls it ``pgcode``.

@@ -92,8 +92,8 @@ def owner_transaction(url: str) -> Iterator[Owner]:
 def lock_tables(owner: Owner, tables: Sequence[Composable], mode: LiteralString) -> None:
     """Locks several tables within ``LOCK_TIMEOUT_SECONDS`` in total; lock_timeout alone limits each lock separately.
 
-    Other writers of these tables therefore wait no longer either. Do not pass views: PostgreSQL would first lock their
-    underlying tables, which can cause a deadlock with writers of the other tables.
+    Writers that wait for these tables are therefore not blocked for longer than that, either. Do not pass views:
+    PostgreSQL would first lock their underlying tables, which can cause a deadlock with writers of the other tables.
 
     Args:
         owner: the transaction that holds the locks.

@@ -12,7 +12,7 @@ MAX_NAME_LENGTH = 63  # NAMEDATALEN - 1; PostgreSQL truncates longer names with 
 
 
 def local_settings(timezone: str, timeout: timedelta, *, name: str) -> str:
-    """Returns a statement that applies, to one transaction, all settings that the server supports.
+    """Returns a statement that applies all settings that the server supports to one transaction.
 
     Args:
         timezone: the session's time zone.

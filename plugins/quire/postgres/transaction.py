@@ -143,7 +143,7 @@ class SourceTransaction:
         return plan
 
     def began_at(self) -> str:
-        """Returns when the transaction started by the server's clock, as ISO 8601 in UTC."""
+        """Returns the transaction's start time by the server's clock, in UTC as ISO 8601."""
         (row,) = self.fetch_own(
             "SELECT to_char(transaction_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS began"
         )
@@ -254,9 +254,9 @@ def _located(query: Statement) -> Iterator[None]:
 def _hang_up(connection: socket.socket) -> None:
     """Ends a connection that another thread is waiting for. PostgreSQL ends the connection's query within a second.
 
-    A cancel request needs a second connection, during which psycopg2 (2.9.13) blocks all Python threads. Disabling
-    lingering resets the connection. Otherwise, a server that is blocked while sending would notice the end only at its
-    next write.
+    A cancel request would need a second connection, and psycopg2 (2.9.13) blocks all Python threads while it opens one.
+    Disabling lingering resets the connection. Otherwise, a server that is blocked while sending would notice the end
+    only at its next write.
     """
     with suppress(OSError):  # the server closed the connection first
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

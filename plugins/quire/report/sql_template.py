@@ -45,7 +45,7 @@ MARK = re.compile(r"(?P<end>;)|%(?:(?P<double>%)|\((?P<name>[^()]+)\)s)?")
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
-    """A ``%(name)s`` and its line, counted from 1."""
+    """A placeholder ``%(name)s`` and its line, counted from 1."""
 
     name: str
     line: int
@@ -79,7 +79,7 @@ class Statement:
         return sql if isinstance(sql, Statement) else cls(text=sql, template=sql)
 
     def within(self, before: str, after: str = "") -> Statement:
-        """Returns a larger statement that contains this one."""
+        """Returns a larger statement that contains this statement."""
         return Statement(text=f"{before}{self.text}{after}", template=f"{before}{self.template}{after}")
 
     def __str__(self) -> str:
@@ -111,7 +111,7 @@ def bind(sql: str, binds: Mapping[str, Any]) -> Statement:
 
     def bound(name: str) -> str:
         if name not in binds:
-            raise ParameterError(f"placeholder %({name})s of the query has no value")
+            raise ParameterError(f"the query's placeholder %({name})s has no value")
         try:
             return literal(binds[name])
         except ValueError as error:
@@ -194,7 +194,7 @@ def _read_marks(text: str, *, line: int, quoted: bool) -> Iterator[_Piece]:
             excerpt = text[mark.start() : mark.start() + 12].splitlines()[0]
             yield _Piece("problem", f"{excerpt!r}: write %(name)s for a value, %% for a percent sign", current_line)
         elif quoted:
-            reason = f"%({mark['name']})s is inside quotes: remove them, the value is quoted automatically"
+            reason = f"%({mark['name']})s is inside quotes: remove them, because the value is quoted automatically"
             yield _Piece("problem", reason, current_line)
         else:
             yield _Piece("placeholder", mark["name"], current_line)

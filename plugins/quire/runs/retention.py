@@ -2,7 +2,7 @@
 
 A commit record (a manifest or a partition's JSON) is deleted before the objects that it references, so that no reader
 finds an incomplete run; objects without a record are deleted by the next collection. Reports with an active run are
-skipped: leases are checked before records are deleted, and again before the other objects.
+skipped: leases are checked before records are deleted, and again before other objects are deleted.
 """
 
 from __future__ import annotations

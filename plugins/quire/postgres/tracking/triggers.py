@@ -69,7 +69,7 @@ def _create_logger(owner: Owner, time_column: str | None) -> Identifier:
 
 
 def unclaimed_nodes(owner: Owner, nodes: Collection[int], time_column: str | None) -> list[int]:
-    """Returns the nodes that no tracked table with this time column contains any longer."""
+    """Returns the nodes that no longer belong to any tracked table with this time column."""
     rows = owner.execute(
         "SELECT node::bigint FROM unnest(%s::oid[]) AS node WHERE NOT EXISTS (SELECT FROM quire.tracked_table "
         "WHERE node = ANY (nodes::oid[]) AND time_column IS NOT DISTINCT FROM %s::name)",

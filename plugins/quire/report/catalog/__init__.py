@@ -1,6 +1,6 @@
 """Loads YAML and SQL files into a ReportDefinition; errors show the file, line, field and closest known name.
 
-loading            load_catalog loads all reports for Airflow, find_definition one report for the command line
+loading            loads all reports for Airflow (load_catalog), or one report for the command line (find_definition)
 definition_file    reads one YAML file into a pydantic model
 yaml_document      parses a YAML file and maps each value to its line
 yaml_limits        limits nesting and size before a document is built

@@ -1,4 +1,4 @@
-"""Finds duplicate names, and suggests the closest known name for a misspelled one."""
+"""Finds duplicate names, and suggests the closest known name for a misspelled name."""
 
 from __future__ import annotations
 

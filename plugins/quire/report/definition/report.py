@@ -139,7 +139,7 @@ class ReportDefinition(StrictModel):
     def _check_limits(self) -> Self:
         window = self.window_count * MAX_DAYS[self.window_grain]
         if self.limits.days is not None and window > self.limits.days:
-            reason = f"is {self.limits.days:,}, but the window of {self.window} may have {window:,} days"
+            reason = f"is {self.limits.days:,}, but the window of {self.window} can have {window:,} days"
             raise field_error(reason, "limits", "days")
         return self
 

@@ -81,7 +81,7 @@ class Chart(StrictModel):
         if not self.y:
             raise field_error("is empty: name at least one measure", "y")
         if self.type == "pie" and len(self.y) > 1:
-            raise field_error("a pie chart shows one measure: name only one", "y")
+            raise field_error("a pie chart shows only one measure: list one", "y")
         return self
 
 
