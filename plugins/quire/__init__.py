@@ -13,4 +13,4 @@ another:
 ``pipeline`` runs the stages in one process, ``airflow_dag`` as Airflow tasks.
 """
 
-__version__ = "0.1.0"  # also available where the package is copied, not installed
+__version__ = "0.1.0"  # also defined where the package is copied rather than installed

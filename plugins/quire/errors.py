@@ -133,7 +133,7 @@ class NoConnectionError(SettingsError):
 class QueryError(TerminalError):
     """PostgreSQL rejected the query.
 
-    If PostgreSQL reports a position, ``position`` holds it as a character offset from 1 in the statement sent, and
+    If PostgreSQL reports a position, ``position`` is the character offset (from 1) in the statement that was sent, and
     ``line`` is the corresponding line of the report's query.
     """
 

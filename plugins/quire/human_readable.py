@@ -50,7 +50,7 @@ def _with_unit(count: int, unit: str) -> str:
 
 
 def format_parameter(value: object) -> str:
-    """Returns the value of a report's parameter; None, which selects all rows, is ``all``."""
+    """Formats the value of a report's parameter; None, which selects all rows, becomes ``all``."""
     if value is None:
         return "all"
     if isinstance(value, bool):

@@ -80,7 +80,7 @@ def test_postgres_data_with_another_password_fails_at_once(tmp_path: Path) -> No
     PostgresServer(tmp_path, password="first").stop()
     server = PostgresServer(tmp_path, password="second")
     try:
-        with pytest.raises(StackError, match="has another password: remove that folder"):
+        with pytest.raises(StackError, match="has a different password: remove that folder"):
             server.start()
     finally:
         server.stop()

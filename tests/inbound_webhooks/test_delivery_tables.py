@@ -70,7 +70,7 @@ def test_check_shared_signing_connection_prints_warning(tmp_path: Path) -> None:
         write_webhook(tmp_path, name, signing=signing)
     (tmp_path / "webhooks" / "invalid.yaml").write_text("signing: shop_signing\n")
     environment = {"QUIRE_INCLUDE": str(tmp_path)}
-    shared = ". Warning: it shares its signing connection with {}, so each accepts deliveries signed for the other"
+    shared = ". Warning: it shares its signing connection with {}, so a delivery signed for one is accepted by all"
     assert shared.format("returns") in quire(environment, "hooks", "check", "orders").stdout
     assert shared.format("orders") in quire(environment, "hooks", "check", "returns").stdout
     assert "shares" not in quire(environment, "hooks", "check", "parcels").stdout

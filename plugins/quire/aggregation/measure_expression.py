@@ -73,7 +73,7 @@ def parse_expression(expression: str) -> pl.Expr:
         has_alias = str(parsed) != str(parsed.meta.undo_aliases())
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise not_an_expression(expression, error) from error
-    if has_alias:  # SQL reads x NOTNULL as x AS NOTNULL
+    if has_alias:  # Polars reads x NOTNULL as x AS NOTNULL
         raise DefinitionError(f"{expression!r} ends with a word that Polars reads as an alias: remove it")
     return parsed
 
@@ -90,12 +90,12 @@ def ensure_expression(expression: str) -> None:
         DefinitionError: it contains one of these.
     """
     for violation in _violations(expression):
-        raise DefinitionError(f"{expression!r} has {violation}")
+        raise DefinitionError(f"{expression!r} contains {violation}")
     operators = sum(map(_is_operator, LEXEME.finditer(expression)))
     if operators > MAX_OPERATORS:
         raise DefinitionError(f"the expression has {operators} operators: at most {MAX_OPERATORS} are allowed")
     if excess := find_excessive_copying(lexeme.group().upper() for lexeme in LEXEME.finditer(expression)):
-        raise DefinitionError(f"{expression!r} has {excess}. Compute this in source.sql")
+        raise DefinitionError(f"{expression!r} contains {excess}. Compute this in source.sql")
 
 
 def _is_operator(lexeme: re.Match[str]) -> bool:

@@ -3,8 +3,8 @@
 The first step computes the components of each measure, such as the sum and count of a mean, over all rows or over the
 rows of one partition. The second step merges the components of all partitions and turns them into measures.
 
-Where Polars and SQL differ, SQL decides: a sum or mean of no values is NULL, NULL is not a distinct value, and sums of
-integers do not overflow. Sums of integers and decimals are exact.
+Where Polars and SQL differ, the results follow SQL: a sum or mean of no values is NULL, NULL is not a distinct value,
+and sums of integers do not overflow. Sums of integers and decimals are exact.
 """
 
 from __future__ import annotations

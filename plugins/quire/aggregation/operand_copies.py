@@ -54,7 +54,7 @@ def find_excessive_copying(words: Iterable[str]) -> str | None:
         if _read(groups, word, before) > MAX_NESTED_COPYING:
             return f"more than {MAX_NESTED_COPYING} nested {LISTED}"
         if groups[-1].operand_level and groups[-1].whens > MAX_NESTED_WHENS:
-            return f"a CASE with more than {MAX_NESTED_WHENS} WHEN over another of {LISTED}"
+            return f"a CASE with more than {MAX_NESTED_WHENS} WHENs whose operand contains one of {LISTED}"
         before = word
     return None
 

@@ -73,7 +73,7 @@ class PartialSummaryBuilder:
 
 
 class _Groups:
-    """The groups of one summary. Merges them when those added since the last merge outnumber the merged ones."""
+    """The groups of one summary. Merges groups when the added groups outnumber the groups that are already merged."""
 
     def __init__(self, summary: Summary, columns: tuple[SourceColumn, ...]) -> None:
         self.summary, self.columns = summary, columns

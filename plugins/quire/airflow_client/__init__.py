@@ -1,6 +1,6 @@
-"""Airflow's public REST API, without importing Airflow.
+"""Calls Airflow's public REST API without importing Airflow.
 
-client      one client: the portal calls it in process, the local stack over HTTP
+client      a client that calls Airflow in the same process (portal) or over HTTP (local stack)
 transports  how calls reach Airflow
 version     the versions of Airflow that Quire supports
 """

@@ -75,7 +75,7 @@ class AirflowApi:
 
     async def runs_named(self, dag_id: str, prefix: str) -> list[dict[str, Any]]:
         """Returns the newest of a DAG's runs whose IDs begin with ``prefix``."""
-        # Airflow strips trailing punctuation from a prefix, so it may return other runs, too.
+        # Airflow strips trailing punctuation from a prefix, so it may also return other runs.
         page = await self._call(
             "GET", _runs_path(dag_id), run_id_prefix_pattern=prefix, limit=PAGE_SIZE, order_by=NEWEST_FIRST
         )
@@ -83,7 +83,7 @@ class AirflowApi:
 
     async def active_runs(self, dag_id: str, *, user: str, prefix: str) -> list[dict[str, Any]]:
         """Returns a user's active runs whose IDs begin with ``prefix``. The DAG ``~`` means every DAG."""
-        # Airflow matches user names by prefix, so it may return other users' runs, too: read every page.
+        # Airflow matches user names by prefix, so it may also return other users' runs: read every page.
         runs = await self._all(
             f"/dags/{dag_id}/dagRuns", "dag_runs", state=["queued", "running"], run_id_prefix_pattern=prefix,
             triggering_user_name_prefix_pattern=user, order_by=["id"],

@@ -1,7 +1,8 @@
 """Sends notifications through Airflow's notifiers, in a task that follows the stages.
 
-The task runs after every stage has ended, whatever its outcome. Each run therefore sends one notification. The task
-knows the result of publish or the reason for a failure, and its log lists the recipients that could not be notified.
+The task runs after all stages have ended, whether or not they succeeded. Each run therefore sends one notification. The
+task knows the result of publish or the reason for a failure, and its log lists the recipients that could not be
+notified.
 
 The task fails if and only if the report failed. It is the last task of the DAG and therefore determines the state of
 the run. Clearing failed tasks also clears this task. It is not a teardown: Airflow lets teardowns run when a user fails

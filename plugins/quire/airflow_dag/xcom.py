@@ -140,7 +140,7 @@ class Handover:
         return merge_partitions(self._definition, plan, [partition for group in groups for partition in group])
 
     def summaries(self, run: StagedRun, returned: Any) -> tuple[StagedSummary, ...]:
-        """Returns the summaries of a run; none if it is already published, because aggregate is skipped then."""
+        """Returns the summaries of a run; none if it was already published and aggregate was skipped."""
         if run.layout.already_published:
             return ()
         return self._sealer.open(SUMMARIES, tuple[StagedSummary, ...], returned, chain=self._run_seal)

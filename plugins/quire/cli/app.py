@@ -68,7 +68,7 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Ignore cached partitions and read all rows again.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a single JSON object.")] = False,
 ) -> None:
-    """Run a report in this process and print download links. Without dates, it covers the last complete window."""
+    """Run a report in this process and print download links. Without dates, the run covers the last complete window."""
     definition = find_definition(include_folder(), report)
     start, end = _resolve_dates(definition, start, end)
     request = request_from_dates(
@@ -194,7 +194,7 @@ def track(report: Annotated[str, typer.Argument(help="Report with freshness: tra
 
 @app.command()
 def untrack(report: Report) -> None:
-    """Remove change tracking. Keeps it on tables that other reports track."""
+    """Remove change tracking, except from tables that other reports track."""
     from quire.postgres.tracking.installation import untrack as remove
 
     try:

@@ -28,7 +28,7 @@ def cut_row_groups(
     Args:
         batches: record batches of ``schema``.
         schema: the schema of the file.
-        max_rows: the number of rows in a row group; the last row group, and one that reaches ``max_bytes``, has fewer.
+        max_rows: the number of rows in each row group, except in the last one and in those that reach ``max_bytes``.
         max_bytes: the size of Arrow data at which a row group ends.
     """
     pieces: list[pa.RecordBatch] = []

@@ -1,4 +1,4 @@
-"""Runs of a running Airflow, over its REST API."""
+"""Starts, stops and inspects runs of a running Airflow over its REST API."""
 
 from __future__ import annotations
 

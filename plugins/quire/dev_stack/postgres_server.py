@@ -141,7 +141,9 @@ class PostgresServer:
                 return True
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error) and self._keeps_running():
-                raise StackError(f"the cluster in {self.folder} has another password: remove that folder") from error
+                raise StackError(
+                    f"the cluster in {self.folder} has a different password: remove that folder"
+                ) from error
             return False
 
     def _keeps_running(self) -> bool:
@@ -174,7 +176,7 @@ def program(name: str) -> str:
 def _as_ordinary_user() -> list[str]:
     """Returns the prefix that lets root run PostgreSQL's programs, which refuse to run as root.
 
-    In its own user namespace, the process is user 1000, with root's access to files.
+    In its own user namespace, the process runs as user 1000 but keeps root's access to files.
     """
     if os.geteuid() != 0:
         return []

@@ -28,7 +28,7 @@ ROLES = ("master", "volume", "filer")
 GRPC_ROLES = (*ROLES, "s3")
 HTTPS_ROLES = ("master", "filer")  # the volume server uses HTTP and requires a token for each request
 OPTIONS = {
-    "GOMEMLIMIT": "400MiB",  # it caches objects in memory; 300 MiB increases garbage collection by 50%
+    "GOMEMLIMIT": "400MiB",  # SeaweedFS caches objects in memory; 300 MiB means 50% more garbage collection
     "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",  # initial volumes per bucket; the default is 7
 }
 # Without these, every local user can read and write through the volume server's port (version 4.48).
@@ -76,7 +76,7 @@ class S3Server:
         if not self.running:
             data = self.folder / "data"
             data.mkdir(mode=0o700, parents=True, exist_ok=True)
-            data.chmod(0o700)  # earlier versions created it with wider permissions
+            data.chmod(0o700)  # earlier versions created this folder with wider permissions
             self._remove_sockets()
             environment = {"HOME": str(self.folder), **OPTIONS, **_signing_keys(), **self._mutual_tls()}
             self._server.start(self._command(), environment=environment)

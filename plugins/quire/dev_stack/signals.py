@@ -1,4 +1,4 @@
-"""Signals that end the command, delayed while an interruption would leave processes behind."""
+"""Handles signals that end the command; delays them while an interruption would leave processes behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The three servers in one folder. A second process joins a running stack instead of starting another."""
+"""Runs the three servers in one folder. A second process joins a running stack instead of starting another."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class LocalStack:
         self._start_server("airflow")
 
     def _start_server(self, name: str) -> None:
-        if any_running_in(self._server(name).folder):  # started by another process, so never stopped by this one
+        if any_running_in(self._server(name).folder):  # started by another process, so this process never stops it
             self._server(name).start()
             return
         self._log(f"starting {SERVERS[name]}")
@@ -233,7 +233,7 @@ class LocalStack:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self._log("waiting for another process that starts or stops this stack")
+                self._log("waiting for another process that is starting or stopping this stack")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

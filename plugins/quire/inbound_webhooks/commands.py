@@ -68,8 +68,8 @@ def _signing_advice(name: str) -> str:
     if not others:
         return ""
     return (
-        f". Warning: it shares its signing connection with {', '.join(others)}, so each accepts deliveries signed for "
-        "the other; use one secret per webhook"
+        f". Warning: it shares its signing connection with {', '.join(others)}, so a delivery signed for one "
+        "is accepted by all; use one secret per webhook"
     )
 
 

@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 
 MAX_DEPTH = 100  # of lists and objects: ``write_json`` recurses
 TOO_DEEP = "it is nested too deeply"
-MAX_EXPONENT = 400  # larger than any double's; limits how many digits a short string expands to
+MAX_EXPONENT = 400  # exceeds the exponent of any double; limits how many digits a short string can expand to
 
 
 def read_json(text: str) -> object:

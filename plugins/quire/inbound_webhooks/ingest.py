@@ -77,12 +77,12 @@ def ingest(definition: WebhookDefinition, event: Event, *, body_sha256: bytes, u
     Args:
         definition: the webhook.
         event: the event of the body.
-        body_sha256: the body's digest, which distinguishes a repeated delivery from another event with the same ID.
+        body_sha256: the body's digest, which distinguishes a repeated delivery from a different event with the same ID.
         url: the libpq URL of the database.
 
     Raises:
         BodyRejected: a value does not fit its column's type, or violates a constraint.
-        UsedIdRejected: an event with this ID and another body was applied already.
+        UsedIdRejected: an event with this ID but a different body was already applied.
         DeliveryDeferred: PostgreSQL cannot be reached, or cannot apply the event yet.
         DefinitionError: the table does not match the definition.
         UntrustedSchemaError: another role owns the schema ``quire``.
@@ -110,7 +110,7 @@ def _is_new(webhook: str, event_id: str, body_sha256: bytes, connection: Connect
     if recorded is None:  # deleted between the two statements
         raise DeliveryDeferred(NOT_NOW)
     if recorded != (body_sha256,):
-        raise UsedIdRejected("an event with this webhook-id and another body was received before")
+        raise UsedIdRejected("an event with this webhook-id but a different body was already received")
     return False
 
 

@@ -42,13 +42,13 @@ class DeliveryRejected(TerminalError):
 
 
 class UnsignedDelivery(DeliveryRejected):
-    """The signature does not prove the sender."""
+    """The signature does not prove who sent the delivery."""
 
     status = 401
 
 
 class UsedIdRejected(DeliveryRejected):
-    """Another event with this ID was already applied."""
+    """A different event with this ID was already applied."""
 
     status = 409
 
@@ -98,5 +98,5 @@ def _answer(error: psycopg.Error) -> ReportError:
         return DeliveryDeferred(f"another row still holds this value: {line}")
     if code.startswith(_CONTENT_ERRORS):
         return BodyRejected(line)
-    logger.warning("a delivery is deferred: %s (%s)", line, code or "no connection")
+    logger.warning("deferred a delivery: %s (%s)", line, code or "no connection")
     return DeliveryDeferred(NOT_NOW)

@@ -15,7 +15,7 @@ from quire.report.definition.name_checks import suggestion
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-# Values of these types and of enums are equal if their text forms are (numeric without trailing zeros).
+# Values of these types and of enums are equal if their text forms are equal (for numeric, without trailing zeros).
 KEY_TYPES = (
     "smallint", "integer", "bigint", "numeric", "text", "character varying", "character", "uuid", "boolean", "date",
     "timestamp without time zone", "timestamp with time zone",
@@ -145,7 +145,7 @@ def _column_problems(definition: WebhookDefinition, columns: Mapping[str, Target
         elif column.computed:
             yield f"PostgreSQL generates {definition.table}.{name}: leave it out"
         elif name in definition.keys and not column.fit_for_key:
-            yield f"the key {name} is of type {column.type}, whose equal values can have different texts"
+            yield f"the key {name} is of type {column.type}, in which equal values can have different text forms"
 
 
 def _table_problems(definition: WebhookDefinition, connection: Connection) -> Iterator[str]:

@@ -42,7 +42,7 @@ TableName = Annotated[str, AfterValidator(_table_name)]
 
 
 class EventTime(StrictModel):
-    """The path of an event's time, and a column that receives the newest time. A plain string is the path."""
+    """The path of an event's time, and a column that receives the newest time. A plain string sets only the path."""
 
     path: JsonPath
     column: Label | None = None
@@ -73,7 +73,7 @@ class WebhookDefinition(StrictModel):
         columns: the other columns to write, each with the path of its value.
         delete_when: identifies events that delete a row; by default no event does.
         max_bytes: the maximum size of a body.
-        tolerance: the maximum difference between a signature's time and now, in either direction.
+        tolerance: the maximum difference between a signature's time and the current time, in either direction.
     """
 
     name: WebhookName

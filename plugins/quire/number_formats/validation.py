@@ -33,7 +33,7 @@ _DATE_WORD = re.compile(r"[ymdhsegb]++", re.IGNORECASE)
 
 
 def problem_of(code: str) -> str:
-    """Describes what is wrong with a format code and suggests a correction; empty for a valid code."""
+    """Returns what is wrong with a format code and a suggested correction, or an empty string for a valid code."""
     if _DIRECTIVE.search(code) and not re.search(r'[0#?"%]', _DIRECTIVE.sub("", code)):
         suggested = _DIRECTIVE.sub(lambda directive: _STRFTIME.get(directive[1], directive[0]), code)
         return f"This is a strftime format{_suggestion(suggested, '. In Excel, write {}')}"
