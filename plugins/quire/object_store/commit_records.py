@@ -123,7 +123,9 @@ def _read_once(store: Store, kind: type[Record], key: str, limits: RecordLimits)
     if body is None:
         return None, b""
     if sum(map(body.count, STRUCTURAL_CHARACTERS)) > limits.max_structures:
-        raise DamagedRecordError(f"{key} is damaged: it has more lists, objects and items than a record may", body=body)
+        raise DamagedRecordError(
+            f"{key} is damaged: it has more lists, objects and items than a record may have", body=body
+        )
     try:
         return _parse(body, kind, key), body
     except RecursionError as error:  # from the parser, the checksum or the validation
@@ -182,7 +184,7 @@ def commit_once(
 ) -> Record | None:
     """Commits a record and returns None, or returns the record of a writer that committed first.
 
-    In the second case, the objects of this writer are deleted.
+    In the latter case, deletes the objects of this writer.
 
     Args:
         store: the object store.

@@ -46,7 +46,7 @@ class StagedFile:
 
 
 def with_parents(path: Path, create: Callable[[], Result]) -> Result:
-    """Creates a file after its parent folders; tries again if a concurrent deletion removes them in between."""
+    """Creates a file and its parent folders; tries again if a concurrent deletion removes them in between."""
     for attempt in range(ATTEMPTS):
         try:
             _make_folder(path.parent)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-Entry = tuple[str, "os.DirEntry[str]"]  # the path relative to the root, with a trailing slash for a folder
+Entry = tuple[str, "os.DirEntry[str]"]  # the relative path, with a trailing slash for a folder
 
 
 def scan_files(root: Path, prefix: str) -> Iterator[Entry]:
