@@ -64,7 +64,7 @@ def chunked(blocks: list[bytes]) -> Iterator[tuple[ChunkedStore, S3Store]]:
 
 def test_object_without_a_length_is_read_only_up_to_the_limit() -> None:
     with chunked([BLOCK] * BLOCKS) as (server, store):
-        with pytest.raises(IntegrityError, match="over 1000 bytes, more than the 1000"):
+        with pytest.raises(IntegrityError, match="over 1000 bytes, more than the limit of 1000"):
             store.read("k", max_bytes=len(SMALL))
         assert server.sent < BLOCKS / 2
     with chunked([SMALL]) as (_, store):
@@ -100,7 +100,7 @@ def test_length_over_the_limit_is_requested_again(count: int) -> None:
 
 
 def test_length_repeatedly_over_the_limit_is_rejected() -> None:
-    with wrong_lengths(3) as store, pytest.raises(IntegrityError, match="more than the 1000"):
+    with wrong_lengths(3) as store, pytest.raises(IntegrityError, match="more than the limit of 1000"):
         store.read("k", max_bytes=len(SMALL))
 
 

@@ -84,7 +84,7 @@ def _archive(access: FileAccess, run_key: str, store: Store, slot: TransferSlot)
     summary="Download a file",
     status_code=status.HTTP_302_FOUND,
     response_class=RedirectResponse,
-    responses={302: {"description": "A signed link, valid for the `delivery.link_ttl` of the report."}},
+    responses={302: {"description": "A presigned URL, valid for the report's `delivery.link_ttl`."}},
 )
 def get_file(access: FileAccessDep, run_key: RunKey, name: str, store: StoreDep) -> RedirectResponse:
     """Redirects to the object that the manifest lists under this name."""

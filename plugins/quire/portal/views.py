@@ -100,7 +100,7 @@ class ReportRequestBody(BaseModel):
         default_factory=dict, description="Values by name; omitted parameters use their defaults."
     )
     formats: list[str] | None = Field(
-        default=None, description="One or more of xlsx, csv and parquet; defaults to the formats of the report."
+        default=None, description="One or more of xlsx, csv and parquet; defaults to the report's formats."
     )
 
 
