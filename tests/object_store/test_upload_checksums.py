@@ -50,6 +50,6 @@ def test_upload_that_is_always_damaged_is_a_transient_error(bucket: S3Store) -> 
     place = urlsplit(bucket.settings.endpoint_url or "")
     with S3Proxy((place.hostname or "", place.port or 0), target="PUT k", inject=flip_upload) as proxy:
         proxied = S3Store(replace(bucket.settings, endpoint_url=f"http://127.0.0.1:{proxy.port}"))
-        with pytest.raises(StoreUnavailableError, match="failed for k: BadDigest"):
+        with pytest.raises(StoreUnavailableError, match="could not process the request for k: BadDigest"):
             proxied.put("k", BODY)
     assert bucket.size("k") is None
