@@ -105,7 +105,7 @@ def test_record_nested_too_deeply_is_damaged(bucket: S3Store, deep: bytes) -> No
 
 def test_record_over_the_size_limit_is_rejected_unread(bucket: S3Store) -> None:
     bucket.put(KEY, b" " * 4096 + b"{}")
-    with pytest.raises(IntegrityError, match="4098 bytes, more than the 4097") as raised:
+    with pytest.raises(IntegrityError, match="4098 bytes, more than the limit of 4097") as raised:
         bucket.read(KEY, max_bytes=4097)
     assert not isinstance(raised.value, DamagedObjectError)
     assert bucket.read(KEY, max_bytes=4098)
