@@ -2,118 +2,140 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 from quire.settings import CLONE
 
-from tests.cli.test_app import error_line, quire
 from tests.events import events_report
 
 RECORDER = "tests.airflow.recording_notifier.RecordingNotifier"
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
+# Runs the command once per environment in one process, because importing Airflow takes seconds.
+PROGRAM = """
+import contextlib, io, json, os, sys
+from quire.cli.app import main
+results = []
+for variables in json.load(sys.stdin):
+    os.environ.update(variables)
+    sys.argv = ["quire", "check", "events"]
+    with contextlib.redirect_stdout(io.StringIO()) as output, contextlib.redirect_stderr(io.StringIO()) as errors:
+        try:
+            status = main()
+        except SystemExit as error:
+            status = error.code
+    results.append([status or 0, output.getvalue(), errors.getvalue()])
+print(json.dumps(results))
+"""
+
+UNUSABLE: list[tuple[dict[str, Any], str]] = [
+    (
+        {"notifier": "tests.airflow.nowhere.Notifier"},
+        "delivery.notify.failure[1].notifier: tests.airflow.nowhere.Notifier cannot be imported: "
+        "No module named 'tests.airflow.nowhere'",
+    ),
+    (
+        {"notifier": f"{RECORDER}s"},
+        f"delivery.notify.failure[1].notifier: {RECORDER}s cannot be imported: "
+        "module 'tests.airflow.recording_notifier' has no attribute 'RecordingNotifiers'",
+    ),
+    (
+        {"notifier": "airflow.sdk.DAG"},
+        "delivery.notify.failure[1].notifier: airflow.sdk.DAG is not a subclass of airflow.sdk.BaseNotifier",
+    ),
+    (
+        {"notifier": "unittest.__main__.X"},
+        "delivery.notify.failure[1].notifier: 'unittest.__main__.X' belongs to Python's standard library, "
+        "which has no notifiers",
+    ),
+    (
+        {"notifier": "test.regrtest.X"},
+        "delivery.notify.failure[1].notifier: 'test.regrtest.X' belongs to Python's standard library, "
+        "which has no notifiers",
+    ),
+    (
+        {"notifier": "pip.__main__.X"},
+        "delivery.notify.failure[1].notifier: 'pip.__main__.X' is private: '__main__' starts with an underscore",
+    ),
+    (
+        {"notifier": "tests.airflow.exiting_module.Notifier"},
+        "delivery.notify.failure[1].notifier: tests.airflow.exiting_module.Notifier cannot be imported: SystemExit: 2",
+    ),
+    (
+        {"notifier": "tests.airflow.recording_notifier.ExitingNotifier"},
+        "delivery.notify.failure[1]: ExitingNotifier: SystemExit: 3",
+    ),
+    (
+        {"notifier": RECORDER, "targt": "a", "texts": []},
+        "delivery.notify.failure[1]: RecordingNotifier does not accept targt; did you mean target?",
+    ),
+    (
+        {"notifier": RECORDER, "target": "a"},
+        "delivery.notify.failure[1]: RecordingNotifier.__init__() missing 1 required positional argument: 'texts'",
+    ),
+    (
+        {"notifier": SMTP, "to": "a@example.org", "colour": "red"},
+        "delivery.notify.failure[1]: SmtpNotifier does not accept colour; it accepts to, from_email, "
+        "subject, html_content, cc, bcc, mime_subtype, mime_charset, custom_headers, smtp_conn_id, auth_type",
+    ),
+    *(
+        (
+            {"notifier": RECORDER, name: "/proc/self/environ"},
+            f"delivery.notify.failure[1].{name}: notifications cannot send files from the worker: remove it",
+        )
+        for name in ("file_path", "filename", "attachment", "attachment_paths", "html_template", "log_dir", "path")
+    ),
+    (
+        {"notifier": SMTP, "to": "a@example.org", "files": ["/proc/self/environ"]},
+        "delivery.notify.failure[1].files: notifications cannot send files from the worker: remove it",
+    ),
+    (
+        {"notifier": SMTP, "to": "a@example.org", "template": "/proc/self/environ"},
+        "delivery.notify.failure[1].template: notifications cannot send files from the worker: remove it",
+    ),
+]
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    return {
-        "AIRFLOW_HOME": str(tmp_path / "home"),
-        "QUIRE_INCLUDE": str(tmp_path / "include"),
-        "PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}",
-    }
+def run_checks(folder: Path, environments: list[dict[str, str]]) -> list[tuple[int, str, str]]:
+    """Returns the exit status, output and error output of ``quire check events`` in each environment."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "QUIRE"))}
+    process = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        input=json.dumps(environments),
+        env={**plain, "AIRFLOW_HOME": str(folder / "home"), "PYTHONPATH": f"{CLONE / 'plugins'}:{CLONE}"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return [(status, output, errors) for status, output, errors in json.loads(process.stdout.splitlines()[-1])]
 
 
-@pytest.mark.parametrize(
-    ("notifier", "line"),
-    [
-        (
-            {"notifier": "tests.airflow.nowhere.Notifier"},
-            "delivery.notify.failure[1].notifier: tests.airflow.nowhere.Notifier cannot be imported: "
-            "No module named 'tests.airflow.nowhere'",
-        ),
-        (
-            {"notifier": f"{RECORDER}s"},
-            f"delivery.notify.failure[1].notifier: {RECORDER}s cannot be imported: "
-            "module 'tests.airflow.recording_notifier' has no attribute 'RecordingNotifiers'",
-        ),
-        (
-            {"notifier": "airflow.sdk.DAG"},
-            "delivery.notify.failure[1].notifier: airflow.sdk.DAG is not a subclass of airflow.sdk.BaseNotifier",
-        ),
-        (
-            {"notifier": "unittest.__main__.X"},
-            "delivery.notify.failure[1].notifier: 'unittest.__main__.X' belongs to Python's standard library, "
-            "which has no notifiers",
-        ),
-        (
-            {"notifier": "test.regrtest.X"},
-            "delivery.notify.failure[1].notifier: 'test.regrtest.X' belongs to Python's standard library, "
-            "which has no notifiers",
-        ),
-        (
-            {"notifier": "pip.__main__.X"},
-            "delivery.notify.failure[1].notifier: 'pip.__main__.X' is private: '__main__' starts with an underscore",
-        ),
-        (
-            {"notifier": "tests.airflow.exiting_module.Notifier"},
-            "delivery.notify.failure[1].notifier: tests.airflow.exiting_module.Notifier cannot be imported: "
-            "SystemExit: 2",
-        ),
-        (
-            {"notifier": "tests.airflow.recording_notifier.ExitingNotifier"},
-            "delivery.notify.failure[1]: ExitingNotifier: SystemExit: 3",
-        ),
-        (
-            {"notifier": RECORDER, "targt": "a", "texts": []},
-            "delivery.notify.failure[1]: RecordingNotifier does not accept targt; did you mean target?",
-        ),
-        (
-            {"notifier": RECORDER, "target": "a"},
-            "delivery.notify.failure[1]: RecordingNotifier.__init__() missing 1 required positional argument: 'texts'",
-        ),
-        (
-            {"notifier": SMTP, "to": "a@example.org", "colour": "red"},
-            "delivery.notify.failure[1]: SmtpNotifier does not accept colour; it accepts to, from_email, "
-            "subject, html_content, cc, bcc, mime_subtype, mime_charset, custom_headers, smtp_conn_id, auth_type",
-        ),
-        *(
-            (
-                {"notifier": RECORDER, name: "/proc/self/environ"},
-                f"delivery.notify.failure[1].{name}: notifications cannot send files from the worker: remove it",
-            )
-            for name in ("file_path", "filename", "attachment", "attachment_paths", "html_template", "log_dir", "path")
-        ),
-        (
-            {"notifier": SMTP, "to": "a@example.org", "files": ["/proc/self/environ"]},
-            "delivery.notify.failure[1].files: notifications cannot send files from the worker: remove it",
-        ),
-        (
-            {"notifier": SMTP, "to": "a@example.org", "template": "/proc/self/environ"},
-            "delivery.notify.failure[1].template: notifications cannot send files from the worker: remove it",
-        ),
-    ],
-)
-def test_check_reports_an_unusable_notifier(
-    tmp_path: Path, environment: dict[str, str], notifier: dict[str, Any], line: str
-) -> None:
-    events_report(tmp_path / "include", delivery={"notify": {"failure": ["a@example.org", notifier]}})
-    assert error_line(environment, "check", "events") == (2, f"quire: events: {line}")
+def notifying_report(include: Path, notify: dict[str, Any]) -> dict[str, str]:
+    """Writes a report with notifications to a folder, and returns the variable that selects the folder."""
+    events_report(include, delivery={"notify": notify})
+    return {"QUIRE_INCLUDE": str(include)}
 
 
-def test_check_accepts_a_usable_notifier(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_check_reports_unusable_notifiers(tmp_path: Path) -> None:
+    environments = [
+        notifying_report(tmp_path / str(number), {"failure": ["a@example.org", notifier]})
+        for number, (notifier, _) in enumerate(UNUSABLE)
+    ]
+    expected = [(2, "", f"quire: events: {line}\n") for _, line in UNUSABLE]
+    assert run_checks(tmp_path, environments) == expected
+
+
+def test_check_accepts_notifiers_and_warns_about_a_missing_mail_connection(tmp_path: Path) -> None:
     recording = {"notifier": RECORDER, "target": "a", "texts": ["{{ quire_text }}"]}
-    events_report(tmp_path / "include", delivery={"notify": {"success": [recording]}})
-    done = quire(environment, "check", "events")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "events: the definition is valid" in done.stdout
-
-
-@pytest.mark.parametrize("connection", ["", '{"conn_type": "smtp"}'])
-def test_check_warns_about_recipients_without_a_mail_connection(
-    tmp_path: Path, environment: dict[str, str], connection: str
-) -> None:
-    events_report(tmp_path / "include", delivery={"notify": {"failure": ["ops@example.org"]}})
-    done = quire({**environment, "AIRFLOW_CONN_SMTP_DEFAULT": connection}, "check", "events")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert ("AIRFLOW_CONN_SMTP_DEFAULT is not set" in done.stdout) is (not connection)
+    usable = notifying_report(tmp_path / "usable", {"success": [recording]})
+    mailing = notifying_report(tmp_path / "mailing", {"failure": ["ops@example.org"]})
+    connections = [{"AIRFLOW_CONN_SMTP_DEFAULT": connection} for connection in ("", '{"conn_type": "smtp"}')]
+    results = run_checks(tmp_path, [usable, *({**mailing, **connection} for connection in connections)])
+    assert [(status, errors) for status, _, errors in results] == [(0, "")] * 3
+    assert all("events: the definition is valid" in output for _, output, _ in results)
+    assert ["AIRFLOW_CONN_SMTP_DEFAULT is not set" in output for _, output, _ in results] == [False, True, False]
