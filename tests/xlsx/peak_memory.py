@@ -48,19 +48,19 @@ def longest_escapes() -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array(texts)], ["a"])
 
 
-CASES = {"many_floats": (many_floats, 32), "long_texts": (long_texts, 64), "longest_escapes": (longest_escapes, 32)}
+CASES = {"many_floats": many_floats, "long_texts": long_texts, "longest_escapes": longest_escapes}
 
 
-def main(case: str) -> None:
+def main(case: str, batches: int) -> None:
     """Writes the workbook for a case."""
-    make, times = CASES[case]
+    make = CASES[case]
     batch = make()
     detail = DetailTable(
         sheet_name="Rows",
         columns=tuple(SheetColumn(name=name, title=name) for name in batch.schema.names),
         schema=batch.schema,
-        rows=batch.num_rows * times,
-        batches=lambda: (make() for _ in range(times)),
+        rows=batch.num_rows * batches,
+        batches=lambda: (make() for _ in range(batches)),
     )
     made_at = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
     book = Workbook(title="t", subject="s", made_at=made_at, timezone="UTC", detail=detail, static_sheets=lambda _: ())
@@ -71,4 +71,4 @@ def main(case: str) -> None:
 
 if __name__ == "__main__":
     configure_process()
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))

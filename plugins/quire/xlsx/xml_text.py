@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape
 
 if TYPE_CHECKING:
     import polars as pl
@@ -16,9 +15,13 @@ QUOTED = r"^[=+\-@\t\r]"
 # Excel escapes characters that XML forbids, CR (which XML would turn into LF), and text that looks like an escape.
 _FORBIDDEN = r"\x00-\x08\x0b-\x1f\x{FFFE}\x{FFFF}"
 RARE = rf"[{_FORBIDDEN}]|_x[0-9A-Fa-f]{{4}}_"
-_ESCAPED = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)")
+_LOOKS_ESCAPED = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)")
 _MARKUP = ["&", "<", ">"]
 _ENTITIES = ["&amp;", "&lt;", "&gt;"]
+_ESCAPES = str.maketrans(
+    dict(zip(_MARKUP, _ENTITIES, strict=True))
+    | {chr(code): f"_x{code:04X}_" for code in (*range(0x20), 0xFFFE, 0xFFFF) if chr(code) not in "\t\n"}
+)
 
 
 def longest(texts: pl.Series) -> int:
@@ -49,7 +52,7 @@ def cut_texts(texts: pl.Series) -> tuple[pl.Series, int]:
 
 def escape_text(text: str) -> str:
     """Returns a string as the content of an XML element, with Excel's escapes."""
-    return escape(_ESCAPED.sub(lambda match: f"_x{ord(match[0]):04X}_", text))
+    return _LOOKS_ESCAPED.sub("_x005F_", text).translate(_ESCAPES)
 
 
 def escape_texts(texts: pl.Series) -> pl.Series:
