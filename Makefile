@@ -46,7 +46,7 @@ test: setup ## run every test against real PostgreSQL, S3 and Airflow
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 test-fast: setup ## run the tests that need no server, in under a minute
-	@$(BIN)/python -m pytest --fast --numprocesses 2
+	@$(BIN)/python -m pytest --fast --numprocesses 2 --dist worksteal
 
 test-slow: setup ## run the tests with millions of rows, which take minutes
 	@$(BIN)/python -m pytest -m slow --timeout 3600
