@@ -121,6 +121,34 @@ def test_servers_change_lost_ports_and_a_failed_start_leaves_nothing(tmp_path: P
     assert not stack.started
 
 
+class CollidingServer(S3Server):
+    """A server whose first start chooses an internal port that is already in use."""
+
+    starts = 0
+    taken = 0
+
+    def _command(self) -> list[str]:
+        self.starts += 1
+        command = super()._command()
+        if self.starts > 1:
+            return command
+        return [f"-s3.port.grpc={self.taken}" if word.startswith("-s3.port.grpc=") else word for word in command]
+
+
+def test_store_that_loses_an_internal_port_starts_with_another(tmp_path: Path) -> None:
+    with socket.socket() as thief:
+        thief.bind(("127.0.0.1", 0))
+        thief.listen()
+        server = CollidingServer(tmp_path, secret_key="k")
+        server.taken = thief.getsockname()[1]
+        try:
+            server.start()
+            server.store().put("kept", b"x")
+        finally:
+            server.stop()
+    assert server.starts == 2
+
+
 def test_store_keeps_its_objects_after_a_stop_and_protects_their_folder(tmp_path: Path) -> None:
     first = S3Server(tmp_path, secret_key="k")
     try:

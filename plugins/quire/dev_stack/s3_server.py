@@ -22,6 +22,7 @@ from quire.object_store.s3_store import S3Store
 from quire.settings import DEFAULT_BUCKET, StoreSettings
 
 DEFAULT_PORT = 8333
+START_ATTEMPTS = 3
 REGION = "us-east-1"
 ACCESS_KEY = "quire"
 ROLES = ("master", "volume", "filer")
@@ -73,14 +74,26 @@ class S3Server:
         Raises:
             StackError: the server does not start.
         """
-        if not self.running:
-            data = self.folder / "data"
-            data.mkdir(mode=0o700, parents=True, exist_ok=True)
-            data.chmod(0o700)  # earlier versions created this folder with wider permissions
-            self._remove_sockets()
-            environment = {"HOME": str(self.folder), **OPTIONS, **_signing_keys(), **self._mutual_tls()}
-            self._server.start(self._command(), environment=environment)
-        self._server.wait(self._accepts_objects, seconds=60)
+        for attempt in range(START_ATTEMPTS):
+            if not self.running:
+                self._launch()
+            try:
+                self._server.wait(self._accepts_objects, seconds=60)
+                return
+            except StackError as error:
+                # Another process can take an internal port before the server binds it; a restart chooses other ports.
+                is_port_lost = "address already in use" in str(error) and f":{self.port}:" not in str(error)
+                if not is_port_lost or attempt == START_ATTEMPTS - 1:
+                    raise
+                self.stop()
+
+    def _launch(self) -> None:
+        data = self.folder / "data"
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data.chmod(0o700)  # earlier versions created this folder with wider permissions
+        self._remove_sockets()
+        environment = {"HOME": str(self.folder), **OPTIONS, **_signing_keys(), **self._mutual_tls()}
+        self._server.start(self._command(), environment=environment)
 
     def stop(self) -> None:
         """Stops the server, and kills it after 2 s.
