@@ -20,7 +20,7 @@ INNER_PORTS = (8080, 8888, 9333, 18080, 18888, 19333)  # the ports of the volume
 
 @pytest.fixture
 def host(stack: ContainerStack) -> str:
-    """The address of SeaweedFS for this host and for containers in the network."""
+    """The address at which this host and the containers on the network reach SeaweedFS."""
     (container,) = stack.project.containers("seaweedfs")
     return str(stack.project.state(container)["NetworkSettings"]["Networks"][stack.project.network]["IPAddress"])
 

@@ -1,4 +1,4 @@
-"""Fixtures with each kind of store."""
+"""Fixtures for each kind of store."""
 
 from __future__ import annotations
 

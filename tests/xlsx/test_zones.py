@@ -32,7 +32,7 @@ def query_timestamps(url: str, *, timezone: str) -> list[tuple[int, str]]:
 
 
 def expected_cell(text: str) -> Any:
-    """Returns the expected cell value of a timestamp that PostgreSQL printed: local time if Excel represents it."""
+    """Returns the expected cell value for a timestamp printed by PostgreSQL: local time if Excel can represent it."""
     day, _, rest = text.partition(" ")
     if text.endswith(" BC") or len(day) != 10 or not "1900-03-01" <= day:
         return text

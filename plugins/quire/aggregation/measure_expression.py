@@ -146,12 +146,12 @@ def _word_violations(text: str, following: str, *, before: str, functions: list[
     if following[:1] in ("'", '"') or following in ("&'", '&"'):
         yield f"{text} directly before a quote: put a space before the quote"
     if word in OTHER_WORDS:
-        yield f"{text}, which is not allowed here: compute it in source.sql, or write a column of that name in quotes"
+        yield f"{text}, which is not allowed here: compute it in source.sql, or put a column with this name in quotes"
     is_query = word in QUERY_WORDS or (word in QUERY_STARTS and before == "(")
     if is_query or (word == "FROM" and not _is_from_of_function(before, functions)):
         yield (
             f"{word}: an expression may use only the columns of a row. Read other data in source.sql; "
-            "write a column of that name in double quotes"
+            "put a column with this name in double quotes"
         )
 
 

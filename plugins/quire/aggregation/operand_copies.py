@@ -46,7 +46,7 @@ def find_excessive_copying(words: Iterable[str]) -> str | None:
     for word in words:
         copying += word in COPYING - COPYING_FUNCTIONS or (word == "(" and before in COPYING_FUNCTIONS)
         if word == "OVER":
-            return "OVER: window functions are not allowed; write a column of that name in double quotes"
+            return "OVER: window functions are not allowed; put a column with this name in double quotes"
         if copying > MAX_COPYING:
             return f"more than {MAX_COPYING} of {LISTED}"
         if sum(group.opened_by != "CASE" for group in groups[1:]) > MAX_PARENTHESES:

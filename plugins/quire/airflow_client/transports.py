@@ -21,7 +21,7 @@ class Transport(Protocol):
     """Sends requests to Airflow's REST API."""
 
     async def send(self, method: str, path: str, *, params: Mapping[str, Any], json: Any) -> httpx.Response:
-        """Returns Airflow's response to a request for a path below ``/api/v2``."""
+        """Returns Airflow's response to a request for a path under ``/api/v2``."""
         ...
 
 

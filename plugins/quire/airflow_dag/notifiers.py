@@ -80,7 +80,7 @@ def notifier_calls(definition: ReportDefinition, outcome: str) -> Iterator[Notif
 
 
 def make_notifier(call: NotifierCall) -> BaseNotifier:
-    """Returns the notifier of a call.
+    """Returns the notifier that a recipient's mapping describes.
 
     Raises:
         DefinitionError: the class cannot be imported, is not a notifier, or does not accept the arguments.

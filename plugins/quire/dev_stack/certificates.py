@@ -29,7 +29,7 @@ class Certificates:
 
 
 def write_certificates(folder: Path) -> Certificates:
-    """Creates an authority and a certificate for clients and servers, readable by this user only.
+    """Creates a certificate authority and one certificate for both clients and servers, readable only by this user.
 
     The authority's key is never written to disk, so nobody can sign a second certificate.
     """

@@ -50,7 +50,7 @@ def exit_on_errors(errors: Mapping[str, ReportError]) -> None:
 
 
 def check_webhooks(webhook: str | None = None) -> dict[str, ReportError]:
-    """Checks one webhook or all. Prints a line for each valid webhook, and returns the errors of the others by file."""
+    """Checks one webhook or all. Prints a line for each valid webhook and returns the errors in the other files."""
     errors: dict[str, ReportError] = {}
     for name in [webhook] if webhook else webhook_names(include_folder()):
         try:

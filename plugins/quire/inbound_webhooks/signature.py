@@ -1,4 +1,4 @@
-"""Verifies signatures of the Standard Webhooks specification (https://www.standardwebhooks.com).
+"""Verifies Standard Webhooks signatures (https://www.standardwebhooks.com).
 
 The specification's own library supports one secret, a fixed tolerance and UTF-8 only, and raises ValueError and other
 errors for malformed headers. The tests sign deliveries with it.

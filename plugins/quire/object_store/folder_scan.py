@@ -1,4 +1,4 @@
-"""Lists the files and folders below a folder by prefix, as an object store lists keys."""
+"""Lists the files and folders under a folder by prefix, as an object store lists keys."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def scan_files(root: Path, prefix: str) -> Iterator[Entry]:
 
 
 def scan_folders(root: Path, prefix: str) -> Iterator[str]:
-    """Yields the folders directly below ``prefix`` that hold at least one file at any depth."""
+    """Yields the folders directly under ``prefix`` that hold at least one file at any depth."""
     for name, _ in _children(root, prefix):
         if name.endswith("/") and next(scan_files(root, name), None):
             yield name

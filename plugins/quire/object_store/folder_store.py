@@ -175,7 +175,7 @@ class FolderStore(Store):
                 yield StoredObject(key=key, bytes=status.st_size, modified=_modified(status))
 
     def folders(self, prefix: str) -> Iterator[str]:
-        """Yields the folders directly below ``prefix``, each with a trailing slash."""
+        """Yields the folders directly under ``prefix``, each with a trailing slash."""
         if self._can_match(prefix):
             with self._translate_errors(prefix):
                 yield from (name for name in scan_folders(self._root, prefix) if name != f"{RESERVED}/")

@@ -130,7 +130,7 @@ class MemoryStore(Store):
                 yield StoredObject(key=key, bytes=len(stored.body), modified=stored.modified)
 
     def folders(self, prefix: str) -> Iterator[str]:
-        """Yields the folders directly below ``prefix``, each with a trailing slash."""
+        """Yields the folders directly under ``prefix``, each with a trailing slash."""
         names = (entry.key[len(prefix) :].partition("/") for entry in self.list(prefix))
         yield from dict.fromkeys(f"{prefix}{name}/" for name, slash, _ in names if slash)
 

@@ -195,7 +195,7 @@ class S3Store(Store):
                     yield StoredObject(key=entry["Key"], bytes=entry["Size"], modified=entry["LastModified"])
 
     def folders(self, prefix: str) -> Iterator[str]:
-        """Yields the folders directly below ``prefix``, each with a trailing slash."""
+        """Yields the folders directly under ``prefix``, each with a trailing slash."""
         pages = self.client.get_paginator("list_objects_v2")
         with translate_s3_errors(prefix):
             for page in pages.paginate(Bucket=self.bucket, Prefix=prefix, Delimiter="/"):

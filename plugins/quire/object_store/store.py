@@ -137,7 +137,7 @@ class Store(Protocol):
 
     @abstractmethod
     def folders(self, prefix: str) -> Iterator[str]:
-        """Yields the distinct folders directly below ``prefix``, each with a trailing slash.
+        """Yields the distinct folders directly under ``prefix``, each with a trailing slash.
 
         Some servers also yield a folder for a short time after its last object was deleted.
         """

@@ -97,7 +97,7 @@ def command_line_runs(store: Store, report: str) -> list[CommandLineRun]:
 
 
 def _read_origin(store: Store, report: str, run_key: str) -> tuple[bool, CommandLineRun | None]:
-    """Returns whether a run's manifest can be read, and the run if the command line published it.
+    """Returns whether a run's manifest can be read, and the run if it was published from the command line.
 
     Does not return the manifest: manifests are large, so few should be in memory at the same time.
     """

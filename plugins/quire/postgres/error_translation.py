@@ -43,7 +43,7 @@ _REJECTED_OPTION = (
     "invalid command-line argument",
 )
 _INVALID_URL = re.compile(r"invalid (?:port number|\w+ value)|weak sslmode")
-_MIN_SECRET_LENGTH = 6  # a shorter password may occur in any word
+_MIN_SECRET_LENGTH = 6  # a shorter password could be part of an ordinary word
 _SEVERITY = re.compile(r"^(?:ERROR|FATAL): +")
 
 

@@ -89,7 +89,7 @@ def _delete_probes(store: Store, *, now: datetime, result: CollectionResult) -> 
 
 
 class _ReportCollector:
-    """Collects the garbage of one report: first finds the objects to delete, then deletes them."""
+    """Garbage-collects one report: first finds the objects to delete, then deletes them."""
 
     def __init__(
         self, report: str, keep: timedelta | None, *, store: Store, now: datetime, result: CollectionResult
@@ -248,7 +248,7 @@ class _ReportCollector:
             self._data += [entry for entry in self._store.list(f"{root}{self._report}/") if self._is_old(entry)]
 
     def _grouped(self, prefix: str, depth: int) -> dict[str, list[StoredObject]]:
-        """Returns the objects below a prefix, grouped by their first ``depth`` folders."""
+        """Returns the objects under a prefix, grouped by their first ``depth`` folders."""
         groups = defaultdict(list)
         for entry in self._store.list(prefix):
             groups["/".join(entry.key.split("/")[:depth])].append(entry)

@@ -86,7 +86,7 @@ def _extract_from_snapshot(
     session: SourceSession,
     store: Store,
 ) -> list[StagedPartition]:
-    """Extracts at least one partition of a group, and more until the snapshot is too old."""
+    """Extracts at least one partition of a group, then continues until the snapshot is too old."""
     began = time.monotonic()
     staged = list[StagedPartition]()
     with open_transaction(session, name=_name(definition, group[0])) as transaction:

@@ -68,7 +68,7 @@ def _series(sheet: TableSheet, model: Chart, name: str, number: int, first: int,
             series["marker"] = mark
     elif model.kind == "area" and first == last:  # without a width, only the border is visible
         series["border"] = {"color": color, "width": 2.25}
-    elif model.kind == "pie":  # each point has its own color, not each series
+    elif model.kind == "pie":  # colors vary by point, not by series
         colors = (CHART_COLORS[point % len(CHART_COLORS)] for point in range(last - first + 1))
         series["points"] = [{"fill": {"color": color}} for color in colors]
     else:

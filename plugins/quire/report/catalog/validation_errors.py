@@ -13,7 +13,7 @@ from quire.report.catalog.yaml_document import FileProblem, YamlDocument
 from quire.report.definition.name_checks import suggestion
 from quire.report.definition.strict_model import FIELD_ERROR
 
-MAX_PROBLEMS = 100  # limits the lookups of lines; an error lists only the first three problems
+MAX_PROBLEMS = 100  # limits line-number lookups: an error lists only the first three problems
 MISSING = "missing"
 DEFAULT_FROM_INVALID_FIELD = "default_factory_not_called"  # the invalid field has a separate error
 CATALOG_KEYS = ("name", "sql_text")  # fields that the catalog sets rather than the file

@@ -82,7 +82,7 @@ def _cron(text: str) -> str:
     fields = text.split()
     if len(fields) != 5:
         raise ValueError(
-            f"is {short_repr(text)}: write the five fields minute hour day month weekday, not {len(fields)}"
+            f"is {short_repr(text)}: expected five fields (minute hour day month weekday), not {len(fields)}"
         )
     try:
         croniter(text, datetime(2024, 1, 1, tzinfo=UTC)).get_next()
