@@ -16,8 +16,8 @@ NOTES = (
     "`seconds` is the time that each contender reports for the work alone: reading Parquet and writing, with all "
     "modules imported. `process` and memory are measured from outside.",
     "XlsxWriter, Polars and rustpy-xlsxwriter write typed and formatted dates and times, as Quire does. XlsxWriter and "
-    "Polars also write decimals; rustpy-xlsxwriter writes them as floats. Polars and rustpy-xlsxwriter hold the complete "
-    "table in memory.",
+    "Polars also write decimals; rustpy-xlsxwriter writes them as floats. Polars and rustpy-xlsxwriter hold the "
+    "complete table in memory.",
     "DuckDB supports no formats: numbers are unformatted, and dates use its own format (dd/mm/yy). It writes no column "
     "widths, filter or frozen header; Quire does.",
     "ISA-L alone is the lower bound: it compresses the same XML at the same level, without creating, checking or "
