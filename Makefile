@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Tests start many Python processes, which compiled modules speed up.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 # Programs that some tests use, and the Debian package of each.
 TOOLS := soffice:libreoffice-calc chromium:chromium ip:iproute2
 BENCH_VENV := .venv-bench
@@ -43,16 +45,16 @@ down: setup ## stop what `make up` started
 	@$(BIN)/python -m quire.dev_stack down
 
 test: setup ## run every test against real PostgreSQL, S3 and Airflow
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	@$(PYTEST) --numprocesses 2 --dist loadgroup
 
 test-fast: setup ## run the tests that need no server, in under a minute
-	@$(BIN)/python -m pytest --fast --numprocesses 2 --dist worksteal
+	@$(PYTEST) --fast --numprocesses 2 --dist worksteal
 
 test-slow: setup ## run the tests with millions of rows, which take minutes
-	@$(BIN)/python -m pytest -m slow --timeout 3600
+	@$(PYTEST) -m slow --timeout 3600
 
 test-containers: setup ## test the container stack; skipped without a Docker engine
-	@$(BIN)/python -m pytest -m container --timeout 3600 tests/container
+	@$(PYTEST) -m container --timeout 3600 tests/container
 
 .env: ## create the settings of docker-compose.yaml, with new secrets
 	@containers/new-secrets.sh

@@ -121,21 +121,21 @@ def notifying_report(include: Path, notify: dict[str, Any]) -> dict[str, str]:
     return {"QUIRE_INCLUDE": str(include)}
 
 
-def test_check_reports_unusable_notifiers(tmp_path: Path) -> None:
+def test_check_reports_unusable_notifiers_and_a_missing_mail_connection(tmp_path: Path) -> None:
     environments = [
         notifying_report(tmp_path / str(number), {"failure": ["a@example.org", notifier]})
         for number, (notifier, _) in enumerate(UNUSABLE)
     ]
-    expected = [(2, "", f"quire: events: {line}\n") for _, line in UNUSABLE]
-    assert run_checks(tmp_path, environments) == expected
-
-
-def test_check_accepts_notifiers_and_warns_about_a_missing_mail_connection(tmp_path: Path) -> None:
     recording = {"notifier": RECORDER, "target": "a", "texts": ["{{ quire_text }}"]}
-    usable = notifying_report(tmp_path / "usable", {"success": [recording]})
+    environments.append(notifying_report(tmp_path / "usable", {"success": [recording]}))
     mailing = notifying_report(tmp_path / "mailing", {"failure": ["ops@example.org"]})
-    connections = [{"AIRFLOW_CONN_SMTP_DEFAULT": connection} for connection in ("", '{"conn_type": "smtp"}')]
-    results = run_checks(tmp_path, [usable, *({**mailing, **connection} for connection in connections)])
-    assert [(status, errors) for status, _, errors in results] == [(0, "")] * 3
-    assert all("events: the definition is valid" in output for _, output, _ in results)
-    assert ["AIRFLOW_CONN_SMTP_DEFAULT is not set" in output for _, output, _ in results] == [False, True, False]
+    connections = ("", '{"conn_type": "smtp"}')
+    environments += [{**mailing, "AIRFLOW_CONN_SMTP_DEFAULT": connection} for connection in connections]
+
+    *rejected, usable, without_mail, with_mail = run_checks(tmp_path, environments)
+
+    assert rejected == [(2, "", f"quire: events: {line}\n") for _, line in UNUSABLE]
+    valid = [usable, without_mail, with_mail]
+    assert [(status, errors) for status, _, errors in valid] == [(0, "")] * 3
+    assert all("events: the definition is valid" in output for _, output, _ in valid)
+    assert ["AIRFLOW_CONN_SMTP_DEFAULT is not set" in output for _, output, _ in valid] == [False, True, False]

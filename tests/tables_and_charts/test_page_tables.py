@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,6 @@ from quire.notifications.headline_totals import summary_totals
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.report.definition import ReportDefinition
-from quire.settings import CLONE
 from quire.tables_and_charts import page_tables
 from quire.tables_and_charts.page_tables import summary_tables
 from quire.xlsx.cell_values import column_values
@@ -81,23 +77,3 @@ def test_page_converts_only_displayed_rows(
     assert lengths == [converted] * 4 * 2
     assert (first.total_rows, first.rows[-1]) == (50_000, ["kind 000000011", "11", "11", "11"])
     assert (f"first {converted:,} of 50,000" in first.chart) == (kind is not None)
-
-
-def test_importing_the_pages_loads_no_polars() -> None:
-    code = (
-        "import sys, pyarrow as pa; from quire.portal.pages import router;"
-        "from quire.tables_and_charts.page_tables import _table;"
-        "from quire.xlsx.model import SheetColumn, TableSheet;"
-        "table = pa.table({'t': pa.array([0], pa.timestamp('us', 'UTC')), 'x': ['a']});"
-        "columns = tuple(SheetColumn(name=name, title=name) for name in ('t', 'x'));"
-        "sheet = TableSheet(sheet_name='S', heading='S', columns=columns, table=table);"
-        "print(_table(sheet, 'Europe/Berlin', total_rows=1).rows, 'polars' in sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(CLONE / "plugins")},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.splitlines()[-1] == "[['1970-01-01 01:00:00', 'a']] False"
