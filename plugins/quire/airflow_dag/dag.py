@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, ExceptionRetryPolicy, Param, RetryAction, RetryRule, XComArg, task
+from airflow.sdk import DAG, ExceptionRetryPolicy, Param, RetryAction, RetryRule, XComArg, get_parsing_context, task
 from airflow.sdk.definitions.timetables.trigger import CronTriggerTimetable
 
 from quire.airflow_dag.lease_release import release_task
@@ -68,15 +68,25 @@ def build_report_dags(catalog: Catalog | None = None) -> dict[str, DAG]:
     A report whose DAG cannot be built gets a broken DAG that shows the error. Other reports are not affected.
 
     Args:
-        catalog: defaults to the reports in the include folder.
+        catalog: defaults to the reports in the include folder. A task that parses the DAG file gets only its own DAG's
+            report, so its start does not depend on the number of reports.
 
     Raises:
         DefinitionError: the include folder does not exist.
     """
-    catalog = load_catalog(include_folder()) if catalog is None else catalog
+    catalog = _load_needed_reports() if catalog is None else catalog
     broken = [build_broken_dag(name, error) for name, error in catalog.errors.items()]
     built = [dag for definition in catalog.definitions.values() for dag in _dags_of(definition)]
     return {dag.dag_id: dag for dag in (*built, *broken)}
+
+
+def _load_needed_reports() -> Catalog:
+    dag_id = get_parsing_context().dag_id
+    if dag_id:
+        catalog = load_catalog(include_folder(), only=dag_id.removesuffix(STORE_SUFFIX))
+        if catalog.definitions or catalog.errors:
+            return catalog
+    return load_catalog(include_folder())  # the ID of a broken DAG may differ from its file's name
 
 
 def _dags_of(definition: ReportDefinition) -> list[DAG]:

@@ -26,14 +26,20 @@ class Catalog:
     errors: dict[str, DefinitionError] = field(default_factory=dict)
 
 
-def load_catalog(include: Path) -> Catalog:
-    """Loads every report under ``include``/reports.
+def load_catalog(include: Path, *, only: str | None = None) -> Catalog:
+    """Loads every report under ``include``/reports, or one of them.
+
+    Args:
+        include: the folder that contains reports/ and sql/.
+        only: the stem of the file to load; without such a file, the catalog is empty.
 
     Raises:
         DefinitionError: the folder does not exist.
     """
     catalog = Catalog()
     for path in _report_files(include):
+        if only not in (None, path.stem):
+            continue
         try:
             catalog.definitions[path.stem] = _read_report(path)
         except DefinitionError as error:
