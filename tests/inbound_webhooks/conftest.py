@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from quire.inbound_webhooks.delivery_app import DEFAULT_LIMITS, DeliveryLimits
 from quire.inbound_webhooks.delivery_tables import install_tables
 from quire.inbound_webhooks.webhook_definition import WebhookDefinition
 
@@ -16,19 +17,25 @@ from tests.postgres.tracking.tables import run_sql
 
 
 @contextmanager
-def open_shop(database: str, include: Path) -> Iterator[Shop]:
+def open_shop(database: str, include: Path, *, limits: DeliveryLimits = DEFAULT_LIMITS) -> Iterator[Shop]:
     """Creates the table and the webhook, and serves the webhook."""
     definition = write_webhook(include)
     run_sql(database, TABLE)
     install_tables(definition, writer_url=database, owner_url=database)
     passwords: dict[str, str | None] = {"shop_signing": SECRET}
-    with serving_orders(include, database, passwords) as address:
+    with serving_orders(include, database, passwords, limits=limits) as address:
         yield Shop(address=address, database=database, include=include, passwords=passwords)
 
 
 @pytest.fixture
-def shop(fresh_database: str, tmp_path: Path) -> Iterator[Shop]:
-    with open_shop(fresh_database, tmp_path) as shop:
+def limits() -> DeliveryLimits:
+    """The limits of the server, which a test can replace with ``parametrize``."""
+    return DEFAULT_LIMITS
+
+
+@pytest.fixture
+def shop(fresh_database: str, tmp_path: Path, limits: DeliveryLimits) -> Iterator[Shop]:
+    with open_shop(fresh_database, tmp_path, limits=limits) as shop:
         yield shop
 
 

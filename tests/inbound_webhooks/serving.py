@@ -10,16 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
-from quire.inbound_webhooks.delivery_app import create_webhook_app
+from quire.inbound_webhooks.delivery_app import DEFAULT_LIMITS, DeliveryLimits, create_webhook_app
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 
 @contextmanager
-def serving_orders(include: Path, database: str, passwords: Mapping[str, str | None]) -> Iterator[str]:
+def serving_orders(
+    include: Path, database: str, passwords: Mapping[str, str | None], *, limits: DeliveryLimits = DEFAULT_LIMITS
+) -> Iterator[str]:
     """Serves a folder's webhooks, which write to one database, and yields the address."""
     addresses = {"shop_writer": database}
-    app = create_webhook_app(include, address=addresses.__getitem__, password=passwords.__getitem__)
+    app = create_webhook_app(include, address=addresses.__getitem__, password=passwords.__getitem__, limits=limits)
     config = uvicorn.Config(
         Starlette(routes=[Mount("/quire-hooks", app)]), log_level="warning", lifespan="off", backlog=2048
     )

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-import pytest
-from quire.inbound_webhooks import connection_cache
+from quire.inbound_webhooks.connection_cache import ConnectionCache, LookupLimits
+from quire.inbound_webhooks.delivery_app import DeliveryLimits
 from quire.inbound_webhooks.rejections import DeliveryDeferred
 from quire.inbound_webhooks.webhook_definition import WebhookDefinition
 
@@ -17,6 +17,7 @@ from tests.inbound_webhooks.serving import serving_orders
 from tests.inbound_webhooks.shop import CLIENT_OPTIONS, ORDER_BODY, SECRET, sign, write_webhook
 
 HUNG_DELIVERIES = 30  # more than the number of threads in the event loop's pool
+IMMEDIATE_RETRY = LookupLimits(retry_seconds=0.0, max_seconds=0.5)  # a lookup counts as hung as soon as it starts
 
 
 class HangingSecrets(dict[str, str | None]):
@@ -34,12 +35,15 @@ class HangingSecrets(dict[str, str | None]):
 
 
 def test_secrets_hanging_lookup_does_not_block_other_webhooks(
-    fresh_database: str, tmp_path: Path, orders: WebhookDefinition, monkeypatch: pytest.MonkeyPatch
+    fresh_database: str, tmp_path: Path, orders: WebhookDefinition
 ) -> None:
-    monkeypatch.setattr(connection_cache, "MAX_LOOKUP_SECONDS", 3.0)
+    limits = DeliveryLimits(lookups=LookupLimits(max_seconds=3.0))
     write_webhook(tmp_path, "hung", signing="hung_signing")
     passwords = HangingSecrets()
-    with serving_orders(tmp_path, fresh_database, passwords) as address, ThreadPoolExecutor(HUNG_DELIVERIES) as pool:
+    with (
+        serving_orders(tmp_path, fresh_database, passwords, limits=limits) as address,
+        ThreadPoolExecutor(HUNG_DELIVERIES) as pool,
+    ):
 
         def post(webhook: str) -> httpx.Response:
             return httpx.post(f"{address}/{webhook}", content=ORDER_BODY, headers=sign(ORDER_BODY), **CLIENT_OPTIONS)
@@ -62,7 +66,7 @@ class HangingAddresses:
 
     def __init__(self, *, hung: int) -> None:
         self.answers, self.threads, self._hung = threading.Event(), list[threading.Thread](), hung
-        self.lookup = connection_cache.ConnectionCache(address=self._find, password=lambda connection: SECRET)
+        self.lookup = ConnectionCache(address=self._find, password=lambda connection: SECRET, limits=IMMEDIATE_RETRY)
 
     def ask(self) -> str:
         try:
@@ -81,14 +85,6 @@ class HangingAddresses:
         return f"postgresql://{number}"
 
 
-@pytest.fixture
-def immediate_retry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes lookups count as hung as soon as they start."""
-    monkeypatch.setattr(connection_cache, "RETRY_SECONDS", 0.0, raising=False)
-    monkeypatch.setattr(connection_cache, "MAX_LOOKUP_SECONDS", 0.5)
-
-
-@pytest.mark.usefixtures("immediate_retry")
 def test_lookup_hanging_for_minutes_is_replaced() -> None:
     addresses = HangingAddresses(hung=1)
     try:
@@ -99,14 +95,14 @@ def test_lookup_hanging_for_minutes_is_replaced() -> None:
     assert addresses.ask() == "postgresql://2"  # the late result of the replaced lookup is ignored
 
 
-@pytest.mark.usefixtures("immediate_retry")
 def test_lookup_threads_are_bounded_when_all_hang() -> None:
-    addresses = HangingAddresses(hung=connection_cache.MAX_THREADS)
+    max_threads = IMMEDIATE_RETRY.max_threads
+    addresses = HangingAddresses(hung=max_threads)
     try:
-        assert {addresses.ask() for _ in range(connection_cache.MAX_THREADS + 3)} == {"deferred"}
-        assert len(addresses.threads) == connection_cache.MAX_THREADS
+        assert {addresses.ask() for _ in range(max_threads + 3)} == {"deferred"}
+        assert len(addresses.threads) == max_threads
     finally:
         addresses.answers.set()
     for thread in addresses.threads[:]:
         thread.join()
-    assert addresses.ask() == f"postgresql://{connection_cache.MAX_THREADS}"  # from the newest lookup
+    assert addresses.ask() == f"postgresql://{max_threads}"  # from the newest lookup

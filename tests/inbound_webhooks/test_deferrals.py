@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from quire.dev_stack.postgres_server import PostgresServer
-from quire.inbound_webhooks import body_memory
-from quire.inbound_webhooks import delivery_app as app_module
+from quire.inbound_webhooks.delivery_app import DeliveryLimits
 
 from tests.inbound_webhooks.conftest import open_shop
 from tests.inbound_webhooks.shop import (
@@ -96,16 +95,16 @@ def test_delivery_while_postgresql_is_down_is_applied_on_retry(own_server: Postg
         assert [row[1] for row in rows(shop)] == ["Ann"]
 
 
-def test_delivery_waiting_too_long_is_deferred(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module, "MAX_WAIT_SECONDS", 0.05)
+@pytest.mark.parametrize("limits", [DeliveryLimits(wait_seconds=0.05)])
+def test_delivery_waiting_too_long_is_deferred(shop: Shop) -> None:
     bodies = [(f"msg_{n}", body_of(n, customer="Ann")) for n in range(40)]
     assert count_by(shop.post_all(bodies), lambda answer: answer.json()["status"]) == {"applied": 40}
     assert len(rows(shop)) == 40
     assert shop.deferred
 
 
-def test_unverified_bodies_over_memory_limit_drop_the_oldest(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body_memory, "MAX_HELD_BYTES", 100_000)
+@pytest.mark.parametrize("limits", [DeliveryLimits(held_bytes=100_000)])
+def test_unverified_bodies_over_memory_limit_drop_the_oldest(shop: Shop) -> None:
     place = urlsplit(shop.address)
     with ExitStack() as stack:
         waiting = [

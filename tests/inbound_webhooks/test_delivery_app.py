@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from quire.inbound_webhooks import connection_cache
-from quire.inbound_webhooks import delivery_app as app_module
+from quire.inbound_webhooks.connection_cache import LookupLimits
+from quire.inbound_webhooks.delivery_app import DeliveryLimits
 from quire.settings import CLONE
 
 from tests.inbound_webhooks.shop import (
@@ -96,8 +96,8 @@ def test_delivery_signed_for_another_body_returns_401(shop: Shop) -> None:
     assert has_no_records(shop)
 
 
-def test_secrets_in_rotation_are_accepted_until_removed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_cache, "CACHE_SECONDS", 0.0)
+@pytest.mark.parametrize("limits", [DeliveryLimits(lookups=LookupLimits(cache_seconds=0.0))])
+def test_secrets_in_rotation_are_accepted_until_removed(shop: Shop) -> None:
     by_other = sign(ORDER_BODY, secrets=[OTHER_SECRET])
     assert shop.post(ORDER_BODY, headers=by_other).status_code == 401
     shop.passwords["shop_signing"] = f"{SECRET}  {OTHER_SECRET}"
@@ -179,8 +179,8 @@ def test_body_without_length_returns_413_once_too_large(shop: Shop) -> None:
     assert has_no_records(shop)
 
 
-def test_body_that_never_arrives_returns_408(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module, "MAX_READ_SECONDS", 0.2)
+@pytest.mark.parametrize("limits", [DeliveryLimits(read_seconds=0.2)])
+def test_body_that_never_arrives_returns_408(shop: Shop) -> None:
     place = urlsplit(shop.address)
     connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=30)
     connection.putrequest("POST", f"{place.path}/orders")

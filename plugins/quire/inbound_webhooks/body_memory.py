@@ -20,9 +20,14 @@ class HeldBody:
 
 
 class HeldBodies:
-    """The unverified bodies of a process. At the limit, the oldest is dropped: legitimate senders finish quickly."""
+    """The unverified bodies of a process. At the limit, the oldest is dropped: legitimate senders finish quickly.
 
-    def __init__(self) -> None:
+    Args:
+        max_bytes: the limit.
+    """
+
+    def __init__(self, *, max_bytes: int = MAX_HELD_BYTES) -> None:
+        self._max_bytes = max_bytes
         self._bodies: dict[HeldBody, None] = {}  # oldest first
         self._bytes = 0
 
@@ -41,7 +46,7 @@ class HeldBodies:
         body.data += chunk
         if body in self._bodies:
             self._bytes += len(chunk)
-        while self._bytes > MAX_HELD_BYTES:
+        while self._bytes > self._max_bytes:
             oldest = next(iter(self._bodies))
             oldest.scope.cancel()
             self._forget(oldest)

@@ -17,12 +17,24 @@ from quire.inbound_webhooks.signature import parse_secrets
 
 logger = logging.getLogger(__name__)
 
-CACHE_SECONDS = 30.0
-MAX_LOOKUP_SECONDS = 10.0  # senders wait 15 to 30 s for a response
-RETRY_SECONDS = 120.0  # after this time, a lookup counts as hung and another starts; doubles for each hung lookup
-MAX_THREADS = 8  # per connection, including hung ones: a thread cannot be killed
-
 Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookupLimits:
+    """The limits of lookups.
+
+    Args:
+        cache_seconds: how long a value is cached.
+        max_seconds: the longest wait for a lookup; senders wait 15 to 30 s for a response.
+        retry_seconds: the time after which a lookup counts as hung and another starts; doubles for each hung lookup.
+        max_threads: the threads per connection, including hung ones, because a thread cannot be killed.
+    """
+
+    cache_seconds: float = 30.0
+    max_seconds: float = 10.0
+    retry_seconds: float = 120.0
+    max_threads: int = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,8 +52,8 @@ class _LookupCache(Generic[Value]):
     of other connections. After a few minutes, another lookup replaces the hung lookup.
     """
 
-    def __init__(self, find: Callable[[str], Value]) -> None:
-        self._find = find
+    def __init__(self, find: Callable[[str], Value], limits: LookupLimits) -> None:
+        self._find, self._limits = find, limits
         self._values: dict[str, tuple[float, Value]] = {}
         self._running: dict[str, _Running[Value]] = {}
         self._threads: Counter[str] = Counter()
@@ -54,11 +66,11 @@ class _LookupCache(Generic[Value]):
             DeliveryDeferred: the lookup took too long.
             SettingsError: the connection is missing or invalid.
         """
-        answer = asyncio.wrap_future(self._future(connection_id))
+        answer, seconds = asyncio.wrap_future(self._future(connection_id)), self._limits.max_seconds
         try:
-            return await asyncio.wait_for(asyncio.shield(answer), MAX_LOOKUP_SECONDS)
+            return await asyncio.wait_for(asyncio.shield(answer), seconds)
         except TimeoutError as error:
-            logger.warning("connection %s: the lookup did not finish within %s s", connection_id, MAX_LOOKUP_SECONDS)
+            logger.warning("connection %s: the lookup did not finish within %s s", connection_id, seconds)
             raise DeliveryDeferred(NOT_NOW) from error
 
     def _future(self, connection_id: str) -> Future[Value]:
@@ -68,12 +80,13 @@ class _LookupCache(Generic[Value]):
                 answered.set_result(cached[1])
                 return answered
             running = self._running.get(connection_id)
-            if running is None or (time.monotonic() >= running.retry_at and self._threads[connection_id] < MAX_THREADS):
+            is_free = self._threads[connection_id] < self._limits.max_threads
+            if running is None or (time.monotonic() >= running.retry_at and is_free):
                 running = self._start(connection_id)
             return running.future
 
     def _start(self, connection_id: str) -> _Running[Value]:
-        wait = RETRY_SECONDS * 2 ** self._threads[connection_id]
+        wait = self._limits.retry_seconds * 2 ** self._threads[connection_id]
         running: _Running[Value] = _Running(retry_at=time.monotonic() + wait)
         threading.Thread(target=self._look_up, args=(connection_id, running), daemon=True).start()
         self._threads[connection_id] += 1
@@ -90,7 +103,7 @@ class _LookupCache(Generic[Value]):
         else:
             with self._guard:
                 if self._end(connection_id, running):
-                    self._values[connection_id] = (time.monotonic() + CACHE_SECONDS, value)
+                    self._values[connection_id] = (time.monotonic() + self._limits.cache_seconds, value)
             running.future.set_result(value)
 
     def _end(self, connection_id: str, running: _Running[Value]) -> bool:
@@ -111,8 +124,13 @@ class ConnectionCache:
     Args:
         address: returns the libpq URL of a connection, or raises SettingsError.
         password: returns the password of a connection, or raises SettingsError.
+        limits: the limits of lookups.
     """
 
-    def __init__(self, *, address: Callable[[str], str], password: Callable[[str], str | None]) -> None:
-        self.address = _LookupCache(address)
-        self.secrets = _LookupCache(lambda connection: parse_secrets(password(connection), connection=connection))
+    def __init__(
+        self, *, address: Callable[[str], str], password: Callable[[str], str | None], limits: LookupLimits
+    ) -> None:
+        self.address = _LookupCache(address, limits)
+        self.secrets = _LookupCache(
+            lambda connection: parse_secrets(password(connection), connection=connection), limits
+        )

@@ -1,7 +1,7 @@
 """``POST /<webhook>`` accepts deliveries. Their signature is the only authentication.
 
 The cheapest checks run first: the headers and the time before the body is read, the length during reading, and the
-signature before parsing. At most ``MAX_CONCURRENT_DELIVERIES`` write to PostgreSQL, each in a thread; others wait.
+signature before parsing. At most ``DeliveryLimits.concurrent`` write to PostgreSQL, each in a thread; others wait.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
@@ -22,8 +23,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from quire.errors import ReportError
-from quire.inbound_webhooks.body_memory import HeldBodies, HeldBody
-from quire.inbound_webhooks.connection_cache import ConnectionCache
+from quire.inbound_webhooks.body_memory import MAX_HELD_BYTES, HeldBodies, HeldBody
+from quire.inbound_webhooks.connection_cache import ConnectionCache, LookupLimits
 from quire.inbound_webhooks.event import Event, read_event
 from quire.inbound_webhooks.ingest import DeliveryOutcome, ingest
 from quire.inbound_webhooks.rejections import NOT_NOW, DeliveryDeferred, DeliveryRejected, OversizedBody, SlowBody
@@ -33,14 +34,37 @@ from quire.inbound_webhooks.webhook_files import WebhookFiles
 
 logger = logging.getLogger(__name__)
 
-MAX_CONCURRENT_DELIVERIES = 8  # per server process; each delivery has its own connection to PostgreSQL
-MAX_READ_SECONDS = 15.0
-MAX_WAIT_SECONDS = 10.0  # for a free connection; senders wait 15 to 30 s for a response
 RETRY_AFTER = "30"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryLimits:
+    """The limits of a server process.
+
+    Args:
+        concurrent: the deliveries that are applied at a time, each over its own connection to PostgreSQL.
+        read_seconds: the time in which a body must arrive.
+        wait_seconds: the longest wait for a free connection; senders wait 15 to 30 s for a response.
+        held_bytes: the memory for bodies whose signatures are not verified yet.
+        lookups: the limits of connection lookups.
+    """
+
+    concurrent: int = 8
+    read_seconds: float = 15.0
+    wait_seconds: float = 10.0
+    held_bytes: int = MAX_HELD_BYTES
+    lookups: LookupLimits = field(default_factory=LookupLimits)
+
+
+DEFAULT_LIMITS = DeliveryLimits()
+
+
 def create_webhook_app(
-    include: Path, *, address: Callable[[str], str], password: Callable[[str], str | None]
+    include: Path,
+    *,
+    address: Callable[[str], str],
+    password: Callable[[str], str | None],
+    limits: DeliveryLimits = DEFAULT_LIMITS,
 ) -> Starlette:
     """Returns the ASGI app.
 
@@ -48,8 +72,10 @@ def create_webhook_app(
         include: the folder that contains webhooks/.
         address: returns the libpq URL of a connection by its ID, or raises SettingsError.
         password: returns the password of a connection by its ID, or raises SettingsError.
+        limits: the limits of this server process.
     """
-    deliveries = _Deliveries(WebhookFiles(include), ConnectionCache(address=address, password=password))
+    connections = ConnectionCache(address=address, password=password, limits=limits.lookups)
+    deliveries = _Deliveries(WebhookFiles(include), connections, limits=limits)
     app = Starlette(
         routes=[Route("/{webhook}", deliveries.answer, methods=["POST"])],
         exception_handlers={HTTPException: _answer_http_error, Exception: _answer_http_error},
@@ -64,13 +90,13 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
 
 
 class _Deliveries:
-    def __init__(self, webhooks: WebhookFiles, connections: ConnectionCache) -> None:
-        self._webhooks, self._connections = webhooks, connections
-        self._turns = anyio.Semaphore(MAX_CONCURRENT_DELIVERIES)
-        self._threads = anyio.CapacityLimiter(MAX_CONCURRENT_DELIVERIES)
-        self._bodies = HeldBodies()
+    def __init__(self, webhooks: WebhookFiles, connections: ConnectionCache, *, limits: DeliveryLimits) -> None:
+        self._webhooks, self._connections, self._limits = webhooks, connections, limits
+        self._turns = anyio.Semaphore(limits.concurrent)
+        self._threads = anyio.CapacityLimiter(limits.concurrent)
+        self._bodies = HeldBodies(max_bytes=limits.held_bytes)
         # A separate limiter, because the server's other routes depend on its default limiter.
-        self._readers = anyio.CapacityLimiter(MAX_CONCURRENT_DELIVERIES)
+        self._readers = anyio.CapacityLimiter(limits.concurrent)
 
     async def answer(self, request: Request) -> Response:
         """Responds to a delivery; docs/reference/inbound-webhooks.md lists each status."""
@@ -124,18 +150,18 @@ class _Deliveries:
         if length.isdigit() and int(length) > limit:
             raise OversizedBody(f"the body is larger than {limit} bytes")
         try:
-            with anyio.fail_after(MAX_READ_SECONDS):
+            with anyio.fail_after(self._limits.read_seconds):
                 async for chunk in request.stream():
                     self._bodies.add(body, chunk)
                     if len(body.data) > limit:
                         raise OversizedBody(f"the body is larger than {limit} bytes")
         except TimeoutError as error:
-            raise SlowBody(f"the body did not arrive within {MAX_READ_SECONDS:g} s") from error
+            raise SlowBody(f"the body did not arrive within {self._limits.read_seconds:g} s") from error
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         try:
-            with anyio.fail_after(MAX_WAIT_SECONDS):
+            with anyio.fail_after(self._limits.wait_seconds):
                 await self._turns.acquire()
         except TimeoutError as error:
             raise DeliveryDeferred("too many concurrent deliveries. Retry later") from error
