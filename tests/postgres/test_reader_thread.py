@@ -9,7 +9,6 @@ from concurrent.futures import CancelledError
 from contextlib import closing
 
 import pytest
-from quire.postgres import reader_thread
 from quire.postgres.reader_thread import ITEMS_WAITING, Emit, SilenceError, read_in_thread
 
 
@@ -106,15 +105,14 @@ def test_nested_readers_end_together(count: int) -> None:
     assert readers() == []
 
 
-def test_reader_silent_after_deadline_raises_silence_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader_thread, "SILENT_SECONDS", 0.3)
+def test_reader_silent_after_deadline_raises_silence_error() -> None:
     hung_up = threading.Event()
 
     def work(emit: Emit[int]) -> None:
         emit(1)
         assert hung_up.wait(60)
 
-    reader = read_in_thread(work, hang_up=hung_up.set, cancelled=threading.Event(), seconds=0.1)
+    reader = read_in_thread(work, hang_up=hung_up.set, cancelled=threading.Event(), seconds=0.1, silent_seconds=0.3)
     assert next(reader) == 1
     with pytest.raises(SilenceError):
         next(reader)
@@ -122,14 +120,13 @@ def test_reader_silent_after_deadline_raises_silence_error(monkeypatch: pytest.M
     assert readers() == []
 
 
-def test_reader_yields_buffered_items_after_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader_thread, "SILENT_SECONDS", 0.0)
-
+def test_reader_yields_buffered_items_after_deadline() -> None:
     def work(emit: Emit[int]) -> None:
         for number in range(5):
             emit(number)
 
-    with closing(read_in_thread(work, hang_up=lambda: None, cancelled=threading.Event(), seconds=-1)) as reader:
+    past = read_in_thread(work, hang_up=lambda: None, cancelled=threading.Event(), seconds=-1, silent_seconds=0.0)
+    with closing(past) as reader:
         received = []
         for number in reader:
             time.sleep(0.01)  # makes the consumer slower than the deadline

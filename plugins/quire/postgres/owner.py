@@ -21,7 +21,7 @@ from quire.postgres.session_settings import SAFE_SEARCH_PATH
 from quire.report.sql_literal import CLIENT_ENCODING
 
 INSTALLATION_LOCK = 0x7175_6972  # "quir": an advisory lock, held while tracking is installed or removed
-LOCK_TIMEOUT_SECONDS = 10  # not longer, because writers queue behind a waiting lock
+LOCK_SECONDS = 10  # not longer, because writers queue behind a waiting lock
 
 Owner = psycopg.Connection[dict[str, Any]]
 
@@ -70,8 +70,12 @@ SELECT tgname::text AS name, tgrelid::regclass::text AS relation FROM pg_trigger
 
 
 @contextmanager
-def owner_transaction(url: str) -> Iterator[Owner]:
-    """Opens a transaction in which unqualified names refer to PostgreSQL's own objects and lock waits are limited.
+def owner_transaction(url: str, *, lock_seconds: int = LOCK_SECONDS) -> Iterator[Owner]:
+    """Opens a transaction in which unqualified names refer to PostgreSQL's own objects.
+
+    Args:
+        url: the URL of the owner.
+        lock_seconds: the longest wait for a lock.
 
     Raises:
         QueryError: PostgreSQL rejected a statement.
@@ -83,14 +87,16 @@ def owner_transaction(url: str) -> Iterator[Owner]:
         psycopg.connect(url, client_encoding=CLIENT_ENCODING, row_factory=dict_row) as connection,
     ):
         connection.execute(  # must come first, which is safe because SET calls no function
-            f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}; SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'; "
+            f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}; SET LOCAL lock_timeout = '{lock_seconds}s'; "
             "SET LOCAL client_min_messages = warning; SET LOCAL row_security = off"  # fail rather than run others' code
         )
         yield connection
 
 
-def lock_tables(owner: Owner, tables: Sequence[Composable], mode: LiteralString) -> None:
-    """Locks several tables within ``LOCK_TIMEOUT_SECONDS`` in total; lock_timeout alone limits each lock separately.
+def lock_tables(
+    owner: Owner, tables: Sequence[Composable], mode: LiteralString, *, lock_seconds: int = LOCK_SECONDS
+) -> None:
+    """Locks several tables within ``lock_seconds`` in total; lock_timeout alone limits each lock separately.
 
     Writers that wait for these tables are therefore not blocked for longer than that, either. Do not pass views:
     PostgreSQL would first lock their underlying tables, which can cause a deadlock with writers of the other tables.
@@ -99,31 +105,32 @@ def lock_tables(owner: Owner, tables: Sequence[Composable], mode: LiteralString)
         owner: the transaction that holds the locks.
         tables: SQL identifiers, in locking order.
         mode: a lock mode, such as ``ACCESS EXCLUSIVE``.
+        lock_seconds: the longest wait for all locks.
 
     Raises:
         SourceUnavailableError: the locks were not available in time.
     """
     if not tables:
         return
-    owner.execute(f"SET LOCAL statement_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
+    owner.execute(f"SET LOCAL statement_timeout = '{lock_seconds}s'")
     try:
         owner.execute(SQL("LOCK TABLE {} IN {} MODE").format(SQL(", ").join(tables), SQL(mode)))
     except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as error:
         raise SourceUnavailableError(
-            f"the tables were in use for {LOCK_TIMEOUT_SECONDS} s, so nothing was changed: try again when fewer "
+            f"the tables were in use for {lock_seconds} s, so nothing was changed: try again when fewer "
             "transactions use them"
         ) from error
     owner.execute("SET LOCAL statement_timeout TO DEFAULT")
 
 
 @contextmanager
-def installation_transaction(url: str) -> Iterator[Owner]:
+def installation_transaction(url: str, *, lock_seconds: int = LOCK_SECONDS) -> Iterator[Owner]:
     """Opens an exclusive ``owner_transaction`` after checking that the owner controls the schema ``quire``.
 
     Raises:
         UntrustedSchemaError: another role owns the schema ``quire`` or an object in it.
     """
-    with owner_transaction(url) as owner:
+    with owner_transaction(url, lock_seconds=lock_seconds) as owner:
         owner.execute("SELECT pg_advisory_xact_lock(%s::bigint)", [INSTALLATION_LOCK])
         ensure_own_schema(owner)
         yield owner

@@ -31,6 +31,7 @@ def read_in_thread(
     hang_up: Callable[[], None],
     cancelled: threading.Event,
     seconds: float | None = None,
+    silent_seconds: float = SILENT_SECONDS,
 ) -> Generator[Item]:
     """Yields the items that ``work`` emits in a thread. Buffers at most ``ITEMS_WAITING`` items.
 
@@ -41,10 +42,11 @@ def read_in_thread(
         hang_up: immediately and permanently ends whatever ``work`` is waiting for.
         cancelled: stops reading when set; checked every ``CANCEL_SECONDS``.
         seconds: the server's own timeout for the work; unlimited by default.
+        silent_seconds: how long the server may stay silent after its timeout.
 
     Raises:
         CancelledError: ``cancelled`` was set.
-        SilenceError: ``seconds`` have passed, and nothing arrived for another ``SILENT_SECONDS``.
+        SilenceError: ``seconds`` have passed, and nothing arrived for another ``silent_seconds``.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
     items: queue.Queue[Any] = queue.Queue(ITEMS_WAITING)
@@ -54,7 +56,7 @@ def read_in_thread(
     try:
         thread.start()
         while not has_ended:
-            item = _next(items, cancelled, deadline)
+            item = _next(items, cancelled, deadline, silent_seconds=silent_seconds)
             has_ended = item is _END or isinstance(item, BaseException)  # the last item
             if isinstance(item, BaseException):
                 raise item
@@ -83,8 +85,8 @@ def _work(work: Callable[[Emit[Any]], None], items: queue.Queue[Any], abandoned:
         emit(error)
 
 
-def _next(items: queue.Queue[Any], cancelled: threading.Event, deadline: float | None) -> Any:
-    latest = None if deadline is None else max(deadline, time.monotonic()) + SILENT_SECONDS
+def _next(items: queue.Queue[Any], cancelled: threading.Event, deadline: float | None, *, silent_seconds: float) -> Any:
+    latest = None if deadline is None else max(deadline, time.monotonic()) + silent_seconds
     while not cancelled.is_set():
         try:
             return items.get(timeout=CANCEL_SECONDS)

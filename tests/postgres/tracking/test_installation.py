@@ -9,7 +9,6 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 from quire.errors import NotTrackedError, SourceUnavailableError
-from quire.postgres import owner
 from quire.postgres.tracking.installation import compact, track, untrack
 
 from tests.events import fill_events
@@ -74,13 +73,12 @@ def test_track_again_changes_nothing_and_waits_for_no_writer(tmp_path: Path, dat
     assert (objects(database), tokens(definition, database)) == before
 
 
-def test_track_table_locked_too_long_raises(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(owner, "LOCK_TIMEOUT_SECONDS", 1)
+def test_track_table_locked_too_long_raises(tmp_path: Path, database: str) -> None:
     before = objects(database)
     with psycopg.connect(database) as writer:
         writer.execute("UPDATE events SET amount = 7")
         with pytest.raises(SourceUnavailableError, match="the tables were in use for 1 s, so nothing was changed"):
-            track(tracked_report(tmp_path), database)
+            track(tracked_report(tmp_path), database, lock_seconds=1)
     assert objects(database) == before
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import psycopg
 import pytest
 from quire.errors import SourceUnavailableError
-from quire.postgres import owner
 from quire.postgres.tracking.installation import track, untrack
 from quire.report.definition import ReportDefinition
 
@@ -31,23 +30,17 @@ def report(tmp_path: Path, fresh_database: str) -> ReportDefinition:
     return tracked_report(tmp_path, tables=[EVENTS, "kinds", "notes"])
 
 
-@pytest.fixture
-def short_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(owner, "LOCK_TIMEOUT_SECONDS", LIMIT_SECONDS)
-
-
 def wait_until_blocked(work: Future[Any], url: str) -> None:
     while not work.done() and ask(url, "SELECT count(*) FROM pg_locks WHERE NOT granted") == [(0,)]:
         time.sleep(0.02)
 
 
-@pytest.mark.usefixtures("short_limit")
 def test_track_waits_for_all_locks_within_one_limit(report: ReportDefinition, fresh_database: str) -> None:
     with ThreadPoolExecutor() as pool, ExitStack() as stack:
         writers = [stack.enter_context(psycopg.connect(fresh_database)) for _ in TABLES]
         for writer, table in zip(writers, TABLES, strict=True):
             writer.execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE".encode())
-        tracking = pool.submit(track, report, fresh_database)
+        tracking = pool.submit(track, report, fresh_database, lock_seconds=LIMIT_SECONDS)
         for writer in writers:
             wait_until_blocked(tracking, fresh_database)
             time.sleep(PAUSE_SECONDS)

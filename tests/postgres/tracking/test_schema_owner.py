@@ -12,7 +12,7 @@ from quire.dev_stack.postgres_server import PostgresServer
 from quire.errors import NotTrackedError, SourceUnavailableError, UntrustedSchemaError
 from quire.inbound_webhooks.delivery_tables import check_webhook, install_tables
 from quire.inbound_webhooks.ingest import ingest
-from quire.postgres import owner as owner_module
+from quire.postgres.owner import INSTALLATION_LOCK
 from quire.postgres.tracking.installation import compact, track, untrack
 
 from tests.events import fill_events
@@ -225,13 +225,10 @@ def test_tokens_trigger_with_other_function_counts_as_missing(
         tokens(definition, fresh_database)
 
 
-def test_track_waits_limited_time_for_installation_lock(
-    tmp_path: Path, fresh_database: str, attacker: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_track_waits_limited_time_for_installation_lock(tmp_path: Path, fresh_database: str, attacker: str) -> None:
     """Any role can take an advisory lock."""
-    monkeypatch.setattr(owner_module, "LOCK_TIMEOUT_SECONDS", 1)
     with psycopg.connect(attacker, autocommit=True) as holder:
-        holder.execute("SELECT pg_advisory_lock(%s::bigint)", [owner_module.INSTALLATION_LOCK])
+        holder.execute("SELECT pg_advisory_lock(%s::bigint)", [INSTALLATION_LOCK])
         with pytest.raises(SourceUnavailableError, match="lock timeout"):
-            track(tracked_report(tmp_path), fresh_database)
+            track(tracked_report(tmp_path), fresh_database, lock_seconds=1)
     assert ask(fresh_database, "SELECT to_regnamespace('quire')") == [(None,)]

@@ -10,6 +10,7 @@ from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from quire.errors import ReportError, error_context
 from quire.postgres.owner import (
+    LOCK_SECONDS,
     Owner,
     create_schema,
     ensure_own_schema,
@@ -43,7 +44,7 @@ class _Registered:
     nodes: tuple[int, ...]
 
 
-def track(definition: ReportDefinition, owner_url: str) -> tuple[str, ...]:
+def track(definition: ReportDefinition, owner_url: str, *, lock_seconds: int = LOCK_SECONDS) -> tuple[str, ...]:
     """Installs the missing parts of the change log and of the triggers on a report's tables.
 
     If nothing is missing, this function changes nothing and waits for no locks. If a trigger was missing, changes may
@@ -53,6 +54,7 @@ def track(definition: ReportDefinition, owner_url: str) -> tuple[str, ...]:
     Args:
         definition: the report.
         owner_url: the URL of a role that owns the tables and may create a schema.
+        lock_seconds: the longest wait for the tables' locks.
 
     Returns:
         One line per table.
@@ -63,7 +65,7 @@ def track(definition: ReportDefinition, owner_url: str) -> tuple[str, ...]:
         SourceUnavailableError: PostgreSQL cannot be reached, or a writer holds a table's lock for too long.
         UntrustedSchemaError: another role owns the schema ``quire`` or an object in it.
     """
-    with error_context(report=definition.name), installation_transaction(owner_url) as owner:
+    with error_context(report=definition.name), installation_transaction(owner_url, lock_seconds=lock_seconds) as owner:
         create_schema(owner)
         owner.execute((FILES / "change_log.sql").read_bytes())
         _create_views(owner)
@@ -72,10 +74,10 @@ def track(definition: ReportDefinition, owner_url: str) -> tuple[str, ...]:
         _forget_dropped_tables(owner)
         incomplete = sorted({node for state in states for node in state.incomplete})
         # CREATE TRIGGER would take the same locks, but one by one.
-        lock_tables(owner, _only(owner, incomplete), "SHARE ROW EXCLUSIVE")
+        lock_tables(owner, _only(owner, incomplete), "SHARE ROW EXCLUSIVE", lock_seconds=lock_seconds)
         lines = tuple(_track_table(owner, state) for state in states)
         _replace_registration(owner, definition.name, states)
-        _release_unclaimed(owner)
+        _release_unclaimed(owner, lock_seconds=lock_seconds)
     return lines
 
 
@@ -274,7 +276,7 @@ def _only(owner: Owner, nodes: Iterable[int]) -> list[Composed]:
     return [SQL("ONLY {}").format(node_name(owner, node)) for node in nodes if kind_of(owner, node)]
 
 
-def _release_unclaimed(owner: Owner) -> None:
+def _release_unclaimed(owner: Owner, *, lock_seconds: int = LOCK_SECONDS) -> None:
     """Removes the tracking of tables that no report tracks any longer."""
     unclaimed = owner.execute(
         "DELETE FROM quire.tracked_table AS tracked WHERE NOT EXISTS (SELECT FROM quire.tracking AS claim "
@@ -284,7 +286,7 @@ def _release_unclaimed(owner: Owner) -> None:
     released = [(row["time_column"], unclaimed_nodes(owner, row["nodes"], row["time_column"])) for row in unclaimed]
     nodes = sorted({node for _, nodes in released for node in nodes})
     # DROP TRIGGER would take the same locks, but one by one.
-    lock_tables(owner, _only(owner, nodes), "ACCESS EXCLUSIVE")
+    lock_tables(owner, _only(owner, nodes), "ACCESS EXCLUSIVE", lock_seconds=lock_seconds)
     for time_column, nodes in released:
         drop_triggers(owner, nodes, time_column)
     owner.execute((FILES / "drop_idle_loggers.sql").read_bytes())
