@@ -41,6 +41,7 @@ class SourceSession:
     """The settings of a session: the libpq URL, the time zone, and the statement timeout.
 
     Setting ``cancelled`` from any thread ends every stream of this session. ``statements`` logs executed statements.
+    ``transaction_class`` creates its transactions; a subclass can observe their queries.
     """
 
     url: str = field(repr=False)
@@ -48,6 +49,9 @@ class SourceSession:
     timeout: timedelta
     statements: StatementLog = field(default_factory=StatementLog, repr=False, compare=False)
     cancelled: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
+    transaction_class: type[SourceTransaction] = field(
+        default_factory=lambda: SourceTransaction, repr=False, compare=False
+    )
 
     def with_own_log(self) -> SourceSession:
         """Returns this session with an empty statement log."""
@@ -78,7 +82,7 @@ def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator
     with closing(connection), socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
         with translate_driver_errors(session.url, driver=psycopg2):
             connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        transaction = SourceTransaction(connection, session, hang_up=partial(_hang_up, duplicate))
+        transaction = session.transaction_class(connection, session, hang_up=partial(_hang_up, duplicate))
         transaction.execute(local_settings(session.timezone, session.timeout, name=name))
         yield transaction
 

@@ -46,6 +46,7 @@ def extract_partitions(
     *,
     session: SourceSession,
     store: Store,
+    max_snapshot_seconds: float = MAX_SNAPSHOT_SECONDS,
 ) -> tuple[StagedPartition, ...]:
     """Stores the rows of each partition in a group, unless the same rows are already stored.
 
@@ -54,6 +55,14 @@ def extract_partitions(
 
     If two writers store the same partition, the first to commit wins. The loser deletes its own rows and adopts the
     winner's.
+
+    Args:
+        definition: the report.
+        plan: the run's plan.
+        group: the partitions, in order.
+        session: the source.
+        store: the store that receives the rows.
+        max_snapshot_seconds: the age at which a snapshot is too old.
 
     Raises:
         IntegrityError: the run was planned for another source or other parameters.
@@ -70,7 +79,9 @@ def extract_partitions(
         staged = list[StagedPartition]()
         while remaining := group[len(staged) :]:
             with error_context(report=definition.name, partition=remaining[0].key):
-                staged += _extract_from_snapshot(definition, plan, remaining, session=session, store=store)
+                staged += _extract_from_snapshot(
+                    definition, plan, remaining, session=session, store=store, max_seconds=max_snapshot_seconds
+                )
         with error_context(report=definition.name):  # checks partitions that another run or attempt extracted
             ensure_partials(definition, plan, [part for part in staged if part.cache_hit], store=store)
         return tuple(staged)
@@ -85,6 +96,7 @@ def _extract_from_snapshot(
     *,
     session: SourceSession,
     store: Store,
+    max_seconds: float,
 ) -> list[StagedPartition]:
     """Extracts at least one partition of a group, then continues until the snapshot is too old."""
     began = time.monotonic()
@@ -93,7 +105,7 @@ def _extract_from_snapshot(
         _ensure_planned_source(definition, plan, transaction=transaction)
         token_of = freshness_token_reader(definition, plan.request, group, plan.columns, transaction=transaction)
         for partition in group:
-            if staged and time.monotonic() - began > MAX_SNAPSHOT_SECONDS:
+            if staged and time.monotonic() - began > max_seconds:
                 break
             with error_context(report=definition.name, partition=partition.key):
                 if staged:

@@ -10,14 +10,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pyarrow.parquet as pq
 import pytest
 from quire.date_range import DatePartition, DateRange
 from quire.object_store.s3_store import S3Store
-from quire.partition_cache import freshness
 from quire.postgres import SourceTransaction, open_transaction
 from quire.postgres.tracking.installation import compact, track
 from quire.postgres.tracking.tokens import tracked_tokens
@@ -27,6 +25,7 @@ from quire.stages import extract
 from quire.stages.plan import plan_partitions
 
 from tests.events import request_of, session_of
+from tests.postgres.tracking.observed import observed_session
 from tests.postgres.tracking.tables import PARTITIONED, ask, run_sql, tokens, tracked_report
 
 WRITERS, SECONDS, ROUNDS = 3, 4, 3
@@ -122,9 +121,13 @@ class Ledger:
     def read_tokens(self) -> dict[str, str]:
         """Reads and records all tokens."""
         with open_transaction(session_of(self._url)) as transaction:
-            tokens_by_key = tracked_tokens(self._definition, self._weeks, transaction=transaction)
-            for part in self._weeks:
-                self.record(part, tokens_by_key[part.key], transaction)
+            return self.record_all(transaction)
+
+    def record_all(self, transaction: SourceTransaction) -> dict[str, str]:
+        """Records the tokens and rows of all partitions in a transaction's snapshot."""
+        tokens_by_key = tracked_tokens(self._definition, self._weeks, transaction=transaction)
+        for part in self._weeks:
+            self.record(part, tokens_by_key[part.key], transaction)
         return tokens_by_key
 
 
@@ -179,25 +182,17 @@ def repeat(action: Callable[[], object], stopped: threading.Event) -> int:
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_stored_rows_match_their_token_under_concurrent_writes(
-    report: ReportDefinition, database: str, bucket: S3Store, monkeypatch: pytest.MonkeyPatch, seed: int
+    report: ReportDefinition, database: str, bucket: S3Store, seed: int
 ) -> None:
     ledger, stopped, staged = Ledger(report, database), threading.Event(), list[StagedPartition]()
-    read_tokens = freshness.freshness_tokens
-
-    def record_tokens(*arguments: Any, transaction: SourceTransaction) -> dict[str, str]:
-        tokens_by_key = read_tokens(*arguments, transaction=transaction)
-        for part in arguments[2]:
-            ledger.record(part, tokens_by_key[part.key], transaction)
-        return tokens_by_key
 
     def store_all() -> None:
-        session = session_of(database)
+        session = observed_session(session_of(database), before_stream=ledger.record_all)
         planned = plan_partitions(report, request_of(report), session=session, store=bucket)
         staged.extend(planned.cached)
         for group in planned.groups:
             staged.extend(extract.extract_partitions(report, planned.plan, group, session=session, store=bucket))
 
-    monkeypatch.setattr(freshness, "freshness_tokens", record_tokens)
     with ThreadPoolExecutor(WRITERS + 3) as pool:
         others = [
             pool.submit(repeat, action, stopped)

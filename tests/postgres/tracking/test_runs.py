@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
+import re
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,20 @@ import psycopg
 import pytest
 from quire.errors import SourceUnavailableError
 from quire.object_store.s3_store import S3Store
-from quire.partition_cache import freshness
 from quire.pipeline import PipelineResult, run_report
 from quire.postgres import SourceSession, SourceTransaction
 from quire.postgres.tracking.installation import track
 from quire.report.definition import ReportDefinition
 from quire.run_records.stage_records import PlannedRun, StagedPartition
-from quire.stages import extract
 from quire.stages.extract import extract_partitions
 from quire.stages.plan import plan_partitions
 
 from tests.events import fill_events, request_of, session_of
+from tests.postgres.tracking.observed import observed_session, reads_tokens
 from tests.postgres.tracking.tables import EVENTS, PARTITIONED, run_sql, tracked_report
 
 ALL = ["2013-01", "2013-02", "2013-03"]
+DAY_EDGE = re.compile(r"'\d{4}-\d\d-\d\d \d\d:00:00'")  # a bound of a partition in the query for tokens
 
 
 @pytest.fixture
@@ -81,33 +81,29 @@ def test_run_detects_change_that_commits_late(report: ReportDefinition, database
     assert read(run(report, database, bucket)) == ["2013-02"]
 
 
-def staged(definition: ReportDefinition, url: str, store: S3Store) -> tuple[StagedPartition, ...]:
-    session = session_of(url)
-    planned = plan_partitions(definition, request_of(definition), session=session, store=store)
-    return _extract(definition, planned, session, store)
+def staged(
+    definition: ReportDefinition, url: str, store: S3Store, *, session: SourceSession | None = None
+) -> tuple[StagedPartition, ...]:
+    """Plans a run and extracts its partitions, the latter over ``session`` if given."""
+    planned = plan_partitions(definition, request_of(definition), session=session_of(url), store=store)
+    return _extract(definition, planned, session or session_of(url), store)
 
 
 def _extract(
-    definition: ReportDefinition, planned: PlannedRun, session: SourceSession, store: S3Store
+    definition: ReportDefinition, planned: PlannedRun, session: SourceSession, store: S3Store, **options: float
 ) -> tuple[StagedPartition, ...]:
     missing = [part for group in planned.groups for part in group]
-    return extract_partitions(definition, planned.plan, missing, session=session, store=store)
+    return extract_partitions(definition, planned.plan, missing, session=session, store=store, **options)
 
 
 @pytest.mark.parametrize(("max_seconds", "snapshots"), [(60, 1), (0, 3)], ids=["young", "old"])
 def test_extract_reads_tokens_once_per_snapshot(
-    report: ReportDefinition,
-    database: str,
-    bucket: S3Store,
-    monkeypatch: pytest.MonkeyPatch,
-    max_seconds: int,
-    snapshots: int,
+    report: ReportDefinition, database: str, bucket: S3Store, max_seconds: int, snapshots: int
 ) -> None:
-    monkeypatch.setattr(extract, "MAX_SNAPSHOT_SECONDS", max_seconds)
     session = session_of(database)
     planned = plan_partitions(report, request_of(report), session=session, store=bucket)
     session = session.with_own_log()
-    parts = _extract(report, planned, session, bucket)
+    parts = _extract(report, planned, session, bucket, max_snapshot_seconds=max_seconds)
     assert [part.key for part in parts] == ALL
     assert len({part.snapshot_at for part in parts}) == snapshots
     reading = [entry.calls for entry in session.statements.statements() if "readable_changes" in entry.sql]
@@ -120,28 +116,21 @@ def test_extract_reads_tokens_once_per_snapshot(
     ids=["young", "old"],
 )
 def test_extract_reads_tokens_of_next_partitions_only(
-    tmp_path: Path,
-    database: str,
-    bucket: S3Store,
-    monkeypatch: pytest.MonkeyPatch,
-    max_seconds: int,
-    expected: list[int],
+    tmp_path: Path, database: str, bucket: S3Store, max_seconds: int, expected: list[int]
 ) -> None:
     """Even if each partition needs a new snapshot, a run must not read the tokens of all partitions each time."""
     report = tracked_report(tmp_path, partition="day")
     track(report, database)
     session = session_of(database)
     planned = plan_partitions(report, request_of(report, "2013-03-01", "2013-03-24"), session=session, store=bucket)
-    monkeypatch.setattr(extract, "MAX_SNAPSHOT_SECONDS", max_seconds)
     counts: list[int] = []
-    tokens = freshness.freshness_tokens
 
-    def count_partitions(*arguments: Any, **keywords: Any) -> dict[str, str]:
-        counts.append(len(arguments[2]))
-        return tokens(*arguments, **keywords)
+    def count_partitions(sql: str, rows: list[dict[str, Any]]) -> None:
+        if reads_tokens(sql):
+            counts.append(len(set(DAY_EDGE.findall(sql))) - 1)
 
-    monkeypatch.setattr(freshness, "freshness_tokens", count_partitions)
-    parts = _extract(report, planned, session, bucket)
+    session = observed_session(session, after_query=count_partitions)
+    parts = _extract(report, planned, session, bucket, max_snapshot_seconds=max_seconds)
     assert [part.rows for part in parts if part.rows] == [2]
     assert counts == expected
 
@@ -156,73 +145,65 @@ def test_extract_reads_tokens_of_next_partitions_only(
     ],
 )
 def test_extract_table_rewritten_after_token_stores_nothing(
-    report: ReportDefinition,
-    database: str,
-    bucket: S3Store,
-    monkeypatch: pytest.MonkeyPatch,
-    change: str,
-    is_rewritten: bool,
+    report: ReportDefinition, database: str, bucket: S3Store, change: str, is_rewritten: bool
 ) -> None:
     """TRUNCATE also affects older snapshots.
 
     Between the reads of token and rows, it would cause an empty partition to be stored as unchanged.
     """
-    tokens = freshness.freshness_tokens
+    changes: list[str] = []
 
-    def change_after_the_token(*arguments: Any, **keywords: Any) -> dict[str, str]:
-        tokens_by_key = tokens(*arguments, **keywords)
-        run_sql(database, change)
-        return tokens_by_key
+    def change_after_the_token(sql: str, rows: list[dict[str, Any]]) -> None:
+        if reads_tokens(sql):
+            run_sql(database, change)
+            changes.append(change)
 
-    monkeypatch.setattr(freshness, "freshness_tokens", change_after_the_token)
+    session = observed_session(session_of(database), after_query=change_after_the_token)
     if is_rewritten:
         with pytest.raises(SourceUnavailableError, match=r"2013-01: public\.events was emptied, rewritten or"):
-            staged(report, database, bucket)
+            staged(report, database, bucket, session=session)
         assert list(bucket.list("partitions/")) == []
     else:
-        assert staged(report, database, bucket)[0].rows == 2
+        assert staged(report, database, bucket, session=session)[0].rows == 2
+    assert changes == [change]
 
 
 @pytest.mark.parametrize("change", ["DETACH PARTITION events_old", "DETACH PARTITION events_old CONCURRENTLY"])
 def test_extract_partition_detached_after_token_raises(
-    tmp_path: Path, fresh_database: str, bucket: S3Store, monkeypatch: pytest.MonkeyPatch, change: str
+    tmp_path: Path, fresh_database: str, bucket: S3Store, change: str
 ) -> None:
     run_sql(fresh_database, *PARTITIONED.format(kind="timestamptz").split(";"))
     if "CONCURRENTLY" in change:  # PostgreSQL does not allow this with a default partition
         run_sql(fresh_database, "ALTER TABLE events_new DETACH PARTITION events_new_b")
     report = tracked_report(tmp_path)
     track(report, fresh_database)
-    tokens = freshness.freshness_tokens
 
-    def detach_after_the_token(*arguments: Any, **keywords: Any) -> dict[str, str]:
-        tokens_by_key = tokens(*arguments, **keywords)
+    def detach_after_the_token(sql: str, rows: list[dict[str, Any]]) -> None:
+        if not reads_tokens(sql):
+            return
         with psycopg.connect(fresh_database, autocommit=True) as connection:
             connection.execute("SET lock_timeout = '2s'")
             # the partition is detached, but the statement waits for older snapshots
             with suppress(psycopg.errors.LockNotAvailable):
                 connection.execute(f"ALTER TABLE events {change}".encode())
-        return tokens_by_key
 
-    monkeypatch.setattr(freshness, "freshness_tokens", detach_after_the_token)
+    session = observed_session(session_of(fresh_database), after_query=detach_after_the_token)
     with pytest.raises(SourceUnavailableError, match="was emptied, rewritten or repartitioned"):
-        staged(report, fresh_database, bucket)
+        staged(report, fresh_database, bucket, session=session)
     assert list(bucket.list("partitions/")) == []
 
 
 def test_extract_change_during_read_makes_partition_stale(
-    report: ReportDefinition, database: str, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
+    report: ReportDefinition, database: str, bucket: S3Store
 ) -> None:
-    changed = threading.Event()
-    stream = SourceTransaction.stream
+    changes = iter(["DELETE FROM events WHERE id = 1"])
 
-    def change_first(self: SourceTransaction, *arguments: Any) -> Iterator[Any]:
-        if not changed.is_set():
-            run_sql(database, "DELETE FROM events WHERE id = 1")
-            changed.set()
-        return stream(self, *arguments)
+    def change_first(transaction: SourceTransaction) -> None:
+        run_sql(database, *islice(changes, 1))
 
-    monkeypatch.setattr(SourceTransaction, "stream", change_first)
-    before = staged(report, database, bucket)
+    session = observed_session(session_of(database), before_stream=change_first)
+    before = staged(report, database, bucket, session=session)
+    assert next(changes, None) is None
     assert [part.rows for part in before] == [2, 1, 3]
     after = staged(report, database, bucket)
     assert [(part.key, part.rows, part.cache_hit) for part in after] == [(before[0].key, 1, False)]

@@ -8,11 +8,12 @@ from typing import Any
 import psycopg
 import pytest
 from quire.date_range import DateRange, Grain
-from quire.postgres import SourceTransaction, open_transaction
+from quire.postgres import open_transaction
 from quire.postgres.tracking.installation import track
 from quire.postgres.tracking.tokens import tracked_tokens
 
 from tests.events import ZONE, fill_events, session_of
+from tests.postgres.tracking.observed import observed_session
 from tests.postgres.tracking.tables import EVENTS, PARTITIONED, run_sql, stale, tokens, tracked_report
 
 ALL = ["2013-01", "2013-02", "2013-03"]
@@ -181,9 +182,7 @@ def test_write_of_date_beyond_timestamp_range_succeeds(tmp_path: Path, database:
 
 
 @pytest.mark.parametrize("table", [EVENTS, "kinds"])
-def test_tokens_query_uses_the_log_index(
-    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch, table: Any
-) -> None:
+def test_tokens_query_uses_the_log_index(tmp_path: Path, database: str, table: Any) -> None:
     """The role can only read, so PostgreSQL pushes only leakproof conditions into the security barrier view."""
     definition = tracked_report(tmp_path, tables=[table])
     track(definition, database)
@@ -196,15 +195,10 @@ def test_tokens_query_uses_the_log_index(
         "DO $$ BEGIN CREATE ROLE test_looker; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
         "GRANT SELECT ON events, kinds TO test_looker",
     )
-    queries, fetch = list[str](), SourceTransaction.fetch_own
-
-    def record_query(transaction: SourceTransaction, sql: str) -> list[dict[str, Any]]:
-        queries.append(sql)
-        return fetch(transaction, sql)
-
-    monkeypatch.setattr(SourceTransaction, "fetch_own", record_query)
+    queries = list[str]()
+    session = observed_session(session_of(database), after_query=lambda sql, rows: queries.append(sql))
     february = DateRange.parse("2013-02-01", "2013-02-28", ZONE).partitions(Grain.MONTH)
-    with open_transaction(session_of(database)) as transaction:
+    with open_transaction(session) as transaction:
         tracked_tokens(definition, february, transaction=transaction)
     with psycopg.connect(database) as connection:
         connection.execute("SET ROLE test_looker")
