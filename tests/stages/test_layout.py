@@ -199,13 +199,15 @@ def test_run_key_is_equal_for_runs_of_the_same_request(tmp_path: Path, bucket: S
     )
 
 
-def test_run_key_depends_on_the_renderer_version(
-    tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = layout(tmp_path, bucket, [1, 1, 1])
+def test_run_key_depends_on_the_renderer_version(tmp_path: Path, bucket: S3Store) -> None:
+    run = layout(tmp_path, bucket, [1, 1, 1]).run
     assert run_key.RENDERER >= 2  # version 1 formatted timestamps and floats differently in CSV
-    monkeypatch.setattr(run_key, "RENDERER", run_key.RENDERER - 1)
-    assert layout(tmp_path, bucket, [1, 1, 1]).run.layout.run_key != first.run.layout.run_key
+    keys = [
+        run_key.compute_run_key(events_report(tmp_path), run.plan, run.partitions, renderer=version)
+        for version in (run_key.RENDERER, run_key.RENDERER - 1)
+    ]
+    assert keys[0] == run.layout.run_key
+    assert keys[1] != run.layout.run_key
 
 
 def test_published_run_is_not_rendered_again(tmp_path: Path, bucket: S3Store) -> None:

@@ -15,6 +15,8 @@ import pytest
 from quire.errors import IntegrityError, StoreUnavailableError
 from quire.object_store import CONTENT_TYPES, Upload
 from quire.object_store.s3_store import S3Store
+from quire.object_store.s3_upload import S3Upload
+from quire.object_store.store import BINARY
 from quire.postgres.arrow_types import storage_schema
 from quire.report.definition import ReportDefinition
 from quire.run_records.stage_records import LaidOutRun, RunPlan, SourceColumn, StagedPartition, WorkbookShard
@@ -172,15 +174,26 @@ def test_truncated_text_is_noted_in_the_file_and_its_about_sheet(tmp_path: Path,
     assert file.notes[0] in {cell for row in about for cell in row}
 
 
-def test_interrupted_render_leaves_no_file(tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*_: Any, **__: Any) -> int:
+class InterruptedUpload(S3Upload):
+    """Is interrupted, as by Ctrl-C, at its first bytes."""
+
+    def _append(self, data: bytes | memoryview) -> None:
         raise KeyboardInterrupt
 
+
+class InterruptedStore(S3Store):
+    """Interrupts each upload of a Parquet file."""
+
+    def open_upload(self, key: str, *, content_type: str = BINARY) -> S3Upload:
+        upload = InterruptedUpload if key.endswith(".parquet") else S3Upload
+        return upload(self.client, self.bucket, key, content_type=content_type)
+
+
+def test_interrupted_render_leaves_no_file(tmp_path: Path, bucket: S3Store) -> None:
     definition = report(tmp_path, split="none", formats=["csv", "parquet"])
     laid_out = staged_run(definition, bucket, ["a"], group_rows=1)
-    monkeypatch.setattr("quire.stages.render.write_parquet", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        render_workbooks(definition, laid_out.run, shards(laid_out), store=bucket)
+        render_workbooks(definition, laid_out.run, shards(laid_out), store=InterruptedStore(bucket.settings))
     assert remaining(bucket) == ([], [])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from quire.stages.layout import layout_run
 from quire.stages.render import render_workbooks
 from quire.tables_and_charts.about_sheet import about_sheet
 from quire.xlsx.detail_sheets import Limits
-from quire.xlsx.workbook import write_workbook
 
 from tests.events import events_report, request_of
 from tests.workbooks import open_workbook, sheet_rows
@@ -24,7 +22,9 @@ from tests.workbooks import open_workbook, sheet_rows
 COLUMNS = (SourceColumn(name="at", pg_type="timestamptz"), SourceColumn(name="n", pg_type="int4"))
 
 
-def rows_in_about(include: Path, store: S3Store, rows: list[int], split: Any) -> dict[str, tuple[int, dict[str, int]]]:
+def rows_in_about(
+    include: Path, store: S3Store, rows: list[int], split: Any, *, limits: Limits | None = None
+) -> dict[str, tuple[int, dict[str, int]]]:
     """Renders January to March with ``rows`` rows each. Returns the row counts of each file and of its About sheet."""
     definition = events_report(include, columns=[], summaries=[], workbook={"split": split})
     request = request_of(definition)
@@ -51,7 +51,7 @@ def rows_in_about(include: Path, store: S3Store, rows: list[int], split: Any) ->
         )
     laid_out = layout_run(definition, plan, staged, store=store)
     shards = [shard for group in laid_out.groups for shard in group]
-    files = render_workbooks(definition, laid_out.run, shards, store=store)
+    files = render_workbooks(definition, laid_out.run, shards, store=store, limits=limits)
     return {file.name: (file.rows, about_rows(store, file.key)) for file in files}
 
 
@@ -92,12 +92,8 @@ def test_about_without_rows_lists_each_part(tmp_path: Path, bucket: S3Store) -> 
 
 
 @pytest.mark.parametrize("rows", [[20_000, 0, 30_000], [0, 20_000, 0], [8_192, 8_192, 0]])
-def test_about_of_a_second_file_has_the_rows_of_that_file(
-    tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch, rows: list[int]
-) -> None:
-    small = partial(write_workbook, limits=Limits(file_bytes=60_000, sheet_bytes=60_000))
-    monkeypatch.setattr("quire.stages.render.write_workbook", small)
-    files = rows_in_about(tmp_path, bucket, rows, "none")
+def test_about_of_a_second_file_has_the_rows_of_that_file(tmp_path: Path, bucket: S3Store, rows: list[int]) -> None:
+    files = rows_in_about(tmp_path, bucket, rows, "none", limits=Limits(file_bytes=60_000, sheet_bytes=60_000))
     assert len(files) > 1
     assert list(files)[1] == "events_2013-01-01_2013-03-31_part2.xlsx"
     for count, counts in files.values():

@@ -6,14 +6,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from quire.notifications.headline_totals import summary_totals
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.report.definition import ReportDefinition
-from quire.tables_and_charts import page_tables
 from quire.tables_and_charts.page_tables import summary_tables
 from quire.xlsx.cell_values import column_values
+from quire.xlsx.model import SheetColumn
 
 from tests.events import events_report, fill_events, request_of, session_of
 from tests.number_formats.test_values import csv_of_sheet
@@ -60,20 +61,17 @@ def test_page_and_notification_show_the_numbers_of_the_workbook(
 
 
 @pytest.mark.parametrize(("kind", "converted"), [(None, 12), ("column", 30), ("line", 1_000)])
-def test_page_converts_only_displayed_rows(
-    tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch, kind: str | None, converted: int
-) -> None:
+def test_page_converts_only_displayed_rows(tmp_path: Path, bucket: S3Store, kind: str | None, converted: int) -> None:
     lengths = list[int]()
 
-    def counted(*args: Any, **named: Any) -> list[Any]:
-        values = column_values(*args, **named)
+    def counted(table: pa.Table, column: SheetColumn, *, timezone: str) -> list[Any]:
+        values = column_values(table, column, timezone=timezone)
         lengths.append(len(values))
         return values
 
-    monkeypatch.setattr(page_tables, "column_values", counted)
     chart = {"chart": {"type": kind, "x": "kind", "y": ["events"]}} if kind else {}
     definition = events_report(tmp_path, summaries=[{**summary, "chart": None, **chart} for summary in SUMMARIES])
-    first, _ = summary_tables(definition, publish(bucket, rows=50_000), store=bucket)
+    first, _ = summary_tables(definition, publish(bucket, rows=50_000), store=bucket, convert=counted)
     assert lengths == [converted] * 4 * 2
     assert (first.total_rows, first.rows[-1]) == (50_000, ["kind 000000011", "11", "11", "11"])
     assert (f"first {converted:,} of 50,000" in first.chart) == (kind is not None)

@@ -47,9 +47,9 @@ class ActiveRun:
         )
 
 
-def monotonic_seconds() -> float:
+def monotonic_seconds(read_clock: Callable[[int], float] = time.clock_gettime) -> float:
     """Returns the seconds of a monotonic clock that, where supported, also counts while the machine sleeps."""
-    return time.clock_gettime(CLOCK)
+    return read_clock(CLOCK)
 
 
 class Lease:

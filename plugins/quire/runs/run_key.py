@@ -25,18 +25,21 @@ EXCLUDED_FIELDS: dict[str, bool | set[str] | dict[str, set[str]]] = {
 }
 
 
-def compute_run_key(definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]) -> str:
+def compute_run_key(
+    definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, renderer: int = RENDERER
+) -> str:
     """Returns a digest of the definition, date range, parameters, file formats and freshness tokens.
 
     Args:
         definition: the report.
         plan: the run's plan.
         staged: all partitions of the run, in order.
+        renderer: the version of the code that renders the files.
     """
     request = plan.request
     formats = definition.file_formats(request.formats)
     return digest(
-        RENDERER,
+        renderer,
         definition.model_dump(mode="json", exclude=EXCLUDED_FIELDS),
         plan.source_digest,
         (definition.source.sql, [table.name for table in definition.source.tables]),  # shown on the About sheet

@@ -23,6 +23,7 @@ from quire.run_records.stage_records import RenderedFile, StagedRun, StagedSumma
 from quire.tables_and_charts.about_sheet import about_sheet, rows_by_partition
 from quire.tables_and_charts.detail_columns import detail_columns
 from quire.tables_and_charts.summary_sheets import summary_sheets
+from quire.xlsx.detail_sheets import Limits
 from quire.xlsx.model import DetailOutcome, DetailTable, FactSheet, TableSheet, Workbook
 from quire.xlsx.workbook import write_workbook
 
@@ -36,6 +37,7 @@ def render_workbooks(
     *,
     summaries: Sequence[StagedSummary] = (),
     store: Store,
+    limits: Limits | None = None,
 ) -> tuple[RenderedFile, ...]:
     """Writes each shard in every format of the run. After an error, deletes all files that it wrote.
 
@@ -45,6 +47,7 @@ def render_workbooks(
         shards: a group of the run's workbooks.
         summaries: the run's summaries, if the workbook contains them (``RunLayout.summaries_with_rows``).
         store: the store that holds the rows and receives the files.
+        limits: the limits of sheets and workbooks; Excel's by default.
 
     Raises:
         WorkbookError: the rows or summaries do not fit into a workbook.
@@ -56,7 +59,9 @@ def render_workbooks(
         for shard in shards:
             for file_format in definition.file_formats(run.plan.request.formats):
                 began = time.monotonic()
-                rendering = _Rendering(definition, run, shard, file_format, summaries=summaries, store=store, keys=keys)
+                rendering = _Rendering(
+                    definition, run, shard, file_format, summaries=summaries, store=store, keys=keys, limits=limits
+                )
                 rendered = rendering.write()
                 files += rendered
                 for file in rendered:
@@ -95,9 +100,10 @@ class _Rendering:
         summaries: Sequence[StagedSummary],
         store: Store,
         keys: list[str],
+        limits: Limits | None,
     ) -> None:
         self.definition, self.run, self.shard, self.format, self.store = definition, run, shard, file_format, store
-        self.summaries, self.keys = summaries, keys
+        self.summaries, self.keys, self.limits = summaries, keys, limits
         self.columns = detail_columns(definition, run.plan)
         self.folder = f"reports/{definition.name}/{run.layout.run_key}/{uuid.uuid4().hex}"
         self.uploads: list[tuple[str, str, Upload]] = []
@@ -196,7 +202,7 @@ class _Rendering:
             static_sheets=self._static_sheets,
             detail_first=not self.run.layout.summaries_with_rows,
         )
-        return write_workbook(workbook, self._open_file)
+        return write_workbook(workbook, self._open_file, limits=self.limits)
 
     def _static_sheets(self, outcome: DetailOutcome) -> tuple[FactSheet | TableSheet, ...]:
         rows = rows_by_partition(self.shard.slices, skipped=self.rows_before, rows=outcome.rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 from quire.errors import IntegrityError
 from quire.number_formats import format_value
@@ -16,12 +17,22 @@ from quire.tables_and_charts.summary_sheets import summary_sheet
 from quire.tables_and_charts.svg_chart import draw_chart
 from quire.xlsx.cell_values import column_values
 from quire.xlsx.chart_points import charted_rows
-from quire.xlsx.model import TableSheet
+from quire.xlsx.model import SheetColumn, TableSheet
 from quire.xlsx.styles import number_format
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 logger = logging.getLogger(__name__)
 
 MAX_ROWS = 12  # the workbook has all rows
+
+
+class ColumnConverter(Protocol):
+    """Converts the values of a column, as ``column_values`` does."""
+
+    def __call__(self, table: pa.Table, column: SheetColumn, *, timezone: str) -> list[Any]:
+        """Returns the values of a column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +54,27 @@ class SummaryTable:
     chart: str
 
 
-def summary_tables(definition: ReportDefinition, manifest: Manifest, *, store: Store) -> list[SummaryTable]:
+def summary_tables(
+    definition: ReportDefinition, manifest: Manifest, *, store: Store, convert: ColumnConverter = column_values
+) -> list[SummaryTable]:
     """Returns a run's summaries, or nothing if the definition's summaries changed or a summary is missing or too large.
 
     Summaries are read one at a time, and only the rows that the page shows are kept in memory.
+
+    Args:
+        definition: the report.
+        manifest: the run's manifest.
+        store: the store that holds the summaries.
+        convert: converts the values of a column as the workbook does.
     """
     if not has_summaries(definition, manifest):
         return []
     stored = {staged.name: staged for staged in manifest.summaries}
     try:
-        tables = [_first_table(definition, summary, stored[summary.name], store) for summary in definition.summaries]
+        tables = [
+            _first_table(definition, summary, stored[summary.name], store=store, convert=convert)
+            for summary in definition.summaries
+        ]
     except IntegrityError as error:
         logger.warning("%s %s: summaries omitted from the page: %s", manifest.report, manifest.run, error)
         return []
@@ -60,14 +82,16 @@ def summary_tables(definition: ReportDefinition, manifest: Manifest, *, store: S
 
 
 def _first_table(
-    definition: ReportDefinition, summary: Summary, staged: StagedSummary, store: Store
+    definition: ReportDefinition, summary: Summary, staged: StagedSummary, *, store: Store, convert: ColumnConverter
 ) -> SummaryTable | None:
     """Returns the first rows of a summary; None if it lacks a column of the current definition."""
     columns = {*(key.column for key in summary.by), *summary.measures}
     chart_rows = charted_rows(summary.chart.type, MAX_TABLE_ROWS) if summary.chart else 0
     table, total_rows = read_first_rows(staged, columns, max(MAX_ROWS, chart_rows), store=store)
     sheet = summary_sheet(definition, summary, table)
-    return _table(sheet, definition.timezone, total_rows=total_rows) if has_all_columns(sheet) else None
+    if not has_all_columns(sheet):
+        return None
+    return _table(sheet, definition.timezone, total_rows=total_rows, convert=convert)
 
 
 def has_summaries(definition: ReportDefinition, manifest: Manifest) -> bool:
@@ -88,11 +112,13 @@ def sheet_formats(sheet: TableSheet) -> dict[str, str]:
     }
 
 
-def _table(sheet: TableSheet, timezone: str, *, total_rows: int) -> SummaryTable:
+def _table(
+    sheet: TableSheet, timezone: str, *, total_rows: int, convert: ColumnConverter = column_values
+) -> SummaryTable:
     import pyarrow.types as kinds
 
     schema, formats = sheet.table.schema, sheet_formats(sheet)
-    cells = {column.name: column_values(sheet.table, column, timezone=timezone) for column in sheet.columns}
+    cells = {column.name: convert(sheet.table, column, timezone=timezone) for column in sheet.columns}
     texts = [[format_value(value, formats[name]) for value in values[:MAX_ROWS]] for name, values in cells.items()]
     header = []
     for column in sheet.columns:
