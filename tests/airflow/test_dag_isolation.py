@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 from quire.airflow_dag import dag as dag_module
-from quire.report.catalog import load_catalog
-from quire.report.catalog import loading as loading_module
-from quire.report.catalog.query_file import read_query
+from quire.report.catalog import Catalog, load_catalog
+from quire.report.catalog.loading import read_report
 from quire.report.definition import ReportDefinition
 from quire.settings import CLONE
 
@@ -68,39 +67,42 @@ def test_notifier_that_raises_breaks_only_its_report(tmp_path: Path) -> None:
     assert reasons["exits_when_printed"] == "exits_when_printed: unexpected error: SystemExit: 4"
 
 
+class FailingQueues(dict[str, str]):
+    """Queues by stage, which raise an error once the DAG already has several tasks."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self._error = error
+
+    def get(self, stage: str, default: Any = None) -> Any:
+        if stage == "publish":
+            raise self._error
+        return default
+
+
 @pytest.mark.parametrize("error", [RuntimeError("no tasks"), SystemExit(5)])
-def test_dag_whose_build_fails_halfway_is_broken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
-) -> None:
+def test_dag_whose_build_fails_halfway_is_broken(tmp_path: Path, error: BaseException) -> None:
     events_report(tmp_path)
     write_report(tmp_path, "other", {**DEFINITION, "source": {"sql": "other/extract.sql", "time_column": "at"}}, SQL)
-
-    def end(definition: ReportDefinition, stages: object) -> None:
-        if definition.name == "other":
-            raise error
-
-    monkeypatch.setattr(dag_module, "notify_when_ended", end)
-    dags = dag_module.build_report_dags(load_catalog(tmp_path))
+    definitions = load_catalog(tmp_path).definitions
+    definitions["other"] = definitions["other"].model_copy(update={"queues": FailingQueues(error)})
+    dags = dag_module.build_report_dags(Catalog(definitions))
     assert {name: "broken definition" in dag.tags for name, dag in dags.items()} == {"events": False, "other": True}
     assert str(error) in str(dags["other"].description)
     assert not any(dag.auto_register for dag in dags.values())  # otherwise Airflow might collect the unfinished DAG
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no file"), SystemExit(5)])
-def test_catalog_survives_an_unexpected_error_in_one_report(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
-) -> None:
+def test_catalog_survives_an_unexpected_error_in_one_report(tmp_path: Path, error: BaseException) -> None:
     events_report(tmp_path)
     write_report(tmp_path, "other", {**DEFINITION, "source": {"sql": "other/extract.sql", "time_column": "at"}}, SQL)
-    original_read_query = read_query
 
-    def end(definition: ReportDefinition, *arguments: Any, **options: Any) -> str:
-        if definition.name == "other":
+    def read(path: Path) -> ReportDefinition:
+        if path.stem == "other":
             raise error
-        return original_read_query(definition, *arguments, **options)
+        return read_report(path)
 
-    monkeypatch.setattr(loading_module, "read_query", end)
-    catalog = load_catalog(tmp_path)
+    catalog = load_catalog(tmp_path, read=read)
     assert (set(catalog.definitions), set(catalog.errors)) == ({"events"}, {"other"})
     assert str(error) in str(catalog.errors["other"])
 

@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 from quire.errors import DefinitionError
 from quire.inbound_webhooks.webhook_files import find_webhook
-from quire.report.catalog import load_catalog, query_file
+from quire.report.catalog import load_catalog
+from quire.report.catalog.definition_file import read_definition
+from quire.report.catalog.query_file import read_query
 from quire.report.catalog.text_file import MAX_QUERY_BYTES
 from quire.report.catalog.yaml_document import MAX_LISTED_PROBLEMS, read_document
 from quire.report.catalog.yaml_limits import MAX_DEPTH, MAX_VALUES
+from quire.report.definition import ReportDefinition
 from quire.report.definition.parameter import MAX_ENUM_VALUES
 
 REPORT = "source: {sql: x.sql, time_column: at}\npartition: day\n"
@@ -172,9 +175,7 @@ def test_query_file_over_the_limit_is_rejected(include: Path) -> None:
 
 
 @pytest.mark.parametrize("mark", ["; ", "%( ", "'%(a)s' ", "%(a)s "])
-def test_query_with_many_mistakes_is_checked_for_the_first_hundred(
-    include: Path, monkeypatch: pytest.MonkeyPatch, mark: str
-) -> None:
+def test_query_with_many_mistakes_is_checked_for_the_first_hundred(include: Path, mark: str) -> None:
     (include / "reports" / "z.yaml").write_text(REPORT.replace("x.sql", "z.sql"))
     (include / "sql" / "z.sql").write_text(SQL + mark * 20_000)
     suggested: list[object] = []
@@ -183,7 +184,10 @@ def test_query_with_many_mistakes_is_checked_for_the_first_hundred(
         suggested.append(word)
         return ""
 
-    monkeypatch.setattr(query_file, "suggestion", suggest)
+    file = read_definition(include / "reports" / "z.yaml", ReportDefinition)
+    with pytest.raises(DefinitionError) as caught:
+        read_query(file.definition, file.document, include=include, file=file.file, suggest=suggest)
     error = str(load_catalog(include).errors["z"])
+    assert str(caught.value).rpartition(" and ")[2] == error.rpartition(" and ")[2]
     assert error.endswith(f"and {100 - MAX_LISTED_PROBLEMS} more")
     assert len(suggested) <= 100

@@ -65,9 +65,9 @@ def parse_expression(expression: str) -> pl.Expr:
     Raises:
         DefinitionError: it is not an expression over the columns of a row.
     """
+    ensure_expression(expression)  # before Polars, which would run a query while parsing it
     import polars as pl
 
-    ensure_expression(expression)
     try:
         parsed = pl.sql_expr(expression)
         has_alias = str(parsed) != str(parsed.meta.undo_aliases())

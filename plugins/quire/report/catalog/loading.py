@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,12 +27,26 @@ class Catalog:
     errors: dict[str, DefinitionError] = field(default_factory=dict)
 
 
-def load_catalog(include: Path, *, only: str | None = None) -> Catalog:
+def read_report(path: Path) -> ReportDefinition:
+    """Reads a report's YAML file and its SQL file.
+
+    Raises:
+        DefinitionError: one of the files is invalid.
+    """
+    file = read_definition(path, ReportDefinition)
+    query = read_query(file.definition, file.document, include=path.parents[1], file=file.file)
+    return file.definition.model_copy(update={"sql_text": query})
+
+
+def load_catalog(
+    include: Path, *, only: str | None = None, read: Callable[[Path], ReportDefinition] = read_report
+) -> Catalog:
     """Loads every report under ``include``/reports, or one of them.
 
     Args:
         include: the folder that contains reports/ and sql/.
         only: the stem of the file to load; without such a file, the catalog is empty.
+        read: reads the report whose YAML file it receives.
 
     Raises:
         DefinitionError: the folder does not exist.
@@ -41,7 +56,7 @@ def load_catalog(include: Path, *, only: str | None = None) -> Catalog:
         if only not in (None, path.stem):
             continue
         try:
-            catalog.definitions[path.stem] = _read_report(path)
+            catalog.definitions[path.stem] = read(path)
         except DefinitionError as error:
             catalog.definitions.pop(path.stem, None)  # flights.yaml, even if flights.yml exists as well
             catalog.errors[path.stem] = error
@@ -62,7 +77,7 @@ def find_definition(include: Path, name: str) -> ReportDefinition:
     if name not in paths:
         hint = suggestion(name, paths) or f"; existing reports: {', '.join(paths) or 'none'}"
         raise DefinitionError(f"no report {name!r} in {include.name}/reports{hint}")
-    return _read_report(paths[name])
+    return read_report(paths[name])
 
 
 def _report_files(include: Path) -> list[Path]:
@@ -72,9 +87,3 @@ def _report_files(include: Path) -> list[Path]:
             f"folder {folder} does not exist: set QUIRE_INCLUDE to the folder that contains reports/ and sql/"
         )
     return definition_files(folder)
-
-
-def _read_report(path: Path) -> ReportDefinition:
-    file = read_definition(path, ReportDefinition)
-    query = read_query(file.definition, file.document, include=path.parents[1], file=file.file)
-    return file.definition.model_copy(update={"sql_text": query})

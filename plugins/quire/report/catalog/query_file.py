@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
@@ -14,9 +14,12 @@ from quire.report.definition.name_checks import suggestion
 
 MAX_PROBLEMS = 100  # maximum per file; errors list the first few and count the others
 RANGE_BINDS = ("start", "end")
+Suggest = Callable[[str, Iterable[str]], str]
 
 
-def read_query(definition: ReportDefinition, document: YamlDocument, *, include: Path, file: str) -> str:
+def read_query(
+    definition: ReportDefinition, document: YamlDocument, *, include: Path, file: str, suggest: Suggest = suggestion
+) -> str:
     """Returns the SQL in the file that ``source.sql`` names, with one newline at the end.
 
     The query becomes part of a larger statement, so a final semicolon is removed. The newline ends a trailing comment,
@@ -27,6 +30,7 @@ def read_query(definition: ReportDefinition, document: YamlDocument, *, include:
         document: the YAML document, to locate fields for error messages.
         include: the folder that contains reports/ and sql/.
         file: the YAML file's name in errors.
+        suggest: returns "; did you mean …" for an unknown placeholder, or an empty string.
 
     Raises:
         DefinitionError: the file cannot be read, or its placeholders do not match the parameters.
@@ -39,10 +43,9 @@ def read_query(definition: ReportDefinition, document: YamlDocument, *, include:
         raise definition_error([FileProblem(file=file, line=line, field=field, reason=str(error))]) from error
     sql = text.rstrip().removesuffix(";").rstrip() + "\n"
     sql_file = path.relative_to(include.parent).as_posix()
-    if problems := list(
-        islice(_placeholder_problems(sql, definition, document, sql_file=sql_file, file=file), MAX_PROBLEMS)
-    ):
-        raise definition_error(problems)
+    problems = _placeholder_problems(sql, definition, document, sql_file=sql_file, file=file, suggest=suggest)
+    if first_problems := list(islice(problems, MAX_PROBLEMS)):
+        raise definition_error(first_problems)
     return sql
 
 
@@ -59,7 +62,7 @@ def _query_path(name: str, *, include: Path) -> Path:
 
 
 def _placeholder_problems(
-    sql: str, definition: ReportDefinition, document: YamlDocument, *, sql_file: str, file: str
+    sql: str, definition: ReportDefinition, document: YamlDocument, *, sql_file: str, file: str, suggest: Suggest
 ) -> Iterator[FileProblem]:
     if "\0" in sql:  # PostgreSQL text cannot contain NUL, and neither can Airflow's database
         line = sql.count("\n", 0, sql.index("\0")) + 1
@@ -70,7 +73,7 @@ def _placeholder_problems(
     names = (*RANGE_BINDS, *definition.parameters)
     for placeholder in used:
         if placeholder.name not in names:
-            hint = suggestion(placeholder.name, names) or f"; declare it under parameters in {file}"
+            hint = suggest(placeholder.name, names) or f"; declare it under parameters in {file}"
             yield FileProblem(
                 file=sql_file, line=placeholder.line, reason=f"%({placeholder.name})s is not a parameter{hint}"
             )
