@@ -13,7 +13,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, BaseNotifier
 from airflow.sdk.exceptions import AirflowTaskTimeout
 from airflow.sdk.execution_time import macros
-from airflow.sdk.execution_time.context import ConnectionAccessor, VariableAccessor
+from airflow.sdk.execution_time.context import ConnectionAccessor, VariableAccessor, set_current_context
 from quire.airflow_dag import notifications
 from quire.airflow_dag.notifiers import notifier_calls
 from quire.notifications import Notification, RunResult, render_html, render_text, success_notification
@@ -89,7 +89,6 @@ def notification_of(definition: ReportDefinition) -> Notification:
 
 @pytest.fixture
 def mail_server(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(notifications, "PAUSES", (0,))
     with Mailbox() as box:
         connection = {
             "conn_type": "smtp", "host": "127.0.0.1", "port": box.port, "login": MAIL_LOGIN, "password": MAIL_PASSWORD,
@@ -102,7 +101,7 @@ def mail_server(monkeypatch: pytest.MonkeyPatch) -> Any:
 def send(definition: ReportDefinition, notification: Notification) -> list[str]:
     """Sends a notification as the task does, and returns the recipients that it did not reach."""
     missed = list(notifier_calls(definition, "success"))
-    notifications._send(missed, notification, {})
+    notifications.send_notification(missed, notification, context={}, pauses=(0,))
     return [call.recipient for call in missed]
 
 
@@ -126,15 +125,15 @@ def test_send_returns_missed_recipients_and_reaches_the_others(mail_server: Mail
 
 
 def test_notify_that_times_out_names_only_missed_recipients(
-    mail_server: Mailbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    mail_server: Mailbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     definition, run = definition_of("a@example.org", LATE, "c@example.org"), UnreachableApi()
-    monkeypatch.setattr(notifications, "get_current_context", lambda: {"ti": run, "run_id": run.run_id})
-    monkeypatch.setattr(notifications, "_success", notification_of)
     with DAG("sales", schedule=None) as dag:
-        notifications.notify_when_ended(definition, [])
+        notifications.notify_when_ended(definition, [], success=notification_of)
     notify: Any = dag.get_task("notify")
-    notify.python_callable.__wrapped__()  # works although the API server is unavailable
+    context: Any = {"ti": run, "run_id": run.run_id}
+    with set_current_context(context):
+        notify.python_callable.__wrapped__()  # works although the API server is unavailable
     assert [mail.recipients for mail in mail_server.containing("Säles")] == [["a@example.org"]]
     sentences = [
         f"{name} was not notified (delivery.notify.success[{index}]): see the log of the task notify"
@@ -161,7 +160,6 @@ class TaskInstance:
 @pytest.fixture
 def context(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setenv("AIRFLOW_CONN_QUIRE_SOURCE", f"postgresql://reader:{SECRET}@db.example.org/sales")
-    monkeypatch.setattr(notifications, "PAUSES", ())
     TextNotifier.sent.clear()
     run = SimpleNamespace(dag_id="sales", run_id="r", conf={"shop": "Oslo"}, get_task_instances=lambda: [])
     values: dict[str, Any] = {"run_id": "r", "ds": "2013-02-01", "params": {"shop": "Bergen"}, "dag_run": run}
@@ -175,7 +173,8 @@ def context(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def render(text: str, context: dict[str, Any]) -> list[str]:
     definition = definition_of({"notifier": f"{__name__}.TextNotifier", "text": text})
-    notifications._send(list(notifier_calls(definition, "success")), notification_of(definition), context)
+    calls = list(notifier_calls(definition, "success"))
+    notifications.send_notification(calls, notification_of(definition), context=context, pauses=())
     return TextNotifier.sent
 
 

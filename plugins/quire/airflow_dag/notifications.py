@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -63,14 +63,18 @@ PERMITTED_OF_RUN = (
     *("data_interval_start", "data_interval_end", "conf"),
 )
 PAUSES = (5, 20)  # seconds before each retry of the recipients that were not notified
+SuccessBuilder = Callable[[ReportDefinition], Notification]
 
 
-def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -> None:
+def notify_when_ended(
+    definition: ReportDefinition, stages: Sequence[XComArg], *, success: SuccessBuilder | None = None
+) -> None:
     """Adds a notification task to the current DAG if the definition names recipients.
 
     Args:
         definition: the report.
         stages: all tasks that can fail.
+        success: builds the notification of a published run; by default, from the XComs of plan and publish.
     """
     recipients = definition.delivery.notify
     if not (recipients.success or recipients.failure):
@@ -92,7 +96,7 @@ def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -
         calls = list(notifier_calls(definition, "success" if succeeded else "failure"))
         missed = list(calls)
         try:
-            _notify(definition, missed, tasks, succeeded=succeeded)
+            _notify(definition, missed, tasks, success=(success or success_of_run) if succeeded else None)
         except (Exception, SystemExit, AirflowTaskTimeout):  # a failed notification must not fail the run
             logger.exception("%s: some recipients were not notified", definition.name)
         failures = [
@@ -112,19 +116,30 @@ def notify_when_ended(definition: ReportDefinition, stages: Sequence[XComArg]) -
 
 
 def _notify(
-    definition: ReportDefinition, missed: list[NotifierCall], tasks: Sequence[dict[str, Any]], *, succeeded: bool
+    definition: ReportDefinition,
+    missed: list[NotifierCall],
+    tasks: Sequence[dict[str, Any]],
+    *,
+    success: SuccessBuilder | None,
 ) -> None:
-    """Notifies the recipients in ``missed``, and removes each notified recipient from the list."""
+    """Notifies the recipients in ``missed``, and removes each notified recipient from the list.
+
+    Args:
+        definition: the report.
+        missed: the recipients.
+        tasks: the states of the run's tasks.
+        success: builds the notification of a published run; None if the run failed.
+    """
     context = get_current_context()
     if not missed:
         logger.info("%s: there are no recipients for this outcome", definition.name)
         return
     try:
-        notification = _success(definition) if succeeded else _failure(definition, tasks)
+        notification = success(definition) if success else _failure(definition, tasks)
     except ReportError as error:
         logger.error("%s: no recipient was notified: %s", definition.name, error.message)
         return
-    _send(missed, notification, context)
+    send_notification(missed, notification, context=context)
 
 
 def template_variables(notification: Notification, *, for_slack: bool) -> dict[str, str]:
@@ -144,7 +159,8 @@ def template_variables(notification: Notification, *, for_slack: bool) -> dict[s
     }
 
 
-def _success(definition: ReportDefinition) -> Notification:
+def success_of_run(definition: ReportDefinition) -> Notification:
+    """Returns the notification of the current run, which plan and publish describe in their XComs."""
     ti, store = get_current_context()["ti"], open_store()
     handover = Handover(definition, store=store)
     request = handover.request(ti.xcom_pull("plan", key=PLAN))
@@ -196,13 +212,25 @@ def _run_location() -> dict[str, str]:
     return {"run_id": get_current_context()["run_id"], "base_url": base}
 
 
-def _send(missed: list[NotifierCall], notification: Notification, context: Mapping[str, Any]) -> None:
+def send_notification(
+    missed: list[NotifierCall],
+    notification: Notification,
+    *,
+    context: Mapping[str, Any],
+    pauses: Sequence[float] = PAUSES,
+) -> None:
     """Calls the notifiers in ``missed``, and retries those that fail.
 
     Removes each notifier as soon as it succeeds, so that the list is correct after an exception.
+
+    Args:
+        missed: the notifiers.
+        notification: the notification.
+        context: Airflow's context of the task.
+        pauses: the seconds before each retry.
     """
     permitted = _plain_values(context)
-    for pause in (*PAUSES, None):
+    for pause in (*pauses, None):
         for call in tuple(missed):
             if _has_succeeded(call, {**permitted, **template_variables(notification, for_slack=call.is_slack)}):
                 missed.remove(call)
