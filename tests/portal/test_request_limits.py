@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-from quire.portal import request_limits
 from quire.portal.request_limits import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_QUERY_BYTES, RequestSizeLimits
 
 from tests.portal.in_process import serve
@@ -33,11 +32,10 @@ class Echo:
 
 
 @pytest.fixture(params=["h11", "httptools"])
-def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, Echo]]:
+def server(request: pytest.FixtureRequest) -> Iterator[tuple[int, Echo]]:
     """The port and the app of a server with the middleware, for each of uvicorn's parsers."""
-    monkeypatch.setattr(request_limits, "MAX_READ_SECONDS", 1.0)
     echo = Echo()
-    with serve(RequestSizeLimits(echo), http=request.param) as url:
+    with serve(RequestSizeLimits(echo, read_seconds=1.0), http=request.param) as url:
         yield int(url.rpartition(":")[2]), echo
 
 

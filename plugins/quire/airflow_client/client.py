@@ -11,7 +11,7 @@ import httpx
 from quire.airflow_client.transports import Transport
 
 PAGE_SIZE = 100  # Airflow silently reduces a larger limit to this
-MAX_PAGES = 100  # per collection that is read completely
+MAX_PAGES = 100
 FAIL_ATTEMPTS = 3
 NEWEST_FIRST = ("-run_after", "-id")
 RESERVED_RUN_IDS = (".", "..", "~")  # URL normalization removes the first two; the third means every run
@@ -36,9 +36,15 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AirflowApi:
-    """Airflow as one user sees it. Every method raises NotFoundError or RefusedError."""
+    """Airflow as one user sees it. Every method raises NotFoundError or RefusedError.
+
+    Args:
+        transport: sends the requests.
+        max_pages: maximum pages of a collection that is read completely.
+    """
 
     transport: Transport
+    max_pages: int = MAX_PAGES
 
     async def health(self) -> dict[str, Any]:
         """Returns the health of each component."""
@@ -174,7 +180,7 @@ class AirflowApi:
 
     async def _all(self, path: str, name: str, **query: Any) -> list[dict[str, Any]]:
         entries: list[dict[str, Any]] = []
-        for _ in range(MAX_PAGES):
+        for _ in range(self.max_pages):
             page = await self._call("GET", path, limit=PAGE_SIZE, offset=len(entries), **query)
             entries += page[name]
             if not page[name] or len(entries) >= page["total_entries"]:

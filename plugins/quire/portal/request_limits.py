@@ -25,10 +25,11 @@ class RequestSizeLimits:
 
     Args:
         app: the app to protect.
+        read_seconds: maximum time for a body to arrive.
     """
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, app: App, *, read_seconds: float = MAX_READ_SECONDS) -> None:
+        self._app, self._read_seconds = app, read_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forwards a request, or rejects it."""
@@ -37,12 +38,12 @@ class RequestSizeLimits:
             return
         try:
             _ensure_small_head(scope)
-            async with asyncio.timeout(MAX_READ_SECONDS):
+            async with asyncio.timeout(self._read_seconds):
                 body = await _read_body(receive)
         except _Oversized as error:
             await _reject(send, error.status, error.message)
         except TimeoutError:
-            await _reject(send, 408, f"The body did not arrive within {MAX_READ_SECONDS:g} seconds.")
+            await _reject(send, 408, f"The body did not arrive within {self._read_seconds:g} seconds.")
         except _Disconnected:
             return
         else:

@@ -9,7 +9,7 @@ from typing import Any
 
 from quire.errors import DamagedObjectError, IntegrityError
 from quire.object_store import Store
-from quire.object_store.commit_records import MANIFEST_LIMITS, find_record, read_record
+from quire.object_store.commit_records import MANIFEST_LIMITS, RecordLimits, find_record, read_record
 from quire.run_records.manifest import Manifest, manifest_key
 from quire.run_records.stage_records import RenderedFile
 
@@ -18,14 +18,14 @@ MAX_PARAMETER_LENGTH = 100_000  # characters
 SUMMARY_ROOTS = ("summaries", "partitions", "reports")
 
 
-def load_manifest(store: Store, key: str) -> Manifest | None:
+def load_manifest(store: Store, key: str, *, limits: RecordLimits = MANIFEST_LIMITS) -> Manifest | None:
     """Returns the manifest at a key, or None if it does not exist.
 
     Raises:
         DamagedObjectError: the manifest is damaged, or belongs to a different report or run than its key indicates.
         IntegrityError: the manifest has the format of another version of Quire.
     """
-    manifest = read_record(store, Manifest, key, limits=MANIFEST_LIMITS)
+    manifest = read_record(store, Manifest, key, limits=limits)
     if manifest is not None:
         ensure_own_manifest(manifest, key)
     return manifest
@@ -43,7 +43,7 @@ def find_manifest(store: Store, report: str, run_key: str) -> Manifest | None:
     )
 
 
-def read_manifest(store: Store, report: str, run_key: str) -> Manifest:
+def read_manifest(store: Store, report: str, run_key: str, *, limits: RecordLimits = MANIFEST_LIMITS) -> Manifest:
     """Returns a published run's manifest.
 
     Raises:
@@ -51,7 +51,7 @@ def read_manifest(store: Store, report: str, run_key: str) -> Manifest:
         IntegrityError: the manifest does not exist, or has the format of another version of Quire.
     """
     key = manifest_key(report, run_key)
-    manifest = load_manifest(store, key)
+    manifest = load_manifest(store, key, limits=limits)
     if manifest is None:
         raise IntegrityError(f"{key} does not exist: the run was deleted or never published")
     return manifest
