@@ -1,4 +1,4 @@
-"""Runs the portal in this process with real routes, definitions and a real store; the test chooses the caller."""
+"""Runs the portal in this process with real routes and definitions; the test chooses the caller and the resources."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
 import httpx
-import pytest
 import uvicorn
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from fastapi import FastAPI, Request
 from fastapi.middleware.gzip import GZipMiddleware
-from quire.airflow_client.client import AirflowApi
+from quire.airflow_client.client import MAX_PAGES, AirflowApi
 from quire.airflow_client.transports import InProcessTransport
-from quire.object_store.s3_store import S3Store
-from quire.portal import access, dependencies, reports
+from quire.object_store import Store
+from quire.portal import access
 from quire.portal.app import create_app
+from quire.portal.dependencies import portal_resources
 from quire.portal.lazy_app import HOST
+from quire.portal.resources import PortalResources
 from starlette.middleware.base import BaseHTTPMiddleware
 
 READ, EDIT, START = ("GET", None), ("PUT", None), ("POST", "RUN")
@@ -34,14 +35,35 @@ class Portal:
     Args:
         app: the portal's app.
         host: the app that stands in for Airflow's API.
+        resources: the store, queues, caches and limits of the app.
         user: the caller's name.
         rights: the caller's permissions on every report.
+        max_pages: maximum pages of a collection of Airflow's API.
     """
 
     app: FastAPI
     host: FastAPI
+    resources: PortalResources
     user: str = "reader"
     rights: set[tuple[str, str | None]] = field(default_factory=lambda: {READ, START})
+    max_pages: int = MAX_PAGES
+
+    def use(self, **resources: Any) -> None:
+        """Replaces some of the resources."""
+        self.resources = replace(self.resources, **resources)
+
+    def caller(self, user: str) -> access.Caller:
+        """Returns a caller with the portal's permissions."""
+        api = AirflowApi(InProcessTransport(self.host, "token"), max_pages=self.max_pages)
+        return access.Caller(
+            user=SimpleAuthManagerUser(username=user, role="user"),
+            api=api,
+            is_program=True,
+            authorizer=self._is_authorized,
+        )
+
+    def _is_authorized(self, user: object, report: str, method: str, entity: Any) -> bool:
+        return (method, getattr(entity, "name", None)) in self.rights
 
     def request(self, method: str, path: str, **sent: Any) -> httpx.Response:
         """Returns the response to a request. Raises an error if the app fails after it has begun its response."""
@@ -64,30 +86,22 @@ class Portal:
         return self.request("POST", path, **sent)
 
 
-def open_portal(monkeypatch: pytest.MonkeyPatch, store: Callable[[], S3Store]) -> Portal:
-    """Returns a portal with a store and the definitions in ``QUIRE_INCLUDE``."""
-    portal = Portal(_cached_app(), FastAPI())
-
-    def caller() -> access.Caller:
-        user = SimpleAuthManagerUser(username=portal.user, role="user")
-        return access.Caller(user=user, api=AirflowApi(InProcessTransport(portal.host, "token")), is_program=True)
-
-    def is_authorized(caller: access.Caller, report: str, method: str, entity: Any) -> bool:
-        return (method, getattr(entity, "name", None)) in portal.rights
-
-    portal.app.dependency_overrides = {access._caller: caller, dependencies._store: store}
-    monkeypatch.setattr(access, "is_authorized", is_authorized)
-    monkeypatch.setattr(reports, "is_authorized", is_authorized)
+def open_portal(open_store: Callable[[], Store], **resources: Any) -> Portal:
+    """Returns a portal with new resources and the definitions in ``QUIRE_INCLUDE``."""
+    portal = Portal(_cached_app(), FastAPI(), PortalResources(open_store=open_store, **resources))
+    portal.app.dependency_overrides = {
+        access._caller: lambda: portal.caller(portal.user),
+        portal_resources: lambda: portal.resources,
+    }
     return portal
 
 
-def open_portal_of_many(monkeypatch: pytest.MonkeyPatch, store: Callable[[], S3Store]) -> Portal:
+def open_portal_of_many(open_store: Callable[[], Store], **resources: Any) -> Portal:
     """Returns a portal that identifies callers by the header X-User; without the header, the caller is "ann"."""
-    portal = open_portal(monkeypatch, store)
+    portal = open_portal(open_store, **resources)
 
     def caller(request: Request) -> access.Caller:
-        user = SimpleAuthManagerUser(username=request.headers.get("x-user", "ann"), role="user")
-        return access.Caller(user=user, api=AirflowApi(InProcessTransport(portal.host, "token")), is_program=True)
+        return portal.caller(request.headers.get("x-user", "ann"))
 
     portal.app.dependency_overrides[access._caller] = caller
     return portal

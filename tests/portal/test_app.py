@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from fastapi.routing import APIRoute
-from quire.object_store.s3_store import S3Store
+from quire.errors import StoreUnavailableError
+from quire.object_store.memory_store import MemoryStore
+from quire.portal import access
+from quire.portal.app import create_app
+from quire.portal.resources import PortalResources
+from quire.report.catalog import Catalog
 
 from tests.events import events_report
 from tests.portal.in_process import Portal, open_portal
@@ -16,10 +22,27 @@ FILL = {"report": "events", "run_id": "any", "run_key": "0" * 32, "name": "summa
 
 
 @pytest.fixture
-def portal(tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> Portal:
+def portal(tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
     events_report(tmp_path)
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
-    return open_portal(monkeypatch, lambda: bucket)
+    return open_portal(lambda: store)
+
+
+def test_create_app_uses_the_given_resources(portal: Portal) -> None:
+    def fail(folder: Path) -> Catalog:
+        raise StoreUnavailableError("the folder is away")
+
+    portal.app = create_app(PortalResources(load_catalog=fail))
+    portal.app.dependency_overrides[access._caller] = lambda: portal.caller("ann")
+    response = portal.get("/api/reports")
+    assert (response.status_code, response.json()["detail"]) == (503, "the folder is away")
+
+
+def test_portal_resources_of_two_apps_are_separate() -> None:
+    first, second = PortalResources(), PortalResources()
+    shared = {"open_session", "load_catalog"}  # functions
+    names = {field.name for field in fields(PortalResources)}
+    assert {name for name in names if getattr(first, name) is getattr(second, name)} == shared
 
 
 @pytest.mark.parametrize("suffix", ["", "/"])

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from quire.object_store.s3_store import S3Store
-from quire.portal import reports
+from quire.object_store.memory_store import MemoryStore
 from quire.report.catalog import Catalog, load_catalog
 
 from tests.events import events_report
@@ -14,11 +13,11 @@ from tests.portal.in_process import EDIT, READ, Portal, open_portal
 
 
 @pytest.fixture
-def portal(tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> Portal:
+def portal(tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
     events_report(tmp_path)
     (tmp_path / "reports" / "torn.yaml").write_text("title: Torn\npartition: mnth\n")
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
-    portal = open_portal(monkeypatch, lambda: bucket)
+    portal = open_portal(lambda: store)
 
     @portal.host.get("/api/v2/dags")
     def list_dags() -> dict[str, object]:
@@ -49,14 +48,14 @@ def test_broken_report_shows_readers_only_a_contact(portal: Portal) -> None:
     assert portal.get("/api/reports/nothing").json()["detail"] == "There is no report nothing."
 
 
-def test_report_list_page_reads_the_catalog_once(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_list_page_reads_the_catalog_once(portal: Portal) -> None:
     folders = list[Path]()
 
     def counted(folder: Path) -> Catalog:
         folders.append(folder)
         return load_catalog(folder)
 
-    monkeypatch.setattr(reports, "load_catalog", counted)
+    portal.use(load_catalog=counted)
     portal.rights = {READ, EDIT}
     page = portal.get("/").text
     assert ("Events" in page, "torn.yaml:2" in page, len(folders)) == (True, True, 1)

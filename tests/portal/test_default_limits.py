@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from quire.errors import RangeError
-from quire.object_store.s3_store import S3Store
+from quire.object_store.memory_store import MemoryStore
 from quire.portal.run_requests import parse_request
 from quire.report.definition.limits import MAX_READER_DAYS
 from quire.report.request import request_from_dates
@@ -42,10 +42,12 @@ def test_parse_request_allows_a_window_longer_than_the_default(tmp_path: Path) -
     assert parse_request(definition, **LONGER, parameters={})
 
 
-def test_report_page_shows_the_default_limit(tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_page_shows_the_default_limit(
+    tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     events_report(tmp_path)
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
-    portal = open_portal(monkeypatch, lambda: bucket)
+    portal = open_portal(lambda: store)
     assert portal.get("/api/reports/events").json()["limits"] == {"days": 3_700, "rows": None}
     portal.host.get("/api/v2/dags/events/dagRuns")(lambda: {"dag_runs": [], "total_entries": 0})
     assert "Up to 3,700 days per report." in portal.get("/reports/events").text

@@ -14,38 +14,32 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import Request
+from quire.object_store.memory_store import MemoryStore
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
 from quire.portal.archives import archive_bytes, stream_archive
-from quire.portal.manifest_cache import _CACHE
-from quire.report.definition import ReportDefinition, report
 from quire.run_records.manifest import Manifest
 from quire.run_records.stage_records import RenderedFile
 
 from tests.events import events_report, fill_events, request_of, session_of
 from tests.portal.in_process import READ, Portal, mounted, open_portal, serve
+from tests.portal.published_runs import publish_run
 
 PAGE = {"Accept": "text/html"}
 
 
 @pytest.fixture
-def definition(tmp_path: Path) -> ReportDefinition:
-    return events_report(tmp_path)
-
-
-@pytest.fixture
-def manifest(definition: ReportDefinition, fresh_database: str, bucket: S3Store) -> Manifest:
+def manifest(store: MemoryStore) -> Manifest:
     """A published run with four files."""
-    fill_events(fresh_database)
-    run = run_report(definition, request_of(definition), session=session_of(fresh_database), store=bucket)
-    return run.published.manifest
+    names = ("events_2013-01.xlsx", "events_2013-02.xlsx", "events_2013-03.xlsx", "summary.xlsx")
+    return publish_run(store, files={name: name.encode() * 5_000 for name in names})
 
 
 @pytest.fixture
-def portal(definition: ReportDefinition, tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> Portal:
-    _CACHE.clear()
+def portal(tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
+    events_report(tmp_path)
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
-    return open_portal(monkeypatch, lambda: bucket)
+    return open_portal(lambda: store)
 
 
 @pytest.fixture
@@ -54,7 +48,14 @@ def server(portal: Portal) -> Iterator[str]:
         yield f"{url}/quire/reports/events/published"
 
 
-def test_download_of_a_run_returns_all_files(server: str, manifest: Manifest) -> None:
+def test_download_of_a_run_returns_all_files(
+    portal: Portal, server: str, tmp_path: Path, fresh_database: str, bucket: S3Store
+) -> None:
+    fill_events(fresh_database)
+    definition = events_report(tmp_path)
+    run = run_report(definition, request_of(definition), session=session_of(fresh_database), store=bucket)
+    manifest = run.published.manifest
+    portal.use(open_store=lambda: bucket)
     response = httpx.get(f"{server}/{manifest.run}.zip")
     with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
         assert archive.testzip() is None
@@ -64,8 +65,8 @@ def test_download_of_a_run_returns_all_files(server: str, manifest: Manifest) ->
     assert (link.status_code, httpx.get(link.headers["location"]).status_code) == (302, 200)
 
 
-def test_download_of_a_missing_file_returns_410(server: str, manifest: Manifest, bucket: S3Store) -> None:
-    bucket.delete([manifest.files[-1].key])
+def test_download_of_a_missing_file_returns_410(server: str, manifest: Manifest, store: MemoryStore) -> None:
+    store.delete([manifest.files[-1].key])
     for name in (f"{manifest.run}.zip", f"{manifest.run}/{manifest.files[-1].name}"):
         response = httpx.get(f"{server}/{name}")
         assert response.status_code == 410
@@ -74,18 +75,18 @@ def test_download_of_a_missing_file_returns_410(server: str, manifest: Manifest,
     assert httpx.get(f"{server}/{manifest.run}/{manifest.files[0].name}").status_code == 302
 
 
-def test_download_of_a_truncated_file_returns_410(server: str, manifest: Manifest, bucket: S3Store) -> None:
+def test_download_of_a_truncated_file_returns_410(server: str, manifest: Manifest, store: MemoryStore) -> None:
     file = manifest.files[0]
-    bucket.put(file.key, (bucket.read(file.key) or b"")[:-1])
+    store.put(file.key, (store.read(file.key) or b"")[:-1])
     assert httpx.get(f"{server}/{manifest.run}.zip").status_code == 410
     assert httpx.get(f"{server}/{manifest.run}/{file.name}").status_code == 410
 
 
-def test_archive_bytes_equals_the_size_of_the_archive(bucket: S3Store) -> None:
+def test_archive_bytes_equals_the_size_of_the_archive(store: MemoryStore) -> None:
     bodies = [b"", b"x", b"y" * 65_535, b"z" * 5_000_000]
     files = []
     for number, body in enumerate(bodies):
-        bucket.put(f"{number}", body)
+        store.put(f"{number}", body)
         digest = hashlib.sha256(body).hexdigest()
         day = date(2013, 1, 1)
         files.append(
@@ -94,7 +95,7 @@ def test_archive_bytes_equals_the_size_of_the_archive(bucket: S3Store) -> None:
             )
         )
     made_at = datetime(2026, 1, 1, tzinfo=UTC)
-    content = b"".join(stream_archive(files, made_at, store=bucket))
+    content = b"".join(stream_archive(files, made_at, store=store))
     assert len(content) == archive_bytes(files, made_at)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.testzip() is None
@@ -103,12 +104,12 @@ def test_archive_bytes_equals_the_size_of_the_archive(bucket: S3Store) -> None:
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
 def test_download_of_a_damaged_archive_closes_the_connection(
-    server: str, manifest: Manifest, bucket: S3Store, encoding: str
+    server: str, manifest: Manifest, store: MemoryStore, encoding: str
 ) -> None:
     file = manifest.files[-1]
-    body = bytearray(bucket.read(file.key) or b"")
+    body = bytearray(store.read(file.key) or b"")
     body[len(body) // 2] ^= 1
-    bucket.put(file.key, bytes(body))
+    store.put(file.key, bytes(body))
     with pytest.raises(httpx.RemoteProtocolError):
         httpx.get(f"{server}/{manifest.run}.zip", headers={"Accept-Encoding": encoding})
 
@@ -134,21 +135,21 @@ def triggered_runs(portal: Portal) -> list[Any]:
     return triggered
 
 
-def test_create_again_ignores_the_reader_limit(
-    portal: Portal, manifest: Manifest, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_create_again_ignores_the_reader_limit(portal: Portal, store: MemoryStore) -> None:
     triggered = triggered_runs(portal)
-    monkeypatch.setattr(report, "MAX_READER_DAYS", 31)
-    bucket.delete([manifest.files[0].key])
+    manifest = publish_run(store, start=date(2001, 1, 1))
+    days = {"start": "2001-01-01", "end": "2013-03-31"}
+    assert "at most 3,700" in portal.post("/api/reports/events/runs", json=days).json()["detail"]
+    store.delete([manifest.files[0].key])
     assert portal.post(f"/reports/events/published/{manifest.run}/again").status_code == 303
-    assert [(conf["start"], conf["end"]) for conf in triggered] == [("2013-01-01", "2013-03-31")]
+    assert [(conf["start"], conf["end"]) for conf in triggered] == [(days["start"], days["end"])]
 
 
-def test_missing_files_page_offers_to_create_it_again(portal: Portal, manifest: Manifest, bucket: S3Store) -> None:
+def test_missing_files_page_offers_to_create_it_again(portal: Portal, manifest: Manifest, store: MemoryStore) -> None:
     triggered = triggered_runs(portal)
     again = f"/reports/events/published/{manifest.run}/again"
     assert portal.post(again).status_code == 409  # no file is missing
-    bucket.delete([manifest.files[0].key])
+    store.delete([manifest.files[0].key])
     response = portal.get(f"/reports/events/published/{manifest.run}.zip", headers=PAGE)
     assert response.status_code == 410
     assert re.search(rf'action="[^"]*{again}"', response.text)

@@ -7,21 +7,19 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
 from quire.object_store.commit_records import MANIFEST_LIMITS, write_once
-from quire.object_store.s3_store import S3Store
-from quire.pipeline import run_report
+from quire.portal.command_line_runs import CommandLineRuns
+from quire.portal.manifest_cache import ManifestCache
 from quire.portal.run_contents import MAX_WARNINGS
 from quire.run_records.manifest import Manifest, manifest_key
-from quire.runs import manifest_store
 
-from tests.events import events_report, fill_events, request_of, session_of
 from tests.portal.in_process import Portal
-from tests.portal.test_command_line_runs import open_reader
+from tests.portal.published_runs import manifest_of_run
 from tests.portal.test_runs import RUNS, airflow_runs
+from tests.portal.unreliable_stores import ObservedStore
 
 RUN = "c" * 32
 
@@ -56,43 +54,41 @@ FORGED: dict[str, Callable[[Manifest], Manifest]] = {
 
 
 @pytest.fixture
-def manifest(tmp_path: Path, bucket: S3Store, fresh_database: str) -> Manifest:
-    """Returns the manifest of an unpublished run that has the ID of a command-line run."""
-    fill_events(fresh_database)
-    definition = events_report(tmp_path)
-    request = replace(request_of(definition), formats=("csv",))
-    run = run_report(definition, request, session=session_of(fresh_database), store=bucket).published.manifest
-    bucket.delete([manifest_key(run.report, run.run)])
-    files = tuple(replace(file, key=file.key.replace(run.run, RUN)) for file in run.files)
-    return replace(run, run=RUN, run_id=f"cli__{RUN}", files=files)
+def manifest() -> Manifest:
+    """The manifest of an unpublished command-line run."""
+    return manifest_of_run(RUN)
 
 
 @pytest.fixture
-def portal(tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> Portal:
-    portal = open_reader(monkeypatch, tmp_path, bucket)
+def store() -> ObservedStore:
+    return ObservedStore()
+
+
+@pytest.fixture
+def portal(portal: Portal) -> Portal:
     airflow_runs(portal, [])
     return portal
 
 
 @pytest.mark.parametrize("forged", FORGED)
 def test_report_page_with_a_forged_manifest_is_shown(
-    portal: Portal, manifest: Manifest, bucket: S3Store, forged: str
+    portal: Portal, manifest: Manifest, store: ObservedStore, forged: str
 ) -> None:
-    assert write_once(bucket, manifest_key("events", RUN), FORGED[forged](manifest))
+    assert write_once(store, manifest_key("events", RUN), FORGED[forged](manifest))
     assert portal.get("/reports/events").status_code == 200
     assert portal.get(RUNS).json() == []
     assert portal.get(f"/reports/events/runs/cli__{RUN}").status_code in (404, 502, 503)
 
 
-def test_run_page_with_a_valid_manifest_is_shown(portal: Portal, manifest: Manifest, bucket: S3Store) -> None:
-    assert write_once(bucket, manifest_key("events", RUN), manifest)
+def test_run_page_with_a_valid_manifest_is_shown(portal: Portal, manifest: Manifest, store: ObservedStore) -> None:
+    assert write_once(store, manifest_key("events", RUN), manifest)
     assert [run["run_id"] for run in portal.get(RUNS).json()] == [f"cli__{RUN}"]
     assert portal.get(f"/reports/events/runs/cli__{RUN}").status_code == 200
 
 
-def test_run_page_with_many_warnings_shows_the_first(portal: Portal, manifest: Manifest, bucket: S3Store) -> None:
+def test_run_page_with_many_warnings_shows_the_first(portal: Portal, manifest: Manifest, store: ObservedStore) -> None:
     forged = replace(manifest, warnings=("w" * 10_000, *("<b>x</b>",) * 20_000))
-    assert write_once(bucket, manifest_key("events", RUN), forged)
+    assert write_once(store, manifest_key("events", RUN), forged)
     page = portal.get(f"/reports/events/runs/cli__{RUN}")
     assert page.status_code == 200
     assert len(page.text) < 200_000
@@ -102,46 +98,37 @@ def test_run_page_with_many_warnings_shows_the_first(portal: Portal, manifest: M
 
 
 def test_report_page_with_a_deeply_nested_manifest_is_shown(
-    portal: Portal, manifest: Manifest, bucket: S3Store
+    portal: Portal, manifest: Manifest, store: ObservedStore
 ) -> None:
-    bucket.put(manifest_key("events", RUN), b"[" * 200_000)
+    store.put(manifest_key("events", RUN), b"[" * 200_000)
     assert portal.get("/reports/events").status_code == 200
     assert portal.get(RUNS).json() == []
 
 
 @pytest.mark.parametrize(("spare", "listed"), [(0, [f"cli__{RUN}"]), (-1, [])])
 def test_run_list_skips_a_manifest_over_the_size_limit(
-    portal: Portal,
-    manifest: Manifest,
-    bucket: S3Store,
-    monkeypatch: pytest.MonkeyPatch,
-    spare: int,
-    listed: list[str],
+    portal: Portal, manifest: Manifest, store: ObservedStore, spare: int, listed: list[str]
 ) -> None:
-    assert write_once(bucket, manifest_key("events", RUN), manifest)
-    size = bucket.size(manifest_key("events", RUN)) or 0
+    assert write_once(store, manifest_key("events", RUN), manifest)
+    size = store.size(manifest_key("events", RUN)) or 0
     limits = replace(MANIFEST_LIMITS, max_bytes=size + spare)
-    monkeypatch.setattr(manifest_store, "MANIFEST_LIMITS", limits)
+    portal.use(command_line_runs=CommandLineRuns(limits=limits), manifests=ManifestCache(limits=limits))
     assert [run["run_id"] for run in portal.get(RUNS).json()] == listed
 
 
-def test_run_list_reads_few_manifests_concurrently(
-    portal: Portal, manifest: Manifest, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_list_reads_few_manifests_concurrently(portal: Portal, store: ObservedStore) -> None:
     for digit in "0123456789ab":
-        bucket.put(manifest_key("events", digit * 32), b"{}")
+        store.put(manifest_key("events", digit * 32), b"{}")
     lock, reading, peaks = threading.Lock(), [0], [0]
-    read = bucket.read
 
-    def count(key: str, **limits: int) -> bytes | None:
+    def count(key: str) -> None:
         with lock:
             reading[0] += 1
             peaks.append(reading[0])
         time.sleep(0.05)  # long enough for all threads to start
         with lock:
             reading[0] -= 1
-        return read(key, **limits)
 
-    monkeypatch.setattr(bucket, "read", count)
+    store.before_read = count
     assert portal.get(RUNS).json() == []
     assert 1 < max(peaks) <= 4

@@ -6,8 +6,8 @@ import tracemalloc
 from dataclasses import replace
 from datetime import date
 
-from quire.object_store.s3_store import S3Store
-from quire.portal.manifest_cache import _CACHE, MAX_CACHE_BYTES, cached_manifest, estimate_memory
+from quire.object_store.memory_store import MemoryStore
+from quire.portal.manifest_cache import MAX_CACHE_BYTES, ManifestCache, estimate_memory
 from quire.run_records.manifest import Manifest, ManifestPartition, manifest_key
 from quire.run_records.serialization import to_json
 
@@ -55,16 +55,15 @@ def test_estimate_memory_of_a_manifest_is_close_to_its_real_memory() -> None:
 def test_manifest_cache_memory_is_bounded() -> None:
     one = manifest("a" * 32)
     runs = 2 * MAX_CACHE_BYTES // estimate_memory(one)
-    _CACHE.clear()
+    cached = ManifestCache()._manifests
     for number in range(runs):
-        _CACHE["bucket", "events", f"{number:032x}"] = replace(one, run=f"{number:032x}")
-    assert MAX_CACHE_BYTES / 2 < len(_CACHE) * estimate_memory(one) <= MAX_CACHE_BYTES
-    _CACHE.clear()
+        cached["bucket", "events", f"{number:032x}"] = replace(one, run=f"{number:032x}")
+    assert MAX_CACHE_BYTES / 2 < len(cached) * estimate_memory(one) <= MAX_CACHE_BYTES
 
 
-def test_cached_manifest_is_read_once(bucket: S3Store) -> None:
-    run = "a" * 32
-    bucket.put_json_once(manifest_key("events", run), to_json(manifest(run, 1)))
-    assert cached_manifest(bucket, "events", run).run == run
-    bucket.delete([manifest_key("events", run)])
-    assert cached_manifest(bucket, "events", run).run == run
+def test_manifest_cache_reads_a_manifest_once(store: MemoryStore) -> None:
+    run, manifests = "a" * 32, ManifestCache()
+    store.put_json_once(manifest_key("events", run), to_json(manifest(run, 1)))
+    assert manifests.read(store, "events", run).run == run
+    store.delete([manifest_key("events", run)])
+    assert manifests.read(store, "events", run).run == run

@@ -17,11 +17,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from quire.errors import StoreUnavailableError
-from quire.object_store.s3_store import S3Store
-from quire.portal import command_line_runs, page_summaries
+from quire.object_store import Store
+from quire.object_store.memory_store import MemoryStore
+from quire.portal import page_summaries
 from quire.portal.access import Caller, ReportAccess
-from quire.portal.manifest_cache import _CACHE
-from quire.portal.page_summaries import NOT_READY, UNAVAILABLE, UNREADABLE, PageSummaries, load_summaries
+from quire.portal.page_summaries import (
+    NOT_READY,
+    UNAVAILABLE,
+    UNREADABLE,
+    PageSummaries,
+    SummaryPreparations,
+    TableBuilder,
+)
 from quire.portal.work_queue import WorkQueue
 from quire.report.definition import ReportDefinition
 from quire.run_records.manifest import Manifest, manifest_key
@@ -32,6 +39,7 @@ from quire.tables_and_charts.page_tables import SummaryTable, summary_tables
 
 from tests.events import MADE_AT, ZONE, events_report
 from tests.portal.in_process import Portal, open_portal
+from tests.portal.unreliable_stores import ObservedStore
 
 LONG = 60.0
 ROWS = 500_000
@@ -58,20 +66,20 @@ def definition(tmp_path: Path) -> ReportDefinition:
     return events_report(tmp_path, summaries=SUMMARIES)
 
 
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    page_summaries._CACHE.clear()
-    _CACHE.clear()
-    command_line_runs._LISTINGS.clear()
-    use_queue(monkeypatch)
+def preparations_of(
+    build: TableBuilder = summary_tables, *, seconds: float = LONG, wait: float = LONG
+) -> SummaryPreparations:
+    queue = WorkQueue("summary", slots=page_summaries.MAX_PREPARATIONS, seconds=seconds, wait=wait)
+    return SummaryPreparations(queue, build=build, seconds=seconds)
 
 
-def use_queue(monkeypatch: pytest.MonkeyPatch, *, seconds: float = LONG, wait: float = LONG) -> None:
-    slots = page_summaries.MAX_PREPARATIONS
-    monkeypatch.setattr(page_summaries, "_QUEUE", WorkQueue("summary", slots=slots, seconds=seconds, wait=wait))
+@pytest.fixture
+def summaries() -> SummaryPreparations:
+    """Preparations that do not time out."""
+    return preparations_of()
 
 
-def publish(store: S3Store, *, rows: int = 3, run: str = "a" * 32) -> Manifest:
+def publish(store: Store, *, rows: int = 3, run: str = "a" * 32) -> Manifest:
     """Stores two summaries and the manifest of a command-line run that lists them."""
     texts = pa.array([f"kind {number:09d}" for number in range(rows)])
     table = pa.table({"kind": texts, **dict.fromkeys(("events", "amount", "weight"), pa.array(range(rows)))})
@@ -92,22 +100,23 @@ def publish(store: S3Store, *, rows: int = 3, run: str = "a" * 32) -> Manifest:
     return manifest
 
 
-async def prepared(definition: ReportDefinition, manifest: Manifest, store: S3Store, user: str) -> PageSummaries:
+async def prepared(
+    summaries: SummaryPreparations, definition: ReportDefinition, manifest: Manifest, *, store: Store, user: str = "ann"
+) -> PageSummaries:
     caller: Any = Caller(user=User(user), api=None, is_program=True)  # type: ignore[arg-type]
-    return await load_summaries(ReportAccess(caller=caller, definition=definition), manifest, store=store)
+    return await summaries.load(ReportAccess(caller=caller, definition=definition), manifest, store=store)
 
 
-class Preparations:
-    """Replaces ``summary_tables``; counts the active preparations and blocks each until a test releases it."""
+class HeldBuilder:
+    """Builds tables; counts the active calls and blocks each until a test releases it."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.begun: list[str] = []
         self.active = self.most = 0
         self.released = threading.Event()
         self._lock = threading.Lock()
-        monkeypatch.setattr(page_summaries, "summary_tables", self)
 
-    def __call__(self, definition: ReportDefinition, manifest: Manifest, **named: Any) -> Sequence[SummaryTable]:
+    def __call__(self, definition: ReportDefinition, manifest: Manifest, *, store: Store) -> Sequence[SummaryTable]:
         with self._lock:
             self.begun.append(manifest.run)
             self.active += 1
@@ -122,12 +131,12 @@ def names(summaries: PageSummaries) -> list[str]:
     return [table.name for table in summaries.tables]
 
 
-def test_summaries_decode_only_first_rows_of_large_tables(definition: ReportDefinition, bucket: S3Store) -> None:
-    manifest = publish(bucket, rows=ROWS)
+def test_summaries_decode_only_first_rows_of_large_tables(definition: ReportDefinition, store: MemoryStore) -> None:
+    manifest = publish(store, rows=ROWS)
     pool, before = pa.proxy_memory_pool(pa.default_memory_pool()), pa.default_memory_pool()
     pa.set_memory_pool(pool)
     try:
-        first, second = summary_tables(definition, manifest, store=bucket)
+        first, second = summary_tables(definition, manifest, store=store)
     finally:
         pa.set_memory_pool(before)
     assert first.rows[0] == ["kind 000000000", "0", "0", "0"]
@@ -136,123 +145,126 @@ def test_summaries_decode_only_first_rows_of_large_tables(definition: ReportDefi
     assert pool.max_memory() < 16 * MEGABYTE  # a complete table would take 19 MB
 
 
-def test_summaries_cache_no_more_rows_than_the_page_shows(definition: ReportDefinition, bucket: S3Store) -> None:
-    manifest = publish(bucket, rows=ROWS)
-    summaries = asyncio.run(prepared(definition, manifest, bucket, "ann"))
-    assert len(summaries.tables) == 2
-    (cached,) = page_summaries._CACHE.values()
-    assert cached is summaries.tables
-    assert 0 < page_summaries._CACHE.currsize < MEGABYTE < page_summaries._CACHE.maxsize
-
-
-def test_summaries_of_concurrent_requests_are_prepared_once(
-    definition: ReportDefinition, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
+def test_summaries_cache_no_more_rows_than_the_page_shows(
+    summaries: SummaryPreparations, definition: ReportDefinition, store: MemoryStore
 ) -> None:
-    preparations, manifest = Preparations(monkeypatch), publish(bucket)
+    manifest = publish(store, rows=ROWS)
+    page = asyncio.run(prepared(summaries, definition, manifest, store=store))
+    assert len(page.tables) == 2
+    (cached,) = summaries._cache.values()
+    assert cached is page.tables
+    assert 0 < summaries._cache.currsize < MEGABYTE < summaries._cache.maxsize
+
+
+def test_summaries_of_concurrent_requests_are_prepared_once(definition: ReportDefinition, store: MemoryStore) -> None:
+    builder, manifest = HeldBuilder(), publish(store)
+    summaries = preparations_of(builder)
 
     async def test() -> list[PageSummaries]:
         users = ("ann", "ann", "bob", "carl")
-        tasks = [asyncio.create_task(prepared(definition, manifest, bucket, user)) for user in users]
-        await until_begun(preparations, 1)
-        late = asyncio.create_task(prepared(definition, manifest, bucket, "dora"))
+        tasks = [
+            asyncio.create_task(prepared(summaries, definition, manifest, store=store, user=user)) for user in users
+        ]
+        await until_begun(builder, 1)
+        late = asyncio.create_task(prepared(summaries, definition, manifest, store=store, user="dora"))
         await asyncio.sleep(0.05)
-        preparations.released.set()
-        return [*await asyncio.gather(*tasks), await late, await prepared(definition, manifest, bucket, "ann")]
+        builder.released.set()
+        again = await prepared(summaries, definition, manifest, store=store)
+        return [*await asyncio.gather(*tasks), await late, again]
 
-    assert [names(summaries) for summaries in asyncio.run(test())] == [[manifest.run]] * 6
-    assert preparations.begun == [manifest.run]
+    assert [names(page) for page in asyncio.run(test())] == [[manifest.run]] * 6
+    assert builder.begun == [manifest.run]
 
 
-def test_summaries_are_prepared_in_few_slots_and_one_per_user(
-    definition: ReportDefinition, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    preparations, manifest = Preparations(monkeypatch), publish(bucket)
+def test_summaries_are_prepared_in_few_slots_and_one_per_user(definition: ReportDefinition, store: MemoryStore) -> None:
+    builder, manifest = HeldBuilder(), publish(store)
+    summaries = preparations_of(builder)
     runs = [f"{number:032x}" for number in range(12)]
 
     def page(run: str, user: str) -> asyncio.Task[PageSummaries]:
-        return asyncio.create_task(prepared(definition, replace(manifest, run=run), bucket, user))
+        return asyncio.create_task(prepared(summaries, definition, replace(manifest, run=run), store=store, user=user))
 
     async def test() -> None:
         of_ann = [page(run, "ann") for run in runs[:6]]
-        await until_begun(preparations, 1)
+        await until_begun(builder, 1)
         others = [page(run, f"user {run}") for run in runs[6:]]
-        await until_begun(preparations, 2)
+        await until_begun(builder, 2)
         await asyncio.sleep(0.1)
-        assert [run in runs[:6] for run in preparations.begun] == [True, False]
-        preparations.released.set()
-        assert {len(names(summaries)) for summaries in await asyncio.gather(*of_ann, *others)} == {1}
+        assert [run in runs[:6] for run in builder.begun] == [True, False]
+        builder.released.set()
+        assert {len(names(prepared_page)) for prepared_page in await asyncio.gather(*of_ann, *others)} == {1}
 
     asyncio.run(test())
-    assert (preparations.most, sorted(preparations.begun)) == (page_summaries.MAX_PREPARATIONS, runs)
+    assert (builder.most, sorted(builder.begun)) == (page_summaries.MAX_PREPARATIONS, runs)
 
 
 def test_summaries_are_prepared_again_after_a_change(
-    definition: ReportDefinition, bucket: S3Store, tmp_path: Path
+    summaries: SummaryPreparations, definition: ReportDefinition, store: MemoryStore, tmp_path: Path
 ) -> None:
-    manifest = publish(bucket)
-    first = asyncio.run(prepared(definition, manifest, bucket, "ann"))
+    manifest = publish(store)
+    first = asyncio.run(prepared(summaries, definition, manifest, store=store))
     measures = {**MEASURES, "events": {"agg": "count", "format": '0 "pcs"'}}
     changed = events_report(tmp_path, summaries=[{**summary, "measures": measures} for summary in SUMMARIES])
-    second = asyncio.run(prepared(changed, manifest, bucket, "ann"))
+    second = asyncio.run(prepared(summaries, changed, manifest, store=store))
     assert (first.tables[0].rows[1][1], second.tables[0].rows[1][1]) == ("1", "1 pcs")
     damaged = replace(manifest, summaries=tuple(replace(one, sha256="0" * 64) for one in manifest.summaries))
-    assert asyncio.run(prepared(definition, damaged, bucket, "ann")).tables == ()
+    assert asyncio.run(prepared(summaries, definition, damaged, store=store)).tables == ()
 
 
 @pytest.fixture
-def portal(definition: ReportDefinition, tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> Portal:
+def portal(
+    definition: ReportDefinition,
+    tmp_path: Path,
+    store: MemoryStore,
+    summaries: SummaryPreparations,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Portal:
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
-    return open_portal(monkeypatch, lambda: bucket)
+    return open_portal(lambda: store, summaries=summaries)
 
 
 def run_page(portal: Portal) -> httpx.Response:
     return portal.get(f"/reports/events/runs/cli__{'a' * 32}", headers={"Accept": "text/html"})
 
 
-def test_run_page_shows_its_summaries(portal: Portal, bucket: S3Store) -> None:
-    publish(bucket)
+def test_run_page_shows_its_summaries(portal: Portal, store: MemoryStore) -> None:
+    publish(store)
     page = run_page(portal)
     assert (page.status_code, page.text.count("<td>kind 000000002</td>")) == (200, 2)
 
 
-def test_run_page_without_a_free_slot_shows_a_message(
-    portal: Portal, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish(bucket)
-    preparations = Preparations(monkeypatch)
-    use_queue(monkeypatch, seconds=0.2, wait=0.1)
+def test_run_page_without_a_free_slot_shows_a_message(portal: Portal, store: MemoryStore) -> None:
+    publish(store)
+    builder = HeldBuilder()
+    portal.use(summaries=preparations_of(builder, seconds=0.2, wait=0.1))
     try:
         for _ in range(2):  # the first preparation is still running during the second
             page = run_page(portal)
             assert (page.status_code, NOT_READY in page.text) == (200, True)
     finally:
-        preparations.released.set()
-    assert preparations.begun == ["a" * 32]
+        builder.released.set()
+    assert builder.begun == ["a" * 32]
 
 
 @pytest.mark.parametrize(
     ("error", "sentence"), [(StoreUnavailableError("away"), UNAVAILABLE), (ZeroDivisionError(), UNREADABLE)]
 )
 def test_run_page_with_unreadable_summaries_shows_a_message(
-    portal: Portal,
-    bucket: S3Store,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    error: Exception,
-    sentence: str,
+    portal: Portal, caplog: pytest.LogCaptureFixture, error: Exception, sentence: str
 ) -> None:
-    publish(bucket)
+    def fail_summaries(key: str) -> None:
+        if key.startswith("summaries/"):
+            raise error
 
-    def fail(*args: Any, **named: Any) -> None:
-        raise error
-
-    monkeypatch.setattr(page_tables, "read_first_rows", fail)
+    store = ObservedStore(fail_summaries)
+    publish(store)
+    portal.use(open_store=lambda: store)
     page = run_page(portal)
     assert (page.status_code, sentence in page.text) == (200, True)
     assert f"events {'a' * 32}: the summaries" in caplog.text
 
 
-async def until_begun(preparations: Preparations, count: int) -> None:
+async def until_begun(builder: HeldBuilder, count: int) -> None:
     async with asyncio.timeout(LONG):
-        while len(preparations.begun) < count:
+        while len(builder.begun) < count:
             await asyncio.sleep(0.01)

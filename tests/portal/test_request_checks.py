@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import httpx
 import pytest
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from quire.airflow_client.client import AirflowApi
 from quire.airflow_client.transports import InProcessTransport
-from quire.errors import ParameterError
-from quire.object_store.s3_store import S3Store
-from quire.portal import request_checks
-from quire.portal.access import Caller, ReportAccess, _caller
-from quire.portal.work_queue import MAX_WAITING, WorkQueue
-from quire.report.definition import ReportDefinition
+from quire.object_store.memory_store import MemoryStore
+from quire.portal.access import Caller, ReportAccess
+from quire.portal.request_checks import validate_request
+from quire.portal.resources import PortalResources
+from quire.portal.work_queue import MAX_WAITING, Deadline, WorkQueue
 
 from tests.events import SQL, events_report
-from tests.portal.in_process import Portal, open_portal
+from tests.portal.in_process import Portal, open_portal_of_many
 
 DAYS = {"start": "2013-01-01", "end": "2013-01-31"}
 ESTIMATE = "/api/reports/events/estimate"
 LONG = 60.0
+UNHELD = "bob"
+REFUSED = "start 2013-02-01 is after end 2013-01-31"
+
+Answer = TypeVar("Answer")
 
 
 def test_validate_request_runs_outside_the_event_loop(tmp_path: Path) -> None:
@@ -45,43 +48,47 @@ def test_validate_request_runs_outside_the_event_loop(tmp_path: Path) -> None:
             return super().__iter__()
 
     reading = ReportAccess(caller=caller, definition=definition)
-    asyncio.run(request_checks.validate_request(reading, **DAYS, parameters=Parameters(kind="a")))
+    parameters = Parameters(kind="a")
+    asyncio.run(validate_request(reading, PortalResources(), **DAYS, parameters=parameters))
     assert threads
     assert threading.get_ident() not in threads
 
 
-class HeldChecks:
-    """Validations that reject every request; requests for dates in 2014 block until they are released."""
+class HeldChecks(WorkQueue):
+    """A queue of validations; those of every user except bob block until they are released."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, wait: float) -> None:
+    def __init__(self, *, wait: float) -> None:
+        super().__init__("check", slots=2, seconds=LONG, wait=wait)
         self.released, self.held = threading.Event(), 0
-        monkeypatch.setattr(request_checks, "parse_request", self._read)
-        queue = WorkQueue("check", slots=2, seconds=LONG, wait=wait)
-        monkeypatch.setattr(request_checks, "_VALIDATIONS", queue)
 
-    def _read(self, definition: ReportDefinition, *, start: str, **fields: Any) -> Any:
-        if start.startswith("2014"):
-            self.held += 1
-            assert self.released.wait(LONG)
-        raise ParameterError("checked")
+    async def run(self, user: str, work: Callable[[Deadline], Answer], *, supersedes: bool = True) -> Answer:
+        """Returns the result of ``work``."""
+
+        def hold(deadline: Deadline) -> Answer:
+            if user != UNHELD:
+                self.held += 1
+                assert self.released.wait(LONG)
+            return work(deadline)
+
+        return await super().run(user, hold, supersedes=supersedes)
 
 
 @pytest.fixture
-def portal(tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> Portal:
+def portal(tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
     events_report(tmp_path)
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
-    opened = open_portal(monkeypatch, lambda: bucket)
-
-    def caller(request: Request) -> Caller:
-        user = SimpleAuthManagerUser(username=request.headers["x-user"], role="user")
-        return Caller(user=user, api=AirflowApi(InProcessTransport(opened.host, "token")), is_program=True)
-
-    opened.app.dependency_overrides[_caller] = caller
-    return opened
+    return open_portal_of_many(lambda: store)
 
 
-async def request(portal: Portal, user: str, start: str = "2013-01-01") -> httpx.Response:
-    body = {"start": start, "end": start}
+def hold_checks(portal: Portal, *, wait: float) -> HeldChecks:
+    checks = HeldChecks(wait=wait)
+    portal.use(validations=checks)
+    return checks
+
+
+async def request(portal: Portal, user: str) -> httpx.Response:
+    """Returns the response to an invalid request."""
+    body = {"start": "2013-02-01", "end": "2013-01-31"}
     return await portal._request("POST", ESTIMATE, json=body, headers={"X-User": user})
 
 
@@ -91,23 +98,23 @@ async def until_held(checks: HeldChecks, count: int) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_validate_request_of_one_user_does_not_block_others(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
-    checks = HeldChecks(monkeypatch, wait=LONG)
+def test_validate_request_of_one_user_does_not_block_others(portal: Portal) -> None:
+    checks = hold_checks(portal, wait=LONG)
 
     async def test() -> tuple[httpx.Response, list[httpx.Response]]:
-        first = asyncio.create_task(request(portal, "ann", "2014-01-01"))
+        first = asyncio.create_task(request(portal, "ann"))
         await until_held(checks, 1)
-        flood = [asyncio.create_task(request(portal, "ann", "2014-01-01")) for _ in range(120)]
+        flood = [asyncio.create_task(request(portal, "ann")) for _ in range(120)]
         await asyncio.sleep(0.2)  # gives every validation that can start enough time to do so
         try:
             async with asyncio.timeout(LONG / 4):
-                other = await request(portal, "bob")
+                other = await request(portal, UNHELD)
         finally:
             checks.released.set()
         return other, [await first, *[await task for task in flood]]
 
     other, flood = asyncio.run(test())
-    assert (other.status_code, other.json()["detail"]) == (422, "checked")
+    assert (other.status_code, other.json()["detail"]) == (422, REFUSED)
     statuses = [response.status_code for response in flood]
     assert (statuses.count(422), statuses.count(503)) == (1 + MAX_WAITING, 120 - MAX_WAITING)
     refused = next(response for response in flood if response.status_code == 503)
@@ -115,13 +122,13 @@ def test_validate_request_of_one_user_does_not_block_others(portal: Portal, monk
     assert int(refused.headers["retry-after"]) >= 1
 
 
-def test_validate_request_without_a_free_slot_returns_503(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
-    checks = HeldChecks(monkeypatch, wait=0.1)
+def test_validate_request_without_a_free_slot_returns_503(portal: Portal) -> None:
+    checks = hold_checks(portal, wait=0.1)
 
     async def test() -> httpx.Response:
         held = []
-        for number, user in enumerate(("ann", "bob"), start=1):
-            held.append(asyncio.create_task(request(portal, user, "2014-01-01")))
+        for number, user in enumerate(("ann", "dora"), start=1):
+            held.append(asyncio.create_task(request(portal, user)))
             await until_held(checks, number)
         try:
             async with asyncio.timeout(LONG / 4):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,8 @@ import httpx
 import psycopg
 import pytest
 from fastapi import HTTPException, Query, Request
+from quire.object_store.memory_store import MemoryStore
 from quire.object_store.s3_store import S3Store
-from quire.portal import request_checks
-from quire.portal.run_requests import ReportRequest
 from quire.portal.views import EstimateView
 from quire.portal.work_queue import Deadline, WorkQueue
 
@@ -81,11 +80,11 @@ class Airflow:
 
 
 @pytest.fixture
-def portal(tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> Portal:
+def portal(tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
     events_report(tmp_path, workbook={"reader_formats": ["xlsx", "parquet"]})
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
     monkeypatch.setenv("QUIRE_MAX_ACTIVE_RUNS", "3")
-    return open_portal(monkeypatch, lambda: bucket)
+    return open_portal(lambda: store)
 
 
 @pytest.fixture
@@ -180,12 +179,12 @@ def test_request_for_an_unavailable_format_returns_422(portal: Portal, airflow: 
 
 
 def test_request_over_the_row_limit_returns_422(
-    portal: Portal, airflow: Airflow, tmp_path: Path, fresh_database: str, monkeypatch: pytest.MonkeyPatch
+    portal: Portal, airflow: Airflow, tmp_path: Path, fresh_database: str, bucket: S3Store
 ) -> None:
     fill_many_events(fresh_database, 20_000, minutes=60)
     with psycopg.connect(fresh_database, autocommit=True) as connection:
         connection.execute("ANALYZE events")
-    monkeypatch.setattr(request_checks, "open_session", lambda _: session_of(fresh_database))
+    portal.use(open_session=lambda _: session_of(fresh_database), open_store=lambda: bucket)
     events_report(tmp_path, limits={"rows": 2_000, "days": 365})
     assert portal.post(RUNS, json=DAYS).status_code == 202  # 744 rows
     refused = portal.post(RUNS, json={**DAYS, "end": "2013-12-31"})
@@ -198,16 +197,18 @@ def test_request_over_the_row_limit_returns_422(
     assert "Up to 365 days and 2,000 rows per report." in portal.get("/reports/events").text
 
 
-class HeldEstimates:
-    """Estimates of one row. The first estimate blocks until the test releases or cancels it."""
+class HeldEstimates(WorkQueue):
+    """A queue whose work is an estimate of one row. The first estimate blocks until a test releases or cancels it."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
+        super().__init__()
         self.started, self.released = threading.Event(), threading.Event()
-        monkeypatch.setattr(request_checks, "estimate", self._estimate)
-        monkeypatch.setattr(request_checks, "open_session", lambda _: None)
-        monkeypatch.setattr(request_checks, "_QUEUE", WorkQueue())
 
-    def _estimate(self, question: ReportRequest, *, session: None, store: S3Store, deadline: Deadline) -> EstimateView:
+    async def run(self, user: str, work: Callable[[Deadline], Any], *, supersedes: bool = True) -> Any:
+        """Returns the estimate instead of the result of ``work``."""
+        return await super().run(user, self._estimate, supersedes=supersedes)
+
+    def _estimate(self, deadline: Deadline) -> EstimateView:
         if not self.started.is_set():
             self.started.set()
             while not self.released.wait(0.01):
@@ -215,11 +216,10 @@ class HeldEstimates:
         return EstimateView(rows=1, bytes=1, partitions=1, stored=0, is_exact=False)
 
 
-def test_form_estimate_does_not_supersede_a_request_estimate(
-    portal: Portal, airflow: Airflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_form_estimate_does_not_supersede_a_request_estimate(portal: Portal, airflow: Airflow, tmp_path: Path) -> None:
     events_report(tmp_path, limits={"rows": 2_000})
-    held = HeldEstimates(monkeypatch)
+    held = HeldEstimates()
+    portal.use(estimates=held)
 
     async def test() -> tuple[int, int]:
         request = asyncio.create_task(portal._request("POST", RUNS, json=DAYS))
@@ -231,10 +231,9 @@ def test_form_estimate_does_not_supersede_a_request_estimate(
     assert asyncio.run(test()) == (202, 200)
 
 
-def test_superseded_estimate_returns_a_short_retry_after(
-    portal: Portal, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    held = HeldEstimates(monkeypatch)
+def test_superseded_estimate_returns_a_short_retry_after(portal: Portal, airflow: Airflow) -> None:
+    held = HeldEstimates()
+    portal.use(estimates=held)
 
     async def test() -> tuple[httpx.Response, httpx.Response]:
         earlier = asyncio.create_task(portal._request("POST", ESTIMATE, json=DAYS))

@@ -10,12 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
-from quire.object_store.s3_store import S3Store
-from quire.portal import run_outcomes, run_queues
+from quire.portal import run_outcomes
+from quire.portal.run_outcomes import RunOutcomes
 from quire.portal.work_queue import TurnQueue
 
 from tests.portal.in_process import Portal, mounted, serve
 from tests.portal.test_runs import RUNS, airflow_run
+from tests.portal.unreliable_stores import HungStore
 
 LONG = 60.0
 REASONS = {"failure": "events: no table x", "failure_kind": "StatementError"}
@@ -70,10 +71,15 @@ class Airflow:
         return {"task_id": task_id, "dag_run_id": run_id, "state": "failed", "end_date": None, "map_index": -1}
 
 
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    run_outcomes._FINAL.clear()
-    monkeypatch.setattr(run_queues, "_LISTS", TurnQueue("list", slots=8, threads=8, seconds=LONG, wait=LONG))
+@pytest.fixture
+def portal(portal: Portal) -> Portal:
+    """The portal with a list queue that does not time out."""
+    use_queue(portal, slots=8, seconds=LONG, wait=LONG)
+    return portal
+
+
+def use_queue(portal: Portal, *, slots: int, seconds: float, wait: float) -> None:
+    portal.use(run_lists=TurnQueue("list", slots=slots, threads=slots, seconds=seconds, wait=wait))
 
 
 def listed(portal: Portal, user: str = "ann") -> list[dict[str, Any]]:
@@ -113,9 +119,9 @@ def test_outcomes_are_cached_per_user_until_the_run_restarts(portal: Portal) -> 
     assert (airflow.calls["values"], airflow.calls["tasks of one run"]) == (2, 1)
 
 
-def test_run_list_loads_tasks_that_the_bulk_query_missed(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_list_loads_tasks_that_the_bulk_query_missed(portal: Portal) -> None:
     airflow = Airflow(portal, 60)
-    monkeypatch.setattr(run_outcomes, "MAX_TASK_PAGES", 1)
+    portal.use(outcomes=RunOutcomes(max_task_pages=1))
     assert [run["error"] for run in listed(portal)] == [REASONS["failure"]] * 60
     assert airflow.calls["tasks of one run"] == 10  # a page of results contains both tasks of 50 runs
 
@@ -144,7 +150,7 @@ def test_run_lists_are_read_one_at_a_time_per_user(portal: Portal) -> None:
     assert asyncio.run(test()) == [200] * 11
 
 
-def test_run_list_past_its_deadline_returns_503(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_list_past_its_deadline_returns_503(portal: Portal) -> None:
     airflow = Airflow(portal, 1)
     ended = threading.Event()
 
@@ -155,32 +161,26 @@ def test_run_list_past_its_deadline_returns_503(portal: Portal, monkeypatch: pyt
             ended.set()
 
     airflow.hold = hold  # type: ignore[method-assign]
-    monkeypatch.setattr(run_queues, "_LISTS", TurnQueue("list", slots=1, threads=1, seconds=0.3, wait=0.3))
+    use_queue(portal, slots=1, seconds=0.3, wait=0.3)
     refused = portal.get(RUNS)
     assert (refused.status_code, refused.json()["detail"]) == (503, "The list timed out. Try again.")
     assert "retry-after" in refused.headers
     assert ended.is_set()
 
 
-def test_run_lists_with_a_hung_store_use_limited_threads(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_lists_with_a_hung_store_use_limited_threads(portal: Portal) -> None:
     Airflow(portal, 0)
-    entered, released = [], threading.Event()
-
-    def hang(store: S3Store, prefix: str) -> list[Any]:
-        entered.append(prefix)
-        released.wait(LONG)
-        return []
-
-    monkeypatch.setattr(S3Store, "list", hang)
-    monkeypatch.setattr(run_queues, "_LISTS", TurnQueue("list", slots=2, threads=2, seconds=0.3, wait=0.1))
+    hung = HungStore()
+    portal.use(open_store=lambda: hung)
+    use_queue(portal, slots=2, seconds=0.3, wait=0.1)
 
     async def test() -> None:
         try:
             for user in ("ann", "ann", "bob", "bob", "carl", "dora"):
                 assert (await request(portal, user)).status_code == 503
-            assert len(entered) == 2
+            assert len(hung.entered) == 2
         finally:
-            released.set()
+            hung.released.set()
         async with asyncio.timeout(LONG):
             while (await request(portal, "ann")).status_code != 200:
                 await asyncio.sleep(0.01)

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from quire.airflow_dag.sealing import Sealer
 from quire.date_range import DatePartition
-from quire.object_store.s3_store import S3Store
-from quire.portal import command_line_runs, run_outcomes
+from quire.object_store.memory_store import MemoryStore
 from quire.run_records.stage_records import PartitionStatistics, RowSlice, StagedPartition, WorkbookShard
 
 from tests.events import events_report
@@ -31,11 +30,9 @@ def task(task_id: str, map_index: int, state: str | None) -> dict[str, Any]:
 
 
 def test_progress_counts_partitions_and_files_of_finished_tasks(
-    tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command_line_runs._LISTINGS.clear()
-    run_outcomes._FINAL.clear()
-    sealer = Sealer(events_report(tmp_path), "events:ask__1", store=bucket)
+    sealer = Sealer(events_report(tmp_path), "events:ask__1", store=store)
     parts = [DatePartition(key=f"2013-0{month}", start=DAY, stop=DAY, timezone="UTC") for month in (2, 3, 4)]
     workbooks = [WorkbookShard(stem=f"events_{number}", start=DAY, end=DAY, slices=(SLICE,) * 3) for number in (1, 2)]
     pushed = {
@@ -44,7 +41,7 @@ def test_progress_counts_partitions_and_files_of_finished_tasks(
         ("layout", "return_value"): [sealer.seal("workbooks", [workbook]) for workbook in workbooks],
     }
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
-    portal = open_portal(monkeypatch, lambda: bucket)
+    portal = open_portal(lambda: store)
 
     @portal.host.get(XCOM)
     def show_value(run_id: str, task_id: str, key: str) -> dict[str, Any]:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quire.object_store.s3_store import S3Store
+from quire.object_store.memory_store import MemoryStore
 from quire.pipeline import run_report
-from quire.portal import command_line_runs as module
 from quire.portal.command_line_runs import CommandLineRun, merge_page
 from quire.report.definition import ReportDefinition
 
@@ -32,10 +31,9 @@ def definition(tmp_path: Path) -> ReportDefinition:
 
 
 @pytest.fixture
-def portal(definition: ReportDefinition, tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> Portal:
-    module._LISTINGS.clear()
+def portal(definition: ReportDefinition, tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
-    return open_portal(monkeypatch, lambda: bucket)
+    return open_portal(lambda: store)
 
 
 def airflow_runs(portal: Portal, runs: list[dict[str, Any]]) -> None:
@@ -64,13 +62,13 @@ def airflow_run(number: int, **changes: Any) -> dict[str, Any]:
 
 
 def test_run_list_includes_runs_of_the_command_line(
-    portal: Portal, definition: ReportDefinition, bucket: S3Store, fresh_database: str
+    portal: Portal, definition: ReportDefinition, store: MemoryStore, fresh_database: str
 ) -> None:
     fill_events(fresh_database)
     run_id = f"cli__{'a' * 32}"  # made_at is in 2013, so this run is the oldest
     session = session_of(fresh_database)
-    run_report(definition, request_of(definition, run_id=run_id), session=session, store=bucket)
-    run_report(definition, request_of(definition, end="2013-02-28", run_id="events__x"), session=session, store=bucket)
+    run_report(definition, request_of(definition, run_id=run_id), session=session, store=store)
+    run_report(definition, request_of(definition, end="2013-02-28", run_id="events__x"), session=session, store=store)
     airflow_runs(portal, [airflow_run(2), airflow_run(1)])
     newest, older, own = portal.get(RUNS).json()
     assert [newest["run_id"], older["run_id"], own["run_id"]] == ["ask__2", "ask__1", run_id]

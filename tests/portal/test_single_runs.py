@@ -8,13 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
-from quire.object_store.s3_store import S3Store
-from quire.portal import run_queues
+from quire.portal.resources import MAX_USER_RUNS
 from quire.portal.work_queue import TurnQueue
 
 from tests.portal.in_process import Portal
 from tests.portal.test_run_lists import LONG, until
 from tests.portal.test_runs import RUNS, airflow_run
+from tests.portal.unreliable_stores import HungStore
 
 PAGE = "/reports/events/runs/ask__1"
 API = f"{RUNS}/ask__1"
@@ -40,11 +40,9 @@ class Airflow:
             return airflow_run(1)
 
 
-def use_queue(monkeypatch: pytest.MonkeyPatch, *, slots: int, seconds: float = LONG, wait: float = LONG) -> None:
-    queue = TurnQueue(
-        "request", slots=slots, threads=slots, seconds=seconds, wait=wait, per_user=run_queues.MAX_USER_RUNS
-    )
-    monkeypatch.setattr(run_queues, "_RUNS", queue, raising=False)
+def use_queue(portal: Portal, *, slots: int, seconds: float = LONG, wait: float = LONG) -> None:
+    queue = TurnQueue("request", slots=slots, threads=slots, seconds=seconds, wait=wait, per_user=MAX_USER_RUNS)
+    portal.use(single_runs=queue)
 
 
 async def request(portal: Portal, path: str, user: str, **headers: str) -> httpx.Response:
@@ -52,26 +50,26 @@ async def request(portal: Portal, path: str, user: str, **headers: str) -> httpx
 
 
 @pytest.mark.parametrize("path", [PAGE, API, f"{API}/files"])
-def test_run_reads_of_one_user_do_not_block_others(portal: Portal, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+def test_run_reads_of_one_user_do_not_block_others(portal: Portal, path: str) -> None:
     airflow = Airflow(portal)
-    use_queue(monkeypatch, slots=4)
+    use_queue(portal, slots=4)
 
     async def test() -> list[int]:
         tasks = [asyncio.create_task(request(portal, path, "ann")) for _ in range(20)]
-        await until(lambda: airflow.active == run_queues.MAX_USER_RUNS)
+        await until(lambda: airflow.active == MAX_USER_RUNS)
         other = asyncio.create_task(request(portal, path, "bob"))
-        await until(lambda: airflow.active > run_queues.MAX_USER_RUNS)
-        assert airflow.active == run_queues.MAX_USER_RUNS + 1
+        await until(lambda: airflow.active > MAX_USER_RUNS)
+        assert airflow.active == MAX_USER_RUNS + 1
         airflow.released.set()
         return [(await task).status_code for task in (*tasks, other)]
 
     assert asyncio.run(test()) == [200] * 21
-    assert airflow.most == run_queues.MAX_USER_RUNS + 1
+    assert airflow.most == MAX_USER_RUNS + 1
 
 
-def test_run_read_without_a_free_slot_returns_503(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_read_without_a_free_slot_returns_503(portal: Portal) -> None:
     airflow = Airflow(portal)
-    use_queue(monkeypatch, slots=1, wait=0.1)
+    use_queue(portal, slots=1, wait=0.1)
 
     async def test() -> None:
         first = asyncio.create_task(request(portal, PAGE, "ann"))
@@ -87,32 +85,26 @@ def test_run_read_without_a_free_slot_returns_503(portal: Portal, monkeypatch: p
     asyncio.run(test())
 
 
-def test_run_read_past_its_deadline_stops_calling_airflow(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_read_past_its_deadline_stops_calling_airflow(portal: Portal) -> None:
     airflow = Airflow(portal)
-    use_queue(monkeypatch, slots=1, seconds=0.3, wait=0.3)
+    use_queue(portal, slots=1, seconds=0.3, wait=0.3)
     refused = portal.get(API)
     assert (refused.status_code, refused.json()["detail"]) == (503, "The request timed out. Try again.")
     assert (airflow.calls, airflow.active) == (1, 0)
 
 
-def test_run_reads_with_a_hung_store_use_limited_threads(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
-    entered, released = list[str](), threading.Event()
-
-    def hang(store: S3Store, prefix: str) -> list[Any]:
-        entered.append(prefix)
-        released.wait(LONG)
-        return []
-
-    monkeypatch.setattr(S3Store, "list", hang)
-    use_queue(monkeypatch, slots=2, seconds=0.3, wait=0.1)
+def test_run_reads_with_a_hung_store_use_limited_threads(portal: Portal) -> None:
+    hung = HungStore()
+    portal.use(open_store=lambda: hung)
+    use_queue(portal, slots=2, seconds=0.3, wait=0.1)
 
     async def test() -> None:
         try:
             for user in ("ann", "bob", "carl", "dora"):
                 assert (await request(portal, OWN, user)).status_code == 503
-            assert len(entered) == 2
+            assert len(hung.entered) == 2
         finally:
-            released.set()
+            hung.released.set()
         async with asyncio.timeout(LONG):
             while (await request(portal, OWN, "ann")).status_code != 404:
                 await asyncio.sleep(0.01)

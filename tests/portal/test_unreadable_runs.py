@@ -4,34 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI, HTTPException, Request
-from quire.airflow_client import client as airflow_api
 from quire.airflow_client.client import AirflowApi, NotFoundError
 from quire.airflow_client.transports import InProcessTransport
-from quire.object_store.s3_store import S3Store
-from quire.portal import command_line_runs, run_outcomes, runs
-from quire.portal.command_line_runs import CommandLineRun
+from quire.object_store import Store
+from quire.object_store.memory_store import MemoryStore
+from quire.portal.manifest_cache import ManifestCache
 from quire.portal.unreadable_runs import UNREADABLE
+from quire.run_records.manifest import Manifest
 
 from tests.events import events_report
 from tests.portal.in_process import Portal, open_portal
+from tests.portal.published_runs import publish_run
 from tests.portal.test_runs import RUNS, airflow_run
 
 XCOM = "/api/v2/dags/events/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
 
 
 @pytest.fixture
-def portal(tmp_path: Path, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> Portal:
-    command_line_runs._LISTINGS.clear()
-    run_outcomes._FINAL.clear()
+def portal(tmp_path: Path, store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> Portal:
     events_report(tmp_path, timezone="Asia/Tokyo")
     monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
-    return open_portal(monkeypatch, lambda: bucket)
+    return open_portal(lambda: store)
 
 
 def serve_runs(portal: Portal, served: list[dict[str, Any]], *, tasks: Sequence[dict[str, Any]] = ()) -> list[str]:
@@ -83,17 +81,19 @@ def test_run_whose_view_fails_shows_a_message(portal: Portal, caplog: pytest.Log
     assert "Traceback" in caplog.text
 
 
-def test_command_line_run_whose_view_fails_shows_a_message(
-    portal: Portal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    run_id = f"cli__{'a' * 32}"
-    own = CommandLineRun(made_at=datetime(2026, 1, 1, tzinfo=UTC), run_key="a" * 32, run_id=run_id)
+class BrokenManifests(ManifestCache):
+    """Manifests whose reads fail because of a bug."""
 
-    def fail(*args: Any) -> None:
+    def read(self, store: Store, report: str, run_key: str) -> Manifest:
+        """Raises an error."""
         raise ZeroDivisionError
 
-    monkeypatch.setattr(runs, "command_line_runs", lambda store, report: [own])
-    monkeypatch.setattr(runs, "cached_manifest", fail)
+
+def test_command_line_run_whose_view_fails_shows_a_message(
+    portal: Portal, store: MemoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_id = publish_run(store).run_id
+    portal.use(manifests=BrokenManifests())
     response = portal.get(f"{RUNS}/{run_id}")
     assert (response.status_code, response.json()["state"], response.json()["error"]) == (200, "done", UNREADABLE)
     assert f"events: run {run_id} cannot be displayed" in caplog.text
@@ -172,9 +172,9 @@ def test_run_state_ignores_tasks_of_other_runs(portal: Portal) -> None:
     assert run["state"] == "running"
 
 
-def test_run_with_endless_tasks_reads_few_pages(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_with_endless_tasks_reads_few_pages(portal: Portal) -> None:
     offsets: list[int] = []
-    monkeypatch.setattr(airflow_api, "MAX_PAGES", 3)
+    portal.max_pages = 3
 
     @portal.host.get("/api/v2/dags/events/dagRuns/ask__1/taskInstances")
     def list_tasks(offset: int) -> dict[str, Any]:

@@ -13,16 +13,14 @@ from typing import Any
 
 import httpx
 import pytest
-from quire.object_store.s3_store import S3Store
-from quire.portal import downloads, zip_transfers
-from quire.portal.manifest_cache import _CACHE
-from quire.portal.zip_transfers import Transfers
+from quire.portal.zip_transfers import TransferPace, Transfers
 from quire.run_records.manifest import Manifest, manifest_key
 from quire.run_records.serialization import to_json
 from quire.run_records.stage_records import RenderedFile
 
 from tests.events import MADE_AT, ZONE, events_report
-from tests.portal.in_process import mounted, open_portal_of_many, serve
+from tests.portal.in_process import Portal, mounted, open_portal_of_many, serve
+from tests.portal.unreliable_stores import StreamingStore
 
 LONG = 60.0
 RUN = "a" * 32
@@ -31,48 +29,37 @@ BLOCK_BYTES = 64 * 1024
 
 
 @pytest.fixture
-def file(bucket: S3Store) -> RenderedFile:
+def store() -> StreamingStore:
+    return StreamingStore()
+
+
+@pytest.fixture
+def file(store: StreamingStore) -> RenderedFile:
     """The only file of a published run."""
     body = os.urandom(1024 * 1024) * (FILE_BYTES // (1024 * 1024))
     key, day = f"reports/events/{RUN}/events.xlsx", date(2013, 1, 1)
-    bucket.put(key, body)
+    store.put(key, body)
     digest = hashlib.sha256(body).hexdigest()
     file = RenderedFile(name="events.xlsx", key=key, rows=1, bytes=len(body), sha256=digest, start=day, end=day)
     manifest = Manifest(
         report="events", run=RUN, run_id="r", title="Events", made_at=MADE_AT, start=day, end=day, timezone=ZONE,
         parameters={}, rows=1, partitions=(), summaries=(), files=(file,),
     )  # fmt: skip
-    bucket.put_json_once(manifest_key("events", RUN), to_json(manifest))
+    store.put_json_once(manifest_key("events", RUN), to_json(manifest))
     return file
 
 
 @pytest.fixture
-def streams(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The keys of the objects being streamed from the store."""
-    keys: list[str] = []
-    stream = S3Store.stream
-
-    def noted(store: S3Store, key: str) -> Iterator[bytes]:
-        keys.append(key)
-        try:
-            yield from stream(store, key)
-        finally:
-            keys.remove(key)
-
-    monkeypatch.setattr(S3Store, "stream", noted)
-    return keys
+def portal(tmp_path: Path, store: StreamingStore, file: RenderedFile, monkeypatch: pytest.MonkeyPatch) -> Portal:
+    events_report(tmp_path)
+    monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
+    return open_portal_of_many(lambda: store, transfers=Transfers(slots=3, per_user=2))
 
 
 @pytest.fixture
-def archive(
-    tmp_path: Path, bucket: S3Store, file: RenderedFile, streams: list[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[str]:
+def archive(portal: Portal) -> Iterator[str]:
     """The URL of the run's zip on a real server with Airflow's middleware; X-User names the caller."""
-    _CACHE.clear()
-    events_report(tmp_path)
-    monkeypatch.setenv("QUIRE_INCLUDE", str(tmp_path))
-    monkeypatch.setattr(downloads, "_TRANSFERS", Transfers(slots=3, per_user=2), raising=False)
-    with serve(mounted(open_portal_of_many(monkeypatch, lambda: bucket))) as address:
+    with serve(mounted(portal)) as address:
         yield f"{address}/quire/reports/events/published/{RUN}.zip"
 
 
@@ -88,7 +75,7 @@ def begin(stack: ExitStack, archive: str, user: str = "ann") -> httpx.Response:
     return stack.enter_context(httpx.stream("GET", archive, headers={"X-User": user}, timeout=LONG))
 
 
-def test_transfers_are_limited_per_user_and_per_process(archive: str, streams: list[str]) -> None:
+def test_transfers_are_limited_per_user_and_per_process(archive: str, store: StreamingStore) -> None:
     with ExitStack() as stack:
         assert [begin(stack, archive).status_code for _ in range(2)] == [200, 200]
         refused = begin(stack, archive)
@@ -101,46 +88,48 @@ def test_transfers_are_limited_per_user_and_per_process(archive: str, streams: l
         full = begin(stack, archive, "carl")
         assert (full.status_code, full.headers["retry-after"]) == (503, "5")
         assert full.read() == b'{"detail":"Too many zips are being downloaded. Try again in a few seconds."}'
-        assert len(streams) <= 3
-    until(lambda: not streams)
+        assert len(store.streams) <= 3
+    until(lambda: not store.streams)
     with ExitStack() as stack:
         until(lambda: begin(stack, archive).status_code == 200)
 
 
-def test_transfer_that_fails_to_start_releases_its_slot(archive: str, file: RenderedFile, bucket: S3Store) -> None:
-    bucket.delete([file.key])
+def test_transfer_that_fails_to_start_releases_its_slot(
+    archive: str, file: RenderedFile, store: StreamingStore
+) -> None:
+    store.delete([file.key])
     assert [httpx.get(archive, timeout=LONG).status_code for _ in range(4)] == [410] * 4
 
 
 def test_transfer_of_an_idle_reader_ends(
-    archive: str, streams: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    portal: Portal, archive: str, store: StreamingStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(zip_transfers, "MAX_IDLE_SECONDS", 0.3)
+    portal.use(transfers=Transfers(slots=1, pace=TransferPace(idle_seconds=0.3)))
     with ExitStack() as stack:
         response = begin(stack, archive)
         assert response.status_code == 200
-        until(lambda: "the reader was too slow" in caplog.text and not streams)
+        until(lambda: "the reader was too slow" in caplog.text and not store.streams)
         with pytest.raises(httpx.RemoteProtocolError):
             response.read()
     assert httpx.get(archive, timeout=LONG).status_code == 200  # the slot is free again
 
 
-def test_transfer_of_a_slow_reader_ends(archive: str, streams: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zip_transfers, "MIN_TRANSFER_SECONDS", 0.5)
-    monkeypatch.setattr(zip_transfers, "MIN_BYTES_PER_SECOND", float("inf"))
+def test_transfer_of_a_slow_reader_ends(portal: Portal, archive: str, store: StreamingStore) -> None:
+    pace = TransferPace(min_seconds=0.5, min_bytes_per_second=float("inf"))
+    portal.use(transfers=Transfers(pace=pace))
     with ExitStack() as stack:
         blocks = begin(stack, archive).iter_raw(BLOCK_BYTES)
-        until(lambda: next(blocks) and not streams)
+        until(lambda: next(blocks) and not store.streams)
         with pytest.raises(httpx.RemoteProtocolError):
             for _ in blocks:
                 pass
 
 
-def test_transfer_of_a_disconnected_reader_ends(archive: str, streams: list[str]) -> None:
+def test_transfer_of_a_disconnected_reader_ends(archive: str, store: StreamingStore) -> None:
     with ExitStack() as stack:
         next(begin(stack, archive).iter_raw(BLOCK_BYTES))
-        assert streams
-    until(lambda: not streams)
+        assert store.streams
+    until(lambda: not store.streams)
 
 
 def test_transfer_slot_is_released_once() -> None:

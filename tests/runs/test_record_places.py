@@ -13,8 +13,8 @@ from quire.errors import DamagedObjectError
 from quire.object_store.commit_records import read_record, write_once
 from quire.object_store.s3_store import S3Store
 from quire.pipeline import run_report
-from quire.portal.command_line_runs import command_line_runs
-from quire.portal.manifest_cache import cached_manifest
+from quire.portal.command_line_runs import CommandLineRuns
+from quire.portal.manifest_cache import ManifestCache
 from quire.report.definition import ReportDefinition
 from quire.run_records.manifest import Manifest, manifest_key
 from quire.run_records.stage_records import StagedPartition
@@ -131,7 +131,7 @@ FORGED: dict[str, Callable[[], Manifest]] = {
 }
 READERS: dict[str, Callable[[S3Store, str], object]] = {
     "read": lambda store, run: read_manifest(store, MANIFEST.report, run),
-    "portal": lambda store, run: cached_manifest(store, MANIFEST.report, run),
+    "portal": lambda store, run: ManifestCache().read(store, MANIFEST.report, run),
     "verify": lambda store, run: verify_run(manifest_key(MANIFEST.report, run), store=store),
     "verify by run": lambda store, run: verify_run(run, store=store),
 }
@@ -157,7 +157,7 @@ def test_forged_manifest_is_not_listed_as_a_run(bucket: S3Store) -> None:
     value = replace(MANIFEST, run_id="cli__" + "c" * 32)
     write_once(bucket, manifest_key(MANIFEST.report, value.run), value)
     write_once(bucket, manifest_key(MANIFEST.report, "b" * 32), value)
-    assert [run.run_key for run in command_line_runs(bucket, MANIFEST.report)] == [value.run]
+    assert [run.run_key for run in CommandLineRuns().list(bucket, MANIFEST.report)] == [value.run]
 
 
 def test_genuine_manifest_is_accepted_by_every_reader(bucket: S3Store) -> None:

@@ -6,6 +6,7 @@ The report's name comes only from the path: a query parameter never affects what
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -34,6 +35,15 @@ MAX_FORM_AGE_SECONDS = 24 * 3600  # maximum time between loading a page and subm
 API_TOKEN_SECONDS = 120
 
 
+def is_authorized(user: BaseUser, report: str, method: Any, entity: DagAccessEntity | None) -> bool:
+    """Returns whether the auth manager permits a method on a report's DAG, or on one of its entities."""
+    details = DagDetails(id=report, team_name=DagModel.get_team_name(report))
+    return get_auth_manager().is_authorized_dag(method=method, access_entity=entity, details=details, user=user)
+
+
+Authorizer = Callable[[BaseUser, str, Any, DagAccessEntity | None], bool]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """The user who sent a request.
@@ -42,11 +52,17 @@ class Caller:
         user: the user that the auth manager authenticated.
         api: Airflow's API, called on behalf of this user.
         is_program: whether the request carries its own credential; otherwise the browser added the session cookie.
+        authorizer: decides what the user may do with a report's DAG.
     """
 
     user: BaseUser = field(repr=False)
     api: AirflowApi = field(repr=False)
     is_program: bool
+    authorizer: Authorizer = field(default=is_authorized, repr=False)
+
+    def may(self, method: Any, report: str, entity: DagAccessEntity | None = None) -> bool:
+        """Returns whether the user may apply a method to a report's DAG, or to one of its entities."""
+        return self.authorizer(self.user, report, method, entity)
 
     @property
     def token(self) -> str:
@@ -100,7 +116,7 @@ class FileAccess:
     @property
     def may_request(self) -> bool:
         """Whether the caller may start runs of the report."""
-        return is_authorized(self.caller, self.report, "POST", DagAccessEntity.RUN)
+        return self.caller.may("POST", self.report, DagAccessEntity.RUN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,12 +129,12 @@ class ReportAccess:
     @property
     def may_request(self) -> bool:
         """Whether the caller may start runs of the report."""
-        return is_authorized(self.caller, self.definition.name, "POST", DagAccessEntity.RUN)
+        return self.caller.may("POST", self.definition.name, DagAccessEntity.RUN)
 
     @property
     def may_cancel(self) -> bool:
         """Whether the caller may cancel runs of the report."""
-        return is_authorized(self.caller, self.definition.name, "PUT", DagAccessEntity.RUN)
+        return self.caller.may("PUT", self.definition.name, DagAccessEntity.RUN)
 
 
 def _file_access(report: ReportName, caller: CallerDep) -> FileAccess:
@@ -164,7 +180,7 @@ def _definition_error(report: str, caller: Caller, error: DefinitionError) -> HT
     exists = any(path.stem == report for path in (include_folder() / "reports").glob("*.y*ml"))
     if not exists:
         return HTTPException(status.HTTP_404_NOT_FOUND, f"There is no report {report}.")
-    if is_authorized(caller, report, "PUT", None):
+    if caller.may("PUT", report):
         return HTTPException(status.HTTP_409_CONFLICT, f"The definition of this report is invalid: {error.message}")
     message = "This report is unavailable because its definition is invalid. Contact your Airflow administrator."
     return HTTPException(status.HTTP_409_CONFLICT, message)
@@ -172,14 +188,8 @@ def _definition_error(report: str, caller: Caller, error: DefinitionError) -> HT
 
 def _ensure_authorized(report: str, caller: Caller, method: Any, entity: DagAccessEntity | None) -> None:
     permissions = {("GET", None), (method, entity)}  # one check is enough if only GET is needed
-    if not all(is_authorized(caller, report, *permission) for permission in permissions):
+    if not all(caller.may(needed, report, part) for needed, part in permissions):
         raise HTTPException(status.HTTP_403_FORBIDDEN, f"You don't have permission to do this with report {report}.")
-
-
-def is_authorized(caller: Caller, report: str, method: Any, entity: DagAccessEntity | None) -> bool:
-    """Returns whether the auth manager permits a method on a report's DAG, or on one of its entities."""
-    details = DagDetails(id=report, team_name=DagModel.get_team_name(report))
-    return get_auth_manager().is_authorized_dag(method=method, access_entity=entity, details=details, user=caller.user)
 
 
 def _signer() -> URLSafeTimedSerializer:

@@ -8,7 +8,6 @@ from typing import Annotated
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, BackgroundTasks, Query, Request, status
 
-from quire.airflow_dag.connections import open_store
 from quire.airflow_dag.xcom import airflow_run_id
 from quire.errors import ReportError
 from quire.portal.access import (
@@ -20,11 +19,12 @@ from quire.portal.access import (
     RequestAccessDep,
     RunId,
 )
-from quire.portal.dependencies import BaseDep, StoreDep
+from quire.portal.dependencies import BaseDep, ResourcesDep, StoreDep
 from quire.portal.reports import list_broken_reports, list_reports, read_catalog, show_report
 from quire.portal.request_checks import estimate_request, request_run, validate_request
+from quire.portal.resources import PortalResources
 from quire.portal.run_outcomes import is_outcome_final
-from quire.portal.run_queues import read_run, read_run_list
+from quire.portal.run_reader import RunReader, RunReaderDep
 from quire.portal.run_requests import ACTIVE
 from quire.portal.runs import cancelling_note
 from quire.portal.views import (
@@ -60,15 +60,15 @@ OFFSET = Query(ge=0, le=1_000_000, description="Number of runs to skip, newest f
 
 
 @router.get("", summary="List reports")
-async def get_reports(caller: CallerDep, base: BaseDep) -> list[ReportView]:
+async def get_reports(caller: CallerDep, resources: ResourcesDep, base: BaseDep) -> list[ReportView]:
     """Returns the reports whose DAGs you may read."""
-    return await list_reports(caller, await read_catalog(), base)
+    return await list_reports(caller, await read_catalog(resources), base)
 
 
 @broken_router.get("", summary="List reports with invalid definitions")
-async def get_broken_reports(caller: CallerDep) -> list[BrokenReportView]:
+async def get_broken_reports(caller: CallerDep, resources: ResourcesDep) -> list[BrokenReportView]:
     """Returns the reports whose DAGs you may edit, with their errors."""
-    return await list_broken_reports(caller, await read_catalog())
+    return await list_broken_reports(caller, await read_catalog(resources))
 
 
 @router.get("/{report}", summary="Get a report")
@@ -78,71 +78,77 @@ def get_report(access: ReadAccessDep, base: BaseDep) -> ReportView:
 
 
 @router.post("/{report}/estimate", summary="Estimate a report")
-async def post_estimate(access: EstimateAccessDep, store: StoreDep, body: ReportRequestBody) -> EstimateView:
+async def post_estimate(
+    access: EstimateAccessDep, resources: ResourcesDep, store: StoreDep, body: ReportRequestBody
+) -> EstimateView:
     """Estimates a report. Row counts are exact for cached partitions, and PostgreSQL's planner estimates the others."""
-    return await estimate_request(access, await validate_request(access, **body.model_dump()), store)
+    report_request = await validate_request(access, resources, **body.model_dump())
+    return await estimate_request(access, report_request, resources=resources, store=store)
 
 
 @router.post("/{report}/runs", summary="Request a run", status_code=status.HTTP_202_ACCEPTED)
 async def post_run(
-    access: RequestAccessDep, store: StoreDep, base: BaseDep, body: ReportRequestBody
+    access: RequestAccessDep, resources: ResourcesDep, store: StoreDep, base: BaseDep, body: ReportRequestBody
 ) -> RequestedRunView:
     """Returns the active run of an identical request if there is one; otherwise starts a run."""
-    run_id, started = await request_run(access, await validate_request(access, **body.model_dump()), store)
+    report_request = await validate_request(access, resources, **body.model_dump())
+    run_id, started = await request_run(access, report_request, resources=resources, store=store)
     return RequestedRunView(run_id=run_id, started=started, url=f"{base}{run_path(access.definition.name, run_id)}")
 
 
 @router.get("/{report}/runs", summary="List runs, newest first")
 async def get_runs(
-    request: Request,
     access: ReadAccessDep,
-    store: StoreDep,
-    base: BaseDep,
+    reader: RunReaderDep,
     limit: Annotated[int, LIMIT] = 20,
     offset: Annotated[int, OFFSET] = 0,
 ) -> list[RunView]:
     """Returns the report's runs, including scheduled runs and command-line runs."""
-    page = await read_run_list(request, access, store, base, limit=limit, offset=offset)
+    page = await reader.read_list(access, limit=limit, offset=offset)
     return page.runs
 
 
 @router.get("/{report}/runs/{run_id}", summary="Get a run")
-async def get_run(request: Request, access: ReadAccessDep, run_id: RunId, store: StoreDep, base: BaseDep) -> RunDetails:
+async def get_run(access: ReadAccessDep, run_id: RunId, reader: RunReaderDep) -> RunDetails:
     """Returns the progress of an active run, or the files and stage usage of a published run."""
-    return (await read_run(request, access, run_id, store, base))[0]
+    return (await reader.read_run(access, run_id))[0]
 
 
 @router.get("/{report}/runs/{run_id}/files", summary="List the files of a run")
-async def get_files(
-    request: Request, access: ReadAccessDep, run_id: RunId, store: StoreDep, base: BaseDep
-) -> list[FileView]:
+async def get_files(access: ReadAccessDep, run_id: RunId, reader: RunReaderDep) -> list[FileView]:
     """Returns a run's files. Each has a permanent URL, which checks access and redirects to a new presigned URL."""
-    run, _ = await read_run(request, access, run_id, store, base)
+    run, _ = await reader.read_run(access, run_id)
     return run.files
 
 
 @router.post("/{report}/runs/{run_id}/cancel", summary="Cancel a run", status_code=status.HTTP_202_ACCEPTED)
 async def post_cancel(
-    request: Request, access: CancelAccessDep, run_id: RunId, background: BackgroundTasks, base: BaseDep
+    request: Request,
+    access: CancelAccessDep,
+    run_id: RunId,
+    background: BackgroundTasks,
+    resources: ResourcesDep,
+    base: BaseDep,
 ) -> RunDetails:
     """Cancels an active run and its queries at the source. Does not change a finished run."""
-    await cancel(access, run_id, background)
-    store = await run_sync(open_store)  # the store must be configured, but need not be available
-    return (await read_run(request, access, run_id, store, base))[0]
+    await cancel(access, run_id, background, resources=resources)
+    store = await run_sync(resources.open_store)  # the store must be configured, but need not be available
+    reader = RunReader(request=request, resources=resources, store=store, base=base)
+    return (await reader.read_run(access, run_id))[0]
 
 
-async def cancel(access: ReportAccess, run_id: str, background: BackgroundTasks) -> None:
+async def cancel(access: ReportAccess, run_id: str, background: BackgroundTasks, *, resources: PortalResources) -> None:
     """Cancels an active run, and releases its lease after the response, because killed tasks cannot release it."""
     caller, report = access.caller, access.definition.name
     run = await caller.api.run(report, run_id)
     if run["state"] in ACTIVE and not is_outcome_final(await caller.api.task_instances(report, run_id)):
         await caller.api.fail(report, run_id, note=cancelling_note(caller.user.get_name()))
-        background.add_task(_release, report, run_id)
+        background.add_task(_release, report, run_id, resources)
 
 
-def _release(report: str, run_id: str) -> None:
+def _release(report: str, run_id: str, resources: PortalResources) -> None:
     """Releases a run's lease; if the store is unavailable, the lease expires later."""
     try:
-        release_lease(report, airflow_run_id(report, run_id), store=open_store())
+        release_lease(report, airflow_run_id(report, run_id), store=resources.open_store())
     except ReportError as error:
         logger.warning("the lease of run %s could not be released and will expire: %s", run_id, error)

@@ -15,6 +15,7 @@ from quire.errors import ReportError
 from quire.portal import api, downloads, pages
 from quire.portal.dependencies import base_path
 from quire.portal.error_messages import explain
+from quire.portal.resources import PortalResources
 from quire.portal.run_requests import BusyError, PausedError, QuotaError
 from quire.portal.work_queue import SupersededError
 from quire.portal_urls import PREFIX
@@ -37,13 +38,14 @@ HEADINGS = {
 SUPERSEDED_RETRY_AFTER = "2"  # the newer estimate belongs to the same caller
 
 
-def create_app() -> FastAPI:
-    """Returns the app. All of its routes require authentication."""
+def create_app(resources: PortalResources | None = None) -> FastAPI:
+    """Returns the app, with its own resources by default. All of its routes require authentication."""
     app = FastAPI(
         title="Quire", version=__version__, docs_url=None, redoc_url=None, openapi_url=None,
         description="Request reports for any date range and download their workbooks from permanent links.",
         responses=api.ERROR_RESPONSES,  # type: ignore[arg-type]
     )  # fmt: skip
+    app.state.resources = resources or PortalResources()
     app.router.redirect_slashes = False  # Starlette would build the redirect from the Host header
     app.include_router(api.router)
     app.include_router(api.broken_router)

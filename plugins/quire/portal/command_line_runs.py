@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from cachetools import LRUCache, TTLCache, cached
+from cachetools import LRUCache, TTLCache, cachedmethod
 
 from quire.errors import IntegrityError, StoreRefusedError
 from quire.object_store import Store
-from quire.object_store.commit_records import map_concurrently
+from quire.object_store.commit_records import MANIFEST_LIMITS, RecordLimits, map_concurrently
 from quire.run_records.manifest import RUN_KEY, Manifest, manifest_key
 from quire.runs.manifest_store import load_manifest
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 RUN_ID = re.compile(r"cli__[0-9a-f]{32}")
 MAX_LISTED = 100  # newest runs
-MAX_READ = 200  # manifests read per call, newest first; later calls read older manifests
+MAX_READ = 200  # manifests per call
 MAX_READERS = 4  # concurrent readers: parsing a manifest takes up to about 200 MB of memory
 MAX_CACHED_ORIGINS = 20_000  # about 400 bytes each
 MAX_LISTING_BYTES = 16 * 1024 * 1024
@@ -44,69 +44,91 @@ class CommandLineRun:
     run_id: str
 
 
-def _listing_key(store: Store, report: str) -> Location:
-    return store.location, report
+class CommandLineRuns:
+    """Lists command-line runs, and caches the listings and the runs. Every method is thread-safe.
 
-
-_LISTINGS: TTLCache[Location, tuple[Version, ...]] = TTLCache(
-    MAX_LISTING_BYTES, MAX_LISTING_SECONDS, getsizeof=lambda versions: 250 * len(versions) + 100
-)
-_ORIGINS: LRUCache[tuple[Location, Version], CommandLineRun | None] = LRUCache(MAX_CACHED_ORIGINS)
-_UNREADABLE: TTLCache[tuple[Location, Version], None] = TTLCache(MAX_CACHED_ORIGINS, MAX_UNREADABLE_SECONDS)
-_LOCK = threading.Lock()
-
-
-@cached(_LISTINGS, key=_listing_key, lock=threading.Lock())
-def _versions(store: Store, report: str) -> tuple[Version, ...]:
-    """Returns the newest manifests of a report, newest first; folders without a manifest are not runs."""
-    prefix = f"reports/{report}/"
-    dated = (
-        (entry.modified, run_key)
-        for entry in store.list(prefix)
-        if re.fullmatch(RUN_KEY, run_key := entry.key.removeprefix(prefix).partition("/")[0])
-        and entry.key == manifest_key(report, run_key)
-    )
-    return tuple((run_key, modified) for modified, run_key in heapq.nlargest(MAX_CACHED_ORIGINS, dated))
-
-
-def command_line_runs(store: Store, report: str) -> list[CommandLineRun]:
-    """Returns the runs of a report that the command line published, newest first.
-
-    Ignores manifests that are damaged or unreadable because the store denies access.
-
-    Raises:
-        StoreRefusedError, StoreUnavailableError: the manifests cannot be listed.
+    Args:
+        max_reads: maximum manifests that a call reads, newest first; later calls read older manifests.
+        listing_seconds: how long a listing is cached.
+        limits: limits of each manifest.
     """
-    versions, location = _versions(store, report), _listing_key(store, report)
-    with _LOCK:
-        origins = {version: _ORIGINS[location, version] for version in versions if (location, version) in _ORIGINS}
-        unread = [version for version in versions if version not in origins and (location, version) not in _UNREADABLE][
-            :MAX_READ
-        ]
-    origins_read = map_concurrently(
-        lambda version: _read_origin(store, report, version[0]), unread, max_lookups=MAX_READERS
+
+    def __init__(
+        self,
+        *,
+        max_reads: int = MAX_READ,
+        listing_seconds: float = MAX_LISTING_SECONDS,
+        limits: RecordLimits = MANIFEST_LIMITS,
+    ) -> None:
+        self._max_reads, self._limits = max_reads, limits
+        self._listings: TTLCache[Location, tuple[Version, ...]] = TTLCache(
+            MAX_LISTING_BYTES, listing_seconds, getsizeof=lambda versions: 250 * len(versions) + 100
+        )
+        self._origins: LRUCache[tuple[Location, Version], CommandLineRun | None] = LRUCache(MAX_CACHED_ORIGINS)
+        self._unreadable: TTLCache[tuple[Location, Version], None] = TTLCache(
+            MAX_CACHED_ORIGINS, MAX_UNREADABLE_SECONDS
+        )
+        self._listing_lock, self._origin_lock = threading.Lock(), threading.Lock()
+
+    def list(self, store: Store, report: str) -> list[CommandLineRun]:
+        """Returns the runs of a report that the command line published, newest first.
+
+        Ignores manifests that are damaged or unreadable because the store denies access.
+
+        Raises:
+            StoreRefusedError, StoreUnavailableError: the manifests cannot be listed.
+        """
+        versions, location = self._versions(store, report), (store.location, report)
+        with self._origin_lock:
+            origins = {
+                version: self._origins[location, version]
+                for version in versions
+                if (location, version) in self._origins
+            }
+            unread = [
+                version
+                for version in versions
+                if version not in origins and (location, version) not in self._unreadable
+            ][: self._max_reads]
+        origins_read = map_concurrently(
+            lambda version: self._read_origin(store, report, version[0]), unread, max_lookups=MAX_READERS
+        )
+        with self._origin_lock:
+            for version, (is_readable, origin) in zip(unread, origins_read, strict=True):
+                if is_readable:
+                    self._origins[location, version] = origin
+                else:
+                    self._unreadable[location, version] = None
+        runs = [run for run in (*origins.values(), *(origin for _, origin in origins_read)) if run]
+        return sorted(runs, reverse=True)[:MAX_LISTED]
+
+    @cachedmethod(
+        lambda self: self._listings,
+        key=lambda _, store, report: (store.location, report),
+        lock=lambda self: self._listing_lock,
     )
-    with _LOCK:
-        for version, (is_readable, origin) in zip(unread, origins_read, strict=True):
-            if is_readable:
-                _ORIGINS[location, version] = origin
-            else:
-                _UNREADABLE[location, version] = None
-    runs = [run for run in (*origins.values(), *(origin for _, origin in origins_read)) if run]
-    return sorted(runs, reverse=True)[:MAX_LISTED]
+    def _versions(self, store: Store, report: str) -> tuple[Version, ...]:
+        """Returns the newest manifests of a report, newest first; folders without a manifest are not runs."""
+        prefix = f"reports/{report}/"
+        dated = (
+            (entry.modified, run_key)
+            for entry in store.list(prefix)
+            if re.fullmatch(RUN_KEY, run_key := entry.key.removeprefix(prefix).partition("/")[0])
+            and entry.key == manifest_key(report, run_key)
+        )
+        return tuple((run_key, modified) for modified, run_key in heapq.nlargest(MAX_CACHED_ORIGINS, dated))
 
+    def _read_origin(self, store: Store, report: str, run_key: str) -> tuple[bool, CommandLineRun | None]:
+        """Returns whether a run's manifest can be read, and the run if it was published from the command line.
 
-def _read_origin(store: Store, report: str, run_key: str) -> tuple[bool, CommandLineRun | None]:
-    """Returns whether a run's manifest can be read, and the run if it was published from the command line.
-
-    Does not return the manifest: manifests are large, so few should be in memory at the same time.
-    """
-    try:
-        manifest = load_manifest(store, manifest_key(report, run_key))
-        return manifest is not None, _origin(manifest, run_key) if manifest else None
-    except (IntegrityError, StoreRefusedError, ValueError) as error:
-        logger.warning("%s: the manifest of run %s cannot be read: %s", report, run_key, error)
-        return False, None
+        Does not return the manifest: manifests are large, so few should be in memory at the same time.
+        """
+        try:
+            manifest = load_manifest(store, manifest_key(report, run_key), limits=self._limits)
+            return manifest is not None, _origin(manifest, run_key) if manifest else None
+        except (IntegrityError, StoreRefusedError, ValueError) as error:
+            logger.warning("%s: the manifest of run %s cannot be read: %s", report, run_key, error)
+            return False, None
 
 
 def _origin(manifest: Manifest, run_key: str) -> CommandLineRun | None:

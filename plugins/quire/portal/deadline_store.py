@@ -6,6 +6,7 @@ import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from quire.object_store import Store
 from quire.object_store.s3_store import S3Store
 from quire.portal.work_queue import Deadline
 from quire.settings import StoreSettings
@@ -23,6 +24,11 @@ def short_timeout_client(settings: StoreSettings) -> S3Client:
     store = S3Store(settings)
     store.connect_seconds, store.read_seconds, store.max_retries = 2, 5, 0
     return store.client
+
+
+def limit_store(store: Store, deadline: Deadline) -> Store:
+    """Returns a store that sends no requests to a server after the deadline."""
+    return DeadlineStore(store, deadline) if isinstance(store, S3Store) else store
 
 
 class DeadlineStore(S3Store):

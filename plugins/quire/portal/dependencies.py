@@ -1,28 +1,27 @@
-"""FastAPI dependencies that many routes share: the object store and the base path."""
+"""FastAPI dependencies that many routes share: the app's resources, the object store and the base path."""
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Annotated
 
 from fastapi import Depends, Request
 
-from quire.airflow_dag.connections import open_store
-from quire.object_store.s3_store import S3Store
+from quire.object_store import Store
+from quire.portal.resources import PortalResources
 from quire.portal_urls import PREFIX
-from quire.settings import StoreSettings
 
 
-@lru_cache(maxsize=4)
-def _cached_store(settings: StoreSettings) -> S3Store:
-    store = S3Store(settings)
-    _ = store.client  # created once here rather than concurrently by several threads
-    return store
+def portal_resources(request: Request) -> PortalResources:
+    """Returns the resources of the app that serves a request."""
+    resources: PortalResources = request.app.state.resources
+    return resources
 
 
-def _store() -> S3Store:
-    """Returns the store of Airflow's connection, cached because creating its client takes longer than a request."""
-    return _cached_store(open_store().settings)
+ResourcesDep = Annotated[PortalResources, Depends(portal_resources)]
+
+
+def _store(resources: ResourcesDep) -> Store:
+    return resources.open_store()
 
 
 def base_path(request: Request) -> str:
@@ -30,5 +29,5 @@ def base_path(request: Request) -> str:
     return str(request.scope.get("root_path", "")).removesuffix(PREFIX)
 
 
-StoreDep = Annotated[S3Store, Depends(_store)]
+StoreDep = Annotated[Store, Depends(_store)]
 BaseDep = Annotated[str, Depends(base_path)]

@@ -18,10 +18,10 @@ from quire.object_store import Store, attachment
 from quire.object_store.commit_records import map_concurrently
 from quire.portal.access import Caller, FileAccess, FileAccessDep, RequestAccessDep
 from quire.portal.archives import archive_bytes, stream_archive
-from quire.portal.dependencies import BaseDep, StoreDep
-from quire.portal.manifest_cache import cached_manifest
+from quire.portal.dependencies import BaseDep, ResourcesDep, StoreDep
 from quire.portal.request_checks import request_run, validate_request
-from quire.portal.zip_transfers import Transfer, Transfers, TransferSlot
+from quire.portal.resources import PortalResources
+from quire.portal.zip_transfers import Transfer, TransferSlot
 from quire.portal_urls import run_path
 from quire.report.catalog import find_definition
 from quire.report.definition.delivery import Delivery
@@ -32,7 +32,6 @@ from quire.runs.file_names import is_summary, range_name
 from quire.settings import include_folder
 
 router = APIRouter(prefix="/reports/{report}/published", tags=["files"])
-_TRANSFERS = Transfers()
 RunKey = Annotated[str, Path(pattern=f"^{RUN_KEY}$", description="Key of the published run.")]
 
 
@@ -55,18 +54,18 @@ class FilesMissingError(Exception):
     response_class=StreamingResponse,
     responses={200: {"content": {"application/zip": {}}, "description": "A zip of the files, uncompressed."}},
 )
-async def get_archive(access: FileAccessDep, run_key: RunKey, store: StoreDep) -> Transfer:
+async def get_archive(access: FileAccessDep, run_key: RunKey, resources: ResourcesDep, store: StoreDep) -> Transfer:
     """Streams a zip of all files. If a file turns out to be damaged, the connection is closed early."""
-    slot = _TRANSFERS.begin(access.caller.user.get_id())
+    slot = resources.transfers.begin(access.caller.user.get_id())
     try:
-        return await run_sync(_archive, access, run_key, store, slot)
+        manifest = await run_sync(_manifest, access, run_key, resources, store)
+        return await run_sync(_archive, access, manifest, store, slot)
     except BaseException:
         slot.release()
         raise
 
 
-def _archive(access: FileAccess, run_key: str, store: Store, slot: TransferSlot) -> Transfer:
-    manifest = _manifest(access, run_key, store)
+def _archive(access: FileAccess, manifest: Manifest, store: Store, slot: TransferSlot) -> Transfer:
     ensure_files(access, manifest, manifest.files, store=store)
     name = f"{manifest.report}_{range_name(manifest.start, manifest.end)}.zip"
     made_at = datetime.fromisoformat(manifest.made_at)
@@ -86,9 +85,11 @@ def _archive(access: FileAccess, run_key: str, store: Store, slot: TransferSlot)
     response_class=RedirectResponse,
     responses={302: {"description": "A presigned URL, valid for the report's `delivery.link_ttl`."}},
 )
-def get_file(access: FileAccessDep, run_key: RunKey, name: str, store: StoreDep) -> RedirectResponse:
+def get_file(
+    access: FileAccessDep, run_key: RunKey, name: str, resources: ResourcesDep, store: StoreDep
+) -> RedirectResponse:
     """Redirects to the object that the manifest lists under this name."""
-    manifest = _manifest(access, run_key, store)
+    manifest = _manifest(access, run_key, resources, store)
     file = next((file for file in manifest.files if file.name == name), None)
     if file is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such file.")
@@ -98,15 +99,19 @@ def get_file(access: FileAccessDep, run_key: RunKey, name: str, store: StoreDep)
 
 
 @router.post("/{run_key}/again", include_in_schema=False)
-async def post_again(access: RequestAccessDep, run_key: RunKey, store: StoreDep, base: BaseDep) -> RedirectResponse:
+async def post_again(
+    access: RequestAccessDep, run_key: RunKey, resources: ResourcesDep, store: StoreDep, base: BaseDep
+) -> RedirectResponse:
     """Repeats the request of a run with missing files, ignoring cached partitions."""
     definition = access.definition
-    manifest = await run_sync(_manifest, FileAccess(caller=access.caller, report=definition.name), run_key, store)
+    file_access = FileAccess(caller=access.caller, report=definition.name)
+    manifest = await run_sync(_manifest, file_access, run_key, resources, store)
     if not await run_sync(lambda: _is_any_missing(manifest.files, store)):
         raise HTTPException(status.HTTP_409_CONFLICT, "No files of this run are missing.")
     suffixes = {file.name.rpartition(".")[2] for file in manifest.files if not is_summary(file)}
     report_request = await validate_request(
         access,
+        resources,
         start=manifest.start.isoformat(),
         end=manifest.end.isoformat(),
         parameters=manifest.parameters,
@@ -114,7 +119,7 @@ async def post_again(access: RequestAccessDep, run_key: RunKey, store: StoreDep,
         force=True,
         limits=definition.limits,  # the command line can publish more days than readers are allowed to request
     )
-    run_id, _ = await request_run(access, report_request, store)
+    run_id, _ = await request_run(access, report_request, resources=resources, store=store)
     return RedirectResponse(f"{base}{run_path(definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
 
 
@@ -143,9 +148,9 @@ def _link_seconds(report: str) -> int:
     return int(delivery.link_ttl.total_seconds())
 
 
-def _manifest(access: FileAccess, run_key: str, store: Store) -> Manifest:
+def _manifest(access: FileAccess, run_key: str, resources: PortalResources, store: Store) -> Manifest:
     try:
-        return cached_manifest(store, access.report, run_key)
+        return resources.manifests.read(store, access.report, run_key)
     except IntegrityError as error:
         raise HTTPException(
             status.HTTP_404_NOT_FOUND, "These files do not exist. They may have been deleted."

@@ -11,8 +11,8 @@ from datetime import timedelta
 
 from quire.date_range import DatePartition
 from quire.errors import error_context
-from quire.object_store.s3_store import S3Store
-from quire.portal.deadline_store import DeadlineStore
+from quire.object_store import Store
+from quire.portal.deadline_store import limit_store
 from quire.portal.run_requests import ReportRequest
 from quire.portal.views import EstimateView
 from quire.portal.work_queue import Deadline, WorkUnavailableError
@@ -29,7 +29,7 @@ CELL_BYTES = {"xlsx": 6.5, "csv": 7.5, "parquet": 1.3}
 
 
 def estimate(
-    report_request: ReportRequest, *, session: SourceSession, store: S3Store, deadline: Deadline
+    report_request: ReportRequest, *, session: SourceSession, store: Store, deadline: Deadline
 ) -> EstimateView:
     """Returns the expected size of a report. Reads no more than the plan stage does.
 
@@ -41,7 +41,7 @@ def estimate(
     try:
         if definition.partition.periods(request.start, request.end) > MAX_PARTITIONS:
             return _estimate_range(report_request, session)
-        planned = plan_partitions(definition, request, session=session, store=DeadlineStore(store, deadline))
+        planned = plan_partitions(definition, request, session=session, store=limit_store(store, deadline))
         return _estimate_partitions(report_request, planned, session)
     except CancelledError as error:
         raise WorkUnavailableError("The estimate was canceled.") from error

@@ -7,9 +7,10 @@ import threading
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from cachetools import TTLCache, cached
+from cachetools import TTLCache, cachedmethod
 
 from quire.object_store import Store
+from quire.object_store.commit_records import MANIFEST_LIMITS, RecordLimits
 from quire.run_records.manifest import Manifest
 from quire.runs.manifest_store import read_manifest
 
@@ -29,20 +30,31 @@ def estimate_memory(value: Any) -> int:
     return size
 
 
-_CACHE: TTLCache[tuple[str, str, str], Manifest] = TTLCache(
-    MAX_CACHE_BYTES, MAX_CACHE_SECONDS, getsizeof=estimate_memory
-)
+class ManifestCache:
+    """Reads manifests through a cache with a memory limit. Every method is thread-safe.
 
-
-def _key(store: Store, report: str, run_key: str) -> tuple[str, str, str]:
-    return store.location, report, run_key
-
-
-@cached(_CACHE, key=_key, lock=threading.Lock())
-def cached_manifest(store: Store, report: str, run_key: str) -> Manifest:
-    """Returns a published run's manifest.
-
-    Raises:
-        IntegrityError: the manifest does not exist or is damaged.
+    Args:
+        limits: limits of each manifest.
     """
-    return read_manifest(store, report, run_key)
+
+    def __init__(self, *, limits: RecordLimits = MANIFEST_LIMITS) -> None:
+        self._limits, self._lock = limits, threading.Lock()
+        self._manifests: TTLCache[tuple[str, str, str], Manifest] = TTLCache(
+            MAX_CACHE_BYTES, MAX_CACHE_SECONDS, getsizeof=estimate_memory
+        )
+
+    def read(self, store: Store, report: str, run_key: str) -> Manifest:
+        """Returns a published run's manifest.
+
+        Raises:
+            IntegrityError: the manifest does not exist or is damaged.
+        """
+        return self._read(store, report, run_key)
+
+    @cachedmethod(
+        lambda self: self._manifests,
+        key=lambda _, store, report, run_key: (store.location, report, run_key),
+        lock=lambda self: self._lock,
+    )
+    def _read(self, store: Store, report: str, run_key: str) -> Manifest:
+        return read_manifest(store, report, run_key, limits=self._limits)

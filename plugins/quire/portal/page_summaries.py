@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from cachetools import TTLCache
 
 from quire.errors import StoreRefusedError, StoreUnavailableError
-from quire.object_store.s3_store import S3Store
+from quire.object_store import Store
 from quire.portal.access import ReportAccess
-from quire.portal.deadline_store import DeadlineStore
+from quire.portal.deadline_store import limit_store
 from quire.portal.manifest_cache import estimate_memory
 from quire.portal.work_queue import Deadline, WorkQueue, WorkUnavailableError
 from quire.report.definition import ReportDefinition
@@ -41,10 +41,13 @@ UNREADABLE = "The summaries cannot be displayed. Contact your Airflow administra
 Tables = Sequence[SummaryTable]
 Key = tuple[Any, ...]
 
-_QUEUE = WorkQueue("summary", slots=MAX_PREPARATIONS, seconds=MAX_SECONDS, wait=MAX_SECONDS / 2)
-_CACHE: TTLCache[Key, Tables] = TTLCache(MAX_CACHE_BYTES, MAX_CACHE_SECONDS, getsizeof=estimate_memory)
-_RUNNING: dict[Key, Future[Tables]] = {}
-_LOCK = threading.Lock()  # guards both
+
+class TableBuilder(Protocol):
+    """Builds the tables of a run's page."""
+
+    def __call__(self, definition: ReportDefinition, manifest: Manifest, *, store: Store) -> Tables:
+        """Returns the tables."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,76 +63,94 @@ class PageSummaries:
     message: str = ""
 
 
-async def load_summaries(access: ReportAccess, manifest: Manifest, *, store: S3Store) -> PageSummaries:
-    """Returns the summaries of a run, or a message if they cannot be prepared."""
-    definition, run = access.definition, f"{manifest.report} {manifest.run}"
-    try:
-        return PageSummaries(tables=await _tables(definition, manifest, access.caller.user.get_id(), store))
-    except WorkUnavailableError as error:
-        logger.info("%s: the summaries are not ready: %s", run, error)
-        return PageSummaries(message=NOT_READY)
-    except (StoreRefusedError, StoreUnavailableError) as error:
-        logger.warning("%s: the summaries are unavailable: %s", run, error)
-        return PageSummaries(message=UNAVAILABLE)
-    except Exception:
-        logger.exception("%s: the summaries cannot be prepared", run)
-        return PageSummaries(message=UNREADABLE)
+class SummaryPreparations:
+    """Prepares the summaries of run pages and caches them; concurrent requests for a run share one preparation.
 
+    Args:
+        queue: limits concurrent preparations; defaults to ``MAX_PREPARATIONS``.
+        build: builds the tables of a run.
+        seconds: how long a page waits for a preparation that another request started.
+    """
 
-async def _tables(definition: ReportDefinition, manifest: Manifest, user: str, store: S3Store) -> Tables:
-    key = _key(definition, manifest, store)
-    with _LOCK:
-        tables, running = _CACHE.get(key), _RUNNING.get(key)
-    if tables is not None:
+    def __init__(
+        self, queue: WorkQueue | None = None, *, build: TableBuilder = summary_tables, seconds: float = MAX_SECONDS
+    ) -> None:
+        self._queue = queue or WorkQueue("summary", slots=MAX_PREPARATIONS, seconds=seconds, wait=seconds / 2)
+        self._seconds = seconds
+        self._build = build
+        self._cache: TTLCache[Key, Tables] = TTLCache(MAX_CACHE_BYTES, MAX_CACHE_SECONDS, getsizeof=estimate_memory)
+        self._running: dict[Key, Future[Tables]] = {}
+        self._lock = threading.Lock()  # guards the cache and the running preparations
+
+    async def load(self, access: ReportAccess, manifest: Manifest, *, store: Store) -> PageSummaries:
+        """Returns the summaries of a run, or a message if they cannot be prepared."""
+        definition, run = access.definition, f"{manifest.report} {manifest.run}"
+        try:
+            return PageSummaries(tables=await self._tables(definition, manifest, access.caller.user.get_id(), store))
+        except WorkUnavailableError as error:
+            logger.info("%s: the summaries are not ready: %s", run, error)
+            return PageSummaries(message=NOT_READY)
+        except (StoreRefusedError, StoreUnavailableError) as error:
+            logger.warning("%s: the summaries are unavailable: %s", run, error)
+            return PageSummaries(message=UNAVAILABLE)
+        except Exception:
+            logger.exception("%s: the summaries cannot be prepared", run)
+            return PageSummaries(message=UNREADABLE)
+
+    async def _tables(self, definition: ReportDefinition, manifest: Manifest, user: str, store: Store) -> Tables:
+        key = _key(definition, manifest, store)
+        with self._lock:
+            tables, running = self._cache.get(key), self._running.get(key)
+        if tables is not None:
+            return tables
+        if running is not None:
+            return await _join(running, self._seconds)
+        return await self._queue.run(user, partial(self._prepare, key, definition, manifest, store), supersedes=False)
+
+    def _prepare(
+        self, key: Key, definition: ReportDefinition, manifest: Manifest, store: Store, deadline: Deadline
+    ) -> Tables:
+        """Returns the tables, reusing another thread's result if available; runs in a thread of the queue."""
+        own = Future[Tables]()
+        own.set_running_or_notify_cancel()  # so that waiting requests cannot cancel it
+        with self._lock:
+            if (tables := self._cache.get(key)) is not None:
+                return tables
+            running = self._running.setdefault(key, own)
+        if running is not own:
+            try:
+                return running.result(deadline.remaining)
+            except TimeoutError as error:
+                raise deadline.exceeded() from error
+        try:
+            tables = tuple(self._build(definition, manifest, store=limit_store(store, deadline)))
+        except BaseException as error:
+            self._finish(key, own, None)
+            own.set_exception(error)
+            raise
+        self._finish(key, own, tables)
         return tables
-    if running is not None:
-        return await _join(running)
-    return await _QUEUE.run(user, partial(_prepare, key, definition, manifest, store), supersedes=False)
+
+    def _finish(self, key: Key, own: Future[Tables], tables: Tables | None) -> None:
+        """Passes tables to the waiting requests, and caches the tables unless they exceed the cache's size."""
+        with self._lock:
+            del self._running[key]
+            if tables is not None and estimate_memory(tables) <= MAX_CACHE_BYTES:
+                self._cache[key] = tables
+        if tables is not None:
+            own.set_result(tables)
 
 
-def _key(definition: ReportDefinition, manifest: Manifest, store: S3Store) -> Key:
+def _key(definition: ReportDefinition, manifest: Manifest, store: Store) -> Key:
     """Returns the cache key, which contains everything that determines the tables."""
     definition_digest = digest(definition.model_dump(mode="json"))
     return (store.location, definition.name, manifest.run, manifest.summaries, definition_digest)
 
 
-async def _join(running: Future[Tables]) -> Tables:
+async def _join(running: Future[Tables], seconds: float) -> Tables:
     """Waits for a preparation that another request started."""
     try:
-        async with asyncio.timeout(MAX_SECONDS):
+        async with asyncio.timeout(seconds):
             return await asyncio.shield(asyncio.wrap_future(running))
     except TimeoutError as error:
         raise WorkUnavailableError("The preparation of another request timed out.") from error
-
-
-def _prepare(key: Key, definition: ReportDefinition, manifest: Manifest, store: S3Store, deadline: Deadline) -> Tables:
-    """Returns the tables, reusing another thread's result if available; runs in a thread of the queue."""
-    own = Future[Tables]()
-    own.set_running_or_notify_cancel()  # so that waiting requests cannot cancel it
-    with _LOCK:
-        if (tables := _CACHE.get(key)) is not None:
-            return tables
-        running = _RUNNING.setdefault(key, own)
-    if running is not own:
-        try:
-            return running.result(deadline.remaining)
-        except TimeoutError as error:
-            raise deadline.exceeded() from error
-    try:
-        tables = tuple(summary_tables(definition, manifest, store=DeadlineStore(store, deadline)))
-    except BaseException as error:
-        _finish(key, own, None)
-        own.set_exception(error)
-        raise
-    _finish(key, own, tables)
-    return tables
-
-
-def _finish(key: Key, own: Future[Tables], tables: Tables | None) -> None:
-    """Passes tables to the waiting requests, and caches the tables unless they exceed the cache's size."""
-    with _LOCK:
-        del _RUNNING[key]
-        if tables is not None and estimate_memory(tables) <= MAX_CACHE_BYTES:
-            _CACHE[key] = tables
-    if tables is not None:
-        own.set_result(tables)

@@ -26,13 +26,13 @@ from quire.portal.access import (
     RunId,
 )
 from quire.portal.api import LIMIT, OFFSET, cancel
-from quire.portal.dependencies import BaseDep, StoreDep
+from quire.portal.dependencies import BaseDep, ResourcesDep
 from quire.portal.error_messages import explain
 from quire.portal.page_formats import FILTERS, format_date_range
-from quire.portal.page_summaries import PageSummaries, load_summaries
+from quire.portal.page_summaries import PageSummaries
 from quire.portal.reports import list_broken_reports, list_reports, parameter_titles, read_catalog, show_report
 from quire.portal.request_checks import request_run, validate_request
-from quire.portal.run_queues import read_run, read_run_list
+from quire.portal.run_reader import RunReader, RunReaderDep
 from quire.portal.run_requests import BusyError, PausedError, QuotaError
 from quire.portal_urls import PREFIX, run_path
 
@@ -59,31 +59,27 @@ def render_page(
 
 
 @router.get("/")
-async def show_reports(caller: CallerDep, base: BaseDep) -> Response:
+async def show_reports(caller: CallerDep, resources: ResourcesDep, base: BaseDep) -> Response:
     """Shows the reports that the caller may read."""
-    catalog = await read_catalog()
+    catalog = await read_catalog(resources)
     reports, broken = await list_reports(caller, catalog, base), await list_broken_reports(caller, catalog)
     return render_page("reports.html", caller, base, reports=reports, broken=broken)
 
 
 @router.get("/reports/{report}")
 async def show_report_page(
-    request: Request,
     access: ReadAccessDep,
-    store: StoreDep,
-    base: BaseDep,
+    reader: RunReaderDep,
     limit: Annotated[int, LIMIT] = RUNS_PER_PAGE,
     offset: Annotated[int, OFFSET] = 0,
 ) -> Response:
     """Shows a report's form and its runs."""
-    return await _report_page(request, access, store, base, limit=limit, offset=offset)
+    return await _report_page(access, reader, limit=limit, offset=offset)
 
 
 async def _report_page(
-    request: Request,
     access: ReportAccess,
-    store: StoreDep,
-    base: str,
+    reader: RunReader,
     *,
     limit: int = RUNS_PER_PAGE,
     offset: int = 0,
@@ -91,10 +87,10 @@ async def _report_page(
     error: str = "",
     status_code: int = 200,
 ) -> Response:
-    run_list = await read_run_list(request, access, store, base, limit=limit, offset=offset)
-    report = await run_sync(show_report, access, base)
+    run_list = await reader.read_list(access, limit=limit, offset=offset)
+    report = await run_sync(show_report, access, reader.base)
     return render_page(
-        "report.html", access.caller, base, status_code=status_code,
+        "report.html", access.caller, reader.base, status_code=status_code,
         report=report, runs=run_list.runs, message=run_list.message, titles=parameter_titles(access.definition),
         all_formats=report.reader_formats, fields=fields or {}, error=error,
         newer=_page_query(max(offset - limit, 0), limit) if offset else "",
@@ -107,7 +103,9 @@ def _page_query(offset: int, limit: int) -> str:
 
 
 @router.post("/reports/{report}")
-async def request_report(access: RequestAccessDep, request: Request, store: StoreDep, base: BaseDep) -> Response:
+async def request_report(
+    access: RequestAccessDep, request: Request, resources: ResourcesDep, reader: RunReaderDep
+) -> Response:
     """Requests a run with the form's values, and redirects to the run's page."""
     form = await request.form()
     fields = {name: value for name, value in form.items() if name != TOKEN_FIELD and isinstance(value, str)}
@@ -116,41 +114,43 @@ async def request_report(access: RequestAccessDep, request: Request, store: Stor
     try:
         report_request = await validate_request(
             access,
+            resources,
             start=fields.get("start", ""),
             end=fields.get("end", ""),
             parameters=parameters,
             formats=formats,
         )
-        run_id, _ = await request_run(access, report_request, store)
+        run_id, _ = await request_run(access, report_request, resources=resources, store=reader.store)
     except (UsageError, PausedError, BusyError, QuotaError, TransientError) as error:
         status_code, message = explain(error)
         fields_and_formats = {**fields, "formats": formats}
-        return await _report_page(
-            request, access, store, base, fields=fields_and_formats, error=message, status_code=status_code
-        )
-    return RedirectResponse(f"{base}{run_path(access.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
+        return await _report_page(access, reader, fields=fields_and_formats, error=message, status_code=status_code)
+    return RedirectResponse(f"{reader.base}{run_path(access.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
 
 
 @router.get("/reports/{report}/runs/{run_id}")
 async def show_run_page(
-    request: Request, access: ReadAccessDep, run_id: RunId, store: StoreDep, base: BaseDep
+    access: ReadAccessDep, run_id: RunId, resources: ResourcesDep, reader: RunReaderDep
 ) -> Response:
     """Shows the progress or outcome of a run."""
     definition = access.definition
-    run, manifest = await read_run(request, access, run_id, store, base)
-    report = await run_sync(show_report, access, base)
-    summaries = await load_summaries(access, manifest, store=store) if manifest else PageSummaries()
+    run, manifest = await reader.read_run(access, run_id)
+    report = await run_sync(show_report, access, reader.base)
+    load = resources.summaries.load
+    summaries = await load(access, manifest, store=reader.store) if manifest else PageSummaries()
     return render_page(
-        "run.html", access.caller, base,
+        "run.html", access.caller, reader.base,
         report=report, run=run, summaries=summaries,
         titles=parameter_titles(definition), link_ttl=definition.delivery.link_ttl,
     )  # fmt: skip
 
 
 @router.post("/reports/{report}/runs/{run_id}/cancel")
-async def cancel_run(access: CancelAccessDep, run_id: RunId, background: BackgroundTasks, base: BaseDep) -> Response:
+async def cancel_run(
+    access: CancelAccessDep, run_id: RunId, background: BackgroundTasks, resources: ResourcesDep, base: BaseDep
+) -> Response:
     """Cancels a run, and redirects to the run's page."""
-    await cancel(access, run_id, background)
+    await cancel(access, run_id, background, resources=resources)
     return RedirectResponse(f"{base}{run_path(access.definition.name, run_id)}", status.HTTP_303_SEE_OTHER)
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from anyio.to_thread import run_sync
 
-from quire.portal.access import Caller, ReportAccess, is_authorized
+from quire.portal.access import Caller, ReportAccess
+from quire.portal.resources import PortalResources
 from quire.portal.run_requests import presets
 from quire.portal.views import BrokenReportView, LimitsView, OwnerView, ParameterView, ReportView
 from quire.portal_urls import report_path
-from quire.report.catalog import Catalog, load_catalog
+from quire.report.catalog import Catalog
 from quire.report.definition import ReportDefinition
 from quire.settings import include_folder
 
 
-async def read_catalog() -> Catalog:
+async def read_catalog(resources: PortalResources) -> Catalog:
     """Returns the catalog, loaded in a thread."""
-    return await run_sync(load_catalog, include_folder())
+    return await run_sync(resources.load_catalog, include_folder())
 
 
 async def list_reports(caller: Caller, catalog: Catalog, base: str) -> list[ReportView]:
@@ -33,7 +34,7 @@ async def list_reports(caller: Caller, catalog: Catalog, base: str) -> list[Repo
 async def list_broken_reports(caller: Caller, catalog: Catalog) -> list[BrokenReportView]:
     """Returns the reports with an invalid definition that the caller may edit, with their errors."""
     errors = catalog.errors
-    editable = await run_sync(lambda: [name for name in errors if is_authorized(caller, name, "PUT", None)])
+    editable = await run_sync(lambda: [name for name in errors if caller.may("PUT", name)])
     return [BrokenReportView(name=name, error=errors[name].message) for name in sorted(editable)]
 
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from quire.airflow_dag.connections import open_session
 from quire.errors import RangeError
-from quire.object_store.s3_store import S3Store
+from quire.object_store import Store
 from quire.portal.access import ReportAccess
 from quire.portal.estimates import estimate
+from quire.portal.resources import PortalResources
 from quire.portal.run_requests import ReportRequest, find_or_start_run, parse_request
 from quire.portal.views import EstimateView
-from quire.portal.work_queue import Deadline, WorkQueue
-
-_QUEUE = WorkQueue()
-_VALIDATIONS = WorkQueue("check", slots=2)
+from quire.portal.work_queue import Deadline
 
 
-async def validate_request(access: ReportAccess, **fields: Any) -> ReportRequest:
+async def validate_request(access: ReportAccess, resources: PortalResources, **fields: Any) -> ReportRequest:
     """Returns the result of ``parse_request``, called in a thread so that it does not block other requests.
 
     Raises:
@@ -26,10 +23,12 @@ async def validate_request(access: ReportAccess, **fields: Any) -> ReportRequest
         WorkUnavailableError: too many requests are being validated.
     """
     user = access.caller.user.get_id()
-    return await _VALIDATIONS.run(user, lambda _: parse_request(access.definition, **fields), supersedes=False)
+    return await resources.validations.run(user, lambda _: parse_request(access.definition, **fields), supersedes=False)
 
 
-async def estimate_request(access: ReportAccess, report_request: ReportRequest, store: S3Store) -> EstimateView:
+async def estimate_request(
+    access: ReportAccess, report_request: ReportRequest, *, resources: PortalResources, store: Store
+) -> EstimateView:
     """Returns the expected size of a report.
 
     Raises:
@@ -37,19 +36,23 @@ async def estimate_request(access: ReportAccess, report_request: ReportRequest, 
         ReportError: the source or the store failed.
         SupersededError: the caller requested another estimate in the meantime.
     """
-    return await _QUEUE.run(access.caller.user.get_id(), _estimation(access, report_request, store))
+    work = _estimation(access, report_request, resources=resources, store=store)
+    return await resources.estimates.run(access.caller.user.get_id(), work)
 
 
 def _estimation(
-    access: ReportAccess, report_request: ReportRequest, store: S3Store
+    access: ReportAccess, report_request: ReportRequest, *, resources: PortalResources, store: Store
 ) -> Callable[[Deadline], EstimateView]:
     def work(deadline: Deadline) -> EstimateView:
-        return estimate(report_request, session=open_session(access.definition), store=store, deadline=deadline)
+        session = resources.open_session(access.definition)
+        return estimate(report_request, session=session, store=store, deadline=deadline)
 
     return work
 
 
-async def request_run(access: ReportAccess, report_request: ReportRequest, store: S3Store) -> tuple[str, bool]:
+async def request_run(
+    access: ReportAccess, report_request: ReportRequest, *, resources: PortalResources, store: Store
+) -> tuple[str, bool]:
     """Returns the ID of the run that serves a request, and whether this call started the run.
 
     Raises:
@@ -61,11 +64,13 @@ async def request_run(access: ReportAccess, report_request: ReportRequest, store
     if max_rows is not None:
         # The form sends estimates under the plain user ID at the same time; neither may supersede the other.
         user = f"run:{access.caller.user.get_id()}"
-        expected = await _QUEUE.run(user, _estimation(access, report_request, store), supersedes=False)
+        work = _estimation(access, report_request, resources=resources, store=store)
+        expected = await resources.estimates.run(user, work, supersedes=False)
         if expected.rows > max_rows:
             about = "" if expected.is_exact else "about "
             raise RangeError(
                 f"This range has {about}{expected.rows:,} rows; the limit is {max_rows:,}. Choose fewer days.",
                 report=access.definition.name,
             )
-    return await find_or_start_run(access.caller.api, report_request, user=access.caller.user.get_name())
+    user_name = access.caller.user.get_name()
+    return await find_or_start_run(access.caller.api, report_request, user=user_name, locks=resources.user_locks)

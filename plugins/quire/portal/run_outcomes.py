@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 STATES: Mapping[str, RunState] = {"queued": "waiting", "running": "running", "success": "done", "failed": "failed"}
 CANCELLED = re.compile(r"Cancelled at (\S+) by ")  # the note of a canceled run
 MAX_CALLS = 3  # concurrent calls per list, which leaves capacity for other users
-MAX_TASK_PAGES = 10  # maximum pages to read per list and task state
+MAX_TASK_PAGES = 10
 MAX_CACHED = 10_000  # outcomes, about 2 kB each at most
 NO_ACCESS = {401, 403}  # HTTP statuses that apply to the caller rather than to a single run
 MAX_CACHE_SECONDS = 300.0  # a caller who lost access to tasks or XComs may still see cached outcomes
@@ -60,9 +60,6 @@ class RunOutcome:
     kind: str | None = None
     progress: ProgressView | None = None
     is_readable: bool = True
-
-
-_FINAL: TTLCache[tuple[Any, ...], RunOutcome] = TTLCache(MAX_CACHED, MAX_CACHE_SECONDS)
 
 
 def is_outcome_final(tasks: Iterable[Mapping[str, Any]]) -> bool:
@@ -118,60 +115,69 @@ def _returned(pushed: Any) -> PublishReturnValue | None:
         return None
 
 
-async def load_outcomes(
-    report: str, runs: Sequence[Mapping[str, Any]], *, api: AirflowApi, user: str
-) -> dict[str, RunOutcome]:
-    """Returns the outcome of each run by ID, omitting runs that were deleted in the meantime.
+class RunOutcomes:
+    """Loads the outcomes of a list of runs, and caches the final outcomes.
 
-    Final outcomes are cached per user, because Airflow authorizes each user separately. A run whose tasks or XComs
-    cannot be loaded gets an outcome with ``is_readable=False``, so that it does not hide the other runs.
-
-    Raises:
-        RefusedError: the caller is not allowed to read the report's tasks or XComs.
+    Args:
+        max_task_pages: maximum pages of tasks to read per list and task state.
     """
-    outcomes = {run["dag_run_id"]: cached for run in runs if (cached := _FINAL.get(_key(user, report, run)))}
-    uncached = [run for run in runs if run["dag_run_id"] not in outcomes]
-    tasks = await _load_ended_tasks(
-        report, [run for run in uncached if parse_state(run) in ("failed", "cancelled")], api
-    )
-    semaphore = asyncio.Semaphore(MAX_CALLS)
 
-    async def load(run: Mapping[str, Any]) -> None:
-        async with semaphore:
-            outcome = await load_outcome(report, run, api=api, tasks=tasks.get(run["dag_run_id"]))
-        outcomes[run["dag_run_id"]] = outcome
-        if run["state"] in ("success", "failed"):
-            _FINAL[_key(user, report, run)] = outcome
+    def __init__(self, *, max_task_pages: int = MAX_TASK_PAGES) -> None:
+        self._max_task_pages = max_task_pages
+        self._final: TTLCache[tuple[Any, ...], RunOutcome] = TTLCache(MAX_CACHED, MAX_CACHE_SECONDS)
 
-    results = await asyncio.gather(*map(load, uncached), return_exceptions=True)
-    for run, result in zip(uncached, results, strict=True):
-        if result is None or isinstance(result, NotFoundError):
-            continue
-        if not isinstance(result, Exception) or (isinstance(result, RefusedError) and result.status in NO_ACCESS):
-            raise result
-        logger.error("%s: the outcome of run %s cannot be loaded", report, run["dag_run_id"], exc_info=result)
-        outcomes[run["dag_run_id"]] = RunOutcome(state=parse_state(run), is_readable=False)
-    return outcomes
+    async def load(
+        self, report: str, runs: Sequence[Mapping[str, Any]], *, api: AirflowApi, user: str
+    ) -> dict[str, RunOutcome]:
+        """Returns the outcome of each run by ID, omitting runs that were deleted in the meantime.
+
+        Final outcomes are cached per user, because Airflow authorizes each user separately. A run whose tasks or XComs
+        cannot be loaded gets an outcome with ``is_readable=False``, so that it does not hide the other runs.
+
+        Raises:
+            RefusedError: the caller is not allowed to read the report's tasks or XComs.
+        """
+        outcomes = {run["dag_run_id"]: cached for run in runs if (cached := self._final.get(_key(user, report, run)))}
+        uncached = [run for run in runs if run["dag_run_id"] not in outcomes]
+        ended = [run for run in uncached if parse_state(run) in ("failed", "cancelled")]
+        tasks = await self._load_ended_tasks(report, ended, api)
+        semaphore = asyncio.Semaphore(MAX_CALLS)
+
+        async def load(run: Mapping[str, Any]) -> None:
+            async with semaphore:
+                outcome = await load_outcome(report, run, api=api, tasks=tasks.get(run["dag_run_id"]))
+            outcomes[run["dag_run_id"]] = outcome
+            if run["state"] in ("success", "failed"):
+                self._final[_key(user, report, run)] = outcome
+
+        results = await asyncio.gather(*map(load, uncached), return_exceptions=True)
+        for run, result in zip(uncached, results, strict=True):
+            if result is None or isinstance(result, NotFoundError):
+                continue
+            if not isinstance(result, Exception) or (isinstance(result, RefusedError) and result.status in NO_ACCESS):
+                raise result
+            logger.error("%s: the outcome of run %s cannot be loaded", report, run["dag_run_id"], exc_info=result)
+            outcomes[run["dag_run_id"]] = RunOutcome(state=parse_state(run), is_readable=False)
+        return outcomes
+
+    async def _load_ended_tasks(
+        self, report: str, runs: Sequence[Mapping[str, Any]], api: AirflowApi
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Returns failed tasks and successful publish tasks by run, omitting runs whose tasks may be incomplete."""
+        if len(runs) < 2:  # for a single run, loading its tasks separately takes no more calls
+            return {}
+        times = sorted((run["run_after"] for run in runs), key=datetime.fromisoformat)
+        tasks: dict[str, list[dict[str, Any]]] = {run["dag_run_id"]: [] for run in runs}
+        is_complete = True
+        for state, task_id in (("success", PUBLISH), ("failed", None)):
+            page, is_page_complete = await api.tasks_in_state(
+                report, state, task_id=task_id, first=times[0], last=times[-1], pages=self._max_task_pages
+            )
+            is_complete = is_complete and is_page_complete
+            for task in page:
+                tasks.get(task["dag_run_id"], []).append(task)
+        return tasks if is_complete else {run_id: ended for run_id, ended in tasks.items() if ended}
 
 
 def _key(user: str, report: str, run: Mapping[str, Any]) -> tuple[Any, ...]:
     return user, report, *(run[name] for name in ("dag_run_id", "state", "start_date", "end_date", "note"))
-
-
-async def _load_ended_tasks(
-    report: str, runs: Sequence[Mapping[str, Any]], api: AirflowApi
-) -> dict[str, list[dict[str, Any]]]:
-    """Returns failed tasks and successful publish tasks by run, omitting runs whose tasks may be incomplete."""
-    if len(runs) < 2:  # for a single run, loading its tasks separately takes no more calls
-        return {}
-    times = sorted((run["run_after"] for run in runs), key=datetime.fromisoformat)
-    tasks: dict[str, list[dict[str, Any]]] = {run["dag_run_id"]: [] for run in runs}
-    is_complete = True
-    for state, task_id in (("success", PUBLISH), ("failed", None)):
-        page, is_page_complete = await api.tasks_in_state(
-            report, state, task_id=task_id, first=times[0], last=times[-1], pages=MAX_TASK_PAGES
-        )
-        is_complete = is_complete and is_page_complete
-        for task in page:
-            tasks.get(task["dag_run_id"], []).append(task)
-    return tasks if is_complete else {run_id: ended for run_id, ended in tasks.items() if ended}

@@ -1,72 +1,92 @@
-"""Limits concurrent reads of run lists and run pages per user and process, as both call Airflow's API often."""
+"""Reads run lists and single runs in the portal's queues, as both call Airflow's API often."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
 
-from fastapi import HTTPException, Request
+from fastapi import Depends, HTTPException, Request
 
 from quire.object_store import Store
 from quire.portal.access import ReportAccess
-from quire.portal.runs import MAX_MANIFESTS, RunList, list_runs, show_run
+from quire.portal.dependencies import BaseDep, ResourcesDep, StoreDep
+from quire.portal.resources import PortalResources
+from quire.portal.run_source import RunSource
+from quire.portal.runs import RunList, list_runs, show_run
 from quire.portal.views import RunDetails
-from quire.portal.work_queue import TurnQueue
+from quire.portal.work_queue import InThread
 from quire.run_records.manifest import Manifest
 
 CLIENT_DISCONNECTED = 499  # the client has disconnected, so nothing reads this response
-MAX_LISTS = 8
-_LISTS = TurnQueue("list", slots=MAX_LISTS, threads=MAX_LISTS * MAX_MANIFESTS, seconds=20.0, wait=10.0)
-MAX_RUNS = 8  # each uses one thread at a time, and so holds one manifest
-MAX_USER_RUNS = 2  # a user may watch runs in several tabs
-_RUNS = TurnQueue("request", slots=MAX_RUNS, threads=MAX_RUNS, seconds=20.0, wait=10.0, per_user=MAX_USER_RUNS)
 
 Answer = TypeVar("Answer")
 
 
-async def read_run_list(
-    request: Request, access: ReportAccess, store: Store, base: str, *, limit: int, offset: int
-) -> RunList:
-    """Returns one page of a report's runs (see ``list_runs``).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReader:
+    """Reads runs for one request, and stops if its client disconnects.
 
-    Raises:
-        WorkUnavailableError: too many lists are being read, or this call timed out.
+    Args:
+        request: the request.
+        resources: the queues and caches of the app.
+        store: the store that holds the manifests.
+        base: path prefix of the portal's URLs.
     """
 
-    async def in_turn() -> RunList:
-        async with _LISTS.turn(access.caller.user.get_id()) as in_thread:
-            return await list_runs(
-                access.definition,
-                caller=access.caller,
-                store=store,
-                base=base,
-                limit=limit,
-                offset=offset,
-                in_thread=in_thread,
-            )
+    request: Request
+    resources: PortalResources
+    store: Store
+    base: str
 
-    return await _run_while_connected(request, in_turn())
+    async def read_list(self, access: ReportAccess, *, limit: int, offset: int) -> RunList:
+        """Returns one page of a report's runs (see ``list_runs``).
+
+        Raises:
+            WorkUnavailableError: too many lists are being read, or this call timed out.
+        """
+
+        async def in_turn() -> RunList:
+            async with self.resources.run_lists.turn(access.caller.user.get_id()) as in_thread:
+                source = self._source(in_thread)
+                return await list_runs(
+                    access.definition, caller=access.caller, source=source, base=self.base, limit=limit, offset=offset
+                )
+
+        return await _run_while_connected(self.request, in_turn())
+
+    async def read_run(self, access: ReportAccess, run_id: str) -> tuple[RunDetails, Manifest | None]:
+        """Returns a run, and its manifest if it is published (see ``show_run``).
+
+        Raises:
+            NotFoundError: the run does not exist.
+            WorkUnavailableError: too many runs are being read, or this call timed out.
+        """
+
+        async def in_turn() -> tuple[RunDetails, Manifest | None]:
+            caller = access.caller
+            async with self.resources.single_runs.turn(caller.user.get_id()) as in_thread:
+                source = self._source(in_thread)
+                return await show_run(access.definition, run_id, api=caller.api, source=source, base=self.base)
+
+        return await _run_while_connected(self.request, in_turn())
+
+    def _source(self, in_thread: InThread) -> RunSource:
+        return RunSource(
+            store=self.store,
+            manifests=self.resources.manifests,
+            command_line=self.resources.command_line_runs,
+            outcomes=self.resources.outcomes,
+            in_thread=in_thread,
+        )
 
 
-async def read_run(
-    request: Request, access: ReportAccess, run_id: str, store: Store, base: str
-) -> tuple[RunDetails, Manifest | None]:
-    """Returns a run, and its manifest if it is published (see ``show_run``).
+def _run_reader(request: Request, resources: ResourcesDep, store: StoreDep, base: BaseDep) -> RunReader:
+    return RunReader(request=request, resources=resources, store=store, base=base)
 
-    Raises:
-        NotFoundError: the run does not exist.
-        WorkUnavailableError: too many runs are being read, or this call timed out.
-    """
 
-    async def in_turn() -> tuple[RunDetails, Manifest | None]:
-        caller = access.caller
-        async with _RUNS.turn(caller.user.get_id()) as in_thread:
-            return await show_run(
-                access.definition, run_id, api=caller.api, store=store, base=base, in_thread=in_thread
-            )
-
-    return await _run_while_connected(request, in_turn())
+RunReaderDep = Annotated[RunReader, Depends(_run_reader)]
 
 
 async def _run_while_connected(request: Request, work: Coroutine[Any, Any, Answer]) -> Answer:

@@ -28,7 +28,7 @@ OVER = {"success", "failed", "skipped", "upstream_failed", "removed"}  # among A
 ATTEMPTS = 10
 RUN_ID_PREFIX = "ask__"
 FORBIDDEN = 403
-_TRIGGERING: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by user
+UserLocks = WeakValueDictionary[str, asyncio.Lock]
 _NUMBERED_RUN_ID = re.compile(r"ask__[0-9a-f]+__([0-9]{1,9})")
 
 
@@ -127,12 +127,20 @@ def _ensure_offered(definition: ReportDefinition, formats: Sequence[str]) -> Non
             )
 
 
-async def find_or_start_run(api: AirflowApi, report_request: ReportRequest, *, user: str) -> tuple[str, bool]:
+async def find_or_start_run(
+    api: AirflowApi, report_request: ReportRequest, *, user: str, locks: UserLocks
+) -> tuple[str, bool]:
     """Returns the ID of the run that serves a request, and whether this call started the run.
 
     If the newest run of the request is active, it serves the request; otherwise the next run is started. Airflow's run
     IDs are unique, so only one of several concurrent callers can start the run; the others search again. A run counts
     only if its conf equals the request's, because any user who may start runs can choose the run ID.
+
+    Args:
+        api: Airflow's API on behalf of the user.
+        report_request: the request.
+        user: name of the user.
+        locks: the process's locks by user; a user's runs are counted and started one at a time.
 
     Raises:
         BusyError: no run was found or started after several attempts.
@@ -147,7 +155,7 @@ async def find_or_start_run(api: AirflowApi, report_request: ReportRequest, *, u
             return str(newest["dag_run_id"]), False
         if (await api.dag(report))["is_paused"]:
             raise PausedError(f"Report {report} is paused in Airflow. Ask your Airflow administrator to unpause it.")
-        async with _TRIGGERING.setdefault(user, asyncio.Lock()):
+        async with locks.setdefault(user, asyncio.Lock()):
             if await _find_newest_run(api, report_request) != (newest, next_run_id):
                 continue
             await _ensure_quota(api, report, user)

@@ -13,17 +13,16 @@ from quire.airflow_client.client import AirflowApi, NotFoundError, RefusedError,
 from quire.airflow_dag.xcom import NOTIFY, UNREACHED
 from quire.errors import IntegrityError, ReportError, StoreRefusedError, StoreUnavailableError
 from quire.human_readable import truncate
-from quire.object_store import Store
 from quire.portal.access import Caller
-from quire.portal.command_line_runs import RUN_ID, CommandLineRun, command_line_runs, merge_page
+from quire.portal.command_line_runs import RUN_ID, CommandLineRun, merge_page
 from quire.portal.error_messages import MAX_MESSAGE_LENGTH, contact_text, explain_failure
-from quire.portal.manifest_cache import cached_manifest
 from quire.portal.run_contents import manifest_fields, stage_views
-from quire.portal.run_outcomes import PublishReturnValue, RunOutcome, load_outcome, load_outcomes, parse_state
+from quire.portal.run_outcomes import PublishReturnValue, RunOutcome, load_outcome, parse_state
 from quire.portal.run_requests import parse_run_conf
+from quire.portal.run_source import MAX_MANIFESTS, RunSource
 from quire.portal.unreadable_runs import unreadable_view
 from quire.portal.views import RunDetails, RunView
-from quire.portal.work_queue import InThread, WorkUnavailableError
+from quire.portal.work_queue import WorkUnavailableError
 from quire.portal_urls import run_path
 from quire.report.definition import ReportDefinition
 from quire.report.definition.workbook import FILE_FORMATS
@@ -32,7 +31,6 @@ from quire.runs.file_names import is_summary
 
 logger = logging.getLogger(__name__)
 
-MAX_MANIFESTS = 4  # concurrent reads per list
 MAX_LISTED_LENGTH = 100  # maximum length of a parameter value in a list of runs
 TRIGGERS = {"scheduled": "the schedule", "backfill": "a backfill", "asset_triggered": "an asset event"}
 NO_REASON = "A task was killed or ran out of memory. See Airflow's task logs."
@@ -62,37 +60,35 @@ async def list_runs(
     definition: ReportDefinition,
     *,
     caller: Caller,
-    store: Store,
+    source: RunSource,
     base: str,
     limit: int,
     offset: int = 0,
-    in_thread: InThread,
 ) -> RunList:
     """Returns a report's runs, newest first, without command-line runs if the store is unavailable.
 
     Args:
         definition: the report.
         caller: the user whose permissions apply.
-        store: the store that holds the manifests.
+        source: loads the runs' outcomes and manifests.
         base: path prefix of the portal's URLs.
         limit: maximum number of runs.
         offset: number of runs to skip, newest first.
-        in_thread: runs functions that wait for the store in a thread.
     """
-    own, message = await _load_command_line_runs(definition, store, in_thread)
+    own, message = await _load_command_line_runs(definition, source)
     first = max(offset - len(own), 0)  # index of the first Airflow run that may be on the page
     airflow_runs, total = await caller.api.runs_between(definition.name, first, offset + limit)
     dated = [(datetime.fromisoformat(run["run_after"]), run) for run in airflow_runs]
     page = merge_page(dated, own, skip=offset - first, limit=limit)
     page = [run for run in page if isinstance(run, CommandLineRun) or is_run_id(run["dag_run_id"])]
     others = [run for run in page if not isinstance(run, CommandLineRun)]
-    outcomes = await load_outcomes(definition.name, others, api=caller.api, user=caller.user.get_id())
+    outcomes = await source.outcomes.load(definition.name, others, api=caller.api, user=caller.user.get_id())
     semaphore = asyncio.Semaphore(MAX_MANIFESTS)
 
     async def view(run: Mapping[str, Any] | CommandLineRun) -> RunView | None:
         async with semaphore:
             try:
-                return await _view(definition, run, outcomes, store=store, base=base, in_thread=in_thread)
+                return await _view(definition, run, outcomes, source=source, base=base)
             except WorkUnavailableError:  # applies to the list as a whole
                 raise
             except Exception:
@@ -104,12 +100,10 @@ async def list_runs(
     return RunList(runs=[view for view in views if view], total=total + len(own), message=message)
 
 
-async def _load_command_line_runs(
-    definition: ReportDefinition, store: Store, in_thread: InThread
-) -> tuple[list[CommandLineRun], str]:
+async def _load_command_line_runs(definition: ReportDefinition, source: RunSource) -> tuple[list[CommandLineRun], str]:
     """Returns the command-line runs, or an empty list and a message if the store is unavailable."""
     try:
-        return await in_thread(command_line_runs, store, definition.name), ""
+        return await source.in_thread(source.command_line_runs, definition.name), ""
     except (StoreRefusedError, StoreUnavailableError) as error:
         logger.warning("%s: command-line runs cannot be listed: %s", definition.name, error.message)
         return [], truncate(f"Command-line runs are unavailable: {error.message}", MAX_MESSAGE_LENGTH)
@@ -120,23 +114,23 @@ async def show_run(
     run_id: str,
     *,
     api: AirflowApi,
-    store: Store,
+    source: RunSource,
     base: str,
-    in_thread: InThread,
 ) -> tuple[RunDetails, Manifest | None]:
     """Returns a run, and its manifest if it is published; omits the run's details if they cannot be loaded.
 
     Raises:
         NotFoundError: the run does not exist.
     """
-    own = await in_thread(_find_command_line_run, store, definition.name, run_id) if RUN_ID.fullmatch(run_id) else None
+    is_own = RUN_ID.fullmatch(run_id)
+    own = await source.in_thread(_find_command_line_run, source, definition.name, run_id) if is_own else None
     run: Mapping[str, Any] | CommandLineRun = own or await api.run(definition.name, run_id)
     try:
         if isinstance(run, CommandLineRun):
-            view, manifest = await in_thread(_command_line_view, run, definition.name, store, base)
+            view, manifest = await source.in_thread(_command_line_view, run, definition.name, source, base)
             return RunDetails(**dict(view), stages=stage_views(manifest.usage) if manifest else []), manifest
         outcome = await load_outcome(definition.name, run, api=api)
-        view, manifest = await _details(definition, run, outcome, store=store, base=base, in_thread=in_thread)
+        view, manifest = await _details(definition, run, outcome, source=source, base=base)
         stages = stage_views(manifest.usage) if manifest else []
         unreached = await _load_unreached(definition, run_id, api)
         return RunDetails(**dict(view), stages=stages, unreached=unreached), manifest
@@ -148,8 +142,8 @@ async def show_run(
         return RunDetails(**dict(unreadable_view(definition.name, run, outcomes, base))), None
 
 
-def _find_command_line_run(store: Store, report: str, run_id: str) -> CommandLineRun | None:
-    return next((run for run in command_line_runs(store, report) if run.run_id == run_id), None)
+def _find_command_line_run(source: RunSource, report: str, run_id: str) -> CommandLineRun | None:
+    return next((run for run in source.command_line_runs(report) if run.run_id == run_id), None)
 
 
 async def _load_unreached(definition: ReportDefinition, run_id: str, api: AirflowApi) -> list[str]:
@@ -166,17 +160,18 @@ async def _view(
     run: Mapping[str, Any] | CommandLineRun,
     outcomes: Mapping[str, RunOutcome],
     *,
-    store: Store,
+    source: RunSource,
     base: str,
-    in_thread: InThread,
 ) -> RunView | None:
     try:
         if isinstance(run, CommandLineRun):
-            return _limit_parameters((await in_thread(_command_line_view, run, definition.name, store, base))[0])
+            return _limit_parameters(
+                (await source.in_thread(_command_line_view, run, definition.name, source, base))[0]
+            )
         if outcome := outcomes.get(run["dag_run_id"]):
             if not outcome.is_readable:
                 return unreadable_view(definition.name, run, outcomes, base)
-            details = await _details(definition, run, outcome, store=store, base=base, in_thread=in_thread)
+            details = await _details(definition, run, outcome, source=source, base=base)
             return _limit_parameters(details[0])
     except IntegrityError:
         logger.debug("%s: a run was deleted in the meantime", definition.name)
@@ -202,14 +197,13 @@ async def _details(
     run: Mapping[str, Any],
     outcome: RunOutcome,
     *,
-    store: Store,
+    source: RunSource,
     base: str,
-    in_thread: InThread,
 ) -> tuple[RunView, Manifest | None]:
     report, run_id = definition.name, str(run["dag_run_id"])
     fields: dict[str, Any] = {}
     try:
-        request = await in_thread(parse_run_conf, definition, run)
+        request = await source.in_thread(parse_run_conf, definition, run)
         fields = {name: getattr(request, name) for name in ("start", "end", "parameters", "formats")}
     except ReportError as error:
         fields = {"start": None, "end": None, "parameters": {}, "formats": (), "error": error.message}
@@ -218,7 +212,7 @@ async def _details(
     fields["progress"] = outcome.progress
     manifest = None
     if outcome.state == "done":
-        manifest, published = await in_thread(_published, definition, outcome.returned, store, base)
+        manifest, published = await source.in_thread(_published, definition, outcome.returned, source, base)
         fields |= published
         fields["error"] = published.get("error")  # even if the current definition rejects the request
     elif outcome.state == "failed":
@@ -241,13 +235,13 @@ async def _details(
 
 
 def _published(
-    definition: ReportDefinition, returned: PublishReturnValue | None, store: Store, base: str
+    definition: ReportDefinition, returned: PublishReturnValue | None, source: RunSource, base: str
 ) -> tuple[Manifest | None, dict[str, Any]]:
     """Returns the manifest of a successful run, and the fields of its view."""
     if returned is None:
         return None, {"error": "Airflow has no result for this run."}
     try:
-        manifest = cached_manifest(store, definition.name, returned.run)
+        manifest = source.manifest(definition.name, returned.run)
     except IntegrityError:
         return None, {"error": "The files of this run were deleted because their retention period has ended."}
     except ReportError as error:
@@ -259,12 +253,14 @@ def _published(
     }
 
 
-def _command_line_view(run: CommandLineRun, report: str, store: Store, base: str) -> tuple[RunView, Manifest | None]:
+def _command_line_view(
+    run: CommandLineRun, report: str, source: RunSource, base: str
+) -> tuple[RunView, Manifest | None]:
     manifest = None
     fields: dict[str, Any] = {"start": None, "end": None, "parameters": {}}
     suffixes = set[str]()
     try:
-        manifest = cached_manifest(store, report, run.run_key)
+        manifest = source.manifest(report, run.run_key)
         fields = manifest_fields(manifest, base)
         suffixes = {file.name.rpartition(".")[2] for file in manifest.files if not is_summary(file)}
     except (StoreRefusedError, StoreUnavailableError) as error:

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Generator, Mapping, MutableMapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -20,9 +21,25 @@ logger = logging.getLogger(__name__)
 
 MAX_TRANSFERS = 8  # per process: each holds a connection to the store
 MAX_USER_TRANSFERS = 2
-MAX_IDLE_SECONDS = 60.0  # maximum time for the reader to receive the next 64 kB
-MIN_TRANSFER_SECONDS = 600.0  # granted to every download
-MIN_BYTES_PER_SECOND = 64 * 1024  # adds time in proportion to the size of the download
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferPace:
+    """How slow a reader may be.
+
+    Args:
+        idle_seconds: maximum time for the reader to receive the next 64 kB.
+        min_seconds: time that is granted to every download.
+        min_bytes_per_second: adds time in proportion to the size of the download.
+    """
+
+    idle_seconds: float = 60.0
+    min_seconds: float = 600.0
+    min_bytes_per_second: float = 64 * 1024
+
+    def max_seconds(self, size: int) -> float:
+        """Returns the time limit of a download of ``size`` bytes."""
+        return self.min_seconds + size / self.min_bytes_per_second
 
 
 class Transfers:
@@ -31,9 +48,17 @@ class Transfers:
     Args:
         slots: maximum concurrent transfers.
         per_user: maximum concurrent transfers per user.
+        pace: how slow readers may be.
     """
 
-    def __init__(self, slots: int = MAX_TRANSFERS, per_user: int = MAX_USER_TRANSFERS) -> None:
+    def __init__(
+        self,
+        slots: int = MAX_TRANSFERS,
+        per_user: int = MAX_USER_TRANSFERS,
+        *,
+        pace: TransferPace = TransferPace(),
+    ) -> None:
+        self.pace = pace
         self._slots, self._per_user = slots, per_user
         self._active: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -65,6 +90,7 @@ class TransferSlot:
     """The slot of one transfer."""
 
     def __init__(self, transfers: Transfers, user: str) -> None:
+        self.pace = transfers.pace
         self._transfers, self._user, self._is_held = transfers, user, True
 
     def release(self) -> None:
@@ -96,7 +122,7 @@ class Transfer(StreamingResponse):
     ) -> None:
         super().__init__(content, media_type=media_type, headers={**headers, "Content-Length": str(size)})
         self._content, self._slot = content, slot
-        self._seconds = MIN_TRANSFER_SECONDS + size / MIN_BYTES_PER_SECOND
+        self._seconds = slot.pace.max_seconds(size)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the response.
@@ -106,7 +132,7 @@ class Transfer(StreamingResponse):
         """
 
         async def send_with_timeout(message: MutableMapping[str, Any]) -> None:
-            with anyio.fail_after(MAX_IDLE_SECONDS):
+            with anyio.fail_after(self._slot.pace.idle_seconds):
                 await send(message)
 
         try:

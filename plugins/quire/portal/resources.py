@@ -1,0 +1,94 @@
+"""The resources of a portal app: its connections, and the queues and caches that its requests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from quire.airflow_dag.connections import open_session, open_store
+from quire.object_store import Store
+from quire.object_store.s3_store import S3Store
+from quire.portal.command_line_runs import CommandLineRuns
+from quire.portal.manifest_cache import ManifestCache
+from quire.portal.page_summaries import SummaryPreparations
+from quire.portal.run_outcomes import RunOutcomes
+from quire.portal.run_requests import UserLocks
+from quire.portal.run_source import MAX_MANIFESTS
+from quire.portal.work_queue import TurnQueue, WorkQueue
+from quire.portal.zip_transfers import Transfers
+from quire.postgres import SourceSession
+from quire.report.catalog import Catalog, load_catalog
+from quire.report.definition import ReportDefinition
+from quire.settings import StoreSettings
+
+MAX_LISTS = 8
+MAX_RUNS = 8  # each uses one thread at a time, and so holds one manifest
+MAX_USER_RUNS = 2  # a user may watch runs in several tabs
+MAX_VALIDATIONS = 2
+
+
+class StoreConnection:
+    """Opens the store of Airflow's connection, cached because creating its client takes longer than a request."""
+
+    def __init__(self) -> None:
+        self._create = lru_cache(maxsize=4)(_create_store)
+
+    def __call__(self) -> S3Store:
+        """Returns the store.
+
+        Raises:
+            SettingsError: the connection does not exist.
+        """
+        return self._create(open_store().settings)
+
+
+def _create_store(settings: StoreSettings) -> S3Store:
+    store = S3Store(settings)
+    _ = store.client  # created once here rather than concurrently by several threads
+    return store
+
+
+def _run_list_queue() -> TurnQueue:
+    return TurnQueue("list", slots=MAX_LISTS, threads=MAX_LISTS * MAX_MANIFESTS, seconds=20.0, wait=10.0)
+
+
+def _run_queue() -> TurnQueue:
+    return TurnQueue("request", slots=MAX_RUNS, threads=MAX_RUNS, seconds=20.0, wait=10.0, per_user=MAX_USER_RUNS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortalResources:
+    """Everything that the requests of a portal app share. Each API server process has one app.
+
+    Args:
+        open_store: opens the object store.
+        open_session: opens a session for a report's source.
+        load_catalog: loads the report definitions of a folder.
+        run_lists: limits concurrent reads of run lists.
+        single_runs: limits concurrent reads of single runs.
+        validations: limits concurrent validations of report requests.
+        estimates: limits concurrent estimates.
+        user_locks: locks by user; a user's runs are started one at a time.
+        transfers: limits concurrent zip downloads.
+        summaries: prepares and caches the summaries of run pages.
+        manifests: caches manifests.
+        command_line_runs: caches command-line runs.
+        outcomes: caches the outcomes of Airflow's runs.
+    """
+
+    open_store: Callable[[], Store] = field(default_factory=StoreConnection)
+    open_session: Callable[[ReportDefinition], SourceSession] = open_session
+    load_catalog: Callable[[Path], Catalog] = load_catalog
+    run_lists: TurnQueue = field(default_factory=_run_list_queue)
+    single_runs: TurnQueue = field(default_factory=_run_queue)
+    validations: WorkQueue = field(default_factory=lambda: WorkQueue("check", slots=MAX_VALIDATIONS))
+    estimates: WorkQueue = field(default_factory=WorkQueue)
+    user_locks: UserLocks = field(default_factory=WeakValueDictionary)
+    transfers: Transfers = field(default_factory=Transfers)
+    summaries: SummaryPreparations = field(default_factory=SummaryPreparations)
+    manifests: ManifestCache = field(default_factory=ManifestCache)
+    command_line_runs: CommandLineRuns = field(default_factory=CommandLineRuns)
+    outcomes: RunOutcomes = field(default_factory=RunOutcomes)

@@ -1,0 +1,41 @@
+"""Reads published runs for one request, through the portal's caches and in the threads of its queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quire.object_store import Store
+from quire.portal.command_line_runs import CommandLineRun, CommandLineRuns
+from quire.portal.manifest_cache import ManifestCache
+from quire.portal.run_outcomes import RunOutcomes
+from quire.portal.work_queue import InThread
+from quire.run_records.manifest import Manifest
+
+MAX_MANIFESTS = 4  # concurrent reads per list
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSource:
+    """The store and the caches from which a request reads runs.
+
+    Args:
+        store: the store that holds the manifests.
+        manifests: the cached manifests.
+        command_line: the cached command-line runs.
+        outcomes: the cached outcomes of Airflow's runs.
+        in_thread: runs functions that wait for the store in a thread.
+    """
+
+    store: Store
+    manifests: ManifestCache
+    command_line: CommandLineRuns
+    outcomes: RunOutcomes
+    in_thread: InThread
+
+    def command_line_runs(self, report: str) -> list[CommandLineRun]:
+        """Returns the command-line runs of a report, newest first (see ``CommandLineRuns.list``)."""
+        return self.command_line.list(self.store, report)
+
+    def manifest(self, report: str, run_key: str) -> Manifest:
+        """Returns a published run's manifest (see ``ManifestCache.read``)."""
+        return self.manifests.read(self.store, report, run_key)

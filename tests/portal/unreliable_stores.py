@@ -1,0 +1,64 @@
+"""Stores in memory whose reads fail, block or are observed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterator
+
+from quire.object_store.memory_store import MemoryStore
+from quire.object_store.store import MAX_RECORD_BYTES, StoredObject
+
+LONG = 60.0
+
+
+class HungStore(MemoryStore):
+    """A store whose listings block until a test releases them; afterwards, they are empty."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered: list[str] = []
+        self.released = threading.Event()
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """Waits, and returns no object."""
+        self.entered.append(prefix)
+        self.released.wait(LONG)
+        return iter(())
+
+
+class ObservedStore(MemoryStore):
+    """A store that calls a function before each read; the function may raise an error instead of the read.
+
+    Args:
+        before_read: called with the object's key.
+    """
+
+    def __init__(self, before_read: Callable[[str], object] = lambda key: None) -> None:
+        super().__init__()
+        self.before_read = before_read
+
+    def read(self, key: str, *, max_bytes: int = MAX_RECORD_BYTES) -> bytes | None:
+        """Returns the bytes of a small object."""
+        self.before_read(key)
+        return super().read(key, max_bytes=max_bytes)
+
+    def read_range(self, key: str, start: int, size: int) -> bytes:
+        """Returns a range of an object."""
+        self.before_read(key)
+        return super().read_range(key, start, size)
+
+
+class StreamingStore(MemoryStore):
+    """A store that knows which of its objects are being streamed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.streams: list[str] = []  # keys
+
+    def stream(self, key: str) -> Generator[bytes]:
+        """Yields the bytes of an object in chunks."""
+        self.streams.append(key)
+        try:
+            yield from super().stream(key)
+        finally:
+            self.streams.remove(key)
