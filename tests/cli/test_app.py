@@ -134,7 +134,7 @@ def test_invalid_input_fails_with_one_line_and_status_2(
         ("AIRFLOW_CONN_QUIRE_SOURCE", "postgresql://u:s3cr3t@127.0.0.1:9/x", 1, "127.0.0.1:9 is not available"),
         ("AIRFLOW_CONN_QUIRE_SOURCE", "mysql://u:s3cr3t@127.0.0.1/x", 2, "has the scheme 'mysql'"),
         ("AIRFLOW_CONN_QUIRE_SOURCE", "", 2, "is not a URI"),
-        ("AIRFLOW_CONN_QUIRE_STORE", "aws://k:s3cr3t@/?endpoint_url=http%3A%2F%2F127.0.0.1%3A9", 1, "does not respond"),
+        ("AIRFLOW_CONN_QUIRE_STORE", "aws://k:s3cr3t@/?endpoint_url=http%3A%2F%2F127.0.0.1%3A9", 1, "did not respond"),
         ("QUIRE_BUCKET", "there-is-none", 1, "bucket there-is-none: the bucket does not exist"),
     ],
 )

@@ -67,7 +67,7 @@ def test_store_without_credentials_is_rejected_in_one_line(
 
 def test_unavailable_store_is_a_transient_error(bucket: S3Store) -> None:
     unavailable = S3Store(replace(bucket.settings, endpoint_url="http://127.0.0.1:9"))
-    with pytest.raises(StoreUnavailableError, match="does not respond"):
+    with pytest.raises(StoreUnavailableError, match="did not respond"):
         unavailable.check()
 
 
