@@ -20,7 +20,7 @@ from quire.portal.run_source import MAX_MANIFESTS
 from quire.portal.work_queue import TurnQueue, WorkQueue
 from quire.portal.zip_transfers import Transfers
 from quire.postgres import SourceSession
-from quire.report.catalog import Catalog, load_catalog
+from quire.report.catalog import Catalog, DefinitionCache
 from quire.report.definition import ReportDefinition
 from quire.settings import StoreSettings
 
@@ -81,7 +81,7 @@ class PortalResources:
 
     open_store: Callable[[], Store] = field(default_factory=StoreConnection)
     open_session: Callable[[ReportDefinition], SourceSession] = open_session
-    load_catalog: Callable[[Path], Catalog] = load_catalog
+    load_catalog: Callable[[Path], Catalog] = field(default_factory=DefinitionCache)
     run_lists: TurnQueue = field(default_factory=_run_list_queue)
     single_runs: TurnQueue = field(default_factory=_run_queue)
     validations: WorkQueue = field(default_factory=lambda: WorkQueue("check", slots=MAX_VALIDATIONS))

@@ -1,6 +1,7 @@
 """Loads YAML and SQL files into a ReportDefinition; errors show the file, line, field and closest known name.
 
 loading            loads all reports for Airflow (load_catalog), or one report for the command line (find_definition)
+definition_cache   reads definitions again only if their files change
 definition_file    reads one YAML file into a pydantic model
 yaml_document      parses a YAML file and maps each value to its line
 yaml_limits        limits nesting and size before a document is built
@@ -10,6 +11,7 @@ query_file         finds and reads a report's SQL file, and checks its placehold
 text_file          reads text files of bounded size
 """
 
+from quire.report.catalog.definition_cache import DefinitionCache
 from quire.report.catalog.loading import Catalog, find_definition, load_catalog
 
-__all__ = ["Catalog", "find_definition", "load_catalog"]
+__all__ = ["Catalog", "DefinitionCache", "find_definition", "load_catalog"]

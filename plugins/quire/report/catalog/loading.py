@@ -27,14 +27,21 @@ class Catalog:
     errors: dict[str, DefinitionError] = field(default_factory=dict)
 
 
-def read_report(path: Path) -> ReportDefinition:
+def read_report(path: Path, *, before_reading: Callable[[Path], object] = lambda _: None) -> ReportDefinition:
     """Reads a report's YAML file and its SQL file.
+
+    Args:
+        path: the YAML file.
+        before_reading: receives the path of each of the two files before it is read.
 
     Raises:
         DefinitionError: one of the files is invalid.
     """
+    include = path.parents[1]
+    before_reading(path)
     file = read_definition(path, ReportDefinition)
-    query = read_query(file.definition, file.document, include=path.parents[1], file=file.file)
+    before_reading(include / "sql" / file.definition.source.sql)
+    query = read_query(file.definition, file.document, include=include, file=file.file)
     return file.definition.model_copy(update={"sql_text": query})
 
 

@@ -1,0 +1,64 @@
+"""Keeps report definitions in memory until their files change."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from quire.report.catalog.loading import Catalog, load_catalog, read_report
+from quire.report.definition import ReportDefinition
+
+# File systems round timestamps to a few milliseconds, so a file that changed just before it was read may change again
+# without a new timestamp.
+MIN_AGE_NS = 100_000_000
+
+Signature = tuple[int, int, int, int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    signatures: dict[Path, Signature]
+    definition: ReportDefinition
+
+
+class DefinitionCache:
+    """Loads the reports of a folder like ``load_catalog``, but reads only files that have changed.
+
+    Invalid reports are read again on every call.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[Path, _Entry] = {}
+
+    def __call__(self, include: Path) -> Catalog:
+        """Returns the reports of a folder.
+
+        Raises:
+            DefinitionError: the folder does not exist.
+        """
+        catalog = load_catalog(include, read=self._read)
+        for path in [path for path in self._entries if path.stem not in catalog.definitions]:
+            self._entries.pop(path, None)  # another thread may have removed it
+        return catalog
+
+    def _read(self, path: Path) -> ReportDefinition:
+        entry = self._entries.get(path)
+        if entry and all(_signature(file) == signature for file, signature in entry.signatures.items()):
+            return entry.definition
+        signatures: dict[Path, Signature] = {}
+        latest = time.time_ns() - MIN_AGE_NS
+        definition = read_report(path, before_reading=lambda file: signatures.update({file: _signature(file)}))
+        if all(signature and signature[-1] < latest for signature in signatures.values()):
+            self._entries[path] = _Entry(signatures, definition)
+        return definition
+
+
+def _signature(path: Path) -> Signature:
+    """Returns the identity, size and times of a file, following links, or None if it cannot be found."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
