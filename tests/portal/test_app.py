@@ -40,7 +40,7 @@ def test_create_app_uses_the_given_resources(portal: Portal) -> None:
 
 def test_portal_resources_of_two_apps_are_separate() -> None:
     first, second = PortalResources(), PortalResources()
-    shared = {"open_session", "load_catalog"}  # functions
+    shared = {"open_session"}  # a function
     names = {field.name for field in fields(PortalResources)}
     assert {name for name in names if getattr(first, name) is getattr(second, name)} == shared
 
