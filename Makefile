@@ -47,7 +47,7 @@ down: setup ## stop what `make up` started
 test: setup ## run every test against real PostgreSQL, S3 and Airflow
 	@$(PYTEST) --numprocesses 2 --dist loadgroup
 
-test-fast: setup ## run the tests that need no server, in under a minute
+test-fast: setup ## run the tests that need no server
 	@$(PYTEST) --fast --numprocesses 2 --dist worksteal
 
 test-slow: setup ## run the tests with millions of rows, which take minutes
