@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 
 from quire.errors import error_context
@@ -11,11 +10,10 @@ from quire.object_store import Store
 from quire.report.definition import ReportDefinition
 from quire.run_records.stage_records import LaidOutRun, RunLayout, RunPlan, StagedPartition, StagedRun, WorkbookShard
 from quire.runs.run_key import compute_run_key, is_run_published
+from quire.runs.task_groups import task_groups
 from quire.runs.workbook_shards import combines_rows_and_summaries, workbook_shards
 
 logger = logging.getLogger(__name__)
-
-MAX_GROUPS = 64  # mapped tasks per run; each task costs Airflow 0.2 to 0.7 s
 
 
 def layout_run(
@@ -47,8 +45,7 @@ def layout_run(
         file_names=tuple(f"{shard.stem}.{file_format}" for shard in shards for file_format in formats),
         summaries_with_rows=combines_rows_and_summaries(definition) and "xlsx" in formats,
     )
-    size = max(1, math.ceil(len(shards) / MAX_GROUPS))
-    groups = tuple(shards[first : first + size] for first in range(0, len(shards), size))
+    groups = task_groups(shards)
     if already_published:
         logger.info("%s: run %s is already published", definition.name, run_key)
     else:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from quire.aggregation.partial_summaries import needs_rows
 from quire.aggregation.result_columns import check_columns
-from quire.date_range import DatePartition
 from quire.errors import error_context
 from quire.object_store import Store
 from quire.partition_cache.cache import find_cached_partitions, partition_folder
@@ -20,10 +18,9 @@ from quire.postgres.partition_query import query_columns
 from quire.report.definition import ReportDefinition
 from quire.report.request import RunRequest
 from quire.run_records.stage_records import PlannedRun, RunPlan, StagedPartition
+from quire.runs.task_groups import task_groups
 
 logger = logging.getLogger(__name__)
-
-MAX_GROUPS = 64  # mapped tasks per run; each task costs Airflow 0.2 to 0.7 s
 
 
 def plan_partitions(
@@ -61,7 +58,7 @@ def plan_partitions(
     with error_context(report=definition.name):
         cached = _find_cached(definition, source_digest, tokens, store)
     cached_keys = {partition.key for partition in cached}
-    groups = _group([partition for partition in partitions if partition.key not in cached_keys])
+    groups = task_groups([partition for partition in partitions if partition.key not in cached_keys])
     logger.info(
         "%s: %s of %s partitions are cached, the rest are in %s groups, source %s",
         request.report, len(cached), len(partitions), len(groups), source_digest,
@@ -77,8 +74,3 @@ def _find_cached(
     folders = [partition_folder(definition.name, source_digest, key, token) for key, token in tokens.items()]
     cached = find_cached_partitions(store, folders, with_rows=needs_rows(definition))
     return tuple(replace(partition, cache_hit=True) for partition in cached if partition)
-
-
-def _group(partitions: Sequence[DatePartition]) -> tuple[tuple[DatePartition, ...], ...]:
-    size = max(1, math.ceil(len(partitions) / MAX_GROUPS))
-    return tuple(tuple(partitions[first : first + size]) for first in range(0, len(partitions), size))
