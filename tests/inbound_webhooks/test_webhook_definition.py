@@ -14,6 +14,7 @@ from quire.inbound_webhooks.webhook_files import WebhookFiles, find_webhook, web
 from quire.settings import CLONE
 
 from tests.inbound_webhooks.shop import WEBHOOK, write_webhook
+from tests.report.test_definition_cache import replace_keeping_times
 
 FILE = "include/webhooks/orders.yaml"
 
@@ -74,6 +75,18 @@ def test_find_webhook_unknown_name_suggests_similar(include: Path) -> None:
 def test_webhook_names_missing_folder_returns_none(include: Path) -> None:
     assert webhook_names(include) == ()
     assert WebhookFiles(include).find("orders") is None
+
+
+def test_webhook_replaced_by_a_file_of_the_same_size_and_time_is_reread(include: Path) -> None:
+    write_webhook(include)
+    webhooks = WebhookFiles(include)
+    first = webhooks.find("orders")
+    assert first is not None
+    assert webhooks.find("orders") is first
+    replace_keeping_times(include / "webhooks" / "orders.yaml", "public.orders", "public.orderz")
+    changed = webhooks.find("orders")
+    assert changed is not None
+    assert changed.table_parts == ("public", "orderz")
 
 
 @pytest.mark.parametrize("name", ["Orders", "my-orders", "_orders"])

@@ -24,11 +24,11 @@ def include(tmp_path: Path) -> Path:
     return include
 
 
-def replace_keeping_times(file: Path) -> None:
+def replace_keeping_times(file: Path, old: str = "events", new: str = "evenst") -> None:
     """Replaces a file by one of the same size and modification time, as ``rsync --times`` does."""
     status = file.stat()
     copy = file.with_suffix(".new")
-    copy.write_text(file.read_text().replace("events", "evenst"))
+    copy.write_text(file.read_text().replace(old, new))
     os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
     copy.rename(file)
 

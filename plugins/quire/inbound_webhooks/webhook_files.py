@@ -7,6 +7,7 @@ from pathlib import Path
 from quire.errors import DefinitionError
 from quire.inbound_webhooks.webhook_definition import WEBHOOK_NAME, WebhookDefinition
 from quire.report.catalog.definition_file import SUFFIX, definition_files, read_definition
+from quire.report.catalog.text_file import FileSignature, file_signature
 from quire.report.definition.name_checks import suggestion
 
 FOLDER = "webhooks"
@@ -37,7 +38,7 @@ class WebhookFiles:
 
     def __init__(self, include: Path) -> None:
         self._folder = include.absolute() / FOLDER
-        self._definitions: dict[str, tuple[tuple[int, int], WebhookDefinition]] = {}
+        self._definitions: dict[str, tuple[FileSignature, WebhookDefinition]] = {}
 
     def find(self, name: str) -> WebhookDefinition | None:
         """Returns a webhook, or None if no webhook has this name.
@@ -49,11 +50,10 @@ class WebhookFiles:
             return None
         path = self._folder / f"{name}{SUFFIX}"
         try:
-            status = path.stat()
+            signature = file_signature(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        version = (status.st_mtime_ns, status.st_size)
         cached = self._definitions.get(name)
-        if cached is None or cached[0] != version:
-            cached = self._definitions[name] = (version, read_definition(path, WebhookDefinition).definition)
+        if cached is None or cached[0] != signature:
+            cached = self._definitions[name] = (signature, read_definition(path, WebhookDefinition).definition)
         return cached[1]

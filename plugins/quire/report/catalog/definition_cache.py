@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from quire.report.catalog.loading import Catalog, load_catalog, read_report
+from quire.report.catalog.text_file import FileSignature, file_signature
 from quire.report.definition import ReportDefinition
 
 # File systems round timestamps to a few milliseconds, so a file that changed just before it was read may change again
 # without a new timestamp.
 MIN_AGE_NS = 100_000_000
 
-Signature = tuple[int, int, int, int, int] | None
-
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    signatures: dict[Path, Signature]
+    signatures: dict[Path, FileSignature | None]
     definition: ReportDefinition
 
 
@@ -39,15 +37,16 @@ class DefinitionCache:
             DefinitionError: the folder does not exist.
         """
         catalog = load_catalog(include, read=self._read)
-        for path in [path for path in self._entries if path.stem not in catalog.definitions]:
-            self._entries.pop(path, None)  # another thread may have removed it
+        for path in list(self._entries):  # a copy, because other threads add and remove entries
+            if path.stem not in catalog.definitions:
+                self._entries.pop(path, None)
         return catalog
 
     def _read(self, path: Path) -> ReportDefinition:
         entry = self._entries.get(path)
         if entry and all(_signature(file) == signature for file, signature in entry.signatures.items()):
             return entry.definition
-        signatures: dict[Path, Signature] = {}
+        signatures: dict[Path, FileSignature | None] = {}
         latest = time.time_ns() - MIN_AGE_NS
         definition = read_report(path, before_reading=lambda file: signatures.update({file: _signature(file)}))
         if all(signature and signature[-1] < latest for signature in signatures.values()):
@@ -55,10 +54,9 @@ class DefinitionCache:
         return definition
 
 
-def _signature(path: Path) -> Signature:
-    """Returns the identity, size and times of a file, following links, or None if it cannot be found."""
+def _signature(path: Path) -> FileSignature | None:
+    """Returns a file's signature, or None if the file cannot be found."""
     try:
-        status = os.stat(path)
+        return file_signature(path)
     except OSError:
         return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

@@ -1,4 +1,4 @@
-"""Reads text files by report authors, up to a maximum size."""
+"""Reads text files by report authors, up to a maximum size, and detects their changes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 
 MAX_FILE_BYTES = 1_000_000
 MAX_QUERY_BYTES = 256_000  # every DAG parse searches the file for placeholders
+
+FileSignature = tuple[int, int, int, int, int]
+"""A file's device, inode, size, modification time and change time; both times are in nanoseconds."""
 
 
 def read_text_file(path: Path, *, folder: Path, max_bytes: int = MAX_FILE_BYTES) -> str:
@@ -27,3 +30,13 @@ def read_text_file(path: Path, *, folder: Path, max_bytes: int = MAX_FILE_BYTES)
     if len(content) > max_bytes:
         raise ValueError(f"larger than {max_bytes // 1_000} kB")
     return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig").read()
+
+
+def file_signature(path: Path) -> FileSignature:
+    """Returns the signature of a file, following links. It differs after the file is changed or replaced.
+
+    Raises:
+        OSError: the file does not exist, or its folder cannot be searched.
+    """
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
