@@ -20,6 +20,7 @@ import httpx
 import psycopg
 import pytest
 from quire.dev_stack.flights import ROWS, load_flights
+from quire.dev_stack.ports import LOOPBACK
 from quire.dev_stack.postgres_server import PostgresServer
 from quire.dev_stack.s3_server import TEMPORARY, S3Server
 from quire.dev_stack.stack import LocalStack
@@ -129,17 +130,26 @@ class CollidingServer(S3Server):
 
     def _command(self) -> list[str]:
         self.starts += 1
-        command = super()._command()
-        if self.starts > 1:
-            return command
+        return self._colliding_command(super()._command()) if self.starts == 1 else super()._command()
+
+    def _colliding_command(self, command: list[str]) -> list[str]:
         return [f"-s3.port.grpc={self.taken}" if word.startswith("-s3.port.grpc=") else word for word in command]
 
 
-def test_store_that_loses_an_internal_port_starts_with_another(tmp_path: Path) -> None:
+class VerboseCollidingServer(CollidingServer):
+    """A server that logs another line after the refused port, as SeaweedFS does if its parts stop in that order."""
+
+    def _colliding_command(self, command: list[str]) -> list[str]:
+        refusal = f"listen tcp {LOOPBACK}:{self.taken}: bind: address already in use"
+        return ["sh", "-c", f"echo '{refusal}'; echo 'the cluster has 1 filer'; exit 1"]
+
+
+@pytest.mark.parametrize("kind", [CollidingServer, VerboseCollidingServer])
+def test_store_that_loses_an_internal_port_starts_with_another(tmp_path: Path, kind: type[CollidingServer]) -> None:
     with socket.socket() as thief:
-        thief.bind(("127.0.0.1", 0))
+        thief.bind((LOOPBACK, 0))
         thief.listen()
-        server = CollidingServer(tmp_path, secret_key="k")
+        server = kind(tmp_path, secret_key="k")
         server.taken = thief.getsockname()[1]
         try:
             server.start()

@@ -32,6 +32,7 @@ class Server:
         self.log = folder / f"{name}.log"
         self._folder = folder
         self._record = folder / f"{name}{RECORD}"
+        self._log_offset = 0
 
     @property
     def running(self) -> bool:
@@ -51,6 +52,7 @@ class Server:
         with uninterrupted():  # a process without a record could not be stopped
             try:
                 with self.log.open("ab") as log:
+                    self._log_offset = log.tell()
                     process = subprocess.Popen(
                         command,
                         env={**own_environment(process_environment()), **(environment or {})},
@@ -85,6 +87,15 @@ class Server:
         """
         if not self.running:
             raise StackError(f"{self.name} exited: {self._last_line()} ({self.log})")
+
+    def log_lines(self) -> list[str]:
+        """Returns the lines logged since ``start`` launched the process, or the whole log if it was running already."""
+        try:
+            with self.log.open("rb") as log:
+                log.seek(self._log_offset)
+                return log.read().decode(errors="replace").strip().splitlines()
+        except OSError:
+            return []
 
     def stop(self, stop_signal: signal.Signals = signal.SIGTERM, *, seconds: float = 15) -> None:
         """Stops the process and its session; kills processes that are still running after ``seconds``."""
@@ -159,10 +170,7 @@ class Server:
         part.replace(self._record)
 
     def _last_line(self) -> str:
-        try:
-            lines = self.log.read_text(errors="replace").strip().splitlines()
-        except OSError:
-            lines = []
+        lines = self.log_lines()
         return lines[-1][-300:] if lines else "its log is empty"
 
 

@@ -80,12 +80,19 @@ class S3Server:
             try:
                 self._server.wait(self._accepts_objects, seconds=60)
                 return
-            except StackError as error:
-                # Another process can take an internal port before the server binds it; a restart chooses other ports.
-                is_port_lost = "address already in use" in str(error) and f":{self.port}:" not in str(error)
-                if not is_port_lost or attempt == START_ATTEMPTS - 1:
+            except StackError:
+                if not self._lost_internal_port() or attempt == START_ATTEMPTS - 1:
                     raise
                 self.stop()
+
+    def _lost_internal_port(self) -> bool:
+        """Returns whether another process took an internal port before the server bound it.
+
+        A restart chooses other ports. The line is not always the last of the log, because other parts of the server
+        still log while it exits.
+        """
+        refusals = [line for line in self._server.log_lines() if "address already in use" in line]
+        return bool(refusals) and not any(f":{self.port}:" in line for line in refusals)
 
     def _launch(self) -> None:
         data = self.folder / "data"
