@@ -1,1 +1,1 @@
-"""Runs: their keys, manifests, leases, retention and verification."""
+"""Manages runs: their keys, file names, manifests, leases, retention and verification."""

@@ -1,4 +1,4 @@
-"""Names a run's files by report, date range and content."""
+"""Names a run's files after the report, the date range and the contents."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from datetime import date
 from quire.report.request import RunRequest
 from quire.run_records.stage_records import RenderedFile, StagedPartition
 
-LEGACY_SUMMARY_FILE = "summary.xlsx"  # in runs that were published before file names included the report and date range
+LEGACY_SUMMARY_FILE = "summary.xlsx"  # in old runs, whose file names do not include the report and the date range
 
 
 def range_name(start: date, end: date) -> str:
-    """Formats an inclusive date range for a file name; a range of one day contains its date only once."""
+    """Formats an inclusive date range for a file name; if the range is one day, its date appears only once."""
     return start.isoformat() if start == end else f"{start}_{end}"
 
 
 def partition_name(partition: StagedPartition) -> str:
-    """Formats a partition for a file name: the period's name, or its first and last day if the range truncates it."""
+    """Formats a partition for a file name, as the date of a one-day partition or otherwise as the partition's key."""
     is_one_day = partition.start == partition.last_day
     return partition.start.isoformat() if is_one_day else partition.key
 
 
 def run_range_name(request: RunRequest, partitions: Sequence[StagedPartition]) -> str:
-    """Formats a run's date range for a file name: the name of its only partition, or its first and last day."""
+    """Formats a run's date range for a file name, as the name of its only partition or as its first and last day."""
     return partition_name(partitions[0]) if len(partitions) == 1 else range_name(request.start, request.end)
 
 
 def summary_file_name(request: RunRequest, partitions: Sequence[StagedPartition]) -> str:
-    """Returns the name of the workbook with a run's summaries and the index of its files."""
+    """Returns the name of the workbook that contains a run's summaries and an index of its files."""
     return f"{request.report}_{run_range_name(request, partitions)}_summary.xlsx"
 
 

@@ -1,7 +1,7 @@
-"""Leases, which runs acquire, renew and release; retention skips reports whose runs hold a lease.
+"""Runs acquire, renew and release leases; retention skips a report while one of its runs holds a lease.
 
-If a worker is killed, or no worker starts the run's next task in time, the lease expires. The run detects this when it
-continues, and publish then checks again that every partition still exists.
+If a worker is killed, or no worker starts the run's next task in time, the lease expires. When the run continues, it
+detects the expired lease, and publish then checks that every partition still exists.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 LEASES = "leases/"
 RENEW_EVERY = timedelta(minutes=1)
 EXPIRES_AFTER = timedelta(minutes=5)
-RELEASE_SECONDS = 10  # maximum wait for a renewal in progress; a lease that is renewed later simply expires
+RELEASE_SECONDS = 10  # maximum wait for a renewal in progress; if it finishes later, the lease simply expires
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # CLOCK_BOOTTIME also counts while the machine sleeps
 LAPSED = b"lapsed"
 UNBROKEN = b"unbroken"
@@ -32,13 +32,13 @@ UNBROKEN = b"unbroken"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActiveRun:
-    """A run that holds a lease, and the time of the lease's last renewal by the store's clock."""
+    """A run that holds a lease, and when the lease was last renewed according to the store's clock."""
 
     run_id: str
     renewed_at: datetime
 
     def describe(self, now: datetime) -> str:
-        """Describes the lease: the run, the last renewal, and when the lease expires."""
+        """Returns a description of the run's lease: its last renewal, and when it expires."""
         seconds = max(0, round((now - self.renewed_at).total_seconds()))
         minutes = round(EXPIRES_AFTER.total_seconds() / 60)
         return (
@@ -48,17 +48,17 @@ class ActiveRun:
 
 
 def monotonic_seconds(read_clock: Callable[[int], float] = time.clock_gettime) -> float:
-    """Returns the seconds of a monotonic clock that, where supported, also counts while the machine sleeps."""
+    """Returns the seconds of a monotonic clock, which counts while the machine sleeps if the system supports this."""
     return read_clock(CLOCK)
 
 
 class Lease:
-    """A run's lease in the store; creating the object acquires or takes over the lease.
+    """A run's lease in the store; the constructor acquires a new lease or takes over an existing lease.
 
     Args:
         request: the run request.
         store: the object store.
-        first: whether the run starts now; if not, its lease must still exist.
+        first: whether the run starts now; otherwise the run must already hold a lease.
         clock: returns the seconds of a monotonic clock.
     """
 
@@ -77,7 +77,7 @@ class Lease:
 
     @property
     def lapsed(self) -> bool:
-        """Whether the lease may have been missing or expired at some time since the run started."""
+        """Whether, at any time since the run started, the lease may have been expired or missing."""
         if self._clock() - self._renewed_at > EXPIRES_AFTER.total_seconds():
             self._lapsed = True
         return self._lapsed
@@ -86,17 +86,17 @@ class Lease:
         """Returns whether the lease has lapsed, or another process has released it, for example to cancel the run.
 
         Raises:
-            StoreRefusedError, StoreUnavailableError: the store denies the request or is unreachable.
+            StoreRefusedError, StoreUnavailableError: the store rejects the request or cannot be reached.
         """
         if self._is_broken():
             self._lapsed = True
         return self.lapsed
 
     def renew(self) -> None:
-        """Renews the lease; marks it as lapsed if it was missing, or if another task has already marked it.
+        """Renews the lease; marks it as lapsed if it was missing, or if another task has marked it as lapsed.
 
         Raises:
-            StoreRefusedError, StoreUnavailableError: the store denies the request or is unreachable.
+            StoreRefusedError, StoreUnavailableError: the store rejects the request or cannot be reached.
         """
         self.has_lapsed()
         self._write()
@@ -105,7 +105,7 @@ class Lease:
         unbroken = not self.lapsed
         started_at = self._clock()
         self._store.put(self._key, UNBROKEN if unbroken else LAPSED, content_type="text/plain")
-        if unbroken and self.lapsed:  # the write took too long, which the next task must know
+        if unbroken and self.lapsed:  # the lease expired during the write, and the next task must know this
             self._store.put(self._key, LAPSED, content_type="text/plain")
         self._renewed_at = started_at
 
@@ -128,8 +128,8 @@ def hold_lease(
         request: the run request.
         store: the object store.
         first: whether the run starts now; see ``Lease``.
-        release: whether to release the lease at the end; if not, the run's next task takes it over.
-        every: interval between renewals.
+        release: whether to release the lease after the block; otherwise the run's next task takes it over.
+        every: the interval between renewals.
     """
     lease = Lease(request, store=store, first=first)
     stopped = threading.Event()
@@ -153,7 +153,7 @@ def hold_lease(
 
 
 def release_lease(report: str, run_id: str, *, store: Store) -> None:
-    """Releases a run's lease; if the store fails, logs a warning and lets the lease expire."""
+    """Releases a run's lease; if the store returns an error, logs a warning and lets the lease expire."""
     try:
         store.delete([lease_key(report, run_id)])
     except ReportError as error:  # this error must not hide the run's own error

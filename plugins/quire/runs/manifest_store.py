@@ -1,4 +1,4 @@
-"""Reads manifests from the store for all other code, and rejects forged or copied manifests."""
+"""Reads manifests from the store, and rejects forged or copied manifests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quire.object_store.commit_records import MANIFEST_LIMITS, RecordLimits, fin
 from quire.run_records.manifest import Manifest, manifest_key
 from quire.run_records.stage_records import RenderedFile
 
-MAX_NUMBER = 2**53  # of rows, bytes or seconds: far more than any real run has
+MAX_NUMBER = 2**53  # rows, bytes or seconds; real runs have far fewer
 MAX_PARAMETER_LENGTH = 100_000  # characters
 SUMMARY_ROOTS = ("summaries", "partitions", "reports")
 
@@ -23,7 +23,7 @@ def load_manifest(store: Store, key: str, *, limits: RecordLimits = MANIFEST_LIM
 
     Raises:
         DamagedObjectError: the manifest is damaged, or belongs to a different report or run than its key indicates.
-        IntegrityError: the manifest has the format of another version of Quire.
+        IntegrityError: the manifest is in the format of another Quire version.
     """
     manifest = read_record(store, Manifest, key, limits=limits)
     if manifest is not None:
@@ -32,10 +32,12 @@ def load_manifest(store: Store, key: str, *, limits: RecordLimits = MANIFEST_LIM
 
 
 def find_manifest(store: Store, report: str, run_key: str) -> Manifest | None:
-    """Returns a run's manifest, or None; deletes a damaged or foreign manifest, so that the run can be repeated.
+    """Returns a run's manifest, or None if no valid manifest exists.
+
+    Deletes a manifest that is damaged or belongs to another run, so that the run can be repeated.
 
     Raises:
-        IntegrityError: the manifest has the format of another version of Quire.
+        IntegrityError: the manifest is in the format of another Quire version.
     """
     key = manifest_key(report, run_key)
     return find_record(
@@ -48,7 +50,7 @@ def read_manifest(store: Store, report: str, run_key: str, *, limits: RecordLimi
 
     Raises:
         DamagedObjectError: the manifest is damaged, or belongs to another report or run.
-        IntegrityError: the manifest does not exist, or has the format of another version of Quire.
+        IntegrityError: the manifest does not exist, or is in the format of another Quire version.
     """
     key = manifest_key(report, run_key)
     manifest = load_manifest(store, key, limits=limits)
@@ -58,11 +60,11 @@ def read_manifest(store: Store, report: str, run_key: str, *, limits: RecordLimi
 
 
 def ensure_own_manifest(manifest: Manifest, key: str) -> None:
-    """Checks that a manifest belongs to the report and run in its key, and references only their objects.
+    """Checks that a manifest belongs to the report and run in its key, and references only objects of that report.
 
     Raises:
-        DamagedObjectError: the manifest belongs to another report or run, references foreign objects, or has impossible
-            values.
+        DamagedObjectError: the manifest belongs to another report or run, references objects of another report or run,
+            or contains impossible values.
     """
     report, run = manifest.report, manifest.run
     if manifest_key(report, run) != key or "/" in report or "/" in run:
@@ -81,11 +83,13 @@ def ensure_own_manifest(manifest: Manifest, key: str) -> None:
 
 
 def _has_possible_values(manifest: Manifest) -> bool:
-    """Returns whether all dates, numbers and parameters are possible for a run and safe to display."""
+    """Returns whether a real run can have the manifest's dates, numbers and parameters, and pages can display them."""
     dated: tuple[Manifest | RenderedFile, ...] = (manifest, *manifest.files)
     counted = (manifest, *manifest.files, *manifest.partitions, *manifest.summaries, *manifest.usage)
     return (
-        all(record.start <= record.end < date.max for record in dated)  # the day after the end must be valid, too
+        all(
+            record.start <= record.end < date.max for record in dated
+        )  # the day after the end must also be a valid date
         and all(abs(number) <= MAX_NUMBER for record in counted for number in _numbers(record))
         and all(map(_is_parameter, manifest.parameters.values()))
     )
@@ -103,11 +107,11 @@ def _is_parameter(value: Any) -> bool:
 
 
 def _is_below(key: str, folder: str) -> bool:
-    """Returns whether an object is below a folder, including for clients that resolve ``..`` in URLs."""
+    """Returns whether an object is in a folder, even if a client resolves ``..`` in URLs."""
     return key.startswith(f"{folder}/") and not {"", ".", ".."} & set(key.split("/"))
 
 
 def _is_file_name(file: RenderedFile) -> bool:
-    """Returns whether a name is a single path segment on every system, and the last segment of the key."""
+    """Returns whether a file's name is a single path segment on every operating system, and its key ends with it."""
     name = file.name
     return name.isprintable() and not {"/", "\\", ":"} & set(name) and file.key.endswith(f"/{name}")

@@ -1,8 +1,9 @@
-"""Retention and garbage collection, which delete objects that no run needs and can be interrupted at any time.
+"""Deletes expired runs and all objects that no run needs; the collection can be interrupted at any time.
 
-A commit record (a manifest or a partition's JSON) is deleted before the objects that it references, so that no reader
-finds an incomplete run; objects without a record are deleted by the next collection. Reports with an active run are
-skipped: leases are checked before records are deleted, and again before other objects are deleted.
+A commit record (a manifest or a partition's JSON object) is deleted before the objects that it references, so readers
+never find an incomplete run. If a collection is interrupted in between, the next collection deletes the objects.
+A report with an active run is skipped: the collection checks for leases before it deletes records, and again before it
+deletes other objects.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from quire.runs.manifest_store import load_manifest
 
 logger = logging.getLogger(__name__)
 
-GRACE = timedelta(days=1)  # a run may still be writing younger objects that no record references yet
+GRACE = timedelta(days=1)  # a younger object may belong to a run that has not yet written the object's record
 ROOTS = ("partitions/", "reports/", "summaries/")
-LEGACY_LEASES = "running/"  # of earlier versions
+LEGACY_LEASES = "running/"  # earlier versions wrote leases here
 
 
 @dataclass(slots=True)
 class CollectionResult:
-    """The number of deleted objects of each kind, and one active run for each skipped report."""
+    """How many objects of each kind were deleted, and an active run for each skipped report."""
 
     runs: int = 0
     partitions: int = 0
@@ -44,20 +45,20 @@ class CollectionResult:
 
 
 def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: Store, now: datetime) -> CollectionResult:
-    """Deletes published runs past ``keep``, superseded partitions, orphans of killed runs, and abandoned uploads.
+    """Deletes published runs older than ``keep``, superseded partitions, orphans of killed runs, and abandoned uploads.
 
-    Keeps the newest rows of every partition, everything that a manifest references, and objects younger than one day.
-    If a manifest is unreadable, keeps the files of its run, and all rows and summaries older than the manifest. Deletes
-    damaged commit records of partitions, which no run can use.
+    Keeps the newest rows of every partition, all objects that a manifest references, and objects younger than one day.
+    If a manifest is unreadable, keeps the run's files, and all rows and summaries older than the manifest. Deletes
+    damaged commit records of partitions, because no run can use them.
 
     Args:
         definitions: definitions by report name; the published runs of a report without a definition are kept.
         store: the object store.
-        now: the current, timezone-aware time by the store's clock.
+        now: the current time according to the store's clock, with a time zone.
 
     Raises:
-        IntegrityError: a record cannot be read; the other objects were still processed.
-        StoreRefusedError, StoreUnavailableError: the object store denies the request or is unreachable.
+        IntegrityError: a record cannot be read; the collection still processed all other objects.
+        StoreRefusedError, StoreUnavailableError: the store rejects the request or cannot be reached.
     """
     result, unreadable = CollectionResult(), list[IntegrityError]()
     reports = {folder.split("/")[1] for root in (*ROOTS, LEASES, LEGACY_LEASES) for folder in store.folders(root)}
@@ -80,7 +81,7 @@ def collect_garbage(definitions: Mapping[str, ReportDefinition], *, store: Store
 
 
 def _delete_probes(store: Store, *, now: datetime, result: CollectionResult) -> None:
-    """Deletes objects that a killed ``quire check`` left behind."""
+    """Deletes objects that remain after a ``quire check`` was killed."""
     old = [entry for entry in store.list(PROBES) if now - entry.modified > GRACE]
     store.delete(entry.key for entry in old)
     result.objects += len(old)
@@ -99,7 +100,7 @@ class _ReportCollector:
         self._needed: set[str] = set()  # keys that manifests reference
         self._records: list[str] = []
         self._data: list[StoredObject] = []  # deleted unless a new manifest references them
-        self._keep_until: datetime | None = None  # an unreadable manifest may reference any older rows
+        self._keep_until: datetime | None = None  # an unreadable manifest may reference any rows stored before it
         self._kept_runs: set[str] = set()  # folders of runs with an unreadable manifest
         self._unreadable_records: set[str] = set()  # keys of records that another version wrote
         self.unreadable: list[IntegrityError] = []
@@ -109,8 +110,8 @@ class _ReportCollector:
         self._find_partitions()
         self._find_summaries()
         self._store.delete(self._records)
-        # A run that read one of these records shortly before is still active, or has published a manifest that
-        # references it.
+        # If a run read one of these records just before its deletion, the run is still active, or its manifest now
+        # references the record's objects.
         if active := active_runs(self._report, store=self._store, now=self._now):
             self._result.active[self._report] = active[0]
             return
@@ -118,14 +119,14 @@ class _ReportCollector:
             if self._is_manifest(entry) and entry.key not in self._read_manifests:
                 self._mark_needed(entry)
         unneeded = [entry for entry in self._data if not self._may_be_needed(entry.key, entry.modified)]
-        # Deletes records first, in a separate request, because a batch is deleted in any order.
+        # Records are deleted first, in a separate request, because the store deletes a batch in any order.
         self._store.delete(entry.key for entry in unneeded if entry.key.endswith(".json"))
         self._store.delete(entry.key for entry in unneeded if not entry.key.endswith(".json"))
         self._result.objects += len(unneeded)
         self._result.bytes += sum(entry.bytes for entry in unneeded)
 
     def _mark_needed(self, record: StoredObject) -> None:
-        """Marks the objects that a manifest references, or that an unreadable manifest may reference, as needed."""
+        """Marks the objects that a manifest references as needed; for an unreadable manifest, keeps all candidates."""
         self._read_manifests.add(record.key)
         try:
             manifest = load_manifest(self._store, record.key)
@@ -148,7 +149,7 @@ class _ReportCollector:
         return self._keep_until is not None and modified <= self._keep_until
 
     def _is_manifest(self, entry: StoredObject) -> bool:
-        """Returns whether an object's key is that of a run's manifest, and not of a file in a subfolder."""
+        """Returns whether an object is the manifest of a run, and not a file in a subfolder."""
         return entry.key == manifest_key(self._report, _run_folder(entry.key).rpartition("/")[2])
 
     def _note_unreadable(self, error: IntegrityError, *, consequence: str) -> None:
@@ -158,7 +159,10 @@ class _ReportCollector:
     def _read_cached(
         self, kind: type[Record], key: str, *, ensure: Callable[[Record], None] = lambda record: None
     ) -> Record | None:
-        """Returns a commit record; deletes a damaged record, as a run does, but keeps a record of another version."""
+        """Returns a commit record, or None if it is missing, damaged or written by another version of Quire.
+
+        Deletes a damaged record, as a run does, but keeps a record that another version wrote.
+        """
         if key in self._unreadable_records:
             return None
         try:
@@ -187,7 +191,10 @@ class _ReportCollector:
                 self._data += [entry for entry in entries if entry is not record and self._is_old(entry)]
 
     def _find_partitions(self) -> None:
-        """Processes ``partitions/<report>/<source digest>/<key>/<freshness token>``: commit records and objects."""
+        """Finds superseded partitions, and orphans among their objects.
+
+        Keys begin with ``partitions/<report>/<source digest>/<key>/<freshness token>``.
+        """
         for entries in self._grouped(f"partitions/{self._report}/", 4).values():
             records = [entry for entry in entries if entry.key.count("/") == 4]
             superseded = {
@@ -211,10 +218,9 @@ class _ReportCollector:
                     self._data += [entry for entry in objects if self._is_old(entry)]
 
     def _superseded(self, records: Sequence[StoredObject]) -> Iterator[tuple[StagedPartition, StoredObject]]:
-        """Yields the records of rows that newer rows supersede. Only reusable rows supersede reusable rows.
+        """Yields the records of superseded rows. Only reusable rows can supersede reusable rows.
 
-        Rows are compared by the time of their snapshot, because rows may be stored long after rows that were read
-        later.
+        Newer rows are those from a later snapshot; they were not necessarily stored later.
         """
         if len(records) < 2:
             return
@@ -229,9 +235,9 @@ class _ReportCollector:
                 yield staged, record
 
     def _unnamed(self, folder: str, objects: list[StoredObject]) -> Iterator[StoredObject]:
-        """Yields objects that no record of a partition references, left behind by killed writers."""
+        """Yields a partition's objects that no record references, for example because their writer was killed."""
         staged = self._read_partition(folder)
-        if staged is None:  # the record is damaged or was deleted concurrently; an active run may still use the objects
+        if staged is None:  # the record is damaged or was just deleted; an active run may still use the objects
             return iter(())
         named = {staged.object_key}
         unreadable_count = len(self.unreadable)
@@ -239,7 +245,7 @@ class _ReportCollector:
             if entry.key.endswith(".json") and (partials := self._read_cached(PartialSummaries, entry.key)):
                 named.add(entry.key)
                 named |= {summary.object_key for summary in partials.summaries}
-        if len(self.unreadable) > unreadable_count:  # the unreadable record may reference any of the objects
+        if len(self.unreadable) > unreadable_count:  # an unreadable record may reference any of the objects
             return iter(())
         return (entry for entry in objects if entry.key not in named)
 

@@ -1,4 +1,4 @@
-"""Computes run keys; identical requests for identical rows have the same key."""
+"""Computes run keys; runs with identical requests and identical rows have the same key."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from quire.run_records.serialization import digest
 from quire.run_records.stage_records import RunPlan, StagedPartition
 from quire.runs.manifest_store import find_manifest
 
-RENDERER = 7  # increment when the same rows would produce different files
-# These fields affect neither the files nor the rows, or only the rows, which freshness tokens identify.
+RENDERER = 7  # increment it whenever a change to the code makes the same rows produce different files
+# These fields do not affect the files, or they affect only the rows, which freshness tokens identify.
 EXCLUDED_FIELDS: dict[str, bool | set[str] | dict[str, set[str]]] = {
     **dict.fromkeys(
         (
@@ -28,7 +28,7 @@ EXCLUDED_FIELDS: dict[str, bool | set[str] | dict[str, set[str]]] = {
 def compute_run_key(
     definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition], *, renderer: int = RENDERER
 ) -> str:
-    """Returns a digest of the definition, date range, parameters, file formats and freshness tokens.
+    """Returns a digest of the definition, the date range, the parameters, the file formats and the freshness tokens.
 
     Args:
         definition: the report.
@@ -50,5 +50,5 @@ def compute_run_key(
 
 
 def is_run_published(store: Store, report: str, run_key: str) -> bool:
-    """Returns whether a run is published; a run with a damaged manifest does not count."""
+    """Returns whether a run is published; a run with a damaged manifest is not."""
     return find_manifest(store, report, run_key) is not None

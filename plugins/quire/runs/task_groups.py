@@ -12,6 +12,6 @@ Item = TypeVar("Item")
 
 
 def task_groups(items: Sequence[Item]) -> tuple[tuple[Item, ...], ...]:
-    """Divides items, in order, into at most ``MAX_GROUPS`` groups of equal size; the last group may be smaller."""
+    """Divides items into at most ``MAX_GROUPS`` consecutive groups of equal size; the last group may be smaller."""
     size = max(1, math.ceil(len(items) / MAX_GROUPS))
     return tuple(tuple(items[first : first + size]) for first in range(0, len(items), size))

@@ -13,7 +13,7 @@ from quire.runs.file_names import partition_name, run_range_name
 def workbook_shards(
     definition: ReportDefinition, plan: RunPlan, staged: Sequence[StagedPartition]
 ) -> tuple[WorkbookShard, ...]:
-    """Returns the shards of a run in order, or none if the report has no detail rows.
+    """Returns the shards of a run in order; a report without detail rows has no shards.
 
     Args:
         definition: the report.
@@ -24,7 +24,7 @@ def workbook_shards(
 
 
 def combines_rows_and_summaries(definition: ReportDefinition) -> bool:
-    """Returns whether a report that writes workbooks puts its rows and summaries into one workbook."""
+    """Returns whether the report's workbook, if it has one, contains both the rows and the summaries."""
     return definition.workbook.detail and definition.workbook.split == "none"
 
 
@@ -43,7 +43,7 @@ def _shards(definition: ReportDefinition, plan: RunPlan, staged: Sequence[Staged
 def _row_shards(
     definition: ReportDefinition, staged: Sequence[StagedPartition], max_rows: int
 ) -> Iterator[WorkbookShard]:
-    """Splits the rows, in order, into workbooks of ``max_rows`` rows; the last workbook may have fewer."""
+    """Splits the rows, in order, into workbooks of ``max_rows`` rows; the last workbook may have fewer rows."""
     digits = len(str(math.ceil(sum(partition.rows for partition in staged) / max_rows)))
     slices: list[RowSlice] = []
     covered: list[StagedPartition] = []

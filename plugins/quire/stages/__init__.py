@@ -1,1 +1,1 @@
-"""The stages of a run; each stage is a module. No stage imports another."""
+"""The stages of a run, one module for each. No stage imports another stage."""

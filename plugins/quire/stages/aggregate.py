@@ -25,7 +25,7 @@ def aggregate_summaries(
 ) -> tuple[StagedSummary, ...]:
     """Stores each summary of the definition as a small Parquet object.
 
-    If partitions are reusable, mergeable summaries are built from the partial summaries of each partition. Other
+    If partitions are reusable, mergeable summaries are merged from each partition's partial summaries. All other
     summaries, such as medians, are computed from the rows.
 
     Args:
@@ -35,9 +35,9 @@ def aggregate_summaries(
         store: the store that holds the rows and receives the summaries.
 
     Raises:
-        DamagedObjectError: rows are missing or damaged; their partition is now a cache miss.
+        DamagedObjectError: a partition's rows are missing or damaged; the partition is now a cache miss.
         QueryError: a value cannot be summed, such as NaN in a ``numeric`` without a scale.
-        StoreRefusedError, StoreUnavailableError: rows cannot be read, or summaries cannot be stored.
+        StoreRefusedError, StoreUnavailableError: the rows cannot be read, or the summaries cannot be stored.
     """
     with error_context(report=definition.name):
         began = time.monotonic()
@@ -68,7 +68,10 @@ def aggregate_summaries(
 def _merge_partials(
     definition: ReportDefinition, plan: RunPlan, partitions: Sequence[StagedPartition], *, store: Store
 ) -> dict[str, pl.LazyFrame]:
-    """Returns, for each mergeable summary, a query that merges its parts; empty if partitions are not reusable."""
+    """Returns a query for each mergeable summary, which merges its partial summaries.
+
+    Returns an empty dictionary if partitions are not reusable.
+    """
     if not is_reusable(definition, plan.request):
         return {}
     partials = read_partials(definition, plan, partitions, store=store)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_SNAPSHOT_SECONDS = 10.0  # later partitions get a new snapshot: old ones hold back VACUUM
+MAX_SNAPSHOT_SECONDS = 10.0  # then a new snapshot replaces it, because an old snapshot holds back VACUUM
 
 
 def extract_partitions(
@@ -50,28 +50,28 @@ def extract_partitions(
 ) -> tuple[StagedPartition, ...]:
     """Stores the rows of each partition in a group, unless the same rows are already stored.
 
-    A partition's freshness token and rows are read in one snapshot. Several partitions share a snapshot until it is too
-    old, so that one query reads their tokens. Partial summaries are computed while the rows stream.
+    A partition's freshness token and rows are read in the same snapshot. Several partitions share a snapshot until it
+    is too old, so a single query can read all their tokens. Partial summaries are computed while the rows stream.
 
     If two writers store the same partition, the first to commit wins. The loser deletes its own rows and adopts the
-    winner's.
+    winner's rows.
 
     Args:
         definition: the report.
         plan: the run's plan.
-        group: the partitions, in order.
+        group: the partitions to extract, in order.
         session: the source.
         store: the store that receives the rows.
-        max_snapshot_seconds: the age at which a snapshot is too old.
+        max_snapshot_seconds: the age above which a snapshot is too old.
 
     Raises:
         IntegrityError: the run was planned for another source or other parameters.
         MisplacedRowsError: the query returns rows outside their partition, or rows whose time is NULL.
-        NotTrackedError: the definition requires change tracking, and a table is not tracked.
+        NotTrackedError: the definition requires change tracking, but a table is not tracked.
         QueryError: PostgreSQL rejects the query, the query times out, or its columns have changed since the run was
             planned.
         SourceUnavailableError: PostgreSQL cannot be reached.
-        StoreRefusedError, StoreUnavailableError: the store cannot be written.
+        StoreRefusedError, StoreUnavailableError: the store rejects the request or cannot be reached.
     """
     map_large_blocks()
 
@@ -82,7 +82,7 @@ def extract_partitions(
                 staged += _extract_from_snapshot(
                     definition, plan, remaining, session=session, store=store, max_seconds=max_snapshot_seconds
                 )
-        with error_context(report=definition.name):  # checks partitions that another run or attempt extracted
+        with error_context(report=definition.name):  # another run or attempt extracted these partitions
             ensure_partials(definition, plan, [part for part in staged if part.cache_hit], store=store)
         return tuple(staged)
 
@@ -98,7 +98,7 @@ def _extract_from_snapshot(
     store: Store,
     max_seconds: float,
 ) -> list[StagedPartition]:
-    """Extracts at least one partition of a group, then continues until the snapshot is too old."""
+    """Extracts partitions of a group, at least one, until the snapshot is too old."""
     began = time.monotonic()
     staged = list[StagedPartition]()
     with open_transaction(session, name=_name(definition, group[0])) as transaction:
@@ -189,7 +189,7 @@ def _write_rows(
     builder: PartialSummaryBuilder | None,
     sink: Upload,
 ) -> RowCheck:
-    """Streams the rows into Parquet, checks that they belong to the partition, and returns their statistics."""
+    """Streams a partition's rows into Parquet, checks that they belong to the partition, and returns the check."""
     schema = storage_schema(plan.columns)
     query = bound_query(definition, plan.request, partition)
     _ensure_planned_columns(transaction.columns(query), plan.columns)
@@ -200,7 +200,7 @@ def _write_rows(
             row_check.check(batch)
             yield batch
 
-    with closing(transaction.stream(query, plan.columns)) as batches:  # closes the query even if the sink fails
+    with closing(transaction.stream(query, plan.columns)) as batches:  # ends the query even if the sink fails
         row_groups = cut_row_groups(check(batches), schema)
         write_row_groups(
             builder.observe(row_groups) if builder else row_groups,
@@ -214,10 +214,10 @@ def _write_rows(
 
 
 def _ensure_planned_source(definition: ReportDefinition, plan: RunPlan, *, transaction: SourceTransaction) -> None:
-    """Checks that the run was planned for this database, whose identity is part of the object keys.
+    """Checks that the run was planned for this database, because the object keys contain the database's identity.
 
-    In Airflow, the connection may have changed since the run was planned. The check does not read the report's tables:
-    a lock on them before the first token would block TRUNCATE.
+    In Airflow, the connection may have changed since the run was planned. The check does not read the report's tables,
+    because locking them before the first token is read would block TRUNCATE.
     """
     current = read_source_digest(definition, plan.request, plan.columns, transaction=transaction)
     if current != plan.source_digest:

@@ -1,4 +1,4 @@
-"""Layout: decides whether a run is already published and which rows go into which workbook."""
+"""Layout: checks whether a run is already published, and assigns its rows to workbooks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ logger = logging.getLogger(__name__)
 def layout_run(
     definition: ReportDefinition, plan: RunPlan, partitions: Sequence[StagedPartition], *, store: Store
 ) -> LaidOutRun:
-    """Returns the staged run and its workbooks, in at most 64 groups.
+    """Returns the staged run, and its workbooks in at most 64 groups.
 
-    Only this function decides whether aggregate and render have work to do.
+    No other function decides whether aggregate and render have work to do.
 
     Args:
         definition: the report.

@@ -1,4 +1,4 @@
-"""Plan: validates the query and divides the date range into partitions, before any row is read."""
+"""Plan: validates the query and divides the date range into partitions, without reading any rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 def plan_partitions(
     definition: ReportDefinition, request: RunRequest, *, session: SourceSession, store: Store
 ) -> PlannedRun:
-    """Divides the date range into partitions, finds cache hits, and puts the other partitions into at most 64 groups.
+    """Divides the date range into partitions, finds cache hits, and puts all other partitions into at most 64 groups.
 
     Args:
         definition: the report.
@@ -37,7 +37,7 @@ def plan_partitions(
     Raises:
         DefinitionError: PostgreSQL rejects the query as written, or the query lacks a column that the definition
             references.
-        NotTrackedError: the definition requires change tracking, and a table is not tracked.
+        NotTrackedError: the definition requires change tracking, but a table is not tracked.
         QueryError: PostgreSQL rejects the query.
         SourceUnavailableError: PostgreSQL cannot be reached.
         StoreRefusedError, StoreUnavailableError: the store cannot be read.
@@ -70,7 +70,7 @@ def plan_partitions(
 def _find_cached(
     definition: ReportDefinition, source_digest: str, tokens: Mapping[str, str], store: Store
 ) -> tuple[StagedPartition, ...]:
-    """Returns the cached partitions whose freshness token is current."""
+    """Returns the cached partitions that have current freshness tokens."""
     folders = [partition_folder(definition.name, source_digest, key, token) for key, token in tokens.items()]
     cached = find_cached_partitions(store, folders, with_rows=needs_rows(definition))
     return tuple(replace(partition, cache_hit=True) for partition in cached if partition)

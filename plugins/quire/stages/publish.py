@@ -42,22 +42,22 @@ def publish_run(
 ) -> PublishedRun:
     """Publishes a run, or adopts it if it is already published.
 
-    If two writers publish the same run, the first to write its manifest wins. The loser deletes its own objects.
+    If two processes publish the same run, the first to write the manifest wins. The loser deletes its own objects.
 
     Args:
         definition: the report.
         run: the staged run.
         summaries: all summaries of the run, in order.
         files: the files that render wrote, in order.
-        session: the source; if freshness tokens detect changes, publish checks whether rows have changed.
+        session: the source, which is checked for changed rows if freshness tokens can detect changes.
         store: the store that holds all objects of the run.
-        usage: returns the resource usage of all tasks, including this task; called last.
+        usage: returns the resource usage of all tasks, including this task; called when all other work is done.
         lapsed: returns whether the lease has lapsed, in which case retention may have deleted objects that the run
             uses; called immediately before the manifest is written.
 
     Raises:
-        DamagedObjectError: an object of the run is missing or damaged, and the run must start again.
-        StoreRefusedError, StoreUnavailableError: the store cannot be written.
+        DamagedObjectError: an object of the run is missing or damaged, so the run must start again.
+        StoreRefusedError, StoreUnavailableError: the store rejects the request or cannot be reached.
     """
     with error_context(report=definition.name):
         if winner := find_manifest(store, definition.name, run.layout.run_key):
@@ -92,7 +92,7 @@ def _ensure_complete(
     summaries: Sequence[StagedSummary],
     files: Sequence[RenderedFile],
 ) -> None:
-    """Checks that each summary and each file of the layout exists exactly once.
+    """Checks that earlier stages returned each summary of the definition and each file of the layout exactly once.
 
     Raises:
         DamagedObjectError: a summary or file is missing, or a file occurs twice.
@@ -111,9 +111,9 @@ def _ensure_complete(
 def _ensure_objects(
     run: StagedRun, summaries: Sequence[StagedSummary], files: Sequence[RenderedFile], *, store: Store
 ) -> None:
-    """Checks that every summary and file that the manifest will list still exists, because a run can resume after days.
+    """Checks that all summaries and files still exist, because a run can resume after days.
 
-    If another writer has published the run in the meantime, the check passes: this run adopts that manifest.
+    If another process has published the run in the meantime, the check passes, because this run adopts its manifest.
     """
     sizes = [(summary.object_key, summary.bytes) for summary in summaries] + [(file.key, file.bytes) for file in files]
     missing = _missing_objects(sizes, store=store)
@@ -122,7 +122,7 @@ def _ensure_objects(
 
 
 def _ensure_rows(run: StagedRun, *, store: Store) -> None:
-    """Checks that the rows of all partitions exist; turns partitions whose rows were deleted into cache misses."""
+    """Checks that the rows of all partitions exist; if rows were deleted, turns their partition into a cache miss."""
     missing = _missing_objects([(part.object_key, part.bytes) for part in run.partitions], store=store)
     for key in missing:
         evict_damaged_rows(store, key, DamagedObjectError(f"{key} was deleted"))
@@ -131,7 +131,7 @@ def _ensure_rows(run: StagedRun, *, store: Store) -> None:
 
 
 def _missing_objects(sizes: Sequence[tuple[str, int]], *, store: Store) -> list[str]:
-    """Returns the keys whose objects are missing or differ from the expected size."""
+    """Returns the keys of objects that are missing or do not have the expected size."""
     exist = map_concurrently(lambda expected: store.has_size(*expected), sizes)
     return [key for (key, _), exists in zip(sizes, exist, strict=True) if not exists]
 
@@ -139,7 +139,7 @@ def _missing_objects(sizes: Sequence[tuple[str, int]], *, store: Store) -> list[
 def _adopt(
     winner: Manifest, summaries: Sequence[StagedSummary], files: Sequence[RenderedFile], *, store: Store
 ) -> PublishedRun:
-    """Adopts the run that was published first, and deletes this run's objects that the manifest does not list."""
+    """Adopts the published run, and deletes the objects of this run that its manifest does not list."""
     delete_unlisted(winner, summaries, files, store=store)
     return PublishedRun(manifest=winner, already_published=True)
 
@@ -147,7 +147,7 @@ def _adopt(
 def delete_unlisted(
     manifest: Manifest, summaries: Sequence[StagedSummary], files: Sequence[RenderedFile], *, store: Store
 ) -> None:
-    """Deletes the objects of summaries and files that a manifest does not list."""
+    """Deletes the summaries and files that a manifest does not list."""
     listed = {file.key for file in manifest.files} | {summary.object_key for summary in manifest.summaries}
     own = [*(file.key for file in files), *(summary.object_key for summary in summaries)]
     store.delete(key for key in own if key not in listed)
@@ -210,9 +210,9 @@ def _notes(run: StagedRun, files: Sequence[RenderedFile]) -> tuple[str, ...]:
 
 
 def _change_warnings(definition: ReportDefinition, run: StagedRun, session: SourceSession) -> tuple[str, ...]:
-    """Returns a warning that lists the partitions whose rows have changed since they were read.
+    """Returns a warning that lists the partitions with rows that have changed since they were read.
 
-    Because all files already exist, an unavailable source causes a warning instead of an error.
+    All files already exist, so an unavailable source leads to a warning instead of an error.
     """
     if not detects_changes(definition):
         return ()

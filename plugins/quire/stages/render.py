@@ -39,15 +39,15 @@ def render_workbooks(
     store: Store,
     limits: Limits | None = None,
 ) -> tuple[RenderedFile, ...]:
-    """Writes each shard in every format of the run. After an error, deletes all files that it wrote.
+    """Writes each shard in each file format of the run; if an error occurs, deletes all files that it has written.
 
     Args:
         definition: the report.
         run: the staged run.
         shards: a group of the run's workbooks.
-        summaries: the run's summaries, if the workbook contains them (``RunLayout.summaries_with_rows``).
+        summaries: the run's summaries if the workbook contains them (``RunLayout.summaries_with_rows``).
         store: the store that holds the rows and receives the files.
-        limits: the limits of sheets and workbooks; Excel's by default.
+        limits: the limits of sheets and workbooks; by default, Excel's limits.
 
     Raises:
         WorkbookError: the rows or summaries do not fit into a workbook.
@@ -72,9 +72,9 @@ def render_workbooks(
 
 @contextmanager
 def _all_or_none(store: Store) -> Iterator[list[str]]:
-    """Yields a list for the keys of written objects, and deletes these objects if the block raises an error.
+    """Yields a list to which the block adds the key of each object; if the block fails, deletes all these objects.
 
-    The list includes the keys of unfinished uploads: an upload may have succeeded even though its response was lost.
+    The block adds each key before the upload, because an upload may succeed even if the store's response is lost.
     """
     keys: list[str] = []
     try:
@@ -82,13 +82,13 @@ def _all_or_none(store: Store) -> Iterator[list[str]]:
     except BaseException:
         try:
             store.delete(keys)
-        except ReportError as error:  # raise the original error instead; `quire gc` deletes the files
+        except ReportError as error:  # `quire gc` will delete the files; the original error is more important
             logger.warning("files of a failed render could not be deleted: %s", error)
         raise
 
 
 class _Rendering:
-    """Writes one shard in one format; adds the key of each file to ``keys`` before writing it."""
+    """Writes one shard in one format, and adds each file's key to ``keys`` before it writes the file."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class _Rendering:
         return tuple(files)
 
     def _times(self, rows: int, *, skipped: int) -> tuple[date, date] | None:
-        """Returns the minimum and maximum times of the rows in one file."""
+        """Returns the earliest and latest time of the rows in one file."""
         return row_time_bounds(
             cut_slices(self.shard.slices, skipped=skipped, rows=rows),
             self.run.partitions,
@@ -142,9 +142,9 @@ class _Rendering:
         )
 
     def _dates(self, times: tuple[date, date] | None, rows: int) -> tuple[date, date]:
-        """Returns the dates that a file covers.
+        """Returns the first and last date that a file covers.
 
-        These are its shard's dates or, if the file has only part of the shard, the dates of its rows.
+        A file with all rows of its shard covers the shard's dates; any other file covers the dates of its own rows.
         """
         is_whole = not isinstance(self.definition.workbook.split, RowSplit) and rows == self._shard_rows()
         if times is None or is_whole:
