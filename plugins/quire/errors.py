@@ -63,7 +63,7 @@ class ReportError(Exception):
 
 @contextmanager
 def error_context(*, report: str, partition: str | None = None) -> Iterator[None]:
-    """Adds the report and partition to errors that the block raises without naming them."""
+    """Adds the report and the partition to errors that the block raises without them."""
     try:
         yield
     except ReportError as error:
@@ -89,7 +89,7 @@ def _rebuild(kind: type[ReportError], message: str, report: str | None, partitio
 
 
 class TerminalError(ReportError):
-    """A retry fails the same way."""
+    """A retry would fail in the same way."""
 
 
 class UsageError(TerminalError):
@@ -103,7 +103,7 @@ class DefinitionError(UsageError):
 
 
 def unexpected_error(error: BaseException, *, report: str) -> DefinitionError:
-    """Wraps an exception that no other code translated, so that only this report is treated as broken."""
+    """Wraps an exception that no other code has translated, so that it breaks only this report."""
     text = format_exception_only(error)[-1].strip()  # works even if the exception's own __str__ raises
     return DefinitionError(f"unexpected error: {_cut(text, MAX_UNEXPECTED_LENGTH)}", report=report)
 
@@ -133,7 +133,7 @@ class NoConnectionError(SettingsError):
 class QueryError(TerminalError):
     """PostgreSQL rejected the query.
 
-    If PostgreSQL reports a position, ``position`` is the character offset (from 1) in the statement that was sent, and
+    If PostgreSQL reports a position, ``position`` is the character offset (from 1) in the executed statement, and
     ``line`` is the corresponding line of the report's query.
     """
 
@@ -146,7 +146,7 @@ class StatementError(QueryError):
 
 
 class NotTrackedError(TerminalError):
-    """Changes to a table that the report reads are not, or cannot be, tracked."""
+    """The report reads a table whose changes are not tracked or cannot be tracked."""
 
 
 class UntrustedSchemaError(TerminalError):
@@ -162,7 +162,7 @@ class StoreRefusedError(TerminalError):
 
 
 class IntegrityError(TerminalError):
-    """A stored object is missing or differs from what was written."""
+    """A stored object is missing or has changed since it was written."""
 
 
 class DamagedObjectError(IntegrityError):
@@ -170,7 +170,7 @@ class DamagedObjectError(IntegrityError):
 
 
 class WorkbookError(TerminalError):
-    """Content that no workbook can hold."""
+    """The report has content that cannot be stored in a workbook."""
 
 
 class StackError(TerminalError):
@@ -182,7 +182,7 @@ class TransientError(ReportError):
 
 
 class SourceUnavailableError(TransientError):
-    """PostgreSQL is unreachable, or interrupted the query."""
+    """PostgreSQL is unreachable or has interrupted the query."""
 
 
 class StoreUnavailableError(TransientError):

@@ -1,4 +1,4 @@
-"""Formats values for people: the portal, the command line, notifications and workbooks share these functions."""
+"""Formats values for people. The portal, the command line, notifications and workbooks share these functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def format_count(count: int, noun: str = "", *, plural: str = "") -> str:
     Args:
         count: the number.
         noun: its noun in the singular; without one, only the number is returned.
-        plural: the noun's plural, if it is not formed by appending "s".
+        plural: the plural of the noun; defaults to the noun with "s" appended.
     """
     if not noun:
         return f"{count:,}"
@@ -22,7 +22,7 @@ def format_count(count: int, noun: str = "", *, plural: str = "") -> str:
 
 
 def format_size(size: float) -> str:
-    """Returns a number of bytes in decimal units with three digits: ``999 bytes``, ``33.7 kB``, ``435 MB``."""
+    """Returns a size in decimal units with three significant digits: ``999 bytes``, ``33.7 kB``, ``435 MB``."""
     unit = "bytes"
     for larger_unit in _LARGER_UNITS:
         if size < 999.5:
@@ -50,7 +50,7 @@ def _with_unit(count: int, unit: str) -> str:
 
 
 def format_parameter(value: object) -> str:
-    """Formats the value of a report's parameter; None, which selects all rows, becomes ``all``."""
+    """Formats the value of a report parameter. None selects all rows and becomes ``all``."""
     if value is None:
         return "all"
     if isinstance(value, bool):
@@ -59,16 +59,16 @@ def format_parameter(value: object) -> str:
 
 
 def format_time(text: str | None) -> str:
-    """Returns an ISO 8601 date or time to the second, without its offset: ``2013-01-31 23:59:59``."""
+    """Formats an ISO 8601 date or time to the second, without its UTC offset: ``2013-01-31 23:59:59``."""
     return (text or "")[: len("2013-01-31T23:59:59")].replace("T", " ")
 
 
 def format_period(earliest: str | None, latest: str | None) -> str:
-    """Returns the first and last time of a file's rows, or an empty string if it has no rows."""
+    """Formats the earliest and latest time of a file's rows; an empty string if the file has no rows."""
     first, last = format_time(earliest), format_time(latest)
     return first if first == last else f"{first} to {last}"
 
 
 def truncate(text: str, max_length: int) -> str:
-    """Returns at most ``max_length`` characters of a string, ending with an ellipsis if it was longer."""
+    """Returns the string, or its beginning and an ellipsis if it has more than ``max_length`` characters."""
     return text if len(text) <= max_length else f"{text[: max_length - 1].rstrip()}…"

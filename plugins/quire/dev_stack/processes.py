@@ -1,4 +1,4 @@
-"""Runs servers as separate processes, identified by pid and start time in case the kernel reuses a pid."""
+"""Runs servers as separate processes. Each is identified by its pid and start time, because the kernel reuses pids."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from quire.errors import StackError
 from quire.settings import process_environment
 
 RECORD = ".pid.json"
-KILL_TIMEOUT = 10  # seconds; a killed process that survives longer is stuck in the kernel
+KILL_TIMEOUT = 10  # seconds; a process that is still running after SIGKILL is stuck in the kernel
 
 
 class Server:
-    """A process in its own session, with a log and a record of its pid.
+    """A process in its own session. Its pid is recorded in a file.
 
     Args:
-        name: appears in messages and in the names of the log and the record.
-        folder: working directory; contains the log and the record.
+        name: used in messages and in the file names of the log and the record.
+        folder: working directory of the process; also holds the log and the record.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -36,7 +36,7 @@ class Server:
 
     @property
     def running(self) -> bool:
-        """Whether the recorded process is running. Another process with the same pid does not count."""
+        """Whether the recorded process is running. Another process that has since received its pid does not count."""
         return self._alive(*self._read_record())
 
     def start(self, command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> None:
@@ -49,7 +49,7 @@ class Server:
             return
         self._stop_orphans()
         self._folder.mkdir(parents=True, exist_ok=True)
-        with uninterrupted():  # a process without a record could not be stopped
+        with uninterrupted():  # a process that is not recorded cannot be stopped later
             try:
                 with self.log.open("ab") as log:
                     self._log_offset = log.tell()
@@ -70,26 +70,26 @@ class Server:
         """Waits until ``ready`` returns True.
 
         Raises:
-            StackError: the process exited or timed out. The message contains the last line of its log.
+            StackError: the process exited or was not ready in time. The message contains the last line of its log.
         """
         deadline = time.monotonic() + seconds
         while not ready():
             self.ensure_running()
             if time.monotonic() > deadline:
-                raise StackError(f"{self.name} is not ready after {seconds:.0f} s: {self._last_line()} ({self.log})")
+                raise StackError(f"{self.name} was not ready after {seconds:.0f} s: {self._last_line()} ({self.log})")
             time.sleep(0.1)
 
     def ensure_running(self) -> None:
         """Checks that the process is running.
 
         Raises:
-            StackError: it has exited. The message contains the last line of its log.
+            StackError: the process has exited. The message contains the last line of its log.
         """
         if not self.running:
             raise StackError(f"{self.name} exited: {self._last_line()} ({self.log})")
 
     def log_lines(self) -> list[str]:
-        """Returns the lines logged since ``start`` launched the process, or the whole log if it was running already."""
+        """Returns the lines logged since ``start`` launched the process; the entire log if it was already running."""
         try:
             with self.log.open("rb") as log:
                 log.seek(self._log_offset)
@@ -98,12 +98,12 @@ class Server:
             return []
 
     def stop(self, stop_signal: signal.Signals = signal.SIGTERM, *, seconds: float = 15) -> None:
-        """Stops the process and its session; kills processes that are still running after ``seconds``."""
+        """Stops every process of the session. Kills those that are still running after ``seconds``."""
         self.send_stop_signal(stop_signal)
         self.wait_until_stopped(seconds=seconds)
 
     def send_stop_signal(self, stop_signal: signal.Signals = signal.SIGTERM) -> None:
-        """Sends the process a signal without waiting for its exit."""
+        """Sends the process a signal, and does not wait for it to exit."""
         pid, started = self._read_record()
         if self._alive(pid, started):
             send([pid], stop_signal)
@@ -111,11 +111,12 @@ class Server:
     def wait_until_stopped(self, *, seconds: float) -> None:
         """Waits until every process of the session has exited.
 
-        The other processes of the session, such as tasks that a scheduler waits for, receive SIGTERM after a third of
-        ``seconds`` or once the server has exited. After ``seconds``, the remaining processes are killed.
+        The server may wait for other processes of its session, as a scheduler waits for its tasks. They receive SIGTERM
+        when the server has exited, or after a third of ``seconds``. Processes that are still running after ``seconds``
+        are killed.
 
         Raises:
-            StackError: a process survives SIGKILL.
+            StackError: a process is still running after SIGKILL.
         """
         pid, _ = self._read_record()
         started_at = time.monotonic()
@@ -123,7 +124,7 @@ class Server:
         while members := self._members():
             elapsed = time.monotonic() - started_at
             if elapsed > seconds + KILL_TIMEOUT:
-                raise StackError(f"{self.name} cannot be stopped: the processes {members} survive SIGKILL")
+                raise StackError(f"{self.name} cannot be stopped: processes {members} are still running after SIGKILL")
             if elapsed > seconds and not killed:
                 killed = True
                 send(members, signal.SIGKILL)
@@ -134,18 +135,18 @@ class Server:
         self._record.unlink(missing_ok=True)
 
     def _stop_orphans(self) -> None:
-        """Stops processes that a dead server left behind, such as tasks of a killed scheduler."""
+        """Stops processes that outlived their server, such as the tasks of a killed scheduler."""
         if self._members():
             self.wait_until_stopped(seconds=5)
 
     def _members(self) -> list[int]:
-        """Returns the pids of the server's session, or nothing if they may belong to another session."""
+        """Returns the pids of the server's session; none if another session may have reused its ID."""
         pid, started = self._read_record()
         if not pid:
             return []
         if self._alive(pid, started):
             return [pid, *(member for member in session_members(pid) if member != pid)]
-        if start_time(pid) is not None:  # the pid was reused, so the session is gone
+        if start_time(pid) is not None:  # the pid was reused, so the session has ended
             return []
         orphans = session_members(pid)
         return orphans if work_in(orphans, self._folder) else []

@@ -1,4 +1,4 @@
-"""Finds out why a run failed, from the log of its task."""
+"""Reads the log of a failed task to explain why its run failed."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def describe_failure(client: httpx.Client, server: AirflowServer, *, dag_id: str
     run = server.folder / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}"
     failed = [(task, index) for task, index, state in task_states(client, dag_id, run_id) if state == "failed"]
     if not failed:
-        return f"the run {run_id} failed, but none of its tasks did: see the logs in {run}"
+        return f"run {run_id} failed, but none of its tasks did: see the logs in {run}"
     task, index = failed[0]
     folder = run / f"task_id={task}"
     if index >= 0:
         folder, task = folder / f"map_index={index}", f"{task}[{index}]"
     logs = sorted(folder.glob("attempt=*.log"), key=lambda path: path.stat().st_mtime)
     if not logs:
-        return f"the task {task} of run {run_id} failed before it started: see the logs in {server.folder}"
-    return f"the task {task} of run {run_id} failed: {_reason(logs[-1])} ({logs[-1]})"
+        return f"task {task} of run {run_id} failed before it started: see the logs in {server.folder}"
+    return f"task {task} of run {run_id} failed: {_reason(logs[-1])} ({logs[-1]})"
 
 
 def _reason(log: Path) -> str:
-    """Returns the last error in a log: the exception's message if it has one."""
+    """Returns the last error in a log, or the message of its exception if it has one."""
     errors = [entry for entry in _entries(log) if entry.get("level") in ("error", "critical")]
     if not errors:
         return "its log contains no error"

@@ -1,4 +1,4 @@
-"""Runs SeaweedFS as the S3 server, because it supports signatures, multipart uploads and conditional writes."""
+"""Runs SeaweedFS, an S3 server that supports signatures, multipart uploads and conditional writes."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ REGION = "us-east-1"
 ACCESS_KEY = "quire"
 ROLES = ("master", "volume", "filer")
 GRPC_ROLES = (*ROLES, "s3")
-HTTPS_ROLES = ("master", "filer")  # the volume server uses HTTP and requires a token for each request
+HTTPS_ROLES = ("master", "filer")  # the volume server uses HTTP, and each request needs a token
 OPTIONS = {
-    "GOMEMLIMIT": "400MiB",  # SeaweedFS caches objects in memory; 300 MiB means 50% more garbage collection
+    "GOMEMLIMIT": "400MiB",  # SeaweedFS caches objects in memory; a limit of 300 MiB causes 50% more garbage collection
     "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",  # initial volumes per bucket; the default is 7
 }
-# Without these, every local user can read and write through the volume server's port (version 4.48).
+# Without these keys, every local user can read and write objects through the port of the volume server (version 4.48).
 SIGNING_KEYS = ("SIGNING", "SIGNING_READ", "FILER_SIGNING", "FILER_SIGNING_READ")
 TEMPORARY = Path("/tmp")  # noqa: S108 - SeaweedFS creates sockets here, regardless of TMPDIR
 
 
 class S3Server:
-    """A server under ``folder``, listening on loopback.
+    """An S3 server that stores its files in ``folder`` and listens on loopback.
 
     Args:
-        folder: data, log and process record; created if missing.
-        secret_key: secret of the access key ``quire``.
+        folder: holds the data, the log and the process record; created if missing.
+        secret_key: the secret key for the access key ``quire``.
         port: defaults to a free port.
     """
 
@@ -88,8 +88,8 @@ class S3Server:
     def _lost_internal_port(self) -> bool:
         """Returns whether another process took an internal port before the server bound it.
 
-        A restart chooses other ports. The line is not always the last of the log, because other parts of the server
-        still log while it exits.
+        If so, a restart with other ports helps. The error is not always the last line of the log, because other parts
+        of the server keep logging until it exits.
         """
         refusals = [line for line in self._server.log_lines() if "address already in use" in line]
         return bool(refusals) and not any(f":{self.port}:" in line for line in refusals)
@@ -103,9 +103,10 @@ class S3Server:
         self._server.start(self._command(), environment=environment)
 
     def stop(self) -> None:
-        """Stops the server, and kills it after 2 s.
+        """Stops the server, and kills it if it is still running after 2 s.
 
-        Objects are already on disk; a graceful stop would wait 10 s for connections (version 4.48).
+        No data is lost, because objects are already on disk. A graceful shutdown waits 10 s for open connections
+        (version 4.48).
         """
         self._server.stop(seconds=2)
         self._remove_sockets()
@@ -154,7 +155,7 @@ class S3Server:
         ]
 
     def _mutual_tls(self) -> dict[str, str]:
-        """Returns the settings that make the internal servers accept connections only from each other."""
+        """Returns the environment variables that make the internal servers accept connections only from each other."""
         files = write_certificates(self.folder / "tls")
         pair = {"CERT": str(files.certificate), "KEY": str(files.key)}
         authority = str(files.authority)
@@ -177,10 +178,11 @@ class S3Server:
         return path
 
     def _choose_sockets(self, grpc_ports: dict[str, int]) -> Path:
-        """Returns a folder for the sockets, and records every socket so that ``stop`` can remove it.
+        """Creates a folder for the sockets and returns it; records every socket so that ``stop`` can remove it.
 
-        The path is short because a socket's path is limited to about 100 characters. The folder is private because the
-        server does not start if another user left a socket of the same name in /tmp (observed in version 4.48).
+        The folder's path is short, because the path of a socket is limited to about 100 characters. The folder is
+        private, because the server does not start if another user left a socket with the same name in /tmp (version
+        4.48).
         """
         folder = Path(tempfile.mkdtemp(prefix="quire-", dir=TEMPORARY))
         grpc = [f"seaweedfs-{role}-grpc-{port}.sock" for role, port in grpc_ports.items()]  # not configurable
@@ -201,16 +203,16 @@ class S3Server:
 
     def _accepts_objects(self) -> bool:
         try:
-            # boto3 would wait minutes for another server that accepts connections and never responds.
+            # If another server has the port, accepts connections and never responds, boto3 would wait for minutes.
             httpx.get(self.endpoint_url, timeout=2, trust_env=False)
             self.create_bucket(DEFAULT_BUCKET).put(".ready", b"")
-        except (ReportError, httpx.HTTPError):  # SeaweedFS starts in steps: no response, no bucket, no writable volume
+        except (ReportError, httpx.HTTPError):  # not listening yet, or without a writable volume
             return False
         return True
 
 
 def ensure_bucket(store: S3Store) -> None:
-    """Creates a store's bucket unless it exists."""
+    """Creates the bucket of a store unless it exists."""
     with translate_s3_errors(f"bucket {store.bucket}"):
         if store.bucket not in {entry["Name"] for entry in store.client.list_buckets()["Buckets"]}:
             store.client.create_bucket(Bucket=store.bucket)
@@ -224,5 +226,5 @@ def _binary() -> str:
     installed = Path(sys.executable).with_name("weed")
     program = str(installed) if installed.exists() else shutil.which("weed")
     if not program:
-        raise StackError("the program weed is missing: run make setup")
+        raise StackError("the program weed is not installed: run make setup")
     return program

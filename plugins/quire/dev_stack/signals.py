@@ -1,4 +1,4 @@
-"""Handles signals that end the command; delays them while an interruption would leave processes behind."""
+"""Handles stop signals, and delays them while an interruption would leave processes running."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def interrupt_on_stop_signals() -> None:
-    """Turns the first stop signal into KeyboardInterrupt and ignores later ones, so that cleanup can finish."""
+    """Makes the first stop signal raise KeyboardInterrupt; later signals are ignored so that cleanup can finish."""
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _interrupt)
@@ -21,14 +21,14 @@ def interrupt_on_stop_signals() -> None:
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """Delays stop signals until the block has finished."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
+    if threading.current_thread() is not threading.main_thread():  # signal handlers run only in the main thread
         yield
         return
     received: list[int] = []
     handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     own_handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
     for number in own_handlers:
-        # Never SIG_IGN: child processes would inherit it.
+        # SIG_IGN is not an option, because child processes would inherit it.
         signal.signal(number, lambda number, frame: received.append(number))
     try:
         yield
@@ -47,4 +47,4 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
-    """Ignores a signal. Unlike SIG_IGN, this handler is not inherited by child processes."""
+    """Ignores a signal. Child processes do not inherit this handler, as they would SIG_IGN."""

@@ -1,4 +1,4 @@
-"""Runs the three servers in one folder. A second process joins a running stack instead of starting another."""
+"""Runs PostgreSQL, S3 and Airflow in one folder. If they are already running, another process joins them instead."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DEFAULT_PORTS = {
     "airflow": airflow_servers.DEFAULT_PORT,
 }
 SOURCE_DATABASE, AIRFLOW_DATABASE = "flights", "airflow"
-MAX_PORT_CHANGES = 3  # per server, in case other processes keep taking its port
+MAX_PORT_CHANGES = 3  # per server; other processes may keep taking its port
 SECRETS = ("postgresql", "reader", "s3", "airflow", "jwt_secret")
 
 
@@ -52,10 +52,10 @@ class LocalStack:
     """PostgreSQL, S3 and Airflow in ``folder``, with generated secrets.
 
     Args:
-        folder: data, logs and secrets; created if missing, with access for its owner only.
-        fast: trades PostgreSQL's durability for speed, for tests.
-        environment: additional variables of Airflow; they override the stack's own.
-        log: receives progress messages.
+        folder: holds the data, logs and secrets; created if missing, and accessible only to its owner.
+        fast: trades PostgreSQL's durability for speed; for tests.
+        environment: additional environment variables for Airflow; they override those of the stack.
+        log: called with each progress message.
     """
 
     def __init__(
@@ -81,11 +81,11 @@ class LocalStack:
 
     @property
     def started(self) -> bool:
-        """Whether ``start`` started a server, rather than only joining running servers."""
+        """Whether ``start`` started at least one server, rather than joining servers that were already running."""
         return bool(self._started)
 
     def environment(self) -> dict[str, str]:
-        """Returns the variables that set the connections and the bucket for the ``quire`` command and Airflow."""
+        """Returns the environment variables that configure connections and the bucket for Airflow and ``quire``."""
         reader = self.postgres.url(SOURCE_DATABASE, user=READER, password=self._secrets["reader"])
         return {
             "AIRFLOW_CONN_QUIRE_SOURCE": reader,
@@ -95,9 +95,10 @@ class LocalStack:
         }
 
     def start(self) -> None:
-        """Starts missing servers, loads the flights, and writes the file ``environment`` for shells.
+        """Starts the servers that are not running, loads the flights, and writes the file ``environment``.
 
-        If a server does not start, the servers that were started earlier are stopped.
+        A shell can source this file to use the servers. If a server does not start, stops the servers that this call has
+        started.
 
         Raises:
             StackError: a server does not start.
@@ -120,12 +121,12 @@ class LocalStack:
             return any_running
 
     def stop_started(self) -> None:
-        """Stops the servers that this object started, not those that it joined."""
+        """Stops the servers that this object started, but not the servers that it joined."""
         with self._locked():
             self._stop_servers(self._started)
 
     def description(self) -> str:
-        """Returns URLs and passwords, for the user."""
+        """Returns the URLs and passwords of the servers, to show to the user."""
         return (
             f"Airflow     {self.airflow.url}  user {ADMIN}, password {self._secrets['airflow']}\n"
             f"S3          {self.s3.endpoint_url}  access key {s3_server.ACCESS_KEY}, secret key {self._secrets['s3']}\n"
@@ -143,7 +144,7 @@ class LocalStack:
         self._start_server("airflow")
 
     def _start_server(self, name: str) -> None:
-        if any_running_in(self._server(name).folder):  # started by another process, so this process never stops it
+        if any_running_in(self._server(name).folder):  # another process started it, so this one never stops it
             self._server(name).start()
             return
         self._log(f"starting {SERVERS[name]}")
@@ -159,7 +160,7 @@ class LocalStack:
         self._server(name).start()
 
     def _change_port(self, name: str) -> bool:
-        """Moves a server to another port if its port is in use. Returns whether it moved the server."""
+        """Assigns a server another port if its port is in use. Returns whether the port changed."""
         old = self._server(name).port
         new = free_port(old)
         if new == old:
@@ -176,7 +177,7 @@ class LocalStack:
         return {name: self._server(name).port for name in SERVERS}
 
     def _stop_servers(self, names: Iterable[str]) -> None:
-        # Stops the last server first, and continues if one fails to stop.
+        # Servers stop in reverse order. If one of them fails to stop, the others still do.
         with uninterrupted(), ExitStack() as stops:
             for name in names:
                 stops.callback(self._server(name).stop)
@@ -188,7 +189,7 @@ class LocalStack:
             self.folder / "postgresql", password=secrets["postgresql"], port=ports["postgresql"], fast=self._fast
         )
         self.s3 = S3Server(self.folder / "s3", secret_key=secrets["s3"], port=ports["s3"])
-        include = {"QUIRE_INCLUDE": str(include_folder().resolve())}  # servers have different working directories
+        include = {"QUIRE_INCLUDE": str(include_folder().resolve())}  # absolute: working directories differ
         connections = self.environment()
         variable = connection_variable(OWNER_CONNECTION)
         owner_connection = {variable: connections.pop(variable)}
@@ -228,12 +229,12 @@ class LocalStack:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Ensures that only one process at a time starts or stops the stack."""
+        """Holds a lock, so that only one process at a time starts or stops the stack."""
         with (self.folder / "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self._log("waiting for another process that starts or stops this stack")
+                self._log("waiting for another process that is starting or stopping this stack")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -243,7 +244,7 @@ def _exports(variables: Mapping[str, str]) -> str:
 
 
 def _load_secrets(path: Path) -> dict[str, str]:
-    """Returns the stack's secrets, and generates missing ones."""
+    """Returns the stack's secrets. Generates and saves any that are missing."""
     try:
         saved: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
     except ValueError as error:
@@ -256,7 +257,7 @@ def _load_secrets(path: Path) -> dict[str, str]:
 
 
 def _write_secret(path: Path, text: str) -> None:
-    """Replaces a file atomically, with access for its owner only."""
+    """Atomically replaces a file that only its owner can access."""
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

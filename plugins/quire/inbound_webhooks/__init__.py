@@ -1,19 +1,19 @@
-"""Writes rows that webhooks deliver: each signed delivery is applied to a table exactly once, in any order.
+"""Writes rows that webhooks deliver. Deliveries are signed, may arrive in any order, and are applied exactly once.
 
 webhook_definition   include/webhooks/<webhook>.yaml as a frozen model
-webhook_files        finds these files, and rereads them when they change
+webhook_files        finds these files and rereads them when they change
 json_path            ``data.items[0].sku``: the path of a value in a body
-exact_json           JSON that keeps every digit of a number
+exact_json           parses and writes JSON without losing digits of numbers
 signature            verifies Standard Webhooks signatures
 event                parses a body into keys, time and values
-merge                the state of a row, and how an event changes it
-target               reads the types of the table's columns, and checks that rows can be written
-statements           the SQL that writes rows
+merge                merges events into the state of a row
+target               reads the table's column types and checks that rows can be written
+statements           builds the SQL that writes rows
 ingest               applies a delivery in one transaction
-rejections           the responses to deliveries that are not applied
+rejections           the error responses to deliveries that are not applied
 connection_cache     caches the URLs and secrets of connections
-body_memory          limits the memory of unverified bodies
+body_memory          limits the memory used by unverified bodies
 delivery_tables      installs and checks the tables that record deliveries
-delivery_app         ``POST /<webhook>`` as an ASGI app
-commands             ``quire hooks``
+delivery_app         the ASGI app that serves ``POST /<webhook>``
+commands             the ``quire hooks`` commands
 """

@@ -1,4 +1,4 @@
-"""Limits the memory used by bodies whose signatures are not verified yet, which anyone can send."""
+"""Limits the memory used by bodies with unverified signatures, because anyone can send them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from dataclasses import dataclass, field
 
 import anyio
 
-MAX_HELD_BYTES = 16 * 1024 * 1024  # per server process; equals the largest ``max_bytes`` of a webhook
+MAX_HELD_BYTES = 16 * 1024 * 1024  # per server process; equals the largest ``max_bytes`` that a webhook may set
 
 
 @dataclass(slots=True, eq=False)
 class HeldBody:
-    """The received part of a body, and the cancel scope of the task that receives it."""
+    """The part of a body received so far, and the cancel scope of the task that receives the body."""
 
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     data: bytearray = field(default_factory=bytearray)
 
 
 class HeldBodies:
-    """The unverified bodies of a process. At the limit, the oldest is dropped: legitimate senders finish quickly.
+    """The unverified bodies of a process.
+
+    At the limit, the oldest body is dropped, because legitimate senders finish quickly.
 
     Args:
         max_bytes: the limit.
@@ -33,7 +35,7 @@ class HeldBodies:
 
     @contextmanager
     def hold(self) -> Iterator[HeldBody]:
-        """Registers a body while the context is open; a chunk of another body may cancel its scope."""
+        """Registers a body while the context is open. Its scope is canceled if other bodies need its memory."""
         body = HeldBody()
         self._bodies[body] = None
         try:
@@ -42,7 +44,7 @@ class HeldBodies:
             self._forget(body)
 
     def add(self, body: HeldBody, chunk: bytes) -> None:
-        """Appends a received chunk, and drops the oldest bodies until all fit."""
+        """Appends a received chunk, then drops the oldest bodies until the rest fit into the limit."""
         body.data += chunk
         if body in self._bodies:
             self._bytes += len(chunk)

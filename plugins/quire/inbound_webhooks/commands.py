@@ -25,7 +25,7 @@ def install_webhooks(
         str | None, typer.Option("--by", help="Connection of a role that may create tables. Default: the webhook's.")
     ] = None,
 ) -> None:
-    """Create the tables that record deliveries, in the database of a webhook's table."""
+    """Create the tables that record deliveries in the database that a webhook writes to."""
     from quire.inbound_webhooks.delivery_tables import install_tables
 
     include = include_folder()
@@ -42,7 +42,7 @@ def check_command(webhook: Webhook = None) -> None:
 
 
 def exit_on_errors(errors: Mapping[str, ReportError]) -> None:
-    """If there are errors, prints one line per error and exits with the highest status."""
+    """Prints one line per error, then exits with the highest exit status. Does nothing without errors."""
     for error in errors.values():
         typer.echo(f"quire: {error}", err=True)
     if errors:
@@ -50,7 +50,7 @@ def exit_on_errors(errors: Mapping[str, ReportError]) -> None:
 
 
 def check_webhooks(webhook: str | None = None) -> dict[str, ReportError]:
-    """Checks one webhook or all. Prints a line for each valid webhook and returns the errors in the other files."""
+    """Checks one webhook or all. Prints a line for each valid webhook and returns the errors of the others."""
     errors: dict[str, ReportError] = {}
     for name in [webhook] if webhook else webhook_names(include_folder()):
         try:
@@ -61,7 +61,7 @@ def check_webhooks(webhook: str | None = None) -> dict[str, ReportError]:
 
 
 def _signing_advice(name: str) -> str:
-    """Returns a warning if other webhooks use the same signing connection: a signature does not name its webhook."""
+    """Returns a warning if other webhooks share this one's signing connection; a signature does not name a webhook."""
     include = include_folder()
     variable = connection_variable(find_webhook(include, name).signing)
     others = [other for other in webhook_names(include) if other != name and _signing_of(other) == variable]
@@ -69,14 +69,14 @@ def _signing_advice(name: str) -> str:
         return ""
     return (
         f". Warning: it shares its signing connection with {', '.join(others)}, so a delivery signed for one "
-        "is accepted by all; use one secret per webhook"
+        "is accepted by all; use a different secret for each"
     )
 
 
 def _signing_of(name: str) -> str | None:
     try:
         return connection_variable(find_webhook(include_folder(), name).signing)
-    except DefinitionError:  # reported when that webhook is checked
+    except DefinitionError:  # reported by the check of that webhook
         return None
 
 

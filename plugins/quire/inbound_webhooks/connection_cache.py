@@ -1,4 +1,4 @@
-"""Caches the URLs and secrets of connections for half a minute, so rotating them requires no restart."""
+"""Caches the URLs and secrets of connections for only 30 s, so rotating them requires no restart."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ class LookupLimits:
 
     Args:
         cache_seconds: how long a value is cached.
-        max_seconds: the longest wait for a lookup; senders wait 15 to 30 s for a response.
-        retry_seconds: the time after which a lookup counts as hung and another starts; doubles for each hung lookup.
-        max_threads: the threads per connection, including hung ones, because a thread cannot be killed.
+        max_seconds: maximum wait for a lookup; senders wait 15 to 30 s for a response.
+        retry_seconds: after this time, a lookup counts as hung and another lookup starts; doubles with each hung
+            lookup.
+        max_threads: maximum number of threads per connection, including hung threads, because a thread cannot be
+            killed.
     """
 
     cache_seconds: float = 30.0
@@ -48,8 +50,8 @@ class _Running(Generic[Value]):
 class _LookupCache(Generic[Value]):
     """Values by connection ID. Each lookup runs in its own thread.
 
-    A secrets backend that hangs for one connection blocks only that thread, not the event loop's thread pool or lookups
-    of other connections. After a few minutes, another lookup replaces the hung lookup.
+    If the secrets backend hangs, it blocks only that thread: the event loop's thread pool and the lookups of other
+    connections continue. After a few minutes, another lookup replaces the one that hangs.
     """
 
     def __init__(self, find: Callable[[str], Value], limits: LookupLimits) -> None:
@@ -70,7 +72,7 @@ class _LookupCache(Generic[Value]):
         try:
             return await asyncio.wait_for(asyncio.shield(answer), seconds)
         except TimeoutError as error:
-            logger.warning("connection %s: the lookup did not finish within %s s", connection_id, seconds)
+            logger.warning("connection %s: lookup did not finish within %s s", connection_id, seconds)
             raise DeliveryDeferred(NOT_NOW) from error
 
     def _future(self, connection_id: str) -> Future[Value]:
@@ -96,7 +98,7 @@ class _LookupCache(Generic[Value]):
     def _look_up(self, connection_id: str, running: _Running[Value]) -> None:
         try:
             value = self._find(connection_id)
-        except BaseException as error:  # raised again where the future is awaited
+        except BaseException as error:  # the caller that awaits the future raises it again
             with self._guard:
                 self._end(connection_id, running)
             running.future.set_exception(error)
@@ -107,10 +109,7 @@ class _LookupCache(Generic[Value]):
             running.future.set_result(value)
 
     def _end(self, connection_id: str, running: _Running[Value]) -> bool:
-        """Counts the thread as ended.
-
-        Returns whether its lookup is current, that is, no other lookup has replaced it.
-        """
+        """Records that a lookup's thread has ended. Returns False if another lookup has replaced that lookup."""
         self._threads[connection_id] -= 1
         is_current = self._running.get(connection_id) is running
         if is_current:
