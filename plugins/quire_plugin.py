@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 
 
 def _is_registered() -> bool:
-    """Returns whether Airflow loads the plugin through the entry point of an installed package."""
+    """Returns whether Airflow loads the plugin through an installed package's entry point."""
     try:
         installed = distribution("quire").entry_points
     except PackageNotFoundError:

@@ -93,7 +93,7 @@ def test_text_longer_than_a_cell_is_truncated_with_a_note(preceding: list[str]) 
     body, outcome = write_rows(rows, SCHEMA, limits=INLINE)
     texts = [row[0] for row in by_openpyxl(body)[-2:]]
     assert texts == ["x" * MAX_TEXT_LENGTH, "y" * MAX_TEXT_LENGTH]
-    assert outcome.notes == ("v: 1 text exceeded the limit of 32,767 characters per cell and was truncated.",)
+    assert outcome.notes == ("v: 1 value exceeded the limit of 32,767 characters per cell and was truncated.",)
 
 
 def test_cut_text_does_not_split_surrogate_pairs() -> None:

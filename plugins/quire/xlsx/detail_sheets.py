@@ -1,4 +1,4 @@
-"""The detail sheets of one file."""
+"""Writes the detail sheets of one file."""
 
 from __future__ import annotations
 
@@ -29,18 +29,19 @@ from quire.xlsx.workbook_template import (
 from quire.xlsx.xml_text import MAX_TEXT_LENGTH
 
 IN_FLIGHT = 4  # number of batches rendered ahead of compression
-BUFFERED_BYTES = WRITE_BYTES + 256 * 1024  # the archive and its compressor may still buffer this many bytes
+BUFFERED_BYTES = WRITE_BYTES + 256 * 1024  # the archive and its compressor may have buffered this many bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The limits of a sheet and a file.
+    """The maximum sizes of a sheet and a file.
 
     Args:
-        sheet_rows: the rows in a sheet, including the header and totals; Excel's limit.
-        sheet_bytes: the bytes of XML in a sheet, below ZIP's limit of 4 GiB per entry.
-        file_bytes: the size of a file, below ZIP's limit of 4 GiB, with room for the parts after the rows.
-        shared_rows: up to this many rows, all strings are shared because some readers do not display inline strings.
+        sheet_rows: the maximum number of rows in a sheet, including the header and totals; Excel's limit by default.
+        sheet_bytes: the maximum XML size of a sheet, below ZIP's limit of 4 GiB per entry.
+        file_bytes: the maximum size of a file, below ZIP's limit of 4 GiB to leave room for the parts after the rows.
+        shared_rows: the maximum number of rows for which all strings are shared; some programs do not display inline
+            strings.
     """
 
     sheet_rows: int = MAX_ROWS
@@ -57,8 +58,8 @@ class DetailWriter:
         widths: the widths of its columns.
         rows: the remaining rows.
         totals: the totals over all files.
-        pool: renders batches.
-        sink: receives the file.
+        pool: the threads that render batches.
+        sink: the destination of the file.
         limits: the limits of the sheets and the file.
     """
 
@@ -96,7 +97,7 @@ class DetailWriter:
         return build_book(self.workbook, self.widths, [DetailSheet("Rows", 0)], [], opens_with_rows=True)
 
     def sheets(self) -> Iterator[Part]:
-        """Yields the detail sheets, at least one."""
+        """Yields at least one detail sheet, even if there are no rows."""
         while True:
             number = len(self.written) + 1
             name = sheet_name(self.detail.sheet_name, self.taken_names, number=number)
@@ -106,9 +107,9 @@ class DetailWriter:
                 return
 
     def outcome(self) -> DetailOutcome:
-        """Returns the number of rows and sheets so far, with notes about changed values."""
+        """Returns the number of rows and the sheet names so far, with notes about changed values."""
         notes = [
-            f"{column.title}: {format_count(cut, 'text')} exceeded the limit of {MAX_TEXT_LENGTH:,} characters per "
+            f"{column.title}: {format_count(cut, 'value')} exceeded the limit of {MAX_TEXT_LENGTH:,} characters per "
             f"cell and {'was' if cut == 1 else 'were'} truncated."
             for column, cut in zip(self.detail.columns, self._cut, strict=True)
             if cut
@@ -124,7 +125,7 @@ class DetailWriter:
         return cut_frame(self.workbook, self.widths, sheet, opens=opens)
 
     def _capacity(self) -> int:
-        """Returns how many rows the next sheet holds; the last sheet also has a totals row."""
+        """Returns how many rows the next sheet can hold, not counting the totals row of the last sheet."""
         max_rows = self._limits.sheet_rows - 1
         return max_rows - 1 if has_totals(self.detail) and self._rows.left == max_rows else max_rows
 
@@ -152,10 +153,10 @@ class DetailWriter:
         self.written.append(sheet)
 
     def _has_room(self, planned: int, first: Sequence[RenderedRows]) -> bool:
-        """Returns whether the next sheet certainly has room for all planned rows.
+        """Returns whether all planned rows are certain to fit in the next sheet.
 
-        Assumes that a row takes at most twice as many bytes as the rows so far. A wrong dimension is worse than none,
-        because readers do not need a dimension.
+        Assumes that the rows take at most twice as many bytes, on average, as the rows so far. The dimension is
+        optional, and a wrong dimension is worse than none.
         """
         for rendered in first:
             self._row_bytes = max(self._row_bytes, len(rendered.xml) / rendered.rows)
@@ -163,15 +164,15 @@ class DetailWriter:
         return planned == sum(rendered.rows for rendered in first) or 2 * planned * self._row_bytes <= available
 
     def _remaining_bytes(self) -> int:
-        """Returns how many bytes of XML the file certainly has room for; compression never adds bytes."""
+        """Returns how many bytes of XML are certain to fit in the file, even if they do not compress."""
         return self._limits.file_bytes - self._sink.bytes - BUFFERED_BYTES
 
     def _render_rows(self, capacity: int) -> Iterator[RenderedRows]:
-        """Yields the rows of one sheet, rendered ahead by the pool.
+        """Yields the rows of one sheet, which the pool renders in advance.
 
-        The number of batches ahead is fixed, so the last row of a sheet depends on the rows and not on thread timing.
-        Near a limit, pending batches are written before more are taken, because their actual size is far below its
-        upper bound.
+        The number of batches rendered in advance is fixed, so thread timing does not affect which row is a sheet's
+        last. Near a limit, pending batches are written before new batches are taken, because their actual size is far
+        below the upper bound.
         """
         pending: deque[tuple[Future[RenderedRows], int]] = deque()
         rows = size = 0

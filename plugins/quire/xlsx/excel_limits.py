@@ -7,7 +7,7 @@ from quire.values.unrepresentable_dates import DAY_MICROSECONDS, days_since_epoc
 MAX_DIGITS = 15
 # In characters. A number of this length is below 1e300 and at least 1e-298, near the limits of a double.
 MAX_NUMBER_LENGTH = 300
-# In days since 1970-01-01. Before March 1, 1900, Excel counts a February 29 that did not exist.
+# In days since 1970-01-01. Excel's calendar has a February 29, 1900, which did not exist.
 FIRST_DAY, LAST_DAY = days_since_epoch(1900, 3, 1), days_since_epoch(9999, 12, 31)
-# In microseconds since midnight. Excel rounds to the millisecond, so a later time would become the next midnight.
+# In microseconds since midnight. Excel rounds to the millisecond, so it would round a later time up to midnight.
 LAST_TIME = DAY_MICROSECONDS - 1000

@@ -1,7 +1,7 @@
-"""Escapes characters that XML forbids in the parts that XlsxWriter writes.
+"""Escapes characters that XML forbids, in the package parts that XlsxWriter writes.
 
-XlsxWriter 3.3.1 escapes them in cells, but not in the attributes of a table or the text of a chart. Excel cannot open a
-package with an ill-formed part.
+XlsxWriter 3.3.1 escapes such characters in cells, but not in a table's attributes or a chart's text. Excel cannot open
+a package that contains malformed XML.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 
 _FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
-# The title of a table's column must equal its header cell. Attributes do not preserve tabs and CR.
+# The title of a table column must equal its header cell, but XML attributes do not preserve tabs and CR.
 _TITLE = re.compile(rb'(?<=<tableColumn )(id="\d+" name=")([^"]*)')
 _ESCAPED = re.compile(rb"[\x00-\x09\x0b-\x1f]|\xef\xbf[\xbe\xbf]|_(?=x[0-9A-Fa-f]{4}_)")
 
 
 def escape_illegal_characters(name: str, body: bytes) -> bytes:
-    """Returns a part with Excel's escapes for characters that XML forbids.
+    """Returns the part, with Excel's escapes in place of the characters that XML forbids.
 
     Args:
         name: the part's name.

@@ -1,8 +1,8 @@
-"""The workbook model, which is the input of the writer.
+"""The workbook model, which is the writer's input.
 
-A workbook has static sheets, which fit in memory, and at most one detail table, which is streamed and may need several
-sheets and several files. ``Workbook.static_sheets`` is called last, so static sheets can show the number of sheets, the
-truncated values and other facts that are known only after the rows are written.
+A workbook has static sheets, which fit in memory, and at most one detail table, which is streamed and may span several
+sheets and files. ``Workbook.static_sheets`` is called last, so static sheets can show facts that are known only after
+the rows are written, such as the number of sheets and truncated values.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class SheetColumn:
     Args:
         name: the column's name in the rows.
         title: the text of the column's header.
-        width: the width in Excel's character units; None to derive it from the header and a sample of the rows.
-        number_format: an Excel format code; None for the default of the column's type.
-        total: count, sum, mean, min or max, shown in the totals row.
-        numeric_text: whether the column holds the text of PostgreSQL's ``numeric`` without a scale.
+        width: the width in characters, Excel's unit; if None, it is derived from the header and a sample of the rows.
+        number_format: an Excel format code; if None, the default for the column's type.
+        total: the function in the totals row: count, sum, mean, min or max.
+        numeric_text: whether the column holds values of PostgreSQL's ``numeric`` type without a scale, stored as text.
     """
 
     name: str
@@ -43,7 +43,7 @@ class DetailTable:
 
     Args:
         sheet_name: the name of the first sheet; later sheets are named ``<sheet_name> (2)`` and so on.
-        columns: the columns, in the order in which the sheet shows them.
+        columns: the columns, in their order on the sheet.
         schema: the schema of every batch.
         rows: the exact number of rows, from the Parquet metadata.
         batches: a function that yields the rows; called once.
@@ -58,7 +58,7 @@ class DetailTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """An Excel chart of a table's columns; ``kind`` is column, bar, line, area, pie or scatter."""
+    """An Excel chart of table columns; ``kind`` is column, bar, line, area, pie or scatter."""
 
     kind: str
     x: str
@@ -87,7 +87,7 @@ class FactSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactSheet:
-    """A static sheet of facts, such as About or the index of files."""
+    """A static sheet of facts, such as the About sheet or the index of files."""
 
     sheet_name: str
     heading: str
@@ -97,12 +97,12 @@ class FactSheet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetailOutcome:
-    """The detail rows that one file received.
+    """The outcome of writing detail rows to one file.
 
     Args:
         rows: the number of rows in this file.
         sheets: the names of its detail sheets.
-        notes: sentences for the reader about changed values.
+        notes: sentences that tell the reader about changed values.
     """
 
     rows: int
@@ -115,11 +115,11 @@ class Workbook:
     """A workbook to write.
 
     Args:
-        title: the title in the document properties.
-        subject: the subject in the document properties.
-        made_at: an aware datetime, used for every date in the package so that the same rows produce the same bytes.
+        title: the document property "Title".
+        subject: the document property "Subject".
+        made_at: the only timestamp in the package, so that the same rows produce the same bytes; timezone-aware.
         timezone: the IANA name of the zone to which timestamps with time zone are converted.
-        detail: the rows, or None for a workbook of static sheets only.
+        detail: the detail rows, or None if the workbook has only static sheets.
         static_sheets: a function that returns the static sheets; called after the rows of each file.
         detail_first: whether the detail sheets precede the static sheets.
     """
@@ -141,4 +141,4 @@ class Sink(Protocol):
 
 
 OpenFile = Callable[[int], AbstractContextManager[Sink]]
-"""Opens the n-th file of a workbook, from 0. Leaving the context completes the file; an exception must discard it."""
+"""Opens the n-th file of a workbook, counted from 0. Exiting the context completes the file; an error discards it."""

@@ -11,15 +11,15 @@ _EDGES = "' \t\n\u00a0\u3000"  # Excel rejects apostrophes at either end of a na
 
 
 def sheet_name(wanted: str, taken: set[str], *, number: int = 1) -> str:
-    r"""Returns a valid sheet name similar to ``wanted``, and adds it to ``taken`` in lower case.
+    r"""Returns a valid sheet name similar to ``wanted``, and adds its lowercase form to ``taken``.
 
     A sheet name must have at most 31 characters, contain none of ``[]:*?/\``, not begin or end with an apostrophe, not
-    be History, and be unique in its workbook, ignoring case.
+    be "History", and be unique in the workbook, ignoring case.
 
     Args:
         wanted: any string.
-        taken: the names of the workbook's other sheets.
-        number: appended to the name if it is 2 or more: ``Rows (2)``.
+        taken: the lowercase names of the workbook's other sheets.
+        number: a number that is appended to the name if it is at least 2, as in ``Rows (2)``.
     """
     plain = _FORBIDDEN.sub("-", wanted).strip(_EDGES) or "Rows"
     if plain.casefold() == "history":
@@ -34,14 +34,14 @@ def sheet_name(wanted: str, taken: set[str], *, number: int = 1) -> str:
 
 
 def _cut(text: str, units: int) -> str:
-    """Truncates a string to a length in UTF-16 units, as Excel counts; an emoji takes two units."""
+    """Truncates a string to a number of UTF-16 code units, Excel's unit of length; an emoji takes two."""
     while len(text.encode("utf-16-le")) > 2 * units:
         text = text[:-1]
     return text
 
 
 def table_headers(titles: Iterable[str]) -> list[str]:
-    """Returns titles that are valid in an Excel table: no title is blank, and all are unique, ignoring case."""
+    """Returns titles that are valid in an Excel table: none is blank, and all are unique, ignoring case."""
     taken: set[str] = set()
     headers = []
     for position, title in enumerate(titles, 1):
@@ -55,7 +55,7 @@ def table_headers(titles: Iterable[str]) -> list[str]:
 
 
 def column_letters(position: int) -> str:
-    """Returns the letters of a column: 0 is A, 26 is AA."""
+    """Returns a column's letters: A for column 0, AA for column 26."""
     letters = ""
     position += 1
     while position:

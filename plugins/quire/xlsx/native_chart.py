@@ -1,4 +1,7 @@
-"""Inserts native Excel charts into static sheets. Charts change with their tables, and users can edit them."""
+"""Inserts native Excel charts into static sheets.
+
+Excel updates a chart when its table changes, and users can edit it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from quire.xlsx.model import Chart, TableSheet
 from quire.xlsx.styles import CHART_COLORS, LINE
 
 KINDS = ("column", "bar", "line", "area", "pie", "scatter")
-FROM_ZERO = ("column", "bar", "area")  # a truncated axis would distort lengths
+FROM_ZERO = ("column", "bar", "area")  # if the axis did not start at 0, sizes would be misleading
 BAR_HEIGHT = 20
 
 
@@ -24,7 +27,7 @@ def insert_chart(book: Book, page: Worksheet, sheet: TableSheet, model: Chart, *
 
     Args:
         book: the workbook.
-        page: the worksheet of the table.
+        page: the worksheet that contains the table.
         sheet: the table.
         model: the kind and columns of the chart.
         header_row: the row of the table's header, counted from 0.
@@ -46,7 +49,7 @@ def insert_chart(book: Book, page: Worksheet, sheet: TableSheet, model: Chart, *
     is_single_series = len(model.y) == 1 and model.kind != "pie"
     chart.set_legend({"none": True} if is_single_series else {"position": "bottom"})
     chart.set_size({"width": 720, "height": max(380, BAR_HEIGHT * points) if model.kind == "bar" else 400})
-    # below the header row, because Excel repeats anything next to it on every printed page
+    # below the header row, because Excel prints that row, and anything in it, at the top of every page
     page.insert_chart(header_row + 1, len(sheet.columns) + 1, chart, {"object_position": 3})
 
 
@@ -66,7 +69,7 @@ def _series(sheet: TableSheet, model: Chart, name: str, number: int, first: int,
         series["line"] = {"color": color, "width": 2.25}
         if needs_marks(sheet.table[name].slice(0, last - first + 1).to_pylist()):
             series["marker"] = mark
-    elif model.kind == "area" and first == last:  # without a width, only the border is visible
+    elif model.kind == "area" and first == last:  # a single point has a border but no area
         series["border"] = {"color": color, "width": 2.25}
     elif model.kind == "pie":  # colors vary by point, not by series
         colors = (CHART_COLORS[point % len(CHART_COLORS)] for point in range(last - first + 1))
@@ -92,13 +95,13 @@ def _format_axes(chart: Any, sheet: TableSheet, model: Chart) -> None:
         "line": {"none": True},
         "major_gridlines": {"visible": True, "line": {"color": "#E3E8ED"}},
     }
-    if first.number_format:  # XlsxWriter would write None as a code
+    if first.number_format:  # XlsxWriter would write None as a format code
         up["num_format"] = first.number_format
     if model.kind in FROM_ZERO and all(_is_never_negative(sheet.table[name]) for name in model.y):
         up["min"] = 0
     if len(model.y) == 1:
         up |= {"name": first.title, "name_font": {"bold": False}}
-    if model.kind == "bar":  # horizontal, with the first row on top
+    if model.kind == "bar":  # the bars are horizontal, with the first row at the top
         across["reverse"] = True
         up["label_position"] = "high"
         across, up = up, across

@@ -1,4 +1,4 @@
-"""Streams the package: a ZIP archive compressed by ISA-L, without ZIP64."""
+"""Streams the package as a ZIP archive without ZIP64, compressed by ISA-L."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ class CountedSink:
 
 
 def write_package(parts: Iterator[Part], sink: CountedSink, *, made_at: datetime) -> None:
-    """Writes an archive, compressing each part as it arrives.
+    """Writes an archive and compresses each part as it arrives.
 
     Args:
-        parts: the name and content of each part; each content is exhausted before the next part is requested.
-        sink: receives the archive.
+        parts: the names and contents of the parts; a part's content is exhausted before the next part is requested.
+        sink: the destination of the archive.
         made_at: the modification time of every part.
 
     Raises:
-        WorkbookError: the archive would need ZIP64, which Excel repairs or rejects.
+        WorkbookError: the archive would need ZIP64; Excel repairs or rejects ZIP64 archives.
     """
     modified_at = made_at.astimezone(UTC).replace(tzinfo=None)
-    # stream-zip accepts any buffer: it only measures, checksums and compresses the data
+    # stream-zip accepts any buffer, because it only measures, checksums and compresses the data
     members = ((name, modified_at, MODE, ZIP_32, cast("Iterable[bytes]", content)) for name, content in parts)
     try:
         for chunk in stream_zip(

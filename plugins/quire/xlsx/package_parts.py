@@ -1,4 +1,4 @@
-"""Adapts XlsxWriter's parts of the package, all but the detail sheets, to the shared strings of the rows."""
+"""Adapts the package parts written by XlsxWriter: renumbers shared strings and reorders sheets."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _ACTIVE = re.compile(r' (?:activeTab|firstSheet)="\d+"')
 
 
 def rename_sheets(sheets: Sequence[FactSheet | TableSheet], taken: set[str]) -> tuple[FactSheet | TableSheet, ...]:
-    """Returns the static sheets with valid, unique names."""
+    """Returns copies of the static sheets with valid, unique names."""
     return tuple(replace(sheet, sheet_name=sheet_name(sheet.sheet_name, taken)) for sheet in sheets)
 
 
 def opening_parts(parts: dict[str, bytes]) -> Iterator[Part]:
-    """Yields the parts that do not depend on the rows; programs recognize a workbook by these parts."""
+    """Yields the parts by which programs recognize a workbook; they do not depend on the rows."""
     for name in OPENING:
         yield name, (parts[name],)
 
@@ -41,7 +41,7 @@ def merge_parts(parts: dict[str, bytes], strings: SharedStrings, *, details: int
     Args:
         parts: the parts of the complete workbook, with placeholders for the rows.
         strings: the shared strings of the rows, starting with the header.
-        details: the number of detail sheets, which come first and have been written.
+        details: the number of detail sheets, which precede the other sheets and have already been written.
         rows_first: whether detail sheets are shown before static sheets.
 
     Raises:
@@ -80,7 +80,7 @@ def _shared_strings(items: Sequence[str]) -> Iterator[bytes]:
 
 
 def _shift_strings(xml: bytes, header: int, shift: int) -> bytes:
-    """Returns a static sheet with its strings numbered after the strings of the rows."""
+    """Returns a static sheet whose strings are numbered after the strings of the rows."""
 
     def move(match: re.Match[bytes]) -> bytes:
         number = int(match[2])
@@ -90,7 +90,7 @@ def _shift_strings(xml: bytes, header: int, shift: int) -> bytes:
 
 
 def _static_sheets_first(xml: str, details: int) -> str:
-    """Returns the workbook with its detail sheets last; names defined for a sheet move with it."""
+    """Returns the workbook part with the detail sheets last; each defined name still refers to its sheet."""
     sheets = _SHEET.findall(xml)
     static = len(sheets) - details
     head, tail = xml.index(sheets[0]), xml.index(sheets[-1]) + len(sheets[-1])

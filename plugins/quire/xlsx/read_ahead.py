@@ -1,4 +1,4 @@
-"""Reads ahead in a generator on another thread."""
+"""Reads a generator's items in advance, on another thread."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _END = object()
 
 @contextmanager
 def read_ahead(items: Generator[Item], *, depth: int) -> Iterator[Iterator[Item]]:
-    """Provides the items of a generator, and reads up to ``depth`` items ahead.
+    """Provides an iterator over a generator's items, up to ``depth`` of which are read in advance.
 
-    An error in the generator is raised in place of the next item. Leaving the context closes the generator and ends the
+    An error in the generator is raised in place of the next item. Exiting the context closes the generator and ends the
     thread.
     """
     arrived: queue.Queue[Any] = queue.Queue(depth)
@@ -37,7 +37,7 @@ def _read(items: Generator[Any], arrived: queue.Queue[Any], is_abandoned: thread
             for item in items:
                 if not _put((item, None), arrived, is_abandoned):
                     return
-    except BaseException as error:  # the consumer raises it again
+    except BaseException as error:  # the consumer's thread raises the error again
         end = (_END, error)
     _put(end, arrived, is_abandoned)
 

@@ -1,4 +1,4 @@
-"""Divides detail rows into batches of uniform size, regardless of how they arrive."""
+"""Divides detail rows into batches whose size does not depend on how the rows arrive."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ BATCH_BYTES = 2 * 2**20
 
 
 class DetailRows:
-    """The remaining rows of a table; raises an error unless as many rows arrive as announced.
+    """The remaining rows of a table; raises an error if their number differs from the announced number.
 
     Args:
         detail: the columns and the number of rows.
-        batches: the rows, as ``even_batches`` yields them.
+        batches: the rows, in batches from ``even_batches``.
     """
 
     def __init__(self, detail: DetailTable, batches: Iterator[pa.RecordBatch]) -> None:
@@ -34,7 +34,7 @@ class DetailRows:
         self.left = detail.rows
 
     def peek(self) -> pa.RecordBatch | None:
-        """Returns the next batch without consuming it; None at the end.
+        """Returns the next batch without consuming it, or None if no rows are left.
 
         Raises:
             WorkbookError: there are fewer rows than announced.
@@ -42,13 +42,14 @@ class DetailRows:
         if self._next is None:
             self._next = next(self._batches, None)
         if self._next is None and self.left:
-            raise WorkbookError(f"expected {self._expected} rows, but {self.left} of them are missing")
+            raise WorkbookError(f"expected {self._expected} rows, but {self.left} are missing")
         return self._next
 
     def take(self, max_rows: int) -> pa.RecordBatch:
         """Consumes the next batch, or its first ``max_rows`` rows.
 
-        Raises: WorkbookError: there are more rows than announced, or none left.
+        Raises:
+            WorkbookError: there are more rows than announced, or no rows are left.
         """
         batch = self.peek()
         if batch is None:
@@ -61,7 +62,7 @@ class DetailRows:
         return taken
 
     def finish(self) -> None:
-        """Checks that no row is left.
+        """Checks that no rows are left.
 
         Raises:
             WorkbookError: there are more rows than announced.
@@ -71,12 +72,12 @@ class DetailRows:
 
 
 def even_batches(detail: DetailTable) -> Generator[pa.RecordBatch]:
-    """Yields a table's rows in batches whose size depends only on the rows, so the same rows produce the same bytes.
+    """Yields a table's rows in batches whose size depends only on the rows, so the resulting bytes do too.
 
-    A batch has ``BATCH_ROWS`` rows, or fewer if it would exceed ``BATCH_CELLS`` cells or ``BATCH_BYTES`` of text,
-    because several batches are in memory at once. A batch has at least one row.
+    Several batches are in memory at once, so a batch has at most ``BATCH_ROWS`` rows, ``BATCH_CELLS`` cells and
+    ``BATCH_BYTES`` bytes of text, but always at least one row.
     """
-    # A column may occur twice.
+    # The same column may occur twice in a table.
     positions = [detail.schema.get_field_index(column.name) for column in detail.columns]
     max_rows = min(BATCH_ROWS, max(1, BATCH_CELLS // len(positions)))
     pieces: list[pa.RecordBatch] = []
@@ -103,14 +104,14 @@ def text_bytes(batch: pa.RecordBatch) -> int:
 
 
 def _count_fitting(batch: pa.RecordBatch, rows: int, size: int | None) -> int:
-    """Returns how many of the first ``rows`` rows have at most ``size`` bytes of text.
+    """Returns how many of the first ``rows`` rows fit into ``size`` bytes of text.
 
-    If ``size`` is None, the rows begin a new batch, which always takes its first row.
+    If ``size`` is None, the rows begin a new batch, so at least one row fits.
     """
     max_bytes, batch = BATCH_BYTES if size is None else size, batch.slice(0, rows)
     if text_bytes(batch) <= max_bytes:
         return int(batch.num_rows)
-    # Arrow would import pandas, if installed, to convert a number among its arguments.
+    # If an argument were a number, Arrow would import pandas, if installed, to convert it.
     lengths = reduce(add, (to_series(length).fill_null(0).cast(pl.Int64) for length in _lengths(batch)))
     return int((lengths.cum_sum() <= max_bytes).sum() or size is None)
 

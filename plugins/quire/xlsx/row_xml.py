@@ -22,7 +22,7 @@ from quire.xlsx.xml_text import MAX_TEXT_LENGTH
 
 Render = Callable[[pl.Series, Styles], Cells]
 Prepare = Callable[[pa.Array], Callable[[], Cells]]
-MAX_CELL_BYTES, MAX_ESCAPED_BYTES = 120, 7  # bytes of XML around a value, and per escaped UTF-16 unit
+MAX_CELL_BYTES, MAX_ESCAPED_BYTES = 120, 7  # bytes of XML around a value, and for an escaped UTF-16 code unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class RenderedColumn:
 
 @dataclass(frozen=True, slots=True)
 class RenderedRows:
-    """Rows as XML, with the partial totals and counts of their columns."""
+    """Rows as XML, with each column's partial total and counts."""
 
     xml: memoryview
     rows: int
@@ -54,10 +54,10 @@ class RowRenderer:
 
     Args:
         detail: the columns and their schema.
-        styles: the style numbers of each column.
+        styles: each column's style numbers.
         timezone: the IANA name of the zone to which timestamps with time zone are converted.
         strings: the workbook's shared strings.
-        share_all: whether to share all strings instead of only repeated ones.
+        share_all: whether to share all strings, even in columns with few repeated strings.
     """
 
     def __init__(
@@ -80,11 +80,11 @@ class RowRenderer:
                 self._prepares.append(_preparer(kind, column, style, timezone))
 
     def prepare(self, batch: pa.RecordBatch, first_row: int) -> Callable[[], RenderedRows]:
-        """Does the work that depends on the order of batches, and returns a function that does the rest on any thread.
+        """Does the work that depends on the order of batches; the returned function does the rest on any thread.
 
         Args:
-            batch: rows with the detail's columns, in the same order.
-            first_row: the number of the batch's first row in the sheet, counted from 1.
+            batch: the rows, whose columns are in the same order as the detail's.
+            first_row: the sheet's row number for the batch's first row, counted from 1.
         """
         renders = [prepare(column) for prepare, column in zip(self._prepares, batch.columns, strict=True)]
         return partial(self._render, renders, first_row, batch.num_rows)
@@ -110,7 +110,7 @@ class RowRenderer:
         text = '">'  # the XML between two columns of the frame, joined into one literal
         for position, (opening, cell) in enumerate(zip(self._opens, columns_cells, strict=True)):
             value, before = pl.col(str(position)), _before(cell, position)
-            if cell.values.null_count():  # a NULL value makes the cell NULL, which omits it
+            if cell.values.null_count():  # concatenating a NULL value yields NULL, so the cell is omitted
                 cells = pl.concat_str([pl.lit(opening), row, *before, value, *_literal(cell.after)])
                 pieces += [*_literal(text), cells]
                 text = ""
@@ -131,7 +131,7 @@ def size_bound(batch: pa.RecordBatch) -> int:
 
 
 def _max_units(column: pa.Array) -> int:
-    """Returns an upper bound on the UTF-16 units in a column's cells: the column's size in bytes."""
+    """Returns an upper bound on the number of UTF-16 code units in a column's cells: the column's size in bytes."""
     lengths = pc.binary_length(column)
     if (pc.max(lengths).as_py() or 0) > MAX_TEXT_LENGTH:
         return sum(min(length, MAX_TEXT_LENGTH) for length in lengths.to_pylist() if length)

@@ -1,6 +1,6 @@
-"""The workbook's table of shared strings, bounded in size, for columns with few distinct values.
+"""The workbook's table of shared strings, which has a size limit, for columns with few distinct values.
 
-Shared strings make the file smaller, and Apple Numbers does not display inline strings.
+Shared strings make the file smaller, and Apple Numbers displays them, unlike inline strings.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from quire.xlsx.xml_text import escape_text
 
 MAX_BYTES = 64 * 2**20
-ITEM_BYTES = 400  # bytes of memory per string, here and in its column, besides its characters
+ITEM_BYTES = 400  # bytes of memory for a string, in addition to its characters, both here and in its column
 
 
 class SharedStrings:
     """Strings in order of first use, after the header's strings.
 
     Args:
-        first: the header's strings, as XML items.
+        first: the header's strings, as XML elements.
     """
 
     def __init__(self, first: Iterable[str]) -> None:
@@ -27,11 +27,11 @@ class SharedStrings:
         self._bytes = 0
 
     def has_room(self, count: int, size: int) -> bool:
-        """Returns whether there is room for ``count`` more strings with a total of ``size`` bytes."""
+        """Returns whether there is room for ``count`` more strings with a total size of ``size`` bytes."""
         return self._bytes + count * ITEM_BYTES + 4 * size <= MAX_BYTES
 
     def number(self, text: str) -> int:
-        """Returns the position of a string of at most 32,767 characters, adding it if it is new."""
+        """Returns the position of a string of at most 32,767 characters; a new string is added."""
         number = self._numbers.get(text)
         if number is None:
             number = self._numbers[text] = len(self.items)

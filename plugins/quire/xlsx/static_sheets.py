@@ -1,4 +1,4 @@
-"""Writes static sheets with XlsxWriter: facts for the reader, and tables with their charts."""
+"""Writes static sheets (fact sheets, and tables with their charts) with XlsxWriter."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from quire.xlsx.styles import ACCENT, MUTED, Formats, number_format, side_of
 from quire.xlsx.widths import FILTER_BUTTON, MIN_WIDTH, display_width, header_height, header_lines, header_width
 from quire.xlsx.xml_text import FORMULA_STARTS
 
-HEADER_ROW = 2  # the row of a table's header, below the sheet's heading
+HEADER_ROW = 2  # the row of the table header, below the sheet's heading
 
 
 def add_static_sheet(book: Book, formats: Formats, sheet: FactSheet | TableSheet, *, timezone: str) -> Worksheet:
@@ -34,7 +34,7 @@ def add_static_sheet(book: Book, formats: Formats, sheet: FactSheet | TableSheet
         timezone: the IANA name of the zone to which timestamps with time zone are converted.
 
     Raises:
-        WorkbookError: the content exceeds Excel's limits for a sheet.
+        WorkbookError: the content exceeds Excel's sheet limits.
     """
     page = book.add_worksheet(sheet.sheet_name)
     page.hide_gridlines(2)
@@ -67,7 +67,7 @@ def _write_facts(page: Worksheet, formats: Formats, sheet: FactSheet, timezone: 
 
 
 def _write_section(page: Worksheet, formats: Formats, section: FactSection, row: int) -> int:
-    """Writes a section that begins at ``row``, and returns the row after it."""
+    """Writes a section that begins at ``row``, and returns the number of the row after the section."""
     if section.heading:
         _write(page, row, 0, section.heading, formats.of(bold=True, font_size=13))
         row += 1
@@ -178,7 +178,7 @@ def _write(page: Worksheet, row: int, column: int, value: Any, look: Format) -> 
     """Writes a value.
 
     Raises:
-        WorkbookError: XlsxWriter did not write the value, which it reports only through its return value.
+        WorkbookError: XlsxWriter returned an error status instead of writing the value.
     """
     if value is None:
         status = page.write_blank(row, column, None, look)

@@ -1,4 +1,4 @@
-"""The formats of a workbook, and the default number formats of column types."""
+"""The cell formats of a workbook, and the default number format of each column type."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ INK, MUTED, LINE, SHADE, ACCENT = "#1F2933", "#66727F", "#B8C2CC", "#E8EDF2", "#
 CHART_COLORS = ("#1F5A85", "#D9822B", "#6B8E4E", "#8A5A83", "#66727F", "#B03A48")
 FONT = {"font_name": "Calibri", "font_size": 11, "font_color": INK}
 
-# Right-aligned titles leave room for Excel's filter button, which would cover their last letters.
+# Right-aligned titles are indented further, because Excel's filter button would cover their last letters.
 HEADER_INDENTS = {"left": 1, "center": 0, "right": 2}
 
-# One section of a format code: colors and conditions, which must come first, then everything else. Semicolons in
-# quotes, in brackets or after one of \ _ * end no section; [h], [m] and [s] are times, [$…] is a currency.
+# A section of a format code: colors and conditions, which must come first, then everything else. Semicolons in quotes,
+# in brackets or after \ _ or * do not end a section. [h], [m] and [s] are times, and [$…] is a currency.
 _SECTION = re.compile(
     r'((?:\[(?!h+\]|m+\]|s+\]|\$)[^\[\]]*+\])*)((?:"[^"]*+(?:"|\Z)|[\\_*].|\[[^\[\]]*+\]|[^;])+)',
     re.IGNORECASE | re.DOTALL,
 )
-# The digits of a number in a section; text and brackets, which may look like digits, are matched first.
+# The digits of a number in a section; quoted text and brackets are matched first because they may contain digits.
 _DIGITS = re.compile(r'"[^"]*+(?:"|\Z)|\[[^\]]*+(?:\]|\Z)|[\\_*].|(?P<digits>[#0?.](?:[#0?,.]*[#0?.])?)', re.DOTALL)
 MAX_FORMAT_LENGTH, MAX_DECIMALS = 255, 30  # Excel's limits for a format code
-# Excel shows booleans as words, regardless of the code; without this code, LibreOffice prints 1 and 0 on some pages.
+# Excel shows booleans as words with any code, but LibreOffice would print them as 1 and 0 on some pages.
 BOOLEAN = '"TRUE";"TRUE";"FALSE"'
 
 
 class Formats:
-    """The formats of one workbook, each created once, in order of first use."""
+    """The cell formats of one workbook; each is created only once, when it is first used."""
 
     def __init__(self, book: Book) -> None:
         self._book = book
@@ -45,7 +45,7 @@ class Formats:
         return self._formats[key]
 
     def header(self, side: str, *, has_filter: bool = True) -> Format:
-        """Returns the format of a column's title, aligned like its values: left, center or right."""
+        """Returns the format of a column title, aligned like the column's values: left, center or right."""
         indent = HEADER_INDENTS[side] if has_filter or side == "left" else 0
         return self.of(
             bold=True, bg_color=SHADE, bottom=1, bottom_color=LINE, text_wrap=True, valign="vcenter",
@@ -58,11 +58,11 @@ class Formats:
 
     def text(self, *, quoted: bool = False) -> Format:
         """Returns the format of text; if quoted, the cell remains text after a user edits it."""
-        look = {"align": "left", "indent": 1, "valign": "vcenter"}  # the indent separates it from a number to its left
+        look = {"align": "left", "indent": 1, "valign": "vcenter"}  # the indent separates it from a number on its left
         return self.of(**look, quote_prefix=True) if quoted else self.of(**look)
 
     def total(self, number_format: str, function: str = "sum") -> Format:
-        """Returns the format of a total, which shows the function's name unless it is a sum or a count."""
+        """Returns the format of a total, which shows the function's name unless the function is sum or count."""
         code = number_format if function in ("sum", "count") else with_word(number_format, function)
         return self.of(num_format=code, bold=True, top=1, top_color=LINE, valign="vcenter")
 
@@ -76,16 +76,16 @@ class Formats:
 
 
 def with_word(number_format: str, word: str) -> str:
-    """Returns a format code that puts a word before the number in every section that displays something.
+    """Returns a format code that shows a word before the number in every nonempty section.
 
-    Returns the code unchanged if the result would exceed Excel's limit.
+    If the result would exceed Excel's limit, returns the code unchanged.
     """
     code = _SECTION.sub(lambda section: f'{section[1]}"{word} "{section[2]}', number_format)
     return code if len(code) <= MAX_FORMAT_LENGTH else number_format
 
 
 def with_decimal(number_format: str) -> str:
-    """Returns a format code that shows one decimal place in every section that shows integers."""
+    """Returns a format code in which every section for integers shows one decimal place."""
     return _SECTION.sub(lambda section: section[1] + _section_with_decimal(section[2]), number_format)
 
 
@@ -98,7 +98,7 @@ def _section_with_decimal(section: str) -> str:
 
 
 def number_format(kind: pa.DataType) -> str:
-    """Returns the default format code of a type."""
+    """Returns a type's default format code."""
     if pa.types.is_decimal(kind):
         return f"#,##0.{'0' * min(kind.scale, MAX_DECIMALS)}" if kind.scale > 0 else "0"
     if pa.types.is_integer(kind):
@@ -113,7 +113,7 @@ def number_format(kind: pa.DataType) -> str:
 
 
 def total_number_format(code: str, function: str) -> str:
-    """Returns the format code of a total over values with the format code ``code``."""
+    """Returns the format code of the total of values whose format code is ``code``."""
     if function == "count":
         return "#,##0"
     if code == BOOLEAN:
@@ -122,7 +122,7 @@ def total_number_format(code: str, function: str) -> str:
 
 
 def side_of(kind: pa.DataType) -> str:
-    """Returns the alignment of a type's values: left, center or right."""
+    """Returns the horizontal alignment of a type's values: left, center or right."""
     if pa.types.is_boolean(kind):
         return "center"
     return "left" if pa.types.is_string(kind) else "right"

@@ -1,4 +1,4 @@
-"""Renders a text column: as shared strings while there are few distinct values, then as inline strings."""
+"""Renders a text column, first as shared strings, then as inline strings once there are too many distinct values."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class TextColumn:
     Args:
         styles: the column's style numbers.
         strings: the workbook's shared strings.
-        share_all: whether to share all strings that fit in the table instead of only repeated ones.
+        share_all: whether to share every string that fits in the table, even in a column with few repeated strings.
     """
 
     def __init__(self, styles: Styles, strings: SharedStrings, *, share_all: bool) -> None:
         self._styles, self._strings, self._share_all = styles, strings, share_all
         self._is_shared = True
-        # pa.array([]) would import pandas, if installed, to convert the list.
+        # To convert a list, pa.array([]) would import pandas if it is installed.
         self._distinct = pa.nulls(0, pa.string())
-        self._cells = pl.Series(dtype=pl.String)  # the cell XML of each distinct string, after the row number
+        self._cells = pl.Series(dtype=pl.String)  # each distinct string's cell XML after the row number
         self._cut: list[int] = []  # positions of truncated strings
 
     def prepare(self, column: pa.Array) -> Callable[[], Cells]:
-        """Adds new strings in order, and returns a function that renders the batch on any thread."""
+        """Adds new strings in order, and returns a function that can render the batch on any thread."""
         if self._is_shared:
             positions = pc.index_in(column, value_set=self._distinct)
             if positions.null_count > column.null_count:
@@ -90,7 +90,7 @@ def inline_cells(column: pa.Array, styles: Styles) -> Cells:
 
 
 class _ColumnBytes:
-    """Properties of a column, derived from all its bytes at once instead of from individual values."""
+    """Properties of a column, derived from all of its bytes at once rather than from each value."""
 
     def __init__(self, column: pa.Array) -> None:
         offsets, data = column.buffers()[1:]
@@ -103,14 +103,14 @@ class _ColumnBytes:
 
     @property
     def need_escapes(self) -> bool:
-        """Whether any value may need escaping; if False, no value does."""
+        """Whether any value may need escaping; False is certain."""
         return self._lowest < 0x20 or any(self._contains(rare) for rare in RARE_BYTES)
 
     def _contains(self, rare: bytes) -> bool:
-        """Returns whether the bytes occur; searching for one byte first is several times faster."""
+        """Returns whether the bytes occur. Searching for the first byte beforehand makes this several times faster."""
         return rare[:1] in self._bytes and rare in self._bytes
 
     @property
     def begin_formulas(self) -> bool:
-        """Whether any value may begin like a formula."""
+        """Whether any value may begin like a formula; False is certain."""
         return self._lowest < 0x20 or any(start.encode() in self._bytes for start in FORMULA_STARTS)

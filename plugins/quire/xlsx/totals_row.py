@@ -1,4 +1,4 @@
-"""The totals row: SUBTOTAL formulas with cached values, or exact values, which do not change when users filter."""
+"""The totals row: SUBTOTAL formulas with cached values, or fixed values, which do not change when users filter."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ FUNCTIONS = {"mean": 101, "count": 103, "max": 104, "min": 105, "sum": 109}  # t
 MAX_FORMULA_LENGTH = 8_000  # Excel's limit is 8,192 characters
 MAX_RANGES = 254  # Excel's limit for SUBTOTAL
 TEXT = ' t="inlineStr"><is><t>'
-NEGATIVE_TEXT = f"{TEXT}-"  # editing the cell would turn it into a formula
+NEGATIVE_TEXT = f"{TEXT}-"  # if a user edited the cell, the text would become a formula
 _MEAN = Context(prec=60, traps=[])
 
 
 class Totals:
-    """The totals of a workbook over all its sheets and files.
+    """A workbook's totals, over all sheets and files.
 
     Args:
-        detail: the columns, with the function of each total.
+        detail: the columns, each with the function of its total.
     """
 
     def __init__(self, detail: DetailTable) -> None:
@@ -62,7 +62,7 @@ class Totals:
 
         Args:
             number: the row's number, counted from 1.
-            styles: the style numbers of each cell, and of text that begins like a formula.
+            styles: two style numbers per cell: the normal one, and one for text that begins like a formula.
             label: the number of the shared string that labels the row; None if the first cell has a total.
         """
         cells = []
@@ -77,11 +77,11 @@ class Totals:
         return f'<row r="{number}">{"".join(cells)}</row>'
 
     def notes(self) -> Iterator[str]:
-        """Yields sentences that explain totals that readers may not expect."""
+        """Yields sentences that explain unexpected totals to the reader."""
         totals = [total for total in self._totals if total]
         for total in totals:
             if total.has_no_total:
-                yield f"{total.title}: no {total.function}, because its values are neither numbers nor dates or times."
+                yield f"{total.title}: there is no {total.function} because the values are not numbers, dates or times."
             elif total.has_unrepresentable_dates and total.function != "count":
                 yield total.unrepresentable_note()
             elif total.texts and total.function != "count":
@@ -94,7 +94,7 @@ class Totals:
             elif total.is_fixed_value and not self._has_previous_files:
                 yield f"{total.title}: the total does not change when you filter."
         if totals and self._has_previous_files:
-            yield "The totals cover all rows of this file and the preceding files and do not change when you filter."
+            yield "The totals cover all rows in this and the preceding files and do not change when you filter."
 
 
 class _Total:
@@ -102,7 +102,7 @@ class _Total:
 
     def __init__(self, column: SheetColumn, kind: pa.DataType, position: int) -> None:
         self.title, self.function, self.texts = column.title, column.total or "count", 0
-        self.is_fixed_value = False  # whether it is written as a value instead of a formula although there are rows
+        self.is_fixed_value = False  # whether a total of one or more values is not a formula
         self._letters = column_letters(position)
         self._partial = PartialTotal(0)
         self._is_boolean = pa.types.is_boolean(kind)
@@ -111,18 +111,18 @@ class _Total:
 
     @property
     def has_unrepresentable_dates(self) -> bool:
-        """Whether some of the column's dates or times are outside Excel's range."""
+        """Whether Excel cannot represent some of the column's dates or times."""
         return self._is_temporal and self.texts > 0
 
     @property
     def value_note(self) -> str:
-        """Describes a total that is written as a value instead of a formula."""
+        """A clause about a total that is written as a value instead of a formula."""
         exact = "" if self.function == "mean" else "is exact but "
         return f"the total {exact}does not change when you filter"
 
     @property
     def is_too_long(self) -> bool:
-        """Whether the total of exact numbers has more digits than Excel supports."""
+        """Whether the total is an exact number with more digits than Excel supports."""
         value = self._value()
         return isinstance(value, int | Decimal) and not _is_number(value)
 
@@ -137,16 +137,15 @@ class _Total:
         return f"{written} because Excel cannot represent {'it' if is_one else 'them'}"
 
     def unrepresentable_note(self) -> str:
-        """Returns a sentence about dates and times outside Excel's range."""
+        """Returns a sentence about dates and times that Excel cannot represent."""
         total = f"there is no {self.function}" if self.function in ("sum", "mean") else self.value_note
         return f"{self.title}: {self.texts_note('value')}; {total}."
 
     def content(self, sheets: Sequence[tuple[str, int]] | None) -> str:
-        """Returns the content of the total's cell.
+        """Returns the XML of the total's cell after the style.
 
         Args:
-            sheets: the name and row count of each sheet, ending with the total's sheet; None if preceding files have
-                rows.
+            sheets: the name and row count of each sheet up to the total's own sheet; None if there are preceding files.
         """
         value = self._value()
         if value is None:
@@ -178,16 +177,16 @@ class _Total:
         return float(mean) if _fits_float(mean) else mean
 
     def _can_use_subtotal(self, value: Any) -> bool:
-        """Returns whether SUBTOTAL returns the same value.
+        """Returns whether Excel's SUBTOTAL would return this value.
 
-        Functions other than COUNTA ignore text and digits after the 15th.
+        Except for COUNTA, its functions ignore text, and all digits after the 15th.
         """
         if not self._partial.count:
             return False
         return self.function == "count" or not (self.texts or self._is_boolean or not _is_number(value))
 
     def _formula(self, sheets: Sequence[tuple[str, int]]) -> str:
-        """Returns a SUBTOTAL over the column in all sheets, or an empty string if there are no ranges or too many."""
+        """Returns the SUBTOTAL of the column over all sheets, or an empty string if it would exceed Excel's limits."""
         ranges = []
         for number, (name, rows) in enumerate(sheets, 1):
             quoted = name.replace("'", "''")
@@ -213,7 +212,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    """Returns whether Excel represents a total as a number."""
+    """Returns whether Excel can represent a total as a number."""
     if isinstance(value, UnrepresentableDate):
         return False
     if isinstance(value, float) or not _is_finite(value):

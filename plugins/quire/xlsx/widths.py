@@ -1,4 +1,4 @@
-"""Column widths, derived from the header and a sample of the values."""
+"""Derives column widths from the header and a sample of the values."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FILTER_BUTTON = 3.0  # in characters
 FIXED_WIDTHS = {"date": 11.5, "timestamp": 19.5, "time": 10.0, "bool": 8.0}
 MAX_ROW_HEIGHT = 409.0  # Excel's limit, in points
 MAX_MEASURED = 255  # Excel's widest column
-TOTAL_WORD_WIDTH = 5.0  # "mean " before a total
-MEAN_DECIMAL_WIDTH = 2.0  # the mean of integers has one decimal place more than the integers
+TOTAL_WORD_WIDTH = 5.0  # for the word "mean" before a total
+MEAN_DECIMAL_WIDTH = 2.0  # for the decimal place that the mean of integers has
 
 
 def display_width(text: str) -> float:
-    """Returns the width of a string's first line in Latin characters; East Asian characters count twice.
+    """Returns the width of a string's first line in Latin characters; an East Asian character counts as two.
 
-    Only the first ``MAX_MEASURED`` characters are measured, because no column is wider.
+    Only the first ``MAX_MEASURED`` characters are measured, because no column can be wider.
     """
     first = text[:MAX_MEASURED].split("\n", 1)[0]
     if first.isascii():
@@ -33,13 +33,13 @@ def display_width(text: str) -> float:
 
 
 def header_width(title: str) -> float:
-    """Returns the width of a title; long titles wrap between words."""
+    """Returns the column width that a title needs; long titles wrap between words."""
     longest_word = max((display_width(word) for word in title.split()), default=0.0)
     return max(longest_word, min(display_width(title), MAX_HEADER_WIDTH))
 
 
 def header_lines(title: str, width: float) -> int:
-    """Returns how many lines a title takes in a column of a given width."""
+    """Returns how many lines a title takes up in a column of the given width."""
     lines, line_width = 1, width - FILTER_BUTTON
     left = line_width
     for word in title.split():
@@ -59,7 +59,7 @@ def column_widths(columns: Sequence[SheetColumn], schema: pa.Schema, sample: pa.
     """Returns each column's width in Excel's units.
 
     Args:
-        columns: the titles, and the widths that the definition sets.
+        columns: the columns, with their titles and any widths that the definition sets.
         schema: the schema of the rows.
         sample: the first rows, if there are any.
     """

@@ -26,19 +26,19 @@ def write_workbook(
 ) -> tuple[DetailOutcome, ...]:
     """Writes a workbook as one file, or as several files if the rows do not fit in one.
 
-    A new sheet begins after 1,048,576 rows or before 4 GiB of XML, and a new file before 4 GiB. The same rows produce
-    the same bytes, regardless of their batches.
+    A sheet has at most 1,048,576 rows and less than 4 GiB of XML; a file is smaller than 4 GiB. The same rows produce
+    the same bytes, regardless of how they are divided into batches.
 
     Args:
         workbook: the workbook to write.
-        open_file: opens the n-th file, counted from 0.
+        open_file: a function that opens the n-th file, counted from 0.
         limits: the limits of sheets and files; tests pass smaller limits.
 
     Returns:
-        The outcome of each file's rows.
+        The outcome for each file's rows.
 
     Raises:
-        WorkbookError: no workbook can hold the rows, or their number differs from the announced number.
+        WorkbookError: the rows exceed the limits of a workbook, or their number differs from the announced number.
     """
     detail = workbook.detail
     if detail is None:
@@ -73,7 +73,7 @@ def write_workbook(
 
 
 def _parts(writer: DetailWriter) -> Iterator[Part]:
-    """Yields a file's parts: first those independent of the rows, then the detail sheets, then the rest."""
+    """Yields a file's parts: those that do not depend on the rows, the detail sheets, and finally the other parts."""
     workbook = writer.workbook
     yield from opening_parts(writer.frame_parts())
     yield from writer.sheets()

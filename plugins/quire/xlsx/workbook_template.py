@@ -1,7 +1,7 @@
-"""The workbook without its rows, created by XlsxWriter: everything around the rows of a detail sheet.
+"""Creates, with XlsxWriter, a workbook without rows as a template for the XML around the rows of detail sheets.
 
-XlsxWriter numbers styles and shared strings in order of first use, and the detail sheets come first. A template with
-one detail sheet therefore assigns them the same numbers as the complete workbook.
+XlsxWriter numbers styles and shared strings in order of first use, and the detail sheets come first. Styles and strings
+therefore have the same numbers in a template with one detail sheet as in the complete workbook.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ OPTIONS = {
     "strings_to_numbers": False,
 }
 TOTAL = "Total"
-# The template's rows below the header: one per style, then the totals.
+# The rows of the template below the header: one row for each style, then the totals rows.
 VALUE_ROW, TEXT_ROW, QUOTED_ROW, TOTAL_ROW, QUOTED_TOTAL_ROW = 1, 2, 3, 4, 5
 _ROW = re.compile(rb'<row r="(\d+)"[^<]*+(?:<(?!row |/row>)[^<]*+)*</row>')
 _STYLE = re.compile(rb'<c r="[A-Z]+\d+"(?: s="(\d+)")?')
@@ -66,8 +66,9 @@ class SheetFrame:
         before: the sheet's XML up to the first row.
         after: the sheet's XML after the last row.
         styles: the style numbers of each column.
-        totals: the style numbers of each total, and of a total that begins like a formula; empty without totals.
-        label: the number of the shared string "Total"; None if the first column has a total.
+        totals: two style numbers per column: for a normal total, and for a total that begins like a formula; empty if
+            no column has a total.
+        label: the number of the shared string "Total"; None unless only later columns have totals.
         strings: the shared strings of the header.
     """
 
@@ -80,7 +81,7 @@ class SheetFrame:
 
 
 def has_totals(detail: DetailTable) -> bool:
-    """Returns whether a totals row follows the last row."""
+    """Returns whether a totals row follows the table's last row."""
     return any(column.total for column in detail.columns)
 
 
@@ -99,7 +100,7 @@ def build_book(
         widths: the widths of the detail columns.
         details: the detail sheets.
         static_sheets: the static sheets.
-        opens_with_rows: whether the first detail sheet is the active sheet.
+        opens_with_rows: whether the first detail sheet is active when the workbook opens.
     """
     body = io.BytesIO()
     book = Book(body, OPTIONS)
@@ -126,7 +127,7 @@ def cut_frame(workbook: Workbook, widths: Sequence[float], sheet: DetailSheet, *
         workbook: a workbook with detail rows.
         widths: the widths of its columns.
         sheet: the sheet's name and number of rows.
-        opens: whether the sheet is the active sheet.
+        opens: whether the sheet is active when the workbook opens.
     """
     detail = workbook.detail
     if detail is None:
@@ -154,12 +155,12 @@ def _styles(row: re.Match[bytes]) -> list[int]:
 
 
 def without_dimension(before: bytes) -> bytes:
-    """Removes the dimension from the XML before a sheet's rows."""
+    """Returns the XML before a sheet's rows without its dimension element."""
     return _DIMENSION.sub(b"", before)
 
 
 def shared_items(parts: dict[str, bytes]) -> tuple[str, ...]:
-    """Returns the shared strings of a package, as XML."""
+    """Returns the shared strings of a package, as XML elements."""
     return tuple(_ITEM.findall(parts.get("xl/sharedStrings.xml", b"").decode()))
 
 

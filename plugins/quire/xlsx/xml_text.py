@@ -1,4 +1,4 @@
-"""Escapes and truncates text for the XML of cells."""
+"""Escapes and truncates text for a cell's XML."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import polars as pl
 
-MAX_TEXT_LENGTH = 32_767  # UTF-16 units, Excel's limit for a cell
-# When a user edits text that begins like this, Excel turns it into a formula; quotePrefix prevents that.
+MAX_TEXT_LENGTH = 32_767  # in UTF-16 code units, Excel's limit for a cell
+# When a user edits text that begins with one of these, Excel turns it into a formula unless the style has quotePrefix.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 QUOTED = r"^[=+\-@\t\r]"
 # Excel escapes characters that XML forbids, CR (which XML would turn into LF), and text that looks like an escape.
@@ -25,13 +25,13 @@ _ESCAPES = str.maketrans(
 
 
 def longest(texts: pl.Series) -> int:
-    """Returns the length of the longest string in bytes of UTF-8."""
+    """Returns the length of the longest string, in UTF-8 bytes."""
     length = texts.str.len_bytes().max()
     return length if isinstance(length, int) else 0
 
 
 def cut_text(text: str) -> str:
-    """Returns the first 32,767 UTF-16 units of a string, the limit of a cell, without splitting a surrogate pair."""
+    """Truncates a string to 32,767 UTF-16 code units, Excel's limit for a cell, without splitting a surrogate pair."""
     if len(text) <= MAX_TEXT_LENGTH // 2:
         return text
     units = text.encode("utf-16-le", "surrogatepass")
@@ -41,22 +41,22 @@ def cut_text(text: str) -> str:
 
 
 def cut_texts(texts: pl.Series) -> tuple[pl.Series, int]:
-    """Truncates the strings of a column like ``cut_text``; also returns the number of truncated strings."""
-    if longest(texts) <= MAX_TEXT_LENGTH:  # a string has at least as many bytes as UTF-16 units
+    """Applies ``cut_text`` to a column, and also returns the number of truncated strings."""
+    if longest(texts) <= MAX_TEXT_LENGTH:  # a string has at least as many bytes as UTF-16 code units
         return texts, 0
-    import polars as pl  # imported here because truncating a single string does not need it
+    import polars as pl  # imported here because truncating a single string does not require Polars
 
     shortened = texts.map_elements(cut_text, return_dtype=pl.String)
     return shortened, int((shortened.str.len_bytes() != texts.str.len_bytes()).sum())
 
 
 def escape_text(text: str) -> str:
-    """Returns a string as the content of an XML element, with Excel's escapes."""
+    """Returns the string as the content of an XML element, with Excel's escapes."""
     return _LOOKS_ESCAPED.sub("_x005F_", text).translate(_ESCAPES)
 
 
 def escape_texts(texts: pl.Series) -> pl.Series:
-    """Escapes the strings of a column like ``escape_text``."""
+    """Applies ``escape_text`` to a column."""
     import polars as pl
 
     rare = texts.str.contains(RARE)
