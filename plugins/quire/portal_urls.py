@@ -1,7 +1,7 @@
-"""Builds the portal's URL paths. They are stable because readers bookmark them; every request is authorized.
+"""Builds the portal's URL paths, which must not change because readers bookmark them. Every request is authorized.
 
 PREFIX/                                             the reports that a reader has access to
-PREFIX/reports/REPORT                               a report: its form and its runs
+PREFIX/reports/REPORT                               the form and the runs of a report
 PREFIX/reports/REPORT/runs/RUN_ID                   an Airflow run
 PREFIX/reports/REPORT/published/RUN_KEY/FILE        a file; redirects to a new presigned URL
 PREFIX/reports/REPORT/published/RUN_KEY.zip         all files of a published run
@@ -20,7 +20,7 @@ def report_path(report: str) -> str:
 
 
 def run_path(report: str, run_id: str) -> str:
-    """Returns the path of the page of the run with this ``dag_run_id``."""
+    """Returns the path of a run's page; ``run_id`` is the ``dag_run_id`` in Airflow."""
     return f"{report_path(report)}/runs/{quote(run_id, safe='')}"
 
 
@@ -30,5 +30,5 @@ def file_path(report: str, run_key: str, name: str) -> str:
 
 
 def archive_path(report: str, run_key: str) -> str:
-    """Returns the path of the zip with all files of a published run."""
+    """Returns the path of a zip that contains all files of a published run."""
     return f"{report_path(report)}/published/{run_key}.zip"

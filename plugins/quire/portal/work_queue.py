@@ -1,7 +1,7 @@
-"""Queues that limit concurrent work per process and per user, and give each piece of work a deadline.
+"""Limits concurrent work per process and per user, and sets a deadline for each job.
 
-A thread that waits for a database or a store cannot be stopped from outside. The queue signals the thread to stop, and
-keeps its slot occupied until it returns, so there are never more threads than slots.
+A thread that waits for a database or a store cannot be interrupted. The queue only signals the thread to stop, and does
+not release the thread's slot until the thread has finished, so there are never more threads than slots.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 
 from quire.errors import TransientError
 
-MAX_SLOTS = 4  # concurrent pieces of work per process
+MAX_SLOTS = 4  # concurrent jobs per process
 MAX_SECONDS = 10.0  # from request to response
 MAX_WAIT_SECONDS = 2.0  # for a slot
 MAX_WAITING = 100  # waiting requests per user
@@ -30,22 +30,22 @@ Answer = TypeVar("Answer")
 
 
 class WorkUnavailableError(TransientError):
-    """The work timed out, or all slots are taken."""
+    """The job timed out, or all slots are taken."""
 
 
 class SupersededError(Exception):
-    """The same user requested another estimate in the meantime."""
+    """The same user has since requested another estimate."""
 
 
 class Deadline:
-    """The deadline of a piece of work.
+    """The deadline of a job.
 
-    ``cancelled`` is set when no caller waits for the result any more. ``is_superseded`` is set as well if the reason is
-    that the same user requested newer work.
+    ``cancelled`` is set when no caller is waiting for the result anymore. If the same user has requested a newer result
+    instead, ``is_superseded`` is also set.
 
     Args:
-        seconds: time until the deadline.
-        noun: what error messages call the work.
+        seconds: the time until the deadline.
+        noun: the job's name in error messages.
     """
 
     def __init__(self, seconds: float, noun: str = "estimate") -> None:
@@ -56,20 +56,20 @@ class Deadline:
 
     @property
     def remaining(self) -> float:
-        """Seconds left, at least 0."""
+        """The seconds until the deadline, or 0 if it has passed."""
         return max(0.0, self._end - time.monotonic())
 
     def ensure_time_left(self) -> None:
         """Checks that a caller is still waiting for the result.
 
         Raises:
-            WorkUnavailableError: the deadline has passed, or the work was canceled.
+            WorkUnavailableError: the deadline has passed, or the job was canceled.
         """
         if self.cancelled.is_set() or not self.remaining:
             raise self.exceeded()
 
     def exceeded(self) -> WorkUnavailableError:
-        """Returns the error for work that timed out."""
+        """Returns the error for a job that timed out."""
         advice = "Choose a shorter date range, or try again." if self._noun == "estimate" else "Try again."
         return WorkUnavailableError(f"The {self._noun} timed out. {advice}")
 
@@ -77,21 +77,21 @@ class Deadline:
         """Checks that the same user has not requested a newer estimate.
 
         Raises:
-            SupersededError: a newer estimate was requested.
+            SupersededError: the same user has requested a newer estimate.
         """
         if self.is_superseded:
             raise SupersededError("A newer estimate has replaced this one.")
 
 
 class _Turns:
-    """Limits one kind of work: slots per process, and turns per user.
+    """Limits jobs of one kind with slots per process and turns per user.
 
     Args:
-        noun: what error messages call the work.
-        slots: maximum concurrent pieces of work.
-        seconds: time limit of each piece of work, including waiting.
-        wait: maximum seconds to wait for a slot.
-        per_user: maximum concurrent pieces of work per user.
+        noun: a job's name in error messages.
+        slots: the maximum number of concurrent jobs.
+        seconds: the time limit of each job, including its wait for a turn and a slot.
+        wait: the maximum number of seconds to wait for a slot.
+        per_user: the maximum number of concurrent jobs per user.
     """
 
     def __init__(self, noun: str, *, slots: int, seconds: float, wait: float, per_user: int = 1) -> None:
@@ -129,7 +129,7 @@ class _Turns:
 
 
 class WorkQueue(_Turns):
-    """Runs each piece of work in a thread; see ``_Turns`` for the arguments."""
+    """Runs each job in a thread; see ``_Turns`` for the arguments."""
 
     def __init__(
         self,
@@ -144,16 +144,16 @@ class WorkQueue(_Turns):
         self._latest: WeakValueDictionary[str, Deadline] = WeakValueDictionary()
 
     async def run(self, user: str, work: Callable[[Deadline], Answer], *, supersedes: bool = True) -> Answer:
-        """Returns the result of ``work``, called in a thread.
+        """Calls ``work`` in a thread, and returns its result.
 
         Args:
-            user: the user who requested the work; each user's work runs sequentially.
+            user: the user who requested the job; the jobs of one user run sequentially.
             work: computes the result.
-            supersedes: whether to cancel the user's earlier work instead of waiting for it.
+            supersedes: whether to cancel the user's earlier job instead of waiting for it.
 
         Raises:
-            WorkUnavailableError: all slots are taken, or the work timed out.
-            SupersededError: the same user requested newer work.
+            WorkUnavailableError: all slots are taken, or the job timed out.
+            SupersededError: the same user has requested a newer job.
         """
         deadline = Deadline(self._seconds, self._noun)
         if supersedes:
@@ -178,7 +178,7 @@ class WorkQueue(_Turns):
             deadline.cancelled.set()
             raise
         except Exception as error:
-            deadline.ensure_newest()  # regardless of the error that the canceled thread raised
+            deadline.ensure_newest()  # SupersededError replaces any error that the canceled thread raised
             if not timeout.expired():
                 raise
             deadline.cancelled.set()
@@ -194,15 +194,15 @@ class InThread(Protocol):
 
 
 class TurnQueue(_Turns):
-    """Gives turns to coroutines, which run their blocking functions in threads of the queue.
+    """Limits concurrent coroutines, which call blocking functions in the queue's threads.
 
     Args:
-        noun: what error messages call the work.
-        slots: maximum concurrent coroutines.
-        threads: maximum concurrent functions across all coroutines.
-        seconds: time limit of each coroutine, including waiting.
-        wait: maximum seconds to wait for a slot.
-        per_user: maximum concurrent coroutines per user.
+        noun: the name of a coroutine's job in error messages.
+        slots: the maximum number of concurrent coroutines.
+        threads: the maximum number of concurrent calls across all coroutines.
+        seconds: the time limit of each coroutine, including its wait for a turn and a slot.
+        wait: the maximum number of seconds to wait for a slot.
+        per_user: the maximum number of concurrent coroutines per user.
     """
 
     def __init__(self, noun: str, *, slots: int, threads: int, seconds: float, wait: float, per_user: int = 1) -> None:
@@ -212,7 +212,9 @@ class TurnQueue(_Turns):
 
     @asynccontextmanager
     async def turn(self, user: str) -> AsyncIterator[InThread]:
-        """Holds the user's turn and a slot until the block and its threads have finished; yields ``in_thread``.
+        """Holds the user's turn and a slot until the block and its threads have finished.
+
+        Yields a function that calls another function in a thread.
 
         Raises:
             WorkUnavailableError: all slots are taken, or the block timed out.
@@ -224,7 +226,7 @@ class TurnQueue(_Turns):
             future = self._threads.submit(copy_context().run, work, *arguments)
             running.add(future)
             try:
-                return await asyncio.wrap_future(future)  # cancellation also prevents a function from starting
+                return await asyncio.wrap_future(future)  # if canceled, a function that has not started never starts
             finally:
                 if future.done():
                     running.discard(future)
@@ -243,7 +245,7 @@ class TurnQueue(_Turns):
             self._leave_after(running, turn)
 
     def _leave_after(self, running: set[Future[Any]], turn: asyncio.Semaphore) -> None:
-        """Releases the slot now, or once all running threads have returned."""
+        """Releases the turn and the slot as soon as no thread is running."""
         if not running:
             self._leave(turn)
             return

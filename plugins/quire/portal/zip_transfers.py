@@ -1,4 +1,4 @@
-"""Streams zip downloads, limits their number, and ends a download if the reader is too slow."""
+"""Streams zip downloads, limits how many run concurrently, and ends a download if the reader is too slow."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from quire.portal.work_queue import RETRY_HINT, WorkUnavailableError
 
 logger = logging.getLogger(__name__)
 
-MAX_TRANSFERS = 8  # per process: each holds a connection to the store
+MAX_TRANSFERS = 8  # per process; each transfer holds a connection to the store
 MAX_USER_TRANSFERS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferPace:
-    """How slow a reader may be.
+    """The minimum speed of a download.
 
     Args:
-        idle_seconds: maximum time for the reader to receive the next 64 kB.
-        min_seconds: time that is granted to every download.
-        min_bytes_per_second: adds time in proportion to the size of the download.
+        idle_seconds: the maximum time in which the reader must receive the next 64 kB.
+        min_seconds: the minimum time limit of a download, regardless of its size.
+        min_bytes_per_second: the speed that determines how much the time limit grows with the download's size.
     """
 
     idle_seconds: float = 60.0
@@ -38,7 +38,7 @@ class TransferPace:
     min_bytes_per_second: float = 64 * 1024
 
     def max_seconds(self, size: int) -> float:
-        """Returns the time limit of a download of ``size`` bytes."""
+        """Returns the time limit in seconds for a download of ``size`` bytes."""
         return self.min_seconds + size / self.min_bytes_per_second
 
 
@@ -46,9 +46,9 @@ class Transfers:
     """The transfers of one process.
 
     Args:
-        slots: maximum concurrent transfers.
-        per_user: maximum concurrent transfers per user.
-        pace: how slow readers may be.
+        slots: the maximum number of concurrent transfers.
+        per_user: the maximum number of concurrent transfers per user.
+        pace: the minimum speed of each transfer.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class Transfers:
         self._lock = threading.Lock()
 
     def begin(self, user: str) -> TransferSlot:
-        """Returns a slot for a transfer of a user; the caller must release it.
+        """Returns a slot for one of the user's transfers; the caller must release the slot.
 
         Raises:
-            QuotaError: the user has reached the limit of concurrent transfers.
+            QuotaError: the user has reached the maximum number of concurrent transfers.
             WorkUnavailableError: all slots are taken.
         """
         with self._lock:
@@ -94,7 +94,7 @@ class TransferSlot:
         self._transfers, self._user, self._is_held = transfers, user, True
 
     def release(self) -> None:
-        """Releases the slot; calls after the first have no effect."""
+        """Releases the slot; later calls have no effect."""
         if self._is_held:
             self._is_held = False
             self._transfers._end(self._user)
@@ -104,11 +104,11 @@ class Transfer(StreamingResponse):
     """Streams a download, and ends it if the reader is too slow.
 
     Args:
-        content: yields the bytes; always closed when the transfer ends.
-        slot: the transfer's slot, released when the transfer ends.
-        size: total number of bytes.
-        media_type: media type of the response.
-        headers: headers of the response.
+        content: yields the bytes; the transfer closes it at the end.
+        slot: the transfer's slot, which the transfer releases at the end.
+        size: the total number of bytes.
+        media_type: the response's media type.
+        headers: the response's headers.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Transfer(StreamingResponse):
         """Sends the response.
 
         Raises:
-            TimeoutError: the reader was too slow; the connection closes before all bytes are sent.
+            TimeoutError: the reader was too slow, so the connection is closed before all bytes are sent.
         """
 
         async def send_with_timeout(message: MutableMapping[str, Any]) -> None:
@@ -136,7 +136,7 @@ class Transfer(StreamingResponse):
                 await send(message)
 
         try:
-            # unlike asyncio's timeout, waits for the thread that reads the next bytes
+            # Unlike asyncio's timeout, AnyIO's timeout waits for the thread that reads the next bytes.
             with anyio.fail_after(self._seconds):
                 await super().__call__(scope, receive, send_with_timeout)
         except TimeoutError:
@@ -144,5 +144,5 @@ class Transfer(StreamingResponse):
             raise
         finally:
             self._slot.release()
-            with suppress(ValueError):  # a thread is still reading: the content is closed when it is garbage-collected
+            with suppress(ValueError):  # if a thread is still reading the content, the garbage collector closes it
                 self._content.close()

@@ -1,8 +1,8 @@
 """Maps PostgreSQL types to Arrow and Parquet types without losing information.
 
-Values of types without an Arrow equivalent (json, uuid, arrays, inet, money, …) become the text that COPY and psql
-print. A cast to text can produce different text, for example for ``inet``. ``numeric(p,s)`` becomes a decimal;
-``numeric`` without a scale becomes text, because no single scale fits all values.
+If a type has no Arrow equivalent (json, uuid, arrays, inet, money, …), its values become the text that COPY and psql
+print. Casting such a value to text can produce different text, for example if the type is ``inet``. ``numeric(p,s)``
+becomes a decimal; ``numeric`` without a scale becomes text, because no scale fits all its values.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _DIRECT = {
 
 
 def numeric_scale(pg_type: str) -> tuple[int, int] | None:
-    """Returns the precision and scale of ``numeric(p,s)`` if a 128-bit decimal can hold it, otherwise None."""
+    """Returns the precision and scale of ``numeric(p,s)``, or None if a 128-bit decimal cannot hold its values."""
     match = _NUMERIC.fullmatch(pg_type)
     if not match:
         return None
@@ -50,11 +50,11 @@ def arrow_type(pg_type: str) -> pa.DataType:
 
 
 def type_name(name: str, *, is_own: bool, modifier: tuple[int, int] | None) -> str:
-    """Returns a type's name as shown in reports.
+    """Returns a type's name as reports show it.
 
     Args:
         name: the name in PostgreSQL's catalog.
-        is_own: whether the type is built in. A user-defined type with the name of a built-in type is quoted.
+        is_own: whether the type is built in. If a user-defined type has the same name as a built-in type, it is quoted.
         modifier: the precision and scale of ``numeric(p,s)``; None for other types.
     """
     if not is_own and name in _DIRECT:
@@ -63,7 +63,7 @@ def type_name(name: str, *, is_own: bool, modifier: tuple[int, int] | None) -> s
 
 
 def select_list(columns: tuple[SourceColumn, ...]) -> str:
-    """Returns the columns for a SELECT list, without casts: COPY prints values with their type's output function."""
+    """Returns the columns as a SELECT list without casts, because COPY already prints each type as text."""
     return ", ".join(quote_identifier(column.name) for column in columns)
 
 
@@ -73,7 +73,7 @@ def quote_identifier(identifier: str) -> str:
 
 
 def storage_schema(columns: tuple[SourceColumn, ...]) -> pa.Schema:
-    """Returns the Parquet schema, with each column's PostgreSQL type in the field metadata."""
+    """Returns the schema of Parquet objects, which stores each column's PostgreSQL type in the field metadata."""
     return pa.schema(
         [
             pa.field(column.name, arrow_type(column.pg_type), metadata={PG_TYPE: column.pg_type.encode()})

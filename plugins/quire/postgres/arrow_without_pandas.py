@@ -1,8 +1,9 @@
-"""Keeps pyarrow from importing pandas. Import this module before using Arrow scalars, arrays or datasets.
+"""Prevents pyarrow from importing pandas. Import this module before using Arrow scalars, arrays or datasets.
 
-To check whether an argument is a pandas object, pyarrow imports pandas if it is installed, which is the case with
-Airflow. This costs every task 1.5 s of CPU time and 30 MB. pyarrow tries once per process (``pandas-shim.pxi``, pyarrow
-26), so hiding pandas during that attempt is enough. Other code can still import pandas.
+To check whether an argument is a pandas object, pyarrow imports pandas if it is installed, as it is with Airflow. This
+import costs each task 1.5 s of CPU time and 30 MB of memory. pyarrow tries it only once per process
+(``pandas-shim.pxi``, pyarrow 26), so it is enough to hide pandas during that attempt. Other code can still import
+pandas.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ PANDAS = "pandas"
 
 
 class _NoPandas(MetaPathFinder):
-    """Hides pandas, and leaves all other modules to the remaining finders."""
+    """Hides pandas, and leaves all other modules to the other finders."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
         if fullname == PANDAS:
@@ -26,7 +27,7 @@ class _NoPandas(MetaPathFinder):
 
 
 def _hide_pandas_from_arrow() -> None:
-    if PANDAS in sys.modules:  # pandas is already imported, so hiding it saves nothing
+    if PANDAS in sys.modules:  # the cost of importing pandas has already been paid
         return
     finder = _NoPandas()
     sys.meta_path.insert(0, finder)

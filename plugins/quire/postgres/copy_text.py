@@ -1,7 +1,7 @@
 r"""Parses COPY's text format (PostgreSQL manual, COPY, "Text Format") into Arrow arrays.
 
-Each row is one line, tabs separate its values, and ``\N`` is NULL. Special characters in values are escaped with a
-backslash, so every newline and tab is a separator. Arrow's CSV reader can therefore split the text without quoting.
+Each row is a line of values separated by tabs, and ``\N`` is NULL. Backslashes escape special characters in values, so
+every newline and every tab is a separator. Arrow's CSV reader can therefore split the text without support for quotes.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _SEPARATED = csv.ParseOptions(delimiter="\t", quote_char=False, escape_char=Fals
 
 
 class LineBlocks:
-    """A file that receives COPY's output row by row, and emits it in blocks of lines of at least ``BLOCK_BYTES``."""
+    """A file that receives COPY's output row by row, and emits blocks of whole lines of at least ``BLOCK_BYTES``."""
 
     def __init__(self, emit: Callable[[bytes], None]) -> None:
         self._emit = emit
         self._lines = io.BytesIO()
         collecting = self._collect()
         next(collecting)
-        self.write = collecting.send  # 0.1 µs faster per row than io.BufferedWriter
+        self.write = collecting.send  # saves 0.1 µs per row compared with io.BufferedWriter
 
     def flush(self) -> None:
         """Emits the remaining lines."""
@@ -53,7 +53,7 @@ class LineBlocks:
 
 
 class CopyTextReader:
-    """Parses lines of COPY text into record batches with the schema that ``storage_schema`` returns."""
+    """Parses lines of COPY text into record batches that have the schema from ``storage_schema``."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self._schema = schema
@@ -61,7 +61,7 @@ class CopyTextReader:
         self._has_unusual_times = False
 
     def read(self, lines: bytes) -> pa.RecordBatch:
-        """Returns the rows of one or more lines, each of which ends with a newline.
+        """Returns the rows in one or more lines; each line must end with a newline.
 
         Raises:
             QueryError: a numeric(p,s) column contains NaN, which decimals cannot represent; a time is after the year
@@ -71,7 +71,7 @@ class CopyTextReader:
             try:
                 return self._batch(lines, self._schema.types)
             except pa.ArrowInvalid:
-                # From now on, times are read as strings first, so only these lines are parsed twice.
+                # All later calls read times as strings first, so only these lines are parsed twice.
                 self._has_unusual_times = True
         kinds = [pa.string() if pa.types.is_temporal(kind) else kind for kind in self._schema.types]
         try:
@@ -108,7 +108,7 @@ class CopyTextReader:
         return [column.combine_chunks() for column in table.columns]
 
     def _column_error(self, lines: bytes, kinds: list[pa.DataType]) -> QueryError:
-        """Returns the error for the first column that cannot be parsed, which is always a decimal."""
+        """Returns the error for the first column that Arrow cannot parse, which always contains decimals."""
         for name, field in zip(self._names, self._schema, strict=True):
             try:
                 self._columns(lines, kinds, [name])
@@ -117,7 +117,7 @@ class CopyTextReader:
                     f"column {_label(field)} contains a value that is not a number, such as NaN. Cast it to float8 or "
                     "text"
                 )
-        raise AssertionError("the batch was invalid, but each of its columns is valid")
+        raise AssertionError("the batch is invalid, but each of its columns is valid")
 
 
 def _unescape(texts: pa.Array) -> pa.Array:

@@ -1,4 +1,4 @@
-"""Translates errors of the PostgreSQL drivers into Quire's, by SQLSTATE (PostgreSQL manual, appendix A)."""
+"""Translates the PostgreSQL drivers' errors into Quire's errors, by SQLSTATE (PostgreSQL manual, appendix A)."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ _SEVERITY = re.compile(r"^(?:ERROR|FATAL): +")
 
 @contextmanager
 def translate_driver_errors(url: str, *, driver: ModuleType, reads: bool = False) -> Iterator[None]:
-    """Raises Quire's errors in place of a driver's.
+    """Raises one of Quire's errors in place of each error from a driver.
 
     Args:
         url: the URL of the connection.
-        driver: the DB-API module in use, psycopg or psycopg2. Passing the module avoids importing both drivers here.
-        reads: whether the connection is read-only; permission errors then name the missing GRANT.
+        driver: the driver's DB-API module, psycopg or psycopg2. It is an argument so that this module imports neither.
+        reads: whether the connection is read-only, in which case permission errors name the missing GRANT.
 
     Raises:
         SettingsError: PostgreSQL rejected the connection, or libpq cannot parse the URL.
@@ -70,12 +70,12 @@ def translate_driver_errors(url: str, *, driver: ModuleType, reads: bool = False
 
 
 def _translate_error(error: Any, url: str, *, is_misuse: bool, reads: bool) -> ReportError:
-    """Translates a driver's error into Quire's.
+    """Translates a driver's error into one of Quire's errors.
 
     Args:
-        error: an error of psycopg, which calls the SQLSTATE ``sqlstate``, or of psycopg2, which calls it ``pgcode``.
+        error: the driver's error; psycopg stores its SQLSTATE in ``sqlstate``, and psycopg2 in ``pgcode``.
         url: the URL of the connection.
-        is_misuse: whether the error is a ProgrammingError, which without a SQLSTATE means that the URL is invalid.
+        is_misuse: whether the error is a ProgrammingError. Without a SQLSTATE, it means that the URL is invalid.
         reads: whether the connection is read-only.
     """
     line = _mask_password(_SEVERITY.sub("", error.diag.message_primary or str(error)).strip(), url)
@@ -121,7 +121,7 @@ def _role(url: str) -> str:
 
 
 def _rejection(text: str, phrases: tuple[str, ...]) -> str:
-    """Returns PostgreSQL's reason for rejecting a connection, from the first line with one of these phrases."""
+    """Returns PostgreSQL's reason for rejecting a connection, from the first line that contains one of the phrases."""
     for line in text.splitlines():
         reason = line.partition("FATAL:")[2].strip()
         if any(phrase in reason for phrase in phrases):
@@ -130,7 +130,7 @@ def _rejection(text: str, phrases: tuple[str, ...]) -> str:
 
 
 def format_place(url: str) -> str:
-    """Returns the hosts and ports of a URL for error messages."""
+    """Returns a URL's hosts and ports for an error message."""
     hosts = _authority(url).rpartition("@")[2]
     return ",".join(
         host if re.search(r":\d+$", host) else f"{host or 'the default host'}:5432" for host in hosts.split(",")
@@ -142,9 +142,9 @@ def _authority(url: str) -> str:
 
 
 def _mask_password(text: str, url: str) -> str:
-    """Masks every secret of the URL in a text, both URL-encoded and decoded.
+    """Masks all of the URL's secrets in a text, both in their URL-encoded and in their decoded form.
 
-    A secret that is short or equals the user or database name is masked only inside the URL.
+    If a secret is short, or is the same as the user name or database name, it is masked only inside the URL.
     """
     identity = _authority(url).rpartition("@")[0]
     user, _, password = identity.partition(":")

@@ -1,4 +1,4 @@
-"""Suggests the missing GRANT for PostgreSQL's permission errors."""
+"""Suggests the missing GRANT if PostgreSQL denies permission."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _GRANTS = {
 
 
 def missing_grant(message: str, *, role: str) -> str:
-    """Returns ``. `` and the GRANT that the object's owner can run, or an empty string if the message names no object.
+    """Returns a sentence with the GRANT that the object's owner can run, or an empty string if no object is named.
 
     Args:
-        message: PostgreSQL's message in English, with SQLSTATE 42501.
+        message: PostgreSQL's English message for SQLSTATE 42501.
         role: the role that lacks the privilege.
     """
     match = _PERMISSION_DENIED.fullmatch(message)

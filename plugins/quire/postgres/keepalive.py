@@ -1,7 +1,7 @@
-"""Keepalive settings, so that each end of a connection notices within seconds or minutes that the other is gone.
+"""Keepalive settings, with which each end of a connection detects within seconds or minutes that the other end is gone.
 
 A network failure or power loss does not close a connection. By default, Linux sends the first keepalive probe after two
-hours (tcp(7), tcp_keepalive_time) and retransmits unacknowledged data for 15 minutes (tcp_retries2).
+hours (tcp(7), tcp_keepalive_time), and retransmits unacknowledged data for 15 minutes (tcp_retries2).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from psycopg2.extensions import parse_dsn
 
-# libpq's parameters (PostgreSQL manual, 34.1.2): each detects a dead server within 30 s.
+# With libpq's parameters (PostgreSQL manual, 34.1.2), the client detects a dead server within 30 s.
 CLIENT = {
     "connect_timeout": "30",
     "keepalives_idle": "10",
@@ -18,18 +18,18 @@ CLIENT = {
     "keepalives_count": "4",
     "tcp_user_timeout": "30000",
 }
-# PostgreSQL's settings (manual, 20.3.2) for the server's end of the connection
+# With these settings (PostgreSQL manual, 20.3.2), the server detects a dead client.
 SERVER = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "4",
-    # Also applies to a client that reads nothing while waiting for the object store or between retries.
+    # This limit also affects a client that reads nothing while it waits for the object store or for a retry.
     "tcp_user_timeout": "10min",
 }
 
 
 def with_defaults(url: str, **defaults: str) -> str:
-    """Adds libpq parameters to a URL unless the URL sets them itself.
+    """Adds libpq parameters to a URL, except for those that the URL already sets.
 
     Raises:
         psycopg2.ProgrammingError: libpq cannot parse the URL.

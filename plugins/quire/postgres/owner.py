@@ -1,8 +1,8 @@
 """Opens transactions that other roles cannot hijack, and protects the schema ``quire``.
 
-If a role may create functions in a schema of the search_path, it can plant a function that matches a call better than
-PostgreSQL's own (``public.pg_advisory_xact_lock(integer)``) and runs with the caller's privileges. Under
-``SAFE_SEARCH_PATH``, unqualified names refer to PostgreSQL's own objects.
+If a role is allowed to create functions in a schema on the search_path, it can plant a function that matches a call
+better than PostgreSQL's own function, such as ``public.pg_advisory_xact_lock(integer)``. The planted function then runs
+with the caller's privileges. Under ``SAFE_SEARCH_PATH``, unqualified names refer to PostgreSQL's own objects.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from quire.postgres.error_translation import translate_driver_errors
 from quire.postgres.session_settings import SAFE_SEARCH_PATH
 from quire.report.sql_literal import CLIENT_ENCODING
 
-INSTALLATION_LOCK = 0x7175_6972  # "quir": an advisory lock, held while tracking is installed or removed
-LOCK_SECONDS = 10  # not longer, because writers queue behind a waiting lock
+INSTALLATION_LOCK = 0x7175_6972  # "quir"; the advisory lock for installing and removing tracking
+LOCK_SECONDS = 10  # not longer, because writers must wait behind a transaction that waits for a lock
 
 Owner = psycopg.Connection[dict[str, Any]]
 
@@ -43,7 +43,7 @@ SELECT pg_describe_object(class, id, 0) AS object, pg_get_userbyid(owner)::text 
   FROM object WHERE pg_get_userbyid(owner) <> current_user
  ORDER BY class <> 'pg_namespace'::regclass, 1 LIMIT 1
 """
-# Privileges that would let another role execute its code as the owner, or change the records.
+# Finds privileges that would let another role execute its own code as the owner, or modify the records.
 _FOREIGN_GRANTS = """
 WITH own (schema) AS (SELECT oid FROM pg_namespace WHERE nspname = 'quire'),
 granted (object, name, owner, acl) AS (
@@ -74,8 +74,8 @@ def owner_transaction(url: str, *, lock_seconds: int = LOCK_SECONDS) -> Iterator
     """Opens a transaction in which unqualified names refer to PostgreSQL's own objects.
 
     Args:
-        url: the URL of the owner.
-        lock_seconds: the longest wait for a lock.
+        url: the connection URL of the owner.
+        lock_seconds: the maximum wait for a lock.
 
     Raises:
         QueryError: PostgreSQL rejected a statement.
@@ -86,9 +86,9 @@ def owner_transaction(url: str, *, lock_seconds: int = LOCK_SECONDS) -> Iterator
         translate_driver_errors(url, driver=psycopg),
         psycopg.connect(url, client_encoding=CLIENT_ENCODING, row_factory=dict_row) as connection,
     ):
-        connection.execute(  # must come first, which is safe because SET calls no function
+        connection.execute(  # these settings must come first; SET itself is safe because it calls no functions
             f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}; SET LOCAL lock_timeout = '{lock_seconds}s'; "
-            "SET LOCAL client_min_messages = warning; SET LOCAL row_security = off"  # fail rather than run others' code
+            "SET LOCAL client_min_messages = warning; SET LOCAL row_security = off"  # fail instead of running policies
         )
         yield connection
 
@@ -96,19 +96,19 @@ def owner_transaction(url: str, *, lock_seconds: int = LOCK_SECONDS) -> Iterator
 def lock_tables(
     owner: Owner, tables: Sequence[Composable], mode: LiteralString, *, lock_seconds: int = LOCK_SECONDS
 ) -> None:
-    """Locks several tables within ``lock_seconds`` in total; lock_timeout alone limits each lock separately.
+    """Locks several tables within a total of ``lock_seconds``; lock_timeout alone limits each lock separately.
 
-    Writers that wait for these tables are therefore not blocked for longer than that, either. Do not pass views:
+    Writers that need these tables are therefore blocked for at most ``lock_seconds``. Do not pass views, because
     PostgreSQL would first lock their underlying tables, which can cause a deadlock with writers of the other tables.
 
     Args:
         owner: the transaction that holds the locks.
         tables: SQL identifiers, in locking order.
         mode: a lock mode, such as ``ACCESS EXCLUSIVE``.
-        lock_seconds: the longest wait for all locks.
+        lock_seconds: the maximum wait for all locks together.
 
     Raises:
-        SourceUnavailableError: the locks were not available in time.
+        SourceUnavailableError: not all locks were available in time.
     """
     if not tables:
         return
@@ -125,7 +125,7 @@ def lock_tables(
 
 @contextmanager
 def installation_transaction(url: str, *, lock_seconds: int = LOCK_SECONDS) -> Iterator[Owner]:
-    """Opens an exclusive ``owner_transaction`` after checking that the owner controls the schema ``quire``.
+    """Opens an ``owner_transaction``, acquires the installation lock, and checks who controls the schema ``quire``.
 
     Raises:
         UntrustedSchemaError: another role owns the schema ``quire`` or an object in it.
@@ -140,8 +140,8 @@ def ensure_own_schema(owner: Owner) -> None:
     """Checks that no other role can execute code with this role's privileges through the schema ``quire``.
 
     Raises:
-        UntrustedSchemaError: another role owns an object, which it may change; another role may create objects or
-            triggers; or a table has a trigger.
+        UntrustedSchemaError: another role owns the schema or an object in it, another role has privileges to create
+            objects or triggers or to modify records, or a table in the schema has a trigger.
     """
     if foreign := owner.execute(_FOREIGN_OBJECTS).fetchone():
         raise UntrustedSchemaError(
@@ -162,14 +162,14 @@ def ensure_own_schema(owner: Owner) -> None:
 
 
 def create_schema(owner: Owner) -> None:
-    """Creates the schema ``quire`` if it does not exist; only its owner can access it."""
+    """Creates the schema ``quire`` if it does not exist; only its owner can access the new schema."""
     if owner.execute("SELECT FROM pg_namespace WHERE nspname = 'quire'").fetchone() is None:
-        owner.execute("CREATE SCHEMA quire")  # IF NOT EXISTS would trust a schema created after the check
+        owner.execute("CREATE SCHEMA quire")  # IF NOT EXISTS would accept a schema that another role has just created
         withdraw_default_grants(owner)
 
 
 def withdraw_default_grants(owner: Owner) -> None:
-    """Revokes the privileges that ALTER DEFAULT PRIVILEGES granted on objects created in this transaction."""
+    """Revokes the privileges that other roles received on new objects because of ALTER DEFAULT PRIVILEGES."""
     for grant in owner.execute(_FOREIGN_GRANTS).fetchall():
         name = Identifier("quire") if grant["object"] == "SCHEMA" else Identifier("quire", grant["name"])
         role = Identifier(grant["role"]) if grant["grantee"] else SQL("PUBLIC")

@@ -1,4 +1,4 @@
-"""Binds a report's query to a partition, and reads the columns of its result."""
+"""Binds a report's query to a partition, and reads the columns of the query's result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def bound_query(definition: ReportDefinition, request: RunRequest, partition: DatePartition) -> Statement:
-    """Returns the SQL for one partition, with the partition's bounds and the request's parameters as quoted literals.
+    """Returns a partition's SQL, which contains the partition's bounds and the request's parameters as quoted literals.
 
     Raises:
         ParameterError: a value cannot be sent to PostgreSQL.

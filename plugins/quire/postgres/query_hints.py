@@ -1,4 +1,4 @@
-"""Derives advice for ``quire check`` from the text of a query alone."""
+"""Finds clauses in a query's text that ``quire check`` should warn about."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WORD = re.compile(r"[^\W\d][\w$]*+|[()]")
 
 
 def query_advice(sql: str) -> Iterator[str]:
-    """Yields warnings for clauses with a surprising effect, because the query runs once per partition."""
+    """Yields a warning for each clause that has a surprising effect because the query runs once per partition."""
     words = list(_outer_words(sql))
     for clause in ("limit", "offset", "fetch"):
         if clause in words:
@@ -29,7 +29,7 @@ def query_advice(sql: str) -> Iterator[str]:
 
 
 def _outer_words(sql: str) -> Iterator[str]:
-    """Yields the lowercase words outside parentheses, quotes and comments."""
+    """Yields a query's words outside parentheses, quotes and comments, in lowercase."""
     depth = 0
     for match in _WORD.finditer(bare_code(sql)):
         if match[0] == "(":

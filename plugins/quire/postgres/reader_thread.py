@@ -1,7 +1,7 @@
-"""Reads from the server in a thread, which the caller can abandon at any time.
+"""Reads from the server in a thread, which the caller can end at any time.
 
-libpq blocks in C code, which neither Ctrl-C nor an Airflow timeout interrupts. The caller therefore waits for the
-thread in short intervals.
+While libpq blocks in C code, neither Ctrl-C nor an Airflow timeout can interrupt it. The caller therefore checks at
+short intervals whether the thread has produced an item.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 ITEMS_WAITING = 1
 CANCEL_SECONDS = 0.2
-SILENT_SECONDS = 15  # how late a busy server may report a statement timeout
+SILENT_SECONDS = 15  # a busy server may report a statement timeout this late
 Item = TypeVar("Item")
 Emit = Callable[[Item], None]
 _END = object()
@@ -33,20 +33,20 @@ def read_in_thread(
     seconds: float | None = None,
     silent_seconds: float = SILENT_SECONDS,
 ) -> Generator[Item]:
-    """Yields the items that ``work`` emits in a thread. Buffers at most ``ITEMS_WAITING`` items.
+    """Calls ``work`` in a thread, and yields the items that it emits; buffers at most ``ITEMS_WAITING`` items.
 
-    The thread always ends before the generator does, even if reading fails or is canceled.
+    The thread always ends before the generator ends, even if the work fails or is canceled.
 
     Args:
-        work: receives a function to call with each item. Its exceptions are raised here.
-        hang_up: immediately and permanently ends whatever ``work`` is waiting for.
-        cancelled: stops reading when set; checked every ``CANCEL_SECONDS``.
+        work: receives a function, which it must call with each item; an exception in ``work`` is raised in the caller.
+        hang_up: makes ``work`` stop waiting, immediately and permanently.
+        cancelled: ends the work when it is set; checked every ``CANCEL_SECONDS``.
         seconds: the server's own timeout for the work; unlimited by default.
-        silent_seconds: how long the server may stay silent after its timeout.
+        silent_seconds: how long the server may remain silent after its timeout.
 
     Raises:
         CancelledError: ``cancelled`` was set.
-        SilenceError: ``seconds`` have passed, and nothing arrived for another ``silent_seconds``.
+        SilenceError: after ``seconds`` had passed, the server sent nothing for another ``silent_seconds``.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
     items: queue.Queue[Any] = queue.Queue(ITEMS_WAITING)
@@ -69,7 +69,7 @@ def read_in_thread(
                 hang_up()
         finally:
             while thread.is_alive():
-                _empty(items)  # unblocks a thread that is waiting for space in the queue
+                _empty(items)  # the thread may be waiting for space in the queue
                 thread.join(0.1)
 
 

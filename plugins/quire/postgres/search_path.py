@@ -1,4 +1,4 @@
-"""Finds roles that can create objects in the schemas where a report's query resolves unqualified names."""
+"""Finds roles that can create objects in the schemas in which a report's query looks up unqualified names."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from quire.report.sql_literal import literal
 
 NAME = re.compile(r'"(?P<quoted>(?:[^"]++|"")*)"(?!")|(?P<plain>[^\s,"]++)')
 MAX_NAMES = 3
-# Finds roles that can create objects in a schema of the path, or create a missing schema, except for the reader,
-# superusers and the database's owner. A schema's owner is trusted like the owner of its tables, with two exceptions:
-# the schema is on the path only as "$user", or its objects can shadow another owner's tables in a later schema.
+# Finds roles that can create objects in a schema on the path, or create a missing schema, except for the reader,
+# superusers and the database's owner. A schema's owner is as trusted as the owner of its tables, with two exceptions:
+# the path contains the schema only as "$user", or its objects can shadow another owner's tables in a later schema.
 _CREATORS = """
 WITH path AS (SELECT * FROM (VALUES {path}) AS p(position, name, is_user)),
 held AS (
@@ -48,10 +48,10 @@ SELECT held.name, held.is_there, held.is_owner, coalesce(quote_ident(r.rolname),
 
 
 def search_path_advice(transaction: SourceTransaction) -> Iterator[str]:
-    """Yields a warning for each schema of a report's search_path in which other roles can create objects.
+    """Yields a warning for each schema on a report's search_path in which other roles can create objects.
 
-    A table there can shadow the intended one, and a function or operator can match a call better than PostgreSQL's
-    own. Such code runs with the reader's privileges.
+    A table in such a schema can shadow the intended table. A function or operator can match a call better than
+    PostgreSQL's own, and its code then runs with the reader's privileges.
     """
     (row,) = transaction.fetch(
         "SELECT pg_catalog.current_setting('search_path') AS path, current_user::pg_catalog.text AS reader"
@@ -68,12 +68,12 @@ def search_path_advice(transaction: SourceTransaction) -> Iterator[str]:
 
 
 def _schemas(path: str, reader: str) -> Iterator[tuple[str, bool]]:
-    """Yields each schema on a search_path, and whether the path refers to it as ``"$user"``."""
+    """Yields each schema on a search_path, and whether the path contains it as ``"$user"``."""
     for match in NAME.finditer(path):
         name = match["plain"] or match["quoted"].replace('""', '"')
         if name == "$user":
             yield reader, True
-        elif not name.startswith("pg_"):  # excludes system schemas and the session's temporary objects
+        elif not name.startswith("pg_"):  # system schemas, and the schema of temporary objects
             yield name, False
 
 
@@ -82,9 +82,9 @@ def _advice(rows: Sequence[dict[str, Any]]) -> str:
     roles = [row["creator"] for row in rows]
     names = ", ".join("every role (PUBLIC)" if role == "PUBLIC" else role for role in roles[:MAX_NAMES])
     more = f" and {len(roles) - MAX_NAMES} more" if len(roles) > MAX_NAMES else ""
-    danger = f"the query may then read or call their objects with the privileges of {reader}"
+    danger = f"the query may use these objects with the privileges of {reader}"
     if rows[0]["is_there"] and any(row["is_owner"] for row in rows):
-        # REVOKE is no remedy: an owner could grant itself the privilege again.
+        # REVOKE does not help, because an owner could grant itself the privilege again.
         return (
             f"{names}{more} can create objects in schema {schema}, which is on the search_path of {reader}: {danger}. "
             "Remove the schema from the search_path, move it after the schemas with the tables, or change its owner"

@@ -1,4 +1,4 @@
-"""Session settings for reading, which override the settings of the connection, role and database."""
+"""Session settings for queries, which override the settings of the connection, the role and the database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_NAME_LENGTH = 63  # NAMEDATALEN - 1; PostgreSQL truncates longer names with 
 
 
 def local_settings(timezone: str, timeout: timedelta, *, name: str) -> str:
-    """Returns a statement that applies all settings that the server supports to one transaction.
+    """Returns a statement that applies the settings to the current transaction, except for unsupported settings.
 
     Args:
         timezone: the session's time zone.
@@ -24,8 +24,8 @@ def local_settings(timezone: str, timeout: timedelta, *, name: str) -> str:
         "application_name": name[:MAX_NAME_LENGTH],
         "statement_timeout": f"{int(timeout.total_seconds() * 1000)}ms",
         "client_connection_check_interval": "1s",
-        "idle_in_transaction_session_timeout": "0",  # the session is idle between partitions, while the store commits
-        "client_min_messages": "error",  # psycopg2 would keep a notice for every row
+        "idle_in_transaction_session_timeout": "0",  # the session is idle while Quire commits a partition to the store
+        "client_min_messages": "error",  # psycopg2 would store a notice for every row
         **SERVER,
     }
     rows = ", ".join(f"({literal(name)}, {literal(value)})" for name, value in settings.items())
@@ -36,17 +36,17 @@ def local_settings(timezone: str, timeout: timedelta, *, name: str) -> str:
 
 
 def reading_statements(timezone: str) -> str:
-    """Returns statements for the settings that a query depends on, without calling functions on the search_path."""
+    """Returns statements for the settings that a query depends on; they do not call functions on the search_path."""
     return "; ".join(f"SET LOCAL {name} TO {literal(value)}" for name, value in _reading_settings(timezone).items())
 
 
 def _reading_settings(timezone: str) -> dict[str, str]:
-    """Returns the settings that affect the meaning of a query and how PostgreSQL prints its values."""
+    """Returns the settings that determine what a query means and how PostgreSQL prints its values."""
     return {
         "TimeZone": timezone,
         "DateStyle": "ISO, YMD",
         "IntervalStyle": "postgres",
         "bytea_output": "hex",
-        "standard_conforming_strings": "on",  # as sql_template reads them
-        "extra_float_digits": "3",  # prints digits that parse to the same number
+        "standard_conforming_strings": "on",  # sql_template parses strings under this setting
+        "extra_float_digits": "3",  # makes PostgreSQL print enough digits to restore the exact number
     }

@@ -1,7 +1,7 @@
 """Parses dates and times that PostgreSQL printed in its ISO style.
 
-Arrow does not parse infinity, years BC or after 9999, 24:00, or UTC offsets with seconds, which time zones had in the
-19th century.
+Arrow cannot parse infinity, years BC, years after 9999, 24:00, or UTC offsets with seconds, which time
+zones used in the 19th century.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class StyleError(ValueError):
 def parse_times(texts: pa.Array, kind: pa.DataType) -> pa.Array:
     """Parses dates, times or timestamps that PostgreSQL printed.
 
-    Infinity becomes the largest or smallest value of its integer type, so it sorts as in PostgreSQL.
+    Infinity and -infinity become the largest and smallest integer of the storage type, so they sort as in PostgreSQL.
 
     Args:
         texts: the strings.
         kind: date32, time64("us"), timestamp("us") or timestamp("us", tz="UTC").
 
     Raises:
-        OverflowError: a timestamp does not fit in 64 bits of microseconds.
+        OverflowError: a timestamp, in microseconds, does not fit in 64 bits.
         StyleError: a value is not in the ISO style.
     """
     integer = pa.int32() if pa.types.is_date32(kind) else pa.int64()
@@ -69,7 +69,7 @@ def _parse_usual(texts: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _parse(text: str, integer: pa.DataType) -> int:
-    """Returns days (32 bits) or microseconds (64 bits) since 1970, or since midnight for a time of day."""
+    """Returns days (32 bits) or microseconds (64 bits) since 1970; for a time of day, microseconds since midnight."""
     lowest, highest = _BOUNDS[integer]
     if text in ("infinity", "-infinity"):
         return lowest if text.startswith("-") else highest

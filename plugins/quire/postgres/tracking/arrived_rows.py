@@ -24,8 +24,9 @@ def log_arrived_rows(owner: Owner, node: int, time_column: str | None) -> None:
     """Logs the existing rows of a new partition.
 
     Reads the rows only if trusted roles own the partition and its schema. An untrusted owner could replace the
-    partition with a view, or add a policy to it, and thus execute its own functions with this role's privileges. If an
-    owner is not trusted, or row-level security applies to this role, all stored partitions become stale instead.
+    partition with a view, or add a policy to the partition, and thus execute its own functions with this role's
+    privileges. If an owner is not trusted, or if row-level security applies to this role, this function marks all
+    stored partitions as stale instead.
     """
     state = owner.execute(_NODE_STATE, [node]).fetchone()
     if state is None or not state["has_rows"]:

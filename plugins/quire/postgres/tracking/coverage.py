@@ -1,4 +1,4 @@
-"""Finds the tables that a query reads; for a view, its underlying tables, and for a partition, its parent table."""
+"""Finds the tables that a query reads, including the tables under its views; replaces partitions with their parents."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ SELECT node::bigint AS node, format('%I.%I', nspname, relname) AS name
 
 
 def unlisted_tables(definition: ReportDefinition, sql: Statement, *, transaction: SourceTransaction) -> tuple[str, ...]:
-    """Returns the tables that a query reads but the definition does not list.
+    """Returns the tables that a query reads but that the definition does not list.
 
-    To plan the query for EXPLAIN, PostgreSQL locks every relation in it. These locks are more complete than the plan,
-    which omits redundant joins, as well as conditions and partitions that the current values exclude. Neither the locks
-    nor the plan include tables that are read inside functions that PostgreSQL does not inline.
+    EXPLAIN locks all relations in the query. These locks are more complete than the plan, which omits redundant joins
+    as well as conditions and partitions that the current values exclude. If PostgreSQL does not inline a function,
+    neither the locks nor the plan include the tables that the function reads.
 
     Args:
         definition: the report.
         sql: the report's query, with values bound.
-        transaction: a transaction that has executed nothing but this query.
+        transaction: a transaction that has not read any tables outside this query.
 
     Raises:
         NotTrackedError: a listed table cannot be tracked.
