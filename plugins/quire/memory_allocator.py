@@ -1,4 +1,4 @@
-"""Returns freed memory to the kernel, so that a task's peak does not include the memory of earlier tasks."""
+"""Returns freed memory to the kernel, so that the peak memory of a task does not include that of earlier tasks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ JEMALLOC_PAGE_BYTES = 4096  # the only page size that Arrow's jemalloc supports
 def configure_process() -> None:
     """Configures the allocators of Polars and Arrow.
 
-    Must be called before Polars or Arrow is loaded, and only in Quire's own processes.
+    Call it before Polars or Arrow is loaded, and only in Quire's own processes.
 
     Variables that the user has set take precedence.
     """

@@ -97,8 +97,8 @@ class LocalStack:
     def start(self) -> None:
         """Starts the servers that are not running, loads the flights, and writes the file ``environment``.
 
-        A shell can source this file to use the servers. If a server does not start, stops the servers that this call has
-        started.
+        A shell can source this file to use the servers. If one fails to start, those that this call has started are
+        stopped.
 
         Raises:
             StackError: a server does not start.

@@ -1,7 +1,8 @@
-"""``POST /<webhook>`` accepts deliveries. Their signature is the only authentication.
+"""``POST /<webhook>`` accepts deliveries and authenticates them only by their signatures.
 
-The cheapest checks run first: the headers and the time before the body is read, the length during reading, and the
-signature before parsing. At most ``DeliveryLimits.concurrent`` write to PostgreSQL, each in a thread; others wait.
+The cheapest checks run first: the headers and the time before the body is read, its length while it is read, and the
+signature before the body is parsed. At most ``DeliveryLimits.concurrent`` deliveries write to PostgreSQL at a time,
+each in its own thread; other deliveries wait.
 """
 
 from __future__ import annotations
@@ -42,10 +43,10 @@ class DeliveryLimits:
     """The limits of a server process.
 
     Args:
-        concurrent: the deliveries that are applied at a time, each over its own connection to PostgreSQL.
-        read_seconds: the time in which a body must arrive.
-        wait_seconds: the longest wait for a free connection; senders wait 15 to 30 s for a response.
-        held_bytes: the memory for bodies whose signatures are not verified yet.
+        concurrent: maximum number of deliveries applied at a time, each over its own PostgreSQL connection.
+        read_seconds: maximum time to receive a body.
+        wait_seconds: maximum wait for a free connection; senders wait 15 to 30 s for a response.
+        held_bytes: maximum memory for bodies with unverified signatures.
         lookups: the limits of connection lookups.
     """
 
@@ -95,7 +96,7 @@ class _Deliveries:
         self._turns = anyio.Semaphore(limits.concurrent)
         self._threads = anyio.CapacityLimiter(limits.concurrent)
         self._bodies = HeldBodies(max_bytes=limits.held_bytes)
-        # A separate limiter, because the server's other routes depend on its default limiter.
+        # Deliveries have their own limiter, because other routes of the server share the default limiter.
         self._readers = anyio.CapacityLimiter(limits.concurrent)
 
     async def answer(self, request: Request) -> Response:
@@ -110,7 +111,7 @@ class _Deliveries:
             return JSONResponse({"error": rejection.message}, rejection.status)
         except DeliveryDeferred as deferral:
             return JSONResponse({"error": deferral.message}, deferral.status, headers={"Retry-After": RETRY_AFTER})
-        except ReportError as error:  # the operator has to fix a definition, connection or table
+        except ReportError as error:  # only the operator can fix a definition, connection or table
             logger.warning("%s: deliveries are deferred: %s", webhook, error)
             return JSONResponse({"error": NOT_NOW}, DeliveryDeferred.status, headers={"Retry-After": RETRY_AFTER})
         except ClientDisconnect:
@@ -145,7 +146,7 @@ class _Deliveries:
         raise DeliveryDeferred("too many concurrent deliveries. Retry later")
 
     async def _receive(self, request: Request, body: HeldBody, limit: int) -> None:
-        """Reads at most ``limit`` bytes, regardless of the headers."""
+        """Reads a body of at most ``limit`` bytes, without relying on its Content-Length."""
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length) > limit:
             raise OversizedBody(f"the body is larger than {limit} bytes")

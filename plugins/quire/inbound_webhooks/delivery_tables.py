@@ -1,4 +1,4 @@
-"""Installs the tables that record deliveries next to a webhook's table, and verifies them for ``quire check``."""
+"""Installs and checks the tables that record deliveries, in the database that a webhook writes to."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ SELECT name FROM unnest(%s::text[]) AS name, unnest(ARRAY['SELECT', 'INSERT', 'U
 
 
 def install_tables(definition: WebhookDefinition, *, writer_url: str, owner_url: str) -> str:
-    """Creates the missing tables, and returns a line that describes the result.
+    """Creates the tables unless they exist. Returns a line that describes the result.
 
     Args:
         definition: the webhook.
         writer_url: the URL of the webhook's connection.
-        owner_url: the URL of a role that may create the tables in the same database. If this role is not the writer, it
-            grants the writer access to them.
+        owner_url: the URL of a role that is allowed to create the tables in the same database. Unless the role is the
+            writer itself, it grants the writer access to the tables.
 
     Raises:
         DefinitionError: the writer still cannot use the tables.
@@ -57,10 +57,8 @@ def install_tables(definition: WebhookDefinition, *, writer_url: str, owner_url:
 def check_webhook(definition: WebhookDefinition, *, url: str) -> tuple[str, ...]:
     """Checks that deliveries can be applied.
 
-    Covers the table, its columns, constraint and privileges, and Quire's tables.
-
     Returns:
-        The required columns that the webhook does not write. If there are any, it can only change existing rows.
+        The required columns that the webhook does not write. With such columns, it can update rows but not insert them.
 
     Raises:
         DefinitionError: deliveries cannot be applied.

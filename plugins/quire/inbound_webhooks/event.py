@@ -1,4 +1,4 @@
-"""Parses a body into an event: the key of the row, the time, and the values."""
+"""Parses a body into an event, which has the key of a row, a time and values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quire.inbound_webhooks.rejections import BodyRejected
 from quire.inbound_webhooks.webhook_definition import WebhookDefinition
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# An event dated in the future would override real events until then. One day allows for a clock in the wrong time zone.
+# An event dated in the future would override real events until that date. One day tolerates a wrong time zone.
 MAX_AHEAD = timedelta(days=1)
 Stamp = tuple[str, str]
 """An event's time (UTC, microseconds, fixed length) and its ID. Newer stamps compare greater."""
@@ -26,7 +26,7 @@ class Event:
     Args:
         stamp: determines the order of events.
         keys: the values of the key columns.
-        values: by column. Values missing from the body are left out; null is None.
+        values: the values by column. A value that the body omits is also omitted here; a JSON null becomes None.
         deletes: whether the event deletes the row; it then has no values.
     """
 
@@ -40,7 +40,7 @@ def read_event(body: bytes | bytearray, *, event_id: str, definition: WebhookDef
     """Parses a body.
 
     Raises:
-        BodyRejected: the body is not a JSON object, a key or the time is missing or invalid, or the time is more than
+        BodyRejected: the body is not a JSON object; a key or the time is missing or invalid; or the time is more than
             ``MAX_AHEAD`` in the future.
     """
     content = _parse_object(body)
@@ -79,7 +79,7 @@ def _read_key(content: Mapping[str, object], column: str, path: str) -> object:
 
 
 def _is_equal(value: object, wanted: object) -> bool:
-    """Returns whether two values are equal and of the same type: true does not equal 1."""
+    """Returns whether two values have the same type and are equal. In JSON, unlike in Python, true is not 1."""
     return type(value) is type(wanted) and value == wanted
 
 

@@ -1,6 +1,6 @@
 """Reads and writes JSON without losing digits: 0.10 stays 0.10, and integers can have any length.
 
-Floats would lose digits; PostgreSQL's numeric and jsonb keep them.
+Decimal numbers are not parsed as float, which would lose digits that PostgreSQL's numeric and jsonb keep.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
-MAX_DEPTH = 100  # of lists and objects: ``write_json`` recurses
+MAX_DEPTH = 100  # nested lists and objects; ``write_json`` is recursive
 TOO_DEEP = "it is nested too deeply"
-MAX_EXPONENT = 400  # exceeds the exponent of any double; limits how many digits a short string can expand to
+MAX_EXPONENT = 400  # exceeds that of any double, and prevents a short string from expanding to many digits
 
 
 def read_json(text: str) -> object:
-    """Parses JSON. If an object has duplicate names, the last one counts, as in PostgreSQL's jsonb.
+    """Parses JSON. If an object repeats a name, the last value wins, as in PostgreSQL's jsonb.
 
     Raises:
-        ValueError: the text is not JSON (NaN and Infinity are not JSON), or is nested too deeply.
+        ValueError: the text is not valid JSON (NaN and Infinity are not), or it is nested too deeply.
     """
     try:
         value = json.loads(text, parse_float=_parse_number, parse_constant=_reject_constant)
@@ -33,7 +33,7 @@ def read_json(text: str) -> object:
 
 
 def write_json(value: object) -> str:
-    """Returns a value of ``read_json`` as JSON text. PostgreSQL rejects NUL characters."""
+    """Serializes a value that ``read_json`` returned. NUL characters are not rejected here but by PostgreSQL."""
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, Mapping):
@@ -53,7 +53,7 @@ def _parse_number(digits: str) -> Decimal:
     out_of_range = f"the number {digits[:40]} is out of range"
     try:
         number = Decimal(digits)
-    except InvalidOperation as error:  # an exponent beyond Decimal's own limit
+    except InvalidOperation as error:  # the exponent exceeds Decimal's own limit
         raise ValueError(out_of_range) from error
     if abs(number.adjusted()) <= MAX_EXPONENT:
         return number

@@ -1,4 +1,4 @@
-"""Applies a delivery in one transaction: records it, merges it into the row's state, and writes the row.
+"""Applies a delivery: in one transaction, records it, merges it into the row's state, and writes the row.
 
 Locks are acquired in a fixed order (event, key, row), so two deliveries cannot deadlock.
 """
@@ -29,13 +29,13 @@ from quire.inbound_webhooks.webhook_definition import WebhookDefinition
 from quire.postgres.session_settings import SAFE_SEARCH_PATH
 from quire.report.sql_literal import CLIENT_ENCODING
 
-# In seconds, except tcp_user_timeout (milliseconds). A silent connection must not occupy its slot forever.
+# Seconds, except for tcp_user_timeout (milliseconds). A connection that hangs must not occupy its slot forever.
 _TIMEOUTS: dict[str, Any] = {
     "connect_timeout": 5, "tcp_user_timeout": 20_000,
     "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
 }  # fmt: skip
 EVENT_RETENTION_DAYS = 30  # senders stop retrying after a few days
-MAX_PRUNED_EVENTS = 8  # per delivery; more than one, so that a backlog shrinks
+MAX_PRUNED_EVENTS = 8  # per delivery; greater than 1 so that a backlog shrinks
 _SETTINGS = (
     f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}; "
     "SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO'; "
@@ -45,14 +45,14 @@ _RECORD_EVENT = """
 INSERT INTO quire.webhook_event (source, event_id, body_sha256) VALUES (%s::text, %s::text, %s::bytea)
 ON CONFLICT (source, event_id) DO NOTHING
 """
-# Concurrent deliveries prune too; SKIP LOCKED avoids waiting for them.
+# Concurrent deliveries also prune events. SKIP LOCKED avoids waiting for them.
 _PRUNE = """
 DELETE FROM quire.webhook_event WHERE (source, event_id) IN (
     SELECT source, event_id FROM quire.webhook_event
      WHERE received_at < now() - make_interval(days => %s::integer)
      ORDER BY received_at LIMIT %s::bigint FOR UPDATE SKIP LOCKED)
 """
-# An update that only locks the row, so that a concurrent delivery sees the committed state.
+# The update changes nothing. It locks the row, so that a concurrent delivery sees the committed state.
 _LOCK_STATE = """
 INSERT INTO quire.webhook_record AS record (source, key) VALUES (%s::text, %s::text[])
 ON CONFLICT (source, key) DO UPDATE SET source = excluded.source RETURNING state::text, applied
@@ -76,19 +76,19 @@ def ingest(definition: WebhookDefinition, event: Event, *, body_sha256: bytes, u
 
     Args:
         definition: the webhook.
-        event: the event of the body.
-        body_sha256: the body's digest, which distinguishes a repeated delivery from a different event with the same ID.
+        event: the event parsed from the body.
+        body_sha256: digest of the body; distinguishes a repeated delivery from a different event with the same ID.
         url: the libpq URL of the database.
 
     Raises:
-        BodyRejected: a value does not fit its column's type, or violates a constraint.
-        UsedIdRejected: an event with this ID but a different body was already applied.
-        DeliveryDeferred: PostgreSQL cannot be reached, or cannot apply the event yet.
+        BodyRejected: a value does not fit the type of its column or violates a constraint.
+        UsedIdRejected: an event with the same ID but a different body was already applied.
+        DeliveryDeferred: PostgreSQL is unreachable or cannot apply the event yet.
         DefinitionError: the table does not match the definition.
         UntrustedSchemaError: another role owns the schema ``quire``.
     """
     with answer_postgres_errors(), psycopg.connect(url, **_TIMEOUTS, client_encoding=CLIENT_ENCODING) as connection:
-        connection.isolation_level = IsolationLevel.READ_COMMITTED  # sees rows committed while waiting for a lock
+        connection.isolation_level = IsolationLevel.READ_COMMITTED  # sees rows committed during a lock wait
         connection.execute(_SETTINGS)
         ensure_trusted_schema(definition, connection)
         if not _is_new(definition.name, event.stamp[1], body_sha256, connection):
@@ -107,7 +107,7 @@ def _is_new(webhook: str, event_id: str, body_sha256: bytes, connection: Connect
         "SELECT body_sha256 FROM quire.webhook_event WHERE source = %s::text AND event_id = %s::text",
         [webhook, event_id],
     ).fetchone()
-    if recorded is None:  # deleted between the two statements
+    if recorded is None:  # another delivery pruned the event between the two statements
         raise DeliveryDeferred(NOT_NOW)
     if recorded != (body_sha256,):
         raise UsedIdRejected("an event with this webhook-id but a different body was already received")
@@ -115,7 +115,7 @@ def _is_new(webhook: str, event_id: str, body_sha256: bytes, connection: Connect
 
 
 def _ensure_not_null(event: Event, columns: Mapping[str, TargetColumn]) -> None:
-    """Rejects null for a NOT NULL column, even if a newer event exists: the order of arrival must not matter."""
+    """Rejects null for a NOT NULL column, even in an outdated event, because the order of arrival must not matter."""
     for name, value in event.values.items():
         if value is None and columns[name].not_null:
             raise BodyRejected(f"the column {name} does not accept null")
@@ -134,7 +134,7 @@ class _RowWriter:
         self._definition, self._columns, self._event, self._connection = definition, columns, event, connection
 
     def apply(self) -> bool:
-        """Merges the event into the row's state. Returns whether the row was written; an incomplete row is not."""
+        """Merges the event into the row's state. Returns False if the row is incomplete and was not written."""
         webhook, key = self._definition.name, self._key()
         state, applied = self._fetch_one(_LOCK_STATE, [webhook, key])
         before = RowState.from_json(state)
@@ -153,7 +153,7 @@ class _RowWriter:
         return list(key)
 
     def _write(self, state: RowState) -> bool:
-        written = self._definition.written  # the state may contain columns that were removed from the definition
+        written = self._definition.written  # the state may contain columns that the definition no longer has
         row = {**self._event.keys, **{name: value for name, value in state.values.items() if name in written}}
         try:
             with self._connection.transaction():
@@ -165,7 +165,7 @@ class _RowWriter:
         return True
 
     def _execute(self, statement: Composed) -> int:
-        """Executes a statement on the table with the writer's search_path, on which the table's triggers may rely."""
+        """Executes a statement with the writer's own search_path, because the table's triggers may rely on it."""
         set_path, reset_path = (
             SQL("SET LOCAL search_path TO DEFAULT; "),
             SQL(f"; SET LOCAL search_path TO {SAFE_SEARCH_PATH}"),

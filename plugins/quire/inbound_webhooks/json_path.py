@@ -1,8 +1,8 @@
-"""Resolves paths of values in a JSON body: ``data.order.id``, ``items[0].sku``, ``data["a.b"]``.
+"""Finds values in a JSON body by paths such as ``data.order.id``, ``items[0].sku`` and ``data["a.b"]``.
 
-jmespath is unsuitable. It rejects ``data["a.b"]`` and ``data.order-id``, and returns None both for null,
-which is a value here, and for a missing value, which leaves the column unchanged. It also accepts functions and
-projections, which a hostile body could make expensive; this grammar has neither.
+jmespath is unsuitable, because it rejects ``data["a.b"]`` and ``data.order-id``. It also returns None both for null and
+for a missing value; here, null is written to the column, and a missing value leaves the column unchanged. A hostile
+body could make its functions and projections expensive; this grammar has neither.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _STEP = re.compile(r'(?:^|(?<=.)\.)(?P<name>[^.\[\]"\s]+)|\[(?P<index>\d{1,6})\]
 
 
 class Absent(Enum):
-    """The result for a value that the body does not contain, which differs from null."""
+    """Marks a value that the body does not contain, because None already represents null."""
 
     ABSENT = 0
 
@@ -29,7 +29,7 @@ ABSENT: Final = Absent.ABSENT
 
 @lru_cache(maxsize=1024)
 def parse_path(path: str) -> tuple[str | int, ...]:
-    """Returns the names and list indexes (from 0) of a path.
+    """Parses a path into names and list indexes (from 0).
 
     Raises:
         ValueError: the path is invalid.
@@ -50,7 +50,7 @@ def parse_path(path: str) -> tuple[str | int, ...]:
 
 
 def find_value(body: object, path: str) -> object:
-    """Returns the value at ``path``, which may be None (JSON's null), or ``ABSENT``."""
+    """Returns the value at ``path``, or ``ABSENT`` if there is none. A JSON null is None."""
     value = body
     for step in parse_path(path):
         if isinstance(step, int):

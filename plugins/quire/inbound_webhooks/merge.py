@@ -1,7 +1,7 @@
-"""Merges events into the state of a row: in every column, the newest event wins.
+"""Merges events into the state of a row. For each column, the newest event wins.
 
-The result does not depend on the order in which events arrive. Each column keeps the stamp of the event that wrote it.
-A deletion keeps its own stamp, and removes every older value.
+The result does not depend on the order in which events arrive. The state keeps the stamp of the event that wrote each
+column, and the stamp of the newest deletion, which removes all older values.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class RowState:
     Args:
         seen: the stamp of the newest event that did not delete the row.
         deleted: the stamp of the newest event that deleted the row.
-        columns: the stamp and value of each column that is newer than the deletion.
+        columns: the stamp and value of each column that was written after the deletion.
     """
 
     seen: Stamp = NEVER
@@ -41,7 +41,7 @@ class RowState:
         return {column: value for column, (_, value) in self.columns.items()}
 
     def merge(self, event: Event) -> RowState:
-        """Returns the state after one more event."""
+        """Returns the state after another event."""
         deleted = max(self.deleted, event.stamp) if event.deletes else self.deleted
         seen = self.seen if event.deletes else max(self.seen, event.stamp)
         columns = dict(self.columns)
@@ -52,13 +52,13 @@ class RowState:
         return RowState(seen=seen, deleted=deleted, columns=live)
 
     def to_json(self) -> str:
-        """Returns the state as stored in PostgreSQL."""
+        """Returns the JSON text that is stored in PostgreSQL."""
         columns = {column: [*stamp, value] for column, (stamp, value) in self.columns.items()}
         return write_json({"seen": self.seen, "deleted": self.deleted, "columns": columns})
 
     @classmethod
     def from_json(cls, text: str | None) -> RowState:
-        """Parses the result of ``to_json``; None is the state of a row without events."""
+        """Parses a result of ``to_json``. None represents a row without events."""
         if text is None:
             return cls()
         stored = cast("dict[str, Any]", read_json(text))

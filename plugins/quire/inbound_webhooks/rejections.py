@@ -1,6 +1,6 @@
-"""The responses to deliveries that are not applied.
+"""The error responses to deliveries that are not applied.
 
-    DeliveryRejected           the same delivery will be rejected again
+    DeliveryRejected           a retry would be rejected again
     ├── UnsignedDelivery       401: invalid signature or time
     ├── UsedIdRejected         409: the ID was used for another body
     ├── SlowBody               408
@@ -8,8 +8,8 @@
     └── BodyRejected           422: invalid content
     DeliveryDeferred           503: the sender should retry
 
-Each message is one line for the sender's developer. For a PostgreSQL error, the message is the error's first line,
-which names the value, table or constraint.
+Each message is one line, written for the developer of the sender. For a PostgreSQL error, it is the first line of the
+error, which names the value, table or constraint.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ from quire.errors import ReportError, TerminalError, TransientError, first_line
 logger = logging.getLogger(__name__)
 
 _CONTENT_ERRORS = (
-    "22",  # data exception: an invalid number, date or text
+    "22",  # data exception, such as an invalid number, date or string
     "23",  # integrity constraint
-    "54",  # limit exceeded: a key too long for an index
-    "P0001",  # raised by a trigger of the table
+    "54",  # limit exceeded, such as a key that is too long for an index
+    "P0001",  # raised by a trigger on the table
 )
 _FOREIGN_KEY = "23503"
-_UNIQUE_VIOLATIONS = ("23505", "23P01")  # unique and exclusion violations: a later event may free the value
+_UNIQUE_VIOLATIONS = ("23505", "23P01")  # unique and exclusion violations; a later event may free the value
 NOT_NOW = "the webhook cannot accept deliveries right now. Retry later"
 
 
 class DeliveryRejected(TerminalError):
-    """The delivery changed nothing, and a retry will also be rejected."""
+    """The delivery changed nothing, and a retry would also be rejected."""
 
     status = 422
 
 
 class UnsignedDelivery(DeliveryRejected):
-    """The signature does not prove who sent the delivery."""
+    """The signature is invalid, so the sender is unknown."""
 
     status = 401
 
 
 class UsedIdRejected(DeliveryRejected):
-    """A different event with this ID was already applied."""
+    """A different event with the same ID was already applied."""
 
     status = 409
 
@@ -66,7 +66,7 @@ class OversizedBody(DeliveryRejected):
 
 
 class BodyRejected(DeliveryRejected):
-    """The body is not an event of this webhook."""
+    """The body is not a valid event for this webhook."""
 
 
 class DeliveryDeferred(TransientError):
@@ -77,7 +77,7 @@ class DeliveryDeferred(TransientError):
 
 @contextmanager
 def answer_postgres_errors() -> Iterator[None]:
-    """Translates psycopg's errors into rejections or deferrals, and logs details that the sender does not need.
+    """Translates psycopg errors into rejections or deferrals. Logs the details that the sender does not need.
 
     Raises:
         BodyRejected: PostgreSQL rejected a value.

@@ -1,7 +1,7 @@
 """Verifies Standard Webhooks signatures (https://www.standardwebhooks.com).
 
-The specification's own library supports one secret, a fixed tolerance and UTF-8 only, and raises ValueError and other
-errors for malformed headers. The tests sign deliveries with it.
+The reference library supports only one secret, a fixed tolerance and UTF-8, and raises ValueError and other errors for
+malformed headers. Only the tests use it, to sign deliveries.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from quire.inbound_webhooks.rejections import UnsignedDelivery
 
 PREFIX = "whsec_"
 VERSION = "v1,"
-_ID = re.compile(r"[!-\-/-~]{1,256}")  # printable except the dot, which separates the ID and the time
+_ID = re.compile(r"[!-\-/-~]{1,256}")  # printable characters except the dot, which separates the ID from the time
 MIN_KEY_BYTES = 24  # the specification's minimum
 _SECONDS = re.compile(r"\d{1,12}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class SignatureHeaders:
-    """The three headers, parsed but not verified."""
+    """The three signature headers, parsed but not yet verified."""
 
     event_id: str
     seconds: str
@@ -35,10 +35,11 @@ class SignatureHeaders:
 
 
 def parse_signature_headers(headers: Mapping[str, str], *, now: float, tolerance: timedelta) -> SignatureHeaders:
-    """Parses the headers before any other part of a delivery is read.
+    """Parses the signature headers, so that a delivery can be rejected before its body is read.
 
     Raises:
-        UnsignedDelivery: a header is missing or malformed, or its time is too far from ``now`` (seconds since 1970).
+        UnsignedDelivery: a header is missing or malformed, or the timestamp is too far from ``now`` (seconds since
+            1970).
     """
     event_id, seconds = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     signatures = tuple(
@@ -52,16 +53,16 @@ def parse_signature_headers(headers: Mapping[str, str], *, now: float, tolerance
         raise UnsignedDelivery("the header webhook-signature must contain a signature of version v1")
     if abs(now - int(seconds)) > tolerance.total_seconds():
         raise UnsignedDelivery(
-            "webhook-timestamp is too far from the current time. Sign each attempt again, and check the clock"
+            "webhook-timestamp is too far from the current time. Sign each attempt again, and check the sender's clock"
         )
     return SignatureHeaders(event_id, seconds, signatures)
 
 
 def verify_signature(signed: SignatureHeaders, body: bytes | bytearray, *, secrets: Sequence[bytes]) -> None:
-    """Checks that a signature matches the body and one of the secrets, in constant time.
+    """Checks in constant time that a signature matches the body and one of the secrets.
 
     Raises:
-        UnsignedDelivery: none matches.
+        UnsignedDelivery: no signature matches.
     """
     content = f"{signed.event_id}.{signed.seconds}.".encode() + body
     expected = [base64.b64encode(hmac.new(secret, content, hashlib.sha256).digest()) for secret in secrets]
@@ -72,10 +73,10 @@ def verify_signature(signed: SignatureHeaders, body: bytes | bytearray, *, secre
 
 
 def parse_secrets(text: str | None, *, connection: str) -> tuple[bytes, ...]:
-    """Returns the keys of ``whsec_…`` secrets, separated by spaces.
+    """Decodes the keys from ``whsec_…`` secrets that are separated by spaces.
 
     Raises:
-        SettingsError: there is no secret, or one is invalid. The message contains no secret.
+        SettingsError: there are no secrets, or a secret is invalid. The message never contains a secret.
     """
     words = (text or "").split()
     if not words:

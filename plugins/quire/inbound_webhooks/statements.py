@@ -1,7 +1,7 @@
 """Builds the SQL statements that write rows. PostgreSQL converts JSON to each column's type with ``jsonb_to_record``.
 
-psycopg quotes values and names. The statements have no placeholders, because a name may contain ``%``. They run with
-the writer's search_path, so every function, operator and type is qualified with its schema.
+psycopg quotes values and names. The statements have no placeholders, because a name may contain ``%``. Every function,
+operator and type is schema-qualified, because the statements run with the writer's search_path.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ Row = Mapping[str, object]
 
 
 def canonical_key(definition: WebhookDefinition, columns: Columns, row: Row) -> Composed:
-    """Returns the query that converts a key to strings, which are equal for equal keys.
+    """Returns a query that converts a key to strings, so that equal keys have equal strings.
 
-    The query fails if a value does not fit its type.
+    The query fails if a value does not fit the type of its column.
     """
     texts = [_text(Identifier(name), is_numeric=columns[name].numeric) for name in definition.keys]
     return SQL("SELECT ARRAY[{texts}] FROM {record}").format(texts=_join(texts), record=_record(columns, row))
 
 
 def upsert(definition: WebhookDefinition, columns: Columns, row: Row) -> Composed:
-    """Returns the statement that inserts a row, or updates the row with its key."""
+    """Returns a statement that inserts a row, or updates it if a row with the same key exists."""
     return SQL(
         "INSERT INTO {table} ({names}) SELECT {names} FROM {record} ON CONFLICT ({keys}) DO UPDATE SET {sets}"
     ).format(
@@ -41,7 +41,7 @@ def upsert(definition: WebhookDefinition, columns: Columns, row: Row) -> Compose
 
 
 def update(definition: WebhookDefinition, columns: Columns, row: Row) -> Composed:
-    """Returns the statement that updates a row, if it exists."""
+    """Returns a statement that updates a row if it exists."""
     return SQL("UPDATE {table} AS target SET {sets} FROM {record} WHERE {same}").format(
         table=Identifier(*definition.table_parts),
         sets=_sets(definition, row, "record"),
@@ -51,7 +51,7 @@ def update(definition: WebhookDefinition, columns: Columns, row: Row) -> Compose
 
 
 def delete(definition: WebhookDefinition, columns: Columns, keys: Row) -> Composed:
-    """Returns the statement that deletes a row, if it exists."""
+    """Returns a statement that deletes a row if it exists."""
     return SQL("DELETE FROM {table} AS target USING {record} WHERE {same}").format(
         table=Identifier(*definition.table_parts), record=_record(columns, keys), same=_same(definition)
     )

@@ -15,7 +15,7 @@ from quire.report.definition.name_checks import suggestion
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-# Values of these types and of enums are equal if their text forms are equal (for numeric, without trailing zeros).
+# In these types and in enums, equal values have equal text forms (in numeric, without trailing zeros).
 KEY_TYPES = (
     "smallint", "integer", "bigint", "numeric", "text", "character varying", "character", "uuid", "boolean", "date",
     "timestamp without time zone", "timestamp with time zone",
@@ -48,7 +48,7 @@ _MISSING_PRIVILEGES = """
 SELECT array_agg(word) FROM unnest(%s::text[]) AS word
  WHERE NOT has_table_privilege(format('%%I.%%I', %s::text, %s::text)::regclass, word)
 """
-# The owner of the tables that record deliveries can make the writer execute its code.
+# The owner of the tables that record deliveries can add triggers to them, which the writer then executes.
 _UNTRUSTED_OWNERS = """
 SELECT pg_get_userbyid(holder.owner)::text
   FROM (SELECT nspowner FROM pg_namespace WHERE nspname = 'quire' UNION
@@ -68,7 +68,7 @@ SELECT pg_get_userbyid(holder.owner)::text
 class TargetColumn:
     """A column.
 
-    ``computed``: only PostgreSQL sets the column. ``fit_for_key``: equal values have the same text form.
+    ``computed``: only PostgreSQL can set the column. ``fit_for_key``: equal values have equal text forms.
     """
 
     name: str
@@ -94,7 +94,7 @@ def read_target(definition: WebhookDefinition, connection: Connection) -> Mappin
 
 
 def check_target(definition: WebhookDefinition, connection: Connection) -> tuple[str, ...]:
-    """Checks the columns, and what PostgreSQL must provide: the unique constraint and the privileges.
+    """Checks the columns, the unique constraint and the privileges of the table.
 
     Returns:
         The required columns that the webhook does not write.
@@ -112,10 +112,10 @@ def check_target(definition: WebhookDefinition, connection: Connection) -> tuple
 
 
 def ensure_trusted_schema(definition: WebhookDefinition, connection: Connection) -> None:
-    """Checks that the owner of the schema ``quire`` also owns the table or the database.
+    """Checks that the owner of the schema ``quire`` is the current user, or also owns the table or the database.
 
     Raises:
-        UntrustedSchemaError: that role owns neither.
+        UntrustedSchemaError: another role owns the schema, but neither the table nor the database.
     """
     if row := connection.execute(_UNTRUSTED_OWNERS, definition.table_parts).fetchone():
         raise UntrustedSchemaError(
@@ -125,10 +125,10 @@ def ensure_trusted_schema(definition: WebhookDefinition, connection: Connection)
 
 
 def ensure_no_problems(definition: WebhookDefinition, problems: Iterator[str]) -> None:
-    """Checks that there are no problems.
+    """Raises an error if there are any problems.
 
     Raises:
-        DefinitionError: there are problems; the message lists all of them on one line.
+        DefinitionError: there is at least one problem. The message lists all problems on one line.
     """
     if message := "; ".join(problems):
         raise DefinitionError(message, report=definition.name)
@@ -136,7 +136,7 @@ def ensure_no_problems(definition: WebhookDefinition, problems: Iterator[str]) -
 
 def _column_problems(definition: WebhookDefinition, columns: Mapping[str, TargetColumn]) -> Iterator[str]:
     if not columns:
-        yield f"the table {definition.table} does not exist, or its schema is not accessible"
+        yield f"the table {definition.table} does not exist or its schema is not accessible"
         return
     for name in definition.written:
         column = columns.get(name)

@@ -1,4 +1,4 @@
-"""A webhook: include/webhooks/<webhook>.yaml as a frozen pydantic model."""
+"""The pydantic model of a webhook file, include/webhooks/<webhook>.yaml."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quire.report.definition.name_checks import find_duplicates
 from quire.report.definition.strict_model import StrictModel, field_error
 
 WEBHOOK_NAME = re.compile(r"[a-z][a-z0-9_]{0,99}")
-MAX_TOLERANCE = timedelta(hours=1)  # a captured delivery can be replayed for this long
+MAX_TOLERANCE = timedelta(hours=1)  # an attacker can replay a captured delivery within this time
 
 
 def _webhook_name(text: str) -> str:
@@ -42,7 +42,7 @@ TableName = Annotated[str, AfterValidator(_table_name)]
 
 
 class EventTime(StrictModel):
-    """The path of an event's time, and a column that receives the newest time. A plain string sets only the path."""
+    """The path of the event time, and optionally a column that stores the newest time. A plain string is the path."""
 
     path: JsonPath
     column: Label | None = None
@@ -54,26 +54,26 @@ class EventTime(StrictModel):
 
 
 class DeleteWhen(StrictModel):
-    """Identifies events that delete a row: a path, and the value at that path."""
+    """An event deletes its row if the value at ``path`` equals ``equals``."""
 
     path: JsonPath
     equals: StrictStr | StrictBool | StrictInt
 
 
 class WebhookDefinition(StrictModel):
-    """A webhook: a table, and the paths of the values for its columns.
+    """A webhook. It maps paths in the body to columns of a table.
 
     Args:
-        name: the file's stem and the last part of the URL.
-        table: with its schema, case-sensitive.
+        name: the name of the file without its suffix, and the last part of the URL.
+        table: name of the table, including its schema; case-sensitive.
         connection: ID of the Airflow connection that writes to the table.
         signing: ID of the Airflow connection whose password is one or more secrets, separated by spaces.
         keys: the columns of a unique constraint, each with the path of its value.
         event_time: ISO 8601 with a time zone, or seconds since 1970.
         columns: the other columns to write, each with the path of its value.
-        delete_when: identifies events that delete a row; by default no event does.
+        delete_when: identifies events that delete a row; None if no event does.
         max_bytes: the maximum size of a body.
-        tolerance: the maximum difference between a signature's time and the current time, in either direction.
+        tolerance: the maximum difference between the time of a signature and the current time, in either direction.
     """
 
     name: WebhookName

@@ -1,4 +1,4 @@
-"""Finds and reads the files in include/webhooks, and rereads a file after it changes."""
+"""Finds and reads the files in include/webhooks. Rereads a file after it changes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class WebhookFiles:
         """Returns a webhook, or None if no webhook has this name.
 
         Raises:
-            DefinitionError: its file is invalid.
+            DefinitionError: the file of the webhook is invalid.
         """
         if not WEBHOOK_NAME.fullmatch(name):
             return None
