@@ -23,7 +23,7 @@ from tests.events import request_of, session_of
 
 @dataclass(frozen=True)
 class AggregatedRun:
-    """A run and its summaries, ready for the render stage."""
+    """A run with its summaries, ready for the render stage."""
 
     definition: ReportDefinition
     run: StagedRun
@@ -32,7 +32,7 @@ class AggregatedRun:
     store: S3Store
 
     def with_changes(self, **changes: Any) -> AggregatedRun:
-        """Returns a copy in which the given fields of the staged run are changed."""
+        """Returns a copy with the given changes to the staged run."""
         return replace(self, run=replace(self.run, **changes))
 
     def render(self) -> tuple[RenderedFile, ...]:
@@ -45,7 +45,7 @@ class AggregatedRun:
 
 
 def aggregate_run(definition: ReportDefinition, url: str, store: S3Store, *, run_id: str = "r") -> AggregatedRun:
-    """Runs the stages that precede render."""
+    """Runs all stages before render."""
     session = session_of(url)
     planned = plan_partitions(definition, request_of(definition, run_id="r"), session=session, store=store)
     missing = [partition for group in planned.groups for partition in group]

@@ -1,4 +1,4 @@
-"""Measure expressions can access the columns of the row, and nothing else on the worker."""
+"""A measure expression can read the columns of its row, but nothing else on the worker."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_expression_over_columns_has_a_type(expression: str) -> None:
 QUERIES = [
     "(SELECT nope FROM {file})",
     "(\nselect nope from {file})",
-    "(\u017felect nope FROM {file})",  # begins with a long s, whose uppercase form is S
+    "(\u017felect nope FROM {file})",  # the keyword begins with a long s, whose uppercase form is S
     "amount IN (SELECT nope FROM {file})",
     "amount IN (FROM {file})",
     "amount IN ((FROM {file}))",
@@ -72,7 +72,7 @@ QUERIES = [
     "EXTRACT(FROM {file})",
     "amount FROM {file}",
     "{file}",
-    # a tokenizer that confuses these characters would see a quoted string
+    # a tokenizer that treats these characters as quotes would see a string
     "`'` IN (SELECT nope FROM {file}) OR kind = `'`",
     "amount = 1 -- '\n OR amount IN (SELECT nope FROM {file}) -- '",
     "amount = 1 /* ' */ OR amount IN (SELECT nope FROM {file}) /* ' */",
@@ -99,7 +99,7 @@ def test_expression_with_a_query_is_rejected_before_reading_a_file(tmp_path: Pat
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_expression_with_a_query_never_reaches_polars(monkeypatch: pytest.MonkeyPatch, query: str) -> None:
-    monkeypatch.setitem(sys.modules, "polars", None)  # importing it raises ImportError
+    monkeypatch.setitem(sys.modules, "polars", None)  # importing Polars now raises ImportError
     with pytest.raises(DefinitionError):
         parse_expression(query.format(file="read_csv('/etc/hostname')"))
 
@@ -114,9 +114,9 @@ def test_expression_with_a_query_never_reaches_polars(monkeypatch: pytest.Monkey
         ("amount -- all of it", "--"),
         ("kind = 'x", "quote that is not closed"),
         ("kind = E'x'", "space before the quote"),
-        ("amount" + "%2" * 480, "480 operators.*at most 200"),  # overflowed the stack
-        ("amount" + " IS NULL" * 240, "240 operators.*at most 200"),  # overflowed the stack with 5,000 operators
-        ("id=1" + " and id" * 240, "241 operators.*at most 200"),  # took 8 s with 400 operators
+        ("amount" + "%2" * 480, "480 operators.*at most 200"),  # once overflowed the stack
+        ("amount" + " IS NULL" * 240, "240 operators.*at most 200"),  # 5,000 operators once overflowed the stack
+        ("id=1" + " and id" * 240, "241 operators.*at most 200"),  # 400 operators once took 8 s
         ("CASE id" + " WHEN 1=1 THEN 2" * 110 + " END", "220 operators.*at most 200"),
         ("CAST(1 AS DECIMAL(900, 3))", "not an expression"),
     ],

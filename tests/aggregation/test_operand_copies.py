@@ -1,4 +1,4 @@
-"""Expressions whose operands Polars copies are rejected before the copies can exhaust memory."""
+"""Polars copies the operands of some functions; nesting them is rejected before the copies can exhaust memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ except DefinitionError:
 
 
 def nested(template: str, expression: str, levels: int) -> str:
-    """Nests an expression in a template ``levels`` times."""
+    """Inserts an expression into a template ``levels`` times in succession."""
     for _ in range(levels):
         expression = template.format(expression)
     return expression
@@ -80,7 +80,7 @@ OTHER_FORMS = {
 
 
 def copies(expression: str) -> int:
-    """Counts the copies of an operand in Polars' expression tree; the expression itself contains the operand once."""
+    """Counts the copies of an operand in Polars' expression tree; the expression contains the operand only once."""
     try:
         tree = str(pl.sql_expr(expression))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
@@ -91,7 +91,7 @@ def copies(expression: str) -> int:
 def test_functions_that_copy_no_operand_are_those_that_polars_does_not_expand() -> None:
     calls = {name: [f"{name}({arguments})" for arguments in ARGUMENTS] for name in FUNCTIONS}
     most = {name: max(map(copies, [*forms, OTHER_FORMS.get(name, "x")])) for name, forms in calls.items()}
-    assert not [name for name, count in most.items() if not count]  # at least one form of each function was accepted
+    assert not [name for name, count in most.items() if not count]  # Polars accepts at least one form of each function
     assert {name for name, count in most.items() if count > 1} == COPYING_FUNCTIONS
     assert {copies(form) for name, form in OTHER_FORMS.items() if name not in FUNCTIONS} == {1}
 

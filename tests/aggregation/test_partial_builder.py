@@ -1,4 +1,4 @@
-"""Partial summaries computed while rows are stored equal summaries computed from the stored rows."""
+"""A partial summary computed while rows are being stored equals a summary computed from the stored rows."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_builder_with_unsummable_values_forwards_rows_and_then_fails() -> None:
 
 
 class WatchedStore(S3Store):
-    """A store that records the keys of the objects that are read."""
+    """A store that records the key of each object that is read."""
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
@@ -155,7 +155,7 @@ def test_extract_stores_partial_summaries_without_reading_rows_back(
 
 
 def assert_equal_frames(frame: pl.DataFrame, other: pl.DataFrame) -> None:
-    """Compares frames. Sums of floats may differ in their last digits."""
+    """Compares frames. Sums of floats may differ in the last digits."""
     from polars.testing import assert_frame_equal
 
     exact = [name for name, kind in frame.schema.items() if not kind.is_float()]

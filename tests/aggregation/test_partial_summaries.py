@@ -1,4 +1,4 @@
-"""Partial summaries of partitions: computed once, and merged into the same result as PostgreSQL's."""
+"""Partial summaries of partitions are computed once, and merging them yields the same result as PostgreSQL."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def database(fresh_database: str) -> str:
 
 
 def probed(include: Path, *measures: str, **changes: Any) -> ReportDefinition:
-    """Returns a report with reusable partitions. The last row is dated March 4, so April is empty."""
+    """Returns a report with reusable partitions. Its last row is from March 4, so April is empty."""
     summary = {
         "name": "By kind",
-        "by": ["kind"],  # each group has rows in every partition
+        "by": ["kind"],  # every group has rows in every partition
         "measures": {name: MEASURES[name] for name in measures or MEASURES},
         "sort": ["kind"],
     }
@@ -102,7 +102,7 @@ def test_merged_summary_equals_postgresql_before_and_after_changes(
 
 
 def assert_equal(frame: pl.DataFrame, url: str) -> None:
-    """Compares a summary of all measures with PostgreSQL's result."""
+    """Asserts that a summary of all measures equals PostgreSQL's result."""
     bound = SQL % {"start": "'2013-01-01'", "end": "'2013-05-01'"}
     with psycopg.connect(url) as connection:
         connection.execute(f"SET timezone = '{ZONE}'")
@@ -142,7 +142,7 @@ def test_later_run_reads_the_stored_parts(tmp_path: Path, database: str, bucket:
 
 
 def doctor(store: S3Store, key: str, frame: pl.DataFrame) -> None:
-    """Replaces a partial summary, and replaces its record to match."""
+    """Replaces a partial summary and its record, which match each other."""
     body = io.BytesIO()
     frame.write_parquet(body)
     store.put(key, body.getvalue())
@@ -205,11 +205,11 @@ def test_second_writer_of_parts_deletes_its_own(tmp_path: Path, database: str, b
     (summary,) = aggregate_summaries(definition, planned.plan, planned.cached, store=blind)
     assert rows_of(bucket, summary.object_key)["events"].sum() == planned.cached[0].rows
     assert parts(bucket) == before
-    assert len(list(bucket.list("partitions/"))) == 4  # the rows, their partial summary, and a record for each
+    assert len(list(bucket.list("partitions/"))) == 4  # the rows, their partial summary, and a record of each
 
 
 class BlindStore(S3Store):
-    """Hides the record of partial summaries at the first read, as if another writer stored it just afterward."""
+    """Hides the partial summary's record from the first read, as if another writer stored it just afterward."""
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)

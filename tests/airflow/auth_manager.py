@@ -1,4 +1,4 @@
-"""Airflow's simple auth manager, which has no per-DAG permissions, plus a user without access to one report."""
+"""Extends Airflow's simple auth manager, which has no DAG-level permissions: one user has no access to one report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.airflow.portal import HIDDEN, OUTSIDER
 
 
 class PartialAuthManager(SimpleAuthManager):
-    """Denies ``outsider`` all access to ``flights``; for other reports, gives it the role ``user``."""
+    """Denies ``outsider`` all access to ``flights``; the user's role applies to all other reports."""
 
     def is_authorized_dag(self, *, method: Any, user: Any, access_entity: Any = None, details: Any = None) -> bool:
         if user.get_name() == OUTSIDER and details is not None and details.id == HIDDEN:

@@ -1,4 +1,4 @@
-"""Prints the descriptions and tags of the DAGs that Airflow collects from dags/reports.py, as JSON keyed by DAG ID."""
+"""Prints the description and tags of each DAG that Airflow collects from dags/reports.py, as JSON keyed by DAG ID."""
 
 from __future__ import annotations
 

@@ -33,24 +33,24 @@ def mailbox() -> Iterator[Mailbox]:
 
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file to which the recording notifier appends."""
+    """The file to which the recording notifier appends notifications."""
     return tmp_path_factory.mktemp("notifications") / "recorded.jsonl"
 
 
 def notifying_definition(definition: dict[str, Any], notify: dict[str, Any]) -> dict[str, Any]:
-    """Returns a manual report whose only delivery option is ``notify``."""
+    """Returns the definition of an unscheduled report whose only delivery option is ``notify``."""
     return {**definition, "schedule": None, "delivery": {"notify": notify}}
 
 
 @pytest.fixture(scope="session")
 def airflow_include(tmp_path_factory: pytest.TempPathFactory, recorded: Path) -> Path:
-    """A copy of include/ plus an invalid report, one with an unreachable database, and several with notifications."""
+    """A copy of include/ with additional reports: invalid, with an unreachable database, and with notifications."""
     include = tmp_path_factory.mktemp("airflow") / "include"
     shutil.copytree(CLONE / "include", include)
     definition = yaml.safe_load((include / "reports" / "flights.yaml").read_text())
     sql = (include / "sql" / "flights" / "extract.sql").read_text()
     daily = {**definition, "partition": "day", "store_schedule": "0 2 * * *", "schedule": None}
-    daily["window"] = "1 day"  # Airflow starts the latest scheduled run at once, and a month would have 31 tasks
+    daily["window"] = "1 day"  # Airflow starts the latest scheduled run immediately, and a month would need 31 tasks
     daily["delivery"] = {"link_ttl": "2s"}
     write_report(include, "daily", daily, sql)
     recording = {"notifier": RECORDER, "target": str(recorded), "texts": ["{{ run_id }}", "{{ quire_text }}"]}
@@ -80,7 +80,7 @@ def airflow_include(tmp_path_factory: pytest.TempPathFactory, recorded: Path) ->
 def running_stack(
     servers: None, tmp_path_factory: pytest.TempPathFactory, airflow_include: Path, mailbox: Mailbox
 ) -> Iterator[LocalStack]:
-    """A complete stack with a running scheduler, separate from the servers of other tests."""
+    """A complete stack with a running scheduler, separate from the servers that other tests use."""
     mail = {"conn_type": "smtp", "host": "127.0.0.1", "port": mailbox.port, "login": MAIL_LOGIN}
     plain = {"from_email": SENDER, "disable_ssl": True, "disable_tls": True}
     environment = {
@@ -90,11 +90,11 @@ def running_stack(
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{READER}:viewer,{OUTSIDER}:user",
         "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps({**mail, "password": MAIL_PASSWORD, "extra": plain}),
         "AIRFLOW_CONN_MAIL_AWAY": json.dumps({**mail, "port": 9, "password": MAIL_PASSWORD, "extra": plain}),
-        "PYTHONPATH": str(CLONE),  # contains the auth manager and the recording notifier
+        "PYTHONPATH": str(CLONE),  # so that Airflow can import the auth manager and the recording notifier
     }
     stack = LocalStack(tmp_path_factory.mktemp("stack"), fast=True, environment=environment)
     try:
-        with default_ports_taken():  # leaves them to tests/dev_stack, which may run at the same time
+        with default_ports_taken():  # tests/dev_stack, which may run at the same time, needs the default ports
             stack.start()
         yield stack
     finally:
@@ -103,6 +103,6 @@ def running_stack(
 
 @pytest.fixture(scope="module")
 def client(running_stack: LocalStack) -> Iterator[httpx.Client]:
-    """A client of Airflow's API, signed in as the administrator."""
+    """A client for Airflow's API, signed in as the administrator."""
     with running_stack.airflow.client() as client:
         yield client

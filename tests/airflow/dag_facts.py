@@ -1,6 +1,6 @@
-"""Prints the DAGs of dags/reports.py as JSON; runs in a separate process because Airflow needs a home directory.
+"""Prints facts about the DAGs in dags/reports.py as JSON; a script, because Airflow needs a home directory.
 
-``dag_facts.py CONNECTION …`` also prints the source address of each connection.
+``dag_facts.py CONNECTION …`` also prints the libpq URI of each connection.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def raise_configure_called() -> None:
 
 
 def configures_first(task: Any) -> bool:
-    """Returns whether a task configures its process before it does anything else."""
+    """Returns whether a task configures its process before doing anything else."""
     function = task.python_callable
     with mock.patch("quire.airflow_dag.task_decorator.configure_process", raise_configure_called):
         try:
             function(*[None for _ in inspect.signature(function).parameters])
         except ConfigureCalledError:
             return True
-        except Exception:  # without arguments, tasks raise different errors
+        except Exception:  # each task raises a different error, because its arguments are None
             return False
     return False
 

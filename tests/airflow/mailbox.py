@@ -20,7 +20,7 @@ REFUSED = "nobody@example.org"
 
 @dataclass(frozen=True)
 class Mail:
-    """A message with its envelope."""
+    """A message and its envelope."""
 
     sender: str
     recipients: list[str]
@@ -58,21 +58,21 @@ class Mailbox:
         self._controller.stop()
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
-        """Rejects one address, as a server without that mailbox would. aiosmtpd requires this name."""
+        """Rejects one address, like a server without that mailbox. aiosmtpd requires this method name."""
         if address == REFUSED:
             return "550 no such mailbox"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        """Stores a message. aiosmtpd requires this name."""
+        """Stores a message. aiosmtpd requires this method name."""
         message = email.message_from_bytes(envelope.content, policy=email.policy.default)
         with self._lock:
             self._mails.append(Mail(envelope.mail_from, list(envelope.rcpt_tos), message))
         return "250 OK"
 
     def containing(self, text: str) -> list[Mail]:
-        """Returns the messages whose HTML contains a string, such as the URL of a run."""
+        """Returns the messages whose HTML contains a string, such as a run's URL."""
         with self._lock:
             return [mail for mail in self._mails if text in mail.body]
 

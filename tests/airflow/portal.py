@@ -1,4 +1,4 @@
-"""Portal clients for different users of a running stack."""
+"""Portal clients that sign in as different users of a running stack."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import httpx
 from quire.dev_stack.stack import LocalStack
 
 ADMIN, READER, OUTSIDER = "admin", "reader", "outsider"
-HIDDEN = "flights"  # OUTSIDER has no access to this report
+HIDDEN = "flights"  # the report to which OUTSIDER has no access
 ACTIVE = ("waiting", "running")
 SECONDS = 240
 
 
 def password_of(stack: LocalStack, user: str) -> str:
-    """Returns the password that Airflow generated for a user of the stack."""
+    """Returns a user's password, which Airflow generated."""
     return str(json.loads((stack.airflow.folder / "passwords.json").read_text())[user])
 
 
 def token_of(stack: LocalStack, user: str) -> str:
-    """Returns a JWT for a user of the stack."""
+    """Returns a JWT for one of the stack's users."""
     credentials = {"username": user, "password": password_of(stack, user)}
     answer = httpx.post(f"{stack.airflow.url}/auth/token", json=credentials)
     return str(answer.raise_for_status().json()["access_token"])
@@ -51,7 +51,7 @@ def ask(client: httpx.Client, report: str, start: str, end: str, **fields: Any) 
 
 
 def wait(client: httpx.Client, report: str, run_id: str) -> dict[str, Any]:
-    """Waits until a run has finished and returns it."""
+    """Waits for a run to finish, and returns the run."""
     deadline = time.monotonic() + SECONDS
     while (run := show(client, report, run_id))["state"] in ACTIVE:
         assert time.monotonic() < deadline, run

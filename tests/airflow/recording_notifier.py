@@ -1,4 +1,4 @@
-"""Custom notifiers that definitions reference."""
+"""Custom notifiers for use in report definitions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow.sdk import BaseNotifier
 
 
 class RecordingNotifier(BaseNotifier):
-    """Appends its fields to a file, one line per notification."""
+    """Appends a line with its arguments to a file for each notification."""
 
     template_fields: Sequence[str] = ("texts",)
 

@@ -1,4 +1,4 @@
-"""Runs a report's DAG task by task in this process, and passes XComs on as JSON, as Airflow does."""
+"""Runs a report's DAG task by task in this process, and passes XComs between tasks as JSON, like Airflow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TaskCalls:
         definition: the report.
         conf: the run's conf.
         build: builds the DAG.
-        xcoms: XComs by task and key; for a mapped task, each XCom is a list.
+        xcoms: the XComs by task and key; an XCom of a mapped task is a list.
     """
 
     definition: ReportDefinition
@@ -64,7 +64,7 @@ class TaskCalls:
         return passed
 
     def fail(self, task_id: str, error: Exception) -> None:
-        """Calls the callbacks that Airflow calls after the last failed attempt of a task."""
+        """Calls the callbacks that Airflow calls after a task's last attempt has failed."""
         task = cast(Any, self.dag.get_task(task_id))
         callbacks = (task.partial_kwargs if task.is_mapped else vars(task))["on_failure_callback"]
         for callback in callbacks:
@@ -83,7 +83,7 @@ class TaskCalls:
         self.xcoms["plan"] = self._call("plan")
 
     def extract(self) -> None:
-        """Calls extract for each group from plan."""
+        """Calls extract for each group that plan returned."""
         self._mapped("extract", [(self.of("plan", PLAN), group) for group in self.of("plan")])
 
     def layout(self) -> None:
@@ -91,14 +91,14 @@ class TaskCalls:
         self.xcoms["layout"] = self._call("layout", self.of("plan", PLAN), self.of("plan", CACHED), self.of("extract"))
 
     def aggregate(self) -> None:
-        """Calls aggregate. If the task skips itself, it has no XComs, as in Airflow."""
+        """Calls aggregate. A task that skips itself has no XComs, as in Airflow."""
         try:
             self.xcoms["aggregate"] = self._call("aggregate", self.of("layout", RUN))
         except AirflowSkipException:
             self.xcoms["aggregate"] = {"return_value": None, USAGE: None, DAMAGE: None}
 
     def render(self) -> None:
-        """Calls render for each group from layout, with the XComs of aggregate if render depends on it."""
+        """Calls render for each group that layout returned, with aggregate's XComs if render depends on it."""
         depends = "aggregate" in self.dag.get_task("render").upstream_task_ids
         needed = (self.of("aggregate"), self.of("aggregate", DAMAGE)) if depends else (None, None)
         self._mapped("render", [(self.of("layout", RUN), group, *needed) for group in self.of("layout")])
@@ -127,7 +127,7 @@ def task_calls(
     store: S3Store,
     build: Callable[[ReportDefinition], DAG] = build_dag,
 ) -> TaskCalls:
-    """Returns a run whose tasks use ``session`` and ``store``."""
+    """Returns the task calls of a run that uses ``session`` and ``store``."""
     monkeypatch.setattr(tasks, "open_session", lambda _: session)
     monkeypatch.setattr(tasks, "open_store", lambda: store)
     monkeypatch.setattr(connections, "open_store", lambda: store)

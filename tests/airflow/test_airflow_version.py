@@ -1,4 +1,4 @@
-"""With an Airflow version that is too old, the DAGs and the plugin fail with a one-line error."""
+"""If Airflow is too old, the DAGs and the plugin fail with a one-line error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Airflow's PostgreSQL connections as libpq URIs."""
+"""Conversion of Airflow's PostgreSQL connections to libpq URIs."""
 
 from __future__ import annotations
 

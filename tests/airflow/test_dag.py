@@ -1,4 +1,4 @@
-"""The DAGs as Airflow parses them, without a scheduler: order, retries, limits, forms and connections."""
+"""The DAGs that Airflow parses, without a scheduler: task order, retries, limits, forms and connections."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_store_schedule_adds_a_dag_of_plan_extract_and_release(facts: dict[str, 
     tasks = store["tasks"]
     upstream = {"plan": [], "extract": ["plan"], "release": ["extract"]}
     assert {name: task["upstream"] for name, task in tasks.items()} == upstream
-    assert tasks["release"]["trigger_rule"] == "none_failed"  # otherwise a run with a failed extract would succeed
+    assert tasks["release"]["trigger_rule"] == "none_failed"  # otherwise, a run in which extract failed would succeed
     assert store["tasks"]["extract"]["outlets"] == ["quire://partitions/watched"]
     assert facts["dags"]["watched"]["tasks"]["extract"]["outlets"] == ["quire://partitions/watched"]
     assert "events__store" not in facts["dags"]

@@ -1,4 +1,4 @@
-"""If a report's notifier raises an arbitrary exception, Airflow still collects the DAGs of all reports."""
+"""Whatever exception a report's notifier raises, Airflow collects the DAGs of all reports."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def test_notifier_that_raises_breaks_only_its_report(tmp_path: Path) -> None:
     assert "belongs to Python's standard library" in reasons["exits"]
     assert "SystemExit: 2" in reasons["exits_on_import"]
     assert "SystemExit: 3" in reasons["exits_when_created"]
-    assert "has no attribute 'X'" in reasons["builds_dags"]  # nor does Airflow collect that module's DAG
+    assert "has no attribute 'X'" in reasons["builds_dags"]  # the DAG that this module builds is not collected
     assert reasons["exits_when_printed"] == "exits_when_printed: unexpected error: SystemExit: 4"
 
 
 class FailingQueues(dict[str, str]):
-    """Queues by stage, which raise an error once the DAG already has several tasks."""
+    """The stages' queues; looking up a later stage raises an error, when the DAG already has several tasks."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ def test_dag_whose_build_fails_halfway_is_broken(tmp_path: Path, error: BaseExce
     dags = dag_module.build_report_dags(Catalog(definitions))
     assert {name: "broken definition" in dag.tags for name, dag in dags.items()} == {"events": False, "other": True}
     assert str(error) in str(dags["other"].description)
-    assert not any(dag.auto_register for dag in dags.values())  # otherwise Airflow might collect the unfinished DAG
+    assert not any(dag.auto_register for dag in dags.values())  # otherwise, Airflow might collect the unfinished DAG
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no file"), SystemExit(5)])

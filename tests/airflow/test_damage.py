@@ -1,4 +1,4 @@
-"""Damage and leases with a running scheduler: a run replaces a damaged partition, and a failed run has no lease."""
+"""With a running scheduler, a run replaces a damaged partition, and a failed run has no lease."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_run_over_a_damaged_partition_replaces_it_and_succeeds(running_stack: Lo
     _, first = publish(client, DAYS)
     rows = read_manifest(store, "daily", first["run"]).partitions[1].object_key
     flip_bit(store, rows)
-    store.delete([f"reports/daily/{first['run']}/manifest.json"])  # the next run then renders the files again
+    store.delete([f"reports/daily/{first['run']}/manifest.json"])  # so that the next run renders the files again
     run_id, again = publish(client, DAYS)
     assert again["rows"] == first["rows"]
     assert csv_bodies(store, again) == csv_bodies(store, first)
@@ -49,7 +49,7 @@ def test_run_over_a_damaged_partition_replaces_it_and_succeeds(running_stack: Lo
     states = {task: state for task, _, state in task_states(client, "daily", run_id)}
     assert {state for task, state in states.items() if task not in ("extract", "render")} == {"success"}
     assert (states["extract"], states["render"]) == ("skipped", "success")  # all partitions are cached
-    assert store.size(lease_key("daily", f"daily:{run_id}")) is None  # leases of other runs may exist
+    assert store.size(lease_key("daily", f"daily:{run_id}")) is None  # other runs may have leases
 
 
 def test_failed_run_has_no_lease(running_stack: LocalStack, client: httpx.Client) -> None:

@@ -1,4 +1,4 @@
-"""The messages that notifiers send: two-part e-mails, text escaped for Slack, and errors about failed recipients."""
+"""Messages that notifiers send: two-part e-mails, text escaped for Slack, and errors about unreached recipients."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HOSTILE = "<!channel> <https://example.org/|Sign in> & *x*"
 
 
 class LateNotifier(BaseNotifier):
-    """A notifier that is still running when its task times out."""
+    """A notifier that is still running when the task times out."""
 
     def notify(self, context: Any) -> None:
         raise AirflowTaskTimeout("the task timed out")
@@ -50,7 +50,7 @@ LATE = {"notifier": f"{__name__}.LateNotifier"}
 
 
 class UnreachableApi:
-    """The task instance of notify after a successful publish, while the API server is unavailable."""
+    """A task instance of notify, after publish has succeeded and the API server has become unavailable."""
 
     dag_id, run_id = "sales", "r"
 
@@ -99,7 +99,7 @@ def mail_server(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def send(definition: ReportDefinition, notification: Notification) -> list[str]:
-    """Sends a notification as the task does, and returns the recipients that it did not reach."""
+    """Sends a notification like the notify task, and returns the recipients that could not be reached."""
     missed = list(notifier_calls(definition, "success"))
     notifications.send_notification(missed, notification, context={}, pauses=(0,))
     return [call.recipient for call in missed]
@@ -115,7 +115,7 @@ def test_mail_has_plain_text_before_html(mail_server: Mailbox) -> None:
     assert [part.get_content_type() for part in parts] == ["text/plain", "text/html"]
     contents = [str(part.get_content()).replace("\r\n", "\n").rstrip("\n") for part in parts]
     assert contents == [render_text(notification).rstrip("\n"), render_html(notification)]
-    assert f"Shop: {HOSTILE}" in contents[0]  # Slack's markup has no meaning in an e-mail
+    assert f"Shop: {HOSTILE}" in contents[0]  # an e-mail needs no escaping for Slack
 
 
 def test_send_returns_missed_recipients_and_reaches_the_others(mail_server: Mailbox) -> None:
@@ -133,7 +133,7 @@ def test_notify_that_times_out_names_only_missed_recipients(
     notify: Any = dag.get_task("notify")
     context: Any = {"ti": run, "run_id": run.run_id}
     with set_current_context(context):
-        notify.python_callable.__wrapped__()  # works although the API server is unavailable
+        notify.python_callable.__wrapped__()  # raises no error, although the API server is unavailable
     assert [mail.recipients for mail in mail_server.containing("Säles")] == [["a@example.org"]]
     sentences = [
         f"{name} was not notified (delivery.notify.success[{index}]): see the log of the task notify"
@@ -148,7 +148,7 @@ SECRET = "7h1s-1s-s3cr3t"
 
 
 class TaskInstance:
-    """Exposes the complete context to a template, as Airflow's own task instance does."""
+    """Exposes the complete context to templates, like Airflow's own task instance."""
 
     def __init__(self, context: dict[str, Any]) -> None:
         self.context = context
@@ -194,7 +194,7 @@ def render(text: str, context: dict[str, Any]) -> list[str]:
     ],
 )
 def test_notifier_template_reaches_no_secret(template: str, context: dict[str, Any]) -> None:
-    assert render(template, context) in ([], [""])  # the template fails, or renders nothing
+    assert render(template, context) in ([], [""])  # the template raises an error or renders nothing
 
 
 def test_notifier_template_reads_plain_values(context: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Notifications reach their recipients, with a running scheduler and a real mail server."""
+"""With a running scheduler and a real mail server, notifications reach their recipients."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_published_run_notifies_each_recipient_once_with_rows_and_links(
     published = return_value(client, "notifying", run_id, "publish")
     assert f">{published['rows']}<" in mail.body
     assert ">HA<" in mail.body
-    assert f">{published['rows'] * 4_983:,}<" in mail.body  # in miles: all these flights are from JFK to Honolulu
+    assert f">{published['rows'] * 4_983:,}<" in mail.body  # in miles; all these flights go from JFK to Honolulu
     for file in published["files"]:
         stable = f"{running_stack.airflow.url}/quire/reports/notifying/published/{published['run']}/{file['name']}"
         assert f'<a href="{stable}"' in mail.body
@@ -104,7 +104,7 @@ def test_run_stays_published_when_recipients_cannot_be_reached(
         "nobody@example.org was not notified (delivery.notify.success[2]): see the log of the task notify",
     ]
     assert all(sentence in page for sentence in run["unreached"])
-    assert "<small>Airline: HA</small>" in listing  # shows the parameter's title and value
+    assert "<small>Airline: HA</small>" in listing  # the parameter's title and value
 
 
 def test_run_is_done_once_published_while_notify_still_runs(running_stack: LocalStack, client: httpx.Client) -> None:
@@ -146,7 +146,7 @@ def test_run_failed_by_a_user_notifies_nobody(
     wait_for_task(client, "unreachable", run_id, "plan", {"up_for_retry"})
     fail_run(client, "unreachable", run_id)
     assert run_state(client, "unreachable", run_id) == "failed"
-    time.sleep(5)  # several scheduler loops, which take a second each
+    time.sleep(5)  # long enough for several scheduler loops of one second each
     assert run_state(client, "unreachable", run_id) == "failed"
     states = {task: state for task, _, state in task_states(client, "unreachable", run_id)}
     assert states["notify"] == "skipped"

@@ -1,4 +1,4 @@
-"""A task that parses the DAG file gets the DAGs of its own report only."""
+"""When a task parses the DAG file, only the DAGs of its own report are built."""
 
 from __future__ import annotations
 

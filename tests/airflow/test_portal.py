@@ -1,4 +1,4 @@
-"""The portal's API and links over HTTP, with a running Airflow and a real store."""
+"""The portal's API and links over HTTP, with a running Airflow instance and a real store."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_hundred_concurrent_requests_start_one_run(running_stack: LocalStack, po
     runs = portal.get("/api/reports/flights/runs", params={"limit": 100}).json()
     assert [run["run_id"] for run in runs if run["run_id"].startswith(run_id.rpartition("__")[0])] == [run_id]
     assert run_id.endswith("__1")
-    # after the run has finished, the next request starts another run, which finds no changes
+    # once the run has finished, an identical request starts another run, which finds that the rows have not changed
     first = wait(portal, "flights", run_id)
     again = ask(portal, "flights", **request)
     assert again == f"{run_id.removesuffix('1')}2"
@@ -203,7 +203,7 @@ def test_invalid_request_is_rejected_with_its_reason(portal: httpx.Client, body:
 
 
 def test_failed_runs_show_their_errors_in_the_list(portal: httpx.Client) -> None:
-    # the date range of a run that was triggered in Airflow with an invalid conf is unknown
+    # a run triggered in Airflow with an invalid conf has no known date range
     reasons = {}
     for wrong in ("carier", "carrie"):
         answer = httpx.post(
@@ -215,7 +215,7 @@ def test_failed_runs_show_their_errors_in_the_list(portal: httpx.Client) -> None
         assert (run["state"], run["start"]) == ("failed", None)
         assert run["error"] == f"flights: unknown parameter '{wrong}'; did you mean carrier?"
         reasons[run["run_id"]] = run["error"]
-    for _ in range(2):  # reads the errors from Airflow, then from the cache
+    for _ in range(2):  # the errors come from Airflow at first, and then from the cache
         runs = portal.get("/api/reports/flights/runs", params={"limit": 100}).json()
         assert {run["run_id"]: run["error"] for run in runs if run["run_id"] in reasons} == reasons
 
@@ -230,7 +230,7 @@ def test_cancelled_run_is_listed_as_cancelled(portal: httpx.Client) -> None:
     answer = portal.post(f"/api/reports/unreachable/runs/{run_id}/cancel")
     assert answer.status_code == 202
     assert wait(portal, "unreachable", run_id)["state"] == "cancelled"
-    # a finished run does not change
+    # canceling a finished run has no effect
     assert portal.post(f"/api/reports/unreachable/runs/{run_id}/cancel").json()["state"] == "cancelled"
 
 
@@ -272,7 +272,7 @@ def test_form_requests_a_run_and_redirects_to_it(running_stack: LocalStack) -> N
         wrong = pages.post("/reports/flights", data={**fields, "end": "2013-02-04"})
         assert wrong.status_code == 422
         assert "is after end" in wrong.text
-        assert 'value="2013-02-05"' in wrong.text  # the form keeps its values
+        assert 'value="2013-02-05"' in wrong.text  # the form keeps the submitted values
     with program(running_stack) as portal:
         assert show(portal, "flights", run_id)["start"] == "2013-02-05"
         assert wait(portal, "flights", run_id)["state"] == "done"

@@ -1,4 +1,4 @@
-"""The permissions of every kind of user on every route."""
+"""Every route checks the permissions of every kind of user."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FILL = {"report": HIDDEN, "run_id": "any", "run_key": "0" * 32, "name": "summary
 
 
 def run_in_airflow(stack: LocalStack, code: str) -> str:
-    """Runs Python code in the environment of the stack's Airflow, and returns the last line of its output."""
+    """Runs Python code in the environment of the stack's Airflow, and returns the last line of output."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, **stack.airflow.environment()},
@@ -125,7 +125,7 @@ def test_browser_session_without_token_changes_nothing(running_stack: LocalStack
             for place in ("runs", "runs/any/cancel", "estimate"):
                 place = f"/api/reports/flights/{place}"
                 assert pages.post(place, json=fields, headers=header).status_code == 403
-        # with the form's own token, the request is accepted, but the run does not exist
+        # with the right token, the request is accepted, but the run does not exist
         own = {"X-Quire-Token": own_token}
         assert pages.post("/api/reports/flights/runs/any/cancel", headers=own).status_code == 404
 

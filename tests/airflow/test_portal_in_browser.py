@@ -1,4 +1,4 @@
-"""The portal in a real browser: sign in, request last month, follow the run, then download and open its files."""
+"""The portal in a real browser: sign in, request last month, watch the progress, then download and open the files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package
 
 @pytest.fixture(scope="module")
 def last_month(running_stack: LocalStack) -> date:
-    """The first day of last month in New York; the flights of February 2013 are copied to that month."""
+    """The first day of last month in New York. The flights of February 2013 are copied to that month."""
     first = (datetime.now(UTC).astimezone(ZoneInfo("America/New_York")).date().replace(day=1) - timedelta(1)).replace(
         day=1
     )
@@ -65,7 +65,7 @@ def sign_in(page: Page, stack: LocalStack, path: str) -> None:
 
 
 def request_last_month(page: Page, place: Page | FrameLocator, airline: str, first: date) -> set[str]:
-    """Submits the form, and returns the progress messages until the files are ready."""
+    """Submits the form, waits until the files are ready, and returns the progress messages."""
     place.locator('a.card[href$="/reports/flights"]').click()
     place.get_by_role("button", name="Last month").click()
     expect(place.get_by_label("First day")).to_have_value(first.isoformat())

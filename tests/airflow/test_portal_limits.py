@@ -1,4 +1,4 @@
-"""Robustness of the API server: large unauthenticated bodies, forged Host headers and missing files."""
+"""The API server withstands large unauthenticated bodies, forged Host headers and missing files."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_anonymous_bodies_do_not_grow_the_api_server(running_stack: LocalStack) 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         assert set(pool.map(send, range(3 * AT_ONCE))) == {413}
     grown = {pid: peak_bytes(pid) - before[pid] for pid in pids}
-    assert max(grown.values()) < len(BODY), grown  # even though twelve bodies were sent, four at a time
+    assert max(grown.values()) < len(BODY), grown  # although twelve bodies were sent, four at a time
 
 
 def test_redirect_ignores_the_host_header(running_stack: LocalStack) -> None:
@@ -66,7 +66,7 @@ def test_redirect_ignores_the_host_header(running_stack: LocalStack) -> None:
 
 @pytest.fixture
 def published(running_stack: LocalStack) -> tuple[httpx.URL, Manifest, S3Store]:
-    """The URL of a run's ZIP file, the run's manifest, and the store."""
+    """The URL of a run's ZIP file, the run's manifest and the store."""
     store = S3Store(StoreSettings.from_uri(running_stack.s3.connection, bucket="quire"))
     with program(running_stack) as client:
         run = wait(client, "daily", ask(client, "daily", "2013-02-07", "2013-02-07"))

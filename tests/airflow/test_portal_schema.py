@@ -1,4 +1,4 @@
-"""The API never returns a server error for generated requests, whether valid or invalid."""
+"""The API never responds to generated requests, valid or invalid, with a server error."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def test_api_with_generated_requests_never_fails(portal: httpx.Client) -> None:
 
 
 def statuses(portal: httpx.Client, operation: Any, existing: dict[str, str]) -> set[int]:
-    """Returns the status codes of an operation for generated requests.
+    """Sends generated requests to an operation and returns the status codes.
 
     Args:
         portal: the client.
         operation: an operation of the API.
-        existing: existing path parameters, which replace two thirds of the generated parameters.
+        existing: values of existing objects, which replace two thirds of the generated path parameters.
     """
     status_codes: set[int] = set()
 
@@ -53,7 +53,7 @@ def statuses(portal: httpx.Client, operation: Any, existing: dict[str, str]) -> 
         for name, value in existing.items():
             if name in case.path_parameters and len(str(case.path_parameters[name])) % 3:
                 case.path_parameters[name] = value
-        if isinstance(case.body, dict) and len(str(case.body)) % 3:  # a shorter body might start a run
+        if isinstance(case.body, dict) and len(str(case.body)) % 3:  # two thirds of the bodies are valid
             case.body = dict(zip(("start", "end"), DAYS, strict=True))
         headers = {"Authorization": portal.headers["Authorization"]}
         answer = case.call(base_url=str(portal.base_url), headers=headers, allow_redirects=False)

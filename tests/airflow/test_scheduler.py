@@ -1,4 +1,4 @@
-"""Starts runs through the REST API, as users do, with a running scheduler."""
+"""With a running scheduler, runs are started through the REST API."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def task_log(stack: LocalStack, dag_id: str, run_id: str, task_id: str) -> str:
 
 
 def test_year_of_flights_is_published_by_mapped_tasks(running_stack: LocalStack, client: httpx.Client) -> None:
-    # The run is forced because other tests may have stored some of these months
+    # forced, because other tests may have stored some of these months
     run_id = start_run(client, "flights", {"start": "2013-01-01", "end": "2013-12-31", "force": True})
     assert wait(client, "flights", run_id) == "success"
     states = task_states(client, "flights", run_id)
@@ -152,7 +152,7 @@ def test_dag_test_runs_the_report_in_one_process(running_stack: LocalStack, tmp_
         "run = reports.flights.test(run_conf={'start': '2013-03-10', 'end': '2013-03-10'});"
         "print('ended', run.state)"
     )
-    # A separate metadata database, because the running scheduler would also execute the run
+    # a separate metadata database, because the running scheduler would otherwise execute the run too
     metadata = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path / 'metadata.db'}"}
     environment = {**os.environ, **running_stack.airflow.environment(), **metadata}
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=environment, check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""Tampered XComs: a task accepts only records that another task of the same run wrote for it."""
+"""Tampering with XComs is detected: a task accepts only records that another task of the same run wrote for it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Forgery = Callable[[TaskCalls], Any]
 
 
 def change(sealed: Any, path: str, value: Any) -> None:
-    """Changes a value in a sealed record, as a user who edits XComs could. ``path`` consists of names and indexes."""
+    """Changes the value at a dotted path of names and indexes in a sealed record, as a user who edits XComs could."""
     record = json.loads(sealed["record"])
     *places, last = (int(step) if step.isdigit() else step for step in path.split("."))
     place = record
@@ -45,7 +45,7 @@ def swap(calls: TaskCalls, task_id: str, key: str, other: Any) -> None:
     calls.xcoms[task_id][key] = copy.deepcopy(other)
 
 
-FORGERIES: dict[str, tuple[str, Forgery]] = {  # the first task that reads the XCom, and the change
+FORGERIES: dict[str, tuple[str, Forgery]] = {  # the first task that reads the XCom, and the forgery
     "source digest": ("extract", lambda c: change(c.of("plan", PLAN), "source_digest", OTHER)),
     "time column": ("extract", lambda c: change(c.of("plan", PLAN), "columns.1.pg_type", "text), (SELECT 'forged'")),
     "dates": ("extract", lambda c: change(c.of("plan", PLAN), "request.end", "2014-12-31")),
@@ -112,7 +112,7 @@ def test_task_with_a_changed_xcom_fails_with_one_line(
     stored = {entry.key for entry in bucket.list("")}
     with pytest.raises(IntegrityError, match=r"XCom of this run|partitions do not match its date range") as raised:
         call(calls, stage)
-    assert not isinstance(raised.value, DamagedObjectError)  # a DamagedObjectError would repeat the run
+    assert not isinstance(raised.value, DamagedObjectError)  # a DamagedObjectError would make publish repeat the run
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 200
     assert {entry.key for entry in bucket.list("")} - {lease_key("events", "events:r1")} <= stored
@@ -139,7 +139,7 @@ def test_run_with_missing_files_is_repeated(calls: TaskCalls, session: SourceSes
     assert verify_run(manifest.run, store=bucket).problems == ()
 
 
-MIXTURES: dict[str, tuple[str, tuple[str, str]]] = {  # the task that reads a record, and the XCom to replace
+MIXTURES: dict[str, tuple[str, tuple[str, str]]] = {  # the task that reads the record, and the XCom to replace
     "groups": ("extract", ("plan", "return_value")),
     "cached": ("layout", ("plan", CACHED)),
     "rows": ("layout", ("extract", "return_value")),
@@ -153,9 +153,9 @@ MIXTURES: dict[str, tuple[str, tuple[str, str]]] = {  # the task that reads a re
 def attempts(
     tmp_path: Path, session: SourceSession, bucket: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[TaskCalls, TaskCalls]:
-    """Two runs with the same ID but different rows, as after a run is deleted.
+    """Two runs with the same ID but different rows, as if the first run had been deleted in Airflow.
 
-    In the first run, all tasks except publish have run.
+    All tasks of the first run except publish have run.
     """
     sql = SQL.replace("ORDER BY", "AND kind = %(kind)s ORDER BY")
     definition = events_report(tmp_path, sql=sql, parameters={"kind": {"type": "string", "default": "a"}})
@@ -181,7 +181,7 @@ def test_record_of_an_earlier_run_with_the_same_id_is_rejected(
 def test_records_of_an_earlier_attempt_next_to_new_ones_are_ignored(
     attempts: tuple[TaskCalls, TaskCalls], bucket: S3Store
 ) -> None:
-    """Airflow keeps the XComs of mapped task instances that no longer exist after a run is cleared."""
+    """If clearing a run removes mapped task instances, Airflow keeps their XComs."""
     earlier, later = attempts
     for stage in STAGES:
         call(later, stage)

@@ -1,4 +1,4 @@
-"""A second start joins the running local stack, whose servers listen only on loopback."""
+"""A second start joins the running local stack, and the stack's servers listen only on loopback."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_processes_listen_only_on_loopback(running_stack: LocalStack) -> None:
 def session_of(process: Path) -> int | None:
     try:
         return int((process / "stat").read_text().rpartition(")")[2].split()[3])
-    except OSError:  # the process has already ended
+    except OSError:  # the process has already exited
         return None
 
 

@@ -1,4 +1,4 @@
-"""The order of the stages: aggregate and render depend on layout, and do nothing for a published run."""
+"""Stage order: aggregate and render depend on layout, and do nothing if the run is already published."""
 
 from __future__ import annotations
 

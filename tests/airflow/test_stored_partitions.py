@@ -1,4 +1,4 @@
-"""With a running scheduler, partitions are stored in advance, reused, and read again after the tables change."""
+"""With a running scheduler, partitions are stored in advance, reused, and read again after their tables change."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run(client: httpx.Client, dag_id: str = "daily") -> str:
 
 
 def indexes(client: httpx.Client, run_id: str, task_id: str, dag_id: str = "daily") -> list[int]:
-    """Returns the map indexes of the successful instances of a task."""
+    """Returns the map indexes of a task's successful instances."""
     return sorted(
         index for task, index, state in task_states(client, dag_id, run_id) if (task, state) == (task_id, "success")
     )

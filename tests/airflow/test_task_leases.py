@@ -1,4 +1,4 @@
-"""Airflow runs hold their leases between tasks, and release them after the last task, a failure or a cancellation."""
+"""An Airflow run holds its lease between tasks, and releases it after the last task, a failure or a cancellation."""
 
 from __future__ import annotations
 

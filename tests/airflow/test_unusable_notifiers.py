@@ -1,4 +1,4 @@
-"""``quire check`` reports unusable notifiers in one line before any run."""
+"""``quire check`` reports each unusable notifier in one line, before any run needs it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.events import events_report
 
 RECORDER = "tests.airflow.recording_notifier.RecordingNotifier"
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
-# Runs the command once per environment in one process, because importing Airflow takes seconds.
+# Runs the command for all environments in the same process, because importing Airflow takes seconds.
 PROGRAM = """
 import contextlib, io, json, os, sys
 from quire.cli.app import main
@@ -101,7 +101,7 @@ UNUSABLE: list[tuple[dict[str, Any], str]] = [
 
 
 def run_checks(folder: Path, environments: list[dict[str, str]]) -> list[tuple[int, str, str]]:
-    """Returns the exit status, output and error output of ``quire check events`` in each environment."""
+    """Returns the exit status, standard output and standard error of ``quire check events`` in each environment."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "QUIRE"))}
     process = subprocess.run(
         [sys.executable, "-c", PROGRAM],
@@ -116,7 +116,7 @@ def run_checks(folder: Path, environments: list[dict[str, str]]) -> list[tuple[i
 
 
 def notifying_report(include: Path, notify: dict[str, Any]) -> dict[str, str]:
-    """Writes a report with notifications to a folder, and returns the variable that selects the folder."""
+    """Writes a report with notifications to a folder, and returns the environment variable that selects the folder."""
     events_report(include, delivery={"notify": notify})
     return {"QUIRE_INCLUDE": str(include)}
 

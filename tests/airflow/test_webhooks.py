@@ -1,4 +1,4 @@
-"""Deliveries to a real Airflow API server, with connections stored in Airflow."""
+"""Webhook deliveries to a real Airflow API server, with connections stored in Airflow."""
 
 from __future__ import annotations
 
