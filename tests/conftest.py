@@ -1,4 +1,4 @@
-"""Fixtures for shared servers: PostgreSQL and S3 start once per process and stop at the end."""
+"""Fixtures for shared servers: in each process, PostgreSQL and S3 start once, and stop after the last test."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tests.faults.counts import pytest_terminal_summary  # noqa: F401 - a hook
 
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest) -> None:
-    """Allows a test to start servers and desktop programs, and marks it ``server``.
+    """Marks a test ``server``, and allows it to start servers and desktop programs.
 
-    Every fixture or test that starts such a program must use this fixture.
+    Every fixture or test that starts one must use this fixture.
     """
     if request.config.getoption("--fast"):
         pytest.fail(REASON, pytrace=False)
@@ -30,7 +30,7 @@ def servers(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def postgres_server(servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """A PostgreSQL server without durability."""
+    """A PostgreSQL server that does not flush data to disk."""
     server = PostgresServer(tmp_path_factory.mktemp("postgresql"), password="s3cret/ pass", fast=True)
     try:
         server.start()
@@ -41,7 +41,7 @@ def postgres_server(servers: None, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def fresh_database(postgres_server: PostgresServer) -> Iterator[str]:
-    """The owner's URL of an empty database."""
+    """The URL with which the owner connects to an empty database."""
     name = f"test_{uuid.uuid4().hex}"
     postgres_server.create_database(name)
     yield postgres_server.url(name)
@@ -50,7 +50,7 @@ def fresh_database(postgres_server: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def flights_owner_url(postgres_server: PostgresServer) -> str:
-    """The owner's URL of a database with the flights of 2013."""
+    """The URL with which the owner connects to a database with the flights of 2013."""
     postgres_server.create_database("flights")
     url = postgres_server.url("flights")
     load_flights(url, reader_password="reader")
@@ -59,7 +59,7 @@ def flights_owner_url(postgres_server: PostgresServer) -> str:
 
 @pytest.fixture(scope="session")
 def flights_url(postgres_server: PostgresServer, flights_owner_url: str) -> str:
-    """The URL of a role that can only read the flights."""
+    """The URL with which a role that can only read connects to the flights."""
     return postgres_server.url("flights", user=READER, password="reader")
 
 
@@ -76,7 +76,7 @@ def s3_server(servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="session")
 def s3_session(s3_server: S3Server) -> boto3.session.Session:
-    """A boto3 session for the S3 server; loads the S3 service description once, which takes 0.15 s of CPU time."""
+    """A shared boto3 session, because loading the S3 service description takes 0.15 s of CPU time."""
     settings = s3_server.store().settings
     return boto3.session.Session(
         aws_access_key_id=settings.access_key,
@@ -87,7 +87,7 @@ def s3_session(s3_server: S3Server) -> boto3.session.Session:
 
 @pytest.fixture
 def bucket(s3_server: S3Server, s3_session: boto3.session.Session) -> Iterator[S3Store]:
-    """An empty bucket with a separate client."""
+    """An empty bucket, accessed by a separate client."""
     settings = replace(s3_server.store().settings, bucket=f"test-{uuid.uuid4().hex}")
     store = S3Store(settings, session=s3_session)
     ensure_bucket(store)
@@ -98,13 +98,13 @@ def bucket(s3_server: S3Server, s3_session: boto3.session.Session) -> Iterator[S
 
 @pytest.fixture
 def store_connection(s3_server: S3Server) -> str:
-    """The S3 server as an Airflow connection URI."""
+    """The Airflow connection URI of the S3 server."""
     return s3_server.connection
 
 
 @pytest.fixture
 def quire_environment(flights_url: str, s3_server: S3Server, bucket: S3Store) -> dict[str, str]:
-    """The environment of a ``quire`` command with the flights and an empty bucket."""
+    """The environment of a ``quire`` command that reads the flights and writes to an empty bucket."""
     return {
         "AIRFLOW_CONN_QUIRE_SOURCE": flights_url,
         "AIRFLOW_CONN_QUIRE_STORE": s3_server.connection,
@@ -118,14 +118,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Configures a fast run, and lets Ctrl-C interrupt tests even if the shell ignores it for background jobs."""
+    """Configures a fast run; also, Ctrl-C interrupts tests even if the shell ignores it in background jobs."""
     if config.getoption("--fast"):
         begin_fast_run()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # runs before pytest-xdist reads the groups
+@pytest.hookimpl(tryfirst=True)  # so that pytest-xdist sees the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks tests that need servers, and groups tests that share an Airflow instance, according to their fixtures."""
     for item in items:

@@ -1,4 +1,4 @@
-"""Finds the fields of a report definition by the dotted paths that the documentation uses."""
+"""Finds fields of a report definition by the dotted paths in the documentation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REQUIRED: dict[str, Any] = {
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Yields the models that a field can contain, including models in unions, tuples and mappings."""
+    """Yields the models that a field can contain, including those in unions, tuples and mappings."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for argument in typing.get_args(annotation):
@@ -26,7 +26,7 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def field_names(model: type[BaseModel] = ReportDefinition) -> set[str]:
-    """Returns the names of all fields of a definition, at any depth."""
+    """Returns the names of all fields in a definition, at any depth."""
     names = set(model.model_fields)
     return names.union(
         *(field_names(part) for field in model.model_fields.values() for part in _models(field.annotation))
@@ -34,7 +34,7 @@ def field_names(model: type[BaseModel] = ReportDefinition) -> set[str]:
 
 
 def has_path(path: str) -> bool:
-    """Returns whether a definition can contain a dotted path. Paths in summaries and parameters may be relative."""
+    """Returns whether a dotted path exists in a definition. Paths within summaries and parameters may be relative."""
     first, *rest = path.split(".")
     if first not in ReportDefinition.model_fields:
         return set(path.split(".")) - {"name"} <= field_names()
@@ -49,7 +49,7 @@ def has_path(path: str) -> bool:
 
 
 def validate_fragment(fragment: Mapping[str, Any]) -> None:
-    """Validates part of a definition after adding the required fields that it omits.
+    """Validates part of a definition, after adding any required fields that the part omits.
 
     Raises:
         pydantic.ValidationError: the part has an unknown field or an invalid value.

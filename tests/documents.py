@@ -1,4 +1,4 @@
-"""Reads the documentation: its links, code spans, code blocks and tables."""
+"""Reads links, code spans, code blocks and tables in the documentation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Block:
 
     Args:
         language: the word after the fence.
-        text: the content, without the fence's indentation.
+        text: the content, dedented by the fence's indentation.
     """
 
     language: str
@@ -31,7 +31,7 @@ class Block:
 
 
 def identify(page: Path) -> str:
-    """Returns a page's path in the repository, for use as a test ID."""
+    """Returns a page's path in the repository, which serves as a test ID."""
     return page.relative_to(CLONE).as_posix()
 
 
@@ -49,12 +49,12 @@ def prose(page: Path) -> str:
 
 
 def spans(page: Path) -> list[str]:
-    """Returns the code spans of a page's prose; a line break within a span counts as a space."""
+    """Returns the code spans in a page's prose, with spaces instead of line breaks."""
     return [" ".join(span.split()) for span in _SPAN.findall(prose(page))]
 
 
 def code(page: Path) -> list[str]:
-    """Returns the code spans and lines of shell blocks; a line that ends with a backslash includes the next line."""
+    """Returns the code spans and the lines of shell blocks; a trailing backslash joins a line to the next one."""
     shell = [block.text.replace("\\\n", " ") for block in blocks(page) if block.language == "sh"]
     return [*spans(page), *(line for text in shell for line in text.splitlines())]
 
@@ -72,7 +72,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def first_cells(page: Path, heading: str) -> list[str]:
-    """Returns the code spans in the first column of tables below a heading, up to the next heading at its level."""
+    """Returns the code spans in the first column of each table between a heading and the next heading of its level."""
     level = heading.split()[0]
     section = f"\n{prose(page)}".partition(f"\n{heading}\n")[2]
     section = re.split(rf"^#{{1,{len(level)}}} ", section, maxsplit=1, flags=re.MULTILINE)[0]
@@ -82,7 +82,7 @@ def first_cells(page: Path, heading: str) -> list[str]:
 
 @cache
 def repository_files() -> tuple[Path, ...]:
-    """Returns the files that Git tracks or would track."""
+    """Returns the files that Git tracks or does not ignore."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=CLONE, capture_output=True, text=True, check=True,
@@ -92,7 +92,7 @@ def repository_files() -> tuple[Path, ...]:
 
 @cache
 def source_text() -> str:
-    """Returns the joined contents of all files outside the documentation."""
+    """Returns the concatenated contents of all files outside the documentation."""
     texts = []
     for path in repository_files():
         content = b"" if path.suffix == ".md" else path.read_bytes()

@@ -1,4 +1,4 @@
-"""A small report on a table of events for tests: its definition, table, session and request."""
+"""A small report for tests: its definition, its table of events, and functions for a session and a request."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ ROWS: tuple[Row, ...] = (
 
 
 def write_report(include: Path, name: str, definition: Mapping[str, Any], sql: str) -> ReportDefinition:
-    """Writes a report's two files and loads the report."""
+    """Writes a report's two files and loads its definition."""
     sql_file = include / "sql" / definition["source"]["sql"]
     (include / "reports").mkdir(parents=True, exist_ok=True)
     sql_file.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ def write_report(include: Path, name: str, definition: Mapping[str, Any], sql: s
 
 
 def events_report(include: Path, *, sql: str = SQL, **changes: Any) -> ReportDefinition:
-    """Returns the events report with some fields changed; ``source`` is merged with the original."""
+    """Returns the events report with some fields changed; fields in ``source`` are changed individually."""
     source = {**DEFINITION["source"], **changes.pop("source", {})}
     return write_report(include, "events", {**DEFINITION, **changes, "source": source}, sql)
 
@@ -100,7 +100,7 @@ def fill_events(url: str, rows: Iterable[Row] = ROWS) -> None:
 
 
 def fill_many_events(url: str, last: int, *, minutes: int) -> None:
-    """Recreates the table of events with the IDs 100 to ``last``, ``minutes`` apart, starting in 2013.
+    """Recreates the table of events with the IDs 100 to ``last``; the events start in 2013 and are ``minutes`` apart.
 
     All nullable columns contain NULLs.
     """
@@ -110,13 +110,13 @@ def fill_many_events(url: str, last: int, *, minutes: int) -> None:
 
 
 def session_of(url: str, *, timezone: str = ZONE, seconds: float = 60) -> SourceSession:
-    """Returns the session settings of a test database."""
+    """Returns the settings of a session on a test database."""
     return SourceSession(url=url, timezone=timezone, timeout=timedelta(seconds=seconds))
 
 
 def request_of(
     definition: ReportDefinition, start: str = "2013-01-01", end: str = "2013-03-31", *, run_id: str | None = None
 ) -> RunRequest:
-    """Returns a request for a new run, or for the run ``run_id``."""
+    """Returns a request for the run ``run_id`` or, by default, for a new run."""
     request = request_from_dates(definition, start=start, end=end, parameters={}, run_id=run_id or uuid.uuid4().hex)
     return replace(request, made_at=MADE_AT) if run_id else request

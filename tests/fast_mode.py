@@ -17,12 +17,12 @@ REASON = "a fast test cannot start a server or a desktop program: let it use the
 
 
 def examples(count: int) -> int:
-    """Returns the number of Hypothesis examples to try: all of them, or a quarter in a fast run."""
+    """Returns the number of Hypothesis examples to try: ``count``, or a quarter of it in a fast run."""
     return max(1, count * settings().max_examples // FULL_EXAMPLES)
 
 
 def begin_fast_run() -> None:
-    """Makes this process try fewer examples and blocks servers from starting."""
+    """Configures this process to try fewer examples, and blocks servers from starting."""
     settings.register_profile("fast", max_examples=FAST_EXAMPLES)
     settings.load_profile("fast")
     sys.addaudithook(_refuse_servers)
@@ -36,7 +36,7 @@ def _refuse_servers(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _server_program(command: list[str]) -> str | None:
-    """Returns the server that a command would start, or None."""
+    """Returns the name of the server that a command would start, or None."""
     names = {Path(word).name for word in command[:1]} & SERVER_PROGRAMS
     modules = {after for word, after in itertools.pairwise(command) if word == "-m"} & SERVER_MODULES
     return next(iter(names | modules), None)

@@ -1,4 +1,4 @@
-"""The ``quire`` command as a process: its JSON output, one-line errors and exit status."""
+"""Runs the ``quire`` command as a process and checks its JSON output, one-line errors and exit status."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CHECKED = "flights: the definition and its query are valid\n"
 
 
 def error_line(environment: dict[str, str], *arguments: str, stdout: str = "") -> tuple[int, str]:
-    """Returns the exit status and the only error line of a command whose output is ``stdout``."""
+    """Returns the exit status and the only line on standard error, after checking standard output."""
     done = quire(environment, *arguments)
     assert done.stdout == stdout
     assert done.stderr.startswith("quire: ")
@@ -94,7 +94,7 @@ def test_run_on_a_terminal_shows_progress(quire_environment: dict[str, str]) -> 
     while True:
         try:
             chunk = os.read(ours, 65536)
-        except OSError:  # the command closed its end
+        except OSError:  # the command closed its end of the terminal
             break
         if not chunk:
             break
@@ -222,7 +222,7 @@ def test_verify_compares_every_number_of_the_manifest(
     result = json.loads(quire(quire_environment, "run", "flights", *FLIGHTS_OF_HAWAIIAN, "--json").stdout)
     key = f"reports/flights/{result['run']}/manifest.json"
     manifest = bucket.read_json(key) or {}
-    del manifest["checksum"]  # as in a manifest written by a version without checksums
+    del manifest["checksum"]  # an older version wrote manifests without checksums
     manifest[kind][0][change] += 1
     bucket.put(key, json.dumps(manifest).encode())
     done = quire(quire_environment, "verify", result["run"])

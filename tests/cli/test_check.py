@@ -1,4 +1,4 @@
-"""``quire check``: warnings about valid definitions."""
+"""``quire check`` can print warnings about valid definitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``quire run`` accepts both dates, or neither to select the last complete window."""
+"""``quire run`` requires both dates or neither; without dates, it selects the last complete window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs docker-compose.yaml with three workers, the demo's flights, and a report with five times as many rows."""
+"""Runs docker-compose.yaml with three workers, the demo's flights, and another report with five times as many rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WORKERS = 3
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The base images, keyed by the name of the setting."""
+    """The base images, keyed by the name of the setting that selects each image."""
     reason = engine.missing() or standins.why_not()
     if reason:
         pytest.skip(reason)
@@ -60,7 +60,7 @@ def stack(images: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def write_settings(folder: Path, name: str, images: Mapping[str, str]) -> Path:
-    """Writes a .env with the clone's script, and sets the ports and images of this project."""
+    """Writes the file .env with the clone's script, and sets this project's ports and images in it."""
     clone = folder / "clone"
     (clone / "containers").mkdir(parents=True)
     for file in ("containers/new-secrets.sh", ".env.example"):
@@ -90,7 +90,7 @@ def read_settings(path: Path) -> list[tuple[str, str]]:
 
 
 def write_reports(include: Path) -> Path:
-    """Copies the clone's reports, and adds one whose only workbook has many rows and takes a long time to render."""
+    """Copies the clone's reports, and adds a report whose only workbook has many rows and takes long to render."""
     shutil.copytree(CLONE / "include", include)
     flights = yaml.safe_load((include / "reports" / "flights.yaml").read_text())
     sql = (include / "sql" / "flights" / "extract.sql").read_text()

@@ -1,4 +1,4 @@
-"""Runs Docker commands and a docker-compose.yaml project with separate names, ports and secrets."""
+"""Runs Docker commands, and the project in docker-compose.yaml with separate names, ports and secrets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quire.settings import CLONE
 
 
 def missing() -> str | None:
-    """Returns why the container tests cannot run, or None."""
+    """Returns the reason why the container tests cannot run, or None."""
     if shutil.which("docker") is None:
         return "there is no docker command"
     if _compose() is None:
@@ -28,12 +28,12 @@ def docker(*arguments: str, **options: Any) -> str:
 
 
 def has_image(name: str) -> bool:
-    """Returns whether the engine has an image."""
+    """Returns whether the Docker engine has an image."""
     return not subprocess.run(["docker", "image", "inspect", name], capture_output=True, check=False).returncode
 
 
 def label_of(image: str, label: str) -> str:
-    """Returns the value of an image's label."""
+    """Returns the value of a label on an image."""
     return docker("image", "inspect", "--format", f'{{{{index .Config.Labels "{label}"}}}}', image).strip()
 
 
@@ -42,8 +42,8 @@ class Project:
 
     Args:
         name: the project name.
-        environment_file: the file to use as .env.
-        files: the compose files; later files override earlier files.
+        environment_file: the file that replaces .env.
+        files: the compose files; each file overrides the preceding files.
     """
 
     def __init__(self, name: str, environment_file: Path, files: Sequence[Path]) -> None:
@@ -58,7 +58,7 @@ class Project:
 
     @property
     def network(self) -> str:
-        """The network of all containers."""
+        """The name of the network that connects all containers."""
         return f"{self.name}_default"
 
     def compose(self, *arguments: str) -> str:
@@ -66,7 +66,7 @@ class Project:
         return _run([*self._command, *arguments])
 
     def containers(self, service: str, *, every: bool = False) -> list[str]:
-        """Returns the IDs of a service's running containers, or of all its containers if ``every``."""
+        """Returns the IDs of a service's running containers; with ``every``, also of its stopped containers."""
         labels = {"project": self.name, "service": service}
         filters = [
             part for key, value in labels.items() for part in ("--filter", f"label=com.docker.compose.{key}={value}")
@@ -74,7 +74,7 @@ class Project:
         return docker("ps", "--quiet", *(["--all"] if every else []), *filters).split()
 
     def state(self, container: str) -> Mapping[str, Any]:
-        """Returns the engine's description of a container."""
+        """Returns the Docker engine's description of a container."""
         state: dict[str, Any] = json.loads(docker("inspect", container))[0]
         return state
 

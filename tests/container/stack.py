@@ -1,4 +1,4 @@
-"""The running stack: Airflow, the store as seen from the host, and the containers."""
+"""Provides access to a running stack: to Airflow, to the containers, and, from the host, to the store."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ContainerStack:
 
     Args:
         project: the stack's containers.
-        settings: the settings in the stack's .env.
+        settings: the settings in the stack's .env file.
     """
 
     def __init__(self, project: Project, *, settings: Mapping[str, str]) -> None:
@@ -41,14 +41,14 @@ class ContainerStack:
         self.store_url = f"http://localhost:{settings['S3_PORT']}"
 
     def client(self) -> httpx.Client:
-        """Returns a client of Airflow and the portal."""
+        """Returns a client for Airflow and the portal."""
         credentials = {"username": self._settings["QUIRE_ADMIN"], "password": self._settings["QUIRE_ADMIN_PASSWORD"]}
         answer = httpx.post(f"{self.url}/auth/token", json=credentials, timeout=60).raise_for_status()
         headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
         return httpx.Client(base_url=self.url, headers=headers, timeout=60)
 
     def store(self) -> S3Store:
-        """Returns the bucket, accessed through the store's address on the host."""
+        """Returns the bucket, accessed from the host."""
         key = self._settings["S3_PASSWORD"]
         return S3Store(
             StoreSettings(
@@ -57,7 +57,7 @@ class ContainerStack:
         )
 
     def wait_until_ready(self, *, workers: int) -> None:
-        """Waits until all workers respond to Celery and both reports have DAGs."""
+        """Waits until all workers respond to Celery and Airflow has the DAGs of both reports."""
         deadline = time.monotonic() + SECONDS_TO_START
 
         def ready() -> bool:
@@ -71,7 +71,7 @@ class ContainerStack:
         wait_for(ready, deadline=deadline, what=lambda: self.project.compose("ps"))
 
     def workers_that_answer(self) -> int:
-        """Returns the number of workers that respond to Celery; Docker runs its health checks too rarely."""
+        """Returns the number of workers that respond to Celery. Docker's health checks would take too long."""
         running = self.project.containers("airflow-worker")
         if not running:
             return 0
@@ -107,7 +107,7 @@ class ContainerStack:
         assert state == "success", self.tasks(client, dag_id, run_id)
 
     def finish(self, client: httpx.Client, report: str, run_id: str) -> dict[str, Any]:
-        """Waits until a run has succeeded and returns the result of publish."""
+        """Waits until a run has succeeded, and returns publish's result."""
         self.wait_for_run(client, report, run_id)
         entries = f"/api/v2/dags/{report}/dagRuns/{run_id}/taskInstances/publish/xcomEntries"
         entry = client.get(f"{entries}/return_value", params={"deserialize": False})
@@ -128,10 +128,10 @@ class ContainerStack:
         return {(upload["Key"], upload["UploadId"]) for upload in listed.get("Uploads", [])}
 
     def host_of_upload(self, client: httpx.Client, report: str, run_id: str, *, ignored: set[tuple[str, str]]) -> str:
-        """Waits until a render task has uploaded part of its file, and returns the hostname of its worker.
+        """Waits until a render task has uploaded part of its file, and returns the worker's hostname.
 
         Args:
-            client: a client of Airflow.
+            client: a client for Airflow.
             report: the report.
             run_id: the run.
             ignored: uploads to ignore, such as those of killed workers.
@@ -151,21 +151,21 @@ class ContainerStack:
         )
 
     def objects(self, report: str) -> set[str]:
-        """Returns the keys of all objects of a report's runs."""
+        """Returns the keys of all objects that belong to a report's runs."""
         return {entry.key for entry in self.store().list(f"reports/{report}/")}
 
 
 def wait_for(done: Callable[[], bool], *, deadline: float, what: Callable[[], str]) -> None:
-    """Polls a condition until it is true, and fails at the deadline."""
+    """Polls a condition until it is true; fails if the deadline passes first."""
     while not done():
         assert time.monotonic() < deadline, what()
         time.sleep(0.5)
 
 
 def digests_of_cells(body: bytes) -> dict[str, str]:
-    """Returns digests of the large sheets and the shared strings, except for the strings in the About sheet.
+    """Returns digests of the large sheets and of the shared strings, ignoring strings that the About sheet uses.
 
-    The About sheet contains the time of the run, so its cells differ between otherwise equal runs.
+    The About sheet contains the time of the run, so its cells differ even between runs with the same rows.
     """
     about = CalamineWorkbook.from_filelike(BytesIO(body)).get_sheet_by_name("About").to_python()
     excluded = {str(cell) for row in about for cell in row}

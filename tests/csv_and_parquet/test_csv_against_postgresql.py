@@ -41,7 +41,7 @@ LITERALS = {
     "text[]": ["{a,NULL,\"b,c\"}"],
     "jsonb": ['{"a": "x,\\"y"}'],
 }  # fmt: skip
-# n ranges from 1 to 2,000, so the values are spread over the range of each type
+# As n increases from 1 to 2,000, the values cover most of each type's range
 SPREAD = {
     "date": "DATE '2000-01-01' + (n * 1051 % 20011) * 107 - 1500000",
     "timestamp": "TIMESTAMP '2000-01-01' + ((n * 1051 % 20011) * 107 - 1000000) * interval '1 day 00:00:01.01'",
@@ -53,7 +53,7 @@ SPREAD = {
 
 
 def csv_of(url: str, sql: str, *, timezone: str) -> bytes:
-    """Returns the rows of a query as a CSV file."""
+    """Returns a query's rows as a CSV file."""
     sink = io.BytesIO()
     with open_transaction(session_of(url, timezone=timezone)) as transaction:
         columns = transaction.columns(sql)
@@ -63,7 +63,7 @@ def csv_of(url: str, sql: str, *, timezone: str) -> bytes:
 
 
 def read_back(url: str, body: bytes, *, names: list[str]) -> list[tuple[str | None, ...]]:
-    """Returns the fields of a CSV file as text, read by PostgreSQL's COPY."""
+    """Returns the fields of a CSV file as text, as read by PostgreSQL's COPY."""
     columns = ", ".join(f"{name} text" for name in names)
     with psycopg.connect(url) as connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE TEMP TABLE found (number serial, {columns})")
@@ -73,7 +73,7 @@ def read_back(url: str, body: bytes, *, names: list[str]) -> list[tuple[str | No
 
 
 def postgresql_text(url: str, sql: str, *, timezone: str) -> list[tuple[str | None, ...]]:
-    """Returns the values of a query in PostgreSQL's text output."""
+    """Returns a query's values as text that PostgreSQL formatted."""
     with psycopg.connect(url) as connection:
         connection.execute(f"SET timezone = '{timezone}'")
         return connection.execute(f"SELECT value::text FROM ({sql}) rows").fetchall()
@@ -109,7 +109,7 @@ def test_spread_floats_equal_those_of_postgresql(fresh_database: str, kind: str)
     texts = postgresql_text(fresh_database, sql, timezone="UTC")
     differ = [(ours or "", theirs or "") for (ours,), (theirs,) in zip(fields, texts, strict=True) if ours != theirs]
     assert len(differ) < 20
-    for ours, theirs in differ:  # PostgreSQL prints more digits if the shortest form is halfway between two numbers
+    for ours, theirs in differ:  # PostgreSQL prints more digits if the shortest form lies halfway between two numbers
         assert len(ours) < len(theirs)
         assert ours[-4:] == theirs[-4:]
         assert as_bits(kind, ours) == as_bits(kind, theirs)

@@ -1,4 +1,4 @@
-"""Rows are converted to CSV a few megabytes at a time, regardless of batch size."""
+"""Rows are converted to CSV a few megabytes at a time, regardless of the batch size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COLUMNS = (SheetColumn(name="s", title="s"),)
 
 
 class Writes:
-    """A sink that records the size and the lines of each write."""
+    """A sink that records the number of bytes and lines in each write."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []

@@ -1,4 +1,4 @@
-"""Every value of any table in a CSV file equals the result of an independent parser and formatter."""
+"""CSV files of random tables, read by an independent parser, contain the values of an independent formatter."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def expected(kind: str, value: Any, zone: str) -> str | None:
 
 
 def parse(body: bytes) -> Iterator[list[str | None]]:
-    """Parses RFC 4180. A field that is empty and unquoted is NULL."""
+    """Parses RFC 4180. An empty, unquoted field is NULL."""
     text = body.decode("utf-8")
     assert text.startswith("\ufeff")
     record: list[str | None] = []

@@ -1,4 +1,4 @@
-"""Parquet files have the database's column names and types, and row groups of a suitable size."""
+"""Parquet files preserve the database's column names and types, and have row groups of a suitable size."""
 
 from __future__ import annotations
 

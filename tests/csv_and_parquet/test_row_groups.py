@@ -1,4 +1,4 @@
-"""Row groups of stored Parquet files are bounded in memory, and their encodings depend on the rows."""
+"""Row groups of stored Parquet files use limited memory, and their encodings depend on the rows."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ EXTREMES: dict[str, tuple[pa.DataType, list[Any]]] = {
 
 
 @pytest.mark.parametrize("kind", EXTREMES)
-@pytest.mark.parametrize("repeats", [1, 3])  # both produce fewer rows than a row group's minimum
+@pytest.mark.parametrize("repeats", [1, 3])  # both result in fewer rows than the minimum for a row group
 def test_packed_values_are_read_back_by_arrow_and_by_polars(kind: str, repeats: int) -> None:
     arrow_type, ends = EXTREMES[kind]
     values = pa.array([ends[0], None, ends[1], ends[0]] * repeats, arrow_type)

@@ -1,4 +1,4 @@
-"""Runs the commands that ``make up``, ``make down`` and ``make demo`` call, in a temporary folder."""
+"""Runs, in a temporary folder, the commands behind ``make up``, ``make down`` and ``make demo``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def start_command(
     misspelled: str = "",
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[str]:
-    """Starts a command. ``days`` and the misspelled parameter apply only to the demo."""
+    """Starts a command. ``days`` and ``misspelled`` apply only to the demo."""
     return subprocess.Popen(
         [sys.executable, "-c", CODE, command, str(folder), str(out or folder / "out"), *days, misspelled],
         env={**os.environ, "PYTHONPATH": str(CLONE / "plugins"), **(environment or {})},
@@ -42,7 +42,7 @@ def start_command(
 
 
 def read_until(process: subprocess.Popen[str], beginning: str) -> None:
-    """Reads the output of a command up to a line that starts with ``beginning``."""
+    """Reads a command's output up to the first line that starts with ``beginning``."""
     assert process.stdout
     for line in process.stdout:
         if line.startswith(beginning):
@@ -51,12 +51,12 @@ def read_until(process: subprocess.Popen[str], beginning: str) -> None:
 
 
 def pids(folder: Path) -> dict[str, int]:
-    """Returns the recorded process of each server in a stack's folder."""
+    """Returns the pid that each server recorded in a stack's folder."""
     return {path.name: json.loads(path.read_text())["pid"] for path in sorted(folder.glob("*/*.pid.json"))}
 
 
 def session_processes(leaders: set[int]) -> set[int]:
-    """Returns all live processes in the given sessions, and their descendants in other sessions."""
+    """Returns all live processes in the sessions with these leaders, and their descendants in other sessions."""
     table = _living()
     members = {pid for pid, (_, leader) in table.items() if leader in leaders}
     while more := {pid for pid, (parent, _) in table.items() if parent in members} - members:
@@ -65,12 +65,12 @@ def session_processes(leaders: set[int]) -> set[int]:
 
 
 def still_running(processes: set[int]) -> set[int]:
-    """Returns the processes that are still running; zombies do not count."""
+    """Returns the processes that are still running; zombies are excluded."""
     return processes & _living().keys()
 
 
 def _living() -> dict[int, tuple[int, int]]:
-    """Returns the parent and session of every process."""
+    """Returns the parent and session of every live process."""
     table = {}
     for entry in Path("/proc").iterdir():
         try:
@@ -83,7 +83,7 @@ def _living() -> dict[int, tuple[int, int]]:
 
 
 def listening(processes: set[int]) -> set[tuple[str, int]]:
-    """Returns the address (in the kernel's notation) and port of every socket that the processes listen on."""
+    """Returns the address (in the kernel's notation) and port of each socket on which the processes listen."""
     inodes = set()
     for pid in processes:
         for descriptor in Path(f"/proc/{pid}/fd").glob("*"):

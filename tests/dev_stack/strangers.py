@@ -1,4 +1,4 @@
-"""Tries to use the ports of SeaweedFS as a local user without the stack's secrets. Run as a program.
+"""Script: tries to use SeaweedFS's ports as a local user without the stack's secrets.
 
 Reads ``{"ports": {option: port}, "bucket": …, "key": …, "fid": …, "uid": …}`` from standard input, changes to the user
 ``uid`` unless it is 0, and prints the response to each attempt: ``{attempt: answer}``.
@@ -31,7 +31,7 @@ def message(*fields: tuple[int, bytes]) -> bytes:
 
 
 def grpc_calls(bucket: str, key: str) -> dict[str, list[tuple[str, bytes]]]:
-    """Returns calls that read, delete or grant permissions, keyed by the option that sets their port."""
+    """Returns gRPC calls that read or delete objects or grant permissions, keyed by the option that sets the port."""
     credential = message((1, EVIL_KEY.encode()), (2, EVIL_SECRET.encode()), (3, b"Active"))
     identity = message((1, b"evil"), (2, credential), (3, b"Admin"))
     entry = message((1, f"/buckets/{bucket}".encode()), (2, key.encode()))
@@ -59,7 +59,7 @@ def grpc_calls(bucket: str, key: str) -> dict[str, list[tuple[str, bytes]]]:
 
 
 def http_requests(bucket: str, key: str, fid: str) -> dict[str, list[tuple[str, str]]]:
-    """Returns requests that read, delete or issue tokens, keyed by the option that sets their port."""
+    """Returns requests that read or delete objects or issue tokens, keyed by the option that sets the port."""
     return {
         "master.port": [
             ("GET", "/dir/status"),
@@ -80,13 +80,13 @@ def http_requests(bucket: str, key: str, fid: str) -> dict[str, list[tuple[str, 
 
 
 def call(channel: grpc.Channel, method: str, body: bytes) -> bytes:
-    """Makes a gRPC call with an already encoded message."""
+    """Makes a gRPC call with an encoded message."""
     unary = channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
     return bytes(unary(body, timeout=SECONDS))
 
 
 def over_grpc(port: int, method: str, body: bytes, *, host: str = "127.0.0.1") -> str:
-    """Makes a call over plain gRPC. Returns ``answered``, or the status if the call fails."""
+    """Makes a gRPC call without TLS, and returns ``answered``, or the status if the call fails."""
     with grpc.insecure_channel(f"{host}:{port}") as channel:
         try:
             call(channel, method, body)
@@ -96,7 +96,7 @@ def over_grpc(port: int, method: str, body: bytes, *, host: str = "127.0.0.1") -
 
 
 def over_http(port: int, method: str, path: str) -> str:
-    """Returns the status of a request over plain HTTP."""
+    """Sends a request over plain HTTP and returns the status."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
     try:
         connection.request(method, path, headers={"Tus-Resumable": "1.0.0", "Upload-Length": "1"})
@@ -108,7 +108,7 @@ def over_http(port: int, method: str, path: str) -> str:
 
 
 def over_tls(port: int, first: bytes, identity: Certificates | None) -> str:
-    """Returns ``answered``, or ``refused`` if the server closes the connection of a client with this certificate."""
+    """Connects with a certificate. Returns ``refused`` if the server closes the connection, else ``answered``."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if identity:

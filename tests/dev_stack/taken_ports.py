@@ -11,7 +11,7 @@ from quire.dev_stack.stack import DEFAULT_PORTS
 
 @contextmanager
 def default_ports_taken() -> Iterator[None]:
-    """Listens on every default port that no other process is listening on."""
+    """Listens on every default port that is not in use by another process."""
     with ExitStack() as sockets:
         for port in DEFAULT_PORTS.values():
             listener = sockets.enter_context(socket.socket())

@@ -1,4 +1,4 @@
-"""Requests to stand-ins for Airflow's REST API, because a real Airflow starts too slowly and fails too rarely."""
+"""Requests to Airflow's REST API, served by stand-ins because Airflow itself starts too slowly and fails too rarely."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEALTH = {component: {"status": "healthy"} for component in ("metadatabase", "sc
 
 @contextmanager
 def healthy_airflow(sign_in_status: int) -> Iterator[int]:
-    """Runs a stand-in for Airflow that is healthy and responds to sign-ins with a given status. Yields its port."""
+    """Runs a stand-in for a healthy Airflow that answers sign-ins with the given status. Yields its port."""
 
     class Airflow(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""A server is identified by its pid and start time, so other processes are never stopped."""
+"""A server is identified by its pid and start time, so an unrelated process is never stopped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STUBBORN = [
 ]
 
 
-FORGETFUL = [  # the server's child has a separate process group, like Airflow's tasks
+FORGETFUL = [  # the server's child has its own process group, like Airflow's tasks
     sys.executable,
     "-c",
     "import subprocess, sys, time;"
@@ -37,7 +37,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 def start_with_child(server: Server, command: list[str]) -> tuple[int, int]:
-    """Starts a server that prints the pid of its child. Returns both pids."""
+    """Starts a server that prints its child's pid, and returns both pids."""
     server.start(command)
     server.wait(lambda: server.log.read_text().strip().isdigit(), seconds=20)
     pid: int = json.loads(next(server.log.parent.glob("*.pid.json")).read_text())["pid"]
@@ -117,7 +117,7 @@ def test_orphans_of_a_killed_server_are_stopped(tmp_path: Path, again: bool) -> 
 
 @linux
 def test_orphans_of_another_folder_keep_running(tmp_path: Path) -> None:
-    """A record written before the last boot, for example, may contain the session ID of an unrelated process."""
+    """For example, a record from before the last boot may contain the session ID of an unrelated process."""
     elsewhere, mine = tmp_path / "elsewhere", tmp_path / "mine"
     mine.mkdir()
     other = Server("forgetful", elsewhere)

