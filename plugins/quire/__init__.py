@@ -1,4 +1,4 @@
-"""Exports any date range of PostgreSQL rows as Excel workbooks to S3-compatible storage.
+"""Exports PostgreSQL rows of any date range to Excel workbooks in S3-compatible storage.
 
 The catalog reads a report's YAML and SQL files into a ReportDefinition. Each stage is one module, and no stage imports
 another:
@@ -13,4 +13,4 @@ another:
 ``pipeline`` runs the stages in one process, ``airflow_dag`` as Airflow tasks.
 """
 
-__version__ = "0.1.0"  # also defined where the package is copied rather than installed
+__version__ = "0.1.0"  # a constant, because a package that is copied rather than installed has no metadata

@@ -112,7 +112,7 @@ def test_expression_with_a_query_never_reaches_polars(monkeypatch: pytest.Monkey
         ("scan_parquet('x')", "scan_parquet"),
         ("LPAD(kind, 10000000000)", "LPAD.*source.sql"),
         ("amount -- all of it", "--"),
-        ("kind = 'x", "quote that is not closed"),
+        ("kind = 'x", "an unclosed quote"),
         ("kind = E'x'", "space before the quote"),
         ("amount" + "%2" * 480, "480 operators.*at most 200"),  # once overflowed the stack
         ("amount" + " IS NULL" * 240, "240 operators.*at most 200"),  # 5,000 operators once overflowed the stack

@@ -12,7 +12,7 @@ from quire.airflow_client.version import unsupported_airflow
 from quire.settings import CLONE
 
 pytestmark = pytest.mark.usefixtures("servers")  # most of these tests import Airflow in a separate process
-LINE = "Quire needs Airflow 3.3 or newer, and this is 3.1.8: upgrade Airflow"
+LINE = "Quire needs Airflow 3.3 or newer, but the installed version is 3.1.8: upgrade Airflow"
 OLDER = """
 import airflow, airflow.sdk
 airflow.__version__ = "3.1.8"
@@ -60,4 +60,7 @@ def test_unsupported_airflow_with_a_newer_version_is_none(version: str) -> None:
 
 @pytest.mark.parametrize("version", ["2.11.2", "3.0.6", "3.2.9", "unknown"])
 def test_unsupported_airflow_with_an_older_version_names_both(version: str) -> None:
-    assert unsupported_airflow(version) == f"Quire needs Airflow 3.3 or newer, and this is {version}: upgrade Airflow"
+    assert (
+        unsupported_airflow(version)
+        == f"Quire needs Airflow 3.3 or newer, but the installed version is {version}: upgrade Airflow"
+    )

@@ -1,1 +1,1 @@
-"""Summaries: grouped measures over the rows of a run, merged from partial summaries of its partitions."""
+"""Computes summaries, which are grouped measures over a run's rows, by merging partial summaries of its partitions."""

@@ -1,7 +1,7 @@
-"""Parses the expressions of measures: Polars SQL over the columns of a row.
+"""Parses measure expressions, which are Polars SQL over the columns of a row.
 
-Polars SQL also allows queries inside expressions, and functions such as ``read_csv`` that open files and URLs. Polars
-opens them during parsing, so this module checks each expression first.
+Inside expressions, Polars SQL also allows queries and functions such as ``read_csv`` that open files and URLs. Polars
+opens the files and URLs while it parses an expression, so this module checks each expression first.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MAX_OPERATORS = 200  # Polars builds a tree as deep as the chain of operators; 400 operators overflowed the stack
 # Quire and Polars must agree on which text is quoted. Syntax that SQL dialects read differently (comments, backslashes,
-# dollar quotes, prefixes of literals) is therefore not a lexeme; ``_violations`` rejects it.
+# dollar quotes, literal prefixes) is therefore not a lexeme, and ``_violations`` rejects it.
 LEXEME = re.compile(
     r"""
       (?P<quoted>   '(?:[^']++|'')*'(?!') | "(?:[^"]++|"")*"(?!") )
@@ -28,15 +28,15 @@ LEXEME = re.compile(
     """,
     re.VERBOSE,
 )
-WRONG_CHARACTERS = {"'": "a quote that is not closed", '"': "a quote that is not closed"} | {
-    character: f"{character}: write a name that contains it in double quotes" for character in "`$#\\;[]{}"
+WRONG_CHARACTERS = {"'": "an unclosed quote", '"': "an unclosed quote"} | {
+    character: f"{character}: if it is part of a name, put the name in double quotes" for character in "`$#\\;[]{}"
 }
 WORD_OPERATORS = frozenset(
     "AND BETWEEN COLLATE DIV ESCAPE ILIKE IN IS LIKE NOT OR OVERLAPS REGEXP RLIKE SIMILAR WHEN XOR".split()
 )
 COMMENTS = ("--", "/*")
 QUERY_WORDS = {"SELECT", "UNION", "INTERSECT", "EXCEPT"}
-# These start a query only after an opening parenthesis; elsewhere they may be columns.
+# These words start a query only after an opening parenthesis; elsewhere they can be column names.
 QUERY_STARTS = {"FROM", "WITH", "VALUES", "TABLE", "INSERT", "UPDATE", "DELETE", "MERGE"}
 FUNCTIONS_WITH_FROM = {"EXTRACT", "SUBSTRING", "SUBSTR", "TRIM", "OVERLAY"}
 # Scalar functions whose results are not much longer than their arguments. Only COPYING_FUNCTIONS make Polars copy an
@@ -50,22 +50,24 @@ FUNCTIONS = COPYING_FUNCTIONS | frozenset(
     DATE STRFTIME TIMESTAMP
     """.split()
 )
-TYPES = frozenset("CHAR CHARACTER DEC DECIMAL FLOAT NUMERIC TEXT TIME VARCHAR".split())  # may be followed by a size
+# A size in parentheses can follow these types.
+TYPES = frozenset("CHAR CHARACTER DEC DECIMAL FLOAT NUMERIC TEXT TIME VARCHAR".split())
 WORDS_BEFORE_PARENTHESES = WORD_OPERATORS | {"CASE", "DISTINCT", "ELSE", "FOR", "FROM", "THEN"}
-# Types that hold several values, and the current time, which would be stale in a stored summary.
+# Types that hold several values, and functions that return the current time, which a stored summary would keep.
 OTHER_WORDS = frozenset(
     "ARRAY ENUM LIST MAP ROW STRUCT CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP LOCALTIME LOCALTIMESTAMP".split()
 )
-LISTED_WORD = re.compile(r"NULL|TRUE|FALSE|E\d*+")  # in an IN list; for other operands, Polars copies the left side
+# Words that an IN list can contain. For any other word, Polars copies the left operand.
+LISTED_WORD = re.compile(r"NULL|TRUE|FALSE|E\d*+")
 
 
 def parse_expression(expression: str) -> pl.Expr:
-    """Parses the expression of a measure.
+    """Parses a measure's expression.
 
     Raises:
-        DefinitionError: it is not an expression over the columns of a row.
+        DefinitionError: the text is not a valid expression over the columns of a row.
     """
-    ensure_expression(expression)  # before Polars, which would run a query while parsing it
+    ensure_expression(expression)  # must come first, because Polars would run a query while parsing it
     import polars as pl
 
     try:
@@ -84,10 +86,10 @@ def not_an_expression(expression: str, error: BaseException) -> DefinitionError:
 
 
 def ensure_expression(expression: str) -> None:
-    """Checks that an expression contains no query, no table function, and no syntax that could hide either.
+    """Checks that an expression contains no query, no table function and no syntax that could hide one of them.
 
     Raises:
-        DefinitionError: it contains one of these.
+        DefinitionError: the expression contains one of these, too many operators, or too many copied operands.
     """
     for violation in _violations(expression):
         raise DefinitionError(f"{expression!r} contains {violation}")
@@ -99,7 +101,7 @@ def ensure_expression(expression: str) -> None:
 
 
 def _is_operator(lexeme: re.Match[str]) -> bool:
-    """Whether a lexeme adds a level to the expression tree."""
+    """Returns whether a lexeme adds a level to the expression tree."""
     text = lexeme.group()
     return lexeme.lastgroup == "operator" or text.upper() in WORD_OPERATORS
 
@@ -127,7 +129,7 @@ def _violations(expression: str) -> Iterator[str]:
 
 
 def _call_violations(name: str) -> Iterator[str]:
-    """Yields the violations of a lexeme directly before a parenthesis."""
+    """Yields the violations of a lexeme that directly precedes a parenthesis."""
     if name[:1] == '"':
         yield f"{name} before a parenthesis: write a function's name without quotes"
     is_name = name[:1].isalpha() or name[:1] == "_"
@@ -156,5 +158,5 @@ def _word_violations(text: str, following: str, *, before: str, functions: list[
 
 
 def _is_from_of_function(before: str, functions: list[str]) -> bool:
-    """Whether a FROM belongs to IS DISTINCT FROM, or to a function such as EXTRACT(year FROM day)."""
+    """Returns whether a FROM belongs to IS DISTINCT FROM or to a function such as EXTRACT(year FROM day)."""
     return before == "DISTINCT" or (bool(functions) and functions[-1] in FUNCTIONS_WITH_FROM)

@@ -1,7 +1,7 @@
 """Builds Polars queries that compute summaries in two steps, with the same results as PostgreSQL.
 
 The first step computes the components of each measure, such as the sum and count of a mean, over all rows or over the
-rows of one partition. The second step merges the components of all partitions and turns them into measures.
+rows of one partition. The second step merges the components of all partitions and computes the measures from them.
 
 Where Polars and SQL differ, the results follow SQL: a sum or mean of no values is NULL, NULL is not a distinct value,
 and sums of integers do not overflow. Sums of integers and decimals are exact.
@@ -22,11 +22,11 @@ from quire.report.definition import Measure, Summary
 from quire.run_records.stage_records import SourceColumn
 from quire.values.date_columns import period_starts
 
-WIDEST_INTEGER = pl.Decimal(38, 0)  # holds the sum of 10^19 bigints; Arrow has no wider integer than bigint
+WIDEST_INTEGER = pl.Decimal(38, 0)  # can hold the sum of 10^19 bigints; Arrow has no integer type wider than bigint
 
 
 def summarize(rows: pl.LazyFrame, summary: Summary, columns: Sequence[SourceColumn], *, timezone: str) -> pl.LazyFrame:
-    """Returns the rows of a summary, computed from the rows of the query; see ``partial_groups``."""
+    """Computes the rows of a summary from the query's rows. ``partial_groups`` describes the arguments."""
     return finish_groups(partial_groups(rows, summary, columns, timezone=timezone), summary)
 
 
@@ -36,10 +36,10 @@ def partial_groups(
     """Returns the keys of each group and the components of its measures.
 
     Args:
-        rows: rows of the query, as stored.
+        rows: the query's rows, as stored.
         summary: the summary's definition.
         columns: the columns of ``rows``.
-        timezone: IANA name; keys with ``every`` are dates in this zone.
+        timezone: the IANA name of the time zone in which ``every`` computes dates.
     """
     schema = polars_schema(columns)
     keys = [_key(key.column, key.every, timezone) for key in summary.by]
@@ -82,7 +82,7 @@ def merge_groups(parts: pl.LazyFrame, summary: Summary) -> pl.LazyFrame:
     """Merges partial groups.
 
     Args:
-        parts: concatenated results of ``partial_groups``.
+        parts: the concatenated results of ``partial_groups``.
         summary: a mergeable summary.
     """
     kinds = parts.collect_schema()
@@ -96,7 +96,7 @@ def merge_groups(parts: pl.LazyFrame, summary: Summary) -> pl.LazyFrame:
 
 
 def finish_groups(groups: pl.LazyFrame, summary: Summary) -> pl.LazyFrame:
-    """Returns the rows of a summary: its keys, then its measures, in its sort order."""
+    """Returns the sorted rows of a summary, with its keys in the first columns and its measures in the others."""
     keys = [key.column for key in summary.by]
     measures = [
         _measure(measure, _input_name(position)).alias(name)
@@ -110,7 +110,7 @@ def finish_groups(groups: pl.LazyFrame, summary: Summary) -> pl.LazyFrame:
 
 
 def _input_name(position: int) -> str:
-    return f"measure {position}"  # contains a space, unlike most column names
+    return f"measure {position}"  # the space makes a collision with a column name unlikely
 
 
 def _key(name: str, every: Grain | None, timezone: str) -> pl.Expr:
@@ -123,7 +123,7 @@ def _key(name: str, every: Grain | None, timezone: str) -> pl.Expr:
 
 
 def _input(measure: Measure, schema: pl.Schema) -> pl.Expr:
-    """Returns the expression of a measure, widened so that no sum overflows."""
+    """Returns a measure's expression, cast to a type in which no sum overflows."""
     of = parse_expression(str(measure.of))
     if measure.agg not in ("sum", "mean"):
         return of
@@ -131,7 +131,7 @@ def _input(measure: Measure, schema: pl.Schema) -> pl.Expr:
     if kind in (pl.Int64, pl.UInt64):
         return of.cast(WIDEST_INTEGER)
     if kind == pl.Float32:
-        return of.cast(pl.Float64)  # like avg(real): only five digits of a 32-bit sum are correct
+        return of.cast(pl.Float64)  # as PostgreSQL's avg(real) does: only five digits of a 32-bit sum are correct
     return of.cast(pl.Int64) if kind.is_integer() or kind == pl.Boolean else of
 
 

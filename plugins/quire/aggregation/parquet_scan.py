@@ -1,4 +1,4 @@
-"""Runs Polars queries over stored rows whose checksums are verified first."""
+"""Runs Polars queries over stored rows after verifying the rows' checksums."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from quire.run_records.stage_records import SourceColumn, StagedPartition
 def scan_rows(columns: tuple[SourceColumn, ...], staged: Sequence[StagedPartition], store: Store) -> pl.LazyFrame:
     """Returns the rows of partitions as a LazyFrame.
 
-    Polars itself verifies no checksums and does not retry truncated reads. It therefore receives row groups that
-    PyArrow decoded from verified ranges. The next row group is read in advance.
+    Polars itself neither verifies checksums nor retries truncated reads. PyArrow therefore decodes the row groups from
+    verified ranges and passes them to Polars. A background thread reads the next row group in advance.
 
     Args:
         columns: the columns of the query.
@@ -64,12 +64,12 @@ def _read_groups(staged: Sequence[StagedPartition], names: Sequence[str], store:
 def collect_all(
     queries: Sequence[pl.LazyFrame], *, what: str, engine: Literal["streaming", "in-memory"] = "streaming"
 ) -> list[pl.DataFrame]:
-    """Runs queries; queries over the same rows share one pass.
+    """Runs queries and returns their results in the same order. Queries over the same rows share one pass.
 
     Args:
-        queries: their results are returned in the same order.
-        what: what is computed, for the error message.
-        engine: "in-memory" suits a few rows, which Polars would not split anyway.
+        queries: the queries to run.
+        what: describes the result in the error message.
+        engine: "in-memory" is suitable for a few rows, which Polars would process in one piece anyway.
 
     Raises:
         DamagedObjectError: rows are missing or damaged.

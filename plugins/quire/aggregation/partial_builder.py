@@ -1,4 +1,4 @@
-"""Computes partial summaries while rows are stored, so that the stored object does not have to be read again."""
+"""Computes partial summaries while Quire stores the rows, so that it does not have to read the stored object again."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from quire.errors import QueryError
 from quire.report.definition import Summary
 from quire.run_records.stage_records import SourceColumn
 
-MIN_MERGED_ROWS = 131_072  # merging fewer rows does not pay off
+MIN_MERGED_ROWS = 131_072  # merging fewer rows would cost more than it saves
 
 
 class PartialSummaryBuilder:
-    """Groups the rows of one partition as they stream past, one row group at a time.
+    """Groups the rows of one partition while they are being stored, one row group at a time.
 
-    Holds the groups of each summary, not the rows.
+    Keeps the groups of each summary in memory, but not the rows.
 
     Args:
         summaries: mergeable summaries.
         columns: the columns of the report's query.
-        timezone: IANA name; keys with ``every`` are dates in this zone.
+        timezone: the IANA name of the time zone in which ``every`` computes dates.
         partition: the partition's key, for the error message.
     """
 
@@ -42,10 +42,11 @@ class PartialSummaryBuilder:
             yield table
 
     def frames(self) -> list[pl.DataFrame]:
-        """Returns the partial summaries, in the order of the summaries. Requires at least one row.
+        """Returns the partial summaries in the same order as the summaries. At least one row must have been added.
 
         Raises:
-            QueryError: a value cannot be summed. ``observe`` does not raise it, because the rows must be stored anyway.
+            QueryError: a value cannot be summed. ``observe`` does not raise this error, because the rows must be stored
+            anyway.
         """
         if self._error is not None:
             raise self._error
@@ -73,7 +74,7 @@ class PartialSummaryBuilder:
 
 
 class _Groups:
-    """The groups of one summary. Merges groups when the added groups outnumber the groups that are already merged."""
+    """The groups of one summary. Merges new groups once they outnumber the groups that are already merged."""
 
     def __init__(self, summary: Summary, columns: tuple[SourceColumn, ...]) -> None:
         self.summary, self.columns = summary, columns

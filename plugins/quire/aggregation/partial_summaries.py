@@ -1,6 +1,6 @@
-"""Partial summaries: what one partition contributes to each summary, stored next to its rows.
+"""Stores partial summaries, each the contribution of one partition to a summary, next to the partition's rows.
 
-They are keyed by the rows' object and by a digest of the measures, so they stay valid as long as the rows do.
+Their key contains the key of the rows' object and a digest of the measures, so they stay valid as long as the rows do.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MERGEABLE = ("count", "sum", "mean", "min", "max")
-MEASURER = 2  # increment when the same rows would produce different partial summaries
+MEASURER = 2  # increment this if the same rows would produce different partial summaries than before
 
 
 def mergeable_summaries(definition: ReportDefinition) -> tuple[Summary, ...]:
@@ -35,14 +35,14 @@ def mergeable_summaries(definition: ReportDefinition) -> tuple[Summary, ...]:
 
 
 def needs_rows(definition: ReportDefinition) -> bool:
-    """Whether a run reads the rows of cached partitions, for workbooks or for summaries that cannot be merged."""
+    """Returns whether a run reads the rows of cached partitions, for workbooks or for summaries without partials."""
     return definition.workbook.detail or len(mergeable_summaries(definition)) < len(definition.summaries)
 
 
 def ensure_partials(
     definition: ReportDefinition, plan: RunPlan, partitions: Sequence[StagedPartition], *, store: Store
 ) -> list[PartialSummaries]:
-    """Returns the partial summaries of each partition that has rows; computes missing ones from the stored rows.
+    """Returns the partial summaries of each partition with rows, and computes missing ones from the stored rows.
 
     Args:
         definition: the report.
@@ -71,7 +71,8 @@ def store_partials(
 ) -> PartialSummaries:
     """Stores the partial summaries of a partition, one frame for each mergeable summary, and their commit record.
 
-    If there are two writers, the first to commit wins. The other deletes its own objects and adopts the winner's.
+    If two processes write the partial summaries of the same partition, the first one to commit wins. The other deletes
+    its own objects and adopts the winner's.
 
     Raises:
         StoreRefusedError, StoreUnavailableError: the store cannot be written.
@@ -103,18 +104,18 @@ def _compute(
 
 
 def _find(store: Store, key: str) -> PartialSummaries | None:
-    """Returns the stored partial summaries; deletes a record that is damaged or was copied from other rows."""
+    """Returns the stored partial summaries. Deletes their record if it is damaged or was copied from other rows."""
 
     def ensure(partial: PartialSummaries) -> None:
         folder = folder_of(key)
         if partial.key != key or any(folder_of(part.object_key) != folder for part in partial.summaries):
-            raise DamagedObjectError(f"{key} does not belong to these rows")
+            raise DamagedObjectError(f"{key} belongs to other rows")
 
     return find_record(store, PartialSummaries, key, ensure=ensure)
 
 
 def _discard(store: Store, key: str, partial: PartialSummaries, error: DamagedObjectError) -> None:
-    """Deletes a record that names damaged objects, unless it has been replaced since."""
+    """Deletes a record that references damaged objects, unless another process has already replaced it."""
 
     def ensure(current: PartialSummaries) -> None:
         if current == partial:
@@ -126,7 +127,7 @@ def _discard(store: Store, key: str, partial: PartialSummaries, error: DamagedOb
 def read_partials(
     definition: ReportDefinition, plan: RunPlan, partitions: Sequence[StagedPartition], *, store: Store
 ) -> list[tuple[pl.DataFrame, ...]]:
-    """Returns the partial summaries of each partition that has rows; computes missing and damaged ones from the rows.
+    """Reads the partial summaries of each partition with rows, and computes missing or damaged ones from the rows.
 
     Raises:
         DamagedObjectError: the rows are also damaged, or the store damages new partial summaries.
@@ -155,7 +156,7 @@ def _frames(store: Store, partial: PartialSummaries) -> tuple[pl.DataFrame, ...]
 
 
 def put_frame(frame: pl.DataFrame, name: str, *, folder: str, store: Store) -> StagedSummary:
-    """Stores a small table as Parquet under a new name."""
+    """Stores a small table as a new Parquet object."""
     body = io.BytesIO()
     frame.write_parquet(body)
     stored = body.getvalue()
@@ -171,7 +172,7 @@ def _record_key(definition: ReportDefinition, partition: StagedPartition) -> str
         (summary.name, [key.model_dump(mode="json") for key in summary.by], _measures(summary))
         for summary in mergeable_summaries(definition)
     ]
-    # The key includes the rows' object: rows that are extracted again get new partial summaries.
+    # The key includes the key of the rows' object, so that rows that are extracted again get new partial summaries.
     return f"{folder_of(partition.object_key)}/{digest(MEASURER, partition.object_key, measures)}.json"
 
 

@@ -1,4 +1,4 @@
-"""Checks the columns of the query against the definition before any row is read."""
+"""Checks the query's columns against the definition before Quire reads any row."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NUMERIC_AGGREGATIONS = ("sum", "mean", "median")
 
 
 def check_columns(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> None:
-    """Checks that the query returns every column that the definition names, with suitable types.
+    """Checks that the query returns every column that the definition names, and that each column has a suitable type.
 
     Raises:
         DefinitionError: a column is missing or has an unsuitable type. The message names the file and the field.
@@ -51,7 +51,7 @@ def _name_problems(definition: ReportDefinition, columns: Sequence[SourceColumn]
     if kind and kind not in TIME_TYPES:
         yield (
             "source.time_column",
-            f"{definition.source.time_column} is of type {kind}: it must be {', '.join(TIME_TYPES)}",
+            f"{definition.source.time_column} is of type {kind}: it must be one of {', '.join(TIME_TYPES)}",
         )
     yield from _probe_problems(definition, types)
     for position, summary in enumerate(definition.summaries):
@@ -59,7 +59,7 @@ def _name_problems(definition: ReportDefinition, columns: Sequence[SourceColumn]
             if key.every and types.get(key.column, "date") not in TIME_TYPES:
                 yield (
                     f"summaries[{position}].by",
-                    f"every needs a date or timestamp: {key.column} is {types[key.column]}",
+                    f"every requires a date or timestamp: {key.column} is of type {types[key.column]}",
                 )
 
 
@@ -78,7 +78,7 @@ def _total_problems(definition: ReportDefinition, columns: Sequence[SourceColumn
         is_number = kind.is_numeric() or str(kind) == "Boolean"
         if column.total not in (None, "count") and not (is_number or (kind.is_temporal() and column.total != "sum")):
             pg_type = next(source.pg_type for source in columns if source.name == column.name)
-            yield f"columns[{position}].total", f"there is no {column.total} of {column.name}, which is {pg_type}"
+            yield f"columns[{position}].total", f"{column.name} is of type {pg_type} and has no {column.total}"
 
 
 def _measure_problems(definition: ReportDefinition, columns: Sequence[SourceColumn]) -> Iterator[tuple[str, str]]:
@@ -93,14 +93,14 @@ def _measure_problems(definition: ReportDefinition, columns: Sequence[SourceColu
                 yield field, error.message
                 continue
             if measure.agg in NUMERIC_AGGREGATIONS and not (kind.is_numeric() or str(kind) == "Boolean"):
-                yield field, f"{measure.agg} needs a number: {measure.of!r} is {kind}"
+                yield field, f"{measure.agg} requires a number: {measure.of!r} is of type {kind}"
 
 
 def expression_type(expression: str, columns: Sequence[SourceColumn]) -> pl.DataType:
-    """Returns the type of a Polars SQL expression over the columns of the query.
+    """Returns the type of a Polars SQL expression over the query's columns.
 
     Raises:
-        DefinitionError: it cannot be parsed, names an unknown column, or does not return a value for each row.
+        DefinitionError: the expression is invalid, names an unknown column, or does not return a value for each row.
     """
     import polars as pl
 
@@ -109,13 +109,13 @@ def expression_type(expression: str, columns: Sequence[SourceColumn]) -> pl.Data
         values = pl.DataFrame(schema=polars_schema(columns)).select(parsed)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise not_an_expression(expression, error) from error
-    if values.height:  # a constant or an aggregate returns a row even without input
+    if values.height:  # a constant or an aggregate returns a row even if there are no input rows
         raise DefinitionError(f"{expression!r} must return a value for each row, computed from its columns")
     return values.schema["of"]
 
 
 def polars_schema(columns: Sequence[SourceColumn]) -> pl.Schema:
-    """Returns the schema that summaries use: ``numeric`` columns without a scale become decimals."""
+    """Returns the schema that summaries use, in which ``numeric`` columns without a scale are decimals."""
     import polars as pl
 
     from quire.postgres.arrow_types import storage_schema
@@ -125,7 +125,7 @@ def polars_schema(columns: Sequence[SourceColumn]) -> pl.Schema:
 
 
 def numeric_casts(columns: Sequence[SourceColumn]) -> list[pl.Expr]:
-    """Returns casts to Decimal(38, 18) for ``numeric`` columns without a scale, which are stored as text."""
+    """Returns casts to Decimal(38, 18) for ``numeric`` columns without a scale, which Quire stores as text."""
     import polars as pl
 
     return [

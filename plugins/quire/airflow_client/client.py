@@ -1,4 +1,4 @@
-"""Airflow's public REST API. Airflow itself enforces the caller's permissions."""
+"""Calls Airflow's public REST API, which enforces the caller's permissions."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import httpx
 
 from quire.airflow_client.transports import Transport
 
-PAGE_SIZE = 100  # Airflow silently reduces a larger limit to this
+PAGE_SIZE = 100  # Airflow silently reduces larger limits to this value
 MAX_PAGES = 100
 FAIL_ATTEMPTS = 3
 NEWEST_FIRST = ("-run_after", "-id")
-RESERVED_RUN_IDS = (".", "..", "~")  # URL normalization removes the first two; the third means every run
+RESERVED_RUN_IDS = (".", "..", "~")  # URL normalization removes the first two; the third matches every run
 
 
 class NotFoundError(Exception):
-    """Airflow has no such DAG, run, task or XCom."""
+    """The DAG, run, task or XCom does not exist."""
 
 
 class RefusedError(Exception):
     """Airflow rejected the request.
 
     Args:
-        status: HTTP status.
-        reason: shown to the user.
+        status: the HTTP status.
+        reason: the message for the user.
     """
 
     def __init__(self, status: int, reason: str) -> None:
@@ -36,11 +36,11 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AirflowApi:
-    """Airflow as one user sees it. Every method raises NotFoundError or RefusedError.
+    """A client that calls Airflow's API on behalf of one user. Its methods raise NotFoundError and RefusedError.
 
     Args:
         transport: sends the requests.
-        max_pages: maximum pages of a collection that is read completely.
+        max_pages: the maximum number of pages to read if a method returns a complete collection.
     """
 
     transport: Transport
@@ -56,7 +56,7 @@ class AirflowApi:
         return await self._all("/importErrors", "import_errors")
 
     async def dags(self) -> list[dict[str, Any]]:
-        """Returns the DAGs with the tag ``quire`` that the caller may read."""
+        """Returns the DAGs with the tag ``quire`` that the caller is allowed to read."""
         return await self._all("/dags", "dags", tags="quire", exclude_stale=True)
 
     async def dag(self, dag_id: str) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class AirflowApi:
         return list(page["dag_runs"]), int(page["total_entries"])
 
     async def runs_between(self, dag_id: str, first: int, stop: int) -> tuple[list[dict[str, Any]], int]:
-        """Returns runs ``first`` to ``stop - 1`` of a DAG, counted from the newest, and its total number of runs."""
+        """Returns a DAG's runs ``first`` to ``stop - 1``, counted from the newest, and the total number of its runs."""
         runs: list[dict[str, Any]] = []
         while True:
             offset = first + len(runs)
@@ -80,7 +80,7 @@ class AirflowApi:
                 return runs, total
 
     async def runs_named(self, dag_id: str, prefix: str) -> list[dict[str, Any]]:
-        """Returns the newest of a DAG's runs whose IDs begin with ``prefix``."""
+        """Returns the newest runs of a DAG whose IDs begin with ``prefix``."""
         # Airflow strips trailing punctuation from a prefix, so it may also return other runs.
         page = await self._call(
             "GET", _runs_path(dag_id), run_id_prefix_pattern=prefix, limit=PAGE_SIZE, order_by=NEWEST_FIRST
@@ -88,8 +88,9 @@ class AirflowApi:
         return [run for run in page["dag_runs"] if run["dag_run_id"].startswith(prefix)]
 
     async def active_runs(self, dag_id: str, *, user: str, prefix: str) -> list[dict[str, Any]]:
-        """Returns a user's active runs whose IDs begin with ``prefix``. The DAG ``~`` means every DAG."""
-        # Airflow matches user names by prefix, so it may also return other users' runs: read every page.
+        """Returns a user's active runs whose IDs begin with ``prefix``. ``~`` as the DAG ID includes every DAG."""
+        # Airflow matches user names by prefix, so it may also return other users' runs. Reading only the first page
+        # could miss some of this user's runs.
         runs = await self._all(
             f"/dags/{dag_id}/dagRuns", "dag_runs", state=["queued", "running"], run_id_prefix_pattern=prefix,
             triggering_user_name_prefix_pattern=user, order_by=["id"],
@@ -124,7 +125,7 @@ class AirflowApi:
                 await self._call("PATCH", _run_path(dag_id, run_id), json=body)
                 return
             except RefusedError as error:
-                # The scheduler locks the same rows in another order. PostgreSQL aborts one of the two transactions.
+                # The scheduler locks the same rows in a different order, so PostgreSQL can abort either transaction.
                 if error.status < httpx.codes.INTERNAL_SERVER_ERROR or attempt == FAIL_ATTEMPTS - 1:
                     raise
 
@@ -136,15 +137,15 @@ class AirflowApi:
     async def tasks_in_state(
         self, dag_id: str, state: str, *, task_id: str | None, first: str, last: str, pages: int
     ) -> tuple[list[dict[str, Any]], bool]:
-        """Returns the task instances in a state, and whether the list is complete.
+        """Returns the task instances in a state and whether the list is complete.
 
         Args:
-            dag_id: DAG of the runs.
-            state: state of the task instances.
+            dag_id: the DAG of the runs.
+            state: the state of the task instances.
             task_id: limits the list to this task; None includes every task.
-            first: ``run_after`` of the earliest run.
-            last: ``run_after`` of the latest run.
-            pages: maximum number of pages to read.
+            first: the ``run_after`` of the earliest run.
+            last: the ``run_after`` of the latest run.
+            pages: the maximum number of pages to read.
         """
         path, tasks = f"{_runs_path(dag_id)}/~/taskInstances", list[dict[str, Any]]()
         query = {"state": state, "run_after_gte": first, "run_after_lte": last, "order_by": "id"}
@@ -158,7 +159,7 @@ class AirflowApi:
         return tasks, False
 
     async def task_state(self, dag_id: str, run_id: str, task_id: str) -> str | None:
-        """Returns the state of a task, or None if it has none yet."""
+        """Returns the state of a task, or None if the task has no state yet."""
         path = f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}"
         try:
             task = await self._call("GET", path)

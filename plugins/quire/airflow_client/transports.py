@@ -1,4 +1,4 @@
-"""Sends calls to Airflow's REST API, either within Airflow's own process or over HTTP."""
+"""Sends requests to Airflow's REST API, either within Airflow's own process or over HTTP."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InProcessTransport:
-    """Calls the ASGI app that serves Airflow's API, in the same process.
+    """Calls the ASGI app that serves Airflow's API in the same process.
 
     Args:
-        app: Airflow's app.
-        token: identifies the user on whose behalf the calls are made.
+        app: the ASGI app.
+        token: identifies the user on whose behalf the transport sends requests.
     """
 
     app: Any
     token: str = field(repr=False)
 
     async def send(self, method: str, path: str, *, params: Mapping[str, Any], json: Any) -> httpx.Response:
-        """Returns the app's response, or a 500 if it raises."""
+        """Returns the app's response, or a 500 response if the app raises an exception."""
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         client = httpx.AsyncClient(transport=transport, base_url=f"http://quire{API_PATH}", headers=bearer(self.token))
         async with _CONCURRENT_CALLS, client:
@@ -47,10 +47,10 @@ class InProcessTransport:
 
 @dataclass(frozen=True, slots=True)
 class BlockingTransport:
-    """Calls a running Airflow over HTTP. Never suspends, so ``run_blocking`` can drive its coroutines.
+    """Calls a running Airflow over HTTP. Its coroutines never suspend, so ``run_blocking`` can run them.
 
     Args:
-        client: from ``sign_in``.
+        client: the client that ``sign_in`` returned.
     """
 
     client: httpx.Client
@@ -65,7 +65,7 @@ class BlockingTransport:
 
 
 def run_blocking(call: Coroutine[Any, Any, Result]) -> Result:
-    """Returns the result of a call over a ``BlockingTransport``."""
+    """Runs a coroutine that uses a ``BlockingTransport`` and returns its result."""
     try:
         call.send(None)
     except StopIteration as stop:
@@ -76,16 +76,16 @@ def run_blocking(call: Coroutine[Any, Any, Result]) -> Result:
 
 
 def sign_in(url: str, *, user: str, password: str, seconds: float = 30) -> httpx.Client:
-    """Returns a client of a running Airflow's REST API.
+    """Signs in to a running Airflow and returns a client for its REST API.
 
     Args:
         url: Airflow's base URL.
         user: the user name.
         password: the user's password.
-        seconds: timeout of each request.
+        seconds: the timeout of each request.
 
     Raises:
-        httpx.HTTPError: Airflow cannot be reached, or rejects the password.
+        httpx.HTTPError: Airflow cannot be reached or rejects the password.
     """
     credentials = {"username": user, "password": password}
     response = httpx.post(f"{url}/auth/token", json=credentials, timeout=seconds, trust_env=False)
@@ -94,5 +94,5 @@ def sign_in(url: str, *, user: str, password: str, seconds: float = 30) -> httpx
 
 
 def bearer(token: str) -> dict[str, str]:
-    """Returns the header that carries a token."""
+    """Returns the request header that contains a token."""
     return {"Authorization": f"Bearer {token}"}

@@ -1,4 +1,4 @@
-"""Checks Airflow's version. Does not import Airflow, because older versions lack what Quire imports."""
+"""Checks Airflow's version without importing Airflow, because older versions lack objects that Quire imports."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ MIN_AIRFLOW = (3, 3)
 
 
 def unsupported_airflow(version: str) -> str | None:
-    """Returns why Quire does not support this version of Airflow, or None if it does."""
+    """Returns the reason why Quire does not support a version of Airflow, or None if Quire supports it."""
     numbers = re.match(r"(\d{1,9})\.(\d{1,9})", version)
     if numbers and (int(numbers[1]), int(numbers[2])) >= MIN_AIRFLOW:
         return None
-    return f"Quire needs Airflow {MIN_AIRFLOW[0]}.{MIN_AIRFLOW[1]} or newer, and this is {version}: upgrade Airflow"
+    minimum = ".".join(map(str, MIN_AIRFLOW))
+    return f"Quire needs Airflow {minimum} or newer, but the installed version is {version}: upgrade Airflow"
 
 
 def ensure_supported_airflow(version: str) -> None:
-    """Checks that Quire runs on this version of Airflow.
+    """Checks that Quire supports a version of Airflow.
 
     Raises:
-        SettingsError: the version is older.
+        SettingsError: the version is too old.
     """
     if reason := unsupported_airflow(version):
         raise SettingsError(reason)
