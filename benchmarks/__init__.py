@@ -1,1 +1,1 @@
-"""Benchmarks that run Quire and its peers on the same machine, because only ratios compare across machines."""
+"""Benchmarks that run Quire and its peers on one machine, because only ratios can be compared across machines."""

@@ -1,4 +1,4 @@
-"""``make bench``: runs the benchmarks and writes their results as tables, JSON and pictures.
+"""``make bench``: runs the benchmarks and writes their results as tables, JSON and charts.
 
 python -m benchmarks [--quick] [PART ...]
 """

@@ -1,4 +1,4 @@
-"""PostgreSQL with TPC-H lineitem and an S3 server for the benchmarks; both keep their data between runs."""
+"""The benchmarks' servers: PostgreSQL with TPC-H lineitem, and S3; both keep their data between runs."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Servers:
     """Running servers.
 
     Args:
-        url: of the database ``lineitem_<scale>``.
-        store: the S3 server, as an Airflow connection.
+        url: the URL of the database ``lineitem_<scale>``.
+        store: the S3 server's Airflow connection.
     """
 
     url: str
@@ -30,7 +30,7 @@ class Servers:
 
 @contextmanager
 def lineitem_servers(scale: float) -> Iterator[Servers]:
-    """Starts both servers, loads lineitem for a scale factor, and stops the servers at the end."""
+    """Starts both servers and loads lineitem at a scale factor; stops the servers when the context exits."""
     postgres = PostgresServer(FOLDER / "postgresql", password="bench", fast=True)  # noqa: S106 - loopback only
     s3 = S3Server(FOLDER / "s3", secret_key="bench-secret")  # noqa: S106 - loopback only
     try:

@@ -1,4 +1,4 @@
-"""Measures extraction from PostgreSQL to Parquet in S3, against other readers and against COPY, the upper bound."""
+"""Compares extraction from PostgreSQL to Parquet in S3 with other readers, and with COPY alone as the upper bound."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Command = list[str | Path]
 
 
 def measure_extract(*, quick: bool) -> None:
-    """Measures lineitem at scale factor 1, or a tenth of it if ``quick``: as one partition, and as two in parallel."""
+    """Extracts lineitem at scale factor 1, or 0.1 if ``quick``, as one partition and as two partitions in parallel."""
     sql = query_of(FIRST, STOP)
     with lineitem_servers(0.1 if quick else 1) as servers:
         rows = count_rows(servers.url, sql)

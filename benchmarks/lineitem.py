@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 
 COPY_BYTES = 1024 * 1024
-# TPC-H specification, 1.4.1; decimals as numeric(15,2).
+# TPC-H specification, 1.4.1; its decimals are numeric(15,2) here.
 TABLE = """
 CREATE TABLE lineitem (
     l_orderkey bigint NOT NULL, l_partkey bigint NOT NULL, l_suppkey bigint NOT NULL, l_linenumber integer NOT NULL,
@@ -23,14 +23,14 @@ CREATE TABLE lineitem (
 
 
 def load_lineitem(url: str, scale: float) -> None:
-    """Creates and fills the table in one transaction unless it exists; scale factor 1 has 6,001,215 rows.
+    """If the table is missing, creates and fills it in one transaction; scale factor 1 has 6,001,215 rows.
 
     Args:
-        url: of the database.
+        url: the database's URL.
         scale: TPC-H's scale factor.
 
     Raises:
-        RuntimeError: If the generator failed.
+        RuntimeError: the generator failed.
     """
     with psycopg.connect(url) as connection:
         if connection.execute("SELECT to_regclass('lineitem')").fetchone() != (None,):

@@ -1,4 +1,4 @@
-"""Measures the time and memory of a command's process tree from the outside."""
+"""Measures the time and memory of a command's process tree from another process."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What a command used.
+    """The time and memory that a command used.
 
     Args:
         seconds: wall time.
         peak_bytes: peak resident memory of the process tree.
-        own_seconds: the time that the command reported in its last line, ``seconds 1.23``, if it times its own work.
+        own_seconds: the time from the command's last line, such as ``seconds 1.23``, if it measures its own work.
     """
 
     seconds: float
@@ -30,7 +30,7 @@ class Measurement:
 
 
 def measure(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> Measurement:
-    """Runs a command and measures it.
+    """Runs a command and returns its measurements.
 
     Raises:
         RuntimeError: the command failed; the message contains its output.
@@ -65,9 +65,9 @@ def measure(command: Sequence[str], *, environment: Mapping[str, str] | None = N
 
 
 def tree_bytes(root: int) -> int:
-    """Returns the resident memory of a process and its descendants from /proc; shared pages count for each process.
+    """Returns the resident memory of a process and its descendants; counts shared pages once for each process.
 
-    Reads only this tree, not all of /proc, so that sampling does not affect the measurement.
+    Reads only the tree's entries in /proc, so that sampling does not affect the measurement.
     """
     size, pending = 0, [root]
     while pending:

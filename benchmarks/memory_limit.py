@@ -8,18 +8,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
-# The first argument is the group's process file; the others are the command to run in the group.
+# The first argument is the group's process file; the remaining arguments are the command to run in the group.
 ENTER = ("sh", "-c", 'echo $$ > "$1"; shift; exec "$@"', "sh")
 
 
 @contextmanager
 def memory_limit(limit_bytes: int) -> Iterator[list[str]]:
-    """Yields a command prefix that limits a command's memory; the kernel kills processes that exceed it.
+    """Yields a prefix for a command; the kernel kills a prefixed command that exceeds the memory limit.
 
-    The page cache counts too, but the kernel drops cached pages before it kills a process.
+    The limit includes the page cache, but the kernel drops cached pages before it kills a process.
 
     Raises:
-        OSError: this process cannot create a group.
+        OSError: this process cannot create a control group.
     """
     is_version_2 = (ROOT / "cgroup.controllers").exists()
     group = (ROOT if is_version_2 else ROOT / "memory") / f"quire-bench-{os.getpid()}"

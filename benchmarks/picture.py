@@ -1,4 +1,4 @@
-"""Draws benchmark results as PNG and SVG next to their JSON, in the peers' environment: ``picture.py RESULTS.json``."""
+"""Draws benchmark results as PNG and SVG next to their JSON: ``picture.py RESULTS.json``, in the peers' environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measures rendering stored rows to XLSX: Quire, four peers, and compression alone as the lower bound."""
+"""Compares how fast Quire and four peers render stored rows to XLSX, with compression alone as the lower bound."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from benchmarks.results import OURS_NAME, Result, contend, write_results
 from benchmarks.tables import FLIGHTS_ROWS, LINEITEM_ROWS, flights, lineitem
 
 WRITERS = CLONE / "benchmarks" / "writers"
-SHEET_ROWS = 1_048_575  # rows that fit below the header of one sheet
+SHEET_ROWS = 1_048_575  # rows that fit below a sheet's header
 RUNS = 3
 QUICK = 20_000  # rows
 NOTES = (
-    "`seconds` is the time that each contender reports for the work alone: reading Parquet and writing, with all "
-    "modules imported. `process` and memory are measured from outside.",
-    "XlsxWriter, Polars and rustpy-xlsxwriter write typed and formatted dates and times, as Quire does. XlsxWriter and "
-    "Polars also write decimals; rustpy-xlsxwriter writes them as floats. Polars and rustpy-xlsxwriter hold the "
+    "`seconds` is the time that each contender reports for reading Parquet and writing XLSX, without the time to "
+    "import modules. `process` (the time of the complete process) and memory are measured from outside the process.",
+    "XlsxWriter, Polars and rustpy-xlsxwriter write typed and formatted dates and times, as Quire does. XlsxWriter "
+    "and Polars also write decimals; rustpy-xlsxwriter writes them as floats. Polars and rustpy-xlsxwriter hold the "
     "complete table in memory.",
-    "DuckDB supports no formats: numbers are unformatted, and dates use its own format (dd/mm/yy). It writes no column "
-    "widths, filter or frozen header; Quire does.",
-    "ISA-L alone is the lower bound: it compresses the same XML at the same level, without creating, checking or "
-    "packaging it.",
+    "DuckDB supports no formats: numbers are unformatted, and dates use its default format (dd/mm/yy). Unlike Quire, "
+    "it writes no column widths, no filter and no frozen header.",
+    "ISA-L alone is the lower bound: it compresses the same XML at the same level, but does not create, check or "
+    "package it.",
 )
 
 
 def measure_render(*, quick: bool) -> None:
-    """Measures every writer on lineitem and flights, with fewer rows for one-sheet and memory-intensive writers."""
+    """Measures every writer on lineitem and flights; writers limited to one sheet or by memory receive fewer rows."""
     results: list[Result] = []
     for table, rows in ((lineitem(FOLDER, PEERS), LINEITEM_ROWS), (flights(FOLDER), FLIGHTS_ROWS)):
         every = min(rows, 2 * QUICK) if quick else rows
@@ -39,7 +39,7 @@ def measure_render(*, quick: bool) -> None:
         )
         jobs = [(name, script, rows, runs, PEERS) for name, script, rows, runs in peers]
         jobs += [(OURS_NAME, "ours", rows, RUNS, OURS) for rows in sorted({few, sheet, every})]
-        # Runs last, because it compresses the workbook that Quire has just written.
+        # This job runs last, because it compresses the workbook that Quire has just written.
         jobs.append(("ISA-L alone, same XML", "deflate_only", every, RUNS, OURS))
         for name, script, rows, runs, python in jobs:
             out = FOLDER / f"{script}.xlsx"

@@ -18,14 +18,14 @@ REDIRECT = ("sh", "-c", 'out="$1"; shift; exec "$@" > "$out"', "sh")
 
 
 def count_rows(url: str, sql: str) -> int:
-    """Returns the number of rows of a query; counting also warms the server's cache."""
+    """Returns the number of rows that a query selects; counting also warms the server's cache."""
     with psycopg.connect(url) as connection:
         ((rows,),) = connection.execute(f"SELECT count(*) FROM ({sql}) AS counted".encode()).fetchall()
     return int(rows)
 
 
 def quire_environment(servers: Servers) -> dict[str, str]:
-    """Returns the environment in which ``quire`` uses these servers and the benchmarks' reports."""
+    """Returns environment variables that make ``quire`` use these servers and the benchmarks' reports."""
     return {
         **os.environ,
         "AIRFLOW_CONN_QUIRE_SOURCE": servers.url,
@@ -42,6 +42,6 @@ def quire_run(report: str, first: date, stop: date, *, output: Path) -> Sequence
 
 
 def empty_bucket(servers: Servers) -> None:
-    """Deletes all objects so that each benchmark starts with the same free space."""
+    """Deletes all objects, so that each benchmark starts with the same free space."""
     store = S3Store(StoreSettings.from_uri(servers.store, bucket=BUCKET))
     store.delete([entry.key for entry in store.list("")])

@@ -1,4 +1,4 @@
-"""Measures ``quire run`` over 1, 6 and 60 million rows, under a 1 GiB memory limit that the kernel enforces."""
+"""Measures ``quire run`` with 1, 6 and 60 million rows under a 1 GiB memory limit that the kernel enforces."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STAGES = ("extract", "aggregate", "render", "publish")
 
 
 def measure_scale(*, quick: bool) -> None:
-    """Measures complete runs by year, with workbooks and a summary; each run reports its stages."""
+    """Measures complete runs with yearly partitions, workbooks and a summary; each run reports its stages."""
     small, large = (0.1, 0.2) if quick else (1, 10)
     results: list[Result] = []
     for scale, days in ((small, MILLION), (small, (FIRST, STOP)), (large, (FIRST, STOP))):
@@ -56,7 +56,7 @@ def _stage(usage: dict[str, Any], whole: Result) -> Result:
 
 
 def stage_table(results: Sequence[Result]) -> str:
-    """Returns the runs and their stages as a Markdown table."""
+    """Formats the runs and their stages as a Markdown table."""
     lines = ["| rows | stage | seconds | rows/s | peak MB | MB written |", "|---|---|---|---|---|---|"]
     lines += (
         f"| {result.rows:,} | {result.contender} | {result.seconds:,.2f} | {result.rows_per_second:,} | "

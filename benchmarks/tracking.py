@@ -1,4 +1,4 @@
-"""Measures what change tracking costs writers: pgbench and COPY on a tracked and an untracked table."""
+"""Measures how much change tracking slows down writers: pgbench and COPY on a tracked and an untracked table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ INSERT INTO sales (at, amount, note)
 SELECT timestamptz '2026-01-01' + n * interval '1 second', n / 100.0, md5(n::text) FROM generate_series(1, 100000) n;
 ANALYZE sales
 """
-# All clients write to hours of the same day.
+# All clients write rows of the same day.
 INSERT = (
     "INSERT INTO sales (at, amount, note) VALUES (timestamptz '2026-02-01' + random() * interval '1 day', 1.5, 'x');\n"
 )
@@ -41,14 +41,15 @@ COPY sales (at, amount, note) FROM PROGRAM
 $$seq 1 {COPIED} | awk '{{printf "2026-03-%02d 12:00:00+00\\t%d.25\\tnote %d\\n", $1 % 28 + 1, $1, $1}}'$$
 """
 NOTES = (
-    f"{CLIENTS} pgbench clients, median of {ROUNDS} rounds, alternately tracked and untracked; fsync is on.",
-    "pg_locks, sampled every 20 ms, showed no writer waiting for another on the change log. Waits for file "
-    "extension (locktype extend), which occur on any table, are not counted.",
+    f"{CLIENTS} pgbench clients write to a tracked and an untracked table in turn. Each result is the median of "
+    f"{ROUNDS} rounds; fsync is on.",
+    "Samples of pg_locks, taken every 20 ms, showed no writer waiting for another on the change log. They exclude "
+    "waits for file extension (locktype extend), which occur on any table.",
 )
 
 
 def measure_tracking(*, quick: bool) -> None:
-    """Measures single-row inserts and updates and a COPY of a million rows, tracked and untracked."""
+    """Measures single-row inserts, single-row updates and a COPY of a million rows, with and without tracking."""
     seconds = 5 if quick else 30
     server = PostgresServer(FOLDER / "postgresql-durable", password="bench")  # noqa: S106 - loopback only
     try:
@@ -110,7 +111,7 @@ def _table(url: str, *, tracked: bool) -> Iterator[None]:
 
 @contextmanager
 def _no_waits(url: str, *, rows: bool) -> Iterator[None]:
-    """Samples the sessions and raises an error if one waited for another; ``rows`` permits waits for row locks."""
+    """Samples locks and raises an error if a session waited for another; ``rows`` allows waits for row locks."""
     finished, waits = threading.Event(), list[str]()
 
     def watch() -> None:

@@ -1,4 +1,4 @@
-"""The daily DAG that deletes objects that no report needs, and compacts change logs."""
+"""Defines the daily DAG that deletes objects no report needs and compacts change logs."""
 
 from quire.airflow_dag import build_housekeeping_dag
 

@@ -1,4 +1,4 @@
-"""The DAGs of every report in include/reports."""
+"""Defines the DAGs of every report in include/reports."""
 
 from quire.airflow_dag import build_report_dags
 

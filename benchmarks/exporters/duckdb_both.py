@@ -1,4 +1,4 @@
-"""DuckDB's postgres and excel extensions: ``duckdb_both.py SQL URL OUT.xlsx``."""
+"""Exports with DuckDB's postgres and excel extensions: ``duckdb_both.py SQL URL OUT.xlsx``."""
 
 from __future__ import annotations
 

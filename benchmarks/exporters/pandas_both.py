@@ -1,4 +1,4 @@
-"""pandas' read_sql and to_excel, used as in most tutorials: ``pandas_both.py SQL URL OUT.xlsx``."""
+"""Exports with pandas' read_sql and to_excel, as most tutorials do: ``pandas_both.py SQL URL OUT.xlsx``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Polars' read_database and write_excel: ``polars_both.py SQL URL OUT.xlsx``."""
+"""Exports with Polars' read_database and write_excel: ``polars_both.py SQL URL OUT.xlsx``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ConnectorX's stream of Arrow batches, discarded: ``connectorx_stream.py SQL URL``."""
+"""Streams Arrow batches with ConnectorX and discards them: ``connectorx_stream.py SQL URL``."""
 
 from __future__ import annotations
 

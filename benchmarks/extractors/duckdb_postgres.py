@@ -1,6 +1,6 @@
-"""DuckDB's postgres extension, writing Parquet to files or S3: ``duckdb_postgres.py SQL URL PREFIX TASKS``.
+"""Writes Parquet to files or S3 with DuckDB's postgres extension: ``duckdb_postgres.py SQL URL PREFIX TASKS``.
 
-An S3 PREFIX, such as ``s3://bucket/…``, is in the store that AIRFLOW_CONN_QUIRE_STORE configures.
+An S3 PREFIX, such as ``s3://bucket/…``, refers to the store that AIRFLOW_CONN_QUIRE_STORE configures.
 """
 
 from __future__ import annotations

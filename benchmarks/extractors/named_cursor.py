@@ -1,4 +1,4 @@
-"""psycopg's server-side cursor, with rows read as tuples and discarded: ``named_cursor.py SQL URL``."""
+"""Reads rows as tuples with psycopg's server-side cursor and discards them: ``named_cursor.py SQL URL``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Quire's extract stage, PostgreSQL to Parquet in S3: ``ours.py SQL TASKS``, with ``quire``'s environment variables.
+"""Runs Quire's extract stage, from PostgreSQL to Parquet in S3: ``ours.py SQL TASKS``.
 
-Only the date range is taken from the SQL; the report defines the query. TASKS is the number of partitions extracted in
-parallel.
+Reads the environment variables of ``quire``. Takes only the date range from SQL, because the report defines the query.
+TASKS is the number of partitions extracted in parallel.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Compresses the XML of Quire's workbook, as the lower bound: ``deflate_only.py TABLE.parquet OUT.xlsx ROWS``.
+"""Compresses the XML of Quire's workbook to measure the lower bound: ``deflate_only.py TABLE.parquet OUT.xlsx ROWS``.
 
 Prints the time that ISA-L takes for the compression alone, without reading the workbook.
 """

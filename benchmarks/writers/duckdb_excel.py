@@ -1,4 +1,4 @@
-"""DuckDB's excel extension: ``duckdb_excel.py TABLE.parquet OUT.xlsx ROWS``."""
+"""Writes with DuckDB's excel extension: ``duckdb_excel.py TABLE.parquet OUT.xlsx ROWS``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quire's own writer: ``ours.py TABLE.parquet OUT.xlsx ROWS``."""
+"""Writes with Quire's own writer: ``ours.py TABLE.parquet OUT.xlsx ROWS``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BATCH_ROWS = 8_192
 
 
 def storable(kind: pa.DataType) -> pa.DataType:
-    """Returns the type that the extract stage stores."""
+    """Returns the type that the extract stage would store."""
     if pa.types.is_string_view(kind) or pa.types.is_large_string(kind):
         return pa.string()
     return pa.timestamp("us") if pa.types.is_timestamp(kind) else kind
@@ -33,7 +33,7 @@ def main(table: Path, out: Path, rows: int) -> None:
 
     def batches() -> Iterator[pa.RecordBatch]:
         left = rows
-        for group in range(file.num_row_groups):  # as the render stage does, so that not all rows are in memory
+        for group in range(file.num_row_groups):  # like the render stage, avoids holding all rows in memory
             for batch in file.iter_batches(BATCH_ROWS, row_groups=[group]):
                 yield batch.slice(0, left).cast(schema)
                 left -= batch.num_rows

@@ -1,4 +1,4 @@
-"""Polars' write_excel: ``polars_excel.py TABLE.parquet OUT.xlsx ROWS``."""
+"""Writes with Polars' write_excel: ``polars_excel.py TABLE.parquet OUT.xlsx ROWS``."""
 
 from __future__ import annotations
 

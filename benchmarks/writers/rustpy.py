@@ -1,4 +1,4 @@
-"""rustpy-xlsxwriter, a binding of rust_xlsxwriter: ``rustpy.py TABLE.parquet OUT.xlsx ROWS``."""
+"""Writes with rustpy-xlsxwriter, a Python binding of rust_xlsxwriter: ``rustpy.py TABLE.parquet OUT.xlsx ROWS``."""
 
 from __future__ import annotations
 

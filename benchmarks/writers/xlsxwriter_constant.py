@@ -1,4 +1,4 @@
-"""XlsxWriter with constant_memory: ``xlsxwriter_constant.py TABLE.parquet OUT.xlsx ROWS``."""
+"""Writes with XlsxWriter's constant_memory mode: ``xlsxwriter_constant.py TABLE.parquet OUT.xlsx ROWS``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OPTIONS = {
 
 
 def main(table: str, out: str, rows: int) -> None:
-    file = pq.ParquetFile(table, pre_buffer=False)  # otherwise, pages already read stay in memory
+    file = pq.ParquetFile(table, pre_buffer=False)  # otherwise, pages that were already read stay in memory
     with xlsxwriter.Workbook(out, OPTIONS) as book:
         sheet = book.add_worksheet()
         writers = [writer(book, sheet, field.type) for field in file.schema_arrow]
@@ -39,7 +39,7 @@ def each_row(file: pq.ParquetFile) -> Iterator[tuple[Any, ...]]:
 
 
 def writer(book: Any, sheet: Any, kind: pa.DataType) -> tuple[Callable[..., Any], Any]:
-    """Returns the method that writes a column's values, and the cell format of its type, if any."""
+    """Returns the method that writes a column's values, and the cell format for the column's type, if any."""
     if pa.types.is_date(kind):
         return sheet.write_datetime, book.add_format({"num_format": "yyyy-mm-dd"})
     if pa.types.is_timestamp(kind):
