@@ -12,18 +12,18 @@ from quire.settings import set_defaults
 LARGE_BYTES = 128 * 1024
 _MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD in malloc.h
 
-# Polars' allocator reads this variable when it is loaded, and then returns freed pages quickly. A run over TPC-H
-# lineitem at scale factor 1 uses 40 MB less memory and the same CPU time.
+# When Polars is loaded, its allocator reads this variable, which makes it return freed pages quickly. A run over TPC-H
+# lineitem (scale factor 1) then uses 40 MB less memory and the same CPU time.
 POLARS_VARIABLES = {
     "_RJEM_MALLOC_CONF": "dirty_decay_ms:100,muzzy_decay_ms:0",
-    # The number of row groups that Polars prefetches. The default uses hundreds of MB for large files. The first TPC-H
-    # query over seven years (60 million rows) in S3 peaks at 255 MB with 2 row groups. With 6, it peaks at 400 MB and
-    # is no faster.
+    # The number of row groups that Polars prefetches. With the default, large files take hundreds of MB. The first
+    # TPC-H query over seven years (60 million rows) in S3 peaks at 255 MB with 2 row groups. With 6, it peaks at 400 MB
+    # and is no faster.
     "POLARS_ROW_GROUP_PREFETCH_SIZE": "2",
 }
-# Arrow retains less freed memory with jemalloc than with its default allocator: 50 MB less while extracting rows and 25
-# MB less while writing them, at the cost of 3% more time. By default, jemalloc retains freed pages for a second. They
-# remain in the next stage, whose peak is then 50 to 80 MB higher without a gain in speed.
+# With jemalloc, Arrow retains less freed memory than with its default allocator (50 MB less while extracting rows, 25
+# MB less while writing them) but takes 3% longer. By default, jemalloc retains freed pages for a second, which raises
+# the peak of the next stage by 50 to 80 MB and saves no time.
 ARROW_VARIABLES = {
     "ARROW_DEFAULT_MEMORY_POOL": "jemalloc",
     "JE_ARROW_MALLOC_CONF": "dirty_decay_ms:200,muzzy_decay_ms:0",
@@ -46,9 +46,9 @@ def configure_process() -> None:
 def map_large_blocks() -> None:
     """Makes glibc allocate every large block with its own mmap, in all threads of this process.
 
-    By default, glibc raises the threshold for mmap to the largest block freed so far (mallopt(3)). Batches and upload
-    parts are then allocated in per-thread heaps, which never shrink: 100 MB in a run over TPC-H lineitem with two
-    concurrent extracts. Other allocators have no such option, so this function has no effect on them.
+    By default, glibc raises the mmap threshold to the size of the largest freed block (mallopt(3)). It then allocates
+    batches and upload parts in per-thread heaps, which never shrink. This wastes 100 MB in a run over TPC-H lineitem
+    with two concurrent extracts. Other allocators do not have this option, so the function has no effect on them.
     """
     with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, LARGE_BYTES)

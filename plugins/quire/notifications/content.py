@@ -1,4 +1,4 @@
-"""Builds the content of notifications. Links are permanent URLs of the portal, which checks access on every visit."""
+"""Builds the content of notifications. Links are permanent portal URLs; the portal checks access on every visit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quire.report.request import RunRequest
 
 MAX_FILES = 10
 MAX_WARNINGS = 5
-MAX_LINE_LENGTH = 500  # of a warning, a reason or a parameter value
+MAX_LINE_LENGTH = 500  # for each warning, reason and parameter value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +29,13 @@ class Notification:
     """A notification, independent of its format.
 
     Args:
-        subject: one line that is clear without the other fields.
-        heading: headline above the facts.
+        subject: one line that makes sense without the other fields.
+        heading: the title of the message.
         failed: whether the run failed.
-        facts: labels and values.
+        facts: labels and their values.
         files: files to download.
-        more: number of files that are not listed, as text.
-        pages: the run's page, and the zip of all files.
+        more: says how many further files there are; empty if all are listed.
+        pages: links to the page of the run and to the zip of all files.
         warnings: warnings of the run.
     """
 
@@ -50,7 +50,7 @@ class Notification:
 
     @property
     def page_url(self) -> str:
-        """The URL of the run's page; empty if unknown."""
+        """The URL of the run's page; empty if there is none."""
         return next((page.url for page in self.pages if page.url), "")
 
 
@@ -67,7 +67,7 @@ class RunFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """The return value of publish. ``run`` is the run key; ``reused`` means that the run was already published."""
+    """The return value of publish. ``run`` is the run key; ``reused`` is true if the run was already published."""
 
     run: str
     reused: bool
@@ -82,7 +82,7 @@ class FailedTask:
 
     Args:
         stage: stage of the pipeline.
-        reason: one line without secrets; empty if the process ended without recording a reason.
+        reason: one line that contains no secrets; empty if the process ended without recording a reason.
     """
 
     stage: str
@@ -104,9 +104,9 @@ def success_notification(
         definition: the report.
         request: the request that the run served.
         result: the return value of publish.
-        totals: titles and values of the headline totals.
-        run_id: Airflow's run ID.
-        base_url: Airflow's public URL; empty for a notification without links.
+        totals: the title and the formatted value of each headline total.
+        run_id: ID of the Airflow run.
+        base_url: the public URL of Airflow; if empty, the notification has no links.
     """
     count, size = len(result.files), format_size(sum(file.bytes for file in result.files))
     facts = [
@@ -153,9 +153,9 @@ def failure_notification(
     Args:
         definition: the report.
         request: the request that the run served; None if it was invalid.
-        failed: the failed tasks; the notification names the first and counts the others.
-        run_id: Airflow's run ID.
-        base_url: Airflow's public URL; empty for a notification without links.
+        failed: the failed tasks. The notification describes one of them and counts the others.
+        run_id: ID of the Airflow run.
+        base_url: the public URL of Airflow; if empty, the notification has no links.
     """
     facts = _request_facts(definition, request) if request else []
     date_range = f", {_date_range(request)}" if request else ""
@@ -216,5 +216,5 @@ def _limit_warnings(warnings: Sequence[str]) -> tuple[str, ...]:
 
 
 def _limit_line(text: str) -> str:
-    """Returns text as one line of limited length, so that it cannot look like another part of the message."""
+    """Converts text to a single, truncated line, so that it cannot be mistaken for another part of the message."""
     return truncate(" ".join(text.split()), MAX_LINE_LENGTH)

@@ -1,7 +1,7 @@
 """Renders a notification as the HTML body of an e-mail.
 
-Mail programs support little more than tables and inline styles; they do not fetch style sheets, images or fonts. Text
-and background colors are always set together, so that a mail program with a dark mode changes both.
+Mail clients support little more than tables and inline styles, and do not load style sheets, images or fonts. Text and
+background colors are always set together, so that a mail client in dark mode changes both.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from quire.notifications.content import Notification, NotificationLink
 FONT = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 INK, FAINT, LINE, GROUND, PAPER = "#1f2933", "#5f6c7b", "#e4e7eb", "#f5f7fa", "#ffffff"
 GOOD, BAD, LINK = "#1d7a46", "#b3261e", "#0b5cad"
-MAX_NO_WRAP_LENGTH = 20  # characters of a label that does not wrap on a phone
+MAX_NO_WRAP_LENGTH = 20  # longer labels may wrap on a phone
 WARNING_GROUND, WARNING_LINE = "#fff8e1", "#e0a800"
 
 

@@ -1,4 +1,4 @@
-"""Formats dates and times with a section of a format code."""
+"""Formats dates and times according to a section of a format code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ELAPSED = {"h": 3600, "m": 60, "s": 1}
 
 
 def format_date_time(section: Section, time: dt.datetime) -> str:
-    """Formats a date and time with a section."""
+    """Formats a date and time according to a section."""
     tokens = section.tokens
     decimals = _second_decimals(tokens)
     if any(token.kind in (Kind.MOMENT, Kind.ELAPSED) and token.text[0] in "sS" for token in tokens):
@@ -63,7 +63,7 @@ def _date_part(letter: str, width: int, time: dt.datetime) -> str:
 
 
 def _is_minute(tokens: Sequence[Token], position: int) -> bool:
-    """Returns whether an m means minutes because it follows hours or precedes seconds."""
+    """Returns whether an m stands for minutes: it follows hours or precedes seconds."""
     units = (Kind.MOMENT, Kind.ELAPSED)
     before = next((token.text[0].lower() for token in reversed(tokens[:position]) if token.kind in units), "")
     after = next((token.text[0].lower() for token in tokens[position + 1 :] if token.kind in units), "")
@@ -71,7 +71,7 @@ def _is_minute(tokens: Sequence[Token], position: int) -> bool:
 
 
 def _second_decimals(tokens: Sequence[Token]) -> int:
-    """Returns the number of decimals that a section shows for seconds."""
+    """Returns the number of decimal places of the seconds in a section."""
     for position, token in enumerate(tokens[:-1]):
         is_seconds = token.kind in (Kind.MOMENT, Kind.ELAPSED) and token.text[0] in "sS"
         if is_seconds and tokens[position + 1].kind is Kind.POINT:
@@ -81,10 +81,10 @@ def _second_decimals(tokens: Sequence[Token]) -> int:
 
 
 def _round_seconds(time: dt.datetime, decimals: int) -> dt.datetime:
-    """Rounds a time as Excel does: to the last decimal that the section shows."""
+    """Rounds a time to the last decimal place of its section, as Excel does."""
     unit = 10 ** (6 - min(decimals, 6))
     rest = time.microsecond % unit
     try:
         return time + dt.timedelta(microseconds=unit - rest if rest * 2 >= unit else -rest)
-    except OverflowError:  # after the end of the year 9999
+    except OverflowError:  # the rounded time is after the year 9999
         return time - dt.timedelta(microseconds=rest)

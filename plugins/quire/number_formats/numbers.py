@@ -1,4 +1,4 @@
-"""Formats numbers with a section of a format code."""
+"""Formats numbers according to a section of a format code."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 
 from quire.number_formats.sections import Kind, Section, Token
 
-# Enough digits for any scaled numeric of PostgreSQL, so that a number is rounded only to the decimals in the code.
+# Enough digits for any PostgreSQL numeric after scaling, so that numbers are rounded only to the code's decimal places.
 _EXACT = Context(prec=200_000, rounding=ROUND_HALF_UP, Emax=1_000_000, Emin=-1_000_000)
 GROUP = 3  # digits between commas
-# Without a format, larger and smaller numbers are displayed with an exponent.
+# Without a format, numbers outside these limits are displayed with an exponent.
 GENERAL_DIGITS, MAX_PLAIN_DIGITS, MIN_PLAIN_POWER = 10, 15, -4
 
 
 def format_number(section: Section, number: Decimal) -> str:
-    """Formats a non-negative number with a section."""
+    """Formats a non-negative number according to a section."""
     mantissa, exponent = _cut(section.tokens, Kind.EXPONENT)
     whole, decimals = _cut(mantissa, Kind.POINT)
     whole, thousands = _without_scaling(whole)
@@ -31,7 +31,7 @@ def format_number(section: Section, number: Decimal) -> str:
 
 
 def format_general(number: Decimal) -> str:
-    """Formats a number as in a sufficiently wide cell without a number format."""
+    """Formats a number like a cell that has no number format and is wide enough for the number."""
     if number == number.to_integral_value() and abs(number) < 10**MAX_PLAIN_DIGITS:
         return str(int(number))
     rounded = number.normalize(Context(prec=GENERAL_DIGITS, rounding=ROUND_HALF_UP))
@@ -43,15 +43,15 @@ def format_general(number: Decimal) -> str:
 
 
 def _cut(tokens: Sequence[Token], kind: Kind) -> tuple[list[Token], list[Token]]:
-    """Splits a sequence of tokens before the first token of a kind."""
+    """Splits tokens before the first token of the given kind."""
     position = next((position for position, token in enumerate(tokens) if token.kind is kind), len(tokens))
     return list(tokens[:position]), list(tokens[position:])
 
 
 def _without_scaling(tokens: list[Token]) -> tuple[list[Token], int]:
-    """Removes the commas after the last digit.
+    """Removes the commas that directly follow the last digit.
 
-    Returns the tokens and the number of commas; each comma divides by 1,000.
+    Returns the tokens, and the number of removed commas. Each comma divides the number by 1,000.
     """
     last = max((position for position, token in enumerate(tokens) if token.kind is Kind.DIGIT), default=len(tokens))
     stop = last + 1
@@ -69,7 +69,7 @@ def _round(number: Decimal, places: int) -> Decimal:
 
 
 def _normalize(number: Decimal, digits: int, places: int) -> tuple[Decimal, int]:
-    """Returns a number scaled by a power of ten, and that power, a multiple of ``digits``."""
+    """Returns the mantissa and the exponent of a number. The exponent is a multiple of ``digits``."""
     power = number.adjusted() // digits * digits if number else 0
     scaled = _round(number.scaleb(-power, _EXACT), places)
     if scaled >= 10**digits:
@@ -84,7 +84,7 @@ def _mantissa(whole: Sequence[Token], decimals: Sequence[Token], number: Decimal
 
 
 def _whole_part(tokens: Sequence[Token], digits: str) -> str:
-    """Fills placeholders with digits from the right; the leftmost placeholder takes all remaining digits."""
+    """Fills placeholders with digits from right to left. The leftmost placeholder receives all remaining digits."""
     is_grouped = any(token.kind is Kind.COMMA for token in tokens)
     remaining, places, count = list(digits), _count_digits(tokens), 0
     parts: list[str] = []
@@ -103,7 +103,7 @@ def _whole_part(tokens: Sequence[Token], digits: str) -> str:
 
 
 def _decimal_part(tokens: Sequence[Token], digits: str) -> str:
-    """Returns the decimal point and the digits after it, with only the trailing zeros that the code requires."""
+    """Returns the decimal point and the digits after it. Trailing zeros are omitted unless the code requires them."""
     remaining = list(reversed(digits))
     parts = []
     for token in tokens:

@@ -1,4 +1,4 @@
-"""Parses a format code into sections of tokens; quoted, bracketed and escaped text has no placeholders."""
+"""Parses a format code into sections of tokens. Quoted, bracketed and escaped text contains no placeholders."""
 
 from __future__ import annotations
 
@@ -56,30 +56,30 @@ class Condition:
     limit: Decimal
 
     def is_met(self, number: Decimal) -> bool:
-        """Returns whether the section applies to a number."""
+        """Returns whether a number meets the condition."""
         return _COMPARISONS[self.comparison](number, self.limit)
 
     @property
     def takes_only_negatives(self) -> bool:
-        """Whether the condition selects only negative numbers, which Excel then shows without a minus sign."""
+        """Whether the condition selects only negative numbers. Excel then displays them without a minus sign."""
         return self.comparison in ("<", "<=") and (self.limit < 0 or (self.limit == 0 and self.comparison == "<"))
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One section of a code."""
+    """A section of a format code."""
 
     tokens: tuple[Token, ...]
     condition: Condition | None = None
 
     def has(self, *kinds: Kind) -> bool:
-        """Returns whether the section contains a token of one of these kinds."""
+        """Returns whether the section contains a token of any of the given kinds."""
         return any(token.kind in kinds for token in self.tokens)
 
 
 @lru_cache(maxsize=256)
 def parse_sections(code: str) -> tuple[Section, ...]:
-    """Returns the sections of a format code, at most four."""
+    """Returns the first four sections of a format code."""
     sections: list[Section] = []
     tokens: list[Token] = []
     condition: Condition | None = None
@@ -100,13 +100,13 @@ def parse_sections(code: str) -> tuple[Section, ...]:
 def _tokens(group: str, text: str) -> list[Token]:
     if group in ("quoted", "escaped", "other"):
         return [Token(Kind.LITERAL, text)] if text else []
-    if group == "blank":  # a blank as wide as the character that follows
+    if group == "blank":  # Excel leaves a blank as wide as the character
         return [Token(Kind.LITERAL, " ")]
     return [] if group == "fill" else [Token(Kind(group), text)]
 
 
 def _bracket_tokens(text: str) -> list[Token]:
-    """Returns the token for a currency symbol or elapsed time; colors, locales and conditions display nothing."""
+    """Returns the token for a currency symbol or an elapsed time. Colors, locales and conditions have no token."""
     if text.startswith("$"):
         symbol = text[1:].partition("-")[0]
         return [Token(Kind.LITERAL, symbol)] if symbol else []
@@ -119,9 +119,9 @@ def _condition(text: str) -> Condition | None:
 
 
 def section_of(sections: Sequence[Section], number: Decimal) -> tuple[Section | None, bool]:
-    """Returns the section that applies to a number, and whether it replaces the minus sign.
+    """Returns the section that applies to a number, and whether that section replaces the minus sign.
 
-    The section is None if the number meets none of the code's conditions.
+    The section is None if the number does not meet any condition of the code.
     """
     numeric = sections[:3]
     if any(section.condition for section in numeric):

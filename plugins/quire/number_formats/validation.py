@@ -28,12 +28,12 @@ _TOKEN = re.compile(
     r"|(?P<word>[A-Za-z]++)|[^;]",
     re.IGNORECASE | re.DOTALL,
 )
-MAX_ECHOED_LENGTH = 100  # longer codes and words are truncated or not suggested
+MAX_ECHOED_LENGTH = 100  # longer words are truncated, and longer codes are not suggested
 _DATE_WORD = re.compile(r"[ymdhsegb]++", re.IGNORECASE)
 
 
 def problem_of(code: str) -> str:
-    """Returns what is wrong with a format code and a suggested correction, or an empty string for a valid code."""
+    """Describes the problem with a format code and suggests a correction; an empty string for a valid code."""
     if _DIRECTIVE.search(code) and not re.search(r'[0#?"%]', _DIRECTIVE.sub("", code)):
         suggested = _DIRECTIVE.sub(lambda directive: _STRFTIME.get(directive[1], directive[0]), code)
         return f"This is a strftime format{_suggestion(suggested, '. In Excel, write {}')}"
@@ -59,10 +59,10 @@ def _problems(code: str) -> Iterator[str]:
         else:
             yield from _token_problems(code, token, group)
         if has_number and has_date:
-            yield 'it mixes number and date placeholders: put literal text in quotes, such as 0 "days"'
+            yield 'it mixes number and date placeholders: put literal text in quotes, as in 0 "days"'
         before = token[0]
     if sections > MAX_SECTIONS:
-        yield f"it has {sections} sections; Excel supports {MAX_SECTIONS}: positive, negative, zero, text"
+        yield f"it has {sections} sections; Excel supports at most {MAX_SECTIONS}: positive, negative, zero, text"
 
 
 def _token_problems(code: str, token: re.Match[str], group: str) -> Iterator[str]:
@@ -100,7 +100,7 @@ def _unknown_bracket(text: str) -> str:
 
 
 def _suggestion(suggested: str, template: str) -> str:
-    """Returns a message with the suggested code, or an empty string if the code is too long for one line."""
+    """Inserts the suggested code into a message; an empty string if the code is too long for one line."""
     return template.format(suggested) if len(suggested) <= MAX_ECHOED_LENGTH else ""
 
 

@@ -1,4 +1,4 @@
-"""Formats cell values with their format codes."""
+"""Formats cell values according to their format codes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ GENERAL = ("", "General", "@")
 
 
 def format_value(value: Any, code: str) -> str:
-    """Formats a value as a cell with this format code displays it, without the blanks for alignment.
+    """Formats a value like a cell with this format code, but without the blanks that align it.
 
     Args:
-        value: a cell value. Text changes only if the code has a section for text.
+        value: a cell value. Strings change only if the code has a section for text.
         code: an Excel format code.
     """
     if value is None:
@@ -34,7 +34,7 @@ def format_value(value: Any, code: str) -> str:
 
 def _format_time(value: dt.date | dt.time, code: str) -> str:
     section = parse_sections(code)[0]
-    # A cell would show the serial number, which means nothing to a reader.
+    # A cell would display the serial number of the date, which readers do not understand.
     if not section.has(Kind.MOMENT, Kind.ELAPSED):
         return str(value)
     return format_date_time(section, _date_time(value)).strip()
@@ -67,7 +67,7 @@ def _format_number(value: float | Decimal, code: str) -> str:
 
 
 def _format_serial(number: Decimal, code: str) -> str:
-    """Formats a number of days since 1899-12-30 with a date format."""
+    """Formats a number of days since 1899-12-30 according to a date format."""
     try:
         return _format_time(EXCEL_EPOCH + dt.timedelta(days=float(number)), code)
     except OverflowError:

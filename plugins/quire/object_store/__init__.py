@@ -1,4 +1,4 @@
-"""Object stores, with atomic writes, commit-once records, range reads and links.
+"""Object stores that support atomic writes, write-once records, range reads and links.
 
 ``Store`` is the interface; ``s3_store`` (any S3 API with multipart uploads, range reads and conditional writes),
 ``folder_store`` and ``memory_store`` implement it.

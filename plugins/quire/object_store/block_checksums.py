@@ -1,4 +1,4 @@
-"""Computes checksums of an object's blocks, so that a reader can verify any range without reading the rest."""
+"""Computes a checksum for each block of an object, so that a reader can verify any range without reading the rest."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class BlockChecksums:
                     self._crc = self._filled = 0
 
     def hexdigest(self) -> str:
-        """Returns the checksums of all blocks, eight hex digits each. The last block may be shorter."""
+        """Returns the concatenated checksums of all blocks, each as eight hex digits. The last block may be shorter."""
         last = [f"{self._crc:08x}"] if self._filled else []
         return "".join((*self._complete, *last))
 
 
 def blocks_match(data: bytes, first_block: int, checksums: str) -> bool:
-    """Returns whether data that starts with block ``first_block`` matches the checksums of an object."""
+    """Returns whether data matches the checksums of an object; the data starts with block ``first_block``."""
     actual = BlockChecksums()
     actual.update(data)
     digits = actual.hexdigest()
@@ -49,7 +49,7 @@ def ensure_checksums(key: str, size: int, checksums: str) -> None:
     """Checks that an object has one checksum per block.
 
     Raises:
-        DamagedObjectError: it has fewer or more checksums.
+        DamagedObjectError: the number of checksums differs from the number of blocks.
     """
     if len(checksums) != -(-size // BLOCK_BYTES) * DIGITS:
-        raise DamagedObjectError(f"{key} was stored without checksums of all its blocks")
+        raise DamagedObjectError(f"{key} was stored without a checksum for each block")

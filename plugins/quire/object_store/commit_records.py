@@ -1,8 +1,8 @@
-"""Commit records: small JSON objects, each written once, that determine which large objects are valid.
+"""Commit records are small write-once JSON objects that make larger objects valid.
 
-Anyone with write access to the bucket can store a record for Quire to parse. Parsed JSON takes about 100 bytes of
-memory for each list, object and item, so limiting the length of a record is not enough: its structural characters are
-counted before it is parsed.
+Anyone with write access to the bucket can store a record that Quire will parse. Parsed JSON takes about 100 bytes of
+memory for each list, object and item, so a limit on the length of a record is not enough. Its structural characters are
+therefore counted before it is parsed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from quire.run_records.serialization import field_names, from_json, to_json
 
 logger = logging.getLogger(__name__)
 
-MAX_LOOKUPS = 16  # the size of the S3 client's connection pool
+MAX_LOOKUPS = 16  # equals the size of the S3 client's connection pool
 READ_ATTEMPTS = 3
 COMMIT_ATTEMPTS = 3
 STRUCTURAL_CHARACTERS = (b"[", b"{", b",")
@@ -31,7 +31,7 @@ CHECKSUM = "checksum"  # SHA-256 of all other fields, as JSON
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordLimits:
-    """Limits of a record: its size in bytes, and the number of ``[``, ``{`` and ``,`` that it contains."""
+    """Limits for the size of a record in bytes and for the number of ``[``, ``{`` and ``,`` characters in it."""
 
     max_bytes: int
     max_structures: int
@@ -40,8 +40,8 @@ class RecordLimits:
 # A manifest of 20,000 partitions and 20,000 files is 12 MB long and has 400,000 structures. Parsing a million
 # structures takes 100 MB.
 MANIFEST_LIMITS = RecordLimits(max_bytes=MAX_RECORD_BYTES, max_structures=1_000_000)
-# Most of a partition's record consists of checksums: eight digits per 256 kB of its rows, which is 2.6 MB for the
-# largest possible object.
+# The record of a partition consists mostly of checksums. They take eight digits for each 256 kB of rows, which is 2.6
+# MB for the largest possible object.
 PARTITION_LIMITS = RecordLimits(max_bytes=4 * 1024 * 1024, max_structures=100_000)
 
 Item = TypeVar("Item")
@@ -54,7 +54,7 @@ def read_record(
     """Returns a record, or None if it does not exist.
 
     Raises:
-        DamagedObjectError: the record's bytes differ from those that were written.
+        DamagedObjectError: the record does not contain the bytes that were written.
         IntegrityError: the record is intact, but another version of Quire wrote it.
     """
     return _read(store, kind, key, limits)[0]
@@ -68,15 +68,15 @@ def find_record(
     ensure: Callable[[Record], None] = lambda record: None,
     limits: RecordLimits = PARTITION_LIMITS,
 ) -> Record | None:
-    """Returns a record, or None if it does not exist; deletes a record that is damaged or names damaged objects.
+    """Returns a record, or None if it does not exist. Deletes a record that is damaged or references damaged objects.
 
-    Does not delete a record that another run has replaced since, or that another version of Quire wrote.
+    A damaged record is not deleted if another run has replaced it in the meantime or another version of Quire wrote it.
 
     Args:
         store: the object store.
         kind: the type of the record.
         key: the record's key.
-        ensure: raises DamagedObjectError if an object that the record names is missing or damaged.
+        ensure: raises DamagedObjectError if an object that the record references is missing or damaged.
         limits: the record's limits.
 
     Raises:
@@ -97,7 +97,7 @@ def find_record(
 
 
 class DamagedRecordError(DamagedObjectError):
-    """A record's bytes differ from those that were written. The error contains the bytes that were read."""
+    """A record does not contain the bytes that were written. The error includes the bytes that were read."""
 
     def __init__(self, message: str, *, body: bytes = b"", **place: str | None) -> None:
         super().__init__(message, **place)
@@ -105,11 +105,11 @@ class DamagedRecordError(DamagedObjectError):
 
 
 class UnverifiedRecordError(IntegrityError):
-    """A record without a checksum: another version of Quire wrote it, or the connection damaged it."""
+    """A record has no checksum: another version of Quire wrote it, or it was damaged in transit."""
 
 
 def _read(store: Store, kind: type[Record], key: str, limits: RecordLimits) -> tuple[Record | None, bytes]:
-    """Returns a record and its bytes; reads a damaged record again, because the connection may have damaged it."""
+    """Returns a record and its bytes. Rereads a damaged record, because it may have been damaged in transit."""
     for _ in range(READ_ATTEMPTS - 1):
         try:
             return _read_once(store, kind, key, limits)
@@ -123,12 +123,10 @@ def _read_once(store: Store, kind: type[Record], key: str, limits: RecordLimits)
     if body is None:
         return None, b""
     if sum(map(body.count, STRUCTURAL_CHARACTERS)) > limits.max_structures:
-        raise DamagedRecordError(
-            f"{key} is damaged: it has more lists, objects and items than a record may have", body=body
-        )
+        raise DamagedRecordError(f"{key} is damaged: it has too many lists, objects and items", body=body)
     try:
         return _parse(body, kind, key), body
-    except RecursionError as error:  # from the parser, the checksum or the validation
+    except RecursionError as error:  # raised by the parser, the checksum or the validation
         raise DamagedRecordError(f"{key} is damaged: its JSON is nested too deeply", body=body) from error
 
 
@@ -150,7 +148,7 @@ def _parse(body: bytes, kind: type[Record], key: str) -> Record:
 
 
 def _validate_fields(value: Any, kind: Any) -> None:
-    """Rejects fields that a record without a checksum cannot have. Only early versions wrote no checksum."""
+    """Rejects unknown fields in a record without a checksum. Only early versions of Quire wrote records without one."""
     if not isinstance(value, dict):
         raise IntegrityError("it is not a record")
     unknown = sorted(set(value) - field_names(kind))
@@ -163,18 +161,18 @@ def _checksum(value: Any) -> str:
 
 
 def _discard(store: Store, key: str, body: bytes, error: DamagedObjectError) -> None:
-    """Deletes a record if it still has these bytes, which makes it a cache miss.
+    """Deletes a record if its bytes still equal ``body``. The next lookup of the record is then a cache miss.
 
-    Retention deletes the objects that it named.
+    Retention deletes the objects that the record referenced.
     """
     if store.delete_unchanged(key, body):
-        logger.warning("%s; deleted %s, the next run creates it again", error.message, key)
+        logger.warning("%s; deleted %s, which the next run creates again", error.message, key)
     else:
-        logger.warning("%s; did not delete %s, which was replaced or deleted since", error.message, key)
+        logger.warning("%s; did not delete %s, which has since been replaced or deleted", error.message, key)
 
 
 def write_once(store: Store, key: str, record: Any) -> bool:
-    """Writes a record with its checksum unless it exists; of several concurrent writers, exactly one gets True."""
+    """Writes a record with its checksum unless it exists. Returns True to exactly one of several concurrent writers."""
     value = to_json(record)
     return store.put_json_once(key, {**value, CHECKSUM: _checksum(value)})
 
@@ -182,25 +180,25 @@ def write_once(store: Store, key: str, record: Any) -> bool:
 def commit_once(
     store: Store, key: str, record: Any, *, objects: Iterable[str], find: Callable[[], Record | None]
 ) -> Record | None:
-    """Commits a record and returns None, or returns the record of a writer that committed first.
+    """Commits a record and returns None, or returns the record of the writer that committed first.
 
-    In the latter case, deletes the objects of this writer.
+    If another writer was first, deletes this writer's objects.
 
     Args:
         store: the object store.
         key: the record's key.
         record: this writer's record.
-        objects: keys of the objects that the record names.
+        objects: keys of the objects that the record references.
         find: returns the committed record; deletes it if it is damaged.
 
     Raises:
-        IntegrityError: the winner's record was deleted after each attempt.
+        IntegrityError: on every attempt, another writer's record existed and was then deleted.
     """
     for _ in range(COMMIT_ATTEMPTS):
         if write_once(store, key, record):
             return None
         winner = find()
-        if winner == record:  # this writer's record, although the response to the write was lost
+        if winner == record:  # this writer's own record; the response to an earlier attempt was lost
             return None
         if winner is not None:
             store.delete(objects)
@@ -211,7 +209,7 @@ def commit_once(
 def map_concurrently(
     find: Callable[[Item], Record], items: Sequence[Item], *, max_lookups: int = MAX_LOOKUPS
 ) -> list[Record]:
-    """Returns ``find(item)`` for each item, in order; makes up to ``max_lookups`` concurrent calls."""
+    """Returns ``find(item)`` for each item, in order. Makes up to ``max_lookups`` calls concurrently."""
     if not items:
         return []
     with ThreadPoolExecutor(min(max_lookups, len(items)), thread_name_prefix="lookup") as pool:

@@ -1,4 +1,4 @@
-"""File operations whose results survive a crash: temporary files, atomic renames, synced folders."""
+"""File operations whose results survive a crash, based on temporary files, atomic renames and synced folders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 ATTEMPTS = 20
-NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}  # from file systems without hard links
+NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}  # raised by file systems without hard links
 
 Result = TypeVar("Result")
 
@@ -20,8 +20,8 @@ class StagedFile:
     """A temporary file with a unique name, opened for writing.
 
     Args:
-        folder: holds the file; created if missing.
-        top: when the file is deleted, folders below this one are removed if they are empty.
+        folder: folder of the file; created if missing.
+        top: when the file is deleted, empty folders below this folder are also removed.
     """
 
     def __init__(self, folder: Path, *, top: Path) -> None:
@@ -33,20 +33,20 @@ class StagedFile:
         self._file.write(data)
 
     def sync(self) -> None:
-        """Waits until the bytes are on disk, and closes the file."""
+        """Waits until the bytes are on disk, then closes the file."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
 
     def discard(self) -> None:
-        """Closes and deletes the file, unless it was renamed."""
+        """Closes the file, and deletes it unless it was renamed."""
         with suppress(OSError):  # flushing buffered bytes fails if the disk is full
             self._file.close()
         remove_file(self.path, top=self._top)
 
 
 def with_parents(path: Path, create: Callable[[], Result]) -> Result:
-    """Creates a file and its parent folders; tries again if a concurrent deletion removes them in between."""
+    """Creates a file and its parent folders. Tries again if another process removes the folders in the meantime."""
     for attempt in range(ATTEMPTS):
         try:
             _make_folder(path.parent)
@@ -58,7 +58,7 @@ def with_parents(path: Path, create: Callable[[], Result]) -> Result:
 
 
 def _make_folder(folder: Path) -> None:
-    """Creates a folder and its parents, and syncs the parent of each folder that it created."""
+    """Creates a folder and its parents, and syncs the parent of each new folder."""
     if folder.is_dir():
         return
     _make_folder(folder.parent)
@@ -67,7 +67,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def replace_file(source: Path, target: Path) -> None:
-    """Renames a file; replaces an existing target.
+    """Renames a file, replacing any existing target.
 
     Raises:
         FileNotFoundError: the source does not exist.
@@ -77,10 +77,10 @@ def replace_file(source: Path, target: Path) -> None:
 
 
 def link_exclusively(source: Path, target: Path) -> bool:
-    """Links a second name to a file unless that name exists; returns whether it created the name.
+    """Links a file to a second name unless that name exists. Returns whether the link was created.
 
-    If the file system has no hard links, renames the file. In that case, only the caller's lock prevents the
-    replacement of a target that another process creates in between.
+    If the file system does not support hard links, renames the file instead. In this case, the caller must hold a lock:
+    another process could otherwise create the target just before the rename replaces it.
     """
     try:
         with_parents(target, lambda: os.link(source, target))
@@ -96,7 +96,7 @@ def link_exclusively(source: Path, target: Path) -> bool:
 
 
 def remove_file(path: Path, *, top: Path) -> None:
-    """Deletes a file if it exists, and the folders below ``top`` that become empty."""
+    """Deletes a file if it exists, and its parent folders below ``top`` if they are empty."""
     if not path.is_dir():
         with suppress(FileNotFoundError, NotADirectoryError):
             path.unlink()
@@ -112,7 +112,7 @@ def remove_file(path: Path, *, top: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Waits until a folder's entries are on disk; a folder that was removed needs no sync."""
+    """Waits until the entries of a folder are on disk. Does nothing if the folder no longer exists."""
     with suppress(FileNotFoundError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

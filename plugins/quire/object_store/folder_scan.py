@@ -1,4 +1,4 @@
-"""Lists the files and folders under a folder by prefix, as an object store lists keys."""
+"""Lists files and folders by prefix, as an object store lists keys."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-Entry = tuple[str, "os.DirEntry[str]"]  # the relative path, with a trailing slash for a folder
+Entry = tuple[str, "os.DirEntry[str]"]  # the relative path, which ends with a slash for a folder
 
 
 def scan_files(root: Path, prefix: str) -> Iterator[Entry]:
-    """Yields the files whose relative path starts with ``prefix``, in the order of the paths' UTF-8 bytes.
+    """Yields the files whose relative path starts with ``prefix``, ordered by the UTF-8 bytes of the path.
 
     Ignores symbolic links and special files.
     """
@@ -29,7 +29,7 @@ def scan_folders(root: Path, prefix: str) -> Iterator[str]:
 
 
 def _children(root: Path, prefix: str) -> list[Entry]:
-    """Returns the sorted entries of the last folder in ``prefix`` whose names start with the rest of ``prefix``."""
+    """Returns the sorted entries whose relative path starts with ``prefix``, without descending into folders."""
     base = prefix[: prefix.rfind("/") + 1]
     try:
         with os.scandir(root / base) as scanned:

@@ -1,4 +1,4 @@
-"""A store in a local folder: an object's key is the path of its file."""
+"""A store in a local folder. The key of an object is the path of its file."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 
 class FolderStore(Store):
-    """A local folder, which the first write creates.
+    """A store in a local folder, which is created by the first write.
 
-    A file is written under a temporary name, synced and then renamed, so that a crash leaves it complete or absent.
-    Processes that share the folder exclude each other with a lock file (flock). Keys that differ only in case need a
-    case-sensitive file system.
+    A file is written under a temporary name, synced and then renamed, so that after a crash it is either complete or
+    absent. Processes that share the folder synchronize through a lock file (flock). Keys that differ only in case
+    require a case-sensitive file system.
     """
 
     def __init__(self, root: Path) -> None:
@@ -52,7 +52,7 @@ class FolderStore(Store):
 
     @property
     def location(self) -> str:
-        """The folder's name in messages."""
+        """The name of the folder, for messages."""
         return f"folder {self._root}"
 
     def check(self) -> None:
@@ -61,7 +61,7 @@ class FolderStore(Store):
             StagedFile(self._staging / "check", top=self._staging).discard()
 
     def now(self) -> datetime:
-        """Returns the time of this machine."""
+        """Returns the current time of this machine."""
         return datetime.now(UTC)
 
     def read(self, key: str, *, max_bytes: int = MAX_RECORD_BYTES) -> bytes | None:
@@ -126,12 +126,12 @@ class FolderStore(Store):
                 return None
 
     def put(self, key: str, body: bytes, *, content_type: str = BINARY) -> None:
-        """Writes a small object; replaces an existing one."""
+        """Writes a small object, replacing any existing object."""
         with self.open_upload(key, content_type=content_type) as upload:
             upload.write(body)
 
     def put_once(self, key: str, body: bytes, *, content_type: str = BINARY) -> bool:
-        """Writes a small object unless it exists; returns whether the object has these bytes."""
+        """Writes a small object unless it exists. Returns whether the stored bytes equal ``body``."""
         path = self._path(key)
         with self._translate_errors(key):
             staged = StagedFile(self._staging / key, top=self._staging)
@@ -161,7 +161,7 @@ class FolderStore(Store):
         sync_folder(path.parent)
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Yields every object whose key starts with ``prefix``, by key."""
+        """Yields every object whose key starts with ``prefix``, in key order."""
         if not self._can_match(prefix):
             return
         with self._translate_errors(prefix):
@@ -170,7 +170,7 @@ class FolderStore(Store):
                     continue
                 try:
                     status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:  # deleted since its folder was scanned
+                except FileNotFoundError:  # the file was deleted after the scan of its folder
                     continue
                 yield StoredObject(key=key, bytes=status.st_size, modified=_modified(status))
 
@@ -181,14 +181,14 @@ class FolderStore(Store):
                 yield from (name for name in scan_folders(self._root, prefix) if name != f"{RESERVED}/")
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Deletes objects in any order; ignores keys that do not exist. Removes folders that become empty."""
+        """Deletes objects in any order and ignores keys that do not exist. Removes folders that become empty."""
         for key in keys:
             path = self._path(key)
             with self._translate_errors(key):
                 remove_file(path, top=self._root)
 
     def delete_unchanged(self, key: str, body: bytes) -> bool:
-        """Deletes a small object if it still has these bytes; returns whether it did."""
+        """Deletes a small object if its bytes still equal ``body``. Returns whether it was deleted."""
         path = self._path(key)
         with self._translate_errors(key), self._locked():
             if self.size(key) != len(body) or self.read(key) != body:
@@ -197,7 +197,7 @@ class FolderStore(Store):
         return True
 
     def abort_uploads(self, prefix: str, *, before: datetime) -> int:
-        """Deletes temporary files that were last written before a given time; returns their number."""
+        """Deletes temporary files that were last written before a given time. Returns how many were deleted."""
         aborted = 0
         if not self._can_match(prefix):
             return aborted
@@ -214,7 +214,7 @@ class FolderStore(Store):
         return aborted
 
     def presign(self, key: str, *, seconds: int, filename: str) -> str:
-        """Returns the ``file:`` URL of an object. The URL never expires, and readers need access to the folder."""
+        """Returns the ``file:`` URL of an object. The URL never expires; its readers need access to the folder."""
         return self._path(key).as_uri()
 
     def _path(self, key: str) -> Path:
@@ -223,13 +223,13 @@ class FolderStore(Store):
         return self._root / key
 
     def _can_match(self, prefix: str) -> bool:
-        """Returns whether a key can start with ``prefix``; no key is a path outside the root."""
+        """Returns whether a valid key can start with ``prefix``. Paths outside the root are not valid keys."""
         folder = prefix.rpartition("/")[0]
         return not prefix or (prefix[0] != "/" and (not folder or _is_relative_path(folder)))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Excludes other writers, in this process and in others, while a file replaces another or is deleted."""
+        """Locks out other processes and threads while a file is created, replaced or deleted."""
         lock = self._root / RESERVED / "lock"
         lock.parent.mkdir(parents=True, exist_ok=True)
         with lock.open("ab") as file:  # closing the file releases the lock

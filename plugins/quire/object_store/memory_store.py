@@ -34,7 +34,7 @@ def _system_time() -> datetime:
 
 
 class MemoryStore(Store):
-    """Objects in a dictionary of this process.
+    """A store that keeps its objects in a dictionary.
 
     Args:
         clock: returns the modification time of new objects.
@@ -49,18 +49,18 @@ class MemoryStore(Store):
 
     @property
     def location(self) -> str:
-        """The store's unique name in messages."""
+        """The unique name of the store, for messages."""
         return f"memory {self._name}"
 
     def check(self) -> None:
-        """Does nothing: memory can always be used."""
+        """Does nothing, because memory is always available."""
 
     def now(self) -> datetime:
-        """Returns the time of the store's clock."""
+        """Returns the current time of the store's clock."""
         return self._clock()
 
     def content_type(self, key: str) -> str:
-        """Returns the content type that an object was written with."""
+        """Returns the content type with which an object was written."""
         return self._existing(key).content_type
 
     def read(self, key: str, *, max_bytes: int = MAX_RECORD_BYTES) -> bytes | None:
@@ -102,12 +102,12 @@ class MemoryStore(Store):
         return None if stored is None else self._clock() - stored.modified
 
     def put(self, key: str, body: bytes, *, content_type: str = BINARY) -> None:
-        """Writes a small object; replaces an existing one."""
+        """Writes a small object, replacing any existing object."""
         with self._lock:
             self._objects[key] = _Object(body=body, modified=self._clock(), content_type=content_type)
 
     def put_once(self, key: str, body: bytes, *, content_type: str = BINARY) -> bool:
-        """Writes a small object unless it exists; returns whether the object has these bytes."""
+        """Writes a small object unless it exists. Returns whether the stored bytes equal ``body``."""
         with self._lock:
             if key not in self._objects:
                 self.put(key, body, content_type=content_type)
@@ -121,7 +121,7 @@ class MemoryStore(Store):
         return upload
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Yields every object whose key starts with ``prefix``, by key."""
+        """Yields every object whose key starts with ``prefix``, in key order."""
         with self._lock:
             keys = sorted((key for key in self._objects if key.startswith(prefix)), key=str.encode)
         for key in keys:
@@ -135,13 +135,13 @@ class MemoryStore(Store):
         yield from dict.fromkeys(f"{prefix}{name}/" for name, slash, _ in names if slash)
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Deletes objects in any order; ignores keys that do not exist."""
+        """Deletes objects in any order and ignores keys that do not exist."""
         for key in keys:
             with self._lock:
                 self._objects.pop(key, None)
 
     def delete_unchanged(self, key: str, body: bytes) -> bool:
-        """Deletes a small object if it still has these bytes; returns whether it did."""
+        """Deletes a small object if its bytes still equal ``body``. Returns whether it was deleted."""
         with self._lock:
             stored = self._objects.get(key)
             if stored is None or stored.body != body:
@@ -150,7 +150,7 @@ class MemoryStore(Store):
         return True
 
     def abort_uploads(self, prefix: str, *, before: datetime) -> int:
-        """Aborts unfinished uploads that started before a given time; returns their number."""
+        """Aborts unfinished uploads that started before a given time. Returns how many were aborted."""
         with self._lock:
             stale = [
                 upload
@@ -162,7 +162,7 @@ class MemoryStore(Store):
         return len(stale)
 
     def presign(self, key: str, *, seconds: int, filename: str) -> str:
-        """Returns a URL that names the object; nothing serves it."""
+        """Returns a URL that identifies the object but cannot be opened."""
         return f"memory:///{quote(key)}"
 
 
@@ -182,7 +182,7 @@ class _MemoryUpload(Upload):
             self._store.put(self.key, bytes(self._buffer), content_type=self._content_type)
 
     def _abort(self) -> None:
-        """Does nothing: the object was never written."""
+        """Does nothing, because the object was never written."""
 
     def _release(self) -> None:
         with self._store._lock:

@@ -1,4 +1,4 @@
-"""Tests the features of an object store that Quire relies on, for ``quire check``."""
+"""Tests whether an object store has the features that Quire requires; used by ``quire check``."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ logger = logging.getLogger(__name__)
 
 PROBES = "probes/"
 WRITERS = 4  # concurrent
-PART_BYTES = 5 * 1024 * 1024  # S3's minimum size for every part except the last
-MAX_SKEW = timedelta(minutes=5)  # S3 itself rejects requests with a skew of 15 minutes
+PART_BYTES = 5 * 1024 * 1024  # minimum size in S3 for every part except the last
+MAX_SKEW = timedelta(minutes=5)  # S3 rejects requests at a skew of 15 minutes
 
 
 def check_store() -> tuple[str, ...]:
-    """Probes the store that the environment configures; returns lines for the user, or none if no store is configured.
+    """Probes the store that the environment configures. Returns lines for the user; none if no store is configured.
 
     Raises:
-        StoreRefusedError, StoreUnavailableError: as ``probe_store`` does.
+        StoreRefusedError, StoreUnavailableError: see ``probe_store``.
     """
     try:
         store = S3Store(StoreSettings.from_environment())
@@ -39,10 +39,10 @@ def check_store() -> tuple[str, ...]:
 def probe_store(store: S3Store) -> None:
     """Tests conditional writes, range reads and multipart uploads, and compares clocks.
 
-    Deletes its test objects at the end. If the check is killed, ``quire gc`` deletes them.
+    Deletes its test objects before it returns. If the process is killed, ``quire gc`` deletes them.
 
     Raises:
-        StoreRefusedError: the store lacks one of these features, or its clock differs from this machine's.
+        StoreRefusedError: the store lacks one of these features, or its clock and this machine's clock differ.
         StoreUnavailableError: the store is unreachable.
     """
     store.check()
@@ -57,9 +57,9 @@ def probe_store(store: S3Store) -> None:
 
 @contextmanager
 def _cleaned(store: S3Store, folder: str) -> Iterator[None]:
-    """Deletes a folder's objects and uploads after the block.
+    """Deletes the objects and uploads in a folder after the block.
 
-    If the block raises an error, deletion errors are only logged.
+    If the block raises an error, errors of the deletion are only logged.
     """
     try:
         yield

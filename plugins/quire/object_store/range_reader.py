@@ -1,4 +1,4 @@
-"""Exposes a stored object as a seekable file that reads byte ranges, as PyArrow's Parquet reader requires."""
+"""Exposes a stored object as a seekable file that reads byte ranges. PyArrow's Parquet reader requires such a file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ READ_ATTEMPTS = 3
 
 
 class RangeReader(io.RawIOBase):
-    """A read-only, seekable file over one object of ``size`` bytes.
+    """A read-only, seekable file with the contents of an object of ``size`` bytes.
 
-    Every read calls ``read_range(start, size)`` once, so callers should coalesce their reads.
+    Every read calls ``read_range(start, size)`` once, so callers should combine small reads.
     """
 
     def __init__(self, read_range: Callable[[int, int], bytes], size: int) -> None:
@@ -39,7 +39,7 @@ class RangeReader(io.RawIOBase):
         return self._position
 
     def read(self, size: int | None = -1) -> bytes:
-        """Returns up to ``size`` bytes from the current position, or all remaining bytes if ``size`` is -1."""
+        """Returns up to ``size`` bytes from the current position; all remaining bytes if ``size`` is -1."""
         remaining = max(self._size - self._position, 0)
         count = remaining if size is None or size < 0 else min(size, remaining)
         data = self._read_range(self._position, count) if count else b""
@@ -48,13 +48,13 @@ class RangeReader(io.RawIOBase):
 
 
 class VerifiedRanges:
-    """Reads ranges of one object and verifies every block that they touch.
+    """Reads ranges of an object, and verifies every block that overlaps a range.
 
-    Rereads a block that does not match its checksum, because the connection may have corrupted it. A block that never
-    matches is damaged in the store. Keeps the last block in memory, because the next range often starts in it.
+    If a block does not match its checksum, it may have been corrupted in transit and is read again. A block that never
+    matches is damaged in the store. The last block stays in memory, because the next range often starts in it.
 
     Args:
-        key: the object's key, for errors.
+        key: the key of the object, for error messages.
         read_range: returns ``size`` bytes from ``start``.
         size: the object's size in bytes.
         checksums: the CRC-32 of each block.

@@ -1,8 +1,8 @@
-"""Adds a checksum to every uploaded body, and retries uploads that were damaged in transit.
+"""Adds a checksum to every uploaded body. Retries uploads that were damaged in transit.
 
-The request signature also covers the SHA-256 of the body, but not every store verifies it: SeaweedFS 4.48 stores
-whatever arrives. Stores do verify Content-MD5, which has been part of S3 since its launch. Over HTTPS, TLS already
-detects damaged bytes.
+The request signature covers the SHA-256 of the body, but not every store verifies that digest: SeaweedFS 4.48 stores
+whatever arrives. However, stores do verify Content-MD5, which S3 has supported since its launch. Over HTTPS, TLS
+already detects damaged bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DAMAGED = ("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch")
 
 
 def add_checksums(client: S3Client) -> None:
-    """Configures a client to send a checksum with every body and to retry if the store reports a mismatch."""
+    """Configures a client to send a checksum with every body, and to retry uploads if the store reports a mismatch."""
     for operation in OPERATIONS:
         client.meta.events.register(f"before-parameter-build.s3.{operation}", _add_md5)
         client.meta.events.register(f"needs-retry.s3.{operation}", _seconds_until_retry)  # type: ignore[arg-type]
@@ -32,6 +32,6 @@ def _add_md5(params: dict[str, Any], **_: object) -> None:
 
 
 def _seconds_until_retry(response: tuple[Any, dict[str, Any]] | None, attempts: int, **_: object) -> float | None:
-    """Returns 0 if the store reports a damaged body; otherwise None, so that botocore decides whether to retry."""
+    """Returns 0 if the store reports a damaged body. Otherwise returns None, which leaves the decision to botocore."""
     code = response[1].get("Error", {}).get("Code") if response else None
     return 0.0 if code in _DAMAGED and attempts < MAX_ATTEMPTS else None

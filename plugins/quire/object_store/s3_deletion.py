@@ -1,4 +1,4 @@
-"""Deletes objects in batches, or a single object only if it is unchanged."""
+"""Deletes objects in batches, or one object on the condition that it is unchanged."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 BATCH_KEYS = 1_000  # S3's limit
-UNSUPPORTED = {"NotImplemented", "MethodNotAllowed"}  # returned by stores without DeleteObjects or conditional deletes
+UNSUPPORTED = {"NotImplemented", "MethodNotAllowed"}  # from stores without DeleteObjects or conditional deletes
 
 
 def delete_objects(client: S3Client, bucket: str, keys: Iterable[str]) -> None:
-    """Deletes objects in batches of 1,000; ignores keys that do not exist.
+    """Deletes objects in batches of 1,000. Ignores keys that do not exist.
 
-    If a batch fails to delete some keys, deletes them one at a time: boto3 then retries transient errors and raises the
-    others.
+    If some keys of a batch are not deleted, deletes them one at a time. boto3 then retries transient errors and raises
+    all other errors.
     """
     remaining = iter(keys)
     while batch := list(islice(remaining, BATCH_KEYS)):
@@ -34,7 +34,7 @@ def delete_objects(client: S3Client, bucket: str, keys: Iterable[str]) -> None:
 
 
 def _delete_batch(client: S3Client, bucket: str, keys: Sequence[str]) -> Sequence[str]:
-    """Returns the keys that were not deleted: all of them if the store does not support DeleteObjects."""
+    """Returns the keys that were not deleted, which are all keys if the store does not support DeleteObjects."""
     if len(keys) == 1:
         return keys
     with translate_s3_errors(f"{keys[0]} and {len(keys) - 1} more objects"):
@@ -50,10 +50,10 @@ def _delete_batch(client: S3Client, bucket: str, keys: Sequence[str]) -> Sequenc
 
 
 def delete_unchanged(client: S3Client, bucket: str, key: str, body: bytes) -> bool:
-    """Deletes an object if its bytes still equal ``body``; returns whether it was deleted.
+    """Deletes an object if its bytes still equal ``body``. Returns whether it was deleted.
 
-    Compares the bytes immediately before the deletion, because some stores ignore ``If-Match``. Does not read an object
-    that is larger than ``body``.
+    Because some stores ignore ``If-Match``, compares the bytes immediately before the deletion. Does not read objects
+    larger than ``body``.
     """
     try:
         current = read_body(partial(client.get_object, Bucket=bucket, Key=key), key, max_bytes=len(body))
@@ -61,7 +61,7 @@ def delete_unchanged(client: S3Client, bucket: str, key: str, body: bytes) -> bo
             return False
         with translate_s3_errors(key):
             _delete_matching(client, bucket, key, current.etag)
-    except (IntegrityError, ExistsError):  # another process deleted or replaced it, perhaps with a larger object
+    except (IntegrityError, ExistsError):  # another process has deleted or replaced the object
         return False
     return True
 

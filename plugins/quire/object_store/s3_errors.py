@@ -1,4 +1,4 @@
-"""Translates botocore's errors into Quire's."""
+"""Translates botocore errors into Quire errors."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from quire.object_store.store import NoSuchKeyError
 _BUSY = {
     "SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted",
     "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests",
-    "ExpiredToken",  # a role's token: boto3 refreshes it before the next attempt
-    "RequestTimeTooSkewed", "BadDigest", "IncompleteBody",  # a wrong clock, or a request damaged in transit
+    "ExpiredToken",  # boto3 refreshes the token of a role before the next attempt
+    "RequestTimeTooSkewed", "BadDigest", "IncompleteBody",  # wrong clock, or request damaged in transit
 }  # fmt: skip
 _BUSY_STATUS = (408, 429)
 
 
 class NoSuchUploadError(StoreUnavailableError):
-    """A multipart upload was aborted or completed by another process."""
+    """Another process has aborted or completed the multipart upload."""
 
 
 class ExistsError(StoreRefusedError):
@@ -41,7 +41,7 @@ class ConflictError(StoreUnavailableError):
 
 @contextmanager
 def translate_s3_errors(what: str) -> Iterator[None]:
-    """Raises Quire's errors in place of botocore's; ``what`` names the object or bucket."""
+    """Translates botocore errors that the block raises; ``what`` names the object or bucket in messages."""
     try:
         yield
     except ClientError as error:
@@ -50,7 +50,7 @@ def translate_s3_errors(what: str) -> Iterator[None]:
         HTTPClientError,
         IncompleteReadError,
         NoConnectionError,
-    ) as error:  # connection refused, timed out or lost
+    ) as error:  # the connection was refused, timed out or was lost
         raise StoreUnavailableError(f"the object store did not respond to the request for {what}: {error}") from error
     except (CredentialRetrievalError, MetadataRetrievalError) as error:  # the credential provider of a role is busy
         raise StoreUnavailableError(f"no credentials are available for {what}: {error}") from error

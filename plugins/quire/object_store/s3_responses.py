@@ -1,4 +1,4 @@
-"""Reads the bodies and headers of S3 responses, and repeats requests whose responses are truncated."""
+"""Reads the bodies and headers of S3 responses. Repeats requests whose responses were truncated."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """An object's bytes and its ETag."""
+    """The bytes and the ETag of an object."""
 
     data: bytes
     etag: str
 
 
 def read_body(request: Callable[[], GetObjectOutputTypeDef], key: str, *, max_bytes: int) -> Body:
-    """Returns the body of a response; sends the request up to ``READ_ATTEMPTS`` times.
+    """Sends a request up to ``READ_ATTEMPTS`` times until the body of its response is complete.
 
-    boto3 retries a request only until the response headers arrive. If a request fails before that, boto3 has used all
-    of its attempts, so this function does not send it again.
+    boto3 retries a request only if it fails before the response headers arrive. This function does not retry such a
+    request again after boto3 has used all of its attempts.
 
     Args:
         request: sends the request.
-        key: the object's key, for errors.
-        max_bytes: the maximum size of the body. If the declared length exceeds it, the request is repeated, because the
-            connection may have corrupted the header. If no length is declared, at most ``max_bytes`` + 1 bytes are
+        key: the key of the object, for error messages.
+        max_bytes: the maximum size of the body. If the declared length is larger, the request is repeated, because the
+            header may have been corrupted in transit. If no length is declared, at most ``max_bytes`` + 1 bytes are
             read.
 
     Raises:
@@ -57,7 +57,7 @@ def read_body(request: Callable[[], GetObjectOutputTypeDef], key: str, *, max_by
 
 
 def _read_bounded(response: GetObjectOutputTypeDef, key: str, max_bytes: int) -> bytes:
-    """Returns the bytes of a body; if it is too large, closes the connection and raises an IntegrityError."""
+    """Returns the bytes of a body. If they exceed the maximum, closes the connection and raises an IntegrityError."""
     size = response.get("ContentLength")
     if size is None:  # chunked transfer encoding
         data = response["Body"].read(max_bytes + 1)
@@ -70,14 +70,14 @@ def _read_bounded(response: GetObjectOutputTypeDef, key: str, max_bytes: int) ->
 
 
 def read_headers(request: Callable[[], HeadObjectOutputTypeDef], key: str) -> HeadObjectOutputTypeDef:
-    """Returns the headers of an object; sends the request up to ``READ_ATTEMPTS`` times.
+    """Sends a request for the headers of an object up to ``READ_ATTEMPTS`` times until they are complete.
 
-    Python's HTTP client accepts truncated headers. This function detects truncation if a header is missing or its value
-    cannot be parsed.
+    Python's HTTP client accepts truncated headers. This function considers the headers truncated if a required header
+    is missing or its value cannot be parsed.
 
     Args:
         request: sends the request.
-        key: the object's key, for errors.
+        key: the key of the object, for error messages.
 
     Raises:
         NoSuchKeyError: the object does not exist.
@@ -85,7 +85,7 @@ def read_headers(request: Callable[[], HeadObjectOutputTypeDef], key: str) -> He
     """
     undated = None
     for _ in range(READ_ATTEMPTS):
-        with translate_s3_errors(key), suppress(ValueError):  # botocore raises it for a truncated date
+        with translate_s3_errors(key), suppress(ValueError):  # raised by botocore for a truncated date
             response = request()
             if not response.keys() >= {"ContentLength", "LastModified"}:
                 continue
@@ -94,4 +94,4 @@ def read_headers(request: Callable[[], HeadObjectOutputTypeDef], key: str) -> He
             undated = response
     if undated is not None:  # some stores send no Date header
         return undated
-    raise StoreUnavailableError(f"the object store's responses for {key} were truncated")
+    raise StoreUnavailableError(f"all responses of the object store for {key} were truncated")

@@ -34,23 +34,23 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef, ResponseMetadataTypeDef
 
-MAX_LINK_LIFETIME = timedelta(days=7)  # SigV4's limit; other signatures and some servers accept any lifetime
+MAX_LINK_LIFETIME = timedelta(days=7)  # limit of SigV4; some servers and other signature versions have none
 CONFLICT_ATTEMPTS = 5
-MAX_RETRIES = 7  # boto3 waits up to 50 ms before the first retry, and doubles this limit each time: about 3 s in total
+MAX_RETRIES = 7  # boto3 waits up to 50 ms before the first retry, then doubles the limit: about 3 s in total
 
 
 def _response_time(response: ResponseMetadataTypeDef) -> datetime:
-    """Returns when the store sent a response, by its own clock, to the second."""
+    """Returns the time of a response by the clock of the store, to the second."""
     date = response["HTTPHeaders"].get("date")
     return parsedate_to_datetime(date) if date else datetime.now(UTC)
 
 
 class S3Store(Store):
-    """A bucket with multipart uploads, write-once objects (``If-None-Match: *``) and presigned URLs.
+    """A store in a bucket with multipart uploads, conditional writes (``If-None-Match: *``) and presigned URLs.
 
     Args:
-        settings: bucket, endpoint and credentials.
-        session: the boto3 session; None creates one from the credentials in ``settings``.
+        settings: the bucket, the endpoint and the credentials.
+        session: the boto3 session; if None, a session is created from the credentials in ``settings``.
     """
 
     connect_seconds, read_seconds, max_retries = 5, 60, MAX_RETRIES  # client settings
@@ -110,7 +110,7 @@ class S3Store(Store):
         return client
 
     def check(self) -> None:
-        """Checks that the bucket exists and can be used."""
+        """Checks that the bucket exists and is accessible."""
         with translate_s3_errors(f"bucket {self.bucket}"):
             self.client.head_bucket(Bucket=self.bucket)
 
@@ -169,7 +169,7 @@ class S3Store(Store):
             self.client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
 
     def put_once(self, key: str, body: bytes, *, content_type: str = BINARY) -> bool:
-        """Writes a small object unless it exists; returns whether the stored bytes equal ``body``."""
+        """Writes a small object unless it exists. Returns whether the stored bytes equal ``body``."""
         for attempt in range(CONFLICT_ATTEMPTS):
             try:
                 with translate_s3_errors(key):
@@ -179,7 +179,7 @@ class S3Store(Store):
                 return True
             except ExistsError:
                 return self.read(key) == body
-            except ConflictError:  # another write is in progress: AWS asks for a retry
+            except ConflictError:  # another write is in progress; AWS recommends a retry
                 time.sleep(0.1 * 2**attempt)
         raise StoreUnavailableError(f"other processes keep writing {key}: try again")
 
@@ -202,15 +202,15 @@ class S3Store(Store):
                 yield from (entry["Prefix"] for entry in page.get("CommonPrefixes", ()))
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Deletes objects in any order; ignores keys that do not exist."""
+        """Deletes objects in any order and ignores keys that do not exist."""
         delete_objects(self.client, self.bucket, keys)
 
     def delete_unchanged(self, key: str, body: bytes) -> bool:
-        """Deletes a small object if its bytes still equal ``body``; returns whether it was deleted."""
+        """Deletes a small object if its bytes still equal ``body``. Returns whether it was deleted."""
         return delete_unchanged(self.client, self.bucket, key, body)
 
     def abort_uploads(self, prefix: str, *, before: datetime) -> int:
-        """Aborts unfinished multipart uploads that started before a given time; returns how many."""
+        """Aborts unfinished multipart uploads that started before a given time. Returns how many were aborted."""
         pages = self.client.get_paginator("list_multipart_uploads")
         aborted = 0
         with translate_s3_errors(prefix):
@@ -224,9 +224,10 @@ class S3Store(Store):
         return aborted
 
     def presign(self, key: str, *, seconds: int, filename: str) -> str:
-        """Returns a URL that downloads an object as ``filename`` and is valid for ``seconds``, at most 7 days.
+        """Returns a URL that downloads an object as ``filename``. It expires after ``seconds``, at most 7 days.
 
-        The URL is signed for the host that readers use. It expires earlier if the credentials that signed it do.
+        The URL is signed for the host that readers use. If the credentials that sign it expire earlier, so does the
+        URL.
         """
         with translate_s3_errors(key):
             return self._public_client.generate_presigned_url(

@@ -25,9 +25,9 @@ PARTS_IN_FLIGHT = 2
 
 
 class S3Upload(Upload):
-    """Uploads an object in parts while it is written, or in a single request if it is smaller than a part.
+    """Uploads an object in parts while it is written; uses a single request if the object is smaller than a part.
 
-    Holds at most ``PARTS_IN_FLIGHT`` parts of ``PART_BYTES`` in memory, in addition to the part that is being filled.
+    Holds at most ``PARTS_IN_FLIGHT`` parts of ``PART_BYTES`` each in memory, plus the part that is being filled.
     """
 
     def __init__(self, client: S3Client, bucket: str, key: str, *, content_type: str) -> None:
@@ -87,7 +87,7 @@ class S3Upload(Upload):
                     UploadId=self._upload_id,
                     MultipartUpload={"Parts": self._parts},
                 )
-        except NoSuchUploadError:  # an earlier attempt by boto3 may have succeeded although its response was lost
+        except NoSuchUploadError:  # an earlier attempt of boto3 may have succeeded, and its response may have been lost
             if not self._is_complete():
                 raise
 
@@ -107,5 +107,5 @@ class S3Upload(Upload):
         try:
             with translate_s3_errors(self._key):
                 self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=self._upload_id)
-        except ReportError as error:  # keep the first error; `quire gc` aborts the upload
+        except ReportError as error:  # the original error is raised; `quire gc` aborts the upload
             logger.warning("upload of %s could not be aborted: %s", self._key, error)

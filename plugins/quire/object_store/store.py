@@ -1,4 +1,4 @@
-"""The interface of an object store, implemented by S3, a local folder and a process's memory."""
+"""The interface of an object store. It is implemented for S3, for a local folder and for the memory of a process."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ class NoSuchKeyError(DamagedObjectError):
     @classmethod
     def of(cls, key: str) -> NoSuchKeyError:
         """Returns the error for a key."""
-        return cls(f"{key} is not in the store: it was deleted, or never written")
+        return cls(f"{key} is not in the store: it was deleted or never written")
 
 
 def too_large(key: str, max_bytes: int, *, size: int | None = None) -> IntegrityError:
-    """Returns the error for an object with more bytes than its reader accepts; ``size`` is None if unknown."""
+    """Returns the error for an object that is too large for its reader; ``size`` is None if it is unknown."""
     actual = f"over {max_bytes}" if size is None else f"{size}"
     return IntegrityError(f"{key} has {actual} bytes, more than the limit of {max_bytes}: delete it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredObject:
-    """One entry of a listing."""
+    """An entry in a listing."""
 
     key: str
     bytes: int
@@ -51,9 +51,9 @@ class StoredObject:
 
 
 class Store(Protocol):
-    """Stores objects by key; writes are all-or-nothing and optionally write-once, and reads may request ranges.
+    """Stores objects by key. Writes are atomic and optionally write-once; reads can request ranges.
 
-    Keys are paths whose parts are separated by ``/``. Every method is thread-safe.
+    Keys are paths with the separator ``/``. Every method is thread-safe.
 
     Every method raises StoreRefusedError if the store denies the operation, and StoreUnavailableError if a retry may
     succeed.
@@ -62,19 +62,19 @@ class Store(Protocol):
     @property
     @abstractmethod
     def location(self) -> str:
-        """The store's name in messages; two stores with the same location hold the same objects."""
+        """The name of the store, for messages. Two stores with the same location hold the same objects."""
 
     @abstractmethod
     def check(self) -> None:
-        """Checks that the store exists and can be used.
+        """Checks that the store exists and is accessible.
 
         Raises:
-            StoreRefusedError: the store does not exist, or denies access.
+            StoreRefusedError: the store does not exist or denies access.
         """
 
     @abstractmethod
     def now(self) -> datetime:
-        """Returns the current time by the clock that timestamps the store's objects."""
+        """Returns the current time by the clock of the store, which also timestamps its objects."""
 
     @abstractmethod
     def read(self, key: str, *, max_bytes: int = MAX_RECORD_BYTES) -> bytes | None:
@@ -106,7 +106,7 @@ class Store(Protocol):
 
     @abstractmethod
     def age(self, key: str) -> timedelta | None:
-        """Returns the time since an object was written, by the store's clock, or None if it does not exist."""
+        """Returns the time since an object was written, by the store's clock. None if the object does not exist."""
 
     @abstractmethod
     def put(self, key: str, body: bytes, *, content_type: str = BINARY) -> None:
@@ -114,66 +114,66 @@ class Store(Protocol):
 
     @abstractmethod
     def put_once(self, key: str, body: bytes, *, content_type: str = BINARY) -> bool:
-        """Writes a small object unless it exists; returns whether the stored bytes equal ``body``.
+        """Writes a small object unless it exists. Returns whether the stored bytes equal ``body``.
 
-        If several processes write different bytes concurrently, exactly one gets True. A process that finds its own
-        bytes in the store also gets True: its first attempt may have succeeded although the response was lost.
+        If several processes concurrently write different bytes, exactly one of them gets True. A process also gets True
+        if it finds its own bytes in the store, because the response to its first attempt may have been lost.
         """
 
     @abstractmethod
     def open_upload(self, key: str, *, content_type: str = BINARY) -> Upload:
         """Returns a context manager that writes an object of any size.
 
-        The object appears only if the context ends without an error.
+        The object becomes visible only if the context ends without an error.
         """
 
     @abstractmethod
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Yields every object whose key starts with ``prefix``.
 
-        Objects in the same folder are ordered by the UTF-8 bytes of their keys. Servers differ in whether ``a/b``
-        comes before or after ``a-b``.
+        Within a folder, objects are ordered by the UTF-8 bytes of their keys. Whether ``a/b`` comes before or after
+        ``a-b`` depends on the server.
         """
 
     @abstractmethod
     def folders(self, prefix: str) -> Iterator[str]:
         """Yields the distinct folders directly under ``prefix``, each with a trailing slash.
 
-        Some servers also yield a folder for a short time after its last object was deleted.
+        On some servers, a folder remains for a short time after its last object was deleted.
         """
 
     @abstractmethod
     def delete(self, keys: Iterable[str]) -> None:
-        """Deletes objects in any order; ignores keys that do not exist."""
+        """Deletes objects in any order and ignores keys that do not exist."""
 
     @abstractmethod
     def delete_unchanged(self, key: str, body: bytes) -> bool:
-        """Deletes a small object if its bytes still equal ``body``; returns whether it was deleted."""
+        """Deletes a small object if its bytes still equal ``body``. Returns whether it was deleted."""
 
     @abstractmethod
     def abort_uploads(self, prefix: str, *, before: datetime) -> int:
-        """Aborts unfinished uploads that started before a given time; returns how many."""
+        """Aborts unfinished uploads that started before a given time. Returns how many were aborted."""
 
     @abstractmethod
     def presign(self, key: str, *, seconds: int, filename: str) -> str:
         """Returns a link to an object.
 
-        For S3, the link downloads the object as ``filename`` without further authentication and expires after
-        ``seconds``, at most 7 days. For a local folder, it is a ``file:`` URL that never expires.
+        For S3, the link needs no further authentication, downloads the object as ``filename`` and expires after
+        ``seconds``, at most 7 days. For a local folder, the link is a ``file:`` URL that never expires.
         """
 
     def read_verified(self, key: str, *, sha256: str, size: int) -> bytes:
-        """Returns the bytes of an object after verifying their SHA-256.
+        """Returns the bytes of an object after it has verified their SHA-256.
 
-        Repeats the read if they do not match, because the connection may have corrupted them.
+        If the digest does not match, the bytes may have been corrupted in transit and are read again.
 
         Raises:
-            DamagedObjectError: the object is missing, too large, or still does not match after ``READ_ATTEMPTS`` reads.
+            DamagedObjectError: the object is missing or too large, or none of ``READ_ATTEMPTS`` reads matches.
         """
         for _ in range(READ_ATTEMPTS):
             try:
                 body = self.read(key, max_bytes=size)
-            except IntegrityError:  # too large, or a corrupted header reports a wrong size
+            except IntegrityError:  # the object is too large, or a corrupted header reports a wrong size
                 continue
             if body is None:
                 raise NoSuchKeyError.of(key)
@@ -209,22 +209,22 @@ class Store(Protocol):
     def has_size(self, key: str, size: int) -> bool:
         """Returns whether an object exists and has this size.
 
-        Sends a second request before it returns False, because a truncated response may have cut digits off the size.
+        Before it returns False, sends a second request, because a truncated response may have lost digits of the size.
         """
         return self.size(key) == size or self.size(key) == size
 
     def open_object(self, key: str, size: int) -> RangeReader:
-        """Returns a seekable file over an object of ``size`` bytes; each read requests one range."""
+        """Returns a seekable file with the contents of an object of ``size`` bytes. Each read requests one range."""
         return RangeReader(partial(self.read_range, key), size)
 
     def open_verified(self, key: str, size: int, checksums: str) -> RangeReader:
-        """Returns a seekable file that verifies what it reads against the object's block checksums."""
+        """Returns a seekable file that checks each block it reads against the checksums of the object."""
         ranges = VerifiedRanges(key, partial(self.read_range, key), size=size, checksums=checksums)
         return RangeReader(ranges, size)
 
 
 def attachment(filename: str) -> str:
-    """Returns the Content-Disposition header of a download, with an ASCII name for old clients (RFC 6266)."""
+    """Returns the Content-Disposition header for a download. It includes an ASCII name for old clients (RFC 6266)."""
     plain = "".join(letter if letter.isascii() and letter.isprintable() else "_" for letter in filename)
     plain = plain.replace("\\", "_").replace('"', "_").replace("%", "_")
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"

@@ -11,7 +11,7 @@ from quire.object_store.block_checksums import BlockChecksums
 
 
 class Upload(ABC):
-    """A write-only file. The object exists only if its context ends without an error.
+    """A write-only file. The object is created only if the context ends without an error.
 
     Attributes:
         bytes: number of bytes written so far.
@@ -34,7 +34,7 @@ class Upload(ABC):
         return self._checksums.hexdigest()
 
     def write(self, data: bytes | memoryview) -> int:
-        """Appends bytes to the object; may wait for the store."""
+        """Appends bytes to the object. May block until the store has received earlier bytes."""
         self._digest.update(data)
         self._checksums.update(data)
         self._append(data)
@@ -58,7 +58,7 @@ class Upload(ABC):
         return False
 
     def close(self) -> None:  # noqa: B027
-        """Does nothing: the object is completed or aborted when the context ends."""
+        """Does nothing, because the upload is completed or aborted when the context ends."""
 
     def __enter__(self) -> Self:
         return self
@@ -85,11 +85,11 @@ class Upload(ABC):
 
     @abstractmethod
     def _complete(self) -> None:
-        """Makes the object appear."""
+        """Completes the upload, which creates the object."""
 
     @abstractmethod
     def _abort(self) -> None:
-        """Removes all traces of the upload."""
+        """Deletes everything that was uploaded."""
 
     def _release(self) -> None:  # noqa: B027 - not every upload holds resources
-        """Frees the resources of an upload that has ended."""
+        """Releases the resources of an upload that has ended."""

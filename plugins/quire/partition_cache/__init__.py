@@ -1,1 +1,1 @@
-"""Partitions of a report's rows: freshness tokens, the cache in the object store, and reading cached rows."""
+"""Caches partitions of a report's rows in the object store. Freshness tokens decide whether they are reusable."""

@@ -1,4 +1,4 @@
-"""Finds cached partitions. A partition is valid once its commit record, a small write-once JSON object, exists."""
+"""Finds cached partitions. A partition is valid if its commit record (a small, write-once JSON object) exists."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from quire.run_records.stage_records import RunPlan, StagedPartition
 
 
 def partition_folder(report: str, source_digest: str, key: str, token: str) -> str:
-    """Returns the folder of a partition's objects; with the suffix ``.json``, it is the key of the commit record."""
+    """Returns the folder of a partition's objects. The key of its commit record is the folder plus ``.json``."""
     return f"partitions/{report}/{source_digest}/{key}/{token}"
 
 
 def find_cached_partition(store: Store, folder: str, *, with_rows: bool = True) -> StagedPartition | None:
-    """Returns the committed partition of a folder, or None on a cache miss.
+    """Returns the committed partition in a folder, or None on a cache miss.
 
     Deletes a commit record if it is damaged, belongs to another folder, or describes missing rows.
 
     Args:
         store: the object store.
-        folder: the partition's folder.
-        with_rows: whether to check that the rows still exist; unnecessary if only their summaries are used.
+        folder: the folder of the partition.
+        with_rows: whether to check that the rows still exist, which is unnecessary if only their summaries are used.
     """
 
     def ensure(staged: StagedPartition) -> None:
         ensure_own_folder(staged, folder)
         ensure_checksums(staged.object_key, staged.bytes, staged.checksums)
         if with_rows and not store.has_size(staged.object_key, staged.bytes):
-            raise DamagedObjectError(f"{staged.object_key} is missing or its size has changed")
+            raise DamagedObjectError(f"{staged.object_key} is missing, or its size has changed")
 
     return find_record(store, StagedPartition, f"{folder}.json", ensure=ensure)
 
 
 def ensure_own_folder(staged: StagedPartition, folder: str) -> None:
-    """Checks that a commit record's partition key, freshness token and row folder match the record's own folder.
+    """Checks that a commit record is in the folder that matches its partition key, freshness token and rows.
 
     Raises:
-        DamagedObjectError: the record belongs to another folder.
+        DamagedObjectError: the record belongs in another folder.
     """
     if folder.split("/")[-2:] != [staged.key, staged.freshness_token] or folder_of(staged.object_key) != folder:
         raise DamagedObjectError(f"{folder}.json describes rows in another folder: it was copied or modified")
 
 
 def evict_damaged_rows(store: Store, object_key: str, error: DamagedObjectError) -> None:
-    """Deletes the commit record of damaged rows, unless another process has replaced it."""
+    """Deletes the commit record of damaged rows unless another process has replaced it."""
 
     def ensure(staged: StagedPartition) -> None:
         if staged.object_key == object_key:
@@ -60,14 +60,14 @@ def evict_damaged_rows(store: Store, object_key: str, error: DamagedObjectError)
 def find_cached_partitions(
     store: Store, folders: Sequence[str], *, with_rows: bool = True
 ) -> list[StagedPartition | None]:
-    """Returns ``find_cached_partition`` for each folder; the lookups run concurrently."""
+    """Looks up several partitions concurrently with ``find_cached_partition``."""
     return map_concurrently(lambda folder: find_cached_partition(store, folder, with_rows=with_rows), folders)
 
 
 def merge_partitions(
     definition: ReportDefinition, plan: RunPlan, partitions: Iterable[StagedPartition]
 ) -> tuple[StagedPartition, ...]:
-    """Returns all partitions of a run, cached and extracted, in order.
+    """Returns all partitions of a run, both cached and extracted, in order.
 
     Raises:
         IntegrityError: a partition is missing or occurs twice.

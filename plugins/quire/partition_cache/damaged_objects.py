@@ -1,4 +1,4 @@
-"""Retries work that failed on a damaged or missing object, which the reader has evicted from the cache."""
+"""Retries work that has read a damaged or missing object. The reader evicts such objects from the cache."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Outcome = TypeVar("Outcome")
 
 
 def retry_on_damage(work: Callable[[], Outcome]) -> Outcome:
-    """Calls ``work``, and repeats it if it reads a damaged object, which the reader evicts from the cache.
+    """Calls ``work``. Repeats the call if it reads a damaged object, which the reader evicts from the cache.
 
     Raises:
-        IntegrityError: every attempt read damaged objects.
+        IntegrityError: every attempt read a damaged object.
     """
     for attempt in range(1, MAX_ATTEMPTS + 1):
         try:

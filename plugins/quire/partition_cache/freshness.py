@@ -1,4 +1,7 @@
-"""Freshness tokens: digests of the state of a partition's rows. A cached partition is valid while its token matches."""
+"""Computes freshness tokens.
+
+A token is a digest of the state of a partition's rows. A cached partition is valid while its token matches.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from quire.run_records.serialization import digest
 from quire.run_records.stage_records import SourceColumn, StagedPartition
 
 MICROSECONDS = 1_000_000
-MIN_TOKENS_AT_ONCE = 8  # one query of the change log takes about as long for 8 partitions as for one
+MIN_TOKENS_AT_ONCE = 8  # a query of the change log takes about as long for 8 partitions as for 1
 
 
 def freshness_tokens(
@@ -27,21 +30,21 @@ def freshness_tokens(
     *,
     transaction: SourceTransaction,
 ) -> dict[str, str]:
-    """Returns the freshness token of each partition by key, for the rows in the transaction's snapshot.
+    """Returns the freshness tokens of partitions, by partition key, in the snapshot of the transaction.
 
-    With ``--force`` or ``freshness: always``, tokens include the run: a retried task reuses the partitions of its
-    previous attempt, and a new run reads all rows again.
+    With ``--force`` or ``freshness: always``, tokens include the run. A retried task therefore reuses the partitions of
+    its previous attempt, while a new run reads all rows again.
 
     Args:
         definition: the report.
         request: the run request.
         partitions: contiguous partitions, in order.
-        columns: the query's columns.
-        transaction: the transaction in whose snapshot the rows are read.
+        columns: the columns of the query.
+        transaction: the transaction whose snapshot determines the rows.
 
     Raises:
-        NotTrackedError: the report has ``freshness: tracked``, and a table is not tracked.
-        QueryError, SourceUnavailableError: PostgreSQL rejects the query, or is unreachable.
+        NotTrackedError: the report has ``freshness: tracked``, but a table is not tracked.
+        QueryError, SourceUnavailableError: PostgreSQL rejects the query or is unreachable.
     """
     run = ("always", request.run_id, request.made_at)
     forced = () if is_reusable(definition, request) else run
@@ -66,22 +69,22 @@ def freshness_token_reader(
     *,
     transaction: SourceTransaction,
 ) -> Callable[[DatePartition], str]:
-    """Returns a function that returns a partition's freshness token in the transaction's snapshot.
+    """Returns a function that reads the freshness token of one partition in the snapshot of the transaction.
 
-    Tokens from the change log are read in batches that double in size, starting small because the snapshot may expire
-    before the last partition is read. A probe reads a partition's rows, so it runs only when that partition's token is
-    needed.
+    Tokens from the change log are read in batches that double in size. The first batch is small, because the snapshot
+    may expire before the last partition is read. A probe reads the rows of a partition, so it runs only when its token
+    is needed.
 
     Args:
         definition: the report.
         request: the run request.
         partitions: the partitions, in order; gaps are allowed.
-        columns: the query's columns.
-        transaction: the transaction in whose snapshot the rows are read.
+        columns: the columns of the query.
+        transaction: the transaction whose snapshot determines the rows.
 
     Raises:
-        NotTrackedError: the report has ``freshness: tracked``, and a table is not tracked.
-        QueryError, SourceUnavailableError: PostgreSQL rejects the query, or is unreachable.
+        NotTrackedError: the report has ``freshness: tracked``, but a table is not tracked.
+        QueryError, SourceUnavailableError: PostgreSQL rejects the query or is unreachable.
     """
     if isinstance(definition.source.freshness, Probe):
 
@@ -102,7 +105,7 @@ def freshness_token_reader(
 
 
 def detects_changes(definition: ReportDefinition) -> bool:
-    """Returns whether freshness tokens detect changed rows; with ``freshness: always``, they do not."""
+    """Returns whether freshness tokens detect changed rows. With ``freshness: always``, they do not."""
     return definition.source.freshness != "always"
 
 
@@ -124,11 +127,11 @@ def ensure_tables_tracked(
 
 
 def ensure_consistent_read(definition: ReportDefinition, *, transaction: SourceTransaction) -> None:
-    """Checks that the rows just read match the partition's freshness token.
+    """Checks that the rows match the freshness token of their partition. Call it after the rows are read.
 
     Raises:
-        SourceUnavailableError: a tracked table was truncated or rewritten after the token was read and before the rows
-            were.
+        SourceUnavailableError: a tracked table was truncated or rewritten after the token was read, but before the rows
+            were read.
     """
     if definition.source.freshness == "tracked":
         ensure_tables_not_rewritten(definition, transaction=transaction)
@@ -159,7 +162,7 @@ def _probe(
     transaction: SourceTransaction,
     probe_column: str,
 ) -> dict[int, tuple[Any, ...]]:
-    """Returns the row count, value count and sum of a column per partition, numbered from 1, in one query."""
+    """Reads the row count and a column's value count and sum for each partition (numbered from 1) in one query."""
     complete_range = DatePartition(
         key="all", start=partitions[0].start, stop=partitions[-1].stop, timezone=partitions[0].timezone
     )
