@@ -1,7 +1,7 @@
-"""Objects that a test role plants in ``public``: better matches for calls to PostgreSQL's own functions.
+"""Plants objects in ``public`` that match calls better than PostgreSQL's own functions and operators.
 
-Each planted function and operator counts calls by roles other than the attacker, and then fails. The counter is a
-sequence, because a sequence survives a rollback and cannot be advanced in a read-only transaction.
+Each planted function or operator counts calls by roles other than the attacker, and then raises an error. The counter
+is a sequence, because rollbacks do not reset a sequence, and read-only transactions cannot advance it.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ END $do$;
 
 
 def attacker_url(server: PostgresServer, database_url: str, *, creates_schemas: bool = False) -> str:
-    """Returns the URL of a role that can create objects in ``public`` and, optionally, schemas."""
+    """Returns the URL for a role that can create objects in ``public`` and, optionally, schemas."""
     database = database_url.rpartition("/")[2]
     run_sql(
         database_url,
@@ -78,7 +78,7 @@ def attacker_url(server: PostgresServer, database_url: str, *, creates_schemas: 
 
 
 def plant(url: str) -> None:
-    """Plants functions and operators with every name that Quire calls, for all argument types."""
+    """Plants, for all argument types, functions and operators with every name that Quire uses."""
     parts = {"types": _TYPES, "any_type": _ANY_TYPE, "two_types": _TWO_TYPES, "operators": list(_OPERATORS)}
     statement = SQL(_PLANT).format(
         attacker=Literal(ATTACKER),
@@ -90,5 +90,5 @@ def plant(url: str) -> None:
 
 
 def was_hijacked(url: str) -> bool:
-    """Returns whether any planted function ran with another role's privileges."""
+    """Returns whether any planted function was executed with another role's privileges."""
     return ask(url, "SELECT is_called FROM public.runs") != [(False,)]

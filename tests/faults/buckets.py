@@ -1,4 +1,4 @@
-"""Reads a bucket's objects, manifests and cells without using the code under test."""
+"""Reads objects, manifests and cells from a bucket without using the code under test."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import Any
 from python_calamine import CalamineWorkbook
 from quire.object_store.s3_store import S3Store
 
-OF_A_RUN = ("About", "Files")  # sheets that contain the time of a run and the sizes of its files
+OF_A_RUN = ("About", "Files")  # sheets that contain the time of the run and the sizes of its files
 _RANDOM = re.compile(r"[0-9a-f]{12,}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedState:
-    """The contents of a bucket, as readers see them.
+    """The contents of a bucket that readers can see.
 
     Attributes:
-        manifests: the bytes of each manifest by key.
+        manifests: the bytes of each manifest, by the manifest's key.
         cells: the cells of each file that a manifest lists, by the manifest's key and the file's name.
-        layout: the number of objects by key, without digests and random numbers.
+        layout: the number of objects for each key, after digests and random numbers are removed from the keys.
     """
 
     manifests: dict[str, bytes]
@@ -57,7 +57,7 @@ def empty(store: S3Store) -> None:
 
 
 def read_state(store: S3Store) -> tuple[PublishedState, list[str]]:
-    """Returns the state of a bucket, and the objects that do not match their manifest."""
+    """Returns a bucket's state, and a list of the objects that are missing or do not match their manifest."""
     keys = keys_of(store)
     manifests: dict[str, bytes] = {}
     cells: dict[tuple[str, str], Any] = {}
@@ -85,12 +85,12 @@ def plain(key: str) -> str:
 
 
 def cells_of(name: str, body: bytes) -> Any:
-    """Returns the cells of a workbook by sheet, or the bytes of any other kind of file."""
+    """Returns a workbook's cells by sheet; for any other kind of file, the bytes."""
     if not name.endswith(".xlsx"):
         return body
     try:
         workbook = CalamineWorkbook.from_filelike(io.BytesIO(body))
-    except Exception as error:  # calamine raises several kinds
+    except Exception as error:  # calamine raises several types of errors
         return f"unreadable: {error}"
     return {
         sheet: workbook.get_sheet_by_name(sheet).to_python(skip_empty_area=False)

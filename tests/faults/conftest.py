@@ -1,4 +1,4 @@
-"""The servers of the fault matrix."""
+"""Provides the fault matrix and its servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counts the results of the fault matrix, and prints them as tables for docs/explanation/reliability.md."""
+"""Prints the number of cases in the fault matrix by outcome, as tables for docs/explanation/reliability.md."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COLUMNS = ("succeeded", "failed", "killed", "not reached", "broken")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Prints the number of cases by outcome, for each fault and each scenario."""
+    """Prints, for each fault and each scenario, the number of cases by outcome."""
     reports = [report for reports in terminalreporter.stats.values() for report in reports]
     outcomes = [
         value
@@ -30,7 +30,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def count_table(kind: str, results: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Yields the lines of a Markdown table of counts, by ``fault`` or by ``scenario``."""
+    """Yields the lines of a Markdown table of counts; ``kind`` is ``fault`` or ``scenario``."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for outcomes in results:
         for name in (outcomes[kind], "all"):

@@ -1,4 +1,4 @@
-"""The faults that can affect a request, and what Quire promises for each."""
+"""The faults that can affect a request, and the result that Quire promises for each fault."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Fault:
 
     Attributes:
         name: the fault's name in reports.
-        inject: handles the request and injects the fault.
-        promise: the result that Quire promises for the process.
-        applies: returns whether the fault can affect a request.
+        inject: a function that handles the request and injects the fault.
+        promise: the promised result of the process.
+        applies: a function that returns whether the fault can affect a request.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Fault:
 
 
 def _is_of_object(request: SeenRequest) -> bool:
-    """Returns whether the response contains the bytes of an object. Other responses are XML, without a checksum."""
+    """Returns whether the response contains an object's bytes. All other responses are XML and have no checksum."""
     return request.name.startswith("GET ") and "(bucket)" not in request.name
 
 
@@ -71,7 +71,7 @@ def _answer(status: str, code: str) -> Callable[[Exchange], None]:
 
 
 def flipped(body: bytes, seed: str) -> bytes:
-    """Returns a body with one bit flipped, always the same bit for the same body."""
+    """Returns a body with one bit flipped; the seed and the size determine which bit."""
     choice = random.Random(f"{seed} {len(body)}")  # noqa: S311 - reproducible, not secret
     place = choice.randrange(len(body))
     return body[:place] + bytes([body[place] ^ 1 << choice.randrange(8)]) + body[place + 1 :]
@@ -165,7 +165,7 @@ ZOMBIES = {
         Fault(name="asleep after", inject=_hold_after, promise="sleeps"),
     )
 }
-# If the connection to the source is lost, the command fails. The next command reuses the stored partitions.
+# A command that loses its connection to the source fails. The next command reuses the stored partitions.
 SOURCE_FAULTS = {
     fault.name: fault
     for fault in (

@@ -1,8 +1,8 @@
-"""Runs Quire's commands in processes that can be killed, forked from a process that has loaded the code.
+"""Runs each Quire command in a process that can be killed; the process is a fork of one that has loaded the code.
 
-``python -m tests.faults.forkserver SOCKET`` serves a Unix socket. Each connection starts one process: the client sends
-its environment and command as a line of JSON, and receives first the process ID and then the result. If the process is
-killed, the connection ends without a result.
+``python -m tests.faults.forkserver SOCKET`` serves a Unix socket. Each connection starts one process. The client sends
+an environment and a command as a line of JSON, and receives the process ID and later the result. If the process is
+killed, the server closes the connection without a result.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LOADED = (
 
 
 def run_command(arguments: list[str]) -> int:
-    """Runs ``quire`` and returns its exit status. ``gc DAYS`` collects garbage as if DAYS days had passed."""
+    """Runs ``quire`` and returns its exit status. ``gc DAYS`` collects garbage as if ``DAYS`` days had passed."""
     from quire.cli import app as cli
 
     if arguments[0] == "gc":
@@ -54,7 +54,7 @@ def run_command(arguments: list[str]) -> int:
 
 
 def collect(*, later: timedelta) -> int:
-    """Collects garbage in the bucket, like ``quire gc`` at a later time."""
+    """Collects garbage in the bucket, as ``quire gc`` would at a later time."""
     from quire.errors import ReportError
     from quire.object_store.s3_store import S3Store
     from quire.report.catalog import load_catalog
@@ -71,7 +71,7 @@ def collect(*, later: timedelta) -> int:
 
 
 class Child(socketserver.StreamRequestHandler):
-    """Handles a connection in the process that ForkingMixIn forked for it."""
+    """Handles a connection in the process that ForkingMixIn forked for that connection."""
 
     def handle(self) -> None:
         """Runs a command and sends its result."""
@@ -98,7 +98,7 @@ class ForkServer(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
 
 
 def warm_up() -> None:
-    """Imports the modules of all commands without starting a thread, because processes are forked from here."""
+    """Imports the modules of all commands, but starts no thread, because this process will fork."""
     for module in LOADED:
         importlib.import_module(module)
     from botocore import session
@@ -106,7 +106,7 @@ def warm_up() -> None:
     from quire.report.catalog import load_catalog
     from quire.settings import StoreSettings, include_folder
 
-    # The loader's data is the same for every client, and loading it takes most of the time of a short command
+    # The loader's data is the same for every client, and a short command would spend most of its time loading it
     session.create_loader = functools.cache(session.create_loader)
     connection = "aws://key:secret@/?endpoint_url=http%3A%2F%2F127.0.0.1&region_name=us-east-1"
     S3Store(StoreSettings.from_uri(connection, bucket="none")).client.meta  # noqa: B018 - created on access

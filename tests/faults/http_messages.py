@@ -1,4 +1,4 @@
-"""Reads complete HTTP/1.1 messages, with enough of the protocol for a proxy in front of an S3 server."""
+"""Reads complete HTTP/1.1 messages; implements only the features that a proxy in front of an S3 server needs."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ MAX_LINE_LENGTH = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A request or a response. A chunked body is decoded; ``to_bytes`` sends it with a Content-Length."""
+    """A request or a response. A chunked body is decoded, and ``to_bytes`` adds a Content-Length."""
 
     first_line: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
     def header(self, name: str) -> str | None:
-        """Returns the value of a header. ``name`` is in lower case."""
+        """Returns the value of a header; ``name`` must be in lower case."""
         return next((value for other, value in self.headers if other.lower() == name), None)
 
     def to_bytes(self) -> bytes:
-        """Returns the bytes of the message."""
+        """Returns the message as bytes."""
         lines = [self.first_line, *(f"{name}: {value}" for name, value in self.headers)]
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
 
 
 def read_request(stream: BinaryIO, *, reply_to_expect: BinaryIO) -> Message | None:
-    """Returns the next request, or None at the end of the connection.
+    """Returns the next request, or None if the client closed the connection.
 
-    A client that waits for "100 Continue" before it sends the body gets that response here, and the request's Expect
-    header is dropped.
+    If a client waits for "100 Continue" before it sends the body, this function sends that response and drops the
+    request's Expect header.
     """
     head = _read_head(stream)
     if head is None:

@@ -1,4 +1,4 @@
-"""A case of the fault matrix: a command with a fault in one request, and the checks afterward."""
+"""Runs cases of the fault matrix: a command with a fault in one request, followed by checks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Case = tuple[Scenario, Fault, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """The requests of a scenario's command, and the resulting state, without a fault."""
+    """The requests that a scenario's command sends if there is no fault, and the resulting state."""
 
     requests: tuple[SeenRequest, ...]
     state: PublishedState
@@ -30,7 +30,7 @@ class Expectation:
 
 @dataclass(slots=True, kw_only=True)
 class CaseResult:
-    """The outcome of a command with a fault, and the broken promises."""
+    """The outcome of a command with a fault, and the promises that it broke."""
 
     case: str
     outcome: str = "not reached"
@@ -38,7 +38,7 @@ class CaseResult:
 
 
 class Matrix:
-    """Runs cases. The expectation of each scenario is determined once."""
+    """Runs cases, and determines the expectation of each scenario once."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -46,14 +46,14 @@ class Matrix:
         self._lock = Lock()
 
     def expectation(self, scenario: Scenario) -> Expectation:
-        """Returns the expectation of a scenario."""
+        """Returns a scenario's expectation."""
         with self._lock:
             if scenario.name not in self._expected:
                 self._expected[scenario.name] = self._dry_run(scenario)
             return self._expected[scenario.name]
 
     def targets(self, scenario: Scenario, fault: Fault) -> list[str]:
-        """Returns the sorted names of the requests that a fault applies to."""
+        """Returns the sorted names of the requests to which a fault applies."""
         return sorted(request.name for request in self.expectation(scenario).requests if fault.applies(request))
 
     def run_all(self, cases: Sequence[Case]) -> list[CaseResult]:
@@ -62,7 +62,7 @@ class Matrix:
             return list(pool.map(lambda case: self.run_case(*case), cases))
 
     def run_case(self, scenario: Scenario, fault: Fault, target: str) -> CaseResult:
-        """Runs a scenario with a fault in one request, then the commands that must succeed afterward."""
+        """Runs a scenario with a fault in one request, and then the commands that must succeed."""
         expected = self.expectation(scenario)
         result = CaseResult(case=f"{scenario.name}: {fault.name}: {target}")
         with self._world.new_bucket() as bucket:
@@ -143,7 +143,7 @@ def _broken_promises(ended: CommandResult, fault: Fault) -> Iterator[str]:
 
 
 def _unnamed_files(processes: Iterable[CommandResult], state: PublishedState) -> Iterator[str]:
-    """Yields published files that no manifest lists any longer because a newer manifest replaced theirs."""
+    """Describes each published file that is no longer in any manifest, because a newer manifest replaced its own."""
     named = {file["key"] for manifest in state.manifests.values() for file in json.loads(manifest)["files"]}
     for process in processes:
         if process.status == 0 and process.stdout.startswith("{"):

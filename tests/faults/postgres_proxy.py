@@ -1,6 +1,6 @@
 """A loopback proxy in front of PostgreSQL that injects a fault into one of the server's messages.
 
-Messages are numbered across all connections of a command, which opens its connections one after another.
+A command opens its connections one after another, and the numbers of the messages continue from one to the next.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class CutError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A server message in transit, for a fault to handle."""
+    """A server message in transit, which a fault handles."""
 
     proxy: PostgresProxy
     client: socket.socket
@@ -38,7 +38,7 @@ class Delivery:
         raise CutError
 
     def truncate(self) -> None:
-        """Sends half of the message, then closes the connection normally."""
+        """Sends half of the message, and then closes the connection normally."""
         self.client.sendall(self.message[: len(self.message) // 2])
         raise CutError
 
@@ -48,7 +48,7 @@ class Delivery:
         raise CutError
 
     def slow_down(self) -> None:
-        """Sends half of the message, and the rest after a delay."""
+        """Sends half of the message, and the other half after a delay."""
         half = len(self.message) // 2
         self.client.sendall(self.message[:half])
         time.sleep(SLOW_SECONDS)
@@ -60,20 +60,20 @@ class Delivery:
 
 
 class PostgresProxy:
-    """Forwards everything, except for one server message that ``inject`` handles.
+    """Forwards everything except one server message, which ``inject`` handles.
 
-    Neither end may use TLS, because the proxy parses the messages.
+    Neither the client nor the server may use TLS, because the proxy parses the messages.
 
     Args:
         server: the server's address.
         target: the name of the message to handle, if any.
-        inject: handles the message and injects a fault.
+        inject: a function that handles the message and injects a fault.
 
     Attributes:
-        seen: the messages in order.
-        met: set when the target arrives.
-        released: set at the end of a case; faults can wait for it.
-        kill: kills the client process.
+        seen: the messages in the order of arrival.
+        met: an event that is set when the target arrives.
+        released: an event for which faults can wait; set at the end of a case at the latest.
+        kill: a function that kills the client process.
     """
 
     def __init__(
@@ -94,7 +94,8 @@ class PostgresProxy:
     def __exit__(self, *_: object) -> None:
         self.released.set()
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # otherwise a thread blocked in accept keeps the socket open
+            # otherwise, a thread that is blocked in accept keeps the socket open
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def _accept(self) -> None:
@@ -113,11 +114,11 @@ class PostgresProxy:
 
     def _pass_answers(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError, CutError), server.makefile("rb") as stream:
-            while head := stream.read(5):  # the type, and the length, which includes its own four bytes
+            while head := stream.read(5):  # the message's type and its length, including the length itself
                 (size,) = struct.unpack("!I", head[1:])
                 message = head + stream.read(size - 4)
                 self._pass_message(Delivery(proxy=self, client=client, server=server, message=message))
-        for end in (client, server):  # wakes the other thread, which is waiting for data
+        for end in (client, server):  # wakes up the other thread, which is waiting for data
             with suppress(OSError):
                 lingers = end.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER)
                 end.shutdown(socket.SHUT_RD if lingers else socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""Runs Quire's commands as separate processes that start in milliseconds."""
+"""Runs Quire's commands as separate processes, which start within milliseconds."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pathlib import Path
 
 from quire.settings import CLONE
 
-SECONDS_TO_END = 120  # far more than any command takes
+SECONDS_TO_END = 120  # far longer than any command takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandResult:
-    """The result of a command. ``status`` is None if its process was killed."""
+    """The result of a command; ``status`` is None if the process was killed."""
 
     status: int | None
     stdout: str = ""
@@ -40,14 +40,14 @@ class Command:
         self.pid: int = json.loads(self._lines.readline())["pid"]
 
     def kill(self) -> None:
-        """Kills the process, as the kernel does when memory runs out."""
+        """Kills the process, like the kernel when memory runs out."""
         os.kill(self.pid, signal.SIGKILL)
 
     def result(self) -> CommandResult:
         """Waits for the command to end.
 
         Raises:
-            TimeoutError: the command takes too long.
+            TimeoutError: the command did not end in time.
         """
         try:
             line = self._lines.readline()
@@ -61,7 +61,7 @@ class Command:
 
 
 class CommandRunner:
-    """Starts commands in forks of a process that has loaded the code. ``environment`` applies to all commands."""
+    """Starts each command in a fork of a process that has loaded the code; ``environment`` applies to all commands."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._path, self._environment = folder / "commands.sock", environment
@@ -84,7 +84,7 @@ class CommandRunner:
         return self.start(arguments, environment).result()
 
     def close(self) -> None:
-        """Stops the server process. Running commands continue."""
+        """Stops the fork server; running commands continue."""
         with suppress(ProcessLookupError):
             self._process.terminate()
         self._process.wait(timeout=10)

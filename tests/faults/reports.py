@@ -1,4 +1,4 @@
-"""The reports of the matrix, and their tables."""
+"""The reports in the fault matrix, and their tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EVENTS: Mapping[str, Any] = {
     "workbook": {"formats": ["xlsx", "csv"]},
     "delivery": {"keep": "30d"},
 }
-# The partition and workbook of this query are larger than one upload part, because random text is incompressible
+# The partition and the workbook of this query are larger than an upload part, because random text is incompressible
 LARGE_SQL = """\
 SELECT id, at, kind, note
 FROM public.large
@@ -49,7 +49,7 @@ FROM generate_series(1, 11000) n
 
 
 def write_reports(include: Path) -> None:
-    """Writes the definitions: ``events`` and ``large`` for runs, ``old`` and ``kept`` for garbage collection."""
+    """Writes the definitions ``events`` and ``large`` for runs, and ``old`` and ``kept`` for garbage collection."""
     write_report(include, "events", EVENTS, SQL)
     write_report(include, "large", LARGE, LARGE_SQL)
     collected = {**EVENTS, "source": {**SOURCE, "connection": GC_CONNECTION}}
@@ -58,7 +58,7 @@ def write_reports(include: Path) -> None:
 
 
 def fill_tables(url: str, gc_url: str) -> None:
-    """Creates the tables in one database, and in another database whose rows change."""
+    """Creates the tables in one database, and the events table also in a second database, whose rows change."""
     fill_events(url)
     fill_events(gc_url)
     with psycopg.connect(url, autocommit=True) as connection:

@@ -1,6 +1,6 @@
 """A loopback proxy in front of an S3 server that injects a fault into exactly one request.
 
-Requests are identified by method, key and turn, because several requests are in progress at once and their order
+A request is identified by its method, key and turn, because several requests are in progress at once and their order
 differs between runs.
 """
 
@@ -21,16 +21,16 @@ from quire.dev_stack.ports import LOOPBACK, free_port
 
 from tests.faults.http_messages import Message, read_request, read_response
 
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER: the other end receives a reset instead of a normal close
+RESET = struct.pack("ii", 1, 0)  # the value of SO_LINGER that resets a connection instead of closing it normally
 BACKLOG = 64
 _RANDOM = re.compile(r"[0-9a-f]{12,}")
-# The query parameters that are part of a request's name.
+# The query parameters that belong to a request's name.
 _QUERY = ("uploads", "partNumber", "delete", "prefix", "delimiter")
 
 
 @dataclass(frozen=True, slots=True)
 class SeenRequest:
-    """A request in a run: its name, and the sizes of the request and response bodies."""
+    """The name of a request in a run, and the sizes of the request and response bodies."""
 
     name: str
     sent: int
@@ -42,14 +42,14 @@ class HangUpError(Exception):
 
 
 class Exchange:
-    """A request in progress, for a fault to handle."""
+    """A request in progress, which a fault handles."""
 
     def __init__(self, proxy: S3Proxy, client: socket.socket, request: Message, server: _Server) -> None:
         self.proxy, self.client, self.request, self._server = proxy, client, request, server
         self.method = request.first_line.split()[0]
 
     def forward(self, body: bytes | None = None) -> Message:
-        """Forwards the request, with ``body`` in place of its own body if given, and returns the server's response."""
+        """Forwards the request, with ``body`` instead of its own body if given, and returns the server's response."""
         request = self.request
         if body is not None:
             request = Message(request.first_line, request.headers, body)
@@ -70,7 +70,7 @@ class Exchange:
 
 
 class _Server:
-    """The proxy's connection to the server for one client."""
+    """The proxy's connection to the server on behalf of one client."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self._socket = socket.create_connection(address)
@@ -86,9 +86,9 @@ class _Server:
 
 
 def request_name(request: Message) -> str:
-    """Returns a name that identifies a request in every run: method, key, and its part or listing.
+    """Returns a name that identifies a request in every run: its method, its key, and its upload part or listing.
 
-    Digests and random numbers are replaced.
+    Digests and random numbers are replaced with ``*``.
     """
     method, target, _ = request.first_line.split(" ")
     parts = urlsplit(target)
@@ -98,18 +98,18 @@ def request_name(request: Message) -> str:
 
 
 class S3Proxy:
-    """Forwards requests to a server, except for one request that ``inject`` handles.
+    """Forwards all requests to a server except one, which ``inject`` handles.
 
     Args:
         server: the server's address.
-        target: the name of the request to handle, if any; without a turn, every turn is handled.
-        inject: handles the request and injects a fault.
+        target: the name of the request to handle, if any; a name without a turn selects every turn.
+        inject: a function that handles the request and injects a fault.
 
     Attributes:
         seen: the requests in the order of their responses.
-        met: set when the target arrives.
-        released: faults can wait for it.
-        kill: kills the client process; set by the test.
+        met: an event that is set when the target arrives.
+        released: an event for which faults can wait.
+        kill: a function that kills the client process; set by the test.
     """
 
     def __init__(
@@ -132,7 +132,8 @@ class S3Proxy:
     def __exit__(self, *_: object) -> None:
         self.released.set()
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # otherwise a thread blocked in accept keeps the socket open
+            # otherwise, a thread that is blocked in accept keeps the socket open
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         with self._lock:
             for client in self._sockets:
@@ -141,7 +142,7 @@ class S3Proxy:
 
     def refuse_connections(self, seconds: float) -> None:
         """Refuses all new connections for a few seconds."""
-        self._listener.shutdown(socket.SHUT_RDWR)  # keeps the port, because the client already uses it
+        self._listener.shutdown(socket.SHUT_RDWR)  # the proxy keeps the port, because the client already uses it
 
         def listen_again() -> None:
             with suppress(OSError):  # the case has already ended

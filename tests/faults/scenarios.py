@@ -1,4 +1,4 @@
-"""The commands of the fault matrix, and the commands that run before and after each."""
+"""The scenarios of the fault matrix: commands, and the commands that run before and after them."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ RUN = (*_range("run", "events", "2013-01-31"), "--json")
 BACKFILL = _range("backfill", "events", "2013-02-28")
 RUN_BACKFILLED = _range("run", "events", "2013-02-28")
 RUN_LARGE = (*_range("run", "large", "2013-01-31"), "--json")
-SWEEP_ORPHANS = ("gc", "3")  # after three days, leftovers of killed processes have expired, but runs have not
+SWEEP_ORPHANS = ("gc", "3")  # after three days, objects left by killed processes have expired, but runs have not
 SWEEP_RUNS = ("gc", "31")
 RIVALRY = ("lost response", "truncated", "500", "409", "412", "slow", "SIGKILL before", "SIGKILL after")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """A command with a fault, and the commands before and after it.
+    """A command with a fault, and the commands that run before and after it.
 
     Attributes:
         name: the scenario's name in reports.
         arguments: the command that sends the request with the fault.
         after: the commands that must succeed afterward.
-        sweep: the last command, which deletes the leftovers of a failed or killed command.
-        sweeps_always: whether ``sweep`` also runs after a command that succeeded.
-        prepare: fills the bucket.
+        sweep: the last command, which deletes the objects that a failed or killed command left behind.
+        sweeps_always: whether ``sweep`` runs even if the command with the fault succeeded.
+        prepare: a function that fills the bucket.
         faults: the faults to test.
-        rival: the commands of another process.
-        rival_starts: whether the rival starts together with the command or while the command is suspended.
-        behind: the server whose proxy injects the fault.
+        rival: the commands that another process runs.
+        rival_starts: when the rival starts: together with the command, or while a fault suspends the command.
+        behind: the server that is behind the proxy that injects the fault.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""Injects every possible fault into every request of a command, and checks what Quire promises.
+"""Injects every possible fault into every request of a command, and checks Quire's promises.
 
-docs/explanation/reliability.md states the promises. The complete test suite runs a sample; ``make test-slow`` runs the
+docs/explanation/reliability.md states the promises. The regular test suite runs a sample; ``make test-slow`` runs the
 complete matrix and prints the number of cases by fault and outcome.
 """
 
@@ -28,7 +28,7 @@ def broken(results: Sequence[CaseResult]) -> list[str]:
 
 
 def sample() -> list[tuple[str, str]]:
-    """Returns pairs of a scenario and a fault; the pairs are the same in every run."""
+    """Returns pairs of a scenario and a fault, which are the same in every run."""
     chosen = random.Random(SEED).sample(COMBINATIONS, CASES_OF_SAMPLE)  # noqa: S311 - not secret
     return sorted(chosen)
 

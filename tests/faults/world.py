@@ -1,4 +1,4 @@
-"""The environment of the cases: a database, an S3 server, and Quire's commands."""
+"""The environment in which the cases run: databases, an S3 server, and Quire's commands."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tests.faults.processes import CommandResult, CommandRunner
 from tests.faults.reports import fill_tables, write_reports
 from tests.faults.s3_proxy import S3Proxy
 
-CASES_AT_ONCE = 6  # most of their time is spent waiting for retries and slow responses
+CASES_AT_ONCE = 6  # cases spend most of their time waiting for retries and slow responses
 DATABASES = ("faults", "faults_gc")
 Behind = Literal["s3", "postgres"]
 Proxy = S3Proxy | PostgresProxy
 
 
 class World:
-    """The servers and commands. Cases may run in several threads, each with a separate bucket."""
+    """The servers and commands; several threads may run cases, each in a separate bucket."""
 
     def __init__(self, folder: Path, postgres: PostgresServer, s3: S3Server) -> None:
         self._s3, self._postgres = s3, postgres
@@ -58,12 +58,12 @@ class World:
             self._postgres.drop_database(name)
 
     def store(self, bucket: str) -> S3Store:
-        """Returns a bucket that is accessed without a proxy."""
+        """Returns a store that accesses a bucket without a proxy."""
         return self._stores[bucket]
 
     @contextmanager
     def new_bucket(self) -> Iterator[str]:
-        """Creates a bucket and deletes it afterward, so that late writes by a killed process affect no other case."""
+        """Creates a bucket for one case, so that late writes by a killed process do not affect other cases."""
         store = self._s3.create_bucket(f"faults-{uuid.uuid4().hex}")
         self._stores[store.bucket] = store
         try:
@@ -79,7 +79,7 @@ class World:
         return kind(self._addresses[behind], target=target, inject=inject)
 
     def environment(self, bucket: str, proxy: Proxy | None = None) -> dict[str, str]:
-        """Returns the environment of a command that uses a bucket, with or without a proxy."""
+        """Returns the environment for a command that uses a bucket, with or without a proxy."""
         environment = {"QUIRE_BUCKET": bucket, "AIRFLOW_CONN_QUIRE_STORE": self._s3.connection}
         if isinstance(proxy, S3Proxy):
             environment["AIRFLOW_CONN_QUIRE_STORE"] = self._s3.connection.replace(
@@ -95,7 +95,7 @@ class World:
         return self.runner.run(arguments, self.environment(bucket))
 
     def garbage(self) -> dict[str, bytes]:
-        """Returns the objects of a bucket that contains garbage. They are created once."""
+        """Returns the objects of a bucket that contains garbage; they are created only once."""
         with self._lock:
             if self._garbage is None:
                 with self.new_bucket() as bucket:
@@ -103,7 +103,7 @@ class World:
             return self._garbage
 
     def _make_garbage(self, bucket: str) -> dict[str, bytes]:
-        """Publishes a run to delete and a run to keep, each with a partition superseded by newer rows."""
+        """Publishes a run to delete and a run to keep; each has a partition that newer rows have superseded."""
         days = ("--start", "2013-01-01", "--end", "2013-02-28")
         for report in ("old", "kept"):
             assert self.run(bucket, "run", report, *days).status == 0

@@ -1,4 +1,4 @@
-"""Fixtures: the orders webhook with an empty table, and a real server that receives its deliveries."""
+"""Fixtures for the orders webhook with an empty table, and for a real server that receives its deliveries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.postgres.tracking.tables import run_sql
 
 @contextmanager
 def open_shop(database: str, include: Path, *, limits: DeliveryLimits = DEFAULT_LIMITS) -> Iterator[Shop]:
-    """Creates the table and the webhook, and serves the webhook."""
+    """Creates the table and the webhook, and runs a server for the webhook."""
     definition = write_webhook(include)
     run_sql(database, TABLE)
     install_tables(definition, writer_url=database, owner_url=database)
@@ -29,7 +29,7 @@ def open_shop(database: str, include: Path, *, limits: DeliveryLimits = DEFAULT_
 
 @pytest.fixture
 def limits() -> DeliveryLimits:
-    """The limits of the server, which a test can replace with ``parametrize``."""
+    """The server's limits, which a test can replace with ``parametrize``."""
     return DEFAULT_LIMITS
 
 

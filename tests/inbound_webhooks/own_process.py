@@ -1,6 +1,6 @@
 """Serves the orders webhook in a separate process: ``python -m tests.inbound_webhooks.own_process INCLUDE DATABASE``.
 
-The process prints its address, and exits when its standard input is closed.
+The process prints the server's address, and exits when its standard input is closed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.inbound_webhooks.shop import SECRET
 
 @contextmanager
 def own_process(include: Path, database: str) -> Iterator[str]:
-    """Starts the process, and yields its address."""
+    """Starts the process, and yields the server's address."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.inbound_webhooks.own_process", str(include), database],
         cwd=CLONE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,

@@ -1,4 +1,4 @@
-"""Runs a real server that receives deliveries on loopback."""
+"""Runs a real server on loopback that receives deliveries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from starlette.routing import Mount
 def serving_orders(
     include: Path, database: str, passwords: Mapping[str, str | None], *, limits: DeliveryLimits = DEFAULT_LIMITS
 ) -> Iterator[str]:
-    """Serves a folder's webhooks, which write to one database, and yields the address."""
+    """Serves the webhooks in a folder, which write to the same database, and yields the server's address."""
     addresses = {"shop_writer": database}
     app = create_webhook_app(include, address=addresses.__getitem__, password=passwords.__getitem__, limits=limits)
     config = uvicorn.Config(

@@ -1,4 +1,4 @@
-"""A test shop that sends its orders: a table, a webhook, and deliveries signed by the specification's library."""
+"""A shop for tests: a table of orders, a webhook, and deliveries signed by the specification's own library."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ START = datetime(2013, 3, 1, 12, tzinfo=UTC)
 
 
 def write_webhook(include: Path, name: str = "orders", **changes: Any) -> WebhookDefinition:
-    """Writes a webhook's file with the given fields changed (None removes a field), and reads it."""
+    """Writes the file of a webhook with some fields changed (None removes a field), and reads the file."""
     (include / "webhooks").mkdir(parents=True, exist_ok=True)
     fields = {key: value for key, value in {**WEBHOOK, **changes}.items() if value is not None}
     (include / "webhooks" / f"{name}.yaml").write_text(yaml.safe_dump(fields, sort_keys=False))
@@ -65,7 +65,7 @@ def write_webhook(include: Path, name: str = "orders", **changes: Any) -> Webhoo
 def body_of(
     key: object = 1, second: float = 0, *, kind: str = "order.updated", customer: object = ..., **order: object
 ) -> bytes:
-    """Returns the body of an event ``second`` seconds after ``START``."""
+    """Returns the body of an event that occurred ``second`` seconds after ``START``."""
     content: dict[str, object] = {"id": key, **order}
     if customer is not ...:
         content["customer"] = {"name": customer}
@@ -80,7 +80,7 @@ def event_of(definition: WebhookDefinition, body: bytes, *, event_id: str | None
 def sign(
     body: bytes, *, event_id: str | None = None, seconds: float = 0, secrets: Iterable[str] = (SECRET,)
 ) -> dict[str, str]:
-    """Returns the headers of a delivery signed ``seconds`` seconds from now with each of the secrets."""
+    """Returns the headers of a delivery, signed with each secret and dated ``seconds`` seconds from now."""
     event_id = event_id or f"msg_{uuid.uuid4().hex}"
     at = datetime.now(UTC) + timedelta(seconds=seconds)
     signatures = [Webhook(secret).sign(event_id, at, body.decode()) for secret in secrets]
@@ -103,8 +103,8 @@ class Shop:
         address: the URL of the server process.
         database: the URL of the database.
         include: the folder that contains webhooks/.
-        passwords: passwords by connection ID, which tests can change.
-        others: URLs of additional server processes.
+        passwords: the passwords by connection ID; tests can change them.
+        others: the URLs of additional server processes.
         deferred: the IDs of deferred deliveries, appended by ``post_all``.
     """
 
@@ -116,7 +116,7 @@ class Shop:
     deferred: list[str] = field(default_factory=list)
 
     def post(self, body: bytes, *, headers: Mapping[str, str] | None = None, webhook: str = "orders") -> httpx.Response:
-        """Delivers a body once, signed unless headers are given."""
+        """Delivers a body once, with a valid signature unless headers are given."""
         return httpx.post(
             f"{self.address}/{webhook}",
             content=body,
@@ -125,7 +125,7 @@ class Shop:
         )
 
     def post_all(self, deliveries: Iterable[tuple[str, bytes]]) -> list[httpx.Response]:
-        """Delivers (id, body) pairs concurrently, alternating between the server processes. Retries deferred ones."""
+        """Delivers (ID, body) pairs concurrently to alternating server processes, and retries deferred deliveries."""
         addresses = cycle((self.address, *self.others))
 
         async def post(client: httpx.AsyncClient, event_id: str, body: bytes) -> httpx.Response:
@@ -138,7 +138,8 @@ class Shop:
                 await asyncio.sleep(0.2)
 
         async def post_all() -> list[httpx.Response]:
-            # One connection per delivery: the server may close a kept-alive connection just when it is reused.
+            # Each delivery opens a connection, because the server may close a kept-alive connection just as it is
+            # reused.
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
             async with httpx.AsyncClient(limits=limits, **CLIENT_OPTIONS) as client:
                 return await asyncio.gather(*[post(client, *delivery) for delivery in deliveries])
@@ -166,7 +167,7 @@ def has_no_records(shop: Shop) -> bool:
 
 
 def error_of(response: httpx.Response) -> tuple[int, str]:
-    """Returns the status and message of an error response after checking that the message is one line."""
+    """Returns the status and the message of an error response, after checking that the message is a single line."""
     (key, message), *others = response.json().items()
     assert (key, others, "\n" in message) == ("error", [], False)
     return response.status_code, message

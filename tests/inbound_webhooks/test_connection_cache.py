@@ -1,4 +1,4 @@
-"""The connection cache while a secrets backend hangs: only deliveries to the affected webhook are deferred."""
+"""While a secrets backend hangs, the connection cache defers only deliveries to the affected webhook."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from quire.inbound_webhooks.webhook_definition import WebhookDefinition
 from tests.inbound_webhooks.serving import serving_orders
 from tests.inbound_webhooks.shop import CLIENT_OPTIONS, ORDER_BODY, SECRET, sign, write_webhook
 
-HUNG_DELIVERIES = 30  # more than the number of threads in the event loop's pool
-IMMEDIATE_RETRY = LookupLimits(retry_seconds=0.0, max_seconds=0.5)  # a lookup counts as hung as soon as it starts
+HUNG_DELIVERIES = 30  # more than the threads in the event loop's pool
+# a lookup is considered hung as soon as it starts
+IMMEDIATE_RETRY = LookupLimits(retry_seconds=0.0, max_seconds=0.5)
 
 
 class HangingSecrets(dict[str, str | None]):
-    """Returns passwords by connection. Looking up ``hung_signing`` blocks until ``answers`` is set."""
+    """Maps connections to passwords, but looking up ``hung_signing`` blocks until ``answers`` is set."""
 
     def __init__(self) -> None:
         super().__init__(shop_signing=SECRET)
@@ -62,7 +63,7 @@ def test_secrets_hanging_lookup_does_not_block_other_webhooks(
 
 
 class HangingAddresses:
-    """Returns a different address for each lookup. The first ``hung`` lookups block until ``answers`` is set."""
+    """Returns a different address for each lookup; the first ``hung`` lookups block until ``answers`` is set."""
 
     def __init__(self, *, hung: int) -> None:
         self.answers, self.threads, self._hung = threading.Event(), list[threading.Thread](), hung
@@ -92,7 +93,7 @@ def test_lookup_hanging_for_minutes_is_replaced() -> None:
     finally:
         addresses.answers.set()
     addresses.threads[0].join()
-    assert addresses.ask() == "postgresql://2"  # the late result of the replaced lookup is ignored
+    assert addresses.ask() == "postgresql://2"  # the replaced lookup's late result is ignored
 
 
 def test_lookup_threads_are_bounded_when_all_hang() -> None:
@@ -105,4 +106,4 @@ def test_lookup_threads_are_bounded_when_all_hang() -> None:
         addresses.answers.set()
     for thread in addresses.threads[:]:
         thread.join()
-    assert addresses.ask() == f"postgresql://{max_threads}"  # from the newest lookup
+    assert addresses.ask() == f"postgresql://{max_threads}"  # the newest lookup's address

@@ -1,4 +1,4 @@
-"""Deferred deliveries: the sender receives 503 with Retry-After, and a retry is applied."""
+"""For a deferred delivery, the sender receives 503 with Retry-After; a later retry is applied."""
 
 from __future__ import annotations
 

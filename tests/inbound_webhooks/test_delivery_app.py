@@ -1,4 +1,4 @@
-"""Every response of ``POST /<webhook>`` on a real server, and the effect of each delivery on the database."""
+"""Every response to ``POST /<webhook>`` from a real server, and the effect of each delivery on the database."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_body_too_large_returns_413(shop: Shop) -> None:
 
 
 def test_body_without_length_returns_413_once_too_large(shop: Shop) -> None:
-    """The chunked body never ends, so the server must respond before the end."""
+    """The chunked body never ends, so the server must respond without waiting for the end."""
     place = urlsplit(shop.address)
     connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=30)
     connection.putrequest("POST", f"{place.path}/orders")

@@ -1,4 +1,4 @@
-"""``quire hooks install``, ``quire hooks check`` and ``quire check``: one line per problem, idempotent installs."""
+"""``quire hooks install``, ``quire hooks check`` and ``quire check``: idempotent installs, and a line for each problem."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def database(fresh_database: str) -> str:
 
 @pytest.fixture
 def writer(postgres_server: PostgresServer, database: str) -> Iterator[str]:
-    """The URL of a role that can write to the table but cannot create objects."""
+    """The URL for a role that can write to the table but cannot create objects."""
     run_sql(
         database,
         "CREATE ROLE shop_writer LOGIN PASSWORD 'writer'",

@@ -1,4 +1,4 @@
-"""Parsing bodies into events: keys, time, values and deletions."""
+"""Bodies are parsed into events: keys, times, values and deletions."""
 
 from __future__ import annotations
 

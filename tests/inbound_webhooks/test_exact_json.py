@@ -1,4 +1,4 @@
-"""JSON round trips keep every value and every digit."""
+"""JSON round trips preserve every value and every digit."""
 
 from __future__ import annotations
 

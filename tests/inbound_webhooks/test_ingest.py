@@ -1,4 +1,4 @@
-"""Applying events in every order to a real table, and converting JSON to PostgreSQL types."""
+"""Events are applied to a real table in every order, and JSON values are converted to PostgreSQL types."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def rows(url: str) -> list[tuple[Any, ...]]:
     [
         ([INSERT, UPDATE], [(1, "Ann", "paid", 1, None)]),
         ([INSERT, UPDATE, DELETE], []),
-        ([INSERT, UPDATE, DELETE, REOPEN], []),  # the deletion removed the customer
+        ([INSERT, UPDATE, DELETE, REOPEN], []),  # the deletion also removed the customer, which is required
         ([INSERT, DELETE, REOPEN, RENEW], [(1, "Bob", "again", None, "none")]),
         ([UPDATE, REOPEN, RENEW], [(1, "Bob", "again", None, None)]),
     ],
@@ -156,7 +156,7 @@ def test_ingest_table_with_only_key_columns_is_written(tmp_path: Path, fresh_dat
 def test_ingest_null_for_not_null_column_is_rejected_even_if_older(
     orders: WebhookDefinition, fresh_database: str
 ) -> None:
-    """Otherwise, the order of events would determine whether the rest of the event is applied."""
+    """If the null were ignored, the order of events would determine whether the event's other fields are applied."""
     apply_body(orders, fresh_database, body_of(1, 2, customer="Ann"))
     with pytest.raises(BodyRejected, match="the column customer does not accept null"):
         apply_body(orders, fresh_database, body_of(1, 1, customer=None, amount=5))

@@ -1,4 +1,4 @@
-"""Paths to values in a body."""
+"""Paths that select values in a body."""
 
 from __future__ import annotations
 

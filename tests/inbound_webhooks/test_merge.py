@@ -1,4 +1,4 @@
-"""The result of merging events does not depend on their order; in each column, the newest event wins."""
+"""Merging events in any order has the same result; in each column, the value of the newest event wins."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_row_state_json_round_trip_is_identical(events: list[Event]) -> None:
 
 @given(EVENTS)
 def test_merge_repeated_events_changes_nothing(events: list[Event]) -> None:
-    """An event that is repeated after its ID was pruned (30 days) is merged again."""
+    """An event is merged again if it is repeated after its ID was pruned (after 30 days)."""
     state = merge(events)
     assert reduce(RowState.merge, events, state) == state
 

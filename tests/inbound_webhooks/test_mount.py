@@ -1,4 +1,4 @@
-"""Airflow's API server mounts the webhook app only if a webhook exists, and loads the app at the first delivery."""
+"""Airflow's API server mounts the webhook app only if there are webhooks, and loads it at the first delivery."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verification accepts only signatures that the specification's own library would create."""
+"""Only signatures that the specification's own library would create are valid."""
 
 from __future__ import annotations
 

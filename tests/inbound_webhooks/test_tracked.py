@@ -1,4 +1,4 @@
-"""Rows written by webhooks make stored partitions stale, so the report's next run reads them."""
+"""Rows that webhooks write make stored partitions stale, so the report's next run reads the new rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Webhook files: errors state the file, field and reason, and suggest a similar name."""
+"""Errors in webhook files state the file, the field and the reason, and suggest similar names."""
 
 from __future__ import annotations
 

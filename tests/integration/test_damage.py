@@ -1,4 +1,4 @@
-"""Damage between extract and publish is detected and repaired, and never reaches a workbook, summary or CSV file."""
+"""Damage between extract and publish is detected and repaired; it never reaches a workbook, summary or CSV file."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def flip_bit(store: S3Store, key: str, position: float = 0.5) -> None:
 
 
 def flip_digit(store: S3Store, key: str) -> None:
-    """Changes a number in a record, so the record is still valid JSON of the same size."""
+    """Changes a digit in a record, which remains valid JSON of the same size."""
     body = (store.read(key) or b"").decode()
     place = body.index('"rows": ') + len('"rows": ')
     digit = "3" if body[place] != "3" else "2"
@@ -88,7 +88,7 @@ def manifest_key(store: S3Store) -> str:
 
 
 def contents(store: S3Store, manifest: Manifest) -> dict[str, bytes | None]:
-    """Returns the CSV files of a run. Unlike workbooks, CSV files have the same bytes for the same rows."""
+    """Returns a run's CSV files, which have the same bytes in every run with the same rows, unlike workbooks."""
     return {file.name: store.read(file.key) for file in manifest.files if file.name.endswith(".csv")}
 
 
@@ -227,7 +227,7 @@ def record_of(part: StagedPartition) -> str:
 
 
 def test_stored_rows_carry_page_checksums(tmp_path: Path, database: str, bucket: S3Store) -> None:
-    """PyArrow detects this damage even without the block checksums."""
+    """Even without the block checksums, PyArrow detects this damage."""
     definition = probed(tmp_path)
     request = request_of(definition, "2013-01-01", "2013-01-31")
     (part,) = store_partitions(definition, request, session=session_of(database), store=bucket)
@@ -239,7 +239,7 @@ def test_stored_rows_carry_page_checksums(tmp_path: Path, database: str, bucket:
 
 
 class FlippingStore(S3Store):
-    """Damages the first responses to each request for some objects, as a bad connection would."""
+    """Damages the first responses to each request for certain objects, like a bad connection."""
 
     def __init__(self, settings: StoreSettings, suffix: str, *, times: int) -> None:
         super().__init__(settings)

@@ -1,4 +1,4 @@
-"""With ``quire run --json``, each day of a year is read once, and read again after the tables change."""
+"""``quire run --json`` reads each day of a year once, and reads it again after the tables change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ONE_ROW = "(SELECT ctid FROM flights WHERE time_hour = '2013-01-03 10:00-05' LIM
 
 @dataclass
 class Days:
-    """The flights-by-day report on a separate database."""
+    """The flights-by-day report, which reads from a separate database."""
 
     environment: dict[str, str]
     owner: str
@@ -41,7 +41,7 @@ class Days:
         return result
 
     def extracted(self) -> list[str]:
-        """Runs the report, and returns the days that were extracted."""
+        """Runs the report, and returns the days that the run extracted."""
         return [part["key"] for part in self.run()["partitions"] if not part["stored"]]
 
     def execute(self, *statements: str, commit: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""The complete pipeline with the flights of 2013: rows, sums, and no partial results."""
+"""Runs the complete pipeline with the flights of 2013, and checks rows, sums, and that there are no partial results."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run(
 
 
 def ask(url: str, sql: str) -> Sequence[Sequence[Any]]:
-    """Returns PostgreSQL's result in the report's time zone."""
+    """Returns the result of a query that PostgreSQL runs in the report's time zone."""
     with psycopg.connect(url) as connection:
         connection.execute(f"SET timezone = '{ZONE}'")
         return connection.execute(sql).fetchall()

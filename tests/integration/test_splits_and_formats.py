@@ -1,4 +1,4 @@
-"""In every format, every split contains every row once, in order, with PostgreSQL's values."""
+"""In every format and with every split, the files contain each row once, in order, with PostgreSQL's values."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.events import ZONE, events_report, fill_events, fill_many_events, req
 from tests.workbooks import open_workbook, sheet_rows
 
 COUNT, MAX_ROWS = 3_000, 700
-# Three months of rows, with NULLs and numbers of all sizes that a cell, a decimal or a float can hold
+# Three months of rows with NULLs, and with numbers of every magnitude that a cell, a decimal or a float can hold
 FILL = f"""
 INSERT INTO events
 SELECT n,
@@ -58,7 +58,7 @@ Row = Sequence[Any]
 
 
 def read_csv(store: S3Store, file: RenderedFile) -> list[Row]:
-    """Parses the rows of a CSV file, including numbers and times."""
+    """Parses the rows of a CSV file, and converts numbers and times."""
     body = store.read(file.key)
     assert body is not None
     header, *lines = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""))
@@ -115,7 +115,7 @@ def timestamp(when: dt.date) -> dt.datetime:
 
 
 def exact(number: float | str) -> Decimal | None:
-    """Returns the shortest decimal that equals a cell's number."""
+    """Returns the shortest decimal number that equals a cell's number."""
     return Decimal(repr(number)) if isinstance(number, float) else None
 
 

@@ -1,4 +1,4 @@
-"""TPC-H's first query as a report, compared digit by digit with PostgreSQL's result and the published answer."""
+"""Compares a report of TPC-H's first query, digit by digit, with PostgreSQL's result and the published answer."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.events import request_of, session_of
 from tests.tpch import ANSWER, FIRST_DAY, LAST_DAY, PUBLISHED, pricing_summary
 from tests.workbooks import open_workbook, sheet_rows
 
-EXACT = [*range(6), 9]  # the columns of keys, sums and the count; the others are averages
+EXACT = [*range(6), 9]  # the columns with keys, sums and the count; all others are averages
 AVERAGES = [6, 7, 8]
 
 
 def run_pricing_summary(include: Path, url: str, store: S3Store) -> tuple[list[list[Any]], int]:
-    """Compares a summary with the workbook, and returns its rows and the number of source rows it covers."""
+    """Compares the summary with the workbook, and returns the summary's rows and the number of source rows."""
     definition = pricing_summary(include)
     request = request_of(definition, FIRST_DAY, LAST_DAY)
     outcome = run_report(definition, request, session=session_of(url, timezone="UTC", seconds=600), store=store)
@@ -39,7 +39,7 @@ def run_pricing_summary(include: Path, url: str, store: S3Store) -> tuple[list[l
 
 
 def assert_equal_answers(actual: Sequence[Sequence[Any]], expected: Sequence[Sequence[Any]], *, within: float) -> None:
-    """Compares keys, sums and counts exactly, and averages within a tolerance."""
+    """Asserts that keys, sums and counts are equal, and that averages differ by at most a tolerance."""
     assert [[row[place] for place in EXACT] for row in actual] == [[row[place] for place in EXACT] for row in expected]
     for row, other in zip(actual, expected, strict=True):
         for place in AVERAGES:

@@ -1,4 +1,4 @@
-"""``quire run --json`` and the manifest record the resources that each stage used."""
+"""The output of ``quire run --json`` and the manifest contain each stage's resource usage."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def test_run_records_usage_of_each_stage_in_json_and_manifest(
     (row_query,) = [statement for statement in statements if statement["rows"] == result["rows"]]
     assert (row_query["calls"], "2013" in row_query["sql"]) == (3, False)
     resolving = [statement for statement in statements if statement["sql"].startswith("SELECT position, relation")]
-    assert [statement["calls"] for statement in resolving] == [6]  # twice per partition: before and after its rows
+    assert [statement["calls"] for statement in resolving] == [6]  # before and after the rows of each partition
     others = [statement for statement in statements if statement not in resolving]
     assert all(statement["calls"] <= 3 for statement in others), others
     assert all(statement["milliseconds"] > 0 for statement in statements)
     manifest: Any = bucket.read_json(f"reports/flights/{result['run']}/manifest.json")
-    # publish is still running when it records its usage
+    # publish records its usage while it is still running
     assert [task["stage"] for task in manifest["usage"]] == STAGES
     assert manifest["usage"][:-1] == result["usage"][:-1]

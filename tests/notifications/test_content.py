@@ -1,4 +1,4 @@
-"""Notifications as text and HTML, without Airflow."""
+"""Notifications are rendered as text and HTML, without Airflow."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ REQUEST = RunRequest(
 
 
 class _Reader(HTMLParser):
-    """Collects the text and links of a document."""
+    """Collects the text and the links in a document."""
 
     def __init__(self, document: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Headline totals, computed from the stored first summary."""
+"""Headline totals are computed from the first summary, as stored."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def sales(*, name: str = "By kind", **more: dict[str, Any]) -> ReportDefinition:
 
 
 def published(bucket: S3Store, table: pa.Table = TABLE) -> Manifest:
-    """Stores a summary and returns the manifest that lists it."""
+    """Stores a summary, and returns a manifest that lists it."""
     body = io.BytesIO()
     pq.write_table(table, body)
     data = body.getvalue()

@@ -1,4 +1,4 @@
-"""Escaping for Slack: user input becomes neither markup nor a link, and Quire's own links work."""
+"""After escaping for Slack, user input is neither markup nor a link, and Quire's own links still work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quire.notifications import RunFile, RunResult, escape_slack, render_text, s
 
 from tests.notifications.test_content import BASE, DEFINITION, REQUEST, RUN_ID
 
-# What Slack recognizes, according to its manual: markup at word boundaries, URLs, mentions and emoji.
+# According to its manual, Slack recognizes markup at word boundaries, URLs, mentions and emoji.
 MARKUP = re.compile(r"(?<![0-9A-Za-z])([*_~`])\S(?:[^\n]*?\S)??\1(?![0-9A-Za-z])|<[^>]+>")
 ADDRESS = re.compile(r"\w+://\S+|[\w-]+(?:\.[\w-]+)*\.(?:com|org|example|io|zip)\b")
 MENTION = re.compile(r"(?<!\w)[@#]\w+|:[a-z0-9_+-]*[a-z][a-z0-9_+-]*:")

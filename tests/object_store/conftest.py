@@ -14,7 +14,7 @@ from tests.object_store.stores import shorten_pages
 
 @pytest.fixture(params=[pytest.param("s3", marks=pytest.mark.server), "folder", "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """An empty store: S3 with short listing pages, a folder, or memory."""
+    """An empty store: in S3 (with short listing pages), in a folder, or in memory."""
     if request.param == "s3":
         return shorten_pages(request.getfixturevalue("bucket"))
     return FolderStore(tmp_path / "store") if request.param == "folder" else MemoryStore()

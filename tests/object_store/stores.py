@@ -1,4 +1,4 @@
-"""A bucket whose listings span several responses."""
+"""Makes the listings of a bucket span several responses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LISTINGS = {"ListObjectsV2": "MaxKeys", "ListMultipartUploads": "MaxUploads"}
 
 
 def shorten_pages(store: S3Store) -> S3Store:
-    """Makes a store request ``PAGE_SIZE`` keys per response."""
+    """Makes a store request at most ``PAGE_SIZE`` keys at a time."""
     for operation, parameter in LISTINGS.items():
         store.client.meta.events.register(f"before-parameter-build.s3.{operation}", _limiter(parameter))
     return store

@@ -1,4 +1,4 @@
-"""Reads of objects that exceed the size limit, even if the store does not return a length."""
+"""Reading an object that exceeds the size limit fails early, even if the store does not return a length."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ChunkedStore(ThreadingHTTPServer):
 
 
 class Answer(BaseHTTPRequestHandler):
-    """Responds with the server's blocks."""
+    """Responds with the blocks of the store."""
 
     protocol_version = "HTTP/1.1"
     server: ChunkedStore
@@ -73,7 +73,7 @@ def test_object_without_a_length_is_read_only_up_to_the_limit() -> None:
 
 @contextmanager
 def wrong_lengths(count: int) -> Iterator[S3Store]:
-    """Yields a store whose first responses have the wrong length, as if damaged in transit."""
+    """Yields a store whose first responses have the wrong length, as if they had been damaged in transit."""
 
     class MeasuredAnswer(Answer):
         remaining = count

@@ -1,4 +1,4 @@
-"""Commit records: damaged records are deleted; repaired records and records of other versions remain."""
+"""Damaged commit records are deleted, but repaired records and records of other versions remain."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ KEY = manifest_key(MANIFEST.report, MANIFEST.run)
 
 
 def of_another_version(store: S3Store) -> None:
-    """Writes a manifest with a checksum, and without a field that this version needs."""
+    """Writes a manifest with a checksum but without a field that this version requires."""
     value = to_json(MANIFEST)
     del value["rows"]
     write_once(store, KEY, value)
 
 
 def without_checksum(store: S3Store) -> None:
-    """Writes a manifest without a checksum, and with an unknown field."""
+    """Writes a manifest without a checksum but with an unknown field."""
     store.put(KEY, json.dumps({**to_json(MANIFEST), "new": 1}).encode())
 
 
@@ -64,7 +64,7 @@ def test_damaged_manifest_is_deleted(bucket: S3Store, damage: Callable[[bytes], 
 
 
 class RepairedStore(S3Store):
-    """Returns damaged bytes while another run replaces the record."""
+    """Returns the damaged bytes of a record while another run replaces the record."""
 
     def read(self, key: str, **limits: int) -> bytes | None:
         return b"damaged"
@@ -115,7 +115,7 @@ def test_record_over_the_size_limit_is_rejected_unread(bucket: S3Store) -> None:
 
 def test_reads_of_objects_over_the_limit_leave_no_connection_open(bucket: S3Store) -> None:
     bucket.put(KEY, b"x" * 1024 * 1024)
-    for _ in range(40):  # more than the number of connections in the client's pool
+    for _ in range(40):  # more requests than there are connections in the client's pool
         with pytest.raises(IntegrityError):
             bucket.read(KEY, max_bytes=1)
     assert len(bucket.read(KEY) or b"") == 1024 * 1024
@@ -128,7 +128,7 @@ def test_record_over_the_size_limit_is_not_written(bucket: S3Store) -> None:
 
 
 class CountingStore(S3Store):
-    """Counts the reads of records."""
+    """Counts how often records are read."""
 
     reads = 0
 
@@ -170,7 +170,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 
 class ExistingBody(S3Store):
-    """A store with one object.
+    """A store that contains one object.
 
     Args:
         body: the bytes of the object.

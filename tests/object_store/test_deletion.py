@@ -1,4 +1,4 @@
-"""Deletions: each request deletes up to a thousand keys, and any key that fails raises an error."""
+"""Each deletion request deletes up to a thousand keys; if the deletion of any key fails, an error is raised."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from quire.object_store.s3_store import S3Store
 
 
 def count_requests(store: S3Store) -> list[str]:
-    """Returns a list to which the operation of each deletion is appended."""
+    """Returns a list to which the operation of each deletion request is appended."""
     sent: list[str] = []
     for operation in ("DeleteObject", "DeleteObjects"):
         store.client.meta.events.register(
@@ -21,7 +21,7 @@ def count_requests(store: S3Store) -> list[str]:
 
 
 def fail_keys(store: S3Store, code: str, *names: str) -> None:
-    """Makes responses to batch deletions report some keys as failed, because the test server never reports failures."""
+    """Makes responses to batch deletions report failures for some keys; the test server itself never reports any."""
 
     def add_errors(parsed: dict[str, Any], **_: Any) -> None:
         parsed["Errors"] = [{"Key": name, "Code": code, "Message": ""} for name in names]

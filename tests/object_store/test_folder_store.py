@@ -1,4 +1,4 @@
-"""The store in a local folder: files, errors, concurrent processes and crashes."""
+"""Tests the store in a local folder: files, errors, concurrent processes and crashes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def fork(work: Callable[[], int]) -> int:
-    """Runs ``work`` in a child process, whose exit status is the result. Returns the child's process ID."""
+    """Runs ``work`` in a child process, which exits with the result as its status. Returns the child's process ID."""
     child = os.fork()
     if child == 0:
         status = 99
@@ -34,7 +34,7 @@ def fork(work: Callable[[], int]) -> int:
 
 
 def exit_status(child: int) -> int:
-    """Returns the exit status of a child, or the negated number of the signal that killed it."""
+    """Returns a child's exit status, or the negative number of the signal that killed the child."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -118,7 +118,7 @@ def test_put_once_by_several_processes_has_one_winner(folder: Path) -> None:
 
     def write(number: int) -> int:
         os.close(start)
-        os.read(ready, 1)  # all children start when the parent closes its end
+        os.read(ready, 1)  # all children start when the parent closes its end of the pipe
         return int(store.put_once("a/record", f"{number}".encode()))
 
     children = [fork(lambda number=number: write(number)) for number in range(PROCESSES)]  # type: ignore[misc]

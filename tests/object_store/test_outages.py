@@ -1,4 +1,4 @@
-"""Retries of requests during short outages and after damaged responses."""
+"""Requests are retried during short outages and after damaged responses."""
 
 from __future__ import annotations
 

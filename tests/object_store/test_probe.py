@@ -1,4 +1,4 @@
-"""The probe of a store: it checks what Quire relies on, reports failures in one line, and leaves no objects."""
+"""The probe checks the store features that Quire needs, reports failures in one line, and leaves no objects behind."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_probe_of_a_store_that_ignores_conditions_fails(bucket: S3Store) -> None
 
 
 def test_probe_of_a_store_with_racy_conditions_fails(bucket: S3Store) -> None:
-    """The store checks the condition first and writes later, like a gateway without locks."""
+    """The store checks the condition first and writes the object later, like a gateway without locks."""
 
     def change(params: dict[str, Any], **_: Any) -> None:
         if params["Key"].endswith("/race"):
@@ -110,7 +110,7 @@ def test_garbage_collection_deletes_the_objects_of_a_killed_probe(bucket: S3Stor
     bucket.client.create_multipart_upload(Bucket=bucket.bucket, Key="probes/killed/multipart")
     now = datetime.now(UTC)
     collect_garbage({}, store=bucket, now=now)
-    assert bucket.size("probes/killed/range") == 1  # this probe may still be active
+    assert bucket.size("probes/killed/range") == 1  # the probe that created this object may still be active
     done = collect_garbage({}, store=bucket, now=now + timedelta(days=2))
     assert (done.objects, done.uploads) == (1, 1)
     assert_clean(bucket)

@@ -1,4 +1,4 @@
-"""The contract of every store: S3, a local folder and memory."""
+"""The contract that every store fulfills: S3, a local folder and memory."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_delete_unchanged_deletes_only_the_same_bytes(store: Store) -> None:
 
 
 def test_delete_unchanged_by_concurrent_deleters_never_deletes_a_new_record(store: Store) -> None:
-    """Each process has read only the damaged bytes, so the record that replaces those bytes must survive."""
+    """Every process has read only the damaged bytes, so the record that replaces them must survive."""
     store.put("record", b"damaged")
     barrier = threading.Barrier(WRITERS)
 

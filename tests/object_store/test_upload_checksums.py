@@ -1,4 +1,4 @@
-"""Uploads damaged in transit: the store detects the damage, and the upload is repeated."""
+"""If an upload is damaged in transit, the store detects the damage, and the upload is repeated."""
 
 from __future__ import annotations
 

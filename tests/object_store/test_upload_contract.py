@@ -1,4 +1,4 @@
-"""The contract of uploads to S3, a local folder and memory: complete objects or none."""
+"""An upload to S3, a local folder or memory creates a complete object or none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DAY = timedelta(days=1)
 
 
 def abort_all(store: Store, *, prefix: str = "", before: datetime | None = None) -> int:
-    """Aborts the uploads that started before a given time, by default all of them, and returns their number."""
+    """Aborts all uploads, or those that started before a given time, and returns the number of aborted uploads."""
     return store.abort_uploads(prefix, before=before or store.now() + DAY)
 
 

@@ -1,4 +1,4 @@
-"""An Airflow installation without a clone: a new virtual environment, with AIRFLOW_HOME and the reports elsewhere."""
+"""Installs Airflow without a clone, in a new virtual environment with separate folders for AIRFLOW_HOME and reports."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PIN = re.compile(r"^([A-Za-z0-9._-]+(?:\[[^\]]*\])?==[^\\\n]+?)\s*\\?$", re.MULT
 
 @dataclass(frozen=True, slots=True)
 class OwnAirflow:
-    """A virtual environment with Airflow and the wheel, and the folders around it.
+    """A virtual environment in which Airflow and the wheel are installed, and the folders that Airflow uses.
 
     Args:
         environment: the virtual environment.
@@ -39,7 +39,7 @@ class OwnAirflow:
     variables: Mapping[str, str]
 
     def quire(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Runs the installed ``quire`` command from the file system's root."""
+        """Runs the installed ``quire`` command in the root folder."""
         return subprocess.run(
             [self.environment / "bin" / "quire", *arguments],
             env={**own_environment(os.environ), **self.variables, "QUIRE_INCLUDE": str(self.include)},
@@ -50,7 +50,7 @@ class OwnAirflow:
         )
 
     def server(self, database_url: str) -> AirflowServer:
-        """Returns the installed Airflow, which loads the plugin by its entry point: the plugins folder is empty."""
+        """Returns the installed Airflow; its plugins folder is empty, so it loads the plugin by the entry point."""
         for name in ("dags", "plugins"):
             (self.home / name).mkdir(parents=True, exist_ok=True)
         for name, source in DAG_FILES.items():
@@ -72,7 +72,7 @@ class OwnAirflow:
 def install(wheel: Path, folder: Path) -> Path:
     """Creates a virtual environment, and installs Airflow and then the wheel.
 
-    Airflow publishes its constraints files outside the package registry, so requirements.txt constrains both steps.
+    Airflow's constraints files are not in the package registry, so requirements.txt constrains both installations.
     """
     environment, constraints = folder / "environment", folder / "constraints.txt"
     pins = PIN.findall((CLONE / "requirements.txt").read_text())

@@ -1,4 +1,4 @@
-"""pyproject.toml declares the packages that Quire imports, and the locked versions are within the declared ranges."""
+"""pyproject.toml declares every package that Quire imports, and the locked versions are within the declared ranges."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.packaging.wheels import CLONE_ONLY, PACKAGE
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==(\S+)", re.MULTILINE)
 LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-container.txt")
 TYPES_ONLY = {"mypy_boto3_s3"}  # imported under TYPE_CHECKING
-OF_DEPENDENCIES = {"anyio", "botocore", "pydantic-core"}  # Starlette, boto3 and pydantic require them
+OF_DEPENDENCIES = {"anyio", "botocore", "pydantic-core"}  # Starlette, boto3 and pydantic depend on these
 
 
 def dependencies() -> list[Requirement]:
@@ -28,7 +28,7 @@ def dependencies() -> list[Requirement]:
 
 
 def locked_versions(name: str) -> dict[str, set[str]]:
-    """Returns the pinned versions of each package; there are several if the version depends on the platform."""
+    """Returns the pinned versions of each package; a package has several if its version depends on the platform."""
     versions: dict[str, set[str]] = {}
     for package, version in PIN.findall((CLONE / name).read_text()):
         versions.setdefault(canonicalize_name(package), set()).add(version)
@@ -63,7 +63,7 @@ def test_locked_version_lies_within_the_declared_range(lock: str) -> None:
 
 
 def test_pyproject_declares_every_package_that_the_wheel_imports() -> None:
-    """Airflow is a dependency, so its direct requirements need not be declared."""
+    """Airflow is a declared dependency, so its own direct dependencies need not be declared."""
     declared = {canonicalize_name(dependency.name) for dependency in dependencies()}
     of_airflow = {canonicalize_name(Requirement(line).name) for line in requires("apache-airflow-core") or ()}
     allowed = declared | of_airflow | {"apache-airflow-core", "apache-airflow-task-sdk"} | OF_DEPENDENCIES

@@ -1,4 +1,4 @@
-"""The wheel in Airflow without a clone: change tracking, a run, the portal, the command line and garbage collection."""
+"""Without a clone, the wheel supports change tracking, runs, the portal, the command line and garbage collection."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RUN_TIMEOUT = 240  # seconds
 
 @pytest.fixture
 def own_airflow(tmp_path: Path, fresh_database: str, s3_server: S3Server, bucket: S3Store) -> OwnAirflow:
-    """A virtual environment with the wheel, and a report over a table of events."""
+    """A virtual environment with the wheel, and a report on a table of events."""
     fill_events(fresh_database)
     tracked_report(tmp_path / "reports")
     return OwnAirflow(
@@ -59,7 +59,7 @@ def server(own_airflow: OwnAirflow, postgres_server: PostgresServer) -> Iterator
 
 
 def wait_for_run(portal: httpx.Client, run_id: str) -> dict[str, Any]:
-    """Waits for a run to end and returns it."""
+    """Waits for a run to end, and returns the run."""
     deadline = time.monotonic() + RUN_TIMEOUT
     while True:
         run: dict[str, Any] = portal.get(f"/api/reports/events/runs/{run_id}").raise_for_status().json()

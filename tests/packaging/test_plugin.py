@@ -1,4 +1,4 @@
-"""Airflow registers the plugin once, whether it finds an installed wheel, a plugins folder or both."""
+"""Airflow registers the plugin once, whether the plugin is in an installed wheel, in a plugins folder or in both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quire.settings import CLONE
 
 from tests.packaging.wheels import build_wheel, unpack
 
-pytestmark = pytest.mark.usefixtures("servers")  # each test loads Airflow's plugins in a separate process
+pytestmark = pytest.mark.usefixtures("servers")  # each test starts a process that loads Airflow's plugins
 
 PROGRAM = """
 import importlib.metadata, json, sys
@@ -47,7 +47,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel installed."""
+    """A folder in which the wheel is installed."""
     folder = tmp_path_factory.mktemp("wheel")
     return unpack(build_wheel(folder / "dist"), folder / "site-packages")
 
@@ -61,7 +61,7 @@ def plugins(tmp_path: Path) -> Path:
 
 
 def registered(home: Path, *, plugins: Path, path: Path) -> dict[str, Any]:
-    """Returns the plugins that Airflow registers, given a plugins folder and a ``path`` that may contain Quire."""
+    """Returns the plugins that Airflow registers; Quire may be in the plugins folder, in ``path``, or in both."""
     home.mkdir(exist_ok=True)
     done = subprocess.run(
         [sys.executable, "-P", "-c", PROGRAM, str(path)],

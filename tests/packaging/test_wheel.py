@@ -1,4 +1,4 @@
-"""The wheel contains the package and its data, the command and the plugin, but nothing else from the clone."""
+"""The wheel contains the package and its data, the command and the plugin, and nothing else from the clone."""
 
 from __future__ import annotations
 

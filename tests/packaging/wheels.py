@@ -14,7 +14,7 @@ CLONE_ONLY = PACKAGE / "dev_stack"
 
 
 def build_wheel(folder: Path) -> Path:
-    """Builds a wheel of this clone in ``folder`` and returns it."""
+    """Builds a wheel of this clone in ``folder``, and returns its path."""
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
     subprocess.run(command, cwd=CLONE, check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
@@ -22,14 +22,14 @@ def build_wheel(folder: Path) -> Path:
 
 
 def unpack(wheel: Path, folder: Path) -> Path:
-    """Unpacks a wheel as an installer does, and returns the folder."""
+    """Unpacks a wheel like an installer, and returns the folder."""
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
     return folder
 
 
 def package_files() -> set[str]:
-    """Returns the files of the package that a wheel needs, relative to plugins/."""
+    """Returns the package files that a wheel needs, relative to plugins/."""
     return {
         path.relative_to(PACKAGE.parent).as_posix()
         for path in PACKAGE.rglob("*")

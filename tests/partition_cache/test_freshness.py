@@ -1,4 +1,4 @@
-"""Probed partitions are read again only after their rows change, and changes during a run cause a warning."""
+"""Probed partitions are read again only after their rows have changed; a change during a run causes a warning."""
 
 from __future__ import annotations
 

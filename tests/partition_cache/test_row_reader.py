@@ -1,4 +1,4 @@
-"""Each slice of a stored partition contains exactly its rows, across batches, row groups and objects."""
+"""A slice of a stored partition yields exactly its own rows, across batches, row groups and objects."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_object_stored_without_checksums_is_rejected(bucket: S3Store, stored: Up
 
 
 def store_table(bucket: S3Store, table: pa.Table) -> RowSlice:
-    """Stores a table in one row group and returns the slice of all its rows."""
+    """Stores a table in one row group, and returns a slice with all of its rows."""
     with bucket.open_upload("large.parquet") as upload, pq.ParquetWriter(upload, table.schema) as writer:
         writer.write_table(table, row_group_size=table.num_rows)
     return slice_of(upload, "large.parquet", 0, table.num_rows)

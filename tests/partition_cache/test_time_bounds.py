@@ -1,4 +1,4 @@
-"""The earliest and latest times in a file, taken from statistics or from the rows themselves."""
+"""The earliest and latest times in a file come from the statistics or from the rows themselves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def slice_of(offset: int, rows: int, *, size: int = 1, checksums: str = "") -> R
 
 @pytest.fixture
 def stored(bucket: S3Store) -> Upload:
-    """Stores one row for each of the 48 hours from midnight in New York, latest first."""
+    """Stores a row for each of the 48 hours after midnight in New York, with the latest first."""
     first = dt.datetime(2013, 1, 1, 5, tzinfo=dt.UTC)
     times = [first + dt.timedelta(hours=hour) for hour in reversed(range(HOURS))]
     table = pa.table({"at": pa.array(times, pa.timestamp("us", "UTC"))})
@@ -56,7 +56,7 @@ def test_row_times_are_the_first_and_last_in_the_report_time_zone(
     bucket: S3Store, stored: Upload, offset: int, rows: int
 ) -> None:
     part = slice_of(offset, rows, size=stored.bytes, checksums=stored.checksums)
-    partitions = staged(stored.bytes, PartitionStatistics())  # as in a record written by an older version
+    partitions = staged(stored.bytes, PartitionStatistics())  # records written by an older version have no statistics
     times = row_time_bounds([part], partitions, column="at", timezone=ZONE, store=bucket)
     midnight = dt.datetime.fromisoformat("2013-01-01T00:00:00-05:00")
     assert times is not None
@@ -68,7 +68,7 @@ def test_row_times_are_the_first_and_last_in_the_report_time_zone(
 def test_row_times_of_a_whole_partition_are_its_statistics(bucket: S3Store) -> None:
     statistics = PartitionStatistics(earliest="2013-01-02T04:00:00+00:00", latest="2013-01-03T05:30:00.5+00:00")
     times = row_time_bounds([slice_of(0, HOURS)], staged(1, statistics), column="at", timezone=ZONE, store=bucket)
-    assert times is not None  # even though there is no object to read
+    assert times is not None  # although there is no object to read
     assert [time.isoformat() for time in times] == ["2013-01-01T23:00:00-05:00", "2013-01-03T00:30:00.500000-05:00"]
 
 
