@@ -1,4 +1,4 @@
-"""Measures the resources that a task uses: elapsed time, CPU time, memory and SQL statements."""
+"""Measures a task's elapsed time, CPU time, memory and SQL statements."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RESET_PEAK = Path("/proc/self/clear_refs")
 
 
 class StatementLog:
-    """Counts a task's statements, grouped by their SQL with values removed. Thread-safe."""
+    """Counts a task's statements, grouped by their SQL without values. This class is thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -32,15 +32,15 @@ class StatementLog:
 
         Args:
             sql: the statement, as ``normalize`` returns it.
-            rows: the number of rows that it returned.
-            seconds: its elapsed time.
+            rows: the number of rows that the call returned.
+            seconds: the duration of the call.
         """
         with self._lock:
             calls, total, spent = self._usage.get(sql, (0, 0, 0.0))
             self._usage[sql] = calls + 1, total + rows, spent + seconds
 
     def statements(self) -> tuple[StatementUsage, ...]:
-        """Returns the usage of each statement, ordered by first call."""
+        """Returns the usage of each statement, in the order of their first calls."""
         with self._lock:
             return tuple(
                 StatementUsage(sql=sql, calls=calls, rows=rows, milliseconds=round(seconds * 1000, 1))
@@ -49,12 +49,12 @@ class StatementLog:
 
 
 class TaskMeter:
-    """Measures one task, starting when the meter is created.
+    """Measures a task from the creation of the meter.
 
     Args:
         stage: the stage of the pipeline.
-        task: what the task works on, such as a partition's key.
-        statements: the log of the task's session, if the task has a session.
+        task: the name of the task's input, such as a partition's key.
+        statements: the statement log of the task's session, if the task has a session.
     """
 
     def __init__(self, stage: str, task: str, statements: StatementLog | None = None) -> None:
@@ -70,12 +70,12 @@ class TaskMeter:
         self._rows, self._bytes, self._units = rows, bytes, max(units, 1)
 
     def count_written(self, parts: Sequence[StagedPartition | StagedSummary | RenderedFile]) -> None:
-        """Counts the rows and bytes that the task wrote. Cache hits count as units only."""
+        """Sets the totals to the rows and bytes that the task wrote. A cache hit adds a unit, but no rows or bytes."""
         new = [part for part in parts if not (isinstance(part, StagedPartition) and part.cache_hit)]
         self.count(rows=sum(part.rows for part in new), bytes=sum(part.bytes for part in new), units=len(parts))
 
     def usage(self) -> TaskUsage:
-        """Returns the resources that the task has used so far."""
+        """Returns the task's resource usage so far."""
         return TaskUsage(
             stage=self._stage,
             task=self._task,
@@ -91,7 +91,7 @@ class TaskMeter:
 
 @contextmanager
 def measure_task(stage: str, task: str, statements: StatementLog | None = None) -> Iterator[TaskMeter]:
-    """Yields a task's meter, and logs its usage when the task ends, even if it fails."""
+    """Yields a task's meter; logs the task's resource usage when the task ends, even if it fails."""
     meter = TaskMeter(stage, task, statements)
     try:
         yield meter
@@ -112,7 +112,7 @@ def _log(usage: TaskUsage) -> None:
 
 
 def peak_rss_bytes() -> int:
-    """Returns the peak memory of this process, on Linux since its last task started."""
+    """Returns the peak memory of this process; on Linux, the peak since the current task started."""
     with suppress(OSError):
         for line in _STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -122,6 +122,6 @@ def peak_rss_bytes() -> int:
 
 
 def _reset_peak() -> None:
-    """Resets the kernel's peak memory (man 5 proc, clear_refs: 5), which otherwise includes earlier tasks."""
+    """Resets the peak memory that the kernel reports (man 5 proc, clear_refs: 5), which would include earlier tasks."""
     with suppress(OSError):
         _RESET_PEAK.write_text("5")

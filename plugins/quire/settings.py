@@ -1,13 +1,13 @@
-"""Settings from environment variables. No other module reads the environment.
+"""Reads settings from environment variables. No other module reads the environment.
 
-AIRFLOW_CONN_<ID>           postgresql://USER:PASSWORD@HOST:PORT/DATABASE: a report's source
-AIRFLOW_CONN_QUIRE_OWNER    the same for the role that installs change tracking (default: the source connection)
+AIRFLOW_CONN_<ID>           a report's source: postgresql://USER:PASSWORD@HOST:PORT/DATABASE
+AIRFLOW_CONN_QUIRE_OWNER    a connection of the role that installs change tracking (default: the source connection)
 AIRFLOW_CONN_QUIRE_STORE    aws://KEY:SECRET@/?endpoint_url=…&region_name=…
-AIRFLOW_CONN_SMTP_DEFAULT   the connection that sends e-mail; Quire only checks whether it is set
+AIRFLOW_CONN_SMTP_DEFAULT   the connection that sends e-mail; Quire checks only whether it is set
 QUIRE_BUCKET                default: quire
 QUIRE_INCLUDE               default: include/ next to plugins/, or $AIRFLOW_HOME/include for an installed wheel
-QUIRE_MAX_ACTIVE_RUNS       active runs per portal user: default 10, at most 100
-QUIRE_POD_TEMPLATES         folder of pod templates for the KubernetesExecutor, one per stage
+QUIRE_MAX_ACTIVE_RUNS       maximum active runs per portal user: default 10, at most 100
+QUIRE_POD_TEMPLATES         folder with a pod template per stage for the KubernetesExecutor
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ CLONE = PACKAGE_PARENT.parent
 ENCODING_HINT = (
     "URL-encode special characters in the user and password (%40 for @, %2F for /, %23 for #, %3F for ?, %25 for %)"
 )
-_HOSTS = re.compile(r"(?:(?:\[[0-9A-Fa-f:.%]++\]|[^\[\]:,@\s]*+)(?::\d*+)?(?:,|$))+")  # libpq accepts several
+_HOSTS = re.compile(r"(?:(?:\[[0-9A-Fa-f:.%]++\]|[^\[\]:,@\s]*+)(?::\d*+)?(?:,|$))+")  # libpq accepts several hosts
 _PARAMETERS = re.compile(r"(?:[a-z_]++=[^&@]*+(?:@[^&/@]*+)?(?:&|$))+")
 _ENCODED = re.compile(r"(?:[^%\s]|%[0-9A-Fa-f]{2})*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
-    """Bucket, endpoint and credentials. Without a key, boto3 uses its credential chain (roles, profiles, IRSA).
+    """The bucket, endpoint and credentials. Without a key, boto3 uses its credential chain (roles, profiles, IRSA).
 
-    ``public_endpoint_url`` is the URL that readers' browsers use if it differs from ``endpoint_url``: a presigned URL
-    is valid only for the host that it was signed for.
+    ``public_endpoint_url`` is the endpoint for readers' browsers if it differs from ``endpoint_url``. Both are needed
+    because a presigned URL is valid only for the host in its signature.
     """
 
     bucket: str
@@ -57,7 +57,7 @@ class StoreSettings:
     def from_extra(
         cls, extra: Mapping[str, object], *, bucket: str, access_key: str | None, secret_key: str | None
     ) -> StoreSettings:
-        """Creates settings from the extras of an Airflow connection of type ``aws`` (Amazon provider)."""
+        """Creates settings from the extra fields of an Airflow connection of type ``aws`` (Amazon provider)."""
 
         def text(name: str) -> str | None:
             return str(extra[name]) if extra.get(name) else None
@@ -74,10 +74,10 @@ class StoreSettings:
 
     @classmethod
     def from_uri(cls, uri: str, *, bucket: str) -> StoreSettings:
-        """Parses ``aws://KEY:SECRET@/?endpoint_url=…&region_name=…``, in which each part is URL-encoded.
+        """Parses ``aws://KEY:SECRET@/?endpoint_url=…&region_name=…``, in which each part must be URL-encoded.
 
         Raises:
-            SettingsError: the URI is malformed. The message contains no secret.
+            SettingsError: the URI is malformed. The message does not contain the secret.
         """
         try:
             parts = urlsplit(uri)
@@ -89,7 +89,7 @@ class StoreSettings:
                 f"{connection_variable(STORE_CONNECTION)} {scheme}: "
                 "write aws://KEY:SECRET@/?endpoint_url=…&region_name=…"
             )
-        if _is_split_key(parts):  # otherwise the key would be lost silently, and boto3 would use another identity
+        if _is_split_key(parts):  # without this error, the key would be ignored, and boto3 would use another identity
             raise SettingsError(f"{connection_variable(STORE_CONNECTION)} is not aws://KEY:SECRET@/?…: {ENCODING_HINT}")
         return cls.from_extra(
             dict(parse_qsl(parts.query)),
@@ -103,7 +103,7 @@ class StoreSettings:
         """Reads the store's connection and the bucket name.
 
         Raises:
-            SettingsError: the connection is not set or malformed.
+            SettingsError: the connection is not set, or is malformed.
         """
         return cls.from_uri(_required(environment, STORE_CONNECTION), bucket=bucket_name(environment))
 
@@ -114,13 +114,13 @@ def process_environment() -> dict[str, str]:
 
 
 def replace_environment(environment: Mapping[str, str]) -> None:
-    """Replaces the environment of this process and of its future children."""
+    """Replaces the environment of this process and its future child processes."""
     os.environ.clear()
     os.environ.update(environment)
 
 
 def set_defaults(variables: Mapping[str, str]) -> None:
-    """Sets variables of this process that are not yet set."""
+    """Sets the given environment variables of this process, except for those that are already set."""
     for name, value in variables.items():
         os.environ.setdefault(name, value)
 
@@ -131,7 +131,7 @@ def bucket_name(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def mail_variable() -> str:
-    """Returns the environment variable for the connection that sends e-mail (Airflow's ``[email] email_conn_id``)."""
+    """Returns the name of the variable for the connection that sends e-mail (Airflow's ``[email] email_conn_id``)."""
     return f"AIRFLOW_CONN_{(os.environ.get('AIRFLOW__EMAIL__EMAIL_CONN_ID') or MAIL_CONNECTION).upper()}"
 
 
@@ -146,20 +146,20 @@ def include_folder(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def default_include_folder(environment: Mapping[str, str], *, package_parent: Path) -> Path:
-    """Returns include/ next to the plugins folder that contains Quire, or else include/ in Airflow's home."""
+    """Returns the folder include/ next to plugins/ if plugins/ contains Quire, otherwise include/ in Airflow's home."""
     if package_parent.name == "plugins":
         return package_parent.parent / "include"
     return Path(environment.get("AIRFLOW_HOME") or "~/airflow").expanduser() / "include"
 
 
 def pod_template(stage: str, environment: Mapping[str, str] = os.environ) -> str | None:
-    """Returns a stage's pod template for the KubernetesExecutor, or None for Airflow's default template."""
+    """Returns the path of a stage's pod template for the KubernetesExecutor, or None for Airflow's default template."""
     folder = environment.get("QUIRE_POD_TEMPLATES")
     return str(Path(folder) / f"{stage}.yaml") if folder else None
 
 
 def max_active_runs(environment: Mapping[str, str] = os.environ) -> int:
-    """Returns how many portal runs per user may be active at once.
+    """Returns the maximum number of active portal runs per user.
 
     Raises:
         SettingsError: the value is not a number from 1 to ``MAX_ACTIVE_RUNS``.
@@ -179,7 +179,7 @@ def source_url(connection_id: str, environment: Mapping[str, str] = os.environ) 
     url = _required(environment, connection_id)
     scheme, separator, rest = url.partition("://")
     if scheme not in ("postgresql", "postgres"):
-        defect = f"has the scheme {scheme!r}" if separator else "is not a URI"  # not quoted: it may be a secret
+        defect = f"has the scheme {scheme!r}" if separator else "is not a URI"  # omits the value, which may be secret
         raise SettingsError(
             f"{connection_variable(connection_id)} {defect}: write postgresql://USER:PASSWORD@HOST/DATABASE"
         )
@@ -191,12 +191,12 @@ def source_url(connection_id: str, environment: Mapping[str, str] = os.environ) 
 
 
 def validate_encoding(connection_id: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Checks that Airflow, when it parses a connection's variable, does not mistake part of a password for a host.
+    """Checks that Airflow does not mistake part of a password for the host when it parses a connection's variable.
 
     Unlike libpq, Airflow's parser also ends the user and password at ``#``.
 
     Raises:
-        SettingsError: the user or password is not URL-encoded. The message contains neither.
+        SettingsError: the user or password is not URL-encoded. The message contains neither of them.
     """
     uri = environment.get(connection_variable(connection_id), "")
     scheme, _, rest = uri.partition("://")
@@ -207,10 +207,10 @@ def validate_encoding(connection_id: str, environment: Mapping[str, str] = os.en
 
 
 def _has_stray_at(rest: str, authority: str) -> bool:
-    """Returns whether libpq would truncate the password, which it ends at the first ``@`` or slash.
+    """Returns whether libpq would truncate the password, because libpq ends it at the first ``@`` or slash.
 
-    A query parameter's value may contain ``@``, but no slash after it: such a slash means that the question mark
-    belongs to the password, and that the host and the database follow it.
+    The value of a query parameter may contain ``@``, but not a slash after the ``@``. A slash there means that the
+    question mark is part of the password, which the host and the database follow.
     """
     path, _, query = rest[len(authority) :].partition("?")
     return authority.count("@") > 1 or "@" in path or ("@" in query and not _PARAMETERS.fullmatch(query))
@@ -223,17 +223,17 @@ def _unencoded(connection_id: str) -> SettingsError:
 
 
 def owner_url(source_connection: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Returns the libpq URL for installing change tracking: ``quire_owner``, or else the source connection.
+    """Returns the libpq URL for installing change tracking, from ``quire_owner`` if it is set or the source connection.
 
     Raises:
-        SettingsError: neither connection is set, or its value is not a PostgreSQL URL.
+        SettingsError: neither connection is set, or the value is not a PostgreSQL URL.
     """
     has_owner = connection_variable(OWNER_CONNECTION) in environment
     return source_url(OWNER_CONNECTION if has_owner else source_connection, environment)
 
 
 def _is_split_key(parts: SplitResult) -> bool:
-    """Returns whether the store's URI was split at an unencoded slash, question mark or hash inside its key."""
+    """Returns whether the store's URI was split at an unencoded slash, question mark or hash in the key or secret."""
     return (
         bool(parts.netloc and not parts.netloc.endswith("@"))
         or parts.path not in ("", "/")

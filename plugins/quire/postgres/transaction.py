@@ -31,8 +31,8 @@ from quire.report.sql_template import Statement, normalize
 from quire.resource_usage import StatementLog
 from quire.run_records.stage_records import SourceColumn
 
-UNKNOWN_TYPE = ("unknown", False)  # created after the snapshot
-REPORTS_PATH = "DEFAULT"  # the connection's own
+UNKNOWN_TYPE = ("unknown", False)  # stands in for a type that was created after the snapshot
+REPORTS_PATH = "DEFAULT"  # the connection's own search_path
 MAX_DIGITS = 1000  # of numeric(p,s)
 
 
@@ -40,8 +40,8 @@ MAX_DIGITS = 1000  # of numeric(p,s)
 class SourceSession:
     """The settings of a session: the libpq URL, the time zone, and the statement timeout.
 
-    Setting ``cancelled`` from any thread ends every stream of this session. ``statements`` logs executed statements.
-    ``transaction_class`` creates its transactions; a subclass can observe their queries.
+    If any thread sets ``cancelled``, all streams of this session end. ``statements`` records the statements that the
+    session executes. ``transaction_class`` creates the session's transactions; a subclass can observe their queries.
     """
 
     url: str = field(repr=False)
@@ -54,21 +54,21 @@ class SourceSession:
     )
 
     def with_own_log(self) -> SourceSession:
-        """Returns this session with an empty statement log."""
+        """Returns a copy of this session with an empty statement log."""
         return replace(self, statements=StatementLog())
 
 
 @contextmanager
 def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator[SourceTransaction]:
-    """Opens a read-only snapshot of the source.
+    """Opens a read-only transaction on the source.
 
-    The name, time zone, timeouts and output styles apply to this transaction only. The server notices a dead client
-    within a second (PostgreSQL 14 and newer) and ends the client's query; it notices an unreachable client within ten
-    minutes. The client notices an unreachable server within 30 seconds. If a proxy keeps a dead connection open, the
-    client notices this only after the statement timeout.
+    The name, time zone, timeouts and output styles apply only to this transaction. If the client process dies, the
+    server (PostgreSQL 14 and newer) ends its query within a second. If the client is unreachable, the server detects
+    this within ten minutes; if the server is unreachable, the client detects this within 30 seconds. If a proxy keeps a
+    dead connection open, the client detects this only after the statement timeout.
 
     Args:
-        session: the connection and its settings.
+        session: the settings of the connection and the session.
         name: the application name in pg_stat_activity and the server log.
 
     Raises:
@@ -78,7 +78,7 @@ def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator
     """
     with translate_driver_errors(session.url, driver=psycopg2):
         connection = psycopg2.connect(with_defaults(session.url, **CLIENT), client_encoding=CLIENT_ENCODING)
-    # Closing the connection ends the transaction. The duplicated socket stays valid when libpq closes the original.
+    # Closing the connection ends the transaction. The duplicate socket remains valid when libpq closes the original.
     with closing(connection), socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
         with translate_driver_errors(session.url, driver=psycopg2):
             connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
@@ -90,9 +90,9 @@ def open_transaction(session: SourceSession, *, name: str = "quire") -> Iterator
 class SourceTransaction:
     """Executes queries in one snapshot.
 
-    A report's query runs under the connection's search_path. Quire's queries run under ``SAFE_SEARCH_PATH``, so they
-    never call functions that other roles created. The settings that affect a query's values are set again before each
-    query of a report, because an earlier query may have changed them.
+    A report's query runs under the connection's search_path. Quire's own queries run under ``SAFE_SEARCH_PATH``, so
+    they never call functions that other roles created. Before each report query, the settings that affect the query's
+    values are set again, because an earlier query may have changed them.
     """
 
     def __init__(self, connection: Connection, session: SourceSession, *, hang_up: Callable[[], None]) -> None:
@@ -101,7 +101,7 @@ class SourceTransaction:
         self._report_settings = f"SET LOCAL search_path TO {REPORTS_PATH}; {reading_statements(session.timezone)}"
 
     def execute(self, sql: str) -> None:
-        """Executes a statement that configures the session. Returns no rows, and does not log the statement."""
+        """Executes a statement that configures the session, without logging it or returning rows."""
 
         def work(cursor: Cursor, emit: Emit[None]) -> None:
             cursor.execute(sql)
@@ -114,14 +114,14 @@ class SourceTransaction:
         self.execute(f"SELECT set_config('application_name', {literal(name[:MAX_NAME_LENGTH])}, true)")
 
     def fetch(self, sql: str | Statement) -> list[dict[str, Any]]:
-        """Returns the rows of a small query as dicts.
+        """Returns the rows of a small query as dictionaries.
 
-        SQL that wraps a report's query must qualify every function, operator and type with ``pg_catalog``.
+        If the SQL wraps a report's query, it must qualify its own functions, operators and types with ``pg_catalog``.
         """
         return self._fetch(sql, search_path=REPORTS_PATH)
 
     def fetch_own(self, sql: str) -> list[dict[str, Any]]:
-        """Returns the rows of one of Quire's own queries, in which unqualified names refer to PostgreSQL's objects."""
+        """Returns the rows of a query by Quire, in which unqualified names refer to PostgreSQL's own objects."""
         return self._fetch(sql, search_path=SAFE_SEARCH_PATH)
 
     def _fetch(self, sql: str | Statement, *, search_path: str) -> list[dict[str, Any]]:
@@ -147,7 +147,7 @@ class SourceTransaction:
         return plan
 
     def began_at(self) -> str:
-        """Returns the transaction's start time by the server's clock, in UTC as ISO 8601."""
+        """Returns when the transaction started according to the server's clock, as ISO 8601 in UTC."""
         (row,) = self.fetch_own(
             "SELECT to_char(transaction_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS began"
         )
@@ -176,17 +176,17 @@ class SourceTransaction:
         return tuple(_column(column, *types.get(column.type_code, UNKNOWN_TYPE)) for column in described)
 
     def stream(self, sql: str | Statement, columns: tuple[SourceColumn, ...]) -> Generator[pa.RecordBatch]:
-        """Yields the rows of a query as they arrive, in batches of a few megabytes with the storage schema.
+        """Yields the rows of a query while they arrive, in batches of a few megabytes with the storage schema.
 
-        Closing the iterator early ends the connection and the query. Close the iterator before the transaction.
+        Closing the iterator early ends the query and closes the connection. Close the iterator before the transaction.
 
         Args:
             sql: the query.
             columns: the query's columns, as returned by ``columns``.
 
         Raises:
-            QueryError: PostgreSQL rejected the query, possibly after the first rows; or a value cannot be stored, as
-                described by ``CopyTextReader``.
+            QueryError: PostgreSQL rejected the query, possibly after it returned rows; or a value cannot be stored
+                (see ``CopyTextReader``).
             SourceUnavailableError: the connection was lost.
             CancelledError: the session was canceled.
         """
@@ -205,7 +205,7 @@ class SourceTransaction:
                     emit(reader.read(block))
 
         try:
-            with closing(self._in_thread(parse)) as batches:  # a third thread: another one runs COPY
+            with closing(self._in_thread(parse)) as batches:  # this thread parses; another thread runs COPY
                 for batch in batches:
                     rows += batch.num_rows
                     yield batch
@@ -235,7 +235,7 @@ class SourceTransaction:
                 cancelled=self._session.cancelled,
                 seconds=self._session.timeout.total_seconds(),
             )
-        except SilenceError as error:  # for example because a proxy keeps the connection open
+        except SilenceError as error:  # for example if a proxy keeps a dead connection open
             raise SourceUnavailableError(
                 f"PostgreSQL at {format_place(self._session.url)} is not available: it stopped responding"
             ) from error
@@ -246,7 +246,10 @@ class SourceTransaction:
 
 @contextmanager
 def _located(query: Statement) -> Iterator[None]:
-    """Adds the line in the report's query to errors; Quire puts one line before the query, and values add no lines."""
+    """Adds the line number in the report's query to errors.
+
+    Quire inserts one line before the query, and bound values contain no newlines.
+    """
     try:
         yield
     except QueryError as error:
@@ -256,11 +259,11 @@ def _located(query: Statement) -> Iterator[None]:
 
 
 def _hang_up(connection: socket.socket) -> None:
-    """Ends a connection that another thread is waiting for. PostgreSQL ends the connection's query within a second.
+    """Closes a connection on which another thread is waiting. PostgreSQL ends the connection's query within a second.
 
-    A cancel request would need a second connection, and psycopg2 (2.9.13) blocks all Python threads while it opens one.
-    Disabling lingering resets the connection. Otherwise, a server that is blocked while sending would notice the end
-    only at its next write.
+    A cancel request would need a second connection, and psycopg2 (2.9.13) blocks all Python threads while it opens a
+    connection. With a linger time of zero, closing resets the connection. Without the reset, a server that is blocked
+    in a write would not detect the closed connection until its next write.
     """
     with suppress(OSError):  # the server closed the connection first
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -268,9 +271,9 @@ def _hang_up(connection: socket.socket) -> None:
 
 
 def _column(described: Any, name: str, is_own: bool) -> SourceColumn:
-    """Converts a column of ``cursor.description``, which reports its type's precision and scale as 16 bits each.
+    """Converts a column of ``cursor.description``, which reports the type's precision and scale as 16 bits each.
 
-    A scale has 11 bits including the sign (src/include/utils/numeric.h), and a precision is at most ``MAX_DIGITS``.
+    The scale is a signed 11-bit number (src/include/utils/numeric.h), and the precision is at most ``MAX_DIGITS``.
     """
     modifier = None
     if described.precision is not None and described.precision <= MAX_DIGITS:

@@ -1,1 +1,1 @@
-"""Report definitions, the catalog that loads them, and run requests."""
+"""Defines reports and run requests, and loads report definitions from files."""

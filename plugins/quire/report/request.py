@@ -1,4 +1,4 @@
-"""Validates run requests: date range or default window, parameters, file formats."""
+"""Validates run requests: the date range or default window, the parameters and the file formats."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from quire.report.definition.workbook import FILE_FORMATS, FileFormat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """A validated request for a run, created before the plan stage.
+    """A validated request for a run, which exists before the plan stage starts.
 
     Args:
-        parameters: validated JSON values.
-        formats: file formats; empty for the definition's formats.
+        parameters: the validated parameters as JSON values.
+        formats: the file formats; empty for the definition's formats.
         force: whether to ignore cached partitions.
-        run_id: an ID that is unique across all runs: Airflow's run ID, or a UUID.
-        made_at: the time of the request in ISO 8601, shown in the workbooks.
+        run_id: an ID that is unique among all runs: Airflow's run ID or a UUID.
+        made_at: the time of the request in ISO 8601, which the workbooks show.
     """
 
     report: str
@@ -58,16 +58,16 @@ def request_from_dates(
 
     Args:
         definition: the report.
-        start: first day.
-        end: last day.
+        start: the first day.
+        end: the last day.
         parameters: values by name, as JSON values or strings.
-        run_id: an ID that is unique across all runs.
+        run_id: an ID that is unique among all runs.
         force: whether to ignore cached partitions.
-        formats: list of file formats; None or empty for the definition's formats.
+        formats: a list of file formats; None or empty for the definition's formats.
 
     Raises:
-        RangeError: a date cannot be parsed, start is after end, or the definition does not allow a range this long.
-        ParameterError: a parameter or format is unknown, missing or not allowed.
+        RangeError: a date cannot be parsed, start is after end, or the range is longer than the definition allows.
+        ParameterError: a parameter is unknown or missing, or a value or file format is not allowed.
     """
     date_range = _parse_range(definition, start, end)
     ensure_within_limits(definition, date_range)
@@ -82,19 +82,20 @@ def request_from_conf(
     run_after: datetime,
     is_past: bool = False,
 ) -> RunRequest:
-    """Creates a request from an Airflow run's conf; without dates, the request covers the definition's window.
+    """Creates a request from an Airflow run's conf; if the conf has no dates, uses the definition's default window.
 
     Args:
         definition: the report.
-        conf: ``start``, ``end``, ``force``, ``formats`` and the definition's parameters.
+        conf: ``start``, ``end``, ``force``, ``formats`` and the definition's parameters; all keys are optional.
         run_id: Airflow's run ID.
-        run_after: a timezone-aware time before which the window ends.
-        is_past: whether the run was requested earlier, possibly under another version of the definition. If so, the
-            current limits and reader formats are not checked.
+        run_after: a time with a time zone; the default window ends before it.
+        is_past: whether the run was requested earlier, possibly under another version of the definition, in which case
+            the current limits and reader formats are not checked.
 
     Raises:
-        ParameterError: a key is unknown (Airflow ignores unknown keys), or only one date is given.
-        RangeError: a date cannot be parsed, start is after end, or the definition does not allow a range this long.
+        ParameterError: a key is unknown (Airflow ignores unknown keys), only one of the two dates is given, or a value
+            or file format is not allowed.
+        RangeError: a date cannot be parsed, start is after end, or the range is longer than the definition allows.
     """
     names = (*RESERVED_PARAMETERS, *definition.parameters)
     for name in conf:
@@ -122,10 +123,10 @@ def request_from_conf(
 def ensure_within_limits(
     definition: ReportDefinition, date_range: DateRange, *, limits: RequestLimits | None = None
 ) -> None:
-    """Checks that a date range does not exceed the ``days`` of the given limits, by default the definition's limits.
+    """Checks that a date range is not longer than ``limits.days``; the definition's limits are the default.
 
     Raises:
-        RangeError: the range exceeds the limit.
+        RangeError: the range is too long.
     """
     limit = (limits or definition.limits).days
     if limit is not None and date_range.day_count > limit:
@@ -136,7 +137,7 @@ def ensure_within_limits(
 
 
 def last_window(definition: ReportDefinition, *, before: datetime) -> DateRange:
-    """Returns the definition's last complete window before a timezone-aware time."""
+    """Returns the definition's last complete window before a time, which must have a time zone."""
     return complete_window(
         definition.window_count, definition.window_grain, before=before, timezone=definition.timezone
     )
@@ -172,7 +173,7 @@ def _request(
 
 
 def _ensure_reader_formats(definition: ReportDefinition, formats: object) -> None:
-    """Checks that the definition offers the formats to readers; anyone who can trigger the DAG counts as a reader."""
+    """Checks that the definition offers the formats to readers, because any reader can trigger the DAG."""
     offered = definition.workbook.reader_formats
     for name in formats if isinstance(formats, list | tuple) else [formats]:
         if name in FILE_FORMATS and name not in offered:
@@ -182,7 +183,7 @@ def _ensure_reader_formats(definition: ReportDefinition, formats: object) -> Non
 
 
 def _parse_formats(definition: ReportDefinition, value: object) -> tuple[FileFormat, ...]:
-    """Returns the requested formats in canonical order, or an empty tuple if they equal the definition's formats."""
+    """Returns the requested formats in canonical order, or an empty tuple if they are the definition's own formats."""
     if value is None:
         return ()
     names = value if isinstance(value, list | tuple) else [value]

@@ -1,10 +1,10 @@
-"""Formats values as SQL literals, independently of connections and process state.
+"""Formats values as SQL literals, without depending on connections or process state.
 
-COPY accepts no bind parameters, so values become part of the statement. psycopg's ``Literal.as_string(None)`` quotes
-according to libpq's process-wide client encoding, which the most recently opened connection determines. If it is GBK,
-BIG5, SJIS or UHC, the second byte of a character may be read as a quote or backslash. This module quotes character by
-character, which is safe on every connection with client encoding UTF8, in which multi-byte characters contain no ASCII
-bytes.
+COPY does not accept bind parameters, so values become part of the statement. psycopg's ``Literal.as_string(None)``
+quotes values in libpq's process-wide client encoding, which is the encoding of the most recently opened connection. If
+this encoding is GBK, BIG5, SJIS or UHC, the second byte of a character may be mistaken for a quote or a backslash. This
+module quotes values character by character. This is safe on every connection whose client encoding is UTF8, because
+multi-byte characters in UTF-8 do not contain ASCII bytes.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-CLIENT_ENCODING = "UTF8"  # of every connection
+CLIENT_ENCODING = "UTF8"  # all connections use it
 
 
 @dataclass(frozen=True, slots=True)
 class TypedNull:
-    """A NULL with a PostgreSQL type; without the type, PostgreSQL cannot resolve ``coalesce`` and function calls."""
+    """A NULL with a PostgreSQL type, without which PostgreSQL cannot resolve ``coalesce`` and function calls."""
 
     pg_type: str
 
@@ -27,8 +27,8 @@ class TypedNull:
 def literal(value: object) -> str:
     """Returns a value as an SQL literal.
 
-    A timezone-aware datetime becomes a ``timestamptz``, a date a ``date``. Text has the type ``unknown``: PostgreSQL
-    resolves it to the type of the other operand.
+    A timezone-aware datetime becomes a ``timestamptz``, and a date becomes a ``date``. Text has the type ``unknown``,
+    which PostgreSQL resolves to the type of the other operand.
 
     Raises:
         ValueError: PostgreSQL cannot represent the value.
@@ -52,9 +52,9 @@ def literal(value: object) -> str:
 
 
 def text_literal(text: str) -> str:
-    """Returns text as a one-line string literal that is valid with either setting of ``standard_conforming_strings``.
+    """Returns text as a one-line string literal, which is valid under both settings of ``standard_conforming_strings``.
 
-    The bound statement keeps its template's line numbers, so positions in errors map to lines of the file.
+    Because the literal is one line, the bound statement has the same line numbers as the file.
 
     Raises:
         ValueError: the text contains NUL or an unpaired surrogate.
@@ -66,7 +66,7 @@ def text_literal(text: str) -> str:
     if "\\" not in body and "\n" not in body:
         return f"'{body}'"
     body = body.replace("\\", "\\\\").replace("\n", "\\n")
-    return f" E'{body}'"  # the space separates E from a preceding word
+    return f" E'{body}'"  # the space separates the E from the word before it
 
 
 def _number(value: float | Decimal) -> str:
@@ -74,4 +74,4 @@ def _number(value: float | Decimal) -> str:
         kind = "numeric" if isinstance(value, Decimal) else "float8"
         return f"'{value}'::{kind}"
     text = str(value)
-    return f" {text}" if text.startswith("-") else text  # two minus signs would start a comment
+    return f" {text}" if text.startswith("-") else text  # after another minus sign, it would start a comment

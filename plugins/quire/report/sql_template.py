@@ -1,12 +1,12 @@
 """Finds and replaces the named placeholders in a report's SQL.
 
-``%(name)s`` is a placeholder and ``%%`` a percent sign, as in PostgreSQL's Python drivers; any other use of ``%`` is an
-error. COPY accepts no bind parameters, so readers' values become literals in the statement, and the query becomes part
-of a larger statement. Three rules are therefore stricter than those of a driver:
+As in PostgreSQL's Python drivers, ``%(name)s`` is a placeholder and ``%%`` is a percent sign; any other use of ``%`` is
+an error. COPY does not accept bind parameters, so readers' values become literals, and the query becomes part of a
+larger statement. Three rules are therefore stricter than the rules of a driver:
 
-- Comments stay unchanged. A value in a comment could end the comment with a newline and continue as SQL.
-- Placeholders inside quotes are rejected. The literal's own quotes would end the outer quotes.
-- Semicolons are rejected. A second statement after a semicolon could run outside the read-only transaction.
+- Comments remain unchanged, because a value with a newline could end a comment and continue as SQL.
+- Placeholders inside quotes are rejected, because the literal's own quotes would end the outer quotes.
+- Semicolons are rejected, because a second statement could run outside the read-only transaction.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any, Literal
 from quire.errors import DefinitionError, ParameterError
 from quire.report.sql_literal import literal
 
-# PostgreSQL's lexical rules for quotes and comments (manual, section 4.1, and src/backend/parser/scan.l). Each word is
-# matched as a unit, so the E of an escape string and the $ of a dollar quote count only at the start of a token. Unlike
-# Python's \w and \s, PostgreSQL treats every non-ASCII character as a letter, and only ASCII whitespace as whitespace.
-# An escape string may continue in quotes on the next line.
+# PostgreSQL's lexical rules for quotes and comments (manual, section 4.1, and src/backend/parser/scan.l). The pattern
+# matches each word as a unit, so an E starts an escape string, and a $ starts a dollar quote, only at the start of a
+# token. PostgreSQL, unlike Python's \w and \s, treats every non-ASCII character as a letter, and only ASCII whitespace
+# as whitespace. An escape string may continue in new quotes on the next line.
 TOKEN = re.compile(
     r"""
       (?P<comment>   --[^\r\n]*+ | /\* )
@@ -37,7 +37,7 @@ TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 NUMBER = re.compile(r"(?<![\w$])-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w$])")
-MAX_PROBLEMS = 100  # maximum per file, because a file can contain a hundred thousand
+MAX_PROBLEMS = 100  # maximum per file; a file can contain a hundred thousand problems
 ONE_STATEMENT = "unexpected semicolon: write one query; a semicolon is allowed only at the end of the file"
 COMMENT_MARK = re.compile(r"/\*|\*/")
 MARK = re.compile(r"(?P<end>;)|%(?:(?P<double>%)|\((?P<name>[^()]+)\)s)?")
@@ -45,7 +45,7 @@ MARK = re.compile(r"(?P<end>;)|%(?:(?P<double>%)|\((?P<name>[^()]+)\)s)?")
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
-    """A placeholder ``%(name)s`` and its line, counted from 1."""
+    """A placeholder ``%(name)s`` and its line number, which starts at 1."""
 
     name: str
     line: int
@@ -53,7 +53,7 @@ class Placeholder:
 
 @dataclass(frozen=True, slots=True)
 class TemplateProblem:
-    """A syntax problem and its line."""
+    """A syntax problem and its line number."""
 
     reason: str
     line: int
@@ -68,14 +68,14 @@ class _Piece:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """SQL to execute, and a template with ``?`` for each value, which logs show because values may be secret."""
+    """SQL to execute, and its template with ``?`` for each value. Logs show only the template: values may be secret."""
 
     text: str
     template: str
 
     @classmethod
     def of(cls, sql: str | Statement) -> Statement:
-        """Returns a statement unchanged; wraps text in a statement without values."""
+        """Returns a statement unchanged; converts a string to a statement without values."""
         return sql if isinstance(sql, Statement) else cls(text=sql, template=sql)
 
     def within(self, before: str, after: str = "") -> Statement:
@@ -87,26 +87,26 @@ class Statement:
 
 
 def placeholders(sql: str) -> tuple[Placeholder, ...]:
-    """Returns the placeholders in order of appearance."""
+    """Returns the placeholders in the order in which they appear."""
     return tuple(Placeholder(piece.text, piece.line) for piece in _pieces(sql) if piece.kind == "placeholder")
 
 
 def problems(sql: str) -> tuple[TemplateProblem, ...]:
-    """Returns the first ``MAX_PROBLEMS`` problems: lone percent signs, placeholders inside quotes, semicolons."""
+    """Returns the first ``MAX_PROBLEMS`` problems: lone percent signs, placeholders inside quotes, and semicolons."""
     all_problems = (TemplateProblem(piece.text, piece.line) for piece in _pieces(sql) if piece.kind == "problem")
     return tuple(islice(all_problems, MAX_PROBLEMS))
 
 
 def bind(sql: str, binds: Mapping[str, Any]) -> Statement:
-    """Replaces each placeholder with its value as an SQL literal, but not placeholders inside values.
+    """Replaces each placeholder with its value as an SQL literal; placeholders inside values remain unchanged.
 
     Args:
-        sql: text of the SQL file.
-        binds: a value for every placeholder; other values are ignored.
+        sql: the text of the SQL file.
+        binds: a value for each placeholder; additional values are ignored.
 
     Raises:
-        DefinitionError: the SQL has problems; the catalog rejects such files earlier.
-        ParameterError: a value is missing or cannot be written as an SQL literal.
+        DefinitionError: the SQL has problems, although the catalog should already have rejected the file.
+        ParameterError: a value is missing, or cannot be written as an SQL literal.
     """
 
     def bound(name: str) -> str:
@@ -128,7 +128,7 @@ def bind(sql: str, binds: Mapping[str, Any]) -> Statement:
 
 
 def normalize(sql: str) -> str:
-    """Returns a statement without comments and newlines, and with ``?`` for each value, to group equal statements."""
+    """Replaces each value with ``?``, and removes comments and newlines, so that equal statements can be grouped."""
     parts = []
     for kind, text in _segments(sql):
         if kind == "quoted" and not text.startswith('"'):
@@ -168,7 +168,7 @@ def _segments(sql: str) -> Iterator[tuple[Literal["code", "quoted", "comment"], 
 
 
 def _end_of_comment(sql: str, token: re.Match[str]) -> int:
-    """Returns where a comment ends. PostgreSQL's block comments nest, which a regular expression cannot match."""
+    """Returns the end of a comment. PostgreSQL allows nested comments, which a regular expression cannot match."""
     if token["comment"] != "/*":
         return token.end()
     depth, position = 1, token.end()

@@ -1,1 +1,1 @@
-"""The frozen records that stages exchange, and their JSON form."""
+"""The frozen records that stages exchange, and their conversion to JSON."""

@@ -25,7 +25,7 @@ class ManifestPartition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A published run: the run exists once its manifest exists. Contains no links, which expire."""
+    """A published run; a run is published once its manifest exists. Manifests do not contain links, which expire."""
 
     report: str
     run: str
@@ -46,7 +46,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedRun:
-    """The manifest of a run, and whether the run was already published."""
+    """A run's manifest, and whether the run was already published."""
 
     manifest: Manifest
     already_published: bool

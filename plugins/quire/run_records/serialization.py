@@ -19,7 +19,7 @@ Record = TypeVar("Record")
 
 
 def to_json(record: Any) -> Any:
-    """Returns a record, or a sequence of records, as JSON values, with dates in ISO 8601."""
+    """Converts a record or a sequence of records to JSON values, with dates in ISO 8601."""
     if is_dataclass(record) and not isinstance(record, type):
         return {name: to_json(value) for name, value in asdict(record).items()}
     if isinstance(record, dict):
@@ -35,7 +35,7 @@ def from_json(kind: type[Record], value: Any, *, source: str = "the return value
     Args:
         kind: the type of the record.
         value: JSON values.
-        source: what the error message calls the origin of the value.
+        source: the name of the value's origin in error messages.
 
     Raises:
         IntegrityError: the value is not a record of this type.
@@ -52,7 +52,7 @@ def from_json(kind: type[Record], value: Any, *, source: str = "the return value
 
 
 def field_names(kind: type[Any]) -> frozenset[str]:
-    """Returns the names of a record's fields, including the names that earlier versions wrote."""
+    """Returns the names of a record's fields, including their names in earlier versions."""
     hints = get_type_hints(kind, include_extras=True)
     aliases = [
         alias
@@ -66,12 +66,12 @@ def field_names(kind: type[Any]) -> frozenset[str]:
 
 
 def digest(*parts: Any) -> str:
-    """Returns the first 128 bits of the SHA-256 of the parts' JSON, as 32 hexadecimal digits."""
+    """Serializes the parts to JSON, and returns the first 128 bits of its SHA-256 as 32 hexadecimal digits."""
     text = json.dumps(to_json(parts), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
-    """Returns the validator of a record type, cached because building it takes a millisecond."""
+    """Returns the validator of a record type. The validator is cached because building it takes a millisecond."""
     return TypeAdapter(kind)

@@ -1,6 +1,6 @@
-"""The frozen records that stages exchange, made of JSON types and dates.
+"""The frozen records that stages exchange, which consist of JSON types and dates.
 
-The records contain no rows, only the keys of objects that contain rows.
+The records do not contain rows; they contain the keys of the objects that hold the rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class SourceColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionStatistics:
-    """Minimum and maximum of the time column in ISO 8601, and the number of NULLs per column that has any."""
+    """The minimum and maximum of the time column in ISO 8601, and the number of NULLs in each column that has NULLs."""
 
     earliest: str | None = None
     latest: str | None = None
@@ -34,11 +34,11 @@ class PartitionStatistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedPartition:
-    """The rows of one partition, stored as a Parquet object. Four fields had other names in earlier versions.
+    """The rows of one partition, stored as a Parquet object. In earlier versions, four fields had other names.
 
     Args:
         freshness_token: the digest that identifies the rows.
-        checksums: checksums of the object's blocks; empty for objects that earlier versions wrote.
+        checksums: the checksums of the object's blocks; empty if an earlier version wrote the object.
         snapshot_at: when the rows were read, in UTC as ISO 8601.
         reusable: whether other runs may use the partition.
         cache_hit: whether the partition existed before this run.
@@ -60,13 +60,13 @@ class StagedPartition:
 
     @property
     def last_day(self) -> date:
-        """The inclusive end date."""
+        """The last date of the partition."""
         return self.stop - timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
-    """What every stage needs to know about a run: the request, the source and the columns of the report's query."""
+    """The facts about a run that every stage needs: the request, the source, and the columns of the report's query."""
 
     request: RunRequest
     source_digest: str
@@ -76,7 +76,7 @@ class RunPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedRun:
-    """A run whose partitions are known: cache hits, and one group of partitions per extract task."""
+    """A run that has been divided into partitions: the cache hits, and a group of partitions for each extract task."""
 
     plan: RunPlan
     cached: tuple[StagedPartition, ...]
@@ -84,7 +84,7 @@ class PlannedRun:
 
     @property
     def partition_count(self) -> int:
-        """The number of partitions, cached or not."""
+        """The total number of partitions, including cache hits."""
         return len(self.cached) + sum(map(len, self.groups))
 
 
@@ -104,8 +104,8 @@ class PartialSummaries:
     """The partial summaries of one partition, one for each mergeable summary.
 
     Args:
-        key: the record's own object key, which identifies the rows and the measures; empty in records that earlier
-            versions wrote.
+        key: the record's own object key, which identifies the rows and the measures; empty if an earlier version wrote
+            the record.
     """
 
     summaries: tuple[StagedSummary, ...]
@@ -114,7 +114,7 @@ class PartialSummaries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowSlice:
-    """Rows ``offset`` to ``offset + rows`` of a partition. ``bytes`` and ``checksums`` describe the complete object."""
+    """Part of a partition: ``rows`` rows from ``offset`` on. ``bytes`` and ``checksums`` describe the entire object."""
 
     partition: str
     object_key: str
@@ -136,14 +136,14 @@ class WorkbookShard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLayout:
-    """The place where a run is published, and the files that it consists of.
+    """The key under which a run is published, and the files that the run consists of.
 
     Args:
         run_key: the run's key.
-        already_published: whether the run is already published, so that aggregate and render have nothing to do.
-        file_names: names of the files that render writes; empty if the run is already published. A workbook that
-            exceeds Excel's limits continues in files that are not listed here.
-        summaries_with_rows: whether the workbook with the rows also contains the summaries, so that render needs them.
+        already_published: whether the run is already published, in which case aggregate and render are skipped.
+        file_names: the names of the files that render writes; empty if the run is already published. If a workbook
+            exceeds Excel's limits, it continues in additional files, which are not listed here.
+        summaries_with_rows: whether the workbook with the rows also contains the summaries, which render then needs.
     """
 
     run_key: str
@@ -154,7 +154,7 @@ class RunLayout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedRun:
-    """A run whose rows are in the store and whose files are laid out."""
+    """A run with its rows in the store and its layout, from which its files can be rendered."""
 
     plan: RunPlan
     partitions: tuple[StagedPartition, ...]
@@ -163,7 +163,7 @@ class StagedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaidOutRun:
-    """A staged run, and one group of workbooks per render task; no groups if the run is already published."""
+    """A staged run, and a group of workbooks for each render task; no groups if the run is already published."""
 
     run: StagedRun
     groups: tuple[tuple[WorkbookShard, ...], ...]
@@ -175,11 +175,11 @@ class RenderedFile:
 
     Args:
         start: the first date that the file covers.
-        end: the last date, inclusive.
+        end: the last date that the file covers.
         earliest: the minimum of the time column, in the report's time zone as ISO 8601.
         latest: the maximum of the time column, in the same form.
         summaries_only: whether the file contains summaries but no rows.
-        notes: sentences about values that the file cannot represent.
+        notes: sentences about values that the file cannot represent exactly.
     """
 
     name: str
@@ -197,7 +197,7 @@ class RenderedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatementUsage:
-    """A statement that a task ran, with ``?`` for each value, and the totals of its calls."""
+    """A statement that a task executed, with ``?`` for each value, and the totals over all its calls."""
 
     sql: str
     calls: int
@@ -211,14 +211,14 @@ class TaskUsage:
 
     Args:
         stage: the stage of the pipeline.
-        task: what the task worked on, such as a partition's key.
+        task: the name of the task's input, such as a partition's key.
         units: the number of partitions or files.
-        rows: rows read or written.
-        bytes: bytes written to the store.
-        seconds: elapsed time.
-        cpu_seconds: CPU time of all threads.
-        peak_rss_bytes: peak resident memory of the process.
-        statements: statements run on the source.
+        rows: the number of rows that the task read or wrote.
+        bytes: the number of bytes that the task wrote to the store.
+        seconds: the elapsed time.
+        cpu_seconds: the CPU time of all threads.
+        peak_rss_bytes: the peak resident memory of the process.
+        statements: the statements that the task executed on the source.
     """
 
     stage: str

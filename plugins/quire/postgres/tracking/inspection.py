@@ -14,7 +14,7 @@ from quire.report.definition import SourceTable
 from quire.report.sql_literal import literal
 
 STATEMENTS = ("insert", "update", "delete", "truncate")
-REPLICA = "replica"  # the trigger for rows that a logical replication subscription applies
+REPLICA = "replica"  # the trigger that logs rows from a logical replication subscription
 ORDINARY, PARTITIONED = "r", "p"
 TIMES = ("timestamp with time zone", "timestamp without time zone", "date")
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence", "i": "an index"}
@@ -28,13 +28,13 @@ class TableState:
     Args:
         table: the table's entry in the definition.
         relation: the table's oid.
-        column_type: the type of the table's time column, if it has a time column.
-        nodes: the oids of the table and all its partitions, sorted.
-        incomplete: the names, by oid, of the nodes that lack a trigger.
-        generated: a digest of the expressions of the generated columns of all nodes, if there are any. ALTER TABLE can
+        column_type: the type of the time column, or None if the table has no time column.
+        nodes: the OIDs of the table and all its partitions, sorted.
+        incomplete: the names of the nodes that lack a trigger, by OID.
+        generated: a digest of the expressions of all generated columns, or None if there are none. ALTER TABLE can
             change an expression, and thus the values of all rows, without firing a trigger.
-        untrusted_owner: the owner of the schema ``quire`` or its views, if that role is not a member of the table
-            owner's role.
+        untrusted_owner: the owner of the schema ``quire`` or its views if this role is not a member of the role that
+            owns the table, otherwise None.
     """
 
     table: SourceTable
@@ -47,16 +47,16 @@ class TableState:
 
 
 def trigger_name(event: str, time_column: str | None) -> str:
-    """Returns the name of a trigger, short enough for PostgreSQL with any column name."""
+    """Returns the name of a trigger, which PostgreSQL never truncates, however long the column's name is."""
     suffix = hashlib.sha256(time_column.encode()).hexdigest()[:_SUFFIX_LENGTH] if time_column else "all"
     return f"quire_{event}_{suffix}"
 
 
 def resolution_query(tables: Sequence[SourceTable]) -> str:
-    """Returns the query for the tables' oids, one row per table.
+    """Returns a query that yields the OID of each table, one row per table.
 
-    The query runs under the connection's own search_path. It calls only PostgreSQL's own functions under any
-    search_path: every name is qualified, and it uses no operators.
+    The query runs under the connection's own search_path. Under any search_path, it calls only PostgreSQL's own
+    functions, because it qualifies all names and uses no operators.
     """
     rows = ", ".join(
         f"({position}, pg_catalog.to_regclass({literal(table.name)}::pg_catalog.text)::pg_catalog.oid::pg_catalog.int8)"
@@ -66,12 +66,12 @@ def resolution_query(tables: Sequence[SourceTable]) -> str:
 
 
 def resolved_tables(rows: Sequence[Mapping[str, Any]]) -> tuple[int | None, ...]:
-    """Returns the oids in the rows of ``resolution_query``, in the tables' order, with None for a missing table."""
+    """Returns the OIDs from the rows of ``resolution_query``, in the tables' order; None stands for a missing table."""
     return tuple(row["relation"] for row in sorted(rows, key=lambda row: int(row["position"])))
 
 
 def _wanted_rows(tables: Sequence[SourceTable], relations: Sequence[int | None]) -> str:
-    """Returns the tables as SQL rows: position (from 0), oid, time column and trigger names."""
+    """Returns the tables as SQL rows with the position (from 0), the OID, the time column and the trigger names."""
     return ", ".join(
         f"({position}, {'NULL' if relation is None else relation}::oid, {literal(table.time_column)}::name, "
         f"ARRAY[{', '.join(literal(trigger_name(event, table.time_column)) for event in STATEMENTS)}]::name[], "
@@ -81,11 +81,11 @@ def _wanted_rows(tables: Sequence[SourceTable], relations: Sequence[int | None])
 
 
 def inspection_query(tables: Sequence[SourceTable], relations: Sequence[int | None]) -> str:
-    """Returns the query for the state of tables, one row per table, in the same order.
+    """Returns a query that yields the state of each table, one row per table, in the same order.
 
-    The query must run under ``SAFE_SEARCH_PATH``. A trigger counts only if it executes a function in the schema
-    ``quire``. The schema and its views are trusted if their owner is a member of the table owner's role, because
-    readers may already execute the table owner's code.
+    The query must run under ``SAFE_SEARCH_PATH``. It ignores triggers that execute functions outside the schema
+    ``quire``. The schema and its views are trusted if their owner is a member of the role that owns the table, because
+    readers may already execute that role's code.
     """
     return f"""
 WITH RECURSIVE wanted (position, relation, time_column, statements, replica) AS (
@@ -146,7 +146,7 @@ SELECT wanted.position,
 
 
 def inspect_tables(tables: Sequence[SourceTable], *, transaction: SourceTransaction) -> tuple[TableState, ...]:
-    """Returns the state of tables in a transaction's snapshot.
+    """Returns the state of each table in a transaction's snapshot.
 
     Raises:
         NotTrackedError: a table cannot be tracked, or its time column does not exist.
@@ -158,7 +158,7 @@ def inspect_tables(tables: Sequence[SourceTable], *, transaction: SourceTransact
 
 
 def table_states(tables: Sequence[SourceTable], rows: Sequence[Mapping[str, Any]]) -> tuple[TableState, ...]:
-    """Converts the rows of ``inspection_query`` to table states.
+    """Converts each row of ``inspection_query`` to a table state.
 
     Raises:
         NotTrackedError: a table cannot be tracked, or its time column does not exist.

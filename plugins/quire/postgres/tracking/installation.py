@@ -1,4 +1,4 @@
-"""Installs, compacts and removes change tracking as the tables' owner, each in one transaction."""
+"""Installs, compacts and removes change tracking as the tables' owner; each operation is one transaction."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ VIEWS = ("readable_tables", "readable_changes")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Registered:
-    """A table's oid, time column, column type and nodes as of the last installation."""
+    """A table's OID, time column, column type and nodes when tracking was last installed."""
 
     relation: int
     time_column: str | None
@@ -45,19 +45,19 @@ class _Registered:
 
 
 def track(definition: ReportDefinition, owner_url: str, *, lock_seconds: int = LOCK_SECONDS) -> tuple[str, ...]:
-    """Installs the missing parts of the change log and of the triggers on a report's tables.
+    """Installs the change log and the triggers on a report's tables, except for parts that already exist.
 
-    If nothing is missing, this function changes nothing and waits for no locks. If a trigger was missing, changes may
-    have been missed, and all stored partitions become stale. If a partition was added to a table, the stored partitions
-    that overlap its rows become stale.
+    If nothing is missing, this function changes nothing and does not wait for locks. If a trigger was missing, changes
+    may not have been logged, so all stored partitions become stale. If a table has a new partition, the stored
+    partitions that overlap the new partition's rows become stale.
 
     Args:
         definition: the report.
-        owner_url: the URL of a role that owns the tables and may create a schema.
-        lock_seconds: the longest wait for the tables' locks.
+        owner_url: the connection URL of a role that owns the tables and is allowed to create a schema.
+        lock_seconds: the maximum wait for the tables' locks.
 
     Returns:
-        One line per table.
+        A line of output for each table.
 
     Raises:
         NotTrackedError: a table cannot be tracked.
@@ -73,7 +73,7 @@ def track(definition: ReportDefinition, owner_url: str, *, lock_seconds: int = L
         states = _inspect_as_owner(owner, definition.source.tables)
         _forget_dropped_tables(owner)
         incomplete = sorted({node for state in states for node in state.incomplete})
-        # CREATE TRIGGER would take the same locks, but one by one.
+        # CREATE TRIGGER would acquire the same locks, but one at a time.
         lock_tables(owner, _only(owner, incomplete), "SHARE ROW EXCLUSIVE", lock_seconds=lock_seconds)
         lines = tuple(_track_table(owner, state) for state in states)
         _replace_registration(owner, definition.name, states)
@@ -84,10 +84,10 @@ def track(definition: ReportDefinition, owner_url: str, *, lock_seconds: int = L
 def untrack(report: str, owner_url: str) -> tuple[str, ...]:
     """Removes a report's tracking, except from tables that another report also tracks.
 
-    Untracking the last report also drops the schema. The report's definition may have been deleted.
+    If no other report is tracked, this function also drops the schema. The report need not have a definition anymore.
 
     Returns:
-        One line per table.
+        A line of output for each table.
 
     Raises:
         QueryError: PostgreSQL rejected a statement.
@@ -103,7 +103,7 @@ def untrack(report: str, owner_url: str) -> tuple[str, ...]:
             [report],
         ).fetchall()
         tracked = {row["oid"] for row in owner.execute("SELECT relation::oid::bigint AS oid FROM quire.tracking")}
-        if not tracked:  # waits for the log's readers first, so that no writer has to wait for them
+        if not tracked:  # waits for the log's readers now, so that writers do not have to wait for them later
             owner.execute("DROP VIEW quire.readable_changes, quire.readable_tables")
         _release_unclaimed(owner)
         if not tracked:
@@ -115,10 +115,10 @@ def untrack(report: str, owner_url: str) -> tuple[str, ...]:
 
 
 def compact_logs(owner_urls: Iterable[str]) -> int:
-    """Compacts the logs of several databases; after an error, continues with the next and raises the error at the end.
+    """Compacts the change logs of several databases; an error is raised only after all databases have been processed.
 
     Returns:
-        The number of records by which the logs shrank.
+        How many fewer records the logs contain.
 
     Raises:
         QueryError: PostgreSQL rejected a statement.
@@ -137,10 +137,10 @@ def compact_logs(owner_urls: Iterable[str]) -> int:
 
 
 def compact(owner_url: str) -> int:
-    """Replaces the records of each bucket with their sum, which changes no freshness token.
+    """Replaces the records of each bucket with their sum, which does not change any freshness token.
 
     Returns:
-        The number of records by which the log shrank.
+        How many fewer records the log contains.
 
     Raises:
         QueryError: PostgreSQL rejected a statement.
@@ -161,7 +161,7 @@ def _is_installed(owner: Owner) -> bool:
 
 
 def _create_views(owner: Owner) -> None:
-    """Creates the readers' views unless they are up to date, which a digest in the comment on each view shows."""
+    """Creates the views for readers, unless the digests in the views' comments show that they are up to date."""
     text = (FILES / "change_views.sql").read_bytes()
     comment = f"Quire {hashlib.sha256(text).hexdigest()}"
     current = owner.execute(
@@ -179,7 +179,7 @@ def _create_views(owner: Owner) -> None:
 
 
 def _inspect_as_owner(owner: Owner, tables: Sequence[SourceTable]) -> tuple[TableState, ...]:
-    """Returns the state of tables, resolving unqualified names under the connection's own search_path."""
+    """Returns the state of each table; resolves unqualified names under the connection's own search_path."""
     owner.execute("SET LOCAL search_path TO DEFAULT")
     resolved = owner.execute(resolution_query(tables).encode()).fetchall()
     owner.execute(f"SET LOCAL search_path TO {SAFE_SEARCH_PATH}")
@@ -272,12 +272,12 @@ def _replace_registration(owner: Owner, report: str, states: Sequence[TableState
 
 
 def _only(owner: Owner, nodes: Iterable[int]) -> list[Composed]:
-    """Returns ``ONLY name`` for each node that still exists. Partitions are nodes themselves."""
+    """Returns ``ONLY name`` for each node that still exists. Each partition is a separate node."""
     return [SQL("ONLY {}").format(node_name(owner, node)) for node in nodes if kind_of(owner, node)]
 
 
 def _release_unclaimed(owner: Owner, *, lock_seconds: int = LOCK_SECONDS) -> None:
-    """Removes the tracking of tables that no report tracks any longer."""
+    """Removes tracking from tables that no report tracks anymore."""
     unclaimed = owner.execute(
         "DELETE FROM quire.tracked_table AS tracked WHERE NOT EXISTS (SELECT FROM quire.tracking AS claim "
         "WHERE claim.relation = tracked.relation AND claim.time_column IS NOT DISTINCT FROM tracked.time_column) "
@@ -285,7 +285,7 @@ def _release_unclaimed(owner: Owner, *, lock_seconds: int = LOCK_SECONDS) -> Non
     ).fetchall()
     released = [(row["time_column"], unclaimed_nodes(owner, row["nodes"], row["time_column"])) for row in unclaimed]
     nodes = sorted({node for _, nodes in released for node in nodes})
-    # DROP TRIGGER would take the same locks, but one by one.
+    # DROP TRIGGER would acquire the same locks, but one at a time.
     lock_tables(owner, _only(owner, nodes), "ACCESS EXCLUSIVE", lock_seconds=lock_seconds)
     for time_column, nodes in released:
         drop_triggers(owner, nodes, time_column)

@@ -1,4 +1,4 @@
-"""Computes each partition's freshness token, a digest of change log sums in the snapshot of the partition's rows."""
+"""Computes freshness tokens: digests of sums over the change log, read in the same snapshot as a partition's rows."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from quire.report.sql_literal import literal
 from quire.run_records.serialization import digest
 
 HOUR = timedelta(hours=1)
-EVERYWHERE = -1  # the segment of records without a bucket, which affect every partition
+EVERYWHERE = -1  # the segment for records without a bucket; these records affect every partition
 _ZONED = "timestamp with time zone"
 
 
 def tracked_tokens(
     definition: ReportDefinition, partitions: Sequence[DatePartition], *, transaction: SourceTransaction
 ) -> dict[str, str]:
-    """Returns each partition's freshness token by the partition's key, using three queries.
+    """Returns the freshness token of each partition, by partition key, with three queries.
 
-    A token is a digest of three things for each table: its epoch, the sum of n over the partition's buckets and the
-    records without a bucket, and the expressions of its generated columns, if there are any. Every change that is
-    visible to the transaction increases the sum, regardless of the order of commits.
+    A token is a digest of three values for each table: the table's epoch, the sum of n over the partition's buckets and
+    the records without a bucket, and the expressions of any generated columns. Every change that is visible to the
+    transaction increases the sum, regardless of the order of commits.
 
     Args:
-        definition: the report, with ``freshness: tracked``.
+        definition: the report, whose ``freshness`` must be ``tracked``.
         partitions: the partitions, in order.
-        transaction: the transaction in whose snapshot the log is read.
+        transaction: the transaction that reads the log and determines its snapshot.
 
     Raises:
         NotTrackedError: a table is not tracked, or lacks a trigger.
@@ -71,7 +71,7 @@ def tracked_tokens(
 
 
 def ensure_tracked(definition: ReportDefinition, *, transaction: SourceTransaction) -> tuple[TableState, ...]:
-    """Returns the state of the report's tables after checking that each has all its triggers.
+    """Checks that each of the report's tables has all its triggers, and returns the tables' states.
 
     Raises:
         NotTrackedError: a trigger is missing or disabled on a table or one of its partitions, or the owner of the
@@ -82,7 +82,7 @@ def ensure_tracked(definition: ReportDefinition, *, transaction: SourceTransacti
         if state.untrusted_owner:
             raise NotTrackedError(
                 f"schema quire belongs to {state.untrusted_owner}, which does not own {state.table.name}. Ask an "
-                "administrator to drop it or change its owner"
+                "administrator to drop the schema or change its owner"
             )
     if incomplete := [state for state in states if state.incomplete]:
         names = ", ".join(state.table.name for state in incomplete)
@@ -96,10 +96,10 @@ def ensure_tracked(definition: ReportDefinition, *, transaction: SourceTransacti
 def ensure_tables_not_rewritten(definition: ReportDefinition, *, transaction: SourceTransaction) -> None:
     """Checks, after the rows have been read, that no table has been emptied or rewritten since the snapshot.
 
-    TRUNCATE, an ALTER TABLE that rewrites the table, and attaching, detaching or dropping partitions affect older
-    snapshots, too. Once the query holds its locks, it blocks such statements. This function detects statements that ran
-    between the snapshot and the locks: catalog queries return the state as of the snapshot, while catalog functions
-    return the current state.
+    If a statement truncates or rewrites a table, or attaches, detaches or drops a partition, older snapshots also see
+    the result. While the report's query holds its locks, it blocks these statements. This function detects statements
+    that ran between the snapshot and the locks. It compares the results of catalog queries, which return the state as
+    of the snapshot, with the results of catalog functions, which return the current state.
 
     Raises:
         SourceUnavailableError: a table was emptied, rewritten or repartitioned.
@@ -154,9 +154,9 @@ def _not_tracked(definition: ReportDefinition, fact: str) -> NotTrackedError:
 
 
 def _bounds(partition: DatePartition, *, zoned: bool) -> tuple[datetime, datetime]:
-    """Returns the half-open range of the partition's hourly buckets, in UTC if ``zoned``, otherwise in local time.
+    """Returns the half-open range of a partition's hourly buckets, in UTC if ``zoned``, otherwise in local time.
 
-    If the zone's UTC offset is not a full hour, adjacent partitions share a bucket.
+    If the UTC offset is not a whole number of hours, adjacent partitions share a bucket.
     """
     if not zoned:
         return datetime.combine(partition.start, time()), datetime.combine(partition.stop, time())
@@ -186,10 +186,10 @@ SELECT wanted.position, tracked.epoch::text AS epoch, array_to_string(tracked.no
 
 
 def _table_sums(position: int, state: TableState, edges: Sequence[datetime]) -> tuple[str, str]:
-    """Returns two queries for a table's sums: of records without a bucket, and of records between edges, by segment.
+    """Returns two queries: one sums a table's records without a bucket, the other its records in each segment.
 
-    PostgreSQL pushes the conditions down into the view, because their operators are leakproof, and uses the log's
-    index. The queries use the current nodes; if these differ from the tracked nodes, ``_epoch`` raises an error.
+    The operators in the conditions are leakproof, so PostgreSQL pushes the conditions down into the view and uses the
+    log's index. The queries use the current nodes; if these differ from the tracked nodes, ``_epoch`` raises an error.
     """
     column = state.table.time_column
     same_column = "time_column IS NULL" if column is None else f"time_column = {literal(column)}::name"

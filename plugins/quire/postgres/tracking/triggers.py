@@ -20,9 +20,9 @@ _ROWS = {
 
 
 def create_triggers(owner: Owner, node: int, time_column: str | None) -> None:
-    """Creates or replaces a node's triggers. CREATE TRIGGER waits for writers, so no changes are missed."""
+    """Creates or replaces a node's triggers. CREATE TRIGGER waits for writers, so the triggers miss no changes."""
     table = node_name(owner, node)
-    owner.execute(  # other tracked tables with this node may have missed changes, too
+    owner.execute(  # the log may also lack changes of other tracked tables that contain this node
         "UPDATE quire.tracked_table SET epoch = gen_random_uuid() "
         "WHERE %s::oid = ANY (nodes::oid[]) AND time_column IS NOT DISTINCT FROM %s::name",
         [node, time_column],
@@ -54,7 +54,7 @@ def create_triggers(owner: Owner, node: int, time_column: str | None) -> None:
 
 
 def _create_logger(owner: Owner, time_column: str | None) -> Identifier:
-    """Creates the function that logs statements on nodes with a time column, and returns the function's name."""
+    """Creates the trigger function for nodes with a given time column, and returns the function's name."""
     function = Identifier("quire", trigger_name("log", time_column))
     buckets = {
         name: SQL("quire.bucket({})").format(Identifier(f"{name}_rows", time_column))
@@ -79,7 +79,7 @@ def unclaimed_nodes(owner: Owner, nodes: Collection[int], time_column: str | Non
 
 
 def drop_triggers(owner: Owner, nodes: Collection[int], time_column: str | None) -> None:
-    """Removes the triggers and records of unclaimed nodes."""
+    """Drops the triggers of unclaimed nodes, and deletes their records from the log."""
     for node in nodes:
         if kind_of(owner, node):
             for event in (*STATEMENTS, REPLICA):

@@ -10,8 +10,8 @@ from quire.report.catalog.loading import Catalog, load_catalog, read_report
 from quire.report.catalog.text_file import FileSignature, file_signature
 from quire.report.definition import ReportDefinition
 
-# File systems round timestamps to a few milliseconds, so a file that changed just before it was read may change again
-# without a new timestamp.
+# File systems round timestamps to a few milliseconds. If a file changed just before it was read, it can change again
+# and keep the same timestamp.
 MIN_AGE_NS = 100_000_000
 
 
@@ -22,9 +22,9 @@ class _Entry:
 
 
 class DefinitionCache:
-    """Loads the reports of a folder like ``load_catalog``, but reads only files that have changed.
+    """Loads the reports of a folder like ``load_catalog``, but reads only reports with changed files.
 
-    Invalid reports are read again on every call.
+    Each call reads invalid reports again.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class DefinitionCache:
             DefinitionError: the folder does not exist.
         """
         catalog = load_catalog(include, read=self._read)
-        for path in list(self._entries):  # a copy, because other threads add and remove entries
+        for path in list(self._entries):  # a copy, because other threads may add or remove entries during the loop
             if path.stem not in catalog.definitions:
                 self._entries.pop(path, None)
         return catalog

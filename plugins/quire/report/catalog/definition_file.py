@@ -26,7 +26,7 @@ Model = TypeVar("Model", bound=StrictModel)
 
 @dataclass(frozen=True, slots=True)
 class DefinitionFile(Generic[Model]):
-    """A validated definition and the document it was read from; ``file`` is the name that errors use."""
+    """A validated definition, and the document from which it was read; ``file`` is the file's name in errors."""
 
     definition: Model
     document: YamlDocument
@@ -34,12 +34,12 @@ class DefinitionFile(Generic[Model]):
 
 
 def definition_files(folder: Path) -> list[Path]:
-    """Returns the YAML files of a folder, including ``.yml`` files, which ``read_definition`` rejects."""
+    """Returns the YAML files in a folder, including ``.yml`` files, which ``read_definition`` rejects."""
     return sorted(path for path in folder.iterdir() if path.suffix in (SUFFIX, ".yml") and path.name[0] not in ".#")
 
 
 def read_definition(path: Path, model: type[Model]) -> DefinitionFile[Model]:
-    """Reads a YAML file into a model whose ``name`` is the file's stem.
+    """Reads a YAML file into a model, and sets the model's ``name`` to the file's stem.
 
     Raises:
         DefinitionError: the file cannot be read, is not valid YAML, or does not match the model.

@@ -1,4 +1,4 @@
-"""Loads include/reports. Each report is loaded separately, so that an invalid file affects only its own report."""
+"""Loads the reports in include/reports separately, so that an invalid file affects only its own report."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The valid definitions by name, and an error for each other report.
+    """The valid definitions by name, and an error for each invalid report.
 
-    The keys of ``errors`` are file stems and may not be valid Airflow DAG IDs.
+    The keys of ``errors`` are the stems of file names, which are not necessarily valid Airflow DAG IDs.
     """
 
     definitions: dict[str, ReportDefinition] = field(default_factory=dict)
@@ -32,7 +32,7 @@ def read_report(path: Path, *, before_reading: Callable[[Path], object] = lambda
 
     Args:
         path: the YAML file.
-        before_reading: receives the path of each of the two files before it is read.
+        before_reading: called with each file's path before the file is read.
 
     Raises:
         DefinitionError: one of the files is invalid.
@@ -48,12 +48,12 @@ def read_report(path: Path, *, before_reading: Callable[[Path], object] = lambda
 def load_catalog(
     include: Path, *, only: str | None = None, read: Callable[[Path], ReportDefinition] = read_report
 ) -> Catalog:
-    """Loads every report under ``include``/reports, or one of them.
+    """Loads all reports in the folder reports/, or only one report.
 
     Args:
         include: the folder that contains reports/ and sql/.
-        only: the stem of the file to load; without such a file, the catalog is empty.
-        read: reads the report whose YAML file it receives.
+        only: the stem of the only file to load; if the file does not exist, the catalog is empty.
+        read: reads a report, given the path of its YAML file.
 
     Raises:
         DefinitionError: the folder does not exist.
@@ -65,7 +65,7 @@ def load_catalog(
         try:
             catalog.definitions[path.stem] = read(path)
         except DefinitionError as error:
-            catalog.definitions.pop(path.stem, None)  # flights.yaml, even if flights.yml exists as well
+            catalog.definitions.pop(path.stem, None)  # for example flights.yaml, if flights.yml also exists
             catalog.errors[path.stem] = error
         except (Exception, SystemExit) as error:
             logger.exception("%s: cannot load the report", path.stem)
@@ -78,7 +78,7 @@ def find_definition(include: Path, name: str) -> ReportDefinition:
     """Loads one report.
 
     Raises:
-        DefinitionError: no report has that name, or its files are invalid.
+        DefinitionError: no report has this name, or the report's files are invalid.
     """
     paths = {path.stem: path for path in _report_files(include)}
     if name not in paths:

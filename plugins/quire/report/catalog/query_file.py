@@ -12,7 +12,7 @@ from quire.report.catalog.yaml_document import FileProblem, YamlDocument, defini
 from quire.report.definition import ReportDefinition
 from quire.report.definition.name_checks import suggestion
 
-MAX_PROBLEMS = 100  # maximum per file; errors list the first few and count the others
+MAX_PROBLEMS = 100  # maximum per file; an error lists the first few problems and counts the remaining ones
 RANGE_BINDS = ("start", "end")
 Suggest = Callable[[str, Iterable[str]], str]
 
@@ -20,17 +20,17 @@ Suggest = Callable[[str, Iterable[str]], str]
 def read_query(
     definition: ReportDefinition, document: YamlDocument, *, include: Path, file: str, suggest: Suggest = suggestion
 ) -> str:
-    """Returns the SQL in the file that ``source.sql`` names, with one newline at the end.
+    """Returns the SQL in the file that ``source.sql`` names, with exactly one newline at the end.
 
-    The query becomes part of a larger statement, so a final semicolon is removed. The newline ends a trailing comment,
-    which would otherwise comment out the SQL after the query.
+    Because the query becomes part of a larger statement, this function removes a semicolon at the end. The newline ends
+    a trailing comment, which would otherwise comment out the SQL after the query.
 
     Args:
-        definition: the definition as read from YAML.
-        document: the YAML document, to locate fields for error messages.
+        definition: the definition from the YAML file, which does not yet contain the SQL.
+        document: the YAML document, in which errors locate fields.
         include: the folder that contains reports/ and sql/.
         file: the YAML file's name in errors.
-        suggest: returns "; did you mean …" for an unknown placeholder, or an empty string.
+        suggest: returns "; did you mean …" or an empty string for an unknown placeholder.
 
     Raises:
         DefinitionError: the file cannot be read, or its placeholders do not match the parameters.
@@ -38,7 +38,7 @@ def read_query(
     try:
         path = _query_path(definition.source.sql, include=include)
         text = read_text_file(path, folder=include / "sql", max_bytes=MAX_QUERY_BYTES)
-    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a symbolic link points to itself
+    except (OSError, ValueError, RuntimeError) as error:  # pathlib raises RuntimeError for a loop of symbolic links
         line, field = document.locate(("source", "sql"))
         raise definition_error([FileProblem(file=file, line=line, field=field, reason=str(error))]) from error
     sql = text.rstrip().removesuffix(";").rstrip() + "\n"

@@ -1,4 +1,4 @@
-"""Reads text files by report authors, up to a maximum size, and detects their changes."""
+"""Reads report authors' text files up to a maximum size, and detects changes to the files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 MAX_FILE_BYTES = 1_000_000
-MAX_QUERY_BYTES = 256_000  # every DAG parse searches the file for placeholders
+MAX_QUERY_BYTES = 256_000  # each time Airflow parses the DAGs, Quire searches the file for placeholders
 
 FileSignature = tuple[int, int, int, int, int]
 """A file's device, inode, size, modification time and change time; both times are in nanoseconds."""
@@ -15,7 +15,7 @@ FileSignature = tuple[int, int, int, int, int]
 def read_text_file(path: Path, *, folder: Path, max_bytes: int = MAX_FILE_BYTES) -> str:
     """Returns the text of a UTF-8 file, with line endings converted to newlines.
 
-    A symbolic link must point to a file inside the folder, as the links in a mounted ConfigMap do.
+    A symbolic link must point to a file inside the folder, as it does in a mounted ConfigMap.
 
     Raises:
         OSError: the file cannot be read.
@@ -33,7 +33,7 @@ def read_text_file(path: Path, *, folder: Path, max_bytes: int = MAX_FILE_BYTES)
 
 
 def file_signature(path: Path) -> FileSignature:
-    """Returns the signature of a file, following links. It differs after the file is changed or replaced.
+    """Returns the signature of a file, which differs after the file is modified or replaced; follows symbolic links.
 
     Raises:
         OSError: the file does not exist, or its folder cannot be searched.

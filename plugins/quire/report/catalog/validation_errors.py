@@ -13,10 +13,10 @@ from quire.report.catalog.yaml_document import FileProblem, YamlDocument
 from quire.report.definition.name_checks import suggestion
 from quire.report.definition.strict_model import FIELD_ERROR
 
-MAX_PROBLEMS = 100  # limits line-number lookups: an error lists only the first three problems
+MAX_PROBLEMS = 100  # limits the number of line lookups; an error lists only the first three problems
 MISSING = "missing"
-DEFAULT_FROM_INVALID_FIELD = "default_factory_not_called"  # the invalid field has a separate error
-CATALOG_KEYS = ("name", "sql_text")  # fields that the catalog sets rather than the file
+DEFAULT_FROM_INVALID_FIELD = "default_factory_not_called"  # pydantic also reports the invalid field itself
+CATALOG_KEYS = ("name", "sql_text")  # the catalog sets these fields; a file must not
 REQUIREMENTS = {
     "string_type": "must be a string; quote it if YAML reads it as another type",
     "int_type": "must be a whole number",
@@ -33,7 +33,7 @@ def validation_problems(
 ) -> list[FileProblem]:
     """Returns pydantic's first ``MAX_PROBLEMS`` errors, sorted by line.
 
-    A misspelled required key counts as one problem: the error about the missing key is omitted.
+    If a required key is misspelled, the error about the missing key is omitted.
     """
     problems: list[FileProblem] = []
     misspelled: set[str] = set()
@@ -50,15 +50,15 @@ def validation_problems(
 
 
 def unknown_key(key: str, valid_keys: Sequence[str]) -> str:
-    """Returns the error text for a key that the model does not have."""
+    """Returns the error message for a key that the model does not define."""
     return f"unknown key{suggestion(key, valid_keys) or '; valid keys: ' + ', '.join(valid_keys)}"
 
 
 def known_keys(path: Sequence[str | int], model: type[BaseModel]) -> tuple[str, ...]:
-    """Returns the valid keys of the mapping at ``path`` in a file of this model."""
+    """Returns the valid keys of the mapping at ``path`` in a file that ``model`` describes."""
     models: tuple[type[BaseModel], ...] = (model,)
     for part in path:
-        # An index, or a name that the author chose, does not change the model.
+        # The model stays the same for a list index, or for a name that the report's author chose.
         fields = [kind.model_fields[part] for kind in models if isinstance(part, str) and part in kind.model_fields]
         if fields:
             models = tuple(kind for field in fields for kind in _models_in(field.annotation))

@@ -1,7 +1,7 @@
 """Parses a YAML file, and maps each value to its line.
 
-The parser is stricter than YAML: keys are unique strings, and strings contain no control characters. Dates stay
-strings, so a definition contains only JSON types.
+The parser is stricter than YAML: keys must be unique strings, and strings must not contain control characters. Dates
+remain strings, so a definition contains only JSON types.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from quire.errors import DefinitionError
 from quire.report.catalog.yaml_hints import advice_of
 from quire.report.catalog.yaml_limits import first_excess
 
-MAX_LISTED_PROBLEMS = 3  # maximum per error, which is a single line
+MAX_LISTED_PROBLEMS = 3  # an error lists its problems in a single line
 STRING = "tag:yaml.org,2002:str"
 TIMESTAMP = "tag:yaml.org,2002:timestamp"
 MERGE = "tag:yaml.org,2002:merge"
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-MAX_NUMBER_LENGTH = 400  # in characters; Python fails to format integers of more than 4,300 digits
-# Types of the safe loader that JSON lacks. Pydantic would accept the bytes of !!binary as a string.
+MAX_NUMBER_LENGTH = 400  # in characters; Python raises an error if it formats an integer of more than 4,300 digits
+# The safe loader supports these types, but JSON does not. Pydantic would accept the bytes of !!binary as a string.
 FOREIGN_TAGS = {f"tag:yaml.org,2002:{name}": f"!!{name}" for name in ("binary", "omap", "pairs", "set")}
 # PostgreSQL, Airflow's metadata database, rejects NUL and surrogates. Multi-line strings may contain newlines and tabs.
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -31,7 +31,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileProblem:
-    """A problem in a file. ``line`` counts from 1."""
+    """A problem in a file; the first line has the number 1."""
 
     file: str
     reason: str
@@ -44,11 +44,11 @@ class FileProblem:
 
 
 def definition_error(problems: Sequence[FileProblem], *, unlisted: int = 0) -> DefinitionError:
-    """Returns a one-line error that lists the first problems and counts the others.
+    """Returns a one-line error that lists the first problems and counts the remaining ones.
 
     Args:
         problems: the problems in the report's files.
-        unlisted: number of further problems that are only counted.
+        unlisted: the number of additional problems, which the error counts but does not list.
     """
     listed = "; ".join(map(str, problems[:MAX_LISTED_PROBLEMS]))
     more = len(problems) - MAX_LISTED_PROBLEMS + unlisted
@@ -56,7 +56,7 @@ def definition_error(problems: Sequence[FileProblem], *, unlisted: int = 0) -> D
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """PyYAML's safe loader without dates, in its C implementation if installed."""
+    """PyYAML's safe loader without support for dates; uses the C implementation if it is installed."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -67,7 +67,7 @@ _Loader.yaml_implicit_resolvers = {
 
 @dataclass(frozen=True, slots=True)
 class YamlDocument:
-    """A file's content as plain values, and the YAML nodes from which they were built."""
+    """A file's content as plain Python values, and the YAML nodes from which the values were built."""
 
     values: dict[str, Any]
     root: yaml.MappingNode
@@ -75,8 +75,8 @@ class YamlDocument:
     def locate(self, path: Sequence[str | int]) -> tuple[int, str]:
         """Returns the line of the value at ``path``, and the path as a string such as ``summaries[0].by``.
 
-        If a key is missing, the line is its parent's, and the string ends with the missing key. Parts in angle
-        or square brackets, which pydantic adds to its paths, are ignored.
+        If a key is missing, the line is that of its parent, and the string ends with the missing key. Parts in angle
+        brackets or square brackets, which pydantic adds to its paths, are ignored.
         """
         node: yaml.Node = self.root
         line, field = 1, ""
@@ -98,7 +98,7 @@ class YamlDocument:
 
 
 def read_document(text: str, *, file: str) -> YamlDocument:
-    """Parses the content of a YAML file; ``file`` is the name that errors use.
+    """Parses the content of a YAML file; ``file`` is the file's name in errors.
 
     Raises:
         DefinitionError: the text is not valid YAML, or uses YAML that definitions do not allow.
@@ -130,17 +130,17 @@ def _parse(text: str, *, file: str) -> YamlDocument | list[FileProblem]:
         reason = ", ".join(part for part in (error.problem, error.context) if part)
         return [FileProblem(file=file, line=line, reason=f"not valid YAML: {reason}{advice_of(error, text)}")]
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # invalid characters, or a tag such as !!int on other text
+        # invalid characters, or a value that does not match its tag, such as !!int
         reason = getattr(error, "reason", None) or str(error)
         return [FileProblem(file=file, reason=f"not valid YAML: {reason}")]
-    except (LookupError, AttributeError) as error:  # a tag such as !!bool or !!timestamp on other text
+    except (LookupError, AttributeError) as error:  # the tags !!bool and !!timestamp raise these errors instead
         return [FileProblem(file=file, reason=f"not valid YAML: a value does not match its type tag: {error}")]
 
 
 def _node_problems(
     node: yaml.Node, *, file: str, seen: set[int], path: tuple[str | int, ...] = ()
 ) -> Iterator[FileProblem]:
-    """Yields constructs that YAML allows but definitions do not, in a node and its descendants."""
+    """Yields a problem for each construct in a node or its descendants that YAML allows but definitions do not."""
     if id(node) in seen:  # an alias
         return
     seen.add(id(node))
@@ -164,7 +164,7 @@ def _node_problems(
 
 
 def _key_problems(node: yaml.MappingNode, *, file: str, path: tuple[str | int, ...]) -> Iterator[FileProblem]:
-    """Yields duplicate keys, of which YAML keeps only the last, and keys that are not strings, such as ``on``."""
+    """Yields a problem for each key that is not a string, and for each duplicate key; PyYAML keeps only the last."""
     keys: set[str] = set()
     for key, _ in node.value:
         line = key.start_mark.line + 1

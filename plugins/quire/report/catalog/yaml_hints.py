@@ -1,4 +1,4 @@
-"""Advises on common YAML syntax errors, most of which involve quotes or tabs."""
+"""Suggests corrections for common YAML syntax errors, most of which involve quotes or tabs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ADVICE = {
 
 
 def advice_of(error: yaml.MarkedYAMLError, text: str) -> str:
-    """Returns ``; `` followed by advice for an error, or an empty string."""
+    """Returns ``; `` and advice on how to correct an error, or an empty string if there is no advice."""
     advice = _advice(f"{error.problem} {error.context}", _character(error, text))
     return f"; {advice}" if advice else ""
 

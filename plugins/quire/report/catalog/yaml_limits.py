@@ -1,8 +1,8 @@
 """Limits the depth and size of a YAML document.
 
-The limits are checked on the parser's events, before any node is built: libyaml's composer recurses in C, where 30,000
-nested levels overflow the stack and crash the process. Aliases and merges (``<<``) count as the values that they
-repeat, because a few lines of aliases to aliases expand to millions of values.
+The parser's events are checked before any node is built, because libyaml's composer recurses in C: 30,000 nested levels
+overflow the stack and crash the process. For each alias or merge (``<<``), all the values that it repeats are counted,
+because a few lines of nested aliases can expand to millions of values.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 import yaml
 
 MAX_DEPTH = 50  # nested lists and mappings
-MAX_VALUES = 50_000  # includes keys; a PostgreSQL table allows 1,600 columns, each described by up to 11 values
+MAX_VALUES = 50_000  # including keys; PostgreSQL allows 1,600 columns per table, and each takes up to 11 values
 
 
 @dataclass(slots=True)
 class _Node:
-    """A value with its nesting depth and its number of values, including itself."""
+    """A value, the depth of the values nested in it, and the number of values including itself."""
 
     anchor: str | None
     depth: int = 0
@@ -31,14 +31,14 @@ class _Node:
 
 @dataclass(slots=True)
 class _Counter:
-    """Counts depth and values while a document is parsed; ``parents`` holds the open lists and mappings."""
+    """Tracks the depth and the number of values during parsing; ``parents`` holds the unfinished lists and mappings."""
 
     values: int = 0
     parents: list[_Node] = field(default_factory=list)
     anchors: dict[str, _Node] = field(default_factory=dict)
 
     def read(self, event: yaml.NodeEvent | yaml.CollectionEndEvent) -> str | None:
-        """Counts an event, and returns the reason if the document exceeds a limit."""
+        """Processes an event; if the document now exceeds a limit, returns the reason."""
         if isinstance(event, yaml.CollectionEndEvent):
             self._end(self.parents.pop())
             return None
@@ -68,7 +68,7 @@ class _Counter:
 
 
 def first_excess(events: Iterable[yaml.Event]) -> tuple[int, str] | None:
-    """Returns the line and the reason if a document exceeds a limit, without reading further events; otherwise None."""
+    """Returns the line at which a document exceeds a limit, and the reason; None if it does not exceed any limit."""
     counter = _Counter()
     for event in events:
         if isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent) and (reason := counter.read(event)):

@@ -1,19 +1,19 @@
 """Frozen pydantic models of a report's YAML file.
 
     report        ReportDefinition: the complete file, and checks that involve several of its parts
-    source        query, tables and freshness
-    workbook      columns, the split into files, file formats
+    source        the query, its tables and its freshness
+    workbook      columns, file formats, and the split into files
     summary       grouped tables and their charts
-    delivery      lifetimes of links and runs, notification recipients
+    delivery      lifetimes of links and runs, and recipients of notifications
     owner         the contact for readers
     limits        the largest request that a report accepts
     parameter     the query's parameters, and the conversion of their values
-    field_types   types of single fields: names, durations, time zones, cron expressions, windows
-    name_checks   detection of duplicate names, suggestions for misspelled names
+    field_types   types of single fields: names, durations, time zones, cron expressions and windows
+    name_checks   detection of duplicate names, and suggestions for misspelled names
     strict_model  the frozen base class, which rejects unknown keys
 
-None of these checks needs a database. ``quire.report.catalog`` reads the files; ``quire check`` validates expressions
-(``of``) and the query's columns.
+The models' checks do not need a database. ``quire.report.catalog`` reads the files; ``quire check`` also validates
+expressions (``of``) and the query's columns.
 """
 
 from quire.report.definition.delivery import Delivery, Notifier, Notify

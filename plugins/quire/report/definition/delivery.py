@@ -22,7 +22,7 @@ class Notifier(StrictModel):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments of the class."""
+        """The keyword arguments for the class."""
         return dict(self.__pydantic_extra__ or {})
 
 
@@ -32,19 +32,19 @@ Recipient = Annotated[
 
 
 class Notify(StrictModel):
-    """Recipients of notifications: e-mail addresses, or notifiers for other channels."""
+    """Recipients of notifications: e-mail addresses, and Airflow notifiers for other channels."""
 
     success: tuple[Recipient, ...] = ()
     failure: tuple[Recipient, ...] = ()
 
     @property
     def recipients(self) -> tuple[str | Notifier, ...]:
-        """All recipients of success or failure notifications."""
+        """All recipients of success notifications and failure notifications."""
         return (*self.success, *self.failure)
 
 
 class Delivery(StrictModel):
-    """Lifetimes of links and runs, and notification recipients. Without ``keep``, published runs are never deleted."""
+    """Lifetimes of links and runs, and recipients of notifications. Without ``keep``, no published runs are deleted."""
 
     link_ttl: Duration = timedelta(hours=1)
     keep: Duration | None = None

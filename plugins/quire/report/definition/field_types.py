@@ -17,10 +17,10 @@ from quire.report.definition.name_checks import suggestion
 
 DURATION = re.compile(r"(\d{1,6})\s*([smhd])")
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-# flights__store is the DAG that caches partitions of flights in advance; flights_partitions is its asset
+# For the report flights, the DAG flights__store caches partitions in advance; flights_partitions is an asset.
 REPORT_NAME = r"(?!.*__)(?!.*_partitions$)[a-z][a-z0-9_]*"
 WINDOW = re.compile(r"([1-9]\d{0,3}) (day|week|month|quarter|year)s?")
-MAX_CRON_LENGTH = 500  # in characters; a cron expression that lists every minute, hour, day, month and weekday has 400
+MAX_CRON_LENGTH = 500  # in characters; a cron expression that lists all values of every field is 400 characters long
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -99,7 +99,7 @@ def _window(text: str) -> str:
 
 
 def parse_window(window: str) -> tuple[int, Grain]:
-    """Returns the number of periods of a valid window, and their length."""
+    """Returns the number and the length of the periods in a valid window."""
     count, _, grain = window.partition(" ")
     return int(count), Grain(grain.rstrip("s"))
 
@@ -139,7 +139,7 @@ ClassPath = Annotated[
 Prose = Annotated[str, Field(max_length=2000), AfterValidator(lambda text: " ".join(text.split()))]
 Expression = Annotated[str, Field(max_length=2000), AfterValidator(_expression)]
 Label = Annotated[str, Field(max_length=255), AfterValidator(_one_line)]
-"""A column name, header or Excel format code. Excel tables allow 255 characters."""
+"""A column name, header or Excel format code of at most 255 characters, which is the limit for headers in Excel."""
 FormatCode = Annotated[Label, AfterValidator(_format_code)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 TimeZone = Annotated[str, AfterValidator(_zone)]

@@ -1,4 +1,4 @@
-"""Finds duplicate names, and suggests the closest known name for a misspelled name."""
+"""Finds duplicate names, and suggests the closest valid name for a misspelled name."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable
 
-MAX_SUGGESTED_LENGTH = 100  # in characters, because comparison time grows with length
+MAX_SUGGESTED_LENGTH = 100  # in characters, because longer words take longer to compare
 
 
 def suggestion(word: object, names: Iterable[str]) -> str:
     """Returns ``; did you mean X?`` if a word resembles one of the names, otherwise an empty string.
 
-    Words longer than ``MAX_SUGGESTED_LENGTH`` get no suggestion.
+    If a word is longer than ``MAX_SUGGESTED_LENGTH``, returns an empty string.
     """
     text = str(word)
     if len(text) > MAX_SUGGESTED_LENGTH:
@@ -27,7 +27,7 @@ def find_duplicates(words: Iterable[str]) -> list[str]:
 
 
 def duplicates_ignoring_case(words: Iterable[str]) -> list[str]:
-    """Returns the words that equal an earlier word if case is ignored, as in Excel."""
+    """Returns the words that differ from an earlier word only in case, or not at all; Excel ignores case in names."""
     seen: set[str] = set()
     repeated = []
     for word in words:

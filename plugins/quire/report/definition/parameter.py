@@ -1,4 +1,4 @@
-"""Parameters of a report's query, whose values a run request supplies."""
+"""Parameters of a report's query; run requests supply their values."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from quire.report.sql_literal import TypedNull
 
 ParameterType = Literal["string", "integer", "number", "boolean", "date"]
 ParameterValue = str | int | float | bool | None
-MAX_NUMBER = 1e300  # representable both as a double and in PostgreSQL
-MAX_NUMBER_LENGTH = 400  # in characters; 1e300 written out has 301
+MAX_NUMBER = 1e300  # both doubles and PostgreSQL's numeric can represent it
+MAX_NUMBER_LENGTH = 400  # in characters; written without an exponent, 1e300 has 301 digits
 DEFAULT_MAX_LENGTH = 1_000
 MAX_LENGTH = 50_000  # the body of a portal request is limited to 64 kB
 MAX_ENUM_VALUES = 1_000  # the form shows all values in one list
@@ -34,9 +34,9 @@ NUMBER = re.compile(r"[+-]?+(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?+[0-9
 
 
 class Parameter(StrictModel):
-    """A parameter, required unless it has a default; ``default: null`` binds NULL.
+    """A parameter, which is required unless it has a default; ``default: null`` binds NULL.
 
-    ``enum``, ``default``, ``minimum`` and ``maximum`` contain values of ``type``, with dates as ``YYYY-MM-DD``.
+    ``enum``, ``default``, ``minimum`` and ``maximum`` contain values of ``type``; dates are written as ``YYYY-MM-DD``.
     ``max_length`` is the maximum number of characters in a string.
     """
 
@@ -58,7 +58,7 @@ class Parameter(StrictModel):
         """Converts a value to a JSON value of the parameter's type; accepts strings from the command line.
 
         Raises:
-            ValueError: the value has the wrong type or is not allowed; the message completes "parameter x is …".
+            ValueError: the value has the wrong type or is not allowed; the message continues "parameter x is".
         """
         if value is None:
             if self.required:
@@ -143,9 +143,10 @@ def bind_parameters(
 
 
 def sql_bind(value: ParameterValue, kind: ParameterType) -> ParameterValue | date | TypedNull:
-    """Converts a value for ``sql_template.bind``: a date string to a date, and None to a NULL of the parameter's type.
+    """Converts a date string to a date, and None to a NULL of the parameter's type, for ``sql_template.bind``.
 
-    Strings and their NULLs stay untyped, so that a query can compare them with columns of any type.
+    Strings and the NULLs of string parameters remain untyped, so that a query can compare them with columns of any
+    type.
     """
     if value is None:
         return TypedNull(NULL_TYPES[kind]) if kind in NULL_TYPES else None
@@ -184,7 +185,7 @@ def _parse_number(value: object) -> int | float:
     if isinstance(value, str) and len(value) <= MAX_NUMBER_LENGTH and NUMBER.fullmatch(value):
         value = float(value)
     if isinstance(value, int | float) and not isinstance(value, bool) and -MAX_NUMBER < value < MAX_NUMBER:
-        return int(value) if value == int(value) else value  # requests with 5 and 5.0 are identical
+        return int(value) if value == int(value) else value  # so that requests with 5 and with 5.0 are identical
     raise ValueError(f"{short_repr(value)}: must be a number")
 
 

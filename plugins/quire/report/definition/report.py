@@ -32,7 +32,7 @@ from quire.report.definition.workbook import Column, FileFormat, Workbook
 from quire.report.sql_literal import TypedNull
 
 StageName = Literal["plan", "extract", "layout", "aggregate", "render", "publish"]
-RESERVED_PARAMETERS = ("start", "end", "force", "formats")  # every run has these
+RESERVED_PARAMETERS = ("start", "end", "force", "formats")  # every run has these parameters
 
 
 def _title_from_name(fields: dict[str, Any]) -> str:
@@ -46,9 +46,9 @@ def _window_from_partition(fields: dict[str, Any]) -> str:
 class ReportDefinition(StrictModel):
     """A report.
 
-    The catalog sets two fields that are not in the YAML file: ``name``, the file's stem, and ``sql_text``, the content
-    of the file that ``source.sql`` names, with one newline at the end. ``model_dump(mode="json")`` contains everything
-    that determines the report's output, in an order suitable for a digest.
+    The catalog, not the YAML file, sets two fields: ``name`` is the file's stem, and ``sql_text`` is the content of the
+    file that ``source.sql`` names, with one newline at the end. ``model_dump(mode="json")`` contains everything that
+    determines the report's output, in an order suitable for a digest.
     """
 
     name: ReportName
@@ -73,12 +73,12 @@ class ReportDefinition(StrictModel):
 
     @property
     def window_count(self) -> int:
-        """Number of complete periods that a scheduled run covers."""
+        """The number of complete periods that a scheduled run covers."""
         return parse_window(self.window)[0]
 
     @property
     def window_grain(self) -> Grain:
-        """Length of a scheduled run's periods."""
+        """The length of the periods that a scheduled run covers."""
         return parse_window(self.window)[1]
 
     def bind_parameters(self, values: Mapping[str, object]) -> dict[str, ParameterValue]:
@@ -90,19 +90,19 @@ class ReportDefinition(StrictModel):
         return bind_parameters(self.parameters, values, report=self.name)
 
     def sql_binds(self, bound: Mapping[str, ParameterValue]) -> dict[str, ParameterValue | date | TypedNull]:
-        """Converts the result of ``bind_parameters`` for ``sql_template.bind``, with real dates and typed NULLs."""
+        """Converts the values from ``bind_parameters`` for ``sql_template.bind``, with date objects and typed NULLs."""
         return {name: sql_bind(value, self.parameters[name].type) for name, value in bound.items()}
 
     def file_formats(self, requested: Sequence[FileFormat]) -> tuple[FileFormat, ...]:
-        """Returns the requested file formats, or the definition's formats if the request has none."""
+        """Returns the requested file formats; if none were requested, returns the definition's formats."""
         return tuple(requested) or self.workbook.formats
 
     def column_title(self, name: str) -> str:
-        """Returns the header for a query column, even if ``columns`` does not list it."""
+        """Returns the header of a query column, whether or not ``columns`` lists the column."""
         return next((column.title for column in self.columns if column.name == name), default_title(name))
 
     def group_title(self, key: GroupKey) -> str:
-        """Returns the header for a group key; if ``every`` truncates the key, the header is the name of the period."""
+        """Returns the header of a group key; if ``every`` truncates the key, the header is the period's name."""
         return default_title(key.every) if key.every else self.column_title(key.column)
 
     @field_validator("parameters")
@@ -131,7 +131,7 @@ class ReportDefinition(StrictModel):
 
     @property
     def reader_limits(self) -> RequestLimits:
-        """The limits for readers; ``days`` defaults to ten years or the window, whichever is longer."""
+        """The limits for readers; by default, ``days`` is ten years or the window, whichever is longer."""
         window = self.window_count * MAX_DAYS[self.window_grain]
         return self.limits.model_copy(update={"days": self.limits.days or max(MAX_READER_DAYS, window)})
 

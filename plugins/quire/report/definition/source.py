@@ -16,7 +16,10 @@ MAX_TIMEOUT = timedelta(days=24)  # slightly less than 2^31 milliseconds
 
 
 class SourceTable(StrictModel):
-    """A table whose changes make the affected cached partitions stale, or all of them if it has no time column."""
+    """A table that the query reads. A change to the table makes the affected cached partitions stale.
+
+    If the table has no time column, a change makes all cached partitions stale.
+    """
 
     name: Label
     time_column: Label | None = None
@@ -28,7 +31,7 @@ class SourceTable(StrictModel):
 
 
 class Probe(StrictModel):
-    """Detects changes with one grouped query over a column of modification times."""
+    """Detects changes with a single grouped query over a column that contains modification times."""
 
     probe: Label
 
@@ -43,13 +46,13 @@ class Source(StrictModel):
     """The query, and how Quire executes it.
 
     Args:
-        sql: the query's file, relative to include/sql.
-        time_column: the result column that assigns a row to its partition.
+        sql: the path of the query's file, relative to include/sql.
+        time_column: the result column that determines a row's partition.
         tables: the tables that the query reads.
-        connection: the Airflow connection ID.
+        connection: the ID of the Airflow connection.
         freshness: ``tracked``, ``always`` or a ``Probe``.
-        parallel: maximum number of concurrent extracts per run.
-        timeout: maximum duration of one extract.
+        parallel: the maximum number of concurrent extracts per run.
+        timeout: the maximum duration of an extract.
     """
 
     sql: Label

@@ -17,15 +17,15 @@ class StrictModel(BaseModel):
 
 
 def field_error(reason: str, *path: str | int) -> PydanticCustomError:
-    """Returns the error for a model validator to raise about one of the model's fields.
+    """Returns an error about a field, which a validator of the field's model can raise.
 
     Args:
-        reason: the message, shown after the field's path and a colon.
-        path: the field's path within the model; by default, pydantic reports only the model's path.
+        reason: the message, which follows the field's path and a colon.
+        path: the field's path within the model; without it, pydantic reports only the model's path.
     """
     return PydanticCustomError(FIELD_ERROR, "{reason}", {"reason": reason, "path": path})
 
 
 def value_kind(value: Any) -> str:
-    """Tags a value as a word or a mapping, so that errors describe the form that the author used."""
+    """Tags a value as a word or a mapping, so that errors refer to the form in which the author wrote the value."""
     return "<word>" if isinstance(value, str) else "<mapping>"

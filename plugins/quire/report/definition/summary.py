@@ -1,4 +1,4 @@
-"""Summaries: tables that group the detail rows, each on its own sheet with an optional chart."""
+"""Summaries: tables that group the detail rows; each has its own sheet and an optional chart."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from quire.report.definition.strict_model import StrictModel, field_error
 Aggregation = Literal["count", "sum", "mean", "min", "max", "n_unique", "median"]
 ChartType = Literal["column", "bar", "line", "area", "pie", "scatter"]
 SHEET_NAME_LENGTH = 31  # Excel's limit; _check_sheet_name checks Excel's other rules
-RESERVED_SHEETS = {"about", "files", "history"}  # two of Quire's own sheets, and the name that Excel reserves
+RESERVED_SHEETS = {"about", "files", "history"}  # Quire writes the first two sheets; Excel reserves the third name
 
 
 class GroupKey(StrictModel):
-    """A column to group by; ``every`` truncates it to the first day of a period in the report's time zone."""
+    """A column to group by; ``every`` truncates its times to the first day of a period in the report's time zone."""
 
     column: Label
     every: Grain | None = None
@@ -32,13 +32,13 @@ class GroupKey(StrictModel):
 
 
 class Measure(StrictModel):
-    """An aggregate per group.
+    """A value that is aggregated over the rows of each group.
 
     Args:
-        agg: ``count`` counts rows and does not allow ``of``; every other aggregation requires it.
+        agg: the aggregation. ``count`` counts rows and does not allow ``of``; every other aggregation requires ``of``.
         of: a Polars SQL expression over the query's columns.
         format: an Excel format code.
-        title: the header; by default derived from the measure's name.
+        title: the header; derived from the measure's name by default.
     """
 
     agg: Aggregation
@@ -56,7 +56,7 @@ class Measure(StrictModel):
 
 
 class SortKey(StrictModel):
-    """A summary column to sort by, written ``name`` or, for descending order, ``-name``."""
+    """A summary column to sort by, written as ``name`` for ascending order or ``-name`` for descending order."""
 
     column: Label
     descending: bool = False
@@ -86,7 +86,7 @@ class Chart(StrictModel):
 
 
 class Summary(StrictModel):
-    """A grouped table. ``name`` is the sheet's name; ``measures`` keep their order in the file."""
+    """A grouped table. ``name`` is the name of its sheet; ``measures`` have the same order as in the file."""
 
     name: Label
     by: tuple[GroupKey, ...]
@@ -96,7 +96,7 @@ class Summary(StrictModel):
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """The names of the columns: first the group keys, then the measures."""
+        """The names of the columns: the group keys, followed by the measures."""
         return (*(key.column for key in self.by), *self.measures)
 
     @field_validator("name")
@@ -121,7 +121,7 @@ class Summary(StrictModel):
 
     @field_serializer("measures", when_used="json")
     def _keep_order(self, measures: Mapping[str, Measure]) -> list[Any]:
-        # Digests sort mappings by key, but the order of the measures determines the order of columns on the sheet.
+        # A digest sorts mappings by key, but the order of the measures determines the order of the sheet's columns.
         return [[name, measure.model_dump(mode="json")] for name, measure in measures.items()]
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Columns of the detail sheet, and the distribution of rows over files."""
+"""The columns of the detail sheet, the file formats, and the distribution of rows among files."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Column(StrictModel):
 
     Args:
         name: the column's name in the query.
-        title: the header; by default derived from the name.
-        width: the width in Excel's character units; by default derived from the content.
-        format: an Excel format code; by default derived from the type.
-        total: the aggregation in the totals row.
+        title: the header; derived from the name by default.
+        width: the width in Excel's character units; derived from the content by default.
+        format: an Excel format code; derived from the type by default.
+        total: the aggregation that the totals row shows.
     """
 
     name: Label
@@ -38,7 +38,7 @@ class Column(StrictModel):
 
 
 class RowSplit(StrictModel):
-    """Splits the rows into workbooks of ``rows`` rows each."""
+    """Splits the rows into workbooks of at most ``rows`` rows."""
 
     rows: StrictInt = Field(ge=1)
 
@@ -53,21 +53,22 @@ class CsvOptions(StrictModel):
     """Options for CSV files.
 
     Args:
-        escape_formulas: whether to add an apostrophe before text that a spreadsheet would interpret as a formula.
+        escape_formulas: whether to insert an apostrophe before text that a spreadsheet would interpret as a formula.
     """
 
     escape_formulas: StrictBool = False
 
 
 class Workbook(StrictModel):
-    """How rows become files.
+    """How a run writes its rows to files.
 
     Args:
-        split: whether to write one file per partition, one per number of rows, or a single file (``none``).
-        detail: whether to write the rows; if false, the run contains summaries only.
-        formats: default file formats of a run.
-        reader_formats: formats that readers may choose; includes ``formats``.
-        csv: options for CSV files.
+        split: ``partition`` for a file per partition, a ``RowSplit`` for a file per number of rows, or ``none`` for a
+            single file.
+        detail: whether to write the rows; if false, the run contains only summaries.
+        formats: the default file formats of a run.
+        reader_formats: the formats that readers may choose; must include all of ``formats``.
+        csv: the options for CSV files.
     """
 
     split: Split = "partition"
